@@ -1,0 +1,222 @@
+"""The lab as Python sees it: `Lab("test").up(...)`. The commands of lab/tasks.py, the tests and the benches are made of this."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import cgroups, disk, login, machine, mounts, network, power, tree, twin
+from lab.lock import exclusive
+from lab.names import RUN, Instance
+from lab.process import Done, run
+from runbooks.errors import PrecheckError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from runbooks.inventory.model import Site
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+class Lab:
+    """One instance. Every method that changes it waits for others that do; each may be repeated."""
+
+    def __init__(self, name: str = "default", say: Callable[[str], None] = silent) -> None:
+        self.instance = Instance(name)
+        self.say = say
+
+    # ------------------------------------------------------------------ the whole lab
+
+    def up(self, source: Path, hosts: Sequence[str] = ()) -> None:
+        """Boot ``hosts`` of the site file ``source`` (all of them when empty); repair, refresh and reconnect what is there."""
+        machine.require()
+        site = twin.read(source)
+        names = twin.chosen(site, hosts)
+        with exclusive(self.instance, self.say):
+            wanted = self._found(site)
+            running = power.look(self.instance, names)
+            good = [name for name in names if self._sound(name, running[name], wanted[name])]
+            self._boot([name for name in names if name not in good], wanted)
+            for name in disk.all_of(self.instance):
+                if name in wanted and disk.ready(self.instance, name):
+                    disk.refresh(self.instance, wanted[name])
+            self._publish(site, source)
+            for name in good:
+                if not running[name].connected:
+                    network.plug(self.instance, self.instance.port(name), connected=True)
+            self._await(names, good)
+
+    def down(self) -> None:
+        """Take the lab away: processes, cgroups, mounts, namespace, keys and disks. Works from whatever a crash has left."""
+        with exclusive(self.instance, self.say):
+            instance = self.instance
+            cgroups.empty(cgroups.find(instance.namespace), instance.namespace)
+            for pid, name in network.visitors(instance).items():
+                self.say(f"process {pid} ({name}) still runs in the namespace, which goes when it ends")
+            power.forget(instance)
+            mounts.unmount_below(instance.state)
+            network.remove(instance)
+            if instance.state.exists():
+                shutil.rmtree(instance.state)
+            instance.lock.unlink()
+        mounts.remove_empty(RUN)
+
+    def exists(self) -> bool:
+        """Whether there is anything of this lab, half of it included."""
+        return self.instance.state.exists() or bool(cgroups.find(self.instance.namespace))
+
+    def site(self) -> Site:
+        """Return the twin's site; PrecheckError when the lab is not up."""
+        self._require()
+        return twin.read(self.instance.site)
+
+    # ------------------------------------------------------------------ single hosts
+
+    def off(self, *hosts: str) -> None:
+        """Cut the power of ``hosts``: nothing is flushed, nobody is told. Their disks stay."""
+        with self._changing(hosts):
+            power.cut_power(self.instance, hosts)
+
+    def on(self, *hosts: str) -> None:
+        """Boot ``hosts`` from their disks and wait for SSH. The cable is in."""
+        with self._changing(hosts):
+            running = power.look(self.instance, hosts)
+            self._boot([host for host in hosts if not running[host].on], self._identities(self.site()))
+            self._await(hosts, [host for host in hosts if running[host].on])
+
+    def cut(self, *hosts: str) -> None:
+        """Pull the network cable of ``hosts``, which go on running."""
+        self._plug(hosts, connected=False)
+
+    def heal(self, *hosts: str) -> None:
+        """Put the network cable of ``hosts`` back in."""
+        self._plug(hosts, connected=True)
+
+    def reset(self, *hosts: str, trust: bool = True) -> None:
+        """Give ``hosts`` empty disks and boot them: reinstalled machines, with new host keys.
+
+        Without ``trust`` the old keys stay pinned, as they would in production until somebody looks.
+        """
+        with self._changing(hosts):
+            site = self.site()
+            power.cut_power(self.instance, hosts)
+            for host in hosts:
+                disk.erase(self.instance, host)
+            pinned = self.instance.known_hosts.read_text()
+            self._boot(hosts, self._identities(site))
+            self._pin(site)
+            self._await(hosts, [])
+            if not trust:
+                self.instance.known_hosts.write_text(pinned)
+
+    def exec(
+        self, host: str, argv: Sequence[str], stdin: str = "", *, root: bool = True, check: bool = False, timeout_s: float = 120
+    ) -> Done:
+        """Run ``argv`` on ``host`` over SSH as ops, by sudo unless ``root`` is false. CommandError on failure with ``check``."""
+        words = login.as_root(argv) if root else shlex.join(argv)
+        return run([*login.ssh(self.instance, host), words], stdin=stdin, check=check, timeout_s=timeout_s)
+
+    def console(self, host: str, argv: Sequence[str], stdin: str = "", *, check: bool = False, timeout_s: float = 120) -> Done:
+        """Run ``argv`` as root on ``host`` without its network, as on a machine's own console: works while it is cut."""
+        prefix = ["nsenter", f"--target={self.leader(host)}", "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
+        return run([*prefix, *argv], stdin=stdin, check=check, timeout_s=timeout_s)
+
+    def leader(self, host: str) -> int:
+        """Return the host's PID 1 as this machine numbers it; PrecheckError when it is off."""
+        found = power.look(self.instance, [host])[host].leader
+        if found is None:
+            raise PrecheckError(f"{host} is off", hint=f"inv lab.on --host {host}")
+        return found
+
+    def in_namespace(self, argv: Sequence[str] = ()) -> list[str]:
+        """Return the command line that runs ``argv``, a program of this machine, in the lab's namespace (the gateway's place)."""
+        self._require()
+        return [*network.entering(self.instance), *argv]
+
+    def netns_of(self, host: str, argv: Sequence[str] = ()) -> list[str]:
+        """Return the command line that runs ``argv``, a program of this machine, with the network of ``host``."""
+        return ["nsenter", f"--net=/proc/{self.leader(host)}/ns/net", "--", *argv]
+
+    # ------------------------------------------------------------------ parts
+
+    def _found(self, site: Site) -> dict[str, twin.Identity]:
+        """Lay the foundation: state directory, login key, namespace, store of disks. Returns the hosts' identities."""
+        instance = self.instance
+        instance.state.mkdir(mode=0o700, exist_ok=True)
+        if not instance.key.exists():
+            instance.key.with_suffix(".pub").unlink(missing_ok=True)
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", instance.namespace, "-f", str(instance.key)])
+        network.ensure(instance, twin.gateway(site), site.networks.management)
+        disk.ensure_store(instance)
+        return self._identities(site)
+
+    def _identities(self, site: Site) -> dict[str, twin.Identity]:
+        return twin.identities(site, self.instance.key.with_suffix(".pub").read_text().strip())
+
+    def _sound(self, host: str, found: power.Power, wanted: twin.Identity) -> bool:
+        """Whether a host runs as it should; otherwise it has to boot."""
+        kept = disk.identity(self.instance, host)
+        return found.on and kept is not None and disk.ready(self.instance, host) and not kept.reboots(wanted)
+
+    def _boot(self, hosts: Sequence[str], wanted: dict[str, twin.Identity]) -> None:
+        """Boot ``hosts`` on their disks, new ones where there are none. Whatever is left of their last run goes first."""
+        power.cut_power(self.instance, hosts)
+        fresh = [host for host in hosts if disk.note(self.instance, host) is None]
+        base = tree.current(self.instance, self.say) if fresh else Path()
+        for host in hosts:
+            disk.prepare(self.instance, wanted[host], base)
+            power.boot(self.instance, host)
+
+    def _publish(self, site: Site, source: Path) -> None:
+        """Write what the runbooks read: pinned keys first, the site file last."""
+        self._pin(site)
+        place(self.instance.site, twin.twin_text(site, self.instance, source.absolute()))
+
+    def _pin(self, site: Site) -> None:
+        keys = {host: key for host in disk.all_of(self.instance) if (key := disk.host_key(self.instance, host))}
+        place(self.instance.known_hosts, twin.known_hosts_text(site, keys))
+
+    def _await(self, hosts: Iterable[str], good: Sequence[str]) -> None:
+        tops = cgroups.find(self.instance.namespace)
+
+        def answered(host: str, seconds: float) -> None:
+            self.say(f"{host:<12} {'was up already' if host in good else f'up after {seconds:.1f} s'}")
+
+        login.await_all(self.instance, {host: [path / host for path in tops] for host in hosts}, answered)
+
+    def _plug(self, hosts: Sequence[str], *, connected: bool) -> None:
+        with self._changing(hosts):
+            found = power.look(self.instance, hosts)
+            dark = [host for host in hosts if found[host].connected is None]
+            if dark:
+                raise PrecheckError(f"{', '.join(dark)}: off", hint=f"inv lab.on --host {','.join(dark)}")
+            for host in hosts:
+                network.plug(self.instance, self.instance.port(host), connected=connected)
+
+    def _require(self) -> None:
+        if not (self.instance.site.exists() and network.exists(self.instance)):
+            raise PrecheckError(f"the lab {self.instance.name} is not up", hint="inv lab.up")
+
+    @contextmanager
+    def _changing(self, hosts: Sequence[str]) -> Iterator[None]:
+        """Hold the lock, with the lab up and every one of ``hosts`` booted in it at least once."""
+        machine.require()
+        self._require()
+        with exclusive(self.instance, self.say):
+            strangers = [host for host in hosts if host not in disk.all_of(self.instance)]
+            if strangers:
+                raise PrecheckError(f"not in the lab: {', '.join(strangers)}", hint=f"inv lab.up --hosts {','.join(strangers)}")
+            yield
+
+
+def place(path: Path, text: str) -> None:
+    """Write ``path`` in one stroke: nobody reads half of it."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)

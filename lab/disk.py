@@ -1,0 +1,136 @@
+"""A host's disk: an overlay over the shared tree. It stays while the host is off, and goes with `lab.reset` and `lab.down`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from lab import mounts
+from lab.process import run
+from lab.twin import Identity, made
+from runbooks.errors import PrecheckError
+
+if TYPE_CHECKING:
+    from lab.names import Instance
+
+# Overlay file systems cannot be stacked and etcd wants a plain file system: these are outside of the overlay.
+DATA = ("containerd", "kubelet", "etcd")
+NOTE = "made.json"
+
+
+def ensure_store(instance: Instance) -> None:
+    """Mount the tmpfs that holds every disk. It takes memory only as it fills, three quarters of the machine's at most."""
+    instance.disks.mkdir(exist_ok=True)
+    if not mounts.is_mounted(instance.disks):
+        mounts.mount("tmpfs", instance.namespace, instance.disks, "mode=0755,size=75%")
+
+
+def root(instance: Instance, host: str) -> Path:
+    """Return where the disk's files are seen."""
+    return instance.disk(host) / "root"
+
+
+def note(instance: Instance, host: str) -> dict[str, Any] | None:
+    """Return what was kept about the disk (see ``twin.made``), or None when there is none or it was never finished."""
+    try:
+        kept: dict[str, Any] = json.loads((instance.disk(host) / NOTE).read_text())
+    except FileNotFoundError:
+        return None
+    return kept
+
+
+def identity(instance: Instance, host: str) -> Identity | None:
+    """Return who the disk says that its host is."""
+    kept = note(instance, host)
+    return Identity(**kept["identity"]) if kept else None
+
+
+def host_key(instance: Instance, host: str) -> str | None:
+    """Return the public host key on the disk, "type base64"."""
+    kept = note(instance, host)
+    return kept["host_key"] if kept else None
+
+
+def ready(instance: Instance, host: str) -> bool:
+    """Whether the disk is complete and mounted."""
+    return note(instance, host) is not None and mounts.is_mounted(root(instance, host))
+
+
+def prepare(instance: Instance, wanted: Identity, tree: Path) -> None:
+    """Make, mount and label the disk of a host that is off. A disk that exists keeps its files and the tree it was made on."""
+    directory, kept = instance.disk(wanted.name), note(instance, wanted.name)
+    if kept is None:
+        erase(instance, wanted.name)
+        for part in ("upper", "work", "root", *(f"data/{name}" for name in DATA)):
+            (directory / part).mkdir(parents=True)
+    below = Path(kept["tree"]) if kept else tree
+    if not below.is_dir():
+        raise PrecheckError(
+            f"{wanted.name}: its disk was made on {below}, which is gone",
+            hint=f"inv lab.reset --host {wanted.name}  (an empty disk)",
+        )
+    if not mounts.is_mounted(root(instance, wanted.name)):
+        options = f"lowerdir={below}/root,upperdir={directory}/upper,workdir={directory}/work"
+        mounts.mount("overlay", wanted.name, root(instance, wanted.name), options)
+    key = kept["host_key"] if kept else personalise(instance, wanted.name)
+    label(instance, wanted)
+    keep(instance, made(wanted, below, key))
+
+
+def refresh(instance: Instance, wanted: Identity) -> None:
+    """Write what may change under a running host: names and the login key."""
+    kept = note(instance, wanted.name)
+    if kept is None or Identity(**kept["identity"]) == wanted:
+        return
+    label(instance, wanted)
+    keep(instance, made(wanted, Path(kept["tree"]), kept["host_key"]))
+
+
+def keep(instance: Instance, kept: dict[str, Any]) -> None:
+    """Write the note in one stroke: a disk with a note is complete."""
+    path = instance.disk(kept["identity"]["name"]) / NOTE
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(kept, indent=1))
+    fresh.replace(path)
+
+
+def personalise(instance: Instance, host: str) -> str:
+    """Give a new disk what no two hosts share: machine id and SSH host key. Returns the public key."""
+    etc = root(instance, host) / "etc"
+    (etc / "machine-id").write_text(f"{uuid4().hex}\n")
+    private = etc / "ssh" / "ssh_host_ed25519_key"
+    private.unlink(missing_ok=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{host}", "-f", str(private)])
+    return " ".join(private.with_suffix(".pub").read_text().split()[:2])
+
+
+def label(instance: Instance, who: Identity) -> None:
+    """Write the files that make the disk this host's. /etc/hosts only while it is still the lab's own version."""
+    etc, before = root(instance, who.name) / "etc", identity(instance, who.name)
+    (etc / "hostname").write_text(f"{who.name}\n")
+    (etc / "lab-net").write_text(f"ADDRESS={who.address}\nGATEWAY={who.gateway}\n")
+    (etc / "ssh/sshd_config.d/port.conf").write_text(f"Port {who.port}\n")
+    if before is None or (etc / "hosts").read_text() == before.hosts:
+        (etc / "hosts").write_text(who.hosts)
+    home = root(instance, who.name) / "home/ops"
+    keys, owner = home / ".ssh/authorized_keys", home.stat()
+    keys.write_text(f"{who.login}\n")
+    keys.chmod(0o600)
+    os.chown(keys, owner.st_uid, owner.st_gid)
+
+
+def erase(instance: Instance, host: str) -> None:
+    """Remove the disk and everything on it. The host must be off."""
+    directory = instance.disk(host)
+    mounts.unmount_below(directory)
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def all_of(instance: Instance) -> list[str]:
+    """Return the hosts that have a complete disk, by name."""
+    return sorted(path.parent.name for path in instance.disks.glob(f"*/{NOTE}"))

@@ -1,0 +1,118 @@
+"""A twin of hosts.yaml on this machine: real hosts in an isolated network. RUNBOOKS_LAB names one of several labs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from runbooks.engine.tasks import remainder, runbook
+
+if TYPE_CHECKING:
+    from lab.control import Lab
+
+HOST = {"host": "its name; several with commas"}
+
+
+def lab() -> Lab:
+    """Return the lab that RUNBOOKS_LAB names; what it does is printed."""
+    from lab.control import Lab  # noqa: PLC0415 - listing the commands must not load the lab
+    from lab.names import current  # noqa: PLC0415
+
+    return Lab(current().name, say=lambda text: print(text, flush=True))
+
+
+def split(text: str) -> list[str]:
+    """Return the words of a comma list."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+@runbook(help={"hosts": "only these, with commas; default: all of the site", "site": "the site file to copy"})
+def up(_: Context, hosts: str = "", site: str = "") -> None:
+    """Boot the site's hosts, or repair and refresh a lab.
+
+    The first time, the base tree is built from this machine's APT sources. `inv lab.down` takes everything away again.
+    """
+    from lab.status import closing  # noqa: PLC0415
+
+    twin = lab()
+    twin.up(Path(site) if site else Path(__file__).parent.parent / "hosts.yaml", split(hosts))
+    print(closing(twin))
+
+
+@runbook()
+def status(_: Context) -> None:
+    """Show hosts, power, network, SSH and isolation."""
+    from lab.status import look, text  # noqa: PLC0415
+
+    found = look(lab())
+    print(text(found))
+    if not found.good:
+        raise Exit(code=1)
+
+
+@runbook()
+def down(_: Context) -> None:
+    """Take the lab away, also after a crash. Disks are lost."""
+    lab().down()
+
+
+@runbook(help={"host": "default: the lab's namespace, with this machine's programs"})
+def shell(_: Context, host: str = "") -> None:
+    """Open a shell on a host, or in the lab's namespace."""
+    from lab.login import ssh  # noqa: PLC0415
+
+    twin = lab()
+    argv = ssh(twin.instance, host, "-t") if host else twin.in_namespace(["bash", "-i"])
+    finish(argv)
+
+
+@runbook(name="exec", help={"host": "default: the lab's namespace, with this machine's programs"})
+def execute(_: Context, host: str = "") -> None:
+    """Run the words after -- as root, there or on a host."""
+    from lab.login import as_root, ssh  # noqa: PLC0415
+
+    twin, words = lab(), remainder()
+    if not words:
+        raise Exit("error: lab.exec needs a command after --", code=2)
+    finish([*ssh(twin.instance, host), as_root(words)] if host else twin.in_namespace(words))
+
+
+@runbook(help=HOST)
+def off(_: Context, host: str) -> None:
+    """Cut a host's power. Its disk stays."""
+    lab().off(*split(host))
+
+
+@runbook(help=HOST)
+def on(_: Context, host: str) -> None:
+    """Boot a host from its disk."""
+    lab().on(*split(host))
+
+
+@runbook(help=HOST)
+def cut(_: Context, host: str) -> None:
+    """Pull a host's network cable."""
+    lab().cut(*split(host))
+
+
+@runbook(help=HOST)
+def heal(_: Context, host: str) -> None:
+    """Put a host's network cable back in."""
+    lab().heal(*split(host))
+
+
+@runbook(help={**HOST, "trust": "pin the new host key; --no-trust leaves the old one, as in production"})
+def reset(_: Context, host: str, trust: bool = True) -> None:
+    """Reinstall a host: empty disk, new host key."""
+    lab().reset(*split(host), trust=trust)
+
+
+def finish(argv: list[str]) -> None:
+    """Run ``argv`` on this terminal and end with its exit status."""
+    code = subprocess.run(argv, check=False).returncode
+    if code:
+        raise Exit(code=code if code > 0 else 128 - code)

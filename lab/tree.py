@@ -1,0 +1,188 @@
+"""The tree that every host starts from: built once by mmdebstrap, kept in the cache under the hash of its recipe."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import archive, cgroups
+from lab.mounts import mounts
+from lab.names import cache
+from lab.process import run
+from runbooks.errors import CommandError
+
+if TYPE_CHECKING:
+    from lab.names import Instance
+
+RECIPE = Path(__file__).parent / "recipe"
+KEPT = 3  # trees of older recipes that stay for a change back
+Say = Callable[[str], None]
+
+
+def current(instance: Instance, say: Say) -> Path:
+    """Return the directory of the tree: ``root`` for the hosts' file system, ``repo`` for their packages. Builds it if needed."""
+    source = archive.machine_archive()
+    place = cache()
+    wanted = place / digest(source)
+    if not wanted.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+        with locked(place / ".lock", say) as lock:
+            if not wanted.is_dir():
+                build(instance, source, wanted, lock, say)
+            prune(place, wanted)
+    os.utime(wanted)
+    return wanted
+
+
+def digest(source: archive.Archive) -> str:
+    """Return the name of the tree that the recipe, the machine's archive and its architecture make."""
+    whole = sha256("\n".join([source.suite, *source.sources, *source.options, os.uname().machine]).encode())
+    for path in sorted(path for path in RECIPE.rglob("*") if path.is_file()):
+        whole.update(f"\n{path.relative_to(RECIPE)}\n".encode() + path.read_bytes())
+    return f"{source.suite}-{whole.hexdigest()[:16]}"
+
+
+@contextmanager
+def locked(path: Path, say: Say) -> Iterator[int]:
+    """Hold the lock of the cache. mmdebstrap inherits it, so that it is held until the last builder is gone, even a killed one's."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another lab is building the base tree; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+def build(instance: Instance, source: archive.Archive, wanted: Path, lock: int, say: Say) -> None:
+    """Build the tree beside ``wanted`` and rename it when it is complete."""
+    for stale in wanted.parent.glob(".new-*"):
+        shutil.rmtree(stale)
+    say(f"building the base tree once, from this machine's APT sources ({source.suite}); this takes a minute or two")
+    work = Path(tempfile.mkdtemp(prefix=".new-", dir=wanted.parent))
+    work.chmod(0o755)
+    for name in ("keys", "repo"):
+        (work / name).mkdir()
+    for number, key in enumerate(source.keys):
+        shutil.copyfile(key, work / "keys" / f"{number}{key.suffix}")
+    (work / "sources.list").write_text("\n".join(source.sources) + "\n")
+    directories = cgroups.make(instance.namespace, "_build")
+    started = time.monotonic()
+    follow(cgroups.launching(directories, mmdebstrap(source, work)), work, lock, say)
+    write_index(work / "repo", source.suite)
+    work.rename(wanted)
+    say(f"base tree ready after {time.monotonic() - started:.0f} s: {wanted}")
+
+
+def mmdebstrap(source: archive.Archive, work: Path) -> list[str]:
+    """Return the command line that makes the tree ``work``/root."""
+    packages = ",".join((RECIPE / "base.txt").read_text().split())
+    return [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        "--format=directory",
+        f"--include={packages}",
+        f"--keyring={work / 'keys'}",
+        '--aptopt=APT::Install-Recommends "false";',
+        *(f"--aptopt={option}" for option in source.options),
+        '--customize-hook=sh "$LAB_RECIPE/customize.sh" "$1"',
+        source.suite,
+        str(work / "root"),
+        str(work / "sources.list"),
+    ]
+
+
+def follow(argv: list[str], work: Path, lock: int, say: Say) -> None:
+    """Run the builder and say what it is at, each time with the seconds so far."""
+    environment = {
+        **os.environ,
+        "LAB_RECIPE": str(RECIPE),
+        "LAB_REPO": str(work / "repo"),
+        "LC_ALL": "C",
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
+    started, doing, log = time.monotonic(), "starting", work / "build.log"
+    with (
+        log.open("w") as kept,
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=[lock],
+            cwd="/",
+        ) as builder,
+    ):
+        for line in lines(builder, every_s=10):
+            kept.write(line)
+            fresh = line.startswith("I: ")
+            doing = line[3:].strip() if fresh else doing
+            if fresh or not line:
+                say(f"  {time.monotonic() - started:3.0f} s  {doing}")
+    if builder.returncode:
+        said = "\n".join(log.read_text().splitlines()[-12:])
+        raise CommandError(
+            f"mmdebstrap exited {builder.returncode}:\n{said}", exited=builder.returncode, hint=f"the whole log: {log}"
+        )
+
+
+def lines(builder: subprocess.Popen[bytes], every_s: float) -> Iterator[str]:
+    """Yield what ``builder`` prints, line by line, and "" whenever it was silent for ``every_s`` seconds."""
+    assert builder.stdout is not None  # noqa: S101 - it was opened with a pipe
+    rest = b""
+    while True:
+        if not select.select([builder.stdout], [], [], every_s)[0]:
+            yield ""
+            continue
+        chunk = os.read(builder.stdout.fileno(), 65536)
+        if not chunk:
+            return
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (f"{line.decode(errors='replace')}\n" for line in whole)
+
+
+def write_index(repo: Path, suite: str) -> None:
+    """Make ``repo`` a repository that APT reads without a question: Packages, and a Release file that vouches for it."""
+    packages = index(repo).encode()
+    (repo / "Packages").write_bytes(packages)
+    (repo / "Release").write_text(
+        f"Origin: ha-lab\nLabel: ha-lab\nSuite: {suite}\nCodename: {suite}\nDate: {formatdate(usegmt=True)}\n"
+        f"Architectures: {run(['dpkg', '--print-architecture']).stdout.strip()}\n"
+        f"SHA256:\n {sha256(packages).hexdigest()} {len(packages)} Packages\n"
+    )
+
+
+def index(repo: Path) -> str:
+    """Return the Packages file of the .deb files in ``repo``: what dpkg-scanpackages would write."""
+    stanzas = []
+    for package in sorted(repo.glob("*.deb")):
+        with package.open("rb") as file:
+            digest_of = file_digest(file, "sha256").hexdigest()
+        fields = run(["dpkg-deb", "--field", str(package)]).stdout.strip()
+        stanzas.append(f"{fields}\nFilename: ./{package.name}\nSize: {package.stat().st_size}\nSHA256: {digest_of}\n")
+    return "\n".join(stanzas)
+
+
+def prune(place: Path, wanted: Path) -> None:
+    """Remove the oldest trees beyond ``KEPT``, but none that a disk is mounted on."""
+    used = "\n".join(mount.options for mount in mounts())
+    old = sorted(
+        (path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")),
+        key=lambda path: -path.stat().st_mtime,
+    )
+    for path in old[KEPT:]:
+        if path != wanted and f"lowerdir={path}/" not in used:
+            shutil.rmtree(path)

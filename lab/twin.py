@@ -1,0 +1,130 @@
+"""The twin of a site: the same names and addresses, the lab's own logins and keys. Pure, but for reading the site file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbooks.errors import InventoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lab.names import Instance
+    from runbooks.inventory.model import Address, Host, Site
+
+USER = "ops"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes one host itself; written to its disk. ``address`` carries the prefix length."""
+
+    name: str
+    address: str
+    gateway: str
+    port: int
+    hosts: str
+    login: str
+
+    def reboots(self, other: Identity) -> bool:
+        """Whether a host with this identity must boot again to become ``other``."""
+        return (self.address, self.gateway, self.port) != (other.address, other.gateway, other.port)
+
+
+def read(path: Path) -> Site:
+    """Return the site described by ``path``; InventoryError otherwise."""
+    from runbooks.inventory.load import load_site  # noqa: PLC0415 - not needed to list the commands
+
+    return load_site(path).site
+
+
+def twin_text(site: Site, instance: Instance, source: Path) -> str:
+    """Return the twin's site file: ``site`` with the lab's login, pinned keys, backup directory, and no gateway."""
+    import msgspec  # noqa: PLC0415 - start-up time
+    import yaml  # noqa: PLC0415
+
+    from runbooks.inventory.model import Backup, HostSsh, LabTwin  # noqa: PLC0415
+
+    replace = msgspec.structs.replace
+    hosts = tuple(replace(host, ssh=HostSsh(port=host.ssh.port)) for host in site.hosts)
+    ssh = replace(site.ssh, user=USER, key=instance.key, known_hosts=instance.known_hosts, gateway=None)
+    backup = Backup(directory=instance.state / "backup") if site.backup else None
+    twin = replace(site, hosts=hosts, ssh=ssh, backup=backup, lab=LabTwin(namespace=instance.namespace))
+    plain = msgspec.to_builtins(twin, enc_hook=str)
+    head = f"# The lab's twin of {source}, written by `inv lab.up`. Edit that file and run `inv lab.up` again.\n"
+    return head + yaml.safe_dump(without_nothing(plain), sort_keys=False, allow_unicode=True)
+
+
+def without_nothing(value: object) -> object:
+    """Return ``value`` without the keys that hold None or an empty mapping, however deep."""
+    if isinstance(value, dict):
+        kept = {key: without_nothing(item) for key, item in value.items() if item is not None}
+        return {key: item for key, item in kept.items() if item != {}}
+    if isinstance(value, list | tuple):
+        return [without_nothing(item) for item in value]
+    return value
+
+
+def gateway(site: Site) -> Address:
+    """Return the first address of the management network that belongs to no host and is not the VIP."""
+    taken = {host.address for host in site.hosts} | {site.endpoint.vip}
+    for address in site.networks.management.hosts():
+        if address not in taken:
+            return address
+    raise InventoryError(f"networks.management ({site.networks.management}) has no address left for the lab's gateway")
+
+
+def identities(site: Site, login: str) -> dict[str, Identity]:
+    """Return every host's identity. ``login`` is the public key that the hosts' user accepts."""
+    network, names = site.networks.management, hosts_text(site)
+    return {
+        host.name: Identity(
+            name=host.name,
+            address=f"{host.address}/{network.prefixlen}",
+            gateway=str(gateway(site)),
+            port=ssh_port(site, host),
+            hosts=names,
+            login=login,
+        )
+        for host in site.hosts
+    }
+
+
+def ssh_port(site: Site, host: Host) -> int:
+    """Return the port that sshd of ``host`` listens on."""
+    return host.ssh.port or site.ssh.port
+
+
+def hosts_text(site: Site) -> str:
+    """Return /etc/hosts of every host: in place of the DNS that a real site has."""
+    lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
+    if site.endpoint.name:
+        lines.append(f"{site.endpoint.vip} {site.endpoint.name}")
+    return "\n".join([*lines, *(f"{host.address} {host.name}" for host in site.hosts)]) + "\n"
+
+
+def known_hosts_text(site: Site, keys: Mapping[str, str]) -> str:
+    """Return the pinned keys, by name and by address. ``keys`` holds "type base64" for each host that has a disk."""
+    lines = []
+    for host in site.hosts:
+        if host.name in keys:
+            port = ssh_port(site, host)
+            named = [text if port == 22 else f"[{text}]:{port}" for text in (host.name, str(host.address))]
+            lines.append(f"{','.join(named)} {keys[host.name]}")
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def chosen(site: Site, wanted: Sequence[str]) -> list[str]:
+    """Return the names in ``wanted`` (all hosts when empty) in the order of the site; InventoryError names strangers."""
+    known = [host.name for host in site.hosts]
+    strangers = [name for name in wanted if name not in known]
+    if strangers:
+        raise InventoryError(f"not in the site: {', '.join(strangers)}", hint=f"its hosts are {', '.join(known)}")
+    return [name for name in known if not wanted or name in wanted]
+
+
+def made(identity: Identity, tree: Path, host_key: str) -> dict[str, object]:
+    """Return what is kept beside a disk about how it was made."""
+    return {"identity": asdict(identity), "tree": str(tree), "host_key": host_key}

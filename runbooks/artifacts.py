@@ -1,0 +1,100 @@
+"""Site -> the files that its hosts shall have."""
+
+from __future__ import annotations
+
+from functools import cache
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
+
+from runbooks.commands.base import Secret
+from runbooks.commands.files import File
+from runbooks.inventory.model import Address, Host, Site
+
+ROOT = Path(__file__).resolve().parents[1]
+
+HAPROXY_CFG = "/etc/haproxy/haproxy.cfg"
+KEEPALIVED_CONF = "/etc/keepalived/keepalived.conf"
+LIBRARY = "/usr/local/lib/ha-runbooks"
+HOOK = f"{LIBRARY}/lb-hook"
+CHECK = f"{LIBRARY}/check-haproxy"
+SYSCTL_CONF = "/etc/sysctl.d/90-ha-runbooks-lb.conf"
+FLAGS = {"down": "/run/ha-runbooks/haproxy_down", "drain": "/run/ha-runbooks/drain"}
+
+
+def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ...]:
+    """Return HAProxy's and keepalived's configuration for ``host``, and the helpers that the two need.
+
+    ``auth_pass`` is for VRRP version 2 and is None with version 3.
+    """
+    balancer = site.load_balancer
+    facts = {
+        "site": site,
+        "host": host,
+        "lb": balancer,
+        "vrrp": balancer.vrrp,
+        "ingress": balancer.ingress,
+        "limits": balancer.limits,
+        "vip": literal(site.endpoint.vip),
+        "loopback": "[::1]" if isinstance(site.endpoint.vip, IPv6Address) else "127.0.0.1",
+        "peers": [peer for peer in site.load_balancers if peer != host],
+        "interface": host.interface or balancer.interface,
+        "advert_s": f"{balancer.vrrp.advert_ms / 1000:g}",
+        "auth_pass": auth_pass,
+        "flags": FLAGS,
+        "hook": HOOK,
+        "check": CHECK,
+    }
+    return (
+        File(HOOK, _script("lb-hook"), mode="0755"),
+        File(CHECK, _script("check-haproxy"), mode="0755"),
+        File(
+            "/etc/systemd/system/haproxy.service.d/10-ha-runbooks.conf", render("haproxy-unit.conf", config=HAPROXY_CFG, **facts)
+        ),
+        File(
+            "/etc/systemd/system/keepalived.service.d/10-ha-runbooks.conf",
+            render("keepalived-unit.conf", config=KEEPALIVED_CONF, **facts),
+        ),
+        File(HAPROXY_CFG, render("haproxy.cfg", **facts)),
+        File(KEEPALIVED_CONF, render("keepalived.conf", **facts), mode="0600", secret=auth_pass),
+    )
+
+
+def nonlocal_bind(site: Site) -> str:
+    """Return the sysctl that lets HAProxy bind the VIP on the LB that does not hold it."""
+    return f"net.ipv{site.endpoint.vip.version}.ip_nonlocal_bind"
+
+
+def lb_sysctl(site: Site) -> File:
+    """Return the file that makes `nonlocal_bind` survive a reboot."""
+    return File(SYSCTL_CONF, f"# Lets HAProxy bind the VIP before this host holds it.\n{nonlocal_bind(site)} = 1\n")
+
+
+def literal(address: Address) -> str:
+    """Return an address as it stands before ``:port``: IPv6 in brackets."""
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def render(name: str, **facts: Any) -> str:
+    """Render ``templates/NAME.j2``; a name that is missing in ``facts`` raises jinja2.UndefinedError."""
+    return str(_environment().get_template(f"{name}.j2").render(facts))
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - start-up time
+
+    environment = Environment(
+        loader=FileSystemLoader(ROOT / "templates"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - configuration files, not HTML
+    )
+    environment.filters["literal"] = literal
+    return environment
+
+
+def _script(name: str) -> str:
+    return (ROOT / "scripts" / "lb" / f"{name}.sh").read_text(encoding="utf-8")

@@ -1,0 +1,144 @@
+"""Commands as data: built and quoted here, run somewhere else.
+
+One value gives both the program that is sent to the host and the line that is printed. The program travels through the
+channel, never on a command line, so that a secret in it is in no process list.
+"""
+
+from __future__ import annotations
+
+import shlex
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+HOST_SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "host"
+MASK = "***"
+TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h: a host script says "try again"
+
+
+class Secret(str):
+    """A word that is sent to a host but never printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return MASK
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command gave back. ``exited`` is its exit status."""
+
+    exited: int
+    stdout: str
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program for bash on a host (``-o pipefail``, ``LC_ALL=C``, ``umask 077``), and the line that people see.
+
+    ``timeout`` is in seconds and is enforced on the host. ``root`` runs it through sudo. An exit status outside ``expect`` is an
+    error.
+    """
+
+    program: str
+    shown: str
+    timeout: float = 60
+    root: bool = True
+    expect: frozenset[int] = frozenset({0})
+
+    def __str__(self) -> str:
+        return self.shown
+
+    def __repr__(self) -> str:  # the program may hold a secret
+        return f"Command({self.shown!r})"
+
+    def expecting(self, *exits: int) -> Command:
+        """Return the same command, for which each of ``exits`` is a good answer."""
+        return replace(self, expect=frozenset(exits))
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Generic[T]):
+    """A command that only looks, and how to read its answer."""
+
+    command: Command
+    parse: Callable[[Answer], T]
+
+
+def cmd(*words: str, timeout: float = 60, root: bool = True) -> Command:
+    """One program with its arguments, each quoted.
+
+    >>> cmd("systemctl", "reload", "haproxy").program
+    'systemctl reload haproxy'
+    """
+    return Command(shlex.join(words), shlex.join(_masked(word) for word in words), timeout, root)
+
+
+def script(
+    name: str, variables: Mapping[str, str | Iterable[str]] | None = None, *, timeout: float = 60, root: bool = True
+) -> Command:
+    """Build the host script ``scripts/host/NAME.sh`` with its variables: text, or several words as a bash array.
+
+    >>> script("lock", {"ACTION": "show"}).shown
+    'lock ACTION=show'
+    """
+    given = {key: value if isinstance(value, str) else list(value) for key, value in (variables or {}).items()}
+    lines = [_assignment(key, value) for key, value in given.items()]
+    shown = " ".join([name, *(f"{key}={_brief(value)}" for key, value in given.items())])
+    return Command("\n".join([*lines, _host_script(name)]), shown, timeout, root)
+
+
+def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:
+    """Several probes in one round trip; their readings in the same order.
+
+    A probe whose command exits outside its ``expect`` makes the parser raise ``ValueError`` with the line that failed.
+    """
+    # Each part runs in a subshell of its own, so that its variables, and a failure, stay in it.
+    parts = [
+        f"printf '%s ' \"$( ( {probe.command.program}\n) | base64 -w0; printf ' %s' \"${{PIPESTATUS[0]}}\" )\"; echo"
+        for probe in probes
+    ]
+
+    def parse(answer: Answer) -> tuple[Any, ...]:
+        lines = answer.stdout.splitlines()
+        return tuple(_reading(probe, line) for probe, line in zip(probes, lines, strict=True))
+
+    timeout = max(probe.command.timeout for probe in probes)
+    shown = "; ".join(probe.command.shown for probe in probes)
+    return Probe(Command("\n".join(parts), shown, timeout, any(probe.command.root for probe in probes)), parse)
+
+
+def _reading(probe: Probe[Any], line: str) -> object:
+    *encoded, exited = line.split()
+    answer = Answer(int(exited), b64decode("".join(encoded)).decode(errors="replace"))
+    if answer.exited not in probe.command.expect:
+        raise ValueError(f"`{probe.command}` exited {answer.exited}")
+    return probe.parse(answer)
+
+
+def _masked(word: str) -> str:
+    return MASK if isinstance(word, Secret) else word
+
+
+def _assignment(key: str, value: str | list[str]) -> str:
+    if isinstance(value, str):
+        return f"{key}={shlex.quote(value)}"
+    return f"{key}=({shlex.join(value)})"
+
+
+def _brief(value: str | list[str], limit: int = 60) -> str:
+    words = [value] if isinstance(value, str) else value
+    text = " ".join(_masked(word) for word in words)
+    return shlex.quote(text if len(text) <= limit else f"{text[:limit]}...")
+
+
+@cache
+def _host_script(name: str) -> str:
+    return (HOST_SCRIPTS / f"{name}.sh").read_text()

@@ -1,0 +1,93 @@
+"""Files on a host: what they are now, and how to put new ones in place."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from runbooks.commands.base import MASK, Answer, Command, Probe, Secret, script
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file as it shall be. ``mode`` is octal text; ``secret`` is a word in ``content`` that no one may see."""
+
+    path: str
+    content: str
+    mode: str = "0644"
+    owner: str = "root:root"
+    secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file as it is on a host."""
+
+    content: str
+    mode: str
+    owner: str
+
+
+def found(paths: Iterable[str]) -> Probe[dict[str, Found]]:
+    """Which of ``paths`` exist, with their content (they are configuration: small)."""
+    return Probe(script("files-found", {"PATHS": paths}), parse_found)
+
+
+def parse_found(answer: Answer) -> dict[str, Found]:
+    """Read lines of ``mode owner base64(path) base64(content)``."""
+    files = {}
+    for line in answer.stdout.splitlines():
+        mode, owner, path, content = line.split(" ")
+        files[_text(path)] = Found(_text(content), mode.zfill(4), owner)
+    return files
+
+
+def differing(wanted: Sequence[File], there: dict[str, Found]) -> list[File]:
+    """Those of ``wanted`` that are missing or differ in content, mode or owner."""
+    return [file for file in wanted if there.get(file.path) != Found(file.content, file.mode, file.owner)]
+
+
+def diff(file: File, there: Found | None) -> str:
+    """Unified diff from what is there to what shall be, secrets masked; "" when only mode or owner differ."""
+    old = _masked(there.content, file) if there else ""
+    lines = difflib.unified_diff(
+        old.splitlines(keepends=True),
+        _masked(file.content, file).splitlines(keepends=True),
+        fromfile=file.path if there else "/dev/null",
+        tofile=file.path,
+    )
+    text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+    if there and not text:
+        text = f"{file.path}: {there.mode} {there.owner} -> {file.mode} {file.owner}\n"
+    return text
+
+
+def encoded(files: Sequence[File]) -> dict[str, list[str]]:
+    """The variables with which the host scripts unpack ``files``; contents never reach a command line."""
+    return {
+        "PATHS": [file.path for file in files],
+        "MODES": [file.mode for file in files],
+        "OWNERS": [file.owner for file in files],
+        "CONTENTS": [Secret(b64encode(file.content.encode()).decode()) for file in files],
+    }
+
+
+def place(files: Sequence[File]) -> Command:
+    """Put ``files`` in place, each whole and with its mode from the first byte (a new file beside, fsync, rename)."""
+    return script("files-place", encoded(files))
+
+
+# The old content may hold an older secret, so the line's shape is masked, not only today's word.
+_SECRET_LINE = re.compile(r"(?m)^(\s*auth_pass\s+).*$")
+
+
+def _masked(content: str, file: File) -> str:
+    text = content.replace(file.secret, MASK) if file.secret else content
+    return _SECRET_LINE.sub(rf"\g<1>{MASK}", text)
+
+
+def _text(encoded_text: str) -> str:
+    return b64decode(encoded_text).decode(errors="replace")

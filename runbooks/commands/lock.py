@@ -1,0 +1,61 @@
+"""The site's lock as it lies on a host."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from runbooks.commands.base import Answer, Command, script
+
+HELD = 73  # lock.sh: somebody else holds it
+GONE = 74  # lock.sh: it has expired, or was broken
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock, and what for. ``since`` is UTC."""
+
+    run: str
+    user: str
+    machine: str
+    pid: int
+    what: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock that somebody holds, and the seconds until it expires unless renewed."""
+
+    holder: Holder
+    expires_in_s: int
+
+
+def lock(
+    action: Literal["take", "renew", "release", "show", "break"],
+    site: str,
+    holder: Holder | None = None,
+    *,
+    seconds: int = 0,
+    dead: str = "",
+) -> Command:
+    """One action on the lock of ``site``; 73 (held by another) and 74 (gone) are answers, not errors."""
+    variables = {
+        "ACTION": action,
+        "FILE": f"/run/ha-runbooks/{site}.lock",
+        "ID": holder.run if holder else "",
+        "HOLDER": json.dumps(asdict(holder)) if holder else "",
+        "SECONDS_LEFT": str(seconds),
+        "DEAD": dead,
+    }
+    command = replace(script("lock", variables, timeout=20), shown=f"lock {action}")
+    return command.expecting(0, HELD, GONE)
+
+
+def parse_held(answer: Answer) -> Held | None:
+    """Who holds the lock, from an answer with exit status 73; None from any other."""
+    if answer.exited != HELD:
+        return None
+    now, _, expires, holder = answer.stdout.splitlines()
+    return Held(Holder(**json.loads(holder)), int(expires) - int(now))

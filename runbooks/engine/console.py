@@ -1,0 +1,211 @@
+"""What people and machines see of a run: plain lines, a live display on a terminal, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from threading import Lock, get_ident
+from time import monotonic
+from typing import Any, ClassVar, TextIO
+
+from runbooks.commands.base import Command
+from runbooks.engine.steps import Procedure, Step
+from runbooks.inventory.model import Host
+
+MARKS = {"changed": "*", "would change": "*", "failed": "!", "would wait": "?"}
+
+
+class Plain:
+    """One line per finished step; what is changed, and diffs, stand under their step."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lock = Lock()
+        self._total = 0
+        self._details: dict[int, list[str]] = {}  # by thread: each step runs in one
+        self._said: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
+        self._started = monotonic()
+        self._plan = False
+
+    def begin(self, procedure: Procedure, *, plan: bool) -> None:
+        """Print the title; count from here."""
+        self._total, self._started, self._plan = len(procedure), monotonic(), plan
+        self._counts.clear()
+        self.say(f"{procedure.key}: {procedure.title}" + ("  (plan: nothing is touched)" if plan else ""))
+
+    def step(self, number: int, step: Step) -> None:
+        """Nothing: a plain line is printed when a step has finished."""
+
+    def change(self, host: Host, command: Command, *, plan: bool) -> None:
+        """Keep the command for the step's details."""
+        self._detail(f"{'would run' if plan else 'ran'} on {host}: {command}")
+
+    def diff(self, host: Host, text: str, *, plan: bool) -> None:
+        """Keep the diff for the step's details."""
+        for line in text.splitlines():
+            self._detail(line)
+
+    def note(self, host: Host, text: str) -> None:
+        """Keep the note for the step's details."""
+        self._detail(text)
+
+    def waiting(self, step: Step, seen: str) -> None:
+        """Say what a step waits for, once per new observation."""
+        if self._said.get(step.title) != seen:
+            self._said[step.title] = seen
+            self.say(f"          waiting: {seen}")
+
+    def outcome(self, number: int, step: Step, outcome: str, seconds: float) -> None:
+        """Print the step's line, with its details under it."""
+        with self._lock:
+            self._counts[outcome] += 1
+            details = self._details.pop(get_ident(), [])
+        mark, width = MARKS.get(outcome, " "), len(str(self._total))
+        lines = [f"{mark} {number:>{width}}/{self._total} {step.title}  [{outcome}, {seconds:.1f} s]"]
+        self.say("\n".join(lines + [f"      | {detail}" for detail in details]))
+
+    def finish(self, summary: str) -> None:
+        """Print the last line."""
+        self.say(summary)
+
+    def summary(self) -> str:
+        """Sum up what happened: how many steps changed something, in how many seconds."""
+        seconds = monotonic() - self._started
+        changed = self._counts["would change" if self._plan else "changed"]
+        same = self._total - changed
+        if not changed:
+            return f"nothing to do: {self._total} steps checked in {seconds:.1f} s"
+        if self._plan:
+            return f"plan: {changed} of {self._total} steps would change something; nothing was touched"
+        return f"done: {changed} changed, {same} already so, {seconds:.1f} s"
+
+    def say(self, text: str) -> None:
+        """Print ``text`` whole, also when several threads speak."""
+        with self._lock:
+            print(text, file=self._out, flush=True)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _detail(self, line: str) -> None:
+        with self._lock:
+            self._details.setdefault(get_ident(), []).append(line)
+
+
+class Live(Plain):
+    """The same lines on a terminal, in colour, above a bar that shows what runs now and how far the procedure is."""
+
+    STYLES: ClassVar = {
+        "changed": "yellow",
+        "would change": "yellow",
+        "failed": "bold red",
+        "would wait": "dim",
+        "nothing to do": "green",
+        "ok": "green",
+    }
+
+    def __init__(self, out: TextIO) -> None:
+        from rich.console import Console  # noqa: PLC0415 - start-up time
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        super().__init__(out)
+        self._console = Console(file=out, highlight=False, soft_wrap=True)
+        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn()
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._running: list[str] = []
+        self._task: Any = None
+
+    def begin(self, procedure: Procedure, *, plan: bool) -> None:
+        """Start the bar under the title."""
+        super().begin(procedure, plan=plan)
+        self._task = self._progress.add_task("", total=len(procedure))
+        self._progress.start()
+
+    def step(self, number: int, step: Step) -> None:
+        """Show the step as running."""
+        self._running.append(step.title)
+        self._progress.update(self._task, description=", ".join(self._running))
+
+    def waiting(self, step: Step, seen: str) -> None:
+        """Show what the step waits for beside its name."""
+        self._progress.update(self._task, description=f"{step.title} ({seen})")
+
+    def outcome(self, number: int, step: Step, outcome: str, seconds: float) -> None:
+        """Print the step's line above the bar."""
+        if step.title in self._running:
+            self._running.remove(step.title)
+        self._progress.update(self._task, description=", ".join(self._running), advance=1)
+        super().outcome(number, step, outcome, seconds)
+
+    def finish(self, summary: str) -> None:
+        """Take the bar away and print the last line."""
+        self.close()
+        self.say(summary)
+
+    def say(self, text: str) -> None:
+        """Print with colours that follow the words."""
+        from rich.text import Text  # noqa: PLC0415
+
+        styled = Text()
+        for line in text.splitlines():
+            styled.append(line + "\n", style=self._style(line))
+        styled.rstrip()
+        self._console.print(styled)
+
+    def close(self) -> None:
+        """Take the bar away, also after a failure."""
+        self._progress.stop()
+
+    def _style(self, line: str) -> str:
+        detail = line.strip().removeprefix("| ")
+        if line.startswith("      | "):
+            return {"+": "green", "-": "red", "@": "cyan"}.get(detail[:1], "dim")
+        return next((style for word, style in self.STYLES.items() if f"[{word}," in line), "bold" if ": " in line else "")
+
+
+class JsonLines(Plain):
+    """One JSON object per event, for machines."""
+
+    def begin(self, procedure: Procedure, *, plan: bool) -> None:
+        """Emit ``begin`` with every step's title."""
+        self._total, self._plan = len(procedure), plan
+        self._emit("begin", procedure=procedure.key, title=procedure.title, plan=plan, steps=[step.title for step in procedure])
+
+    def change(self, host: Host, command: Command, *, plan: bool) -> None:
+        """Emit ``change`` with the masked command."""
+        self._emit("change", host=host.name, command=str(command), plan=plan)
+
+    def diff(self, host: Host, text: str, *, plan: bool) -> None:
+        """Emit ``diff`` with the masked unified diff."""
+        self._emit("diff", host=host.name, diff=text, plan=plan)
+
+    def note(self, host: Host, text: str) -> None:
+        """Emit ``note``."""
+        self._emit("note", host=host.name, note=text)
+
+    def waiting(self, step: Step, seen: str) -> None:
+        """Emit ``waiting`` with what was seen."""
+        self._emit("waiting", step=step.title, seen=seen)
+
+    def outcome(self, number: int, step: Step, outcome: str, seconds: float) -> None:
+        """Emit ``step`` with its outcome and duration in seconds."""
+        with self._lock:
+            self._counts[outcome] += 1
+        host = step.host.name if step.host else None
+        self._emit("step", number=number, step=step.title, host=host, outcome=outcome, seconds=round(seconds, 3))
+
+    def finish(self, summary: str) -> None:
+        """Emit ``end``."""
+        self._emit("end", outcome="ok", summary=summary)
+
+    def _emit(self, event: str, **fields: Any) -> None:
+        self.say(json.dumps({"event": event, **fields}))
+
+
+def console(*, as_json: bool, out: TextIO = sys.stdout) -> Plain:
+    """Pick the display that fits: JSON when asked for, live on a terminal, plain lines anywhere else."""
+    if as_json:
+        return JsonLines(out)
+    return Live(out) if out.isatty() else Plain(out)

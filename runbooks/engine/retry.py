@@ -1,0 +1,65 @@
+"""When to try again, and how long to wait: every use of tenacity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from runbooks.commands.base import TEMPORARY_FAILURE
+from runbooks.errors import CommandError, ConnectionLost, HostErrors, OutcomeError
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+
+
+def transient(error: BaseException) -> bool:
+    """Whether the same thing may succeed when it is tried again: a session that broke, or a host that said "not now"."""
+    if isinstance(error, HostErrors):
+        return all(transient(each) for each in error.failed.values())
+    return isinstance(error, ConnectionLost) or (isinstance(error, CommandError) and error.exited == TEMPORARY_FAILURE)
+
+
+def again(call: Callable[..., T], *args: Any) -> T:
+    """Call ``call``; up to three times more when it fails for a transient reason, after 1, 2 and 4 s or so.
+
+    Raises the last attempt's error.
+    """
+    try:
+        return call(*args)
+    except Exception as error:
+        if not transient(error):
+            raise
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential  # noqa: PLC0415 - start-up time
+
+    policy = Retrying(
+        retry=retry_if_exception(transient),
+        stop=stop_after_attempt(ATTEMPTS - 1),
+        wait=wait_random_exponential(multiplier=1, max=8),
+        reraise=True,
+    )
+    return policy(call, *args)
+
+
+def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
+    """Ask ``observe`` every ``poll`` seconds until it is true.
+
+    Raises OutcomeError with what was seen last, after ``within`` seconds. Sessions that break while waiting count as "not yet".
+    """
+    if observe():
+        return
+    from tenacity import RetryError, Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_fixed  # noqa: PLC0415
+
+    policy = Retrying(
+        retry=retry_if_result(lambda met: not met) | retry_if_exception(transient),
+        stop=stop_after_delay(within),
+        wait=wait_fixed(poll),
+    )
+    try:
+        policy(observe)
+    except RetryError as error:
+        last = error.last_attempt
+        if last.failed:
+            last.result()
+        seen = getattr(last.result(), "seen", "")
+        raise OutcomeError(f"still not so after {within:g} s" + (f": {seen}" if seen else "")) from None

@@ -1,0 +1,148 @@
+"""One command's session: its site, its connections, its lock, its journal and its display."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runbooks.engine.steps import Procedure, Run
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Site
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every command may be asked for. ``resume`` is None, or a run's id, or "" for the newest one."""
+
+    plan: bool = False
+    json: bool = False
+    resume: str | None = None
+
+
+class Session:
+    """Opens things when they are first needed, and closes them all at the end."""
+
+    def __init__(self, options: Options) -> None:
+        from runbooks.inventory.load import load_site  # noqa: PLC0415 - start-up time
+        from runbooks.inventory.locate import locate  # noqa: PLC0415
+
+        self.options = options
+        self.site_file = locate(os.environ, ROOT)
+        loaded = load_site(self.site_file)
+        self.site: Site = loaded.site
+        for warning in loaded.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        self._run: Run | None = None
+        self._ssh: Any = None
+        self._lock: Any = None
+
+    @property
+    def state(self) -> Path:
+        """The site's own directory beside its file: secrets, journals, reports; 0700."""
+        from runbooks.inventory.locate import state_directory  # noqa: PLC0415
+
+        return state_directory(self.site_file, self.site)
+
+    @property
+    def run(self) -> Run:
+        """The run of this command: look with it; `carry_out` runs a procedure with it.
+
+        Raises PrecheckError when this process may not reach the site (engine.namespace).
+        """
+        if not self._run:
+            from runbooks.engine.console import console  # noqa: PLC0415
+            from runbooks.engine.journal import Forgetful  # noqa: PLC0415
+            from runbooks.engine.lock import SiteLock  # noqa: PLC0415
+            from runbooks.engine.namespace import enter  # noqa: PLC0415
+            from runbooks.engine.ssh import Ssh  # noqa: PLC0415
+
+            enter(self.site)
+            self._ssh = Ssh(self.site)
+            self._lock = SiteLock(self.site, self._ssh, lambda: Ssh(self.site))
+            self._run = Run(
+                self.site, self._ssh, Forgetful(), console(as_json=self.options.json), self._lock, plan=self.options.plan
+            )
+        return self._run
+
+    def carry_out(self, procedure: Procedure) -> None:
+        """Run ``procedure`` with journal, lock and summary. Raises its first error, with notes on where it stopped."""
+        run, display = self.run, self.run.listener
+        if self.options.plan:
+            run(procedure)
+            display.finish(display.summary())
+            return
+        from runbooks.engine import journal  # noqa: PLC0415
+
+        directory = self.state / "runs"
+        name = journal.new_run_id(datetime.now(UTC))
+        before = self.options.resume
+        finished = frozenset[str]() if before is None else journal.finished_steps(directory, procedure, before)
+        run.journal = records = journal.RunJournal(directory, name, procedure, finished)
+        self._lock.name(name, f"inv {procedure.key}")
+        with _interruptible():
+            try:
+                run(procedure)
+            except RunbookError as error:
+                records.end("failed", str(error))
+                error.add_note(f"report: {records.path}")
+                error.hint = (
+                    error.hint or f"mend that, then run `inv {procedure.key}` again; it goes on with what is not done yet"
+                )
+                raise
+            except KeyboardInterrupt:
+                self._ssh.abort()
+                records.end("interrupted")
+                raise
+        records.end("ok")
+        journal.prune(directory)
+        display.finish(display.summary() + (f"; report: {records.path}" if run.changed else ""))
+
+    def close(self, *, interrupted: bool = False) -> None:
+        """Give the lock back and close every connection; what still runs on a host is ended there."""
+        if not self._run:
+            return
+        self._run.listener.close()
+        if interrupted:
+            self._ssh.abort()
+        with suppress(RunbookError):
+            self._lock.release(interrupted=interrupted)
+        self._ssh.close()
+
+
+@contextmanager
+def session(options: Options) -> Iterator[Session]:
+    """Open a session, and close it whatever happens."""
+    opened = Session(options)
+    try:
+        yield opened
+    except KeyboardInterrupt:
+        opened.close(interrupted=True)
+        raise
+    except BaseException:
+        opened.close()
+        raise
+    opened.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Treat the signals that end us like Ctrl-C, so that the hosts' side is ended and the lock is given back."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,267 @@
+"""The only module that knows Fabric: commands in, answers out.
+
+Every connection is strict about host keys, its gateway's included, and goes past the guard of `engine.namespace` first.
+Commands run over a channel of our own (scripts/host/session.sh), because Fabric's runner costs over 100 ms a command, feeds
+input byte by byte, and leaves the remote process behind when we are interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import shlex
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import paramiko
+from fabric import Config, Connection, ThreadingGroup
+from fabric.exceptions import GroupException
+
+from runbooks.commands.base import HOST_SCRIPTS, Answer, Command
+from runbooks.engine.namespace import permit
+from runbooks.engine.ssh_errors import explained
+from runbooks.errors import CommandError, ConnectionLost, HostErrors, RunbookError, UnreachableError
+from runbooks.inventory.model import Gateway, Host, Site
+
+GREETING = "ha-runbooks\n"  # session.sh's first word: what fails before it is sudo or the login, not the command
+TAIL_LINES = 5
+TIMED_OUT = 124  # as timeout(1) says it
+GRACE_S = 20  # the host ends a command that runs out of time; we wait this much longer for its word
+SILENCE_MS = 45_000  # a peer that acknowledges nothing for this long is gone
+
+# Paramiko prints the traceback of its own thread for every refused connection; our errors say it in one line.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+class HostConnection(Connection):  # type: ignore[misc]
+    """A Fabric connection with strict host keys and a runner of its own. Not thread-safe: one thread at a time."""
+
+    def harden(self, known_hosts: Path, keepalive_s: int) -> None:
+        """Trust only the keys in ``known_hosts``; ask for signs of life every ``keepalive_s`` seconds."""
+        self.client.load_host_keys(str(known_hosts))
+        self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        self._keepalive_s = keepalive_s
+
+    def connected(self) -> paramiko.Transport:
+        """Open the session if it is not open. Raises what paramiko and the socket raise."""
+        if not self.is_connected:
+            self.open()
+            transport = self.transport
+            transport.set_keepalive(self._keepalive_s)
+            if isinstance(transport.sock, socket.socket):
+                transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
+        transport = self.transport
+        assert isinstance(transport, paramiko.Transport)  # noqa: S101 - for the type checker; Fabric is untyped
+        return transport
+
+    def execute(self, commands: Mapping[HostConnection, Command]) -> Answer:
+        """Run this connection's own command out of ``commands`` (a Group calls one method with one argument)."""
+        command = commands[self]
+        channel = self.connected().open_session(timeout=GRACE_S)
+        try:
+            channel.exec_command(session_line(root=command.root))
+            program = command.program.encode()
+            channel.sendall(f"{len(program)} {command.timeout:g}\n".encode() + program)
+            return _answer(channel, command)
+        finally:
+            channel.close()
+
+
+class HostGroup(ThreadingGroup):  # type: ignore[misc]
+    """Connections that act at the same time, each with its own command."""
+
+    def execute(self, commands: Mapping[HostConnection, Command]) -> Mapping[HostConnection, Answer | BaseException]:
+        """Answer, or what went wrong, by connection; all have finished."""
+        try:
+            return self._do("execute", commands)  # type: ignore[no-any-return]
+        except GroupException as error:
+            return error.result  # type: ignore[no-any-return]
+
+
+class Ssh:
+    """One connection per host, opened on first use, kept, and closed together."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        # A Config of our own: Invoke's -R would fake the reads, and a colleague's ~/.fabric.yaml would change the rules.
+        self._config = Config(
+            lazy=True,
+            overrides={
+                "run": {"hide": True, "in_stream": False},
+                "timeouts": {"connect": site.ssh.connect_timeout_s},
+                "load_ssh_configs": False,
+            },
+        )
+        self._open: dict[Host, HostConnection] = {}
+        self._busy: dict[Host, Lock] = {}
+        self._lock = Lock()
+        self._aborted = False
+
+    def run(self, host: Host, command: Command) -> Answer:
+        """Run ``command`` on ``host``.
+
+        Raises CommandError (exit status, time), ConnectionLost (broke in the middle), UnreachableError, PrecheckError (guard).
+        """
+        connection = self._to(host)
+        with self._busy[host]:
+            try:
+                answer = connection.execute({connection: command})
+            except Exception as error:
+                raise self._translated(host, command, error) from None
+        return self._judged(host, command, answer)
+
+    def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
+        """Each host its own command, at most ``ssh.parallel`` at a time. All finish; an error stands in its host's place."""
+        results: dict[Host, Answer | RunbookError] = {}
+        for hosts in _slices(commands, self._site.ssh.parallel):
+            by_connection = {self._to(host): host for host in hosts}
+            group = HostGroup.from_connections(by_connection)
+            answers = group.execute({connection: commands[host] for connection, host in by_connection.items()})
+            for connection, host in by_connection.items():
+                results[host] = self._result(host, commands[host], answers[connection])
+        return results
+
+    def run_all(self, commands: Mapping[Host, Command]) -> dict[Host, Answer]:
+        """As run_each, but raises HostErrors (or the error itself, of a single host) when any failed."""
+        results = self.run_each(commands)
+        failed = {str(host): result for host, result in results.items() if isinstance(result, RunbookError)}
+        if len(failed) == 1 and len(results) == 1:
+            raise next(iter(failed.values()))
+        if failed:
+            raise HostErrors(failed, len(results))
+        return {host: result for host, result in results.items() if isinstance(result, Answer)}
+
+    def abort(self) -> None:
+        """Break every session off, from any thread; no command is sent any more."""
+        self._aborted = True
+        for connection in list(self._open.values()):
+            if connection.transport:
+                connection.transport.close()
+
+    def close(self) -> None:
+        """Close every session; whatever still runs on a host is ended there (session.sh's lifeline)."""
+        with self._lock:
+            for connection in self._open.values():
+                connection.close()
+                if connection.gateway:
+                    connection.gateway.close()
+            self._open.clear()
+
+    def _to(self, host: Host) -> HostConnection:
+        permit(self._site)
+        if self._aborted:
+            raise RunbookError("interrupted")
+        with self._lock:
+            if host not in self._open:
+                self._open[host] = self._connection(host)
+                self._busy.setdefault(host, Lock())
+            return self._open[host]
+
+    def _connection(self, host: Host) -> HostConnection:
+        ssh = self._site.ssh
+        gateway = host.ssh.gateway or ssh.gateway
+        return self._hardened(
+            str(host.address),
+            user=host.ssh.user or ssh.user,
+            port=host.ssh.port or ssh.port,
+            key=host.ssh.key or ssh.key,
+            gateway=self._gateway(gateway) if gateway else None,
+        )
+
+    def guard(self) -> None:
+        """Raise PrecheckError unless this process may connect to the site's addresses."""
+        permit(self._site)
+
+    def through(self, gateway: Gateway, address: tuple[str, int], timeout_s: int) -> paramiko.Channel:
+        """Open a channel to ``address`` through a gateway whose key is known."""
+        permit(self._site)
+        return self._gateway(gateway).connected().open_channel("direct-tcpip", address, ("", 0), timeout=timeout_s)
+
+    def _gateway(self, gateway: Gateway) -> HostConnection:
+        ssh = self._site.ssh
+        return self._hardened(str(gateway.address), user=gateway.user or ssh.user, port=gateway.port, key=gateway.key or ssh.key)
+
+    def _hardened(self, address: str, *, key: Path | None, **connect: Any) -> HostConnection:
+        kwargs: dict[str, Any] = {"banner_timeout": 15, "auth_timeout": 15}
+        if key:
+            kwargs |= {"key_filename": str(key), "look_for_keys": False}
+        connection = HostConnection(address, config=self._config, connect_kwargs=kwargs, **connect)
+        known_hosts = self._site.ssh.known_hosts
+        if not known_hosts.is_file():
+            raise UnreachableError(f"no host key is known yet: {known_hosts} does not exist", hint="inv site.trust")
+        connection.harden(known_hosts, self._site.ssh.keepalive_s)
+        return connection
+
+    def _result(self, host: Host, command: Command, answer: Answer | BaseException) -> Answer | RunbookError:
+        try:
+            if isinstance(answer, BaseException):
+                return self._translated(host, command, answer)
+            return self._judged(host, command, answer)
+        except RunbookError as error:
+            return error
+
+    def _judged(self, host: Host, command: Command, answer: Answer) -> Answer:
+        """``answer`` without the greeting. Raises when it is not a good one."""
+        tail = "\n".join(f"  {line}" for line in answer.stderr.strip().splitlines()[-TAIL_LINES:])
+        if not answer.stdout.startswith(GREETING):
+            user = host.ssh.user or self._site.ssh.user
+            raise UnreachableError(
+                f"{host} ({host.address}): {user} cannot run commands there"
+                + (" as root" if command.root else "")
+                + (f"\n{tail}" if tail else ""),
+                hint=f"let `sudo -n true` work for {user} on {host} (a file in /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL)",
+            )
+        if answer.exited < 0:
+            raise ConnectionLost(f"{host} ({host.address}): the connection broke during `{command}`")
+        if answer.exited in {TIMED_OUT, 137} and answer.exited not in command.expect:
+            raise CommandError(f"{host}: `{command}` did not finish in {command.timeout:g} s and was ended\n{tail}".rstrip())
+        if answer.exited not in command.expect:
+            raise CommandError(f"{host}: `{command}` exited {answer.exited}\n{tail}".rstrip(), exited=answer.exited)
+        return Answer(answer.exited, answer.stdout[len(GREETING) :], answer.stderr)
+
+    def _translated(self, host: Host, command: Command, error: BaseException) -> RunbookError:
+        if self._aborted:
+            return RunbookError(f"{host} ({host.address}): interrupted during `{command}`")
+        return explained(self._site, host, error)
+
+
+@cache
+def session_line(*, root: bool) -> str:
+    """The line that sshd hands to the login shell: the same for every command."""
+    program = "\n".join(line for line in (HOST_SCRIPTS / "session.sh").read_text().splitlines() if not line.startswith("#"))
+    return f"exec {'sudo -n -- ' if root else ''}bash -c {shlex.quote(program)}"
+
+
+def _answer(channel: paramiko.Channel, command: Command) -> Answer:
+    out, err = bytearray(), bytearray()
+    deadline = time.monotonic() + command.timeout + GRACE_S
+    while True:
+        while channel.recv_ready():
+            out += channel.recv(1 << 16)
+        while channel.recv_stderr_ready():
+            err += channel.recv_stderr(1 << 16)
+        if channel.exit_status_ready() and (channel.eof_received or channel.closed):
+            if channel.recv_ready() or channel.recv_stderr_ready():
+                continue
+            break
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        if channel.eof_received:
+            channel.status_event.wait(min(left, 1))
+        else:
+            select.select([channel], [], [], min(left, 5))
+    exited = channel.recv_exit_status() if channel.exit_status_ready() else TIMED_OUT
+    return Answer(exited, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def _slices(hosts: Iterable[Host], size: int) -> Iterable[list[Host]]:
+    iterator = iter(hosts)
+    while some := list(islice(iterator, size)):
+        yield some

@@ -1,0 +1,291 @@
+"""Steps, procedures, and the one loop that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import Any, Protocol, TypeVar
+
+from runbooks.commands import files
+from runbooks.commands.base import Answer, Command, Probe
+from runbooks.commands.files import File, Found
+from runbooks.engine.retry import again, until
+from runbooks.errors import CommandError, HostErrors, RunbookError
+from runbooks.inventory.model import Host, Site
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """False, with the reason: what was seen instead of what a step promises."""
+
+    seen: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the runbook.
+
+    check    raises PrecheckError when going on would do harm.
+    done     observes the outcome: true before ``do`` means there is nothing to do, true after it means it worked.
+             An ``Unmet`` is false and says why.
+    do       makes the change; never called while ``done`` holds.
+    verify   raises OutcomeError when the result, although there, does not do what it is for.
+    within   seconds that ``done`` may take to come true after ``do``.
+    settled  no earlier step of the procedure can change what ``done`` sees, so that a plan may believe it.
+    """
+
+    name: str
+    host: Host | None = None
+    check: Callable[[Run], None] | None = None
+    done: Callable[[Run], bool | Unmet] | None = None
+    do: Callable[[Run], object] | None = None
+    verify: Callable[[Run], None] | None = None
+    within: float = 60
+    settled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.do and not self.done:
+            raise ValueError(f"{self.title}: a step that changes something must say when it is done")
+
+    @property
+    def title(self) -> str:
+        """The step's name with its host in front; unique in its procedure."""
+        return f"{self.host}: {self.name}" if self.host else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Steps on different hosts that may run at the same time; all finish, then failures are raised together."""
+
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """An ordered list of steps: a value that can be listed, tested and run.
+
+    ``key`` names the command, such as ``lb.setup``. ``inputs`` are the arguments that the steps were built from; a run can be
+    resumed only with the same ones.
+    """
+
+    key: str
+    title: str
+    steps: Sequence[Step | Together]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        titles = [step.title for step in self]
+        if len(set(titles)) != len(titles):
+            raise ValueError(f"{self.key}: step titles must be unique; the journal is keyed by them")
+
+    def __iter__(self) -> Iterator[Step]:
+        for item in self.steps:
+            yield from item.steps if isinstance(item, Together) else (item,)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Transport(Protocol):
+    """What carries commands to hosts; `engine.ssh.Ssh` is the real one."""
+
+    def run(self, host: Host, command: Command) -> Answer: ...
+    def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]: ...
+    def run_all(self, commands: Mapping[Host, Command]) -> dict[Host, Answer]: ...
+    def abort(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Journal(Protocol):
+    """The steps that this run has finished; survives the process, so that a later one can go on."""
+
+    def finished(self, title: str) -> bool: ...
+    def record(self, title: str, outcome: str, seconds: float) -> None: ...
+
+
+class Listener(Protocol):
+    """Who is told what happens: the console, in one of its forms."""
+
+    def begin(self, procedure: Procedure, *, plan: bool) -> None: ...
+    def step(self, number: int, step: Step) -> None: ...
+    def change(self, host: Host, command: Command, *, plan: bool) -> None: ...
+    def diff(self, host: Host, text: str, *, plan: bool) -> None: ...
+    def note(self, host: Host, text: str) -> None: ...
+    def waiting(self, step: Step, seen: str) -> None: ...
+    def outcome(self, number: int, step: Step, outcome: str, seconds: float) -> None: ...
+    def summary(self) -> str: ...
+    def finish(self, summary: str) -> None: ...
+    def say(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Lease(Protocol):
+    """The site's lock: taken before the first change, and still ours before every later one."""
+
+    def hold(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class Run:
+    """What a step may do: look, change, or (in a plan) say what it would change."""
+
+    site: Site
+    transport: Transport
+    journal: Journal
+    listener: Listener
+    lease: Lease
+    plan: bool = False
+    poll: float = 0.5
+    changed: bool = False
+    _seen: dict[tuple[Host, Command], Any] = field(default_factory=dict)
+    _locking: Lock = field(default_factory=Lock)
+    _would_change: set[Host | None] = field(default_factory=set)
+
+    def read(self, host: Host, probe: Probe[T]) -> T:
+        """What ``probe`` sees on ``host``; the same answer until something is changed or a wait asks again."""
+        return self.read_all({host: probe})[host]
+
+    def read_all(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T]:
+        """Several hosts at the same time, each its own probe; one that cannot be read raises."""
+        missing = {host: probe.command for host, probe in probes.items() if (host, probe.command) not in self._seen}
+        if missing:
+            for host, answer in again(self.transport.run_all, missing).items():
+                self._seen[host, missing[host]] = _parsed(host, probes[host], answer)
+        return {host: self._seen[host, probe.command] for host, probe in probes.items()}
+
+    def change(self, host: Host, command: Command) -> Answer | None:
+        """Run ``command`` on ``host``, or in a plan only say so (None)."""
+        self._would_change.add(host)
+        self.changed = True
+        if not self.plan:
+            self._hold()
+        self.listener.change(host, command, plan=self.plan)
+        if self.plan:
+            return None
+        try:
+            return self.transport.run(host, command)
+        finally:
+            self._seen.clear()
+
+    def _hold(self) -> bool:
+        """Hold the lock; what was seen before it was ours may have been changed by its last holder."""
+        with self._locking:
+            taken = self.lease.hold()
+            if taken:
+                self._seen.clear()
+        return taken
+
+    def place(self, host: Host, wanted: Sequence[File], there: Mapping[str, Found], command: Command) -> None:
+        """Show the difference that ``wanted`` makes to ``there``, then run ``command``, which puts the files in place."""
+        for file in wanted:
+            self.listener.diff(host, files.diff(file, there.get(file.path)), plan=self.plan)
+        self.change(host, command)
+
+    def note(self, host: Host, text: str) -> None:
+        """Tell the operator something that a step found out on ``host``."""
+        self.listener.note(host, text)
+
+    def __call__(self, procedure: Procedure) -> None:
+        """Run every step that is not yet done. Raises the first step's error, with a note where it stopped."""
+        self.listener.begin(procedure, plan=self.plan)
+        total, number = len(procedure), 1
+        for item in procedure.steps:
+            if isinstance(item, Together):
+                self._together(item, number, total)
+                number += len(item.steps)
+            else:
+                self._one(item, number, total)
+                number += 1
+
+    def _together(self, item: Together, first: int, total: int) -> None:
+        failed: dict[str, RunbookError] = {}
+
+        def attempt(numbered: tuple[int, Step]) -> None:
+            number, step = numbered
+            try:
+                self._one(step, number, total)
+            except RunbookError as error:
+                failed[step.title] = error
+
+        with ThreadPoolExecutor(max_workers=self.site.ssh.parallel) as pool:
+            try:
+                list(pool.map(attempt, enumerate(item.steps, start=first)))
+            except KeyboardInterrupt:
+                self.transport.abort()  # or the pool would wait for its threads, which wait for their hosts
+                raise
+        if len(failed) == 1:
+            raise next(iter(failed.values()))
+        if failed:
+            raise HostErrors(failed, len(item.steps))
+
+    def _one(self, step: Step, number: int, total: int) -> None:
+        self.listener.step(number, step)
+        started = monotonic()
+        try:
+            outcome = self._outcome(step)
+        except RunbookError as error:
+            error.add_note(f"stopped at step {number} of {total}: {step.title}")
+            self.listener.outcome(number, step, "failed", monotonic() - started)
+            raise
+        seconds = monotonic() - started
+        if not self.plan:
+            self.journal.record(step.title, outcome, seconds)
+        self.listener.outcome(number, step, outcome, seconds)
+
+    def _outcome(self, step: Step) -> str:
+        if self.journal.finished(step.title):
+            return "done before"
+        # A plan has not made the earlier changes, so what it sees of a changed host may no longer hold by then.
+        stale = self.plan and not step.settled and (step.host in self._would_change if step.host else bool(self._would_change))
+        if step.check and not stale:
+            step.check(self)
+        if not step.done:
+            return "ok"
+        if not stale and step.done(self):
+            return self._verified(step, "nothing to do" if step.do else "ok")
+        if self.plan:
+            if step.do:
+                step.do(self)
+            return "would change" if step.do else "would wait"
+        if step.do:
+            if self._hold() and step.check:
+                step.check(self)
+            again(lambda: self._do_unless_done(step))
+        self._wait(step)
+        return self._verified(step, "changed" if step.do else "ok")
+
+    def _do_unless_done(self, step: Step) -> None:
+        """One attempt. The one before it may have succeeded although its answer was lost, so ``done`` is asked first."""
+        if step.do and not (step.done and step.done(self)):
+            step.do(self)
+
+    def _verified(self, step: Step, outcome: str) -> str:
+        if step.verify and not self.plan:
+            step.verify(self)
+        return outcome
+
+    def _wait(self, step: Step) -> None:
+        def observe() -> bool | Unmet:
+            self._seen.clear()
+            met = step.done(self) if step.done else True
+            if isinstance(met, Unmet):
+                self.listener.waiting(step, met.seen)
+            return met
+
+        until(observe, within=step.within, poll=self.poll)
+
+
+def _parsed(host: Host, probe: Probe[T], answer: Answer) -> T:
+    try:
+        return probe.parse(answer)
+    except ValueError as error:
+        text = f"\n  {answer.stderr.strip()}" if answer.stderr.strip() else ""
+        raise CommandError(f"{host}: {error}{text}") from None

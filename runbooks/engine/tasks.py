@@ -1,0 +1,109 @@
+"""Invoke's side of a command: flags in, exit codes out. The only place where Invoke is subclassed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from inspect import Parameter, signature
+from typing import Any
+
+from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
+from invoke.tasks import Task, task
+
+from runbooks.errors import RunbookError
+
+
+class RunbookTask(Task):  # type: ignore[type-arg]
+    """Flags only, so that no word after the task name (not even --help) can become a host's name.
+
+    A missing flag, and every RunbookError, ends in one text on standard error and an exit code; anything else is a bug
+    and keeps its traceback.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("positional", ())
+        kwargs.setdefault("auto_shortflags", False)
+        super().__init__(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        parameters = list(signature(self.body).parameters.values())[1:]
+        missing = [
+            f"--{p.name.replace('_', '-')}" for p in parameters if p.default is Parameter.empty and kwargs.get(p.name) is None
+        ]
+        if missing:
+            raise Exit(f"error: {self.name} needs {', '.join(missing)}", code=2)
+        try:
+            return self.call(args[0], kwargs)
+        except RunbookError as error:
+            raise Exit(explain(error), code=error.exit_code) from error
+        except KeyboardInterrupt:
+            raise Exit("interrupted; run the same command again to go on", code=130) from None
+
+    def call(self, context: Any, kwargs: dict[str, Any]) -> Any:
+        """Call the function; subclasses hand it something better than a Context."""
+        return self.body(context, **kwargs)
+
+
+class SessionTask(RunbookTask):
+    """A command on the site: its function takes a Session where Invoke would pass a Context, and --json comes for free."""
+
+    common: tuple[tuple[str, Any, str], ...] = (("json", False, "for machines: JSON instead of text"),)
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the function's own flags, then the common ones."""
+        own: list[Argument] = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
+        return own + [
+            Argument(names=(name,), kind=type(default), default=default, help=text, optional=name == "resume")
+            for name, default, text in self.common
+        ]
+
+    def call(self, context: Any, kwargs: dict[str, Any]) -> Any:
+        """Open a session with the common flags and call the function with the others."""
+        from runbooks.engine.session import Options, session  # noqa: PLC0415 - start-up time
+
+        common = {name: kwargs.pop(name, default) for name, default, _ in self.common}
+        with session(_options(Options, common)) as opened:
+            return self.body(opened, **kwargs)
+
+
+class ProcedureTask(SessionTask):
+    """A command that changes the site: --plan and --resume come for free."""
+
+    common = (
+        *SessionTask.common,
+        ("plan", False, "look, and show what would be changed; touch nothing"),
+        ("resume", "", "go on with the interrupted run (its id, or the newest): skip the steps that it finished"),
+    )
+
+
+def _options(kind: Any, common: dict[str, Any]) -> Any:
+    resume = common.pop("resume", "")
+    # Invoke gives True for a bare --resume, and the default "" when the flag is absent.
+    return kind(**common, resume=None if resume == "" else ("" if resume is True else resume))
+
+
+def explain(error: RunbookError) -> str:
+    """``error`` as the operator reads it: what is wrong, where it stopped, and what to do next."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return "\n".join([f"error: {error}", *notes, *([f"next:  {error.hint}"] if error.hint else [])])
+
+
+def runbook(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+    """Mark a function as a command; takes what Invoke's ``task`` takes."""
+    return task(*args, klass=RunbookTask, **kwargs)
+
+
+def query(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+    """Mark a function as a command that only looks at the site; it gets a Session."""
+    return task(*args, klass=SessionTask, **kwargs)
+
+
+def procedure(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+    """Mark a function as a command that changes the site; it gets a Session."""
+    return task(*args, klass=ProcedureTask, **kwargs)
+
+
+def remainder() -> list[str]:
+    """The words after a bare ``--`` on the command line (Invoke 2 keeps them from the task)."""
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []

@@ -1,0 +1,122 @@
+"""Host keys: fetch them, compare them with what is known, and record them once a person has looked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import tempfile
+from base64 import b64encode
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import paramiko
+
+from runbooks.engine.ssh import Ssh
+from runbooks.engine.ssh_errors import plain
+from runbooks.errors import RunbookError, UnreachableError
+from runbooks.inventory.model import Gateway, Host, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An sshd whose key we want to know, and the gateway that leads to it."""
+
+    name: str
+    address: str
+    port: int
+    gateway: Gateway | None = None
+
+    @property
+    def entry(self) -> str:
+        """The name under which known_hosts lists it: ports other than 22 stand in it."""
+        return self.address if self.port == 22 else f"[{self.address}]:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The key that an sshd offered."""
+
+    door: Door
+    key: paramiko.PKey
+    state: Literal["known", "new", "changed"]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA256 fingerprint, as `ssh-keygen -l` prints it."""
+        return "SHA256:" + b64encode(hashlib.sha256(self.key.asbytes()).digest()).decode().rstrip("=")
+
+
+def gateway_doors(site: Site, hosts: Sequence[Host]) -> list[Door]:
+    """Return the gateways that lead to ``hosts``; their keys must be known before anything behind them can be asked."""
+    used = {host.ssh.gateway or site.ssh.gateway for host in hosts} - {None}
+    return sorted((Door("gateway", str(one.address), one.port) for one in used if one), key=lambda door: door.entry)
+
+
+def host_doors(site: Site, hosts: Sequence[Host]) -> list[Door]:
+    """Return the hosts' own sshds."""
+    return [
+        Door(host.name, str(host.address), host.ssh.port or site.ssh.port, host.ssh.gateway or site.ssh.gateway) for host in hosts
+    ]
+
+
+def offered(site: Site, doors: Sequence[Door]) -> list[Offered | RunbookError]:
+    """Ask each sshd for its key, without logging in; an error stands in its place. Raises PrecheckError (guard)."""
+    ssh, known = Ssh(site), _known(site.ssh.known_hosts)
+    ssh.guard()
+
+    def ask(door: Door) -> Offered | RunbookError:
+        try:
+            key = _fetch(ssh, door, site.ssh.connect_timeout_s)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            return UnreachableError(f"{door.name} ({door.address}): {plain(error)}")
+        there = known.lookup(door.entry)
+        if not there:
+            return Offered(door, key, "new")
+        return Offered(door, key, "known" if key.asbytes() in {each.asbytes() for each in there.values()} else "changed")
+
+    try:
+        with ThreadPoolExecutor(max_workers=site.ssh.parallel) as pool:
+            return list(pool.map(ask, doors))
+    finally:
+        ssh.close()
+
+
+def record(path: Path, accepted: Sequence[Offered]) -> None:
+    """Write known_hosts with the accepted keys in place of older ones of the same entries; other lines stay as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = {each.door.entry for each in accepted}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if not entries & set(line.split(" ", 1)[0].split(","))]
+    new = [f"{each.door.entry} {each.key.get_name()} {each.key.get_base64()}" for each in accepted]
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write("\n".join([*kept, *new]) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).replace(path)
+
+
+def _known(path: Path) -> paramiko.HostKeys:
+    keys = paramiko.HostKeys()
+    with suppress(FileNotFoundError):
+        keys.load(str(path))
+    return keys
+
+
+def _fetch(ssh: Ssh, door: Door, timeout_s: int) -> paramiko.PKey:
+    sock: Any
+    if door.gateway:
+        sock = ssh.through(door.gateway, (door.address, door.port), timeout_s)
+    else:
+        sock = socket.create_connection((door.address, door.port), timeout=timeout_s)
+    transport = paramiko.Transport(sock)
+    try:
+        transport.start_client(timeout=timeout_s)
+        return transport.get_remote_server_key()
+    finally:
+        transport.close()

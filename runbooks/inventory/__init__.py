@@ -1,0 +1,1 @@
+"""The site: hosts.yaml read, checked and turned into the frozen values of ``model``."""

@@ -1,0 +1,164 @@
+"""The tree of the file -> the values of the model, driven by the model's own definitions; every fault is collected."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, get_args
+
+import msgspec
+
+from runbooks.inventory import scalars
+from runbooks.inventory.draft import Draft
+from runbooks.inventory.model import Model, Site
+from runbooks.inventory.problems import Finding, quoted
+from runbooks.inventory.source import Listing, Mapping, Node, Scalar
+
+BROKEN = object()  # stands for a value that has been complained about
+
+
+def convert(root: Node) -> tuple[Draft, Site | None]:
+    """Return what could be read, with the findings, and the whole site when there were none."""
+    reader = _Reader()
+    site = reader.struct("", Site, root, 1 if _empty(root) else root.line)
+    return reader.draft, site if isinstance(site, Site) else None
+
+
+class _Reader:
+    """Walks the model and the tree side by side."""
+
+    def __init__(self) -> None:
+        self.draft = Draft()
+
+    def wrong(self, key: str, line: int, message: str) -> object:
+        self.draft.findings.append((line, Finding(key, message)))
+        return BROKEN
+
+    def value(self, key: str, hint: scalars.Hint, node: Node, line: int) -> object:
+        """Return the value at ``key``, or BROKEN."""
+        self.draft.lines[key] = line
+        if isinstance(hint, type) and issubclass(hint, Model):
+            return self.struct(key, hint, node, line)
+        struct = next(
+            (member for member in scalars.members(hint) if isinstance(member, type) and issubclass(member, Model)), None
+        )
+        if struct:
+            found = None if _empty(node) else self.struct(key, struct, node, line)
+        elif scalars.origin(hint) is tuple:
+            found = self.listing(key, get_args(hint)[0], node, line)
+        elif not isinstance(node, Scalar):
+            kind = "a list" if isinstance(node, Listing) else "a group of keys"
+            found = self.wrong(key, line, f"is {kind}, but must be {scalars.expected(hint)}")
+        else:
+            try:
+                found = scalars.convert(hint, node)
+            except scalars.WrongError as error:
+                found = self.wrong(key, line, str(error))
+        if found is not BROKEN:
+            self.draft.values[key] = found
+        return found
+
+    def listing(self, key: str, item: scalars.Hint, node: Node, line: int) -> object:
+        if not isinstance(node, Listing):
+            return self.wrong(key, line, f"must be a list, such as {_example(item)}")
+        self.draft.lengths[key] = len(node.items)
+        found = tuple(self.value(f"{key}[{n}]", item, part, part.line) for n, part in enumerate(node.items))
+        return BROKEN if BROKEN in found else found
+
+    def struct(self, key: str, struct: type[Model], node: Node, line: int) -> object:
+        """Return the ``struct`` at ``key``. Every fault in it is noted, not only the first."""
+        known = {field.name: field for field in msgspec.structs.fields(struct)}
+        if not isinstance(node, Mapping):
+            what = "has no value" if _empty(node) else "is not a group of keys"
+            some = ", ".join(list(known)[:3])
+            return self.wrong(
+                key, line, f"{what}: write keys such as {some} with their values below it" if key else _top(node, some)
+            )
+        found, sound = self.given(key, node, list(known))
+        values: dict[str, Any] = {}
+        for name, field in known.items():
+            inner = f"{key}.{name}" if key else name
+            if name in found:
+                at, value = found[name]
+                values[name] = self.value(inner, field.type, value, at)
+            elif field.required:
+                values[name] = self.wrong(inner, line, f"is missing: it must be {_wanted(field.type)}")
+            elif isinstance(field.default, Model):
+                values[name] = self.struct(inner, type(field.default), Mapping(line, ()), line)
+            else:
+                self.draft.values[inner] = values[name] = field.default
+        sound = sound and not any(value is BROKEN for value in values.values())
+        return struct(**values) if sound else BROKEN
+
+    def given(self, key: str, node: Mapping, names: list[str]) -> tuple[dict[str, tuple[int, Node]], bool]:
+        """Return the known keys of ``node`` with line and value, and whether there was nothing to complain about."""
+        found: dict[str, tuple[int, Node]] = {}
+        first: dict[str, int] = {}
+        faults = len(self.draft.findings)
+        for word, value in node.pairs:
+            if not isinstance(word, Scalar):
+                self.wrong(key, word.line, "a key must be a plain word, not a list or a group of keys")
+                continue
+            inner = f"{key}.{quoted(word.text)}" if key else quoted(word.text)
+            if word.kind == "merge":
+                self.wrong(key, word.line, "merge keys (<<) are not understood: write the keys out")
+            elif word.text in first:
+                self.wrong(inner, word.line, f"is given twice, first on line {first[word.text]}: delete one of them")
+            elif word.text in names:
+                found[word.text] = (word.line, value)
+            else:
+                self.wrong(inner, word.line, f"is not a known key here{_nearest(word.text, names)}")
+            first.setdefault(word.text, word.line)
+        return found, len(self.draft.findings) == faults
+
+
+def fields(struct: type[Model] = Site, under: str = "") -> Iterator[tuple[str, msgspec.structs.FieldInfo]]:
+    """Yield every key of the model with its definition: ``endpoint``, ``endpoint.vip``, ... ``hosts[].ssh.port``."""
+    for field in msgspec.structs.fields(struct):
+        key = f"{under}.{field.name}" if under else field.name
+        yield key, field
+        many = scalars.origin(field.type) is tuple
+        for member in scalars.members(get_args(field.type)[0] if many else field.type):
+            if isinstance(member, type) and issubclass(member, Model):
+                yield from fields(member, f"{key}[]" if many else key)
+
+
+def _nearest(word: str, names: list[str]) -> str:
+    """Return the hint for an unknown key: a similar one beside it, or the place where this very key belongs."""
+    near = scalars.hint(word, names)
+    if near:
+        return near
+    homes = _homes().get(word)
+    return f": it belongs under {homes}" if homes else f" (known: {', '.join(names)})"
+
+
+@cache
+def _homes() -> dict[str, str]:
+    """Return for every key the places where it belongs, in words."""
+    homes: dict[str, list[str]] = {}
+    for path, _ in fields():
+        under, _, name = path.rpartition(".")
+        homes.setdefault(name, []).append(under or "no other key")
+    return {name: " or ".join(places) for name, places in homes.items()}
+
+
+def _empty(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.kind == "null"
+
+
+def _top(node: Node, some: str) -> str:
+    if _empty(node):
+        return "the file is empty: see docs/site.md for what belongs in it"
+    return f"the file must hold keys such as {some}, see docs/site.md"
+
+
+def _wanted(hint: scalars.Hint) -> str:
+    if scalars.origin(hint) is tuple:
+        return f"a list, such as {_example(get_args(hint)[0])}"
+    if isinstance(hint, type) and issubclass(hint, Model):
+        return f"a group of keys ({', '.join(field.name for field in msgspec.structs.fields(hint))})"
+    return scalars.expected(hint)
+
+
+def _example(item: scalars.Hint) -> str:
+    if isinstance(item, type) and issubclass(item, Model):
+        return "- {name: lb1, address: 10.1.1.11, roles: [lb]}"
+    return f"[{get_args(item)[0]}]"

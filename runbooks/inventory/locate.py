@@ -1,0 +1,91 @@
+"""Where things are: the site file that a command is about, the paths in it, and the directory for this site's own state."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runbooks.errors import InventoryError
+from runbooks.inventory.model import NAME, PLAIN_NAME, Gateway, Site
+from runbooks.inventory.problems import quoted
+
+LAB_RUN: Final = Path("/run/ha-lab")
+LAB_DEFAULT: Final = "default"
+
+
+def locate(environ: Mapping[str, str], root: Path) -> Path:
+    """Return the site file that this command is about.
+
+    RUNBOOKS_SITE unset gives hosts.yaml in ``root``; ``lab`` gives the lab's twin (RUNBOOKS_LAB names another than the default),
+    ``lab:NAME`` the twin NAME; anything else is a path.
+    """
+    chosen = environ.get("RUNBOOKS_SITE", "")
+    if not chosen:
+        return root / "hosts.yaml"
+    if chosen == "lab":
+        return _twin(environ.get("RUNBOOKS_LAB") or LAB_DEFAULT, "RUNBOOKS_LAB")
+    if chosen.startswith("lab:"):
+        return _twin(chosen.removeprefix("lab:"), "RUNBOOKS_SITE")
+    return expanded(Path(chosen), Path.cwd())
+
+
+def _twin(name: str, variable: str) -> Path:
+    if not re.search(NAME, name):
+        raise InventoryError(f"{variable}: {quoted(name)} is not {PLAIN_NAME}", hint=f"unset {variable}")
+    path = LAB_RUN / name / "site.yaml"
+    if not path.is_file():
+        up = "inv lab.up" if name == LAB_DEFAULT else f"RUNBOOKS_LAB={name} inv lab.up"
+        raise InventoryError(f"the lab {name} is not up: there is no {path}", hint=up)
+    return path
+
+
+def expanded(path: Path, beside: Path) -> Path:
+    """Return ``path`` made absolute: ``~`` is the operator's home, a relative path is meant in the directory ``beside``."""
+    try:
+        return beside / path.expanduser()
+    except RuntimeError:
+        raise InventoryError(f"{quoted(str(path))}: there is no such home directory", hint="write the path out") from None
+
+
+def resolve(site: Site, path: Path) -> Site:
+    """Return ``site`` with absolute paths. ``path`` is its file: relative paths in it are meant beside it."""
+    beside = path.absolute().parent
+
+    def full(given: Path | None) -> Path | None:
+        return given and expanded(given, beside)
+
+    def through(gateway: Gateway | None) -> Gateway | None:
+        return gateway and msgspec.structs.replace(gateway, key=full(gateway.key))
+
+    replace = msgspec.structs.replace
+    ssh, backup = site.ssh, site.backup
+    return replace(
+        site,
+        ssh=replace(ssh, key=full(ssh.key), known_hosts=full(ssh.known_hosts), gateway=through(ssh.gateway)),
+        backup=backup and replace(backup, directory=full(backup.directory)),
+        hosts=tuple(
+            replace(host, ssh=replace(host.ssh, key=full(host.ssh.key), gateway=through(host.ssh.gateway))) for host in site.hosts
+        ),
+    )
+
+
+def state_directory(site_file: Path, site: Site) -> Path:
+    """Return the directory for what the tool keeps about ``site`` (secrets, journal, reports), made 0700 when it is not there."""
+    top = site_file.absolute().parent / ".runbooks"
+    state = top / site.name
+    try:
+        for directory in (top, state):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            if directory.stat().st_mode & 0o077:
+                directory.chmod(0o700)
+        ignore = top / ".gitignore"
+        if not ignore.exists():  # the secrets in there must not end up in somebody's repository
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise InventoryError(
+            f"{state}: cannot be used for this site's state: {error.strerror or error}",
+            hint=f"make {top} a directory that you own, or put the site file where you may write",
+        ) from None
+    return state

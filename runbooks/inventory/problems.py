@@ -1,0 +1,71 @@
+"""What is wrong with a site file, and where: one line per problem, all of them in one error."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runbooks.errors import InventoryError
+
+Severity = Literal["error", "warning"]
+MOST_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with the value at ``key``, such as ``hosts[3].address``; "" is the whole file."""
+
+    key: str
+    message: str
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A finding with its place. ``str()`` is the line that the operator reads; ``line`` 0 stands for no line in particular."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+
+
+class SiteError(InventoryError):
+    """The site file cannot be used; ``problems`` holds every reason, in the order of their lines."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = [str(problem) for problem in self.problems[:MOST_SHOWN]]
+        left = len(self.problems) - len(lines)
+        if left:
+            lines.append(f"... and {left} more")
+        super().__init__("\n".join(lines))
+
+
+def by_line(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return ``problems`` in the order in which somebody reads the file."""
+    return tuple(sorted(set(problems), key=lambda problem: (problem.line, problem.key, problem.message)))
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` fit for an error message: short, and without anything a terminal would obey.
+
+    For example, ``10.1.1.300`` stays as it is; a text with a line break or an escape sequence is shown like a Python string.
+    """
+    short = text if len(text) <= 60 else text[:57] + "..."
+    return short if short and short.isprintable() and short == short.strip() else repr(short)
+
+
+def shown(path: Path) -> str:
+    """Return ``path`` as an operator would type it from here, so that ``hosts.yaml:12`` can be clicked on."""
+    absolute = path.absolute()
+    try:
+        near = absolute.relative_to(Path.cwd())
+    except (ValueError, OSError):  # elsewhere, or a working directory that is gone
+        near = absolute
+    return quoted(str(near)) if not str(near).isprintable() else str(near)

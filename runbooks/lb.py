@@ -1,0 +1,123 @@
+"""Load balancers: a pair of HAProxy and keepalived in front of the API servers, and the VIP that one of them holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbooks import artifacts
+from runbooks.commands import lb
+from runbooks.commands.base import MASK, Secret, cmd
+from runbooks.commands.files import File
+from runbooks.engine.tasks import procedure, query
+from runbooks.errors import InventoryError, PrecheckError
+from runbooks.inventory.model import Host, Site
+from runbooks.lb_steps import Wanted, hand_over, set_up
+from runbooks.rules import lb as rules
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+    from runbooks.engine.steps import Run
+
+
+@procedure
+def setup(session: Session) -> None:
+    """Make the load balancers what hosts.yaml says.
+
+    Safe on a pair in service: the standby is changed first, the holder of the VIP only when the standby has proven itself, and
+    services are reloaded, never restarted. A configuration that haproxy or keepalived refuses touches nothing. Undo: lb.rollback.
+    """
+    site = session.site
+    secret = _auth_pass(session)
+    wanted = [Wanted(site, host, artifacts.lb_files(site, host, secret)) for host in site.load_balancers]
+    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", _standby_first(session.run, wanted)))
+
+
+@procedure
+def rollback(session: Session) -> None:
+    """Bring back the configuration before the last change.
+
+    Each LB keeps its last configurations; the newest one that differs from today's is put back, checked and in the same careful
+    order as in lb.setup. Run it again to undo it. The next lb.setup follows hosts.yaml again.
+    """
+    site, run = session.site, session.run
+    now = {host: artifacts.lb_files(site, host, None) for host in site.load_balancers}
+    kept = run.read_all({host: lb.previous(those) for host, those in now.items()})
+    wanted = []
+    for host, found in kept.items():
+        if not {file.path for file in now[host]} <= set(found):
+            raise PrecheckError(f"{host} has no earlier configuration to go back to", hint="inv lb.setup follows hosts.yaml")
+        files = (File(path, there.content, there.mode, there.owner) for path, there in found.items())
+        wanted.append(Wanted(site, host, tuple(files)))
+    title = f"Bring back the configuration before the last change on {site.name}"
+    session.carry_out(set_up("lb.rollback", title, _standby_first(run, wanted)))
+
+
+@query
+def status(session: Session) -> None:
+    """Show who holds the VIP, and every server behind it.
+
+    Exit status 0 when the VIP is on exactly one LB and both serve, 1 otherwise.
+    """
+    from runbooks.lb_status import show  # noqa: PLC0415 - start-up time
+
+    show(session)
+
+
+@query(help={"to": "folder to write into; made when missing"})
+def render(session: Session, to: str) -> None:
+    """Write the LBs' files to a folder, for review.
+
+    Connects to nothing. The VRRP secret, where there is one, is masked.
+    """
+    secret = Secret(MASK) if session.site.load_balancer.vrrp.version == 2 else None
+    for host in session.site.load_balancers:
+        for file in (*artifacts.lb_files(session.site, host, secret), artifacts.lb_sysctl(session.site)):
+            path = Path(to) / host.name / file.path.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.content, encoding="utf-8")
+            print(path)
+
+
+@procedure(help={"to": "the LB that shall hold the VIP; left out: the one that does not"})
+def failover(session: Session, to: str = "") -> None:
+    """Hand the VIP to the other load balancer, without a gap.
+
+    For maintenance: the LB that lets go is drained, and stays so until the VIP is handed back with this same command (or the host
+    reboots). Measures what clients see meanwhile. Refuses when the other LB could not serve.
+    """
+    site, run = session.site, session.run
+    states = run.read_all({host: lb.state(site, host) for host in site.load_balancers})
+    target = _named(site, to) if to else rules.standby(site.load_balancers, states)
+    session.carry_out(hand_over(site, target, _observer(run)))
+
+
+def _standby_first(run: Run, wanted: list[Wanted]) -> list[Wanted]:
+    seen = run.read_all({each.host: each.look() for each in wanted})
+    order = rules.change_order([each.host for each in wanted], {host: looked.state for host, looked in seen.items()})
+    return sorted(wanted, key=lambda each: order.index(each.host))
+
+
+def _auth_pass(session: Session) -> Secret | None:
+    if session.site.load_balancer.vrrp.version != 2:
+        return None
+    import os  # noqa: PLC0415 - only here
+
+    from runbooks.secrets import auth_pass  # noqa: PLC0415 - start-up time
+
+    return auth_pass(session.state, os.environ)
+
+
+def _named(site: Site, name: str) -> Host:
+    found = next((host for host in site.load_balancers if host.name == name), None)
+    if not found:
+        names = ", ".join(host.name for host in site.load_balancers)
+        raise InventoryError(f"--to {name}: that is no load balancer of {site.name} ({names})")
+    return found
+
+
+def _observer(run: Run) -> Host | None:
+    """Return a host that is no LB and answers: from there the VIP looks as it does to a client."""
+    hosts = [host for host in run.site.hosts if "lb" not in host.roles]
+    answers = run.transport.run_each({host: cmd("true", root=False) for host in hosts})
+    return next((host for host in hosts if not isinstance(answers[host], Exception)), None)

@@ -1,0 +1,103 @@
+"""What `inv lb.status` shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from runbooks.commands import lb
+from runbooks.commands.base import batch
+from runbooks.commands.lb import Backend, LbState
+from runbooks.engine.tables import table
+from runbooks.errors import OutcomeError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import lb as rules
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+Seen = tuple[LbState, tuple[Backend, ...] | None]
+
+
+def show(session: Session) -> None:
+    """Print both LBs and every server behind them. Raises OutcomeError when the pair is not whole."""
+    site = session.site
+    probes = {host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}
+    answers = session.run.transport.run_each({host: probe.command for host, probe in probes.items()})
+    seen: dict[Host, Seen] = {}
+    failed: dict[Host, RunbookError] = {}
+    for host, answer in answers.items():
+        if isinstance(answer, RunbookError):
+            failed[host] = answer
+        else:
+            state, backends = probes[host].parse(answer)
+            seen[host] = (state, backends)
+    if not seen:
+        raise next(iter(failed.values()))
+    trouble = problems(seen, failed)
+    if session.options.json:
+        print(json.dumps(_machine(seen, trouble)))
+    else:
+        _people(site, seen, failed)
+    if trouble:
+        raise OutcomeError("\n       ".join(trouble), hint="inv lb.setup repairs what differs from hosts.yaml")
+
+
+def problems(seen: Mapping[Host, Seen], failed: Mapping[Host, RunbookError]) -> list[str]:
+    """Return everything that is wrong with the pair, in the operator's words."""
+    states = {host: state for host, (state, _) in seen.items()}
+    found = [str(error) for error in failed.values()]
+    found += filter(None, [rules.not_a_pair(states)])
+    found += [f"{host}: {reason}" for host, state in states.items() if (reason := rules.not_serving(state))]
+    return found
+
+
+def _people(site: Site, seen: Mapping[Host, Seen], failed: Mapping[Host, RunbookError]) -> None:
+    print(f"{site.name}: VIP {site.endpoint.vip}:{site.endpoint.port}\n")
+    rows = []
+    for host in site.load_balancers:
+        if host in failed:
+            rows.append([host.name, str(host.address), "?", "does not answer", "", "", ""])
+            continue
+        state = seen[host][0]
+        vrrp = f"{state.vrrp or 'unknown'} for {ago(state.vrrp_for_s)}" + (", drained" if state.drained else "")
+        services = (
+            f"{unit.active} since {unit.since}" if unit.active == "active" else unit.active
+            for unit in (state.haproxy, state.keepalived)
+        )
+        rows.append([host.name, str(host.address), "VIP" if state.holds_vip else "", vrrp, *services, state.api])
+    print(table(["LB", "address", "holds", "VRRP", "haproxy", "keepalived", "VIP answers"], rows))
+    rows = [
+        [host.name, each.proxy, each.server, each.status, ago(each.since_s), each.check, str(each.sessions)]
+        for host, (_, backends) in seen.items()
+        for each in backends or ()
+    ]
+    print("\n" + table(["LB", "proxy", "server", "state", "since", "last check", "sessions"], rows))
+
+
+def _machine(seen: Mapping[Host, Seen], trouble: list[str]) -> dict[str, object]:
+    return {
+        "ok": not trouble,
+        "problems": trouble,
+        "lbs": {
+            host.name: asdict(state) | {"backends": [asdict(each) for each in backends or ()]}
+            for host, (state, backends) in seen.items()
+        },
+    }
+
+
+def ago(seconds: int) -> str:
+    """Write a duration the way people say it.
+
+    >>> ago(75), ago(7300)
+    ('1m15s', '2h1m')
+    """
+    minutes, rest = divmod(max(seconds, 0), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24}d{hours % 24}h"
+    if hours:
+        return f"{hours}h{minutes_left}m"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

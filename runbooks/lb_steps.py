@@ -1,0 +1,192 @@
+"""The steps and procedures of the load balancers; `runbooks.lb` has the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
+
+from runbooks.artifacts import HAPROXY_CFG, KEEPALIVED_CONF, lb_sysctl, nonlocal_bind
+from runbooks.commands import files, lb
+from runbooks.commands.base import Probe, batch
+from runbooks.commands.files import File, Found
+from runbooks.commands.lb import LbState
+from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.errors import CommandError, PrecheckError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import lb as rules
+
+MEASURE_S = 6  # longer than a hand-over and the return of the other LB take
+
+
+class Looked(NamedTuple):
+    """Everything about one LB, from one round trip."""
+
+    packages: frozenset[str]
+    files: dict[str, Found]
+    state: LbState
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One LB and the configuration that it shall have."""
+
+    site: Site
+    host: Host
+    files: tuple[File, ...]
+
+    def look(self) -> Probe[Looked]:
+        """See what is there: packages, the files in question, and what the services do."""
+        paths = [*(file.path for file in self.files), lb_sysctl(self.site).path]
+        everything = batch(lb.installed(), files.found(paths), lb.state(self.site, self.host))
+        return Probe(everything.command, lambda answer: Looked(*everything.parse(answer)))
+
+    def sha(self, path: str) -> str:
+        """Sha256 of the wanted file at ``path``."""
+        return next(sha256(file.content.encode()).hexdigest() for file in self.files if file.path == path)
+
+
+def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
+    """Return the procedure that gives each LB its files, one LB after the other in the order of ``wanted``."""
+    steps: list[Step | Together] = [Together(tuple(install_packages(each) for each in wanted))]
+    for each in wanted:
+        steps += [
+            bind_before_holding(each),
+            install_configuration(each),
+            run_service(each, "haproxy", HAPROXY_CFG),
+            run_service(each, "keepalived", KEEPALIVED_CONF),
+            does_its_work(each),
+        ]
+    steps.append(prove_pair(wanted))
+    contents = "".join(file.content for each in wanted for file in each.files)
+    return Procedure(key, title, steps, inputs={"files": sha256(contents.encode()).hexdigest()})
+
+
+def install_packages(want: Wanted) -> Step:
+    """Install what is missing; what is there keeps its version, so that this never restarts a service."""
+    return Step(
+        "install " + ", ".join(lb.PACKAGES),
+        want.host,
+        done=lambda run: set(lb.PACKAGES) <= run.read(want.host, want.look()).packages,
+        do=lambda run: run.change(want.host, lb.install()),
+        settled=True,
+    )
+
+
+def bind_before_holding(want: Wanted) -> Step:
+    """Let HAProxy listen on the VIP on the LB that does not hold it, or it could not even start there."""
+    file = lb_sysctl(want.site)
+
+    def done(run: Run) -> bool:
+        seen = run.read(want.host, want.look())
+        return seen.state.nonlocal_bind and not files.differing([file], seen.files)
+
+    def do(run: Run) -> None:
+        there = run.read(want.host, want.look()).files
+        run.place(want.host, files.differing([file], there), there, files.place([file]))
+        run.change(want.host, lb.load_sysctl(file.path))
+
+    return Step(f"allow the VIP to be bound ({nonlocal_bind(want.site)})", want.host, done=done, do=do, settled=True)
+
+
+def install_configuration(want: Wanted) -> Step:
+    """Put the files in place once haproxy and keepalived on the host itself have accepted them; the old ones are kept."""
+
+    def do(run: Run) -> None:
+        there = run.read(want.host, want.look()).files
+        try:
+            run.place(want.host, files.differing(want.files, there), there, lb.apply(want.files))
+        except CommandError as error:
+            if error.exited != lb.REFUSED:
+                raise
+            said = "\n".join(str(error).splitlines()[1:])
+            raise PrecheckError(
+                f"{want.host} refuses the new configuration; nothing was changed there\n{said}",
+                hint="mend hosts.yaml or the template (`inv lb.render --to DIR` shows the files); both LBs serve as before",
+            ) from None
+
+    return Step(
+        "check and install the configuration",
+        want.host,
+        done=lambda run: not files.differing(want.files, run.read(want.host, want.look()).files),
+        do=do,
+        settled=True,
+    )
+
+
+def run_service(want: Wanted, unit: str, config: str) -> Step:
+    """Enable the unit; start it, or reload it when it runs with another configuration than the wanted one."""
+
+    def done(run: Run) -> bool | Unmet:
+        reason = rules.not_running_with(run.read(want.host, want.look()).state, unit, want.sha(config))
+        return Unmet(reason) if reason else True
+
+    return Step(
+        f"run {unit} with it", want.host, done=done, do=lambda run: run.change(want.host, lb.run_service(unit)), within=30
+    )
+
+
+def does_its_work(want: Wanted) -> Step:
+    """Gate: the next LB is touched only when this one serves."""
+
+    def done(run: Run) -> bool | Unmet:
+        reason = rules.not_serving(run.read(want.host, want.look()).state)
+        return Unmet(reason) if reason else True
+
+    return Step("serves: VRRP, stats, metrics", want.host, done=done, within=30)
+
+
+def prove_pair(wanted: Sequence[Wanted]) -> Step:
+    """The VIP is on exactly one LB, and the API port answers through it (refused is fine while there is no cluster)."""
+
+    def done(run: Run) -> bool | Unmet:
+        seen = run.read_all({each.host: each.look() for each in wanted})
+        reason = rules.not_a_pair({host: looked.state for host, looked in seen.items()})
+        return Unmet(reason) if reason else True
+
+    return Step(f"the VIP {wanted[0].site.endpoint.vip} is on exactly one LB, and answers there", done=done, within=30)
+
+
+def hand_over(site: Site, target: Host, observer: Host | None) -> Procedure:
+    """Return the procedure that moves the VIP to ``target``; ``observer`` measures what clients see, if there is one."""
+    others = [host for host in site.load_balancers if host != target]
+
+    def look(run: Run) -> dict[Host, LbState]:
+        return run.read_all({host: lb.state(site, host) for host in site.load_balancers})
+
+    def able(run: Run) -> None:
+        if reason := rules.not_ready_to_hold(look(run)[target]):
+            raise PrecheckError(
+                f"{target} must not get the VIP: {reason}", hint="inv lb.setup repairs what differs from hosts.yaml"
+            )
+
+    def moved(run: Run) -> bool | Unmet:
+        states = look(run)
+        reason = rules.not_a_pair(states) or ("" if states[target].holds_vip else "the VIP has not moved yet")
+        return Unmet(reason) if reason else True
+
+    def drain(run: Run) -> None:
+        run.change(target, lb.drain(on=False))
+        for host in others:
+            run.change(host, lb.drain(on=True))
+
+    def move(run: Run) -> None:
+        if run.plan or not observer:
+            drain(run)
+            return
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            measured = pool.submit(run.read, observer, lb.probe_vip(site, MEASURE_S))
+            drain(run)
+            tried, failed, longest_ms = measured.result()
+        run.note(
+            observer,
+            f"{observer} opened {tried} connections through the VIP meanwhile: {failed} failed, longest gap {longest_ms} ms",
+        )
+
+    steps = [
+        Step("is able to hold the VIP", target, check=able),
+        Step(f"take the VIP {site.endpoint.vip} over", target, done=moved, do=move, within=30),
+    ]
+    return Procedure("lb.failover", f"Hand the VIP {site.endpoint.vip} to {target}", steps, inputs={"to": target.name})

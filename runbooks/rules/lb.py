@@ -1,0 +1,64 @@
+"""Decisions about a pair of load balancers. Pure: states in, words out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from runbooks.commands.lb import LbState
+from runbooks.inventory.model import Host
+
+
+def change_order(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> list[Host]:
+    """Return the order to change LBs in: those without the VIP first, lowest priority first, so that a mistake meets a standby."""
+    return sorted(hosts, key=lambda host: (states[host].holds_vip, host.priority or 0))
+
+
+def standby(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> Host:
+    """Return the LB that does not hold the VIP, of the highest priority; the first of all when every one holds it."""
+    return next((host for host in hosts if not states[host].holds_vip), hosts[0])
+
+
+def not_running_with(state: LbState, unit: str, sha: str) -> str:
+    """Say why ``unit`` does not run, enabled, with the configuration of this sha256, or "" when it does."""
+    service, loaded = (state.haproxy, state.haproxy_loaded) if unit == "haproxy" else (state.keepalived, state.keepalived_loaded)
+    reasons = (
+        (service.active != "active", f"{unit} is {service.active}"),
+        (service.enabled != "enabled", f"{unit} is {service.enabled or 'not installed'}, so it would not start at boot"),
+        (loaded != sha, f"{unit} runs with another configuration"),
+        (unit == "haproxy" and state.haproxy_down, "haproxy is flagged as down"),
+    )
+    return "; ".join(text for wrong, text in reasons if wrong)
+
+
+def not_serving(state: LbState) -> str:
+    """Say why an LB does not do its work, or "" when it does."""
+    more = (
+        (state.stats != "200", "the stats page does not answer"),
+        (state.metrics != "200", "the metrics do not answer"),
+    )
+    return "; ".join(filter(None, [not_ready_to_hold(state), *(text for wrong, text in more if wrong)]))
+
+
+def not_a_pair(states: Mapping[Host, LbState]) -> str:
+    """Say why the VIP is not on exactly one LB, or cannot be reached through it; "" when all is well."""
+    holders = [str(host) for host, state in states.items() if state.holds_vip]
+    if len(holders) != 1:
+        return f"the VIP is on {' and '.join(holders) or 'no LB'}"
+    masters = [str(host) for host, state in states.items() if state.vrrp == "MASTER"]
+    if masters != holders:
+        return f"{holders[0]} holds the VIP, but {' and '.join(masters) or 'none'} is VRRP master"
+    silent = [str(host) for host, state in states.items() if state.api == "silent"]
+    if silent:
+        return f"nothing answers on the VIP when asked from {' and '.join(silent)}"
+    return ""
+
+
+def not_ready_to_hold(state: LbState) -> str:
+    """Say why the VIP must not be handed to this LB, or "" when it may be."""
+    reasons = (
+        (state.haproxy.active != "active", f"haproxy is {state.haproxy.active}"),
+        (state.haproxy_down, "haproxy is flagged as down"),
+        (state.keepalived.active != "active", f"keepalived is {state.keepalived.active}"),
+        (state.vrrp not in {"MASTER", "BACKUP"}, f"keepalived is in state {state.vrrp or 'unknown'}"),
+    )
+    return "; ".join(text for wrong, text in reasons if wrong)

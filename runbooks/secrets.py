@@ -1,0 +1,87 @@
+"""Secrets of a site that stand in no file of its own: made once, kept 0600 in the state directory, never printed."""
+
+import os
+import re
+import secrets
+import stat
+import string
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from runbooks.commands.base import Secret
+from runbooks.errors import InventoryError
+
+VARIABLE: Final = "RUNBOOKS_VRRP_AUTH_PASS"
+FILE_NAME: Final = "vrrp-auth-pass"
+LENGTH: Final = 8  # keepalived cuts off the rest in silence
+# Nothing that keepalived.conf gives a meaning to: ! # " ' { } $ @ ~ \ and blanks are all left out.
+FORM: Final = re.compile(r"[A-Za-z0-9._-]{8}\Z")
+WORDS: Final = f"exactly {LENGTH} characters out of A-Z a-z 0-9 . _ -"
+
+
+def auth_pass(state: Path, environ: Mapping[str, str]) -> Secret:
+    """Return the password of keepalived's VRRP version 2, always the same one for the state directory ``state``.
+
+    RUNBOOKS_VRRP_AUTH_PASS in ``environ`` goes first, then the file; without either a new one is made and kept.
+    """
+    given = environ.get(VARIABLE)
+    if given is not None:
+        if not FORM.match(given):
+            raise InventoryError(f"{VARIABLE} must be {WORDS}", hint=f"change it, or unset {VARIABLE}")
+        return Secret(given)
+    path = state / FILE_NAME
+    try:
+        if not path.exists():
+            _keep(path, _generated())
+        return _kept(path)
+    except OSError as error:
+        raise InventoryError(
+            f"{path}: cannot be used: {error.strerror or error}", hint=f"make it yours, or set {VARIABLE}"
+        ) from None
+
+
+def _generated() -> str:
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(LENGTH))
+
+
+def _keep(path: Path, value: str) -> None:
+    """Make the file ``path`` with ``value`` unless there is one: of several at the same time, the first one's value stays.
+
+    The file appears whole or not at all, because a link is made to it only after everything is on the disk.
+    """
+    candidate = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(f"{value}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(candidate)
+    finally:
+        candidate.unlink(missing_ok=True)
+
+
+def _kept(path: Path) -> Secret:
+    """Return what the file ``path`` holds. Raise InventoryError when others could read it or when it is no password."""
+    # Without O_NONBLOCK, opening a FIFO would wait for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise InventoryError(f"{path} is not a plain file", hint=f"move it away, or set {VARIABLE}")
+        data = file.read(64)
+    if status.st_mode & 0o077:
+        raise InventoryError(
+            f"{path} holds a password, but others than its owner may use the file (mode {stat.S_IMODE(status.st_mode):04o})",
+            hint=f"delete it and run `inv lb.setup` for a new password, or keep the old one: chmod 600 {path}",
+        )
+    text = data.decode("ascii", "replace").removesuffix("\n")
+    if not FORM.match(text):
+        raise InventoryError(
+            f"{path} must hold {WORDS}, and nothing else",
+            hint="write the password of your LBs into it, or delete it and run `inv lb.setup` for a new one",
+        )
+    return Secret(text)

@@ -1,0 +1,51 @@
+# Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, KEEP.
+# Puts a load balancer's whole configuration in place: stage, let haproxy and keepalived check the staged files, keep what is
+# there now as a generation, then rename each file into place. Exit 65: a program refused its file, and nothing was touched.
+# shellcheck shell=bash disable=SC2154
+set -eu
+top=/var/lib/ha-runbooks/lb
+mkdir -p "$top/generations" # private: umask 077
+rm -rf -- "$top"/staged.*
+stage=$(mktemp -d "$top/staged.XXXXXXXX")
+trap 'rm -rf -- "$stage"' EXIT
+for i in "${!PATHS[@]}"; do
+    mkdir -p -- "$stage/$(dirname -- "${PATHS[i]}")"
+    printf %s "${CONTENTS[i]}" | base64 -d >"$stage${PATHS[i]}"
+    chown -- "${OWNERS[i]}" "$stage${PATHS[i]}"
+    chmod -- "${MODES[i]}" "$stage${PATHS[i]}"
+done
+
+# keepalived checks that its scripts exist, so it is shown a copy that names the staged ones.
+sed "s#$LIBRARY/#$stage$LIBRARY/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
+haproxy -c -q -f "$stage$HAPROXY_CFG" >"$stage/said" 2>&1 || {
+    sed "s#$stage##g" "$stage/said" >&2
+    exit 65
+}
+keepalived -t -f "$stage/keepalived.conf" >"$stage/said" 2>&1 || {
+    sed "s#$stage##g" "$stage/said" >&2
+    exit 65
+}
+
+# A run that was ended between two renames must not keep a mixture as the previous generation.
+if [ ! -e "$top/applying" ] && [ -e "$KEEPALIVED_CONF" ]; then
+    kept="$top/generations/$(date -u +%Y%m%dT%H%M%S.%NZ)"
+    mkdir -p "$kept.new"
+    for path in "${PATHS[@]}"; do
+        [ ! -e "$path" ] || cp -a --parents -- "$path" "$kept.new"
+    done
+    mv -- "$kept.new" "$kept"
+    find "$top/generations" -mindepth 1 -maxdepth 1 | sort -r | tail -n "+$((KEEP + 1))" | xargs -r rm -rf --
+fi
+touch "$top/applying"
+for path in "${PATHS[@]}"; do
+    (umask 022 && mkdir -p -- "$(dirname -- "$path")")
+    if cmp -s -- "$stage$path" "$path" && [ "$(stat -c %a%U%G -- "$stage$path")" = "$(stat -c %a%U%G -- "$path")" ]; then continue; fi
+    # The stage may be on another file system, and only a rename within one is atomic.
+    new=$(mktemp -- "$path.XXXXXXXX.new")
+    cp -p -- "$stage$path" "$new"
+    sync -- "$new"
+    mv -f -- "$new" "$path"
+done
+systemctl daemon-reload
+rm -f -- "$top/applying"
+sync -- "$top"

@@ -1,0 +1,32 @@
+# The site's lock on this host. Variables: ACTION (take renew release show break), FILE, ID, HOLDER (one line), SECONDS_LEFT,
+# DEAD (the ID of a holder known to be dead, or empty). The file holds three lines: id, expiry (this host's clock), holder.
+# Prints "now", then the file, when somebody else holds it (exit 73) or when asked to show it.
+# shellcheck shell=bash disable=SC2154
+set -eu
+umask 022
+mkdir -p -- "$(dirname -- "$FILE")"
+exec 9>>"$FILE.guard"
+flock -w 10 9 || exit 75
+now=$(date +%s)
+id='' expires=0
+if [ -s "$FILE" ]; then
+    { read -r id && read -r expires; } <"$FILE"
+    [ "$expires" -gt "$now" ] || id=''
+fi
+write() {
+    printf '%s\n%s\n%s\n' "$ID" "$((now + SECONDS_LEFT))" "$HOLDER" >"$FILE.new"
+    sync -- "$FILE.new"
+    mv -f -- "$FILE.new" "$FILE"
+}
+held() {
+    echo "$now"
+    cat -- "$FILE"
+    exit 73
+}
+case $ACTION in
+take) if [ -n "$id" ] && [ "$id" != "$ID" ] && [ "$id" != "$DEAD" ]; then held; else write; fi ;;
+renew) if [ "$id" = "$ID" ]; then write; elif [ -n "$id" ]; then held; else exit 74; fi ;;
+release) [ "$id" != "$ID" ] || rm -f -- "$FILE" ;;
+show) [ -z "$id" ] || held ;;
+break) rm -f -- "$FILE" ;;
+esac

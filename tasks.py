@@ -1,0 +1,10 @@
+"""The runbooks as commands: `inv --list` shows them all."""
+
+from invoke import Collection
+
+from lab import tasks as lab
+from runbooks import lb, site
+
+ns = Collection()
+for name, chapter in {"site": site, "lb": lb, "lab": lab}.items():
+    ns.add_collection(Collection.from_module(chapter, name=name))

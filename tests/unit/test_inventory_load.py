@@ -1,0 +1,223 @@
+"""What load_site makes of good files: values, defaults, paths, warnings."""
+
+import os
+import subprocess
+import sys
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from runbooks.inventory.convert import fields
+from runbooks.inventory.load import load_site
+from runbooks.inventory.model import Gateway, Ingress, Limits, Site
+from runbooks.inventory.problems import SiteError
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+GOOD = (Path(__file__).parent / "test_inventory_good.yaml").read_text()
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "hosts.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def load(path: Path) -> Site:
+    loaded = load_site(path)
+    assert loaded.warnings == ()
+    return loaded.site
+
+
+def names(hosts) -> list[str]:
+    return [str(host) for host in hosts]
+
+
+def test_the_shipped_example() -> None:
+    site = load(ROOT / "hosts.yaml")
+    assert site.example
+    assert site.endpoint.vip == ip_address("10.1.1.100")
+    assert site.endpoint.name == "k8s-api.company.local"
+    assert site.networks.storage == ip_network("10.2.1.0/24")
+    assert names(site.load_balancers) == ["lb1", "lb2"]
+    assert names(site.control_plane) == ["master1", "master2", "master3"]
+    assert names(site.workers) == ["worker1", "worker2", "worker3"]
+    assert site.load_balancer.ingress == Ingress(http=True, https=True)
+
+
+def test_a_site_written_out_is_the_same_site(write) -> None:
+    """`inv lab.up` writes the twin's file this way."""
+    site = load(ROOT / "hosts.yaml")
+    text = yaml.safe_dump(msgspec.to_builtins(site, enc_hook=str), sort_keys=False)
+    assert load(write(text)) == site
+
+
+def test_loading_brings_nothing_heavy() -> None:
+    """It happens at the start of every command."""
+    heavy = {"difflib", "invoke", "fabric", "paramiko", "rich", "jinja2", "tenacity", "asyncio", "subprocess", "socket"}
+    program = "import sys, runbooks.inventory.load; print(*sys.modules)"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environ)
+    assert not heavy & set(done.stdout.split())
+
+
+def test_defaults(write) -> None:
+    site = load(write(GOOD))
+    assert not site.example
+    assert (site.endpoint.port, site.endpoint.name, site.networks.storage) == (6443, None, None)
+    assert (site.load_balancer.vrrp.version, site.load_balancer.vrrp.advert_ms) == (3, 250)
+    assert (site.load_balancer.ingress, site.load_balancer.limits) == (Ingress(), Limits())
+    assert site.backup is None
+    assert site.lab is None
+    assert names(site.load_balancers) == ["lb2", "lb1"]  # by priority, not by their order in the file
+
+
+def test_the_site_is_frozen_and_compares_by_value(write) -> None:
+    site = load(write(GOOD))
+    assert site == load(write(GOOD))
+    with pytest.raises(AttributeError):
+        site.name = "other"
+
+
+def test_paths_become_absolute(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    text = GOOD.replace("{user: ops}", "{user: ops, key: ~/.ssh/id, gateway: {address: bastion.example.org, key: keys/bastion}}")
+    text = text.replace("roles: [worker]", "roles: [worker], ssh: {key: /etc/key, gateway: {address: 10.9.9.9, key: keys/two}}")
+    path = write(f"{text}backup: {{directory: ../backup}}\n")
+    monkeypatch.chdir(tmp_path)
+    site = load(Path(path.name))
+    assert site.ssh.key == Path("/home/somebody/.ssh/id")
+    assert site.ssh.known_hosts == tmp_path / "known_hosts"
+    assert site.ssh.gateway == Gateway(address="bastion.example.org", key=tmp_path / "keys/bastion")
+    assert site.hosts[3].ssh.key == Path("/etc/key")
+    assert site.hosts[3].ssh.gateway == Gateway(address=ip_address("10.9.9.9"), key=tmp_path / "keys/two")
+    assert site.backup is not None
+    assert site.backup.directory == tmp_path / "../backup"
+
+
+def test_an_ipv6_site(write) -> None:
+    text = (
+        GOOD.replace("10.1.1.0/24", "2001:db8:1::/64")
+        .replace("10.244.0.0/16", "fd00:244::/56")
+        .replace("10.96.0.0/12", "fd00:96::/112")
+    )
+    text = text.replace("10.1.1.100", '"2001:db8:1::100"').replace("10.1.1.101", "2001:db8:1:0:10:10:10:11")  # 60s, to YAML
+    site = load(write(text.replace("10.1.1.", "2001:db8:1::")))
+    assert site.endpoint.vip == ip_address("2001:db8:1::100")
+    assert site.hosts[2].address == ip_address("2001:db8:1:0:10:10:10:11")
+
+
+def test_anchors_may_be_used(write) -> None:
+    text = GOOD.replace("roles: [worker]", "roles: [worker], ssh: &far {user: root}")
+    site = load(write(f"{text}  - {{name: worker2, address: 10.1.1.202, roles: [worker], ssh: *far}}\n"))
+    assert site.hosts[3].ssh == site.hosts[4].ssh
+    assert site.hosts[4].ssh.user == "root"
+
+
+def test_an_optional_part_may_be_left_empty(write) -> None:
+    assert load(write(f"{GOOD}backup:\nlab: ~\n")).backup is None
+
+
+def test_vrrp_version_2_and_whole_seconds(write) -> None:
+    assert load(write(GOOD.replace("id: 51", "id: 51, version: 2, advert_ms: 2000"))).load_balancer.vrrp.advert_ms == 2000
+
+
+def test_an_lb_may_be_a_control_plane_host_when_the_ports_differ(write) -> None:
+    text = GOOD.replace("roles: [lb], priority: 253", "roles: [lb, control-plane, worker], priority: 253")
+    text = text.replace("vip: 10.1.1.100", "vip: 10.1.1.100, port: 8443").replace("[control-plane]", "[worker]")
+    assert names(load(write(text)).control_plane) == ["lb1"]
+
+
+def test_three_lbs_and_a_gateway_that_is_a_host(write) -> None:
+    text = GOOD.replace("{user: ops}", "{user: ops, gateway: {address: 10.1.1.11}}")
+    text += "  - {name: lb3, address: 10.1.1.13, roles: [lb], priority: 1}\n"
+    assert names(load(write(text)).load_balancers) == ["lb2", "lb1", "lb3"]
+
+
+def test_neither_network_nor_broadcast_address_in_a_31(write) -> None:
+    text = GOOD.replace("10.1.1.0/24", "10.1.1.100/31")
+    with pytest.raises(SiteError) as caught:
+        load(write(text))
+    assert [problem.key for problem in caught.value.problems] == ["hosts[0].address", "hosts[1].address", "hosts[3].address"]
+
+
+def test_warnings(write) -> None:
+    path = write(GOOD.replace("[worker]", "[control-plane]"))
+    even, idle = load_site(path).warnings
+    assert str(even) == f"{path}:7: hosts: 2 hosts with the role control-plane bear no more failures than 1: use an odd number"
+    assert str(idle) == f"{path}:7: hosts: no host has the role worker: nothing will run the workload"
+    assert {even.severity, idle.severity} == {"warning"}
+
+
+def test_an_even_control_plane_is_fine_with_etcd_elsewhere(write) -> None:
+    text = GOOD.replace('"1.30.0"', '"1.30.0", etcd: external').replace("roles: [worker]", "roles: [control-plane, worker]")
+    assert len(load(write(text)).control_plane) == 2
+
+
+def test_the_file_is_named_as_an_operator_would(write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write("name: site\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SiteError, match=r"^hosts\.yaml:1: endpoint: is missing"):
+        load_site(path)
+    with pytest.raises(SiteError, match=r"^hosts\.yaml:1: endpoint: is missing"):
+        load_site(Path("hosts.yaml"))
+
+
+def test_a_broken_value_does_not_hide_or_cause_others(write) -> None:
+    """The roles of one host are unknown, so nobody can say whether there are enough LBs; the rest is checked all the same."""
+    text = GOOD.replace("roles: [lb], priority: 253", "roles: [lob], priority: 254").replace("10.1.1.201", "10.1.1.12")
+    with pytest.raises(SiteError) as caught:
+        load_site(write(text))
+    assert [(problem.line, problem.key) for problem in caught.value.problems] == [
+        (8, "hosts[0].roles[0]"),
+        (11, "hosts[3].address"),
+    ]
+
+
+def test_the_reference_has_every_key_with_its_default() -> None:
+    """docs/site.md cannot go stale: neither a key too few, nor one too many, nor another default than the model's."""
+    table = (ROOT / "docs" / "site.md").read_text().partition("## Every key")[2].partition("\n\nValues:")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines() if line.startswith("| `")]
+    assert {row[1].strip("`"): row[3] for row in rows} == {key: _default(field) for key, field in fields()}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    if field.default is None:
+        return "-"
+    if isinstance(field.default, msgspec.Struct):
+        return "see below"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def test_the_smallest_site_of_the_reference(write) -> None:
+    page = (ROOT / "docs" / "site.md").read_text()
+    text = page.partition("## The smallest site\n\n")[2].partition("\n\n")[0]
+    assert load(write("".join(f"{line.removeprefix('    ')}\n" for line in text.splitlines()))).name == "site"
+
+
+def test_every_pattern_explains_itself() -> None:
+    """An operator must never read a regular expression."""
+    patterns = [meta for hint in _hints() for meta in getattr(hint, "__metadata__", ()) if meta.pattern]
+    assert patterns
+    assert all(meta.description and meta.pattern.endswith("\\Z") for meta in patterns)
+
+
+def _hints():
+    stack: list[object] = [Site]
+    while stack:
+        hint = stack.pop()
+        yield hint
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            stack += [field.type for field in msgspec.structs.fields(hint)]
+        elif not hasattr(hint, "__metadata__"):
+            stack += [part for part in getattr(hint, "__args__", ()) if not isinstance(part, str | int)]

@@ -1,0 +1,116 @@
+"""The password of VRRP version 2: always the same, never readable by others, never shown."""
+
+import multiprocessing
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from runbooks.commands.base import Secret
+from runbooks.errors import InventoryError
+from runbooks.secrets import FILE_NAME, VARIABLE, auth_pass
+
+pytestmark = pytest.mark.unit
+
+
+def test_made_once_and_kept(tmp_path: Path) -> None:
+    made = auth_pass(tmp_path, {})
+    assert re.fullmatch(r"[A-Za-z0-9]{8}", made)
+    assert isinstance(made, Secret)
+    assert repr(made) == "***"
+    assert auth_pass(tmp_path, {}) == made
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
+    assert (tmp_path / FILE_NAME).read_text() == f"{made}\n"
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]  # no candidate left behind
+
+
+def test_two_sites_have_two_passwords(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    assert auth_pass(one, {}) != auth_pass(two, {})
+
+
+def test_the_environment_goes_first_and_leaves_no_file(tmp_path: Path) -> None:
+    given = auth_pass(tmp_path, {VARIABLE: "Ab3._-xY"})
+    assert given == "Ab3._-xY"
+    assert isinstance(given, Secret)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "value", ["", "short12", "toolong12", "with spa", "hash#123", "bang!123", 'quote"12', "quote'12", "dollar$1", "brace{12", "back\\sla",
+              "line12\nx", "8charsé1", "abcdefgh\n", "at@12345", "tilde~12", "tab\t1234", "nul\x001234"],
+)  # fmt: skip
+def test_a_value_keepalived_would_misread_is_refused_and_not_shown(value: str, tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match=VARIABLE) as caught:
+        auth_pass(tmp_path, {VARIABLE: value})
+    assert "exactly 8 characters out of A-Z a-z 0-9 . _ -" in str(caught.value)
+    assert not value or value not in f"{caught.value}{caught.value.hint}"
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o644, 0o666])
+def test_a_file_open_to_others_is_refused(mode: int, tmp_path: Path) -> None:
+    made = auth_pass(tmp_path, {})
+    path = tmp_path / FILE_NAME
+    path.chmod(mode)
+    with pytest.raises(InventoryError, match=rf"mode 0{mode:o}") as caught:
+        auth_pass(tmp_path, {})
+    assert f"chmod 600 {path}" in caught.value.hint
+    assert made not in f"{caught.value}{caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"short\n", b"ninechars\n", b"abcdefgh\n\n", b"abcd efg\n", b"\xff" * 8, b"abcdefg!\n"]
+)
+def test_a_malformed_file_is_refused_and_left_alone(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(InventoryError, match=r"vrrp-auth-pass must hold exactly 8 characters") as caught:
+        auth_pass(tmp_path, {})
+    assert "delete it" in caught.value.hint
+    assert path.read_bytes() == content
+
+
+def test_a_password_written_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    path.touch(mode=0o600)
+    path.write_text("Keep-me.")
+    assert auth_pass(tmp_path, {}) == "Keep-me."
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(InventoryError, match="vrrp-auth-pass"):
+        auth_pass(tmp_path, {})
+    with pytest.raises(InventoryError, match="cannot be used: No such file or directory"):
+        auth_pass(tmp_path / "nowhere", {})
+
+
+def test_a_dangling_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "gone")
+    with pytest.raises(InventoryError, match="cannot be used"):
+        auth_pass(tmp_path, {})
+    assert not (tmp_path / "gone").exists()
+
+
+def _ask(state: Path, barrier, answers) -> None:
+    barrier.wait()
+    answers.put(str.__str__(auth_pass(state, {})))
+
+
+def test_several_at_once_agree(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    barrier, answers = fork.Barrier(6), fork.Queue()
+    asking = [fork.Process(target=_ask, args=(tmp_path, barrier, answers)) for _ in range(6)]
+    for process in asking:
+        process.start()
+    found = {answers.get(timeout=10) for _ in asking}
+    for process in asking:
+        process.join(10)
+    assert len(found) == 1
+    assert found == {auth_pass(tmp_path, {})}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
