@@ -127,10 +127,19 @@ def leader(directories: Iterable[Path]) -> int | None:
             status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
             continue
-        numbers = re.search(r"^NSpid:\s+(.*)$", status, re.MULTILINE)
-        if numbers and numbers[1].split()[1:] == ["1"] and "\nState:\tZ" not in status:
+        if leads(status):
             return pid
     return None
+
+
+def leads(status: str) -> bool:
+    """Whether /proc/PID/status is that of a living PID 1 one pid namespace down. Pure.
+
+    One that was just killed is still listed while it takes its host with it: SIGKILL is pending, then its memory is gone.
+    """
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    killed = any(int(fields.get(name, "0"), 16) & 1 << signal.SIGKILL - 1 for name in ("SigPnd", "ShdPnd"))
+    return fields.get("NSpid", "").split()[1:] == ["1"] and "VmSize" in fields and not killed
 
 
 def kill(pid: int, name: str) -> None:

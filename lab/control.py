@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +50,9 @@ class Lab:
                 if not running[name].connected:
                     network.plug(self.instance, self.instance.port(name), connected=True)
             self._await(names, good)
+            for name in disk.all_of(self.instance):
+                if name not in wanted:
+                    self.say(f"{name:<12} is not in the site any more, but still here; `lab.down` takes it away")
 
     def down(self) -> None:
         """Take the lab away: processes, cgroups, mounts, namespace, keys and disks. Works from whatever a crash has left."""
@@ -60,10 +62,8 @@ class Lab:
             for pid, name in network.visitors(instance).items():
                 self.say(f"process {pid} ({name}) still runs in the namespace, which goes when it ends")
             power.forget(instance)
-            mounts.unmount_below(instance.state)
+            mounts.remove_tree(instance.state)
             network.remove(instance)
-            if instance.state.exists():
-                shutil.rmtree(instance.state)
             instance.lock.unlink()
         mounts.remove_empty(RUN)
 
@@ -86,9 +86,11 @@ class Lab:
     def on(self, *hosts: str) -> None:
         """Boot ``hosts`` from their disks and wait for SSH. The cable is in."""
         with self._changing(hosts):
-            running = power.look(self.instance, hosts)
-            self._boot([host for host in hosts if not running[host].on], self._identities(self.site()))
-            self._await(hosts, [host for host in hosts if running[host].on])
+            site = self.site()
+            running = power.look(self.instance, twin.chosen(site, hosts))
+            dark = [host for host in running if not running[host].on]
+            self._boot(dark, self._identities(site))
+            self._await(dark, [])
 
     def cut(self, *hosts: str) -> None:
         """Pull the network cable of ``hosts``, which go on running."""
@@ -105,7 +107,7 @@ class Lab:
         """
         with self._changing(hosts):
             site = self.site()
-            power.cut_power(self.instance, hosts)
+            power.cut_power(self.instance, twin.chosen(site, hosts))
             for host in hosts:
                 disk.erase(self.instance, host)
             pinned = self.instance.known_hosts.read_text()
@@ -166,7 +168,10 @@ class Lab:
 
     def _boot(self, hosts: Sequence[str], wanted: dict[str, twin.Identity]) -> None:
         """Boot ``hosts`` on their disks, new ones where there are none. Whatever is left of their last run goes first."""
+        if not hosts:
+            return
         power.cut_power(self.instance, hosts)
+        machine.require_room(len(hosts))
         fresh = [host for host in hosts if disk.note(self.instance, host) is None]
         base = tree.current(self.instance, self.say) if fresh else Path()
         for host in hosts:

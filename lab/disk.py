@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -82,9 +81,10 @@ def prepare(instance: Instance, wanted: Identity, tree: Path) -> None:
 
 
 def refresh(instance: Instance, wanted: Identity) -> None:
-    """Write what may change under a running host: names and the login key."""
+    """Write what may change under a running host: names and the login key. One that must boot for it is left for its next boot."""
     kept = note(instance, wanted.name)
-    if kept is None or Identity(**kept["identity"]) == wanted:
+    known = Identity(**kept["identity"]) if kept else wanted
+    if kept is None or known == wanted or known.reboots(wanted):
         return
     label(instance, wanted)
     keep(instance, made(wanted, Path(kept["tree"]), kept["host_key"]))
@@ -125,10 +125,7 @@ def label(instance: Instance, who: Identity) -> None:
 
 def erase(instance: Instance, host: str) -> None:
     """Remove the disk and everything on it. The host must be off."""
-    directory = instance.disk(host)
-    mounts.unmount_below(directory)
-    if directory.exists():
-        shutil.rmtree(directory)
+    mounts.remove_tree(instance.disk(host))
 
 
 def all_of(instance: Instance) -> list[str]:

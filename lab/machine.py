@@ -27,6 +27,7 @@ PROGRAMS: Final = {
     "unshare": "util-linux",
 }
 DEBIAN: Final = ("apt-get", "apt-config", "dpkg-deb")
+INOTIFY_PER_HOST: Final = 6  # five of systemd's, one for a daemon like keepalived
 CAPABILITIES: Final = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12, "CAP_SYS_CHROOT": 18, "CAP_MKNOD": 27}
 
 
@@ -77,6 +78,32 @@ def missing_parts() -> tuple[list[str], list[str]]:
         problems.append(f"root without {', '.join(rights)}: a container that is not privileged")
         cures.append("run it on the machine itself, or in a privileged container")
     return problems, cures
+
+
+def require_room(hosts: int) -> None:
+    """Raise PrecheckError when ``hosts`` more hosts would use up the kernel's inotify instances: systemd dies without them.
+
+    The limit is one for all of root's processes, in and out of labs. It is the first that several labs at once run into.
+    """
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    room = max(0, limit - inotify_instances()) // INOTIFY_PER_HOST
+    if hosts > room:
+        raise PrecheckError(
+            f"fs.inotify.max_user_instances is {limit}, which leaves room for {room} more hosts; this needs {hosts}",
+            hint="sysctl -w fs.inotify.max_user_instances=1024, or take another lab down",
+        )
+
+
+def inotify_instances() -> int:
+    """Return how many inotify instances root's processes hold on this machine."""
+    held = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.stat().st_uid == 0:
+                held += sum(str(entry.readlink()) == "anon_inode:inotify" for entry in (process / "fd").iterdir())
+        except OSError:  # it ended, or closed the file, while we looked
+            continue
+    return held
 
 
 def kernel_has_overlay() -> bool:

@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 from lab.process import run
+from runbooks.errors import OutcomeError
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
@@ -55,6 +57,16 @@ def unmount_below(path: Path) -> None:
     for found in reversed(mounts()):
         if (found.point == path or path in found.point.parents) and run(["umount", str(found.point)], check=False).returncode:
             run(["umount", "--lazy", str(found.point)])
+
+
+def remove_tree(path: Path) -> None:
+    """Remove ``path`` and all below it, mounts first. Never reaches into a mounted file system: that could be the machine's own."""
+    unmount_below(path)
+    left = [str(found.point) for found in mounts() if found.point == path or path in found.point.parents]
+    if left:
+        raise OutcomeError(f"{path} stays, because there are mounts below it: {', '.join(left)}", hint=f"umount {left[-1]}")
+    if path.exists():
+        shutil.rmtree(path)
 
 
 def remove_empty(path: Path) -> None:

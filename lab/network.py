@@ -75,9 +75,12 @@ def ports(instance: Instance) -> dict[str, bool]:
     return {link["ifname"]: "UP" in link["flags"] for link in links(instance) if link.get("master") == BRIDGE}
 
 
-def plug(instance: Instance, port: str, *, connected: bool) -> None:
-    """Put the cable at ``port`` in, or pull it out: from one moment to the next no packet passes."""
-    run([*entering(instance), "ip", "link", "set", port, "up" if connected else "down"])
+def plug(instance: Instance, port: str, *, connected: bool, check: bool = True) -> None:
+    """Put the cable at ``port`` in, or pull it out: from one moment to the next no packet passes.
+
+    Without ``check``, a port that is not there any more (its host has just died) counts as pulled.
+    """
+    run([*entering(instance), "ip", "link", "set", port, "up" if connected else "down"], check=check)
 
 
 def unplug_for_good(instance: Instance, names: Sequence[str]) -> None:

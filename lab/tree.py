@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import archive, cgroups
-from lab.mounts import mounts
+from lab.mounts import mounts, remove_tree
 from lab.names import cache
 from lab.process import run
 from runbooks.errors import CommandError
@@ -68,7 +68,7 @@ def locked(path: Path, say: Say) -> Iterator[int]:
 def build(instance: Instance, source: archive.Archive, wanted: Path, lock: int, say: Say) -> None:
     """Build the tree beside ``wanted`` and rename it when it is complete."""
     for stale in wanted.parent.glob(".new-*"):
-        shutil.rmtree(stale)
+        remove_tree(stale)
     say(f"building the base tree once, from this machine's APT sources ({source.suite}); this takes a minute or two")
     work = Path(tempfile.mkdtemp(prefix=".new-", dir=wanted.parent))
     work.chmod(0o755)
@@ -86,9 +86,13 @@ def build(instance: Instance, source: archive.Archive, wanted: Path, lock: int, 
 
 
 def mmdebstrap(source: archive.Archive, work: Path) -> list[str]:
-    """Return the command line that makes the tree ``work``/root."""
+    """Return the command line that makes the tree ``work``/root.
+
+    mmdebstrap mounts /proc, /sys and /dev into the tree; in a mount namespace of its own they go with it, however it ends.
+    """
     packages = ",".join((RECIPE / "base.txt").read_text().split())
     return [
+        *("unshare", "--mount", "--propagation=private", "--"),
         "mmdebstrap",
         "--mode=root",
         "--variant=minbase",
@@ -128,7 +132,7 @@ def follow(argv: list[str], work: Path, lock: int, say: Say) -> None:
     ):
         for line in lines(builder, every_s=10):
             kept.write(line)
-            fresh = line.startswith("I: ")
+            fresh = line.startswith("I: ") and not line.startswith("I: running --")
             doing = line[3:].strip() if fresh else doing
             if fresh or not line:
                 say(f"  {time.monotonic() - started:3.0f} s  {doing}")
@@ -185,4 +189,4 @@ def prune(place: Path, wanted: Path) -> None:
     )
     for path in old[KEPT:]:
         if path != wanted and f"lowerdir={path}/" not in used:
-            shutil.rmtree(path)
+            remove_tree(path)

@@ -11,7 +11,7 @@ from runbooks.commands import lb
 from runbooks.commands.base import batch
 from runbooks.commands.lb import Backend, LbState
 from runbooks.engine.tables import table
-from runbooks.errors import OutcomeError, RunbookError
+from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as rules
 
@@ -42,7 +42,8 @@ def show(session: Session) -> None:
     else:
         _people(site, seen, failed)
     if trouble:
-        raise OutcomeError("\n       ".join(trouble), hint="inv lb.setup repairs what differs from hosts.yaml")
+        hint = first_hint(list(failed.values())) or "inv lb.setup repairs what differs from hosts.yaml"
+        raise OutcomeError("\n       ".join(trouble), hint=hint)
 
 
 def problems(seen: Mapping[Host, Seen], failed: Mapping[Host, RunbookError]) -> list[str]:

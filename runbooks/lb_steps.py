@@ -123,9 +123,11 @@ def run_service(want: Wanted, unit: str, config: str) -> Step:
         reason = rules.not_running_with(run.read(want.host, want.look()).state, unit, want.sha(config))
         return Unmet(reason) if reason else True
 
-    return Step(
-        f"run {unit} with it", want.host, done=done, do=lambda run: run.change(want.host, lb.run_service(unit)), within=30
-    )
+    def do(run: Run) -> None:
+        run.change(want.host, lb.run_service(unit))
+
+    # Settled: what it runs with is compared with what is wanted, not with the file that an earlier step puts in place.
+    return Step(f"run {unit} with it", want.host, done=done, do=do, within=30, settled=True)
 
 
 def does_its_work(want: Wanted) -> Step:

@@ -6,7 +6,7 @@ import difflib
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbooks.commands.base import MASK, Answer, Command, Probe, Secret, script
 
@@ -77,7 +77,7 @@ def encoded(files: Sequence[File]) -> dict[str, list[str]]:
 
 def place(files: Sequence[File]) -> Command:
     """Put ``files`` in place, each whole and with its mode from the first byte (a new file beside, fsync, rename)."""
-    return script("files-place", encoded(files))
+    return replace(script("files-place", encoded(files)), shown="files-place " + " ".join(file.path for file in files))
 
 
 # The old content may hold an older secret, so the line's shape is masked, not only today's word.

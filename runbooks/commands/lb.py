@@ -147,8 +147,9 @@ def apply(wanted: Sequence[File]) -> Command:
         "KEEPALIVED_CONF": KEEPALIVED_CONF,
         "KEEP": str(KEPT_GENERATIONS),
     }
-    names = " ".join(file.path for file in wanted)
-    return replace(script("lb-apply", variables, timeout=120), shown=f"lb-apply {names}")
+    return replace(
+        script("lb-apply", variables, timeout=120), shown="lb-apply (haproxy -c, keepalived -t, keep the old files, rename)"
+    )
 
 
 def previous(wanted: Sequence[File]) -> Probe[dict[str, Found]]:

@@ -30,8 +30,8 @@ class Plain:
         self._plan = False
 
     def begin(self, procedure: Procedure, *, plan: bool) -> None:
-        """Print the title; count from here."""
-        self._total, self._started, self._plan = len(procedure), monotonic(), plan
+        """Print the title."""
+        self._total, self._plan = len(procedure), plan
         self._counts.clear()
         self.say(f"{procedure.key}: {procedure.title}" + ("  (plan: nothing is touched)" if plan else ""))
 

@@ -89,9 +89,8 @@ def offered(site: Site, doors: Sequence[Door]) -> list[Offered | RunbookError]:
 def record(path: Path, accepted: Sequence[Offered]) -> None:
     """Write known_hosts with the accepted keys in place of older ones of the same entries; other lines stay as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    entries = {each.door.entry for each in accepted}
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept = [line for line in lines if not entries & set(line.split(" ", 1)[0].split(","))]
+    kept = [line for line in lines if not any(_is_about(line, each.door.entry) for each in accepted)]
     new = [f"{each.door.entry} {each.key.get_name()} {each.key.get_base64()}" for each in accepted]
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -99,6 +98,20 @@ def record(path: Path, accepted: Sequence[Offered]) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(temporary).replace(path)
+
+
+def _is_about(line: str, entry: str) -> bool:
+    """Whether a line of known_hosts is about ``entry``, also when its names are hashed (Debian's default)."""
+    try:
+        parsed = paramiko.hostkeys.HostKeyEntry.from_line(line)
+    except paramiko.SSHException:
+        return False
+    if not parsed or not parsed.hostnames or not parsed.key:
+        return False
+    alone = paramiko.HostKeys()
+    for name in parsed.hostnames:
+        alone.add(name, parsed.key.get_name(), parsed.key)
+    return alone.lookup(entry) is not None
 
 
 def _known(path: Path) -> paramiko.HostKeys:

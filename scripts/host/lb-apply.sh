@@ -17,7 +17,7 @@ done
 
 # keepalived checks that its scripts exist, so it is shown a copy that names the staged ones.
 sed "s#$LIBRARY/#$stage$LIBRARY/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
-haproxy -c -q -f "$stage$HAPROXY_CFG" >"$stage/said" 2>&1 || {
+haproxy -c -f "$stage$HAPROXY_CFG" >"$stage/said" 2>&1 || {
     sed "s#$stage##g" "$stage/said" >&2
     exit 65
 }
@@ -29,9 +29,10 @@ keepalived -t -f "$stage/keepalived.conf" >"$stage/said" 2>&1 || {
 # A run that was ended between two renames must not keep a mixture as the previous generation.
 if [ ! -e "$top/applying" ] && [ -e "$KEEPALIVED_CONF" ]; then
     kept="$top/generations/$(date -u +%Y%m%dT%H%M%S.%NZ)"
-    mkdir -p "$kept.new"
     for path in "${PATHS[@]}"; do
-        [ ! -e "$path" ] || cp -a --parents -- "$path" "$kept.new"
+        [ -e "$path" ] || continue
+        mkdir -p -- "$kept.new$(dirname -- "$path")"
+        cp -p -- "$path" "$kept.new$path"
     done
     mv -- "$kept.new" "$kept"
     find "$top/generations" -mindepth 1 -maxdepth 1 | sort -r | tail -n "+$((KEEP + 1))" | xargs -r rm -rf --

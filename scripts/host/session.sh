@@ -8,7 +8,8 @@ echo ha-runbooks
 IFS=' ' read -r bytes seconds
 program=$(head -c "$bytes")
 exec 4<&0
-setsid timeout -k 10 "$seconds" bash -o pipefail /dev/fd/3 3< <(printf '%s\n' "$program") 4<&- </dev/null &
+# The program first closes the descriptor that it is read from (bash has its own by then), or what it starts could read it.
+setsid timeout -k 10 "$seconds" bash -o pipefail /dev/fd/3 3< <(printf 'exec 3<&-\n%s\n' "$program") 4<&- </dev/null &
 job=$!
 {
     read -r _ <&4

@@ -46,10 +46,10 @@ def traces(name: str) -> Traces:
 
 
 def processes(cgroup: str) -> Iterator[str]:
-    """Yield every process that says it is in ``cgroup``."""
+    """Yield every living process that says it is in ``cgroup``; a zombie only waits for its parent."""
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            if f"/{cgroup}/" in (path / "cgroup").read_text():
+            if f"/{cgroup}/" in (path / "cgroup").read_text() and "\nState:\tZ" not in (path / "status").read_text():
                 yield f"{path.name} {(path / 'comm').read_text().strip()}"
         except OSError:
             continue
@@ -68,10 +68,12 @@ def lab(machine_before: Traces) -> Iterator[Lab]:
     shared = Lab(name(), say=lambda text: print(text, flush=True))
     if not keep:
         shared.down()
-    shared.up(SITE, HOSTS)
-    yield shared
-    if not keep:
-        shared.down()
+    try:
+        shared.up(SITE, HOSTS)
+        yield shared
+    finally:
+        if not keep:
+            shared.down()
 
 
 def name() -> str:

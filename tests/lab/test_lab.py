@@ -12,6 +12,7 @@ import pytest
 
 from lab import disk, login, status
 from lab.control import Lab
+from lab.twin import read
 from runbooks.errors import CommandError, PrecheckError
 from tests.lab.conftest import HOSTS, SITE, Traces, traces
 
@@ -112,8 +113,6 @@ class TestIsolation:
         assert (now.interfaces, now.routes) == (machine_before.interfaces, machine_before.routes)
 
     def test_the_twin_is_the_site_with_other_logins(self, lab: Lab) -> None:
-        from lab.twin import read
-
         twin, source = lab.site(), read(SITE)
         assert (twin.endpoint, twin.kubernetes, twin.load_balancer) == (source.endpoint, source.kubernetes, source.load_balancer)
         assert twin.hosts == source.hosts

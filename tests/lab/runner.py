@@ -1,0 +1,94 @@
+"""How the tests act as an operator: real commands in real processes, against a site file of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.control import Lab
+from lab.process import Done
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Operator:
+    """Somebody at a shell in ``checkout``, whose site file is a copy of the twin's that a test may edit."""
+
+    lab: Lab
+    directory: Path
+    checkout: Path = ROOT
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.site = self.directory / "site.yaml"
+        if not self.site.exists():
+            self.site.write_text(self.lab.instance.site.read_text())
+
+    def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the site file."""
+        content = yaml.safe_load(self.site.read_text())
+        change(content)
+        self.site.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def inv(self, *words: str, timeout_s: float = 180) -> Done:
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "invoke", *words],
+            cwd=self.checkout,
+            env=self.env(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def good(self, *words: str) -> str:
+        """Run a command that must succeed, and return what it printed."""
+        done = self.inv(*words)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def strike(self, number: int, how: signal.Signals, *words: str) -> int:
+        """Run a command with --json and send it a signal at its ``number``-th change; return its exit status."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "invoke", *words, "--json"],
+            cwd=self.checkout,
+            env=self.env(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stdout
+        changes = 0
+        for line in process.stdout:
+            changes += json.loads(line)["event"] == "change"
+            if changes == number:
+                process.send_signal(how)
+                break
+        process.communicate(timeout=60)
+        return process.returncode
+
+    def env(self) -> dict[str, str]:
+        """The environment of the operator's shell."""
+        mine = {key: value for key, value in os.environ.items() if not key.startswith("RUNBOOKS_")}
+        return mine | {"RUNBOOKS_SITE": str(self.site)} | self.environ
+
+
+def holders(lab: Lab, vip: str = "10.1.1.100") -> list[str]:
+    """Return the LBs that have the VIP on an interface, asked on their consoles."""
+    found = []
+    for host in ("lb1", "lb2"):
+        if vip in lab.console(host, ["ip", "-o", "address", "show", "to", vip]).stdout:
+            found.append(host)
+    return found

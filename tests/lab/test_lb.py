@@ -1,0 +1,261 @@
+"""The load balancer pair on real hosts: set up, changed, refused, failed over, interrupted.
+
+The tests build on one another in the order of this file, as an operator's days do.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.control import Lab
+from tests.lab.runner import ROOT, Operator, holders
+
+pytestmark = pytest.mark.lab
+
+CFG = "/etc/haproxy/haproxy.cfg"
+LBS = ("lb1", "lb2")
+
+
+@pytest.fixture(scope="module")
+def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """An operator, and two LBs on which nothing was ever installed."""
+    lab.reset(*LBS)
+    yield Operator(lab, tmp_path_factory.mktemp("operator"))
+    lab.heal(*LBS)
+    lab.on(*LBS)
+
+
+def maxconn(number: int) -> Callable[[dict[str, Any]], None]:
+    def change(site: dict[str, Any]) -> None:
+        site["load_balancer"]["limits"] = {"maxconn": number}
+
+    return change
+
+
+def events(text: str, kind: str) -> list[dict[str, Any]]:
+    return [event for event in map(json.loads, text.splitlines()) if event["event"] == kind]
+
+
+def pids(lab: Lab, host: str) -> str:
+    """The processes and the moments of the last (re)load of both services: changes when either is restarted or reloaded."""
+    shown = lab.console(host, ["systemctl", "show", "haproxy", "keepalived", "-p", "MainPID", "-p", "InvocationID"]).stdout
+    stamps = ["stat", "-c", "%y", "/run/ha-runbooks/haproxy.cfg.loaded", "/run/ha-runbooks/keepalived.conf.loaded"]
+    return shown + lab.console(host, stamps).stdout
+
+
+def eventually(what: Callable[[], object], expected: object) -> None:
+    """Wait until ``what`` gives ``expected``; half a minute is for a machine that is busy with other things."""
+    deadline = time.monotonic() + 30
+    while (seen := what()) != expected:
+        assert time.monotonic() < deadline, f"still {seen!r} instead of {expected!r}"
+        time.sleep(0.2)
+
+
+def test_a_plan_touches_nothing(operator: Operator) -> None:
+    before = {
+        host: operator.lab.console(host, ["find", "/etc", "/usr/local", "/var/lib", "-newer", "/proc/1"]).stdout for host in LBS
+    }
+    text = operator.good("lb.setup", "--plan")
+    assert "+    bind 10.1.1.100:6443" in text
+    assert "nothing was touched" in text
+    for host in LBS:
+        assert operator.lab.console(host, ["test", "-e", "/run/ha-runbooks"]).returncode == 1
+        assert operator.lab.console(host, ["find", "/etc", "/usr/local", "/var/lib", "-newer", "/proc/1"]).stdout == before[host]
+
+
+def test_an_installation_that_is_interrupted_converges(operator: Operator) -> None:
+    """Ctrl-C while the package managers are at work: the most delicate moment there is."""
+    assert operator.strike(1, signal.SIGINT, "lb.setup") == 130
+    text = operator.good("lb.setup", "--json")
+    assert {event["outcome"] for event in events(text, "step")} <= {"changed", "nothing to do", "ok"}
+    eventually(lambda: holders(operator.lab), ["lb1"])
+
+
+def test_both_serve(operator: Operator) -> None:
+    status = json.loads(operator.good("lb.status", "--json"))
+    assert status["problems"] == []
+    for host in LBS:
+        state = status["lbs"][host]
+        assert (state["haproxy"]["active"], state["haproxy"]["enabled"]) == ("active", "enabled")
+        assert (state["stats"], state["metrics"], state["api"]) == ("200", "200", "open")
+        assert {each["server"] for each in state["backends"] if each["proxy"] == "api"} == {"master1", "master2", "master3"}
+    assert operator.lab.console("lb1", ["sysctl", "-n", "net.ipv4.ip_nonlocal_bind"]).stdout.strip() == "1"
+
+
+def test_a_second_run_does_nothing(operator: Operator) -> None:
+    before = {host: pids(operator.lab, host) for host in LBS}
+    assert "nothing to do: 13 steps" in operator.good("lb.setup")
+    assert {host: pids(operator.lab, host) for host in LBS} == before
+    assert operator.lab.console("lb1", ["find", "/run/ha-runbooks", "-name", "*.lock"]).stdout == ""
+
+
+def test_a_change_is_planned_as_its_diff_only_and_reloads_the_standby_first(operator: Operator) -> None:
+    operator.edit(maxconn(4000))
+    plan = operator.good("lb.setup", "--plan", "--json")
+    changed = [
+        line
+        for event in events(plan, "diff")
+        for line in event["diff"].splitlines()
+        if line[:1] in "+-" and line[:3] not in {"+++", "---"}
+    ]
+    assert set(changed) == {"-    maxconn 3000", "+    maxconn 4000"}
+    before = {
+        host: operator.lab.console(host, ["systemctl", "show", "haproxy", "keepalived", "-p", "InvocationID"]).stdout
+        for host in LBS
+    }
+
+    done = operator.good("lb.setup", "--json")
+    steps = [event["step"] for event in events(done, "step") if event["outcome"] == "changed"]
+    assert steps == [
+        f"{host}: {what}" for host in ("lb2", "lb1") for what in ("check and install the configuration", "run haproxy with it")
+    ]
+    # Reloaded, not restarted: systemd's invocations are the same ones.
+    after = {
+        host: operator.lab.console(host, ["systemctl", "show", "haproxy", "keepalived", "-p", "InvocationID"]).stdout
+        for host in LBS
+    }
+    assert after == before
+    assert holders(operator.lab) == ["lb1"]
+
+
+def test_a_broken_template_is_refused_on_the_standby_and_touches_nothing(operator: Operator, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    shutil.copytree(
+        ROOT, checkout, ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", ".runbooks", ".hypothesis")
+    )
+    template = checkout / "templates" / "haproxy.cfg.j2"
+    template.write_text(template.read_text().replace("option redispatch", "option redispatsch"))
+    before = {host: pids(operator.lab, host) + operator.lab.console(host, ["cat", CFG]).stdout for host in LBS}
+
+    done = Operator(operator.lab, operator.directory, checkout).inv("lb.setup", "--json")
+    assert done.returncode == 3
+    assert "lb2 refuses the new configuration; nothing was changed there" in done.stderr
+    assert "unknown option 'redispatsch'" in done.stderr  # haproxy's own words
+    assert {event["host"] for event in events(done.stdout, "change")} == {"lb2"}
+    assert {host: pids(operator.lab, host) + operator.lab.console(host, ["cat", CFG]).stdout for host in LBS} == before
+    assert json.loads(operator.good("lb.status", "--json"))["ok"]
+
+
+def test_rollback_brings_the_former_configuration_back_and_again_forth(operator: Operator) -> None:
+    operator.good("lb.rollback")
+    assert "maxconn 3000" in operator.lab.console("lb1", ["cat", CFG]).stdout
+    operator.good("lb.rollback")
+    assert "maxconn 4000" in operator.lab.console("lb2", ["cat", CFG]).stdout
+    assert "nothing to do" in operator.good("lb.setup")
+
+
+def test_render_writes_what_the_hosts_have(operator: Operator, tmp_path: Path) -> None:
+    operator.good("lb.render", "--to", str(tmp_path))
+    for host in LBS:
+        assert (tmp_path / host / CFG.lstrip("/")).read_text() == operator.lab.console(host, ["cat", CFG]).stdout
+
+
+def test_haproxy_stopped_the_vip_moves_and_comes_back(operator: Operator) -> None:
+    operator.lab.console("lb1", ["systemctl", "stop", "haproxy"])
+    eventually(lambda: holders(operator.lab), ["lb2"])
+    bad = operator.inv("lb.status")
+    assert bad.returncode == 1
+    assert "lb1: haproxy is inactive" in bad.stderr
+    operator.lab.console("lb1", ["systemctl", "start", "haproxy"])
+    eventually(lambda: holders(operator.lab), ["lb1"])
+
+
+def test_haproxy_killed_the_vip_moves_and_comes_back(operator: Operator) -> None:
+    def masters() -> int:
+        return operator.lab.console("lb2", ["journalctl", "-u", "keepalived", "-o", "cat"]).stdout.count("Entering MASTER STATE")
+
+    before = masters()
+    pid = operator.lab.console("lb1", ["systemctl", "show", "haproxy", "-p", "MainPID", "--value"]).stdout.strip()
+    operator.lab.console("lb1", ["kill", "-KILL", pid])
+    eventually(masters, before + 1)
+    eventually(lambda: holders(operator.lab), ["lb1"])
+    assert json.loads(operator.good("lb.status", "--json"))["ok"]
+
+
+def test_a_power_cut_moves_the_vip_and_the_host_comes_back_by_itself(operator: Operator) -> None:
+    operator.lab.off("lb1")
+    eventually(lambda: "10.1.1.100" in operator.lab.console("lb2", ["ip", "address"]).stdout, True)
+    operator.lab.on("lb1")
+    eventually(lambda: holders(operator.lab), ["lb1"])
+    assert "nothing to do" in operator.good("lb.setup")
+
+
+def test_a_cut_and_healed_network_leaves_one_holder(operator: Operator) -> None:
+    operator.lab.cut("lb1")
+    eventually(lambda: "lb2" in holders(operator.lab), True)
+    operator.lab.heal("lb1")
+    eventually(lambda: holders(operator.lab), ["lb1"])
+
+
+def test_a_planned_hand_over_and_back(operator: Operator) -> None:
+    assert "0 failed" in operator.good("lb.failover")
+    assert holders(operator.lab) == ["lb2"]
+    assert json.loads(operator.good("lb.status", "--json"))["lbs"]["lb1"]["drained"]
+    assert "nothing to do" in operator.good("lb.failover", "--to", "lb2")
+    operator.good("lb.failover")
+    assert holders(operator.lab) == ["lb1"]
+
+
+def test_a_hand_over_to_an_lb_that_cannot_serve_is_refused(operator: Operator) -> None:
+    operator.lab.console("lb2", ["systemctl", "stop", "haproxy"])
+    done = operator.inv("lb.failover")
+    assert done.returncode == 3
+    assert "lb2 must not get the VIP: haproxy is inactive" in done.stderr
+    assert holders(operator.lab) == ["lb1"]
+    operator.lab.console("lb2", ["systemctl", "start", "haproxy"])
+    assert operator.inv("lb.failover", "--to", "lb3").returncode == 2
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_interrupted_at_any_change_and_run_again_converges(operator: Operator, number: int, how: signal.Signals) -> None:
+    wanted = 5000 + 10 * number + how
+    operator.edit(maxconn(wanted))
+    assert operator.strike(number, how, "lb.setup") == (-how if how == signal.SIGKILL else 130)
+    operator.good("lb.setup")
+    for host in LBS:
+        assert f"maxconn {wanted}" in operator.lab.console(host, ["cat", CFG]).stdout
+        assert operator.lab.console(host, ["find", "/etc/haproxy", "/etc/keepalived", "-name", "*.new"]).stdout == ""
+    assert "nothing to do" in operator.good("lb.setup")
+    assert len(holders(operator.lab)) == 1
+
+
+def test_an_interrupted_run_can_be_resumed_by_its_journal(operator: Operator) -> None:
+    operator.edit(maxconn(6000))
+    operator.strike(3, signal.SIGKILL, "lb.setup")
+    text = operator.good("lb.setup", "--resume", "--json")
+    skipped = [event["step"] for event in events(text, "step") if event["outcome"] == "done before"]
+    assert "lb2: check and install the configuration" in skipped
+    assert "maxconn 6000" in operator.lab.console("lb1", ["cat", CFG]).stdout
+    assert operator.inv("lb.setup", "--resume").returncode == 2  # nothing is interrupted any more
+
+
+def test_vrrp_version_2_keeps_its_secret(operator: Operator) -> None:
+    def older(site: dict[str, Any]) -> None:
+        site["load_balancer"]["vrrp"] |= {"version": 2, "advert_ms": 1000}
+
+    operator.edit(older)
+    said = operator.good("lb.setup", "--plan") + operator.good("lb.setup", "--json")
+    secrets = {}
+    for host in LBS:
+        conf = operator.lab.console(host, ["cat", "/etc/keepalived/keepalived.conf"]).stdout
+        secrets[host] = conf.split("auth_pass ")[1].split()[0]
+        assert operator.lab.console(host, ["stat", "-c", "%a", "/etc/keepalived/keepalived.conf"]).stdout.strip() == "600"
+    assert secrets["lb1"] == secrets["lb2"]
+    assert len(secrets["lb1"]) == 8
+    assert secrets["lb1"] not in said
+    assert "auth_pass ***" in said
+    kept = [
+        path for path in (operator.directory / ".runbooks").rglob("*") if path.is_file() and secrets["lb1"] in path.read_text()
+    ]
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
+    assert "nothing to do" in operator.good("lb.setup")
+    eventually(lambda: holders(operator.lab), ["lb1"])

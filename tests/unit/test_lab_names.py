@@ -1,0 +1,81 @@
+"""Names of a lab instance, and the light start of its commands."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab import machine
+from lab.names import Instance, cache, current
+from runbooks.errors import InventoryError, PrecheckError
+
+pytestmark = pytest.mark.unit
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", ["", "Lab", "a/b", "../x", "-a", "a-", "a b", "x" * 21, "lab\n"])
+def test_a_bad_instance_name_is_refused(name: str) -> None:
+    with pytest.raises(InventoryError):
+        Instance(name)
+
+
+@pytest.mark.parametrize("host", ["lb1", "master1", "worker12", "a" * 63])
+def test_ports_fit_an_interface_name(host: str) -> None:
+    assert len(Instance("a-long-instance-name").port(host)) <= 15
+
+
+def test_instances_share_nothing() -> None:
+    one, two = Instance("one"), Instance("two")
+    for attribute in ("namespace", "state", "lock", "netns", "netns_link", "switch"):
+        assert getattr(one, attribute) != getattr(two, attribute)
+    assert one.machine("lb1") != two.machine("lb1")
+
+
+def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNBOOKS_LAB", raising=False)
+    monkeypatch.setenv("HA_LAB_CACHE", "/somewhere")
+    assert (current().name, current().switch, cache()) == ("default", "lab", Path("/somewhere"))
+    monkeypatch.setenv("RUNBOOKS_LAB", "mine")
+    assert (current().name, current().switch) == ("mine", "lab:mine")
+
+
+def test_listing_the_commands_loads_nothing_heavy() -> None:
+    code = "import sys, lab.tasks; print([m for m in ('yaml', 'msgspec', 'lab.control', 'fabric', 'json') if m in sys.modules])"
+    plain = "import sys, invoke; print([m for m in ('yaml', 'msgspec', 'lab.control', 'fabric', 'json') if m in sys.modules])"
+    ours, invoke = (
+        subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
+        for text in (code, plain)
+    )
+    assert ours.stdout == invoke.stdout
+
+
+def test_packages_txt_is_what_the_programs_need() -> None:
+    assert machine.packages() == sorted(set(machine.PROGRAMS.values()))
+
+
+def test_everything_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "system_problems", lambda: ([], []))
+    monkeypatch.setattr(
+        "shutil.which", lambda program: None if program in {"mmdebstrap", "systemd-nspawn"} else f"/bin/{program}"
+    )
+    monkeypatch.setattr(machine, "kernel_has_overlay", lambda: False)
+    with pytest.raises(PrecheckError) as caught:
+        machine.require()
+    assert "mmdebstrap, systemd-nspawn" in str(caught.value)
+    assert "overlay" in str(caught.value)
+    assert "apt-get install mmdebstrap systemd-container" in caught.value.hint
+
+
+def test_other_systems_and_users_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(PrecheckError, match="not root"):
+        machine.require()
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(PrecheckError, match="needs Linux"):
+        machine.require()
+
+
+def test_missing_capabilities_are_read_from_the_kernel() -> None:
+    assert machine.missing_capabilities("Name:\tx\nCapEff:\t000001fffeffffff\n") == []
+    assert machine.missing_capabilities("CapEff:\t0000000000001000\n") == ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD"]
