@@ -201,6 +201,10 @@ EVENTS = (
         Half("keepalived-start", "  systemctl start keepalived", systemctl("start", "keepalived")),
     ),
     Event(
+        Half("keepalived-kill", "keepalived killed (-9)", systemctl("kill", "--signal=KILL", "keepalived"), at_least_s=6),
+        Half("keepalived-kill-start", "  systemctl start keepalived", systemctl("start", "keepalived")),
+    ),
+    Event(
         Half("change", "both services' configuration changed", change(back=False), at_least_s=5),
         Half("change-back", "  changed back", change(back=True), at_least_s=5),
     ),

@@ -61,7 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
     found: dict[str, Runs] = {}
     with Twin() as twin:
         facts = environment(twin)
-        for configuration in [Ours()] if options.ours else [Document(), Ours()]:
+        configurations: list[Configuration] = [Ours()] if options.ours else [Document(), Ours()]
+        for configuration in configurations:
             if not (options.keep and options.ours):
                 fresh(twin, configuration)
             those = [event for event in events if configuration.name == Ours.name or not event.ours_only]

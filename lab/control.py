@@ -90,7 +90,8 @@ class Lab:
             running = power.look(self.instance, twin.chosen(site, hosts))
             dark = [host for host in running if not running[host].on]
             self._boot(dark, self._identities(site))
-            self._await(dark, [])
+            connected = [host for host in running if host not in dark and running[host].connected]
+            self._await([*dark, *connected], connected)  # one that is cut cannot answer: `heal` is for that
 
     def cut(self, *hosts: str) -> None:
         """Pull the network cable of ``hosts``, which go on running."""

@@ -27,7 +27,7 @@ PROGRAMS: Final = {
     "unshare": "util-linux",
 }
 DEBIAN: Final = ("apt-get", "apt-config", "dpkg-deb")
-INOTIFY_PER_HOST: Final = 6  # five of systemd's, one for a daemon like keepalived
+INOTIFY_PER_HOST: Final = 4  # three of systemd's, one for a daemon like keepalived
 CAPABILITIES: Final = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12, "CAP_SYS_CHROOT": 18, "CAP_MKNOD": 27}
 
 

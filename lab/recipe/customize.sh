@@ -28,9 +28,11 @@ install -d -m 0700 "$root/home/ops/.ssh"
 chroot "$root" chown ops:ops /home/ops/.ssh
 
 for unit in lab-net lab-cgroup ssh; do chroot "$root" systemctl --quiet enable "$unit.service"; done
+# No terminal, no disk checks, no updates from outside; and each .path unit takes one of the machine's few inotify instances.
 for unit in apt-daily.timer apt-daily-upgrade.timer console-getty.service dpkg-db-backup.timer e2scrub_all.timer \
     e2scrub_reap.service fstrim.timer getty.target getty@tty1.service systemd-logind.service \
-    systemd-networkd-wait-online.service systemd-resolved.service systemd-timesyncd.service; do
+    systemd-ask-password-console.path systemd-ask-password-wall.path systemd-networkd-wait-online.service \
+    systemd-resolved.service systemd-timesyncd.service; do
   ln -sfn /dev/null "$root/etc/systemd/system/$unit"
 done
 

@@ -13,6 +13,7 @@ from runbooks.commands.base import Command
 from runbooks.engine.steps import Procedure, Step
 from runbooks.inventory.model import Host
 
+LONG_DIFF = 30  # lines
 MARKS = {"changed": "*", "would change": "*", "failed": "!", "would wait": "?"}
 
 
@@ -43,8 +44,12 @@ class Plain:
         self._detail(f"{'would run' if plan else 'ran'} on {host}: {command}")
 
     def diff(self, host: Host, text: str, *, plan: bool) -> None:
-        """Keep the diff for the step's details."""
-        for line in text.splitlines():
+        """Keep the diff for the step's details; of a long one only name and length, unless this is a plan."""
+        lines = text.splitlines()
+        if len(lines) > LONG_DIFF and not plan:
+            kind = "new" if lines[0] == "--- /dev/null" else "changed"
+            lines = [f"{lines[1].removeprefix('+++ ')}: {kind}, {len(lines) - 2} lines of diff (they are in the report)"]
+        for line in lines:
             self._detail(line)
 
     def note(self, host: Host, text: str) -> None:

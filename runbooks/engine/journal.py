@@ -1,6 +1,7 @@
 """What a run has done, step by step: the report of a run, and what a later one resumes from.
 
-One file of JSON lines per run, in the site's state directory: ``begin``, one ``step`` per finished step, ``end``.
+One file of JSON lines per run, in the site's state directory: ``begin``; ``change``, ``diff`` and ``note`` of the running step, one
+``step`` when it has finished; ``end``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from runbooks.engine.steps import Procedure
@@ -41,6 +43,9 @@ class Forgetful:
     def record(self, title: str, outcome: str, seconds: float) -> None:
         """Record nothing."""
 
+    def note(self, kind: str, host: str, text: str) -> None:
+        """Note nothing."""
+
 
 class RunJournal:
     """Writes ``DIRECTORY/RUN.jsonl``; each line is on disk before the next step starts."""
@@ -51,6 +56,7 @@ class RunJournal:
         self.path = directory / f"{run}.jsonl"
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._file = os.fdopen(handle, "w", encoding="utf-8")
+        self._lock = Lock()  # steps that run together write to it at the same time
         self._write(
             {
                 "event": "begin",
@@ -74,14 +80,20 @@ class RunJournal:
             {"event": "step", "step": title, "outcome": outcome, "seconds": round(seconds, 3)}, durable=outcome == "changed"
         )
 
+    def note(self, kind: str, host: str, text: str) -> None:
+        """Add what a step is about to do to a host (``change``, ``diff``) or has found there (``note``), secrets masked."""
+        self._write({"event": kind, "host": host, "text": text})
+
     def end(self, outcome: str, error: str = "") -> None:
         """Close the journal: ``ok``, ``failed`` or ``interrupted``."""
         self._write({"event": "end", "outcome": outcome, **({"error": error} if error else {})})
         self._file.close()
 
     def _write(self, line: Mapping[str, Any], *, durable: bool = False) -> None:
-        self._file.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **line}) + "\n")
-        self._file.flush()
+        text = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **line}) + "\n"
+        with self._lock:
+            self._file.write(text)
+            self._file.flush()
         if durable:
             os.fsync(self._file.fileno())
 

@@ -109,6 +109,7 @@ class Journal(Protocol):
 
     def finished(self, title: str) -> bool: ...
     def record(self, title: str, outcome: str, seconds: float) -> None: ...
+    def note(self, kind: str, host: str, text: str) -> None: ...
 
 
 class Listener(Protocol):
@@ -167,6 +168,7 @@ class Run:
         self.changed = True
         if not self.plan:
             self._hold()
+        self.journal.note("change", host.name, str(command))
         self.listener.change(host, command, plan=self.plan)
         if self.plan:
             return None
@@ -186,11 +188,14 @@ class Run:
     def place(self, host: Host, wanted: Sequence[File], there: Mapping[str, Found], command: Command) -> None:
         """Show the difference that ``wanted`` makes to ``there``, then run ``command``, which puts the files in place."""
         for file in wanted:
-            self.listener.diff(host, files.diff(file, there.get(file.path)), plan=self.plan)
+            text = files.diff(file, there.get(file.path))
+            self.journal.note("diff", host.name, text)
+            self.listener.diff(host, text, plan=self.plan)
         self.change(host, command)
 
     def note(self, host: Host, text: str) -> None:
         """Tell the operator something that a step found out on ``host``."""
+        self.journal.note("note", host.name, text)
         self.listener.note(host, text)
 
     def __call__(self, procedure: Procedure) -> None:

@@ -1,23 +1,35 @@
 #!/bin/sh
 # Called by systemd and keepalived on a load balancer (installed by `inv lb.setup`). What it writes is read by keepalived
 # (track_file) and by `inv lb.status`.
-#   up, down       HAProxy serves, or does not
-#   leave          HAProxy is about to stop: let the VIP go first, so that nobody notices
-#   prepare        make the directory that the flags live in
-#   loaded FILE    this configuration was loaded just now
-#   state ...      keepalived's notify: type, instance, state, priority
+#   prepare         keepalived is about to start
+#   up, down        HAProxy serves, or does not
+#   leave           HAProxy or keepalived is about to stop: let the VIP go first, so that nobody notices
+#   gone VIP LINK   keepalived has ended: it must not leave the VIP behind, the other one has it by now
+#   loaded FILE     this configuration was loaded just now
+#   state ...       keepalived's notify: type, instance, state, priority
 set -eu
 umask 022
 run=/run/ha-runbooks
 mkdir -p "$run"
 case $1 in
-up) echo 0 >"$run/haproxy_down" ;;
+prepare) echo 0 >"$run/leaving" ;;
+up)
+    echo 0 >"$run/haproxy_down"
+    echo 0 >"$run/leaving"
+    ;;
 down) echo 1 >"$run/haproxy_down" ;;
 leave)
-    echo 1 >"$run/haproxy_down"
-    sleep 0.2
+    echo 1 >"$run/leaving"
+    tries=30 # nobody else may be there to take it
+    while [ "$tries" -gt 0 ] && grep -qs '^MASTER' "$run/vrrp_state"; do
+        sleep 0.1
+        tries=$((tries - 1))
+    done
     ;;
-prepare) ;;
+gone)
+    rm -f "$run/vrrp_state"
+    ip address delete "$2" dev "$3" 2>/dev/null || true
+    ;;
 loaded) sha256sum <"$2" | cut -d' ' -f1 >"$run/${2##*/}.loaded" ;;
 state) echo "$4 $(date +%s)" >"$run/vrrp_state" ;;
 *) exit 64 ;;

@@ -76,6 +76,13 @@ def test_other_systems_and_users_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         machine.require()
 
 
+def test_a_full_machine_is_refused_before_a_host_dies_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "inotify_instances", lambda: 10**9)
+    with pytest.raises(PrecheckError, match="room for 0 more hosts; this needs 1"):
+        machine.require_room(1)
+    machine.require_room(0)
+
+
 def test_missing_capabilities_are_read_from_the_kernel() -> None:
     assert machine.missing_capabilities("Name:\tx\nCapEff:\t000001fffeffffff\n") == []
     assert machine.missing_capabilities("CapEff:\t0000000000001000\n") == ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD"]
