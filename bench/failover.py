@@ -49,7 +49,7 @@ def happen(twin: Twin, configuration: Configuration, events: Sequence[Event], ru
             for half in filter(None, (event.breaks, event.mends)):
                 seen = measure(twin, configuration, half)
                 found.setdefault(half.name, []).append(seen)
-                shown = ("outage_ms", "endless", "failed", "tried", "slow", "over_1s", "worst_ms", "moves", "together_ms")
+                shown = ("outage_ms", "endless", "failed", "tried", "slow", "over_1s", "worst_ms", "moves", "together_ms", "acted_ms", "reasons")
                 print(f"{configuration.name:12} {half.title:42} " + " ".join(f"{key}={seen[key]}" for key in shown), flush=True)
     return found
 

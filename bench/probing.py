@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -52,6 +53,7 @@ class Seen:
     outage_ms: float
     endless: bool
     servers: tuple[str, ...]
+    reasons: dict[str, int]
 
 
 def outages(samples: Sequence[Sample]) -> Iterator[tuple[float, float, bool]]:
@@ -81,6 +83,7 @@ def figures(samples: Sequence[Sample]) -> Seen:
         outage_ms=round(longest[1] * 1000),
         endless=not longest[2],
         servers=tuple(sorted({sample.result for sample in samples if sample.answered})),
+        reasons=dict(Counter(sample.result for sample in samples if not sample.answered)),
     )
 
 

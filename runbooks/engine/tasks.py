@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from inspect import Parameter, signature
@@ -63,8 +64,14 @@ class SessionTask(RunbookTask):
         from runbooks.engine.session import Options, session  # noqa: PLC0415 - start-up time
 
         common = {name: kwargs.pop(name, default) for name, default, _ in self.common}
-        with session(_options(Options, common)) as opened:
-            return self.body(opened, **kwargs)
+        options = _options(Options, common)
+        try:
+            with session(options) as opened:
+                return self.body(opened, **kwargs)
+        except RunbookError as error:
+            if options.json:
+                print(json.dumps({"event": "error", "exit": error.exit_code, "error": str(error), "next": error.hint}), flush=True)
+            raise
 
 
 class ProcedureTask(SessionTask):
