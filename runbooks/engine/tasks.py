@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from inspect import Parameter, signature
@@ -38,6 +39,9 @@ class RunbookTask(Task):  # type: ignore[type-arg]
             return self.call(args[0], kwargs)
         except RunbookError as error:
             raise Exit(explain(error), code=error.exit_code) from error
+        except BrokenPipeError:  # somebody piped us into `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(code=141) from None
         except KeyboardInterrupt:
             raise Exit("interrupted; run the same command again to go on", code=130) from None
 
