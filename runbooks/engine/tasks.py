@@ -13,7 +13,7 @@ from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
-from runbooks.errors import RunbookError
+from runbooks.errors import PrecheckError, RunbookError
 
 
 class RunbookTask(Task):  # type: ignore[type-arg]
@@ -22,6 +22,8 @@ class RunbookTask(Task):  # type: ignore[type-arg]
     A missing flag, and every RunbookError, ends in one text on standard error and an exit code; anything else is a bug
     and keeps its traceback.
     """
+
+    can_plan = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("positional", ())
@@ -36,6 +38,9 @@ class RunbookTask(Task):  # type: ignore[type-arg]
         if missing:
             raise Exit(f"error: {self.name} needs {', '.join(missing)}", code=2)
         try:
+            # Invoke's own dry run would skip nothing of ours, so it must not look as if it did.
+            if args[0].config.run.dry and not self.can_plan:
+                raise PrecheckError(f"{self.name} has no dry run", hint="leave --dry (-R) away")
             return self.call(args[0], kwargs)
         except RunbookError as error:
             raise Exit(explain(error), code=error.exit_code) from error
@@ -68,7 +73,7 @@ class SessionTask(RunbookTask):
         from runbooks.engine.session import Options, session  # noqa: PLC0415 - start-up time
 
         common = {name: kwargs.pop(name, default) for name, default, _ in self.common}
-        options = _options(Options, common)
+        options = _options(Options, common, dry=context.config.run.dry)
         try:
             with session(options) as opened:
                 return self.body(opened, **kwargs)
@@ -79,8 +84,9 @@ class SessionTask(RunbookTask):
 
 
 class ProcedureTask(SessionTask):
-    """A command that changes the site: --plan and --resume come for free."""
+    """A command that changes the site: --plan (also as Invoke's --dry) and --resume come for free."""
 
+    can_plan = True
     common = (
         *SessionTask.common,
         ("plan", False, "look, and show what would be changed; touch nothing"),
@@ -88,10 +94,10 @@ class ProcedureTask(SessionTask):
     )
 
 
-def _options(kind: Any, common: dict[str, Any]) -> Any:
-    resume = common.pop("resume", "")
+def _options(kind: Any, common: dict[str, Any], *, dry: bool) -> Any:
+    resume, plan = common.pop("resume", ""), common.pop("plan", False)
     # Invoke gives True for a bare --resume, and the default "" when the flag is absent.
-    return kind(**common, resume=None if resume == "" else ("" if resume is True else resume))
+    return kind(**common, plan=plan or dry, resume=None if resume == "" else ("" if resume is True else resume))
 
 
 def explain(error: RunbookError) -> str:
