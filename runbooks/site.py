@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @query
 def check(session: Session) -> None:
-    """Check hosts.yaml and say what it describes. Connects to nothing."""
+    """Check hosts.yaml and say what it describes.
+
+    Connects to nothing.
+    """
     site = session.site
     if session.options.json:
         print(json.dumps({"site": site.name, "file": str(session.site_file), "hosts": [host.name for host in site.hosts]}))
@@ -40,7 +43,7 @@ def check(session: Session) -> None:
     }
 )
 def trust(session: Session, host: str = "", replace: bool = False, yes: bool = False) -> None:
-    """Record the hosts' SSH keys, after showing their fingerprints.
+    """Record the hosts' SSH keys after showing their fingerprints.
 
     Compare them with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on each host's own console. Gateways come
     first, since the way to the others leads through them.
@@ -76,7 +79,10 @@ def lock(session: Session) -> None:
 
 @query(help={"yes": "I made sure that the holder is gone"})
 def unlock(session: Session, yes: bool = False) -> None:
-    """Break the lock of a holder that is surely gone; it would expire by itself within two minutes."""
+    """Break the lock of a holder that is surely gone.
+
+    It would expire by itself within two minutes.
+    """
     from runbooks.commands.lock import lock  # noqa: PLC0415 - start-up time
 
     if not yes:

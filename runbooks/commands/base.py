@@ -101,23 +101,22 @@ def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:
     A probe whose command exits outside its ``expect`` makes the parser raise ``ValueError`` with the line that failed.
     """
     # Each part runs in a subshell of its own, so that its variables, and a failure, stay in it.
-    parts = [
-        f"printf '%s ' \"$( ( {probe.command.program}\n) | base64 -w0; printf ' %s' \"${{PIPESTATUS[0]}}\" )\"; echo"
-        for probe in probes
-    ]
+    parts = [f'( {probe.command.program}\n) | base64 -w0; echo " ${{PIPESTATUS[0]}}"' for probe in probes]
 
     def parse(answer: Answer) -> tuple[Any, ...]:
         lines = answer.stdout.splitlines()
+        if len(lines) != len(probes):
+            raise ValueError(f"{len(lines)} of {len(probes)} answers came back from `{shown}`")
         return tuple(_reading(probe, line) for probe, line in zip(probes, lines, strict=True))
 
-    timeout = max(probe.command.timeout for probe in probes)
+    timeout = sum(probe.command.timeout for probe in probes)
     shown = "; ".join(probe.command.shown for probe in probes)
     return Probe(Command("\n".join(parts), shown, timeout, any(probe.command.root for probe in probes)), parse)
 
 
 def _reading(probe: Probe[Any], line: str) -> object:
-    *encoded, exited = line.split()
-    answer = Answer(int(exited), b64decode("".join(encoded)).decode(errors="replace"))
+    encoded, _, exited = line.rpartition(" ")
+    answer = Answer(int(exited), b64decode(encoded).decode(errors="replace"))
     if answer.exited not in probe.command.expect:
         raise ValueError(f"`{probe.command}` exited {answer.exited}")
     return probe.parse(answer)

@@ -6,7 +6,7 @@ import difflib
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from runbooks.commands.base import MASK, Answer, Command, Probe, Secret, script
 
@@ -16,7 +16,7 @@ class File:
     """A file as it shall be. ``mode`` is octal text; ``secret`` is a word in ``content`` that no one may see."""
 
     path: str
-    content: str
+    content: str = field(repr=False)
     mode: str = "0644"
     owner: str = "root:root"
     secret: Secret | None = None
@@ -26,7 +26,7 @@ class File:
 class Found:
     """A file as it is on a host."""
 
-    content: str
+    content: str = field(repr=False)
     mode: str
     owner: str
 
@@ -51,17 +51,21 @@ def differing(wanted: Sequence[File], there: dict[str, Found]) -> list[File]:
 
 
 def diff(file: File, there: Found | None) -> str:
-    """Unified diff from what is there to what shall be, secrets masked; "" when only mode or owner differ."""
+    """Unified diff from what is there to what shall be, secrets masked, and a line for what it cannot show."""
     old = _masked(there.content, file) if there else ""
-    lines = difflib.unified_diff(
-        old.splitlines(keepends=True),
-        _masked(file.content, file).splitlines(keepends=True),
-        fromfile=file.path if there else "/dev/null",
-        tofile=file.path,
+    lines = list(
+        difflib.unified_diff(
+            old.splitlines(keepends=True),
+            _masked(file.content, file).splitlines(keepends=True),
+            fromfile=file.path if there else "/dev/null",
+            tofile=file.path,
+        )
     )
     text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
-    if there and not text:
-        text = f"{file.path}: {there.mode} {there.owner} -> {file.mode} {file.owner}\n"
+    if there and (there.mode, there.owner) != (file.mode, file.owner):
+        text += f"{file.path}: {there.mode} {there.owner} -> {file.mode} {file.owner}\n"
+    if there and there.content != file.content and not lines:
+        text += f"{file.path}: another secret\n"
     return text
 
 

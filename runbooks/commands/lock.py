@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
 from runbooks.commands.base import Answer, Command, script
@@ -14,7 +14,10 @@ GONE = 74  # lock.sh: it has expired, or was broken
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lock, and what for. ``since`` is UTC."""
+    """Who holds the lock, and what for. ``since`` is UTC.
+
+    ``kernel`` tells which running system counts ``pid``: machines and containers may share a name.
+    """
 
     run: str
     user: str
@@ -22,6 +25,7 @@ class Holder:
     pid: int
     what: str
     since: str
+    kernel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,14 @@ def lock(
 
 
 def parse_held(answer: Answer) -> Held | None:
-    """Who holds the lock, from an answer with exit status 73; None from any other."""
+    """Who holds the lock, from an answer with exit status 73; None from any other. Raises ValueError when it makes no sense."""
     if answer.exited != HELD:
         return None
-    now, _, expires, holder = answer.stdout.splitlines()
-    return Held(Holder(**json.loads(holder)), int(expires) - int(now))
+    now, _, expires, text = answer.stdout.splitlines()
+    said = json.loads(text)
+    try:
+        # A later version of this tool may say more.
+        holder = Holder(**{field.name: said[field.name] for field in fields(Holder) if field.name in said})
+    except TypeError as error:
+        raise ValueError(f"the lock's holder makes no sense: {error}") from None
+    return Held(holder, int(expires) - int(now))

@@ -79,7 +79,9 @@ class Plain:
         """Sum up what happened: how many steps changed something, in how many seconds."""
         seconds = monotonic() - self._started
         changed = self._counts["would change" if self._plan else "changed"]
-        same = self._total - changed
+        same, amiss = self._total - changed, self._counts["would wait"]
+        if not changed and amiss:
+            return f"plan: nothing to change, but {amiss} of {self._total} steps see something amiss now; nothing was touched"
         if not changed:
             return f"nothing to do: {self._total} steps checked in {seconds:.1f} s"
         if self._plan:
@@ -117,7 +119,13 @@ class Live(Plain):
 
         super().__init__(out)
         self._console = Console(file=out, highlight=False, soft_wrap=True)
-        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn()
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._running: list[str] = []
         self._task: Any = None
@@ -209,8 +217,9 @@ class JsonLines(Plain):
         self.say(json.dumps({"event": event, **fields}))
 
 
-def console(*, as_json: bool, out: TextIO = sys.stdout) -> Plain:
+def console(*, as_json: bool, out: TextIO | None = None) -> Plain:
     """Pick the display that fits: JSON when asked for, live on a terminal, plain lines anywhere else."""
+    out = out or sys.stdout
     if as_json:
         return JsonLines(out)
     return Live(out) if out.isatty() else Plain(out)

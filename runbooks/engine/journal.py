@@ -129,7 +129,7 @@ def prune(directory: Path) -> None:
 def _events(path: Path) -> list[dict[str, Any]]:
     events = []
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     for line in lines:

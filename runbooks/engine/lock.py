@@ -10,12 +10,13 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Event, Thread
 
 from runbooks.commands.base import Answer
 from runbooks.commands.lock import Held, Holder, lock, parse_held
-from runbooks.engine.steps import Transport
-from runbooks.errors import PrecheckError, RunbookError
+from runbooks.engine.protocols import Transport
+from runbooks.errors import PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
 
 LEASE_S = 120
@@ -40,7 +41,7 @@ class SiteLock:
     def name(self, run: str, what: str) -> None:
         """Say what the lock will be held for."""
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        self._me = Holder(run, _user(), socket.gethostname(), os.getpid(), what, now)
+        self._me = Holder(run, _user(), socket.gethostname(), os.getpid(), what, now, _kernel())
 
     def hold(self) -> bool:
         """Make sure that the lock is ours; true when it was taken just now. Raises PrecheckError when another holds it."""
@@ -68,21 +69,23 @@ class SiteLock:
 
     def _take(self, hosts: Sequence[Host], *, last: bool = False) -> list[Host]:
         answers = self._ask_for_it(hosts, dead="")
-        ours = {held.holder.run for held in _holders(answers) if self._is_dead(held.holder)}
-        if ours:
+        for run in sorted({held.holder.run for held in _holders(answers) if self._is_dead(held.holder)}):
             # This user's own earlier process on this very machine: its end is certain, so no waiting for the expiry.
-            answers |= self._ask_for_it(
-                [h for h, a in answers.items() if isinstance(a, Answer) and parse_held(a)], dead=ours.pop()
-            )
+            still = [host for host, answer in answers.items() if isinstance(answer, Answer) and parse_held(answer)]
+            answers |= self._ask_for_it(still, dead=run)
         taken = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited == 0]
         held = _holders(answers)
-        if held:
+        failed = [answer for answer in answers.values() if isinstance(answer, RunbookError)]
+        # A host that is off holds nothing back; one that answers but cannot lock may be locked by somebody else.
+        broken = [error for error in failed if not isinstance(error, UnreachableError)]
+        if held or broken:
             self._transport.run_each(dict.fromkeys(taken, lock("release", self._site.name, self._me)))
+        if held:
             raise PrecheckError(
                 describe(self._site.name, held[0]), hint="wait; or if that process is surely gone: inv site.unlock"
             )
-        if not taken and last:
-            raise next(answer for answer in answers.values() if isinstance(answer, RunbookError))
+        if broken or (last and not taken):
+            raise (broken or failed)[0]
         return taken
 
     def _ask_for_it(self, hosts: Sequence[Host], dead: str) -> dict[Host, Answer | RunbookError]:
@@ -90,7 +93,8 @@ class SiteLock:
         return self._transport.run_each(dict.fromkeys(hosts, command))
 
     def _is_dead(self, holder: Holder) -> bool:
-        if (holder.user, holder.machine) != (self._me.user, self._me.machine) or holder.pid == self._me.pid:
+        me = self._me
+        if (holder.user, holder.machine, holder.kernel) != (me.user, me.machine, me.kernel) or holder.pid == me.pid:
             return False
         try:
             os.kill(holder.pid, 0)
@@ -103,9 +107,12 @@ class SiteLock:
     def _beat(self) -> None:
         own: Transport | None = None
         while not self._stop.wait(RENEW_S):
-            own = own or self._connect()
             command = lock("renew", self._site.name, self._me, seconds=LEASE_S)
-            answers = own.run_each(dict.fromkeys(self._on, command))
+            try:
+                own = own or self._connect()
+                answers = own.run_each(dict.fromkeys(self._on, command))
+            except RunbookError:  # out of reach just now: the lease is longer than several of these
+                continue
             kept = [answer for answer in answers.values() if isinstance(answer, Answer) and answer.exited == 0]
             refused = [answer for answer in answers.values() if isinstance(answer, Answer) and answer.exited != 0]
             if refused and not kept:
@@ -125,6 +132,13 @@ def describe(site: str, held: Held) -> str:
 def _holders(answers: dict[Host, Answer | RunbookError]) -> list[Held]:
     found = (parse_held(answer) for answer in answers.values() if isinstance(answer, Answer))
     return [held for held in found if held]
+
+
+def _kernel() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux: the machine's name has to do
+        return ""
 
 
 def _user() -> str:

@@ -21,7 +21,7 @@ def transient(error: BaseException) -> bool:
 
 
 def again(call: Callable[..., T], *args: Any) -> T:
-    """Call ``call``; up to three times more when it fails for a transient reason, after 1, 2 and 4 s or so.
+    """Call ``call``; up to three times more when it fails for a transient reason, after up to 1, 2 and 4 s.
 
     Raises the last attempt's error.
     """
@@ -30,15 +30,21 @@ def again(call: Callable[..., T], *args: Any) -> T:
     except Exception as error:
         if not transient(error):
             raise
+        first = [error]
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential  # noqa: PLC0415 - start-up time
+
+    def attempt() -> T:
+        if first:  # the attempt made above counts, and is followed by a pause
+            raise first.pop()
+        return call(*args)
 
     policy = Retrying(
         retry=retry_if_exception(transient),
-        stop=stop_after_attempt(ATTEMPTS - 1),
+        stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=1, max=8),
         reraise=True,
     )
-    return policy(call, *args)
+    return policy(attempt)
 
 
 def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
@@ -46,8 +52,12 @@ def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
 
     Raises OutcomeError with what was seen last, after ``within`` seconds. Sessions that break while waiting count as "not yet".
     """
-    if observe():
-        return
+    try:
+        if observe():
+            return
+    except Exception as error:
+        if not transient(error):
+            raise
     from tenacity import RetryError, Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_fixed  # noqa: PLC0415
 
     policy = Retrying(

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe
 from runbooks.commands.files import File, Found
+from runbooks.engine.protocols import Journal, Lease, Transport
 from runbooks.engine.retry import again, until
 from runbooks.errors import CommandError, HostErrors, RunbookError
 from runbooks.inventory.model import Host, Site
@@ -94,24 +95,6 @@ class Procedure:
         return sum(1 for _ in self)
 
 
-class Transport(Protocol):
-    """What carries commands to hosts; `engine.ssh.Ssh` is the real one."""
-
-    def run(self, host: Host, command: Command) -> Answer: ...
-    def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]: ...
-    def run_all(self, commands: Mapping[Host, Command]) -> dict[Host, Answer]: ...
-    def abort(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class Journal(Protocol):
-    """The steps that this run has finished; survives the process, so that a later one can go on."""
-
-    def finished(self, title: str) -> bool: ...
-    def record(self, title: str, outcome: str, seconds: float) -> None: ...
-    def note(self, kind: str, host: str, text: str) -> None: ...
-
-
 class Listener(Protocol):
     """Who is told what happens: the console, in one of its forms."""
 
@@ -128,12 +111,6 @@ class Listener(Protocol):
     def close(self) -> None: ...
 
 
-class Lease(Protocol):
-    """The site's lock: taken before the first change, and still ours before every later one."""
-
-    def hold(self) -> bool: ...
-
-
 @dataclass(slots=True)
 class Run:
     """What a step may do: look, change, or (in a plan) say what it would change."""
@@ -146,7 +123,7 @@ class Run:
     plan: bool = False
     poll: float = 0.5
     changed: bool = False
-    _seen: dict[tuple[Host, Command], Any] = field(default_factory=dict)
+    _seen: dict[tuple[Host, Command], Answer] = field(default_factory=dict)
     _locking: Lock = field(default_factory=Lock)
     _would_change: set[Host | None] = field(default_factory=set)
 
@@ -156,11 +133,20 @@ class Run:
 
     def read_all(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T]:
         """Several hosts at the same time, each its own probe; one that cannot be read raises."""
-        missing = {host: probe.command for host, probe in probes.items() if (host, probe.command) not in self._seen}
+        # Another thread may forget at any moment: what it forgot is looked up no more, and what was asked before it is not kept.
+        seen, kept = self._seen, {}
+        for host, probe in probes.items():
+            if answer := seen.get((host, probe.command)):
+                kept[host] = answer
+        missing = {host: probe.command for host, probe in probes.items() if host not in kept}
         if missing:
-            for host, answer in again(self.transport.run_all, missing).items():
-                self._seen[host, missing[host]] = _parsed(host, probes[host], answer)
-        return {host: self._seen[host, probe.command] for host, probe in probes.items()}
+            kept |= again(self.transport.run_all, missing)
+            seen.update({(host, command): kept[host] for host, command in missing.items()})
+        return {host: _parsed(host, probe, kept[host]) for host, probe in probes.items()}
+
+    def _forget(self) -> None:
+        """Believe nothing that was read until now; a new dict, so that readings under way are kept in the old one."""
+        self._seen = {}
 
     def change(self, host: Host, command: Command) -> Answer | None:
         """Run ``command`` on ``host``, or in a plan only say so (None)."""
@@ -175,14 +161,14 @@ class Run:
         try:
             return self.transport.run(host, command)
         finally:
-            self._seen.clear()
+            self._forget()
 
     def _hold(self) -> bool:
         """Hold the lock; what was seen before it was ours may have been changed by its last holder."""
         with self._locking:
             taken = self.lease.hold()
             if taken:
-                self._seen.clear()
+                self._forget()
         return taken
 
     def place(self, host: Host, wanted: Sequence[File], there: Mapping[str, Found], command: Command) -> None:
@@ -229,7 +215,13 @@ class Run:
         if len(failed) == 1:
             raise next(iter(failed.values()))
         if failed:
-            raise HostErrors(failed, len(item.steps))
+            error = HostErrors(
+                {str(step.host or step.title): failed[step.title] for step in item.steps if step.title in failed}, len(item.steps)
+            )
+            for each in failed.values():
+                for note in getattr(each, "__notes__", []):
+                    error.add_note(note)
+            raise error
 
     def _one(self, step: Step, number: int, total: int) -> None:
         self.listener.step(number, step)
@@ -260,12 +252,19 @@ class Run:
             if step.do:
                 step.do(self)
             return "would change" if step.do else "would wait"
-        if step.do:
-            if self._hold() and step.check:
-                step.check(self)
-            again(lambda: self._do_unless_done(step))
+        outcome = self._made(step) if step.do else "ok"
         self._wait(step)
-        return self._verified(step, "changed" if step.do else "ok")
+        return self._verified(step, outcome)
+
+    def _made(self, step: Step) -> str:
+        """Make the change, with the lock held; its last holder may have made it by now, or something that forbids it."""
+        if self._hold():
+            if step.check:
+                step.check(self)
+            if step.done and step.done(self):
+                return "nothing to do"
+        again(lambda: self._do_unless_done(step))
+        return "changed"
 
     def _do_unless_done(self, step: Step) -> None:
         """One attempt. The one before it may have succeeded although its answer was lost, so ``done`` is asked first."""
@@ -279,7 +278,7 @@ class Run:
 
     def _wait(self, step: Step) -> None:
         def observe() -> bool | Unmet:
-            self._seen.clear()
+            self._forget()
             met = step.done(self) if step.done else True
             if isinstance(met, Unmet):
                 self.listener.waiting(step, met.seen)

@@ -10,8 +10,8 @@ flock -w 10 9 || exit 75
 now=$(date +%s)
 id='' expires=0
 if [ -s "$FILE" ]; then
-    { read -r id && read -r expires; } <"$FILE"
-    [ "$expires" -gt "$now" ] || id=''
+    { read -r id && read -r expires; } <"$FILE" || true
+    [ "$expires" -gt "$now" ] 2>/dev/null || id='' # expired, or no lock file at all
 fi
 write() {
     printf '%s\n%s\n%s\n' "$ID" "$((now + SECONDS_LEFT))" "$HOLDER" >"$FILE.new"

@@ -1,24 +1,36 @@
 # What sshd starts for every command. Standard input carries "bytes seconds", then a program of that many bytes, and then
 # stays open for as long as the operator's side lives: when it closes early (Ctrl-C, a crash, a lost connection), the program
-# and all that it started are ended. The program itself is never on a command line.
+# and all that it started are ended. The program itself is never on a command line. Exit 75: it did not arrive whole.
 # shellcheck shell=bash
 export LC_ALL=C
 umask 077
+grace=10
 echo ha-runbooks
 IFS=' ' read -r bytes seconds
-program=$(head -c "$bytes")
+program=$(head -c "${bytes:-0}" && echo .) # the dot keeps the line breaks at its end
+program=${program%.}
+[ "${#program}" = "$bytes" ] || exit 75 # half a command may be another command
 exec 4<&0
 # The program first closes the descriptor that it is read from (bash has its own by then), or what it starts could read it.
-setsid timeout -k 10 "$seconds" bash -o pipefail /dev/fd/3 3< <(printf 'exec 3<&-\n%s\n' "$program") 4<&- </dev/null &
+setsid timeout -k "$grace" "$seconds" bash -o pipefail /dev/fd/3 3< <(printf 'exec 3<&-\n%s\n' "$program") 4<&- </dev/null &
 job=$!
+end() {
+    kill -TERM -- "-$job" || return
+    for ((i = 0; i < grace * 50; i++)); do
+        kill -0 -- "-$job" || return
+        sleep 0.02
+    done
+    kill -KILL -- "-$job"
+}
 {
     read -r _ <&4
-    kill -TERM -- "-$job"
-    sleep 10
-    kill -KILL -- "-$job"
+    until kill -0 -- "-$job" || ! kill -0 "$job"; do sleep 0.01; done # the operator may be gone before the group is there
+    end
 } >/dev/null 2>&1 &
 lifeline=$!
 wait "$job"
 code=$?
 kill "$lifeline" 2>/dev/null
+# What the program left running would hold the answer back, and then run on unseen.
+end </dev/null >/dev/null 2>&1 4<&- &
 exit "$code"

@@ -15,10 +15,32 @@ pytestmark = pytest.mark.unit
 
 # Whatever bash can hold in a variable: everything but NUL, and half characters that have no encoding.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
-NASTY = ["", " ", "'", '"', "\\", "$(reboot)", "`x`", "${x}", "!", "~", "*", "-n", "--", "a\nb", "\t", "[0]=x", "x=y", "#", ";", "\r", "ü€🚀"]
+NASTY = [
+    "",
+    " ",
+    "'",
+    '"',
+    "\\",
+    "$(reboot)",
+    "`x`",
+    "${x}",
+    "!",
+    "~",
+    "*",
+    "-n",
+    "--",
+    "a\nb",
+    "\t",
+    "[0]=x",
+    "x=y",
+    "#",
+    ";",
+    "\r",
+    "ü€🚀",
+]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=6))
 @example(NASTY)
 def test_words_reach_the_program_unchanged(words):
@@ -26,7 +48,7 @@ def test_words_reach_the_program_unchanged(words):
     assert answer.stdout.split("\0")[:-1] == words
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(text=TEXT, words=st.lists(TEXT, max_size=5))
 @example(text="a\n\n", words=NASTY)
 def test_variables_reach_a_host_script_unchanged(text, words):
@@ -44,7 +66,12 @@ def test_what_is_expected_can_be_widened_without_changing_the_command():
     command = cmd("systemctl", "is-active", "haproxy")
     wider = command.expecting(0, 3)
     assert (command.expect, wider.expect) == ({0}, {0, 3})
-    assert (wider.program, wider.shown, wider.timeout, wider.root) == (command.program, command.shown, command.timeout, command.root)
+    assert (wider.program, wider.shown, wider.timeout, wider.root) == (
+        command.program,
+        command.shown,
+        command.timeout,
+        command.root,
+    )
 
 
 def test_a_command_can_be_compared_and_be_a_key():
@@ -103,7 +130,7 @@ def test_long_variables_are_shown_short():
 
 
 def reading(program: str, *expect: int, parse=lambda answer: answer) -> Probe:
-    return Probe(Command(program, program.split("\n")[0]).expecting(*(expect or (0,))), parse)
+    return Probe(Command(program, program.split("\n", maxsplit=1)[0]).expecting(*(expect or (0,))), parse)
 
 
 def ask(*probes: Probe):
@@ -123,9 +150,9 @@ def ask(*probes: Probe):
         "echo 'ü €'; printf '\\t x  y '",
         "cat <<'EOF'\n$(not run) `nor this` )\nEOF",
         "case x in x) echo matched ;; esac",
-        "f() { echo \"from $1\"; }; f \"a 'b' \\\"c\\\"\"",
+        'f() { echo "from $1"; }; f "a \'b\' \\"c\\""',
         "echo out; echo err >&2",
-        "x=$(printf '%s' \"a b\"); echo \"$x\"",
+        'x=$(printf \'%s\' "a b"); echo "$x"',
         "if true; then\necho yes\nfi",
         "echo '(' \"unbalanced )\"",
         "head -c 300000 /dev/zero | tr '\\0' x",
@@ -159,7 +186,7 @@ def test_one_probe_cannot_disturb_the_next():
     _, second = ask(reading(program), reading('echo "${x-unset} $(umask) $-"; false; echo "still here"'))
     assert second.stdout.startswith("unset 0077 ")
     assert second.stdout.endswith("\nstill here\n")
-    assert "e" not in second.stdout.split("\n")[0].split()[-1]
+    assert "e" not in second.stdout.split("\n", 1)[0].split()[-1]
 
 
 def test_pipes_fail_as_a_whole_inside_a_batch():
@@ -174,7 +201,9 @@ def test_batches_can_be_nested():
 
 
 def test_readings_are_parsed_by_their_own_probe():
-    assert ask(reading("echo 17", parse=lambda answer: int(answer.stdout)), reading("echo x", parse=lambda answer: answer.stdout)) == (
+    assert ask(
+        reading("echo 17", parse=lambda answer: int(answer.stdout)), reading("echo x", parse=lambda answer: answer.stdout)
+    ) == (
         17,
         "x\n",
     )
@@ -192,7 +221,7 @@ def test_a_batch_has_the_time_of_all_its_probes():
     assert batch(*probes).command.timeout == 110
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=200), st.integers(0, 255)), min_size=1, max_size=5))
 def test_any_outputs_and_exit_statuses_keep_their_place(parts):
     probes = [reading(f"echo {b64encode(data).decode()} | base64 -d; exit {code}", code) for data, code in parts]
@@ -203,6 +232,7 @@ def test_any_outputs_and_exit_statuses_keep_their_place(parts):
 ANSWERS = st.lists(st.text(max_size=30), max_size=4).map("\n".join) | st.text(max_size=80)
 
 
+@settings(max_examples=50)
 @given(ANSWERS)
 @example("")
 @example("YQ== 0")
@@ -213,9 +243,11 @@ def test_a_mangled_answer_is_a_value_error_that_says_so(stdout):
     try:
         readings = probe.parse(Answer(0, stdout))
     except ValueError as error:
-        assert "zip()" not in str(error)
+        readings, said = (None, None), str(error)
     else:
-        assert len(readings) == 2
+        said = ""
+    assert len(readings) == 2
+    assert "zip()" not in said
 
 
 # ---- helpers

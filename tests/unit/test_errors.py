@@ -20,7 +20,15 @@ pytestmark = pytest.mark.unit
 
 @pytest.mark.parametrize(
     ("kind", "code"),
-    [(RunbookError, 1), (CommandError, 1), (OutcomeError, 1), (InventoryError, 2), (PrecheckError, 3), (UnreachableError, 4), (ConnectionLost, 4)],
+    [
+        (RunbookError, 1),
+        (CommandError, 1),
+        (OutcomeError, 1),
+        (InventoryError, 2),
+        (PrecheckError, 3),
+        (UnreachableError, 4),
+        (ConnectionLost, 4),
+    ],
 )
 def test_exit_codes(kind, code):
     assert kind("x").exit_code == code
@@ -62,7 +70,9 @@ def test_the_first_way_out_is_told():
 
 
 def test_an_explanation_says_what_where_and_what_next():
-    error = CommandError("cp2: `etcdutl snapshot restore` exited 1\n  Error: integrity check failed", exited=1, hint="fix the file")
+    error = CommandError(
+        "cp2: `etcdutl snapshot restore` exited 1\n  Error: integrity check failed", exited=1, hint="fix the file"
+    )
     error.add_note("stopped at step 6 of 14: cp2: restore etcd data")
     assert explain(error) == (
         "error: cp2: `etcdutl snapshot restore` exited 1\n"

@@ -5,7 +5,7 @@ import stat
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbooks.engine import journal
@@ -159,6 +159,7 @@ def test_the_digest_depends_on_every_input_and_not_on_their_order():
 # ---- after a power cut
 
 
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_journal_cut_off_anywhere_gives_only_steps_that_were_finished(tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("runs")
@@ -209,7 +210,12 @@ def test_summaries_newest_first(tmp_path):
     done.end("ok")
     assert summaries(tmp_path, 2) == [
         {"run": "20260103T000000Z-0000", "procedure": "recover.quorum", "outcome": "ok", "detail": "2 of 3 steps, 1 changed"},
-        {"run": "20260102T000000Z-0000", "procedure": "recover.quorum", "outcome": "not ended", "detail": "2 of 3 steps, 2 changed"},
+        {
+            "run": "20260102T000000Z-0000",
+            "procedure": "recover.quorum",
+            "outcome": "not ended",
+            "detail": "2 of 3 steps, 2 changed",
+        },
     ]
     assert summaries(tmp_path, 9)[2]["detail"] == "lb1: it exited 1"
     assert summaries(tmp_path / "never made", 9) == []

@@ -166,7 +166,9 @@ def test_the_lock_of_an_own_living_process_is_respected(hosts, locks):
     assert holders(hosts) == {"lb1": "own-run"}
 
 
-@pytest.mark.parametrize("different", [{"user": "another"}, {"machine": "another"}, {"kernel": "another"}], ids=lambda one: next(iter(one)))
+@pytest.mark.parametrize(
+    "different", [{"user": "another"}, {"machine": "another"}, {"kernel": "another"}], ids=lambda one: next(iter(one))
+)
 def test_a_dead_process_number_of_somebody_else_means_nothing(different, hosts, locks):
     """Machines and containers may share a name such as localhost: a process number of one says nothing on another."""
     held_by(ourselves(locks, **different), hosts, lb(1))

@@ -117,7 +117,7 @@ def test_anybody_on_the_host_may_read_who_holds_it(held):
     assert held.file.stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize("what", ["it's \"quoted\" $(touch pwned)", "한국어 ü", "two\nlines\u2028here", "\\n %s", " "])
+@pytest.mark.parametrize("what", ['it\'s "quoted" $(touch pwned)', "한국어 ü", "two\nlines\u2028here", "\\n %s", " "])
 def test_what_is_written_comes_back_whole(what, held):
     holder = Holder("run-3", "o'brien", "x", 1, what, "now")
     assert held("take", holder).exited == 0

@@ -48,7 +48,7 @@ def test_again_gives_the_first_good_answer(slept):
 
 def test_again_raises_the_last_error_after_four_attempts(slept):
     errors = [ConnectionLost(str(number)) for number in range(1, 6)]
-    with pytest.raises(ConnectionLost, match="^4$"):
+    with pytest.raises(ConnectionLost, match=r"^4$"):
         again(failing(*errors), "x")
 
 
@@ -69,7 +69,9 @@ def test_until_asks_at_the_given_pace(slept):
     assert next(seen, "all asked") == "all asked"
 
 
-@pytest.mark.parametrize(("seen", "text"), [(Unmet("it is off"), "still not so after 0 s: it is off"), (False, "still not so after 0 s")])
+@pytest.mark.parametrize(
+    ("seen", "text"), [(Unmet("it is off"), "still not so after 0 s: it is off"), (False, "still not so after 0 s")]
+)
 def test_until_says_what_was_seen_last(seen, text, slept):
     with pytest.raises(OutcomeError) as error:
         until(lambda: seen, within=0, poll=1)

@@ -325,6 +325,19 @@ def test_the_lock_is_asked_for_before_every_change():
     assert hosts.sent == ["lb1 put a on"]
 
 
+def test_a_lock_lost_in_the_middle_of_a_step_stops_it_there():
+    lease, hosts = FakeLease(), FakeHosts()
+
+    def twice(run):
+        run.change(lb(1), put("a"))
+        lease.refusal = PrecheckError("the lock was taken from us")
+        run.change(lb(2), put("a"))
+
+    with pytest.raises(PrecheckError, match="taken from us"):
+        run_on(hosts, lease=lease)(toy(Step("move it", done=lambda run: False, do=twice)))
+    assert hosts.sent == ["lb1 put a on"]
+
+
 def test_what_the_last_holder_did_is_seen_once_the_lock_is_ours():
     hosts = FakeHosts()
     lease = FakeLease(on_taking=lambda: hosts.values.update({("lb1", "a"): "on"}))

@@ -4,6 +4,7 @@ import pytest
 
 from runbooks.commands.base import Secret, cmd
 from runbooks.commands.files import File, Found
+from runbooks.engine.journal import Forgetful
 from runbooks.engine.steps import Step, Together
 from runbooks.errors import PrecheckError
 from tests.unit.fakes import FakeHosts, get, lb, master, put, run_on, setting, toy
@@ -106,10 +107,7 @@ def test_a_gate_that_does_not_hold_now_would_be_waited_for():
 
 
 def test_a_plan_records_nothing_in_the_journal():
-    class Strict:
-        def finished(self, title):
-            return False
-
+    class Strict(Forgetful):
         def record(self, *_):
             pytest.fail("a plan finishes no step")
 

@@ -1,0 +1,211 @@
+"""Decisions about the pair, by table."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbooks.commands.lb import LbState, Unit
+from runbooks.rules import lb as rules
+from tests.unit.fakes import lb
+
+pytestmark = pytest.mark.unit
+
+LB1, LB2 = lb(1), lb(2)
+RUNS = Unit("active", "running", "enabled", "now")
+STANDBY = LbState(
+    haproxy=RUNS,
+    keepalived=RUNS,
+    holds_vip=False,
+    nonlocal_bind=True,
+    haproxy_down=False,
+    drained=False,
+    vrrp="BACKUP",
+    vrrp_for_s=100,
+    haproxy_loaded="h",
+    keepalived_loaded="k",
+    api="open",
+    stats="200",
+    metrics="200",
+)
+HOLDER = replace(STANDBY, holds_vip=True, vrrp="MASTER")
+
+
+def pair(one: LbState, two: LbState) -> dict:
+    return {LB1: one, LB2: two}
+
+
+# ---- order
+
+
+@pytest.mark.parametrize(
+    ("states", "order"),
+    [
+        (pair(HOLDER, STANDBY), [LB2, LB1]),
+        (pair(STANDBY, HOLDER), [LB1, LB2]),
+        (pair(STANDBY, STANDBY), [LB2, LB1]),  # lb1 is meant to hold the VIP
+        (pair(HOLDER, HOLDER), [LB2, LB1]),
+    ],
+    ids=["first holds", "second holds", "none", "both"],
+)
+def test_the_holder_is_changed_last(states, order):
+    assert rules.change_order([LB1, LB2], states) == order
+    assert rules.change_order([LB2, LB1], states) == order
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=5), st.randoms())
+def test_order_of_any_number(holding, random):
+    hosts = [LB1.__class__(name=f"lb{n}", address=LB1.address, roles=("lb",), priority=200 - n) for n in range(len(holding))]
+    states = {host: HOLDER if holds else STANDBY for host, holds in zip(hosts, holding, strict=True)}
+    shuffled = random.sample(hosts, len(hosts))
+    order = rules.change_order(shuffled, states)
+    assert sorted(order, key=str) == sorted(hosts, key=str)
+    keys = [(states[host].holds_vip, host.priority) for host in order]
+    assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [(pair(HOLDER, STANDBY), LB2), (pair(STANDBY, HOLDER), LB1), (pair(STANDBY, STANDBY), LB1), (pair(HOLDER, HOLDER), LB1)],
+)
+def test_standby(states, expected):
+    assert rules.standby([LB1, LB2], states) == expected
+
+
+# ---- a pair?
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (pair(HOLDER, STANDBY), ""),
+        (pair(STANDBY, HOLDER), ""),
+        (pair(STANDBY, STANDBY), "the VIP is on no LB"),
+        (pair(HOLDER, HOLDER), "the VIP is on lb1 and lb2"),
+        (pair(replace(HOLDER, vrrp="BACKUP"), STANDBY), "lb1 holds the VIP, but none is VRRP master"),
+        (pair(replace(HOLDER, vrrp="BACKUP"), replace(STANDBY, vrrp="MASTER")), "lb1 holds the VIP, but lb2 is VRRP master"),
+        (pair(HOLDER, replace(STANDBY, vrrp="MASTER")), "lb1 holds the VIP, but lb1 and lb2 is VRRP master"),
+        (pair(HOLDER, replace(STANDBY, api="silent")), "nothing answers on the VIP when asked from lb2"),
+        (
+            pair(replace(HOLDER, api="silent"), replace(STANDBY, api="silent")),
+            "nothing answers on the VIP when asked from lb1 and lb2",
+        ),
+        (pair(replace(HOLDER, api="refused"), replace(STANDBY, api="refused")), ""),  # no cluster yet
+    ],
+)
+def test_not_a_pair(states, said):
+    assert rules.not_a_pair(states) == said
+
+
+@given(
+    st.lists(
+        st.sampled_from([HOLDER, STANDBY, replace(STANDBY, vrrp="MASTER"), replace(HOLDER, vrrp="FAULT")]), min_size=2, max_size=2
+    )
+)
+def test_all_is_well_only_with_exactly_one_holder_that_is_the_only_master(both):
+    well = not rules.not_a_pair(pair(*both))
+    assert well == (
+        sum(state.holds_vip for state in both) == 1 == sum(state.vrrp == "MASTER" for state in both) and HOLDER in both
+    )
+
+
+# ---- one LB
+
+
+def test_nothing_to_say_about_lbs_in_order():
+    for state in (HOLDER, STANDBY):
+        assert rules.not_serving(state) == ""
+        assert rules.not_ready_to_hold(state) == ""
+        assert rules.not_running_with(state, "haproxy", "h") == ""
+        assert rules.not_running_with(state, "keepalived", "k") == ""
+
+
+FAILED = replace(RUNS, active="failed")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (replace(STANDBY, haproxy=FAILED), "haproxy is failed"),
+        (replace(STANDBY, keepalived=replace(RUNS, active="inactive")), "keepalived is inactive"),
+        (replace(STANDBY, haproxy_down=True), "haproxy is flagged as down"),
+        (replace(STANDBY, vrrp="FAULT"), "keepalived is in state FAULT"),
+        (replace(STANDBY, vrrp=""), "keepalived is in state unknown"),
+    ],
+)
+def test_who_must_not_get_the_vip_does_not_serve_either(state, said):
+    assert rules.not_ready_to_hold(state) == said
+    assert rules.not_serving(state) == said
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (replace(STANDBY, stats=""), "the stats page does not answer"),
+        (replace(STANDBY, stats="503"), "the stats page does not answer"),
+        (replace(STANDBY, metrics="404"), "the metrics do not answer"),
+        (replace(STANDBY, stats="", metrics=""), "the stats page does not answer; the metrics do not answer"),
+    ],
+)
+def test_who_may_hold_the_vip_but_does_not_serve(state, said):
+    assert rules.not_ready_to_hold(state) == ""
+    assert rules.not_serving(state) == said
+
+
+def test_a_drained_lb_is_in_order():
+    assert rules.not_serving(replace(STANDBY, drained=True)) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "unit", "sha", "said"),
+    [
+        (STANDBY, "haproxy", "other", "haproxy runs with another configuration"),
+        (STANDBY, "keepalived", "h", "keepalived runs with another configuration"),
+        (
+            replace(STANDBY, haproxy=replace(RUNS, enabled="disabled")),
+            "haproxy",
+            "h",
+            "haproxy is disabled, so it would not start at boot",
+        ),
+        (replace(STANDBY, haproxy_down=True), "haproxy", "h", "haproxy is flagged as down"),
+        (replace(STANDBY, haproxy_down=True), "keepalived", "k", ""),
+        (replace(STANDBY, keepalived=FAILED), "haproxy", "h", ""),
+        (replace(STANDBY, keepalived=FAILED), "keepalived", "k", "keepalived is failed"),
+    ],
+)
+def test_not_running_with(state, unit, sha, said):
+    assert rules.not_running_with(state, unit, sha) == said
+
+
+def test_all_reasons_are_told_at_once():
+    state = replace(STANDBY, haproxy=Unit("inactive", "dead", "", ""), haproxy_loaded="")
+    said = rules.not_running_with(state, "haproxy", "h")
+    assert said.split("; ") == [
+        "haproxy is inactive",
+        "haproxy is not installed, so it would not start at boot",
+        "haproxy runs with another configuration",
+    ]
+
+
+# ---- packages
+
+
+@pytest.mark.parametrize(
+    ("packages", "said"),
+    [
+        ({}, ""),
+        ({"haproxy": "2.6.12-1+deb12u4", "keepalived": "1:2.2.7-1+b2", "socat": "1.7.4.4-2"}, ""),
+        ({"haproxy": "2.4.22-3.el9", "keepalived": "2.2.8-4.el9"}, ""),
+        ({"haproxy": "3.0.5", "keepalived": "10.0"}, ""),
+        ({"haproxy": "2.3.9"}, "haproxy 2.3.9 is too old (2.4 or newer is needed)"),
+        (
+            {"haproxy": "1.8.27-5.el8", "keepalived": "1:2.1.5-9.el8"},
+            "haproxy 1.8.27-5.el8 is too old (2.4 or newer is needed); keepalived 1:2.1.5-9.el8 is too old (2.2 or newer is needed)",
+        ),
+        ({"haproxy": ""}, ""),
+        ({"haproxy": "unknown"}, ""),
+    ],
+)
+def test_too_old(packages, said):
+    assert rules.too_old(packages) == said
