@@ -15,8 +15,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 HAPROXY_CFG = "/etc/haproxy/haproxy.cfg"
 KEEPALIVED_CONF = "/etc/keepalived/keepalived.conf"
-LIBRARY = "/usr/local/lib/ha-runbooks"
-HOOK = f"{LIBRARY}/lb-hook"
+# SELinux's policy lets keepalived run scripts that may do what they need to from the first of these only, and systemd nothing
+# of what is there; so the hook, which both call, is there twice.
+LIBRARY = "/usr/libexec/keepalived/ha-runbooks"
+HOOK = "/usr/libexec/ha-runbooks/lb-hook"
+NOTIFY = f"{LIBRARY}/lb-hook"
 CHECK = f"{LIBRARY}/check-haproxy"
 SYSCTL_CONF = "/etc/sysctl.d/90-ha-runbooks-lb.conf"
 FLAGS = {"down": "/run/ha-runbooks/haproxy_down", "drain": "/run/ha-runbooks/drain"}
@@ -47,6 +50,7 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
     }
     return (
         File(HOOK, _script("lb-hook"), mode="0755"),
+        File(NOTIFY, _script("lb-hook"), mode="0755"),
         File(CHECK, _script("check-haproxy"), mode="0755"),
         File(
             "/etc/systemd/system/haproxy.service.d/10-ha-runbooks.conf", render("haproxy-unit.conf", config=HAPROXY_CFG, **facts)
@@ -56,7 +60,7 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
             render("keepalived-unit.conf", config=KEEPALIVED_CONF, **facts),
         ),
         File(HAPROXY_CFG, render("haproxy.cfg", **facts)),
-        File(KEEPALIVED_CONF, render("keepalived.conf", **facts), mode="0600", secret=auth_pass),
+        File(KEEPALIVED_CONF, render("keepalived.conf", **{**facts, "hook": NOTIFY}), mode="0600", secret=auth_pass),
     )
 
 

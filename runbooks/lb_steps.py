@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
 from runbooks.artifacts import HAPROXY_CFG, KEEPALIVED_CONF, lb_sysctl, nonlocal_bind
-from runbooks.commands import files, lb
+from runbooks.commands import files, firewall, lb, selinux
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.files import File, Found
+from runbooks.commands.firewall import Firewall, Openings
 from runbooks.commands.lb import LbState
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
 
 MEASURE_S = 6  # longer than a hand-over and the return of the other LB take
@@ -24,9 +26,11 @@ MEASURE_S = 6  # longer than a hand-over and the return of the other LB take
 class Looked(NamedTuple):
     """Everything about one LB, from one round trip."""
 
-    packages: frozenset[str]
+    packages: dict[str, str]
     files: dict[str, Found]
     state: LbState
+    firewall: Firewall | None
+    switched_off: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,15 @@ class Wanted:
     files: tuple[File, ...]
 
     def look(self) -> Probe[Looked]:
-        """See what is there: packages, the files in question, and what the services do."""
+        """See what is there: packages, the files in question, what the services do, and what stands in their way."""
         paths = [*(file.path for file in self.files), lb_sysctl(self.site).path]
-        everything = batch(lb.installed(), files.found(paths), lb.state(self.site, self.host))
+        everything = batch(
+            lb.installed(),
+            files.found(paths),
+            lb.state(self.site, self.host),
+            firewall.look(self.host.interface or self.site.load_balancer.interface),
+            selinux.switched_off(lb.SELINUX_BOOLEANS),
+        )
         return Probe(everything.command, lambda answer: Looked(*everything.parse(answer)))
 
     def sha(self, path: str) -> str:
@@ -54,6 +64,8 @@ def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
     for each in wanted:
         steps += [
             bind_before_holding(each),
+            open_firewall(each),
+            allow_ports(each),
             install_configuration(each),
             run_service(each, "haproxy", HAPROXY_CFG),
             run_service(each, "keepalived", KEEPALIVED_CONF),
@@ -66,11 +78,21 @@ def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
 
 def install_packages(want: Wanted) -> Step:
     """Install what is missing; what is there keeps its version, so that this never restarts a service."""
+
+    def recent(run: Run) -> None:
+        if reason := rules.too_old(run.read(want.host, want.look()).packages):
+            raise PrecheckError(
+                f"{want.host}: {reason}; no configuration was touched there",
+                hint="upgrade the host, or give it a package repository with a newer one, then `inv lb.setup` again",
+            )
+
     return Step(
         "install " + ", ".join(lb.PACKAGES),
         want.host,
-        done=lambda run: set(lb.PACKAGES) <= run.read(want.host, want.look()).packages,
+        check=recent,
+        done=lambda run: set(lb.PACKAGES) <= run.read(want.host, want.look()).packages.keys(),
         do=lambda run: run.change(want.host, lb.install()),
+        verify=recent,
         settled=True,
     )
 
@@ -89,6 +111,34 @@ def bind_before_holding(want: Wanted) -> Step:
         run.change(want.host, lb.load_sysctl(file.path))
 
     return Step(f"allow the VIP to be bound ({nonlocal_bind(want.site)})", want.host, done=done, do=do, settled=True)
+
+
+def open_firewall(want: Wanted) -> Step:
+    """Let clients and the other LB's VRRP in where firewalld runs; whatever else it has is left as it is."""
+    needed = firewall_rules.wanted(want.site, want.host)
+
+    def lacking(run: Run) -> tuple[Openings, Openings]:
+        there = run.read(want.host, want.look()).firewall
+        if not there:
+            return Openings(), Openings()
+        return firewall_rules.missing(needed, there.now), firewall_rules.missing(needed, there.kept)
+
+    def do(run: Run) -> None:
+        if there := run.read(want.host, want.look()).firewall:
+            run.change(want.host, firewall.allow(there.zone, *lacking(run)))
+
+    return Step("open the firewall (firewalld)", want.host, done=lambda run: not any(lacking(run)), do=do, settled=True)
+
+
+def allow_ports(want: Wanted) -> Step:
+    """Let HAProxy listen on its ports and reach its servers' where SELinux is in force."""
+    return Step(
+        "let haproxy use its ports (SELinux)",
+        want.host,
+        done=lambda run: not run.read(want.host, want.look()).switched_off,
+        do=lambda run: run.change(want.host, selinux.switch_on(run.read(want.host, want.look()).switched_off)),
+        settled=True,
+    )
 
 
 def install_configuration(want: Wanted) -> Step:
@@ -177,18 +227,23 @@ def hand_over(site: Site, target: Host, observer: Host | None) -> Procedure:
     def move(run: Run) -> None:
         if run.plan or not observer:
             drain(run)
-            return
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            measured = pool.submit(run.read, observer, lb.probe_vip(site, MEASURE_S))
-            drain(run)
-            tried, failed, longest_ms = measured.result()
-        run.note(
-            observer,
-            f"{observer} opened {tried} connections through the VIP meanwhile: {failed} failed, longest gap {longest_ms} ms",
-        )
+        else:
+            _measured(run, observer, drain)
 
     steps = [
         Step("is able to hold the VIP", target, check=able),
         Step(f"take the VIP {site.endpoint.vip} over", target, done=moved, do=move, within=30),
     ]
     return Procedure("lb.failover", f"Hand the VIP {site.endpoint.vip} to {target}", steps, inputs={"to": target.name})
+
+
+def _measured(run: Run, observer: Host, act: Callable[[Run], None]) -> None:
+    """Carry ``act`` out while ``observer`` opens connections through the VIP, and note what it saw."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        measured = pool.submit(run.read, observer, lb.probe_vip(run.site, MEASURE_S))
+        act(run)
+        tried, failed, longest_ms = measured.result()
+    run.note(
+        observer,
+        f"{observer} opened {tried} connections through the VIP meanwhile: {failed} failed, longest gap {longest_ms} ms",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,6 +14,11 @@ from runbooks.commands.files import File, Found
 from runbooks.inventory.model import Host, Site
 
 PACKAGES = ("haproxy", "keepalived", "socat")
+# The oldest versions that understand our configuration: HAProxy's clitcpka-idle came with 2.3, which nobody maintains any more;
+# keepalived's max_auto_priority and track_file (until then vrrp_track_file) with 2.1, and 2.2 is what this was proven with.
+OLDEST: Mapping[str, tuple[int, int]] = {"haproxy": (2, 4), "keepalived": (2, 2)}
+# SELinux lets HAProxy listen on and connect to a few well-known ports only, 6443 not being one of them.
+SELINUX_BOOLEANS = ("haproxy_connect_any",)
 REFUSED = 65  # lb-apply.sh: haproxy or keepalived refused its staged file
 KEPT_GENERATIONS = 5
 
@@ -61,17 +66,18 @@ class Backend:
     @property
     def up(self) -> bool:
         """Whether HAProxy sends connections to it."""
-        return self.status.startswith("UP")
+        return self.status.startswith("UP") or self.status == "no check"
 
 
-def installed() -> Probe[frozenset[str]]:
-    """Which of the packages that an LB needs are wholly installed."""
+def installed() -> Probe[dict[str, str]]:
+    """Which of the packages that an LB needs are wholly installed, and their versions."""
     return Probe(script("packages-found", {"PACKAGES": PACKAGES}), parse_installed)
 
 
-def parse_installed(answer: Answer) -> frozenset[str]:
+def parse_installed(answer: Answer) -> dict[str, str]:
     """Read lines of ``name version``."""
-    return frozenset(line.split()[0] for line in answer.stdout.splitlines() if line.strip())
+    words = (line.partition(" ") for line in answer.stdout.splitlines() if line.strip())
+    return {name: version.strip() for name, _, version in words}
 
 
 def install() -> Command:
@@ -122,19 +128,22 @@ def backends() -> Probe[tuple[Backend, ...] | None]:
 
 
 def parse_backends(text: str) -> tuple[Backend, ...]:
-    """Read HAProxy's `show stat` (CSV with a ``#`` before its header)."""
-    rows = csv.DictReader(text.removeprefix("# ").splitlines())
-    return tuple(
-        Backend(
-            proxy=row["pxname"],
-            server=row["svname"],
-            status=row["status"],
-            since_s=int(row["lastchg"] or 0),
-            check=" ".join(filter(None, [row["check_status"], row["check_code"], row.get("last_chk", "")])),
-            sessions=int(row["scur"] or 0),
-        )
-        for row in rows
-        if row["svname"] not in {"FRONTEND", "BACKEND"}
+    """Read HAProxy's `show stat` (CSV with a ``#`` before its header). Raises ValueError when it is none."""
+    try:
+        rows = list(csv.DictReader(text.removeprefix("# ").splitlines()))
+        return tuple(_backend(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
+    except (csv.Error, KeyError) as error:
+        raise ValueError(f"this is no table of HAProxy's: {error}") from None
+
+
+def _backend(row: dict[str, str]) -> Backend:
+    return Backend(
+        proxy=row["pxname"],
+        server=row["svname"],
+        status=row["status"] or "",
+        since_s=int(row["lastchg"] or 0),
+        check=" ".join(filter(None, [row["check_status"], row["check_code"], row.get("last_chk", "")])),
+        sessions=int(row["scur"] or 0),
     )
 
 

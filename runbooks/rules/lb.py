@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
-from runbooks.commands.lb import LbState
+from runbooks.commands.lb import OLDEST, LbState
 from runbooks.inventory.model import Host
 
 
@@ -16,6 +17,20 @@ def change_order(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> list[
 def standby(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> Host:
     """Return the LB that does not hold the VIP, of the highest priority; the first of all when every one holds it."""
     return next((host for host in hosts if not states[host].holds_vip), hosts[0])
+
+
+def too_old(packages: Mapping[str, str]) -> str:
+    """Say which of the installed packages is older than our configuration needs, or "" when none is.
+
+    >>> too_old({"haproxy": "1.8.27-5.el8", "keepalived": "1:2.2.7-1"})
+    'haproxy 1.8.27-5.el8 is too old (2.4 or newer is needed)'
+    """
+    found = ((name, packages.get(name, ""), oldest) for name, oldest in OLDEST.items())
+    return "; ".join(
+        f"{name} {version} is too old ({oldest[0]}.{oldest[1]} or newer is needed)"
+        for name, version, oldest in found
+        if (parts := re.match(r"(?:\d+:)?(\d+)\.(\d+)", version)) and (int(parts[1]), int(parts[2])) < oldest
+    )
 
 
 def not_running_with(state: LbState, unit: str, sha: str) -> str:

@@ -2,16 +2,22 @@
 # Each file is written beside its place with its final mode, flushed, then renamed: a reader sees the old one or the new one.
 # shellcheck shell=bash disable=SC2154
 set -eu
+label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; } # SELinux: what its policy says of this path
 for i in "${!PATHS[@]}"; do
     path=${PATHS[i]}
-    (umask 022 && mkdir -p -- "$(dirname -- "$path")")
+    directory=$(dirname -- "$path")
+    [ -d "$directory" ] || {
+        (umask 022 && mkdir -p -- "$directory")
+        label "$directory"
+    }
     new=$(mktemp -- "$path.XXXXXXXX.new")
     trap 'rm -f -- "$new"' EXIT
     printf %s "${CONTENTS[i]}" | base64 -d >"$new"
     chown -- "${OWNERS[i]}" "$new"
     chmod -- "${MODES[i]}" "$new"
     sync -- "$new"
-    mv -f -- "$new" "$path"
-    sync -- "$(dirname -- "$path")"
+    mv -fT -- "$new" "$path"
+    label "$path"
+    sync -- "$directory"
     trap - EXIT
 done

@@ -3,6 +3,7 @@
 # there now as a generation, then rename each file into place. Exit 65: a program refused its file, and nothing was touched.
 # shellcheck shell=bash disable=SC2154
 set -eu
+label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; } # SELinux: what its policy says of this path
 top=/var/lib/ha-runbooks/lb
 mkdir -p "$top/generations" # private: umask 077
 rm -rf -- "$top"/staged.*
@@ -39,13 +40,18 @@ if [ ! -e "$top/applying" ] && [ -e "$KEEPALIVED_CONF" ]; then
 fi
 touch "$top/applying"
 for path in "${PATHS[@]}"; do
-    (umask 022 && mkdir -p -- "$(dirname -- "$path")")
+    directory=$(dirname -- "$path")
+    [ -d "$directory" ] || {
+        (umask 022 && mkdir -p -- "$directory")
+        label "$directory"
+    }
     if cmp -s -- "$stage$path" "$path" && [ "$(stat -c %a%U%G -- "$stage$path")" = "$(stat -c %a%U%G -- "$path")" ]; then continue; fi
     # The stage may be on another file system, and only a rename within one is atomic.
     new=$(mktemp -- "$path.XXXXXXXX.new")
     cp -p -- "$stage$path" "$new"
     sync -- "$new"
-    mv -f -- "$new" "$path"
+    mv -fT -- "$new" "$path"
+    label "$path"
 done
 systemctl daemon-reload
 rm -f -- "$top/applying"

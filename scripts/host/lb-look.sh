@@ -18,8 +18,9 @@ knock() { timeout 0.7 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; 
 knock "$VIP" "$API_PORT"
 case $? in 0) echo api open ;; 124) echo api silent ;; *) echo api refused ;; esac
 status() {
+    # By way of cat: bash itself would send each line on its own, and the second one 40 ms later (Nagle).
     # shellcheck disable=SC2016
-    timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1" && printf "GET %s HTTP/1.0\r\n\r\n" "$2" >&3 && read -r _ code _ <&3 && echo "$code"' \
+    timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1" && printf "GET %s HTTP/1.0\r\n\r\n" "$2" | cat >&3 && read -r _ code _ <&3 && echo "$code"' \
         "$ADDRESS" "$1" "$2" 2>/dev/null
 }
 if [ -S /run/haproxy/admin.sock ]; then

@@ -10,10 +10,11 @@ if command -v apt-get >/dev/null; then
     apt-get -q -o DPkg::Lock::Timeout=300 update >&2
     apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
         install --no-install-recommends --no-upgrade -- "${PACKAGES[@]}" >&2
-elif command -v dnf >/dev/null; then
-    dnf -q -y install -- "${PACKAGES[@]}" >&2
-elif command -v yum >/dev/null; then
-    yum -q -y install -- "${PACKAGES[@]}" >&2
+elif manager=$(command -v dnf || command -v yum); then
+    # As the Red Hat family has it set up (best=True), to install what is there already is to upgrade it.
+    missing=()
+    for each in "${PACKAGES[@]}"; do rpm -q --quiet -- "$each" || missing+=("$each"); done
+    [ "${#missing[@]}" -eq 0 ] || "$manager" -q -y --setopt=install_weak_deps=False install -- "${missing[@]}" >&2
 else
     echo "no apt-get, dnf or yum on this host: install ${PACKAGES[*]} by hand" >&2
     exit 69

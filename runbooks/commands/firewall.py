@@ -1,0 +1,82 @@
+"""firewalld on a host: what it lets in at one interface, now and after a restart, and how to let more in.
+
+Only ever adds, and never reloads: what firewalld enforces now and what it will after a restart are two sets of rules, and each
+gets what it lacks.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runbooks.commands.base import Answer, Command, Probe, script
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """What a zone lets in: ports such as ``6443/tcp`` (or a range, ``6000-6500/tcp``), and rich rules in firewalld's own words."""
+
+    ports: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ports or self.rules)
+
+    def __str__(self) -> str:
+        return ", ".join([*self.ports, *self.rules])
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """A running firewalld: the zone of the interface, and what that lets in now and after a restart."""
+
+    zone: str
+    now: Openings
+    kept: Openings
+
+
+def look(interface: str) -> Probe[Firewall | None]:
+    """What firewalld lets in at ``interface``; None when it does not run."""
+    return Probe(script("firewall-look", {"INTERFACE": interface}, timeout=20), parse)
+
+
+def parse(answer: Answer) -> Firewall | None:
+    r"""Read a line with the zone, and one each with its runtime and permanent settings as D-Bus gives them, in JSON.
+
+    >>> nothing, port = '{"data": [{}]}', '{"data": [{"ports": {"type": "a(ss)", "data": [["80", "tcp"]]}}]}'
+    >>> parse(Answer(0, f"public\n{port}\n{nothing}\n"))
+    Firewall(zone='public', now=Openings(ports=('80/tcp',), rules=()), kept=Openings(ports=(), rules=()))
+    """
+    lines = answer.stdout.splitlines()
+    if not lines:
+        return None
+    if len(lines) != 3:
+        raise ValueError("firewall-look said half of what it should")
+    return Firewall(lines[0], _openings(lines[1]), _openings(lines[2]))
+
+
+def allow(zone: str, now: Openings, kept: Openings) -> Command:
+    """Add ``now`` to what the zone lets in now, and ``kept`` to what it will after a restart."""
+    variables = {
+        "ZONE": zone,
+        "NOW_PORTS": now.ports,
+        "NOW_RULES": now.rules,
+        "KEPT_PORTS": kept.ports,
+        "KEPT_RULES": kept.rules,
+    }
+    parts = (("now and after a restart", now),) if now == kept else (("now", now), ("after a restart", kept))
+    what = "; ".join(f"{when}: {openings}" for when, openings in parts if openings)
+    return replace(script("firewall-allow", variables), shown=f"firewall-allow in zone {zone}, {what}")
+
+
+def _openings(line: str) -> Openings:
+    def value(settings: Any, key: str) -> list[Any]:
+        return list(settings[key]["data"]) if key in settings else []
+
+    try:
+        (settings,) = json.loads(line)["data"]
+        ports = tuple(f"{port}/{protocol}" for port, protocol in value(settings, "ports"))
+        return Openings(ports, tuple(value(settings, "rules_str")))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"firewalld's settings have another form than expected: {error!r}") from None

@@ -1,0 +1,39 @@
+"""What a load balancer's firewall must let in. Pure: the site and what is there in, what to open out."""
+
+from __future__ import annotations
+
+from runbooks.commands.firewall import Openings
+from runbooks.inventory.model import Host, Site
+
+
+def wanted(site: Site, host: Host) -> Openings:
+    """Return what ``host`` needs open: its front ends for everybody, VRRP for the other LBs only."""
+    balancer = site.load_balancer
+    ports = [site.endpoint.port, balancer.stats_port, balancer.metrics_port]
+    ports += [port for port, on in ((80, balancer.ingress.http), (443, balancer.ingress.https)) if on]
+    return Openings(
+        ports=tuple(f"{port}/tcp" for port in dict.fromkeys(ports)),
+        rules=tuple(
+            f'rule family="ipv{peer.address.version}" source address="{peer.address}" protocol value="vrrp" accept'
+            for peer in site.load_balancers
+            if peer != host
+        ),
+    )
+
+
+def missing(needed: Openings, there: Openings) -> Openings:
+    """Return what of ``needed`` is not ``there`` yet. A range opens every port in it."""
+    return Openings(
+        ports=tuple(port for port in needed.ports if not any(_covers(opened, port) for opened in there.ports)),
+        rules=tuple(rule for rule in needed.rules if rule not in there.rules),
+    )
+
+
+def _covers(opened: str, port: str) -> bool:
+    """Whether a port or range such as ``6000-6500/tcp`` covers a single port such as ``6443/tcp``."""
+    span, _, protocol = opened.partition("/")
+    first, _, last = span.partition("-")
+    number, _, same_protocol = port.partition("/")
+    if not (first.isdecimal() and (last or first).isdecimal()):  # a name such as https, which firewalld takes as well
+        return False
+    return protocol == same_protocol and int(first) <= int(number) <= int(last or first)

@@ -1,0 +1,29 @@
+# Variables: INTERFACE. What firewalld lets in there: its zone, then that zone's runtime and permanent settings (JSON of D-Bus), a
+# line each; nothing when firewalld does not run. Asks it over D-Bus, because firewall-cmd takes 20 times as long. Read-only.
+# shellcheck shell=bash disable=SC2154
+command -v firewall-cmd >/dev/null || exit 0
+set -eu
+name=org.fedoraproject.FirewallD1 top=/org/fedoraproject/FirewallD1
+call() { # PATH-BELOW INTERFACE-BELOW METHOD [SIGNATURE ARGUMENT]
+    busctl --json=short --auto-start=no --timeout=10 call "$name" "$top$1" "$name$2" "${@:3}"
+}
+text() { # {"type":"s","data":["public"]} -> public
+    local rest=${1#*'"data":["'}
+    REPLY=${rest%%'"'*}
+}
+said=$(call '' .zone getZoneOfInterface s "$INTERFACE" 2>&1) || {
+    systemctl -q is-active firewalld || exit 0
+    printf '%s\n' "$said" >&2
+    exit 1
+}
+text "$said"
+if [ -z "$REPLY" ]; then # an interface that nobody has put anywhere is in the default zone
+    said=$(call '' '' getDefaultZone)
+    text "$said"
+fi
+zone=$REPLY
+said=$(call /config .config getZoneByName s "$zone")
+text "$said"
+echo "$zone"
+call '' .zone getZoneSettings2 s "$zone"
+call "${REPLY#"$top"}" .config.zone getSettings2

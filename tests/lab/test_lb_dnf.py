@@ -1,0 +1,150 @@
+"""A load balancer of the Red Hat family, as far as a Debian host can be one: real dnf and rpm, apt and dpkg taken away.
+
+The packages are stand-ins with the names and versions of the real ones: what is proven here is how they are found, installed and
+judged, not what is in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lab.control import Lab
+from runbooks.commands import lb
+from runbooks.commands.base import Answer, Command
+from tests.lab.runner import Operator
+from tests.lab.test_lb import LBS, NEWER
+
+pytestmark = pytest.mark.lab
+
+EL8 = {"haproxy": "1.8.27-5.el8", "keepalived": "2.1.5-9.el8", "socat": "1.7.4.1-1.el8"}
+EL9 = {"haproxy": "2.4.22-3.el9", "keepalived": "2.2.8-4.el9", "socat": "1.7.4.1-5.el9"}
+
+# dnf.conf is EL's own; the hosts' Debian has best=False there.
+BECOME = """
+set -eu
+apt-get -q update
+DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends dnf rpm createrepo-c
+printf '%s\n' '[main]' gpgcheck=1 clean_requirements_on_remove=True best=True skip_if_unavailable=False >/etc/dnf/dnf.conf
+mkdir -p /srv/rpms /etc/yum.repos.d
+printf '%s\n' '[rehearsal]' name=rehearsal baseurl=file:///srv/rpms gpgcheck=0 metadata_expire=0 >/etc/yum.repos.d/rehearsal.repo
+rm /usr/bin/apt-get /usr/bin/dpkg-query
+"""
+PUBLISH = """
+set -eu
+work=$(mktemp -d)
+while read -r name version release; do
+    cat >"$work/$name.spec" <<SPEC
+Name: $name
+Version: $version
+Release: $release
+Summary: A stand-in
+License: none
+BuildArch: noarch
+AutoReqProv: no
+%description
+A stand-in.
+%install
+mkdir -p %{buildroot}/opt/rehearsal
+echo $version >%{buildroot}/opt/rehearsal/$name
+%files
+/opt/rehearsal/$name
+SPEC
+done
+rpmbuild --quiet -bb --define '_rpmdir /srv/rpms' --define "_topdir $work" "$work"/*.spec
+createrepo_c -q /srv/rpms
+"""
+
+
+def publish(lab: Lab, host: str, versions: dict[str, str]) -> None:
+    """Put stand-ins into the host's package repository, beside what is there."""
+    lines = "".join(f"{name} {version.replace('-', ' ')}\n" for name, version in versions.items())
+    lab.console(host, ["bash", "-c", PUBLISH], stdin=lines, check=True)
+
+
+def run(lab: Lab, host: str, command: Command) -> str:
+    """Run a command of the runbooks on the host's console, and return what it prints."""
+    return lab.console(
+        host, ["bash", "-o", "pipefail", "-s"], stdin=f"export LC_ALL=C; umask 077\n{command.program}", check=True
+    ).stdout
+
+
+def installed(lab: Lab, host: str) -> dict[str, str]:
+    """Return what packages-found.sh finds."""
+    return lb.parse_installed(Answer(0, run(lab, host, lb.installed().command)))
+
+
+@pytest.fixture(scope="module")
+def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """An operator, and two LBs with dnf whose distribution is as old as EL 8."""
+    lab.reset(*LBS)
+
+    def become(host: str) -> None:
+        lab.console(host, ["bash", "-c", BECOME], check=True)
+        publish(lab, host, EL8)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(become, LBS))
+    yield Operator(lab, tmp_path_factory.mktemp("dnf"))
+    lab.reset(*LBS)
+
+
+def test_a_distribution_that_is_too_old_is_refused_in_one_clear_error(operator: Operator) -> None:
+    before = {host: operator.lab.console(host, [*NEWER, "-name", "*ha-runbooks*"]).stdout for host in LBS}
+    for _ in range(2):  # once installed by this, once found
+        done = operator.inv("lb.setup")
+        assert done.returncode == 3, done.stderr
+        for host in LBS:
+            assert (
+                f"{host}: haproxy 1.8.27-5.el8 is too old (2.4 or newer is needed); "
+                "keepalived 2.1.5-9.el8 is too old (2.2 or newer is needed)"
+            ) in done.stderr
+            assert installed(operator.lab, host) == EL8
+        assert "upgrade the host, or give it a package repository with a newer one" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert {host: operator.lab.console(host, [*NEWER, "-name", "*ha-runbooks*"]).stdout for host in LBS} == before
+    assert operator.inv("lb.setup", "--plan").returncode == 3
+
+
+def test_with_newer_packages_it_goes_on(operator: Operator) -> None:
+    for host in LBS:
+        publish(operator.lab, host, EL9)
+        operator.lab.console(host, ["dnf", "-q", "-y", "upgrade"], check=True)
+        assert installed(operator.lab, host) == EL9
+    plan = operator.good("lb.setup", "--plan")
+    assert "lb1: install haproxy, keepalived, socat  [nothing to do" in plan
+    assert "would run on lb1: lb-apply" in plan
+
+
+def test_what_is_installed_keeps_its_version_when_the_rest_is_installed(operator: Operator) -> None:
+    """An upgrade would restart a service of the pair that is in use."""
+    publish(operator.lab, "lb1", {"haproxy": "2.4.99-1.el9"})
+    operator.lab.console("lb1", ["dnf", "-q", "-y", "remove", "socat"], check=True)
+    run(operator.lab, "lb1", lb.install())
+    assert installed(operator.lab, "lb1") == EL9
+
+
+def test_installing_again_does_nothing(operator: Operator) -> None:
+    asked = "dnf history list 2>/dev/null | wc -l"
+    before = operator.lab.console("lb1", ["bash", "-c", asked]).stdout
+    run(operator.lab, "lb1", lb.install())
+    assert operator.lab.console("lb1", ["bash", "-c", asked]).stdout == before
+
+
+def test_yum_will_do(operator: Operator) -> None:
+    operator.lab.console("lb2", ["bash", "-c", "dnf -q -y remove haproxy && mv /usr/bin/dnf /usr/bin/yum"], check=True)
+    run(operator.lab, "lb2", lb.install())
+    assert installed(operator.lab, "lb2") == EL9
+
+
+def test_a_package_that_nobody_has_is_named(operator: Operator) -> None:
+    operator.lab.console(
+        "lb1",
+        ["bash", "-c", "dnf -q -y remove keepalived && rm /srv/rpms/*/keepalived* && createrepo_c -q /srv/rpms"],
+        check=True,
+    )
+    done = operator.inv("lb.setup")
+    assert done.returncode == 1
+    assert "Unable to find a match: keepalived" in done.stderr
