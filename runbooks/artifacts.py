@@ -9,20 +9,10 @@ from typing import Any
 
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
+from runbooks.commands.paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, NOTIFY, SYSCTL_CONF
 from runbooks.inventory.model import Address, Host, Site
 
 ROOT = Path(__file__).resolve().parents[1]
-
-HAPROXY_CFG = "/etc/haproxy/haproxy.cfg"
-KEEPALIVED_CONF = "/etc/keepalived/keepalived.conf"
-# SELinux's policy lets keepalived run scripts that may do what they need to from the first of these only, and systemd nothing
-# of what is there; so the hook, which both call, is there twice.
-LIBRARY = "/usr/libexec/keepalived/ha-runbooks"
-HOOK = "/usr/libexec/ha-runbooks/lb-hook"
-NOTIFY = f"{LIBRARY}/lb-hook"
-CHECK = f"{LIBRARY}/check-haproxy"
-SYSCTL_CONF = "/etc/sysctl.d/90-ha-runbooks-lb.conf"
-FLAGS = {"down": "/run/ha-runbooks/haproxy_down", "drain": "/run/ha-runbooks/drain"}
 
 
 def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ...]:

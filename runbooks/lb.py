@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks import artifacts
-from runbooks.commands import lb
+from runbooks.commands import files, lb
 from runbooks.commands.base import MASK, Secret, cmd
 from runbooks.commands.files import File
+from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
 from runbooks.errors import InventoryError, PrecheckError
 from runbooks.inventory.model import Host, Site
-from runbooks.lb_steps import Wanted, hand_over, set_up
+from runbooks.lb_failover import hand_over
+from runbooks.lb_steps import Wanted, set_up
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -42,13 +44,14 @@ def rollback(session: Session) -> None:
     """
     site, run = session.site, session.run
     now = {host: artifacts.lb_files(site, host, None) for host in site.load_balancers}
-    kept = run.read_all({host: lb.previous(those) for host, those in now.items()})
+    where = run.read_all({host: lb.previous(those) for host, those in now.items()})
+    kept = run.read_all({host: files.found((file.path for file in those), where[host]) for host, those in now.items()})
     wanted = []
     for host, found in kept.items():
-        if not {file.path for file in now[host]} <= set(found):
+        if not where[host] or not {HAPROXY_CFG, KEEPALIVED_CONF} <= set(found):
             raise PrecheckError(f"{host} has no earlier configuration to go back to", hint="inv lb.setup follows hosts.yaml")
-        files = (File(path, there.content, there.mode, there.owner) for path, there in found.items())
-        wanted.append(Wanted(site, host, tuple(files)))
+        former = (File(path, there.content, there.mode, there.owner) for path, there in found.items())
+        wanted.append(Wanted(site, host, tuple(former)))
     title = f"Bring back the configuration before the last change on {site.name}"
     session.carry_out(set_up("lb.rollback", title, _standby_first(run, wanted)))
 

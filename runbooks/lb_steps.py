@@ -1,26 +1,24 @@
-"""The steps and procedures of the load balancers; `runbooks.lb` has the commands."""
+"""How load balancers are set up, step by step; `runbooks.lb` has the commands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from runbooks.artifacts import HAPROXY_CFG, KEEPALIVED_CONF, lb_sysctl, nonlocal_bind
+from runbooks.artifacts import lb_sysctl, nonlocal_bind
 from runbooks.commands import files, firewall, lb, selinux
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.files import File, Found
 from runbooks.commands.firewall import Firewall, Openings
 from runbooks.commands.lb import LbState
+from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
-
-MEASURE_S = 6  # longer than a hand-over and the return of the other LB take
 
 
 class Looked(NamedTuple):
@@ -199,51 +197,3 @@ def prove_pair(wanted: Sequence[Wanted]) -> Step:
         return Unmet(reason) if reason else True
 
     return Step(f"the VIP {wanted[0].site.endpoint.vip} is on exactly one LB, and answers there", done=done, within=30)
-
-
-def hand_over(site: Site, target: Host, observer: Host | None) -> Procedure:
-    """Return the procedure that moves the VIP to ``target``; ``observer`` measures what clients see, if there is one."""
-    others = [host for host in site.load_balancers if host != target]
-
-    def look(run: Run) -> dict[Host, LbState]:
-        return run.read_all({host: lb.state(site, host) for host in site.load_balancers})
-
-    def able(run: Run) -> None:
-        if reason := rules.not_ready_to_hold(look(run)[target]):
-            raise PrecheckError(
-                f"{target} must not get the VIP: {reason}", hint="inv lb.setup repairs what differs from hosts.yaml"
-            )
-
-    def moved(run: Run) -> bool | Unmet:
-        states = look(run)
-        reason = rules.not_a_pair(states) or ("" if states[target].holds_vip else "the VIP has not moved yet")
-        return Unmet(reason) if reason else True
-
-    def drain(run: Run) -> None:
-        run.change(target, lb.drain(on=False))
-        for host in others:
-            run.change(host, lb.drain(on=True))
-
-    def move(run: Run) -> None:
-        if run.plan or not observer:
-            drain(run)
-        else:
-            _measured(run, observer, drain)
-
-    steps = [
-        Step("is able to hold the VIP", target, check=able),
-        Step(f"take the VIP {site.endpoint.vip} over", target, done=moved, do=move, within=30),
-    ]
-    return Procedure("lb.failover", f"Hand the VIP {site.endpoint.vip} to {target}", steps, inputs={"to": target.name})
-
-
-def _measured(run: Run, observer: Host, act: Callable[[Run], None]) -> None:
-    """Carry ``act`` out while ``observer`` opens connections through the VIP, and note what it saw."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        measured = pool.submit(run.read, observer, lb.probe_vip(run.site, MEASURE_S))
-        act(run)
-        tried, failed, longest_ms = measured.result()
-    run.note(
-        observer,
-        f"{observer} opened {tried} connections through the VIP meanwhile: {failed} failed, longest gap {longest_ms} ms",
-    )

@@ -6,11 +6,12 @@ channel, never on a command line, so that a secret in it is in no process list.
 
 from __future__ import annotations
 
+import re
 import shlex
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -100,23 +101,24 @@ def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:
 
     A probe whose command exits outside its ``expect`` makes the parser raise ``ValueError`` with the line that failed.
     """
-    # Each part runs in a subshell of its own, so that its variables, and a failure, stay in it.
-    parts = [f'( {probe.command.program}\n) | base64 -w0; echo " ${{PIPESTATUS[0]}}"' for probe in probes]
+    # Each part runs in a subshell of its own, so that its variables, and a failure, stay in it. What ends it in the output is
+    # the digest of all the programs: nothing that they print by chance, and another one for a batch within a batch.
+    end = "@@" + sha256("".join(probe.command.program for probe in probes).encode()).hexdigest()[:24]
+    parts = [f"( {probe.command.program}\n)\nprintf '\\n{end} %s\\n' \"$?\"" for probe in probes]
+    framed = re.compile(rf"(.*?)\n{end} (\d+)\n", re.DOTALL)
 
     def parse(answer: Answer) -> tuple[Any, ...]:
-        lines = answer.stdout.splitlines()
-        if len(lines) != len(probes):
-            raise ValueError(f"{len(lines)} of {len(probes)} answers came back from `{shown}`")
-        return tuple(_reading(probe, line) for probe, line in zip(probes, lines, strict=True))
+        answers = [Answer(int(exited), said) for said, exited in framed.findall(answer.stdout)]
+        if len(answers) != len(probes):
+            raise ValueError(f"{len(answers)} of {len(probes)} answers came back from `{shown}`")
+        return tuple(_reading(probe, each) for probe, each in zip(probes, answers, strict=True))
 
     timeout = sum(probe.command.timeout for probe in probes)
     shown = "; ".join(probe.command.shown for probe in probes)
     return Probe(Command("\n".join(parts), shown, timeout, any(probe.command.root for probe in probes)), parse)
 
 
-def _reading(probe: Probe[Any], line: str) -> object:
-    encoded, _, exited = line.rpartition(" ")
-    answer = Answer(int(exited), b64decode(encoded).decode(errors="replace"))
+def _reading(probe: Probe[Any], answer: Answer) -> object:
     if answer.exited not in probe.command.expect:
         raise ValueError(f"`{probe.command}` exited {answer.exited}")
     return probe.parse(answer)

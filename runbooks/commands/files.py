@@ -31,17 +31,23 @@ class Found:
     owner: str
 
 
-def found(paths: Iterable[str]) -> Probe[dict[str, Found]]:
-    """Which of ``paths`` exist, with their content (they are configuration: small)."""
-    return Probe(script("files-found", {"PATHS": paths}), parse_found)
+def found(paths: Iterable[str], top: str = "") -> Probe[dict[str, Found]]:
+    """Which of ``paths`` exist below ``top``, with their content (they are configuration: small)."""
+    return Probe(replace(script("files-found", {"PATHS": paths, "TOP": top}), shown="files-found"), parse_found)
 
 
 def parse_found(answer: Answer) -> dict[str, Found]:
-    """Read lines of ``mode owner base64(path) base64(content)``."""
-    files = {}
-    for line in answer.stdout.splitlines():
-        mode, owner, path, content = line.split(" ")
-        files[_text(path)] = Found(_text(content), mode.zfill(4), owner)
+    """Read the three lines of files-found: paths, "mode owner bytes;" of each, contents. Raises ValueError on anything else."""
+    if not answer.stdout.strip():
+        return {}
+    names, facts, contents, _ = answer.stdout.split("\n")
+    data, at, files = b64decode(contents), 0, {}
+    for path, fact in zip(_text(names).split("\0")[:-1], facts.split(";")[:-1], strict=True):
+        mode, owner, size = fact.split(" ")
+        files[path] = Found(data[at : at + int(size)].decode(errors="replace"), mode.zfill(4), owner)
+        at += int(size)
+    if at != len(data):
+        raise ValueError("a file changed while it was read")
     return files
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from runbooks.artifacts import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe, script
-from runbooks.commands.files import File, Found
+from runbooks.commands.files import File
+from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.model import Host, Site
 
 PACKAGES = ("haproxy", "keepalived", "socat")
@@ -161,10 +161,10 @@ def apply(wanted: Sequence[File]) -> Command:
     )
 
 
-def previous(wanted: Sequence[File]) -> Probe[dict[str, Found]]:
-    """Return the newest kept generation that differs from what is there now; empty when there is none."""
+def previous(wanted: Sequence[File]) -> Probe[str]:
+    """Which directory holds the newest kept generation that differs from what is there now; "" when there is none."""
     paths = [file.path for file in wanted]
-    return Probe(replace(script("lb-previous", {"PATHS": paths}), shown="lb-previous"), files.parse_found)
+    return Probe(replace(script("lb-previous", {"PATHS": paths}), shown="lb-previous"), lambda answer: answer.stdout.strip())
 
 
 def run_service(unit: str) -> Command:

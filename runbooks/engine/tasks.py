@@ -79,7 +79,9 @@ class SessionTask(RunbookTask):
                 return self.body(opened, **kwargs)
         except RunbookError as error:
             if options.json:
-                print(json.dumps({"event": "error", "exit": error.exit_code, "error": str(error), "next": error.hint}), flush=True)
+                print(
+                    json.dumps({"event": "error", "exit": error.exit_code, "error": str(error), "next": error.hint}), flush=True
+                )
             raise
 
 

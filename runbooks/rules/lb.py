@@ -77,3 +77,20 @@ def not_ready_to_hold(state: LbState) -> str:
         (state.vrrp not in {"MASTER", "BACKUP"}, f"keepalived is in state {state.vrrp or 'unknown'}"),
     )
     return "; ".join(text for wrong, text in reasons if wrong)
+
+
+def drains(hosts: Sequence[Host], target: Host) -> dict[Host, bool]:
+    """Return which LBs have to be drained so that the VIP goes to ``target`` and stays there: those that outrank it."""
+    return {host: (host.priority or 0) > (target.priority or 0) for host in hosts}
+
+
+def not_handed_over(states: Mapping[Host, LbState], target: Host) -> str:
+    """Say why the VIP is not with ``target`` to stay, or "" when it is."""
+    if not states[target].holds_vip:
+        return "the VIP has not moved yet"
+    wrong = [
+        f"{host} is {'' if on else 'still '}{'not ' if on else ''}drained"
+        for host, on in drains(list(states), target).items()
+        if states[host].drained != on
+    ]
+    return "; ".join(wrong)

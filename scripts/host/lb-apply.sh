@@ -17,7 +17,10 @@ for i in "${!PATHS[@]}"; do
 done
 
 # keepalived checks that its scripts exist, so it is shown a copy that names the staged ones.
-sed "s#$LIBRARY/#$stage$LIBRARY/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
+# An older generation may come without them; then those that are there are meant.
+scripts=$stage$LIBRARY
+[ -d "$scripts" ] || scripts=$LIBRARY
+sed "s#$LIBRARY/#$scripts/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
 haproxy -c -f "$stage$HAPROXY_CFG" >"$stage/said" 2>&1 || {
     sed "s#$stage##g" "$stage/said" >&2
     exit 65

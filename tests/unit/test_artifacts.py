@@ -11,8 +11,9 @@ import yaml
 from jinja2 import UndefinedError
 
 from runbooks import artifacts
-from runbooks.artifacts import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY, lb_files, lb_sysctl, literal, nonlocal_bind, render
+from runbooks.artifacts import lb_files, lb_sysctl, literal, nonlocal_bind, render
 from runbooks.commands.base import Secret
+from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.errors import InventoryError
 from runbooks.inventory.load import load_site
 from tests.unit.fakes import ROOT

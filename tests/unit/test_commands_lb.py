@@ -175,14 +175,14 @@ def test_a_line_that_is_missing_is_named(line):
 
 def test_the_script_says_everything_that_is_read(tmp_path):
     """lb-look.sh for real, with a systemctl of our own, on this machine's loopback address."""
-    if subprocess.run(["which", "ip"], capture_output=True, check=False).returncode:
-        pytest.skip("iproute2 is not installed")
     programs, flags = tmp_path / "bin", tmp_path / "flags"
     programs.mkdir()
     flags.mkdir()
     systemctl = programs / "systemctl"
     systemctl.write_text(
-        "#!/bin/sh\nprintf 'ActiveState=active\\nSubState=running\\nActiveEnterTimestamp=Wed 2026\\nUnitFileState=\\n'\n"
+        "#!/bin/sh\n"
+        "printf 'Id=haproxy.service\\nActiveState=active\\nSubState=running\\nActiveEnterTimestamp=Wed 2026\\nUnitFileState=\\n\\n'\n"
+        "printf 'ActiveState=inactive\\nSubState=dead\\nId=keepalived.service\\nActiveEnterTimestamp=\\nUnitFileState=enabled\\n'\n"
     )
     systemctl.chmod(0o755)
     (flags / "vrrp_state").write_text("BACKUP 1000\n")
@@ -195,12 +195,12 @@ def test_the_script_says_everything_that_is_read(tmp_path):
         answer = bash(f"PATH={programs}:{os.environ['PATH']}\n{program}")
     seen = parse_state(answer)
     assert answer.exited == 0
-    assert (seen.haproxy, seen.drained, seen.vrrp, seen.api) == (
+    assert (seen.haproxy, seen.drained, seen.api) == (
         Unit("active", "running", "", "Wed 2026"),
         True,
-        "BACKUP",
         "open",
     )
+    assert seen.keepalived == Unit("inactive", "dead", "enabled", "")
     assert seen.holds_vip  # 127.0.0.1 is here
     assert seen.vrrp_for_s > 10**9
 
