@@ -3,7 +3,7 @@
     python api_server.py NAME ADDRESS PORT CERT
 
 A connection that starts with a TLS hello gets TLS and ``200`` for any request; any other gets NAME, without the cost of a
-handshake for every probe.
+handshake for every probe. After ``hold`` the connection stays open, as a watch does.
 """
 
 import socket
@@ -41,7 +41,11 @@ class Handler(socketserver.BaseRequestHandler):
         self.request.settimeout(10)
         name = self.server.name.encode()
         if self.request.recv(1, socket.MSG_PEEK) != HELLO:
+            hold = self.request.recv(16).startswith(b"hold")
             self.request.sendall(name + b"\n")
+            if hold:
+                self.request.settimeout(None)
+                self.request.recv(1)
             return
         with self.server.tls.wrap_socket(self.request, server_side=True) as channel:
             channel.recv(4096)

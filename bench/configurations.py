@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from bench.twin import LBS, await_true
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bench.twin import Twin
 
 DOCUMENT: Final = Path(__file__).with_name("document")
@@ -28,24 +30,38 @@ class Configuration(Protocol):
 
 
 class Ours:
-    """`inv lb.setup`, by way of SSH like any operator."""
+    """`inv lb.setup`, by way of SSH like any operator. ``advert_ms`` is for trying another one than the site's."""
 
     name = "ha-runbooks"
 
+    def __init__(self, advert_ms: int | None = None) -> None:
+        self._advert_ms = advert_ms
+
     def install(self, twin: Twin) -> None:
-        twin.inv("lb.setup")
+        twin.inv("lb.setup", site=varied(twin, self._advert(twin)))
 
     def change(self, twin: Twin, *, back: bool) -> None:
-        if back:
-            twin.inv("lb.setup")
-            return
-        text = twin.lab.instance.site.read_text()
-        other = twin.lab.instance.state / "bench-changed.yaml"
-        changed = text.replace("maxconn: 3000", "maxconn: 3100").replace("preempt_delay_s: 1\n", "preempt_delay_s: 2\n")
-        if changed.count("3100") != 1 or changed.count("preempt_delay_s: 2") != 1:
-            raise RuntimeError("the twin's site file does not spell out what this bench changes")
-        other.write_text(changed)
-        twin.inv("lb.setup", site=str(other))
+        """Change a number in each of the two services' files."""
+        changes = {"\n    maxconn: 3000": "\n    maxconn: 3100", "preempt_delay_s: 1\n": "preempt_delay_s: 2\n"}
+        twin.inv("lb.setup", site=varied(twin, self._advert(twin) | ({} if back else changes)))
+
+    def _advert(self, twin: Twin) -> dict[str, str]:
+        now = twin.site.load_balancer.vrrp.advert_ms
+        return {f"advert_ms: {now}\n": f"advert_ms: {self._advert_ms}\n"} if self._advert_ms else {}
+
+
+def varied(twin: Twin, changes: Mapping[str, str]) -> str:
+    """Return the twin's site file with ``changes``, each of which must fit exactly once; "" without any."""
+    if not changes:
+        return ""
+    text = twin.lab.instance.site.read_text()
+    for old, new in changes.items():
+        if text.count(old) != 1:
+            raise RuntimeError(f"the twin's site file says {old.strip()!r} {text.count(old)} times")
+        text = text.replace(old, new)
+    path = twin.lab.instance.state / "bench-varied.yaml"
+    path.write_text(text)
+    return str(path)
 
 
 class Document:

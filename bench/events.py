@@ -9,7 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from bench import holders
-from bench.probing import Probing, figures
+from bench.probing import Held, Probing, figures
 from bench.twin import LBS, await_true
 from lab.names import BRIDGE
 
@@ -26,7 +26,10 @@ OVERLOAD_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """One thing that happens. ``holder`` has the VIP at the end; ``at_least_s`` is how long to look on, ``at_most_s`` the limit."""
+    """One thing that happens. ``holder`` has the VIP at the end; ``at_least_s`` is how long to look on, ``at_most_s`` the limit.
+
+    ``held`` is how many long connections to keep open meanwhile; they need a VIP that answers at the start.
+    """
 
     name: str
     title: str
@@ -35,6 +38,7 @@ class Half:
     at_least_s: float = 3
     at_most_s: float = 20
     timeout_s: float = 3
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Event:
 
 def measure(twin: Twin, configuration: Configuration, half: Half) -> dict[str, Any]:
     """Let ``half`` happen under the eyes of a client; return what it saw and what the VIP did."""
-    with Probing(twin, half.timeout_s) as client:
+    with Held(twin, half.held) as held, Probing(twin, half.timeout_s) as client:
         await_true(partial(client.good_since, 0.0, 0.3), 10)
         began = time.monotonic()
         half.act(twin, configuration)
@@ -67,6 +71,7 @@ def measure(twin: Twin, configuration: Configuration, half: Half) -> dict[str, A
         "moves": holders.moves(twin.holders.of, began),
         "together_ms": holders.together_ms(changes, began, ended),
         "holders_at_rest": twin.holders.holding(),
+        "held_ended_ms": {server: round((at - began) * 1000) for at, server in held.ended},
     }
 
 
@@ -209,7 +214,7 @@ EVENTS = (
         Half("change-back", "  changed back", change(back=True), at_least_s=5),
     ),
     Event(
-        Half("master-off", "master powered off", master_off, at_least_s=10, at_most_s=45, timeout_s=10),
+        Half("master-off", "master powered off", master_off, at_least_s=12, at_most_s=45, timeout_s=10, held=6),
         Half("master-on", "  powered on", master_on, at_least_s=5, at_most_s=30, timeout_s=10),
     ),
     Event(Half("overload", "60 s of CPU overload on both LBs", overload, at_least_s=63, timeout_s=10), runs=1),

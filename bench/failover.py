@@ -7,6 +7,7 @@ to both, and prints the two side by side with the targets. The figures go to ben
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,13 @@ Runs = dict[str, list[dict[str, Any]]]
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.failover", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="how often each event happens (default 5)")
+    parser.add_argument("--document-runs", type=int, default=2, help="the same for the document's configuration (default 2)")
     parser.add_argument("--only", default="", help="events whose name starts so, separated by commas")
     parser.add_argument("--quick", action="store_true", help="each event once")
     parser.add_argument("--ours", action="store_true", help="leave the document's configuration out")
+    parser.add_argument("--advert-ms", type=int, help="try this advertisement interval instead of the site's")
     parser.add_argument("--keep", action="store_true", help="leave the lab up, and use the pair as it is when it is up")
-    parser.add_argument("--save", action="store_true", help="write the figures to bench/results/")
+    parser.add_argument("--save", default="", metavar="NAME", help="write the figures to bench/results/NAME.json")
     return parser.parse_args(words)
 
 
@@ -49,29 +52,32 @@ def happen(twin: Twin, configuration: Configuration, events: Sequence[Event], ru
             for half in filter(None, (event.breaks, event.mends)):
                 seen = measure(twin, configuration, half)
                 found.setdefault(half.name, []).append(seen)
-                shown = ("outage_ms", "endless", "failed", "tried", "slow", "over_1s", "worst_ms", "moves", "together_ms", "acted_ms", "reasons")
-                print(f"{configuration.name:12} {half.title:42} " + " ".join(f"{key}={seen[key]}" for key in shown), flush=True)
+                shown = " ".join(f"{key}={value}" for key, value in seen.items() if value not in (0, False, {}, ()))
+                print(f"{configuration.name:12} {half.title:42} {shown}", flush=True)
     return found
 
 
 def main(words: Sequence[str] | None = None) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what we started ends with us
     options = arguments(words)
     runs = 1 if options.quick else options.runs
     events = chosen(options.only)
     found: dict[str, Runs] = {}
     with Twin() as twin:
-        facts = environment(twin)
-        configurations: list[Configuration] = [Ours()] if options.ours else [Document(), Ours()]
+        ours = Ours(options.advert_ms)
+        configurations: list[Configuration] = [ours] if options.ours else [Document(), ours]
         for configuration in configurations:
-            if not (options.keep and options.ours):
+            if options.advert_ms or not (options.keep and options.ours):
                 fresh(twin, configuration)
             those = [event for event in events if configuration.name == Ours.name or not event.ours_only]
-            found[configuration.name] = happen(twin, configuration, those, runs)
+            often = min(runs, options.document_runs) if configuration.name == Document.name else runs
+            found[configuration.name] = happen(twin, configuration, those, often)
+        facts = environment(twin)
     if not options.keep:
         twin.lab.down()
-    print(table(events, found, facts))
+    print(table(events, found))
     if options.save:
-        print(save("failover", {"environment": facts, "runs": runs, "events": found}))
+        print(save(options.save, {"environment": facts, "runs": runs, "events": found}))
     return 0
 
 

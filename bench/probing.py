@@ -52,7 +52,7 @@ class Seen:
     worst_ms: float
     outage_ms: float
     endless: bool
-    servers: tuple[str, ...]
+    servers: dict[str, int]
     reasons: dict[str, int]
 
 
@@ -82,7 +82,7 @@ def figures(samples: Sequence[Sample]) -> Seen:
         worst_ms=round(max(answered, default=0.0) * 1000, 1),
         outage_ms=round(longest[1] * 1000),
         endless=not longest[2],
-        servers=tuple(sorted({sample.result for sample in samples if sample.answered})),
+        servers=dict(Counter(sample.result for sample in samples if sample.answered)),
         reasons=dict(Counter(sample.result for sample in samples if not sample.answered)),
     )
 
@@ -127,3 +127,27 @@ class Probing:
         for line in stream:
             start, seconds, result = line.split()
             self.samples.append(Sample(float(start), float(seconds), result))
+
+
+class Held:
+    """Silent connections through the VIP, opened before the event; ``ended`` says when which server's were ended."""
+
+    def __init__(self, twin: Twin, count: int) -> None:
+        self.ended: list[tuple[float, str]] = []
+        command = [sys.executable, str(Path(__file__).with_name("held.py")), twin.vip, str(twin.port), str(count), str(LONGEST_S)]
+        self._argv = twin.lab.netns_of(twin.client, command)
+
+    def __enter__(self) -> Held:
+        self._process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        self._process.stdout.readline()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        for line in self._process.stdout:
+            at, server = line.split()
+            self.ended.append((float(at), server))
+        self._process.wait()

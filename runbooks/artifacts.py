@@ -13,6 +13,7 @@ from runbooks.commands.paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_
 from runbooks.inventory.model import Address, Host, Site
 
 ROOT = Path(__file__).resolve().parents[1]
+HIGHEST_PRIORITY = 254  # and close below it: keepalived then waits shortest before it takes over
 
 
 def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ...]:
@@ -31,6 +32,8 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         "vip": literal(site.endpoint.vip),
         "loopback": "[::1]" if isinstance(site.endpoint.vip, IPv6Address) else "127.0.0.1",
         "peers": [peer for peer in site.load_balancers if peer != host],
+        # Only their order counts in hosts.yaml. What is taken off an LB in trouble must outweigh any difference between two of them.
+        "priority": HIGHEST_PRIORITY - site.load_balancers.index(host),
         "interface": host.interface or balancer.interface,
         "advert_s": f"{balancer.vrrp.advert_ms / 1000:g}",
         "auth_pass": auth_pass,

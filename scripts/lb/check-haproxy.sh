@@ -1,7 +1,10 @@
 #!/bin/sh
-# keepalived's check (installed by `inv lb.setup`): does the HAProxy of this host answer on its own socket? It has two tries.
-# Never asks for the API servers: when they are all down, moving the VIP helps nobody.
-answers() {
-    [ -n "$(echo 'show info' | timeout 0.45 socat -T0.4 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null)" ]
-}
-answers || answers
+# keepalived's checks of this host's HAProxy, asked on its own socket (installed by `inv lb.setup`).
+#   answers   it answers at all; it has two tries
+#   masters   it does not say that it can use no API server (no word is for `answers` to judge)
+ask() { echo "$1" | timeout 0.45 socat -T0.4 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null; }
+case ${1:-answers} in
+answers) [ -n "$(ask 'show info')" ] || [ -n "$(ask 'show info')" ] ;;
+masters) ! ask 'show stat -1 2 -1' | grep -q '^api,BACKEND,.*,DOWN,' ;;
+*) exit 64 ;;
+esac

@@ -12,7 +12,11 @@ umask 022
 run=/run/ha-runbooks
 mkdir -p "$run"
 case $1 in
-prepare) echo 0 >"$run/leaving" ;;
+prepare)
+    echo 0 >"$run/leaving"
+    # SELinux: keepalived may read the flags only with this label; new files in the directory inherit it.
+    [ ! -e /sys/fs/selinux/enforce ] || chcon -R -t keepalived_var_run_t "$run"
+    ;;
 up)
     echo 0 >"$run/haproxy_down"
     echo 0 >"$run/leaving"
