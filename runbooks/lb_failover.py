@@ -12,7 +12,7 @@ from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as rules
 
-MEASURE_S = 6  # longer than a hand-over takes
+MEASURE_S = 4  # longer than a hand-over takes
 
 
 def hand_over(site: Site, target: Host, observer: Host | None) -> Procedure:

@@ -11,4 +11,8 @@ HOOK: Final = "/usr/libexec/ha-runbooks/lb-hook"
 NOTIFY: Final = f"{LIBRARY}/lb-hook"
 CHECK: Final = f"{LIBRARY}/check-haproxy"
 SYSCTL_CONF: Final = "/etc/sysctl.d/90-ha-runbooks-lb.conf"
-FLAGS: Final = {"down": "/run/ha-runbooks/haproxy_down", "drain": "/run/ha-runbooks/drain"}
+FLAGS: Final = {
+    "down": "/run/ha-runbooks/haproxy_down",
+    "drain": "/run/ha-runbooks/drain",
+    "leaving": "/run/ha-runbooks/leaving",
+}

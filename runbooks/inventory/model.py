@@ -82,7 +82,7 @@ class Vrrp(Model, frozen=True):
 
     id: Annotated[int, msgspec.Meta(ge=1, le=255)]
     version: Literal[2, 3] = 3
-    advert_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] = 250
+    advert_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] = 200
     preempt_delay_s: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
 
 

@@ -73,7 +73,7 @@ def test_defaults(write) -> None:
     site = load(write(GOOD))
     assert not site.example
     assert (site.endpoint.port, site.endpoint.name, site.networks.storage) == (6443, None, None)
-    assert (site.load_balancer.vrrp.version, site.load_balancer.vrrp.advert_ms) == (3, 250)
+    assert (site.load_balancer.vrrp.version, site.load_balancer.vrrp.advert_ms) == (3, 200)
     assert (site.load_balancer.ingress, site.load_balancer.limits) == (Ingress(), Limits())
     assert site.backup is None
     assert site.lab is None
