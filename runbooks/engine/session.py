@@ -99,7 +99,6 @@ class Session:
                 )
                 raise
             except KeyboardInterrupt:
-                self._ssh.abort()
                 records.end("interrupted")
                 raise
         records.end("ok")
@@ -113,7 +112,8 @@ class Session:
         self._run.listener.close()
         if interrupted:
             self._ssh.abort()
-        with suppress(RunbookError):
+        # When we are being ended, nothing that goes wrong while tidying up may hide that.
+        with suppress(Exception if interrupted else RunbookError):
             self._lock.release(interrupted=interrupted)
         self._ssh.close()
 

@@ -13,6 +13,7 @@ import shlex
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -141,8 +142,9 @@ class Ssh:
         """Break every session off, from any thread; no command is sent any more."""
         self._aborted = True
         for connection in list(self._open.values()):
-            if connection.transport:
-                connection.transport.close()
+            with suppress(Exception):  # one that is just being opened or closed may say anything
+                if connection.transport:
+                    connection.transport.close()
 
     def close(self) -> None:
         """Close every session; whatever still runs on a host is ended there (session.sh's lifeline)."""

@@ -28,6 +28,7 @@ class Operator:
     directory: Path
     checkout: Path = ROOT
     environ: dict[str, str] = field(default_factory=dict)
+    last_words: str = ""  # what a command that was struck said on standard error
 
     def __post_init__(self) -> None:
         self.site = self.directory / "site.yaml"
@@ -66,7 +67,7 @@ class Operator:
             cwd=self.checkout,
             env=self.env(),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
         )
         assert process.stdout
@@ -76,7 +77,7 @@ class Operator:
             if changes == number:
                 process.send_signal(how)
                 break
-        process.communicate(timeout=60)
+        _, self.last_words = process.communicate(timeout=60)
         return process.returncode
 
     def env(self) -> dict[str, str]:

@@ -218,7 +218,8 @@ def test_a_hand_over_to_an_lb_that_cannot_serve_is_refused(operator: Operator) -
 def test_interrupted_at_any_change_and_run_again_converges(operator: Operator, number: int, how: signal.Signals) -> None:
     wanted = 5000 + 10 * number + how
     operator.edit(maxconn(wanted))
-    assert operator.strike(number, how, "lb.setup") == (-how if how == signal.SIGKILL else 130)
+    expected = -how if how == signal.SIGKILL else 130
+    assert operator.strike(number, how, "lb.setup") == expected, operator.last_words
     operator.good("lb.setup")
     for host in LBS:
         assert f"maxconn {wanted}" in operator.lab.console(host, ["cat", CFG]).stdout
