@@ -100,6 +100,7 @@ class Session:
                 raise
             except KeyboardInterrupt:
                 records.end("interrupted")
+                self._ssh.abort()
                 raise
         records.end("ok")
         journal.prune(directory)
