@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runbooks.engine.steps import Procedure, Run
-from runbooks.errors import RunbookError
+from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +77,8 @@ class Session:
         """Run ``procedure`` with journal, lock and summary. Raises its first error, with notes on where it stopped."""
         run, display = self.run, self.run.listener
         if self.options.plan:
+            if self.options.resume is not None:
+                raise InventoryError("--plan looks at every step, so --resume has nothing to skip", hint="give one of the two")
             run(procedure)
             display.finish(display.summary())
             return

@@ -254,3 +254,10 @@ def test_the_example_can_be_read_but_not_run(monkeypatch):
     assert one.site.example
     with pytest.raises(PrecheckError, match="is the example site"):
         one.run.read(one.site.load_balancers[0], get("a"))
+
+
+def test_a_plan_cannot_be_resumed(make):
+    one = make(plan=True, resume="")
+    with pytest.raises(InventoryError, match="--plan looks at every step"):
+        one.carry_out(PROCEDURE)
+    assert one._ssh.asked == []
