@@ -81,7 +81,7 @@ def figures(samples: Sequence[Sample]) -> Seen:
         over_1s=sum(sample.seconds > 1 for sample in samples),
         worst_ms=round(max(answered, default=0.0) * 1000, 1),
         outage_ms=round(longest[1] * 1000),
-        endless=not longest[2],
+        endless=not longest[2] and longest[1] > SLOW_S,  # one lost probe at the very end is not an outage without an end
         servers=dict(Counter(sample.result for sample in samples if sample.answered)),
         reasons=dict(Counter(sample.result for sample in samples if not sample.answered)),
     )
