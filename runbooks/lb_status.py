@@ -25,7 +25,11 @@ def show(session: Session) -> None:
     """Print both LBs and every server behind them. Raises OutcomeError when the pair is not whole."""
     site = session.site
     probes = {host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}
-    answers = session.run.transport.run_each({host: probe.command for host, probe in probes.items()})
+    commands = {host: probe.command for host, probe in probes.items()}
+    answers = session.run.transport.run_each(commands)
+    there = {host: commands[host] for host, answer in answers.items() if not isinstance(answer, RunbookError)}
+    if len(there) < len(commands):  # waiting for the others took seconds, and what was seen before that may hold no more
+        answers |= session.run.transport.run_each(there)
     seen: dict[Host, Seen] = {}
     failed: dict[Host, RunbookError] = {}
     for host, answer in answers.items():
