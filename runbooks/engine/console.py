@@ -44,10 +44,11 @@ class Plain:
         self._detail(f"{'would run' if plan else 'ran'} on {host}: {command}")
 
     def diff(self, host: Host, text: str, *, plan: bool) -> None:
-        """Keep the diff for the step's details; of a long one only name and length, unless this is a plan."""
+        """Keep the diff for the step's details; of a long one or a new file only name and length, unless this is a plan."""
         lines = text.splitlines()
-        if len(lines) > LONG_DIFF and not plan:
-            kind = "new" if lines[0] == "--- /dev/null" else "changed"
+        new = lines[:1] == ["--- /dev/null"]
+        if not plan and (new or len(lines) > LONG_DIFF):
+            kind = "new" if new else "changed"
             lines = [f"{lines[1].removeprefix('+++ ')}: {kind}, {len(lines) - 2} lines of diff (they are in the report)"]
         for line in lines:
             self._detail(line)
