@@ -11,7 +11,7 @@ from runbooks.commands import lb
 from runbooks.commands.base import batch
 from runbooks.commands.lb import Backend, LbState
 from runbooks.engine.tables import table
-from runbooks.errors import OutcomeError, RunbookError, first_hint
+from runbooks.errors import CommandError, OutcomeError, RunbookError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as rules
 
@@ -35,9 +35,12 @@ def show(session: Session) -> None:
     for host, answer in answers.items():
         if isinstance(answer, RunbookError):
             failed[host] = answer
-        else:
+            continue
+        try:
             state, backends = probes[host].parse(answer)
             seen[host] = (state, backends)
+        except ValueError as error:
+            failed[host] = CommandError(f"{host}: {error}")
     if not seen:
         raise next(iter(failed.values()))
     trouble = problems(seen, failed)
