@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,7 +90,7 @@ class Session:
         finished = frozenset[str]() if before is None else journal.finished_steps(directory, procedure, before)
         run.journal = records = journal.RunJournal(directory, name, procedure, finished)
         self._lock.name(name, f"inv {procedure.key}")
-        with _interruptible():
+        with _interruptible(self._stop):
             try:
                 run(procedure)
             except RunbookError as error:
@@ -107,6 +107,11 @@ class Session:
         records.end("ok")
         journal.prune(directory)
         display.finish(display.summary() + (f"; report: {records.path}" if run.changed else ""))
+
+    def _stop(self) -> None:
+        if self._run:
+            self._run.interrupted = True
+            self._ssh.interrupt()
 
     def close(self, *, interrupted: bool = False) -> None:
         """Give the lock back and close every connection; what still runs on a host is ended there."""
@@ -137,13 +142,20 @@ def session(options: Options) -> Iterator[Session]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Treat the signals that end us like Ctrl-C, so that the hosts' side is ended and the lock is given back."""
+def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C, and the signals that end us, stop the run at the next safe place; a second one stops it where it is.
 
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+    Raised at any place, an interruption could leave a lock of paramiko's behind, and tidying up would then wait for ever.
+    """
+    asked: list[int] = []
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    def handle(number: int, frame: object) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

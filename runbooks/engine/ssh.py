@@ -114,7 +114,9 @@ class Ssh:
             try:
                 answer = connection.execute({connection: command})
             except Exception as error:
+                self._go_on()
                 raise self._translated(host, command, error) from None
+        self._go_on()
         return self._judged(host, command, answer)
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
@@ -124,6 +126,7 @@ class Ssh:
             by_connection = {self._to(host): host for host in hosts}
             group = HostGroup.from_connections(by_connection)
             answers = group.execute({connection: commands[host] for connection, host in by_connection.items()})
+            self._go_on()
             for connection, host in by_connection.items():
                 results[host] = self._result(host, commands[host], answers[connection])
         return results
@@ -137,6 +140,13 @@ class Ssh:
         if failed:
             raise HostErrors(failed, len(results))
         return {host: result for host, result in results.items() if isinstance(result, Answer)}
+
+    def interrupt(self) -> None:
+        """Break every session off from a signal handler: takes no lock, raises nothing; who waits for an answer is woken."""
+        self._aborted = True
+        for connection in list(self._open.values()):
+            with suppress(Exception):
+                connection.transport.sock.shutdown(socket.SHUT_RDWR)
 
     def abort(self) -> None:
         """Break every session off, from any thread; no command is sent any more."""
@@ -155,10 +165,14 @@ class Ssh:
                     connection.gateway.close()
             self._open.clear()
 
+    def _go_on(self) -> None:
+        """Raise KeyboardInterrupt once we are to stop: here, where no lock is held and nothing is half done."""
+        if self._aborted:
+            raise KeyboardInterrupt
+
     def _to(self, host: Host) -> HostConnection:
         permit(self._site)
-        if self._aborted:
-            raise RunbookError("interrupted")
+        self._go_on()
         with self._lock:
             if host not in self._open:
                 self._open[host] = self._connection(host)
@@ -228,8 +242,6 @@ class Ssh:
         return Answer(answer.exited, answer.stdout[len(GREETING) :], answer.stderr)
 
     def _translated(self, host: Host, command: Command, error: BaseException) -> RunbookError:
-        if self._aborted:
-            return RunbookError(f"{host} ({host.address}): interrupted during `{command}`")
         return explained(self._site, host, error)
 
 

@@ -123,6 +123,7 @@ class Run:
     plan: bool = False
     poll: float = 0.5
     changed: bool = False
+    interrupted: bool = False
     _seen: dict[tuple[Host, Command], Answer] = field(default_factory=dict)
     _locking: Lock = field(default_factory=Lock)
     _would_change: set[Host | None] = field(default_factory=set)
@@ -224,6 +225,8 @@ class Run:
             raise error
 
     def _one(self, step: Step, number: int, total: int) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
         self.listener.step(number, step)
         started = monotonic()
         try:

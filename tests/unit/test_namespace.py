@@ -151,7 +151,7 @@ CONNECTING = {
     "guard": lambda one: one.guard(),
     "through": lambda one: one.through(GATEWAY, ("10.1.1.11", 22), 1),
 }
-HARMLESS = {"abort", "close"}  # they only end what is open
+HARMLESS = {"abort", "close", "interrupt"}  # they only end what is open
 
 
 def public(thing) -> set[str]:

@@ -38,6 +38,9 @@ class FakeLock(FakeLease):
 class Closing(FakeHosts):
     closed = 0
 
+    def interrupt(self) -> None:
+        self.aborted = True
+
     def close(self) -> None:
         self.closed += 1
 
