@@ -44,6 +44,8 @@ class _Reader:
             found = None if _empty(node) else self.struct(key, struct, node, line)
         elif scalars.origin(hint) is tuple:
             found = self.listing(key, get_args(hint)[0], node, line)
+        elif scalars.origin(hint) is dict:
+            found = self.mapping(key, get_args(hint)[1], node, line)
         elif not isinstance(node, Scalar):
             kind = "a list" if isinstance(node, Listing) else "a group of keys"
             found = self.wrong(key, line, f"is {kind}, but must be {scalars.expected(hint)}")
@@ -62,6 +64,29 @@ class _Reader:
         self.draft.lengths[key] = len(node.items)
         found = tuple(self.value(f"{key}[{n}]", item, part, part.line) for n, part in enumerate(node.items))
         return BROKEN if BROKEN in found else found
+
+    def mapping(self, key: str, item: scalars.Hint, node: Node, line: int) -> object:
+        """Return a group whose keys are not ours to know: words when ``item`` is str, anything when it is Any."""
+        if not isinstance(node, Mapping):
+            return self.wrong(key, line, "must be a group of keys with their values")
+        names = [word.text for word, _ in node.pairs if isinstance(word, Scalar)]
+        given, sound = self.given(key, node, names)
+        read = self.value if item is str else self.free
+        found = {name: read(f"{key}.{quoted(name)}", item, value, at) for name, (at, value) in given.items()}
+        return found if sound and not any(value is BROKEN for value in found.values()) else BROKEN
+
+    def free(self, key: str, item: scalars.Hint, node: Node, line: int) -> object:
+        """Return whatever stands at ``key``: words, numbers, true and false, lists and groups of them."""
+        self.draft.lines[key] = line
+        if isinstance(node, Mapping):
+            return self.mapping(key, item, node, line)
+        if isinstance(node, Listing):
+            found = [self.free(f"{key}[{n}]", item, part, part.line) for n, part in enumerate(node.items)]
+            return BROKEN if any(value is BROKEN for value in found) else found
+        try:
+            return scalars.plain(node)
+        except scalars.WrongError as error:
+            return self.wrong(key, line, str(error))
 
     def struct(self, key: str, struct: type[Model], node: Node, line: int) -> object:
         """Return the ``struct`` at ``key``. Every fault in it is noted, not only the first."""
@@ -83,6 +108,8 @@ class _Reader:
                 values[name] = self.wrong(inner, line, f"is missing: it must be {_wanted(field.type)}")
             elif isinstance(field.default, Model):
                 values[name] = self.struct(inner, type(field.default), Mapping(line, ()), line)
+            elif field.default_factory is not msgspec.NODEFAULT:
+                self.draft.values[inner] = values[name] = field.default_factory()
             else:
                 self.draft.values[inner] = values[name] = field.default
         sound = sound and not any(value is BROKEN for value in values.values())

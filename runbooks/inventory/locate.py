@@ -60,9 +60,11 @@ def resolve(site: Site, path: Path) -> Site:
         return gateway and msgspec.structs.replace(gateway, key=full(gateway.key))
 
     replace = msgspec.structs.replace
-    ssh, backup = site.ssh, site.backup
+    ssh, backup, kubernetes = site.ssh, site.backup, site.kubernetes
+    cni = full(kubernetes.cni) if isinstance(kubernetes.cni, Path) else kubernetes.cni
     return replace(
         site,
+        kubernetes=replace(kubernetes, cni=cni, audit=replace(kubernetes.audit, policy=full(kubernetes.audit.policy))),
         ssh=replace(ssh, key=full(ssh.key), known_hosts=full(ssh.known_hosts), gateway=through(ssh.gateway)),
         backup=backup and replace(backup, directory=full(backup.directory)),
         hosts=tuple(

@@ -5,7 +5,7 @@ Durations carry their unit in the name. Addresses are ``ipaddress`` objects, nev
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -40,6 +40,15 @@ Version = Annotated[
     str,
     msgspec.Meta(pattern=r"^1\.[0-9]{1,3}\.[0-9]{1,3}\Z", description='a Kubernetes version of three parts, such as "1.30.0"'),
 ]
+ImageRepository = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9]([a-z0-9.:-]*[a-z0-9])?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*\Z",
+        description="a registry, perhaps with a path, such as registry.company.local:5000/k8s",
+    ),
+]
+Flags = dict[str, str]
+Settings = dict[str, Any]
 UrlPath = Annotated[
     str, msgspec.Meta(pattern=r"^/[A-Za-z0-9/_.~-]*\Z", description="a URL path such as /healthz (letters, digits and / _ . ~ -)")
 ]
@@ -66,12 +75,58 @@ class Networks(Model, frozen=True):
     storage: Network | None = None
 
 
+class Addons(Model, frozen=True):
+    """What kubeadm installs besides the control plane. Switch off what the site brings itself."""
+
+    coredns: bool = True
+    kube_proxy: bool = True
+
+
+class Audit(Model, frozen=True):
+    """The API server's audit log in /var/log/kubernetes. Without a policy of one's own, who did what to which object is kept."""
+
+    policy: Path | None = None
+    max_age_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
+    max_backups: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    max_size_mb: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+
+
+class Containerd(Model, frozen=True):
+    """The container runtime. ``restrict_oom_score_adj`` is for hosts that are containers themselves."""
+
+    restrict_oom_score_adj: bool = False
+
+
+class ExtraArgs(Model, frozen=True):
+    """Flags of the control plane's programs, without the leading dashes; they go before kubeadm's own."""
+
+    api_server: Flags = msgspec.field(default_factory=dict)
+    controller_manager: Flags = msgspec.field(default_factory=dict)
+    scheduler: Flags = msgspec.field(default_factory=dict)
+    etcd: Flags = msgspec.field(default_factory=dict)
+
+
 class Kubernetes(Model, frozen=True):
-    """The cluster to build. ``version`` has three parts and no leading v."""
+    """The cluster to build. ``version`` has three parts and no leading v.
+
+    ``cni`` is the pod network: the path of a manifest, one that comes with this tool, or "none" when somebody else installs it;
+    None when the site does not say. ``kubelet`` and ``kube_proxy`` are fields of KubeletConfiguration and
+    KubeProxyConfiguration, laid over ours.
+    """
 
     version: Version
     domain: DnsName = "cluster.local"
     etcd: Literal["stacked", "external"] = "stacked"
+    cni: Literal["flannel", "none"] | Path | None = None
+    addons: Addons = Addons()
+    image_repository: ImageRepository | None = None
+    cgroup_driver: Literal["systemd", "cgroupfs"] = "systemd"
+    swap: Literal["off", "keep"] = "off"
+    containerd: Containerd = Containerd()
+    audit: Audit = Audit()
+    extra_args: ExtraArgs = ExtraArgs()
+    kubelet: Settings = msgspec.field(default_factory=dict)
+    kube_proxy: Settings = msgspec.field(default_factory=dict)
 
 
 class Vrrp(Model, frozen=True):

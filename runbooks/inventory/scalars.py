@@ -120,6 +120,28 @@ def _one(form: Form, scalar: Scalar) -> object:
     return readers[form.base](form, scalar)
 
 
+def plain(scalar: Scalar) -> object:
+    """Return the value of a word whose type is not ours to know, or raise WrongError where YAML might surprise.
+
+    >>> plain(Scalar(1, "110", "int"))
+    110
+    """
+    text, kind = scalar.text, scalar.kind
+    if kind == "str":
+        return text
+    if kind == "bool" and text in {"true", "false"}:
+        return text == "true"
+    if kind == "int" and WHOLE.match(text):
+        return int(text)
+    if kind == "float" and re.fullmatch(r"-?[0-9]+\.[0-9]+", text):
+        return float(text)
+    if kind == "null":
+        raise WrongError("has no value: write one, or delete the key")
+    raise WrongError(
+        f'{quoted(text)} without quotes is {TAKEN_FOR[kind]} to YAML: write "{text}", or true or false, or a plain number'
+    )
+
+
 def _choice(allowed: Sequence[object], scalar: Scalar) -> object:
     for value in allowed:
         if scalar.text == str(value) and (scalar.kind == "str") == isinstance(value, str):

@@ -192,6 +192,8 @@ def test_the_reference_has_every_key_with_its_default() -> None:
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
+    if field.default is msgspec.NODEFAULT:
+        return f"`{field.default_factory()}`"
     if field.default is None:
         return "-"
     if isinstance(field.default, msgspec.Struct):
