@@ -1,0 +1,275 @@
+"""What kubeadm is told: one configuration for each version of its API, and which kubeadm speaks which.
+
+The documents: https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/ (and v1beta3; v1beta2 is in the source of
+kubeadm 1.20). What is not said here is kubeadm's default, its timeouts included.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from runbooks.commands.base import Secret
+from runbooks.commands.prepare import SOCKET
+from runbooks.errors import InventoryError
+from runbooks.inventory.model import Address, Host, Site
+from runbooks.rules.kubeadm_args import check
+from runbooks.rules.kubeadm_documents import documents
+
+Version = tuple[int, int, int]
+Document = dict[str, Any]
+
+FIRST, LAST = (1, 20), (1, 37)
+API_PORT = 6443  # of each API server; what clients use is site.endpoint.port
+# With the scheme: kubeadm wants it from 1.24 on, and 1.20 to 1.23 take it as well as the bare path.
+CRI_SOCKET = f"unix://{SOCKET}"
+AUDIT_POLICY = "/etc/kubernetes/audit-policy.yaml"
+AUDIT_DIRECTORY = "/var/log/kubernetes"
+AUDIT_LOG = f"{AUDIT_DIRECTORY}/audit.log"
+# kubeadm init makes a token whether or not anybody uses it. Joining mints its own, so this one need not outlive the init.
+TOKEN_TTL = "15m0s"  # noqa: S105 - a duration
+VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+PACKAGE = re.compile(r"(?:[0-9]+:)?([0-9]+)\.([0-9]+)\.([0-9]+)(?:[-+~].*)?")
+
+
+def parse(text: str) -> Version:
+    """Read a version of Kubernetes as its programs print it; ValueError for anything else.
+
+    >>> parse("v1.31.0-rc.1+x")
+    (1, 31, 0)
+    """
+    return _version(VERSION, text)
+
+
+def kubeadm_version(package: str) -> Version:
+    """Read the version of a deb or rpm package; ValueError when it is none.
+
+    >>> kubeadm_version("0:1.28.0-150500.1.1")
+    (1, 28, 0)
+    """
+    return _version(PACKAGE, package.rpartition("+really")[2])  # Debian's way to go back to an older version
+
+
+def api_version(version: Version) -> str:
+    """Return the version of the configuration that kubeadm ``version`` reads without a warning.
+
+    InventoryError for a kubeadm that nobody has looked at here: older than 1.20, or of another major version.
+    """
+    major, minor, _ = version
+    if major != FIRST[0] or minor < FIRST[1]:
+        raise InventoryError(
+            f"kubernetes.version: {'.'.join(map(str, version))} is not supported, only {_dotted(FIRST)} and newer"
+            f" (checked up to {_dotted(LAST)})"
+        )
+    if minor < 22:
+        return "v1beta2"
+    return "v1beta3" if minor < 31 else "v1beta4"
+
+
+def skip_phases(site: Site, version: Version) -> tuple[str, ...]:
+    """Return what `kubeadm init --skip-phases` has to leave out; from v1beta4 on the configuration itself says so."""
+    if api_version(version) == "v1beta4":
+        return ()
+    addons = site.kubernetes.addons
+    return tuple(phase for phase, on in (("addon/coredns", addons.coredns), ("addon/kube-proxy", addons.kube_proxy)) if not on)
+
+
+def init_config(site: Site, host: Host, version: Version, certificate_key: Secret | None) -> Secret:
+    """Return the file for `kubeadm init --config` on ``host``, the first control plane host.
+
+    ``version`` is kubeadm's own. ``certificate_key`` (64 hex digits) is for `--upload-certs`. InventoryError for settings of the
+    site that kubeadm could not live with.
+    """
+    texts = [*_init_documents(site, host, version, certificate_key), _kubelet(site)]
+    if site.kubernetes.addons.kube_proxy:
+        texts.append(_kube_proxy(site))
+    return Secret(documents(*texts))
+
+
+def upload_certs_config(site: Site, host: Host, version: Version, certificate_key: Secret) -> Secret:
+    """Return the file for `kubeadm init phase upload-certs --upload-certs --config` on the control plane host ``host``.
+
+    The cluster's part has to be in it: without it kubeadm takes its defaults, and asks the Internet for the newest version.
+    """
+    return Secret(documents(*_init_documents(site, host, version, certificate_key)))
+
+
+def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash: str, certificate_key: Secret | None) -> Secret:
+    """Return the file for `kubeadm join --config` on ``host``; it becomes what its roles say.
+
+    ``token`` is a bootstrap token, ``ca_hash`` is "sha256:" and 64 hex digits. A control plane host needs ``certificate_key``, a
+    worker ignores it. ValueError when one of them cannot be right.
+    """
+    check(site)
+    _must_match("token", r"[a-z0-9]{6}\.[a-z0-9]{16}", token)
+    _must_match("ca_hash", r"sha256:[0-9a-f]{64}", ca_hash)
+    document = {
+        **_head(version, "JoinConfiguration"),
+        "nodeRegistration": _registration(site, host, version),
+        "discovery": {
+            "bootstrapToken": {"token": str(token), "apiServerEndpoint": endpoint(site), "caCertHashes": [ca_hash]},
+        },
+    }
+    if "control-plane" in host.roles:
+        if certificate_key is None:
+            raise ValueError("a control plane host joins with a certificate key")
+        document["controlPlane"] = {"localAPIEndpoint": _local_endpoint(host), **_key(certificate_key)}
+    return Secret(documents(document))
+
+
+def endpoint(site: Site) -> str:
+    """Return where every node finds the API server: the name when there is one, else the VIP, with the port."""
+    return f"{site.endpoint.name or _literal(site.endpoint.vip)}:{site.endpoint.port}"
+
+
+def _init_documents(site: Site, host: Host, version: Version, certificate_key: Secret | None) -> list[Document]:
+    check(site)
+    init = {
+        **_head(version, "InitConfiguration"),
+        "bootstrapTokens": [{"ttl": TOKEN_TTL}],
+        "nodeRegistration": _registration(site, host, version),
+        "localAPIEndpoint": _local_endpoint(host),
+        **(_key(certificate_key) if certificate_key is not None else {}),
+    }
+    return [init, _cluster(site, version)]
+
+
+def _cluster(site: Site, version: Version) -> Document:
+    kubernetes, given = site.kubernetes, site.kubernetes.extra_args
+    names = _each_once(word for host in site.control_plane for word in (host.name, str(host.address)))
+    document = {
+        **_head(version, "ClusterConfiguration"),
+        "kubernetesVersion": f"v{kubernetes.version}",
+        "clusterName": site.name,
+        "controlPlaneEndpoint": endpoint(site),
+        "networking": {
+            "podSubnet": str(site.networks.pods),
+            "serviceSubnet": str(site.networks.services),
+            "dnsDomain": kubernetes.domain,
+        },
+        "apiServer": _api_server(site, version, names),
+        "etcd": {
+            "local": {
+                "dataDir": "/var/lib/etcd",
+                **_extra_args(given.etcd, version),
+                "serverCertSANs": names,
+                "peerCertSANs": names,
+            }
+        },
+    }
+    parts: dict[str, Any] = {
+        "controllerManager": _extra_args(given.controller_manager, version),
+        "scheduler": _extra_args(given.scheduler, version),
+        "imageRepository": kubernetes.image_repository,
+    }
+    if api_version(version) == "v1beta4":
+        parts["dns"] = {} if kubernetes.addons.coredns else {"disabled": True}
+        parts["proxy"] = {} if kubernetes.addons.kube_proxy else {"disabled": True}
+    return document | {key: value for key, value in parts.items() if value}
+
+
+def _api_server(site: Site, version: Version, names: list[str]) -> Document:
+    audit = site.kubernetes.audit
+    flags = {
+        "audit-policy-file": AUDIT_POLICY,
+        "audit-log-path": AUDIT_LOG,
+        "audit-log-maxage": str(audit.max_age_days),
+        "audit-log-maxbackup": str(audit.max_backups),
+        "audit-log-maxsize": str(audit.max_size_mb),
+    }
+    volumes = [
+        {"name": "audit-policy", "hostPath": AUDIT_POLICY, "mountPath": AUDIT_POLICY, "readOnly": True, "pathType": "File"},
+        {"name": "audit-log", "hostPath": AUDIT_DIRECTORY, "mountPath": AUDIT_DIRECTORY, "pathType": "DirectoryOrCreate"},
+    ]
+    reached_by = [str(site.endpoint.vip), *([site.endpoint.name] if site.endpoint.name else [])]
+    return {
+        "certSANs": _each_once([*reached_by, *names]),
+        **_extra_args(flags | site.kubernetes.extra_args.api_server, version),
+        "extraVolumes": volumes,
+    }
+
+
+def _kubelet(site: Site) -> Document:
+    ours: Document = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": site.kubernetes.cgroup_driver,
+    }
+    if site.kubernetes.swap == "keep":
+        ours["failSwapOn"] = False
+    return _laid_over(ours, site.kubernetes.kubelet)
+
+
+def _kube_proxy(site: Site) -> Document:
+    ours = {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clusterCIDR": str(site.networks.pods),
+    }
+    return _laid_over(ours, site.kubernetes.kube_proxy)
+
+
+def _head(version: Version, kind: str) -> Document:
+    return {"apiVersion": f"kubeadm.k8s.io/{api_version(version)}", "kind": kind}
+
+
+def _registration(site: Site, host: Host, version: Version) -> Document:
+    found: Document = {"name": host.name, "criSocket": CRI_SOCKET}
+    if {"control-plane", "worker"} <= set(host.roles):
+        found["taints"] = []  # without it kubeadm keeps workload away from every control plane host
+    flags = _flags({"node-ip": str(host.address)}, version)
+    found["kubeletExtraArgs"] = flags
+    if site.kubernetes.swap == "keep":
+        found["ignorePreflightErrors"] = ["Swap"]
+    return found
+
+
+def _local_endpoint(host: Host) -> Document:
+    return {"advertiseAddress": str(host.address), "bindPort": API_PORT}
+
+
+def _key(certificate_key: Secret) -> Document:
+    _must_match("certificate key", r"[0-9a-f]{64}", certificate_key)
+    return {"certificateKey": str(certificate_key)}
+
+
+def _extra_args(flags: Mapping[str, str], version: Version) -> Document:
+    return {"extraArgs": _flags(flags, version)} if flags else {}
+
+
+def _flags(flags: Mapping[str, str], version: Version) -> object:
+    if api_version(version) == "v1beta4":
+        return [{"name": name, "value": value} for name, value in flags.items()]
+    return dict(flags)
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Document:
+    """Return ``above`` laid over ``below``, group by group; a list takes the place of a list."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _laid_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _each_once(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(words))
+
+
+def _literal(address: Address) -> str:
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def _version(shape: re.Pattern[str], text: str) -> Version:
+    match = shape.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is no version of Kubernetes")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def _dotted(parts: Iterable[int]) -> str:
+    return ".".join(map(str, parts))
+
+
+def _must_match(what: str, shape: str, word: str) -> None:
+    if not re.fullmatch(shape, word):  # the word itself may be a secret
+        raise ValueError(f"the {what} does not have the shape {shape}")
