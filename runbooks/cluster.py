@@ -1,0 +1,141 @@
+"""The cluster: prepare hosts, begin it, join and remove hosts, see whether it holds what it promises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbooks.engine.tasks import procedure, query
+from runbooks.errors import InventoryError, PrecheckError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import cluster as rules
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+HOSTS = {"host": "only these, with commas; left out: every host that is to be a node"}
+
+
+@query(help={"verbose": "also what is in order"})
+def preflight(session: Session, verbose: bool = False) -> None:
+    """See whether every host is fit for Kubernetes.
+
+    Changes nothing. Exit status 0 when nothing would stop cluster.init, 1 otherwise; warnings stop nothing.
+    """
+    from runbooks.cluster_preflight import show  # noqa: PLC0415 - start-up time
+
+    show(session, verbose)
+
+
+@procedure(help=HOSTS)
+def prepare(session: Session, host: str = "") -> None:
+    """Make hosts ready: kernel, containerd, packages, images.
+
+    The wanted version is pinned and held. Hosts that are in the cluster are left as they are.
+    """
+    from runbooks.cluster_prepare import make_ready  # noqa: PLC0415
+
+    session.carry_out(make_ready(session.site, _named(session.site, host)))
+
+
+@procedure
+def init(session: Session) -> None:
+    """Build the cluster, or finish what is missing of it.
+
+    Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host: control plane hosts
+    one at a time, workers together; and a proof at the end. Safe to run again at any time, after any interruption.
+    """
+    from runbooks.cluster_steps import Plan, begin  # noqa: PLC0415
+
+    plan = Plan(session.site, rules.kubernetes_hosts(session.site.hosts))
+    founder = rules.founder(session.site.control_plane, plan.survey.control_plane(session.run))
+    session.carry_out(begin(plan, founder))
+
+
+@procedure(help=HOSTS)
+def join(session: Session, host: str = "") -> None:
+    """Add hosts to the cluster: new ones, or empty replacements.
+
+    A fresh token and certificate key are made for each and are shown nowhere. What a host of the same name left behind, in etcd
+    and among the nodes, is removed first, as far as the quorum allows it.
+    """
+    from runbooks.cluster_steps import Plan, grow  # noqa: PLC0415
+
+    plan = Plan(session.site, _named(session.site, host))
+    plan.survey.serving(session.run)
+    session.carry_out(grow(plan))
+
+
+@query(help={"to": "file to write; default: .runbooks/SITE/kubeconfig", "force": "replace a file that is of another cluster"})
+def kubeconfig(session: Session, to: str = "", force: bool = False) -> None:
+    """Fetch an administrator's kubeconfig (0600), by the VIP.
+
+    Whoever has it has the cluster.
+    """
+    from runbooks.cluster_kubeconfig import fetch  # noqa: PLC0415
+
+    fetch(session, to, force=force)
+
+
+@query
+def verify(session: Session) -> None:
+    """Prove that the cluster is whole and highly available.
+
+    Nodes, API servers, etcd, leaders, pods, certificates, load balancers, and a write and a read through the VIP. Exit status 0
+    only when all of it holds.
+    """
+    from runbooks.cluster_verify import verify  # noqa: PLC0415
+
+    verify(session)
+
+
+@query
+def status(session: Session) -> None:
+    """Show the cluster on one screen.
+
+    Exit status 0 when everything is there and well, 1 otherwise.
+    """
+    from runbooks.cluster_status import show  # noqa: PLC0415
+
+    show(session)
+
+
+@procedure(help={"host": "its name", "force": "also give up pods that nobody would recreate"})
+def remove(session: Session, host: str, force: bool = False) -> None:
+    """Take one host out of the cluster, dead or alive.
+
+    Refuses when etcd would lose its quorum. The host's data is gone afterwards; `inv cluster.join` brings it back as a new one.
+    """
+    from runbooks.cluster_remove import leave  # noqa: PLC0415
+
+    (leaving,) = _named(session.site, host, most=1)
+    session.carry_out(leave(session.site, leaving, force=force))
+
+
+@procedure(help={"host": "only this one, when it is in no cluster", "yes_destroy": "the cluster's name, instead of the question"})
+def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
+    """Destroy the whole cluster, or what is left on a host.
+
+    Everything that the cluster holds is lost, etcd's data first. There is no undo but a backup.
+    """
+    from runbooks.cluster_confirm import confirm, refuse_a_member  # noqa: PLC0415
+    from runbooks.cluster_remove import take_apart  # noqa: PLC0415
+
+    hosts = _named(session.site, host)
+    if host:
+        refuse_a_member(session.run, hosts)
+    if not session.options.plan:
+        confirm(session.site, hosts, yes_destroy)
+    session.carry_out(take_apart(session.site, hosts))
+
+
+def _named(site: Site, names: str, most: int = 0) -> tuple[Host, ...]:
+    """Return the hosts that ``names`` (with commas) means, in the file's order; all that are to be nodes when it is empty."""
+    nodes = rules.kubernetes_hosts(site.hosts)
+    wanted = [word.strip() for word in names.split(",") if word.strip()]
+    known = ", ".join(host.name for host in nodes)
+    for word in wanted:
+        if word not in {host.name for host in nodes}:
+            raise InventoryError(f"--host {word}: that is no control plane host or worker of {site.name} ({known})")
+    if most and len(wanted) != most:
+        raise PrecheckError(f"--host takes one name here, not {len(wanted)}", hint="one host after the other")
+    return tuple(host for host in nodes if not wanted or host.name in wanted)

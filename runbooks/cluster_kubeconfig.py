@@ -1,0 +1,68 @@
+"""An administrator's kubeconfig for the operator's machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbooks.cluster_view import Survey
+from runbooks.commands.base import Probe, cmd
+from runbooks.commands.kubectl import ADMIN_CONF
+from runbooks.errors import InventoryError, PrecheckError
+from runbooks.rules.kubeadm import endpoint
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+AUTHORITY = re.compile(r"^ *certificate-authority-data: *(\S+)$", re.MULTILINE)
+
+
+def fetch(session: Session, to: str, *, force: bool) -> None:
+    """Write the kubeconfig to ``to`` (0600 from the first byte), and say how to use it.
+
+    Raises PrecheckError when ``to`` is something else than a kubeconfig of this cluster, unless ``force``.
+    """
+    path = Path(to).expanduser().absolute() if to else session.state / "kubeconfig"
+    seat = Survey().serving(session.run)
+    text = through(session.run.read(seat, Probe(cmd("cat", ADMIN_CONF), lambda answer: answer.stdout)), endpoint(session.site))
+    if path.exists() and not force and authority(path) != AUTHORITY.findall(text):
+        raise PrecheckError(
+            f"{path} is there already, and is no kubeconfig of {session.site.name}", hint="another --to, or --force"
+        )
+    place(path, text)
+    print(f"{path}: administrator of {session.site.name}, by https://{endpoint(session.site)}")
+    print(f"export KUBECONFIG={path}")
+
+
+def through(text: str, where: str) -> str:
+    """Return the kubeconfig ``text`` with ``where`` ("name-or-address:port") as its server. ValueError when it has none."""
+    found, number = re.subn(r"(?m)^( *server: ).*$", rf"\g<1>https://{where}", text)
+    if number != 1:
+        raise ValueError("this is no kubeconfig with one cluster")
+    return found
+
+
+def authority(path: Path) -> list[str]:
+    """Return the CA in the kubeconfig at ``path``, as far as there is one."""
+    try:
+        return AUTHORITY.findall(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+
+
+def place(path: Path, text: str) -> None:
+    """Write a private file in one stroke."""
+    try:
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
+        try:
+            with os.fdopen(number, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InventoryError(f"{path} cannot be written: {error.strerror or error}", hint="another --to") from None

@@ -1,0 +1,91 @@
+"""What the cluster knows about one host, and how it is made to forget what is left of it."""
+
+from __future__ import annotations
+
+from runbooks import etcd_view
+from runbooks.cluster_view import Survey, nodes
+from runbooks.commands import etcd, kubeadm, kubectl
+from runbooks.commands.base import Secret
+from runbooks.commands.etcd import Member
+from runbooks.commands.kubeadm import Admission
+from runbooks.commands.node import NodeState
+from runbooks.engine.steps import Run
+from runbooks.errors import CommandError, PrecheckError
+from runbooks.inventory.model import Host
+from runbooks.rules import cluster as rules
+from runbooks.rules import etcd as etcd_rules
+
+
+def known(run: Run, seat: Host, host: Host) -> bool:
+    """Whether the cluster counts ``host`` in: as a node, and a control plane host as a member of etcd, too."""
+    if host.name not in run.read(seat, nodes(seat)):
+        return False
+    return "control-plane" not in host.roles or member_of(run, seat, host) is not None
+
+
+def member_of(run: Run, seat: Host, host: Host) -> Member | None:
+    """Return the entry of ``host`` in etcd's member list, as the member on ``seat`` has it."""
+    return next((member for member in run.read(seat, etcd.members()) if etcd_rules.lives_on(member, host)), None)
+
+
+def not_in_service(run: Run, seat: Host, host: Host, state: NodeState) -> str:
+    """Return what still keeps ``host``, where kubeadm has finished, from doing its work, or ""."""
+    node = run.read(seat, nodes(seat)).get(host.name)
+    if not node:
+        return "it is no node yet"
+    if "control-plane" not in host.roles:
+        return ""
+    if not node.control_plane:
+        return "its node has no control plane role yet"
+    member = member_of(run, seat, host)
+    if not member or not member.name or member.learner:
+        return "its etcd member is " + ("not there" if not member else "not started" if not member.name else "still a learner")
+    if not state.serves:
+        return f"its API server says: {state.api or 'nothing yet'}"
+    look = run.read(host, etcd.look())
+    return "" if look.serves else f"its etcd member is not healthy: {look.why or 'it has no quorum'}"
+
+
+def admitted(run: Run, seat: Host, offer: Secret | None) -> Admission:
+    """Return what a host needs to join; ``offer`` is the configuration that uploads the control plane's certificates."""
+    answer = run.change(seat, kubeadm.admit(offer))
+    try:
+        return kubeadm.parse_admission(answer)  # type: ignore[arg-type] # only a plan gets no answer, and it does not ask
+    except ValueError as error:
+        raise CommandError(f"{seat}: {error}") from None
+
+
+def clean(run: Run, survey: Survey, host: Host, state: NodeState) -> None:
+    """Remove what is left of ``host``: first its member, while it can still agree, then the host's own files, then the node.
+
+    In this order because a member that stops first may take the quorum of a young cluster with it. Raises PrecheckError when
+    etcd would not survive the removal, or when the host belongs to somebody else's cluster.
+    """
+    seat = survey.serving(run, without=host)
+    seat_state = survey.control_plane(run)[seat]
+    if isinstance(seat_state, NodeState) and (reason := rules.stranger(state, seat_state.ca)):
+        raise PrecheckError(f"{host}: {reason}", hint=f"`inv cluster.reset --host {host}` makes it a new host")
+    if "control-plane" in host.roles and (member := member_of(run, seat, host)):
+        forget_member(run, survey, member)
+    if not state.blank:
+        run.change(host, kubeadm.reset(kubeadm.ALONE))
+    forget_node(run, seat, host)
+
+
+def forget_member(run: Run, survey: Survey, member: Member) -> None:
+    """Take ``member`` out of etcd, through another one. Raises PrecheckError when the others could not go on without it."""
+    seen = etcd_view.view(run, survey.reachable(run))
+    if reason := etcd_rules.refuse_removal(seen.members, etcd_rules.healthy_ids(seen), member.id):
+        raise PrecheckError(f"etcd's member {member} cannot be removed: {reason}", hint="inv etcd.status")
+    well = [host for host in seen.statuses if not etcd_rules.not_well(seen, host)]
+    others = [host for host in well if seen.statuses[host].member != member.id]
+    leader = next((host for host in well if seen.statuses[host].leads and host not in others), None)
+    if leader and others:  # handed over, the leadership is away for a moment; lost, for an election
+        run.change(leader, etcd.move_leader(seen.statuses[others[0]].member))
+    run.change(others[0] if others else etcd_view.some_healthy(run, seen), etcd.remove(member.id))
+
+
+def forget_node(run: Run, seat: Host, host: Host) -> None:
+    """Delete the Node object, so that nothing takes the new host for the old one."""
+    if host.name in run.read(seat, nodes(seat)):
+        run.change(seat, kubectl.kubectl(seat, "delete", "node", host.name, "--wait=false"))

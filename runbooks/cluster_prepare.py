@@ -1,0 +1,145 @@
+"""How a host is made ready for kubeadm, step by step. A host that is in the cluster already is only looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runbooks.artifacts_cluster import node_files, pause_image, wanted_images
+from runbooks.commands import files, kubeadm, node, prepare
+from runbooks.commands.files import File
+from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.errors import CommandError, PrecheckError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import cluster as rules
+
+UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only ever shown, in a plan made before kubeadm is installed
+
+
+def make_ready(site: Site, hosts: Sequence[Host]) -> Procedure:
+    """Return the procedure that prepares ``hosts`` and leaves the rest to kubeadm."""
+    return Procedure(
+        "cluster.prepare", f"Prepare the hosts of {site.name} for Kubernetes {site.kubernetes.version}", steps(site, hosts)
+    )
+
+
+def steps(site: Site, hosts: Sequence[Host]) -> list[Step | Together]:
+    """Return the steps for ``hosts``, each on all of them at the same time."""
+    builders = (ready_kernel, install_packages, run_containerd, pull_images)
+    return [Together(tuple(build(site, host) for host in hosts)) for build in builders]
+
+
+def ready_kernel(site: Site, host: Host) -> Step:
+    """Modules, sysctls, no swap: https://kubernetes.io/docs/setup/production-environment/container-runtimes/ ."""
+    wanted = _files(site, host, kernel=True)
+    keep_swap = site.kubernetes.swap == "keep"
+
+    def done(run: Run) -> bool | Unmet:
+        if _member(run, host):
+            return True
+        seen = run.read(host, prepare.kernel())
+        reason = rules.not_ready(seen, swap=site.kubernetes.swap)
+        if reason:
+            return Unmet(reason)
+        return not files.differing(wanted, run.read(host, files.found(file.path for file in wanted)))
+
+    def do(run: Run) -> None:
+        _place(run, host, wanted)
+        run.change(host, prepare.make_kernel_ready(site.kubernetes.swap))
+
+    return Step(
+        "kernel modules and sysctls" + ("" if keep_swap else ", no swap"), host, done=done, do=do, within=10, settled=True
+    )
+
+
+def install_packages(site: Site, host: Host) -> Step:
+    """Exactly the wanted version, held; a member of the cluster keeps its own, which only an upgrade may change."""
+    version = site.kubernetes.version
+
+    def check(run: Run) -> None:
+        state = run.read(host, node.look(host))
+        if state.joined and (other := rules.other_version(state, version)):
+            raise PrecheckError(
+                f"{host} is in the cluster with {other}, but hosts.yaml wants {version}",
+                hint="a version changes through `inv upgrade.run`; until then write the running one in kubernetes.version",
+            )
+
+    def done(run: Run) -> bool:
+        return rules.pinned(run.read(host, node.look(host)), version)
+
+    def do(run: Run) -> None:
+        try:
+            run.change(host, prepare.pin_packages(version))
+        except CommandError as error:
+            if error.exited == prepare.NOT_OFFERED:
+                error.hint = "give the host the repository of that minor version, or mend kubernetes.version in hosts.yaml"
+            raise
+
+    return Step(f"install kubeadm, kubelet, kubectl {version}, held", host, check=check, done=done, do=do, settled=True)
+
+
+def run_containerd(site: Site, host: Host) -> Step:
+    """Run containerd with the kubelet's cgroup driver and kubeadm's pause image."""
+
+    def wanted(run: Run) -> tuple[File, ...]:
+        return _files(site, host, kernel=False, pause=_pause(run, site, host))
+
+    def done(run: Run) -> bool | Unmet:
+        if _member(run, host):
+            return True
+        there = wanted(run)
+        seen = run.read(host, prepare.runtime())
+        if reason := rules.not_running(seen):
+            return Unmet(reason)
+        return not files.differing(there, run.read(host, files.found(file.path for file in there)))
+
+    def do(run: Run) -> None:
+        run.change(host, prepare.keep(prepare.CONTAINERD_CONFIG))
+        _place(run, host, wanted(run))
+        run.change(host, prepare.run_runtime())
+
+    return Step("run containerd with our configuration", host, done=done, do=do, within=20)
+
+
+def pull_images(site: Site, host: Host) -> Step:
+    """The control plane's images, before kubeadm needs them: what cannot be had shows now, not half way through."""
+
+    def images(run: Run) -> tuple[str, ...]:
+        listed = run.read(host, kubeadm.images(site.kubernetes.version, site.kubernetes.image_repository))
+        return wanted_images(site, host, listed)
+
+    def do(run: Run) -> None:
+        known = (
+            images(run) if "kubeadm" in run.read(host, node.look(host)).packages else ("those of `kubeadm config images list`",)
+        )
+        run.change(host, prepare.pull_images(known))
+
+    return Step(
+        "pull the images",
+        host,
+        done=lambda run: _member(run, host) or not run.read(host, prepare.missing_images(images(run))),
+        do=do,
+    )
+
+
+def _member(run: Run, host: Host) -> bool:
+    return run.read(host, node.look(host)).joined
+
+
+def _pause(run: Run, site: Site, host: Host) -> str:
+    if "kubeadm" not in run.read(host, node.look(host)).packages:
+        return UNKNOWN_PAUSE
+    listed = run.read(host, kubeadm.images(site.kubernetes.version, site.kubernetes.image_repository))
+    return pause_image(listed)
+
+
+def _files(site: Site, host: Host, *, kernel: bool, pause: str = UNKNOWN_PAUSE) -> tuple[File, ...]:
+    """Those of the host's files that make the kernel ready, or the others."""
+    early = ("/etc/modules-load.d/", "/etc/sysctl.d/")
+    return tuple(file for file in node_files(site, host, pause) if file.path.startswith(early) == kernel)
+
+
+def _place(run: Run, host: Host, wanted: Sequence[File]) -> None:
+    there = run.read(host, files.found(file.path for file in wanted))
+    differing = files.differing(wanted, there)
+    if differing:
+        run.place(host, differing, there, files.place(differing))

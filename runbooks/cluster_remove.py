@@ -1,0 +1,201 @@
+"""How a host leaves the cluster, and how a whole cluster is taken apart, step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from runbooks import cluster_members as members
+from runbooks import etcd_view
+from runbooks.cluster_traffic import take_out
+from runbooks.cluster_view import Survey
+from runbooks.commands import kubeadm, kubectl, node
+from runbooks.commands.base import Probe
+from runbooks.commands.node import NodeState
+from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.errors import PrecheckError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import etcd as etcd_rules
+
+MINUTES = 60
+
+
+def leave(site: Site, host: Host, *, force: bool = False) -> Procedure:
+    """Return the procedure that takes ``host`` out of the cluster, dead or alive. ``force``: pods that nobody recreates, too."""
+    survey = Survey()
+    control_plane = "control-plane" in host.roles
+    steps: list[Step | Together] = [may_leave(survey, host)]
+    if control_plane:
+        steps.append(take_out(host))
+    steps.append(drain(survey, host, force=force))
+    if control_plane:
+        steps.append(leave_etcd(survey, host))
+    steps += [wipe(survey, host), forget(survey, host)]
+    return Procedure("cluster.remove", f"Remove {host} from {site.name}", steps, inputs={"host": host.name})
+
+
+def may_leave(survey: Survey, host: Host) -> Step:
+    """Refuse what would cost the cluster its quorum, or its last control plane host, before anything is touched."""
+
+    def check(run: Run) -> None:
+        seat = survey.serving(run, without=host)
+        member = members.member_of(run, seat, host) if "control-plane" in host.roles else None
+        if not member:
+            return
+        seen = etcd_view.view(run, survey.reachable(run))
+        if reason := etcd_rules.refuse_removal(seen.members, etcd_rules.healthy_ids(seen), member.id):
+            raise PrecheckError(
+                f"{host} must not leave: {reason}", hint="mend or add another control plane host first; inv etcd.status"
+            )
+
+    return Step("may leave: etcd keeps its quorum", host, check=check)
+
+
+def drain(survey: Survey, host: Host, *, force: bool) -> Step:
+    """Move its pods elsewhere (https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/); a dead node is only cordoned."""
+
+    def done(run: Run) -> bool | Unmet:
+        seat = survey.serving(run, without=host)
+        known = survey.nodes(run, seat).get(host.name)
+        if not known:
+            return True
+        if not known.cordoned:
+            return Unmet("it still takes new pods")
+        left = run.read(seat, pods_on(seat, host)) if known.ready else ()
+        return Unmet(f"still there: {', '.join(left[:5])}") if left else True
+
+    def do(run: Run) -> None:
+        seat = survey.serving(run, without=host)
+        known = survey.nodes(run, seat).get(host.name)
+        if known and not known.ready:
+            run.note(host, "is not Ready: its pods cannot be moved, they are given up together with the node")
+            run.change(seat, kubectl.kubectl(seat, "cordon", host.name))
+            return
+        words = ["--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s", *(["--force"] if force else [])]
+        run.change(seat, kubectl.kubectl(seat, "drain", host.name, *words, timeout=6 * MINUTES))
+
+    return Step("drain", host, done=done, do=do, within=30)
+
+
+def pods_on(seat: Host, host: Host) -> Probe[tuple[str, ...]]:
+    """The pods on ``host`` that a drain moves: none of a DaemonSet, none of the host's own static ones, none that has ended."""
+    return kubectl.read_json(
+        seat, "get", "pods", "--all-namespaces", f"--field-selector=spec.nodeName={host.name}", parse=parse_pods
+    )
+
+
+def parse_pods(found: Any) -> tuple[str, ...]:
+    """Read a list of Pods into "namespace/name" of those that keep a node from being empty."""
+    try:
+        return tuple(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found["items"] if _moves(each))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no list of pods: {error}") from None
+
+
+def _moves(pod: Any) -> bool:
+    owners = {owner["kind"] for owner in pod["metadata"].get("ownerReferences", [])}
+    ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    return not ended and not owners & {"DaemonSet", "Node"}
+
+
+def leave_etcd(survey: Survey, host: Host) -> Step:
+    """Remove its member by ID, through another one; asked again at that moment whether etcd survives it."""
+
+    def member(run: Run) -> Any:
+        return members.member_of(run, survey.serving(run, without=host), host)
+
+    return Step(
+        "remove its etcd member",
+        host,
+        done=lambda run: member(run) is None,
+        do=lambda run: members.forget_member(run, survey, member(run)),
+        within=30,
+    )
+
+
+def wipe(survey: Survey, host: Host) -> Step:
+    """Run kubeadm reset on the host itself, when it can be reached."""
+
+    def state(run: Run) -> NodeState | RunbookError:
+        return survey.each(run, {host: node.look(host)})[host]
+
+    def done(run: Run) -> bool:
+        seen = state(run)
+        if isinstance(seen, RunbookError):
+            run.note(
+                host,
+                f"cannot be reached, so nothing was removed from it; before it is used again: inv cluster.reset --host {host}",
+            )
+            return True
+        return seen.blank
+
+    return Step(
+        "remove Kubernetes' files from it (kubeadm reset)",
+        host,
+        done=done,
+        do=lambda run: run.change(host, kubeadm.reset(kubeadm.ALONE)),
+    )
+
+
+def forget(survey: Survey, host: Host) -> Step:
+    """Delete its Node object, and its line in the list of API endpoints that kubeadm kept until 1.21."""
+
+    def seat(run: Run) -> Host:
+        return survey.serving(run, without=host)
+
+    def done(run: Run) -> bool:
+        return host.name not in survey.nodes(run, seat(run)) and not run.read(seat(run), endpoint_entry(seat(run), host))
+
+    def do(run: Run) -> None:
+        members.forget_node(run, seat(run), host)
+        if status := run.read(seat(run), endpoint_entry(seat(run), host)):
+            patch = json.dumps({"data": {"ClusterStatus": status}})
+            words = ("-n", "kube-system", "patch", "configmap", "kubeadm-config", "--type=merge", "-p", patch)
+            run.change(seat(run), kubectl.kubectl(seat(run), *words))
+
+    return Step("delete its node", host, done=done, do=do, within=30)
+
+
+def endpoint_entry(seat: Host, host: Host) -> Probe[str]:
+    """Read kubeadm's ClusterStatus without ``host``, or "" when there is nothing to take out of it."""
+    words = ("-n", "kube-system", "get", "configmap", "kubeadm-config")
+    return kubectl.read_json(
+        seat, *words, parse=lambda found: without_endpoint(found["data"].get("ClusterStatus", ""), host.name)
+    )
+
+
+def without_endpoint(status: str, name: str) -> str:
+    """Return the YAML text ``status`` without the block of ``name`` under apiEndpoints; "" when it has none.
+
+    The text is kubeadm's own: two spaces an entry, four for what is in it.
+    """
+    kept, inside, found = [], False, False
+    for line in status.splitlines():
+        if line.startswith("  ") and not line.startswith("   "):
+            inside = line.strip() == f"{name}:"
+            found = found or inside
+        elif not line.startswith(" "):
+            inside = False
+        if not inside:
+            kept.append(line)
+    return "\n".join(kept) + "\n" if found else ""
+
+
+def take_apart(site: Site, hosts: Sequence[Host]) -> Procedure:
+    """Return the procedure that removes Kubernetes' state from ``hosts``, all at the same time. Packages stay, data does not."""
+    title = f"Destroy the cluster {site.name}" if len(hosts) > 1 else f"Remove every trace of a cluster from {hosts[0]}"
+    return Procedure(
+        "cluster.reset", title, [Together(tuple(erase(host) for host in hosts))], inputs={"hosts": [str(h) for h in hosts]}
+    )
+
+
+def erase(host: Host) -> Step:
+    """Run kubeadm reset on one host of a cluster that nobody needs any more."""
+    return Step(
+        "remove Kubernetes' files from it (kubeadm reset)",
+        host,
+        done=lambda run: run.read(host, node.look(host)).blank,
+        do=lambda run: run.change(host, kubeadm.reset(kubeadm.ALONE)),
+        settled=True,
+    )

@@ -1,0 +1,177 @@
+"""How a cluster is begun and how hosts join it, step by step; `runbooks.cluster` has the commands."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runbooks import cluster_members as members
+from runbooks import cluster_prepare, cluster_verify
+from runbooks.artifacts_cluster import cni_manifest
+from runbooks.cluster_preflight import preflight
+from runbooks.cluster_traffic import let_in
+from runbooks.cluster_view import Survey
+from runbooks.commands import kubeadm, kubectl, node
+from runbooks.commands.base import Secret
+from runbooks.commands.node import NodeState
+from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.errors import PrecheckError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import cluster as rules
+from runbooks.rules import kubeadm as config
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A cluster to be, or one to add ``hosts`` to."""
+
+    site: Site
+    hosts: tuple[Host, ...]
+    survey: Survey = field(default_factory=Survey)
+
+    @property
+    def version(self) -> config.Version:
+        """The version of kubeadm and of the cluster alike."""
+        return config.parse(self.site.kubernetes.version)
+
+
+def begin(plan: Plan, founder: Host | None) -> Procedure:
+    """Return the procedure that makes the whole site one cluster. ``founder`` is None when somebody began it already."""
+    site = plan.site
+    network = cni_manifest(site)
+    config.init_config(
+        site, site.control_plane[0], plan.version, None
+    )  # what is wrong with the site shows before any host is touched
+    steps: list[Step | Together] = [preflight(site, plan.hosts), *cluster_prepare.steps(site, plan.hosts)]
+    if founder:
+        steps.append(initialise(plan, founder))
+    steps.append(answers(plan))
+    if network:
+        steps.append(install_network(plan, network))
+    steps += joins(plan, [host for host in plan.hosts if host != founder])
+    steps.append(cluster_verify.step(site))
+    title = f"Build the cluster {site.name}, Kubernetes {site.kubernetes.version}"
+    return Procedure(
+        "cluster.init", title, steps, inputs={"version": site.kubernetes.version, "hosts": [str(h) for h in plan.hosts]}
+    )
+
+
+def grow(plan: Plan) -> Procedure:
+    """Return the procedure that adds ``plan.hosts`` to a cluster in service."""
+    site, names = plan.site, [str(host) for host in plan.hosts]
+    config.init_config(site, site.control_plane[0], plan.version, None)
+    steps: list[Step | Together] = [
+        preflight(site, plan.hosts),
+        *cluster_prepare.steps(site, plan.hosts),
+        answers(plan),
+        *joins(plan, plan.hosts),
+    ]
+    steps += [let_in(host) for host in plan.hosts if "control-plane" in host.roles]
+    return Procedure("cluster.join", f"Join {', '.join(names)} to {site.name}", steps, inputs={"hosts": names})
+
+
+def joins(plan: Plan, hosts: Sequence[Host]) -> list[Step | Together]:
+    """Control plane hosts one at a time, since etcd takes in one learner at a time; then the workers together."""
+    masters, workers = rules.in_join_order(hosts)
+    steps: list[Step | Together] = [join(plan, host) for host in masters]
+    if workers:
+        steps.append(Together(tuple(join(plan, host) for host in workers)))
+    return steps
+
+
+def initialise(plan: Plan, host: Host) -> Step:
+    """`kubeadm init` on the first host. What an unfinished attempt of ours left there is reset first; nobody else's ever is.
+
+    https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/
+    """
+
+    def done(run: Run) -> bool | Unmet:
+        state = run.read(host, node.look(host))
+        if state.serves:
+            return True
+        return Unmet(f"its API server says: {state.api or 'nothing yet'}" if state.joined else "kubeadm has not finished there")
+
+    def do(run: Run) -> None:
+        state = run.read(host, node.look(host))
+        if state.joined:
+            return  # finished before its API server was ready: that is waited for
+        if state.running:
+            run.change(host, kubeadm.wait())
+            return
+        if not state.blank:
+            _only_ours(host, state)
+            run.change(host, kubeadm.reset(kubeadm.ALONE))
+        key = Secret(secrets.token_hex(32))
+        wanted = config.init_config(plan.site, host, plan.version, key)
+        run.change(host, kubeadm.init(wanted, config.skip_phases(plan.site, plan.version)))
+
+    return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180)
+
+
+def _only_ours(host: Host, state: NodeState) -> None:
+    if state.attempt not in {"init", "join", "reset"}:
+        what = ", ".join(sorted([*state.manifests, *state.files])) or "a CA"
+        raise PrecheckError(
+            f"{host} holds the remains of another cluster ({what})",
+            hint=f"look at them; `inv cluster.reset --host {host}` removes them for good",
+        )
+
+
+def answers(plan: Plan) -> Step:
+    """Wait for an API server: right after an interruption etcd may still be electing, or a host booting."""
+
+    def done(run: Run) -> bool | Unmet:
+        return True if plan.survey.seat(run) else Unmet(plan.survey.silence(run))
+
+    return Step("an API server answers", done=done, within=120)
+
+
+def install_network(plan: Plan, manifest: str) -> Step:
+    """Apply the pod network, unless it is there: from then on its version is its owner's business."""
+
+    def there(run: Run) -> bool:
+        seat = plan.survey.seat(run)
+        if not seat:
+            return False
+        look = kubectl.apply(seat, manifest, "get").expecting(0, 1)
+        return run.transport.run(seat, look).exited == 0
+
+    def do(run: Run) -> None:
+        seat = plan.survey.seat(run) or plan.site.control_plane[0]  # a plan may be made before there is one
+        run.change(seat, kubectl.apply(seat, manifest))
+
+    return Step("install the pod network", done=there, do=do, within=30)
+
+
+def join(plan: Plan, host: Host) -> Step:
+    """Bring one host in. What an earlier attempt left of it, there and in the cluster, is cleaned away before the next one."""
+    control_plane = "control-plane" in host.roles
+
+    def done(run: Run) -> bool | Unmet:
+        state = run.read(host, node.look(host))
+        if not state.joined:
+            return Unmet("kubeadm has not finished there")
+        seat = plan.survey.seat(run)
+        reason = members.not_in_service(run, seat, host, state) if seat else "no API server is ready"
+        return Unmet(reason) if reason else True
+
+    def do(run: Run) -> None:
+        state = run.read(host, node.look(host))
+        if run.plan:
+            run.change(host, kubeadm.join(Secret("")))
+            return
+        seat = plan.survey.serving(run)
+        if state.running:  # an attempt whose operator was lost
+            run.change(host, kubeadm.wait())
+            return
+        if state.joined and members.known(run, seat, host):
+            return  # all of it is there, and only needs time
+        members.clean(run, plan.survey, host, state)
+        key = Secret(secrets.token_hex(32)) if control_plane else None
+        offer = config.upload_certs_config(plan.site, seat, plan.version, key) if key else None
+        admission = members.admitted(run, seat, offer)
+        run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))
+
+    name = "join as a control plane host (kubeadm join)" if control_plane else "join as a worker (kubeadm join)"
+    return Step(name, host, done=done, do=do, within=180)

@@ -1,0 +1,65 @@
+"""Whether the load balancers hand connections to a control plane host: taken out before it goes, let in when it serves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runbooks.commands import lb
+from runbooks.commands.base import Command, script
+from runbooks.commands.lb import Backend
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host
+
+BACKEND = "api"  # in templates/haproxy.cfg.j2
+
+
+def take_out(host: Host) -> Step:
+    """No LB sends a new connection to ``host`` any more. An LB that is off or has no HAProxy cannot send any."""
+    return Step(
+        "take it out of the load balancers",
+        host,
+        done=lambda run: not _with(run, host, maintenance=False),
+        do=lambda run: _set(run, host, "maint"),
+        within=10,
+    )
+
+
+def let_in(host: Host) -> Step:
+    """Every LB that runs sends connections to ``host`` again, and finds it well."""
+
+    def done(run: Run) -> bool | Unmet:
+        for balancer, server in _servers(run, host).items():
+            if not server.up:
+                return Unmet(f"{balancer} finds it {server.status} ({server.check})")
+        return True
+
+    return Step("let the load balancers use it", host, done=done, do=lambda run: _set(run, host, "ready"), within=60)
+
+
+def _servers(run: Run, host: Host) -> dict[Host, Backend]:
+    """Return how each LB that answers sees ``host``; one without it in its configuration is left out."""
+    found: dict[Host, Backend] = {}
+    for balancer in run.site.load_balancers:
+        try:
+            table = run.read(balancer, lb.backends()) or ()
+        except RunbookError:
+            continue
+        mine = [server for server in table if server.proxy == BACKEND and server.server == host.name]
+        if mine:
+            found[balancer] = mine[0]
+    return found
+
+
+def _with(run: Run, host: Host, *, maintenance: bool) -> list[Host]:
+    return [balancer for balancer, server in _servers(run, host).items() if server.status.startswith("MAINT") == maintenance]
+
+
+def _set(run: Run, host: Host, state: str) -> None:
+    for balancer in _with(run, host, maintenance=state == "ready"):
+        run.change(balancer, _server(host, state))
+
+
+def _server(host: Host, state: str) -> Command:
+    command = script("lb-server", {"BACKEND": BACKEND, "SERVER": host.name, "STATE": state})
+    return replace(command, shown=f"lb-server {BACKEND}/{host.name} {state}")

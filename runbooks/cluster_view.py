@@ -1,0 +1,127 @@
+"""What the cluster looks like from wherever it can be asked: no host is taken for granted, not even the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from runbooks.commands import node
+from runbooks.commands.base import Probe
+from runbooks.commands.kubectl import read_json
+from runbooks.commands.node import NodeState
+from runbooks.engine.steps import Run
+from runbooks.errors import HostErrors, PrecheckError, RunbookError, UnreachableError
+from runbooks.inventory.model import Host
+from runbooks.rules import cluster as rules
+from runbooks.rules.cluster import Node
+
+T = TypeVar("T")
+
+
+class Survey:
+    """Looks at hosts, and remembers who could not be reached, so that a dead host is waited for only once."""
+
+    def __init__(self) -> None:
+        self._lost: dict[Host, RunbookError] = {}
+
+    def each(self, run: Run, probes: Mapping[Host, Probe[T]]) -> dict[Host, T | RunbookError]:
+        """What each probe sees; an error stands in the place of a host that cannot be read."""
+        found: dict[Host, T | RunbookError] = {host: self._lost[host] for host in probes if host in self._lost}
+        live = {host: probe for host, probe in probes.items() if host not in self._lost}
+        while live:
+            try:
+                return found | run.read_all(live)
+            except HostErrors as error:
+                failed: Mapping[str, RunbookError] = error.failed
+            except RunbookError as error:
+                if len(live) > 1:
+                    return found | {host: self._alone(run, host, probe) for host, probe in live.items()}
+                failed = {str(host): error for host in live}
+            for host in [host for host in live if str(host) in failed]:
+                found[host] = failed[str(host)]
+                if isinstance(found[host], UnreachableError):
+                    self._lost[host] = failed[str(host)]
+                del live[host]
+        return found
+
+    def _alone(self, run: Run, host: Host, probe: Probe[Any]) -> Any:
+        """One that answers nonsense must not hide the others."""
+        try:
+            return run.read(host, probe)
+        except RunbookError as error:
+            return error
+
+    def control_plane(self, run: Run) -> dict[Host, NodeState | RunbookError]:
+        """What every control plane host is now."""
+        return self.each(run, {host: node.look(host) for host in run.site.control_plane})
+
+    def reachable(self, run: Run) -> tuple[Host, ...]:
+        """Return the control plane hosts that answer."""
+        return tuple(host for host, state in self.control_plane(run).items() if isinstance(state, NodeState))
+
+    def seat(self, run: Run, *, without: Host | None = None) -> Host | None:
+        """Return a control plane host (another one than ``without``) whose API server is ready, None when there is none."""
+        states = self.control_plane(run)
+        serving = (host for host, state in states.items() if isinstance(state, NodeState) and state.serves)
+        return next((host for host in serving if host != without), None)
+
+    def serving(self, run: Run, *, without: Host | None = None) -> Host:
+        """Return a control plane host (another one than ``without``) whose API server is ready.
+
+        Raises PrecheckError with what each said when there is none.
+        """
+        found = self.seat(run, without=without)
+        if not found:
+            raise PrecheckError(self.silence(run), hint="inv cluster.status")
+        return found
+
+    def silence(self, run: Run) -> str:
+        """Say why no API server is ready, host by host."""
+        said = "".join(f"\n  {_naming(host, _said(state))}" for host, state in self.control_plane(run).items())
+        return f"no API server is ready:{said}"
+
+    def nodes(self, run: Run, seat: Host) -> dict[str, Node]:
+        """Return the Node objects by name, as the API server of ``seat`` has them."""
+        return run.read(seat, nodes(seat))
+
+
+def nodes(seat: Host) -> Probe[dict[str, Node]]:
+    """The Node objects by name."""
+    return read_json(seat, "get", "nodes", parse=parse_nodes)
+
+
+def parse_nodes(found: Any) -> dict[str, Node]:
+    """Read a list of Node objects (`kubectl get nodes -o json`). Raises ValueError when it is none."""
+    try:
+        return {each["metadata"]["name"]: _node(each) for each in found["items"]}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no list of nodes: {error}") from None
+
+
+def _node(found: Any) -> Node:
+    labels = found["metadata"].get("labels", {})
+    status = found.get("status", {})
+    conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
+    addresses = {each["type"]: each["address"] for each in status.get("addresses", [])}
+    return Node(
+        name=found["metadata"]["name"],
+        address=addresses.get("InternalIP", ""),
+        ready=conditions.get("Ready") == "True",
+        control_plane=any(f"node-role.kubernetes.io/{role}" in labels for role in ("control-plane", "master")),
+        cordoned=bool(found.get("spec", {}).get("unschedulable")),
+        version=status.get("nodeInfo", {}).get("kubeletVersion", ""),
+    )
+
+
+def _naming(host: Host, text: str) -> str:
+    return text if text.startswith(f"{host}:") else f"{host}: {text}"
+
+
+def _said(state: NodeState | RunbookError) -> str:
+    if isinstance(state, RunbookError):
+        return str(state)
+    if state.attempt:
+        return f"kubeadm {state.attempt} was left unfinished"
+    if not state.joined:
+        return "in no cluster"
+    return (rules.whole(state) and state.api) or "its control plane is not complete"

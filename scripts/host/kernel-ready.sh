@@ -1,0 +1,19 @@
+# Variables: MODULES (array), SYSCTL_FILE, SWAP (off or keep). Loads modules, follows the sysctl file, switches swap off for good.
+# shellcheck shell=bash disable=SC2154
+set -eu
+for module in "${MODULES[@]}"; do
+    modprobe -- "$module" || echo "modprobe $module failed" >&2 # the look afterwards decides: it may be built in
+done
+sysctl -q -p "$SYSCTL_FILE"
+[ "$SWAP" = off ] || exit 0
+swapoff -a
+if grep -Eqs '^[^#][^ 	]*[ 	]+[^ 	]+[ 	]+swap[ 	]' /etc/fstab; then
+    cp -p /etc/fstab /etc/fstab.before-ha-runbooks
+    sed -E 's/^([^#][^ \t]*[ \t]+[^ \t]+[ \t]+swap[ \t])/# switched off by ha-runbooks: \1/' /etc/fstab.before-ha-runbooks >/etc/fstab.new
+    chmod --reference=/etc/fstab /etc/fstab.new
+    sync -- /etc/fstab.new
+    mv -f -- /etc/fstab.new /etc/fstab
+    systemctl daemon-reload
+fi
+# Units that do not come from fstab (zram, swap partitions found by their type) would be back after a boot.
+systemctl list-units --plain --no-legend --all --type=swap | awk '{ print $1 }' | xargs -r systemctl mask --now -- >/dev/null 2>&1 || true

@@ -1,0 +1,20 @@
+# Variables: CONFIG (kubeadm's configuration with the certificate key, or ""), TTL (of the token, such as 30m).
+# Prints a fresh join token and the hash of the cluster CA's public key; with CONFIG, uploads the control plane's certificates,
+# encrypted with the key in it. Nothing of this is on a command line; the file is private, in memory and gone afterwards.
+# shellcheck shell=bash disable=SC2154
+set -eu
+run=$(mktemp -d /run/ha-runbooks-admit.XXXXXXXX)
+trap 'rm -rf -- "$run"' EXIT
+token=$(kubeadm token create --kubeconfig=/etc/kubernetes/admin.conf --ttl="$TTL" --description="a join by ha-runbooks" 2>"$run/said") || {
+    cat "$run/said" >&2
+    exit 1
+}
+if [ -n "$CONFIG" ]; then
+    printf %s "$CONFIG" >"$run/config.yaml"
+    kubeadm init phase upload-certs --upload-certs --skip-certificate-key-print --config="$run/config.yaml" >"$run/said" 2>&1 || {
+        tail -n 10 "$run/said" >&2
+        exit 1
+    }
+fi
+hash=$(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt | openssl pkey -pubin -outform der | sha256sum)
+echo "${token##*$'\n'} ${hash%% *}"

@@ -1,0 +1,33 @@
+# Variables: PHASES (array: phases of `kubeadm reset` to skip, where this kubeadm has them).
+# Takes the host out of its cluster: kubeadm's own reset, then what it leaves behind: the pod network's configuration and
+# interfaces, and our note of an attempt. Safe to run again, and on a host that kubeadm never finished with.
+# shellcheck shell=bash disable=SC2154
+set -eu
+top=/var/lib/ha-runbooks/kubeadm
+unit=ha-runbooks-kubeadm
+mkdir -p "$top"
+echo reset >"$top/attempt.new"
+mv -f -- "$top/attempt.new" "$top/attempt"
+systemctl stop "$unit" 2>/dev/null || true
+systemctl start containerd 2>/dev/null || true # its pods can be removed only while it runs
+if command -v kubeadm >/dev/null; then
+    known=$(kubeadm reset phase --help 2>/dev/null || true)
+    skip=()
+    for phase in "${PHASES[@]}"; do
+        case $known in *"$phase"*) skip+=("$phase") ;; esac
+    done
+    words=(--force)
+    [ "${#skip[@]}" = 0 ] || words+=("--skip-phases=$(IFS=, && echo "${skip[*]}")")
+    said=$(kubeadm reset "${words[@]}" 2>&1) || {
+        tail -n 15 <<<"$said" >&2
+        exit 1
+    }
+fi
+rm -rf -- /var/lib/etcd/member /etc/cni/net.d/* /etc/kubernetes/manifests/* /etc/kubernetes/pki /etc/kubernetes/tmp
+rm -f -- /etc/kubernetes/*.conf
+for link in cni0 flannel.1 kube-ipvs0; do
+    if ip link show "$link" >/dev/null 2>&1; then ip link delete "$link"; fi
+done
+rm -rf -- /run/ha-runbooks-kubeadm
+rm -f -- "$top/attempt"
+sync -- "$top"

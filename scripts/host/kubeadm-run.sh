@@ -1,0 +1,55 @@
+# Variables: ACTION (init, join, or wait for the one under way), CONFIG (kubeadm's configuration: holds secrets), WORDS (array).
+# Runs kubeadm as a unit of its own, so that a lost connection or a killed operator never leaves half of what it does: a member
+# that etcd was promised and that never starts can cost a young cluster its quorum. Started again while it runs, this waits for it.
+# An attempt is noted before the first change and struck out after the last one.
+# shellcheck shell=bash disable=SC2154
+set -eu
+top=/var/lib/ha-runbooks/kubeadm
+run=/run/ha-runbooks-kubeadm # in memory, private: umask 077
+unit=ha-runbooks-kubeadm
+mkdir -p "$top" "$run"
+chmod 0700 "$run"
+# shellcheck disable=SC2016 # for the unit's own shell
+job='run=$0 attempt=$1; shift
+    "$@" >"$run/log" 2>&1 </dev/null
+    code=$?
+    rm -f -- "$run/config.yaml"
+    [ "$code" != 0 ] || rm -f -- "$attempt"
+    echo "$code" >"$run/code.new" && mv -f -- "$run/code.new" "$run/code"'
+active() { case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) ;; *) return 1 ;; esac }
+start() {
+    if [ -e /etc/kubernetes/kubelet.conf ] && [ ! -e "$top/attempt" ]; then
+        echo "this host is a node already" >&2
+        exit 1
+    fi
+    systemctl reset-failed "$unit" 2>/dev/null || true
+    rm -f -- "$run"/*
+    printf '%s\n' "$ACTION" >"$top/attempt.new"
+    sync -- "$top/attempt.new"
+    mv -f -- "$top/attempt.new" "$top/attempt"
+    sync -- "$top"
+    printf %s "$CONFIG" >"$run/config.yaml"
+    systemd-run --quiet --no-block --unit="$unit" --description="kubeadm $ACTION, started by ha-runbooks" \
+        --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
+        -- bash -c "$job" "$run" "$top/attempt" kubeadm "$ACTION" --config="$run/config.yaml" "${WORDS[@]}"
+}
+if ! active; then
+    if [ "$ACTION" != wait ]; then start; elif [ ! -e "$run/code" ]; then exit 0; fi # it ended, and somebody was told
+fi
+until [ -e "$run/code" ]; do
+    sleep 0.1
+    active || [ -e "$run/code" ] || {
+        echo "kubeadm $ACTION was ended from outside" >&2
+        exit 75
+    }
+done
+code=$(<"$run/code")
+if [ "$code" != 0 ]; then
+    # The words of a token or a key have a fixed shape; kubeadm prints them in its advice.
+    grep -v '^\[WARNING\|^W[0-9]\|^I[0-9]' "$run/log" | tail -n 25 |
+        sed -E 's/[a-z0-9]{6}\.[a-z0-9]{16}/***/g; s/(certificate-key )[0-9a-f]+/\1***/' >&2
+fi
+# A join that passed its own checks and then failed may well succeed when it is tried again from the start.
+[ "$ACTION" = init ] || [ "$code" = 0 ] || grep -q 'execution phase preflight\|timed out waiting' "$run/log" || code=75
+rm -rf -- "$run"
+exit "$code"

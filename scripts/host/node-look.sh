@@ -1,0 +1,43 @@
+# Variables: URL (this host's own API server).
+# What a Kubernetes host is now, one "key value" a line. Read-only.
+# shellcheck shell=bash disable=SC2154
+top=/var/lib/ha-runbooks/kubeadm
+packages=(kubeadm kubelet kubectl containerd containerd.io)
+if command -v dpkg-query >/dev/null; then
+    # shellcheck disable=SC2016
+    while read -r want status name version; do
+        if [ "$status" = installed ]; then echo "package $name $version"; fi
+        if [ "$want" = hold ]; then echo "held $name"; fi
+    done < <(dpkg-query -W -f '${db:Status-Want} ${db:Status-Status} ${Package} ${Version}\n' "${packages[@]}" 2>/dev/null)
+else
+    rpm -q --qf 'package %{NAME} %{VERSION}-%{RELEASE}\n' "${packages[@]}" 2>/dev/null | grep '^package [^ ]* [0-9]'
+    for name in kubeadm kubelet kubectl; do
+        if grep -qs "^exclude=.*\<$name\>" /etc/yum.conf /etc/dnf/dnf.conf /etc/yum.repos.d/*.repo ||
+            grep -qs "^\(.*:\)\?$name-[0-9]" /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list; then echo "held $name"; fi
+    done
+fi
+if [ -s "$top/attempt" ]; then echo "attempt $(<"$top/attempt")"; fi
+while IFS='=' read -r key value; do
+    case $key in
+    Id) unit=${value%.service} ;;
+    ActiveState) echo "unit $unit $value" ;;
+    esac
+done < <(systemctl show ha-runbooks-kubeadm containerd kubelet -p Id -p ActiveState)
+for path in /etc/kubernetes/manifests/*.yaml; do
+    if [ -e "$path" ]; then name=${path##*/} && echo "manifest ${name%.yaml}"; fi
+done
+for name in kubelet.conf admin.conf; do
+    if [ -e "/etc/kubernetes/$name" ]; then echo "file $name"; fi
+done
+if [ -d /var/lib/etcd/member ]; then echo "file etcd"; fi
+if [ -e /etc/kubernetes/pki/ca.crt ]; then
+    echo "ca $(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1)"
+fi
+if [ -e /etc/kubernetes/admin.conf ] && [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]; then
+    said=$(kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$URL" --request-timeout=3s get --raw /readyz 2>&1)
+    echo "api ${said//$'\n'/ }"
+fi
+if [ -e /etc/kubernetes/kubelet.conf ]; then
+    echo "server $(sed -n 's/^ *server: *//p' /etc/kubernetes/kubelet.conf)"
+fi
+true

@@ -1,0 +1,42 @@
+# Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd).
+# Installs the programs in exactly that version and holds them there: what a later `apt-get upgrade` or `dnf upgrade` moves by
+# itself is how clusters break. Exit 69: no package manager that we know. Exit 66: the version is not offered.
+# shellcheck shell=bash disable=SC2154
+set -eu
+umask 022
+nowhere() {
+    echo "the package repositories of this host offer no $1 $VERSION; they offer: ${2:-none at all}" >&2
+    exit 66
+}
+if command -v apt-get >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 # an earlier run may have been ended half way
+    apt-get -q -o DPkg::Lock::Timeout=300 update >&2
+    words=()
+    for name in "${PROGRAMS[@]}"; do
+        offered=$(apt-cache madison "$name" | awk '{ print $3 }')
+        exact=$(awk -v version="$VERSION-" 'index($0, version) == 1 || $0 == substr(version, 1, length(version) - 1)' <<<"$offered" | sed -n 1p)
+        [ -n "$exact" ] || nowhere "$name" "$(echo "$offered" | head -n 8 | paste -sd' ')"
+        words+=("$name=$exact")
+    done
+    [ "$(dpkg-query -W -f '${db:Status-Status}' containerd.io 2>/dev/null)" = installed ] || words+=("$RUNTIME")
+    apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
+        install --no-install-recommends --allow-change-held-packages -- "${words[@]}" cri-tools >&2
+    apt-mark hold "${PROGRAMS[@]}" >/dev/null
+elif manager=$(command -v dnf || command -v yum); then
+    words=()
+    for name in "${PROGRAMS[@]}"; do
+        offered=$("$manager" -q --disableexcludes=all --showduplicates list "$name" 2>/dev/null | awk -v name="$name." 'index($1, name) == 1 { print $2 }')
+        exact=$(awk -v version="$VERSION-" '{ sub(/^[0-9]+:/, "") } index($0, version) == 1' <<<"$offered" | tail -n 1)
+        [ -n "$exact" ] || nowhere "$name" "$(echo "$offered" | tail -n 8 | paste -sd' ')"
+        words+=("$name-$exact")
+    done
+    rpm -q --quiet containerd.io || rpm -q --quiet "$RUNTIME" || words+=("$RUNTIME")
+    "$manager" -q -y --setopt=install_weak_deps=False --disableexcludes=all install -- "${words[@]}" cri-tools >&2
+    # The community's repository file excludes these packages by itself; elsewhere the versionlock plugin holds them.
+    grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || "$manager" -q versionlock add "${PROGRAMS[@]}" >/dev/null 2>&1 ||
+        echo "nothing holds ${PROGRAMS[*]} here: add exclude=${PROGRAMS[*]} to their .repo file" >&2
+else
+    echo "no apt-get, dnf or yum on this host: install ${PROGRAMS[*]} $VERSION and $RUNTIME by hand" >&2
+    exit 69
+fi

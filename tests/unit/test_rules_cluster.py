@@ -1,0 +1,171 @@
+"""Who begins the cluster, who is in it, and when a host is ready: by table."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbooks.commands.node import PROGRAMS, STATIC_PODS, NodeState
+from runbooks.commands.prepare import Kernel, Runtime
+from runbooks.errors import PrecheckError, UnreachableError
+from runbooks.rules import cluster as rules
+from tests.unit.fakes import master, site
+
+pytestmark = pytest.mark.unit
+
+ONE, TWO, THREE = master(1), master(2), master(3)
+BLANK = NodeState(
+    packages={},
+    held=frozenset(),
+    attempt="",
+    running=False,
+    units={},
+    manifests=frozenset(),
+    files=frozenset(),
+    ca="",
+    api="",
+    server="",
+)
+INSTALLED = replace(
+    BLANK,
+    packages={**dict.fromkeys(PROGRAMS, "1.20.2-1.1"), "containerd": "1.6.20~ds1-1"},
+    held=frozenset(PROGRAMS),
+)
+MEMBER = replace(
+    INSTALLED, manifests=frozenset(STATIC_PODS), files=frozenset({"kubelet.conf", "admin.conf", "etcd"}), ca="abc", api="ok"
+)
+UNFINISHED = replace(MEMBER, attempt="init", api="")
+FOREIGN = replace(BLANK, files=frozenset({"etcd"}))
+
+
+# ---- who begins
+
+
+@pytest.mark.parametrize(
+    ("states", "founder"),
+    [
+        ((BLANK, BLANK, BLANK), ONE),
+        ((INSTALLED, INSTALLED, INSTALLED), ONE),
+        ((MEMBER, BLANK, BLANK), None),
+        ((BLANK, MEMBER, MEMBER), None),  # the first one was replaced: it has to join, never to begin another cluster
+        ((UnreachableError("off"), MEMBER, MEMBER), None),
+        ((replace(MEMBER, api="connection refused"), BLANK, BLANK), None),  # a broken cluster is still one
+        ((UNFINISHED, BLANK, BLANK), ONE),
+        ((BLANK, UNFINISHED, BLANK), TWO),  # where it was begun
+        ((replace(MEMBER, attempt="reset"), BLANK, BLANK), ONE),
+        ((MEMBER, replace(MEMBER, attempt="join"), BLANK), None),
+        ((MEMBER, FOREIGN, BLANK), None),
+    ],
+)
+def test_the_cluster_is_begun_once(states, founder):
+    assert rules.founder(site().control_plane, dict(zip(site().control_plane, states, strict=True))) == founder
+
+
+@pytest.mark.parametrize(
+    "found", [FOREIGN, replace(BLANK, manifests=frozenset({"etcd"})), replace(BLANK, ca="x"), replace(MEMBER, files=frozenset())]
+)
+def test_what_nobody_here_began_is_never_begun_over(found):
+    with pytest.raises(PrecheckError, match="master2 holds the remains of another cluster") as caught:
+        rules.founder(site().control_plane, {ONE: BLANK, TWO: found, THREE: BLANK})
+    assert caught.value.hint == "look at them; `inv cluster.reset --host master2` removes them for good"
+
+
+def test_an_unfinished_attempt_is_no_membership():
+    assert MEMBER.joined
+    assert MEMBER.serves
+    assert not UNFINISHED.joined
+    assert not replace(MEMBER, running=True).joined
+    assert not replace(MEMBER, api="connection refused").serves
+    assert not replace(MEMBER, files=frozenset()).joined
+    assert BLANK.blank
+    assert not replace(BLANK, attempt="join").blank
+    assert rules.whole(MEMBER)
+    assert not rules.whole(replace(MEMBER, manifests=frozenset({"etcd"})))
+
+
+def test_a_host_of_another_cluster_is_a_stranger():
+    assert "another cluster" in rules.stranger(MEMBER, "def")
+    assert not rules.stranger(MEMBER, "abc")
+    assert not rules.stranger(BLANK, "abc")
+
+
+# ---- packages
+
+
+@pytest.mark.parametrize(
+    ("package", "version"),
+    [("1.20.2-1.1", "1.20.2"), ("1.28.0-00", "1.28.0"), ("0:1.31.0-150500.1.1", "1.31.0"), ("1.20.2", "1.20.2"), ("", "")],
+)
+def test_the_upstream_version_of_a_package(package, version):
+    assert rules.version_of(package) == version
+
+
+def test_pinned_means_all_three_in_that_version_and_held():
+    assert rules.pinned(INSTALLED, "1.20.2")
+    assert not rules.pinned(INSTALLED, "1.20.3")
+    assert not rules.pinned(replace(INSTALLED, held=frozenset({"kubeadm", "kubelet"})), "1.20.2")
+    for name in (*PROGRAMS, "containerd"):
+        fewer = {package: version for package, version in INSTALLED.packages.items() if package != name}
+        assert not rules.pinned(replace(INSTALLED, packages=fewer), "1.20.2")
+    docker = {**INSTALLED.packages, "containerd.io": "1.7.0"}
+    del docker["containerd"]
+    assert rules.pinned(replace(INSTALLED, packages=docker), "1.20.2")
+
+
+def test_another_version_is_named():
+    assert rules.other_version(INSTALLED, "1.20.2") == ""
+    assert rules.other_version(INSTALLED, "1.20.3") == "kubeadm 1.20.2"
+    assert rules.other_version(BLANK, "1.20.3") == ""
+
+
+# ---- kernel, runtime, images
+
+
+READY = Kernel(frozenset({"overlay", "br_netfilter"}), (), ())
+
+
+@pytest.mark.parametrize(
+    ("kernel", "swap", "said"),
+    [
+        (READY, "off", ""),
+        (replace(READY, swap=("/dev/sda2",)), "keep", ""),
+        (replace(READY, swap=("/dev/sda2",)), "off", "swap is on: /dev/sda2"),
+        (replace(READY, modules=frozenset({"overlay"})), "off", "kernel modules missing: br_netfilter"),
+        (replace(READY, differs=("net.ipv4.ip_forward is 0",)), "off", "net.ipv4.ip_forward is 0"),
+    ],
+)
+def test_what_the_kernel_lacks(kernel, swap, said):
+    assert rules.not_ready(kernel, swap=swap) == said
+
+
+RUNS = Runtime("active", "enabled", "enabled", loaded=True, answers=True)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "word"),
+    [
+        (RUNS, ""),
+        (replace(RUNS, active="inactive"), "containerd is inactive"),
+        (replace(RUNS, enabled="disabled"), "would not start at boot"),
+        (replace(RUNS, kubelet="disabled"), "would not start at boot"),
+        (replace(RUNS, loaded=False), "older configuration"),
+        (replace(RUNS, answers=False), "does not answer"),
+    ],
+)
+def test_what_containerd_lacks(runtime, word):
+    said = rules.not_running(runtime)
+    assert bool(said) == bool(word)
+    assert word in said
+
+
+# ---- order
+
+
+@given(st.permutations(site().hosts))
+def test_control_planes_join_first_and_lbs_never(hosts):
+    masters, workers = rules.in_join_order(hosts)
+    assert set(masters) == set(site().control_plane)
+    assert set(workers) == set(site().workers)
+    assert list(masters) == [host for host in hosts if host in masters]
+    assert set(rules.kubernetes_hosts(hosts)) == set(masters) | set(workers)
