@@ -1,0 +1,226 @@
+"""What a host is before Kubernetes goes there, as the host itself and its peers see it: one round trip."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import replace
+
+from runbooks.commands.base import Answer, Probe, batch, cmd, script
+from runbooks.commands.kubectl import API_PORT
+from runbooks.commands.lb import parse_installed
+from runbooks.commands.preflight_facts import Facts, Fsync, Listener, Packages, Reach, Space
+from runbooks.inventory.model import Host, Site
+
+ETCD, CONTAINERD, KUBELET = "/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet"
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+# Of runtimes that kubeadm finds as well, so that it would ask which one is meant.
+OTHER_SOCKETS = {
+    "/run/docker.sock": "Docker",
+    "/var/run/docker.sock": "Docker",
+    "/run/crio/crio.sock": "CRI-O",
+    "/run/cri-dockerd.sock": "cri-dockerd",
+}
+TIME_SERVICES = ("chronyd", "chrony", "systemd-timesyncd", "ntpd", "ntp", "ntpsec", "openntpd")
+UNITS = (*TIME_SERVICES, "firewalld", "containerd", "kubelet")
+# containerd.io is Docker's build of containerd: either will do.
+PACKAGES = ("kubeadm", "kubelet", "kubectl", "cri-tools", "containerd", "containerd.io")
+
+# Official source: https://kubernetes.io/docs/reference/networking/ports-and-protocols/ ; 2381, 10248 and 10249 are metrics and
+# health of etcd, kubelet and kube-proxy on the loopback, and a program that has them keeps ours from starting all the same.
+ETCD_PORTS = {2379: "etcd", 2380: "etcd", 2381: "etcd"}
+CONTROL_PLANE_PORTS = {API_PORT: "kube-apiserver", 10257: "kube-controller-manager", 10259: "kube-scheduler"}
+KUBELET_PORTS = {10248: "kubelet", 10250: "kubelet"}
+PROXY_PORTS = {10249: "kube-proxy", 10256: "kube-proxy"}
+
+
+def ports(site: Site, host: Host) -> dict[int, str]:
+    """The TCP ports that ``host`` will listen on, and the program of each."""
+    taken = dict(KUBELET_PORTS)
+    if "control-plane" in host.roles:
+        taken |= CONTROL_PLANE_PORTS | (ETCD_PORTS if site.kubernetes.etcd == "stacked" else {})
+    return taken | (PROXY_PORTS if site.kubernetes.addons.kube_proxy else {})
+
+
+def peers(site: Site, host: Host) -> dict[Host, tuple[int, ...]]:
+    """The ports of other hosts that ``host`` has to reach. What pods need among themselves is the pod network's business."""
+    wanted: dict[Host, tuple[int, ...]] = {}
+    master = "control-plane" in host.roles
+    etcd = (2379, 2380) if master and site.kubernetes.etcd == "stacked" else ()
+    for peer in (*site.control_plane, *site.workers):
+        if peer == host:
+            continue
+        if "control-plane" in peer.roles:
+            wanted[peer] = (*etcd, API_PORT, *((10250,) if master else ()))
+        elif master:
+            wanted[peer] = (10250,)
+    return wanted
+
+
+def sysctls(site: Site) -> tuple[str, ...]:
+    """What the kernel has to do with the packets of pods."""
+    if site.networks.pods.version == 6:
+        return ("net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables")
+    return ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
+
+
+def directories(site: Site, host: Host) -> tuple[str, ...]:
+    """Where ``host`` will keep what grows."""
+    etcd = "control-plane" in host.roles and site.kubernetes.etcd == "stacked"
+    return (*((ETCD,) if etcd else ()), CONTAINERD, KUBELET)
+
+
+def now() -> Probe[float]:
+    """The host's clock, in seconds since 1970."""
+    return Probe(cmd("date", "+%s.%N", timeout=20, root=False), lambda answer: float(answer.stdout))
+
+
+def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
+    """Everything about ``host``, in one round trip. ``disk`` writes a few MB beside etcd's directory for two seconds."""
+    endpoint = site.endpoint
+    targets = [f"{peer.address} {port}" for peer, those in peers(site, host).items() for port in those]
+    others = [str(peer.address) for peer in site.control_plane if peer != host and host in site.control_plane]
+    parts = [
+        script(
+            "preflight",
+            {
+                "ADDRESS": str(host.address),
+                "ENDPOINT_NAME": endpoint.name or "",
+                "DIRECTORIES": directories(site, host),
+                "SYSCTLS": sysctls(site),
+                "UNITS": UNITS,
+                "SOCKETS": (CONTAINERD_SOCKET, *OTHER_SOCKETS),
+            },
+        ),
+        script("preflight-net", {"TARGETS": [f"{endpoint.vip} {endpoint.port}", *targets], "PEERS": others}, timeout=30),
+        script("packages-found", {"PACKAGES": PACKAGES}),
+        script("preflight-packages", {"VERSION": site.kubernetes.version, "PACKAGES": PACKAGES}, timeout=90),
+    ]
+    if disk and ETCD in directories(site, host):
+        parts.append(script("preflight-disk", {"DIRECTORY": ETCD}, timeout=40))
+    everything = batch(*(Probe(command, _itself) for command in parts))
+    return Probe(replace(everything.command, shown="preflight"), lambda answer: parse(everything.parse(answer)))
+
+
+def _itself(answer: Answer) -> Answer:
+    return answer
+
+
+def parse(answers: Sequence[Answer]) -> Facts:
+    """Read what the scripts said: facts, network, installed packages, offered packages and (perhaps) the disk.
+
+    Lines of unknown keys are left alone. Raises ValueError on a line that is none of theirs.
+    """
+    facts, net, installed, offered, *disk = answers
+    said = _Lines(facts.stdout)
+    if not said.text("kernel"):
+        raise ValueError("preflight said nothing about the kernel")
+    cgroup, *controllers = said.text("cgroup").split() or [""]
+    return Facts(
+        **{name: said.text(name) for name in ("os", "manager", "kernel", "hostname", "machine_id", "interface", "attempt")},
+        product_uuid=said.text("product_uuid").lower(),
+        container=said.text("container") or "unknown",
+        swap=said.all("swap"),
+        modules=dict(_words(line, 2) for line in said.all("module")),
+        sysctls={name: (value, how == "free") for name, value, how in (_words(line, 3) for line in said.all("sysctl"))},
+        cgroup=cgroup,
+        controllers=frozenset(controllers),
+        cpus=said.number("cpus"),
+        memory_kib=said.number("memory_kib"),
+        spaces=tuple(_space(line) for line in said.all("space")),
+        listeners=tuple(_listener(line) for line in said.all("listener")) if said.all("listeners") else None,
+        mtu=said.number("mtu"),
+        resolved=tuple(dict.fromkeys(said.all("resolved"))),
+        units=dict(_words(line, 2) for line in said.all("unit")),
+        ufw=bool(said.all("ufw")),
+        sockets=said.all("socket"),
+        selinux=said.text("selinux") == "1",
+        synchronized=said.text("synchronized"),
+        found=said.all("found"),
+        servers=tuple(dict.fromkeys(said.all("server"))),
+        ca=said.text("ca").partition(" ")[0],
+        reached=_reached(_Lines(net.stdout)),
+        rtts={address: (float(ms), how) for address, ms, how in (_words(line, 3) for line in _Lines(net.stdout).all("rtt"))},
+        packages=_packages(parse_installed(installed), _Lines(offered.stdout)),
+        fsync=_fsync(disk[0].stdout) if disk else None,
+    )
+
+
+class _Lines:
+    """Lines of ``key value``."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = [line.partition(" ")[::2] for line in text.splitlines()]
+
+    def all(self, key: str) -> tuple[str, ...]:
+        return tuple(value.strip() for name, value in self._lines if name == key)
+
+    def text(self, key: str) -> str:
+        return next(iter(self.all(key)), "")
+
+    def number(self, key: str) -> int:
+        return int(self.text(key) or 0)
+
+
+def _words(line: str, number: int) -> list[str]:
+    words = line.split(" ", number - 1)
+    if len(words) != number:
+        raise ValueError(f"preflight said {line!r}, which has not {number} words")
+    return words
+
+
+def _space(line: str) -> Space:
+    directory, kind, *numbers = line.split(None, 6)
+    mount = numbers.pop()
+    size, free, inodes, inodes_free = (0 if number == "-" else int(number) for number in numbers)
+    return Space(directory, mount, kind, size, free, inodes, inodes_free)
+
+
+def _listener(line: str) -> Listener:
+    """Read ``[::]:6443 users:(("kube-apiserver",pid=1,fd=7))``."""
+    local, program = _words(line, 2)
+    address, _, port = local.rpartition(":")
+    return Listener(address.strip("[]"), int(port), program.split('"')[1] if '"' in program else "")
+
+
+def _reached(said: _Lines) -> dict[tuple[str, int], Reach]:
+    return {(address, int(port)): how for address, port, how in (_words(line, 3) for line in said.all("reach"))}
+
+
+def _packages(installed: dict[str, str], said: _Lines) -> Packages:
+    offered = [line.split(" ") for line in said.all("offered")]
+    sources = [_words(line, 2) for line in said.all("source")]
+    return Packages(
+        installed=installed,
+        offered=tuple(dict.fromkeys((words[0], words[1]) for words in offered if len(words) > 1)),
+        lists=said.text("lists"),
+        closed=next((uri for uri, how in sources if how == "closed"), ""),
+        trouble=said.text("trouble"),
+    )
+
+
+def _fsync(text: str) -> Fsync:
+    said = _Lines(text)
+    if buckets := [_words(line, 2) for line in said.all("bucket")]:
+        return _counted([(float(edge), float(number)) for edge, number in buckets])
+    if encoded := said.text("fio"):
+        try:
+            job = json.loads(b64decode(encoded))["jobs"][0]["sync"]
+            return Fsync("fio", job["lat_ns"]["percentile"]["99.000000"] / 1e6, "p99", job["lat_ns"]["N"])
+        except (LookupError, TypeError, ValueError) as error:
+            return Fsync("none", reason=f"fio's report cannot be read ({error})")
+    tool, _, rest = said.text("fsync").partition(" ")
+    if tool in {"", "none"}:
+        return Fsync("none", reason=rest or "nothing measured it")
+    kind, ms, number = _words(rest, 3)
+    return Fsync(tool, float(ms), "mean" if kind == "mean" else "p99", int(number))
+
+
+def _counted(buckets: Sequence[tuple[float, float]]) -> Fsync:
+    """The 99th percentile out of a Prometheus histogram: the edge of the bucket that holds it (seconds in, ms out)."""
+    total = buckets[-1][1]
+    edge = next((edge for edge, number in buckets if total and number >= 0.99 * total), 0.0)
+    if not total:
+        return Fsync("none", reason="etcd has written nothing yet")
+    return Fsync("etcd", edge * 1000, "p99", int(total))

@@ -1,0 +1,43 @@
+# Variables: TARGETS (array of "address port"), PEERS (array of addresses to measure the round trip to).
+# Prints "reach ADDRESS PORT open|refused|silent|the error" and "rtt ADDRESS MS ping|tcp", all asked at the same time.
+# shellcheck shell=bash disable=SC2154
+knock() { # ADDRESS PORT. The first packet may get lost, and is sent again after a second.
+    local said
+    # shellcheck disable=SC2016
+    said=$(timeout 2.5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>&1)
+    case $?/$said in
+    0/*) said=open ;;
+    124/*) said=silent ;;
+    *refused*) said=refused ;;
+    *) said=${said##*: } ;;
+    esac
+    echo "reach $1 $2 ${said:-silent}"
+}
+measure() { # ADDRESS
+    local said number
+    said=$(timeout 4 ping -n -q -c 5 -i 0.2 -W 1 "$1" 2>/dev/null)
+    if [[ $said == *' = '*/*/* ]]; then # "rtt min/avg/max/mdev = 0.035/0.047/0.066/0.011 ms"
+        IFS=/ read -r _ number _ <<<"${said##* = }"
+        echo "rtt $1 $number ping"
+        return
+    fi
+    # No ping, or none let through: the time until a connection is taken or refused (ssh listens, at least) says the same.
+    # shellcheck disable=SC2016
+    number=$(timeout 4 bash -c '
+        for ((i = 0; i < 5; i++)); do
+            start=${EPOCHREALTIME/[.,]/}
+            { exec 3<>"/dev/tcp/$0/22"; } 2>/dev/null
+            took=$((${EPOCHREALTIME/[.,]/} - start))
+            if ((i == 0 || took < best)); then best=$took; fi
+        done
+        echo "$best"' "$1" 2>/dev/null)
+    # Milliseconds with three digits after the point, from microseconds.
+    if [ -n "$number" ]; then printf 'rtt %s %d.%03d tcp\n' "$1" $((number / 1000)) $((number % 1000)); fi
+}
+for target in "${TARGETS[@]}"; do
+    IFS=' ' read -r address port <<<"$target"
+    knock "$address" "$port" &
+done
+for address in "${PEERS[@]}"; do measure "$address" & done
+wait
+true

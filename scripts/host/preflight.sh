@@ -1,0 +1,84 @@
+# Variables: ADDRESS (this host's own), ENDPOINT_NAME ("" for none), DIRECTORIES, SYSCTLS, UNITS, SOCKETS (arrays).
+# What a host is before Kubernetes goes there, one "key value" a line. Read-only. What cannot be told is left out.
+# shellcheck shell=bash disable=SC2154,SC2153
+line() { # KEY FILE: the first line of a file, when there is one
+    local text=''
+    if [ -r "$2" ]; then read -r text <"$2"; fi 2>/dev/null
+    if [ -n "$text" ]; then echo "$1 $text"; fi
+}
+while IFS='=' read -r key value; do
+    if [ "$key" = PRETTY_NAME ]; then value=${value#[\"\']} && echo "os ${value%[\"\']}"; fi
+done </etc/os-release
+for each in apt-get dnf yum zypper apk pacman; do
+    if command -v "$each" >/dev/null; then echo "manager $each" && break; fi
+done
+line kernel /proc/sys/kernel/osrelease
+line hostname /proc/sys/kernel/hostname
+line machine_id /etc/machine-id
+line product_uuid /sys/class/dmi/id/product_uuid
+container=$(systemd-detect-virt --container 2>/dev/null)
+echo "container ${container:-unknown}"
+while read -r name _; do if [ "$name" != Filename ]; then echo "swap $name"; fi; done </proc/swaps
+
+module() { # NAME [SIGN...]: loaded when its directory or any of the signs is there
+    local name=$1 sign
+    shift
+    for sign in "/sys/module/$name" "$@"; do
+        if [ -e "$sign" ]; then echo "module $name there" && return; fi
+    done
+    if modprobe -n -q "$name" 2>/dev/null; then echo "module $name loadable"; else echo "module $name missing"; fi
+}
+if grep -qw overlay /proc/filesystems; then echo "module overlay there"; else module overlay; fi
+module br_netfilter /proc/sys/net/bridge/bridge-nf-call-iptables
+for name in "${SYSCTLS[@]}"; do
+    file=/proc/sys/${name//.//}
+    if [ -r "$file" ]; then
+        if [ -w "$file" ]; then how=free; else how=fixed; fi # root may write anything but a file system that is read-only
+        echo "sysctl $name $(<"$file") $how"
+    fi
+done
+if [ "$(stat -fc %T /sys/fs/cgroup 2>/dev/null)" = cgroup2fs ]; then
+    echo "cgroup v2 $(</sys/fs/cgroup/cgroup.controllers)"
+else
+    echo "cgroup v1 $(awk '!/^#/ && $4 == 1 { printf "%s ", $1 }' /proc/cgroups)"
+fi
+echo "cpus $(nproc)"
+while read -r key value _; do if [ "$key" = MemTotal: ]; then echo "memory_kib $value" && break; fi; done </proc/meminfo
+for directory in "${DIRECTORIES[@]}"; do
+    there=$directory
+    until [ -d "$there" ]; do there=${there%/*} there=${there:-/}; done
+    said=$(df -B1 --output=fstype,size,avail,itotal,iavail,target -- "$there" 2>/dev/null)
+    if [ -n "$said" ]; then echo "space $directory ${said##*$'\n'}"; fi
+done
+if command -v ss >/dev/null; then
+    echo "listeners known"
+    ss -Hltnp | while read -r _ _ _ local _ program; do echo "listener $local ${program:--}"; done
+fi
+read -r _ interface _ < <(ip -o address show to "$ADDRESS" 2>/dev/null)
+interface=${interface%@*}
+if [ -n "$interface" ]; then
+    echo "interface $interface"
+    line mtu "/sys/class/net/$interface/mtu"
+fi
+if [ -n "$ENDPOINT_NAME" ]; then
+    timeout 6 getent ahosts "$ENDPOINT_NAME" 2>/dev/null | while read -r address kind _; do
+        if [ "$kind" = STREAM ]; then echo "resolved $address"; fi
+    done
+fi
+mapfile -t states < <(systemctl is-active "${UNITS[@]}" 2>/dev/null)
+for at in "${!UNITS[@]}"; do echo "unit ${UNITS[at]} ${states[at]:-unknown}"; done
+if grep -qsi '^ENABLED=yes' /etc/ufw/ufw.conf; then echo "ufw on"; fi
+for path in "${SOCKETS[@]}"; do if [ -S "$path" ]; then echo "socket $path"; fi; done
+line selinux /sys/fs/selinux/enforce
+echo "synchronized $(timeout 5 timedatectl show -p NTPSynchronized --value 2>/dev/null)"
+
+# ---- what an earlier cluster left, or this one is
+for path in /etc/kubernetes/manifests/*.yaml /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf /var/lib/etcd/member /etc/cni/net.d/*.conf*; do
+    if [ -e "$path" ]; then echo "found $path"; fi
+done
+for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf; do
+    if [ -r "$path" ]; then sed -n 's/^ *server: */server /p' "$path"; fi
+done
+if [ -r /etc/kubernetes/pki/ca.crt ]; then echo "ca $(sha256sum </etc/kubernetes/pki/ca.crt)"; fi
+line attempt /var/lib/ha-runbooks/kubeadm/attempt
+true

@@ -1,0 +1,70 @@
+"""A host that is fit for Kubernetes, to be spoilt in one way by each test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from runbooks.commands import preflight
+from runbooks.commands.preflight_facts import Facts, Fsync, Packages, Space
+from runbooks.inventory.model import Host
+from runbooks.rules.preflight_peers import Clock
+from tests.unit.fakes import site
+
+GIB = 1024**3
+OFFERED = (
+    *((name, "1.28.0-1.1") for name in ("kubeadm", "kubelet", "kubectl", "cri-tools")),
+    ("containerd", "1.6.20~ds1-1"),
+)
+CLOCK = Clock(-0.05, 0.05)
+
+
+def worker(number: int = 1) -> Host:
+    return site().workers[number - 1]
+
+
+def room(directory: str, free: float, size: float = 100, mount: str = "", inodes: tuple[int, int] = (1000, 900)) -> Space:
+    """A file system of ``size`` GiB with ``free`` GiB left."""
+    return Space(directory, mount or directory, "ext4", int(size * GIB), int(free * GIB), *inodes)
+
+
+def facts(host: Host, **changes: Any) -> Facts:
+    """What a fit ``host`` of the example site says, but for ``changes``."""
+    the = site()
+    reached = {(str(peer.address), port): "refused" for peer, ports in preflight.peers(the, host).items() for port in ports}
+    master = "control-plane" in host.roles
+    fit = Facts(
+        os="Debian GNU/Linux 12 (bookworm)",
+        manager="apt-get",
+        kernel="6.1.0-18-amd64",
+        hostname=host.name,
+        machine_id=f"{host.name}-id",
+        product_uuid=f"{host.name}-uuid",
+        container="none",
+        swap=(),
+        modules={"overlay": "there", "br_netfilter": "there"},
+        sysctls={"net.ipv4.ip_forward": ("1", True), "net.bridge.bridge-nf-call-iptables": ("1", True)},
+        cgroup="v2",
+        controllers=frozenset({"cpu", "cpuset", "io", "memory", "pids"}),
+        cpus=4,
+        memory_kib=8 * 1024 * 1024,
+        spaces=tuple(room(directory, 50) for directory in preflight.directories(the, host)),
+        listeners=(),
+        interface="eth0",
+        mtu=1500,
+        resolved=(str(the.endpoint.vip),),
+        units={"chronyd": "active", "firewalld": "inactive", "containerd": "inactive", "kubelet": "inactive"},
+        ufw=False,
+        sockets=(),
+        selinux=False,
+        synchronized="yes",
+        found=(),
+        servers=(),
+        ca="",
+        attempt="",
+        reached=reached | {(str(the.endpoint.vip), the.endpoint.port): "open"},
+        rtts={str(peer.address): (0.3, "ping") for peer in the.control_plane if master and peer != host},
+        packages=Packages({}, OFFERED, "kept", "", ""),
+        fsync=Fsync("fio", 1.2, "p99", 500) if master else None,
+    )
+    return replace(fit, **changes)
