@@ -6,7 +6,7 @@ umask 022
 if command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
     # An earlier run may have been ended half way; dpkg keeps its notes there until that is mended.
-    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2
+    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 || true
     apt-get -q -o DPkg::Lock::Timeout=300 update >&2
     apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
         install --no-install-recommends --no-upgrade -- "${PACKAGES[@]}" >&2

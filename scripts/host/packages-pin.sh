@@ -10,8 +10,10 @@ nowhere() {
 }
 if command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
-    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 # an earlier run may have been ended half way
-    apt-get -q -o DPkg::Lock::Timeout=300 update >&2
+    apt() { apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" >&2; }
+    # An earlier run may have been ended half way; what is not even unpacked yet is mended by the installation itself.
+    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 || true
+    apt update
     words=()
     for name in "${PROGRAMS[@]}"; do
         offered=$(apt-cache madison "$name" | awk '{ print $3 }')
@@ -20,8 +22,12 @@ if command -v apt-get >/dev/null; then
         words+=("$name=$exact")
     done
     [ "$(dpkg-query -W -f '${db:Status-Status}' containerd.io 2>/dev/null)" = installed ] || words+=("$RUNTIME")
-    apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
-        install --no-install-recommends --allow-change-held-packages -- "${words[@]}" cri-tools >&2
+    # A downgrade is of programs that a half installation brought in: a host that is in a cluster never gets here.
+    pin() { apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}" cri-tools; }
+    pin || {
+        apt --fix-broken install
+        pin
+    }
     apt-mark hold "${PROGRAMS[@]}" >/dev/null
 elif manager=$(command -v dnf || command -v yum); then
     words=()

@@ -54,11 +54,29 @@ class Operator:
             check=False,
         )
 
-    def good(self, *words: str) -> str:
+    def good(self, *words: str, timeout_s: float = 180) -> str:
         """Run a command that must succeed, and return what it printed."""
-        done = self.inv(*words)
+        done = self.inv(*words, timeout_s=timeout_s)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command; what it says goes to a file (see `words`), so that nobody has to read it meanwhile."""
+        with (self.directory / "said").open("w") as said:
+            return subprocess.Popen(
+                [sys.executable, "-m", "invoke", *words],
+                cwd=self.checkout,
+                env=self.env(),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    def words(self, process: subprocess.Popen[str]) -> str:
+        """Wait until a started command ends, and return what it said."""
+        process.wait(timeout=600)
+        return (self.directory / "said").read_text()
 
     def strike(self, number: int, how: signal.Signals, *words: str) -> int:
         """Run a command with --json and send it a signal at its ``number``-th change; return its exit status."""

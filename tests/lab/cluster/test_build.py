@@ -1,0 +1,132 @@
+"""A cluster is built although everything goes wrong: the tool is killed, hosts lose their power and their network.
+
+The tests build on one another in the order of this file. After each, the same command goes on; the last one proves that what came
+of it is what an undisturbed run makes.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab.runner import Operator
+
+pytestmark = pytest.mark.lab
+
+MASTERS = ("master1", "master2", "master3")
+ETCD = "/etc/kubernetes/manifests/etcd.yaml"
+NODES = (*MASTERS, "worker1")
+SECRETS = r"[a-z0-9]{6}\.[a-z0-9]{16}|[0-9a-f]{64}"
+
+
+def strike_when(operator: Operator, seen: Callable[[], bool], strike: Callable[[subprocess.Popen[str]], object]) -> int:
+    """Start `cluster.init`, do ``strike`` as soon as ``seen``, and return the exit status that it came to."""
+    process = operator.start("cluster.init", "--json")
+    deadline = time.monotonic() + 240
+    while not seen():
+        assert process.poll() is None, f"ended before it was struck: {operator.words(process)}"
+        assert time.monotonic() < deadline, "the moment to strike never came"
+        time.sleep(0.05)
+    strike(process)
+    operator.words(process)
+    return process.returncode
+
+
+def there(operator: Operator, host: str, path: str) -> Callable[[], bool]:
+    """Whether ``path`` is on ``host`` now, looked at without the network."""
+    return lambda: operator.lab.console(host, ["test", "-e", path]).returncode == 0
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+
+
+def members(operator: Operator) -> list[str]:
+    """Return the names in etcd's member list, asked through the first host that can tell."""
+    return sorted(member["name"] for member in json.loads(operator.good("etcd.members", "--json")))
+
+
+def nodes(operator: Operator) -> list[str]:
+    words = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"]
+    return sorted(operator.lab.console("master2", words, check=True).stdout.split())
+
+
+def test_a_plan_touches_nothing(operator: Operator) -> None:
+    before = {host: operator.lab.console(host, ["find", "/etc", "/var/lib/dpkg", "-newer", "/proc/1"]).stdout for host in NODES}
+    said = operator.good("cluster.init", "--plan")
+    assert "master1: begin the cluster (kubeadm init)" in said
+    assert "nothing was touched" in said
+    assert before == {
+        host: operator.lab.console(host, ["find", "/etc", "/var/lib/dpkg", "-newer", "/proc/1"]).stdout for host in NODES
+    }
+
+
+def test_killed_while_packages_are_installed(operator: Operator) -> None:
+    unpacking = there(operator, "master2", "/usr/bin/kubelet.dpkg-new")
+    done = there(operator, "master2", "/usr/bin/kubelet")
+    strike_when(operator, lambda: unpacking() or done(), kill)
+
+
+def test_the_first_host_loses_its_power_during_init(operator: Operator) -> None:
+    assert strike_when(operator, there(operator, "master1", ETCD), lambda _: operator.lab.off("master1")) == 4
+    operator.lab.on("master1")
+
+
+def test_killed_during_init(operator: Operator) -> None:
+    """What kubeadm has begun goes on without us, and is waited for by the next run; the half cluster of the last one is gone."""
+    strike_when(operator, there(operator, "master1", ETCD), kill)
+
+
+def test_a_host_is_cut_off_while_it_joins(operator: Operator) -> None:
+    """With etcd of Kubernetes 1.20 the cluster has no quorum at this moment: two members, one of them cut off."""
+    assert strike_when(operator, there(operator, "master2", ETCD), lambda _: operator.lab.cut("master2")) != 0
+    operator.lab.heal("master2")
+
+
+def test_a_host_loses_its_power_while_it_joins(operator: Operator) -> None:
+    assert strike_when(operator, there(operator, "master3", ETCD), lambda _: operator.lab.off("master3")) != 0
+    operator.lab.on("master3")
+
+
+def test_killed_while_a_worker_joins(operator: Operator) -> None:
+    strike_when(operator, there(operator, "worker1", "/var/lib/ha-runbooks/kubeadm/attempt"), kill)
+
+
+def test_it_converges(operator: Operator) -> None:
+    operator.good("cluster.init", timeout_s=900)
+    operator.good("cluster.verify")
+    assert members(operator) == list(MASTERS)
+    assert nodes(operator) == sorted(NODES)
+    for host in NODES:
+        assert not there(operator, host, "/var/lib/ha-runbooks/kubeadm/attempt")()
+
+
+def test_a_second_run_has_nothing_to_do(operator: Operator) -> None:
+    assert "nothing to do: " in operator.good("cluster.init")
+
+
+def test_nothing_secret_stays_behind(operator: Operator) -> None:
+    """No token, no certificate key: neither in our reports, nor in files or the journal of a host."""
+    reports = "".join(path.read_text() for path in Path(operator.directory).rglob("*.jsonl"))
+    assert "kubeadm join" in reports
+    leaked = subprocess.run(
+        ["grep", "-oE", r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b"], input=reports, capture_output=True, text=True, check=False
+    )
+    assert leaked.stdout == ""
+    for host in NODES:
+        left = operator.lab.console(
+            host,
+            ["sh", "-c", "ls -d /run/ha-runbooks-* /tmp/*kubeadm* 2>/dev/null; journalctl | grep -cE 'certificate-key|--token '"],
+        )
+        assert left.stdout.split() == ["0"], f"{host}: {left.stdout}"
+
+
+def test_versions_are_held(operator: Operator) -> None:
+    for host in NODES:
+        assert set(operator.lab.console(host, ["apt-mark", "showhold"]).stdout.split()) == {"kubeadm", "kubectl", "kubelet"}

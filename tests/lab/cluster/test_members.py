@@ -1,0 +1,188 @@
+"""Hosts leave the cluster and come back: alive, dead, replaced; and what must not happen is refused with the rest unharmed.
+
+The tests build on one another in the order of this file. They leave the cluster whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.runner import Operator
+
+pytestmark = pytest.mark.lab
+
+KUBECTL = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_whole(cluster: Operator) -> Iterator[None]:
+    """Whatever fails here, the next module finds a cluster."""
+    yield
+    everyone = [host.name for host in cluster.lab.site().hosts]
+    cluster.lab.on(*everyone)
+    cluster.lab.heal(*everyone)
+    cluster.good("cluster.init", timeout_s=900)
+
+
+def names(cluster: Operator, host: str = "master2") -> set[str]:
+    """Return the nodes, as the API server of ``host`` has them."""
+    words = [*KUBECTL, "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"]
+    return set(cluster.lab.console(host, words, check=True).stdout.split())
+
+
+def backends(cluster: Operator) -> dict[str, set[str]]:
+    """Return how the LBs see each API server."""
+    found: dict[str, set[str]] = {}
+    for host in ("lb1", "lb2"):
+        table = cluster.lab.console(host, ["sh", "-c", "echo show stat | socat - /run/haproxy/admin.sock"]).stdout
+        for line in table.splitlines():
+            words = line.split(",")
+            if words[0] == "api" and words[1].startswith("master"):
+                found.setdefault(words[1], set()).add(words[17].split()[0])
+    return found
+
+
+def test_the_kubeconfig_is_private_and_leads_to_the_vip(cluster: Operator) -> None:
+    path = cluster.directory / "kubeconfig"
+    said = cluster.good("cluster.kubeconfig", "--to", str(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "server: https://k8s-api.company.local:6443" in path.read_text()
+    assert f"export KUBECONFIG={path}" in said
+    secret = re.findall(r"client-key-data: (\S+)", path.read_text())
+    assert secret
+    assert secret[0] not in said
+    used = cluster.lab.console("worker1", ["kubectl", "--kubeconfig=/dev/stdin", "get", "nodes"], stdin=path.read_text())
+    assert used.stdout.count(" Ready ") == 4, used.stderr
+    cluster.good("cluster.kubeconfig", "--to", str(path))  # our own is replaced
+    path.write_text("something else")
+    refused = cluster.inv("cluster.kubeconfig", "--to", str(path))
+    assert refused.returncode == 3
+    assert path.read_text() == "something else"
+
+
+@pytest.mark.parametrize(
+    ("change", "exit_status", "named"),
+    [
+        ({"version": "1.20.99"}, 3, "1.20.99"),
+        ({"version": "1.19.0"}, 2, "kubernetes.version"),
+        ({"cni": "none-such.yaml"}, 2, "kubernetes.cni"),
+        ({"extra_args": {"etcd": {"initial-cluster": "x"}}}, 2, "kubernetes.extra_args.etcd.initial-cluster"),
+    ],
+    ids=["not the running version", "too old", "no manifest", "breaks kubeadm"],
+)
+def test_what_the_site_must_not_say_is_refused(
+    cluster: Operator, tmp_path: Path, change: dict[str, object], exit_status: int, named: str
+) -> None:
+    other = Operator(cluster.lab, tmp_path)
+    other.edit(lambda site: site["kubernetes"].update(change))
+    done = other.inv("cluster.init")
+    assert (done.returncode, named in done.stderr) == (exit_status, True), done.stdout + done.stderr
+    assert "| ran on" not in done.stdout
+
+
+def test_a_host_that_cannot_be_reached_is_named(cluster: Operator) -> None:
+    cluster.lab.cut("worker1")
+    done = cluster.inv("cluster.init")
+    cluster.lab.heal("worker1")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "worker1" in done.stderr
+    assert "master1" not in done.stderr
+    assert "| ran on" not in done.stdout
+
+
+def test_a_worker_leaves_and_its_pods_move(cluster: Operator) -> None:
+    assert "worker1" in names(cluster)
+    cluster.good("cluster.remove", "--host", "worker1", timeout_s=300)
+    assert "worker1" not in names(cluster)
+    assert cluster.lab.console("worker1", ["ls", "/etc/kubernetes/kubelet.conf"]).returncode != 0
+    assert "nothing to do: " in cluster.good("cluster.remove", "--host", "worker1")
+
+
+def test_a_port_that_is_taken_stops_a_join_before_anything_is_changed(cluster: Operator) -> None:
+    listen = "setsid socat TCP-LISTEN:10250,fork EXEC:true >/dev/null 2>&1 & echo $!"
+    pid = cluster.lab.console("worker1", ["bash", "-c", listen]).stdout.strip()
+    done = cluster.inv("cluster.join", "--host", "worker1")
+    cluster.lab.console("worker1", ["kill", pid])
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert re.search(r"worker1.*10250|10250.*worker1", done.stderr, re.DOTALL)
+    assert "| ran on" not in done.stdout
+    assert "worker1" not in names(cluster)
+
+
+def test_a_worker_comes_back(cluster: Operator) -> None:
+    said = cluster.good("cluster.join", "--host", "worker1", timeout_s=300)
+    assert not re.search(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b", said)
+    assert "worker1" in names(cluster)
+
+
+def test_everything_that_reads_works_without_the_first_host(cluster: Operator) -> None:
+    cluster.lab.off("master1")
+    status = cluster.inv("cluster.status")
+    assert status.returncode == 1
+    assert "master2" in status.stdout
+    verdict = cluster.inv("cluster.verify")
+    assert verdict.returncode == 1
+    assert "master1" in verdict.stdout
+    assert {"master1", "master2", "master3"} == {each["name"] for each in json.loads(cluster.good("etcd.members", "--json"))}
+    cluster.good("cluster.kubeconfig", "--to", str(cluster.directory / "kubeconfig2"))
+
+
+def test_a_removal_that_would_cost_the_quorum_is_refused(cluster: Operator) -> None:
+    """master1 is off: one of the other two must not go as well."""
+    done = cluster.inv("cluster.remove", "--host", "master3")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "master3 must not leave" in done.stderr
+    assert backends(cluster)["master3"] == {"UP"}
+
+
+def test_a_dead_first_host_is_removed(cluster: Operator) -> None:
+    said = cluster.good("cluster.remove", "--host", "master1", timeout_s=300)
+    assert "cannot be reached" in said
+    assert names(cluster) == {"master2", "master3", "worker1"}
+    assert {"master2", "master3"} == {each["name"] for each in json.loads(cluster.inv("etcd.members", "--json").stdout)}
+    assert backends(cluster)["master1"] == {"MAINT"}
+
+
+def test_its_empty_replacement_joins(cluster: Operator) -> None:
+    cluster.lab.reset("master1")
+    cluster.site.write_text(cluster.lab.instance.site.read_text())
+    cluster.good("cluster.join", "--host", "master1", timeout_s=600)
+    cluster.good("cluster.verify")
+    assert backends(cluster)["master1"] == {"UP"}
+
+
+def test_a_replacement_that_nobody_removed_joins_as_well(cluster: Operator) -> None:
+    """The old member and node of the same name are cleaned away by the join itself."""
+    cluster.lab.reset("master3")
+    cluster.good("cluster.join", "--host", "master3", timeout_s=600)
+    cluster.good("cluster.verify")
+    members = json.loads(cluster.good("etcd.members", "--json"))
+    assert sorted(each["name"] for each in members) == ["master1", "master2", "master3"]
+
+
+def test_a_removed_host_that_returns_with_its_old_disk_joins(cluster: Operator) -> None:
+    cluster.lab.off("master2")
+    cluster.good("cluster.remove", "--host", "master2", timeout_s=300)
+    cluster.lab.on("master2")
+    time.sleep(5)  # its old etcd starts, and learns that it is no member any more
+    cluster.good("cluster.join", "--host", "master2", timeout_s=600)
+    cluster.good("cluster.verify")
+
+
+def test_a_member_is_not_reset(cluster: Operator) -> None:
+    done = cluster.inv("cluster.reset", "--host", "worker1", "--yes-destroy", "ha-cluster")
+    assert (done.returncode, "inv cluster.remove --host worker1" in done.stderr) == (3, True), done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--yes-destroy", "other")])
+def test_a_cluster_is_not_destroyed_by_a_slip(cluster: Operator, words: tuple[str, ...]) -> None:
+    done = cluster.inv("cluster.reset", *words)
+    assert (done.returncode, "ha-cluster is not destroyed" in done.stderr) == (3, True), done.stderr
+    cluster.good("cluster.status")
