@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,3 +70,15 @@ def keys(sources: list[str]) -> list[Path]:
     trusted = [*Path("/etc/apt/trusted.gpg.d").glob("*.gpg"), *Path("/etc/apt/trusted.gpg.d").glob("*.asc")]
     every = [KEYRINGS / "debian-archive-keyring.gpg", *named, *trusted]
     return sorted({path for path in every if path.is_file()})
+
+
+def copy_keys(source: Archive, to: Path) -> None:
+    """Copy the keys of ``source`` into the directory ``to``, under names that do not collide."""
+    for number, key in enumerate(source.keys):
+        shutil.copyfile(key, to / f"{number}{key.suffix}")
+
+
+def other_suite(source: Archive, suite: str) -> str:
+    """Return the one-line source of another of Debian's suites, from where this machine has its own. Pure."""
+    uri = next((line for line in source.sources if line.split()[2] == source.suite), source.sources[0]).split()[1]
+    return f"deb {uri} {suite} main"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import cgroups, disk, login, machine, mounts, network, power, tree, twin
+from lab import kubernetes as offered
 from lab.lock import exclusive
 from lab.names import RUN, Instance
 from lab.process import Done, run
@@ -16,6 +17,7 @@ from runbooks.errors import PrecheckError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from lab.kubernetes import Entry, Kubernetes
     from runbooks.inventory.model import Site
 
 
@@ -32,15 +34,22 @@ class Lab:
 
     # ------------------------------------------------------------------ the whole lab
 
-    def up(self, source: Path, hosts: Sequence[str] = ()) -> None:
-        """Boot ``hosts`` of the site file ``source`` (all of them when empty); repair, refresh and reconnect what is there."""
+    def up(self, source: Path, hosts: Sequence[str] = (), kubernetes: Kubernetes | None = None) -> None:
+        """Boot ``hosts`` of the site file ``source`` (all of them when empty); repair, refresh and reconnect what is there.
+
+        ``kubernetes`` gives all of them its packages and images; hosts that were made without are booted again for it. None: as
+        the lab was made, which is without at first.
+        """
         machine.require()
+        if kubernetes:
+            machine.require_bridge_filter()
         site = twin.read(source)
         names = twin.chosen(site, hosts)
         with exclusive(self.instance, self.say):
             wanted = self._found(site)
+            entry = offered.settle(self.instance, kubernetes, self.say)
             running = power.look(self.instance, names)
-            good = [name for name in names if self._sound(name, running[name], wanted[name])]
+            good = [name for name in names if self._sound(name, running[name], wanted[name], entry)]
             self._boot([name for name in names if name not in good], wanted)
             for name in disk.all_of(self.instance):
                 if name in wanted and disk.ready(self.instance, name):
@@ -62,6 +71,8 @@ class Lab:
             for pid, name in network.visitors(instance).items():
                 self.say(f"process {pid} ({name}) still runs in the namespace, which goes when it ends")
             power.forget(instance)
+            disk.erase_stores(instance)
+            disk.erase_stale(instance)
             mounts.remove_tree(instance.state)
             network.remove(instance)
             instance.lock.unlink()
@@ -69,7 +80,7 @@ class Lab:
 
     def exists(self) -> bool:
         """Whether there is anything of this lab, half of it included."""
-        return self.instance.state.exists() or bool(cgroups.find(self.instance.namespace))
+        return self.instance.state.exists() or self.instance.stores.exists() or bool(cgroups.find(self.instance.namespace))
 
     def site(self) -> Site:
         """Return the twin's site; PrecheckError when the lab is not up."""
@@ -157,32 +168,38 @@ class Lab:
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", instance.namespace, "-f", str(instance.key)])
         network.ensure(instance, twin.gateway(site), site.networks.management)
         disk.ensure_store(instance)
+        disk.erase_stale(instance)
         return self._identities(site)
 
     def _identities(self, site: Site) -> dict[str, twin.Identity]:
         return twin.identities(site, self.instance.key.with_suffix(".pub").read_text().strip())
 
-    def _sound(self, host: str, found: power.Power, wanted: twin.Identity) -> bool:
+    def _sound(self, host: str, found: power.Power, wanted: twin.Identity, entry: Entry | None) -> bool:
         """Whether a host runs as it should; otherwise it has to boot."""
         kept = disk.identity(self.instance, host)
-        return found.on and kept is not None and disk.ready(self.instance, host) and not kept.reboots(wanted)
+        if not found.on or kept is None or not disk.ready(self.instance, host) or kept.reboots(wanted):
+            return False
+        return entry is None or disk.kubernetes(self.instance, host) == entry.path
 
     def _boot(self, hosts: Sequence[str], wanted: dict[str, twin.Identity]) -> None:
         """Boot ``hosts`` on their disks, new ones where there are none. Whatever is left of their last run goes first."""
         if not hosts:
             return
         power.cut_power(self.instance, hosts)
-        machine.require_room(len(hosts))
+        entry = offered.noted(self.instance)
+        machine.make_room(len(hosts), self.say, pods=entry is not None)
         fresh = [host for host in hosts if disk.note(self.instance, host) is None]
         base = tree.current(self.instance, self.say) if fresh else Path()
         for host in hosts:
-            disk.prepare(self.instance, wanted[host], base)
+            disk.prepare(self.instance, wanted[host], base, entry.path if entry else None)
             power.boot(self.instance, host)
 
     def _publish(self, site: Site, source: Path) -> None:
         """Write what the runbooks read: pinned keys first, the site file last."""
         self._pin(site)
-        place(self.instance.site, twin.twin_text(site, self.instance, source.absolute()))
+        entry = offered.noted(self.instance)
+        options = twin.kubernetes_options(entry.versions[0], oom=machine.may_raise_limits()) if entry else {}
+        place(self.instance.site, twin.twin_text(site, self.instance, source.absolute(), options))
 
     def _pin(self, site: Site) -> None:
         keys = {host: key for host in disk.all_of(self.instance) if (key := disk.host_key(self.instance, host))}

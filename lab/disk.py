@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-from lab import mounts
+from lab import kube_golden, mounts
+from lab.names import Instance
 from lab.process import run
 from lab.twin import Identity, made
 from runbooks.errors import PrecheckError
 
-if TYPE_CHECKING:
-    from lab.names import Instance
-
-# Overlay file systems cannot be stacked and etcd wants a plain file system: these are outside of the overlay.
-DATA = ("containerd", "kubelet", "etcd")
+# Overlay file systems cannot be stacked and etcd wants a plain file system: these are outside of the overlay, as is containerd's.
+DATA = ("kubelet", "etcd")
 NOTE = "made.json"
+SECOND_SOURCE = "deb [trusted=yes] file:/srv/lab-kubernetes ./\n"
 
 
 def ensure_store(instance: Instance) -> None:
@@ -54,18 +53,33 @@ def host_key(instance: Instance, host: str) -> str | None:
     return kept["host_key"] if kept else None
 
 
+def kubernetes(instance: Instance, host: str) -> Path | None:
+    """Return the cache's entry whose packages and images the disk has, None when it was made without."""
+    kept = note(instance, host)
+    return Path(kept["kubernetes"]) if kept and kept.get("kubernetes") else None
+
+
 def ready(instance: Instance, host: str) -> bool:
     """Whether the disk is complete and mounted."""
     return note(instance, host) is not None and mounts.is_mounted(root(instance, host))
 
 
-def prepare(instance: Instance, wanted: Identity, tree: Path) -> None:
-    """Make, mount and label the disk of a host that is off. A disk that exists keeps its files and the tree it was made on."""
+def keep_made(instance: Instance, who: Identity, tree: Path, key: str, entry: Path | None) -> None:
+    """Write the note: from now on the disk is complete."""
+    keep(instance, made(who, tree, key, {"kubernetes": entry, "containerd": containerd_store(instance, who.name)}))
+
+
+def prepare(instance: Instance, wanted: Identity, tree: Path, entry: Path | None) -> None:
+    """Make, mount and label the disk of a host that is off. A disk that exists keeps its files and the tree it was made on.
+
+    ``entry`` is the cache's, of Kubernetes, with the packages and images that a disk gets, also one that exists.
+    """
     directory, kept = instance.disk(wanted.name), note(instance, wanted.name)
     if kept is None:
         erase(instance, wanted.name)
         for part in ("upper", "work", "root", *(f"data/{name}" for name in DATA)):
             (directory / part).mkdir(parents=True)
+    containerd_store(instance, wanted.name).mkdir(mode=0o711, parents=True, exist_ok=True)
     below = Path(kept["tree"]) if kept else tree
     if not below.is_dir():
         raise PrecheckError(
@@ -77,7 +91,31 @@ def prepare(instance: Instance, wanted: Identity, tree: Path) -> None:
         mounts.mount("overlay", wanted.name, root(instance, wanted.name), options)
     key = kept["host_key"] if kept else personalise(instance, wanted.name)
     label(instance, wanted)
-    keep(instance, made(wanted, below, key))
+    offer(instance, wanted, entry)
+    keep_made(instance, wanted, below, key, entry)
+
+
+def offer(instance: Instance, wanted: Identity, entry: Path | None) -> None:
+    """Add the packages of ``entry`` to the disk's APT sources, and its images, unless containerd keeps something there already."""
+    if entry is None:
+        return
+    (root(instance, wanted.name) / "etc/apt/sources.list.d/lab-kubernetes.list").write_text(SECOND_SOURCE)
+    store = containerd_store(instance, wanted.name)
+    if wanted.runs_pods and not any(store.iterdir()):
+        kube_golden.give(entry / "containerd", store)
+
+
+def containerd_store(instance: Instance, host: str) -> Path:
+    """Return what the host sees as /var/lib/containerd: overlays are mounted in it, which an overlay cannot hold.
+
+    It lies beside the cache, whose files it can link; where the cache itself is on an overlay, as in a container, in memory.
+    """
+    kept = note(instance, host)
+    if kept and kept.get("containerd"):
+        return Path(kept["containerd"])
+    if kube_golden.stackable(instance.stores.resolve(), mounts.mounts()):
+        return instance.stores / host / "containerd"
+    return instance.disk(host) / "data/containerd"
 
 
 def refresh(instance: Instance, wanted: Identity) -> None:
@@ -87,7 +125,7 @@ def refresh(instance: Instance, wanted: Identity) -> None:
     if kept is None or known == wanted or known.reboots(wanted):
         return
     label(instance, wanted)
-    keep(instance, made(wanted, Path(kept["tree"]), kept["host_key"]))
+    keep_made(instance, wanted, Path(kept["tree"]), kept["host_key"], kubernetes(instance, wanted.name))
 
 
 def keep(instance: Instance, kept: dict[str, Any]) -> None:
@@ -125,7 +163,26 @@ def label(instance: Instance, who: Identity) -> None:
 
 def erase(instance: Instance, host: str) -> None:
     """Remove the disk and everything on it. The host must be off."""
+    mounts.remove_tree(containerd_store(instance, host))
+    mounts.remove_tree(instance.stores / host)
     mounts.remove_tree(instance.disk(host))
+
+
+def erase_stores(instance: Instance) -> None:
+    """Remove the part of every disk that lies outside of the instance's state directory. The hosts must be off."""
+    for host in all_of(instance):
+        mounts.remove_tree(containerd_store(instance, host))
+    mounts.remove_tree(instance.stores)
+
+
+def erase_stale(instance: Instance) -> None:
+    """Remove what labs that are gone have left beside the instance's stores: a machine that lost its power forgets the labs only."""
+    for stale in instance.stores.parent.glob("*"):
+        if not (instance.state.parent / stale.name).exists():
+            try:
+                mounts.remove_tree(stale)
+            except FileNotFoundError:  # somebody else is at it
+                continue
 
 
 def all_of(instance: Instance) -> list[str]:

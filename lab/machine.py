@@ -7,10 +7,13 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab.process import run
 from runbooks.errors import CommandError, PrecheckError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Program -> Debian package. lab/packages.txt is the list of these packages, for apt-get.
 PROGRAMS: Final = {
@@ -27,7 +30,10 @@ PROGRAMS: Final = {
     "unshare": "util-linux",
 }
 DEBIAN: Final = ("apt-get", "apt-config", "dpkg-deb")
-INOTIFY_PER_HOST: Final = 4  # three of systemd's, one for a daemon like keepalived
+INOTIFY: Final = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_PER_HOST: Final = {False: 4, True: 12}  # systemd's three and a daemon's; with a kubelet, containerd and their pods
+INOTIFY_ENOUGH: Final = 1024
+BRIDGE_FILTER: Final = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 CAPABILITIES: Final = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12, "CAP_SYS_CHROOT": 18, "CAP_MKNOD": 27}
 
 
@@ -80,17 +86,39 @@ def missing_parts() -> tuple[list[str], list[str]]:
     return problems, cures
 
 
-def require_room(hosts: int) -> None:
-    """Raise PrecheckError when ``hosts`` more hosts would use up the kernel's inotify instances: systemd dies without them.
+def make_room(hosts: int, say: Callable[[str], None], *, pods: bool) -> None:
+    """See to it that ``hosts`` more hosts find inotify instances, without which systemd and the kubelet do not start.
 
-    The limit is one for all of root's processes, in and out of labs. It is the first that several labs at once run into.
+    The limit is one for all of root's processes, in and out of labs, and 128 on most machines. It is raised when there is no room,
+    and for hosts that will run ``pods`` in any case: those that are up already will still grow. PrecheckError when it has to be
+    raised and cannot be.
     """
-    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
-    room = max(0, limit - inotify_instances()) // INOTIFY_PER_HOST
-    if hosts > room:
+    limit, wanted = int(INOTIFY.read_text()), inotify_instances() + hosts * INOTIFY_PER_HOST[pods]
+    raised = max(INOTIFY_ENOUGH, 2 * wanted)
+    if not hosts or (wanted <= limit and (not pods or limit >= INOTIFY_ENOUGH)):
+        return
+    try:
+        INOTIFY.write_text(str(raised))
+    except OSError as error:
+        if wanted <= limit:
+            return
         raise PrecheckError(
-            f"fs.inotify.max_user_instances is {limit}, which leaves room for {room} more hosts; this needs {hosts}",
-            hint="sysctl -w fs.inotify.max_user_instances=1024, or take another lab down",
+            f"fs.inotify.max_user_instances is {limit}, and with {hosts} more hosts it would take {wanted}",
+            hint=f"sysctl -w fs.inotify.max_user_instances={raised}, or take another lab down",
+        ) from error
+    say(
+        f"raised this machine's fs.inotify.max_user_instances from {limit} to {raised}, until it boots again: the hosts need them"
+    )
+
+
+def require_bridge_filter() -> None:
+    """Load what lets iptables see the packets on a bridge, or raise PrecheckError: kubeadm and pod networks ask for it."""
+    if BRIDGE_FILTER.exists():
+        return
+    run(["modprobe", "br_netfilter"], check=False)
+    if not BRIDGE_FILTER.exists():
+        raise PrecheckError(
+            "the kernel has no br_netfilter, which Kubernetes needs", hint="modprobe br_netfilter, or inv lab.up --no-kubernetes"
         )
 
 
@@ -104,6 +132,12 @@ def inotify_instances() -> int:
         except OSError:  # it ended, or closed the file, while we looked
             continue
     return held
+
+
+def may_raise_limits(status: str = "") -> bool:
+    """Whether processes here may have CAP_SYS_RESOURCE, which lowering an OOM score takes. ``status`` as /proc/self/status."""
+    found = re.search(r"^CapBnd:\s+([0-9a-f]+)", status or Path("/proc/self/status").read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> 24 & 1)
 
 
 def kernel_has_overlay() -> bool:

@@ -68,6 +68,16 @@ class Instance:
         return self.state / "id_ed25519"
 
     @property
+    def kubernetes(self) -> Path:
+        """Says which entry of the cache the lab's Kubernetes comes from."""
+        return self.state / "kubernetes"
+
+    @property
+    def stores(self) -> Path:
+        """The part of the disks that cannot be in memory: what containerd keeps, one directory a host. Gone after `lab.down`."""
+        return cache() / "disks" / self.name
+
+    @property
     def disks(self) -> Path:
         """A tmpfs with one directory a host."""
         return self.state / "disks"

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 NSPAWN = Path("/run/systemd/nspawn")
 # runc joins a session keyring; the rest is what etcd's and the kubelet's programs call.
-SYSCALLS = "add_key keyctl bpf request_key perf_event_open"
+# swapon and swapoff would act on the machine.
+SYSCALLS = "add_key keyctl bpf request_key perf_event_open ~@swap"
+# The clock and the kernel are the machine's: a host that may change everything else must not reach them.
+MACHINES_OWN = "CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO"
 
 
 class Power(NamedTuple):
@@ -55,6 +58,7 @@ def nspawn(instance: Instance, host: str) -> list[str]:
     """Return the command line that is the host. LAB.md says what each of these is for."""
     kept = disk.note(instance, host) or {}
     data = instance.disk(host) / "data"
+    entry, modules = disk.kubernetes(instance, host), Path("/lib/modules", os.uname().release)
     return [
         "systemd-nspawn",
         "--quiet",
@@ -68,8 +72,12 @@ def nspawn(instance: Instance, host: str) -> list[str]:
         "--timezone=off",
         "--link-journal=no",
         "--capability=all",
+        f"--drop-capability={MACHINES_OWN}",
         f"--system-call-filter={SYSCALLS}",
         f"--bind-ro={kept['tree']}/repo:/srv/lab-repo",
+        *([f"--bind-ro={entry}/repo:/srv/lab-kubernetes"] if entry else []),
+        *([f"--bind-ro={modules}"] if modules.is_dir() else []),
+        f"--bind={disk.containerd_store(instance, host)}:/var/lib/containerd",
         *(f"--bind={data / name}:/var/lib/{name}" for name in disk.DATA),
         "--boot",
     ]

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab import disk, login, network, power
+from lab import disk, kubernetes, login, network, power
+from runbooks.errors import PrecheckError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +38,12 @@ class HostStatus:
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:
-    """The whole lab. ``leaks`` are ways out of the namespace."""
+    """The whole lab. ``leaks`` are ways out of the namespace, ``offers`` what the hosts' repository has of Kubernetes."""
 
     instance: Instance
     hosts: tuple[HostStatus, ...]
     leaks: tuple[str, ...]
+    offers: str = ""
 
     @property
     def good(self) -> bool:
@@ -67,7 +69,16 @@ def look(lab: Lab) -> LabStatus:
         )
         for host in site.hosts
     )
-    return LabStatus(instance, hosts, tuple(network.leaks(instance)))
+    return LabStatus(instance, hosts, tuple(network.leaks(instance)), offers(instance))
+
+
+def offers(instance: Instance) -> str:
+    """Return the versions that the hosts can install, in words."""
+    try:
+        entry = kubernetes.noted(instance)
+    except PrecheckError as error:
+        return str(error)
+    return f"Kubernetes {', '.join(entry.versions)}, etcd {entry.etcd}" if entry else "no Kubernetes"
 
 
 def round_trips(instance: Instance, hosts: Sequence[str], *, within_s: float = 5) -> dict[str, float]:
@@ -91,7 +102,7 @@ def text(status: LabStatus) -> str:
     """Return ``status`` as a table with a line about the instance."""
     instance = status.instance
     isolation = "isolated" if not status.leaks else f"NOT ISOLATED: {', '.join(status.leaks)}"
-    return f"{table([HEADINGS, *(row(host) for host in status.hosts)])}\n\nlab {instance.name}, namespace {instance.namespace}, {isolation}"
+    return f"{table([HEADINGS, *(row(host) for host in status.hosts)])}\n\nlab {instance.name}, namespace {instance.namespace}, {isolation}, {status.offers}"
 
 
 def row(host: HostStatus) -> tuple[str, ...]:

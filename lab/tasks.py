@@ -30,16 +30,35 @@ def split(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-@runbook(help={"hosts": "only these, with commas; default: all of the site", "site": "the site file to copy"})
-def up(_: Context, hosts: str = "", site: str = "") -> None:
+@runbook(
+    help={
+        "hosts": "only these, with commas; default: all of the site",
+        "site": "the site file to copy",
+        "kubernetes": "directory with ready programs of another version: kubeadm, kubelet, kubectl, kube-*",
+        "upgrade": "with --kubernetes: directory with the version to upgrade to",
+        "etcd": "the etcd in the hosts' images: 3.5 or 3.4",
+        "no-kubernetes": "without packages and images of Kubernetes",
+    }
+)
+def up(
+    _: Context,
+    hosts: str = "",
+    site: str = "",
+    kubernetes: str = "",
+    upgrade: str = "",
+    etcd: str = "",
+    no_kubernetes: bool = False,
+) -> None:
     """Boot the site's hosts, or repair and refresh a lab.
 
-    The first time, the base tree is built from this machine's APT sources. `inv lab.down` takes everything away again.
+    The first time, the base tree and Kubernetes are built from this machine's APT sources. `inv lab.down` takes everything away.
     """
+    from lab.kubernetes import chosen  # noqa: PLC0415
     from lab.status import closing  # noqa: PLC0415
 
     twin = lab()
-    twin.up(Path(site) if site else Path(__file__).parent.parent / "hosts.yaml", split(hosts))
+    wanted = chosen(kubernetes, upgrade, etcd, without=no_kubernetes)
+    twin.up(Path(site) if site else Path(__file__).parent.parent / "hosts.yaml", split(hosts), wanted)
     print(closing(twin))
 
 

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
-import shutil
-import subprocess
+import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from email.utils import formatdate
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import archive, cgroups
+from lab.building import Say, follow, locked
 from lab.mounts import mounts, remove_tree
 from lab.names import cache
 from lab.process import run
-from runbooks.errors import CommandError
 
 if TYPE_CHECKING:
     from lab.names import Instance
 
 RECIPE = Path(__file__).parent / "recipe"
+NAME = re.compile(r"[a-z]+-[0-9a-f]{16}")
 KEPT = 3  # trees of older recipes that stay for a change back
-Say = Callable[[str], None]
 
 
 def current(instance: Instance, say: Say) -> Path:
@@ -37,7 +32,7 @@ def current(instance: Instance, say: Say) -> Path:
     wanted = place / digest(source)
     if not wanted.is_dir():
         place.mkdir(parents=True, exist_ok=True)
-        with locked(place / ".lock", say) as lock:
+        with locked(place / ".lock", "the base tree", say) as lock:
             if not wanted.is_dir():
                 build(instance, source, wanted, lock, say)
             prune(place, wanted)
@@ -48,21 +43,10 @@ def current(instance: Instance, say: Say) -> Path:
 def digest(source: archive.Archive) -> str:
     """Return the name of the tree that the recipe, the machine's archive and its architecture make."""
     whole = sha256("\n".join([source.suite, *source.sources, *source.options, os.uname().machine]).encode())
-    for path in sorted(path for path in RECIPE.rglob("*") if path.is_file()):
+    apart = RECIPE / "kubernetes"  # has a cache entry of its own
+    for path in sorted(path for path in RECIPE.rglob("*") if path.is_file() and apart not in path.parents):
         whole.update(f"\n{path.relative_to(RECIPE)}\n".encode() + path.read_bytes())
     return f"{source.suite}-{whole.hexdigest()[:16]}"
-
-
-@contextmanager
-def locked(path: Path, say: Say) -> Iterator[int]:
-    """Hold the lock of the cache. mmdebstrap inherits it, so that it is held until the last builder is gone, even a killed one's."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another lab is building the base tree; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
 
 
 def build(instance: Instance, source: archive.Archive, wanted: Path, lock: int, say: Say) -> None:
@@ -74,12 +58,12 @@ def build(instance: Instance, source: archive.Archive, wanted: Path, lock: int, 
     work.chmod(0o755)
     for name in ("keys", "repo"):
         (work / name).mkdir()
-    for number, key in enumerate(source.keys):
-        shutil.copyfile(key, work / "keys" / f"{number}{key.suffix}")
+    archive.copy_keys(source, work / "keys")
     (work / "sources.list").write_text("\n".join(source.sources) + "\n")
     directories = cgroups.make(instance.namespace, "_build")
     started = time.monotonic()
-    follow(cgroups.launching(directories, mmdebstrap(source, work)), work, lock, say)
+    environment = {"LAB_RECIPE": str(RECIPE), "LAB_REPO": str(work / "repo")}
+    follow(cgroups.launching(directories, mmdebstrap(source, work)), work / "build.log", lock, say, environment)
     write_index(work / "repo", source.suite)
     work.rename(wanted)
     say(f"base tree ready after {time.monotonic() - started:.0f} s: {wanted}")
@@ -108,56 +92,6 @@ def mmdebstrap(source: archive.Archive, work: Path) -> list[str]:
     ]
 
 
-def follow(argv: list[str], work: Path, lock: int, say: Say) -> None:
-    """Run the builder and say what it is at, each time with the seconds so far."""
-    environment = {
-        **os.environ,
-        "LAB_RECIPE": str(RECIPE),
-        "LAB_REPO": str(work / "repo"),
-        "LC_ALL": "C",
-        "DEBIAN_FRONTEND": "noninteractive",
-    }
-    started, doing, log = time.monotonic(), "starting", work / "build.log"
-    with (
-        log.open("w") as kept,
-        subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=[lock],
-            cwd="/",
-        ) as builder,
-    ):
-        for line in lines(builder, every_s=10):
-            kept.write(line)
-            fresh = line.startswith("I: ") and not line.startswith("I: running --")
-            doing = line[3:].strip() if fresh else doing
-            if fresh or not line:
-                say(f"  {time.monotonic() - started:3.0f} s  {doing}")
-    if builder.returncode:
-        said = "\n".join(log.read_text().splitlines()[-12:])
-        raise CommandError(
-            f"mmdebstrap exited {builder.returncode}:\n{said}", exited=builder.returncode, hint=f"the whole log: {log}"
-        )
-
-
-def lines(builder: subprocess.Popen[bytes], every_s: float) -> Iterator[str]:
-    """Yield what ``builder`` prints, line by line, and "" whenever it was silent for ``every_s`` seconds."""
-    assert builder.stdout is not None  # noqa: S101 - it was opened with a pipe
-    rest = b""
-    while True:
-        if not select.select([builder.stdout], [], [], every_s)[0]:
-            yield ""
-            continue
-        chunk = os.read(builder.stdout.fileno(), 65536)
-        if not chunk:
-            return
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (f"{line.decode(errors='replace')}\n" for line in whole)
-
-
 def write_index(repo: Path, suite: str) -> None:
     """Make ``repo`` a repository that APT reads without a question: Packages, and a Release file that vouches for it."""
     packages = index(repo).encode()
@@ -184,7 +118,7 @@ def prune(place: Path, wanted: Path) -> None:
     """Remove the oldest trees beyond ``KEPT``, but none that a disk is mounted on."""
     used = "\n".join(mount.options for mount in mounts())
     old = sorted(
-        (path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")),
+        (path for path in place.iterdir() if path.is_dir() and NAME.fullmatch(path.name)),
         key=lambda path: -path.stat().st_mtime,
     )
     for path in old[KEPT:]:

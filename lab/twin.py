@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbooks.errors import InventoryError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runbooks.inventory.model import Address, Host, Site
 
 USER = "ops"
+MANIFEST = str(Path(__file__).parent / "recipe" / "kubernetes" / "cni.yaml")  # the lab's own pod network
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Identity:
     port: int
     hosts: str
     login: str
+    runs_pods: bool = False
 
     def reboots(self, other: Identity) -> bool:
         """Whether a host with this identity must boot again to become ``other``."""
@@ -40,8 +42,27 @@ def read(path: Path) -> Site:
     return load_site(path).site
 
 
-def twin_text(site: Site, instance: Instance, source: Path) -> str:
-    """Return the twin's site file: ``site`` with the lab's login, pinned keys, backup directory, and no gateway."""
+def kubernetes_options(version: str, *, oom: bool) -> dict[str, Any]:
+    """Return what a twin with Kubernetes ``version`` (with its v) sets in the site's section ``kubernetes``. Pure.
+
+    ``oom``: whether the machine lets its hosts lower a process's OOM score.
+    """
+    return {
+        "version": version.removeprefix("v"),
+        "cni": MANIFEST,
+        "addons": {"coredns": False},
+        "cgroup_driver": "cgroupfs",
+        "swap": "keep",
+        "containerd": {"restrict_oom_score_adj": not oom},
+        "kube_proxy": {"mode": "iptables", "conntrack": {"maxPerCore": 0}},
+    }
+
+
+def twin_text(site: Site, instance: Instance, source: Path, kubernetes: Mapping[str, Any] | None = None) -> str:
+    """Return the twin's site file: ``site`` with the lab's login, pinned keys, backup directory, and no gateway.
+
+    ``kubernetes`` (see ``kubernetes_options``) is laid over the section of that name.
+    """
     import msgspec  # noqa: PLC0415 - start-up time
     import yaml  # noqa: PLC0415
 
@@ -53,8 +74,18 @@ def twin_text(site: Site, instance: Instance, source: Path) -> str:
     backup = Backup(directory=instance.state / "backup") if site.backup else None
     twin = replace(site, hosts=hosts, ssh=ssh, backup=backup, lab=LabTwin(namespace=instance.namespace))
     plain = msgspec.to_builtins(twin, enc_hook=str)
+    plain["kubernetes"] = overlaid(plain["kubernetes"], kubernetes or {})
     head = f"# The lab's twin of {source}, written by `inv lab.up`. Edit that file and run `inv lab.up` again.\n"
     return head + yaml.safe_dump(without_nothing(plain), sort_keys=False, allow_unicode=True)
+
+
+def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``below`` with the keys of ``above``, however deep. Pure."""
+    merged = dict(below)
+    for key, value in above.items():
+        known = merged.get(key)
+        merged[key] = overlaid(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def without_nothing(value: object) -> object:
@@ -87,6 +118,7 @@ def identities(site: Site, login: str) -> dict[str, Identity]:
             port=ssh_port(site, host),
             hosts=names,
             login=login,
+            runs_pods=any(role != "lb" for role in host.roles),
         )
         for host in site.hosts
     }
@@ -125,6 +157,7 @@ def chosen(site: Site, wanted: Sequence[str]) -> list[str]:
     return [name for name in known if not wanted or name in wanted]
 
 
-def made(identity: Identity, tree: Path, host_key: str) -> dict[str, object]:
-    """Return what is kept beside a disk about how it was made."""
-    return {"identity": asdict(identity), "tree": str(tree), "host_key": host_key}
+def made(identity: Identity, tree: Path, host_key: str, places: Mapping[str, Path | None]) -> dict[str, object]:
+    """Return what is kept beside a disk about how it was made. ``places`` are other directories that belong to it."""
+    named = {name: str(path) if path else "" for name, path in places.items()}
+    return {"identity": asdict(identity), "tree": str(tree), "host_key": host_key, **named}

@@ -76,11 +76,44 @@ def test_other_systems_and_users_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         machine.require()
 
 
-def test_a_full_machine_is_refused_before_a_host_dies_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "inotify_instances", lambda: 10**9)
-    with pytest.raises(PrecheckError, match="room for 0 more hosts; this needs 1"):
-        machine.require_room(1)
-    machine.require_room(0)
+def limited(monkeypatch: pytest.MonkeyPatch, path: Path, *, limit: int, held: int) -> list[str]:
+    """A machine whose limit is ``limit``, kept in the file ``path``; returns what is said."""
+    path.write_text(f"{limit}\n")
+    monkeypatch.setattr(machine, "INOTIFY", path)
+    monkeypatch.setattr(machine, "inotify_instances", lambda: held)
+    return []
+
+
+def test_room_is_made_before_a_host_dies_for_want_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = limited(monkeypatch, tmp_path / "limit", limit=128, held=100)
+    machine.make_room(7, said.append, pods=False)
+    assert (int((tmp_path / "limit").read_text()), said) == (128, [])
+    machine.make_room(8, said.append, pods=False)
+    assert (int((tmp_path / "limit").read_text()), len(said)) == (1024, 1)
+
+
+def test_hosts_that_will_run_pods_get_room_to_grow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = limited(monkeypatch, tmp_path / "limit", limit=128, held=4)
+    machine.make_room(0, said.append, pods=True)
+    assert said == []
+    machine.make_room(1, said.append, pods=True)
+    machine.make_room(1, said.append, pods=True)
+    assert (int((tmp_path / "limit").read_text()), len(said)) == (1024, 1)
+
+
+def test_a_full_machine_that_cannot_be_changed_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Fixed:
+        def read_text(self) -> str:
+            return "128\n"
+
+        def write_text(self, _: str) -> None:
+            raise OSError("read-only")
+
+    limited(monkeypatch, tmp_path / "limit", limit=128, held=120)
+    monkeypatch.setattr(machine, "INOTIFY", Fixed())
+    machine.make_room(2, print, pods=False)
+    with pytest.raises(PrecheckError, match="is 128, and with 3 more hosts it would take 132"):
+        machine.make_room(3, print, pods=False)
 
 
 def test_missing_capabilities_are_read_from_the_kernel() -> None:

@@ -1,0 +1,121 @@
+"""The .deb packages of Kubernetes: the contents, paths and dependencies of the community's own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.process import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILES = Path(__file__).parent / "recipe" / "kubernetes" / "files"
+REVISION = "1.1"
+TOOL_VERSION = "1.20.0"  # of crictl: the CRI that it was built with
+UNITS = "usr/lib/systemd/system"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One package. ``files`` maps a path without leading slash to what is copied there; programs keep their mode."""
+
+    name: str
+    version: str
+    files: Mapping[str, Path]
+    description: str
+    depends: str = ""
+    conffiles: tuple[str, ...] = field(default=())
+
+
+def of_version(version: str, programs: Path) -> list[Package]:
+    """Return kubelet, kubeadm and kubectl of ``version`` (with its v). Pure."""
+    number = f"{version.removeprefix('v').replace('-', '~')}-{REVISION}"
+    return [
+        Package(
+            "kubelet",
+            number,
+            {
+                "usr/bin/kubelet": programs / "kubelet",
+                f"{UNITS}/kubelet.service": FILES / "kubelet.service",
+                "etc/default/kubelet": FILES / "kubelet.default",
+            },
+            "Node agent of Kubernetes",
+            "iptables (>= 1.4.21), kubernetes-cni (>= 0.8.7), iproute2, socat, util-linux, mount, ebtables, ethtool, conntrack",
+            ("/etc/default/kubelet",),
+        ),
+        Package(
+            "kubeadm",
+            number,
+            {
+                "usr/bin/kubeadm": programs / "kubeadm",
+                f"{UNITS}/kubelet.service.d/10-kubeadm.conf": FILES / "10-kubeadm.conf",
+            },
+            "Command that sets up Kubernetes clusters",
+            "kubelet (>= 1.19.0), kubectl (>= 1.19.0), kubernetes-cni (>= 0.8.7), cri-tools (>= 1.13.0)",
+        ),
+        Package("kubectl", number, {"usr/bin/kubectl": programs / "kubectl"}, "Command line of Kubernetes"),
+    ]
+
+
+def shared(tools: Path, unpacked: Path, plugins_version: str) -> list[Package]:
+    """Return the packages that every version uses: crictl, and the CNI plugins that Debian's package brought into ``unpacked``."""
+    plugins = sorted(path for path in (unpacked / "usr/lib/cni").iterdir() if path.is_file())
+    return [
+        Package(
+            "cri-tools",
+            f"{TOOL_VERSION}-{REVISION}",
+            {"usr/bin/crictl": tools / "crictl"},
+            "Command line for container runtimes (the lab's own subset of crictl)",
+        ),
+        Package(
+            "kubernetes-cni",
+            f"{plugins_version}-{REVISION}",
+            {f"opt/cni/bin/{path.name}": path for path in plugins},
+            "Plugins for pod networks (from Debian's containernetworking-plugins)",
+        ),
+    ]
+
+
+def control(package: Package, architecture: str) -> str:
+    """Return DEBIAN/control. Pure."""
+    depends = f"Depends: {package.depends}\n" if package.depends else ""
+    return (
+        f"Package: {package.name}\nVersion: {package.version}\nArchitecture: {architecture}\nMaintainer: ha-lab <root@localhost>\n"
+        f"Section: admin\nPriority: optional\n{depends}Description: {package.description}\n"
+    )
+
+
+def upstream(debian_version: str) -> str:
+    """Return the plain number in a Debian version: 1.1.1+ds1-3+b5 -> 1.1.1. Pure."""
+    found = re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)", debian_version)
+    return found[1] if found else "0"
+
+
+def make(programs: Mapping[str, Path], tools: Path, unpacked: Path, repo: Path) -> None:
+    """Write every package into ``repo``. ``programs`` maps a version to the directory of its programs."""
+    architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
+    debs = sorted((unpacked.parent / "debs").glob("containernetworking-plugins_*.deb"))
+    plugins = upstream(run(["dpkg-deb", "--field", str(debs[-1]), "Version"]).stdout)
+    packages = [package for version, directory in programs.items() for package in of_version(version, directory)]
+    for package in [*packages, *shared(tools, unpacked, plugins)]:
+        build(package, architecture, unpacked.parent / "deb", repo)
+
+
+def build(package: Package, architecture: str, work: Path, repo: Path) -> None:
+    """Make one package. Not compressed: four hosts at once unpack it, on the two cores that wait for them."""
+    for path, source in package.files.items():
+        target = work / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        target.chmod(0o755 if path.split("/")[-2] == "bin" else 0o644)
+    (work / "DEBIAN").mkdir()
+    (work / "DEBIAN/control").write_text(control(package, architecture))
+    if package.conffiles:
+        (work / "DEBIAN/conffiles").write_text("".join(f"{path}\n" for path in package.conffiles))
+    name = f"{package.name}_{package.version}_{architecture}.deb"
+    run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(work), str(repo / name)], timeout_s=300)
+    shutil.rmtree(work)

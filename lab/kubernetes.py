@@ -1,0 +1,219 @@
+"""Kubernetes for the hosts of a lab: which programs of it, and the cache entry that is made of them.
+
+An entry holds ``repo`` (the hosts' second APT repository), ``containerd`` (a state of containerd with every image imported) and
+``about.json``. The programs that are built from source are kept apart from it: packaging them anew takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import time
+from dataclasses import dataclass
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import archive, kube_build, kube_golden, kube_images, kube_packages, tree
+from lab.building import Say, locked
+from lab.mounts import remove_tree
+from lab.names import RUN, Instance, cache
+from lab.process import run
+from runbooks.errors import InventoryError, PrecheckError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAMS = ("kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+KEPT = 2  # entries that stay for a change back
+ABOUT = "about.json"
+VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """What a lab's hosts are offered.
+
+    ``binaries`` and ``upgrade`` are directories with the ready ``PROGRAMS`` of one version each; without ``binaries`` both versions
+    are built from Debian's source package. ``etcd`` is a key of ``kube_build.ETCD_SUITES``.
+    """
+
+    binaries: Path | None = None
+    upgrade: Path | None = None
+    etcd: str = kube_build.ETCD_DEFAULT
+
+    def __post_init__(self) -> None:
+        if self.etcd not in kube_build.ETCD_SUITES:
+            raise InventoryError(f"--etcd {self.etcd}: the lab has {' and '.join(kube_build.ETCD_SUITES)}")
+        if self.upgrade and not self.binaries:
+            raise InventoryError("--upgrade needs --kubernetes: the directory of the version to upgrade from")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A complete entry of the cache. ``versions`` start with a v, the one to upgrade to last; ``etcd`` is the image's."""
+
+    path: Path
+    versions: tuple[str, ...]
+    etcd: str
+
+    @property
+    def repo(self) -> Path:
+        """The hosts' second APT repository."""
+        return self.path / "repo"
+
+    @property
+    def golden(self) -> Path:
+        """A /var/lib/containerd with every image in it, to be copied."""
+        return self.path / "containerd"
+
+
+def chosen(binaries: str, upgrade: str, etcd: str, *, without: bool) -> Kubernetes | None:
+    """Return what the flags of `lab.up` ask for; InventoryError when they contradict each other."""
+    if without and (binaries or upgrade or etcd):
+        raise InventoryError("--no-kubernetes leaves nothing for --kubernetes, --upgrade and --etcd to choose")
+    if without:
+        return None
+
+    def directory(text: str) -> Path | None:
+        return Path(text).expanduser().absolute() if text else None
+
+    return Kubernetes(directory(binaries), directory(upgrade), etcd or kube_build.ETCD_DEFAULT)
+
+
+# ---------------------------------------------------------------------- what a lab has
+
+
+def noted(instance: Instance) -> Entry | None:
+    """Return what the lab was made with, None when that is no Kubernetes; PrecheckError when it is gone from the cache."""
+    try:
+        path = Path(instance.kubernetes.read_text().strip())
+    except FileNotFoundError:
+        return None
+    if not (path / ABOUT).is_file():
+        raise PrecheckError(f"the lab {instance.name} was made with {path}, which is gone", hint="inv lab.down, then inv lab.up")
+    return entry(path)
+
+
+def entry(path: Path) -> Entry:
+    """Return the complete entry at ``path``."""
+    about = json.loads((path / ABOUT).read_text())
+    return Entry(path, tuple(about["versions"]), about["etcd"])
+
+
+def settle(instance: Instance, wanted: Kubernetes | None, say: Say) -> Entry | None:
+    """Return what the lab has, or makes it have what is ``wanted``: one lab, one Kubernetes.
+
+    PrecheckError when it has another one than the one that was asked for.
+    """
+    kept = noted(instance)
+    if wanted is None or (kept and wanted == Kubernetes()):
+        return kept
+    if kept is None:
+        kept = current(instance, wanted, say)
+        instance.kubernetes.write_text(f"{kept.path}\n")
+    elif kept.path.name != digest(wanted, archive.machine_archive()):
+        raise PrecheckError(
+            f"the lab {instance.name} has Kubernetes {', '.join(kept.versions)} (etcd {kept.etcd}) already, and this is another one",
+            hint="inv lab.down first, or RUNBOOKS_LAB=NAME for a second lab beside it",
+        )
+    return kept
+
+
+# ---------------------------------------------------------------------- the cache
+
+
+def current(instance: Instance, wanted: Kubernetes, say: Say) -> Entry:
+    """Return the cache's entry for ``wanted``. Makes it if needed."""
+    source, place = archive.machine_archive(), cache() / "kubernetes"
+    path = place / digest(wanted, source)
+    if not (path / ABOUT).is_file():
+        base = tree.current(instance, say)
+        with locked(place / ".lock", "Kubernetes", say) as lock:
+            if not (path / ABOUT).is_file():
+                for stale in place.glob(".new-*"):
+                    remove_tree(stale)
+                work = Path(tempfile.mkdtemp(prefix=".new-", dir=place))
+                work.chmod(0o755)
+                make(kube_build.Job(instance, source, base, work, lock, say), wanted, path)
+            prune(place, path)
+    os.utime(path)
+    return entry(path)
+
+
+def make(job: kube_build.Job, wanted: Kubernetes, path: Path) -> None:
+    """Make the entry ``path``: programs, packages, images, and the state of containerd that has them."""
+    started = time.monotonic()
+    programs = {version(directory): directory for directory in (wanted.binaries, wanted.upgrade) if directory}
+    tools = kube_build.own_tools(wanted.binaries) if wanted.binaries else None
+    if not programs or tools is None:
+        built = kube_build.built(job, kube_build.STAMPS if not programs else ())
+        programs = programs or {stamp: built / stamp for stamp in kube_build.STAMPS}
+        tools = tools or built / "tools"
+    kube_build.fetch_parts(job, wanted.etcd)
+    job.say("packaging Kubernetes " + ", ".join(programs))
+    fresh = job.work / "entry"
+    (fresh / "repo").mkdir(parents=True)
+    kube_packages.make(programs, tools, job.unpacked, fresh / "repo")
+    tree.write_index(fresh / "repo", "kubernetes")
+    kube_images.make(job, programs, tools, job.work / "images.tar")
+    kube_golden.make(job, fresh / "containerd")
+    etcd = run([str(job.unpacked / "usr/bin/etcd"), "--version"]).stdout.split()[2]
+    (fresh / ABOUT).write_text(json.dumps({"versions": list(programs), "etcd": etcd}))
+    fresh.rename(path)
+    remove_tree(job.work)
+    job.say(f"Kubernetes {', '.join(programs)} with etcd {etcd} ready after {time.monotonic() - started:.0f} s: {path}")
+
+
+def digest(wanted: Kubernetes, source: archive.Archive) -> str:
+    """Return the name of the entry: what goes into it, and the code that makes it."""
+    whole = sha256(f"{source.suite} {os.uname().machine} {kube_build.STAMPS} {wanted.etcd}".encode())
+    for module in (kube_build, kube_packages, kube_images, kube_golden):
+        whole.update(Path(str(module.__file__)).read_bytes())
+    whole.update(kube_build.recipe_digest("*.sh", "*.go", "files/*"))
+    for directory in (wanted.binaries, wanted.upgrade):
+        whole.update(binaries_digest(directory) if directory else b"\n")
+    return whole.hexdigest()[:16]
+
+
+def binaries_digest(directory: Path) -> bytes:
+    """Return what the programs in ``directory`` hash to; InventoryError names those that are missing."""
+    missing = lacking(directory)
+    if missing:
+        raise InventoryError(
+            f"{directory}: no program {', '.join(missing)}", hint="the lab needs " + ", ".join(PROGRAMS) + " of one version in it"
+        )
+    whole = sha256()
+    for name in (*PROGRAMS, *kube_build.TOOLS):
+        if (directory / name).is_file():
+            with (directory / name).open("rb") as file:
+                whole.update(name.encode() + file_digest(file, "sha256").digest())
+    return whole.digest()
+
+
+def lacking(directory: Path) -> list[str]:
+    """Return which of ``PROGRAMS`` are not there, or not executable."""
+    return [name for name in PROGRAMS if not ((directory / name).is_file() and os.access(directory / name, os.X_OK))]
+
+
+def version(directory: Path) -> str:
+    """Return the version of the programs in ``directory``, as kubeadm says it: v1.20.2."""
+    said = run([str(directory / "kubeadm"), "version", "-o", "short"]).stdout.strip()
+    if not VERSION.fullmatch(said):
+        raise InventoryError(f"{directory}/kubeadm says that it is {said!r}, which is no version")
+    return said
+
+
+def prune(place: Path, wanted: Path) -> None:
+    """Remove the oldest entries beyond ``KEPT``, but none that a lab has."""
+    used = {note.read_text().strip() for note in RUN.glob("*/kubernetes")}
+    entries = sorted((path.parent for path in place.glob(f"*/{ABOUT}")), key=lambda path: -path.stat().st_mtime)
+    for path in surplus(entries, used | {str(wanted)}):
+        remove_tree(path)
+
+
+def surplus(entries: Sequence[Path], used: set[str]) -> list[Path]:
+    """Return which of ``entries``, newest first, nobody needs. Pure."""
+    return [path for path in entries[KEPT:] if str(path) not in used]
