@@ -14,8 +14,7 @@ job='run=$0 attempt=$1; shift
     "$@" >"$run/log" 2>&1 </dev/null
     code=$?
     rm -f -- "$run/config.yaml"
-    [ "$code" != 0 ] || rm -f -- "$attempt"
-    echo "$code" >"$run/code.new" && mv -f -- "$run/code.new" "$run/code"'
+    if [ "$code" = 0 ]; then rm -rf -- "$run"; rm -f -- "$attempt"; else echo "$code" >"$run/code.new"; mv -f -- "$run/code.new" "$run/code"; fi'
 active() { case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) ;; *) return 1 ;; esac }
 start() {
     if [ -e /etc/kubernetes/kubelet.conf ] && [ ! -e "$top/attempt" ]; then
@@ -33,23 +32,21 @@ start() {
         --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
         -- bash -c "$job" "$run" "$top/attempt" kubeadm "$ACTION" --config="$run/config.yaml" "${WORDS[@]}"
 }
-if ! active; then
-    if [ "$ACTION" != wait ]; then start; elif [ ! -e "$run/code" ]; then exit 0; fi # it ended, and somebody was told
-fi
-until [ -e "$run/code" ]; do
-    sleep 0.1
-    active || [ -e "$run/code" ] || {
-        echo "kubeadm $ACTION was ended from outside" >&2
+if ! active && [ "$ACTION" != wait ]; then start; fi
+for ((i = 0; ; i++)); do # the files tell, and cost no process; the unit itself is asked once a second
+    [ ! -e "$run/code" ] || break
+    [ -e "$top/attempt" ] || exit 0
+    ((i % 10)) || active || [ -e "$run/code" ] || [ ! -e "$top/attempt" ] || {
+        echo "kubeadm was ended from outside" >&2
         exit 75
     }
+    sleep 0.1
 done
 code=$(<"$run/code")
-if [ "$code" != 0 ]; then
-    # The words of a token or a key have a fixed shape; kubeadm prints them in its advice.
-    grep -v '^\[WARNING\|^W[0-9]\|^I[0-9]' "$run/log" | tail -n 25 |
-        sed -E 's/[a-z0-9]{6}\.[a-z0-9]{16}/***/g; s/(certificate-key )[0-9a-f]+/\1***/' >&2
-fi
+# The words of a token or a key have a fixed shape; kubeadm prints them in its advice.
+grep -v '^\[WARNING\|^W[0-9]\|^I[0-9]' "$run/log" | tail -n 25 |
+    sed -E 's/[a-z0-9]{6}\.[a-z0-9]{16}/***/g; s/(certificate-key )[0-9a-f]+/\1***/' >&2
 # A join that passed its own checks and then failed may well succeed when it is tried again from the start.
-[ "$ACTION" = init ] || [ "$code" = 0 ] || grep -q 'execution phase preflight\|timed out waiting' "$run/log" || code=75
+[ "$ACTION" = init ] || grep -q 'execution phase preflight\|timed out waiting' "$run/log" || code=75
 rm -rf -- "$run"
 exit "$code"

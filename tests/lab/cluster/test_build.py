@@ -32,10 +32,16 @@ def strike_when(operator: Operator, seen: Callable[[], bool], strike: Callable[[
     while not seen():
         assert process.poll() is None, f"ended before it was struck: {operator.words(process)}"
         assert time.monotonic() < deadline, "the moment to strike never came"
-        time.sleep(0.05)
+        time.sleep(0.2)
     strike(process)
     operator.words(process)
     return process.returncode
+
+
+def begun(operator: Operator, command: str, host: str, path: str) -> Callable[[], bool]:
+    """Whether this run has begun ``command``, and come so far with it that ``path`` is on ``host``."""
+    exists = there(operator, host, path)
+    return lambda: f'"{command}' in (operator.directory / "said").read_text() and exists()
 
 
 def there(operator: Operator, host: str, path: str) -> Callable[[], bool]:
@@ -74,28 +80,28 @@ def test_killed_while_packages_are_installed(operator: Operator) -> None:
 
 
 def test_the_first_host_loses_its_power_during_init(operator: Operator) -> None:
-    assert strike_when(operator, there(operator, "master1", ETCD), lambda _: operator.lab.off("master1")) == 4
+    assert strike_when(operator, begun(operator, "kubeadm init", "master1", ETCD), lambda _: operator.lab.off("master1")) == 4
     operator.lab.on("master1")
 
 
 def test_killed_during_init(operator: Operator) -> None:
     """What kubeadm has begun goes on without us, and is waited for by the next run; the half cluster of the last one is gone."""
-    strike_when(operator, there(operator, "master1", ETCD), kill)
+    strike_when(operator, begun(operator, "kubeadm init", "master1", ETCD), kill)
 
 
 def test_a_host_is_cut_off_while_it_joins(operator: Operator) -> None:
     """With etcd of Kubernetes 1.20 the cluster has no quorum at this moment: two members, one of them cut off."""
-    assert strike_when(operator, there(operator, "master2", ETCD), lambda _: operator.lab.cut("master2")) != 0
+    assert strike_when(operator, begun(operator, "kubeadm join", "master2", ETCD), lambda _: operator.lab.cut("master2")) != 0
     operator.lab.heal("master2")
 
 
 def test_a_host_loses_its_power_while_it_joins(operator: Operator) -> None:
-    assert strike_when(operator, there(operator, "master3", ETCD), lambda _: operator.lab.off("master3")) != 0
+    assert strike_when(operator, begun(operator, "kubeadm join", "master3", ETCD), lambda _: operator.lab.off("master3")) != 0
     operator.lab.on("master3")
 
 
 def test_killed_while_a_worker_joins(operator: Operator) -> None:
-    strike_when(operator, there(operator, "worker1", "/var/lib/ha-runbooks/kubeadm/attempt"), kill)
+    strike_when(operator, begun(operator, "kubeadm join", "worker1", "/var/lib/ha-runbooks/kubeadm/attempt"), kill)
 
 
 def test_it_converges(operator: Operator) -> None:

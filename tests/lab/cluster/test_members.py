@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from runbooks.commands.base import Secret
+from runbooks.inventory.load import load_site
+from runbooks.rules import kubeadm as config
 from tests.lab.runner import Operator
 
 pytestmark = pytest.mark.lab
@@ -65,6 +68,25 @@ def test_the_kubeconfig_is_private_and_leads_to_the_vip(cluster: Operator) -> No
     refused = cluster.inv("cluster.kubeconfig", "--to", str(path))
     assert refused.returncode == 3
     assert path.read_text() == "something else"
+
+
+@pytest.mark.parametrize("kind", ["init", "join a control plane", "join a worker", "upload certificates"])
+def test_the_real_kubeadm_has_no_complaint_about_our_configuration(cluster: Operator, kind: str) -> None:
+    """It only warns of fields that it does not know, and goes on without them."""
+    site = load_site(cluster.site).site
+    version, key = config.parse(site.kubernetes.version), Secret("0f" * 32)
+    token, ca = Secret("abcdef.0123456789abcdef"), "sha256:" + "0f" * 32
+    text = {
+        "init": lambda: config.init_config(site, site.control_plane[0], version, key),
+        "join a control plane": lambda: config.join_config(site, site.control_plane[1], version, token, ca, key),
+        "join a worker": lambda: config.join_config(site, site.workers[0], version, token, ca, None),
+        "upload certificates": lambda: config.upload_certs_config(site, site.control_plane[0], version, key),
+    }[kind]()
+    migrate = ["kubeadm", "config", "migrate", "--old-config=/dev/stdin", "--new-config=/dev/null"]
+    done = cluster.lab.console("master2", migrate, stdin=text)
+    assert (done.returncode, done.stderr) == (0, "")
+    wrong = cluster.lab.console("master2", migrate, stdin=text.replace('"nodeRegistration"', '"nodeRegistrations"'))
+    assert wrong.stderr  # it does look
 
 
 @pytest.mark.parametrize(
