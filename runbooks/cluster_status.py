@@ -1,0 +1,184 @@
+"""What `inv cluster.status` shows: every host of the cluster on one screen, whoever of them can still be asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from runbooks.cluster_verify import readings
+from runbooks.commands import etcd, lb, verify_objects
+from runbooks.commands import verify as commands
+from runbooks.commands.base import Probe
+from runbooks.commands.lb import LbState
+from runbooks.commands.verify import Quick
+from runbooks.commands.verify_objects import Cluster, Node
+from runbooks.engine.steps import Run
+from runbooks.engine.tables import table
+from runbooks.errors import OutcomeError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import lb as lb_rules
+from runbooks.rules import verify as rules
+from runbooks.rules import verify_status as judge
+from runbooks.rules.etcd import View
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look. ``cluster`` is None when no API server told what the nodes are."""
+
+    quick: dict[Host, Quick | RunbookError]
+    etcd: View
+    lbs: dict[Host, LbState | RunbookError]
+    cluster: Cluster | None
+
+
+def show(session: Session) -> None:
+    """Print every host. Raises OutcomeError when there is no cluster, or not all of it is well."""
+    site, run = session.site, session.run
+    seen = look(run)
+    trouble = judge.problems(site, seen.quick, seen.etcd, seen.cluster) + _of_lbs(seen.lbs)
+    if judge.no_cluster(seen.quick):
+        trouble = ["there is no cluster yet"]
+    if session.options.json:
+        print(json.dumps(_machine(site, seen, trouble)))
+    elif not judge.no_cluster(seen.quick):
+        print(_head(site, seen) + "\n")
+        print(nodes_table(site, seen, seen.cluster) if seen.cluster else hosts_table(site, seen))
+    if judge.no_cluster(seen.quick):
+        raise OutcomeError(f"{site.name}: no cluster yet", hint="inv cluster.init builds it")
+    if trouble:
+        raise OutcomeError("\n       ".join(trouble), hint=judge.next_look(seen.cluster, trouble))
+
+
+def look(run: Run) -> Seen:
+    """Ask all hosts at the same time, and then one API server that is ready for the nodes."""
+    site = run.site
+    said = readings(run, {host: parts for host in site.hosts if (parts := _parts(site, host))})
+    quick: dict[Host, Quick | RunbookError] = {host: _of(said[host], "quick") for host in rules.members(site)}
+    members = {host: said[host] for host in site.control_plane if site.kubernetes.etcd == "stacked"}
+    view = View(
+        {host: rules.reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in members.items()}
+    )
+    lbs: dict[Host, LbState | RunbookError] = {host: _of(said[host], "lb") for host in site.load_balancers}
+    for host, each in quick.items():
+        if isinstance(each, Quick) and each.api == "ok":
+            found = readings(run, {host: {"nodes": verify_objects.objects(host, [verify_objects.NODES])}})[host]
+            if not isinstance(found, RunbookError) and not found["nodes"].errors:
+                return Seen(quick, view, lbs, found["nodes"])
+    return Seen(quick, view, lbs, None)
+
+
+def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
+    parts: dict[str, Probe[Any]] = {}
+    if host in rules.members(site):
+        parts["quick"] = commands.quick(host)
+    if "control-plane" in host.roles and site.kubernetes.etcd == "stacked":
+        parts["etcd"] = etcd.look()
+    if "lb" in host.roles:
+        parts["lb"] = lb.state(site, host)
+    return parts
+
+
+def _of(said: dict[str, Any] | RunbookError, kind: str) -> Any:
+    return said if isinstance(said, RunbookError) else said[kind]
+
+
+def _of_lbs(lbs: Mapping[Host, LbState | RunbookError]) -> list[str]:
+    found = [str(each) for each in lbs.values() if isinstance(each, RunbookError)]
+    states = {host: each for host, each in lbs.items() if isinstance(each, LbState)}
+    return found + list(filter(None, [lb_rules.not_a_pair(states) if states else ""]))
+
+
+# ---- for people
+
+
+def _head(site: Site, seen: Seen) -> str:
+    wanted = rules.members(site)
+    holders = [str(host) for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip]
+    vip = f"VIP {site.endpoint.vip}:{site.endpoint.port} on {' and '.join(holders) or 'no LB'}"
+    if not seen.cluster:
+        return f"{site.name}: no API server answers; {vip}"
+    nodes = {host: rules.node_of(seen.cluster.nodes, host) for host in wanted if isinstance(seen.quick[host], Quick)}
+    ready = [host for host, node in nodes.items() if node and node.ready]
+    return f"{site.name}: {len(ready)} of {len(wanted)} nodes Ready, {vip}"
+
+
+def nodes_table(site: Site, seen: Seen, cluster: Cluster) -> str:
+    """Return the table of a cluster that can be asked: a line per host, and one per node that is no host of the site."""
+    rows = []
+    for host in rules.members(site):
+        node = rules.node_of(cluster.nodes, host)
+        role = "control plane" if "control-plane" in host.roles else "worker"
+        shown = _node(cluster, node)
+        if node and isinstance(seen.quick[host], RunbookError):
+            shown[0] = "no answer"  # the API server may believe it Ready for another 40 s
+        rows.append([host.name, str(host.address), role, *shown, *_api_and_etcd(seen, host)])
+    for node in cluster.nodes:
+        if node.name in rules.strangers(site, cluster.nodes):
+            rows.append([node.name, node.address, "not in hosts.yaml", *_node(cluster, node), "", ""])
+    return table(["node", "address", "role", "Ready", "version", "runtime", "age", "API", "etcd"], rows)
+
+
+def _node(cluster: Cluster, node: Node | None) -> list[str]:
+    if not node:
+        return ["not joined", "", "", ""]
+    ready = ("Ready" if node.ready else "not Ready") + (", cordoned" if node.cordoned else "")
+    return [ready, node.version, node.runtime.replace("://", " "), judge.age(cluster.clock - node.created)]
+
+
+def hosts_table(site: Site, seen: Seen) -> str:
+    """Return the table for when no API server answers: what runs on each host, by its own word."""
+    rows = []
+    for host in rules.members(site):
+        each = seen.quick[host]
+        if isinstance(each, RunbookError):
+            rows.append([host.name, str(host.address), "does not answer", "", "", *_api_and_etcd(seen, host)])
+            continue
+        lacking = sorted(each.manifests - (each.running or frozenset()))
+        pods = "" if each.running is None else f"not running: {', '.join(lacking)}" if lacking else "all running"
+        rows.append([host.name, str(host.address), *each.units.values(), pods, *_api_and_etcd(seen, host)])
+    return table(["host", "address", "kubelet", "containerd", "static pods", "API", "etcd"], rows)
+
+
+def _api_and_etcd(seen: Seen, host: Host) -> list[str]:
+    if "control-plane" not in host.roles:
+        return ["", ""]
+    each = seen.quick[host]
+    api = "?" if isinstance(each, RunbookError) else "ready" if each.api == "ok" else "not ready" if each.api else "none"
+    return [api, judge.etcd_word(seen.etcd, host) if host in seen.etcd.said else ""]
+
+
+# ---- for machines
+
+
+def _machine(site: Site, seen: Seen, trouble: Sequence[str]) -> dict[str, object]:
+    nodes = seen.cluster.nodes if seen.cluster else ()
+    return {
+        "ok": not trouble,
+        "problems": list(trouble),
+        "hosts": {host.name: _host(seen, host, rules.node_of(nodes, host)) for host in rules.members(site)},
+        "strangers": rules.strangers(site, nodes),
+        "vip": [host.name for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip],
+    }
+
+
+def _host(seen: Seen, host: Host, node: Node | None) -> dict[str, object]:
+    quick = seen.quick[host]
+    found: dict[str, object] = (
+        {"node": None, "error": str(quick)} if isinstance(quick, RunbookError) else {"node": None, **_plain(quick)}
+    )
+    if node:
+        found["node"] = {**asdict(node), "labels": sorted(node.labels), "taints": sorted(node.taints)}
+    if host in seen.etcd.said:
+        found["etcd"] = judge.etcd_word(seen.etcd, host)
+    return found
+
+
+def _plain(quick: Quick) -> dict[str, object]:
+    running = None if quick.running is None else sorted(quick.running)
+    return {**asdict(quick), "manifests": sorted(quick.manifests), "running": running}

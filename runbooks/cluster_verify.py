@@ -1,0 +1,232 @@
+"""`inv cluster.verify`: does the whole cluster hold what it promises? One table, and the last step of `cluster.init`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from runbooks.commands import etcd, kubectl, lb, verify_objects
+from runbooks.commands import verify as commands
+from runbooks.commands.base import Probe, batch
+from runbooks.commands.verify import Health, HostFacts, Written
+from runbooks.commands.verify_objects import Cluster
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.engine.tables import table
+from runbooks.errors import CommandError, OutcomeError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import verify as rules
+from runbooks.rules import verify_etcd, verify_hosts, verify_pods
+from runbooks.rules.etcd import View
+from runbooks.rules.verify import Row
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+WITHIN_S = 180  # for pods of a cluster that was just built to become ready
+
+
+@dataclass(slots=True)
+class Seen:
+    """Everything that was looked at. ``hosts`` has each host's readings by kind, or the error that it gave instead."""
+
+    hosts: dict[Host, dict[str, Any] | RunbookError]
+    reader: Host | None = None
+    cluster: Cluster | str = "no API server answers"
+    namespaces: tuple[str, ...] = field(default=())
+
+    def of(self, kind: str) -> dict[Host, Any]:
+        """Return one kind of reading of every host that answered and has it."""
+        return {host: said[kind] for host, said in self.hosts.items() if not isinstance(said, RunbookError) and kind in said}
+
+
+def verify(session: Session) -> None:
+    """Print the verdict on everything. Raises OutcomeError when something is not as it must be; warnings are no failure."""
+    run = session.run
+    seen = look(run)
+    if rules.no_cluster(_facts(run.site, seen)):
+        raise OutcomeError(f"{run.site.name}: no cluster yet", hint="inv cluster.init builds it")
+    rows = [*judge(run.site, seen), *_write(run, seen)]
+    failing = rules.failing(rows)
+    if session.options.json:
+        print(json.dumps({"ok": not failing, "rows": [asdict(row) for row in rows]}))
+    else:
+        print(f"{run.site.name}: Kubernetes {run.site.kubernetes.version} behind {kubectl.through_vip(run.site)}\n")
+        print(shown(rows))
+        if not failing:
+            print(f"\n{_summary(rows, failing)}")
+    if failing:
+        raise OutcomeError(_summary(rows, failing), hint="the lines marked -> say what to do, or what looks closer")
+
+
+def wrong(run: Run) -> tuple[Row, ...]:
+    """Return what must not be so, the write through the VIP left out: only looks."""
+    return rules.failing(judge(run.site, look(run)))
+
+
+def step(site: Site) -> Step:
+    """Return the step that waits until everything holds, and then writes through the VIP and reads it back."""
+
+    def done(run: Run) -> bool | Unmet:
+        found = wrong(run)
+        return Unmet("; ".join(verify_pods.some([_told(row) for row in found], 3))) if found else True
+
+    def prove(run: Run) -> None:
+        if failing := rules.failing(_write(run, look(run))):
+            raise OutcomeError("; ".join(map(_told, failing)), hint=failing[0].cure)
+
+    return Step("verify the cluster", done=done, verify=prove, within=WITHIN_S)
+
+
+# ---- looking
+
+
+def look(run: Run) -> Seen:
+    """See everything: first each host for itself, all at the same time; then the cluster's objects by one of the API servers."""
+    site = run.site
+    probes = {host: parts for host in site.hosts if (parts := _parts(site, host))}
+    seen = Seen(readings(run, probes), namespaces=_namespaces(site))
+    for host in rules.readers(seen.of("health")):
+        found = readings(run, {host: {"cluster": verify_objects.cluster(host, seen.namespaces)}})[host]
+        if isinstance(found, RunbookError):
+            seen.cluster = f"{host}: {rules.reason(host, found)}"
+            continue
+        cluster: Cluster = found["cluster"]
+        if verify_objects.NODES not in cluster.errors:
+            seen.reader, seen.cluster = host, cluster
+            break
+        seen.cluster = cluster.errors[verify_objects.NODES]
+    return seen
+
+
+def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
+    """Return what is to be asked of one host, by kind, in one round trip."""
+    parts: dict[str, Probe[Any]] = {}
+    if host in rules.members(site):
+        parts["facts"] = commands.host_facts(host)
+    if "control-plane" in host.roles:
+        parts["health"] = commands.health([kubectl.url(host.address), kubectl.through_vip(site)])
+        if site.kubernetes.etcd == "stacked":
+            parts["etcd"] = etcd.look()
+    if "lb" in host.roles:
+        parts |= {"lb": lb.state(site, host), "backends": lb.backends()}
+    return parts
+
+
+def readings(run: Run, probes: Mapping[Host, Mapping[str, Probe[Any]]]) -> dict[Host, dict[str, Any] | RunbookError]:
+    """Ask each host its probes in one round trip; a host that does not answer, or not in words we know, gives an error instead."""
+    together = {host: batch(*parts.values()) for host, parts in probes.items()}
+    answers = run.transport.run_each({host: probe.command for host, probe in together.items()})
+    found: dict[Host, dict[str, Any] | RunbookError] = {}
+    for host, parts in probes.items():
+        answer = answers[host]
+        if isinstance(answer, RunbookError):
+            found[host] = answer
+            continue
+        try:
+            found[host] = dict(zip(parts, together[host].parse(answer), strict=True))
+        except ValueError as error:
+            found[host] = CommandError(f"{host}: {error}")
+    return found
+
+
+def _namespaces(site: Site) -> tuple[str, ...]:
+    """Return the namespaces whose pods make the cluster: kube-system, and the pod network's."""
+    if site.kubernetes.cni == "flannel":
+        return ("kube-system", "kube-flannel")
+    named = _workloads(site.kubernetes.cni) if isinstance(site.kubernetes.cni, Path) else []
+    return tuple(dict.fromkeys(["kube-system", *(named or verify_pods.NETWORK_NAMESPACES)]))
+
+
+def _workloads(manifest: Path) -> list[str]:
+    """Return the namespaces of what a manifest runs; none when it cannot be read, which is for `cluster.init` to tell."""
+    import yaml  # noqa: PLC0415 - start-up time
+
+    try:
+        documents = [each for each in yaml.safe_load_all(manifest.read_text(encoding="utf-8")) if isinstance(each, dict)]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []
+    running = [each for each in documents if each.get("kind") in {"DaemonSet", "Deployment", "StatefulSet"}]
+    spaces = [(each.get("metadata") or {}).get("namespace") for each in running]
+    return [str(each) for each in spaces if each]
+
+
+# ---- judging
+
+
+def judge(site: Site, seen: Seen) -> list[Row]:
+    """Return the rows of everything that was seen."""
+    facts = _facts(site, seen)
+    joined = [host for host, each in facts.items() if isinstance(each, HostFacts) and each.joined]
+    health: dict[Host, Sequence[Health]] = {host: each for host, each in seen.of("health").items() if host in joined}
+    rows = [*rules.hosts(facts), *rules.api_servers(site, health)]
+    if site.kubernetes.etcd == "stacked":
+        rows += verify_etcd.rows(_view(site, seen))
+    if isinstance(seen.cluster, str):
+        rows.append(Row("objects", "", "FAIL", seen.cluster, "inv cluster.status"))
+    else:
+        rows += rules.nodes(
+            site, seen.cluster, [host for host, each in facts.items() if isinstance(each, HostFacts) and not each.joined]
+        )
+        rows += rules.leaders(site, seen.cluster)
+        rows += verify_pods.pods(site, seen.cluster, seen.namespaces)
+        rows.append(rules.config(site, seen.cluster))
+    rows += [verify_hosts.certificates(site, host, facts_of) for host in joined if isinstance(facts_of := facts[host], HostFacts)]
+    rows += verify_hosts.shared(site, facts)
+    rows += verify_hosts.load_balancers(_balancers(site, seen))
+    # What the API server still holds to be well on a host that does not answer is old news: it believes that for 40 s.
+    silent = {host.name for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
+    return [row for row in rows if row.state != "ok" or row.host not in silent]
+
+
+def _facts(site: Site, seen: Seen) -> dict[Host, HostFacts | RunbookError]:
+    said = {host: seen.hosts[host] for host in rules.members(site)}
+    return {host: each if isinstance(each, RunbookError) else each["facts"] for host, each in said.items()}
+
+
+def _view(site: Site, seen: Seen) -> View:
+    said = {host: seen.hosts[host] for host in site.control_plane}
+    return View(
+        {host: rules.reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in said.items()}
+    )
+
+
+def _balancers(site: Site, seen: Seen) -> dict[Host, verify_hosts.LbSeen | RunbookError]:
+    said = {host: seen.hosts[host] for host in site.load_balancers}
+    return {host: each if isinstance(each, RunbookError) else (each["lb"], each["backends"]) for host, each in said.items()}
+
+
+def _write(run: Run, seen: Seen) -> list[Row]:
+    """Write through the VIP from the host by which the objects were read, and return the row of it."""
+    if not seen.reader:
+        return []
+    probe = commands.write(run.site, f"ha-runbooks-verify-{uuid4().hex[:8]}")
+    found = readings(run, {seen.reader: {"written": probe}})[seen.reader]
+    result: Written | RunbookError = found if isinstance(found, RunbookError) else found["written"]
+    return [rules.written(seen.reader, result)]
+
+
+# ---- showing
+
+
+def shown(rows: Sequence[Row]) -> str:
+    """Return the table; under each row that is not ok, what to do about it."""
+    lines = table(["topic", "host", "", "seen"], [[row.topic, row.host, row.state, row.seen] for row in rows]).splitlines()
+    text = lines[:1]
+    for row, line in zip(rows, lines[1:], strict=True):
+        text += [line, *([f"    -> {row.cure}"] if row.cure and row.state != "ok" else [])]
+    return "\n".join(text)
+
+
+def _summary(rows: Sequence[Row], failing: Sequence[Row]) -> str:
+    warned = sum(row.state == "warn" for row in rows)
+    counted = f"{len(failing)} of {len(rows)} checks failed" if failing else f"all {len(rows)} checks passed"
+    counted += f", {warned} with a warning" if warned else ""
+    return "\n       ".join([counted, *verify_pods.some([_told(row) for row in failing], 5)])
+
+
+def _told(row: Row) -> str:
+    return f"{row.topic} {row.host}: {row.seen}" if row.host else f"{row.topic}: {row.seen}"

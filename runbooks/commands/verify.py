@@ -1,0 +1,215 @@
+"""What the hosts and API servers of a cluster say about themselves; `verify_objects` has the cluster's objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.kubectl import url
+from runbooks.inventory.model import Host, Site
+
+FAILED_CHECK = re.compile(r"\[-\](\S+) failed")
+SYSTEM_CONFIGMAPS = "/api/v1/namespaces/kube-system/configmaps"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate at ``path`` ("served" is the one that the API server hands out); ``ends`` in seconds since 1970."""
+
+    path: str
+    ends: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """One host, by its own word. ``sums`` are the SHA-256 of the files that all control planes share; ``clock`` since 1970."""
+
+    clock: int
+    joined: bool
+    units: dict[str, str]
+    manifests: frozenset[str]
+    sums: dict[str, str]
+    openssl: bool
+    certificates: tuple[Certificate, ...]
+    served: Certificate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the API server at ``server`` answered to ``/what?verbose``: how many checks passed, which failed, or why it is silent."""
+
+    server: str
+    what: str
+    passed: int
+    failed: tuple[str, ...]
+    error: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is well."""
+        return not (self.failed or self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How long each part of a write through the VIP took, in ms, and what went wrong, or ""."""
+
+    took: dict[str, int]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """One host in short. ``api`` is "" where there is none; ``running`` (None: not asked) are the containers behind a silent one."""
+
+    units: dict[str, str]
+    joined: bool
+    manifests: frozenset[str]
+    api: str
+    running: frozenset[str] | None
+
+
+# ---- one host
+
+
+def host_facts(host: Host) -> Probe[HostFacts]:
+    """What ``host`` can tell from its own files and programs."""
+    api = url(host.address).removeprefix("https://") if "control-plane" in host.roles else ""
+    return Probe(replace(script("verify-host", {"API": api}, timeout=30), shown="verify-host"), parse_host)
+
+
+def parse_host(answer: Answer) -> HostFacts:
+    """Read lines of ``key value``. Raises ValueError when the clock is missing, or a date is none."""
+    said = _Lines(answer.stdout)
+    certificates = tuple(_certificate(text) for text in said.all("certificate"))
+    return HostFacts(
+        clock=int(said.one("clock")),
+        joined="yes" in said.all("joined"),
+        units=dict(_pair(text) for text in said.all("unit")),
+        manifests=frozenset(said.all("manifest")),
+        sums={path: digest for digest, path in map(_pair, said.all("sum"))},
+        openssl="yes" in said.all("openssl"),
+        certificates=tuple(each for each in certificates if each.path != "served"),
+        served=next((each for each in certificates if each.path == "served"), None),
+    )
+
+
+def quick(host: Host) -> Probe[Quick]:
+    """What ``host`` does just now, in a moment."""
+    server = url(host.address) if "control-plane" in host.roles else ""
+    return Probe(replace(script("verify-quick", {"SERVER": server}, timeout=30), shown="verify-quick"), parse_quick)
+
+
+def parse_quick(answer: Answer) -> Quick:
+    """Read lines of ``key value``."""
+    said = _Lines(answer.stdout)
+    return Quick(
+        units=dict(_pair(text) for text in said.all("unit")),
+        joined="yes" in said.all("joined"),
+        manifests=frozenset(said.all("manifest")),
+        api=_readiness(next(iter(said.all("api")), "")),
+        running=frozenset(said.all("running")) if said.all("containers") else None,
+    )
+
+
+def _readiness(text: str) -> str:
+    """Return "ok", "", or what keeps an API server from being ready; kubectl wraps a list of all checks into its error."""
+    failed = FAILED_CHECK.findall(text)
+    return f"not ready: {', '.join(failed)}" if failed else brief(text)
+
+
+# ---- API servers
+
+
+def health(servers: Iterable[str]) -> Probe[tuple[Health, ...]]:
+    """What the API servers at these URLs say about their health, asked from one control plane host."""
+    return Probe(replace(script("verify-api", {"SERVERS": servers}, timeout=20), shown="verify-api"), parse_health)
+
+
+def parse_health(answer: Answer) -> tuple[Health, ...]:
+    r"""Read lines of ``SERVER livez|readyz EXIT ANSWER``; kubectl wraps the checks of a failing one in an error of its own.
+
+    >>> parse_health(Answer(0, "https://a readyz 1 Error: ([+]ping ok\\n[-]etcd failed: reason withheld\\n) prevented it\n"))[0].failed
+    ('etcd',)
+    """
+    found = []
+    for line in answer.stdout.splitlines():
+        server, what, status, *text = line.split(" ", 3)
+        said = text[0] if text else ""
+        failed = tuple(FAILED_CHECK.findall(said))
+        error = "" if status == "0" or failed else brief(said) or f"kubectl exited {status}"
+        found.append(Health(server, what, len(re.findall(r"\[\+\]\S+ ok", said)), failed, error))
+    return tuple(sorted(found, key=lambda each: (each.server, each.what)))
+
+
+# ---- a write
+
+
+def write(site: Site, name: str) -> Probe[Written]:
+    """Create, read and delete a ConfigMap called ``name`` in kube-system through the VIP."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "ha-runbooks"}},
+        "data": {"written": name},
+    }
+    variables = {
+        "SERVER": url(site.endpoint.vip, site.endpoint.port),
+        "COLLECTION": SYSTEM_CONFIGMAPS,
+        "NAME": name,
+        "MANIFEST": json.dumps(manifest, separators=(",", ":")),
+        "WORD": f'"written":"{name}"',
+    }
+    return Probe(replace(script("verify-write", variables, timeout=30), shown=f"verify-write NAME={name}"), parse_written)
+
+
+def parse_written(answer: Answer) -> Written:
+    """Read lines of ``created|read|deleted MILLISECONDS``, or ``failed VERB ERROR``."""
+    said = _Lines(answer.stdout)
+    took = {key: int(said.one(key)) for key in ("created", "read", "deleted") if said.all(key)}
+    failed = next((brief(text) for text in said.all("failed")), "")
+    return Written(took, failed or ("" if len(took) == 3 else "it was not finished"))
+
+
+# ---- reading
+
+
+class _Lines:
+    """Lines of ``key value``, by key and in order."""
+
+    def __init__(self, text: str) -> None:
+        self._pairs = [_pair(line) for line in text.splitlines() if line.strip()]
+
+    def all(self, key: str) -> list[str]:
+        return [value for name, value in self._pairs if name == key]
+
+    def one(self, key: str) -> str:
+        found = self.all(key)
+        if not found:
+            raise ValueError(f"it said nothing about {key}")
+        return found[0]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition(" ")
+    return key, value.strip()
+
+
+def brief(text: str) -> str:
+    """Return one line of what kubectl complained about, without what is always the same."""
+    line = " ".join(text.split())
+    line = re.sub(r"^(error: |Error from server \(\w+\): |Unable to connect to the server: )", "", line)
+    line = re.sub(r" - did you specify the right host or port\?$", "", line)
+    return line if len(line) <= 160 else f"{line[:157]}..."
+
+
+def _certificate(text: str) -> Certificate:
+    path, *facts = text.split("\t")
+    said = {key.lower(): value for key, value in (fact.split("=", 1) for fact in facts)}
+    ends = datetime.strptime(said.get("notafter", ""), "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
+    return Certificate(path, int(ends.timestamp()), said.get("sha256 fingerprint", ""))

@@ -1,0 +1,213 @@
+"""The objects of a cluster, in the few respects that its health depends on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.kubectl import url
+from runbooks.commands.verify import brief
+from runbooks.inventory.model import Host
+
+CORE = "/api/v1"
+NODES = f"{CORE}/nodes"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+KUBEADM_CONFIG = f"{CORE}/namespaces/kube-system/configmaps/kubeadm-config"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A Node object. ``pressure`` names the conditions that are True and should not be; ``created`` in seconds since 1970."""
+
+    name: str
+    address: str
+    ready: bool
+    reason: str
+    pressure: tuple[str, ...]
+    version: str
+    cordoned: bool
+    labels: frozenset[str]
+    taints: frozenset[str]
+    runtime: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod. ``why`` says what keeps it from being ready; ``restarted`` (since 1970) is when a container last ended, 0 for never."""
+
+    namespace: str
+    name: str
+    node: str
+    labels: dict[str, str]
+    phase: str
+    ready: bool
+    why: str
+    leaving: bool
+    restarts: int
+    restarted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who leads, since when it last said so (seconds since 1970), and for how long that holds."""
+
+    name: str
+    holder: str
+    renewed: float
+    duration_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """All objects that matter. ``clock`` (seconds since 1970) is the API server's host's; ``errors`` by path that was refused."""
+
+    clock: int
+    nodes: tuple[Node, ...]
+    pods: tuple[Pod, ...]
+    leases: tuple[Lease, ...]
+    config: dict[str, str]
+    errors: dict[str, str]
+
+
+def pods_in(namespace: str) -> str:
+    """Return the API path of a namespace's pods."""
+    return f"{CORE}/namespaces/{namespace}/pods"
+
+
+def cluster(host: Host, namespaces: Sequence[str]) -> Probe[Cluster]:
+    """Read nodes, leases, kubeadm's own record, and the pods of ``namespaces`` by the API server of ``host``."""
+    return objects(host, [NODES, LEASES, KUBEADM_CONFIG, *(pods_in(each) for each in namespaces)])
+
+
+def objects(host: Host, paths: Sequence[str]) -> Probe[Cluster]:
+    """Read the objects at these API paths by the API server of ``host``; what was not asked for stays empty."""
+    variables = {"SERVER": url(host.address), "RESOURCES": paths}
+    return Probe(replace(script("verify-cluster", variables, timeout=30), shown="verify-cluster"), parse_cluster)
+
+
+def parse_cluster(answer: Answer) -> Cluster:
+    """Read lines of ``PATH EXIT JSON``. Raises ValueError when an object is not what its path promises."""
+    first, _, rest = answer.stdout.partition("\n")
+    got: dict[str, Any] = {}
+    errors = {}
+    for line in rest.splitlines():
+        path, status, text = line.split(" ", 2)
+        if status == "0":
+            got[path] = json.loads(text)
+        else:
+            errors[path] = brief(text)
+    try:
+        return Cluster(
+            clock=int(first.removeprefix("clock ")),
+            nodes=tuple(map(_node, got.get(NODES, {}).get("items", []))),
+            pods=tuple(_pod(item) for path, value in got.items() if path.endswith("/pods") for item in value["items"]),
+            leases=tuple(map(_lease, got.get(LEASES, {}).get("items", []))),
+            config=_top(got.get(KUBEADM_CONFIG, {}).get("data", {}).get("ClusterConfiguration", "")),
+            errors=errors,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the API server's objects are not as they should be: {error!r}") from None
+
+
+# ---- reading
+
+
+def _seconds(text: str | None) -> float:
+    """Read the API's time; 0 for none.
+
+    >>> _seconds("2026-01-07T10:11:12.500000Z") - _seconds("2026-01-07T10:11:12Z")
+    0.5
+    """
+    return datetime.fromisoformat(text).timestamp() if text else 0
+
+
+def _node(item: dict[str, Any]) -> Node:
+    meta, spec, status = item["metadata"], item.get("spec", {}), item.get("status", {})
+    conditions = {each["type"]: each for each in status.get("conditions", [])}
+    ready = conditions.get("Ready", {})
+    return Node(
+        name=meta["name"],
+        address=next((each["address"] for each in status.get("addresses", []) if each["type"] == "InternalIP"), ""),
+        ready=ready.get("status") == "True",
+        reason=": ".join(filter(None, [ready.get("reason"), ready.get("message")])) or "the kubelet has not said anything",
+        pressure=tuple(name for name, each in conditions.items() if name != "Ready" and each.get("status") == "True"),
+        version=status.get("nodeInfo", {}).get("kubeletVersion", ""),
+        cordoned=bool(spec.get("unschedulable")),
+        labels=frozenset(meta.get("labels") or {}),
+        taints=frozenset(each["key"] for each in spec.get("taints") or [] if each.get("effect") == "NoSchedule"),
+        runtime=status.get("nodeInfo", {}).get("containerRuntimeVersion", ""),
+        created=int(_seconds(meta.get("creationTimestamp"))),
+    )
+
+
+def _pod(item: dict[str, Any]) -> Pod:
+    meta, status = item["metadata"], item.get("status", {})
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    ready: dict[str, Any] = next((each for each in status.get("conditions") or [] if each["type"] == "Ready"), {})
+    ended = [
+        _seconds(each.get("lastState", {}).get("terminated", {}).get("finishedAt"))
+        for each in status.get("containerStatuses") or []
+    ]
+    return Pod(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        node=item.get("spec", {}).get("nodeName", ""),
+        labels=meta.get("labels") or {},
+        phase=status.get("phase", ""),
+        ready=status.get("phase") == "Running" and ready.get("status") == "True",
+        why=_waiting(containers) or status.get("reason") or ready.get("reason") or _phase(status),
+        leaving=bool(meta.get("deletionTimestamp")),
+        restarts=sum(each.get("restartCount", 0) for each in status.get("containerStatuses") or []),
+        restarted=int(max(ended, default=0)),
+    )
+
+
+def _phase(status: dict[str, Any]) -> str:
+    """Return the phase, which says Running also of a pod that does not answer its probes."""
+    phase = str(status.get("phase", ""))
+    return "not ready" if phase == "Running" else phase
+
+
+def _waiting(containers: Sequence[dict[str, Any]]) -> str:
+    """Return what a container waits for, such as CrashLoopBackOff, or how it ended."""
+    for each in containers:
+        state = each.get("state", {})
+        if reason := state.get("waiting", {}).get("reason", ""):
+            return str(reason)
+        if state.get("terminated", {}).get("exitCode"):
+            return f"{state['terminated'].get('reason', 'Error')} ({state['terminated']['exitCode']})"
+    return ""
+
+
+def _lease(item: dict[str, Any]) -> Lease:
+    spec = item.get("spec", {})
+    return Lease(
+        item["metadata"]["name"],
+        spec.get("holderIdentity") or "",
+        _seconds(spec.get("renewTime")),
+        int(spec.get("leaseDurationSeconds") or 15),
+    )
+
+
+def _top(text: str) -> dict[str, str]:
+    r"""Read the plain values of a ClusterConfiguration as kubeadm writes it: ``key`` at the margin, ``networking.key`` below.
+
+    >>> _top("clusterName: one\nnetworking:\n  podSubnet: 10.0.0.0/8\n")
+    {'clusterName': 'one', 'networking.podSubnet': '10.0.0.0/8'}
+    """
+    found = {}
+    group = ""
+    for line in text.splitlines():
+        if match := re.match(r"( *)([A-Za-z]+):(?: (.*))?$", line):
+            indent, key, value = match.groups()
+            if not indent:
+                group = key
+            if value and len(indent) <= 2:
+                found[f"{group}.{key}" if indent else key] = value.strip().strip("\"'")
+    return found

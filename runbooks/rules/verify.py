@@ -1,0 +1,277 @@
+"""Is the cluster what the site says, and does it work? Pure: facts in, rows of one table out. More of it in `verify_*`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from runbooks.commands.kubectl import url
+from runbooks.commands.verify import Health, HostFacts, Written
+from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Node
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host, Site
+
+State = Literal["ok", "warn", "FAIL"]
+CONTROL_PLANE_KEYS = frozenset(
+    {"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
+)  # since 1.20; until 1.23
+LEADERS = ("kube-scheduler", "kube-controller-manager")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the verdict. ``host`` is "" where it is the cluster as a whole; ``cure`` is what to do, or what looks closer."""
+
+    topic: str
+    host: str
+    state: State
+    seen: str
+    cure: str = ""
+
+
+def failing(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Return the rows that must not be so."""
+    return tuple(row for row in rows if row.state == "FAIL")
+
+
+def judged(topic: str, host: str, *, wrong: Sequence[str] = (), odd: Sequence[str] = (), fine: str = "", cure: str = "") -> Row:
+    """Return one row: FAIL when something is wrong, warn when something is odd, else ok and ``fine``."""
+    if wrong or odd:
+        return Row(topic, host, "FAIL" if wrong else "warn", "; ".join([*wrong, *odd]), cure)
+    return Row(topic, host, "ok", fine)
+
+
+def members(site: Site) -> tuple[Host, ...]:
+    """Return the hosts that shall be nodes, control plane first."""
+    return tuple(dict.fromkeys([*site.control_plane, *site.workers]))
+
+
+def node_of(nodes: Iterable[Node], host: Host) -> Node | None:
+    """Return the Node that is ``host``: by its name, or by its address where somebody gave it another name."""
+    found = {node.name: node for node in nodes}
+    by_address = {node.address: node for node in found.values()}
+    return found.get(host.name) or by_address.get(str(host.address))
+
+
+def strangers(site: Site, nodes: Iterable[Node]) -> list[str]:
+    """Return the names of Nodes that are no host of the site."""
+    nodes = list(nodes)
+    known = {node.name for host in members(site) if (node := node_of(nodes, host))}
+    return [node.name for node in nodes if node.name not in known]
+
+
+# ---- hosts and nodes
+
+
+def no_cluster(facts: Mapping[Host, HostFacts | RunbookError]) -> bool:
+    """Whether nobody ever began a cluster: some control plane host answers, and nothing of one is on any host that does."""
+    answers = {host: seen for host, seen in facts.items() if isinstance(seen, HostFacts)}
+    asked = any("control-plane" in host.roles for host in answers)
+    return asked and not any(seen.joined or seen.manifests for seen in answers.values())
+
+
+def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Row]:
+    """Return a row for each host that cannot be asked, is in no cluster, or whose kubelet or container runtime does not run."""
+    rows = []
+    for host, seen in facts.items():
+        if isinstance(seen, RunbookError):
+            rows.append(Row("host", host.name, "FAIL", reason(host, seen), seen.hint or f"can you log in to {host.address}?"))
+        elif not seen.joined:
+            rows.append(Row("host", host.name, "FAIL", "has not joined the cluster", f"inv cluster.join --host {host}"))
+        else:
+            rows += [
+                Row("host", host.name, "FAIL", f"{unit} is {state}", f"on {host}: journalctl -u {unit} -n 50")
+                for unit, state in seen.units.items()
+                if state != "active"
+            ]
+    return rows
+
+
+def reason(host: Host, error: RunbookError) -> str:
+    """Return an error of this host's in one line, without the host's name, which stands beside it.
+
+    >>> web = Host("web", "10.0.0.1", ())
+    >>> reason(web, RunbookError("web (10.0.0.1): no answer")), reason(web, RunbookError("web: it said nothing"))
+    ('no answer', 'it said nothing')
+    """
+    line = str(error).partition("\n")[0]
+    return re.sub(rf"^{re.escape(host.name)}( \([^)]*\))?: ", "", line) or type(error).__name__
+
+
+def cut(text: str, limit: int = 160) -> str:
+    """Return so much of a text as a line of the table has room for."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[Row]:
+    """Return a row per host that shall be a node, and one for each node that nobody asked for.
+
+    Hosts ``outside`` have said themselves that they are in no cluster; they get a row only if a Node is left of them.
+    """
+    if error := cluster.errors.get(NODES):
+        return [Row("node", "", "FAIL", error, "inv cluster.status")]
+    rows = []
+    for host in members(site):
+        node = node_of(cluster.nodes, host)
+        if node:
+            rows.append(_node(site, host, node))
+        elif host not in outside:
+            rows.append(Row("node", host.name, "FAIL", "is not in the cluster", f"inv cluster.join --host {host}"))
+    rows += [
+        Row(
+            "node",
+            name,
+            "warn",
+            "is not in hosts.yaml",
+            f"add it there, or remove it: kubectl drain {name}, kubectl delete node {name}",
+        )
+        for name in strangers(site, cluster.nodes)
+    ]
+    return rows
+
+
+def _node(site: Site, host: Host, node: Node) -> Row:
+    wrong, odd = [], []
+    cures = []
+    if not node.ready:
+        wrong.append(f"not Ready: {cut(node.reason)}")
+        cures.append(f"inv cluster.status; on {host}: journalctl -u kubelet -n 50")
+    if node.pressure:
+        wrong.append(", ".join(node.pressure))
+        cures.append(f"kubectl describe node {node.name}")
+    if not same_version(node.version, site.kubernetes.version):
+        wrong.append(f"the kubelet is {node.version}, hosts.yaml says v{site.kubernetes.version}")
+        cures.append("correct kubernetes.version in hosts.yaml, or upgrade the host")
+    if reason := _unmarked(host, node):
+        wrong.append(reason)
+        cures.append(f"kubectl label/taint node {node.name}, as kubeadm does: kubeadm init phase mark-control-plane --help")
+    if node.cordoned:
+        odd.append("cordoned: takes no new pods")
+        cures.append(f"kubectl uncordon {node.name}")
+    return judged("node", host.name, wrong=wrong, odd=odd, fine=f"Ready, {node.version}", cure="; ".join(cures))
+
+
+def _unmarked(host: Host, node: Node) -> str:
+    """Say what of kubeadm's marks a control plane's node lacks; a host that is a worker too may well have no taint."""
+    if "control-plane" not in host.roles:
+        return ""
+    if not CONTROL_PLANE_KEYS & node.labels:
+        return "lacks the label of a control plane"
+    if "worker" not in host.roles and not CONTROL_PLANE_KEYS & node.taints:
+        return "lacks the taint of a control plane, so any pod may run there"
+    return ""
+
+
+def same_version(kubelet: str, wanted: str) -> bool:
+    """Whether a kubelet that calls itself this has the wanted version; vendors add ``+`` or ``-`` and more.
+
+    >>> same_version("v1.20.2", "1.20.2"), same_version("v1.30.0+vendor.1", "1.30.0"), same_version("v1.20.2", "1.20.3")
+    (True, True, False)
+    """
+    return kubelet.removeprefix("v").partition("+")[0].partition("-")[0] == wanted
+
+
+# ---- API servers, leaders
+
+
+def api_servers(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]:
+    """Return a row per API server asked directly by its own host, and one for the VIP asked by all of them."""
+    rows = []
+    for host, answers in asked.items():
+        own = [each for each in answers if each.server == url(host.address)]
+        wrong = [_unwell(each) for each in own if not each.ok] or ([] if own else ["nobody asked it"])
+        fine = ", ".join(f"{each.what} ok ({each.passed} checks)" for each in own)
+        cure = f"on {host}: crictl ps -a --name kube-apiserver; crictl logs ID"
+        rows.append(judged("API server", host.name, wrong=wrong, fine=fine, cure=cure))
+    return [*rows, *_by_vip(site, asked)]
+
+
+def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]:
+    vip = url(site.endpoint.vip, site.endpoint.port)
+    if not asked:
+        return []
+    from_whom: dict[str, list[str]] = {}
+    for host, answers in asked.items():
+        said = "; ".join(_unwell(each) for each in answers if each.server == vip and not each.ok)
+        from_whom.setdefault(said, []).append(host.name)
+    wrong = [f"{said} (asked from {', '.join(names)})" for said, names in from_whom.items() if said]
+    fine = f"livez and readyz ok, asked from {', '.join(map(str, asked))}"
+    return [judged("API by VIP", "", wrong=wrong, fine=fine, cure="inv lb.status")]
+
+
+def readers(asked: Mapping[Host, Sequence[Health]]) -> list[Host]:
+    """Return the hosts whose own API server answers, those that say they are well first: who may be asked about the cluster."""
+    own = {host: [each for each in answers if each.server == url(host.address)] for host, answers in asked.items()}
+    answering = [host for host, answers in own.items() if any(not each.error for each in answers)]
+    return sorted(answering, key=lambda host: sum(not each.ok for each in own[host]))
+
+
+def _unwell(health: Health) -> str:
+    return f"{health.what}: " + (f"failed: {', '.join(health.failed)}" if health.failed else health.error)
+
+
+def leaders(site: Site, cluster: Cluster) -> list[Row]:
+    """Return a row for the leader of the scheduler, and one for the controller-manager's."""
+    error = cluster.errors.get(LEASES)
+    found = {lease.name: lease for lease in cluster.leases}
+    rows = []
+    for name in LEADERS:
+        lease, wrong, odd = found.get(name), [], []
+        holder = lease.holder.rpartition("_")[0] if lease else ""
+        age = cluster.clock - lease.renewed if lease else 0
+        if not lease or not lease.holder:
+            wrong.append(f"{name}: {error or 'nobody leads'}")
+        elif age > lease.duration_s:
+            wrong.append(f"{name}: the lead was last renewed {age:.0f} s ago")
+        elif not any(_is(host, holder) for host in site.control_plane):
+            odd.append(f"{name} is led by {holder}, which is no control plane host of hosts.yaml")
+        cure = f"on each control plane host: crictl ps -a --name {name}; crictl logs ID"
+        rows.append(
+            judged("leader", holder, wrong=wrong, odd=odd, fine=f"leads {name}, renewed {max(age, 0):.0f} s ago", cure=cure)
+        )
+    return rows
+
+
+def _is(host: Host, hostname: str) -> bool:
+    """Whether a leader's name, which is its host's own idea of its name, means ``host``."""
+    return hostname in {host.name, str(host.address)} or hostname.split(".", maxsplit=1)[0] == host.name
+
+
+# ---- a write, and what kubeadm remembers
+
+
+def written(host: Host, result: Written | RunbookError) -> Row:
+    """Return the row of a write and a read through the VIP, made from ``host``."""
+    if isinstance(result, RunbookError):
+        return Row("write by VIP", host.name, "FAIL", reason(host, result), result.hint or "inv cluster.status")
+    fine = "an object " + ", ".join(f"{what} ({ms} ms)" for what, ms in result.took.items())
+    cure = "inv etcd.status; inv lb.status"
+    return judged("write by VIP", host.name, wrong=[result.error] if result.error else [], fine=fine, cure=cure)
+
+
+def config(site: Site, cluster: Cluster) -> Row:
+    """Return the row of kubeadm's own record, by which the next join or upgrade will go."""
+    if error := cluster.errors.get(KUBEADM_CONFIG):
+        return Row("kubeadm-config", "", "warn", error, "kubectl -n kube-system get configmap kubeadm-config")
+    wanted = {
+        "clusterName": {site.name},
+        "controlPlaneEndpoint": set(endpoints(site)),
+        "networking.podSubnet": {str(site.networks.pods)},
+        "networking.serviceSubnet": {str(site.networks.services)},
+        "networking.dnsDomain": {site.kubernetes.domain},
+    }
+    odd = [
+        f"{key} is {cluster.config.get(key, 'missing')}, hosts.yaml says {min(values)}"
+        for key, values in wanted.items()
+        if cluster.config.get(key) not in values
+    ]
+    cure = "correct hosts.yaml; what a cluster was built with is not changed later"
+    return judged("kubeadm-config", "", odd=odd, fine=f"{site.name}, {cluster.config.get('controlPlaneEndpoint')}", cure=cure)
+
+
+def endpoints(site: Site) -> tuple[str, ...]:
+    """Return the ways to write where clients find the API server: by its name, and by the VIP."""
+    by_vip = url(site.endpoint.vip, site.endpoint.port).removeprefix("https://")
+    return (*((f"{site.endpoint.name}:{site.endpoint.port}",) if site.endpoint.name else ()), by_vip)

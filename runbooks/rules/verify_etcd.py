@@ -1,0 +1,29 @@
+"""etcd's rows of the verdict; what is right and wrong is `rules.etcd`'s to say. Pure."""
+
+from __future__ import annotations
+
+from runbooks.rules import etcd
+from runbooks.rules.etcd import View
+from runbooks.rules.verify import Row
+
+MIB = 1 << 20
+
+
+def rows(view: View) -> list[Row]:
+    """Return a row for each thing that is wrong, and one for versions that differ, which is odd; else one that says how it is."""
+    faults = etcd.faults(view)
+    found = [Row("etcd", "", "FAIL", fault, "inv etcd.status") for fault in faults]
+    found += [Row("etcd", "", "warn", odd, "inv etcd.status") for odd in etcd.problems(view) if odd not in faults]
+    return found or [Row("etcd", "", "ok", _well(view))]
+
+
+def _well(view: View) -> str:
+    statuses = view.statuses
+    leader = next((str(host) for host, status in statuses.items() if status.leads), "")
+    sizes = sorted({max(1, round(status.size / MIB)) for status in statuses.values()})
+    behind = max(etcd.lag(statuses).values(), default=0)
+    voters = len(etcd.voters(view.members))
+    return (
+        f"{voters} members healthy, leader {leader}, no alarms, at most {behind} entries behind, "
+        f"{'-'.join(map(str, sizes[:1] + sizes[1:][-1:]))} MiB; {etcd.tolerates(voters)} may fail"
+    )

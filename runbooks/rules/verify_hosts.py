@@ -1,0 +1,151 @@
+"""Certificates, what control planes must have in common, and the load balancers in front of them. Pure: facts in, rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from runbooks.commands.lb import Backend, LbState
+from runbooks.commands.verify import Certificate, HostFacts
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import lb as lb_rules
+from runbooks.rules.verify import Row, judged, reason
+
+DAY_S = 86_400
+WARN_DAYS, FAIL_DAYS = 30, 7
+SERVING = "/etc/kubernetes/pki/apiserver.crt"
+SHARED = ("ca.crt", "sa.pub", "front-proxy-ca.crt")
+LbSeen = tuple[LbState, tuple[Backend, ...] | None]
+
+
+# ---- certificates
+
+
+def certificates(site: Site, host: Host, facts: HostFacts) -> Row:
+    """Return the row of a host's certificates: how long each is valid, and whether the API server serves the one in its file."""
+    if not facts.openssl:
+        return Row(
+            "certificates", host.name, "warn", "openssl is not installed there", f"on {host}: kubeadm certs check-expiration"
+        )
+    if not facts.certificates:
+        return Row("certificates", host.name, "FAIL", "there is none", f"on {host}: kubeadm certs check-expiration")
+    wrong: list[str] = []
+    odd: list[str] = []
+    for each in facts.certificates:
+        days = remaining(each, facts)
+        if days < WARN_DAYS:
+            (wrong if days < FAIL_DAYS else odd).append(f"{_short(each.path)} {_ends(days)}")
+    wrong += _served(site, facts)
+    first = min(facts.certificates, key=lambda each: each.ends)
+    fine = f"{len(facts.certificates)} of them, the first to end: {_short(first.path)}, in {remaining(first, facts)} days"
+    return judged("certificates", host.name, wrong=wrong, odd=odd, fine=fine, cure=_cure(host, [*wrong, *odd]))
+
+
+def remaining(certificate: Certificate, facts: HostFacts) -> int:
+    """Return the whole days that a certificate is valid for by its host's clock; negative when it has ended."""
+    return (certificate.ends - facts.clock) // DAY_S
+
+
+def _served(site: Site, facts: HostFacts) -> list[str]:
+    file = next((each for each in facts.certificates if each.path == SERVING), None)
+    own = "tls-cert-file" in site.kubernetes.extra_args.api_server  # then another one is served, and meant to be
+    if own or not facts.served or not file or facts.served.fingerprint == file.fingerprint:
+        return []
+    return [f"the API server serves another certificate than {_short(SERVING)}; that one {_ends(remaining(facts.served, facts))}"]
+
+
+def _ends(days: int) -> str:
+    return f"ended {-days} days ago" if days < 0 else f"ends in {days} days"
+
+
+def _short(path: str) -> str:
+    return path.removeprefix("/etc/kubernetes/").removeprefix("/var/lib/kubelet/pki/")
+
+
+def _cure(host: Host, said: Sequence[str]) -> str:
+    text = " ".join(said)
+    cures = []
+    if "kubelet-client" in text:
+        cures.append(f"the kubelet renews its own: on {host}: journalctl -u kubelet | grep -i certificate")
+    if "ca.crt" in text:
+        cures.append("kubeadm does not renew a CA: plan its rotation")
+    if ".conf" in text or "pki/" in text:
+        cures.append(f"on {host}: kubeadm certs renew all, then restart its static pods (one control plane host at a time)")
+    return "; ".join(cures)
+
+
+def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[Row]:
+    """Return the row that says whether all control planes that answer have the same CAs and the same key for tokens."""
+    there = {host: seen for host in site.control_plane if isinstance(seen := facts.get(host), HostFacts) and seen.joined}
+    if not there:
+        return []
+    names = (*SHARED, "etcd/ca.crt") if site.kubernetes.etcd == "stacked" else SHARED
+    wrong = []
+    for name in names:
+        by_sum: dict[str, list[str]] = {}
+        for host, seen in there.items():
+            by_sum.setdefault(seen.sums.get(name, "missing"), []).append(host.name)
+        if len(by_sum) > 1:
+            wrong.append(f"{name} differs: " + ", ".join(f"{digest[:8]} on {' '.join(on)}" for digest, on in by_sum.items()))
+        elif "missing" in by_sum:
+            wrong.append(f"{name} is missing")
+    cure = "one of them belongs to another cluster: remove that host and join it again"
+    return [judged("CAs", "", wrong=wrong, fine=f"the same on {', '.join(map(str, there))}", cure=cure)]
+
+
+# ---- load balancers
+
+
+def load_balancers(seen: Mapping[Host, LbSeen | RunbookError]) -> list[Row]:
+    """Return a row per LB for its work and the API servers behind it, one for ingress where it is on, and one for the VIP."""
+    rows = []
+    ingress: dict[str, list[str]] = {}
+    for host, each in seen.items():
+        if isinstance(each, RunbookError):
+            rows.append(Row("LB", host.name, "FAIL", reason(host, each), each.hint or "inv lb.status"))
+            continue
+        state, backends = each
+        rows.append(_balancer(host, state, backends))
+        ingress.setdefault(_ingress(backends or ()), []).append(host.name)
+    rows += [
+        Row(
+            "ingress",
+            "",
+            "warn",
+            f"{down} (seen by {', '.join(names)})",
+            "does an ingress controller listen on the workers' node ports?",
+        )
+        for down, names in ingress.items()
+        if down
+    ]
+    states = {host: each[0] for host, each in seen.items() if not isinstance(each, RunbookError)}
+    if states:
+        apart = lb_rules.not_a_pair(states)
+        holder = next((host.name for host, state in states.items() if state.holds_vip), "")
+        rows.append(judged("VIP", holder, wrong=[apart] if apart else [], fine="is here, and nowhere else", cure="inv lb.status"))
+    return rows
+
+
+def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) -> Row:
+    idle = lb_rules.not_serving(state)
+    api = [each for each in backends or () if each.proxy == "api"]
+    wrong = [idle] if idle else []
+    if backends is None:
+        wrong.append("HAProxy does not answer on its socket")
+    elif not api:
+        wrong.append("there is no API server behind it")
+    wrong += [f"{each.server} is {each.status} ({each.check})" for each in api if not each.up]
+    odd = ["drained: it does not take the VIP"] if state.drained else []
+    cure = "inv lb.status; inv lb.setup --plan" if wrong else "inv lb.failover hands the VIP back"
+    fine = f"{state.vrrp}, sees {', '.join(each.server for each in api)} UP"
+    return judged("LB", host.name, wrong=wrong, odd=odd, fine=fine, cure=cure)
+
+
+def _ingress(backends: Sequence[Backend]) -> str:
+    """Say how many servers of which ingress are missing, or "": the controller comes later than the cluster, so that is no failure."""
+    told = []
+    for proxy in dict.fromkeys(each.proxy for each in backends if each.proxy != "api"):
+        servers = [each for each in backends if each.proxy == proxy]
+        down = sum(not each.up for each in servers)
+        told += [f"{proxy}: {down} of {len(servers)} DOWN"] if down else []
+    return "; ".join(told)

@@ -1,0 +1,120 @@
+"""Do the pods run that make a cluster? Pure: objects in, rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runbooks.commands.node import STATIC_PODS
+from runbooks.commands.verify_objects import Cluster, Pod, pods_in
+from runbooks.inventory.model import Host, Site
+from runbooks.rules.verify import Row, judged, members, node_of
+
+RECENT_S = 3600
+KUBE_PROXY, COREDNS = "kube-proxy", "kube-dns"  # what their pods' label k8s-app says
+# Where pod networks put their pods when not into kube-system.
+NETWORK_NAMESPACES = ("kube-flannel", "calico-system", "tigera-operator", "cilium", "kube-ovn")
+
+
+def pods(site: Site, cluster: Cluster, namespaces: Sequence[str]) -> list[Row]:
+    """Return the rows of the control plane's own pods, the addons', and whatever else runs in ``namespaces``."""
+    unread = [Row("pods", "", "FAIL", f"{name}: {cluster.errors[path]}", "inv cluster.status") for name in namespaces
+              if (path := pods_in(name)) in cluster.errors]  # fmt: skip
+    if unread:
+        return unread
+    rows = [_static(site, cluster, host) for host in site.control_plane if node_of(cluster.nodes, host)]
+    if site.kubernetes.addons.kube_proxy:
+        rows.append(_kube_proxy(site, cluster))
+    if site.kubernetes.addons.coredns:
+        rows.append(_coredns(cluster))
+    judged_above = {pod.name for host in site.control_plane for pod in _static_of(cluster, host).values()}
+    labels = _judged_labels(site)
+    others = [pod for pod in cluster.pods if pod.name not in judged_above and pod.labels.get("k8s-app") not in labels]
+    if others:
+        rows.append(_others(cluster, others))
+    return rows
+
+
+def _judged_labels(site: Site) -> set[str]:
+    addons = site.kubernetes.addons
+    return {label for label, on in ((KUBE_PROXY, addons.kube_proxy), (COREDNS, addons.coredns)) if on}
+
+
+def components(site: Site) -> tuple[str, ...]:
+    """Return the static pods that every control plane host runs."""
+    return tuple(name for name in STATIC_PODS if name != "etcd" or site.kubernetes.etcd == "stacked")
+
+
+def _static_of(cluster: Cluster, host: Host) -> dict[str, Pod]:
+    node = node_of(cluster.nodes, host)
+    found = {pod.name: pod for pod in cluster.pods if pod.namespace == "kube-system"}
+    wanted = {name: f"{name}-{node.name if node else host.name}" for name in STATIC_PODS}
+    return {name: found[pod] for name, pod in wanted.items() if pod in found}
+
+
+def _static(site: Site, cluster: Cluster, host: Host) -> Row:
+    there = _static_of(cluster, host)
+    by_reason: dict[str, list[str]] = {}
+    for name in components(site):
+        if name not in there:
+            by_reason.setdefault("missing", []).append(name)
+        elif not there[name].ready:
+            by_reason.setdefault(_why(cluster, there[name]), []).append(name)
+    wrong = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    fine = f"{len(components(site))} ready" + _restarts(cluster, list(there.values()))
+    cure = f"on {host}: ls /etc/kubernetes/manifests; crictl ps -a; journalctl -u kubelet -n 50"
+    return judged("static pods", host.name, wrong=wrong, fine=fine, cure=cure)
+
+
+def _kube_proxy(site: Site, cluster: Cluster) -> Row:
+    there = [pod for pod in cluster.pods if pod.labels.get("k8s-app") == KUBE_PROXY and not pod.leaving]
+    ready = {pod.node for pod in there if pod.ready}
+    nodes = {str(host): node for host in members(site) if (node := node_of(cluster.nodes, host))}
+    why = {pod.node: _why(cluster, pod) for pod in there if not pod.ready}
+    wrong = [f"not ready on {host} ({why.get(node.name, 'missing')})" for host, node in nodes.items() if node.name not in ready]
+    cure = "kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy; kubectl -n kube-system logs POD"
+    return judged("kube-proxy", "", wrong=wrong, fine=f"ready on {len(nodes)} nodes{_restarts(cluster, there)}", cure=cure)
+
+
+def _coredns(cluster: Cluster) -> Row:
+    there = [pod for pod in cluster.pods if pod.labels.get("k8s-app") == COREDNS and not pod.leaving]
+    wrong = [f"{pod.name}: {_why(cluster, pod)}" for pod in there if not pod.ready] if there else ["there is none"]
+    cure = "kubectl -n kube-system describe pods -l k8s-app=kube-dns"
+    return judged("coredns", "", wrong=wrong, fine=f"{len(there)} ready{_restarts(cluster, there)}", cure=cure)
+
+
+def _others(cluster: Cluster, there: Sequence[Pod]) -> Row:
+    wanted = [pod for pod in there if not pod.leaving and pod.phase not in {"Succeeded", "Failed"}]
+    bad = [pod for pod in wanted if not pod.ready]
+    ended = [pod for pod in there if pod.phase == "Failed" and not pod.leaving]
+    first = (bad or ended or list(there))[0]
+    where = ", ".join(sorted({pod.namespace for pod in there}))
+    return judged(
+        "other pods",
+        "",
+        wrong=some([f"{pod.name}{f' on {pod.node}' if pod.node else ''}: {_why(cluster, pod)}" for pod in bad]),
+        odd=some([f"{pod.name} has ended ({pod.why})" for pod in ended]),
+        fine=f"{len(wanted)} ready in {where}{_restarts(cluster, wanted)}",
+        cure=f"kubectl -n {first.namespace} {'describe' if bad else 'delete'} pod {first.name}",
+    )
+
+
+def _why(cluster: Cluster, pod: Pod) -> str:
+    """Return what keeps a pod from being ready: of a node that is not Ready nobody knows more."""
+    lost = any(node.name == pod.node and not node.ready for node in cluster.nodes)
+    return "its node is not Ready" if lost else pod.why
+
+
+def some(texts: Sequence[str], limit: int = 4) -> list[str]:
+    """Return the first of many, and how many more there are."""
+    return [*texts[:limit], *([f"and {len(texts) - limit} more"] if len(texts) > limit else [])]
+
+
+def _restarts(cluster: Cluster, there: Sequence[Pod]) -> str:
+    """Tell who restarted within the last hour, or "": not wrong by itself, but the first thing to know when something is."""
+    recent = [pod for pod in there if pod.restarts and 0 <= cluster.clock - pod.restarted < RECENT_S]
+    told = [
+        f"{pod.name.removesuffix(f'-{pod.node}')} {(cluster.clock - pod.restarted) // 60} min ago"
+        + (f" ({pod.restarts} in all)" if pod.restarts > 1 else "")
+        for pod in recent
+    ]
+    return f"; restarted: {', '.join(some(told))}" if told else ""

@@ -1,0 +1,146 @@
+"""`cluster.verify` and `cluster.status` on a real cluster: whole, and then with one thing after the other broken for real.
+
+Every test puts right what it broke; at the end the cluster is whole again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.runner import Operator
+
+pytestmark = pytest.mark.lab
+
+MANIFESTS, ASIDE = "/etc/kubernetes/manifests", "/root"
+Rows = dict[tuple[str, str], dict[str, str]]
+
+
+def verdict(operator: Operator) -> tuple[int, Rows]:
+    """Return the exit status, and the rows by topic and host (the worst one where there are several)."""
+    done = operator.inv("cluster.verify", "--json")
+    found = json.loads(done.stdout.splitlines()[0])
+    assert found["ok"] == (done.returncode == 0), done.stdout
+    worst = {"ok": 0, "warn": 1, "FAIL": 2}
+    return done.returncode, {
+        (row["topic"], row["host"]): row for row in sorted(found["rows"], key=lambda row: worst[row["state"]])
+    }
+
+
+def failing(rows: Rows) -> dict[tuple[str, str], str]:
+    return {key: row["seen"] for key, row in rows.items() if row["state"] == "FAIL"}
+
+
+def eventually(operator: Operator, well: Callable[[dict[tuple[str, str], str]], object], within_s: float = 240) -> Rows:
+    """Wait until what fails is as ``well`` wants it, and return all rows."""
+    deadline = time.monotonic() + within_s
+    while not well(failing(rows := verdict(operator)[1])):
+        assert time.monotonic() < deadline, f"still {failing(rows)}"
+        time.sleep(1)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def healthy(cluster: Operator) -> Operator:
+    """A cluster on which everything holds to begin with."""
+    eventually(cluster, lambda seen: not seen)
+    return cluster
+
+
+@pytest.fixture
+def whole(healthy: Operator) -> Iterator[Operator]:
+    """The same, and it holds again afterwards."""
+    yield healthy
+    eventually(healthy, lambda seen: not seen)
+
+
+def kubectl(operator: Operator, host: str, *words: str) -> str:
+    done = operator.lab.console(host, ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", *words], check=True)
+    return str(done.stdout)
+
+
+def status(operator: Operator) -> tuple[int, dict[str, Any]]:
+    done = operator.inv("cluster.status", "--json")
+    return done.returncode, json.loads(done.stdout.splitlines()[0])
+
+
+def test_a_whole_cluster(healthy: Operator) -> None:
+    code, rows = verdict(healthy)
+    assert code == 0
+    masters, lbs = ("master1", "master2", "master3"), ("lb1", "lb2")
+    expected = {(topic, host) for topic in ("API server", "node", "static pods", "certificates") for host in masters}
+    expected |= {("node", "worker1"), ("certificates", "worker1"), ("API by VIP", ""), ("etcd", ""), ("kube-proxy", "")}
+    expected |= {("LB", host) for host in lbs} | {("CAs", ""), ("kubeadm-config", ""), ("other pods", "")}
+    assert expected <= rows.keys()
+    assert {"leader", "VIP", "write by VIP"} <= {topic for topic, _ in rows}
+    assert all(row["cure"] == "" for row in rows.values() if row["state"] == "ok")
+
+
+def test_nothing_is_left_of_the_write(healthy: Operator) -> None:
+    assert "deleted" in "".join(row["seen"] for (topic, _), row in verdict(healthy)[1].items() if topic == "write by VIP")
+    assert "ha-runbooks-verify" not in kubectl(healthy, "master2", "-n", "kube-system", "get", "configmaps", "-o", "name")
+
+
+def test_the_quick_look(healthy: Operator) -> None:
+    code, seen = status(healthy)
+    assert (code, seen["problems"], seen["strangers"]) == (0, [], [])
+    assert {host["node"]["ready"] for host in seen["hosts"].values()} == {True}
+    assert sorted(host["etcd"] for host in seen["hosts"].values() if "etcd" in host) == ["follower", "follower", "leader"]
+    text = healthy.good("cluster.status")
+    assert "4 of 4 nodes Ready" in text
+    assert len(text.splitlines()) < 20
+
+
+def test_a_kubelet_that_stopped_and_a_node_without_pods(whole: Operator) -> None:
+    whole.lab.console("worker1", ["systemctl", "stop", "kubelet"], check=True)
+    kubectl(whole, "master1", "cordon", "worker1")
+    try:
+        _, rows = verdict(whole)
+        assert rows["host", "worker1"]["seen"] == "kubelet is inactive"
+        assert "journalctl -u kubelet" in rows["host", "worker1"]["cure"]
+        assert rows["node", "worker1"]["state"] == "warn"
+        assert "uncordon worker1" in rows["node", "worker1"]["cure"]
+        assert "worker1: kubelet is inactive" in status(whole)[1]["problems"]
+    finally:
+        kubectl(whole, "master1", "uncordon", "worker1")
+        whole.lab.console("worker1", ["systemctl", "start", "kubelet"], check=True)
+
+
+def test_a_scheduler_that_is_gone_and_an_api_server_that_the_lbs_cannot_reach(healthy: Operator) -> None:
+    """Without a wait for a whole cluster at its end: the kubelet takes 90 s to call a static pod that came back ready."""
+    drop = ["INPUT", "-p", "tcp", "--dport", "6443", "-s", "10.1.1.11,10.1.1.12", "-j", "REJECT"]
+    healthy.lab.console("master2", ["mv", f"{MANIFESTS}/kube-scheduler.yaml", ASIDE], check=True)
+    healthy.lab.console("master3", ["iptables", "-I", *drop], check=True)
+    try:
+        expected = {("static pods", "master2"), ("LB", "lb1"), ("LB", "lb2")}
+        seen = failing(eventually(healthy, lambda seen: expected <= seen.keys()))
+        assert seen["static pods", "master2"] == "kube-scheduler: missing"
+        assert seen["LB", "lb1"].startswith("master3 is DOWN")
+        assert ("API server", "master3") not in seen  # asked by its own host, it is well: the way to it is not
+    finally:
+        healthy.lab.console("master3", ["iptables", "-D", *drop], check=True)
+        healthy.lab.console("master2", ["mv", f"{ASIDE}/kube-scheduler.yaml", MANIFESTS], check=True)
+
+
+def test_a_master_without_power(whole: Operator) -> None:
+    """Everything that reads still works, whoever is gone: here the host that the cluster began with."""
+    whole.lab.off("master1")
+    try:
+        rows = eventually(whole, lambda seen: ("LB", "lb1") in seen and not any(topic == "leader" for topic, _ in seen))
+        seen = failing(rows)
+        assert ("host", "master1") in seen
+        assert "master1" in seen["etcd", ""]
+        assert "master1 is DOWN" in seen["LB", "lb1"]
+        assert rows["API by VIP", ""]["seen"].endswith("asked from master2, master3")
+        assert {row["state"] for (topic, _), row in rows.items() if topic == "write by VIP"} == {"ok"}
+        code, quick = status(whole)
+        assert code == 1
+        assert quick["hosts"]["master1"]["etcd"] == "?"
+        assert quick["hosts"]["worker1"]["node"]["ready"] is True
+        assert any(text.startswith("master1: ") for text in quick["problems"])
+    finally:
+        whole.lab.on("master1")

@@ -1,0 +1,610 @@
+"""The verdict on a cluster, by table: what is seen in, rows out."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbooks.cluster_verify import Seen, _namespaces, judge, shown
+from runbooks.commands.etcd import Alarm, Look, Member, Status
+from runbooks.commands.kubectl import url
+from runbooks.commands.lb import Backend
+from runbooks.commands.verify import Certificate, Health, HostFacts, Written
+from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Node, Pod, pods_in
+from runbooks.errors import CommandError
+from runbooks.inventory.model import Addons
+from runbooks.rules import verify as rules
+from runbooks.rules import verify_etcd, verify_hosts, verify_pods
+from runbooks.rules.etcd import View
+from runbooks.rules.verify import Row, failing
+from tests.unit.fakes import lb, lost, master, site
+from tests.unit.test_rules_lb import HOLDER, STANDBY
+
+pytestmark = pytest.mark.unit
+
+SITE = site()
+VERSION = f"v{SITE.kubernetes.version}"
+M1, M2, M3 = (master(number) for number in (1, 2, 3))
+W1 = SITE.workers[0]
+NOW = 1_800_000_000
+DAY = 86_400
+VIP = url(SITE.endpoint.vip, SITE.endpoint.port)
+KEYS = frozenset({"node-role.kubernetes.io/control-plane"})
+
+
+def node(host, **facts):
+    marks = KEYS if "control-plane" in host.roles else frozenset()
+    well = Node(
+        host.name, str(host.address), True, "KubeletReady", (), VERSION, False, marks, marks, "containerd://1.7", NOW - 60
+    )
+    return replace(well, **facts)
+
+
+def pod(name, where, label="", **facts):
+    labels = {"k8s-app": label} if label else {}
+    return replace(Pod("kube-system", name, where.name, labels, "Running", True, "", False, 0, 0), **facts)
+
+
+def running():
+    """Every pod that a whole cluster has."""
+    static = [pod(f"{name}-{host}", host) for host in SITE.control_plane for name in verify_pods.components(SITE)]
+    proxies = [pod(f"kube-proxy-{number}", host, "kube-proxy") for number, host in enumerate(rules.members(SITE))]
+    return [*static, *proxies, pod("coredns-1", W1, "kube-dns"), pod("flannel-1", W1, namespace="kube-flannel")]
+
+
+def cluster(**facts):
+    whole = Cluster(
+        NOW,
+        tuple(node(host) for host in rules.members(SITE)),
+        tuple(running()),
+        (Lease("kube-scheduler", "master2_0f1e", NOW - 1, 15), Lease("kube-controller-manager", "master1_77aa", NOW - 2, 15)),
+        {
+            "clusterName": SITE.name,
+            "controlPlaneEndpoint": f"{SITE.endpoint.name}:{SITE.endpoint.port}",
+            "networking.podSubnet": str(SITE.networks.pods),
+            "networking.serviceSubnet": str(SITE.networks.services),
+            "networking.dnsDomain": SITE.kubernetes.domain,
+        },
+        {},
+    )
+    return replace(whole, **facts)
+
+
+def with_node(host, **facts):
+    return cluster(nodes=tuple(node(each, **(facts if each == host else {})) for each in rules.members(SITE)))
+
+
+def without(cluster, name):
+    return replace(cluster, pods=tuple(each for each in cluster.pods if each.name != name))
+
+
+def with_pod(name, **facts):
+    whole = cluster()
+    assert any(each.name == name for each in whole.pods)
+    return replace(whole, pods=tuple(replace(each, **facts) if each.name == name else each for each in whole.pods))
+
+
+def said(rows, state):
+    return [
+        f"{row.topic} {row.host}: {row.seen}" if row.host else f"{row.topic}: {row.seen}" for row in rows if row.state == state
+    ]
+
+
+def judged(judge, *args):
+    """What is not ok, and how bad it is."""
+    return [(row.state, row.host, row.seen) for row in judge(*args) if row.state != "ok"]
+
+
+# ---- a whole cluster
+
+
+def test_nothing_is_wrong_with_a_whole_cluster():
+    whole = cluster()
+    namespaces = ("kube-system", "kube-flannel")
+    rows = [
+        *rules.nodes(SITE, whole),
+        *rules.leaders(SITE, whole),
+        *verify_pods.pods(SITE, whole, namespaces),
+        rules.config(SITE, whole),
+    ]
+    assert [row for row in rows if row.state != "ok"] == []
+    assert [row.topic for row in rows] == [
+        *["node"] * len(rules.members(SITE)), "leader", "leader", *["static pods"] * 3, "kube-proxy", "coredns", "other pods",
+        "kubeadm-config",
+    ]  # fmt: skip
+    assert [row.host for row in rows if row.topic == "leader"] == ["master2", "master1"]
+
+
+@pytest.mark.parametrize("path", [NODES, LEASES, KUBEADM_CONFIG, pods_in("kube-system"), pods_in("kube-flannel")])
+def test_what_cannot_be_read_is_never_ok(path):
+    blind = replace(cluster(), nodes=(), pods=(), leases=(), config={}, errors={path: "forbidden"})
+    rows = [*rules.nodes(SITE, blind), *rules.leaders(SITE, blind), rules.config(SITE, blind)]
+    rows += verify_pods.pods(SITE, blind, ("kube-system", "kube-flannel"))
+    assert any("forbidden" in row.seen and row.state != "ok" for row in rows)
+
+
+# ---- hosts and nodes
+
+FACTS = HostFacts(NOW, True, {"kubelet": "active", "containerd": "active"}, frozenset(), {}, True, (), None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (FACTS, []),
+        (replace(FACTS, units={"kubelet": "failed", "containerd": "active"}), [("FAIL", "master1", "kubelet is failed")]),
+        (
+            replace(FACTS, units={"kubelet": "activating", "containerd": "inactive"}),
+            [("FAIL", "master1", "kubelet is activating"), ("FAIL", "master1", "containerd is inactive")],
+        ),
+        (replace(FACTS, joined=False, units={"kubelet": "inactive"}), [("FAIL", "master1", "has not joined the cluster")]),
+        (lost(M1), [("FAIL", "master1", "no answer")]),
+        (CommandError("master1: it said nothing about clock\nand more"), [("FAIL", "master1", "it said nothing about clock")]),
+    ],
+)
+def test_hosts(facts, expected):
+    assert judged(rules.hosts, {M1: facts, M2: FACTS}) == expected
+
+
+EMPTY = replace(FACTS, joined=False)
+
+
+@pytest.mark.parametrize(
+    ("facts", "none"),
+    [
+        ({M1: EMPTY, M2: EMPTY, W1: EMPTY}, True),
+        ({M1: lost(M1), M2: EMPTY}, True),
+        ({M1: EMPTY, M2: FACTS}, False),
+        ({M1: replace(EMPTY, manifests=frozenset({"etcd"}))}, False),
+        ({M1: lost(M1), W1: EMPTY}, False),  # who could tell does not answer
+        ({M1: lost(M1)}, False),
+    ],
+)
+def test_no_cluster(facts, none):
+    assert rules.no_cluster(facts) is none
+
+
+@pytest.mark.parametrize(
+    ("host", "facts", "state", "seen"),
+    [
+        (
+            W1,
+            {"ready": False, "reason": "NodeStatusUnknown: Kubelet stopped posting"},
+            "FAIL",
+            "not Ready: NodeStatusUnknown: Kubelet",
+        ),
+        (W1, {"version": "v1.2.3"}, "FAIL", f"the kubelet is v1.2.3, hosts.yaml says {VERSION}"),
+        (W1, {"pressure": ("DiskPressure", "PIDPressure")}, "FAIL", "DiskPressure, PIDPressure"),
+        (W1, {"cordoned": True}, "warn", "cordoned"),
+        (W1, {"cordoned": True, "ready": False}, "FAIL", "not Ready"),
+        (M1, {"labels": frozenset()}, "FAIL", "lacks the label"),
+        (M1, {"taints": frozenset()}, "FAIL", "lacks the taint"),
+        (M1, {"labels": frozenset({"node-role.kubernetes.io/master"})}, "ok", "Ready"),  # kubeadm until 1.23
+        (M1, {"taints": frozenset({"node-role.kubernetes.io/master"})}, "ok", "Ready"),
+        (W1, {"version": f"{VERSION}+vendor.3"}, "ok", "Ready"),
+        (W1, {"name": "ip-10-1-1-201"}, "ok", "Ready"),  # found by its address
+    ],
+)
+def test_a_node(host, facts, state, seen):
+    rows = {row.host: row for row in rules.nodes(SITE, with_node(host, **facts))}
+    assert (rows[host.name].state, rows[host.name].seen[: len(seen)]) == (state, seen)
+    assert bool(rows[host.name].cure) == (state != "ok")
+    assert all(row.state == "ok" for name, row in rows.items() if name != host.name)
+
+
+def test_a_control_plane_host_that_is_a_worker_too_needs_no_taint():
+    both = msgspec.structs.replace(M1, roles=("control-plane", "worker"))
+    small = msgspec.structs.replace(SITE, hosts=tuple(both if host == M1 else host for host in SITE.hosts))
+    assert not failing(rules.nodes(small, with_node(M1, taints=frozenset())))
+    assert failing(rules.nodes(small, with_node(M1, labels=frozenset())))
+
+
+def test_a_host_that_is_no_node_and_a_node_that_is_no_host():
+    nodes = [node(host) for host in rules.members(SITE) if host != W1]
+    stranger = replace(nodes[-1], name="old", address="10.9.9.9")
+    seen = cluster(nodes=(*nodes, stranger))
+    assert judged(rules.nodes, SITE, seen) == [
+        ("FAIL", "worker1", "is not in the cluster"),
+        ("warn", "old", "is not in hosts.yaml"),
+    ]
+    assert judged(rules.nodes, SITE, seen, [W1]) == [("warn", "old", "is not in hosts.yaml")]
+
+
+# ---- API servers
+
+
+def answers(host, *, error="", failed=(), by_vip_error=""):
+    own = [Health(url(host.address), what, 20, failed, error) for what in ("livez", "readyz")]
+    return [*own, *(Health(VIP, what, 20, (), by_vip_error) for what in ("livez", "readyz"))]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({M1: answers(M1), M2: answers(M2)}, []),
+        (
+            {M1: answers(M1, failed=("etcd",)), M2: answers(M2)},
+            [("FAIL", "master1", "livez: failed: etcd; readyz: failed: etcd")],
+        ),
+        ({M1: answers(M1, error="refused")}, [("FAIL", "master1", "livez: refused; readyz: refused")]),
+        (
+            {M1: answers(M1, by_vip_error="EOF"), M2: answers(M2), M3: answers(M3, by_vip_error="EOF")},
+            [("FAIL", "", "livez: EOF; readyz: EOF (asked from master1, master3)")],
+        ),
+        ({M1: [each for each in answers(M1) if each.server == VIP]}, [("FAIL", "master1", "nobody asked it")]),
+        ({}, []),
+    ],
+)
+def test_api_servers(asked, expected):
+    assert judged(rules.api_servers, SITE, asked) == expected
+
+
+def test_who_is_well_is_asked_first_and_who_is_silent_not_at_all():
+    asked = {M1: answers(M1, error="refused"), M2: answers(M2, failed=("etcd",)), M3: answers(M3)}
+    assert rules.readers(asked) == [M3, M2]
+    assert rules.readers({M1: answers(M1, error="refused")}) == []
+
+
+# ---- leaders
+
+
+@pytest.mark.parametrize(
+    ("leases", "expected"),
+    [
+        ((), [("FAIL", "", "kube-scheduler: nobody leads"), ("FAIL", "", "kube-controller-manager: nobody leads")]),
+        ((Lease("kube-scheduler", "", NOW, 15),), [("FAIL", "", "kube-scheduler: nobody leads")]),
+        ((Lease("kube-scheduler", "master1_a", NOW - 16, 15),), [("FAIL", "master1", "kube-scheduler: the lead was last renewed 16 s ago")]),
+        ((Lease("kube-scheduler", "master1_a", NOW - 15, 15),), []),
+        ((Lease("kube-scheduler", "master1_a", NOW + 3, 15),), []),  # their clocks differ a little
+        ((Lease("kube-scheduler", "master1.company.local_a", NOW, 15),), []),
+        ((Lease("kube-scheduler", "alien_a", NOW, 15),), [("warn", "alien", "kube-scheduler is led by alien, which is no control plane host of hosts.yaml")]),
+    ],
+)  # fmt: skip
+def test_leaders(leases, expected):
+    other = () if not leases else (Lease("kube-controller-manager", "master3_b", NOW, 15),)
+    assert judged(rules.leaders, SITE, cluster(leases=(*leases, *other))) == expected
+
+
+# ---- pods
+
+NAMESPACES = ("kube-system", "kube-flannel")
+
+
+def pods_judged(seen, where=SITE):
+    return [(row.state, row.topic, row.host, row.seen) for row in verify_pods.pods(where, seen, NAMESPACES) if row.state != "ok"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (without(cluster(), "kube-scheduler-master2"), ("FAIL", "static pods", "master2", "kube-scheduler: missing")),
+        (without(cluster(), "etcd-master3"), ("FAIL", "static pods", "master3", "etcd: missing")),
+        (
+            with_pod("etcd-master1", ready=False, why="CrashLoopBackOff"),
+            ("FAIL", "static pods", "master1", "etcd: CrashLoopBackOff"),
+        ),
+        (without(cluster(), "kube-proxy-3"), ("FAIL", "kube-proxy", "", "not ready on worker1 (missing)")),
+        (
+            with_pod("kube-proxy-3", ready=False, why="ErrImagePull"),
+            ("FAIL", "kube-proxy", "", "not ready on worker1 (ErrImagePull)"),
+        ),
+        (without(cluster(), "coredns-1"), ("FAIL", "coredns", "", "there is none")),
+        (with_pod("coredns-1", ready=False, why="Pending"), ("FAIL", "coredns", "", "coredns-1: Pending")),
+        (with_pod("flannel-1", ready=False, why="Init"), ("FAIL", "other pods", "", "flannel-1 on worker1: Init")),
+        (
+            with_pod("flannel-1", ready=False, phase="Failed", why="Evicted"),
+            ("warn", "other pods", "", "flannel-1 has ended (Evicted)"),
+        ),
+    ],
+)
+def test_pods(seen, expected):
+    assert pods_judged(seen) == [expected]
+
+
+def test_pods_of_a_node_that_is_not_ready_are_told_together():
+    lost = with_node(M1, ready=False)
+    seen = replace(lost, pods=tuple(replace(each, ready=each.node != M1.name, why="not ready") for each in lost.pods))
+    assert pods_judged(seen) == [
+        (
+            "FAIL",
+            "static pods",
+            "master1",
+            "etcd, kube-apiserver, kube-controller-manager, kube-scheduler: its node is not Ready",
+        ),
+        ("FAIL", "kube-proxy", "", "not ready on master1 (its node is not Ready)"),
+    ]
+
+
+@pytest.mark.parametrize("facts", [{"phase": "Succeeded", "ready": False}, {"leaving": True, "ready": False}])
+def test_pods_that_are_done_or_leaving_are_not_missed(facts):
+    assert pods_judged(with_pod("flannel-1", **facts)) == []
+
+
+def test_an_addon_that_is_off_is_not_missed():
+    bare = msgspec.structs.replace(
+        SITE, kubernetes=msgspec.structs.replace(SITE.kubernetes, addons=Addons(coredns=False, kube_proxy=False))
+    )
+    kept = tuple(each for each in cluster().pods if not each.labels)
+    assert pods_judged(cluster(pods=kept), bare) == []
+    # Whatever the site brings under the same label is a pod like any other.
+    own = pod("dns-1", W1, "kube-dns", ready=False, why="Pending")
+    assert pods_judged(cluster(pods=(*kept, own)), bare) == [("FAIL", "other pods", "", "dns-1 on worker1: Pending")]
+
+
+@pytest.mark.parametrize(("ago", "told"), [(240, True), (3599, True), (3600, False)])
+def test_recent_restarts_are_told_but_not_wrong(ago, told):
+    rows = verify_pods.pods(SITE, with_pod("etcd-master1", restarts=3, restarted=NOW - ago), NAMESPACES)
+    row = next(row for row in rows if row.host == "master1")
+    assert row.state == "ok"
+    assert (row.seen == f"4 ready; restarted: etcd {ago // 60} min ago (3 in all)") is told
+
+
+@given(st.sets(st.sampled_from([each.name for each in running()])))
+def test_every_pod_that_is_not_ready_fails_something(broken):
+    seen = cluster(pods=tuple(replace(each, ready=False, why="x") if each.name in broken else each for each in cluster().pods))
+    assert bool(failing(verify_pods.pods(SITE, seen, NAMESPACES))) == bool(broken)
+
+
+# ---- certificates, CAs
+
+PKI = "/etc/kubernetes/pki"
+SERVING = Certificate(f"{PKI}/apiserver.crt", NOW + 364 * DAY, "AA:BB")
+CA = Certificate(f"{PKI}/ca.crt", NOW + 3649 * DAY, "CC")
+KUBELET = Certificate("/var/lib/kubelet/pki/kubelet-client-current.pem", NOW + 300 * DAY, "DD")
+WITH = replace(FACTS, certificates=(SERVING, CA, KUBELET), served=replace(SERVING, path="served"))
+
+
+def ending(certificate, days):
+    changed = replace(certificate, ends=int(NOW + days * DAY))
+    kept = tuple(changed if each == certificate else each for each in WITH.certificates)
+    served = replace(changed, path="served") if certificate == SERVING else WITH.served
+    return replace(WITH, certificates=kept, served=served)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "seen", "cure"),
+    [
+        (WITH, "ok", "3 of them, the first to end: kubelet-client-current.pem, in 300 days", ""),
+        (ending(SERVING, 30), "ok", "3 of them, the first to end: pki/apiserver.crt, in 30 days", ""),
+        (ending(SERVING, 29.9), "warn", "pki/apiserver.crt ends in 29 days", "kubeadm certs renew all"),
+        (ending(SERVING, 7), "warn", "pki/apiserver.crt ends in 7 days", "kubeadm certs renew all"),
+        (ending(SERVING, 6.9), "FAIL", "pki/apiserver.crt ends in 6 days", "kubeadm certs renew all"),
+        (ending(SERVING, -2), "FAIL", "pki/apiserver.crt ended 2 days ago", "kubeadm certs renew all"),
+        (ending(CA, 20), "warn", "pki/ca.crt ends in 20 days", "kubeadm does not renew a CA"),
+        (
+            ending(KUBELET, 1),
+            "FAIL",
+            "kubelet-client-current.pem ends in 1 days",
+            "the kubelet renews its own",
+        ),
+        (
+            replace(WITH, openssl=False, certificates=()),
+            "warn",
+            "openssl is not installed there",
+            "kubeadm certs check-expiration",
+        ),
+        (replace(WITH, certificates=()), "FAIL", "there is none", "kubeadm certs check-expiration"),
+        (replace(WITH, served=None), "ok", "3 of them", ""),  # a silent API server has a row of its own
+        (
+            replace(WITH, served=Certificate("served", NOW + 2 * DAY, "FF")),
+            "FAIL",
+            "the API server serves another certificate than pki/apiserver.crt; that one ends in 2 days",
+            "restart its static pods",
+        ),
+    ],
+)
+def test_certificates(facts, state, seen, cure):
+    row = verify_hosts.certificates(SITE, M1, facts)
+    assert (row.state, row.seen[: len(seen)]) == (state, seen)
+    assert cure in row.cure
+    assert bool(row.cure) == bool(cure)
+
+
+def test_a_certificate_that_the_site_wants_served_is_not_the_file_of_kubeadm():
+    own = msgspec.structs.replace(SITE.kubernetes.extra_args, api_server={"tls-cert-file": "/etc/ssl/own.crt"})
+    with_own = msgspec.structs.replace(SITE, kubernetes=msgspec.structs.replace(SITE.kubernetes, extra_args=own))
+    facts = replace(WITH, served=Certificate("served", NOW + 200 * DAY, "FF"))
+    assert verify_hosts.certificates(with_own, M1, facts).state == "ok"
+    assert verify_hosts.certificates(SITE, M1, facts).state == "FAIL"
+
+
+SUMS = {"ca.crt": "aaaaaaaaaaaa", "sa.pub": "bbbbbbbbbbbb", "front-proxy-ca.crt": "cccccccccccc", "etcd/ca.crt": "dddddddddddd"}
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (replace(FACTS, sums=SUMS), []),
+        (
+            replace(FACTS, sums=SUMS | {"sa.pub": "ffffffffffff"}),
+            ["sa.pub differs: bbbbbbbb on master1 master3, ffffffff on master2"],
+        ),
+        (replace(FACTS, sums={}, joined=False), []),
+        (lost(M2), []),
+    ],
+)
+def test_what_control_planes_share(second, expected):
+    same = replace(FACTS, sums=SUMS)
+    assert [row.seen for row in failing(verify_hosts.shared(SITE, {M1: same, M2: second, M3: same}))] == expected
+
+
+def test_a_ca_that_is_missing_everywhere_is_not_the_same_everywhere():
+    bare = replace(FACTS, sums={"ca.crt": "a"})
+    assert [row.state for row in verify_hosts.shared(SITE, {M1: bare, M2: bare})] == ["FAIL"]
+    assert verify_hosts.shared(SITE, {M1: lost(M1)}) == []
+
+
+# ---- load balancers
+
+UP = tuple(Backend("api", host.name, "UP", 5, "L7OK 200", 3) for host in SITE.control_plane)
+LB1, LB2 = lb(1), lb(2)
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ({LB1: (HOLDER, UP), LB2: (STANDBY, UP)}, []),
+        ({LB1: (replace(HOLDER, stats=""), UP), LB2: (STANDBY, UP)}, [("FAIL", "lb1", "the stats page does not answer")]),
+        ({LB1: (HOLDER, UP), LB2: (replace(STANDBY, drained=True), UP)}, [("warn", "lb2", "drained: it does not take the VIP")]),
+        (
+            {LB1: (HOLDER, (*UP[:2], replace(UP[2], status="DOWN", check="L4CON refused"))), LB2: (STANDBY, UP)},
+            [("FAIL", "lb1", "master3 is DOWN (L4CON refused)")],
+        ),
+        ({LB1: (HOLDER, None), LB2: (STANDBY, UP)}, [("FAIL", "lb1", "HAProxy does not answer on its socket")]),
+        ({LB1: (HOLDER, ()), LB2: (STANDBY, UP)}, [("FAIL", "lb1", "there is no API server behind it")]),
+        (
+            {LB1: (HOLDER, (*UP, Backend("ingress-http", "worker1", "DOWN", 1, "", 0))), LB2: (STANDBY, UP)},
+            [("warn", "", "ingress-http: 1 of 1 DOWN (seen by lb1)")],
+        ),
+        ({LB1: (STANDBY, UP), LB2: (STANDBY, UP)}, [("FAIL", "", "the VIP is on no LB")]),
+        ({LB1: (HOLDER, UP), LB2: lost(LB2)}, [("FAIL", "lb2", "no answer")]),
+    ],
+)
+def test_load_balancers(seen, expected):
+    assert judged(verify_hosts.load_balancers, seen) == expected
+
+
+# ---- etcd
+
+IDS = {M1: "a1", M2: "a2", M3: "a3"}
+MEMBERS = tuple(
+    Member(each, host.name, (f"https://{host.address}:2380",), (f"https://{host.address}:2379",)) for host, each in IDS.items()
+)
+
+
+def etcd_view(**facts):
+    well = Status("a1", "c", "3.5.16", 4 << 20, 2 << 20, "a2", 3, 1000, 1000, 900)
+    said = {host: Look(replace(well, member=each, **facts), MEMBERS, serves=True) for host, each in IDS.items()}
+    return View(said)
+
+
+def test_etcd_in_order_says_how_it_is():
+    (row,) = verify_etcd.rows(etcd_view())
+    assert row == Row(
+        "etcd", "", "ok", "3 members healthy, leader master2, no alarms, at most 0 entries behind, 4 MiB; 1 may fail"
+    )
+
+
+def test_etcd_out_of_order():
+    rows = verify_etcd.rows(etcd_view(alarms=(Alarm("a1", "NOSPACE"),)))
+    assert [(row.state, row.seen) for row in rows] == [("FAIL", "alarm NOSPACE of master1")]
+    rows = verify_etcd.rows(View({**etcd_view().said, M3: "no answer"}))
+    assert [(row.state, row.seen) for row in rows] == [("FAIL", "master3: no answer")]
+
+
+def test_versions_of_etcd_that_differ_are_odd_not_wrong():
+    said = dict(etcd_view().said)
+    look = said[M1]
+    said[M1] = replace(look, status=replace(look.status, version="3.5.15"))
+    assert [row.state for row in verify_etcd.rows(View(said))] == ["warn"]
+
+
+# ---- a write, kubeadm's record
+
+
+@pytest.mark.parametrize(
+    ("result", "state", "seen"),
+    [
+        (Written({"created": 12, "read": 8, "deleted": 9}, ""), "ok", "an object created (12 ms), read (8 ms), deleted (9 ms)"),
+        (Written({"created": 12}, "get: EOF"), "FAIL", "get: EOF"),
+        (lost(M1), "FAIL", "no answer"),
+    ],
+)
+def test_written(result, state, seen):
+    row = rules.written(M1, result)
+    assert (row.topic, row.host, row.state, row.seen) == ("write by VIP", "master1", state, seen)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "seen"),
+    [
+        ("clusterName", "kubernetes", f"clusterName is kubernetes, hosts.yaml says {SITE.name}"),
+        ("networking.podSubnet", "10.0.0.0/8", f"networking.podSubnet is 10.0.0.0/8, hosts.yaml says {SITE.networks.pods}"),
+        ("controlPlaneEndpoint", "10.1.1.101:6443", "controlPlaneEndpoint is 10.1.1.101:6443, hosts.yaml says"),
+        ("controlPlaneEndpoint", f"{SITE.endpoint.vip}:6443", None),
+    ],
+)
+def test_what_kubeadm_remembers(key, value, seen):
+    row = rules.config(SITE, cluster(config=cluster().config | {key: value}))
+    assert (row.state, row.seen.startswith(seen) if seen else True) == ("warn" if seen else "ok", True)
+
+
+# ---- all of it
+
+
+def everything(**hosts):
+    """What is seen of a whole site; ``hosts`` say something else."""
+    found = {}
+    for host in SITE.hosts:
+        said = {"facts": replace(WITH, sums=SUMS)} if host in rules.members(SITE) else {}
+        if "control-plane" in host.roles:
+            said |= {"health": answers(host), "etcd": etcd_view().said[host]}
+        if "lb" in host.roles:
+            said |= {"lb": HOLDER if host == LB1 else STANDBY, "backends": UP}
+        found[host] = hosts.get(host.name, said)
+    return Seen(found, M1, cluster(), NAMESPACES)
+
+
+def test_a_whole_site_is_ok_in_every_row():
+    rows = judge(SITE, everything())
+    assert {row.state for row in rows} == {"ok"}
+    # A row for each thing that the document's verification asks for.
+    assert {row.topic for row in rows} == {
+        "API server", "API by VIP", "etcd", "node", "leader", "static pods", "kube-proxy", "coredns", "other pods", "kubeadm-config",
+        "certificates", "CAs", "LB", "VIP",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("host", SITE.hosts, ids=str)
+def test_a_host_that_does_not_answer_fails_and_hides_nobody(host):
+    whole, rows = judge(SITE, everything()), judge(SITE, everything(**{host.name: lost(host)}))
+    assert any(row.state == "FAIL" and row.host == host.name and row.seen == "no answer" for row in rows)
+    assert not any(row.state == "ok" and row.host == host.name for row in rows)
+    others = {(row.topic, row.host) for row in whole if row.host not in {host.name, ""}}
+    assert others <= {(row.topic, row.host) for row in rows} | {("VIP", "lb1")}
+
+
+def test_hosts_that_have_not_joined_are_told_once():
+    empty = {"facts": replace(FACTS, joined=False, units={"kubelet": "inactive"}), "health": answers(M3, error="no such file")}
+    seen = everything(master3=empty | {"etcd": Look(None, why="etcd does not run here")})
+    seen.cluster = cluster(nodes=tuple(node(host) for host in rules.members(SITE) if host != M3))
+    told = [row.topic for row in judge(SITE, seen) if row.host == "master3"]
+    assert told == ["host"]
+
+
+def test_without_any_api_server_the_rest_is_still_judged():
+    seen = everything()
+    seen.cluster = "no API server answers"
+    rows = judge(SITE, seen)
+    assert [(row.topic, row.seen) for row in failing(rows)] == [("objects", "no API server answers")]
+    assert {"API server", "etcd", "certificates", "LB"} <= {row.topic for row in rows}
+
+
+def test_the_table_has_the_way_out_below_what_is_not_ok():
+    text = shown(
+        [Row("node", "m1", "ok", "Ready"), Row("etcd", "", "FAIL", "no quorum", "inv etcd.status"), Row("a", "", "ok", "b", "c")]
+    )
+    assert text.splitlines() == [
+        "topic  host        seen",
+        "node   m1    ok    Ready",
+        "etcd         FAIL  no quorum",
+        "    -> inv etcd.status",
+        "a            ok    b",
+    ]
+
+
+def test_pods_of_which_pod_network_are_asked_for(tmp_path):
+    def having(cni):
+        return msgspec.structs.replace(SITE, kubernetes=msgspec.structs.replace(SITE.kubernetes, cni=cni))
+
+    manifest, broken = tmp_path / "cni.yaml", tmp_path / "broken.yaml"
+    manifest.write_text(
+        "kind: Role\nmetadata: {namespace: not-this}\n---\nkind: DaemonSet\nmetadata: {name: net, namespace: my-net}\n---\n"
+    )
+    broken.write_text("a: [")
+    assert _namespaces(having("flannel")) == ("kube-system", "kube-flannel")
+    assert _namespaces(having(manifest)) == ("kube-system", "my-net")
+    for unknown in ("none", None, tmp_path / "missing.yaml", broken):
+        assert "calico-system" in _namespaces(having(unknown))

@@ -1,0 +1,125 @@
+"""The quick look at a cluster, by table."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from runbooks.commands.etcd import Look
+from runbooks.commands.verify import Quick
+from runbooks.rules import verify_status as rules
+from runbooks.rules.etcd import View
+from tests.unit.fakes import lost
+from tests.unit.test_verify_rules import M1, M2, M3, NOW, SITE, W1, cluster, etcd_view, node, with_node
+
+pytestmark = pytest.mark.unit
+
+UNITS = {"kubelet": "active", "containerd": "active"}
+MASTER = Quick(UNITS, joined=True, manifests=frozenset({"etcd", "kube-apiserver"}), api="ok", running=None)
+WORKER = Quick(UNITS, joined=True, manifests=frozenset(), api="", running=None)
+EMPTY = Quick({"kubelet": "inactive", "containerd": "active"}, joined=False, manifests=frozenset(), api="", running=None)
+
+
+def seen(**other):
+    found = {host: MASTER if "control-plane" in host.roles else WORKER for host in (*SITE.control_plane, *SITE.workers)}
+    return found | {host: other[host.name] for host in found if host.name in other}
+
+
+def view(**other):
+    return View({host: other.get(host.name, look) for host, look in etcd_view().said.items()})
+
+
+# ---- is there a cluster?
+
+
+@pytest.mark.parametrize(
+    ("hosts", "none"),
+    [
+        (dict.fromkeys((M1, M2, M3, W1), EMPTY), True),
+        ({M1: lost(M1), M2: EMPTY, M3: lost(M3)}, True),
+        ({M1: EMPTY, M2: MASTER}, False),
+        ({M1: lost(M1), M2: lost(M2)}, False),  # nobody can tell
+        ({M1: lost(M1), W1: EMPTY}, False),  # a worker cannot tell
+        ({M1: replace(EMPTY, manifests=frozenset({"etcd"}))}, False),  # begun, and not finished
+    ],
+)
+def test_no_cluster(hosts, none):
+    assert rules.no_cluster(hosts) is none
+
+
+# ---- what is wrong
+
+
+def test_nothing():
+    assert rules.problems(SITE, seen(), view(), cluster()) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "etcd", "objects", "expected"),
+    [
+        (seen(master1=lost(M1)), view(master1="no answer"), cluster(), ["master1: no answer"]),
+        (seen(worker1=replace(WORKER, units={"kubelet": "failed", "containerd": "active"})), view(), cluster(), ["worker1: kubelet is failed"]),
+        (seen(master2=replace(MASTER, api="EOF")), view(), cluster(), ["master2: its API server: EOF"]),
+        (seen(master2=replace(MASTER, api="")), view(), cluster(), ["master2: its API server: there is none"]),
+        (
+            seen(master3=EMPTY),
+            view(master3=Look(None, why="etcd does not run here")),
+            cluster(nodes=tuple(node(host) for host in (M1, M2, *SITE.workers))),
+            ["not joined: master3"],
+        ),
+        (seen(), view(), cluster(nodes=tuple(node(host) for host in (M1, M2, M3, *SITE.workers[1:]))), ["not joined: worker1"]),
+        (seen(), view(), with_node(W1, ready=False, reason="x" * 300), [f"worker1 is not Ready: {'x' * 157}..."]),
+        (seen(), view(), cluster(nodes=(*cluster().nodes, replace(node(W1), name="old", address="10.9.9.9"))), ["not in hosts.yaml: old"]),
+        (seen(), view(master3=Look(None, why="etcd does not run here")), cluster(), ["etcd: master3: etcd does not run here"]),
+    ],
+)  # fmt: skip
+def test_problems(hosts, etcd, objects, expected):
+    assert rules.problems(SITE, hosts, etcd, objects) == expected
+
+
+def test_without_any_api_server_each_host_still_tells_its_own():
+    silent = replace(MASTER, api="not ready: etcd")
+    found = rules.problems(SITE, seen(master1=lost(M1), master2=silent, master3=silent), view(master1="no answer"), None)
+    assert found == ["master1: no answer", "master2: its API server: not ready: etcd", "master3: its API server: not ready: etcd"]
+    assert "crictl" in rules.next_look(None, found)
+
+
+def test_external_etcd_is_not_ours_to_judge():
+    external = msgspec.structs.replace(SITE, kubernetes=msgspec.structs.replace(SITE.kubernetes, etcd="external"))
+    assert rules.problems(external, seen(), view(master3="no answer"), cluster()) == []
+
+
+def test_where_to_go_on():
+    assert "cluster.join" in rules.next_look(cluster(), ["not joined: worker1"])
+    assert "cluster.verify" in rules.next_look(cluster(), ["worker1 is not Ready"])
+
+
+# ---- words
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ({}, "follower"),
+        ({"leader": "a1"}, "leader"),
+        ({"leader": ""}, "no leader"),
+        ({"learner": True}, "learner"),
+    ],
+)
+def test_what_a_member_is(said, word):
+    assert rules.etcd_word(etcd_view(**said), M1) == word
+
+
+def test_what_a_member_that_does_not_serve_is():
+    look = etcd_view().said[M1]
+    assert rules.etcd_word(View({M1: replace(look, serves=False)}), M1) == "no quorum"
+    assert rules.etcd_word(View({M1: Look(None, why="x")}), M1) == "down"
+    assert rules.etcd_word(View({M1: "no answer"}), M1) == "?"
+    assert rules.etcd_word(View({}), M1) == "?"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0s"), (-4, "0s"), (61, "1m"), (3600, "1h"), (86_399, "23h"), (NOW, f"{NOW // 86_400}d")]
+)
+def test_age(seconds, said):
+    assert rules.age(seconds) == said
