@@ -7,8 +7,6 @@ set -eu
 top=/var/lib/ha-runbooks/kubeadm
 run=/run/ha-runbooks-kubeadm # in memory, private: umask 077
 unit=ha-runbooks-kubeadm
-mkdir -p "$top" "$run"
-chmod 0700 "$run"
 # shellcheck disable=SC2016 # for the unit's own shell
 job='run=$0 attempt=$1; shift
     "$@" >"$run/log" 2>&1 </dev/null
@@ -22,7 +20,8 @@ start() {
         exit 1
     fi
     systemctl reset-failed "$unit" 2>/dev/null || true
-    rm -f -- "$run"/*
+    rm -rf -- "$run"
+    mkdir -p "$top" "$run"
     printf '%s\n' "$ACTION" >"$top/attempt.new"
     sync -- "$top/attempt.new"
     mv -f -- "$top/attempt.new" "$top/attempt"
@@ -46,6 +45,8 @@ code=$(<"$run/code")
 # The words of a token or a key have a fixed shape; kubeadm prints them in its advice.
 grep -v '^\[WARNING\|^W[0-9]\|^I[0-9]' "$run/log" | tail -n 25 |
     sed -E 's/[a-z0-9]{6}\.[a-z0-9]{16}/***/g; s/(certificate-key )[0-9a-f]+/\1***/' >&2
+# What fails kubeadm's own checks has changed nothing yet.
+if grep -q 'execution phase preflight' "$run/log"; then rm -f -- "$top/attempt"; fi
 # A join that passed its own checks and then failed may well succeed when it is tried again from the start.
 [ "$ACTION" = init ] || grep -q 'execution phase preflight\|timed out waiting' "$run/log" || code=75
 rm -rf -- "$run"

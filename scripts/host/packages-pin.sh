@@ -11,9 +11,12 @@ nowhere() {
 if command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
     apt() { apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" >&2; }
-    # An earlier run may have been ended half way; what is not even unpacked yet is mended by the installation itself.
-    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 || true
     apt update
+    # An earlier run may have been ended half way. A package that was just being unpacked is mended by nothing but itself, again.
+    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 || true
+    # shellcheck disable=SC2016
+    mapfile -t broken < <(dpkg-query -W -f '${db:Status-Eflag} ${Package}=${Version}\n' | sed -n 's/^reinstreq //; T; s/=$//; p')
+    [ "${#broken[@]}" = 0 ] || apt install --reinstall --no-install-recommends --allow-change-held-packages -- "${broken[@]}" || true
     words=()
     for name in "${PROGRAMS[@]}"; do
         offered=$(apt-cache madison "$name" | awk '{ print $3 }')
@@ -23,11 +26,7 @@ if command -v apt-get >/dev/null; then
     done
     [ "$(dpkg-query -W -f '${db:Status-Status}' containerd.io 2>/dev/null)" = installed ] || words+=("$RUNTIME")
     # A downgrade is of programs that a half installation brought in: a host that is in a cluster never gets here.
-    pin() { apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}" cri-tools; }
-    pin || {
-        apt --fix-broken install
-        pin
-    }
+    apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}" cri-tools
     apt-mark hold "${PROGRAMS[@]}" >/dev/null
 elif manager=$(command -v dnf || command -v yum); then
     words=()

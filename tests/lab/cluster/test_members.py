@@ -128,10 +128,10 @@ def test_a_worker_leaves_and_its_pods_move(cluster: Operator) -> None:
 
 
 def test_a_port_that_is_taken_stops_a_join_before_anything_is_changed(cluster: Operator) -> None:
-    listen = "setsid socat TCP-LISTEN:10250,fork EXEC:true >/dev/null 2>&1 & echo $!"
-    pid = cluster.lab.console("worker1", ["bash", "-c", listen]).stdout.strip()
+    taken = ["systemd-run", "--quiet", "--unit=taken", "socat", "TCP-LISTEN:10250,fork", "EXEC:true"]
+    cluster.lab.console("worker1", taken, check=True)
     done = cluster.inv("cluster.join", "--host", "worker1")
-    cluster.lab.console("worker1", ["kill", pid])
+    cluster.lab.console("worker1", ["systemctl", "stop", "taken"], check=True)
     assert done.returncode == 3, done.stdout + done.stderr
     assert re.search(r"worker1.*10250|10250.*worker1", done.stderr, re.DOTALL)
     assert "| ran on" not in done.stdout

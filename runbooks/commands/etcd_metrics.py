@@ -1,0 +1,95 @@
+"""etcd's own metrics on a control plane host, read from the address that they are served on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.etcd import STACKED, Access
+
+# Cumulative counts of a Prometheus histogram: (upper bound in s, how many took no longer), by rising bound, the last one infinite.
+Buckets = tuple[tuple[float, float], ...]
+
+FSYNC = "etcd_disk_wal_fsync_duration_seconds"
+COMMIT = "etcd_disk_backend_commit_duration_seconds"
+ROUND_TRIP = "etcd_network_peer_round_trip_time_seconds"
+NAMES = (
+    f"{FSYNC}_bucket",
+    f"{COMMIT}_bucket",
+    f"{ROUND_TRIP}_bucket",
+    "etcd_server_leader_changes_seen_total",
+    "etcd_server_slow_apply_total",
+    "etcd_server_heartbeat_send_failures_total",
+    "etcd_server_proposals_failed_total",
+    "etcd_server_quota_backend_bytes",
+    "etcd_mvcc_db_total_size_in_bytes",
+    "process_start_time_seconds",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a member has counted since it started (``started``, in s since 1970). Sizes in bytes.
+
+    ``round_trips`` are by the ID of the other member. ``quota`` is 0 when it is not told.
+    """
+
+    fsync: Buckets
+    commit: Buckets
+    round_trips: Mapping[str, Buckets]
+    leader_changes: int
+    slow_applies: int
+    late_heartbeats: int
+    failed_proposals: int
+    size: int
+    quota: int
+    started: float
+
+
+def metrics(access: Access = STACKED, url: str = "") -> Probe[Metrics]:
+    """The metrics of the member on this host; ``url`` without its path, "" for where kubeadm has etcd serve them."""
+    variables = {"URL": url, "CA": access.ca, "CERT": access.cert, "KEY": access.key, "NAMES": NAMES}
+    return Probe(replace(script("etcd-metrics", variables, timeout=20), shown="GET etcd's /metrics"), parse_metrics)
+
+
+_LINE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)(?: -?\d+)?")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def parse_metrics(answer: Answer) -> Metrics:
+    """Read Prometheus' text format. Raises ValueError when the histograms are missing or a number is none."""
+    buckets: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    numbers: dict[str, float] = {}
+    for line in answer.stdout.splitlines():
+        if not (found := _LINE.fullmatch(line.strip())):
+            continue
+        name, labels, value = found[1], dict(_LABEL.findall(found[2] or "")), float(found[3])
+        if not isfinite(value):
+            continue
+        if name.endswith("_bucket") and "le" in labels:
+            peer = labels.get("To", "")
+            buckets.setdefault(name.removesuffix("_bucket"), {}).setdefault(peer, []).append((float(labels["le"]), value))
+        else:
+            numbers[name] = value
+    try:
+        return Metrics(
+            fsync=_sorted(buckets[FSYNC][""]),
+            commit=_sorted(buckets[COMMIT][""]),
+            round_trips={peer: _sorted(those) for peer, those in buckets.get(ROUND_TRIP, {}).items()},
+            leader_changes=int(numbers.get("etcd_server_leader_changes_seen_total", 0)),
+            slow_applies=int(numbers.get("etcd_server_slow_apply_total", 0)),
+            late_heartbeats=int(numbers.get("etcd_server_heartbeat_send_failures_total", 0)),
+            failed_proposals=int(numbers.get("etcd_server_proposals_failed_total", 0)),
+            size=int(numbers.get("etcd_mvcc_db_total_size_in_bytes", 0)),
+            quota=int(numbers.get("etcd_server_quota_backend_bytes", 0)),
+            started=numbers.get("process_start_time_seconds", 0.0),
+        )
+    except (KeyError, OverflowError) as error:
+        raise ValueError(f"these are no metrics of etcd's: {error!r}") from None
+
+
+def _sorted(buckets: list[tuple[float, float]]) -> Buckets:
+    return tuple(sorted(buckets))

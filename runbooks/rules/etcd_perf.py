@@ -1,0 +1,141 @@
+"""Judgement on etcd's latencies. Pure: histograms in, words out.
+
+Thresholds: etcd's FAQ ("What does the etcd warning ... mean": p99 of wal_fsync below 10 ms, of backend_commit below 25 ms) and
+its alerts (contrib/mixin: etcdMemberCommunicationSlow 150 ms).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isinf, isnan
+
+from runbooks.commands.etcd_metrics import Buckets, Metrics
+from runbooks.rules.etcd_care import NEAR_QUOTA, percent
+
+FSYNC_S = 0.010
+COMMIT_S = 0.025
+ROUND_TRIP_S = 0.150
+FEW = 100  # with fewer samples the slowest one alone makes the p99
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A 99th percentile in s (None when nothing was counted), and of how many samples."""
+
+    p99_s: float | None
+    samples: int
+
+    def over(self, limit_s: float) -> bool:
+        """Whether it is known to be at its limit or over it."""
+        return self.samples >= FEW and (self.p99_s or 0) >= limit_s
+
+
+@dataclass(frozen=True, slots=True)
+class Perf:
+    """One member's numbers since it started; ``round_trip`` is the slowest peer's, ``quota_share`` None when it is not told."""
+
+    fsync: Latency
+    commit: Latency
+    round_trip: Latency
+    leader_changes: int
+    slow_applies: int
+    late_heartbeats: int
+    quota_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is over its threshold, why that matters, and what helps."""
+
+    seen: str
+    reason: str
+    cure: str
+
+
+def quantile(buckets: Buckets, share: float) -> float | None:
+    """Return the value below which ``share`` of the samples are, as Prometheus' histogram_quantile finds it.
+
+    Within a bucket the samples are taken as evenly spread; above the last finite bound its value is returned. None without samples.
+
+    >>> quantile(((1.0, 50), (2.0, 100), (float("inf"), 100)), 0.75)
+    1.5
+    """
+    total = buckets[-1][1] if buckets else 0
+    if not total or isnan(total):
+        return None
+    wanted, below, lower = share * total, 0.0, 0.0
+    for bound, count in buckets:
+        if count >= wanted and count > below:
+            if isinf(bound):
+                return lower
+            return lower + (bound - lower) * (wanted - below) / (count - below)
+        below, lower = count, (lower if isinf(bound) else bound)
+    return lower
+
+
+def perf(metrics: Metrics) -> Perf:
+    """Sum up one member's metrics."""
+    trips = [latency(buckets) for buckets in metrics.round_trips.values()]
+    return Perf(
+        fsync=latency(metrics.fsync),
+        commit=latency(metrics.commit),
+        round_trip=max(trips, key=lambda each: (each.samples >= FEW, each.p99_s or 0), default=Latency(None, 0)),
+        leader_changes=metrics.leader_changes,
+        slow_applies=metrics.slow_applies,
+        late_heartbeats=metrics.late_heartbeats,
+        quota_share=metrics.size / metrics.quota if metrics.quota else None,
+    )
+
+
+def latency(buckets: Buckets) -> Latency:
+    """Return the 99th percentile of a histogram."""
+    return Latency(quantile(buckets, 0.99), int(buckets[-1][1]) if buckets else 0)
+
+
+def fsync_judgement(seen: Perf) -> tuple[Verdict, ...]:
+    """Say what is over its threshold on one member; empty when all is well."""
+    found = []
+    if seen.fsync.over(FSYNC_S):
+        found.append(
+            Verdict(
+                f"wal_fsync p99 {ms(seen.fsync.p99_s)} (below {ms(FSYNC_S)} is well)",
+                "every write waits for this; heartbeats come late and leaders are lost",
+                "a faster or less shared disk for /var/lib/etcd (SSD, its own); see what else writes: iostat -x 1",
+            )
+        )
+    if seen.commit.over(COMMIT_S):
+        found.append(
+            Verdict(
+                f"backend_commit p99 {ms(seen.commit.p99_s)} (below {ms(COMMIT_S)} is well)",
+                "etcd writes its data file in batches, and requests wait for the batch",
+                "the same disk; or a data file that is too big: inv etcd.status, inv etcd.defrag",
+            )
+        )
+    if seen.round_trip.over(ROUND_TRIP_S):
+        found.append(
+            Verdict(
+                f"round trip to a peer p99 {ms(seen.round_trip.p99_s)} (below {ms(ROUND_TRIP_S)} is well)",
+                "a write needs a round trip to a majority; heartbeats go out every 100 ms",
+                "the network between the control planes; on a slow one raise heartbeat-interval and election-timeout",
+            )
+        )
+    if (seen.quota_share or 0) >= NEAR_QUOTA:
+        found.append(
+            Verdict(
+                f"data file at {percent(seen.quota_share or 0, 1)} of its quota (below {percent(NEAR_QUOTA, 1)} is well)",
+                "at 100 % etcd raises NOSPACE and refuses every write",
+                "inv etcd.defrag; then see what fills it, or raise quota-backend-bytes (8 GiB at most)",
+            )
+        )
+    return tuple(found)
+
+
+def ms(seconds: float | None) -> str:
+    """Write a latency in milliseconds; "-" when there is none.
+
+    >>> ms(0.0012), ms(0.25), ms(None)
+    ('1.2 ms', '250 ms', '-')
+    """
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
