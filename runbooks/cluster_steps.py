@@ -68,6 +68,8 @@ def grow(plan: Plan) -> Procedure:
         *joins(plan, plan.hosts),
     ]
     steps += [let_in(host) for host in plan.hosts if "control-plane" in host.roles]
+    if site.kubernetes.cni != "none":  # somebody else's network may come later
+        steps.append(Together(tuple(ready(plan, host) for host in plan.hosts)))
     return Procedure("cluster.join", f"Join {', '.join(names)} to {site.name}", steps, inputs={"hosts": names})
 
 
@@ -78,6 +80,17 @@ def joins(plan: Plan, hosts: Sequence[Host]) -> list[Step | Together]:
     if workers:
         steps.append(Together(tuple(join(plan, host) for host in workers)))
     return steps
+
+
+def ready(plan: Plan, host: Host) -> Step:
+    """Wait until the cluster gives it pods; the network's own one has to be there first."""
+
+    def done(run: Run) -> bool | Unmet:
+        seat = plan.survey.seat(run)
+        known = plan.survey.nodes(run, seat).get(host.name) if seat else None
+        return True if known and known.ready else Unmet("its node is not Ready yet")
+
+    return Step("its node is Ready", host, done=done, within=180)
 
 
 def initialise(plan: Plan, host: Host) -> Step:

@@ -411,7 +411,10 @@ def test_the_shipped_site_renders(make):
 # ---- rendering
 
 
-@pytest.mark.parametrize("name", [path.name.removesuffix(".j2") for path in sorted((ROOT / "templates").glob("*.j2"))])
+FILLED = [path for path in sorted((ROOT / "templates").glob("*.j2")) if "{{" in path.read_text()]
+
+
+@pytest.mark.parametrize("name", [path.name.removesuffix(".j2") for path in FILLED])
 def test_a_missing_name_is_an_error_in_every_template(name):
     with pytest.raises(UndefinedError, match="is undefined"):
         render(name)
