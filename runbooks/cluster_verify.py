@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from runbooks.rules.verify import Row
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
+WAITING_FOR = 70  # characters of each thing that is waited for
 WITHIN_S = 180  # for pods of a cluster that was just built to become ready
 
 
@@ -72,7 +74,8 @@ def step(site: Site) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         found = wrong(run)
-        return Unmet("; ".join(verify_pods.some([_told(row) for row in found], 3))) if found else True
+        told = [shorten(_told(row), WAITING_FOR, placeholder=" ...") for row in found]
+        return Unmet("; ".join(verify_pods.some(told, 3))) if found else True
 
     def prove(run: Run) -> None:
         if failing := rules.failing(_write(run, look(run))):

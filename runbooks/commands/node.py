@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from runbooks.commands.base import Answer, Probe, script
@@ -74,6 +75,12 @@ def parse(answer: Answer) -> NodeState:
         manifests=frozenset(text for rest in words("manifest") for text in rest),
         files=frozenset(text for rest in words("file") for text in rest),
         ca=text("ca"),
-        api=text("api"),
+        api=_readiness(text("api")),
         server=text("server"),
     )
+
+
+def _readiness(said: str) -> str:
+    """Return what an API server says to /readyz, or of its long answer only the checks that fail."""
+    failing = re.findall(r"\[-\](?:poststarthook/)?(\S+)", said)
+    return f"not ready: {', '.join(failing)}" if failing else said

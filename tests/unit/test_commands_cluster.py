@@ -168,6 +168,11 @@ def test_a_host_is_read():
     assert node.parse(Answer(0, "")).blank
 
 
+def test_of_a_long_answer_only_what_fails_is_kept():
+    said = r'api Error from server (InternalError): an error ("[+]ping ok\n[-]informer-sync failed: reason withheld\n[-]poststarthook/rbac/bootstrap-roles failed: x")'
+    assert node.parse(Answer(0, said)).api == "not ready: informer-sync, rbac/bootstrap-roles"
+
+
 def test_kernel_and_runtime_are_read():
     kernel = prepare.parse_kernel(Answer(0, "module overlay\ndiffers net.ipv4.ip_forward is 0\nswap /dev/sda2\n"))
     assert kernel == prepare.Kernel(frozenset({"overlay"}), ("net.ipv4.ip_forward is 0",), ("/dev/sda2",))
