@@ -24,9 +24,12 @@ if command -v apt-get >/dev/null; then
         [ -n "$exact" ] || nowhere "$name" "$(echo "$offered" | head -n 8 | paste -sd' ')"
         words+=("$name=$exact")
     done
-    [ "$(dpkg-query -W -f '${db:Status-Status}' containerd.io 2>/dev/null)" = installed ] || words+=("$RUNTIME")
+    # What is there already keeps its version: a member's container runtime is not restarted by the way.
+    for name in "$RUNTIME" cri-tools; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$name" "$name.io" 2>/dev/null | grep -qx installed || words+=("$name")
+    done
     # A downgrade is of programs that a half installation brought in: a host that is in a cluster never gets here.
-    apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}" cri-tools
+    apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}"
     apt-mark hold "${PROGRAMS[@]}" >/dev/null
 elif manager=$(command -v dnf || command -v yum); then
     words=()
@@ -36,8 +39,8 @@ elif manager=$(command -v dnf || command -v yum); then
         [ -n "$exact" ] || nowhere "$name" "$(echo "$offered" | tail -n 8 | paste -sd' ')"
         words+=("$name-$exact")
     done
-    rpm -q --quiet containerd.io || rpm -q --quiet "$RUNTIME" || words+=("$RUNTIME")
-    "$manager" -q -y --setopt=install_weak_deps=False --disableexcludes=all install -- "${words[@]}" cri-tools >&2
+    for name in "$RUNTIME" cri-tools; do rpm -q --quiet "$name" || rpm -q --quiet "$name.io" || words+=("$name"); done
+    "$manager" -q -y --setopt=install_weak_deps=False --disableexcludes=all install -- "${words[@]}" >&2
     # The community's repository file excludes these packages by itself; elsewhere the versionlock plugin holds them.
     grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || "$manager" -q versionlock add "${PROGRAMS[@]}" >/dev/null 2>&1 ||
         echo "nothing holds ${PROGRAMS[*]} here: add exclude=${PROGRAMS[*]} to their .repo file" >&2
