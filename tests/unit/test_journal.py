@@ -80,9 +80,9 @@ def test_a_run_never_writes_into_another_ones_journal(tmp_path):
 
 def test_run_ids_sort_by_time_and_differ():
     at = datetime(2026, 1, 7, 10, 11, 12, tzinfo=UTC)
-    assert new_run_id(at).startswith("20260107T101112Z-")
+    assert new_run_id(at).startswith("20260107T101112000Z-")
     assert len({new_run_id(at) for _ in range(20)}) > 1
-    assert new_run_id(at) < new_run_id(at.replace(minute=12))
+    assert new_run_id(at) < new_run_id(at.replace(microsecond=1000)) < new_run_id(at.replace(minute=12))
 
 
 # ---- what can be resumed
