@@ -2,8 +2,9 @@
 
 `inv cluster.init` on three empty control plane hosts and a worker, in this process, with a stopwatch around every command that is
 sent to a host. Per step and in all: seconds in which a command that changes something ran on some host (what a shell script of the
-same commands would take), seconds in which the steps only looked or waited for what they had been promised, and the rest, in which
-no host was at work: our own. Then the same command again, with nothing to do.
+same commands would take), seconds spent waiting until the outcome was there (looks that did not see it yet included), seconds of all
+other looks, and the rest, in which no host was at work. The last two are what the orchestration costs. Then the same command
+again, with nothing to do.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from runbooks.inventory.model import Host
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = ("lb1", "lb2", "master1", "master2", "master3", "worker1")
-TARGET = 5.0  # per cent of our own over the bare commands
+TARGET = 5.0  # per cent over the bare commands and the waits for them
 Span = tuple[float, float]
 
 
@@ -44,12 +45,19 @@ class Stopwatch:
     inner: Transport
     changes: list[Span] = field(default_factory=list)
     looks: list[Span] = field(default_factory=list)
+    waits: list[Span] = field(default_factory=list)
+    waiting: bool = False  # since the step's change
+    since: float = 0.0  # when the step began
 
     def sleep(self, seconds: float) -> None:
         """Wait between two looks at what a step promised, as tenacity does."""
         started = time.monotonic()
+        early = [span for span in self.looks if span[0] >= self.since]  # they found that it was not so yet
+        self.looks = [span for span in self.looks if span[0] < self.since]
+        self.waits += early
+        self.waiting = True
         time.sleep(seconds)
-        self.looks.append((started, time.monotonic()))
+        self.waits.append((started, time.monotonic()))
 
     def run(self, host: Host, command: Command) -> Answer:
         """As the transport's; only `Run.change` and a few looks come this way."""
@@ -58,6 +66,7 @@ class Stopwatch:
             return self.inner.run(host, command)
         finally:
             self.changes.append((started, time.monotonic()))
+            self.waiting = True
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
         """As the transport's: looks."""
@@ -65,7 +74,7 @@ class Stopwatch:
         try:
             return self.inner.run_each(commands)
         finally:
-            self.looks.append((started, time.monotonic()))
+            (self.waits if self.waiting else self.looks).append((started, time.monotonic()))
 
     def run_all(self, commands: Mapping[Host, Command]) -> dict[Host, Answer]:
         """As the transport's: looks."""
@@ -73,7 +82,7 @@ class Stopwatch:
         try:
             return self.inner.run_all(commands)
         finally:
-            self.looks.append((started, time.monotonic()))
+            (self.waits if self.waiting else self.looks).append((started, time.monotonic()))
 
     def abort(self) -> None:
         """As the transport's."""
@@ -114,28 +123,32 @@ def watched(opened: Session, steps: list[tuple[str, Span]]) -> Stopwatch:
     run: Run = opened.run
     watch = Stopwatch(run.transport)
     run.transport = watch
-    tenacity.nap.time = watch  # type: ignore[assignment] # where it sleeps
+    tenacity.nap.time = watch  # type: ignore[attr-defined, assignment] # where it sleeps
     told = run.listener.outcome
 
     def outcome(number: int, step: Step, how: str, seconds: float) -> None:
         now = time.monotonic()
         steps.append((step.title, (now - seconds, now)))
+        watch.waiting, watch.since = False, now
         told(number, step, how, seconds)
 
-    run.listener.outcome = outcome  # type: ignore[method-assign]
+    run.listener.outcome = outcome  # type: ignore[method-assign, assignment]
     return watch
 
 
 def figures(name: str, span: Span, watch: Stopwatch) -> dict[str, Any]:
     """Return the seconds of one span, by what was going on."""
     changing = covered(watch.changes, span)
-    busy = covered([*watch.changes, *watch.looks], span)
+    waited = covered([*watch.changes, *watch.waits], span) - changing
+    looked = covered([*watch.changes, *watch.waits, *watch.looks], span) - changing - waited
+    wall = span[1] - span[0]
     return {
         "step": name,
-        "wall": span[1] - span[0],
+        "wall": wall,
         "commands": changing,
-        "looks": busy - changing,
-        "own": span[1] - span[0] - busy,
+        "waits": waited,
+        "looks": looked,
+        "own": wall - changing - waited - looked,
     }
 
 
@@ -151,9 +164,9 @@ def phases(steps: Sequence[tuple[str, Span]]) -> dict[str, Span]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the figures as markdown; the share is our own against the commands'."""
-    lines = [["step", "wall s", "commands that change", "looks and waits", "our own"]]
-    lines += [[row["step"], *(f"{row[key]:.2f}" for key in ("wall", "commands", "looks", "own"))] for row in rows]
+    """Return the figures as markdown."""
+    lines = [["step", "wall s", "commands that change", "waiting for their outcome", "other looks", "no host at work"]]
+    lines += [[row["step"], *(f"{row[key]:.2f}" for key in ("wall", "commands", "waits", "looks", "own"))] for row in rows]
     return markdown(lines)
 
 
@@ -190,11 +203,12 @@ def main(words: Sequence[str] | None = None) -> int:
         finally:
             if not options.keep:
                 lab.down()
-    share = 100 * total["own"] / (total["wall"] - total["own"])
+    cost = total["own"] + total["looks"]
+    share = 100 * cost / (total["wall"] - cost)
     print(table([*rows, total]))
-    print(f"\nour own: {share:.1f} % over the remote commands (target: {TARGET:g} %); again, with nothing to do: {again:.1f} s")
+    print(f"\norchestration: {share:.1f} % over commands and waits (target: {TARGET:g} %); again, nothing to do: {again:.1f} s")
     if options.save:
-        print(save("cluster_build", {"steps": rows, "total": total, "own_percent": share, "again_s": again}))
+        print(save("cluster_build", {"steps": rows, "total": total, "orchestration_percent": share, "again_s": again}))
     return 0 if share <= TARGET else 1
 
 
