@@ -135,7 +135,7 @@ def test_a_worker_leaves_and_its_pods_move(cluster: Operator) -> None:
 
 
 def test_a_port_that_is_taken_stops_a_join_before_anything_is_changed(cluster: Operator) -> None:
-    taken = ["systemd-run", "--quiet", "--collect", "--unit=taken", "socat", "TCP-LISTEN:10250,fork", "EXEC:true"]
+    taken = ["systemd-run", "--quiet", "--collect", "--unit=taken", "socat", "TCP-LISTEN:10250,fork,reuseaddr", "EXEC:true"]
     cluster.lab.console("worker1", taken, check=True)
     done = cluster.inv("cluster.join", "--host", "worker1")
     cluster.lab.console("worker1", ["systemctl", "stop", "taken"], check=True)
@@ -202,6 +202,18 @@ def test_a_removed_host_that_returns_with_its_old_disk_joins(cluster: Operator) 
     cluster.lab.on("master2")
     time.sleep(5)  # its old etcd starts, and learns that it is no member any more
     cluster.good("cluster.join", "--host", "master2", timeout_s=600)
+    whole(cluster)
+
+
+def test_the_leader_itself_leaves_in_order_and_comes_back(cluster: Operator) -> None:
+    hosts = json.loads(cluster.good("etcd.status", "--json"))["hosts"]
+    leader = next(host for host, each in hosts.items() if each["status"]["leads"])
+    said = cluster.good("cluster.remove", "--host", leader, timeout_s=300)
+    assert "move-leader" in said
+    other = next(host for host in ("master1", "master2") if host != leader)
+    assert leader not in names(cluster, other)
+    assert cluster.lab.console(leader, ["ls", "/etc/kubernetes/pki"]).returncode != 0
+    cluster.good("cluster.join", "--host", leader, timeout_s=600)
     whole(cluster)
 
 
