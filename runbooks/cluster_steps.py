@@ -14,9 +14,7 @@ from runbooks.cluster_traffic import let_in
 from runbooks.cluster_view import Survey
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Secret
-from runbooks.commands.node import NodeState
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
-from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
 from runbooks.rules import kubeadm as config
@@ -40,9 +38,8 @@ def begin(plan: Plan, founder: Host | None) -> Procedure:
     """Return the procedure that makes the whole site one cluster. ``founder`` is None when somebody began it already."""
     site = plan.site
     network = cni_manifest(site)
-    config.init_config(
-        site, site.control_plane[0], plan.version, None
-    )  # what is wrong with the site shows before any host is touched
+    # What is wrong with the site shows before any host is touched.
+    config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [preflight(site, plan.hosts), *cluster_prepare.steps(site, plan.hosts)]
     if founder:
         steps.append(initialise(plan, founder))
@@ -113,22 +110,13 @@ def initialise(plan: Plan, host: Host) -> Step:
             run.change(host, kubeadm.wait())
             return
         if not state.blank:
-            _only_ours(host, state)
+            rules.refuse_remains(host, state)
             run.change(host, kubeadm.reset(kubeadm.ALONE))
         key = Secret(secrets.token_hex(32))
         wanted = config.init_config(plan.site, host, plan.version, key)
         run.change(host, kubeadm.init(wanted, config.skip_phases(plan.site, plan.version)))
 
     return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180)
-
-
-def _only_ours(host: Host, state: NodeState) -> None:
-    if state.attempt not in {"init", "join", "reset"}:
-        what = ", ".join(sorted([*state.manifests, *state.files])) or "a CA"
-        raise PrecheckError(
-            f"{host} holds the remains of another cluster ({what})",
-            hint=f"look at them; `inv cluster.reset --host {host}` removes them for good",
-        )
 
 
 def answers(plan: Plan) -> Step:

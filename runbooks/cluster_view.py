@@ -14,6 +14,7 @@ from runbooks.errors import HostErrors, PrecheckError, RunbookError, Unreachable
 from runbooks.inventory.model import Host
 from runbooks.rules import cluster as rules
 from runbooks.rules.cluster import Node
+from runbooks.rules.etcd import naming
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class Survey:
 
     def silence(self, run: Run) -> str:
         """Say why no API server is ready, host by host."""
-        said = "".join(f"\n  {_naming(host, _said(state))}" for host, state in self.control_plane(run).items())
+        said = "".join(f"\n  {naming(host, _said(state))}" for host, state in self.control_plane(run).items())
         return f"no API server is ready:{said}"
 
     def nodes(self, run: Run, seat: Host) -> dict[str, Node]:
@@ -111,10 +112,6 @@ def _node(found: Any) -> Node:
         cordoned=bool(found.get("spec", {}).get("unschedulable")),
         version=status.get("nodeInfo", {}).get("kubeletVersion", ""),
     )
-
-
-def _naming(host: Host, text: str) -> str:
-    return text if text.startswith(f"{host}:") else f"{host}: {text}"
 
 
 def _said(state: NodeState | RunbookError) -> str:

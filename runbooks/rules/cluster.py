@@ -82,13 +82,18 @@ def founder(control_plane: Sequence[Host], seen: Mapping[Host, Seen]) -> Host | 
         if state.attempt == "init":
             return host
     for host, state in states.items():
-        if not state.blank and not state.attempt:
-            what = ", ".join(sorted([*state.manifests, *state.files])) or "a cluster's CA"
-            raise PrecheckError(
-                f"{host} holds the remains of another cluster ({what}), and no host of this site is in one",
-                hint=f"look at them; `inv cluster.reset --host {host}` removes them for good",
-            )
+        refuse_remains(host, state)
     return control_plane[0]
+
+
+def refuse_remains(host: Host, state: NodeState) -> None:
+    """Raise PrecheckError when ``host``, which is in no cluster of ours, holds what no attempt of ours left there."""
+    if not state.blank and not state.attempt:
+        what = ", ".join(sorted([*state.manifests, *state.files])) or "a cluster's CA"
+        raise PrecheckError(
+            f"{host} holds the remains of another cluster ({what}), and no host of this site is in one",
+            hint=f"look at them; `inv cluster.reset --host {host}` removes them for good",
+        )
 
 
 def stranger(state: NodeState, ca: str) -> str:
