@@ -9,12 +9,12 @@ from ipaddress import IPv6Address
 from typing import Any, TypeVar
 
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
+from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Address, Host, Site
 
 T = TypeVar("T")
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
-API_PORT = 6443  # where kubeadm makes every API server listen
 
 
 def url(address: Address, port: int = API_PORT) -> str:

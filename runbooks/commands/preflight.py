@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from runbooks.commands.base import Answer, Probe, batch, cmd, script
-from runbooks.commands.kubectl import API_PORT
 from runbooks.commands.lb import parse_installed
 from runbooks.commands.preflight_facts import Facts, Fsync, Listener, Packages, Reach, Space
+from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 
 ETCD, CONTAINERD, KUBELET = "/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet"

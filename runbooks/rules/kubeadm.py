@@ -11,6 +11,7 @@ from typing import Any
 from runbooks.commands.base import Secret
 from runbooks.commands.prepare import SOCKET
 from runbooks.errors import InventoryError
+from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Address, Host, Site
 from runbooks.rules.kubeadm_args import check
 from runbooks.rules.kubeadm_documents import documents
@@ -19,7 +20,6 @@ Version = tuple[int, int, int]
 Document = dict[str, Any]
 
 FIRST, LAST = (1, 20), (1, 37)
-API_PORT = 6443  # of each API server; what clients use is site.endpoint.port
 # With the scheme: kubeadm wants it from 1.24 on, and 1.20 to 1.23 take it as well as the bare path.
 CRI_SOCKET = f"unix://{SOCKET}"
 AUDIT_POLICY = "/etc/kubernetes/audit-policy.yaml"

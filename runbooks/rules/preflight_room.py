@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from runbooks.commands.kubectl import API_PORT
 from runbooks.commands.preflight import CONTAINERD, ETCD, KUBELET, ports
 from runbooks.commands.preflight_facts import Facts, Packages, Space
+from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.preflight_finding import Verdict, fail, good, listed, warn, worst
 from runbooks.rules.preflight_host import minor
