@@ -316,10 +316,12 @@ def test_the_first_word_of_a_command_is_written_out():
 
 def test_host_scripts_exist_and_are_all_used():
     used = {
-        call.args[0].value
+        word.value
         for module in below("runbooks")
         for name, call in calls(module)
-        if name in {"script", "base.script"} and call.args and isinstance(call.args[0], ast.Constant)
+        if name in {"script", "base.script"}
+        for word in [*call.args[:1], *(each.value for each in call.keywords if each.arg == "after")]
+        if isinstance(word, ast.Constant)
     }
     there = {path.stem for path in (ROOT / "scripts" / "host").glob("*.sh")}
     assert used <= there

@@ -83,9 +83,16 @@ def cmd(*words: str, timeout: float = 60, root: bool = True) -> Command:
 
 
 def script(
-    name: str, variables: Mapping[str, str | Iterable[str]] | None = None, *, timeout: float = 60, root: bool = True
+    name: str,
+    variables: Mapping[str, str | Iterable[str]] | None = None,
+    *,
+    timeout: float = 60,
+    root: bool = True,
+    after: str = "",
 ) -> Command:
     """Build the host script ``scripts/host/NAME.sh`` with its variables: text, or several words as a bash array.
+
+    ``after`` names a script of functions that it uses.
 
     >>> script("lock", {"ACTION": "show"}).shown
     'lock ACTION=show'
@@ -93,7 +100,8 @@ def script(
     given = {key: value if isinstance(value, str) else list(value) for key, value in (variables or {}).items()}
     lines = [_assignment(key, value) for key, value in given.items()]
     shown = " ".join([name, *(f"{key}={_brief(value)}" for key, value in given.items())])
-    return Command("\n".join([*lines, _host_script(name)]), shown, timeout, root)
+    scripts = [_host_script(each) for each in (after, name) if each]
+    return Command("\n".join([*lines, *scripts]), shown, timeout, root)
 
 
 def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:

@@ -9,14 +9,7 @@ nowhere() {
     exit 66
 }
 if command -v apt-get >/dev/null; then
-    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
-    apt() { apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" >&2; }
-    apt update
-    # An earlier run may have been ended half way. A package that was just being unpacked is mended by nothing but itself, again.
-    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 || true
-    # shellcheck disable=SC2016
-    mapfile -t broken < <(dpkg-query -W -f '${db:Status-Eflag} ${Package}=${Version}\n' | sed -n 's/^reinstreq //; T; s/=$//; p')
-    [ "${#broken[@]}" = 0 ] || apt install --reinstall --no-install-recommends --allow-change-held-packages -- "${broken[@]}" || true
+    apt_begin --allow-change-held-packages
     words=()
     for name in "${PROGRAMS[@]}"; do
         offered=$(apt-cache madison "$name" | awk '{ print $3 }')

@@ -1,0 +1,13 @@
+# Variables: none. Goes before a script that installs with apt-get: the way all of them call it, and what they do first.
+# shellcheck shell=bash
+apt() { apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" >&2; }
+apt_begin() { # [OPTION...]: fresh lists, and what an earlier run that was ended half way has left is mended
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+    local broken
+    apt update
+    # A package that was just being unpacked is mended by nothing but itself, again.
+    [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 || true
+    # shellcheck disable=SC2016
+    mapfile -t broken < <(dpkg-query -W -f '${db:Status-Eflag} ${Package}=${Version}\n' | sed -n 's/^reinstreq //; T; s/=$//; p')
+    [ "${#broken[@]}" = 0 ] || apt install --reinstall --no-install-recommends "$@" -- "${broken[@]}" || true
+}
