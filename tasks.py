@@ -3,8 +3,8 @@
 from invoke import Collection
 
 from lab import tasks as lab
-from runbooks import cluster, etcd, lb, site
+from runbooks import backup, cluster, etcd, lb, site
 
 ns = Collection()
-for name, chapter in {"site": site, "lb": lb, "cluster": cluster, "etcd": etcd, "lab": lab}.items():
+for name, chapter in {"site": site, "lb": lb, "cluster": cluster, "etcd": etcd, "backup": backup, "lab": lab}.items():
     ns.add_collection(Collection.from_module(chapter, name=name))

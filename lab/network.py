@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lab.names import Instance
-    from runbooks.inventory.model import Address, Network
+    from runbooks.inventory.words import Address, Network
 
 NO_FORWARDING = ("net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lab.names import Instance
-    from runbooks.inventory.model import Address, Host, Site
+    from runbooks.inventory.model import Host, Site
+    from runbooks.inventory.words import Address
 
 USER = "ops"
 MANIFEST = str(Path(__file__).parent / "recipe" / "kubernetes" / "cni.yaml")  # the lab's own pod network

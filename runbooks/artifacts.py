@@ -10,7 +10,8 @@ from typing import Any
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
 from runbooks.commands.paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, NOTIFY, SYSCTL_CONF
-from runbooks.inventory.model import Address, Host, Site
+from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import Address
 
 ROOT = Path(__file__).resolve().parents[1]
 HIGHEST_PRIORITY = 254  # and close below it: keepalived then waits shortest before it takes over

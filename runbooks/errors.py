@@ -51,6 +51,16 @@ class OutcomeError(RunbookError):
     """A step ran, but what it promises did not come true in time."""
 
 
+class DiskError(RunbookError):
+    """A file on the operator's own machine cannot be written."""
+
+
+class DegradedError(RunbookError):
+    """What was asked for is there, but not all of it."""
+
+    exit_code = 5
+
+
 class HostErrors(RunbookError):  # noqa: N818 - a collection
     """One or more hosts of a parallel action failed; the others have finished."""
 

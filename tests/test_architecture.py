@@ -314,13 +314,17 @@ def test_the_first_word_of_a_command_is_written_out():
     assert wrong == []
 
 
+def _words(value: ast.expr | None) -> list[ast.expr]:
+    return value.elts if isinstance(value, ast.Tuple) else []
+
+
 def test_host_scripts_exist_and_are_all_used():
     used = {
         word.value
         for module in below("runbooks")
         for name, call in calls(module)
         if name in {"script", "base.script"}
-        for word in [*call.args[:1], *(each.value for each in call.keywords if each.arg == "after")]
+        for word in [*call.args[:1], *_words(keyword(call, "after"))]
         if isinstance(word, ast.Constant)
     }
     there = {path.stem for path in (ROOT / "scripts" / "host").glob("*.sh")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -88,11 +88,11 @@ def script(
     *,
     timeout: float = 60,
     root: bool = True,
-    after: str = "",
+    after: Sequence[str] = (),
 ) -> Command:
     """Build the host script ``scripts/host/NAME.sh`` with its variables: text, or several words as a bash array.
 
-    ``after`` names a script of functions that it uses.
+    ``after`` names scripts of functions that it uses.
 
     >>> script("lock", {"ACTION": "show"}).shown
     'lock ACTION=show'
@@ -100,7 +100,7 @@ def script(
     given = {key: value if isinstance(value, str) else list(value) for key, value in (variables or {}).items()}
     lines = [_assignment(key, value) for key, value in given.items()]
     shown = " ".join([name, *(f"{key}={_brief(value)}" for key, value in given.items())])
-    scripts = [_host_script(each) for each in (after, name) if each]
+    scripts = [_host_script(each) for each in (*after, name)]
     return Command("\n".join([*lines, *scripts]), shown, timeout, root)
 
 

@@ -97,7 +97,7 @@ class Look:
 
 def look(access: Access = STACKED) -> Probe[Look]:
     """See the member on this host. Never fails for what etcd says or does not say: that is in the answer (at most about 6 s)."""
-    command = script("etcdctl", _variables("look", (), access), timeout=25).expecting(0, UNAVAILABLE)
+    command = script("etcdctl", _variables("look", (), access), timeout=25, after=("etcd-find",)).expecting(0, UNAVAILABLE)
     return Probe(replace(command, shown="etcdctl endpoint status, member list, endpoint health"), parse_look)
 
 
@@ -261,16 +261,16 @@ def _checked(member: str) -> str:
     return member
 
 
+def access_variables(access: Access) -> dict[str, str]:
+    """Return the variables of etcd-find.sh."""
+    return {"ENDPOINT": access.endpoint, "CA": access.ca, "CERT": access.cert, "KEY": access.key}
+
+
 def _variables(action: str, words: Sequence[str], access: Access) -> dict[str, str | Sequence[str]]:
-    return {
-        "ACTION": action,
-        "ARGS": words,
-        "ENDPOINT": access.endpoint,
-        "CA": access.ca,
-        "CERT": access.cert,
-        "KEY": access.key,
-    }
+    return {"ACTION": action, "ARGS": words, **access_variables(access)}
 
 
 def _etcdctl(*words: str, access: Access) -> Command:
-    return replace(script("etcdctl", _variables("run", words, access), timeout=40), shown=f"etcdctl {' '.join(words)}")
+    return replace(
+        script("etcdctl", _variables("run", words, access), timeout=40, after=("etcd-find",)), shown=f"etcdctl {' '.join(words)}"
+    )

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.inventory.checks import API_PORT
-from runbooks.inventory.model import Address, Host, Site
+from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import Address
 
 T = TypeVar("T")
 

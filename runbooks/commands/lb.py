@@ -82,7 +82,7 @@ def parse_installed(answer: Answer) -> dict[str, str]:
 
 def install() -> Command:
     """Install HAProxy, keepalived and socat with the host's own package manager."""
-    return script("packages-install", {"PACKAGES": PACKAGES}, timeout=900, after="apt")
+    return script("packages-install", {"PACKAGES": PACKAGES}, timeout=900, after=("apt",))
 
 
 def state(site: Site, host: Host) -> Probe[LbState]:

@@ -60,7 +60,7 @@ def make_kernel_ready(swap: str) -> Command:
 def pin_packages(version: str) -> Command:
     """Install kubeadm, kubelet and kubectl in exactly ``version``, held, with containerd; NOT_OFFERED when there is no such thing."""
     variables = {"VERSION": version, "PROGRAMS": PROGRAMS, "RUNTIME": RUNTIME}
-    return script("packages-pin", variables, timeout=15 * MINUTES, after="apt")
+    return script("packages-pin", variables, timeout=15 * MINUTES, after=("apt",))
 
 
 def runtime() -> Probe[Runtime]:

@@ -39,9 +39,9 @@ class Plain:
     def step(self, number: int, step: Step) -> None:
         """Nothing: a plain line is printed when a step has finished."""
 
-    def change(self, host: Host, command: Command, *, plan: bool) -> None:
+    def change(self, host: Host | None, command: Command | str, *, plan: bool) -> None:
         """Keep the command for the step's details."""
-        self._detail(f"{'would run' if plan else 'ran'} on {host}: {command}")
+        self._detail(f"{'would run' if plan else 'ran'} {f'on {host}' if host else 'here'}: {command}")
 
     def diff(self, host: Host, text: str, *, plan: bool) -> None:
         """Keep the diff for the step's details; of a long one or a new file only name and length, unless this is a plan."""
@@ -187,9 +187,9 @@ class JsonLines(Plain):
         self._total, self._plan = len(procedure), plan
         self._emit("begin", procedure=procedure.key, title=procedure.title, plan=plan, steps=[step.title for step in procedure])
 
-    def change(self, host: Host, command: Command, *, plan: bool) -> None:
+    def change(self, host: Host | None, command: Command | str, *, plan: bool) -> None:
         """Emit ``change`` with the masked command."""
-        self._emit("change", host=host.name, command=str(command), plan=plan)
+        self._emit("change", host=host and host.name, command=str(command), plan=plan)
 
     def diff(self, host: Host, text: str, *, plan: bool) -> None:
         """Emit ``diff`` with the masked unified diff."""

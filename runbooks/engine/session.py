@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runbooks.engine.protocols import Lease
 from runbooks.engine.steps import Procedure, Run
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Site
@@ -73,9 +74,13 @@ class Session:
             )
         return self._run
 
-    def carry_out(self, procedure: Procedure) -> None:
-        """Run ``procedure`` with journal, lock and summary. Raises its first error, with notes on where it stopped."""
+    def carry_out(self, procedure: Procedure, *, lease: Lease | None = None) -> None:
+        """Run ``procedure`` with journal, lock and summary. Raises its first error, with notes on where it stopped.
+
+        ``lease`` is what is held instead of the site's own lock.
+        """
         run, display = self.run, self.run.listener
+        run.lease = lease or self._lock
         if self.options.plan:
             if self.options.resume is not None:
                 raise InventoryError("--plan looks at every step, so --resume has nothing to skip", hint="give one of the two")

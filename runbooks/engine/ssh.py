@@ -8,10 +8,8 @@ input byte by byte, and leaves the remote process behind when we are interrupted
 from __future__ import annotations
 
 import logging
-import select
 import shlex
 import socket
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -25,15 +23,13 @@ from fabric import Config, Connection, ThreadingGroup
 from fabric.exceptions import GroupException
 
 from runbooks.commands.base import HOST_SCRIPTS, Answer, Command
+from runbooks.engine.channel import GRACE_S, GREETING, TIMED_OUT, WINDOW, Sink, exchange
 from runbooks.engine.namespace import permit
 from runbooks.engine.ssh_errors import explained
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, RunbookError, UnreachableError
 from runbooks.inventory.model import Gateway, Host, Site
 
-GREETING = "ha-runbooks\n"  # session.sh's first word: what fails before it is sudo or the login, not the command
 TAIL_LINES = 5
-TIMED_OUT = 124  # as timeout(1) says it
-GRACE_S = 20  # the host ends a command that runs out of time; we wait this much longer for its word
 SILENCE_MS = 45_000  # a peer that acknowledges nothing for this long is gone
 
 # Paramiko prints the traceback of its own thread for every refused connection; our errors say it in one line.
@@ -65,13 +61,7 @@ class HostConnection(Connection):  # type: ignore[misc]
         """Run this connection's own command out of ``commands`` (a Group calls one method with one argument)."""
         command = commands[self]
         channel = self.connected().open_session(timeout=GRACE_S)
-        try:
-            channel.exec_command(session_line(root=command.root))
-            program = command.program.encode()
-            channel.sendall(f"{len(program)} {command.timeout:g}\n".encode() + program)
-            return _answer(channel, command)
-        finally:
-            channel.close()
+        return exchange(channel, session_line(root=command.root), command)
 
 
 class HostGroup(ThreadingGroup):  # type: ignore[misc]
@@ -116,6 +106,24 @@ class Ssh:
             except Exception as error:
                 self._go_on()
                 raise self._translated(host, command, error) from None
+        self._go_on()
+        return self._judged(host, command, answer)
+
+    def stream(self, host: Host, command: Command, sink: Sink) -> Answer:
+        """As `run`, but ``sink`` gets what the command prints while it comes; several at a time on the host's one connection.
+
+        What ``sink`` raises ends the command.
+        """
+        connection = self._to(host)
+        try:
+            with self._busy[host]:  # a session may be opened by one thread at a time; from then on paramiko keeps them apart
+                channel = connection.connected().open_session(window_size=WINDOW, timeout=GRACE_S)
+            answer = exchange(channel, session_line(root=command.root), command, sink)
+        except (RunbookError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            self._go_on()
+            raise self._translated(host, command, error) from None
         self._go_on()
         return self._judged(host, command, answer)
 
@@ -250,29 +258,6 @@ def session_line(*, root: bool) -> str:
     """The line that sshd hands to the login shell: the same for every command."""
     program = "\n".join(line for line in (HOST_SCRIPTS / "session.sh").read_text().splitlines() if not line.startswith("#"))
     return f"exec {'sudo -n -- ' if root else ''}bash -c {shlex.quote(program)}"
-
-
-def _answer(channel: paramiko.Channel, command: Command) -> Answer:
-    out, err = bytearray(), bytearray()
-    deadline = time.monotonic() + command.timeout + GRACE_S
-    while True:
-        while channel.recv_ready():
-            out += channel.recv(1 << 16)
-        while channel.recv_stderr_ready():
-            err += channel.recv_stderr(1 << 16)
-        if channel.exit_status_ready() and (channel.eof_received or channel.closed):
-            if channel.recv_ready() or channel.recv_stderr_ready():
-                continue
-            break
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        if channel.eof_received:
-            channel.status_event.wait(min(left, 1))
-        else:
-            select.select([channel], [], [], min(left, 5))
-    exited = channel.recv_exit_status() if channel.exit_status_ready() else TIMED_OUT
-    return Answer(exited, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 def _slices(hosts: Iterable[Host], size: int) -> Iterable[list[Host]]:

@@ -12,9 +12,11 @@ from typing import Any, Protocol, TypeVar
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe
 from runbooks.commands.files import File, Found
+from runbooks.engine.channel import Sink
 from runbooks.engine.protocols import Journal, Lease, Transport
+from runbooks.engine.readings import Readings
 from runbooks.engine.retry import again, until
-from runbooks.errors import CommandError, HostErrors, RunbookError
+from runbooks.errors import HostErrors, RunbookError
 from runbooks.inventory.model import Host, Site
 
 T = TypeVar("T")
@@ -100,7 +102,7 @@ class Listener(Protocol):
 
     def begin(self, procedure: Procedure, *, plan: bool) -> None: ...
     def step(self, number: int, step: Step) -> None: ...
-    def change(self, host: Host, command: Command, *, plan: bool) -> None: ...
+    def change(self, host: Host | None, command: Command | str, *, plan: bool) -> None: ...
     def diff(self, host: Host, text: str, *, plan: bool) -> None: ...
     def note(self, host: Host, text: str) -> None: ...
     def waiting(self, step: Step, seen: str) -> None: ...
@@ -124,9 +126,12 @@ class Run:
     poll: float = 0.5
     changed: bool = False
     interrupted: bool = False
-    _seen: dict[tuple[Host, Command], Answer] = field(default_factory=dict)
     _locking: Lock = field(default_factory=Lock)
     _would_change: set[Host | None] = field(default_factory=set)
+    _readings: Readings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._readings = Readings(self.transport)
 
     def read(self, host: Host, probe: Probe[T]) -> T:
         """What ``probe`` sees on ``host``; the same answer until something is changed or a wait asks again."""
@@ -134,23 +139,10 @@ class Run:
 
     def read_all(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T]:
         """Several hosts at the same time, each its own probe; one that cannot be read raises."""
-        # Another thread may forget at any moment: what it forgot is looked up no more, and what was asked before it is not kept.
-        seen, kept = self._seen, {}
-        for host, probe in probes.items():
-            if answer := seen.get((host, probe.command)):
-                kept[host] = answer
-        missing = {host: probe.command for host, probe in probes.items() if host not in kept}
-        if missing:
-            kept |= again(self.transport.run_all, missing)
-            seen.update({(host, command): kept[host] for host, command in missing.items()})
-        return {host: _parsed(host, probe, kept[host]) for host, probe in probes.items()}
+        return self._readings.read_all(probes)
 
-    def _forget(self) -> None:
-        """Believe nothing that was read until now; a new dict, so that readings under way are kept in the old one."""
-        self._seen = {}
-
-    def change(self, host: Host, command: Command) -> Answer | None:
-        """Run ``command`` on ``host``, or in a plan only say so (None)."""
+    def change(self, host: Host, command: Command, sink: Sink | None = None) -> Answer | None:
+        """Run ``command`` on ``host``, or in a plan only say so (None). ``sink`` gets what it prints while it comes."""
         self._would_change.add(host)
         self.changed = True
         if not self.plan:
@@ -160,16 +152,27 @@ class Run:
         if self.plan:
             return None
         try:
-            return self.transport.run(host, command)
+            return self.transport.stream(host, command, sink) if sink else self.transport.run(host, command)
         finally:
-            self._forget()
+            self._readings.forget()
+
+    def here(self, text: str, act: Callable[[], T]) -> T | None:
+        """Make a change on this machine, told as ``text``, or in a plan only say so (None)."""
+        self._would_change.add(None)
+        self.changed = True
+        self.journal.note("change", "here", text)
+        self.listener.change(None, text, plan=self.plan)
+        if self.plan:
+            return None
+        self._hold()
+        return act()
 
     def _hold(self) -> bool:
         """Hold the lock; what was seen before it was ours may have been changed by its last holder."""
         with self._locking:
             taken = self.lease.hold()
             if taken:
-                self._forget()
+                self._readings.forget()
         return taken
 
     def place(self, host: Host, wanted: Sequence[File], there: Mapping[str, Found], command: Command) -> None:
@@ -281,18 +284,10 @@ class Run:
 
     def _wait(self, step: Step) -> None:
         def observe() -> bool | Unmet:
-            self._forget()
+            self._readings.forget()
             met = step.done(self) if step.done else True
             if isinstance(met, Unmet):
                 self.listener.waiting(step, met.seen)
             return met
 
         until(observe, within=step.within, poll=self.poll)
-
-
-def _parsed(host: Host, probe: Probe[T], answer: Answer) -> T:
-    try:
-        return probe.parse(answer)
-    except ValueError as error:
-        text = f"\n  {answer.stderr.strip()}" if answer.stderr.strip() else ""
-        raise CommandError(f"{host}: {error}{text}") from None

@@ -85,13 +85,21 @@ class SessionTask(RunbookTask):
             raise
 
 
-class ProcedureTask(SessionTask):
-    """A command that changes the site: --plan (also as Invoke's --dry) and --resume come for free."""
+class PlannedTask(SessionTask):
+    """A command that is done as a whole or not at all: --plan (also as Invoke's --dry) comes for free."""
 
     can_plan = True
     common = (
         *SessionTask.common,
         ("plan", False, "look, and show what would be changed; touch nothing"),
+    )
+
+
+class ProcedureTask(PlannedTask):
+    """A command that changes the site step by step: --resume comes for free as well."""
+
+    common = (
+        *PlannedTask.common,
         ("resume", "", "go on with the interrupted run (its id, or the newest): skip the steps that it finished"),
     )
 
@@ -116,6 +124,11 @@ def runbook(*args: Any, **kwargs: Any) -> Callable[..., Any]:
 def query(*args: Any, **kwargs: Any) -> Callable[..., Any]:
     """Mark a function as a command that only looks at the site; it gets a Session."""
     return task(*args, klass=SessionTask, **kwargs)
+
+
+def planned(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+    """Mark a function as a command that changes something, but has no middle to go on from; it gets a Session."""
+    return task(*args, klass=PlannedTask, **kwargs)
 
 
 def procedure(*args: Any, **kwargs: Any) -> Callable[..., Any]:

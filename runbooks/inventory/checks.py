@@ -5,8 +5,8 @@ from itertools import combinations
 from typing import Final
 
 from runbooks.inventory.draft import Draft, DraftHost
-from runbooks.inventory.model import Address, Network
 from runbooks.inventory.problems import Finding
+from runbooks.inventory.words import Address, Network
 
 Findings = Iterator[Finding]
 API_PORT: Final = 6443  # where kubeadm makes every API server listen

@@ -188,4 +188,5 @@ def _wanted(hint: scalars.Hint) -> str:
 def _example(item: scalars.Hint) -> str:
     if isinstance(item, type) and issubclass(item, Model):
         return "- {name: lb1, address: 10.1.1.11, roles: [lb]}"
-    return f"[{get_args(item)[0]}]"
+    first = get_args(item)[0]
+    return f"[{first}]" if isinstance(first, str) else f"- {scalars.expected(item)}"

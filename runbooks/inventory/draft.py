@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import cached_property
 
-from runbooks.inventory.model import Address, Network
 from runbooks.inventory.problems import Finding
+from runbooks.inventory.words import Address, Network
 
 
 class DraftHost:

@@ -1,15 +1,16 @@
 """Where things are: the site file that a command is about, the paths in it, and the directory for this site's own state."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from runbooks.errors import InventoryError
-from runbooks.inventory.model import NAME, PLAIN_NAME, Gateway, Site
+from runbooks.inventory.model import Backup, Gateway, Site
 from runbooks.inventory.problems import quoted
+from runbooks.inventory.words import NAME, PLAIN_NAME
 
 LAB_RUN: Final = Path("/run/ha-lab")
 LAB_DEFAULT: Final = "default"
@@ -66,10 +67,28 @@ def resolve(site: Site, path: Path) -> Site:
         site,
         kubernetes=replace(kubernetes, cni=cni, audit=replace(kubernetes.audit, policy=full(kubernetes.audit.policy))),
         ssh=replace(ssh, key=full(ssh.key), known_hosts=full(ssh.known_hosts), gateway=through(ssh.gateway)),
-        backup=backup and replace(backup, directory=full(backup.directory)),
+        backup=backup and _backup(backup, full),
         hosts=tuple(
             replace(host, ssh=replace(host.ssh, key=full(host.ssh.key), gateway=through(host.ssh.gateway))) for host in site.hosts
         ),
+    )
+
+
+def _backup(backup: Backup, full: Callable[[Path | None], Path | None]) -> Backup:
+    replace = msgspec.structs.replace
+    age, restic = backup.age, backup.restic
+    if restic:
+        repository = restic.repository  # a path, as restic itself tells it: no scheme in front
+        if not re.match(r"[A-Za-z0-9+]+:", repository):
+            repository = str(full(Path(repository)))
+        secrets = {"password_file": full(restic.password_file), "environment_file": full(restic.environment_file)}
+        restic = replace(restic, repository=repository, **secrets)
+    return replace(
+        backup,
+        directory=full(backup.directory),
+        age=age and replace(age, identity=full(age.identity)),
+        restic=restic,
+        metrics=full(backup.metrics),
     )
 
 

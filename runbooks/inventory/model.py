@@ -1,57 +1,32 @@
 """The site as typed, frozen values: what hosts.yaml says once it has passed every check.
 
-Durations carry their unit in the name. Addresses are ``ipaddress`` objects, never text, so that IPv4 and IPv6 are treated alike.
+Durations carry their unit in the name.
 """
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
-Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Priority = Annotated[int, msgspec.Meta(ge=1, le=254)]
-Role = Literal["lb", "control-plane", "worker"]
-# A pattern's description is what an operator reads when a value does not match: "X is not <description>".
-# The patterns end in \Z because $ would let a line break through, and so into a rendered file.
-LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-NAME = rf"^{LABEL}\Z"
-DNS_NAME = rf"^(?=.{{1,253}}\Z)(?!(.*\.)?[0-9]+\Z){LABEL}(\.{LABEL})*\Z"
-PLAIN_NAME = "a name of lower-case letters, digits and inner hyphens (63 at most)"
-Name = Annotated[str, msgspec.Meta(pattern=NAME, description=PLAIN_NAME)]
-DnsName = Annotated[
-    str, msgspec.Meta(pattern=DNS_NAME, description="a DNS name such as k8s-api.company.local (lower case, no dot at the end)")
-]
-Interface = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z", description="a network interface such as eth0 (15 characters at most)"
-    ),
-]
-LoginName = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z_][a-z0-9_-]{0,31}\Z", description="a login name (lower-case letters, digits, hyphens and underscores)"
-    ),
-]
-Version = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^1\.[0-9]{1,3}\.[0-9]{1,3}\Z", description='a Kubernetes version of three parts, such as "1.30.0"'),
-]
-ImageRepository = Annotated[
-    str,
-    msgspec.Meta(
-        pattern=r"^[a-z0-9]([a-z0-9.:-]*[a-z0-9])?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*\Z",
-        description="a registry, perhaps with a path, such as registry.company.local:5000/k8s",
-    ),
-]
-Flags = dict[str, str]
-Settings = dict[str, Any]
-UrlPath = Annotated[
-    str, msgspec.Meta(pattern=r"^/[A-Za-z0-9/_.~-]*\Z", description="a URL path such as /healthz (letters, digits and / _ . ~ -)")
-]
+from runbooks.inventory.words import (
+    Address,
+    DnsName,
+    Flags,
+    HostPath,
+    ImageRepository,
+    Interface,
+    LoginName,
+    Name,
+    Network,
+    Port,
+    Priority,
+    Recipient,
+    Repository,
+    Role,
+    Settings,
+    UrlPath,
+    Version,
+)
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,10 +177,41 @@ class HostSsh(Model, frozen=True):
     gateway: Gateway | None = None
 
 
+class Keep(Model, frozen=True):
+    """Which backup sets survive: the newest ``last``, and the newest of each of so many days, weeks and months (UTC)."""
+
+    last: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 7
+    daily: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 7
+    weekly: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 4
+    monthly: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 6
+
+
+class Age(Model, frozen=True):
+    """Encryption by age. ``identity`` is the file of the private key, only where sets are also to be read again."""
+
+    recipients: tuple[Recipient, ...]
+    identity: Path | None = None
+
+
+class Restic(Model, frozen=True):
+    """A copy of every set in a restic repository. Its password and other secrets are in files of their own."""
+
+    repository: Repository
+    password_file: Path
+    environment_file: Path | None = None
+    prune: bool = False
+
+
 class Backup(Model, frozen=True):
-    """Where backups go on the operator's machine."""
+    """Where backups go on the operator's machine, and how. ``host_directory`` is each host's own, for what is on its way."""
 
     directory: Path
+    host_directory: HostPath = "/var/lib/ha-runbooks/backup"
+    keep: Keep = Keep()
+    max_age_h: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 26
+    age: Age | None = None
+    restic: Restic | None = None
+    metrics: Path | None = None
 
 
 class Host(Model, frozen=True):

@@ -12,7 +12,8 @@ from runbooks.commands.base import Secret
 from runbooks.commands.prepare import SOCKET
 from runbooks.errors import InventoryError
 from runbooks.inventory.checks import API_PORT
-from runbooks.inventory.model import Address, Host, Site
+from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import Address
 from runbooks.rules.kubeadm_args import check
 from runbooks.rules.kubeadm_documents import documents
 

@@ -1,52 +1,14 @@
-# Variables: ACTION (run or look), ARGS (array: etcdctl's words; run only), ENDPOINT, CA, CERT, KEY (each "" for what kubeadm lays).
+# Variables: ACTION (run or look), ARGS (array: etcdctl's words; run only), and those of etcd-find.sh, which stands before this.
 # Runs etcdctl where it is found: inside the running etcd container (there its version is the server's, and its image has no
 # shell), or else the host's own, when etcd runs as a service. look: says at once what this member knows of itself, the
 # cluster's members, and whether it can still read with a quorum; each part ends in a line "@@ part exit-status".
-# What the host's environment has of ETCDCTL_* does not count.
 # Exit 69: etcd does not run here, or nothing to ask it with. Exit 75: not now (an election, no answer in time).
 # shellcheck shell=bash disable=SC2154
-PATH=$PATH:/usr/local/bin # sudo's secure_path lacks it on the Red Hat family
-manifest=/etc/kubernetes/manifests/etcd.yaml pki=/etc/kubernetes/pki/etcd limit=3s
+limit=3s
 [ "$ACTION" = look ] || limit=10s
-unavailable() {
-    echo "$1" >&2
-    exit 69
-}
-crictl_here() { # without its own file, crictl tries one socket after the other and warns about it
-    local socket
-    command -v crictl >/dev/null || return
-    if [ ! -e /etc/crictl.yaml ]; then
-        for socket in /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-dockerd.sock /run/dockershim.sock; do
-            if [ -S "$socket" ]; then
-                crictl -r "unix://$socket" "$@"
-                return
-            fi
-        done
-    fi
-    crictl "$@"
-}
-container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=etcd \
-    --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | head -n 1)
-[ -n "$container" ] || [ -n "$ENDPOINT" ] || pgrep -x etcd >/dev/null || unavailable "etcd does not run here"
-[ -n "$container" ] || command -v etcdctl >/dev/null || unavailable "there is no etcdctl here, neither on the host nor in a container of etcd's"
-if [ -z "$ENDPOINT" ]; then
-    # The first address that the member listens on: an IPv6 site's is not 127.0.0.1.
-    ENDPOINT=$(sed -n 's/^ *- --listen-client-urls=\([^,]*\).*/\1/p' "$manifest" 2>/dev/null)
-    ENDPOINT=${ENDPOINT:-https://127.0.0.1:2379}
-fi
-if [ -z "$CERT" ]; then
-    for name in healthcheck-client server; do
-        if [ -e "$pki/$name.crt" ]; then
-            CERT=$pki/$name.crt KEY=$pki/$name.key
-            break
-        fi
-    done
-fi
-unset "${!ETCDCTL_@}" # one that says the same as a flag is fatal
-flags=(--endpoints="$ENDPOINT")
+find_etcd || exit
 for word in "${ARGS[@]}"; do case $word in --command-timeout=*) limit='' ;; esac done
 [ -z "$limit" ] || flags+=(--command-timeout="$limit")
-[[ $ENDPOINT != https:* ]] || flags+=(--cacert="${CA:-$pki/ca.crt}" --cert="$CERT" --key="$KEY")
 call() {
     if [ -n "$container" ]; then crictl_here exec -s "$container" etcdctl "${flags[@]}" "$@"; else
         ETCDCTL_API=3 etcdctl "${flags[@]}" "$@"

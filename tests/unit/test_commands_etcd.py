@@ -172,7 +172,8 @@ def host(tmp_path, monkeypatch):
 def test_a_running_container_is_asked(host):
     log = host("crictl", CRICTL.format(said="echo done"))
     assert bash(etcd.disarm().program) == Answer(0, "done\n")
-    assert "exec -s 0123abcd etcdctl --endpoints=https://127.0.0.1:2379 --command-timeout=10s" in log.read_text()
+    assert "exec -s 0123abcd etcdctl --endpoints=https://127.0.0.1:2379 " in log.read_text()
+    assert " --command-timeout=10s alarm disarm" in log.read_text()
     assert "--cacert=/etc/kubernetes/pki/etcd/ca.crt" in log.read_text()
     assert log.read_text().endswith("alarm disarm\n")
 
@@ -188,7 +189,7 @@ def test_external_etcd_is_asked_where_it_is(host):
     log = host("etcdctl", ETCDCTL.format(said="true"))
     access = Access("https://10.9.9.9:2379", "/a/ca", "/a/crt", "/a/key")
     assert bash(etcd.disarm(access).program).exited == 0
-    flags = "--endpoints=https://10.9.9.9:2379 --command-timeout=10s --cacert=/a/ca --cert=/a/crt --key=/a/key"
+    flags = "--endpoints=https://10.9.9.9:2379 --cacert=/a/ca --cert=/a/crt --key=/a/key --command-timeout=10s"
     assert log.read_text() == f"etcdctl {flags} alarm disarm\n"
 
 

@@ -9,7 +9,8 @@ from lab import twin
 from lab.names import Instance
 from runbooks.errors import InventoryError
 from runbooks.inventory.load import load_site
-from runbooks.inventory.model import Address, Gateway, HostSsh, Site
+from runbooks.inventory.model import Gateway, HostSsh, Site
+from runbooks.inventory.words import Address
 
 pytestmark = pytest.mark.unit
 SITE = Path(__file__).parents[2] / "hosts.yaml"

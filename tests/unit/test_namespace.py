@@ -146,6 +146,7 @@ def test_entering_leaves_no_open_file_behind(twin, tmp_path):
 
 CONNECTING = {
     "run": lambda one: one.run(LB1, cmd("true")),
+    "stream": lambda one: one.stream(LB1, cmd("true"), bytearray().extend),
     "run_each": lambda one: one.run_each({LB1: cmd("true")}),
     "run_all": lambda one: one.run_all({LB1: cmd("true")}),
     "guard": lambda one: one.guard(),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runbooks.engine.ssh import GREETING, session_line
+from runbooks.engine.channel import GREETING
+from runbooks.engine.ssh import session_line
 from tests.unit.fakes import ROOT
 
 pytestmark = pytest.mark.unit

@@ -1,0 +1,257 @@
+"""What a host sends, into the files of a set: checked on the way, encrypted on the way, never whole in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from runbooks.backup_manifest import Stored
+from runbooks.backup_objects import Pages
+from runbooks.engine import local
+from runbooks.errors import CommandError, DiskError, RunbookError
+from runbooks.inventory.model import Age
+
+LONGEST_LINE = 1 << 16
+NAMED = re.compile(r"[a-z0-9]([a-z0-9._/-]*[a-z0-9])?")
+CARRIED = 32  # bytes: etcd appends the SHA-256 of a snapshot to it
+LISTED = "resources/"
+CHUNK = 1 << 20
+
+
+class Folder:
+    """The files of a set in the making. With age, only what age made of them is ever written."""
+
+    def __init__(self, path: Path, age: Age | None = None) -> None:
+        self.path = path
+        self.files: dict[str, Stored] = {}
+        self._age = age
+        self._program = local.program("age", why="backup.age encrypts with it") if age else ""
+
+    def stored_name(self, name: str) -> str:
+        """Return what the file ``name`` is called in the set."""
+        return f"{name}.age" if self._age else name
+
+    def open(self, name: str) -> Writer:
+        """Begin the file ``name``; one that a broken attempt has begun is begun anew."""
+        path = self.path / self.stored_name(name)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.unlink(missing_ok=True)
+        return Writer(path, [self._program, *_recipients(self._age)] if self._age else [])
+
+    def close(self, name: str, writer: Writer) -> None:
+        """End the file ``name`` and remember its size and digest."""
+        self.files[self.stored_name(name)] = writer.close()
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        writer = self.open(name)
+        writer.write(content)
+        self.close(name, writer)
+
+
+def _recipients(age: Age) -> list[str]:
+    return [word for recipient in age.recipients for word in ("--recipient", recipient)]
+
+
+class Writer:
+    """One file, 0600 from its first byte, on disk when it is closed. Raises RunbookError when the disk takes no more."""
+
+    def __init__(self, path: Path, encrypt: list[str]) -> None:
+        self._path = path
+        try:
+            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b", buffering=0)
+        except OSError as error:
+            raise self._failed(error) from None
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._age = (
+            subprocess.Popen(encrypt, stdin=subprocess.PIPE, stdout=self._file, stderr=subprocess.PIPE) if encrypt else None
+        )
+
+    def write(self, data: bytes) -> None:
+        """Add ``data``."""
+        try:
+            if self._age:
+                assert self._age.stdin  # noqa: S101 - for the type checker: it is a pipe
+                self._age.stdin.write(data)
+            else:
+                self._digest.update(data)
+                self._size += len(data)
+                left = memoryview(data)
+                while left:
+                    left = left[self._file.write(left) :]
+        except OSError as error:
+            if self._age:
+                self._encrypted()
+            raise self._failed(error) from None
+
+    def close(self) -> Stored:
+        """End the file."""
+        try:
+            if self._age:
+                self._encrypted()
+                self._file.seek(0)
+                while data := self._file.read(CHUNK):
+                    self._digest.update(data)
+                    self._size += len(data)
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from None
+        return Stored(size=self._size, sha256=self._digest.hexdigest())
+
+    def abandon(self) -> None:
+        """Give up; what is there is nothing."""
+        if self._age:
+            self._age.kill()
+            self._age.communicate()
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def _encrypted(self) -> None:
+        assert self._age  # noqa: S101 - for the type checker
+        _, said = self._age.communicate()
+        if self._age.returncode:
+            text = said.decode(errors="replace")
+            raise RunbookError(
+                f"{self._path}: age could not encrypt it{local.tail(text)}", hint="look at backup.age in hosts.yaml"
+            )
+
+    def _failed(self, error: OSError) -> DiskError:
+        return DiskError(
+            f"{self._path}: cannot be written: {error.strerror}", hint="make room there (inv backup.prune), then run this again"
+        )
+
+
+class Receiver:
+    """Takes one host's stream (see scripts/host/backup-work.sh) apart.
+
+    ``where`` says which file of the set a part becomes, or None for one that is kept in ``texts``. Afterwards ``facts`` and
+    ``missing`` hold the host's own words.
+    """
+
+    def __init__(self, host: str, folder: Folder, where: Callable[[str], str | None]) -> None:
+        self.facts: dict[str, str] = {}
+        self.missing: dict[str, str] = {}
+        self.texts: dict[str, bytes] = {}
+        self.received: dict[str, str] = {}
+        self.objects: dict[str, int] = {}
+        self.whole = False
+        self._host, self._folder, self._where = host, folder, where
+        self._line = bytearray()
+        self._part: _Part | None = None
+
+    def __call__(self, data: bytes) -> None:
+        """Take what has come."""
+        view = memoryview(data)
+        while view:
+            if self._part:
+                view = view[self._part.take(view) :]
+                if not self._part.left:
+                    self._close()
+                continue
+            end = data.find(b"\n", len(data) - len(view))
+            stop = len(view) if end < 0 else end - (len(data) - len(view)) + 1
+            self._line += view[:stop]
+            view = view[stop:]
+            if end >= 0:
+                line, self._line = self._line.decode(errors="replace").rstrip("\n"), bytearray()
+                self._said(line)
+            elif len(self._line) > LONGEST_LINE:
+                raise self._nonsense("a line without an end")
+
+    def finish(self) -> None:
+        """Give up a file that did not come whole. Raises CommandError when the stream ended too early."""
+        if self._part:
+            self._part.abandon()
+            raise CommandError(f"{self._host}: what it sent ended in the middle of {self._part.name}")
+        if not self.whole:
+            raise CommandError(f"{self._host}: what it sent ended too early")
+
+    def abandon(self) -> None:
+        """Give up a file that is under way."""
+        if self._part:
+            self._part.abandon()
+
+    def _said(self, line: str) -> None:
+        kind, _, rest = line.partition(" ")
+        name, _, value = rest.partition(" ")
+        if kind == "@.":
+            self.whole = True
+        elif kind == "@=":
+            self.facts[name] = value
+        elif kind == "@!":
+            self.missing[name] = value
+        elif kind == "@@":
+            self._open(name, value)
+        else:
+            raise self._nonsense(repr(line[:80]))
+
+    def _open(self, name: str, value: str) -> None:
+        size, _, digest = value.partition(" ")
+        if not NAMED.fullmatch(name) or ".." in name or not size.isdigit():
+            raise self._nonsense(f"a file {name!r} of {size!r} bytes")  # it would lie where the host wants it
+        target = self._where(name)
+        self._part = _Part(name, int(size), digest, self._folder.open(target) if target else None)
+        if target:
+            self.received[name] = target
+        if not self._part.left:
+            self._close()
+
+    def _close(self) -> None:
+        part, self._part = self._part, None
+        assert part  # noqa: S101 - for the type checker
+        if not part.sound():
+            part.abandon()
+            raise CommandError(f"{self._host}: {part.name} is not what the host sent: its SHA-256 differs")
+        if part.pages:
+            self.objects[part.name] = part.pages.end(f"{self._host}: {part.name}")
+        if part.writer:
+            self._folder.close(self.received[part.name], part.writer)
+        else:
+            self.texts[part.name] = bytes(part.text)
+
+    def _nonsense(self, what: str) -> CommandError:
+        self.abandon()
+        return CommandError(f"{self._host}: it sent {what}, which is no part of a backup")
+
+
+class _Part:
+    """One file on its way. A snapshot carries its own digest in its last 32 bytes."""
+
+    def __init__(self, name: str, size: int, digest: str, writer: Writer | None) -> None:
+        self.name, self.left, self.writer = name, size, writer
+        self.pages = Pages() if name.startswith(LISTED) else None
+        self.text = bytearray()
+        self._digest = hashlib.sha256()
+        self._wanted = digest
+        self._carried = CARRIED if digest == "-" else 0
+        self._tail = bytearray()
+
+    def take(self, view: memoryview) -> int:
+        """Take what belongs to this part, and return how much that was."""
+        data = bytes(view[: self.left])
+        self.left -= len(data)
+        if self.writer:
+            self.writer.write(data)
+        else:
+            self.text += data
+        if self.pages:
+            self.pages.add(data)
+        of_digest = min(max(self._carried - self.left, 0), len(data))
+        self._tail += data[len(data) - of_digest :]
+        self._digest.update(data[: len(data) - of_digest])
+        return len(data)
+
+    def sound(self) -> bool:
+        """Whether all of it is what was sent."""
+        return (self._tail.hex() if self._carried else self._wanted) == self._digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Leave nothing of it."""
+        if self.writer:
+            self.writer.abandon()

@@ -1,0 +1,72 @@
+"""One command over an open SSH channel: what goes in, what comes out, and until when."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+from runbooks.commands.base import Answer, Command
+
+GREETING = "ha-runbooks\n"  # session.sh's first word: what fails before it is sudo or the login, not the command
+TIMED_OUT = 124  # as timeout(1) says it
+GRACE_S = 20  # the host ends a command that runs out of time; we wait this much longer for its word
+WINDOW = 8 << 20  # bytes that a host may send before we have taken them; also how far a slow disk of ours lets it run ahead
+
+Sink = Callable[[bytes], object]
+
+
+def exchange(channel: Any, line: str, command: Command, sink: Sink | None = None) -> Answer:
+    """Start ``line`` (session.sh), hand ``command`` over, and read its answer.
+
+    ``sink`` gets standard output while it comes, without the greeting; the Answer then holds the greeting only.
+    """
+    try:
+        channel.exec_command(line)
+        program = command.program.encode()
+        channel.sendall(f"{len(program)} {command.timeout:g}\n".encode() + program)
+        return _answer(channel, command, sink)
+    finally:
+        channel.close()
+
+
+def _answer(channel: Any, command: Command, sink: Sink | None) -> Answer:
+    out, err = bytearray(), bytearray()
+    take = _past_greeting(out, sink) if sink else out.extend
+    deadline = time.monotonic() + command.timeout + GRACE_S
+    while True:
+        while channel.recv_ready():
+            take(channel.recv(1 << 16))
+        while channel.recv_stderr_ready():
+            err += channel.recv_stderr(1 << 16)
+        if channel.exit_status_ready() and (channel.eof_received or channel.closed):
+            if channel.recv_ready() or channel.recv_stderr_ready():
+                continue
+            break
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        if channel.eof_received:
+            channel.status_event.wait(min(left, 1))
+        else:
+            select.select([channel], [], [], min(left, 5))
+    exited = channel.recv_exit_status() if channel.exit_status_ready() else TIMED_OUT
+    return Answer(exited, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def _past_greeting(out: bytearray, sink: Sink) -> Sink:
+    """Keep the greeting in ``out`` and give ``sink`` what follows; whatever else comes first is kept as well, for the error."""
+    greeting = GREETING.encode()
+
+    def take(data: bytes) -> None:
+        if out.startswith(greeting):
+            sink(data)
+            return
+        out.extend(data)
+        if out.startswith(greeting) and len(out) > len(greeting):
+            rest = bytes(out[len(greeting) :])
+            del out[len(greeting) :]
+            sink(rest)
+
+    return take

@@ -1,0 +1,106 @@
+"""Programs on the operator's own machine: age, restic, etcdutl, crontab. Words only, never through a shell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import IO
+
+from runbooks.errors import CommandError, PrecheckError
+
+POLL_S = 0.2
+TAIL_LINES = 5
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a program ended, and what it printed."""
+
+    exited: int
+    stdout: str
+    stderr: str
+
+
+def program(name: str, *, why: str, package: str = "") -> str:
+    """Return the full path of ``name``. Raises PrecheckError, saying what it is needed for, when it is not on the PATH."""
+    found = shutil.which(name)
+    if not found:
+        raise PrecheckError(f"there is no {name} on this machine; {why}", hint=f"install the package {package or name}")
+    return found
+
+
+def run(  # noqa: PLR0913 - keywords, each with a default
+    words: Sequence[str | Path],
+    *,
+    stdin: str | None = None,
+    stdout: IO[bytes] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 600,
+    good: Sequence[int] = (0,),
+    stop: Callable[[], bool] = _never,
+) -> Said:
+    """Run a program to its end.
+
+    ``stdout`` takes what it prints, as bytes, instead of the answer. ``environ`` is laid over ours. Raises CommandError when it
+    exits otherwise than ``good`` or takes more than ``timeout_s`` seconds, and KeyboardInterrupt once ``stop`` is true; it is
+    ended then.
+    """
+    line = " ".join([Path(words[0]).name, *map(str, words[1:])])
+    with subprocess.Popen(
+        [str(word) for word in words],
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=stdout or subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ) | dict(environ or {}),
+        cwd=cwd,
+    ) as process:
+        try:
+            out, err = _talk(process, stdin, timeout_s, stop)
+        except subprocess.TimeoutExpired:
+            raise CommandError(f"`{line}` did not finish in {timeout_s:g} s and was ended") from None
+        finally:
+            _end(process)
+    said = Said(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+    if said.exited not in good:
+        raise CommandError(f"`{line}` exited {said.exited}{tail(said.stderr)}", exited=said.exited)
+    return said
+
+
+def tail(text: str) -> str:
+    """Return the last lines of ``text``, each on a line of its own with an indent."""
+    return "".join(f"\n  {line}" for line in text.strip().splitlines()[-TAIL_LINES:])
+
+
+def _talk(process: subprocess.Popen[bytes], stdin: str | None, timeout_s: float, stop: Callable[[], bool]) -> tuple[bytes, bytes]:
+    deadline = monotonic() + timeout_s
+    given = None if stdin is None else stdin.encode()
+    while True:
+        try:
+            out, err = process.communicate(given, timeout=min(POLL_S, max(deadline - monotonic(), 0.01)))
+        except subprocess.TimeoutExpired:
+            given = None  # communicate remembers what it has still to send
+            if stop():
+                raise KeyboardInterrupt from None
+            if monotonic() >= deadline:
+                raise
+        else:
+            return out or b"", err or b""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -1,0 +1,74 @@
+"""The words of hosts.yaml: what a single value may be, and how that is told to an operator.
+
+Addresses are ``ipaddress`` objects, never text, so that IPv4 and IPv6 are treated alike.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Priority = Annotated[int, msgspec.Meta(ge=1, le=254)]
+Role = Literal["lb", "control-plane", "worker"]
+# A pattern's description is what an operator reads when a value does not match: "X is not <description>".
+# The patterns end in \Z because $ would let a line break through, and so into a rendered file.
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+NAME = rf"^{LABEL}\Z"
+DNS_NAME = rf"^(?=.{{1,253}}\Z)(?!(.*\.)?[0-9]+\Z){LABEL}(\.{LABEL})*\Z"
+PLAIN_NAME = "a name of lower-case letters, digits and inner hyphens (63 at most)"
+Name = Annotated[str, msgspec.Meta(pattern=NAME, description=PLAIN_NAME)]
+DnsName = Annotated[
+    str, msgspec.Meta(pattern=DNS_NAME, description="a DNS name such as k8s-api.company.local (lower case, no dot at the end)")
+]
+Interface = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z", description="a network interface such as eth0 (15 characters at most)"
+    ),
+]
+LoginName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z_][a-z0-9_-]{0,31}\Z", description="a login name (lower-case letters, digits, hyphens and underscores)"
+    ),
+]
+Version = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^1\.[0-9]{1,3}\.[0-9]{1,3}\Z", description='a Kubernetes version of three parts, such as "1.30.0"'),
+]
+ImageRepository = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9]([a-z0-9.:-]*[a-z0-9])?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*\Z",
+        description="a registry, perhaps with a path, such as registry.company.local:5000/k8s",
+    ),
+]
+Recipient = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(age1[a-z0-9]{20,2000}|ssh-(rsa|ed25519) [A-Za-z0-9+/=]{20,2000}( .{0,200})?)\Z",
+        description="a public key of age's (age1...), or an SSH one (ssh-ed25519 ..., ssh-rsa ...)",
+    ),
+]
+Repository = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!.*://[^/@]*:[^/@]*@)[!-~]([ -~]*[!-~])?\Z",
+        description="a restic repository such as /srv/restic or sftp:backup@host:/srv/restic, without a password in it",
+    ),
+]
+HostPath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*){2,}\Z",
+        description="an absolute path below a directory, such as /var/lib/ha-runbooks/backup (letters, digits and . _ -)",
+    ),
+]
+Flags = dict[str, str]
+Settings = dict[str, Any]
+UrlPath = Annotated[
+    str, msgspec.Meta(pattern=r"^/[A-Za-z0-9/_.~-]*\Z", description="a URL path such as /healthz (letters, digits and / _ . ~ -)")
+]

@@ -1,0 +1,80 @@
+# Variables: PREFIXES (array: begins of etcd keys to be counted), ROOM (bytes that the disk must have beside twice etcd's size), and
+# those of backup-work.sh and etcd-find.sh, which stand before this.
+# Takes a snapshot of this host's member (below BASE), sends it, and proves it meanwhile: its hash, and a restore into a scratch directory.
+# shellcheck shell=bash disable=SC2154
+ctl() { ETCDCTL_API=3 "$tools/etcdctl" "${flags[@]}" "$@"; }
+util() { if [ -x "$tools/etcdutl" ]; then quietly "$tools/etcdutl" "$@"; else ETCDCTL_API=3 quietly "$tools/etcdctl" "$@"; fi; }
+find_tools() { # the server's own tools, of its own version, straight from its container
+    local pid exe
+    for pid in $(pgrep -x etcd); do
+        exe=$(readlink "/proc/$pid/exe") || continue
+        tools=/proc/$pid/root${exe%/*}
+        [ ! -x "$tools/etcdctl" ] || return 0
+    done
+    tools=$(command -v etcdctl) && tools=${tools%/*}
+}
+verify() {
+    local scratch=$work/scratch began
+    began=$(now)
+    util snapshot status "$work/etcd.db" -w json >"$work/status" 2>"$work/said" || return
+    util snapshot restore "$work/etcd.db" --data-dir "$scratch" >"$work/said" 2>&1 || return
+    [ -s "$scratch/member/snap/db" ] || return
+    rm -rf -- "$scratch"
+    echo $(($(now) - began)) >"$work/took"
+}
+count() { # all in one transaction, each as of the snapshot's revision
+    local revision=$1 at=0 prefix
+    while [ "$at" -lt "${#PREFIXES[@]}" ]; do
+        {
+            echo
+            [ "$at" -gt 0 ] || echo "get \"\" --from-key --limit=1 --keys-only --rev=$revision --consistency=s"
+            for prefix in "${PREFIXES[@]:at:100}"; do
+                echo "get $prefix --prefix --limit=2 --rev=$revision --consistency=s"
+            done
+            printf '\n\n'
+        } | ctl txn -w json --command-timeout=30s 2>"$work/said" || return
+        at=$((at + 100))
+    done
+}
+take_etcd() {
+    local status size free began revision checking
+    if ! find_etcd 2>"$work/said" || ! find_tools; then
+        missing etcd "$(words "$work/said")"
+        return
+    fi
+    status=$(ctl endpoint status -w json 2>"$work/said") || {
+        missing etcd "its member does not answer: $(words "$work/said")"
+        return
+    }
+    fact status "$status"
+    # Half a minute without a quorum, which a snapshot does not need.
+    ! status=$(ctl member list -w json --command-timeout=3s 2>/dev/null) || fact members "$status"
+    size=$(grep -o '"dbSize":[0-9]*' <<<"$status$(ctl endpoint status -w json 2>/dev/null)" | head -n 1 | tr -dc 0-9)
+    free=$(df --output=avail -B1 "$work" | tail -n 1)
+    if [ "$free" -lt $((2 * size + ROOM)) ]; then
+        missing etcd "only $((free >> 20)) MiB are free in $BASE; a snapshot and its proof need $(((2 * size + ROOM) >> 20)) MiB"
+        return
+    fi
+    began=$(now)
+    ctl snapshot save "$work/etcd.db" >"$work/said" 2>&1 || {
+        missing etcd "the snapshot failed: $(words "$work/said")"
+        return
+    }
+    fact snapshot_ms $(($(now) - began))
+    verify & # while it is on its way
+    checking=$!
+    began=$(now)
+    send etcd "$work/etcd.db" -
+    fact send_ms $(($(now) - began))
+    wait "$checking" || {
+        missing etcd "its snapshot did not pass: $(words "$work/said")"
+        return
+    }
+    fact verify_ms "$(cat "$work/took")"
+    fact snapshot "$(cat "$work/status")"
+    rm -f -- "$work/etcd.db"
+    revision=$(grep -o '"revision":[0-9]*' "$work/status" | tr -dc 0-9)
+    if count "$revision" >"$work/keys"; then send keys "$work/keys"; else missing keys "$(words "$work/said")"; fi
+}
+take_etcd
+ended

@@ -1,0 +1,14 @@
+# Variables: those of api-get.sh, which stands before this.
+# What the API server offers: its version, its groups, and the discovery document of every version of every group, one JSON document
+# a line. A version that does not answer (an aggregated API whose server is down) is a line "@! version". Leaves nothing.
+# shellcheck shell=bash disable=SC2154
+work=$(mktemp -d) || exit
+trap 'rm -rf -- "$work"' EXIT
+trap 'exit 143' TERM HUP INT
+show() { tr -d '\n' <"$work/$1" && echo; }
+printf '%s\n' "$work/version /version" "$work/apis /apis" "$work/v1 /api/v1" | get_all && show version && show apis && show v1 || exit
+mapfile -t versions < <(grep -o '"groupVersion": *"[^"]*"' "$work/apis" | cut -d'"' -f4 | sort -u)
+for version in "${versions[@]}"; do echo "$work/${version//\//_} /apis/$version"; done | get_all 2>/dev/null
+for version in "${versions[@]}"; do
+    if [ -s "$work/${version//\//_}" ]; then show "${version//\//_}"; else echo "@! $version"; fi
+done

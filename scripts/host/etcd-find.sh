@@ -1,0 +1,48 @@
+# How to speak to etcd on this host; stands before another script. Variables: ENDPOINT, CA, CERT, KEY (each "" for what kubeadm lays).
+# find_etcd sets container (etcd's, or ""), and flags (etcdctl's: how to reach the member). It fails with 69, and says why, when
+# etcd does not run here or there is nothing to ask it with. What the host's environment has of ETCDCTL_* does not count.
+# shellcheck shell=bash disable=SC2034,SC2154
+PATH=$PATH:/usr/local/bin # sudo's secure_path lacks it on the Red Hat family
+manifest=/etc/kubernetes/manifests/etcd.yaml pki=/etc/kubernetes/pki/etcd
+unset "${!ETCDCTL_@}" # one that says the same as a flag is fatal
+crictl_here() { # without its own file, crictl tries one socket after the other and warns about it
+    local socket
+    command -v crictl >/dev/null || return
+    if [ ! -e /etc/crictl.yaml ]; then
+        for socket in /run/containerd/containerd.sock /run/crio/crio.sock /run/cri-dockerd.sock /run/dockershim.sock; do
+            if [ -S "$socket" ]; then
+                crictl -r "unix://$socket" "$@"
+                return
+            fi
+        done
+    fi
+    crictl "$@"
+}
+find_etcd() {
+    local name
+    container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=etcd \
+        --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | head -n 1)
+    if [ -z "$container" ] && [ -z "$ENDPOINT" ] && ! pgrep -x etcd >/dev/null; then
+        echo "etcd does not run here" >&2
+        return 69
+    fi
+    if [ -z "$container" ] && ! command -v etcdctl >/dev/null; then
+        echo "there is no etcdctl here, neither on the host nor in a container of etcd's" >&2
+        return 69
+    fi
+    if [ -z "$ENDPOINT" ]; then
+        # The first address that the member listens on: an IPv6 site's is not 127.0.0.1.
+        ENDPOINT=$(sed -n 's/^ *- --listen-client-urls=\([^,]*\).*/\1/p' "$manifest" 2>/dev/null)
+        ENDPOINT=${ENDPOINT:-https://127.0.0.1:2379}
+    fi
+    if [ -z "$CERT" ]; then
+        for name in healthcheck-client server; do
+            if [ -e "$pki/$name.crt" ]; then
+                CERT=$pki/$name.crt KEY=$pki/$name.key
+                break
+            fi
+        done
+    fi
+    flags=(--endpoints="$ENDPOINT")
+    [[ $ENDPOINT != https:* ]] || flags+=(--cacert="${CA:-$pki/ca.crt}" --cert="$CERT" --key="$KEY")
+}
