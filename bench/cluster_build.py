@@ -26,6 +26,7 @@ from lab.control import Lab
 from lab.kubernetes import Kubernetes
 from lab.process import run
 from runbooks.commands.base import Answer, Command
+from runbooks.engine.channel import Sink
 from runbooks.engine.protocols import Transport
 from runbooks.engine.session import Options, Session, session
 from runbooks.engine.steps import Run, Step
@@ -67,6 +68,10 @@ class Stopwatch:
         finally:
             self.changes.append((started, time.monotonic()))
             self.waiting = True
+
+    def stream(self, host: Host, command: Command, sink: Sink) -> Answer:
+        """As the transport's."""
+        return self.inner.stream(host, command, sink)
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
         """As the transport's: looks."""
