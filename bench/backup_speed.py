@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,8 +175,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, action="append", help="megabytes, several times; 10, 100 and 1000 without it")
     options = parser.parse_args()
     lab = Lab(options.lab or "bench", say=lambda text: print(text, flush=True))
-    where = Path("/var/tmp/ha-runbooks-bench")
-    where.mkdir(mode=0o700, exist_ok=True)
+    where = Path(tempfile.mkdtemp(prefix="ha-runbooks-bench-", dir="/var/tmp"))
     try:
         if not options.lab:
             build(lab, where)

@@ -37,9 +37,10 @@ class Making:
     folder: Folder | None = None
     looks: dict[Host, Look | RunbookError] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=lambda: Kinds("", ()))
-    seat: Host | None = None
+    seats: tuple[Host, ...] = ()  # whose API servers can be asked for the objects, best first
     came: dict[tuple[str, str], Receiver] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    amiss: dict[str, str] = field(default_factory=dict)  # what went wrong once the set was there
     seconds: dict[str, float] = field(default_factory=dict)
     snapshots: dict[str, manifest.Snapshot] = field(default_factory=dict)
     made: Manifest | None = None
@@ -154,7 +155,7 @@ class Making:
         """Write the manifest: from here on the set is complete, but still hidden."""
         finished = datetime.now(UTC)
         self.took("all", (finished - self.started).total_seconds())
-        status = next(each for each in map(_told, self.came.values()) if each)[0]
+        told = _told(self.came[next(iter(self.snapshots)), "etcd"])
         age = self.store.backup.age
         made = Manifest(
             id=self.id,
@@ -163,7 +164,7 @@ class Making:
             started=self.started,
             finished=finished,
             etcd=manifest.Etcd(
-                cluster=status.cluster,
+                cluster=told[0].cluster if told else "",
                 revision=max(each.revision for each in self.snapshots.values()),
                 members=self._members(),
             ),

@@ -150,7 +150,7 @@ def read(content: bytes, where: str) -> Manifest:
         if bytes(format_).strip() != str(FORMAT).encode():
             raise RunbookError(f"{where}: it is of format {bytes(format_).decode()}, which this version does not know")
         return msgspec.json.decode(signed.manifest, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RunbookError(f"{where}: it is damaged: {error}") from None
 
 

@@ -35,7 +35,7 @@ class Pages:
             return
         try:
             self._count += sum(len(_page(text).items or ()) for text in self._reader.add(data))
-        except (zlib.error, msgspec.MsgspecError) as error:
+        except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
             self._wrong = str(error)
 
     def end(self, where: str) -> int:
@@ -51,7 +51,7 @@ def pages(chunks: Iterable[bytes]) -> Iterator[Page]:
     try:
         for chunk in chunks:
             yield from map(_page, reader.add(chunk))
-    except (zlib.error, msgspec.MsgspecError) as error:
+    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CommandError(f"it is no list of objects: {error}") from None
     if reader.unfinished:
         raise CommandError("it ends in the middle of a list")

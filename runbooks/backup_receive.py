@@ -209,7 +209,11 @@ class Receiver:
             part.abandon()
             raise CommandError(f"{self._host}: {part.name} is not what the host sent: its SHA-256 differs")
         if part.pages:
-            self.objects[part.name] = part.pages.end(f"{self._host}: {part.name}")
+            try:
+                self.objects[part.name] = part.pages.end(f"{self._host}: {part.name}")
+            except CommandError:
+                part.abandon()
+                raise
         if part.writer:
             self._folder.close(self.received[part.name], part.writer)
         else:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from runbooks import backup_steps
+from runbooks import backup_metrics, backup_offsite, backup_prune, backup_steps, backup_tools
 from runbooks.backup_making import Making
 from runbooks.backup_manifest import Manifest
-from runbooks.backup_store import Store
+from runbooks.backup_store import Store, Unlocked
+from runbooks.engine.steps import Step
 from runbooks.errors import DegradedError
 from runbooks.rules.etcd_care import size_text
 
@@ -17,29 +17,50 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 
-class Unlocked:
-    """A backup changes nothing on the site, so it needs no lock of the site's; the directory of sets has one of its own."""
-
-    def hold(self) -> bool:
-        """Nothing was taken just now."""
-        return False
-
-
 def back_up(session: Session, *, accept_older: bool = False) -> None:
-    """Make a set. Raises DegradedError when something is missing in it, OutcomeError when there is no snapshot at all."""
+    """Make a set. Raises DegradedError when something is missing in it or went wrong after it, OutcomeError when there is none."""
     store = Store(session.site)
-    with nullcontext() if session.options.plan else store.locked("inv backup.run"):
+    if session.options.plan:
+        _make(session, Making(store, accept_older))
+        return
+    with store.locked("inv backup.run"), backup_metrics.attempt(store):
         making = Making(store, accept_older)
-        session.carry_out(backup_steps.run(making), lease=Unlocked())
-    if not making.made:
+        _make(session, making)
+        _tell(session, making)
+
+
+def _make(session: Session, making: Making) -> None:
+    backup_metrics.check(making.store)
+    session.carry_out(backup_steps.run(making, *_afterwards(making)), lease=Unlocked())
+
+
+def _afterwards(making: Making) -> list[Step]:
+    """Return what is done once the set is there; what fails in it goes to ``making.amiss`` and does not stop the rest."""
+    return [
+        backup_tools.keep(making),
+        *backup_offsite.after(making),
+        backup_prune.unwanted(making),  # last here: no old set goes before the new one has been seen to
+        *backup_offsite.afterwards(making.store, making.amiss),
+    ]
+
+
+def _tell(session: Session, making: Making) -> None:
+    made = making.made
+    if not made:
         return
     if session.options.json:
-        print(json.dumps({"event": "set", **_for_machines(making.made)}))
+        print(json.dumps({"event": "set", **_for_machines(made), "amiss": making.amiss}))
     else:
-        print(describe(making.made, len(session.site.control_plane)))
-    if making.missing:
-        text = "".join(f"\n  {what}: {why}" for what, why in making.missing.items())
-        raise DegradedError(f"the set {making.id} is there, but it lacks:{text}", hint="mend that, then inv backup.run")
+        print(describe(made, len(session.site.control_plane)))
+    if making.missing or making.amiss:
+        raise DegradedError(f"the set {making.id} is there, but {shortcomings(making)}", hint="mend that, then inv backup.run")
+
+
+def shortcomings(making: Making) -> str:
+    """Say what is missing in a set, and what failed once it was there."""
+    parts = {"it lacks": making.missing, "this failed afterwards": making.amiss}
+    texts = [f"{text}:" + "".join(f"\n  {what}: {why}" for what, why in those.items()) for text, those in parts.items() if those]
+    return "\nand ".join(texts)
 
 
 def describe(made: Manifest, members: int) -> str:

@@ -7,6 +7,7 @@ from time import monotonic
 from runbooks import etcd_view
 from runbooks.backup_making import Making, free_bytes
 from runbooks.backup_receive import Receiver
+from runbooks.backup_store import Store
 from runbooks.commands import backup
 from runbooks.commands.base import Command
 from runbooks.commands.etcd import Look
@@ -27,7 +28,7 @@ def run(making: Making, *more: Step) -> Procedure:
         "backup.run",
         f"back up {site.name} to {making.store.directory / making.id}",
         [
-            clear(making),
+            clear(making.store),
             survey(making),
             begin(making),
             Together((*(snapshot(making, host) for host in site.control_plane), objects(making), *_files(making, site))),
@@ -43,9 +44,8 @@ def _files(making: Making, site: Site) -> list[Step]:
     return [files(making, host) for host in site.hosts if {"control-plane", "lb"} & set(host.roles)]
 
 
-def clear(making: Making) -> Step:
+def clear(store: Store) -> Step:
     """Whoever made them is dead: we hold the directory's lock."""
-    store = making.store
 
     def do(run: Run) -> None:
         names = " ".join(path.name for path in store.leftovers())
@@ -88,15 +88,15 @@ def _nobody(making: Making) -> RunbookError:
 
 def _find_kinds(run: Run, making: Making) -> None:
     why = "no control plane host can be reached"
-    for host in reversed(making.store.site.control_plane):  # the last one: the first is the busiest
-        if isinstance(making.looks.get(host), UnreachableError):
-            continue
+    there = [host for host, look in making.looks.items() if not isinstance(look, UnreachableError)]
+    there.reverse()  # the first one is the busiest
+    for number, host in enumerate(there):
         try:
             making.kinds = run.read(host, backup.kinds(host))
         except RunbookError as error:
             why = f"no API server answers: {error}"
             continue
-        making.seat = host
+        making.seats = tuple(there[number:])
         for version in making.kinds.silent:
             making.lacks(f"objects of {version}", "the API server that serves it does not answer (see its APIService)")
         return
@@ -122,7 +122,7 @@ def snapshot(making: Making, host: Host) -> Step:
             command = backup.etcd(_base(making), making.prefixes, look.status.size)
             _receive(run, making, host, "etcd", command)
         else:
-            making.lacks(f"{host}: etcd", str(look) if isinstance(look, RunbookError) else look.why if look else "not asked")
+            _skip(run, making, host, "etcd", str(look) if isinstance(look, RunbookError) else look.why if look else "not asked")
 
     return Step("snapshot etcd, prove it and fetch it", host, done=lambda _: _over(making, host.name, "etcd"), do=do)
 
@@ -131,13 +131,15 @@ def objects(making: Making) -> Step:
     """What a snapshot holds as well, but readable one by one, also when only one object is to come back."""
 
     def do(run: Run) -> None:
-        if making.seat:
-            size = max(look.status.size for look in making.looks.values() if isinstance(look, Look) and look.status)
-            command = backup.lists(making.seat, _base(making), making.kinds.kinds, size)
-            _receive(run, making, making.seat, "lists", command)
+        size = max(look.status.size for look in making.looks.values() if isinstance(look, Look) and look.status)
+        for host in making.seats:
+            if _receive(run, making, host, "lists", backup.lists(host, _base(making), making.kinds.kinds, size)):
+                return
+        if not run.plan:
+            making.lacks("objects", "no API server listed them")
 
     def done(_: Run) -> bool:
-        return not making.seat or _over(making, making.seat.name, "lists")
+        return "objects" in making.missing or any(part == "lists" for _, part in making.came)
 
     return Step("list every object of the API server", done=done, do=do)
 
@@ -148,7 +150,7 @@ def files(making: Making, host: Host) -> Step:
     def do(run: Run) -> None:
         look = making.looks.get(host)
         if isinstance(look, UnreachableError):
-            making.lacks(f"{host}: files", str(look))
+            _skip(run, making, host, "files", str(look))
         else:
             _receive(run, making, host, "files", backup.files(_base(making), host))
 
@@ -163,41 +165,51 @@ def _over(making: Making, host: str, part: str) -> bool:
     return (host, part) in making.came or f"{host}: {part}" in making.missing
 
 
-def _receive(run: Run, making: Making, host: Host, part: str, command: Command) -> None:
-    """Take what ``host`` sends. That it cannot makes the set poorer, not impossible; that we cannot store it ends the run."""
+def _receive(run: Run, making: Making, host: Host, part: str, command: Command) -> bool:
+    """Take what ``host`` sends, and return whether another host need not be asked for it.
+
+    That it cannot makes the set poorer, not impossible; that we cannot store it ends the run.
+    """
+    if run.plan:
+        return run.change(host, command) is None
+    started = monotonic()
+    try:
+        receiver = again(lambda: _attempt(run, making, host, command))
+    except DiskError:
+        raise
+    except RunbookError as error:
+        _skip(run, making, host, part, str(error))
+        return False
+    for name, why in receiver.missing.items():
+        run.note(host, f"missing: {name}: {why}")
+    if part == "lists" and not receiver.objects:
+        return False
+    making.keep(host.name, part, receiver)
+    making.took(f"{host}: {part}", monotonic() - started)
+    return True
+
+
+def _skip(run: Run, making: Making, host: Host, part: str, why: str) -> None:
+    run.note(host, f"missing: {why}")
+    if part != "lists":  # another host may be asked for them
+        making.lacks(f"{host}: {part}", why)
+
+
+def _attempt(run: Run, making: Making, host: Host, command: Command) -> Receiver:
     places: dict[str, str | None] = {
         "etcd": f"etcd/{host}.db",
         "keys": None,
         "files": f"hosts/{host}.tar.gz",
         "kubeadm-config": "kubeadm-config.json",
     }
-
-    def attempt() -> Receiver:
-        receiver = Receiver(host.name, making.files, lambda name: places.get(name, f"{name}.json.gz"))
-        try:
-            run.change(host, command, receiver)
-            receiver.finish()
-        except BaseException:
-            receiver.abandon()
-            raise
-        return receiver
-
-    if run.plan:
-        run.change(host, command)
-        return
-    started = monotonic()
+    receiver = Receiver(host.name, making.files, lambda name: places.get(name, f"{name}.json.gz"))
     try:
-        receiver = again(attempt)
-    except DiskError:
+        run.change(host, command, receiver)
+        receiver.finish()
+    except BaseException:
+        receiver.abandon()
         raise
-    except RunbookError as error:
-        making.lacks(f"{host}: {part}", str(error))
-        run.note(host, f"missing: {error}")
-        return
-    for name, why in receiver.missing.items():
-        run.note(host, f"missing: {name}: {why}")
-    making.keep(host.name, part, receiver)
-    making.took(f"{host}: {part}", monotonic() - started)
+    return receiver
 
 
 def judge(making: Making) -> Step:

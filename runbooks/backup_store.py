@@ -2,6 +2,7 @@
 
 DIRECTORY/20260107T021700Z/     a set; never changed once it is there
 DIRECTORY/.making-ID  .leaving-ID   what is being made or deleted: never listed, cleared by the next run
+DIRECTORY/.scratch-*            what is being proven: cleared likewise, once nobody holds its own lock
 DIRECTORY/.records/             what was found out later: verified, copied off-site, the last attempt
 DIRECTORY/.tools/               etcd's own tools, for reading the sets when no host can be asked
 DIRECTORY/.lock
@@ -29,7 +30,7 @@ from runbooks.errors import InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Backup, Site
 
 ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
-MAKING, LEAVING = ".making-", ".leaving-"
+MAKING, LEAVING, SCRATCH = ".making-", ".leaving-", ".scratch-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ class Set:
         if not self.manifest:
             raise RunbookError(self.damage, hint="inv backup.list shows the others")
         return self.manifest
+
+
+class Unlocked:
+    """The directory of sets has a lock of its own, and nothing is changed on the site: that needs none of the site's."""
+
+    def hold(self) -> bool:
+        """Nothing was taken just now."""
+        return False
 
 
 def configured(site: Site) -> Backup:
@@ -80,7 +89,10 @@ class Store:
 
     @contextmanager
     def locked(self, what: str) -> Iterator[None]:
-        """Hold the directory's lock. Raises PrecheckError, saying who holds it, when it is taken; it goes with its process."""
+        """Hold the directory's lock; what was not published by its end is deleted.
+
+        Raises PrecheckError, saying who holds it, when it is taken. It goes with its process, however that ends.
+        """
         self.prepare()
         handle = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -93,8 +105,12 @@ class Store:
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(_me(what)).encode(), 0)
-            yield
-            os.ftruncate(handle, 0)
+            try:
+                yield
+            finally:
+                with suppress(OSError, RunbookError):  # what failed is full of secrets; what stays, the next run clears
+                    self.clear()
+                os.ftruncate(handle, 0)
         finally:
             os.close(handle)
 
@@ -131,12 +147,17 @@ class Store:
 
     def leftovers(self) -> list[Path]:
         """Return what runs that were killed have left; nobody works on it while we hold the lock."""
-        return sorted(path for path in self.directory.glob(".*-*") if path.name.startswith((MAKING, LEAVING)))
+        found = (path for path in self.directory.glob(".*-*") if path.name.startswith((MAKING, LEAVING)))
+        return sorted([*found, *self.abandoned()])
+
+    def abandoned(self) -> list[Path]:
+        """Return what proofs that were killed have left. They do not hold our lock, but each that of its own directory."""
+        return sorted(path for path in self.directory.glob(f"{SCRATCH}*") if not _held(path))
 
     def clear(self) -> None:
         """Delete the leftovers."""
         for path in self.leftovers():
-            shutil.rmtree(path)
+            _remove(path)
 
     def begin(self, name: str) -> Path:
         """Make the hidden directory in which the set ``name`` is put together; 0700."""
@@ -154,11 +175,14 @@ class Store:
         return final
 
     def delete(self, name: str) -> None:
-        """Make the set ``name`` disappear, all at once; then free its space."""
+        """Make the set ``name`` disappear, all at once; then free its space. Raises RunbookError when the disk does not let us."""
         leaving = self.directory / f"{LEAVING}{name}"
-        (self.directory / name).rename(leaving)
-        _sync(self.directory)
-        shutil.rmtree(leaving)
+        try:
+            (self.directory / name).rename(leaving)
+            _sync(self.directory)
+        except OSError as error:
+            raise RunbookError(f"{self.directory / name}: cannot be deleted: {error.strerror}") from None
+        _remove(leaving)
         (self.directory / ".records" / f"{name}.json").unlink(missing_ok=True)
 
     def records(self, name: str) -> dict[str, Any]:
@@ -190,10 +214,33 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
         raise RunbookError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise RunbookError(f"{path}: cannot be deleted: {error.strerror}{where}", hint="delete it by hand") from None
+
+
 def _sync(directory: Path) -> None:
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _held(directory: Path) -> bool:
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return True  # its proof has just ended
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
     finally:
         os.close(handle)
 

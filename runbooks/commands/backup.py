@@ -178,7 +178,8 @@ def parse_keys(text: str, wanted: Sequence[str]) -> Keys:
     Raises ValueError when they are something else.
     """
     try:
-        ranges = [each["Response"]["response_range"] for line in text.splitlines() for each in json.loads(line)["responses"]]
+        said = [each["Response"] for line in text.splitlines() for each in json.loads(line)["responses"]]
+        ranges = [each["response_range" if "response_range" in each else "ResponseRange"] for each in said]  # etcd 3.4's word
         if len(ranges) != len(wanted) + 1:
             raise ValueError(f"{len(ranges)} counts came back for {len(wanted) + 1} questions")
         counts = {prefix: int(found.get("count", 0)) for prefix, found in zip(wanted, ranges[1:], strict=True)}

@@ -3,7 +3,7 @@
 # Takes a snapshot of this host's member (below BASE), sends it, and proves it meanwhile: its hash, and a restore into a scratch directory.
 # shellcheck shell=bash disable=SC2154
 ctl() { ETCDCTL_API=3 "$tools/etcdctl" "${flags[@]}" "$@"; }
-util() { if [ -x "$tools/etcdutl" ]; then quietly "$tools/etcdutl" "$@"; else ETCDCTL_API=3 quietly "$tools/etcdctl" "$@"; fi; }
+util() { if [ -x "$tools/etcdutl" ]; then "$tools/etcdutl" "$@"; else ETCDCTL_API=3 "$tools/etcdctl" "$@"; fi; }
 find_tools() { # the server's own tools, of its own version, straight from its container
     local pid exe
     for pid in $(pgrep -x etcd); do
@@ -15,6 +15,7 @@ find_tools() { # the server's own tools, of its own version, straight from its c
 }
 verify() {
     local scratch=$work/scratch began
+    politely
     began=$(now)
     util snapshot status "$work/etcd.db" -w json >"$work/status" 2>"$work/said" || return
     util snapshot restore "$work/etcd.db" --data-dir "$scratch" >"$work/said" 2>&1 || return
@@ -24,7 +25,7 @@ verify() {
 }
 count() { # all in one transaction, each as of the snapshot's revision
     local revision=$1 at=0 prefix
-    while [ "$at" -lt "${#PREFIXES[@]}" ]; do
+    while [ "$at" = 0 ] || [ "$at" -lt "${#PREFIXES[@]}" ]; do
         {
             echo
             [ "$at" -gt 0 ] || echo "get \"\" --from-key --limit=1 --keys-only --rev=$revision --consistency=s"
@@ -47,9 +48,7 @@ take_etcd() {
         return
     }
     fact status "$status"
-    # Half a minute without a quorum, which a snapshot does not need.
-    ! status=$(ctl member list -w json --command-timeout=3s 2>/dev/null) || fact members "$status"
-    size=$(grep -o '"dbSize":[0-9]*' <<<"$status$(ctl endpoint status -w json 2>/dev/null)" | head -n 1 | tr -dc 0-9)
+    size=$(grep -o '"dbSize":[0-9]*' <<<"$status" | tr -dc 0-9)
     free=$(df --output=avail -B1 "$work" | tail -n 1)
     if [ "$free" -lt $((2 * size + ROOM)) ]; then
         missing etcd "only $((free >> 20)) MiB are free in $BASE; a snapshot and its proof need $(((2 * size + ROOM) >> 20)) MiB"

@@ -8,7 +8,8 @@ take_files() {
     for path in "${NEEDED[@]}"; do [ -e "$path" ] || missing files "there is no $path"; done
     [ "${#there[@]}" -gt 0 ] || return
     # 1: something changed while it was read.
-    quietly tar -C / --exclude=etc/kubernetes/tmp -czf "$work/files" -- "${there[@]}" 2>"$work/said"
+    politely
+    tar -C / --exclude=etc/kubernetes/tmp -czf "$work/files" -- "${there[@]}" 2>"$work/said"
     [ $? -le 1 ] || {
         missing files "tar: $(words "$work/said")"
         return

@@ -1,14 +1,28 @@
 # Variables: LISTS (array: "name path" of what the API server lists), and those of backup-work.sh and api-get.sh, which stand before
-# this. Sends each list, page after page (below BASE), each page a gzip member of its own. A list that outlives what etcd still remembers
-# (410 Gone) begins anew.
+# this. Sends each list, page after page (below BASE), each page a gzip member of its own. A list that outlives what etcd still
+# remembers (410 Gone) begins anew.
 # shellcheck shell=bash disable=SC2154
+typed='^\{"kind":"[^"]*","apiVersion":"[^"]*","metadata":\{([^{}]*)\}'
+custom='"metadata":\{([^{}]*)\}\}[[:space:]]*$' # a custom resource's list has it behind its items
+further='"continue":"([^"]+)"'
+token_of() { # PAGE: sets token to what asks for the next page, or to nothing
+    local some
+    token=''
+    IFS= read -r -N 2000 some <"$1"
+    if ! [[ $some =~ $typed ]]; then
+        some=$(tail -c 2000 "$1")
+        [[ $some =~ $custom ]] || return
+    fi
+    some=${BASH_REMATCH[1]}
+    ! [[ $some =~ $further ]] || token=${BASH_REMATCH[1]}
+}
 list_all() {
-    local round=("${LISTS[@]}") next each name path page more token
+    local round=("${LISTS[@]}") next each name path page token
     declare -A again=()
     mkdir "$work/lists"
     while [ "${#round[@]}" -gt 0 ]; do
         next=()
-        for each in "${round[@]}"; do printf '%s %s\n' "$work/page.${each%% *}" "${each#* }"; done | get_all 2>"$work/unlisted"
+        for each in "${round[@]}"; do echo "$work/page.${each%% *} ${each#* }"; done | get_all 2>"$work/unlisted"
         for each in "${round[@]}"; do
             name=${each%% *} path=${each#* } page=$work/page.${each%% *}
             if [ ! -s "$page" ]; then
@@ -19,28 +33,27 @@ list_all() {
                 fi
                 continue
             fi
-            more=$( (head -c 2000 "$page" | grep -o '^{"kind":"[^"]*","apiVersion":"[^"]*","metadata":{[^{}]*}' ||
-                tail -c 2000 "$page" | grep -o '"metadata":{[^{}]*}}[[:space:]]*$') | grep -o '"continue":"[^"]*"')
-            quietly gzip -c <"$page" >>"$work/lists/$name" || {
+            token_of "$page"
+            if ! gzip -c <"$page" >>"$work/lists/$name"; then
                 missing "resources/$name" "no space left on the device of $BASE"
                 rm -f -- "$work/lists/$name"
-                more=''
-            }
-            rm -f -- "$page"
-            token=${more#*:\"}
-            [ -z "$more" ] || next+=("$name ${path%&continue=*}&continue=${token%\"}")
+                token=''
+            fi
+            [ -z "$token" ] || next+=("$name ${path%&continue=*}&continue=$token")
         done
+        rm -f -- "$work"/page.*
         round=("${next[@]}")
     done
 }
 take_lists() {
-    local began name
-    began=$(now)
+    local name sum
+    politely
     list_all
-    for name in "$work/lists"/*; do [ ! -e "$name" ] || send "resources/${name##*/}" "$name"; done
+    if cd "$work/lists" && [ -n "$(ls)" ]; then
+        while read -r sum name; do send "resources/$name" "$name" "$sum"; done < <(sha256sum -- *)
+    fi
     echo "$work/kubeadm-config /api/v1/namespaces/kube-system/configmaps/kubeadm-config" | get_all 2>"$work/said"
     if [ -s "$work/kubeadm-config" ]; then send kubeadm-config "$work/kubeadm-config"; else missing kubeadm-config "$(words "$work/said")"; fi
-    fact lists_ms $(($(now) - began))
 }
 take_lists
 ended

@@ -14,10 +14,9 @@ send() { # NAME FILE [-]
     printf '@@ %s %s %s\n' "$1" "$(stat -c %s "$2")" "$sum"
     cat "$2" || exit 74 # half a file has been announced as a whole one
 }
-quietly() { # a backup must not take the disk or the processor from what it saves
-    local words=(nice -n 10)
-    ! command -v ionice >/dev/null || words+=(ionice -c 2 -n 7)
-    "${words[@]}" "$@"
+politely() { # from here on: a backup must not take the disk or the processor from what it saves
+    renice -n 10 -p "$BASHPID" >/dev/null
+    ! command -v ionice >/dev/null || ionice -c 2 -n 7 -p "$BASHPID"
 }
 words() { # what a tool said, in one line, without etcd's logging
     local said

@@ -5,8 +5,10 @@ It has a lab of its own, which goes when the last of these tests is done: an idl
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -21,9 +23,12 @@ HOSTS = ("lb1", "lb2", "master1", "master2", "master3", "worker1")
 
 @pytest.fixture(scope="package")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """An operator whose load balancers are set up, and whose other hosts are empty. HA_LAB_KEEP=1 finds yesterday's again."""
+    """An operator whose load balancers are set up, and whose other hosts are empty. HA_LAB_KEEP=1 finds yesterday's again.
+
+    HA_LAB_CLUSTER names a lab that is up, instead of one of the tests' own.
+    """
     keep = os.environ.get("HA_LAB_KEEP") == "1"
-    lab = Lab(f"{name()}-k", say=lambda text: print(text, flush=True))
+    lab = Lab(os.environ.get("HA_LAB_CLUSTER") or f"{name()}-k", say=lambda text: print(text, flush=True))
     source = tmp_path_factory.mktemp("site") / "hosts.yaml"
     site = yaml.safe_load(SITE.read_text())
     site["hosts"] = [host for host in site["hosts"] if host["name"] in HOSTS]
@@ -45,3 +50,57 @@ def cluster(operator: Operator) -> Operator:
     """The operator of a cluster that is whole."""
     operator.good("cluster.init", timeout_s=900)
     return operator
+
+
+STOCK = "stock"  # the namespace
+HOST_DIRECTORY = "/var/lib/ha-runbooks/backup-test"
+CONFIG_MAPS, SECRETS, WIDGETS = 2000, 200, 50
+
+
+def thing(kind: str, number: int, version: str = "v1", **content: Any) -> dict[str, Any]:
+    """Return one object of the stock."""
+    metadata = {"name": f"{kind.lower()}-{number:04}", "namespace": STOCK, "labels": {"number": str(number)}}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **content}
+
+
+def stock() -> list[dict[str, Any]]:
+    """Return what the cluster holds for the backups' tests: some thousand objects whose content is known."""
+    names = {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    spec = {"group": "stock.example", "scope": "Namespaced", "names": names, "versions": [version]}
+    found: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STOCK}},
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "widgets.stock.example"},
+            "spec": spec,
+        },
+    ]
+    found += [thing("ConfigMap", number, data={"number": str(number), "text": "x" * 1000}) for number in range(CONFIG_MAPS)]
+    found += [thing("Secret", number, stringData={"password": f"swordfish-{number}"}) for number in range(SECRETS)]
+    return found
+
+
+def widgets() -> list[dict[str, Any]]:
+    """Return the custom resources of the stock; they can be made once their definition is served."""
+    return [thing("Widget", number, "stock.example/v1", spec={"size": number}) for number in range(WIDGETS)]
+
+
+@pytest.fixture(scope="package")
+def saved(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """An operator whose cluster holds the stock, and who has a directory of sets to himself: ``directory / "sets"``."""
+    kubectl = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
+    there = cluster.lab.console("master1", [*kubectl, "get", "widgets.stock.example", "-n", STOCK, "-o", "name"])
+    if len(there.stdout.splitlines()) != WIDGETS:
+        for objects in (stock(), widgets()):
+            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+            cluster.lab.console("master1", [*kubectl, "create", "-f", "-"], stdin=text, timeout_s=300)
+            cluster.lab.console(
+                "master1", [*kubectl, "wait", "--for=condition=established", "crd/widgets.stock.example"], check=True
+            )
+    somebody = Operator(cluster.lab, tmp_path_factory.mktemp("saved"))
+    backup = {"directory": str(somebody.directory / "sets"), "host_directory": HOST_DIRECTORY}
+    somebody.edit(lambda site: site.update(backup=backup))
+    return somebody

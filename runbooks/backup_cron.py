@@ -1,0 +1,88 @@
+"""cron on this machine: this user's crontab, /etc/cron.d, and whether anybody reads them."""
+
+from __future__ import annotations
+
+import getpass
+import tempfile
+from pathlib import Path
+
+from runbooks.engine import local
+from runbooks.engine.steps import Run, Step
+from runbooks.errors import CommandError, PrecheckError
+from runbooks.rules import schedule_entry
+from runbooks.rules.schedule_entry import Entry
+
+CRON_PID = Path("/run/crond.pid")  # of Debian's cron, and of cronie
+OURS = {"LC_ALL": "C"}  # or "no crontab for root" would be said in another language
+
+
+def amiss() -> str:
+    """Say why nobody reads crontabs on this machine, or ""."""
+    try:
+        number = int(CRON_PID.read_text())
+        name = Path(f"/proc/{number}/comm").read_text().strip()
+    except (OSError, ValueError):
+        name = ""
+    return "" if name in {"cron", "crond"} else f"no cron daemon runs on this machine ({CRON_PID} names none)"
+
+
+def read() -> str:
+    """Return this user's crontab as latin-1, so that every byte keeps its value; "" when there is none, or no cron."""
+    try:
+        crontab = _program()
+    except PrecheckError:
+        return ""
+    with tempfile.TemporaryFile() as file:
+        said = local.run([crontab, "-l"], stdout=file, environ=OURS, good=(0, 1))
+        if said.exited and "no crontab for" not in said.stderr:
+            raise CommandError(f"`crontab -l` exited {said.exited}{local.tail(said.stderr)}", exited=said.exited)
+        file.seek(0)
+        return file.read().decode("latin-1")
+
+
+def _write(text: str) -> None:
+    if not text:
+        local.run([_program(), "-r"], environ=OURS)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "crontab"
+        path.write_bytes(text.encode("latin-1"))
+        local.run([_program(), path], environ=OURS)
+
+
+def _program() -> str:
+    return local.program("crontab", why="give --timer where systemd runs, or install cron", package="cron")
+
+
+def entered(entry: Entry) -> Step:
+    """The entry is in the crontab, once."""
+
+    def texts() -> tuple[str, str]:
+        """The crontab as it is, and as it shall be."""
+        there = read()
+        kept = entry.as_before(schedule_entry.in_crontab(there, entry.site, entry.file))
+        return there, schedule_entry.with_entry(there, kept)
+
+    def done(_: Run) -> bool:
+        there, wanted = texts()
+        return there == wanted
+
+    def do(run: Run) -> None:
+        run.here(f"crontab: {schedule_entry.line(entry)}", lambda: _write(texts()[1]))
+
+    def check(_: Run) -> None:
+        _program()
+
+    return Step(f"an entry in the crontab of {getpass.getuser()}", check=check, done=done, do=do, settled=True)
+
+
+def left_out(site: str, file: str) -> Step:
+    """The entry is not in the crontab."""
+
+    def wanted() -> str:
+        return schedule_entry.without(read(), site, file)
+
+    def do(run: Run) -> None:
+        run.here("crontab: without the entry", lambda: _write(wanted()))
+
+    return Step(f"no entry in the crontab of {getpass.getuser()}", done=lambda _: read() == wanted(), do=do, settled=True)

@@ -1,0 +1,110 @@
+"""`inv backup.schedule` and `inv backup.unschedule` on the operator's own machine, and what is scheduled there."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbooks import backup_cron, backup_ready, backup_timer
+from runbooks.backup_store import Unlocked
+from runbooks.engine.session import ROOT
+from runbooks.engine.steps import Procedure, Run, Step
+from runbooks.errors import PrecheckError
+from runbooks.rules import schedule, schedule_entry
+from runbooks.rules.schedule_entry import Entry
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A schedule that is installed: ``where`` in words, and why it would not run (""), as far as one can tell."""
+
+    where: str
+    entry: Entry
+    amiss: str
+
+
+def new_entry(session: Session, at: str, timeout: str) -> Entry:
+    """Build the entry of this checkout and site. Raises InventoryError when cron's words or the duration make no sense."""
+    schedule.parse(at)
+    schedule.duration_s(timeout)
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return Entry(session.site.name, site_file(session), " ".join(at.split()), timeout, since, str(ROOT))
+
+
+def site_file(session: Session) -> str:
+    """Return the absolute path of the site file: with the site's name, it tells our schedule from others."""
+    return str(session.site_file.absolute())
+
+
+def install(session: Session, entry: Entry, *, timer: bool) -> None:
+    """Let this machine make backups at the entry's times, through cron or as a timer; the other form goes."""
+    ready = Step("see whether a run that nobody watches would work", check=lambda _: backup_ready.require(session.site))
+    if timer:
+        steps = [ready, backup_timer.installed(entry), backup_cron.left_out(entry.site, entry.file)]
+    else:
+        steps = [ready, backup_cron.entered(entry), backup_timer.left_out(entry.site, entry.file)]
+    title = f'back up {entry.site} from this machine at "{entry.at}"'
+    session.carry_out(Procedure("backup.schedule", title, steps), lease=Unlocked())
+    for each in backup_ready.warnings(session.site):
+        print(f"warning: {each}", file=sys.stderr)
+    if not timer and (why := backup_cron.amiss()):
+        print(f"warning: {why}, so this does nothing yet: start it", file=sys.stderr)
+    tell_next(session, entry, datetime.now().astimezone())
+
+
+def tell_next(session: Session, entry: Entry, now: datetime, where: str = "") -> None:
+    """Say when the next run is due; ``now`` is the time of the machine that runs it, in its own zone."""
+    due = schedule.next_after(schedule.parse(entry.at), now.replace(tzinfo=None))
+    if session.options.json:
+        print(json.dumps({"event": "schedule", "at": entry.at, "next": f"{due:%Y-%m-%dT%H:%M}"}))
+    else:
+        print(f"next run{f' on {where}' if where else ''}: {due:%Y-%m-%d %H:%M} ({now:%Z}), {due:%A}")
+
+
+def remove(session: Session) -> None:
+    """Take every form of the schedule off this machine; the sets stay."""
+    site, file = session.site.name, site_file(session)
+    steps = [backup_cron.left_out(site, file), backup_timer.left_out(site, file), _unplaced(site, file)]
+    title = f"this machine makes no more backups of {site} by itself"
+    session.carry_out(Procedure("backup.unschedule", title, steps), lease=Unlocked())
+
+
+def _unplaced(site: str, file: str) -> Step:
+    """What `--host` has put here, when this machine is that host."""
+    path = Path(schedule_entry.CRON_D, f"ha-runbooks-{site}")
+
+    def done(_: Run) -> bool:
+        there = backup_timer.entry_in(path)
+        return not there or there.file != file
+
+    def take_out() -> None:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise PrecheckError(f"{path}: cannot be taken away: {error.strerror}", hint="run it as root") from None
+
+    return Step(f"no {path}", done=done, do=lambda run: run.here(f"rm {path}", take_out), settled=True)
+
+
+def found(session: Session) -> list[Seen]:
+    """Return the schedules of this site on this machine: in the user's crontab, of systemd's, in /etc/cron.d."""
+    site, file = session.site.name, site_file(session)
+    seen: list[Seen] = []
+    if entry := schedule_entry.in_crontab(backup_cron.read(), site, file):
+        off = "its line is a comment now, or gone" if entry.off else backup_cron.amiss()
+        seen.append(Seen(f"the crontab of {getpass.getuser()}", entry, off))
+    for path in {backup_timer.directory() / schedule_entry.unit(site), Path(schedule_entry.SYSTEMD, schedule_entry.unit(site))}:
+        if (entry := backup_timer.entry_in(path)) and entry.file == file:
+            seen.append(Seen(str(path), entry, backup_timer.amiss(entry)))
+    placed = Path(schedule_entry.CRON_D, f"ha-runbooks-{site}")
+    if (entry := backup_timer.entry_in(placed)) and entry.file == file:
+        seen.append(Seen(str(placed), entry, backup_cron.amiss()))
+    return seen

@@ -1,0 +1,174 @@
+"""A schedule on a host of the site, where the operator has put a checkout: placed, taken away, asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runbooks.backup_schedule import tell_next
+from runbooks.commands import files, schedule
+from runbooks.commands.base import Command, Probe
+from runbooks.commands.files import File
+from runbooks.commands.schedule import Looked
+from runbooks.engine.steps import Procedure, Run, Step
+from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import schedule_entry
+from runbooks.rules.schedule_entry import Entry
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """An entry on its way to a host, through cron or as a timer."""
+
+    host: Host
+    entry: Entry
+    timer: bool
+
+    def look(self) -> Probe[Looked]:
+        """See what is there, and whether a run would work there."""
+        return schedule.look(self.entry.unit, _paths(self.entry.site), self.entry.checkout, self.entry.file)
+
+    def files(self, seen: Looked) -> tuple[File, ...]:
+        """Return the files that shall be there; their date stays when nothing else changes."""
+        first = _paths(self.entry.site)[1 if self.timer else 0]
+        there = schedule_entry.in_file(seen.files[first].content) if first in seen.files else None
+        entry = self.entry.as_before(there)
+        return schedule_entry.units(entry) if self.timer else (schedule_entry.cron_file(entry),)
+
+
+def host_named(site: Site, name: str) -> Host:
+    """Return the host called ``name``. Raises InventoryError when there is none."""
+    found = next((host for host in site.hosts if host.name == name), None)
+    if not found:
+        raise InventoryError(f"--host {name}: no such host", hint="one of " + ", ".join(host.name for host in site.hosts))
+    return found
+
+
+def placing(session: Session, entry: Entry, where: tuple[str, str, str], *, timer: bool) -> Placing:
+    """Read the flags --host, --checkout and --site. Raises InventoryError when they do not fit together."""
+    host, checkout, file = where
+    if not (host and checkout):
+        raise InventoryError("--host and --checkout go together", hint="--host NAME --checkout DIR; --site FILE as well")
+    checkout = checkout.rstrip("/")
+    file = file or f"{checkout}/hosts.yaml"
+    for flag, path in (("--checkout", checkout), ("--site", file)):
+        if not path.startswith("/"):
+            raise InventoryError(f"{flag} {path}: not an absolute path", hint="write out where it lies on that host")
+    return Placing(host_named(session.site, host), replace(entry, checkout=checkout, file=file), timer)
+
+
+def install(session: Session, placing: Placing) -> None:
+    """Let the host make backups at the entry's times; the other form goes."""
+    steps = [_works(placing), _placed(placing), *([_runs(placing)] if placing.timer else []), _other_gone(placing)]
+    title = f'back up {placing.entry.site} from {placing.host} at "{placing.entry.at}"'
+    session.carry_out(Procedure("backup.schedule", title, steps))
+    seen = session.run.read(placing.host, placing.look())
+    if not placing.timer and not seen.daemons.cron:
+        session.run.note(placing.host, f"no cron daemon runs on {placing.host}, so this does nothing yet: start it")
+    tell_next(session, placing.entry, seen.daemons.now, str(placing.host))
+
+
+def _works(placing: Placing) -> Step:
+    """The checkout's own check, on the host, as bare as cron would run it."""
+    host, checkout = placing.host, placing.entry.checkout
+
+    def check(run: Run) -> None:
+        daemons = run.read(host, placing.look()).daemons
+        if daemons.checked == schedule.NO_CHECKOUT:
+            raise PrecheckError(
+                f"{host}: there is no checkout in {checkout} (no scripts/ha-backup)",
+                hint=f"put one there (git clone, then scripts/setup --no-lab as root on {host}), with the site file and its keys",
+            )
+        if daemons.checked:
+            lines = "".join(f"\n  {line}" for line in daemons.said.splitlines())
+            raise PrecheckError(f"{host}: a run of {checkout} would fail there; `scripts/ha-backup --check` says:{lines}")
+        if placing.timer and daemons.timer is None:
+            raise PrecheckError(f"{host}: systemd does not run it, so it has no timers", hint="leave --timer away: cron")
+
+    return Step("see whether a run that nobody watches would work there", host, check=check)
+
+
+def _placed(placing: Placing) -> Step:
+    host = placing.host
+
+    def differing(run: Run) -> list[File]:
+        seen = run.read(host, placing.look())
+        return files.differing(placing.files(seen), seen.files)
+
+    def do(run: Run) -> None:
+        wanted = differing(run)
+        run.place(host, wanted, run.read(host, placing.look()).files, files.place(wanted))
+
+    name = "units of a timer" if placing.timer else _paths(placing.entry.site)[0]
+    return Step(f"put {name} in place", host, done=lambda run: not differing(run), do=do, settled=True)
+
+
+def _runs(placing: Placing) -> Step:
+    host, unit = placing.host, placing.entry.unit
+    return Step(
+        "let systemd run the timer",
+        host,
+        done=lambda run: bool(run.read(host, placing.look()).daemons.timer),
+        do=lambda run: run.change(host, schedule.run_timer(unit)),
+    )
+
+
+def _other_gone(placing: Placing) -> Step:
+    cron, *units = _paths(placing.entry.site)
+    command = schedule.remove("", [cron]) if placing.timer else schedule.remove(placing.entry.unit, units)
+    others = {cron} if placing.timer else set(units)
+    name = "no entry of cron's beside it" if placing.timer else "no timer beside it"
+    return _gone(placing.host, name, placing.look(), others, command)
+
+
+def _gone(host: Host, name: str, look: Probe[Looked], paths: set[str], command: Command) -> Step:
+    return Step(
+        name,
+        host,
+        done=lambda run: not paths & run.read(host, look).files.keys(),
+        do=lambda run: run.change(host, command),
+        settled=True,
+    )
+
+
+def remove(session: Session, host: Host) -> None:
+    """Take every form of the schedule off ``host``."""
+    site = session.site.name
+    unit, paths = schedule_entry.unit(site), _paths(site)
+    gone = _gone(host, "no schedule", schedule.look(unit, paths), set(paths), schedule.remove(unit, paths))
+    session.carry_out(Procedure("backup.unschedule", f"{host} makes no more backups of {site} by itself", [gone]))
+
+
+def show_status(session: Session, host: Host) -> None:
+    """Let the checkout that is scheduled on ``host`` say how its backups fare. Raises what its exit status means."""
+    site = session.site.name
+    seen = session.run.read(host, schedule.look(schedule_entry.unit(site), _paths(site)))
+    entry = next(
+        (
+            entry
+            for path in _paths(site)[:2]
+            if path in seen.files and (entry := schedule_entry.in_file(seen.files[path].content))
+        ),
+        None,
+    )
+    if not entry:
+        raise OutcomeError(
+            f"{host}: no backups of {site} are scheduled there", hint="inv backup.schedule --host ... --checkout ..."
+        )
+    answer = session.run.transport.run(host, schedule.status(entry.checkout, entry.file, as_json=session.options.json))
+    print(answer.stdout.rstrip())
+    if answer.exited:
+        said = answer.stderr.strip().removeprefix("error: ") or f"exit status {answer.exited}"
+        error = RunbookError(f"{host}: {said}")
+        error.exit_code = answer.exited
+        raise error
+
+
+def _paths(site: str) -> tuple[str, str, str]:
+    """Return where a host has our files: for cron, the timer, its service."""
+    timer = f"{schedule_entry.SYSTEMD}/{schedule_entry.unit(site)}"
+    return f"{schedule_entry.CRON_D}/ha-runbooks-{site}", timer, timer.replace(".timer", ".service")

@@ -1,0 +1,166 @@
+"""`inv backup.status`: is there a good set that is new enough, and will there be a next one? Asks no host."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from runbooks import backup_schedule
+from runbooks.backup_making import free_bytes
+from runbooks.backup_manifest import Manifest
+from runbooks.backup_schedule import Seen
+from runbooks.backup_store import Store
+from runbooks.errors import InventoryError, OutcomeError
+from runbooks.rules import schedule
+from runbooks.rules.etcd_care import size_text
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+REASON = 160  # characters of the last attempt's error: backup.run and its log say the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A schedule, the next time it is due, and the last due time that brought no run. Local times."""
+
+    seen: Seen
+    next: datetime | None
+    missed: datetime | None
+    amiss: str
+
+
+def show(session: Session) -> None:
+    """Print how the backups fare. Raises OutcomeError with all that is wrong."""
+    store, now = Store(session.site), datetime.now().astimezone()
+    sets = store.sets()
+    known = [each.manifest for each in sets if each.manifest]
+    good = next((each for each in known if each.state == "good"), None)
+    attempt = store.records("last-attempt")
+    coming = [_coming(each, attempt, now) for each in backup_schedule.found(session)]
+    trouble = [
+        *_too_old(good, store.backup.max_age_h, now),
+        *(f"{each.seen.where}: {each.amiss}" for each in coming if each.amiss),
+    ]
+    facts = {
+        "ok": not trouble,
+        "problems": trouble,
+        "newest_good": good and _for_machines(good, now),
+        "newest": _for_machines(known[0], now) if known else None,
+        "max_age_h": store.backup.max_age_h,
+        "last_attempt": attempt or None,
+        "schedules": [_schedule(each) for each in coming],
+        "sets": len(sets),
+        "size": sum(each.size for each in known),
+        "free": free_bytes(store.directory),
+    }
+    if session.options.json:
+        print(json.dumps(facts, default=str))
+    else:
+        print("\n".join(_for_people(session.site.name, store, facts, coming)))
+    if trouble:
+        raise OutcomeError("\n       ".join(trouble), hint=_way_out(good, coming))
+
+
+def _too_old(good: Manifest | None, max_age_h: int, now: datetime) -> list[str]:
+    if not good:
+        return ["there is no good set"]
+    age = now - good.started
+    if age > timedelta(hours=max_age_h):
+        return [f"the newest good set is {age_text(age)} old; backup.max_age_h allows {max_age_h} h"]
+    return []
+
+
+def _coming(seen: Seen, attempt: dict[str, Any], now: datetime) -> Coming:
+    """Judge one schedule: whether it would run, and whether the last run came when it should have."""
+    entry, here = seen.entry, now.replace(tzinfo=None)
+    try:
+        times = schedule.parse(entry.at)
+        longest = timedelta(seconds=schedule.duration_s(entry.timeout))
+        since = _local(entry.since, now) or here
+        missed = schedule.missed(times, since=since, attempt=_local(attempt.get("started"), now), now=here, longest=longest)
+        due = schedule.next_after(times, here)
+    except InventoryError as error:
+        return Coming(seen, None, None, f"it was changed by hand: {error}")
+    late = f"no run came at {missed:%Y-%m-%d %H:%M}" if missed else ""
+    return Coming(seen, due, missed, "; ".join(each for each in (seen.amiss, late) if each))
+
+
+def _local(text: object, now: datetime) -> datetime | None:
+    """Read an ISO 8601 time with its zone as a time on this machine's clock."""
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(now.tzinfo).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def age_text(age: timedelta) -> str:
+    """Write an age the way people say it.
+
+    >>> age_text(timedelta(hours=3, minutes=10)), age_text(timedelta(days=3))
+    ('3 h', '3 d')
+    """
+    minutes = int(age.total_seconds() // 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 60 * 48 else f"{minutes // (60 * 24)} d"
+
+
+def _for_machines(made: Manifest, now: datetime) -> dict[str, Any]:
+    age = int((now - made.started).total_seconds())
+    return {"id": made.id, "state": made.state, "started": made.started.isoformat(), "age_s": age, "revision": made.etcd.revision}
+
+
+def _schedule(coming: Coming) -> dict[str, Any]:
+    entry = coming.seen.entry
+    return {
+        "where": coming.seen.where,
+        "at": entry.at,
+        "timeout": entry.timeout,
+        "since": entry.since,
+        "alive": not coming.seen.amiss,
+        "next": coming.next and coming.next.isoformat(timespec="minutes"),
+        "missed": coming.missed and coming.missed.isoformat(timespec="minutes"),
+        "problem": coming.amiss,
+    }
+
+
+def _for_people(name: str, store: Store, facts: dict[str, Any], coming: list[Coming]) -> list[str]:
+    def told(one: dict[str, Any] | None) -> str:
+        if not one:
+            return "none"
+        return f"{one['id']}, {age_text(timedelta(seconds=one['age_s']))} old, {one['state']}, etcd at revision {one['revision']}"
+
+    lines = [f"{name}: {'well' if facts['ok'] else 'NOT WELL: ' + facts['problems'][0]}", ""]
+    lines.append(f"newest good set  {told(facts['newest_good'])} (allowed: {facts['max_age_h']} h)")
+    if facts["newest"] != facts["newest_good"]:
+        lines.append(f"newest set       {told(facts['newest'])}")
+    lines.append(f"last attempt     {_attempt(facts['last_attempt'])}")
+    for each in coming:
+        alive = each.amiss or "alive"
+        lines.append(f'schedule         "{each.seen.entry.at}" in {each.seen.where}: {alive}')
+        if each.next and not each.seen.amiss:
+            lines.append(f"next run         {each.next:%Y-%m-%d %H:%M} (local time)")
+    if not coming:
+        lines.append('schedule         none on this machine: inv backup.schedule --at "17 2 * * *"')
+    room = f"{facts['sets']} sets, {size_text(facts['size'])}; {size_text(facts['free'])} free"
+    lines.append(f"{store.directory}  {room}")
+    return lines
+
+
+def _attempt(attempt: dict[str, Any] | None) -> str:
+    if not attempt:
+        return "none is on record"
+    ended = _local(attempt.get("ended"), datetime.now().astimezone())
+    outcome = f"exit {attempt.get('exit')}"
+    why = f": {' '.join(str(attempt['error']).split())[:REASON]}" if attempt.get("error") else ""
+    when = f"{ended:%Y-%m-%d %H:%M}" if ended else "at an unknown time"
+    return f"{when} (local time), by {attempt.get('by', '?')}, {outcome}{why}"
+
+
+def _way_out(good: Manifest | None, coming: list[Coming]) -> str:
+    if any(each.seen.amiss for each in coming):
+        return "start its daemon, or inv backup.schedule anew"
+    return "inv backup.run" if not good or not coming else "see the log of scripts/ha-backup, then inv backup.run"

@@ -1,0 +1,64 @@
+"""Whether the files of a set are what its manifest says: names, sizes, digests. What is in them is backup_proof's business."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from runbooks import backup_manifest
+from runbooks.backup_manifest import Manifest, Stored
+from runbooks.backup_open import is_inside
+from runbooks.backup_receive import CHUNK
+
+
+def damages(path: Path, made: Manifest, *, sync: bool = False) -> list[str]:
+    """Say of each file below ``path`` how it differs from the manifest ``made``. ``sync`` also puts every file on disk."""
+    found = {name: damage(path, name, stored, sync=sync) for name, stored in made.files.items()}
+    return [f"{name}: {why}" for name, why in found.items() if why]
+
+
+def damage(path: Path, name: str, stored: Stored, *, sync: bool = False) -> str:
+    """Say how the file ``name`` below ``path`` differs from what was ``stored``; "" when it does not."""
+    if not is_inside(name):
+        return "this is no name for a file of a set"
+    try:
+        size, digest = _digest(path / name, sync=sync)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    if size != stored.size:
+        return f"it has {size} bytes instead of {stored.size}"
+    return "" if digest == stored.sha256 else "its SHA-256 differs"
+
+
+def _digest(path: Path, *, sync: bool) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0) as file:
+        while data := file.read(CHUNK):
+            digest.update(data)
+            size += len(data)
+        if sync:
+            os.fsync(file.fileno())
+    return size, digest.hexdigest()
+
+
+def make_private(top: Path) -> list[str]:
+    """Give every directory below ``top`` to us with 0700, every file with 0600; return what is neither (links, pipes ...)."""
+    odd = []
+    for directory, names, files in os.walk(top):
+        for name in (*names, *files):
+            path = Path(directory) / name
+            mode = path.lstat().st_mode
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                odd.append(str(path.relative_to(top)))
+                continue
+            os.chown(path, os.geteuid(), os.getegid())
+            path.chmod(0o700 if stat.S_ISDIR(mode) else 0o600)
+    return odd
+
+
+def strangers(path: Path, made: Manifest) -> list[str]:
+    """Return the files below ``path`` that the manifest does not name."""
+    there = (str(each.relative_to(path)) for each in path.rglob("*") if not each.is_dir() or each.is_symlink())
+    return sorted(each for each in there if each not in made.files and each != backup_manifest.NAME)
