@@ -142,8 +142,8 @@ def is_whole(path: Path) -> bool:
     return carried.sound
 
 
-def differs(path: Path, size: int, sha256: str) -> str:
-    """Say in which way a file is not what it was; "" when it is."""
+def differs(path: Path, size: int, sha256: str, *, sync: bool = False) -> str:
+    """Say in which way a file is not what it was; "" when it is. ``sync`` also puts it on disk."""
     try:
         seen = path.lstat()
         if not stat.S_ISREG(seen.st_mode):
@@ -154,6 +154,8 @@ def differs(path: Path, size: int, sha256: str) -> str:
         with path.open("rb", buffering=0) as file:
             while data := file.read(CHUNK):
                 digest.update(data)
+            if sync:
+                os.fsync(file.fileno())
     except FileNotFoundError:
         return "it is missing"
     except OSError as error:

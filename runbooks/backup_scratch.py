@@ -7,15 +7,13 @@ import math
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType, TracebackType
-from typing import Final
 
 from runbooks.backup_making import free_bytes
 from runbooks.backup_store import SCRATCH, Store
@@ -29,12 +27,6 @@ from runbooks.rules.etcd_care import size_text
 # The number is no port; before 3.5 etcd insists on one.
 CLIENT, PEERS = "unix://client:1", "unix://peer:1"
 BOOT_S = 120
-# Linux ends it with us, even when we are killed: nobody else would.
-LIFELINE: Final = (
-    "import ctypes, os, sys\n"
-    "ctypes.CDLL(None).prctl(1, 9)\n"
-    "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])"
-)
 
 
 @contextmanager
@@ -126,17 +118,10 @@ class Member:
 
     def _run(self) -> None:
         try:
-            local.run(_bound(clean(self._words)), cwd=self._directory, stop=self._stop.is_set, timeout_s=math.inf)
+            local.run(local.bound(clean(self._words)), cwd=self._directory, stop=self._stop.is_set, timeout_s=math.inf)
             self._failed.append("it ended by itself")
         except KeyboardInterrupt:
             pass  # that was us
         except (CommandError, OSError) as error:
             first, *rest = str(error).splitlines() or [""]
             self._failed.append("\n".join(rest) or first)
-
-
-def _bound(words: Sequence[str | Path]) -> list[str | Path]:
-    if sys.platform != "linux":
-        return [*words]
-    program = shutil.which(str(words[0])) or words[0]
-    return [sys.executable, "-I", "-S", "-c", LIFELINE, str(os.getpid()), program, *words[1:]]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
 
 from runbooks import backup_manifest
 from runbooks.backup_manifest import Manifest, Stored
-from runbooks.backup_open import is_inside
-from runbooks.backup_receive import CHUNK
+from runbooks.backup_open import differs, is_inside, there
 
 
 def damages(path: Path, made: Manifest, *, sync: bool = False) -> list[str]:
@@ -23,24 +21,7 @@ def damage(path: Path, name: str, stored: Stored, *, sync: bool = False) -> str:
     """Say how the file ``name`` below ``path`` differs from what was ``stored``; "" when it does not."""
     if not is_inside(name):
         return "this is no name for a file of a set"
-    try:
-        size, digest = _digest(path / name, sync=sync)
-    except OSError as error:
-        return f"it cannot be read: {error.strerror}"
-    if size != stored.size:
-        return f"it has {size} bytes instead of {stored.size}"
-    return "" if digest == stored.sha256 else "its SHA-256 differs"
-
-
-def _digest(path: Path, *, sync: bool) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0) as file:
-        while data := file.read(CHUNK):
-            digest.update(data)
-            size += len(data)
-        if sync:
-            os.fsync(file.fileno())
-    return size, digest.hexdigest()
+    return differs(path / name, stored.size, stored.sha256, sync=sync)
 
 
 def make_private(top: Path) -> list[str]:
@@ -60,5 +41,4 @@ def make_private(top: Path) -> list[str]:
 
 def strangers(path: Path, made: Manifest) -> list[str]:
     """Return the files below ``path`` that the manifest does not name."""
-    there = (str(each.relative_to(path)) for each in path.rglob("*") if not each.is_dir() or each.is_symlink())
-    return sorted(each for each in there if each not in made.files and each != backup_manifest.NAME)
+    return sorted(each for each in there(path) if each not in made.files and each != backup_manifest.NAME)

@@ -241,7 +241,7 @@ class Repository:
         deadline, unlocked = monotonic() + LOCK_WAIT_S, False
         while True:
             said = local.run(
-                [*line, *words],
+                local.bound([*line, *words]),
                 environ=self._environment(),
                 cwd=cwd,
                 timeout_s=timeout_s,

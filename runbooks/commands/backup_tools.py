@@ -27,14 +27,14 @@ class Offer:
 
 def look() -> Probe[Offer]:
     """What this host has."""
-    command = script("backup-tools", {"ACTION": "look"}, timeout=60)
+    command = script("backup-tools", {"ACTION": "look"}, timeout=60, after=("etcd-find",))
     return Probe(replace(command, shown="etcd --version; sha256sum etcd etcdctl etcdutl"), parse_offer)
 
 
 def send(base: str) -> Command:
     """Send the programs; ``base`` is the host's own directory for backups."""
     variables = {"ACTION": "send", "BASE": base}
-    command = script("backup-tools", variables, timeout=60 + LARGEST / SLOWEST, after=("backup-work",))
+    command = script("backup-tools", variables, timeout=60 + LARGEST / SLOWEST, after=("backup-work", "etcd-find"))
     return replace(command, shown="cat etcd etcdctl etcdutl")
 
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import IO
+from typing import IO, Final
 
 from runbooks.errors import CommandError, PrecheckError
 
 POLL_S = 0.2
 TAIL_LINES = 5
+LIFELINE: Final = (  # prctl(PR_SET_PDEATHSIG, SIGKILL), unless the parent is gone already
+    "import ctypes, os, sys\n"
+    "ctypes.CDLL(None).prctl(1, 9)\n"
+    "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])"
+)
 
 
 def _never() -> bool:
@@ -55,7 +61,7 @@ def run(  # noqa: PLR0913 - keywords, each with a default
     exits otherwise than ``good`` or takes more than ``timeout_s`` seconds, and KeyboardInterrupt once ``stop`` is true; it is
     ended then.
     """
-    line = " ".join([Path(words[0]).name, *map(str, words[1:])])
+    line = _line(words)
     with subprocess.Popen(
         [str(word) for word in words],
         stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
@@ -76,9 +82,27 @@ def run(  # noqa: PLR0913 - keywords, each with a default
     return said
 
 
+def bound(words: Sequence[str | Path]) -> list[str | Path]:
+    """Return ``words`` so that the program ends with us, also when we are killed (on Linux; elsewhere as they are).
+
+    For what works on its own for long: nobody else would end it.
+    """
+    if sys.platform != "linux":
+        return [*words]
+    found = shutil.which(str(words[0])) or words[0]
+    return [sys.executable, "-I", "-S", "-c", LIFELINE, str(os.getpid()), found, *words[1:]]
+
+
 def tail(text: str) -> str:
     """Return the last lines of ``text``, each on a line of its own with an indent."""
     return "".join(f"\n  {line}" for line in text.strip().splitlines()[-TAIL_LINES:])
+
+
+def _line(words: Sequence[str | Path]) -> str:
+    """The command as a person would have typed it."""
+    if LIFELINE in words:
+        words = words[list(words).index(LIFELINE) + 2 :]
+    return " ".join([Path(words[0]).name, *map(str, words[1:])])
 
 
 def _talk(process: subprocess.Popen[bytes], stdin: str | None, timeout_s: float, stop: Callable[[], bool]) -> tuple[bytes, bytes]:

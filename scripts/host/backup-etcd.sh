@@ -4,14 +4,13 @@
 # shellcheck shell=bash disable=SC2154
 ctl() { ETCDCTL_API=3 "$tools/etcdctl" "${flags[@]}" "$@"; }
 util() { if [ -x "$tools/etcdutl" ]; then "$tools/etcdutl" "$@"; else ETCDCTL_API=3 "$tools/etcdctl" "$@"; fi; }
-find_tools() { # the server's own tools, of its own version, straight from its container
-    local pid exe
-    for pid in $(pgrep -x etcd); do
-        exe=$(readlink "/proc/$pid/exe") || continue
-        tools=/proc/$pid/root${exe%/*}
-        [ ! -x "$tools/etcdctl" ] || return 0
-    done
-    tools=$(command -v etcdctl) && tools=${tools%/*}
+find_tools() { # in a service's place the host's own
+    local found
+    if find_programs; then
+        tools=$programs
+    else
+        found=$(command -v etcdctl) && tools=${found%/*}
+    fi
 }
 verify() {
     local scratch=$work/scratch began

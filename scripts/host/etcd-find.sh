@@ -1,6 +1,7 @@
 # How to speak to etcd on this host; stands before another script. Variables: ENDPOINT, CA, CERT, KEY (each "" for what kubeadm lays).
 # find_etcd sets container (etcd's, or ""), and flags (etcdctl's: how to reach the member). It fails with 69, and says why, when
 # etcd does not run here or there is nothing to ask it with. What the host's environment has of ETCDCTL_* does not count.
+# find_programs sets programs to the directory of etcd's own programs, of its own version, in its container's file system.
 # shellcheck shell=bash disable=SC2034,SC2154
 PATH=$PATH:/usr/local/bin # sudo's secure_path lacks it on the Red Hat family
 manifest=/etc/kubernetes/manifests/etcd.yaml pki=/etc/kubernetes/pki/etcd
@@ -45,4 +46,14 @@ find_etcd() {
     fi
     flags=(--endpoints="$ENDPOINT")
     [[ $ENDPOINT != https:* ]] || flags+=(--cacert="${CA:-$pki/ca.crt}" --cert="$CERT" --key="$KEY")
+}
+find_programs() {
+    local pid exe
+    for pid in $(pgrep -x etcd); do
+        exe=$(readlink "/proc/$pid/exe") || continue
+        programs=/proc/$pid/root${exe%/*}
+        [ ! -x "$programs/etcdctl" ] || return 0
+    done
+    echo "no etcd runs here that has an etcdctl beside it" >&2
+    return 69
 }
