@@ -19,7 +19,7 @@ LONGEST_LINE = 1 << 16
 NAMED = re.compile(r"[a-z0-9]([a-z0-9._/-]*[a-z0-9])?")
 CARRIED = 32  # bytes: etcd appends the SHA-256 of a snapshot to it
 LISTED = "resources/"
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes
 
 
 class Folder:
@@ -42,15 +42,15 @@ class Folder:
         path.unlink(missing_ok=True)
         return Writer(path, [self._program, *_recipients(self._age)] if self._age else [])
 
-    def close(self, name: str, writer: Writer) -> None:
-        """End the file ``name`` and remember its size and digest."""
-        self.files[self.stored_name(name)] = writer.close()
+    def close(self, name: str, writer: Writer, sha256: str = "") -> None:
+        """End the file ``name`` and remember its size and digest: ``sha256``, where the caller knows that of what it wrote."""
+        self.files[self.stored_name(name)] = writer.close(sha256)
 
     def put(self, name: str, content: bytes) -> None:
         """Write a small file."""
         writer = self.open(name)
         writer.write(content)
-        self.close(name, writer)
+        self.close(name, writer, hashlib.sha256(content).hexdigest())
 
 
 def _recipients(age: Age) -> list[str]:
@@ -66,20 +66,18 @@ class Writer:
             self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b", buffering=0)
         except OSError as error:
             raise self._failed(error) from None
-        self._digest = hashlib.sha256()
         self._size = 0
         self._age = (
             subprocess.Popen(encrypt, stdin=subprocess.PIPE, stdout=self._file, stderr=subprocess.PIPE) if encrypt else None
         )
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Add ``data``."""
         try:
             if self._age:
                 assert self._age.stdin  # noqa: S101 - for the type checker: it is a pipe
                 self._age.stdin.write(data)
             else:
-                self._digest.update(data)
                 self._size += len(data)
                 left = memoryview(data)
                 while left:
@@ -89,20 +87,20 @@ class Writer:
                 self._encrypted()
             raise self._failed(error) from None
 
-    def close(self) -> Stored:
-        """End the file."""
+    def close(self, sha256: str = "") -> Stored:
+        """End the file. ``sha256`` is that of what was written, for those who know it: it need not be read again then."""
         try:
             if self._age:
                 self._encrypted()
+            if self._age or not sha256:
                 self._file.seek(0)
-                while data := self._file.read(CHUNK):
-                    self._digest.update(data)
-                    self._size += len(data)
+                sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()
+                self._size = self._file.tell()
             os.fsync(self._file.fileno())
             self._file.close()
         except OSError as error:
             raise self._failed(error) from None
-        return Stored(size=self._size, sha256=self._digest.hexdigest())
+        return Stored(size=self._size, sha256=sha256)
 
     def abandon(self) -> None:
         """Give up; what is there is nothing."""
@@ -215,7 +213,7 @@ class Receiver:
                 part.abandon()
                 raise
         if part.writer:
-            self._folder.close(self.received[part.name], part.writer)
+            self._folder.close(self.received[part.name], part.writer, part.sha256)
         else:
             self.texts[part.name] = bytes(part.text)
 
@@ -238,14 +236,14 @@ class _Part:
 
     def take(self, view: memoryview) -> int:
         """Take what belongs to this part, and return how much that was."""
-        data = bytes(view[: self.left])
+        data = view[: self.left]
         self.left -= len(data)
         if self.writer:
             self.writer.write(data)
         else:
             self.text += data
         if self.pages:
-            self.pages.add(data)
+            self.pages.add(bytes(data))
         of_digest = min(max(self._carried - self.left, 0), len(data))
         self._tail += data[len(data) - of_digest :]
         self._digest.update(data[: len(data) - of_digest])
@@ -253,7 +251,16 @@ class _Part:
 
     def sound(self) -> bool:
         """Whether all of it is what was sent."""
-        return (self._tail.hex() if self._carried else self._wanted) == self._digest.hexdigest()
+        if self._carried:
+            return self._tail == self._digest.digest()
+        return self._wanted == self._digest.hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all of it."""
+        whole = self._digest.copy()
+        whole.update(self._tail)
+        return whole.hexdigest()
 
     def abandon(self) -> None:
         """Leave nothing of it."""

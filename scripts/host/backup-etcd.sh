@@ -1,6 +1,7 @@
 # Variables: PREFIXES (array: begins of etcd keys to be counted), ROOM (bytes that the disk must have beside twice etcd's size), and
 # those of backup-work.sh and etcd-find.sh, which stand before this.
-# Takes a snapshot of this host's member (below BASE), sends it, and proves it meanwhile: its hash, and a restore into a scratch directory.
+# Takes a snapshot of this host's member (below BASE), sends it, and proves it: its hash, and a restore into a
+# scratch directory.
 # shellcheck shell=bash disable=SC2154
 ctl() { ETCDCTL_API=3 "$tools/etcdctl" "${flags[@]}" "$@"; }
 util() { if [ -x "$tools/etcdutl" ]; then "$tools/etcdutl" "$@"; else ETCDCTL_API=3 "$tools/etcdctl" "$@"; fi; }
@@ -37,7 +38,7 @@ count() { # all in one transaction, each as of the snapshot's revision
     done
 }
 take_etcd() {
-    local status size free began revision checking
+    local status size free began revision
     if ! find_etcd 2>"$work/said" || ! find_tools; then
         missing etcd "$(words "$work/said")"
         return
@@ -59,12 +60,11 @@ take_etcd() {
         return
     }
     fact snapshot_ms $(($(now) - began))
-    verify & # while it is on its way
-    checking=$!
     began=$(now)
     send etcd "$work/etcd.db" -
     fact send_ms $(($(now) - began))
-    wait "$checking" || {
+    verify & # by itself: it goes on politely
+    wait $! || {
         missing etcd "its snapshot did not pass: $(words "$work/said")"
         return
     }
