@@ -67,12 +67,13 @@ def twin_text(site: Site, instance: Instance, source: Path, kubernetes: Mapping[
     import msgspec  # noqa: PLC0415 - start-up time
     import yaml  # noqa: PLC0415
 
-    from runbooks.inventory.model import Backup, HostSsh, LabTwin  # noqa: PLC0415
+    from runbooks.inventory.model import HostSsh, LabTwin  # noqa: PLC0415
 
     replace = msgspec.structs.replace
     hosts = tuple(replace(host, ssh=HostSsh(port=host.ssh.port)) for host in site.hosts)
     ssh = replace(site.ssh, user=USER, key=instance.key, known_hosts=instance.known_hosts, gateway=None)
-    backup = Backup(directory=instance.state / "backup") if site.backup else None
+    # What a rehearsal makes must reach neither the real repository nor the real monitoring.
+    backup = site.backup and replace(site.backup, directory=instance.state / "backup", restic=None, metrics=None)
     twin = replace(site, hosts=hosts, ssh=ssh, backup=backup, lab=LabTwin(namespace=instance.namespace))
     plain = msgspec.to_builtins(twin, enc_hook=str)
     plain["kubernetes"] = overlaid(plain["kubernetes"], kubernetes or {})

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runbooks import backup_manifest, backup_open
-from runbooks.backup_making import free_bytes
 from runbooks.backup_manifest import Manifest, Stored
 from runbooks.backup_open import SUFFIX, Opened, differs
 from runbooks.backup_receive import Folder
+from runbooks.backup_room import require_room
 from runbooks.backup_scratch import interruptible
 from runbooks.backup_store import Store
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.rules.backup import MARGIN
-from runbooks.rules.etcd_care import size_text
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -55,12 +54,7 @@ def _check(opened: Opened, target: Path) -> None:
         )
     if not target.parent.is_dir():
         raise InventoryError(f"{target.parent}: there is no such directory", hint="mkdir -m 0700 it, or choose another --to")
-    free = free_bytes(target.parent)
-    if free < opened.manifest.size + MARGIN:
-        raise PrecheckError(
-            f"{target.parent}: {size_text(free)} are free, and the set takes {size_text(opened.manifest.size)}",
-            hint="--to a directory on a larger disk",
-        )
+    require_room(target.parent, opened.manifest.size + MARGIN, "the set takes", "--to a directory on a larger disk")
     opened.unlock(opened.manifest.files)
 
 

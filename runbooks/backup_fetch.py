@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks import backup_manifest, backup_offsite
-from runbooks.backup_making import free_bytes
 from runbooks.backup_manifest import Manifest
 from runbooks.backup_offsite import TOOLS
+from runbooks.backup_room import require_room
 from runbooks.backup_steps import clear
 from runbooks.backup_store import ID, MAKING, Store, Unlocked, write_private
 from runbooks.backup_whole import damages, make_private, strangers
@@ -91,12 +91,7 @@ def _fits(fetching: Fetching) -> Step:
                     hint=f"take it away (mv {path} elsewhere, or inv backup.prune --id {made.id}), then fetch again",
                 )
             return
-        free, needed = free_bytes(fetching.store.directory), fetching.size + MARGIN
-        if free < needed:
-            raise PrecheckError(
-                f"{fetching.store.directory}: {size_text(free)} are free, but {made.id} takes {size_text(needed)}",
-                hint="make room there (inv backup.prune), or set backup.directory in hosts.yaml to a larger disk",
-            )
+        require_room(fetching.store.directory, fetching.size + MARGIN, f"{made.id} takes")
 
     return Step("see whether it is here, or fits", check=check)
 

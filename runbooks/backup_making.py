@@ -9,7 +9,6 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Lock
 
 import msgspec
@@ -212,10 +211,3 @@ def _told(receiver: Receiver) -> tuple[Status, dict[str, int]] | None:
     if "snapshot" not in facts or "status" not in facts:
         return None
     return etcd.parse_status(facts["status"]), json.loads(facts["snapshot"])
-
-
-def free_bytes(directory: Path) -> int:
-    """Return the room that this user still has on the disk of ``directory``, or of what will hold it."""
-    there = next(path for path in (directory, *directory.parents) if path.exists())
-    found = os.statvfs(there)
-    return found.f_bavail * found.f_frsize

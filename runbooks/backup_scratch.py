@@ -15,13 +15,12 @@ from pathlib import Path
 from threading import Event, Thread
 from types import FrameType, TracebackType
 
-from runbooks.backup_making import free_bytes
+from runbooks.backup_room import require_room
 from runbooks.backup_store import SCRATCH, Store
 from runbooks.backup_tools import API, NAME, PEER, Tools, clean
 from runbooks.commands.backup import ROOM
 from runbooks.engine import local
-from runbooks.errors import CommandError, OutcomeError, PrecheckError
-from runbooks.rules.etcd_care import size_text
+from runbooks.errors import CommandError, OutcomeError
 
 # Sockets in etcd's own working directory: a path of theirs may not be longer than some 100 characters, that of the sets may.
 # The number is no port; before 3.5 etcd insists on one.
@@ -57,12 +56,7 @@ def scratch(store: Store, size: int) -> Iterator[Path]:
     store.prepare()
     for path in store.abandoned():
         shutil.rmtree(path, ignore_errors=True)
-    free = free_bytes(store.directory)
-    if free < size + ROOM:
-        raise PrecheckError(
-            f"{store.directory}: {size_text(free)} are free, but restoring a snapshot there takes {size_text(size + ROOM)}",
-            hint="make room there (inv backup.prune), then run this again",
-        )
+    require_room(store.directory, size + ROOM, "restoring a snapshot there takes")
     path = Path(tempfile.mkdtemp(prefix=".born-", dir=store.directory))
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from runbooks import backup_schedule
-from runbooks.backup_making import free_bytes
 from runbooks.backup_manifest import Manifest
+from runbooks.backup_room import free_bytes
 from runbooks.backup_schedule import Seen
 from runbooks.backup_store import Store
 from runbooks.errors import InventoryError, OutcomeError

@@ -5,20 +5,20 @@ from __future__ import annotations
 from time import monotonic
 
 from runbooks import etcd_view
-from runbooks.backup_making import Making, free_bytes
+from runbooks.backup_making import Making
 from runbooks.backup_receive import Receiver
+from runbooks.backup_room import require_room
 from runbooks.backup_store import Store
 from runbooks.commands import backup
 from runbooks.commands.base import Command
 from runbooks.commands.etcd import Look
 from runbooks.engine.retry import again
 from runbooks.engine.steps import Procedure, Run, Step, Together
-from runbooks.errors import DiskError, OutcomeError, PrecheckError, RunbookError, UnreachableError, first_hint
+from runbooks.errors import DiskError, OutcomeError, RunbookError, UnreachableError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import backup as rules
 from runbooks.rules.backup import Taken
 from runbooks.rules.etcd import naming
-from runbooks.rules.etcd_care import size_text
 
 
 def run(making: Making, *more: Step) -> Procedure:
@@ -65,12 +65,7 @@ def survey(making: Making) -> Step:
         _find_kinds(run, making)
         sizes = [look.status.size for look in looks if look.status]
         needed = rules.bytes_needed(sizes, max(look.status.in_use for look in looks if look.status))
-        free = free_bytes(making.store.directory)
-        if free < needed:
-            raise PrecheckError(
-                f"{making.store.directory}: {size_text(free)} are free, but this set may take {size_text(needed)}",
-                hint="make room there (inv backup.prune), or set backup.directory in hosts.yaml to a larger disk",
-            )
+        require_room(making.store.directory, needed, "this set may take")
 
     return Step("see what there is to save", check=check)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from runbooks.backup_making import Making, free_bytes
+from runbooks.backup_making import Making
 from runbooks.backup_receive import Folder, Receiver
+from runbooks.backup_room import require_room
 from runbooks.backup_store import Store
 from runbooks.commands import backup_tools as commands
 from runbooks.commands.backup_tools import Offer
@@ -21,7 +22,6 @@ from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.backup import MARGIN
-from runbooks.rules.etcd_care import size_text
 
 KEPT: Final = ".tools"
 WITNESSES: Final = 2  # hosts that must have the same programs, or one that is broken into could plant its own on this machine
@@ -158,9 +158,7 @@ def _take(run: Run, store: Store, version: str, hosts: Sequence[Host]) -> None:
         source = trusted(offers, version, min(WITNESSES, len(store.site.control_plane)))
     except PrecheckError as error:
         raise PrecheckError("; ".join([str(error), *silent])) from None
-    free = free_bytes(store.directory)
-    if free < offers[source].size + MARGIN:
-        raise PrecheckError(f"{size_text(free)} are free in {store.directory}, and they take {size_text(offers[source].size)}")
+    require_room(store.directory, offers[source].size + MARGIN, "they take")
     _fetch(run, store, source, offers[source])
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from tests.unit.fakes import without_waiting
+from runbooks.engine.session import Options, Session
+from tests.unit.fakes import ROOT, without_waiting
 
 
 @pytest.fixture
@@ -8,3 +9,17 @@ def slept():
     """Retries take no time; the pauses that would have been made, in seconds."""
     with without_waiting() as pauses:
         yield pauses
+
+
+@pytest.fixture
+def opened(store, tmp_path, monkeypatch):
+    """Sessions on the example site, to whose hosts nothing may connect."""
+    (tmp_path / "hosts.yaml").write_text((ROOT / "hosts.yaml").read_text())
+    monkeypatch.setenv("RUNBOOKS_SITE", str(tmp_path / "hosts.yaml"))
+
+    def open_one(**options) -> Session:
+        one = Session(Options(**options))
+        one.site = store.site
+        return one
+
+    return open_one

@@ -13,11 +13,9 @@ from runbooks import backup_metrics, backup_prune
 from runbooks.backup_making import Making
 from runbooks.backup_metrics import Family, attempt, check, leave, render
 from runbooks.backup_run import back_up, shortcomings
-from runbooks.engine.session import Options, Session
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Keep
 from tests.unit.backup_sets import NOON, damage, put, store_in
-from tests.unit.fakes import ROOT
 
 pytestmark = pytest.mark.unit
 
@@ -69,20 +67,6 @@ def parse(text: str) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
 def store(tmp_path):
     (tmp_path / "textfile").mkdir()
     return store_in(tmp_path, Keep(last=1, daily=0, weekly=0, monthly=0), guarded=True, metrics=tmp_path / "textfile" / "b.prom")
-
-
-@pytest.fixture
-def opened(store, tmp_path, monkeypatch):
-    """A session on the example site, to whose hosts nothing may connect."""
-    (tmp_path / "hosts.yaml").write_text((ROOT / "hosts.yaml").read_text())
-    monkeypatch.setenv("RUNBOOKS_SITE", str(tmp_path / "hosts.yaml"))
-
-    def open_one(**options) -> Session:
-        one = Session(Options(**options))
-        one.site = store.site
-        return one
-
-    return open_one
 
 
 def values(store) -> dict[str, float]:

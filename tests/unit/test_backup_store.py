@@ -14,12 +14,11 @@ from runbooks.backup_making import Making
 from runbooks.backup_prune import unwanted
 from runbooks.backup_show import show_list, show_set
 from runbooks.backup_store import write_private
-from runbooks.engine.session import Options, Session
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Keep, Restic
 from tests.unit.backup_sets import NOON, damage, put, store_in
-from tests.unit.fakes import ROOT, FakeHosts, run_on
+from tests.unit.fakes import FakeHosts, run_on
 
 pytestmark = pytest.mark.unit
 
@@ -29,20 +28,6 @@ TWO = Keep(last=2, daily=0, weekly=0, monthly=0)
 @pytest.fixture
 def store(tmp_path):
     return store_in(tmp_path, TWO, guarded=True)
-
-
-@pytest.fixture
-def opened(store, tmp_path, monkeypatch):
-    """Sessions on the example site, to whose hosts nothing may connect."""
-    (tmp_path / "hosts.yaml").write_text((ROOT / "hosts.yaml").read_text())
-    monkeypatch.setenv("RUNBOOKS_SITE", str(tmp_path / "hosts.yaml"))
-
-    def open_one(**options) -> Session:
-        one = Session(Options(**options))
-        one.site = store.site
-        return one
-
-    return open_one
 
 
 def days(store, *ago: float, **other) -> list[str]:

@@ -9,7 +9,7 @@ from lab import twin
 from lab.names import Instance
 from runbooks.errors import InventoryError
 from runbooks.inventory.load import load_site
-from runbooks.inventory.model import Gateway, HostSsh, Site
+from runbooks.inventory.model import Gateway, HostSsh, Keep, Restic, Site
 from runbooks.inventory.words import Address
 
 pytestmark = pytest.mark.unit
@@ -40,6 +40,14 @@ def test_the_twin_differs_in_logins_only(site: Site, tmp_path: Path) -> None:
     assert copy.backup is not None
     assert copy.backup.directory == Path("/run/ha-lab/x/backup")
     assert replace(copy, ssh=site.ssh, lab=site.lab, backup=site.backup) == site
+
+
+def test_a_rehearsal_reaches_neither_the_repository_nor_the_monitoring(site: Site, tmp_path: Path) -> None:
+    assert site.backup
+    restic = Restic(repository="/srv/restic", password_file=Path("/etc/password"))
+    backup = replace(site.backup, keep=Keep(last=3), max_age_h=5, restic=restic, metrics=Path("/var/lib/x.prom"))
+    copy = reread(replace(site, backup=backup), tmp_path)
+    assert copy.backup == replace(backup, directory=Path("/run/ha-lab/x/backup"), restic=None, metrics=None)
 
 
 def test_gateways_and_special_logins_stay_outside(site: Site, tmp_path: Path) -> None:

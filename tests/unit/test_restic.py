@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks import backup_fetch, backup_offsite, backup_prune, restic
+from runbooks import backup_fetch, backup_offsite, backup_prune, backup_room, restic
 from runbooks.backup_offsite import COPY, FORGET, repository_of
 from runbooks.backup_store import Store
 from runbooks.engine.session import Options, Session
@@ -347,7 +347,9 @@ def test_a_set_that_is_damaged_here_is_not_copied_and_does_not_stop_the_others(s
     (store.directory / bad / "hosts/lb1.tar.gz").write_bytes(b"Z" * 20)
     damage(store, unreadable)
     amiss = copied(store)
-    assert amiss == {f"copy {bad} off-site": "the set is damaged here: hosts/lb1.tar.gz: its SHA-256 differs: it was changed or damaged after it was made"}
+    assert amiss == {
+        f"copy {bad} off-site": "the set is damaged here: hosts/lb1.tar.gz: its SHA-256 differs: it was changed or damaged after it was made"
+    }
     assert [each.set for each in repository.snapshots(store.site.name)] == [good]
 
 
@@ -502,7 +504,7 @@ def test_what_is_not_there_cannot_be_fetched(opened, store, repository):
 
 
 def test_room_is_looked_for_first(opened, elsewhere, off_site, monkeypatch):
-    monkeypatch.setattr(backup_fetch, "free_bytes", lambda _: 10 << 20)
+    monkeypatch.setattr(backup_room, "free_bytes", lambda _: 10 << 20)
     with pytest.raises(PrecheckError, match=r"10\.0 MiB are free"):
         backup_fetch.fetch(opened(elsewhere))
     assert elsewhere.sets() == []

@@ -1,0 +1,26 @@
+"""How much room there is on the disks of this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from runbooks.errors import PrecheckError
+from runbooks.rules.etcd_care import size_text
+
+MORE: Final = "make room there (inv backup.prune), or set backup.directory in hosts.yaml to a larger disk"
+
+
+def free_bytes(directory: Path) -> int:
+    """Return the room that this user still has on the disk of ``directory``, or of what will hold it."""
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    found = os.statvfs(there)
+    return found.f_bavail * found.f_frsize
+
+
+def require_room(directory: Path, needed: int, what: str, hint: str = MORE) -> None:
+    """Raise PrecheckError when ``directory`` has fewer than ``needed`` bytes; ``what`` says what takes them: "this set takes"."""
+    free = free_bytes(directory)
+    if free < needed:
+        raise PrecheckError(f"{directory}: {size_text(free)} are free, but {what} {size_text(needed)}", hint=hint)
