@@ -43,12 +43,12 @@ VALUE = 1_000_000
 FETCH_TARGET, MEMORY_TARGET = 0.55, 150  # of the document's loop; MB
 FIND = (
     "pki=/etc/kubernetes/pki/etcd; tools=/proc/$(pgrep -xo etcd)/root/usr/local/bin;"
-    ' etcdctl() { "$tools/etcdctl" --cacert=$pki/ca.crt --cert=$pki/server.crt --key=$pki/server.key'
+    ' etcdctl() { "/proc/$(pgrep -xo etcd)/root/usr/local/bin/etcdctl" --cacert=$pki/ca.crt --cert=$pki/server.crt --key=$pki/server.key'
     ' --endpoints=https://127.0.0.1:2379 --command-timeout=300s "$@"; };'
 )
 FILL = (
     FIND + "for n in $(seq $from $to); do head -c {value} /dev/urandom >/tmp/fill;"
-    ' for try in 1 2 3 4 5; do etcdctl put "bench/$n" </tmp/fill >/dev/null && break; done || exit; done; rm /tmp/fill'
+    ' for try in 1 2 3 4 5 6 7 8; do etcdctl put "bench/$n" </tmp/fill >/dev/null && break; sleep 5; done; done; rm /tmp/fill'
 ).replace("{value}", str(VALUE))
 EMPTY = (
     FIND
