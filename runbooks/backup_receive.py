@@ -11,8 +11,9 @@ from pathlib import Path
 
 from runbooks.backup_manifest import Stored
 from runbooks.backup_objects import Pages
+from runbooks.backup_room import written
 from runbooks.engine import local
-from runbooks.errors import CommandError, DiskError, RunbookError
+from runbooks.errors import CommandError, DiskError
 from runbooks.inventory.model import Age
 
 LONGEST_LINE = 1 << 16
@@ -38,8 +39,9 @@ class Folder:
     def open(self, name: str) -> Writer:
         """Begin the file ``name``; one that a broken attempt has begun is begun anew."""
         path = self.path / self.stored_name(name)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.unlink(missing_ok=True)
+        with written(path):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.unlink(missing_ok=True)
         return Writer(path, [self._program, *_recipients(self._age)] if self._age else [])
 
     def close(self, name: str, writer: Writer, sha256: str = "") -> None:
@@ -58,14 +60,12 @@ def _recipients(age: Age) -> list[str]:
 
 
 class Writer:
-    """One file, 0600 from its first byte, on disk when it is closed. Raises RunbookError when the disk takes no more."""
+    """One file, 0600 from its first byte, on disk when it is closed. Raises DiskError when the disk takes no more."""
 
     def __init__(self, path: Path, encrypt: list[str]) -> None:
         self._path = path
-        try:
+        with written(path):
             self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b", buffering=0)
-        except OSError as error:
-            raise self._failed(error) from None
         self._size = 0
         self._age = (
             subprocess.Popen(encrypt, stdin=subprocess.PIPE, stdout=self._file, stderr=subprocess.PIPE) if encrypt else None
@@ -73,33 +73,31 @@ class Writer:
 
     def write(self, data: bytes | memoryview) -> None:
         """Add ``data``."""
-        try:
-            if self._age:
-                assert self._age.stdin  # noqa: S101 - for the type checker: it is a pipe
+        if self._age:
+            assert self._age.stdin  # noqa: S101 - for the type checker: it is a pipe
+            try:
                 self._age.stdin.write(data)
-            else:
-                self._size += len(data)
-                left = memoryview(data)
-                while left:
-                    left = left[self._file.write(left) :]
-        except OSError as error:
-            if self._age:
-                self._encrypted()
-            raise self._failed(error) from None
+            except BrokenPipeError:
+                self._encrypted()  # says why age has gone
+                raise
+            return
+        self._size += len(data)
+        left = memoryview(data)
+        with written(self._path):
+            while left:
+                left = left[self._file.write(left) :]
 
     def close(self, sha256: str = "") -> Stored:
         """End the file. ``sha256`` is that of what was written, for those who know it: it need not be read again then."""
-        try:
-            if self._age:
-                self._encrypted()
+        if self._age:
+            self._encrypted()
+        with written(self._path):
             if self._age or not sha256:
                 self._file.seek(0)
                 sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()
                 self._size = self._file.tell()
             os.fsync(self._file.fileno())
             self._file.close()
-        except OSError as error:
-            raise self._failed(error) from None
         return Stored(size=self._size, sha256=sha256)
 
     def abandon(self) -> None:
@@ -115,14 +113,7 @@ class Writer:
         _, said = self._age.communicate()
         if self._age.returncode:
             text = said.decode(errors="replace")
-            raise RunbookError(
-                f"{self._path}: age could not encrypt it{local.tail(text)}", hint="look at backup.age in hosts.yaml"
-            )
-
-    def _failed(self, error: OSError) -> DiskError:
-        return DiskError(
-            f"{self._path}: cannot be written: {error.strerror}", hint="make room there (inv backup.prune), then run this again"
-        )
+            raise DiskError(f"{self._path}: age could not encrypt it{local.tail(text)}", hint="look at backup.age in hosts.yaml")
 
 
 class Receiver:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from runbooks.errors import PrecheckError
+from runbooks.errors import DiskError, PrecheckError
 from runbooks.rules.etcd_care import size_text
 
 MORE: Final = "make room there (inv backup.prune), or set backup.directory in hosts.yaml to a larger disk"
@@ -24,3 +26,12 @@ def require_room(directory: Path, needed: int, what: str, hint: str = MORE) -> N
     free = free_bytes(directory)
     if free < needed:
         raise PrecheckError(f"{directory}: {size_text(free)} are free, but {what} {size_text(needed)}", hint=hint)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Turn what the system says about writing ``path`` into a DiskError."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"{path}: cannot be written: {error.strerror}", hint=MORE) from None

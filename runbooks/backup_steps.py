@@ -7,7 +7,7 @@ from time import monotonic
 from runbooks import etcd_view
 from runbooks.backup_making import Making
 from runbooks.backup_receive import Receiver
-from runbooks.backup_room import require_room
+from runbooks.backup_room import require_room, written
 from runbooks.backup_store import Store
 from runbooks.commands import backup
 from runbooks.commands.base import Command
@@ -103,7 +103,8 @@ def begin(making: Making) -> Step:
     where = making.store.directory
 
     def do(run: Run) -> None:
-        run.here(f"mkdir -m 0700 {where}/.making-{making.id}", making.begin)
+        with written(where):
+            run.here(f"mkdir -m 0700 {where}/.making-{making.id}", making.begin)
 
     return Step("begin a set", done=lambda _: making.folder is not None, do=do)
 
@@ -225,8 +226,9 @@ def publish(making: Making) -> Step:
     store = making.store
 
     def finish() -> None:
-        made = making.finish()
-        store.publish(making.id)
+        with written(store.directory / making.id):
+            made = making.finish()
+            store.publish(making.id)
         making.made = made
 
     def do(run: Run) -> None:

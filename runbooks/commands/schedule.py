@@ -42,9 +42,11 @@ def look(unit: str, paths: Iterable[str], checkout: str = "", site_file: str = "
 
 
 def parse_daemons(answer: Answer) -> Daemons:
-    """Read lines "name value", and after "checked" whatever the check said. Raises ValueError or KeyError when they make no sense."""
+    """Read lines "name value", and after "checked" whatever the check said. Raises ValueError when they make no sense."""
     text, checked, said = answer.stdout.partition("\nchecked ")
     facts = {name: value for name, _, value in (line.partition(" ") for line in text.splitlines())}
+    if missing := {"now", "cron"} - facts.keys():
+        raise ValueError(f"schedule-look did not say {' and '.join(sorted(missing))}")
     timer = (facts["enabled"], facts["active"], facts["stale"]) == ("enabled", "active", "no") if "active" in facts else None
     code, _, words = said.partition("\n")
     return Daemons(

@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,24 +190,49 @@ def test_a_full_disk_on_a_host(saved: Operator) -> None:
     assert "hosts/master2.tar.gz" in made["files"]
 
 
+def fill(directory: Path, leaving: int) -> Path:
+    """Take the room of a disk but for ``leaving`` bytes."""
+    room = os.statvfs(directory)
+    ballast = directory / ".ballast"
+    with ballast.open("wb") as file:
+        for _ in range((room.f_bavail * room.f_frsize - leaving) >> 20):
+            file.write(b"x" * (1 << 20))
+        if not leaving:
+            with suppress(OSError):
+                file.write(b"x" * (1 << 20))
+    return ballast
+
+
 def test_a_full_disk_of_the_operator(saved: Operator, tmp_path: Path) -> None:
     """Said before anything is begun; and when it fills up on the way, the sets of before are as they were."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m,mode=700", "tmpfs", tmp_path], check=True)
+    disk = tmp_path / "sets"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m,mode=700", "tmpfs", disk], check=True)
     try:
-        other = Operator(saved.lab, saved.directory, environ={"RUNBOOKS_SITE": str(tmp_path / "site.yaml")})
-        text = saved.site.read_text().replace(str(saved.directory / "sets"), str(tmp_path / "sets"))
-        (tmp_path / "site.yaml").write_text(text)
+        other = Operator(saved.lab, tmp_path)
+        other.site.write_text(saved.site.read_text().replace(str(saved.directory / "sets"), str(disk)))
         other.good("backup.run")
-        (first,) = (tmp_path / "sets").glob("2*")
+        (first,) = sets(other)
         digest = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
-        with (tmp_path / "ballast").open("wb") as file:
-            file.write(b"x" * (40 << 20))
+        ballast = fill(disk, 30 << 20)
         done = other.inv("backup.run")
         assert (done.returncode, "are free, but this set may take" in done.stderr) == (3, True)
-        assert list((tmp_path / "sets").glob("2*")) == [first]
+        ballast.unlink()
+        running = other.start("backup.run")
+        eventually(lambda: len(hidden(other)), 1)
+        os.kill(running.pid, signal.SIGSTOP)
+        ballast = fill(disk, 0)
+        os.kill(running.pid, signal.SIGCONT)
+        running.wait(timeout=120)
+        ballast.unlink()
+        assert running.returncode == 1
+        assert "No space left on device" in other.words(running)
+        assert (sets(other), hidden(other)) == ([first], [])
         assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == digest
+        for host in MASTERS:
+            eventually(lambda host=host: on_host(saved, host), "")
     finally:
-        subprocess.run(["umount", tmp_path], check=True)
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_member_and_a_load_balancer_are_off(saved: Operator) -> None:
