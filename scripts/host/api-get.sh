@@ -5,7 +5,7 @@ get_all() {
     local pki=/etc/kubernetes/pki
     if command -v curl >/dev/null && [ -e "$pki/apiserver-kubelet-client.key" ]; then # one connection for all
         sed "s|\(.*\) \(.*\)|url = \"$SERVER\2\"\noutput = \"\1\"|" |
-            curl -sS --fail --max-time 600 --config - -A ha-runbooks --noproxy '*' --cacert "$pki/ca.crt" \
+            curl -sS -g --fail --max-time 600 --config - -A ha-runbooks --noproxy '*' --cacert "$pki/ca.crt" \
                 --cert "$pki/apiserver-kubelet-client.crt" --key "$pki/apiserver-kubelet-client.key"
     else
         # shellcheck disable=SC2016

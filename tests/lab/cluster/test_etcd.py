@@ -70,7 +70,7 @@ def leader(cluster: Operator) -> str:
     return next((host for host in MASTERS if (member(seen, host) or {}).get("leads")), "")
 
 
-def eventually(what: Callable[[], object], expected: object, seconds: float = 90) -> None:
+def eventually(what: Callable[[], object], expected: object, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while (seen := what()) != expected:
         assert time.monotonic() < deadline, f"still {seen!r} instead of {expected!r}"
