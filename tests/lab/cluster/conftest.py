@@ -88,7 +88,7 @@ def widgets() -> list[dict[str, Any]]:
     return [thing("Widget", number, "stock.example/v1", spec={"size": number}) for number in range(WIDGETS)]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def saved(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """An operator whose cluster holds the stock, and who has a directory of sets to himself: ``directory / "sets"``."""
     kubectl = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]

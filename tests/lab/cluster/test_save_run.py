@@ -207,7 +207,7 @@ def test_a_full_disk_of_the_operator(saved: Operator, tmp_path: Path) -> None:
     """Said before anything is begun; and when it fills up on the way, the sets of before are as they were."""
     disk = tmp_path / "sets"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m,mode=700", "tmpfs", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g,mode=700", "tmpfs", disk], check=True)
     try:
         other = Operator(saved.lab, tmp_path)
         other.site.write_text(saved.site.read_text().replace(str(saved.directory / "sets"), str(disk)))
