@@ -2,9 +2,10 @@
 # What the API server offers: its version, its groups, and the discovery document of every version of every group, one JSON document
 # a line. A version that does not answer (an aggregated API whose server is down) is a line "@! version". Leaves nothing.
 # shellcheck shell=bash disable=SC2154
-work=$(mktemp -d) || exit
-trap 'rm -rf -- "$work"' EXIT
+work=''
+trap '[ -z "$work" ] || rm -rf -- "$work"' EXIT
 trap 'exit 143' TERM HUP INT
+work=$(mktemp -d) || exit
 show() { tr -d '\n' <"$work/$1" && echo; }
 printf '%s\n' "$work/version /version" "$work/apis /apis" "$work/v1 /api/v1" | get_all && show version && show apis && show v1 || exit
 mapfile -t versions < <(grep -o '"groupVersion": *"[^"]*"' "$work/apis" | cut -d'"' -f4 | sort -u)

@@ -34,7 +34,7 @@ for old in "$BASE"/run.*; do # its lock is gone: so is its process
     ! flock -n 7 || rm -rf -- "$old"
     exec 7<&-
 done
-work=$(mktemp -d "$BASE/run.XXXXXX") || exit
+work=$BASE/run.$(now).$$ # known before it is there: whenever we are ended, it goes
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 143' TERM HUP INT
-exec 9<"$work" && flock -n 9 && exec 8<&- || exit
+mkdir -m 700 "$work" && exec 9<"$work" && flock -n 9 && exec 8<&- || exit
