@@ -12,6 +12,7 @@ from runbooks.errors import RunbookError
 
 FORMAT = 1
 NAME = "manifest.json"
+ID_FORMAT = "%Y%m%dT%H%M%SZ"
 State = Literal["good", "degraded"]
 
 
@@ -160,4 +161,12 @@ def new_id(now: datetime) -> str:
     >>> new_id(datetime(2026, 1, 7, 2, 17, tzinfo=UTC))
     '20260107T021700Z'
     """
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return now.astimezone(UTC).strftime(ID_FORMAT)
+
+
+def made_at(name: str) -> datetime | None:
+    """Return the time that a set's name tells, or None when it is no name of a set."""
+    try:
+        return datetime.strptime(name, ID_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -180,16 +180,9 @@ def _look(store: Store, repository: Repository) -> tuple[Copied, ...]:
 def unwanted(store: Store, there: Sequence[Copied]) -> list[Copied]:
     """Return the snapshots of sets that backup.keep no longer wants and that are not here any more."""
     known: Mapping[str, Copied] = {each.set: each for each in reversed(there)}
-    dated = [Dated(name, _made(name), good=each.state == "good") for name, each in known.items()]
+    dated = [Dated(name, backup_manifest.made_at(name), good=each.state == "good") for name, each in known.items()]
     gone = {each.id for each in retention.decide(dated, store.backup.keep) if not each.kept}
     return [each for each in there if each.set in gone and not (store.directory / each.set).exists()]
-
-
-def _made(name: str) -> datetime | None:
-    try:
-        return datetime.strptime(name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def make_repository(session: Session) -> None:
