@@ -10,7 +10,7 @@ from runbooks.commands.base import Probe
 from runbooks.commands.kubectl import read_json
 from runbooks.commands.node import NodeState
 from runbooks.engine.steps import Run
-from runbooks.errors import HostErrors, PrecheckError, RunbookError, UnreachableError
+from runbooks.errors import HostErrors, NotServing, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules import cluster as rules
 from runbooks.rules.cluster import Node
@@ -69,11 +69,11 @@ class Survey:
     def serving(self, run: Run, *, without: Host | None = None) -> Host:
         """Return a control plane host (another one than ``without``) whose API server is ready.
 
-        Raises PrecheckError with what each said when there is none.
+        Raises NotServing with what each said when there is none.
         """
         found = self.seat(run, without=without)
         if not found:
-            raise PrecheckError(self.silence(run), hint="inv cluster.status")
+            raise NotServing(self.silence(run), hint="inv cluster.status")
         return found
 
     def silence(self, run: Run) -> str:

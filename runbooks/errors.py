@@ -26,6 +26,10 @@ class PrecheckError(RunbookError):
     exit_code = 3
 
 
+class NotServing(PrecheckError):  # noqa: N818 - a state, which passes
+    """Nobody can be asked just now. While a step waits for its outcome, this is "not yet": a change to etcd may cause an election."""
+
+
 class UnreachableError(RunbookError):
     """No SSH session: no route, no answer, wrong host key, or a login that was refused."""
 

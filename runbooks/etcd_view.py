@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runbooks.commands import etcd
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd import Look
-from runbooks.errors import CommandError, HostErrors, PrecheckError, RunbookError
+from runbooks.errors import CommandError, HostErrors, NotServing, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
@@ -49,7 +49,7 @@ def _read(host: Host, answer: Answer | RunbookError) -> Look | RunbookError:
 def some_healthy(run: Run, seen: View | None = None) -> Host:
     """Return a control plane whose member reads with a quorum: the leader's for choice, else the first that does.
 
-    Raises PrecheckError with what each said when there is none.
+    Raises NotServing with what each said when there is none.
     """
     seen = seen or view(run)
     well = [host for host in seen.statuses if not rules.not_well(seen, host) and not seen.statuses[host].learner]
@@ -57,7 +57,7 @@ def some_healthy(run: Run, seen: View | None = None) -> Host:
     if found := leading or next(iter(well), None):
         return found
     said = "".join(f"\n  {rules.naming(host, rules.not_well(seen, host))}" for host in seen.said)
-    raise PrecheckError(f"no member of etcd is healthy:{said}", hint="inv etcd.status")
+    raise NotServing(f"no member of etcd is healthy:{said}", hint="inv etcd.status")
 
 
 def known(run: Run) -> View:

@@ -16,7 +16,7 @@ from runbooks.engine.channel import Sink
 from runbooks.engine.protocols import Journal, Lease, Transport
 from runbooks.engine.readings import Readings
 from runbooks.engine.retry import again, until
-from runbooks.errors import HostErrors, RunbookError
+from runbooks.errors import HostErrors, NotServing, RunbookError
 from runbooks.inventory.model import Host, Site
 
 T = TypeVar("T")
@@ -285,7 +285,10 @@ class Run:
     def _wait(self, step: Step) -> None:
         def observe() -> bool | Unmet:
             self._readings.forget()
-            met = step.done(self) if step.done else True
+            try:
+                met = step.done(self) if step.done else True
+            except NotServing as error:
+                met = Unmet(str(error))
             if isinstance(met, Unmet):
                 self.listener.waiting(step, met.seen)
             return met

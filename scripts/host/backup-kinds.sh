@@ -3,8 +3,12 @@
 # a line. A version that does not answer (an aggregated API whose server is down) is a line "@! version". Leaves nothing.
 # shellcheck shell=bash disable=SC2154
 work=''
-trap '[ -z "$work" ] || rm -rf -- "$work"' EXIT
-trap 'exit 143' TERM HUP INT
+clean() {
+    trap '' TERM HUP INT
+    [ -z "$work" ] || rm -rf -- "$work"
+}
+trap clean EXIT
+trap 'clean; exit 143' TERM HUP INT
 work=$(mktemp -d) || exit
 show() { tr -d '\n' <"$work/$1" && echo; }
 printf '%s\n' "$work/version /version" "$work/apis /apis" "$work/v1 /api/v1" | get_all && show version && show apis && show v1 || exit

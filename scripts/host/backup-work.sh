@@ -35,6 +35,10 @@ for old in "$BASE"/run.*; do # its lock is gone: so is its process
     exec 7<&-
 done
 work=$BASE/run.$(now).$$ # known before it is there: whenever we are ended, it goes
-trap 'rm -rf -- "$work"' EXIT
-trap 'exit 143' TERM HUP INT
+clean() { # we may be told to end while we are ending: then what removes must not be ended as well
+    trap '' TERM HUP INT
+    rm -rf -- "$work"
+}
+trap clean EXIT
+trap 'clean; exit 143' TERM HUP INT
 mkdir -m 700 "$work" && exec 9<"$work" && flock -n 9 && exec 8<&- || exit

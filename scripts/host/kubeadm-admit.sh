@@ -4,7 +4,7 @@
 # shellcheck shell=bash disable=SC2154
 set -eu
 run=$(mktemp -d /run/ha-runbooks-admit.XXXXXXXX)
-trap 'rm -rf -- "$run"' EXIT
+trap 'trap "" TERM HUP INT; rm -rf -- "$run"' EXIT
 token=$(kubeadm token create --kubeconfig=/etc/kubernetes/admin.conf --ttl="$TTL" --description="a join by ha-runbooks" 2>"$run/said") || {
     cat "$run/said" >&2
     exit 1

@@ -8,7 +8,7 @@ top=/var/lib/ha-runbooks/lb
 mkdir -p "$top/generations" # private: umask 077
 rm -rf -- "$top"/staged.*
 stage=$(mktemp -d "$top/staged.XXXXXXXX")
-trap 'rm -rf -- "$stage"' EXIT
+trap 'trap "" TERM HUP INT; rm -rf -- "$stage"' EXIT
 for i in "${!PATHS[@]}"; do
     mkdir -p -- "$stage/$(dirname -- "${PATHS[i]}")"
     printf %s "${CONTENTS[i]}" | base64 -d >"$stage${PATHS[i]}"

@@ -9,7 +9,7 @@ ask() {
     printf '%s %s %s\n' "$1" "$status" "${said//$'\n'/ }"
 }
 scratch=$(mktemp -d) || exit
-trap 'rm -rf "$scratch"' EXIT
+trap 'trap "" TERM HUP INT; rm -rf -- "$scratch"' EXIT
 printf 'clock %(%s)T\n' -1
 # Each into a file of its own: lines as long as these would be mixed up in a pipe.
 for number in "${!RESOURCES[@]}"; do ask "${RESOURCES[number]}" >"$scratch/$number" & done

@@ -6,7 +6,7 @@ import pytest
 
 from runbooks.commands.base import Probe, cmd
 from runbooks.engine.steps import Procedure, Step, Together, Unmet
-from runbooks.errors import CommandError, ConnectionLost, HostErrors, OutcomeError, PrecheckError
+from runbooks.errors import CommandError, ConnectionLost, HostErrors, NotServing, OutcomeError, PrecheckError
 from tests.unit.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, toy
 
 pytestmark = pytest.mark.unit
@@ -109,6 +109,28 @@ def test_done_is_asked_again_after_do_until_it_holds():
     assert hosts.effects == {"lb1 a": 1}
     assert hosts.asked.count("lb1 get a") > 4
     assert ("waiting", "lb1: set a", "a is ''") in run.listener.events
+
+
+def test_nobody_to_ask_after_a_change_is_not_yet_and_before_it_is_an_error():
+    """Taking a member out of etcd may cause an election, in which no API server is ready."""
+    hosts, silences = FakeHosts(), [1, 2]
+
+    def done(run):
+        if run.changed and silences:
+            raise NotServing(f"no API server is ready ({silences.pop()})")
+        return run.changed
+
+    run = run_on(hosts)
+    run(toy(Step("remove the member", lb(1), done=done, do=lambda run: run.change(lb(1), put("a")))))
+    assert (hosts.sent, silences) == (["lb1 put a on"], [])
+    assert run.listener.outcomes == {"lb1: remove the member": "changed"}
+
+    def silent(run):
+        raise NotServing("no API server is ready")
+
+    with pytest.raises(NotServing):
+        run_on(hosts)(toy(Step("remove the member", lb(1), done=silent, do=lambda run: run.change(lb(1), put("b")))))
+    assert hosts.sent == ["lb1 put a on"]
 
 
 def test_what_never_comes_true_ends_with_the_last_observation():
