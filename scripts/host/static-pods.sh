@@ -1,0 +1,82 @@
+# Variables: ACTION (look, park, unpark or restart), PODS (array: names of static pods), PATIENCE (seconds that a pod may take to
+# go, or to come), and those of etcd-find.sh, which stands before this.
+# Parking moves the manifest out of the kubelet's sight, onto the same disk, and waits until the pod is gone; it works without a
+# kubelet as well. Unparking moves it back and waits for the container. restart gives a pod a new container. Safe to run again.
+# look: one line per pod: "pod NAME on|parked|none CONTAINER" (CONTAINER: the running one's ID, or "-").
+# Exit 75: not in time; what was moved stays moved.
+# shellcheck shell=bash disable=SC2154
+set -u
+seen=/etc/kubernetes/manifests parked=/etc/kubernetes/ha-runbooks-parked
+grace=10 # seconds to end by itself; an API server whose etcd is gone would take all of the kubelet's thirty
+running() {
+    crictl_here ps -q --state running --label "io.kubernetes.container.name=$1" \
+        --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | head -n 1
+}
+sandbox() { crictl_here pods -q --state ready --namespace kube-system --label "component=$1" 2>/dev/null | head -n 1; }
+hide() {
+    local pod
+    mkdir -p "$parked" # 0700: umask 077
+    for pod in "${PODS[@]}"; do [ ! -e "$seen/$pod.yaml" ] || mv -f -- "$seen/$pod.yaml" "$parked/" || exit; done
+    sync -- "$seen" "$parked"
+}
+stop() { # the pod's container, and without a kubelet its sandbox, too
+    local container
+    container=$(running "$1")
+    [ -z "$container" ] || crictl_here stop --timeout "$2" "$container"
+    systemctl -q is-active kubelet || [ -z "$(sandbox "$1")" ] || crictl_here stopp "$(sandbox "$1")"
+} >/dev/null 2>&1
+gone() { # until the kubelet has let go: a manifest that comes back earlier is seen only at its next look, every 20 s
+    local pod i
+    for ((i = 0; i < PATIENCE * 5; i++)); do
+        for pod in "${PODS[@]}"; do
+            [ -z "$(sandbox "$pod")$(running "$pod")" ] || break
+            pod=''
+        done
+        [ -n "$pod" ] || return 0
+        if ((i == grace * 5)) || { ((i == 0)) && ! systemctl -q is-active kubelet; }; then
+            for pod in "${PODS[@]}"; do stop "$pod" "$grace" & done
+        fi
+        sleep 0.2
+    done
+    echo "$pod still runs" >&2
+    exit 75
+}
+show() {
+    local pod
+    for pod in "${PODS[@]}"; do
+        [ ! -e "$parked/$pod.yaml" ] || [ -e "$seen/$pod.yaml" ] || mv -f -- "$parked/$pod.yaml" "$seen/" || exit
+        rm -f -- "$parked/$pod.yaml"
+    done
+    sync -- "$seen"
+    [ ! -d "$parked" ] || rmdir -- "$parked" || true
+    systemctl restart kubelet # one that has just seen them go may take minutes to see them come back
+}
+back() {
+    local pod i
+    for pod in "${PODS[@]}"; do
+        [ -e "$seen/$pod.yaml" ] || {
+            echo "there is no manifest of $pod here" >&2
+            exit 1
+        }
+        for ((i = 0; i < PATIENCE * 5; i++)); do
+            [ -z "$(running "$pod")" ] || continue 2
+            sleep 0.2
+        done
+        echo "the kubelet does not start $pod" >&2
+        exit 75
+    done
+}
+case $ACTION in
+look)
+    for pod in "${PODS[@]}"; do
+        state=none
+        [ ! -e "$parked/$pod.yaml" ] || state=parked
+        [ ! -e "$seen/$pod.yaml" ] || state=on
+        container=$(running "$pod")
+        echo "pod $pod $state ${container:--}"
+    done
+    ;;
+park) hide && gone ;;
+unpark) show && back ;;
+restart) hide && gone && show && back ;; # a container that is only stopped comes back after minutes when that was not the first time
+esac
