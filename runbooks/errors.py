@@ -36,6 +36,10 @@ class UnreachableError(RunbookError):
     exit_code = 4
 
 
+class NotLetIn(UnreachableError):  # noqa: N818 - a state
+    """It answers, but there is no session: its host key is not the known one, or it refuses the login. It is not gone."""
+
+
 class ConnectionLost(UnreachableError):  # noqa: N818 - the field's word
     """The session broke in the middle of a command: the command may or may not have finished."""
 

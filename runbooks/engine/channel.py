@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from runbooks.commands.base import Answer, Command
@@ -19,22 +20,42 @@ WINDOW = 8 << 20  # bytes that a host may send before we have taken them; also h
 Sink = Callable[[bytes], object]
 
 
-def exchange(channel: Any, line: str, command: Command, sink: Sink | None = None) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a command reads on its standard input: ``size`` bytes, in the pieces that ``chunks`` yields (anew for each attempt)."""
+
+    size: int
+    chunks: Callable[[], Iterator[bytes]]
+
+
+def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | None = None) -> Answer:
     """Start ``line`` (session.sh), hand ``command`` over, and read its answer.
 
-    ``sink`` gets standard output while it comes, without the greeting; the Answer then holds the greeting only.
+    A sink gets standard output while it comes, without the greeting; the Answer then holds the greeting only.
     """
     try:
         channel.exec_command(line)
         program = command.program.encode()
-        channel.sendall(f"{len(program)} {command.timeout:g}\n".encode() + program)
+        given = f" {flow.size}" if isinstance(flow, Source) else ""
+        channel.sendall(f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
         deadline = time.monotonic() + command.timeout + GRACE_S
         out = bytearray()
-        if sink:
-            _pour(channel, _past_greeting(out, sink), deadline)
+        if isinstance(flow, Source):
+            _feed(channel, flow)
+        elif flow:
+            _pour(channel, _past_greeting(out, flow), deadline)
         return _answer(channel, out, deadline)
     finally:
         channel.close()
+
+
+def _feed(channel: Any, source: Source) -> None:
+    """Send everything, as fast as the host takes it; one that ended early says why in its answer."""
+    for data in source.chunks():
+        try:
+            channel.sendall(data)
+        except OSError:
+            return
 
 
 def _pour(channel: Any, take: Sink, deadline: float) -> None:

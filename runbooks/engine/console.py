@@ -32,7 +32,7 @@ class Plain:
 
     def begin(self, procedure: Procedure, *, plan: bool) -> None:
         """Print the title."""
-        self._total, self._plan = len(procedure), plan
+        self._total, self._plan, self._started = len(procedure), plan, monotonic()
         self._counts.clear()
         self.say(f"{procedure.key}: {procedure.title}" + ("  (plan: nothing is touched)" if plan else ""))
 
@@ -134,6 +134,8 @@ class Live(Plain):
     def begin(self, procedure: Procedure, *, plan: bool) -> None:
         """Start the bar under the title."""
         super().begin(procedure, plan=plan)
+        if self._task is not None:  # one command may run two procedures: a backup, and what it was made for
+            self._progress.remove_task(self._task)
         self._task = self._progress.add_task("", total=len(procedure))
         self._progress.start()
 
@@ -214,8 +216,12 @@ class JsonLines(Plain):
         """Emit ``end``."""
         self._emit("end", outcome="ok", summary=summary)
 
+    def say(self, text: str) -> None:
+        """Emit ``said``."""
+        self._emit("said", text=text)
+
     def _emit(self, event: str, **fields: Any) -> None:
-        self.say(json.dumps({"event": event, **fields}))
+        super().say(json.dumps({"event": event, **fields}))
 
 
 def console(*, as_json: bool, out: TextIO | None = None) -> Plain:

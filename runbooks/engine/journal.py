@@ -64,6 +64,7 @@ class RunJournal:
                 "procedure": procedure.key,
                 "title": procedure.title,
                 "digest": digest(procedure),
+                "inputs": dict(procedure.inputs),
                 "steps": [step.title for step in procedure],
             }
         )
@@ -104,20 +105,34 @@ def finished_steps(directory: Path, procedure: Procedure, run: str) -> frozenset
     ``run`` is its id, or "" for the newest one that was not finished. Raises InventoryError when there is none, or when the
     procedure is no longer the one that was interrupted.
     """
-    paths = [directory / f"{run}.jsonl"] if run else sorted(directory.glob("*.jsonl"), reverse=True)
-    for path in paths:
+    path, events = _interrupted(directory, procedure.key, run)
+    if events[0].get("digest") != digest(procedure):
+        raise InventoryError(
+            f"{path.stem} cannot be resumed: hosts.yaml, the arguments or this tool have changed since",
+            hint=f"run `inv {procedure.key}` without --resume; it looks at every step again",
+        )
+    return frozenset(event["step"] for event in events if event["event"] == "step")
+
+
+def interrupted_inputs(directory: Path, key: str, run: str) -> dict[str, Any]:
+    """Return the inputs of the interrupted run of procedure ``key`` that would be resumed.
+
+    For a procedure whose steps depend on what was seen when it began. ``run`` and errors as in `finished_steps`.
+    """
+    _, events = _interrupted(directory, key, run)
+    inputs: dict[str, Any] = events[0].get("inputs", {})
+    return inputs
+
+
+def _interrupted(directory: Path, key: str, run: str) -> tuple[Path, list[dict[str, Any]]]:
+    for path in [directory / f"{run}.jsonl"] if run else sorted(directory.glob("*.jsonl"), reverse=True):
         events = _events(path)
-        if not events or events[0].get("procedure") != procedure.key:
+        if not events or events[0].get("procedure") != key:
             continue
         if events[-1].get("outcome") == "ok" and events[-1]["event"] == "end":
             break
-        if events[0].get("digest") != digest(procedure):
-            raise InventoryError(
-                f"{path.stem} cannot be resumed: hosts.yaml, the arguments or this tool have changed since",
-                hint=f"run `inv {procedure.key}` without --resume; it looks at every step again",
-            )
-        return frozenset(event["step"] for event in events if event["event"] == "step")
-    raise InventoryError(f"there is no interrupted run of {procedure.key} to resume" + (f" called {run}" if run else ""))
+        return path, events
+    raise InventoryError(f"there is no interrupted run of {key} to resume" + (f" called {run}" if run else ""))
 
 
 def prune(directory: Path) -> None:

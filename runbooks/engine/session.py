@@ -113,6 +113,16 @@ class Session:
         journal.prune(directory)
         display.finish(display.summary() + (f"; report: {records.path}" if run.changed else ""))
 
+    def resumed(self, key: str) -> dict[str, Any] | None:
+        """The inputs of the run that --resume goes on with, or None without it; for a procedure that depends on what was seen.
+
+        Raises InventoryError when there is no such run of procedure ``key``.
+        """
+        from runbooks.engine.journal import interrupted_inputs  # noqa: PLC0415 - start-up time
+
+        run = self.options.resume
+        return None if run is None else interrupted_inputs(self.state / "runs", key, run)
+
     def _stop(self) -> None:
         if self._run:
             self._run.interrupted = True

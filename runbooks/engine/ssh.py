@@ -23,7 +23,7 @@ from fabric import Config, Connection, ThreadingGroup
 from fabric.exceptions import GroupException
 
 from runbooks.commands.base import HOST_SCRIPTS, Answer, Command
-from runbooks.engine.channel import GRACE_S, GREETING, TIMED_OUT, WINDOW, Sink, exchange
+from runbooks.engine.channel import GRACE_S, GREETING, TIMED_OUT, WINDOW, Sink, Source, exchange
 from runbooks.engine.namespace import permit
 from runbooks.engine.ssh_errors import explained
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, RunbookError, UnreachableError
@@ -115,16 +115,16 @@ class Ssh:
         self._go_on()
         return self._judged(host, command, answer)
 
-    def stream(self, host: Host, command: Command, sink: Sink) -> Answer:
-        """As `run`, but ``sink`` gets what the command prints while it comes; several at a time on the host's one connection.
+    def stream(self, host: Host, command: Command, flow: Sink | Source) -> Answer:
+        """As `run`, but a sink gets what the command prints while it comes, or the command reads a source.
 
-        What ``sink`` raises ends the command.
+        Several at a time on the host's one connection. What sink or source raise ends the command.
         """
         connection = self._to(host)
         try:
             with self._busy[host]:  # a session may be opened by one thread at a time; from then on paramiko keeps them apart
                 channel = connection.connected().open_session(window_size=WINDOW, timeout=GRACE_S)
-            answer = exchange(channel, session_line(root=command.root), command, sink)
+            answer = exchange(channel, session_line(root=command.root), command, flow)
         except (RunbookError, KeyboardInterrupt):
             raise
         except Exception as error:

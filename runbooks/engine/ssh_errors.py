@@ -5,7 +5,7 @@ from __future__ import annotations
 import paramiko
 from paramiko.ssh_exception import NoValidConnectionsError
 
-from runbooks.errors import RunbookError, UnreachableError
+from runbooks.errors import NotLetIn, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
 
 UNKNOWN_KEY = "not found in known_hosts"  # paramiko's RejectPolicy has no type of its own for it
@@ -18,7 +18,9 @@ def explained(site: Site, host: Host, error: BaseException) -> RunbookError:
     if not isinstance(error, OSError | EOFError | paramiko.SSHException):
         raise error
     message, hint = _told(site, host, error)
-    return UnreachableError(f"{host} ({host.address}): {message}", hint=hint)
+    refused = paramiko.BadHostKeyException | paramiko.AuthenticationException | FileNotFoundError
+    kind = NotLetIn if isinstance(error, refused) or UNKNOWN_KEY in str(error) else UnreachableError
+    return kind(f"{host} ({host.address}): {message}", hint=hint)
 
 
 def _told(site: Site, host: Host, error: BaseException) -> tuple[str, str]:

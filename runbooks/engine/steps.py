@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe
 from runbooks.commands.files import File, Found
-from runbooks.engine.channel import Sink
+from runbooks.engine.channel import Sink, Source
 from runbooks.engine.protocols import Journal, Lease, Transport
 from runbooks.engine.readings import Readings
 from runbooks.engine.retry import again, until
@@ -43,6 +43,7 @@ class Step:
     verify   raises OutcomeError when the result, although there, does not do what it is for.
     within   seconds that ``done`` may take to come true after ``do``.
     settled  no earlier step of the procedure can change what ``done`` sees, so that a plan may believe it.
+    by_hand  Markdown: what a person without this tool does instead; for the generated pages.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Step:
     verify: Callable[[Run], None] | None = None
     within: float = 60
     settled: bool = False
+    by_hand: str = ""
 
     def __post_init__(self) -> None:
         if self.do and not self.done:
@@ -141,8 +143,8 @@ class Run:
         """Several hosts at the same time, each its own probe; one that cannot be read raises."""
         return self._readings.read_all(probes)
 
-    def change(self, host: Host, command: Command, sink: Sink | None = None) -> Answer | None:
-        """Run ``command`` on ``host``, or in a plan only say so (None). ``sink`` gets what it prints while it comes."""
+    def change(self, host: Host, command: Command, flow: Sink | Source | None = None) -> Answer | None:
+        """Run ``command`` on ``host``, or in a plan only say so (None). A sink gets what it prints; it reads a source."""
         self._would_change.add(host)
         self.changed = True
         if not self.plan:
@@ -152,7 +154,7 @@ class Run:
         if self.plan:
             return None
         try:
-            return self.transport.stream(host, command, sink) if sink else self.transport.run(host, command)
+            return self.transport.stream(host, command, flow) if flow else self.transport.run(host, command)
         finally:
             self._readings.forget()
 

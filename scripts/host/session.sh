@@ -1,19 +1,23 @@
 # What sshd starts for every command. Standard input carries "bytes seconds", then a program of that many bytes, and then
 # stays open for as long as the operator's side lives: when it closes early (Ctrl-C, a crash, a lost connection), the program
 # and all that it started are ended. The program itself is never on a command line. Exit 75: it did not arrive whole.
+# "bytes seconds given": so many further bytes are the program's own standard input, which ends early when the operator does.
 # shellcheck shell=bash
 export LC_ALL=C
 umask 077
 grace=10
 echo ha-runbooks
-IFS=' ' read -r bytes seconds
+IFS=' ' read -r bytes seconds given
 program=$(head -c "${bytes:-0}" && echo .) # the dot keeps the line breaks at its end
 program=${program%.}
 [ "${#program}" = "$bytes" ] || exit 75 # half a command may be another command
 exec 4<&0
+feeder=''
+if [ -n "$given" ]; then exec 5< <(head -c "$given" <&4) && feeder=$!; else exec 5</dev/null; fi
 # The program first closes the descriptor that it is read from (bash has its own by then), or what it starts could read it.
-setsid timeout -k "$grace" "$seconds" bash -o pipefail /dev/fd/3 3< <(printf 'exec 3<&-\n%s\n' "$program") 4<&- </dev/null &
+setsid timeout -k "$grace" "$seconds" bash -o pipefail /dev/fd/3 3< <(printf 'exec 3<&-\n%s\n' "$program") 4<&- <&5 5<&- &
 job=$!
+exec 5<&-
 end() {
     kill -TERM -- "-$job" || return
     for ((i = 0; i < grace * 50; i++)); do
@@ -23,6 +27,7 @@ end() {
     kill -KILL -- "-$job"
 }
 {
+    while [ -n "$feeder" ] && kill -0 "$feeder"; do sleep 0.05; done # what is given is no line of ours
     read -r _ <&4
     until kill -0 -- "-$job" || ! kill -0 "$job"; do sleep 0.01; done # the operator may be gone before the group is there
     end

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbooks.engine import journal
-from runbooks.engine.journal import RunJournal, finished_steps, new_run_id, prune, summaries
+from runbooks.engine.journal import RunJournal, finished_steps, interrupted_inputs, new_run_id, prune, summaries
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import InventoryError
 
@@ -49,6 +49,7 @@ def test_begin_steps_end(tmp_path):
         "procedure": "recover.quorum",
         "title": "Restore etcd",
         "digest": journal.digest(procedure(snapshot="s.db")),
+        "inputs": {"snapshot": "s.db"},
         "steps": ["stop", "restore", "start"],
     }
     assert [(one["event"], one["step"], one["outcome"], one["seconds"]) for one in steps] == [
@@ -103,6 +104,17 @@ def test_a_run_can_be_named(tmp_path):
 def test_a_killed_run_has_no_end_and_can_be_resumed(tmp_path):
     begun(tmp_path, done=["stop"])
     assert finished_steps(tmp_path, procedure(), "") == {"stop"}
+
+
+def test_what_an_interrupted_run_was_built_from_is_known(tmp_path):
+    """A procedure whose steps depend on what was seen at its beginning is built from that again."""
+    begun(tmp_path, "20260101T000000Z-0000", of=procedure(case="REJOIN"), done=["stop"])
+    begun(tmp_path, "20260102T000000Z-0000", of=Procedure("lb.setup", "t", STEPS, {"case": "x"}))
+    assert interrupted_inputs(tmp_path, "recover.quorum", "") == {"case": "REJOIN"}
+    assert interrupted_inputs(tmp_path, "recover.quorum", "20260101T000000Z-0000") == {"case": "REJOIN"}
+    begun(tmp_path, "20260103T000000Z-0000", of=procedure(case="START")).end("ok")
+    with pytest.raises(InventoryError, match=r"no interrupted run of recover\.quorum"):
+        interrupted_inputs(tmp_path, "recover.quorum", "")
 
 
 def test_runs_of_other_commands_do_not_count(tmp_path):
