@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from runbooks import backup_by_hand as by_hand
 from runbooks import etcd_view
 from runbooks.backup_making import Making
 from runbooks.backup_receive import Receiver
@@ -51,7 +52,12 @@ def clear(store: Store) -> Step:
         names = " ".join(path.name for path in store.leftovers())
         run.here(f"rm -r {names} in {store.directory}", store.clear)
 
-    return Step("clear what killed runs have left", done=lambda _: not store.leftovers(), do=do)
+    return Step(
+        "clear what killed runs have left",
+        done=lambda _: not store.leftovers(),
+        do=do,
+        by_hand=by_hand.clear(store.directory),
+    )
 
 
 def survey(making: Making) -> Step:
@@ -67,7 +73,7 @@ def survey(making: Making) -> Step:
         needed = rules.bytes_needed(sizes, max(look.status.in_use for look in looks if look.status))
         require_room(making.store.directory, needed, "this set may take")
 
-    return Step("see what there is to save", check=check)
+    return Step("see what there is to save", check=check, by_hand=by_hand.survey(_base(making)))
 
 
 def _nobody(making: Making) -> RunbookError:
@@ -85,6 +91,9 @@ def _find_kinds(run: Run, making: Making) -> None:
     why = "no control plane host can be reached"
     there = [host for host, look in making.looks.items() if not isinstance(look, UnreachableError)]
     there.reverse()  # the first one is the busiest
+    there.sort(
+        key=lambda host: not _serves(making, host)
+    )  # without its etcd an API server tells its kinds, and then nothing more
     for number, host in enumerate(there):
         try:
             making.kinds = run.read(host, backup.kinds(host))
@@ -98,6 +107,11 @@ def _find_kinds(run: Run, making: Making) -> None:
     making.lacks("objects", why)
 
 
+def _serves(making: Making, host: Host) -> bool:
+    look = making.looks.get(host)
+    return isinstance(look, Look) and look.serves
+
+
 def begin(making: Making) -> Step:
     """A directory that nobody lists."""
     where = making.store.directory
@@ -106,7 +120,7 @@ def begin(making: Making) -> Step:
         with written(where):
             run.here(f"mkdir -m 0700 {where}/.making-{making.id}", making.begin)
 
-    return Step("begin a set", done=lambda _: making.folder is not None, do=do)
+    return Step("begin a set", done=lambda _: making.folder is not None, do=do, by_hand=by_hand.begin(where))
 
 
 def snapshot(making: Making, host: Host) -> Step:
@@ -120,7 +134,13 @@ def snapshot(making: Making, host: Host) -> Step:
         else:
             _skip(run, making, host, "etcd", str(look) if isinstance(look, RunbookError) else look.why if look else "not asked")
 
-    return Step("snapshot etcd, prove it and fetch it", host, done=lambda _: _over(making, host.name, "etcd"), do=do)
+    return Step(
+        "snapshot etcd, prove it and fetch it",
+        host,
+        done=lambda _: _over(making, host.name, "etcd"),
+        do=do,
+        by_hand=by_hand.snapshot(host, _base(making), making.store.directory),
+    )
 
 
 def objects(making: Making) -> Step:
@@ -137,7 +157,8 @@ def objects(making: Making) -> Step:
     def done(_: Run) -> bool:
         return "objects" in making.missing or any(part == "lists" for _, part in making.came)
 
-    return Step("list every object of the API server", done=done, do=do)
+    text = by_hand.objects(making.store.directory)
+    return Step("list every object of the API server", done=done, do=do, by_hand=text)
 
 
 def files(making: Making, host: Host) -> Step:
@@ -150,7 +171,8 @@ def files(making: Making, host: Host) -> Step:
         else:
             _receive(run, making, host, "files", backup.files(_base(making), host))
 
-    return Step("save its files", host, done=lambda _: _over(making, host.name, "files"), do=do)
+    text = by_hand.files(host, _base(making), making.store.directory)
+    return Step("save its files", host, done=lambda _: _over(making, host.name, "files"), do=do, by_hand=text)
 
 
 def _base(making: Making) -> str:
@@ -218,7 +240,7 @@ def judge(making: Making) -> Step:
             lambda: making.judge(Taken(last.etcd.cluster, last.etcd.revision) if last else None),
         )
 
-    return Step("decide which snapshots count", done=lambda _: bool(making.snapshots), do=do)
+    return Step("decide which snapshots count", done=lambda _: bool(making.snapshots), do=do, by_hand=by_hand.judge())
 
 
 def publish(making: Making) -> Step:
@@ -234,4 +256,5 @@ def publish(making: Making) -> Step:
     def do(run: Run) -> None:
         run.here(f"write manifest.json; mv .making-{making.id} {making.id}", finish)
 
-    return Step("make the set appear", done=lambda _: making.made is not None, do=do)
+    text = by_hand.publish(store.directory)
+    return Step("make the set appear", done=lambda _: making.made is not None, do=do, by_hand=text)

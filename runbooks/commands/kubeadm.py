@@ -37,6 +37,17 @@ def join(config: Secret) -> Command:
     return _run("join", config, ["--ignore-preflight-errors=ImagePull"])
 
 
+def join_etcd(config: Secret) -> Command:
+    """Only etcd's part of a join: make the host's member known, write its manifest, wait for it. The rest of the host stays.
+
+    https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/
+    """
+    variables = {"ACTION": "etcd", "CONFIG": config, "WORDS": []}
+    return replace(
+        script("kubeadm-run", variables, timeout=15 * MINUTES), shown="kubeadm join phase control-plane-join etcd --config=-"
+    )
+
+
 def wait() -> Command:
     """Wait for the `kubeadm` that an earlier command of ours started, and that still runs though its operator was lost."""
     return _run("wait", Secret(""), ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.kubectl import url
 from runbooks.inventory.model import Host
 
@@ -48,6 +48,16 @@ class NodeState:
     def serves(self) -> bool:
         """Whether it is a control plane host whose API server is ready."""
         return self.joined and self.api == "ok"
+
+
+def start_services() -> Command:
+    """Start what runs the pods; nothing for what runs already."""
+    return cmd("systemctl", "start", "containerd", "kubelet", timeout=90)
+
+
+def restart_kubelet() -> Command:
+    """Restart the kubelet; the pods go on running."""
+    return cmd("systemctl", "restart", "kubelet", timeout=90)
 
 
 def look(host: Host) -> Probe[NodeState]:

@@ -1,4 +1,5 @@
-# Variables: ACTION (init, join, or wait for the one under way), CONFIG (kubeadm's configuration: holds secrets), WORDS (array).
+# Variables: ACTION (init, join, etcd for only etcd's part of a join, or wait for the one under way), CONFIG (kubeadm's
+# configuration: holds secrets), WORDS (array).
 # Runs kubeadm as a unit of its own, so that a lost connection or a killed operator never leaves half of what it does: a member
 # that etcd was promised and that never starts can cost a young cluster its quorum. Started again while it runs, this waits for it.
 # An attempt is noted before the first change and struck out after the last one.
@@ -15,7 +16,13 @@ job='run=$0 attempt=$1; shift
     if [ "$code" = 0 ]; then rm -rf -- "$run"; rm -f -- "$attempt"; else echo "$code" >"$run/code.new"; mv -f -- "$run/code.new" "$run/code"; fi'
 active() { case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) ;; *) return 1 ;; esac }
 start() {
-    if [ -e /etc/kubernetes/kubelet.conf ] && [ ! -e "$top/attempt" ]; then
+    local what=("$ACTION")
+    if [ "$ACTION" = etcd ]; then # newer ones have a phase of its own
+        case $(kubeadm join phase --help 2>/dev/null) in
+        *"etcd-join "*) what=(join phase etcd-join) ;;
+        *) what=(join phase control-plane-join etcd) ;;
+        esac
+    elif [ -e /etc/kubernetes/kubelet.conf ] && [ ! -e "$top/attempt" ]; then
         echo "this host is a node already" >&2
         exit 1
     fi
@@ -29,7 +36,7 @@ start() {
     printf %s "$CONFIG" >"$run/config.yaml"
     systemd-run --quiet --no-block --unit="$unit" --description="kubeadm $ACTION, started by ha-runbooks" \
         --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
-        -- bash -c "$job" "$run" "$top/attempt" kubeadm "$ACTION" --config="$run/config.yaml" "${WORDS[@]}"
+        -- bash -c "$job" "$run" "$top/attempt" kubeadm "${what[@]}" --config="$run/config.yaml" "${WORDS[@]}"
 }
 if ! active && [ "$ACTION" != wait ]; then start; fi
 for ((i = 0; ; i++)); do # the files tell, and cost no process; the unit itself is asked once a second

@@ -32,6 +32,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     source = tmp_path_factory.mktemp("site") / "hosts.yaml"
     site = yaml.safe_load(SITE.read_text())
     site["hosts"] = [host for host in site["hosts"] if host["name"] in HOSTS]
+    site.setdefault("ssh", {}).update(keepalive_s=5, connect_timeout_s=5)  # many hosts lose their power here, and are waited for
     source.write_text(yaml.safe_dump(site, sort_keys=False))
     if not keep:
         lab.down()

@@ -1,0 +1,112 @@
+"""Recover: an etcd member, a node, the quorum, certificates, the VIP, a load balancer; each from whatever is left of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbooks.engine.tasks import procedure
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+@procedure(
+    name="etcd-member",
+    help={
+        "member": "host, member name, address or ID",
+        "rejoin": "set its data aside and join it again, whatever its data looks like",
+        "no_backup": "do not make a backup first (no room, say)",
+    },
+)
+def etcd_member(session: Session, member: str, rejoin: bool = False, no_backup: bool = False) -> None:
+    """Mend or replace one member of etcd.
+
+    Sees what is wrong and says so first: a member that only has to be started, one whose data is lost or of no use (its data is set
+    aside, it joins again as an empty member), or a host that is gone or was reinstalled (removed, and joined from scratch). Refuses
+    what would cost the quorum.
+    """
+    from runbooks.recover_member import recover  # noqa: PLC0415 - start-up time
+
+    recover(session, member, rejoin=rejoin, backup=not no_backup)
+
+
+@procedure(help={"host": "its name, as in hosts.yaml", "no_backup": "do not make a backup first (no room, say)"})
+def node(session: Session, host: str, no_backup: bool = False) -> None:
+    """Replace a control plane host or worker by an empty machine.
+
+    The new machine has the old one's name and address. Its host key is another one, and accepted only by
+    `inv site.trust --host HOST --replace`. What the cluster remembers of the old one, in etcd and among the nodes, is removed first.
+    """
+    from runbooks.recover_member import replace  # noqa: PLC0415 - start-up time
+
+    replace(session, host, backup=not no_backup)
+
+
+@procedure
+def vip(session: Session) -> None:
+    """Bring the VIP back to exactly one load balancer.
+
+    For no holder, two holders, or one that does not serve. Finds out why and shows it with the evidence; repairs what is safely
+    repaired (services, drifted files, our own firewall rules), the standby first; names the command for everything else.
+    """
+    from runbooks.recover_vip import recover  # noqa: PLC0415 - start-up time
+
+    recover(session)
+
+
+@procedure
+def certs(session: Session) -> None:
+    """Renew every certificate, also when all have ended.
+
+    From the files alone when the API is down: kubeadm's certificates on every master, the kubelets' own where they could not renew
+    them any more, static pods restarted, what is served compared with the files. CAs are never touched.
+    """
+    from runbooks.recover_certs import recover  # noqa: PLC0415 - start-up time
+
+    recover(session)
+
+
+@procedure(help={"host": "its name, as in hosts.yaml"})
+def lb(session: Session, host: str) -> None:
+    """Replace a load balancer by an empty machine.
+
+    The new machine has the old one's name and address. Its host key is another one, and accepted only by
+    `inv site.trust --host HOST --replace`. The other load balancer has to serve meanwhile; the VIP stays with it.
+    """
+    from runbooks.recover_lb import recover  # noqa: PLC0415 - start-up time
+
+    recover(session, host)
+
+
+@procedure(
+    name="etcd-quorum",
+    help={
+        "backup": "restore this set (inv backup.list)",
+        "snapshot": "restore this file, a snapshot of etcd's",
+        "from_member": "restore the database that lies on this host",
+        "identity": "file of age's private key, for an encrypted set",
+        "yes_restore": "the cluster's name, instead of the question",
+        "insist": "although a quorum, or a majority that could be started, is there",
+        "anew": "give up a restore that was interrupted, and decide again",
+    },
+)
+def etcd_quorum(  # noqa: PLR0913 - flags
+    session: Session,
+    *,
+    backup: str = "",
+    snapshot: str = "",
+    from_member: str = "",
+    identity: str = "",
+    yes_restore: str = "",
+    insist: bool = False,
+    anew: bool = False,
+) -> None:
+    """Restore etcd after most of its members are lost.
+
+    Proves that the quorum is gone and that no majority can simply be started; takes the newest set, or a survivor's own data when
+    that is newer; shows what will be lost and asks for the cluster's name. Restores on every control plane host that is left, keeps
+    the old data, and makes a backup. Exit status 5: it serves, but hosts are still missing.
+    """
+    from runbooks.recover_quorum import Wish, recover  # noqa: PLC0415 - start-up time
+
+    recover(session, Wish(backup, snapshot, from_member, identity, yes_restore, insist=insist, anew=anew))

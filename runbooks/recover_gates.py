@@ -1,0 +1,60 @@
+"""When a recovery is over: steps that end only once what was mended does its work again."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from runbooks import etcd_view
+from runbooks.cluster_verify import readings
+from runbooks.cluster_view import Survey
+from runbooks.commands import verify
+from runbooks.commands.kubectl import through_vip
+from runbooks.engine.retry import until
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Site
+from runbooks.rules import etcd as rules
+from runbooks.rules.verify import written
+
+WHOLE_WITHIN_S = 180
+
+
+def etcd_is_whole() -> Step:
+    """Wait until nothing is wrong with any member: each healthy, a voter, none behind, all of one mind, no alarm."""
+
+    def done(run: Run) -> bool | Unmet:
+        faults = rules.faults(etcd_view.view(run))
+        return Unmet("; ".join(faults)) if faults else True
+
+    return Step(
+        "etcd is whole: every member healthy, none behind",
+        done=done,
+        within=WHOLE_WITHIN_S,
+        by_hand="On each control plane host: `etcdctl endpoint status -w table`, `etcdctl endpoint health`, `etcdctl alarm list`. "
+        "Go on when all are healthy, RAFT APPLIED INDEX differs by less than 1000, none IS LEARNER, and there is no alarm.",
+    )
+
+
+def writes_through_vip(site: Site, survey: Survey) -> Step:
+    """Write an object through the VIP and read it back, as any client would. Official health checks alone do not prove this."""
+
+    def done(run: Run) -> bool | Unmet:
+        seat = survey.seat(run)
+        return True if seat else Unmet(survey.silence(run))
+
+    def works(run: Run) -> bool | Unmet:
+        seat = survey.serving(run)
+        found = readings(run, {seat: {"written": verify.write(site, f"ha-runbooks-recover-{uuid4().hex[:8]}")}})[seat]
+        row = written(seat, found if isinstance(found, RunbookError) else found["written"])
+        return Unmet(row.seen) if row.state == "FAIL" else True
+
+    def prove(run: Run) -> None:  # an API server that has just come back may be slow once
+        until(lambda: works(run), within=60, poll=1)
+
+    return Step(
+        "write and read through the VIP",
+        done=done,
+        verify=prove,
+        within=60,
+        by_hand=f"`kubectl --server={through_vip(site)} create configmap proof --from-literal=a=b`, then `get` and `delete` it.",
+    )

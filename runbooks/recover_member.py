@@ -1,0 +1,253 @@
+"""`inv recover.etcd-member`, `inv recover.node`: see what is wrong with a host of the control plane, say so, and mend it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runbooks import cluster_members as members
+from runbooks import etcd_view
+from runbooks.cluster_remove import forget
+from runbooks.cluster_steps import Plan, grow, ready
+from runbooks.cluster_traffic import let_in, take_out
+from runbooks.cluster_view import Survey
+from runbooks.commands import etcd_data, node
+from runbooks.commands.etcd import Access, Look, Member, look
+from runbooks.commands.etcd_data import EtcdData
+from runbooks.engine.steps import Procedure, Run, Step, Together
+from runbooks.errors import DegradedError, InventoryError, NotLetIn, OutcomeError, PrecheckError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.recover_gates import etcd_is_whole, writes_through_vip
+from runbooks.recover_member_steps import (
+    Hopeless,
+    Mending,
+    join_again,
+    promote,
+    remove,
+    serve,
+    set_aside,
+    start,
+    stop,
+    survives,
+)
+from runbooks.rules import etcd as rules
+from runbooks.rules import recover_member as decide
+from runbooks.rules.etcd import View
+from runbooks.rules.recover_member import Case, Diagnosis, Patient
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+KEY = "recover.etcd-member"
+NEEDS_OTHERS = frozenset({Case.PROMOTE, Case.REJOIN, Case.REBUILD, Case.GONE})
+
+
+def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
+    """Mend the member that ``text`` means. ``rejoin``: its data is not to be believed, whatever it looks like.
+
+    Raises PrecheckError when nothing may be done, DegradedError when the rest has to wait for the host.
+    """
+    run, site = session.run, session.site
+    if before := session.resumed(KEY):
+        session.carry_out(procedure(site, _host(site, before["host"]), Case[before["case"]], before["why"], before["stamp"]))
+        return
+    survey = Survey()
+    seen = etcd_view.view(run)
+    host, stray = target(seen, text, site)
+    if stray:
+        _first_a_backup(session, seen, wanted=backup)
+        session.carry_out(removal(stray))
+        return
+    found = examine(run, survey, seen, host)
+    diagnosis = decide.diagnose(seen, found)
+    if rejoin and diagnosis.case in {Case.WELL, Case.START, Case.PROMOTE}:
+        diagnosis = Diagnosis(Case.REJOIN, "it was asked for (--rejoin)")
+    refuse(run, seen, found, diagnosis)
+    session.run.listener.say(f"{host}: {diagnosis.why}\n  -> {diagnosis.case.value}")
+    if diagnosis.case != Case.WELL:
+        _first_a_backup(session, seen, wanted=backup)
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    try:
+        session.carry_out(procedure(site, host, diagnosis.case, diagnosis.why, stamp))
+    except Hopeless as error:  # its data was lost a moment ago, and nobody had said so yet
+        run.listener.say(f"{error}\n  -> {Case.REJOIN.value}")
+        refuse(run, etcd_view.view(run), found, Diagnosis(Case.REJOIN, str(error)))
+        session.carry_out(procedure(site, host, Case.REJOIN, str(error), stamp))
+    if diagnosis.case == Case.GONE and not session.options.plan:
+        raise DegradedError(
+            f"{host} is out of the cluster, which goes on without it; it comes back as an empty machine",
+            hint=f"once it answers: inv recover.node --host {host}",
+        )
+
+
+def replace(session: Session, name: str, *, backup: bool) -> None:
+    """Have an empty machine take the place of the host ``name``. One that is well is left alone.
+
+    Raises InventoryError for a host that is to be no node.
+    """
+    run, site = session.run, session.site
+    host = next((each for each in site.hosts if each.name == name), None)
+    if not host or not {"control-plane", "worker"} & set(host.roles):
+        raise InventoryError(f"--host {name}: that is no control plane host or worker of {site.name}")
+    state = Survey().each(run, {host: node.look(host)})[host]
+    if isinstance(state, RunbookError):
+        raise state
+    if session.options.resume is None:
+        if fine := _in_service(run, host):
+            run.listener.say(f"{host}: it is in service; nothing to replace")
+        elif "control-plane" in host.roles:
+            _first_a_backup(session, etcd_view.view(run), wanted=backup)
+        session.carry_out(replacement(site, host, fine=fine))
+    else:
+        session.carry_out(replacement(site, host, fine=False))
+
+
+def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
+    """Return the procedure that lets an empty machine take the place of ``host``; ``fine``: it is in service already."""
+    it = Mending(site, host, "")
+    if "control-plane" in host.roles:
+        mine = steps(it, Case.WELL if fine else Case.REBUILD)
+    else:
+        plan = Plan(site, (host,), it.survey)
+        mine = [ready(plan, host)] if fine else [forget(it.survey, host), *grow(plan).steps]
+    return Procedure("recover.node", f"Replace {host} by an empty machine", mine, {"host": host.name, "fine": fine})
+
+
+def _in_service(run: Run, host: Host) -> bool:
+    """Whether there is nothing to replace: it is a node that is Ready, and its control plane serves."""
+    survey = Survey()
+    state = survey.each(run, {host: node.look(host)})[host]
+    seat = survey.seat(run)
+    if isinstance(state, RunbookError) or not state.joined or not seat:
+        return False
+    known = survey.nodes(run, seat).get(host.name)
+    return bool(known and known.ready) and not members.not_in_service(run, seat, host, state)
+
+
+def procedure(site: Site, host: Host, case: Case, why: str, stamp: str) -> Procedure:
+    """Return the procedure that mends the member of ``host``. ``why`` is what was seen; ``stamp`` names data that is set aside."""
+    inputs = {"host": host.name, "case": case.name, "why": why, "stamp": stamp}
+    return Procedure(KEY, f"Mend the etcd member of {host}: {why}", steps(Mending(site, host, stamp), case), inputs)
+
+
+def steps(it: Mending, case: Case) -> list[Step | Together]:
+    """Return the steps of ``case``; the last ones are those that every recovery ends with."""
+    plan = Plan(it.site, (it.host,), it.survey)
+    out = [survives(it), take_out(it.host), remove(it)]
+    over = [etcd_is_whole(), let_in(it.host), writes_through_vip(it.site, it.survey)]
+    match case:
+        case Case.WELL:
+            return [*over]
+        case Case.START:
+            return [start(it), *over]
+        case Case.PROMOTE:
+            return [promote(it), *over]
+        case Case.REJOIN:
+            again = [stop(it), remove(it), set_aside(it), join_again(it), promote(it), serve(it)]
+            return [survives(it), take_out(it.host), *again, *over]
+        case Case.REBUILD:
+            return [*out, *grow(plan).steps, etcd_is_whole(), writes_through_vip(it.site, it.survey)]
+        case Case.GONE:
+            return [*out, forget(it.survey, it.host), writes_through_vip(it.site, it.survey)]
+
+
+def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
+    """Return the control plane host that ``text`` means, and None; or a member that runs on no host of the site.
+
+    Raises InventoryError when it is neither: host, address, member name and ID are known.
+    """
+    word = text.strip().lower()
+    for host in site.control_plane:
+        if word in {host.name, str(host.address)}:
+            return host, None
+    member = rules.resolve(seen.members, text, site)
+    found = seen.host_of(member)
+    return (found, None) if found else (site.control_plane[0], member)
+
+
+def examine(run: Run, survey: Survey, seen: View, host: Host) -> Patient:
+    """See the host itself, and its data. Raises NotLetIn for one that answers, and is therefore not gone."""
+    member = next((each for each in seen.members if rules.lives_on(each, host)), None)
+    state = survey.each(run, {host: node.look(host)})[host]
+    if isinstance(state, NotLetIn):
+        raise state
+    data: EtcdData | None = None
+    if not isinstance(state, RunbookError):
+        data = run.read(host, etcd_data.look())
+    return Patient(host, member, state, data)
+
+
+def refuse(run: Run, seen: View, found: Patient, diagnosis: Diagnosis) -> None:
+    """Raise PrecheckError when going on would do harm, or could not help."""
+    host, case = found.host, diagnosis.case
+    well = [each for each in seen.statuses if not rules.not_well(seen, each) and each != host]
+    if case in NEEDS_OTHERS and not well:
+        said = "".join(f"\n  {rules.naming(each, rules.not_well(seen, each))}" for each in seen.said)
+        raise PrecheckError(
+            f"{host}: {diagnosis.why}; and etcd has no quorum that could let it go and take it in again:{said}",
+            hint="start the others first (inv recover.etcd-member for each); when they are lost: inv recover.etcd-quorum",
+        )
+    if case == Case.GONE and found.member and (asker := _reached_from(run, well, found.member)):
+        raise PrecheckError(
+            f"{host} does not answer here, but its member of etcd is healthy: {asker} reaches it; nothing was changed",
+            hint=f"mend the way to {host} ({diagnosis.why})",
+        )
+    if case in {Case.START, Case.REJOIN} and found.data:
+        what, cure = decide.obstacle(found.data)
+        if what:
+            raise PrecheckError(f"{host}: {what}: neither a new start nor new data mends that", hint=cure)
+    if case == Case.WELL and (others := rules.faults(seen)):
+        raise PrecheckError(
+            f"{host}: {diagnosis.case.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in others),
+            hint="name the one that is to be mended; inv etcd.status",
+        )
+
+
+def _reached_from(run: Run, askers: list[Host], member: Member) -> Host | None:
+    """Return a host from which ``member`` answers and reads with a quorum."""
+    if not askers or not member.client_urls:
+        return None
+    said = run.transport.run_each({askers[0]: look(Access(endpoint=member.client_urls[0])).command})[askers[0]]
+    if isinstance(said, RunbookError):
+        return None
+    there: Look = look().parse(said)
+    return askers[0] if there.status and there.serves else None
+
+
+def removal(member: Member) -> Procedure:
+    """Return the procedure that removes a member which runs on no host of the site."""
+
+    def here(run: Run) -> bool:
+        seen = etcd_view.view(run)
+        etcd_view.some_healthy(run, seen)
+        return any(each.id == member.id for each in seen.members)
+
+    def do(run: Run) -> None:
+        members.forget_member(run, Survey(), member)
+
+    step = Step(f"remove member {member.id} from etcd", done=lambda run: not here(run), do=do, within=30)
+    title = f"Remove {member}, which runs on no host of hosts.yaml"
+    return Procedure(KEY, title, [step, etcd_is_whole()], {"member": member.id})
+
+
+def _first_a_backup(session: Session, seen: View, *, wanted: bool) -> None:
+    """Make a set before anything is changed, as far as there is anything to save."""
+    if session.options.plan or not wanted or not seen.statuses:
+        return
+    from runbooks.backup_run import back_up  # noqa: PLC0415 - start-up time
+
+    try:
+        back_up(session)
+    except DegradedError as error:
+        session.run.listener.say(f"the backup is good enough to go on: {error}")
+    except OutcomeError as error:
+        raise PrecheckError(
+            f"no backup could be made first: {error}", hint=f"{error.hint}; --no-backup goes on without"
+        ) from None
+
+
+def _host(site: Site, name: str) -> Host:
+    found = next((host for host in site.control_plane if host.name == name), None)
+    if not found:
+        raise InventoryError(f"{name} is no control plane host of {site.name} any more")
+    return found

@@ -1,0 +1,268 @@
+"""How a member of etcd is mended or replaced, step by step; `runbooks.recover_member` decides which.
+
+https://etcd.io/docs/v3.5/op-guide/runtime-configuration/#replace-a-failed-machine
+https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#replacing-a-failed-etcd-member
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from runbooks import cluster_members as members
+from runbooks import etcd_view
+from runbooks.cluster_view import Survey
+from runbooks.commands import etcd, etcd_data, kubeadm, node, static_pods
+from runbooks.commands.base import Secret
+from runbooks.commands.etcd import Member
+from runbooks.commands.node import NodeState
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import OutcomeError, PrecheckError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import etcd as rules
+from runbooks.rules import kubeadm as config
+from runbooks.rules.recover_member import last_words
+
+STOPPED = ("etcd", "kube-apiserver")  # an API server without its etcd would be restarted less and less often
+
+
+class Hopeless(OutcomeError):  # noqa: N818 - a state
+    """A member that was started and says that it cannot go on from its data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """One control plane host whose member is to be mended. ``stamp`` names what is set aside: the member's ID, or the time."""
+
+    site: Site
+    host: Host
+    stamp: str
+    survey: Survey = field(default_factory=Survey)
+
+
+def member_on(run: Run, host: Host) -> Member | None:
+    """Return the member of ``host`` as the healthy ones know it. Raises NotServing when none is healthy."""
+    seen = etcd_view.view(run)
+    etcd_view.some_healthy(run, seen)
+    return next((member for member in seen.members if rules.lives_on(member, host)), None)
+
+
+def back(run: Run, host: Host) -> bool:
+    """Whether the member of ``host`` runs as one of the others' (and not in a cluster of its own)."""
+    seen = etcd_view.view(run)
+    status = seen.statuses.get(host)
+    known = next((member for member in seen.members if rules.lives_on(member, host)), None)
+    return bool(status and known and known.id == status.member and known.name)
+
+
+def survives(it: Mending) -> Step:
+    """Refuse what would cost the quorum before anything is touched."""
+
+    def check(run: Run) -> None:
+        seen = etcd_view.view(run)
+        etcd_view.some_healthy(run, seen)
+        member = next((member for member in seen.members if rules.lives_on(member, it.host)), None)
+        healthy = rules.healthy_ids(seen) - ({member.id} if member else set())
+        if member and (reason := rules.refuse_removal(seen.members, healthy, member.id)):
+            raise PrecheckError(
+                f"{it.host}: its member must not be removed: {reason}",
+                hint="inv etcd.status; mend another member first, or, when a majority is lost for good: inv recover.etcd-quorum",
+            )
+
+    return Step(
+        "etcd keeps its quorum without it",
+        it.host,
+        check=check,
+        by_hand="On a healthy control plane host: `etcdctl member list -w table` and `etcdctl endpoint health --cluster`. Go on "
+        "only when a majority of the voters that stay is healthy; otherwise mend one of those first.",
+    )
+
+
+def start(it: Mending) -> Step:
+    """Start what should run: the container runtime, the kubelet, and the static pods. A stopped one is started, a stuck one again."""
+    host = it.host
+
+    def done(run: Run) -> bool | Unmet:
+        if wrong := rules.not_well(etcd_view.view(run, it.survey.reachable(run)), host):
+            if run.changed and (reason := last_words(run.read(host, etcd_data.look()))):
+                raise Hopeless(f"{host}: started, it ends again: {reason}", hint="inv recover.etcd-member again")
+            return Unmet(wrong)
+        away = [name for name, pod in run.read(host, static_pods.look()).items() if pod.manifest != "on"]
+        return Unmet(f"the manifest of {', '.join(away)} is not in its place") if away else True
+
+    def do(run: Run) -> None:
+        run.change(host, node.start_services())
+        pods = run.read(host, static_pods.look())
+        if pods["etcd"].manifest == "none":
+            _join_etcd(run, it)
+            pods = run.read(host, static_pods.look())
+        parked = [name for name, pod in pods.items() if pod.manifest == "parked"]
+        here = [name for name in STOPPED if pods[name].manifest == "on"]
+        if parked:
+            run.change(host, static_pods.unpark(parked))
+        if here and not (parked and back(run, host)):
+            run.change(host, static_pods.restart(here))
+
+    return Step(
+        "start its member",
+        host,
+        done=done,
+        do=do,
+        within=90,
+        by_hand=f"On {host}: `systemctl restart containerd kubelet`, and `mv` etcd.yaml back to /etc/kubernetes/manifests when "
+        "somebody parked it elsewhere. `crictl logs $(crictl ps -a -q --name etcd | head -n 1)` tells why it ends, if it does.",
+    )
+
+
+def stop(it: Mending) -> Step:
+    """Stop its etcd and its API server by parking their manifests."""
+    host = it.host
+
+    def done(run: Run) -> bool | Unmet:
+        pods = run.read(host, static_pods.look(STOPPED))
+        running = [name for name, pod in pods.items() if pod.manifest == "on" or pod.container]
+        return Unmet(f"{', '.join(running)} may run") if running and not back(run, host) else True
+
+    return Step(
+        "stop its etcd and its API server (park their manifests)",
+        host,
+        done=done,
+        do=lambda run: run.change(host, static_pods.park(STOPPED)),
+        within=30,
+        by_hand=f"On {host}: `cd /etc/kubernetes; mkdir -p -m 700 ha-runbooks-parked; "
+        "mv manifests/etcd.yaml manifests/kube-apiserver.yaml ha-runbooks-parked/`; wait until `crictl ps` shows neither.",
+    )
+
+
+def remove(it: Mending) -> Step:
+    """Remove its old identity, by ID: added beside it, a new one would raise the quorum first (etcd's FAQ)."""
+    host = it.host
+
+    def old(run: Run) -> Member | None:
+        state = it.survey.each(run, {host: node.look(host)})[host]
+        joining = isinstance(state, NodeState) and (state.running or state.attempt == "join")  # what it added is not old
+        return None if joining or back(run, host) else member_on(run, host)
+
+    def do(run: Run) -> None:
+        if member := old(run):
+            members.forget_member(run, it.survey, member)
+
+    return Step(
+        "remove its old member from etcd",
+        host,
+        done=lambda run: old(run) is None,
+        do=do,
+        within=30,
+        by_hand=f"On a healthy control plane host: `etcdctl member list`, find the line with {host.address}, "
+        "`etcdctl member remove ID` (the hexadecimal ID, not the name).",
+    )
+
+
+def set_aside(it: Mending) -> Step:
+    """Keep what is there of its data: nobody knows yet whether it is needed."""
+    host = it.host
+
+    def done(run: Run) -> bool:
+        data = run.read(host, etcd_data.look())
+        return not (data.db or data.wal) or back(run, host)
+
+    def do(run: Run) -> None:
+        answer = run.change(host, etcd_data.aside(it.stamp))
+        if answer and answer.stdout.strip():
+            run.note(host, f"its old data is kept in {answer.stdout.strip()}; remove it when it is not needed any more")
+
+    return Step(
+        "set its old data aside",
+        host,
+        done=done,
+        do=do,
+        by_hand=f"On {host}: `mv /var/lib/etcd/member /var/lib/etcd.aside-$(date +%F)` (inside /var/lib/etcd when that is a "
+        "disk of its own). Do not delete it.",
+    )
+
+
+def join_again(it: Mending) -> Step:
+    """Let kubeadm add it as a new member with an empty data directory, and write its manifest."""
+    host = it.host
+
+    def done(run: Run) -> bool | Unmet:
+        state = run.read(host, node.look(host))
+        if state.attempt or state.running:
+            return Unmet("kubeadm has not finished there")
+        return True if back(run, host) else Unmet("it does not run as a member yet")
+
+    return Step(
+        "join etcd again as an empty member (kubeadm join phase)",
+        host,
+        done=done,
+        do=lambda run: _join_etcd(run, it),
+        within=120,
+        by_hand=f"On a healthy control plane host: `kubeadm token create --print-join-command`. On {host}: write a "
+        "JoinConfiguration as for cluster.join (its page has one for every host) with that token, then "
+        f"`{kubeadm.join_etcd(Secret('')).shown.replace('=-', '=FILE')}` (kubeadm that has it: `kubeadm join phase etcd-join`).",
+    )
+
+
+def _join_etcd(run: Run, it: Mending) -> None:
+    if run.plan:
+        run.change(it.host, kubeadm.join_etcd(Secret("")))
+        return
+    state = run.read(it.host, node.look(it.host))
+    if state.running:
+        run.change(it.host, kubeadm.wait())
+        return
+    run.change(it.host, node.restart_kubelet())  # it has just seen the old manifest go, and may take a minute to see a new one
+    seat = it.survey.serving(run, without=it.host)
+    admission = members.admitted(run, seat, None)
+    version = config.parse(run.read(it.host, kubeadm.version()).removeprefix("v"))
+    unused = Secret(secrets.token_hex(32))  # no certificate is fetched: the host has its own
+    wanted = config.join_config(it.site, it.host, version, admission.token, admission.ca_hash, unused)
+    run.change(it.host, kubeadm.join_etcd(wanted))
+
+
+def promote(it: Mending) -> Step:
+    """Make a voter of a learner. Newer kubeadm does so itself; one that was interrupted leaves a learner behind."""
+    host = it.host
+
+    def done(run: Run) -> bool | Unmet:
+        member = member_on(run, host)
+        if not member:
+            return Unmet("it is no member")
+        return Unmet("it is a learner: it has no vote yet") if member.learner else True
+
+    def do(run: Run) -> None:
+        if (member := member_on(run, host)) and member.learner:
+            run.change(etcd_view.some_healthy(run), etcd.promote(member.id))
+
+    return Step(
+        "it has a vote (promote a learner)",
+        host,
+        done=done,
+        do=do,
+        within=60,
+        by_hand="On a healthy control plane host: `etcdctl member list -w table`; while IS LEARNER is true: "
+        "`etcdctl member promote ID`, again until etcd no longer says that it has to catch up.",
+    )
+
+
+def serve(it: Mending) -> Step:
+    """Start its API server again."""
+    host = it.host
+
+    def done(run: Run) -> bool | Unmet:
+        state = run.read(host, node.look(host))
+        return True if state.serves else Unmet(f"its API server says: {state.api or 'nothing yet'}")
+
+    def do(run: Run) -> None:
+        run.change(host, static_pods.unpark(STOPPED))  # etcd's as well: kubeadm wrote a new one, and the old one must not stay
+
+    return Step(
+        "start its API server",
+        host,
+        done=done,
+        do=do,
+        within=120,
+        by_hand=f"On {host}: `cd /etc/kubernetes; mv ha-runbooks-parked/kube-apiserver.yaml manifests/; "
+        "rm -r ha-runbooks-parked; systemctl restart kubelet` (kubeadm has written a new etcd.yaml); "
+        "go on when `kubectl get --raw /readyz` on it says ok.",
+    )

@@ -1,0 +1,156 @@
+"""What is wrong with one member of etcd, and what mends it. Pure: what was seen in, a diagnosis out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from runbooks.commands.etcd import Member
+from runbooks.commands.etcd_data import EtcdData
+from runbooks.commands.node import STATIC_PODS, NodeState
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host
+from runbooks.rules import etcd as rules
+from runbooks.rules.etcd import View
+
+ETCD_PHASE = "etcd"  # NodeState.attempt of a host that was joining etcd again
+
+
+class Case(Enum):
+    """What has to be done, in the operator's words."""
+
+    WELL = "it is healthy: nothing to mend"
+    START = "its data is there: it has to be started"
+    PROMOTE = "it is a learner: it has to become a voter"
+    REJOIN = "its data is lost or of no use: it is set aside, and the member joins again as an empty one"
+    REBUILD = "the host is gone or was reinstalled: it is removed, and joins from scratch"
+    GONE = "the host does not answer: its member and its node are removed; the host joins again once it is back"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One case, and what was seen that makes it so."""
+
+    case: Case
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Everything that was seen of one member and its host. ``data`` is None when the host did not tell."""
+
+    host: Host
+    member: Member | None
+    state: NodeState | RunbookError
+    data: EtcdData | None = None
+
+
+# What etcd says last when it cannot go on from its data. Official source of the first: etcd's server/embed and server/etcdserver.
+HOPELESS = {
+    r"permanently removed from the cluster|member has been removed": "it was removed from the cluster",
+    r"member count is unequal|has already been bootstrapped|error validating peerURLs": "its data is gone, and etcd does not take it back",
+    r"cluster ID mismatch": "its data belongs to another cluster",
+    r"out of range \[lastIndex|raft log corrupted": "its log was lost",
+    r"crc mismatch|walpb|failed to (?:open|read|recover) WAL|error reading WAL|wal: ": "its write-ahead log is corrupt",
+    r"failed to find database snapshot|failed to recover v3 backend|invalid database|freepages|freelist|checksum error|bucket .* nil": (
+        "its database is corrupt"
+    ),
+    r"file (?:already )?freed|panic: (?:page|assertion)|unexpected fault address": "its database is corrupt",
+    r"data inconsistency|checkInitialHashKV|corrupt(?:ion)? (?:check|alarm)": "its data differs from the others'",
+}
+# What no new start and no new data mends.
+OBSTACLES = {
+    r"no space left on device": ("the disk of {directory} is full", "make room there, then repeat this"),
+    r"permission denied": ("etcd may not read {directory} or its certificates", "inv doctor"),
+    r"certificate has expired|x509: certificate": ("its certificates are not valid", "inv recover.certs"),
+    r"address already in use": ("another process has etcd's ports", "on the host: ss -ltnp | grep 23"),
+}
+
+
+def diagnose(view: View, patient: Patient) -> Diagnosis:
+    """Say which case it is. ``view`` is what every control plane said of etcd."""
+    state = patient.state
+    if isinstance(state, RunbookError):
+        return Diagnosis(Case.GONE, str(state))
+    if state.attempt == ETCD_PHASE:
+        return Diagnosis(Case.REJOIN, "an earlier attempt to join again was left unfinished")
+    if not state.joined:
+        return Diagnosis(Case.REBUILD, _not_joined(state))
+    if reason := _on_its_own(view, patient.host) or _not_listed(view, patient.member):
+        return Diagnosis(Case.REJOIN, reason)
+    if patient.member and patient.member.learner and patient.host in view.statuses:
+        return Diagnosis(Case.PROMOTE, f"member {patient.member.id} has no vote")
+    wrong = rules.not_well(view, patient.host)
+    return _down(patient, wrong) if wrong else _well(state, patient.member)
+
+
+def _not_listed(view: View, member: Member | None) -> str:
+    return "it is no member of etcd any more" if view.members and not member else ""
+
+
+def _well(state: NodeState, member: Member | None) -> Diagnosis:
+    if missing := [name for name in STATIC_PODS if name not in state.manifests]:
+        return Diagnosis(Case.START, f"the manifest of {', '.join(missing)} is not there")
+    return Diagnosis(Case.WELL, f"member {member.id if member else ''} serves")
+
+
+def _down(patient: Patient, said: str) -> Diagnosis:
+    data, member = patient.data or EtcdData(""), patient.member
+    if not data.whole:
+        what = "its database" if not data.db else "its write-ahead log"
+        return Diagnosis(Case.REJOIN, f"{what} is not in {data.directory or 'its directory'}")
+    if member and not member.name:
+        return Diagnosis(Case.REJOIN, "it was added to etcd, and never started")
+    if reason := last_words(data):
+        return Diagnosis(Case.REJOIN, reason)
+    return Diagnosis(Case.START, said if said != "it says nothing" else last_line(data) or "it does not answer")
+
+
+def _not_joined(state: NodeState) -> str:
+    if state.blank:
+        return "the host is empty"
+    if state.attempt:
+        return f"kubeadm {state.attempt} was left unfinished there"
+    return "it has no kubelet of this cluster"
+
+
+def _on_its_own(view: View, host: Host) -> str:
+    """Say how this member is at odds with what the others agree on; one that lost its data may begin a cluster of its own."""
+    status, look = view.statuses.get(host), view.looks.get(host)
+    others = {each: other for each, other in view.statuses.items() if each != host}
+    if not status or not look or not others:
+        return ""
+    if status.cluster not in {other.cluster for other in others.values()}:
+        return "it runs, but in another cluster"
+    mine = {each.id for each in look.members}
+    known = {each.id for each in view.members}
+    if mine and known and len(mine) < len(known) and status.leads and len(others) >= rules.quorum(len(known)):
+        return "it lost its data and began a cluster of its own"
+    return ""
+
+
+# What a member says when it ends of it; a healthy one warns of others in the same words. The third is how etcd 3.4 marks it.
+_FATAL = re.compile(r'"level":"(?:fatal|panic)"|panic:| C \| |permanently removed|must be removed')
+
+
+def last_words(data: EtcdData) -> str:
+    """Say why etcd cannot go on from its data, as far as its log tells, or ""."""
+    text = "\n".join(line for line in data.log if _FATAL.search(line))
+    return next((reason for pattern, reason in HOPELESS.items() if re.search(pattern, text)), "")
+
+
+def obstacle(data: EtcdData) -> tuple[str, str]:
+    """Return what keeps etcd from running that neither a start nor new data mends, and the way out; ("", "") when nothing does."""
+    text = "\n".join(data.log[-12:])
+    for pattern, (what, cure) in OBSTACLES.items():
+        if re.search(pattern, text):
+            return what.format(directory=data.directory), cure
+    return "", ""
+
+
+def last_line(data: EtcdData | None) -> str:
+    """What etcd's log ends with, shortened; "" when there is none."""
+    line = data.log[-1] if data and data.log else ""
+    said = re.search(r'"msg":"([^"]+)"(?:.*"error":"([^"]+)")?', line)
+    return ": ".join(filter(None, said.groups())) if said else line[:200]

@@ -1,0 +1,37 @@
+# Variables: ACTION (look or aside), STAMP (names what is set aside), and those of etcd-find.sh, which stands before this.
+# look: this host's etcd data, one "key value" a line: "directory PATH", "db BYTES" and "wal FILES" where there are some, "aside PATH"
+# for each that was set aside, "unit NAME STATE", and "log LINE" for what its last two containers said at their ends. Read-only.
+# aside: moves the data away, on the same disk, and prints where to; nothing when there is none. etcd must not run.
+# shellcheck shell=bash disable=SC2154
+parked=/etc/kubernetes/ha-runbooks-parked/etcd.yaml
+directory=$(sed -n 's/^ *- --data-dir=//p' "$manifest" "$parked" 2>/dev/null | head -n 1)
+directory=${directory:-/var/lib/etcd}
+# One that is a disk of its own keeps it inside: elsewhere it would have to be copied.
+if mountpoint -q "$directory"; then base=$directory/; else base=$directory.; fi
+case $ACTION in
+look)
+    echo "directory $directory"
+    if [ -s "$directory/member/snap/db" ]; then echo "db $(stat -c %s "$directory/member/snap/db")"; fi
+    shopt -s nullglob
+    wal=("$directory"/member/wal/*.wal)
+    if [ "${#wal[@]}" -gt 0 ]; then echo "wal ${#wal[@]}"; fi
+    for old in "$base"aside-*; do echo "aside $old"; done
+    for unit in containerd kubelet; do echo "unit $unit $(systemctl is-active "$unit")"; done
+    for container in $(crictl_here ps -a -q --last 2 --label io.kubernetes.container.name=etcd 2>/dev/null); do
+        # A panic's last lines are a trace; 3.4 marks its own by a letter.
+        crictl_here logs --tail 100 "$container" 2>&1 | grep '"level":"\(warn\|error\|fatal\|panic\)"\|^panic:\| [CE] | ' |
+            tail -n 8 | cut -c 1-600 | sed 's/^/log /'
+    done
+    ;;
+aside)
+    [ -d "$directory/member" ] || exit 0
+    if pgrep -x etcd >/dev/null; then
+        echo "etcd still runs here" >&2
+        exit 75
+    fi
+    mkdir "${base}aside-$STAMP" && mv -- "$directory/member" "${base}aside-$STAMP/" || exit
+    sync -- "$directory" "${base}aside-$STAMP"
+    echo "${base}aside-$STAMP"
+    ;;
+esac
+exit 0

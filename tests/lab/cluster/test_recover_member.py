@@ -1,0 +1,239 @@
+"""One member of etcd is lost, in every way, and comes back: each time with all that the cluster held.
+
+The tests build on one another in the order of this file. They leave the cluster whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.cluster.conftest import CONFIG_MAPS, STOCK, WIDGETS
+from tests.lab.runner import Operator
+
+pytestmark = pytest.mark.lab
+
+KUBECTL = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
+MASTERS = ("master1", "master2", "master3")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_whole(saved: Operator) -> Iterator[None]:
+    """Whatever fails here, the next module finds a cluster."""
+    yield
+    saved.lab.on(*MASTERS)
+    saved.lab.heal(*MASTERS)
+    for host in MASTERS:
+        saved.inv("recover.etcd-member", "--member", host, "--no-backup", timeout_s=600)
+    saved.good("cluster.init", timeout_s=900)
+
+
+def sh(saved: Operator, host: str, text: str) -> str:
+    """Run a shell's text on a host's console; it must succeed."""
+    return saved.lab.console(host, ["bash", "-c", text], check=True, timeout_s=120).stdout
+
+
+def etcdctl(saved: Operator, host: str, *words: str) -> str:
+    pki = "/etc/kubernetes/pki/etcd"
+    flags = f"--cacert={pki}/ca.crt --cert={pki}/server.crt --key={pki}/server.key"
+    find = "crictl ps -q --state running --label io.kubernetes.container.name=etcd"
+    return sh(saved, host, f"crictl exec $({find}) etcdctl {flags} {' '.join(words)}")
+
+
+def whole(saved: Operator) -> None:
+    """The proof of each recovery: cluster.verify is green, and every object is there with its content."""
+    deadline = time.monotonic() + 180
+    while (done := saved.inv("cluster.verify")).returncode:  # the kubelet of 1.20 is slow to call a pod ready
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+    for host in MASTERS:  # each has a store of its own behind it
+        server = [*KUBECTL, f"--server=https://{address(saved, host)}:6443", "-n", STOCK]
+        found = saved.lab.console(host, [*server, "get", "configmaps", "-o", "json"], check=True, timeout_s=60)
+        maps = [each for each in json.loads(found.stdout)["items"] if each["metadata"]["name"].startswith("configmap-")]
+        assert len(maps) == CONFIG_MAPS
+        assert all(each["data"]["number"] == each["metadata"]["labels"]["number"] for each in maps)
+        widgets = saved.lab.console(host, [*server, "get", "widgets", "-o", "name"], check=True).stdout
+        assert len(widgets.split()) == WIDGETS
+
+
+def address(saved: Operator, name: str) -> str:
+    return next(str(host.address) for host in saved.lab.site().hosts if host.name == name)
+
+
+def members(saved: Operator) -> dict[str, str]:
+    """Return the members' IDs by their names."""
+    return {each["name"]: each["id"] for each in json.loads(saved.good("etcd.members", "--json"))}
+
+
+def leader(saved: Operator) -> str:
+    statuses = json.loads(saved.good("etcd.status", "--json"))["hosts"]
+    return next(host for host, each in statuses.items() if each["status"]["leads"])
+
+
+def lose_data(saved: Operator, host: str) -> None:
+    sh(saved, host, "systemctl stop kubelet; pkill -9 -x etcd; rm -rf /var/lib/etcd/member; systemctl start kubelet")
+
+
+def killed_after(saved: Operator, number: int, *words: str) -> int:
+    """Run a command and SIGKILL it after its procedure's ``number``-th step; return how it ended, 0 when it was through before."""
+    line = [sys.executable, "-m", "invoke", *words, "--json"]
+    with subprocess.Popen(line, cwd=saved.checkout, env=saved.env(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        steps: int | None = None
+        for text in process.stdout:
+            event: dict[str, Any] = json.loads(text)
+            if event["event"] == "begin" and event["procedure"] == words[0]:
+                steps = 0
+            elif event["event"] == "step" and steps is not None:
+                steps += 1
+                if steps == number:
+                    process.send_signal(signal.SIGKILL)
+                    break
+        process.stdout.read()
+    return process.returncode
+
+
+def killed_after_every_step(saved: Operator, *words: str) -> int:
+    """Kill a command after its first step, go on with --resume until the second one is done, and so on; return the steps."""
+    number = 1
+    code = killed_after(saved, number, *words)
+    while code == -signal.SIGKILL:
+        number += 1
+        code = killed_after(saved, number, *words, "--resume")
+    assert code == 0
+    return number - 1
+
+
+def test_a_member_that_is_well_is_left_alone(saved: Operator) -> None:
+    said = saved.good("recover.etcd-member", "--member", "master2")
+    assert "it is healthy: nothing to mend" in said
+    assert "nothing to do" in said.splitlines()[-1]
+    unknown = saved.inv("recover.etcd-member", "--member", "10.1.1.199")
+    assert (unknown.returncode, "10.1.1.199" in unknown.stderr) == (2, True), unknown.stderr
+
+
+def test_a_stopped_one_is_only_started(saved: Operator) -> None:
+    """Its data is good: no removal, the same identity afterwards."""
+    before = members(saved)
+    sh(
+        saved,
+        "master3",
+        "systemctl stop kubelet; mkdir -p /root/away; mv /etc/kubernetes/manifests/etcd.yaml /root/away/; pkill -x etcd",
+    )
+    sh(
+        saved,
+        "master3",
+        "mkdir -p /etc/kubernetes/ha-runbooks-parked; mv /root/away/etcd.yaml /etc/kubernetes/ha-runbooks-parked/",
+    )
+    said = saved.good("recover.etcd-member", "--member", before["master3"], timeout_s=300)
+    assert "it has to be started" in said
+    assert "member remove" not in said
+    assert members(saved) == before
+
+
+def test_the_first_hosts_data_directory_is_lost(saved: Operator) -> None:
+    """Issue 5, (2): its manifest lets it begin a cluster of its own, with the identity that the others still know."""
+    if leader(saved) == "master1":  # a new leader would fill its empty log again, as if nothing had happened
+        saved.good("etcd.move-leader", "--to", "master3")
+    before = members(saved)
+    lose_data(saved, "master1")
+    plan = saved.good("recover.etcd-member", "--member", "10.1.1.101", "--plan")
+    assert "nothing was touched" in plan
+    assert members(saved) == before
+    said = saved.good("recover.etcd-member", "--member", "10.1.1.101", timeout_s=400)
+    assert "joins again as an empty one" in said
+    assert f"etcdctl member remove {before['master1']}" in said
+    after = members(saved)
+    assert set(after) == set(MASTERS)
+    assert after["master1"] != before["master1"]
+    whole(saved)
+
+
+def test_the_leaders_log_is_corrupt(saved: Operator) -> None:
+    """Issue 5, (3): what is left of it is kept."""
+    host = leader(saved)
+    spoil = (
+        "f=$(ls -t /var/lib/etcd/member/wal/*.wal | head -n 1); dd if=/dev/urandom of=$f bs=1k count=8 seek=4 conv=notrunc 2>&1"
+    )
+    sh(saved, host, f"systemctl stop kubelet; pkill -9 -x etcd; sleep 0.2; {spoil}; systemctl start kubelet")
+    deadline = time.monotonic() + 60
+    while "crc" not in saved.lab.console(host, ["bash", "-c", LAST_WORDS]).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    said = saved.good("recover.etcd-member", "--member", host, timeout_s=400)
+    assert "its write-ahead log is corrupt" in said
+    kept = re.search(r"its old data is kept in (\S+);", said)
+    assert kept
+    assert "db" in sh(saved, host, f"ls {kept[1]}/member/snap")
+    whole(saved)
+
+
+LAST_WORDS = "crictl logs $(crictl ps -a -q --last 1 --label io.kubernetes.container.name=etcd) 2>&1 | tail -n 5"
+
+
+def test_a_learner_that_is_stuck(saved: Operator) -> None:
+    """Added, never started: as an interrupted join of newer kubeadm leaves it."""
+    old = members(saved)["master2"]
+    sh(saved, "master2", "systemctl stop kubelet; pkill -9 -x etcd; rm -rf /var/lib/etcd/member")
+    etcdctl(saved, "master1", "member", "remove", old)
+    etcdctl(saved, "master1", "member", "add", "master2", "--learner", "--peer-urls=https://10.1.1.102:2380")
+    said = saved.good("recover.etcd-member", "--member", "master2", timeout_s=400)
+    assert "joins again as an empty one" in said
+    assert not any(each["learner"] for each in json.loads(saved.good("etcd.members", "--json")))
+
+
+def test_only_we_cannot_reach_it(saved: Operator) -> None:
+    """A member that the others find healthy is not thrown out because of our own way to it."""
+    sh(saved, "master3", "nft add table inet test; nft 'add chain inet test in { type filter hook input priority 0; }'; "
+       "nft add rule inet test in tcp dport 22 drop")  # fmt: skip
+    done = saved.inv("recover.etcd-member", "--member", "master3")
+    sh(saved, "master3", "nft delete table inet test")
+    assert (done.returncode, "its member of etcd is healthy" in done.stderr) == (3, True), done.stdout + done.stderr
+    assert "ran on" not in done.stdout
+
+
+def test_what_would_cost_the_quorum_is_refused(saved: Operator) -> None:
+    saved.lab.off("master2")
+    done = saved.inv("recover.etcd-member", "--member", "master3", "--rejoin", "--no-backup", timeout_s=300)
+    saved.lab.on("master2")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "its member must not be removed" in done.stderr
+    assert "recover.etcd-quorum" in done.stderr
+    assert "ran on" not in done.stdout
+
+
+def test_a_lost_data_directory_and_killed_after_every_step(saved: Operator) -> None:
+    """Issue 5, (1), and (9) for it."""
+    before = members(saved)
+    lose_data(saved, "master2")
+    assert killed_after_every_step(saved, "recover.etcd-member", "--member", "master2", "--no-backup") > 8
+    assert members(saved)["master2"] != before["master2"]
+    whole(saved)
+
+
+def test_gone_for_good_and_replaced_by_an_empty_one(saved: Operator) -> None:
+    """Issue 5, (4), and (9) for it; and an empty worker comes back the same way."""
+    saved.lab.off("master3")
+    done = saved.inv("recover.etcd-member", "--member", "master3", timeout_s=300)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "inv recover.node --host master3" in done.stderr
+    assert set(members(saved)) == {"master1", "master2"}
+    saved.lab.reset("master3", "worker1", trust=False)
+    for command in (("recover.etcd-member", "--member"), ("recover.node", "--host")):
+        unknown = saved.inv(*command, "master3")
+        assert (unknown.returncode, "inv site.trust --host master3 --replace" in unknown.stderr) == (4, True), unknown.stderr
+        assert "ran on" not in unknown.stdout
+    saved.good("site.trust", "--host", "master3,worker1", "--replace", "--yes")
+    plan = saved.good("recover.etcd-member", "--member", "10.1.1.103", "--plan")
+    assert "the host is empty" in plan
+    assert killed_after_every_step(saved, "recover.node", "--host", "master3", "--no-backup") > 8
+    saved.good("recover.node", "--host", "worker1", timeout_s=600)
+    whole(saved)
+    assert "nothing to replace" in saved.good("recover.node", "--host", "master3")

@@ -1,0 +1,155 @@
+"""Which case a lost member of etcd is: by table, with what etcd and its hosts really say."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbooks.commands.base import Answer
+from runbooks.commands.etcd import Look
+from runbooks.commands.etcd_data import EtcdData, parse
+from runbooks.commands.node import STATIC_PODS
+from runbooks.errors import InventoryError, UnreachableError
+from runbooks.recover_member import procedure, target
+from runbooks.rules.recover_member import Case, Patient, diagnose, last_line, last_words, obstacle
+from tests.unit.fakes import master, site
+from tests.unit.test_rules_cluster import BLANK
+from tests.unit.test_rules_etcd import GHOST, MEMBERS, look, member, seen
+
+pytestmark = pytest.mark.unit
+
+HOST = master(2)
+JOINED = replace(BLANK, files=frozenset({"kubelet.conf", "admin.conf"}), manifests=frozenset(STATIC_PODS), ca="f00d", api="ok")
+WHOLE = EtcdData("/var/lib/etcd", db=20480, wal=1)
+STOPPED = Look(None, why="etcd does not run here")
+PEERS = "error validating peerURLs {ClusterID:acbb7697d4ce6ad Members:[...]}: member count is unequal"
+
+
+def log(level: str, message: str, error: str = "") -> str:
+    return json.dumps({"level": level, "ts": "2026-11-23T13:16:33Z", "msg": message, "error": error}, separators=(",", ":"))
+
+
+def case(state=JOINED, data=WHOLE, mine=STOPPED, others=None, known=MEMBERS[1]) -> Case:
+    view = seen(look(1, **(others or {})), mine, look(3, **(others or {})))
+    return diagnose(view, Patient(HOST, known, state, data)).case
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [
+        (Case.WELL, {"mine": look(2)}),
+        (Case.START, {"mine": look(2), "state": replace(JOINED, manifests=frozenset({"etcd"}))}),
+        (Case.START, {}),
+        (Case.START, {"data": replace(WHOLE, log=(log("info", "closed etcd server"),))}),
+        (Case.REJOIN, {"data": replace(WHOLE, db=0)}),
+        (Case.REJOIN, {"data": replace(WHOLE, wal=0)}),
+        (Case.REJOIN, {"data": replace(WHOLE, log=(log("fatal", "discovery failed", PEERS),))}),
+        (Case.REJOIN, {"known": None, "others": {"members": (member(1), member(3))}}),
+        (Case.REJOIN, {"known": replace(MEMBERS[1], name="", client_urls=())}),
+        (Case.REJOIN, {"state": replace(JOINED, attempt="etcd"), "mine": look(2)}),
+        (Case.REJOIN, {"mine": look(2, members=(member(2),), leader="b2")}),
+        (Case.REJOIN, {"mine": look(2, cluster="another")}),
+        (Case.PROMOTE, {"mine": look(2, learner=True), "known": replace(MEMBERS[1], learner=True)}),
+        (Case.REBUILD, {"state": BLANK, "data": EtcdData("/var/lib/etcd")}),
+        (Case.REBUILD, {"state": replace(JOINED, attempt="join")}),
+        (Case.REBUILD, {"state": replace(JOINED, files=frozenset())}),
+        (Case.GONE, {"state": UnreachableError("master2 (10.1.1.102): no route"), "data": None}),
+    ],
+)
+def test_the_case(wanted, given):
+    assert case(**given) == wanted
+
+
+def test_without_a_quorum_a_member_with_its_data_is_only_started():
+    """Nobody can tell then who is a member, and starting it may be what brings the quorum back."""
+    alone = look(1, members=(), serves=False, why="it cannot read with a quorum: x", leader="")
+    found = diagnose(seen(alone, STOPPED, STOPPED), Patient(HOST, None, JOINED, WHOLE))
+    assert found.case == Case.START
+
+
+REASONS = {
+    log("fatal", "discovery failed", PEERS): "its data is gone",
+    log("fatal", "discovery failed", "member 4e72 has already been bootstrapped"): "its data is gone",
+    log("warn", "server error", "the member has been permanently removed from the cluster"): "it was removed",
+    log(
+        "panic", "tocommit(6435) is out of range [lastIndex(3)]. Was the raft log corrupted, truncated, or lost?"
+    ): "its log was lost",
+    log("fatal", "discovery failed", "walpb: crc mismatch: expected: 1 computed: 2"): "its write-ahead log is corrupt",
+    log("fatal", "failed to open WAL", "wal: crc mismatch"): "its write-ahead log is corrupt",
+    "panic: freepages: failed to get all reachable pages (page 7: multiple references)": "its database is corrupt",
+    "2026-01-07 02:17:00.000000 C | etcdmain: walpb: crc mismatch": "its write-ahead log is corrupt",
+}
+
+
+@pytest.mark.parametrize("line", REASONS)
+def test_what_etcd_says_when_it_cannot_go_on(line):
+    assert last_words(EtcdData("", log=("noise", line))).startswith(REASONS[line])
+
+
+def test_what_a_healthy_member_says_of_others_is_not_held_against_it():
+    warned = log("warn", "request cluster ID mismatch"), log("warn", "prober detected unhealthy status", "crc mismatch")
+    assert last_words(EtcdData("", log=warned)) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (log("fatal", "etcd failed", "open /var/lib/etcd/member: no space left on device"), "the disk of /var/lib/etcd is full"),
+        (log("fatal", "discovery failed", "listen tcp 10.1.1.102:2380: bind: address already in use"), "another process"),
+        (log("warn", "rejected connection", "tls: x509: certificate has expired"), "its certificates are not valid"),
+    ],
+)
+def test_obstacles_that_new_data_does_not_mend(line, words):
+    what, cure = obstacle(replace(WHOLE, log=(line,)))
+    assert what.startswith(words)
+    assert cure
+    assert obstacle(WHOLE) == ("", "")
+
+
+def test_the_last_line_is_told_in_etcds_words():
+    assert last_line(replace(WHOLE, log=("x", log("fatal", "discovery failed", "wal: crc mismatch")))) == (
+        "discovery failed: wal: crc mismatch"
+    )
+    assert last_line(None) == ""
+
+
+def test_data_is_read_from_its_lines():
+    said = "directory /srv/etcd\ndb 20480\nwal 2\naside /srv/etcd.aside-1\nunit kubelet active\nlog a b\nlog c\n"
+    found = parse(Answer(0, said))
+    assert (found.directory, found.db, found.wal, found.asides) == ("/srv/etcd", 20480, 2, ("/srv/etcd.aside-1",))
+    assert (found.units, found.log, found.whole) == ((("kubelet", "active"),), ("a b", "c"), True)
+    assert not parse(Answer(0, "directory /srv/etcd\n")).whole
+
+
+@given(st.text())
+def test_other_text_is_refused_or_read(text):
+    try:
+        found = parse(Answer(0, text))
+    except ValueError:
+        return
+    assert found.directory
+
+
+@pytest.mark.parametrize("text", ["master2", "10.1.1.102", "b2", "MASTER2"])
+def test_the_member_is_found_by_any_of_its_names(text):
+    there = site()
+    assert target(seen(look(1), look(2), look(3)), text, there) == (there.control_plane[1], None)
+
+
+def test_a_member_without_a_host_is_meant_by_its_id_and_a_word_for_nothing_is_refused():
+    there = site()
+    known = (*MEMBERS, GHOST)
+    view = seen(look(1, known), look(2, known), look(3, known))
+    assert target(view, "d4", there)[1] == GHOST
+    with pytest.raises(InventoryError, match=r"10\.1\.1\.199"):
+        target(view, "10.1.1.199", there)
+
+
+@pytest.mark.parametrize("each", Case)
+def test_every_case_ends_with_a_write_through_the_vip(each):
+    there = site()
+    steps = list(procedure(there, there.control_plane[1], each, "why", "20260107T021700Z"))
+    assert steps[-1].name == "write and read through the VIP"
+    assert all(step.by_hand for step in steps if step.done and "recover" in step.done.__module__)
