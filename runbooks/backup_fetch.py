@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbooks import backup_by_hand as by_hand
 from runbooks import backup_manifest, backup_offsite
 from runbooks.backup_manifest import Manifest
 from runbooks.backup_offsite import TOOLS
@@ -59,11 +60,16 @@ def fetch(session: Session, name: str = "") -> None:
     repository = backup_offsite.repository_of(store)
     with nullcontext() if session.options.plan else store.locked("inv backup.fetch"):
         fetching = _found(store, repository, name)
-        steps = [clear(store), _fits(fetching), _restore(fetching), _appear(fetching)]
-        title = f"fetch {fetching.made.id} from {repository.name} to {store.directory}"
-        session.carry_out(Procedure("backup.fetch", title, steps, {"id": fetching.made.id}), lease=Unlocked())
+        session.carry_out(bring_back(fetching), lease=Unlocked())
         if not session.options.plan:
             _tell(session, fetching)
+
+
+def bring_back(fetching: Fetching) -> Procedure:
+    """Return the procedure that fetches one set."""
+    steps = [clear(fetching.store), _fits(fetching), _restore(fetching), _appear(fetching)]
+    title = f"fetch {fetching.made.id} from {fetching.repository.name} to {fetching.store.directory}"
+    return Procedure("backup.fetch", title, steps, {"id": fetching.made.id})
 
 
 def _found(store: Store, repository: Repository, name: str) -> Fetching:
@@ -93,7 +99,8 @@ def _fits(fetching: Fetching) -> Step:
             return
         require_room(fetching.store.directory, fetching.size + MARGIN, f"{made.id} takes")
 
-    return Step("see whether it is here, or fits", check=check)
+    text = by_hand.fits(fetching.store.directory, fetching.made.id)
+    return Step("see whether it is here, or fits", check=check, by_hand=text)
 
 
 def _restore(fetching: Fetching) -> Step:
@@ -105,14 +112,16 @@ def _restore(fetching: Fetching) -> Step:
         fetching.repository.stop = lambda: run.interrupted
         run.here(f"restic restore {fetching.copied.snapshot[:8]}", restore)
 
-    return Step("restore it beside the sets", done=lambda _: fetching.there or fetching.beside.exists(), do=do)
+    text = by_hand.restore_offsite(fetching.repository.name, fetching.copied.snapshot[:8], fetching.beside)
+    return Step("restore it beside the sets", done=lambda _: fetching.there or fetching.beside.exists(), do=do, by_hand=text)
 
 
 def _appear(fetching: Fetching) -> Step:
     def do(run: Run) -> None:
         run.here(f"compare every file with {backup_manifest.NAME}; mv {fetching.made.id}", partial(_publish, fetching))
 
-    return Step("prove every file and make the set appear", done=lambda _: fetching.there, do=do)
+    text = by_hand.appear(fetching.store.directory, fetching.beside, fetching.made.id)
+    return Step("prove every file and make the set appear", done=lambda _: fetching.there, do=do, by_hand=text)
 
 
 def _publish(fetching: Fetching) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from runbooks import backup_by_hand as by_hand
 from runbooks import backup_manifest
 from runbooks.backup_making import Making
 from runbooks.backup_store import Set, Store, Unlocked
@@ -80,7 +81,8 @@ def copy(store: Store, repository: Repository, amiss: MutableMapping[str, str]) 
         left = [each.id for each in waiting(store, repository.name) if f"copy {each.id} off-site" not in amiss]
         return not left or COPY in amiss
 
-    return Step("copy the sets that are not off-site yet", done=done, do=do)
+    text = by_hand.copy_offsite(repository.name, store.directory)
+    return Step("copy the sets that are not off-site yet", done=done, do=do, by_hand=text)
 
 
 def waiting(store: Store, repository: str, there: Sequence[Copied] | None = None) -> list[Set]:
@@ -169,7 +171,8 @@ def forget(store: Store, repository: Repository, amiss: MutableMapping[str, str]
             return not unwanted(store, _look(store, repository))
         return False
 
-    return Step("forget off-site what backup.keep no longer wants", done=done, do=do)
+    text = by_hand.forget_offsite(repository.name)
+    return Step("forget off-site what backup.keep no longer wants", done=done, do=do, by_hand=text)
 
 
 def _look(store: Store, repository: Repository) -> tuple[Copied, ...]:
@@ -188,7 +191,11 @@ def unwanted(store: Store, there: Sequence[Copied]) -> list[Copied]:
 def make_repository(session: Session) -> None:
     """Make the repository that hosts.yaml names, unless it is there."""
     store = Store(session.site)
-    repository = repository_of(store)
+    session.carry_out(making_repository(store, repository_of(store)), lease=Unlocked())
+
+
+def making_repository(store: Store, repository: Repository) -> Procedure:
+    """Return the procedure that makes the repository, unless it is there."""
 
     def done(_: Run) -> bool:
         reach(store, repository)
@@ -197,5 +204,5 @@ def make_repository(session: Session) -> None:
     def do(run: Run) -> None:
         run.here(f"restic init {repository.name}", repository.init)
 
-    step = Step("make the repository", done=done, do=do)
-    session.carry_out(Procedure("backup.offsite-init", f"make {repository.name}", [step]), lease=Unlocked())
+    step = Step("make the repository", done=done, do=do, by_hand=by_hand.make_repository(repository.name))
+    return Procedure("backup.offsite-init", f"make {repository.name}", [step])

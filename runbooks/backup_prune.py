@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
+from runbooks import backup_by_hand as by_hand
 from runbooks import backup_metrics, backup_offsite
 from runbooks.backup_making import Making
 from runbooks.backup_steps import clear
@@ -47,7 +48,10 @@ def unwanted(making: Making) -> Step:
             except RunbookError as error:
                 making.amiss[_failed(name)] = str(error)
 
-    return Step("delete the sets that backup.keep no longer wants", done=lambda run: not names(run), do=do, settled=True)
+    text = by_hand.unwanted(store.directory)
+    return Step(
+        "delete the sets that backup.keep no longer wants", done=lambda run: not names(run), do=do, settled=True, by_hand=text
+    )
 
 
 def _failed(name: str) -> str:
@@ -69,7 +73,7 @@ def prune(session: Session, name: str = "") -> None:
             going = [each.id for each in decisions if not each.kept]
             _tell(session, sets, decisions)
         try:
-            session.carry_out(_procedure(store, going, name), lease=Unlocked())
+            session.carry_out(deletion(store, going, name), lease=Unlocked())
         finally:
             if not session.options.plan:
                 backup_metrics.leave(store)
@@ -83,7 +87,8 @@ def _expendable(store: Store, sets: Sequence[Set], name: str) -> str:
     return found.id
 
 
-def _procedure(store: Store, going: Sequence[str], name: str) -> Procedure:
+def deletion(store: Store, going: Sequence[str], name: str = "") -> Procedure:
+    """Return the procedure that deletes the sets ``going``; ``name`` is the one that was asked for, or ""."""
     title = f"delete {name}" if name else f"delete what backup.keep no longer wants in {store.directory}"
     copies = [] if name else backup_offsite.afterwards(store)
     steps = [clear(store), *(_deleted(store, each) for each in going), *copies]
@@ -91,7 +96,12 @@ def _procedure(store: Store, going: Sequence[str], name: str) -> Procedure:
 
 
 def _deleted(store: Store, name: str) -> Step:
-    return Step(f"delete {name}", done=lambda _: not (store.directory / name).exists(), do=lambda run: _delete(run, store, name))
+    return Step(
+        f"delete {name}",
+        done=lambda _: not (store.directory / name).exists(),
+        do=lambda run: _delete(run, store, name),
+        by_hand=by_hand.delete(store.directory, name),
+    )
 
 
 def _delete(run: Run, store: Store, name: str) -> None:

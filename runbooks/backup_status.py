@@ -32,6 +32,17 @@ class Coming:
     amiss: str
 
 
+def trouble_with(session: Session) -> tuple[list[str], str, bool]:
+    """Return all that is wrong with the backups, the way out, and whether there will be a next one by itself.
+
+    Raises InventoryError when hosts.yaml asks for none.
+    """
+    store, now = Store(session.site), datetime.now().astimezone()
+    good = next((each.manifest for each in store.sets() if each.manifest and each.manifest.state == "good"), None)
+    coming = [_coming(each, store.records("last-attempt"), now) for each in backup_schedule.found(session)]
+    return _trouble(store, good, coming, now), _way_out(good, coming), bool(coming)
+
+
 def show(session: Session) -> None:
     """Print how the backups fare. Raises OutcomeError with all that is wrong."""
     store, now = Store(session.site), datetime.now().astimezone()
@@ -40,10 +51,7 @@ def show(session: Session) -> None:
     good = next((each for each in known if each.state == "good"), None)
     attempt = store.records("last-attempt")
     coming = [_coming(each, attempt, now) for each in backup_schedule.found(session)]
-    trouble = [
-        *_too_old(good, store.backup.max_age_h, now),
-        *(f"{each.seen.where}: {each.amiss}" for each in coming if each.amiss),
-    ]
+    trouble = _trouble(store, good, coming, now)
     facts = {
         "ok": not trouble,
         "problems": trouble,
@@ -62,6 +70,11 @@ def show(session: Session) -> None:
         print("\n".join(_for_people(session.site.name, store, facts, coming)))
     if trouble:
         raise OutcomeError("\n       ".join(trouble), hint=_way_out(good, coming))
+
+
+def _trouble(store: Store, good: Manifest | None, coming: list[Coming], now: datetime) -> list[str]:
+    late = _too_old(good, store.backup.max_age_h, now)
+    return [*late, *(f"{each.seen.where}: {each.amiss}" for each in coming if each.amiss)]
 
 
 def _too_old(good: Manifest | None, max_age_h: int, now: datetime) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from runbooks import backup_by_hand as by_hand
 from runbooks.backup_making import Making
 from runbooks.backup_receive import Folder, Receiver
 from runbooks.backup_room import require_room
@@ -128,7 +129,8 @@ def keep(making: Making) -> Step:
             except (RunbookError, OSError) as error:
                 run.note(hosts[0], f"the programs of etcd {version} are not kept: {error}")
 
-    return Step("keep etcd's own programs beside the sets", done=done, do=do, settled=True)
+    text = by_hand.keep_tools(making.store.directory)
+    return Step("keep etcd's own programs beside the sets", done=done, do=do, settled=True, by_hand=text)
 
 
 def _wanted(making: Making) -> dict[str, list[Host]]:

@@ -8,6 +8,7 @@ from itertools import islice
 from time import time
 from typing import TYPE_CHECKING
 
+from runbooks import cluster_by_hand as by_hand
 from runbooks.commands import node
 from runbooks.commands import preflight as commands
 from runbooks.commands.preflight_facts import Facts
@@ -69,7 +70,7 @@ def preflight(site: Site, hosts: Sequence[Host]) -> Step:
                 hint="mend these, then repeat this (inv cluster.preflight only looks)",
             )
 
-    return Step("preflight: the hosts are fit for Kubernetes", check=check)
+    return Step("preflight: the hosts are fit for Kubernetes", check=check, by_hand=by_hand.preflight(site))
 
 
 def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runbooks import cluster_by_hand as by_hand
 from runbooks.artifacts_cluster import node_files, pause_image, wanted_images
 from runbooks.commands import files, kubeadm, node, prepare
 from runbooks.commands.files import File
@@ -47,7 +48,13 @@ def ready_kernel(site: Site, host: Host) -> Step:
         run.change(host, prepare.make_kernel_ready(site.kubernetes.swap))
 
     return Step(
-        "kernel modules and sysctls" + ("" if keep_swap else ", no swap"), host, done=done, do=do, within=10, settled=True
+        "kernel modules and sysctls" + ("" if keep_swap else ", no swap"),
+        host,
+        done=done,
+        do=do,
+        within=10,
+        settled=True,
+        by_hand=by_hand.ready_kernel(site, host, [file.path for file in wanted]),
     )
 
 
@@ -74,7 +81,15 @@ def install_packages(site: Site, host: Host) -> Step:
                 error.hint = "give the host the repository of that minor version, or mend kubernetes.version in hosts.yaml"
             raise
 
-    return Step(f"install kubeadm, kubelet, kubectl {version}, held", host, check=check, done=done, do=do, settled=True)
+    return Step(
+        f"install kubeadm, kubelet, kubectl {version}, held",
+        host,
+        check=check,
+        done=done,
+        do=do,
+        settled=True,
+        by_hand=by_hand.install_packages(version),
+    )
 
 
 def run_containerd(site: Site, host: Host) -> Step:
@@ -97,7 +112,9 @@ def run_containerd(site: Site, host: Host) -> Step:
         _place(run, host, wanted(run))
         run.change(host, prepare.run_runtime())
 
-    return Step("run containerd with our configuration", host, done=done, do=do, within=20)
+    paths = [file.path for file in _files(site, host, kernel=False)]
+    text = by_hand.run_containerd(host, paths, site.kubernetes.version)
+    return Step("run containerd with our configuration", host, done=done, do=do, within=20, by_hand=text)
 
 
 def pull_images(site: Site, host: Host) -> Step:
@@ -118,6 +135,7 @@ def pull_images(site: Site, host: Host) -> Step:
         host,
         done=lambda run: _member(run, host) or not run.read(host, prepare.missing_images(images(run))),
         do=do,
+        by_hand=by_hand.pull_images(site),
     )
 
 

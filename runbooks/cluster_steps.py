@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from runbooks import cluster_by_hand as by_hand
 from runbooks import cluster_members as members
 from runbooks import cluster_prepare, cluster_verify
 from runbooks.artifacts_cluster import cni_manifest
@@ -87,7 +88,7 @@ def ready(plan: Plan, host: Host) -> Step:
         known = plan.survey.nodes(run, seat).get(host.name) if seat else None
         return True if known and known.ready else Unmet("its node is not Ready yet")
 
-    return Step("its node is Ready", host, done=done, within=180)
+    return Step("its node is Ready", host, done=done, within=180, by_hand=by_hand.ready(host))
 
 
 def initialise(plan: Plan, host: Host) -> Step:
@@ -116,7 +117,7 @@ def initialise(plan: Plan, host: Host) -> Step:
         wanted = config.init_config(plan.site, host, plan.version, key)
         run.change(host, kubeadm.init(wanted, config.skip_phases(plan.site, plan.version)))
 
-    return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180)
+    return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180, by_hand=by_hand.initialise(host))
 
 
 def answers(plan: Plan) -> Step:
@@ -125,7 +126,7 @@ def answers(plan: Plan) -> Step:
     def done(run: Run) -> bool | Unmet:
         return True if plan.survey.seat(run) else Unmet(plan.survey.silence(run))
 
-    return Step("an API server answers", done=done, within=120)
+    return Step("an API server answers", done=done, within=120, by_hand=by_hand.answers(plan.site))
 
 
 def install_network(plan: Plan, manifest: str) -> Step:
@@ -142,7 +143,7 @@ def install_network(plan: Plan, manifest: str) -> Step:
         seat = plan.survey.seat(run) or plan.site.control_plane[0]  # a plan may be made before there is one
         run.change(seat, kubectl.apply(seat, manifest))
 
-    return Step("install the pod network", done=there, do=do, within=30)
+    return Step("install the pod network", done=there, do=do, within=30, by_hand=by_hand.install_network())
 
 
 def join(plan: Plan, host: Host) -> Step:
@@ -175,4 +176,4 @@ def join(plan: Plan, host: Host) -> Step:
         run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))
 
     name = "join as a control plane host (kubeadm join)" if control_plane else "join as a worker (kubeadm join)"
-    return Step(name, host, done=done, do=do, within=180)
+    return Step(name, host, done=done, do=do, within=180, by_hand=by_hand.join(host))

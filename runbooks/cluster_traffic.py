@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from runbooks import lb_by_hand as by_hand
 from runbooks.commands import lb
 from runbooks.commands.base import Command, script
 from runbooks.commands.lb import Backend
@@ -22,6 +23,7 @@ def take_out(host: Host) -> Step:
         done=lambda run: not _with(run, host, maintenance=False),
         do=lambda run: _set(run, host, "maint"),
         within=10,
+        by_hand=by_hand.take_out(host, BACKEND),
     )
 
 
@@ -31,10 +33,17 @@ def let_in(host: Host) -> Step:
     def done(run: Run) -> bool | Unmet:
         for balancer, server in _servers(run, host).items():
             if not server.up:
-                return Unmet(f"{balancer} finds it {server.status} ({server.check})")
+                return Unmet(f"{balancer} finds it {server.status} ({server.check.lstrip('* ')})")
         return True
 
-    return Step("let the load balancers use it", host, done=done, do=lambda run: _set(run, host, "ready"), within=60)
+    return Step(
+        "let the load balancers use it",
+        host,
+        done=done,
+        do=lambda run: _set(run, host, "ready"),
+        within=60,
+        by_hand=by_hand.let_in(host, BACKEND),
+    )
 
 
 def _servers(run: Run, host: Host) -> dict[Host, Backend]:

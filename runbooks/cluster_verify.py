@@ -10,6 +10,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from runbooks import cluster_by_hand as by_hand
 from runbooks.commands import etcd, kubectl, lb, verify_objects
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, batch
@@ -81,7 +82,7 @@ def step(site: Site) -> Step:
         if failing := rules.failing(_write(run, look(run))):
             raise OutcomeError("; ".join(map(_told, failing)), hint=failing[0].cure)
 
-    return Step("verify the cluster", done=done, verify=prove, within=WITHIN_S)
+    return Step("verify the cluster", done=done, verify=prove, within=WITHIN_S, by_hand=by_hand.verify(site))
 
 
 # ---- looking

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from runbooks import etcd_by_hand as by_hand
 from runbooks.commands import etcd
 from runbooks.commands.etcd import Status
 from runbooks.commands.etcd_metrics import metrics
@@ -26,15 +27,26 @@ def disarm(first: View) -> Procedure:
     relief = Relief(alarmed=bool(_alarms(first)))
     policy = Policy(relief.reason, relief.gate, relief.left, "no alarm")
     steps: list[Step | Together] = [
-        Step("look at the alarms", check=relief.look),
-        Step("compact everything that is old", done=relief.compacted, do=relief.compact),
+        Step("look at the alarms", check=relief.look, by_hand=by_hand.look_at_alarms()),
+        Step("compact everything that is old", done=relief.compacted, do=relief.compact, by_hand=by_hand.compact()),
     ]
     for host in turns(list(first.statuses), first):
         steps += Turn(host, policy).steps(first)
     steps += [
-        Step("there is room below the quota", check=relief.room),
-        Step("disarm the alarm", done=lambda run: not _alarms(view(run)), do=relief.disarm, within=15),
-        Step("a write works", done=lambda run: not relief.alarmed or relief.proven, do=relief.prove),
+        Step("there is room below the quota", check=relief.room, by_hand=by_hand.room()),
+        Step(
+            "disarm the alarm",
+            done=lambda run: not _alarms(view(run)),
+            do=relief.disarm,
+            within=15,
+            by_hand=by_hand.disarm(),
+        ),
+        Step(
+            "a write works",
+            done=lambda run: not relief.alarmed or relief.proven,
+            do=relief.prove,
+            by_hand=by_hand.prove(),
+        ),
     ]
     inputs = {"hosts": sorted(host.name for host in first.statuses)}
     return Procedure("etcd.disarm", "Make room in etcd and take back its NOSPACE alarm", steps, inputs=inputs)

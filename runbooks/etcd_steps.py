@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from runbooks import etcd_by_hand as by_hand
 from runbooks.commands import etcd
 from runbooks.commands.etcd import Member, Status
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
@@ -37,7 +38,8 @@ def move_leader(target: Member, first: View) -> Procedure:
     def do(run: Run) -> None:
         hand_over(run, view(run), target)
 
-    step = Step(f"make {target} the leader", check=check, done=done, do=do, within=30)
+    text = by_hand.make_leader(target)
+    step = Step(f"make {target} the leader", check=check, done=done, do=do, within=30, by_hand=text)
     title = f"Make {target} the leader of etcd (now {name_of(first, leader_of(first))})"
     return Procedure("etcd.move-leader", title, [step], inputs={"member": target.id})
 
@@ -85,13 +87,35 @@ class Turn:
         """The steps of this turn; handing over is one of them when the member leads at the start."""
         leads = first.statuses[self.host].leads and len(rules.voters(first.members)) > 1
         steps = [
-            Step("defragment", self.host, check=self.check, done=lambda run: not self.need(view(run)), do=self.do, within=30),
-            Step("is back, and not behind", self.host, done=self.back, within=WHOLE_WITHIN_S),
+            Step(
+                "defragment",
+                self.host,
+                check=self.check,
+                done=lambda run: not self.need(view(run)),
+                do=self.do,
+                within=30,
+                by_hand=by_hand.defragment(self.host),
+            ),
+            Step(
+                "is back, and not behind",
+                self.host,
+                done=self.back,
+                within=WHOLE_WITHIN_S,
+                by_hand=by_hand.back(self.host),
+            ),
         ]
-        if leads:
-            name = "let another member lead"
-            steps.insert(0, Step(name, self.host, check=self.check_heir, done=self.leads_no_more, do=self.leave, within=30))
-        return steps
+        return [self._hand_over(), *steps] if leads else steps
+
+    def _hand_over(self) -> Step:
+        return Step(
+            "let another member lead",
+            self.host,
+            check=self.check_heir,
+            done=self.leads_no_more,
+            do=self.leave,
+            within=30,
+            by_hand=by_hand.let_another_lead(self.host),
+        )
 
     def check(self, run: Run) -> None:
         """Tell the numbers; refuse when it must not stand still, or leads."""
@@ -148,7 +172,7 @@ def defragment(hosts: Sequence[Host], first: View, *, force: bool = False) -> Pr
     def reason(status: Status) -> str:
         return "it was asked for" if force else care.defrag_worthwhile(status.size, status.in_use, status.quota or 0)
 
-    whole = Step("etcd is whole", check=lambda run: _whole(view(run), "a member"))
+    whole = Step("etcd is whole", check=lambda run: _whole(view(run), "a member"), by_hand=by_hand.whole())
     policy = Policy(reason, _may_pause, _faults)
     steps = [whole, *(step for host in turns(hosts, first) for step in Turn(host, policy).steps(first))]
     inputs = {"hosts": sorted(host.name for host in hosts), "force": force}

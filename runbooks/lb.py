@@ -15,6 +15,7 @@ from runbooks.errors import InventoryError, PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb_failover import hand_over
 from runbooks.lb_steps import Wanted, set_up
+from runbooks.lb_wanted import standby_first, wanted
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def setup(session: Session) -> None:
     services are reloaded, never restarted. A configuration that haproxy or keepalived refuses touches nothing. Undo: lb.rollback.
     """
     site = session.site
-    secret = _auth_pass(session)
-    wanted = [Wanted(site, host, artifacts.lb_files(site, host, secret)) for host in site.load_balancers]
-    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", _standby_first(session.run, wanted)))
+    session.carry_out(
+        set_up("lb.setup", f"Set up the load balancers of {site.name}", standby_first(session.run, wanted(session)))
+    )
 
 
 @procedure
@@ -46,14 +47,14 @@ def rollback(session: Session) -> None:
     now = {host: artifacts.lb_files(site, host, None) for host in site.load_balancers}
     where = run.read_all({host: lb.previous(those) for host, those in now.items()})
     kept = run.read_all({host: files.found((file.path for file in those), where[host]) for host, those in now.items()})
-    wanted = []
+    before = []
     for host, found in kept.items():
         if not where[host] or not {HAPROXY_CFG, KEEPALIVED_CONF} <= set(found):
             raise PrecheckError(f"{host} has no earlier configuration to go back to", hint="inv lb.setup follows hosts.yaml")
         former = (File(path, there.content, there.mode, there.owner) for path, there in found.items())
-        wanted.append(Wanted(site, host, tuple(former)))
+        before.append(Wanted(site, host, tuple(former)))
     title = f"Bring back the configuration before the last change on {site.name}"
-    session.carry_out(set_up("lb.rollback", title, _standby_first(run, wanted)))
+    session.carry_out(set_up("lb.rollback", title, standby_first(run, before)))
 
 
 @query
@@ -93,22 +94,6 @@ def failover(session: Session, to: str = "") -> None:
     states = run.read_all({host: lb.state(site, host) for host in site.load_balancers})
     target = _named(site, to) if to else rules.standby(site.load_balancers, states)
     session.carry_out(hand_over(site, target, _observer(run)))
-
-
-def _standby_first(run: Run, wanted: list[Wanted]) -> list[Wanted]:
-    seen = run.read_all({each.host: each.look() for each in wanted})
-    order = rules.change_order([each.host for each in wanted], {host: looked.state for host, looked in seen.items()})
-    return sorted(wanted, key=lambda each: order.index(each.host))
-
-
-def _auth_pass(session: Session) -> Secret | None:
-    if session.site.load_balancer.vrrp.version != 2:
-        return None
-    import os  # noqa: PLC0415 - only here
-
-    from runbooks.secrets import auth_pass  # noqa: PLC0415 - start-up time
-
-    return auth_pass(session.state, os.environ)
 
 
 def _named(site: Site, name: str) -> Host:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from runbooks import lb_by_hand as by_hand
 from runbooks.commands import lb
 from runbooks.commands.lb import LbState
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
@@ -34,7 +35,7 @@ def able_to_hold(target: Host) -> Step:
                 f"{target} must not get the VIP: {reason}", hint="inv lb.setup repairs what differs from hosts.yaml"
             )
 
-    return Step("is able to hold the VIP", target, check=check)
+    return Step("is able to hold the VIP", target, check=check, by_hand=by_hand.able_to_hold())
 
 
 def take_over(target: Host, observer: Host | None) -> Step:
@@ -59,7 +60,7 @@ def take_over(target: Host, observer: Host | None) -> Step:
         if not observer:
             run.note(target, "no host besides the LBs answers, so nobody measures what clients see")
 
-    return Step("take the VIP over", target, done=done, do=do, within=30)
+    return Step("take the VIP over", target, done=done, do=do, within=30, by_hand=by_hand.take_over(target))
 
 
 def _states(run: Run) -> dict[Host, LbState]:

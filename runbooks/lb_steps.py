@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
+from runbooks import lb_by_hand as by_hand
 from runbooks.artifacts import lb_sysctl, nonlocal_bind
 from runbooks.commands import files, firewall, lb, selinux
 from runbooks.commands.base import Probe, batch
@@ -92,6 +93,7 @@ def install_packages(want: Wanted) -> Step:
         do=lambda run: run.change(want.host, lb.install()),
         verify=recent,
         settled=True,
+        by_hand=by_hand.install_packages(),
     )
 
 
@@ -108,12 +110,21 @@ def bind_before_holding(want: Wanted) -> Step:
         run.place(want.host, files.differing([file], there), there, files.place([file]))
         run.change(want.host, lb.load_sysctl(file.path))
 
-    return Step(f"allow the VIP to be bound ({nonlocal_bind(want.site)})", want.host, done=done, do=do, settled=True)
+    key = nonlocal_bind(want.site)
+    return Step(
+        f"allow the VIP to be bound ({key})",
+        want.host,
+        done=done,
+        do=do,
+        settled=True,
+        by_hand=by_hand.bind_before_holding(file, key),
+    )
 
 
 def open_firewall(want: Wanted) -> Step:
     """Let clients and the other LB's VRRP in where firewalld runs; whatever else it has is left as it is."""
     needed = firewall_rules.wanted(want.site, want.host)
+    interface = want.host.interface or want.site.load_balancer.interface
 
     def lacking(run: Run) -> tuple[Openings, Openings]:
         there = run.read(want.host, want.look()).firewall
@@ -125,7 +136,14 @@ def open_firewall(want: Wanted) -> Step:
         if there := run.read(want.host, want.look()).firewall:
             run.change(want.host, firewall.allow(there.zone, *lacking(run)))
 
-    return Step("open the firewall (firewalld)", want.host, done=lambda run: not any(lacking(run)), do=do, settled=True)
+    return Step(
+        "open the firewall (firewalld)",
+        want.host,
+        done=lambda run: not any(lacking(run)),
+        do=do,
+        settled=True,
+        by_hand=by_hand.open_firewall(needed, interface),
+    )
 
 
 def allow_ports(want: Wanted) -> Step:
@@ -136,6 +154,7 @@ def allow_ports(want: Wanted) -> Step:
         done=lambda run: not run.read(want.host, want.look()).switched_off,
         do=lambda run: run.change(want.host, selinux.switch_on(run.read(want.host, want.look()).switched_off)),
         settled=True,
+        by_hand=by_hand.allow_ports(),
     )
 
 
@@ -161,6 +180,7 @@ def install_configuration(want: Wanted) -> Step:
         done=lambda run: not files.differing(want.files, run.read(want.host, want.look()).files),
         do=do,
         settled=True,
+        by_hand=by_hand.install_configuration(want.host, want.files),
     )
 
 
@@ -175,7 +195,7 @@ def run_service(want: Wanted, unit: str, config: str) -> Step:
         run.change(want.host, lb.run_service(unit))
 
     # Settled: what it runs with is compared with what is wanted, not with the file that an earlier step puts in place.
-    return Step(f"run {unit} with it", want.host, done=done, do=do, within=30, settled=True)
+    return Step(f"run {unit} with it", want.host, done=done, do=do, within=30, settled=True, by_hand=by_hand.run_service(unit))
 
 
 def does_its_work(want: Wanted) -> Step:
@@ -185,7 +205,8 @@ def does_its_work(want: Wanted) -> Step:
         reason = rules.not_serving(run.read(want.host, want.look()).state)
         return Unmet(reason) if reason else True
 
-    return Step("serves: VRRP, stats, metrics", want.host, done=done, within=30)
+    text = by_hand.does_its_work(want.site, want.host)
+    return Step("serves: VRRP, stats, metrics", want.host, done=done, within=30, by_hand=text)
 
 
 def prove_pair(wanted: Sequence[Wanted]) -> Step:
@@ -196,4 +217,10 @@ def prove_pair(wanted: Sequence[Wanted]) -> Step:
         reason = rules.not_a_pair({host: looked.state for host, looked in seen.items()})
         return Unmet(reason) if reason else True
 
-    return Step(f"the VIP {wanted[0].site.endpoint.vip} is on exactly one LB, and answers there", done=done, within=30)
+    site = wanted[0].site
+    return Step(
+        f"the VIP {site.endpoint.vip} is on exactly one LB, and answers there",
+        done=done,
+        within=30,
+        by_hand=by_hand.prove_pair(site),
+    )

@@ -111,6 +111,20 @@ def runs(session: Session, last: int = 20) -> None:
         print("no runs yet")
 
 
+@query(
+    help={"to": "folder to write into; default: docs/runbooks of this checkout", "check": "write nothing: are they up to date?"}
+)
+def pages(session: Session, to: str = "", check: bool = False) -> None:
+    """Write every procedure as a page to follow by hand.
+
+    For your own hosts, with the files that the pages speak of; read them while there is no trouble. Connects to nothing. With
+    --check, exit status 1 when a page is not what the procedures say now.
+    """
+    from runbooks.pages_write import show  # noqa: PLC0415 - start-up time
+
+    show(session, to, check=check)
+
+
 def _named(site: Site, names: str) -> Sequence[Host]:
     if not names:
         return site.hosts

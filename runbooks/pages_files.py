@@ -1,0 +1,44 @@
+"""The files that the pages speak of: what the tool puts on hosts and tells kubeadm, with words in the place of secrets."""
+
+from __future__ import annotations
+
+from runbooks.artifacts import lb_files
+from runbooks.artifacts_cluster import cni_manifest, node_files
+from runbooks.cluster_by_hand import ROLES
+from runbooks.commands.base import MASK, Secret
+from runbooks.inventory.model import Site
+from runbooks.rules import kubeadm
+from runbooks.rules.cluster import kubernetes_hosts
+
+PAUSE = "PAUSE-IMAGE"
+# In the form that kubeadm wants, so that our own checks pass; then each becomes the word that the pages use.
+KEY, TOKEN, CA_HASH = "0" * 64, "abcdef.0123456789abcdef", "f" * 64
+
+
+def files(site: Site) -> dict[str, str]:
+    """Return every file by its path below docs/runbooks."""
+    secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
+    found = {f"{host}{file.path}": file.content for host in site.load_balancers for file in lb_files(site, host, secret)}
+    for host in kubernetes_hosts(site.hosts):
+        role = ROLES["control-plane" in host.roles]
+        found |= {f"{role}{file.path}": file.content for file in node_files(site, host, PAUSE)}
+    found |= {f"kubeadm/{name}": text for name, text in _kubeadm(site).items()}
+    if network := cni_manifest(site):
+        found["pod-network.yaml"] = network
+    return {f"files/{path}": text for path, text in found.items()}
+
+
+def _kubeadm(site: Site) -> dict[str, str]:
+    version, first = kubeadm.parse(site.kubernetes.version), site.control_plane[0]
+    found = {f"init/{first}.yaml": kubeadm.init_config(site, first, version, Secret(KEY))}
+    for host in kubernetes_hosts(site.hosts):
+        key = Secret(KEY) if "control-plane" in host.roles else None
+        found[f"join/{host}.yaml"] = kubeadm.join_config(site, host, version, Secret(TOKEN), f"sha256:{CA_HASH}", key)
+    words = {KEY: "CERTIFICATE-KEY", TOKEN: "TOKEN", CA_HASH: "CA-HASH"}
+    return {name: _worded(str(text), words) for name, text in found.items()}
+
+
+def _worded(text: str, words: dict[str, str]) -> str:
+    for secret, word in words.items():
+        text = text.replace(secret, word)
+    return text

@@ -1,0 +1,108 @@
+"""What the pages of recovery are built from: one page for each thing that may have happened."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from runbooks import certs_renew, recover_certs, recover_lb, recover_member, recover_quorum_start, recover_vip_steps
+from runbooks.certs_steps import Renewal
+from runbooks.commands.restore import Seat
+from runbooks.inventory.model import Site
+from runbooks.pages import Page
+from runbooks.pages_examples import MADE, second, wanted
+from runbooks.recover_quorum_source import Supply
+from runbooks.recover_quorum_steps import Restoring
+from runbooks.rules.cluster import kubernetes_hosts
+from runbooks.rules.recover_member import Case
+from runbooks.rules.recover_quorum import Restore, Source
+
+KUBECONFIG = Path("kubeconfig")  # the operator's own; its page does not name it
+LOSS = (
+    "Everything that was written after the snapshot is lost, so first prove that no majority can simply be started: on each control plane host "
+    "`ls /var/lib/etcd/member/snap/db`, `crictl ps -a --name etcd`, `crictl logs ID`. A member whose data is good needs only "
+    "[a start](recover.etcd-member.start.md). Old data is set aside, never deleted."
+)
+STAMP = f"{MADE:%Y%m%dT%H%M%SZ}"
+BACKUP_FIRST = (
+    "First save what there is: [backup.run](backup.run.md), at least the snapshot of one healthy member. Then find out which case it is: "
+    "`etcdctl endpoint status --cluster -w table` on a healthy control plane host, and on the host itself `crictl ps -a --name etcd`, "
+    "`crictl logs ID`, `ls /var/lib/etcd/member`."
+)
+
+
+def etcd_member(site: Site, case: Case) -> Page:
+    """One case of a member that does not do its work."""
+    host = second(site)
+    made = recover_member.procedure(site, host, case, case.value, STAMP)
+    return Page(made, f"--member {host}", case.value, case.name.lower(), BACKUP_FIRST)
+
+
+def quorum(site: Site, *, survivor: bool) -> Page:
+    """All hosts are there and their data is not; or the last host that is left has the newest data."""
+    hosts = site.control_plane[:1] if survivor else site.control_plane
+    lost = [host for host in site.control_plane if host not in hosts]
+    source = (
+        Source("member", hosts[0].name, 900, 1 << 20) if survivor else Source("set", STAMP, 900, 1 << 20, f"etcd/{hosts[0]}.db")
+    )
+    plan = Restore(
+        token="restore-TOKEN",  # noqa: S106 - etcd's word for a cluster's name
+        started=STAMP,
+        source=source,
+        members={host.name: Seat(host.name, f"https://{host.address}:2380") for host in hosts},
+        left={host.name: "no answer" for host in lost},
+        nodes=tuple(host.name for host in site.workers),
+        before=900,
+    )
+    made = recover_quorum_start.procedure(Restoring(site, plan, Supply(site), Path("snapshot.db")))
+    if survivor:
+        others = f"{', '.join(map(str, lost))} gone for good" if lost else "its manifest tells it of a cluster that is lost"
+        return Page(made, f"--from-member {hosts[0]}", f"{hosts[0]} is left with its data; {others}", "survivor", LOSS)
+    return Page(made, f"--backup {STAMP}", "every control plane host is there, and a majority has lost its data", "set", LOSS)
+
+
+def node(site: Site) -> Page:
+    """A control plane host comes back as an empty machine."""
+    host = second(site)
+    return Page(
+        recover_member.replacement(site, host),
+        f"--host {host}",
+        f"{host} is an empty machine of the same name and address",
+        first=BACKUP_FIRST.partition(" Then")[0],
+    )
+
+
+def vip(site: Site) -> Page:
+    """Both LBs answer."""
+    observer = next((host for host in site.hosts if "lb" not in host.roles), None)
+    return Page(
+        recover_vip_steps.procedure(site, wanted(site), observer), given="the VIP is on no LB, or on two; both LBs answer"
+    )
+
+
+def lb(site: Site) -> Page:
+    """The LB of higher priority comes back as an empty machine."""
+    host = site.load_balancers[0]
+    return Page(
+        recover_lb.procedure(site, wanted(site), host),
+        f"--host {host}",
+        f"{host} is an empty machine of the same name and address, and {site.load_balancers[-1]} serves",
+    )
+
+
+def renew(site: Site) -> Page:
+    """Every control plane host, one at a time."""
+    return Page(certs_renew.procedure(Renewal(site, {}), site.control_plane, KUBECONFIG), given="the control plane is in service")
+
+
+def certs(site: Site) -> Page:
+    """Nothing answers any more."""
+    hosts = kubernetes_hosts(site.hosts)
+    made = recover_certs.procedure(Renewal(site, {}, alone=True), hosts, KUBECONFIG, at_once=True)
+    return Page(made, given="all have ended, and no API server answers")
+
+
+CASES: Final = tuple(partial(etcd_member, case=case) for case in Case if case != Case.WELL)
+QUORUM: Final = (partial(quorum, survivor=False), partial(quorum, survivor=True))
+RECOVER: Final = (*CASES, *QUORUM, node, renew, certs, vip, lb)

@@ -1,0 +1,24 @@
+"""Which pages there are, and which commands have none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from runbooks import pages_examples as examples
+from runbooks import pages_recover as recover
+from runbooks.inventory.model import Site
+from runbooks.pages import Page
+
+# What has steps and no page, and why.
+PAGELESS: Final[Mapping[str, str]] = {
+    "backup.decrypt": "`age --decrypt --identity FILE` of every file of a set: [backup](../backup.md)",
+    "backup.schedule": "one line in a crontab, or one timer: [backup](../backup.md)",
+    "backup.unschedule": "that line or timer is deleted again",
+}
+
+
+def pages(site: Site) -> list[Page]:
+    """Return every page of ``site``, in the order of the chapters. A chapter that the site has nothing for is left out."""
+    backup = examples.BACKUP if site.backup else ()
+    return [build(site) for build in (*examples.LB, *examples.CLUSTER, *examples.ETCD, *backup, *recover.RECOVER)]
