@@ -1,0 +1,88 @@
+"""`inv certs.renew`: a control plane in service gets new certificates, one host at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbooks import certs_view
+from runbooks.certs_steps import Renewal, may_begin
+from runbooks.cluster_traffic import let_in
+from runbooks.cluster_view import Survey
+from runbooks.commands.certs import HostCerts
+from runbooks.engine.steps import Procedure, Step
+from runbooks.errors import DegradedError, HostErrors, InventoryError, PrecheckError, RunbookError
+from runbooks.inventory.model import Host, Site
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+Looked = Mapping[Host, HostCerts | RunbookError]
+
+
+def renew(session: Session, host: str, *, days: int, force: bool) -> None:
+    """Renew on every control plane host that answers. Raises DegradedError when one did not, and the others are done."""
+    run, survey = session.run, Survey()
+    hosts = masters(session.site, host)
+    there, lost = apart(certs_view.look(run, survey, hosts))
+    if not survey.seat(run):
+        raise PrecheckError(survey.silence(run), hint="inv recover.certs renews without any API server")
+    renewal = Renewal(session.site, there, days, force, survey=survey)
+    session.carry_out(procedure(renewal, list(there), session.state / "kubeconfig"))
+    refuse_the_rest(lost, "inv certs.renew")
+
+
+def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path) -> Procedure:
+    """Return the procedure that renews on ``hosts``, and then the operator's ``kubeconfig``."""
+    steps = [may_begin(renewal, hosts), *(step for host in hosts for step in turn(renewal, host)), renewal.kubeconfig(kubeconfig)]
+    names = [host.name for host in hosts]
+    inputs = {"hosts": names, "days": renewal.days, "force": renewal.force}
+    return Procedure("certs.renew", f"Renew the certificates of {', '.join(names)}", steps, inputs=inputs)
+
+
+def turn(renewal: Renewal, host: Host) -> list[Step]:
+    """Return the steps of one control plane host's turn."""
+    return [renewal.renew(host), renewal.take_out(host), renewal.restart(host), renewal.well(host), let_in(host)]
+
+
+def masters(site: Site, names: str) -> tuple[Host, ...]:
+    """Return the control plane hosts that ``names`` (with commas) means; all when it is empty."""
+    wanted = [word.strip() for word in names.split(",") if word.strip()]
+    known = {host.name: host for host in site.control_plane}
+    for word in wanted:
+        if word not in known:
+            raise InventoryError(
+                f"--host {word}: that is no control plane host of {site.name} ({', '.join(known)})",
+                hint="a worker has no certificates but its kubelet's: inv recover.certs",
+            )
+    return tuple(host for host in site.control_plane if not wanted or host.name in wanted)
+
+
+def apart(looked: Looked) -> tuple[dict[Host, HostCerts], dict[Host, RunbookError]]:
+    """Part the hosts that answer from those that do not. Raises what they raised when none does."""
+    there = {host: seen for host, seen in looked.items() if isinstance(seen, HostCerts) and seen.joined}
+    lost = {host: _lost(host, seen) for host, seen in looked.items() if host not in there}
+    if not there:
+        raise (
+            next(iter(lost.values()))
+            if len(lost) == 1
+            else HostErrors({str(host): each for host, each in lost.items()}, len(lost))
+        )
+    return there, lost
+
+
+def _lost(host: Host, seen: HostCerts | RunbookError) -> RunbookError:
+    if isinstance(seen, RunbookError):
+        return seen
+    return PrecheckError(f"{host}: it is in no cluster", hint=f"inv cluster.join --host {host}")
+
+
+def refuse_the_rest(lost: Mapping[Host, RunbookError], command: str) -> None:
+    """Raise DegradedError with the hosts that could not be reached, when there are any."""
+    if lost:
+        names = ", ".join(map(str, lost))
+        raise DegradedError(
+            f"nothing was renewed on {names}:" + "".join(f"\n  {each}" for each in lost.values()),
+            hint=f"when it is back: {command}; what is done is not done again",
+        )

@@ -1,0 +1,25 @@
+# How certificates are read on this host; stands before another script. Variables: none.
+# certificates FILE... prints one line for each certificate in PEM files and kubeconfigs, "certificate PATH" and what openssl says
+# of it, parted by tabs; nothing of a file that holds none. served KEY ADDRESS:PORT does so for what is served there. Read-only.
+# shellcheck shell=bash disable=SC2094
+shopt -s globstar nullglob
+certificate() { # KEY NAME: the certificate on standard input
+    local shown
+    shown=$(openssl x509 -noout -startdate -enddate -fingerprint -sha256 -subject -nameopt RFC2253 2>/dev/null) || return 0
+    printf '%s %s\t%s\n' "$1" "$2" "${shown//$'\n'/$'\t'}"
+}
+certificates() {
+    local file key value
+    for file in "$@"; do
+        [ -r "$file" ] || continue
+        case $file in
+        *.crt | *.pem) certificate certificate "$file" <"$file" ;;
+        *)
+            while read -r key value; do
+                if [ "$key" = client-certificate-data: ]; then base64 -d <<<"$value" 2>/dev/null | certificate certificate "$file"; fi
+            done <"$file"
+            ;;
+        esac
+    done
+}
+served() { timeout 5 openssl s_client -connect "$2" </dev/null 2>/dev/null | certificate "${1% *}" "${1##* }"; }

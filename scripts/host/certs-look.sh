@@ -1,0 +1,45 @@
+# Variables: PORTS (array: "PORT ADDRESS:PORT", what is served there), and those of etcd-find.sh, which stands before this, as does
+# certs-find.sh. Everything about this host's certificates: files, their keys, kubeconfigs, what is served, and since when those
+# programs run that read them. One "key value" a line. Read-only.
+# shellcheck shell=bash disable=SC2154,SC2034
+tree=/etc/kubernetes/pki mine=/var/lib/kubelet/pki
+printf 'clock %(%s)T\n' -1
+[ -e /etc/kubernetes/kubelet.conf ] && echo joined yes
+for file in /etc/kubernetes/{manifests,ha-runbooks-parked}/*.yaml; do
+    name=${file##*/}
+    echo "manifest ${name%.yaml}"
+done
+while IFS='=' read -r key value; do
+    case $key in
+    ActiveState) state=$value ;;
+    ActiveEnterTimestamp) since=$(date -d "${value:-@0}" +%s 2>/dev/null) ;;
+    esac
+done < <(systemctl show kubelet -p ActiveState -p ActiveEnterTimestamp)
+echo "kubelet ${state:-unknown} ${since:-0}"
+if said=$(crictl_here ps --state running --label io.kubernetes.pod.namespace=kube-system -o json 2>/dev/null); then
+    echo "containers ${said//$'\n'/ }"
+fi
+command -v openssl >/dev/null || exit 0
+echo openssl yes
+# All at the same time, and meanwhile the files: each of them is a handshake, or a wait.
+exec 3< <(
+    for port in "${PORTS[@]}"; do served "served ${port% *}" "${port#* }" & done
+    wait
+)
+files=("$tree"/**/*.crt "$mine"/{kubelet-client-current.pem,kubelet-server-current.pem,kubelet.crt} /etc/kubernetes/*.conf /root/.kube/config)
+for file in "${files[@]}"; do [ ! -e "$file" ] || there+=("$file"); done
+if [ "${#there[@]}" -gt 0 ]; then
+    stat -L -c 'changed %Y %n' -- "${there[@]}"
+    certificates "${there[@]}"
+fi
+for file in "$tree"/**/*.crt; do
+    key=${file%.crt}.key state=ok
+    if [ ! -e "$key" ]; then
+        state=missing
+    elif ! cmp -s <(openssl x509 -noout -pubkey -in "$file" 2>/dev/null) <(openssl pkey -pubout -in "$key" 2>/dev/null); then
+        state=differs
+    fi
+    echo "key $state $file"
+done
+cat <&3
+exit 0

@@ -1,0 +1,258 @@
+"""Certificates on a real cluster: seen, renewed while it works, and renewed when all of them have ended and nothing works any more.
+
+The lab's hosts share this machine's clock, so certificates do not end by waiting: they are replaced by ones that the cluster's own
+CAs have signed for a time long ago, everything else in them being the same.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.cluster.conftest import CONFIG_MAPS, SECRETS, STOCK, WIDGETS
+from tests.lab.runner import Operator
+
+pytestmark = pytest.mark.lab
+
+MASTERS = ("master1", "master2", "master3")
+PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+PORTS = (6443, 2379, 2380)
+AGO = r"""
+set -eu
+cd "$(mktemp -d)"
+signed_long_ago() { # CERTIFICATE KEY CA-CERTIFICATE CA-KEY: the same certificate, but for another time, on standard output
+    openssl x509 -in "$1" -x509toreq -copy_extensions copy -signkey "$2" -out request 2>/dev/null
+    : >index
+    printf '%s\n' '[ca]' default_ca=x '[x]' database=index new_certs_dir=. policy=p copy_extensions=copy default_md=sha256 \
+        unique_subject=no '[p]' commonName=supplied organizationName=optional >conf
+    openssl ca -batch -config conf -rand_serial -notext -preserveDN -startdate 20200101000000Z -enddate 20200201000000Z \
+        -cert "$3" -keyfile "$4" -in request -out signed 2>/dev/null
+    cat signed
+}
+"""
+ALL_OF_A_MASTER = (
+    AGO
+    + r"""
+pki=/etc/kubernetes/pki
+old() { signed_long_ago "$pki/$1.crt" "$pki/$1.key" "$pki/$2.crt" "$pki/$2.key" >new && cat new >"$pki/$1.crt"; }
+for name in apiserver apiserver-kubelet-client; do old $name ca; done
+for name in etcd/server etcd/peer etcd/healthcheck-client apiserver-etcd-client; do old $name etcd/ca; done
+old front-proxy-client front-proxy-ca
+for conf in admin controller-manager scheduler; do
+    path=/etc/kubernetes/$conf.conf
+    sed -n 's/^ *client-certificate-data: //p' $path | base64 -d >crt
+    sed -n 's/^ *client-key-data: //p' $path | base64 -d >key
+    data=$(signed_long_ago crt key $pki/ca.crt $pki/ca.key | base64 -w0)
+    sed -i "s#client-certificate-data: .*#client-certificate-data: $data#" $path
+done
+"""
+)
+A_KUBELET = (
+    AGO
+    + r"""
+pem=/var/lib/kubelet/pki/kubelet-client-current.pem
+openssl x509 -in $pem -out crt
+openssl pkey -in $pem -out key
+{ signed_long_ago crt key ca.crt.given ca.key.given && cat key; } >new
+cat new >"$(readlink -f $pem)"
+"""
+)
+
+FOR_ANOTHER_KEY = r"""
+set -eu
+cd "$(mktemp -d)"
+pki=/etc/kubernetes/pki
+openssl genrsa -out key 2048 2>/dev/null
+openssl x509 -in $pki/apiserver.crt -x509toreq -copy_extensions copy -signkey key -out request 2>/dev/null
+openssl x509 -req -in request -copy_extensions copy -days 90 -CA $pki/ca.crt -CAkey $pki/ca.key -set_serial 0x1234 -out new 2>/dev/null
+cat new >$pki/apiserver.crt
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_whole(cluster: Operator) -> Iterator[None]:
+    """Whatever fails here, the next module finds a cluster."""
+    yield
+    everyone = [host.name for host in cluster.lab.site().hosts]
+    cluster.lab.on(*everyone)
+    if cluster.inv("certs.check").returncode:
+        cluster.inv("recover.certs", timeout_s=600)
+    cluster.good("cluster.init", timeout_s=900)
+
+
+def on(cluster: Operator, host: str, text: str, **more: Any) -> str:
+    """Run something on a host's console, which must succeed."""
+    done = cluster.lab.console(host, ["bash", "-c", text], timeout_s=120, **more)
+    assert done.returncode == 0, f"{host}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def served(cluster: Operator, host: str) -> dict[int, str]:
+    """Return the fingerprints of what a master serves, seen without the tool."""
+    address = next(str(each.address) for each in cluster.lab.site().hosts if each.name == host)
+    look = "openssl s_client -connect {0}:{1} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256"
+    return {port: on(cluster, host, look.format(address, port)).strip() for port in PORTS}
+
+
+def filed(cluster: Operator, host: str) -> dict[int, str]:
+    """Return the fingerprints of the files that should be served."""
+    names = dict(zip(PORTS, ("apiserver", "etcd/server", "etcd/peer"), strict=True))
+    look = "openssl x509 -noout -fingerprint -sha256 -in /etc/kubernetes/pki/{}.crt"
+    return {port: on(cluster, host, look.format(name)).strip() for port, name in names.items()}
+
+
+def containers(cluster: Operator, host: str) -> dict[str, str]:
+    """Return the IDs of a master's static pods' containers."""
+    said = json.loads(on(cluster, host, "crictl ps --state running -o json"))["containers"]
+    return {each["metadata"]["name"]: each["id"] for each in said if each["metadata"]["name"] in PODS}
+
+
+def rows(cluster: Operator, *words: str) -> tuple[int, list[dict[str, Any]]]:
+    """Return the exit status and the table of certs.check."""
+    done = cluster.inv("certs.check", "--json", *words)
+    first = json.loads(done.stdout.splitlines()[0])
+    assert first["ok"] is (done.returncode == 0)
+    return done.returncode, first["rows"]
+
+
+def well(cluster: Operator) -> None:
+    """Wait until the table says so: the VIP may be on its way, with an LB that sees a master come back."""
+    deadline = time.monotonic() + 60
+    while (done := cluster.inv("certs.check")).returncode:
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+
+
+def stock(cluster: Operator) -> tuple[int, ...]:
+    """Count what the cluster holds of the stock, through the API."""
+    count = f"kubectl --kubeconfig=/etc/kubernetes/admin.conf -n {STOCK} get {{}} -l number -o name | wc -l"
+    return tuple(int(on(cluster, "master1", count.format(kind))) for kind in ("configmaps", "secrets", "widgets.stock.example"))
+
+
+def test_a_table_over_everything(saved: Operator) -> None:
+    saved.good("cluster.kubeconfig")
+    well(saved)
+    _, table = rows(saved)
+    assert {row["host"] for row in table} == {*MASTERS, "worker1", "lb1", "lb2", "(here)"}
+    names = {row["certificate"] for row in table if row["host"] == "master2"}
+    assert names > {
+        "pki/apiserver.crt",
+        "pki/etcd/peer.crt",
+        "pki/ca.crt",
+        "admin.conf",
+        "kubelet-client-current.pem",
+        "kubelet.crt",
+    }
+    assert [row["ends"] for row in table] == sorted(row["ends"] for row in table)
+    code, table = rows(saved, "--days", "400")
+    assert code == 1
+    assert {row["host"] for row in table if row["state"] == "warn" and row["renewed_by"] == "inv certs.renew"} >= {
+        *MASTERS,
+        "lb1",
+    }
+
+
+def test_nothing_to_do(saved: Operator) -> None:
+    before = containers(saved, "master1")
+    assert "nothing to do: " in saved.good("certs.renew")
+    assert containers(saved, "master1") == before
+
+
+def test_what_is_served_is_not_what_is_in_the_file(saved: Operator) -> None:
+    """A certificate for another key: the API server, which looks at its files every minute, cannot take it."""
+    on(saved, "master2", FOR_ANOTHER_KEY)
+    code, table = rows(saved)
+    assert code == 1
+    bad = {(row["host"], row["certificate"]) for row in table if row["state"] == "FAIL"}
+    assert bad == {("master2", "pki/apiserver.crt"), ("master2", "kube-apiserver")}
+    before = {host: containers(saved, host) for host in MASTERS}
+    saved.good("certs.renew", "--host", "master2", timeout_s=300)
+    after = {host: containers(saved, host) for host in MASTERS}
+    assert {host for host in MASTERS if after[host] != before[host]} == {"master2"}
+    assert not set(before["master2"].values()) & set(after["master2"].values())
+    assert served(saved, "master2") == filed(saved, "master2")
+    well(saved)
+
+
+def test_an_external_ca_is_refused_before_anything(saved: Operator) -> None:
+    key = "/etc/kubernetes/pki/front-proxy-ca.key"
+    on(saved, "master3", f"mv {key} {key}.elsewhere")
+    done = saved.inv("certs.renew", "--force")
+    on(saved, "master3", f"mv {key}.elsewhere {key}")
+    assert (done.returncode, "master3: pki/front-proxy-ca.crt is an external CA" in done.stderr) == (3, True), done.stderr
+    assert "| ran on" not in done.stdout
+
+
+def test_one_master_is_off_and_the_others_are_done(saved: Operator) -> None:
+    """With one of three members down no other may pause; etcd reads its certificates at every handshake, so it need not."""
+    old = {host: served(saved, host) for host in ("master1", "master2")}
+    before = {host: containers(saved, host) for host in ("master1", "master2")}
+    saved.lab.off("master3")
+    seen = saved.inv("certs.check")
+    assert (seen.returncode, "master3" in seen.stderr) == (4, True), seen.stderr
+    done = saved.inv("certs.renew", "--force", timeout_s=400)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "nothing was renewed on master3" in done.stderr
+    for host, there in before.items():
+        now = containers(saved, host)
+        assert now.pop("etcd") == there.pop("etcd")
+        assert not set(now.values()) & set(there.values())
+        assert not set(served(saved, host).values()) & set(old[host].values())
+        assert served(saved, host) == filed(saved, host)
+    saved.lab.on("master3")
+
+
+def end_everything(saved: Operator) -> None:
+    """Make every certificate one of long ago, and let everything find out."""
+    authority = {name: on(saved, "master1", f"cat /etc/kubernetes/pki/ca.{name}") for name in ("crt", "key")}
+    given = "".join(f"cat >ca.{name}.given <<'END'\n{text}END\n" for name, text in authority.items())
+    kubelet = A_KUBELET.replace("pem=", f"{given}pem=", 1)
+
+    def end(host: str) -> None:
+        if host in MASTERS:
+            on(saved, host, ALL_OF_A_MASTER)
+        on(saved, host, kubelet)
+        killed = "crictl ps -q --label io.kubernetes.pod.namespace=kube-system --name '^(etcd|kube-.*r)$' | xargs -r crictl stop --timeout 1"
+        if host in MASTERS:
+            on(saved, host, f"{killed} >/dev/null")
+        on(saved, host, "systemctl restart kubelet || true")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(end, (*MASTERS, "worker1")))
+
+
+def test_everything_has_ended_and_comes_back(saved: Operator) -> None:
+    """The API is down, etcd has no quorum, no kubelet gets in. Killed once in the middle, the same command finishes it."""
+    kubeconfig = Path(saved.good("cluster.kubeconfig").split(":")[0])
+    copied = kubeconfig.read_text()
+    old = {host: served(saved, host) for host in MASTERS}
+    end_everything(saved)
+    code, table = rows(saved)
+    assert code == 1
+    ended = {(row["host"], row["certificate"]) for row in table if row["state"] == "FAIL"}
+    wanted = {"pki/apiserver.crt", "pki/etcd/peer.crt", "scheduler.conf", "admin.conf", "kubelet-client-current.pem"}
+    assert ended >= {(host, name) for host in MASTERS for name in wanted} | {("worker1", "kubelet-client-current.pem")}
+    assert saved.inv("cluster.verify").returncode == 1
+    refused = saved.inv("certs.renew")
+    assert (refused.returncode, "inv recover.certs" in refused.stderr) == (3, True), refused.stderr
+
+    assert saved.strike(7, signal.SIGKILL, "recover.certs") == -signal.SIGKILL
+    said = saved.good("recover.certs", timeout_s=600)
+    print(said.splitlines()[0], said.splitlines()[-1], sep="\n")
+    saved.good("cluster.verify")
+    assert stock(saved) == (CONFIG_MAPS, SECRETS, WIDGETS)
+    for host in MASTERS:
+        now = served(saved, host)
+        assert now == filed(saved, host)
+        assert not set(now.values()) & set(old[host].values())
+    well(saved)
+    assert kubeconfig.read_text() != copied
+    used = saved.lab.console("worker1", ["kubectl", "--kubeconfig=/dev/stdin", "get", "nodes"], stdin=kubeconfig.read_text())
+    assert used.stdout.count(" Ready ") == 4, used.stderr
+    assert "nothing to do: " in saved.good("recover.certs")

@@ -1,0 +1,387 @@
+"""Certificates, by table: what is seen on the hosts in, what has to be done out; and the scripts on real certificates."""
+
+import base64
+import subprocess
+from contextlib import suppress
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbooks.commands import certs as commands
+from runbooks.commands.base import Answer
+from runbooks.commands.certs import PKI, VIP, Certificate, HostCerts
+from runbooks.errors import UnreachableError
+from runbooks.rules import certs as rules
+from runbooks.rules import certs_kubeconfig, certs_report
+from tests.unit.fakes import lb, master, site
+from tests.unit.test_verify_commands import bash
+
+pytestmark = pytest.mark.unit
+
+SITE = site()
+M1, W1 = master(1), SITE.workers[0]
+NOW, DAY = 1_800_000_000, 86_400
+EXTERNAL = msgspec.structs.replace(SITE, kubernetes=msgspec.structs.replace(SITE.kubernetes, etcd="external"))
+PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def made(path, days=364.0, life=365):
+    ends = int(NOW + days * DAY)
+    return Certificate(path, ends, f"print of {path}", ends - life * DAY, "CN=system:node:m1.example,O=system:nodes")
+
+
+FILES = [made(path) for path in sorted(rules.expected(SITE))] + [made(path, 3649, 3650) for path in rules.CAS]
+FILES += [made(rules.KUBELET_CLIENT, 300), made(rules.KUBELET_SERVING)]
+WELL = HostCerts(
+    clock=NOW,
+    joined=True,
+    openssl=True,
+    certificates=tuple(FILES),
+    served={port: replace(made(path), path=str(port)) for port, path in rules.FILE_OF.items()}
+    | {10257: made("10257"), 10259: made("10259")},
+    keys={each.path: "ok" for each in FILES if each.path.startswith(PKI)},
+    changed={each.path: NOW - 1000 for each in FILES},
+    containers=dict.fromkeys(PODS, NOW - 900),
+    manifests=frozenset(PODS),
+    kubelet=("active", NOW - 900),
+)
+WORKER = replace(
+    WELL,
+    certificates=tuple(each for each in FILES if each.path in {rules.CAS[0], rules.KUBELET_CLIENT}),
+    served={},
+    containers={},
+)
+
+
+def with_file(path, seen=WELL, **facts):
+    return replace(seen, certificates=tuple(replace(each, **facts) if each.path == path else each for each in seen.certificates))
+
+
+def without(path, seen=WELL):
+    return replace(seen, certificates=tuple(each for each in seen.certificates if each.path != path))
+
+
+def ending(path, days, seen=WELL):
+    return with_file(path, seen, ends=int(NOW + days * DAY), starts=int(NOW + (days - 365) * DAY))
+
+
+# ---- what has to be done
+
+
+def test_a_host_that_is_well_needs_nothing():
+    assert (rules.refusal(SITE, WELL), rules.renewal(SITE, WELL, 30), rules.stale(SITE, WELL, 30)) == ("", "", {})
+    assert (rules.unproven(SITE, WELL), rules.lost_identity(WELL, 30), rules.old_serving(WELL, 30)) == ("", "", "")
+    assert rules.reads_anew(WELL)
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (replace(WELL, keys={**WELL.keys, f"{PKI}/ca.crt": "missing"}), "pki/ca.crt is an external CA"),
+        (replace(WELL, keys={**WELL.keys, f"{PKI}/etcd/ca.crt": "differs"}), "pki/etcd/ca.crt is an external CA"),
+        (ending(f"{PKI}/front-proxy-ca.crt", -1), "pki/front-proxy-ca.crt itself has ended"),
+        (without(f"{PKI}/ca.crt"), f"there is no {PKI}/ca.crt"),
+        (without("/etc/kubernetes/scheduler.conf"), "there is no certificate in scheduler.conf"),
+        (replace(WELL, openssl=False), "openssl is not installed"),
+        (HostCerts(NOW, joined=False, openssl=True), "it is in no cluster"),
+        (ending(f"{PKI}/ca.crt", 3), ""),  # its leaves can still be renewed: for as long as it lasts
+        (without(rules.SUPER_ADMIN), ""),
+    ],
+)
+def test_what_stands_in_the_way(seen, reason):
+    assert rules.refusal(SITE, seen)[: len(reason) or None] == reason
+
+
+def test_etcd_elsewhere_is_its_owners_business():
+    seen = replace(WELL, certificates=tuple(each for each in FILES if "etcd" not in each.path))
+    assert rules.refusal(EXTERNAL, seen) == ""
+    assert rules.refusal(SITE, seen)
+    assert "etcd" not in rules.pods(EXTERNAL)
+
+
+@pytest.mark.parametrize("path", sorted(rules.expected(SITE)))
+@pytest.mark.parametrize(("days", "needed"), [(-100, True), (29.9, True), (30.1, False)])
+def test_every_one_of_kubeadms_is_renewed_in_time(path, days, needed):
+    assert bool(rules.renewal(SITE, ending(path, days), 30)) is needed
+
+
+@pytest.mark.parametrize("path", [*rules.CAS, rules.KUBELET_CLIENT, rules.KUBELET_SERVING, "/root/.kube/config"])
+def test_no_other_one_is_kubeadms(path):
+    assert rules.renewal(SITE, ending(path, -1), 30) == ""
+
+
+def test_the_most_urgent_is_the_reason():
+    seen = ending(f"{PKI}/etcd/peer.crt", -3, ending(rules.SERVING, 5))
+    assert rules.renewal(SITE, seen, 30) == "pki/etcd/peer.crt ended 3 days ago"
+
+
+def test_a_key_that_is_not_its_certificates_is_renewed():
+    seen = replace(WELL, keys={**WELL.keys, rules.SERVING: "differs"})
+    assert rules.renewal(SITE, seen, 30) == "the key of pki/apiserver.crt is not its own"
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (replace(WELL, changed={**WELL.changed, "/etc/kubernetes/scheduler.conf": NOW}), {"kube-scheduler"}),
+        (replace(WELL, changed={**WELL.changed, f"{PKI}/apiserver-etcd-client.crt": NOW}), {"kube-apiserver"}),
+        (replace(WELL, changed={**WELL.changed, f"{PKI}/etcd/peer.crt": NOW}), {"etcd"}),
+        (replace(WELL, changed={**WELL.changed, rules.ADMIN_CONF: NOW, f"{PKI}/ca.crt": NOW}), set()),
+        (replace(WELL, changed=dict.fromkeys(WELL.changed, NOW)), set(PODS)),
+        (replace(WELL, containers={}), set(PODS)),
+        (with_file(rules.SERVING, fingerprint="another"), {"kube-apiserver"}),
+        (with_file(rules.ETCD_SERVING, fingerprint="another"), {"etcd"}),
+        (replace(WELL, served={**WELL.served, 10259: made("10259", 3)}), {"kube-scheduler"}),
+        (replace(WELL, served={}), set()),  # nothing is served (yet): that is waited for, not restarted
+    ],
+)
+def test_what_has_to_be_restarted(seen, expected):
+    assert rules.stale(SITE, seen, 30).keys() == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (replace(WELL, served={}), "nothing is served on port 6443 yet"),
+        (replace(WELL, served={port: WELL.served[port] for port in (6443, 2379)}), "nothing is served on port 2380 yet"),
+        (with_file(rules.ETCD_PEER, fingerprint="another"), "port 2380 serves another certificate than pki/etcd/peer.crt"),
+    ],
+)
+def test_what_is_served_has_to_be_proven(seen, reason):
+    assert rules.unproven(SITE, seen)[: len(reason)] == reason
+    assert not rules.reads_anew(seen) or "6443" in reason
+
+
+def test_a_certificate_of_the_owners_choice_is_not_compared():
+    args = msgspec.structs.replace(SITE.kubernetes.extra_args, api_server={"tls-cert-file": "/etc/ssl/own.crt"})
+    own = msgspec.structs.replace(SITE, kubernetes=msgspec.structs.replace(SITE.kubernetes, extra_args=args))
+    other = with_file(rules.SERVING, fingerprint="another")
+    assert rules.other_served(own, other, 6443) == ""
+    assert rules.other_served(SITE, other, 6443)
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (ending(rules.KUBELET_CLIENT, -2), "ended 2 days ago"),
+        (ending(rules.KUBELET_CLIENT, 20), "ends in 20 days"),
+        (ending(rules.KUBELET_CLIENT, 31), ""),
+        (without(rules.KUBELET_CLIENT), "it has none"),
+        # One that lives for a day has its hours: the kubelet renews it long before the last tenth.
+        (with_file(rules.KUBELET_CLIENT, ends=NOW + DAY // 2, starts=NOW - DAY // 2), ""),
+        (with_file(rules.KUBELET_CLIENT, ends=NOW + 60, starts=NOW - DAY), "ends in 0 days"),
+    ],
+)
+def test_a_kubelet_that_lost_its_identity(seen, reason):
+    assert rules.lost_identity(seen, 30) == reason
+
+
+def test_a_certificate_in_the_kubelets_kubeconfig_counts_before_the_file():
+    embedded = replace(WELL, certificates=(*WELL.certificates, made(rules.KUBELET_CONF, -5)))
+    assert rules.lost_identity(embedded, 30) == "ended 5 days ago"
+
+
+def test_a_kubelets_own_serving_certificate():
+    assert rules.old_serving(ending(rules.KUBELET_SERVING, 3), 30) == "ends in 3 days"
+    signed = replace(WELL, certificates=(*ending(rules.KUBELET_SERVING, -3).certificates, made(rules.KUBELET_SIGNED)))
+    assert rules.old_serving(signed, 30) == ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [
+        ("CN=system:node:m1.example,O=system:nodes", "m1.example"),
+        ("CN=system:node:master1,O=system:nodes", "master1"),
+        ("CN=system:node:master2,O=system:nodes", "master1"),  # nobody gets another host's identity
+        ("", "master1"),
+    ],
+)
+def test_the_name_of_a_node(subject, name):
+    assert rules.node_name(SITE, M1, with_file(rules.KUBELET_CLIENT, subject=subject)) == name
+
+
+# ---- the table
+
+
+def table(looked, days=30):
+    return [(row.state, row.host, row.certificate) for row in certs_report.rows(SITE, looked, days) if row.state != "ok"]
+
+
+ALL = dict.fromkeys(SITE.control_plane, WELL) | {W1: WORKER}
+BALANCER = HostCerts(NOW, joined=False, openssl=True, served={VIP: replace(made(rules.SERVING), path="0")})
+
+
+def test_the_table_of_a_site_that_is_well():
+    assert table(ALL | {lb(1): BALANCER}) == []
+    (row,) = [row for row in certs_report.rows(SITE, ALL | {lb(1): BALANCER}, 30) if row.host == "lb1"]
+    assert (row.days, row.seen) == (364, "that of master3")  # the last of three with the same
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (ending(rules.SERVING, -1), [("FAIL", "master1", "pki/apiserver.crt")]),
+        (ending(rules.SERVING, 29), [("warn", "master1", "pki/apiserver.crt")]),
+        (ending(f"{PKI}/ca.crt", 100), [("warn", "master1", "pki/ca.crt")]),
+        (ending(rules.KUBELET_CLIENT, 29), [("warn", "master1", "kubelet-client-current.pem")]),
+        (with_file(rules.KUBELET_CLIENT, ends=NOW + DAY // 2, starts=NOW - DAY // 2), []),
+        (with_file(rules.SERVING, fingerprint="x"), [("FAIL", "master1", "kube-apiserver")]),
+        (with_file(rules.KUBELET_SERVING, fingerprint="x"), [("FAIL", "master1", "kubelet.crt")]),
+        (replace(WELL, changed={**WELL.changed, rules.ETCD_PEER: NOW}), []),  # etcd reads its files at every handshake
+        (replace(WELL, changed={**WELL.changed, "/etc/kubernetes/scheduler.conf": NOW}), [("FAIL", "master1", "kube-scheduler")]),
+        (replace(WELL, keys={**WELL.keys, rules.SERVING: "differs"}), [("FAIL", "master1", "pki/apiserver.crt")]),
+        (replace(WELL, served={**WELL.served, 10257: made("10257", -1)}), [
+            ("FAIL", "master1", "kube-controller-manager"), ("FAIL", "master1", "kube-controller-manager's own, port 10257"),
+        ]),
+        (without(f"{PKI}/front-proxy-client.crt"), [("FAIL", "master1", "pki/front-proxy-client.crt")]),
+        (replace(WELL, openssl=False, certificates=()), [("?", "master1", "")]),
+        (UnreachableError("master1 (10.1.1.101): no answer"), [("?", "master1", "")]),
+        (HostCerts(NOW, joined=False, openssl=True), [("?", "master1", "")]),
+    ],
+)  # fmt: skip
+def test_the_table(seen, expected):
+    assert sorted(table(ALL | {M1: seen})) == sorted(expected)
+    told = [row for row in certs_report.rows(SITE, ALL | {M1: seen}, 30) if row.state in {"FAIL", "warn"}]
+    assert all(row.cure and row.seen for row in told)
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "masters", "state"),
+    [("print of x", SITE.control_plane, "FAIL"), ("print of x", SITE.control_plane[1:], "ok")],
+)
+def test_what_the_vip_serves_is_some_masters(fingerprint, masters, state):
+    looked = dict.fromkeys(masters, WELL) | {
+        lb(1): replace(BALANCER, served={VIP: Certificate("0", NOW + 90 * DAY, fingerprint)})
+    }
+    (row,) = [row for row in certs_report.rows(SITE, looked, 30) if row.host == "lb1"]
+    assert row.state == state
+
+
+def test_what_a_master_serves_at_the_vip_is_told_of_the_master():
+    looked = {**ALL, M1: with_file(rules.SERVING, fingerprint="new"), lb(1): BALANCER}
+    assert table(looked) == [("FAIL", "master1", "kube-apiserver")]
+
+
+def test_a_vip_that_serves_nothing_is_not_ok():
+    assert table(ALL | {lb(1): replace(BALANCER, served={})}) == [("?", "lb1", f"{SITE.endpoint.vip}:{SITE.endpoint.port}")]
+
+
+@given(st.permutations([ending(rules.SERVING, days) for days in (-2, 5, 20, 100)]))
+def test_the_most_urgent_comes_first(seen):
+    hosts = [*SITE.control_plane, msgspec.structs.replace(M1, name="master9")]
+    rows = certs_report.rows(SITE, dict(zip(hosts, seen, strict=True)), 30)
+    first = [row.days for row in rows if row.certificate == "pki/apiserver.crt"]
+    assert first == [-2, 5, 20, 100]
+    assert (rows[0].state, rows[0].days) == ("FAIL", -2)
+
+
+# ---- answers
+
+
+def test_an_answer_is_read():
+    said = "\n".join([
+        "clock 100", "joined yes", "manifest etcd", "kubelet active 7", "openssl yes", f"changed 5 {PKI}/ca.crt",
+        'containers {"containers": [{"metadata": {"name": "etcd"}, "createdAt": "9000000001"}, {"metadata": {"name": "etcd"}, "createdAt": "8"}]}',
+        f"certificate {PKI}/ca.crt\tnotBefore=Nov 23 13:09:16 2026 GMT\tnotAfter=Nov 23 13:09:16 2027 GMT\tsha256 Fingerprint=AA\tsubject=CN=x,O=y",
+        f"key differs {PKI}/ca.crt", "served 6443\tnotAfter=Nov 23 13:09:16 2027 GMT\tsha256 Fingerprint=BB",
+    ])  # fmt: skip
+    seen = commands.parse(Answer(0, said))
+    assert (seen.clock, seen.joined, seen.kubelet, seen.changed) == (100, True, ("active", 7), {f"{PKI}/ca.crt": 5})
+    assert seen.containers == {"etcd": 0}
+    (ca,) = seen.certificates
+    assert (ca.ends - ca.starts, ca.subject, seen.served[6443].fingerprint) == (365 * DAY, "CN=x,O=y", "BB")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "clock noon\n", "clock 1\nkey torn /x\n", "clock 1\ncontainers []\n", 'clock 1\ncontainers {"containers": [{}]}\n',
+     "clock 1\ncertificate x\tnotAfter=soon\n", "clock 1\nserved api\tnotAfter=Nov 23 13:09:16 2027 GMT\n", "clock 1\nkubelet active\n"],
+)  # fmt: skip
+def test_nonsense_is_an_error(text):
+    with pytest.raises(ValueError, match=r"."):
+        commands.parse(Answer(0, text))
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text):
+    with suppress(ValueError):
+        commands.parse(Answer(0, f"clock 1\n{text}"))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x;reboot", "-x", "master1/../..", "x\n", "Master"])
+def test_a_name_that_is_none_is_signed_for_nobody(name):
+    with pytest.raises(ValueError, match="node"):
+        commands.sign("", name)
+
+
+# ---- real certificates
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A directory with a CA as kubeadm has it."""
+    top = tmp_path_factory.mktemp("pki")
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=kubernetes -days 3650 -keyout ca.key -out ca.crt"
+    subprocess.run(made.split(), cwd=top, check=True, capture_output=True)
+    return top
+
+
+def here(command, top):
+    """Run a host's program in ``top`` instead of where it belongs."""
+    return bash(command.program.replace("/etc/kubernetes/pki", str(top)).replace("/var/lib/kubelet/pki", str(top)))
+
+
+def test_a_kubelets_certificate_is_signed_for_its_own_key(authority):
+    asked = here(commands.request("worker1"), authority)
+    assert "PRIVATE" not in asked.stdout
+    signed = here(commands.sign(commands.pem(asked), "worker1"), authority)
+    text = commands.pem(signed)
+    (authority / "worker1.crt").write_text(text)
+    shown = bash(
+        f"cd {authority}; openssl verify -CAfile ca.crt -purpose sslclient worker1.crt; openssl x509 -noout -text -in worker1.crt"
+    ).stdout
+    assert "worker1.crt: OK" in shown
+    assert "Subject: O = system:nodes, CN = system:node:worker1" in shown
+    assert "TLS Web Client Authentication" in shown
+    assert "TLS Web Server Authentication" not in shown
+    key = bash(
+        f"cd {authority}; openssl pkey -pubout -in ha-runbooks-new.key; openssl x509 -noout -pubkey -in worker1.crt"
+    ).stdout
+    first, second = key[: len(key) // 2], key[len(key) // 2 :]
+    assert first == second
+
+
+def test_nobody_is_signed_for_as_somebody_else(authority):
+    asked = here(commands.request("worker1"), authority)
+    signed = here(commands.sign(commands.pem(asked), "master1"), authority)
+    assert signed.exited == 1
+    assert "CERTIFICATE" not in signed.stdout
+
+
+def test_the_certificates_of_a_kubeconfig_are_read_as_openssl_reads_them(authority):
+    pem = (authority / "ca.crt").read_text()
+    data = base64.b64encode(pem.encode()).decode()
+    text = (
+        f"clusters:\n- cluster:\n    certificate-authority-data: {data}\nusers:\n- user:\n    client-certificate-data: {data}\n"
+    )
+    found = certs_kubeconfig.client(text, "mine")
+    said = bash(f"openssl x509 -noout -startdate -enddate -fingerprint -sha256 -in {authority}/ca.crt").stdout
+    wanted = commands.certificate("mine\t" + said.replace("\n", "\t"))
+    assert found == wanted
+    assert certs_kubeconfig.authority(text) == wanted.fingerprint
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data):
+    text = base64.b64encode(b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(data) + b"\n-----END CERTIFICATE-----").decode()
+    assert certs_kubeconfig.client(f"client-certificate-data: {text}", "x") is None or len(data) > 40
+    with pytest.raises(ValueError, match=r"."):
+        certs_kubeconfig.validity(data[:20])
+
+
+def test_a_kubeconfig_without_a_certificate_has_none():
+    assert certs_kubeconfig.client("users:\n- user:\n    token: x\n", "x") is None
+    assert certs_kubeconfig.authority("") == ""
