@@ -1,0 +1,256 @@
+"""A restore of etcd from a snapshot on one host: what the host has for it, and each part of it as a command.
+
+https://etcd.io/docs/v3.5/op-guide/recovery/
+https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from runbooks.commands.backup import SLOWEST
+from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.etcd import STACKED, access_variables
+from runbooks.inventory.words import Address
+
+BUMP: Final = 1_000_000_000  # revisions: more than a cluster writes between a backup and its restore
+ALIVE_PORTS: Final = (2379, 2380, 6443)
+NAMES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The database that lies on a host. Times are seconds since 1970; ``revision`` is None while somebody has it open."""
+
+    size: int
+    written: int
+    logs: int
+    revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What one host has for a restore.
+
+    ``plan`` and ``done`` are our own notes of a restore that was begun, and of the last one that was finished (JSON text, or "").
+    ``notes`` are the marks of its parts. ``name`` and ``peer`` are the member's, from its manifest, or "". ``missing`` are files
+    without which no control plane starts. ``free`` are bytes on the disks of the data, and of our notes.
+    """
+
+    base: str
+    plan: str = ""
+    done: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    peer: str = ""
+    wal_dir: str = ""
+    missing: tuple[str, ...] = ()
+    authorities: Mapping[str, str] = field(default_factory=dict)
+    kubelet: str = ""
+    data: Data | None = None
+    free: tuple[int, int] = (0, 0)
+
+    @property
+    def reader(self) -> tuple[str, bool]:
+        """The version of the program that will restore, and whether it can raise the revision; ("", False) before it is there."""
+        version, _, kind = self.notes.get("program", "").partition(" ")
+        return version, kind == "bump"
+
+
+def look() -> Probe[Ground]:
+    """See what this host has for a restore, whether its etcd runs or not."""
+    return Probe(replace(_restore_look(), shown="look at etcd's data, manifest and certificates"), parse)
+
+
+def parse(answer: Answer) -> Ground:
+    """Read what etcd-restore-look.sh printed. Raises ValueError when it is something else."""
+    lines = [line.split(" ") for line in answer.stdout.splitlines() if " " in line]
+
+    def every(key: str) -> list[list[str]]:
+        return [rest for first, *rest in lines if first == key]
+
+    def one(key: str) -> list[str]:
+        return next(iter(every(key)), [])
+
+    notes = {name: " ".join(rest) for name, *rest in every("note")}
+    member = [*one("member"), "", ""]
+    try:
+        data, free = _data(one("data"), " ".join(one("status"))), tuple(int(each) for each in one("free"))
+    except (ValueError, IndexError, KeyError, TypeError):
+        raise ValueError("this tells nothing of etcd's data") from None
+    if not one("base") or len(free) != 2:  # noqa: PLR2004 - two disks
+        raise ValueError("this tells nothing of etcd's data")
+    return Ground(
+        base=one("base")[0],
+        plan=notes.pop("plan", ""),
+        done=notes.pop("done", ""),
+        notes=notes,
+        name=member[0],
+        peer=member[1],
+        wal_dir=" ".join(one("wal-dir")),
+        missing=tuple(" ".join(each) for each in every("missing")),
+        authorities={rest[0]: rest[1] for rest in every("ca")},
+        kubelet=" ".join(one("kubelet")),
+        data=data,
+        free=(free[0], free[1]),
+    )
+
+
+def _data(words: Sequence[str], status: str) -> Data | None:
+    if not words:
+        return None
+    size, written, logs = (int(each) for each in words)
+    return Data(size, written, logs, int(json.loads(status)["revision"]) if status else None)
+
+
+def ready(plan: str) -> Command:
+    """Leave word of the restore on the host, and keep the program at hand that reads snapshots."""
+    return replace(
+        _restore("ready", timeout=120, PLAN=plan), shown="note the restore; cp etcdutl /var/lib/ha-runbooks/etcd-restore/"
+    )
+
+
+def take(size: int, sha256: str) -> Command:
+    """Receive the snapshot, which the command reads from its standard input."""
+    command = _restore("take", timeout=120 + size / SLOWEST, SIZE=str(size), SHA=sha256)
+    return replace(command, shown=f"cat >/var/lib/ha-runbooks/etcd-restore/snapshot.db # {size} bytes, SHA-256 {sha256[:12]}...")
+
+
+def copy(size: int) -> Command:
+    """Take this host's own database for the snapshot. Its etcd must have ended."""
+    command = _restore("copy", timeout=120 + size / SLOWEST)
+    return replace(command, shown="cp /var/lib/etcd/member/snap/db /var/lib/ha-runbooks/etcd-restore/snapshot.db")
+
+
+def send(size: int) -> Command:
+    """Print the snapshot that this host has."""
+    command = _restore("send", timeout=120 + size / SLOWEST)
+    return replace(command, shown="cat /var/lib/ha-runbooks/etcd-restore/snapshot.db")
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One member of the cluster that will be: its name and its peer URL."""
+
+    name: str
+    peer: str
+
+
+def build(me: Seat, cluster: Sequence[Seat], token: str, *, bump: bool, skip_hash: bool, size: int) -> Command:
+    """Make the new member's data beside the old ones."""
+    command = _restore(
+        "build",
+        timeout=300 + 4 * size / SLOWEST,
+        NAME=me.name,
+        PEER=me.peer,
+        CLUSTER=initial_cluster(cluster),
+        TOKEN=token,
+        BUMP=str(BUMP) if bump else "",
+        SKIP="yes" if skip_hash else "",
+    )
+    return replace(command, shown=" ".join(build_words(me, cluster, token, bump=bump, skip_hash=skip_hash)))
+
+
+def build_words(me: Seat, cluster: Sequence[Seat], token: str, *, bump: bool, skip_hash: bool) -> list[str]:
+    """Return the words that a person would type for `build`."""
+    words = ["etcdutl snapshot restore snapshot.db", "--data-dir=restored-new", f"--name={me.name}"]
+    words += [f"--initial-cluster={initial_cluster(cluster)}", f"--initial-cluster-token={token}"]
+    words += [f"--initial-advertise-peer-urls={me.peer}"]
+    words += [f"--bump-revision={BUMP}", "--mark-compacted"] if bump else []
+    return [*words, *(["--skip-hash-check"] if skip_hash else [])]
+
+
+def initial_cluster(cluster: Sequence[Seat]) -> str:
+    """Return etcd's way to write who is a member.
+
+    >>> initial_cluster([Seat("a", "https://10.0.0.1:2380"), Seat("b", "https://10.0.0.2:2380")])
+    'a=https://10.0.0.1:2380,b=https://10.0.0.2:2380'
+    """
+    return ",".join(f"{each.name}={each.peer}" for each in cluster)
+
+
+def swap(cluster: Sequence[Seat], token: str, stamp: str) -> Command:
+    """Set the old data aside and put the new data in their place; nothing is deleted. Names ``cluster`` in the parked manifest."""
+    command = _restore("swap", timeout=120, CLUSTER=initial_cluster(cluster), TOKEN=token, STAMP=stamp)
+    return replace(
+        command, shown=f"mv member aside-{stamp}/; mv restored-new/member .; etcd.yaml: --initial-cluster, its state existing"
+    )
+
+
+def restart(token: str, *, everything: bool) -> Command:
+    """Restart the kubelet; with ``everything`` also every container of kube-system and the pod network."""
+    command = _restore("restart", timeout=180, TOKEN=token, EVERYTHING="yes" if everything else "")
+    return replace(command, shown="systemctl restart kubelet" + ("; crictl stop (kube-system)" if everything else ""))
+
+
+def tidy() -> Command:
+    """Delete the snapshot and what else is not needed any more; the old data stay."""
+    return replace(_restore("tidy", timeout=120), shown="rm -r /var/lib/ha-runbooks/etcd-restore/snapshot.db ...")
+
+
+def reach(peers: Sequence[tuple[Address, int]]) -> Probe[frozenset[tuple[str, int]]]:
+    """See which of ``peers`` take a connection from this host."""
+    command = script("etcd-restore-reach", {"PEERS": [f"{address} {port}" for address, port in peers]}, timeout=20, root=False)
+    return Probe(replace(command, shown="connect to ports of etcd and the API server"), _parse_reach)
+
+
+def _parse_reach(answer: Answer) -> frozenset[tuple[str, int]]:
+    pairs = [line.split() for line in answer.stdout.splitlines()]
+    return frozenset((address, int(port)) for address, port in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """Keys that were written after some revision: how many, and the first of them by name."""
+
+    count: int
+    names: tuple[str, ...]
+
+
+def newer(revision: int) -> Probe[Newer]:
+    """See what the member on this host holds that was written after ``revision``; asks this member alone, without a quorum."""
+    variables = {"REVISION": str(revision), "MOST": str(NAMES), **access_variables(STACKED)}
+    command = script("etcd-restore-newer", variables, timeout=60, after=("etcd-find",))
+    return Probe(replace(command, shown="etcdctl get /registry/ --prefix --keys-only --consistency=s"), parse_newer)
+
+
+def parse_newer(answer: Answer) -> Newer:
+    """Read what etcd-restore-newer.sh printed. Raises ValueError when there is no count."""
+    lines = [line.split(" ", 1) for line in answer.stdout.splitlines() if " " in line]
+    counts = [int(value) for key, value in lines if key == "count"]
+    if not counts:
+        raise ValueError("etcd did not say what is newer")
+    return Newer(counts[0], tuple(value for key, value in lines if key == "key"))
+
+
+def _restore_look() -> Command:
+    return script("etcd-restore-look", access_variables(STACKED), timeout=90, after=("etcd-find", "etcd-restore-find"))
+
+
+def _restore(action: str, *, timeout: float, **variables: str) -> Command:
+    given = {"ACTION": action, **variables, **access_variables(STACKED)}
+    return script("etcd-restore", given, timeout=timeout, after=("etcd-find", "etcd-restore-find"))
+
+
+def stale_leases(addresses: Sequence[Address]) -> Probe[tuple[str, ...]]:
+    """The keys of API servers' leases in etcd that are none of ``addresses``; needs a quorum."""
+    wanted = {f"/registry/masterleases/{each}" for each in addresses}
+
+    def read(answer: Answer) -> tuple[str, ...]:
+        found = (line.strip() for line in answer.stdout.splitlines())
+        return tuple(line for line in found if line.startswith("/registry/masterleases/") and line not in wanted)
+
+    return Probe(_etcdctl("get", "/registry/masterleases/", "--prefix", "--keys-only"), read)
+
+
+def forget(key: str) -> Command:
+    """Delete one key of etcd's. An API server that lives writes its lease again."""
+    return _etcdctl("del", key)
+
+
+def _etcdctl(*words: str) -> Command:
+    variables = {"ACTION": "run", "ARGS": words, **access_variables(STACKED)}
+    return replace(script("etcdctl", variables, timeout=40, after=("etcd-find",)), shown=f"etcdctl {' '.join(words)}")

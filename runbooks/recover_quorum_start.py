@@ -1,0 +1,220 @@
+"""How a restored etcd is started, and everything that lives on it after it: the second half of the restore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from runbooks import cluster_verify, etcd_view
+from runbooks.by_hand import shell
+from runbooks.cluster_traffic import take_out
+from runbooks.commands import node, restore, static_pods
+from runbooks.commands.etcd import Look
+from runbooks.commands.kubectl import url
+from runbooks.commands.restore import Ground
+from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.inventory.model import Host
+from runbooks.recover_gates import writes_through_vip
+from runbooks.recover_quorum_steps import WORK, Restoring, build, copy, fetch, fits, prove, ready, send, stop, swap
+from runbooks.recover_quorum_view import ground
+from runbooks.rules import etcd as rules
+from runbooks.rules.etcd import View
+from runbooks.rules.recover_quorum import read
+from runbooks.rules.verify import Row
+
+KEY = "recover.etcd-quorum"
+CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
+
+
+def procedure(it: Restoring) -> Procedure:
+    """Return the whole procedure. What can fail is done before anything is stopped, as far as it can be."""
+    plan, members = it.plan, it.members
+    left = [it.host(name) for name in plan.left]
+    steps: list[Step | Together] = [prove(it), _each(ready(it, host) for host in members), fits(it)]
+    if not it.origin:
+        steps += [_each(send(it, host) for host in members), _each(build(it, host) for host in members)]
+    steps += [take_out(host) for host in left]
+    steps.append(_each(stop(it, host) for host in (*members, *(it.host(name) for name in plan.quiet))))
+    if it.origin:
+        others = [host for host in members if host != it.origin]
+        steps.append(copy(it, it.origin))
+        steps += [fetch(it, it.origin), _each(send(it, host) for host in others)] if others else []
+        steps.append(_each(build(it, host) for host in members))
+    steps += [
+        _each(swap(it, host) for host in members),
+        _each(start(it, host, ("etcd",), "start etcd") for host in members),
+        agrees(it),
+        forget_servers(it),
+        _each(serve(it, host) for host in members),
+        _each(start(it, host, CONTROLLERS, "start controller-manager and scheduler") for host in members),
+        _each(restart(it, host) for host in (*members, *(it.host(name) for name in plan.nodes))),
+        verified(it),
+        writes_through_vip(it.site, it.survey),
+        _each(tidy(it, host) for host in members),
+    ]
+    return Procedure(KEY, f"Restore etcd of {it.site.name} from {plan.source}", steps, {"plan": plan.text})
+
+
+def _each(steps: Iterable[Step]) -> Together:
+    return Together(tuple(steps))
+
+
+def start(it: Restoring, host: Host, pods: Sequence[str], name: str) -> Step:
+    """Put the manifests back; the kubelet is restarted with it, since one that saw them go may take minutes to see them come."""
+
+    def done(run: Run) -> bool | Unmet:
+        found = run.read(host, static_pods.look(pods))
+        missing = [pod for pod, seen in found.items() if seen.manifest != "on" or not seen.container]
+        return Unmet(f"{', '.join(missing)} does not run yet") if missing else True
+
+    paths = f"{{{','.join(pods)}}}" if len(pods) > 1 else pods[0]
+    return Step(
+        name,
+        host,
+        done=done,
+        do=lambda run: run.change(host, static_pods.unpark(pods)),
+        within=90,
+        by_hand=f"On {host}: `mv /etc/kubernetes/ha-runbooks-parked/{paths}.yaml /etc/kubernetes/manifests/; systemctl restart kubelet`, "
+        "until `crictl ps` shows it.",
+    )
+
+
+def agrees(it: Restoring) -> Step:
+    """Wait until the members that were meant, and no others, have a leader, read with a quorum, and are past every old revision."""
+    wanted = {seat.name for seat in it.plan.cluster}
+
+    def done(run: Run) -> bool | Unmet:
+        seen = etcd_view.view(run, it.members)
+        reason = _not_yet(seen, wanted, it.plan.before if it.bump(run) else 0)
+        return Unmet(reason) if reason else True
+
+    return Step(
+        "etcd has its members, a quorum and a higher revision",
+        done=done,
+        within=120,
+        by_hand="On one of these hosts: `etcdctl member list -w table` shows exactly these members, `etcdctl endpoint health --cluster` "
+        f"is true for each, `etcdctl alarm list` is empty, and `etcdctl endpoint status -w json` shows a revision over {it.plan.before}.",
+    )
+
+
+def _not_yet(seen: View, wanted: set[str], before: int) -> str:
+    """Say what is still missing of a restored cluster, or ""."""
+    for host, look in seen.said.items():
+        if reason := rules.not_well(seen, host):
+            return rules.naming(host, reason)
+        names = {member.name for member in look.members} if isinstance(look, Look) else set()
+        if names != wanted:
+            return f"{host}: its members are {', '.join(sorted(names)) or 'unknown'}"
+    alarms = sorted({alarm.kind for status in seen.statuses.values() for alarm in status.alarms})
+    if alarms:
+        return f"alarm {', '.join(alarms)}, which the snapshot brought along: inv etcd.disarm"
+    low = [f"{host} {status.revision}" for host, status in seen.statuses.items() if status.revision <= before]
+    return f"the revision is not higher than {before} was: {', '.join(low)}" if low else ""
+
+
+def forget_servers(it: Restoring) -> Step:
+    """Delete the leases of API servers that are gone: until they end by themselves, clients are sent to nobody."""
+    addresses = [host.address for host in it.members]
+
+    def stale(run: Run) -> tuple[str, ...]:
+        return run.read(etcd_view.some_healthy(run), restore.stale_leases(addresses))
+
+    def do(run: Run) -> None:
+        for key in () if run.plan else stale(run):
+            run.change(etcd_view.some_healthy(run), restore.forget(key))
+
+    return Step(
+        "forget API servers that are gone",
+        done=lambda run: not stale(run),
+        do=do,
+        by_hand="On one of these hosts: `etcdctl get /registry/masterleases/ --prefix --keys-only`; `etcdctl del KEY` for each address "
+        "that is none of theirs.",
+    )
+
+
+def serve(it: Restoring, host: Host) -> Step:
+    """Start its API server, and wait until it is ready."""
+    starting = start(it, host, ("kube-apiserver",), "start the API server")
+
+    def done(run: Run) -> bool | Unmet:
+        met = starting.done(run) if starting.done else True
+        if not met:
+            return met
+        state = run.read(host, node.look(host))
+        return True if state.api == "ok" else Unmet(f"its API server says: {state.api or 'nothing yet'}")
+
+    text = f"{starting.by_hand} Go on when `kubectl --server={url(host.address)} get --raw /readyz` says ok."
+    return Step(starting.name, host, done=done, do=starting.do, within=120, by_hand=text)
+
+
+def restart(it: Restoring, host: Host) -> Step:
+    """Restart what has been watching all along and may not notice that history has changed.
+
+    Where the revision could not be raised, nothing tells it: then every container of kube-system and the pod network as well.
+    Otherwise the control plane's own kubelets have just been restarted, with the manifests.
+    """
+
+    def done(run: Run) -> bool:
+        found = ground(run, host)
+        fresh = host.name in it.plan.members and it.bump(run)
+        return fresh or found.notes.get("restarted") == it.plan.token or _finished(it, found)
+
+    return Step(
+        "restart the kubelet",
+        host,
+        done=done,
+        do=lambda run: run.change(host, restore.restart(it.plan.token, everything=not (run.plan or it.bump(run)))),
+        within=30,
+        by_hand=f"On {host}: `systemctl restart kubelet`. When the revision was not raised, also "
+        "`crictl stop $(crictl ps -q --label io.kubernetes.pod.namespace=kube-system)`, and restart your own operators "
+        "(`kubectl rollout restart`).",
+    )
+
+
+def _finished(it: Restoring, found: Ground) -> bool:
+    """Whether the whole restore is over on a host."""
+    last = read(found.done)
+    return bool(last and last.token == it.plan.token)
+
+
+def verified(it: Restoring) -> Step:
+    """Wait until the cluster does what it can without the hosts that are left out: all of cluster.verify when there is none."""
+    if not it.plan.left and not it.plan.missed:
+        return cluster_verify.step(it.site)
+    ours = {*it.plan.members, *it.plan.nodes}
+
+    def done(run: Run) -> bool | Unmet:
+        found = [row for row in cluster_verify.wrong(run) if concerns(row, ours)]
+        return Unmet("; ".join(f"{row.topic} {row.host}: {row.seen}" for row in found[:3])) if found else True
+
+    return Step(
+        "the hosts that are there do their work",
+        done=done,
+        within=cluster_verify.WITHIN_S,
+        by_hand="`kubectl get nodes` shows these hosts Ready; `kubectl get --raw /readyz?verbose` on each control plane host says ok; "
+        "`kubectl -n kube-system get leases` shows that controller-manager and scheduler have leaders again.",
+    )
+
+
+def concerns(row: Row, ours: set[str]) -> bool:
+    """Whether a row of cluster.verify is about the hosts that are there, or about what they do together.
+
+    Their static pods have been seen to work; until a kubelet calls them ready may take minutes.
+    """
+    return (row.host in ours and row.topic != "static pods") or row.topic in {"API by VIP", "leader", "objects"}
+
+
+def tidy(it: Restoring, host: Host) -> Step:
+    """Delete the snapshot, which holds every secret; note that the restore is over."""
+
+    def done(run: Run) -> bool:
+        found = ground(run, host)
+        return not found.plan and _finished(it, found)
+
+    return Step(
+        "delete the snapshot and what else was only for the restore",
+        host,
+        done=done,
+        do=lambda run: run.change(host, restore.tidy()),
+        by_hand=f"On {host}: `rm -r {WORK}`, and on your own machine the copies of the snapshot. Keep the old data for a while:"
+        + shell(f"ls -d /var/lib/etcd.aside-{it.plan.stamp} /var/lib/etcd/aside-{it.plan.stamp}"),
+    )

@@ -1,0 +1,286 @@
+"""How etcd is restored on several hosts at once, step by step: from the proof that it has to be, to the data in their place.
+
+https://etcd.io/docs/v3.5/op-guide/recovery/
+https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runbooks.by_hand import shell
+from runbooks.cluster_view import Survey
+from runbooks.commands import restore, static_pods
+from runbooks.commands.backup_tools import minor
+from runbooks.commands.node import STATIC_PODS
+from runbooks.commands.restore import BUMP, Ground
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import CommandError, PrecheckError
+from runbooks.inventory.model import Host, Site
+from runbooks.recover_quorum_source import Spool, Supply
+from runbooks.recover_quorum_view import ground, grounds, require_gone
+from runbooks.rules import recover_quorum as rules
+from runbooks.rules.recover_quorum import Restore
+
+WORK = "/var/lib/ha-runbooks/etcd-restore"
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """One restore as its steps know it. ``spool`` is where a member's own database lies on its way to the others."""
+
+    site: Site
+    plan: Restore
+    supply: Supply
+    spool: Path
+    survey: Survey = field(default_factory=Survey)
+
+    def host(self, name: str) -> Host:
+        """The host of this name."""
+        return next(host for host in self.site.hosts if host.name == name)
+
+    @property
+    def members(self) -> tuple[Host, ...]:
+        """The hosts of the new cluster, in hosts.yaml's order."""
+        return tuple(host for host in self.site.control_plane if host.name in self.plan.members)
+
+    @property
+    def origin(self) -> Host | None:
+        """The host whose own database is restored, or None."""
+        return self.host(self.plan.source.name) if self.plan.source.kind == "member" else None
+
+    def over(self, found: Ground) -> bool:
+        """Whether the restored data are in place there."""
+        return rules.is_over(found, self.plan.token)
+
+    def bump(self, run: Run) -> bool:
+        """Whether every host's program can raise the revision. All have to do the same, or their data would differ."""
+        return all(each.reader[1] for each in grounds(run, self.members).values() if each.reader[0])
+
+
+def prove(it: Restoring) -> Step:
+    """Look once more: an election, or somebody who mends a host, may have brought the quorum back."""
+
+    def check(run: Run) -> None:
+        require_gone(run, it.plan.token, insist=it.plan.insist)
+
+    return Step(
+        "etcd's quorum is gone for good",
+        check=check,
+        by_hand="On every control plane host that answers: `etcdctl endpoint health` fails, and `etcdctl endpoint status -w table` "
+        "shows no leader. Count the hosts that have `/var/lib/etcd/member` and only have to be switched on or started: when they "
+        "are a majority, start them instead of going on. A host that you cannot log in to must be off, not only out of your reach.",
+    )
+
+
+def _settled(it: Restoring, host: Host, met: Callable[[Run, Ground], bool | Unmet]) -> Callable[[Run], bool | Unmet]:
+    """Say that a part of the restore is done: it is seen to be, or the data are in place already."""
+
+    def done(run: Run) -> bool | Unmet:
+        found = ground(run, host)
+        return it.over(found) or met(run, found)
+
+    return done
+
+
+def ready(it: Restoring, host: Host) -> Step:
+    """Leave word on the host, so that any operator goes on with the same restore, and keep etcdutl: it goes away with etcd."""
+
+    def met(_: Run, found: Ground) -> bool:
+        return found.plan == it.plan.text and bool(found.reader[0])
+
+    return Step(
+        "note the restore, have etcdutl at hand",
+        host,
+        done=_settled(it, host, met),
+        do=lambda run: run.change(host, restore.ready(it.plan.text)),
+        by_hand=f"On {host}, as root, take etcdutl out of etcd's image (`grep image: /etc/kubernetes/manifests/etcd.yaml` names it):"
+        + shell(
+            f"mkdir -p -m 700 {WORK}/bin /run/view",
+            "ctr -n k8s.io images mount IMAGE /run/view",
+            f"cp /run/view/usr/local/bin/etcdutl {WORK}/bin/; ctr -n k8s.io images unmount --rm /run/view",
+        ),
+    )
+
+
+def fits(it: Restoring) -> Step:
+    """Refuse what would fail halfway, before anything is stopped."""
+
+    def check(run: Run) -> None:
+        if run.plan:
+            return
+        found = {host: each for host, each in grounds(run, it.members).items() if not it.over(each)}
+        kinds = {host: (minor(each.reader[0]), each.reader[1]) for host, each in found.items()}
+        if len(set(kinds.values())) > 1:
+            text = ", ".join(f"{host} {found[host].reader[0]}" for host in kinds)
+            raise PrecheckError(
+                f"the hosts have different versions of etcd: {text}", hint="put the same image into etcd.yaml on all"
+            )
+        for host, each in found.items():
+            if "snapshot" not in each.notes and (reason := rules.short_of_room(each, it.plan.source.size)):
+                raise PrecheckError(f"{host}: {reason}", hint="make room there, then run this again")
+        if kinds and not next(iter(kinds.values()))[1]:
+            note = "etcd before 3.5.10 cannot raise the revision: everything that watches is restarted instead, on every node"
+            run.note(next(iter(kinds)), note)
+
+    return Step(
+        "every host can restore: one version of etcd, enough room",
+        check=check,
+        by_hand=f"On each of these hosts: `{WORK}/bin/etcdutl version` says the same; `df /var/lib/etcd /var/lib/ha-runbooks` has "
+        "room for the snapshot twice and 256 MiB.",
+    )
+
+
+def send(it: Restoring, host: Host) -> Step:
+    """Bring the snapshot there: 0600 in a directory of root's, checked against its digest on arrival."""
+
+    def wanted(run: Run) -> str:
+        return ground(run, it.origin).notes.get("snapshot", "") if it.origin else it.plan.source.sha256
+
+    def met(run: Run, found: Ground) -> bool:
+        return found.notes.get("built") == it.plan.token or found.notes.get("snapshot") == wanted(run) != ""
+
+    def do(run: Run) -> None:
+        if run.plan:
+            run.change(host, restore.take(it.plan.source.size, it.plan.source.sha256))
+            return
+        flow = it.supply.flow(it.plan.source, it.spool)
+        run.change(host, restore.take(flow.size, wanted(run)), flow)
+
+    return Step(
+        "send the snapshot",
+        host,
+        done=_settled(it, host, met),
+        do=do,
+        by_hand=f"`scp` the snapshot to {host} and move it to {WORK}/snapshot.db (0600, root's); compare its `sha256sum` with the "
+        "one in the set's manifest.json. An encrypted set: `age --decrypt --identity KEY` first.",
+    )
+
+
+def fetch(it: Restoring, host: Host) -> Step:
+    """Bring the survivor's database to this machine, from where the others get it."""
+
+    def done(run: Run) -> bool:
+        found = grounds(run, it.members)
+        marks = {each.notes.get("snapshot") for each in found.values()}
+        everywhere = all(it.over(each) or each.notes.get("built") == it.plan.token for each in found.values())
+        return everywhere or it.spool.exists() or (len(marks) == 1 and None not in marks)
+
+    def do(run: Run) -> None:
+        if run.plan:
+            run.change(host, restore.send(it.plan.source.size))
+            return
+        coming = it.spool.with_suffix(".new")
+        spool = Spool(coming)
+        try:
+            run.change(host, restore.send(it.plan.source.size), spool)
+        finally:
+            spool.close()
+        if spool.sha256 != ground(run, host).notes.get("snapshot"):
+            raise CommandError(f"{host}: its database did not come whole")
+        coming.replace(it.spool)
+
+    return Step(
+        "fetch its database for the others",
+        host,
+        done=done,
+        do=do,
+        by_hand=f"`scp` {WORK}/snapshot.db from {host} to a private directory of yours.",
+    )
+
+
+def build(it: Restoring, host: Host) -> Step:
+    """Make the data of the new member: a fresh identity, the same content on every host.
+
+    The revision jumps by a billion and everything before is marked as compacted: who still watches what came after the snapshot
+    is told so ("too old resource version"), lists again, and never sees one number stand for two different states.
+    """
+
+    def met(_: Run, found: Ground) -> bool:
+        return found.notes.get("built") == it.plan.token
+
+    me, source = it.plan.members[host.name], it.plan.source
+
+    def do(run: Run) -> None:
+        bump = run.plan or it.bump(run)
+        run.change(
+            host,
+            restore.build(me, it.plan.cluster, it.plan.token, bump=bump, skip_hash=not source.carries, size=source.size),
+        )
+
+    words = restore.build_words(me, it.plan.cluster, it.plan.token, bump=True, skip_hash=not source.carries)
+    return Step(
+        "restore the snapshot beside the old data (etcdutl)",
+        host,
+        done=_settled(it, host, met),
+        do=do,
+        by_hand=f"On {host}, in {WORK}, with the same token on every host (any word that was never used):"
+        + shell(" ".join(words).replace("etcdutl", "bin/etcdutl", 1).replace("=restored-new", "=/var/lib/etcd.restored-new"))
+        + f"etcd before 3.5.10 does not know --bump-revision={BUMP} and --mark-compacted: leave them away, and restart everything "
+        "that watches at the end. Before 3.5: `ETCDCTL_API=3 etcdctl` instead of etcdutl.",
+    )
+
+
+def stop(it: Restoring, host: Host) -> Step:
+    """Stop everything that uses etcd: an API server that goes on would answer from a memory that is no longer true."""
+
+    def met(run: Run, _: Ground) -> bool | Unmet:
+        pods = run.read(host, static_pods.look())
+        running = [name for name, pod in pods.items() if pod.manifest == "on" or pod.container]
+        return Unmet(f"{', '.join(running)} may run") if running else True
+
+    return Step(
+        "stop etcd and the control plane (park their manifests)",
+        host,
+        done=_settled(it, host, met),
+        do=lambda run: run.change(host, static_pods.park(STATIC_PODS)),
+        within=60,
+        by_hand=f"On {host}: `mkdir -p /etc/kubernetes/ha-runbooks-parked; mv /etc/kubernetes/manifests/{{{','.join(STATIC_PODS)}}}.yaml "
+        "/etc/kubernetes/ha-runbooks-parked/`; wait until `crictl ps` shows none of them.",
+    )
+
+
+def copy(it: Restoring, host: Host) -> Step:
+    """Take the survivor's database once its etcd has ended, and has written what it had to write."""
+
+    def met(_: Run, found: Ground) -> bool:
+        return bool(found.notes.get("snapshot"))
+
+    return Step(
+        "copy its database, which will be restored",
+        host,
+        done=_settled(it, host, met),
+        do=lambda run: run.change(host, restore.copy(it.plan.source.size)),
+        by_hand=f"On {host}: `cp /var/lib/etcd/member/snap/db {WORK}/snapshot.db`. What is only in the write-ahead log (at most the "
+        "last moment before etcd ended) is not in it.",
+    )
+
+
+def swap(it: Restoring, host: Host) -> Step:
+    """Rename, never delete: first the old data away, then the new in. The manifest is told who is a member now.
+
+    It reads that list only when there is no data: with the list that kubeadm left on the first host, itself alone, an empty disk
+    would quietly begin a second, empty cluster.
+    """
+
+    def do(run: Run) -> None:
+        run.change(host, restore.swap(it.plan.cluster, it.plan.token, it.plan.stamp))
+        if not run.plan and (old := ground(run, host).notes.get("aside")):
+            run.note(host, f"its old data is kept in {old}; remove it when it is not needed any more")
+
+    return Step(
+        "set the old data aside, put the restored in their place",
+        host,
+        done=lambda run: it.over(ground(run, host)),
+        do=do,
+        by_hand=f"On {host} (inside /var/lib/etcd instead when that is a disk of its own):"
+        + shell(
+            f"mkdir -m 700 /var/lib/etcd.aside-{it.plan.stamp}",
+            f"mv /var/lib/etcd/member /var/lib/etcd.aside-{it.plan.stamp}/",
+            "mv /var/lib/etcd.restored-new/member /var/lib/etcd/",
+        )
+        + f"In the parked etcd.yaml: `--initial-cluster={restore.initial_cluster(it.plan.cluster)}` and "
+        "`--initial-cluster-state=existing`.",
+    )

@@ -1,0 +1,116 @@
+"""What is left of etcd, seen from every host that answers: members, data, static pods, and who else reaches the silent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from runbooks import etcd_view
+from runbooks.commands import restore, static_pods
+from runbooks.commands.base import Probe, batch
+from runbooks.commands.restore import ALIVE_PORTS, Ground, Newer
+from runbooks.commands.static_pods import StaticPod
+from runbooks.engine.steps import Run
+from runbooks.errors import CommandError, PrecheckError, RunbookError, UnreachableError
+from runbooks.inventory.model import Host
+from runbooks.rules.recover_quorum import Restore, Scene, Source, read, refusal
+
+T = TypeVar("T")
+
+
+def survey(run: Run) -> Scene:
+    """See everything. Raises UnreachableError when no control plane host answers."""
+    masters = run.site.control_plane
+    answers = etcd_view.asked(run)
+    probe = batch(restore.look(), static_pods.look())
+    # Who cannot be reached is waited for once.
+    lost = {host: each for host, each in answers.items() if isinstance(each, UnreachableError)}
+    said = asked(run, dict.fromkeys((host for host in masters if host not in lost), probe)) | lost
+    grounds: dict[Host, Ground] = {}
+    pods: dict[Host, Mapping[str, StaticPod]] = {}
+    for host, each in said.items():
+        if not isinstance(each, RunbookError):
+            grounds[host], pods[host] = each
+    silent = {host: _brief(host, each) for host, each in said.items() if isinstance(each, RunbookError)}
+    if not grounds:
+        text = "".join(f"\n  {host}: {why}" for host, why in silent.items())
+        raise UnreachableError(
+            f"no control plane host can be looked at:{text}", hint="switch one on; inv recover.node needs a cluster"
+        )
+    others = [host for host in run.site.hosts if host not in masters]
+    peers = [(host.address, port) for host in silent for port in ALIVE_PORTS]
+    reached = asked(run, dict.fromkeys([*grounds, *others], restore.reach(peers)))
+    nodes = [host for host in others if "worker" in host.roles]
+    return Scene(
+        view=etcd_view.seen_by(answers),
+        grounds=grounds,
+        pods=pods,
+        silent=silent,
+        alive={host: _from(host, reached) for host in silent},
+        nodes=tuple(host for host in nodes if not isinstance(reached[host], RunbookError)),
+        missed=tuple(host for host in nodes if isinstance(reached[host], RunbookError)),
+    )
+
+
+def asked(run: Run, probes: Mapping[Host, Probe[T]]) -> dict[Host, T | RunbookError]:
+    """Ask all at the same time; an error stands in the place of who does not answer, or not in words that we know."""
+    answers = run.transport.run_each({host: probe.command for host, probe in probes.items()})
+    found: dict[Host, T | RunbookError] = {}
+    for host, answer in answers.items():
+        if isinstance(answer, RunbookError):
+            found[host] = answer
+            continue
+        try:
+            found[host] = probes[host].parse(answer)
+        except ValueError as error:
+            found[host] = CommandError(f"{host}: {error}")
+    return found
+
+
+def _brief(host: Host, error: RunbookError) -> str:
+    return (str(error).splitlines() or [""])[0].removeprefix(f"{host} ({host.address}): ").removeprefix(f"{host}: ")
+
+
+def _from(host: Host, reached: Mapping[Host, frozenset[tuple[str, int]] | RunbookError]) -> tuple[str, ...]:
+    return tuple(
+        f"{asker} on port {port}"
+        for asker, found in reached.items()
+        if not isinstance(found, RunbookError)
+        for address, port in sorted(found)
+        if address == str(host.address)
+    )[:3]
+
+
+def require_gone(run: Run, token: str, *, insist: bool) -> Scene:
+    """Look, and raise PrecheckError unless the quorum is gone. ``insist``: although a quorum or a majority is there."""
+    scene = survey(run)
+    reason = refusal(scene, token)
+    if reason and not (insist and not reason.final):
+        raise PrecheckError(f"nothing is restored: {reason.why}", hint=reason.instead)
+    return scene
+
+
+def ground(run: Run, host: Host) -> Ground:
+    """What ``host`` has for the restore now."""
+    return run.read(host, restore.look())
+
+
+def grounds(run: Run, hosts: Iterable[Host]) -> dict[Host, Ground]:
+    """As `ground`, of several hosts at the same time."""
+    return run.read_all(dict.fromkeys(hosts, restore.look()))
+
+
+def newer_than(run: Run, scene: Scene, source: Source) -> Newer | None:
+    """What the survivor that is furthest holds and ``source`` does not; None when nobody can be asked."""
+    ahead = {host: status for host, status in scene.view.statuses.items() if status.revision > source.revision}
+    related = {host: each for host, each in ahead.items() if not source.cluster or each.cluster == source.cluster}
+    if not related:
+        return None
+    host = max(related, key=lambda each: related[each].revision)
+    found = asked(run, {host: restore.newer(source.revision)})[host]
+    return None if isinstance(found, RunbookError) else found
+
+
+def noted(scene: Scene, host: Host) -> Restore | None:
+    """The restore that was begun on ``host``."""
+    return read(scene.grounds[host].plan) if host in scene.grounds else None

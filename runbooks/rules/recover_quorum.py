@@ -1,0 +1,289 @@
+"""Whether etcd's quorum is really gone, on whom it is restored, and from what. Pure: what was seen in, decisions out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from runbooks.commands.restore import Ground, Seat
+from runbooks.commands.static_pods import StaticPod
+from runbooks.inventory.model import Host
+from runbooks.rules.etcd import View, quorum, voters
+
+LOG: Final = 192 << 20  # bytes: the two segments of a write-ahead log that etcd lays out at once, and some margin
+STALE_S: Final = 24 * 3600  # an unfinished restore this old is no longer what anybody is waiting for
+Kind = Literal["set", "file", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is restored: a snapshot of the set ``name`` (the file ``part`` in it), the file ``name``, or the database of host ``name``.
+
+    ``made`` is an ISO time, or "" when nobody knows. ``size`` in bytes. ``sha256`` is "" for a database that is not copied yet.
+    ``cluster`` is etcd's own ID of the cluster that it is of, or "". ``carries`` is whether it ends in a digest of itself.
+    """
+
+    kind: Kind
+    name: str
+    revision: int
+    size: int
+    part: str = ""
+    made: str = ""
+    sha256: str = ""
+    cluster: str = ""
+    carries: bool = True
+
+    def __str__(self) -> str:
+        what = {"set": "the set", "file": "the file", "member": "the database on"}[self.kind]
+        return f"{what} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """One restore, from its first to its last step; its text is noted on every host that takes part.
+
+    ``members`` are the new cluster's, by host; ``left`` the control plane hosts that are not in it, with the reason; ``quiet`` those
+    of them that have to be stopped; ``nodes`` the other hosts whose kubelets are restarted; ``missed`` those that cannot be
+    reached. ``before`` is the highest revision that anybody had. ``token`` is the new cluster's own.
+    ``insist``: although a quorum or a majority was there.
+    """
+
+    token: str
+    started: str
+    source: Source
+    members: Mapping[str, Seat]
+    left: Mapping[str, str] = field(default_factory=dict)
+    quiet: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+    before: int = 0
+    insist: bool = False
+
+    @property
+    def cluster(self) -> tuple[Seat, ...]:
+        """The members that will be."""
+        return tuple(self.members.values())
+
+    @property
+    def stamp(self) -> str:
+        """What the old data's directory is called after."""
+        return f"restore-{self.started}"
+
+    @property
+    def text(self) -> str:
+        """One line of JSON, the same for equal restores."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def read(text: str) -> Restore | None:
+    """Read `Restore.text`; None when it is empty, or of another version of this tool."""
+    try:
+        found = json.loads(text)
+        members = {host: Seat(**seat) for host, seat in found.pop("members").items()}
+        words: dict[str, Any] = {key: tuple(found.pop(key)) for key in ("quiet", "nodes", "missed")}
+        return Restore(source=Source(**found.pop("source")), members=members, **words, **found)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that was seen. ``silent`` are control plane hosts that cannot be looked at, with the reason.
+
+    ``alive`` says of a silent host from where, and on which port of etcd or the API server, it answers nevertheless.
+    """
+
+    view: View
+    grounds: Mapping[Host, Ground]
+    pods: Mapping[Host, Mapping[str, StaticPod]]
+    silent: Mapping[Host, str]
+    alive: Mapping[Host, tuple[str, ...]] = field(default_factory=dict)
+    nodes: tuple[Host, ...] = ()
+    missed: tuple[Host, ...] = ()
+
+    def over(self, host: Host, token: str) -> bool:
+        """Whether the data of this restore are in place on ``host``."""
+        return bool(token) and host in self.grounds and is_over(self.grounds[host], token)
+
+
+def is_over(ground: Ground, token: str) -> bool:
+    """Whether the data of the restore with this token are in place, or the whole restore is done."""
+    done = read(ground.done)
+    return ground.notes.get("swapped") == token or bool(done and done.token == token)
+
+
+def unfinished(scene: Scene) -> Restore | None:
+    """Return the newest restore that was begun on some host and not finished."""
+    found = [restore for ground in scene.grounds.values() if (restore := read(ground.plan))]
+    return max(found, key=lambda restore: restore.started, default=None)
+
+
+def is_stale(restore: Restore, now: datetime) -> bool:
+    """Whether a restore was begun so long ago that nobody may still mean it."""
+    return (now - moment(restore.started)).total_seconds() > STALE_S
+
+
+def moment(stamp: str) -> datetime:
+    """Return the time that ``Restore.started`` tells."""
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+# ---- is it really gone?
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing may be restored, and what to do instead. ``final``: not even when the operator insists."""
+
+    why: str
+    instead: str
+    final: bool = False
+
+
+def refusal(scene: Scene, token: str = "") -> Refusal | None:
+    """Say why etcd must not be restored; None when its quorum is gone for good. ``token`` is that of a restore under way.
+
+    A quorum among hosts that cannot be reached would be a second cluster beside the restored one, so their ports are asked as well.
+    """
+    serving = [host for host, look in scene.view.looks.items() if look.serves and not scene.over(host, token)]
+    if serving:
+        return Refusal(_served(scene, serving), "inv recover.etcd-member mends single members; inv etcd.status")
+    if any(scene.over(host, token) for host in scene.grounds):
+        return None
+    alive = {host: where for host, where in scene.alive.items() if where}
+    if alive:
+        text = "; ".join(f"{host} answers {', '.join(where)}" for host, where in alive.items())
+        instead = "mend the way to these hosts, or switch them off; then run this again"
+        return Refusal(f"hosts that cannot be logged in to are alive, and may have the quorum: {text}", instead, final=True)
+    # What we parked ourselves can be started, and is not to be.
+    begun = bool(token) and any("etcd" in pods and pods["etcd"].manifest == "parked" for pods in scene.pods.values())
+    return None if begun else startable(scene)
+
+
+def _served(scene: Scene, serving: Sequence[Host]) -> str:
+    members = len(voters(scene.view.members))
+    text = ", ".join(f"{host} (revision {status.revision})" for host in serving if (status := scene.view.statuses.get(host)))
+    found = f"etcd has a quorum: {text} serves" if len(serving) == 1 else f"etcd has a quorum: {text} serve"
+    if members == 1 < len(scene.view.said):
+        found += (
+            "; but it is a cluster of one: if that is an empty one, which began by itself when the old data was lost, --insist "
+            "restores over it (its data is set aside, too)"
+        )
+    return found
+
+
+def startable(scene: Scene) -> Refusal | None:
+    """Say which members only have to be started, when they would be a majority; None when they would not."""
+    total = len(voters(scene.view.members)) or len(scene.view.said)
+    running = [host for host in scene.view.statuses if host in scene.grounds and scene.grounds[host].data]
+    stopped = {host: why for host in scene.grounds if host not in running and (why := _stopped(scene, host))}
+    if len(running) + len(stopped) < quorum(total):
+        return None
+    if not stopped:
+        names = ", ".join(map(str, running))
+        return Refusal(
+            f"a majority of the members runs with its data ({names}), but they do not agree on a leader",
+            "look at the network between them (ports 2379, 2380), their clocks and certificates: inv etcd.status; when their data "
+            "are of no use: --insist",
+        )
+    text = "; ".join(f"{host}: {why}" for host, why in stopped.items())
+    return Refusal(
+        f"a majority of the members has its data and can be started: {text}",
+        " ; ".join(f"inv recover.etcd-member --member {host}" for host in stopped) + " ; when their data are of no use: --insist",
+    )
+
+
+def _stopped(scene: Scene, host: Host) -> str:
+    """Say why a member with good data does not run, when that is not its own fault; else ""."""
+    ground, pods = scene.grounds[host], scene.pods.get(host, {})
+    etcd = pods.get("etcd")
+    if not (ground.data and ground.data.logs) or not etcd or etcd.container:
+        return ""
+    if etcd.manifest != "on":
+        return "its manifest is parked" if etcd.manifest == "parked" else "its manifest was taken away"
+    return f"its kubelet is {ground.kubelet}" if ground.kubelet != "active" else ""
+
+
+# ---- on whom
+
+
+def seats(scene: Scene) -> tuple[dict[str, Seat], dict[str, str]]:
+    """Return the new cluster's members by host, and the hosts that cannot be among them, with the reason."""
+    members, left = {}, {}
+    common = Counter(tuple(sorted(ground.authorities.items())) for ground in scene.grounds.values() if not ground.missing)
+    authority = common.most_common(1)[0][0] if common else ()
+    for host in scene.view.said:
+        ground = scene.grounds.get(host)
+        if ground is None:
+            left[str(host)] = scene.silent.get(host, "it was not asked")
+        elif reason := _unfit(ground, authority):
+            left[str(host)] = reason
+        else:
+            members[str(host)] = Seat(ground.name, ground.peer)
+    return members, left
+
+
+def _unfit(ground: Ground, authority: tuple[tuple[str, str], ...]) -> str:
+    if not ground.name and ground.missing:
+        return "it is an empty machine"
+    if not (ground.name and ground.peer):
+        return "it has no manifest of etcd"
+    if ground.missing:
+        return f"it lacks {', '.join(ground.missing[:3])}"
+    if tuple(sorted(ground.authorities.items())) != authority:
+        return "its CA is another one than the others'"
+    return f"its write-ahead log lies elsewhere ({ground.wal_dir})" if ground.wal_dir else ""
+
+
+def short_of_room(ground: Ground, size: int) -> str:
+    """Say which disk has too little room for a restore of ``size`` bytes, or ""."""
+    for free, needed, what in ((ground.free[0], size + LOG, "etcd's data"), (ground.free[1], size + (64 << 20), "the snapshot")):
+        if free < needed:
+            return f"{free >> 20} MiB are free for {what}, and {needed >> 20} MiB are needed"
+    return ""
+
+
+# ---- from what
+
+
+def survivors(scene: Scene, hosts: Collection[str]) -> list[Source]:
+    """Return the databases that lie on ``hosts`` and tell their revision, furthest first."""
+    found = []
+    for host, ground in scene.grounds.items():
+        status = scene.view.statuses.get(host)
+        revision = status.revision if status else ground.data.revision if ground.data else None
+        if str(host) in hosts and ground.data and revision:
+            made = datetime.fromtimestamp(ground.data.written, UTC).isoformat(timespec="seconds")
+            found.append(
+                Source(
+                    "member",
+                    str(host),
+                    revision,
+                    ground.data.size,
+                    made=made,
+                    cluster=status.cluster if status else "",
+                    carries=False,
+                )
+            )
+    return sorted(found, key=lambda source: -source.revision)
+
+
+def choose(sets: Sequence[Source], databases: Sequence[Source]) -> tuple[Source | None, str]:
+    """Return what to restore, and why that: the newest set, or a survivor's own database when that is of the same cluster and newer.
+
+    Both sequences begin with the best. (None, reason) when there is nothing.
+    """
+    saved = next(iter(sets), None)
+    related = [each for each in databases if not saved or not each.cluster or not saved.cluster or each.cluster == saved.cluster]
+    database = next(iter(related), None)
+    if database and (not saved or database.revision > saved.revision):
+        than = f"the newest set has {saved.revision}" if saved else "there is no good set"
+        return database, f"it has revision {database.revision}, and {than}"
+    if saved:
+        than = f"no survivor has more than {database.revision}" if database else "no host has a database of this cluster"
+        return saved, f"it is the newest good set, and {than}"
+    return None, "there is no good set, and no host has a database that can be read"

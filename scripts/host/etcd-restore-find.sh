@@ -1,0 +1,48 @@
+# What restoring etcd from a snapshot needs to know of this host; stands before another script, behind etcd-find.sh. Variables: none.
+# Sets top (where the restore keeps its notes), yaml (etcd's manifest, seen or parked, or ""), data (the data directory), base (what
+# paths beside it, or inside it when it is a disk of its own, begin with), and fresh (where the restored data wait).
+# find_reader sets reader to the program that reads snapshots, of the version that this host's etcd is started from; it fails with
+# 69 when there is none. For an etcd that does not run it looks into its image.
+# shellcheck shell=bash disable=SC2034,SC2154
+set -u
+top=/var/lib/ha-runbooks/etcd-restore
+parked=/etc/kubernetes/ha-runbooks-parked/etcd.yaml
+image_view=/run/ha-runbooks-etcd-image
+yaml=''
+for each in "$parked" "$manifest"; do [ ! -e "$each" ] || yaml=$each; done
+flag() { [ -z "$yaml" ] || sed -n "s/^ *- --$1=//p" "$yaml" | head -n 1; }
+data=$(flag data-dir)
+data=${data:-/var/lib/etcd}
+if mountpoint -q "$data"; then base=$data/; else base=$data.; fi
+fresh=${base}restored-new
+note() { # NAME TEXT: on disk before it counts
+    printf '%s\n' "$2" >"$top/$1.new" && sync -- "$top/$1.new" && mv -f -- "$top/$1.new" "$top/$1" && sync -- "$top"
+}
+noted() { [ ! -s "$top/$1" ] || cat "$top/$1"; }
+release_image() {
+    ! mountpoint -q "$image_view" || ctr -n k8s.io images unmount --rm "$image_view" || umount "$image_view"
+    ctr -n k8s.io snapshots rm "$image_view" # of one that was killed in between
+    rmdir "$image_view"
+} >/dev/null 2>&1
+reader_in() { # etcdctl restores until 3.5, etcdutl since then
+    for reader in "$1/etcdutl" "$1/etcdctl"; do
+        [ ! -x "$reader" ] || ! ETCDCTL_API=3 "$reader" snapshot restore --help 2>&1 | grep -q -e --initial-cluster-token || return 0
+    done
+    return 1
+}
+find_reader() {
+    local image found
+    reader=''
+    ! reader_in "$top/bin" || return 0
+    ! find_programs 2>/dev/null || ! reader_in "$programs" || return 0
+    image=$(sed -n 's/^ *image: *//p' "$yaml" 2>/dev/null | head -n 1)
+    if [ -n "$image" ] && command -v ctr >/dev/null; then
+        release_image
+        mkdir -p "$image_view"
+        trap release_image EXIT
+        ! ctr -n k8s.io images mount "$image" "$image_view" >/dev/null 2>&1 || ! reader_in "$image_view/usr/local/bin" || return 0
+    fi
+    found=$(command -v etcdutl || command -v etcdctl) && reader_in "${found%/*}" && return 0
+    echo "neither etcd's image ${image:-(no manifest names one)} nor this host has an etcdutl" >&2
+    return 69
+}

@@ -1,0 +1,315 @@
+"""etcd's quorum is lost: what must not be restored is refused, all three members and one of three come back from a set.
+
+The tests build on one another in the order of this file. They leave the cluster whole, with the stock in it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.cluster.conftest import CONFIG_MAPS, SECRETS, STOCK, WIDGETS
+from tests.lab.runner import Operator
+
+pytestmark = pytest.mark.lab
+
+KUBECTL = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
+MASTERS = ("master1", "master2", "master3")
+RESTORE = ("recover.etcd-quorum", "--yes-restore", "ha-cluster")
+LOSE_DATA = "systemctl stop kubelet; rm -rf /var/lib/etcd/member; pkill -9 -x etcd; systemctl start kubelet"
+INIT_WROTE = (
+    "sed -i -e '/initial-cluster-state/d' -e 's|--initial-cluster=.*|--initial-cluster=master1=https://10.1.1.101:2380|' "
+    "/etc/kubernetes/manifests/etcd.yaml"
+)
+COUNT = "ls -d /var/lib/etcd/aside-restore-* 2>/dev/null | wc -l"
+LEFT = "ls /var/lib/ha-runbooks/etcd-restore; ls -d /var/lib/etcd/restored-new"
+
+
+@pytest.fixture(scope="module")
+def lost(saved: Operator) -> Iterator[Operator]:
+    """An operator with one set of the stock. Whatever fails here, the next module finds a cluster."""
+    clean(saved)
+    saved.good("backup.run")
+    yield saved
+    saved.lab.on(*MASTERS)
+    saved.lab.heal(*MASTERS)
+    clean(saved)
+    if saved.inv("cluster.init", timeout_s=900).returncode:
+        saved.good("cluster.reset", "--yes-destroy", "ha-cluster", timeout_s=300)
+        saved.good("cluster.init", timeout_s=900)
+
+
+def clean(operator: Operator) -> None:
+    """Delete what restores have left on a lab that is kept."""
+    for host in MASTERS:
+        operator.lab.console(host, ["bash", "-c", "rm -rf /var/lib/etcd/aside-restore-* /var/lib/ha-runbooks/etcd-restore"])
+
+
+def kubectl(operator: Operator, *words: str, host: str = "master1") -> subprocess.CompletedProcess[str]:
+    return operator.lab.console(host, [*KUBECTL, *words], timeout_s=60)
+
+
+def create(operator: Operator, name: str) -> None:
+    done = kubectl(operator, "-n", STOCK, "create", "configmap", name, "--from-literal=a=b")
+    assert done.returncode == 0, done.stderr
+
+
+def stock(operator: Operator) -> tuple[int, int, int]:
+    """Return how many objects of the stock there are."""
+    kinds = ("configmaps", "secrets", "widgets.stock.example")
+    found = []
+    for kind in kinds:
+        listed = kubectl(operator, "-n", STOCK, "get", kind, "-o", "name").stdout.split()
+        found.append(sum(name.partition("/")[2].startswith(("configmap-", "secret-", "widget-")) for name in listed))
+    return found[0], found[1], found[2]
+
+
+WHOLE = (CONFIG_MAPS, SECRETS, WIDGETS)
+
+
+def revisions(operator: Operator) -> dict[str, int]:
+    """Return each member's revision that answers."""
+    hosts = json.loads(operator.inv("etcd.status", "--json").stdout.splitlines()[0])["hosts"]
+    return {host: each["status"]["revision"] for host, each in hosts.items() if each.get("status")}
+
+
+def watched(operator: Operator, version: int) -> str:
+    """Return what a watch that was last told of ``version`` gets now."""
+    path = f"/api/v1/namespaces/{STOCK}/configmaps?watch=1&resourceVersion={version}&timeoutSeconds=5"
+    done = kubectl(operator, "get", "--raw", path)
+    return done.stdout + done.stderr
+
+
+def eventually(met: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def works(operator: Operator) -> None:
+    """Old objects can be deleted and made again, new ones made, and controllers see them."""
+    old = "configmap-0007"
+    gone = kubectl(operator, "-n", STOCK, "delete", "configmap", old)
+    assert gone.returncode == 0, gone.stderr
+    text = json.dumps({"number": "7", "text": "x" * 1000})
+    again = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": old, "namespace": STOCK, "labels": {"number": "7"}}}
+    made = operator.lab.console("master1", [*KUBECTL, "create", "-f", "-"], stdin=json.dumps({**again, "data": json.loads(text)}))
+    assert made.returncode == 0, made.stderr
+    space = f"proof-{time.time_ns()}"
+    assert kubectl(operator, "create", "namespace", space).returncode == 0
+    # The controller-manager has to see it: it makes the default account, without which no Pod is let in.
+    eventually(lambda: kubectl(operator, "-n", space, "get", "serviceaccount", "default").returncode == 0)
+    pod = {"containers": [{"name": "a", "image": "nowhere.example/none:1"}], "tolerations": [{"operator": "Exists"}]}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": space}, "spec": pod}
+    made = operator.lab.console("master1", [*KUBECTL, "create", "-f", "-"], stdin=json.dumps(manifest))
+    assert made.returncode == 0, made.stderr
+    # The scheduler has to see it, and a kubelet: it says that the image is nowhere.
+    words = (
+        "-n",
+        space,
+        "get",
+        "pod",
+        "a",
+        "-o",
+        "jsonpath={.spec.nodeName} {.status.containerStatuses[0].state.waiting.reason}",
+    )
+    eventually(lambda: "Pull" in kubectl(operator, *words).stdout)
+    kubectl(operator, "delete", "namespace", space, "--wait=false")
+
+
+# ---- what is refused
+
+
+def untouched(operator: Operator, *hosts: str) -> bool:
+    """Whether no host was asked to do anything."""
+    return all(operator.lab.console(host, ["ls", "/var/lib/ha-runbooks/etcd-restore"]).returncode for host in hosts)
+
+
+def test_a_cluster_that_has_its_quorum_is_not_restored(lost: Operator) -> None:
+    for more in ((), ("--from-member", "master1"), ("--plan",)):
+        done = lost.inv(*RESTORE, *more)
+        assert (done.returncode, "etcd has a quorum" in done.stderr) == (3, True), done.stdout + done.stderr
+    assert untouched(lost, *MASTERS)
+
+
+def test_a_majority_that_only_has_to_be_started_is_not_restored_over(lost: Operator) -> None:
+    for host in ("master2", "master3"):
+        lost.lab.console(
+            host, ["bash", "-c", "mv /etc/kubernetes/manifests/etcd.yaml /root/; systemctl stop kubelet; pkill -x etcd"]
+        )
+    try:
+        done = lost.inv(*RESTORE)
+    finally:
+        for host in ("master2", "master3"):
+            lost.lab.console(host, ["bash", "-c", "mv /root/etcd.yaml /etc/kubernetes/manifests/; systemctl start kubelet"])
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "a majority of the members has its data and can be started" in done.stderr
+    assert "inv recover.etcd-member --member master2" in done.stderr
+    assert untouched(lost, *MASTERS)
+    eventually(lambda: lost.inv("etcd.status").returncode == 0)
+
+
+def test_hosts_that_are_only_out_of_reach_may_have_the_quorum(lost: Operator) -> None:
+    """Their SSH is broken, and their etcd is not: a restore beside them would make two clusters of one."""
+    for host in ("master2", "master3"):
+        lost.lab.console(host, ["bash", "-c", "systemctl stop ssh; pkill -x sshd; true"])
+    lost.lab.console("master1", ["bash", "-c", "mv /etc/kubernetes/manifests/etcd.yaml /root/; pkill -x etcd"])
+    try:
+        done = lost.inv(*RESTORE, "--insist")
+    finally:
+        lost.lab.console("master1", ["bash", "-c", "mv /root/etcd.yaml /etc/kubernetes/manifests/; systemctl restart kubelet"])
+        for host in ("master2", "master3"):
+            lost.lab.console(host, ["systemctl", "start", "ssh"])
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "are alive, and may have the quorum" in done.stderr
+    assert untouched(lost, "master1")
+    eventually(lambda: lost.inv("etcd.status").returncode == 0)
+
+
+# ---- three of three lost, every host alive
+
+
+def test_a_cluster_that_began_by_itself_on_an_empty_disk_is_not_taken_for_the_old_one(lost: Operator) -> None:
+    """The first host's manifest says what kubeadm init wrote: without data it begins a cluster of its own."""
+    lost.lab.console("master1", ["bash", "-c", INIT_WROTE], check=True)
+    for host in MASTERS:
+        lost.lab.console(host, ["bash", "-c", LOSE_DATA])
+    eventually(lambda: "master1" in revisions(lost), 120)
+    done = lost.inv(*RESTORE)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "it is a cluster of one" in done.stderr
+    assert "--insist" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_status", "named"),
+    [
+        (("recover.etcd-quorum", "--insist"), 3, "nobody confirmed it"),
+        (("recover.etcd-quorum", "--insist", "--yes-restore", "other"), 3, "'other' is not its name"),
+        ((*RESTORE, "--insist", "--backup", "20200101T000000Z"), 2, "no set called"),
+        ((*RESTORE, "--insist", "--snapshot", "/none"), 2, "no such file"),
+        ((*RESTORE, "--insist", "--from-member", "master2"), 2, "no database that can be read"),
+        ((*RESTORE, "--insist", "--from-member", "master2", "--backup", "x"), 2, "exclude one another"),
+    ],
+    ids=["nobody asked", "another name", "no set", "no file", "no database", "two sources"],
+)
+def test_what_cannot_be_restored_is_refused(lost: Operator, words: tuple[str, ...], exit_status: int, named: str) -> None:
+    done = lost.inv(*words)
+    assert (done.returncode, named in done.stderr) == (exit_status, True), done.stdout + done.stderr
+    assert untouched(lost, *MASTERS)
+
+
+def test_a_broken_snapshot_is_refused(lost: Operator, tmp_path: Path) -> None:
+    (path,) = (lost.directory / "sets").glob("2*/etcd/master1.db")
+    content = bytearray(path.read_bytes())
+    for name, changed in (("cut", content[:-1000]), ("flipped", content[:5000] + bytes([content[5000] ^ 1]) + content[5001:])):
+        (tmp_path / name).write_bytes(changed)
+        done = lost.inv(*RESTORE, "--insist", "--snapshot", str(tmp_path / name))
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "SHA-256" in done.stderr
+    database = tmp_path / "database"
+    database.write_bytes(content[:-32])
+    done = lost.inv("recover.etcd-quorum", "--yes-restore", "ha-cluster", "--snapshot", str(database))
+    assert done.returncode == 3
+    assert untouched(lost, *MASTERS)
+
+
+def test_three_of_three_are_restored_at_once(lost: Operator) -> None:
+    plan = lost.good("recover.etcd-quorum", "--insist", "--plan")
+    assert "restore   the set" in plan
+    assert "onto      master1, master2, master3" in plan
+    assert untouched(lost, *MASTERS)
+    before = lost.good("backup.show", "--json")
+    revision = json.loads(before)["etcd"]["revision"]
+    said = lost.good(*RESTORE, "--insist", timeout_s=600)
+    assert "a quorum, which is given up (--insist)" in said
+    assert stock(lost) == WHOLE
+    assert min(revisions(lost).values()) > revision + 1_000_000_000
+    assert "too old resource version" in watched(lost, revision)
+    works(lost)
+    lost.good("cluster.verify")
+    sets = [path.name for path in (lost.directory / "sets").glob("2*")]
+    assert len(sets) == 2
+    for host in MASTERS:  # the old data is there, nothing secret is left over, and an empty disk begins no cluster any more
+        assert lost.lab.console(host, ["bash", "-c", COUNT]).stdout.strip() == "1"
+        left = lost.lab.console(host, ["bash", "-c", LEFT]).stdout.split()
+        assert sorted(left) == ["aside", "done"]
+        manifest = lost.lab.console(host, ["cat", "/etc/kubernetes/manifests/etcd.yaml"]).stdout
+        assert "--initial-cluster-state=existing" in manifest
+        assert all(f"{name}=https://" in manifest for name in MASTERS)
+    again = lost.inv(*RESTORE)
+    assert (again.returncode, "etcd has a quorum" in again.stderr) == (3, True)
+
+
+# ---- two of three hosts lost
+
+
+def strike(operator: Operator, steps: int, *words: str) -> tuple[int, list[dict[str, Any]]]:
+    """Kill a command with SIGKILL as soon as ``steps`` more steps are over; return how it ended, and what it said."""
+    line = [sys.executable, "-m", "invoke", *words, "--json"]
+    events: list[dict[str, Any]] = []
+    with subprocess.Popen(
+        line, cwd=operator.checkout, env=operator.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        for text in process.stdout:
+            event = json.loads(text)
+            events.append(event)
+            if event.get("event") == "begin" and event.get("procedure") == "backup.run":
+                steps = 1_000  # the restore itself is over
+            steps -= event.get("event") == "step" and event.get("outcome") in {"changed", "ok"}
+            if not steps:
+                process.send_signal(signal.SIGKILL)
+                break
+        _, error = process.communicate(timeout=600)
+    return process.returncode, [*events, {"error": error}]
+
+
+def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Operator) -> None:
+    """Two hosts are off for good. The survivor has newer data, which is given up on purpose; each run is killed, and goes on."""
+    newest = max(path.name for path in (lost.directory / "sets").glob("2*"))
+    create(lost, "after-the-set")
+    top = max(revisions(lost).values())
+    lost.lab.off("master2", "master3")
+    eventually(lambda: not kubectl(lost, "get", "--raw", "/readyz").stdout.startswith("ok"))
+    plan = lost.good(*RESTORE, "--plan")
+    assert "the database on master1" in plan  # by itself it would take the newer one
+    told = lost.good(*RESTORE, "--backup", newest, "--plan")
+    assert f"configmaps/{STOCK}/after-the-set" in told
+    assert "without   master2: " in told
+    code, rounds, said = -9, 0, []
+    while code == -signal.SIGKILL:
+        # Once without --resume, in the middle: what was done is then seen on the hosts.
+        go_on = [*RESTORE, "--backup", newest] if rounds in {0, 8} else ["recover.etcd-quorum", "--resume"]
+        code, said = strike(lost, 1, *go_on)
+        rounds += 1
+        assert rounds < 40, said
+    assert code == 5, said
+    assert rounds > 15
+    assert "inv recover.node --host master2" in said[-1]["error"]
+    assert "inv recover.node --host master3" in said[-1]["error"]
+    assert stock(lost) == WHOLE
+    assert kubectl(lost, "-n", STOCK, "get", "configmap", "after-the-set").returncode == 1
+    assert revisions(lost)["master1"] > top + 900_000_000
+    assert "too old resource version" in watched(lost, top)
+    members = json.loads(lost.inv("etcd.members", "--json").stdout)
+    assert [each["name"] for each in members] == ["master1"]
+    assert lost.lab.console("master1", ["bash", "-c", COUNT]).stdout.strip() == "2"
+    works(lost)
+
+
+def test_the_lost_hosts_come_back_as_empty_machines(lost: Operator) -> None:
+    lost.lab.reset("master2", "master3")
+    for host in ("master2", "master3"):
+        lost.good("recover.node", "--host", host, timeout_s=600)
+    eventually(lambda: lost.inv("cluster.verify").returncode == 0, 180)
+    assert stock(lost) == WHOLE
