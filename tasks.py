@@ -3,8 +3,19 @@
 from invoke import Collection
 
 from lab import tasks as lab
-from runbooks import backup, cluster, etcd, lb, site
+from runbooks import backup, certs, cluster, doctor, etcd, lb, recover, site
 
 ns = Collection()
-for name, chapter in {"site": site, "lb": lb, "cluster": cluster, "etcd": etcd, "backup": backup, "lab": lab}.items():
+CHAPTERS = {
+    "site": site,
+    "lb": lb,
+    "cluster": cluster,
+    "etcd": etcd,
+    "backup": backup,
+    "certs": certs,
+    "recover": recover,
+    "doctor": doctor,
+    "lab": lab,
+}
+for name, chapter in CHAPTERS.items():
     ns.add_collection(Collection.from_module(chapter, name=name))

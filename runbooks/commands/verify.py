@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
+from runbooks.commands import certs
 from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.certs import Certificate
 from runbooks.commands.kubectl import url
 from runbooks.inventory.model import Host, Site
 
@@ -17,17 +18,11 @@ SYSTEM_CONFIGMAPS = "/api/v1/namespaces/kube-system/configmaps"
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
-    """A certificate at ``path`` ("served" is the one that the API server hands out); ``ends`` in seconds since 1970."""
-
-    path: str
-    ends: int
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
 class HostFacts:
-    """One host, by its own word. ``sums`` are the SHA-256 of the files that all control planes share; ``clock`` since 1970."""
+    """One host, by its own word. ``sums`` are the SHA-256 of the files that all control planes share; ``clock`` since 1970.
+
+    ``served`` is the certificate that its API server hands out.
+    """
 
     clock: int
     joined: bool
@@ -80,13 +75,13 @@ class Quick:
 def host_facts(host: Host) -> Probe[HostFacts]:
     """What ``host`` can tell from its own files and programs."""
     api = url(host.address).removeprefix("https://") if "control-plane" in host.roles else ""
-    return Probe(replace(script("verify-host", {"API": api}, timeout=30), shown="verify-host"), parse_host)
+    return Probe(replace(script("verify-host", {"API": api}, timeout=30, after=("certs-find",)), shown="verify-host"), parse_host)
 
 
 def parse_host(answer: Answer) -> HostFacts:
     """Read lines of ``key value``. Raises ValueError when the clock is missing, or a date is none."""
     said = _Lines(answer.stdout)
-    certificates = tuple(_certificate(text) for text in said.all("certificate"))
+    certificates = tuple(certs.certificate(text) for text in said.all("certificate"))
     return HostFacts(
         clock=int(said.one("clock")),
         joined="yes" in said.all("joined"),
@@ -206,10 +201,3 @@ def brief(text: str) -> str:
     line = re.sub(r"^(error: |Error from server \(\w+\): |Unable to connect to the server: )", "", line)
     line = re.sub(r" - did you specify the right host or port\?$", "", line)
     return line if len(line) <= 160 else f"{line[:157]}..."
-
-
-def _certificate(text: str) -> Certificate:
-    path, *facts = text.split("\t")
-    said = {key.lower(): value for key, value in (fact.split("=", 1) for fact in facts)}
-    ends = datetime.strptime(said.get("notafter", ""), "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
-    return Certificate(path, int(ends.timestamp()), said.get("sha256 fingerprint", ""))

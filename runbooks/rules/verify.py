@@ -77,7 +77,7 @@ def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Row]:
     rows = []
     for host, seen in facts.items():
         if isinstance(seen, RunbookError):
-            rows.append(Row("host", host.name, "FAIL", reason(host, seen), seen.hint or f"can you log in to {host.address}?"))
+            rows.append(Row("host", host.name, "FAIL", reason(host, seen), seen.hint or f"can you log in to {host.address}? inv doctor names what to do when it is gone"))
         elif not seen.joined:
             rows.append(Row("host", host.name, "FAIL", "has not joined the cluster", f"inv cluster.join --host {host}"))
         else:
@@ -198,7 +198,7 @@ def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]:
         from_whom.setdefault(said, []).append(host.name)
     wrong = [f"{said} (asked from {', '.join(names)})" for said, names in from_whom.items() if said]
     fine = f"livez and readyz ok, asked from {', '.join(map(str, asked))}"
-    return [judged("API by VIP", "", wrong=wrong, fine=fine, cure="inv lb.status")]
+    return [judged("API by VIP", "", wrong=wrong, fine=fine, cure="inv doctor; inv lb.status")]
 
 
 def readers(asked: Mapping[Host, Sequence[Health]]) -> list[Host]:

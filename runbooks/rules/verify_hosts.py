@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from runbooks.commands.certs import Certificate
 from runbooks.commands.lb import Backend, LbState
-from runbooks.commands.verify import Certificate, HostFacts
+from runbooks.commands.verify import HostFacts
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as lb_rules
@@ -38,7 +39,7 @@ def certificates(site: Site, host: Host, facts: HostFacts) -> Row:
     wrong += _served(site, facts)
     first = min(facts.certificates, key=lambda each: each.ends)
     fine = f"{len(facts.certificates)} of them, the first to end: {_short(first.path)}, in {remaining(first, facts)} days"
-    return judged("certificates", host.name, wrong=wrong, odd=odd, fine=fine, cure=_cure(host, [*wrong, *odd]))
+    return judged("certificates", host.name, wrong=wrong, odd=odd, fine=fine, cure=_cure([*wrong, *odd]))
 
 
 def remaining(certificate: Certificate, facts: HostFacts) -> int:
@@ -62,15 +63,15 @@ def _short(path: str) -> str:
     return path.removeprefix("/etc/kubernetes/").removeprefix("/var/lib/kubelet/pki/")
 
 
-def _cure(host: Host, said: Sequence[str]) -> str:
+def _cure(said: Sequence[str]) -> str:
     text = " ".join(said)
     cures = []
     if "kubelet-client" in text:
-        cures.append(f"the kubelet renews its own: on {host}: journalctl -u kubelet | grep -i certificate")
+        cures.append("the kubelet renews its own; inv recover.certs where it cannot any more")
     if "ca.crt" in text:
         cures.append("kubeadm does not renew a CA: plan its rotation")
     if ".conf" in text or "pki/" in text:
-        cures.append(f"on {host}: kubeadm certs renew all, then restart its static pods (one control plane host at a time)")
+        cures.append("inv certs.check; inv certs.renew")
     return "; ".join(cures)
 
 
@@ -122,7 +123,7 @@ def load_balancers(seen: Mapping[Host, LbSeen | RunbookError]) -> list[Row]:
     if states:
         apart = lb_rules.not_a_pair(states)
         holder = next((host.name for host, state in states.items() if state.holds_vip), "")
-        rows.append(judged("VIP", holder, wrong=[apart] if apart else [], fine="is here, and nowhere else", cure="inv lb.status"))
+        rows.append(judged("VIP", holder, wrong=[apart] if apart else [], fine="is here, and nowhere else", cure="inv recover.vip"))
     return rows
 
 
@@ -136,7 +137,7 @@ def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) ->
         wrong.append("there is no API server behind it")
     wrong += [f"{each.server} is {each.status} ({each.check})" for each in api if not each.up]
     odd = ["drained: it does not take the VIP"] if state.drained else []
-    cure = "inv lb.status; inv lb.setup --plan" if wrong else "inv lb.failover hands the VIP back"
+    cure = "inv recover.vip; inv lb.status" if idle else "inv lb.status" if wrong else "inv lb.failover hands the VIP back"
     fine = f"{state.vrrp}, sees {', '.join(each.server for each in api)} UP"
     return judged("LB", host.name, wrong=wrong, odd=odd, fine=fine, cure=cure)
 

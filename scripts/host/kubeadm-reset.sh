@@ -23,7 +23,8 @@ if command -v kubeadm >/dev/null; then
         exit 1
     }
 fi
-rm -rf -- /var/lib/etcd/member /etc/cni/net.d/* /etc/kubernetes/manifests/* /etc/kubernetes/pki /etc/kubernetes/tmp
+rm -rf -- /var/lib/etcd/member /etc/cni/net.d/* /etc/kubernetes/manifests/* /etc/kubernetes/pki /etc/kubernetes/tmp \
+    /etc/kubernetes/ha-runbooks-certs # what `inv certs.renew` kept: keys
 rm -f -- /etc/kubernetes/*.conf
 for link in cni0 flannel.1 kube-ipvs0; do
     if ip link show "$link" >/dev/null 2>&1; then ip link delete "$link"; fi

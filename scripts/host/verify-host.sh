@@ -1,14 +1,8 @@
-# Variables: API (ADDRESS:PORT of this host's own API server, or "" where there is none).
+# Variables: API (ADDRESS:PORT of this host's own API server, or "" where there is none), and certs-find.sh, which stands before this.
 # What can be told about one host of the cluster from its own files and programs, one "key value" a line; the values of a
 # certificate are parted by tabs. Read-only.
-# shellcheck shell=bash disable=SC2154,SC2094
-shopt -s globstar nullglob
+# shellcheck shell=bash disable=SC2154
 pki=/etc/kubernetes/pki
-certificate() { # NAME: the certificate on standard input; nothing when it is none
-    local shown
-    shown=$(openssl x509 -noout -enddate -fingerprint -sha256 2>/dev/null) || return
-    printf 'certificate %s\t%s\n' "$1" "${shown//$'\n'/$'\t'}"
-}
 printf 'clock %(%s)T\n' -1
 for unit in kubelet containerd; do echo "unit $unit $(systemctl is-active "$unit")"; done
 [ -e /etc/kubernetes/kubelet.conf ] && echo joined yes
@@ -22,13 +16,6 @@ for file in "$pki"/{ca.crt,front-proxy-ca.crt,etcd/ca.crt,sa.pub}; do
 done
 command -v openssl >/dev/null || exit 0
 echo openssl yes
-for file in "$pki"/**/*.crt /var/lib/kubelet/pki/kubelet-client-current.pem; do
-    if [ -r "$file" ]; then certificate "$file" <"$file"; fi
-done
-for file in /etc/kubernetes/*.conf; do
-    while read -r key value; do
-        if [ "$key" = client-certificate-data: ]; then base64 -d <<<"$value" 2>/dev/null | certificate "$file"; fi
-    done <"$file"
-done
-if [ -n "$API" ]; then timeout 5 openssl s_client -connect "$API" </dev/null 2>/dev/null | certificate served; fi
+certificates "$pki"/**/*.crt /var/lib/kubelet/pki/kubelet-client-current.pem /etc/kubernetes/*.conf
+if [ -n "$API" ]; then served "certificate served" "$API"; fi
 exit 0

@@ -1,5 +1,6 @@
 """scripts/host/session.sh, run for real: what every command on a host goes through."""
 
+import hashlib
 import os
 import re
 import signal
@@ -29,9 +30,10 @@ class Session:
             self.process = subprocess.Popen(["bash", "-c", script], stdin=subprocess.PIPE, stdout=out, stderr=err)
         self.pids: list[int] = []
 
-    def send(self, program: str | bytes, seconds: float = 30) -> "Session":
+    def send(self, program: str | bytes, seconds: float = 30, given: int | None = None) -> "Session":
         data = program.encode() if isinstance(program, str) else program
-        return self.raw(f"{len(data)} {seconds:g}\n".encode() + data)
+        more = "" if given is None else f" {given}"
+        return self.raw(f"{len(data)} {seconds:g}{more}\n".encode() + data)
 
     def raw(self, data: bytes) -> "Session":
         assert self.process.stdin
@@ -208,6 +210,45 @@ def test_a_program_that_does_not_listen_is_killed(tmp_path):
         session.send("trap '' TERM\necho $$\nwhile true; do sleep 0.1; done\n", seconds=0.3)
         assert session.exited() == 137
         assert not alive(session.said(1)[0])
+
+
+# ---- what is given to a program
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_a_program_reads_what_it_is_given_to_the_last_byte(size, session):
+    content = bytes(index * 7 % 256 for index in range(1000)) * (size // 1000 + 1)
+    session.send("sha256sum; cat | wc -c", given=size).raw(content[:size])
+    assert session.exited() == 0
+    digest, _, left = session.stdout.split()
+    assert (digest, left) == (hashlib.sha256(content[:size]).hexdigest(), "0")
+
+
+def test_a_program_need_not_read_what_it_is_given(session):
+    """It says why at once; the rest of what was sent is nobody's."""
+    session.send("echo no room >&2; exit 3", given=3_000_000)
+    with suppress(BrokenPipeError):
+        session.raw(b"\n" * 3_000_000)
+    assert session.exited() == 3
+    assert session.err.read_text() == "no room\n"
+
+
+def test_hanging_up_in_the_middle_of_what_is_given_ends_the_program(session):
+    session.send("sleep 1000 & echo $! $$; cat >/dev/null; echo short; wait", given=1000).raw(b"\n" * 999)
+    pids = session.said(2)
+    session.hang_up()
+    assert session.exited() != 0
+    eventually(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_hanging_up_after_all_was_given_ends_the_program(session):
+    session.send("cat | wc -l; sleep 1000 & echo $! $$; wait", given=1000).raw(b"\n" * 1000)
+    lines, *pids = session.said(3)
+    assert (lines, all(alive(pid) for pid in pids)) == (1000, True)
+    session.pids = pids
+    session.hang_up()
+    assert session.exited() != 0
+    eventually(lambda: not any(alive(pid) for pid in pids))
 
 
 # ---- the operator's side goes away

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.cluster_verify import Seen, _namespaces, judge, shown
+from runbooks.commands.certs import Certificate
 from runbooks.commands.etcd import Alarm, Look, Member, Status
 from runbooks.commands.kubectl import url
 from runbooks.commands.lb import Backend
-from runbooks.commands.verify import Certificate, Health, HostFacts, Written
+from runbooks.commands.verify import Health, HostFacts, Written
 from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Node, Pod, pods_in
 from runbooks.errors import CommandError
 from runbooks.inventory.model import Addons
@@ -368,10 +369,10 @@ def ending(certificate, days):
     [
         (WITH, "ok", "3 of them, the first to end: kubelet-client-current.pem, in 300 days", ""),
         (ending(SERVING, 30), "ok", "3 of them, the first to end: pki/apiserver.crt, in 30 days", ""),
-        (ending(SERVING, 29.9), "warn", "pki/apiserver.crt ends in 29 days", "kubeadm certs renew all"),
-        (ending(SERVING, 7), "warn", "pki/apiserver.crt ends in 7 days", "kubeadm certs renew all"),
-        (ending(SERVING, 6.9), "FAIL", "pki/apiserver.crt ends in 6 days", "kubeadm certs renew all"),
-        (ending(SERVING, -2), "FAIL", "pki/apiserver.crt ended 2 days ago", "kubeadm certs renew all"),
+        (ending(SERVING, 29.9), "warn", "pki/apiserver.crt ends in 29 days", "inv certs.renew"),
+        (ending(SERVING, 7), "warn", "pki/apiserver.crt ends in 7 days", "inv certs.renew"),
+        (ending(SERVING, 6.9), "FAIL", "pki/apiserver.crt ends in 6 days", "inv certs.renew"),
+        (ending(SERVING, -2), "FAIL", "pki/apiserver.crt ended 2 days ago", "inv certs.renew"),
         (ending(CA, 20), "warn", "pki/ca.crt ends in 20 days", "kubeadm does not renew a CA"),
         (
             ending(KUBELET, 1),
@@ -391,7 +392,7 @@ def ending(certificate, days):
             replace(WITH, served=Certificate("served", NOW + 2 * DAY, "FF")),
             "FAIL",
             "the API server serves another certificate than pki/apiserver.crt; that one ends in 2 days",
-            "restart its static pods",
+            "inv certs.renew",
         ),
     ],
 )

@@ -1,0 +1,106 @@
+"""What an examination asks a host besides its services: room, leftovers of interrupted work, who can be reached from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runbooks.commands import etcd_metrics
+from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.etcd_metrics import Metrics
+from runbooks.commands.kubectl import read_json
+from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.model import Host, Site
+
+CLIENT_PORT, PEER_PORT = 2379, 2380
+ETCD = "/var/lib/etcd"
+DIRECTORIES = ("/", "/var", ETCD, "/var/lib/containerd", "/var/lib/kubelet", "/var/log")
+NO_METRICS = 69  # etcd-metrics.sh: nothing answers there
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system, and those of our directories that lie on it. Bytes and inodes; ``inodes`` is 0 where it has none."""
+
+    mount: str
+    directories: tuple[str, ...]
+    size: int
+    free: int
+    inodes: int
+    inodes_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What was found on one host.
+
+    ``parked`` are static pods whose manifests are out of the kubelet's sight, ``attempt`` what kubeadm was started for and did not
+    finish (``working``: it is at it now), ``restoring`` that a restore of etcd was not finished. ``reach`` has what a connection
+    to an address and port ended in: open, refused, silent, or an error's text.
+    """
+
+    disks: tuple[Disk, ...]
+    parked: tuple[str, ...]
+    attempt: str
+    working: bool
+    restoring: bool
+    reach: dict[tuple[str, int], str]
+
+
+def targets(site: Site, host: Host) -> list[tuple[Host, int]]:
+    """Return what ``host`` has to reach: from a control plane host, etcd and the API server of every other."""
+    if "control-plane" not in host.roles:
+        return []
+    ports = (CLIENT_PORT, PEER_PORT, API_PORT) if site.kubernetes.etcd == "stacked" else (API_PORT,)
+    return [(peer, port) for peer in site.control_plane if peer != host for port in ports]
+
+
+def look(site: Site, host: Host) -> Probe[Traces]:
+    """See what ``host`` has."""
+    variables = {
+        "DIRECTORIES": DIRECTORIES,
+        "TARGETS": [f"{peer.address} {port}" for peer, port in targets(site, host)],
+    }
+    return Probe(replace(script("doctor-look", variables, timeout=30), shown="doctor-look"), parse)
+
+
+def parse(answer: Answer) -> Traces:
+    """Read lines of ``key value``. Raises ValueError when a number is none."""
+    lines = [line.split(" ") for line in answer.stdout.splitlines() if " " in line]
+
+    def every(key: str) -> list[list[str]]:
+        return [rest for first, *rest in lines if first == key]
+
+    by_mount: dict[str, list[list[str]]] = {}
+    for directory, mount, *numbers in every("disk"):
+        by_mount.setdefault(mount, []).append([directory, *numbers])
+    return Traces(
+        disks=tuple(
+            Disk(mount, tuple(row[0] for row in rows), *(int(number) for number in rows[0][1:5]))
+            for mount, rows in by_mount.items()
+        ),
+        parked=tuple(rest[0] for rest in every("parked")),
+        attempt=next((" ".join(rest) for rest in every("attempt")), ""),
+        working=bool(every("working")),
+        restoring=bool(every("restoring")),
+        reach={(rest[0], int(rest[1])): " ".join(rest[2:]) for rest in every("reach")},
+    )
+
+
+def metrics() -> Probe[Metrics | None]:
+    """What the member on this host has counted; None when it does not tell."""
+    probe = etcd_metrics.metrics()
+    return Probe(probe.command.expecting(0, NO_METRICS), lambda answer: None if answer.exited else probe.parse(answer))
+
+
+def endpoints(host: Host) -> Probe[tuple[str, ...]]:
+    """The addresses at which the cluster's own clients look for API servers, as the API server of ``host`` has them."""
+    return read_json(host, "get", "endpoints", "kubernetes", "-n", "default", parse=parse_endpoints)
+
+
+def parse_endpoints(found: Any) -> tuple[str, ...]:
+    """Read an Endpoints object. Raises ValueError when it is none."""
+    try:
+        return tuple(each["ip"] for subset in found.get("subsets") or [] for each in subset.get("addresses") or [])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"these are no endpoints: {error!r}") from None

@@ -1,0 +1,118 @@
+"""Everything that an examination looks at, in three round trips: every host at the same time, each only by what it says itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import time
+from typing import Any
+
+from runbooks import cluster_verify
+from runbooks.cluster_verify import Seen, readings
+from runbooks.commands import doctor, etcd, lb, lock
+from runbooks.commands.base import Probe
+from runbooks.commands.doctor import Traces
+from runbooks.commands.etcd import Look
+from runbooks.commands.etcd_metrics import Metrics
+from runbooks.commands.lock import Held
+from runbooks.commands.preflight import now
+from runbooks.commands.verify import HostFacts
+from runbooks.engine.steps import Run
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host
+from runbooks.rules import etcd as etcd_rules
+from runbooks.rules import lb as lb_rules
+from runbooks.rules import verify as rules
+from runbooks.rules.etcd import View
+from runbooks.rules.preflight_peers import Clock
+from runbooks.rules.verify_hosts import LbSeen
+
+
+@dataclass(slots=True)
+class Looked:
+    """What was seen. ``errors`` are the hosts that could not be asked."""
+
+    seen: Seen
+    errors: dict[Host, RunbookError]
+    traces: dict[Host, Traces] = field(default_factory=dict)
+    metrics: dict[Host, Metrics] = field(default_factory=dict)
+    held: dict[Host, Held] = field(default_factory=dict)
+    clocks: dict[Host, Clock] = field(default_factory=dict)
+    endpoints: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[Host, HostFacts]:
+        """What each host of the cluster that answers told about itself."""
+        return self.seen.of("facts")
+
+    @property
+    def balancers(self) -> dict[Host, LbSeen]:
+        """What each LB that answers told, and the servers behind it."""
+        backends = self.seen.of("backends")
+        return {host: (state, backends[host]) for host, state in self.seen.of("lb").items()}
+
+    def view(self) -> View:
+        """Return etcd as every control plane host sees it."""
+        looks: dict[Host, Look] = self.seen.of("etcd")
+        said = {host: error for host, error in self.errors.items() if "control-plane" in host.roles}
+        return View(looks | {host: rules.reason(host, error) for host, error in said.items()})
+
+
+def look(run: Run) -> Looked:
+    """Look at everything. Raises nothing for a host that does not answer: that is a finding."""
+    seen = cluster_verify.look(run)
+    errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
+    looked = Looked(seen, errors)
+    there = [host for host in seen.hosts if host not in errors]
+    probes = {host: _parts(run, host) for host in there}
+    if seen.reader:
+        probes[seen.reader]["endpoints"] = doctor.endpoints(seen.reader)
+    for host, said in readings(run, probes).items():
+        if isinstance(said, RunbookError):
+            looked.errors[host] = said
+            continue
+        looked.traces[host] = said["traces"]
+        looked.endpoints = said.get("endpoints", looked.endpoints)
+        if metrics := said.get("metrics"):
+            looked.metrics[host] = metrics
+        if held := said.get("held"):
+            looked.held[host] = held
+    _once_more(run, looked)
+    looked.clocks = _clocks(run, list(looked.traces))
+    return looked
+
+
+def _once_more(run: Run, looked: Looked) -> None:
+    """Ask those again who seem unwell, some seconds later: a VIP or a lead that is just moving is no finding."""
+    states = {host: state for host, (state, _) in looked.balancers.items()}
+    apart = lb_rules.not_a_pair(states) if states else ""
+    probes: dict[Host, dict[str, Probe[Any]]] = {
+        host: {"lb": lb.state(run.site, host), "backends": lb.backends()}
+        for host, state in states.items()
+        if apart or lb_rules.not_serving(state)
+    }
+    if run.site.kubernetes.etcd == "stacked" and etcd_rules.faults(looked.view()):
+        for host in looked.seen.of("etcd"):
+            probes.setdefault(host, {})["etcd"] = etcd.look()
+    for host, said in readings(run, probes).items():
+        before = looked.seen.hosts[host]
+        if isinstance(said, dict) and isinstance(before, dict):
+            looked.seen.hosts[host] = before | said
+
+
+def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:
+    parts: dict[str, Probe[Any]] = {
+        "traces": doctor.look(run.site, host),
+        "held": Probe(lock.lock("show", run.site.name), lock.parse_held),
+    }
+    if "control-plane" in host.roles and run.site.kubernetes.etcd == "stacked":
+        parts["metrics"] = doctor.metrics()
+    return parts
+
+
+def _clocks(run: Run, hosts: list[Host]) -> dict[Host, Clock]:
+    """Ask for the clocks last, over connections that are open: what else takes time would look like a difference."""
+    probe, sent = now(), time()
+    answers = run.transport.run_each(dict.fromkeys(hosts, probe.command))
+    received = time()
+    read = {host: probe.parse(answer) for host, answer in answers.items() if not isinstance(answer, RunbookError)}
+    return {host: Clock(clock - received, clock - sent) for host, clock in read.items()}

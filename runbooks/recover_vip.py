@@ -1,0 +1,170 @@
+"""`inv recover.vip`: find out why the VIP is not on exactly one load balancer, say so, and repair what is safely repaired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from runbooks.commands import files, lb, vip
+from runbooks.commands.base import Probe, batch, cmd
+from runbooks.commands.firewall import Openings
+from runbooks.commands.lb import PACKAGES
+from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.engine.steps import Run
+from runbooks.engine.tables import table
+from runbooks.errors import CommandError, DegradedError, HostErrors, OutcomeError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.lb_steps import Looked, Wanted
+from runbooks.lb_wanted import wanted
+from runbooks.recover_vip_steps import KEY, procedure
+from runbooks.rules import firewall as firewall_rules
+from runbooks.rules import lb as lb_rules
+from runbooks.rules import recover_vip as rules
+from runbooks.rules.recover_vip import Balancer, Finding, Seen
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+def recover(session: Session) -> None:
+    """Show what is wrong with the VIP, repair what can be repaired, and prove that exactly one LB holds it.
+
+    Raises DegradedError when the VIP serves but something is left for a person to repair, OutcomeError when it does not serve, HostErrors
+    when no LB answers.
+    """
+    run, site = session.run, session.site
+    everyone = wanted(session)
+    if before := session.resumed(KEY):
+        names: list[str] = before["order"]
+        session.carry_out(
+            procedure(site, sorted(_named(everyone, names), key=lambda each: names.index(each.host.name)), observer(run))
+        )
+        return
+    seen = look(run, everyone)
+    found = rules.findings(site, seen)
+    tell(session, seen, found)
+    errors = {str(host): each for host, each in seen.items() if isinstance(each, RunbookError)}
+    if len(errors) == len(seen):
+        raise HostErrors(errors, len(seen))
+    able = _named(everyone, [host.name for host in rules.repairable(seen, found)])
+    if any(each.repair for each in found) and able:
+        _repair(session, able, seen, found)
+    _what_is_left(session, able, found)
+
+
+def _named(everyone: Sequence[Wanted], names: Sequence[str]) -> list[Wanted]:
+    return [each for each in everyone if each.host.name in names]
+
+
+def _repair(session: Session, able: Sequence[Wanted], seen: Seen, found: Sequence[Finding]) -> None:
+    states = {host: each.state for host, each in seen.items() if isinstance(each, Balancer)}
+    order = lb_rules.change_order([each.host for each in able], states)
+    ordered = sorted(able, key=lambda each: order.index(each.host))
+    try:
+        session.carry_out(procedure(session.site, ordered, observer(session.run)))
+    except RunbookError as error:
+        error.hint = "\n       ".join(each.command for each in rules.left(found)) or error.hint
+        raise
+
+
+def _what_is_left(session: Session, able: Sequence[Wanted], found: Sequence[Finding]) -> None:
+    """Raise for what nobody but a person repairs; the VIP may serve nevertheless."""
+    left = rules.left(found)
+    if not left or session.options.plan:
+        return
+    said = "\n       ".join(f"{each.host}: {each.cause}" if each.host else each.cause for each in left)
+    hint = "\n       ".join(each.command for each in left)
+    states = session.run.read_all({each.host: lb.state(session.site, each.host) for each in able})
+    if not able or lb_rules.not_a_pair(states):
+        raise OutcomeError(said, hint=hint)
+    raise DegradedError(f"the VIP is on exactly one load balancer, but:\n       {said}", hint=hint)
+
+
+# ---- looking
+
+
+def look(run: Run, everyone: Sequence[Wanted]) -> dict[Host, Balancer | RunbookError]:
+    """See every LB; one that does not answer, or not in words that we know, gives its error instead."""
+    probes = {each.host: _probe(each) for each in everyone}
+    answers = run.transport.run_each({host: probe.command for host, probe in probes.items()})
+    found: dict[Host, Balancer | RunbookError] = {}
+    for each in everyone:
+        answer = answers[each.host]
+        if isinstance(answer, RunbookError):
+            found[each.host] = answer
+            continue
+        try:
+            found[each.host] = _balancer(each, *probes[each.host].parse(answer))
+        except ValueError as error:
+            found[each.host] = CommandError(f"{each.host}: {error}")
+    return found
+
+
+def _probe(want: Wanted) -> Probe[tuple[Any, ...]]:
+    return batch(vip.look(want.site, want.host), lb.backends(), want.look())
+
+
+def _balancer(want: Wanted, seen: vip.VipLook, backends: tuple[lb.Backend, ...] | None, looked: Looked) -> Balancer:
+    needed = firewall_rules.wanted(want.site, want.host)
+    configs = {"haproxy": HAPROXY_CFG, "keepalived": KEEPALIVED_CONF}
+    drifted = tuple(file.path for file in files.differing(want.files, looked.files))
+    loaded = {"haproxy": looked.state.haproxy_loaded, "keepalived": looked.state.keepalived_loaded}
+    active = {"haproxy": looked.state.haproxy.active, "keepalived": looked.state.keepalived.active}
+    return Balancer(
+        state=replace(looked.state, vrrp=seen.vrrp or looked.state.vrrp),
+        noted=looked.state.vrrp,
+        look=seen,
+        backends=backends,
+        missing=tuple(name for name in PACKAGES if name not in looked.packages),
+        drifted=drifted,
+        unloaded=tuple(
+            unit
+            for unit, path in configs.items()
+            if active[unit] == "active" and path not in drifted and loaded[unit] != want.sha(path)
+        ),
+        closed=firewall_rules.missing(needed, looked.firewall.now) if looked.firewall else Openings(),
+        switched_off=looked.switched_off,
+        firewalld=looked.firewall is not None,
+    )
+
+
+def observer(run: Run) -> Host | None:
+    """Return a host that is no LB and answers: from there the VIP looks as it does to a client."""
+    hosts = [host for host in run.site.hosts if "lb" not in host.roles]
+    answers = run.transport.run_each({host: cmd("true", root=False) for host in hosts})
+    return next((host for host in hosts if not isinstance(answers[host], Exception)), None)
+
+
+# ---- telling
+
+
+def tell(session: Session, seen: Seen, found: Sequence[Finding]) -> None:
+    """Show who holds the VIP, and the findings with their evidence."""
+    if session.options.json:
+        for each in found:
+            print(json.dumps({"event": "finding"} | asdict(each)), flush=True)
+        if not found:
+            print(
+                json.dumps({"event": "summary", "summary": f"nothing is wrong with the VIP: {_held(session, seen)}"}), flush=True
+            )
+        return
+    say = session.run.listener.say
+    if not found:
+        say(f"nothing is wrong with the VIP: {_held(session, seen)}")
+        return
+    rows = [[each.host or "both", each.cause, each.evidence, each.repair or "not by this command"] for each in found]
+    say(f"the VIP {session.site.endpoint.vip}: {_held(session, seen)}\n")
+    say(table(["LB", "what is wrong", "how it shows", "what is done about it"], rows))
+    for each in rules.left(found):
+        say(f"  -> {each.host or 'both'}: {each.command}")
+    say("")
+
+
+def _held(session: Session, seen: Seen) -> str:
+    there = {host: each for host, each in seen.items() if isinstance(each, Balancer)}
+    holders = [str(host) for host, each in there.items() if each.state.holds_vip]
+    others = [f"{host} is {each.state.vrrp or 'unknown'}" for host, each in there.items() if not each.state.holds_vip]
+    silent = [f"{host} does not answer" for host in session.site.load_balancers if host not in there]
+    return "; ".join([f"on {' and '.join(holders) or 'no LB'}", *others, *silent])

@@ -1,0 +1,180 @@
+"""What is wrong with single hosts, causes before consequences. Pure: what the hosts said in, findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from runbooks.commands.doctor import ETCD, Disk, Traces, targets
+from runbooks.commands.verify import HostFacts
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import preflight_peers
+from runbooks.rules.doctor_finding import Finding, Severity, named
+from runbooks.rules.preflight_peers import OPERATOR, Clock
+from runbooks.rules.verify import reason
+from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS, remaining
+
+# The kubelet evicts pods when its file system or its images' have less than 10 or 15 % left (--eviction-hard); etcd stops at 0.
+LOW, VERY_LOW, INODES_LOW = 0.10, 0.03, 0.05
+MENDING = {
+    "init": "inv cluster.init",
+    "join": "inv cluster.join --host {host}",
+    "reset": "inv cluster.reset --host {host}",
+    "etcd": "inv recover.etcd-member --member {host}",
+}
+
+
+def silent(site: Site, errors: Mapping[Host, RunbookError]) -> Iterator[Finding]:
+    """Return a finding per host that cannot be asked."""
+    for host, error in errors.items():
+        fix = f"inv recover.lb --host {host}" if "lb" in host.roles else f"inv recover.node --host {host}"
+        if "site.trust" in error.hint:
+            yield Finding(
+                "warning",
+                host.name,
+                reason(host, error),
+                "it was reinstalled, or it is another machine: compare the fingerprint on its console",
+                f"inv site.trust --host {host} --replace, then {fix}",
+                frozenset({host}),
+            )
+            continue
+        why = "the pair of load balancers is down to one" if "lb" in host.roles else ""
+        if "control-plane" in host.roles:
+            left = len(site.control_plane) - sum("control-plane" in each.roles for each in errors)
+            why = f"{left} of {len(site.control_plane)} control plane hosts are left"
+        cure = f"switch it on, or mend its network; gone for good, and replaced by an empty machine of that name: {fix}"
+        yield Finding("warning", host.name, reason(host, error), why, cure, frozenset({host}))
+
+
+def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
+    """Return what interrupted work of ours has left: a restore, kubeadm's, static pods that are parked."""
+    restoring = [host for host, each in traces.items() if each.restoring]
+    if restoring:
+        everyone = frozenset(site.control_plane)
+        why = "etcd and the API servers are stopped while it lasts"
+        fix = "inv recover.etcd-quorum --resume (or without --resume)"
+        yield Finding("critical", named(restoring), "a restore of etcd was begun and not finished", why, fix, everyone)
+    for host, each in traces.items():
+        if host in restoring:
+            continue
+        if each.working:
+            yield Finding("note", host.name, f"kubeadm {each.attempt} is at work there", explains=frozenset({host}))
+        elif each.attempt:
+            fix = MENDING.get(each.attempt.split()[0], "inv cluster.join --host {host}").format(host=host)
+            seen = f"kubeadm {each.attempt} was begun by us and not finished"
+            yield Finding("warning", host.name, seen, fix=fix, explains=frozenset({host}))
+        elif each.parked:
+            yield _parked(host, each)
+
+
+def _parked(host: Host, traces: Traces) -> Finding:
+    seen = f"its static pods are parked: {', '.join(traces.parked)}"
+    why = "their manifests are in /etc/kubernetes/ha-runbooks-parked, so the kubelet does not run them"
+    by_hand = f"on {host}: mv /etc/kubernetes/ha-runbooks-parked/*.yaml /etc/kubernetes/manifests/; systemctl restart kubelet"
+    fix = f"inv recover.etcd-member --member {host}" if "etcd" in traces.parked else by_hand
+    return Finding("warning", host.name, seen, why, fix, frozenset({host}))
+
+
+def outside(facts: Mapping[Host, HostFacts], remembered: Collection[Host]) -> Iterator[Finding]:
+    """Return the hosts that are in no cluster; ``remembered`` are those that the cluster still has a member or Node of."""
+    for host, seen in facts.items():
+        if seen.joined:
+            continue
+        if host in remembered:
+            why = "the cluster remembers a host of this name, which is gone: it was replaced by an empty machine"
+            fix = f"inv recover.node --host {host}"
+            yield Finding("warning", host.name, "is in no cluster", why, fix, frozenset({host}))
+        else:
+            fix = f"inv cluster.join --host {host}"
+            yield Finding("warning", host.name, "has not joined the cluster", fix=fix, explains=frozenset({host}))
+
+
+def units(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
+    """Return the hosts whose kubelet or container runtime does not run."""
+    for host, seen in facts.items():
+        down = [unit for unit, state in seen.units.items() if state != "active"] if seen.joined else []
+        if down:
+            text = ", ".join(f"{unit} is {seen.units[unit]}" for unit in down)
+            fix = f"on {host}: systemctl enable --now {' '.join(reversed(down))}; if it does not stay: journalctl -u {down[-1]} -n 50"
+            yield Finding("warning", host.name, text, "nothing is started there any more", fix, frozenset({host}))
+
+
+def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
+    """Return one finding for all certificates that have ended, one for those that will soon, each with its hosts."""
+    ended: dict[Host, list[str]] = {}
+    ending: dict[Host, list[tuple[int, str]]] = {}
+    for host, seen in facts.items():
+        for each in seen.certificates:
+            days = remaining(each, seen)
+            if each.path.endswith("ca.crt") and days < WARN_DAYS:
+                fix = "kubeadm renews no CA: plan its rotation (kubernetes.io: manual rotation of CA certificates)"
+                yield Finding(
+                    "critical" if days < FAIL_DAYS else "warning", host.name, f"{each.path} ends in {days} days", fix=fix
+                )
+            elif days < 0:
+                ended.setdefault(host, []).append(each.path)
+            elif days < WARN_DAYS:
+                ending.setdefault(host, []).append((days, each.path))
+    if ended:
+        seen_text = f"certificates have ended: {max(map(len, ended.values()))} on {next(iter(ended))}, such as {next(iter(ended.values()))[0]}"
+        why = "whoever shows one is refused: etcd, API servers, kubelets"
+        yield Finding("critical", named(ended), seen_text, why, "inv recover.certs", frozenset(ended))
+    if ending:
+        days, path = min(each for those in ending.values() for each in those)
+        fix = "inv recover.certs" if "kubelet-client" in path else "inv certs.renew"  # the kubelet should have done it by itself
+        severity: Severity = "critical" if days < FAIL_DAYS else "warning"
+        yield Finding(severity, named(ending), f"certificates end soon, the first ({path}) in {days} days", fix=fix)
+
+
+def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collection[Host]) -> Iterator[Finding]:
+    """Return each pair of control plane hosts that do not reach each other; a refused port is nobody listening, not the network.
+
+    A pair explains those of its hosts whose member is ``unwell``.
+    """
+    blocked: dict[tuple[Host, Host], list[tuple[Host, Host, int, str]]] = {}
+    for host, seen in traces.items():
+        for peer, port in targets(site, host):
+            word = seen.reach.get((str(peer.address), port), "open")
+            if peer in traces and word not in {"open", "refused"}:
+                pair = (host, peer) if site.hosts.index(host) < site.hosts.index(peer) else (peer, host)
+                blocked.setdefault(pair, []).append((host, peer, port, word))
+    for (one, other), found in blocked.items():
+        ports = ", ".join(str(port) for port in sorted({port for _, _, port, _ in found}))
+        ways = list(dict.fromkeys(f"{source} to {target}" for source, target, _, _ in found))
+        why = "each member of etcd needs every other; what leads to a split brain begins like this"
+        fix = f"let TCP {ports} pass between {one.address} and {other.address}; on both: nft list ruleset; iptables -S"
+        seen_text = f"no connection from {' and '.join(ways)} at port {ports} ({found[0][3]})"
+        yield Finding("warning", f"{one}, {other}", seen_text, why, fix, frozenset({one, other} & set(unwell)))
+
+
+def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
+    """Return the file systems that have little room, or none."""
+    for host, seen in traces.items():
+        for disk in seen.disks:
+            share = disk.free / disk.size if disk.size else 1.0
+            inodes = disk.inodes_free / disk.inodes if disk.inodes else 1.0
+            if share >= LOW and inodes >= INODES_LOW:
+                continue
+            very = share < VERY_LOW or inodes < VERY_LOW
+            why = "etcd stops when it cannot write" if ETCD in disk.directories else "below 10 % the kubelet evicts pods"
+            fix = f"on {host}: du -xh --max-depth=3 {disk.mount} | sort -h | tail; crictl rmi --prune; journalctl --vacuum-size=500M"
+            empty = frozenset({host}) if disk.free == 0 else frozenset()
+            yield Finding("critical" if very else "warning", host.name, _room(disk, share, inodes), why, fix, empty)
+
+
+def _room(disk: Disk, share: float, inodes: float) -> str:
+    parts = [f"{100 * share:.0f} % of its bytes ({disk.free / 2**30:.1f} GiB)"] if share < LOW else []
+    parts += [f"{100 * inodes:.0f} % of its inodes"] if inodes < INODES_LOW else []
+    return f"{disk.mount} has {' and '.join(parts)} free; on it: {', '.join(disk.directories)}"
+
+
+def clocks(seen: Mapping[Host, Clock]) -> Iterator[Finding]:
+    """Return the hosts whose clock is not the others'."""
+    for host in seen:
+        verdict = preflight_peers.clock(host, seen)
+        if verdict.level == "pass":
+            continue
+        everyone = all(each.apart(OPERATOR) > preflight_peers.CLOCK_WARN_S for each in seen.values())
+        severity: Severity = "note" if everyone else "warning"
+        why = "certificates and leases that one host makes are not valid yet on another" if severity == "warning" else ""
+        yield Finding(severity, host.name, f"its clock is {verdict.seen}", why, verdict.cure)

@@ -1,0 +1,131 @@
+"""What is wrong with the load balancers and the VIP, and what `cluster.verify` sees that nothing else explains. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from runbooks.commands.kubectl import url
+from runbooks.commands.lb import LbState
+from runbooks.commands.verify import Health
+from runbooks.commands.verify_objects import Cluster
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import lb
+from runbooks.rules.doctor_finding import Finding, Severity, named
+from runbooks.rules.verify import Row, node_of
+from runbooks.rules.verify_hosts import LbSeen
+
+# Judged here or in doctor_etcd and doctor_hosts, each by its cause.
+ELSEWHERE = frozenset({"host", "etcd", "VIP"})
+GRAVE = frozenset({"API by VIP", "objects", "CAs"})  # clients are cut off, or half of them refused
+
+
+def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
+    """Return what is wrong with the VIP, else with each LB; recover.vip finds out why."""
+    if not states:
+        return
+    apart = lb.not_a_pair(states)
+    bare = [host for host, state in states.items() if not (state.haproxy.enabled or state.keepalived.enabled)]
+    for host in bare:
+        seen, why = "haproxy and keepalived are not installed", "it was replaced by an empty machine"
+        yield Finding("warning", host.name, seen, why, f"inv recover.lb --host {host}", frozenset({host}))
+    idle = {host: reason for host, state in states.items() if host not in bare and (reason := lb.not_serving(state))}
+    if apart:
+        seen = "; ".join([apart, *(f"{host}: {reason}" for host, reason in idle.items())])
+        why = "clients reach no API server" if "no LB" in apart else "clients end up on one or the other by chance"
+        yield Finding("critical", "VIP", seen, why, "inv recover.vip", frozenset(states))
+        return
+    for host, reason in idle.items():
+        yield Finding(
+            "warning", host.name, reason, "the other one has nobody to fail over to", "inv recover.vip", frozenset({host})
+        )
+    for host, state in states.items():
+        if state.drained and host not in idle:
+            yield Finding("note", host.name, "drained: it takes the VIP only when the other one fails", fix="inv lb.failover")
+
+
+def api_servers(health: Mapping[Host, Sequence[Health]], explained: Collection[Host]) -> Iterator[Finding]:
+    """Return the hosts whose own API server is not well although nothing else is wrong there; it explains pods and backends."""
+    for host, answers in health.items():
+        own = [each for each in answers if each.server == url(host.address) and not each.ok]
+        if own and host not in explained:
+            said = f"fails its checks: {', '.join(own[0].failed)}" if own[0].failed else own[0].error
+            fix = f"on {host}: crictl ps -a --name kube-apiserver; crictl logs ID; journalctl -u kubelet -n 50"
+            yield Finding("warning", host.name, f"its API server: {said}", "the others serve its share", fix, frozenset({host}))
+
+
+def taken_out(balancers: Mapping[Host, LbSeen], explained: Collection[Host]) -> Iterator[Finding]:
+    """Return the servers that somebody, or an interrupted command of ours, has taken out of the LBs and not let in again."""
+    names = {host.name for host in explained}
+    out: dict[tuple[str, str], list[Host]] = {}
+    for host, (_, backends) in balancers.items():
+        for each in backends or ():
+            if each.status.startswith("MAINT") and each.server not in names:
+                out.setdefault((each.proxy, each.server), []).append(host)
+    for (proxy, server), hosts in out.items():
+        words = f"echo 'set server {proxy}/{server} state ready' | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
+        seen = f"{server} gets no connections: it was taken out (MAINT) of {proxy}, and not let in again"
+        yield Finding("warning", named(hosts), seen, fix=f"on {named(hosts)}: {words}")
+
+
+def strangers(site: Site, addresses: Collection[str]) -> Iterator[Finding]:
+    """Return the addresses at which pods look for an API server although no control plane host has them."""
+    known = {str(host.address) for host in site.control_plane}
+    for address in sorted(set(addresses) - known):
+        why = "one of so many connections of pods to the API leads nowhere"
+        fix = f"etcdctl del /registry/masterleases/{address}, on a control plane host; or add that host to hosts.yaml"
+        yield Finding("warning", "API", f"its endpoints name {address}, which is no control plane host of hosts.yaml", why, fix)
+
+
+# ---- what cluster.verify sees
+
+
+def without(cluster: Cluster | str, hosts: Iterable[Host]) -> Cluster | str:
+    """Return the cluster's objects without the nodes of ``hosts``, and as though the pods there were well: they have their cause."""
+    if isinstance(cluster, str):
+        return cluster
+    gone = {node.name for host in hosts if (node := node_of(cluster.nodes, host))}
+    leases = tuple(lease for lease in cluster.leases if lease.holder.rpartition("_")[0] not in gone)
+    missing = {lease.name for lease in cluster.leases} - {lease.name for lease in leases}
+    kept = leases + tuple(lease for lease in cluster.leases if lease.name in missing)
+    return replace(
+        cluster,
+        nodes=tuple(node for node in cluster.nodes if node.name not in gone),
+        pods=tuple(replace(pod, ready=True) if pod.node in gone else pod for pod in cluster.pods),
+        leases=kept,
+    )
+
+
+def without_servers(seen: LbSeen, hosts: Iterable[Host]) -> LbSeen:
+    """Return what an LB said, without the servers on ``hosts``, and those that were taken out."""
+    state, backends = seen
+    names = {host.name for host in hosts}
+    if backends is None:
+        return state, None
+    return state, tuple(each for each in backends if each.server not in names and not each.status.startswith("MAINT"))
+
+
+def remaining(rows: Iterable[Row], hosts: Iterable[Host]) -> list[Finding]:
+    """Return what of the verdict's rows has no cause yet; rows about ``hosts`` have one. Rows with one cure are one finding."""
+    names = {host.name for host in hosts}
+    by_cure: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.state == "ok" or row.topic in ELSEWHERE or row.host in names:
+            continue
+        by_cure.setdefault((row.topic, row.state, row.seen if row.topic == "LB" else f"{row.host} {row.seen}"), []).append(row)
+    return [_told(those) for those in by_cure.values()]
+
+
+def _told(rows: Sequence[Row]) -> Finding:
+    first = rows[0]
+    grave: Severity = "critical" if first.topic in GRAVE else "warning"
+    where = ", ".join(row.host for row in rows if row.host) or first.topic
+    seen = first.seen if where == first.topic else f"{first.topic}: {first.seen}"
+    return Finding(grave if first.state == "FAIL" else "note", where, seen, fix=first.cure)
+
+
+def nobody(site: Site, answering: Collection[Host]) -> Finding | None:
+    """Return the finding that there is no cluster yet."""
+    if not answering:
+        return None
+    return Finding("warning", site.name, f"there is no cluster yet on {named(answering)}", fix="inv cluster.init")

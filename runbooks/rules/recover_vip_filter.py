@@ -1,0 +1,148 @@
+"""Would a host's packet filter (nftables, which iptables of today writes as well) let VRRP's adverts pass? Pure.
+
+A walk of the rules as the kernel makes it for one packet: every base chain of a hook, until a verdict.
+https://wiki.nftables.org/wiki-nftables/index.php/Configuring_chains
+What a rule asks for and this does not know (sets, marks, connections) counts as not fitting, so only certain drops are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any, Literal
+
+from runbooks.inventory.words import Address
+
+Verdict = Literal["accept", "drop"]
+VRRP = {112, "112", "vrrp", "carp"}
+FAMILIES = {4: {"ip", "inet", "netdev"}, 6: {"ip6", "inet", "netdev"}}
+DEPTH = 16  # the kernel's own limit of nested chains
+
+
+@dataclass(frozen=True, slots=True)
+class Advert:
+    """A VRRP packet at one hook ("input" or "output"), at one interface."""
+
+    hook: str
+    source: Address
+    target: Address
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """What drops it: a chain, and in it a rule, or (``handle`` 0) the chain's own policy. ``explicit``: the rule names VRRP."""
+
+    family: str
+    table: str
+    chain: str
+    handle: int
+    explicit: bool
+
+    def __str__(self) -> str:
+        what = f"rule {self.handle}" if self.handle else "policy drop"
+        return f"{what} of chain {self.chain} in table {self.family} {self.table}"
+
+
+def blockers(ruleset: Iterable[Mapping[str, Any]], advert: Advert) -> tuple[Blocker, ...]:
+    """Return what drops ``advert``: at most one per base chain, as each has its own say."""
+    objects = list(ruleset)
+    chains = [each["chain"] for each in objects if "chain" in each]
+    rules: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for each in objects:
+        if "rule" in each:
+            rules.setdefault(_key(each["rule"], "chain"), []).append(each["rule"])
+    hooks = {"input": {"ingress", "prerouting", "input"}, "output": {"output", "postrouting"}}[advert.hook]
+    found = []
+    for chain in chains:
+        if chain.get("hook") not in hooks or chain.get("family") not in FAMILIES[advert.source.version]:
+            continue
+        verdict, rule = _walk(_key(chain, "name"), rules, advert, 0)
+        if verdict == "drop" and rule:
+            at = rule["rule"]
+            found.append(Blocker(*_key(at, "chain"), int(at.get("handle", 0)), explicit=_names_vrrp(at)))
+        elif not verdict and chain.get("policy") == "drop":
+            found.append(Blocker(*_key(chain, "name"), 0, explicit=False))
+    return tuple(found)
+
+
+def _key(item: Mapping[str, Any], name: str) -> tuple[str, str, str]:
+    return str(item.get("family", "")), str(item.get("table", "")), str(item.get(name, ""))
+
+
+def _walk(
+    chain: tuple[str, str, str],
+    rules: Mapping[tuple[str, str, str], Sequence[Mapping[str, Any]]],
+    advert: Advert,
+    depth: int,
+) -> tuple[Verdict | None, dict[str, Any] | None]:
+    """Return the verdict of a chain and the rule that gave it; None when the packet falls out at its end."""
+    if depth > DEPTH:
+        return None, None
+    for rule in rules.get(chain, ()):
+        expressions = [each for each in rule.get("expr", []) if isinstance(each, dict)]
+        if not all(_fits(each, advert) for each in expressions):
+            continue
+        for each in expressions:
+            if "drop" in each or "reject" in each:
+                return "drop", {"rule": rule}
+            if "accept" in each:
+                return "accept", None
+            if "return" in each:
+                return None, None
+            target = each.get("jump") or each.get("goto")
+            if isinstance(target, dict):
+                verdict, by = _walk((chain[0], chain[1], str(target.get("target", ""))), rules, advert, depth + 1)
+                if verdict or "goto" in each:
+                    return verdict, by
+    return None, None
+
+
+STATEMENTS = {"counter", "drop", "reject", "accept", "return", "jump", "goto", "log", "comment"}
+
+
+def _fits(expression: Mapping[str, Any], advert: Advert) -> bool:
+    """Whether an expression lets the packet go on in its rule; what is not known does not."""
+    if "match" not in expression:
+        return bool(STATEMENTS & expression.keys())
+    match = expression["match"]
+    left, right = (match.get("left"), match.get("right")) if isinstance(match, dict) else (None, None)
+    if not isinstance(left, dict):
+        return False
+    value = _value(left, advert)
+    if value is None:
+        return False
+    same = _equals(value, right)
+    return not same if match.get("op") == "!=" else same
+
+
+def _value(left: Mapping[str, Any], advert: Advert) -> object:
+    """Return what the packet has there, None when that is not known."""
+    meta, payload = (found if isinstance(found := left.get(key), dict) else {} for key in ("meta", "payload"))
+    if meta.get("key") == "l4proto" or str(payload.get("field")) in {"protocol", "nexthdr"}:
+        return "vrrp"
+    if str(meta.get("key")) in ({"iifname", "iif"} if advert.hook == "input" else {"oifname", "oif"}):
+        return advert.interface
+    return {"saddr": advert.source, "daddr": advert.target}.get(str(payload.get("field")))
+
+
+def _equals(value: object, right: object) -> bool:
+    if isinstance(right, dict) and isinstance(right.get("set"), list):
+        return any(_equals(value, each) for each in right["set"])
+    if value == "vrrp":
+        return isinstance(right, str | int) and right in VRRP
+    if isinstance(value, str):
+        return isinstance(right, str) and (value == right or (right.endswith("*") and value.startswith(right[:-1])))
+    try:
+        if isinstance(right, dict) and "prefix" in right:
+            prefix = right["prefix"]
+            return value in ip_network(f"{prefix['addr']}/{prefix['len']}", strict=False)
+        return value == ip_address(str(right))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _names_vrrp(rule: Mapping[str, Any]) -> bool:
+    matches = [each["match"] for each in rule.get("expr", []) if isinstance(each, dict) and isinstance(each.get("match"), dict)]
+    return any(isinstance(each.get("right"), str | int) and each["right"] in VRRP for each in matches)

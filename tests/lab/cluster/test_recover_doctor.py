@@ -1,0 +1,139 @@
+"""The doctor on a real cluster: one cause is one finding, and the command that it names is the right one.
+
+The tests build on one another in the order of this file. They leave the cluster whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.lab.cluster.test_members import whole
+from tests.lab.runner import Operator
+
+pytestmark = pytest.mark.lab
+
+PEERS = {"master1": "10.1.1.101", "master2": "10.1.1.102"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_whole(cluster: Operator) -> Iterator[None]:
+    """Whatever fails here, the next module finds a cluster."""
+    cluster.good("cluster.init", timeout_s=900)
+    whole(cluster)
+    yield
+    everyone = [host.name for host in cluster.lab.site().hosts]
+    cluster.lab.on(*everyone)
+    cluster.lab.heal(*everyone)
+    cluster.good("cluster.init", timeout_s=900)
+
+
+def examined(operator: Operator) -> tuple[int, list[dict[str, Any]]]:
+    """Return the exit status, and what somebody has to do something about."""
+    done = operator.inv("doctor", "--json")
+    said = json.loads(done.stdout.splitlines()[0])
+    grave = [each for each in said["findings"] if each["severity"] != "note"]
+    assert said["ok"] == (not grave)
+    return done.returncode, grave
+
+
+def settled(operator: Operator, number: int) -> list[dict[str, Any]]:
+    """Return the findings once there are ``number`` of them: what follows from a cause comes and goes with it within seconds."""
+    deadline = time.monotonic() + 120
+    while True:
+        status, grave = examined(operator)
+        if len(grave) == number:
+            assert status == (1 if grave else 0)
+            return grave
+        assert time.monotonic() < deadline, grave
+
+
+def test_without_a_backup_that_is_what_it_says_and_nothing_else(saved: Operator) -> None:
+    (only,) = settled(saved, 1)
+    assert (only["severity"], only["where"], only["fix"]) == ("warning", "backup", "inv backup.run")
+    text = saved.inv("doctor")
+    assert text.returncode == 1
+    assert "warning  backup: there is no good set" in text.stdout
+    assert "-> inv backup.run" in text.stdout
+
+
+def test_nothing_is_wrong_with_a_whole_cluster(saved: Operator) -> None:
+    saved.good("backup.run", timeout_s=300)
+    settled(saved, 0)
+    assert "nothing is wrong" in saved.good("doctor")
+
+
+def test_a_host_without_power_is_one_finding(saved: Operator) -> None:
+    saved.lab.off("master3")
+    try:
+        (only,) = settled(saved, 1)
+        assert (only["severity"], only["where"]) == ("warning", "master3")
+        assert "inv recover.node --host master3" in only["fix"]
+        assert "2 of 3 control plane hosts are left" in only["why"]
+    finally:
+        saved.lab.on("master3")
+    settled(saved, 0)
+
+
+def test_parked_pods_are_one_finding_and_its_command_brings_them_back(saved: Operator) -> None:
+    park = "mkdir -p /etc/kubernetes/ha-runbooks-parked && cd /etc/kubernetes/manifests && mv etcd.yaml kube-apiserver.yaml ../ha-runbooks-parked/"
+    saved.lab.console("master2", ["bash", "-c", park], check=True)
+    (only,) = settled(saved, 1)
+    assert (only["severity"], only["where"]) == ("warning", "master2")
+    assert only["seen"] == "its static pods are parked: etcd, kube-apiserver"
+    program, *words = only["fix"].split()
+    assert program == "inv"
+    saved.good(*words, "--no-backup", timeout_s=400)
+    settled(saved, 0)
+
+
+@contextmanager
+def blocked(operator: Operator) -> Iterator[None]:
+    """Nothing passes between the members of master1 and master2, in either direction."""
+    rules = [("INPUT", "-s", "--dport"), ("INPUT", "-s", "--sport"), ("OUTPUT", "-d", "--dport"), ("OUTPUT", "-d", "--sport")]
+    lines = [f"{chain} {side} {PEERS['master1']} -p tcp {port} 2380 -j DROP" for chain, side, port in rules]
+    operator.lab.console("master2", ["bash", "-c", "; ".join(f"iptables -I {line}" for line in lines)], check=True)
+    try:
+        yield
+    finally:
+        operator.lab.console("master2", ["bash", "-c", "; ".join(f"iptables -D {line}" for line in lines)], check=True)
+
+
+def test_members_that_do_not_reach_each_other_are_one_finding(saved: Operator) -> None:
+    with blocked(saved):
+        (only,) = settled(saved, 1)
+        assert (only["severity"], only["where"]) == ("warning", "master1, master2")
+        assert "master1 to master2 and master2 to master1 at port 2380" in only["seen"]
+        assert "let TCP 2380 pass between 10.1.1.101 and 10.1.1.102" in only["fix"]
+    settled(saved, 0)
+
+
+def test_two_hosts_without_power_are_the_quorum_lost(saved: Operator) -> None:
+    """What follows from the loss (API servers, nodes, pods, backends) is not told; what brought it about is."""
+    saved.lab.off("master2", "master3")
+    try:
+        first, *others = settled(saved, 3)
+        assert (first["severity"], first["where"]) == ("critical", "etcd")
+        assert "1 of 3 members" in first["seen"] or "0 of 3 members" in first["seen"]
+        assert "bring back master2 or master3" in first["fix"]
+        assert "inv recover.etcd-quorum" in first["fix"]
+        assert [each["where"] for each in others] == ["master2", "master3"]
+    finally:
+        saved.lab.on("master2", "master3")
+    settled(saved, 0)
+
+
+def test_nobody_answers(saved: Operator) -> None:
+    everyone = [host.name for host in saved.lab.site().hosts]
+    saved.lab.cut(*everyone)
+    try:
+        done = saved.inv("doctor")
+        assert done.returncode == 4, done.stdout + done.stderr
+    finally:
+        saved.lab.heal(*everyone)
+    settled(saved, 0)

@@ -1,0 +1,234 @@
+"""Why a VIP is where it should not be: packet filters walked by any input, and findings by table."""
+
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbooks.commands.base import Answer
+from runbooks.commands.firewall import Openings
+from runbooks.commands.vip import Counters, VipLook, parse
+from runbooks.errors import UnreachableError
+from runbooks.rules import recover_vip as rules
+from runbooks.rules.recover_vip import Balancer
+from runbooks.rules.recover_vip_filter import Advert, blockers
+from tests.unit.fakes import lb, site
+from tests.unit.test_rules_lb import HOLDER, STANDBY
+
+pytestmark = pytest.mark.unit
+
+SITE = site()
+LB1, LB2 = lb(1), lb(2)
+HEARD = Advert("input", LB1.address, LB2.address, "eth0")
+TOLD = Advert("output", LB2.address, LB1.address, "eth0")
+PROTOCOL = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "vrrp"}}
+COUNTER = {"counter": {"packets": 0, "bytes": 0}}
+
+
+def match(left, right, op="=="):
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+def address(field, right, op="=="):
+    return match({"payload": {"protocol": "ip", "field": field}}, right, op)
+
+
+def chain(*rules_of_it, hook="input", policy="accept", family="ip", name="INPUT"):
+    """A base chain and its rules, as `nft -j list ruleset` prints them."""
+    head = {"family": family, "table": "filter", "name": name, "handle": 1, "type": "filter", "hook": hook, "policy": policy}
+    return [{"chain": head}, *(rule(each, number, family, name) for number, each in enumerate(rules_of_it, start=2))]
+
+
+def rule(expressions, handle, family="ip", name="INPUT"):
+    return {"rule": {"family": family, "table": "filter", "chain": name, "handle": handle, "expr": list(expressions)}}
+
+
+DROP, ACCEPT, REJECT = {"drop": None}, {"accept": None}, {"reject": {"type": "icmp"}}
+JUMPED = [rule([PROTOCOL, DROP], 9, name="mine")]
+
+
+@pytest.mark.parametrize(
+    ("ruleset", "advert", "handle"),
+    [
+        ([], HEARD, None),
+        (chain(), HEARD, None),
+        (chain([PROTOCOL, COUNTER, DROP]), HEARD, 2),
+        (chain([PROTOCOL, COUNTER, DROP]), TOLD, None),
+        (chain([PROTOCOL, DROP], hook="output"), TOLD, 2),
+        (chain([PROTOCOL, REJECT]), HEARD, 2),
+        (chain([PROTOCOL, ACCEPT], [PROTOCOL, DROP]), HEARD, None),
+        (chain([match({"payload": {"protocol": "ip", "field": "protocol"}}, 112), DROP]), HEARD, 2),
+        (chain([address("saddr", str(LB1.address)), DROP]), HEARD, 2),
+        (chain([address("saddr", "10.9.9.9"), DROP]), HEARD, None),
+        (chain([address("saddr", {"prefix": {"addr": "10.1.1.0", "len": 24}}), DROP]), HEARD, 2),
+        (chain([address("saddr", {"set": ["10.9.9.9", str(LB1.address)]}), DROP]), HEARD, 2),
+        (chain([address("saddr", str(LB1.address), "!="), PROTOCOL, DROP]), HEARD, None),
+        (chain([match({"meta": {"key": "iifname"}}, "eth1"), DROP]), HEARD, None),
+        (chain([match({"meta": {"key": "iifname"}}, "eth*"), DROP]), HEARD, 2),
+        (chain([match({"ct": {"key": "state"}}, "established"), ACCEPT], [PROTOCOL, DROP]), HEARD, 3),
+        (chain([match({"meta": {"key": "mark"}}, 7), DROP]), HEARD, None),
+        (chain([match({"meta": {"key": "l4proto"}}, "tcp"), ACCEPT], policy="drop"), HEARD, 0),
+        (chain([PROTOCOL, ACCEPT], policy="drop"), HEARD, None),
+        (chain([PROTOCOL, DROP], family="ip6"), HEARD, None),
+        (chain([PROTOCOL, DROP], family="inet"), HEARD, 2),
+        (chain([{"jump": {"target": "mine"}}]) + JUMPED, HEARD, 9),
+        (chain([PROTOCOL, ACCEPT], [{"jump": {"target": "mine"}}]) + JUMPED, HEARD, None),
+        (chain([{"jump": {"target": "INPUT"}}]), HEARD, None),  # it goes in a circle, which the kernel forbids
+        (JUMPED, HEARD, None),
+    ],
+)
+def test_what_drops_an_advert(ruleset, advert, handle):
+    found = blockers(ruleset, advert)
+    assert [each.handle for each in found] == ([] if handle is None else [handle])
+
+
+def test_each_base_chain_has_its_own_say():
+    both = chain([PROTOCOL, DROP]) + chain([PROTOCOL, DROP], family="inet", name="theirs")
+    assert [str(each) for each in blockers(both, HEARD)] == [
+        "rule 2 of chain INPUT in table ip filter",
+        "rule 2 of chain theirs in table inet filter",
+    ]
+
+
+WORDS = st.sampled_from(
+    ["chain", "rule", "expr", "match", "left", "right", "meta", "key", "l4proto", "payload", "field", "saddr", "hook", "input", "drop",
+     "jump", "target", "family", "ip", "table", "name", "handle", "policy", "set", "prefix", "addr", "len", "10.1.1.11", "vrrp"]
+)  # fmt: skip
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 300) | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(ANYTHING, max_size=5))
+def test_a_filter_in_words_that_nobody_knows_drops_nothing_and_breaks_nothing(expressions):
+    wild = chain([each for each in expressions if not isinstance(each, dict) or not ({"drop", "reject"} & each.keys())])
+    assert not any(each.handle for each in blockers(wild, HEARD))
+    blockers(chain(expressions), HEARD)
+
+
+# ---- what an LB says
+
+
+def test_what_was_counted_while_the_sample_was_taken():
+    ruleset = base64.b64encode(json.dumps({"nftables": chain()}).encode()).decode()
+    text = (
+        "link up\nmac AA:bb:cc:00:00:01\naddress yes\nvip_on eth0\nmasked haproxy\nsaid keepalived Stopped it.\nfull /var\n"
+        "counters before 10 100 1\narriving 10.1.1.12 3\nping 10.1.1.12 yes\nanswers_for_vip AA:BB:CC:00:00:02\n"
+        f"counters after 12 110 1\nruleset {ruleset}\nvrrp BACKUP\n"
+    )
+    assert parse(Answer(0, text)) == VipLook(
+        link="up",
+        mac="aa:bb:cc:00:00:01",
+        address=True,
+        vip_on=("eth0",),
+        masked=("haproxy",),
+        said={"keepalived": "Stopped it."},
+        full=("/var",),
+        counters=Counters(2, 10, 0),
+        arriving={"10.1.1.12": 3},
+        pings={"10.1.1.12": True},
+        answers=("aa:bb:cc:00:00:02",),
+        ruleset=tuple(chain()),
+        vrrp="BACKUP",
+    )
+    restarted = text.replace("after 12 110 1", "after 1 5 0")
+    assert parse(Answer(0, restarted)).counters == Counters(1, 5, 0)
+    with pytest.raises(ValueError, match="unexpected"):
+        parse(Answer(0, text.replace("link up\n", "")))
+
+
+# ---- findings
+
+LOOK = VipLook("up", "aa:00", True, (), (), {}, (), Counters(10, 0, 0), {}, {"10.1.1.11": True, "10.1.1.12": True}, (), ())
+ONE = Balancer(HOLDER, replace(LOOK, vip_on=("eth0",), counters=Counters(0, 10, 0)), (), (), (), (), Openings(), (), False)
+TWO = Balancer(STANDBY, replace(LOOK, mac="aa:01"), (), (), (), (), Openings(), (), False)
+ALONE = replace(TWO, state=HOLDER, look=replace(TWO.look, vip_on=("eth0",), counters=Counters(0, 10, 0)))
+
+
+def changed(balancer, **facts):
+    """The same LB, whose look or state or self has other values."""
+    looks = {key: value for key, value in facts.items() if key in VipLook.__dataclass_fields__}
+    states = {key: value for key, value in facts.items() if key in type(balancer.state).__dataclass_fields__}
+    own = {key: value for key, value in facts.items() if key in Balancer.__dataclass_fields__}
+    if "vrrp" in looks and not own:  # by keepalived's own word, and as it is noted
+        own = {"noted": looks["vrrp"]}
+    return replace(balancer, **own | {"look": replace(balancer.look, **looks), "state": replace(balancer.state, **states)})
+
+
+def causes(one, two):
+    return [(each.host, each.cause) for each in rules.findings(SITE, {LB1: one, LB2: two})]
+
+
+def test_nothing_is_wrong_with_a_whole_pair():
+    assert causes(ONE, TWO) == []
+
+
+@pytest.mark.parametrize(
+    ("two", "cause"),
+    [
+        (changed(TWO, link="down"), "its interface eth0 is down"),
+        (changed(TWO, link="missing"), "it has no interface eth0"),
+        (changed(TWO, address=False), "eth0 lacks its address 10.1.1.12"),
+        (changed(TWO, full=("/var",)), "the disk is full at /var"),
+        (changed(TWO, masked=("keepalived",)), "somebody has masked keepalived"),
+        (changed(TWO, nonlocal_bind=False), "HAProxy may not listen on the VIP while the other LB has it"),
+        (changed(TWO, closed=Openings(("6443/tcp",))), "firewalld does not let in what it must"),
+        (changed(TWO, switched_off=("haproxy_connect_any",)), "SELinux forbids HAProxy its ports"),
+        (changed(TWO, drifted=("/etc/x",)), "its configuration is not what hosts.yaml says"),
+        (changed(TWO, unloaded=("haproxy",)), "haproxy runs with another configuration than its file"),
+        (changed(TWO, keepalived=replace(STANDBY.keepalived, active="failed"), vrrp=""), "keepalived is failed"),
+        (changed(TWO, haproxy=replace(STANDBY.haproxy, enabled="disabled")), "haproxy would not start at boot"),
+        (changed(TWO, backends=None), "haproxy hangs"),
+        (changed(TWO, haproxy_down=True), "haproxy is flagged as down although it runs"),
+        (changed(TWO, vrrp="FAULT"), "keepalived takes no part"),
+        (changed(TWO, vip_on=("lo",)), "the VIP lies on lo, and keepalived did not put it there"),
+        (
+            changed(TWO, ruleset=tuple(chain([PROTOCOL, DROP])), counters=Counters(0, 0, 0)),
+            "its packet filter drops VRRP from lb1",
+        ),
+        (changed(TWO, noted="MASTER", vrrp="BACKUP"), "its state is noted wrongly, so lb.status shows what is not so"),
+        (changed(TWO, stats=""), "it does not do its work: the stats page does not answer"),
+    ],
+)
+def test_one_cause_is_one_finding(two, cause):
+    assert causes(ONE, two) == [("lb2", cause)]
+
+
+def test_adverts_that_are_sent_and_not_heard():
+    """The same two holders: what reached the interface, and what was sent, tells where they are lost."""
+    ways = {
+        "VRRP from lb1 is lost on its way": ALONE,
+        "something on it drops VRRP from lb1": changed(ALONE, arriving={"10.1.1.11": 9}),
+    }
+    for cause, two in ways.items():
+        assert ("lb2", cause) in causes(ONE, two)
+    mute = changed(ONE, counters=Counters(0, 0, 0))
+    assert ("lb1", "is VRRP master, but its adverts do not leave it") in causes(mute, ALONE)
+    fresh = changed(ALONE, vrrp_for_s=1)
+    assert causes(ONE, fresh) == [("", "the VIP is on lb1 and lb2")]  # it may have become one just now
+
+
+def test_another_machine_with_the_vip_is_named_only_when_both_lbs_could_be_asked():
+    stranger = changed(TWO, answers=("aa:00", "de:ad"))
+    assert causes(ONE, stranger) == [("", "another machine answers for the VIP: de:ad")]
+    lost = UnreachableError("lb1 (10.1.1.11): no answer")
+    assert [host for host, _ in causes(lost, changed(stranger, holds_vip=True, vrrp="MASTER", vip_on=("eth0",)))] == ["lb1"]
+
+
+def test_what_only_a_person_can_mend_keeps_the_host_out_of_the_repair():
+    seen = {LB1: changed(ONE, full=("/",)), LB2: changed(TWO, backends=None)}
+    found = rules.findings(SITE, seen)
+    assert rules.repairable(seen, found) == (LB2,)
+    assert [each.cause for each in rules.left(found)] == ["the disk is full at /"]
+
+
+def test_every_finding_says_what_is_done_or_what_to_do():
+    broken = changed(TWO, link="down", address=False, full=("/",), masked=("haproxy",), vip_on=("lo", "eth0"), drifted=("/x",))
+    found = rules.findings(SITE, {LB1: UnreachableError("lb1 (10.1.1.11): no answer"), LB2: broken})
+    assert found
+    assert all(each.repair or each.command for each in found)
