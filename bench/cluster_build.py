@@ -26,7 +26,7 @@ from lab.control import Lab
 from lab.kubernetes import Kubernetes
 from lab.process import run
 from runbooks.commands.base import Answer, Command
-from runbooks.engine.channel import Sink
+from runbooks.engine.channel import Sink, Source
 from runbooks.engine.protocols import Transport
 from runbooks.engine.session import Options, Session, session
 from runbooks.engine.steps import Run, Step
@@ -69,9 +69,14 @@ class Stopwatch:
             self.changes.append((started, time.monotonic()))
             self.waiting = True
 
-    def stream(self, host: Host, command: Command, sink: Sink) -> Answer:
-        """As the transport's."""
-        return self.inner.stream(host, command, sink)
+    def stream(self, host: Host, command: Command, flow: Sink | Source) -> Answer:
+        """As the transport's: files that are sent, or taken."""
+        started = time.monotonic()
+        try:
+            return self.inner.stream(host, command, flow)
+        finally:
+            self.changes.append((started, time.monotonic()))
+            self.waiting = True
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
         """As the transport's: looks."""

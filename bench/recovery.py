@@ -44,7 +44,7 @@ def certs(lab: Lab) -> Act:
     """Every certificate is renewed, one control plane host after the other."""
     from runbooks.certs_renew import renew  # noqa: PLC0415
 
-    return lambda opened: renew(opened, "", force=True)
+    return lambda opened: renew(opened, "", days=30, force=True)
 
 
 SCENARIOS = {"member": member, "node": node, "certs": certs}

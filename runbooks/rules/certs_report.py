@@ -64,6 +64,8 @@ def _host(site: Site, host: Host, seen: HostCerts, days: int) -> list[Row]:
     if not seen.joined and host not in site.load_balancers:
         return [Row(host.name, "", "?", "it is in no cluster", cure=f"inv cluster.join --host {host}")]
     found = [_file(site, host, each, seen, days) for each in seen.certificates]
+    if seen.joined and not rules.kubelets(seen):
+        found.append(Row(host.name, rules.short(rules.KUBELET_CLIENT), "FAIL", "is missing", renewed_by=KUBELET, cure=RECOVER))
     if not control_plane:
         return found
     for path in sorted(rules.expected(site)):

@@ -35,6 +35,20 @@ gone)
     ip address delete "$2" dev "$3" 2>/dev/null || true
     ;;
 loaded) sha256sum <"$2" | cut -d' ' -f1 >"$run/${2##*/}.loaded" ;;
-state) echo "$4 $(date +%s)" >"$run/vrrp_state" ;;
+state)
+    # keepalived does not wait for one call before the next: the one that was begun last has the last word, whoever comes first.
+    state=$4
+    read -r mine </proc/$$/stat
+    # shellcheck disable=SC2086 # field 22, here the 20th: when this process was begun, in ticks since boot
+    set -- ${mine##*) }
+    shift 19
+    exec 9>>"$run/vrrp_state.order"
+    flock 9
+    read -r begun pid <"$run/vrrp_state.order" || begun=0 pid=0
+    if [ "$1" -gt "$begun" ] || { [ "$1" -eq "$begun" ] && [ $$ -gt "$pid" ]; }; then
+        echo "$1 $$" >"$run/vrrp_state.order"
+        echo "$state $(date +%s)" >"$run/vrrp_state"
+    fi
+    ;;
 *) exit 64 ;;
 esac

@@ -237,6 +237,7 @@ def test_the_table_of_a_site_that_is_well():
             ("FAIL", "master1", "kube-controller-manager"), ("FAIL", "master1", "kube-controller-manager's own, port 10257"),
         ]),
         (without(f"{PKI}/front-proxy-client.crt"), [("FAIL", "master1", "pki/front-proxy-client.crt")]),
+        (without(rules.KUBELET_CLIENT), [("FAIL", "master1", "kubelet-client-current.pem")]),
         (replace(WELL, openssl=False, certificates=()), [("?", "master1", "")]),
         (UnreachableError("master1 (10.1.1.101): no answer"), [("?", "master1", "")]),
         (HostCerts(NOW, joined=False, openssl=True), [("?", "master1", "")]),

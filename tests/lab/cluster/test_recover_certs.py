@@ -30,10 +30,10 @@ cd "$(mktemp -d)"
 signed_long_ago() { # CERTIFICATE KEY CA-CERTIFICATE CA-KEY: the same certificate, but for another time, on standard output
     openssl x509 -in "$1" -x509toreq -copy_extensions copy -signkey "$2" -out request 2>/dev/null
     : >index
-    printf '%s\n' '[ca]' default_ca=x '[x]' database=index new_certs_dir=. policy=p copy_extensions=copy default_md=sha256 \
-        unique_subject=no '[p]' commonName=supplied organizationName=optional >conf
-    openssl ca -batch -config conf -rand_serial -notext -preserveDN -startdate 20200101000000Z -enddate 20200201000000Z \
-        -cert "$3" -keyfile "$4" -in request -out signed 2>/dev/null
+    printf '%s\n' '[ca]' default_ca=x '[x]' database=index new_certs_dir=. serial=serial rand_serial=yes policy=p copy_extensions=copy \
+        default_md=sha256 unique_subject=no '[p]' commonName=supplied organizationName=optional >conf
+    openssl ca -batch -config conf -notext -preserveDN -startdate 20200101000000Z -enddate 20200201000000Z \
+        -cert "$3" -keyfile "$4" -in request -out signed 2>said || { cat said >&2 && exit 1; }
     cat signed
 }
 """
@@ -60,7 +60,8 @@ A_KUBELET = (
 pem=/var/lib/kubelet/pki/kubelet-client-current.pem
 openssl x509 -in $pem -out crt
 openssl pkey -in $pem -out key
-{ signed_long_ago crt key ca.crt.given ca.key.given && cat key; } >new
+signed_long_ago crt key ca.crt.given ca.key.given >new
+cat key >>new
 cat new >"$(readlink -f $pem)"
 """
 )

@@ -81,34 +81,34 @@ def lose_data(saved: Operator, host: str) -> None:
     sh(saved, host, "systemctl stop kubelet; pkill -9 -x etcd; rm -rf /var/lib/etcd/member; systemctl start kubelet")
 
 
-def killed_after(saved: Operator, number: int, *words: str) -> int:
-    """Run a command and SIGKILL it after its procedure's ``number``-th step; return how it ended, 0 when it was through before."""
+def killed_after(saved: Operator, number: int, *words: str) -> tuple[int, int]:
+    """Run a command and SIGKILL it after its procedure's ``number``-th step; return how it ended, and how many steps there are."""
     line = [sys.executable, "-m", "invoke", *words, "--json"]
     with subprocess.Popen(line, cwd=saved.checkout, env=saved.env(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        steps: int | None = None
+        steps = total = 0
         for text in process.stdout:
             event: dict[str, Any] = json.loads(text)
             if event["event"] == "begin" and event["procedure"] == words[0]:
-                steps = 0
-            elif event["event"] == "step" and steps is not None:
+                total = len(event["steps"])
+            elif event["event"] == "step" and total:
                 steps += 1
                 if steps == number:
                     process.send_signal(signal.SIGKILL)
                     break
         process.stdout.read()
-    return process.returncode
+    return process.returncode, total
 
 
 def killed_after_every_step(saved: Operator, *words: str) -> int:
     """Kill a command after its first step, go on with --resume until the second one is done, and so on; return the steps."""
-    number = 1
-    code = killed_after(saved, number, *words)
-    while code == -signal.SIGKILL:
-        number += 1
-        code = killed_after(saved, number, *words, "--resume")
-    assert code == 0
-    return number - 1
+    code, total = killed_after(saved, 1, *words)
+    for number in range(2, total):
+        assert code == -signal.SIGKILL
+        code, _ = killed_after(saved, number, *words, "--resume")
+    assert code == -signal.SIGKILL
+    saved.good(*words, "--resume", timeout_s=600)
+    return total
 
 
 def test_a_member_that_is_well_is_left_alone(saved: Operator) -> None:

@@ -144,7 +144,7 @@ def test_a_cluster_that_has_its_quorum_is_not_restored(lost: Operator) -> None:
 def test_a_majority_that_only_has_to_be_started_is_not_restored_over(lost: Operator) -> None:
     for host in ("master2", "master3"):
         lost.lab.console(
-            host, ["bash", "-c", "mv /etc/kubernetes/manifests/etcd.yaml /root/; systemctl stop kubelet; pkill -x etcd"]
+            host, ["bash", "-c", "mv /etc/kubernetes/manifests/etcd.yaml /root/; systemctl stop kubelet; pkill -9 -x etcd"]
         )
     try:
         done = lost.inv(*RESTORE)
@@ -162,7 +162,7 @@ def test_hosts_that_are_only_out_of_reach_may_have_the_quorum(lost: Operator) ->
     """Their SSH is broken, and their etcd is not: a restore beside them would make two clusters of one."""
     for host in ("master2", "master3"):
         lost.lab.console(host, ["bash", "-c", "systemctl stop ssh; pkill -x sshd; true"])
-    lost.lab.console("master1", ["bash", "-c", "mv /etc/kubernetes/manifests/etcd.yaml /root/; pkill -x etcd"])
+    lost.lab.console("master1", ["bash", "-c", "mv /etc/kubernetes/manifests/etcd.yaml /root/; pkill -9 -x etcd"])
     try:
         done = lost.inv(*RESTORE, "--insist")
     finally:
