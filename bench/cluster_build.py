@@ -28,6 +28,7 @@ from lab.process import run
 from runbooks.commands.base import Answer, Command
 from runbooks.engine.channel import Sink, Source
 from runbooks.engine.protocols import Transport
+from runbooks.engine.readings import Readings
 from runbooks.engine.session import Options, Session, session
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import RunbookError
@@ -133,6 +134,7 @@ def watched(opened: Session, steps: list[tuple[str, Span]]) -> Stopwatch:
     run: Run = opened.run
     watch = Stopwatch(run.transport)
     run.transport = watch
+    run._readings = Readings(watch)  # noqa: SLF001 - it was made with the connections themselves
     tenacity.nap.time = watch  # type: ignore[attr-defined, assignment] # where it sleeps
     told = run.listener.outcome
 

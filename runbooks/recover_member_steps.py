@@ -21,6 +21,7 @@ from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
+from runbooks.rules.etcd import View
 from runbooks.rules.recover_member import last_words
 
 STOPPED = ("etcd", "kube-apiserver")  # an API server without its etcd would be restarted less and less often
@@ -40,19 +41,27 @@ class Mending:
     survey: Survey = field(default_factory=Survey)
 
 
+def known_on(seen: View, host: Host) -> Member | None:
+    """Return the member of ``host`` as those that are asked know it."""
+    return next((member for member in seen.members if rules.lives_on(member, host)), None)
+
+
+def is_back(seen: View, host: Host) -> bool:
+    """Whether the member of ``host`` runs as one of the others' (and not in a cluster of its own)."""
+    status, known = seen.statuses.get(host), known_on(seen, host)
+    return bool(status and known and known.id == status.member and known.name)
+
+
 def member_on(run: Run, host: Host) -> Member | None:
     """Return the member of ``host`` as the healthy ones know it. Raises NotServing when none is healthy."""
     seen = etcd_view.view(run)
     etcd_view.some_healthy(run, seen)
-    return next((member for member in seen.members if rules.lives_on(member, host)), None)
+    return known_on(seen, host)
 
 
 def back(run: Run, host: Host) -> bool:
-    """Whether the member of ``host`` runs as one of the others' (and not in a cluster of its own)."""
-    seen = etcd_view.view(run)
-    status = seen.statuses.get(host)
-    known = next((member for member in seen.members if rules.lives_on(member, host)), None)
-    return bool(status and known and known.id == status.member and known.name)
+    """Whether the member of ``host`` runs again as one of the others'."""
+    return is_back(etcd_view.view(run), host)
 
 
 def survives(it: Mending) -> Step:
@@ -61,7 +70,7 @@ def survives(it: Mending) -> Step:
     def check(run: Run) -> None:
         seen = etcd_view.view(run)
         etcd_view.some_healthy(run, seen)
-        member = next((member for member in seen.members if rules.lives_on(member, it.host)), None)
+        member = known_on(seen, it.host)
         healthy = rules.healthy_ids(seen) - ({member.id} if member else set())
         if member and (reason := rules.refuse_removal(seen.members, healthy, member.id)):
             raise PrecheckError(
@@ -141,7 +150,9 @@ def remove(it: Mending) -> Step:
     def old(run: Run) -> Member | None:
         state = it.survey.each(run, {host: node.look(host)})[host]
         joining = isinstance(state, NodeState) and (state.running or state.attempt == "join")  # what it added is not old
-        return None if joining or back(run, host) else member_on(run, host)
+        seen = etcd_view.view(run)
+        etcd_view.some_healthy(run, seen)
+        return None if joining or is_back(seen, host) else known_on(seen, host)
 
     def do(run: Run) -> None:
         if member := old(run):

@@ -229,7 +229,7 @@ def test_three_of_three_are_restored_at_once(lost: Operator) -> None:
     assert "onto      master1, master2, master3" in plan
     assert untouched(lost, *MASTERS)
     before = lost.good("backup.show", "--json")
-    revision = json.loads(before)["etcd"]["revision"]
+    revision = json.loads(before)["manifest"]["etcd"]["revision"]
     said = lost.good(*RESTORE, "--insist", timeout_s=600)
     assert "a quorum, which is given up (--insist)" in said
     assert stock(lost) == WHOLE
