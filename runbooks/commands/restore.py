@@ -81,7 +81,7 @@ def parse(answer: Answer) -> Ground:
         data, free = _data(one("data"), " ".join(one("status"))), tuple(int(each) for each in one("free"))
     except (ValueError, IndexError, KeyError, TypeError):
         raise ValueError("this tells nothing of etcd's data") from None
-    if not one("base") or len(free) != 2:  # noqa: PLR2004 - two disks
+    if not one("base") or len(free) != 2:
         raise ValueError("this tells nothing of etcd's data")
     return Ground(
         base=one("base")[0],

@@ -77,7 +77,15 @@ def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Row]:
     rows = []
     for host, seen in facts.items():
         if isinstance(seen, RunbookError):
-            rows.append(Row("host", host.name, "FAIL", reason(host, seen), seen.hint or f"can you log in to {host.address}? inv doctor names what to do when it is gone"))
+            rows.append(
+                Row(
+                    "host",
+                    host.name,
+                    "FAIL",
+                    reason(host, seen),
+                    seen.hint or f"can you log in to {host.address}? inv doctor names what to do when it is gone",
+                )
+            )
         elif not seen.joined:
             rows.append(Row("host", host.name, "FAIL", "has not joined the cluster", f"inv cluster.join --host {host}"))
         else:

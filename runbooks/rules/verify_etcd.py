@@ -12,7 +12,9 @@ MIB = 1 << 20
 def rows(view: View) -> list[Row]:
     """Return a row for each thing that is wrong, and one for versions that differ, which is odd; else one that says how it is."""
     faults = etcd.faults(view)
-    found = [Row("etcd", "", "FAIL", fault, "inv doctor names the cause, and the command for it; inv etcd.status") for fault in faults]
+    found = [
+        Row("etcd", "", "FAIL", fault, "inv doctor names the cause, and the command for it; inv etcd.status") for fault in faults
+    ]
     found += [Row("etcd", "", "warn", odd, "inv etcd.status") for odd in etcd.problems(view) if odd not in faults]
     return found or [Row("etcd", "", "ok", _well(view))]
 

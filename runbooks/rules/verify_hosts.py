@@ -123,7 +123,9 @@ def load_balancers(seen: Mapping[Host, LbSeen | RunbookError]) -> list[Row]:
     if states:
         apart = lb_rules.not_a_pair(states)
         holder = next((host.name for host, state in states.items() if state.holds_vip), "")
-        rows.append(judged("VIP", holder, wrong=[apart] if apart else [], fine="is here, and nowhere else", cure="inv recover.vip"))
+        rows.append(
+            judged("VIP", holder, wrong=[apart] if apart else [], fine="is here, and nowhere else", cure="inv recover.vip")
+        )
     return rows
 
 
