@@ -244,11 +244,18 @@ def _carry_out(session: Session, plan: Restore, supply: Supply) -> None:
         troubles.append(f"{name} is not in it: {reason}. Its old etcd belongs to the lost cluster: it must not be started again")
     troubles += [f"the kubelet of {name} was not restarted: it cannot be reached" for name in plan.missed]
     if troubles:
-        next_ = [f"inv recover.node --host {name}" for name in plan.left] or ["inv backup.run --accept-older; inv cluster.verify"]
         raise DegradedError(
             f"{session.site.name} is restored and serves, but not all of it is there:\n  " + "\n  ".join(troubles),
-            hint="; ".join(next_),
+            hint=_next(list(plan.left)),
         )
+
+
+def _next(left: Sequence[str]) -> str:
+    """Say how the hosts that were left out come back: one alone, or several together, since each would wait for the others."""
+    if not left:
+        return "inv backup.run --accept-older; inv cluster.verify"
+    command = f"inv recover.node --host {left[0]}" if len(left) == 1 else f"inv cluster.join --host {','.join(left)}"
+    return f"once they are empty machines: {command} (a new host key: inv site.trust --replace)"
 
 
 def _saved(session: Session, plan: Restore) -> list[str]:

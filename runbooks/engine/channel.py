@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | No
         channel.exec_command(line)
         program = command.program.encode()
         given = f" {flow.size}" if isinstance(flow, Source) else ""
-        channel.sendall(f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
+        with suppress(OSError):  # what ends before it has read everything (sudo that refuses) says why in its answer
+            channel.sendall(f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
         deadline = time.monotonic() + command.timeout + GRACE_S
         out = bytearray()
         if isinstance(flow, Source):

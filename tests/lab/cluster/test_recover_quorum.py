@@ -42,7 +42,7 @@ def lost(saved: Operator) -> Iterator[Operator]:
     saved.lab.on(*MASTERS)
     saved.lab.heal(*MASTERS)
     clean(saved)
-    if saved.inv("cluster.init", timeout_s=900).returncode:
+    if saved.inv("cluster.join", "--host", ",".join(MASTERS), timeout_s=900).returncode:
         saved.good("cluster.reset", "--yes-destroy", "ha-cluster", timeout_s=300)
         saved.good("cluster.init", timeout_s=900)
 
@@ -295,8 +295,7 @@ def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Op
         assert rounds < 40, said
     assert code == 5, said
     assert rounds > 15
-    assert "inv recover.node --host master2" in said[-1]["error"]
-    assert "inv recover.node --host master3" in said[-1]["error"]
+    assert "inv cluster.join --host master2,master3" in said[-1]["error"]
     assert stock(lost) == WHOLE
     assert kubectl(lost, "-n", STOCK, "get", "configmap", "after-the-set").returncode == 1
     assert revisions(lost)["master1"] > top + 900_000_000
@@ -309,7 +308,6 @@ def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Op
 
 def test_the_lost_hosts_come_back_as_empty_machines(lost: Operator) -> None:
     lost.lab.reset("master2", "master3")
-    for host in ("master2", "master3"):
-        lost.good("recover.node", "--host", host, timeout_s=600)
+    lost.good("cluster.join", "--host", "master2,master3", timeout_s=900)
     eventually(lambda: lost.inv("cluster.verify").returncode == 0, 180)
     assert stock(lost) == WHOLE
