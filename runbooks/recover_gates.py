@@ -20,10 +20,13 @@ WHOLE_WITHIN_S = 180
 
 
 def etcd_is_whole() -> Step:
-    """Wait until nothing is wrong with any member: each healthy, a voter, none behind, all of one mind, no alarm."""
+    """Wait until nothing is wrong with any member: each healthy, a voter, none behind, all of one mind, no alarm.
+
+    A host that has no member yet is not waited for: after a restore, one joins after the other.
+    """
 
     def done(run: Run) -> bool | Unmet:
-        faults = rules.faults(etcd_view.view(run))
+        faults = rules.faults(rules.of_members(etcd_view.view(run)))
         return Unmet("; ".join(faults)) if faults else True
 
     return Step(

@@ -196,7 +196,7 @@ def refuse(run: Run, seen: View, found: Patient, diagnosis: Diagnosis) -> None:
         what, cure = decide.obstacle(found.data)
         if what:
             raise PrecheckError(f"{host}: {what}: neither a new start nor new data mends that", hint=cure)
-    if case == Case.WELL and (others := rules.faults(seen)):
+    if case == Case.WELL and (others := rules.faults(rules.of_members(seen))):
         raise PrecheckError(
             f"{host}: {diagnosis.case.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in others),
             hint="name the one that is to be mended; inv etcd.status",

@@ -223,6 +223,12 @@ def healthy_ids(view: View) -> frozenset[str]:
     return frozenset(status.member for host, status in view.statuses.items() if not not_well(view, host))
 
 
+def of_members(view: View) -> View:
+    """The same without the hosts that have no member: those that are still to join, after a restore, are no fault of the others."""
+    kept = {host: said for host, said in view.said.items() if view.member_of(host)}
+    return View(kept) if kept else view
+
+
 def healthy(view: View) -> bool:
     """Whether nothing is wrong; versions may differ, as they do during an upgrade."""
     return not faults(view)

@@ -49,6 +49,16 @@ DOWN = "master3 (10.1.1.103): no answer"
 CUT = Look(status(3, leader="", errors=("etcdserver: no leader",)), (), serves=False, why="it cannot read with a quorum: x")
 
 
+def test_a_host_without_a_member_is_no_fault_of_the_members():
+    two = MEMBERS[:2]
+    view = seen(look(1, two), look(2, two), DOWN)
+    assert rules.faults(view)
+    assert rules.faults(rules.of_members(view)) == ()
+    assert rules.faults(rules.of_members(seen(look(1), look(2), DOWN)))  # a member that is down is one
+    silent = seen(DOWN, DOWN, DOWN)
+    assert rules.of_members(silent) == silent
+
+
 # ---- quorum
 
 
