@@ -96,20 +96,17 @@ swap() {
     mv -f -- "${parked%/*}/.etcd.new" "$parked"
     note swapped "$TOKEN"
 }
+containers() { crictl_here ps -q --state running "$@" 2>/dev/null; }
 restart() {
-    local id
+    local id new
     mkdir -p "$top"
     [ "$(noted restarted)" != "$TOKEN" ] || exit 0
     if [ -e /etc/kubernetes/kubelet.conf ]; then
         systemctl restart kubelet || exit
         if [ "$EVERYTHING" = yes ]; then
-            for space in kube-system kube-flannel; do
-                for id in $(crictl_here ps -q --state running --label "io.kubernetes.pod.namespace=$space" 2>/dev/null); do
-                    case $(crictl_here inspect -o go-template --template '{{index .status.labels "io.kubernetes.container.name"}}' "$id") in
-                    etcd | kube-apiserver) ;; # these are new anyway
-                    *) crictl_here stop --timeout 10 "$id" >/dev/null ;;
-                    esac
-                done
+            new=$(containers --label io.kubernetes.container.name=etcd; containers --label io.kubernetes.container.name=kube-apiserver)
+            for id in $(for space in kube-system kube-flannel; do containers --label "io.kubernetes.pod.namespace=$space"; done); do
+                [[ $new == *"$id"* ]] || crictl_here stop --timeout 10 "$id" >/dev/null
             done
         fi
     fi
