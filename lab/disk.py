@@ -17,6 +17,10 @@ from runbooks.errors import PrecheckError
 # Overlay file systems cannot be stacked and etcd wants a plain file system: these are outside of the overlay, as is containerd's.
 DATA = ("kubelet", "etcd")
 NOTE = "made.json"
+# A static pod whose API server was not there yet is told to it at the kubelet's next look at everything: a minute or more by default,
+# in which a rehearsal would only wait.
+KUBELET_DROP_IN = "[Service]\nEnvironmentFile=/etc/default/kubelet-lab\n"
+KUBELET_ARGS = "KUBELET_EXTRA_ARGS=--sync-frequency=10s\n"
 SECOND_SOURCE = "deb [trusted=yes] file:/srv/lab-kubernetes ./\n"
 
 
@@ -100,6 +104,11 @@ def offer(instance: Instance, wanted: Identity, entry: Path | None) -> None:
     if entry is None:
         return
     (root(instance, wanted.name) / "etc/apt/sources.list.d/lab-kubernetes.list").write_text(SECOND_SOURCE)
+    if wanted.runs_pods:
+        drop_in = root(instance, wanted.name) / "etc/systemd/system/kubelet.service.d/20-lab.conf"
+        drop_in.parent.mkdir(parents=True, exist_ok=True)
+        drop_in.write_text(KUBELET_DROP_IN)
+        (root(instance, wanted.name) / "etc/default/kubelet-lab").write_text(KUBELET_ARGS)
     store = containerd_store(instance, wanted.name)
     if wanted.runs_pods and not any(store.iterdir()):
         kube_golden.give(entry / "containerd", store)
