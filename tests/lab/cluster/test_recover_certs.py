@@ -96,9 +96,10 @@ def on(cluster: Operator, host: str, text: str, **more: Any) -> str:
 
 
 def served(cluster: Operator, host: str) -> dict[int, str]:
-    """Return the fingerprints of what a master serves, seen without the tool."""
+    """Return the fingerprints of what a master serves, seen without the tool; one that is starting is waited for."""
     address = next(str(each.address) for each in cluster.lab.site().hosts if each.name == host)
-    look = "openssl s_client -connect {0}:{1} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256"
+    ask = "openssl s_client -connect {0}:{1} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null"
+    look = f"for i in {{{{1..90}}}}; do {ask} && exit; sleep 0.5; done; exit 1"
     return {port: on(cluster, host, look.format(address, port)).strip() for port in PORTS}
 
 
@@ -208,6 +209,7 @@ def test_one_master_is_off_and_the_others_are_done(saved: Operator) -> None:
         assert served(saved, host) == filed(saved, host)
     saved.lab.on("master3")
     well(saved)
+    saved.good("cluster.init", timeout_s=900)  # it only waits until everything is in service again
 
 
 def end_everything(saved: Operator) -> None:
