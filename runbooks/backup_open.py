@@ -45,7 +45,7 @@ class Opened:
         cannot be read or decrypted, InventoryError when an identity is needed that is not there or does not fit.
         """
         path = self.stored(name)
-        return self._decrypted(path) if path.suffix == SUFFIX and self.encrypted else _raw(path)
+        return self._decrypted(path) if path.suffix == SUFFIX and self.encrypted else pieces(path, path.name)
 
     def unlock(self, sound: Iterable[str]) -> None:
         """Find out whether the identity fits, with the smallest of the files ``sound``. Raises InventoryError when it does not."""
@@ -106,13 +106,14 @@ def is_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts and bool(path.parts)
 
 
-def _raw(path: Path) -> Iterator[bytes]:
+def pieces(path: Path, called: object) -> Iterator[bytes]:
+    """Yield a file of this machine piece by piece. Raises RunbookError, naming it as ``called``, when it cannot be read."""
     try:
         with path.open("rb", buffering=0) as file:
             while data := file.read(CHUNK):
                 yield data
     except OSError as error:
-        raise RunbookError(f"{path.name}: it cannot be read: {error.strerror}") from None
+        raise RunbookError(f"{called}: it cannot be read: {error.strerror}") from None
 
 
 class Carried:
@@ -137,7 +138,7 @@ class Carried:
 def is_whole(path: Path) -> bool:
     """Tell whether the plain snapshot at ``path`` carries the right SHA-256. Raises RunbookError when it cannot be read."""
     carried = Carried()
-    for data in _raw(path):
+    for data in pieces(path, path.name):
         carried.add(data)
     return carried.sound
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from runbooks import backup_open, backup_tools
 from runbooks.backup_manifest import Snapshot
-from runbooks.backup_open import Carried, Opened, differs
+from runbooks.backup_open import Carried, Opened, differs, pieces
 from runbooks.backup_room import written
 from runbooks.backup_store import Set, Store
 from runbooks.engine.channel import Source as Flow
@@ -20,7 +20,6 @@ from runbooks.errors import CommandError, InventoryError, PrecheckError, Runbook
 from runbooks.inventory.model import Site
 from runbooks.rules.recover_quorum import Source
 
-CHUNK = 1 << 20
 PAGE = 512  # bytes: a database is made of such pages; a snapshot is a database and 32 more bytes
 
 
@@ -87,7 +86,7 @@ class Supply:
         path = Path(name).expanduser().absolute()
         if not path.is_file():
             raise InventoryError(f"--snapshot {path}: there is no such file")
-        size, sha256, sound = _measured(_pieces(path))
+        size, sha256, sound = _measured(pieces(path, path))
         carries = size % PAGE != 0
         if not sound and carries:
             raise PrecheckError(
@@ -124,7 +123,7 @@ class Supply:
             found = Store(self.site).one(source.name)
             return Flow(source.size, lambda: self._opened(found).chunks(source.part))
         path = spool if source.kind == "member" else Path(source.name)
-        return Flow(path.stat().st_size if path.exists() else source.size, lambda: _pieces(path))
+        return Flow(path.stat().st_size if path.exists() else source.size, lambda: pieces(path, path))
 
 
 def _measured(chunks: Iterator[bytes]) -> tuple[int, str, bool]:
@@ -135,15 +134,6 @@ def _measured(chunks: Iterator[bytes]) -> tuple[int, str, bool]:
         digest.update(data)
         carried.add(data)
     return size, digest.hexdigest(), carried.sound
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb", buffering=0) as file:
-            while data := file.read(CHUNK):
-                yield data
-    except OSError as error:
-        raise RunbookError(f"{path}: it cannot be read: {error.strerror}") from None
 
 
 class Spool:

@@ -61,7 +61,7 @@ def look(site: Site, host: Host) -> Probe[Traces]:
         "DIRECTORIES": DIRECTORIES,
         "TARGETS": [f"{peer.address} {port}" for peer, port in targets(site, host)],
     }
-    return Probe(replace(script("doctor-look", variables, timeout=30), shown="doctor-look"), parse)
+    return Probe(replace(script("doctor-look", variables, timeout=30, after=("knock",)), shown="doctor-look"), parse)
 
 
 def parse(answer: Answer) -> Traces:

@@ -93,7 +93,12 @@ def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
                 "SOCKETS": (CONTAINERD_SOCKET, *OTHER_SOCKETS),
             },
         ),
-        script("preflight-net", {"TARGETS": [f"{endpoint.vip} {endpoint.port}", *targets], "PEERS": others}, timeout=30),
+        script(
+            "preflight-net",
+            {"TARGETS": [f"{endpoint.vip} {endpoint.port}", *targets], "PEERS": others},
+            timeout=30,
+            after=("knock",),
+        ),
         script("packages-found", {"PACKAGES": PACKAGES}),
         script("preflight-packages", {"VERSION": site.kubernetes.version, "PACKAGES": PACKAGES}, timeout=90),
     ]

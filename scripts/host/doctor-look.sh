@@ -1,4 +1,4 @@
-# Variables: DIRECTORIES (array), TARGETS (array of "address port").
+# Variables: DIRECTORIES (array), TARGETS (array of "address port"); knock.sh stands before this.
 # What an examination of the whole site asks a host besides its services, one "key value" a line: room on its disks, what an
 # interrupted piece of work of ours left behind, and which of TARGETS can be connected to. Changes nothing.
 # shellcheck shell=bash disable=SC2154
@@ -18,18 +18,6 @@ top=/var/lib/ha-runbooks
 if [ -s "$top/kubeadm/attempt" ]; then echo "attempt $(<"$top/kubeadm/attempt")"; fi
 if systemctl -q is-active ha-runbooks-kubeadm; then echo "working yes"; fi
 if [ -e "$top/etcd-restore/plan" ] && [ ! -e "$top/etcd-restore/done" ]; then echo "restoring yes"; fi
-knock() { # ADDRESS PORT: a first packet that gets lost is sent again after a second
-    local said
-    # shellcheck disable=SC2016
-    said=$(timeout 2.5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>&1)
-    case $?/$said in
-    0/*) said=open ;;
-    124/*) said=silent ;;
-    *refused*) said=refused ;;
-    *) said=${said##*: } ;;
-    esac
-    echo "reach $1 $2 ${said:-silent}"
-}
 for target in "${TARGETS[@]}"; do
     IFS=' ' read -r address port <<<"$target"
     knock "$address" "$port" &

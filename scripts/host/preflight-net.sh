@@ -1,18 +1,6 @@
-# Variables: TARGETS (array of "address port"), PEERS (array of addresses to measure the round trip to).
+# Variables: TARGETS (array of "address port"), PEERS (array of addresses to measure the round trip to); knock.sh stands before this.
 # Prints "reach ADDRESS PORT open|refused|silent|the error" and "rtt ADDRESS MS ping|tcp", all asked at the same time.
 # shellcheck shell=bash disable=SC2154
-knock() { # ADDRESS PORT. The first packet may get lost, and is sent again after a second.
-    local said
-    # shellcheck disable=SC2016
-    said=$(timeout 2.5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>&1)
-    case $?/$said in
-    0/*) said=open ;;
-    124/*) said=silent ;;
-    *refused*) said=refused ;;
-    *) said=${said##*: } ;;
-    esac
-    echo "reach $1 $2 ${said:-silent}"
-}
 measure() { # ADDRESS
     local said number
     said=$(timeout 4 ping -n -q -c 5 -i 0.2 -W 1 "$1" 2>/dev/null)

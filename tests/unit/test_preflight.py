@@ -320,17 +320,19 @@ def silent() -> Iterator[int]:
 
 def test_open_refused_and_silent_ports_are_told_apart(listening, closed, silent):
     targets = [f"127.0.0.1 {port}" for port in (listening, closed, silent)] + ["127.0.0.1 0", f"::1 {closed}"]
-    said = run(script("preflight-net", {"TARGETS": targets, "PEERS": []}))
+    said = run(script("preflight-net", {"TARGETS": targets, "PEERS": []}, after=("knock",)))
     told = dict(line.rsplit(" ", 1) for line in said["reach"] if not line.startswith(("::1", "127.0.0.1 0 ")))
     assert told == {f"127.0.0.1 {listening}": "open", f"127.0.0.1 {closed}": "refused", f"127.0.0.1 {silent}": "silent"}
 
 
 def test_nobody_to_reach():
-    assert run(script("preflight-net", {"TARGETS": [], "PEERS": []})) == {}
+    assert run(script("preflight-net", {"TARGETS": [], "PEERS": []}, after=("knock",))) == {}
 
 
 def test_without_ping_the_round_trip_is_that_of_a_connection(tmp_path):
-    said = run(script("preflight-net", {"TARGETS": [], "PEERS": ["127.0.0.1"]}), only(tmp_path, "bash", "timeout"))
+    said = run(
+        script("preflight-net", {"TARGETS": [], "PEERS": ["127.0.0.1"]}, after=("knock",)), only(tmp_path, "bash", "timeout")
+    )
     address, ms, how = said["rtt"][0].split()
     assert (address, how) == ("127.0.0.1", "tcp")
     assert 0 <= float(ms) < 1000
