@@ -58,4 +58,9 @@ def parse(answer: Answer) -> EtcdData:
 
 
 def _data(action: str, stamp: str = "") -> Command:
-    return script("etcd-data", {"ACTION": action, "STAMP": stamp, **access_variables(STACKED)}, timeout=60, after=("etcd-find",))
+    return script(
+        "etcd-data",
+        {"ACTION": action, "STAMP": stamp, **access_variables(STACKED)},
+        timeout=60,
+        after=("etcd-find", "etcd-place"),
+    )

@@ -227,12 +227,14 @@ def parse_newer(answer: Answer) -> Newer:
 
 
 def _restore_look() -> Command:
-    return script("etcd-restore-look", access_variables(STACKED), timeout=90, after=("etcd-find", "etcd-restore-find"))
+    return script(
+        "etcd-restore-look", access_variables(STACKED), timeout=90, after=("etcd-find", "etcd-place", "etcd-restore-find")
+    )
 
 
 def _restore(action: str, *, timeout: float, **variables: str) -> Command:
     given = {"ACTION": action, **variables, **access_variables(STACKED)}
-    return script("etcd-restore", given, timeout=timeout, after=("etcd-find", "etcd-restore-find"))
+    return script("etcd-restore", given, timeout=timeout, after=("etcd-find", "etcd-place", "etcd-restore-find"))
 
 
 def stale_leases(addresses: Sequence[Address]) -> Probe[tuple[str, ...]]:

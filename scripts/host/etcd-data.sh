@@ -1,19 +1,15 @@
-# Variables: ACTION (look or aside), STAMP (names what is set aside), and those of etcd-find.sh, which stands before this.
+# Variables: ACTION (look or aside), STAMP (names what is set aside), and those of etcd-find.sh, which stands before this
+# together with etcd-place.sh.
 # look: this host's etcd data, one "key value" a line: "directory PATH", "db BYTES" and "wal FILES" where there are some, "aside PATH"
 # for each that was set aside, "unit NAME STATE", and "log LINE" for what its last two containers said at their ends. Read-only.
 # aside: moves the data away, on the same disk, and prints where to; nothing when there is none. etcd must not run.
 # shellcheck shell=bash disable=SC2154
-parked=/etc/kubernetes/ha-runbooks-parked/etcd.yaml
-directory=$(sed -n 's/^ *- --data-dir=//p' "$manifest" "$parked" 2>/dev/null | head -n 1)
-directory=${directory:-/var/lib/etcd}
-# One that is a disk of its own keeps it inside: elsewhere it would have to be copied.
-if mountpoint -q "$directory"; then base=$directory/; else base=$directory.; fi
 case $ACTION in
 look)
-    echo "directory $directory"
-    if [ -s "$directory/member/snap/db" ]; then echo "db $(stat -c %s "$directory/member/snap/db")"; fi
+    echo "directory $data"
+    if [ -s "$data/member/snap/db" ]; then echo "db $(stat -c %s "$data/member/snap/db")"; fi
     shopt -s nullglob
-    wal=("$directory"/member/wal/*.wal)
+    wal=("$data"/member/wal/*.wal)
     if [ "${#wal[@]}" -gt 0 ]; then echo "wal ${#wal[@]}"; fi
     for old in "$base"aside-*; do echo "aside $old"; done
     for unit in containerd kubelet; do echo "unit $unit $(systemctl is-active "$unit")"; done
@@ -24,13 +20,13 @@ look)
     done
     ;;
 aside)
-    [ -d "$directory/member" ] || exit 0
+    [ -d "$data/member" ] || exit 0
     if pgrep -x etcd >/dev/null; then
         echo "etcd still runs here" >&2
         exit 75
     fi
-    mkdir "${base}aside-$STAMP" && mv -- "$directory/member" "${base}aside-$STAMP/" || exit
-    sync -- "$directory" "${base}aside-$STAMP"
+    mkdir "${base}aside-$STAMP" && mv -- "$data/member" "${base}aside-$STAMP/" || exit
+    sync -- "$data" "${base}aside-$STAMP"
     echo "${base}aside-$STAMP"
     ;;
 esac

@@ -1,19 +1,11 @@
-# What restoring etcd from a snapshot needs to know of this host; stands before another script, behind etcd-find.sh. Variables: none.
-# Sets top (where the restore keeps its notes), yaml (etcd's manifest, seen or parked, or ""), data (the data directory), base (what
-# paths beside it, or inside it when it is a disk of its own, begin with), and fresh (where the restored data wait).
+# What restoring etcd from a snapshot needs to know of this host; stands before another script, behind etcd-find.sh and etcd-place.sh.
+# Variables: none. Sets top (where the restore keeps its notes), and fresh (where the restored data wait).
 # find_reader sets reader to the program that reads snapshots, of the version that this host's etcd is started from; it fails with
 # 69 when there is none. For an etcd that does not run it looks into its image.
 # shellcheck shell=bash disable=SC2034,SC2154
 set -u
 top=/var/lib/ha-runbooks/etcd-restore
-parked=/etc/kubernetes/ha-runbooks-parked/etcd.yaml
 image_view=/run/ha-runbooks-etcd-image
-yaml=''
-for each in "$parked" "$manifest"; do [ ! -e "$each" ] || yaml=$each; done
-flag() { [ -z "$yaml" ] || sed -n "s/^ *- --$1=//p" "$yaml" | head -n 1; }
-data=$(flag data-dir)
-data=${data:-/var/lib/etcd}
-if mountpoint -q "$data"; then base=$data/; else base=$data.; fi
 fresh=${base}restored-new
 note() { # NAME TEXT: on disk before it counts
     printf '%s\n' "$2" >"$top/$1.new" && sync -- "$top/$1.new" && mv -f -- "$top/$1.new" "$top/$1" && sync -- "$top"
