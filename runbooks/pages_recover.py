@@ -6,7 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from runbooks import certs_renew, recover_certs, recover_lb, recover_member, recover_quorum_start, recover_vip_steps
+from runbooks import (
+    certs_renew,
+    recover_certs,
+    recover_control_plane,
+    recover_lb,
+    recover_member,
+    recover_quorum_start,
+    recover_vip_steps,
+)
 from runbooks.certs_steps import Renewal
 from runbooks.commands.restore import Seat
 from runbooks.inventory.model import Site
@@ -62,6 +70,15 @@ def quorum(site: Site, *, survivor: bool) -> Page:
     return Page(made, f"--backup {STAMP}", "every control plane host is there, and a majority has lost its data", "set", LOSS)
 
 
+def control_plane(site: Site) -> Page:
+    """Every control plane host is an empty machine; what follows is a restore of etcd onto all of them."""
+    hosts = site.control_plane
+    archives = {host: recover_control_plane.Archive(f"hosts/{host}.tar.gz", 1 << 20, "") for host in hosts}
+    it = recover_control_plane.Restocking(site, Supply(site), STAMP, archives)
+    made = recover_control_plane.procedure(it, hosts)
+    return Page(made, f"--backup {STAMP}", "every control plane host is an empty machine of the old name and address")
+
+
 def node(site: Site) -> Page:
     """A control plane host comes back as an empty machine."""
     host = second(site)
@@ -105,4 +122,4 @@ def certs(site: Site) -> Page:
 
 CASES: Final = tuple(partial(etcd_member, case=case) for case in Case if case != Case.WELL)
 QUORUM: Final = (partial(quorum, survivor=False), partial(quorum, survivor=True))
-RECOVER: Final = (*CASES, *QUORUM, node, renew, certs, vip, lb)
+RECOVER: Final = (*CASES, *QUORUM, control_plane, node, renew, certs, vip, lb)

@@ -110,3 +110,23 @@ def etcd_quorum(  # noqa: PLR0913 - flags
     from runbooks.recover_quorum import Wish, recover  # noqa: PLC0415 - start-up time
 
     recover(session, Wish(backup, snapshot, from_member, identity, yes_restore, insist=insist, anew=anew))
+
+
+@procedure(
+    name="control-plane",
+    help={
+        "backup": "from this set (inv backup.list); the newest one without it",
+        "identity": "file of age's private key, for an encrypted set",
+        "yes_restore": "the cluster's name, instead of the question",
+    },
+)
+def control_plane(session: Session, *, backup: str = "", identity: str = "", yes_restore: str = "") -> None:
+    """Bring back a control plane of which no host is left.
+
+    The machines are empty, and have the old ones' names and addresses. Prepares them, puts back PKI, kubeconfigs and manifests from a
+    set, and restores etcd from the same set (as recover.etcd-quorum does). Asks for the cluster's name. Workers keep their identity.
+    """
+    from runbooks.recover_control_plane import recover  # noqa: PLC0415 - start-up time
+    from runbooks.recover_quorum import Wish  # noqa: PLC0415
+
+    recover(session, Wish(backup=backup, identity=identity, yes=yes_restore))

@@ -101,7 +101,7 @@ def decide(scene: Scene, supply: Supply, wish: Wish) -> tuple[Restore, str]:
         text = "".join(f"\n  {host}: {reason}" for host, reason in left.items())
         raise PrecheckError(
             f"no control plane host has what a member of etcd needs:{text}",
-            hint="bring back one host's /etc/kubernetes from a set first: docs/recover-quorum.md, When every host is gone",
+            hint="when they are empty machines: inv recover.control-plane puts their files back from a set, and restores etcd",
         )
     databases = rules.survivors(scene, members)
     source, why = _source(supply, wish, databases)

@@ -71,7 +71,7 @@ class Supply:
             raise RunbookError("the manifest does not have it")
         if why := differs(found.path / snapshot.file, stored.size, stored.sha256):
             raise PrecheckError(why)
-        size, sha256, sound = _measured(self._opened(found).chunks(snapshot.file))
+        size, sha256, sound = measured(self.opened(found).chunks(snapshot.file))
         if not sound:
             raise PrecheckError("the SHA-256 that it carries differs")
         made = found.sound.started.isoformat(timespec="seconds")
@@ -86,7 +86,7 @@ class Supply:
         path = Path(name).expanduser().absolute()
         if not path.is_file():
             raise InventoryError(f"--snapshot {path}: there is no such file")
-        size, sha256, sound = _measured(pieces(path, path))
+        size, sha256, sound = measured(pieces(path, path))
         carries = size % PAGE != 0
         if not sound and carries:
             raise PrecheckError(
@@ -114,19 +114,20 @@ class Supply:
             hint="put etcdutl on the PATH, or run inv backup.run once, which keeps etcd's programs beside the sets",
         )
 
-    def _opened(self, found: Set) -> Opened:
+    def opened(self, found: Set) -> Opened:
+        """Return the files of a set in plaintext."""
         return Opened(found, backup_open.identity(Store(self.site), self.identity))
 
     def flow(self, source: Source, spool: Path) -> Flow:
         """Return the bytes of ``source`` for a host. ``spool`` is where `fetched` put a member's database."""
         if source.kind == "set":
             found = Store(self.site).one(source.name)
-            return Flow(source.size, lambda: self._opened(found).chunks(source.part))
+            return Flow(source.size, lambda: self.opened(found).chunks(source.part))
         path = spool if source.kind == "member" else Path(source.name)
         return Flow(path.stat().st_size if path.exists() else source.size, lambda: pieces(path, path))
 
 
-def _measured(chunks: Iterator[bytes]) -> tuple[int, str, bool]:
+def measured(chunks: Iterator[bytes]) -> tuple[int, str, bool]:
     """Read everything: size, SHA-256, and whether it ends in the SHA-256 of all before."""
     size, digest, carried = 0, hashlib.sha256(), Carried()
     for data in chunks:

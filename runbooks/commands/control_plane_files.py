@@ -1,0 +1,53 @@
+"""The files that make a host one of the control plane, put back onto an empty machine from a set.
+
+PKI, kubeconfigs, the kubelet's identity, static pod manifests: all that `kubeadm init` and `kubeadm join` once wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from runbooks.commands.backup import SLOWEST
+from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.node import STATIC_PODS
+
+Stage = Literal["", "begun", "placed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whether files were put back on a host, and from which set."""
+
+    stage: Stage = ""
+    set: str = ""
+
+
+def look() -> Probe[Origin]:
+    """See whether the files on this host were put back by us."""
+    return Probe(replace(_files("look"), shown="cat /var/lib/ha-runbooks/control-plane-files/state"), parse)
+
+
+def place(origin: str, size: int, sha256: str) -> Command:
+    """Put the files of the archive that the command reads (``size`` bytes) into their places; the static pods are parked.
+
+    ``origin`` is the ID of the set. Fails on a host that has kubeadm's files from elsewhere.
+    """
+    command = _files("place", timeout=180 + size / SLOWEST, ID=origin, SIZE=str(size), SHA=sha256)
+    return replace(command, shown=f"tar -xz # /etc/kubernetes (manifests parked), /var/lib/kubelet, of {origin}")
+
+
+def parse(answer: Answer) -> Origin:
+    """Read what control-plane-files.sh printed for look. Raises ValueError when it is something else."""
+    match answer.stdout.split():
+        case []:
+            return Origin()
+        case ["begun" | "placed" as stage, origin]:
+            return Origin(stage, origin)
+        case _:
+            raise ValueError(f"this tells nothing of a control plane's files: {answer.stdout[:80]!r}")
+
+
+def _files(action: str, timeout: float = 60, **variables: str) -> Command:
+    given = {"ACTION": action, "ID": "", "SIZE": "", "SHA": "", "PODS": list(STATIC_PODS)} | variables
+    return script("control-plane-files", given, timeout=timeout)

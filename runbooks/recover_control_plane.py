@@ -1,0 +1,230 @@
+"""`inv recover.control-plane`: every control plane host was lost; empty machines of the same names become it again, from a set.
+
+What makes a host one of the control plane (PKI, kubeconfigs, manifests) is put back from the set; then etcd is restored from its snapshot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runbooks import cluster_prepare
+from runbooks.backup_open import differs
+from runbooks.backup_store import Set, Store
+from runbooks.by_hand import shell
+from runbooks.cluster_preflight import preflight
+from runbooks.cluster_view import Survey
+from runbooks.commands import control_plane_files as files
+from runbooks.commands import node
+from runbooks.commands.base import batch
+from runbooks.commands.control_plane_files import Origin
+from runbooks.commands.node import STATIC_PODS, NodeState
+from runbooks.engine.channel import Source
+from runbooks.engine.steps import Procedure, Run, Step, Together
+from runbooks.engine.tables import table
+from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
+from runbooks.inventory.model import Host, Site
+from runbooks.recover_quorum import Wish, confirm
+from runbooks.recover_quorum import recover as restore_etcd
+from runbooks.recover_quorum_source import Supply, measured
+from runbooks.rules.cluster import refuse_remains
+from runbooks.rules.etcd_care import size_text
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+KEY = "recover.control-plane"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A control plane host's files in a set: ``size`` in bytes, as they are without encryption."""
+
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The control plane's hosts: those that answer, with what was put back there, and why the others do not."""
+
+    hosts: Mapping[Host, Origin]
+    silent: Mapping[Host, RunbookError]
+
+    @property
+    def begun(self) -> str:
+        """The set whose files some host has already, or "". Raises PrecheckError when they are of several."""
+        found = {str(host): origin.set for host, origin in self.hosts.items() if origin.stage}
+        if len(set(found.values())) > 1:
+            text = ", ".join(f"{host} of {name}" for host, name in found.items())
+            raise PrecheckError(
+                f"hosts have files of different sets: {text}", hint="inv cluster.reset --host HOST for those of one"
+            )
+        return next(iter(found.values()), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Restocking:
+    """The set, and what of it goes where."""
+
+    site: Site
+    supply: Supply
+    set: str
+    archives: Mapping[Host, Archive]
+
+
+def recover(session: Session, wish: Wish) -> None:
+    """Put back the control plane of the site from a set. Of ``wish`` counts the set, the identity, and the answer.
+
+    Raises PrecheckError when some host still has its files, or the set does not fit; DegradedError when hosts were left out.
+    """
+    site, run = session.site, session.run
+    session.options = replace(session.options, resume=None)  # all of it is seen on the hosts: the same again goes on
+    supply = Supply(site, wish.identity)
+    seen = look(run)
+    found = _chosen(supply, wish.backup or seen.begun, seen.begun)
+    it = Restocking(site, supply, found.id, archives(supply, found, seen))
+    _tell(session, it, found, seen)
+    if not session.options.plan:
+        confirm(site, wish.yes)
+    session.carry_out(procedure(it, fresh=[host for host in it.archives if not seen.hosts[host].stage]))
+    if session.options.plan:
+        run.listener.say(f"after that: inv recover.etcd-quorum --backup {found.id}")
+        return
+    restore_etcd(session, Wish(backup=found.id, identity=wish.identity, yes=site.name))
+
+
+def look(run: Run) -> Seen:
+    """See the control plane's hosts. Raises RunbookError when none answers, or one has files that we did not put there."""
+    answers = Survey().each(run, {host: batch(node.look(host), files.look()) for host in run.site.control_plane})
+    hosts: dict[Host, Origin] = {}
+    silent: dict[Host, RunbookError] = {}
+    for host, answer in answers.items():
+        if isinstance(answer, NotLetIn):
+            raise answer
+        if isinstance(answer, RunbookError):
+            silent[host] = answer
+            continue
+        state, origin = answer
+        refuse(host, state, origin)
+        hosts[host] = origin
+    if not hosts:
+        raise UnreachableError(
+            "no control plane host answers:" + "".join(f"\n  {error}" for error in silent.values()),
+            hint="switch on at least one empty machine of those names",
+        )
+    return Seen(hosts, silent)
+
+
+def refuse(host: Host, state: NodeState, origin: Origin) -> None:
+    """Raise PrecheckError for a host that is neither empty nor has files that we put there."""
+    if origin.stage or state.blank:
+        return
+    if state.joined:
+        raise PrecheckError(
+            f"{host} has its files still; nothing was changed",
+            hint="inv recover.etcd-quorum restores etcd onto hosts like that; the empty ones join afterwards",
+        )
+    refuse_remains(host, state)
+    raise PrecheckError(f"{host}: kubeadm {state.attempt} was left unfinished there", hint=f"inv cluster.reset --host {host}")
+
+
+def _chosen(supply: Supply, name: str, begun: str) -> Set:
+    """Return the set, whose snapshot is whole. Raises RunbookError when there is none, or it does not fit this site."""
+    if begun and name != begun:
+        raise PrecheckError(
+            f"files of {begun} are on some hosts already",
+            hint=f"--backup {begun} goes on with it; cluster.reset those for another",
+        )
+    newest = None if name else supply.newest()
+    if newest and not newest[0]:
+        raise PrecheckError("\n  ".join(["there is no set to go on from", *newest[1]]), hint="inv backup.fetch brings one back")
+    found = Store(supply.site).one(newest[0].name if newest and newest[0] else name)
+    supply.of_set(found)
+    wanted = supply.site.kubernetes.version
+    if found.sound.kubernetes.removeprefix("v") not in {wanted, ""}:
+        raise PrecheckError(
+            f"{found.id} is of Kubernetes {found.sound.kubernetes}, and hosts.yaml wants {wanted}",
+            hint="write that version into kubernetes.version; upgrade once all of it is back",
+        )
+    return found
+
+
+def archives(supply: Supply, found: Set, seen: Seen) -> dict[Host, Archive]:
+    """Return what the set has for each host that answers, read whole and compared. Raises PrecheckError when it has nothing."""
+    made: dict[Host, Archive] = {}
+    opened = supply.opened(found)
+    for host in seen.hosts:
+        name = f"hosts/{host}.tar.gz"
+        stored = next((each for each in (name, f"{name}.age") if each in found.sound.files), "")
+        if not stored:
+            continue
+        file = found.sound.files[stored]
+        if why := differs(found.path / stored, file.size, file.sha256):
+            raise PrecheckError(f"{found.id}, {stored}: {why}", hint="inv backup.list; --backup another one")
+        size, sha256, _ = measured(opened.chunks(stored))
+        made[host] = Archive(stored, size, sha256)
+    if not made:
+        names = ", ".join(map(str, seen.hosts))
+        raise PrecheckError(
+            f"{found.id} has no files of {names}", hint="inv backup.show tells whose it has; --backup another one"
+        )
+    return made
+
+
+def _tell(session: Session, it: Restocking, found: Set, seen: Seen) -> None:
+    made = found.sound
+    if session.options.json:
+        print(json.dumps({"event": "set", "id": found.id, "hosts": [str(host) for host in it.archives]}), flush=True)
+        return
+    rows = [
+        ["from", f"the set {found.id}: etcd at revision {made.best.revision}, {made.objects} objects, {size_text(made.size)}"],
+        ["onto", ", ".join(map(str, it.archives))],
+        *(["without", f"{host}: {found.id} has no files of it"] for host in seen.hosts if host not in it.archives),
+        *(["without", f"{host}: {str(error).splitlines()[0]}"] for host, error in seen.silent.items()),
+        ["lost", f"what was written after {made.started:%Y-%m-%d %H:%M:%S} UTC"],
+    ]
+    print(f"{it.site.name}: the control plane is put back\n\n{table(('', ''), rows)}\n", flush=True)
+
+
+def procedure(it: Restocking, fresh: Sequence[Host]) -> Procedure:
+    """Return the procedure that puts the files back; ``fresh`` are the hosts on which none are yet."""
+    hosts = tuple(it.archives)
+    steps: list[Step | Together] = [preflight(it.site, fresh)] if fresh else []
+    steps += [*cluster_prepare.steps(it.site, hosts), Together(tuple(put_back(it, host) for host in hosts))]
+    return Procedure(KEY, f"Put back the control plane of {it.site.name} from {it.set}", steps, {"set": it.set})
+
+
+def put_back(it: Restocking, host: Host) -> Step:
+    """PKI, kubeconfigs, the kubelet's identity and its configuration; the static pods wait for etcd's data."""
+    archive = it.archives[host]
+
+    def done(run: Run) -> bool:
+        return run.read(host, files.look()) == Origin("placed", it.set)
+
+    def do(run: Run) -> None:
+        found = Store(it.site).one(it.set)
+        flow = Source(archive.size, lambda: it.supply.opened(found).chunks(archive.file))
+        run.change(host, files.place(it.set, archive.size, archive.sha256), flow)
+
+    pods = ",".join(STATIC_PODS)
+    return Step(
+        "put its files back from the set (PKI, kubeconfigs, manifests parked)",
+        host,
+        done=done,
+        do=do,
+        within=10,
+        by_hand=f"Bring {archive.file.removesuffix('.age')} of the set (an encrypted one: `age --decrypt` first) to {host}, as root's own file, and there:"
+        + shell(
+            "mkdir -m 700 /root/back && tar -C /root/back -xpzf FILE && cd /root/back/etc/kubernetes",
+            f"mkdir -m 700 ha-runbooks-parked && mv manifests/{{{pods}}}.yaml ha-runbooks-parked/",
+            "mkdir -p /etc/kubernetes && cp -a . /etc/kubernetes/",
+            "cd /root/back/var/lib/kubelet && cp -a config.yaml kubeadm-flags.env pki /var/lib/kubelet/",
+            "systemctl enable kubelet && systemctl restart kubelet; rm -r /root/back",
+        )
+        + "The manifests stay parked: the first host's etcd would begin an empty cluster. When all hosts are that far, go on with "
+        "[recover.etcd-quorum](recover.etcd-quorum.set.md).",
+    )

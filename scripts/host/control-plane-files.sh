@@ -1,0 +1,61 @@
+# Variables: ACTION (look or place), ID (names what the files come from), SIZE and SHA (of the archive), PODS (array: static pods that
+# must not run yet).
+# look: "begun ID" or "placed ID", when the files of a control plane host were put back here; nothing otherwise.
+# place: reads a tar archive (gzip) of SIZE bytes from standard input, and puts what it has of /etc/kubernetes and of the kubelet's
+# identity into their places; the manifests of PODS are parked. Never over a host that has kubeadm's files from elsewhere. Safe to run again.
+# shellcheck shell=bash disable=SC2154
+set -u
+top=/var/lib/ha-runbooks/control-plane-files
+mark=$top/state
+fail() {
+    echo "$1" >&2
+    exit "${2:-1}"
+}
+note() { # on disk before it counts
+    printf '%s\n' "$1" >"$mark.new" && sync -- "$mark.new" && mv -f -- "$mark.new" "$mark" && sync -- "$top"
+}
+noted() { [ ! -s "$mark" ] || cat "$mark"; }
+unpack() {
+    rm -rf -- "$top/archive" "$top/files"
+    mkdir -p "$top/files" # 0700: umask 077
+    cat >"$top/archive" || exit
+    [ "$(stat -c %s "$top/archive")" = "$SIZE" ] || fail "the archive did not arrive whole" 75
+    [ "$(sha256sum "$top/archive" | cut -d' ' -f1)" = "$SHA" ] || fail "what arrived is not the archive that was sent" 75
+    tar -C "$top/files" -xpzf "$top/archive" || fail "the archive cannot be unpacked"
+    for name in kubelet.conf pki/ca.crt pki/etcd/ca.crt manifests/etcd.yaml; do
+        [ -s "$top/files/etc/kubernetes/$name" ] || [ -s "$top/files/etc/kubernetes/ha-runbooks-parked/${name##*/}" ] ||
+            fail "the archive has no /etc/kubernetes/$name: these are no files of a control plane host"
+    done
+}
+place() {
+    local from=$top/files/etc/kubernetes pod extra name
+    [ "$(noted)" != "placed $ID" ] || exit 0
+    if [ -e /etc/kubernetes/kubelet.conf ] || [ -e /etc/kubernetes/pki/ca.crt ] || [ -d /var/lib/etcd/member ]; then
+        [ "$(noted)" = "begun $ID" ] || fail "this host has files of a cluster already"
+    fi
+    unpack
+    mkdir -p "$from/ha-runbooks-parked" "$from/manifests"
+    for pod in "${PODS[@]}"; do # the first host's etcd would begin an empty cluster of its own
+        [ ! -e "$from/manifests/$pod.yaml" ] || mv -f -- "$from/manifests/$pod.yaml" "$from/ha-runbooks-parked/" || exit
+    done
+    note "begun $ID"
+    [ -d /etc/kubernetes ] || mkdir -m 755 /etc/kubernetes || exit
+    cp -a -- "$from/." /etc/kubernetes/ || exit
+    [ -d /var/lib/kubelet ] || mkdir -m 700 /var/lib/kubelet || exit
+    for name in config.yaml kubeadm-flags.env pki; do
+        [ ! -e "$top/files/var/lib/kubelet/$name" ] || cp -a -- "$top/files/var/lib/kubelet/$name" /var/lib/kubelet/ || exit
+    done
+    extra=$(sed -n 's/^ *- --encryption-provider-config=//p' /etc/kubernetes/ha-runbooks-parked/kube-apiserver.yaml)
+    if [ -n "$extra" ] && [ -e "$top/files$extra" ] && [[ $extra != /etc/kubernetes/* ]]; then
+        mkdir -p "${extra%/*}" && cp -a -- "$top/files$extra" "$extra" || exit
+    fi
+    sync -f /etc/kubernetes
+    sync -f /var/lib/kubelet
+    systemctl enable --quiet kubelet && systemctl restart kubelet || exit
+    note "placed $ID"
+    rm -rf -- "$top/archive" "$top/files" # they hold every key
+}
+case $ACTION in
+look) noted ;;
+place) place ;;
+esac

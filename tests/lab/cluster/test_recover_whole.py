@@ -1,0 +1,89 @@
+"""Every control plane host is gone. Empty machines become it again, from an encrypted set; nobody has anything else.
+
+It leaves the cluster whole, with the stock in it.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.cluster.test_recover_quorum import KUBECTL, WHOLE, eventually, revisions, stock, works
+from tests.lab.runner import Operator
+
+pytestmark = pytest.mark.lab
+
+MASTERS = ("master1", "master2", "master3")
+ALL_OF_IT = ("recover.control-plane", "--yes-restore", "ha-cluster")
+
+
+@pytest.fixture(scope="module")
+def gone(saved: Operator) -> Iterator[tuple[Operator, Path]]:
+    """An operator with an encrypted set, and the key to it; his three masters are empty machines."""
+    key = saved.directory / "key"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    recipient = re.findall(r"age1\w+", key.read_text())[0]
+    saved.edit(lambda site: site["backup"].update(age={"recipients": [recipient]}))
+    saved.good("backup.run")
+    done = saved.inv(*ALL_OF_IT)
+    assert (done.returncode, "master1 has its files still" in done.stderr) == (3, True), done.stdout + done.stderr
+    saved.lab.off(*MASTERS)
+    saved.lab.reset(*MASTERS)
+    yield saved, key
+    if saved.inv("cluster.verify").returncode:
+        saved.good("cluster.reset", "--yes-destroy", "ha-cluster", timeout_s=300)
+        saved.good("cluster.init", timeout_s=900)
+
+
+def test_without_the_key_nothing_is_touched(gone: tuple[Operator, Path]) -> None:
+    operator, _ = gone
+    done = operator.inv(*ALL_OF_IT)
+    assert (done.returncode, "--identity" in done.stderr) == (2, True), done.stdout + done.stderr
+    quorum = operator.inv("recover.etcd-quorum", "--yes-restore", "ha-cluster")
+    assert (quorum.returncode, "inv recover.control-plane" in quorum.stderr) == (3, True), quorum.stdout + quorum.stderr
+    assert "ran on" not in done.stdout + quorum.stdout
+
+
+def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Path]) -> None:
+    """Killed while the files are put back, and again in the middle of etcd's restore: the same command finishes it."""
+    operator, key = gone
+    command = [*ALL_OF_IT, "--identity", str(key)]
+    assert "onto     master1, master2, master3" in operator.good(*command, "--plan")
+    for moment in ("tar -xz", "mv member"):
+        killed_at(operator, moment, *command)
+    operator.good(*command, timeout_s=900)
+    assert stock(operator) == WHOLE
+    assert set(revisions(operator)) == set(MASTERS)
+    works(operator)
+    operator.good("cluster.verify")
+    for host in MASTERS:
+        left = operator.lab.console(host, ["ls", "/var/lib/ha-runbooks/control-plane-files"]).stdout.split()
+        assert left == ["state"]
+    there = operator.lab.console("worker1", ["crictl", "pods", "-q", "--state", "ready"]).stdout.split()
+    assert there
+    eventually(lambda: operator.lab.console("master2", [*KUBECTL, "get", "nodes"]).stdout.count(" Ready ") == 4)
+
+
+def killed_at(operator: Operator, moment: str, *words: str) -> None:
+    """Run a command, and SIGKILL it once it says that it changes something with ``moment`` in it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "invoke", *words, "--json"],
+        cwd=operator.checkout,
+        env=operator.env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if '"change"' in line and moment in line:
+                process.send_signal(signal.SIGKILL)
+                break
+        _, said = process.communicate(timeout=600)
+    assert process.returncode == -signal.SIGKILL, said

@@ -1,0 +1,71 @@
+"""Whose files may be put back onto which host: never over a host that has files from elsewhere, never of two sets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runbooks.commands import control_plane_files as files
+from runbooks.commands.base import Answer
+from runbooks.commands.control_plane_files import Origin
+from runbooks.commands.node import NodeState
+from runbooks.errors import PrecheckError
+from runbooks.recover_control_plane import Seen, refuse
+from tests.unit.fakes import master
+
+pytestmark = pytest.mark.unit
+
+M1, M2 = master(1), master(2)
+EMPTY = NodeState({}, frozenset(), "", False, {}, frozenset(), frozenset(), "", "", "")
+MEMBER = replace(EMPTY, manifests=frozenset({"etcd"}), files=frozenset({"kubelet.conf", "etcd"}), ca="0f")
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ("", Origin()),
+        ("begun 20260107T021700Z\n", Origin("begun", "20260107T021700Z")),
+        ("placed 20260107T021700Z\n", Origin("placed", "20260107T021700Z")),
+    ],
+)
+def test_what_was_put_back(said: str, seen: Origin) -> None:
+    assert files.parse(Answer(0, said)) == seen
+
+
+@pytest.mark.parametrize("said", ["placed", "gone 20260107T021700Z", "placed a b", "cat: no such file"])
+def test_nonsense_is_an_error(said: str) -> None:
+    with pytest.raises(ValueError, match="control plane's files"):
+        files.parse(Answer(0, said))
+
+
+@pytest.mark.parametrize(
+    ("state", "origin"),
+    [(EMPTY, Origin()), (MEMBER, Origin("placed", "x")), (replace(MEMBER, files=frozenset()), Origin("begun", "x"))],
+    ids=["empty", "done by us", "begun by us"],
+)
+def test_an_empty_host_and_one_of_ours_may_be_used(state: NodeState, origin: Origin) -> None:
+    refuse(M1, state, origin)
+
+
+@pytest.mark.parametrize(
+    ("change", "way_out"),
+    [
+        ({}, "inv recover.etcd-quorum"),
+        ({"files": frozenset({"etcd"})}, "inv cluster.reset --host master1"),
+        ({"attempt": "join"}, "inv cluster.reset --host master1"),
+    ],
+    ids=["has its files", "remains", "a join that was left unfinished"],
+)
+def test_a_host_that_is_not_empty_is_refused(change: dict[str, Any], way_out: str) -> None:
+    with pytest.raises(PrecheckError) as error:
+        refuse(M1, replace(MEMBER, **change), Origin())
+    assert way_out in error.value.hint
+
+
+def test_files_of_two_sets_do_not_make_one_control_plane() -> None:
+    assert Seen({M1: Origin(), M2: Origin()}, {}).begun == ""
+    assert Seen({M1: Origin("placed", "one"), M2: Origin()}, {}).begun == "one"
+    with pytest.raises(PrecheckError, match="different sets: master1 of one, master2 of two"):
+        _ = Seen({M1: Origin("placed", "one"), M2: Origin("begun", "two")}, {}).begun
