@@ -19,11 +19,11 @@ hide() {
     for pod in "${PODS[@]}"; do [ ! -e "$seen/$pod.yaml" ] || mv -f -- "$seen/$pod.yaml" "$parked/" || exit; done
     sync -- "$seen" "$parked"
 }
-stop() { # the pod's container, and without a kubelet its sandbox, too
+stop() { # its sandbox as well: a kubelet that was started without an API server leaves pods alone that it has never seen
     local container
     container=$(running "$1")
     [ -z "$container" ] || crictl_here stop --timeout "$2" "$container"
-    systemctl -q is-active kubelet || [ -z "$(sandbox "$1")" ] || crictl_here stopp "$(sandbox "$1")"
+    [ -z "$(sandbox "$1")" ] || crictl_here stopp "$(sandbox "$1")"
 } >/dev/null 2>&1
 gone() { # until the kubelet has let go: a manifest that comes back earlier is seen only at its next look, every 20 s
     local pod i
