@@ -187,7 +187,7 @@ def _tell(session: Session, it: Restocking, found: Set, seen: Seen) -> None:
         *(["without", f"{host}: {str(error).splitlines()[0]}"] for host, error in seen.silent.items()),
         ["lost", f"what was written after {made.started:%Y-%m-%d %H:%M:%S} UTC"],
     ]
-    print(f"{it.site.name}: the control plane is put back\n\n{table(('', ''), rows)}\n", flush=True)
+    print(f"{it.site.name}: the control plane is put back\n{table(('', ''), rows)}\n", flush=True)
 
 
 def procedure(it: Restocking, fresh: Sequence[Host]) -> Procedure:

@@ -1,4 +1,8 @@
-"""Which tests may run beside each other: those that share a lab stay together, in their order; all others go where there is room."""
+"""Which tests may run beside each other: those that share a lab stay together, in their order; all others go where there is room.
+
+There are two long rows of about the same length: the cluster, how it is built, changed, lost and recovered; and the lab itself with the
+load balancers, followed by what only needs a cluster that is well, on another one. So two clusters are never built at the same time.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,24 @@ if TYPE_CHECKING:
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
 
+OTHER_CLUSTER = tuple(f"tests/lab/cluster/test_{what}" for what in ("recover_doctor", "save_", "verify"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what needs the other cluster behind everything else."""
+    items.sort(key=lambda item: item.nodeid.startswith(OTHER_CLUSTER))
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> LoadScopeScheduling:
-    """Keep the tests of one lab on one worker; the two labs, and all that need none, run at the same time."""
+    """Keep each row on one worker."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where tests run in parallel
 
-    class ByLab(LoadScopeScheduling):
+    class Rows(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
-            return next((lab for lab in ("tests/lab/cluster", "tests/lab") if path.startswith(f"{lab}/")), path)
+            if not path.startswith("tests/lab/"):
+                return path
+            return "cluster" if path.startswith("tests/lab/cluster/") and not path.startswith(OTHER_CLUSTER) else "lab"
 
-    return ByLab(config, log)
+    return Rows(config, log)

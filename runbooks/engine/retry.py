@@ -48,8 +48,9 @@ def again(call: Callable[..., T], *args: Any) -> T:
 
 
 def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
-    """Ask ``observe`` every ``poll`` seconds until it is true.
+    """Ask ``observe`` until it is true: every ``poll`` seconds at first, four times less often after a while.
 
+    To be asked costs the hosts something, and those that are waited for have enough to do.
     Raises OutcomeError with what was seen last, after ``within`` seconds. Sessions that break while waiting count as "not yet".
     """
     try:
@@ -58,12 +59,12 @@ def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
     except Exception as error:
         if not transient(error):
             raise
-    from tenacity import RetryError, Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_fixed  # noqa: PLC0415
+    from tenacity import RetryError, Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential  # noqa: PLC0415
 
     policy = Retrying(
         retry=retry_if_result(lambda met: not met) | retry_if_exception(transient),
         stop=stop_after_delay(within),
-        wait=wait_fixed(poll),
+        wait=wait_exponential(multiplier=poll, exp_base=1.1, max=4 * poll),
     )
     try:
         policy(observe)

@@ -27,16 +27,16 @@ stop() { # its sandbox as well: a kubelet that was started without an API server
 } >/dev/null 2>&1
 gone() { # until the kubelet has let go: a manifest that comes back earlier is seen only at its next look, every 20 s
     local pod i
-    for ((i = 0; i < PATIENCE * 5; i++)); do
+    for ((i = 0; i < PATIENCE * 2; i++)); do
         for pod in "${PODS[@]}"; do
             [ -z "$(sandbox "$pod")$(running "$pod")" ] || break
             pod=''
         done
         [ -n "$pod" ] || return 0
-        if ((i == grace * 5)) || { ((i == 0)) && ! systemctl -q is-active kubelet; }; then
+        if ((i == grace * 2)) || { ((i == 0)) && ! systemctl -q is-active kubelet; }; then
             for pod in "${PODS[@]}"; do stop "$pod" "$grace" & done
         fi
-        sleep 0.2
+        sleep 0.5
     done
     echo "$pod still runs" >&2
     exit 75
@@ -58,9 +58,9 @@ back() {
             echo "there is no manifest of $pod here" >&2
             exit 1
         }
-        for ((i = 0; i < PATIENCE * 5; i++)); do
+        for ((i = 0; i < PATIENCE * 2; i++)); do
             [ -z "$(running "$pod")" ] || continue 2
-            sleep 0.2
+            sleep 0.5
         done
         echo "the kubelet does not start $pod" >&2
         exit 75

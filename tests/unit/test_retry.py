@@ -62,11 +62,13 @@ def test_until_does_not_wait_for_what_is_so(slept):
     assert slept == []
 
 
-def test_until_asks_at_the_given_pace(slept):
-    seen = iter([False, Unmet("not yet"), False, True])
-    until(lambda: next(seen), within=60, poll=0.5)
-    assert set(slept) == {0.5}
+def test_until_asks_at_the_given_pace_and_less_often_after_a_while(slept):
+    seen = iter([False, Unmet("not yet"), *[False] * 40, True])
+    until(lambda: next(seen), within=600, poll=0.5)
     assert next(seen, "all asked") == "all asked"
+    assert slept[0] == 0.5
+    assert slept == sorted(slept)
+    assert slept[-1] == 2
 
 
 @pytest.mark.parametrize(

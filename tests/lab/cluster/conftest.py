@@ -1,6 +1,7 @@
 """A real cluster for the tests of this directory: two load balancers, three control plane hosts, one worker.
 
-It has a lab of its own, which goes when the last of these tests is done: an idle cluster takes a quarter of a core.
+It has a lab of its own, which goes when the last of these tests is done: an idle cluster takes a quarter of a core. Each of pytest's
+workers has another.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     HA_LAB_CLUSTER names a lab that is up, instead of one of the tests' own.
     """
     keep = os.environ.get("HA_LAB_KEEP") == "1"
-    lab = Lab(os.environ.get("HA_LAB_CLUSTER") or f"{name()}-k", say=lambda text: print(text, flush=True))
+    own = f"{name()}-{os.environ.get('PYTEST_XDIST_WORKER', 'k')}"
+    lab = Lab(os.environ.get("HA_LAB_CLUSTER") or own, say=lambda text: print(text, flush=True))
     source = tmp_path_factory.mktemp("site") / "hosts.yaml"
     site = yaml.safe_load(SITE.read_text())
     site["hosts"] = [host for host in site["hosts"] if host["name"] in HOSTS]

@@ -54,7 +54,7 @@ def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Pat
     """Killed while the files are put back, and again in the middle of etcd's restore: the same command finishes it."""
     operator, key = gone
     command = [*ALL_OF_IT, "--identity", str(key)]
-    assert "onto     master1, master2, master3" in operator.good(*command, "--plan")
+    assert "onto  master1, master2, master3" in operator.good(*command, "--plan")
     for moment in ("tar -xz", "mv member"):
         killed_at(operator, moment, *command)
     operator.good(*command, timeout_s=900)
