@@ -1,8 +1,9 @@
 """Measure what a backup costs beside the document's own loop: `python -m bench.backup_speed [--save] [--lab NAME]`, as root.
 
 Over a database that grows (10 MB, 100 MB, 1 GB of random values): the document's loop over the masters (snapshot, scp, one after the
-other), the same commands for all masters at once (what the machine can do), the whole of its script, the bare commands of the proof (`etcdutl snapshot status` and `restore`, on all three masters at the
-same time), our fetch (the very commands of backup.run on all three at the same time, until the last byte of the last snapshot is
+other), the same commands for all masters at once (what the machine can do), bare snapshots on all masters at once (`etcdctl snapshot
+save`, not sent anywhere: no fetch can take less), the whole of its script, the bare commands of the proof (`etcdutl snapshot status` and
+`restore`, on all three masters at the same time), our fetch (the very commands of backup.run on all three at the same time, until the last byte of the last snapshot is
 here), and `inv backup.run`: the whole verified run from its first to its last step, the whole command with Python's start, and the
 most memory that its process took.
 """
@@ -54,6 +55,10 @@ EMPTY = (
     FIND
     + "etcdctl del --prefix bench/ >/dev/null; etcdctl compact $(etcdctl get x -w fields | sed -n 's/\"Revision\" : //p') >/dev/null"
 )
+SNAPSHOT = (
+    FIND + "mkdir -m 700 /var/lib/bench && cd /var/lib/bench || exit; began=$(date +%s.%N);"
+    ' etcdctl snapshot save s >/dev/null 2>&1 || exit; echo "$began $(date +%s.%N)"'
+)
 PROOF = (
     FIND
     + "mkdir -m 700 /var/lib/bench && cd /var/lib/bench && etcdctl snapshot save s >/dev/null 2>&1 || exit; began=$(date +%s.%N);"
@@ -94,8 +99,8 @@ def document(lab: Lab, where: Path) -> dict[str, float]:
     return {f"document_{name}": seconds for name, seconds in times.items()}
 
 
-def proof(lab: Lab) -> float:
-    """Return the seconds that the bare commands of the proof take on all masters at the same time."""
+def at_once(lab: Lab, text: str) -> float:
+    """Return the seconds that ``text`` takes on all masters at the same time; it prints when it began and ended on each."""
     running = []
     for host in MASTERS:
         words = [
@@ -109,7 +114,7 @@ def proof(lab: Lab) -> float:
             "--",
             "bash",
             "-c",
-            PROOF,
+            text,
         ]
         running.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
     spans = [tuple(map(float, process.communicate()[0].split())) for process in running]
@@ -187,7 +192,8 @@ def measure(lab: Lab, size: int, before: int, times: int, where: Path) -> dict[s
     site.write_text(yaml.safe_dump(content, sort_keys=False))
     runs = []
     for _ in range(times):
-        figures = document(lab, where / "document") | {"fetch": fetch(site, where / "fetched"), "proof": proof(lab)}
+        figures = document(lab, where / "document") | {"fetch": fetch(site, where / "fetched"), "proof": at_once(lab, PROOF)}
+        figures["snapshots"] = at_once(lab, SNAPSHOT)
         runs.append(figures | ours(site, where / "sets"))
         print(f"{size} MB: " + ", ".join(f"{key} {value:.2f}" for key, value in runs[-1].items()), flush=True)
     return {"size_mb": size, "runs": runs} | {key: round(median(run[key] for run in runs), 2) for key in runs[0]}
@@ -200,6 +206,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
             "etcd",
             "document: loop",
             "its commands in parallel",
+            "bare snapshots at once",
             "our fetch",
             "ratio",
             "document: all",
@@ -214,7 +221,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         rows.append(
             [
                 f"{each['snapshot_mb']:.0f} MB",
-                *(f"{each[key]:.2f} s" for key in ("document_fetch", "document_parallel", "fetch")),
+                *(f"{each[key]:.2f} s" for key in ("document_fetch", "document_parallel", "snapshots", "fetch")),
                 f"{each['fetch'] / each['document_fetch']:.2f}",
                 *(f"{each[key]:.2f} s" for key in ("document_all", "proof", "verified")),
                 f"{limit:.2f} s",

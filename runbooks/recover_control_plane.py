@@ -178,7 +178,7 @@ def archives(supply: Supply, found: Set, seen: Seen) -> dict[Host, Archive]:
 def _tell(session: Session, it: Restocking, found: Set, seen: Seen) -> None:
     made = found.sound
     if session.options.json:
-        print(json.dumps({"event": "set", "id": found.id, "hosts": [str(host) for host in it.archives]}), flush=True)
+        print(json.dumps({"event": "source", "set": found.id, "onto": [str(host) for host in it.archives]}), flush=True)
         return
     rows = [
         ["from", f"the set {found.id}: etcd at revision {made.best.revision}, {made.objects} objects, {size_text(made.size)}"],

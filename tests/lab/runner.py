@@ -78,8 +78,8 @@ class Operator:
         process.wait(timeout=600)
         return (self.directory / "said").read_text()
 
-    def strike(self, number: int, how: signal.Signals, *words: str) -> int:
-        """Run a command with --json and send it a signal at its ``number``-th change; return its exit status."""
+    def strike(self, number: int, how: signal.Signals, *words: str, named: str = "") -> int:
+        """Run a command with --json and send it a signal at its ``number``-th change with ``named`` in it; return its exit status."""
         process = subprocess.Popen(
             [sys.executable, "-m", "invoke", *words, "--json"],
             cwd=self.checkout,
@@ -91,7 +91,7 @@ class Operator:
         assert process.stdout
         changes = 0
         for line in process.stdout:
-            changes += json.loads(line)["event"] == "change"
+            changes += json.loads(line)["event"] == "change" and named in line
             if changes == number:
                 process.send_signal(how)
                 break

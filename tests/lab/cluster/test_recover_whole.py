@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,7 +55,7 @@ def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Pat
     command = [*ALL_OF_IT, "--identity", str(key)]
     assert "onto  master1, master2, master3" in operator.good(*command, "--plan")
     for moment in ("tar -xz", "mv member"):
-        killed_at(operator, moment, *command)
+        assert operator.strike(1, signal.SIGKILL, *command, named=moment) == -signal.SIGKILL, operator.last_words
     operator.good(*command, timeout_s=900)
     assert stock(operator) == WHOLE
     assert set(revisions(operator)) == set(MASTERS)
@@ -68,22 +67,3 @@ def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Pat
     there = operator.lab.console("worker1", ["crictl", "pods", "-q", "--state", "ready"]).stdout.split()
     assert there
     eventually(lambda: operator.lab.console("master2", [*KUBECTL, "get", "nodes"]).stdout.count(" Ready ") == 4)
-
-
-def killed_at(operator: Operator, moment: str, *words: str) -> None:
-    """Run a command, and SIGKILL it once it says that it changes something with ``moment`` in it."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "invoke", *words, "--json"],
-        cwd=operator.checkout,
-        env=operator.env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        for line in process.stdout:
-            if '"change"' in line and moment in line:
-                process.send_signal(signal.SIGKILL)
-                break
-        _, said = process.communicate(timeout=600)
-    assert process.returncode == -signal.SIGKILL, said
