@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -48,9 +49,9 @@ def again(call: Callable[..., T], *args: Any) -> T:
 
 
 def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
-    """Ask ``observe`` until it is true: every ``poll`` seconds at first, four times less often after a while.
+    """Ask ``observe`` until it is true: ``poll`` seconds apart at first, four times that after a while.
 
-    To be asked costs the hosts something, and those that are waited for have enough to do.
+    What takes long to find out is asked for half of the time at most: hosts that are waited for have enough to do.
     Raises OutcomeError with what was seen last, after ``within`` seconds. Sessions that break while waiting count as "not yet".
     """
     try:
@@ -61,13 +62,24 @@ def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
             raise
     from tenacity import RetryError, Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential  # noqa: PLC0415
 
+    took = 0.0
+
+    def timed() -> Any:
+        nonlocal took
+        began = time.monotonic()
+        try:
+            return observe()
+        finally:
+            took = time.monotonic() - began
+
+    pace = wait_exponential(multiplier=poll, exp_base=1.1, max=4 * poll)
     policy = Retrying(
         retry=retry_if_result(lambda met: not met) | retry_if_exception(transient),
         stop=stop_after_delay(within),
-        wait=wait_exponential(multiplier=poll, exp_base=1.1, max=4 * poll),
+        wait=lambda state: max(pace(state), took),
     )
     try:
-        policy(observe)
+        policy(timed)
     except RetryError as error:
         last = error.last_attempt
         if last.failed:

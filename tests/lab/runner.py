@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,18 @@ from lab.control import Lab
 from lab.process import Done
 
 ROOT = Path(__file__).parents[2]
+
+
+def eventually(what: Callable[[], object], expected: object = True, seconds: float = 90) -> None:
+    """Ask ``what`` until it gives ``expected``, for half of the time at most: what is waited for needs the machine itself."""
+    deadline = time.monotonic() + seconds
+    while True:
+        began = time.monotonic()
+        if (seen := what()) == expected:
+            return
+        now = time.monotonic()
+        assert now < deadline, f"still {seen!r} instead of {expected!r}" if not isinstance(seen, str) else seen
+        time.sleep(max(0.2, now - began))
 
 
 @dataclass
@@ -59,6 +72,11 @@ class Operator:
         done = self.inv(*words, timeout_s=timeout_s)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def trouble(self, *words: str) -> str:
+        """Run a command; return "" when it succeeds, and otherwise what it printed."""
+        done = self.inv(*words)
+        return f"{words}: {done.stdout}{done.stderr}" if done.returncode else ""
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command; what it says goes to a file (see `words`), so that nobody has to read it meanwhile."""

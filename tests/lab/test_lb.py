@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from lab.control import Lab
-from tests.lab.runner import ROOT, Operator, holders
+from tests.lab.runner import ROOT, Operator, eventually, holders
 
 pytestmark = pytest.mark.lab
 
@@ -50,14 +49,6 @@ def pids(lab: Lab, host: str) -> str:
     shown = lab.console(host, ["systemctl", "show", "haproxy", "keepalived", "-p", "MainPID", "-p", "InvocationID"]).stdout
     stamps = ["stat", "-c", "%y", "/run/ha-runbooks/haproxy.cfg.loaded", "/run/ha-runbooks/keepalived.conf.loaded"]
     return shown + lab.console(host, stamps).stdout
-
-
-def eventually(what: Callable[[], object], expected: object) -> None:
-    """Wait until ``what`` gives ``expected``; half a minute is for a machine that is busy with other things."""
-    deadline = time.monotonic() + 30
-    while (seen := what()) != expected:
-        assert time.monotonic() < deadline, f"still {seen!r} instead of {expected!r}"
-        time.sleep(0.2)
 
 
 def test_a_plan_touches_nothing(operator: Operator) -> None:

@@ -1,5 +1,7 @@
 """Which errors are tried again, and how long something is waited for."""
 
+import itertools
+
 import pytest
 
 from runbooks.engine.retry import again, transient, until
@@ -69,6 +71,14 @@ def test_until_asks_at_the_given_pace_and_less_often_after_a_while(slept):
     assert slept[0] == 0.5
     assert slept == sorted(slept)
     assert slept[-1] == 2
+
+
+def test_until_pauses_as_long_as_it_took_to_find_out(slept, monkeypatch):
+    clock = itertools.count(step=3)
+    monkeypatch.setattr("runbooks.engine.retry.time.monotonic", lambda: next(clock))
+    seen = iter([False, False, False, True])
+    until(lambda: next(seen), within=600, poll=0.5)
+    assert set(slept) == {3}
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.lab.runner import Operator
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -70,16 +69,9 @@ def leader(cluster: Operator) -> str:
     return next((host for host in MASTERS if (member(seen, host) or {}).get("leads")), "")
 
 
-def eventually(what: Callable[[], object], expected: object, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while (seen := what()) != expected:
-        assert time.monotonic() < deadline, f"still {seen!r} instead of {expected!r}"
-        time.sleep(1)
-
-
 def healthy(cluster: Operator) -> None:
     """Wait until nothing is wrong but for an alarm."""
-    eventually(lambda: [each for each in status(cluster)["problems"] if not each.startswith("alarm ")], [])
+    eventually(lambda: [each for each in status(cluster)["problems"] if not each.startswith("alarm ")], [], 240)
 
 
 def events(text: str, kind: str) -> list[dict[str, Any]]:
@@ -162,7 +154,7 @@ def test_with_one_off_the_others_are_asked(cluster: Operator) -> None:
         assert "2 of 3 voters healthy; none may fail" in done.stdout
         assert f"error: {old} (" in done.stderr
         assert cluster.good("etcd.members").count(" voter ") == 3
-        eventually(lambda: leader(cluster) not in {old, ""}, expected=True)
+        eventually(lambda: leader(cluster) not in {old, ""}, seconds=240)
         refused = cluster.inv("etcd.move-leader", "--to", old)
         assert (refused.returncode, f"{old} is not healthy" in refused.stderr) == (3, True)
         refused = cluster.inv("etcd.defrag", "--force")
@@ -184,7 +176,7 @@ def test_a_fragmented_file_shrinks_and_the_leader_comes_last(cluster: Operator) 
     assert "OK" in shell(cluster, "master1", "times=115;" + FILL)
     assert "compacted revision" in shell(cluster, "master1", COMPACT)
     assert min(sizes(cluster)) > 100 * MIB
-    eventually(lambda: max(member(status(cluster), host)["in_use"] for host in MASTERS) < 50 * MIB, expected=True)
+    eventually(lambda: max(member(status(cluster), host)["in_use"] for host in MASTERS) < 50 * MIB, seconds=240)
     plan = cluster.good("etcd.defrag", "--plan")
     assert plan.count("would run on") == 4
     assert min(sizes(cluster)) > 100 * MIB
@@ -202,7 +194,7 @@ def test_a_full_etcd_is_relieved_also_after_an_interruption(cluster: Operator) -
     shell(cluster, "master2", LIMIT)
     eventually(
         lambda: f"quota-backend-bytes={QUOTA}" in shell(cluster, "master2", "tr '\\0' ' ' </proc/$(pgrep -xo etcd)/cmdline"),
-        expected=True,
+        seconds=240,
     )
     healthy(cluster)
     assert "database space exceeded" in shell(cluster, "master1", "times=60;" + FILL)

@@ -17,7 +17,7 @@ import pytest
 from runbooks.commands.base import Secret
 from runbooks.inventory.load import load_site
 from runbooks.rules import kubeadm as config
-from tests.lab.runner import Operator
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -42,9 +42,7 @@ def names(cluster: Operator, host: str = "master2") -> set[str]:
 
 def whole(cluster: Operator) -> None:
     """Wait until everything holds: the kubelet of 1.20 may take a minute to call the pods of a new control plane ready."""
-    deadline = time.monotonic() + 180
-    while (done := cluster.inv("cluster.verify")).returncode:
-        assert time.monotonic() < deadline, done.stdout + done.stderr
+    eventually(lambda: cluster.trouble("cluster.verify"), "", 180)
 
 
 def backends(cluster: Operator) -> dict[str, set[str]]:

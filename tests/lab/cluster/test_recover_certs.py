@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.lab.cluster.conftest import CONFIG_MAPS, SECRETS, STOCK, WIDGETS
-from tests.lab.runner import Operator
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -126,9 +125,7 @@ def rows(cluster: Operator, *words: str) -> tuple[int, list[dict[str, Any]]]:
 
 def well(cluster: Operator) -> None:
     """Wait until the table says so: a master may be starting, or the VIP be on its way."""
-    deadline = time.monotonic() + 180
-    while (done := cluster.inv("certs.check")).returncode:
-        assert time.monotonic() < deadline, done.stdout + done.stderr
+    eventually(lambda: cluster.trouble("certs.check"), "", 180)
 
 
 def stock(cluster: Operator) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ The tests build on one another in the order of this file. They leave the cluster
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.cluster.test_members import whole
-from tests.lab.runner import Operator
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -44,13 +43,16 @@ def examined(operator: Operator) -> tuple[int, list[dict[str, Any]]]:
 
 def settled(operator: Operator, number: int) -> list[dict[str, Any]]:
     """Return the findings once there are ``number`` of them: what follows from a cause comes and goes with it within seconds."""
-    deadline = time.monotonic() + 120
-    while True:
-        status, grave = examined(operator)
-        if len(grave) == number:
-            assert status == (1 if grave else 0)
-            return grave
-        assert time.monotonic() < deadline, grave
+    seen: list[tuple[int, list[dict[str, Any]]]] = []
+
+    def wrong() -> list[dict[str, Any]] | int:
+        seen.append(examined(operator))
+        return number if len(seen[-1][1]) == number else seen[-1][1]
+
+    eventually(wrong, number, 120)
+    status, grave = seen[-1]
+    assert status == (1 if grave else 0)
+    return grave
 
 
 def test_without_a_backup_that_is_what_it_says_and_nothing_else(saved: Operator) -> None:

@@ -10,14 +10,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.lab.cluster.conftest import CONFIG_MAPS, STOCK, WIDGETS
-from tests.lab.runner import Operator
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -50,9 +49,7 @@ def etcdctl(saved: Operator, host: str, *words: str) -> str:
 
 def whole(saved: Operator) -> None:
     """The proof of each recovery: cluster.verify is green, and every object is there with its content."""
-    deadline = time.monotonic() + 180
-    while (done := saved.inv("cluster.verify")).returncode:  # the kubelet of 1.20 is slow to call a pod ready
-        assert time.monotonic() < deadline, done.stdout + done.stderr
+    eventually(lambda: saved.trouble("cluster.verify"), "", 180)  # the kubelet of 1.20 is slow to call a pod ready
     for host in MASTERS:  # each has a store of its own behind it
         server = [*KUBECTL, f"--server=https://{address(saved, host)}:6443", "-n", STOCK]
         found = saved.lab.console(host, [*server, "get", "configmaps", "-o", "json"], check=True, timeout_s=60)
@@ -171,10 +168,7 @@ def test_the_leaders_log_is_corrupt(saved: Operator) -> None:
         "f=$(ls -t /var/lib/etcd/member/wal/*.wal | head -n 1); dd if=/dev/urandom of=$f bs=1k count=8 seek=4 conv=notrunc 2>&1"
     )
     sh(saved, host, f"systemctl stop kubelet; pkill -9 -x etcd; sleep 0.2; {spoil}; systemctl start kubelet")
-    deadline = time.monotonic() + 60
-    while "crc" not in saved.lab.console(host, ["bash", "-c", LAST_WORDS]).stdout:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    eventually(lambda: "crc" in saved.lab.console(host, ["bash", "-c", LAST_WORDS]).stdout)
     said = saved.good("recover.etcd-member", "--member", host, timeout_s=400)
     assert "its write-ahead log is corrupt" in said
     kept = re.search(r"its old data is kept in (\S+);", said)

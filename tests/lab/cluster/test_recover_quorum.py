@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.lab.cluster.conftest import CONFIG_MAPS, SECRETS, STOCK, WIDGETS
-from tests.lab.runner import Operator
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -88,13 +88,6 @@ def watched(operator: Operator, version: int) -> str:
     return done.stdout + done.stderr
 
 
-def eventually(met: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
 def works(operator: Operator) -> None:
     """Old objects can be deleted and made again, new ones made, and controllers see them."""
     old = "configmap-0007"
@@ -155,7 +148,7 @@ def test_a_majority_that_only_has_to_be_started_is_not_restored_over(lost: Opera
     assert "a majority of the members has its data and can be started" in done.stderr
     assert "inv recover.etcd-member --member master2" in done.stderr
     assert untouched(lost, *MASTERS)
-    eventually(lambda: lost.inv("etcd.status").returncode == 0)
+    eventually(lambda: lost.trouble("etcd.status"), "")
 
 
 def test_hosts_that_are_only_out_of_reach_may_have_the_quorum(lost: Operator) -> None:
@@ -172,7 +165,7 @@ def test_hosts_that_are_only_out_of_reach_may_have_the_quorum(lost: Operator) ->
     assert done.returncode == 3, done.stdout + done.stderr
     assert "are alive, and may have the quorum" in done.stderr
     assert untouched(lost, "master1")
-    eventually(lambda: lost.inv("etcd.status").returncode == 0)
+    eventually(lambda: lost.trouble("etcd.status"), "")
 
 
 # ---- three of three lost, every host alive
@@ -183,7 +176,7 @@ def test_a_cluster_that_began_by_itself_on_an_empty_disk_is_not_taken_for_the_ol
     lost.lab.console("master1", ["bash", "-c", INIT_WROTE], check=True)
     for host in MASTERS:
         lost.lab.console(host, ["bash", "-c", LOSE_DATA])
-    eventually(lambda: "master1" in revisions(lost), 120)
+    eventually(lambda: "master1" in revisions(lost), seconds=120)
     done = lost.inv(*RESTORE)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "it is a cluster of one" in done.stderr
@@ -309,5 +302,5 @@ def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Op
 def test_the_lost_hosts_come_back_as_empty_machines(lost: Operator) -> None:
     lost.lab.reset("master2", "master3")
     lost.good("cluster.join", "--host", "master2,master3", timeout_s=900)
-    eventually(lambda: lost.inv("cluster.verify").returncode == 0, 180)
+    eventually(lambda: lost.trouble("cluster.verify"), "", 180)
     assert stock(lost) == WHOLE

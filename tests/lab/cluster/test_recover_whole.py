@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.cluster.test_recover_quorum import KUBECTL, WHOLE, eventually, revisions, stock, works
-from tests.lab.runner import Operator
+from tests.lab.cluster.test_recover_quorum import KUBECTL, WHOLE, revisions, stock, works
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 

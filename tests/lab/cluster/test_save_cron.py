@@ -13,8 +13,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +23,7 @@ import yaml
 
 from lab.process import Done
 from runbooks.rules import schedule
-from tests.lab.runner import ROOT, Operator
+from tests.lab.runner import ROOT, Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -104,13 +103,6 @@ def machine(saved: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-
-
-def eventually(what: Callable[[], object], expected: object, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while (seen := what()) != expected:
-        assert time.monotonic() < deadline, f"still {seen!r} instead of {expected!r}"
-        time.sleep(0.2)
 
 
 def console(operator: Operator, *words: str, stdin: str = "") -> str:

@@ -8,8 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import pytest
 from runbooks import backup_manifest
 from runbooks.backup_manifest import Keys, Stored
 from tests.lab.cluster.conftest import STOCK
-from tests.lab.runner import Operator
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -86,13 +85,6 @@ def at_work(operator: Operator) -> list[int]:
         if where.is_relative_to(operator.directory / "sets"):
             found.append(int(process.name))
     return found
-
-
-def eventually(what: Callable[[], object], expected: object, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while (seen := what()) != expected:
-        assert time.monotonic() < deadline, f"still {seen!r} instead of {expected!r}"
-        time.sleep(0.05)
 
 
 # ---- a good set

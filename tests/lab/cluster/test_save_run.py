@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 
 from runbooks import backup_manifest
 from tests.lab.cluster.conftest import CONFIG_MAPS, HOST_DIRECTORY, SECRETS, STOCK, WIDGETS
-from tests.lab.runner import Operator
+from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -53,13 +52,6 @@ def manifest(path: Path) -> dict[str, Any]:
 def on_host(operator: Operator, host: str) -> str:
     """Return what a backup has left on a host."""
     return operator.lab.console(host, ["find", HOST_DIRECTORY, "-mindepth", "1"]).stdout
-
-
-def eventually(what: Any, expected: object, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while (seen := what()) != expected:
-        assert time.monotonic() < deadline, f"still {seen!r} instead of {expected!r}"
-        time.sleep(0.2)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
