@@ -1,6 +1,6 @@
 """Which tests may run beside each other: those that share a lab stay together, in their order; all others go where there is room.
 
-There are two long rows of about the same length: the cluster, how it is built, changed, lost and recovered; and the lab itself with the
+There are two long rows of about the same length: a cluster, how it is built, changed, lost and recovered; and the lab itself with the
 load balancers, followed by what only needs a cluster that is well, on another one. So two clusters are never built at the same time.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
 
-OTHER_CLUSTER = tuple(f"tests/lab/cluster/test_{what}" for what in ("recover_doctor", "save_", "verify"))
+OTHER_CLUSTER = tuple(f"tests/lab/cluster/test_{what}" for what in ("etcd", "recover_doctor", "save_", "verify"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,4 +22,11 @@ certificates() {
         esac
     done
 }
-served() { timeout 5 openssl s_client -connect "$2" </dev/null 2>/dev/null | certificate "${1% *}" "${1##* }"; }
+served() { # what is busy gets a second chance: nothing served reads like something that has to be restarted
+    local patience shown
+    for patience in 5 10; do
+        shown=$(timeout "$patience" openssl s_client -connect "$2" </dev/null 2>/dev/null | certificate "${1% *}" "${1##* }")
+        [ -z "$shown" ] || break
+    done
+    [ -z "$shown" ] || echo "$shown"
+}

@@ -137,7 +137,8 @@ def stock(cluster: Operator) -> tuple[int, ...]:
 def test_a_table_over_everything(saved: Operator) -> None:
     saved.good("cluster.kubeconfig")
     well(saved)
-    _, table = rows(saved)
+    code, table = rows(saved)
+    assert code == 0, table
     assert {row["host"] for row in table} == {*MASTERS, "worker1", "lb1", "lb2", "(here)"}
     names = {row["certificate"] for row in table if row["host"] == "master2"}
     assert names > {

@@ -79,6 +79,7 @@ def not_leading(saved: Operator, host: str) -> None:
 
     A leader that lost its data has it back from the next leader at times, as if nothing had happened.
     """
+    eventually(lambda: saved.trouble("etcd.status"), "", 180)  # a host may be starting
     if leader(saved) == host:
         saved.good("etcd.move-leader", "--to", next(each for each in MASTERS if each != host))
 
