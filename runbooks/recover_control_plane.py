@@ -139,11 +139,10 @@ def _chosen(supply: Supply, name: str, begun: str) -> Set:
             f"files of {begun} are on some hosts already",
             hint=f"--backup {begun} goes on with it; cluster.reset those for another",
         )
-    newest = None if name else supply.newest()
-    if newest and not newest[0]:
-        raise PrecheckError("\n  ".join(["there is no set to go on from", *newest[1]]), hint="inv backup.fetch brings one back")
-    found = Store(supply.site).one(newest[0].name if newest and newest[0] else name)
-    supply.of_set(found)
+    source, passed = (supply.named(name), []) if name else supply.newest()
+    if not source:
+        raise PrecheckError("\n  ".join(["there is no set to go on from", *passed]), hint="inv backup.fetch brings one back")
+    found = Store(supply.site).one(source.name)
     wanted = supply.site.kubernetes.version
     if found.sound.kubernetes.removeprefix("v") not in {wanted, ""}:
         raise PrecheckError(

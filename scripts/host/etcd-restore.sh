@@ -10,6 +10,7 @@
 #   restart  restart the kubelet; EVERYTHING: "yes" for every container of kube-system and the pod network as well
 #   tidy     forget what is not needed any more: a snapshot holds every secret
 # shellcheck shell=bash disable=SC2154
+files_mark=/var/lib/ha-runbooks/control-plane-files # control-plane-files.sh leaves it
 fail() {
     echo "$1" >&2
     exit "${2:-1}"
@@ -116,6 +117,7 @@ tidy() {
     rm -rf -- "${top:?}"/{bin,snapshot,snapshot.db,snapshot.db.new,built,program} "$fresh"
     if [ -s "$top/plan" ]; then mv -f -- "$top/plan" "$top/done" && sync -- "$top"; fi
     rm -f -- "$top/swapped"
+    rm -rf -- "$files_mark" # with etcd it is a control plane host like any other
 }
 case $ACTION in
 ready | take | copy | build | swap | restart | tidy) "$ACTION" ;;
