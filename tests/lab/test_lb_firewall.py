@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab.control import Lab
-from tests.lab.runner import Operator, holders
-from tests.lab.test_lb import LBS, events, eventually
+from tests.lab.runner import Operator, eventually, holders
+from tests.lab.test_lb import LBS, events
 
 pytestmark = pytest.mark.lab
 
