@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
 
-OTHER_CLUSTER = tuple(f"tests/lab/cluster/test_{what}" for what in ("etcd", "recover_doctor", "save_", "verify"))
+OTHER_CLUSTER = tuple(f"tests/lab/cluster/test_{what}" for what in ("etcd", "recover_doctor", "recover_whole", "save_", "verify"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
