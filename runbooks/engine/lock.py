@@ -39,7 +39,9 @@ class SiteLock:
         self._heart: Thread | None = None
 
     def name(self, run: str, what: str) -> None:
-        """Say what the lock will be held for."""
+        """Say what the lock will be held for. One that is held keeps its name: on the hosts it is known by that."""
+        if self._on:
+            return
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         self._me = Holder(run, _user(), socket.gethostname(), os.getpid(), what, now, _kernel())
 

@@ -73,6 +73,23 @@ def test_it_is_taken_on_every_load_balancer(hosts, locks):
     assert holders(hosts) == {"lb1": "run-1", "lb2": "run-1"}
 
 
+def test_a_second_procedure_of_the_same_command_keeps_it(hosts, locks, monkeypatch):
+    """It is renewed, and given back, by the name that it was taken under."""
+    monkeypatch.setattr(engine_lock, "RENEW_S", 0.01)
+    mine = locks("first", "inv recover.control-plane")
+    mine.hold()
+    mine.name("second", "inv recover.etcd-quorum")
+    hosts.sent.clear()
+    renewed = threading.Event()
+    ask = hosts.run_each
+    monkeypatch.setattr(hosts, "run_each", lambda commands: (ask(commands), renewed.set())[0])
+    assert renewed.wait(10)
+    assert mine.hold() is False
+    assert holders(hosts) == {"lb1": "first", "lb2": "first"}
+    mine.release()
+    assert holders(hosts) == {}
+
+
 def test_asking_again_neither_takes_nor_asks(hosts, locks):
     mine = locks()
     mine.hold()
