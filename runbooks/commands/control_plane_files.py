@@ -50,4 +50,4 @@ def parse(answer: Answer) -> Origin:
 
 def _files(action: str, timeout: float = 60, **variables: str) -> Command:
     given = {"ACTION": action, "ID": "", "SIZE": "", "SHA": "", "PODS": list(STATIC_PODS)} | variables
-    return script("control-plane-files", given, timeout=timeout)
+    return script("control-plane-files", given, timeout=timeout, after=("note",))

@@ -234,7 +234,7 @@ def _restore_look() -> Command:
 
 def _restore(action: str, *, timeout: float, **variables: str) -> Command:
     given = {"ACTION": action, **variables, **access_variables(STACKED)}
-    return script("etcd-restore", given, timeout=timeout, after=("etcd-find", "etcd-place", "etcd-restore-find"))
+    return script("etcd-restore", given, timeout=timeout, after=("etcd-find", "etcd-place", "note", "etcd-restore-find"))
 
 
 def stale_leases(addresses: Sequence[Address]) -> Probe[tuple[str, ...]]:

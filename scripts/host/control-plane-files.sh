@@ -1,20 +1,15 @@
 # Variables: ACTION (look or place), ID (names what the files come from), SIZE and SHA (of the archive), PODS (array: static pods that
-# must not run yet).
+# must not run yet); note.sh stands before this.
 # look: "begun ID" or "placed ID", when the files of a control plane host were put back here; nothing otherwise.
 # place: reads a tar archive (gzip) of SIZE bytes from standard input, and puts what it has of /etc/kubernetes and of the kubelet's
 # identity into their places; the manifests of PODS are parked. Never over a host that has kubeadm's files from elsewhere. Safe to run again.
 # shellcheck shell=bash disable=SC2154
 set -u
 top=/var/lib/ha-runbooks/control-plane-files
-mark=$top/state
 fail() {
     echo "$1" >&2
     exit "${2:-1}"
 }
-note() { # on disk before it counts
-    printf '%s\n' "$1" >"$mark.new" && sync -- "$mark.new" && mv -f -- "$mark.new" "$mark" && sync -- "$top"
-}
-noted() { [ ! -s "$mark" ] || cat "$mark"; }
 unpack() {
     rm -rf -- "$top/archive" "$top/files"
     mkdir -p "$top/files" # 0700: umask 077
@@ -29,16 +24,16 @@ unpack() {
 }
 place() {
     local from=$top/files/etc/kubernetes pod extra name
-    [ "$(noted)" != "placed $ID" ] || exit 0
+    [ "$(noted state)" != "placed $ID" ] || exit 0
     if [ -e /etc/kubernetes/kubelet.conf ] || [ -e /etc/kubernetes/pki/ca.crt ] || [ -d /var/lib/etcd/member ]; then
-        [ "$(noted)" = "begun $ID" ] || fail "this host has files of a cluster already"
+        [ "$(noted state)" = "begun $ID" ] || fail "this host has files of a cluster already"
     fi
     unpack
     mkdir -p "$from/ha-runbooks-parked" "$from/manifests"
     for pod in "${PODS[@]}"; do # the first host's etcd would begin an empty cluster of its own
         [ ! -e "$from/manifests/$pod.yaml" ] || mv -f -- "$from/manifests/$pod.yaml" "$from/ha-runbooks-parked/" || exit
     done
-    note "begun $ID"
+    note state "begun $ID"
     [ -d /etc/kubernetes ] || mkdir -m 755 /etc/kubernetes || exit
     cp -a -- "$from/." /etc/kubernetes/ || exit
     [ -d /var/lib/kubelet ] || mkdir -m 700 /var/lib/kubelet || exit
@@ -52,10 +47,10 @@ place() {
     sync -f /etc/kubernetes
     sync -f /var/lib/kubelet
     systemctl enable --quiet kubelet && systemctl restart kubelet || exit
-    note "placed $ID"
     rm -rf -- "$top/archive" "$top/files" # they hold every key
+    note state "placed $ID"
 }
 case $ACTION in
-look) noted ;;
+look) noted state ;;
 place) place ;;
 esac

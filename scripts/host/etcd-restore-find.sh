@@ -7,10 +7,6 @@ set -u
 top=/var/lib/ha-runbooks/etcd-restore
 image_view=/run/ha-runbooks-etcd-image
 fresh=${base}restored-new
-note() { # NAME TEXT: on disk before it counts
-    printf '%s\n' "$2" >"$top/$1.new" && sync -- "$top/$1.new" && mv -f -- "$top/$1.new" "$top/$1" && sync -- "$top"
-}
-noted() { [ ! -s "$top/$1" ] || cat "$top/$1"; }
 release_image() {
     ! mountpoint -q "$image_view" || ctr -n k8s.io images unmount --rm "$image_view" || umount "$image_view"
     ctr -n k8s.io snapshots rm "$image_view" # of one that was killed in between

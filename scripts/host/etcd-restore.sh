@@ -1,4 +1,4 @@
-# Variables: ACTION, and what it needs; those of etcd-find.sh, which stands before this together with etcd-restore-find.sh.
+# Variables: ACTION, and what it needs; those of etcd-find.sh, which stands before this together with note.sh and etcd-restore-find.sh.
 # A restore of etcd from a snapshot on this host, one part after the other; each is safe to run again after any interruption.
 #   ready    note PLAN (one line of JSON), and keep a copy of the program that reads snapshots
 #   take     read a snapshot of SIZE bytes from standard input, whose digest is SHA
