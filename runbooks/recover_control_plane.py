@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runbooks import cluster_prepare
-from runbooks.backup_open import differs
+from runbooks.backup_open import SUFFIX
 from runbooks.backup_store import Set, Store
 from runbooks.by_hand import shell
 from runbooks.cluster_preflight import preflight
@@ -28,7 +28,7 @@ from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableEr
 from runbooks.inventory.model import Host, Site
 from runbooks.recover_quorum import Wish, confirm
 from runbooks.recover_quorum import recover as restore_etcd
-from runbooks.recover_quorum_source import Supply, measured
+from runbooks.recover_quorum_source import Supply
 from runbooks.rules.cluster import refuse_remains
 from runbooks.rules.etcd_care import size_text
 
@@ -155,17 +155,15 @@ def _chosen(supply: Supply, name: str, begun: str) -> Set:
 def archives(supply: Supply, found: Set, seen: Seen) -> dict[Host, Archive]:
     """Return what the set has for each host that answers, read whole and compared. Raises PrecheckError when it has nothing."""
     made: dict[Host, Archive] = {}
-    opened = supply.opened(found)
     for host in seen.hosts:
         name = f"hosts/{host}.tar.gz"
-        stored = next((each for each in (name, f"{name}.age") if each in found.sound.files), "")
-        if not stored:
+        if not {name, name + SUFFIX} & found.sound.files.keys():
             continue
-        file = found.sound.files[stored]
-        if why := differs(found.path / stored, file.size, file.sha256):
-            raise PrecheckError(f"{found.id}, {stored}: {why}", hint="inv backup.list; --backup another one")
-        size, sha256, _ = measured(opened.chunks(stored))
-        made[host] = Archive(stored, size, sha256)
+        try:
+            size, sha256, _ = supply.read(found, name)
+        except PrecheckError as error:
+            raise PrecheckError(f"{found.id}, {name}: {error}", hint="inv backup.list; --backup another one") from None
+        made[host] = Archive(name, size, sha256)
     if not made:
         names = ", ".join(map(str, seen.hosts))
         raise PrecheckError(
@@ -216,7 +214,7 @@ def put_back(it: Restocking, host: Host) -> Step:
         done=done,
         do=do,
         within=10,
-        by_hand=f"Bring {archive.file.removesuffix('.age')} of the set (an encrypted one: `age --decrypt` first) to {host}, as root's own file, and there:"
+        by_hand=f"Bring {archive.file} of the set (an encrypted one: `age --decrypt` first) to {host}, as root's own file, and there:"
         + shell(
             "mkdir -m 700 /root/back && tar -C /root/back -xpzf FILE && cd /root/back/etc/kubernetes",
             f"mkdir -m 700 ha-runbooks-parked && mv manifests/{{{pods}}}.yaml ha-runbooks-parked/",

@@ -66,16 +66,20 @@ class Supply:
         raise PrecheckError(f"{found.id}: " + "; ".join(problems), hint="inv backup.verify; inv backup.list shows the other sets")
 
     def _of_snapshot(self, found: Set, snapshot: Snapshot) -> Source:
-        stored = found.sound.files.get(snapshot.file)
-        if not stored or not backup_open.is_inside(snapshot.file):
-            raise RunbookError("the manifest does not have it")
-        if why := differs(found.path / snapshot.file, stored.size, stored.sha256):
-            raise PrecheckError(why)
-        size, sha256, sound = measured(self.opened(found).chunks(snapshot.file))
+        size, sha256, sound = self.read(found, snapshot.file)
         if not sound:
             raise PrecheckError("the SHA-256 that it carries differs")
         made = found.sound.started.isoformat(timespec="seconds")
         return Source("set", found.id, snapshot.revision, size, snapshot.file, made, sha256, found.sound.etcd.cluster)
+
+    def read(self, found: Set, name: str) -> tuple[int, str, bool]:
+        """Read a file of a set whole, as `measured` does. Raises RunbookError when it is not there, or not what was saved."""
+        opened = self.opened(found)
+        path = opened.stored(name)
+        stored = found.sound.files[path.relative_to(found.path).as_posix()]
+        if why := differs(path, stored.size, stored.sha256):
+            raise PrecheckError(why)
+        return measured(opened.chunks(name))
 
     def named(self, name: str) -> Source:
         """Return the snapshot of the set called ``name``. Raises RunbookError when there is no such set, or it is damaged."""
