@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.cluster.test_recover_quorum import KUBECTL, WHOLE, revisions, stock, works
+from tests.lab.cluster.test_recover_quorum import KUBECTL, MASTERS, WHOLE, revisions, stock, works
 from tests.lab.runner import Operator, eventually
 
 pytestmark = pytest.mark.lab
 
-MASTERS = ("master1", "master2", "master3")
 ALL_OF_IT = ("recover.control-plane", "--yes-restore", "ha-cluster")
 
 
