@@ -6,6 +6,7 @@ https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#manua
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from runbooks.commands.base import Probe, cmd
 from runbooks.commands.certs import HostCerts
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.commands.node import NodeState
+from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import PrecheckError
+from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import certs as rules
 from runbooks.rules import etcd as etcd_rules
@@ -26,6 +28,7 @@ from runbooks.rules.etcd import View
 from runbooks.rules.etcd_care import heir
 from runbooks.rules.kubeadm import endpoint
 
+MEMBERS_WITHIN_S = 60
 SERVED_WITHIN_S = 120
 WELL_WITHIN_S = 180
 
@@ -86,10 +89,8 @@ class Renewal:
         """Give each static pod that does not work with the files as they are now a new container, and see what it serves then."""
 
         def check(run: Run) -> None:
-            stale = self.stale(run, host)
-            if "etcd" in stale and (reason := self.pause_refused(run, host)):
-                raise PrecheckError(f"{host}: etcd must not be restarted: {reason}", hint="inv etcd.status")
-            if "kube-apiserver" in stale and not self.alone and (reason := self.last_server(run, host)):
+            self.may_restart(run, host)
+            if "kube-apiserver" in self.stale(run, host) and not self.alone and (reason := self.last_server(run, host)):
                 raise PrecheckError(f"{host}: {reason}", hint="bring another control plane host back; or inv recover.certs")
 
         def done(run: Run) -> bool | Unmet:
@@ -99,10 +100,12 @@ class Renewal:
             return Unmet(reason) if reason else True
 
         def do(run: Run) -> None:
+            self.may_restart(run, host)
             stale = self.stale(run, host)
             for name, why in stale.items():
                 run.note(host, f"{name}: {why}")
-            names = [name for name in rules.pods(self.site) if name in stale] or list(rules.pods(self.site))
+            kept = {"etcd"} if self.pause_refused(run, host) else set()
+            names = [name for name in rules.pods(self.site) if name in (stale or rules.READ_BY.keys() - kept)]
             if "etcd" in names:
                 self._hand_over(run, host)
             elif "etcd" in rules.stale(self.site, certs_view.of(run, host), self.days):
@@ -127,6 +130,28 @@ class Renewal:
         if "etcd" in found and rules.reads_anew(seen) and self.pause_refused(run, host):
             del found["etcd"]
         return found
+
+    def may_restart(self, run: Run, host: Host) -> None:
+        """Raise PrecheckError while etcd on ``host`` has to be restarted and must not be.
+
+        Where nothing works (``alone``) the other members may be on their way: they are waited for.
+        """
+        reason = self._held_back(run, host)
+        if reason and self.alone and not run.plan:
+            with suppress(OutcomeError):
+                until(lambda: not self._held_back(run, host), within=MEMBERS_WITHIN_S, poll=run.poll)
+                return
+        if reason:
+            raise PrecheckError(f"{host}: etcd must not be restarted: {reason}", hint="inv etcd.status")
+
+    def _held_back(self, run: Run, host: Host) -> str:
+        """Say why etcd on ``host`` has to wait for its restart, or "".
+
+        Everything is seen anew, etcd before its container: a member that comes up in between neither runs on nor is stale.
+        """
+        run.look_anew()
+        reason = self.pause_refused(run, host)
+        return reason if reason and self.stale(run, host).get("etcd", rules.ABSENT) != rules.ABSENT else ""
 
     def pause_refused(self, run: Run, host: Host) -> str:
         """Say why the member on ``host`` must not stand still, or "": also when there is no quorum that it could cost."""

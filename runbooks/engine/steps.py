@@ -143,15 +143,13 @@ class Run:
         """Several hosts at the same time, each its own probe; one that cannot be read raises."""
         return self._readings.read_all(probes)
 
+    def look_anew(self) -> None:
+        """Believe nothing that was seen until now: something is changing by itself."""
+        self._readings.forget()
+
     def change(self, host: Host, command: Command, flow: Sink | Source | None = None) -> Answer | None:
         """Run ``command`` on ``host``, or in a plan only say so (None). A sink gets what it prints; it reads a source."""
-        self._would_change.add(host)
-        self.changed = True
-        if not self.plan:
-            self._hold()
-        self.journal.note("change", host.name, str(command))
-        self.listener.change(host, command, plan=self.plan)
-        if self.plan:
+        if not self._told(host, command):
             return None
         try:
             return self.transport.stream(host, command, flow) if flow else self.transport.run(host, command)
@@ -160,14 +158,17 @@ class Run:
 
     def here(self, text: str, act: Callable[[], T]) -> T | None:
         """Make a change on this machine, told as ``text``, or in a plan only say so (None)."""
-        self._would_change.add(None)
+        return act() if self._told(None, text) else None
+
+    def _told(self, host: Host | None, what: Command | str) -> bool:
+        """Tell of a change, with the lock held; whether it is to be made."""
+        self._would_change.add(host)
         self.changed = True
-        self.journal.note("change", "here", text)
-        self.listener.change(None, text, plan=self.plan)
-        if self.plan:
-            return None
-        self._hold()
-        return act()
+        if not self.plan:
+            self._hold()
+        self.journal.note("change", host.name if host else "here", str(what))
+        self.listener.change(host, what, plan=self.plan)
+        return not self.plan
 
     def _hold(self) -> bool:
         """Hold the lock; what was seen before it was ours may have been changed by its last holder."""
@@ -286,7 +287,7 @@ class Run:
 
     def _wait(self, step: Step) -> None:
         def observe() -> bool | Unmet:
-            self._readings.forget()
+            self.look_anew()
             try:
                 met = step.done(self) if step.done else True
             except NotServing as error:

@@ -30,6 +30,7 @@ READ_BY = {
 MANAGED = frozenset({*API_FILES, *ETCD_FILES, *CONTROLLERS.values(), ADMIN_CONF, SUPER_ADMIN})
 KUBELET_CLIENT, KUBELET_CONF = f"{KUBELET_PKI}/kubelet-client-current.pem", "/etc/kubernetes/kubelet.conf"
 KUBELET_SERVING, KUBELET_SIGNED = f"{KUBELET_PKI}/kubelet.crt", f"{KUBELET_PKI}/kubelet-server-current.pem"
+ABSENT = "does not run"
 FILE_OF = {6443: SERVING, 2379: ETCD_SERVING, 2380: ETCD_PEER, KUBELET_PORT: KUBELET_SERVING}
 
 
@@ -117,7 +118,7 @@ def stale(site: Site, seen: HostCerts, days: int) -> dict[str, str]:
 
 def _running(name: str, seen: HostCerts) -> Iterator[str]:
     if name not in seen.containers:
-        yield "does not run"
+        yield ABSENT
         return
     for path in READ_BY[name]:
         if seen.changed.get(path, 0) > seen.containers[name]:

@@ -73,7 +73,7 @@ def _host(site: Site, host: Host, seen: HostCerts, days: int) -> list[Row]:
             found.append(
                 Row(host.name, rules.short(path), "FAIL", "is missing", cure="inv backup.extract has it from the last set")
             )
-    stale = {name: why for name, why in rules.stale(site, seen, 0).items() if why != "does not run"}
+    stale = {name: why for name, why in rules.stale(site, seen, 0).items() if why != rules.ABSENT}
     if "etcd" in stale and rules.reads_anew(seen):
         del stale["etcd"]
     found += [Row(host.name, name, "FAIL", why, cure=RENEW) for name, why in stale.items()]
