@@ -50,6 +50,8 @@ def of_cluster(site: Site, looked: Looked, before: list[Finding]) -> list[Findin
     view = looked.view()
     known = doctor_etcd.remembered(view) | _with_node(site, looked)
     found += list(doctor_hosts.unfinished(site, looked.traces))
+    if gone := doctor_hosts.gone(site, _left(facts, found)):
+        return [*found[len(before) :], gone]
     found += doctor_hosts.outside(_left(facts, found), known)
     found += doctor_hosts.certificates(_left(facts, found))
     found += doctor_hosts.units(_left(facts, found))

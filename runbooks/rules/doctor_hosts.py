@@ -75,6 +75,16 @@ def _parked(host: Host, traces: Traces) -> Finding:
     return Finding("warning", host.name, seen, why, fix, frozenset({host}))
 
 
+def gone(site: Site, facts: Mapping[Host, HostFacts]) -> Finding | None:
+    """Return that the whole control plane is empty machines now, where a worker still belongs to the cluster."""
+    masters = site.control_plane
+    if any(host not in facts or facts[host].joined for host in masters) or not any(each.joined for each in facts.values()):
+        return None
+    seen = "every control plane host is in no cluster, but workers still are: the control plane is gone"
+    why = "what the cluster was is only in the backups"
+    return Finding("critical", named(masters), seen, why, "inv recover.control-plane", frozenset(facts))
+
+
 def outside(facts: Mapping[Host, HostFacts], remembered: Collection[Host]) -> Iterator[Finding]:
     """Return the hosts that are in no cluster; ``remembered`` are those that the cluster still has a member or Node of."""
     for host, seen in facts.items():

@@ -179,6 +179,14 @@ def test_an_unfinished_restore_explains_everything_that_is_stopped():
     assert {each.severity for each in found} == {"critical"}
 
 
+def test_a_control_plane_that_is_gone_is_one_finding():
+    nothing = {host.name: said(host, facts=EMPTY, etcd=DOWN, health=()) for host in (M1, M2, M3)}
+    seen = everything(**nothing)
+    seen.cluster = "no API server is ready"
+    (only,) = examined(looked(seen=seen))
+    assert (only.severity, only.where, only.fix) == ("critical", "master1, master2, master3", "inv recover.control-plane")
+
+
 def test_a_pod_of_a_healthy_host_is_still_missed_when_another_host_is_off():
     seen = everything(master3=lost(M3))
     seen.cluster = without(cluster(), "kube-scheduler-master1")
