@@ -100,17 +100,11 @@ class Renewal:
             return Unmet(reason) if reason else True
 
         def do(run: Run) -> None:
-            self.may_restart(run, host)
-            stale = self.stale(run, host)
-            for name, why in stale.items():
-                run.note(host, f"{name}: {why}")
-            kept = {"etcd"} if self.pause_refused(run, host) else set()
-            names = [name for name in rules.pods(self.site) if name in (stale or rules.READ_BY.keys() - kept)]
-            if "etcd" in names:
-                self._hand_over(run, host)
-            elif "etcd" in rules.stale(self.site, certs_view.of(run, host), self.days):
-                run.note(host, f"etcd runs on: {self.pause_refused(run, host)}; it reads its certificates anew, and serves them")
-            run.change(host, static_pods.restart(names))
+            if not run.plan:
+                self.may_restart(run, host)
+                if done(run):  # its kubelet was quicker
+                    return
+            self._restart(run, host)
 
         by_hand = (
             f"On {host}: `mv /etc/kubernetes/manifests/*.yaml` to /etc/kubernetes/parked (0700), wait until `crictl ps` shows none of the "
@@ -122,6 +116,18 @@ class Renewal:
             "restart its static pods, until what they serve is what is in the files",
             host, check=check, done=done, do=do, within=SERVED_WITHIN_S, by_hand=by_hand,
         )  # fmt: skip
+
+    def _restart(self, run: Run, host: Host) -> None:
+        stale = self.stale(run, host)
+        for name, why in stale.items():
+            run.note(host, f"{name}: {why}")
+        kept = {"etcd"} if self.pause_refused(run, host) else set()
+        names = [name for name in rules.pods(self.site) if name in (stale or rules.READ_BY.keys() - kept)]
+        if "etcd" in names:
+            self._hand_over(run, host)
+        elif "etcd" in rules.stale(self.site, certs_view.of(run, host), self.days):
+            run.note(host, f"etcd runs on: {self.pause_refused(run, host)}; it reads its certificates anew, and serves them")
+        run.change(host, static_pods.restart(names))
 
     def stale(self, run: Run, host: Host) -> dict[str, str]:
         """Return the static pods of ``host`` to restart, and why; without etcd where it may not stand still and need not."""
