@@ -17,6 +17,7 @@ from runbooks.backup_open import Opened, identity
 from runbooks.backup_store import Store
 from runbooks.backup_whole import damage
 from runbooks.errors import InventoryError, OutcomeError, RunbookError
+from runbooks.local import files
 from runbooks.rules import manifest_clean as rules
 
 if TYPE_CHECKING:
@@ -150,12 +151,12 @@ def _output(to: str, default: str) -> Iterator[tuple[TextIO, str]]:
     path = path / default if path.is_dir() else path
     remove: Callable[[], None] = lambda: None  # noqa: E731
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = files.create(path)
         remove = path.unlink
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             yield file, str(path)
             file.flush()
-            os.fsync(handle)
+            os.fsync(descriptor)
     except FileExistsError:
         raise InventoryError(f"{path} is there already, and is not overwritten", hint="--to a name of its own") from None
     except OSError as error:

@@ -18,11 +18,12 @@ from runbooks.backup_manifest import Manifest
 from runbooks.backup_offsite import TOOLS
 from runbooks.backup_room import require_room
 from runbooks.backup_steps import clear
-from runbooks.backup_store import ID, MAKING, Store, Unlocked, write_private
-from runbooks.backup_whole import damages, make_private, strangers
+from runbooks.backup_store import ID, MAKING, Store, Unlocked
+from runbooks.backup_whole import damages, strangers
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.engine.tables import table
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
+from runbooks.local import files
 from runbooks.restic import Copied, Repository
 from runbooks.rules.backup import MARGIN
 from runbooks.rules.etcd_care import size_text
@@ -127,7 +128,7 @@ def _appear(fetching: Fetching) -> Step:
 def _publish(fetching: Fetching) -> None:
     """Publish what was restored if it is the set. Raises OutcomeError, naming every file that is not what was saved."""
     store, made = fetching.store, fetching.made
-    odd = make_private(fetching.beside)
+    odd = files.make_private(fetching.beside)
     came = fetching.beside / made.id
     wrong = [*damages(came, made, sync=True), *(f"{name}: it is no file" for name in odd)]
     manifest = came / backup_manifest.NAME
@@ -141,7 +142,7 @@ def _publish(fetching: Fetching) -> None:
         )
     for name in strangers(came, made):
         (came / name).unlink()
-    write_private(manifest, manifest.read_bytes())  # and on disk
+    files.replace(manifest, manifest.read_bytes())  # and on disk
     _keep_tools(fetching.beside / TOOLS, store.directory / TOOLS)
     came.rename(store.directory / f"{MAKING}{made.id}")
     store.publish(made.id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from runbooks.commands.backup import Kinds
 from runbooks.commands.etcd import Look, Status
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host
+from runbooks.local import files
 from runbooks.rules import backup as rules
 from runbooks.rules.backup import Taken
 
@@ -175,12 +175,7 @@ class Making:
             encrypted_to=age.recipients if age else (),
             seconds=self.seconds,
         )
-        path = self.files.path / manifest.NAME
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(manifest.write(made))
-            file.flush()
-            os.fsync(file.fileno())
+        files.replace(self.files.path / manifest.NAME, manifest.write(made))
         return made
 
     def _members(self) -> tuple[manifest.Member, ...]:

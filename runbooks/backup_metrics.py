@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from runbooks.backup_store import Store, write_private
+from runbooks.backup_store import Store
 from runbooks.errors import InventoryError, RunbookError
+from runbooks.local import files
 
 ATTEMPT: Final = "last-attempt"
 PREFIX: Final = "ha_runbooks_backup_"
@@ -69,7 +70,7 @@ def leave(store: Store) -> None:
     if not path or not path.parent.is_dir():  # `check` has said so
         return
     try:
-        write_private(path, render(_families(store), store.site.name).encode(), mode=READABLE)
+        files.replace(path, render(_families(store), store.site.name).encode(), mode=READABLE)
     except RunbookError as error:
         warn(f"the metrics are those of before: {error}")
 

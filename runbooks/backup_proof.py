@@ -19,6 +19,7 @@ from runbooks.backup_scratch import interruptible, scratch
 from runbooks.backup_store import Set, Store
 from runbooks.engine.tables import table
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
+from runbooks.local import files
 from runbooks.rules.etcd_care import size_text
 
 if TYPE_CHECKING:
@@ -199,8 +200,7 @@ def plain(opened: Opened, snapshot: Snapshot, place: Path) -> Path:
     if not opened.encrypted:
         return opened.stored(snapshot.file)
     path, carried = place / "snapshot.db", Carried()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
+    with os.fdopen(files.create(path), "wb") as file:
         for data in opened.chunks(snapshot.file):
             carried.add(data)
             try:

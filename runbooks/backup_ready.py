@@ -13,6 +13,7 @@ from runbooks.backup_store import configured
 from runbooks.engine import local
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Backup, Site
+from runbooks.local import files
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -59,7 +60,7 @@ def _directory(directory: Path) -> Iterator[str]:
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         yield f"backup.directory: {there} is no directory that this user may write to"
-    elif there == directory and directory.stat().st_mode & 0o077:
+    elif there == directory and files.open_to_others(directory):
         yield f"backup.directory: others may look into {directory} (chmod 700)"
 
 
@@ -71,7 +72,7 @@ def _programs(backup: Backup) -> Iterator[str]:
         for path in (backup.restic.password_file, backup.restic.environment_file):
             if path and not os.access(path, os.R_OK):
                 yield f"backup.restic: {path} cannot be read"
-            elif path and path.stat().st_mode & 0o077:
+            elif path and files.open_to_others(path):
                 yield f"backup.restic: others may read {path} (chmod 600)"
 
 

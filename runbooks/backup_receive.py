@@ -15,6 +15,7 @@ from runbooks.backup_room import written
 from runbooks.engine import local
 from runbooks.errors import CommandError, DiskError
 from runbooks.inventory.model import Age
+from runbooks.local import files
 
 LONGEST_LINE = 1 << 16
 NAMED = re.compile(r"[a-z0-9]([a-z0-9._/-]*[a-z0-9])?")
@@ -65,7 +66,7 @@ class Writer:
     def __init__(self, path: Path, encrypt: list[str]) -> None:
         self._path = path
         with written(path):
-            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b", buffering=0)
+            self._file = os.fdopen(files.create(path), "r+b", buffering=0)
         self._size = 0
         self._age = (
             subprocess.Popen(encrypt, stdin=subprocess.PIPE, stdout=self._file, stderr=subprocess.PIPE) if encrypt else None

@@ -28,6 +28,7 @@ from runbooks import backup_manifest
 from runbooks.backup_manifest import Manifest
 from runbooks.errors import InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Backup, Site
+from runbooks.local import files
 
 ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 MAKING, LEAVING, SCRATCH = ".making-", ".leaving-", ".scratch-"
@@ -81,10 +82,10 @@ class Store:
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.directory / ".records").mkdir(mode=0o700, exist_ok=True)
-            open_to = self.directory.stat().st_mode & 0o077
+            open_to_others = files.open_to_others(self.directory)
         except OSError as error:
             raise InventoryError(f"{self.directory}: cannot be used for backups: {error.strerror or error}", hint=hint) from None
-        if open_to:
+        if open_to_others:
             raise InventoryError(f"{self.directory}: others may look into it, and sets hold every secret", hint=hint)
 
     @contextmanager
@@ -195,23 +196,7 @@ class Store:
     def record(self, name: str, **facts: Any) -> None:
         """Add ``facts`` to what is known about the set ``name`` (or about ``last-attempt``); they replace those of before."""
         path = self.directory / ".records" / f"{name}.json"
-        write_private(path, json.dumps(self.records(name) | facts, indent=2, default=str).encode())
-
-
-def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Put ``content`` at ``path``, whole, with ``mode`` from the first byte, and on disk. Raises RunbookError when it cannot."""
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        beside.unlink(missing_ok=True)
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise RunbookError(f"{path}: cannot be written: {error.strerror}") from None
+        files.replace(path, json.dumps(self.records(name) | facts, indent=2, default=str).encode())
 
 
 def _remove(path: Path) -> None:

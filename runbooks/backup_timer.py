@@ -7,11 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-from runbooks.backup_store import write_private
 from runbooks.commands.files import File
 from runbooks.engine import local
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import PrecheckError
+from runbooks.local import files
 from runbooks.rules import schedule_entry
 from runbooks.rules.schedule_entry import Entry
 
@@ -64,10 +64,10 @@ def installed(entry: Entry) -> Step:
     return Step("a timer of systemd's", check=check, done=done, do=do, settled=True)
 
 
-def _install(entry: Entry, files: tuple[File, ...]) -> None:
+def _install(entry: Entry, units: tuple[File, ...]) -> None:
     directory().mkdir(parents=True, exist_ok=True)
-    for file in files:
-        write_private(Path(file.path), file.content.encode(), mode=0o644)
+    for file in units:
+        files.replace(Path(file.path), file.content.encode(), mode=0o644)
     _systemctl("daemon-reload")
     _systemctl("enable", "--quiet", entry.unit)
     _systemctl("restart", entry.unit)

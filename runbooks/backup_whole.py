@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from runbooks import backup_manifest
@@ -22,21 +20,6 @@ def damage(path: Path, name: str, stored: Stored, *, sync: bool = False) -> str:
     if not is_inside(name):
         return "this is no name for a file of a set"
     return differs(path / name, stored.size, stored.sha256, sync=sync)
-
-
-def make_private(top: Path) -> list[str]:
-    """Give every directory below ``top`` to us with 0700, every file with 0600; return what is neither (links, pipes ...)."""
-    odd = []
-    for directory, names, files in os.walk(top):
-        for name in (*names, *files):
-            path = Path(directory) / name
-            mode = path.lstat().st_mode
-            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-                odd.append(str(path.relative_to(top)))
-                continue
-            os.chown(path, os.geteuid(), os.getegid())
-            path.chmod(0o700 if stat.S_ISDIR(mode) else 0o600)
-    return odd
 
 
 def strangers(path: Path, made: Manifest) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runbooks import certs_view, cluster_traffic, etcd_view
-from runbooks.cluster_kubeconfig import place, through
+from runbooks.cluster_kubeconfig import through
 from runbooks.cluster_view import Survey
 from runbooks.commands import certs, etcd, node, static_pods
 from runbooks.commands.base import Probe, cmd
@@ -22,6 +22,7 @@ from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host, Site
+from runbooks.local import files
 from runbooks.rules import certs as rules
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.etcd import View
@@ -242,9 +243,8 @@ class Renewal:
             seen = _there(certs_view.look(run, self.survey, self.site.control_plane))
             seat = max(seen, key=lambda host: each.ends if (each := seen[host].at(ADMIN_CONF)) else 0)
             text = run.read(seat, Probe(cmd("cat", ADMIN_CONF), lambda answer: answer.stdout))
-            run.here(
-                f"{path}: the administrator's certificate of {seat}", lambda: place(path, through(text, endpoint(self.site)))
-            )
+            content = through(text, endpoint(self.site)).encode()
+            run.here(f"{path}: the administrator's certificate of {seat}", lambda: files.replace(path, content))
 
         by_hand = f"Copy {ADMIN_CONF} of a master to wherever you keep a kubeconfig of this cluster (0600), or `inv cluster.kubeconfig`."
         return Step("renew the operator's own kubeconfig", done=done, do=do, within=10, by_hand=by_hand)

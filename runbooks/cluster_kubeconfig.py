@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks.cluster_view import Survey
 from runbooks.commands.base import Probe, cmd
 from runbooks.commands.kubectl import ADMIN_CONF
-from runbooks.errors import InventoryError, PrecheckError
+from runbooks.errors import DiskError, InventoryError, PrecheckError
+from runbooks.local import files
 from runbooks.rules.kubeadm import endpoint
 
 if TYPE_CHECKING:
@@ -32,7 +31,10 @@ def fetch(session: Session, to: str, *, force: bool) -> None:
         raise PrecheckError(
             f"{path} is there already, and is no kubeconfig of {session.site.name}", hint="another --to, or --force"
         )
-    place(path, text)
+    try:
+        files.replace(path, text.encode())
+    except DiskError as error:
+        raise InventoryError(str(error), hint="another --to") from None
     print(f"{path}: administrator of {session.site.name}, by https://{endpoint(session.site)}")
     print(f"export KUBECONFIG={path}")
 
@@ -51,18 +53,3 @@ def authority(path: Path) -> list[str]:
         return AUTHORITY.findall(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-
-
-def place(path: Path, text: str) -> None:
-    """Write a private file in one stroke."""
-    try:
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
-        try:
-            with os.fdopen(number, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InventoryError(f"{path} cannot be written: {error.strerror or error}", hint="another --to") from None

@@ -18,6 +18,7 @@ from runbooks.backup_store import Set, Store
 from runbooks.engine.channel import Source as Flow
 from runbooks.errors import CommandError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
+from runbooks.local import files
 from runbooks.rules.recover_quorum import Source
 
 PAGE = 512  # bytes: a database is made of such pages; a snapshot is a database and 32 more bytes
@@ -147,7 +148,7 @@ class Spool:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._file = os.fdopen(files.create(path), "wb")
         self._path, self._digest = path, hashlib.sha256()
 
     def __call__(self, data: bytes) -> None:

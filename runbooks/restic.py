@@ -19,6 +19,7 @@ from runbooks.engine import local
 from runbooks.engine.local import Said
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Restic
+from runbooks.local import files
 
 T = TypeVar("T")
 
@@ -142,12 +143,12 @@ def is_local(repository: str) -> bool:
 def private_text(path: Path, key: str) -> str:
     """Return what is in a file of secrets. Raises InventoryError, naming ``key``, when it is not there or open to others."""
     try:
-        open_to = path.stat().st_mode & 0o077
+        open_to_others = files.open_to_others(path)
         content = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", "") or "it is no text"
         raise InventoryError(f"{key}: {path} cannot be read: {reason}", hint="make that file, 0600") from None
-    if open_to:
+    if open_to_others:
         raise InventoryError(f"{key}: others may read {path}, and it holds secrets", hint=f"chmod 600 {path}")
     return content
 

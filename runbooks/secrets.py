@@ -6,12 +6,12 @@ import secrets
 import stat
 import string
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from runbooks.commands.base import Secret
 from runbooks.errors import InventoryError
+from runbooks.local import files
 
 VARIABLE: Final = "RUNBOOKS_VRRP_AUTH_PASS"
 FILE_NAME: Final = "vrrp-auth-pass"
@@ -34,7 +34,7 @@ def auth_pass(state: Path, environ: Mapping[str, str]) -> Secret:
     path = state / FILE_NAME
     try:
         if not path.exists():
-            _keep(path, _generated())
+            files.keep(path, f"{_generated()}\n".encode())
         return _kept(path)
     except OSError as error:
         raise InventoryError(
@@ -45,24 +45,6 @@ def auth_pass(state: Path, environ: Mapping[str, str]) -> Secret:
 def _generated() -> str:
     alphabet = string.ascii_letters + string.digits
     return "".join(secrets.choice(alphabet) for _ in range(LENGTH))
-
-
-def _keep(path: Path, value: str) -> None:
-    """Make the file ``path`` with ``value`` unless there is one: of several at the same time, the first one's value stays.
-
-    The file appears whole or not at all, because a link is made to it only after everything is on the disk.
-    """
-    candidate = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor, not a path
-            file.write(f"{value}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(candidate)
-    finally:
-        candidate.unlink(missing_ok=True)
 
 
 def _kept(path: Path) -> Secret:

@@ -89,11 +89,16 @@ def test_this_test_sees_the_project():
         (("runbooks.commands",), ("runbooks.commands", "runbooks.inventory", "runbooks.errors")),
         (("runbooks.rules",), ("runbooks.rules", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
         (("runbooks.artifacts",), ("runbooks.commands", "runbooks.inventory", "runbooks.errors")),
-        (("runbooks.secrets",), ("runbooks.commands", "runbooks.inventory", "runbooks.errors")),
-        (("runbooks.engine",), ("runbooks.engine", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
+        (("runbooks.secrets",), ("runbooks.local.files", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
+        (("runbooks.local",), ("runbooks.local", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
+        (("runbooks.local.files",), ("runbooks.errors",)),  # so that the engine may write private files with it
+        (
+            ("runbooks.engine",),
+            ("runbooks.engine", "runbooks.local.files", "runbooks.commands", "runbooks.inventory", "runbooks.errors"),
+        ),
         (("lab",), ("lab", "runbooks.inventory", "runbooks.errors", "runbooks.engine.tasks")),
     ],
-    ids=["errors", "inventory", "commands", "rules", "artifacts", "secrets", "engine", "lab"],
+    ids=["errors", "inventory", "commands", "rules", "artifacts", "secrets", "local", "files", "engine", "lab"],
 )
 def test_arrows_run_one_way(packages, allowed):
     wrong = [

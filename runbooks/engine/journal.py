@@ -18,6 +18,7 @@ from typing import Any
 
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError
+from runbooks.local import files
 
 KEEP = 200
 
@@ -54,8 +55,7 @@ class RunJournal:
         self._finished = finished
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / f"{run}.jsonl"
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._file = os.fdopen(handle, "w", encoding="utf-8")
+        self._file = os.fdopen(files.create(self.path), "w", encoding="utf-8")
         self._lock = Lock()  # steps that run together write to it at the same time
         self._write(
             {

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
-import tempfile
 from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from runbooks.engine.ssh import Ssh
 from runbooks.engine.ssh_errors import plain
 from runbooks.errors import RunbookError, UnreachableError
 from runbooks.inventory.model import Gateway, Host, Site
+from runbooks.local import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +91,7 @@ def record(path: Path, accepted: Sequence[Offered]) -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if not any(_is_about(line, each.door.entry) for each in accepted)]
     new = [f"{each.door.entry} {each.key.get_name()} {each.key.get_base64()}" for each in accepted]
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("\n".join([*kept, *new]) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(path)
+    files.replace(path, ("\n".join([*kept, *new]) + "\n").encode())
 
 
 def _is_about(line: str, entry: str) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import stat
 import subprocess
 import sys
 from datetime import timedelta
@@ -13,7 +12,6 @@ from runbooks import backup_prune
 from runbooks.backup_making import Making
 from runbooks.backup_prune import unwanted
 from runbooks.backup_show import show_list, show_set
-from runbooks.backup_store import write_private
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Keep, Restic
@@ -129,16 +127,6 @@ def test_records_are_added_to_and_bad_ones_are_none(store):
     assert store.records(name) == {"verified": {"ok": True}, "offsite": {"snapshot": "ab"}}
     (store.directory / ".records" / f"{name}.json").write_text("[1]")
     assert store.records(name) == {}
-
-
-def test_files_are_private_and_whole(tmp_path):
-    path = tmp_path / "note"
-    write_private(path, b"one")
-    write_private(path, b"two", mode=0o644)
-    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"two", 0o644)
-    with pytest.raises(RunbookError, match="cannot be written"):
-        write_private(tmp_path / "nowhere" / "note", b"")
-    assert [each.name for each in tmp_path.iterdir()] == ["note"]
 
 
 def test_a_directory_that_others_may_look_into_is_refused(store):

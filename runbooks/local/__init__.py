@@ -1,0 +1,1 @@
+"""The operator's own machine: programs that run there, and private files."""
