@@ -6,9 +6,9 @@ import getpass
 import tempfile
 from pathlib import Path
 
-from runbooks.engine import local
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError
+from runbooks.local import programs
 from runbooks.rules import schedule_entry
 from runbooks.rules.schedule_entry import Entry
 
@@ -33,25 +33,25 @@ def read() -> str:
     except PrecheckError:
         return ""
     with tempfile.TemporaryFile() as file:
-        said = local.run([crontab, "-l"], stdout=file, environ=OURS, good=(0, 1))
+        said = programs.run([crontab, "-l"], stdout=file, environ=OURS, good=(0, 1))
         if said.exited and "no crontab for" not in said.stderr:
-            raise CommandError(f"`crontab -l` exited {said.exited}{local.tail(said.stderr)}", exited=said.exited)
+            raise CommandError(f"`crontab -l` exited {said.exited}{programs.tail(said.stderr)}", exited=said.exited)
         file.seek(0)
         return file.read().decode("latin-1")
 
 
 def _write(text: str) -> None:
     if not text:
-        local.run([_program(), "-r"], environ=OURS)
+        programs.run([_program(), "-r"], environ=OURS)
         return
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "crontab"
         path.write_bytes(text.encode("latin-1"))
-        local.run([_program(), path], environ=OURS)
+        programs.run([_program(), path], environ=OURS)
 
 
 def _program() -> str:
-    return local.program("crontab", why="give --timer where systemd runs, or install cron", package="cron")
+    return programs.find("crontab", why="give --timer where systemd runs, or install cron", package="cron")
 
 
 def entered(entry: Entry) -> Step:

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from runbooks.backup_receive import CARRIED, CHUNK
 from runbooks.backup_store import Set, Store
-from runbooks.engine import local
 from runbooks.errors import InventoryError, RunbookError
+from runbooks.local import programs
 
 SUFFIX = ".age"
 AFTER = "it was changed or damaged after it was made"
@@ -71,10 +71,10 @@ class Opened:
                 hint="--identity FILE, with the private key of one of these",
             )
         if exited:
-            raise RunbookError(f"{path.name}: it cannot be decrypted{local.tail(said)}")
+            raise RunbookError(f"{path.name}: it cannot be decrypted{programs.tail(said)}")
 
     def _program(self) -> str:
-        self._age = self._age or local.program("age", why="this set is encrypted with it")
+        self._age = self._age or programs.find("age", why="this set is encrypted with it")
         return self._age
 
     def _key(self) -> Path:

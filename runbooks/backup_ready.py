@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks.backup_store import configured
-from runbooks.engine import local
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Backup, Site
-from runbooks.local import files
+from runbooks.local import files, programs
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -86,8 +85,8 @@ def _key(key: Path) -> Iterator[str]:
     if not os.access(key, os.R_OK):
         yield f"ssh: the key {key} is not there, or cannot be read"
         return
-    keygen = local.program("ssh-keygen", why="it tells whether a key has a passphrase", package="openssh-client")
-    if local.run([keygen, "-y", "-P", "", "-f", key], good=range(256)).exited:
+    keygen = programs.find("ssh-keygen", why="it tells whether a key has a passphrase", package="openssh-client")
+    if programs.run([keygen, "-y", "-P", "", "-f", key], good=range(256)).exited:
         yield f"ssh: the key {key} has a passphrase, or others may read it: nobody is there to type it"
 
 

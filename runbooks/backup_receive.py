@@ -12,10 +12,9 @@ from pathlib import Path
 from runbooks.backup_manifest import Stored
 from runbooks.backup_objects import Pages
 from runbooks.backup_room import written
-from runbooks.engine import local
 from runbooks.errors import CommandError, DiskError
 from runbooks.inventory.model import Age
-from runbooks.local import files
+from runbooks.local import files, programs
 
 LONGEST_LINE = 1 << 16
 NAMED = re.compile(r"[a-z0-9]([a-z0-9._/-]*[a-z0-9])?")
@@ -31,7 +30,7 @@ class Folder:
         self.path = path
         self.files: dict[str, Stored] = {}
         self._age = age
-        self._program = local.program("age", why="backup.age encrypts with it") if age else ""
+        self._program = programs.find("age", why="backup.age encrypts with it") if age else ""
 
     def stored_name(self, name: str) -> str:
         """Return what the file ``name`` is called in the set."""
@@ -114,7 +113,9 @@ class Writer:
         _, said = self._age.communicate()
         if self._age.returncode:
             text = said.decode(errors="replace")
-            raise DiskError(f"{self._path}: age could not encrypt it{local.tail(text)}", hint="look at backup.age in hosts.yaml")
+            raise DiskError(
+                f"{self._path}: age could not encrypt it{programs.tail(text)}", hint="look at backup.age in hosts.yaml"
+            )
 
 
 class Receiver:

@@ -19,8 +19,8 @@ from runbooks.backup_room import require_room
 from runbooks.backup_store import SCRATCH, Store
 from runbooks.backup_tools import API, NAME, PEER, Tools, clean
 from runbooks.commands.backup import ROOM
-from runbooks.engine import local
 from runbooks.errors import CommandError, OutcomeError
+from runbooks.local import programs
 
 # Sockets in etcd's own working directory: a path of theirs may not be longer than some 100 characters, that of the sets may.
 # The number is no port; before 3.5 etcd insists on one.
@@ -95,7 +95,7 @@ class Member:
     def ask(self, *words: str, stdin: str | None = None, timeout_s: float = 120) -> str:
         """Return what etcdctl prints. Raises CommandError."""
         line = [str(self._tools.etcdctl), f"--endpoints={CLIENT}", f"--command-timeout={timeout_s:g}s", *words]
-        return local.run(clean(line), stdin=stdin, cwd=self._directory, environ=API, timeout_s=timeout_s + 10).stdout
+        return programs.run(clean(line), stdin=stdin, cwd=self._directory, environ=API, timeout_s=timeout_s + 10).stdout
 
     def ready(self) -> str:
         """Wait until it answers, and return its status as JSON. Raises OutcomeError when it ends, or never answers."""
@@ -112,7 +112,7 @@ class Member:
 
     def _run(self) -> None:
         try:
-            local.run(local.bound(clean(self._words)), cwd=self._directory, stop=self._stop.is_set, timeout_s=math.inf)
+            programs.run(programs.bound(clean(self._words)), cwd=self._directory, stop=self._stop.is_set, timeout_s=math.inf)
             self._failed.append("it ended by itself")
         except KeyboardInterrupt:
             pass  # that was us

@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 from runbooks.commands.files import File
-from runbooks.engine import local
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import PrecheckError
-from runbooks.local import files
+from runbooks.local import files, programs
 from runbooks.rules import schedule_entry
 from runbooks.rules.schedule_entry import Entry
 
@@ -103,8 +102,8 @@ def _systemd() -> bool:
 
 
 def _systemctl(*words: str, good: range = range(1)) -> str:
-    systemctl = local.program("systemctl", why="timers are systemd's; without it, leave --timer away", package="systemd")
-    return local.run([systemctl, *([] if os.geteuid() == 0 else ["--user"]), *words], good=good, timeout_s=60).stdout.strip()
+    systemctl = programs.find("systemctl", why="timers are systemd's; without it, leave --timer away", package="systemd")
+    return programs.run([systemctl, *([] if os.geteuid() == 0 else ["--user"]), *words], good=good, timeout_s=60).stdout.strip()
 
 
 def _content(path: Path) -> str:

@@ -18,10 +18,10 @@ from runbooks.backup_store import Store
 from runbooks.commands import backup_tools as commands
 from runbooks.commands.backup_tools import Offer
 from runbooks.commands.etcd import Look
-from runbooks.engine import local
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
+from runbooks.local import programs
 from runbooks.rules.backup import MARGIN
 
 KEPT: Final = ".tools"
@@ -41,7 +41,7 @@ class Tools:
 
     def status(self, snapshot: Path) -> dict[str, Any]:
         """Return hash, revision, totalKey and totalSize of ``snapshot``. Raises CommandError when it cannot be read."""
-        said = local.run(clean([self.reader, "snapshot", "status", snapshot, "-w", "json"]), environ=API)
+        said = programs.run(clean([self.reader, "snapshot", "status", snapshot, "-w", "json"]), environ=API)
         try:
             found: dict[str, Any] = json.loads(said.stdout)
         except ValueError:
@@ -55,7 +55,7 @@ class Tools:
         """
         words: list[str | Path] = [self.reader, "snapshot", "restore", snapshot, "--data-dir", to, "--name", NAME]
         words += ["--initial-cluster", f"{NAME}={PEER}", "--initial-advertise-peer-urls", PEER]
-        local.run(clean(words), environ=API, timeout_s=3600)
+        programs.run(clean(words), environ=API, timeout_s=3600)
         if not (to / "member" / "snap" / "db").is_file():
             raise CommandError(f"{snapshot.name}: restoring it gave no database")
 
@@ -105,7 +105,7 @@ def _kept(store: Store, name: str, version: str) -> list[Path]:
 def version_of(path: Path) -> str:
     """Return the version that the program at ``path`` says it is of, or "" when it does not run on this machine."""
     try:
-        said = local.run(clean([path, "--version" if path.name == "etcd" else "version"]), environ=API, timeout_s=20)
+        said = programs.run(clean([path, "--version" if path.name == "etcd" else "version"]), environ=API, timeout_s=20)
     except (CommandError, OSError):
         return ""
     return commands.said_version(said.stdout)

@@ -15,11 +15,9 @@ from tempfile import TemporaryFile
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
-from runbooks.engine import local
-from runbooks.engine.local import Said
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Restic
-from runbooks.local import files
+from runbooks.local import files, programs
 
 T = TypeVar("T")
 
@@ -171,7 +169,7 @@ class Repository:
         file = settings.environment_file
         key = "backup.restic.environment_file"
         self._secrets = parse_environment(private_text(file, key), f"{key}: {file}") if file else {}
-        self._program = local.program("restic", why="backup.restic copies sets with it")
+        self._program = programs.find("restic", why="backup.restic copies sets with it")
 
     def exists(self) -> bool:
         """Tell whether there is a repository that the password opens. Raises RunbookError when that cannot be found out."""
@@ -241,8 +239,8 @@ class Repository:
         line += [] if self._cached(look=look) else ["--no-cache"]
         deadline, unlocked = monotonic() + LOCK_WAIT_S, False
         while True:
-            said = local.run(
-                local.bound([*line, *words]),
+            said = programs.run(
+                programs.bound([*line, *words]),
                 environ=self._environment(),
                 cwd=cwd,
                 timeout_s=timeout_s,
@@ -270,8 +268,8 @@ class Repository:
         quiet = {name: "" for name in AMBIENT if name in os.environ}
         return quiet | self._secrets | {"RESTIC_CACHE_DIR": str(self._cache)}
 
-    def _failed(self, what: str, said: Said) -> RunbookError:
-        text, secrets = local.tail(said.stderr or said.stdout), self._secrets.values()
+    def _failed(self, what: str, said: programs.Said) -> RunbookError:
+        text, secrets = programs.tail(said.stderr or said.stdout), self._secrets.values()
         if said.exited == ABSENT or ABSENT_WORDS in said.stderr:
             message = masked(f"there is no restic repository at {self.name}{text}", secrets)
             return AbsentError(message, hint="inv backup.offsite-init makes it")
@@ -285,11 +283,11 @@ def _read(parse: Callable[[str], T], text: str) -> T:
         raise RunbookError(f"restic's answer cannot be read: {error}", hint="restic 0.14 or newer is needed") from None
 
 
-def _is_locked(said: Said) -> bool:
+def _is_locked(said: programs.Said) -> bool:
     return said.exited == LOCKED or bool(LOCKED_WORDS.search(said.stderr))
 
 
-def _way_out(said: Said) -> str:
+def _way_out(said: programs.Said) -> str:
     if "wrong password" in said.stderr:
         return "look at backup.restic.password_file"
     if _is_locked(said):

@@ -36,7 +36,7 @@ class Said:
     stderr: str
 
 
-def program(name: str, *, why: str, package: str = "") -> str:
+def find(name: str, *, why: str, package: str = "") -> str:
     """Return the full path of ``name``. Raises PrecheckError, saying what it is needed for, when it is not on the PATH."""
     found = shutil.which(name)
     if not found:
