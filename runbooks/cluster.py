@@ -117,14 +117,13 @@ def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
 
     Everything that the cluster holds is lost, etcd's data first. There is no undo but a backup.
     """
-    from runbooks.cluster_confirm import confirm, refuse_a_member  # noqa: PLC0415
-    from runbooks.cluster_remove import take_apart  # noqa: PLC0415
+    from runbooks.cluster_remove import confirm_destruction, refuse_a_member, take_apart  # noqa: PLC0415
 
     hosts = _named(session.site, host)
     if host:
         refuse_a_member(session.run, hosts)
     if not session.options.plan:
-        confirm(session.site, hosts, yes_destroy)
+        confirm_destruction(session.site, hosts, yes_destroy)
     session.carry_out(take_apart(session.site, hosts))
 
 

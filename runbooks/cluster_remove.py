@@ -14,6 +14,7 @@ from runbooks.cluster_view import Survey
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe
 from runbooks.commands.node import NodeState
+from runbooks.engine.confirm import confirm
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
@@ -183,6 +184,30 @@ def without_endpoint(status: str, name: str) -> str:
         if not inside:
             kept.append(line)
     return "\n".join(kept) + "\n" if found else ""
+
+
+def refuse_a_member(run: Run, hosts: Sequence[Host]) -> None:
+    """Raise PrecheckError for a host that a cluster in service counts on: it has to leave in order."""
+    survey = Survey()
+    for host in hosts:
+        seat = survey.seat(run, without=host)
+        if seat and members.known(run, seat, host):
+            raise PrecheckError(
+                f"{host} is a member of {run.site.name}, which is in service", hint=f"inv cluster.remove --host {host}"
+            )
+
+
+def confirm_destruction(site: Site, hosts: Sequence[Host], given: str) -> None:
+    """Have the destruction of ``hosts`` confirmed. ``given`` is --yes-destroy. Raises PrecheckError when it is not."""
+    names = ", ".join(host.name for host in hosts)
+    confirm(
+        site.name,
+        given,
+        warning=f"This destroys all that Kubernetes keeps on {names}: etcd's data, certificates, containers.\n"
+        "There is no undo but a backup.",
+        refusal=f"{site.name} is not destroyed",
+        flag="--yes-destroy",
+    )
 
 
 def take_apart(site: Site, hosts: Sequence[Host]) -> Procedure:

@@ -26,7 +26,7 @@ from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.engine.tables import table
 from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
-from runbooks.recover_quorum import Wish, confirm
+from runbooks.recover_quorum import Wish, confirm_restore
 from runbooks.recover_quorum import recover as restore_etcd
 from runbooks.recover_quorum_source import Supply
 from runbooks.rules.cluster import refuse_remains
@@ -89,7 +89,7 @@ def recover(session: Session, wish: Wish) -> None:
     it = Restocking(site, supply, found.id, archives(supply, found, seen))
     _tell(session, it, found, seen)
     if not session.options.plan:
-        confirm(site, wish.yes)
+        confirm_restore(site, wish.yes)
     session.carry_out(procedure(it, fresh=[host for host in it.archives if not seen.hosts[host].stage]))
     if session.options.plan:
         run.listener.say(f"after that: inv recover.etcd-quorum --backup {found.id}")

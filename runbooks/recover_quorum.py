@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runbooks.backup_show import age_text
 from runbooks.commands.restore import Newer
+from runbooks.engine.confirm import confirm
 from runbooks.engine.tables import table
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
@@ -71,7 +71,7 @@ def recover(session: Session, wish: Wish) -> None:
     lost = newer_than(run, scene, plan.source)
     _tell(session, scene, plan, why, lost)
     if not session.options.plan:
-        confirm(site, wish.yes)
+        confirm_restore(site, wish.yes)
     _carry_out(session, plan, supply)
 
 
@@ -219,14 +219,15 @@ def _lost(plan: Restore, lost: Newer | None) -> str:
     )
 
 
-def confirm(site: Site, given: str) -> None:
-    """Have the site's name typed, or take it from ``given``. Raises PrecheckError when it is another word."""
-    if not given and sys.stdin.isatty():
-        print(f"What etcd holds now is replaced by this. Type the cluster's name ({site.name}) to go on: ", end="", flush=True)
-        given = sys.stdin.readline().strip()
-    if given != site.name:
-        said = f"{given!r} is not its name" if given else "nobody confirmed it"
-        raise PrecheckError(f"{site.name} is not restored: {said}", hint=f"--yes-restore {site.name}")
+def confirm_restore(site: Site, given: str) -> None:
+    """Have the restore confirmed. ``given`` is --yes-restore. Raises PrecheckError when it is not."""
+    confirm(
+        site.name,
+        given,
+        warning="What etcd holds now is replaced by this.",
+        refusal=f"{site.name} is not restored",
+        flag="--yes-restore",
+    )
 
 
 # ---- doing
