@@ -123,7 +123,7 @@ def measured() -> tuple[list[tuple[str, Span]], Stopwatch, Span]:
     steps: list[tuple[str, Span]] = []
     with session(Options()) as opened:
         watch = watched(opened, steps)
-        plan = Plan(opened.site, rules.kubernetes_hosts(opened.site.hosts))
+        plan = Plan(opened.site, opened.site.nodes)
         founder = rules.founder(opened.site.control_plane, plan.survey.control_plane(opened.run))
         opened.carry_out(begin(plan, founder))
     return steps, watch, (started, time.monotonic())

@@ -63,7 +63,7 @@ class Twin:
 
     def start_api(self, host: str) -> None:
         """Start one API server, with this machine's Python and the master's network."""
-        address = next(str(each.address) for each in self.site.hosts if each.name == host)
+        address = str(self.site.host(host).address)
         program = [sys.executable, str(Path(__file__).with_name("api_server.py"))]
         argv = self.lab.netns_of(host, [*program, host, address, str(self.port), str(self._certificate())])
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)

@@ -67,7 +67,8 @@ def twin_text(site: Site, instance: Instance, source: Path, kubernetes: Mapping[
     import msgspec  # noqa: PLC0415 - start-up time
     import yaml  # noqa: PLC0415
 
-    from runbooks.inventory.model import HostSsh, LabTwin  # noqa: PLC0415
+    from runbooks.inventory.model import LabTwin  # noqa: PLC0415
+    from runbooks.inventory.settings import HostSsh  # noqa: PLC0415
 
     replace = msgspec.structs.replace
     hosts = tuple(replace(host, ssh=HostSsh(port=host.ssh.port)) for host in site.hosts)
@@ -120,7 +121,7 @@ def identities(site: Site, login: str) -> dict[str, Identity]:
             port=ssh_port(site, host),
             hosts=names,
             login=login,
-            runs_pods=any(role != "lb" for role in host.roles),
+            runs_pods=host.is_node,
         )
         for host in site.hosts
     }

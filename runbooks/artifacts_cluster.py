@@ -43,7 +43,7 @@ def node_files(site: Site, host: Host, pause: str) -> tuple[File, ...]:
             ),
         ),
     )
-    return (*common, audit_policy(site)) if "control-plane" in host.roles else common
+    return (*common, audit_policy(site)) if host.is_control_plane else common
 
 
 def sysctls(site: Site) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def wanted_images(site: Site, host: Host, listed: Iterable[str]) -> tuple[str, .
     """Return those of kubeadm's images that ``host`` will run: no addon that is off, on a worker no control plane."""
     addons = site.kubernetes.addons
     unwanted = {name for name, on in (("coredns", addons.coredns), ("kube-proxy", addons.kube_proxy)) if not on}
-    if "control-plane" not in host.roles:
+    if not host.is_control_plane:
         unwanted |= CONTROL_PLANE_IMAGES
     return tuple(image for image in listed if _name(image) not in unwanted)
 

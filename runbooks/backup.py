@@ -96,7 +96,7 @@ def unschedule(session: Session, host: str = "") -> None:
     from runbooks import backup_schedule, backup_schedule_host  # noqa: PLC0415 - start-up time
 
     if host:
-        backup_schedule_host.remove(session, backup_schedule_host.host_named(session.site, host))
+        backup_schedule_host.remove(session, session.site.host(host))
     else:
         backup_schedule.remove(session)
 
@@ -111,7 +111,7 @@ def status(session: Session, host: str = "") -> None:
     from runbooks import backup_schedule_host, backup_status  # noqa: PLC0415 - start-up time
 
     if host:
-        backup_schedule_host.show_status(session, backup_schedule_host.host_named(session.site, host))
+        backup_schedule_host.show_status(session, session.site.host(host))
     else:
         backup_status.show(session)
 

@@ -69,7 +69,7 @@ def objects(directory: Path) -> str:
 
 def files(host: Host, base: str, directory: Path) -> str:
     """What a snapshot has nothing of."""
-    wanted = [*(CONTROL_PLANE_FILES if "control-plane" in host.roles else ()), *(LB_FILES if "lb" in host.roles else ())]
+    wanted = [*(CONTROL_PLANE_FILES if host.is_control_plane else ()), *(LB_FILES if host.is_lb else ())]
     file = f"{base}/{host}.tar.gz"
     paths = " ".join(path.lstrip("/") for path in wanted)
     return (

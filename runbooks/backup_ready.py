@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from runbooks.backup_store import configured
 from runbooks.errors import PrecheckError
-from runbooks.inventory.model import Backup, Site
+from runbooks.inventory.model import Site
+from runbooks.inventory.settings import Backup
 from runbooks.local import files, programs
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from runbooks.backup_manifest import Stored
 from runbooks.backup_objects import Pages
 from runbooks.backup_room import written
 from runbooks.errors import CommandError, DiskError
-from runbooks.inventory.model import Age
+from runbooks.inventory.settings import Age
 from runbooks.local import files, programs
 
 LONGEST_LINE = 1 << 16

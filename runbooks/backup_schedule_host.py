@@ -12,7 +12,7 @@ from runbooks.commands.files import File
 from runbooks.commands.schedule import Looked
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
-from runbooks.inventory.model import Host, Site
+from runbooks.inventory.model import Host
 from runbooks.rules import schedule_entry
 from runbooks.rules.schedule_entry import Entry
 
@@ -40,14 +40,6 @@ class Placing:
         return schedule_entry.units(entry) if self.timer else (schedule_entry.cron_file(entry),)
 
 
-def host_named(site: Site, name: str) -> Host:
-    """Return the host called ``name``. Raises InventoryError when there is none."""
-    found = next((host for host in site.hosts if host.name == name), None)
-    if not found:
-        raise InventoryError(f"--host {name}: no such host", hint="one of " + ", ".join(host.name for host in site.hosts))
-    return found
-
-
 def placing(session: Session, entry: Entry, where: tuple[str, str, str], *, timer: bool) -> Placing:
     """Read the flags --host, --checkout and --site. Raises InventoryError when they do not fit together."""
     host, checkout, file = where
@@ -58,7 +50,7 @@ def placing(session: Session, entry: Entry, where: tuple[str, str, str], *, time
     for flag, path in (("--checkout", checkout), ("--site", file)):
         if not path.startswith("/"):
             raise InventoryError(f"{flag} {path}: not an absolute path", hint="write out where it lies on that host")
-    return Placing(host_named(session.site, host), replace(entry, checkout=checkout, file=file), timer)
+    return Placing(session.site.host(host), replace(entry, checkout=checkout, file=file), timer)
 
 
 def install(session: Session, placing: Placing) -> None:

@@ -42,7 +42,7 @@ def run(making: Making, *more: Step) -> Procedure:
 
 
 def _files(making: Making, site: Site) -> list[Step]:
-    return [files(making, host) for host in site.hosts if {"control-plane", "lb"} & set(host.roles)]
+    return [files(making, host) for host in site.hosts if host.is_control_plane or host.is_lb]
 
 
 def clear(store: Store) -> Step:

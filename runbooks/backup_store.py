@@ -27,7 +27,8 @@ from typing import Any, Final
 from runbooks import backup_manifest
 from runbooks.backup_manifest import Manifest
 from runbooks.errors import InventoryError, PrecheckError, RunbookError
-from runbooks.inventory.model import Backup, Site
+from runbooks.inventory.model import Site
+from runbooks.inventory.settings import Backup
 from runbooks.local import files
 
 ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")

@@ -13,7 +13,7 @@ from runbooks.cluster_view import Survey
 from runbooks.commands.certs import HostCerts
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import DegradedError, HostErrors, InventoryError, PrecheckError, RunbookError
-from runbooks.inventory.model import Host, Site
+from runbooks.inventory.model import Host
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -24,7 +24,11 @@ Looked = Mapping[Host, HostCerts | RunbookError]
 def renew(session: Session, host: str, *, days: int, force: bool) -> None:
     """Renew on every control plane host that answers. Raises DegradedError when one did not, and the others are done."""
     run, survey = session.run, Survey()
-    hosts = masters(session.site, host)
+    try:
+        hosts = session.site.named(host, "control-plane")
+    except InventoryError as error:
+        error.hint = "a worker has no certificates but its kubelet's: inv recover.certs"
+        raise
     there, lost = apart(certs_view.look(run, survey, hosts))
     if not survey.seat(run):
         raise PrecheckError(survey.silence(run), hint="inv recover.certs renews without any API server")
@@ -44,19 +48,6 @@ def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path) -> Proc
 def turn(renewal: Renewal, host: Host) -> list[Step]:
     """Return the steps of one control plane host's turn."""
     return [renewal.renew(host), renewal.take_out(host), renewal.restart(host), renewal.well(host), let_in(host)]
-
-
-def masters(site: Site, names: str) -> tuple[Host, ...]:
-    """Return the control plane hosts that ``names`` (with commas) means; all when it is empty."""
-    wanted = [word.strip() for word in names.split(",") if word.strip()]
-    known = {host.name: host for host in site.control_plane}
-    for word in wanted:
-        if word not in known:
-            raise InventoryError(
-                f"--host {word}: that is no control plane host of {site.name} ({', '.join(known)})",
-                hint="a worker has no certificates but its kubelet's: inv recover.certs",
-            )
-    return tuple(host for host in site.control_plane if not wanted or host.name in wanted)
 
 
 def apart(looked: Looked) -> tuple[dict[Host, HostCerts], dict[Host, RunbookError]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbooks.engine.tasks import procedure, query
-from runbooks.errors import InventoryError, PrecheckError
-from runbooks.inventory.model import Host, Site
+from runbooks.errors import PrecheckError
 from runbooks.rules import cluster as rules
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def prepare(session: Session, host: str = "") -> None:
     """
     from runbooks.cluster_prepare import make_ready  # noqa: PLC0415
 
-    session.carry_out(make_ready(session.site, _named(session.site, host)))
+    session.carry_out(make_ready(session.site, session.site.named(host, "node")))
 
 
 @procedure
@@ -46,7 +45,7 @@ def init(session: Session) -> None:
     """
     from runbooks.cluster_steps import Plan, begin  # noqa: PLC0415
 
-    plan = Plan(session.site, rules.kubernetes_hosts(session.site.hosts))
+    plan = Plan(session.site, session.site.nodes)
     founder = rules.founder(session.site.control_plane, plan.survey.control_plane(session.run))
     session.carry_out(begin(plan, founder))
 
@@ -60,7 +59,7 @@ def join(session: Session, host: str = "") -> None:
     """
     from runbooks.cluster_steps import Plan, grow  # noqa: PLC0415
 
-    plan = Plan(session.site, _named(session.site, host))
+    plan = Plan(session.site, session.site.named(host, "node"))
     plan.survey.serving(session.run)
     session.carry_out(grow(plan))
 
@@ -107,8 +106,9 @@ def remove(session: Session, host: str, force: bool = False) -> None:
     """
     from runbooks.cluster_remove import leave  # noqa: PLC0415
 
-    (leaving,) = _named(session.site, host, most=1)
-    session.carry_out(leave(session.site, leaving, force=force))
+    if "," in host:
+        raise PrecheckError("--host takes one name here", hint="one host after the other")
+    session.carry_out(leave(session.site, session.site.host(host, "node"), force=force))
 
 
 @procedure(help={"host": "only this one, when it is in no cluster", "yes_destroy": "the cluster's name, instead of the question"})
@@ -119,22 +119,9 @@ def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
     """
     from runbooks.cluster_remove import confirm_destruction, refuse_a_member, take_apart  # noqa: PLC0415
 
-    hosts = _named(session.site, host)
+    hosts = session.site.named(host, "node")
     if host:
         refuse_a_member(session.run, hosts)
     if not session.options.plan:
         confirm_destruction(session.site, hosts, yes_destroy)
     session.carry_out(take_apart(session.site, hosts))
-
-
-def _named(site: Site, names: str, most: int = 0) -> tuple[Host, ...]:
-    """Return the hosts that ``names`` (with commas) means, in the file's order; all that are to be nodes when it is empty."""
-    nodes = rules.kubernetes_hosts(site.hosts)
-    wanted = [word.strip() for word in names.split(",") if word.strip()]
-    known = ", ".join(host.name for host in nodes)
-    for word in wanted:
-        if word not in {host.name for host in nodes}:
-            raise InventoryError(f"--host {word}: that is no control plane host or worker of {site.name} ({known})")
-    if most and len(wanted) != most:
-        raise PrecheckError(f"--host takes one name here, not {len(wanted)}", hint="one host after the other")
-    return tuple(host for host in nodes if not wanted or host.name in wanted)

@@ -125,7 +125,7 @@ def install_network() -> str:
 
 def join(host: Host) -> str:
     """One more host."""
-    control_plane, file = "control-plane" in host.roles, "/root/join.yaml"
+    control_plane, file = host.is_control_plane, "/root/join.yaml"
     command = kubeadm.join(Secret("")).shown.replace("--config=-", f"--config={file}")
     offer = (
         f"kubeadm token create --ttl={kubeadm.TTL}",
@@ -156,7 +156,7 @@ def ready(host: Host) -> str:
 
 def may_leave(host: Host) -> str:
     """What would cost the quorum."""
-    if "control-plane" not in host.roles:
+    if not host.is_control_plane:
         return f"A worker may always leave. An API server has to answer: `kubectl get node {host}`."
     return (
         f"On another control plane host:{shell('etcdctl member list -w table', 'etcdctl endpoint health --cluster')}"
@@ -233,7 +233,7 @@ def verify(site: Site) -> str:
 
 
 def _files(host: Host) -> str:
-    role = ROLES["control-plane" in host.roles]
+    role = ROLES[host.is_control_plane]
     return f"[files/{role}](files/{role})"
 
 

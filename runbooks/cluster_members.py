@@ -20,7 +20,7 @@ def known(run: Run, seat: Host, host: Host) -> bool:
     """Whether the cluster counts ``host`` in: as a node, and a control plane host as a member of etcd, too."""
     if host.name not in run.read(seat, nodes(seat)):
         return False
-    return "control-plane" not in host.roles or member_of(run, seat, host) is not None
+    return not host.is_control_plane or member_of(run, seat, host) is not None
 
 
 def member_of(run: Run, seat: Host, host: Host) -> Member | None:
@@ -33,7 +33,7 @@ def not_in_service(run: Run, seat: Host, host: Host, state: NodeState) -> str:
     node = run.read(seat, nodes(seat)).get(host.name)
     if not node:
         return "it is no node yet"
-    if "control-plane" not in host.roles:
+    if not host.is_control_plane:
         return ""
     if not node.control_plane:
         return "its node has no control plane role yet"
@@ -65,7 +65,7 @@ def clean(run: Run, survey: Survey, host: Host, state: NodeState) -> None:
     seat_state = survey.control_plane(run)[seat]
     if isinstance(seat_state, NodeState) and (reason := rules.stranger(state, seat_state.ca)):
         raise PrecheckError(f"{host}: {reason}", hint=f"`inv cluster.reset --host {host}` makes it a new host")
-    if "control-plane" in host.roles and (member := member_of(run, seat, host)):
+    if host.is_control_plane and (member := member_of(run, seat, host)):
         forget_member(run, survey, member)
     if not state.blank:
         run.change(host, kubeadm.reset(kubeadm.ALONE))

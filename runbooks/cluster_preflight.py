@@ -76,7 +76,7 @@ def preflight(site: Site, hosts: Sequence[Host]) -> Step:
 def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]]:
     """Ask every host of the cluster. A plan touches nothing, so it does not try etcd's disk either."""
     site = run.site
-    probes = {host: commands.look(site, host, disk=not run.plan) for host in dict.fromkeys((*site.control_plane, *site.workers))}
+    probes = {host: commands.look(site, host, disk=not run.plan) for host in site.nodes}
     answers = run.transport.run_each({host: probe.command for host, probe in probes.items()})
     facts: dict[Host, Facts | RunbookError] = {}
     for host, answer in answers.items():

@@ -26,7 +26,7 @@ MINUTES = 60
 def leave(site: Site, host: Host, *, force: bool = False) -> Procedure:
     """Return the procedure that takes ``host`` out of the cluster, dead or alive. ``force``: pods that nobody recreates, too."""
     survey = Survey()
-    control_plane = "control-plane" in host.roles
+    control_plane = host.is_control_plane
     steps: list[Step | Together] = [may_leave(survey, host)]
     if control_plane:
         steps.append(take_out(host))
@@ -42,7 +42,7 @@ def may_leave(survey: Survey, host: Host) -> Step:
 
     def check(run: Run) -> None:
         seat = survey.serving(run, without=host)
-        member = members.member_of(run, seat, host) if "control-plane" in host.roles else None
+        member = members.member_of(run, seat, host) if host.is_control_plane else None
         if not member:
             return
         seen = etcd_view.view(run, survey.reachable(run))

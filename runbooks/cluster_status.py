@@ -59,7 +59,7 @@ def look(run: Run) -> Seen:
     """Ask all hosts at the same time, and then one API server that is ready for the nodes."""
     site = run.site
     said = readings(run, {host: parts for host in site.hosts if (parts := _parts(site, host))})
-    quick: dict[Host, Quick | RunbookError] = {host: _of(said[host], "quick") for host in rules.members(site)}
+    quick: dict[Host, Quick | RunbookError] = {host: _of(said[host], "quick") for host in site.nodes}
     members = {host: said[host] for host in site.control_plane if site.kubernetes.etcd == "stacked"}
     view = View(
         {host: rules.reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in members.items()}
@@ -75,11 +75,11 @@ def look(run: Run) -> Seen:
 
 def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
     parts: dict[str, Probe[Any]] = {}
-    if host in rules.members(site):
+    if host.is_node:
         parts["quick"] = commands.quick(host)
-    if "control-plane" in host.roles and site.kubernetes.etcd == "stacked":
+    if host.is_control_plane and site.kubernetes.etcd == "stacked":
         parts["etcd"] = etcd.look()
-    if "lb" in host.roles:
+    if host.is_lb:
         parts["lb"] = lb.state(site, host)
     return parts
 
@@ -98,7 +98,7 @@ def _of_lbs(lbs: Mapping[Host, LbState | RunbookError]) -> list[str]:
 
 
 def _head(site: Site, seen: Seen) -> str:
-    wanted = rules.members(site)
+    wanted = site.nodes
     holders = [str(host) for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip]
     vip = f"VIP {site.endpoint.vip}:{site.endpoint.port} on {' and '.join(holders) or 'no LB'}"
     if not seen.cluster:
@@ -111,9 +111,9 @@ def _head(site: Site, seen: Seen) -> str:
 def nodes_table(site: Site, seen: Seen, cluster: Cluster) -> str:
     """Return the table of a cluster that can be asked: a line per host, and one per node that is no host of the site."""
     rows = []
-    for host in rules.members(site):
+    for host in site.nodes:
         node = rules.node_of(cluster.nodes, host)
-        role = "control plane" if "control-plane" in host.roles else "worker"
+        role = "control plane" if host.is_control_plane else "worker"
         shown = _node(cluster, node)
         if node and isinstance(seen.quick[host], RunbookError):
             shown[0] = "no answer"  # the API server may believe it Ready for another 40 s
@@ -134,7 +134,7 @@ def _node(cluster: Cluster, node: Node | None) -> list[str]:
 def hosts_table(site: Site, seen: Seen) -> str:
     """Return the table for when no API server answers: what runs on each host, by its own word."""
     rows = []
-    for host in rules.members(site):
+    for host in site.nodes:
         each = seen.quick[host]
         if isinstance(each, RunbookError):
             rows.append([host.name, str(host.address), "does not answer", "", "", *_api_and_etcd(seen, host)])
@@ -146,7 +146,7 @@ def hosts_table(site: Site, seen: Seen) -> str:
 
 
 def _api_and_etcd(seen: Seen, host: Host) -> list[str]:
-    if "control-plane" not in host.roles:
+    if not host.is_control_plane:
         return ["", ""]
     each = seen.quick[host]
     api = "?" if isinstance(each, RunbookError) else "ready" if each.api == "ok" else "not ready" if each.api else "none"
@@ -161,7 +161,7 @@ def _machine(site: Site, seen: Seen, trouble: Sequence[str]) -> dict[str, object
     return {
         "ok": not trouble,
         "problems": list(trouble),
-        "hosts": {host.name: _host(seen, host, rules.node_of(nodes, host)) for host in rules.members(site)},
+        "hosts": {host.name: _host(seen, host, rules.node_of(nodes, host)) for host in site.nodes},
         "strangers": rules.strangers(site, nodes),
         "vip": [host.name for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip],
     }

@@ -65,7 +65,7 @@ def grow(plan: Plan) -> Procedure:
         answers(plan),
         *joins(plan, plan.hosts),
     ]
-    steps += [let_in(host) for host in plan.hosts if "control-plane" in host.roles]
+    steps += [let_in(host) for host in plan.hosts if host.is_control_plane]
     if site.kubernetes.cni != "none":  # somebody else's network may come later
         steps.append(Together(tuple(ready(plan, host) for host in plan.hosts)))
     return Procedure("cluster.join", f"Join {', '.join(names)} to {site.name}", steps, inputs={"hosts": names})
@@ -148,7 +148,7 @@ def install_network(plan: Plan, manifest: str) -> Step:
 
 def join(plan: Plan, host: Host) -> Step:
     """Bring one host in. What an earlier attempt left of it, there and in the cluster, is cleaned away before the next one."""
-    control_plane = "control-plane" in host.roles
+    control_plane = host.is_control_plane
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, node.look(host))

@@ -109,13 +109,13 @@ def look(run: Run) -> Seen:
 def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
     """Return what is to be asked of one host, by kind, in one round trip."""
     parts: dict[str, Probe[Any]] = {}
-    if host in rules.members(site):
+    if host.is_node:
         parts["facts"] = commands.host_facts(host)
-    if "control-plane" in host.roles:
+    if host.is_control_plane:
         parts["health"] = commands.health([kubectl.url(host.address), kubectl.through_vip(site)])
         if site.kubernetes.etcd == "stacked":
             parts["etcd"] = etcd.look()
-    if "lb" in host.roles:
+    if host.is_lb:
         parts |= {"lb": lb.state(site, host), "backends": lb.backends()}
     return parts
 
@@ -187,7 +187,7 @@ def judge(site: Site, seen: Seen) -> list[Row]:
 
 
 def _facts(site: Site, seen: Seen) -> dict[Host, HostFacts | RunbookError]:
-    said = {host: seen.hosts[host] for host in rules.members(site)}
+    said = {host: seen.hosts[host] for host in site.nodes}
     return {host: each if isinstance(each, RunbookError) else each["facts"] for host, each in said.items()}
 
 

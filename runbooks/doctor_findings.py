@@ -29,9 +29,7 @@ def findings(session: Session, looked: Looked) -> list[Finding]:
     site = session.site
     found = list(doctor_hosts.silent(site, looked.errors))
     found += doctor_pair.pair({host: state for host, (state, _) in looked.balancers.items() if host not in looked.errors})
-    everyone: Mapping[Host, Any] = looked.facts | {
-        host: each for host, each in looked.errors.items() if host in verify.members(site)
-    }
+    everyone: Mapping[Host, Any] = looked.facts | {host: each for host, each in looked.errors.items() if host.is_node}
     if verify.no_cluster(everyone):
         yet = doctor_pair.nobody(site, [host for host in site.control_plane if host in looked.facts])
         return ordered([*found, *([yet] if yet else []), *doctor_hosts.disks(looked.traces), *doctor_hosts.clocks(looked.clocks)])

@@ -53,7 +53,7 @@ class Looked:
     def view(self) -> View:
         """Return etcd as every control plane host sees it."""
         looks: dict[Host, Look] = self.seen.of("etcd")
-        said = {host: error for host, error in self.errors.items() if "control-plane" in host.roles}
+        said = {host: error for host, error in self.errors.items() if host.is_control_plane}
         return View(looks | {host: rules.reason(host, error) for host, error in said.items()})
 
 
@@ -104,7 +104,7 @@ def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:
         "traces": doctor.look(run.site, host),
         "held": Probe(lock.lock("show", run.site.name), lock.parse_held),
     }
-    if "control-plane" in host.roles and run.site.kubernetes.etcd == "stacked":
+    if host.is_control_plane and run.site.kubernetes.etcd == "stacked":
         parts["metrics"] = doctor.metrics()
     return parts
 

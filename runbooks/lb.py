@@ -11,8 +11,8 @@ from runbooks.commands.base import MASK, Secret, cmd
 from runbooks.commands.files import File
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
-from runbooks.errors import InventoryError, PrecheckError
-from runbooks.inventory.model import Host, Site
+from runbooks.errors import PrecheckError
+from runbooks.inventory.model import Host
 from runbooks.lb_failover import hand_over
 from runbooks.lb_steps import Wanted, set_up
 from runbooks.lb_wanted import standby_first, wanted
@@ -92,20 +92,12 @@ def failover(session: Session, to: str = "") -> None:
     """
     site, run = session.site, session.run
     states = run.read_all({host: lb.state(site, host) for host in site.load_balancers})
-    target = _named(site, to) if to else rules.standby(site.load_balancers, states)
+    target = site.host(to, "lb") if to else rules.standby(site.load_balancers, states)
     session.carry_out(hand_over(site, target, _observer(run)))
-
-
-def _named(site: Site, name: str) -> Host:
-    found = next((host for host in site.load_balancers if host.name == name), None)
-    if not found:
-        names = ", ".join(host.name for host in site.load_balancers)
-        raise InventoryError(f"--to {name}: that is no load balancer of {site.name} ({names})")
-    return found
 
 
 def _observer(run: Run) -> Host | None:
     """Return a host that is no LB and answers: from there the VIP looks as it does to a client."""
-    hosts = [host for host in run.site.hosts if "lb" not in host.roles]
+    hosts = [host for host in run.site.hosts if not host.is_lb]
     answers = run.transport.run_each({host: cmd("true", root=False) for host in hosts})
     return next((host for host in hosts if not isinstance(answers[host], Exception)), None)

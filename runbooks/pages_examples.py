@@ -32,7 +32,6 @@ from runbooks.commands.etcd import Look, Member, Status
 from runbooks.inventory.model import Host, Site
 from runbooks.pages import Page
 from runbooks.restic import Copied, Repository
-from runbooks.rules.cluster import kubernetes_hosts
 from runbooks.rules.etcd import View
 
 MADE: Final = datetime(2026, 1, 7, 2, 17, tzinfo=UTC)
@@ -79,12 +78,12 @@ def second(site: Site) -> Host:
 
 def prepare(site: Site) -> Page:
     """Every host."""
-    return Page(cluster_prepare.make_ready(site, kubernetes_hosts(site.hosts)))
+    return Page(cluster_prepare.make_ready(site, site.nodes))
 
 
 def init(site: Site) -> Page:
     """A whole cluster, from nothing."""
-    plan = cluster_steps.Plan(site, kubernetes_hosts(site.hosts))
+    plan = cluster_steps.Plan(site, site.nodes)
     return Page(cluster_steps.begin(plan, site.control_plane[0]), given="no host is in any cluster yet")
 
 
@@ -104,7 +103,7 @@ def remove(site: Site) -> Page:
 
 def reset(site: Site) -> Page:
     """Everything."""
-    return Page(cluster_remove.take_apart(site, kubernetes_hosts(site.hosts)))
+    return Page(cluster_remove.take_apart(site, site.nodes))
 
 
 CLUSTER: Final = (prepare, init, join, remove, reset)

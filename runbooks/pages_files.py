@@ -8,7 +8,6 @@ from runbooks.cluster_by_hand import ROLES
 from runbooks.commands.base import MASK, Secret
 from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
-from runbooks.rules.cluster import kubernetes_hosts
 
 PAUSE = "PAUSE-IMAGE"
 # In the form that kubeadm wants, so that our own checks pass; then each becomes the word that the pages use.
@@ -19,8 +18,8 @@ def files(site: Site) -> dict[str, str]:
     """Return every file by its path below docs/runbooks."""
     secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
     found = {f"{host}{file.path}": file.content for host in site.load_balancers for file in lb_files(site, host, secret)}
-    for host in kubernetes_hosts(site.hosts):
-        role = ROLES["control-plane" in host.roles]
+    for host in site.nodes:
+        role = ROLES[host.is_control_plane]
         found |= {f"{role}{file.path}": file.content for file in node_files(site, host, PAUSE)}
     found |= {f"kubeadm/{name}": text for name, text in _kubeadm(site).items()}
     if network := cni_manifest(site):
@@ -31,8 +30,8 @@ def files(site: Site) -> dict[str, str]:
 def _kubeadm(site: Site) -> dict[str, str]:
     version, first = kubeadm.parse(site.kubernetes.version), site.control_plane[0]
     found = {f"init/{first}.yaml": kubeadm.init_config(site, first, version, Secret(KEY))}
-    for host in kubernetes_hosts(site.hosts):
-        key = Secret(KEY) if "control-plane" in host.roles else None
+    for host in site.nodes:
+        key = Secret(KEY) if host.is_control_plane else None
         found[f"join/{host}.yaml"] = kubeadm.join_config(site, host, version, Secret(TOKEN), f"sha256:{CA_HASH}", key)
     words = {KEY: "CERTIFICATE-KEY", TOKEN: "TOKEN", CA_HASH: "CA-HASH"}
     return {name: _worded(str(text), words) for name, text in found.items()}

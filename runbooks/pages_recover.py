@@ -22,7 +22,6 @@ from runbooks.pages import Page
 from runbooks.pages_examples import MADE, second, wanted
 from runbooks.recover_quorum_source import Supply
 from runbooks.recover_quorum_steps import Restoring
-from runbooks.rules.cluster import kubernetes_hosts
 from runbooks.rules.recover_member import Case
 from runbooks.rules.recover_quorum import Restore, Source
 
@@ -92,7 +91,7 @@ def node(site: Site) -> Page:
 
 def vip(site: Site) -> Page:
     """Both LBs answer."""
-    observer = next((host for host in site.hosts if "lb" not in host.roles), None)
+    observer = next((host for host in site.hosts if not host.is_lb), None)
     return Page(
         recover_vip_steps.procedure(site, wanted(site), observer), given="the VIP is on no LB, or on two; both LBs answer"
     )
@@ -115,7 +114,7 @@ def renew(site: Site) -> Page:
 
 def certs(site: Site) -> Page:
     """Nothing answers any more."""
-    hosts = kubernetes_hosts(site.hosts)
+    hosts = site.nodes
     made = recover_certs.procedure(Renewal(site, {}, alone=True), hosts, KUBECONFIG, at_once=True)
     return Page(made, given="all have ended, and no API server answers")
 

@@ -20,7 +20,6 @@ from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.rules import certs as rules
-from runbooks.rules.verify import members
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -31,7 +30,7 @@ KEY = "recover.certs"
 def recover(session: Session) -> None:
     """Renew what is due everywhere. Raises DegradedError when a host could not be reached, and the others are done."""
     run, site, survey = session.run, session.site, Survey()
-    there, lost = apart(certs_view.look(run, survey, members(site)))
+    there, lost = apart(certs_view.look(run, survey, site.nodes))
     masters = [host for host in site.control_plane if host in there]
     if not masters:
         raise PrecheckError("no master could be looked at, and only they have the CAs' keys", hint="inv certs.check")

@@ -9,7 +9,7 @@ from runbooks.by_hand import shell
 from runbooks.commands import lb
 from runbooks.commands.paths import FLAGS, HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
-from runbooks.errors import InventoryError, PrecheckError
+from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb_steps import (
     Wanted,
@@ -35,10 +35,7 @@ KEY = "recover.lb"
 def recover(session: Session, name: str) -> None:
     """Set up the load balancer ``name`` beside the one that serves, and prove that it could take over."""
     site = session.site
-    host = next((each for each in site.load_balancers if each.name == name), None)
-    if not host:
-        names = ", ".join(each.name for each in site.load_balancers)
-        raise InventoryError(f"--host {name}: that is no load balancer of {site.name} ({names})")
+    host = site.host(name, "lb")
     session.carry_out(procedure(site, wanted(session), host))
     if not session.options.plan and session.run.read(host, lb.state(site, host)).drained:
         session.run.listener.say(

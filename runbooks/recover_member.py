@@ -15,7 +15,7 @@ from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Access, Look, Member, look
 from runbooks.commands.etcd_data import EtcdData
 from runbooks.engine.steps import Procedure, Run, Step, Together
-from runbooks.errors import DegradedError, InventoryError, NotLetIn, OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import DegradedError, NotLetIn, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.recover_gates import etcd_is_whole, writes_through_vip
 from runbooks.recover_member_steps import (
@@ -49,7 +49,9 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     """
     run, site = session.run, session.site
     if before := session.resumed(KEY):
-        session.carry_out(procedure(site, _host(site, before["host"]), Case[before["case"]], before["why"], before["stamp"]))
+        session.carry_out(
+            procedure(site, site.host(before["host"], "control-plane"), Case[before["case"]], before["why"], before["stamp"])
+        )
         return
     survey = Survey()
     seen = etcd_view.view(run)
@@ -86,16 +88,14 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
     Raises InventoryError for a host that is to be no node.
     """
     run, site = session.run, session.site
-    host = next((each for each in site.hosts if each.name == name), None)
-    if not host or not {"control-plane", "worker"} & set(host.roles):
-        raise InventoryError(f"--host {name}: that is no control plane host or worker of {site.name}")
+    host = site.host(name, "node")
     state = Survey().each(run, {host: node.look(host)})[host]
     if isinstance(state, RunbookError):
         raise state
     if session.options.resume is None:
         if fine := _in_service(run, host):
             run.listener.say(f"{host}: it is in service; nothing to replace")
-        elif "control-plane" in host.roles:
+        elif host.is_control_plane:
             _first_a_backup(session, etcd_view.view(run), wanted=backup)
         session.carry_out(replacement(site, host, fine=fine))
     else:
@@ -105,7 +105,7 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
 def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
     """Return the procedure that lets an empty machine take the place of ``host``; ``fine``: it is in service already."""
     it = Mending(site, host, "")
-    if "control-plane" in host.roles:
+    if host.is_control_plane:
         mine = steps(it, Case.WELL if fine else Case.REBUILD)
     else:
         plan = Plan(site, (host,), it.survey)
@@ -244,10 +244,3 @@ def _first_a_backup(session: Session, seen: View, *, wanted: bool) -> None:
         raise PrecheckError(
             f"no backup could be made first: {error}", hint=f"{error.hint}; --no-backup goes on without"
         ) from None
-
-
-def _host(site: Site, name: str) -> Host:
-    found = next((host for host in site.control_plane if host.name == name), None)
-    if not found:
-        raise InventoryError(f"{name} is no control plane host of {site.name} any more")
-    return found

@@ -28,12 +28,12 @@ CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
 def procedure(it: Restoring) -> Procedure:
     """Return the whole procedure. What can fail is done before anything is stopped, as far as it can be."""
     plan, members = it.plan, it.members
-    left = [it.host(name) for name in plan.left]
+    left = [it.site.host(name) for name in plan.left]
     steps: list[Step | Together] = [prove(it), _each(ready(it, host) for host in members), fits(it)]
     if not it.origin:
         steps += [_each(send(it, host) for host in members), _each(build(it, host) for host in members)]
     steps += [take_out(host) for host in left]
-    steps.append(_each(stop(it, host) for host in (*members, *(it.host(name) for name in plan.quiet))))
+    steps.append(_each(stop(it, host) for host in (*members, *(it.site.host(name) for name in plan.quiet))))
     if it.origin:
         others = [host for host in members if host != it.origin]
         steps.append(copy(it, it.origin))
@@ -46,7 +46,7 @@ def procedure(it: Restoring) -> Procedure:
         forget_servers(it),
         _each(serve(it, host) for host in members),
         _each(start(it, host, CONTROLLERS, "start controller-manager and scheduler") for host in members),
-        _each(restart(it, host) for host in (*members, *(it.host(name) for name in plan.nodes))),
+        _each(restart(it, host) for host in (*members, *(it.site.host(name) for name in plan.nodes))),
         verified(it),
         writes_through_vip(it.site, it.survey),
         _each(tidy(it, host) for host in members),

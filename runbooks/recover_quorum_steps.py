@@ -37,10 +37,6 @@ class Restoring:
     spool: Path
     survey: Survey = field(default_factory=Survey)
 
-    def host(self, name: str) -> Host:
-        """The host of this name."""
-        return next(host for host in self.site.hosts if host.name == name)
-
     @property
     def members(self) -> tuple[Host, ...]:
         """The hosts of the new cluster, in hosts.yaml's order."""
@@ -49,7 +45,7 @@ class Restoring:
     @property
     def origin(self) -> Host | None:
         """The host whose own database is restored, or None."""
-        return self.host(self.plan.source.name) if self.plan.source.kind == "member" else None
+        return self.site.host(self.plan.source.name) if self.plan.source.kind == "member" else None
 
     def over(self, found: Ground) -> bool:
         """Whether the restored data are in place there."""

@@ -40,7 +40,7 @@ def survey(run: Run) -> Scene:
     others = [host for host in run.site.hosts if host not in masters]
     peers = [(host.address, port) for host in silent for port in ALIVE_PORTS]
     reached = asked(run, dict.fromkeys([*grounds, *others], restore.reach(peers)))
-    nodes = [host for host in others if "worker" in host.roles]
+    nodes = [host for host in others if host.is_worker]
     return Scene(
         view=etcd_view.seen_by(answers),
         grounds=grounds,

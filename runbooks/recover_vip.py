@@ -132,7 +132,7 @@ def _balancer(want: Wanted, seen: vip.VipLook, backends: tuple[lb.Backend, ...] 
 
 def observer(run: Run) -> Host | None:
     """Return a host that is no LB and answers: from there the VIP looks as it does to a client."""
-    hosts = [host for host in run.site.hosts if "lb" not in host.roles]
+    hosts = [host for host in run.site.hosts if not host.is_lb]
     answers = run.transport.run_each({host: cmd("true", root=False) for host in hosts})
     return next((host for host in hosts if not isinstance(answers[host], Exception)), None)
 

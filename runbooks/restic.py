@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
 from runbooks.errors import InventoryError, RunbookError
-from runbooks.inventory.model import Restic
+from runbooks.inventory.settings import Restic
 from runbooks.local import files, programs
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runbooks.engine.tasks import query
-from runbooks.errors import HostErrors, InventoryError, PrecheckError, RunbookError
-from runbooks.inventory.model import Host, Site
+from runbooks.errors import HostErrors, PrecheckError, RunbookError
+from runbooks.inventory.model import Site
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -51,7 +51,7 @@ def trust(session: Session, host: str = "", replace: bool = False, yes: bool = F
     from runbooks.engine import namespace, trust  # noqa: PLC0415 - start-up time
 
     namespace.enter(session.site)
-    hosts = _named(session.site, host)
+    hosts = session.site.named(host)
     failed: dict[str, RunbookError] = {}
     for doors in (trust.gateway_doors(session.site, hosts), trust.host_doors(session.site, hosts)):
         failed |= _trust(session.site, doors, replace=replace, yes=yes)
@@ -123,16 +123,6 @@ def pages(session: Session, to: str = "", check: bool = False) -> None:
     from runbooks.pages_write import show  # noqa: PLC0415 - start-up time
 
     show(session, to, check=check)
-
-
-def _named(site: Site, names: str) -> Sequence[Host]:
-    if not names:
-        return site.hosts
-    by_name = {host.name: host for host in site.hosts}
-    unknown = [name for name in names.split(",") if name not in by_name]
-    if unknown:
-        raise InventoryError(f"--host: {', '.join(unknown)}: not in {site.name} ({', '.join(by_name)})")
-    return [by_name[name] for name in names.split(",")]
 
 
 def _trust(site: Site, doors: Sequence[Door], *, replace: bool, yes: bool) -> dict[str, RunbookError]:

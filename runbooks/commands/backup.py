@@ -118,9 +118,9 @@ def files(base: str, host: Host) -> Command:
     """Send what ``host`` is configured with, by its roles, as one tar archive."""
     wanted: list[str] = []
     needed: list[str] = []
-    if "control-plane" in host.roles:
+    if host.is_control_plane:
         wanted, needed = [*CONTROL_PLANE_FILES], [*CONTROL_PLANE_NEEDS]
-    if "lb" in host.roles:
+    if host.is_lb:
         wanted, needed = [*wanted, *LB_FILES], [*needed, *LB_NEEDS]
     command = script("backup-files", {"BASE": base, "PATHS": wanted, "NEEDED": needed}, timeout=300, after=("backup-work",))
     return replace(command, shown=f"tar {' '.join(path for path in wanted[:2])} ...")

@@ -77,12 +77,12 @@ def look(site: Site, host: Host) -> Probe[HostCerts]:
 
 def _ports(site: Site, host: Host) -> list[str]:
     own = []
-    if "control-plane" in host.roles:
+    if host.is_control_plane:
         local = {10257, 10259}
         own = [f"{port} {f'localhost:{port}' if port in local else _at(host, port)}" for port in SERVED_BY]
-    if {"control-plane", "worker"} & set(host.roles):
+    if host.is_node:
         own.append(f"{KUBELET_PORT} {_at(host, KUBELET_PORT)}")
-    if "lb" in host.roles:
+    if host.is_lb:
         own.append(f"{VIP} {url(site.endpoint.vip, site.endpoint.port).removeprefix('https://')}")
     return own
 

@@ -49,7 +49,7 @@ class Traces:
 
 def targets(site: Site, host: Host) -> list[tuple[Host, int]]:
     """Return what ``host`` has to reach: from a control plane host, etcd and the API server of every other."""
-    if "control-plane" not in host.roles:
+    if not host.is_control_plane:
         return []
     ports = (CLIENT_PORT, PEER_PORT, API_PORT) if site.kubernetes.etcd == "stacked" else (API_PORT,)
     return [(peer, port) for peer in site.control_plane if peer != host for port in ports]

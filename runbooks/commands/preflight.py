@@ -38,7 +38,7 @@ PROXY_PORTS = {10249: "kube-proxy", 10256: "kube-proxy"}
 def ports(site: Site, host: Host) -> dict[int, str]:
     """The TCP ports that ``host`` will listen on, and the program of each."""
     taken = dict(KUBELET_PORTS)
-    if "control-plane" in host.roles:
+    if host.is_control_plane:
         taken |= CONTROL_PLANE_PORTS | (ETCD_PORTS if site.kubernetes.etcd == "stacked" else {})
     return taken | (PROXY_PORTS if site.kubernetes.addons.kube_proxy else {})
 
@@ -46,12 +46,12 @@ def ports(site: Site, host: Host) -> dict[int, str]:
 def peers(site: Site, host: Host) -> dict[Host, tuple[int, ...]]:
     """The ports of other hosts that ``host`` has to reach. What pods need among themselves is the pod network's business."""
     wanted: dict[Host, tuple[int, ...]] = {}
-    master = "control-plane" in host.roles
+    master = host.is_control_plane
     etcd = (2379, 2380) if master and site.kubernetes.etcd == "stacked" else ()
-    for peer in (*site.control_plane, *site.workers):
+    for peer in site.nodes:
         if peer == host:
             continue
-        if "control-plane" in peer.roles:
+        if peer.is_control_plane:
             wanted[peer] = (*etcd, API_PORT, *((10250,) if master else ()))
         elif master:
             wanted[peer] = (10250,)
@@ -67,7 +67,7 @@ def sysctls(site: Site) -> tuple[str, ...]:
 
 def directories(site: Site, host: Host) -> tuple[str, ...]:
     """Where ``host`` will keep what grows."""
-    etcd = "control-plane" in host.roles and site.kubernetes.etcd == "stacked"
+    etcd = host.is_control_plane and site.kubernetes.etcd == "stacked"
     return (*((ETCD,) if etcd else ()), CONTAINERD, KUBELET)
 
 

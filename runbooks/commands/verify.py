@@ -74,7 +74,7 @@ class Quick:
 
 def host_facts(host: Host) -> Probe[HostFacts]:
     """What ``host`` can tell from its own files and programs."""
-    api = url(host.address).removeprefix("https://") if "control-plane" in host.roles else ""
+    api = url(host.address).removeprefix("https://") if host.is_control_plane else ""
     return Probe(replace(script("verify-host", {"API": api}, timeout=30, after=("certs-find",)), shown="verify-host"), parse_host)
 
 
@@ -96,7 +96,7 @@ def parse_host(answer: Answer) -> HostFacts:
 
 def quick(host: Host) -> Probe[Quick]:
     """What ``host`` does just now, in a moment."""
-    server = url(host.address) if "control-plane" in host.roles else ""
+    server = url(host.address) if host.is_control_plane else ""
     return Probe(replace(script("verify-quick", {"SERVER": server}, timeout=30), shown="verify-quick"), parse_quick)
 
 

@@ -27,7 +27,8 @@ from runbooks.engine.channel import GRACE_S, GREETING, TIMED_OUT, WINDOW, Sink, 
 from runbooks.engine.namespace import permit
 from runbooks.engine.ssh_errors import explained
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, RunbookError, UnreachableError
-from runbooks.inventory.model import Gateway, Host, Site
+from runbooks.inventory.model import Host, Site
+from runbooks.inventory.settings import Gateway
 
 TAIL_LINES = 5
 SILENCE_MS = 45_000  # a peer that acknowledges nothing for this long is gone

@@ -17,7 +17,8 @@ import paramiko
 from runbooks.engine.ssh import Ssh
 from runbooks.engine.ssh_errors import plain
 from runbooks.errors import RunbookError, UnreachableError
-from runbooks.inventory.model import Gateway, Host, Site
+from runbooks.inventory.model import Host, Site
+from runbooks.inventory.settings import Gateway
 from runbooks.local import files
 
 

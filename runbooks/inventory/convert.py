@@ -8,8 +8,9 @@ import msgspec
 
 from runbooks.inventory import scalars
 from runbooks.inventory.draft import Draft
-from runbooks.inventory.model import Model, Site
+from runbooks.inventory.model import Site
 from runbooks.inventory.problems import Finding, quoted
+from runbooks.inventory.settings import Model
 from runbooks.inventory.source import Listing, Mapping, Node, Scalar
 
 BROKEN = object()  # stands for a value that has been complained about

@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 
 from runbooks.errors import InventoryError
-from runbooks.inventory.model import Backup, Gateway, Site
+from runbooks.inventory.model import Site
 from runbooks.inventory.problems import quoted
+from runbooks.inventory.settings import Backup, Gateway
 from runbooks.inventory.words import NAME, PLAIN_NAME
 
 LAB_RUN: Final = Path("/run/ha-lab")

@@ -60,7 +60,7 @@ def urgent_first(rows: Iterable[Row]) -> list[Row]:
 
 
 def _host(site: Site, host: Host, seen: HostCerts, days: int) -> list[Row]:
-    control_plane = "control-plane" in host.roles
+    control_plane = host.is_control_plane
     if not seen.joined and host not in site.load_balancers:
         return [Row(host.name, "", "?", "it is in no cluster", cure=f"inv cluster.join --host {host}")]
     found = [_file(site, host, each, seen, days) for each in seen.certificates]

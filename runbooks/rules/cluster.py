@@ -110,10 +110,5 @@ def whole(state: NodeState) -> bool:
 
 def in_join_order(hosts: Sequence[Host]) -> tuple[tuple[Host, ...], tuple[Host, ...]]:
     """Return the control plane hosts, to be joined one after the other, and the workers, which may join together."""
-    first = tuple(host for host in hosts if "control-plane" in host.roles)
-    return first, tuple(host for host in hosts if "worker" in host.roles and "control-plane" not in host.roles)
-
-
-def kubernetes_hosts(hosts: Sequence[Host]) -> tuple[Host, ...]:
-    """Return the hosts that are to be nodes."""
-    return tuple(host for host in hosts if {"control-plane", "worker"} & set(host.roles))
+    first = tuple(host for host in hosts if host.is_control_plane)
+    return first, tuple(host for host in hosts if host.is_worker and not host.is_control_plane)

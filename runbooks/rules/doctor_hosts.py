@@ -27,7 +27,7 @@ MENDING = {
 def silent(site: Site, errors: Mapping[Host, RunbookError]) -> Iterator[Finding]:
     """Return a finding per host that cannot be asked."""
     for host, error in errors.items():
-        fix = f"inv recover.lb --host {host}" if "lb" in host.roles else f"inv recover.node --host {host}"
+        fix = f"inv recover.lb --host {host}" if host.is_lb else f"inv recover.node --host {host}"
         if "site.trust" in error.hint:
             yield Finding(
                 "warning",
@@ -38,9 +38,9 @@ def silent(site: Site, errors: Mapping[Host, RunbookError]) -> Iterator[Finding]
                 frozenset({host}),
             )
             continue
-        why = "the pair of load balancers is down to one" if "lb" in host.roles else ""
-        if "control-plane" in host.roles:
-            left = len(site.control_plane) - sum("control-plane" in each.roles for each in errors)
+        why = "the pair of load balancers is down to one" if host.is_lb else ""
+        if host.is_control_plane:
+            left = len(site.control_plane) - sum(each.is_control_plane for each in errors)
             why = f"{left} of {len(site.control_plane)} control plane hosts are left"
         cure = f"switch it on, or mend its network; gone for good, and replaced by an empty machine of that name: {fix}"
         yield Finding("warning", host.name, reason(host, error), why, cure, frozenset({host}))

@@ -165,11 +165,10 @@ def resolve(members: Sequence[Member], text: str, site: Site) -> Member:
     Raises InventoryError that names the known ones when it is none of them.
     """
     word = text.strip().lower()
-    host = next((each for each in site.hosts if each.name == word), None)
     tests = (
         lambda member: member.id == (word.removeprefix("0x").lstrip("0") or "0"),
         lambda member: member.name == word,
-        lambda member: bool(host and lives_on(member, host)),
+        lambda member: any(host.name == word and lives_on(member, host) for host in site.hosts),
         lambda member: _canonical(word.strip("[]")) in addresses(member),
     )
     for test in tests:

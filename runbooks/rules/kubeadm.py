@@ -110,7 +110,7 @@ def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash
             "bootstrapToken": {"token": str(token), "apiServerEndpoint": endpoint(site), "caCertHashes": [ca_hash]},
         },
     }
-    if "control-plane" in host.roles:
+    if host.is_control_plane:
         if certificate_key is None:
             raise ValueError("a control plane host joins with a certificate key")
         document["controlPlane"] = {"localAPIEndpoint": _local_endpoint(host), **_key(certificate_key)}
@@ -215,7 +215,7 @@ def _head(version: Version, kind: str) -> Document:
 
 def _registration(site: Site, host: Host, version: Version) -> Document:
     found: Document = {"name": host.name, "criSocket": CRI_SOCKET}
-    if {"control-plane", "worker"} <= set(host.roles):
+    if host.is_control_plane and host.is_worker:
         found["taints"] = []  # without it kubeadm keeps workload away from every control plane host
     flags = _flags({"node-ip": str(host.address)}, version)
     found["kubeletExtraArgs"] = flags

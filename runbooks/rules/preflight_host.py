@@ -137,7 +137,7 @@ def cgroup(site: Site, host: Host, facts: Facts) -> Verdict:
 
 def capacity(site: Site, host: Host, facts: Facts) -> Verdict:
     """CPUs and memory, as kubeadm wants them."""
-    mib, master = facts.memory_kib // 1024, "control-plane" in host.roles
+    mib, master = facts.memory_kib // 1024, host.is_control_plane
     seen = f"{facts.cpus} CPU{'s' if facts.cpus != 1 else ''}, {mib / 1024:.1f} GiB"
     if master and (facts.cpus < CPUS or mib < MEMORY_MIB):
         return fail(seen, f"kubeadm refuses a control plane host with less than {CPUS} CPUs and {MEMORY_MIB} MiB")

@@ -155,9 +155,9 @@ def reachable(site: Site, host: Host, seen: Seen, asked: frozenset[Host]) -> Ver
 
 def latency(site: Site, host: Host, seen: Seen) -> Verdict | None:
     """Round trips between control plane hosts; None on a worker."""
-    if "control-plane" not in host.roles:
+    if not host.is_control_plane:
         return None
-    known = {str(peer.address): peer for peer in seen if "control-plane" in peer.roles}
+    known = {str(peer.address): peer for peer in seen if peer.is_control_plane}
     times = {known[address]: ms for address, (ms, _) in seen[host].rtts.items() if address in known}
     if not times:
         return good("no other control plane host to measure")

@@ -28,7 +28,7 @@ def asks_us(site: Site, host: Host, server: str) -> bool:
     """Whether a kubelet of ``host`` that asks ``server`` (a URL) is a node of this cluster."""
     ways = {(str(site.endpoint.vip), site.endpoint.port), (site.endpoint.name or "", site.endpoint.port)}
     # From 1.31 on, the kubelet of a control plane host asks the API server beside it.
-    ways |= {(str(host.address), API_PORT)} if "control-plane" in host.roles else set()
+    ways |= {(str(host.address), API_PORT)} if host.is_control_plane else set()
     return server.rstrip("/") in {f"https://{f'[{name}]' if ':' in name else name}:{port}" for name, port in ways}
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final
 
-from runbooks.inventory.model import Keep
+from runbooks.inventory.settings import Keep
 
 NEWEST_GOOD: Final = "newest good"
 UNREADABLE: Final = "cannot be read"

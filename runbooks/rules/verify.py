@@ -43,11 +43,6 @@ def judged(topic: str, host: str, *, wrong: Sequence[str] = (), odd: Sequence[st
     return Row(topic, host, "ok", fine)
 
 
-def members(site: Site) -> tuple[Host, ...]:
-    """Return the hosts that shall be nodes, control plane first."""
-    return tuple(dict.fromkeys([*site.control_plane, *site.workers]))
-
-
 def node_of(nodes: Iterable[Node], host: Host) -> Node | None:
     """Return the Node that is ``host``: by its name, or by its address where somebody gave it another name."""
     found = {node.name: node for node in nodes}
@@ -58,7 +53,7 @@ def node_of(nodes: Iterable[Node], host: Host) -> Node | None:
 def strangers(site: Site, nodes: Iterable[Node]) -> list[str]:
     """Return the names of Nodes that are no host of the site."""
     nodes = list(nodes)
-    known = {node.name for host in members(site) if (node := node_of(nodes, host))}
+    known = {node.name for host in site.nodes if (node := node_of(nodes, host))}
     return [node.name for node in nodes if node.name not in known]
 
 
@@ -68,7 +63,7 @@ def strangers(site: Site, nodes: Iterable[Node]) -> list[str]:
 def no_cluster(facts: Mapping[Host, HostFacts | RunbookError]) -> bool:
     """Whether nobody ever began a cluster: some control plane host answers, and nothing of one is on any host that does."""
     answers = {host: seen for host, seen in facts.items() if isinstance(seen, HostFacts)}
-    asked = any("control-plane" in host.roles for host in answers)
+    asked = any(host.is_control_plane for host in answers)
     return asked and not any(seen.joined or seen.manifests for seen in answers.values())
 
 
@@ -121,7 +116,7 @@ def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[
     if error := cluster.errors.get(NODES):
         return [Row("node", "", "FAIL", error, "inv cluster.status")]
     rows = []
-    for host in members(site):
+    for host in site.nodes:
         node = node_of(cluster.nodes, host)
         if node:
             rows.append(_node(site, host, node))
@@ -163,11 +158,11 @@ def _node(site: Site, host: Host, node: Node) -> Row:
 
 def _unmarked(host: Host, node: Node) -> str:
     """Say what of kubeadm's marks a control plane's node lacks; a host that is a worker too may well have no taint."""
-    if "control-plane" not in host.roles:
+    if not host.is_control_plane:
         return ""
     if not CONTROL_PLANE_KEYS & node.labels:
         return "lacks the label of a control plane"
-    if "worker" not in host.roles and not CONTROL_PLANE_KEYS & node.taints:
+    if not host.is_worker and not CONTROL_PLANE_KEYS & node.taints:
         return "lacks the taint of a control plane, so any pod may run there"
     return ""
 

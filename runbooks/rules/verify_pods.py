@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from runbooks.commands.node import STATIC_PODS
 from runbooks.commands.verify_objects import Cluster, Pod, pods_in
 from runbooks.inventory.model import Host, Site
-from runbooks.rules.verify import Row, judged, members, node_of
+from runbooks.rules.verify import Row, judged, node_of
 
 RECENT_S = 3600
 KUBE_PROXY, COREDNS = "kube-proxy", "kube-dns"  # what their pods' label k8s-app says
@@ -68,7 +68,7 @@ def _static(site: Site, cluster: Cluster, host: Host) -> Row:
 def _kube_proxy(site: Site, cluster: Cluster) -> Row:
     there = [pod for pod in cluster.pods if pod.labels.get("k8s-app") == KUBE_PROXY and not pod.leaving]
     ready = {pod.node for pod in there if pod.ready}
-    nodes = {str(host): node for host in members(site) if (node := node_of(cluster.nodes, host))}
+    nodes = {str(host): node for host in site.nodes if (node := node_of(cluster.nodes, host))}
     why = {pod.node: _why(cluster, pod) for pod in there if not pod.ready}
     wrong = [f"not ready on {host} ({why.get(node.name, 'missing')})" for host, node in nodes.items() if node.name not in ready]
     cure = "kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy; kubectl -n kube-system logs POD"

@@ -11,14 +11,14 @@ from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd
 from runbooks.rules.etcd import View
-from runbooks.rules.verify import cut, members, node_of, reason, strangers
+from runbooks.rules.verify import cut, node_of, reason, strangers
 
 HostSeen = Mapping[Host, Quick | RunbookError]
 
 
 def no_cluster(seen: HostSeen) -> bool:
     """Whether nobody ever began a cluster: every host that answers is in none, and some control plane host answers."""
-    answers = [each for host, each in seen.items() if isinstance(each, Quick) and "control-plane" in host.roles]
+    answers = [each for host, each in seen.items() if isinstance(each, Quick) and host.is_control_plane]
     everyone = [each for each in seen.values() if isinstance(each, Quick)]
     return bool(answers) and not any(each.joined or each.manifests for each in everyone)
 
@@ -28,13 +28,13 @@ def problems(site: Site, seen: HostSeen, view: View, cluster: Cluster | None) ->
     lost = {host: each for host, each in seen.items() if isinstance(each, RunbookError)}
     found = [f"{host}: {reason(host, each)}" for host, each in lost.items()]
     outside = [host for host, each in seen.items() if isinstance(each, Quick) and not each.joined]
-    absent = [host for host in members(site) if host in outside or (cluster and not node_of(cluster.nodes, host))]
+    absent = [host for host in site.nodes if host in outside or (cluster and not node_of(cluster.nodes, host))]
     found += [f"not joined: {', '.join(map(str, absent))}"] if absent else []
     for host, each in seen.items():
         if not isinstance(each, Quick) or not each.joined:
             continue
         found += [f"{host}: {unit} is {state}" for unit, state in each.units.items() if state != "active"]
-        if "control-plane" in host.roles and each.api != "ok":
+        if host.is_control_plane and each.api != "ok":
             found.append(f"{host}: its API server: {each.api or 'there is none'}")
     if cluster:
         found += _of_nodes(site, cluster)
@@ -45,7 +45,7 @@ def problems(site: Site, seen: HostSeen, view: View, cluster: Cluster | None) ->
 
 
 def _of_nodes(site: Site, cluster: Cluster) -> list[str]:
-    nodes = {host: node_of(cluster.nodes, host) for host in members(site)}
+    nodes = {host: node_of(cluster.nodes, host) for host in site.nodes}
     found = [f"{host} is not Ready: {cut(node.reason)}" for host, node in nodes.items() if node and not node.ready]
     extra = strangers(site, cluster.nodes)
     return found + ([f"not in hosts.yaml: {', '.join(extra)}"] if extra else [])

@@ -12,7 +12,7 @@ import msgspec
 from runbooks import backup_manifest
 from runbooks.backup_manifest import Etcd, Kind, Manifest, Member, Snapshot, Stored
 from runbooks.backup_store import Store
-from runbooks.inventory.model import Backup, Keep
+from runbooks.inventory.settings import Backup, Keep
 from tests.unit.fakes import example, site
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -32,7 +32,7 @@ def facts(host: Host, **changes: Any) -> Facts:
     """What a fit ``host`` of the example site says, but for ``changes``."""
     the = site()
     reached = {(str(peer.address), port): "refused" for peer, ports in preflight.peers(the, host).items() for port in ports}
-    master = "control-plane" in host.roles
+    master = host.is_control_plane
     fit = Facts(
         os="Debian GNU/Linux 12 (bookworm)",
         manager="apt-get",

@@ -83,7 +83,7 @@ def test_containerd_in_hosts_that_are_containers(make):
 
 def test_only_control_plane_hosts_get_the_audit_policy(make):
     site = make()
-    with_policy = [host.name for host in (*site.control_plane, *site.workers) if AUDIT_POLICY in contents(site, host)]
+    with_policy = [host.name for host in site.nodes if AUDIT_POLICY in contents(site, host)]
     assert with_policy == ["master1", "master2", "master3"]
     (policy,) = (file for file in node_files(site, site.control_plane[0], PAUSE) if file.path == AUDIT_POLICY)
     assert (policy.mode, policy.owner) == ("0600", "root:root")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runbooks.backup_objects import Pages, items, pages
 from runbooks.backup_receive import Folder, Receiver
 from runbooks.errors import CommandError, DiskError, RunbookError
-from runbooks.inventory.model import Age
+from runbooks.inventory.settings import Age
 
 pytestmark = pytest.mark.unit
 

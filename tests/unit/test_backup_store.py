@@ -14,7 +14,7 @@ from runbooks.backup_prune import unwanted
 from runbooks.backup_show import show_list, show_set
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
-from runbooks.inventory.model import Keep, Restic
+from runbooks.inventory.settings import Keep, Restic
 from tests.unit.backup_sets import NOON, damage, put, store_in
 from tests.unit.fakes import FakeHosts, run_on
 

@@ -12,8 +12,9 @@ import yaml
 
 from runbooks.inventory.convert import fields
 from runbooks.inventory.load import load_site
-from runbooks.inventory.model import Gateway, Ingress, Limits, Site
+from runbooks.inventory.model import Site
 from runbooks.inventory.problems import SiteError
+from runbooks.inventory.settings import Gateway, Ingress, Limits
 
 pytestmark = pytest.mark.unit
 

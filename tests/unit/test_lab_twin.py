@@ -9,7 +9,8 @@ from lab import twin
 from lab.names import Instance
 from runbooks.errors import InventoryError
 from runbooks.inventory.load import load_site
-from runbooks.inventory.model import Gateway, HostSsh, Keep, Restic, Site
+from runbooks.inventory.model import Site
+from runbooks.inventory.settings import Gateway, HostSsh, Keep, Restic
 from runbooks.inventory.words import Address
 
 pytestmark = pytest.mark.unit

@@ -12,7 +12,8 @@ from runbooks.engine import namespace, ssh, trust
 from runbooks.engine.namespace import enter, permit
 from runbooks.engine.ssh import Ssh
 from runbooks.errors import PrecheckError
-from runbooks.inventory.model import Gateway, LabTwin
+from runbooks.inventory.model import LabTwin
+from runbooks.inventory.settings import Gateway
 from tests.unit.fakes import example, site
 
 pytestmark = pytest.mark.unit

@@ -18,7 +18,7 @@ from runbooks.backup_store import Store
 from runbooks.engine.session import Options, Session
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
-from runbooks.inventory.model import Keep, Restic
+from runbooks.inventory.settings import Keep, Restic
 from runbooks.restic import AbsentError, Copied, parse_environment, parse_files, parse_made, parse_snapshots
 from tests.unit.backup_sets import CONTENT, NOON, damage, put, store_in
 from tests.unit.fakes import ROOT, FakeHosts, run_on

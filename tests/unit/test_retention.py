@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.inventory.model import Keep
+from runbooks.inventory.settings import Keep
 from runbooks.rules.retention import Dated, decide, irreplaceable
 
 pytestmark = pytest.mark.unit

@@ -15,7 +15,7 @@ from runbooks.commands.lb import Backend
 from runbooks.commands.verify import Health, HostFacts, Written
 from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Node, Pod, pods_in
 from runbooks.errors import CommandError
-from runbooks.inventory.model import Addons
+from runbooks.inventory.settings import Addons
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
@@ -36,7 +36,7 @@ KEYS = frozenset({"node-role.kubernetes.io/control-plane"})
 
 
 def node(host, **facts):
-    marks = KEYS if "control-plane" in host.roles else frozenset()
+    marks = KEYS if host.is_control_plane else frozenset()
     well = Node(
         host.name, str(host.address), True, "KubeletReady", (), VERSION, False, marks, marks, "containerd://1.7", NOW - 60
     )
@@ -51,14 +51,14 @@ def pod(name, where, label="", **facts):
 def running():
     """Every pod that a whole cluster has."""
     static = [pod(f"{name}-{host}", host) for host in SITE.control_plane for name in verify_pods.components(SITE)]
-    proxies = [pod(f"kube-proxy-{number}", host, "kube-proxy") for number, host in enumerate(rules.members(SITE))]
+    proxies = [pod(f"kube-proxy-{number}", host, "kube-proxy") for number, host in enumerate(SITE.nodes)]
     return [*static, *proxies, pod("coredns-1", W1, "kube-dns"), pod("flannel-1", W1, namespace="kube-flannel")]
 
 
 def cluster(**facts):
     whole = Cluster(
         NOW,
-        tuple(node(host) for host in rules.members(SITE)),
+        tuple(node(host) for host in SITE.nodes),
         tuple(running()),
         (Lease("kube-scheduler", "master2_0f1e", NOW - 1, 15), Lease("kube-controller-manager", "master1_77aa", NOW - 2, 15)),
         {
@@ -74,7 +74,7 @@ def cluster(**facts):
 
 
 def with_node(host, **facts):
-    return cluster(nodes=tuple(node(each, **(facts if each == host else {})) for each in rules.members(SITE)))
+    return cluster(nodes=tuple(node(each, **(facts if each == host else {})) for each in SITE.nodes))
 
 
 def without(cluster, name):
@@ -112,7 +112,7 @@ def test_nothing_is_wrong_with_a_whole_cluster():
     ]
     assert [row for row in rows if row.state != "ok"] == []
     assert [row.topic for row in rows] == [
-        *["node"] * len(rules.members(SITE)), "leader", "leader", *["static pods"] * 3, "kube-proxy", "coredns", "other pods",
+        *["node"] * len(SITE.nodes), "leader", "leader", *["static pods"] * 3, "kube-proxy", "coredns", "other pods",
         "kubeadm-config",
     ]  # fmt: skip
     assert [row.host for row in rows if row.topic == "leader"] == ["master2", "master1"]
@@ -203,7 +203,7 @@ def test_a_control_plane_host_that_is_a_worker_too_needs_no_taint():
 
 
 def test_a_host_that_is_no_node_and_a_node_that_is_no_host():
-    nodes = [node(host) for host in rules.members(SITE) if host != W1]
+    nodes = [node(host) for host in SITE.nodes if host != W1]
     stranger = replace(nodes[-1], name="old", address="10.9.9.9")
     seen = cluster(nodes=(*nodes, stranger))
     assert judged(rules.nodes, SITE, seen) == [
@@ -539,10 +539,10 @@ def everything(**hosts):
     """What is seen of a whole site; ``hosts`` say something else."""
     found = {}
     for host in SITE.hosts:
-        said = {"facts": replace(WITH, sums=SUMS)} if host in rules.members(SITE) else {}
-        if "control-plane" in host.roles:
+        said = {"facts": replace(WITH, sums=SUMS)} if host.is_node else {}
+        if host.is_control_plane:
             said |= {"health": answers(host), "etcd": etcd_view().said[host]}
-        if "lb" in host.roles:
+        if host.is_lb:
             said |= {"lb": HOLDER if host == LB1 else STANDBY, "backends": UP}
         found[host] = hosts.get(host.name, said)
     return Seen(found, M1, cluster(), NAMESPACES)
@@ -570,7 +570,7 @@ def test_a_host_that_does_not_answer_fails_and_hides_nobody(host):
 def test_hosts_that_have_not_joined_are_told_once():
     empty = {"facts": replace(FACTS, joined=False, units={"kubelet": "inactive"}), "health": answers(M3, error="no such file")}
     seen = everything(master3=empty | {"etcd": Look(None, why="etcd does not run here")})
-    seen.cluster = cluster(nodes=tuple(node(host) for host in rules.members(SITE) if host != M3))
+    seen.cluster = cluster(nodes=tuple(node(host) for host in SITE.nodes if host != M3))
     told = [row.topic for row in judge(SITE, seen) if row.host == "master3"]
     assert told == ["host"]
 

@@ -21,7 +21,7 @@ EMPTY = Quick({"kubelet": "inactive", "containerd": "active"}, joined=False, man
 
 
 def seen(**other):
-    found = {host: MASTER if "control-plane" in host.roles else WORKER for host in (*SITE.control_plane, *SITE.workers)}
+    found = {host: MASTER if host.is_control_plane else WORKER for host in SITE.nodes}
     return found | {host: other[host.name] for host in found if host.name in other}
 
 

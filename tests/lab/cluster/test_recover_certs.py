@@ -96,7 +96,7 @@ def on(cluster: Operator, host: str, text: str, **more: Any) -> str:
 
 def served(cluster: Operator, host: str) -> dict[int, str]:
     """Return the fingerprints of what a master serves, seen without the tool; one that is starting is waited for."""
-    address = next(str(each.address) for each in cluster.lab.site().hosts if each.name == host)
+    address = str(cluster.lab.site().host(host).address)
     ask = "openssl s_client -connect {0}:{1} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null"
     look = f"for i in {{{{1..90}}}}; do {ask} && exit; sleep 0.5; done; exit 1"
     return {port: on(cluster, host, look.format(address, port)).strip() for port in PORTS}

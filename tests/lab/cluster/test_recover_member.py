@@ -61,7 +61,7 @@ def whole(saved: Operator) -> None:
 
 
 def address(saved: Operator, name: str) -> str:
-    return next(str(host.address) for host in saved.lab.site().hosts if host.name == name)
+    return str(saved.lab.site().host(name).address)
 
 
 def members(saved: Operator) -> dict[str, str]:

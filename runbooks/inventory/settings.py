@@ -1,0 +1,208 @@
+"""What the site is set to, part by part, as typed, frozen values. Durations carry their unit in the name."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from runbooks.inventory.words import (
+    Address,
+    DnsName,
+    Flags,
+    HostPath,
+    ImageRepository,
+    Interface,
+    LoginName,
+    Network,
+    Port,
+    Recipient,
+    Repository,
+    Settings,
+    UrlPath,
+    Version,
+)
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every part of the site: immutable, compared by value."""
+
+
+class Endpoint(Model, frozen=True):
+    """Where clients find the API server: ``vip:port``, also known as ``name`` when there is one."""
+
+    vip: Address
+    port: Port = 6443
+    name: DnsName | None = None
+
+
+class Networks(Model, frozen=True):
+    """``management`` holds the hosts and the VIP; none of the four may overlap another."""
+
+    management: Network
+    pods: Network
+    services: Network
+    storage: Network | None = None
+
+
+class Addons(Model, frozen=True):
+    """What kubeadm installs besides the control plane. Switch off what the site brings itself."""
+
+    coredns: bool = True
+    kube_proxy: bool = True
+
+
+class Audit(Model, frozen=True):
+    """The API server's audit log in /var/log/kubernetes. Without a policy of one's own, who did what to which object is kept."""
+
+    policy: Path | None = None
+    max_age_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
+    max_backups: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    max_size_mb: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+
+
+class Containerd(Model, frozen=True):
+    """The container runtime. ``restrict_oom_score_adj`` is for hosts that are containers themselves."""
+
+    restrict_oom_score_adj: bool = False
+
+
+class ExtraArgs(Model, frozen=True):
+    """Flags of the control plane's programs, without the leading dashes; they go before kubeadm's own."""
+
+    api_server: Flags = msgspec.field(default_factory=dict)
+    controller_manager: Flags = msgspec.field(default_factory=dict)
+    scheduler: Flags = msgspec.field(default_factory=dict)
+    etcd: Flags = msgspec.field(default_factory=dict)
+
+
+class Kubernetes(Model, frozen=True):
+    """The cluster to build. ``version`` has three parts and no leading v.
+
+    ``cni`` is the pod network: the path of a manifest, one that comes with this tool, or "none" when somebody else installs it;
+    None when the site does not say. ``kubelet`` and ``kube_proxy`` are fields of KubeletConfiguration and
+    KubeProxyConfiguration, laid over ours.
+    """
+
+    version: Version
+    domain: DnsName = "cluster.local"
+    etcd: Literal["stacked", "external"] = "stacked"
+    cni: Literal["flannel", "none"] | Path | None = None
+    addons: Addons = Addons()
+    image_repository: ImageRepository | None = None
+    cgroup_driver: Literal["systemd", "cgroupfs"] = "systemd"
+    swap: Literal["off", "keep"] = "off"
+    containerd: Containerd = Containerd()
+    audit: Audit = Audit()
+    extra_args: ExtraArgs = ExtraArgs()
+    kubelet: Settings = msgspec.field(default_factory=dict)
+    kube_proxy: Settings = msgspec.field(default_factory=dict)
+
+
+class Vrrp(Model, frozen=True):
+    """VRRP between the two LBs. Version 3 has no authentication and allows adverts below one second (RFC 5798).
+
+    Version 2 sends an 8-character secret in clear text and needs whole seconds between adverts.
+    """
+
+    id: Annotated[int, msgspec.Meta(ge=1, le=255)]
+    version: Literal[2, 3] = 3
+    advert_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] = 200
+    preempt_delay_s: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
+
+
+class Ingress(Model, frozen=True):
+    """Optional front ends for an ingress controller that listens on a node port of every worker."""
+
+    http: bool = False
+    https: bool = False
+    http_node_port: Port = 30080
+    https_node_port: Port = 30443
+    health_path: UrlPath = "/healthz"
+
+
+class Limits(Model, frozen=True):
+    """HAProxy's limits: connections in all, per API server, and waiting per API server."""
+
+    maxconn: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 3000
+    server_maxconn: Annotated[int, msgspec.Meta(ge=10, le=1_000_000)] = 250
+    server_maxqueue: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 256
+
+
+class LoadBalancer(Model, frozen=True):
+    """HAProxy and keepalived on the two hosts with role ``lb``."""
+
+    interface: Interface
+    vrrp: Vrrp
+    stats_port: Port = 9000
+    metrics_port: Port = 8405
+    health_port: Port = 8404
+    ingress: Ingress = Ingress()
+    limits: Limits = Limits()
+
+
+class Gateway(Model, frozen=True):
+    """A bastion host that connections go through; its host key is checked like any other."""
+
+    address: Address | DnsName
+    user: LoginName | None = None
+    port: Port = 22
+    key: Path | None = None
+
+
+class Ssh(Model, frozen=True):
+    """How to log in. Relative paths are meant beside hosts.yaml; ``~`` is the operator's home."""
+
+    user: LoginName
+    key: Path | None = None
+    port: Port = 22
+    known_hosts: Path = Path("known_hosts")
+    gateway: Gateway | None = None
+    parallel: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    connect_timeout_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 10
+    keepalive_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 15
+
+
+class HostSsh(Model, frozen=True):
+    """What one host does differently from the site's ``ssh``."""
+
+    user: LoginName | None = None
+    key: Path | None = None
+    port: Port | None = None
+    gateway: Gateway | None = None
+
+
+class Keep(Model, frozen=True):
+    """Which backup sets survive: the newest ``last``, and the newest of each of so many days, weeks and months (UTC)."""
+
+    last: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 7
+    daily: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 7
+    weekly: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 4
+    monthly: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 6
+
+
+class Age(Model, frozen=True):
+    """Encryption by age. ``identity`` is the file of the private key, only where sets are also to be read again."""
+
+    recipients: tuple[Recipient, ...]
+    identity: Path | None = None
+
+
+class Restic(Model, frozen=True):
+    """A copy of every set in a restic repository. Its password and other secrets are in files of their own."""
+
+    repository: Repository
+    password_file: Path
+    environment_file: Path | None = None
+    prune: bool = False
+
+
+class Backup(Model, frozen=True):
+    """Where backups go on the operator's machine, and how. ``host_directory`` is each host's own, for what is on its way."""
+
+    directory: Path
+    host_directory: HostPath = "/var/lib/ha-runbooks/backup"
+    keep: Keep = Keep()
+    max_age_h: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 26
+    age: Age | None = None
+    restic: Restic | None = None
+    metrics: Path | None = None
