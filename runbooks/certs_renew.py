@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks import certs_view
-from runbooks.certs_steps import Renewal, may_begin
+from runbooks import certs_restart, certs_steps, certs_view
+from runbooks.certs_steps import Renewal
 from runbooks.cluster_traffic import let_in
 from runbooks.cluster_view import Survey
 from runbooks.commands.certs import HostCerts
@@ -32,14 +32,18 @@ def renew(session: Session, host: str, *, days: int, force: bool) -> None:
     there, lost = apart(certs_view.look(run, survey, hosts))
     if not survey.seat(run):
         raise PrecheckError(survey.silence(run), hint="inv recover.certs renews without any API server")
-    renewal = Renewal(session.site, there, days, force, survey=survey)
+    renewal = Renewal(session.site, there, days=days, force=force, survey=survey)
     session.carry_out(procedure(renewal, list(there), session.state / "kubeconfig"))
     refuse_the_rest(lost, "inv certs.renew")
 
 
 def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path) -> Procedure:
     """Return the procedure that renews on ``hosts``, and then the operator's ``kubeconfig``."""
-    steps = [may_begin(renewal, hosts), *(step for host in hosts for step in turn(renewal, host)), renewal.kubeconfig(kubeconfig)]
+    steps = [
+        certs_steps.may_begin(renewal, hosts),
+        *(step for host in hosts for step in turn(renewal, host)),
+        certs_steps.kubeconfig(renewal, kubeconfig),
+    ]
     names = [host.name for host in hosts]
     inputs = {"hosts": names, "days": renewal.days, "force": renewal.force}
     return Procedure("certs.renew", f"Renew the certificates of {', '.join(names)}", steps, inputs=inputs)
@@ -47,7 +51,13 @@ def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path) -> Proc
 
 def turn(renewal: Renewal, host: Host) -> list[Step]:
     """Return the steps of one control plane host's turn."""
-    return [renewal.renew(host), renewal.take_out(host), renewal.restart(host), renewal.well(host), let_in(host)]
+    return [
+        certs_steps.renew(renewal, host),
+        certs_restart.take_out(renewal, host),
+        certs_restart.restart(renewal, host),
+        certs_restart.well(renewal, host),
+        let_in(host),
+    ]
 
 
 def apart(looked: Looked) -> tuple[dict[Host, HostCerts], dict[Host, RunbookError]]:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks import certs_view, cluster_verify
+from runbooks import certs_restart, certs_steps, certs_view, cluster_verify
 from runbooks.certs_renew import apart, refuse_the_rest
-from runbooks.certs_steps import Renewal, may_begin
+from runbooks.certs_steps import Renewal
 from runbooks.cluster_traffic import let_in
 from runbooks.cluster_view import Survey
 from runbooks.commands import certs
@@ -36,7 +36,7 @@ def recover(session: Session) -> None:
         raise PrecheckError("no master could be looked at, and only they have the CAs' keys", hint="inv certs.check")
     before = session.resumed(KEY) or {}
     renewal = Renewal(site, there, alone=True, survey=survey)
-    at_once = bool(before.get("at_once", renewal.stands_still(run)))
+    at_once = bool(before.get("at_once", certs_restart.stands_still(renewal, run)))
     session.carry_out(procedure(renewal, list(there), session.state / "kubeconfig", at_once=at_once, whole=not lost))
     refuse_the_rest(lost, "inv recover.certs")
 
@@ -50,13 +50,13 @@ def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path, *, at_o
     site = renewal.site
     masters = [host for host in hosts if host in site.control_plane]
     workers = [host for host in hosts if host not in masters]
-    steps: list[Step | Together] = [may_begin(renewal, masters)]
+    steps: list[Step | Together] = [certs_steps.may_begin(renewal, masters)]
     steps += _all_at_once(renewal, masters) if at_once else [step for host in masters for step in _turn(renewal, masters, host)]
     if workers:
         steps.append(Together(tuple(identify(renewal, masters, host) for host in workers)))
     steps.append(Together(tuple(serve_anew(renewal, host) for host in hosts)))
     steps.append(Together(tuple(let_in(host) for host in masters)))
-    steps.append(renewal.kubeconfig(kubeconfig))
+    steps.append(certs_steps.kubeconfig(renewal, kubeconfig))
     if whole:
         steps.append(cluster_verify.step(site))
     how = "no API server and no quorum, so from the files alone, all masters at once" if at_once else "one master at a time"
@@ -67,16 +67,21 @@ def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path, *, at_o
 def _all_at_once(renewal: Renewal, masters: Sequence[Host]) -> list[Step | Together]:
     """Return the steps for a cluster that stands still: nothing can be lost by waiting for nobody, and etcd needs a majority anyway."""
     return [
-        Together(tuple(renewal.renew(host) for host in masters)),
+        Together(tuple(certs_steps.renew(renewal, host) for host in masters)),
         Together(tuple(identify(renewal, masters, host) for host in masters)),
-        Together(tuple(renewal.restart(host) for host in masters)),
-        Together(tuple(renewal.well(host) for host in masters)),
+        Together(tuple(certs_restart.restart(renewal, host) for host in masters)),
+        Together(tuple(certs_restart.well(renewal, host) for host in masters)),
     ]
 
 
 def _turn(renewal: Renewal, masters: Sequence[Host], host: Host) -> list[Step]:
     """Return the steps of one master of a cluster that works."""
-    return [renewal.renew(host), identify(renewal, masters, host), renewal.restart(host), renewal.well(host)]
+    return [
+        certs_steps.renew(renewal, host),
+        identify(renewal, masters, host),
+        certs_restart.restart(renewal, host),
+        certs_restart.well(renewal, host),
+    ]
 
 
 # ---- kubelets

@@ -1,10 +1,11 @@
 """Whether a member of etcd may be restarted, while its kubelet and the other masters are at work."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
-from runbooks import certs_view
+from runbooks import certs_restart, certs_view
+from runbooks.certs_restart import may_restart
 from runbooks.certs_steps import Renewal
 from runbooks.errors import PrecheckError
 from tests.unit.fakes import FakeHosts, master, run_on, site, without_waiting
@@ -18,21 +19,17 @@ DOWN = replace(WELL, containers=dict.fromkeys(PODS[1:], NOW - 900), served={})
 STALE = replace(WELL, changed=dict.fromkeys(WELL.changed, NOW), served={})
 
 
-@dataclass
-class Scripted(Renewal):
-    """What etcd says to whoever wants to pause a member, look by look."""
-
-    says: list[str] = field(default_factory=list)
-
-    def pause_refused(self, run, host):
-        return self.says.pop(0) if len(self.says) > 1 else self.says[0]
+def scripted(monkeypatch, seen, *says):
+    """Let the host be as ``seen``, and etcd say ``says`` to whoever wants to pause its member, look by look."""
+    left = list(says)
+    monkeypatch.setattr(certs_view, "of", lambda run, host: seen)
+    monkeypatch.setattr(certs_restart, "pause_refused", lambda *_: left.pop(0) if len(left) > 1 else left[0])
 
 
 def asked(monkeypatch, seen, *says, **more):
-    monkeypatch.setattr(certs_view, "of", lambda run, host: seen)
-    renewal = Scripted(site(), {}, says=list(says), **more)
+    scripted(monkeypatch, seen, *says)
     with without_waiting() as pauses:
-        renewal.may_restart(run_on(FakeHosts()), HOST)
+        may_restart(Renewal(site(), {}, **more), run_on(FakeHosts()), HOST)
     return pauses
 
 
@@ -55,7 +52,7 @@ def test_where_nothing_worked_the_others_are_waited_for(monkeypatch):
 
 
 def test_a_plan_does_not_wait(monkeypatch):
-    monkeypatch.setattr(certs_view, "of", lambda run, host: STALE)
+    scripted(monkeypatch, STALE, FEW)
     with without_waiting() as pauses, pytest.raises(PrecheckError):
-        Scripted(site(), {}, alone=True, says=[FEW]).may_restart(run_on(FakeHosts(), plan=True), HOST)
+        may_restart(Renewal(site(), {}, alone=True), run_on(FakeHosts(), plan=True), HOST)
     assert pauses == []
