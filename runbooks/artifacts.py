@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from ipaddress import IPv6Address
-from pathlib import Path
-from typing import Any
 
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
 from runbooks.commands.paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, NOTIFY, SYSCTL_CONF
 from runbooks.inventory.model import Host, Site
-from runbooks.inventory.words import Address
+from runbooks.render import ROOT, literal, render
 
-ROOT = Path(__file__).resolve().parents[1]
 HIGHEST_PRIORITY = 254  # and close below it: keepalived then waits shortest before it takes over
 
 
@@ -66,32 +62,6 @@ def nonlocal_bind(site: Site) -> str:
 def lb_sysctl(site: Site) -> File:
     """Return the file that makes `nonlocal_bind` survive a reboot."""
     return File(SYSCTL_CONF, f"# Lets HAProxy bind the VIP before this host holds it.\n{nonlocal_bind(site)} = 1\n")
-
-
-def literal(address: Address) -> str:
-    """Return an address as it stands before ``:port``: IPv6 in brackets."""
-    return f"[{address}]" if address.version == 6 else str(address)
-
-
-def render(name: str, **facts: Any) -> str:
-    """Render ``templates/NAME.j2``; a name that is missing in ``facts`` raises jinja2.UndefinedError."""
-    return str(_environment().get_template(f"{name}.j2").render(facts))
-
-
-@cache
-def _environment() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - start-up time
-
-    environment = Environment(
-        loader=FileSystemLoader(ROOT / "templates"),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - configuration files, not HTML
-    )
-    environment.filters["literal"] = literal
-    return environment
 
 
 def _script(name: str) -> str:

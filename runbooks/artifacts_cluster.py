@@ -8,11 +8,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from runbooks.artifacts import render
 from runbooks.commands.files import File
 from runbooks.commands.prepare import CONTAINERD_CONFIG, MODULES, SYSCTL_FILE
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
+from runbooks.render import render
 from runbooks.rules.kubeadm import AUDIT_POLICY, CRI_SOCKET
 
 # Without a registry in front: the container runtime then takes its default one, or the site's own mirror.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runbooks import lb_by_hand as by_hand
 from runbooks.commands import lb
 from runbooks.commands.base import Command, script
 from runbooks.commands.lb import Backend
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
@@ -23,7 +23,7 @@ def take_out(host: Host) -> Step:
         done=lambda run: not _with(run, host, maintenance=False),
         do=lambda run: _set(run, host, "maint"),
         within=10,
-        by_hand=by_hand.take_out(host, BACKEND),
+        by_hand=by_hand("lb", "take_out", host=host, backend=BACKEND),
     )
 
 
@@ -42,7 +42,7 @@ def let_in(host: Host) -> Step:
         done=done,
         do=lambda run: _set(run, host, "ready"),
         within=60,
-        by_hand=by_hand.let_in(host, BACKEND),
+        by_hand=by_hand("lb", "let_in", host=host, backend=BACKEND),
     )
 
 

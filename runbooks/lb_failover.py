@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from runbooks import lb_by_hand as by_hand
 from runbooks.commands import lb
 from runbooks.commands.lb import LbState
+from runbooks.commands.paths import FLAGS
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
@@ -35,7 +36,7 @@ def able_to_hold(target: Host) -> Step:
                 f"{target} must not get the VIP: {reason}", hint="inv lb.setup repairs what differs from hosts.yaml"
             )
 
-    return Step("is able to hold the VIP", target, check=check, by_hand=by_hand.able_to_hold())
+    return Step("is able to hold the VIP", target, check=check, by_hand=by_hand("lb", "able_to_hold", down=FLAGS["down"]))
 
 
 def take_over(target: Host, observer: Host | None) -> Step:
@@ -60,7 +61,8 @@ def take_over(target: Host, observer: Host | None) -> Step:
         if not observer:
             run.note(target, "no host besides the LBs answers, so nobody measures what clients see")
 
-    return Step("take the VIP over", target, done=done, do=do, within=30, by_hand=by_hand.take_over(target))
+    text = by_hand("lb", "take_over", host=target, drain=FLAGS["drain"])
+    return Step("take the VIP over", target, done=done, do=do, within=30, by_hand=text)
 
 
 def _states(run: Run) -> dict[Host, LbState]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from runbooks import lb_by_hand as by_hand
 from runbooks.artifacts import lb_sysctl, nonlocal_bind
 from runbooks.commands import files, firewall, lb, selinux
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.files import File, Found
 from runbooks.commands.firewall import Firewall, Openings
 from runbooks.commands.lb import LbState
-from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host, Site
@@ -93,7 +93,7 @@ def install_packages(want: Wanted) -> Step:
         do=lambda run: run.change(want.host, lb.install()),
         verify=recent,
         settled=True,
-        by_hand=by_hand.install_packages(),
+        by_hand=by_hand("lb", "install_packages", packages=lb.PACKAGES, oldest=lb.OLDEST),
     )
 
 
@@ -117,7 +117,7 @@ def bind_before_holding(want: Wanted) -> Step:
         done=done,
         do=do,
         settled=True,
-        by_hand=by_hand.bind_before_holding(file, key),
+        by_hand=by_hand("lb", "bind_before_holding", file=file, key=key),
     )
 
 
@@ -142,7 +142,7 @@ def open_firewall(want: Wanted) -> Step:
         done=lambda run: not any(lacking(run)),
         do=do,
         settled=True,
-        by_hand=by_hand.open_firewall(needed, interface),
+        by_hand=by_hand("lb", "open_firewall", needed=needed, interface=interface),
     )
 
 
@@ -154,7 +154,7 @@ def allow_ports(want: Wanted) -> Step:
         done=lambda run: not run.read(want.host, want.look()).switched_off,
         do=lambda run: run.change(want.host, selinux.switch_on(run.read(want.host, want.look()).switched_off)),
         settled=True,
-        by_hand=by_hand.allow_ports(),
+        by_hand=by_hand("lb", "allow_ports", booleans=lb.SELINUX_BOOLEANS),
     )
 
 
@@ -180,7 +180,15 @@ def install_configuration(want: Wanted) -> Step:
         done=lambda run: not files.differing(want.files, run.read(want.host, want.look()).files),
         do=do,
         settled=True,
-        by_hand=by_hand.install_configuration(want.host, want.files),
+        by_hand=by_hand(
+            "lb",
+            "install_configuration",
+            host=want.host,
+            files=want.files,
+            haproxy_cfg=HAPROXY_CFG,
+            keepalived_conf=KEEPALIVED_CONF,
+            library=LIBRARY,
+        ),
     )
 
 
@@ -195,7 +203,8 @@ def run_service(want: Wanted, unit: str, config: str) -> Step:
         run.change(want.host, lb.run_service(unit))
 
     # Settled: what it runs with is compared with what is wanted, not with the file that an earlier step puts in place.
-    return Step(f"run {unit} with it", want.host, done=done, do=do, within=30, settled=True, by_hand=by_hand.run_service(unit))
+    text = by_hand("lb", "run_service", unit=unit)
+    return Step(f"run {unit} with it", want.host, done=done, do=do, within=30, settled=True, by_hand=text)
 
 
 def does_its_work(want: Wanted) -> Step:
@@ -205,7 +214,7 @@ def does_its_work(want: Wanted) -> Step:
         reason = rules.not_serving(run.read(want.host, want.look()).state)
         return Unmet(reason) if reason else True
 
-    text = by_hand.does_its_work(want.site, want.host)
+    text = by_hand("lb", "does_its_work", host=want.host, balancer=want.site.load_balancer)
     return Step("serves: VRRP, stats, metrics", want.host, done=done, within=30, by_hand=text)
 
 
@@ -222,5 +231,5 @@ def prove_pair(wanted: Sequence[Wanted]) -> Step:
         f"the VIP {site.endpoint.vip} is on exactly one LB, and answers there",
         done=done,
         within=30,
-        by_hand=by_hand.prove_pair(site),
+        by_hand=by_hand("lb", "prove_pair", endpoint=site.endpoint),
     )

@@ -13,8 +13,10 @@ from importlib import import_module
 
 from runbooks.by_hand import shell
 from runbooks.commands.kubectl import ADMIN_CONF
+from runbooks.engine.by_hand import ByHand
 from runbooks.engine.steps import Procedure, Step, Together
 from runbooks.inventory.model import Site
+from runbooks.render import section
 
 REFRESH = "inv site.pages"
 MARK = f"<!-- written by `{REFRESH}` from the procedure's own steps; change those, not this page -->"
@@ -120,7 +122,7 @@ def _brief(page: Page) -> str:
 
 def _beginning(page: Page) -> str:
     procedure = page.procedure
-    texts = "\n".join([page.first, *(step.by_hand for step in procedure)])
+    texts = "\n".join([page.first, *map(typed, procedure)])
     lines = [BEGINNING, *([page.first] if page.first else [])]
     gates = [numbers for numbers, steps in _grouped(procedure) if _is_gate(steps[0])]
     if gates:
@@ -153,12 +155,19 @@ def _numbers(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
+def typed(step: Step) -> str:
+    """Return what a person does instead of ``step``, in Markdown."""
+    if isinstance(step.by_hand, ByHand):
+        return section(f"by_hand/{step.by_hand.wing}.md", step.by_hand.section, step.by_hand.values)
+    return step.by_hand or ""
+
+
 def _general(step: Step) -> str:
     """Return what to do by hand, with HOST and ADDRESS for the step's own host."""
+    found = typed(step)
     if not step.host:
-        return step.by_hand
+        return found
     pairs = ((step.host.name, "HOST"), (str(step.host.address), "ADDRESS"))
-    found = step.by_hand
     for word, instead in pairs:
         found = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", instead, found)
     return found
@@ -168,10 +177,10 @@ def _section(numbers: str, steps: Sequence[Step]) -> str:
     first = steps[0]
     hosts = ", ".join(str(step.host) for step in steps if step.host)
     title = f"### {numbers}. {f'{hosts}: ' if hosts else ''}{first.name}"
-    body = first.by_hand if len(steps) == 1 else _general(first)
-    if len(steps) > 1 and body != first.by_hand:
+    body = typed(first) if len(steps) == 1 else _general(first)
+    if len(steps) > 1 and body != typed(first):
         body = f"HOST stands for each of these hosts{', ADDRESS for its address' if 'ADDRESS' in body else ''}.\n\n{body}"
-    body = re.sub(r"\s*\b(Done when|Go on (?:only )?when)\b", r"\n\n**\1**", body)
+    body = re.sub(r"\s*(?<!\*)\b(Done when|Go on (?:only )?when)\b", r"\n\n**\1**", body)
     return "\n\n".join(filter(None, [title, _kind(first), body.strip()]))
 
 

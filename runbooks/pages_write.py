@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks import pages, pages_files, pages_table
-from runbooks.artifacts import ROOT
 from runbooks.errors import DiskError, InventoryError, OutcomeError
 from runbooks.inventory.model import Site
+from runbooks.render import ROOT
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

@@ -88,7 +88,8 @@ def test_this_test_sees_the_project():
         (("runbooks.inventory",), ("runbooks.inventory", "runbooks.errors")),
         (("runbooks.commands",), ("runbooks.commands", "runbooks.inventory", "runbooks.errors")),
         (("runbooks.rules",), ("runbooks.rules", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
-        (("runbooks.artifacts",), ("runbooks.commands", "runbooks.inventory", "runbooks.errors")),
+        (("runbooks.artifacts",), ("runbooks.render", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
+        (("runbooks.render",), ("runbooks.commands", "runbooks.inventory")),
         (("runbooks.secrets",), ("runbooks.local.files", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
         (("runbooks.local",), ("runbooks.local", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
         (("runbooks.local.files",), ("runbooks.errors",)),  # so that the engine may write private files with it
@@ -98,7 +99,7 @@ def test_this_test_sees_the_project():
         ),
         (("lab",), ("lab", "runbooks.inventory", "runbooks.errors", "runbooks.engine.tasks")),
     ],
-    ids=["errors", "inventory", "commands", "rules", "artifacts", "secrets", "local", "files", "engine", "lab"],
+    ids=["errors", "inventory", "commands", "rules", "artifacts", "render", "secrets", "local", "files", "engine", "lab"],
 )
 def test_arrows_run_one_way(packages, allowed):
     wrong = [
@@ -127,7 +128,7 @@ def test_each_library_has_one_importer():
     assert importers("fabric") == {"runbooks.engine.ssh"}
     assert importers("tenacity") == {"runbooks.engine.retry"}
     assert importers("rich") == {"runbooks.engine.console"}
-    assert importers("jinja2") == {"runbooks.artifacts"}
+    assert importers("jinja2") == {"runbooks.render"}
     assert importers("paramiko") <= {"runbooks.engine.ssh", "runbooks.engine.ssh_errors", "runbooks.engine.trust"}
     assert importers("invoke") == {"tasks", "runbooks.engine.tasks", "lab.tasks"}
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe
 from runbooks.commands.files import File, Found
+from runbooks.engine.by_hand import ByHand
 from runbooks.engine.channel import Sink, Source
 from runbooks.engine.protocols import Journal, Lease, Transport
 from runbooks.engine.readings import Readings
@@ -43,7 +44,7 @@ class Step:
     verify   raises OutcomeError when the result, although there, does not do what it is for.
     within   seconds that ``done`` may take to come true after ``do``.
     settled  no earlier step of the procedure can change what ``done`` sees, so that a plan may believe it.
-    by_hand  Markdown: what a person without this tool does instead; for the generated pages.
+    by_hand  what a person without this tool does instead; rendered for the generated pages only.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Step:
     verify: Callable[[Run], None] | None = None
     within: float = 60
     settled: bool = False
-    by_hand: str = ""
+    by_hand: ByHand | str | None = None
 
     def __post_init__(self) -> None:
         if self.do and not self.done:

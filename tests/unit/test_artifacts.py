@@ -11,10 +11,11 @@ import yaml
 from jinja2 import UndefinedError
 
 from runbooks import artifacts
-from runbooks.artifacts import lb_files, lb_sysctl, literal, nonlocal_bind, render
+from runbooks.artifacts import lb_files, lb_sysctl, nonlocal_bind
 from runbooks.commands.base import Secret
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.load import load_site
+from runbooks.render import literal, render
 from tests.unit.fakes import ROOT
 
 pytestmark = pytest.mark.unit

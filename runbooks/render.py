@@ -1,0 +1,50 @@
+"""jinja2: files for hosts and prose for people, from templates/. A value that a template lacks raises jinja2.UndefinedError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from runbooks.commands.kubectl import url
+from runbooks.inventory.words import Address
+
+ROOT = Path(__file__).resolve().parents[1]
+WRAPPED = re.compile(r"(?<=\S)\n(?=\S)")
+
+
+def render(name: str, **facts: Any) -> str:
+    """Render ``templates/NAME.j2``."""
+    return str(_environment().get_template(f"{name}.j2").render(facts))
+
+
+def section(name: str, macro: str, values: Mapping[str, Any]) -> str:
+    """Render one macro of ``templates/NAME.j2`` as Markdown; each paragraph becomes one line.
+
+    Raises AttributeError when there is no such macro, TypeError when it does not take one of ``values``.
+    """
+    module = _environment().get_template(f"{name}.j2").module
+    return WRAPPED.sub(" ", str(getattr(module, macro)(**values)).strip())
+
+
+def literal(address: Address) -> str:
+    """Return an address as it stands before ``:port``: IPv6 in brackets."""
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - start-up time
+
+    environment = Environment(
+        loader=FileSystemLoader(ROOT / "templates"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - configuration files and Markdown, not HTML
+    )
+    environment.filters |= {"literal": literal, "url": url}
+    return environment
