@@ -87,14 +87,6 @@ class Stopwatch:
         finally:
             (self.waits if self.waiting else self.looks).append((started, time.monotonic()))
 
-    def run_all(self, commands: Mapping[Host, Command]) -> dict[Host, Answer]:
-        """As the transport's: looks."""
-        started = time.monotonic()
-        try:
-            return self.inner.run_all(commands)
-        finally:
-            (self.waits if self.waiting else self.looks).append((started, time.monotonic()))
-
     def abort(self) -> None:
         """As the transport's."""
         self.inner.abort()

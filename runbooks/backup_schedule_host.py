@@ -151,7 +151,7 @@ def show_status(session: Session, host: Host) -> None:
         raise OutcomeError(
             f"{host}: no backups of {site} are scheduled there", hint="inv backup.schedule --host ... --checkout ..."
         )
-    answer = session.run.transport.run(host, schedule.status(entry.checkout, entry.file, as_json=session.options.json))
+    answer = session.run.read(host, schedule.status(entry.checkout, entry.file, as_json=session.options.json))
     print(answer.stdout.rstrip())
     if answer.exited:
         said = answer.stderr.strip().removeprefix("error: ") or f"exit status {answer.exited}"

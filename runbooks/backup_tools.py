@@ -147,15 +147,9 @@ def _wanted(making: Making) -> dict[str, list[Host]]:
 
 
 def _take(run: Run, store: Store, version: str, hosts: Sequence[Host]) -> None:
-    answers = run.transport.run_each(dict.fromkeys(hosts, commands.look().command))
-    offers, silent = {}, []
-    for host, answer in answers.items():
-        try:
-            if isinstance(answer, RunbookError):
-                raise answer
-            offers[host] = commands.look().parse(answer)
-        except (RunbookError, ValueError) as error:
-            silent.append(f"{host}: {error}")
+    said = run.read_each(dict.fromkeys(hosts, commands.look()))
+    offers = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
+    silent = [f"{host}: {each}" for host, each in said.items() if isinstance(each, RunbookError)]
     try:
         source = trusted(offers, version, min(WITNESSES, len(store.site.control_plane)))
     except PrecheckError as error:

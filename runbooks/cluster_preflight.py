@@ -14,7 +14,7 @@ from runbooks.commands import preflight as commands
 from runbooks.commands.preflight_facts import Facts
 from runbooks.engine.steps import Run, Step
 from runbooks.engine.tables import table
-from runbooks.errors import CommandError, HostErrors, OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import preflight as rules
 from runbooks.rules import preflight_room as room
@@ -77,29 +77,20 @@ def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]
     """Ask every host of the cluster. A plan touches nothing, so it does not try etcd's disk either."""
     site = run.site
     probes = {host: commands.look(site, host, disk=not run.plan) for host in site.nodes}
-    answers = run.transport.run_each({host: probe.command for host, probe in probes.items()})
-    facts: dict[Host, Facts | RunbookError] = {}
-    for host, answer in answers.items():
-        try:
-            facts[host] = answer if isinstance(answer, RunbookError) else probes[host].parse(answer)
-        except ValueError as error:
-            facts[host] = CommandError(
-                f"{host}: {error}", hint=f"ssh to {host} and look: something there answers for a program that it is not"
-            )
+    facts = run.read_each(probes)
     return facts, _clocks(run, [host for host, each in facts.items() if not isinstance(each, RunbookError)])
 
 
 def _clocks(run: Run, hosts: Sequence[Host]) -> dict[Host, Clock]:
     """Ask for the clocks over the connections that are open now, as many at a time as are asked together."""
-    probe, clocks, left = commands.now(), {}, iter(hosts)
+    clocks: dict[Host, Clock] = {}
+    probe, left = commands.now(), iter(hosts)
     while some := list(islice(left, run.site.ssh.parallel)):
         sent = time()
-        answers = run.transport.run_each(dict.fromkeys(some, probe.command))
+        said = run.read_each(dict.fromkeys(some, probe), fresh=True)
         received = time()
-        for host, answer in answers.items():
-            if not isinstance(answer, RunbookError):
-                read = probe.parse(answer)
-                clocks[host] = Clock(read - received, read - sent)
+        read = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
+        clocks |= {host: Clock(each - received, each - sent) for host, each in read.items()}
     return clocks
 
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from runbooks.cluster_verify import readings
 from runbooks.commands import etcd, lb, verify_objects
 from runbooks.commands import verify as commands
-from runbooks.commands.base import Probe
+from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.lb import LbState
 from runbooks.commands.verify import Quick
 from runbooks.commands.verify_objects import Cluster, Node
@@ -58,7 +57,7 @@ def show(session: Session) -> None:
 def look(run: Run) -> Seen:
     """Ask all hosts at the same time, and then one API server that is ready for the nodes."""
     site = run.site
-    said = readings(run, {host: parts for host in site.hosts if (parts := _parts(site, host))})
+    said = run.read_each({host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}, fresh=True)
     quick: dict[Host, Quick | RunbookError] = {host: _of(said[host], "quick") for host in site.nodes}
     members = {host: said[host] for host in site.control_plane if site.kubernetes.etcd == "stacked"}
     view = View(
@@ -67,9 +66,9 @@ def look(run: Run) -> Seen:
     lbs: dict[Host, LbState | RunbookError] = {host: _of(said[host], "lb") for host in site.load_balancers}
     for host, each in quick.items():
         if isinstance(each, Quick) and each.api == "ok":
-            found = readings(run, {host: {"nodes": verify_objects.objects(host, [verify_objects.NODES])}})[host]
-            if not isinstance(found, RunbookError) and not found["nodes"].errors:
-                return Seen(quick, view, lbs, found["nodes"])
+            found = run.read_each({host: verify_objects.objects(host, [verify_objects.NODES])}, fresh=True)[host]
+            if not isinstance(found, RunbookError) and not found.errors:
+                return Seen(quick, view, lbs, found)
     return Seen(quick, view, lbs, None)
 
 

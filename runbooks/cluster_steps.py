@@ -14,7 +14,7 @@ from runbooks.cluster_preflight import preflight
 from runbooks.cluster_traffic import let_in
 from runbooks.cluster_view import Survey
 from runbooks.commands import kubeadm, kubectl, node
-from runbooks.commands.base import Secret
+from runbooks.commands.base import Probe, Secret
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
@@ -137,7 +137,7 @@ def install_network(plan: Plan, manifest: str) -> Step:
         if not seat:
             return False
         look = kubectl.apply(seat, manifest, "get").expecting(0, 1)
-        return run.transport.run(seat, look).exited == 0
+        return run.read(seat, Probe(look, lambda answer: answer.exited == 0))
 
     def do(run: Run) -> None:
         seat = plan.survey.seat(run) or plan.site.control_plane[0]  # a plan may be made before there is one

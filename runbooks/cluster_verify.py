@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
@@ -13,12 +13,12 @@ from uuid import uuid4
 from runbooks import cluster_by_hand as by_hand
 from runbooks.commands import etcd, kubectl, lb, verify_objects
 from runbooks.commands import verify as commands
-from runbooks.commands.base import Probe, batch
-from runbooks.commands.verify import Health, HostFacts, Written
+from runbooks.commands.base import Probe, named_batch
+from runbooks.commands.verify import Health, HostFacts
 from runbooks.commands.verify_objects import Cluster
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.engine.tables import table
-from runbooks.errors import CommandError, OutcomeError, RunbookError
+from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
@@ -91,18 +91,17 @@ def step(site: Site) -> Step:
 def look(run: Run) -> Seen:
     """See everything: first each host for itself, all at the same time; then the cluster's objects by one of the API servers."""
     site = run.site
-    probes = {host: parts for host in site.hosts if (parts := _parts(site, host))}
-    seen = Seen(readings(run, probes), namespaces=_namespaces(site))
+    probes = {host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}
+    seen = Seen(run.read_each(probes, fresh=True), namespaces=_namespaces(site))
     for host in rules.readers(seen.of("health")):
-        found = readings(run, {host: {"cluster": verify_objects.cluster(host, seen.namespaces)}})[host]
+        found = run.read_each({host: verify_objects.cluster(host, seen.namespaces)}, fresh=True)[host]
         if isinstance(found, RunbookError):
             seen.cluster = f"{host}: {rules.reason(host, found)}"
             continue
-        cluster: Cluster = found["cluster"]
-        if verify_objects.NODES not in cluster.errors:
-            seen.reader, seen.cluster = host, cluster
+        if verify_objects.NODES not in found.errors:
+            seen.reader, seen.cluster = host, found
             break
-        seen.cluster = cluster.errors[verify_objects.NODES]
+        seen.cluster = found.errors[verify_objects.NODES]
     return seen
 
 
@@ -118,23 +117,6 @@ def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
     if host.is_lb:
         parts |= {"lb": lb.state(site, host), "backends": lb.backends()}
     return parts
-
-
-def readings(run: Run, probes: Mapping[Host, Mapping[str, Probe[Any]]]) -> dict[Host, dict[str, Any] | RunbookError]:
-    """Ask each host its probes in one round trip; a host that does not answer, or not in words we know, gives an error instead."""
-    together = {host: batch(*parts.values()) for host, parts in probes.items()}
-    answers = run.transport.run_each({host: probe.command for host, probe in together.items()})
-    found: dict[Host, dict[str, Any] | RunbookError] = {}
-    for host, parts in probes.items():
-        answer = answers[host]
-        if isinstance(answer, RunbookError):
-            found[host] = answer
-            continue
-        try:
-            found[host] = dict(zip(parts, together[host].parse(answer), strict=True))
-        except ValueError as error:
-            found[host] = CommandError(f"{host}: {error}")
-    return found
 
 
 def _namespaces(site: Site) -> tuple[str, ...]:
@@ -208,9 +190,7 @@ def _write(run: Run, seen: Seen) -> list[Row]:
     if not seen.reader:
         return []
     probe = commands.write(run.site, f"ha-runbooks-verify-{uuid4().hex[:8]}")
-    found = readings(run, {seen.reader: {"written": probe}})[seen.reader]
-    result: Written | RunbookError = found if isinstance(found, RunbookError) else found["written"]
-    return [rules.written(seen.reader, result)]
+    return [rules.written(seen.reader, run.read_each({seen.reader: probe}, fresh=True)[seen.reader])]
 
 
 # ---- showing

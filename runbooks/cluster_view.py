@@ -10,7 +10,7 @@ from runbooks.commands.base import Probe
 from runbooks.commands.kubectl import read_json
 from runbooks.commands.node import NodeState
 from runbooks.engine.steps import Run
-from runbooks.errors import HostErrors, NotServing, RunbookError, UnreachableError
+from runbooks.errors import NotServing, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules import cluster as rules
 from runbooks.rules.cluster import Node
@@ -26,31 +26,17 @@ class Survey:
         self._lost: dict[Host, RunbookError] = {}
 
     def each(self, run: Run, probes: Mapping[Host, Probe[T]]) -> dict[Host, T | RunbookError]:
-        """What each probe sees; an error stands in the place of a host that cannot be read."""
-        found: dict[Host, T | RunbookError] = {host: self._lost[host] for host in probes if host in self._lost}
-        live = {host: probe for host, probe in probes.items() if host not in self._lost}
-        while live:
-            try:
-                return found | run.read_all(live)
-            except HostErrors as error:
-                failed: Mapping[str, RunbookError] = error.failed
-            except RunbookError as error:
-                if len(live) > 1:
-                    return found | {host: self._alone(run, host, probe) for host, probe in live.items()}
-                failed = {str(host): error for host in live}
-            for host in [host for host in live if str(host) in failed]:
-                found[host] = failed[str(host)]
-                if isinstance(found[host], UnreachableError):
-                    self._lost[host] = failed[str(host)]
-                del live[host]
-        return found
+        """As `Run.read_each`; who was out of reach is not asked again.
 
-    def _alone(self, run: Run, host: Host, probe: Probe[Any]) -> Any:
-        """One that answers nonsense must not hide the others."""
-        try:
-            return run.read(host, probe)
-        except RunbookError as error:
-            return error
+        Waiting for one that is out of reach takes seconds: what the others said before that is not believed.
+        """
+        while True:
+            said = run.read_each({host: probe for host, probe in probes.items() if host not in self._lost})
+            lost = {host: each for host, each in said.items() if isinstance(each, UnreachableError)}
+            if not lost:
+                return {host: self._lost.get(host) or said[host] for host in probes}
+            self._lost |= lost
+            run.look_anew()
 
     def control_plane(self, run: Run) -> dict[Host, NodeState | RunbookError]:
         """What every control plane host is now."""

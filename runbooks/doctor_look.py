@@ -7,9 +7,9 @@ from time import time
 from typing import Any
 
 from runbooks import cluster_verify
-from runbooks.cluster_verify import Seen, readings
+from runbooks.cluster_verify import Seen
 from runbooks.commands import doctor, etcd, lb, lock
-from runbooks.commands.base import Probe
+from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.doctor import Traces
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_metrics import Metrics
@@ -66,7 +66,7 @@ def look(run: Run) -> Looked:
     probes = {host: _parts(run, host) for host in there}
     if seen.reader:
         probes[seen.reader]["endpoints"] = doctor.endpoints(seen.reader)
-    for host, said in readings(run, probes).items():
+    for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
         if isinstance(said, RunbookError):
             looked.errors[host] = said
             continue
@@ -93,7 +93,7 @@ def _once_more(run: Run, looked: Looked) -> None:
     if run.site.kubernetes.etcd == "stacked" and etcd_rules.faults(looked.view()):
         for host in looked.seen.of("etcd"):
             probes.setdefault(host, {})["etcd"] = etcd.look()
-    for host, said in readings(run, probes).items():
+    for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
         before = looked.seen.hosts[host]
         if isinstance(said, dict) and isinstance(before, dict):
             looked.seen.hosts[host] = before | said
@@ -102,7 +102,7 @@ def _once_more(run: Run, looked: Looked) -> None:
 def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:
     parts: dict[str, Probe[Any]] = {
         "traces": doctor.look(run.site, host),
-        "held": Probe(lock.lock("show", run.site.name), lock.parse_held),
+        "held": lock.show(run.site.name),
     }
     if host.is_control_plane and run.site.kubernetes.etcd == "stacked":
         parts["metrics"] = doctor.metrics()
@@ -111,8 +111,7 @@ def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:
 
 def _clocks(run: Run, hosts: list[Host]) -> dict[Host, Clock]:
     """Ask for the clocks last, over connections that are open: what else takes time would look like a difference."""
-    probe, sent = now(), time()
-    answers = run.transport.run_each(dict.fromkeys(hosts, probe.command))
+    sent = time()
+    said = run.read_each(dict.fromkeys(hosts, now()), fresh=True)
     received = time()
-    read = {host: probe.parse(answer) for host, answer in answers.items() if not isinstance(answer, RunbookError)}
-    return {host: Clock(clock - received, clock - sent) for host, clock in read.items()}
+    return {host: Clock(each - received, each - sent) for host, each in said.items() if not isinstance(each, RunbookError)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics, metrics
 from runbooks.engine.tables import table
-from runbooks.errors import CommandError, OutcomeError, RunbookError, first_hint
+from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.etcd_view import asked, seen_by
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
@@ -155,18 +155,9 @@ def _name(view: View, member: Member) -> str:
 
 def show_perf(session: Session) -> None:
     """Print every member's latencies. Raises OutcomeError when one is over its threshold, or cannot be read."""
-    seen: dict[Host, Metrics] = {}
-    failed: dict[Host, RunbookError] = {}
-    probe = metrics()
-    for host, answer in session.run.transport.run_each(dict.fromkeys(session.site.control_plane, probe.command)).items():
-        try:
-            if isinstance(answer, RunbookError):
-                raise answer
-            seen[host] = probe.parse(answer)
-        except ValueError as error:
-            failed[host] = CommandError(f"{host}: {error}")
-        except RunbookError as error:
-            failed[host] = error
+    said = session.run.read_each(dict.fromkeys(session.site.control_plane, metrics()))
+    seen = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
+    failed = {host: each for host, each in said.items() if isinstance(each, RunbookError)}
     found = {host: latencies.perf(each) for host, each in seen.items()}
     verdicts = {host: latencies.fsync_judgement(each) for host, each in found.items()}
     trouble = [rules.naming(host, str(error)) for host, error in failed.items()]

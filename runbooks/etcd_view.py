@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from runbooks.commands import etcd
-from runbooks.commands.base import Answer
 from runbooks.commands.etcd import Look
-from runbooks.errors import CommandError, HostErrors, NotServing, PrecheckError, RunbookError
+from runbooks.errors import HostErrors, NotServing, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
@@ -29,21 +28,7 @@ def seen_by(said: Mapping[Host, Look | RunbookError]) -> View:
 
 def asked(run: Run, hosts: Collection[Host] = ()) -> dict[Host, Look | RunbookError]:
     """As `view`, with the errors themselves, for their hints."""
-    probe = etcd.look()
-    answers = run.transport.run_each(dict.fromkeys(hosts or run.site.control_plane, probe.command))
-    there = [host for host, answer in answers.items() if not isinstance(answer, RunbookError)]
-    if len(there) < len(answers):  # waiting for the others took seconds, in which another member may have become the leader
-        answers |= run.transport.run_each(dict.fromkeys(there, probe.command))
-    return {host: _read(host, answer) for host, answer in answers.items()}
-
-
-def _read(host: Host, answer: Answer | RunbookError) -> Look | RunbookError:
-    if isinstance(answer, RunbookError):
-        return answer
-    try:
-        return etcd.look().parse(answer)
-    except ValueError as error:
-        return CommandError(f"{host}: {error}")
+    return run.read_at_once(dict.fromkeys(hosts or run.site.control_plane, etcd.look()))
 
 
 def some_healthy(run: Run, seen: View | None = None) -> Host:

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 
 from runbooks import artifacts
 from runbooks.commands import files, lb
-from runbooks.commands.base import MASK, Secret, cmd
+from runbooks.commands.base import MASK, Secret
 from runbooks.commands.files import File
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
 from runbooks.errors import PrecheckError
-from runbooks.inventory.model import Host
-from runbooks.lb_failover import hand_over
+from runbooks.lb_failover import hand_over, observer
 from runbooks.lb_steps import Wanted, set_up
 from runbooks.lb_wanted import standby_first, wanted
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
-    from runbooks.engine.steps import Run
 
 
 @procedure
@@ -93,11 +91,4 @@ def failover(session: Session, to: str = "") -> None:
     site, run = session.site, session.run
     states = run.read_all({host: lb.state(site, host) for host in site.load_balancers})
     target = site.host(to, "lb") if to else rules.standby(site.load_balancers, states)
-    session.carry_out(hand_over(site, target, _observer(run)))
-
-
-def _observer(run: Run) -> Host | None:
-    """Return a host that is no LB and answers: from there the VIP looks as it does to a client."""
-    hosts = [host for host in run.site.hosts if not host.is_lb]
-    answers = run.transport.run_each({host: cmd("true", root=False) for host in hosts})
-    return next((host for host in hosts if not isinstance(answers[host], Exception)), None)
+    session.carry_out(hand_over(site, target, observer(run)))

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from runbooks.commands import lb
+from runbooks.commands.base import Probe, cmd
 from runbooks.commands.lb import LbState
 from runbooks.commands.paths import FLAGS
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
-from runbooks.errors import PrecheckError
+from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as rules
 
@@ -25,6 +26,13 @@ def hand_over(site: Site, target: Host, observer: Host | None) -> Procedure:
         [able_to_hold(target), take_over(target, observer)],
         inputs={"to": target.name},
     )
+
+
+def observer(run: Run) -> Host | None:
+    """Return a host that is no LB and answers: from there the VIP looks as it does to a client."""
+    probe = Probe(cmd("true", root=False), lambda _: True)
+    said = run.read_each({host: probe for host in run.site.hosts if not host.is_lb}, fresh=True)
+    return next((host for host, each in said.items() if not isinstance(each, RunbookError)), None)
 
 
 def able_to_hold(target: Host) -> Step:

@@ -11,7 +11,7 @@ from runbooks.commands import lb
 from runbooks.commands.base import batch
 from runbooks.commands.lb import Backend, LbState
 from runbooks.engine.tables import table
-from runbooks.errors import CommandError, OutcomeError, RunbookError, first_hint
+from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as rules
 
@@ -25,22 +25,15 @@ def show(session: Session) -> None:
     """Print both LBs and every server behind them. Raises OutcomeError when the pair is not whole."""
     site = session.site
     probes = {host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}
-    commands = {host: probe.command for host, probe in probes.items()}
-    answers = session.run.transport.run_each(commands)
-    there = {host: commands[host] for host, answer in answers.items() if not isinstance(answer, RunbookError)}
-    if len(there) < len(commands):  # waiting for the others took seconds, and what was seen before that may hold no more
-        answers |= session.run.transport.run_each(there)
+    said = session.run.read_at_once(probes)
     seen: dict[Host, Seen] = {}
     failed: dict[Host, RunbookError] = {}
-    for host, answer in answers.items():
-        if isinstance(answer, RunbookError):
-            failed[host] = answer
-            continue
-        try:
-            state, backends = probes[host].parse(answer)
+    for host, each in said.items():
+        if isinstance(each, RunbookError):
+            failed[host] = each
+        else:
+            state, backends = each
             seen[host] = (state, backends)
-        except ValueError as error:
-            failed[host] = CommandError(f"{host}: {error}")
     if not seen:
         raise next(iter(failed.values()))
     trouble = problems(seen, failed)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from uuid import uuid4
 
 from runbooks import etcd_view
-from runbooks.cluster_verify import readings
 from runbooks.cluster_view import Survey
 from runbooks.commands import verify
 from runbooks.commands.kubectl import through_vip
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import RunbookError
 from runbooks.inventory.model import Site
 from runbooks.rules import etcd as rules
 from runbooks.rules.verify import written
@@ -47,8 +45,8 @@ def writes_through_vip(site: Site, survey: Survey) -> Step:
 
     def works(run: Run) -> bool | Unmet:
         seat = survey.serving(run)
-        found = readings(run, {seat: {"written": verify.write(site, f"ha-runbooks-recover-{uuid4().hex[:8]}")}})[seat]
-        row = written(seat, found if isinstance(found, RunbookError) else found["written"])
+        probe = verify.write(site, f"ha-runbooks-recover-{uuid4().hex[:8]}")
+        row = written(seat, run.read_each({seat: probe}, fresh=True)[seat])
         return Unmet(row.seen) if row.state == "FAIL" else True
 
     def prove(run: Run) -> None:  # an API server that has just come back may be slow once

@@ -207,11 +207,8 @@ def _reached_from(run: Run, askers: list[Host], member: Member) -> Host | None:
     """Return a host from which ``member`` answers and reads with a quorum."""
     if not askers or not member.client_urls:
         return None
-    said = run.transport.run_each({askers[0]: look(Access(endpoint=member.client_urls[0])).command})[askers[0]]
-    if isinstance(said, RunbookError):
-        return None
-    there: Look = look().parse(said)
-    return askers[0] if there.status and there.serves else None
+    there = run.read_each({askers[0]: look(Access(endpoint=member.client_urls[0]))}, fresh=True)[askers[0]]
+    return askers[0] if isinstance(there, Look) and there.status and there.serves else None
 
 
 def removal(member: Member) -> Procedure:

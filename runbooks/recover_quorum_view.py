@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
 
 from runbooks import etcd_view
 from runbooks.commands import restore, static_pods
-from runbooks.commands.base import Probe, batch
+from runbooks.commands.base import batch
 from runbooks.commands.restore import ALIVE_PORTS, Ground, Newer
 from runbooks.commands.static_pods import StaticPod
 from runbooks.engine.steps import Run
-from runbooks.errors import CommandError, PrecheckError, RunbookError, UnreachableError
+from runbooks.errors import PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules.recover_quorum import Restore, Scene, Source, read, refusal
-
-T = TypeVar("T")
 
 
 def survey(run: Run) -> Scene:
@@ -25,7 +22,7 @@ def survey(run: Run) -> Scene:
     probe = batch(restore.look(), static_pods.look())
     # Who cannot be reached is waited for once.
     lost = {host: each for host, each in answers.items() if isinstance(each, UnreachableError)}
-    said = asked(run, dict.fromkeys((host for host in masters if host not in lost), probe)) | lost
+    said = run.read_each(dict.fromkeys((host for host in masters if host not in lost), probe), fresh=True) | lost
     grounds: dict[Host, Ground] = {}
     pods: dict[Host, Mapping[str, StaticPod]] = {}
     for host, each in said.items():
@@ -39,7 +36,7 @@ def survey(run: Run) -> Scene:
         )
     others = [host for host in run.site.hosts if host not in masters]
     peers = [(host.address, port) for host in silent for port in ALIVE_PORTS]
-    reached = asked(run, dict.fromkeys([*grounds, *others], restore.reach(peers)))
+    reached = run.read_each(dict.fromkeys([*grounds, *others], restore.reach(peers)), fresh=True)
     nodes = [host for host in others if host.is_worker]
     return Scene(
         view=etcd_view.seen_by(answers),
@@ -50,21 +47,6 @@ def survey(run: Run) -> Scene:
         nodes=tuple(host for host in nodes if not isinstance(reached[host], RunbookError)),
         missed=tuple(host for host in nodes if isinstance(reached[host], RunbookError)),
     )
-
-
-def asked(run: Run, probes: Mapping[Host, Probe[T]]) -> dict[Host, T | RunbookError]:
-    """Ask all at the same time; an error stands in the place of who does not answer, or not in words that we know."""
-    answers = run.transport.run_each({host: probe.command for host, probe in probes.items()})
-    found: dict[Host, T | RunbookError] = {}
-    for host, answer in answers.items():
-        if isinstance(answer, RunbookError):
-            found[host] = answer
-            continue
-        try:
-            found[host] = probes[host].parse(answer)
-        except ValueError as error:
-            found[host] = CommandError(f"{host}: {error}")
-    return found
 
 
 def _brief(host: Host, error: RunbookError) -> str:
@@ -107,7 +89,7 @@ def newer_than(run: Run, scene: Scene, source: Source) -> Newer | None:
     if not related:
         return None
     host = max(related, key=lambda each: related[each].revision)
-    found = asked(run, {host: restore.newer(source.revision)})[host]
+    found = run.read_each({host: restore.newer(source.revision)}, fresh=True)[host]
     return None if isinstance(found, RunbookError) else found
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbooks.commands import files, lb, vip
-from runbooks.commands.base import Probe, batch, cmd
+from runbooks.commands.base import Probe, batch
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb import PACKAGES
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.steps import Run
 from runbooks.engine.tables import table
-from runbooks.errors import CommandError, DegradedError, HostErrors, OutcomeError, RunbookError
+from runbooks.errors import DegradedError, HostErrors, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
+from runbooks.lb_failover import observer
 from runbooks.lb_steps import Looked, Wanted
 from runbooks.lb_wanted import wanted
 from runbooks.recover_vip_steps import KEY, procedure
@@ -87,23 +88,12 @@ def _what_is_left(session: Session, able: Sequence[Wanted], found: Sequence[Find
 
 def look(run: Run, everyone: Sequence[Wanted]) -> dict[Host, Balancer | RunbookError]:
     """See every LB; one that does not answer, or not in words that we know, gives its error instead."""
-    probes = {each.host: _probe(each) for each in everyone}
-    answers = run.transport.run_each({host: probe.command for host, probe in probes.items()})
-    found: dict[Host, Balancer | RunbookError] = {}
-    for each in everyone:
-        answer = answers[each.host]
-        if isinstance(answer, RunbookError):
-            found[each.host] = answer
-            continue
-        try:
-            found[each.host] = _balancer(each, *probes[each.host].parse(answer))
-        except ValueError as error:
-            found[each.host] = CommandError(f"{each.host}: {error}")
-    return found
+    return run.read_each({each.host: _probe(each) for each in everyone}, fresh=True)
 
 
-def _probe(want: Wanted) -> Probe[tuple[Any, ...]]:
-    return batch(vip.look(want.site, want.host), lb.backends(), want.look())
+def _probe(want: Wanted) -> Probe[Balancer]:
+    whole = batch(vip.look(want.site, want.host), lb.backends(), want.look())
+    return Probe(whole.command, lambda answer: _balancer(want, *whole.parse(answer)))
 
 
 def _balancer(want: Wanted, seen: vip.VipLook, backends: tuple[lb.Backend, ...] | None, looked: Looked) -> Balancer:
@@ -128,13 +118,6 @@ def _balancer(want: Wanted, seen: vip.VipLook, backends: tuple[lb.Backend, ...] 
         switched_off=looked.switched_off,
         firewalld=looked.firewall is not None,
     )
-
-
-def observer(run: Run) -> Host | None:
-    """Return a host that is no LB and answers: from there the VIP looks as it does to a client."""
-    hosts = [host for host in run.site.hosts if not host.is_lb]
-    answers = run.transport.run_each({host: cmd("true", root=False) for host in hosts})
-    return next((host for host in hosts if not isinstance(answers[host], Exception)), None)
 
 
 # ---- telling

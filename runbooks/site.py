@@ -62,14 +62,15 @@ def trust(session: Session, host: str = "", replace: bool = False, yes: bool = F
 @query
 def lock(session: Session) -> None:
     """Show who is changing the site just now, and what."""
-    from runbooks.commands import lock  # noqa: PLC0415 - start-up time
+    from runbooks.commands.lock import show  # noqa: PLC0415 - start-up time
     from runbooks.engine.lock import describe  # noqa: PLC0415
 
-    show = lock.lock("show", session.site.name)
-    answers = session.run.transport.run_each(dict.fromkeys((*session.site.load_balancers, *session.site.control_plane), show))
-    held = {host: lock.parse_held(answer) for host, answer in answers.items() if not isinstance(answer, RunbookError)}
+    said = session.run.read_each(
+        dict.fromkeys((*session.site.load_balancers, *session.site.control_plane), show(session.site.name))
+    )
+    held = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
     if not held:
-        raise next(answer for answer in answers.values() if isinstance(answer, RunbookError))
+        raise next(each for each in said.values() if isinstance(each, RunbookError))
     for host, each in held.items():
         if each:
             print(f"{host}: {describe(session.site.name, each)}")
@@ -83,15 +84,11 @@ def unlock(session: Session, yes: bool = False) -> None:
 
     It would expire by itself within two minutes.
     """
-    from runbooks.commands.lock import lock  # noqa: PLC0415 - start-up time
-
     if not yes:
         raise PrecheckError(
             "breaking the lock of somebody who is still at work ruins what they do", hint="inv site.lock shows who; then --yes"
         )
-    hosts = (*session.site.load_balancers, *session.site.control_plane)
-    answers = session.run.transport.run_each(dict.fromkeys(hosts, lock("break", session.site.name)))
-    done = [host.name for host, answer in answers.items() if not isinstance(answer, RunbookError)]
+    done = [host.name for host in session.break_lock()]
     print(f"unlocked on {', '.join(done)}" if done else "no host answered")
 
 

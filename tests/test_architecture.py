@@ -144,6 +144,18 @@ def test_the_lab_takes_only_what_a_command_line_needs_from_invoke():
     assert names <= {"Context", "Exit", "Collection"}
 
 
+def test_hosts_are_reached_through_a_run():
+    """Only the engine has connections in its hands: everybody else looks and changes through `Run`, which plans, locks and journals."""
+    wrong = [
+        f"{module}, line {node.lineno}"
+        for module in MODULES
+        if module not in below("runbooks.engine")
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and node.attr == "transport"
+    ]
+    assert wrong == []
+
+
 def test_chapters_do_not_import_each_other():
     """A task imported from another chapter would be listed twice; what chapters share is in a module of its own."""
     chapters = {

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 HOST_SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "host"
 MASK = "***"
@@ -66,11 +66,11 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe(Generic[T]):
+class Probe(Generic[T_co]):
     """A command that only looks, and how to read its answer."""
 
     command: Command
-    parse: Callable[[Answer], T]
+    parse: Callable[[Answer], T_co]
 
 
 def cmd(*words: str, timeout: float = 60, root: bool = True) -> Command:
@@ -124,6 +124,12 @@ def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:
     timeout = sum(probe.command.timeout for probe in probes)
     shown = "; ".join(probe.command.shown for probe in probes)
     return Probe(Command("\n".join(parts), shown, timeout, any(probe.command.root for probe in probes)), parse)
+
+
+def named_batch(probes: Mapping[str, Probe[Any]]) -> Probe[dict[str, Any]]:
+    """As `batch`, with the readings by the probes' names."""
+    whole = batch(*probes.values())
+    return Probe(whole.command, lambda answer: dict(zip(probes, whole.parse(answer), strict=True)))
 
 
 def _reading(probe: Probe[Any], answer: Answer) -> object:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
-from runbooks.commands.base import Answer, Command, script
+from runbooks.commands.base import Answer, Command, Probe, script
 
 HELD = 73  # lock.sh: somebody else holds it
 GONE = 74  # lock.sh: it has expired, or was broken
@@ -55,6 +55,11 @@ def lock(
     }
     command = replace(script("lock", variables, timeout=20), shown=f"lock {action}")
     return command.expecting(0, HELD, GONE)
+
+
+def show(site: str) -> Probe[Held | None]:
+    """Who holds the lock of ``site``, if anybody does."""
+    return Probe(lock("show", site), parse_held)
 
 
 def parse_held(answer: Answer) -> Held | None:

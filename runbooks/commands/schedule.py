@@ -64,7 +64,8 @@ def remove(unit: str, paths: Iterable[str]) -> Command:
     return script("schedule-remove", {"UNIT": unit, "PATHS": paths})
 
 
-def status(checkout: str, site_file: str, *, as_json: bool) -> Command:
+def status(checkout: str, site_file: str, *, as_json: bool) -> Probe[Answer]:
     """`inv backup.status` of the checkout on the host, whatever it says."""
     variables = {"CHECKOUT": checkout, "SITE_FILE": site_file, "WORDS": ["--json"] if as_json else []}
-    return replace(script("schedule-status", variables), shown=f"inv backup.status in {checkout}").expecting(*ANY_EXIT)
+    command = replace(script("schedule-status", variables), shown=f"inv backup.status in {checkout}")
+    return Probe(command.expecting(*ANY_EXIT), lambda answer: answer)

@@ -122,6 +122,13 @@ class SiteLock:
                 return
 
 
+def break_lock(site: Site, transport: Transport) -> list[Host]:
+    """Take the lock of ``site`` from whoever holds it, without asking; the hosts where that was possible."""
+    hosts = (*site.load_balancers, *site.control_plane)
+    answers = transport.run_each(dict.fromkeys(hosts, lock("break", site.name)))
+    return [host for host, answer in answers.items() if isinstance(answer, Answer)]
+
+
 def describe(site: str, held: Held) -> str:
     """Who holds the lock of ``site``, since when and what for, in one sentence."""
     who = held.holder

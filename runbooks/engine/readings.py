@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from runbooks.commands.base import Answer, Command, Probe
 from runbooks.engine.protocols import Transport
-from runbooks.engine.retry import again
-from runbooks.errors import CommandError
+from runbooks.engine.retry import again, transient
+from runbooks.errors import CommandError, HostErrors, RunbookError
 from runbooks.inventory.model import Host
 
 T = TypeVar("T")
@@ -21,27 +21,66 @@ class Readings:
         self._transport = transport
         self._seen: dict[tuple[Host, Command], Answer] = {}
 
-    def read_all(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T]:
-        """Several hosts at the same time, each its own probe; one that cannot be read raises."""
+    def read_each(self, probes: Mapping[Host, Probe[T]], *, fresh: bool) -> dict[Host, T | RunbookError]:
+        """As `Run.read_each`."""
         # Another thread may forget at any moment: what it forgot is looked up no more, and what was asked before it is not kept.
-        seen, kept = self._seen, {}
-        for host, probe in probes.items():
-            if answer := seen.get((host, probe.command)):
-                kept[host] = answer
-        missing = {host: probe.command for host, probe in probes.items() if host not in kept}
+        seen = self._seen
+        answers: dict[Host, Answer | RunbookError] = {}
+        if not fresh:
+            keys = {host: (host, probe.command) for host, probe in probes.items()}
+            answers |= {host: answer for host, key in keys.items() if (answer := seen.get(key))}
+        missing = {host: probe.command for host, probe in probes.items() if host not in answers}
         if missing:
-            kept |= again(self._transport.run_all, missing)
-            seen.update({(host, command): kept[host] for host, command in missing.items()})
-        return {host: _parsed(host, probe, kept[host]) for host, probe in probes.items()}
+            asked = self._transport.run_each(missing) if fresh else _asked(self._transport, missing)
+            seen.update({(host, missing[host]): each for host, each in asked.items() if isinstance(each, Answer)})
+            answers |= asked
+        return {host: _parsed(host, probe, answers[host]) for host, probe in probes.items()}
+
+    def read_all(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T]:
+        """As `Run.read_all`."""
+        found: dict[Host, T] = {}
+        failed: dict[str, RunbookError] = {}
+        for host, each in self.read_each(probes, fresh=False).items():
+            if isinstance(each, RunbookError):
+                failed[str(host)] = each
+            else:
+                found[host] = each
+        if failed:
+            raise HostErrors(failed, len(probes)) if len(probes) > 1 else next(iter(failed.values()))
+        return found
 
     def forget(self) -> None:
         """Believe nothing that was read until now; a new dict, so that readings under way are kept in the old one."""
         self._seen = {}
 
 
-def _parsed(host: Host, probe: Probe[T], answer: Answer) -> T:
+def _asked(transport: Transport, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
+    """As the transport's `run_each`, but what failed for a transient reason is tried again."""
+    answers: dict[Host, Answer | RunbookError] = {}
+    left = dict(commands)
+
+    def attempt() -> None:
+        nonlocal left
+        answers.update(transport.run_each(left))
+        failed = {host: each for host, each in answers.items() if isinstance(each, RunbookError) and transient(each)}
+        left = {host: commands[host] for host in failed}
+        if failed:
+            raise next(iter(failed.values()))
+
+    try:
+        again(attempt)
+    except RunbookError as error:
+        if not transient(error):  # it is not a host's: nobody could be asked
+            raise
+    return answers
+
+
+def _parsed(host: Host, probe: Probe[T], answer: Answer | RunbookError) -> T | RunbookError:
+    if isinstance(answer, RunbookError):
+        return answer
     try:
         return probe.parse(answer)
     except ValueError as error:
         text = f"\n  {answer.stderr.strip()}" if answer.stderr.strip() else ""
-        raise CommandError(f"{host}: {error}{text}") from None
+        hint = f"ssh to {host} and look: something there answers for a program that it is not"
+        return CommandError(f"{host}: {error}{text}", hint=hint)

@@ -15,7 +15,7 @@ from typing import Any
 from runbooks.engine.protocols import Lease
 from runbooks.engine.steps import Procedure, Run
 from runbooks.errors import InventoryError, RunbookError
-from runbooks.inventory.model import Site
+from runbooks.inventory.model import Host, Site
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,6 +122,12 @@ class Session:
 
         run = self.options.resume
         return None if run is None else interrupted_inputs(self.state / "runs", key, run)
+
+    def break_lock(self) -> list[Host]:
+        """Take the site's lock from whoever holds it, without asking; the hosts where that was possible."""
+        from runbooks.engine.lock import break_lock  # noqa: PLC0415 - start-up time
+
+        return break_lock(self.site, self.run.transport)
 
     def _stop(self) -> None:
         if self._run:

@@ -26,7 +26,7 @@ from runbooks.commands.base import HOST_SCRIPTS, Answer, Command
 from runbooks.engine.channel import GRACE_S, GREETING, TIMED_OUT, WINDOW, Sink, Source, exchange
 from runbooks.engine.namespace import permit
 from runbooks.engine.ssh_errors import explained
-from runbooks.errors import CommandError, ConnectionLost, HostErrors, RunbookError, UnreachableError
+from runbooks.errors import CommandError, ConnectionLost, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Gateway
 
@@ -145,16 +145,6 @@ class Ssh:
             for connection, host in by_connection.items():
                 results[host] = self._result(host, commands[host], answers[connection])
         return results
-
-    def run_all(self, commands: Mapping[Host, Command]) -> dict[Host, Answer]:
-        """As run_each, but raises HostErrors (or the error itself, of a single host) when any failed."""
-        results = self.run_each(commands)
-        failed = {str(host): result for host, result in results.items() if isinstance(result, RunbookError)}
-        if len(failed) == 1 and len(results) == 1:
-            raise next(iter(failed.values()))
-        if failed:
-            raise HostErrors(failed, len(results))
-        return {host: result for host, result in results.items() if isinstance(result, Answer)}
 
     def interrupt(self) -> None:
         """Break every session off from a signal handler: takes no lock, raises nothing; who waits for an answer is woken."""

@@ -141,8 +141,27 @@ class Run:
         return self.read_all({host: probe})[host]
 
     def read_all(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T]:
-        """Several hosts at the same time, each its own probe; one that cannot be read raises."""
+        """As `read`, of several hosts at the same time, each its own probe.
+
+        Raises HostErrors (or the error itself, of a single host) when any cannot be read.
+        """
         return self._readings.read_all(probes)
+
+    def read_each(self, probes: Mapping[Host, Probe[T]], *, fresh: bool = False) -> dict[Host, T | RunbookError]:
+        """As `read_all`, but an error stands in the place of a host that cannot be read, or answers in words we do not know.
+
+        ``fresh`` asks now, whatever was seen before, and only once: for what changes by itself from one moment to the next.
+        """
+        return self._readings.read_each(probes, fresh=fresh)
+
+    def read_at_once(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T | RunbookError]:
+        """As a fresh `read_each`, but of one moment.
+
+        Waiting for a host that does not answer takes seconds, in which what the others said may become untrue: they are asked again.
+        """
+        said = self.read_each(probes, fresh=True)
+        there = {host: probes[host] for host, each in said.items() if not isinstance(each, RunbookError)}
+        return said | self.read_each(there, fresh=True) if len(there) < len(said) else said
 
     def look_anew(self) -> None:
         """Believe nothing that was seen until now: something is changing by itself."""

@@ -23,7 +23,7 @@ import tenacity.nap
 from runbooks.commands.base import Answer, Command, Probe, cmd
 from runbooks.engine.journal import Forgetful
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
-from runbooks.errors import CommandError, HostErrors, RunbookError, UnreachableError
+from runbooks.errors import CommandError, RunbookError, UnreachableError
 from runbooks.inventory.load import load_site
 from runbooks.inventory.model import Host, Site
 
@@ -140,24 +140,11 @@ class FakeHosts:
                 results[host] = error
         return results
 
-    def run_all(self, commands: Mapping[Host, Command]) -> dict[Host, Answer]:
-        return all_of(self.run_each(commands))
-
     def abort(self) -> None:
         self.aborted = True
 
     def close(self) -> None:
         pass
-
-
-def all_of(results: Mapping[Host, Answer | RunbookError]) -> dict[Host, Answer]:
-    """As `engine.ssh.Ssh.run_all` does it: a single host's error itself, several as HostErrors."""
-    failed = {host.name: result for host, result in results.items() if isinstance(result, RunbookError)}
-    if failed and len(results) == 1:
-        raise next(iter(failed.values()))
-    if failed:
-        raise HostErrors(failed, len(results))
-    return {host: result for host, result in results.items() if isinstance(result, Answer)}
 
 
 class Recorder:
@@ -292,9 +279,6 @@ class BashHosts:
             except RunbookError as error:
                 results[host] = error
         return results
-
-    def run_all(self, commands: Mapping[Host, Command]) -> dict[Host, Answer]:
-        return all_of(self.run_each(commands))
 
     def abort(self) -> None:
         pass

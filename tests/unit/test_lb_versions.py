@@ -70,7 +70,7 @@ class Host:
         self.installed = self.installed | self.offered
         return Answer(0, "")
 
-    def run_all(self, commands):
+    def run_each(self, commands):
         return dict.fromkeys(commands, Answer(0, "".join(f"{name} {version}\n" for name, version in self.installed.items())))
 
 

@@ -50,7 +50,8 @@ LEE = Holder("other-run", "lee", "laptop", 77, "inv lb.failover", "10:12")
 
 
 def held_by(holder: Holder, hosts, *where) -> None:
-    hosts.run_all(dict.fromkeys(where, lock("take", site().name, holder, seconds=60)))
+    for host in where:
+        hosts.run(host, lock("take", site().name, holder, seconds=60))
 
 
 def dead_pid() -> int:
@@ -230,7 +231,8 @@ def test_after_an_interruption_it_expires_soon_instead(hosts, locks):
     held = parse_held(answers[lb(1)])
     assert held.holder.run == "run-1"
     assert held.expires_in_s <= engine_lock.AFTER_INTERRUPTION_S
-    hosts.run_all(dict.fromkeys(ALL, lock("break", site().name)))
+    for host in ALL:
+        hosts.run(host, lock("break", site().name))
 
 
 def test_after_an_interruption_new_sessions_are_used(hosts, tmp_path):
@@ -263,7 +265,8 @@ def test_when_it_was_taken_from_us_the_next_change_is_refused(hosts, locks, monk
     mine = locks()
     monkeypatch.setattr(engine_lock, "RENEW_S", 0.01)
     mine.hold()
-    hosts.run_all(dict.fromkeys((lb(1), lb(2)), lock("break", site().name)))
+    for host in (lb(1), lb(2)):
+        hosts.run(host, lock("break", site().name))
     held_by(LEE, hosts, lb(1), lb(2))
 
     def refused() -> bool:

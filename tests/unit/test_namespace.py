@@ -149,7 +149,6 @@ CONNECTING = {
     "run": lambda one: one.run(LB1, cmd("true")),
     "stream": lambda one: one.stream(LB1, cmd("true"), bytearray().extend),
     "run_each": lambda one: one.run_each({LB1: cmd("true")}),
-    "run_all": lambda one: one.run_all({LB1: cmd("true")}),
     "guard": lambda one: one.guard(),
     "through": lambda one: one.through(GATEWAY, ("10.1.1.11", 22), 1),
 }

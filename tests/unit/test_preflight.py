@@ -475,13 +475,13 @@ class Told:
         self.hosts = hosts
         self.asked: list[str] = []
 
-    def run_each(self, commands):
-        return {host: self._one(host, command) for host, command in commands.items()}
+    def read_each(self, probes, *, fresh=False):
+        return {host: self._one(host, probe) for host, probe in probes.items()}
 
-    def _one(self, host, command):
-        self.asked.append(f"{host} {command}")
+    def _one(self, host, probe):
+        self.asked.append(f"{host} {probe.command}")
         told = self.hosts.get(host.name, {})
-        return told if isinstance(told, RunbookError) else Answer(0, host.name)
+        return told if isinstance(told, RunbookError) else probe.parse(Answer(0, host.name))
 
 
 @pytest.fixture
@@ -506,7 +506,12 @@ def hosts(monkeypatch):
             return {host: (states or {}).get(host.name, BLANK) for host in probes}
 
         run = SimpleNamespace(
-            site=site(), transport=told, plan=False, read_all=read_all, note=lambda host, text: notes.append(text), notes=notes
+            site=site(),
+            plan=False,
+            read_each=told.read_each,
+            read_all=read_all,
+            note=lambda host, text: notes.append(text),
+            notes=notes,
         )
         return SimpleNamespace(site=site(), run=run, options=SimpleNamespace(json=False), told=told)
 
