@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runbooks.engine import loop
 from runbooks.engine.protocols import Lease
 from runbooks.engine.steps import Procedure, Run
 from runbooks.errors import InventoryError, RunbookError
@@ -84,7 +85,7 @@ class Session:
         if self.options.plan:
             if self.options.resume is not None:
                 raise InventoryError("--plan looks at every step, so --resume has nothing to skip", hint="give one of the two")
-            run(procedure)
+            loop.carry_out(run, procedure)
             display.finish(display.summary())
             return
         from runbooks.engine import journal  # noqa: PLC0415
@@ -97,7 +98,7 @@ class Session:
         self._lock.name(name, f"inv {procedure.key}")
         with _interruptible(self._stop):
             try:
-                run(procedure)
+                loop.carry_out(run, procedure)
             except RunbookError as error:
                 records.end("failed", str(error))
                 error.add_note(f"report: {records.path}")

@@ -1,12 +1,10 @@
-"""Steps, procedures, and the one loop that runs them."""
+"""Steps, procedures, and what a step may do on the hosts; `engine.loop` carries them out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
-from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from runbooks.commands import files
@@ -16,8 +14,7 @@ from runbooks.engine.by_hand import ByHand
 from runbooks.engine.channel import Sink, Source
 from runbooks.engine.protocols import Journal, Lease, Transport
 from runbooks.engine.readings import Readings
-from runbooks.engine.retry import again, until
-from runbooks.errors import HostErrors, NotServing, RunbookError
+from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 
 T = TypeVar("T")
@@ -176,6 +173,10 @@ class Run:
         finally:
             self._readings.forget()
 
+    def would_change(self, host: Host | None) -> bool:
+        """Whether a change of ``host`` (None: of anything) was made, or told of in a plan."""
+        return host in self._would_change if host else bool(self._would_change)
+
     def here(self, text: str, act: Callable[[], T]) -> T | None:
         """Make a change on this machine, told as ``text``, or in a plan only say so (None)."""
         return act() if self._told(None, text) else None
@@ -185,13 +186,13 @@ class Run:
         self._would_change.add(host)
         self.changed = True
         if not self.plan:
-            self._hold()
+            self.hold()
         self.journal.note("change", host.name if host else "here", str(what))
         self.listener.change(host, what, plan=self.plan)
         return not self.plan
 
-    def _hold(self) -> bool:
-        """Hold the lock; what was seen before it was ours may have been changed by its last holder."""
+    def hold(self) -> bool:
+        """Hold the lock; true when it was taken just now: what was seen before that, its last holder may have changed."""
         with self._locking:
             taken = self.lease.hold()
             if taken:
@@ -210,110 +211,3 @@ class Run:
         """Tell the operator something that a step found out on ``host``."""
         self.journal.note("note", host.name, text)
         self.listener.note(host, text)
-
-    def __call__(self, procedure: Procedure) -> None:
-        """Run every step that is not yet done. Raises the first step's error, with a note where it stopped."""
-        self.listener.begin(procedure, plan=self.plan)
-        total, number = len(procedure), 1
-        for item in procedure.steps:
-            if isinstance(item, Together):
-                self._together(item, number, total)
-                number += len(item.steps)
-            else:
-                self._one(item, number, total)
-                number += 1
-
-    def _together(self, item: Together, first: int, total: int) -> None:
-        failed: dict[str, RunbookError] = {}
-
-        def attempt(numbered: tuple[int, Step]) -> None:
-            number, step = numbered
-            try:
-                self._one(step, number, total)
-            except RunbookError as error:
-                failed[step.title] = error
-
-        with ThreadPoolExecutor(max_workers=self.site.ssh.parallel) as pool:
-            try:
-                list(pool.map(attempt, enumerate(item.steps, start=first)))
-            except KeyboardInterrupt:
-                self.transport.abort()  # or the pool would wait for its threads, which wait for their hosts
-                raise
-        if len(failed) == 1:
-            raise next(iter(failed.values()))
-        if failed:
-            error = HostErrors(
-                {str(step.host or step.title): failed[step.title] for step in item.steps if step.title in failed}, len(item.steps)
-            )
-            for each in failed.values():
-                for note in getattr(each, "__notes__", []):
-                    error.add_note(note)
-            raise error
-
-    def _one(self, step: Step, number: int, total: int) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.listener.step(number, step)
-        started = monotonic()
-        try:
-            outcome = self._outcome(step)
-        except RunbookError as error:
-            error.add_note(f"stopped at step {number} of {total}: {step.title}")
-            self.listener.outcome(number, step, "failed", monotonic() - started)
-            raise
-        seconds = monotonic() - started
-        if not self.plan:
-            self.journal.record(step.title, outcome, seconds)
-        self.listener.outcome(number, step, outcome, seconds)
-
-    def _outcome(self, step: Step) -> str:
-        if self.journal.finished(step.title):
-            return "done before"
-        # A plan has not made the earlier changes, so what it sees of a changed host may no longer hold by then.
-        stale = self.plan and not step.settled and (step.host in self._would_change if step.host else bool(self._would_change))
-        if step.check and not stale:
-            step.check(self)
-        if not step.done:
-            return "ok"
-        if not stale and step.done(self):
-            return self._verified(step, "nothing to do" if step.do else "ok")
-        if self.plan:
-            if step.do:
-                step.do(self)
-            return "would change" if step.do else "would wait"
-        outcome = self._made(step) if step.do else "ok"
-        self._wait(step)
-        return self._verified(step, outcome)
-
-    def _made(self, step: Step) -> str:
-        """Make the change, with the lock held; its last holder may have made it by now, or something that forbids it."""
-        if self._hold():
-            if step.check:
-                step.check(self)
-            if step.done and step.done(self):
-                return "nothing to do"
-        again(lambda: self._do_unless_done(step))
-        return "changed"
-
-    def _do_unless_done(self, step: Step) -> None:
-        """One attempt. The one before it may have succeeded although its answer was lost, so ``done`` is asked first."""
-        if step.do and not (step.done and step.done(self)):
-            step.do(self)
-
-    def _verified(self, step: Step, outcome: str) -> str:
-        if step.verify and not self.plan:
-            step.verify(self)
-        return outcome
-
-    def _wait(self, step: Step) -> None:
-        def observe() -> bool | Unmet:
-            self.look_anew()
-            try:
-                met = step.done(self) if step.done else True
-            except NotServing as error:
-                met = Unmet(str(error))
-            if isinstance(met, Unmet):
-                self.listener.waiting(step, met.seen)
-            return met
-
-        until(observe, within=step.within, poll=self.poll)

@@ -12,6 +12,7 @@ from runbooks import backup_prune
 from runbooks.backup_making import Making
 from runbooks.backup_prune import unwanted
 from runbooks.backup_show import show_list, show_set
+from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep, Restic
@@ -332,14 +333,14 @@ def obstruct(store, name):
 def test_a_run_ends_with_pruning_and_counts_its_own_set(store):
     names = days(store, 0, 1, 2)
     making = Making(store, started=NOON)
-    run_on(FakeHosts())(Procedure("backup.run", "", [unwanted(making)]))
+    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(making)]))
     assert (listed(store), making.amiss) == (names[:2], {})
 
 
 def test_the_plan_of_a_run_counts_the_set_that_it_would_make(store):
     names = days(store, 1, 2)
     run = run_on(FakeHosts(), plan=True)
-    run(Procedure("backup.run", "", [unwanted(Making(store, started=NOON))]))
+    carry_out(run, Procedure("backup.run", "", [unwanted(Making(store, started=NOON))]))
     assert run.listener.of("would change") == [f"None rm -r {store.directory / names[1]}"]
     assert listed(store) == names
 
@@ -347,7 +348,7 @@ def test_the_plan_of_a_run_counts_the_set_that_it_would_make(store):
 def test_a_run_never_deletes_its_own_set_even_when_the_clock_was_wrong_before(store):
     future = days(store, -3, -2, -1)
     (own,) = days(store, 0)
-    run_on(FakeHosts())(Procedure("backup.run", "", [unwanted(Making(store, started=NOON))]))
+    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(Making(store, started=NOON))]))
     assert listed(store) == [*future[:2], own]
 
 
@@ -356,7 +357,7 @@ def test_a_set_that_cannot_be_deleted_is_said_and_keeps_nobody_else(store):
     names = days(store, 0, 1, 2, 3)
     obstruct(store, names[2])
     making = Making(store, started=NOON)
-    run_on(FakeHosts())(Procedure("backup.run", "", [unwanted(making)]))
+    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(making)]))
     assert listed(store) == names[:3]
     assert list(making.amiss) == [f"delete {names[2]}"]
     assert "cannot be deleted: " in making.amiss[f"delete {names[2]}"]

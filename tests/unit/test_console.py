@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands.base import Secret, cmd
 from runbooks.engine.console import JsonLines, Live, Plain, console
+from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Run, Step, Together
 from runbooks.engine.tables import table
 from runbooks.errors import CommandError, OutcomeError
@@ -30,7 +31,7 @@ class Terminal(io.StringIO):
 
 def carried_out(display, *steps, hosts=None, plan=False) -> None:
     run = Run(site(), hosts or FakeHosts(), run_on(FakeHosts()).journal, display, FakeLease(), plan=plan, poll=0)
-    run(toy(*steps))
+    carry_out(run, toy(*steps))
     display.finish(display.summary())
 
 

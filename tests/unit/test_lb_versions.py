@@ -6,6 +6,7 @@ import pytest
 
 from runbooks.commands import lb
 from runbooks.commands.base import Answer, Probe, cmd
+from runbooks.engine.loop import perform
 from runbooks.errors import PrecheckError
 from runbooks.lb_steps import Wanted, install_packages
 from runbooks.rules.lb import too_old
@@ -86,7 +87,7 @@ def test_an_old_one_that_is_there_already_is_refused_before_anything_is_changed(
     host = Host({"haproxy": "1.8.27-5.el8"}, GOOD)
     step, run = steps(host)
     with pytest.raises(PrecheckError, match=r"lb1: haproxy 1\.8\.27-5\.el8 is too old \(2\.4 or newer is needed\)") as refused:
-        run._outcome(step)
+        perform(run, step)
     assert host.changes == 0
     assert "newer" in refused.value.hint
     assert refused.value.exit_code == 3
@@ -96,13 +97,13 @@ def test_an_old_one_that_the_distribution_gives_is_refused_once_it_is_there(step
     host = Host({}, GOOD | {"keepalived": "2.1.5-9.el8"})
     step, run = steps(host)
     with pytest.raises(PrecheckError, match=r"keepalived 2\.1\.5-9\.el8 is too old"):
-        run._outcome(step)
+        perform(run, step)
     assert host.changes == 1
 
 
 def test_recent_ones_are_installed_once(steps):
     host = Host({}, GOOD)
     step, run = steps(host)
-    assert run._outcome(step) == "changed"
-    assert run._outcome(step) == "nothing to do"
+    assert perform(run, step) == "changed"
+    assert perform(run, step) == "nothing to do"
     assert host.changes == 1

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from runbooks import backup_fetch, backup_offsite, backup_prune, backup_room, restic
 from runbooks.backup_offsite import COPY, FORGET, repository_of
 from runbooks.backup_store import Store
+from runbooks.engine.loop import carry_out
 from runbooks.engine.session import Options, Session
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
@@ -101,7 +102,7 @@ def opened(store, tmp_path, monkeypatch):
 def copied(store, **options) -> dict[str, str]:
     """Run the step that copies, and return what went wrong."""
     amiss: dict[str, str] = {}
-    run_on(FakeHosts(), **options)(Procedure("x", "x", [backup_offsite.copy(store, repository_of(store), amiss)]))
+    carry_out(run_on(FakeHosts(), **options), Procedure("x", "x", [backup_offsite.copy(store, repository_of(store), amiss)]))
     return amiss
 
 
@@ -389,7 +390,7 @@ def test_a_plan_neither_looks_nor_touches(store, tmp_path):
 
 
 def forgotten(store, amiss: dict[str, str]) -> dict[str, str]:
-    run_on(FakeHosts())(Procedure("x", "x", [backup_offsite.forget(store, repository_of(store), amiss)]))
+    carry_out(run_on(FakeHosts()), Procedure("x", "x", [backup_offsite.forget(store, repository_of(store), amiss)]))
     return amiss
 
 

@@ -5,6 +5,7 @@ from threading import Barrier, Event, Thread
 import pytest
 
 from runbooks.commands.base import Probe, cmd
+from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Procedure, Step, Together, Unmet
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, NotServing, OutcomeError, PrecheckError
 from tests.unit.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, toy
@@ -50,7 +51,7 @@ def test_unmet_is_false_and_says_why():
 def test_steps_run_in_order_and_change_what_is_not_so_yet():
     hosts = FakeHosts()
     run = run_on(hosts)
-    run(toy(setting(lb(1), "a"), setting(lb(2), "a"), setting(lb(1), "b")))
+    carry_out(run, toy(setting(lb(1), "a"), setting(lb(2), "a"), setting(lb(1), "b")))
     assert hosts.sent == ["lb1 put a on", "lb2 put a on", "lb1 put b on"]
     assert run.listener.of("step") == ["lb1: set a", "lb2: set a", "lb1: set b"]
     assert run.listener.numbers == {"lb1: set a": 1, "lb2: set a": 2, "lb1: set b": 3}
@@ -60,7 +61,7 @@ def test_steps_run_in_order_and_change_what_is_not_so_yet():
 def test_what_is_done_already_is_not_done_again():
     hosts = FakeHosts({("lb1", "a"): "on"})
     run = run_on(hosts)
-    run(toy(setting(lb(1), "a"), setting(lb(2), "a")))
+    carry_out(run, toy(setting(lb(1), "a"), setting(lb(2), "a")))
     assert hosts.sent == ["lb2 put a on"]
     assert run.listener.outcomes == {"lb1: set a": "nothing to do", "lb2: set a": "changed"}
 
@@ -68,10 +69,10 @@ def test_what_is_done_already_is_not_done_again():
 def test_a_second_run_changes_nothing():
     hosts, lease = FakeHosts(), FakeLease()
     procedure = toy(setting(lb(1), "a"), Together((setting(lb(1), "b"), setting(lb(2), "b"))))
-    run_on(hosts)(procedure)
+    carry_out(run_on(hosts), procedure)
     hosts.sent.clear()
     again = run_on(hosts, lease=lease)
-    again(procedure)
+    carry_out(again, procedure)
     assert hosts.sent == []
     assert not again.changed
     assert set(again.listener.outcomes.values()) == {"nothing to do"}
@@ -82,7 +83,7 @@ def test_a_check_refuses_before_anything_is_changed_and_ends_the_run():
     hosts = FakeHosts()
     run = run_on(hosts)
     with pytest.raises(PrecheckError, match="that would do harm") as error:
-        run(toy(setting(lb(1), "a"), setting(lb(2), "a", check=refuse), setting(lb(1), "b")))
+        carry_out(run, toy(setting(lb(1), "a"), setting(lb(2), "a", check=refuse), setting(lb(1), "b")))
     assert hosts.sent == ["lb1 put a on"]
     assert notes(error) == ["stopped at step 2 of 3: lb2: set a"]
     assert run.listener.outcomes == {"lb1: set a": "changed", "lb2: set a": "failed"}
@@ -90,7 +91,7 @@ def test_a_check_refuses_before_anything_is_changed_and_ends_the_run():
 
 def test_a_check_is_asked_even_when_there_is_nothing_to_do():
     with pytest.raises(PrecheckError):
-        run_on(FakeHosts({("lb1", "a"): "on"}))(toy(setting(lb(1), "a", check=refuse)))
+        carry_out(run_on(FakeHosts({("lb1", "a"): "on"})), toy(setting(lb(1), "a", check=refuse)))
 
 
 def test_a_gate_without_do_waits_for_what_it_promises():
@@ -98,14 +99,14 @@ def test_a_gate_without_do_waits_for_what_it_promises():
     run = run_on(hosts)
     gate = Step("a is on", lb(1), done=lambda run: run.read(lb(1), get("a")) == "on", within=5)
     start = Step("start a", lb(1), done=lambda run: bool(hosts.effects), do=lambda run: run.change(lb(1), put("a")))
-    run(toy(start, gate))
+    carry_out(run, toy(start, gate))
     assert run.listener.outcomes == {"lb1: start a": "changed", "lb1: a is on": "ok"}
 
 
 def test_done_is_asked_again_after_do_until_it_holds():
     hosts = FakeHosts(lag=4)
     run = run_on(hosts)
-    run(toy(setting(lb(1), "a", within=5)))
+    carry_out(run, toy(setting(lb(1), "a", within=5)))
     assert hosts.effects == {"lb1 a": 1}
     assert hosts.asked.count("lb1 get a") > 4
     assert ("waiting", "lb1: set a", "a is ''") in run.listener.events
@@ -121,7 +122,7 @@ def test_nobody_to_ask_after_a_change_is_not_yet_and_before_it_is_an_error():
         return run.changed
 
     run = run_on(hosts)
-    run(toy(Step("remove the member", lb(1), done=done, do=lambda run: run.change(lb(1), put("a")))))
+    carry_out(run, toy(Step("remove the member", lb(1), done=done, do=lambda run: run.change(lb(1), put("a")))))
     assert (hosts.sent, silences) == (["lb1 put a on"], [])
     assert run.listener.outcomes == {"lb1: remove the member": "changed"}
 
@@ -129,14 +130,14 @@ def test_nobody_to_ask_after_a_change_is_not_yet_and_before_it_is_an_error():
         raise NotServing("no API server is ready")
 
     with pytest.raises(NotServing):
-        run_on(hosts)(toy(Step("remove the member", lb(1), done=silent, do=lambda run: run.change(lb(1), put("b")))))
+        carry_out(run_on(hosts), toy(Step("remove the member", lb(1), done=silent, do=lambda run: run.change(lb(1), put("b")))))
     assert hosts.sent == ["lb1 put a on"]
 
 
 def test_what_never_comes_true_ends_with_the_last_observation():
     hosts = FakeHosts(lag=10**9)
     with pytest.raises(OutcomeError, match=r"still not so after 0 s: a is ''") as error:
-        run_on(hosts)(toy(setting(lb(1), "a", within=0), setting(lb(2), "a")))
+        carry_out(run_on(hosts), toy(setting(lb(1), "a", within=0), setting(lb(2), "a")))
     assert notes(error) == ["stopped at step 1 of 2: lb1: set a"]
     assert hosts.effects == {"lb1 a": 1}
 
@@ -144,7 +145,7 @@ def test_what_never_comes_true_ends_with_the_last_observation():
 def test_done_without_a_reason_still_gives_a_clear_error():
     step = Step("wait", lb(1), done=lambda run: False, within=0)
     with pytest.raises(OutcomeError) as error:
-        run_on(FakeHosts())(toy(step))
+        carry_out(run_on(FakeHosts()), toy(step))
     assert str(error.value) == "still not so after 0 s"
 
 
@@ -154,7 +155,7 @@ def test_verify_has_the_last_word(before):
         raise OutcomeError("lb1: it is on, but it does nothing")
 
     with pytest.raises(OutcomeError, match="does nothing") as error:
-        run_on(FakeHosts(before))(toy(setting(lb(1), "a", verify=useless)))
+        carry_out(run_on(FakeHosts(before)), toy(setting(lb(1), "a", verify=useless)))
     assert notes(error) == ["stopped at step 1 of 1: lb1: set a"]
 
 
@@ -163,7 +164,7 @@ def test_a_bug_in_a_step_keeps_its_own_exception():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_on(FakeHosts())(toy(Step("divide", check=wrong)))
+        carry_out(run_on(FakeHosts()), toy(Step("divide", check=wrong)))
 
 
 # ---- together
@@ -179,14 +180,14 @@ def test_together_really_runs_at_the_same_time():
     def meet(run):
         meeting.wait()
 
-    run_on(FakeHosts())(toy(Together((Step("meet", lb(1), check=meet), Step("meet", lb(2), check=meet)))))
+    carry_out(run_on(FakeHosts()), toy(Together((Step("meet", lb(1), check=meet), Step("meet", lb(2), check=meet)))))
     assert not meeting.broken
 
 
 def test_all_steps_of_together_finish_and_a_single_failure_is_raised_as_it_is():
     hosts = FakeHosts(faults=[Fault("lb1 put a", lambda: CommandError("lb1: `put a on` exited 1", exited=1))])
     with pytest.raises(CommandError, match="lb1: `put a on` exited 1") as error:
-        run_on(hosts)(together(setting(lb(1), "a"), setting(lb(2), "a"), then=[setting(lb(1), "z")]))
+        carry_out(run_on(hosts), together(setting(lb(1), "a"), setting(lb(2), "a"), then=[setting(lb(1), "z")]))
     assert hosts.effects == {"lb1 first": 1, "lb2 a": 1}
     assert notes(error) == ["stopped at step 2 of 4: lb1: set a"]
 
@@ -195,7 +196,7 @@ def test_failures_of_together_name_every_host_and_where_it_stopped():
     hosts = FakeHosts(lag=10**9)
     steps = setting(lb(1), "a", within=0), setting(lb(2), "a", within=0)
     with pytest.raises(HostErrors) as error:
-        run_on(hosts)(toy(Together(steps), setting(lb(1), "z")))
+        carry_out(run_on(hosts), toy(Together(steps), setting(lb(1), "z")))
     said = "\n".join([str(error.value), *notes(error)])
     for text in ("lb1", "lb2", "a is ''", "stopped at step 1 of 3", "stopped at step 2 of 3"):
         assert text in said
@@ -207,7 +208,7 @@ def test_a_bug_inside_together_is_not_hidden_by_the_other_hosts():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_on(FakeHosts())(toy(Together((Step("divide", lb(1), check=wrong), setting(lb(2), "a")))))
+        carry_out(run_on(FakeHosts()), toy(Together((Step("divide", lb(1), check=wrong), setting(lb(2), "a")))))
 
 
 def test_ctrl_c_inside_together_breaks_the_sessions_off():
@@ -216,7 +217,7 @@ def test_ctrl_c_inside_together_breaks_the_sessions_off():
 
     hosts = FakeHosts()
     with pytest.raises(KeyboardInterrupt):
-        run_on(hosts)(toy(Together((Step("x", lb(1), check=interrupted), setting(lb(2), "a")))))
+        carry_out(run_on(hosts), toy(Together((Step("x", lb(1), check=interrupted), setting(lb(2), "a")))))
     assert hosts.aborted
 
 
@@ -321,7 +322,7 @@ def test_the_lock_is_taken_before_the_first_change():
 
     hosts = FakeHosts({("lb1", "a"): "on"})
     lease = FakeLease(on_taking=untouched)
-    run_on(hosts, lease=lease)(toy(setting(lb(1), "a"), setting(lb(2), "a")))
+    carry_out(run_on(hosts, lease=lease), toy(setting(lb(1), "a"), setting(lb(2), "a")))
     assert lease.taken == 1
     assert hosts.sent == ["lb2 put a on"]
 
@@ -330,7 +331,7 @@ def test_nothing_is_changed_while_somebody_else_holds_the_lock():
     hosts = FakeHosts()
     lease = FakeLease(refusal=PrecheckError("ha-cluster is locked: kim@host"))
     with pytest.raises(PrecheckError, match="kim@host") as error:
-        run_on(hosts, lease=lease)(toy(setting(lb(1), "a")))
+        carry_out(run_on(hosts, lease=lease), toy(setting(lb(1), "a")))
     assert hosts.sent == []
     assert notes(error) == ["stopped at step 1 of 1: lb1: set a"]
 
@@ -343,7 +344,7 @@ def test_the_lock_is_asked_for_before_every_change():
 
     hosts = FakeHosts()
     with pytest.raises(PrecheckError, match="taken from us"):
-        run_on(hosts, lease=lease)(toy(setting(lb(1), "a"), Step("lose the lock", check=lose_it), setting(lb(2), "a")))
+        carry_out(run_on(hosts, lease=lease), toy(setting(lb(1), "a"), Step("lose the lock", check=lose_it), setting(lb(2), "a")))
     assert hosts.sent == ["lb1 put a on"]
 
 
@@ -356,7 +357,7 @@ def test_a_lock_lost_in_the_middle_of_a_step_stops_it_there():
         run.change(lb(2), put("a"))
 
     with pytest.raises(PrecheckError, match="taken from us"):
-        run_on(hosts, lease=lease)(toy(Step("move it", done=lambda run: False, do=twice)))
+        carry_out(run_on(hosts, lease=lease), toy(Step("move it", done=lambda run: False, do=twice)))
     assert hosts.sent == ["lb1 put a on"]
 
 
@@ -364,7 +365,7 @@ def test_what_the_last_holder_did_is_seen_once_the_lock_is_ours():
     hosts = FakeHosts()
     lease = FakeLease(on_taking=lambda: hosts.values.update({("lb1", "a"): "on"}))
     run = run_on(hosts, lease=lease)
-    run(toy(setting(lb(1), "a")))
+    carry_out(run, toy(setting(lb(1), "a")))
     assert hosts.sent == []
     assert not run.changed
     assert run.listener.outcomes == {"lb1: set a": "nothing to do"}
@@ -379,13 +380,13 @@ def test_what_the_last_holder_did_may_make_a_check_refuse():
             raise PrecheckError("too dangerous")
 
     with pytest.raises(PrecheckError, match="too dangerous"):
-        run_on(hosts, lease=lease)(toy(setting(lb(1), "a", check=safe)))
+        carry_out(run_on(hosts, lease=lease), toy(setting(lb(1), "a", check=safe)))
     assert hosts.sent == []
 
 
 def test_a_plan_never_asks_for_the_lock():
     lease = FakeLease(refusal=PrecheckError("locked"))
-    run_on(FakeHosts(), lease=lease, plan=True)(toy(setting(lb(1), "a")))
+    carry_out(run_on(FakeHosts(), lease=lease, plan=True), toy(setting(lb(1), "a")))
     assert lease.asked == 0
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbooks.engine.journal import RunJournal, finished_steps
+from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Step, Together
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, PrecheckError, RunbookError, UnreachableError
 from tests.unit.fakes import FakeHosts, FakeLease, Fault, get, lb, master, put, run_on, setting, toy, without_waiting
@@ -51,8 +52,8 @@ def not_now() -> CommandError:
 def test_run_again_after_a_failure(where, error, after):
     hosts = FakeHosts(faults=[Fault(where, error, after=after)])
     with pytest.raises((RunbookError, KeyboardInterrupt)):
-        run_on(hosts)(toy(*STEPS))
-    run_on(hosts)(toy(*STEPS))
+        carry_out(run_on(hosts), toy(*STEPS))
+    carry_out(run_on(hosts), toy(*STEPS))
     assert hosts.values == FINISHED
     assert set(hosts.effects.values()) == {1}
 
@@ -64,12 +65,12 @@ def test_resume_after_a_failure(where, after, tmp_path):
     procedure = toy(*STEPS)
     journal = RunJournal(tmp_path, "1", procedure)
     with pytest.raises(CommandError):
-        run_on(hosts, journal=journal)(procedure)
+        carry_out(run_on(hosts, journal=journal), procedure)
     journal.end("failed")
     hosts.asked.clear()
     second = RunJournal(tmp_path, "2", procedure, finished_steps(tmp_path, procedure, ""))
     run = run_on(hosts, journal=second)
-    run(procedure)
+    carry_out(run, procedure)
     assert hosts.values == FINISHED
     assert set(hosts.effects.values()) == {1}
     done_before = [title for title, outcome in run.listener.outcomes.items() if outcome == "done before"]
@@ -85,7 +86,7 @@ def test_resume_after_a_failure(where, after, tmp_path):
 @pytest.mark.parametrize("where", CHANGES)
 def test_what_is_transient_is_tried_again_within_the_run(where, error, after, slept):
     hosts = FakeHosts(faults=[Fault(where, error, after=after)])
-    run_on(hosts)(toy(*STEPS))
+    carry_out(run_on(hosts), toy(*STEPS))
     assert hosts.values == FINISHED
     assert set(hosts.effects.values()) == {1}
 
@@ -107,7 +108,7 @@ def test_however_often_it_fails_it_converges_and_does_nothing_twice(faults):
     with without_waiting():
         for _ in range(total + 1):
             try:
-                run_on(hosts)(toy(*STEPS))
+                carry_out(run_on(hosts), toy(*STEPS))
                 break
             except (RunbookError, KeyboardInterrupt):
                 continue
@@ -120,7 +121,7 @@ def test_however_often_it_fails_it_converges_and_does_nothing_twice(faults):
 def test_a_plan_touches_nothing_whatever_happens(faults):
     hosts = FakeHosts(faults=faults)
     with without_waiting(), suppress(RunbookError, KeyboardInterrupt):
-        run_on(hosts, plan=True)(toy(*STEPS))
+        carry_out(run_on(hosts, plan=True), toy(*STEPS))
     assert hosts.sent == []
     assert hosts.values == {}
 
@@ -129,7 +130,7 @@ def test_a_plan_touches_nothing_whatever_happens(faults):
 
 
 def put_once(hosts: FakeHosts) -> None:
-    run_on(hosts)(toy(setting(lb(1), "a")))
+    carry_out(run_on(hosts), toy(setting(lb(1), "a")))
 
 
 @pytest.mark.parametrize("error", [connection_lost, not_now])
@@ -197,7 +198,7 @@ def test_a_session_that_breaks_while_waiting_counts_as_not_yet(slept):
         hosts.faults.append(Fault("get a", connection_lost, times=9))
 
     step = Step("restart", lb(1), done=lambda run: run.read(lb(1), get("a")) == "on", do=restart, within=30)
-    run_on(hosts)(toy(step))
+    carry_out(run_on(hosts), toy(step))
     assert hosts.effects == {"lb1 a": 1}
 
 
@@ -230,17 +231,17 @@ def test_resume_skips_finished_steps_with_their_checks(tmp_path):
     hosts = FakeHosts(faults=[Fault("put gateway", gone_wrong)])
     first = RunJournal(tmp_path, "1", procedure)
     with pytest.raises(CommandError) as error:
-        run_on(hosts, journal=first)(procedure)
+        carry_out(run_on(hosts, journal=first), procedure)
     assert error.value.__notes__ == ["stopped at step 5 of 5: lb1: set gateway"]
 
     with pytest.raises(PrecheckError, match="nothing to restore"):  # without the journal: refused, and rightly so
-        run_on(hosts)(procedure)
+        carry_out(run_on(hosts), procedure)
 
     hosts.sent.clear()
     hosts.asked.clear()
     second = RunJournal(tmp_path, "2", procedure, finished_steps(tmp_path, procedure, "1"))
     run = run_on(hosts, journal=second)
-    run(procedure)
+    carry_out(run, procedure)
     assert hosts.sent == ["lb1 put gateway open"]
     assert all("gateway" in line for line in hosts.asked)
     assert list(run.listener.outcomes.values()) == ["done before"] * 4 + ["changed"]
@@ -249,7 +250,7 @@ def test_resume_skips_finished_steps_with_their_checks(tmp_path):
 def test_a_resumed_run_with_nothing_left_takes_no_lock(tmp_path):
     procedure = toy(setting(lb(1), "a"))
     hosts, lease = FakeHosts(), FakeLease()
-    run_on(hosts, journal=RunJournal(tmp_path, "1", procedure))(procedure)
+    carry_out(run_on(hosts, journal=RunJournal(tmp_path, "1", procedure)), procedure)
     resumed = RunJournal(tmp_path, "2", procedure, finished_steps(tmp_path, procedure, "1"))
-    run_on(hosts, journal=resumed, lease=lease)(procedure)
+    carry_out(run_on(hosts, journal=resumed, lease=lease), procedure)
     assert lease.asked == 0

@@ -5,6 +5,7 @@ import pytest
 from runbooks.commands.base import Secret, cmd
 from runbooks.commands.files import File, Found
 from runbooks.engine.journal import Forgetful
+from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Step, Together
 from runbooks.errors import PrecheckError
 from tests.unit.fakes import FakeHosts, get, lb, master, put, run_on, setting, toy
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 def plan(hosts: FakeHosts, *steps):
     run = run_on(hosts, plan=True)
-    run(toy(*steps))
+    carry_out(run, toy(*steps))
     return run
 
 
@@ -30,7 +31,7 @@ def test_a_plan_sends_nothing_and_shows_every_command():
 def test_a_plan_of_what_is_so_already_says_that_nothing_is_to_be_done():
     hosts = FakeHosts()
     procedure = setting(lb(1), "a"), Together((setting(lb(1), "b"), setting(lb(2), "b")))
-    run_on(hosts)(toy(*procedure))
+    carry_out(run_on(hosts), toy(*procedure))
     run = plan(hosts, *procedure)
     assert set(run.listener.outcomes.values()) == {"nothing to do"}
     assert not run.changed
@@ -112,7 +113,7 @@ def test_a_plan_records_nothing_in_the_journal():
             pytest.fail("a plan finishes no step")
 
     run = run_on(FakeHosts({("lb1", "a"): "on"}), journal=Strict(), plan=True)
-    run(toy(setting(lb(1), "a"), setting(lb(2), "a")))
+    carry_out(run, toy(setting(lb(1), "a"), setting(lb(2), "a")))
     assert run.listener.outcomes == {"lb1: set a": "nothing to do", "lb2: set a": "would change"}
 
 

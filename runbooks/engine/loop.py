@@ -1,0 +1,126 @@
+"""The loop that carries out a procedure."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+from runbooks.engine.retry import again, until
+from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.errors import HostErrors, NotServing, RunbookError
+
+
+def carry_out(run: Run, procedure: Procedure) -> None:
+    """Carry out every step that is not yet done. Raises the first step's error, with a note where it stopped."""
+    run.listener.begin(procedure, plan=run.plan)
+    total, number = len(procedure), 1
+    for item in procedure.steps:
+        if isinstance(item, Together):
+            _together(run, item, number, total)
+            number += len(item.steps)
+        else:
+            _one(run, item, number, total)
+            number += 1
+
+
+def _together(run: Run, item: Together, first: int, total: int) -> None:
+    failed: dict[str, RunbookError] = {}
+
+    def attempt(numbered: tuple[int, Step]) -> None:
+        number, step = numbered
+        try:
+            _one(run, step, number, total)
+        except RunbookError as error:
+            failed[step.title] = error
+
+    with ThreadPoolExecutor(max_workers=run.site.ssh.parallel) as pool:
+        try:
+            list(pool.map(attempt, enumerate(item.steps, start=first)))
+        except KeyboardInterrupt:
+            run.transport.abort()  # or the pool would wait for its threads, which wait for their hosts
+            raise
+    if len(failed) == 1:
+        raise next(iter(failed.values()))
+    if failed:
+        error = HostErrors(
+            {str(step.host or step.title): failed[step.title] for step in item.steps if step.title in failed}, len(item.steps)
+        )
+        for each in failed.values():
+            for note in getattr(each, "__notes__", []):
+                error.add_note(note)
+        raise error
+
+
+def _one(run: Run, step: Step, number: int, total: int) -> None:
+    if run.interrupted:
+        raise KeyboardInterrupt
+    run.listener.step(number, step)
+    started = monotonic()
+    try:
+        outcome = perform(run, step)
+    except RunbookError as error:
+        error.add_note(f"stopped at step {number} of {total}: {step.title}")
+        run.listener.outcome(number, step, "failed", monotonic() - started)
+        raise
+    seconds = monotonic() - started
+    if not run.plan:
+        run.journal.record(step.title, outcome, seconds)
+    run.listener.outcome(number, step, outcome, seconds)
+
+
+def perform(run: Run, step: Step) -> str:
+    """Carry out one step, unless it is done; the outcome, as the journal and the display name it."""
+    if run.journal.finished(step.title):
+        return "done before"
+    # A plan has not made the earlier changes, so what it sees of a changed host may no longer hold by then.
+    stale = run.plan and not step.settled and run.would_change(step.host)
+    if step.check and not stale:
+        step.check(run)
+    if not step.done:
+        return "ok"
+    if not stale and step.done(run):
+        return _verified(run, step, "nothing to do" if step.do else "ok")
+    if run.plan:
+        if step.do:
+            step.do(run)
+        return "would change" if step.do else "would wait"
+    outcome = _made(run, step) if step.do else "ok"
+    _wait(run, step)
+    return _verified(run, step, outcome)
+
+
+def _made(run: Run, step: Step) -> str:
+    """Make the change, with the lock held; its last holder may have made it by now, or something that forbids it."""
+    if run.hold():
+        if step.check:
+            step.check(run)
+        if step.done and step.done(run):
+            return "nothing to do"
+    again(lambda: _do_unless_done(run, step))
+    return "changed"
+
+
+def _do_unless_done(run: Run, step: Step) -> None:
+    """One attempt. The one before it may have succeeded although its answer was lost, so ``done`` is asked first."""
+    if step.do and not (step.done and step.done(run)):
+        step.do(run)
+
+
+def _verified(run: Run, step: Step, outcome: str) -> str:
+    if step.verify and not run.plan:
+        step.verify(run)
+    return outcome
+
+
+def _wait(run: Run, step: Step) -> None:
+    def observe() -> bool | Unmet:
+        run.look_anew()
+        try:
+            met = step.done(run) if step.done else True
+        except NotServing as error:
+            met = Unmet(str(error))
+        if isinstance(met, Unmet):
+            run.listener.waiting(step, met.seen)
+        return met
+
+    until(observe, within=step.within, poll=run.poll)
