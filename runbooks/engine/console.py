@@ -13,18 +13,21 @@ from runbooks.commands.base import Command
 from runbooks.engine.steps import Procedure, Step
 from runbooks.inventory.model import Host
 
-LONG_DIFF = 30  # lines
 MARKS = {"changed": "*", "would change": "*", "failed": "!", "would wait": "?"}
 
 
 class Plain:
-    """One line per finished step; what is changed, and diffs, stand under their step."""
+    """One line per finished step, and its notes under it.
 
-    def __init__(self, out: TextIO) -> None:
+    What a step changes stands there as well in a plan and with ``diff``; of a step that failed, the commands. The report has it all.
+    """
+
+    def __init__(self, out: TextIO, *, diff: bool = False) -> None:
         self._out = out
+        self._diff = diff
         self._lock = Lock()
         self._total = 0
-        self._details: dict[int, list[str]] = {}  # by thread: each step runs in one
+        self._details: dict[int, list[tuple[str, str]]] = {}  # kind and line, by thread: each step runs in one
         self._said: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
         self._started = monotonic()
@@ -41,21 +44,16 @@ class Plain:
 
     def change(self, host: Host | None, command: Command | str, *, plan: bool) -> None:
         """Keep the command for the step's details."""
-        self._detail(f"{'would run' if plan else 'ran'} {f'on {host}' if host else 'here'}: {command}")
+        self._detail("change", f"{'would run' if plan else 'ran'} {f'on {host}' if host else 'here'}: {command}")
 
     def diff(self, host: Host, text: str, *, plan: bool) -> None:
-        """Keep the diff for the step's details; of a long one or a new file only name and length, unless this is a plan."""
-        lines = text.splitlines()
-        new = lines[:1] == ["--- /dev/null"]
-        if not plan and (new or len(lines) > LONG_DIFF):
-            kind = "new" if new else "changed"
-            lines = [f"{lines[1].removeprefix('+++ ')}: {kind}, {len(lines) - 2} lines of diff (they are in the report)"]
-        for line in lines:
-            self._detail(line)
+        """Keep the diff for the step's details."""
+        for line in text.splitlines():
+            self._detail("diff", line)
 
     def note(self, host: Host, text: str) -> None:
         """Keep the note for the step's details."""
-        self._detail(text)
+        self._detail("note", text)
 
     def waiting(self, step: Step, seen: str) -> None:
         """Say what a step waits for, once per new observation."""
@@ -70,7 +68,7 @@ class Plain:
             details = self._details.pop(get_ident(), [])
         mark, width = MARKS.get(outcome, " "), len(str(self._total))
         lines = [f"{mark} {number:>{width}}/{self._total} {step.title}  [{outcome}, {seconds:.1f} s]"]
-        self.say("\n".join(lines + [f"      | {detail}" for detail in details]))
+        self.say("\n".join(lines + [f"      | {line}" for kind, line in details if self._shows(kind, outcome)]))
 
     def finish(self, summary: str) -> None:
         """Print the last line."""
@@ -97,9 +95,12 @@ class Plain:
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _detail(self, line: str) -> None:
+    def _shows(self, kind: str, outcome: str) -> bool:
+        return self._plan or self._diff or kind == "note" or (kind == "change" and outcome == "failed")
+
+    def _detail(self, kind: str, line: str) -> None:
         with self._lock:
-            self._details.setdefault(get_ident(), []).append(line)
+            self._details.setdefault(get_ident(), []).append((kind, line))
 
 
 class Live(Plain):
@@ -114,20 +115,22 @@ class Live(Plain):
         "ok": "green",
     }
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, *, diff: bool = False) -> None:
         from rich.console import Console  # noqa: PLC0415 - start-up time
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
 
-        super().__init__(out)
+        super().__init__(out, diff=diff)
         self._console = Console(file=out, highlight=False, soft_wrap=True)
+        # What runs stands last and takes the room that is left: the bar is whole, whatever runs.
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(24),
+            BarColumn(12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
         )
-        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._progress = Progress(*columns, console=self._console, transient=True, expand=True)
         self._running: list[str] = []
         self._task: Any = None
 
@@ -224,9 +227,9 @@ class JsonLines(Plain):
         super().say(json.dumps({"event": event, **fields}))
 
 
-def console(*, as_json: bool, out: TextIO | None = None) -> Plain:
-    """Pick the display that fits: JSON when asked for, live on a terminal, plain lines anywhere else."""
+def console(*, as_json: bool, diff: bool = False, out: TextIO | None = None) -> Plain:
+    """Pick the display that fits: JSON when asked for, which always has every diff; live on a terminal, plain lines anywhere else."""
     out = out or sys.stdout
     if as_json:
         return JsonLines(out)
-    return Live(out) if out.isatty() else Plain(out)
+    return Live(out, diff=diff) if out.isatty() else Plain(out, diff=diff)

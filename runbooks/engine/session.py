@@ -27,6 +27,7 @@ class Options:
 
     plan: bool = False
     json: bool = False
+    diff: bool = False
     resume: str | None = None
 
 
@@ -70,9 +71,8 @@ class Session:
             enter(self.site)
             self._ssh = Ssh(self.site)
             self._lock = SiteLock(self.site, self._ssh, lambda: Ssh(self.site))
-            self._run = Run(
-                self.site, self._ssh, Forgetful(), console(as_json=self.options.json), self._lock, plan=self.options.plan
-            )
+            display = console(as_json=self.options.json, diff=self.options.diff)
+            self._run = Run(self.site, self._ssh, Forgetful(), display, self._lock, plan=self.options.plan)
         return self._run
 
     def carry_out(self, procedure: Procedure, *, lease: Lease | None = None) -> None:

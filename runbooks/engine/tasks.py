@@ -86,12 +86,13 @@ class SessionTask(RunbookTask):
 
 
 class PlannedTask(SessionTask):
-    """A command that is done as a whole or not at all: --plan (also as Invoke's --dry) comes for free."""
+    """A command that is done as a whole or not at all: --plan (also as Invoke's --dry) and --diff come for free."""
 
     can_plan = True
     common = (
         *SessionTask.common,
         ("plan", False, "look, and show what would be changed; touch nothing"),
+        ("diff", False, "show every command and the diff of every file that is changed; the report always has them"),
     )
 
 

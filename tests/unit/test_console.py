@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.commands.base import Secret, cmd
+from runbooks.commands.files import File, Found
 from runbooks.engine.console import JsonLines, Live, Plain, console
 from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Run, Step, Together
 from runbooks.engine.tables import table
 from runbooks.errors import CommandError, OutcomeError
-from tests.unit.fakes import FakeHosts, FakeLease, Fault, get, lb, run_on, setting, site, toy
+from tests.unit.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, site, toy
 
 pytestmark = pytest.mark.unit
 
@@ -35,9 +36,9 @@ def carried_out(display, *steps, hosts=None, plan=False) -> None:
     display.finish(display.summary())
 
 
-def plain(*steps, **how) -> str:
+def plain(*steps, diff=False, **how) -> str:
     out = io.StringIO()
-    carried_out(Plain(out), *steps, **how)
+    carried_out(Plain(out, diff=diff), *steps, **how)
     return re.sub(r"[0-9.]+ s\b", "T s", out.getvalue())
 
 
@@ -50,6 +51,12 @@ def test_the_display_that_fits():
     assert type(console(as_json=False, out=io.StringIO())) is Plain
 
 
+@pytest.mark.parametrize("out", [Terminal(), io.StringIO()])
+def test_diffs_are_for_whoever_asks(out):
+    for diff in (False, True):
+        assert console(as_json=False, diff=diff, out=out)._diff is diff
+
+
 def test_standard_output_is_the_one_of_now(monkeypatch):
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
@@ -60,13 +67,14 @@ def test_standard_output_is_the_one_of_now(monkeypatch):
 # ---- plain lines
 
 
-def test_a_line_for_each_step_with_what_it_changed():
+@pytest.mark.parametrize("diff", [False, True])
+def test_a_line_for_each_step_and_what_it_changed_when_asked_for(diff):
     hosts = FakeHosts({("lb1", "a"): "on"})
-    assert plain(setting(lb(1), "a"), setting(lb(2), "a"), hosts=hosts).splitlines() == [
+    assert plain(setting(lb(1), "a"), setting(lb(2), "a"), hosts=hosts, diff=diff).splitlines() == [
         "toy.run: A toy",
         "  1/2 lb1: set a  [nothing to do, T s]",
         "* 2/2 lb2: set a  [changed, T s]",
-        "      | ran on lb2: put a on",
+        *(["      | ran on lb2: put a on"] if diff else []),
         "done: 1 changed, 1 already so, T s",
     ]
 
@@ -113,7 +121,7 @@ def test_a_failed_step_is_marked():
 
 def test_details_of_steps_that_run_together_stand_under_their_own_step():
     hosts = [lb(1), lb(2)]
-    lines = plain(Together(tuple(setting(host, "a") for host in hosts))).splitlines()
+    lines = plain(Together(tuple(setting(host, "a") for host in hosts)), diff=True).splitlines()
     for host in hosts:
         (at,) = [number for number, line in enumerate(lines) if f" {host}: set a  [" in line]
         assert lines[at + 1] == f"      | ran on {host}: put a on"
@@ -124,21 +132,44 @@ def test_a_note_stands_under_its_step():
     assert "      | no gap at all" in plain(step).splitlines()
 
 
-@pytest.mark.parametrize(("lines", "plan", "shown"), [(10, False, True), (100, False, False), (100, True, True)])
-def test_a_long_diff_is_only_shown_in_a_plan(lines, plan, shown):
+def placing() -> Step:
+    """A step that writes a file with a secret in it."""
+    file = File("/etc/a.conf", "auth_pass hunter2\nport 2\n", "0600", secret=Secret("hunter2"))
+    old = Found("auth_pass hunter2\nport 1\n", "0600", "root:root")
+    return Step(
+        "write it",
+        lb(1),
+        done=lambda run: run.changed and not run.plan,
+        do=lambda run: run.place(lb(1), [file], {file.path: old}, put("a", "on")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "shown"), [({}, False), ({"diff": True}, True), ({"plan": True}, True), ({"plan": True, "diff": True}, True)]
+)
+def test_a_diff_is_shown_in_a_plan_or_when_asked_for_with_its_secret_masked(how, shown):
+    text = plain(placing(), **how)
+    assert ("      | +port 2" in text.splitlines()) is shown
+    assert ("/etc/a.conf" in text) is shown
+    assert ("***" in text) is shown
+    assert "hunter2" not in text
+
+
+def test_a_failed_step_shows_its_commands_and_leaves_the_diff_to_the_report():
     out = io.StringIO()
-    display, step = Plain(out), setting(lb(1), "a")
-    text = "--- /etc/x\n+++ /etc/x\n" + "".join(f"+line {number}\n" for number in range(lines))
-    display.diff(lb(1), text, plan=plan)
-    display.outcome(1, step, "changed", 1)
-    assert ("+line 7" in out.getvalue()) is shown
-    assert "/etc/x" in out.getvalue()
+    with pytest.raises(CommandError):
+        carried_out(Plain(out), placing(), hosts=FakeHosts(faults=[Fault("put a", lambda: CommandError("no", exited=1))]))
+    assert "      | ran on lb1: put a on" in out.getvalue().splitlines()
+    assert "port 2" not in out.getvalue()
 
 
 @pytest.mark.parametrize("text", ["/etc/x: 0644 root:root -> 0600 root:root\n", "", "\n" * 50, "x\n" * 50])
 def test_whatever_a_diff_is_it_can_be_shown(text):
     out = io.StringIO()
-    Plain(out).diff(lb(1), text, plan=False)
+    display = Plain(out, diff=True)
+    display.diff(lb(1), text, plan=False)
+    display.outcome(1, setting(lb(1), "a"), "changed", 1)
+    assert out.getvalue().count("      | ") == len(text.splitlines())
 
 
 # ---- JSON
@@ -178,6 +209,14 @@ def test_secrets_are_masked_for_machines_too():
     assert "hunter2" not in json.dumps(events(step))
 
 
+@pytest.mark.parametrize("plan", [False, True])
+def test_a_machine_always_gets_the_diff(plan):
+    (diff,) = [each for each in events(placing(), plan=plan) if each["event"] == "diff"]
+    assert (diff["host"], diff["plan"]) == ("lb1", plan)
+    assert "+port 2" in diff["diff"].splitlines()
+    assert "hunter2" not in diff["diff"]
+
+
 def test_a_failed_step_is_an_event():
     out = io.StringIO()
     with pytest.raises(OutcomeError):
@@ -190,9 +229,9 @@ def test_a_failed_step_is_an_event():
 # ---- the live display
 
 
-def live(*steps, **how) -> str:
+def live(*steps, diff=False, **how) -> str:
     out = Terminal()
-    display = Live(out)
+    display = Live(out, diff=diff)
     try:
         carried_out(display, *steps, **how)
     finally:
@@ -201,7 +240,7 @@ def live(*steps, **how) -> str:
 
 
 def test_the_same_lines_above_the_bar():
-    text = live(setting(lb(1), "a"), setting(lb(2), "a"))
+    text = live(setting(lb(1), "a"), setting(lb(2), "a"), diff=True)
     for line in (
         "toy.run: A toy",
         "* 1/2 lb1: set a  [changed,",
@@ -209,6 +248,29 @@ def test_the_same_lines_above_the_bar():
         "done: 2 changed, 0 already so,",
     ):
         assert line in text
+
+
+def test_without_diff_the_lines_on_a_terminal_are_as_few():
+    assert " | " not in live(setting(lb(1), "a"), placing())
+
+
+def test_the_bar_is_whole_whatever_runs(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = Terminal()
+    display = Live(out)
+    steps = [Step("install " + "kubeadm, " * 20, host) for host in (lb(1), lb(2))]
+    display.begin(toy(*steps), plan=False)
+    try:
+        for number, step in enumerate(steps, start=1):
+            display.step(number, step)
+        display._progress.refresh()
+        display.waiting(steps[0], "node master3: not Ready " * 20)
+        display._progress.refresh()
+    finally:
+        display.close()
+    shown = [line for line in re.split(r"[\r\n]+", out.text) if "install" in line]
+    assert shown
+    assert all("━" * 12 + " 0/2 0:00:0" in line and len(line) <= 80 for line in shown)
 
 
 @pytest.mark.parametrize("words", ["[/nope]", "[bold]", "[/]", "[fd00::100]:6443", "[red]x[/red]", "\\[x", "100%", ":smile:"])

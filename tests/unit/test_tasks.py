@@ -135,6 +135,7 @@ def test_flags_reach_the_function():
         (("--json",), Options(json=True)),
         (("--plan",), Options(plan=True)),
         (("--plan", "--json"), Options(plan=True, json=True)),
+        (("--diff",), Options(diff=True)),
         (("--resume",), Options(resume="")),
         (("--resume", "20260107T101112Z-a1b2"), Options(resume="20260107T101112Z-a1b2")),
         (("--resume=20260107T101112Z-a1b2", "--json"), Options(resume="20260107T101112Z-a1b2", json=True)),
@@ -148,7 +149,7 @@ def test_what_comes_for_free_with_a_procedure(words, options, opened):
     assert (seen, to) == (options, "lb2")
 
 
-@pytest.mark.parametrize("flag", ["--plan", "--resume"])
+@pytest.mark.parametrize("flag", ["--plan", "--diff", "--resume"])
 def test_a_command_that_only_looks_has_no_use_for(flag, opened, capsys):
     assert inv("lb.status", flag, lb=chapter(status)) != 0
     assert opened == []

@@ -109,14 +109,14 @@ def test_what_the_site_must_not_say_is_refused(
 ) -> None:
     other = Operator(cluster.lab, tmp_path)
     other.edit(lambda site: site["kubernetes"].update(change))
-    done = other.inv("cluster.init")
+    done = other.inv("cluster.init", "--diff")
     assert (done.returncode, named in done.stderr) == (exit_status, True), done.stdout + done.stderr
     assert "| ran on" not in done.stdout
 
 
 def test_a_host_that_cannot_be_reached_is_named(cluster: Operator) -> None:
     cluster.lab.cut("worker1")
-    done = cluster.inv("cluster.init")
+    done = cluster.inv("cluster.init", "--diff")
     cluster.lab.heal("worker1")
     assert done.returncode == 4, done.stdout + done.stderr
     assert "worker1" in done.stderr
@@ -135,7 +135,7 @@ def test_a_worker_leaves_and_its_pods_move(cluster: Operator) -> None:
 def test_a_port_that_is_taken_stops_a_join_before_anything_is_changed(cluster: Operator) -> None:
     taken = ["systemd-run", "--quiet", "--collect", "--unit=taken", "socat", "TCP-LISTEN:10250,fork,reuseaddr", "EXEC:true"]
     cluster.lab.console("worker1", taken, check=True)
-    done = cluster.inv("cluster.join", "--host", "worker1")
+    done = cluster.inv("cluster.join", "--host", "worker1", "--diff")
     cluster.lab.console("worker1", ["systemctl", "stop", "taken"], check=True)
     assert done.returncode == 3, done.stdout + done.stderr
     assert re.search(r"worker1.*10250|10250.*worker1", done.stderr, re.DOTALL)

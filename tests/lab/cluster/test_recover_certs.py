@@ -183,7 +183,7 @@ def test_what_is_served_is_not_what_is_in_the_file(saved: Operator) -> None:
 def test_an_external_ca_is_refused_before_anything(saved: Operator) -> None:
     key = "/etc/kubernetes/pki/front-proxy-ca.key"
     on(saved, "master3", f"mv {key} {key}.elsewhere")
-    done = saved.inv("certs.renew", "--force")
+    done = saved.inv("certs.renew", "--force", "--diff")
     on(saved, "master3", f"mv {key}.elsewhere {key}")
     assert (done.returncode, "master3: pki/front-proxy-ca.crt is an external CA" in done.stderr) == (3, True), done.stderr
     assert "| ran on" not in done.stdout

@@ -197,7 +197,7 @@ def test_only_we_cannot_reach_it(saved: Operator) -> None:
     """A member that the others find healthy is not thrown out because of our own way to it."""
     sh(saved, "master3", "nft add table inet test; nft 'add chain inet test in { type filter hook input priority 0; }'; "
        "nft add rule inet test in tcp dport 22 drop")  # fmt: skip
-    done = saved.inv("recover.etcd-member", "--member", "master3")
+    done = saved.inv("recover.etcd-member", "--member", "master3", "--diff")
     sh(saved, "master3", "nft delete table inet test")
     assert (done.returncode, "its member of etcd is healthy" in done.stderr) == (3, True), done.stdout + done.stderr
     assert "ran on" not in done.stdout
@@ -205,7 +205,7 @@ def test_only_we_cannot_reach_it(saved: Operator) -> None:
 
 def test_what_would_cost_the_quorum_is_refused(saved: Operator) -> None:
     saved.lab.off("master2")
-    done = saved.inv("recover.etcd-member", "--member", "master3", "--rejoin", "--no-backup", timeout_s=300)
+    done = saved.inv("recover.etcd-member", "--member", "master3", "--rejoin", "--no-backup", "--diff", timeout_s=300)
     saved.lab.on("master2")
     assert done.returncode == 3, done.stdout + done.stderr
     assert "its member must not be removed" in done.stderr
@@ -231,7 +231,7 @@ def test_gone_for_good_and_replaced_by_an_empty_one(saved: Operator) -> None:
     assert set(members(saved)) == {"master1", "master2"}
     saved.lab.reset("master3", "worker1", trust=False)
     for command in (("recover.etcd-member", "--member"), ("recover.node", "--host")):
-        unknown = saved.inv(*command, "master3")
+        unknown = saved.inv(*command, "master3", "--diff")
         assert (unknown.returncode, "inv site.trust --host master3 --replace" in unknown.stderr) == (4, True), unknown.stderr
         assert "ran on" not in unknown.stdout
     saved.good("site.trust", "--host", "master3,worker1", "--replace", "--yes")

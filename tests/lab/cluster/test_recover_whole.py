@@ -41,9 +41,9 @@ def gone(saved: Operator) -> Iterator[tuple[Operator, Path]]:
 
 def test_without_the_key_nothing_is_touched(gone: tuple[Operator, Path]) -> None:
     operator, _ = gone
-    done = operator.inv(*ALL_OF_IT)
+    done = operator.inv(*ALL_OF_IT, "--diff")
     assert (done.returncode, "--identity" in done.stderr) == (2, True), done.stdout + done.stderr
-    quorum = operator.inv("recover.etcd-quorum", "--yes-restore", "ha-cluster")
+    quorum = operator.inv("recover.etcd-quorum", "--yes-restore", "ha-cluster", "--diff")
     assert (quorum.returncode, "inv recover.control-plane" in quorum.stderr) == (3, True), quorum.stdout + quorum.stderr
     assert "ran on" not in done.stdout + quorum.stdout
     assert "-> inv recover.control-plane\n" in operator.inv("doctor").stdout
