@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from lab.control import Lab
-from tests.lab.runner import ROOT, Operator
+from tests.support import ROOT
+from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -185,15 +187,10 @@ def test_what_runs_on_a_host_ends_when_we_are_killed(operator: Operator) -> None
     def running() -> str:
         return operator.lab.console("lb1", ["pgrep", "-x", "-a", "sleep"]).stdout
 
-    deadline = time.monotonic() + 30
-    while not ("sleep 4242" in running() and "sleep 4243" in running()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: "sleep 4242" in running() and "sleep 4243" in running(), seconds=30)
     process.kill()
     process.wait()
-    while "sleep 424" in running():
-        assert time.monotonic() < deadline, running()
-        time.sleep(0.1)
+    eventually(lambda: [line for line in running().splitlines() if "sleep 424" in line], [], 30)
 
 
 def test_a_command_that_never_ends_is_ended_on_the_host(operator: Operator) -> None:

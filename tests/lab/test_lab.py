@@ -14,7 +14,7 @@ from lab import disk, login, status
 from lab.control import Lab
 from lab.twin import read
 from runbooks.errors import CommandError, PrecheckError
-from tests.lab.conftest import HOSTS, SITE, Traces, traces
+from tests.support.lab import HOSTS, SITE, Traces, traces
 
 pytestmark = pytest.mark.lab
 NOWHERE = "192.0.2.1"  # an address for documentation; asked for inside the namespace only

@@ -11,7 +11,7 @@ from lab.kubernetes import Kubernetes
 from lab.names import cache
 from lab.process import Done
 from runbooks.errors import PrecheckError
-from tests.lab.conftest import SITE, name
+from tests.support.lab import SITE, name
 
 pytestmark = pytest.mark.lab
 WORKER, BALANCER = "worker1", "lb1"

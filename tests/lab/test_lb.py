@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from lab.control import Lab
-from tests.lab.runner import ROOT, Operator, eventually, holders
+from tests.support import ROOT
+from tests.support.operator import Operator, holders
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

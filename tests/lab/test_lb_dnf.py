@@ -14,8 +14,8 @@ import pytest
 from lab.control import Lab
 from runbooks.commands import lb
 from runbooks.commands.base import Answer, Command
-from tests.lab.runner import Operator
 from tests.lab.test_lb import LBS, NEWER
+from tests.support.operator import Operator
 
 pytestmark = pytest.mark.lab
 

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab.control import Lab
-from tests.lab.runner import Operator, eventually, holders
 from tests.lab.test_lb import LBS, events
+from tests.support.operator import Operator, holders
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

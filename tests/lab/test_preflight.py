@@ -11,9 +11,9 @@ import pytest
 
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
-from tests.lab.conftest import SITE, name
-from tests.lab.runner import Operator
 from tests.lab.test_lb_dnf import BECOME, publish
+from tests.support.lab import SITE, name
+from tests.support.operator import Operator
 
 pytestmark = pytest.mark.lab
 

@@ -15,8 +15,9 @@ import pytest
 
 from lab.control import Lab
 from runbooks.rules.recover_vip import SETTLED_S
-from tests.lab.runner import Operator, eventually, holders
 from tests.lab.test_lb import LBS
+from tests.support.operator import Operator, holders
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

@@ -1,7 +1,8 @@
 import pytest
 
 from runbooks.engine.session import Options, Session
-from tests.unit.fakes import ROOT, without_waiting
+from tests.support import ROOT
+from tests.support.fakes import without_waiting
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from runbooks.commands.backup import kinds, lists
 from runbooks.commands.base import Answer, Command
-from tests.unit.fakes import bash, master
+from tests.support.fakes import bash, master
 
 pytestmark = pytest.mark.unit
 

@@ -16,7 +16,7 @@ from runbooks.commands.base import Secret
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.load import load_site
 from runbooks.render import literal, render
-from tests.unit.fakes import ROOT
+from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
 

@@ -15,7 +15,7 @@ from runbooks.backup_metrics import Family, attempt, check, leave, render
 from runbooks.backup_run import back_up, shortcomings
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep
-from tests.unit.backup_sets import NOON, damage, put, store_in
+from tests.support.sets import NOON, damage, put, store_in
 
 pytestmark = pytest.mark.unit
 

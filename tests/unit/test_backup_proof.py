@@ -29,8 +29,8 @@ from runbooks.commands import backup_tools as commands
 from runbooks.commands.backup_tools import Offer
 from runbooks.commands.base import Answer
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
-from tests.unit.backup_sets import NOON, damage, put, store_in
-from tests.unit.fakes import master
+from tests.support.fakes import master
+from tests.support.sets import NOON, damage, put, store_in
 
 pytestmark = pytest.mark.unit
 

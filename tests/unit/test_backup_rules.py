@@ -19,7 +19,7 @@ from runbooks.commands.backup import Kind
 from runbooks.commands.base import Answer
 from runbooks.errors import RunbookError
 from runbooks.rules.backup import Taken, bytes_needed, judge
-from tests.unit.fakes import lb, master
+from tests.support.fakes import lb, master
 
 pytestmark = pytest.mark.unit
 

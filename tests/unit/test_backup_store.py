@@ -16,8 +16,8 @@ from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep, Restic
-from tests.unit.backup_sets import NOON, damage, put, store_in
-from tests.unit.fakes import FakeHosts, run_on
+from tests.support.fakes import FakeHosts, run_on
+from tests.support.sets import NOON, damage, put, store_in
 
 pytestmark = pytest.mark.unit
 

@@ -16,7 +16,7 @@ from runbooks.commands.certs import PKI, VIP, Certificate, HostCerts
 from runbooks.errors import UnreachableError
 from runbooks.rules import certs as rules
 from runbooks.rules import certs_kubeconfig, certs_report
-from tests.unit.fakes import lb, master, site
+from tests.support.fakes import lb, master, site
 from tests.unit.test_verify_commands import bash
 
 pytestmark = pytest.mark.unit

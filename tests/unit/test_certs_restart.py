@@ -8,7 +8,7 @@ from runbooks import certs_restart, certs_view
 from runbooks.certs_restart import may_restart
 from runbooks.certs_steps import Renewal
 from runbooks.errors import PrecheckError
-from tests.unit.fakes import FakeHosts, master, run_on, site, without_waiting
+from tests.support.fakes import FakeHosts, master, run_on, site, without_waiting
 from tests.unit.test_certs import NOW, PODS, WELL
 
 pytestmark = pytest.mark.unit

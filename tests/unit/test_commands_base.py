@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands import base
 from runbooks.commands.base import Answer, Command, Probe, Secret, batch, cmd, script
-from tests.unit.fakes import bash
+from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
 

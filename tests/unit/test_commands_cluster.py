@@ -11,7 +11,7 @@ from runbooks.cluster_remove import parse_pods, without_endpoint
 from runbooks.cluster_view import parse_nodes
 from runbooks.commands import kubeadm, kubectl, node, prepare
 from runbooks.commands.base import Answer, Secret
-from tests.unit.fakes import master, site
+from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
 

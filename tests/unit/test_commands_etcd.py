@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runbooks.commands import etcd
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd import Access, Alarm, Member, parse_look, parse_members, parse_status
-from tests.unit.fakes import bash
+from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
 

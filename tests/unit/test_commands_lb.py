@@ -15,8 +15,8 @@ from runbooks.commands import lb
 from runbooks.commands.base import Answer
 from runbooks.commands.lb import Backend, Unit, parse_backends, parse_installed, parse_state
 from runbooks.commands.lock import HELD, parse_held
-from tests.unit.fakes import bash, site
-from tests.unit.fakes import lb as load_balancer
+from tests.support.fakes import bash, site
+from tests.support.fakes import lb as load_balancer
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ import pytest
 from runbooks.cluster_remove import confirm_destruction
 from runbooks.errors import PrecheckError
 from runbooks.recover_quorum import confirm_restore
-from tests.unit.fakes import master, site
+from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
 

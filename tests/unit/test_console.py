@@ -15,7 +15,7 @@ from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Run, Step, Together
 from runbooks.engine.tables import table
 from runbooks.errors import CommandError, OutcomeError
-from tests.unit.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, site, toy
+from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, site, toy
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd_metrics import metrics, parse_metrics
 from runbooks.rules.etcd_perf import Latency, Perf, fsync_judgement, latency, ms, perf, quantile
-from tests.unit.fakes import bash
+from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
 

@@ -17,7 +17,7 @@ from runbooks.backup_manifest import Kind
 from runbooks.engine.session import Options
 from runbooks.errors import InventoryError, OutcomeError, RunbookError
 from runbooks.rules.manifest_clean import clean, document, remarks, resolve, similar
-from tests.unit.backup_sets import NOON, put, store_in
+from tests.support.sets import NOON, put, store_in
 
 pytestmark = pytest.mark.unit
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Secret
 from runbooks.commands.files import File, Found, diff, differing
-from tests.unit.fakes import bash
+from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
 

@@ -15,7 +15,7 @@ from runbooks.commands.base import Answer
 from runbooks.commands.firewall import Firewall, Openings
 from runbooks.inventory.settings import Ingress
 from runbooks.rules.firewall import missing, wanted
-from tests.unit.fakes import bash, lb, site
+from tests.support.fakes import bash, lb, site
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from runbooks.errors import InventoryError
-from tests.unit.fakes import lb, master, site
+from tests.support.fakes import lb, master, site
 
 pytestmark = pytest.mark.unit
 

@@ -10,8 +10,8 @@ from runbooks.engine.loop import perform
 from runbooks.errors import PrecheckError
 from runbooks.lb_steps import Wanted, install_packages
 from runbooks.rules.lb import too_old
-from tests.unit.fakes import lb as load_balancer
-from tests.unit.fakes import run_on, site
+from tests.support.fakes import lb as load_balancer
+from tests.support.fakes import run_on, site
 
 pytestmark = pytest.mark.unit
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import threading
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,8 @@ from runbooks.commands.lock import Holder, lock, parse_held
 from runbooks.engine import lock as engine_lock
 from runbooks.engine.lock import SiteLock, describe
 from runbooks.errors import CommandError, PrecheckError, UnreachableError
-from tests.unit.fakes import BashHosts, lb, master, site
+from tests.support.fakes import BashHosts, lb, master, site
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -81,7 +81,7 @@ def test_a_second_procedure_of_the_same_command_keeps_it(hosts, locks, monkeypat
     mine.hold()
     mine.name("second", "inv recover.etcd-quorum")
     hosts.sent.clear()
-    _eventually(lambda: hosts.sent.count("lb1 lock renew") >= 2)
+    eventually(lambda: hosts.sent.count("lb1 lock renew") >= 2)
     assert mine.hold() is False
     assert holders(hosts) == {"lb1": "first", "lb2": "first"}
     mine.release()
@@ -257,7 +257,7 @@ def test_it_is_renewed_while_it_is_held(hosts, locks, monkeypatch):
     monkeypatch.setattr(engine_lock, "RENEW_S", 0.01)
     mine = locks()
     mine.hold()
-    _eventually(lambda: hosts.sent.count("lb1 lock renew") >= 2)
+    eventually(lambda: hosts.sent.count("lb1 lock renew") >= 2)
     assert mine.hold() is False
 
 
@@ -276,7 +276,7 @@ def test_when_it_was_taken_from_us_the_next_change_is_refused(hosts, locks, monk
             return "taken from us" in str(error)
         return False
 
-    _eventually(refused)
+    eventually(refused)
     mine.release()
     assert holders(hosts) == {"lb1": "other-run", "lb2": "other-run"}
 
@@ -287,7 +287,7 @@ def test_hosts_that_do_not_answer_a_renewal_do_not_end_it(hosts, locks, monkeypa
     mine.hold()
     hosts.down = {"lb1", "lb2"}
     hosts.sent.clear()
-    _eventually(lambda: len(hosts.sent) > 4)
+    eventually(lambda: len(hosts.sent) > 4)
     assert mine.hold() is False
 
 
@@ -309,7 +309,7 @@ def test_a_renewal_that_could_not_even_be_sent_is_tried_again(hosts, tmp_path, m
     mine.name("run-1", "inv lb.setup")
     mine.hold()
     try:
-        _eventually(lambda: "lb1 lock renew" in flaky.sent)
+        eventually(lambda: "lb1 lock renew" in flaky.sent)
     finally:
         mine.release()
 
@@ -321,13 +321,3 @@ def test_describe_is_one_sentence_with_everything(hosts):
         "ha-cluster is locked: lee@laptop (pid 77) has been running inv lb.failover since 10:12; "
         f"the lock expires in {held.expires_in_s} s unless it is renewed"
     )
-
-
-def _eventually(condition) -> None:
-    """Wait for something that another thread does; the limit is only there for a test that would hang."""
-    pause = threading.Event()
-    for _ in range(500):
-        if condition():
-            return
-        pause.wait(0.02)
-    pytest.fail("it never came true")

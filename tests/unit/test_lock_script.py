@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from runbooks.commands.lock import GONE, HELD, Holder, lock, parse_held
-from tests.unit.fakes import bash
+from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
 

@@ -14,7 +14,7 @@ from runbooks.engine.ssh import Ssh
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import LabTwin
 from runbooks.inventory.settings import Gateway
-from tests.unit.fakes import example, site
+from tests.support.fakes import example, site
 
 pytestmark = pytest.mark.unit
 

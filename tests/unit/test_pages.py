@@ -18,7 +18,7 @@ from runbooks.engine.tasks import PlannedTask, ProcedureTask
 from runbooks.errors import InventoryError, OutcomeError
 from runbooks.inventory.model import Site
 from runbooks.pages import Page
-from tests.unit import fakes
+from tests.support import fakes
 
 pytestmark = pytest.mark.unit
 

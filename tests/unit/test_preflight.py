@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,8 +24,9 @@ from runbooks.commands.base import Answer, Command, script
 from runbooks.commands.preflight import parse
 from runbooks.commands.preflight_facts import Fsync, Listener, Packages, Space
 from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError, UnreachableError
-from tests.unit.fakes import bash, master, site
-from tests.unit.preflight_facts import facts, worker
+from tests.support.facts import facts, worker
+from tests.support.fakes import bash, master, site
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -365,17 +365,11 @@ def test_a_measurement_that_is_interrupted_leaves_nothing_behind(tmp_path):
     environment = os.environ | {"PATH": f"{tmp_path / 'tools'}:{os.environ['PATH']}"}
     running = subprocess.Popen(["bash", "-c", f"( {program}\n)\necho end"], env=environment, start_new_session=True)
     try:
-        deadline = time.monotonic() + 20
-        while not list((tmp_path / "disk").glob(".ha-runbooks-fsync.*/log")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        eventually(lambda: any((tmp_path / "disk").glob(".ha-runbooks-fsync.*/log")), seconds=20)
     finally:
         os.killpg(running.pid, signal.SIGTERM)
     running.wait(timeout=20)
-    deadline = time.monotonic() + 10
-    while list((tmp_path / "disk").iterdir()):  # the subshell may end a moment after its parent
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: list((tmp_path / "disk").iterdir()), [], 10)  # the subshell may end a moment after its parent
 
 
 def test_a_disk_that_cannot_be_written_to(tmp_path):

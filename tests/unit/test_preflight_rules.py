@@ -15,8 +15,8 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import preflight as rules
 from runbooks.rules.preflight_finding import Finding, fail, good, warn, worst
 from runbooks.rules.preflight_peers import Clock
-from tests.unit.fakes import master, site
-from tests.unit.preflight_facts import CLOCK, OFFERED, facts, room, worker
+from tests.support.facts import CLOCK, OFFERED, facts, room, worker
+from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from runbooks.commands.control_plane_files import Origin
 from runbooks.commands.node import NodeState
 from runbooks.errors import PrecheckError
 from runbooks.recover_control_plane import Seen, refuse
-from tests.unit.fakes import master
+from tests.support.fakes import master
 
 pytestmark = pytest.mark.unit
 

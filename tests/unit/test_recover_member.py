@@ -14,7 +14,7 @@ from runbooks.commands.node import STATIC_PODS
 from runbooks.errors import InventoryError, UnreachableError
 from runbooks.recover_member import procedure, target
 from runbooks.rules.recover_member import Case, Patient, diagnose, last_line, last_words, obstacle
-from tests.unit.fakes import master, site
+from tests.support.fakes import master, site
 from tests.unit.test_rules_cluster import BLANK
 from tests.unit.test_rules_etcd import GHOST, MEMBERS, look, member, seen
 

@@ -19,7 +19,7 @@ from runbooks.inventory.model import Host
 from runbooks.rules import recover_quorum as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.recover_quorum import Restore, Scene, Source
-from tests.unit.fakes import master
+from tests.support.fakes import master
 
 pytestmark = pytest.mark.unit
 

@@ -15,7 +15,7 @@ from runbooks.errors import UnreachableError
 from runbooks.rules import recover_vip as rules
 from runbooks.rules.recover_vip import Balancer
 from runbooks.rules.recover_vip_filter import Advert, blockers
-from tests.unit.fakes import lb, site
+from tests.support.fakes import lb, site
 from tests.unit.test_rules_lb import HOLDER, STANDBY
 
 pytestmark = pytest.mark.unit

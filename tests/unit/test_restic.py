@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from datetime import timedelta
 
 import pytest
@@ -21,8 +20,10 @@ from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep, Restic
 from runbooks.restic import AbsentError, Copied, parse_environment, parse_files, parse_made, parse_snapshots
-from tests.unit.backup_sets import CONTENT, NOON, damage, put, store_in
-from tests.unit.fakes import ROOT, FakeHosts, run_on
+from tests.support import ROOT
+from tests.support.fakes import FakeHosts, run_on
+from tests.support.sets import CONTENT, NOON, damage, put, store_in
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -252,11 +253,12 @@ def holding_a_lock(repository, tmp_path) -> subprocess.Popen[bytes]:
     words = ["restic", "--repo", repository.name, "--password-file", tmp_path / "password", "--no-cache", "backup", "--stdin"]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     locks = tmp_path / "repository" / "locks"
-    deadline = time.monotonic() + 60
-    while not list(locks.iterdir()):
+
+    def locked() -> bool:
         assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        return any(locks.iterdir())
+
+    eventually(locked, seconds=60)
     return process
 
 

@@ -11,7 +11,7 @@ from runbooks.commands.node import PROGRAMS, STATIC_PODS, NodeState
 from runbooks.commands.prepare import Kernel, Runtime
 from runbooks.errors import PrecheckError, UnreachableError
 from runbooks.rules import cluster as rules
-from tests.unit.fakes import master, site
+from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
 

@@ -12,7 +12,7 @@ from runbooks.errors import InventoryError, PrecheckError
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
-from tests.unit.fakes import lb, master, site
+from tests.support.fakes import lb, master, site
 
 pytestmark = pytest.mark.unit
 

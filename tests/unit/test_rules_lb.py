@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands.lb import LbState, Unit
 from runbooks.rules import lb as rules
-from tests.unit.fakes import lb
+from tests.support.fakes import lb
 
 pytestmark = pytest.mark.unit
 

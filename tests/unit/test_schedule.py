@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from runbooks.commands.schedule import parse_daemons
 from runbooks.errors import InventoryError
 from runbooks.rules import schedule
 from runbooks.rules.schedule_entry import Entry, cron_file, in_crontab, in_file, line, units, with_entry, without
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -341,10 +341,7 @@ def test_a_run_that_takes_too_long_is_ended(checkout: Make) -> None:
 def test_whoever_ends_it_ends_the_run_which_tidies_up_first(checkout: Make, tmp_path: Path) -> None:
     it = checkout("trap 'echo tidied up; exit 130' TERM; echo ready; while :; do sleep 0.05; done")
     process = it.start()
-    deadline = time.monotonic() + 20
-    while not (it.log.exists() and "ready" in it.log.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: it.log.exists() and "ready" in it.log.read_text(), seconds=20)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130

@@ -9,8 +9,8 @@ from runbooks import artifacts
 from runbooks.commands import files, lb, selinux
 from runbooks.commands.base import Answer
 from runbooks.commands.files import File
-from tests.unit.fakes import bash, site
-from tests.unit.fakes import lb as load_balancer
+from tests.support.fakes import bash, site
+from tests.support.fakes import lb as load_balancer
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,8 @@ import pytest
 from runbooks.engine.session import Options, Session, session
 from runbooks.engine.steps import Step
 from runbooks.errors import CommandError, InventoryError, PrecheckError, RunbookError
-from tests.unit.fakes import ROOT, FakeHosts, FakeLease, Fault, get, lb, run_on, setting, toy
+from tests.support import ROOT
+from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, run_on, setting, toy
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 
 from runbooks.engine.channel import GREETING
 from runbooks.engine.ssh import session_line
-from tests.unit.fakes import ROOT
+from tests.support import ROOT
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -60,16 +60,6 @@ class Session:
         eventually(lambda: len(self.out.read_text().split()) > words)
         self.pids = [int(word) for word in self.stdout.split()]
         return self.pids
-
-
-def eventually(condition) -> None:
-    """The limit is only there for what would hang."""
-    pause = threading.Event()
-    for _ in range(400):
-        if condition():
-            return
-        pause.wait(0.02)
-    pytest.fail("it never came true")
 
 
 def alive(pid: int) -> bool:

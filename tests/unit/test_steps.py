@@ -8,7 +8,7 @@ from runbooks.commands.base import Probe, cmd
 from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Procedure, Step, Together, Unmet
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, NotServing, OutcomeError, PrecheckError
-from tests.unit.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, toy
+from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, toy
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from runbooks.engine.journal import RunJournal, finished_steps
 from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Step, Together
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, PrecheckError, RunbookError, UnreachableError
-from tests.unit.fakes import FakeHosts, FakeLease, Fault, get, lb, master, put, run_on, setting, toy, without_waiting
+from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, master, put, run_on, setting, toy, without_waiting
 
 pytestmark = pytest.mark.unit
 

@@ -8,7 +8,7 @@ from runbooks.engine.journal import Forgetful
 from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Step, Together
 from runbooks.errors import PrecheckError
-from tests.unit.fakes import FakeHosts, get, lb, master, put, run_on, setting, toy
+from tests.support.fakes import FakeHosts, get, lb, master, put, run_on, setting, toy
 
 pytestmark = pytest.mark.unit
 

@@ -12,7 +12,7 @@ from runbooks.commands import verify, verify_objects
 from runbooks.commands.base import Answer
 from runbooks.commands.verify import Health, Written
 from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES
-from tests.unit.fakes import bash, master, site
+from tests.support.fakes import bash, master, site
 
 pytestmark = pytest.mark.unit
 

@@ -20,7 +20,7 @@ from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
 from runbooks.rules.verify import Row, failing
-from tests.unit.fakes import lb, lost, master, site
+from tests.support.fakes import lb, lost, master, site
 from tests.unit.test_rules_lb import HOLDER, STANDBY
 
 pytestmark = pytest.mark.unit

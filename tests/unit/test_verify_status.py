@@ -9,7 +9,7 @@ from runbooks.commands.etcd import Look
 from runbooks.commands.verify import Quick
 from runbooks.rules import verify_status as rules
 from runbooks.rules.etcd import View
-from tests.unit.fakes import lost
+from tests.support.fakes import lost
 from tests.unit.test_verify_rules import M1, M2, M3, NOW, SITE, W1, cluster, etcd_view, node, with_node
 
 pytestmark = pytest.mark.unit

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.lab.runner import Operator
+from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -28,11 +28,12 @@ SECRETS = r"[a-z0-9]{6}\.[a-z0-9]{16}|[0-9a-f]{64}"
 def strike_when(operator: Operator, seen: Callable[[], bool], strike: Callable[[subprocess.Popen[str]], object]) -> int:
     """Start `cluster.init`, do ``strike`` as soon as ``seen``, and return the exit status that it came to."""
     process = operator.start("cluster.init", "--json")
-    deadline = time.monotonic() + 240
-    while not seen():
+
+    def coming() -> str:
         assert process.poll() is None, f"ended before it was struck: {operator.words(process)}"
-        assert time.monotonic() < deadline, "the moment to strike never came"
-        time.sleep(0.2)
+        return "" if seen() else "the moment to strike never came"
+
+    eventually(coming, "", 240)
     strike(process)
     operator.words(process)
     return process.returncode

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.runner import Operator, eventually
+from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

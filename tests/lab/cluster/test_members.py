@@ -17,7 +17,8 @@ import pytest
 from runbooks.commands.base import Secret
 from runbooks.inventory.load import load_site
 from runbooks.rules import kubeadm as config
-from tests.lab.runner import Operator, eventually
+from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

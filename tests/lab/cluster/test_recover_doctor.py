@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.lab.cluster.test_members import whole
-from tests.lab.runner import Operator, eventually
+from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

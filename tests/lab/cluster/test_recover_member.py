@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.cluster.conftest import CONFIG_MAPS, STOCK, WIDGETS
-from tests.lab.runner import Operator, eventually
+from tests.support.operator import Operator
+from tests.support.stock import CONFIG_MAPS, STOCK, WIDGETS
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.cluster.test_recover_quorum import KUBECTL, MASTERS, WHOLE, revisions, stock, works
-from tests.lab.runner import Operator, eventually
+from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

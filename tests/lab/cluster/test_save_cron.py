@@ -23,7 +23,9 @@ import yaml
 
 from lab.process import Done
 from runbooks.rules import schedule
-from tests.lab.runner import ROOT, Operator, eventually
+from tests.support import ROOT
+from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.lab.cluster.conftest import STOCK
-from tests.lab.runner import Operator
+from tests.support.operator import Operator
+from tests.support.stock import STOCK
 
 pytestmark = pytest.mark.lab
 

@@ -17,8 +17,9 @@ import pytest
 
 from runbooks import backup_manifest
 from runbooks.backup_manifest import Keys, Stored
-from tests.lab.cluster.conftest import STOCK
-from tests.lab.runner import Operator, eventually
+from tests.support.operator import Operator
+from tests.support.stock import STOCK
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

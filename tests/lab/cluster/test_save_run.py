@@ -18,8 +18,9 @@ import msgspec
 import pytest
 
 from runbooks import backup_manifest
-from tests.lab.cluster.conftest import CONFIG_MAPS, HOST_DIRECTORY, SECRETS, STOCK, WIDGETS
-from tests.lab.runner import Operator, eventually
+from tests.support.operator import Operator
+from tests.support.stock import CONFIG_MAPS, HOST_DIRECTORY, SECRETS, STOCK, WIDGETS
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

@@ -6,13 +6,13 @@ Every test puts right what it broke; at the end the cluster is whole again.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.lab.runner import Operator
+from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -38,19 +38,23 @@ def failing(rows: Rows) -> dict[tuple[str, str], str]:
     return {key: row["seen"] for key, row in rows.items() if row["state"] == "FAIL"}
 
 
-def eventually(operator: Operator, well: Callable[[dict[tuple[str, str], str]], object], within_s: float = 240) -> Rows:
+def once(operator: Operator, well: Callable[[dict[tuple[str, str], str]], object], within_s: float = 240) -> Rows:
     """Wait until what fails is as ``well`` wants it, and return all rows."""
-    deadline = time.monotonic() + within_s
-    while not well(failing(rows := verdict(operator)[1])):
-        assert time.monotonic() < deadline, f"still {failing(rows)}"
-        time.sleep(1)
+    rows: Rows = {}
+
+    def trouble() -> str:
+        nonlocal rows
+        rows = verdict(operator)[1]
+        return "" if well(failing(rows)) else f"still {failing(rows)}"
+
+    eventually(trouble, "", within_s)
     return rows
 
 
 @pytest.fixture(scope="module")
 def healthy(cluster: Operator) -> Operator:
     """A cluster on which everything holds to begin with."""
-    eventually(cluster, lambda seen: not seen)
+    once(cluster, lambda seen: not seen)
     return cluster
 
 
@@ -58,7 +62,7 @@ def healthy(cluster: Operator) -> Operator:
 def whole(healthy: Operator) -> Iterator[Operator]:
     """The same, and it holds again afterwards."""
     yield healthy
-    eventually(healthy, lambda seen: not seen)
+    once(healthy, lambda seen: not seen)
 
 
 def kubectl(operator: Operator, host: str, *words: str) -> str:
@@ -120,7 +124,7 @@ def test_a_scheduler_that_is_gone_and_an_api_server_that_the_lbs_cannot_reach(he
     healthy.lab.console("master3", ["iptables", "-I", *drop], check=True)
     try:
         expected = {("static pods", "master2"), ("LB", "lb1"), ("LB", "lb2")}
-        seen = failing(eventually(healthy, lambda seen: expected <= seen.keys()))
+        seen = failing(once(healthy, lambda seen: expected <= seen.keys()))
         assert seen["static pods", "master2"] == "kube-scheduler: missing"
         assert seen["LB", "lb1"].startswith("master3 is DOWN")
         assert ("API server", "master3") not in seen  # asked by its own host, it is well: the way to it is not
@@ -133,7 +137,7 @@ def test_a_master_without_power(whole: Operator) -> None:
     """Everything that reads still works, whoever is gone: here the host that the cluster began with."""
     whole.lab.off("master1")
     try:
-        rows = eventually(
+        rows = once(
             whole,
             lambda seen: "master1 is DOWN" in seen.get(("LB", "lb1"), "") and not any(topic == "leader" for topic, _ in seen),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.runner import Operator
+from tests.support.operator import Operator
 
 pytestmark = pytest.mark.lab
 

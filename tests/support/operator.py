@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,20 +16,7 @@ import yaml
 
 from lab.control import Lab
 from lab.process import Done
-
-ROOT = Path(__file__).parents[2]
-
-
-def eventually(what: Callable[[], object], expected: object = True, seconds: float = 90) -> None:
-    """Ask ``what`` until it gives ``expected``, for half of the time at most: what is waited for needs the machine itself."""
-    deadline = time.monotonic() + seconds
-    while True:
-        began = time.monotonic()
-        if (seen := what()) == expected:
-            return
-        now = time.monotonic()
-        assert now < deadline, f"still {seen!r} instead of {expected!r}" if not isinstance(seen, str) else seen
-        time.sleep(max(0.2, now - began))
+from tests.support import ROOT
 
 
 @dataclass

@@ -9,7 +9,7 @@ from runbooks.commands import preflight
 from runbooks.commands.preflight_facts import Facts, Fsync, Packages, Space
 from runbooks.inventory.model import Host
 from runbooks.rules.preflight_peers import Clock
-from tests.unit.fakes import site
+from tests.support.fakes import site
 
 GIB = 1024**3
 OFFERED = (

@@ -26,8 +26,7 @@ from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import CommandError, RunbookError, UnreachableError
 from runbooks.inventory.load import load_site
 from runbooks.inventory.model import Host, Site
-
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
 
 
 @cache

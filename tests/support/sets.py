@@ -13,7 +13,7 @@ from runbooks import backup_manifest
 from runbooks.backup_manifest import Etcd, Kind, Manifest, Member, Snapshot, Stored
 from runbooks.backup_store import Store
 from runbooks.inventory.settings import Backup, Keep
-from tests.unit.fakes import example, site
+from tests.support.fakes import example, site
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CONTENT = {"etcd/master1.db": b"x" * 5000, "resources/pods.json.gz": b"y" * 300, "hosts/lb1.tar.gz": b"z" * 20}
