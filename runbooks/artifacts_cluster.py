@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from runbooks.commands import yaml_text
 from runbooks.commands.files import File
 from runbooks.commands.prepare import CONTAINERD_CONFIG, MODULES, SYSCTL_FILE
 from runbooks.errors import InventoryError
@@ -134,7 +135,7 @@ def _flannel(site: Site) -> str:
 def _own_manifest(path: Path) -> str:
     key = "kubernetes.cni"
     text = _text(key, path)
-    found = [document for document in _documents(key, path, text) if document not in (None, "")]
+    found = [document for document in _documents(key, path, text) if document != ""]
     if not found:
         raise InventoryError(f"{key}: {path} has nothing in it")
     for number, document in enumerate(found, 1):
@@ -155,11 +156,8 @@ def _text(key: str, path: Path) -> str:
         raise InventoryError(f"{key}: {path} is not text in UTF-8") from None
 
 
-def _documents(key: str, path: Path, text: str) -> list[Any]:
-    """Return the documents of ``text``, every scalar as text: only their shape is looked at. Large ones are read by the C parser."""
-    import yaml  # noqa: PLC0415 - start-up time
-
+def _documents(key: str, path: Path, text: str) -> list[object]:
     try:
-        return list(yaml.load_all(text, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader)))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InventoryError(f"{key}: {path} is not YAML: {' '.join(str(error).split())}") from None
+        return yaml_text.documents(text)
+    except ValueError as error:
+        raise InventoryError(f"{key}: {path} is not YAML: {error}") from None

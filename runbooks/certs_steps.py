@@ -10,11 +10,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from runbooks import certs_view
-from runbooks.cluster_kubeconfig import through
 from runbooks.cluster_view import Survey
 from runbooks.commands import certs
-from runbooks.commands.base import Probe, cmd
 from runbooks.commands.certs import HostCerts
+from runbooks.commands.kubeconfig import admin_conf
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import PrecheckError
@@ -110,8 +109,7 @@ def kubeconfig(renewal: Renewal, path: Path) -> Step:
     def do(run: Run) -> None:
         seen = _there(certs_view.look(run, renewal.survey, renewal.site.control_plane))
         seat = max(seen, key=lambda host: each.ends if (each := seen[host].at(ADMIN_CONF)) else 0)
-        text = run.read(seat, Probe(cmd("cat", ADMIN_CONF), lambda answer: answer.stdout))
-        content = through(text, endpoint(renewal.site)).encode()
+        content = run.read(seat, admin_conf(endpoint(renewal.site))).encode()
         run.here(f"{path}: the administrator's certificate of {seat}", lambda: files.replace(path, content))
 
     by_hand = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from runbooks import cluster_by_hand as by_hand
-from runbooks.commands import etcd, kubectl, lb, verify_objects
+from runbooks.commands import etcd, kubectl, lb, verify_objects, yaml_text
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.verify import Health, HostFacts
@@ -129,15 +129,13 @@ def _namespaces(site: Site) -> tuple[str, ...]:
 
 def _workloads(manifest: Path) -> list[str]:
     """Return the namespaces of what a manifest runs; none when it cannot be read, which is for `cluster.init` to tell."""
-    import yaml  # noqa: PLC0415 - start-up time
-
     try:
-        documents = [each for each in yaml.safe_load_all(manifest.read_text(encoding="utf-8")) if isinstance(each, dict)]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        documents = [each for each in yaml_text.documents(manifest.read_text(encoding="utf-8")) if isinstance(each, dict)]
+    except (OSError, ValueError):
         return []
-    running = [each for each in documents if each.get("kind") in {"DaemonSet", "Deployment", "StatefulSet"}]
-    spaces = [(each.get("metadata") or {}).get("namespace") for each in running]
-    return [str(each) for each in spaces if each]
+    running = [each.get("metadata") for each in documents if each.get("kind") in {"DaemonSet", "Deployment", "StatefulSet"}]
+    spaces = [each.get("namespace") for each in running if isinstance(each, dict)]
+    return [each for each in spaces if isinstance(each, str) and each]
 
 
 # ---- judging

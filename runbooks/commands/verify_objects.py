@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from runbooks.commands import yaml_text
 from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.kubectl import url
 from runbooks.commands.verify import brief
@@ -196,18 +196,13 @@ def _lease(item: dict[str, Any]) -> Lease:
 
 
 def _top(text: str) -> dict[str, str]:
-    r"""Read the plain values of a ClusterConfiguration as kubeadm writes it: ``key`` at the margin, ``networking.key`` below.
+    r"""Return the plain values of a ClusterConfiguration by ``key``, and those one level below by ``networking.key``.
 
     >>> _top("clusterName: one\nnetworking:\n  podSubnet: 10.0.0.0/8\n")
     {'clusterName': 'one', 'networking.podSubnet': '10.0.0.0/8'}
     """
     found = {}
-    group = ""
-    for line in text.splitlines():
-        if match := re.match(r"( *)([A-Za-z]+):(?: (.*))?$", line):
-            indent, key, value = match.groups()
-            if not indent:
-                group = key
-            if value and len(indent) <= 2:
-                found[f"{group}.{key}" if indent else key] = value.strip().strip("\"'")
+    for key, value in yaml_text.mapping(text).items():
+        below = {f"{key}.{name}": each for name, each in value.items()} if isinstance(value, dict) else {key: value}
+        found.update({name: each for name, each in below.items() if isinstance(each, str) and each})
     return found

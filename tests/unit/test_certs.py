@@ -375,12 +375,41 @@ def test_the_certificates_of_a_kubeconfig_are_read_as_openssl_reads_them(authori
     assert certs_kubeconfig.authority(text) == wanted.fingerprint
 
 
+def of_user(data):
+    """A kubeconfig whose user has this client certificate."""
+    return f"users:\n- user:\n    client-certificate-data: {base64.b64encode(data).decode()}\n"
+
+
+@pytest.mark.parametrize("days", [36_500, 2_900_000], ids=["beyond 2050", "beyond 9000"])
+def test_a_certificate_that_outlives_the_century_is_read(tmp_path, days):
+    made = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days {days} -keyout key -out crt"
+    subprocess.run(made.split(), cwd=tmp_path, check=True, capture_output=True)
+    found = certs_kubeconfig.client(of_user((tmp_path / "crt").read_bytes()), "x")
+    assert found
+    assert found.ends - found.starts == days * DAY
+
+
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(data):
-    text = base64.b64encode(b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(data) + b"\n-----END CERTIFICATE-----").decode()
-    assert certs_kubeconfig.client(f"client-certificate-data: {text}", "x") is None or len(data) > 40
-    with pytest.raises(ValueError, match=r"."):
-        certs_kubeconfig.validity(data[:20])
+def test_bytes_that_are_no_certificate_are_none(data):
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(data) + b"\n-----END CERTIFICATE-----\n"
+    assert certs_kubeconfig.client(of_user(pem), "x") is None
+    assert certs_kubeconfig.client(of_user(data), "x") is None
+
+
+@given(st.integers(0, 10_000), st.integers(0, 255))
+def test_a_damaged_certificate_is_read_or_none(authority, at, byte):
+    body = base64.b64decode("".join((authority / "ca.crt").read_text().splitlines()[1:-1]))
+    body = body[: at % len(body)] + bytes([byte]) + body[at % len(body) + 1 :]
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(body) + b"\n-----END CERTIFICATE-----\n"
+    certs_kubeconfig.client(of_user(pem), "x")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\ufeff", "users: x", "users: [[], {user: []}]", "users: [", "\x00", "a\n---\nb", "[" * 100_000]
+)
+def test_a_text_that_is_no_kubeconfig_has_no_certificate(text):
+    assert certs_kubeconfig.client(text, "x") is None
+    assert certs_kubeconfig.authority(text) == ""
 
 
 def test_a_kubeconfig_without_a_certificate_has_none():

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.cluster_kubeconfig import through
 from runbooks.cluster_remove import parse_pods, without_endpoint
 from runbooks.cluster_view import parse_nodes
 from runbooks.commands import kubeadm, kubectl, node, prepare
@@ -129,14 +128,6 @@ def test_one_api_endpoint_is_taken_out():
     assert without_endpoint(STATUS, "master2").count("advertiseAddress") == 1
     assert without_endpoint(STATUS, "master") == ""
     assert without_endpoint("", "master1") == ""
-
-
-def test_a_kubeconfig_is_pointed_at_the_vip():
-    text = "clusters:\n- cluster:\n    server: https://10.1.1.101:6443\n  name: x\n"
-    assert through(text, "k8s-api.company.local:6443") == text.replace("10.1.1.101", "k8s-api.company.local")
-    for other in ("", text + text):
-        with pytest.raises(ValueError, match="no kubeconfig"):
-            through(other, "x:1")
 
 
 # ---- hosts

@@ -1,6 +1,7 @@
 """What hosts, API servers and a cluster's objects say, recorded from Kubernetes 1.20, and what we make of it."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -229,6 +230,37 @@ def test_why_a_pod_is_not_ready(status, ready, why):
 def test_nonsense_of_an_api_server_is_an_error(text):
     with pytest.raises(ValueError, match=r"."):
         verify_objects.parse_cluster(Answer(0, text))
+
+
+def record(text):
+    return f"clock 5\n{KUBEADM_CONFIG} 0 {json.dumps({'data': {'ClusterConfiguration': text}})}\n"
+
+
+def test_the_plain_values_of_kubeadms_record():
+    text = (
+        "apiServer:\n  certSANs:\n  - a\n  extraArgs:\n    v: '2'\n  timeoutForControlPlane: 4m0s\nclusterName: \"1e3\"\n"
+        "dns: {}\nkubernetesVersion: 1.20\nnetworking:\n  dnsDomain: cluster.local\n  podSubnet: 10.244.0.0/16,fd00::/48\n  none: \n"
+    )
+    assert verify_objects.parse_cluster(Answer(0, record(text))).config == {
+        "apiServer.timeoutForControlPlane": "4m0s",
+        "clusterName": "1e3",
+        "kubernetesVersion": "1.20",
+        "networking.dnsDomain": "cluster.local",
+        "networking.podSubnet": "10.244.0.0/16,fd00::/48",
+    }
+    assert verify_objects.parse_cluster(Answer(0, record(""))).config == {}
+
+
+@given(st.text())
+def test_any_record_is_read_or_refused(text):
+    with suppress(ValueError):
+        verify_objects.parse_cluster(Answer(0, record(text)))
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", "- a"])
+def test_a_record_that_is_none_is_an_error(text):
+    with pytest.raises(ValueError, match=r"."):
+        verify_objects.parse_cluster(Answer(0, record(text)))
 
 
 @given(st.text(max_size=300))
