@@ -93,7 +93,7 @@ def test_every_kind_of_damage_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (gzip.compress(b"not JSON"), "its content: it is no list of objects"),
+        (gzip.compress(b"not JSON", mtime=0), "its content: it is no list of objects"),
         (PAGES[:-9], "it ends in the middle"),
         (PAGES + PAGES, "it holds 12 objects, the manifest says 6"),
     ],
