@@ -396,6 +396,7 @@ def test_bytes_that_are_no_certificate_are_none(data):
     assert certs_kubeconfig.client(of_user(data), "x") is None
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_a_damaged_certificate_is_read_or_none(authority, at, byte):
     body = base64.b64decode("".join((authority / "ca.crt").read_text().splitlines()[1:-1]))
