@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 
-def back_up(session: Session, *, accept_older: bool = False) -> None:
+def back_up(session: Session, *, accept_older: bool = False, resume: bool = True) -> None:
     """Make a set. Raises DegradedError when something is missing in it or went wrong after it, OutcomeError when there is none."""
     store = Store(session.site)
     if session.options.plan:
-        _make(session, Making(store, accept_older))
+        _make(session, Making(store, accept_older), resume=resume)
         return
     with store.locked("inv backup.run"), backup_metrics.attempt(store):
         making = Making(store, accept_older)
-        _make(session, making)
+        _make(session, making, resume=resume)
         _tell(session, making)
 
 
-def _make(session: Session, making: Making) -> None:
+def _make(session: Session, making: Making, *, resume: bool) -> None:
     backup_metrics.check(making.store)
-    session.carry_out(backup_steps.run(making, *_afterwards(making)), lease=Unlocked())
+    session.carry_out(backup_steps.run(making, *_afterwards(making)), lease=Unlocked(), resume=resume)
 
 
 def _afterwards(making: Making) -> list[Step]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbooks import cluster_prepare
@@ -82,7 +82,6 @@ def recover(session: Session, wish: Wish) -> None:
     Raises PrecheckError when some host still has its files, or the set does not fit; DegradedError when hosts were left out.
     """
     site, run = session.site, session.run
-    session.options = replace(session.options, resume=None)  # all of it is seen on the hosts: the same again goes on
     supply = Supply(site, wish.identity)
     seen = look(run)
     found = _chosen(supply, wish.backup or seen.begun, seen.begun)
@@ -90,11 +89,12 @@ def recover(session: Session, wish: Wish) -> None:
     _tell(session, it, found, seen)
     if not session.options.plan:
         confirm_restore(site, wish.yes)
-    session.carry_out(procedure(it, fresh=[host for host in it.archives if not seen.hosts[host].stage]))
+    fresh = [host for host in it.archives if not seen.hosts[host].stage]
+    session.carry_out(procedure(it, fresh=fresh), resume=False)  # all of it is seen on the hosts: the same again goes on
     if session.options.plan:
         run.listener.say(f"after that: inv recover.etcd-quorum --backup {found.id}")
         return
-    restore_etcd(session, Wish(backup=found.id, identity=wish.identity, yes=site.name))
+    restore_etcd(session, Wish(backup=found.id, identity=wish.identity, yes=site.name), resume=False)
 
 
 def look(run: Run) -> Seen:

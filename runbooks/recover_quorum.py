@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -50,17 +50,20 @@ class Wish:
         return named[0] if named else None
 
 
-def recover(session: Session, wish: Wish) -> None:
-    """Restore etcd. Raises PrecheckError when that must not be, DegradedError when hosts were left out."""
+def recover(session: Session, wish: Wish, *, resume: bool = True) -> None:
+    """Restore etcd; without ``resume``, --resume is not about this.
+
+    Raises PrecheckError when that must not be, DegradedError when hosts were left out.
+    """
     site, run = session.site, session.run
     if site.kubernetes.etcd != "stacked":
         raise InventoryError(f"{site.name}: its etcd does not run on the control plane", hint="docs/recover-quorum.md")
     supply, wanted = Supply(site, wish.identity), wish.source
-    if before := session.resumed(KEY):
+    if resume and (before := session.resumed(KEY)):
         plan = rules.read(before["plan"])
         if not plan:
             raise InventoryError("the interrupted restore is of another version of this tool", hint="run it without --resume")
-        _carry_out(session, plan, supply)
+        _carry_out(session, plan, supply, resume=resume)
         return
     scene = survey(run)
     begun = None if wish.anew else _begun(scene, wanted)
@@ -72,7 +75,7 @@ def recover(session: Session, wish: Wish) -> None:
     _tell(session, scene, plan, why, lost)
     if not session.options.plan:
         confirm_restore(site, wish.yes)
-    _carry_out(session, plan, supply)
+    _carry_out(session, plan, supply, resume=resume)
 
 
 def _begun(scene: Scene, wanted: tuple[str, str] | None) -> Restore | None:
@@ -233,10 +236,10 @@ def confirm_restore(site: Site, given: str) -> None:
 # ---- doing
 
 
-def _carry_out(session: Session, plan: Restore, supply: Supply) -> None:
+def _carry_out(session: Session, plan: Restore, supply: Supply, *, resume: bool) -> None:
     spool = session.state / f"etcd-{plan.token}.db"
     it = Restoring(session.site, plan, supply, spool)
-    session.carry_out(procedure(it))
+    session.carry_out(procedure(it), resume=resume)
     if session.options.plan:
         return
     spool.unlink(missing_ok=True)
@@ -265,9 +268,8 @@ def _saved(session: Session, plan: Restore) -> list[str]:
         return ["no backup was made: hosts.yaml has no section backup"]
     from runbooks.backup_run import back_up  # noqa: PLC0415 - start-up time
 
-    session.options = replace(session.options, resume=None)
     try:
-        back_up(session, accept_older=True)
+        back_up(session, accept_older=True, resume=False)
     except DegradedError as error:
         return [] if plan.left or plan.missed else [str(error)]
     except RunbookError as error:

@@ -75,15 +75,16 @@ class Session:
             self._run = Run(self.site, self._ssh, Forgetful(), display, self._lock, plan=self.options.plan)
         return self._run
 
-    def carry_out(self, procedure: Procedure, *, lease: Lease | None = None) -> None:
+    def carry_out(self, procedure: Procedure, *, lease: Lease | None = None, resume: bool = True) -> None:
         """Run ``procedure`` with journal, lock and summary. Raises its first error, with notes on where it stopped.
 
-        ``lease`` is what is held instead of the site's own lock.
+        ``lease`` is what is held instead of the site's own lock. Without ``resume``, --resume is not about this procedure.
         """
+        before = self.options.resume if resume else None
         run, display = self.run, self.run.listener
         run.lease = lease or self._lock
         if self.options.plan:
-            if self.options.resume is not None:
+            if before is not None:
                 raise InventoryError("--plan looks at every step, so --resume has nothing to skip", hint="give one of the two")
             loop.carry_out(run, procedure)
             display.finish(display.summary())
@@ -92,7 +93,6 @@ class Session:
 
         directory = self.state / "runs"
         name = journal.new_run_id(datetime.now(UTC))
-        before = self.options.resume
         finished = frozenset[str]() if before is None else journal.finished_steps(directory, procedure, before)
         run.journal = records = journal.RunJournal(directory, name, procedure, finished)
         self._lock.name(name, f"inv {procedure.key}")

@@ -260,6 +260,16 @@ def test_the_example_can_be_read_but_not_run(monkeypatch):
         one.run.read(one.site.load_balancers[0], get("a"))
 
 
+def test_a_procedure_that_resume_is_not_about_begins_at_its_first_step(make):
+    with pytest.raises(CommandError):
+        make(broken()).carry_out(PROCEDURE)
+    one = make(resume="")
+    one.carry_out(PROCEDURE, resume=False)
+    assert "done before" not in one.run.listener.outcomes.values()
+    one = make(plan=True, resume="")
+    one.carry_out(PROCEDURE, resume=False)
+
+
 def test_a_plan_cannot_be_resumed(make):
     one = make(plan=True, resume="")
     with pytest.raises(InventoryError, match="--plan looks at every step"):
