@@ -8,10 +8,10 @@ from itertools import islice
 from time import time
 from typing import TYPE_CHECKING
 
-from runbooks import cluster_by_hand as by_hand
 from runbooks.commands import node
 from runbooks.commands import preflight as commands
 from runbooks.commands.preflight_facts import Facts
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.engine.tables import table
 from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError
@@ -70,7 +70,11 @@ def preflight(site: Site, hosts: Sequence[Host]) -> Step:
                 hint="mend these, then repeat this (inv cluster.preflight only looks)",
             )
 
-    return Step("preflight: the hosts are fit for Kubernetes", check=check, by_hand=by_hand.preflight(site))
+    return Step(
+        "preflight: the hosts are fit for Kubernetes",
+        check=check,
+        by_hand=by_hand("cluster", "preflight", endpoint=site.endpoint),
+    )
 
 
 def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runbooks import cluster_by_hand as by_hand
 from runbooks.artifacts_cluster import node_files, pause_image, wanted_images
 from runbooks.commands import files, kubeadm, node, prepare
 from runbooks.commands.files import File
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
+from runbooks.rules.kubeadm import CRI_SOCKET
 
 UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only ever shown, in a plan made before kubeadm is installed
 
@@ -54,7 +55,15 @@ def ready_kernel(site: Site, host: Host) -> Step:
         do=do,
         within=10,
         settled=True,
-        by_hand=by_hand.ready_kernel(site, host, [file.path for file in wanted]),
+        by_hand=by_hand(
+            "cluster",
+            "ready_kernel",
+            host=host,
+            files=wanted,
+            modules=prepare.MODULES,
+            sysctl_file=prepare.SYSCTL_FILE,
+            keep_swap=keep_swap,
+        ),
     )
 
 
@@ -88,7 +97,7 @@ def install_packages(site: Site, host: Host) -> Step:
         done=done,
         do=do,
         settled=True,
-        by_hand=by_hand.install_packages(version),
+        by_hand=by_hand("cluster", "install_packages", version=version, programs=node.PROGRAMS),
     )
 
 
@@ -112,8 +121,14 @@ def run_containerd(site: Site, host: Host) -> Step:
         _place(run, host, wanted(run))
         run.change(host, prepare.run_runtime())
 
-    paths = [file.path for file in _files(site, host, kernel=False)]
-    text = by_hand.run_containerd(host, paths, site.kubernetes.version)
+    text = by_hand(
+        "cluster",
+        "run_containerd",
+        host=host,
+        files=_files(site, host, kernel=False),
+        version=site.kubernetes.version,
+        config=prepare.CONTAINERD_CONFIG,
+    )
     return Step("run containerd with our configuration", host, done=done, do=do, within=20, by_hand=text)
 
 
@@ -135,7 +150,13 @@ def pull_images(site: Site, host: Host) -> Step:
         host,
         done=lambda run: _member(run, host) or not run.read(host, prepare.missing_images(images(run))),
         do=do,
-        by_hand=by_hand.pull_images(site),
+        by_hand=by_hand(
+            "cluster",
+            "pull_images",
+            version=site.kubernetes.version,
+            repository=site.kubernetes.image_repository,
+            socket=CRI_SOCKET,
+        ),
     )
 
 

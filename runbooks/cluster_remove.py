@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from runbooks import cluster_by_hand as by_hand
 from runbooks import cluster_members as members
 from runbooks import etcd_view
 from runbooks.cluster_traffic import take_out
@@ -14,6 +13,7 @@ from runbooks.cluster_view import Survey
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe
 from runbooks.commands.node import NodeState
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.confirm import confirm
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError, RunbookError
@@ -51,7 +51,7 @@ def may_leave(survey: Survey, host: Host) -> Step:
                 f"{host} must not leave: {reason}", hint="mend or add another control plane host first; inv etcd.status"
             )
 
-    return Step("may leave: etcd keeps its quorum", host, check=check, by_hand=by_hand.may_leave(host))
+    return Step("may leave: etcd keeps its quorum", host, check=check, by_hand=by_hand("cluster", "may_leave", host=host))
 
 
 def drain(survey: Survey, host: Host, *, force: bool) -> Step:
@@ -77,7 +77,8 @@ def drain(survey: Survey, host: Host, *, force: bool) -> Step:
         words = ["--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s", *(["--force"] if force else [])]
         run.change(seat, kubectl.kubectl(seat, "drain", host.name, *words, timeout=6 * MINUTES))
 
-    return Step("drain", host, done=done, do=do, within=30, by_hand=by_hand.drain(host, force=force))
+    text = by_hand("cluster", "drain", host=host, force=force)
+    return Step("drain", host, done=done, do=do, within=30, by_hand=text)
 
 
 def pods_on(seat: Host, host: Host) -> Probe[tuple[str, ...]]:
@@ -113,7 +114,7 @@ def leave_etcd(survey: Survey, host: Host) -> Step:
         done=lambda run: member(run) is None,
         do=lambda run: members.forget_member(run, survey, member(run)),
         within=30,
-        by_hand=by_hand.leave_etcd(host),
+        by_hand=by_hand("cluster", "leave_etcd", host=host),
     )
 
 
@@ -138,7 +139,7 @@ def wipe(survey: Survey, host: Host) -> Step:
         host,
         done=done,
         do=lambda run: run.change(host, kubeadm.reset(kubeadm.ALONE)),
-        by_hand=by_hand.wipe(host),
+        by_hand=by_hand("cluster", "wipe", host=host, phases=kubeadm.ALONE),
     )
 
 
@@ -158,7 +159,7 @@ def forget(survey: Survey, host: Host) -> Step:
             words = ("-n", "kube-system", "patch", "configmap", "kubeadm-config", "--type=merge", "-p", patch)
             run.change(seat(run), kubectl.kubectl(seat(run), *words))
 
-    return Step("delete its node", host, done=done, do=do, within=30, by_hand=by_hand.forget(host))
+    return Step("delete its node", host, done=done, do=do, within=30, by_hand=by_hand("cluster", "forget", host=host))
 
 
 def endpoint_entry(seat: Host, host: Host) -> Probe[str]:
@@ -226,5 +227,5 @@ def erase(host: Host) -> Step:
         done=lambda run: run.read(host, node.look(host)).blank,
         do=lambda run: run.change(host, kubeadm.reset(kubeadm.ALONE)),
         settled=True,
-        by_hand=by_hand.wipe(host),
+        by_hand=by_hand("cluster", "wipe", host=host, phases=kubeadm.ALONE),
     )

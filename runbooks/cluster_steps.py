@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from runbooks import cluster_by_hand as by_hand
 from runbooks import cluster_members as members
 from runbooks import cluster_prepare, cluster_verify
 from runbooks.artifacts_cluster import cni_manifest
@@ -15,6 +14,7 @@ from runbooks.cluster_traffic import let_in
 from runbooks.cluster_view import Survey
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe, Secret
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
@@ -88,7 +88,7 @@ def ready(plan: Plan, host: Host) -> Step:
         known = plan.survey.nodes(run, seat).get(host.name) if seat else None
         return True if known and known.ready else Unmet("its node is not Ready yet")
 
-    return Step("its node is Ready", host, done=done, within=180, by_hand=by_hand.ready(host))
+    return Step("its node is Ready", host, done=done, within=180, by_hand=by_hand("cluster", "ready", host=host))
 
 
 def initialise(plan: Plan, host: Host) -> Step:
@@ -117,7 +117,8 @@ def initialise(plan: Plan, host: Host) -> Step:
         wanted = config.init_config(plan.site, host, plan.version, key)
         run.change(host, kubeadm.init(wanted, config.skip_phases(plan.site, plan.version)))
 
-    return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180, by_hand=by_hand.initialise(host))
+    text = by_hand("cluster", "initialise", host=host, command=kubeadm.init(Secret("")))
+    return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180, by_hand=text)
 
 
 def answers(plan: Plan) -> Step:
@@ -126,7 +127,7 @@ def answers(plan: Plan) -> Step:
     def done(run: Run) -> bool | Unmet:
         return True if plan.survey.seat(run) else Unmet(plan.survey.silence(run))
 
-    return Step("an API server answers", done=done, within=120, by_hand=by_hand.answers(plan.site))
+    return Step("an API server answers", done=done, within=120, by_hand=by_hand("cluster", "answers", site=plan.site))
 
 
 def install_network(plan: Plan, manifest: str) -> Step:
@@ -143,7 +144,7 @@ def install_network(plan: Plan, manifest: str) -> Step:
         seat = plan.survey.seat(run) or plan.site.control_plane[0]  # a plan may be made before there is one
         run.change(seat, kubectl.apply(seat, manifest))
 
-    return Step("install the pod network", done=there, do=do, within=30, by_hand=by_hand.install_network())
+    return Step("install the pod network", done=there, do=do, within=30, by_hand=by_hand("cluster", "install_network"))
 
 
 def join(plan: Plan, host: Host) -> Step:
@@ -176,4 +177,5 @@ def join(plan: Plan, host: Host) -> Step:
         run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))
 
     name = "join as a control plane host (kubeadm join)" if control_plane else "join as a worker (kubeadm join)"
-    return Step(name, host, done=done, do=do, within=180, by_hand=by_hand.join(host))
+    text = by_hand("cluster", "join", host=host, command=kubeadm.join(Secret("")), ttl=kubeadm.TTL)
+    return Step(name, host, done=done, do=do, within=180, by_hand=text)

@@ -10,12 +10,12 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from runbooks import cluster_by_hand as by_hand
 from runbooks.commands import etcd, kubectl, lb, verify_objects, yaml_text
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.verify import Health, HostFacts
 from runbooks.commands.verify_objects import Cluster
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.engine.tables import table
 from runbooks.errors import OutcomeError, RunbookError
@@ -82,7 +82,7 @@ def step(site: Site) -> Step:
         if failing := rules.failing(_write(run, look(run))):
             raise OutcomeError("; ".join(map(_told, failing)), hint=failing[0].cure)
 
-    return Step("verify the cluster", done=done, verify=prove, within=WITHIN_S, by_hand=by_hand.verify(site))
+    return Step("verify the cluster", done=done, verify=prove, within=WITHIN_S, by_hand=by_hand("cluster", "verify", site=site))
 
 
 # ---- looking

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from runbooks import etcd_by_hand as by_hand
 from runbooks.commands import etcd
 from runbooks.commands.etcd import Status
 from runbooks.commands.etcd_metrics import metrics
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, OutcomeError, PrecheckError
 from runbooks.etcd_steps import STATUS_FIRST, Policy, Turn, name_of, status_of, turns
@@ -27,25 +27,25 @@ def disarm(first: View) -> Procedure:
     relief = Relief(alarmed=bool(_alarms(first)))
     policy = Policy(relief.reason, relief.gate, relief.left, "no alarm")
     steps: list[Step | Together] = [
-        Step("look at the alarms", check=relief.look, by_hand=by_hand.look_at_alarms()),
-        Step("compact everything that is old", done=relief.compacted, do=relief.compact, by_hand=by_hand.compact()),
+        Step("look at the alarms", check=relief.look, by_hand=by_hand("etcd", "look_at_alarms")),
+        Step("compact everything that is old", done=relief.compacted, do=relief.compact, by_hand=by_hand("etcd", "compact")),
     ]
     for host in turns(list(first.statuses), first):
         steps += Turn(host, policy).steps(first)
     steps += [
-        Step("there is room below the quota", check=relief.room, by_hand=by_hand.room()),
+        Step("there is room below the quota", check=relief.room, by_hand=by_hand("etcd", "room", near_quota=care.NEAR_QUOTA)),
         Step(
             "disarm the alarm",
             done=lambda run: not _alarms(view(run)),
             do=relief.disarm,
             within=15,
-            by_hand=by_hand.disarm(),
+            by_hand=by_hand("etcd", "disarm"),
         ),
         Step(
             "a write works",
             done=lambda run: not relief.alarmed or relief.proven,
             do=relief.prove,
-            by_hand=by_hand.prove(),
+            by_hand=by_hand("etcd", "prove", key=etcd.TEST_KEY),
         ),
     ]
     inputs = {"hosts": sorted(host.name for host in first.statuses)}

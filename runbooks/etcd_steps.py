@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from runbooks import etcd_by_hand as by_hand
 from runbooks.commands import etcd
 from runbooks.commands.etcd import Member, Status
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.etcd_view import view
@@ -38,7 +38,7 @@ def move_leader(target: Member, first: View) -> Procedure:
     def do(run: Run) -> None:
         hand_over(run, view(run), target)
 
-    text = by_hand.make_leader(target)
+    text = by_hand("etcd", "make_leader", member=target)
     step = Step(f"make {target} the leader", check=check, done=done, do=do, within=30, by_hand=text)
     title = f"Make {target} the leader of etcd (now {name_of(first, leader_of(first))})"
     return Procedure("etcd.move-leader", title, [step], inputs={"member": target.id})
@@ -94,14 +94,21 @@ class Turn:
                 done=lambda run: not self.need(view(run)),
                 do=self.do,
                 within=30,
-                by_hand=by_hand.defragment(self.host),
+                by_hand=by_hand(
+                    "etcd",
+                    "defragment",
+                    host=self.host,
+                    worth_ratio=care.WORTH_RATIO,
+                    worth_size=care.WORTH_SIZE,
+                    near_quota=care.NEAR_QUOTA,
+                ),
             ),
             Step(
                 "is back, and not behind",
                 self.host,
                 done=self.back,
                 within=WHOLE_WITHIN_S,
-                by_hand=by_hand.back(self.host),
+                by_hand=by_hand("etcd", "back", host=self.host, lag_allowed=rules.LAG_ALLOWED),
             ),
         ]
         return [self._hand_over(), *steps] if leads else steps
@@ -114,7 +121,7 @@ class Turn:
             done=self.leads_no_more,
             do=self.leave,
             within=30,
-            by_hand=by_hand.let_another_lead(self.host),
+            by_hand=by_hand("etcd", "let_another_lead", host=self.host),
         )
 
     def check(self, run: Run) -> None:
@@ -172,7 +179,7 @@ def defragment(hosts: Sequence[Host], first: View, *, force: bool = False) -> Pr
     def reason(status: Status) -> str:
         return "it was asked for" if force else care.defrag_worthwhile(status.size, status.in_use, status.quota or 0)
 
-    whole = Step("etcd is whole", check=lambda run: _whole(view(run), "a member"), by_hand=by_hand.whole())
+    whole = Step("etcd is whole", check=lambda run: _whole(view(run), "a member"), by_hand=by_hand("etcd", "whole"))
     policy = Policy(reason, _may_pause, _faults)
     steps = [whole, *(step for host in turns(hosts, first) for step in Turn(host, policy).steps(first))]
     inputs = {"hosts": sorted(host.name for host in hosts), "force": force}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from runbooks.artifacts import lb_files
 from runbooks.artifacts_cluster import cni_manifest, node_files
-from runbooks.cluster_by_hand import ROLES
 from runbooks.commands.base import MASK, Secret
 from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
@@ -19,7 +18,7 @@ def files(site: Site) -> dict[str, str]:
     secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
     found = {f"{host}{file.path}": file.content for host in site.load_balancers for file in lb_files(site, host, secret)}
     for host in site.nodes:
-        role = ROLES[host.is_control_plane]
+        role = "control-plane" if host.is_control_plane else "worker"
         found |= {f"{role}{file.path}": file.content for file in node_files(site, host, PAUSE)}
     found |= {f"kubeadm/{name}": text for name, text in _kubeadm(site).items()}
     if network := cni_manifest(site):

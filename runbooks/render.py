@@ -46,5 +46,5 @@ def _environment() -> Any:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - configuration files and Markdown, not HTML
     )
-    environment.filters |= {"literal": literal, "url": url}
+    environment.filters |= {"literal": literal, "url": url, "percent": "{:.0%}".format}
     return environment
