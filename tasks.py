@@ -14,8 +14,8 @@ CHAPTERS = {
     "backup": backup,
     "certs": certs,
     "recover": recover,
-    "doctor": doctor,
     "lab": lab,
 }
 for name, chapter in CHAPTERS.items():
     ns.add_collection(Collection.from_module(chapter, name=name))
+ns.add_task(doctor.examine, name="doctor")  # one command, no chapter

@@ -49,7 +49,7 @@ def up(
     etcd: str = "",
     no_kubernetes: bool = False,
 ) -> None:
-    """Boot the site's hosts, or repair and refresh a lab.
+    """Boot the site's hosts, or repair the lab.
 
     The first time, the base tree and Kubernetes are built from this machine's APT sources. `inv lab.down` takes everything away.
     """
@@ -75,7 +75,10 @@ def status(_: Context) -> None:
 
 @runbook()
 def down(_: Context) -> None:
-    """Take the lab away, also after a crash. Disks are lost."""
+    """Take the lab away, and its disks.
+
+    Also after a crash.
+    """
     lab().down()
 
 
@@ -91,7 +94,7 @@ def shell(_: Context, host: str = "") -> None:
 
 @runbook(name="exec", help={"host": "default: the lab's namespace, with this machine's programs"})
 def execute(_: Context, host: str = "") -> None:
-    """Run the words after -- as root, there or on a host."""
+    """Run the words after -- as root in the lab."""
     from lab.login import as_root, ssh  # noqa: PLC0415
 
     twin, words = lab(), remainder()

@@ -27,7 +27,7 @@ def run(session: Session, accept_older: bool = False) -> None:
 
 @query(name="list")
 def list_(session: Session) -> None:
-    """List the sets: age, state, size, verified, off-site.
+    """List sets: age, state, size, verified, off-site.
 
     Newest first; no host is asked. A set that cannot be read is listed as damaged, with the reason below.
     """
@@ -103,7 +103,7 @@ def unschedule(session: Session, host: str = "") -> None:
 
 @query(help={"host": "ask the checkout that is scheduled on this host"})
 def status(session: Session, host: str = "") -> None:
-    """Say whether there is a new good set, and will be more.
+    """Check the newest good set, and the schedule.
 
     Exit status 1 when the newest good set is older than backup.max_age_h, when there is none, when a schedule is installed that
     nobody runs, or when a run did not come. Without --host no host is asked.

@@ -26,7 +26,7 @@ def check(session: Session, days: int = 30) -> None:
 
 @procedure(help={"host": "only these masters, with commas", "days": DAYS, "force": "also those that are valid for longer"})
 def renew(session: Session, host: str = "", days: int = 30, force: bool = False) -> None:
-    """Renew the masters' certificates, one host at a time.
+    """Renew the masters' certificates, host by host.
 
     Everything that kubeadm manages, never a CA. Static pods are restarted, and what each port then serves is compared with the file.
     The next host waits until etcd and the API server of this one are well. What was there before is kept on each host.

@@ -27,9 +27,9 @@ def preflight(session: Session, verbose: bool = False) -> None:
 
 @procedure(help=HOSTS)
 def prepare(session: Session, host: str = "") -> None:
-    """Make hosts ready: kernel, containerd, packages, images.
+    """Make hosts ready for kubeadm.
 
-    The wanted version is pinned and held. Hosts that are in the cluster are left as they are.
+    Kernel, containerd, packages, images. The wanted version is pinned and held. Hosts that are in the cluster are left as they are.
     """
     from runbooks.cluster_prepare import make_ready  # noqa: PLC0415
 
@@ -38,7 +38,7 @@ def prepare(session: Session, host: str = "") -> None:
 
 @procedure
 def init(session: Session) -> None:
-    """Build the cluster, or finish what is missing of it.
+    """Build the cluster, or finish what is missing.
 
     Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host: control plane hosts
     one at a time, workers together; and a proof at the end. Safe to run again at any time, after any interruption.
@@ -52,7 +52,7 @@ def init(session: Session) -> None:
 
 @procedure(help=HOSTS)
 def join(session: Session, host: str = "") -> None:
-    """Add hosts to the cluster: new ones, or empty replacements.
+    """Add new hosts or replacements to the cluster.
 
     A fresh token and certificate key are made for each and are shown nowhere. What a host of the same name left behind, in etcd
     and among the nodes, is removed first, as far as the quorum allows it.
@@ -66,9 +66,9 @@ def join(session: Session, host: str = "") -> None:
 
 @query(help={"to": "file to write; default: .runbooks/SITE/kubeconfig", "force": "replace a file that is of another cluster"})
 def kubeconfig(session: Session, to: str = "", force: bool = False) -> None:
-    """Fetch an administrator's kubeconfig (0600), by the VIP.
+    """Fetch an administrator's kubeconfig.
 
-    Whoever has it has the cluster.
+    It leads to the VIP, and its file is private (0600): whoever has it has the cluster.
     """
     from runbooks.cluster_kubeconfig import fetch  # noqa: PLC0415
 
@@ -77,7 +77,7 @@ def kubeconfig(session: Session, to: str = "", force: bool = False) -> None:
 
 @query
 def verify(session: Session) -> None:
-    """Prove that the cluster is whole and highly available.
+    """Prove that the cluster is highly available.
 
     Nodes, API servers, etcd, leaders, pods, certificates, load balancers, and a write and a read through the VIP. Exit status 0
     only when all of it holds.
@@ -113,7 +113,7 @@ def remove(session: Session, host: str, force: bool = False) -> None:
 
 @procedure(help={"host": "only this one, when it is in no cluster", "yes_destroy": "the cluster's name, instead of the question"})
 def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
-    """Destroy the whole cluster, or what is left on a host.
+    """Destroy the cluster, or what is left on a host.
 
     Everything that the cluster holds is lost, etcd's data first. There is no undo but a backup.
     """

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 
-@query(default=True)
+@query
 def examine(session: Session) -> None:
-    """Find what is wrong anywhere, and the command for it.
+    """Find what is wrong, and the command for it.
 
     Looks at everything at the same time: hosts, load balancers and VIP, etcd, API servers, certificates, disks, clocks, backups, and
     what interrupted work has left behind. One cause is one finding, the gravest first. Changes nothing. Exit status 0 when nothing

@@ -25,7 +25,7 @@ def status(session: Session) -> None:
 
 @query
 def members(session: Session) -> None:
-    """List the members: voters, learners, and their hosts."""
+    """List the members: voters, learners, their hosts."""
     from runbooks.etcd_status import show_members  # noqa: PLC0415 - start-up time
 
     show_members(session)
@@ -33,7 +33,7 @@ def members(session: Session) -> None:
 
 @query
 def perf(session: Session) -> None:
-    """Judge disk and network latencies, with reason and cure.
+    """Judge disk and network latencies, and say why.
 
     99th percentiles since each member started, from its own metrics. Exit status 1 when one is over etcd's documented threshold.
     """
@@ -44,7 +44,7 @@ def perf(session: Session) -> None:
 
 @procedure(help={"member": "only this one: host, member name, address or ID", "force": "also where it is not worth it"})
 def defrag(session: Session, member: str = "", force: bool = False) -> None:
-    """Give free space of the data files back, leader last.
+    """Give free space back to the disk, leader last.
 
     One member at a time, each only when less than half of a file of over 100 MiB holds data, or when the file nears its quota
     (see --plan for the numbers). A member answers nobody meanwhile, so the next one waits until all are healthy again, the
@@ -67,7 +67,7 @@ def defrag(session: Session, member: str = "", force: bool = False) -> None:
 
 @procedure
 def disarm(session: Session) -> None:
-    """End a NOSPACE alarm: compact, defragment, disarm, write.
+    """End a NOSPACE alarm: make room, then disarm.
 
     etcd refuses every write once a data file has reached its quota. Disarms only when there is room again, and proves that
     writes work. A CORRUPT alarm is never disarmed.

@@ -36,7 +36,7 @@ def setup(session: Session) -> None:
 
 @procedure
 def rollback(session: Session) -> None:
-    """Bring back the configuration before the last change.
+    """Bring back the previous configuration.
 
     Each LB keeps its last configurations; the newest one that differs from today's is put back, checked and in the same careful
     order as in lb.setup. Run it again to undo it. The next lb.setup follows hosts.yaml again.
@@ -57,7 +57,7 @@ def rollback(session: Session) -> None:
 
 @query
 def status(session: Session) -> None:
-    """Show who holds the VIP, and every server behind it.
+    """Show who holds the VIP, and each server's state.
 
     Exit status 0 when the VIP is on exactly one LB and both serve, 1 otherwise.
     """
@@ -83,7 +83,7 @@ def render(session: Session, to: str) -> None:
 
 @procedure(help={"to": "the LB that shall hold the VIP; left out: the one that does not"})
 def failover(session: Session, to: str = "") -> None:
-    """Hand the VIP to the other load balancer, without a gap.
+    """Hand the VIP to the other LB, without a gap.
 
     For maintenance: the LB that lets go is drained, and stays so until the VIP is handed back with this same command (or the host
     reboots). Measures what clients see meanwhile. Refuses when the other LB could not serve.

@@ -32,7 +32,7 @@ def etcd_member(session: Session, member: str, rejoin: bool = False, no_backup: 
 
 @procedure(help={"host": "its name, as in hosts.yaml", "no_backup": "do not make a backup first (no room, say)"})
 def node(session: Session, host: str, no_backup: bool = False) -> None:
-    """Replace a control plane host or worker by an empty machine.
+    """Replace a master or worker by an empty machine.
 
     The new machine has the old one's name and address. Its host key is another one, and accepted only by
     `inv site.trust --host HOST --replace`. What the cluster remembers of the old one, in etcd and among the nodes, is removed first.
@@ -121,7 +121,7 @@ def etcd_quorum(  # noqa: PLR0913 - flags
     },
 )
 def control_plane(session: Session, *, backup: str = "", identity: str = "", yes_restore: str = "") -> None:
-    """Bring back a control plane of which no host is left.
+    """Bring back a control plane that lost every host.
 
     The machines are empty, and have the old ones' names and addresses. Prepares them, puts back PKI, kubeconfigs and manifests from a
     set, and restores etcd from the same set (as recover.etcd-quorum does). Asks for the cluster's name. Workers keep their identity.

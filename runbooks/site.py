@@ -43,7 +43,7 @@ def check(session: Session) -> None:
     }
 )
 def trust(session: Session, host: str = "", replace: bool = False, yes: bool = False) -> None:
-    """Record the hosts' SSH keys after showing their fingerprints.
+    """Show the hosts' SSH keys, and record them.
 
     Compare them with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on each host's own console. Gateways come
     first, since the way to the others leads through them.
