@@ -8,7 +8,8 @@ from runbooks.commands.base import Secret
 from runbooks.commands.files import File
 from runbooks.commands.paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, NOTIFY, SYSCTL_CONF
 from runbooks.inventory.model import Host, Site
-from runbooks.render import ROOT, literal, render
+from runbooks.inventory.words import literal
+from runbooks.render import ROOT, render
 
 HIGHEST_PRIORITY = 254  # and close below it: keepalived then waits shortest before it takes over
 

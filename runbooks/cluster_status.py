@@ -17,6 +17,7 @@ from runbooks.engine.steps import Run
 from runbooks.engine.tables import table
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 from runbooks.rules import lb as lb_rules
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_status as judge
@@ -99,7 +100,7 @@ def _of_lbs(lbs: Mapping[Host, LbState | RunbookError]) -> list[str]:
 def _head(site: Site, seen: Seen) -> str:
     wanted = site.nodes
     holders = [str(host) for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip]
-    vip = f"VIP {site.endpoint.vip}:{site.endpoint.port} on {' and '.join(holders) or 'no LB'}"
+    vip = f"VIP {literal(site.endpoint.vip)}:{site.endpoint.port} on {' and '.join(holders) or 'no LB'}"
     if not seen.cluster:
         return f"{site.name}: no API server answers; {vip}"
     nodes = {host: rules.node_of(seen.cluster.nodes, host) for host in wanted if isinstance(seen.quick[host], Quick)}

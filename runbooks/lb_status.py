@@ -13,6 +13,7 @@ from runbooks.commands.lb import Backend, LbState
 from runbooks.engine.tables import table
 from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def problems(seen: Mapping[Host, Seen], failed: Mapping[Host, RunbookError]) -> 
 
 
 def _people(site: Site, seen: Mapping[Host, Seen], failed: Mapping[Host, RunbookError]) -> None:
-    print(f"{site.name}: VIP {site.endpoint.vip}:{site.endpoint.port}\n")
+    print(f"{site.name}: VIP {literal(site.endpoint.vip)}:{site.endpoint.port}\n")
     rows = []
     for host in site.load_balancers:
         if host in failed:

@@ -30,6 +30,7 @@ from runbooks.backup_store import Store
 from runbooks.commands.base import MASK, Secret
 from runbooks.commands.etcd import Look, Member, Status
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 from runbooks.pages import Page
 from runbooks.restic import Copied, Repository
 from runbooks.rules.etcd import View
@@ -118,8 +119,8 @@ def members(site: Site) -> tuple[Member, ...]:
         Member(
             sha256(host.name.encode()).hexdigest()[:16],
             host.name,
-            (f"https://{host.address}:2380",),
-            (f"https://{host.address}:2379",),
+            (f"https://{literal(host.address)}:2380",),
+            (f"https://{literal(host.address)}:2379",),
         )
         for host in site.control_plane
     )

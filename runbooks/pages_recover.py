@@ -18,6 +18,7 @@ from runbooks import (
 from runbooks.certs_steps import Renewal
 from runbooks.commands.restore import Seat
 from runbooks.inventory.model import Site
+from runbooks.inventory.words import literal
 from runbooks.pages import Page
 from runbooks.pages_examples import MADE, second, wanted
 from runbooks.recover_quorum_source import Supply
@@ -57,7 +58,7 @@ def quorum(site: Site, *, survivor: bool) -> Page:
         token="restore-TOKEN",  # noqa: S106 - etcd's word for a cluster's name
         started=STAMP,
         source=source,
-        members={host.name: Seat(host.name, f"https://{host.address}:2380") for host in hosts},
+        members={host.name: Seat(host.name, f"https://{literal(host.address)}:2380") for host in hosts},
         left={host.name: "no answer" for host in lost},
         nodes=tuple(host.name for host in site.workers),
         before=900,

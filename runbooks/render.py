@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runbooks.commands.kubectl import url
-from runbooks.inventory.words import Address
+from runbooks.inventory.words import literal
 
 ROOT = Path(__file__).resolve().parents[1]
 WRAPPED = re.compile(r"(?<=\S)\n(?=\S)")
@@ -27,11 +27,6 @@ def section(name: str, macro: str, values: Mapping[str, Any]) -> str:
     """
     module = _environment().get_template(f"{name}.j2").module
     return WRAPPED.sub(" ", str(getattr(module, macro)(**values)).strip())
-
-
-def literal(address: Address) -> str:
-    """Return an address as it stands before ``:port``: IPv6 in brackets."""
-    return f"[{address}]" if address.version == 6 else str(address)
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runbooks.engine.tasks import query
 from runbooks.errors import HostErrors, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
+from runbooks.inventory.words import literal
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -30,7 +31,10 @@ def check(session: Session) -> None:
         f"{session.site_file}: {site.name} is in order"
         + (" (the example: it is only reached inside the lab)" if site.example else "")
     )
-    print(f"  VIP      {site.endpoint.vip}:{site.endpoint.port}" + (f" ({site.endpoint.name})" if site.endpoint.name else ""))
+    print(
+        f"  VIP      {literal(site.endpoint.vip)}:{site.endpoint.port}"
+        + (f" ({site.endpoint.name})" if site.endpoint.name else "")
+    )
     for title, hosts in (("LBs", site.load_balancers), ("masters", site.control_plane), ("workers", site.workers)):
         print(f"  {title:8} " + ", ".join(f"{host} {host.address}" for host in hosts))
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from runbooks.commands.base import Answer, Command, Probe, script
-from runbooks.commands.kubectl import url
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 
 PKI = "/etc/kubernetes/pki"
 KUBELET_PKI = "/var/lib/kubelet/pki"
@@ -83,12 +83,12 @@ def _ports(site: Site, host: Host) -> list[str]:
     if host.is_node:
         own.append(f"{KUBELET_PORT} {_at(host, KUBELET_PORT)}")
     if host.is_lb:
-        own.append(f"{VIP} {url(site.endpoint.vip, site.endpoint.port).removeprefix('https://')}")
+        own.append(f"{VIP} {literal(site.endpoint.vip)}:{site.endpoint.port}")
     return own
 
 
 def _at(host: Host, port: int) -> str:
-    return url(host.address, port).removeprefix("https://")
+    return f"{literal(host.address)}:{port}"
 
 
 def parse(answer: Answer) -> HostCerts:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from ipaddress import IPv6Address
 from typing import Any, TypeVar
 
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
-from runbooks.inventory.words import Address
+from runbooks.inventory.words import Address, literal
 
 T = TypeVar("T")
 
@@ -20,7 +19,7 @@ ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
 def url(address: Address, port: int = API_PORT) -> str:
     """Return the URL of the API server at ``address``."""
-    return f"https://[{address}]:{port}" if isinstance(address, IPv6Address) else f"https://{address}:{port}"
+    return f"https://{literal(address)}:{port}"
 
 
 def through_vip(site: Site) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from runbooks.commands import certs
 from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.certs import Certificate
-from runbooks.commands.kubectl import url
+from runbooks.commands.kubectl import through_vip, url
+from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 
 FAILED_CHECK = re.compile(r"\[-\](\S+) failed")
 SYSTEM_CONFIGMAPS = "/api/v1/namespaces/kube-system/configmaps"
@@ -74,7 +76,7 @@ class Quick:
 
 def host_facts(host: Host) -> Probe[HostFacts]:
     """What ``host`` can tell from its own files and programs."""
-    api = url(host.address).removeprefix("https://") if host.is_control_plane else ""
+    api = f"{literal(host.address)}:{API_PORT}" if host.is_control_plane else ""
     return Probe(replace(script("verify-host", {"API": api}, timeout=30, after=("certs-find",)), shown="verify-host"), parse_host)
 
 
@@ -154,7 +156,7 @@ def write(site: Site, name: str) -> Probe[Written]:
         "data": {"written": name},
     }
     variables = {
-        "SERVER": url(site.endpoint.vip, site.endpoint.port),
+        "SERVER": through_vip(site),
         "COLLECTION": SYSTEM_CONFIGMAPS,
         "NAME": name,
         "MANIFEST": json.dumps(manifest, separators=(",", ":")),

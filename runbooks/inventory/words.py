@@ -72,3 +72,12 @@ Settings = dict[str, Any]
 UrlPath = Annotated[
     str, msgspec.Meta(pattern=r"^/[A-Za-z0-9/_.~-]*\Z", description="a URL path such as /healthz (letters, digits and / _ . ~ -)")
 ]
+
+
+def literal(address: Address) -> str:
+    """Return an address as it stands in a URL or before ``:port``: IPv6 in brackets.
+
+    >>> literal(IPv4Address("10.0.0.1")), literal(IPv6Address("fd00::1"))
+    ('10.0.0.1', '[fd00::1]')
+    """
+    return f"[{address}]" if address.version == 6 else str(address)

@@ -12,6 +12,7 @@ from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.errors import RunbookError
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 from runbooks.rules import certs as rules
 from runbooks.rules.verify import reason
 
@@ -138,7 +139,7 @@ def _by_vip(site: Site, looked: Looked, days: int) -> list[Row]:
     for host, seen in there.items():
         if host not in site.load_balancers:
             continue
-        name = f"{site.endpoint.vip}:{site.endpoint.port}"
+        name = f"{literal(site.endpoint.vip)}:{site.endpoint.port}"
         if VIP not in seen.served:
             found.append(Row(host.name, name, "?", "nothing is served there", cure="inv lb.status"))
             continue

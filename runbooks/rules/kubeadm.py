@@ -13,7 +13,7 @@ from runbooks.commands.prepare import SOCKET
 from runbooks.errors import InventoryError
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
-from runbooks.inventory.words import Address
+from runbooks.inventory.words import literal
 from runbooks.rules.kubeadm_args import check
 from runbooks.rules.kubeadm_documents import documents
 
@@ -119,7 +119,7 @@ def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash
 
 def endpoint(site: Site) -> str:
     """Return where every node finds the API server: the name when there is one, else the VIP, with the port."""
-    return f"{site.endpoint.name or _literal(site.endpoint.vip)}:{site.endpoint.port}"
+    return f"{site.endpoint.name or literal(site.endpoint.vip)}:{site.endpoint.port}"
 
 
 def _init_documents(site: Site, host: Host, version: Version, certificate_key: Secret | None) -> list[Document]:
@@ -254,10 +254,6 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Document:
 
 def _each_once(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(words))
-
-
-def _literal(address: Address) -> str:
-    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def _version(shape: re.Pattern[str], text: str) -> Version:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runbooks.commands.preflight import peers
 from runbooks.commands.preflight_facts import Facts
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 from runbooks.rules.preflight_finding import Verdict, fail, good, listed, warn, worst
 
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.5, 5.0
@@ -125,12 +126,12 @@ def name(site: Site, host: Host, facts: Facts) -> Verdict:
 
 def endpoint(site: Site, host: Host, facts: Facts) -> Verdict:
     """An open or a refused connection will do; silence means that nobody holds the VIP (kubeadm's guide to HA says the same)."""
-    vip, port = str(site.endpoint.vip), site.endpoint.port
-    how = facts.reached.get((vip, port), "silent")
+    vip, port = site.endpoint.vip, site.endpoint.port
+    how, where = facts.reached.get((str(vip), port), "silent"), f"{literal(vip)}:{port}"
     if how in {"open", "refused"}:
-        return good(f"{vip}:{port} is {'open' if how == 'open' else 'reachable'}")
+        return good(f"{where} is {'open' if how == 'open' else 'reachable'}")
     return fail(
-        f"{vip}:{port} {'does not answer' if how == 'silent' else f'cannot be reached ({how})'}",
+        f"{where} {'does not answer' if how == 'silent' else f'cannot be reached ({how})'}",
         "inv lb.status; inv lb.setup gives the VIP to a load balancer",
     )
 

@@ -8,6 +8,7 @@ from runbooks.commands.preflight import CONTAINERD, ETCD, KUBELET, ports
 from runbooks.commands.preflight_facts import Facts, Packages, Space
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 from runbooks.rules.preflight_finding import Verdict, fail, good, listed, warn, worst
 from runbooks.rules.preflight_host import minor
 
@@ -26,10 +27,10 @@ MANAGED = ("kubeadm", "kubelet", "kubectl")
 
 def asks_us(site: Site, host: Host, server: str) -> bool:
     """Whether a kubelet of ``host`` that asks ``server`` (a URL) is a node of this cluster."""
-    ways = {(str(site.endpoint.vip), site.endpoint.port), (site.endpoint.name or "", site.endpoint.port)}
+    ways = {(literal(site.endpoint.vip), site.endpoint.port), (site.endpoint.name or "", site.endpoint.port)}
     # From 1.31 on, the kubelet of a control plane host asks the API server beside it.
-    ways |= {(str(host.address), API_PORT)} if host.is_control_plane else set()
-    return server.rstrip("/") in {f"https://{f'[{name}]' if ':' in name else name}:{port}" for name, port in ways}
+    ways |= {(literal(host.address), API_PORT)} if host.is_control_plane else set()
+    return server.rstrip("/") in {f"https://{name}:{port}" for name, port in ways}
 
 
 def ours(site: Site, host: Host, facts: Facts) -> bool:

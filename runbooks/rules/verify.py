@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from runbooks.commands.kubectl import url
+from runbooks.commands.kubectl import through_vip, url
 from runbooks.commands.verify import Health, HostFacts, Written
 from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Node
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import literal
 
 State = Literal["ok", "warn", "FAIL"]
 CONTROL_PLANE_KEYS = frozenset(
@@ -192,7 +193,7 @@ def api_servers(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]
 
 
 def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]:
-    vip = url(site.endpoint.vip, site.endpoint.port)
+    vip = through_vip(site)
     if not asked:
         return []
     from_whom: dict[str, list[str]] = {}
@@ -276,5 +277,5 @@ def config(site: Site, cluster: Cluster) -> Row:
 
 def endpoints(site: Site) -> tuple[str, ...]:
     """Return the ways to write where clients find the API server: by its name, and by the VIP."""
-    by_vip = url(site.endpoint.vip, site.endpoint.port).removeprefix("https://")
+    by_vip = f"{literal(site.endpoint.vip)}:{site.endpoint.port}"
     return (*((f"{site.endpoint.name}:{site.endpoint.port}",) if site.endpoint.name else ()), by_vip)

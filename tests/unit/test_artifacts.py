@@ -3,7 +3,6 @@
 import re
 import shlex
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from runbooks.artifacts import lb_files, lb_sysctl, nonlocal_bind
 from runbooks.commands.base import Secret
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.load import load_site
-from runbooks.render import literal, render
+from runbooks.render import render
 from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
@@ -419,8 +418,3 @@ FILLED = [path for path in sorted((ROOT / "templates").glob("*.j2")) if "{{" in 
 def test_a_missing_name_is_an_error_in_every_template(name):
     with pytest.raises(UndefinedError, match="is undefined"):
         render(name)
-
-
-def test_literal():
-    assert literal(ip_address("10.0.0.1")) == "10.0.0.1"
-    assert literal(ip_address("fd00::1")) == "[fd00::1]"
