@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab import disk, kubernetes, login, network, power
 from runbooks.errors import PrecheckError
+from runbooks.text import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,7 @@ def text(status: LabStatus) -> str:
     """Return ``status`` as a table with a line about the instance."""
     instance = status.instance
     isolation = "isolated" if not status.leaks else f"NOT ISOLATED: {', '.join(status.leaks)}"
-    return f"{table([HEADINGS, *(row(host) for host in status.hosts)])}\n\nlab {instance.name}, namespace {instance.namespace}, {isolation}, {status.offers}"
+    return f"{table(HEADINGS, map(row, status.hosts))}\n\nlab {instance.name}, namespace {instance.namespace}, {isolation}, {status.offers}"
 
 
 def row(host: HostStatus) -> tuple[str, ...]:
@@ -111,12 +112,6 @@ def row(host: HostStatus) -> tuple[str, ...]:
     network_word = {True: "connected", False: "cut", None: "-"}[host.connected]
     answer = f"{host.ssh_ms:.0f} ms" if host.ssh_ms is not None else "no answer" if host.on else "-"
     return host.name, host.address, ", ".join(host.roles), power_word, network_word, answer
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return ``rows`` in aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def closing(lab: Lab) -> str:

@@ -17,6 +17,7 @@ from runbooks.backup_scratch import Member, interruptible, scratch
 from runbooks.backup_store import Store
 from runbooks.commands import backup, etcd
 from runbooks.errors import CommandError, InventoryError, OutcomeError, RunbookError
+from runbooks.text import counted, first_few
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -50,11 +51,9 @@ def restore_test(session: Session, name: str, host: str, identity: str) -> None:
         raise
     record(store, found.id, ok=not wrong, what="restored")
     if wrong:
-        more = f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise OutcomeError(
             f"{found.id}: the etcd restored from {snapshot.host}'s snapshot is not what was saved:\n  "
-            + "\n  ".join(wrong[:SHOWN])
-            + more,
+            + "\n  ".join(first_few(wrong, SHOWN)),
             hint="inv backup.verify; --host tries another member's snapshot",
         )
     _tell(session, found.id, snapshot, keys, booted)
@@ -116,7 +115,7 @@ def differences(saved: Keys, seen: backup.Keys) -> list[str]:
 
     No value is named: they are secrets.
     """
-    wrong = [] if seen.total == saved.total else [f"it has {seen.total} keys instead of {saved.total}"]
+    wrong = [] if seen.total == saved.total else [f"it has {counted(seen.total, 'key')} instead of {saved.total}"]
     for prefix, count in saved.counts.items():
         if (there := seen.counts.get(prefix, 0)) != count:
             wrong.append(f"{prefix} has {there} keys instead of {count}")
@@ -134,13 +133,13 @@ def differences(saved: Keys, seen: backup.Keys) -> list[str]:
 
 def _tell(session: Session, name: str, snapshot: Snapshot, keys: Keys | None, booted: float) -> None:
     if session.options.json:
-        counted = {"keys": keys.total, "prefixes": len(keys.counts), "samples": len(keys.samples)} if keys else None
+        compared = {"keys": keys.total, "prefixes": len(keys.counts), "samples": len(keys.samples)} if keys else None
         seen = {
             "id": name,
             "host": snapshot.host,
             "revision": snapshot.revision,
             "booted_s": round(booted, 3),
-            "compared": counted,
+            "compared": compared,
         }
         print(json.dumps(seen))
         return

@@ -22,6 +22,7 @@ from runbooks.backup_scratch import interruptible
 from runbooks.backup_store import Store
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.rules.backup import MARGIN
+from runbooks.text import counted
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -141,9 +142,9 @@ def _tell(session: Session, opened: Opened, target: Path) -> None:
     if session.options.json:
         print(json.dumps({"id": made.id, "to": str(target), "files": len(made.files) + 1, "plan": plan}))
     elif plan:
-        print(f"would put the {len(made.files) + 1} files of {made.id} in plaintext at {target}; nothing was touched")
+        print(f"would put {counted(len(made.files) + 1, 'file')} of {made.id} in plaintext at {target}; nothing was touched")
     else:
-        print(f"{made.id}: {len(made.files) + 1} files in plaintext at {target}")
+        print(f"{made.id}: {counted(len(made.files) + 1, 'file')} in plaintext at {target}")
         print(
             f"{target} now holds every secret of the cluster, readable by {'root' if not os.getuid() else 'you'} alone: delete it soon"
         )

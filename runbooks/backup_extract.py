@@ -19,6 +19,7 @@ from runbooks.backup_whole import damage
 from runbooks.errors import InventoryError, OutcomeError, RunbookError
 from runbooks.local import files
 from runbooks.rules import manifest_clean as rules
+from runbooks.text import first_few, listed
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -126,9 +127,7 @@ def _nothing(id_: str, kind: str, wanted: Wanted, where: Counter[str]) -> Outcom
     total = sum(where.values())
     if not total:
         return OutcomeError(f"{id_} holds no {kind} at all", hint="inv backup.list shows other sets")
-    text = ", ".join(f"{number} in {name}" for name, number in sorted(where.items())[:SHOWN])
-    if len(where) > SHOWN:
-        text += f", and in {len(where) - SHOWN} more namespaces"
+    text = listed(first_few([f"{number} in {name}" for name, number in sorted(where.items())], SHOWN))
     if set(where) == {""}:
         text = "they belong to no namespace"
     return OutcomeError(f"{id_}: none of its {total} {kind} is {asked}: {text}", hint="inv backup.list shows other sets")

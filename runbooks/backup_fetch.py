@@ -21,12 +21,11 @@ from runbooks.backup_steps import clear
 from runbooks.backup_store import ID, MAKING, Store, Unlocked
 from runbooks.backup_whole import damages, strangers
 from runbooks.engine.steps import Procedure, Run, Step
-from runbooks.engine.tables import table
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.local import files
 from runbooks.restic import Copied, Repository
 from runbooks.rules.backup import MARGIN
-from runbooks.rules.etcd_care import size_text
+from runbooks.text import counted, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -166,7 +165,7 @@ def _tell(session: Session, fetching: Fetching) -> None:
     if session.options.json:
         print(json.dumps({"event": "set", "id": made.id, "state": made.state, "size": made.size}))
     else:
-        print(f"{made.id}: {made.state}; {len(made.files)} files, {size_text(made.size)}: all as they were saved")
+        print(f"{made.id}: {made.state}; {counted(len(made.files), 'file')}, {size_text(made.size)}: all as they were saved")
 
 
 def show_offsite(session: Session) -> None:

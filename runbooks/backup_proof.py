@@ -17,10 +17,9 @@ from runbooks.backup_objects import Pages
 from runbooks.backup_open import AFTER, Carried, Opened, differs, there
 from runbooks.backup_scratch import interruptible, scratch
 from runbooks.backup_store import Set, Store
-from runbooks.engine.tables import table
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.local import files
-from runbooks.rules.etcd_care import size_text
+from runbooks.text import counted, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.backup_tools import Tools
@@ -192,7 +191,7 @@ def _restored(opened: Opened, tools: Tools, snapshot: Snapshot, place: Path) -> 
     if odd := [f"{name} {said.get(name)} instead of {value}" for name, value in wanted.items() if said.get(name) != value]:
         raise OutcomeError(f"its content is not what the manifest says: {', '.join(odd)}")
     tools.restore(path, place / "restored")  # checks the SHA-256 that it carries
-    return f"revision {snapshot.revision}, {snapshot.total_keys} keys with their history, {size_text(snapshot.size)}; it restores"
+    return f"revision {snapshot.revision}, {counted(snapshot.total_keys, 'key')} with their history, {size_text(snapshot.size)}; it restores"
 
 
 def plain(opened: Opened, snapshot: Snapshot, place: Path) -> Path:
@@ -231,9 +230,7 @@ def _keys(proof: Proof, opened: Opened, snapshot: Snapshot) -> None:
         proof.saw(name, str(error), ok=False)
         return
     if (keys.total, keys.revision) != (snapshot.live_keys, snapshot.revision):
-        text = (
-            f"it counts {keys.total} keys at revision {keys.revision}, the manifest {snapshot.live_keys} at {snapshot.revision}"
-        )
+        text = f"it counts {counted(keys.total, 'key')} at revision {keys.revision}, the manifest {snapshot.live_keys} at {snapshot.revision}"
         proof.saw(name, text, ok=False)
 
 
@@ -259,7 +256,7 @@ def _count(proof: Proof, opened: Opened, kind: Kind) -> int | None:
         proof.saw(kind.file, str(error), ok=False)
         return None
     if count != kind.objects:
-        proof.saw(kind.file, f"it holds {count} objects, the manifest says {kind.objects}", ok=False)
+        proof.saw(kind.file, f"it holds {counted(count, 'object')}, the manifest says {kind.objects}", ok=False)
         return None
     return count
 
@@ -274,7 +271,7 @@ def _table(proof: Proof) -> str:
 
 def _verdict(proof: Proof) -> str:
     if proof.problems:
-        return f"FAILED: {len(proof.problems)} problems"
+        return f"FAILED: {counted(len(proof.problems), 'problem')}"
     if proof.what == "files":
         return "the files are as they were when the set was made; what is in them was not looked into"
     return "everything is as it was when the set was made, and every snapshot restores"

@@ -14,11 +14,10 @@ from runbooks.backup_making import Making
 from runbooks.backup_steps import clear
 from runbooks.backup_store import Set, Store, Unlocked
 from runbooks.engine.steps import Procedure, Run, Step
-from runbooks.engine.tables import table
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.rules import retention
-from runbooks.rules.etcd_care import size_text
 from runbooks.rules.retention import Dated, Decision
+from runbooks.text import size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

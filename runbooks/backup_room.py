@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from runbooks.errors import DiskError, PrecheckError
-from runbooks.rules.etcd_care import size_text
+from runbooks.text import size_text
 
 MORE: Final = "make room there (inv backup.prune), or set backup.directory in hosts.yaml to a larger disk"
 

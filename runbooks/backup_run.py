@@ -11,7 +11,7 @@ from runbooks.backup_manifest import Manifest
 from runbooks.backup_store import Store, Unlocked
 from runbooks.engine.steps import Step
 from runbooks.errors import DegradedError
-from runbooks.rules.etcd_care import size_text
+from runbooks.text import counted, size_text
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -67,7 +67,7 @@ def describe(made: Manifest, members: int) -> str:
     """Say in a line what a set holds."""
     return (
         f"{made.id}: {made.state}; etcd at revision {made.etcd.revision}, {len(made.snapshots)} of {members} snapshots; "
-        f"{made.objects} objects of {len(made.kinds)} kinds; {size_text(made.size)}"
+        f"{counted(made.objects, 'object')} of {counted(len(made.kinds), 'kind')}; {size_text(made.size)}"
     )
 
 

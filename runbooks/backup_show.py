@@ -11,8 +11,7 @@ import msgspec
 
 from runbooks.backup_manifest import Manifest
 from runbooks.backup_store import Set, Store
-from runbooks.engine.tables import table
-from runbooks.rules.etcd_care import size_text
+from runbooks.text import age_text, counted, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -21,7 +20,6 @@ LIST_HEADER: Final = ("id", "age", "state", "revision", "size", "members", "veri
 SNAPSHOTS_HEADER: Final = ("host", "member", "version", "revision", "hash", "keys", "with old ones", "size")
 MEMBERS_HEADER: Final = ("member", "ID", "vote", "peer URLs", "client URLs")
 LARGEST: Final = 10
-MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def show_list(session: Session) -> None:
@@ -48,7 +46,8 @@ def _row(store: Store, each: Set, now: datetime) -> list[str]:
     if not made:
         return [each.id, "-", "damaged", "-", "-", "-", verified(records, "-"), offsite(store, records)]
     numbers = [str(made.etcd.revision), size_text(made.size), _members(made)]
-    return [each.id, age_text(now, made.started), made.state, *numbers, verified(records), offsite(store, records)]
+    age = age_text((now - made.started).total_seconds())
+    return [each.id, age, made.state, *numbers, verified(records), offsite(store, records)]
 
 
 def _row_for_machines(store: Store, each: Set) -> dict[str, Any]:
@@ -130,7 +129,7 @@ def _parts(store: Store, found: Set, made: Manifest, records: Mapping[str, Any],
 
 
 def _facts(store: Store, found: Set, made: Manifest, records: Mapping[str, Any]) -> str:
-    age = age_text(datetime.now(UTC), made.started)
+    age = age_text((datetime.now(UTC) - made.started).total_seconds())
     took = (made.finished - made.started).total_seconds()
     proof, copy = _record(records, "verified"), _record(records, "offsite")
     rows = [
@@ -178,28 +177,3 @@ def _kinds(made: Manifest, *, whole: bool) -> str:
 
 def _moment(when: datetime) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def age_text(now: datetime, then: datetime) -> str:
-    """Say how old something is, in the largest unit of which there are two.
-
-    >>> now = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    >>> [age_text(now, datetime(2026, 11, day, hour, 59, 30, tzinfo=UTC)) for day, hour in ((23, 11), (23, 10), (23, 1), (20, 1))]
-    ['30 s', '60 min', '10 h', '3 d']
-    """
-    seconds = (now - then).total_seconds()
-    if seconds < 0:
-        return "from the future"
-    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds // unit:.0f} {name}"
-    return f"{seconds:.0f} s"
-
-
-def counted(number: int, word: str) -> str:
-    """Return so many of something.
-
-    >>> counted(1, "set"), counted(2, "set")
-    ('1 set', '2 sets')
-    """
-    return f"{number} {word}{'' if number == 1 else 's'}"

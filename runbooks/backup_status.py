@@ -14,7 +14,7 @@ from runbooks.backup_schedule import Seen
 from runbooks.backup_store import Store
 from runbooks.errors import InventoryError, OutcomeError
 from runbooks.rules import schedule
-from runbooks.rules.etcd_care import size_text
+from runbooks.text import HOUR, age_text, counted, size_text
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -80,9 +80,9 @@ def _trouble(store: Store, good: Manifest | None, coming: list[Coming], now: dat
 def _too_old(good: Manifest | None, max_age_h: int, now: datetime) -> list[str]:
     if not good:
         return ["there is no good set"]
-    age = now - good.started
-    if age > timedelta(hours=max_age_h):
-        return [f"the newest good set is {age_text(age)} old; backup.max_age_h allows {max_age_h} h"]
+    age_s = (now - good.started).total_seconds()
+    if age_s > max_age_h * HOUR:
+        return [f"the newest good set is {age_text(age_s)} old; backup.max_age_h allows {max_age_h} h"]
     return []
 
 
@@ -109,18 +109,6 @@ def _local(text: object, now: datetime) -> datetime | None:
         return None
 
 
-def age_text(age: timedelta) -> str:
-    """Write an age the way people say it.
-
-    >>> age_text(timedelta(hours=3, minutes=10)), age_text(timedelta(days=3))
-    ('3 h', '3 d')
-    """
-    minutes = int(age.total_seconds() // 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 60 * 48 else f"{minutes // (60 * 24)} d"
-
-
 def _for_machines(made: Manifest, now: datetime) -> dict[str, Any]:
     age = int((now - made.started).total_seconds())
     return {"id": made.id, "state": made.state, "started": made.started.isoformat(), "age_s": age, "revision": made.etcd.revision}
@@ -144,7 +132,7 @@ def _for_people(name: str, store: Store, facts: dict[str, Any], coming: list[Com
     def told(one: dict[str, Any] | None) -> str:
         if not one:
             return "none"
-        return f"{one['id']}, {age_text(timedelta(seconds=one['age_s']))} old, {one['state']}, etcd at revision {one['revision']}"
+        return f"{one['id']}, {age_text(one['age_s'])} old, {one['state']}, etcd at revision {one['revision']}"
 
     lines = [f"{name}: {'well' if facts['ok'] else 'NOT WELL: ' + facts['problems'][0]}", ""]
     lines.append(f"newest good set  {told(facts['newest_good'])} (allowed: {facts['max_age_h']} h)")
@@ -158,7 +146,7 @@ def _for_people(name: str, store: Store, facts: dict[str, Any], coming: list[Com
             lines.append(f"next run         {each.next:%Y-%m-%d %H:%M} (local time)")
     if not coming:
         lines.append('schedule         none on this machine: inv backup.schedule --at "17 2 * * *"')
-    room = f"{facts['sets']} sets, {size_text(facts['size'])}; {size_text(facts['free'])} free"
+    room = f"{counted(facts['sets'], 'set')}, {size_text(facts['size'])}; {size_text(facts['free'])} free"
     lines.append(f"{store.directory}  {room}")
     return lines
 

@@ -19,7 +19,7 @@ from runbooks.errors import DiskError, OutcomeError, RunbookError, UnreachableEr
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import backup as rules
 from runbooks.rules.backup import Taken
-from runbooks.rules.etcd import naming
+from runbooks.text import naming
 
 
 def run(making: Making, *more: Step) -> Procedure:

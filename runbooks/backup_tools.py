@@ -23,6 +23,7 @@ from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.local import programs
 from runbooks.rules.backup import MARGIN
+from runbooks.text import listed
 
 KEPT: Final = ".tools"
 WITNESSES: Final = 2  # hosts that must have the same programs, or one that is broken into could plant its own on this machine
@@ -168,7 +169,7 @@ def trusted(offers: Mapping[Host, Offer], version: str, witnesses: int) -> Host:
         raise PrecheckError(f"{len(same)} hosts offer them, and only what {witnesses} have alike is taken")
     first = next(iter(same))
     if odd := [host for host in same if same[host] != same[first]]:
-        raise PrecheckError(f"{', '.join(map(str, odd))} and {first} have different programs of one version: look into that")
+        raise PrecheckError(f"{listed(odd)} and {first} have different programs of one version: look into that")
     return first
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from runbooks.certs_view import kubeconfig, look
 from runbooks.cluster_view import Survey
-from runbooks.engine.tables import table
 from runbooks.errors import HostErrors, OutcomeError, RunbookError, UnreachableError
 from runbooks.rules import certs_report as report
 from runbooks.rules.certs_report import Looked, Row
+from runbooks.text import counted, first_few, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -67,9 +67,8 @@ def _shown(rows: Sequence[Row]) -> str:
 
 
 def _summary(wrong: Sequence[Row]) -> str:
-    told = [f"{row.host}: {row.certificate} {row.seen}" for row in wrong[:TOLD]]
-    more = [f"and {len(wrong) - TOLD} more"] if len(wrong) > TOLD else []
-    return "\n       ".join([f"{len(wrong)} certificates are not as they should be", *told, *more])
+    told = first_few([f"{row.host}: {row.certificate} {row.seen}" for row in wrong], TOLD)
+    return "\n       ".join([f"not as they should be: {counted(len(wrong), 'certificate')}", *told])
 
 
 def _way_out(wrong: Sequence[Row]) -> str:

@@ -14,6 +14,7 @@ from runbooks.commands.certs import HostCerts
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import DegradedError, HostErrors, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
+from runbooks.text import listed
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -82,7 +83,7 @@ def _lost(host: Host, seen: HostCerts | RunbookError) -> RunbookError:
 def refuse_the_rest(lost: Mapping[Host, RunbookError], command: str) -> None:
     """Raise DegradedError with the hosts that could not be reached, when there are any."""
     if lost:
-        names = ", ".join(map(str, lost))
+        names = listed(lost)
         raise DegradedError(
             f"nothing was renewed on {names}:" + "".join(f"\n  {each}" for each in lost.values()),
             hint=f"when it is back: {command}; what is done is not done again",

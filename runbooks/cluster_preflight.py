@@ -13,12 +13,12 @@ from runbooks.commands import preflight as commands
 from runbooks.commands.preflight_facts import Facts
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
-from runbooks.engine.tables import table
 from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import preflight as rules
 from runbooks.rules import preflight_room as room
 from runbooks.rules.preflight import Clock, Finding
+from runbooks.text import counted, listed, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -46,7 +46,8 @@ def show(session: Session, verbose: bool = False) -> None:
         _people(session.site, findings, verbose=verbose)
     if failed := rules.failures(findings):
         raise OutcomeError(
-            f"{_counted(len(failed), 'check')} failed on {_names(failed)}", hint="mend these, then: inv cluster.preflight"
+            f"{counted(len(failed), 'check')} failed on {listed(dict.fromkeys(each.host for each in failed))}",
+            hint="mend these, then: inv cluster.preflight",
         )
 
 
@@ -126,11 +127,3 @@ def _machine(findings: Sequence[Finding]) -> dict[str, object]:
             for each in findings
         ],
     }
-
-
-def _names(findings: Sequence[Finding]) -> str:
-    return ", ".join(dict.fromkeys(str(each.host) for each in findings))
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -19,6 +19,7 @@ from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as etcd_rules
+from runbooks.text import listed
 
 MINUTES = 60
 
@@ -200,7 +201,7 @@ def refuse_a_member(run: Run, hosts: Sequence[Host]) -> None:
 
 def confirm_destruction(site: Site, hosts: Sequence[Host], given: str) -> None:
     """Have the destruction of ``hosts`` confirmed. ``given`` is --yes-destroy. Raises PrecheckError when it is not."""
-    names = ", ".join(host.name for host in hosts)
+    names = listed(hosts)
     confirm(
         site.name,
         given,

@@ -14,7 +14,6 @@ from runbooks.commands.lb import LbState
 from runbooks.commands.verify import Quick
 from runbooks.commands.verify_objects import Cluster, Node
 from runbooks.engine.steps import Run
-from runbooks.engine.tables import table
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
@@ -22,6 +21,7 @@ from runbooks.rules import lb as lb_rules
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_status as judge
 from runbooks.rules.etcd import View
+from runbooks.text import age_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -128,7 +128,7 @@ def _node(cluster: Cluster, node: Node | None) -> list[str]:
     if not node:
         return ["not joined", "", "", ""]
     ready = ("Ready" if node.ready else "not Ready") + (", cordoned" if node.cordoned else "")
-    return [ready, node.version, node.runtime.replace("://", " "), judge.age(cluster.clock - node.created)]
+    return [ready, node.version, node.runtime.replace("://", " "), age_text(cluster.clock - node.created)]
 
 
 def hosts_table(site: Site, seen: Seen) -> str:

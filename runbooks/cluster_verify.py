@@ -17,13 +17,13 @@ from runbooks.commands.verify import Health, HostFacts
 from runbooks.commands.verify_objects import Cluster
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.engine.tables import table
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
 from runbooks.rules.verify import Row
+from runbooks.text import first_few, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -76,7 +76,7 @@ def step(site: Site) -> Step:
     def done(run: Run) -> bool | Unmet:
         found = wrong(run)
         told = [shorten(_told(row), WAITING_FOR, placeholder=" ...") for row in found]
-        return Unmet("; ".join(verify_pods.some(told, 3))) if found else True
+        return Unmet("; ".join(first_few(told, 3))) if found else True
 
     def prove(run: Run) -> None:
         if failing := rules.failing(_write(run, look(run))):
@@ -207,7 +207,7 @@ def _summary(rows: Sequence[Row], failing: Sequence[Row]) -> str:
     warned = sum(row.state == "warn" for row in rows)
     counted = f"{len(failing)} of {len(rows)} checks failed" if failing else f"all {len(rows)} checks passed"
     counted += f", {warned} with a warning" if warned else ""
-    return "\n       ".join([counted, *verify_pods.some([_told(row) for row in failing], 5)])
+    return "\n       ".join([counted, *first_few([_told(row) for row in failing], 5)])
 
 
 def _told(row: Row) -> str:

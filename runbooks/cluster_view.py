@@ -14,7 +14,7 @@ from runbooks.errors import NotServing, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules import cluster as rules
 from runbooks.rules.cluster import Node
-from runbooks.rules.etcd import naming
+from runbooks.text import naming
 
 T = TypeVar("T")
 

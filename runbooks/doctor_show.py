@@ -10,6 +10,7 @@ from runbooks.doctor_findings import findings
 from runbooks.doctor_look import look
 from runbooks.errors import HostErrors, OutcomeError
 from runbooks.rules.doctor_finding import ORDER, Finding, trouble
+from runbooks.text import counted, listed
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -27,7 +28,7 @@ def show(session: Session) -> None:
     else:
         print("\n".join(for_people(session.site.name, found)))
     if grave:
-        raise OutcomeError(counted(found), hint=grave[0].fix)
+        raise OutcomeError(summary(found), hint=grave[0].fix)
 
 
 def for_machines(each: Finding) -> dict[str, object]:
@@ -37,7 +38,7 @@ def for_machines(each: Finding) -> dict[str, object]:
 
 def for_people(name: str, found: Sequence[Finding]) -> list[str]:
     """Return the findings in lines: what is seen, why it matters, and the command."""
-    lines = [f"{name}: {counted(found)}"]
+    lines = [f"{name}: {summary(found)}"]
     width = max((len(each.severity) for each in found), default=0)
     for each in found:
         lines += ["", f"{each.severity.ljust(width)}  {each.where}: {each.seen}"]
@@ -46,14 +47,13 @@ def for_people(name: str, found: Sequence[Finding]) -> list[str]:
     return lines
 
 
-def counted(found: Sequence[Finding]) -> str:
+def summary(found: Sequence[Finding]) -> str:
     """Say how many findings there are of which gravity.
 
-    >>> counted([]), counted([Finding("warning", "lb1", "is off"), Finding("note", "lb2", "drained")])
+    >>> summary([]), summary([Finding("warning", "lb1", "is off"), Finding("note", "lb2", "drained")])
     ('nothing is wrong', '1 warning, 1 note')
     """
+    plurals = {"critical": "critical"}
     numbers = {severity: sum(each.severity == severity for each in found) for severity in ORDER}
-    said = ", ".join(
-        f"{number} {word}{'s' if number > 1 and word != 'critical' else ''}" for word, number in numbers.items() if number
-    )
+    said = listed(counted(number, word, plurals.get(word, "")) for word, number in numbers.items() if number)
     return said if numbers["critical"] or numbers["warning"] else f"nothing is wrong{f' ({said})' if said else ''}"

@@ -1,7 +1,8 @@
 """What can go wrong, in the operator's words. Every error here ends a command with one clear text and its exit code."""
 
-import re
 from collections.abc import Mapping, Sequence
+
+from runbooks.text import naming
 
 
 class RunbookError(Exception):
@@ -74,15 +75,11 @@ class HostErrors(RunbookError):  # noqa: N818 - a collection
 
     def __init__(self, failed: Mapping[str, RunbookError], total: int) -> None:
         self.failed = dict(failed)
-        lines = "".join(f"\n  {_naming(host, str(error))}" for host, error in self.failed.items())
+        lines = "".join(f"\n  {naming(host, str(error))}" for host, error in self.failed.items())
         super().__init__(f"failed on {len(self.failed)} of {total} hosts:{lines}", hint=first_hint(list(self.failed.values())))
         # One cause on every host keeps its own exit code; a mixture is a plain failure.
         codes = {error.exit_code for error in self.failed.values()}
         self.exit_code = codes.pop() if len(codes) == 1 else RunbookError.exit_code
-
-
-def _naming(host: str, text: str) -> str:
-    return text if re.match(rf"{re.escape(host)}\b", text) else f"{host}: {text}"
 
 
 def first_hint(errors: Sequence[RunbookError]) -> str:

@@ -20,6 +20,7 @@ from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
+from runbooks.text import MIB
 
 
 def disarm(first: View) -> Procedure:
@@ -106,7 +107,7 @@ class Relief:
         before, self.in_use = self.in_use, {host: status.in_use for host, status in view(run).statuses.items()}
         if not self.finished:
             return False
-        still = [str(host) for host, size in self.in_use.items() if abs(size - before.get(host, 0)) > care.MIB]
+        still = [str(host) for host, size in self.in_use.items() if abs(size - before.get(host, 0)) > MIB]
         return Unmet(f"pages are still becoming free on {', '.join(still)}") if still else True
 
     def compact(self, run: Run) -> None:

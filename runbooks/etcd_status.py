@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics, metrics
-from runbooks.engine.tables import table
 from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.etcd_view import asked, seen_by
 from runbooks.inventory.model import Host, Site
@@ -18,6 +17,7 @@ from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules import etcd_perf as latencies
 from runbooks.rules.etcd import View
+from runbooks.text import age_text, naming, percent, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -62,7 +62,7 @@ def _status_for_people(site: Site, view: View) -> None:
             continue
         role = "leader" if status.leads else "learner" if status.learner else "follower" if status.leader else "no leader"
         alarms = ", ".join(sorted({alarm.kind for alarm in status.alarms if alarm.member == status.member})) or "-"
-        sizes = [care.size_text(status.size), care.percent(status.in_use, status.size)]
+        sizes = [size_text(status.size), percent(status.in_use, status.size)]
         numbers = [str(status.term), str(behind[host]), *sizes, alarms]
         state = rules.not_well(view, host) or "healthy"
         rows.append([str(member or "?"), host.name, status.member, status.version, role, *numbers, state])
@@ -121,7 +121,7 @@ def show_members(session: Session) -> None:
     view = seen_by(said)
     if not view.members:
         errors = [each for each in said.values() if isinstance(each, RunbookError)]
-        text = "".join(f"\n       {rules.naming(host, rules.not_well(view, host))}" for host in view.said)
+        text = "".join(f"\n       {naming(host, rules.not_well(view, host))}" for host in view.said)
         raise OutcomeError(
             f"nobody can tell who is a member:{text}", hint=_way_out(view) or first_hint(errors) or "inv etcd.status"
         )
@@ -160,7 +160,7 @@ def show_perf(session: Session) -> None:
     failed = {host: each for host, each in said.items() if isinstance(each, RunbookError)}
     found = {host: latencies.perf(each) for host, each in seen.items()}
     verdicts = {host: latencies.fsync_judgement(each) for host, each in found.items()}
-    trouble = [rules.naming(host, str(error)) for host, error in failed.items()]
+    trouble = [naming(host, str(error)) for host, error in failed.items()]
     trouble += [f"{host}: {each.seen}: {each.reason}" for host, those in verdicts.items() for each in those]
     if session.options.json:
         hosts = {host.name: asdict(found[host]) | {"verdicts": [asdict(each) for each in verdicts[host]]} for host in found}
@@ -181,8 +181,8 @@ def _perf_for_people(site: Site, found: Mapping[Host, latencies.Perf], seen: Map
         perf, up = found[host], max(time.time() - seen[host].started, 0)
         numbers = (perf.leader_changes, perf.slow_applies, perf.late_heartbeats)
         times = map(_latency, (perf.fsync, perf.commit, perf.round_trip))
-        share = "-" if perf.quota_share is None else care.percent(perf.quota_share, 1)
-        rows.append([host.name, *times, *map(str, numbers), share, f"{up / 3600:.1f} h"])
+        share = "-" if perf.quota_share is None else percent(perf.quota_share, 1)
+        rows.append([host.name, *times, *map(str, numbers), share, age_text(up)])
     print(table(PERF_HEADER, rows))
     few = any(each.samples < latencies.FEW for perf in found.values() for each in (perf.fsync, perf.commit, perf.round_trip))
     print("\n99th percentiles and counts since each member started" + ("; ? is from too few samples to be judged" if few else ""))

@@ -19,6 +19,7 @@ from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
+from runbooks.text import naming, size_text
 
 STATUS_FIRST = "inv etcd.status shows every member"
 # A member that was just defragmented, or a new leader, is whole again within seconds; a big data file takes longer to read back.
@@ -146,7 +147,7 @@ class Turn:
         took = monotonic() - started
         self.finished = True
         after = status_of(view(run), self.host)
-        run.note(self.host, f"{care.size_text(before.size)} -> {care.size_text(after.size)} in {took:.1f} s")
+        run.note(self.host, f"{size_text(before.size)} -> {size_text(after.size)} in {took:.1f} s")
 
     def back(self, run: Run) -> bool | Unmet:
         """Whether the next member may have its turn."""
@@ -215,7 +216,7 @@ def turns(hosts: Sequence[Host], seen: View) -> list[Host]:
 def status_of(seen: View, host: Host) -> Status:
     """What the member on this host said. Raises PrecheckError when it said nothing."""
     if host not in seen.statuses:
-        raise PrecheckError(rules.naming(host, rules.not_well(seen, host)), hint=STATUS_FIRST)
+        raise PrecheckError(naming(host, rules.not_well(seen, host)), hint=STATUS_FIRST)
     return seen.statuses[host]
 
 

@@ -11,6 +11,7 @@ from runbooks.errors import HostErrors, NotServing, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
+from runbooks.text import naming
 
 if TYPE_CHECKING:
     from runbooks.engine.steps import Run
@@ -41,7 +42,7 @@ def some_healthy(run: Run, seen: View | None = None) -> Host:
     leading = next((host for host in well if seen.statuses[host].leads), None)
     if found := leading or next(iter(well), None):
         return found
-    said = "".join(f"\n  {rules.naming(host, rules.not_well(seen, host))}" for host in seen.said)
+    said = "".join(f"\n  {naming(host, rules.not_well(seen, host))}" for host in seen.said)
     raise NotServing(f"no member of etcd is healthy:{said}", hint="inv etcd.status")
 
 
@@ -58,5 +59,5 @@ def known(run: Run) -> View:
             if len(errors) == 1
             else HostErrors({str(host): each for host, each in said.items() if isinstance(each, RunbookError)}, len(said))
         )
-    words = "".join(f"\n  {rules.naming(host, rules.not_well(seen, host))}" for host in said)
+    words = "".join(f"\n  {naming(host, rules.not_well(seen, host))}" for host in said)
     raise PrecheckError(f"nobody can tell who is a member of etcd:{words}", hint="inv etcd.status")

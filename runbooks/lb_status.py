@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from runbooks.commands import lb
 from runbooks.commands.base import batch
 from runbooks.commands.lb import Backend, LbState
-from runbooks.engine.tables import table
 from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules import lb as rules
+from runbooks.text import age_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -64,7 +64,7 @@ def _people(site: Site, seen: Mapping[Host, Seen], failed: Mapping[Host, Runbook
             rows.append([host.name, str(host.address), "?", "does not answer", "", "", ""])
             continue
         state = seen[host][0]
-        vrrp = f"{state.vrrp or 'unknown'} for {ago(state.vrrp_for_s)}" + (", drained" if state.drained else "")
+        vrrp = f"{state.vrrp or 'unknown'} for {age_text(state.vrrp_for_s)}" + (", drained" if state.drained else "")
         services = (
             f"{unit.active} since {unit.since}" if unit.active == "active" else unit.active
             for unit in (state.haproxy, state.keepalived)
@@ -72,7 +72,7 @@ def _people(site: Site, seen: Mapping[Host, Seen], failed: Mapping[Host, Runbook
         rows.append([host.name, str(host.address), "VIP" if state.holds_vip else "", vrrp, *services, state.api])
     print(table(["LB", "address", "holds", "VRRP", "haproxy", "keepalived", "VIP answers"], rows))
     rows = [
-        [host.name, each.proxy, each.server, each.status, ago(each.since_s), each.check, str(each.sessions)]
+        [host.name, each.proxy, each.server, each.status, age_text(each.since_s), each.check, str(each.sessions)]
         for host, (_, backends) in seen.items()
         for each in backends or ()
     ]
@@ -88,18 +88,3 @@ def _machine(seen: Mapping[Host, Seen], trouble: list[str]) -> dict[str, object]
             for host, (state, backends) in seen.items()
         },
     }
-
-
-def ago(seconds: int) -> str:
-    """Write a duration the way people say it.
-
-    >>> ago(75), ago(7300)
-    ('1m15s', '2h1m')
-    """
-    minutes, rest = divmod(max(seconds, 0), 60)
-    hours, minutes_left = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours // 24}d{hours % 24}h"
-    if hours:
-        return f"{hours}h{minutes_left}m"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

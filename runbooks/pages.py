@@ -17,6 +17,7 @@ from runbooks.engine.by_hand import ByHand
 from runbooks.engine.steps import Procedure, Step, Together
 from runbooks.inventory.model import Site
 from runbooks.render import section
+from runbooks.text import listed
 
 REFRESH = "inv site.pages"
 MARK = f"<!-- written by `{REFRESH}` from the procedure's own steps; change those, not this page -->"
@@ -152,7 +153,7 @@ def _numbers(numbers: Sequence[int]) -> str:
     """Say which numbers these are: "4", "4-6", "4, 6"."""
     if numbers[-1] - numbers[0] == len(numbers) - 1 > 0:
         return f"{numbers[0]}-{numbers[-1]}"
-    return ", ".join(map(str, numbers))
+    return listed(numbers)
 
 
 def typed(step: Step) -> str:
@@ -175,7 +176,7 @@ def _general(step: Step) -> str:
 
 def _section(numbers: str, steps: Sequence[Step]) -> str:
     first = steps[0]
-    hosts = ", ".join(str(step.host) for step in steps if step.host)
+    hosts = listed(step.host for step in steps if step.host)
     title = f"### {numbers}. {f'{hosts}: ' if hosts else ''}{first.name}"
     body = typed(first) if len(steps) == 1 else _general(first)
     if len(steps) > 1 and body != typed(first):

@@ -25,6 +25,7 @@ from runbooks.recover_quorum_source import Supply
 from runbooks.recover_quorum_steps import Restoring
 from runbooks.rules.recover_member import Case
 from runbooks.rules.recover_quorum import Restore, Source
+from runbooks.text import listed
 
 KUBECONFIG = Path("kubeconfig")  # the operator's own; its page does not name it
 LOSS = (
@@ -65,7 +66,7 @@ def quorum(site: Site, *, survivor: bool) -> Page:
     )
     made = recover_quorum_start.procedure(Restoring(site, plan, Supply(site), Path("snapshot.db")))
     if survivor:
-        others = f"{', '.join(map(str, lost))} gone for good" if lost else "its manifest tells it of a cluster that is lost"
+        others = f"{listed(lost)} gone for good" if lost else "its manifest tells it of a cluster that is lost"
         return Page(made, f"--from-member {hosts[0]}", f"{hosts[0]} is left with its data; {others}", "survivor", LOSS)
     return Page(made, f"--backup {STAMP}", "every control plane host is there, and a majority has lost its data", "set", LOSS)
 

@@ -23,14 +23,13 @@ from runbooks.commands.control_plane_files import Origin
 from runbooks.commands.node import STATIC_PODS, NodeState
 from runbooks.engine.channel import Source
 from runbooks.engine.steps import Procedure, Run, Step, Together
-from runbooks.engine.tables import table
 from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
 from runbooks.recover_quorum import Wish, confirm_restore
 from runbooks.recover_quorum import recover as restore_etcd
 from runbooks.recover_quorum_source import Supply
 from runbooks.rules.cluster import refuse_remains
-from runbooks.rules.etcd_care import size_text
+from runbooks.text import counted, listed, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -165,7 +164,7 @@ def archives(supply: Supply, found: Set, seen: Seen) -> dict[Host, Archive]:
             raise PrecheckError(f"{found.id}, {name}: {error}", hint="inv backup.list; --backup another one") from None
         made[host] = Archive(name, size, sha256)
     if not made:
-        names = ", ".join(map(str, seen.hosts))
+        names = listed(seen.hosts)
         raise PrecheckError(
             f"{found.id} has no files of {names}", hint="inv backup.show tells whose it has; --backup another one"
         )
@@ -178,8 +177,11 @@ def _tell(session: Session, it: Restocking, found: Set, seen: Seen) -> None:
         print(json.dumps({"event": "source", "set": found.id, "onto": [str(host) for host in it.archives]}), flush=True)
         return
     rows = [
-        ["from", f"the set {found.id}: etcd at revision {made.best.revision}, {made.objects} objects, {size_text(made.size)}"],
-        ["onto", ", ".join(map(str, it.archives))],
+        [
+            "from",
+            f"the set {found.id}: etcd at revision {made.best.revision}, {counted(made.objects, 'object')}, {size_text(made.size)}",
+        ],
+        ["onto", listed(it.archives)],
         *(["without", f"{host}: {found.id} has no files of it"] for host in seen.hosts if host not in it.archives),
         *(["without", f"{host}: {str(error).splitlines()[0]}"] for host, error in seen.silent.items()),
         ["lost", f"what was written after {made.started:%Y-%m-%d %H:%M:%S} UTC"],

@@ -34,6 +34,7 @@ from runbooks.rules import etcd as rules
 from runbooks.rules import recover_member as decide
 from runbooks.rules.etcd import View
 from runbooks.rules.recover_member import Case, Diagnosis, Patient
+from runbooks.text import naming
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -182,7 +183,7 @@ def refuse(run: Run, seen: View, found: Patient, diagnosis: Diagnosis) -> None:
     host, case = found.host, diagnosis.case
     well = [each for each in seen.statuses if not rules.not_well(seen, each) and each != host]
     if case in NEEDS_OTHERS and not well:
-        said = "".join(f"\n  {rules.naming(each, rules.not_well(seen, each))}" for each in seen.said)
+        said = "".join(f"\n  {naming(each, rules.not_well(seen, each))}" for each in seen.said)
         raise PrecheckError(
             f"{host}: {diagnosis.why}; and etcd has no quorum that could let it go and take it in again:{said}",
             hint="start the others first (inv recover.etcd-member for each); when they are lost: inv recover.etcd-quorum",

@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbooks.backup_show import age_text
 from runbooks.commands.restore import Newer
 from runbooks.engine.confirm import confirm
-from runbooks.engine.tables import table
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.recover_quorum_source import Supply
@@ -21,8 +19,8 @@ from runbooks.recover_quorum_steps import Restoring
 from runbooks.recover_quorum_view import newer_than, survey
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules import recover_quorum as rules
-from runbooks.rules.etcd_care import size_text
 from runbooks.rules.recover_quorum import Restore, Scene, Source
+from runbooks.text import age_text, counted, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -174,7 +172,7 @@ def describe(site: Site, scene: Scene, plan: Restore, why: str, lost: Newer | No
     source = plan.source
     hosts = [[host.name, *_state(scene, plan, host.name)] for host in site.control_plane]
     made = f", of {source.made.replace('T', ' ').replace('+00:00', ' UTC')}" if source.made else ""
-    age = f" ({age_text(datetime.now(UTC), datetime.fromisoformat(source.made))} ago)" if source.made else ""
+    age = f" ({age_text((datetime.now(UTC) - datetime.fromisoformat(source.made)).total_seconds())} ago)" if source.made else ""
     rows = [
         ["restore", f"{source}: revision {source.revision}{made}{age}, {size_text(source.size)}"],
         ["because", why],
@@ -218,7 +216,7 @@ def _lost(plan: Restore, lost: Newer | None) -> str:
         )
     text = f"{behind} revisions that a survivor has (up to {plan.before})"
     return text + (
-        f"; {lost.count} keys of Kubernetes were written since (leases and events left out), among them:" if lost else ""
+        f"; {counted(lost.count, 'key')} of Kubernetes written since (leases and events left out), among them:" if lost else ""
     )
 
 

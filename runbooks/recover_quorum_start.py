@@ -20,6 +20,7 @@ from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.recover_quorum import read
 from runbooks.rules.verify import Row
+from runbooks.text import naming
 
 KEY = "recover.etcd-quorum"
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
@@ -100,7 +101,7 @@ def _not_yet(seen: View, wanted: set[str], before: int) -> str:
     """Say what is still missing of a restored cluster, or ""."""
     for host, look in seen.said.items():
         if reason := rules.not_well(seen, host):
-            return rules.naming(host, reason)
+            return naming(host, reason)
         names = {member.name for member in look.members} if isinstance(look, Look) else set()
         if names != wanted:
             return f"{host}: its members are {', '.join(sorted(names)) or 'unknown'}"

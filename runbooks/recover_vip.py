@@ -13,7 +13,6 @@ from runbooks.commands.firewall import Openings
 from runbooks.commands.lb import PACKAGES
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.steps import Run
-from runbooks.engine.tables import table
 from runbooks.errors import DegradedError, HostErrors, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb_failover import observer
@@ -24,6 +23,7 @@ from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as lb_rules
 from runbooks.rules import recover_vip as rules
 from runbooks.rules.recover_vip import Balancer, Finding, Seen
+from runbooks.text import table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

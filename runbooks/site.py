@@ -11,6 +11,7 @@ from runbooks.engine.tasks import query
 from runbooks.errors import HostErrors, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
+from runbooks.text import counted
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -151,7 +152,9 @@ def _agreed(count: int, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise PrecheckError(f"{count} host keys are not recorded yet, and nobody is here to ask", hint="compare them, then --yes")
-    if input(f"Record these {count} keys? Compare them first. [y/N] ").strip().lower() in {"y", "yes"}:
+        raise PrecheckError(
+            f"{counted(count, 'host key')} not recorded yet, and nobody is here to ask", hint="compare them, then --yes"
+        )
+    if input(f"Record {counted(count, 'key')}? Compare them first. [y/N] ").strip().lower() in {"y", "yes"}:
         return True
     raise PrecheckError("nothing was recorded")

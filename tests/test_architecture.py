@@ -20,6 +20,7 @@ SOURCES = sorted([ROOT / "tasks.py", *(ROOT / "runbooks").rglob("*.py"), *(ROOT 
 SCRIPTS = sorted(path for top in ("scripts", "lab/recipe", ".ci") for path in (ROOT / top).rglob("*") if path.is_file())
 MODULE_LINES, FUNCTION_LINES = 300, 40
 STDLIB = sys.stdlib_module_names
+COMMON = ("runbooks.errors", "runbooks.text")  # what every module may import
 
 
 def named(path: Path) -> str:
@@ -84,22 +85,23 @@ def test_this_test_sees_the_project():
 @pytest.mark.parametrize(
     ("packages", "allowed"),
     [
-        (("runbooks.errors",), ()),
-        (("runbooks.inventory",), ("runbooks.inventory", "runbooks.errors")),
-        (("runbooks.commands",), ("runbooks.commands", "runbooks.inventory", "runbooks.errors")),
-        (("runbooks.rules",), ("runbooks.rules", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
-        (("runbooks.artifacts",), ("runbooks.render", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
+        (("runbooks.text",), ()),
+        (("runbooks.errors",), ("runbooks.text",)),
+        (("runbooks.inventory",), ("runbooks.inventory", *COMMON)),
+        (("runbooks.commands",), ("runbooks.commands", "runbooks.inventory", *COMMON)),
+        (("runbooks.rules",), ("runbooks.rules", "runbooks.commands", "runbooks.inventory", *COMMON)),
+        (("runbooks.artifacts",), ("runbooks.render", "runbooks.commands", "runbooks.inventory", *COMMON)),
         (("runbooks.render",), ("runbooks.commands", "runbooks.inventory")),
-        (("runbooks.secrets",), ("runbooks.local.files", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
-        (("runbooks.local",), ("runbooks.local", "runbooks.commands", "runbooks.inventory", "runbooks.errors")),
-        (("runbooks.local.files",), ("runbooks.errors",)),  # so that the engine may write private files with it
+        (("runbooks.secrets",), ("runbooks.local.files", "runbooks.commands", "runbooks.inventory", *COMMON)),
+        (("runbooks.local",), ("runbooks.local", "runbooks.commands", "runbooks.inventory", *COMMON)),
+        (("runbooks.local.files",), COMMON),  # so that the engine may write private files with it
         (
             ("runbooks.engine",),
-            ("runbooks.engine", "runbooks.local.files", "runbooks.commands", "runbooks.inventory", "runbooks.errors"),
+            ("runbooks.engine", "runbooks.local.files", "runbooks.commands", "runbooks.inventory", *COMMON),
         ),
-        (("lab",), ("lab", "runbooks.inventory", "runbooks.errors", "runbooks.engine.tasks")),
+        (("lab",), ("lab", "runbooks.inventory", *COMMON, "runbooks.engine.tasks")),
     ],
-    ids=["errors", "inventory", "commands", "rules", "artifacts", "render", "secrets", "local", "files", "engine", "lab"],
+    ids=["text", "errors", "inventory", "commands", "rules", "artifacts", "render", "secrets", "local", "files", "engine", "lab"],
 )
 def test_arrows_run_one_way(packages, allowed):
     wrong = [

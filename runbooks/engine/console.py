@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TextIO
 from runbooks.commands.base import Command
 from runbooks.engine.steps import Procedure, Step
 from runbooks.inventory.model import Host
+from runbooks.text import counted
 
 MARKS = {"changed": "*", "would change": "*", "failed": "!", "would wait": "?"}
 
@@ -82,7 +83,7 @@ class Plain:
         if not changed and amiss:
             return f"plan: nothing to change, but {amiss} of {self._total} steps see something amiss now; nothing was touched"
         if not changed:
-            return f"nothing to do: {self._total} steps checked in {seconds:.1f} s"
+            return f"nothing to do: {counted(self._total, 'step')} checked in {seconds:.1f} s"
         if self._plan:
             return f"plan: {changed} of {self._total} steps would change something; nothing was touched"
         return f"done: {changed} changed, {same} already so, {seconds:.1f} s"

@@ -18,6 +18,7 @@ from runbooks.commands.lock import Held, Holder, lock, parse_held
 from runbooks.engine.protocols import Transport
 from runbooks.errors import PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
+from runbooks.text import age_text
 
 LEASE_S = 120
 RENEW_S = 30
@@ -134,7 +135,7 @@ def describe(site: str, held: Held) -> str:
     who = held.holder
     return (
         f"{site} is locked: {who.user}@{who.machine} (pid {who.pid}) has been running {who.what} since {who.since}; "
-        f"the lock expires in {held.expires_in_s} s unless it is renewed"
+        f"the lock expires in {age_text(held.expires_in_s)} unless it is renewed"
     )
 
 

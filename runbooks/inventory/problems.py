@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from runbooks.errors import InventoryError
+from runbooks.text import first_few
 
 Severity = Literal["error", "warning"]
 MOST_SHOWN = 100
@@ -40,11 +41,7 @@ class SiteError(InventoryError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        lines = [str(problem) for problem in self.problems[:MOST_SHOWN]]
-        left = len(self.problems) - len(lines)
-        if left:
-            lines.append(f"... and {left} more")
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(first_few([str(problem) for problem in self.problems], MOST_SHOWN)))
 
 
 def by_line(problems: Iterable[Problem]) -> tuple[Problem, ...]:

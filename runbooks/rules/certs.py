@@ -8,8 +8,8 @@ from runbooks.commands.certs import KUBELET_PKI, KUBELET_PORT, PKI, SERVED_BY, C
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.commands.node import STATIC_PODS
 from runbooks.inventory.model import Host, Site
+from runbooks.text import DAY, counted
 
-DAY_S = 86_400
 DAYS = 30  # left: what is due
 CA_DAYS = 180  # a CA's rotation wants to be planned, and reaches every client
 LAST_PART = 0.1  # of its life: the kubelet should have renewed its certificate when 10 to 30 % of it were left
@@ -36,12 +36,12 @@ FILE_OF = {6443: SERVING, 2379: ETCD_SERVING, 2380: ETCD_PEER, KUBELET_PORT: KUB
 
 def days_left(certificate: Certificate, clock: int) -> int:
     """Return the whole days that a certificate is valid for; negative when it has ended."""
-    return (certificate.ends - clock) // DAY_S
+    return (certificate.ends - clock) // DAY
 
 
 def due(certificate: Certificate, clock: int, days: int) -> bool:
     """Whether it ends within ``days``."""
-    return certificate.ends - clock < days * DAY_S
+    return certificate.ends - clock < days * DAY
 
 
 def short(path: str) -> str:
@@ -52,7 +52,7 @@ def short(path: str) -> str:
 def ending(certificate: Certificate, clock: int) -> str:
     """Say when it ends."""
     days = days_left(certificate, clock)
-    return f"ended {-days} days ago" if days < 0 else f"ends in {days} days"
+    return f"ended {counted(-days, 'day')} ago" if days < 0 else f"ends in {counted(days, 'day')}"
 
 
 def expected(site: Site) -> frozenset[str]:
@@ -176,7 +176,7 @@ def kubelets(seen: HostCerts) -> Certificate | None:
 def overdue(certificate: Certificate, clock: int, days: int) -> bool:
     """Whether a certificate that a kubelet renews should have been renewed by now."""
     life = certificate.ends - certificate.starts
-    return certificate.ends - clock < min(days * DAY_S, LAST_PART * life)
+    return certificate.ends - clock < min(days * DAY, LAST_PART * life)
 
 
 def lost_identity(seen: HostCerts, days: int) -> str:

@@ -15,6 +15,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules import certs as rules
 from runbooks.rules.verify import reason
+from runbooks.text import listed
 
 State = Literal["ok", "warn", "FAIL", "?"]
 RENEW, RECOVER = "inv certs.renew", "inv recover.certs"
@@ -98,7 +99,7 @@ def _file(site: Site, host: Host, each: Certificate, seen: HostCerts, days: int)
     if other:
         notes.append(other)
     elif ports:
-        notes.append(f"served on {', '.join(map(str, ports))}")
+        notes.append(f"served on {listed(ports)}")
     bad = torn or (other and each.path == rules.KUBELET_SERVING)  # what another pod serves has a row of its own
     state: State = "FAIL" if bad else row.state
     return Row(row.host, row.certificate, state, "; ".join(notes), row.ends, row.days, who, cure if state != "ok" else "")

@@ -9,8 +9,9 @@ from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd, etcd_care, etcd_perf
-from runbooks.rules.doctor_finding import Finding, named
+from runbooks.rules.doctor_finding import Finding
 from runbooks.rules.etcd import View
+from runbooks.text import listed
 
 # When etcd's own alerts fire (contrib/mixin: etcdHighFsyncDurations, etcdHighCommitDurations); its FAQ wants far less.
 FSYNC_ALERT_S, COMMIT_ALERT_S = 0.5, 0.25
@@ -147,14 +148,14 @@ def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:
                 slow.setdefault(verdict.cure, []).append(host)
     for cure, hosts in slow.items():
         seen = "etcd's disk or network is slower than its makers advise (inv etcd.perf has the numbers)"
-        yield Finding("note", named(hosts), seen, fix=cure)
+        yield Finding("note", listed(hosts), seen, fix=cure)
     worth = [
         host
         for host, status in view.statuses.items()
         if not status.alarms and etcd_care.defrag_worthwhile(status.size, status.in_use, status.quota or 0)
     ]
     if worth:
-        yield Finding("note", named(worth), "much of its data file is free pages", fix="inv etcd.defrag")
+        yield Finding("note", listed(worth), "much of its data file is free pages", fix="inv etcd.defrag")
 
 
 def remembered(view: View) -> set[Host]:

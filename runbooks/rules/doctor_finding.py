@@ -40,8 +40,3 @@ def explained(found: Iterable[Finding]) -> frozenset[Host]:
 def trouble(found: Iterable[Finding]) -> list[Finding]:
     """Return what somebody has to do something about."""
     return [each for each in found if each.severity != "note"]
-
-
-def named(hosts: Iterable[Host]) -> str:
-    """Write hosts as a list of names."""
-    return ", ".join(host.name for host in hosts)

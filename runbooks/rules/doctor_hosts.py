@@ -8,11 +8,12 @@ from runbooks.commands.doctor import ETCD, Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import preflight_peers
-from runbooks.rules.doctor_finding import Finding, Severity, named
+from runbooks.rules import certs, preflight_peers
+from runbooks.rules.doctor_finding import Finding, Severity
 from runbooks.rules.preflight_peers import OPERATOR, Clock
 from runbooks.rules.verify import reason
-from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS, remaining
+from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
+from runbooks.text import counted, listed, percent, size_text
 
 # The kubelet evicts pods when its file system or its images' have less than 10 or 15 % left (--eviction-hard); etcd stops at 0.
 LOW, VERY_LOW, INODES_LOW = 0.10, 0.03, 0.05
@@ -53,7 +54,7 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
         everyone = frozenset(site.control_plane)
         why = "etcd and the API servers are stopped while it lasts"
         fix = "inv recover.etcd-quorum --resume (or without --resume)"
-        yield Finding("critical", named(restoring), "a restore of etcd was begun and not finished", why, fix, everyone)
+        yield Finding("critical", listed(restoring), "a restore of etcd was begun and not finished", why, fix, everyone)
     for host, each in traces.items():
         if host in restoring:
             continue
@@ -82,7 +83,7 @@ def gone(site: Site, facts: Mapping[Host, HostFacts]) -> Finding | None:
         return None
     seen = "every control plane host is in no cluster, but workers still are: the control plane is gone"
     why = "what the cluster was is only in the backups"
-    return Finding("critical", named(masters), seen, why, "inv recover.control-plane", frozenset(facts))
+    return Finding("critical", listed(masters), seen, why, "inv recover.control-plane", frozenset(facts))
 
 
 def outside(facts: Mapping[Host, HostFacts], remembered: Collection[Host]) -> Iterator[Finding]:
@@ -115,12 +116,11 @@ def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
     ending: dict[Host, list[tuple[int, str]]] = {}
     for host, seen in facts.items():
         for each in seen.certificates:
-            days = remaining(each, seen)
+            days = certs.days_left(each, seen.clock)
             if each.path.endswith("ca.crt") and days < WARN_DAYS:
                 fix = "kubeadm renews no CA: plan its rotation (kubernetes.io: manual rotation of CA certificates)"
-                yield Finding(
-                    "critical" if days < FAIL_DAYS else "warning", host.name, f"{each.path} ends in {days} days", fix=fix
-                )
+                text = f"{each.path} {certs.ending(each, seen.clock)}"
+                yield Finding("critical" if days < FAIL_DAYS else "warning", host.name, text, fix=fix)
             elif days < 0:
                 ended.setdefault(host, []).append(each.path)
             elif days < WARN_DAYS:
@@ -128,12 +128,12 @@ def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
     if ended:
         seen_text = f"certificates have ended: {max(map(len, ended.values()))} on {next(iter(ended))}, such as {next(iter(ended.values()))[0]}"
         why = "whoever shows one is refused: etcd, API servers, kubelets"
-        yield Finding("critical", named(ended), seen_text, why, "inv recover.certs", frozenset(ended))
+        yield Finding("critical", listed(ended), seen_text, why, "inv recover.certs", frozenset(ended))
     if ending:
         days, path = min(each for those in ending.values() for each in those)
         fix = "inv recover.certs" if "kubelet-client" in path else "inv certs.renew"  # the kubelet should have done it by itself
         severity: Severity = "critical" if days < FAIL_DAYS else "warning"
-        yield Finding(severity, named(ending), f"certificates end soon, the first ({path}) in {days} days", fix=fix)
+        yield Finding(severity, listed(ending), f"certificates end soon, the first ({path}) in {counted(days, 'day')}", fix=fix)
 
 
 def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collection[Host]) -> Iterator[Finding]:
@@ -149,7 +149,7 @@ def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collect
                 pair = (host, peer) if site.hosts.index(host) < site.hosts.index(peer) else (peer, host)
                 blocked.setdefault(pair, []).append((host, peer, port, word))
     for (one, other), found in blocked.items():
-        ports = ", ".join(str(port) for port in sorted({port for _, _, port, _ in found}))
+        ports = listed(sorted({port for _, _, port, _ in found}))
         ways = list(dict.fromkeys(f"{source} to {target}" for source, target, _, _ in found))
         why = "each member of etcd needs every other; what leads to a split brain begins like this"
         fix = f"let TCP {ports} pass between {one.address} and {other.address}; on both: nft list ruleset; iptables -S"
@@ -173,8 +173,8 @@ def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
 
 
 def _room(disk: Disk, share: float, inodes: float) -> str:
-    parts = [f"{100 * share:.0f} % of its bytes ({disk.free / 2**30:.1f} GiB)"] if share < LOW else []
-    parts += [f"{100 * inodes:.0f} % of its inodes"] if inodes < INODES_LOW else []
+    parts = [f"{percent(share, 1)} of its bytes ({size_text(disk.free)})"] if share < LOW else []
+    parts += [f"{percent(inodes, 1)} of its inodes"] if inodes < INODES_LOW else []
     return f"{disk.mount} has {' and '.join(parts)} free; on it: {', '.join(disk.directories)}"
 
 

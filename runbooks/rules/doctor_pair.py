@@ -11,9 +11,10 @@ from runbooks.commands.verify import Health
 from runbooks.commands.verify_objects import Cluster
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb
-from runbooks.rules.doctor_finding import Finding, Severity, named
+from runbooks.rules.doctor_finding import Finding, Severity
 from runbooks.rules.verify import Row, node_of
 from runbooks.rules.verify_hosts import LbSeen
+from runbooks.text import listed
 
 # Judged here or in doctor_etcd and doctor_hosts, each by its cause.
 ELSEWHERE = frozenset({"host", "etcd", "VIP"})
@@ -65,7 +66,7 @@ def taken_out(balancers: Mapping[Host, LbSeen], explained: Collection[Host]) -> 
     for (proxy, server), hosts in out.items():
         words = f"echo 'set server {proxy}/{server} state ready' | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
         seen = f"{server} gets no connections: it was taken out (MAINT) of {proxy}, and not let in again"
-        yield Finding("warning", named(hosts), seen, fix=f"on {named(hosts)}: {words}")
+        yield Finding("warning", listed(hosts), seen, fix=f"on {listed(hosts)}: {words}")
 
 
 def strangers(site: Site, addresses: Collection[str]) -> Iterator[Finding]:
@@ -128,4 +129,4 @@ def nobody(site: Site, answering: Collection[Host]) -> Finding | None:
     """Return the finding that there is no cluster yet."""
     if not answering:
         return None
-    return Finding("warning", site.name, f"there is no cluster yet on {named(answering)}", fix="inv cluster.init")
+    return Finding("warning", site.name, f"there is no cluster yet on {listed(answering)}", fix="inv cluster.init")

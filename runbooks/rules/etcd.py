@@ -11,6 +11,7 @@ from typing import TypeVar
 from runbooks.commands.etcd import Look, Member, Status
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
+from runbooks.text import naming
 
 K = TypeVar("K", bound=Hashable)
 
@@ -210,11 +211,6 @@ def not_well(view: View, host: Host) -> str:
         (lag(view.statuses)[host] > LAG_ALLOWED, f"it is {lag(view.statuses)[host]} entries behind"),
     )
     return next((text for wrong, text in reasons if wrong), "")
-
-
-def naming(host: Host, text: str) -> str:
-    """``text`` with its host in front, unless it says so itself."""
-    return text if re.match(rf"{re.escape(str(host))}\b", text) else f"{host}: {text}"
 
 
 def healthy_ids(view: View) -> frozenset[str]:

@@ -10,9 +10,9 @@ from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
+from runbooks.text import MIB, percent, size_text
 
 K = TypeVar("K", bound=Hashable)
-MIB = 1024 * 1024
 # When etcd's own alerts (contrib/mixin: etcdDatabaseHighFragmentationRatio) call a data file fragmented.
 WORTH_SIZE = 100 * MIB
 WORTH_RATIO = 0.5
@@ -20,26 +20,9 @@ NEAR_QUOTA = 0.8
 SMALL_GAIN = 0.1
 
 
-def size_text(size: int) -> str:
-    """Write a number of bytes the way people say it.
-
-    >>> size_text(36864), size_text(123 * MIB), size_text(2048 * MIB)
-    ('36.0 KiB', '123.0 MiB', '2.0 GiB')
-    """
-    for unit, factor in (("GiB", 1024 * MIB), ("MiB", MIB)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size / 1024:.1f} KiB"
-
-
 def sizes_text(status: Status) -> str:
     """The size of the data file, and how much of it holds data."""
     return f"{size_text(status.size)}, {size_text(status.in_use)} in use ({percent(status.in_use, status.size)})"
-
-
-def percent(part: float, whole: float) -> str:
-    """Write ``part`` as a share of ``whole``, without digits that nobody reads; "" of nothing."""
-    return f"{100 * part / whole:.0f} %" if whole else ""
 
 
 def defrag_worthwhile(size: int, in_use: int, quota: int = 0) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import isinf, isnan
 
 from runbooks.commands.etcd_metrics import Buckets, Metrics
-from runbooks.rules.etcd_care import NEAR_QUOTA, percent
+from runbooks.rules.etcd_care import NEAR_QUOTA
+from runbooks.text import percent
 
 FSYNC_S = 0.010
 COMMIT_S = 0.025

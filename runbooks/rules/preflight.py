@@ -13,6 +13,7 @@ from runbooks.rules import preflight_peers as between
 from runbooks.rules import preflight_room as room
 from runbooks.rules.preflight_finding import Finding, Verdict, good
 from runbooks.rules.preflight_peers import Clock
+from runbooks.text import listed
 
 __all__ = ["Clock", "Finding", "failures", "judge", "sentences"]
 
@@ -88,6 +89,6 @@ def sentences(findings: Collection[Finding]) -> list[str]:
     ordered = sorted(findings, key=lambda each: (each.topic, each.seen, each.cure))
     lines = []
     for (topic, seen, cure), group in groupby(ordered, key=lambda each: (each.topic, each.seen, each.cure)):
-        hosts = ", ".join(str(each.host) for each in group)
+        hosts = listed(each.host for each in group)
         lines.append((f"{hosts}: {topic}: {seen}" if topic != "login" else seen) + (f"\n         -> {cure}" if cure else ""))
     return lines

@@ -62,12 +62,3 @@ def worst(verdicts: Iterable[Verdict], *, otherwise: str = "") -> Verdict:
         "; ".join(dict.fromkeys(each.seen for each in grave if each.seen)) or otherwise,
         "; ".join(dict.fromkeys(each.cure for each in grave if each.cure)),
     )
-
-
-def listed(words: Iterable[object]) -> str:
-    """Write words with commas.
-
-    >>> listed([1, 2])
-    '1, 2'
-    """
-    return ", ".join(map(str, words))

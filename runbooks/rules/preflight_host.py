@@ -7,7 +7,8 @@ import re
 from runbooks.commands.preflight import TIME_SERVICES, sysctls
 from runbooks.commands.preflight_facts import Facts
 from runbooks.inventory.model import Host, Site
-from runbooks.rules.preflight_finding import Verdict, fail, good, listed, warn, worst
+from runbooks.rules.preflight_finding import Verdict, fail, good, warn, worst
+from runbooks.text import counted, listed, size_text
 
 # Official source: https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/ ; the numbers are those of
 # kubeadm's own preflight (NumCPU 2, Mem 1700 MiB), which refuses a control plane host with less.
@@ -138,7 +139,7 @@ def cgroup(site: Site, host: Host, facts: Facts) -> Verdict:
 def capacity(site: Site, host: Host, facts: Facts) -> Verdict:
     """CPUs and memory, as kubeadm wants them."""
     mib, master = facts.memory_kib // 1024, host.is_control_plane
-    seen = f"{facts.cpus} CPU{'s' if facts.cpus != 1 else ''}, {mib / 1024:.1f} GiB"
+    seen = f"{counted(facts.cpus, 'CPU')}, {size_text(1024 * facts.memory_kib)}"
     if master and (facts.cpus < CPUS or mib < MEMORY_MIB):
         return fail(seen, f"kubeadm refuses a control plane host with less than {CPUS} CPUs and {MEMORY_MIB} MiB")
     if mib < MEMORY_MIB:

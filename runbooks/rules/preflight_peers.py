@@ -9,7 +9,8 @@ from runbooks.commands.preflight import peers
 from runbooks.commands.preflight_facts import Facts
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
-from runbooks.rules.preflight_finding import Verdict, fail, good, listed, warn, worst
+from runbooks.rules.preflight_finding import Verdict, fail, good, warn, worst
+from runbooks.text import listed
 
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.5, 5.0
 RTT_MS = 5  # etcd's default election timeout of 1 s stands many times that, but every write pays it

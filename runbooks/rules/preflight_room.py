@@ -9,10 +9,10 @@ from runbooks.commands.preflight_facts import Facts, Packages, Space
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
-from runbooks.rules.preflight_finding import Verdict, fail, good, listed, warn, worst
+from runbooks.rules.preflight_finding import Verdict, fail, good, warn, worst
 from runbooks.rules.preflight_host import minor
+from runbooks.text import GIB, first_few, listed, size_text
 
-GIB = 1024**3
 # GiB that a host without Kubernetes has to have free: too little to work, too little to work for long.
 # etcd: its quota is 2 GiB, 8 GiB at most (etcd FAQ), and a snapshot to restore from is as large again.
 # containerd: a control plane's images take 1 GiB packed and 2 unpacked, an upgrade has both versions.
@@ -55,13 +55,13 @@ def space(site: Site, host: Host, facts: Facts) -> Verdict:
 def _on_one(mount: str, those: list[Space], *, member: bool) -> Verdict:
     one, names = those[0], listed(each.directory for each in those)
     least, most = (sum(NEEDED[each.directory][column] for each in those) for column in (0, 1))
-    free, percent = one.free / GIB, 100 * one.free / max(one.size, 1)
+    free, share = one.free / GIB, 100 * one.free / max(one.size, 1)
     floor = max((EVICTION.get(each.directory, 0) for each in those), default=0)
-    seen = f"{mount}: {free:.1f} GiB free ({percent:.0f} %)"
+    seen = f"{mount}: {size_text(one.free)} free ({share:.0f} %)"
     cure = f"make room on {mount} for {names}"
     if one.inodes and 100 * one.inodes_free < INODES * one.inodes:
         return fail(f"{mount}: {one.inodes_free} of {one.inodes} inodes free", f"{cure}: fewer files, or a larger file system")
-    if percent < floor:
+    if share < floor:
         return fail(seen, f"{cure}: below {floor} % the kubelet evicts pods")
     if member:  # what it needs it has taken already
         return good(seen)
@@ -157,7 +157,7 @@ def _has(version: str, versions: list[str]) -> bool:
 
 def _not_offered(name: str, offered: list[str], version: str, those: Packages) -> Verdict:
     # Newest first, as repositories list them; a page of them helps nobody.
-    some = listed(offered[:6]) + (", ..." if len(offered) > 6 else "")
+    some = listed(first_few(offered, 6))
     installed = those.installed.get(name)
     seen = (
         f"{name} {version}".strip()

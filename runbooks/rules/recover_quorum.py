@@ -13,9 +13,10 @@ from runbooks.commands.restore import Ground, Seat
 from runbooks.commands.static_pods import StaticPod
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View, quorum, voters
+from runbooks.text import DAY, MIB, listed, size_text
 
 LOG: Final = 192 << 20  # bytes: the two segments of a write-ahead log that etcd lays out at once, and some margin
-STALE_S: Final = 24 * 3600  # an unfinished restore this old is no longer what anybody is waiting for
+STALE_S: Final = DAY  # an unfinished restore this old is no longer what anybody is waiting for
 Kind = Literal["set", "file", "member"]
 
 
@@ -184,7 +185,7 @@ def startable(scene: Scene) -> Refusal | None:
     if len(running) + len(stopped) < quorum(total):
         return None
     if not stopped:
-        names = ", ".join(map(str, running))
+        names = listed(running)
         return Refusal(
             f"a majority of the members runs with its data ({names}), but they do not agree on a leader",
             "look at the network between them (ports 2379, 2380), their clocks and certificates: inv etcd.status; when their data "
@@ -241,9 +242,9 @@ def _unfit(ground: Ground, authority: tuple[tuple[str, str], ...]) -> str:
 
 def short_of_room(ground: Ground, size: int) -> str:
     """Say which disk has too little room for a restore of ``size`` bytes, or ""."""
-    for free, needed, what in ((ground.free[0], size + LOG, "etcd's data"), (ground.free[1], size + (64 << 20), "the snapshot")):
+    for free, needed, what in ((ground.free[0], size + LOG, "etcd's data"), (ground.free[1], size + (64 * MIB), "the snapshot")):
         if free < needed:
-            return f"{free >> 20} MiB are free for {what}, and {needed >> 20} MiB are needed"
+            return f"{size_text(free)} are free for {what}, and {size_text(needed)} are needed"
     return ""
 
 

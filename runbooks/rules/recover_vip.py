@@ -13,6 +13,7 @@ from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb
 from runbooks.rules.recover_vip_filter import Advert, Blocker, blockers
+from runbooks.text import age_text
 
 SETTLED_S = 3  # a keepalived that changed its state just now may still be at it
 
@@ -165,7 +166,9 @@ def _services(host: Host, seen: Balancer) -> Iterator[Finding]:
         evidence = f"/run/ha-runbooks/vrrp_state says {seen.noted}, keepalived itself {look.vrrp}"
         yield Finding(host.name, "its state is noted wrongly, so lb.status shows what is not so", evidence, repair="noted anew")
     if keepalived_stuck(seen):
-        evidence = f"keepalived is in state {state.vrrp or 'unknown'} for {state.vrrp_for_s} s, and nothing else explains it"
+        evidence = (
+            f"keepalived is in state {state.vrrp or 'unknown'} for {age_text(state.vrrp_for_s)}, and nothing else explains it"
+        )
         yield Finding(host.name, "keepalived takes no part", evidence, repair="restarted")
 
 

@@ -13,6 +13,7 @@ from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Clus
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
+from runbooks.text import age_text, listed
 
 State = Literal["ok", "warn", "FAIL"]
 CONTROL_PLANE_KEYS = frozenset(
@@ -201,7 +202,7 @@ def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]:
         said = "; ".join(_unwell(each) for each in answers if each.server == vip and not each.ok)
         from_whom.setdefault(said, []).append(host.name)
     wrong = [f"{said} (asked from {', '.join(names)})" for said, names in from_whom.items() if said]
-    fine = f"livez and readyz ok, asked from {', '.join(map(str, asked))}"
+    fine = f"livez and readyz ok, asked from {listed(asked)}"
     return [judged("API by VIP", "", wrong=wrong, fine=fine, cure="inv doctor; inv lb.status")]
 
 
@@ -228,12 +229,12 @@ def leaders(site: Site, cluster: Cluster) -> list[Row]:
         if not lease or not lease.holder:
             wrong.append(f"{name}: {error or 'nobody leads'}")
         elif age > lease.duration_s:
-            wrong.append(f"{name}: the lead was last renewed {age:.0f} s ago")
+            wrong.append(f"{name}: the lead was last renewed {age_text(age)} ago")
         elif not any(_is(host, holder) for host in site.control_plane):
             odd.append(f"{name} is led by {holder}, which is no control plane host of hosts.yaml")
         cure = f"on each control plane host: crictl ps -a --name {name}; crictl logs ID"
         rows.append(
-            judged("leader", holder, wrong=wrong, odd=odd, fine=f"leads {name}, renewed {max(age, 0):.0f} s ago", cure=cure)
+            judged("leader", holder, wrong=wrong, odd=odd, fine=f"leads {name}, renewed {age_text(max(age, 0))} ago", cure=cure)
         )
     return rows
 

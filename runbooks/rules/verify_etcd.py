@@ -5,8 +5,7 @@ from __future__ import annotations
 from runbooks.rules import etcd
 from runbooks.rules.etcd import View
 from runbooks.rules.verify import Row
-
-MIB = 1 << 20
+from runbooks.text import size_text
 
 
 def rows(view: View) -> list[Row]:
@@ -22,10 +21,10 @@ def rows(view: View) -> list[Row]:
 def _well(view: View) -> str:
     statuses = view.statuses
     leader = next((str(host) for host, status in statuses.items() if status.leads), "")
-    sizes = sorted({max(1, round(status.size / MIB)) for status in statuses.values()})
+    largest = max((status.size for status in statuses.values()), default=0)
     behind = max(etcd.lag(statuses).values(), default=0)
     voters = len(etcd.voters(view.members))
     return (
         f"{voters} members healthy, leader {leader}, no alarms, at most {behind} entries behind, "
-        f"{'-'.join(map(str, sizes[:1] + sizes[1:][-1:]))} MiB; {etcd.tolerates(voters)} may fail"
+        f"data files of at most {size_text(largest)}; {etcd.tolerates(voters)} may fail"
     )

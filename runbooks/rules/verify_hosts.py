@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from runbooks.commands.certs import Certificate
 from runbooks.commands.lb import Backend, LbState
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as lb_rules
+from runbooks.rules.certs import days_left, ending, short
 from runbooks.rules.verify import Row, judged, reason
+from runbooks.text import counted, listed
 
-DAY_S = 86_400
 WARN_DAYS, FAIL_DAYS = 30, 7
 SERVING = "/etc/kubernetes/pki/apiserver.crt"
 SHARED = ("ca.crt", "sa.pub", "front-proxy-ca.crt")
@@ -33,18 +33,13 @@ def certificates(site: Site, host: Host, facts: HostFacts) -> Row:
     wrong: list[str] = []
     odd: list[str] = []
     for each in facts.certificates:
-        days = remaining(each, facts)
+        days = days_left(each, facts.clock)
         if days < WARN_DAYS:
-            (wrong if days < FAIL_DAYS else odd).append(f"{_short(each.path)} {_ends(days)}")
+            (wrong if days < FAIL_DAYS else odd).append(f"{short(each.path)} {ending(each, facts.clock)}")
     wrong += _served(site, facts)
     first = min(facts.certificates, key=lambda each: each.ends)
-    fine = f"{len(facts.certificates)} of them, the first to end: {_short(first.path)}, in {remaining(first, facts)} days"
+    fine = f"{len(facts.certificates)} of them, the first to end: {short(first.path)}, in {counted(days_left(first, facts.clock), 'day')}"
     return judged("certificates", host.name, wrong=wrong, odd=odd, fine=fine, cure=_cure([*wrong, *odd]))
-
-
-def remaining(certificate: Certificate, facts: HostFacts) -> int:
-    """Return the whole days that a certificate is valid for by its host's clock; negative when it has ended."""
-    return (certificate.ends - facts.clock) // DAY_S
 
 
 def _served(site: Site, facts: HostFacts) -> list[str]:
@@ -52,15 +47,7 @@ def _served(site: Site, facts: HostFacts) -> list[str]:
     own = "tls-cert-file" in site.kubernetes.extra_args.api_server  # then another one is served, and meant to be
     if own or not facts.served or not file or facts.served.fingerprint == file.fingerprint:
         return []
-    return [f"the API server serves another certificate than {_short(SERVING)}; that one {_ends(remaining(facts.served, facts))}"]
-
-
-def _ends(days: int) -> str:
-    return f"ended {-days} days ago" if days < 0 else f"ends in {days} days"
-
-
-def _short(path: str) -> str:
-    return path.removeprefix("/etc/kubernetes/").removeprefix("/var/lib/kubelet/pki/")
+    return [f"the API server serves another certificate than {short(SERVING)}; that one {ending(facts.served, facts.clock)}"]
 
 
 def _cure(said: Sequence[str]) -> str:
@@ -91,7 +78,7 @@ def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[R
         elif "missing" in by_sum:
             wrong.append(f"{name} is missing")
     cure = "one of them belongs to another cluster: remove that host and join it again"
-    return [judged("CAs", "", wrong=wrong, fine=f"the same on {', '.join(map(str, there))}", cure=cure)]
+    return [judged("CAs", "", wrong=wrong, fine=f"the same on {listed(there)}", cure=cure)]
 
 
 # ---- load balancers

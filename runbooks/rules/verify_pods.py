@@ -8,8 +8,10 @@ from runbooks.commands.node import STATIC_PODS
 from runbooks.commands.verify_objects import Cluster, Pod, pods_in
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.verify import Row, judged, node_of
+from runbooks.text import HOUR, age_text, counted, first_few, listed
 
-RECENT_S = 3600
+RECENT_S = HOUR
+TOLD = 4  # pods that a row names
 KUBE_PROXY, COREDNS = "kube-proxy", "kube-dns"  # what their pods' label k8s-app says
 # Where pod networks put their pods when not into kube-system.
 NETWORK_NAMESPACES = ("kube-flannel", "calico-system", "tigera-operator", "cilium", "kube-ovn")
@@ -72,7 +74,9 @@ def _kube_proxy(site: Site, cluster: Cluster) -> Row:
     why = {pod.node: _why(cluster, pod) for pod in there if not pod.ready}
     wrong = [f"not ready on {host} ({why.get(node.name, 'missing')})" for host, node in nodes.items() if node.name not in ready]
     cure = "kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy; kubectl -n kube-system logs POD"
-    return judged("kube-proxy", "", wrong=wrong, fine=f"ready on {len(nodes)} nodes{_restarts(cluster, there)}", cure=cure)
+    return judged(
+        "kube-proxy", "", wrong=wrong, fine=f"ready on {counted(len(nodes), 'node')}{_restarts(cluster, there)}", cure=cure
+    )
 
 
 def _coredns(cluster: Cluster) -> Row:
@@ -91,8 +95,8 @@ def _others(cluster: Cluster, there: Sequence[Pod]) -> Row:
     return judged(
         "other pods",
         "",
-        wrong=some([f"{pod.name}{f' on {pod.node}' if pod.node else ''}: {_why(cluster, pod)}" for pod in bad]),
-        odd=some([f"{pod.name} has ended ({pod.why})" for pod in ended]),
+        wrong=first_few([f"{pod.name}{f' on {pod.node}' if pod.node else ''}: {_why(cluster, pod)}" for pod in bad], TOLD),
+        odd=first_few([f"{pod.name} has ended ({pod.why})" for pod in ended], TOLD),
         fine=f"{len(wanted)} ready in {where}{_restarts(cluster, wanted)}",
         cure=f"kubectl -n {first.namespace} {'describe' if bad else 'delete'} pod {first.name}",
     )
@@ -104,17 +108,12 @@ def _why(cluster: Cluster, pod: Pod) -> str:
     return "its node is not Ready" if lost else pod.why
 
 
-def some(texts: Sequence[str], limit: int = 4) -> list[str]:
-    """Return the first of many, and how many more there are."""
-    return [*texts[:limit], *([f"and {len(texts) - limit} more"] if len(texts) > limit else [])]
-
-
 def _restarts(cluster: Cluster, there: Sequence[Pod]) -> str:
     """Tell who restarted within the last hour, or "": not wrong by itself, but the first thing to know when something is."""
     recent = [pod for pod in there if pod.restarts and 0 <= cluster.clock - pod.restarted < RECENT_S]
     told = [
-        f"{pod.name.removesuffix(f'-{pod.node}')} {(cluster.clock - pod.restarted) // 60} min ago"
+        f"{pod.name.removesuffix(f'-{pod.node}')} {age_text(cluster.clock - pod.restarted)} ago"
         + (f" ({pod.restarts} in all)" if pod.restarts > 1 else "")
         for pod in recent
     ]
-    return f"; restarted: {', '.join(some(told))}" if told else ""
+    return f"; restarted: {listed(first_few(told, TOLD))}" if told else ""

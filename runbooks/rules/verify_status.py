@@ -12,6 +12,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd
 from runbooks.rules.etcd import View
 from runbooks.rules.verify import cut, node_of, reason, strangers
+from runbooks.text import listed, naming
 
 HostSeen = Mapping[Host, Quick | RunbookError]
 
@@ -29,7 +30,7 @@ def problems(site: Site, seen: HostSeen, view: View, cluster: Cluster | None) ->
     found = [f"{host}: {reason(host, each)}" for host, each in lost.items()]
     outside = [host for host, each in seen.items() if isinstance(each, Quick) and not each.joined]
     absent = [host for host in site.nodes if host in outside or (cluster and not node_of(cluster.nodes, host))]
-    found += [f"not joined: {', '.join(map(str, absent))}"] if absent else []
+    found += [f"not joined: {listed(absent)}"] if absent else []
     for host, each in seen.items():
         if not isinstance(each, Quick) or not each.joined:
             continue
@@ -39,7 +40,7 @@ def problems(site: Site, seen: HostSeen, view: View, cluster: Cluster | None) ->
     if cluster:
         found += _of_nodes(site, cluster)
     if site.kubernetes.etcd == "stacked":
-        told = tuple(etcd.naming(host, view.why(host)) for host in (*lost, *outside) if host in view.said)
+        told = tuple(naming(host, view.why(host)) for host in (*lost, *outside) if host in view.said)
         found += [f"etcd: {fault}" for fault in etcd.faults(view) if fault not in told]
     return found
 
@@ -73,15 +74,3 @@ def etcd_word(view: View, host: Host) -> str:
     if not said.status.leader:
         return "no leader"
     return "learner" if said.status.learner else "leader" if said.status.leads else "follower" if said.serves else "no quorum"
-
-
-def age(seconds: int) -> str:
-    """Write an age as kubectl does: in its largest unit.
-
-    >>> age(59), age(7300), age(200_000)
-    ('59s', '2h', '2d')
-    """
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{max(seconds, 0)}s"

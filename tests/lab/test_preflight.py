@@ -103,7 +103,7 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
         ("master1", "ports"): ("fail", "6443 is taken by perl"),
         ("worker1", "leftovers"): ("fail", "left by another cluster: /etc/kubernetes/manifests/old.yaml"),
         ("master1", "hostname"): ("warn", "the host calls itself wrong"),
-        ("master2", "space"): ("fail", "/var/lib/etcd: 0.6 GiB free (19 %)"),
+        ("master2", "space"): ("fail", "/var/lib/etcd: 572.0 MiB free (19 %)"),
         ("master2", "reachable"): ("fail", "master1 does not reach master2:2380"),
         ("master2", "MTU"): ("warn", "MTU 1400 on eth0, and 1500 elsewhere"),
         ("master2", "identity"): ("fail", "the same /etc/machine-id as worker1"),

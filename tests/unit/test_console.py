@@ -5,15 +5,12 @@ import json
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runbooks.commands.base import Secret, cmd
 from runbooks.commands.files import File, Found
 from runbooks.engine.console import JsonLines, Live, Plain, console
 from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Run, Step, Together
-from runbooks.engine.tables import table
 from runbooks.errors import CommandError, OutcomeError
 from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, site, toy
 
@@ -81,7 +78,7 @@ def test_a_line_for_each_step_and_what_it_changed_when_asked_for(diff):
 
 def test_nothing_to_do():
     hosts = FakeHosts({("lb1", "a"): "on"})
-    assert plain(setting(lb(1), "a"), hosts=hosts).splitlines()[-1] == "nothing to do: 1 steps checked in T s"
+    assert plain(setting(lb(1), "a"), hosts=hosts).splitlines()[-1] == "nothing to do: 1 step checked in T s"
 
 
 def test_a_plan_says_that_it_is_one():
@@ -308,33 +305,3 @@ def test_the_bar_is_taken_away_after_a_failure():
 def test_closing_what_never_began_is_no_error():
     Live(Terminal()).close()
     Plain(io.StringIO()).close()
-
-
-# ---- tables
-
-
-def test_columns_are_as_wide_as_their_widest_cell():
-    assert table(["LB", "state"], [["lb1", "x"], ["a-long-name", ""]]) == "LB           state\nlb1          x\na-long-name"
-
-
-def test_a_table_without_rows_is_its_header():
-    assert table(["a", "b"], []) == "a  b"
-
-
-@given(
-    st.integers(1, 4).flatmap(
-        lambda n: st.lists(st.lists(st.text("ab c", max_size=5), min_size=n, max_size=n), min_size=1, max_size=5)
-    )
-)
-def test_every_cell_starts_in_its_column(rows):
-    header = [f"h{number}" for number in range(len(rows[0]))]
-    lines = table(header, rows).split("\n")
-    starts = [lines[0].index(name) for name in header]
-    for line, row in zip(lines[1:], rows, strict=True):
-        for start, cell in zip(starts, row, strict=True):
-            assert line.ljust(start + len(cell))[start : start + len(cell)] == cell
-
-
-def test_a_row_of_another_length_is_a_bug():
-    with pytest.raises(ValueError, match="zip"):
-        table(["a", "b"], [["1", "2", "3"]])

@@ -130,4 +130,4 @@ def test_many_problems_are_cut_short_for_people(tmp_path: Path) -> None:
     with pytest.raises(SiteError) as caught:
         load_site(path)
     assert len(caught.value.problems) == 300 + 7
-    assert str(caught.value).endswith("... and 207 more")
+    assert str(caught.value).endswith("\nand 207 more")

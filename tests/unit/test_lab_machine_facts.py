@@ -8,7 +8,6 @@ from lab.archive import OPTIONS, debian_sources, keys
 from lab.cgroups import hierarchies, leads
 from lab.mounts import parse
 from lab.network import leads_out
-from lab.status import table
 from lab.tree import index
 
 pytestmark = pytest.mark.unit
@@ -127,7 +126,3 @@ def test_keys_named_by_the_sources(tmp_path: Path) -> None:
 
 def test_an_empty_repository_has_an_empty_index(tmp_path: Path) -> None:
     assert index(tmp_path) == ""
-
-
-def test_columns_are_aligned() -> None:
-    assert table([("host", "power"), ("lb1", "on"), ("master1", "off")]) == "host     power\nlb1      on\nmaster1  off"

@@ -12,11 +12,11 @@ from runbooks.errors import InventoryError, PrecheckError
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
+from runbooks.text import MIB
 from tests.support.fakes import lb, master, site
 
 pytestmark = pytest.mark.unit
 
-MIB = care.MIB
 IDS = ("a1", "b2", "c3")
 MASTERS = [master(number) for number in (1, 2, 3)]
 

@@ -377,7 +377,7 @@ def ending(certificate, days):
         (
             ending(KUBELET, 1),
             "FAIL",
-            "kubelet-client-current.pem ends in 1 days",
+            "kubelet-client-current.pem ends in 1 day",
             "the kubelet renews its own",
         ),
         (
@@ -484,7 +484,10 @@ def etcd_view(**facts):
 def test_etcd_in_order_says_how_it_is():
     (row,) = verify_etcd.rows(etcd_view())
     assert row == Row(
-        "etcd", "", "ok", "3 members healthy, leader master2, no alarms, at most 0 entries behind, 4 MiB; 1 may fail"
+        "etcd",
+        "",
+        "ok",
+        "3 members healthy, leader master2, no alarms, at most 0 entries behind, data files of at most 4.0 MiB; 1 may fail",
     )
 
 

@@ -10,7 +10,7 @@ from runbooks.commands.verify import Quick
 from runbooks.rules import verify_status as rules
 from runbooks.rules.etcd import View
 from tests.support.fakes import lost
-from tests.unit.test_verify_rules import M1, M2, M3, NOW, SITE, W1, cluster, etcd_view, node, with_node
+from tests.unit.test_verify_rules import M1, M2, M3, SITE, W1, cluster, etcd_view, node, with_node
 
 pytestmark = pytest.mark.unit
 
@@ -116,10 +116,3 @@ def test_what_a_member_that_does_not_serve_is():
     assert rules.etcd_word(View({M1: Look(None, why="x")}), M1) == "down"
     assert rules.etcd_word(View({M1: "no answer"}), M1) == "?"
     assert rules.etcd_word(View({}), M1) == "?"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0, "0s"), (-4, "0s"), (61, "1m"), (3600, "1h"), (86_399, "23h"), (NOW, f"{NOW // 86_400}d")]
-)
-def test_age(seconds, said):
-    assert rules.age(seconds) == said
