@@ -10,6 +10,7 @@ from runbooks.commands.lock import Holder, lock, parse_held
 from runbooks.engine import lock as engine_lock
 from runbooks.engine.lock import SiteLock, describe
 from runbooks.errors import CommandError, PrecheckError, UnreachableError
+from runbooks.text import age_text
 from tests.support.fakes import BashHosts, lb, master, site
 from tests.support.waiting import eventually
 
@@ -319,5 +320,5 @@ def test_describe_is_one_sentence_with_everything(hosts):
     held = parse_held(hosts.run(lb(1), lock("show", "ha-cluster")))
     assert describe("ha-cluster", held) == (
         "ha-cluster is locked: lee@laptop (pid 77) has been running inv lb.failover since 10:12; "
-        f"the lock expires in {held.expires_in_s} s unless it is renewed"
+        f"the lock expires in {age_text(held.expires_in_s)} unless it is renewed"
     )
