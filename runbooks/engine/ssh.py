@@ -10,12 +10,11 @@ from __future__ import annotations
 import logging
 import shlex
 import socket
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
-from itertools import islice
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Any
 
 import paramiko
@@ -64,20 +63,26 @@ class HostConnection(Connection):  # type: ignore[misc]
         assert isinstance(transport, paramiko.Transport)  # noqa: S101 - for the type checker; Fabric is untyped
         return transport
 
-    def execute(self, commands: Mapping[HostConnection, Command]) -> Answer:
-        """Run this connection's own command out of ``commands`` (a Group calls one method with one argument)."""
-        command = commands[self]
+    def execute(self, command: Command) -> Answer:
+        """Run ``command``. Raises what paramiko and the socket raise."""
         channel = self.connected().open_session(timeout=GRACE_S)
         return exchange(channel, session_line(root=command.root), command)
 
+    def execute_own(self, commands: Mapping[HostConnection, Command], turn: Callable[[], AbstractContextManager[None]]) -> Answer:
+        """Run this connection's command out of ``commands`` when it has its turn: a Group gives all of its hosts the same arguments."""
+        with turn():
+            return self.execute(commands[self])
+
 
 class HostGroup(ThreadingGroup):  # type: ignore[misc]
-    """Connections that act at the same time, each with its own command."""
+    """Connections that act at the same time, each with its own command, as soon as ``turn`` lets it."""
 
-    def execute(self, commands: Mapping[HostConnection, Command]) -> Mapping[HostConnection, Answer | BaseException]:
+    def execute(
+        self, commands: Mapping[HostConnection, Command], turn: Callable[[], AbstractContextManager[None]]
+    ) -> Mapping[HostConnection, Answer | BaseException]:
         """Answer, or what went wrong, by connection; all have finished."""
         try:
-            return self._do("execute", commands)  # type: ignore[no-any-return]
+            return self._do("execute_own", commands, turn)  # type: ignore[no-any-return]
         except GroupException as error:
             return error.result  # type: ignore[no-any-return]
 
@@ -109,7 +114,7 @@ class Ssh:
         connection = self._to(host)
         with self._busy[host]:
             try:
-                answer = connection.execute({connection: command})
+                answer = connection.execute(command)
             except Exception as error:
                 self._go_on()
                 raise self._translated(host, command, error) from None
@@ -135,16 +140,23 @@ class Ssh:
         return self._judged(host, command, answer)
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
-        """Each host its own command, at most ``ssh.parallel`` at a time. All finish; an error stands in its host's place."""
-        results: dict[Host, Answer | RunbookError] = {}
-        for hosts in _slices(commands, self._site.ssh.parallel):
-            by_connection = {self._to(host): host for host in hosts}
-            group = HostGroup.from_connections(by_connection)
-            answers = group.execute({connection: commands[host] for connection, host in by_connection.items()})
-            self._go_on()
-            for connection, host in by_connection.items():
-                results[host] = self._result(host, commands[host], answers[connection])
-        return results
+        """Each host its own command, at most ``ssh.parallel`` at a time. All finish; an error stands in its host's place.
+
+        When one host has answered, the next begins: a slow one holds up nobody but who waits for the end.
+        """
+        free = Semaphore(self._site.ssh.parallel)
+
+        @contextmanager
+        def turn() -> Iterator[None]:
+            with free:
+                self._go_on()
+                yield
+
+        connections = {host: self._to(host) for host in commands}
+        group = HostGroup.from_connections(connections.values())
+        answers = group.execute({connections[host]: command for host, command in commands.items()}, turn)
+        self._go_on()
+        return {host: self._result(host, command, answers[connections[host]]) for host, command in commands.items()}
 
     def interrupt(self) -> None:
         """Break every session off from a signal handler: takes no lock, raises nothing; who waits for an answer is woken."""
@@ -255,9 +267,3 @@ def session_line(*, root: bool) -> str:
     """The line that sshd hands to the login shell: the same for every command."""
     program = "\n".join(line for line in (HOST_SCRIPTS / "session.sh").read_text().splitlines() if not line.startswith("#"))
     return f"exec {'sudo -n -- ' if root else ''}bash -c {shlex.quote(program)}"
-
-
-def _slices(hosts: Iterable[Host], size: int) -> Iterable[list[Host]]:
-    iterator = iter(hosts)
-    while some := list(islice(iterator, size)):
-        yield some
