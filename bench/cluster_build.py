@@ -62,7 +62,7 @@ class Stopwatch:
         self.waits.append((started, time.monotonic()))
 
     def run(self, host: Host, command: Command) -> Answer:
-        """As the transport's; only `Run.change` and a few looks come this way."""
+        """As the transport's; only `Run.change` comes this way."""
         started = time.monotonic()
         try:
             return self.inner.run(host, command)
