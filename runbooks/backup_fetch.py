@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks import backup_by_hand as by_hand
 from runbooks import backup_manifest, backup_offsite
 from runbooks.backup_manifest import Manifest
 from runbooks.backup_offsite import TOOLS
@@ -20,6 +19,7 @@ from runbooks.backup_room import require_room
 from runbooks.backup_steps import clear
 from runbooks.backup_store import ID, MAKING, Store, Unlocked
 from runbooks.backup_whole import damages, strangers
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.local import files
@@ -99,7 +99,7 @@ def _fits(fetching: Fetching) -> Step:
             return
         require_room(fetching.store.directory, fetching.size + MARGIN, f"{made.id} takes")
 
-    text = by_hand.fits(fetching.store.directory, fetching.made.id)
+    text = by_hand("backup", "fits", directory=fetching.store.directory, name=fetching.made.id)
     return Step("see whether it is here, or fits", check=check, by_hand=text)
 
 
@@ -112,7 +112,13 @@ def _restore(fetching: Fetching) -> Step:
         fetching.repository.stop = lambda: run.interrupted
         run.here(f"restic restore {fetching.copied.snapshot[:8]}", restore)
 
-    text = by_hand.restore_offsite(fetching.repository.name, fetching.copied.snapshot[:8], fetching.beside)
+    text = by_hand(
+        "backup",
+        "restore_offsite",
+        repository=fetching.repository.name,
+        snapshot=fetching.copied.snapshot[:8],
+        beside=fetching.beside,
+    )
     return Step("restore it beside the sets", done=lambda _: fetching.there or fetching.beside.exists(), do=do, by_hand=text)
 
 
@@ -120,7 +126,7 @@ def _appear(fetching: Fetching) -> Step:
     def do(run: Run) -> None:
         run.here(f"compare every file with {backup_manifest.NAME}; mv {fetching.made.id}", partial(_publish, fetching))
 
-    text = by_hand.appear(fetching.store.directory, fetching.beside, fetching.made.id)
+    text = by_hand("backup", "appear", directory=fetching.store.directory, beside=fetching.beside, name=fetching.made.id)
     return Step("prove every file and make the set appear", done=lambda _: fetching.there, do=do, by_hand=text)
 
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from runbooks import backup_by_hand as by_hand
 from runbooks import backup_manifest
 from runbooks.backup_making import Making
 from runbooks.backup_store import Set, Store, Unlocked
 from runbooks.backup_whole import damages
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.namespace import enter, permit
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, RunbookError
@@ -81,7 +81,7 @@ def copy(store: Store, repository: Repository, amiss: MutableMapping[str, str]) 
         left = [each.id for each in waiting(store, repository.name) if f"copy {each.id} off-site" not in amiss]
         return not left or COPY in amiss
 
-    text = by_hand.copy_offsite(repository.name, store.directory)
+    text = by_hand("backup", "copy_offsite", repository=repository.name, directory=store.directory)
     return Step("copy the sets that are not off-site yet", done=done, do=do, by_hand=text)
 
 
@@ -171,7 +171,7 @@ def forget(store: Store, repository: Repository, amiss: MutableMapping[str, str]
             return not unwanted(store, _look(store, repository))
         return False
 
-    text = by_hand.forget_offsite(repository.name)
+    text = by_hand("backup", "forget_offsite", repository=repository.name)
     return Step("forget off-site what backup.keep no longer wants", done=done, do=do, by_hand=text)
 
 
@@ -204,5 +204,5 @@ def making_repository(store: Store, repository: Repository) -> Procedure:
     def do(run: Run) -> None:
         run.here(f"restic init {repository.name}", repository.init)
 
-    step = Step("make the repository", done=done, do=do, by_hand=by_hand.make_repository(repository.name))
+    step = Step("make the repository", done=done, do=do, by_hand=by_hand("backup", "make_repository", repository=repository.name))
     return Procedure("backup.offsite-init", f"make {repository.name}", [step])

@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runbooks import backup_by_hand as by_hand
 from runbooks import backup_metrics, backup_offsite
 from runbooks.backup_making import Making
 from runbooks.backup_steps import clear
 from runbooks.backup_store import Set, Store, Unlocked
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.rules import retention
@@ -47,7 +47,7 @@ def unwanted(making: Making) -> Step:
             except RunbookError as error:
                 making.amiss[_failed(name)] = str(error)
 
-    text = by_hand.unwanted(store.directory)
+    text = by_hand("backup", "unwanted", directory=store.directory)
     return Step(
         "delete the sets that backup.keep no longer wants", done=lambda run: not names(run), do=do, settled=True, by_hand=text
     )
@@ -99,7 +99,7 @@ def _deleted(store: Store, name: str) -> Step:
         f"delete {name}",
         done=lambda _: not (store.directory / name).exists(),
         do=lambda run: _delete(run, store, name),
-        by_hand=by_hand.delete(store.directory, name),
+        by_hand=by_hand("backup", "delete", directory=store.directory, name=name),
     )
 
 

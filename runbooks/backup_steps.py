@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from time import monotonic
 
-from runbooks import backup_by_hand as by_hand
 from runbooks import etcd_view
 from runbooks.backup_making import Making
 from runbooks.backup_receive import Receiver
 from runbooks.backup_room import require_room, written
-from runbooks.backup_store import Store
+from runbooks.backup_store import LEAVING, MAKING, Store
 from runbooks.commands import backup
 from runbooks.commands.base import Command
 from runbooks.commands.etcd import Look
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import again
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DiskError, OutcomeError, RunbookError, UnreachableError, first_hint
@@ -56,7 +56,7 @@ def clear(store: Store) -> Step:
         "clear what killed runs have left",
         done=lambda _: not store.leftovers(),
         do=do,
-        by_hand=by_hand.clear(store.directory),
+        by_hand=by_hand("backup", "clear", directory=store.directory, making=MAKING, leaving=LEAVING),
     )
 
 
@@ -73,7 +73,7 @@ def survey(making: Making) -> Step:
         needed = rules.bytes_needed(sizes, max(look.status.in_use for look in looks if look.status))
         require_room(making.store.directory, needed, "this set may take")
 
-    return Step("see what there is to save", check=check, by_hand=by_hand.survey(_base(making)))
+    return Step("see what there is to save", check=check, by_hand=by_hand("backup", "survey", base=_base(making)))
 
 
 def _nobody(making: Making) -> RunbookError:
@@ -120,7 +120,12 @@ def begin(making: Making) -> Step:
         with written(where):
             run.here(f"mkdir -m 0700 {where}/.making-{making.id}", making.begin)
 
-    return Step("begin a set", done=lambda _: making.folder is not None, do=do, by_hand=by_hand.begin(where))
+    return Step(
+        "begin a set",
+        done=lambda _: making.folder is not None,
+        do=do,
+        by_hand=by_hand("backup", "begin", directory=where, making=MAKING),
+    )
 
 
 def snapshot(making: Making, host: Host) -> Step:
@@ -139,7 +144,7 @@ def snapshot(making: Making, host: Host) -> Step:
         host,
         done=lambda _: _over(making, host.name, "etcd"),
         do=do,
-        by_hand=by_hand.snapshot(host, _base(making), making.store.directory),
+        by_hand=by_hand("backup", "snapshot", host=host, base=_base(making), directory=making.store.directory),
     )
 
 
@@ -157,7 +162,7 @@ def objects(making: Making) -> Step:
     def done(_: Run) -> bool:
         return "objects" in making.missing or any(part == "lists" for _, part in making.came)
 
-    text = by_hand.objects(making.store.directory)
+    text = by_hand("backup", "objects", directory=making.store.directory)
     return Step("list every object of the API server", done=done, do=do, by_hand=text)
 
 
@@ -171,7 +176,7 @@ def files(making: Making, host: Host) -> Step:
         else:
             _receive(run, making, host, "files", backup.files(_base(making), host))
 
-    text = by_hand.files(host, _base(making), making.store.directory)
+    text = by_hand("backup", "files", host=host, base=_base(making), directory=making.store.directory, paths=backup.saved(host))
     return Step("save its files", host, done=lambda _: _over(making, host.name, "files"), do=do, by_hand=text)
 
 
@@ -240,7 +245,7 @@ def judge(making: Making) -> Step:
             lambda: making.judge(Taken(last.etcd.cluster, last.etcd.revision) if last else None),
         )
 
-    return Step("decide which snapshots count", done=lambda _: bool(making.snapshots), do=do, by_hand=by_hand.judge())
+    return Step("decide which snapshots count", done=lambda _: bool(making.snapshots), do=do, by_hand=by_hand("backup", "judge"))
 
 
 def publish(making: Making) -> Step:
@@ -256,5 +261,5 @@ def publish(making: Making) -> Step:
     def do(run: Run) -> None:
         run.here(f"write manifest.json; mv .making-{making.id} {making.id}", finish)
 
-    text = by_hand.publish(store.directory)
+    text = by_hand("backup", "publish", directory=store.directory, making=MAKING)
     return Step("make the set appear", done=lambda _: making.made is not None, do=do, by_hand=text)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from runbooks import backup_by_hand as by_hand
 from runbooks.backup_making import Making
 from runbooks.backup_receive import Folder, Receiver
 from runbooks.backup_room import require_room
@@ -18,6 +17,7 @@ from runbooks.backup_store import Store
 from runbooks.commands import backup_tools as commands
 from runbooks.commands.backup_tools import Offer
 from runbooks.commands.etcd import Look
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
@@ -130,7 +130,7 @@ def keep(making: Making) -> Step:
             except (RunbookError, OSError) as error:
                 run.note(hosts[0], f"the programs of etcd {version} are not kept: {error}")
 
-    text = by_hand.keep_tools(making.store.directory)
+    text = by_hand("backup", "keep_tools", directory=making.store.directory)
     return Step("keep etcd's own programs beside the sets", done=done, do=do, settled=True, by_hand=text)
 
 

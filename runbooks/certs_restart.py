@@ -8,13 +8,13 @@ from dataclasses import replace
 from runbooks import certs_view, cluster_traffic, etcd_view
 from runbooks.certs_steps import Renewal
 from runbooks.commands import etcd, node, static_pods
-from runbooks.commands.kubectl import ADMIN_CONF, url
+from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.commands.node import NodeState
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host
-from runbooks.inventory.words import literal
 from runbooks.rules import certs as rules
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.etcd import View
@@ -57,15 +57,10 @@ def restart(renewal: Renewal, host: Host) -> Step:
                 return
         _restart(renewal, run, host)
 
-    by_hand = (
-        f"On {host}: `mv /etc/kubernetes/manifests/*.yaml` to /etc/kubernetes/parked (0700), wait until `crictl ps` shows none of the "
-        "four, move them back and `systemctl restart kubelet`. For each of the ports 6443, 2379 and 2380 compare `openssl s_client "
-        f"-connect {literal(host.address)}:PORT </dev/null | openssl x509 -noout -fingerprint` with the file in /etc/kubernetes/pki. "
-        "etcd stays up while another member is down: it reads its certificates at every handshake."
-    )
+    text = by_hand("certs", "restart", host=host)
     return Step(
         "restart its static pods, until what they serve is what is in the files",
-        host, check=check, done=done, do=do, within=SERVED_WITHIN_S, by_hand=by_hand,
+        host, check=check, done=done, do=do, within=SERVED_WITHIN_S, by_hand=text,
     )  # fmt: skip
 
 
@@ -81,11 +76,8 @@ def well(renewal: Renewal, host: Host) -> Step:
         reason = etcd_rules.not_well(_etcd(renewal, run), host)
         return Unmet(f"its etcd member: {reason}") if reason else True
 
-    by_hand = (
-        f"On {host}: `kubectl --kubeconfig={ADMIN_CONF} --server={url(host.address)} get --raw '/readyz?verbose'`; in its etcd "
-        "container `etcdctl endpoint health`. Go on with the next host only when both are well."
-    )
-    return Step("etcd and its API server are well", host, done=done, within=WELL_WITHIN_S, by_hand=by_hand)
+    text = by_hand("certs", "well", host=host, admin_conf=ADMIN_CONF)
+    return Step("etcd and its API server are well", host, done=done, within=WELL_WITHIN_S, by_hand=text)
 
 
 def _restart(renewal: Renewal, run: Run, host: Host) -> None:

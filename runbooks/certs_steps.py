@@ -15,6 +15,7 @@ from runbooks.commands import certs
 from runbooks.commands.certs import HostCerts
 from runbooks.commands.kubeconfig import admin_conf
 from runbooks.commands.kubectl import ADMIN_CONF
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
@@ -55,7 +56,7 @@ def may_begin(renewal: Renewal, hosts: Sequence[Host]) -> Step:
     return Step(
         "the CAs are there, valid, and have their keys",
         check=check,
-        by_hand="On each master: `kubeadm certs check-expiration`. EXTERNALLY MANAGED must be `no`, and no CERTIFICATE AUTHORITY may have ended.",
+        by_hand=by_hand("certs", "may_begin"),
     )
 
 
@@ -74,14 +75,10 @@ def renew(renewal: Renewal, host: Host) -> Step:
         if (answer := run.change(host, certs.renew())) and (aside := certs.parse_aside(answer)):
             run.note(host, f"what was there before is in {aside}")
 
-    by_hand = (
-        f"On {host}, as root: `cp -a /etc/kubernetes/pki /etc/kubernetes/*.conf` into a private directory (0700), then "
-        "`kubeadm certs renew all`; `kubeadm certs check-expiration` shows the new dates. Where /root/.kube/config is a copy of "
-        f"admin.conf: `cp {ADMIN_CONF} /root/.kube/config`."
-    )
+    text = by_hand("certs", "renew", host=host, admin_conf=ADMIN_CONF)
     return Step(
         "renew its certificates (kubeadm certs renew all)",
-        host, check=check, done=done, do=do, within=10, by_hand=by_hand,
+        host, check=check, done=done, do=do, within=10, by_hand=text,
     )  # fmt: skip
 
 
@@ -112,10 +109,8 @@ def kubeconfig(renewal: Renewal, path: Path) -> Step:
         content = run.read(seat, admin_conf(endpoint(renewal.site))).encode()
         run.here(f"{path}: the administrator's certificate of {seat}", lambda: files.replace(path, content))
 
-    by_hand = (
-        f"Copy {ADMIN_CONF} of a master to wherever you keep a kubeconfig of this cluster (0600), or `inv cluster.kubeconfig`."
-    )
-    return Step("renew the operator's own kubeconfig", done=done, do=do, within=10, by_hand=by_hand)
+    text = by_hand("certs", "kubeconfig", admin_conf=ADMIN_CONF)
+    return Step("renew the operator's own kubeconfig", done=done, do=do, within=10, by_hand=text)
 
 
 def _there(looked: Mapping[Host, object]) -> dict[Host, HostCerts]:

@@ -16,6 +16,7 @@ from runbooks.certs_steps import Renewal
 from runbooks.cluster_traffic import let_in
 from runbooks.cluster_view import Survey
 from runbooks.commands import certs
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host
@@ -116,13 +117,9 @@ def identify(renewal: Renewal, masters: Sequence[Host], host: Host) -> Step:
             raise CommandError(f"{host}: {error}") from None
         run.change(host, certs.identity(signed))
 
-    by_hand = (
-        f"On a master: `kubeadm kubeconfig user --org=system:nodes --client-name=system:node:{host.name}` prints a kubeconfig. Put it in "
-        f"place as {rules.KUBELET_CONF} on {host} (0600; keep the old one's server), `systemctl restart kubelet`, and when "
-        f"{rules.KUBELET_CLIENT} is there anew, let client-certificate and client-key point to it."
-    )
+    text = by_hand("certs", "identity", host=host, conf=rules.KUBELET_CONF, client=rules.KUBELET_CLIENT)
     return Step(
-        "give its kubelet a new client certificate, if it lost its own", host, check=check, done=done, do=do, by_hand=by_hand
+        "give its kubelet a new client certificate, if it lost its own", host, check=check, done=done, do=do, by_hand=text
     )
 
 
@@ -134,14 +131,11 @@ def serve_anew(renewal: Renewal, host: Host) -> Step:
         why = rules.old_serving(seen, renewal.days) or rules.other_served(renewal.site, seen, certs.KUBELET_PORT)
         return Unmet(why) if why else True
 
-    by_hand = (
-        f"On {host}: `mv {rules.KUBELET_SERVING} {rules.KUBELET_SERVING}.before`, the same with kubelet.key, then "
-        "`systemctl restart kubelet`."
-    )
+    text = by_hand("certs", "serve_anew", host=host, serving=rules.KUBELET_SERVING)
     return Step(
         "have its kubelet make a new serving certificate, if the old one is due",
         host,
         done=done,
         do=lambda run: run.change(host, certs.new_serving()),
-        by_hand=by_hand,
+        by_hand=text,
     )

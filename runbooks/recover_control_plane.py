@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from runbooks import cluster_prepare
 from runbooks.backup_open import SUFFIX
 from runbooks.backup_store import Set, Store
-from runbooks.by_hand import shell
 from runbooks.cluster_preflight import preflight
 from runbooks.cluster_view import Survey
 from runbooks.commands import control_plane_files as files
@@ -21,6 +20,7 @@ from runbooks.commands import node
 from runbooks.commands.base import batch
 from runbooks.commands.control_plane_files import Origin
 from runbooks.commands.node import STATIC_PODS, NodeState
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.channel import Source
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
@@ -209,21 +209,11 @@ def put_back(it: Restocking, host: Host) -> Step:
         flow = Source(archive.size, lambda: it.supply.opened(found).chunks(archive.file))
         run.change(host, files.place(it.set, archive.size, archive.sha256), flow)
 
-    pods = ",".join(STATIC_PODS)
     return Step(
         "put its files back from the set (PKI, kubeconfigs, manifests parked)",
         host,
         done=done,
         do=do,
         within=10,
-        by_hand=f"Bring {archive.file} of the set (an encrypted one: `age --decrypt` first) to {host}, as root's own file, and there:"
-        + shell(
-            "mkdir -m 700 /root/back && tar -C /root/back -xpzf FILE && cd /root/back/etc/kubernetes",
-            f"mkdir -m 700 ha-runbooks-parked && mv manifests/{{{pods}}}.yaml ha-runbooks-parked/",
-            "mkdir -p /etc/kubernetes && cp -a . /etc/kubernetes/",
-            "cd /root/back/var/lib/kubelet && cp -a config.yaml kubeadm-flags.env pki /var/lib/kubelet/",
-            "systemctl enable kubelet && systemctl restart kubelet; rm -r /root/back",
-        )
-        + "The manifests stay parked: the first host's etcd would begin an empty cluster. When all hosts are that far, go on with "
-        "[recover.etcd-quorum](recover.etcd-quorum.set.md).",
+        by_hand=by_hand("recover", "control_plane_files", host=host, file=archive.file, pods=STATIC_PODS),
     )

@@ -7,7 +7,7 @@ from uuid import uuid4
 from runbooks import etcd_view
 from runbooks.cluster_view import Survey
 from runbooks.commands import verify
-from runbooks.commands.kubectl import through_vip
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.inventory.model import Site
@@ -31,8 +31,7 @@ def etcd_is_whole() -> Step:
         "etcd is whole: every member healthy, none behind",
         done=done,
         within=WHOLE_WITHIN_S,
-        by_hand="On each control plane host: `etcdctl endpoint status -w table`, `etcdctl endpoint health`, `etcdctl alarm list`. "
-        "Go on when all are healthy, RAFT APPLIED INDEX differs by less than 1000, none IS LEARNER, and there is no alarm.",
+        by_hand=by_hand("recover", "etcd_is_whole"),
     )
 
 
@@ -57,5 +56,5 @@ def writes_through_vip(site: Site, survey: Survey) -> Step:
         done=done,
         verify=prove,
         within=60,
-        by_hand=f"`kubectl --server={through_vip(site)} create configmap proof --from-literal=a=b`, then `get` and `delete` it.",
+        by_hand=by_hand("recover", "writes_through_vip", endpoint=site.endpoint),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runbooks.by_hand import shell
 from runbooks.commands import lb
 from runbooks.commands.paths import FLAGS, HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
@@ -81,8 +81,7 @@ def another_serves(site: Site, host: Host) -> Step:
     return Step(
         f"{' and '.join(map(str, others))} serves, and somebody holds the VIP",
         check=check,
-        by_hand=f"`inv lb.status`, or on {others[0]}: `ip -br address show to {site.endpoint.vip}` shows the VIP, and "
-        "`systemctl is-active haproxy keepalived` says active twice. If not, mend that first: the VIP matters more than the pair.",
+        by_hand=by_hand("recover", "lb_another_serves", host=others[0], vip=site.endpoint.vip),
     )
 
 
@@ -92,7 +91,6 @@ def _holds(run: Run, site: Site, host: Host) -> bool:
 
 def leave_it(site: Site, host: Host) -> Step:
     """Keep a new LB of higher priority from taking the VIP the moment it comes up: that would be a move for nothing."""
-    drained = f"echo 1 >{FLAGS['drain']}"
     outranks = rules.drains(site.load_balancers, next(each for each in site.load_balancers if each != host))[host]
 
     def done(run: Run) -> bool | Unmet:
@@ -107,9 +105,7 @@ def leave_it(site: Site, host: Host) -> Step:
         do=lambda run: run.change(host, lb.drain(on=True)),
         within=10,
         settled=True,
-        by_hand=f"Only on the LB with the highest `priority` of hosts.yaml, before its keepalived starts:"
-        f"{shell('mkdir -p /run/ha-runbooks', drained)}The VIP then comes back only when the other one fails, or "
-        f"when you take the flag away (`echo 0 >{FLAGS['drain']}`).",
+        by_hand=by_hand("recover", "lb_leave_it", drain=FLAGS["drain"]),
     )
 
 
@@ -125,6 +121,5 @@ def could_take_over(site: Site, host: Host) -> Step:
         host,
         done=done,
         within=30,
-        by_hand="`cat /run/ha-runbooks/vrrp_state` says BACKUP (or MASTER), `systemctl is-active haproxy keepalived` says active twice, "
-        f"and `cat {FLAGS['down']}` is 0. To see it happen: `inv lb.failover`, twice.",
+        by_hand=by_hand("recover", "lb_could_take_over", down=FLAGS["down"]),
     )

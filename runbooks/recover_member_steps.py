@@ -16,6 +16,7 @@ from runbooks.commands import etcd, etcd_data, kubeadm, node, static_pods
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
 from runbooks.commands.node import NodeState
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host, Site
@@ -82,8 +83,7 @@ def survives(it: Mending) -> Step:
         "etcd keeps its quorum without it",
         it.host,
         check=check,
-        by_hand="On a healthy control plane host: `etcdctl member list -w table` and `etcdctl endpoint health --cluster`. Go on "
-        "only when a majority of the voters that stay is healthy; otherwise mend one of those first.",
+        by_hand=by_hand("recover", "member_survives"),
     )
 
 
@@ -118,8 +118,7 @@ def start(it: Mending) -> Step:
         done=done,
         do=do,
         within=90,
-        by_hand=f"On {host}: `systemctl restart containerd kubelet`, and `mv` etcd.yaml back to /etc/kubernetes/manifests when "
-        "somebody parked it elsewhere. `crictl logs $(crictl ps -a -q --name etcd | head -n 1)` tells why it ends, if it does.",
+        by_hand=by_hand("recover", "member_start", host=host),
     )
 
 
@@ -138,8 +137,7 @@ def stop(it: Mending) -> Step:
         done=done,
         do=lambda run: run.change(host, static_pods.park(STOPPED)),
         within=30,
-        by_hand=f"On {host}: `cd /etc/kubernetes; mkdir -p -m 700 ha-runbooks-parked; "
-        "mv manifests/etcd.yaml manifests/kube-apiserver.yaml ha-runbooks-parked/`; wait until `crictl ps` shows neither.",
+        by_hand=by_hand("recover", "member_stop", host=host),
     )
 
 
@@ -164,8 +162,7 @@ def remove(it: Mending) -> Step:
         done=lambda run: old(run) is None,
         do=do,
         within=30,
-        by_hand=f"On a healthy control plane host: `etcdctl member list`, find the line with {host.address}, "
-        "`etcdctl member remove ID` (the hexadecimal ID, not the name).",
+        by_hand=by_hand("recover", "member_remove", host=host),
     )
 
 
@@ -187,8 +184,7 @@ def set_aside(it: Mending) -> Step:
         host,
         done=done,
         do=do,
-        by_hand=f"On {host}: `mv /var/lib/etcd/member /var/lib/etcd.aside-$(date +%F)` (inside /var/lib/etcd when that is a "
-        "disk of its own). Do not delete it.",
+        by_hand=by_hand("recover", "member_set_aside", host=host),
     )
 
 
@@ -208,9 +204,7 @@ def join_again(it: Mending) -> Step:
         done=done,
         do=lambda run: _join_etcd(run, it),
         within=120,
-        by_hand=f"On a healthy control plane host: `kubeadm token create --print-join-command`. On {host}: write a "
-        "JoinConfiguration as for cluster.join (its page has one for every host) with that token, then "
-        f"`{kubeadm.join_etcd(Secret('')).shown.replace('=-', '=FILE')}` (kubeadm that has it: `kubeadm join phase etcd-join`).",
+        by_hand=by_hand("recover", "member_join", host=host, command=kubeadm.join_etcd(Secret(""))),
     )
 
 
@@ -251,8 +245,7 @@ def promote(it: Mending) -> Step:
         done=done,
         do=do,
         within=60,
-        by_hand="On a healthy control plane host: `etcdctl member list -w table`; while IS LEARNER is true: "
-        "`etcdctl member promote ID`, again until etcd no longer says that it has to catch up.",
+        by_hand=by_hand("recover", "member_promote"),
     )
 
 
@@ -273,7 +266,5 @@ def serve(it: Mending) -> Step:
         done=done,
         do=do,
         within=120,
-        by_hand=f"On {host}: `cd /etc/kubernetes; mv ha-runbooks-parked/kube-apiserver.yaml manifests/; "
-        "rm -r ha-runbooks-parked; systemctl restart kubelet` (kubeadm has written a new etcd.yaml); "
-        "go on when `kubectl get --raw /readyz` on it says ok.",
+        by_hand=by_hand("recover", "member_serve", host=host),
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from runbooks import cluster_verify, etcd_view
-from runbooks.by_hand import shell
 from runbooks.cluster_traffic import take_out
 from runbooks.commands import node, restore, static_pods
 from runbooks.commands.etcd import Look
-from runbooks.commands.kubectl import url
 from runbooks.commands.restore import Ground
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host
 from runbooks.recover_gates import writes_through_vip
@@ -23,6 +22,7 @@ from runbooks.rules.verify import Row
 from runbooks.text import naming
 
 KEY = "recover.etcd-quorum"
+API_SERVER = ("kube-apiserver",)
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
 
 
@@ -67,15 +67,13 @@ def start(it: Restoring, host: Host, pods: Sequence[str], name: str) -> Step:
         missing = [pod for pod, seen in found.items() if seen.manifest != "on" or not seen.container]
         return Unmet(f"{', '.join(missing)} does not run yet") if missing else True
 
-    paths = f"{{{','.join(pods)}}}" if len(pods) > 1 else pods[0]
     return Step(
         name,
         host,
         done=done,
         do=lambda run: run.change(host, static_pods.unpark(pods)),
         within=90,
-        by_hand=f"On {host}: `mv /etc/kubernetes/ha-runbooks-parked/{paths}.yaml /etc/kubernetes/manifests/; systemctl restart kubelet`, "
-        "until `crictl ps` shows it.",
+        by_hand=by_hand("recover", "quorum_start", host=host, pods=pods),
     )
 
 
@@ -92,8 +90,7 @@ def agrees(it: Restoring) -> Step:
         "etcd has its members, a quorum and a higher revision",
         done=done,
         within=120,
-        by_hand="On one of these hosts: `etcdctl member list -w table` shows exactly these members, `etcdctl endpoint health --cluster` "
-        f"is true for each, `etcdctl alarm list` is empty, and `etcdctl endpoint status -w json` shows a revision over {it.plan.before}.",
+        by_hand=by_hand("recover", "quorum_agrees", before=it.plan.before),
     )
 
 
@@ -127,14 +124,13 @@ def forget_servers(it: Restoring) -> Step:
         "forget API servers that are gone",
         done=lambda run: not stale(run),
         do=do,
-        by_hand="On one of these hosts: `etcdctl get /registry/masterleases/ --prefix --keys-only`; `etcdctl del KEY` for each address "
-        "that is none of theirs.",
+        by_hand=by_hand("recover", "quorum_forget_servers"),
     )
 
 
 def serve(it: Restoring, host: Host) -> Step:
     """Start its API server, and wait until it is ready."""
-    starting = start(it, host, ("kube-apiserver",), "start the API server")
+    starting = start(it, host, API_SERVER, "start the API server")
 
     def done(run: Run) -> bool | Unmet:
         met = starting.done(run) if starting.done else True
@@ -143,7 +139,7 @@ def serve(it: Restoring, host: Host) -> Step:
         state = run.read(host, node.look(host))
         return True if state.api == "ok" else Unmet(f"its API server says: {state.api or 'nothing yet'}")
 
-    text = f"{starting.by_hand} Go on when `kubectl --server={url(host.address)} get --raw /readyz` says ok."
+    text = by_hand("recover", "quorum_serve", host=host, pods=API_SERVER)
     return Step(starting.name, host, done=done, do=starting.do, within=120, by_hand=text)
 
 
@@ -165,9 +161,7 @@ def restart(it: Restoring, host: Host) -> Step:
         done=done,
         do=lambda run: run.change(host, restore.restart(it.plan.token, everything=not (run.plan or it.bump(run)))),
         within=30,
-        by_hand=f"On {host}: `systemctl restart kubelet`. When the revision was not raised, also "
-        "`crictl stop $(crictl ps -q --label io.kubernetes.pod.namespace=kube-system)`, and restart your own operators "
-        "(`kubectl rollout restart`).",
+        by_hand=by_hand("recover", "quorum_restart", host=host),
     )
 
 
@@ -191,8 +185,7 @@ def verified(it: Restoring) -> Step:
         "the hosts that are there do their work",
         done=done,
         within=cluster_verify.WITHIN_S,
-        by_hand="`kubectl get nodes` shows these hosts Ready; `kubectl get --raw /readyz?verbose` on each control plane host says ok; "
-        "`kubectl -n kube-system get leases` shows that controller-manager and scheduler have leaders again.",
+        by_hand=by_hand("recover", "quorum_verified"),
     )
 
 
@@ -216,6 +209,5 @@ def tidy(it: Restoring, host: Host) -> Step:
         host,
         done=done,
         do=lambda run: run.change(host, restore.tidy()),
-        by_hand=f"On {host}: `rm -r {WORK}`, and on your own machine the copies of the snapshot. Keep the old data for a while:"
-        + shell(f"ls -d /var/lib/etcd.aside-{it.plan.stamp} /var/lib/etcd/aside-{it.plan.stamp}"),
+        by_hand=by_hand("recover", "quorum_tidy", host=host, work=WORK, stamp=it.plan.stamp),
     )

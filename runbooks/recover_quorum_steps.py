@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runbooks.by_hand import shell
 from runbooks.cluster_view import Survey
 from runbooks.commands import restore, static_pods
 from runbooks.commands.backup_tools import minor
 from runbooks.commands.node import STATIC_PODS
 from runbooks.commands.restore import BUMP, Ground
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host, Site
@@ -65,9 +65,7 @@ def prove(it: Restoring) -> Step:
     return Step(
         "etcd's quorum is gone for good",
         check=check,
-        by_hand="On every control plane host that answers: `etcdctl endpoint health` fails, and `etcdctl endpoint status -w table` "
-        "shows no leader. Count the hosts that have `/var/lib/etcd/member` and only have to be switched on or started: when they "
-        "are a majority, start them instead of going on. A host that you cannot log in to must be off, not only out of your reach.",
+        by_hand=by_hand("recover", "quorum_gone"),
     )
 
 
@@ -92,12 +90,7 @@ def ready(it: Restoring, host: Host) -> Step:
         host,
         done=_settled(it, host, met),
         do=lambda run: run.change(host, restore.ready(it.plan.text)),
-        by_hand=f"On {host}, as root, take etcdutl out of etcd's image (`grep image: /etc/kubernetes/manifests/etcd.yaml` names it):"
-        + shell(
-            f"mkdir -p -m 700 {WORK}/bin /run/view",
-            "ctr -n k8s.io images mount IMAGE /run/view",
-            f"cp /run/view/usr/local/bin/etcdutl {WORK}/bin/; ctr -n k8s.io images unmount --rm /run/view",
-        ),
+        by_hand=by_hand("recover", "quorum_ready", host=host, work=WORK),
     )
 
 
@@ -124,8 +117,7 @@ def fits(it: Restoring) -> Step:
     return Step(
         "every host can restore: one version of etcd, enough room",
         check=check,
-        by_hand=f"On each of these hosts: `{WORK}/bin/etcdutl version` says the same; `df /var/lib/etcd /var/lib/ha-runbooks` has "
-        "room for the snapshot twice and 256 MiB.",
+        by_hand=by_hand("recover", "quorum_fits", work=WORK),
     )
 
 
@@ -150,8 +142,7 @@ def send(it: Restoring, host: Host) -> Step:
         host,
         done=_settled(it, host, met),
         do=do,
-        by_hand=f"`scp` the snapshot to {host} and move it to {WORK}/snapshot.db (0600, root's); compare its `sha256sum` with the "
-        "one in the set's manifest.json. An encrypted set: `age --decrypt --identity KEY` first.",
+        by_hand=by_hand("recover", "quorum_send", host=host, work=WORK),
     )
 
 
@@ -183,7 +174,7 @@ def fetch(it: Restoring, host: Host) -> Step:
         host,
         done=done,
         do=do,
-        by_hand=f"`scp` {WORK}/snapshot.db from {host} to a private directory of yours.",
+        by_hand=by_hand("recover", "quorum_fetch", host=host, work=WORK),
     )
 
 
@@ -212,10 +203,7 @@ def build(it: Restoring, host: Host) -> Step:
         host,
         done=_settled(it, host, met),
         do=do,
-        by_hand=f"On {host}, in {WORK}, with the same token on every host (any word that was never used):"
-        + shell(" ".join(words).replace("etcdutl", "bin/etcdutl", 1).replace("=restored-new", "=/var/lib/etcd.restored-new"))
-        + f"etcd before 3.5.10 does not know --bump-revision={BUMP} and --mark-compacted: leave them away, and restart everything "
-        "that watches at the end. Before 3.5: `ETCDCTL_API=3 etcdctl` instead of etcdutl.",
+        by_hand=by_hand("recover", "quorum_build", host=host, work=WORK, words=words, bump=BUMP),
     )
 
 
@@ -233,8 +221,7 @@ def stop(it: Restoring, host: Host) -> Step:
         done=_settled(it, host, met),
         do=lambda run: run.change(host, static_pods.park(STATIC_PODS)),
         within=60,
-        by_hand=f"On {host}: `mkdir -p /etc/kubernetes/ha-runbooks-parked; mv /etc/kubernetes/manifests/{{{','.join(STATIC_PODS)}}}.yaml "
-        "/etc/kubernetes/ha-runbooks-parked/`; wait until `crictl ps` shows none of them.",
+        by_hand=by_hand("recover", "quorum_stop", host=host, pods=STATIC_PODS),
     )
 
 
@@ -249,8 +236,7 @@ def copy(it: Restoring, host: Host) -> Step:
         host,
         done=_settled(it, host, met),
         do=lambda run: run.change(host, restore.copy(it.plan.source.size)),
-        by_hand=f"On {host}: `cp /var/lib/etcd/member/snap/db {WORK}/snapshot.db`. What is only in the write-ahead log (at most the "
-        "last moment before etcd ended) is not in it.",
+        by_hand=by_hand("recover", "quorum_copy", host=host, work=WORK),
     )
 
 
@@ -271,12 +257,7 @@ def swap(it: Restoring, host: Host) -> Step:
         host,
         done=lambda run: it.over(ground(run, host)),
         do=do,
-        by_hand=f"On {host} (inside /var/lib/etcd instead when that is a disk of its own):"
-        + shell(
-            f"mkdir -m 700 /var/lib/etcd.aside-{it.plan.stamp}",
-            f"mv /var/lib/etcd/member /var/lib/etcd.aside-{it.plan.stamp}/",
-            "mv /var/lib/etcd.restored-new/member /var/lib/etcd/",
-        )
-        + f"In the parked etcd.yaml: `--initial-cluster={restore.initial_cluster(it.plan.cluster)}` and "
-        "`--initial-cluster-state=existing`.",
+        by_hand=by_hand(
+            "recover", "quorum_swap", host=host, stamp=it.plan.stamp, cluster=restore.initial_cluster(it.plan.cluster)
+        ),
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runbooks.by_hand import shell
 from runbooks.commands import lb, vip
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.firewall import Firewall, look
 from runbooks.commands.lb import LbState
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site
 from runbooks.lb_steps import (
@@ -62,7 +62,6 @@ def procedure(site: Site, wanted: Sequence[Wanted], observer: Host | None) -> Pr
 def pass_vrrp(want: Wanted) -> Step:
     """Let the other LBs' adverts pass where a rule of the packet filter drops them. Nobody's rule is deleted."""
     probe = _filter(want)
-    place = f"on {want.host}"
 
     def dropping(run: Run) -> list[tuple[str, Host, Blocker]]:
         seen, there = run.read(want.host, probe)
@@ -81,11 +80,6 @@ def pass_vrrp(want: Wanted) -> Step:
             run.change(want.host, vip.accept(blocker.family, blocker.table, blocker.chain, direction, peer))
 
     peers = [peer for peer in want.site.load_balancers if peer != want.host]
-    lines = [
-        f"iptables -I {chain} 1 -p 112 {side} {peer.address} -j ACCEPT"
-        for peer in peers
-        for chain, side in (("INPUT", "-s"), ("OUTPUT", "-d"))
-    ]
     return Step(
         "let the other LB's VRRP pass the packet filter",
         want.host,
@@ -93,10 +87,7 @@ def pass_vrrp(want: Wanted) -> Step:
         do=do,
         within=10,
         settled=True,
-        by_hand=f"`nft -a list ruleset` {place}: does a rule or a policy drop IP protocol 112 (vrrp) from or to the other LB? Leave it, "
-        f"and let VRRP pass before it (in a table of nftables' own: `nft insert rule FAMILY TABLE CHAIN ip saddr PEER meta l4proto "
-        f"112 accept`):{shell(*lines)}Then say the same in the packet filter's own configuration, or it is gone after a reboot.\n"
-        "Done when `nft -a list ruleset` shows it before whatever drops.",
+        by_hand=by_hand("recover", "vip_pass_vrrp", host=want.host, peers=peers),
     )
 
 
@@ -113,8 +104,7 @@ def answers(want: Wanted) -> Step:
         do=lambda run: run.change(want.host, vip.restart("haproxy")),
         within=20,
         settled=True,
-        by_hand="If haproxy is active and does not answer on its own socket, it serves nobody: `systemctl kill -s KILL haproxy`, then "
-        "`systemctl start haproxy`.\nDone when `echo 'show info' | socat - UNIX-CONNECT:/run/haproxy/admin.sock` prints something.",
+        by_hand=by_hand("recover", "vip_answers"),
     )
 
 
@@ -134,8 +124,7 @@ def note_state(want: Wanted) -> Step:
         do=lambda run: run.change(want.host, vip.note(run.read(want.host, probe)[0].vrrp)),
         within=10,
         settled=True,
-        by_hand="`kill -USR1 $(cat /run/keepalived.pid)`, then `grep -m1 -A2 'VRRP Instance' /tmp/keepalived.data` shows the state. If "
-        '`cat /run/ha-runbooks/vrrp_state` has another one: `echo "STATE $(date +%s)" >/run/ha-runbooks/vrrp_state`.',
+        by_hand=by_hand("recover", "vip_note_state"),
     )
 
 
@@ -158,8 +147,7 @@ def takes_part(want: Wanted) -> Step:
         do=do,
         within=30,
         settled=True,
-        by_hand="If `cat /run/ha-runbooks/vrrp_state` says FAULT for more than five seconds while haproxy answers and the interface is "
-        "up: `systemctl restart keepalived`, then `journalctl -u keepalived -n 50`.\nDone when it says MASTER or BACKUP.",
+        by_hand=by_hand("recover", "vip_takes_part"),
     )
 
 
@@ -180,7 +168,6 @@ def take_away(want: Wanted) -> Step:
         for device in strays(run):
             run.change(want.host, vip.drop_stray(want.site, device))
 
-    address = f"{want.site.endpoint.vip}/{want.site.endpoint.vip.max_prefixlen}"
     return Step(
         "nothing but keepalived holds the VIP",
         want.host,
@@ -188,9 +175,7 @@ def take_away(want: Wanted) -> Step:
         do=do,
         within=10,
         settled=True,
-        by_hand=f"`ip -br address show to {want.site.endpoint.vip}`: if it shows a line although keepalived is BACKUP "
-        f"(`cat /run/ha-runbooks/vrrp_state`), or another device than {own}: `ip address delete {address} dev DEVICE`.\n"
-        "Done when it shows a line only where keepalived is MASTER.",
+        by_hand=by_hand("recover", "vip_take_away", vip=want.site.endpoint.vip, interface=own),
     )
 
 
@@ -206,13 +191,11 @@ def hears(wanted: Sequence[Wanted]) -> Step:
                 return Unmet(f"{host} hears no advert of the holder's")
         return True
 
-    device = vip.interface(site, wanted[0].host)
     return Step(
         "the standby hears the holder",
         done=done,
         within=20,
-        by_hand=f"On the LB without the VIP: `tcpdump -c 3 -ni {device} ip proto 112` shows adverts from the other one within seconds, and "
-        "`cat /run/ha-runbooks/vrrp_state` stays BACKUP.",
+        by_hand=by_hand("recover", "vip_hears", interface=vip.interface(site, wanted[0].host)),
     )
 
 
@@ -223,13 +206,12 @@ def reached_from(site: Site, observer: Host) -> Step:
         tried, failed, _ = run.read(observer, lb.probe_vip(site, 1))
         return True if tried and not failed else Unmet(f"{failed} of {tried} connections to it failed")
 
-    where = f"{site.endpoint.vip} {site.endpoint.port}"
     return Step(
         "a client reaches the VIP",
         observer,
         done=done,
         within=20,
-        by_hand=f"From a host that is no load balancer: `nc -vz {where}` says open (or succeeded).",
+        by_hand=by_hand("recover", "vip_reached_from", endpoint=site.endpoint),
     )
 
 

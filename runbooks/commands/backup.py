@@ -114,14 +114,15 @@ def lists(host: Host, base: str, wanted: Sequence[Kind], size: int) -> Command:
     return replace(command, shown=f"kubectl get --raw, {len(wanted)} kinds, all namespaces")
 
 
+def saved(host: Host) -> tuple[str, ...]:
+    """Return the paths that `files` sends, as far as they are there."""
+    return (*(CONTROL_PLANE_FILES if host.is_control_plane else ()), *(LB_FILES if host.is_lb else ()))
+
+
 def files(base: str, host: Host) -> Command:
     """Send what ``host`` is configured with, by its roles, as one tar archive."""
-    wanted: list[str] = []
-    needed: list[str] = []
-    if host.is_control_plane:
-        wanted, needed = [*CONTROL_PLANE_FILES], [*CONTROL_PLANE_NEEDS]
-    if host.is_lb:
-        wanted, needed = [*wanted, *LB_FILES], [*needed, *LB_NEEDS]
+    needed = [*(CONTROL_PLANE_NEEDS if host.is_control_plane else ()), *(LB_NEEDS if host.is_lb else ())]
+    wanted = saved(host)
     command = script("backup-files", {"BASE": base, "PATHS": wanted, "NEEDED": needed}, timeout=300, after=("backup-work",))
     return replace(command, shown=f"tar {' '.join(path for path in wanted[:2])} ...")
 
