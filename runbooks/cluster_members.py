@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from runbooks import etcd_view
-from runbooks.cluster_view import Survey, nodes
+from runbooks.cluster_view import Survey
 from runbooks.commands import etcd, kubeadm, kubectl
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
 from runbooks.commands.kubeadm import Admission
 from runbooks.commands.node import NodeState
+from runbooks.commands.node_objects import nodes
 from runbooks.engine.steps import Run
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host
@@ -35,7 +36,7 @@ def not_in_service(run: Run, seat: Host, host: Host, state: NodeState) -> str:
         return "it is no node yet"
     if not host.is_control_plane:
         return ""
-    if not node.control_plane:
+    if not node.is_control_plane:
         return "its node has no control plane role yet"
     member = member_of(run, seat, host)
     if not member or not member.name or member.learner:

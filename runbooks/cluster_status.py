@@ -11,8 +11,9 @@ from runbooks.commands import etcd, lb, verify_objects
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.lb import LbState
+from runbooks.commands.node_objects import Node
 from runbooks.commands.verify import Quick
-from runbooks.commands.verify_objects import Cluster, Node
+from runbooks.commands.verify_objects import Cluster
 from runbooks.engine.steps import Run
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site

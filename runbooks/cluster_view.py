@@ -7,13 +7,12 @@ from typing import Any, TypeVar
 
 from runbooks.commands import node
 from runbooks.commands.base import Probe
-from runbooks.commands.kubectl import read_json
 from runbooks.commands.node import NodeState
+from runbooks.commands.node_objects import Node, nodes
 from runbooks.engine.steps import Run
 from runbooks.errors import NotServing, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules import cluster as rules
-from runbooks.rules.cluster import Node
 from runbooks.text import naming
 
 T = TypeVar("T")
@@ -70,34 +69,6 @@ class Survey:
     def nodes(self, run: Run, seat: Host) -> dict[str, Node]:
         """Return the Node objects by name, as the API server of ``seat`` has them."""
         return run.read(seat, nodes(seat))
-
-
-def nodes(seat: Host) -> Probe[dict[str, Node]]:
-    """The Node objects by name."""
-    return read_json(seat, "get", "nodes", parse=parse_nodes)
-
-
-def parse_nodes(found: Any) -> dict[str, Node]:
-    """Read a list of Node objects (`kubectl get nodes -o json`). Raises ValueError when it is none."""
-    try:
-        return {each["metadata"]["name"]: _node(each) for each in found["items"]}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"this is no list of nodes: {error}") from None
-
-
-def _node(found: Any) -> Node:
-    labels = found["metadata"].get("labels", {})
-    status = found.get("status", {})
-    conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
-    addresses = {each["type"]: each["address"] for each in status.get("addresses", [])}
-    return Node(
-        name=found["metadata"]["name"],
-        address=addresses.get("InternalIP", ""),
-        ready=conditions.get("Ready") == "True",
-        control_plane=any(f"node-role.kubernetes.io/{role}" in labels for role in ("control-plane", "master")),
-        cordoned=bool(found.get("spec", {}).get("unschedulable")),
-        version=status.get("nodeInfo", {}).get("kubeletVersion", ""),
-    )
 
 
 def _said(state: NodeState | RunbookError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
@@ -43,6 +44,15 @@ def apply(host: Host, manifest: str, action: str = "apply") -> Command:
     """Apply ``manifest`` (YAML text); it travels through the channel. ``action`` may be ``delete`` or ``get`` as well."""
     variables: Mapping[str, str] = {"ACTION": action, "MANIFEST": manifest, "SERVER": url(host.address)}
     return replace(script("kubectl-manifest", variables, timeout=120), shown=f"kubectl {action} -f -")
+
+
+def seconds(text: str | None) -> float:
+    """Read the API's time as seconds since 1970; 0 for none.
+
+    >>> seconds("2026-01-07T10:11:12.500000Z") - seconds("2026-01-07T10:11:12Z")
+    0.5
+    """
+    return datetime.fromisoformat(text).timestamp() if text else 0
 
 
 def _json(answer: Answer) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from runbooks.commands import yaml_text
 from runbooks.commands.base import Answer, Probe, script
-from runbooks.commands.kubectl import url
+from runbooks.commands.kubectl import seconds, url
+from runbooks.commands.node_objects import Node, parse_node
 from runbooks.commands.verify import brief
 from runbooks.inventory.model import Host
 
@@ -18,23 +18,6 @@ CORE = "/api/v1"
 NODES = f"{CORE}/nodes"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 KUBEADM_CONFIG = f"{CORE}/namespaces/kube-system/configmaps/kubeadm-config"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A Node object. ``pressure`` names the conditions that are True and should not be; ``created`` in seconds since 1970."""
-
-    name: str
-    address: str
-    ready: bool
-    reason: str
-    pressure: tuple[str, ...]
-    version: str
-    cordoned: bool
-    labels: frozenset[str]
-    taints: frozenset[str]
-    runtime: str
-    created: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +88,7 @@ def parse_cluster(answer: Answer) -> Cluster:
     try:
         return Cluster(
             clock=int(first.removeprefix("clock ")),
-            nodes=tuple(map(_node, got.get(NODES, {}).get("items", []))),
+            nodes=tuple(map(parse_node, got.get(NODES, {}).get("items", []))),
             pods=tuple(_pod(item) for path, value in got.items() if path.endswith("/pods") for item in value["items"]),
             leases=tuple(map(_lease, got.get(LEASES, {}).get("items", []))),
             config=_top(got.get(KUBEADM_CONFIG, {}).get("data", {}).get("ClusterConfiguration", "")),
@@ -118,40 +101,12 @@ def parse_cluster(answer: Answer) -> Cluster:
 # ---- reading
 
 
-def _seconds(text: str | None) -> float:
-    """Read the API's time; 0 for none.
-
-    >>> _seconds("2026-01-07T10:11:12.500000Z") - _seconds("2026-01-07T10:11:12Z")
-    0.5
-    """
-    return datetime.fromisoformat(text).timestamp() if text else 0
-
-
-def _node(item: dict[str, Any]) -> Node:
-    meta, spec, status = item["metadata"], item.get("spec", {}), item.get("status", {})
-    conditions = {each["type"]: each for each in status.get("conditions", [])}
-    ready = conditions.get("Ready", {})
-    return Node(
-        name=meta["name"],
-        address=next((each["address"] for each in status.get("addresses", []) if each["type"] == "InternalIP"), ""),
-        ready=ready.get("status") == "True",
-        reason=": ".join(filter(None, [ready.get("reason"), ready.get("message")])) or "the kubelet has not said anything",
-        pressure=tuple(name for name, each in conditions.items() if name != "Ready" and each.get("status") == "True"),
-        version=status.get("nodeInfo", {}).get("kubeletVersion", ""),
-        cordoned=bool(spec.get("unschedulable")),
-        labels=frozenset(meta.get("labels") or {}),
-        taints=frozenset(each["key"] for each in spec.get("taints") or [] if each.get("effect") == "NoSchedule"),
-        runtime=status.get("nodeInfo", {}).get("containerRuntimeVersion", ""),
-        created=int(_seconds(meta.get("creationTimestamp"))),
-    )
-
-
 def _pod(item: dict[str, Any]) -> Pod:
     meta, status = item["metadata"], item.get("status", {})
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     ready: dict[str, Any] = next((each for each in status.get("conditions") or [] if each["type"] == "Ready"), {})
     ended = [
-        _seconds(each.get("lastState", {}).get("terminated", {}).get("finishedAt"))
+        seconds(each.get("lastState", {}).get("terminated", {}).get("finishedAt"))
         for each in status.get("containerStatuses") or []
     ]
     return Pod(
@@ -190,7 +145,7 @@ def _lease(item: dict[str, Any]) -> Lease:
     return Lease(
         item["metadata"]["name"],
         spec.get("holderIdentity") or "",
-        _seconds(spec.get("renewTime")),
+        seconds(spec.get("renewTime")),
         int(spec.get("leaseDurationSeconds") or 15),
     )
 

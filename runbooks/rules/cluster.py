@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from runbooks.commands.node import PROGRAMS, STATIC_PODS, NodeState
 from runbooks.commands.prepare import MODULES, Kernel, Runtime
@@ -11,18 +10,6 @@ from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 
 Seen = NodeState | RunbookError
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A Node object: what the API server knows about a host."""
-
-    name: str
-    address: str
-    ready: bool
-    control_plane: bool
-    cordoned: bool
-    version: str
 
 
 def version_of(package: str) -> str:

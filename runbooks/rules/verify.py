@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runbooks.commands.kubectl import through_vip, url
+from runbooks.commands.node_objects import CONTROL_PLANE_KEYS, Node
 from runbooks.commands.verify import Health, HostFacts, Written
-from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Node
+from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.text import age_text, listed
 
 State = Literal["ok", "warn", "FAIL"]
-CONTROL_PLANE_KEYS = frozenset(
-    {"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
-)  # since 1.20; until 1.23
 LEADERS = ("kube-scheduler", "kube-controller-manager")
 
 
@@ -162,7 +160,7 @@ def _unmarked(host: Host, node: Node) -> str:
     """Say what of kubeadm's marks a control plane's node lacks; a host that is a worker too may well have no taint."""
     if not host.is_control_plane:
         return ""
-    if not CONTROL_PLANE_KEYS & node.labels:
+    if not node.is_control_plane:
         return "lacks the label of a control plane"
     if not host.is_worker and not CONTROL_PLANE_KEYS & node.taints:
         return "lacks the taint of a control plane, so any pod may run there"

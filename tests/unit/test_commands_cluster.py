@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.cluster_remove import parse_pods, without_endpoint
-from runbooks.cluster_view import parse_nodes
 from runbooks.commands import kubeadm, kubectl, node, prepare
 from runbooks.commands.base import Answer, Secret
+from runbooks.commands.node_objects import parse_nodes
 from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
@@ -86,13 +86,13 @@ def test_nodes_are_read():
         ]
     }
     nodes = parse_nodes(found)
-    assert nodes["master1"].control_plane
+    assert nodes["master1"].is_control_plane
     assert nodes["master1"].ready
     assert nodes["master1"].cordoned
     assert nodes["master1"].address == "10.1.1.101"
     assert nodes["master1"].version == "v1.20.2"
     assert not nodes["worker1"].ready
-    assert not nodes["worker1"].control_plane
+    assert not nodes["worker1"].is_control_plane
     with pytest.raises(ValueError, match="no list of nodes"):
         parse_nodes({"items": [{}]})
 

@@ -12,8 +12,9 @@ from runbooks.commands.certs import Certificate
 from runbooks.commands.etcd import Alarm, Look, Member, Status
 from runbooks.commands.kubectl import url
 from runbooks.commands.lb import Backend
+from runbooks.commands.node_objects import Node
 from runbooks.commands.verify import Health, HostFacts, Written
-from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Node, Pod, pods_in
+from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Pod, pods_in
 from runbooks.errors import CommandError
 from runbooks.inventory.settings import Addons
 from runbooks.rules import verify as rules
@@ -38,7 +39,17 @@ KEYS = frozenset({"node-role.kubernetes.io/control-plane"})
 def node(host, **facts):
     marks = KEYS if host.is_control_plane else frozenset()
     well = Node(
-        host.name, str(host.address), True, "KubeletReady", (), VERSION, False, marks, marks, "containerd://1.7", NOW - 60
+        name=host.name,
+        address=str(host.address),
+        ready=True,
+        reason="KubeletReady",
+        pressure=(),
+        version=VERSION,
+        cordoned=False,
+        labels=marks,
+        taints=marks,
+        runtime="containerd://1.7",
+        created=NOW - 60,
     )
     return replace(well, **facts)
 
