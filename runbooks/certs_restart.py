@@ -47,8 +47,7 @@ def restart(renewal: Renewal, host: Host) -> Step:
     def done(run: Run) -> bool | Unmet:
         if stale := _stale_pods(renewal, run, host):
             return Unmet("; ".join(f"{name} {why}" for name, why in stale.items()))
-        reason = rules.unproven(renewal.site, certs_view.of(run, host))
-        return Unmet(reason) if reason else True
+        return Unmet.of(rules.unproven(renewal.site, certs_view.of(run, host)))
 
     def do(run: Run) -> None:
         if not run.plan:

@@ -68,8 +68,7 @@ def renew(renewal: Renewal, host: Host) -> Step:
             raise PrecheckError(f"{host}: {reason}", hint="inv certs.check")
 
     def done(run: Run) -> bool | Unmet:
-        why = _due(renewal, run, host)
-        return Unmet(why) if why else True
+        return Unmet.of(_due(renewal, run, host))
 
     def do(run: Run) -> None:
         if (answer := run.change(host, certs.renew())) and (aside := certs.parse_aside(answer)):

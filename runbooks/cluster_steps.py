@@ -156,8 +156,7 @@ def join(plan: Plan, host: Host) -> Step:
         if not state.joined:
             return Unmet("kubeadm has not finished there")
         seat = plan.survey.seat(run)
-        reason = members.not_in_service(run, seat, host, state) if seat else "no API server is ready"
-        return Unmet(reason) if reason else True
+        return Unmet.of(members.not_in_service(run, seat, host, state) if seat else "no API server is ready")
 
     def do(run: Run) -> None:
         state = run.read(host, node.look(host))

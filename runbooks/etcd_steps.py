@@ -151,8 +151,7 @@ class Turn:
 
     def back(self, run: Run) -> bool | Unmet:
         """Whether the next member may have its turn."""
-        left = self.policy.left(view(run), self.host) if self.touched else []
-        return Unmet("; ".join(left)) if left else True
+        return Unmet.of("; ".join(self.policy.left(view(run), self.host))) if self.touched else True
 
     def check_heir(self, run: Run) -> None:
         """Refuse before the leadership moves for nothing."""

@@ -52,8 +52,7 @@ def take_over(target: Host, observer: Host | None) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         states = _states(run)
-        reason = rules.not_a_pair(states) or rules.not_handed_over(states, target)
-        return Unmet(reason) if reason else True
+        return Unmet.of(rules.not_a_pair(states) or rules.not_handed_over(states, target))
 
     def drain(run: Run) -> None:
         states = _states(run)

@@ -196,8 +196,7 @@ def run_service(want: Wanted, unit: str, config: str) -> Step:
     """Enable the unit; start it, or reload it when it runs with another configuration than the wanted one."""
 
     def done(run: Run) -> bool | Unmet:
-        reason = rules.not_running_with(run.read(want.host, want.look()).state, unit, want.sha(config))
-        return Unmet(reason) if reason else True
+        return Unmet.of(rules.not_running_with(run.read(want.host, want.look()).state, unit, want.sha(config)))
 
     def do(run: Run) -> None:
         run.change(want.host, lb.run_service(unit))
@@ -211,8 +210,7 @@ def does_its_work(want: Wanted) -> Step:
     """Gate: the next LB is touched only when this one serves."""
 
     def done(run: Run) -> bool | Unmet:
-        reason = rules.not_serving(run.read(want.host, want.look()).state)
-        return Unmet(reason) if reason else True
+        return Unmet.of(rules.not_serving(run.read(want.host, want.look()).state))
 
     text = by_hand("lb", "does_its_work", host=want.host, balancer=want.site.load_balancer)
     return Step("serves: VRRP, stats, metrics", want.host, done=done, within=30, by_hand=text)
@@ -223,8 +221,7 @@ def prove_pair(wanted: Sequence[Wanted]) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         seen = run.read_all({each.host: each.look() for each in wanted})
-        reason = rules.not_a_pair({host: looked.state for host, looked in seen.items()})
-        return Unmet(reason) if reason else True
+        return Unmet.of(rules.not_a_pair({host: looked.state for host, looked in seen.items()}))
 
     site = wanted[0].site
     return Step(

@@ -104,8 +104,7 @@ def identify(renewal: Renewal, masters: Sequence[Host], host: Host) -> Step:
             raise PrecheckError(f"{host}: openssl is not installed there", hint=f"on {host}: install openssl")
 
     def done(run: Run) -> bool | Unmet:
-        why = reason(run)
-        return Unmet(why) if why else True
+        return Unmet.of(reason(run))
 
     def do(run: Run) -> None:
         node = rules.node_name(renewal.site, host, certs_view.of(run, host))
@@ -128,8 +127,7 @@ def serve_anew(renewal: Renewal, host: Host) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         seen = certs_view.of(run, host)
-        why = rules.old_serving(seen, renewal.days) or rules.other_served(renewal.site, seen, certs.KUBELET_PORT)
-        return Unmet(why) if why else True
+        return Unmet.of(rules.old_serving(seen, renewal.days) or rules.other_served(renewal.site, seen, certs.KUBELET_PORT))
 
     text = by_hand("certs", "serve_anew", host=host, serving=rules.KUBELET_SERVING)
     return Step(

@@ -24,8 +24,7 @@ def etcd_is_whole() -> Step:
     """
 
     def done(run: Run) -> bool | Unmet:
-        faults = rules.faults(rules.of_members(etcd_view.view(run)))
-        return Unmet("; ".join(faults)) if faults else True
+        return Unmet.of("; ".join(rules.faults(rules.of_members(etcd_view.view(run)))))
 
     return Step(
         "etcd is whole: every member healthy, none behind",

@@ -113,8 +113,7 @@ def could_take_over(site: Site, host: Host) -> Step:
     """Gate: the LB that was brought back could hold the VIP, so that a failover is possible again."""
 
     def done(run: Run) -> bool | Unmet:
-        reason = rules.not_ready_to_hold(run.read(host, lb.state(site, host)))
-        return Unmet(reason) if reason else True
+        return Unmet.of(rules.not_ready_to_hold(run.read(host, lb.state(site, host))))
 
     return Step(
         "could take the VIP over",

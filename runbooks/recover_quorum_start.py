@@ -83,8 +83,7 @@ def agrees(it: Restoring) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         seen = etcd_view.view(run, it.members)
-        reason = _not_yet(seen, wanted, it.plan.before if it.bump(run) else 0)
-        return Unmet(reason) if reason else True
+        return Unmet.of(_not_yet(seen, wanted, it.plan.before if it.bump(run) else 0))
 
     return Step(
         "etcd has its members, a quorum and a higher revision",

@@ -29,6 +29,11 @@ class Unmet:
     def __bool__(self) -> bool:
         return False
 
+    @classmethod
+    def of(cls, reason: str) -> bool | Unmet:
+        """Return True when there is no ``reason``, else the Unmet that has it."""
+        return cls(reason) if reason else True
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
