@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ class Looked(NamedTuple):
     switched_off: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """One LB and the configuration that it shall have."""
 
@@ -40,6 +41,7 @@ class Wanted:
     host: Host
     files: tuple[File, ...]
 
+    @cached_property
     def look(self) -> Probe[Looked]:
         """See what is there: packages, the files in question, what the services do, and what stands in their way."""
         paths = [*(file.path for file in self.files), lb_sysctl(self.site).path]
@@ -79,7 +81,7 @@ def install_packages(want: Wanted) -> Step:
     """Install what is missing; what is there keeps its version, so that this never restarts a service."""
 
     def recent(run: Run) -> None:
-        if reason := rules.too_old(run.read(want.host, want.look()).packages):
+        if reason := rules.too_old(run.read(want.host, want.look).packages):
             raise PrecheckError(
                 f"{want.host}: {reason}; no configuration was touched there",
                 hint="upgrade the host, or give it a package repository with a newer one, then `inv lb.setup` again",
@@ -89,7 +91,7 @@ def install_packages(want: Wanted) -> Step:
         "install " + ", ".join(lb.PACKAGES),
         want.host,
         check=recent,
-        done=lambda run: set(lb.PACKAGES) <= run.read(want.host, want.look()).packages.keys(),
+        done=lambda run: set(lb.PACKAGES) <= run.read(want.host, want.look).packages.keys(),
         do=lambda run: run.change(want.host, lb.install()),
         verify=recent,
         settled=True,
@@ -102,11 +104,11 @@ def bind_before_holding(want: Wanted) -> Step:
     file = lb_sysctl(want.site)
 
     def done(run: Run) -> bool:
-        seen = run.read(want.host, want.look())
+        seen = run.read(want.host, want.look)
         return seen.state.nonlocal_bind and not files.differing([file], seen.files)
 
     def do(run: Run) -> None:
-        there = run.read(want.host, want.look()).files
+        there = run.read(want.host, want.look).files
         run.place(want.host, files.differing([file], there), there, files.place([file]))
         run.change(want.host, lb.load_sysctl(file.path))
 
@@ -127,13 +129,13 @@ def open_firewall(want: Wanted) -> Step:
     interface = want.host.interface or want.site.load_balancer.interface
 
     def lacking(run: Run) -> tuple[Openings, Openings]:
-        there = run.read(want.host, want.look()).firewall
+        there = run.read(want.host, want.look).firewall
         if not there:
             return Openings(), Openings()
         return firewall_rules.missing(needed, there.now), firewall_rules.missing(needed, there.kept)
 
     def do(run: Run) -> None:
-        if there := run.read(want.host, want.look()).firewall:
+        if there := run.read(want.host, want.look).firewall:
             run.change(want.host, firewall.allow(there.zone, *lacking(run)))
 
     return Step(
@@ -151,8 +153,8 @@ def allow_ports(want: Wanted) -> Step:
     return Step(
         "let haproxy use its ports (SELinux)",
         want.host,
-        done=lambda run: not run.read(want.host, want.look()).switched_off,
-        do=lambda run: run.change(want.host, selinux.switch_on(run.read(want.host, want.look()).switched_off)),
+        done=lambda run: not run.read(want.host, want.look).switched_off,
+        do=lambda run: run.change(want.host, selinux.switch_on(run.read(want.host, want.look).switched_off)),
         settled=True,
         by_hand=by_hand("lb", "allow_ports", booleans=lb.SELINUX_BOOLEANS),
     )
@@ -162,7 +164,7 @@ def install_configuration(want: Wanted) -> Step:
     """Put the files in place once haproxy and keepalived on the host itself have accepted them; the old ones are kept."""
 
     def do(run: Run) -> None:
-        there = run.read(want.host, want.look()).files
+        there = run.read(want.host, want.look).files
         try:
             run.place(want.host, files.differing(want.files, there), there, lb.apply(want.files))
         except CommandError as error:
@@ -177,7 +179,7 @@ def install_configuration(want: Wanted) -> Step:
     return Step(
         "check and install the configuration",
         want.host,
-        done=lambda run: not files.differing(want.files, run.read(want.host, want.look()).files),
+        done=lambda run: not files.differing(want.files, run.read(want.host, want.look).files),
         do=do,
         settled=True,
         by_hand=by_hand(
@@ -196,7 +198,7 @@ def run_service(want: Wanted, unit: str, config: str) -> Step:
     """Enable the unit; start it, or reload it when it runs with another configuration than the wanted one."""
 
     def done(run: Run) -> bool | Unmet:
-        return Unmet.of(rules.not_running_with(run.read(want.host, want.look()).state, unit, want.sha(config)))
+        return Unmet.of(rules.not_running_with(run.read(want.host, want.look).state, unit, want.sha(config)))
 
     def do(run: Run) -> None:
         run.change(want.host, lb.run_service(unit))
@@ -210,7 +212,7 @@ def does_its_work(want: Wanted) -> Step:
     """Gate: the next LB is touched only when this one serves."""
 
     def done(run: Run) -> bool | Unmet:
-        return Unmet.of(rules.not_serving(run.read(want.host, want.look()).state))
+        return Unmet.of(rules.not_serving(run.read(want.host, want.look).state))
 
     text = by_hand("lb", "does_its_work", host=want.host, balancer=want.site.load_balancer)
     return Step("serves: VRRP, stats, metrics", want.host, done=done, within=30, by_hand=text)
@@ -220,7 +222,7 @@ def prove_pair(wanted: Sequence[Wanted]) -> Step:
     """The VIP is on exactly one LB, and the API port answers through it (refused is fine while there is no cluster)."""
 
     def done(run: Run) -> bool | Unmet:
-        seen = run.read_all({each.host: each.look() for each in wanted})
+        seen = run.read_all({each.host: each.look for each in wanted})
         return Unmet.of(rules.not_a_pair({host: looked.state for host, looked in seen.items()}))
 
     site = wanted[0].site

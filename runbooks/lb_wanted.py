@@ -24,7 +24,7 @@ def wanted(session: Session, hosts: Sequence[Host] = ()) -> list[Wanted]:
 
 def standby_first(run: Run, wanted: Sequence[Wanted]) -> list[Wanted]:
     """Return them in the order to change them in: the holder of the VIP last."""
-    seen = run.read_all({each.host: each.look() for each in wanted})
+    seen = run.read_all({each.host: each.look for each in wanted})
     order = rules.change_order([each.host for each in wanted], {host: looked.state for host, looked in seen.items()})
     return sorted(wanted, key=lambda each: order.index(each.host))
 

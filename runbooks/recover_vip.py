@@ -92,7 +92,7 @@ def look(run: Run, everyone: Sequence[Wanted]) -> dict[Host, Balancer | RunbookE
 
 
 def _probe(want: Wanted) -> Probe[Balancer]:
-    whole = batch(vip.look(want.site, want.host), lb.backends(), want.look())
+    whole = batch(vip.look(want.site, want.host), lb.backends(), want.look)
     return Probe(whole.command, lambda answer: _balancer(want, *whole.parse(answer)))
 
 
