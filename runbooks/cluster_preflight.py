@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import islice
-from time import time
 from typing import TYPE_CHECKING
 
+from runbooks import clock_view
 from runbooks.commands import node
 from runbooks.commands import preflight as commands
 from runbooks.commands.preflight_facts import Facts
@@ -83,20 +82,7 @@ def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]
     site = run.site
     probes = {host: commands.look(site, host, disk=not run.plan) for host in site.nodes}
     facts = run.read_each(probes)
-    return facts, _clocks(run, [host for host, each in facts.items() if not isinstance(each, RunbookError)])
-
-
-def _clocks(run: Run, hosts: Sequence[Host]) -> dict[Host, Clock]:
-    """Ask for the clocks over the connections that are open now, as many at a time as are asked together."""
-    clocks: dict[Host, Clock] = {}
-    probe, left = commands.now(), iter(hosts)
-    while some := list(islice(left, run.site.ssh.parallel)):
-        sent = time()
-        said = run.read_each(dict.fromkeys(some, probe), fresh=True)
-        received = time()
-        read = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
-        clocks |= {host: Clock(each - received, each - sent) for host, each in read.items()}
-    return clocks
+    return facts, clock_view.clocks(run, [host for host, each in facts.items() if not isinstance(each, RunbookError)])
 
 
 def _people(site: Site, findings: Sequence[Finding], *, verbose: bool) -> None:

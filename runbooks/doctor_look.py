@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from time import time
 from typing import Any
 
-from runbooks import cluster_verify
+from runbooks import clock_view, cluster_verify
 from runbooks.cluster_verify import Seen
 from runbooks.commands import doctor, etcd, lb, lock
 from runbooks.commands.base import Probe, named_batch
@@ -14,7 +13,6 @@ from runbooks.commands.doctor import Traces
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_metrics import Metrics
 from runbooks.commands.lock import Held
-from runbooks.commands.preflight import now
 from runbooks.commands.verify import HostFacts
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
@@ -77,7 +75,7 @@ def look(run: Run) -> Looked:
         if held := said.get("held"):
             looked.held[host] = held
     _once_more(run, looked)
-    looked.clocks = _clocks(run, list(looked.traces))
+    looked.clocks = clock_view.clocks(run, looked.traces)
     return looked
 
 
@@ -107,11 +105,3 @@ def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:
     if host.is_control_plane and run.site.kubernetes.etcd == "stacked":
         parts["metrics"] = doctor.metrics()
     return parts
-
-
-def _clocks(run: Run, hosts: list[Host]) -> dict[Host, Clock]:
-    """Ask for the clocks last, over connections that are open: what else takes time would look like a difference."""
-    sent = time()
-    said = run.read_each(dict.fromkeys(hosts, now()), fresh=True)
-    received = time()
-    return {host: Clock(each - received, each - sent) for host, each in said.items() if not isinstance(each, RunbookError)}

@@ -487,9 +487,7 @@ def hosts(monkeypatch):
         monkeypatch.setattr(preflight, "look", lambda _, host, disk=True: SimpleNamespace(
             command=f"look disk={disk}", parse=lambda answer: facts(host, **told.hosts.get(host.name, {}))
         ))  # fmt: skip
-        monkeypatch.setattr(
-            preflight, "now", lambda: SimpleNamespace(command="now", parse=lambda answer: cluster_preflight.time())
-        )
+        monkeypatch.setattr(preflight, "now", lambda: SimpleNamespace(command="now", parse=lambda answer: time.time()))
         notes: list[str] = []
 
         def read_all(probes):
