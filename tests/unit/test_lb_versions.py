@@ -79,7 +79,7 @@ class Host:
 def steps(monkeypatch):
     """The first step of lb.setup."""
     probe = Probe(cmd("packages"), lambda answer: SimpleNamespace(packages=lb.parse_installed(answer)))
-    monkeypatch.setattr(Wanted, "look", lambda _: probe)
+    monkeypatch.setattr(Wanted, "look", probe)
     return lambda host: (install_packages(Wanted(site(), load_balancer(1), ())), run_on(host))
 
 

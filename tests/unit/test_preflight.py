@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import time
 from types import SimpleNamespace
 
 import msgspec
@@ -487,7 +488,7 @@ def hosts(monkeypatch):
         monkeypatch.setattr(preflight, "look", lambda _, host, disk=True: SimpleNamespace(
             command=f"look disk={disk}", parse=lambda answer: facts(host, **told.hosts.get(host.name, {}))
         ))  # fmt: skip
-        monkeypatch.setattr(preflight, "now", lambda: SimpleNamespace(command="now", parse=lambda answer: time.time()))
+        monkeypatch.setattr(preflight, "now", lambda: SimpleNamespace(command="now", parse=lambda answer: time()))
         notes: list[str] = []
 
         def read_all(probes):
