@@ -12,15 +12,15 @@ from runbooks.commands import etcd
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd import Access, Alarm, Member, parse_look, parse_members, parse_status
 from tests.support.fakes import bash
+from tests.support.recorded import recorded_answer
 
 pytestmark = pytest.mark.unit
 
-RECORDED = Path(__file__).parent / "recorded"
 MASTERS = ["master1", "master2", "master3"]
 
 
 def recorded(name: str) -> str:
-    return (RECORDED / f"etcd-3.5.16-{name}.txt").read_text()
+    return recorded_answer(f"etcd/3.5.16-{name}").stdout
 
 
 def looked(text: str) -> etcd.Look:

@@ -5,7 +5,6 @@ import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -17,10 +16,11 @@ from runbooks.commands.lb import Backend, Unit, parse_backends, parse_installed,
 from runbooks.commands.lock import HELD, parse_held
 from tests.support.fakes import bash, site
 from tests.support.fakes import lb as load_balancer
+from tests.support.recorded import recorded_answer
 
 pytestmark = pytest.mark.unit
 
-RECORDED = (Path(__file__).parent / "recorded" / "haproxy-2.6-show-stat.csv").read_text()
+RECORDED = recorded_answer("haproxy/2.6-show-stat").stdout
 BY_NAME = {f"{each.proxy}/{each.server}": each for each in parse_backends(RECORDED)}
 
 SEEN = """\

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from math import inf
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -14,10 +13,11 @@ from runbooks.commands.base import Answer
 from runbooks.commands.etcd_metrics import metrics, parse_metrics
 from runbooks.rules.etcd_perf import Latency, Perf, fsync_judgement, latency, ms, perf, quantile
 from tests.support.fakes import bash
+from tests.support.recorded import recorded_answer
 
 pytestmark = pytest.mark.unit
 
-RECORDED = (Path(__file__).parent / "recorded" / "etcd-3.5.16-metrics.txt").read_text()
+RECORDED = recorded_answer("etcd/3.5.16-metrics").stdout
 SEEN = parse_metrics(Answer(0, RECORDED))
 WELL = Perf(Latency(0.002, 1000), Latency(0.004, 1000), Latency(0.01, 1000), 1, 0, 0, 0.1)
 

@@ -3,7 +3,6 @@
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,21 +13,15 @@ from runbooks.commands.base import Answer
 from runbooks.commands.verify import Health, Written
 from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES
 from tests.support.fakes import bash, master, site
+from tests.support.recorded import recorded_answer
 
 pytestmark = pytest.mark.unit
-
-RECORDED = Path(__file__).parent / "recorded"
-
-
-def recorded(name):
-    return Answer(0, (RECORDED / name).read_text())
-
 
 # ---- one host
 
 
 def test_a_control_plane_host():
-    facts = verify.parse_host(recorded("verify-host-master.txt"))
+    facts = verify.parse_host(recorded_answer("kubernetes/1.20.2-host-control-plane"))
     assert facts.joined
     assert facts.openssl
     assert facts.units == {"kubelet": "active", "containerd": "active"}
@@ -48,7 +41,7 @@ def test_a_control_plane_host():
 
 
 def test_a_worker():
-    facts = verify.parse_host(recorded("verify-host-worker.txt"))
+    facts = verify.parse_host(recorded_answer("kubernetes/1.20.2-host-worker"))
     assert facts.joined
     assert (facts.served, facts.manifests) == (None, frozenset())
     assert [each.path.rpartition("/")[2] for each in facts.certificates] == ["ca.crt", "kubelet-client-current.pem"]
@@ -101,7 +94,7 @@ def test_the_script_reads_real_certificates_and_nothing_of_their_keys(pki):
 
 
 def test_health_of_one_that_is_well():
-    found = verify.parse_health(recorded("verify-api-1.20.txt"))
+    found = verify.parse_health(recorded_answer("kubernetes/1.20.2-health"))
     assert [(each.server, each.what, each.ok) for each in found] == [
         ("https://10.1.1.100:6443", "livez", True),
         ("https://10.1.1.100:6443", "readyz", True),
@@ -158,7 +151,7 @@ def test_the_quick_look_behind_a_silent_api_server():
 
 
 def test_nodes():
-    found = {node.name: node for node in verify_objects.parse_cluster(recorded("verify-objects-1.20.txt")).nodes}
+    found = {node.name: node for node in verify_objects.parse_cluster(recorded_answer("kubernetes/1.20.2-objects")).nodes}
     assert found.keys() == {"master1", "master2", "master3", "worker1"}
     one, worker = found["master1"], found["worker1"]
     assert (one.ready, one.version, one.address, one.cordoned, one.pressure) == (True, "v1.20.2", "10.1.1.101", False, ())
@@ -168,7 +161,7 @@ def test_nodes():
 
 
 def test_pods_leases_and_the_record():
-    seen = verify_objects.parse_cluster(recorded("verify-objects-1.20.txt"))
+    seen = verify_objects.parse_cluster(recorded_answer("kubernetes/1.20.2-objects"))
     pods = {pod.name: pod for pod in seen.pods}
     assert {f"etcd-master{number}" for number in (1, 2, 3)} <= pods.keys()
     assert all(pod.ready and pod.namespace == "kube-system" for pod in seen.pods)

@@ -1,0 +1,55 @@
+"""Every answer in tests/recorded is read as its file says. A new version of a tool is a new file there."""
+
+import json
+from dataclasses import fields, is_dataclass
+from math import isinf
+
+import pytest
+
+from runbooks.commands import etcd, etcd_metrics, lb, verify, verify_objects
+from tests.support.recorded import FOLDER, recorded_answer, recording
+
+pytestmark = pytest.mark.unit
+
+PARSERS = {
+    "etcd look": etcd.parse_look,
+    "etcd metrics": etcd_metrics.parse_metrics,
+    "haproxy backends": lambda said: lb.parse_backends(said.stdout),
+    "kubernetes health": verify.parse_health,
+    "kubernetes host": verify.parse_host,
+    "kubernetes objects": verify_objects.parse_cluster,
+}
+NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json"))
+KEYS = {"tool", "version", "source", "command", "parser", "output", "fact"}
+
+
+def plain(value):
+    """Return ``value`` as JSON would have it: fields by name, sets as sorted lists, infinity as a word."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(plain(each) for each in value)
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return "infinity" if isinstance(value, float) and isinf(value) else value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_is_read_as_its_file_says(name):
+    recorded = recording(name)
+    fact = plain(PARSERS[recorded["parser"]](recorded_answer(name)))
+    assert fact == recorded.get("fact"), f"what the parser makes of it, to be compared by eye:\n{json.dumps(fact, indent=1)}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_says_where_its_answer_is_from(name):
+    recorded = recording(name)
+    assert recorded.keys() - {"stderr", "exited"} == KEYS
+    assert name.startswith(f"{recorded['tool']}/{recorded['version']}-")
+    assert all(recorded[key] for key in KEYS)
+
+
+def test_every_parser_has_an_answer():
+    assert {recording(name)["parser"] for name in NAMES} == PARSERS.keys()
