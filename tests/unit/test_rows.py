@@ -1,0 +1,81 @@
+"""tests/conftest.py, in a tree of its own: the rows of scripts/test, and how long they took."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import ROOT
+
+pytestmark = pytest.mark.unit
+
+TESTS = ("tests/lab/cluster/test_build.py", "tests/lab/cluster/test_verify.py", "tests/lab/test_lb.py", "tests/unit/test_one.py")
+SLOW = """\
+import time
+import pytest
+
+@pytest.fixture(scope="module")
+def slow():
+    time.sleep(0.2)
+
+def test_it(slow, request, worker_id):
+    with open("ran", "a") as ran:
+        ran.write(f"{request.path.stem} {worker_id}\\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    top = tmp_path_factory.mktemp("checkout")
+    (top / "pytest.ini").touch()
+    for path in TESTS:
+        there = top / path
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_text(SLOW)
+    shutil.copy(ROOT / "tests" / "conftest.py", top / "tests")
+    return top
+
+
+@pytest.fixture(scope="module")
+def said(tree):
+    return lines(tree)
+
+
+def lines(tree, *words: str) -> list[str]:
+    """What scripts/test prints when it runs these tests."""
+    (started,) = re.findall(r"exec .venv/bin/python -m (pytest .*?) \"\$", (ROOT / "scripts" / "test").read_text())
+    command = [sys.executable, "-m", *started.split(), "-p", "no:cacheprovider", *words]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_end_tells_the_slowest_tests_and_the_time_of_each_row(said):
+    slowest, rows = (
+        next(number for number, line in enumerate(said) if f"= {title} =" in line) for title in ("slowest 5 durations", "rows")
+    )
+    assert all(re.match(r"\d\.\d\ds setup ", line) for line in said[slowest + 1 : slowest + 5])
+    told = [line.split(" s  ") for line in said[rows + 1 : -1]]
+    assert [name for _, name in told] == ["lab", "cluster", "all other tests"]
+    lab, cluster, others = (float(seconds) for seconds, _ in told)
+    assert lab >= 0.4  # two files
+    assert cluster >= 0.2
+    assert others >= 0.2
+
+
+def test_the_runner_has_the_last_word(said):
+    assert re.fullmatch(r"=+ 4 passed in [0-9.]+s =+", said[-1])
+
+
+@pytest.mark.usefixtures("said")
+def test_each_row_stays_on_one_worker(tree):
+    workers = dict(line.split() for line in (tree / "ran").read_text().splitlines())
+    assert len(workers) == len(TESTS)
+    assert workers["test_verify"] == workers["test_lb"]
+    assert len(set(workers.values())) == 2
+
+
+def test_without_rows_there_is_nothing_to_tell_of_them(tree):
+    assert [line for line in lines(tree, "tests/unit") if "= rows =" in line or "all other" in line] == []
