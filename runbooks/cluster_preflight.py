@@ -16,7 +16,8 @@ from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookErro
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import preflight as rules
 from runbooks.rules import preflight_room as room
-from runbooks.rules.preflight import Clock, Finding
+from runbooks.rules.finding import SCALE, Finding, at_least, for_machines, shown, told, word
+from runbooks.rules.preflight_peers import Clock
 from runbooks.text import counted, listed, table
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def show(session: Session, verbose: bool = False) -> None:
         raise HostErrors(unreachable, len(facts))
     findings = rules.judge(session.site, facts, clocks)
     if session.options.json:
-        print(json.dumps(_machine(findings)))
+        print(json.dumps({"ok": not at_least("fail", findings), "findings": [for_machines(each) for each in findings]}))
     else:
-        _people(session.site, findings, verbose=verbose)
-    if failed := rules.failures(findings):
+        _people(session.site, list(facts), findings, verbose=verbose)
+    if failed := at_least("fail", findings):
         raise OutcomeError(
             f"{counted(len(failed), 'check')} failed on {listed(dict.fromkeys(each.host for each in failed))}",
             hint="mend these, then: inv cluster.preflight",
@@ -53,17 +54,18 @@ def show(session: Session, verbose: bool = False) -> None:
 def preflight(site: Site, hosts: Sequence[Host]) -> Step:
     """Gate: nothing is installed unless those of ``hosts`` that are not in the cluster yet are fit.
 
-    Raises PrecheckError with every failure and its cure, UnreachableError or HostErrors when a host does not answer.
+    Raises PrecheckError with every failure and its fix, UnreachableError or HostErrors when a host does not answer.
     """
 
     def check(run: Run) -> None:
         states = run.read_all({host: node.look(host) for host in hosts})
         new = [host for host, state in states.items() if not (state.joined and room.asks_us(site, host, state.server))]
         findings = examine(run, new) if new else ()
+        by_name = {host.name: host for host in new}
         for found in findings:
-            if found.level == "warn":
-                run.note(found.host, f"{found.host}: {found.topic}: {found.seen} -> {found.cure}")
-        if failed := rules.failures(findings):
+            if found.severity == "warn":
+                run.note(by_name[found.host], f"{told(found)} -> {found.fix}")
+        if failed := at_least("fail", findings):
             lines = "\n       ".join(rules.sentences(failed))
             raise PrecheckError(
                 f"not fit for Kubernetes; nothing was changed:\n       {lines}",
@@ -85,31 +87,13 @@ def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]
     return facts, clock_view.clocks(run, [host for host, each in facts.items() if not isinstance(each, RunbookError)])
 
 
-def _people(site: Site, findings: Sequence[Finding], *, verbose: bool) -> None:
+def _people(site: Site, hosts: Sequence[Host], findings: Sequence[Finding], *, verbose: bool) -> None:
     print(f"{site.name}: Kubernetes {site.kubernetes.version}, etcd {site.kubernetes.etcd}\n")
-    hosts = list(dict.fromkeys(each.host for each in findings))
+    severities = [each for each in SCALE if each != "note"]
     rows = []
     for host in hosts:
-        mine = [each for each in findings if each.host == host]
-        count = {level: sum(each.level == level for each in mine) for level in ("pass", "warn", "fail")}
-        rows.append([host.name, str(host.address), *(str(number or "") for number in count.values())])
-    print(table(["host", "address", "passed", "warnings", "failed"], rows))
-    for host in hosts:
-        told = [each for each in findings if each.host == host and (verbose or each.level != "pass")]
-        if told:
-            print(f"\n{host}")
-            width = max(len(each.topic) for each in told)
-            for each in told:
-                print(f"  {each.level}  {each.topic.ljust(width)}  {each.seen}")
-                if each.cure:
-                    print(f"        {'':{width}}  -> {each.cure}")
-
-
-def _machine(findings: Sequence[Finding]) -> dict[str, object]:
-    return {
-        "ok": not rules.failures(findings),
-        "findings": [
-            {"host": each.host.name, "topic": each.topic, "level": each.level, "seen": each.seen, "cure": each.cure}
-            for each in findings
-        ],
-    }
+        mine = [each.severity for each in findings if each.host == host.name]
+        rows.append([host.name, str(host.address), *(str(mine.count(each) or "") for each in severities)])
+    print(table(["host", "address", *map(word, severities)], rows))
+    if some := at_least("ok" if verbose else "note", findings):
+        print("\n" + shown(some))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
-from runbooks.rules.verify import Row
-from runbooks.text import first_few, table
+from runbooks.rules.finding import Finding, at_least, for_machines, shown, told
+from runbooks.text import first_few
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -52,22 +52,22 @@ def verify(session: Session) -> None:
     seen = look(run)
     if rules.no_cluster(_facts(run.site, seen)):
         raise OutcomeError(f"{run.site.name}: no cluster yet", hint="inv cluster.init builds it")
-    rows = [*judge(run.site, seen), *_write(run, seen)]
-    failing = rules.failing(rows)
+    found = [*judge(run.site, seen), *_write(run, seen)]
+    failing = at_least("fail", found)
     if session.options.json:
-        print(json.dumps({"ok": not failing, "rows": [asdict(row) for row in rows]}))
+        print(json.dumps({"ok": not failing, "findings": [for_machines(each) for each in found]}))
     else:
         print(f"{run.site.name}: Kubernetes {run.site.kubernetes.version} behind {kubectl.through_vip(run.site)}\n")
-        print(shown(rows))
+        print(shown(found))
         if not failing:
-            print(f"\n{_summary(rows, failing)}")
+            print(f"\n{_summary(found, failing)}")
     if failing:
-        raise OutcomeError(_summary(rows, failing), hint="the lines marked -> say what to do, or what looks closer")
+        raise OutcomeError(_summary(found, failing), hint="the lines marked -> say what to do, or what looks closer")
 
 
-def wrong(run: Run) -> tuple[Row, ...]:
+def wrong(run: Run) -> list[Finding]:
     """Return what must not be so, the write through the VIP left out: only looks."""
-    return rules.failing(judge(run.site, look(run)))
+    return at_least("fail", judge(run.site, look(run)))
 
 
 def step(site: Site) -> Step:
@@ -75,12 +75,12 @@ def step(site: Site) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         found = wrong(run)
-        told = [shorten(_told(row), WAITING_FOR, placeholder=" ...") for row in found]
-        return Unmet("; ".join(first_few(told, 3))) if found else True
+        lines = [shorten(told(each), WAITING_FOR, placeholder=" ...") for each in found]
+        return Unmet("; ".join(first_few(lines, 3))) if found else True
 
     def prove(run: Run) -> None:
-        if failing := rules.failing(_write(run, look(run))):
-            raise OutcomeError("; ".join(map(_told, failing)), hint=failing[0].cure)
+        if failing := at_least("fail", _write(run, look(run))):
+            raise OutcomeError("; ".join(map(told, failing)), hint=failing[0].fix)
 
     return Step("verify the cluster", done=done, verify=prove, within=WITHIN_S, by_hand=by_hand("cluster", "verify", site=site))
 
@@ -141,7 +141,7 @@ def _workloads(manifest: Path) -> list[str]:
 # ---- judging
 
 
-def judge(site: Site, seen: Seen) -> list[Row]:
+def judge(site: Site, seen: Seen) -> list[Finding]:
     """Return the rows of everything that was seen."""
     facts = _facts(site, seen)
     joined = [host for host, each in facts.items() if isinstance(each, HostFacts) and each.joined]
@@ -150,7 +150,7 @@ def judge(site: Site, seen: Seen) -> list[Row]:
     if site.kubernetes.etcd == "stacked":
         rows += verify_etcd.rows(_view(site, seen))
     if isinstance(seen.cluster, str):
-        rows.append(Row("objects", "", "FAIL", seen.cluster, "inv cluster.status"))
+        rows.append(Finding("fail", topic="objects", seen=seen.cluster, fix="inv cluster.status"))
     else:
         rows += rules.nodes(
             site, seen.cluster, [host for host, each in facts.items() if isinstance(each, HostFacts) and not each.joined]
@@ -163,7 +163,7 @@ def judge(site: Site, seen: Seen) -> list[Row]:
     rows += verify_hosts.load_balancers(_balancers(site, seen))
     # What the API server still holds to be well on a host that does not answer is old news: it believes that for 40 s.
     silent = {host.name for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
-    return [row for row in rows if row.state != "ok" or row.host not in silent]
+    return [row for row in rows if row.severity != "ok" or row.host not in silent]
 
 
 def _facts(site: Site, seen: Seen) -> dict[Host, HostFacts | RunbookError]:
@@ -183,7 +183,7 @@ def _balancers(site: Site, seen: Seen) -> dict[Host, verify_hosts.LbSeen | Runbo
     return {host: each if isinstance(each, RunbookError) else (each["lb"], each["backends"]) for host, each in said.items()}
 
 
-def _write(run: Run, seen: Seen) -> list[Row]:
+def _write(run: Run, seen: Seen) -> list[Finding]:
     """Write through the VIP from the host by which the objects were read, and return the row of it."""
     if not seen.reader:
         return []
@@ -194,21 +194,8 @@ def _write(run: Run, seen: Seen) -> list[Row]:
 # ---- showing
 
 
-def shown(rows: Sequence[Row]) -> str:
-    """Return the table; under each row that is not ok, what to do about it."""
-    lines = table(["topic", "host", "", "seen"], [[row.topic, row.host, row.state, row.seen] for row in rows]).splitlines()
-    text = lines[:1]
-    for row, line in zip(rows, lines[1:], strict=True):
-        text += [line, *([f"    -> {row.cure}"] if row.cure and row.state != "ok" else [])]
-    return "\n".join(text)
-
-
-def _summary(rows: Sequence[Row], failing: Sequence[Row]) -> str:
-    warned = sum(row.state == "warn" for row in rows)
-    counted = f"{len(failing)} of {len(rows)} checks failed" if failing else f"all {len(rows)} checks passed"
+def _summary(found: Sequence[Finding], failing: Sequence[Finding]) -> str:
+    warned = len(at_least("warn", found)) - len(failing)
+    counted = f"{len(failing)} of {len(found)} checks failed" if failing else f"all {len(found)} checks passed"
     counted += f", {warned} with a warning" if warned else ""
-    return "\n       ".join([counted, *first_few([_told(row) for row in failing], 5)])
-
-
-def _told(row: Row) -> str:
-    return f"{row.topic} {row.host}: {row.seen}" if row.host else f"{row.topic}: {row.seen}"
+    return "\n       ".join([counted, *first_few([told(each) for each in failing], 5)])

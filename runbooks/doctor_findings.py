@@ -16,7 +16,7 @@ from runbooks.engine.lock import describe
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import doctor_etcd, doctor_hosts, doctor_pair, verify
-from runbooks.rules.doctor_finding import Finding, explained, ordered
+from runbooks.rules.finding import Finding, explained, ordered
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -31,7 +31,7 @@ def findings(session: Session, looked: Looked) -> list[Finding]:
     found += doctor_pair.pair({host: state for host, (state, _) in looked.balancers.items() if host not in looked.errors})
     everyone: Mapping[Host, Any] = looked.facts | {host: each for host, each in looked.errors.items() if host.is_node}
     if verify.no_cluster(everyone):
-        yet = doctor_pair.nobody(site, [host for host in site.control_plane if host in looked.facts])
+        yet = doctor_pair.nobody([host for host in site.control_plane if host in looked.facts])
         return ordered([*found, *([yet] if yet else []), *doctor_hosts.disks(looked.traces), *doctor_hosts.clocks(looked.clocks)])
     found += of_cluster(site, looked, found)
     found += doctor_hosts.disks(looked.traces)
@@ -113,12 +113,12 @@ def _backups(session: Session) -> list[Finding]:
     try:
         trouble, way_out, scheduled = backup_status.trouble_with(session)
     except InventoryError as error:
-        return [Finding("warning", "backup", str(error), "nothing could be restored", error.hint)]
+        return [Finding("warn", topic="backup", seen=str(error), why="nothing could be restored", fix=error.hint)]
     why = "what is lost then cannot be restored"
-    found = [Finding("warning", "backup", each, why, way_out) for each in trouble]
+    found = [Finding("warn", topic="backup", seen=each, why=why, fix=way_out) for each in trouble]
     if not scheduled:
         seen = "no backup is made by itself from this machine"
-        found.append(Finding("note", "backup", seen, fix='inv backup.schedule --at "17 2 * * *"'))
+        found.append(Finding("note", topic="backup", seen=seen, fix='inv backup.schedule --at "17 2 * * *"'))
     return found
 
 
@@ -126,12 +126,14 @@ def _at_work(session: Session, looked: Looked) -> list[Finding]:
     """Return who is changing the site just now, and which commands were not finished."""
     held = next(iter(looked.held.values()), None)
     why = "what looks wrong may be on its way"
-    found = [Finding("note", "lock", describe(session.site.name, held), why, "inv site.lock")] if held else []
+    found = [Finding("note", topic="lock", seen=describe(session.site.name, held), why=why, fix="inv site.lock")] if held else []
     newest: dict[str, dict[str, str]] = {}
     for each in summaries(session.state / "runs", RUNS):
         newest.setdefault(each["procedure"], each)
     for each in newest.values():
         if each["outcome"] != "ok" and not (held and held.holder.run == each["run"]):
             seen = f"inv {each['procedure']} did not end well ({each['outcome']}): {each['detail']}"
-            found.append(Finding("note", "runs", seen, fix=f"inv {each['procedure']} again, or with --resume {each['run']}"))
+            found.append(
+                Finding("note", topic="runs", seen=seen, fix=f"inv {each['procedure']} again, or with --resume {each['run']}")
+            )
     return found

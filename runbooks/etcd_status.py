@@ -17,6 +17,8 @@ from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules import etcd_perf as latencies
 from runbooks.rules.etcd import View
+from runbooks.rules.finding import Finding, for_machines, told
+from runbooks.rules.verify import reason
 from runbooks.text import age_text, naming, percent, size_text, table
 
 if TYPE_CHECKING:
@@ -159,17 +161,19 @@ def show_perf(session: Session) -> None:
     seen = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
     failed = {host: each for host, each in said.items() if isinstance(each, RunbookError)}
     found = {host: latencies.perf(each) for host, each in seen.items()}
-    verdicts = {host: latencies.fsync_judgement(each) for host, each in found.items()}
-    trouble = [naming(host, str(error)) for host, error in failed.items()]
-    trouble += [f"{host}: {each.seen}: {each.reason}" for host, those in verdicts.items() for each in those]
+    findings = [
+        Finding("fail", topic="etcd", host=host.name, seen=reason(host, each), fix=each.hint) for host, each in failed.items()
+    ]
+    findings += [each for host, perf in found.items() for each in latencies.judged(host, perf)]
     if session.options.json:
-        hosts = {host.name: asdict(found[host]) | {"verdicts": [asdict(each) for each in verdicts[host]]} for host in found}
-        print(json.dumps({"ok": not trouble, "problems": trouble, "hosts": hosts}))
+        hosts = {host.name: asdict(perf) for host, perf in found.items()}
+        print(json.dumps({"ok": not findings, "findings": [for_machines(each) for each in findings], "hosts": hosts}))
     else:
         _perf_for_people(session.site, found, seen)
-    if trouble:
-        cures = dict.fromkeys(each.cure for those in verdicts.values() for each in those)
-        raise OutcomeError("\n       ".join(trouble), hint="\n       ".join(cures) or first_hint(list(failed.values())))
+    if findings:
+        fixes = dict.fromkeys(each.fix for each in findings if each.fix)
+        lines = [": ".join(filter(None, (told(each), each.why))) for each in findings]
+        raise OutcomeError("\n       ".join(lines), hint="\n       ".join(fixes))
 
 
 def _perf_for_people(site: Site, found: Mapping[Host, latencies.Perf], seen: Mapping[Host, Metrics]) -> None:

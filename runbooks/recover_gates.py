@@ -45,7 +45,7 @@ def writes_through_vip(site: Site, survey: Survey) -> Step:
         seat = survey.serving(run)
         probe = verify.write(site, f"ha-runbooks-recover-{uuid4().hex[:8]}")
         row = written(seat, run.read_each({seat: probe}, fresh=True)[seat])
-        return Unmet(row.seen) if row.state == "FAIL" else True
+        return Unmet(row.seen) if row.severity == "fail" else True
 
     def prove(run: Run) -> None:  # an API server that has just come back may be slow once
         until(lambda: works(run), within=60, poll=1)

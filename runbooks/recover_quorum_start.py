@@ -17,8 +17,8 @@ from runbooks.recover_quorum_steps import WORK, Restoring, build, copy, fetch, f
 from runbooks.recover_quorum_view import ground
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
+from runbooks.rules.finding import Finding, told
 from runbooks.rules.recover_quorum import read
-from runbooks.rules.verify import Row
 from runbooks.text import naming
 
 KEY = "recover.etcd-quorum"
@@ -177,8 +177,8 @@ def verified(it: Restoring) -> Step:
     ours = {*it.plan.members, *it.plan.nodes}
 
     def done(run: Run) -> bool | Unmet:
-        found = [row for row in cluster_verify.wrong(run) if concerns(row, ours)]
-        return Unmet("; ".join(f"{row.topic} {row.host}: {row.seen}" for row in found[:3])) if found else True
+        found = [each for each in cluster_verify.wrong(run) if concerns(each, ours)]
+        return Unmet("; ".join(map(told, found[:3]))) if found else True
 
     return Step(
         "the hosts that are there do their work",
@@ -188,12 +188,12 @@ def verified(it: Restoring) -> Step:
     )
 
 
-def concerns(row: Row, ours: set[str]) -> bool:
-    """Whether a row of cluster.verify is about the hosts that are there, or about what they do together.
+def concerns(finding: Finding, ours: set[str]) -> bool:
+    """Whether a finding of cluster.verify is about the hosts that are there, or about what they do together.
 
     Their static pods have been seen to work; until a kubelet calls them ready may take minutes.
     """
-    return (row.host in ours and row.topic != "static pods") or row.topic in {"API by VIP", "leader", "objects"}
+    return (finding.host in ours and finding.topic != "static pods") or finding.topic in {"API by VIP", "leader", "objects"}
 
 
 def tidy(it: Restoring, host: Host) -> Step:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd, etcd_care, etcd_perf
-from runbooks.rules.doctor_finding import Finding
 from runbooks.rules.etcd import View
+from runbooks.rules.finding import Finding
 from runbooks.text import listed
 
 # When etcd's own alerts fire (contrib/mixin: etcdHighFsyncDurations, etcdHighCommitDurations); its FAQ wants far less.
@@ -48,7 +49,14 @@ def quorum(view: View, explained: Collection[Host]) -> Iterator[Finding]:
     elif able:
         fix = f"{mend(able[0])} if its data is whole; else {fix}, which proves first that no majority can be started"
     seen = f"the quorum is lost: {well} of {total} members are healthy, {needed} have to be"
-    yield Finding("critical", "etcd", seen, "nothing can be written, and no API server is ready", fix, frozenset(view.said))
+    yield Finding(
+        "fail",
+        topic="etcd",
+        seen=seen,
+        why="nothing can be written, and no API server is ready",
+        fix=fix,
+        explains=frozenset(view.said),
+    )
 
 
 def split(view: View, explained: Collection[Host]) -> Iterator[Finding]:
@@ -58,14 +66,14 @@ def split(view: View, explained: Collection[Host]) -> Iterator[Finding]:
     if odd:
         why = "clients get two truths: a member with an old or foreign data directory"
         seen = f"split brain: {', '.join(f'{host} is of cluster {each}' for host, each in clusters.items())}"
-        yield Finding("critical", "etcd", seen, why, f"{mend(odd[0])} --rejoin", frozenset(odd))
+        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{mend(odd[0])} --rejoin", explains=frozenset(odd))
         return
     leaders = {host: status.leader for host, status in view.statuses.items() if status.leader and host not in explained}
     if len(set(leaders.values())) > 1:
         names = {member.id: str(member) for member in view.members}
         seen = f"they follow different leaders: {', '.join(f'{host} {names.get(each, each)}' for host, each in leaders.items())}"
         why = "an election is going on, or one of them is cut off"
-        yield Finding("critical", "etcd", seen, why, "inv doctor again in a moment; inv etcd.status")
+        yield Finding("fail", topic="etcd", seen=seen, why=why, fix="inv doctor again in a moment; inv etcd.status")
 
 
 def _minority(values: Mapping[Host, str]) -> list[Host]:
@@ -81,12 +89,12 @@ def alarms(view: View) -> Iterator[Finding]:
     full = [alarm for alarm in raised if alarm.kind == "NOSPACE"]
     if full:
         why = "every write is refused until the alarm is taken back"
-        yield Finding("critical", "etcd", "alarm NOSPACE: the data file is at its quota", why, "inv etcd.disarm")
+        yield Finding("fail", topic="etcd", seen="alarm NOSPACE: the data file is at its quota", why=why, fix="inv etcd.disarm")
     for alarm in sorted(raised - set(full), key=lambda each: each.member):
         member = next((each for each in view.members if each.id == alarm.member), None)
         seen = f"alarm {alarm.kind} of member {member or alarm.member}"
         why = "its data differs from the others': what is read there cannot be trusted"
-        yield Finding("critical", "etcd", seen, why, f"{mend(member or alarm.member)} --rejoin")
+        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{mend(member or alarm.member)} --rejoin")
 
 
 def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
@@ -106,10 +114,20 @@ def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
         if own and own.id in told:
             continue
         if view.members and not own:
-            yield Finding("warning", host.name, "etcd has no member on it", fix=mend(host), explains=frozenset({host}))
+            yield Finding(
+                "warn", topic="etcd", host=host.name, seen="etcd has no member on it", fix=mend(host), explains=frozenset({host})
+            )
         elif reason := etcd.not_well(view, host):
             why = "one more such member, and nothing can be written" if not etcd.tolerates(_well(view)) else ""
-            yield Finding("warning", host.name, f"its member of etcd: {reason}", why, mend(host), frozenset({host}))
+            yield Finding(
+                "warn",
+                topic="etcd",
+                host=host.name,
+                seen=f"its member of etcd: {reason}",
+                why=why,
+                fix=mend(host),
+                explains=frozenset({host}),
+            )
 
 
 def _odd(view: View, member: Member, host: Host | None) -> Finding | None:
@@ -117,12 +135,22 @@ def _odd(view: View, member: Member, host: Host | None) -> Finding | None:
     where = ", ".join(sorted(etcd.addresses(member))) or "no address"
     if not member.name:
         seen = f"member {member.id} ({where}) was added and never started"
-        return Finding("warning", "etcd", seen, "it counts for the quorum", mend(host or member.id), mine)
+        return Finding(
+            "warn", topic="etcd", seen=seen, why="it counts for the quorum", fix=mend(host or member.id), explains=mine
+        )
     if not host:
         seen = f"member {member} ({member.id}, {where}) belongs to no control plane host of hosts.yaml"
-        return Finding("warning", "etcd", seen, "it counts for the quorum", mend(member.id))
+        return Finding("warn", topic="etcd", seen=seen, why="it counts for the quorum", fix=mend(member.id))
     if member.learner:
-        return Finding("warning", host.name, "its member is a learner: it has no vote yet", "its join is stuck", mend(host), mine)
+        return Finding(
+            "warn",
+            topic="etcd",
+            host=host.name,
+            seen="its member is a learner: it has no vote yet",
+            why="its join is stuck",
+            fix=mend(host),
+            explains=mine,
+        )
     return None
 
 
@@ -135,27 +163,27 @@ def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:
     versions = {host: status.version for host, status in view.statuses.items()}
     if len(set(versions.values())) > 1:
         seen = f"versions differ: {', '.join(f'{host} {each}' for host, each in versions.items())}"
-        yield Finding("note", "etcd", seen, "as during an upgrade; finish it")
+        yield Finding("note", topic="etcd", seen=seen, why="as during an upgrade; finish it")
     slow: dict[str, list[Host]] = {}
     for host, each in metrics.items():
         found = etcd_perf.perf(each)
-        for verdict in etcd_perf.fsync_judgement(found):
-            if (found.quota_share or 0) >= etcd_care.NEAR_QUOTA and "quota" in verdict.seen:
-                yield Finding("warning", host.name, verdict.seen, verdict.reason, "inv etcd.defrag")
+        for over in etcd_perf.judged(host, found):
+            if (found.quota_share or 0) >= etcd_care.NEAR_QUOTA and "quota" in over.seen:
+                yield replace(over, fix="inv etcd.defrag")
             elif found.fsync.over(FSYNC_ALERT_S) or found.commit.over(COMMIT_ALERT_S):
-                yield Finding("warning", host.name, verdict.seen, verdict.reason, verdict.cure)
+                yield over
             else:
-                slow.setdefault(verdict.cure, []).append(host)
-    for cure, hosts in slow.items():
+                slow.setdefault(over.fix, []).append(host)
+    for fix, hosts in slow.items():
         seen = "etcd's disk or network is slower than its makers advise (inv etcd.perf has the numbers)"
-        yield Finding("note", listed(hosts), seen, fix=cure)
+        yield Finding("note", topic="etcd", host=listed(hosts), seen=seen, fix=fix)
     worth = [
         host
         for host, status in view.statuses.items()
         if not status.alarms and etcd_care.defrag_worthwhile(status.size, status.in_use, status.quota or 0)
     ]
     if worth:
-        yield Finding("note", listed(worth), "much of its data file is free pages", fix="inv etcd.defrag")
+        yield Finding("note", topic="etcd", host=listed(worth), seen="much of its data file is free pages", fix="inv etcd.defrag")
 
 
 def remembered(view: View) -> set[Host]:

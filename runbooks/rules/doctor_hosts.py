@@ -9,7 +9,7 @@ from runbooks.commands.verify import HostFacts
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import certs, preflight_peers
-from runbooks.rules.doctor_finding import Finding, Severity
+from runbooks.rules.finding import Finding, Severity
 from runbooks.rules.preflight_peers import OPERATOR, Clock
 from runbooks.rules.verify import reason
 from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
@@ -31,20 +31,23 @@ def silent(site: Site, errors: Mapping[Host, RunbookError]) -> Iterator[Finding]
         fix = f"inv recover.lb --host {host}" if host.is_lb else f"inv recover.node --host {host}"
         if "site.trust" in error.hint:
             yield Finding(
-                "warning",
-                host.name,
-                reason(host, error),
-                "it was reinstalled, or it is another machine: compare the fingerprint on its console",
-                f"inv site.trust --host {host} --replace, then {fix}",
-                frozenset({host}),
+                "warn",
+                topic="host",
+                host=host.name,
+                seen=reason(host, error),
+                why="it was reinstalled, or it is another machine: compare the fingerprint on its console",
+                fix=f"inv site.trust --host {host} --replace, then {fix}",
+                explains=frozenset({host}),
             )
             continue
         why = "the pair of load balancers is down to one" if host.is_lb else ""
         if host.is_control_plane:
             left = len(site.control_plane) - sum(each.is_control_plane for each in errors)
             why = f"{left} of {len(site.control_plane)} control plane hosts are left"
-        cure = f"switch it on, or mend its network; gone for good, and replaced by an empty machine of that name: {fix}"
-        yield Finding("warning", host.name, reason(host, error), why, cure, frozenset({host}))
+        way_out = f"switch it on, or mend its network; gone for good, and replaced by an empty machine of that name: {fix}"
+        yield Finding(
+            "warn", topic="host", host=host.name, seen=reason(host, error), why=why, fix=way_out, explains=frozenset({host})
+        )
 
 
 def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
@@ -54,16 +57,30 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
         everyone = frozenset(site.control_plane)
         why = "etcd and the API servers are stopped while it lasts"
         fix = "inv recover.etcd-quorum --resume (or without --resume)"
-        yield Finding("critical", listed(restoring), "a restore of etcd was begun and not finished", why, fix, everyone)
+        yield Finding(
+            "fail",
+            topic="leftovers",
+            host=listed(restoring),
+            seen="a restore of etcd was begun and not finished",
+            why=why,
+            fix=fix,
+            explains=everyone,
+        )
     for host, each in traces.items():
         if host in restoring:
             continue
         if each.working:
-            yield Finding("note", host.name, f"kubeadm {each.attempt} is at work there", explains=frozenset({host}))
+            yield Finding(
+                "note",
+                topic="leftovers",
+                host=host.name,
+                seen=f"kubeadm {each.attempt} is at work there",
+                explains=frozenset({host}),
+            )
         elif each.attempt:
             fix = MENDING.get(each.attempt.split()[0], "inv cluster.join --host {host}").format(host=host)
             seen = f"kubeadm {each.attempt} was begun by us and not finished"
-            yield Finding("warning", host.name, seen, fix=fix, explains=frozenset({host}))
+            yield Finding("warn", topic="leftovers", host=host.name, seen=seen, fix=fix, explains=frozenset({host}))
         elif each.parked:
             yield _parked(host, each)
 
@@ -73,7 +90,7 @@ def _parked(host: Host, traces: Traces) -> Finding:
     why = "their manifests are in /etc/kubernetes/ha-runbooks-parked, so the kubelet does not run them"
     by_hand = f"on {host}: mv /etc/kubernetes/ha-runbooks-parked/*.yaml /etc/kubernetes/manifests/; systemctl restart kubelet"
     fix = f"inv recover.etcd-member --member {host}" if "etcd" in traces.parked else by_hand
-    return Finding("warning", host.name, seen, why, fix, frozenset({host}))
+    return Finding("warn", topic="leftovers", host=host.name, seen=seen, why=why, fix=fix, explains=frozenset({host}))
 
 
 def gone(site: Site, facts: Mapping[Host, HostFacts]) -> Finding | None:
@@ -83,7 +100,15 @@ def gone(site: Site, facts: Mapping[Host, HostFacts]) -> Finding | None:
         return None
     seen = "every control plane host is in no cluster, but workers still are: the control plane is gone"
     why = "what the cluster was is only in the backups"
-    return Finding("critical", listed(masters), seen, why, "inv recover.control-plane", frozenset(facts))
+    return Finding(
+        "fail",
+        topic="control plane",
+        host=listed(masters),
+        seen=seen,
+        why=why,
+        fix="inv recover.control-plane",
+        explains=frozenset(facts),
+    )
 
 
 def outside(facts: Mapping[Host, HostFacts], remembered: Collection[Host]) -> Iterator[Finding]:
@@ -94,10 +119,14 @@ def outside(facts: Mapping[Host, HostFacts], remembered: Collection[Host]) -> It
         if host in remembered:
             why = "the cluster remembers a host of this name, which is gone: it was replaced by an empty machine"
             fix = f"inv recover.node --host {host}"
-            yield Finding("warning", host.name, "is in no cluster", why, fix, frozenset({host}))
+            yield Finding(
+                "warn", topic="host", host=host.name, seen="is in no cluster", why=why, fix=fix, explains=frozenset({host})
+            )
         else:
             fix = f"inv cluster.join --host {host}"
-            yield Finding("warning", host.name, "has not joined the cluster", fix=fix, explains=frozenset({host}))
+            yield Finding(
+                "warn", topic="host", host=host.name, seen="has not joined the cluster", fix=fix, explains=frozenset({host})
+            )
 
 
 def units(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
@@ -107,7 +136,15 @@ def units(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
         if down:
             text = ", ".join(f"{unit} is {seen.units[unit]}" for unit in down)
             fix = f"on {host}: systemctl enable --now {' '.join(reversed(down))}; if it does not stay: journalctl -u {down[-1]} -n 50"
-            yield Finding("warning", host.name, text, "nothing is started there any more", fix, frozenset({host}))
+            yield Finding(
+                "warn",
+                topic="host",
+                host=host.name,
+                seen=text,
+                why="nothing is started there any more",
+                fix=fix,
+                explains=frozenset({host}),
+            )
 
 
 def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
@@ -120,7 +157,7 @@ def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
             if each.path.endswith("ca.crt") and days < WARN_DAYS:
                 fix = "kubeadm renews no CA: plan its rotation (kubernetes.io: manual rotation of CA certificates)"
                 text = f"{each.path} {certs.ending(each, seen.clock)}"
-                yield Finding("critical" if days < FAIL_DAYS else "warning", host.name, text, fix=fix)
+                yield Finding("fail" if days < FAIL_DAYS else "warn", topic="certificates", host=host.name, seen=text, fix=fix)
             elif days < 0:
                 ended.setdefault(host, []).append(each.path)
             elif days < WARN_DAYS:
@@ -128,12 +165,21 @@ def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
     if ended:
         seen_text = f"certificates have ended: {max(map(len, ended.values()))} on {next(iter(ended))}, such as {next(iter(ended.values()))[0]}"
         why = "whoever shows one is refused: etcd, API servers, kubelets"
-        yield Finding("critical", listed(ended), seen_text, why, "inv recover.certs", frozenset(ended))
+        yield Finding(
+            "fail",
+            topic="certificates",
+            host=listed(ended),
+            seen=seen_text,
+            why=why,
+            fix="inv recover.certs",
+            explains=frozenset(ended),
+        )
     if ending:
         days, path = min(each for those in ending.values() for each in those)
         fix = "inv recover.certs" if "kubelet-client" in path else "inv certs.renew"  # the kubelet should have done it by itself
-        severity: Severity = "critical" if days < FAIL_DAYS else "warning"
-        yield Finding(severity, listed(ending), f"certificates end soon, the first ({path}) in {counted(days, 'day')}", fix=fix)
+        severity: Severity = "fail" if days < FAIL_DAYS else "warn"
+        seen_text = f"certificates end soon, the first ({path}) in {counted(days, 'day')}"
+        yield Finding(severity, topic="certificates", host=listed(ending), seen=seen_text, fix=fix)
 
 
 def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collection[Host]) -> Iterator[Finding]:
@@ -154,7 +200,15 @@ def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collect
         why = "each member of etcd needs every other; what leads to a split brain begins like this"
         fix = f"let TCP {ports} pass between {one.address} and {other.address}; on both: nft list ruleset; iptables -S"
         seen_text = f"no connection from {' and '.join(ways)} at port {ports} ({found[0][3]})"
-        yield Finding("warning", f"{one}, {other}", seen_text, why, fix, frozenset({one, other} & set(unwell)))
+        yield Finding(
+            "warn",
+            topic="network",
+            host=f"{one}, {other}",
+            seen=seen_text,
+            why=why,
+            fix=fix,
+            explains=frozenset({one, other} & set(unwell)),
+        )
 
 
 def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
@@ -169,7 +223,15 @@ def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
             why = "etcd stops when it cannot write" if ETCD in disk.directories else "below 10 % the kubelet evicts pods"
             fix = f"on {host}: du -xh --max-depth=3 {disk.mount} | sort -h | tail; crictl rmi --prune; journalctl --vacuum-size=500M"
             empty = frozenset({host}) if disk.free == 0 else frozenset()
-            yield Finding("critical" if very else "warning", host.name, _room(disk, share, inodes), why, fix, empty)
+            yield Finding(
+                "fail" if very else "warn",
+                topic="disk",
+                host=host.name,
+                seen=_room(disk, share, inodes),
+                why=why,
+                fix=fix,
+                explains=empty,
+            )
 
 
 def _room(disk: Disk, share: float, inodes: float) -> str:
@@ -182,9 +244,9 @@ def clocks(seen: Mapping[Host, Clock]) -> Iterator[Finding]:
     """Return the hosts whose clock is not the others'."""
     for host in seen:
         verdict = preflight_peers.clock(host, seen)
-        if verdict.level == "pass":
+        if verdict.severity == "ok":
             continue
         everyone = all(each.apart(OPERATOR) > preflight_peers.CLOCK_WARN_S for each in seen.values())
-        severity: Severity = "note" if everyone else "warning"
-        why = "certificates and leases that one host makes are not valid yet on another" if severity == "warning" else ""
-        yield Finding(severity, host.name, f"its clock is {verdict.seen}", why, verdict.cure)
+        severity: Severity = "note" if everyone else "warn"
+        why = "certificates and leases that one host makes are not valid yet on another" if severity == "warn" else ""
+        yield Finding(severity, topic="clock", host=host.name, seen=f"its clock is {verdict.seen}", why=why, fix=verdict.fix)

@@ -11,8 +11,8 @@ from runbooks.commands.verify import Health
 from runbooks.commands.verify_objects import Cluster
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb
-from runbooks.rules.doctor_finding import Finding, Severity
-from runbooks.rules.verify import Row, node_of
+from runbooks.rules.finding import Finding, Severity
+from runbooks.rules.verify import node_of
 from runbooks.rules.verify_hosts import LbSeen
 from runbooks.text import listed
 
@@ -28,21 +28,35 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
     apart = lb.not_a_pair(states)
     bare = [host for host, state in states.items() if not (state.haproxy.enabled or state.keepalived.enabled)]
     for host in bare:
-        seen, why = "haproxy and keepalived are not installed", "it was replaced by an empty machine"
-        yield Finding("warning", host.name, seen, why, f"inv recover.lb --host {host}", frozenset({host}))
+        yield Finding(
+            "warn",
+            topic="LB",
+            host=host.name,
+            seen="haproxy and keepalived are not installed",
+            why="it was replaced by an empty machine",
+            fix=f"inv recover.lb --host {host}",
+            explains=frozenset({host}),
+        )
     idle = {host: reason for host, state in states.items() if host not in bare and (reason := lb.not_serving(state))}
     if apart:
         seen = "; ".join([apart, *(f"{host}: {reason}" for host, reason in idle.items())])
         why = "clients reach no API server" if "no LB" in apart else "clients end up on one or the other by chance"
-        yield Finding("critical", "VIP", seen, why, "inv recover.vip", frozenset(states))
+        yield Finding("fail", topic="VIP", seen=seen, why=why, fix="inv recover.vip", explains=frozenset(states))
         return
     for host, reason in idle.items():
         yield Finding(
-            "warning", host.name, reason, "the other one has nobody to fail over to", "inv recover.vip", frozenset({host})
+            "warn",
+            topic="LB",
+            host=host.name,
+            seen=reason,
+            why="the other one has nobody to fail over to",
+            fix="inv recover.vip",
+            explains=frozenset({host}),
         )
     for host, state in states.items():
         if state.drained and host not in idle:
-            yield Finding("note", host.name, "drained: it takes the VIP only when the other one fails", fix="inv lb.failover")
+            seen = "drained: it takes the VIP only when the other one fails"
+            yield Finding("note", topic="LB", host=host.name, seen=seen, fix="inv lb.failover")
 
 
 def api_servers(health: Mapping[Host, Sequence[Health]], explained: Collection[Host]) -> Iterator[Finding]:
@@ -52,7 +66,15 @@ def api_servers(health: Mapping[Host, Sequence[Health]], explained: Collection[H
         if own and host not in explained:
             said = f"fails its checks: {', '.join(own[0].failed)}" if own[0].failed else own[0].error
             fix = f"on {host}: crictl ps -a --name kube-apiserver; crictl logs ID; journalctl -u kubelet -n 50"
-            yield Finding("warning", host.name, f"its API server: {said}", "the others serve its share", fix, frozenset({host}))
+            yield Finding(
+                "warn",
+                topic="API server",
+                host=host.name,
+                seen=f"its API server: {said}",
+                why="the others serve its share",
+                fix=fix,
+                explains=frozenset({host}),
+            )
 
 
 def taken_out(balancers: Mapping[Host, LbSeen], explained: Collection[Host]) -> Iterator[Finding]:
@@ -66,7 +88,7 @@ def taken_out(balancers: Mapping[Host, LbSeen], explained: Collection[Host]) -> 
     for (proxy, server), hosts in out.items():
         words = f"echo 'set server {proxy}/{server} state ready' | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
         seen = f"{server} gets no connections: it was taken out (MAINT) of {proxy}, and not let in again"
-        yield Finding("warning", listed(hosts), seen, fix=f"on {listed(hosts)}: {words}")
+        yield Finding("warn", topic="LB", host=listed(hosts), seen=seen, fix=f"on {listed(hosts)}: {words}")
 
 
 def strangers(site: Site, addresses: Collection[str]) -> Iterator[Finding]:
@@ -75,7 +97,13 @@ def strangers(site: Site, addresses: Collection[str]) -> Iterator[Finding]:
     for address in sorted(set(addresses) - known):
         why = "one of so many connections of pods to the API leads nowhere"
         fix = f"etcdctl del /registry/masterleases/{address}, on a control plane host; or add that host to hosts.yaml"
-        yield Finding("warning", "API", f"its endpoints name {address}, which is no control plane host of hosts.yaml", why, fix)
+        yield Finding(
+            "warn",
+            topic="API",
+            seen=f"its endpoints name {address}, which is no control plane host of hosts.yaml",
+            why=why,
+            fix=fix,
+        )
 
 
 # ---- what cluster.verify sees
@@ -106,27 +134,26 @@ def without_servers(seen: LbSeen, hosts: Iterable[Host]) -> LbSeen:
     return state, tuple(each for each in backends if each.server not in names and not each.status.startswith("MAINT"))
 
 
-def remaining(rows: Iterable[Row], hosts: Iterable[Host]) -> list[Finding]:
-    """Return what of the verdict's rows has no cause yet; rows about ``hosts`` have one. Rows with one cure are one finding."""
+def remaining(rows: Iterable[Finding], hosts: Iterable[Host]) -> list[Finding]:
+    """Return which of the findings of `cluster.verify` have no cause yet; those about ``hosts`` have one. The same of an LB is told once."""
     names = {host.name for host in hosts}
-    by_cure: dict[tuple[str, str, str], list[Row]] = {}
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
     for row in rows:
-        if row.state == "ok" or row.topic in ELSEWHERE or row.host in names:
+        if row.severity == "ok" or row.topic in ELSEWHERE or row.host in names:
             continue
-        by_cure.setdefault((row.topic, row.state, row.seen if row.topic == "LB" else f"{row.host} {row.seen}"), []).append(row)
-    return [_told(those) for those in by_cure.values()]
+        alike.setdefault((row.topic, row.severity, row.seen if row.topic == "LB" else f"{row.host} {row.seen}"), []).append(row)
+    return [_as_one(those) for those in alike.values()]
 
 
-def _told(rows: Sequence[Row]) -> Finding:
+def _as_one(rows: Sequence[Finding]) -> Finding:
     first = rows[0]
-    grave: Severity = "critical" if first.topic in GRAVE else "warning"
-    where = ", ".join(row.host for row in rows if row.host) or first.topic
-    seen = first.seen if where == first.topic else f"{first.topic}: {first.seen}"
-    return Finding(grave if first.state == "FAIL" else "note", where, seen, fix=first.cure)
+    grave: Severity = "fail" if first.topic in GRAVE else "warn"
+    severity: Severity = grave if first.severity == "fail" else "note"
+    return replace(first, severity=severity, host=listed(row.host for row in rows if row.host))
 
 
-def nobody(site: Site, answering: Collection[Host]) -> Finding | None:
+def nobody(answering: Collection[Host]) -> Finding | None:
     """Return the finding that there is no cluster yet."""
     if not answering:
         return None
-    return Finding("warning", site.name, f"there is no cluster yet on {listed(answering)}", fix="inv cluster.init")
+    return Finding("warn", topic="cluster", seen=f"there is no cluster yet on {listed(answering)}", fix="inv cluster.init")

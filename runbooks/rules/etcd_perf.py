@@ -1,4 +1,4 @@
-"""Judgement on etcd's latencies. Pure: histograms in, words out.
+"""Judgement on etcd's latencies. Pure: histograms in, findings out.
 
 Thresholds: etcd's FAQ ("What does the etcd warning ... mean": p99 of wal_fsync below 10 ms, of backend_commit below 25 ms) and
 its alerts (contrib/mixin: etcdMemberCommunicationSlow 150 ms).
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from math import isinf, isnan
 
 from runbooks.commands.etcd_metrics import Buckets, Metrics
+from runbooks.inventory.model import Host
 from runbooks.rules.etcd_care import NEAR_QUOTA
+from runbooks.rules.finding import Finding
 from runbooks.text import percent
 
 FSYNC_S = 0.010
@@ -42,15 +44,6 @@ class Perf:
     slow_applies: int
     late_heartbeats: int
     quota_share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is over its threshold, why that matters, and what helps."""
-
-    seen: str
-    reason: str
-    cure: str
 
 
 def quantile(buckets: Buckets, share: float) -> float | None:
@@ -93,42 +86,37 @@ def latency(buckets: Buckets) -> Latency:
     return Latency(quantile(buckets, 0.99), int(buckets[-1][1]) if buckets else 0)
 
 
-def fsync_judgement(seen: Perf) -> tuple[Verdict, ...]:
-    """Say what is over its threshold on one member; empty when all is well."""
-    found = []
-    if seen.fsync.over(FSYNC_S):
-        found.append(
-            Verdict(
-                f"wal_fsync p99 {ms(seen.fsync.p99_s)} (below {ms(FSYNC_S)} is well)",
-                "every write waits for this; heartbeats come late and leaders are lost",
-                "a faster or less shared disk for /var/lib/etcd (SSD, its own); see what else writes: iostat -x 1",
-            )
-        )
-    if seen.commit.over(COMMIT_S):
-        found.append(
-            Verdict(
-                f"backend_commit p99 {ms(seen.commit.p99_s)} (below {ms(COMMIT_S)} is well)",
-                "etcd writes its data file in batches, and requests wait for the batch",
-                "the same disk; or a data file that is too big: inv etcd.status, inv etcd.defrag",
-            )
-        )
-    if seen.round_trip.over(ROUND_TRIP_S):
-        found.append(
-            Verdict(
-                f"round trip to a peer p99 {ms(seen.round_trip.p99_s)} (below {ms(ROUND_TRIP_S)} is well)",
-                "a write needs a round trip to a majority; heartbeats go out every 100 ms",
-                "the network between the control planes; on a slow one raise heartbeat-interval and election-timeout",
-            )
-        )
-    if (seen.quota_share or 0) >= NEAR_QUOTA:
-        found.append(
-            Verdict(
-                f"data file at {percent(seen.quota_share or 0, 1)} of its quota (below {percent(NEAR_QUOTA, 1)} is well)",
-                "at 100 % etcd raises NOSPACE and refuses every write",
-                "inv etcd.defrag; then see what fills it, or raise quota-backend-bytes (8 GiB at most)",
-            )
-        )
-    return tuple(found)
+def judged(host: Host, seen: Perf) -> list[Finding]:
+    """Return a warning for each number of the member on ``host`` that is over its threshold; empty when all is well."""
+    numbers = (
+        (
+            seen.fsync.over(FSYNC_S),
+            f"wal_fsync p99 {ms(seen.fsync.p99_s)} (below {ms(FSYNC_S)} is well)",
+            "every write waits for this; heartbeats come late and leaders are lost",
+            "a faster or less shared disk for /var/lib/etcd (SSD, its own); see what else writes: iostat -x 1",
+        ),
+        (
+            seen.commit.over(COMMIT_S),
+            f"backend_commit p99 {ms(seen.commit.p99_s)} (below {ms(COMMIT_S)} is well)",
+            "etcd writes its data file in batches, and requests wait for the batch",
+            "the same disk; or a data file that is too big: inv etcd.status, inv etcd.defrag",
+        ),
+        (
+            seen.round_trip.over(ROUND_TRIP_S),
+            f"round trip to a peer p99 {ms(seen.round_trip.p99_s)} (below {ms(ROUND_TRIP_S)} is well)",
+            "a write needs a round trip to a majority; heartbeats go out every 100 ms",
+            "the network between the control planes; on a slow one raise heartbeat-interval and election-timeout",
+        ),
+        (
+            (seen.quota_share or 0) >= NEAR_QUOTA,
+            f"data file at {percent(seen.quota_share or 0, 1)} of its quota (below {percent(NEAR_QUOTA, 1)} is well)",
+            "at 100 % etcd raises NOSPACE and refuses every write",
+            "inv etcd.defrag; then see what fills it, or raise quota-backend-bytes (8 GiB at most)",
+        ),
+    )
+    return [
+        Finding("warn", topic="etcd", host=host.name, seen=text, why=why, fix=fix) for over, text, why, fix in numbers if over
+    ]
 
 
 def ms(seconds: float | None) -> str:

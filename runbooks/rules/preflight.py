@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 
 from runbooks.commands.preflight_facts import Facts
@@ -11,13 +12,13 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import preflight_host as own
 from runbooks.rules import preflight_peers as between
 from runbooks.rules import preflight_room as room
-from runbooks.rules.preflight_finding import Finding, Verdict, good
+from runbooks.rules.finding import Finding, told
+from runbooks.rules.preflight_finding import good
 from runbooks.rules.preflight_peers import Clock
+from runbooks.rules.verify import reason
 from runbooks.text import listed
 
-__all__ = ["Clock", "Finding", "failures", "judge", "sentences"]
-
-ALONE: Mapping[str, Callable[[Site, Host, Facts], Verdict | None]] = {
+ALONE: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
     "system": own.system,
     "kernel": own.kernel,
     "hostname": own.hostname,
@@ -58,16 +59,16 @@ def judge(
         if host not in wanted:
             continue
         if isinstance(each, RunbookError):
-            found.append(Finding(host, "login", "fail", str(each), each.hint))
+            found.append(Finding("fail", topic="login", host=host.name, seen=reason(host, each), fix=each.hint))
             continue
-        verdicts = _verdicts(site, host, seen, clocks, wanted)
-        found += [Finding(host, topic, *verdict) for topic, verdict in verdicts if verdict]
+        checks = _checks(site, host, seen, clocks, wanted)
+        found += [replace(one, topic=topic, host=host.name) for topic, one in checks if one]
     return tuple(found)
 
 
-def _verdicts(
+def _checks(
     site: Site, host: Host, seen: Mapping[Host, Facts], clocks: Mapping[Host, Clock], asked: frozenset[Host]
-) -> Iterator[tuple[str, Verdict | None]]:
+) -> Iterator[tuple[str, Finding | None]]:
     yield "login", good("ssh, and root by sudo")
     for topic, check in ALONE.items():
         yield topic, check(site, host, seen[host])
@@ -79,16 +80,15 @@ def _verdicts(
     yield "authority", between.authority(host, seen)
 
 
-def failures(findings: Collection[Finding]) -> list[Finding]:
-    """Return those that stop an installation."""
-    return [each for each in findings if each.level == "fail"]
-
-
 def sentences(findings: Collection[Finding]) -> list[str]:
-    """Put findings into words, hosts with the same one together: "master1, worker1: name: ... is unknown there", then its cure."""
-    ordered = sorted(findings, key=lambda each: (each.topic, each.seen, each.cure))
+    """Put findings into words, hosts with the same one together: "master1, worker1: name: ... is unknown there", then what to do."""
+
+    def same(each: Finding) -> tuple[str, str, str]:
+        return each.topic, each.seen, each.fix
+
     lines = []
-    for (topic, seen, cure), group in groupby(ordered, key=lambda each: (each.topic, each.seen, each.cure)):
-        hosts = listed(each.host for each in group)
-        lines.append((f"{hosts}: {topic}: {seen}" if topic != "login" else seen) + (f"\n         -> {cure}" if cure else ""))
+    for _, group in groupby(sorted(findings, key=same), key=same):
+        first, *others = group
+        one = replace(first, host=listed(each.host for each in (first, *others)))
+        lines.append(told(one) + (f"\n         -> {one.fix}" if one.fix else ""))
     return lines

@@ -7,7 +7,8 @@ import re
 from runbooks.commands.preflight import TIME_SERVICES, sysctls
 from runbooks.commands.preflight_facts import Facts
 from runbooks.inventory.model import Host, Site
-from runbooks.rules.preflight_finding import Verdict, fail, good, warn, worst
+from runbooks.rules.finding import Finding, worst
+from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.text import counted, listed, size_text
 
 # Official source: https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/install-kubeadm/ ; the numbers are those of
@@ -27,7 +28,7 @@ def minor(site: Site) -> int:
     return int(site.kubernetes.version.split(".")[1])
 
 
-def system(site: Site, host: Host, facts: Facts) -> Verdict:
+def system(site: Site, host: Host, facts: Facts) -> Finding:
     """The runbooks install packages with apt, dnf or yum."""
     if facts.manager in KNOWN_MANAGERS:
         return good(f"{facts.os or 'unknown system'}, {facts.manager}")
@@ -37,7 +38,7 @@ def system(site: Site, host: Host, facts: Facts) -> Verdict:
     )
 
 
-def kernel(site: Site, host: Host, facts: Facts) -> Verdict:
+def kernel(site: Site, host: Host, facts: Facts) -> Finding:
     """Kubeadm's SystemVerification: 3.10, from 1.32 on 4.19."""
     parts = re.match(r"(\d+)\.(\d+)", facts.kernel)
     oldest = (4, 19) if minor(site) >= 32 else (3, 10)
@@ -51,7 +52,7 @@ def kernel(site: Site, host: Host, facts: Facts) -> Verdict:
     return good(facts.kernel)
 
 
-def hostname(site: Site, host: Host, facts: Facts) -> Verdict:
+def hostname(site: Site, host: Host, facts: Facts) -> Finding:
     """The node gets its name from hosts.yaml in any case; but logs and people use the host's own."""
     if facts.hostname.split(".")[0].lower() == host.name:
         return good(facts.hostname)
@@ -61,14 +62,14 @@ def hostname(site: Site, host: Host, facts: Facts) -> Verdict:
     )
 
 
-def address(site: Site, host: Host, facts: Facts) -> Verdict:
+def address(site: Site, host: Host, facts: Facts) -> Finding:
     """The address of hosts.yaml has to be on an interface."""
     if not facts.interface:
         return fail(f"no interface has {host.address}", ADDRESS_IS_WRONG)
     return good(f"{facts.interface}, MTU {facts.mtu}")
 
 
-def time_service(site: Site, host: Host, facts: Facts) -> Verdict:
+def time_service(site: Site, host: Host, facts: Facts) -> Finding:
     """Certificates and leases depend on clocks that agree, also next month."""
     running = [unit for unit, state in facts.units.items() if state == "active" and unit in TIME_SERVICES]
     if facts.container not in {"none", "unknown"}:
@@ -83,7 +84,7 @@ def time_service(site: Site, host: Host, facts: Facts) -> Verdict:
     return good(f"{running[0]}, synchronised")
 
 
-def swap(site: Site, host: Host, facts: Facts) -> Verdict:
+def swap(site: Site, host: Host, facts: Facts) -> Finding:
     """Switched off by cluster.prepare, or borne by the kubelet when the site says so."""
     if not facts.swap:
         return good("none")
@@ -92,9 +93,9 @@ def swap(site: Site, host: Host, facts: Facts) -> Verdict:
     return good(f"on ({listed(facts.swap)}); cluster.prepare switches it off")
 
 
-def modules(site: Site, host: Host, facts: Facts) -> Verdict:
+def modules(site: Site, host: Host, facts: Facts) -> Finding:
     """Images need overlay, services need br_netfilter, and packets between pods need forwarding; cluster.prepare sees to them."""
-    verdicts = [
+    found = [
         fail(
             f"the kernel has no {name}", f"install the kernel's modules (linux-modules-extra, kernel-modules) that have {name}.ko"
         )
@@ -102,17 +103,17 @@ def modules(site: Site, host: Host, facts: Facts) -> Verdict:
         if state == "missing"
     ]
     wrong = {name: value for name in sysctls(site) if (value := facts.sysctls.get(name)) and value[0] != "1"}
-    verdicts += [
+    found += [
         fail(f"{name} is {value}, and may not be changed here", f"set {name} = 1 where this container's kernel is configured")
         for name, (value, free) in wrong.items()
         if not free
     ]
     later = [*(name for name, state in facts.modules.items() if state == "loadable"), *wrong]
     note = f"; cluster.prepare sets {listed(later)}" if later else ""
-    return worst(verdicts, otherwise=f"{listed(facts.modules)}{note}")
+    return worst(found, otherwise=f"{listed(facts.modules)}{note}")
 
 
-def cgroup(site: Site, host: Host, facts: Facts) -> Verdict:
+def cgroup(site: Site, host: Host, facts: Facts) -> Finding:
     """Version 1 is in maintenance since 1.31; from 1.35 on the kubelet does not start on it unless failCgroupV1 is false.
 
     Official source: https://kubernetes.io/docs/concepts/architecture/cgroups/ and KEP 5573.
@@ -136,7 +137,7 @@ def cgroup(site: Site, host: Host, facts: Facts) -> Verdict:
     )
 
 
-def capacity(site: Site, host: Host, facts: Facts) -> Verdict:
+def capacity(site: Site, host: Host, facts: Facts) -> Finding:
     """CPUs and memory, as kubeadm wants them."""
     mib, master = facts.memory_kib // 1024, host.is_control_plane
     seen = f"{counted(facts.cpus, 'CPU')}, {size_text(1024 * facts.memory_kib)}"
@@ -147,7 +148,7 @@ def capacity(site: Site, host: Host, facts: Facts) -> Verdict:
     return good(seen)
 
 
-def runtime(site: Site, host: Host, facts: Facts) -> Verdict:
+def runtime(site: Site, host: Host, facts: Facts) -> Finding:
     """Another container runtime beside containerd has programs, networks and sockets of its own."""
     state = facts.units.get("containerd", "unknown")
     others = [path for path in facts.sockets if not path.startswith("/run/containerd/")]
@@ -159,7 +160,7 @@ def runtime(site: Site, host: Host, facts: Facts) -> Verdict:
     return good("containerd runs" if state == "active" else "none; cluster.prepare installs containerd")
 
 
-def firewall(site: Site, host: Host, facts: Facts) -> Verdict:
+def firewall(site: Site, host: Host, facts: Facts) -> Finding:
     """What the other hosts could reach is judged apart; this is what cannot be tried before the pods are there."""
     on = [name for name, there in (("firewalld", facts.units.get("firewalld") == "active"), ("ufw", facts.ufw)) if there]
     if not on:
@@ -171,7 +172,7 @@ def firewall(site: Site, host: Host, facts: Facts) -> Verdict:
     )
 
 
-def selinux(site: Site, host: Host, facts: Facts) -> Verdict:
+def selinux(site: Site, host: Host, facts: Facts) -> Finding:
     """Kubeadm's installation guide asks for permissive mode."""
     if not facts.selinux:
         return good("not enforcing")

@@ -9,7 +9,8 @@ from runbooks.commands.preflight import peers
 from runbooks.commands.preflight_facts import Facts
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
-from runbooks.rules.preflight_finding import Verdict, fail, good, warn, worst
+from runbooks.rules.finding import Finding, worst
+from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.text import listed
 
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.5, 5.0
@@ -35,7 +36,7 @@ class Clock:
 OPERATOR = Clock(0.0, 0.0)
 
 
-def clock(host: Host, clocks: Mapping[Host, Clock]) -> Verdict:
+def clock(host: Host, clocks: Mapping[Host, Clock]) -> Finding:
     """Certificates made on one host must be valid on another, so a difference of seconds between hosts fails.
 
     Each is held against the one that agrees best with all of them, so that one wrong clock is one finding. The operator's own
@@ -46,8 +47,8 @@ def clock(host: Host, clocks: Mapping[Host, Clock]) -> Verdict:
     mine, reference = clocks[host], _most_agreed(clocks)
     apart = mine.apart(clocks[reference])
     if apart > CLOCK_WARN_S:
-        verdict = fail if apart > CLOCK_FAIL_S else warn
-        return verdict(f"{apart:.1f} s apart from {reference}", "chrony on every host, with the same sources")
+        graver = fail if apart > CLOCK_FAIL_S else warn
+        return graver(f"{apart:.1f} s apart from {reference}", "chrony on every host, with the same sources")
     away = mine.apart(OPERATOR)
     if away > CLOCK_WARN_S:
         return warn(f"{away:.1f} s apart from this machine's", "which of the two is right? timedatectl, here and there")
@@ -64,7 +65,7 @@ def _most_agreed(clocks: Mapping[Host, Clock]) -> Host:
     return min(clocks, key=distance)
 
 
-def identity(host: Host, seen: Seen) -> Verdict:
+def identity(host: Host, seen: Seen) -> Finding:
     """Two hosts with one machine-id are clones: systemd derives MAC addresses of pod networks from it.
 
     product_uuid is warned about only on machines of their own: containers see that of the machine below, or none.
@@ -73,24 +74,24 @@ def identity(host: Host, seen: Seen) -> Verdict:
     names = _same(host, seen, lambda facts: facts.hostname.lower())
     ids = _same(host, seen, lambda facts: facts.machine_id)
     uuids = _same(host, seen, lambda facts: facts.product_uuid if facts.container == "none" else "")
-    verdicts = []
+    found = []
     if ids:
-        cure = "one of them: rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup; reboot"
-        verdicts.append(fail(f"the same /etc/machine-id as {listed(ids)}", cure))
+        fix = "one of them: rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup; reboot"
+        found.append(fail(f"the same /etc/machine-id as {listed(ids)}", fix))
     if names:
-        verdicts.append(
+        found.append(
             fail(
                 f"the same hostname ({mine.hostname}) as {listed(names)}",
                 "is it one machine with two addresses? Else: hostnamectl",
             )
         )
     if uuids:
-        verdicts.append(
+        found.append(
             warn(f"the same product_uuid as {listed(uuids)}", "give each virtual machine a UUID of its own (kubeadm asks for it)")
         )
     if not mine.machine_id:
-        verdicts.append(fail("no /etc/machine-id", "systemd-machine-id-setup"))
-    return worst(verdicts, otherwise="hostname, machine-id" + (", product_uuid" if mine.product_uuid else "") + " are its own")
+        found.append(fail("no /etc/machine-id", "systemd-machine-id-setup"))
+    return worst(found, otherwise="hostname, machine-id" + (", product_uuid" if mine.product_uuid else "") + " are its own")
 
 
 def _same(host: Host, seen: Seen, key: Callable[[Facts], str]) -> list[Host]:
@@ -98,7 +99,7 @@ def _same(host: Host, seen: Seen, key: Callable[[Facts], str]) -> list[Host]:
     return [other for other, facts in seen.items() if other != host and mine and key(facts) == mine]
 
 
-def mtu(host: Host, seen: Seen) -> Verdict:
+def mtu(host: Host, seen: Seen) -> Finding:
     """A smaller MTU on one host loses its large packets, and only those: the worst kind of fault to find."""
     sizes = [facts.mtu for facts in seen.values() if facts.mtu]
     mine = seen[host].mtu
@@ -110,7 +111,7 @@ def mtu(host: Host, seen: Seen) -> Verdict:
     )
 
 
-def name(site: Site, host: Host, facts: Facts) -> Verdict:
+def name(site: Site, host: Host, facts: Facts) -> Finding:
     """Every node and every client finds the API server by this name."""
     wanted, vip = site.endpoint.name, str(site.endpoint.vip)
     if not wanted:
@@ -125,7 +126,7 @@ def name(site: Site, host: Host, facts: Facts) -> Verdict:
     return good(f"{wanted} is {vip}")
 
 
-def endpoint(site: Site, host: Host, facts: Facts) -> Verdict:
+def endpoint(site: Site, host: Host, facts: Facts) -> Finding:
     """An open or a refused connection will do; silence means that nobody holds the VIP (kubeadm's guide to HA says the same)."""
     vip, port = site.endpoint.vip, site.endpoint.port
     how, where = facts.reached.get((str(vip), port), "silent"), f"{literal(vip)}:{port}"
@@ -137,7 +138,7 @@ def endpoint(site: Site, host: Host, facts: Facts) -> Verdict:
     )
 
 
-def reachable(site: Site, host: Host, seen: Seen, asked: frozenset[Host]) -> Verdict:
+def reachable(site: Site, host: Host, seen: Seen, asked: frozenset[Host]) -> Finding:
     """Which of this host's ports its peers do not get to. What a peer that is not asked about lacks is told here instead.
 
     A port where nothing listens yet refuses; one behind a firewall is silent, or says that it is prohibited.
@@ -155,7 +156,7 @@ def reachable(site: Site, host: Host, seen: Seen, asked: frozenset[Host]) -> Ver
     return fail("; ".join(texts), "open these TCP ports in the firewalls between them")
 
 
-def latency(site: Site, host: Host, seen: Seen) -> Verdict | None:
+def latency(site: Site, host: Host, seen: Seen) -> Finding | None:
     """Round trips between control plane hosts; None on a worker."""
     if not host.is_control_plane:
         return None
@@ -170,7 +171,7 @@ def latency(site: Site, host: Host, seen: Seen) -> Verdict | None:
     return good(text)
 
 
-def authority(host: Host, seen: Seen) -> Verdict | None:
+def authority(host: Host, seen: Seen) -> Finding | None:
     """Two cluster CAs on the hosts of one site are two clusters; None when no host has one."""
     known = {other: facts.ca for other, facts in seen.items() if facts.ca}
     if not known:

@@ -9,7 +9,8 @@ from runbooks.commands.preflight_facts import Facts, Packages, Space
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
-from runbooks.rules.preflight_finding import Verdict, fail, good, warn, worst
+from runbooks.rules.finding import Finding, worst
+from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.rules.preflight_host import minor
 from runbooks.text import GIB, first_few, listed, size_text
 
@@ -38,7 +39,7 @@ def ours(site: Site, host: Host, facts: Facts) -> bool:
     return bool(facts.attempt) or any(asks_us(site, host, server) for server in facts.servers)
 
 
-def space(site: Site, host: Host, facts: Facts) -> Verdict:
+def space(site: Site, host: Host, facts: Facts) -> Finding:
     """Free bytes and inodes of every file system that will fill up, the needs of what shares one added up."""
     if not facts.spaces:
         return warn("the free space cannot be told", "df does not work there")
@@ -46,31 +47,31 @@ def space(site: Site, host: Host, facts: Facts) -> Verdict:
     for each in facts.spaces:
         mounts.setdefault(each.mount, []).append(each)
     member = ours(site, host, facts)
-    verdicts = [_on_one(mount, those, member=member) for mount, those in mounts.items()]
-    everything = "; ".join(verdict.seen for verdict in verdicts)
-    gravest = worst(verdicts)
-    return gravest if gravest.cure else good(everything)
+    found = [_on_one(mount, those, member=member) for mount, those in mounts.items()]
+    everything = "; ".join(each.seen for each in found)
+    gravest = worst(found)
+    return gravest if gravest.fix else good(everything)
 
 
-def _on_one(mount: str, those: list[Space], *, member: bool) -> Verdict:
+def _on_one(mount: str, those: list[Space], *, member: bool) -> Finding:
     one, names = those[0], listed(each.directory for each in those)
     least, most = (sum(NEEDED[each.directory][column] for each in those) for column in (0, 1))
     free, share = one.free / GIB, 100 * one.free / max(one.size, 1)
     floor = max((EVICTION.get(each.directory, 0) for each in those), default=0)
     seen = f"{mount}: {size_text(one.free)} free ({share:.0f} %)"
-    cure = f"make room on {mount} for {names}"
+    fix = f"make room on {mount} for {names}"
     if one.inodes and 100 * one.inodes_free < INODES * one.inodes:
-        return fail(f"{mount}: {one.inodes_free} of {one.inodes} inodes free", f"{cure}: fewer files, or a larger file system")
+        return fail(f"{mount}: {one.inodes_free} of {one.inodes} inodes free", f"{fix}: fewer files, or a larger file system")
     if share < floor:
-        return fail(seen, f"{cure}: below {floor} % the kubelet evicts pods")
+        return fail(seen, f"{fix}: below {floor} % the kubelet evicts pods")
     if member:  # what it needs it has taken already
         return good(seen)
     if free < least:
-        return fail(seen, f"{cure}: {least} GiB at least, {most} to be at ease")
-    return warn(seen, f"{cure}: {most} GiB") if free < most else good(seen)
+        return fail(seen, f"{fix}: {least} GiB at least, {most} to be at ease")
+    return warn(seen, f"{fix}: {most} GiB") if free < most else good(seen)
 
 
-def free_ports(site: Site, host: Host, facts: Facts) -> Verdict:
+def free_ports(site: Site, host: Host, facts: Facts) -> Finding:
     """Each of our ports is free, or has our own program on a host that is in the cluster already."""
     wanted = ports(site, host)
     if facts.listeners is None:
@@ -94,7 +95,7 @@ def _is(program: str, wanted: str) -> bool:
     return program == wanted[:15]
 
 
-def leftovers(site: Site, host: Host, facts: Facts) -> Verdict:
+def leftovers(site: Site, host: Host, facts: Facts) -> Finding:
     """Traces of a cluster on a host that is in none: kubeadm refuses some of them, and others break what comes."""
     if ours(site, host, facts):
         if facts.attempt:
@@ -107,10 +108,10 @@ def leftovers(site: Site, host: Host, facts: Facts) -> Verdict:
         )
     grave = [path for path in facts.found if not path.startswith("/etc/cni/")]
     if grave:
-        cure = f"is it still needed? Else: inv cluster.reset --host {host}"
+        fix = f"is it still needed? Else: inv cluster.reset --host {host}"
         if any(path.startswith(ETCD) for path in grave):
-            cure += f"; copy {ETCD} away first, unless there is a backup"
-        return fail(f"left by another cluster: {listed(grave)}", cure)
+            fix += f"; copy {ETCD} away first, unless there is a backup"
+        return fail(f"left by another cluster: {listed(grave)}", fix)
     light = [path for path in facts.found if path.startswith("/etc/cni/")]
     if light:
         return warn(
@@ -120,7 +121,7 @@ def leftovers(site: Site, host: Host, facts: Facts) -> Verdict:
     return good("none")
 
 
-def fsync(site: Site, host: Host, facts: Facts) -> Verdict | None:
+def fsync(site: Site, host: Host, facts: Facts) -> Finding | None:
     """Etcd answers no faster than its disk; None where there will be no etcd, or the disk was not asked."""
     seen = facts.fsync
     if not seen:
@@ -134,20 +135,20 @@ def fsync(site: Site, host: Host, facts: Facts) -> Verdict | None:
     return good(text)
 
 
-def packages(site: Site, host: Host, facts: Facts) -> Verdict:
+def packages(site: Site, host: Host, facts: Facts) -> Finding:
     """The wanted version is installed, or the repositories offer it; so is what kubeadm and the kubelet need beside them."""
     those, version = facts.packages, site.kubernetes.version
     names: dict[str, list[str]] = {}
     for name, offer in those.offered:
         names.setdefault(name, []).append(offer)
     missing = [name for name in MANAGED if not _has(version, [those.installed.get(name, ""), *names.get(name, [])])]
-    verdicts = [_not_offered(name, names.get(name, []), version, those) for name in missing]
+    found = [_not_offered(name, names.get(name, []), version, those) for name in missing]
     if "cri-tools" not in names and "cri-tools" not in those.installed:
-        verdicts.append(_not_offered("cri-tools", [], "", those))
-    verdicts.append(_containerd(site, those, names))
+        found.append(_not_offered("cri-tools", [], "", those))
+    found.append(_containerd(site, those, names))
     if those.closed:
-        verdicts.append(fail(f"{those.closed} does not answer", "mend the route, the firewall or the proxy to that repository"))
-    return worst([each for each in verdicts if each.cure], otherwise=_source(version, those))
+        found.append(fail(f"{those.closed} does not answer", "mend the route, the firewall or the proxy to that repository"))
+    return worst([each for each in found if each.fix], otherwise=_source(version, those))
 
 
 def _has(version: str, versions: list[str]) -> bool:
@@ -155,7 +156,7 @@ def _has(version: str, versions: list[str]) -> bool:
     return any(re.match(rf"(?:\d+:)?{re.escape(version)}(?:-|\Z)", each) for each in versions)
 
 
-def _not_offered(name: str, offered: list[str], version: str, those: Packages) -> Verdict:
+def _not_offered(name: str, offered: list[str], version: str, those: Packages) -> Finding:
     # Newest first, as repositories list them; a page of them helps nobody.
     some = listed(first_few(offered, 6))
     installed = those.installed.get(name)
@@ -164,12 +165,12 @@ def _not_offered(name: str, offered: list[str], version: str, those: Packages) -
         + f" is not offered (there is {some or 'none'}"
         + (f"; {installed} is installed)" if installed else ")")
     )
-    cure = "add the package repository of that minor version (pkgs.k8s.io has one for each), or mend kubernetes.version"
+    fix = "add the package repository of that minor version (pkgs.k8s.io has one for each), or mend kubernetes.version"
     trouble = f": {those.trouble}" if those.trouble and those.lists == "none" else ""
-    return fail(seen + trouble, cure)
+    return fail(seen + trouble, fix)
 
 
-def _containerd(site: Site, those: Packages, names: dict[str, list[str]]) -> Verdict:
+def _containerd(site: Site, those: Packages, names: dict[str, list[str]]) -> Finding:
     """The kubelet speaks only CRI v1 since 1.26, as containerd does since 1.6; 1.35 is said to be the last for containerd 1.x."""
     installed = those.installed.get("containerd.io") or those.installed.get("containerd")
     offered = [version for name in ("containerd", "containerd.io") for version in names.get(name, [])]
@@ -178,11 +179,11 @@ def _containerd(site: Site, those: Packages, names: dict[str, list[str]]) -> Ver
         return _not_offered("containerd", [], "", those)
     parts = re.match(r"(?:\d+:)?(\d+)\.(\d+)", version)
     number = (int(parts[1]), int(parts[2])) if parts else (99, 0)
-    cure = "install a newer one (containerd.io of Docker's repository has it)"
+    fix = "install a newer one (containerd.io of Docker's repository has it)"
     if minor(site) >= 26 and number < (1, 6):
-        return fail(f"containerd {version}, and Kubernetes {site.kubernetes.version} needs 1.6 or newer", cure)
+        return fail(f"containerd {version}, and Kubernetes {site.kubernetes.version} needs 1.6 or newer", fix)
     if minor(site) >= 36 and number < (2, 0):
-        return warn(f"containerd {version}, and Kubernetes {site.kubernetes.version} is made for 2.0 or newer", cure)
+        return warn(f"containerd {version}, and Kubernetes {site.kubernetes.version} is made for 2.0 or newer", fix)
     return good(version)
 
 

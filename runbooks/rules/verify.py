@@ -1,11 +1,9 @@
-"""Is the cluster what the site says, and does it work? Pure: facts in, rows of one table out. More of it in `verify_*`."""
+"""Is the cluster what the site says, and does it work? Pure: facts in, findings out. More of it in `verify_*`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from runbooks.commands.kubectl import through_vip, url
 from runbooks.commands.node_objects import CONTROL_PLANE_KEYS, Node
@@ -14,33 +12,19 @@ from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Clus
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
+from runbooks.rules.finding import Finding
 from runbooks.text import age_text, listed
 
-State = Literal["ok", "warn", "FAIL"]
 LEADERS = ("kube-scheduler", "kube-controller-manager")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the verdict. ``host`` is "" where it is the cluster as a whole; ``cure`` is what to do, or what looks closer."""
-
-    topic: str
-    host: str
-    state: State
-    seen: str
-    cure: str = ""
-
-
-def failing(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Return the rows that must not be so."""
-    return tuple(row for row in rows if row.state == "FAIL")
-
-
-def judged(topic: str, host: str, *, wrong: Sequence[str] = (), odd: Sequence[str] = (), fine: str = "", cure: str = "") -> Row:
-    """Return one row: FAIL when something is wrong, warn when something is odd, else ok and ``fine``."""
+def judged(
+    topic: str, host: str, *, wrong: Sequence[str] = (), odd: Sequence[str] = (), fine: str = "", fix: str = ""
+) -> Finding:
+    """Return one finding: a failure when something is wrong, a warning when something is odd, else ok and ``fine``."""
     if wrong or odd:
-        return Row(topic, host, "FAIL" if wrong else "warn", "; ".join([*wrong, *odd]), cure)
-    return Row(topic, host, "ok", fine)
+        return Finding("fail" if wrong else "warn", topic=topic, host=host, seen="; ".join([*wrong, *odd]), fix=fix)
+    return Finding("ok", topic=topic, host=host, seen=fine)
 
 
 def node_of(nodes: Iterable[Node], host: Host) -> Node | None:
@@ -67,25 +51,31 @@ def no_cluster(facts: Mapping[Host, HostFacts | RunbookError]) -> bool:
     return asked and not any(seen.joined or seen.manifests for seen in answers.values())
 
 
-def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Row]:
-    """Return a row for each host that cannot be asked, is in no cluster, or whose kubelet or container runtime does not run."""
+def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
+    """Return a finding for each host that cannot be asked, is in no cluster, or whose kubelet or container runtime does not run."""
     rows = []
     for host, seen in facts.items():
         if isinstance(seen, RunbookError):
             rows.append(
-                Row(
-                    "host",
-                    host.name,
-                    "FAIL",
-                    reason(host, seen),
-                    seen.hint or f"can you log in to {host.address}? inv doctor names what to do when it is gone",
+                Finding(
+                    "fail",
+                    topic="host",
+                    host=host.name,
+                    seen=reason(host, seen),
+                    fix=seen.hint or f"can you log in to {host.address}? inv doctor names what to do when it is gone",
                 )
             )
         elif not seen.joined:
-            rows.append(Row("host", host.name, "FAIL", "has not joined the cluster", f"inv cluster.join --host {host}"))
+            rows.append(
+                Finding(
+                    "fail", topic="host", host=host.name, seen="has not joined the cluster", fix=f"inv cluster.join --host {host}"
+                )
+            )
         else:
             rows += [
-                Row("host", host.name, "FAIL", f"{unit} is {state}", f"on {host}: journalctl -u {unit} -n 50")
+                Finding(
+                    "fail", topic="host", host=host.name, seen=f"{unit} is {state}", fix=f"on {host}: journalctl -u {unit} -n 50"
+                )
                 for unit, state in seen.units.items()
                 if state != "active"
             ]
@@ -108,52 +98,54 @@ def cut(text: str, limit: int = 160) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[Row]:
-    """Return a row per host that shall be a node, and one for each node that nobody asked for.
+def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[Finding]:
+    """Return a finding per host that shall be a node, and one for each node that nobody asked for.
 
-    Hosts ``outside`` have said themselves that they are in no cluster; they get a row only if a Node is left of them.
+    Hosts ``outside`` have said themselves that they are in no cluster; they get a finding only if a Node is left of them.
     """
     if error := cluster.errors.get(NODES):
-        return [Row("node", "", "FAIL", error, "inv cluster.status")]
+        return [Finding("fail", topic="node", seen=error, fix="inv cluster.status")]
     rows = []
     for host in site.nodes:
         node = node_of(cluster.nodes, host)
         if node:
             rows.append(_node(site, host, node))
         elif host not in outside:
-            rows.append(Row("node", host.name, "FAIL", "is not in the cluster", f"inv cluster.join --host {host}"))
+            rows.append(
+                Finding("fail", topic="node", host=host.name, seen="is not in the cluster", fix=f"inv cluster.join --host {host}")
+            )
     rows += [
-        Row(
-            "node",
-            name,
+        Finding(
             "warn",
-            "is not in hosts.yaml",
-            f"add it there, or remove it: kubectl drain {name}, kubectl delete node {name}",
+            topic="node",
+            host=name,
+            seen="is not in hosts.yaml",
+            fix=f"add it there, or remove it: kubectl drain {name}, kubectl delete node {name}",
         )
         for name in strangers(site, cluster.nodes)
     ]
     return rows
 
 
-def _node(site: Site, host: Host, node: Node) -> Row:
+def _node(site: Site, host: Host, node: Node) -> Finding:
     wrong, odd = [], []
-    cures = []
+    fixes = []
     if not node.ready:
         wrong.append(f"not Ready: {cut(node.reason)}")
-        cures.append(f"inv cluster.status; on {host}: journalctl -u kubelet -n 50")
+        fixes.append(f"inv cluster.status; on {host}: journalctl -u kubelet -n 50")
     if node.pressure:
         wrong.append(", ".join(node.pressure))
-        cures.append(f"kubectl describe node {node.name}")
+        fixes.append(f"kubectl describe node {node.name}")
     if not same_version(node.version, site.kubernetes.version):
         wrong.append(f"the kubelet is {node.version}, hosts.yaml says v{site.kubernetes.version}")
-        cures.append("correct kubernetes.version in hosts.yaml, or upgrade the host")
+        fixes.append("correct kubernetes.version in hosts.yaml, or upgrade the host")
     if reason := _unmarked(host, node):
         wrong.append(reason)
-        cures.append(f"kubectl label/taint node {node.name}, as kubeadm does: kubeadm init phase mark-control-plane --help")
+        fixes.append(f"kubectl label/taint node {node.name}, as kubeadm does: kubeadm init phase mark-control-plane --help")
     if node.cordoned:
         odd.append("cordoned: takes no new pods")
-        cures.append(f"kubectl uncordon {node.name}")
-    return judged("node", host.name, wrong=wrong, odd=odd, fine=f"Ready, {node.version}", cure="; ".join(cures))
+        fixes.append(f"kubectl uncordon {node.name}")
+    return judged("node", host.name, wrong=wrong, odd=odd, fine=f"Ready, {node.version}", fix="; ".join(fixes))
 
 
 def _unmarked(host: Host, node: Node) -> str:
@@ -179,19 +171,19 @@ def same_version(kubelet: str, wanted: str) -> bool:
 # ---- API servers, leaders
 
 
-def api_servers(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]:
-    """Return a row per API server asked directly by its own host, and one for the VIP asked by all of them."""
+def api_servers(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Finding]:
+    """Return a finding per API server asked directly by its own host, and one for the VIP asked by all of them."""
     rows = []
     for host, answers in asked.items():
         own = [each for each in answers if each.server == url(host.address)]
         wrong = [_unwell(each) for each in own if not each.ok] or ([] if own else ["nobody asked it"])
         fine = ", ".join(f"{each.what} ok ({each.passed} checks)" for each in own)
-        cure = f"on {host}: crictl ps -a --name kube-apiserver; crictl logs ID"
-        rows.append(judged("API server", host.name, wrong=wrong, fine=fine, cure=cure))
+        fix = f"on {host}: crictl ps -a --name kube-apiserver; crictl logs ID"
+        rows.append(judged("API server", host.name, wrong=wrong, fine=fine, fix=fix))
     return [*rows, *_by_vip(site, asked)]
 
 
-def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]:
+def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Finding]:
     vip = through_vip(site)
     if not asked:
         return []
@@ -201,7 +193,7 @@ def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Row]:
         from_whom.setdefault(said, []).append(host.name)
     wrong = [f"{said} (asked from {', '.join(names)})" for said, names in from_whom.items() if said]
     fine = f"livez and readyz ok, asked from {listed(asked)}"
-    return [judged("API by VIP", "", wrong=wrong, fine=fine, cure="inv doctor; inv lb.status")]
+    return [judged("API by VIP", "", wrong=wrong, fine=fine, fix="inv doctor; inv lb.status")]
 
 
 def readers(asked: Mapping[Host, Sequence[Health]]) -> list[Host]:
@@ -215,8 +207,8 @@ def _unwell(health: Health) -> str:
     return f"{health.what}: " + (f"failed: {', '.join(health.failed)}" if health.failed else health.error)
 
 
-def leaders(site: Site, cluster: Cluster) -> list[Row]:
-    """Return a row for the leader of the scheduler, and one for the controller-manager's."""
+def leaders(site: Site, cluster: Cluster) -> list[Finding]:
+    """Return a finding for the leader of the scheduler, and one for the controller-manager's."""
     error = cluster.errors.get(LEASES)
     found = {lease.name: lease for lease in cluster.leases}
     rows = []
@@ -230,9 +222,9 @@ def leaders(site: Site, cluster: Cluster) -> list[Row]:
             wrong.append(f"{name}: the lead was last renewed {age_text(age)} ago")
         elif not any(_is(host, holder) for host in site.control_plane):
             odd.append(f"{name} is led by {holder}, which is no control plane host of hosts.yaml")
-        cure = f"on each control plane host: crictl ps -a --name {name}; crictl logs ID"
+        fix = f"on each control plane host: crictl ps -a --name {name}; crictl logs ID"
         rows.append(
-            judged("leader", holder, wrong=wrong, odd=odd, fine=f"leads {name}, renewed {age_text(max(age, 0))} ago", cure=cure)
+            judged("leader", holder, wrong=wrong, odd=odd, fine=f"leads {name}, renewed {age_text(max(age, 0))} ago", fix=fix)
         )
     return rows
 
@@ -245,19 +237,21 @@ def _is(host: Host, hostname: str) -> bool:
 # ---- a write, and what kubeadm remembers
 
 
-def written(host: Host, result: Written | RunbookError) -> Row:
-    """Return the row of a write and a read through the VIP, made from ``host``."""
+def written(host: Host, result: Written | RunbookError) -> Finding:
+    """Return the finding of a write and a read through the VIP, made from ``host``."""
     if isinstance(result, RunbookError):
-        return Row("write by VIP", host.name, "FAIL", reason(host, result), result.hint or "inv cluster.status")
+        return Finding(
+            "fail", topic="write by VIP", host=host.name, seen=reason(host, result), fix=result.hint or "inv cluster.status"
+        )
     fine = "an object " + ", ".join(f"{what} ({ms} ms)" for what, ms in result.took.items())
-    cure = "inv etcd.status; inv lb.status"
-    return judged("write by VIP", host.name, wrong=[result.error] if result.error else [], fine=fine, cure=cure)
+    fix = "inv etcd.status; inv lb.status"
+    return judged("write by VIP", host.name, wrong=[result.error] if result.error else [], fine=fine, fix=fix)
 
 
-def config(site: Site, cluster: Cluster) -> Row:
-    """Return the row of kubeadm's own record, by which the next join or upgrade will go."""
+def config(site: Site, cluster: Cluster) -> Finding:
+    """Return the finding of kubeadm's own record, by which the next join or upgrade will go."""
     if error := cluster.errors.get(KUBEADM_CONFIG):
-        return Row("kubeadm-config", "", "warn", error, "kubectl -n kube-system get configmap kubeadm-config")
+        return Finding("warn", topic="kubeadm-config", seen=error, fix="kubectl -n kube-system get configmap kubeadm-config")
     wanted = {
         "clusterName": {site.name},
         "controlPlaneEndpoint": set(endpoints(site)),
@@ -270,8 +264,8 @@ def config(site: Site, cluster: Cluster) -> Row:
         for key, values in wanted.items()
         if cluster.config.get(key) not in values
     ]
-    cure = "correct hosts.yaml; what a cluster was built with is not changed later"
-    return judged("kubeadm-config", "", odd=odd, fine=f"{site.name}, {cluster.config.get('controlPlaneEndpoint')}", cure=cure)
+    fix = "correct hosts.yaml; what a cluster was built with is not changed later"
+    return judged("kubeadm-config", "", odd=odd, fine=f"{site.name}, {cluster.config.get('controlPlaneEndpoint')}", fix=fix)
 
 
 def endpoints(site: Site) -> tuple[str, ...]:

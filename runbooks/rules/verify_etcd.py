@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from runbooks.rules import etcd
 from runbooks.rules.etcd import View
-from runbooks.rules.verify import Row
+from runbooks.rules.finding import Finding
 from runbooks.text import size_text
 
 
-def rows(view: View) -> list[Row]:
-    """Return a row for each thing that is wrong, and one for versions that differ, which is odd; else one that says how it is."""
+def rows(view: View) -> list[Finding]:
+    """Return a finding for each thing that is wrong, and one for versions that differ, which is odd; else one that says how it is."""
     faults = etcd.faults(view)
     found = [
-        Row("etcd", "", "FAIL", fault, "inv doctor names the cause, and the command for it; inv etcd.status") for fault in faults
+        Finding("fail", topic="etcd", seen=fault, fix="inv doctor names the cause, and the command for it; inv etcd.status")
+        for fault in faults
     ]
-    found += [Row("etcd", "", "warn", odd, "inv etcd.status") for odd in etcd.problems(view) if odd not in faults]
-    return found or [Row("etcd", "", "ok", _well(view))]
+    found += [Finding("warn", topic="etcd", seen=odd, fix="inv etcd.status") for odd in etcd.problems(view) if odd not in faults]
+    return found or [Finding("ok", topic="etcd", seen=_well(view))]
 
 
 def _well(view: View) -> str:

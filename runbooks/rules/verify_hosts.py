@@ -1,4 +1,4 @@
-"""Certificates, what control planes must have in common, and the load balancers in front of them. Pure: facts in, rows out."""
+"""Certificates, what control planes must have in common, and the load balancers in front of them. Pure: facts in, findings out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as lb_rules
 from runbooks.rules.certs import days_left, ending, short
-from runbooks.rules.verify import Row, judged, reason
+from runbooks.rules.finding import Finding
+from runbooks.rules.verify import judged, reason
 from runbooks.text import counted, listed
 
 WARN_DAYS, FAIL_DAYS = 30, 7
@@ -22,14 +23,20 @@ LbSeen = tuple[LbState, tuple[Backend, ...] | None]
 # ---- certificates
 
 
-def certificates(site: Site, host: Host, facts: HostFacts) -> Row:
-    """Return the row of a host's certificates: how long each is valid, and whether the API server serves the one in its file."""
+def certificates(site: Site, host: Host, facts: HostFacts) -> Finding:
+    """Return the finding of a host's certificates: how long each is valid, and whether the API server serves the one in its file."""
     if not facts.openssl:
-        return Row(
-            "certificates", host.name, "warn", "openssl is not installed there", f"on {host}: kubeadm certs check-expiration"
+        return Finding(
+            "warn",
+            topic="certificates",
+            host=host.name,
+            seen="openssl is not installed there",
+            fix=f"on {host}: kubeadm certs check-expiration",
         )
     if not facts.certificates:
-        return Row("certificates", host.name, "FAIL", "there is none", f"on {host}: kubeadm certs check-expiration")
+        return Finding(
+            "fail", topic="certificates", host=host.name, seen="there is none", fix=f"on {host}: kubeadm certs check-expiration"
+        )
     wrong: list[str] = []
     odd: list[str] = []
     for each in facts.certificates:
@@ -39,7 +46,7 @@ def certificates(site: Site, host: Host, facts: HostFacts) -> Row:
     wrong += _served(site, facts)
     first = min(facts.certificates, key=lambda each: each.ends)
     fine = f"{len(facts.certificates)} of them, the first to end: {short(first.path)}, in {counted(days_left(first, facts.clock), 'day')}"
-    return judged("certificates", host.name, wrong=wrong, odd=odd, fine=fine, cure=_cure([*wrong, *odd]))
+    return judged("certificates", host.name, wrong=wrong, odd=odd, fine=fine, fix=_fix([*wrong, *odd]))
 
 
 def _served(site: Site, facts: HostFacts) -> list[str]:
@@ -50,20 +57,20 @@ def _served(site: Site, facts: HostFacts) -> list[str]:
     return [f"the API server serves another certificate than {short(SERVING)}; that one {ending(facts.served, facts.clock)}"]
 
 
-def _cure(said: Sequence[str]) -> str:
+def _fix(said: Sequence[str]) -> str:
     text = " ".join(said)
-    cures = []
+    fixes = []
     if "kubelet-client" in text:
-        cures.append("the kubelet renews its own; inv recover.certs where it cannot any more")
+        fixes.append("the kubelet renews its own; inv recover.certs where it cannot any more")
     if "ca.crt" in text:
-        cures.append("kubeadm does not renew a CA: plan its rotation")
+        fixes.append("kubeadm does not renew a CA: plan its rotation")
     if ".conf" in text or "pki/" in text:
-        cures.append("inv certs.check; inv certs.renew")
-    return "; ".join(cures)
+        fixes.append("inv certs.check; inv certs.renew")
+    return "; ".join(fixes)
 
 
-def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[Row]:
-    """Return the row that says whether all control planes that answer have the same CAs and the same key for tokens."""
+def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
+    """Return the finding that says whether all control planes that answer have the same CAs and the same key for tokens."""
     there = {host: seen for host in site.control_plane if isinstance(seen := facts.get(host), HostFacts) and seen.joined}
     if not there:
         return []
@@ -77,31 +84,30 @@ def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[R
             wrong.append(f"{name} differs: " + ", ".join(f"{digest[:8]} on {' '.join(on)}" for digest, on in by_sum.items()))
         elif "missing" in by_sum:
             wrong.append(f"{name} is missing")
-    cure = "one of them belongs to another cluster: remove that host and join it again"
-    return [judged("CAs", "", wrong=wrong, fine=f"the same on {listed(there)}", cure=cure)]
+    fix = "one of them belongs to another cluster: remove that host and join it again"
+    return [judged("CAs", "", wrong=wrong, fine=f"the same on {listed(there)}", fix=fix)]
 
 
 # ---- load balancers
 
 
-def load_balancers(seen: Mapping[Host, LbSeen | RunbookError]) -> list[Row]:
-    """Return a row per LB for its work and the API servers behind it, one for ingress where it is on, and one for the VIP."""
+def load_balancers(seen: Mapping[Host, LbSeen | RunbookError]) -> list[Finding]:
+    """Return a finding per LB for its work and the API servers behind it, one for ingress where it is on, and one for the VIP."""
     rows = []
     ingress: dict[str, list[str]] = {}
     for host, each in seen.items():
         if isinstance(each, RunbookError):
-            rows.append(Row("LB", host.name, "FAIL", reason(host, each), each.hint or "inv lb.status"))
+            rows.append(Finding("fail", topic="LB", host=host.name, seen=reason(host, each), fix=each.hint or "inv lb.status"))
             continue
         state, backends = each
         rows.append(_balancer(host, state, backends))
         ingress.setdefault(_ingress(backends or ()), []).append(host.name)
     rows += [
-        Row(
-            "ingress",
-            "",
+        Finding(
             "warn",
-            f"{down} (seen by {', '.join(names)})",
-            "does an ingress controller listen on the workers' node ports?",
+            topic="ingress",
+            seen=f"{down} (seen by {', '.join(names)})",
+            fix="does an ingress controller listen on the workers' node ports?",
         )
         for down, names in ingress.items()
         if down
@@ -111,12 +117,12 @@ def load_balancers(seen: Mapping[Host, LbSeen | RunbookError]) -> list[Row]:
         apart = lb_rules.not_a_pair(states)
         holder = next((host.name for host, state in states.items() if state.holds_vip), "")
         rows.append(
-            judged("VIP", holder, wrong=[apart] if apart else [], fine="is here, and nowhere else", cure="inv recover.vip")
+            judged("VIP", holder, wrong=[apart] if apart else [], fine="is here, and nowhere else", fix="inv recover.vip")
         )
     return rows
 
 
-def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) -> Row:
+def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) -> Finding:
     idle = lb_rules.not_serving(state)
     api = [each for each in backends or () if each.proxy == "api"]
     wrong = [idle] if idle else []
@@ -126,9 +132,9 @@ def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) ->
         wrong.append("there is no API server behind it")
     wrong += [f"{each.server} is {each.status} ({each.check})" for each in api if not each.up]
     odd = ["drained: it does not take the VIP"] if state.drained else []
-    cure = "inv recover.vip; inv lb.status" if idle else "inv lb.status" if wrong else "inv lb.failover hands the VIP back"
+    fix = "inv recover.vip; inv lb.status" if idle else "inv lb.status" if wrong else "inv lb.failover hands the VIP back"
     fine = f"{state.vrrp}, sees {', '.join(each.server for each in api)} UP"
-    return judged("LB", host.name, wrong=wrong, odd=odd, fine=fine, cure=cure)
+    return judged("LB", host.name, wrong=wrong, odd=odd, fine=fine, fix=fix)
 
 
 def _ingress(backends: Sequence[Backend]) -> str:

@@ -1,4 +1,4 @@
-"""Do the pods run that make a cluster? Pure: objects in, rows out."""
+"""Do the pods run that make a cluster? Pure: objects in, findings out."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from runbooks.commands.node import STATIC_PODS
 from runbooks.commands.verify_objects import Cluster, Pod, pods_in
 from runbooks.inventory.model import Host, Site
-from runbooks.rules.verify import Row, judged, node_of
+from runbooks.rules.finding import Finding
+from runbooks.rules.verify import judged, node_of
 from runbooks.text import HOUR, age_text, counted, first_few, listed
 
 RECENT_S = HOUR
-TOLD = 4  # pods that a row names
+TOLD = 4  # pods that a finding names
 KUBE_PROXY, COREDNS = "kube-proxy", "kube-dns"  # what their pods' label k8s-app says
 # Where pod networks put their pods when not into kube-system.
 NETWORK_NAMESPACES = ("kube-flannel", "calico-system", "tigera-operator", "cilium", "kube-ovn")
 
 
-def pods(site: Site, cluster: Cluster, namespaces: Sequence[str]) -> list[Row]:
-    """Return the rows of the control plane's own pods, the addons', and whatever else runs in ``namespaces``."""
-    unread = [Row("pods", "", "FAIL", f"{name}: {cluster.errors[path]}", "inv cluster.status") for name in namespaces
+def pods(site: Site, cluster: Cluster, namespaces: Sequence[str]) -> list[Finding]:
+    """Return the findings of the control plane's own pods, the addons', and whatever else runs in ``namespaces``."""
+    unread = [Finding("fail", topic="pods", seen=f"{name}: {cluster.errors[path]}", fix="inv cluster.status") for name in namespaces
               if (path := pods_in(name)) in cluster.errors]  # fmt: skip
     if unread:
         return unread
@@ -53,7 +54,7 @@ def _static_of(cluster: Cluster, host: Host) -> dict[str, Pod]:
     return {name: found[pod] for name, pod in wanted.items() if pod in found}
 
 
-def _static(site: Site, cluster: Cluster, host: Host) -> Row:
+def _static(site: Site, cluster: Cluster, host: Host) -> Finding:
     there = _static_of(cluster, host)
     by_reason: dict[str, list[str]] = {}
     for name in components(site):
@@ -63,30 +64,30 @@ def _static(site: Site, cluster: Cluster, host: Host) -> Row:
             by_reason.setdefault(_why(cluster, there[name]), []).append(name)
     wrong = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     fine = f"{len(components(site))} ready" + _restarts(cluster, list(there.values()))
-    cure = f"on {host}: ls /etc/kubernetes/manifests; crictl ps -a; journalctl -u kubelet -n 50"
-    return judged("static pods", host.name, wrong=wrong, fine=fine, cure=cure)
+    fix = f"on {host}: ls /etc/kubernetes/manifests; crictl ps -a; journalctl -u kubelet -n 50"
+    return judged("static pods", host.name, wrong=wrong, fine=fine, fix=fix)
 
 
-def _kube_proxy(site: Site, cluster: Cluster) -> Row:
+def _kube_proxy(site: Site, cluster: Cluster) -> Finding:
     there = [pod for pod in cluster.pods if pod.labels.get("k8s-app") == KUBE_PROXY and not pod.leaving]
     ready = {pod.node for pod in there if pod.ready}
     nodes = {str(host): node for host in site.nodes if (node := node_of(cluster.nodes, host))}
     why = {pod.node: _why(cluster, pod) for pod in there if not pod.ready}
     wrong = [f"not ready on {host} ({why.get(node.name, 'missing')})" for host, node in nodes.items() if node.name not in ready]
-    cure = "kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy; kubectl -n kube-system logs POD"
+    fix = "kubectl -n kube-system get pods -o wide -l k8s-app=kube-proxy; kubectl -n kube-system logs POD"
     return judged(
-        "kube-proxy", "", wrong=wrong, fine=f"ready on {counted(len(nodes), 'node')}{_restarts(cluster, there)}", cure=cure
+        "kube-proxy", "", wrong=wrong, fine=f"ready on {counted(len(nodes), 'node')}{_restarts(cluster, there)}", fix=fix
     )
 
 
-def _coredns(cluster: Cluster) -> Row:
+def _coredns(cluster: Cluster) -> Finding:
     there = [pod for pod in cluster.pods if pod.labels.get("k8s-app") == COREDNS and not pod.leaving]
     wrong = [f"{pod.name}: {_why(cluster, pod)}" for pod in there if not pod.ready] if there else ["there is none"]
-    cure = "kubectl -n kube-system describe pods -l k8s-app=kube-dns"
-    return judged("coredns", "", wrong=wrong, fine=f"{len(there)} ready{_restarts(cluster, there)}", cure=cure)
+    fix = "kubectl -n kube-system describe pods -l k8s-app=kube-dns"
+    return judged("coredns", "", wrong=wrong, fine=f"{len(there)} ready{_restarts(cluster, there)}", fix=fix)
 
 
-def _others(cluster: Cluster, there: Sequence[Pod]) -> Row:
+def _others(cluster: Cluster, there: Sequence[Pod]) -> Finding:
     wanted = [pod for pod in there if not pod.leaving and pod.phase not in {"Succeeded", "Failed"}]
     bad = [pod for pod in wanted if not pod.ready]
     ended = [pod for pod in there if pod.phase == "Failed" and not pod.leaving]
@@ -98,7 +99,7 @@ def _others(cluster: Cluster, there: Sequence[Pod]) -> Row:
         wrong=first_few([f"{pod.name}{f' on {pod.node}' if pod.node else ''}: {_why(cluster, pod)}" for pod in bad], TOLD),
         odd=first_few([f"{pod.name} has ended ({pod.why})" for pod in ended], TOLD),
         fine=f"{len(wanted)} ready in {where}{_restarts(cluster, wanted)}",
-        cure=f"kubectl -n {first.namespace} {'describe' if bad else 'delete'} pod {first.name}",
+        fix=f"kubectl -n {first.namespace} {'describe' if bad else 'delete'} pod {first.name}",
     )
 
 

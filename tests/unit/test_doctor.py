@@ -9,10 +9,9 @@ from runbooks.commands.doctor import Disk, Traces, parse, parse_endpoints
 from runbooks.commands.etcd import Alarm, Look
 from runbooks.doctor_findings import of_cluster
 from runbooks.doctor_look import Looked
-from runbooks.doctor_show import for_people
 from runbooks.errors import RunbookError, UnreachableError
 from runbooks.rules import doctor_hosts, doctor_pair
-from runbooks.rules.doctor_finding import Finding, ordered
+from runbooks.rules.finding import Finding, ordered
 from runbooks.rules.preflight_peers import Clock
 from tests.support.fakes import lost
 from tests.unit.test_rules_lb import HOLDER, STANDBY
@@ -59,6 +58,10 @@ def said(host, **parts):
     return everything().hosts[host] | parts
 
 
+def placed(finding: Finding) -> str:
+    return finding.host or finding.topic
+
+
 def examined(seen: Looked) -> list[Finding]:
     """Everything that is not merely worth knowing."""
     before = list(doctor_hosts.silent(SITE, seen.errors))
@@ -90,38 +93,38 @@ CHANGED_KEY = UnreachableError(
 @pytest.mark.parametrize(
     ("seen", "severity", "where", "fix"),
     [
-        (looked(master3=lost(M3)), "warning", "master3", "inv recover.node --host master3"),
-        (looked(lb2=lost(LB1)), "warning", "lb2", "inv recover.lb --host lb2"),
-        (looked(master2=CHANGED_KEY), "warning", "master2", "inv site.trust --host master2 --replace, then inv recover.node --host master2"),
-        (looked(master2=without_etcd(M2)), "warning", "master2", "inv recover.etcd-member --member master2"),
-        (looked(master2=without_etcd(M2), traces={M2: PARKED}), "warning", "master2", "inv recover.etcd-member --member master2"),
+        (looked(master3=lost(M3)), "warn", "master3", "inv recover.node --host master3"),
+        (looked(lb2=lost(LB1)), "warn", "lb2", "inv recover.lb --host lb2"),
+        (looked(master2=CHANGED_KEY), "warn", "master2", "inv site.trust --host master2 --replace, then inv recover.node --host master2"),
+        (looked(master2=without_etcd(M2)), "warn", "master2", "inv recover.etcd-member --member master2"),
+        (looked(master2=without_etcd(M2), traces={M2: PARKED}), "warn", "master2", "inv recover.etcd-member --member master2"),
         (looked(master2=said(M2, health=answers(M2, error=REFUSED)), traces={M2: replace(QUIET, parked=("kube-apiserver",))}),
-         "warning", "master2", "mv /etc/kubernetes/ha-runbooks-parked"),
-        (looked(master2=without_etcd(M2), traces={M2: replace(QUIET, attempt="join")}), "warning", "master2", "inv cluster.join --host master2"),
-        (looked(master2=said(M2, facts=EMPTY, etcd=DOWN, health=())), "warning", "master2", "inv recover.node --host master2"),
-        (looked(traces=BLOCKED), "warning", "master1, master2", "let TCP 2380 pass between 10.1.1.101 and 10.1.1.102"),
+         "warn", "master2", "mv /etc/kubernetes/ha-runbooks-parked"),
+        (looked(master2=without_etcd(M2), traces={M2: replace(QUIET, attempt="join")}), "warn", "master2", "inv cluster.join --host master2"),
+        (looked(master2=said(M2, facts=EMPTY, etcd=DOWN, health=())), "warn", "master2", "inv recover.node --host master2"),
+        (looked(traces=BLOCKED), "warn", "master1, master2", "let TCP 2380 pass between 10.1.1.101 and 10.1.1.102"),
         (looked(master2=said(M2, etcd=CUT, health=answers(M2, failed=("etcd",))), traces=BLOCKED),
-         "warning", "master1, master2", "let TCP 2380 pass"),
-        (looked(master2=said(M2, facts=ENDED)), "critical", "master2", "inv recover.certs"),
-        (looked(**{host.name: said(host, facts=ENDED) for host in (M1, M2, M3)}), "critical", "master1, master2, master3", "inv recover.certs"),
-        (looked(**{host.name: said(host, facts=ENDING) for host in (M1, M2)}), "warning", "master1, master2", "inv certs.renew"),
+         "warn", "master1, master2", "let TCP 2380 pass"),
+        (looked(master2=said(M2, facts=ENDED)), "fail", "master2", "inv recover.certs"),
+        (looked(**{host.name: said(host, facts=ENDED) for host in (M1, M2, M3)}), "fail", "master1, master2, master3", "inv recover.certs"),
+        (looked(**{host.name: said(host, facts=ENDING) for host in (M1, M2)}), "warn", "master1, master2", "inv certs.renew"),
         (looked(worker1=said(W1, facts=replace(WITH, units={"kubelet": "failed", "containerd": "active"}))),
-         "warning", "worker1", "systemctl enable --now kubelet"),
-        (looked(lb1=said(LB1, lb=STANDBY)), "critical", "VIP", "inv recover.vip"),
-        (looked(lb2=said(LB1, lb=HOLDER)), "critical", "VIP", "inv recover.vip"),
-        (looked(lb2=said(LB1, lb=replace(STANDBY, haproxy=replace(STANDBY.haproxy, active="failed")))), "warning", "lb2", "inv recover.vip"),
+         "warn", "worker1", "systemctl enable --now kubelet"),
+        (looked(lb1=said(LB1, lb=STANDBY)), "fail", "VIP", "inv recover.vip"),
+        (looked(lb2=said(LB1, lb=HOLDER)), "fail", "VIP", "inv recover.vip"),
+        (looked(lb2=said(LB1, lb=replace(STANDBY, haproxy=replace(STANDBY.haproxy, active="failed")))), "warn", "lb2", "inv recover.vip"),
         (looked(master1=said(M1, etcd=replace(etcd_view().said[M1], status=replace(etcd_view().said[M1].status, alarms=(Alarm("a1", "NOSPACE"),))))),
-         "critical", "etcd", "inv etcd.disarm"),
+         "fail", "etcd", "inv etcd.disarm"),
         (looked(master1=said(M1, etcd=replace(etcd_view().said[M1], status=replace(etcd_view().said[M1].status, alarms=(Alarm("a2", "CORRUPT"),))))),
-         "critical", "etcd", "inv recover.etcd-member --member master2 --rejoin"),
+         "fail", "etcd", "inv recover.etcd-member --member master2 --rejoin"),
         (looked(master3=said(M3, etcd=replace(etcd_view().said[M3], status=replace(etcd_view().said[M3].status, cluster="other")))),
-         "critical", "etcd", "inv recover.etcd-member --member master3 --rejoin"),
-        (looked(master2=said(M2, health=answers(M2, error=REFUSED))), "warning", "master2", "crictl ps -a --name kube-apiserver"),
+         "fail", "etcd", "inv recover.etcd-member --member master3 --rejoin"),
+        (looked(master2=said(M2, health=answers(M2, error=REFUSED))), "warn", "master2", "crictl ps -a --name kube-apiserver"),
     ],
 )  # fmt: skip
 def test_one_cause_is_one_finding_with_its_command(seen, severity, where, fix):
     (only,) = examined(seen)
-    assert (only.severity, only.where) == (severity, where)
+    assert (only.severity, placed(only)) == (severity, where)
     assert fix in only.fix
 
 
@@ -133,7 +136,7 @@ def test_an_api_server_that_is_down_explains_its_pods_and_what_the_load_balancer
     for host in SITE.load_balancers:
         seen.hosts[host]["backends"] = out
     (only,) = examined(looked(seen=seen))
-    assert (only.where, "its API server" in only.seen) == ("master2", True)
+    assert (placed(only), "its API server" in only.seen) == ("master2", True)
 
 
 def test_a_server_that_was_left_out_of_the_load_balancers():
@@ -144,7 +147,7 @@ def test_a_server_that_was_left_out_of_the_load_balancers():
             replace(each, status="MAINT") if each.server == "master2" else each for each in backends
         )
     (only,) = examined(looked(seen=seen))
-    assert only.where == "lb1, lb2"
+    assert placed(only) == "lb1, lb2"
     assert "set server api/master2 state ready" in only.fix
 
 
@@ -158,17 +161,17 @@ def test_what_follows_from_a_host_without_power_in_pods_nodes_and_backends_is_no
             replace(each, status="DOWN") if each.server == "master3" else each for each in seen.hosts[host]["backends"]
         )
     (only,) = examined(looked(seen=seen))
-    assert only.where == "master3"
+    assert placed(only) == "master3"
 
 
 def test_a_quorum_that_is_lost_explains_the_api_and_names_who_is_missing():
     seen = everything(master2=lost(M2), master3=lost(M3), master1=said(M1, etcd=CUT, health=answers(M1, failed=("etcd",))))
     seen.cluster = "master1: the server is currently unable to handle the request"
     first, *others = examined(looked(seen=seen))
-    assert (first.severity, first.where) == ("critical", "etcd")
+    assert (first.severity, placed(first)) == ("fail", "etcd")
     assert first.seen == "the quorum is lost: 0 of 3 members are healthy, 2 have to be"
     assert first.fix == "bring back master2 or master3 (see below); only when they are lost: inv recover.etcd-quorum"
-    assert [each.where for each in others] == ["master2", "master3"]
+    assert [placed(each) for each in others] == ["master2", "master3"]
 
 
 def test_an_unfinished_restore_explains_everything_that_is_stopped():
@@ -176,7 +179,7 @@ def test_an_unfinished_restore_explains_everything_that_is_stopped():
     traces = {host: replace(PARKED, restoring=True) for host in (M1, M2, M3)}
     found = examined(looked(traces=traces, **hosts))
     assert [each.fix for each in found if "restore" in each.seen] == ["inv recover.etcd-quorum --resume (or without --resume)"]
-    assert {each.severity for each in found} == {"critical"}
+    assert {each.severity for each in found} == {"fail"}
 
 
 def test_a_control_plane_that_is_gone_is_one_finding():
@@ -184,13 +187,13 @@ def test_a_control_plane_that_is_gone_is_one_finding():
     seen = everything(**nothing)
     seen.cluster = "no API server is ready"
     (only,) = examined(looked(seen=seen))
-    assert (only.severity, only.where, only.fix) == ("critical", "master1, master2, master3", "inv recover.control-plane")
+    assert (only.severity, placed(only), only.fix) == ("fail", "master1, master2, master3", "inv recover.control-plane")
 
 
 def test_a_pod_of_a_healthy_host_is_still_missed_when_another_host_is_off():
     seen = everything(master3=lost(M3))
     seen.cluster = without(cluster(), "kube-scheduler-master1")
-    assert [each.where for each in examined(looked(seen=seen))] == ["master3", "master1"]
+    assert [placed(each) for each in examined(looked(seen=seen))] == ["master3", "master1"]
 
 
 GIB = 2**30
@@ -201,10 +204,10 @@ GIB = 2**30
     [
         (Disk("/", ("/",), 100 * GIB, 50 * GIB, 1000, 900), None),
         (Disk("/", ("/",), 100 * GIB, 10 * GIB, 1000, 50), None),
-        (Disk("/", ("/",), 100 * GIB, 9 * GIB, 1000, 900), "warning"),
-        (Disk("/", ("/",), 100 * GIB, 50 * GIB, 1000, 40), "warning"),
-        (Disk("/", ("/",), 100 * GIB, 2 * GIB, 1000, 900), "critical"),
-        (Disk("/", ("/var/lib/etcd",), 100 * GIB, 0, 1000, 0), "critical"),
+        (Disk("/", ("/",), 100 * GIB, 9 * GIB, 1000, 900), "warn"),
+        (Disk("/", ("/",), 100 * GIB, 50 * GIB, 1000, 40), "warn"),
+        (Disk("/", ("/",), 100 * GIB, 2 * GIB, 1000, 900), "fail"),
+        (Disk("/", ("/var/lib/etcd",), 100 * GIB, 0, 1000, 0), "fail"),
         (Disk("/", ("/",), 100 * GIB, 50 * GIB, 0, 0), None),  # a file system that counts no inodes
         (Disk("/proc", ("/",), 0, 0, 0, 0), None),
     ],
@@ -217,7 +220,7 @@ def test_disks(disk, severity):
 def test_a_clock_that_is_off_is_a_warning_but_not_when_only_the_operators_is():
     one = {M1: Clock(-0.1, 0.1), M2: Clock(-0.1, 0.1), M3: Clock(7.0, 7.2)}
     (only,) = doctor_hosts.clocks(one)
-    assert (only.severity, only.where) == ("warning", "master3")
+    assert (only.severity, placed(only)) == ("warn", "master3")
     ours = {host: Clock(60.0, 60.1) for host in (M1, M2)}
     assert {each.severity for each in doctor_hosts.clocks(ours)} == {"note"}
 
@@ -246,21 +249,3 @@ def test_what_a_host_says_of_itself():
     )
     with pytest.raises(ValueError, match="invalid literal"):
         parse(Answer(0, "disk / / many 40 10 5\n"))
-
-
-def test_the_gravest_is_told_first_with_its_reason_and_its_command():
-    found = ordered(
-        [Finding("note", "lb2", "drained"), Finding("warning", "a", "b", "c", "d"), Finding("critical", "e", "f", fix="g")]
-    )
-    assert for_people("x", found) == [
-        "x: 1 critical, 1 warning, 1 note",
-        "",
-        "critical  e: f",
-        "          -> g",
-        "",
-        "warning   a: b",
-        "          c",
-        "          -> d",
-        "",
-        "note      lb2: drained",
-    ]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd_metrics import metrics, parse_metrics
-from runbooks.rules.etcd_perf import Latency, Perf, fsync_judgement, latency, ms, perf, quantile
-from tests.support.fakes import bash
+from runbooks.rules.etcd_perf import Latency, Perf, judged, latency, ms, perf, quantile
+from tests.support.fakes import bash, master
 from tests.support.recorded import recorded_answer
 
 pytestmark = pytest.mark.unit
@@ -93,12 +93,13 @@ def test_a_quantile_lies_in_the_bucket_that_it_is_in(counts, share):
     ],
 )
 def test_judgement(change, named):
-    verdicts = fsync_judgement(replace(WELL, **change))
-    assert len(verdicts) == len(named)
-    for verdict, word in zip(verdicts, named, strict=True):
-        assert word in verdict.seen
-        assert verdict.reason
-        assert verdict.cure
+    found = judged(master(1), replace(WELL, **change))
+    assert len(found) == len(named)
+    for each, word in zip(found, named, strict=True):
+        assert (each.severity, each.host) == ("warn", "master1")
+        assert word in each.seen
+        assert each.why
+        assert each.fix
 
 
 def test_a_peer_with_many_samples_counts_before_one_with_few():

@@ -6,6 +6,7 @@ The tests build on one another in the order of this file. They leave the cluster
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,10 +59,10 @@ def settled(operator: Operator, number: int) -> list[dict[str, Any]]:
 
 def test_without_a_backup_that_is_what_it_says_and_nothing_else(saved: Operator) -> None:
     (only,) = settled(saved, 1)
-    assert (only["severity"], only["where"], only["fix"]) == ("warning", "backup", "inv backup.run")
+    assert (only["severity"], only["topic"], only["fix"]) == ("warn", "backup", "inv backup.run")
     text = saved.inv("doctor")
     assert text.returncode == 1
-    assert "warning  backup: there is no good set" in text.stdout
+    assert re.search(r"^warn +backup +there is no good set$", text.stdout, re.MULTILINE)
     assert "-> inv backup.run" in text.stdout
 
 
@@ -75,7 +76,7 @@ def test_a_host_without_power_is_one_finding(saved: Operator) -> None:
     saved.lab.off("master3")
     try:
         (only,) = settled(saved, 1)
-        assert (only["severity"], only["where"]) == ("warning", "master3")
+        assert (only["severity"], only["host"]) == ("warn", "master3")
         assert "inv recover.node --host master3" in only["fix"]
         assert "2 of 3 control plane hosts are left" in only["why"]
     finally:
@@ -87,7 +88,7 @@ def test_parked_pods_are_one_finding_and_its_command_brings_them_back(saved: Ope
     park = "mkdir -p /etc/kubernetes/ha-runbooks-parked && cd /etc/kubernetes/manifests && mv etcd.yaml kube-apiserver.yaml ../ha-runbooks-parked/"
     saved.lab.console("master2", ["bash", "-c", park], check=True)
     (only,) = settled(saved, 1)
-    assert (only["severity"], only["where"]) == ("warning", "master2")
+    assert (only["severity"], only["host"]) == ("warn", "master2")
     assert only["seen"] == "its static pods are parked: etcd, kube-apiserver"
     program, *words = only["fix"].split()
     assert program == "inv"
@@ -110,7 +111,7 @@ def blocked(operator: Operator) -> Iterator[None]:
 def test_members_that_do_not_reach_each_other_are_one_finding(saved: Operator) -> None:
     with blocked(saved):
         (only,) = settled(saved, 1)
-        assert (only["severity"], only["where"]) == ("warning", "master1, master2")
+        assert (only["severity"], only["host"]) == ("warn", "master1, master2")
         assert "master1 to master2 and master2 to master1 at port 2380" in only["seen"]
         assert "let TCP 2380 pass between 10.1.1.101 and 10.1.1.102" in only["fix"]
     settled(saved, 0)
@@ -121,11 +122,11 @@ def test_two_hosts_without_power_are_the_quorum_lost(saved: Operator) -> None:
     saved.lab.off("master2", "master3")
     try:
         first, *others = settled(saved, 3)
-        assert (first["severity"], first["where"]) == ("critical", "etcd")
+        assert (first["severity"], first["topic"]) == ("fail", "etcd")
         assert "1 of 3 members" in first["seen"] or "0 of 3 members" in first["seen"]
         assert "bring back master2 or master3" in first["fix"]
         assert "inv recover.etcd-quorum" in first["fix"]
-        assert [each["where"] for each in others] == ["master2", "master3"]
+        assert [each["host"] for each in others] == ["master2", "master3"]
     finally:
         saved.lab.on("master2", "master3")
     settled(saved, 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from runbooks.rules.finding import rank
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 
@@ -25,17 +26,16 @@ def verdict(operator: Operator) -> tuple[int, Rows]:
     done = operator.inv("cluster.verify", "--json")
     found = json.loads(done.stdout.splitlines()[0])
     assert found["ok"] == (done.returncode == 0), done.stdout
-    worst = {"ok": 0, "warn": 1, "FAIL": 2}
     rows: Rows = {}
-    for row in sorted(found["rows"], key=lambda row: worst[row["state"]]):
+    for row in sorted(found["findings"], key=lambda row: rank(row["severity"])):
         key = row["topic"], row["host"]
-        same = key in rows and rows[key]["state"] == row["state"]
+        same = key in rows and rows[key]["severity"] == row["severity"]
         rows[key] = row | {"seen": f"{rows[key]['seen']}; {row['seen']}"} if same else row
     return done.returncode, rows
 
 
 def failing(rows: Rows) -> dict[tuple[str, str], str]:
-    return {key: row["seen"] for key, row in rows.items() if row["state"] == "FAIL"}
+    return {key: row["seen"] for key, row in rows.items() if row["severity"] == "fail"}
 
 
 def once(operator: Operator, well: Callable[[dict[tuple[str, str], str]], object], within_s: float = 240) -> Rows:
@@ -84,7 +84,7 @@ def test_a_whole_cluster(healthy: Operator) -> None:
     expected |= {("LB", host) for host in lbs} | {("CAs", ""), ("kubeadm-config", ""), ("other pods", "")}
     assert expected <= rows.keys()
     assert {"leader", "VIP", "write by VIP"} <= {topic for topic, _ in rows}
-    assert all(row["cure"] == "" for row in rows.values() if row["state"] == "ok")
+    assert all(row["fix"] == "" for row in rows.values() if row["severity"] == "ok")
 
 
 def test_nothing_is_left_of_the_write(healthy: Operator) -> None:
@@ -108,9 +108,9 @@ def test_a_kubelet_that_stopped_and_a_node_without_pods(whole: Operator) -> None
     try:
         _, rows = verdict(whole)
         assert rows["host", "worker1"]["seen"] == "kubelet is inactive"
-        assert "journalctl -u kubelet" in rows["host", "worker1"]["cure"]
-        assert rows["node", "worker1"]["state"] == "warn"
-        assert "uncordon worker1" in rows["node", "worker1"]["cure"]
+        assert "journalctl -u kubelet" in rows["host", "worker1"]["fix"]
+        assert rows["node", "worker1"]["severity"] == "warn"
+        assert "uncordon worker1" in rows["node", "worker1"]["fix"]
         assert "worker1: kubelet is inactive" in status(whole)[1]["problems"]
     finally:
         kubectl(whole, "master1", "uncordon", "worker1")
@@ -146,7 +146,7 @@ def test_a_master_without_power(whole: Operator) -> None:
         assert "master1" in seen["etcd", ""]
         assert "master1 is DOWN" in seen["LB", "lb1"]
         assert rows["API by VIP", ""]["seen"].endswith("asked from master2, master3")
-        assert {row["state"] for (topic, _), row in rows.items() if topic == "write by VIP"} == {"ok"}
+        assert {row["severity"] for (topic, _), row in rows.items() if topic == "write by VIP"} == {"ok"}
         code, quick = status(whole)
         assert code == 1
         assert quick["hosts"]["master1"]["etcd"] == "?"
