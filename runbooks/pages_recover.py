@@ -21,9 +21,10 @@ from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
 from runbooks.pages import Page
 from runbooks.pages_examples import MADE, second, wanted
+from runbooks.recover_member_steps import Mending
 from runbooks.recover_quorum_source import Supply
 from runbooks.recover_quorum_steps import Restoring
-from runbooks.rules.recover_member import Case
+from runbooks.rules.recover_member import Case, Diagnosis
 from runbooks.rules.recover_quorum import Restore, Source
 from runbooks.text import listed
 
@@ -44,7 +45,7 @@ BACKUP_FIRST = (
 def etcd_member(site: Site, case: Case) -> Page:
     """One case of a member that does not do its work."""
     host = second(site)
-    made = recover_member.procedure(site, host, case, case.value, STAMP)
+    made = recover_member.procedure(Mending(site, host, STAMP), Diagnosis(case, case.value))
     return Page(made, f"--member {host}", case.value, case.name.lower(), BACKUP_FIRST)
 
 

@@ -50,9 +50,8 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     """
     run, site = session.run, session.site
     if before := session.resumed(KEY):
-        session.carry_out(
-            procedure(site, site.host(before["host"], "control-plane"), Case[before["case"]], before["why"], before["stamp"])
-        )
+        it = Mending(site, site.host(before["host"], "control-plane"), before["stamp"])
+        session.carry_out(procedure(it, Diagnosis.recorded(before)))
         return
     survey = Survey()
     seen = etcd_view.view(run)
@@ -71,11 +70,12 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
         _first_a_backup(session, seen, wanted=backup)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
-        session.carry_out(procedure(site, host, diagnosis.case, diagnosis.why, stamp))
+        session.carry_out(procedure(Mending(site, host, stamp), diagnosis))
     except Hopeless as error:  # its data was lost a moment ago, and nobody had said so yet
-        run.listener.say(f"{error}\n  -> {Case.REJOIN.value}")
-        refuse(run, etcd_view.view(run), found, Diagnosis(Case.REJOIN, str(error)))
-        session.carry_out(procedure(site, host, Case.REJOIN, str(error), stamp))
+        lost = Diagnosis(Case.REJOIN, str(error))
+        run.listener.say(f"{lost.why}\n  -> {lost.case.value}")
+        refuse(run, etcd_view.view(run), found, lost)
+        session.carry_out(procedure(Mending(site, host, stamp), lost))
     if diagnosis.case == Case.GONE and not session.options.plan:
         raise DegradedError(
             f"{host} is out of the cluster, which goes on without it; it comes back as an empty machine",
@@ -125,10 +125,10 @@ def _in_service(run: Run, host: Host) -> bool:
     return bool(known and known.ready) and not members.not_in_service(run, seat, host, state)
 
 
-def procedure(site: Site, host: Host, case: Case, why: str, stamp: str) -> Procedure:
-    """Return the procedure that mends the member of ``host``. ``why`` is what was seen; ``stamp`` names data that is set aside."""
-    inputs = {"host": host.name, "case": case.name, "why": why, "stamp": stamp}
-    return Procedure(KEY, f"Mend the etcd member of {host}: {why}", steps(Mending(site, host, stamp), case), inputs)
+def procedure(it: Mending, diagnosis: Diagnosis) -> Procedure:
+    """Return the procedure that mends the member for which ``diagnosis`` was made."""
+    inputs = {"host": it.host.name, "stamp": it.stamp, **diagnosis.record()}
+    return Procedure(KEY, f"Mend the etcd member of {it.host}: {diagnosis.why}", steps(it, diagnosis.case), inputs)
 
 
 def steps(it: Mending, case: Case) -> list[Step | Together]:

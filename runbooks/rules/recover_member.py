@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -34,6 +35,15 @@ class Diagnosis:
 
     case: Case
     why: str
+
+    def record(self) -> dict[str, str]:
+        """Return it as inputs of a procedure, which a journal can keep."""
+        return {"case": self.case.name, "why": self.why}
+
+    @classmethod
+    def recorded(cls, inputs: Mapping[str, str]) -> Diagnosis:
+        """Return the one whose ``record`` is part of ``inputs``."""
+        return cls(Case[inputs["case"]], inputs["why"])
 
 
 @dataclass(frozen=True, slots=True)

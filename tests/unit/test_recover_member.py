@@ -13,7 +13,8 @@ from runbooks.commands.etcd_data import EtcdData, parse
 from runbooks.commands.node import STATIC_PODS
 from runbooks.errors import InventoryError, UnreachableError
 from runbooks.recover_member import procedure, target
-from runbooks.rules.recover_member import Case, Patient, diagnose, last_line, last_words, obstacle
+from runbooks.recover_member_steps import Mending
+from runbooks.rules.recover_member import Case, Diagnosis, Patient, diagnose, last_line, last_words, obstacle
 from tests.support.fakes import master, site
 from tests.unit.test_rules_cluster import BLANK
 from tests.unit.test_rules_etcd import GHOST, MEMBERS, look, member, seen
@@ -149,7 +150,13 @@ def test_a_member_without_a_host_is_meant_by_its_id_and_a_word_for_nothing_is_re
 
 @pytest.mark.parametrize("each", Case)
 def test_every_case_ends_with_a_write_through_the_vip(each):
-    there = site()
-    steps = list(procedure(there, there.control_plane[1], each, "why", "20260107T021700Z"))
+    made = procedure(Mending(site(), HOST, "20260107T021700Z"), Diagnosis(each, "why"))
+    steps = list(made)
     assert steps[-1].name == "write and read through the VIP"
     assert all(step.by_hand for step in steps if step.done and "recover" in step.done.__module__)
+    inputs = json.loads(json.dumps(dict(made.inputs)))  # as --resume reads them in the journal
+    assert (Diagnosis.recorded(inputs), inputs["host"], inputs["stamp"]) == (
+        Diagnosis(each, "why"),
+        "master2",
+        "20260107T021700Z",
+    )
