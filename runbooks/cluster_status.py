@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,10 @@ from runbooks.engine.steps import Run
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
-from runbooks.rules import lb as lb_rules
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_status as judge
 from runbooks.rules.etcd import View
+from runbooks.rules.finding import Finding, for_machines, told
 from runbooks.text import age_text, table
 
 if TYPE_CHECKING:
@@ -42,18 +42,18 @@ def show(session: Session) -> None:
     """Print every host. Raises OutcomeError when there is no cluster, or not all of it is well."""
     site, run = session.site, session.run
     seen = look(run)
-    trouble = judge.problems(site, seen.quick, seen.etcd, seen.cluster) + _of_lbs(seen.lbs)
+    found = [*judge.problems(site, seen.quick, seen.etcd, seen.cluster), *judge.of_balancers(seen.lbs)]
     if judge.no_cluster(seen.quick):
-        trouble = ["there is no cluster yet"]
+        found = [Finding("fail", topic="cluster", seen="there is no cluster yet", fix="inv cluster.init")]
     if session.options.json:
-        print(json.dumps(_machine(site, seen, trouble)))
+        print(json.dumps(_machine(site, seen, found)))
     elif not judge.no_cluster(seen.quick):
         print(_head(site, seen) + "\n")
         print(nodes_table(site, seen, seen.cluster) if seen.cluster else hosts_table(site, seen))
     if judge.no_cluster(seen.quick):
         raise OutcomeError(f"{site.name}: no cluster yet", hint="inv cluster.init builds it")
-    if trouble:
-        raise OutcomeError("\n       ".join(trouble), hint=judge.next_look(seen.cluster, trouble))
+    if found:
+        raise OutcomeError("\n       ".join(map(told, found)), hint=judge.next_look(seen.cluster, found))
 
 
 def look(run: Run) -> Seen:
@@ -87,12 +87,6 @@ def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
 
 def _of(said: dict[str, Any] | RunbookError, kind: str) -> Any:
     return said if isinstance(said, RunbookError) else said[kind]
-
-
-def _of_lbs(lbs: Mapping[Host, LbState | RunbookError]) -> list[str]:
-    found = [str(each) for each in lbs.values() if isinstance(each, RunbookError)]
-    states = {host: each for host, each in lbs.items() if isinstance(each, LbState)}
-    return found + list(filter(None, [lb_rules.not_a_pair(states) if states else ""]))
 
 
 # ---- for people
@@ -157,11 +151,11 @@ def _api_and_etcd(seen: Seen, host: Host) -> list[str]:
 # ---- for machines
 
 
-def _machine(site: Site, seen: Seen, trouble: Sequence[str]) -> dict[str, object]:
+def _machine(site: Site, seen: Seen, found: Sequence[Finding]) -> dict[str, object]:
     nodes = seen.cluster.nodes if seen.cluster else ()
     return {
-        "ok": not trouble,
-        "problems": list(trouble),
+        "ok": not found,
+        "findings": [for_machines(each) for each in found],
         "hosts": {host.name: _host(seen, host, rules.node_of(nodes, host)) for host in site.nodes},
         "strangers": rules.strangers(site, nodes),
         "vip": [host.name for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip],

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from runbooks.commands.etcd import Look
+from runbooks.commands.lb import LbState
 from runbooks.commands.verify import Quick
 from runbooks.commands.verify_objects import Cluster
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import etcd
+from runbooks.rules import etcd, lb
 from runbooks.rules.etcd import View
+from runbooks.rules.finding import Finding
 from runbooks.rules.verify import cut, node_of, reason, strangers
 from runbooks.text import listed, naming
 
 HostSeen = Mapping[Host, Quick | RunbookError]
+JOIN = "inv cluster.join"
 
 
 def no_cluster(seen: HostSeen) -> bool:
@@ -24,40 +27,60 @@ def no_cluster(seen: HostSeen) -> bool:
     return bool(answers) and not any(each.joined or each.manifests for each in everyone)
 
 
-def problems(site: Site, seen: HostSeen, view: View, cluster: Cluster | None) -> list[str]:
-    """Return everything that is wrong, in the operator's words."""
+def problems(site: Site, seen: HostSeen, view: View, cluster: Cluster | None) -> list[Finding]:
+    """Return everything that is wrong."""
     lost = {host: each for host, each in seen.items() if isinstance(each, RunbookError)}
-    found = [f"{host}: {reason(host, each)}" for host, each in lost.items()]
+    found = [Finding("fail", topic="host", host=host.name, seen=reason(host, each), fix=each.hint) for host, each in lost.items()]
     outside = [host for host, each in seen.items() if isinstance(each, Quick) and not each.joined]
     absent = [host for host in site.nodes if host in outside or (cluster and not node_of(cluster.nodes, host))]
-    found += [f"not joined: {listed(absent)}"] if absent else []
+    if absent:
+        found.append(Finding("fail", topic="host", host=listed(absent), seen="not joined", fix=JOIN))
     for host, each in seen.items():
         if not isinstance(each, Quick) or not each.joined:
             continue
-        found += [f"{host}: {unit} is {state}" for unit, state in each.units.items() if state != "active"]
+        down = [f"{unit} is {state}" for unit, state in each.units.items() if state != "active"]
+        found += [Finding("fail", topic="host", host=host.name, seen=text) for text in down]
         if host.is_control_plane and each.api != "ok":
-            found.append(f"{host}: its API server: {each.api or 'there is none'}")
+            found.append(Finding("fail", topic="API server", host=host.name, seen=each.api or "there is none"))
     if cluster:
         found += _of_nodes(site, cluster)
     if site.kubernetes.etcd == "stacked":
         told = tuple(naming(host, view.why(host)) for host in (*lost, *outside) if host in view.said)
-        found += [f"etcd: {fault}" for fault in etcd.faults(view) if fault not in told]
+        found += [
+            Finding("fail", topic="etcd", seen=fault, fix="inv etcd.status") for fault in etcd.faults(view) if fault not in told
+        ]
     return found
 
 
-def _of_nodes(site: Site, cluster: Cluster) -> list[str]:
+def _of_nodes(site: Site, cluster: Cluster) -> list[Finding]:
     nodes = {host: node_of(cluster.nodes, host) for host in site.nodes}
-    found = [f"{host} is not Ready: {cut(node.reason)}" for host, node in nodes.items() if node and not node.ready]
+    found = [
+        Finding("fail", topic="node", host=host.name, seen=f"not Ready: {cut(node.reason)}")
+        for host, node in nodes.items()
+        if node and not node.ready
+    ]
     extra = strangers(site, cluster.nodes)
-    return found + ([f"not in hosts.yaml: {', '.join(extra)}"] if extra else [])
+    return found + ([Finding("warn", topic="node", host=listed(extra), seen="not in hosts.yaml")] if extra else [])
 
 
-def next_look(cluster: Cluster | None, trouble: Sequence[str]) -> str:
+def of_balancers(seen: Mapping[Host, LbState | RunbookError]) -> list[Finding]:
+    """Return the LBs that do not answer, and what is wrong with the VIP."""
+    found = [
+        Finding("fail", topic="LB", host=host.name, seen=reason(host, each), fix=each.hint)
+        for host, each in seen.items()
+        if isinstance(each, RunbookError)
+    ]
+    states = {host: each for host, each in seen.items() if isinstance(each, LbState)}
+    apart = lb.not_a_pair(states) if states else ""
+    return found + ([Finding("fail", topic="VIP", seen=apart, fix="inv recover.vip")] if apart else [])
+
+
+def next_look(cluster: Cluster | None, found: Sequence[Finding]) -> str:
     """Return where to go on."""
     if not cluster:
         return "on a control plane host: journalctl -u kubelet -n 50; crictl ps -a; inv etcd.status"
-    if any(text.startswith("not joined") for text in trouble):
-        return "inv cluster.join brings in who is missing; inv cluster.verify looks at everything"
+    if any(each.fix == JOIN for each in found):
+        return f"{JOIN} brings in who is missing; inv cluster.verify looks at everything"
     return "inv cluster.verify looks at everything, and says what to do"
 
 

@@ -9,7 +9,9 @@ from runbooks.commands.etcd import Look
 from runbooks.commands.verify import Quick
 from runbooks.rules import verify_status as rules
 from runbooks.rules.etcd import View
-from tests.support.fakes import lost
+from runbooks.rules.finding import told
+from tests.support.fakes import lb, lost
+from tests.unit.test_rules_lb import STANDBY
 from tests.unit.test_verify_rules import M1, M2, M3, SITE, W1, cluster, etcd_view, node, with_node
 
 pytestmark = pytest.mark.unit
@@ -57,30 +59,34 @@ def test_nothing():
 @pytest.mark.parametrize(
     ("hosts", "etcd", "objects", "expected"),
     [
-        (seen(master1=lost(M1)), view(master1="no answer"), cluster(), ["master1: no answer"]),
-        (seen(worker1=replace(WORKER, units={"kubelet": "failed", "containerd": "active"})), view(), cluster(), ["worker1: kubelet is failed"]),
-        (seen(master2=replace(MASTER, api="EOF")), view(), cluster(), ["master2: its API server: EOF"]),
-        (seen(master2=replace(MASTER, api="")), view(), cluster(), ["master2: its API server: there is none"]),
+        (seen(master1=lost(M1)), view(master1="no answer"), cluster(), ["master1: host: no answer"]),
+        (seen(worker1=replace(WORKER, units={"kubelet": "failed", "containerd": "active"})), view(), cluster(), ["worker1: host: kubelet is failed"]),
+        (seen(master2=replace(MASTER, api="EOF")), view(), cluster(), ["master2: API server: EOF"]),
+        (seen(master2=replace(MASTER, api="")), view(), cluster(), ["master2: API server: there is none"]),
         (
             seen(master3=EMPTY),
             view(master3=Look(None, why="etcd does not run here")),
             cluster(nodes=tuple(node(host) for host in (M1, M2, *SITE.workers))),
-            ["not joined: master3"],
+            ["master3: host: not joined"],
         ),
-        (seen(), view(), cluster(nodes=tuple(node(host) for host in (M1, M2, M3, *SITE.workers[1:]))), ["not joined: worker1"]),
-        (seen(), view(), with_node(W1, ready=False, reason="x" * 300), [f"worker1 is not Ready: {'x' * 157}..."]),
-        (seen(), view(), cluster(nodes=(*cluster().nodes, replace(node(W1), name="old", address="10.9.9.9"))), ["not in hosts.yaml: old"]),
+        (seen(), view(), cluster(nodes=tuple(node(host) for host in (M1, M2, M3, *SITE.workers[1:]))), ["worker1: host: not joined"]),
+        (seen(), view(), with_node(W1, ready=False, reason="x" * 300), [f"worker1: node: not Ready: {'x' * 157}..."]),
+        (seen(), view(), cluster(nodes=(*cluster().nodes, replace(node(W1), name="old", address="10.9.9.9"))), ["old: node: not in hosts.yaml"]),
         (seen(), view(master3=Look(None, why="etcd does not run here")), cluster(), ["etcd: master3: etcd does not run here"]),
     ],
 )  # fmt: skip
 def test_problems(hosts, etcd, objects, expected):
-    assert rules.problems(SITE, hosts, etcd, objects) == expected
+    assert [told(each) for each in rules.problems(SITE, hosts, etcd, objects)] == expected
 
 
 def test_without_any_api_server_each_host_still_tells_its_own():
     silent = replace(MASTER, api="not ready: etcd")
     found = rules.problems(SITE, seen(master1=lost(M1), master2=silent, master3=silent), view(master1="no answer"), None)
-    assert found == ["master1: no answer", "master2: its API server: not ready: etcd", "master3: its API server: not ready: etcd"]
+    assert [told(each) for each in found] == [
+        "master1: host: no answer",
+        "master2: API server: not ready: etcd",
+        "master3: API server: not ready: etcd",
+    ]
     assert "crictl" in rules.next_look(None, found)
 
 
@@ -90,8 +96,14 @@ def test_external_etcd_is_not_ours_to_judge():
 
 
 def test_where_to_go_on():
-    assert "cluster.join" in rules.next_look(cluster(), ["not joined: worker1"])
-    assert "cluster.verify" in rules.next_look(cluster(), ["worker1 is not Ready"])
+    assert "cluster.join" in rules.next_look(cluster(), rules.problems(SITE, seen(worker1=EMPTY), view(), cluster()))
+    assert "cluster.verify" in rules.next_look(cluster(), rules.problems(SITE, seen(worker1=lost(W1)), view(), cluster()))
+
+
+def test_load_balancers_that_do_not_answer_and_a_vip_that_nobody_holds():
+    found = rules.of_balancers({lb(1): STANDBY, lb(2): lost(lb(2))})
+    assert [told(each) for each in found] == ["lb2: LB: no answer", "VIP: the VIP is on no LB"]
+    assert rules.of_balancers({}) == []
 
 
 # ---- words
