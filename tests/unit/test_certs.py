@@ -206,8 +206,12 @@ def test_the_name_of_a_node(subject, name):
 # ---- the table
 
 
+def word(row):
+    return "unseen" if row.unseen else row.severity
+
+
 def table(looked, days=30):
-    return [(row.state, row.host, row.certificate) for row in certs_report.rows(SITE, looked, days) if row.state != "ok"]
+    return [(word(row), row.host, row.topic) for row in certs_report.expiries(SITE, looked, days) if row.severity != "ok"]
 
 
 ALL = dict.fromkeys(SITE.control_plane, WELL) | {W1: WORKER}
@@ -216,67 +220,67 @@ BALANCER = HostCerts(NOW, joined=False, openssl=True, served={VIP: replace(made(
 
 def test_the_table_of_a_site_that_is_well():
     assert table(ALL | {lb(1): BALANCER}) == []
-    (row,) = [row for row in certs_report.rows(SITE, ALL | {lb(1): BALANCER}, 30) if row.host == "lb1"]
+    (row,) = [row for row in certs_report.expiries(SITE, ALL | {lb(1): BALANCER}, 30) if row.host == "lb1"]
     assert (row.days, row.seen) == (364, "that of master3")  # the last of three with the same
 
 
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
-        (ending(rules.SERVING, -1), [("FAIL", "master1", "pki/apiserver.crt")]),
+        (ending(rules.SERVING, -1), [("fail", "master1", "pki/apiserver.crt")]),
         (ending(rules.SERVING, 29), [("warn", "master1", "pki/apiserver.crt")]),
         (ending(f"{PKI}/ca.crt", 100), [("warn", "master1", "pki/ca.crt")]),
         (ending(rules.KUBELET_CLIENT, 29), [("warn", "master1", "kubelet-client-current.pem")]),
         (with_file(rules.KUBELET_CLIENT, ends=NOW + DAY // 2, starts=NOW - DAY // 2), []),
-        (with_file(rules.SERVING, fingerprint="x"), [("FAIL", "master1", "kube-apiserver")]),
-        (with_file(rules.KUBELET_SERVING, fingerprint="x"), [("FAIL", "master1", "kubelet.crt")]),
+        (with_file(rules.SERVING, fingerprint="x"), [("fail", "master1", "kube-apiserver")]),
+        (with_file(rules.KUBELET_SERVING, fingerprint="x"), [("fail", "master1", "kubelet.crt")]),
         (replace(WELL, changed={**WELL.changed, rules.ETCD_PEER: NOW}), []),  # etcd reads its files at every handshake
-        (replace(WELL, changed={**WELL.changed, "/etc/kubernetes/scheduler.conf": NOW}), [("FAIL", "master1", "kube-scheduler")]),
-        (replace(WELL, keys={**WELL.keys, rules.SERVING: "differs"}), [("FAIL", "master1", "pki/apiserver.crt")]),
+        (replace(WELL, changed={**WELL.changed, "/etc/kubernetes/scheduler.conf": NOW}), [("fail", "master1", "kube-scheduler")]),
+        (replace(WELL, keys={**WELL.keys, rules.SERVING: "differs"}), [("fail", "master1", "pki/apiserver.crt")]),
         (replace(WELL, served={**WELL.served, 10257: made("10257", -1)}), [
-            ("FAIL", "master1", "kube-controller-manager"), ("FAIL", "master1", "kube-controller-manager's own, port 10257"),
+            ("fail", "master1", "kube-controller-manager"), ("fail", "master1", "kube-controller-manager's own, port 10257"),
         ]),
-        (without(f"{PKI}/front-proxy-client.crt"), [("FAIL", "master1", "pki/front-proxy-client.crt")]),
-        (without(rules.KUBELET_CLIENT), [("FAIL", "master1", "kubelet-client-current.pem")]),
-        (replace(WELL, openssl=False, certificates=()), [("?", "master1", "")]),
-        (UnreachableError("master1 (10.1.1.101): no answer"), [("?", "master1", "")]),
-        (HostCerts(NOW, joined=False, openssl=True), [("?", "master1", "")]),
+        (without(f"{PKI}/front-proxy-client.crt"), [("fail", "master1", "pki/front-proxy-client.crt")]),
+        (without(rules.KUBELET_CLIENT), [("fail", "master1", "kubelet-client-current.pem")]),
+        (replace(WELL, openssl=False, certificates=()), [("unseen", "master1", "")]),
+        (UnreachableError("master1 (10.1.1.101): no answer"), [("unseen", "master1", "")]),
+        (HostCerts(NOW, joined=False, openssl=True), [("unseen", "master1", "")]),
     ],
 )  # fmt: skip
 def test_the_table(seen, expected):
     assert sorted(table(ALL | {M1: seen})) == sorted(expected)
-    told = [row for row in certs_report.rows(SITE, ALL | {M1: seen}, 30) if row.state in {"FAIL", "warn"}]
-    assert all(row.cure and row.seen for row in told)
+    told = [row for row in certs_report.expiries(SITE, ALL | {M1: seen}, 30) if row.severity in {"fail", "warn"}]
+    assert all((row.fix or row.unseen) and row.seen for row in told)
 
 
 @pytest.mark.parametrize(
     ("fingerprint", "masters", "state"),
-    [("print of x", SITE.control_plane, "FAIL"), ("print of x", SITE.control_plane[1:], "ok")],
+    [("print of x", SITE.control_plane, "fail"), ("print of x", SITE.control_plane[1:], "ok")],
 )
 def test_what_the_vip_serves_is_some_masters(fingerprint, masters, state):
     looked = dict.fromkeys(masters, WELL) | {
         lb(1): replace(BALANCER, served={VIP: Certificate("0", NOW + 90 * DAY, fingerprint)})
     }
-    (row,) = [row for row in certs_report.rows(SITE, looked, 30) if row.host == "lb1"]
-    assert row.state == state
+    (row,) = [row for row in certs_report.expiries(SITE, looked, 30) if row.host == "lb1"]
+    assert row.severity == state
 
 
 def test_what_a_master_serves_at_the_vip_is_told_of_the_master():
     looked = {**ALL, M1: with_file(rules.SERVING, fingerprint="new"), lb(1): BALANCER}
-    assert table(looked) == [("FAIL", "master1", "kube-apiserver")]
+    assert table(looked) == [("fail", "master1", "kube-apiserver")]
 
 
 def test_a_vip_that_serves_nothing_is_not_ok():
-    assert table(ALL | {lb(1): replace(BALANCER, served={})}) == [("?", "lb1", f"{SITE.endpoint.vip}:{SITE.endpoint.port}")]
+    assert table(ALL | {lb(1): replace(BALANCER, served={})}) == [("unseen", "lb1", f"{SITE.endpoint.vip}:{SITE.endpoint.port}")]
 
 
 @given(st.permutations([ending(rules.SERVING, days) for days in (-2, 5, 20, 100)]))
 def test_the_most_urgent_comes_first(seen):
     hosts = [*SITE.control_plane, msgspec.structs.replace(M1, name="master9")]
-    rows = certs_report.rows(SITE, dict(zip(hosts, seen, strict=True)), 30)
-    first = [row.days for row in rows if row.certificate == "pki/apiserver.crt"]
+    rows = certs_report.expiries(SITE, dict(zip(hosts, seen, strict=True)), 30)
+    first = [row.days for row in rows if row.topic == "pki/apiserver.crt"]
     assert first == [-2, 5, 20, 100]
-    assert (rows[0].state, rows[0].days) == ("FAIL", -2)
+    assert (rows[0].severity, rows[0].days) == ("fail", -2)
 
 
 # ---- answers

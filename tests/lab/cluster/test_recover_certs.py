@@ -121,7 +121,7 @@ def rows(cluster: Operator, *words: str) -> tuple[int, list[dict[str, Any]]]:
     done = cluster.inv("certs.check", "--json", *words)
     first = json.loads(done.stdout.splitlines()[0])
     assert first["ok"] is (done.returncode == 0)
-    return done.returncode, first["rows"]
+    return done.returncode, first["findings"]
 
 
 def well(cluster: Operator) -> None:
@@ -141,7 +141,7 @@ def test_a_table_over_everything(saved: Operator) -> None:
     code, table = rows(saved)
     assert code == 0, table
     assert {row["host"] for row in table} == {*MASTERS, "worker1", "lb1", "lb2", "(here)"}
-    names = {row["certificate"] for row in table if row["host"] == "master2"}
+    names = {row["topic"] for row in table if row["host"] == "master2"}
     assert names > {
         "pki/apiserver.crt",
         "pki/etcd/peer.crt",
@@ -153,7 +153,7 @@ def test_a_table_over_everything(saved: Operator) -> None:
     assert [row["ends"] for row in table] == sorted(row["ends"] for row in table)
     code, table = rows(saved, "--days", "400")
     assert code == 1
-    assert {row["host"] for row in table if row["state"] == "warn" and row["renewed_by"] == "inv certs.renew"} >= {
+    assert {row["host"] for row in table if row["severity"] == "warn" and row["renewed_by"] == "inv certs.renew"} >= {
         *MASTERS,
         "lb1",
     }
@@ -170,7 +170,7 @@ def test_what_is_served_is_not_what_is_in_the_file(saved: Operator) -> None:
     on(saved, "master2", FOR_ANOTHER_KEY)
     code, table = rows(saved)
     assert code == 1
-    bad = {(row["host"], row["certificate"]) for row in table if row["state"] == "FAIL"}
+    bad = {(row["host"], row["topic"]) for row in table if row["severity"] == "fail"}
     assert bad == {("master2", "pki/apiserver.crt"), ("master2", "kube-apiserver")}
     before = {host: containers(saved, host) for host in MASTERS}
     saved.good("certs.renew", "--host", "master2", timeout_s=300)
@@ -238,7 +238,7 @@ def test_everything_has_ended_and_comes_back(saved: Operator) -> None:
     end_everything(saved)
     code, table = rows(saved)
     assert code == 1
-    ended = {(row["host"], row["certificate"]) for row in table if row["state"] == "FAIL"}
+    ended = {(row["host"], row["topic"]) for row in table if row["severity"] == "fail"}
     wanted = {"pki/apiserver.crt", "pki/etcd/peer.crt", "scheduler.conf", "admin.conf", "kubelet-client-current.pem"}
     assert ended >= {(host, name) for host in MASTERS for name in wanted} | {("worker1", "kubelet-client-current.pem")}
     assert saved.inv("cluster.verify").returncode == 1
