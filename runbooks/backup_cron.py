@@ -6,6 +6,7 @@ import getpass
 import tempfile
 from pathlib import Path
 
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.local import programs
@@ -73,7 +74,8 @@ def entered(entry: Entry) -> Step:
     def check(_: Run) -> None:
         _program()
 
-    return Step(f"an entry in the crontab of {getpass.getuser()}", check=check, done=done, do=do, settled=True)
+    text = by_hand("backup", "crontab_entry", entry=entry)
+    return Step(f"an entry in the crontab of {getpass.getuser()}", check=check, done=done, do=do, settled=True, by_hand=text)
 
 
 def left_out(site: str, file: str) -> Step:
@@ -85,4 +87,7 @@ def left_out(site: str, file: str) -> Step:
     def do(run: Run) -> None:
         run.here("crontab: without the entry", lambda: _write(wanted()))
 
-    return Step(f"no entry in the crontab of {getpass.getuser()}", done=lambda _: read() == wanted(), do=do, settled=True)
+    text = by_hand("backup", "no_crontab_entry", file=file)
+    return Step(
+        f"no entry in the crontab of {getpass.getuser()}", done=lambda _: read() == wanted(), do=do, settled=True, by_hand=text
+    )

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from runbooks import backup_cron, backup_ready, backup_timer
 from runbooks.backup_store import Unlocked
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.session import ROOT
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import PrecheckError
+from runbooks.inventory.model import Site
 from runbooks.rules import schedule, schedule_entry
 from runbooks.rules.schedule_entry import Entry
 
@@ -46,18 +48,26 @@ def site_file(session: Session) -> str:
 
 def install(session: Session, entry: Entry, *, timer: bool) -> None:
     """Let this machine make backups at the entry's times, through cron or as a timer; the other form goes."""
-    ready = Step("see whether a run that nobody watches would work", check=lambda _: backup_ready.require(session.site))
-    if timer:
-        steps = [ready, backup_timer.installed(entry), backup_cron.left_out(entry.site, entry.file)]
-    else:
-        steps = [ready, backup_cron.entered(entry), backup_timer.left_out(entry.site, entry.file)]
-    title = f'back up {entry.site} from this machine at "{entry.at}"'
-    session.carry_out(Procedure("backup.schedule", title, steps), lease=Unlocked())
+    session.carry_out(scheduled(session.site, entry, timer=timer), lease=Unlocked())
     for each in backup_ready.warnings(session.site):
         print(f"warning: {each}", file=sys.stderr)
     if not timer and (why := backup_cron.amiss()):
         print(f"warning: {why}, so this does nothing yet: start it", file=sys.stderr)
     tell_next(session, entry, datetime.now().astimezone())
+
+
+def scheduled(site: Site, entry: Entry, *, timer: bool) -> Procedure:
+    """Return the procedure that installs ``entry`` on this machine in one form, and removes the other."""
+    ready = Step(
+        "see whether a run that nobody watches would work",
+        check=lambda _: backup_ready.require(site),
+        by_hand=by_hand("backup", "schedule_ready", host=None, entry=entry),
+    )
+    if timer:
+        steps = [ready, backup_timer.installed(entry), backup_cron.left_out(entry.site, entry.file)]
+    else:
+        steps = [ready, backup_cron.entered(entry), backup_timer.left_out(entry.site, entry.file)]
+    return Procedure("backup.schedule", f'back up {entry.site} from this machine at "{entry.at}"', steps)
 
 
 def tell_next(session: Session, entry: Entry, now: datetime, where: str = "") -> None:
@@ -71,10 +81,13 @@ def tell_next(session: Session, entry: Entry, now: datetime, where: str = "") ->
 
 def remove(session: Session) -> None:
     """Take every form of the schedule off this machine; the sets stay."""
-    site, file = session.site.name, site_file(session)
+    session.carry_out(unscheduled(session.site.name, site_file(session)), lease=Unlocked())
+
+
+def unscheduled(site: str, file: str) -> Procedure:
+    """Return the procedure that removes every form of the schedule of the site file ``file`` from this machine."""
     steps = [backup_cron.left_out(site, file), backup_timer.left_out(site, file), _unplaced(site, file)]
-    title = f"this machine makes no more backups of {site} by itself"
-    session.carry_out(Procedure("backup.unschedule", title, steps), lease=Unlocked())
+    return Procedure("backup.unschedule", f"this machine makes no more backups of {site} by itself", steps)
 
 
 def _unplaced(site: str, file: str) -> Step:
@@ -91,7 +104,8 @@ def _unplaced(site: str, file: str) -> Step:
         except OSError as error:
             raise PrecheckError(f"{path}: cannot be taken away: {error.strerror}", hint="run it as root") from None
 
-    return Step(f"no {path}", done=done, do=lambda run: run.here(f"rm {path}", take_out), settled=True)
+    text = by_hand("backup", "unscheduled", host=None, unit="", paths=[path], file=file)
+    return Step(f"no {path}", done=done, do=lambda run: run.here(f"rm {path}", take_out), settled=True, by_hand=text)
 
 
 def found(session: Session) -> list[Seen]:

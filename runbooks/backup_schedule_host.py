@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runbooks.backup_schedule import tell_next
 from runbooks.commands import files, schedule
-from runbooks.commands.base import Command, Probe
+from runbooks.commands.base import Probe
 from runbooks.commands.files import File
 from runbooks.commands.schedule import Looked
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
@@ -55,13 +57,17 @@ def placing(session: Session, entry: Entry, where: tuple[str, str, str], *, time
 
 def install(session: Session, placing: Placing) -> None:
     """Let the host make backups at the entry's times; the other form goes."""
-    steps = [_works(placing), _placed(placing), *([_runs(placing)] if placing.timer else []), _other_gone(placing)]
-    title = f'back up {placing.entry.site} from {placing.host} at "{placing.entry.at}"'
-    session.carry_out(Procedure("backup.schedule", title, steps))
+    session.carry_out(scheduled(placing))
     seen = session.run.read(placing.host, placing.look())
     if not placing.timer and not seen.daemons.cron:
         session.run.note(placing.host, f"no cron daemon runs on {placing.host}, so this does nothing yet: start it")
     tell_next(session, placing.entry, seen.daemons.now, str(placing.host))
+
+
+def scheduled(placing: Placing) -> Procedure:
+    """Return the procedure that puts the entry on the host in one form, and removes the other."""
+    steps = [_works(placing), _placed(placing), *([_runs(placing)] if placing.timer else []), _other_gone(placing)]
+    return Procedure("backup.schedule", f'back up {placing.entry.site} from {placing.host} at "{placing.entry.at}"', steps)
 
 
 def _works(placing: Placing) -> Step:
@@ -81,7 +87,8 @@ def _works(placing: Placing) -> Step:
         if placing.timer and daemons.timer is None:
             raise PrecheckError(f"{host}: systemd does not run it, so it has no timers", hint="leave --timer away: cron")
 
-    return Step("see whether a run that nobody watches would work there", host, check=check)
+    text = by_hand("backup", "schedule_ready", host=host, entry=placing.entry)
+    return Step("see whether a run that nobody watches would work there", host, check=check, by_hand=text)
 
 
 def _placed(placing: Placing) -> Step:
@@ -95,8 +102,14 @@ def _placed(placing: Placing) -> Step:
         wanted = differing(run)
         run.place(host, wanted, run.read(host, placing.look()).files, files.place(wanted))
 
-    name = "units of a timer" if placing.timer else _paths(placing.entry.site)[0]
-    return Step(f"put {name} in place", host, done=lambda run: not differing(run), do=do, settled=True)
+    entry = placing.entry
+    if placing.timer:
+        name = "units of a timer"
+        text = by_hand("backup", "timer_units", host=host, directory=schedule_entry.SYSTEMD, entry=entry)
+    else:
+        name = _paths(entry.site)[0]
+        text = by_hand("backup", "cron_file", host=host, path=name, entry=entry)
+    return Step(f"put {name} in place", host, done=lambda run: not differing(run), do=do, settled=True, by_hand=text)
 
 
 def _runs(placing: Placing) -> Step:
@@ -106,33 +119,38 @@ def _runs(placing: Placing) -> Step:
         host,
         done=lambda run: bool(run.read(host, placing.look()).daemons.timer),
         do=lambda run: run.change(host, schedule.run_timer(unit)),
+        by_hand=by_hand("backup", "run_timer", host=host, unit=unit),
     )
 
 
 def _other_gone(placing: Placing) -> Step:
     cron, *units = _paths(placing.entry.site)
-    command = schedule.remove("", [cron]) if placing.timer else schedule.remove(placing.entry.unit, units)
-    others = {cron} if placing.timer else set(units)
-    name = "no entry of cron's beside it" if placing.timer else "no timer beside it"
-    return _gone(placing.host, name, placing.look(), others, command)
+    if placing.timer:
+        return _gone(placing.host, "no entry of cron's beside it", placing.look(), "", [cron])
+    return _gone(placing.host, "no timer beside it", placing.look(), placing.entry.unit, units)
 
 
-def _gone(host: Host, name: str, look: Probe[Looked], paths: set[str], command: Command) -> Step:
+def _gone(host: Host, name: str, look: Probe[Looked], unit: str, paths: Sequence[str]) -> Step:
     return Step(
         name,
         host,
-        done=lambda run: not paths & run.read(host, look).files.keys(),
-        do=lambda run: run.change(host, command),
+        done=lambda run: run.read(host, look).files.keys().isdisjoint(paths),
+        do=lambda run: run.change(host, schedule.remove(unit, paths)),
         settled=True,
+        by_hand=by_hand("backup", "unscheduled", host=host, unit=unit, paths=paths, file=""),
     )
 
 
 def remove(session: Session, host: Host) -> None:
     """Take every form of the schedule off ``host``."""
-    site = session.site.name
+    session.carry_out(unscheduled(session.site.name, host))
+
+
+def unscheduled(site: str, host: Host) -> Procedure:
+    """Return the procedure that removes every form of the schedule of ``site`` from ``host``."""
     unit, paths = schedule_entry.unit(site), _paths(site)
-    gone = _gone(host, "no schedule", schedule.look(unit, paths), set(paths), schedule.remove(unit, paths))
-    session.carry_out(Procedure("backup.unschedule", f"{host} makes no more backups of {site} by itself", [gone]))
+    gone = _gone(host, "no schedule", schedule.look(unit, paths), unit, paths)
+    return Procedure("backup.unschedule", f"{host} makes no more backups of {site} by itself", [gone])
 
 
 def show_status(session: Session, host: Host) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from runbooks.commands.files import File
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import PrecheckError
 from runbooks.local import files, programs
@@ -60,7 +61,8 @@ def installed(entry: Entry) -> Step:
         names = " ".join(file.path for file in wanted())
         run.here(f"write {names}; systemctl enable --now {entry.unit}", lambda: _install(entry, wanted()))
 
-    return Step("a timer of systemd's", check=check, done=done, do=do, settled=True)
+    text = by_hand("backup", "timer_units", host=None, directory=directory(), entry=entry)
+    return Step("a timer of systemd's", check=check, done=done, do=do, settled=True, by_hand=text)
 
 
 def _install(entry: Entry, units: tuple[File, ...]) -> None:
@@ -94,7 +96,8 @@ def left_out(site: str, file: str) -> Step:
     def do(run: Run) -> None:
         run.here(f"systemctl disable --now {unit}; rm {' '.join(map(str, ours()))}", take_out)
 
-    return Step("no timer of systemd's", done=lambda _: not ours(), do=do, settled=True)
+    text = by_hand("backup", "unscheduled", host=None, unit=unit, paths=paths, file=file)
+    return Step("no timer of systemd's", done=lambda _: not ours(), do=do, settled=True, by_hand=text)
 
 
 def _systemd() -> bool:

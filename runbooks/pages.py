@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
-from runbooks.by_hand import shell
 from runbooks.commands.kubectl import ADMIN_CONF
-from runbooks.engine.by_hand import ByHand
+from runbooks.engine.by_hand import ByHand, by_hand
 from runbooks.engine.steps import Procedure, Step, Together
 from runbooks.inventory.model import Site
 from runbooks.render import section
@@ -21,20 +21,7 @@ from runbooks.text import listed
 
 REFRESH = "inv site.pages"
 MARK = f"<!-- written by `{REFRESH}` from the procedure's own steps; change those, not this page -->"
-PKI = "/etc/kubernetes/pki/etcd"
-BEGINNING = (
-    "Work as root (`sudo -i`). A step's heading names its host; where it names none, the text says where. Do the steps in their order, one "
-    "at a time; one that is done already is left alone. One person at a time: tell the others, and see that nobody runs the tool."
-)
-WORDS: Mapping[str, Sequence[str]] = {
-    "kubectl": (f"export KUBECONFIG={ADMIN_CONF}",),
-    "etcdctl": (
-        "etcdctl() {",
-        '    crictl exec -s "$(crictl ps -q --state running --label io.kubernetes.container.name=etcd | head -n 1)" etcdctl \\',
-        f'        --endpoints=https://127.0.0.1:2379 --cacert={PKI}/ca.crt --cert={PKI}/server.crt --key={PKI}/server.key "$@"',
-        "}",
-    ),
-}
+WORDS = (by_hand("page", "kubectl", admin_conf=ADMIN_CONF), by_hand("page", "etcdctl", pki="/etc/kubernetes/pki/etcd"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +35,7 @@ class Page:
     flags: str = ""
     given: str = ""
     variant: str = ""
-    first: str = ""
+    first: ByHand | None = None
 
     @property
     def name(self) -> str:
@@ -72,8 +59,7 @@ def text(site: Site, page: Page) -> str:
     parts = [
         f"{MARK}\n# {procedure.key}: {_capital(procedure.title)}",
         purpose(procedure.key),
-        f"The tool does all of it with `{page.command}` (first `--plan`: it looks, and touches nothing). This page is for doing it by hand; "
-        f"it is written for the hosts of {site.name}" + (f", and for this case: {page.given}." if page.given else "."),
+        _say("about", command=page.command, site=site.name, given=page.given),
         "## Before you begin\n\n" + _beginning(page),
         "## Steps",
         *(_section(*each) for each in _grouped(procedure)),
@@ -88,17 +74,12 @@ def index(site: Site, pages: Sequence[Page], pageless: Mapping[str, str]) -> str
         for page in pages
     ]
     without = [f"- `{key}`: {why}" for key, why in sorted(pageless.items())]
-    intro = (
-        "Each page is one procedure of this tool, step by step, for the day on which the tool cannot be used. The pages are made from the "
-        f"same values that the tool runs, for the hosts of {site.name}; `{REFRESH} --to DIR` writes them for your own hosts.yaml. Print "
-        "them, or keep them where you can read them while the cluster is down."
-    )
     table = "\n".join(["| procedure | what for | steps |", "|---|---|---|", *rows])
     parts = [
         f"{MARK}\n# The runbooks, to be followed by hand",
-        intro,
+        _say("index", refresh=REFRESH, site=site.name),
         table,
-        "What the pages take from [files](files) is what the tool puts on hosts.",
+        _say("files"),
     ]
     if without:
         parts += ["Without a page:", "\n".join(without)]
@@ -122,19 +103,22 @@ def _brief(page: Page) -> str:
 
 
 def _beginning(page: Page) -> str:
-    procedure = page.procedure
-    texts = "\n".join([page.first, *map(typed, procedure)])
-    lines = [BEGINNING, *([page.first] if page.first else [])]
-    gates = [numbers for numbers, steps in _grouped(procedure) if _is_gate(steps[0])]
-    if gates:
-        lines.append(
-            f"Gates: {'steps' if len(gates) > 1 else 'step'} {', '.join(gates)}. When what a gate asks for does not hold, stop there: going on "
-            "would do harm."
-        )
-    for word, definition in WORDS.items():
-        if re.search(rf"\b{word}\b(?!\.)", texts):
-            lines.append(f"`{word}` here means, in the shell of a control plane host:{shell(*definition)}")
+    first = [markdown(page.first)] if page.first else []
+    lines = [_say("beginning"), *first]
+    if gates := [numbers for numbers, steps in _grouped(page.procedure) if _is_gate(steps[0])]:
+        lines.append(_say("gates", numbers=gates))
+    texts = "\n".join([*first, *(markdown(step.by_hand) for step in page.procedure)])
+    lines += [markdown(word) for word in WORDS if re.search(rf"\b{word.section}\b(?!\.)", texts)]
     return "\n\n".join(lines)
+
+
+def markdown(words: ByHand | None) -> str:
+    """Return what stands in a section of a template for its values; "" for None."""
+    return section(f"by_hand/{words.wing}.md", words.section, words.values) if words else ""
+
+
+def _say(macro: str, **values: Any) -> str:
+    return markdown(by_hand("page", macro, **values))
 
 
 def _grouped(procedure: Procedure) -> Iterator[tuple[str, Sequence[Step]]]:
@@ -156,16 +140,9 @@ def _numbers(numbers: Sequence[int]) -> str:
     return listed(numbers)
 
 
-def typed(step: Step) -> str:
-    """Return what a person does instead of ``step``, in Markdown."""
-    if isinstance(step.by_hand, ByHand):
-        return section(f"by_hand/{step.by_hand.wing}.md", step.by_hand.section, step.by_hand.values)
-    return step.by_hand or ""
-
-
 def _general(step: Step) -> str:
     """Return what to do by hand, with HOST and ADDRESS for the step's own host."""
-    found = typed(step)
+    found = markdown(step.by_hand)
     if not step.host:
         return found
     pairs = ((step.host.name, "HOST"), (str(step.host.address), "ADDRESS"))
@@ -178,18 +155,17 @@ def _section(numbers: str, steps: Sequence[Step]) -> str:
     first = steps[0]
     hosts = listed(step.host for step in steps if step.host)
     title = f"### {numbers}. {f'{hosts}: ' if hosts else ''}{first.name}"
-    body = typed(first) if len(steps) == 1 else _general(first)
-    if len(steps) > 1 and body != typed(first):
-        body = f"HOST stands for each of these hosts{', ADDRESS for its address' if 'ADDRESS' in body else ''}.\n\n{body}"
-    body = re.sub(r"\s*(?<!\*)\b(Done when|Go on (?:only )?when)\b", r"\n\n**\1**", body)
-    return "\n\n".join(filter(None, [title, _kind(first), body.strip()]))
+    said = markdown(first.by_hand)
+    body = said if len(steps) == 1 else _general(first)
+    alike = _say("alike", address="ADDRESS" in body) if body != said else ""
+    return "\n\n".join(filter(None, [title, _kind(first), alike, body]))
 
 
 def _kind(step: Step) -> str:
     if _is_gate(step):
-        return "**Gate.** Nothing is changed; go on only when it holds."
+        return _say("gate")
     if not step.do:
-        return f"**Wait**, up to {step.within:g} s, until it is so. Nothing is changed."
+        return _say("wait", seconds=step.within)
     return ""
 
 

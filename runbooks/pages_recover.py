@@ -17,6 +17,7 @@ from runbooks import (
 )
 from runbooks.certs_steps import Renewal
 from runbooks.commands.restore import Seat
+from runbooks.engine.by_hand import by_hand
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
 from runbooks.pages import Page
@@ -29,30 +30,19 @@ from runbooks.rules.recover_quorum import Restore, Source
 from runbooks.text import listed
 
 KUBECONFIG = Path("kubeconfig")  # the operator's own; its page does not name it
-LOSS = (
-    "Everything that was written after the snapshot is lost, so first prove that no majority can simply be started: on each control plane host "
-    "`ls /var/lib/etcd/member/snap/db`, `crictl ps -a --name etcd`, `crictl logs ID`. A member whose data is good needs only "
-    "[a start](recover.etcd-member.start.md). Old data is set aside, never deleted."
-)
 STAMP = f"{MADE:%Y%m%dT%H%M%SZ}"
-BACKUP_FIRST = (
-    "First save what there is: [backup.run](backup.run.md), at least the snapshot of one healthy member. Then find out which case it is: "
-    "`etcdctl endpoint status --cluster -w table` on a healthy control plane host, and on the host itself `crictl ps -a --name etcd`, "
-    "`crictl logs ID`, `ls /var/lib/etcd/member`."
-)
 
 
 def etcd_member(site: Site, case: Case) -> Page:
     """One case of a member that does not do its work."""
     host = second(site)
     made = recover_member.procedure(Mending(site, host, STAMP), Diagnosis(case, case.value))
-    return Page(made, f"--member {host}", case.value, case.name.lower(), BACKUP_FIRST)
+    return Page(made, f"--member {host}", case.value, case.name.lower(), by_hand("recover", "before_member"))
 
 
-def quorum(site: Site, *, survivor: bool) -> Page:
+def restoring(site: Site, *, survivor: bool) -> Restoring:
     """All hosts are there and their data is not; or the last host that is left has the newest data."""
     hosts = site.control_plane[:1] if survivor else site.control_plane
-    lost = [host for host in site.control_plane if host not in hosts]
     source = (
         Source("member", hosts[0].name, 900, 1 << 20) if survivor else Source("set", STAMP, 900, 1 << 20, f"etcd/{hosts[0]}.db")
     )
@@ -61,15 +51,33 @@ def quorum(site: Site, *, survivor: bool) -> Page:
         started=STAMP,
         source=source,
         members={host.name: Seat(host.name, f"https://{literal(host.address)}:2380") for host in hosts},
-        left={host.name: "no answer" for host in lost},
+        left={host.name: "no answer" for host in site.control_plane if host not in hosts},
         nodes=tuple(host.name for host in site.workers),
         before=900,
     )
-    made = recover_quorum_start.procedure(Restoring(site, plan, Supply(site), Path("snapshot.db")))
+    return Restoring(site, plan, Supply(site), Path("snapshot.db"))
+
+
+def quorum(site: Site, *, survivor: bool) -> Page:
+    """Either case of a majority that is lost."""
+    it = restoring(site, survivor=survivor)
+    made, first = recover_quorum_start.procedure(it), it.members[0]
     if survivor:
-        others = f"{listed(lost)} gone for good" if lost else "its manifest tells it of a cluster that is lost"
-        return Page(made, f"--from-member {hosts[0]}", f"{hosts[0]} is left with its data; {others}", "survivor", LOSS)
-    return Page(made, f"--backup {STAMP}", "every control plane host is there, and a majority has lost its data", "set", LOSS)
+        others = f"{listed(it.plan.left)} gone for good" if it.plan.left else "its manifest tells it of a cluster that is lost"
+        return Page(
+            made,
+            f"--from-member {first}",
+            f"{first} is left with its data; {others}",
+            "survivor",
+            by_hand("recover", "before_quorum"),
+        )
+    return Page(
+        made,
+        f"--backup {STAMP}",
+        "every control plane host is there, and a majority has lost its data",
+        "set",
+        by_hand("recover", "before_quorum"),
+    )
 
 
 def control_plane(site: Site) -> Page:
@@ -88,7 +96,7 @@ def node(site: Site) -> Page:
         recover_member.replacement(site, host),
         f"--host {host}",
         f"{host} is an empty machine of the same name and address",
-        first=BACKUP_FIRST.partition(" Then")[0],
+        first=by_hand("recover", "before_replacement"),
     )
 
 

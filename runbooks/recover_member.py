@@ -14,6 +14,7 @@ from runbooks.cluster_view import Survey
 from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Access, Look, Member, look
 from runbooks.commands.etcd_data import EtcdData
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DegradedError, NotLetIn, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
@@ -223,7 +224,8 @@ def removal(member: Member) -> Procedure:
     def do(run: Run) -> None:
         members.forget_member(run, Survey(), member)
 
-    step = Step(f"remove member {member.id} from etcd", done=lambda run: not here(run), do=do, within=30)
+    text = by_hand("recover", "member_of_no_host", member=member)
+    step = Step(f"remove member {member.id} from etcd", done=lambda run: not here(run), do=do, within=30, by_hand=text)
     title = f"Remove {member}, which runs on no host of hosts.yaml"
     return Procedure(KEY, title, [step, etcd_is_whole()], {"member": member.id})
 

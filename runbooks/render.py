@@ -26,7 +26,7 @@ def section(name: str, macro: str, values: Mapping[str, Any]) -> str:
     Raises AttributeError when there is no such macro, TypeError when it does not take one of ``values``.
     """
     module = _environment().get_template(f"{name}.j2").module
-    return WRAPPED.sub(" ", str(getattr(module, macro)(**values)).strip())
+    return WRAPPED.sub(" ", str(getattr(module, macro)(**values)).strip("\n"))
 
 
 @cache

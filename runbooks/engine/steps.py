@@ -57,7 +57,7 @@ class Step:
     verify: Callable[[Run], None] | None = None
     within: float = 60
     settled: bool = False
-    by_hand: ByHand | str | None = None
+    by_hand: ByHand | None = None
 
     def __post_init__(self) -> None:
         if self.do and not self.done:

@@ -51,6 +51,11 @@ class Entry:
         return f"{self.checkout}/scripts/ha-backup"
 
     @property
+    def due(self) -> tuple[str, ...]:
+        """Its times as systemd's OnCalendar takes them. Raises InventoryError when ``at`` makes no sense."""
+        return schedule.calendar(schedule.parse(self.at))
+
+    @property
     def unit(self) -> str:
         """The timer."""
         return unit(self.site)
@@ -148,7 +153,7 @@ def units(entry: Entry, directory: str = SYSTEMD) -> tuple[File, ...]:
         f"ExecStart=/bin/bash {_quoted(entry.program)} {_quoted(entry.file)}\n"
         "Nice=10\nIOSchedulingClass=idle\nKillMode=mixed\n"
     )
-    due = "".join(f"OnCalendar={each}\n" for each in schedule.calendar(schedule.parse(entry.at)))
+    due = "".join(f"OnCalendar={each}\n" for each in entry.due)
     timer = f"{entry.marker}\n{title}\n[Timer]\n{due}AccuracySec=1s\nPersistent=true\n\n[Install]\nWantedBy=timers.target\n"
     base = f"{directory}/{entry.unit.removesuffix('.timer')}"
     return File(f"{base}.service", service), File(f"{base}.timer", timer)

@@ -1,0 +1,100 @@
+"""What people do instead of steps: every step names a section of a template, every section has a step, and their values fit."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from runbooks import (
+    backup_offsite,
+    backup_schedule,
+    backup_schedule_host,
+    pages,
+    pages_examples,
+    pages_recover,
+    pages_table,
+    recover_member,
+    recover_quorum_steps,
+)
+from runbooks.backup_store import Store
+from runbooks.engine.steps import Step
+from runbooks.inventory.model import Site
+from runbooks.render import ROOT
+from runbooks.rules.schedule_entry import Entry
+from tests.support import fakes
+
+pytestmark = pytest.mark.unit
+
+TEMPLATES = sorted((ROOT / "templates" / "by_hand").glob("*.md.j2"))
+
+
+def sections(path: Path) -> dict[tuple[str, str], set[str]]:
+    """Every section of a template, and the values that it takes."""
+    parsed = jinja2.Environment().parse(path.read_text(encoding="utf-8"))  # noqa: S701 - nothing is rendered
+    wing = path.name.removesuffix(".md.j2")
+    macros = [macro for macro in parsed.find_all(jinja2.nodes.Macro) if not macro.name.startswith("_")]
+    assert not any(macro.defaults for macro in macros), f"{wing}: a default hides a value that a step forgot"
+    return {(wing, macro.name): {argument.name for argument in macro.args} for macro in macros}
+
+
+TAKES = {section: values for path in TEMPLATES for section, values in sections(path).items()}
+
+
+def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
+    """Every call of ``name`` in runbooks, with where it is."""
+    for path in sorted((ROOT / "runbooks").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def test_every_step_says_what_to_do_by_hand():
+    silent = [where for where, call in calls("Step") if "by_hand" not in {keyword.arg for keyword in call.keywords}]
+    assert silent == []
+
+
+def uses() -> Iterator[tuple[str, tuple[str, str], set[str]]]:
+    """Every place that names a section, the section, and the values that it is given there."""
+    for name, first in (("by_hand", ()), ("_say", ("page",))):
+        for where, call in calls(name):
+            words = (*first, *(word.value for word in call.args if isinstance(word, ast.Constant)))
+            if len(words) == 2:
+                yield where, (str(words[0]), str(words[1])), {str(keyword.arg) for keyword in call.keywords}
+
+
+def test_every_section_is_used_and_gets_the_values_that_it_takes():
+    wrong = [
+        f"{where}: {section} takes {TAKES.get(section, 'nothing: there is no such section')}, not {values}"
+        for where, section, values in uses()
+        if values != TAKES.get(section)
+    ]
+    assert wrong == []
+    assert TAKES.keys() - {section for _, section, _ in uses()} == set()
+
+
+def on_no_page(site: Site) -> Iterator[Step]:
+    """The steps of the procedures that have no page, and those that no page's case has."""
+    entry = Entry(site.name, "/opt/ha/hosts.yaml", "17 2 * * *", "3h", "2026-01-07T02:17:00+00:00", "/opt/ha")
+    host, store = site.control_plane[0], Store(site)
+    for timer in (False, True):
+        yield from backup_schedule.scheduled(site, entry, timer=timer)
+        yield from backup_schedule_host.scheduled(backup_schedule_host.Placing(host, entry, timer))
+    yield from backup_schedule.unscheduled(site.name, entry.file)
+    yield from backup_schedule_host.unscheduled(site.name, host)
+    yield from recover_member.removal(pages_examples.members(site)[0])
+    yield backup_offsite.forget(store, pages_examples.repository(site))
+    yield recover_quorum_steps.fetch(pages_recover.restoring(site, survivor=True), host)
+
+
+def test_every_section_is_rendered_for_a_real_step():
+    """A name that a template uses and nothing gives it raises here."""
+    site = fakes.example()
+    steps = [*(step for page in pages_table.pages(site) for step in page.procedure), *on_no_page(site)]
+    assert [step.title for step in steps if not pages.markdown(step.by_hand).strip()] == []
+    rendered = {(step.by_hand.wing, step.by_hand.section) for step in steps if step.by_hand}
+    around = {section for section in TAKES if section[0] == "page" or section[1].startswith("before_")}
+    assert TAKES.keys() - rendered == around
