@@ -30,7 +30,7 @@ def etcd_is_whole() -> Step:
         "etcd is whole: every member healthy, none behind",
         done=done,
         within=WHOLE_WITHIN_S,
-        by_hand=by_hand("recover", "etcd_is_whole"),
+        by_hand=by_hand("etcd", "etcd_is_whole", lag_allowed=rules.LAG_ALLOWED),
     )
 
 
@@ -55,5 +55,5 @@ def writes_through_vip(site: Site, survey: Survey) -> Step:
         done=done,
         verify=prove,
         within=60,
-        by_hand=by_hand("recover", "writes_through_vip", endpoint=site.endpoint),
+        by_hand=by_hand("cluster", "writes_through_vip", endpoint=site.endpoint),
     )

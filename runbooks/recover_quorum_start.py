@@ -13,7 +13,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host
 from runbooks.recover_gates import writes_through_vip
-from runbooks.recover_quorum_steps import WORK, Restoring, build, copy, fetch, fits, prove, ready, send, stop, swap
+from runbooks.recover_quorum_steps import Restoring, build, copy, fetch, fits, prove, ready, send, stop, swap
 from runbooks.recover_quorum_view import ground
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
@@ -208,5 +208,5 @@ def tidy(it: Restoring, host: Host) -> Step:
         host,
         done=done,
         do=lambda run: run.change(host, restore.tidy()),
-        by_hand=by_hand("recover", "quorum_tidy", host=host, work=WORK, stamp=it.plan.stamp),
+        by_hand=by_hand("recover", "quorum_tidy", host=host, stamp=it.plan.stamp),
     )

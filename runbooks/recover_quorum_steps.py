@@ -24,8 +24,6 @@ from runbooks.recover_quorum_view import ground, grounds, require_gone
 from runbooks.rules import recover_quorum as rules
 from runbooks.rules.recover_quorum import Restore
 
-WORK = "/var/lib/ha-runbooks/etcd-restore"
-
 
 @dataclass(frozen=True)
 class Restoring:
@@ -90,7 +88,7 @@ def ready(it: Restoring, host: Host) -> Step:
         host,
         done=_settled(it, host, met),
         do=lambda run: run.change(host, restore.ready(it.plan.text)),
-        by_hand=by_hand("recover", "quorum_ready", host=host, work=WORK),
+        by_hand=by_hand("recover", "quorum_ready", host=host),
     )
 
 
@@ -117,7 +115,7 @@ def fits(it: Restoring) -> Step:
     return Step(
         "every host can restore: one version of etcd, enough room",
         check=check,
-        by_hand=by_hand("recover", "quorum_fits", work=WORK),
+        by_hand=by_hand("recover", "quorum_fits"),
     )
 
 
@@ -142,7 +140,7 @@ def send(it: Restoring, host: Host) -> Step:
         host,
         done=_settled(it, host, met),
         do=do,
-        by_hand=by_hand("recover", "quorum_send", host=host, work=WORK),
+        by_hand=by_hand("recover", "quorum_send", host=host),
     )
 
 
@@ -174,7 +172,7 @@ def fetch(it: Restoring, host: Host) -> Step:
         host,
         done=done,
         do=do,
-        by_hand=by_hand("recover", "quorum_fetch", host=host, work=WORK),
+        by_hand=by_hand("recover", "quorum_fetch", host=host),
     )
 
 
@@ -203,7 +201,7 @@ def build(it: Restoring, host: Host) -> Step:
         host,
         done=_settled(it, host, met),
         do=do,
-        by_hand=by_hand("recover", "quorum_build", host=host, work=WORK, words=words, bump=BUMP),
+        by_hand=by_hand("recover", "quorum_build", host=host, words=words, bump=BUMP),
     )
 
 
@@ -236,7 +234,7 @@ def copy(it: Restoring, host: Host) -> Step:
         host,
         done=_settled(it, host, met),
         do=lambda run: run.change(host, restore.copy(it.plan.source.size)),
-        by_hand=by_hand("recover", "quorum_copy", host=host, work=WORK),
+        by_hand=by_hand("recover", "quorum_copy", host=host),
     )
 
 
