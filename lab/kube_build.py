@@ -28,7 +28,7 @@ ETCD_DEFAULT = "3.5"
 BUILD_WITH = ("golang-1.19-go", "golang-1.19-src", "golang-github-modern-go-reflect2-dev")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One entry in the making. ``base`` is the hosts' tree, ``work`` a directory of our own, ``lock`` the cache's held lock."""
 

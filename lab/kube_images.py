@@ -71,7 +71,7 @@ class Layers:
 
 def make(job: Job, programs: Mapping[str, Path], tools: Path, target: Path) -> None:
     """Write every image of every version into the archive ``target``. ``programs`` maps a version to its programs' directory."""
-    layers = shared_layers(job.base / "root", job.unpacked, tools)
+    layers = shared_layers(root=job.base / "root", parts=job.unpacked, tools=tools)
     images = [
         image
         for version, directory in programs.items()
@@ -113,7 +113,7 @@ def of_version(names: Iterable[str], programs: Path, layers: Layers) -> list[Ima
     return images
 
 
-def shared_layers(root: Path, parts: Path, tools: Path) -> Layers:
+def shared_layers(*, root: Path, parts: Path, tools: Path) -> Layers:
     """Return the common layers. ``root`` is the hosts' tree, ``parts`` where etcd is unpacked, ``tools`` has pause."""
     base: Layer = {
         **dict.fromkeys(DIRECTORIES),

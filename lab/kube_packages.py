@@ -19,7 +19,7 @@ TOOL_VERSION = "1.20.0"  # of crictl: the CRI that it was built with
 UNITS = "usr/lib/systemd/system"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """One package. ``files`` maps a path without leading slash to what is copied there; programs keep their mode."""
 
@@ -36,28 +36,33 @@ def of_version(version: str, programs: Path) -> list[Package]:
     number = f"{version.removeprefix('v').replace('-', '~')}-{REVISION}"
     return [
         Package(
-            "kubelet",
-            number,
-            {
+            name="kubelet",
+            version=number,
+            files={
                 "usr/bin/kubelet": programs / "kubelet",
                 f"{UNITS}/kubelet.service": FILES / "kubelet.service",
                 "etc/default/kubelet": FILES / "kubelet.default",
             },
-            "Node agent of Kubernetes",
-            "iptables (>= 1.4.21), kubernetes-cni (>= 0.8.7), iproute2, socat, util-linux, mount, ebtables, ethtool, conntrack",
-            ("/etc/default/kubelet",),
+            description="Node agent of Kubernetes",
+            depends="iptables (>= 1.4.21), kubernetes-cni (>= 0.8.7), iproute2, socat, util-linux, mount, ebtables, ethtool, conntrack",
+            conffiles=("/etc/default/kubelet",),
         ),
         Package(
-            "kubeadm",
-            number,
-            {
+            name="kubeadm",
+            version=number,
+            files={
                 "usr/bin/kubeadm": programs / "kubeadm",
                 f"{UNITS}/kubelet.service.d/10-kubeadm.conf": FILES / "10-kubeadm.conf",
             },
-            "Command that sets up Kubernetes clusters",
-            "kubelet (>= 1.19.0), kubectl (>= 1.19.0), kubernetes-cni (>= 0.8.7), cri-tools (>= 1.13.0)",
+            description="Command that sets up Kubernetes clusters",
+            depends="kubelet (>= 1.19.0), kubectl (>= 1.19.0), kubernetes-cni (>= 0.8.7), cri-tools (>= 1.13.0)",
         ),
-        Package("kubectl", number, {"usr/bin/kubectl": programs / "kubectl"}, "Command line of Kubernetes"),
+        Package(
+            name="kubectl",
+            version=number,
+            files={"usr/bin/kubectl": programs / "kubectl"},
+            description="Command line of Kubernetes",
+        ),
     ]
 
 
@@ -66,16 +71,16 @@ def shared(tools: Path, unpacked: Path, plugins_version: str) -> list[Package]:
     plugins = sorted(path for path in (unpacked / "usr/lib/cni").iterdir() if path.is_file())
     return [
         Package(
-            "cri-tools",
-            f"{TOOL_VERSION}-{REVISION}",
-            {"usr/bin/crictl": tools / "crictl"},
-            "Command line for container runtimes (the lab's own subset of crictl)",
+            name="cri-tools",
+            version=f"{TOOL_VERSION}-{REVISION}",
+            files={"usr/bin/crictl": tools / "crictl"},
+            description="Command line for container runtimes (the lab's own subset of crictl)",
         ),
         Package(
-            "kubernetes-cni",
-            f"{plugins_version}-{REVISION}",
-            {f"opt/cni/bin/{path.name}": path for path in plugins},
-            "Plugins for pod networks (from Debian's containernetworking-plugins)",
+            name="kubernetes-cni",
+            version=f"{plugins_version}-{REVISION}",
+            files={f"opt/cni/bin/{path.name}": path for path in plugins},
+            description="Plugins for pod networks (from Debian's containernetworking-plugins)",
         ),
     ]
 
@@ -95,7 +100,7 @@ def upstream(debian_version: str) -> str:
     return found[1] if found else "0"
 
 
-def make(programs: Mapping[str, Path], tools: Path, unpacked: Path, repo: Path) -> None:
+def make(programs: Mapping[str, Path], *, tools: Path, unpacked: Path, repo: Path) -> None:
     """Write every package into ``repo``. ``programs`` maps a version to the directory of its programs."""
     architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
     debs = sorted((unpacked.parent / "debs").glob("containernetworking-plugins_*.deb"))

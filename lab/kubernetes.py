@@ -70,7 +70,7 @@ class Entry:
         return self.path / "containerd"
 
 
-def chosen(binaries: str, upgrade: str, etcd: str, *, without: bool) -> Kubernetes | None:
+def chosen(*, binaries: str = "", upgrade: str = "", etcd: str = "", without: bool) -> Kubernetes | None:
     """Return what the flags of `lab.up` ask for; InventoryError when they contradict each other."""
     if without and (binaries or upgrade or etcd):
         raise InventoryError("--no-kubernetes leaves nothing for --kubernetes, --upgrade and --etcd to choose")
@@ -137,7 +137,7 @@ def current(instance: Instance, wanted: Kubernetes, say: Say) -> Entry:
                     remove_tree(stale)
                 work = Path(tempfile.mkdtemp(prefix=".new-", dir=place))
                 work.chmod(0o755)
-                make(kube_build.Job(instance, source, base, work, lock, say), wanted, path)
+                make(kube_build.Job(instance=instance, source=source, base=base, work=work, lock=lock, say=say), wanted, path)
             prune(place, path)
     os.utime(path)
     return entry(path)
@@ -156,7 +156,7 @@ def make(job: kube_build.Job, wanted: Kubernetes, path: Path) -> None:
     job.say("packaging Kubernetes " + ", ".join(programs))
     fresh = job.work / "entry"
     (fresh / "repo").mkdir(parents=True)
-    kube_packages.make(programs, tools, job.unpacked, fresh / "repo")
+    kube_packages.make(programs, tools=tools, unpacked=job.unpacked, repo=fresh / "repo")
     tree.write_index(fresh / "repo", "kubernetes")
     kube_images.make(job, programs, tools, job.work / "images.tar")
     kube_golden.make(job, fresh / "containerd")

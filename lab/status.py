@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HEADINGS = ("host", "address", "roles", "power", "network", "ssh")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatus:
     """One host. ``booted``: it has a disk. ``connected``: None without a port. ``ssh_ms``: None when no login worked."""
 

@@ -57,7 +57,7 @@ def up(
     from lab.status import closing  # noqa: PLC0415
 
     twin = lab()
-    wanted = chosen(kubernetes, upgrade, etcd, without=no_kubernetes)
+    wanted = chosen(binaries=kubernetes, upgrade=upgrade, etcd=etcd, without=no_kubernetes)
     twin.up(Path(site) if site else Path(__file__).parent.parent / "hosts.yaml", split(hosts), wanted)
     print(closing(twin))
 

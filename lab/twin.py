@@ -19,7 +19,7 @@ USER = "ops"
 MANIFEST = str(Path(__file__).parent / "recipe" / "kubernetes" / "cni.yaml")  # the lab's own pod network
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What makes one host itself; written to its disk. ``address`` carries the prefix length."""
 

@@ -162,7 +162,7 @@ def restore_test(session: Session, id_: str = "", host: str = "", identity: str 
     """
     from runbooks import backup_boot  # noqa: PLC0415 - start-up time
 
-    backup_boot.restore_test(session, id_, host, identity)
+    backup_boot.restore_test(session, name=id_, host=host, identity=identity)
 
 
 @planned(
@@ -179,7 +179,7 @@ def decrypt(session: Session, to: str, id_: str = "", identity: str = "") -> Non
     """
     from runbooks import backup_decrypt  # noqa: PLC0415 - start-up time
 
-    backup_decrypt.decrypt(session, to, id_, identity)
+    backup_decrypt.decrypt(session, to=to, name=id_, identity=identity)
 
 
 @planned
@@ -239,4 +239,4 @@ def extract(  # noqa: PLR0913 - flags
     from runbooks.backup_extract import Wanted  # noqa: PLC0415 - start-up time
     from runbooks.backup_extract import extract as write  # noqa: PLC0415
 
-    write(session, Wanted(kind, namespace, name, raw), id_=id_, to=to, key=identity)
+    write(session, Wanted(kind=kind, namespace=namespace, name=name, raw=raw), id_=id_, to=to, key=identity)

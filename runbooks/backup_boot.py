@@ -26,7 +26,7 @@ AT_ONCE = 100  # prefixes in one transaction; etcd takes 128
 SHOWN = 20
 
 
-def restore_test(session: Session, name: str, host: str, identity: str) -> None:
+def restore_test(session: Session, *, name: str, host: str, identity: str) -> None:
     """Boot an etcd from the set ``name`` (the newest when it is ""), from ``host``'s snapshot (the best one's when it is "").
 
     Raises OutcomeError, with every difference, when it does not show what was saved.

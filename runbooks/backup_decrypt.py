@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 
-def decrypt(session: Session, to: str, name: str, identity: str) -> None:
+def decrypt(session: Session, *, to: str, name: str, identity: str) -> None:
     """Put the set ``name`` (the newest when it is "") at ``to``, which must not be there yet: a plain set, manifest included.
 
     Raises OutcomeError when a file of the set is not what it was; then there is nothing at ``to``.

@@ -28,7 +28,7 @@ DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 SHOWN = 12  # namespaces that an error names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """Which objects are asked for; "" is any. ``raw`` is: as they were saved."""
 

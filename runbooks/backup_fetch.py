@@ -152,7 +152,7 @@ def _publish(fetching: Fetching) -> None:
     came.rename(store.directory / f"{MAKING}{made.id}")
     store.publish(made.id)
     shutil.rmtree(fetching.beside)
-    backup_offsite.record(store, made.id, fetching.repository.name, fetching.copied.snapshot)
+    backup_offsite.record(store, made.id, repository=fetching.repository.name, snapshot=fetching.copied.snapshot)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     store.record(made.id, verified={"at": at, "ok": True, "what": "files"})
 

@@ -26,7 +26,7 @@ from runbooks.rules import backup as rules
 from runbooks.rules.backup import Taken
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Making:
     """What the steps of one run share. Steps on different hosts write to it at the same time."""
 

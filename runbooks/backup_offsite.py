@@ -108,10 +108,10 @@ def _copy_all(run: Run, store: Store, repository: Repository, amiss: MutableMapp
     if copied:
         run.here("restic check", repository.check)
     for name, snapshot in copied.items():
-        record(store, name, repository.name, snapshot)
+        record(store, name, repository=repository.name, snapshot=snapshot)
 
 
-def record(store: Store, name: str, repository: str, snapshot: str) -> None:
+def record(store: Store, name: str, *, repository: str, snapshot: str) -> None:
     """Remember that the set ``name`` is off-site, and where."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     store.record(name, offsite={"at": at, "repository": repository, "snapshot": snapshot, "verified": True})

@@ -37,7 +37,7 @@ class Part:
     text: str
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Proof:
     """What is known of one set afterwards. ``sound`` are the files that are as the manifest says, ``usable`` the snapshots."""
 
@@ -89,7 +89,7 @@ def prove(store: Store, found: Set, given: str = "") -> Proof:
 
     Raises InventoryError when the identity does not fit, PrecheckError when there is no room to restore a snapshot.
     """
-    proof = Proof(found.id)
+    proof = Proof(id=found.id)
     if found.manifest:
         key = backup_open.identity(store, given)
         proof.saw(backup_manifest.NAME, f"its digest is right; {found.manifest.state} when it was made")

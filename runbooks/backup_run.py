@@ -21,10 +21,10 @@ def back_up(session: Session, *, accept_older: bool = False, resume: bool = True
     """Make a set. Raises DegradedError when something is missing in it or went wrong after it, OutcomeError when there is none."""
     store = Store(session.site)
     if session.options.plan:
-        _make(session, Making(store, accept_older), resume=resume)
+        _make(session, Making(store=store, accept_older=accept_older), resume=resume)
         return
     with store.locked("inv backup.run"), backup_metrics.attempt(store):
-        making = Making(store, accept_older)
+        making = Making(store=store, accept_older=accept_older)
         _make(session, making, resume=resume)
         _tell(session, making)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REASON = 160  # characters of the last attempt's error: backup.run and its log say the rest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coming:
     """A schedule, the next time it is due, and the last due time that brought no run. Local times."""
 
@@ -96,9 +96,9 @@ def _coming(seen: Seen, attempt: dict[str, Any], now: datetime) -> Coming:
         missed = schedule.missed(times, since=since, attempt=_local(attempt.get("started"), now), now=here, longest=longest)
         due = schedule.next_after(times, here)
     except InventoryError as error:
-        return Coming(seen, None, None, f"it was changed by hand: {error}")
+        return Coming(seen=seen, next=None, missed=None, amiss=f"it was changed by hand: {error}")
     late = f"no run came at {missed:%Y-%m-%d %H:%M}" if missed else ""
-    return Coming(seen, due, missed, "; ".join(each for each in (seen.amiss, late) if each))
+    return Coming(seen=seen, next=due, missed=missed, amiss="; ".join(each for each in (seen.amiss, late) if each))
 
 
 def _local(text: object, now: datetime) -> datetime | None:

@@ -35,7 +35,7 @@ ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 MAKING, LEAVING, SCRATCH = ".making-", ".leaving-", ".scratch-"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Set:
     """A set that is there. ``manifest`` is None when it cannot be read, and ``damage`` says why."""
 
@@ -140,12 +140,12 @@ class Store:
         try:
             manifest = backup_manifest.read((path / backup_manifest.NAME).read_bytes(), str(path / backup_manifest.NAME))
         except OSError as error:
-            return Set(name, path, None, f"{path / backup_manifest.NAME}: {error.strerror}")
+            return Set(id=name, path=path, manifest=None, damage=f"{path / backup_manifest.NAME}: {error.strerror}")
         except RunbookError as error:
-            return Set(name, path, None, str(error))
+            return Set(id=name, path=path, manifest=None, damage=str(error))
         if manifest.id != name:
-            return Set(name, path, None, f"{path}: its manifest is that of {manifest.id}")
-        return Set(name, path, manifest)
+            return Set(id=name, path=path, manifest=None, damage=f"{path}: its manifest is that of {manifest.id}")
+        return Set(id=name, path=path, manifest=manifest)
 
     def leftovers(self) -> list[Path]:
         """Return what runs that were killed have left; nobody works on it while we hold the lock."""

@@ -32,7 +32,7 @@ WITNESSES: Final = 2  # hosts that must have the same programs, or one that is b
 # ---- finding them again
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """Programs that read snapshots of one version, major and minor. ``reader`` checks and restores; the others boot and ask."""
 
@@ -95,7 +95,7 @@ def find(store: Store, version: str, *, boot: bool = False) -> Tools:
             + "".join(f"\n  {each}" for each in seen),
             hint=f"put {' and '.join(missing)} {number} on the PATH, or run inv backup.run, which keeps them beside the sets",
         )
-    return Tools(found[reader], found.get("etcd"), found.get("etcdctl"))
+    return Tools(reader=found[reader], etcd=found.get("etcd"), etcdctl=found.get("etcdctl"))
 
 
 def _kept(store: Store, name: str, version: str) -> list[Path]:

@@ -32,7 +32,7 @@ def disarm(first: View) -> Procedure:
         Step("compact everything that is old", done=relief.compacted, do=relief.compact, by_hand=by_hand("etcd", "compact")),
     ]
     for host in turns(list(first.statuses), first):
-        steps += Turn(host, policy).steps(first)
+        steps += Turn(host=host, policy=policy).steps(first)
     steps += [
         Step("there is room below the quota", check=relief.room, by_hand=by_hand("etcd", "room", near_quota=care.NEAR_QUOTA)),
         Step(
@@ -53,7 +53,7 @@ def disarm(first: View) -> Procedure:
     return Procedure("etcd.disarm", "Make room in etcd and take back its NOSPACE alarm", steps, inputs=inputs)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Relief:
     """What the steps of the procedure tell one another."""
 

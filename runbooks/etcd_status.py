@@ -70,7 +70,7 @@ def _status_for_people(site: Site, view: View) -> None:
         rows.append([str(member or "?"), host.name, status.member, status.version, role, *numbers, state])
     print(f"{site.name}: etcd\n\n" + table(STATUS_HEADER, rows) + "\n\n" + summary(view))
     for host, status in view.statuses.items():
-        if not status.alarms and (reason := care.defrag_worthwhile(status.size, status.in_use, status.quota or 0)):
+        if not status.alarms and (reason := care.defrag_worthwhile(status)):
             print(f"note: {host}: {reason}: inv etcd.defrag")
 
 

@@ -69,7 +69,7 @@ class Policy:
     unneeded: str = "too little to gain"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Turn:
     """One member's turn: it leads no more, is defragmented, and is whole again."""
 
@@ -177,11 +177,11 @@ def defragment(hosts: Sequence[Host], first: View, *, force: bool = False) -> Pr
     """Return the procedure that defragments each of ``hosts`` where it is worth it, the leader last."""
 
     def reason(status: Status) -> str:
-        return "it was asked for" if force else care.defrag_worthwhile(status.size, status.in_use, status.quota or 0)
+        return "it was asked for" if force else care.defrag_worthwhile(status)
 
     whole = Step("etcd is whole", check=lambda run: _whole(view(run), "a member"), by_hand=by_hand("etcd", "whole"))
     policy = Policy(reason, _may_pause, _faults)
-    steps = [whole, *(step for host in turns(hosts, first) for step in Turn(host, policy).steps(first))]
+    steps = [whole, *(step for host in turns(hosts, first) for step in Turn(host=host, policy=policy).steps(first))]
     inputs = {"hosts": sorted(host.name for host in hosts), "force": force}
     return Procedure("etcd.defrag", "Defragment etcd, one member after the other", steps, inputs=inputs)
 

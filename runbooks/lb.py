@@ -49,7 +49,7 @@ def rollback(session: Session) -> None:
     for host, found in kept.items():
         if not where[host] or not {HAPROXY_CFG, KEEPALIVED_CONF} <= set(found):
             raise PrecheckError(f"{host} has no earlier configuration to go back to", hint="inv lb.setup follows hosts.yaml")
-        former = (File(path, there.content, there.mode, there.owner) for path, there in found.items())
+        former = (File(path, there.content, mode=there.mode, owner=there.owner) for path, there in found.items())
         before.append(Wanted(site, host, tuple(former)))
     title = f"Bring back the configuration before the last change on {site.name}"
     session.carry_out(set_up("lb.rollback", title, standby_first(run, before)))

@@ -117,10 +117,10 @@ def members(site: Site) -> tuple[Member, ...]:
     """One member on every control plane host, with an ID that is only an example."""
     return tuple(
         Member(
-            sha256(host.name.encode()).hexdigest()[:16],
-            host.name,
-            (f"https://{literal(host.address)}:2380",),
-            (f"https://{literal(host.address)}:2379",),
+            id=sha256(host.name.encode()).hexdigest()[:16],
+            name=host.name,
+            peer_urls=(f"https://{literal(host.address)}:2380",),
+            client_urls=(f"https://{literal(host.address)}:2379",),
         )
         for host in site.control_plane
     )
@@ -132,7 +132,20 @@ def well(site: Site) -> View:
     size = 200 << 20
     said = {
         host: Look(
-            Status(member.id, "c0ffee", "3.5.16", size, size // 4, known[0].id, 2, 1000, 1000, 900), members=known, serves=True
+            Status(
+                member=member.id,
+                cluster="c0ffee",
+                version="3.5.16",
+                size=size,
+                in_use=size // 4,
+                leader=known[0].id,
+                term=2,
+                index=1000,
+                applied=1000,
+                revision=900,
+            ),
+            members=known,
+            serves=True,
         )
         for host, member in zip(site.control_plane, known, strict=True)
     }
@@ -169,7 +182,7 @@ def repository(site: Site) -> Repository:
 
 def run(site: Site) -> Page:
     """A set, from every host."""
-    making = Making(Store(site), started=MADE)
+    making = Making(store=Store(site), started=MADE)
     copy = backup_offsite.copy(making.store, repository(site), making.amiss)
     steps = (backup_tools.keep(making), copy, backup_prune.unwanted(making))
     return Page(backup_steps.run(making, *steps), given="the copy off-site only with backup.restic in hosts.yaml")
@@ -198,7 +211,7 @@ def fetching(site: Site) -> backup_fetch.Fetching:
         kinds={},
         files={},
     )
-    copied = Copied("0a1b2c3d" * 8, made.id, MADE.isoformat())
+    copied = Copied(snapshot="0a1b2c3d" * 8, set=made.id, time=MADE.isoformat())
     return backup_fetch.Fetching(Store(site), repository(site), copied, made, 1 << 20)
 
 

@@ -44,7 +44,9 @@ def restoring(site: Site, *, survivor: bool) -> Restoring:
     """All hosts are there and their data is not; or the last host that is left has the newest data."""
     hosts = site.control_plane[:1] if survivor else site.control_plane
     source = (
-        Source("member", hosts[0].name, 900, 1 << 20) if survivor else Source("set", STAMP, 900, 1 << 20, f"etcd/{hosts[0]}.db")
+        Source(kind="member", name=hosts[0].name, revision=900, size=1 << 20)
+        if survivor
+        else Source(kind="set", name=STAMP, revision=900, size=1 << 20, part=f"etcd/{hosts[0]}.db")
     )
     plan = Restore(
         token="restore-TOKEN",  # noqa: S106 - etcd's word for a cluster's name

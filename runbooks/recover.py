@@ -109,7 +109,18 @@ def etcd_quorum(  # noqa: PLR0913 - flags
     """
     from runbooks.recover_quorum import Wish, recover  # noqa: PLC0415 - start-up time
 
-    recover(session, Wish(backup, snapshot, from_member, identity, yes_restore, insist=insist, anew=anew))
+    recover(
+        session,
+        Wish(
+            backup=backup,
+            snapshot=snapshot,
+            from_member=from_member,
+            identity=identity,
+            yes=yes_restore,
+            insist=insist,
+            anew=anew,
+        ),
+    )
 
 
 @procedure(

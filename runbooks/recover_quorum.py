@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What the operator asked for; "" stands for what was left out. At most one of the first three."""
 

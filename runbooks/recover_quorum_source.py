@@ -71,7 +71,16 @@ class Supply:
         if not sound:
             raise PrecheckError("the SHA-256 that it carries differs")
         made = found.sound.started.isoformat(timespec="seconds")
-        return Source("set", found.id, snapshot.revision, size, snapshot.file, made, sha256, found.sound.etcd.cluster)
+        return Source(
+            kind="set",
+            name=found.id,
+            revision=snapshot.revision,
+            size=size,
+            part=snapshot.file,
+            made=made,
+            sha256=sha256,
+            cluster=found.sound.etcd.cluster,
+        )
 
     def read(self, found: Set, name: str) -> tuple[int, str, bool]:
         """Read a file of a set whole, as `measured` does. Raises RunbookError when it is not there, or not what was saved."""
@@ -98,7 +107,16 @@ class Supply:
                 f"{path}: the SHA-256 that it carries differs: it is damaged, or no snapshot of etcd's", hint="inv backup.list"
             )
         made = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-        return Source("file", str(path), self._revision(path), size, "", made, sha256, carries=carries)
+        return Source(
+            kind="file",
+            name=str(path),
+            revision=self._revision(path),
+            size=size,
+            part="",
+            made=made,
+            sha256=sha256,
+            carries=carries,
+        )
 
     def _revision(self, path: Path) -> int:
         """Ask whichever etcdutl there is on this machine."""
@@ -111,7 +129,7 @@ class Supply:
         why = "there is no etcdutl on this machine"
         for program in [*([Path(on_path)] if on_path else []), *kept]:
             try:
-                return int(backup_tools.Tools(program).status(path)["revision"])
+                return int(backup_tools.Tools(reader=program).status(path)["revision"])
             except (CommandError, OSError, KeyError, ValueError) as error:
                 why = str(error)
         raise PrecheckError(

@@ -77,7 +77,8 @@ def pass_vrrp(want: Wanted) -> Step:
             run.note(
                 want.host, f"{blocker} drops VRRP; a rule before it lets {peer}'s pass until the packet filter is loaded anew"
             )
-            run.change(want.host, vip.accept(blocker.family, blocker.table, blocker.chain, direction, peer))
+            where = {"family": blocker.family, "table": blocker.table, "chain": blocker.chain, "direction": direction}
+            run.change(want.host, vip.accept(peer, **where))
 
     peers = [peer for peer in want.site.load_balancers if peer != want.host]
     return Step(

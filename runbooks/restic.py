@@ -47,7 +47,7 @@ class AbsentError(RunbookError):
     """There is no repository where hosts.yaml says."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
     """A snapshot of restic's that holds the set ``set``; the rest is what its tags say ("" and 0 when they do not)."""
 
@@ -74,17 +74,19 @@ def tags(site: str, name: str, state: str, size: int) -> tuple[str, ...]:
 def parse_snapshots(text: str) -> tuple[Copied, ...]:
     """Read what `restic snapshots --json` prints, newest set first. Raises ValueError when it is something else."""
     try:
-        found = []
-        for each in json.loads(text) or ():
-            said = dict(tag.split("=", 1) for tag in each.get("tags") or () if "=" in tag)
-            size = said.get("bytes", "")
-            if "set" in said:
-                found.append(
-                    Copied(each["id"], said["set"], each["time"], said.get("state", ""), int(size) if size.isdigit() else 0)
-                )
-        return tuple(sorted(found, key=lambda each: (each.set, each.time), reverse=True))
+        found = [_copied(each) for each in json.loads(text) or ()]
+        return tuple(sorted(filter(None, found), key=lambda each: (each.set, each.time), reverse=True))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no list of restic's: {error!r}") from None
+
+
+def _copied(each: Mapping[str, Any]) -> Copied | None:
+    said = dict(tag.split("=", 1) for tag in each.get("tags") or () if "=" in tag)
+    size = said.get("bytes", "0")
+    if "set" not in said:
+        return None
+    whole = int(size) if size.isdigit() else 0
+    return Copied(snapshot=each["id"], set=said["set"], time=each["time"], state=said.get("state", ""), size=whole)
 
 
 def parse_files(text: str) -> Listed:

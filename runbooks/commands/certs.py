@@ -30,7 +30,7 @@ VIP = 0  # stands for the VIP among the ports that were asked
 KeyState = Literal["ok", "differs", "missing"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """A certificate at ``path``, the file or kubeconfig it is in. ``starts`` and ``ends`` are seconds since 1970."""
 
@@ -41,7 +41,7 @@ class Certificate:
     subject: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostCerts:
     """Everything about one host's certificates. Times are seconds since 1970, by that host's clock.
 
@@ -122,7 +122,11 @@ def certificate(text: str) -> Certificate:
     said = {key.lower(): value.strip() for key, _, value in (fact.partition("=") for fact in facts)}
     starts = _moment(said["notbefore"]) if "notbefore" in said else 0
     return Certificate(
-        path, _moment(said.get("notafter", "")), said.get("sha256 fingerprint", ""), starts, said.get("subject", "")
+        path=path,
+        ends=_moment(said.get("notafter", "")),
+        fingerprint=said.get("sha256 fingerprint", ""),
+        starts=starts,
+        subject=said.get("subject", ""),
     )
 
 

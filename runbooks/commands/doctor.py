@@ -18,7 +18,7 @@ DIRECTORIES = ("/", "/var", ETCD, "/var/lib/containerd", "/var/lib/kubelet", "/v
 NO_METRICS = 69  # etcd-metrics.sh: nothing answers there
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
     """A file system, and those of our directories that lie on it. Bytes and inodes; ``inodes`` is 0 where it has none."""
 
@@ -30,7 +30,7 @@ class Disk:
     inodes_free: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
     """What was found on one host.
 
@@ -75,16 +75,19 @@ def parse(answer: Answer) -> Traces:
     for directory, mount, *numbers in every("disk"):
         by_mount.setdefault(mount, []).append([directory, *numbers])
     return Traces(
-        disks=tuple(
-            Disk(mount, tuple(row[0] for row in rows), *(int(number) for number in rows[0][1:5]))
-            for mount, rows in by_mount.items()
-        ),
+        disks=tuple(_disk(mount, rows) for mount, rows in by_mount.items()),
         parked=tuple(rest[0] for rest in every("parked")),
         attempt=next((" ".join(rest) for rest in every("attempt")), ""),
         working=bool(every("working")),
         restoring=bool(every("restoring")),
         reach={(rest[0], int(rest[1])): " ".join(rest[2:]) for rest in every("reach")},
     )
+
+
+def _disk(mount: str, rows: list[list[str]]) -> Disk:
+    size, free, inodes, inodes_free = map(int, rows[0][1:5])
+    directories = tuple(row[0] for row in rows)
+    return Disk(mount=mount, directories=directories, size=size, free=free, inodes=inodes, inodes_free=inodes_free)
 
 
 def metrics() -> Probe[Metrics | None]:

@@ -18,7 +18,7 @@ TEST_KEY = "ha-runbooks/can-be-written"
 NO_QUORUM = "it cannot read with a quorum"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """How etcd is reached from a host. Empty: as kubeadm lays a stacked member (its own first client address, its own PKI)."""
 
@@ -31,7 +31,7 @@ class Access:
 STACKED = Access()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One entry of the member list. A member that has been added but never started has no name and no client URLs."""
 
@@ -53,7 +53,7 @@ class Alarm:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """What one member says of itself. Sizes in bytes; ``leader`` is "" when it knows none; ``quota`` is None before etcd 3.6.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.etcd import STACKED, access_variables
@@ -16,6 +16,7 @@ class EtcdData:
     """
 
     directory: str
+    _: KW_ONLY
     db: int = 0
     wal: int = 0
     asides: tuple[str, ...] = ()

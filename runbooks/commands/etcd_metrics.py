@@ -30,7 +30,7 @@ NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """What a member has counted since it started (``started``, in s since 1970). Sizes in bytes.
 

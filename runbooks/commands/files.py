@@ -6,7 +6,7 @@ import difflib
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from runbooks.commands.base import MASK, Answer, Command, Probe, Secret, script
 
@@ -17,6 +17,7 @@ class File:
 
     path: str
     content: str = field(repr=False)
+    _: KW_ONLY
     mode: str = "0644"
     owner: str = "root:root"
     secret: Secret | None = None

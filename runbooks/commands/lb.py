@@ -33,7 +33,7 @@ class Unit:
     since: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LbState:
     """What one LB does now. ``stats`` and ``metrics`` are HTTP statuses, "" when nothing answers."""
 
@@ -52,7 +52,7 @@ class LbState:
     metrics: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """One server behind HAProxy: its state in HAProxy's words, since how many seconds, and why."""
 

@@ -12,7 +12,7 @@ HELD = 73  # lock.sh: somebody else holds it
 GONE = 74  # lock.sh: it has expired, or was broken
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
     """Who holds the lock, and what for. ``since`` is UTC.
 

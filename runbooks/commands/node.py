@@ -13,7 +13,7 @@ PROGRAMS = ("kubeadm", "kubelet", "kubectl")
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
     """What one host is now.
 

@@ -179,7 +179,7 @@ def _space(line: str) -> Space:
     directory, kind, *numbers = line.split(None, 6)
     mount = numbers.pop()
     size, free, inodes, inodes_free = (0 if number == "-" else int(number) for number in numbers)
-    return Space(directory, mount, kind, size, free, inodes, inodes_free)
+    return Space(directory=directory, mount=mount, kind=kind, size=size, free=free, inodes=inodes, inodes_free=inodes_free)
 
 
 def _listener(line: str) -> Listener:
@@ -212,14 +212,14 @@ def _fsync(text: str) -> Fsync:
     if encoded := said.text("fio"):
         try:
             job = json.loads(b64decode(encoded))["jobs"][0]["sync"]
-            return Fsync("fio", job["lat_ns"]["percentile"]["99.000000"] / 1e6, "p99", job["lat_ns"]["N"])
+            return Fsync(tool="fio", ms=job["lat_ns"]["percentile"]["99.000000"] / 1e6, kind="p99", number=job["lat_ns"]["N"])
         except (LookupError, TypeError, ValueError) as error:
-            return Fsync("none", reason=f"fio's report cannot be read ({error})")
+            return Fsync(tool="none", reason=f"fio's report cannot be read ({error})")
     tool, _, rest = said.text("fsync").partition(" ")
     if tool in {"", "none"}:
-        return Fsync("none", reason=rest or "nothing measured it")
+        return Fsync(tool="none", reason=rest or "nothing measured it")
     kind, ms, number = _words(rest, 3)
-    return Fsync(tool, float(ms), "mean" if kind == "mean" else "p99", int(number))
+    return Fsync(tool=tool, ms=float(ms), kind="mean" if kind == "mean" else "p99", number=int(number))
 
 
 def _counted(buckets: Sequence[tuple[float, float]]) -> Fsync:
@@ -227,5 +227,5 @@ def _counted(buckets: Sequence[tuple[float, float]]) -> Fsync:
     total = buckets[-1][1]
     edge = next((edge for edge, number in buckets if total and number >= 0.99 * total), 0.0)
     if not total:
-        return Fsync("none", reason="etcd has written nothing yet")
-    return Fsync("etcd", edge * 1000, "p99", int(total))
+        return Fsync(tool="none", reason="etcd has written nothing yet")
+    return Fsync(tool="etcd", ms=edge * 1000, kind="p99", number=int(total))

@@ -8,7 +8,7 @@ from typing import Literal
 Reach = Literal["open", "refused", "silent"] | str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
     """The file system that holds ``directory`` (or would). Bytes; a file system without a limit of inodes has 0 of them."""
 
@@ -30,7 +30,7 @@ class Listener:
     program: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fsync:
     """How long a small write takes to be safe on etcd's disk, in ms. ``tool`` is what measured, "etcd" meaning its own metrics.
 
@@ -44,7 +44,7 @@ class Fsync:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Packages:
     """``installed`` by name; what the repositories offer, as (name, version). ``lists`` is where that was read.
 
@@ -58,7 +58,7 @@ class Packages:
     trouble: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """One host. Text that the host did not tell is "", a number 0; ``listeners`` is None when there is no `ss` there.
 

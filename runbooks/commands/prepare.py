@@ -26,7 +26,7 @@ class Kernel:
     swap: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """Whether containerd (and at boot the kubelet) runs, with the configuration that lies there, and answers."""
 
@@ -72,7 +72,13 @@ def parse_runtime(answer: Answer) -> Runtime:
     """Read lines of ``key value``; ValueError when one is missing."""
     said = dict(line.partition(" ")[::2] for line in answer.stdout.splitlines())
     try:
-        return Runtime(said["active"], said["enabled"], said["kubelet"], said["loaded"] == "yes", said["answers"] == "yes")
+        return Runtime(
+            active=said["active"],
+            enabled=said["enabled"],
+            kubelet=said["kubelet"],
+            loaded=said["loaded"] == "yes",
+            answers=said["answers"] == "yes",
+        )
     except KeyError as error:
         raise ValueError(f"runtime-look said nothing about {error}") from None
 

@@ -21,7 +21,7 @@ ALIVE_PORTS: Final = (2379, 2380, 6443)
 NAMES: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
     """The database that lies on a host. Times are seconds since 1970; ``revision`` is None while somebody has it open."""
 
@@ -31,7 +31,7 @@ class Data:
     revision: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """What one host has for a restore.
 
@@ -103,7 +103,7 @@ def _data(words: Sequence[str], status: str) -> Data | None:
     if not words:
         return None
     size, written, logs = (int(each) for each in words)
-    return Data(size, written, logs, int(json.loads(status)["revision"]) if status else None)
+    return Data(size=size, written=written, logs=logs, revision=int(json.loads(status)["revision"]) if status else None)
 
 
 def ready(plan: str) -> Command:

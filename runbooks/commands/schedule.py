@@ -14,7 +14,7 @@ NO_CHECKOUT = 66  # schedule-look.sh, schedule-status.sh
 ANY_EXIT = range(125)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Daemons:
     """What runs schedules on a host. ``timer``: whether systemd runs it and will after a reboot; None where there is no systemd."""
 
@@ -50,7 +50,11 @@ def parse_daemons(answer: Answer) -> Daemons:
     timer = (facts["enabled"], facts["active"], facts["stale"]) == ("enabled", "active", "no") if "active" in facts else None
     code, _, words = said.partition("\n")
     return Daemons(
-        datetime.fromisoformat(facts["now"]), facts["cron"] == "alive", timer, int(code) if checked else None, words.strip()
+        now=datetime.fromisoformat(facts["now"]),
+        cron=facts["cron"] == "alive",
+        timer=timer,
+        checked=int(code) if checked else None,
+        said=words.strip(),
     )
 
 

@@ -19,7 +19,7 @@ FAILED_CHECK = re.compile(r"\[-\](\S+) failed")
 SYSTEM_CONFIGMAPS = "/api/v1/namespaces/kube-system/configmaps"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
     """One host, by its own word. ``sums`` are the SHA-256 of the files that all control planes share; ``clock`` since 1970.
 
@@ -36,7 +36,7 @@ class HostFacts:
     served: Certificate | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What the API server at ``server`` answered to ``/what?verbose``: how many checks passed, which failed, or why it is silent."""
 
@@ -60,7 +60,7 @@ class Written:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quick:
     """One host in short. ``api`` is "" where there is none; ``running`` (None: not asked) are the containers behind a silent one."""
 
@@ -140,7 +140,7 @@ def parse_health(answer: Answer) -> tuple[Health, ...]:
         said = text[0] if text else ""
         failed = tuple(FAILED_CHECK.findall(said))
         error = "" if status == "0" or failed else brief(said) or f"kubectl exited {status}"
-        found.append(Health(server, what, len(re.findall(r"\[\+\]\S+ ok", said)), failed, error))
+        found.append(Health(server=server, what=what, passed=len(re.findall(r"\[\+\]\S+ ok", said)), failed=failed, error=error))
     return tuple(sorted(found, key=lambda each: (each.server, each.what)))
 
 

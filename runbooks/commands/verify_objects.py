@@ -20,7 +20,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 KUBEADM_CONFIG = f"{CORE}/namespaces/kube-system/configmaps/kubeadm-config"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """A pod. ``why`` says what keeps it from being ready; ``restarted`` (since 1970) is when a container last ended, 0 for never."""
 
@@ -46,7 +46,7 @@ class Lease:
     duration_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """All objects that matter. ``clock`` (seconds since 1970) is the API server's host's; ``errors`` by path that was refused."""
 

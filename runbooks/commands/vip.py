@@ -22,7 +22,7 @@ class Counters:
     errors: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VipLook:
     """One LB's view. ``link`` is the interface's state in the kernel's words, or "missing".
 
@@ -96,7 +96,7 @@ def parse(answer: Answer) -> VipLook:
         raise ValueError(f"vip-look said something unexpected: {error!r}") from None
 
 
-def accept(family: str, table: str, chain: str, direction: str, peer: Host) -> Command:
+def accept(peer: Host, *, family: str, table: str, chain: str, direction: str) -> Command:
     """Let VRRP from (``saddr``) or to (``daddr``) ``peer`` pass, before every other rule of that chain."""
     variables = {
         "FAMILY": family,

@@ -33,7 +33,7 @@ class SiteLock:
         self._transport = transport
         # Renewals need sessions of their own: the main ones may be busy for minutes with one command, or just interrupted.
         self._connect = connect
-        self._me = Holder("", "", "", 0, "", "")
+        self._me = Holder(run="", user="", machine="", pid=0, what="", since="")
         self._on: list[Host] = []
         self._lost = ""
         self._stop = Event()
@@ -44,7 +44,9 @@ class SiteLock:
         if self._on:
             return
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        self._me = Holder(run, _user(), socket.gethostname(), os.getpid(), what, now, _kernel())
+        self._me = Holder(
+            run=run, user=_user(), machine=socket.gethostname(), pid=os.getpid(), what=what, since=now, kernel=_kernel()
+        )
 
     def hold(self) -> bool:
         """Make sure that the lock is ours; true when it was taken just now. Raises PrecheckError when another holds it."""

@@ -21,7 +21,7 @@ from runbooks.inventory.model import Host, Site
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What every command may be asked for. ``resume`` is None, or a run's id, or "" for the newest one."""
 

@@ -22,7 +22,7 @@ from runbooks.inventory.settings import Gateway
 from runbooks.local import files
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """An sshd whose key we want to know, and the gateway that leads to it."""
 
@@ -54,13 +54,21 @@ class Offered:
 def gateway_doors(site: Site, hosts: Sequence[Host]) -> list[Door]:
     """Return the gateways that lead to ``hosts``; their keys must be known before anything behind them can be asked."""
     used = {host.ssh.gateway or site.ssh.gateway for host in hosts} - {None}
-    return sorted((Door("gateway", str(one.address), one.port) for one in used if one), key=lambda door: door.entry)
+    return sorted(
+        (Door(name="gateway", address=str(one.address), port=one.port) for one in used if one), key=lambda door: door.entry
+    )
 
 
 def host_doors(site: Site, hosts: Sequence[Host]) -> list[Door]:
     """Return the hosts' own sshds."""
     return [
-        Door(host.name, str(host.address), host.ssh.port or site.ssh.port, host.ssh.gateway or site.ssh.gateway) for host in hosts
+        Door(
+            name=host.name,
+            address=str(host.address),
+            port=host.ssh.port or site.ssh.port,
+            gateway=host.ssh.gateway or site.ssh.gateway,
+        )
+        for host in hosts
     ]
 
 

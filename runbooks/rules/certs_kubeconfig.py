@@ -40,4 +40,4 @@ def _first(encoded: Sequence[str], path: str) -> Certificate | None:
     except (ValueError, x509.InvalidVersion):
         return None
     starts, ends = (int(each.timestamp()) for each in (found.not_valid_before_utc, found.not_valid_after_utc))
-    return Certificate(path, ends, found.fingerprint(SHA256()).hex(":").upper(), starts)
+    return Certificate(path=path, ends=ends, fingerprint=found.fingerprint(SHA256()).hex(":").upper(), starts=starts)

@@ -177,11 +177,7 @@ def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:
     for fix, hosts in slow.items():
         seen = "etcd's disk or network is slower than its makers advise (inv etcd.perf has the numbers)"
         yield Finding("note", topic="etcd", host=listed(hosts), seen=seen, fix=fix)
-    worth = [
-        host
-        for host, status in view.statuses.items()
-        if not status.alarms and etcd_care.defrag_worthwhile(status.size, status.in_use, status.quota or 0)
-    ]
+    worth = [host for host, status in view.statuses.items() if not status.alarms and etcd_care.defrag_worthwhile(status)]
     if worth:
         yield Finding("note", topic="etcd", host=listed(worth), seen="much of its data file is free pages", fix="inv etcd.defrag")
 

@@ -25,12 +25,13 @@ def sizes_text(status: Status) -> str:
     return f"{size_text(status.size)}, {size_text(status.in_use)} in use ({percent(status.in_use, status.size)})"
 
 
-def defrag_worthwhile(size: int, in_use: int, quota: int = 0) -> str:
-    """Say why defragmenting pays, or "" when it does not. Sizes in bytes; ``quota`` 0 when it is not known.
+def defrag_worthwhile(status: Status) -> str:
+    """Say why defragmenting pays, or "" when it does not.
 
     It stops the member for a while (about 1 s for 100 MiB), so it has to be worth it: less than half of a data file of over
     100 MiB holds data; or the file nears its quota, at which etcd refuses every write, and there is something to gain.
     """
+    size, in_use, quota = status.size, status.in_use, status.quota or 0
     if size > WORTH_SIZE and in_use / size < WORTH_RATIO:
         return f"only {percent(in_use, size)} of {size_text(size)} hold data"
     if quota and size >= NEAR_QUOTA * quota and not little_to_gain(size, in_use):

@@ -33,7 +33,7 @@ class Latency:
         return self.samples >= FEW and (self.p99_s or 0) >= limit_s
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Perf:
     """One member's numbers since it started; ``round_trip`` is the slowest peer's, ``quota_share`` None when it is not told."""
 

@@ -20,7 +20,7 @@ STALE_S: Final = DAY  # an unfinished restore this old is no longer what anybody
 Kind = Literal["set", "file", "member"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """What is restored: a snapshot of the set ``name`` (the file ``part`` in it), the file ``name``, or the database of host ``name``.
 
@@ -43,7 +43,7 @@ class Source:
         return f"{what} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
     """One restore, from its first to its last step; its text is noted on every host that takes part.
 
@@ -91,7 +91,7 @@ def read(text: str) -> Restore | None:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """Everything that was seen. ``silent`` are control plane hosts that cannot be looked at, with the reason.
 
@@ -261,10 +261,10 @@ def survivors(scene: Scene, hosts: Collection[str]) -> list[Source]:
             made = datetime.fromtimestamp(ground.data.written, UTC).isoformat(timespec="seconds")
             found.append(
                 Source(
-                    "member",
-                    str(host),
-                    revision,
-                    ground.data.size,
+                    kind="member",
+                    name=str(host),
+                    revision=revision,
+                    size=ground.data.size,
                     made=made,
                     cluster=status.cluster if status else "",
                     carries=False,

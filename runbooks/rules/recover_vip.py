@@ -18,7 +18,7 @@ from runbooks.text import age_text
 SETTLED_S = 3  # a keepalived that changed its state just now may still be at it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Balancer:
     """Everything about one LB.
 
@@ -212,8 +212,8 @@ def filters(site: Site, host: Host, ruleset: Sequence[Mapping[str, Any]]) -> lis
     for peer in site.load_balancers:
         if peer == host or peer.address.version != host.address.version:
             continue
-        heard = Advert("input", peer.address, host.address, device)
-        told = Advert("output", host.address, peer.address, device)
+        heard = Advert(hook="input", source=peer.address, target=host.address, interface=device)
+        told = Advert(hook="output", source=host.address, target=peer.address, interface=device)
         found += [("saddr", peer, each) for each in blockers(ruleset, heard)]
         found += [("daddr", peer, each) for each in blockers(ruleset, told)]
     return found

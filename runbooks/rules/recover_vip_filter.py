@@ -20,7 +20,7 @@ FAMILIES = {4: {"ip", "inet", "netdev"}, 6: {"ip6", "inet", "netdev"}}
 DEPTH = 16  # the kernel's own limit of nested chains
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Advert:
     """A VRRP packet at one hook ("input" or "output"), at one interface."""
 

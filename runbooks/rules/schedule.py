@@ -46,7 +46,7 @@ DAY, MONTH = Field("day of month", 1, 31), Field("month", 1, 12, MONTHS)
 WEEKDAY = Field("day of week", 0, 7, WEEKDAYS)  # 0 and 7 are Sunday
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
     """When something is due. ``weekdays`` counts from Sunday, 0.
 
@@ -82,7 +82,14 @@ def parse(text: str) -> Times:
     restricted = not words[2].startswith("*"), not words[4].startswith("*")
     if restricted == (True, False) and min(days) > max(LONGEST[month - 1] for month in months):
         raise InventoryError(f"{said}: no such day ever comes", hint=HINT)
-    return Times(minutes, hours, days, months, tuple(sorted({day % 7 for day in weekdays})), either=all(restricted))
+    return Times(
+        minutes=minutes,
+        hours=hours,
+        days=days,
+        months=months,
+        weekdays=tuple(sorted({day % 7 for day in weekdays})),
+        either=all(restricted),
+    )
 
 
 def _read(word: str, field: Field, said: str) -> tuple[int, ...]:

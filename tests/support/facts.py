@@ -25,7 +25,15 @@ def worker(number: int = 1) -> Host:
 
 def room(directory: str, free: float, size: float = 100, mount: str = "", inodes: tuple[int, int] = (1000, 900)) -> Space:
     """A file system of ``size`` GiB with ``free`` GiB left."""
-    return Space(directory, mount or directory, "ext4", int(size * GIB), int(free * GIB), *inodes)
+    return Space(
+        directory=directory,
+        mount=mount or directory,
+        kind="ext4",
+        size=int(size * GIB),
+        free=int(free * GIB),
+        inodes=inodes[0],
+        inodes_free=inodes[1],
+    )
 
 
 def facts(host: Host, **changes: Any) -> Facts:
@@ -64,7 +72,7 @@ def facts(host: Host, **changes: Any) -> Facts:
         attempt="",
         reached=reached | {(str(the.endpoint.vip), the.endpoint.port): "open"},
         rtts={str(peer.address): (0.3, "ping") for peer in the.control_plane if master and peer != host},
-        packages=Packages({}, OFFERED, "kept", "", ""),
-        fsync=Fsync("fio", 1.2, "p99", 500) if master else None,
+        packages=Packages(installed={}, offered=OFFERED, lists="kept", closed="", trouble=""),
+        fsync=Fsync(tool="fio", ms=1.2, kind="p99", number=500) if master else None,
     )
     return replace(fit, **changes)

@@ -233,7 +233,7 @@ def test_pruning_writes_the_metrics_as_well(store, opened):
 
 
 def test_a_set_that_is_there_may_fall_short_in_two_ways(store):
-    making = Making(store)
+    making = Making(store=store)
     making.amiss["delete 20260101T000000Z"] = "Directory not empty"
     assert shortcomings(making) == "this failed afterwards:\n  delete 20260101T000000Z: Directory not empty"
     making.lacks("lb2: files", "no answer")

@@ -222,11 +222,11 @@ def test_decrypted_it_is_a_plain_set(
 ) -> None:
     store, name = made(tmp_path) if made else encrypted(tmp_path, keys[1])
     to = tmp_path / "plain"
-    backup_decrypt.decrypt(session(store, plan=True), str(to), name, str(keys[0]))
+    backup_decrypt.decrypt(session(store, plan=True), to=str(to), name=name, identity=str(keys[0]))
     assert not to.exists()
     before = os.umask(0)
     try:
-        backup_decrypt.decrypt(session(store), str(to), name, str(keys[0]))
+        backup_decrypt.decrypt(session(store), to=str(to), name=name, identity=str(keys[0]))
     finally:
         os.umask(before)
     assert "holds every secret of the cluster" in capsys.readouterr().out
@@ -246,13 +246,13 @@ def test_nothing_is_decrypted_over_something_or_of_something_damaged(tmp_path: P
     (tmp_path / "there").mkdir()
     for to, says in ((tmp_path / "there", "it is there already"), (tmp_path / "no/where", "there is no such directory")):
         with pytest.raises(InventoryError, match=says):
-            backup_decrypt.decrypt(session(store), str(to), name, "")
+            backup_decrypt.decrypt(session(store), to=str(to), name=name, identity="")
     (store.directory / name / "hosts/lb1.tar.gz").write_bytes(b"y" * 20)
     left = tmp_path / ".plain.ha-runbooks-partial"
     left.mkdir()
     (left / "secret").write_text("of a killed attempt")
     with pytest.raises(OutcomeError, match=r"hosts/lb1.tar.gz: its SHA-256 differs"):
-        backup_decrypt.decrypt(session(store), str(tmp_path / "plain"), name, "")
+        backup_decrypt.decrypt(session(store), to=str(tmp_path / "plain"), name=name, identity="")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sets", "there"]
 
 

@@ -332,7 +332,7 @@ def obstruct(store, name):
 
 def test_a_run_ends_with_pruning_and_counts_its_own_set(store):
     names = days(store, 0, 1, 2)
-    making = Making(store, started=NOON)
+    making = Making(store=store, started=NOON)
     carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(making)]))
     assert (listed(store), making.amiss) == (names[:2], {})
 
@@ -340,7 +340,7 @@ def test_a_run_ends_with_pruning_and_counts_its_own_set(store):
 def test_the_plan_of_a_run_counts_the_set_that_it_would_make(store):
     names = days(store, 1, 2)
     run = run_on(FakeHosts(), plan=True)
-    carry_out(run, Procedure("backup.run", "", [unwanted(Making(store, started=NOON))]))
+    carry_out(run, Procedure("backup.run", "", [unwanted(Making(store=store, started=NOON))]))
     assert run.listener.of("would change") == [f"None rm -r {store.directory / names[1]}"]
     assert listed(store) == names
 
@@ -348,7 +348,7 @@ def test_the_plan_of_a_run_counts_the_set_that_it_would_make(store):
 def test_a_run_never_deletes_its_own_set_even_when_the_clock_was_wrong_before(store):
     future = days(store, -3, -2, -1)
     (own,) = days(store, 0)
-    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(Making(store, started=NOON))]))
+    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(Making(store=store, started=NOON))]))
     assert listed(store) == [*future[:2], own]
 
 
@@ -356,7 +356,7 @@ def test_a_set_that_cannot_be_deleted_is_said_and_keeps_nobody_else(store):
     """The new set is there all the same: a run ends as degraded, not as if there were no backup."""
     names = days(store, 0, 1, 2, 3)
     obstruct(store, names[2])
-    making = Making(store, started=NOON)
+    making = Making(store=store, started=NOON)
     carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(making)]))
     assert listed(store) == names[:3]
     assert list(making.amiss) == [f"delete {names[2]}"]

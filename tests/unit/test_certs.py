@@ -30,7 +30,13 @@ PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 def made(path, days=364.0, life=365):
     ends = int(NOW + days * DAY)
-    return Certificate(path, ends, f"print of {path}", ends - life * DAY, "CN=system:node:m1.example,O=system:nodes")
+    return Certificate(
+        path=path,
+        ends=ends,
+        fingerprint=f"print of {path}",
+        starts=ends - life * DAY,
+        subject="CN=system:node:m1.example,O=system:nodes",
+    )
 
 
 FILES = [made(path) for path in sorted(rules.expected(SITE))] + [made(path, 3649, 3650) for path in rules.CAS]
@@ -86,7 +92,7 @@ def test_a_host_that_is_well_needs_nothing():
         (without(f"{PKI}/ca.crt"), f"there is no {PKI}/ca.crt"),
         (without("/etc/kubernetes/scheduler.conf"), "there is no certificate in scheduler.conf"),
         (replace(WELL, openssl=False), "openssl is not installed"),
-        (HostCerts(NOW, joined=False, openssl=True), "it is in no cluster"),
+        (HostCerts(clock=NOW, joined=False, openssl=True), "it is in no cluster"),
         (ending(f"{PKI}/ca.crt", 3), ""),  # its leaves can still be renewed: for as long as it lasts
         (without(rules.SUPER_ADMIN), ""),
     ],
@@ -215,7 +221,7 @@ def table(looked, days=30):
 
 
 ALL = dict.fromkeys(SITE.control_plane, WELL) | {W1: WORKER}
-BALANCER = HostCerts(NOW, joined=False, openssl=True, served={VIP: replace(made(rules.SERVING), path="0")})
+BALANCER = HostCerts(clock=NOW, joined=False, openssl=True, served={VIP: replace(made(rules.SERVING), path="0")})
 
 
 def test_the_table_of_a_site_that_is_well():
@@ -244,7 +250,7 @@ def test_the_table_of_a_site_that_is_well():
         (without(rules.KUBELET_CLIENT), [("fail", "master1", "kubelet-client-current.pem")]),
         (replace(WELL, openssl=False, certificates=()), [("unseen", "master1", "")]),
         (UnreachableError("master1 (10.1.1.101): no answer"), [("unseen", "master1", "")]),
-        (HostCerts(NOW, joined=False, openssl=True), [("unseen", "master1", "")]),
+        (HostCerts(clock=NOW, joined=False, openssl=True), [("unseen", "master1", "")]),
     ],
 )  # fmt: skip
 def test_the_table(seen, expected):
@@ -259,7 +265,7 @@ def test_the_table(seen, expected):
 )
 def test_what_the_vip_serves_is_some_masters(fingerprint, masters, state):
     looked = dict.fromkeys(masters, WELL) | {
-        lb(1): replace(BALANCER, served={VIP: Certificate("0", NOW + 90 * DAY, fingerprint)})
+        lb(1): replace(BALANCER, served={VIP: Certificate(path="0", ends=NOW + 90 * DAY, fingerprint=fingerprint)})
     }
     (row,) = [row for row in certs_report.expiries(SITE, looked, 30) if row.host == "lb1"]
     assert row.severity == state

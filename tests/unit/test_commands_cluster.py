@@ -168,7 +168,9 @@ def test_kernel_and_runtime_are_read():
     kernel = prepare.parse_kernel(Answer(0, "module overlay\ndiffers net.ipv4.ip_forward is 0\nswap /dev/sda2\n"))
     assert kernel == prepare.Kernel(frozenset({"overlay"}), ("net.ipv4.ip_forward is 0",), ("/dev/sda2",))
     said = "active active\nenabled enabled\nkubelet enabled\nloaded yes\nanswers no\n"
-    assert prepare.parse_runtime(Answer(0, said)) == prepare.Runtime("active", "enabled", "enabled", loaded=True, answers=False)
+    assert prepare.parse_runtime(Answer(0, said)) == prepare.Runtime(
+        active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=False
+    )
     with pytest.raises(ValueError, match="runtime-look said nothing about 'loaded'"):
         prepare.parse_runtime(Answer(0, "active active\nenabled x\nkubelet x\nanswers no\n"))
 

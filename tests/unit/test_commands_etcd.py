@@ -46,13 +46,17 @@ def test_a_leader(how):
     assert (status.size, status.in_use, status.term) == (165150720, 2023424, 8)
     assert (status.alarms, status.errors, status.quota) == ((), (), None)
     assert [member.name for member in look.members] == MASTERS
-    assert look.members[1] == Member("6561a639310282a3", "master2", ("https://10.1.1.102:2380",), ("https://10.1.1.102:2379",))
+    assert look.members[1] == Member(
+        id="6561a639310282a3", name="master2", peer_urls=("https://10.1.1.102:2380",), client_urls=("https://10.1.1.102:2379",)
+    )
 
 
 def test_a_learner_that_never_started_comes_last():
     members = looked(recorded("learner")).members
     assert [member.name for member in members] == [*MASTERS, ""]
-    assert members[-1] == Member("855790a90ab32c57", "", ("https://10.1.1.109:2380",), (), learner=True)
+    assert members[-1] == Member(
+        id="855790a90ab32c57", name="", peer_urls=("https://10.1.1.109:2380",), client_urls=(), learner=True
+    )
     assert str(members[-1]) == "855790a90ab32c57 (never started)"
 
 
@@ -187,7 +191,7 @@ def test_the_hosts_own_etcdctl_is_used_where_etcd_is_a_service(host):
 
 def test_external_etcd_is_asked_where_it_is(host):
     log = host("etcdctl", ETCDCTL.format(said="true"))
-    access = Access("https://10.9.9.9:2379", "/a/ca", "/a/crt", "/a/key")
+    access = Access(endpoint="https://10.9.9.9:2379", ca="/a/ca", cert="/a/crt", key="/a/key")
     assert bash(etcd.disarm(access).program).exited == 0
     flags = "--endpoints=https://10.9.9.9:2379 --cacert=/a/ca --cert=/a/crt --key=/a/key --command-timeout=10s"
     assert log.read_text() == f"etcdctl {flags} alarm disarm\n"

@@ -107,7 +107,9 @@ def test_why(server, words):
 
 
 def test_since_when_and_how_many_sessions():
-    assert BY_NAME["api/master2"] == Backend("api", "master2", "DOWN", 3, "L4CON Connection refused", 0)
+    assert BY_NAME["api/master2"] == Backend(
+        proxy="api", server="master2", status="DOWN", since_s=3, check="L4CON Connection refused", sessions=0
+    )
 
 
 def test_a_reason_with_commas_and_quotes():
@@ -121,7 +123,9 @@ def test_a_reason_with_commas_and_quotes():
 def test_the_columns_may_be_in_any_order_and_more_of_them():
     """Newer versions of HAProxy add columns."""
     text = "# svname,brand_new,pxname,lastchg,status,scur,check_status,check_code,\nmaster1,x,api,17,UP,3,L7OK,200,\n"
-    assert parse_backends(text) == (Backend("api", "master1", "UP", 17, "L7OK 200", 3),)
+    assert parse_backends(text) == (
+        Backend(proxy="api", server="master1", status="UP", since_s=17, check="L7OK 200", sessions=3),
+    )
 
 
 def test_an_haproxy_that_does_not_answer_is_an_answer():

@@ -131,7 +131,7 @@ def test_a_note_stands_under_its_step():
 
 def placing() -> Step:
     """A step that writes a file with a secret in it."""
-    file = File("/etc/a.conf", "auth_pass hunter2\nport 2\n", "0600", secret=Secret("hunter2"))
+    file = File("/etc/a.conf", "auth_pass hunter2\nport 2\n", mode="0600", secret=Secret("hunter2"))
     old = Found("auth_pass hunter2\nport 1\n", "0600", "root:root")
     return Step(
         "write it",

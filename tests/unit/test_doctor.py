@@ -39,7 +39,7 @@ from tests.unit.test_verify_rules import (
 
 pytestmark = pytest.mark.unit
 
-QUIET = Traces((), (), "", working=False, restoring=False, reach={})
+QUIET = Traces(disks=(), parked=(), attempt="", working=False, restoring=False, reach={})
 DOWN = Look(None, (), serves=False, why="etcd does not run here")
 CUT = Look(None, (), serves=False, why="it knows no leader")
 REFUSED = "The connection to the server was refused"
@@ -202,14 +202,17 @@ GIB = 2**30
 @pytest.mark.parametrize(
     ("disk", "severity"),
     [
-        (Disk("/", ("/",), 100 * GIB, 50 * GIB, 1000, 900), None),
-        (Disk("/", ("/",), 100 * GIB, 10 * GIB, 1000, 50), None),
-        (Disk("/", ("/",), 100 * GIB, 9 * GIB, 1000, 900), "warn"),
-        (Disk("/", ("/",), 100 * GIB, 50 * GIB, 1000, 40), "warn"),
-        (Disk("/", ("/",), 100 * GIB, 2 * GIB, 1000, 900), "fail"),
-        (Disk("/", ("/var/lib/etcd",), 100 * GIB, 0, 1000, 0), "fail"),
-        (Disk("/", ("/",), 100 * GIB, 50 * GIB, 0, 0), None),  # a file system that counts no inodes
-        (Disk("/proc", ("/",), 0, 0, 0, 0), None),
+        (Disk(mount="/", directories=("/",), size=100 * GIB, free=50 * GIB, inodes=1000, inodes_free=900), None),
+        (Disk(mount="/", directories=("/",), size=100 * GIB, free=10 * GIB, inodes=1000, inodes_free=50), None),
+        (Disk(mount="/", directories=("/",), size=100 * GIB, free=9 * GIB, inodes=1000, inodes_free=900), "warn"),
+        (Disk(mount="/", directories=("/",), size=100 * GIB, free=50 * GIB, inodes=1000, inodes_free=40), "warn"),
+        (Disk(mount="/", directories=("/",), size=100 * GIB, free=2 * GIB, inodes=1000, inodes_free=900), "fail"),
+        (Disk(mount="/", directories=("/var/lib/etcd",), size=100 * GIB, free=0, inodes=1000, inodes_free=0), "fail"),
+        (
+            Disk(mount="/", directories=("/",), size=100 * GIB, free=50 * GIB, inodes=0, inodes_free=0),
+            None,
+        ),  # a file system that counts no inodes
+        (Disk(mount="/proc", directories=("/",), size=0, free=0, inodes=0, inodes_free=0), None),
     ],
 )
 def test_disks(disk, severity):
@@ -240,7 +243,10 @@ def test_what_a_host_says_of_itself():
         "reach 10.1.1.102 2380 silent\nreach 10.1.1.103 2380 No route to host\n"
     )
     assert parse(Answer(0, text)) == Traces(
-        disks=(Disk("/", ("/", "/var"), 100, 40, 10, 5), Disk("/data", ("/var/lib/etcd",), 50, 5, 0, 0)),
+        disks=(
+            Disk(mount="/", directories=("/", "/var"), size=100, free=40, inodes=10, inodes_free=5),
+            Disk(mount="/data", directories=("/var/lib/etcd",), size=50, free=5, inodes=0, inodes_free=0),
+        ),
         parked=("etcd",),
         attempt="join",
         working=True,

@@ -19,7 +19,15 @@ pytestmark = pytest.mark.unit
 
 RECORDED = recorded_answer("etcd/3.5.16-metrics").stdout
 SEEN = parse_metrics(Answer(0, RECORDED))
-WELL = Perf(Latency(0.002, 1000), Latency(0.004, 1000), Latency(0.01, 1000), 1, 0, 0, 0.1)
+WELL = Perf(
+    fsync=Latency(0.002, 1000),
+    commit=Latency(0.004, 1000),
+    round_trip=Latency(0.01, 1000),
+    leader_changes=1,
+    slow_applies=0,
+    late_heartbeats=0,
+    quota_share=0.1,
+)
 
 
 def test_the_recorded_numbers():

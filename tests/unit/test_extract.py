@@ -290,12 +290,12 @@ def names(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Wanted("configmaps"), ["a/x", "a/y", "b/x"]),
-        (Wanted("ConfigMap", namespace="a"), ["a/x", "a/y"]),
-        (Wanted("ConfigMap", name="x"), ["a/x", "b/x"]),
-        (Wanted("ConfigMap", "b", "x"), ["b/x"]),
-        (Wanted("Mouse"), ["/one"]),
-        (Wanted("mm"), ["/one"]),
+        (Wanted(kind="configmaps"), ["a/x", "a/y", "b/x"]),
+        (Wanted(kind="ConfigMap", namespace="a"), ["a/x", "a/y"]),
+        (Wanted(kind="ConfigMap", name="x"), ["a/x", "b/x"]),
+        (Wanted(kind="ConfigMap", namespace="b", name="x"), ["b/x"]),
+        (Wanted(kind="Mouse"), ["/one"]),
+        (Wanted(kind="mm"), ["/one"]),
     ],
 )
 def test_only_what_is_asked_for_comes(store, capsys, wanted, expected):
@@ -307,22 +307,22 @@ def test_only_what_is_asked_for_comes(store, capsys, wanted, expected):
 
 
 def test_raw_is_as_it_was_saved(store, capsys):
-    backup_extract.extract(Asked(store), Wanted("configmaps", "b", raw=True))
+    backup_extract.extract(Asked(store), Wanted(kind="configmaps", namespace="b", raw=True))
     assert yaml.safe_load(capsys.readouterr().out) == MAPS[2]
 
 
 def test_for_machines_one_object_a_line(store, capsys):
-    backup_extract.extract(Asked(store, as_json=True), Wanted("configmaps", "a"))
+    backup_extract.extract(Asked(store, as_json=True), Wanted(kind="configmaps", namespace="a"))
     assert [json.loads(line)["data"] for line in capsys.readouterr().out.splitlines()] == [{"n": "x"}, {"n": "y"}]
 
 
 @pytest.mark.parametrize(
     ("wanted", "error", "words"),
     [
-        (Wanted("configmaps", "c"), OutcomeError, ("none of its 3 configmaps", "--namespace c", "2 in a, 1 in b")),
-        (Wanted("pods"), OutcomeError, ("no pods at all",)),
-        (Wanted("mice", "a"), OutcomeError, ("belong to no namespace",)),
-        (Wanted("configmas"), InventoryError, ("no such kind",)),
+        (Wanted(kind="configmaps", namespace="c"), OutcomeError, ("none of its 3 configmaps", "--namespace c", "2 in a, 1 in b")),
+        (Wanted(kind="pods"), OutcomeError, ("no pods at all",)),
+        (Wanted(kind="mice", namespace="a"), OutcomeError, ("belong to no namespace",)),
+        (Wanted(kind="configmas"), InventoryError, ("no such kind",)),
     ],
 )
 def test_nothing_found(store, capsys, wanted, error, words):
@@ -334,15 +334,15 @@ def test_nothing_found(store, capsys, wanted, error, words):
 
 def test_a_file_of_its_own_which_nobody_else_may_read(store, tmp_path, capsys):
     os.umask(os.umask(0o022))
-    backup_extract.extract(Asked(store), Wanted("configmaps"), to=str(tmp_path / "out.yaml"))
+    backup_extract.extract(Asked(store), Wanted(kind="configmaps"), to=str(tmp_path / "out.yaml"))
     assert stat.S_IMODE((tmp_path / "out.yaml").stat().st_mode) == 0o600
     assert names((tmp_path / "out.yaml").read_text()) == ["a/x", "a/y", "b/x"]
     assert capsys.readouterr().out == ""
     with pytest.raises(InventoryError, match="is there already"):
-        backup_extract.extract(Asked(store), Wanted("configmaps", "b"), to=str(tmp_path / "out.yaml"))
+        backup_extract.extract(Asked(store), Wanted(kind="configmaps", namespace="b"), to=str(tmp_path / "out.yaml"))
     assert names((tmp_path / "out.yaml").read_text()) == ["a/x", "a/y", "b/x"]
     (tmp_path / "there").mkdir()
-    backup_extract.extract(Asked(store), Wanted("configmaps"), to=str(tmp_path / "there"))
+    backup_extract.extract(Asked(store), Wanted(kind="configmaps"), to=str(tmp_path / "there"))
     assert (tmp_path / "there" / "configmaps.yaml").exists()
 
 
@@ -353,5 +353,5 @@ def test_a_damaged_list_gives_nothing(store, capsys):
     content[-20] ^= 1
     path.write_bytes(content)
     with pytest.raises(RunbookError, match=r"configmaps\.json\.gz: its SHA-256 differs"):
-        backup_extract.extract(Asked(store), Wanted("configmaps"))
+        backup_extract.extract(Asked(store), Wanted(kind="configmaps"))
     assert capsys.readouterr().out == ""

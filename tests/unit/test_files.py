@@ -32,7 +32,7 @@ def place(*wanted: File) -> Answer:
 
 
 def wanted(path, content="new\n", mode="0644") -> File:
-    return File(str(path), content, mode, ME)
+    return File(str(path), content, mode=mode, owner=ME)
 
 
 NAMES = [
@@ -153,7 +153,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(trouble, tmp_path):
         file = wanted(path / "below")
     else:
         path.write_text("old")
-        file = File(str(path), "new", "0644", "no-such-user:no-such-group")
+        file = File(str(path), "new", mode="0644", owner="no-such-user:no-such-group")
     answer = place(file)
     assert answer.exited != 0
     assert answer.stderr
@@ -207,7 +207,7 @@ NEW = "vrrp {\n    auth_pass newpass2\n    priority 101\n}\n"
 
 
 def keepalived(content=NEW, mode="0600") -> File:
-    return File("/etc/keepalived.conf", content, mode, secret=Secret("newpass2"))
+    return File("/etc/keepalived.conf", content, mode=mode, secret=Secret("newpass2"))
 
 
 def test_a_diff_shows_what_changes_and_no_secret_old_or_new():

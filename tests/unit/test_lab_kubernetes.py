@@ -33,14 +33,16 @@ def programs(directory: Path, version: str = "v1.30.1") -> Path:
 
 class TestChoice:
     def test_the_flags_of_lab_up(self) -> None:
-        assert kubernetes.chosen("", "", "", without=False) == Kubernetes()
-        assert kubernetes.chosen("", "", "", without=True) is None
-        assert kubernetes.chosen("/a", "/b", "3.4", without=False) == Kubernetes(Path("/a"), Path("/b"), "3.4")
+        assert kubernetes.chosen(without=False) == Kubernetes()
+        assert kubernetes.chosen(without=True) is None
+        assert kubernetes.chosen(binaries="/a", upgrade="/b", etcd="3.4", without=False) == Kubernetes(
+            Path("/a"), Path("/b"), "3.4"
+        )
 
-    @pytest.mark.parametrize("flags", [("/a", "", ""), ("", "", "3.4")])
-    def test_nothing_is_chosen_from_nothing(self, flags: tuple[str, str, str]) -> None:
+    @pytest.mark.parametrize("flags", [{"binaries": "/a"}, {"etcd": "3.4"}])
+    def test_nothing_is_chosen_from_nothing(self, flags: dict[str, str]) -> None:
         with pytest.raises(InventoryError, match="--no-kubernetes"):
-            kubernetes.chosen(*flags, without=True)
+            kubernetes.chosen(**flags, without=True)
 
     def test_a_strange_etcd_and_an_upgrade_from_nothing(self) -> None:
         with pytest.raises(InventoryError, match=r"the lab has 3\.5 and 3\.4"):
@@ -127,7 +129,9 @@ class TestPackages:
         assert kube_packages.of_version("v1.31.0-rc.1", Path("/bin"))[0].version == "1.31.0~rc.1-1.1"
 
     def test_control(self) -> None:
-        text = kube_packages.control(kube_packages.Package("a", "1-1.1", {}, "words", "b (>= 2)"), "amd64")
+        text = kube_packages.control(
+            kube_packages.Package(name="a", version="1-1.1", files={}, description="words", depends="b (>= 2)"), "amd64"
+        )
         assert "Package: a\nVersion: 1-1.1\nArchitecture: amd64\n" in text
         assert text.endswith("Depends: b (>= 2)\nDescription: words\n")
 

@@ -47,7 +47,7 @@ def holders(hosts) -> dict[str, str]:
     return {host.name: parse_held(answer).holder.run for host, answer in answers.items() if parse_held(answer)}
 
 
-LEE = Holder("other-run", "lee", "laptop", 77, "inv lb.failover", "10:12")
+LEE = Holder(run="other-run", user="lee", machine="laptop", pid=77, what="inv lb.failover", since="10:12")
 
 
 def held_by(holder: Holder, hosts, *where) -> None:

@@ -12,8 +12,8 @@ from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
 
-KIM = Holder("run-1", "kim", "desk", 1234, "inv lb.setup", "2026-01-07 10:11:12 UTC")
-LEE = Holder("run-2", "lee", "laptop", 77, "inv lb.failover", "2026-01-07 10:12:00 UTC")
+KIM = Holder(run="run-1", user="kim", machine="desk", pid=1234, what="inv lb.setup", since="2026-01-07 10:11:12 UTC")
+LEE = Holder(run="run-2", user="lee", machine="laptop", pid=77, what="inv lb.failover", since="2026-01-07 10:12:00 UTC")
 
 
 class Lock:
@@ -119,14 +119,17 @@ def test_anybody_on_the_host_may_read_who_holds_it(held):
 
 @pytest.mark.parametrize("what", ['it\'s "quoted" $(touch pwned)', "한국어 ü", "two\nlines\u2028here", "\\n %s", " "])
 def test_what_is_written_comes_back_whole(what, held):
-    holder = Holder("run-3", "o'brien", "x", 1, what, "now")
+    holder = Holder(run="run-3", user="o'brien", machine="x", pid=1, what=what, since="now")
     assert held("take", holder).exited == 0
     assert parse_held(held("show")).holder == holder
 
 
 def test_of_many_at_the_same_moment_exactly_one_gets_it(held):
     held.directory.mkdir()
-    programs = [held.program("take", Holder(f"run-{n}", "u", "m", n, "w", "s"), seconds=60) for n in range(12)]
+    programs = [
+        held.program("take", Holder(run=f"run-{n}", user="u", machine="m", pid=n, what="w", since="s"), seconds=60)
+        for n in range(12)
+    ]
     started = [subprocess.Popen(["bash", "-c", program], stdout=subprocess.PIPE) for program in programs]
     exits = [(process.communicate()[0], process.returncode) for process in started]
     assert sorted(code for _, code in exits) == [0, *[HELD] * 11]

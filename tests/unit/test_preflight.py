@@ -109,8 +109,8 @@ def test_every_fact_is_read():
     assert (seen.cgroup, seen.controllers) == ("v2", {"cpuset", "cpu", "io", "memory", "pids"})
     assert (seen.cpus, seen.memory_kib, seen.mtu) == (4, 8000000, 1500)
     assert seen.spaces == (
-        Space("/var/lib/etcd", "/var/lib/etcd", "ext4", 100, 60, 10, 9),
-        Space("/var/lib/kubelet", "/mount point", "btrfs", 200, 50, 0, 0),
+        Space(directory="/var/lib/etcd", mount="/var/lib/etcd", kind="ext4", size=100, free=60, inodes=10, inodes_free=9),
+        Space(directory="/var/lib/kubelet", mount="/mount point", kind="btrfs", size=200, free=50, inodes=0, inodes_free=0),
     )
     assert seen.listeners == (
         Listener("0.0.0.0", 22, "sshd"),  # noqa: S104 - what a host said
@@ -138,13 +138,13 @@ def test_every_fact_is_read():
         closed="https://packages.example/core:/stable:/v1.28/deb",
         trouble="W: something",
     )
-    assert seen.fsync == Fsync("perl", 0.123, "p99", 1000)
+    assert seen.fsync == Fsync(tool="perl", ms=0.123, kind="p99", number=1000)
 
 
 def test_a_host_that_can_tell_almost_nothing_is_still_read():
     seen = parse(answers(facts="kernel 5.10\ncontainer unknown\n", net="", offered=""))
     assert (seen.listeners, seen.spaces, seen.mtu, seen.cgroup, seen.fsync) == (None, (), 0, "", None)
-    assert seen.packages == Packages({}, (), "", "", "")
+    assert seen.packages == Packages(installed={}, offered=(), lists="", closed="", trouble="")
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,17 @@ def fio(p99_ns: int) -> str:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("fsync python3 p99 2.651 1000\n", Fsync("python3", 2.651, "p99", 1000)),
-        ("fsync dd mean 1.457 1000\n", Fsync("dd", 1.457, "mean", 1000)),
-        ("fsync none the disk is full\n", Fsync("none", reason="the disk is full")),
-        ("", Fsync("none", reason="nothing measured it")),
-        (fio(2801664), Fsync("fio", 2.801664, "p99", 5120)),
-        (histogram(("0.001", 6), ("0.002", 98), ("0.004", 99), ("0.008", 100), ("+Inf", 100)), Fsync("etcd", 4.0, "p99", 100)),
-        (histogram(("0.001", 0), ("+Inf", 5)), Fsync("etcd", float("inf"), "p99", 5)),
-        (histogram(("0.001", 0), ("+Inf", 0)), Fsync("none", reason="etcd has written nothing yet")),
+        ("fsync python3 p99 2.651 1000\n", Fsync(tool="python3", ms=2.651, kind="p99", number=1000)),
+        ("fsync dd mean 1.457 1000\n", Fsync(tool="dd", ms=1.457, kind="mean", number=1000)),
+        ("fsync none the disk is full\n", Fsync(tool="none", reason="the disk is full")),
+        ("", Fsync(tool="none", reason="nothing measured it")),
+        (fio(2801664), Fsync(tool="fio", ms=2.801664, kind="p99", number=5120)),
+        (
+            histogram(("0.001", 6), ("0.002", 98), ("0.004", 99), ("0.008", 100), ("+Inf", 100)),
+            Fsync(tool="etcd", ms=4.0, kind="p99", number=100),
+        ),
+        (histogram(("0.001", 0), ("+Inf", 5)), Fsync(tool="etcd", ms=float("inf"), kind="p99", number=5)),
+        (histogram(("0.001", 0), ("+Inf", 0)), Fsync(tool="none", reason="etcd has written nothing yet")),
     ],
 )
 def test_each_way_to_measure_the_disk_is_read(said, expected):

@@ -95,9 +95,9 @@ SPOILT = [
     ("space", "warn", {"spaces": (room("/var/lib/containerd", 14, 20),)}, "14.0 GiB free (70 %)"),
     ("space", "fail", {"spaces": (room("/var/lib/kubelet", 90, 100, inodes=(1000, 40)),)}, "40 of 1000 inodes free"),
     ("space", "warn", {"spaces": ()}, "cannot be told"),
-    ("etcd disk", "warn", {"fsync": Fsync("fio", 10.1, "p99", 200)}, "p99 10.1 ms of 200 writes (fio)"),
-    ("etcd disk", "warn", {"fsync": Fsync("dd", 12.0, "mean", 150)}, "for the p99 install fio"),
-    ("etcd disk", "warn", {"fsync": Fsync("none", reason="the disk is full")}, "not measured: the disk is full"),
+    ("etcd disk", "warn", {"fsync": Fsync(tool="fio", ms=10.1, kind="p99", number=200)}, "p99 10.1 ms of 200 writes (fio)"),
+    ("etcd disk", "warn", {"fsync": Fsync(tool="dd", ms=12.0, kind="mean", number=150)}, "for the p99 install fio"),
+    ("etcd disk", "warn", {"fsync": Fsync(tool="none", reason="the disk is full")}, "not measured: the disk is full"),
     ("ports", "fail", {"listeners": (Listener("10.1.1.101", 6443, "nc"),)}, "6443 is taken by nc"),
     ("ports", "fail", {"listeners": (Listener("127.0.0.1", 2381, ""),)}, "2381 is taken by some program"),
     ("ports", "fail", {"listeners": (Listener("::", 10250, "kubelet"),)}, "10250 is taken by kubelet"),
@@ -193,8 +193,14 @@ def test_an_old_kernel_by_version(version, level):
 def test_containerd_must_be_new_enough_for_the_version(version, containerd, level):
     offered = tuple((name, f"{version}-1.1") for name in ("kubeadm", "kubelet", "kubectl", "cri-tools"))
     for packages in (
-        Packages({}, (*offered, ("containerd", containerd)), "kept", "", ""),
-        Packages({"containerd.io": containerd}, (*offered, ("containerd", "9.9")), "kept", "", ""),
+        Packages(installed={}, offered=(*offered, ("containerd", containerd)), lists="kept", closed="", trouble=""),
+        Packages(
+            installed={"containerd.io": containerd},
+            offered=(*offered, ("containerd", "9.9")),
+            lists="kept",
+            closed="",
+            trouble="",
+        ),
     ):
         assert the(judged(kubernetes(version), master1={"packages": packages}), "packages").severity == level
 
@@ -205,7 +211,13 @@ def test_containerd_must_be_new_enough_for_the_version(version, containerd, leve
 def offered(**changes: str | None) -> Packages:
     """What the repositories offer when some packages are there in another version, or (None) not at all."""
     there = dict(OFFERED) | {name.replace("_", "-"): version for name, version in changes.items()}
-    return Packages({}, tuple((name, version) for name, version in there.items() if version), "fresh", "", "")
+    return Packages(
+        installed={},
+        offered=tuple((name, version) for name, version in there.items() if version),
+        lists="fresh",
+        closed="",
+        trouble="",
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,7 +229,7 @@ def offered(**changes: str | None) -> Packages:
         (offered(cri_tools=None), "cri-tools is not offered"),
         (offered(containerd=None), "containerd is not offered"),
         (replace(offered(), closed="https://packages.example/x"), "https://packages.example/x does not answer"),
-        (Packages({}, (), "none", "", "E: no route"), "there is none): E: no route"),
+        (Packages(installed={}, offered=(), lists="none", closed="", trouble="E: no route"), "there is none): E: no route"),
     ],
 )
 def test_packages_that_cannot_be_had(packages, seen):
@@ -233,11 +245,12 @@ def test_packages_that_cannot_be_had(packages, seen):
         offered(kubelet="0:1.28.0-150500.1.1"),
         offered(containerd=None, **{"containerd.io": "1.7.24-1"}),
         Packages(
-            dict.fromkeys(("kubeadm", "kubelet", "kubectl"), "1.28.0-1.1") | {"containerd": "1.7.1", "cri-tools": "1.28"},
-            (),
-            "none",
-            "",
-            "",
+            installed=dict.fromkeys(("kubeadm", "kubelet", "kubectl"), "1.28.0-1.1")
+            | {"containerd": "1.7.1", "cri-tools": "1.28"},
+            offered=(),
+            lists="none",
+            closed="",
+            trouble="",
         ),
     ],
     ids=["old style", "with an epoch", "of Docker's repository", "installed already"],
@@ -247,7 +260,9 @@ def test_packages_that_will_do(packages):
 
 
 def test_many_offered_versions_are_not_all_listed():
-    many = Packages({}, tuple(("kubeadm", f"1.28.{n}-1.1") for n in range(40, 0, -1)), "kept", "", "")
+    many = Packages(
+        installed={}, offered=tuple(("kubeadm", f"1.28.{n}-1.1") for n in range(40, 0, -1)), lists="kept", closed="", trouble=""
+    )
     assert "1.28.35-1.1, and 34 more)" in the(judged(master1={"packages": many}), "packages").seen
 
 

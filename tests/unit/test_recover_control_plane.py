@@ -18,7 +18,18 @@ from tests.support.fakes import master
 pytestmark = pytest.mark.unit
 
 M1, M2 = master(1), master(2)
-EMPTY = NodeState({}, frozenset(), "", False, {}, frozenset(), frozenset(), "", "", "")
+EMPTY = NodeState(
+    packages={},
+    held=frozenset(),
+    attempt="",
+    running=False,
+    units={},
+    manifests=frozenset(),
+    files=frozenset(),
+    ca="",
+    api="",
+    server="",
+)
 MEMBER = replace(EMPTY, manifests=frozenset({"etcd"}), files=frozenset({"kubelet.conf", "etcd"}), ca="0f")
 
 

@@ -26,15 +26,40 @@ pytestmark = pytest.mark.unit
 M1, M2, M3 = (master(number) for number in (1, 2, 3))
 ALL = (M1, M2, M3)
 CAS = {"pki/ca.crt": "AA", "pki/etcd/ca.crt": "BB"}
-SET = Source("set", "20260107T021700Z", 500, 4096, "etcd/master1.db", "2026-01-07T02:17:00+00:00", "0f" * 32, "c1")
+SET = Source(
+    kind="set",
+    name="20260107T021700Z",
+    revision=500,
+    size=4096,
+    part="etcd/master1.db",
+    made="2026-01-07T02:17:00+00:00",
+    sha256="0f" * 32,
+    cluster="c1",
+)
 
 
 def member(host: Host) -> Member:
-    return Member(host.name[-1], host.name, (f"https://{host.address}:2380",), (f"https://{host.address}:2379",))
+    return Member(
+        id=host.name[-1],
+        name=host.name,
+        peer_urls=(f"https://{host.address}:2380",),
+        client_urls=(f"https://{host.address}:2379",),
+    )
 
 
 def status(host: Host, revision: int = 600, cluster: str = "c1", leader: str = "") -> Status:
-    return Status(host.name[-1], cluster, "3.5.16", 4096, 4096, leader, 4, 9, 9, revision)
+    return Status(
+        member=host.name[-1],
+        cluster=cluster,
+        version="3.5.16",
+        size=4096,
+        in_use=4096,
+        leader=leader,
+        term=4,
+        index=9,
+        applied=9,
+        revision=revision,
+    )
 
 
 def alone(host: Host, **more: Any) -> Look:
@@ -55,10 +80,10 @@ def ground(host: Host, **more: Any) -> Ground:
         "peer": f"https://{host.address}:2380",
         "authorities": CAS,
         "kubelet": "active",
-        "data": Data(4096, 1_767_752_220, 1),
+        "data": Data(size=4096, written=1_767_752_220, logs=1),
         "free": (1 << 40, 1 << 40),
     }
-    return Ground("/var/lib/etcd.", **(given | more))
+    return Ground(base="/var/lib/etcd.", **(given | more))
 
 
 def pods(manifest: str = "on", container: str = "c0ffee") -> dict[str, StaticPod]:
@@ -70,12 +95,12 @@ def scene(looks: dict[Host, Look], **more: Any) -> Scene:
     silent = {host: "no answer" for host in ALL if host not in looks}
     view = View({host: looks.get(host, "no answer") for host in ALL})
     grounds = {host: ground(host) for host in looks}
-    return replace(Scene(view, grounds, {host: pods() for host in looks}, silent), **more)
+    return replace(Scene(view=view, grounds=grounds, pods={host: pods() for host in looks}, silent=silent), **more)
 
 
 def plan(**more: Any) -> Restore:
     seats = {host.name: Seat(host.name, f"https://{host.address}:2380") for host in ALL}
-    return replace(Restore("restore-1", "20260107T031700Z", SET, seats, {}, before=700), **more)
+    return replace(Restore(token="restore-1", started="20260107T031700Z", source=SET, members=seats, left={}, before=700), **more)
 
 
 # ---- is it really gone?
@@ -102,7 +127,7 @@ def test_a_new_cluster_of_one_is_named_as_such():
 
 def test_the_only_member_of_a_site_of_one_is_just_a_quorum():
     view = View({M1: serving(M1, M1)})
-    seen = rules.refusal(Scene(view, {M1: ground(M1)}, {M1: pods()}, {}))
+    seen = rules.refusal(Scene(view=view, grounds={M1: ground(M1)}, pods={M1: pods()}, silent={}))
     assert seen
     assert "cluster of one" not in seen.why
 
@@ -116,7 +141,7 @@ def test_the_only_member_of_a_site_of_one_is_just_a_quorum():
         ("on", "", {}, False),  # it has been tried, and it does not stay up
         ("on", "c0ffee", {"kubelet": "inactive"}, False),
         ("parked", "", {"data": None}, False),
-        ("parked", "", {"data": Data(4096, 0, 0)}, False),
+        ("parked", "", {"data": Data(size=4096, written=0, logs=0)}, False),
         ("none", "", {"name": "", "peer": ""}, True),
         ("none", "", {"name": "", "peer": "", "data": None}, False),
     ],
@@ -223,7 +248,7 @@ def test_room(free: tuple[int, int], short: str):
 
 
 def test_the_newest_set_unless_a_survivor_is_newer():
-    newer = Source("member", "master1", 600, 4096, cluster="c1", carries=False)
+    newer = Source(kind="member", name="master1", revision=600, size=4096, cluster="c1", carries=False)
     older = replace(newer, revision=400)
     assert rules.choose([SET], [newer])[0] == newer
     assert rules.choose([SET], [older])[0] == SET
@@ -234,7 +259,7 @@ def test_the_newest_set_unless_a_survivor_is_newer():
 
 
 def test_a_survivor_of_another_cluster_is_no_survivor():
-    stranger = Source("member", "master1", 90_000, 4096, cluster="c2", carries=False)
+    stranger = Source(kind="member", name="master1", revision=90_000, size=4096, cluster="c2", carries=False)
     unknown = replace(stranger, cluster="")
     assert rules.choose([SET], [stranger])[0] == SET
     assert rules.choose([SET], [unknown])[0] == unknown
@@ -243,7 +268,14 @@ def test_a_survivor_of_another_cluster_is_no_survivor():
 
 def test_survivors_are_asked_or_read():
     seen = scene({M1: alone(M1, revision=600), M2: DEAD, M3: DEAD})
-    seen = replace(seen, grounds={M1: ground(M1), M2: ground(M2, data=Data(4096, 0, 1, 650)), M3: ground(M3, data=Data(1, 0, 1))})
+    seen = replace(
+        seen,
+        grounds={
+            M1: ground(M1),
+            M2: ground(M2, data=Data(size=4096, written=0, logs=1, revision=650)),
+            M3: ground(M3, data=Data(size=1, written=0, logs=1)),
+        },
+    )
     found = rules.survivors(seen, {"master1", "master2", "master3"})
     assert [(each.name, each.revision, each.cluster) for each in found] == [("master2", 650, ""), ("master1", 600, "c1")]
     assert [each.name for each in rules.survivors(seen, {"master1"})] == ["master1"]
@@ -302,7 +334,7 @@ def test_a_host_is_read():
     assert (found.name, found.peer, found.base) == ("master1", "https://10.1.1.101:2380", "/var/lib/etcd/")
     assert found.missing == ("/etc/kubernetes/pki/sa.key",)
     assert found.authorities == {"pki/ca.crt": "AA:BB", "pki/etcd/ca.crt": "CC:DD"}
-    assert found.data == Data(4096, 1767752220, 2, 77)
+    assert found.data == Data(size=4096, written=1767752220, logs=2, revision=77)
     assert found.free == (1000, 2000)
 
 

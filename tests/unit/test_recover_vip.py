@@ -22,8 +22,8 @@ pytestmark = pytest.mark.unit
 
 SITE = site()
 LB1, LB2 = lb(1), lb(2)
-HEARD = Advert("input", LB1.address, LB2.address, "eth0")
-TOLD = Advert("output", LB2.address, LB1.address, "eth0")
+HEARD = Advert(hook="input", source=LB1.address, target=LB2.address, interface="eth0")
+TOLD = Advert(hook="output", source=LB2.address, target=LB1.address, interface="eth0")
 PROTOCOL = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "vrrp"}}
 COUNTER = {"counter": {"packets": 0, "bytes": 0}}
 
@@ -144,9 +144,42 @@ def test_what_was_counted_while_the_sample_was_taken():
 
 # ---- findings
 
-LOOK = VipLook("up", "aa:00", True, (), (), {}, (), Counters(10, 0, 0), {}, {"10.1.1.11": True, "10.1.1.12": True}, (), ())
-ONE = Balancer(HOLDER, replace(LOOK, vip_on=("eth0",), counters=Counters(0, 10, 0)), (), (), (), (), Openings(), (), False)
-TWO = Balancer(STANDBY, replace(LOOK, mac="aa:01"), (), (), (), (), Openings(), (), False)
+LOOK = VipLook(
+    link="up",
+    mac="aa:00",
+    address=True,
+    vip_on=(),
+    masked=(),
+    said={},
+    full=(),
+    counters=Counters(10, 0, 0),
+    arriving={},
+    pings={"10.1.1.11": True, "10.1.1.12": True},
+    answers=(),
+    ruleset=(),
+)
+ONE = Balancer(
+    state=HOLDER,
+    look=replace(LOOK, vip_on=("eth0",), counters=Counters(0, 10, 0)),
+    backends=(),
+    missing=(),
+    drifted=(),
+    unloaded=(),
+    closed=Openings(),
+    switched_off=(),
+    firewalld=False,
+)
+TWO = Balancer(
+    state=STANDBY,
+    look=replace(LOOK, mac="aa:01"),
+    backends=(),
+    missing=(),
+    drifted=(),
+    unloaded=(),
+    closed=Openings(),
+    switched_off=(),
+    firewalld=False,
+)
 ALONE = replace(TWO, state=HOLDER, look=replace(TWO.look, vip_on=("eth0",), counters=Counters(0, 10, 0)))
 
 

@@ -121,9 +121,9 @@ def test_what_restic_lists_is_understood():
     bare = {**known, "id": "bare", "tags": ["set=20250101T000000Z", "bytes=many"]}
     text = json.dumps([bare, older, {"id": "x", "time": "y", "tags": None}, known])
     assert parse_snapshots(text) == (
-        Copied("abc", "20260107T021700Z", "2026-01-07T02:18:00Z", "good", 12),
-        Copied("older", "20260107T021700Z", "2026-01-07T02:17:30Z", "good", 12),
-        Copied("bare", "20250101T000000Z", "2026-01-07T02:18:00Z"),
+        Copied(snapshot="abc", set="20260107T021700Z", time="2026-01-07T02:18:00Z", state="good", size=12),
+        Copied(snapshot="older", set="20260107T021700Z", time="2026-01-07T02:17:30Z", state="good", size=12),
+        Copied(snapshot="bare", set="20250101T000000Z", time="2026-01-07T02:18:00Z"),
     )
     assert parse_snapshots("null") == ()
     listed = parse_files('{"struct_type":"snapshot","id":"7c61ff"}\n{"path":"/a","type":"dir"}\n{"path":"/a/b","type":"file"}\n')
@@ -421,8 +421,11 @@ def test_pruning_by_hand_gives_up_the_copies_too(opened, off_site, tmp_path, cap
 
 
 def test_the_newest_good_copy_stays(store):
-    there = [Copied(f"s{day}", f"2026112{day}T120000Z", "", "good" if day == 1 else "degraded") for day in (5, 4, 3, 2, 1)]
-    again = Copied("twice", "20261122T120000Z", "", "degraded")
+    there = [
+        Copied(snapshot=f"s{day}", set=f"2026112{day}T120000Z", time="", state="good" if day == 1 else "degraded")
+        for day in (5, 4, 3, 2, 1)
+    ]
+    again = Copied(snapshot="twice", set="20261122T120000Z", time="", state="degraded")
     assert [each.snapshot for each in backup_offsite.unwanted(store, [*there, again])] == ["s3", "s2", "twice"]
 
 

@@ -140,7 +140,7 @@ def test_what_the_kernel_lacks(kernel, swap, said):
     assert rules.not_ready(kernel, swap=swap) == said
 
 
-RUNS = Runtime("active", "enabled", "enabled", loaded=True, answers=True)
+RUNS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=True)
 
 
 @pytest.mark.parametrize(

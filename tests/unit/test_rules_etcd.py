@@ -23,16 +23,32 @@ MASTERS = [master(number) for number in (1, 2, 3)]
 
 def member(number: int, **other) -> Member:
     address = f"10.1.1.{100 + number}"
-    there = Member(IDS[number - 1], f"master{number}", (f"https://{address}:2380",), (f"https://{address}:2379",))
+    there = Member(
+        id=IDS[number - 1],
+        name=f"master{number}",
+        peer_urls=(f"https://{address}:2380",),
+        client_urls=(f"https://{address}:2379",),
+    )
     return replace(there, **other)
 
 
 MEMBERS = (member(1), member(2), member(3))
-GHOST = Member("d4", "", ("https://10.1.1.109:2380",), (), learner=True)
+GHOST = Member(id="d4", name="", peer_urls=("https://10.1.1.109:2380",), client_urls=(), learner=True)
 
 
 def status(number: int, **other) -> Status:
-    well = Status(IDS[number - 1], "c", "3.5.16", 20 * MIB, 15 * MIB, "a1", term=5, index=100, applied=100, revision=7)
+    well = Status(
+        member=IDS[number - 1],
+        cluster="c",
+        version="3.5.16",
+        size=20 * MIB,
+        in_use=15 * MIB,
+        leader="a1",
+        term=5,
+        index=100,
+        applied=100,
+        revision=7,
+    )
     return replace(well, **other)
 
 
@@ -92,7 +108,7 @@ def test_two_majorities_always_meet(n):
     ],
 )
 def test_removal(total, well, leaver_is_well, safe):
-    members = [Member(f"{n:x}", f"m{n}", (), ()) for n in range(1, total + 1)]
+    members = [Member(id=f"{n:x}", name=f"m{n}", peer_urls=(), client_urls=()) for n in range(1, total + 1)]
     healthy = [each.id for each in members[:well]]
     leaver = members[0] if leaver_is_well else members[-1]
     assert (rules.refuse_removal(members, healthy, leaver.id) == "") is safe
@@ -103,7 +119,9 @@ MANY = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=7)
 
 @given(MANY, st.integers(min_value=0, max_value=6))
 def test_what_stays_after_an_allowed_removal_has_a_quorum_and_what_is_refused_has_not(kinds, which):
-    members = [Member(f"{n:x}", f"m{n}", (), (), learner) for n, (learner, _) in enumerate(kinds)]
+    members = [
+        Member(id=f"{n:x}", name=f"m{n}", peer_urls=(), client_urls=(), learner=learner) for n, (learner, _) in enumerate(kinds)
+    ]
     healthy = {each.id for each, (_, well) in zip(members, kinds, strict=True) if well}
     leaver = members[which % len(members)]
     voters = [each for each in members if not each.learner]
@@ -184,7 +202,7 @@ def test_an_address_of_two_members_is_not_guessed_at():
     ],
 )
 def test_addresses(url, address):
-    assert rules.addresses(Member("a", "", (url,), ())) == {address}
+    assert rules.addresses(Member(id="a", name="", peer_urls=(url,), client_urls=())) == {address}
 
 
 # ---- health
@@ -314,14 +332,14 @@ def test_lag_is_what_is_missing_to_the_furthest(indexes):
     ],
 )
 def test_when_defragmenting_pays(size, in_use, quota, worth):
-    assert bool(care.defrag_worthwhile(size * MIB, in_use * MIB, quota * MIB)) is worth
+    assert bool(care.defrag_worthwhile(status(1, size=size * MIB, in_use=in_use * MIB, quota=quota * MIB))) is worth
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 2**40))
 def test_it_never_pays_twice(size, in_use, quota):
     """Afterwards the file is as big as what is in use, and a run that is repeated has nothing to do."""
     used = min(size, in_use)
-    assert care.defrag_worthwhile(used, used, quota) == ""
+    assert care.defrag_worthwhile(status(1, size=used, in_use=used, quota=quota)) == ""
 
 
 @given(st.permutations(MASTERS), st.sampled_from(IDS))

@@ -112,7 +112,8 @@ def test_the_load_balancers_files_get_their_labels_when_they_change(programs, tm
         stand_in(programs, name, "exit 0")
     top = tmp_path / "root"
     wanted = [
-        File(f"{top}{file.path}", file.content, file.mode, me) for file in artifacts.lb_files(site(), load_balancer(1), None)
+        File(f"{top}{file.path}", file.content, mode=file.mode, owner=me)
+        for file in artifacts.lb_files(site(), load_balancer(1), None)
     ]
     program = lb.apply(wanted).program.replace("/var/lib/ha-runbooks", str(tmp_path / "kept"))
     for path in (artifacts.HAPROXY_CFG, artifacts.KEEPALIVED_CONF):

@@ -124,7 +124,7 @@ def test_the_answer_of_a_planned_change_is_none():
 @pytest.mark.parametrize("planned", [True, False])
 def test_placing_files_shows_a_diff_with_the_secret_masked(planned):
     old = Found("auth_pass oldsecret\nport 1\n", "0600", "root:root")
-    file = File("/etc/a.conf", "auth_pass newsecret\nport 2\n", "0600", secret=Secret("newsecret"))
+    file = File("/etc/a.conf", "auth_pass newsecret\nport 2\n", mode="0600", secret=Secret("newsecret"))
     run = run_on(FakeHosts(), plan=planned)
     run.place(lb(1), [file], {file.path: old}, put("file"))
     ((_, host, text, shown_as_plan),) = [event for event in run.listener.events if event[0] == "diff"]

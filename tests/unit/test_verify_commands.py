@@ -124,7 +124,9 @@ FAILING = (
     ],
 )  # fmt: skip
 def test_health(line, passed, failed, error):
-    assert verify.parse_health(Answer(0, line + "\n")) == (Health("https://a", "readyz", passed, failed, error),)
+    assert verify.parse_health(Answer(0, line + "\n")) == (
+        Health(server="https://a", what="readyz", passed=passed, failed=failed, error=error),
+    )
 
 
 @pytest.mark.parametrize(

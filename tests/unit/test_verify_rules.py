@@ -56,7 +56,21 @@ def node(host, **facts):
 
 def pod(name, where, label="", **facts):
     labels = {"k8s-app": label} if label else {}
-    return replace(Pod("kube-system", name, where.name, labels, "Running", True, "", False, 0, 0), **facts)
+    return replace(
+        Pod(
+            namespace="kube-system",
+            name=name,
+            node=where.name,
+            labels=labels,
+            phase="Running",
+            ready=True,
+            why="",
+            leaving=False,
+            restarts=0,
+            restarted=0,
+        ),
+        **facts,
+    )
 
 
 def running():
@@ -68,18 +82,21 @@ def running():
 
 def cluster(**facts):
     whole = Cluster(
-        NOW,
-        tuple(node(host) for host in SITE.nodes),
-        tuple(running()),
-        (Lease("kube-scheduler", "master2_0f1e", NOW - 1, 15), Lease("kube-controller-manager", "master1_77aa", NOW - 2, 15)),
-        {
+        clock=NOW,
+        nodes=tuple(node(host) for host in SITE.nodes),
+        pods=tuple(running()),
+        leases=(
+            Lease("kube-scheduler", "master2_0f1e", NOW - 1, 15),
+            Lease("kube-controller-manager", "master1_77aa", NOW - 2, 15),
+        ),
+        config={
             "clusterName": SITE.name,
             "controlPlaneEndpoint": f"{SITE.endpoint.name}:{SITE.endpoint.port}",
             "networking.podSubnet": str(SITE.networks.pods),
             "networking.serviceSubnet": str(SITE.networks.services),
             "networking.dnsDomain": SITE.kubernetes.domain,
         },
-        {},
+        errors={},
     )
     return replace(whole, **facts)
 
@@ -139,7 +156,16 @@ def test_what_cannot_be_read_is_never_ok(path):
 
 # ---- hosts and nodes
 
-FACTS = HostFacts(NOW, True, {"kubelet": "active", "containerd": "active"}, frozenset(), {}, True, (), None)
+FACTS = HostFacts(
+    clock=NOW,
+    joined=True,
+    units={"kubelet": "active", "containerd": "active"},
+    manifests=frozenset(),
+    sums={},
+    openssl=True,
+    certificates=(),
+    served=None,
+)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +254,8 @@ def test_a_host_that_is_no_node_and_a_node_that_is_no_host():
 
 
 def answers(host, *, error="", failed=(), by_vip_error=""):
-    own = [Health(url(host.address), what, 20, failed, error) for what in ("livez", "readyz")]
-    return [*own, *(Health(VIP, what, 20, (), by_vip_error) for what in ("livez", "readyz"))]
+    own = [Health(server=url(host.address), what=what, passed=20, failed=failed, error=error) for what in ("livez", "readyz")]
+    return [*own, *(Health(server=VIP, what=what, passed=20, failed=(), error=by_vip_error) for what in ("livez", "readyz"))]
 
 
 @pytest.mark.parametrize(
@@ -364,9 +390,9 @@ def test_every_pod_that_is_not_ready_fails_something(broken):
 # ---- certificates, CAs
 
 PKI = "/etc/kubernetes/pki"
-SERVING = Certificate(f"{PKI}/apiserver.crt", NOW + 364 * DAY, "AA:BB")
-CA = Certificate(f"{PKI}/ca.crt", NOW + 3649 * DAY, "CC")
-KUBELET = Certificate("/var/lib/kubelet/pki/kubelet-client-current.pem", NOW + 300 * DAY, "DD")
+SERVING = Certificate(path=f"{PKI}/apiserver.crt", ends=NOW + 364 * DAY, fingerprint="AA:BB")
+CA = Certificate(path=f"{PKI}/ca.crt", ends=NOW + 3649 * DAY, fingerprint="CC")
+KUBELET = Certificate(path="/var/lib/kubelet/pki/kubelet-client-current.pem", ends=NOW + 300 * DAY, fingerprint="DD")
 WITH = replace(FACTS, certificates=(SERVING, CA, KUBELET), served=replace(SERVING, path="served"))
 
 
@@ -402,7 +428,7 @@ def ending(certificate, days):
         (replace(WITH, certificates=()), "fail", "there is none", "kubeadm certs check-expiration"),
         (replace(WITH, served=None), "ok", "3 of them", ""),  # a silent API server has a row of its own
         (
-            replace(WITH, served=Certificate("served", NOW + 2 * DAY, "FF")),
+            replace(WITH, served=Certificate(path="served", ends=NOW + 2 * DAY, fingerprint="FF")),
             "fail",
             "the API server serves another certificate than pki/apiserver.crt; that one ends in 2 days",
             "inv certs.renew",
@@ -419,7 +445,7 @@ def test_certificates(facts, state, seen, cure):
 def test_a_certificate_that_the_site_wants_served_is_not_the_file_of_kubeadm():
     own = msgspec.structs.replace(SITE.kubernetes.extra_args, api_server={"tls-cert-file": "/etc/ssl/own.crt"})
     with_own = msgspec.structs.replace(SITE, kubernetes=msgspec.structs.replace(SITE.kubernetes, extra_args=own))
-    facts = replace(WITH, served=Certificate("served", NOW + 200 * DAY, "FF"))
+    facts = replace(WITH, served=Certificate(path="served", ends=NOW + 200 * DAY, fingerprint="FF"))
     assert verify_hosts.certificates(with_own, M1, facts).severity == "ok"
     assert verify_hosts.certificates(SITE, M1, facts).severity == "fail"
 
@@ -452,7 +478,9 @@ def test_a_ca_that_is_missing_everywhere_is_not_the_same_everywhere():
 
 # ---- load balancers
 
-UP = tuple(Backend("api", host.name, "UP", 5, "L7OK 200", 3) for host in SITE.control_plane)
+UP = tuple(
+    Backend(proxy="api", server=host.name, status="UP", since_s=5, check="L7OK 200", sessions=3) for host in SITE.control_plane
+)
 LB1, LB2 = lb(1), lb(2)
 
 
@@ -469,7 +497,13 @@ LB1, LB2 = lb(1), lb(2)
         ({LB1: (HOLDER, None), LB2: (STANDBY, UP)}, [("fail", "lb1", "HAProxy does not answer on its socket")]),
         ({LB1: (HOLDER, ()), LB2: (STANDBY, UP)}, [("fail", "lb1", "there is no API server behind it")]),
         (
-            {LB1: (HOLDER, (*UP, Backend("ingress-http", "worker1", "DOWN", 1, "", 0))), LB2: (STANDBY, UP)},
+            {
+                LB1: (
+                    HOLDER,
+                    (*UP, Backend(proxy="ingress-http", server="worker1", status="DOWN", since_s=1, check="", sessions=0)),
+                ),
+                LB2: (STANDBY, UP),
+            },
             [("warn", "", "ingress-http: 1 of 1 DOWN (seen by lb1)")],
         ),
         ({LB1: (STANDBY, UP), LB2: (STANDBY, UP)}, [("fail", "", "the VIP is on no LB")]),
@@ -484,12 +518,24 @@ def test_load_balancers(seen, expected):
 
 IDS = {M1: "a1", M2: "a2", M3: "a3"}
 MEMBERS = tuple(
-    Member(each, host.name, (f"https://{host.address}:2380",), (f"https://{host.address}:2379",)) for host, each in IDS.items()
+    Member(id=each, name=host.name, peer_urls=(f"https://{host.address}:2380",), client_urls=(f"https://{host.address}:2379",))
+    for host, each in IDS.items()
 )
 
 
 def etcd_view(**facts):
-    well = Status("a1", "c", "3.5.16", 4 << 20, 2 << 20, "a2", 3, 1000, 1000, 900)
+    well = Status(
+        member="a1",
+        cluster="c",
+        version="3.5.16",
+        size=4 << 20,
+        in_use=2 << 20,
+        leader="a2",
+        term=3,
+        index=1000,
+        applied=1000,
+        revision=900,
+    )
     said = {host: Look(replace(well, member=each, **facts), MEMBERS, serves=True) for host, each in IDS.items()}
     return View(said)
 

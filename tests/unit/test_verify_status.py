@@ -17,9 +17,9 @@ from tests.unit.test_verify_rules import M1, M2, M3, SITE, W1, cluster, etcd_vie
 pytestmark = pytest.mark.unit
 
 UNITS = {"kubelet": "active", "containerd": "active"}
-MASTER = Quick(UNITS, joined=True, manifests=frozenset({"etcd", "kube-apiserver"}), api="ok", running=None)
-WORKER = Quick(UNITS, joined=True, manifests=frozenset(), api="", running=None)
-EMPTY = Quick({"kubelet": "inactive", "containerd": "active"}, joined=False, manifests=frozenset(), api="", running=None)
+MASTER = Quick(units=UNITS, joined=True, manifests=frozenset({"etcd", "kube-apiserver"}), api="ok", running=None)
+WORKER = Quick(units=UNITS, joined=True, manifests=frozenset(), api="", running=None)
+EMPTY = Quick(units={"kubelet": "inactive", "containerd": "active"}, joined=False, manifests=frozenset(), api="", running=None)
 
 
 def seen(**other):
