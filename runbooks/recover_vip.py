@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbooks.commands import files, lb, vip
@@ -22,11 +22,19 @@ from runbooks.recover_vip_steps import KEY, procedure
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as lb_rules
 from runbooks.rules import recover_vip as rules
-from runbooks.rules.recover_vip import Balancer, Finding, Seen
-from runbooks.text import table
+from runbooks.rules.finding import SEVERITY, Column, for_machines, shown, told
+from runbooks.rules.recover_vip import Balancer, Fault, Seen
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
+
+COLUMNS: list[Column] = [
+    SEVERITY,
+    ("LB", lambda each: each.host or "both"),
+    ("what is wrong", lambda each: each.seen),
+    ("how it shows", lambda each: each.evidence),
+    ("repaired by", lambda each: "this command" if each.automatic else "a person"),
+]
 
 
 def recover(session: Session) -> None:
@@ -50,7 +58,7 @@ def recover(session: Session) -> None:
     if len(errors) == len(seen):
         raise HostErrors(errors, len(seen))
     able = _named(everyone, [host.name for host in rules.repairable(seen, found)])
-    if any(each.repair for each in found) and able:
+    if any(each.automatic for each in found) and able:
         _repair(session, able, seen, found)
     _what_is_left(session, able, found)
 
@@ -59,24 +67,24 @@ def _named(everyone: Sequence[Wanted], names: Sequence[str]) -> list[Wanted]:
     return [each for each in everyone if each.host.name in names]
 
 
-def _repair(session: Session, able: Sequence[Wanted], seen: Seen, found: Sequence[Finding]) -> None:
+def _repair(session: Session, able: Sequence[Wanted], seen: Seen, found: Sequence[Fault]) -> None:
     states = {host: each.state for host, each in seen.items() if isinstance(each, Balancer)}
     order = lb_rules.change_order([each.host for each in able], states)
     ordered = sorted(able, key=lambda each: order.index(each.host))
     try:
         session.carry_out(procedure(session.site, ordered, observer(session.run)))
     except RunbookError as error:
-        error.hint = "\n       ".join(each.command for each in rules.left(found)) or error.hint
+        error.hint = "\n       ".join(each.fix for each in rules.left(found)) or error.hint
         raise
 
 
-def _what_is_left(session: Session, able: Sequence[Wanted], found: Sequence[Finding]) -> None:
+def _what_is_left(session: Session, able: Sequence[Wanted], found: Sequence[Fault]) -> None:
     """Raise for what nobody but a person repairs; the VIP may serve nevertheless."""
     left = rules.left(found)
     if not left or session.options.plan:
         return
-    said = "\n       ".join(f"{each.host}: {each.cause}" if each.host else each.cause for each in left)
-    hint = "\n       ".join(each.command for each in left)
+    said = "\n       ".join(map(told, left))
+    hint = "\n       ".join(each.fix for each in left)
     states = session.run.read_all({each.host: lb.state(session.site, each.host) for each in able})
     if not able or lb_rules.not_a_pair(states):
         raise OutcomeError(said, hint=hint)
@@ -123,11 +131,11 @@ def _balancer(want: Wanted, seen: vip.VipLook, backends: tuple[lb.Backend, ...] 
 # ---- telling
 
 
-def tell(session: Session, seen: Seen, found: Sequence[Finding]) -> None:
+def tell(session: Session, seen: Seen, found: Sequence[Fault]) -> None:
     """Show who holds the VIP, and the findings with their evidence."""
     if session.options.json:
         for each in found:
-            print(json.dumps({"event": "finding"} | asdict(each)), flush=True)
+            print(json.dumps({"event": "finding"} | for_machines(each)), flush=True)
         if not found:
             print(
                 json.dumps({"event": "summary", "summary": f"nothing is wrong with the VIP: {_held(session, seen)}"}), flush=True
@@ -137,11 +145,8 @@ def tell(session: Session, seen: Seen, found: Sequence[Finding]) -> None:
     if not found:
         say(f"nothing is wrong with the VIP: {_held(session, seen)}")
         return
-    rows = [[each.host or "both", each.cause, each.evidence, each.repair or "not by this command"] for each in found]
     say(f"the VIP {session.site.endpoint.vip}: {_held(session, seen)}\n")
-    say(table(["LB", "what is wrong", "how it shows", "what is done about it"], rows))
-    for each in rules.left(found):
-        say(f"  -> {each.host or 'both'}: {each.command}")
+    say(shown(found, COLUMNS))
     say("")
 
 

@@ -24,7 +24,7 @@ from runbooks.lb_steps import (
     run_service,
 )
 from runbooks.rules import recover_vip as rules
-from runbooks.rules.recover_vip_filter import Blocker
+from runbooks.rules.recover_vip_filter import Blocker, filters, ours_to_pass
 
 KEY = "recover.vip"
 
@@ -65,8 +65,8 @@ def pass_vrrp(want: Wanted) -> Step:
 
     def dropping(run: Run) -> list[tuple[str, Host, Blocker]]:
         seen, there = run.read(want.host, probe)
-        found = rules.filters(want.site, want.host, seen.ruleset)
-        return [each for each in found if rules.ours_to_pass(each[2], firewalld=there is not None)]
+        found = filters(want.site, want.host, seen.ruleset)
+        return [each for each in found if ours_to_pass(each[2], firewalld=there is not None)]
 
     def done(run: Run) -> bool | Unmet:
         found = dropping(run)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb import Backend, LbState
@@ -12,7 +11,8 @@ from runbooks.commands.vip import VipLook, interface
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb
-from runbooks.rules.recover_vip_filter import Advert, Blocker, blockers
+from runbooks.rules.finding import Finding, Severity
+from runbooks.rules.recover_vip_filter import filters, ours_to_pass
 from runbooks.text import age_text
 
 SETTLED_S = 3  # a keepalived that changed its state just now may still be at it
@@ -39,34 +39,34 @@ class Balancer:
     noted: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong: where, what, and how it shows. ``repair`` is what is done about it; if nothing, ``command`` helps.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault(Finding):
+    """One thing that is wrong; ``evidence`` is how it shows.
 
-    ``blocks``: nothing can be repaired on that host before it is out of the way.
+    ``automatic``: `recover.vip` does what ``fix`` says; otherwise only a person can. ``blocks``: nothing can be repaired on that host
+    before it is out of the way.
     """
 
-    host: str
-    cause: str
+    severity: Severity = "fail"
+    topic: str = "LB"
     evidence: str
-    repair: str = ""
-    command: str = ""
+    automatic: bool = False
     blocks: bool = False
 
 
 Seen = Mapping[Host, Balancer | RunbookError]
 
 
-def findings(site: Site, seen: Seen) -> list[Finding]:
+def findings(site: Site, seen: Seen) -> list[Fault]:
     """Return all that is wrong with the pair, host by host, and last between them."""
-    found: list[Finding] = []
+    found: list[Fault] = []
     for host, each in seen.items():
         if isinstance(each, RunbookError):
             found.append(_silent(site, host, each))
         else:
-            found += _system(site, host, each)
-            found += _configuration(host, each)
-            found += _services(host, each)
+            found += [replace(one, host=host.name, blocks=True) for one in _system(site, host, each)]
+            repaired = (*_configuration(each), *_services(each))
+            found += [replace(one, host=host.name, automatic=True) for one in repaired]
             found += _strays(site, host, each, seen)
     there = {host: each for host, each in seen.items() if isinstance(each, Balancer)}
     found += _filters(site, there)
@@ -75,27 +75,27 @@ def findings(site: Site, seen: Seen) -> list[Finding]:
     return found or _state_only(there)
 
 
-def repairable(seen: Seen, found: Iterable[Finding]) -> tuple[Host, ...]:
+def repairable(seen: Seen, found: Iterable[Fault]) -> tuple[Host, ...]:
     """Return the LBs that can be worked on: they answer, and nothing that only a person can clear away is in the way."""
     blocked = {each.host for each in found if each.blocks}
     return tuple(host for host, each in seen.items() if isinstance(each, Balancer) and host.name not in blocked)
 
 
-def left(found: Iterable[Finding]) -> list[Finding]:
+def left(found: Iterable[Fault]) -> list[Fault]:
     """Return what nobody but a person repairs."""
-    return [each for each in found if not each.repair]
+    return [each for each in found if not each.automatic]
 
 
 # ---- one host
 
 
-def _silent(site: Site, host: Host, error: RunbookError) -> Finding:
+def _silent(site: Site, host: Host, error: RunbookError) -> Fault:
     device = interface(site, host)
-    return Finding(
-        host.name,
-        "does not answer, so nobody knows what it does with the VIP",
-        str(error).partition("\n")[0],
-        command=error.hint
+    return Fault(
+        host=host.name,
+        seen="does not answer, so nobody knows what it does with the VIP",
+        evidence=str(error).partition("\n")[0],
+        fix=error.hint
         if "site.trust" in error.hint
         else f"at its console: ip -br address show dev {device} (is {host.address} there, is it UP?); systemctl status ssh; "
         f"if it was replaced by an empty machine: inv recover.lb --host {host}",
@@ -103,73 +103,73 @@ def _silent(site: Site, host: Host, error: RunbookError) -> Finding:
     )
 
 
-def _system(site: Site, host: Host, seen: Balancer) -> Iterator[Finding]:
+def _system(site: Site, host: Host, seen: Balancer) -> Iterator[Fault]:
     device, look = interface(site, host), seen.look
     if look.link == "missing":
-        command = "correct load_balancer.interface (or the host's own) in hosts.yaml, then inv lb.setup"
-        yield Finding(host.name, f"it has no interface {device}", "keepalived speaks VRRP there", command=command, blocks=True)
+        fix = "correct load_balancer.interface (or the host's own) in hosts.yaml, then inv lb.setup"
+        yield Fault(seen=f"it has no interface {device}", evidence="keepalived speaks VRRP there", fix=fix)
     elif look.link not in {"up", "unknown"}:  # a tunnel or dummy says unknown
-        command = f"on {host}: ip link set {device} up; else cable, switch port, virtual NIC"
-        yield Finding(
-            host.name, f"its interface {device} is {look.link}", f"/sys/class/net/{device}", command=command, blocks=True
-        )
+        fix = f"on {host}: ip link set {device} up; else cable, switch port, virtual NIC"
+        yield Fault(seen=f"its interface {device} is {look.link}", evidence=f"/sys/class/net/{device}", fix=fix)
     elif not look.address:
-        command = f"on {host}: ip address add {host.address}/PREFIX dev {device}; then in its network configuration"
+        fix = f"on {host}: ip address add {host.address}/PREFIX dev {device}; then in its network configuration"
         evidence = "keepalived sends its adverts from there"
-        yield Finding(host.name, f"{device} lacks its address {host.address}", evidence, command=command, blocks=True)
+        yield Fault(seen=f"{device} lacks its address {host.address}", evidence=evidence, fix=fix)
     for path in look.full:
-        command = f"on {host}: df -h {path}; du -xsh {path.rstrip('/')}/* | sort -h"
-        yield Finding(host.name, f"the disk is full at {path}", "no byte or no inode is free", command=command, blocks=True)
+        fix = f"on {host}: df -h {path}; du -xsh {path.rstrip('/')}/* | sort -h"
+        yield Fault(seen=f"the disk is full at {path}", evidence="no byte or no inode is free", fix=fix)
     for unit in look.masked:
-        command = f"on {host}: systemctl unmask {unit}; then inv recover.vip"
-        yield Finding(host.name, f"somebody has masked {unit}", "systemctl is-enabled: masked", command=command, blocks=True)
+        fix = f"on {host}: systemctl unmask {unit}; then inv recover.vip"
+        yield Fault(seen=f"somebody has masked {unit}", evidence="systemctl is-enabled: masked", fix=fix)
 
 
-def _configuration(host: Host, seen: Balancer) -> Iterator[Finding]:
+def _configuration(seen: Balancer) -> Iterator[Fault]:
     if seen.missing:
-        yield Finding(host.name, "is not installed", ", ".join(seen.missing), repair="installed")
+        yield Fault(seen="is not installed", evidence=", ".join(seen.missing), fix="installed")
     if not seen.missing and not seen.state.nonlocal_bind:
-        yield Finding(
-            host.name, "HAProxy may not listen on the VIP while the other LB has it", "ip_nonlocal_bind is 0", "set to 1"
+        yield Fault(
+            seen="HAProxy may not listen on the VIP while the other LB has it", evidence="ip_nonlocal_bind is 0", fix="set to 1"
         )
     if seen.closed:
-        yield Finding(host.name, "firewalld does not let in what it must", str(seen.closed), repair="opened")
+        yield Fault(seen="firewalld does not let in what it must", evidence=str(seen.closed), fix="opened")
     if seen.switched_off:
-        yield Finding(host.name, "SELinux forbids HAProxy its ports", ", ".join(seen.switched_off), repair="allowed")
+        yield Fault(seen="SELinux forbids HAProxy its ports", evidence=", ".join(seen.switched_off), fix="allowed")
     if seen.drifted:
         cause = "its configuration is not what hosts.yaml says"
-        yield Finding(host.name, cause, ", ".join(seen.drifted), repair="put back, checked first (inv lb.setup's own step)")
+        yield Fault(seen=cause, evidence=", ".join(seen.drifted), fix="put back, checked first (inv lb.setup's own step)")
     for unit in seen.unloaded:
-        yield Finding(
-            host.name, f"{unit} runs with another configuration than its file", "it was changed and not loaded", "reloaded"
+        yield Fault(
+            seen=f"{unit} runs with another configuration than its file", evidence="it was changed and not loaded", fix="reloaded"
         )
 
 
-def _services(host: Host, seen: Balancer) -> Iterator[Finding]:
+def _services(seen: Balancer) -> Iterator[Fault]:
     state, look = seen.state, seen.look
     for name, unit in (("haproxy", state.haproxy), ("keepalived", state.keepalived)):
         if name in look.masked or name in seen.missing:
             continue
         if unit.active != "active":
             evidence = look.said.get(name) or f"systemctl: {unit.sub}"
-            yield Finding(host.name, f"{name} is {unit.active}", evidence, repair="started")
+            yield Fault(seen=f"{name} is {unit.active}", evidence=evidence, fix="started")
         elif unit.enabled != "enabled":
-            yield Finding(host.name, f"{name} would not start at boot", f"systemctl: {unit.enabled}", repair="enabled")
+            yield Fault(seen=f"{name} would not start at boot", evidence=f"systemctl: {unit.enabled}", fix="enabled")
     if state.haproxy.active == "active":
         if seen.backends is None:
-            yield Finding(host.name, "haproxy hangs", "it runs, but does not answer on its own socket", repair="restarted")
+            yield Fault(seen="haproxy hangs", evidence="it runs, but does not answer on its own socket", fix="restarted")
         elif state.haproxy_down:
-            yield Finding(
-                host.name, "haproxy is flagged as down although it runs", "/run/ha-runbooks/haproxy_down", "flag taken back"
+            yield Fault(
+                seen="haproxy is flagged as down although it runs",
+                evidence="/run/ha-runbooks/haproxy_down",
+                fix="flag taken back",
             )
     if look.vrrp and seen.noted and noted_wrongly(state, look.vrrp, seen.noted):
         evidence = f"/run/ha-runbooks/vrrp_state says {seen.noted}, keepalived itself {look.vrrp}"
-        yield Finding(host.name, "its state is noted wrongly, so lb.status shows what is not so", evidence, repair="noted anew")
+        yield Fault(seen="its state is noted wrongly, so lb.status shows what is not so", evidence=evidence, fix="noted anew")
     if keepalived_stuck(seen):
         evidence = (
             f"keepalived is in state {state.vrrp or 'unknown'} for {age_text(state.vrrp_for_s)}, and nothing else explains it"
         )
-        yield Finding(host.name, "keepalived takes no part", evidence, repair="restarted")
+        yield Fault(seen="keepalived takes no part", evidence=evidence, fix="restarted")
 
 
 def noted_wrongly(state: LbState, true: str, noted: str) -> bool:
@@ -191,52 +191,41 @@ def stray_devices(own: str, state: LbState, vip_on: Iterable[str]) -> tuple[str,
     return tuple(device for device in vip_on if device != own or standby)
 
 
-def _strays(site: Site, host: Host, seen: Balancer, everyone: Seen) -> Iterator[Finding]:
+def _strays(site: Site, host: Host, seen: Balancer, everyone: Seen) -> Iterator[Fault]:
     for device in stray_devices(interface(site, host), seen.state, seen.look.vip_on):
         other = any(isinstance(each, Balancer) and each.state.vrrp == "MASTER" for name, each in everyone.items() if name != host)
         cause = f"the VIP lies on {device}, and keepalived did not put it there"
         evidence = f"keepalived is {seen.state.vrrp or 'not running'} there"
         vip = f"{site.endpoint.vip}/{site.endpoint.vip.max_prefixlen}"
-        command = f"on {host}: ip address delete {vip} dev {device}"
+        fix = f"on {host}: ip address delete {vip} dev {device}"
         own = seen.state.vrrp == "MASTER"
-        yield Finding(host.name, cause, evidence, repair="taken away" if other or own else "", command=command)
+        yield Fault(topic="VIP", host=host.name, seen=cause, evidence=evidence, fix=fix, automatic=other or own)
 
 
 # ---- between them
 
 
-def filters(site: Site, host: Host, ruleset: Sequence[Mapping[str, Any]]) -> list[tuple[str, Host, Blocker]]:
-    """Return what in this host's packet filter drops VRRP: ``saddr`` or ``daddr``, the other LB, and the rule."""
-    device = interface(site, host)
-    found = []
-    for peer in site.load_balancers:
-        if peer == host or peer.address.version != host.address.version:
-            continue
-        heard = Advert(hook="input", source=peer.address, target=host.address, interface=device)
-        told = Advert(hook="output", source=host.address, target=peer.address, interface=device)
-        found += [("saddr", peer, each) for each in blockers(ruleset, heard)]
-        found += [("daddr", peer, each) for each in blockers(ruleset, told)]
-    return found
-
-
-def ours_to_pass(blocker: Blocker, *, firewalld: bool) -> bool:
-    """Whether a rule of ours may go before it: firewalld keeps its own tables, and drops what others put there."""
-    return not (firewalld and blocker.table == "firewalld") and blocker.family != "netdev"
-
-
-def _filters(site: Site, there: Mapping[Host, Balancer]) -> Iterator[Finding]:
+def _filters(site: Site, there: Mapping[Host, Balancer]) -> Iterator[Fault]:
     for host, seen in there.items():
         for direction, peer, blocker in filters(site, host, seen.look.ruleset):
             way = f"from {peer}" if direction == "saddr" else f"to {peer}"
-            if ours_to_pass(blocker, firewalld=seen.firewalld):
-                repair = "a rule that accepts it goes before; keep it: your packet filter's own configuration has to say so, too"
-                yield Finding(host.name, f"its packet filter drops VRRP {way}", str(blocker), repair=repair)
-            elif not seen.closed:
-                command = f"on {host}: nft -a list chain {blocker.family} {blocker.table} {blocker.chain}; let IP protocol 112 {way} pass"
-                yield Finding(host.name, f"its packet filter drops VRRP {way}", str(blocker), command=command)
+            ours = ours_to_pass(blocker, firewalld=seen.firewalld)
+            if seen.closed and not ours:
+                continue
+            chain = f"{blocker.family} {blocker.table} {blocker.chain}"
+            yield Fault(
+                topic="packet filter",
+                host=host.name,
+                seen=f"its packet filter drops VRRP {way}",
+                evidence=str(blocker),
+                fix="a rule that accepts it goes before; keep it: your packet filter's own configuration has to say so, too"
+                if ours
+                else f"on {host}: nft -a list chain {chain}; let IP protocol 112 {way} pass",
+                automatic=ours,
+            )
 
 
-def _unheard(site: Site, there: Mapping[Host, Balancer]) -> Iterator[Finding]:
+def _unheard(site: Site, there: Mapping[Host, Balancer]) -> Iterator[Fault]:
     """Return the directions in which adverts are due and not heard, unless something that was found explains it."""
     for host, seen in there.items():
         for peer, other in there.items():
@@ -244,24 +233,26 @@ def _unheard(site: Site, there: Mapping[Host, Balancer]) -> Iterator[Finding]:
                 yield _lost(site, host, seen, peer, other)
 
 
-def _lost(site: Site, host: Host, seen: Balancer, peer: Host, other: Balancer) -> Finding:
+def _lost(site: Site, host: Host, seen: Balancer, peer: Host, other: Balancer) -> Fault:
     number = other.look.counters.sent if other.look.counters else 0
     if not number:
         evidence = f"keepalived counted none in 2 s; {host} heard none"
-        command = f"on {peer}: journalctl -u keepalived -n 20; ip route get {host.address}; ip rule"
-        return Finding(peer.name, "is VRRP master, but its adverts do not leave it", evidence, command=command)
+        fix = f"on {peer}: journalctl -u keepalived -n 20; ip route get {host.address}; ip rule"
+        return Fault(
+            topic="VRRP", host=peer.name, seen="is VRRP master, but its adverts do not leave it", evidence=evidence, fix=fix
+        )
     sent = f"{peer} sent {number} adverts within 2 s, {host} heard none"
     if arrived := seen.look.arriving.get(str(peer.address)):
-        command = f"on {host}: nft list ruleset; iptables-legacy -S; sysctl net.ipv4.conf.all.rp_filter"
+        fix = f"on {host}: nft list ruleset; iptables-legacy -S; sysctl net.ipv4.conf.all.rp_filter"
         evidence = f"{sent}, although {arrived} reached its interface"
-        return Finding(host.name, f"something on it drops VRRP from {peer}", evidence, command=command)
+        return Fault(topic="VRRP", host=host.name, seen=f"something on it drops VRRP from {peer}", evidence=evidence, fix=fix)
     evidence = f"{sent}; a ping {'passes' if seen.look.pings.get(str(peer.address)) else 'does not pass either'}"
-    command = (
+    fix = (
         f"let IP protocol 112 pass from {peer.address} to {host.address}: switch, VLAN, security group, the hypervisor's filter; "
         f"see it arrive on {host}: tcpdump -ni {interface(site, host)} ip proto 112; meanwhile one holder only, without failover: "
         f"systemctl stop keepalived on {site.load_balancers[-1]}"
     )
-    return Finding(host.name, f"VRRP from {peer} is lost on its way", evidence, command=command)
+    return Fault(topic="VRRP", host=host.name, seen=f"VRRP from {peer} is lost on its way", evidence=evidence, fix=fix)
 
 
 def _mute(site: Site, host: Host, seen: Balancer, peer: Host, other: Balancer) -> bool:
@@ -279,20 +270,25 @@ def _mute(site: Site, host: Host, seen: Balancer, peer: Host, other: Balancer) -
     return not ruled and not any(each.closed or each.drifted or each.unloaded for each in (seen, other))
 
 
-def _strangers(site: Site, there: Mapping[Host, Balancer]) -> Iterator[Finding]:
+def _strangers(site: Site, there: Mapping[Host, Balancer]) -> Iterator[Fault]:
     known = {each.look.mac for each in there.values()}
     if len(there) < len(site.load_balancers):
         return  # the one that does not answer us may well answer for the VIP
     strange = sorted({mac for each in there.values() for mac in each.look.answers} - known)
     for mac in strange:
-        command = f"find that machine (on a switch: show mac address-table address {mac}) and take {site.endpoint.vip} off it"
-        yield Finding("", f"another machine answers for the VIP: {mac}", "arping, asked from the LBs", command=command)
+        fix = f"find that machine (on a switch: show mac address-table address {mac}) and take {site.endpoint.vip} off it"
+        yield Fault(
+            topic="VIP", seen=f"another machine answers for the VIP: {mac}", evidence="arping, asked from the LBs", fix=fix
+        )
 
 
-def _state_only(there: Mapping[Host, Balancer]) -> list[Finding]:
+def _state_only(there: Mapping[Host, Balancer]) -> list[Fault]:
     """Return what is wrong with the pair when nothing above says why."""
     states = {host: each.state for host, each in there.items()}
     idle = [(host.name, f"it does not do its work: {said}") for host, state in states.items() if (said := lb.not_serving(state))]
     apart = [("", said)] if len(there) and (said := lb.not_a_pair(states)) else []
-    command = "again in a moment: inv recover.vip; if it stays so, on each LB: journalctl -u keepalived -u haproxy -n 50"
-    return [Finding(where, said, "all that it depends on is in order", command=command) for where, said in (*idle, *apart)]
+    fix = "again in a moment: inv recover.vip; if it stays so, on each LB: journalctl -u keepalived -u haproxy -n 50"
+    return [
+        Fault(topic="VIP", host=where, seen=said, evidence="all that it depends on is in order", fix=fix)
+        for where, said in (*idle, *apart)
+    ]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
+from runbooks.commands.vip import interface
+from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import Address
 
 Verdict = Literal["accept", "drop"]
@@ -43,6 +45,25 @@ class Blocker:
     def __str__(self) -> str:
         what = f"rule {self.handle}" if self.handle else "policy drop"
         return f"{what} of chain {self.chain} in table {self.family} {self.table}"
+
+
+def filters(site: Site, host: Host, ruleset: Sequence[Mapping[str, Any]]) -> list[tuple[str, Host, Blocker]]:
+    """Return what in this host's packet filter drops VRRP: ``saddr`` or ``daddr``, the other LB, and the rule."""
+    device = interface(site, host)
+    found = []
+    for peer in site.load_balancers:
+        if peer == host or peer.address.version != host.address.version:
+            continue
+        heard = Advert(hook="input", source=peer.address, target=host.address, interface=device)
+        told = Advert(hook="output", source=host.address, target=peer.address, interface=device)
+        found += [("saddr", peer, each) for each in blockers(ruleset, heard)]
+        found += [("daddr", peer, each) for each in blockers(ruleset, told)]
+    return found
+
+
+def ours_to_pass(blocker: Blocker, *, firewalld: bool) -> bool:
+    """Whether a rule of ours may go before it: firewalld keeps its own tables, and drops what others put there."""
+    return not (firewalld and blocker.table == "firewalld") and blocker.family != "netdev"
 
 
 def blockers(ruleset: Iterable[Mapping[str, Any]], advert: Advert) -> tuple[Blocker, ...]:

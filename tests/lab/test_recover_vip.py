@@ -84,7 +84,7 @@ def test_vrrp_blocked_between_them_makes_two_holders_and_then_one_again(operator
     with filtered(operator):
         eventually(lambda: holders(operator.lab), ["lb1", "lb2"])
         plan = operator.good("recover.vip", "--plan", "--json")
-        assert {(each["host"], each["cause"]) for each in findings(plan)} == {
+        assert {(each["host"], each["seen"]) for each in findings(plan)} == {
             ("lb1", "its packet filter drops VRRP from lb2"),
             ("lb2", "its packet filter drops VRRP from lb1"),
         }
@@ -112,7 +112,7 @@ def test_what_is_dropped_for_a_reason_that_is_not_seen_is_narrowed_down_and_left
         done = operator.inv("recover.vip", "--json")
         assert done.returncode == 1, done.stdout + done.stderr
         found = {each["host"]: each for each in findings(done.stdout)}
-        assert {host: each["cause"] for host, each in found.items()} == {
+        assert {host: each["seen"] for host, each in found.items()} == {
             "lb1": "something on it drops VRRP from lb2",
             "lb2": "something on it drops VRRP from lb1",
         }
@@ -141,7 +141,7 @@ def test_keepalived_stopped_on_both(operator: Operator) -> None:
         shell(operator, host, "systemctl stop keepalived")
     assert holders(operator.lab) == []
     done = operator.good("recover.vip", "--json")
-    assert [(each["host"], each["cause"]) for each in findings(done)] == [(host, "keepalived is inactive") for host in LBS]
+    assert [(each["host"], each["seen"]) for each in findings(done)] == [(host, "keepalived is inactive") for host in LBS]
     assert changes(done) == [("lb2", "service-run"), ("lb1", "service-run")]
     eventually(lambda: holders(operator.lab), ["lb1"])
 
@@ -154,7 +154,7 @@ def test_haproxy_that_hangs_on_the_holder_and_is_masked_on_the_standby(operator:
         eventually(lambda: state(operator, "lb1"), "FAULT")
         done = operator.inv("recover.vip", "--json")
         assert done.returncode == 5, done.stdout + done.stderr
-        assert {(each["host"], each["cause"]) for each in findings(done.stdout)} >= {
+        assert {(each["host"], each["seen"]) for each in findings(done.stdout)} >= {
             ("lb1", "haproxy hangs"),
             ("lb2", "somebody has masked haproxy"),
         }
@@ -171,7 +171,7 @@ def test_a_drifted_configuration_is_put_back(operator: Operator) -> None:
     eventually(lambda: holders(operator.lab), ["lb1", "lb2"])
     done = operator.good("recover.vip", "--json")
     (only,) = findings(done)
-    assert (only["host"], only["cause"], only["evidence"]) == ("lb2", "its configuration is not what hosts.yaml says", CONF)
+    assert (only["host"], only["seen"], only["evidence"]) == ("lb2", "its configuration is not what hosts.yaml says", CONF)
     assert ("lb2", "lb-apply") in changes(done)
     assert holders(operator.lab) == ["lb1"]
 
@@ -179,7 +179,7 @@ def test_a_drifted_configuration_is_put_back(operator: Operator) -> None:
 def test_the_vip_added_by_hand_is_taken_away(operator: Operator) -> None:
     shell(operator, "lb2", "ip address add 10.1.1.100/32 dev lo")
     done = operator.good("recover.vip", "--json")
-    assert [(each["host"], each["cause"]) for each in findings(done)] == [
+    assert [(each["host"], each["seen"]) for each in findings(done)] == [
         ("lb2", "the VIP lies on lo, and keepalived did not put it there")
     ]
     assert holders(operator.lab) == ["lb1"]
@@ -193,7 +193,7 @@ def test_an_lb_without_its_address_is_named_with_what_to_do_at_its_console(opera
         assert done.returncode == 5, done.stdout + done.stderr
         (only,) = findings(done.stdout)
         assert only["host"] == "lb1"
-        assert "ip -br address show dev eth0 (is 10.1.1.11 there, is it UP?)" in only["command"]
+        assert "ip -br address show dev eth0 (is 10.1.1.11 there, is it UP?)" in only["fix"]
     finally:
         shell(operator, "lb1", "ip address add 10.1.1.11/24 dev eth0")
     eventually(lambda: holders(operator.lab), ["lb1"])

@@ -194,7 +194,7 @@ def changed(balancer, **facts):
 
 
 def causes(one, two):
-    return [(each.host, each.cause) for each in rules.findings(SITE, {LB1: one, LB2: two})]
+    return [(each.host, each.seen) for each in rules.findings(SITE, {LB1: one, LB2: two})]
 
 
 def test_nothing_is_wrong_with_a_whole_pair():
@@ -257,11 +257,11 @@ def test_what_only_a_person_can_mend_keeps_the_host_out_of_the_repair():
     seen = {LB1: changed(ONE, full=("/",)), LB2: changed(TWO, backends=None)}
     found = rules.findings(SITE, seen)
     assert rules.repairable(seen, found) == (LB2,)
-    assert [each.cause for each in rules.left(found)] == ["the disk is full at /"]
+    assert [each.seen for each in rules.left(found)] == ["the disk is full at /"]
 
 
 def test_every_finding_says_what_is_done_or_what_to_do():
     broken = changed(TWO, link="down", address=False, full=("/",), masked=("haproxy",), vip_on=("lo", "eth0"), drifted=("/x",))
     found = rules.findings(SITE, {LB1: UnreachableError("lb1 (10.1.1.11): no answer"), LB2: broken})
     assert found
-    assert all(each.repair or each.command for each in found)
+    assert all(each.fix for each in found)
