@@ -90,7 +90,7 @@ def purpose(key: str) -> str:
     """Return what the command ``key`` ("lb.setup") says of itself."""
     chapter, _, name = key.partition(".")
     # By name: chapters are commands, and nothing is built upon them; what is wanted of one here is its words.
-    module = import_module(f"runbooks.{chapter}")
+    module = import_module(f"runbooks.{chapter}.tasks")
     for found in vars(module).values():
         if hasattr(found, "body") and found.name.replace("_", "-") == name:
             return inspect.getdoc(found.body) or ""
