@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from runbooks import certs_view, cluster_traffic, etcd_view
+from runbooks import certs_view, etcd_view
 from runbooks.certs_steps import Renewal
 from runbooks.commands import etcd, node, static_pods
 from runbooks.commands.kubectl import ADMIN_CONF
@@ -15,6 +15,7 @@ from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host
+from runbooks.lb import traffic
 from runbooks.rules import certs as rules
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.etcd import View
@@ -27,7 +28,7 @@ WELL_WITHIN_S = 180
 
 def take_out(renewal: Renewal, host: Host) -> Step:
     """Send new connections elsewhere, when its API server is going to be restarted."""
-    step = cluster_traffic.take_out(host)
+    step = traffic.take_out(host)
 
     def done(run: Run) -> bool | Unmet:
         return bool(step.done and step.done(run)) or not _stale_pods(renewal, run, host)

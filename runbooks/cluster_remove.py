@@ -8,7 +8,6 @@ from typing import Any
 
 from runbooks import cluster_members as members
 from runbooks import etcd_view
-from runbooks.cluster_traffic import take_out
 from runbooks.cluster_view import Survey
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe
@@ -18,6 +17,7 @@ from runbooks.engine.confirm import confirm
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.lb.traffic import take_out
 from runbooks.rules import etcd as etcd_rules
 from runbooks.text import listed
 

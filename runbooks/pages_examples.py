@@ -19,11 +19,8 @@ from runbooks import (
     cluster_steps,
     etcd_relief,
     etcd_steps,
-    lb_failover,
-    lb_steps,
 )
 from runbooks import backup_manifest as manifest
-from runbooks.artifacts import lb_files
 from runbooks.backup_making import Making
 from runbooks.backup_manifest import Manifest
 from runbooks.backup_store import Store
@@ -31,6 +28,9 @@ from runbooks.commands.base import MASK, Secret
 from runbooks.commands.etcd import Look, Member, Status
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
+from runbooks.lb import failover
+from runbooks.lb import steps as lb_steps
+from runbooks.lb.files import lb_files
 from runbooks.pages import Page
 from runbooks.restic import Copied, Repository
 from runbooks.rules.etcd import View
@@ -63,7 +63,7 @@ def lb_rollback(site: Site) -> Page:
 def lb_failover_(site: Site) -> Page:
     """To the standby."""
     first, second = site.load_balancers[0], site.load_balancers[-1]
-    return Page(lb_failover.hand_over(site, second, None), f"--to {second}", f"{first} holds the VIP")
+    return Page(failover.hand_over(site, second, None), f"--to {second}", f"{first} holds the VIP")
 
 
 LB: Final = (lb_setup, lb_rollback, lb_failover_)

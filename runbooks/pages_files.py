@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runbooks.artifacts import lb_files
 from runbooks.artifacts_cluster import cni_manifest, node_files
 from runbooks.commands.base import MASK, Secret
 from runbooks.inventory.model import Site
+from runbooks.lb.files import lb_files
 from runbooks.rules import kubeadm
 
 PAUSE = "PAUSE-IMAGE"

@@ -11,7 +11,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
-from runbooks.lb_steps import (
+from runbooks.lb.steps import (
     Wanted,
     allow_ports,
     bind_before_holding,
@@ -22,7 +22,7 @@ from runbooks.lb_steps import (
     prove_pair,
     run_service,
 )
-from runbooks.lb_wanted import wanted
+from runbooks.lb.wanted import wanted
 from runbooks.recover_vip_steps import hears
 from runbooks.rules import lb as rules
 

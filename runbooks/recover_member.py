@@ -9,7 +9,6 @@ from runbooks import cluster_members as members
 from runbooks import etcd_view
 from runbooks.cluster_remove import forget
 from runbooks.cluster_steps import Plan, grow, ready
-from runbooks.cluster_traffic import let_in, take_out
 from runbooks.cluster_view import Survey
 from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Access, Look, Member, look
@@ -18,6 +17,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DegradedError, NotLetIn, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.lb.traffic import let_in, take_out
 from runbooks.recover_gates import etcd_is_whole, writes_through_vip
 from runbooks.recover_member_steps import (
     Hopeless,

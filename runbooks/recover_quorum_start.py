@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from runbooks import cluster_verify, etcd_view
-from runbooks.cluster_traffic import take_out
 from runbooks.commands import node, restore, static_pods
 from runbooks.commands.etcd import Look
 from runbooks.commands.restore import Ground
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host
+from runbooks.lb.traffic import take_out
 from runbooks.recover_gates import writes_through_vip
 from runbooks.recover_quorum_steps import Restoring, build, copy, fetch, fits, prove, ready, send, stop, swap
 from runbooks.recover_quorum_view import ground

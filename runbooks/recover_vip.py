@@ -15,9 +15,9 @@ from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.steps import Run
 from runbooks.errors import DegradedError, HostErrors, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.lb_failover import observer
-from runbooks.lb_steps import Looked, Wanted
-from runbooks.lb_wanted import wanted
+from runbooks.lb.failover import observer
+from runbooks.lb.steps import Looked, Wanted
+from runbooks.lb.wanted import wanted
 from runbooks.recover_vip_steps import KEY, procedure
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as lb_rules

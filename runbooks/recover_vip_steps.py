@@ -12,7 +12,7 @@ from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site
-from runbooks.lb_steps import (
+from runbooks.lb.steps import (
     Wanted,
     allow_ports,
     bind_before_holding,

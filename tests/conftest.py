@@ -25,7 +25,7 @@ OTHER_CLUSTER = tuple(f"tests/lab/cluster/test_{what}" for what in ("etcd", "rec
 def row(nodeid: str) -> str:
     """Return the row that a test belongs to, "" when it is in none.
 
-    >>> row("tests/lab/cluster/test_build.py::test_it"), row("tests/lab/test_lb.py::test_it"), row("tests/unit/test_x.py::test_it")
+    >>> row("tests/lab/cluster/test_build.py::test_it"), row("tests/lab/lb/test_setup.py::test_it"), row("tests/unit/test_x.py::test_it")
     ('cluster', 'lab', '')
     """
     if not nodeid.startswith("tests/lab/"):

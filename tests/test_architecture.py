@@ -90,9 +90,9 @@ def test_this_test_sees_the_project():
         (("runbooks.inventory",), ("runbooks.inventory", *COMMON)),
         (("runbooks.commands",), ("runbooks.commands", "runbooks.inventory", *COMMON)),
         (("runbooks.rules",), ("runbooks.rules", "runbooks.commands", "runbooks.inventory", *COMMON)),
-        (("runbooks.artifacts",), ("runbooks.render", "runbooks.commands", "runbooks.inventory", *COMMON)),
+        (("runbooks.lb.files",), ("runbooks.render", "runbooks.commands", "runbooks.inventory", *COMMON)),
         (("runbooks.render",), ("runbooks.commands", "runbooks.inventory")),
-        (("runbooks.secrets",), ("runbooks.local.files", "runbooks.commands", "runbooks.inventory", *COMMON)),
+        (("runbooks.lb.auth_pass",), ("runbooks.local.files", "runbooks.commands", "runbooks.inventory", *COMMON)),
         (("runbooks.local",), ("runbooks.local", "runbooks.commands", "runbooks.inventory", *COMMON)),
         (("runbooks.local.files",), COMMON),  # so that the engine may write private files with it
         (

@@ -1,1 +1,1 @@
-"""The operator's own machine: programs that run there, and private files."""
+"""This machine: programs, private files, disk, restic."""

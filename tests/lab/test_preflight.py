@@ -11,7 +11,7 @@ import pytest
 
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
-from tests.lab.test_lb_dnf import BECOME, publish
+from tests.lab.lb.test_dnf import BECOME, publish
 from tests.support.lab import SITE, name
 from tests.support.operator import Operator
 

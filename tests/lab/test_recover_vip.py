@@ -15,7 +15,7 @@ import pytest
 
 from lab.control import Lab
 from runbooks.rules.recover_vip import SETTLED_S
-from tests.lab.test_lb import LBS
+from tests.lab.lb.test_setup import LBS
 from tests.support.operator import Operator, holders
 from tests.support.waiting import eventually
 

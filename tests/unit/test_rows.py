@@ -11,7 +11,12 @@ from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
 
-TESTS = ("tests/lab/cluster/test_build.py", "tests/lab/cluster/test_verify.py", "tests/lab/test_lb.py", "tests/unit/test_one.py")
+TESTS = (
+    "tests/lab/cluster/test_build.py",
+    "tests/lab/cluster/test_verify.py",
+    "tests/lab/lb/test_setup.py",
+    "tests/unit/test_one.py",
+)
 SLOW = """\
 import time
 import pytest

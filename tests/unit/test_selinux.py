@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from runbooks import artifacts
 from runbooks.commands import files, lb, selinux
 from runbooks.commands.base import Answer
 from runbooks.commands.files import File
+from runbooks.lb import files as lb_files
 from tests.support.fakes import bash, site
 from tests.support.fakes import lb as load_balancer
 
@@ -113,27 +113,27 @@ def test_the_load_balancers_files_get_their_labels_when_they_change(programs, tm
     top = tmp_path / "root"
     wanted = [
         File(f"{top}{file.path}", file.content, mode=file.mode, owner=me)
-        for file in artifacts.lb_files(site(), load_balancer(1), None)
+        for file in lb_files.lb_files(site(), load_balancer(1), None)
     ]
     program = lb.apply(wanted).program.replace("/var/lib/ha-runbooks", str(tmp_path / "kept"))
-    for path in (artifacts.HAPROXY_CFG, artifacts.KEEPALIVED_CONF):
+    for path in (lb_files.HAPROXY_CFG, lb_files.KEEPALIVED_CONF):
         program = program.replace(f"={path}\n", f"={top}{path}\n")
     answer = on(programs, program)
     assert answer == Answer(0, "", "")
     labelled = (tmp_path / "labelled").read_text().split()
     assert [path for path in labelled if Path(path).is_file()] == [file.path for file in wanted]
-    assert str(Path(f"{top}{artifacts.CHECK}").parent) in labelled
+    assert str(Path(f"{top}{lb_files.CHECK}").parent) in labelled
     assert on(programs, program).exited == 0
     assert (tmp_path / "labelled").read_text().split() == labelled  # nothing changed, nothing is labelled anew
 
 
 def test_keepalived_runs_its_scripts_from_where_the_policy_lets_it_and_systemd_from_elsewhere():
     """The policy: keepalived's scripts are unconfined below /usr/libexec/keepalived, and systemd may execute none of those."""
-    rendered = {file.path: file.content for file in artifacts.lb_files(site(), load_balancer(1), None)}
+    rendered = {file.path: file.content for file in lb_files.lb_files(site(), load_balancer(1), None)}
     allowed = "/usr/libexec/keepalived/"
-    called = [line.split('"')[1].split()[0] for line in rendered[artifacts.KEEPALIVED_CONF].splitlines() if '"/' in line]
+    called = [line.split('"')[1].split()[0] for line in rendered[lb_files.KEEPALIVED_CONF].splitlines() if '"/' in line]
     assert called
     assert all(program.startswith(allowed) and program in rendered for program in called)
     units = "".join(content for path, content in rendered.items() if "/systemd/system/" in path)
-    assert artifacts.HOOK in units
+    assert lb_files.HOOK in units
     assert allowed not in units

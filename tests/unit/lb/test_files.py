@@ -9,11 +9,11 @@ import pytest
 import yaml
 from jinja2 import UndefinedError
 
-from runbooks import artifacts
-from runbooks.artifacts import lb_files, lb_sysctl, nonlocal_bind
 from runbooks.commands.base import Secret
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.load import load_site
+from runbooks.lb import files
+from runbooks.lb.files import lb_files, lb_sysctl, nonlocal_bind
 from runbooks.render import render
 from tests.support import ROOT
 
@@ -262,7 +262,7 @@ def test_everything_that_ends_service_is_watched(make):
     assert set(weights(conf)) >= {"haproxy_answers", "haproxy_down", "drain", "leaving"}
     assert weights(conf)["haproxy_down"] == 0  # dead: at once
     called = [block["script"][0].split()[0] for key, block in conf.items() if key.startswith("vrrp_script")]
-    assert set(called) == {artifacts.CHECK}
+    assert set(called) == {files.CHECK}
 
 
 @pytest.mark.parametrize("second", [1, 50, 100, 130, 140, 153, 154, 155, 200, 253])
@@ -379,14 +379,14 @@ def test_haproxy_tells_keepalived_when_it_comes_and_goes(make):
         if ".service.d/" in file.path
     }
     haproxy_unit, keepalived_unit = units["haproxy.service.d"].splitlines(), units["keepalived.service.d"].splitlines()
-    assert f"ExecStartPost={artifacts.HOOK} up" in haproxy_unit
-    assert f"ExecStop={artifacts.HOOK} leave" in haproxy_unit
-    assert f"ExecStopPost={artifacts.HOOK} down" in haproxy_unit
-    assert f"ExecStop={artifacts.HOOK} leave" in keepalived_unit
-    assert f"ExecStopPost={artifacts.HOOK} gone 10.1.1.100 eth0" in keepalived_unit
+    assert f"ExecStartPost={files.HOOK} up" in haproxy_unit
+    assert f"ExecStop={files.HOOK} leave" in haproxy_unit
+    assert f"ExecStopPost={files.HOOK} down" in haproxy_unit
+    assert f"ExecStop={files.HOOK} leave" in keepalived_unit
+    assert f"ExecStopPost={files.HOOK} gone 10.1.1.100 eth0" in keepalived_unit
     for unit, path in ((haproxy_unit, HAPROXY_CFG), (keepalived_unit, KEEPALIVED_CONF)):
-        assert f"ExecStartPost={artifacts.HOOK} loaded {path}" in unit
-        assert f"ExecReload={artifacts.HOOK} loaded {path}" in unit
+        assert f"ExecStartPost={files.HOOK} loaded {path}" in unit
+        assert f"ExecReload={files.HOOK} loaded {path}" in unit
 
 
 def test_the_flags_are_where_the_hook_writes_them(make):

@@ -1,4 +1,4 @@
-"""How the VIP is handed over, step by step; `runbooks.lb` has the command."""
+"""How the VIP is handed over, step by step; `runbooks.lb.tasks` has the command."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runbooks import artifacts
 from runbooks.commands.base import Secret
 from runbooks.inventory.model import Host
-from runbooks.lb_steps import Wanted
+from runbooks.lb import files
+from runbooks.lb.steps import Wanted
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def wanted(session: Session, hosts: Sequence[Host] = ()) -> list[Wanted]:
     """Return the configuration that each load balancer (or only ``hosts``) shall have."""
     site, secret = session.site, _auth_pass(session)
-    return [Wanted(site, host, artifacts.lb_files(site, host, secret)) for host in hosts or site.load_balancers]
+    return [Wanted(site, host, files.lb_files(site, host, secret)) for host in hosts or site.load_balancers]
 
 
 def standby_first(run: Run, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -34,6 +34,6 @@ def _auth_pass(session: Session) -> Secret | None:
         return None
     import os  # noqa: PLC0415 - only here
 
-    from runbooks.secrets import auth_pass  # noqa: PLC0415 - start-up time
+    from runbooks.lb.auth_pass import auth_pass  # noqa: PLC0415 - start-up time
 
     return auth_pass(session.state, os.environ)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab.control import Lab
-from tests.lab.test_lb import LBS, events
+from tests.lab.lb.test_setup import LBS, events
 from tests.support.operator import Operator, holders
 from tests.support.waiting import eventually
 

@@ -14,7 +14,7 @@ import pytest
 from lab.control import Lab
 from runbooks.commands import lb
 from runbooks.commands.base import Answer, Command
-from tests.lab.test_lb import LBS, NEWER
+from tests.lab.lb.test_setup import LBS, NEWER
 from tests.support.operator import Operator
 
 pytestmark = pytest.mark.lab

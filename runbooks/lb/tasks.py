@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks import artifacts
 from runbooks.commands import files, lb
 from runbooks.commands.base import MASK, Secret
 from runbooks.commands.files import File
 from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
 from runbooks.errors import PrecheckError
-from runbooks.lb_failover import hand_over, observer
-from runbooks.lb_steps import Wanted, set_up
-from runbooks.lb_wanted import standby_first, wanted
+from runbooks.lb import files as lb_files
+from runbooks.lb.failover import hand_over, observer
+from runbooks.lb.steps import Wanted, set_up
+from runbooks.lb.wanted import standby_first, wanted
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def rollback(session: Session) -> None:
     order as in lb.setup. Run it again to undo it. The next lb.setup follows hosts.yaml again.
     """
     site, run = session.site, session.run
-    now = {host: artifacts.lb_files(site, host, None) for host in site.load_balancers}
+    now = {host: lb_files.lb_files(site, host, None) for host in site.load_balancers}
     where = run.read_all({host: lb.previous(those) for host, those in now.items()})
     kept = run.read_all({host: files.found((file.path for file in those), where[host]) for host, those in now.items()})
     before = []
@@ -61,7 +61,7 @@ def status(session: Session) -> None:
 
     Exit status 0 when the VIP is on exactly one LB and both serve, 1 otherwise.
     """
-    from runbooks.lb_status import show  # noqa: PLC0415 - start-up time
+    from runbooks.lb.status import show  # noqa: PLC0415 - start-up time
 
     show(session)
 
@@ -74,7 +74,7 @@ def render(session: Session, to: str) -> None:
     """
     secret = Secret(MASK) if session.site.load_balancer.vrrp.version == 2 else None
     for host in session.site.load_balancers:
-        for file in (*artifacts.lb_files(session.site, host, secret), artifacts.lb_sysctl(session.site)):
+        for file in (*lb_files.lb_files(session.site, host, secret), lb_files.lb_sysctl(session.site)):
             path = Path(to) / host.name / file.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.content, encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 
 from runbooks.commands.base import Secret
 from runbooks.errors import InventoryError
-from runbooks.secrets import FILE_NAME, VARIABLE, auth_pass
+from runbooks.lb.auth_pass import FILE_NAME, VARIABLE, auth_pass
 
 pytestmark = pytest.mark.unit
 

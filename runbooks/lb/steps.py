@@ -1,4 +1,4 @@
-"""How load balancers are set up, step by step; `runbooks.lb` has the commands."""
+"""How load balancers are set up, step by step; `runbooks.lb.tasks` has the commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cached_property
 from hashlib import sha256
 from typing import NamedTuple
 
-from runbooks.artifacts import lb_sysctl, nonlocal_bind
 from runbooks.commands import files, firewall, lb, selinux
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.files import File, Found
@@ -19,6 +18,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host, Site
+from runbooks.lb.files import lb_sysctl, nonlocal_bind
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
 

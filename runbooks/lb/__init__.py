@@ -1,0 +1,1 @@
+"""The load balancers: HAProxy and keepalived, the VIP."""
