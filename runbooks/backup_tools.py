@@ -14,9 +14,9 @@ from runbooks.backup_making import Making
 from runbooks.backup_receive import Folder, Receiver
 from runbooks.backup_room import require_room
 from runbooks.backup_store import Store
-from runbooks.commands import backup_tools as commands
-from runbooks.commands.backup_tools import Offer
+from runbooks.commands import etcd_tools as commands
 from runbooks.commands.etcd import Look
+from runbooks.commands.etcd_tools import Offer
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError, RunbookError

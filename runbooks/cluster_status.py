@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from runbooks.commands import etcd, lb, verify_objects
+from runbooks.commands import etcd, lb, objects
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.lb import LbState
 from runbooks.commands.node_objects import Node
+from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Quick
-from runbooks.commands.verify_objects import Cluster
 from runbooks.engine.steps import Run
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
@@ -68,7 +68,7 @@ def look(run: Run) -> Seen:
     lbs: dict[Host, LbState | RunbookError] = {host: _of(said[host], "lb") for host in site.load_balancers}
     for host, each in quick.items():
         if isinstance(each, Quick) and each.api == "ok":
-            found = run.read_each({host: verify_objects.objects(host, [verify_objects.NODES])}, fresh=True)[host]
+            found = run.read_each({host: objects.objects(host, [objects.NODES])}, fresh=True)[host]
             if not isinstance(found, RunbookError) and not found.errors:
                 return Seen(quick, view, lbs, found)
     return Seen(quick, view, lbs, None)

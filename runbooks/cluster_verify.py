@@ -10,11 +10,11 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from runbooks.commands import etcd, kubectl, lb, verify_objects, yaml_text
+from runbooks.commands import etcd, kubectl, lb, objects, yaml_text
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
+from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health, HostFacts
-from runbooks.commands.verify_objects import Cluster
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, RunbookError
@@ -94,14 +94,14 @@ def look(run: Run) -> Seen:
     probes = {host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}
     seen = Seen(run.read_each(probes, fresh=True), namespaces=_namespaces(site))
     for host in rules.readers(seen.of("health")):
-        found = run.read_each({host: verify_objects.cluster(host, seen.namespaces)}, fresh=True)[host]
+        found = run.read_each({host: objects.cluster(host, seen.namespaces)}, fresh=True)[host]
         if isinstance(found, RunbookError):
             seen.cluster = f"{host}: {rules.reason(host, found)}"
             continue
-        if verify_objects.NODES not in found.errors:
+        if objects.NODES not in found.errors:
             seen.reader, seen.cluster = host, found
             break
-        seen.cluster = found.errors[verify_objects.NODES]
+        seen.cluster = found.errors[objects.NODES]
     return seen
 
 

@@ -16,7 +16,7 @@ from runbooks import (
     recover_vip_steps,
 )
 from runbooks.certs_steps import Renewal
-from runbooks.commands.restore import Seat
+from runbooks.commands.etcd_restore import Seat
 from runbooks.engine.by_hand import by_hand
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runbooks.commands import lb
-from runbooks.commands.paths import FLAGS, HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.commands.lb_paths import FLAGS, HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbooks.commands.restore import Newer
+from runbooks.commands.etcd_restore import Newer
 from runbooks.engine.confirm import confirm
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from runbooks import cluster_verify, etcd_view
-from runbooks.commands import node, restore, static_pods
+from runbooks.commands import etcd_restore, node, static_pods
 from runbooks.commands.etcd import Look
-from runbooks.commands.restore import Ground
+from runbooks.commands.etcd_restore import Ground
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host
@@ -113,11 +113,11 @@ def forget_servers(it: Restoring) -> Step:
     addresses = [host.address for host in it.members]
 
     def stale(run: Run) -> tuple[str, ...]:
-        return run.read(etcd_view.some_healthy(run), restore.stale_leases(addresses))
+        return run.read(etcd_view.some_healthy(run), etcd_restore.stale_leases(addresses))
 
     def do(run: Run) -> None:
         for key in () if run.plan else stale(run):
-            run.change(etcd_view.some_healthy(run), restore.forget(key))
+            run.change(etcd_view.some_healthy(run), etcd_restore.forget(key))
 
     return Step(
         "forget API servers that are gone",
@@ -158,7 +158,7 @@ def restart(it: Restoring, host: Host) -> Step:
         "restart the kubelet",
         host,
         done=done,
-        do=lambda run: run.change(host, restore.restart(it.plan.token, everything=not (run.plan or it.bump(run)))),
+        do=lambda run: run.change(host, etcd_restore.restart(it.plan.token, everything=not (run.plan or it.bump(run)))),
         within=30,
         by_hand=by_hand("recover", "quorum_restart", host=host),
     )
@@ -207,6 +207,6 @@ def tidy(it: Restoring, host: Host) -> Step:
         "delete the snapshot and what else was only for the restore",
         host,
         done=done,
-        do=lambda run: run.change(host, restore.tidy()),
+        do=lambda run: run.change(host, etcd_restore.tidy()),
         by_hand=by_hand("recover", "quorum_tidy", host=host, stamp=it.plan.stamp),
     )

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runbooks.cluster_view import Survey
-from runbooks.commands import restore, static_pods
-from runbooks.commands.backup_tools import minor
+from runbooks.commands import etcd_restore, static_pods
+from runbooks.commands.etcd_restore import BUMP, Ground
+from runbooks.commands.etcd_tools import minor
 from runbooks.commands.node import STATIC_PODS
-from runbooks.commands.restore import BUMP, Ground
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, PrecheckError
@@ -87,7 +87,7 @@ def ready(it: Restoring, host: Host) -> Step:
         "note the restore, have etcdutl at hand",
         host,
         done=_settled(it, host, met),
-        do=lambda run: run.change(host, restore.ready(it.plan.text)),
+        do=lambda run: run.change(host, etcd_restore.ready(it.plan.text)),
         by_hand=by_hand("recover", "quorum_ready", host=host),
     )
 
@@ -130,10 +130,10 @@ def send(it: Restoring, host: Host) -> Step:
 
     def do(run: Run) -> None:
         if run.plan:
-            run.change(host, restore.take(it.plan.source.size, it.plan.source.sha256))
+            run.change(host, etcd_restore.take(it.plan.source.size, it.plan.source.sha256))
             return
         flow = it.supply.flow(it.plan.source, it.spool)
-        run.change(host, restore.take(flow.size, wanted(run)), flow)
+        run.change(host, etcd_restore.take(flow.size, wanted(run)), flow)
 
     return Step(
         "send the snapshot",
@@ -155,12 +155,12 @@ def fetch(it: Restoring, host: Host) -> Step:
 
     def do(run: Run) -> None:
         if run.plan:
-            run.change(host, restore.send(it.plan.source.size))
+            run.change(host, etcd_restore.send(it.plan.source.size))
             return
         coming = it.spool.with_suffix(".new")
         spool = Spool(coming)
         try:
-            run.change(host, restore.send(it.plan.source.size), spool)
+            run.change(host, etcd_restore.send(it.plan.source.size), spool)
         finally:
             spool.close()
         if spool.sha256 != ground(run, host).notes.get("snapshot"):
@@ -192,10 +192,10 @@ def build(it: Restoring, host: Host) -> Step:
         bump = run.plan or it.bump(run)
         run.change(
             host,
-            restore.build(me, it.plan.cluster, it.plan.token, bump=bump, skip_hash=not source.carries, size=source.size),
+            etcd_restore.build(me, it.plan.cluster, it.plan.token, bump=bump, skip_hash=not source.carries, size=source.size),
         )
 
-    words = restore.build_words(me, it.plan.cluster, it.plan.token, bump=True, skip_hash=not source.carries)
+    words = etcd_restore.build_words(me, it.plan.cluster, it.plan.token, bump=True, skip_hash=not source.carries)
     return Step(
         "restore the snapshot beside the old data (etcdutl)",
         host,
@@ -233,7 +233,7 @@ def copy(it: Restoring, host: Host) -> Step:
         "copy its database, which will be restored",
         host,
         done=_settled(it, host, met),
-        do=lambda run: run.change(host, restore.copy(it.plan.source.size)),
+        do=lambda run: run.change(host, etcd_restore.copy(it.plan.source.size)),
         by_hand=by_hand("recover", "quorum_copy", host=host),
     )
 
@@ -246,7 +246,7 @@ def swap(it: Restoring, host: Host) -> Step:
     """
 
     def do(run: Run) -> None:
-        run.change(host, restore.swap(it.plan.cluster, it.plan.token, it.plan.stamp))
+        run.change(host, etcd_restore.swap(it.plan.cluster, it.plan.token, it.plan.stamp))
         if not run.plan and (old := ground(run, host).notes.get("aside")):
             run.note(host, f"its old data is kept in {old}; remove it when it is not needed any more")
 
@@ -256,6 +256,6 @@ def swap(it: Restoring, host: Host) -> Step:
         done=lambda run: it.over(ground(run, host)),
         do=do,
         by_hand=by_hand(
-            "recover", "quorum_swap", host=host, stamp=it.plan.stamp, cluster=restore.initial_cluster(it.plan.cluster)
+            "recover", "quorum_swap", host=host, stamp=it.plan.stamp, cluster=etcd_restore.initial_cluster(it.plan.cluster)
         ),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from runbooks import etcd_view
-from runbooks.commands import restore, static_pods
+from runbooks.commands import etcd_restore, static_pods
 from runbooks.commands.base import batch
-from runbooks.commands.restore import ALIVE_PORTS, Ground, Newer
+from runbooks.commands.etcd_restore import ALIVE_PORTS, Ground, Newer
 from runbooks.commands.static_pods import StaticPod
 from runbooks.engine.steps import Run
 from runbooks.errors import PrecheckError, RunbookError, UnreachableError
@@ -19,7 +19,7 @@ def survey(run: Run) -> Scene:
     """See everything. Raises UnreachableError when no control plane host answers."""
     masters = run.site.control_plane
     answers = etcd_view.asked(run)
-    probe = batch(restore.look(), static_pods.look())
+    probe = batch(etcd_restore.look(), static_pods.look())
     # Who cannot be reached is waited for once.
     lost = {host: each for host, each in answers.items() if isinstance(each, UnreachableError)}
     said = run.read_each(dict.fromkeys((host for host in masters if host not in lost), probe), fresh=True) | lost
@@ -36,7 +36,7 @@ def survey(run: Run) -> Scene:
         )
     others = [host for host in run.site.hosts if host not in masters]
     peers = [(host.address, port) for host in silent for port in ALIVE_PORTS]
-    reached = run.read_each(dict.fromkeys([*grounds, *others], restore.reach(peers)), fresh=True)
+    reached = run.read_each(dict.fromkeys([*grounds, *others], etcd_restore.reach(peers)), fresh=True)
     nodes = [host for host in others if host.is_worker]
     return Scene(
         view=etcd_view.seen_by(answers),
@@ -74,12 +74,12 @@ def require_gone(run: Run, token: str, *, insist: bool) -> Scene:
 
 def ground(run: Run, host: Host) -> Ground:
     """What ``host`` has for the restore now."""
-    return run.read(host, restore.look())
+    return run.read(host, etcd_restore.look())
 
 
 def grounds(run: Run, hosts: Iterable[Host]) -> dict[Host, Ground]:
     """As `ground`, of several hosts at the same time."""
-    return run.read_all(dict.fromkeys(hosts, restore.look()))
+    return run.read_all(dict.fromkeys(hosts, etcd_restore.look()))
 
 
 def newer_than(run: Run, scene: Scene, source: Source) -> Newer | None:
@@ -89,7 +89,7 @@ def newer_than(run: Run, scene: Scene, source: Source) -> Newer | None:
     if not related:
         return None
     host = max(related, key=lambda each: related[each].revision)
-    found = run.read_each({host: restore.newer(source.revision)}, fresh=True)[host]
+    found = run.read_each({host: etcd_restore.newer(source.revision)}, fresh=True)[host]
     return None if isinstance(found, RunbookError) else found
 
 

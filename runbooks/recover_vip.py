@@ -11,7 +11,7 @@ from runbooks.commands import files, lb, vip
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb import PACKAGES
-from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.steps import Run
 from runbooks.errors import DegradedError, HostErrors, OutcomeError, RunbookError
 from runbooks.inventory.model import Host

@@ -8,7 +8,7 @@ from runbooks.commands import lb, vip
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.firewall import Firewall, look
 from runbooks.commands.lb import LbState
-from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from runbooks.commands import paths
+from runbooks.commands import lb_paths
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.etcd import STACKED, Access, access_variables
 from runbooks.commands.kubectl import url
@@ -39,13 +39,13 @@ CONTROL_PLANE_FILES: Final = (
     "/etc/modules-load.d",
     "/etc/hosts",
 )
-LB_NEEDS: Final = (paths.HAPROXY_CFG, paths.KEEPALIVED_CONF)
+LB_NEEDS: Final = (lb_paths.HAPROXY_CFG, lb_paths.KEEPALIVED_CONF)
 LB_FILES: Final = (
     "/etc/haproxy",
     "/etc/keepalived",
-    paths.LIBRARY,
-    paths.HOOK,
-    paths.SYSCTL_CONF,
+    lb_paths.LIBRARY,
+    lb_paths.HOOK,
+    lb_paths.SYSCTL_CONF,
     "/etc/systemd/system/haproxy.service.d",
     "/etc/systemd/system/keepalived.service.d",
     "/etc/default/haproxy",

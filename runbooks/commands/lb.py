@@ -10,7 +10,7 @@ from typing import Literal
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.files import File
-from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.model import Host, Site
 
 PACKAGES = ("haproxy", "keepalived", "socat")

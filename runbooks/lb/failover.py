@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from runbooks.commands import lb
 from runbooks.commands.base import Probe, cmd
 from runbooks.commands.lb import LbState
-from runbooks.commands.paths import FLAGS
+from runbooks.commands.lb_paths import FLAGS
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError, RunbookError

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
-from runbooks.commands.paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, NOTIFY, SYSCTL_CONF
+from runbooks.commands.lb_paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, NOTIFY, SYSCTL_CONF
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.render import ROOT, render

@@ -13,7 +13,7 @@ from runbooks.commands.base import Probe, batch
 from runbooks.commands.files import File, Found
 from runbooks.commands.firewall import Firewall, Openings
 from runbooks.commands.lb import LbState
-from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError

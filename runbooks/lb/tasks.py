@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runbooks.commands import files, lb
 from runbooks.commands.base import MASK, Secret
 from runbooks.commands.files import File
-from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
 from runbooks.errors import PrecheckError
 from runbooks.lb import files as lb_files

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from runbooks.commands.kubectl import url
 from runbooks.commands.lb import LbState
+from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health
-from runbooks.commands.verify_objects import Cluster
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb
 from runbooks.rules.finding import Finding, Severity

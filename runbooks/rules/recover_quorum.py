@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from runbooks.commands.restore import Ground, Seat
+from runbooks.commands.etcd_restore import Ground, Seat
 from runbooks.commands.static_pods import StaticPod
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View, quorum, voters

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runbooks.commands.kubectl import through_vip, url
 from runbooks.commands.node_objects import CONTROL_PLANE_KEYS, Node
+from runbooks.commands.objects import KUBEADM_CONFIG, LEASES, NODES, Cluster
 from runbooks.commands.verify import Health, HostFacts, Written
-from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal

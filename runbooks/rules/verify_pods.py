@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runbooks.commands.node import STATIC_PODS
-from runbooks.commands.verify_objects import Cluster, Pod, pods_in
+from runbooks.commands.objects import Cluster, Pod, pods_in
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.finding import Finding
 from runbooks.rules.verify import judged, node_of

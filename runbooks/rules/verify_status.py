@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from runbooks.commands.etcd import Look
 from runbooks.commands.lb import LbState
+from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Quick
-from runbooks.commands.verify_objects import Cluster
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd, lb

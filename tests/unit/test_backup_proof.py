@@ -25,9 +25,9 @@ from runbooks.backup_manifest import Keys, Kind, Sampled, Stored
 from runbooks.backup_open import Carried, Opened
 from runbooks.backup_store import Store
 from runbooks.commands import backup
-from runbooks.commands import backup_tools as commands
-from runbooks.commands.backup_tools import Offer
+from runbooks.commands import etcd_tools as commands
 from runbooks.commands.base import Answer
+from runbooks.commands.etcd_tools import Offer
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from tests.support.fakes import master
 from tests.support.sets import NOON, damage, put, store_in

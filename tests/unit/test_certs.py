@@ -17,7 +17,7 @@ from runbooks.errors import UnreachableError
 from runbooks.rules import certs as rules
 from runbooks.rules import certs_kubeconfig, certs_report
 from tests.support.fakes import lb, master, site
-from tests.unit.test_verify_commands import bash
+from tests.unit.commands.test_verify import bash
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ from math import isinf
 
 import pytest
 
-from runbooks.commands import etcd, etcd_metrics, lb, verify, verify_objects
+from runbooks.commands import etcd, etcd_metrics, lb, objects, verify
 from tests.support.recorded import FOLDER, recorded_answer, recording
 
 pytestmark = pytest.mark.unit
@@ -17,7 +17,7 @@ PARSERS = {
     "haproxy backends": lambda said: lb.parse_backends(said.stdout),
     "kubernetes health": verify.parse_health,
     "kubernetes host": verify.parse_host,
-    "kubernetes objects": verify_objects.parse_cluster,
+    "kubernetes objects": objects.parse_cluster,
 }
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json"))
 KEYS = {"tool", "version", "source", "command", "parser", "output", "fact"}

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.commands import restore
+from runbooks.commands import etcd_restore
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd import Look, Member, Status
-from runbooks.commands.restore import Data, Ground, Seat
+from runbooks.commands.etcd_restore import Data, Ground, Seat
 from runbooks.commands.static_pods import StaticPod
 from runbooks.inventory.model import Host
 from runbooks.rules import recover_quorum as rules
@@ -327,7 +327,7 @@ status {"hash":1,"revision":77,"totalKey":3,"totalSize":4096}
 
 
 def test_a_host_is_read():
-    found = restore.parse(Answer(0, SAID))
+    found = etcd_restore.parse(Answer(0, SAID))
     assert found.plan == '{"a b": 1}'
     assert found.reader == ("3.5.16", True)
     assert found.notes == {"program": "3.5.16 bump", "swapped": "restore-1"}
@@ -339,7 +339,7 @@ def test_a_host_is_read():
 
 
 def test_a_bare_host_is_read():
-    found = restore.parse(Answer(0, "base /var/lib/etcd.\nkubelet unknown\nfree 1 2\n"))
+    found = etcd_restore.parse(Answer(0, "base /var/lib/etcd.\nkubelet unknown\nfree 1 2\n"))
     assert (found.name, found.data, found.reader) == ("", None, ("", False))
 
 
@@ -356,29 +356,29 @@ def test_a_bare_host_is_read():
 )
 def test_half_an_answer_is_an_error(text: str):
     with pytest.raises(ValueError, match="etcd's data"):
-        restore.parse(Answer(0, text))
+        etcd_restore.parse(Answer(0, text))
 
 
 def test_what_is_newer_is_read():
-    found = restore.parse_newer(Answer(0, "key /registry/configmaps/a/b c\nkey /registry/pods/x\ncount 7\n"))
-    assert found == restore.Newer(7, ("/registry/configmaps/a/b c", "/registry/pods/x"))
+    found = etcd_restore.parse_newer(Answer(0, "key /registry/configmaps/a/b c\nkey /registry/pods/x\ncount 7\n"))
+    assert found == etcd_restore.Newer(7, ("/registry/configmaps/a/b c", "/registry/pods/x"))
     with pytest.raises(ValueError, match="newer"):
-        restore.parse_newer(Answer(0, "key a\n"))
+        etcd_restore.parse_newer(Answer(0, "key a\n"))
 
 
 def test_stale_leases_are_those_of_nobody():
-    probe = restore.stale_leases([M1.address])
+    probe = etcd_restore.stale_leases([M1.address])
     said = "/registry/masterleases/10.1.1.101\n\n/registry/masterleases/10.1.1.102\n\n"
     assert probe.parse(Answer(0, said)) == ("/registry/masterleases/10.1.1.102",)
 
 
 def test_the_restored_members_know_each_other_by_one_token():
     cluster = [Seat("a", "https://1:2380"), Seat("b", "https://2:2380")]
-    command = restore.build(cluster[1], cluster, "restore-1", bump=True, skip_hash=False, size=1)
+    command = etcd_restore.build(cluster[1], cluster, "restore-1", bump=True, skip_hash=False, size=1)
     assert "CLUSTER=a=https://1:2380,b=https://2:2380" in command.program
     assert "NAME=b\n" in command.program
-    assert f"BUMP={restore.BUMP}" in command.program
-    plain = restore.build(cluster[1], cluster, "restore-1", bump=False, skip_hash=True, size=1)
+    assert f"BUMP={etcd_restore.BUMP}" in command.program
+    plain = etcd_restore.build(cluster[1], cluster, "restore-1", bump=False, skip_hash=True, size=1)
     assert "BUMP=''" in plain.program
     assert "SKIP=yes" in plain.program
     assert "--bump-revision" not in plain.shown

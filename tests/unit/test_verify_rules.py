@@ -13,8 +13,8 @@ from runbooks.commands.etcd import Alarm, Look, Member, Status
 from runbooks.commands.kubectl import url
 from runbooks.commands.lb import Backend
 from runbooks.commands.node_objects import Node
+from runbooks.commands.objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Pod, pods_in
 from runbooks.commands.verify import Health, HostFacts, Written
-from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Pod, pods_in
 from runbooks.errors import CommandError
 from runbooks.inventory.settings import Addons
 from runbooks.rules import verify as rules

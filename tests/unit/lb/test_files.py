@@ -10,7 +10,7 @@ import yaml
 from jinja2 import UndefinedError
 
 from runbooks.commands.base import Secret
-from runbooks.commands.paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.load import load_site
 from runbooks.lb import files
 from runbooks.lb.files import lb_files, lb_sysctl, nonlocal_bind

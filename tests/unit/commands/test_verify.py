@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.commands import verify, verify_objects
+from runbooks.commands import objects, verify
 from runbooks.commands.base import Answer
+from runbooks.commands.objects import KUBEADM_CONFIG, LEASES, NODES
 from runbooks.commands.verify import Health, Written
-from runbooks.commands.verify_objects import KUBEADM_CONFIG, LEASES, NODES
 from tests.support.fakes import bash, master, site
 from tests.support.recorded import recorded_answer
 
@@ -153,7 +153,7 @@ def test_the_quick_look_behind_a_silent_api_server():
 
 
 def test_nodes():
-    found = {node.name: node for node in verify_objects.parse_cluster(recorded_answer("kubernetes/1.20.2-objects")).nodes}
+    found = {node.name: node for node in objects.parse_cluster(recorded_answer("kubernetes/1.20.2-objects")).nodes}
     assert found.keys() == {"master1", "master2", "master3", "worker1"}
     one, worker = found["master1"], found["worker1"]
     assert (one.ready, one.version, one.address, one.cordoned, one.pressure) == (True, "v1.20.2", "10.1.1.101", False, ())
@@ -163,7 +163,7 @@ def test_nodes():
 
 
 def test_pods_leases_and_the_record():
-    seen = verify_objects.parse_cluster(recorded_answer("kubernetes/1.20.2-objects"))
+    seen = objects.parse_cluster(recorded_answer("kubernetes/1.20.2-objects"))
     pods = {pod.name: pod for pod in seen.pods}
     assert {f"etcd-master{number}" for number in (1, 2, 3)} <= pods.keys()
     assert all(pod.ready and pod.namespace == "kube-system" for pod in seen.pods)
@@ -188,11 +188,11 @@ def items(path, *found):
 
 def test_what_was_refused_is_told_by_its_path():
     text = f"clock 5\n{NODES} 1 Error from server (Forbidden): no\n{LEASES} 1 Unable to connect to the server: EOF\n"
-    assert verify_objects.parse_cluster(Answer(0, text)).errors == {NODES: "no", LEASES: "EOF"}
+    assert objects.parse_cluster(Answer(0, text)).errors == {NODES: "no", LEASES: "EOF"}
 
 
 def test_a_node_of_which_nothing_is_known_is_not_ready():
-    (node,) = verify_objects.parse_cluster(Answer(0, items(NODES, {"metadata": {"name": "new"}}))).nodes
+    (node,) = objects.parse_cluster(Answer(0, items(NODES, {"metadata": {"name": "new"}}))).nodes
     assert (node.ready, node.reason, node.address) == (False, "the kubelet has not said anything", "")
 
 
@@ -214,7 +214,7 @@ def test_a_node_of_which_nothing_is_known_is_not_ready():
 )  # fmt: skip
 def test_why_a_pod_is_not_ready(status, ready, why):
     item = {"metadata": {"name": "p", "namespace": "kube-system"}, "status": status}
-    (pod,) = verify_objects.parse_cluster(Answer(0, items(verify_objects.pods_in("kube-system"), item))).pods
+    (pod,) = objects.parse_cluster(Answer(0, items(objects.pods_in("kube-system"), item))).pods
     assert (pod.ready, pod.why if not ready else "") == (ready, why)
 
 
@@ -224,7 +224,7 @@ def test_why_a_pod_is_not_ready(status, ready, why):
 )  # fmt: skip
 def test_nonsense_of_an_api_server_is_an_error(text):
     with pytest.raises(ValueError, match=r"."):
-        verify_objects.parse_cluster(Answer(0, text))
+        objects.parse_cluster(Answer(0, text))
 
 
 def record(text):
@@ -236,31 +236,31 @@ def test_the_plain_values_of_kubeadms_record():
         "apiServer:\n  certSANs:\n  - a\n  extraArgs:\n    v: '2'\n  timeoutForControlPlane: 4m0s\nclusterName: \"1e3\"\n"
         "dns: {}\nkubernetesVersion: 1.20\nnetworking:\n  dnsDomain: cluster.local\n  podSubnet: 10.244.0.0/16,fd00::/48\n  none: \n"
     )
-    assert verify_objects.parse_cluster(Answer(0, record(text))).config == {
+    assert objects.parse_cluster(Answer(0, record(text))).config == {
         "apiServer.timeoutForControlPlane": "4m0s",
         "clusterName": "1e3",
         "kubernetesVersion": "1.20",
         "networking.dnsDomain": "cluster.local",
         "networking.podSubnet": "10.244.0.0/16,fd00::/48",
     }
-    assert verify_objects.parse_cluster(Answer(0, record(""))).config == {}
+    assert objects.parse_cluster(Answer(0, record(""))).config == {}
 
 
 @given(st.text())
 def test_any_record_is_read_or_refused(text):
     with suppress(ValueError):
-        verify_objects.parse_cluster(Answer(0, record(text)))
+        objects.parse_cluster(Answer(0, record(text)))
 
 
 @pytest.mark.parametrize("text", ["a: [", "just words", "- a"])
 def test_a_record_that_is_none_is_an_error(text):
     with pytest.raises(ValueError, match=r"."):
-        verify_objects.parse_cluster(Answer(0, record(text)))
+        objects.parse_cluster(Answer(0, record(text)))
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_read_or_refused(text):
-    for parse in (verify.parse_host, verify.parse_health, verify.parse_quick, verify.parse_written, verify_objects.parse_cluster):
+    for parse in (verify.parse_host, verify.parse_health, verify.parse_quick, verify.parse_written, objects.parse_cluster):
         try:
             parse(Answer(0, text))
         except ValueError:
@@ -314,6 +314,6 @@ def test_a_write_that_was_cut_off_is_no_success():
 def test_what_is_asked_of_whom():
     assert "API=10.1.1.101:6443" in verify.host_facts(master(1)).command.program
     assert "API=''" in verify.host_facts(site().workers[0]).command.program
-    program = verify_objects.cluster(master(2), ["kube-system"]).command.program
+    program = objects.cluster(master(2), ["kube-system"]).command.program
     assert "SERVER=https://10.1.1.102:6443" in program
     assert "/api/v1/namespaces/kube-system/pods" in program
