@@ -11,7 +11,7 @@ from runbooks.commands.certs import Certificate, HostCerts
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
-from runbooks.rules import certs_kubeconfig
+from runbooks.rules import kubeconfig as rules_kubeconfig
 
 
 def look(run: Run, survey: Survey, hosts: Iterable[Host]) -> dict[Host, HostCerts | RunbookError]:
@@ -26,12 +26,12 @@ def of(run: Run, host: Host) -> HostCerts:
 
 def kubeconfig(path: Path) -> Certificate | None:
     """Return the client certificate in the operator's kubeconfig, None when there is none."""
-    return certs_kubeconfig.client(_text(path), str(path))
+    return rules_kubeconfig.client(_text(path), str(path))
 
 
 def kubeconfigs_authority(path: Path) -> str:
     """Return the fingerprint of the CA in the operator's kubeconfig, or ""."""
-    return certs_kubeconfig.authority(_text(path))
+    return rules_kubeconfig.authority(_text(path))
 
 
 def _text(path: Path) -> str:

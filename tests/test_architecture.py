@@ -132,7 +132,7 @@ def test_each_library_has_one_importer():
     assert importers("rich") == {"runbooks.engine.console"}
     assert importers("jinja2") == {"runbooks.render"}
     assert importers("paramiko") <= {"runbooks.engine.ssh", "runbooks.engine.ssh_errors", "runbooks.engine.trust"}
-    assert importers("cryptography") == {"runbooks.rules.certs_kubeconfig"}
+    assert importers("cryptography") == {"runbooks.rules.kubeconfig"}
     assert importers("yaml") == {
         "runbooks.commands.yaml_text",
         "runbooks.inventory.source",

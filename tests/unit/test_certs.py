@@ -15,7 +15,7 @@ from runbooks.commands.base import Answer
 from runbooks.commands.certs import PKI, VIP, Certificate, HostCerts
 from runbooks.errors import UnreachableError
 from runbooks.rules import certs as rules
-from runbooks.rules import certs_kubeconfig, certs_report
+from runbooks.rules import certs_report, kubeconfig
 from tests.support.fakes import lb, master, site
 from tests.unit.commands.test_verify import bash
 
@@ -378,11 +378,11 @@ def test_the_certificates_of_a_kubeconfig_are_read_as_openssl_reads_them(authori
     text = (
         f"clusters:\n- cluster:\n    certificate-authority-data: {data}\nusers:\n- user:\n    client-certificate-data: {data}\n"
     )
-    found = certs_kubeconfig.client(text, "mine")
+    found = kubeconfig.client(text, "mine")
     said = bash(f"openssl x509 -noout -startdate -enddate -fingerprint -sha256 -in {authority}/ca.crt").stdout
     wanted = commands.certificate("mine\t" + said.replace("\n", "\t"))
     assert found == wanted
-    assert certs_kubeconfig.authority(text) == wanted.fingerprint
+    assert kubeconfig.authority(text) == wanted.fingerprint
 
 
 def of_user(data):
@@ -394,7 +394,7 @@ def of_user(data):
 def test_a_certificate_that_outlives_the_century_is_read(tmp_path, days):
     made = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days {days} -keyout key -out crt"
     subprocess.run(made.split(), cwd=tmp_path, check=True, capture_output=True)
-    found = certs_kubeconfig.client(of_user((tmp_path / "crt").read_bytes()), "x")
+    found = kubeconfig.client(of_user((tmp_path / "crt").read_bytes()), "x")
     assert found
     assert found.ends - found.starts == days * DAY
 
@@ -402,8 +402,8 @@ def test_a_certificate_that_outlives_the_century_is_read(tmp_path, days):
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_certificate_are_none(data):
     pem = b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(data) + b"\n-----END CERTIFICATE-----\n"
-    assert certs_kubeconfig.client(of_user(pem), "x") is None
-    assert certs_kubeconfig.client(of_user(data), "x") is None
+    assert kubeconfig.client(of_user(pem), "x") is None
+    assert kubeconfig.client(of_user(data), "x") is None
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
@@ -412,17 +412,17 @@ def test_a_damaged_certificate_is_read_or_none(authority, at, byte):
     body = base64.b64decode("".join((authority / "ca.crt").read_text().splitlines()[1:-1]))
     body = body[: at % len(body)] + bytes([byte]) + body[at % len(body) + 1 :]
     pem = b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(body) + b"\n-----END CERTIFICATE-----\n"
-    certs_kubeconfig.client(of_user(pem), "x")
+    kubeconfig.client(of_user(pem), "x")
 
 
 @pytest.mark.parametrize(
     "text", ["", "\ufeff", "users: x", "users: [[], {user: []}]", "users: [", "\x00", "a\n---\nb", "[" * 100_000]
 )
 def test_a_text_that_is_no_kubeconfig_has_no_certificate(text):
-    assert certs_kubeconfig.client(text, "x") is None
-    assert certs_kubeconfig.authority(text) == ""
+    assert kubeconfig.client(text, "x") is None
+    assert kubeconfig.authority(text) == ""
 
 
 def test_a_kubeconfig_without_a_certificate_has_none():
-    assert certs_kubeconfig.client("users:\n- user:\n    token: x\n", "x") is None
-    assert certs_kubeconfig.authority("") == ""
+    assert kubeconfig.client("users:\n- user:\n    token: x\n", "x") is None
+    assert kubeconfig.authority("") == ""

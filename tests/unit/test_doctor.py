@@ -14,7 +14,7 @@ from runbooks.rules import doctor_hosts, doctor_pair
 from runbooks.rules.finding import Finding, ordered
 from runbooks.rules.preflight_peers import Clock
 from tests.support.fakes import lost
-from tests.unit.test_rules_lb import HOLDER, STANDBY
+from tests.unit.rules.test_lb import HOLDER, STANDBY
 from tests.unit.test_verify_rules import (
     CA,
     DAY,

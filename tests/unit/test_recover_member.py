@@ -16,8 +16,8 @@ from runbooks.recover_member import procedure, target
 from runbooks.recover_member_steps import Mending
 from runbooks.rules.recover_member import Case, Diagnosis, Patient, diagnose, last_line, last_words, obstacle
 from tests.support.fakes import master, site
-from tests.unit.test_rules_cluster import BLANK
-from tests.unit.test_rules_etcd import GHOST, MEMBERS, look, member, seen
+from tests.unit.rules.test_cluster import BLANK
+from tests.unit.rules.test_etcd import GHOST, MEMBERS, look, member, seen
 
 pytestmark = pytest.mark.unit
 

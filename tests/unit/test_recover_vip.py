@@ -16,7 +16,7 @@ from runbooks.rules import recover_vip as rules
 from runbooks.rules.recover_vip import Balancer
 from runbooks.rules.recover_vip_filter import Advert, blockers
 from tests.support.fakes import lb, site
-from tests.unit.test_rules_lb import HOLDER, STANDBY
+from tests.unit.rules.test_lb import HOLDER, STANDBY
 
 pytestmark = pytest.mark.unit
 

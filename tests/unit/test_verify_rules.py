@@ -22,7 +22,7 @@ from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
 from tests.support.fakes import lb, lost, master, site
-from tests.unit.test_rules_lb import HOLDER, STANDBY
+from tests.unit.rules.test_lb import HOLDER, STANDBY
 
 pytestmark = pytest.mark.unit
 
