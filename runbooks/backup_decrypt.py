@@ -17,10 +17,10 @@ from runbooks import backup_manifest, backup_open
 from runbooks.backup_manifest import Manifest, Stored
 from runbooks.backup_open import SUFFIX, Opened, differs
 from runbooks.backup_receive import Folder
-from runbooks.backup_room import require_room
 from runbooks.backup_scratch import interruptible
 from runbooks.backup_store import Store
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
+from runbooks.local.disk import require_room
 from runbooks.rules.backup import MARGIN
 from runbooks.text import counted
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from runbooks import backup_manifest, backup_offsite
 from runbooks.backup_manifest import Manifest
 from runbooks.backup_offsite import TOOLS
-from runbooks.backup_room import require_room
 from runbooks.backup_steps import clear
 from runbooks.backup_store import ID, MAKING, Store, Unlocked
 from runbooks.backup_whole import damages, strangers
@@ -23,7 +22,8 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.local import files
-from runbooks.restic import Copied, Repository
+from runbooks.local.disk import require_room
+from runbooks.local.restic import Copied, Repository
 from runbooks.rules.backup import MARGIN
 from runbooks.text import counted, size_text, table
 

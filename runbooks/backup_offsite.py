@@ -16,7 +16,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.namespace import enter, permit
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, RunbookError
-from runbooks.restic import Copied, Listed, Repository, is_local, tags
+from runbooks.local.restic import Copied, Listed, Repository, is_local, tags
 from runbooks.rules import retention
 from runbooks.rules.retention import Dated
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from runbooks.backup_manifest import Stored
 from runbooks.backup_objects import Pages
-from runbooks.backup_room import written
 from runbooks.errors import CommandError, DiskError
 from runbooks.inventory.settings import Age
 from runbooks.local import files, programs
+from runbooks.local.disk import written
 
 LONGEST_LINE = 1 << 16
 NAMED = re.compile(r"[a-z0-9]([a-z0-9._/-]*[a-z0-9])?")

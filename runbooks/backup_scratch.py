@@ -15,12 +15,12 @@ from pathlib import Path
 from threading import Event, Thread
 from types import FrameType, TracebackType
 
-from runbooks.backup_room import require_room
 from runbooks.backup_store import SCRATCH, Store
 from runbooks.backup_tools import API, NAME, PEER, Tools, clean
 from runbooks.commands.backup import ROOM
 from runbooks.errors import CommandError, OutcomeError
 from runbooks.local import programs
+from runbooks.local.disk import require_room
 
 # Sockets in etcd's own working directory: a path of theirs may not be longer than some 100 characters, that of the sets may.
 # The number is no port; before 3.5 etcd insists on one.

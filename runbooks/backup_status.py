@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from runbooks import backup_schedule
 from runbooks.backup_manifest import Manifest
-from runbooks.backup_room import free_bytes
 from runbooks.backup_schedule import Seen
 from runbooks.backup_store import Store
 from runbooks.errors import InventoryError, OutcomeError
+from runbooks.local.disk import free_bytes
 from runbooks.rules import schedule
 from runbooks.text import HOUR, age_text, counted, size_text
 

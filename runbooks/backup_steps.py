@@ -7,7 +7,6 @@ from time import monotonic
 from runbooks import etcd_view
 from runbooks.backup_making import Making
 from runbooks.backup_receive import Receiver
-from runbooks.backup_room import require_room, written
 from runbooks.backup_store import LEAVING, MAKING, Store
 from runbooks.commands import backup
 from runbooks.commands.base import Command
@@ -17,6 +16,7 @@ from runbooks.engine.retry import again
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DiskError, OutcomeError, RunbookError, UnreachableError, first_hint
 from runbooks.inventory.model import Host, Site
+from runbooks.local.disk import require_room, written
 from runbooks.rules import backup as rules
 from runbooks.rules.backup import Taken
 from runbooks.text import naming

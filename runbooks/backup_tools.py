@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from runbooks.backup_making import Making
 from runbooks.backup_receive import Folder, Receiver
-from runbooks.backup_room import require_room
 from runbooks.backup_store import Store
 from runbooks.commands import etcd_tools as commands
 from runbooks.commands.etcd import Look
@@ -22,6 +21,7 @@ from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.local import programs
+from runbooks.local.disk import require_room
 from runbooks.rules.backup import MARGIN
 from runbooks.text import listed
 

@@ -31,8 +31,8 @@ from runbooks.inventory.words import literal
 from runbooks.lb import failover
 from runbooks.lb import steps as lb_steps
 from runbooks.lb.files import lb_files
+from runbooks.local.restic import Copied, Repository
 from runbooks.pages import Page
-from runbooks.restic import Copied, Repository
 from runbooks.rules.etcd import View
 
 MADE: Final = datetime(2026, 1, 7, 2, 17, tzinfo=UTC)

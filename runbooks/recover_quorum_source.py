@@ -13,12 +13,12 @@ from pathlib import Path
 from runbooks import backup_open, backup_tools
 from runbooks.backup_manifest import Snapshot
 from runbooks.backup_open import Carried, Opened, differs, pieces
-from runbooks.backup_room import written
 from runbooks.backup_store import Set, Store
 from runbooks.engine.channel import Source as Flow
 from runbooks.errors import CommandError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.local import files
+from runbooks.local.disk import written
 from runbooks.rules.recover_quorum import Source
 
 PAGE = 512  # bytes: a database is made of such pages; a snapshot is a database and 32 more bytes

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks import backup_fetch, backup_offsite, backup_prune, backup_room, restic
+from runbooks import backup_fetch, backup_offsite, backup_prune
 from runbooks.backup_offsite import COPY, FORGET, repository_of
 from runbooks.backup_store import Store
 from runbooks.engine.loop import carry_out
@@ -19,7 +19,8 @@ from runbooks.engine.session import Options, Session
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep, Restic
-from runbooks.restic import AbsentError, Copied, parse_environment, parse_files, parse_made, parse_snapshots
+from runbooks.local import disk, restic
+from runbooks.local.restic import AbsentError, Copied, parse_environment, parse_files, parse_made, parse_snapshots
 from tests.support import ROOT
 from tests.support.fakes import FakeHosts, run_on
 from tests.support.sets import CONTENT, NOON, damage, put, store_in
@@ -510,7 +511,7 @@ def test_what_is_not_there_cannot_be_fetched(opened, store, repository):
 
 
 def test_room_is_looked_for_first(opened, elsewhere, off_site, monkeypatch):
-    monkeypatch.setattr(backup_room, "free_bytes", lambda _: 10 << 20)
+    monkeypatch.setattr(disk, "free_bytes", lambda _: 10 << 20)
     with pytest.raises(PrecheckError, match=r"10\.0 MiB are free"):
         backup_fetch.fetch(opened(elsewhere))
     assert elsewhere.sets() == []
