@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from time import monotonic
 
-from runbooks import etcd_view
 from runbooks.backup_making import Making
 from runbooks.backup_receive import Receiver
 from runbooks.backup_store import LEAVING, MAKING, Store
@@ -20,6 +19,7 @@ from runbooks.local.disk import require_room, written
 from runbooks.rules import backup as rules
 from runbooks.rules.backup import Taken
 from runbooks.text import naming
+from runbooks.view import etcd
 
 
 def run(making: Making, *more: Step) -> Procedure:
@@ -64,7 +64,7 @@ def survey(making: Making) -> Step:
     """See who is there and how much there will be, before anything is begun."""
 
     def check(run: Run) -> None:
-        making.looks = etcd_view.asked(run)
+        making.looks = etcd.asked(run)
         looks = [look for look in making.looks.values() if isinstance(look, Look) and look.status]
         if not looks:
             raise _nobody(making)

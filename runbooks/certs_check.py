@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks.certs_view import kubeconfig, look
-from runbooks.cluster_view import Survey
 from runbooks.errors import HostErrors, OutcomeError, RunbookError, UnreachableError
 from runbooks.rules import certs_report as report
 from runbooks.rules.certs_report import Expiry, Looked
 from runbooks.rules.finding import HOST, SEEN, SEVERITY, Column, for_machines, shown, told
 from runbooks.text import counted, first_few
+from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

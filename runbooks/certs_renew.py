@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from runbooks import certs_restart, certs_steps, certs_view
 from runbooks.certs_steps import Renewal
-from runbooks.cluster_view import Survey
 from runbooks.commands.certs import HostCerts
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import DegradedError, HostErrors, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb.traffic import let_in
 from runbooks.text import listed
+from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from runbooks import certs_view, etcd_view
+from runbooks import certs_view
 from runbooks.certs_steps import Renewal
 from runbooks.commands import etcd, node, static_pods
 from runbooks.commands.kubectl import ADMIN_CONF
@@ -20,6 +20,7 @@ from runbooks.rules import certs as rules
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_care import heir
+from runbooks.view import etcd as view_etcd
 
 MEMBERS_WITHIN_S = 60
 SERVED_WITHIN_S = 120
@@ -164,4 +165,4 @@ def _hand_over(renewal: Renewal, run: Run, host: Host) -> None:
 def _etcd(renewal: Renewal, run: Run) -> View:
     """See etcd: believed, like every reading, until something is changed."""
     said = renewal.survey.each(run, dict.fromkeys(renewal.site.control_plane, etcd.look()))
-    return etcd_view.seen_by(said)
+    return view_etcd.seen_by(said)

@@ -10,7 +10,6 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from runbooks import certs_view
-from runbooks.cluster_view import Survey
 from runbooks.commands import certs
 from runbooks.commands.certs import HostCerts
 from runbooks.commands.kubeconfig import admin_conf
@@ -22,6 +21,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.local import files
 from runbooks.rules import certs as rules
 from runbooks.rules.kubeadm import endpoint
+from runbooks.view.cluster import Survey
 
 
 @dataclass(frozen=True, slots=True)

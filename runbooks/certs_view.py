@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from runbooks.cluster_view import Survey
 from runbooks.commands import certs
 from runbooks.commands.certs import Certificate, HostCerts
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import kubeconfig as rules_kubeconfig
+from runbooks.view.cluster import Survey
 
 
 def look(run: Run, survey: Survey, hosts: Iterable[Host]) -> dict[Host, HostCerts | RunbookError]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks.cluster_view import Survey
 from runbooks.commands import kubeconfig
 from runbooks.errors import DiskError, InventoryError, PrecheckError
 from runbooks.local import files
 from runbooks.rules.kubeadm import endpoint
+from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from runbooks import etcd_view
-from runbooks.cluster_view import Survey
 from runbooks.commands import etcd, kubeadm, kubectl
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
@@ -15,6 +13,8 @@ from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.rules import cluster as rules
 from runbooks.rules import etcd as etcd_rules
+from runbooks.view import etcd as view_etcd
+from runbooks.view.cluster import Survey
 
 
 def known(run: Run, seat: Host, host: Host) -> bool:
@@ -75,7 +75,7 @@ def clean(run: Run, survey: Survey, host: Host, state: NodeState) -> None:
 
 def forget_member(run: Run, survey: Survey, member: Member) -> None:
     """Take ``member`` out of etcd, through another one. Raises PrecheckError when the others could not go on without it."""
-    seen = etcd_view.view(run, survey.reachable(run))
+    seen = view_etcd.view(run, survey.reachable(run))
     if reason := etcd_rules.refuse_removal(seen.members, etcd_rules.healthy_ids(seen), member.id):
         raise PrecheckError(f"etcd's member {member} cannot be removed: {reason}", hint="inv etcd.status")
     well = [host for host in seen.statuses if not etcd_rules.not_well(seen, host)]
@@ -83,7 +83,7 @@ def forget_member(run: Run, survey: Survey, member: Member) -> None:
     leader = next((host for host in well if seen.statuses[host].leads and host not in others), None)
     if leader and others:  # handed over, the leadership is away for a moment; lost, for an election
         run.change(leader, etcd.move_leader(seen.statuses[others[0]].member))
-    run.change(others[0] if others else etcd_view.some_healthy(run, seen), etcd.remove(member.id))
+    run.change(others[0] if others else view_etcd.some_healthy(run, seen), etcd.remove(member.id))
 
 
 def forget_node(run: Run, seat: Host, host: Host) -> None:

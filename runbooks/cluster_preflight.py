@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runbooks import clock_view
 from runbooks.commands import node
 from runbooks.commands import preflight as commands
 from runbooks.commands.preflight_facts import Facts
@@ -19,6 +18,7 @@ from runbooks.rules import preflight_room as room
 from runbooks.rules.finding import SCALE, Finding, at_least, for_machines, shown, told, word
 from runbooks.rules.preflight_peers import Clock
 from runbooks.text import counted, listed, table
+from runbooks.view import clock
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -84,7 +84,7 @@ def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]
     site = run.site
     probes = {host: commands.look(site, host, disk=not run.plan) for host in site.nodes}
     facts = run.read_each(probes)
-    return facts, clock_view.clocks(run, [host for host, each in facts.items() if not isinstance(each, RunbookError)])
+    return facts, clock.clocks(run, [host for host, each in facts.items() if not isinstance(each, RunbookError)])
 
 
 def _people(site: Site, hosts: Sequence[Host], findings: Sequence[Finding], *, verbose: bool) -> None:

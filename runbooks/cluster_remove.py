@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from runbooks import cluster_members as members
-from runbooks import etcd_view
-from runbooks.cluster_view import Survey
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe
 from runbooks.commands.node import NodeState
@@ -20,6 +18,8 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import take_out
 from runbooks.rules import etcd as etcd_rules
 from runbooks.text import listed
+from runbooks.view import etcd
+from runbooks.view.cluster import Survey
 
 MINUTES = 60
 
@@ -46,7 +46,7 @@ def may_leave(survey: Survey, host: Host) -> Step:
         member = members.member_of(run, seat, host) if host.is_control_plane else None
         if not member:
             return
-        seen = etcd_view.view(run, survey.reachable(run))
+        seen = etcd.view(run, survey.reachable(run))
         if reason := etcd_rules.refuse_removal(seen.members, etcd_rules.healthy_ids(seen), member.id):
             raise PrecheckError(
                 f"{host} must not leave: {reason}", hint="mend or add another control plane host first; inv etcd.status"

@@ -10,7 +10,6 @@ from runbooks import cluster_members as members
 from runbooks import cluster_prepare, cluster_verify
 from runbooks.artifacts_cluster import cni_manifest
 from runbooks.cluster_preflight import preflight
-from runbooks.cluster_view import Survey
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe, Secret
 from runbooks.engine.by_hand import by_hand
@@ -19,6 +18,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
 from runbooks.rules import kubeadm as config
+from runbooks.view.cluster import Survey
 
 
 @dataclass(frozen=True, slots=True)

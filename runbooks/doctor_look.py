@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbooks import clock_view, cluster_verify
+from runbooks import cluster_verify
 from runbooks.cluster_verify import Seen
 from runbooks.commands import doctor, etcd, lb, lock
 from runbooks.commands.base import Probe, named_batch
@@ -23,6 +23,7 @@ from runbooks.rules import verify as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.preflight_peers import Clock
 from runbooks.rules.verify_hosts import LbSeen
+from runbooks.view import clock
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ def look(run: Run) -> Looked:
         if held := said.get("held"):
             looked.held[host] = held
     _once_more(run, looked)
-    looked.clocks = clock_view.clocks(run, looked.traces)
+    looked.clocks = clock.clocks(run, looked.traces)
     return looked
 
 

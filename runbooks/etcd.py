@@ -95,6 +95,6 @@ def move_leader(session: Session, to: str = "") -> None:
 
 def _known(session: Session) -> View:
     """What etcd is now. Raises OutcomeError or what the hosts raised when nobody can tell who is a member."""
-    from runbooks.etcd_view import known  # noqa: PLC0415 - start-up time
+    from runbooks.view.etcd import known  # noqa: PLC0415 - start-up time
 
     return known(session.run)

@@ -15,12 +15,12 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, OutcomeError, PrecheckError
 from runbooks.etcd_steps import STATUS_FIRST, Policy, Turn, name_of, status_of, turns
-from runbooks.etcd_view import some_healthy, view
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
 from runbooks.text import MIB
+from runbooks.view.etcd import some_healthy, view
 
 
 def disarm(first: View) -> Procedure:

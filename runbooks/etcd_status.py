@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics, metrics
 from runbooks.errors import OutcomeError, RunbookError, first_hint
-from runbooks.etcd_view import asked, seen_by
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
@@ -20,6 +19,7 @@ from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, for_machines, told
 from runbooks.rules.verify import reason
 from runbooks.text import age_text, naming, percent, size_text, table
+from runbooks.view.etcd import asked, seen_by
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

@@ -14,12 +14,12 @@ from runbooks.commands.etcd import Member, Status
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
-from runbooks.etcd_view import view
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
 from runbooks.text import naming, size_text
+from runbooks.view.etcd import view
 
 STATUS_FIRST = "inv etcd.status shows every member"
 # A member that was just defragmented, or a new leader, is whole again within seconds; a big data file takes longer to read back.

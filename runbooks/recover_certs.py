@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from runbooks import certs_restart, certs_steps, certs_view, cluster_verify
 from runbooks.certs_renew import apart, refuse_the_rest
 from runbooks.certs_steps import Renewal
-from runbooks.cluster_view import Survey
 from runbooks.commands import certs
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
@@ -21,6 +20,7 @@ from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.lb.traffic import let_in
 from runbooks.rules import certs as rules
+from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

@@ -14,7 +14,6 @@ from runbooks import cluster_prepare
 from runbooks.backup_open import SUFFIX
 from runbooks.backup_store import Set, Store
 from runbooks.cluster_preflight import preflight
-from runbooks.cluster_view import Survey
 from runbooks.commands import control_plane_files as files
 from runbooks.commands import node
 from runbooks.commands.base import batch
@@ -30,6 +29,7 @@ from runbooks.recover_quorum import recover as restore_etcd
 from runbooks.recover_quorum_source import Supply
 from runbooks.rules.cluster import refuse_remains
 from runbooks.text import counted, listed, size_text, table
+from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

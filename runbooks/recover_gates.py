@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from runbooks import etcd_view
-from runbooks.cluster_view import Survey
 from runbooks.commands import verify
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
@@ -13,6 +11,8 @@ from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.inventory.model import Site
 from runbooks.rules import etcd as rules
 from runbooks.rules.verify import written
+from runbooks.view import etcd
+from runbooks.view.cluster import Survey
 
 WHOLE_WITHIN_S = 180
 
@@ -24,7 +24,7 @@ def etcd_is_whole() -> Step:
     """
 
     def done(run: Run) -> bool | Unmet:
-        return Unmet.of("; ".join(rules.faults(rules.of_members(etcd_view.view(run)))))
+        return Unmet.of("; ".join(rules.faults(rules.of_members(etcd.view(run)))))
 
     return Step(
         "etcd is whole: every member healthy, none behind",

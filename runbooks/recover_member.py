@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runbooks import cluster_members as members
-from runbooks import etcd_view
 from runbooks.cluster_remove import forget
 from runbooks.cluster_steps import Plan, grow, ready
-from runbooks.cluster_view import Survey
 from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Access, Look, Member, look
 from runbooks.commands.etcd_data import EtcdData
@@ -36,6 +34,8 @@ from runbooks.rules import recover_member as decide
 from runbooks.rules.etcd import View
 from runbooks.rules.recover_member import Case, Diagnosis, Patient
 from runbooks.text import naming
+from runbooks.view import etcd
+from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -55,7 +55,7 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
         session.carry_out(procedure(it, Diagnosis.recorded(before)))
         return
     survey = Survey()
-    seen = etcd_view.view(run)
+    seen = etcd.view(run)
     host, stray = target(seen, text, site)
     if stray:
         _first_a_backup(session, seen, wanted=backup)
@@ -75,7 +75,7 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     except Hopeless as error:  # its data was lost a moment ago, and nobody had said so yet
         lost = Diagnosis(Case.REJOIN, str(error))
         run.listener.say(f"{lost.why}\n  -> {lost.case.value}")
-        refuse(run, etcd_view.view(run), found, lost)
+        refuse(run, etcd.view(run), found, lost)
         session.carry_out(procedure(Mending(site, host, stamp), lost))
     if diagnosis.case == Case.GONE and not session.options.plan:
         raise DegradedError(
@@ -98,7 +98,7 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
         if fine := _in_service(run, host):
             run.listener.say(f"{host}: it is in service; nothing to replace")
         elif host.is_control_plane:
-            _first_a_backup(session, etcd_view.view(run), wanted=backup)
+            _first_a_backup(session, etcd.view(run), wanted=backup)
         session.carry_out(replacement(site, host, fine=fine))
     else:
         session.carry_out(replacement(site, host, fine=False))
@@ -217,8 +217,8 @@ def removal(member: Member) -> Procedure:
     """Return the procedure that removes a member which runs on no host of the site."""
 
     def here(run: Run) -> bool:
-        seen = etcd_view.view(run)
-        etcd_view.some_healthy(run, seen)
+        seen = etcd.view(run)
+        etcd.some_healthy(run, seen)
         return any(each.id == member.id for each in seen.members)
 
     def do(run: Run) -> None:

@@ -10,8 +10,6 @@ import secrets
 from dataclasses import dataclass, field
 
 from runbooks import cluster_members as members
-from runbooks import etcd_view
-from runbooks.cluster_view import Survey
 from runbooks.commands import etcd, etcd_data, kubeadm, node, static_pods
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
@@ -24,6 +22,8 @@ from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
 from runbooks.rules.etcd import View
 from runbooks.rules.recover_member import last_words
+from runbooks.view import etcd as view_etcd
+from runbooks.view.cluster import Survey
 
 STOPPED = ("etcd", "kube-apiserver")  # an API server without its etcd would be restarted less and less often
 
@@ -55,22 +55,22 @@ def is_back(seen: View, host: Host) -> bool:
 
 def member_on(run: Run, host: Host) -> Member | None:
     """Return the member of ``host`` as the healthy ones know it. Raises NotServing when none is healthy."""
-    seen = etcd_view.view(run)
-    etcd_view.some_healthy(run, seen)
+    seen = view_etcd.view(run)
+    view_etcd.some_healthy(run, seen)
     return known_on(seen, host)
 
 
 def back(run: Run, host: Host) -> bool:
     """Whether the member of ``host`` runs again as one of the others'."""
-    return is_back(etcd_view.view(run), host)
+    return is_back(view_etcd.view(run), host)
 
 
 def survives(it: Mending) -> Step:
     """Refuse what would cost the quorum before anything is touched."""
 
     def check(run: Run) -> None:
-        seen = etcd_view.view(run)
-        etcd_view.some_healthy(run, seen)
+        seen = view_etcd.view(run)
+        view_etcd.some_healthy(run, seen)
         member = known_on(seen, it.host)
         healthy = rules.healthy_ids(seen) - ({member.id} if member else set())
         if member and (reason := rules.refuse_removal(seen.members, healthy, member.id)):
@@ -92,7 +92,7 @@ def start(it: Mending) -> Step:
     host = it.host
 
     def done(run: Run) -> bool | Unmet:
-        if wrong := rules.not_well(etcd_view.view(run, it.survey.reachable(run)), host):
+        if wrong := rules.not_well(view_etcd.view(run, it.survey.reachable(run)), host):
             if run.changed and (reason := last_words(run.read(host, etcd_data.look()))):
                 raise Hopeless(f"{host}: started, it ends again: {reason}", hint="inv recover.etcd-member again")
             return Unmet(wrong)
@@ -148,8 +148,8 @@ def remove(it: Mending) -> Step:
     def old(run: Run) -> Member | None:
         state = it.survey.each(run, {host: node.look(host)})[host]
         joining = isinstance(state, NodeState) and (state.running or state.attempt == "join")  # what it added is not old
-        seen = etcd_view.view(run)
-        etcd_view.some_healthy(run, seen)
+        seen = view_etcd.view(run)
+        view_etcd.some_healthy(run, seen)
         return None if joining or is_back(seen, host) else known_on(seen, host)
 
     def do(run: Run) -> None:
@@ -237,7 +237,7 @@ def promote(it: Mending) -> Step:
 
     def do(run: Run) -> None:
         if (member := member_on(run, host)) and member.learner:
-            run.change(etcd_view.some_healthy(run), etcd.promote(member.id))
+            run.change(view_etcd.some_healthy(run), etcd.promote(member.id))
 
     return Step(
         "it has a vote (promote a learner)",

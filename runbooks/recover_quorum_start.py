@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from runbooks import cluster_verify, etcd_view
+from runbooks import cluster_verify
 from runbooks.commands import etcd_restore, node, static_pods
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_restore import Ground
@@ -20,6 +20,7 @@ from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, told
 from runbooks.rules.recover_quorum import read
 from runbooks.text import naming
+from runbooks.view import etcd
 
 KEY = "recover.etcd-quorum"
 API_SERVER = ("kube-apiserver",)
@@ -82,7 +83,7 @@ def agrees(it: Restoring) -> Step:
     wanted = {seat.name for seat in it.plan.cluster}
 
     def done(run: Run) -> bool | Unmet:
-        seen = etcd_view.view(run, it.members)
+        seen = etcd.view(run, it.members)
         return Unmet.of(_not_yet(seen, wanted, it.plan.before if it.bump(run) else 0))
 
     return Step(
@@ -113,11 +114,11 @@ def forget_servers(it: Restoring) -> Step:
     addresses = [host.address for host in it.members]
 
     def stale(run: Run) -> tuple[str, ...]:
-        return run.read(etcd_view.some_healthy(run), etcd_restore.stale_leases(addresses))
+        return run.read(etcd.some_healthy(run), etcd_restore.stale_leases(addresses))
 
     def do(run: Run) -> None:
         for key in () if run.plan else stale(run):
-            run.change(etcd_view.some_healthy(run), etcd_restore.forget(key))
+            run.change(etcd.some_healthy(run), etcd_restore.forget(key))
 
     return Step(
         "forget API servers that are gone",

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runbooks.cluster_view import Survey
 from runbooks.commands import etcd_restore, static_pods
 from runbooks.commands.etcd_restore import BUMP, Ground
 from runbooks.commands.etcd_tools import minor
@@ -23,6 +22,7 @@ from runbooks.recover_quorum_source import Spool, Supply
 from runbooks.recover_quorum_view import ground, grounds, require_gone
 from runbooks.rules import recover_quorum as rules
 from runbooks.rules.recover_quorum import Restore
+from runbooks.view.cluster import Survey
 
 
 @dataclass(frozen=True)

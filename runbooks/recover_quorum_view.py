@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from runbooks import etcd_view
 from runbooks.commands import etcd_restore, static_pods
 from runbooks.commands.base import batch
 from runbooks.commands.etcd_restore import ALIVE_PORTS, Ground, Newer
@@ -13,12 +12,13 @@ from runbooks.engine.steps import Run
 from runbooks.errors import PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules.recover_quorum import Restore, Scene, Source, read, refusal
+from runbooks.view import etcd
 
 
 def survey(run: Run) -> Scene:
     """See everything. Raises UnreachableError when no control plane host answers."""
     masters = run.site.control_plane
-    answers = etcd_view.asked(run)
+    answers = etcd.asked(run)
     probe = batch(etcd_restore.look(), static_pods.look())
     # Who cannot be reached is waited for once.
     lost = {host: each for host, each in answers.items() if isinstance(each, UnreachableError)}
@@ -39,7 +39,7 @@ def survey(run: Run) -> Scene:
     reached = run.read_each(dict.fromkeys([*grounds, *others], etcd_restore.reach(peers)), fresh=True)
     nodes = [host for host in others if host.is_worker]
     return Scene(
-        view=etcd_view.seen_by(answers),
+        view=etcd.seen_by(answers),
         grounds=grounds,
         pods=pods,
         silent=silent,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from runbooks.cluster_view import Survey
 from runbooks.commands.base import Probe, cmd
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, PrecheckError
+from runbooks.view.cluster import Survey
 from tests.support.fakes import FakeHosts, Fault, get, lb, lost, master, put, run_on
 
 pytestmark = pytest.mark.unit
