@@ -32,7 +32,7 @@ from runbooks.lb import failover
 from runbooks.lb import steps as lb_steps
 from runbooks.lb.files import lb_files
 from runbooks.local.restic import Copied, Repository
-from runbooks.pages import Page
+from runbooks.pages.page import Page
 from runbooks.rules.etcd import View
 
 MADE: Final = datetime(2026, 1, 7, 2, 17, tzinfo=UTC)

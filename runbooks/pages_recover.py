@@ -20,7 +20,7 @@ from runbooks.commands.etcd_restore import Seat
 from runbooks.engine.by_hand import by_hand
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
-from runbooks.pages import Page
+from runbooks.pages.page import Page
 from runbooks.pages_examples import MADE, second, wanted
 from runbooks.recover_member_steps import Mending
 from runbooks.recover_quorum_source import Supply

@@ -8,7 +8,7 @@ from typing import Final
 from runbooks import pages_examples as examples
 from runbooks import pages_recover as recover
 from runbooks.inventory.model import Site
-from runbooks.pages import Page
+from runbooks.pages.page import Page
 
 # What has steps and no page, and why.
 PAGELESS: Final[Mapping[str, str]] = {

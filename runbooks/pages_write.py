@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks import pages, pages_files, pages_table
+from runbooks import pages_files, pages_table
 from runbooks.errors import DiskError, InventoryError, OutcomeError
 from runbooks.inventory.model import Site
+from runbooks.pages import page
 from runbooks.render import ROOT
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ SHIPPED = ROOT / "docs" / "runbooks"
 
 def everything(site: Site) -> dict[str, str]:
     """Return every page and file of ``site``, by its path below the folder."""
-    return pages.written(site, pages_table.pages(site), pages_table.PAGELESS) | pages_files.files(site)
+    return page.written(site, pages_table.pages(site), pages_table.PAGELESS) | pages_files.files(site)
 
 
 def stale(wanted: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -56,7 +57,7 @@ def show(session: Session, to: str, *, check: bool) -> None:
 
 
 def _command(to: str) -> str:
-    return f"{pages.REFRESH} --to {to}" if to else pages.REFRESH
+    return f"{page.REFRESH} --to {to}" if to else page.REFRESH
 
 
 def _write(wanted: Mapping[str, str], folder: Path) -> None:

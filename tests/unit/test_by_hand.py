@@ -13,7 +13,6 @@ from runbooks import (
     backup_offsite,
     backup_schedule,
     backup_schedule_host,
-    pages,
     pages_examples,
     pages_recover,
     pages_table,
@@ -23,6 +22,7 @@ from runbooks import (
 from runbooks.backup_store import Store
 from runbooks.engine.steps import Step
 from runbooks.inventory.model import Site
+from runbooks.pages import page as pages_page
 from runbooks.render import ROOT
 from runbooks.rules.schedule_entry import Entry
 from tests.support import fakes
@@ -94,7 +94,7 @@ def test_every_section_is_rendered_for_a_real_step():
     """A name that a template uses and nothing gives it raises here."""
     site = fakes.example()
     steps = [*(step for page in pages_table.pages(site) for step in page.procedure), *on_no_page(site)]
-    assert [step.title for step in steps if not pages.markdown(step.by_hand).strip()] == []
+    assert [step.title for step in steps if not pages_page.markdown(step.by_hand).strip()] == []
     rendered = {(step.by_hand.wing, step.by_hand.section) for step in steps if step.by_hand}
     around = {section for section in TAKES if section[0] == "page" or section[1].startswith("before_")}
     assert TAKES.keys() - rendered == around

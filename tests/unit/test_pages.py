@@ -12,14 +12,15 @@ import msgspec
 import pytest
 
 import tasks
-from runbooks import pages, pages_files, pages_table, pages_write
+from runbooks import pages_files, pages_table, pages_write
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.session import Options, Session
 from runbooks.engine.steps import Procedure, Step, Together
 from runbooks.engine.tasks import PlannedTask, ProcedureTask
 from runbooks.errors import InventoryError, OutcomeError
 from runbooks.inventory.model import Site
-from runbooks.pages import Page
+from runbooks.pages import page as pages_page
+from runbooks.pages.page import Page
 from tests.support import fakes
 
 pytestmark = pytest.mark.unit
@@ -63,7 +64,7 @@ def test_pages_have_names_of_their_own():
 
 def test_the_pages_in_docs_are_what_the_procedures_say():
     stale = pages_write.stale(everything(fakes.example()), pages_write.SHIPPED)
-    assert stale == {}, f"docs/runbooks is out of date; refresh it: {pages.REFRESH}"
+    assert stale == {}, f"docs/runbooks is out of date; refresh it: {pages_page.REFRESH}"
 
 
 def small(site: Site) -> Site:
@@ -139,11 +140,11 @@ def test_links_lead_somewhere():
 
 def test_a_page_says_what_kubectl_and_etcdctl_mean_where_it_uses_them():
     for page in pages_table.pages(fakes.example()):
-        text = pages.text(fakes.example(), page)
+        text = pages_page.text(fakes.example(), page)
         steps = text.partition("## Steps")[2]
-        for word in pages.WORDS:
+        for word in pages_page.WORDS:
             used = re.search(rf"[`$( ]{word.section} [a-z-]", steps)
-            assert not used or pages.markdown(word) in text, f"{page.name}: {word.section}"
+            assert not used or pages_page.markdown(word) in text, f"{page.name}: {word.section}"
 
 
 # ---- one page
@@ -152,8 +153,10 @@ def test_a_page_says_what_kubectl_and_etcdctl_mean_where_it_uses_them():
 @pytest.fixture
 def plain(monkeypatch) -> None:
     """Sections of the template "plain" are the words themselves."""
-    section = pages.section
-    monkeypatch.setattr(pages, "section", lambda name, *rest: rest[0] if name == "by_hand/plain.md" else section(name, *rest))
+    section = pages_page.section
+    monkeypatch.setattr(
+        pages_page, "section", lambda name, *rest: rest[0] if name == "by_hand/plain.md" else section(name, *rest)
+    )
 
 
 def page(*steps: Step | Together, **more: Any) -> Page:
@@ -161,7 +164,7 @@ def page(*steps: Step | Together, **more: Any) -> Page:
 
 
 def sections(*steps: Step | Together) -> list[str]:
-    text = pages.text(fakes.example(), page(*steps))
+    text = pages_page.text(fakes.example(), page(*steps))
     return re.split(r"(?m)^### ", text.partition("## Steps")[2])[1:]
 
 
@@ -210,7 +213,7 @@ def test_a_gate_is_told_from_a_wait_and_a_change():
 
 @pytest.mark.usefixtures("plain")
 def test_a_page_says_for_which_case_it_is():
-    text = pages.text(
+    text = pages_page.text(
         fakes.example(), page(step("a", "x"), flags="--to lb2", given="lb1 burns", variant="fire", first=by_hand("plain", "Run."))
     )
     assert "`inv lb.setup --to lb2`" in text
@@ -221,7 +224,7 @@ def test_a_page_says_for_which_case_it_is():
 
 def test_a_command_that_is_not_there_is_a_mistake():
     with pytest.raises(LookupError, match=r"lb\.nothing"):
-        pages.purpose("lb.nothing")
+        pages_page.purpose("lb.nothing")
 
 
 # ---- the command

@@ -1,0 +1,1 @@
+"""The kit for pages to follow by hand."""
