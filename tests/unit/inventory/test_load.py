@@ -18,8 +18,8 @@ from runbooks.inventory.settings import Gateway, Ingress, Limits
 
 pytestmark = pytest.mark.unit
 
-ROOT = Path(__file__).parents[2]
-GOOD = (Path(__file__).parent / "test_inventory_good.yaml").read_text()
+ROOT = Path(__file__).parents[3]
+GOOD = (Path(__file__).parent / "good.yaml").read_text()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runbooks.inventory.load import Loaded, load_site
 from runbooks.inventory.problems import SiteError
 
-GOOD = (Path(__file__).parent / "test_inventory_good.yaml").read_text()
+GOOD = (Path(__file__).parent / "good.yaml").read_text()
 pytestmark = pytest.mark.unit
 quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
