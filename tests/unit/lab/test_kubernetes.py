@@ -19,7 +19,7 @@ from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.inventory.load import load_site
 
 pytestmark = pytest.mark.unit
-SITE = Path(__file__).parents[2] / "hosts.yaml"
+SITE = Path(__file__).parents[3] / "hosts.yaml"
 SOURCE = Archive("bookworm", ("deb scheme:/mirror/ bookworm main", "deb scheme:/other/ bookworm-security main"), (), ())
 
 

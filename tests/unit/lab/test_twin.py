@@ -14,7 +14,7 @@ from runbooks.inventory.settings import Gateway, HostSsh, Keep, Restic
 from runbooks.inventory.words import Address
 
 pytestmark = pytest.mark.unit
-SITE = Path(__file__).parents[2] / "hosts.yaml"
+SITE = Path(__file__).parents[3] / "hosts.yaml"
 replace = msgspec.structs.replace
 
 

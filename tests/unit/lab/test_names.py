@@ -11,7 +11,7 @@ from lab.names import Instance, cache, current
 from runbooks.errors import InventoryError, PrecheckError
 
 pytestmark = pytest.mark.unit
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", ["", "Lab", "a/b", "../x", "-a", "a-", "a b", "x" * 21, "lab\n"])
