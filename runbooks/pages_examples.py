@@ -17,8 +17,6 @@ from runbooks import (
     cluster_prepare,
     cluster_remove,
     cluster_steps,
-    etcd_relief,
-    etcd_steps,
 )
 from runbooks import backup_manifest as manifest
 from runbooks.backup_making import Making
@@ -26,6 +24,8 @@ from runbooks.backup_manifest import Manifest
 from runbooks.backup_store import Store
 from runbooks.commands.base import MASK, Secret
 from runbooks.commands.etcd import Look, Member, Status
+from runbooks.etcd import relief
+from runbooks.etcd import steps as etcd_steps
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.lb import failover
@@ -159,7 +159,7 @@ def defrag(site: Site) -> Page:
 
 def disarm(site: Site) -> Page:
     """The same turns, with an alarm on."""
-    return Page(etcd_relief.disarm(well(site)), given=f"the member of {site.control_plane[0]} leads")
+    return Page(relief.disarm(well(site)), given=f"the member of {site.control_plane[0]} leads")
 
 
 def move_leader(site: Site) -> Page:

@@ -14,7 +14,7 @@ from runbooks.commands.etcd_metrics import metrics
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, OutcomeError, PrecheckError
-from runbooks.etcd_steps import STATUS_FIRST, Policy, Turn, name_of, status_of, turns
+from runbooks.etcd.steps import STATUS_FIRST, Policy, Turn, name_of, status_of, turns
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care

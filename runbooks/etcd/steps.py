@@ -1,4 +1,4 @@
-"""How etcd's leadership and its data files are cared for, step by step; `runbooks.etcd` has the commands.
+"""How etcd's leadership and its data files are cared for, step by step; `runbooks.etcd.tasks` has the commands.
 
 Defragmentation is that of etcd's operations guide (maintenance, "Defragmentation"): one member after the other, the leader last.
 """

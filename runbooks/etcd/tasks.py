@@ -18,7 +18,7 @@ def status(session: Session) -> None:
     All control planes are asked at the same time. Exit status 0 when each runs a healthy voter and they agree with one another;
     1 otherwise, naming everything that is wrong.
     """
-    from runbooks.etcd_status import show_status  # noqa: PLC0415 - start-up time
+    from runbooks.etcd.status import show_status  # noqa: PLC0415 - start-up time
 
     show_status(session)
 
@@ -26,7 +26,7 @@ def status(session: Session) -> None:
 @query
 def members(session: Session) -> None:
     """List the members: voters, learners, their hosts."""
-    from runbooks.etcd_status import show_members  # noqa: PLC0415 - start-up time
+    from runbooks.etcd.status import show_members  # noqa: PLC0415 - start-up time
 
     show_members(session)
 
@@ -37,7 +37,7 @@ def perf(session: Session) -> None:
 
     99th percentiles since each member started, from its own metrics. Exit status 1 when one is over etcd's documented threshold.
     """
-    from runbooks.etcd_status import show_perf  # noqa: PLC0415 - start-up time
+    from runbooks.etcd.status import show_perf  # noqa: PLC0415 - start-up time
 
     show_perf(session)
 
@@ -51,7 +51,7 @@ def defrag(session: Session, member: str = "", force: bool = False) -> None:
     leadership is handed over before its turn, and anything wrong with any member refuses it.
     """
     from runbooks.errors import PrecheckError  # noqa: PLC0415 - start-up time
-    from runbooks.etcd_steps import STATUS_FIRST, defragment  # noqa: PLC0415
+    from runbooks.etcd.steps import STATUS_FIRST, defragment  # noqa: PLC0415
     from runbooks.rules import etcd as rules  # noqa: PLC0415
 
     seen = _known(session)
@@ -72,9 +72,9 @@ def disarm(session: Session) -> None:
     etcd refuses every write once a data file has reached its quota. Disarms only when there is room again, and proves that
     writes work. A CORRUPT alarm is never disarmed.
     """
-    from runbooks import etcd_relief  # noqa: PLC0415 - start-up time
+    from runbooks.etcd import relief  # noqa: PLC0415 - start-up time
 
-    session.carry_out(etcd_relief.disarm(_known(session)))
+    session.carry_out(relief.disarm(_known(session)))
 
 
 @procedure(name="move-leader", help={"to": "host, member name, address or ID; default: any other healthy voter"})
@@ -83,14 +83,14 @@ def move_leader(session: Session, to: str = "") -> None:
 
     Refuses a learner, and a member that is not healthy. Before work on the leader's host it saves an election.
     """
-    from runbooks import etcd_steps  # noqa: PLC0415 - start-up time
+    from runbooks.etcd import steps  # noqa: PLC0415 - start-up time
     from runbooks.rules import etcd as rules  # noqa: PLC0415
     from runbooks.rules.etcd_care import heir  # noqa: PLC0415
 
     seen = _known(session)
     leading = next((host for host, status in seen.statuses.items() if status.leads), None)
     target = heir(seen, leading, to, rules.resolve(seen.members, to, session.site) if to else None)
-    session.carry_out(etcd_steps.move_leader(target, seen))
+    session.carry_out(steps.move_leader(target, seen))
 
 
 def _known(session: Session) -> View:

@@ -1,0 +1,1 @@
+"""etcd, looked at and taken care of."""
