@@ -3,7 +3,8 @@
 from invoke import Collection
 
 from lab import tasks as lab
-from runbooks import backup, certs, cluster, doctor, recover, site
+from runbooks import certs, cluster, doctor, recover, site
+from runbooks.backup import tasks as backup
 from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
 

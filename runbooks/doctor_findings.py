@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runbooks import backup_status, cluster_verify
+from runbooks import cluster_verify
+from runbooks.backup import status
 from runbooks.cluster_verify import Seen
 from runbooks.doctor_look import Looked
 from runbooks.engine.journal import summaries
@@ -111,7 +112,7 @@ def _rest(site: Site, looked: Looked, found: list[Finding]) -> list[Finding]:
 
 def _backups(session: Session) -> list[Finding]:
     try:
-        trouble, way_out, scheduled = backup_status.trouble_with(session)
+        trouble, way_out, scheduled = status.trouble_with(session)
     except InventoryError as error:
         return [Finding("warn", topic="backup", seen=str(error), why="nothing could be restored", fix=error.hint)]
     why = "what is lost then cannot be restored"

@@ -15,13 +15,13 @@ from runbooks import (
     recover_quorum_start,
     recover_vip_steps,
 )
+from runbooks.backup.pages import MADE, second, wanted
 from runbooks.certs_steps import Renewal
 from runbooks.commands.etcd_restore import Seat
 from runbooks.engine.by_hand import by_hand
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
 from runbooks.pages.page import Page
-from runbooks.pages_examples import MADE, second, wanted
 from runbooks.recover_member_steps import Mending
 from runbooks.recover_quorum_source import Supply
 from runbooks.recover_quorum_steps import Restoring

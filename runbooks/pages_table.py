@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from runbooks import pages_examples as examples
 from runbooks import pages_recover as recover
+from runbooks.backup import pages as examples
 from runbooks.inventory.model import Site
 from runbooks.pages.page import Page
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbooks import cluster_prepare
-from runbooks.backup_open import SUFFIX
-from runbooks.backup_store import Set, Store
+from runbooks.backup.sets.opened import SUFFIX
+from runbooks.backup.sets.store import Set, Store
 from runbooks.cluster_preflight import preflight
 from runbooks.commands import control_plane_files as files
 from runbooks.commands import node

@@ -234,7 +234,7 @@ def _first_a_backup(session: Session, seen: View, *, wanted: bool) -> None:
     """Make a set before anything is changed, as far as there is anything to save."""
     if session.options.plan or not wanted or not seen.statuses:
         return
-    from runbooks.backup_run import back_up  # noqa: PLC0415 - start-up time
+    from runbooks.backup.run.procedure import back_up  # noqa: PLC0415 - start-up time
 
     try:
         back_up(session)

@@ -264,7 +264,7 @@ def _saved(session: Session, plan: Restore) -> list[str]:
     """Make a new set: from here on the old ones are of another cluster. Say what kept it from being made."""
     if not session.site.backup:
         return ["no backup was made: hosts.yaml has no section backup"]
-    from runbooks.backup_run import back_up  # noqa: PLC0415 - start-up time
+    from runbooks.backup.run.procedure import back_up  # noqa: PLC0415 - start-up time
 
     try:
         back_up(session, accept_older=True, resume=False)

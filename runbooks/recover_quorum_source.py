@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runbooks import backup_open, backup_tools
-from runbooks.backup_manifest import Snapshot
-from runbooks.backup_open import Carried, Opened, differs, pieces
-from runbooks.backup_store import Set, Store
+from runbooks.backup.run import keep_tools
+from runbooks.backup.sets import opened as sets_opened
+from runbooks.backup.sets.manifest import Snapshot
+from runbooks.backup.sets.opened import Carried, Opened, differs, pieces
+from runbooks.backup.sets.store import Set, Store
 from runbooks.engine.channel import Source as Flow
 from runbooks.errors import CommandError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
@@ -121,15 +122,13 @@ class Supply:
     def _revision(self, path: Path) -> int:
         """Ask whichever etcdutl there is on this machine."""
         kept = (
-            sorted(Store(self.site).directory.glob(f"{backup_tools.KEPT}/etcd-*/etcdutl"), reverse=True)
-            if self.site.backup
-            else []
+            sorted(Store(self.site).directory.glob(f"{keep_tools.KEPT}/etcd-*/etcdutl"), reverse=True) if self.site.backup else []
         )
         on_path = shutil.which("etcdutl") or shutil.which("etcdctl")
         why = "there is no etcdutl on this machine"
         for program in [*([Path(on_path)] if on_path else []), *kept]:
             try:
-                return int(backup_tools.Tools(reader=program).status(path)["revision"])
+                return int(keep_tools.Tools(reader=program).status(path)["revision"])
             except (CommandError, OSError, KeyError, ValueError) as error:
                 why = str(error)
         raise PrecheckError(
@@ -139,7 +138,7 @@ class Supply:
 
     def opened(self, found: Set) -> Opened:
         """Return the files of a set in plaintext."""
-        return Opened(found, backup_open.identity(Store(self.site), self.identity))
+        return Opened(found, sets_opened.identity(Store(self.site), self.identity))
 
     def flow(self, source: Source, spool: Path) -> Flow:
         """Return the bytes of ``source`` for a host. ``spool`` is where `fetched` put a member's database."""

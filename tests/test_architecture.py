@@ -137,7 +137,7 @@ def test_each_library_has_one_importer():
         "runbooks.commands.yaml_text",
         "runbooks.inventory.source",
         "runbooks.rules.kubeadm_documents",
-        "runbooks.rules.manifest_clean",
+        "runbooks.backup.rules.clean",
         "lab.twin",
     }
     assert importers("invoke") == {"tasks", "runbooks.engine.tasks", "lab.tasks"}

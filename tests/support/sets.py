@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from runbooks import backup_manifest
-from runbooks.backup_manifest import Etcd, Kind, Manifest, Member, Snapshot, Stored
-from runbooks.backup_store import Store
+from runbooks.backup.sets import manifest
+from runbooks.backup.sets.manifest import Etcd, Kind, Manifest, Member, Snapshot, Stored
+from runbooks.backup.sets.store import Store
 from runbooks.inventory.settings import Backup, Keep
 from tests.support.fakes import example, site
 
@@ -61,20 +61,20 @@ def manifest_of(name: str, made: datetime, files: dict[str, bytes], **other: Any
 
 def put(store: Store, made: datetime, files: dict[str, bytes] | None = None, **other: Any) -> str:
     """Make a set as a run makes it, and return its name."""
-    name = backup_manifest.new_id(made)
+    name = manifest.new_id(made)
     files = files or CONTENT
     making = store.begin(name)
     for each, content in files.items():
         (making / each).parent.mkdir(mode=0o700, exist_ok=True)
         (making / each).write_bytes(content)
-    (making / backup_manifest.NAME).write_bytes(backup_manifest.write(manifest_of(name, made, files, **other)))
+    (making / manifest.NAME).write_bytes(manifest.write(manifest_of(name, made, files, **other)))
     store.publish(name)
     return name
 
 
 def damage(store: Store, name: str) -> None:
     """Flip one bit of a set's manifest."""
-    path = store.directory / name / backup_manifest.NAME
+    path = store.directory / name / manifest.NAME
     content = bytearray(path.read_bytes())
     content[content.index(b"master1")] ^= 1
     path.write_bytes(content)

@@ -9,22 +9,17 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from runbooks import (
-    backup_offsite,
-    backup_schedule,
-    backup_schedule_host,
-    pages_examples,
-    pages_recover,
-    pages_table,
-    recover_member,
-    recover_quorum_steps,
-)
-from runbooks.backup_store import Store
+from runbooks import pages_recover, pages_table, recover_member, recover_quorum_steps
+from runbooks.backup import pages
+from runbooks.backup.rules.entry import Entry
+from runbooks.backup.run import offsite
+from runbooks.backup.schedule import here
+from runbooks.backup.schedule import host as schedule_host
+from runbooks.backup.sets.store import Store
 from runbooks.engine.steps import Step
 from runbooks.inventory.model import Site
 from runbooks.pages import page as pages_page
 from runbooks.render import ROOT
-from runbooks.rules.schedule_entry import Entry
 from tests.support import fakes
 
 pytestmark = pytest.mark.unit
@@ -81,12 +76,12 @@ def on_no_page(site: Site) -> Iterator[Step]:
     entry = Entry(site.name, "/opt/ha/hosts.yaml", "17 2 * * *", "3h", "2026-01-07T02:17:00+00:00", "/opt/ha")
     host, store = site.control_plane[0], Store(site)
     for timer in (False, True):
-        yield from backup_schedule.scheduled(site, entry, timer=timer)
-        yield from backup_schedule_host.scheduled(backup_schedule_host.Placing(host, entry, timer))
-    yield from backup_schedule.unscheduled(site.name, entry.file)
-    yield from backup_schedule_host.unscheduled(site.name, host)
-    yield from recover_member.removal(pages_examples.members(site)[0])
-    yield backup_offsite.forget(store, pages_examples.repository(site))
+        yield from here.scheduled(site, entry, timer=timer)
+        yield from schedule_host.scheduled(schedule_host.Placing(host, entry, timer))
+    yield from here.unscheduled(site.name, entry.file)
+    yield from schedule_host.unscheduled(site.name, host)
+    yield from recover_member.removal(pages.members(site)[0])
+    yield offsite.forget(store, pages.repository(site))
     yield recover_quorum_steps.fetch(pages_recover.restoring(site, survivor=True), host)
 
 

@@ -1,0 +1,1 @@
+"""Backup sets: made, scheduled, proven, read."""

@@ -1,0 +1,1 @@
+"""Sets are verified, shown and read."""

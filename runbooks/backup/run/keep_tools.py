@@ -1,0 +1,209 @@
+"""etcd's own programs on the operator's machine: kept beside the sets by backup.run, found again when a set is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from runbooks.backup.rules.state import MARGIN
+from runbooks.backup.run.making import Making
+from runbooks.backup.run.receive import Folder, Receiver
+from runbooks.backup.sets.store import Store
+from runbooks.commands import etcd_tools as commands
+from runbooks.commands.etcd import Look
+from runbooks.commands.etcd_tools import Offer
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.steps import Run, Step
+from runbooks.errors import CommandError, PrecheckError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.local import programs
+from runbooks.local.disk import require_room
+from runbooks.text import listed
+
+KEPT: Final = ".tools"
+WITNESSES: Final = 2  # hosts that must have the same programs, or one that is broken into could plant its own on this machine
+
+
+# ---- finding them again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Programs that read snapshots of one version, major and minor. ``reader`` checks and restores; the others boot and ask."""
+
+    reader: Path
+    etcd: Path | None = None
+    etcdctl: Path | None = None
+
+    def status(self, snapshot: Path) -> dict[str, Any]:
+        """Return hash, revision, totalKey and totalSize of ``snapshot``. Raises CommandError when it cannot be read."""
+        said = programs.run(clean([self.reader, "snapshot", "status", snapshot, "-w", "json"]), environ=API)
+        try:
+            found: dict[str, Any] = json.loads(said.stdout)
+        except ValueError:
+            raise CommandError(f"{snapshot.name}: `snapshot status` says {said.stdout[:100]!r}") from None
+        return found
+
+    def restore(self, snapshot: Path, to: Path) -> None:
+        """Make a data directory of a single member from ``snapshot``; checks the SHA-256 that the snapshot carries.
+
+        Raises CommandError when that fails.
+        """
+        words: list[str | Path] = [self.reader, "snapshot", "restore", snapshot, "--data-dir", to, "--name", NAME]
+        words += ["--initial-cluster", f"{NAME}={PEER}", "--initial-advertise-peer-urls", PEER]
+        programs.run(clean(words), environ=API, timeout_s=3600)
+        if not (to / "member" / "snap" / "db").is_file():
+            raise CommandError(f"{snapshot.name}: restoring it gave no database")
+
+
+NAME, PEER = "proof", "http://127.0.0.1:2380"  # only written down in the data directory: nothing listens there
+API: Final = {"ETCDCTL_API": "3"}  # 3.4 reads it
+
+
+def clean(words: Sequence[str | Path]) -> list[str | Path]:
+    """Return ``words`` such that nothing in the operator's environment is taken for a flag: one that is given twice is fatal."""
+    names = [name for name in os.environ if name.startswith(("ETCD_", "ETCDCTL_", "ETCDUTL_")) and name not in API]
+    return ["env", *(word for name in names for word in ("-u", name)), *words] if names else [*words]
+
+
+def find(store: Store, version: str, *, boot: bool = False) -> Tools:
+    """Return programs that can read snapshots of etcd ``version``, and with ``boot`` also start a member and ask it.
+
+    First those on the PATH, then those kept beside the sets. Raises PrecheckError, naming what is needed, when there are none.
+    """
+    reader = commands.reader(version)
+    needed = dict.fromkeys((reader, "etcd", "etcdctl") if boot else (reader,))
+    found: dict[str, Path] = {}
+    seen = []
+    for name in needed:
+        on_path = shutil.which(name)
+        for path in [*([Path(on_path)] if on_path else []), *_kept(store, name, version)]:
+            there = version_of(path)
+            if there and commands.minor(there) == commands.minor(version):
+                found[name] = path
+                break
+            seen.append(f"{path} is {there or 'not for this machine'}")
+    if missing := [name for name in needed if name not in found]:
+        number = ".".join(map(str, commands.minor(version)))
+        raise PrecheckError(
+            f"there is no {' and no '.join(missing)} of version {number} on this machine, and the snapshots are of etcd {version}"
+            + "".join(f"\n  {each}" for each in seen),
+            hint=f"put {' and '.join(missing)} {number} on the PATH, or run inv backup.run, which keeps them beside the sets",
+        )
+    return Tools(reader=found[reader], etcd=found.get("etcd"), etcdctl=found.get("etcdctl"))
+
+
+def _kept(store: Store, name: str, version: str) -> list[Path]:
+    major, second = commands.minor(version)
+    return sorted((store.directory / KEPT).glob(f"etcd-{major}.{second}.*/{name}"), reverse=True)
+
+
+def version_of(path: Path) -> str:
+    """Return the version that the program at ``path`` says it is of, or "" when it does not run on this machine."""
+    try:
+        said = programs.run(clean([path, "--version" if path.name == "etcd" else "version"]), environ=API, timeout_s=20)
+    except (CommandError, OSError):
+        return ""
+    return commands.said_version(said.stdout)
+
+
+# ---- keeping them
+
+
+def keep(making: Making) -> Step:
+    """One day the sets must be read when no host answers any more. That they cannot be kept is worth a note, not a failure."""
+    tried: list[str] = []
+
+    def done(_: Run) -> bool:
+        return bool(tried) or not _wanted(making)
+
+    def do(run: Run) -> None:
+        for version, hosts in _wanted(making).items():
+            tried.append(version)
+            try:
+                _take(run, making.store, version, hosts)
+            except (RunbookError, OSError) as error:
+                run.note(hosts[0], f"the programs of etcd {version} are not kept: {error}")
+
+    text = by_hand("backup", "keep_tools", directory=making.store.directory)
+    return Step("keep etcd's own programs beside the sets", done=done, do=do, settled=True, by_hand=text)
+
+
+def _wanted(making: Making) -> dict[str, list[Host]]:
+    """Which versions run, and where, and are not kept yet."""
+    found: dict[str, list[Host]] = {}
+    for host, look in making.looks.items():
+        if (
+            isinstance(look, Look)
+            and look.status
+            and not (making.store.directory / KEPT / f"etcd-{look.status.version}").exists()
+        ):
+            found.setdefault(look.status.version, []).append(host)
+    return found
+
+
+def _take(run: Run, store: Store, version: str, hosts: Sequence[Host]) -> None:
+    said = run.read_each(dict.fromkeys(hosts, commands.look()))
+    offers = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
+    silent = [f"{host}: {each}" for host, each in said.items() if isinstance(each, RunbookError)]
+    try:
+        source = trusted(offers, version, min(WITNESSES, len(store.site.control_plane)))
+    except PrecheckError as error:
+        raise PrecheckError("; ".join([str(error), *silent])) from None
+    require_room(store.directory, offers[source].size + MARGIN, "they take")
+    _fetch(run, store, source, offers[source])
+
+
+def trusted(offers: Mapping[Host, Offer], version: str, witnesses: int) -> Host:
+    """Return a host whose programs may be run on the operator's machine: all that offer ``version`` have the same ones.
+
+    Raises PrecheckError when they differ, or when fewer than ``witnesses`` offer it.
+    """
+    same = {host: offer for host, offer in offers.items() if offer.version == version}
+    if len(same) < witnesses:
+        raise PrecheckError(f"{len(same)} hosts offer them, and only what {witnesses} have alike is taken")
+    first = next(iter(same))
+    if odd := [host for host in same if same[host] != same[first]]:
+        raise PrecheckError(f"{listed(odd)} and {first} have different programs of one version: look into that")
+    return first
+
+
+def _fetch(run: Run, store: Store, host: Host, offer: Offer) -> None:
+    command = commands.send(store.backup.host_directory)
+    if run.plan:
+        run.change(host, command)
+        return
+    final = store.directory / KEPT / f"etcd-{offer.version}"
+    coming = final.with_name(f".new-{final.name}")
+    final.parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.rmtree(coming, ignore_errors=True)  # of a run that was killed
+    coming.mkdir(mode=0o700)
+    folder = Folder(coming)
+
+    def where(name: str) -> str:
+        if name not in offer.digests:
+            raise CommandError(f"{host}: it sent {name!r}, which it had not offered")
+        return name
+
+    receiver = Receiver(host.name, folder, where)
+    try:
+        run.change(host, command, receiver)
+        receiver.finish()
+        _check(host, folder, offer)
+        coming.rename(final)
+    except BaseException:
+        receiver.abandon()
+        shutil.rmtree(coming, ignore_errors=True)
+        raise
+
+
+def _check(host: Host, folder: Folder, offer: Offer) -> None:
+    if {name: stored.sha256 for name, stored in folder.files.items()} != offer.digests:
+        raise CommandError(f"{host}: it sent other programs than it had offered")
+    for name in folder.files:
+        (folder.path / name).chmod(0o700)

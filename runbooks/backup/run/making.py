@@ -1,0 +1,208 @@
+"""One set while it is being made: what was seen, what came, what did not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+
+import msgspec
+
+from runbooks.backup.rules import state as rules
+from runbooks.backup.rules.state import Taken
+from runbooks.backup.run.receive import Folder, Receiver
+from runbooks.backup.sets import manifest
+from runbooks.backup.sets.manifest import Manifest
+from runbooks.backup.sets.store import Store
+from runbooks.commands import backup, etcd
+from runbooks.commands.backup import Kinds
+from runbooks.commands.etcd import Look, Status
+from runbooks.errors import OutcomeError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.local import files
+
+
+@dataclass(kw_only=True)
+class Making:
+    """What the steps of one run share. Steps on different hosts write to it at the same time."""
+
+    store: Store
+    accept_older: bool = False
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    folder: Folder | None = None
+    looks: dict[Host, Look | RunbookError] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=lambda: Kinds("", ()))
+    seats: tuple[Host, ...] = ()  # whose API servers can be asked for the objects, best first
+    came: dict[tuple[str, str], Receiver] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    amiss: dict[str, str] = field(default_factory=dict)  # what went wrong once the set was there
+    seconds: dict[str, float] = field(default_factory=dict)
+    snapshots: dict[str, manifest.Snapshot] = field(default_factory=dict)
+    made: Manifest | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def id(self) -> str:
+        """The set's name."""
+        return manifest.new_id(self.started)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The begins of etcd keys that are counted."""
+        return backup.prefixes(self.kinds.kinds)
+
+    def begin(self) -> None:
+        """Make the hidden directory."""
+        self.folder = Folder(self.store.begin(self.id), self.store.backup.age)
+
+    @property
+    def files(self) -> Folder:
+        """Return the set's files in the making."""
+        if not self.folder:
+            raise RunbookError("the set has not been begun")
+        return self.folder
+
+    def lacks(self, what: str, why: str) -> None:
+        """Note that ``what`` will not be in the set."""
+        with self._lock:
+            self.missing.setdefault(what, " ".join(why.split()))
+
+    def took(self, what: str, seconds: float) -> None:
+        """Note how long something took."""
+        with self._lock:
+            self.seconds[what] = round(seconds, 3)
+
+    def keep(self, host: str, part: str, receiver: Receiver) -> None:
+        """Remember what a host has sent, and what it could not."""
+        with self._lock:
+            self.came[host, part] = receiver
+        for name, why in receiver.missing.items():
+            self.lacks(f"{host}: {name}", why)
+        for name, value in receiver.facts.items():
+            if name.endswith("_ms"):
+                self.took(f"{host}: {part} {name.removesuffix('_ms')}", int(value) / 1000)
+
+    def drop(self, name: str) -> None:
+        """Take a file out of the set again."""
+        stored = self.files.stored_name(name)
+        self.files.files.pop(stored, None)
+        (self.files.path / stored).unlink(missing_ok=True)
+
+    def judge(self, last: Taken | None) -> None:
+        """Keep the snapshots that count. Raises OutcomeError, with every reason, when none does."""
+        told = {host: _told(receiver) for (host, part), receiver in self.came.items() if part == "etcd"}
+        sound = {host: each for host, each in told.items() if each and f"{host}: etcd" not in self.missing}
+        taken = {host: Taken(status.cluster, snapshot["revision"]) for host, (status, snapshot) in sound.items()}
+        verdict = rules.judge(taken, last, accept_older=self.accept_older)
+        for host, why in verdict.refused.items():
+            self.lacks(f"{host}: etcd", why)
+        for host in told.keys() - set(verdict.kept):
+            for name in (f"etcd/{host}.db", f"etcd/{host}.keys.json"):
+                self.drop(name)
+        for host in verdict.kept:
+            self.snapshots[host] = self._snapshot(host, *sound[host])
+        if not self.snapshots:
+            why_not = [f"{what.partition(':')[0]}: {why}" for what, why in self.missing.items() if what.endswith(": etcd")]
+            older = any("is older than" in each for each in why_not)
+            raise OutcomeError(
+                "no snapshot of etcd: this is no backup\n  " + "\n  ".join(why_not),
+                hint="if you restored an older state on purpose: inv backup.run --accept-older" if older else "inv etcd.status",
+            )
+
+    def _snapshot(self, host: str, status: Status, told: Mapping[str, int]) -> manifest.Snapshot:
+        keys = self._keys(host, told["revision"])
+        return manifest.Snapshot(
+            host=host,
+            member=status.member,
+            file=self.files.stored_name(f"etcd/{host}.db"),
+            version=status.version,
+            revision=told["revision"],
+            hash=told["hash"],
+            total_keys=told["totalKey"],
+            size=told["totalSize"],
+            live_keys=keys.total if keys else None,
+            keys_file=self.files.stored_name(f"etcd/{host}.keys.json") if keys else None,
+        )
+
+    def _keys(self, host: str, revision: int) -> manifest.Keys | None:
+        """Write down what a restored etcd must show: of values only their digest."""
+        text = self.came[host, "etcd"].texts.get("keys")
+        if text is None:
+            return None
+        try:
+            found = backup.parse_keys(text.decode(), self.prefixes)
+        except ValueError as error:
+            self.lacks(f"{host}: keys", str(error))
+            return None
+        samples = tuple(
+            manifest.Sampled(
+                key=b64decode(each.key).decode(errors="replace"),
+                mod_revision=each.mod_revision,
+                sha256=hashlib.sha256(b64decode(each.value)).hexdigest(),
+            )
+            for each in found.samples
+        )
+        keys = manifest.Keys(revision=revision, total=found.total, counts=dict(found.counts), samples=samples)
+        self.files.put(f"etcd/{host}.keys.json", msgspec.json.encode(keys))
+        return keys
+
+    def finish(self) -> Manifest:
+        """Write the manifest: from here on the set is complete, but still hidden."""
+        finished = datetime.now(UTC)
+        self.took("all", (finished - self.started).total_seconds())
+        told = _told(self.came[next(iter(self.snapshots)), "etcd"])
+        age = self.store.backup.age
+        made = Manifest(
+            id=self.id,
+            site=self.store.site.name,
+            state="degraded" if self.missing else "good",
+            started=self.started,
+            finished=finished,
+            etcd=manifest.Etcd(
+                cluster=told[0].cluster if told else "",
+                revision=max(each.revision for each in self.snapshots.values()),
+                members=self._members(),
+            ),
+            snapshots=tuple(self.snapshots[host] for host in sorted(self.snapshots)),
+            kinds=self._kinds(),
+            files=dict(sorted(self.files.files.items())),
+            missing=tuple(manifest.Missing(what=what, why=why) for what, why in self.missing.items()),
+            kubernetes=self.kinds.version,
+            encrypted_to=age.recipients if age else (),
+            seconds=self.seconds,
+        )
+        files.replace(self.files.path / manifest.NAME, manifest.write(made))
+        return made
+
+    def _members(self) -> tuple[manifest.Member, ...]:
+        known = next((look.members for look in self.looks.values() if isinstance(look, Look) and look.members), ())
+        return tuple(
+            manifest.Member(
+                id=each.id, name=each.name, peer_urls=each.peer_urls, client_urls=each.client_urls, learner=each.learner
+            )
+            for each in known
+        )
+
+    def _kinds(self) -> dict[str, manifest.Kind]:
+        found = {}
+        for receiver in (each for (_, part), each in self.came.items() if part == "lists"):
+            for kind in self.kinds.kinds:
+                name = f"resources/{kind.name}"
+                if name in receiver.objects:
+                    stored = self.files.stored_name(receiver.received[name])
+                    found[kind.name] = manifest.Kind(
+                        file=stored, path=kind.path, objects=receiver.objects[name], size=self.files.files[stored].size
+                    )
+        return found
+
+
+def _told(receiver: Receiver) -> tuple[Status, dict[str, int]] | None:
+    """What a host said of its member and of its snapshot, when it said both."""
+    facts = receiver.facts
+    if "snapshot" not in facts or "status" not in facts:
+        return None
+    return etcd.parse_status(facts["status"]), json.loads(facts["snapshot"])

@@ -1,0 +1,128 @@
+"""Deleting the sets that nobody wants any more: at the end of every run, and as `inv backup.prune`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
+
+from runbooks.backup.rules import retention
+from runbooks.backup.rules.retention import Dated, Decision
+from runbooks.backup.run import metrics, offsite
+from runbooks.backup.run.making import Making
+from runbooks.backup.run.steps import clear
+from runbooks.backup.sets.store import Set, Store, Unlocked
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.steps import Procedure, Run, Step
+from runbooks.errors import PrecheckError, RunbookError
+from runbooks.text import size_text, table
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+def dated(sets: Iterable[Set]) -> list[Dated]:
+    """Return the sets as retention looks at them."""
+    return [
+        Dated(each.id, each.manifest.started, good=each.manifest.state == "good") if each.manifest else Dated(each.id, None)
+        for each in sets
+    ]
+
+
+def unwanted(making: Making) -> Step:
+    """Build the end of a run: the new set counts, also in a plan, and is never deleted by the run that made it."""
+    store = making.store
+
+    def names(run: Run) -> list[str]:
+        expected = [Dated(making.id, making.started, good=True)] if run.plan else []
+        decisions = retention.decide([*expected, *dated(store.sets())], store.backup.keep)
+        return [each.id for each in decisions if not each.kept and each.id != making.id and _failed(each.id) not in making.amiss]
+
+    def do(run: Run) -> None:
+        for name in names(run):
+            try:
+                _delete(run, store, name)
+            except RunbookError as error:
+                making.amiss[_failed(name)] = str(error)
+
+    text = by_hand("backup", "unwanted", directory=store.directory)
+    return Step(
+        "delete the sets that backup.keep no longer wants", done=lambda run: not names(run), do=do, settled=True, by_hand=text
+    )
+
+
+def _failed(name: str) -> str:
+    return f"delete {name}"
+
+
+def prune(session: Session, name: str = "") -> None:
+    """Delete what backup.keep no longer wants, or the one set called ``name``, which may be damaged.
+
+    Raises PrecheckError when that is the one that a restore would need.
+    """
+    store = Store(session.site)
+    with nullcontext() if session.options.plan else store.locked("inv backup.prune"):
+        sets = store.sets()
+        if name:
+            going = [_expendable(store, sets, name)]
+        else:
+            decisions = retention.decide(dated(sets), store.backup.keep)
+            going = [each.id for each in decisions if not each.kept]
+            _tell(session, sets, decisions)
+        try:
+            session.carry_out(deletion(store, going, name), lease=Unlocked())
+        finally:
+            if not session.options.plan:
+                metrics.leave(store)
+
+
+def _expendable(store: Store, sets: Sequence[Set], name: str) -> str:
+    found = store.one(name)
+    if found.id == retention.irreplaceable(dated(sets)):
+        what = "newest good set" if found.sound.state == "good" else "newest set, and none is good"
+        raise PrecheckError(f"{name} is the {what}: a restore would need it", hint="inv backup.run makes a newer one first")
+    return found.id
+
+
+def deletion(store: Store, going: Sequence[str], name: str = "") -> Procedure:
+    """Return the procedure that deletes the sets ``going``; ``name`` is the one that was asked for, or ""."""
+    title = f"delete {name}" if name else f"delete what backup.keep no longer wants in {store.directory}"
+    copies = [] if name else offsite.afterwards(store)
+    steps = [clear(store), *(_deleted(store, each) for each in going), *copies]
+    return Procedure("backup.prune", title, steps, {"sets": list(going)})
+
+
+def _deleted(store: Store, name: str) -> Step:
+    return Step(
+        f"delete {name}",
+        done=lambda _: not (store.directory / name).exists(),
+        do=lambda run: _delete(run, store, name),
+        by_hand=by_hand("backup", "delete", directory=store.directory, name=name),
+    )
+
+
+def _delete(run: Run, store: Store, name: str) -> None:
+    run.here(f"rm -r {store.directory / name}", partial(store.delete, name))
+
+
+def _tell(session: Session, sets: Sequence[Set], decisions: Sequence[Decision]) -> None:
+    if session.options.json:
+        rows = [{"id": each.id, "keep": each.kept, "why": list(each.reasons)} for each in decisions]
+        print(json.dumps({"event": "sets", "sets": rows}), flush=True)
+    elif decisions:
+        print(verdicts({each.id: each for each in sets}, decisions) + "\n", flush=True)
+
+
+def verdicts(sets: Mapping[str, Set], decisions: Sequence[Decision]) -> str:
+    """Say of each set whether it stays, and why."""
+    rows = []
+    for each in decisions:
+        made = sets[each.id].manifest
+        state, size = (made.state, size_text(made.size)) if made else ("damaged", "-")
+        rows.append([each.id, state, size, "stays" if each.kept else "goes", ", ".join(each.reasons)])
+    text = table(("id", "state", "size", "verdict", "because"), rows)
+    if any(retention.UNREADABLE in each.reasons for each in decisions):
+        text += "\n\nwhat cannot be read stays until you say otherwise: inv backup.prune --id ID"
+    return text

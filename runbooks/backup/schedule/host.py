@@ -1,0 +1,180 @@
+"""A schedule on a host of the site, where the operator has put a checkout: placed, taken away, asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runbooks.backup.rules import entry as rules_entry
+from runbooks.backup.rules.entry import Entry
+from runbooks.backup.schedule.here import tell_next
+from runbooks.commands import files, schedule
+from runbooks.commands.base import Probe
+from runbooks.commands.files import File
+from runbooks.commands.schedule import Looked
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.steps import Procedure, Run, Step
+from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
+from runbooks.inventory.model import Host
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """An entry on its way to a host, through cron or as a timer."""
+
+    host: Host
+    entry: Entry
+    timer: bool
+
+    def look(self) -> Probe[Looked]:
+        """See what is there, and whether a run would work there."""
+        return schedule.look(self.entry.unit, _paths(self.entry.site), self.entry.checkout, self.entry.file)
+
+    def files(self, seen: Looked) -> tuple[File, ...]:
+        """Return the files that shall be there; their date stays when nothing else changes."""
+        first = _paths(self.entry.site)[1 if self.timer else 0]
+        there = rules_entry.in_file(seen.files[first].content) if first in seen.files else None
+        entry = self.entry.as_before(there)
+        return rules_entry.units(entry) if self.timer else (rules_entry.cron_file(entry),)
+
+
+def placing(session: Session, entry: Entry, where: tuple[str, str, str], *, timer: bool) -> Placing:
+    """Read the flags --host, --checkout and --site. Raises InventoryError when they do not fit together."""
+    host, checkout, file = where
+    if not (host and checkout):
+        raise InventoryError("--host and --checkout go together", hint="--host NAME --checkout DIR; --site FILE as well")
+    checkout = checkout.rstrip("/")
+    file = file or f"{checkout}/hosts.yaml"
+    for flag, path in (("--checkout", checkout), ("--site", file)):
+        if not path.startswith("/"):
+            raise InventoryError(f"{flag} {path}: not an absolute path", hint="write out where it lies on that host")
+    return Placing(session.site.host(host), replace(entry, checkout=checkout, file=file), timer)
+
+
+def install(session: Session, placing: Placing) -> None:
+    """Let the host make backups at the entry's times; the other form goes."""
+    session.carry_out(scheduled(placing))
+    seen = session.run.read(placing.host, placing.look())
+    if not placing.timer and not seen.daemons.cron:
+        session.run.note(placing.host, f"no cron daemon runs on {placing.host}, so this does nothing yet: start it")
+    tell_next(session, placing.entry, seen.daemons.now, str(placing.host))
+
+
+def scheduled(placing: Placing) -> Procedure:
+    """Return the procedure that puts the entry on the host in one form, and removes the other."""
+    steps = [_works(placing), _placed(placing), *([_runs(placing)] if placing.timer else []), _other_gone(placing)]
+    return Procedure("backup.schedule", f'back up {placing.entry.site} from {placing.host} at "{placing.entry.at}"', steps)
+
+
+def _works(placing: Placing) -> Step:
+    """The checkout's own check, on the host, as bare as cron would run it."""
+    host, checkout = placing.host, placing.entry.checkout
+
+    def check(run: Run) -> None:
+        daemons = run.read(host, placing.look()).daemons
+        if daemons.checked == schedule.NO_CHECKOUT:
+            raise PrecheckError(
+                f"{host}: there is no checkout in {checkout} (no scripts/ha-backup)",
+                hint=f"put one there (git clone, then scripts/setup --no-lab as root on {host}), with the site file and its keys",
+            )
+        if daemons.checked:
+            lines = "".join(f"\n  {line}" for line in daemons.said.splitlines())
+            raise PrecheckError(f"{host}: a run of {checkout} would fail there; `scripts/ha-backup --check` says:{lines}")
+        if placing.timer and daemons.timer is None:
+            raise PrecheckError(f"{host}: systemd does not run it, so it has no timers", hint="leave --timer away: cron")
+
+    text = by_hand("backup", "schedule_ready", host=host, entry=placing.entry)
+    return Step("see whether a run that nobody watches would work there", host, check=check, by_hand=text)
+
+
+def _placed(placing: Placing) -> Step:
+    host = placing.host
+
+    def differing(run: Run) -> list[File]:
+        seen = run.read(host, placing.look())
+        return files.differing(placing.files(seen), seen.files)
+
+    def do(run: Run) -> None:
+        wanted = differing(run)
+        run.place(host, wanted, run.read(host, placing.look()).files, files.place(wanted))
+
+    entry = placing.entry
+    if placing.timer:
+        name = "units of a timer"
+        text = by_hand("backup", "timer_units", host=host, directory=rules_entry.SYSTEMD, entry=entry)
+    else:
+        name = _paths(entry.site)[0]
+        text = by_hand("backup", "cron_file", host=host, path=name, entry=entry)
+    return Step(f"put {name} in place", host, done=lambda run: not differing(run), do=do, settled=True, by_hand=text)
+
+
+def _runs(placing: Placing) -> Step:
+    host, unit = placing.host, placing.entry.unit
+    return Step(
+        "let systemd run the timer",
+        host,
+        done=lambda run: bool(run.read(host, placing.look()).daemons.timer),
+        do=lambda run: run.change(host, schedule.run_timer(unit)),
+        by_hand=by_hand("backup", "run_timer", host=host, unit=unit),
+    )
+
+
+def _other_gone(placing: Placing) -> Step:
+    cron, *units = _paths(placing.entry.site)
+    if placing.timer:
+        return _gone(placing.host, "no entry of cron's beside it", placing.look(), "", [cron])
+    return _gone(placing.host, "no timer beside it", placing.look(), placing.entry.unit, units)
+
+
+def _gone(host: Host, name: str, look: Probe[Looked], unit: str, paths: Sequence[str]) -> Step:
+    return Step(
+        name,
+        host,
+        done=lambda run: run.read(host, look).files.keys().isdisjoint(paths),
+        do=lambda run: run.change(host, schedule.remove(unit, paths)),
+        settled=True,
+        by_hand=by_hand("backup", "unscheduled", host=host, unit=unit, paths=paths, file=""),
+    )
+
+
+def remove(session: Session, host: Host) -> None:
+    """Take every form of the schedule off ``host``."""
+    session.carry_out(unscheduled(session.site.name, host))
+
+
+def unscheduled(site: str, host: Host) -> Procedure:
+    """Return the procedure that removes every form of the schedule of ``site`` from ``host``."""
+    unit, paths = rules_entry.unit(site), _paths(site)
+    gone = _gone(host, "no schedule", schedule.look(unit, paths), unit, paths)
+    return Procedure("backup.unschedule", f"{host} makes no more backups of {site} by itself", [gone])
+
+
+def show_status(session: Session, host: Host) -> None:
+    """Let the checkout that is scheduled on ``host`` say how its backups fare. Raises what its exit status means."""
+    site = session.site.name
+    seen = session.run.read(host, schedule.look(rules_entry.unit(site), _paths(site)))
+    entry = next(
+        (entry for path in _paths(site)[:2] if path in seen.files and (entry := rules_entry.in_file(seen.files[path].content))),
+        None,
+    )
+    if not entry:
+        raise OutcomeError(
+            f"{host}: no backups of {site} are scheduled there", hint="inv backup.schedule --host ... --checkout ..."
+        )
+    answer = session.run.read(host, schedule.status(entry.checkout, entry.file, as_json=session.options.json))
+    print(answer.stdout.rstrip())
+    if answer.exited:
+        said = answer.stderr.strip().removeprefix("error: ") or f"exit status {answer.exited}"
+        error = RunbookError(f"{host}: {said}")
+        error.exit_code = answer.exited
+        raise error
+
+
+def _paths(site: str) -> tuple[str, str, str]:
+    """Return where a host has our files: for cron, the timer, its service."""
+    timer = f"{rules_entry.SYSTEMD}/{rules_entry.unit(site)}"
+    return f"{rules_entry.CRON_D}/ha-runbooks-{site}", timer, timer.replace(".timer", ".service")

@@ -1,0 +1,1 @@
+"""Sets as they lie on disk."""

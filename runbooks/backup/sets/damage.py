@@ -1,0 +1,27 @@
+"""Whether the files of a set are what its manifest says: names, sizes, digests. What is in them is backup_proof's business."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runbooks.backup.sets import manifest
+from runbooks.backup.sets.manifest import Manifest, Stored
+from runbooks.backup.sets.opened import differs, is_inside, there
+
+
+def damages(path: Path, made: Manifest, *, sync: bool = False) -> list[str]:
+    """Say of each file below ``path`` how it differs from the manifest ``made``. ``sync`` also puts every file on disk."""
+    found = {name: damage(path, name, stored, sync=sync) for name, stored in made.files.items()}
+    return [f"{name}: {why}" for name, why in found.items() if why]
+
+
+def damage(path: Path, name: str, stored: Stored, *, sync: bool = False) -> str:
+    """Say how the file ``name`` below ``path`` differs from what was ``stored``; "" when it does not."""
+    if not is_inside(name):
+        return "this is no name for a file of a set"
+    return differs(path / name, stored.size, stored.sha256, sync=sync)
+
+
+def strangers(path: Path, made: Manifest) -> list[str]:
+    """Return the files below ``path`` that the manifest does not name."""
+    return sorted(each for each in there(path) if each not in made.files and each != manifest.NAME)

@@ -1,0 +1,244 @@
+"""The directory of sets on the operator's machine: one set at a time is made, and each is there whole or not at all.
+
+DIRECTORY/20260107T021700Z/     a set; never changed once it is there
+DIRECTORY/.making-ID  .leaving-ID   what is being made or deleted: never listed, cleared by the next run
+DIRECTORY/.scratch-*            what is being proven: cleared likewise, once nobody holds its own lock
+DIRECTORY/.records/             what was found out later: verified, copied off-site, the last attempt
+DIRECTORY/.tools/               etcd's own tools, for reading the sets when no host can be asked
+DIRECTORY/.lock
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from runbooks.backup.sets import manifest as sets_manifest
+from runbooks.backup.sets.manifest import Manifest
+from runbooks.errors import InventoryError, PrecheckError, RunbookError
+from runbooks.inventory.model import Site
+from runbooks.inventory.settings import Backup
+from runbooks.local import files
+
+ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+MAKING, LEAVING, SCRATCH = ".making-", ".leaving-", ".scratch-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Set:
+    """A set that is there. ``manifest`` is None when it cannot be read, and ``damage`` says why."""
+
+    id: str
+    path: Path
+    manifest: Manifest | None
+    damage: str = ""
+
+    @property
+    def sound(self) -> Manifest:
+        """Return the manifest. Raises RunbookError when it cannot be read."""
+        if not self.manifest:
+            raise RunbookError(self.damage, hint="inv backup.list shows the others")
+        return self.manifest
+
+
+class Unlocked:
+    """The directory of sets has a lock of its own, and nothing is changed on the site: that needs none of the site's."""
+
+    def hold(self) -> bool:
+        """Nothing was taken just now."""
+        return False
+
+
+def configured(site: Site) -> Backup:
+    """Return the site's backup section. Raises InventoryError when there is none."""
+    if not site.backup:
+        raise InventoryError(
+            f"{site.name} has no section backup: nobody says where sets go", hint="docs/site.md: backup: {directory: ...}"
+        )
+    return site.backup
+
+
+class Store:
+    """The sets of one site. Opening it makes the directory (0700) when it is not there."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.backup = configured(site)
+        self.directory = self.backup.directory
+
+    def prepare(self) -> None:
+        """Make the directory. Raises InventoryError when that cannot be done, or when others may look into it."""
+        hint = "set backup.directory in hosts.yaml to one that you own, for sets alone, or mend this one (0700)"
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.directory / ".records").mkdir(mode=0o700, exist_ok=True)
+            open_to_others = files.open_to_others(self.directory)
+        except OSError as error:
+            raise InventoryError(f"{self.directory}: cannot be used for backups: {error.strerror or error}", hint=hint) from None
+        if open_to_others:
+            raise InventoryError(f"{self.directory}: others may look into it, and sets hold every secret", hint=hint)
+
+    @contextmanager
+    def locked(self, what: str) -> Iterator[None]:
+        """Hold the directory's lock; what was not published by its end is deleted.
+
+        Raises PrecheckError, saying who holds it, when it is taken. It goes with its process, however that ends.
+        """
+        self.prepare()
+        handle = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise PrecheckError(
+                    f"{self.directory} is locked: {_holder(os.pread(handle, 1000, 0))}",
+                    hint="wait for it; its lock goes when it ends, however it ends",
+                ) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(_me(what)).encode(), 0)
+            try:
+                yield
+            finally:
+                with suppress(OSError, RunbookError):  # what failed is full of secrets; what stays, the next run clears
+                    self.clear()
+                os.ftruncate(handle, 0)
+        finally:
+            os.close(handle)
+
+    def sets(self) -> list[Set]:
+        """Return this site's sets, newest first, those whose manifest cannot be read included."""
+        try:
+            names = sorted((path.name for path in self.directory.iterdir() if ID.fullmatch(path.name)), reverse=True)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InventoryError(f"{self.directory}: cannot be read: {error.strerror}") from None
+        found = [self._read(name) for name in names]
+        return [each for each in found if not each.manifest or each.manifest.site == self.site.name]
+
+    def one(self, name: str = "") -> Set:
+        """Return the set called ``name``, or the newest one. Raises InventoryError when there is none."""
+        sets = self.sets()
+        if found := next((each for each in sets if each.id == name or not name), None):
+            return found
+        what = f"no set called {name}" if name else "no set yet"
+        raise InventoryError(f"{self.directory}: there is {what}", hint="inv backup.list" if sets else "inv backup.run")
+
+    def _read(self, name: str) -> Set:
+        path = self.directory / name
+        try:
+            manifest = sets_manifest.read((path / sets_manifest.NAME).read_bytes(), str(path / sets_manifest.NAME))
+        except OSError as error:
+            return Set(id=name, path=path, manifest=None, damage=f"{path / sets_manifest.NAME}: {error.strerror}")
+        except RunbookError as error:
+            return Set(id=name, path=path, manifest=None, damage=str(error))
+        if manifest.id != name:
+            return Set(id=name, path=path, manifest=None, damage=f"{path}: its manifest is that of {manifest.id}")
+        return Set(id=name, path=path, manifest=manifest)
+
+    def leftovers(self) -> list[Path]:
+        """Return what runs that were killed have left; nobody works on it while we hold the lock."""
+        found = (path for path in self.directory.glob(".*-*") if path.name.startswith((MAKING, LEAVING)))
+        return sorted([*found, *self.abandoned()])
+
+    def abandoned(self) -> list[Path]:
+        """Return what proofs that were killed have left. They do not hold our lock, but each that of its own directory."""
+        return sorted(path for path in self.directory.glob(f"{SCRATCH}*") if not _held(path))
+
+    def clear(self) -> None:
+        """Delete the leftovers."""
+        for path in self.leftovers():
+            _remove(path)
+
+    def begin(self, name: str) -> Path:
+        """Make the hidden directory in which the set ``name`` is put together; 0700."""
+        path = self.directory / f"{MAKING}{name}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def publish(self, name: str) -> Path:
+        """Make the set ``name`` appear, all at once and for good: every file is on disk before its name is."""
+        making, final = self.directory / f"{MAKING}{name}", self.directory / name
+        for top, _, _ in os.walk(making):
+            _sync(Path(top))
+        making.rename(final)
+        _sync(self.directory)
+        return final
+
+    def delete(self, name: str) -> None:
+        """Make the set ``name`` disappear, all at once; then free its space. Raises RunbookError when the disk does not let us."""
+        leaving = self.directory / f"{LEAVING}{name}"
+        try:
+            (self.directory / name).rename(leaving)
+            _sync(self.directory)
+        except OSError as error:
+            raise RunbookError(f"{self.directory / name}: cannot be deleted: {error.strerror}") from None
+        _remove(leaving)
+        (self.directory / ".records" / f"{name}.json").unlink(missing_ok=True)
+
+    def records(self, name: str) -> dict[str, Any]:
+        """Return what was found out about the set ``name`` since it was made: ``verified``, ``offsite``; {} when nothing."""
+        with suppress(OSError, ValueError):
+            found = json.loads((self.directory / ".records" / f"{name}.json").read_text())
+            return found if isinstance(found, dict) else {}
+        return {}
+
+    def record(self, name: str, **facts: Any) -> None:
+        """Add ``facts`` to what is known about the set ``name`` (or about ``last-attempt``); they replace those of before."""
+        path = self.directory / ".records" / f"{name}.json"
+        files.replace(path, json.dumps(self.records(name) | facts, indent=2, default=str).encode())
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise RunbookError(f"{path}: cannot be deleted: {error.strerror}{where}", hint="delete it by hand") from None
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _held(directory: Path) -> bool:
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return True  # its proof has just ended
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(handle)
+
+
+def _me(what: str) -> dict[str, Any]:
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return {"user": getpass.getuser(), "machine": socket.gethostname(), "pid": os.getpid(), "what": what, "since": since}
+
+
+def _holder(text: bytes) -> str:
+    try:
+        who = json.loads(text)
+        return f"{who['user']}@{who['machine']} (pid {who['pid']}) has been running {who['what']} since {who['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "somebody is just beginning or ending"

@@ -1,0 +1,167 @@
+"""`inv backup.status`: is there a good set that is new enough, and will there be a next one? Asks no host."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from runbooks.backup.rules import times as rules_times
+from runbooks.backup.schedule import here as schedule_here
+from runbooks.backup.schedule.here import Seen
+from runbooks.backup.sets.manifest import Manifest
+from runbooks.backup.sets.store import Store
+from runbooks.errors import InventoryError, OutcomeError
+from runbooks.local.disk import free_bytes
+from runbooks.text import HOUR, age_text, counted, size_text
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+REASON = 160  # characters of the last attempt's error: backup.run and its log say the rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """A schedule, the next time it is due, and the last due time that brought no run. Local times."""
+
+    seen: Seen
+    next: datetime | None
+    missed: datetime | None
+    amiss: str
+
+
+def trouble_with(session: Session) -> tuple[list[str], str, bool]:
+    """Return all that is wrong with the backups, the way out, and whether there will be a next one by itself.
+
+    Raises InventoryError when hosts.yaml asks for none.
+    """
+    store, now = Store(session.site), datetime.now().astimezone()
+    good = next((each.manifest for each in store.sets() if each.manifest and each.manifest.state == "good"), None)
+    coming = [_coming(each, store.records("last-attempt"), now) for each in schedule_here.found(session)]
+    return _trouble(store, good, coming, now), _way_out(good, coming), bool(coming)
+
+
+def show(session: Session) -> None:
+    """Print how the backups fare. Raises OutcomeError with all that is wrong."""
+    store, now = Store(session.site), datetime.now().astimezone()
+    sets = store.sets()
+    known = [each.manifest for each in sets if each.manifest]
+    good = next((each for each in known if each.state == "good"), None)
+    attempt = store.records("last-attempt")
+    coming = [_coming(each, attempt, now) for each in schedule_here.found(session)]
+    trouble = _trouble(store, good, coming, now)
+    facts = {
+        "ok": not trouble,
+        "problems": trouble,
+        "newest_good": good and _for_machines(good, now),
+        "newest": _for_machines(known[0], now) if known else None,
+        "max_age_h": store.backup.max_age_h,
+        "last_attempt": attempt or None,
+        "schedules": [_schedule(each) for each in coming],
+        "sets": len(sets),
+        "size": sum(each.size for each in known),
+        "free": free_bytes(store.directory),
+    }
+    if session.options.json:
+        print(json.dumps(facts, default=str))
+    else:
+        print("\n".join(_for_people(session.site.name, store, facts, coming)))
+    if trouble:
+        raise OutcomeError("\n       ".join(trouble), hint=_way_out(good, coming))
+
+
+def _trouble(store: Store, good: Manifest | None, coming: list[Coming], now: datetime) -> list[str]:
+    late = _too_old(good, store.backup.max_age_h, now)
+    return [*late, *(f"{each.seen.where}: {each.amiss}" for each in coming if each.amiss)]
+
+
+def _too_old(good: Manifest | None, max_age_h: int, now: datetime) -> list[str]:
+    if not good:
+        return ["there is no good set"]
+    age_s = (now - good.started).total_seconds()
+    if age_s > max_age_h * HOUR:
+        return [f"the newest good set is {age_text(age_s)} old; backup.max_age_h allows {max_age_h} h"]
+    return []
+
+
+def _coming(seen: Seen, attempt: dict[str, Any], now: datetime) -> Coming:
+    """Judge one schedule: whether it would run, and whether the last run came when it should have."""
+    entry, here = seen.entry, now.replace(tzinfo=None)
+    try:
+        times = rules_times.parse(entry.at)
+        longest = timedelta(seconds=rules_times.duration_s(entry.timeout))
+        since = _local(entry.since, now) or here
+        missed = rules_times.missed(times, since=since, attempt=_local(attempt.get("started"), now), now=here, longest=longest)
+        due = rules_times.next_after(times, here)
+    except InventoryError as error:
+        return Coming(seen=seen, next=None, missed=None, amiss=f"it was changed by hand: {error}")
+    late = f"no run came at {missed:%Y-%m-%d %H:%M}" if missed else ""
+    return Coming(seen=seen, next=due, missed=missed, amiss="; ".join(each for each in (seen.amiss, late) if each))
+
+
+def _local(text: object, now: datetime) -> datetime | None:
+    """Read an ISO 8601 time with its zone as a time on this machine's clock."""
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(now.tzinfo).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def _for_machines(made: Manifest, now: datetime) -> dict[str, Any]:
+    age = int((now - made.started).total_seconds())
+    return {"id": made.id, "state": made.state, "started": made.started.isoformat(), "age_s": age, "revision": made.etcd.revision}
+
+
+def _schedule(coming: Coming) -> dict[str, Any]:
+    entry = coming.seen.entry
+    return {
+        "where": coming.seen.where,
+        "at": entry.at,
+        "timeout": entry.timeout,
+        "since": entry.since,
+        "alive": not coming.seen.amiss,
+        "next": coming.next and coming.next.isoformat(timespec="minutes"),
+        "missed": coming.missed and coming.missed.isoformat(timespec="minutes"),
+        "problem": coming.amiss,
+    }
+
+
+def _for_people(name: str, store: Store, facts: dict[str, Any], coming: list[Coming]) -> list[str]:
+    def told(one: dict[str, Any] | None) -> str:
+        if not one:
+            return "none"
+        return f"{one['id']}, {age_text(one['age_s'])} old, {one['state']}, etcd at revision {one['revision']}"
+
+    lines = [f"{name}: {'well' if facts['ok'] else 'NOT WELL: ' + facts['problems'][0]}", ""]
+    lines.append(f"newest good set  {told(facts['newest_good'])} (allowed: {facts['max_age_h']} h)")
+    if facts["newest"] != facts["newest_good"]:
+        lines.append(f"newest set       {told(facts['newest'])}")
+    lines.append(f"last attempt     {_attempt(facts['last_attempt'])}")
+    for each in coming:
+        alive = each.amiss or "alive"
+        lines.append(f'schedule         "{each.seen.entry.at}" in {each.seen.where}: {alive}')
+        if each.next and not each.seen.amiss:
+            lines.append(f"next run         {each.next:%Y-%m-%d %H:%M} (local time)")
+    if not coming:
+        lines.append('schedule         none on this machine: inv backup.schedule --at "17 2 * * *"')
+    room = f"{counted(facts['sets'], 'set')}, {size_text(facts['size'])}; {size_text(facts['free'])} free"
+    lines.append(f"{store.directory}  {room}")
+    return lines
+
+
+def _attempt(attempt: dict[str, Any] | None) -> str:
+    if not attempt:
+        return "none is on record"
+    ended = _local(attempt.get("ended"), datetime.now().astimezone())
+    outcome = f"exit {attempt.get('exit')}"
+    why = f": {' '.join(str(attempt['error']).split())[:REASON]}" if attempt.get("error") else ""
+    when = f"{ended:%Y-%m-%d %H:%M}" if ended else "at an unknown time"
+    return f"{when} (local time), by {attempt.get('by', '?')}, {outcome}{why}"
+
+
+def _way_out(good: Manifest | None, coming: list[Coming]) -> str:
+    if any(each.seen.amiss for each in coming):
+        return "start its daemon, or inv backup.schedule anew"
+    return "inv backup.run" if not good or not coming else "see the log of scripts/ha-backup, then inv backup.run"
