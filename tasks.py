@@ -3,8 +3,9 @@
 from invoke import Collection
 
 from lab import tasks as lab
-from runbooks import certs, cluster, doctor, recover, site
+from runbooks import certs, doctor, recover, site
 from runbooks.backup import tasks as backup
+from runbooks.cluster import tasks as cluster
 from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
 

@@ -108,7 +108,7 @@ def covered(spans: Iterable[Span], within: Span) -> float:
 
 def measured() -> tuple[list[tuple[str, Span]], Stopwatch, Span]:
     """Carry out `cluster.init`; return each step's span by its title, the stopwatch, and the span of it all."""
-    from runbooks.cluster_steps import Plan, begin  # noqa: PLC0415 - after the site was chosen
+    from runbooks.cluster.build import Plan, begin  # noqa: PLC0415 - after the site was chosen
     from runbooks.rules import cluster as rules  # noqa: PLC0415
 
     started = time.monotonic()

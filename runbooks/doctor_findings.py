@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runbooks import cluster_verify
 from runbooks.backup import status
-from runbooks.cluster_verify import Seen
+from runbooks.cluster import verify as cluster_verify
+from runbooks.cluster.verify import Seen
 from runbooks.doctor_look import Looked
 from runbooks.engine.journal import summaries
 from runbooks.engine.lock import describe

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbooks import cluster_verify
-from runbooks.cluster_verify import Seen
+from runbooks.cluster import verify
+from runbooks.cluster.verify import Seen
 from runbooks.commands import doctor, etcd, lb, lock
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.doctor import Traces
@@ -58,7 +58,7 @@ class Looked:
 
 def look(run: Run) -> Looked:
     """Look at everything. Raises nothing for a host that does not answer: that is a finding."""
-    seen = cluster_verify.look(run)
+    seen = verify.look(run)
     errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
     looked = Looked(seen, errors)
     there = [host for host in seen.hosts if host not in errors]

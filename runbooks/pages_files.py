@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbooks.artifacts_cluster import cni_manifest, node_files
+from runbooks.cluster.files import cni_manifest, node_files
 from runbooks.commands.base import MASK, Secret
 from runbooks.inventory.model import Site
 from runbooks.lb.files import lb_files

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runbooks import cluster_prepare
 from runbooks.backup.sets.opened import SUFFIX
 from runbooks.backup.sets.store import Set, Store
-from runbooks.cluster_preflight import preflight
+from runbooks.cluster import prepare
+from runbooks.cluster.preflight import preflight
 from runbooks.commands import control_plane_files as files
 from runbooks.commands import node
 from runbooks.commands.base import batch
@@ -193,7 +193,7 @@ def procedure(it: Restocking, fresh: Sequence[Host]) -> Procedure:
     """Return the procedure that puts the files back; ``fresh`` are the hosts on which none are yet."""
     hosts = tuple(it.archives)
     steps: list[Step | Together] = [preflight(it.site, fresh)] if fresh else []
-    steps += [*cluster_prepare.steps(it.site, hosts), Together(tuple(put_back(it, host) for host in hosts))]
+    steps += [*prepare.steps(it.site, hosts), Together(tuple(put_back(it, host) for host in hosts))]
     return Procedure(KEY, f"Put back the control plane of {it.site.name} from {it.set}", steps, {"set": it.set})
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbooks import cluster_members as members
-from runbooks.cluster_remove import forget
-from runbooks.cluster_steps import Plan, grow, ready
+from runbooks.cluster import members
+from runbooks.cluster.build import Plan, grow, ready
+from runbooks.cluster.remove import forget
 from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Access, Look, Member, look
 from runbooks.commands.etcd_data import EtcdData

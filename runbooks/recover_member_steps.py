@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from runbooks import cluster_members as members
+from runbooks.cluster import members
 from runbooks.commands import etcd, etcd_data, kubeadm, node, static_pods
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member

@@ -8,7 +8,6 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Final, cast
 
-from runbooks import cluster_prepare, cluster_remove, cluster_steps
 from runbooks.backup.read import fetch as read_fetch
 from runbooks.backup.run import keep_tools, offsite
 from runbooks.backup.run import prune as run_prune
@@ -17,6 +16,9 @@ from runbooks.backup.run.making import Making
 from runbooks.backup.sets import manifest
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Store
+from runbooks.cluster import build
+from runbooks.cluster import prepare as cluster_prepare
+from runbooks.cluster import remove as cluster_remove
 from runbooks.commands.base import MASK, Secret
 from runbooks.commands.etcd import Look, Member, Status
 from runbooks.etcd import relief
@@ -79,16 +81,14 @@ def prepare(site: Site) -> Page:
 
 def init(site: Site) -> Page:
     """A whole cluster, from nothing."""
-    plan = cluster_steps.Plan(site, site.nodes)
-    return Page(cluster_steps.begin(plan, site.control_plane[0]), given="no host is in any cluster yet")
+    plan = build.Plan(site, site.nodes)
+    return Page(build.begin(plan, site.control_plane[0]), given="no host is in any cluster yet")
 
 
 def join(site: Site) -> Page:
     """A control plane host comes back, empty."""
     host = second(site)
-    return Page(
-        cluster_steps.grow(cluster_steps.Plan(site, (host,))), f"--host {host}", f"{host} is empty, the others are in service"
-    )
+    return Page(build.grow(build.Plan(site, (host,))), f"--host {host}", f"{host} is empty, the others are in service")
 
 
 def remove(site: Site) -> Page:

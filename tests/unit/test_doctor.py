@@ -14,8 +14,7 @@ from runbooks.rules import doctor_hosts, doctor_pair
 from runbooks.rules.finding import Finding, ordered
 from runbooks.rules.preflight_peers import Clock
 from tests.support.fakes import lost
-from tests.unit.rules.test_lb import HOLDER, STANDBY
-from tests.unit.test_verify_rules import (
+from tests.unit.cluster.test_verify import (
     CA,
     DAY,
     EMPTY,
@@ -36,6 +35,7 @@ from tests.unit.test_verify_rules import (
     everything,
     without,
 )
+from tests.unit.rules.test_lb import HOLDER, STANDBY
 
 pytestmark = pytest.mark.unit
 

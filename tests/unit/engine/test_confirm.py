@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from runbooks.cluster_remove import confirm_destruction
+from runbooks.cluster.remove import confirm_destruction
 from runbooks.errors import PrecheckError
 from runbooks.recover_quorum import confirm_restore
 from tests.support.fakes import master, site

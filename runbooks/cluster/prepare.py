@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runbooks.artifacts_cluster import node_files, pause_image, wanted_images
+from runbooks.cluster.files import node_files, pause_image, wanted_images
 from runbooks.commands import files, kubeadm, node, prepare
 from runbooks.commands.files import File
 from runbooks.engine.by_hand import by_hand

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 import yaml
 
-from runbooks.artifacts_cluster import audit_policy, cni_manifest, node_files, pause_image, sysctls, wanted_images
+from runbooks.cluster.files import audit_policy, cni_manifest, node_files, pause_image, sysctls, wanted_images
 from runbooks.commands.prepare import CONTAINERD_CONFIG, MODULES, SYSCTL_FILE
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.kubeadm import AUDIT_POLICY, init_config
-from tests.unit.test_kubeadm_config import described
+from tests.unit.cluster.test_kubeadm_config import described
 
 pytestmark = pytest.mark.unit
 

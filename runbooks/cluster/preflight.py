@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from runbooks.cluster.rules import preflight as rules
+from runbooks.cluster.rules import preflight_room as room
 from runbooks.commands import node
 from runbooks.commands import preflight as commands
 from runbooks.commands.preflight_facts import Facts
@@ -13,8 +15,6 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import preflight as rules
-from runbooks.rules import preflight_room as room
 from runbooks.rules.finding import SCALE, Finding, at_least, for_machines, shown, told, word
 from runbooks.rules.preflight_peers import Clock
 from runbooks.text import counted, listed, table

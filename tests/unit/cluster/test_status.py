@@ -5,14 +5,14 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from runbooks.cluster.rules import status as rules
 from runbooks.commands.etcd import Look
 from runbooks.commands.verify import Quick
-from runbooks.rules import verify_status as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import told
 from tests.support.fakes import lb, lost
+from tests.unit.cluster.test_verify import M1, M2, M3, SITE, W1, cluster, etcd_view, node, with_node
 from tests.unit.rules.test_lb import STANDBY
-from tests.unit.test_verify_rules import M1, M2, M3, SITE, W1, cluster, etcd_view, node, with_node
 
 pytestmark = pytest.mark.unit
 

@@ -1,4 +1,4 @@
-"""How a cluster is begun and how hosts join it, step by step; `runbooks.cluster` has the commands."""
+"""How a cluster is begun and how hosts join it, step by step; `runbooks.cluster.tasks` has the commands."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from runbooks import cluster_members as members
-from runbooks import cluster_prepare, cluster_verify
-from runbooks.artifacts_cluster import cni_manifest
-from runbooks.cluster_preflight import preflight
+from runbooks.cluster import members, prepare, verify
+from runbooks.cluster.files import cni_manifest
+from runbooks.cluster.preflight import preflight
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe, Secret
 from runbooks.engine.by_hand import by_hand
@@ -41,14 +40,14 @@ def begin(plan: Plan, founder: Host | None) -> Procedure:
     network = cni_manifest(site)
     # What is wrong with the site shows before any host is touched.
     config.init_config(site, site.control_plane[0], plan.version, None)
-    steps: list[Step | Together] = [preflight(site, plan.hosts), *cluster_prepare.steps(site, plan.hosts)]
+    steps: list[Step | Together] = [preflight(site, plan.hosts), *prepare.steps(site, plan.hosts)]
     if founder:
         steps.append(initialise(plan, founder))
     steps.append(answers(plan))
     if network:
         steps.append(install_network(plan, network))
     steps += joins(plan, [host for host in plan.hosts if host != founder])
-    steps.append(cluster_verify.step(site))
+    steps.append(verify.step(site))
     title = f"Build the cluster {site.name}, Kubernetes {site.kubernetes.version}"
     return Procedure(
         "cluster.init", title, steps, inputs={"version": site.kubernetes.version, "hosts": [str(h) for h in plan.hosts]}
@@ -61,7 +60,7 @@ def grow(plan: Plan) -> Procedure:
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [
         preflight(site, plan.hosts),
-        *cluster_prepare.steps(site, plan.hosts),
+        *prepare.steps(site, plan.hosts),
         answers(plan),
         *joins(plan, plan.hosts),
     ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from runbooks import cluster_members as members
+from runbooks.cluster import members
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe
 from runbooks.commands.node import NodeState

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.cluster_verify import Seen, _namespaces, judge
+from runbooks.cluster.verify import Seen, _namespaces, judge
 from runbooks.commands.certs import Certificate
 from runbooks.commands.etcd import Alarm, Look, Member, Status
 from runbooks.commands.kubectl import url

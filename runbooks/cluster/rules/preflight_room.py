@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from runbooks.cluster.rules.preflight_host import minor
 from runbooks.commands.preflight import CONTAINERD, ETCD, KUBELET, ports
 from runbooks.commands.preflight_facts import Facts, Packages, Space
 from runbooks.inventory.checks import API_PORT
@@ -11,7 +12,6 @@ from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.finding import Finding, worst
 from runbooks.rules.preflight_finding import fail, good, warn
-from runbooks.rules.preflight_host import minor
 from runbooks.text import GIB, first_few, listed, size_text
 
 # GiB that a host without Kubernetes has to have free: too little to work, too little to work for long.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from runbooks.cluster.rules import status as judge
 from runbooks.commands import etcd, lb, objects
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
@@ -19,7 +20,6 @@ from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules import verify as rules
-from runbooks.rules import verify_status as judge
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, for_machines, told
 from runbooks.text import age_text, table

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.cluster.rules import preflight as rules
 from runbooks.commands.preflight_facts import Fsync, Listener, Packages
 from runbooks.errors import UnreachableError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import preflight as rules
 from runbooks.rules.finding import Finding, at_least, worst
 from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.rules.preflight_peers import Clock

@@ -20,7 +20,7 @@ def preflight(session: Session, verbose: bool = False) -> None:
 
     Changes nothing. Exit status 0 when nothing would stop cluster.init, 1 otherwise; warnings stop nothing.
     """
-    from runbooks.cluster_preflight import show  # noqa: PLC0415 - start-up time
+    from runbooks.cluster.preflight import show  # noqa: PLC0415 - start-up time
 
     show(session, verbose)
 
@@ -31,7 +31,7 @@ def prepare(session: Session, host: str = "") -> None:
 
     Kernel, containerd, packages, images. The wanted version is pinned and held. Hosts that are in the cluster are left as they are.
     """
-    from runbooks.cluster_prepare import make_ready  # noqa: PLC0415
+    from runbooks.cluster.prepare import make_ready  # noqa: PLC0415
 
     session.carry_out(make_ready(session.site, session.site.named(host, "node")))
 
@@ -43,7 +43,7 @@ def init(session: Session) -> None:
     Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host: control plane hosts
     one at a time, workers together; and a proof at the end. Safe to run again at any time, after any interruption.
     """
-    from runbooks.cluster_steps import Plan, begin  # noqa: PLC0415
+    from runbooks.cluster.build import Plan, begin  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.nodes)
     founder = rules.founder(session.site.control_plane, plan.survey.control_plane(session.run))
@@ -57,7 +57,7 @@ def join(session: Session, host: str = "") -> None:
     A fresh token and certificate key are made for each and are shown nowhere. What a host of the same name left behind, in etcd
     and among the nodes, is removed first, as far as the quorum allows it.
     """
-    from runbooks.cluster_steps import Plan, grow  # noqa: PLC0415
+    from runbooks.cluster.build import Plan, grow  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.named(host, "node"))
     plan.survey.serving(session.run)
@@ -70,7 +70,7 @@ def kubeconfig(session: Session, to: str = "", force: bool = False) -> None:
 
     It leads to the VIP, and its file is private (0600): whoever has it has the cluster.
     """
-    from runbooks.cluster_kubeconfig import fetch  # noqa: PLC0415
+    from runbooks.cluster.kubeconfig import fetch  # noqa: PLC0415
 
     fetch(session, to, force=force)
 
@@ -82,7 +82,7 @@ def verify(session: Session) -> None:
     Nodes, API servers, etcd, leaders, pods, certificates, load balancers, and a write and a read through the VIP. Exit status 0
     only when all of it holds.
     """
-    from runbooks.cluster_verify import verify  # noqa: PLC0415
+    from runbooks.cluster.verify import verify  # noqa: PLC0415
 
     verify(session)
 
@@ -93,7 +93,7 @@ def status(session: Session) -> None:
 
     Exit status 0 when everything is there and well, 1 otherwise.
     """
-    from runbooks.cluster_status import show  # noqa: PLC0415
+    from runbooks.cluster.status import show  # noqa: PLC0415
 
     show(session)
 
@@ -104,7 +104,7 @@ def remove(session: Session, host: str, force: bool = False) -> None:
 
     Refuses when etcd would lose its quorum. The host's data is gone afterwards; `inv cluster.join` brings it back as a new one.
     """
-    from runbooks.cluster_remove import leave  # noqa: PLC0415
+    from runbooks.cluster.remove import leave  # noqa: PLC0415
 
     if "," in host:
         raise PrecheckError("--host takes one name here", hint="one host after the other")
@@ -117,7 +117,7 @@ def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
 
     Everything that the cluster holds is lost, etcd's data first. There is no undo but a backup.
     """
-    from runbooks.cluster_remove import confirm_destruction, refuse_a_member, take_apart  # noqa: PLC0415
+    from runbooks.cluster.remove import confirm_destruction, refuse_a_member, take_apart  # noqa: PLC0415
 
     hosts = session.site.named(host, "node")
     if host:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
+from runbooks.cluster.rules import preflight_host as own
+from runbooks.cluster.rules import preflight_room as room
 from runbooks.commands.preflight_facts import Facts
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import preflight_host as own
 from runbooks.rules import preflight_peers as between
-from runbooks.rules import preflight_room as room
 from runbooks.rules.finding import Finding, told
 from runbooks.rules.preflight_finding import good
 from runbooks.rules.preflight_peers import Clock

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runbooks import cluster_preflight
+from runbooks.cluster import preflight as cluster_preflight
 from runbooks.commands import preflight
 from runbooks.commands.base import Answer, Command, script
 from runbooks.commands.preflight import parse

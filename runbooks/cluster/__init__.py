@@ -1,0 +1,1 @@
+"""The cluster: prepared, built, grown, checked."""
