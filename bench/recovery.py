@@ -42,7 +42,7 @@ def node(lab: Lab) -> Act:
 
 def certs(lab: Lab) -> Act:
     """Every certificate is renewed, one control plane host after the other."""
-    from runbooks.certs_renew import renew  # noqa: PLC0415
+    from runbooks.certs.renew import renew  # noqa: PLC0415
 
     return lambda opened: renew(opened, "", days=30, force=True)
 

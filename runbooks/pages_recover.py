@@ -6,17 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from runbooks import (
-    certs_renew,
-    recover_certs,
-    recover_control_plane,
-    recover_lb,
-    recover_member,
-    recover_quorum_start,
-    recover_vip_steps,
-)
+from runbooks import recover_certs, recover_control_plane, recover_lb, recover_member, recover_quorum_start, recover_vip_steps
 from runbooks.backup.pages import MADE, second, wanted
-from runbooks.certs_steps import Renewal
+from runbooks.certs import renew as certs_renew
+from runbooks.certs.steps import Renewal
 from runbooks.commands.etcd_restore import Seat
 from runbooks.engine.by_hand import by_hand
 from runbooks.inventory.model import Site

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks import certs_restart, certs_steps, certs_view
-from runbooks.certs_renew import apart, refuse_the_rest
-from runbooks.certs_steps import Renewal
+from runbooks.certs import look, restart
+from runbooks.certs import steps as certs_steps
+from runbooks.certs.renew import apart, refuse_the_rest
+from runbooks.certs.steps import Renewal
 from runbooks.cluster import verify
 from runbooks.commands import certs
 from runbooks.engine.by_hand import by_hand
@@ -32,13 +33,13 @@ KEY = "recover.certs"
 def recover(session: Session) -> None:
     """Renew what is due everywhere. Raises DegradedError when a host could not be reached, and the others are done."""
     run, site, survey = session.run, session.site, Survey()
-    there, lost = apart(certs_view.look(run, survey, site.nodes))
+    there, lost = apart(look.look(run, survey, site.nodes))
     masters = [host for host in site.control_plane if host in there]
     if not masters:
         raise PrecheckError("no master could be looked at, and only they have the CAs' keys", hint="inv certs.check")
     before = session.resumed(KEY) or {}
     renewal = Renewal(site, there, alone=True, survey=survey)
-    at_once = bool(before.get("at_once", certs_restart.stands_still(renewal, run)))
+    at_once = bool(before.get("at_once", restart.stands_still(renewal, run)))
     session.carry_out(procedure(renewal, list(there), session.state / "kubeconfig", at_once=at_once, whole=not lost))
     refuse_the_rest(lost, "inv recover.certs")
 
@@ -71,8 +72,8 @@ def _all_at_once(renewal: Renewal, masters: Sequence[Host]) -> list[Step | Toget
     return [
         Together(tuple(certs_steps.renew(renewal, host) for host in masters)),
         Together(tuple(identify(renewal, masters, host) for host in masters)),
-        Together(tuple(certs_restart.restart(renewal, host) for host in masters)),
-        Together(tuple(certs_restart.well(renewal, host) for host in masters)),
+        Together(tuple(restart.restart(renewal, host) for host in masters)),
+        Together(tuple(restart.well(renewal, host) for host in masters)),
     ]
 
 
@@ -81,8 +82,8 @@ def _turn(renewal: Renewal, masters: Sequence[Host], host: Host) -> list[Step]:
     return [
         certs_steps.renew(renewal, host),
         identify(renewal, masters, host),
-        certs_restart.restart(renewal, host),
-        certs_restart.well(renewal, host),
+        restart.restart(renewal, host),
+        restart.well(renewal, host),
     ]
 
 
@@ -98,17 +99,17 @@ def identify(renewal: Renewal, masters: Sequence[Host], host: Host) -> Step:
     signer = host if host in masters else masters[0]
 
     def reason(run: Run) -> str:
-        return rules.lost_identity(certs_view.of(run, host), renewal.days)
+        return rules.lost_identity(look.of(run, host), renewal.days)
 
     def check(run: Run) -> None:
-        if not certs_view.of(run, host).openssl:
+        if not look.of(run, host).openssl:
             raise PrecheckError(f"{host}: openssl is not installed there", hint=f"on {host}: install openssl")
 
     def done(run: Run) -> bool | Unmet:
         return Unmet.of(reason(run))
 
     def do(run: Run) -> None:
-        node = rules.node_name(renewal.site, host, certs_view.of(run, host))
+        node = rules.node_name(renewal.site, host, look.of(run, host))
         run.note(host, f"the client certificate of {node}'s kubelet: {reason(run)}")
         try:
             wanted = certs.pem(run.change(host, certs.request(node)))
@@ -127,7 +128,7 @@ def serve_anew(renewal: Renewal, host: Host) -> Step:
     """Have the kubelet make a new self-signed serving certificate; it never renews the one that it made when it first started."""
 
     def done(run: Run) -> bool | Unmet:
-        seen = certs_view.of(run, host)
+        seen = look.of(run, host)
         return Unmet.of(rules.old_serving(seen, renewal.days) or rules.other_served(renewal.site, seen, certs.KUBELET_PORT))
 
     text = by_hand("certs", "serve_anew", host=host, serving=rules.KUBELET_SERVING)

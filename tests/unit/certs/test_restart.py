@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from runbooks import certs_restart, certs_view
-from runbooks.certs_restart import may_restart
-from runbooks.certs_steps import Renewal
+from runbooks.certs import look, restart
+from runbooks.certs.restart import may_restart
+from runbooks.certs.steps import Renewal
 from runbooks.errors import PrecheckError
 from tests.support.fakes import FakeHosts, master, run_on, site, without_waiting
-from tests.unit.test_certs import NOW, PODS, WELL
+from tests.unit.certs.test_rules import NOW, PODS, WELL
 
 pytestmark = pytest.mark.unit
 
@@ -22,8 +22,8 @@ STALE = replace(WELL, changed=dict.fromkeys(WELL.changed, NOW), served={})
 def scripted(monkeypatch, seen, *says):
     """Let the host be as ``seen``, and etcd say ``says`` to whoever wants to pause its member, look by look."""
     left = list(says)
-    monkeypatch.setattr(certs_view, "of", lambda run, host: seen)
-    monkeypatch.setattr(certs_restart, "pause_refused", lambda *_: left.pop(0) if len(left) > 1 else left[0])
+    monkeypatch.setattr(look, "of", lambda run, host: seen)
+    monkeypatch.setattr(restart, "pause_refused", lambda *_: left.pop(0) if len(left) > 1 else left[0])
 
 
 def asked(monkeypatch, seen, *says, **more):

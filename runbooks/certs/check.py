@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks.certs_view import kubeconfig, look
+from runbooks.certs.look import kubeconfig, look
+from runbooks.certs.rules import report
+from runbooks.certs.rules.report import Expiry, Looked
 from runbooks.errors import HostErrors, OutcomeError, RunbookError, UnreachableError
-from runbooks.rules import certs_report as report
-from runbooks.rules.certs_report import Expiry, Looked
 from runbooks.rules.finding import HOST, SEEN, SEVERITY, Column, for_machines, shown, told
 from runbooks.text import counted, first_few
 from runbooks.view.cluster import Survey

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from runbooks import certs_view
-from runbooks.certs_steps import Renewal
+from runbooks.certs import look
+from runbooks.certs.steps import Renewal
 from runbooks.commands import etcd, node, static_pods
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.commands.node import NodeState
@@ -49,7 +49,7 @@ def restart(renewal: Renewal, host: Host) -> Step:
     def done(run: Run) -> bool | Unmet:
         if stale := _stale_pods(renewal, run, host):
             return Unmet("; ".join(f"{name} {why}" for name, why in stale.items()))
-        return Unmet.of(rules.unproven(renewal.site, certs_view.of(run, host)))
+        return Unmet.of(rules.unproven(renewal.site, look.of(run, host)))
 
     def do(run: Run) -> None:
         if not run.plan:
@@ -89,14 +89,14 @@ def _restart(renewal: Renewal, run: Run, host: Host) -> None:
     names = [name for name in rules.pods(renewal.site) if name in (stale or rules.READ_BY.keys() - kept)]
     if "etcd" in names:
         _hand_over(renewal, run, host)
-    elif "etcd" in rules.stale(renewal.site, certs_view.of(run, host), renewal.days):
+    elif "etcd" in rules.stale(renewal.site, look.of(run, host), renewal.days):
         run.note(host, f"etcd runs on: {pause_refused(renewal, run, host)}; it reads its certificates anew, and serves them")
     run.change(host, static_pods.restart(names))
 
 
 def _stale_pods(renewal: Renewal, run: Run, host: Host) -> dict[str, str]:
     """Return the static pods of ``host`` to restart, and why; without etcd where it may not stand still and need not."""
-    seen = certs_view.of(run, host)
+    seen = look.of(run, host)
     found = rules.stale(renewal.site, seen, renewal.days)
     if "etcd" in found and rules.reads_anew(seen) and pause_refused(renewal, run, host):
         del found["etcd"]

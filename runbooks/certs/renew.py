@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks import certs_restart, certs_steps, certs_view
-from runbooks.certs_steps import Renewal
+from runbooks.certs import look, restart
+from runbooks.certs import steps as certs_steps
+from runbooks.certs.steps import Renewal
 from runbooks.commands.certs import HostCerts
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import DegradedError, HostErrors, InventoryError, PrecheckError, RunbookError
@@ -30,7 +31,7 @@ def renew(session: Session, host: str, *, days: int, force: bool) -> None:
     except InventoryError as error:
         error.hint = "a worker has no certificates but its kubelet's: inv recover.certs"
         raise
-    there, lost = apart(certs_view.look(run, survey, hosts))
+    there, lost = apart(look.look(run, survey, hosts))
     if not survey.seat(run):
         raise PrecheckError(survey.silence(run), hint="inv recover.certs renews without any API server")
     renewal = Renewal(session.site, there, days=days, force=force, survey=survey)
@@ -54,9 +55,9 @@ def turn(renewal: Renewal, host: Host) -> list[Step]:
     """Return the steps of one control plane host's turn."""
     return [
         certs_steps.renew(renewal, host),
-        certs_restart.take_out(renewal, host),
-        certs_restart.restart(renewal, host),
-        certs_restart.well(renewal, host),
+        restart.take_out(renewal, host),
+        restart.restart(renewal, host),
+        restart.well(renewal, host),
         let_in(host),
     ]
 

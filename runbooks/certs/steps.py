@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-from runbooks import certs_view
+from runbooks.certs import look
 from runbooks.commands import certs
 from runbooks.commands.certs import HostCerts
 from runbooks.commands.kubeconfig import admin_conf
@@ -45,7 +45,7 @@ def may_begin(renewal: Renewal, hosts: Sequence[Host]) -> Step:
     """Refuse before anything is touched what kubeadm cannot do: CAs whose keys are elsewhere, or that have ended themselves."""
 
     def check(run: Run) -> None:
-        seen = _there(certs_view.look(run, renewal.survey, hosts))
+        seen = _there(look.look(run, renewal.survey, hosts))
         reasons = {host: rules.refusal(renewal.site, each) for host, each in seen.items()}
         if told := [f"{host}: {reason}" for host, reason in reasons.items() if reason]:
             raise PrecheckError(
@@ -64,7 +64,7 @@ def renew(renewal: Renewal, host: Host) -> Step:
     """`kubeadm certs renew all`, when one of the host's certificates is due; the CAs stay what they are."""
 
     def check(run: Run) -> None:
-        if reason := rules.refusal(renewal.site, certs_view.of(run, host)):
+        if reason := rules.refusal(renewal.site, look.of(run, host)):
             raise PrecheckError(f"{host}: {reason}", hint="inv certs.check")
 
     def done(run: Run) -> bool | Unmet:
@@ -83,7 +83,7 @@ def renew(renewal: Renewal, host: Host) -> Step:
 
 def _due(renewal: Renewal, run: Run, host: Host) -> str:
     """Say why the certificates in the files of ``host`` have to be renewed (still), or ""."""
-    seen = certs_view.of(run, host)
+    seen = look.of(run, host)
     if reason := rules.renewal(renewal.site, seen, renewal.days):
         return reason
     first, now = renewal.before[host].at(rules.SERVING), seen.at(rules.SERVING)
@@ -94,16 +94,16 @@ def kubeconfig(renewal: Renewal, path: Path) -> Step:
     """Give the operator's own kubeconfig, when there is one of this cluster, a certificate that some master's admin.conf has."""
 
     def done(run: Run) -> bool:
-        seen = _there(certs_view.look(run, renewal.survey, renewal.site.control_plane))
+        seen = _there(look.look(run, renewal.survey, renewal.site.control_plane))
         authorities = {each.fingerprint for host in seen.values() if (each := host.at(rules.CAS[0]))}
-        if certs_view.kubeconfigs_authority(path) not in authorities:
+        if look.kubeconfigs_authority(path) not in authorities:
             return True  # there is none, or it is another cluster's
-        mine = certs_view.kubeconfig(path)
+        mine = look.kubeconfig(path)
         admins = {each.fingerprint for host in seen.values() if (each := host.at(ADMIN_CONF))}
         return bool(mine and mine.fingerprint in admins)
 
     def do(run: Run) -> None:
-        seen = _there(certs_view.look(run, renewal.survey, renewal.site.control_plane))
+        seen = _there(look.look(run, renewal.survey, renewal.site.control_plane))
         seat = max(seen, key=lambda host: each.ends if (each := seen[host].at(ADMIN_CONF)) else 0)
         content = run.read(seat, admin_conf(endpoint(renewal.site))).encode()
         run.here(f"{path}: the administrator's certificate of {seat}", lambda: files.replace(path, content))

@@ -19,7 +19,7 @@ def check(session: Session, days: int = 30) -> None:
     Masters, workers' kubelets, kubeconfigs, what is served on each port and through the VIP. Exit status 0: all is well; 1: one has
     ended, ends soon, or is served otherwise than in its file; 4: a host could not be asked, and the rest is well.
     """
-    from runbooks.certs_check import check  # noqa: PLC0415 - start-up time
+    from runbooks.certs.check import check  # noqa: PLC0415 - start-up time
 
     check(session, days)
 
@@ -31,6 +31,6 @@ def renew(session: Session, host: str = "", days: int = 30, force: bool = False)
     Everything that kubeadm manages, never a CA. Static pods are restarted, and what each port then serves is compared with the file.
     The next host waits until etcd and the API server of this one are well. What was there before is kept on each host.
     """
-    from runbooks.certs_renew import renew  # noqa: PLC0415 - start-up time
+    from runbooks.certs.renew import renew  # noqa: PLC0415 - start-up time
 
     renew(session, host, days=days, force=force)

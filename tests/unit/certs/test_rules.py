@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.certs.rules import report
 from runbooks.commands import certs as commands
 from runbooks.commands.base import Answer
 from runbooks.commands.certs import PKI, VIP, Certificate, HostCerts
 from runbooks.errors import UnreachableError
 from runbooks.rules import certs as rules
-from runbooks.rules import certs_report, kubeconfig
+from runbooks.rules import kubeconfig
 from tests.support.fakes import lb, master, site
 from tests.unit.commands.test_verify import bash
 
@@ -217,7 +218,7 @@ def word(row):
 
 
 def table(looked, days=30):
-    return [(word(row), row.host, row.topic) for row in certs_report.expiries(SITE, looked, days) if row.severity != "ok"]
+    return [(word(row), row.host, row.topic) for row in report.expiries(SITE, looked, days) if row.severity != "ok"]
 
 
 ALL = dict.fromkeys(SITE.control_plane, WELL) | {W1: WORKER}
@@ -226,7 +227,7 @@ BALANCER = HostCerts(clock=NOW, joined=False, openssl=True, served={VIP: replace
 
 def test_the_table_of_a_site_that_is_well():
     assert table(ALL | {lb(1): BALANCER}) == []
-    (row,) = [row for row in certs_report.expiries(SITE, ALL | {lb(1): BALANCER}, 30) if row.host == "lb1"]
+    (row,) = [row for row in report.expiries(SITE, ALL | {lb(1): BALANCER}, 30) if row.host == "lb1"]
     assert (row.days, row.seen) == (364, "that of master3")  # the last of three with the same
 
 
@@ -255,7 +256,7 @@ def test_the_table_of_a_site_that_is_well():
 )  # fmt: skip
 def test_the_table(seen, expected):
     assert sorted(table(ALL | {M1: seen})) == sorted(expected)
-    told = [row for row in certs_report.expiries(SITE, ALL | {M1: seen}, 30) if row.severity in {"fail", "warn"}]
+    told = [row for row in report.expiries(SITE, ALL | {M1: seen}, 30) if row.severity in {"fail", "warn"}]
     assert all((row.fix or row.unseen) and row.seen for row in told)
 
 
@@ -267,7 +268,7 @@ def test_what_the_vip_serves_is_some_masters(fingerprint, masters, state):
     looked = dict.fromkeys(masters, WELL) | {
         lb(1): replace(BALANCER, served={VIP: Certificate(path="0", ends=NOW + 90 * DAY, fingerprint=fingerprint)})
     }
-    (row,) = [row for row in certs_report.expiries(SITE, looked, 30) if row.host == "lb1"]
+    (row,) = [row for row in report.expiries(SITE, looked, 30) if row.host == "lb1"]
     assert row.severity == state
 
 
@@ -283,7 +284,7 @@ def test_a_vip_that_serves_nothing_is_not_ok():
 @given(st.permutations([ending(rules.SERVING, days) for days in (-2, 5, 20, 100)]))
 def test_the_most_urgent_comes_first(seen):
     hosts = [*SITE.control_plane, msgspec.structs.replace(M1, name="master9")]
-    rows = certs_report.expiries(SITE, dict(zip(hosts, seen, strict=True)), 30)
+    rows = report.expiries(SITE, dict(zip(hosts, seen, strict=True)), 30)
     first = [row.days for row in rows if row.topic == "pki/apiserver.crt"]
     assert first == [-2, 5, 20, 100]
     assert (rows[0].severity, rows[0].days) == ("fail", -2)
