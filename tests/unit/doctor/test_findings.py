@@ -7,10 +7,11 @@ import pytest
 from runbooks.commands.base import Answer
 from runbooks.commands.doctor import Disk, Traces, parse, parse_endpoints
 from runbooks.commands.etcd import Alarm, Look
-from runbooks.doctor_findings import of_cluster
-from runbooks.doctor_look import Looked
+from runbooks.doctor.findings import of_cluster
+from runbooks.doctor.look import Looked
+from runbooks.doctor.rules import hosts as rules_hosts
+from runbooks.doctor.rules import pair
 from runbooks.errors import RunbookError, UnreachableError
-from runbooks.rules import doctor_hosts, doctor_pair
 from runbooks.rules.finding import Finding, ordered
 from runbooks.rules.preflight_peers import Clock
 from tests.support.fakes import lost
@@ -64,8 +65,8 @@ def placed(finding: Finding) -> str:
 
 def examined(seen: Looked) -> list[Finding]:
     """Everything that is not merely worth knowing."""
-    before = list(doctor_hosts.silent(SITE, seen.errors))
-    before += doctor_pair.pair({host: state for host, (state, _) in seen.balancers.items()})
+    before = list(rules_hosts.silent(SITE, seen.errors))
+    before += pair.pair({host: state for host, (state, _) in seen.balancers.items()})
     return [each for each in ordered([*before, *of_cluster(SITE, seen, before)]) if each.severity != "note"]
 
 
@@ -216,20 +217,20 @@ GIB = 2**30
     ],
 )
 def test_disks(disk, severity):
-    found = list(doctor_hosts.disks({M1: replace(QUIET, disks=(disk,))}))
+    found = list(rules_hosts.disks({M1: replace(QUIET, disks=(disk,))}))
     assert [each.severity for each in found] == ([severity] if severity else [])
 
 
 def test_a_clock_that_is_off_is_a_warning_but_not_when_only_the_operators_is():
     one = {M1: Clock(-0.1, 0.1), M2: Clock(-0.1, 0.1), M3: Clock(7.0, 7.2)}
-    (only,) = doctor_hosts.clocks(one)
+    (only,) = rules_hosts.clocks(one)
     assert (only.severity, placed(only)) == ("warn", "master3")
     ours = {host: Clock(60.0, 60.1) for host in (M1, M2)}
-    assert {each.severity for each in doctor_hosts.clocks(ours)} == {"note"}
+    assert {each.severity for each in rules_hosts.clocks(ours)} == {"note"}
 
 
 def test_an_address_of_the_api_that_is_nobodys():
-    (only,) = doctor_pair.strangers(SITE, ["10.1.1.101", "10.1.1.109"])
+    (only,) = pair.strangers(SITE, ["10.1.1.101", "10.1.1.109"])
     assert "/registry/masterleases/10.1.1.109" in only.fix
     assert parse_endpoints({"subsets": [{"addresses": [{"ip": "10.1.1.101"}]}]}) == ("10.1.1.101",)
     assert parse_endpoints({}) == ()

@@ -11,12 +11,14 @@ import msgspec
 from runbooks.backup import status
 from runbooks.cluster import verify as cluster_verify
 from runbooks.cluster.verify import Seen
-from runbooks.doctor_look import Looked
+from runbooks.doctor.look import Looked
+from runbooks.doctor.rules import etcd, pair
+from runbooks.doctor.rules import hosts as rules_hosts
 from runbooks.engine.journal import summaries
 from runbooks.engine.lock import describe
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import doctor_etcd, doctor_hosts, doctor_pair, verify
+from runbooks.rules import verify
 from runbooks.rules.finding import Finding, explained, ordered
 
 if TYPE_CHECKING:
@@ -28,15 +30,15 @@ RUNS = 50
 def findings(session: Session, looked: Looked) -> list[Finding]:
     """Return everything that is wrong or worth knowing, the gravest first."""
     site = session.site
-    found = list(doctor_hosts.silent(site, looked.errors))
-    found += doctor_pair.pair({host: state for host, (state, _) in looked.balancers.items() if host not in looked.errors})
+    found = list(rules_hosts.silent(site, looked.errors))
+    found += pair.pair({host: state for host, (state, _) in looked.balancers.items() if host not in looked.errors})
     everyone: Mapping[Host, Any] = looked.facts | {host: each for host, each in looked.errors.items() if host.is_node}
     if verify.no_cluster(everyone):
-        yet = doctor_pair.nobody([host for host in site.control_plane if host in looked.facts])
-        return ordered([*found, *([yet] if yet else []), *doctor_hosts.disks(looked.traces), *doctor_hosts.clocks(looked.clocks)])
+        yet = pair.nobody([host for host in site.control_plane if host in looked.facts])
+        return ordered([*found, *([yet] if yet else []), *rules_hosts.disks(looked.traces), *rules_hosts.clocks(looked.clocks)])
     found += of_cluster(site, looked, found)
-    found += doctor_hosts.disks(looked.traces)
-    found += doctor_hosts.clocks(looked.clocks)
+    found += rules_hosts.disks(looked.traces)
+    found += rules_hosts.clocks(looked.clocks)
     found += _backups(session)
     found += _at_work(session, looked)
     return ordered(found)
@@ -47,24 +49,24 @@ def of_cluster(site: Site, looked: Looked, before: list[Finding]) -> list[Findin
     facts, found = looked.facts, list(before)
     stacked = site.kubernetes.etcd == "stacked"
     view = looked.view()
-    known = doctor_etcd.remembered(view) | _with_node(site, looked)
-    found += list(doctor_hosts.unfinished(site, looked.traces))
-    if gone := doctor_hosts.gone(site, _left(facts, found)):
+    known = etcd.remembered(view) | _with_node(site, looked)
+    found += list(rules_hosts.unfinished(site, looked.traces))
+    if gone := rules_hosts.gone(site, _left(facts, found)):
         return [*found[len(before) :], gone]
-    found += doctor_hosts.outside(_left(facts, found), known)
-    found += doctor_hosts.certificates(_left(facts, found))
-    found += doctor_hosts.units(_left(facts, found))
+    found += rules_hosts.outside(_left(facts, found), known)
+    found += rules_hosts.certificates(_left(facts, found))
+    found += rules_hosts.units(_left(facts, found))
     reached = _left(looked.traces, found)
-    found += doctor_hosts.unreachable_ports(site, reached, doctor_etcd.unwell(view) if stacked else ())
+    found += rules_hosts.unreachable_ports(site, reached, etcd.unwell(view) if stacked else ())
     if stacked:
-        found += doctor_etcd.alarms(view)
-        found += doctor_etcd.split(view, explained(found))
-        found += doctor_etcd.quorum(view, explained(found))
-        found += doctor_etcd.members(view, explained(found))
-        found += doctor_etcd.care(view, looked.metrics)
-    found += doctor_pair.api_servers(_joined(looked), explained(found))
-    found += doctor_pair.taken_out(looked.balancers, explained(found))
-    found += doctor_pair.strangers(site, looked.endpoints)
+        found += etcd.alarms(view)
+        found += etcd.split(view, explained(found))
+        found += etcd.quorum(view, explained(found))
+        found += etcd.members(view, explained(found))
+        found += etcd.care(view, looked.metrics)
+    found += pair.api_servers(_joined(looked), explained(found))
+    found += pair.taken_out(looked.balancers, explained(found))
+    found += pair.strangers(site, looked.endpoints)
     found += _rest(site, looked, found)
     return found[len(before) :]
 
@@ -91,20 +93,20 @@ def _rest(site: Site, looked: Looked, found: list[Finding]) -> list[Finding]:
     if not any(host not in out for host in site.control_plane):
         return []  # nobody is left who could tell about the cluster
     hosts = tuple(host for host in site.hosts if host not in out)
-    balancers = {host: doctor_pair.without_servers(each, out) for host, each in looked.balancers.items() if host not in out}
+    balancers = {host: pair.without_servers(each, out) for host, each in looked.balancers.items() if host not in out}
     said: dict[Host, dict[str, Any] | RunbookError] = {}
     for host in hosts:
         parts = looked.seen.hosts.get(host)
         if isinstance(parts, dict):
             said[host] = parts | ({"lb": balancers[host][0], "backends": balancers[host][1]} if host in balancers else {})
     smaller = msgspec.structs.replace(site, hosts=tuple(said))
-    seen = replace(looked.seen, hosts=said, cluster=doctor_pair.without(looked.seen.cluster, out))
+    seen = replace(looked.seen, hosts=said, cluster=pair.without(looked.seen.cluster, out))
     rows = [
         row
         for row in cluster_verify.judge(smaller, Seen(said, seen.reader, seen.cluster, seen.namespaces))
         if row.topic != "certificates" or "serves" in row.seen
     ]
-    return doctor_pair.remaining(rows, out)
+    return pair.remaining(rows, out)
 
 
 # ---- this machine

@@ -18,6 +18,6 @@ def examine(session: Session) -> None:
     what interrupted work has left behind. One cause is one finding, the gravest first. Changes nothing. Exit status 0 when no failure
     and no warning is found, 1 otherwise, 4 when no host answers.
     """
-    from runbooks.doctor_show import show  # noqa: PLC0415 - start-up time
+    from runbooks.doctor.show import show  # noqa: PLC0415 - start-up time
 
     show(session)

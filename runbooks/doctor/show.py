@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runbooks.doctor_findings import findings
-from runbooks.doctor_look import look
+from runbooks.doctor.findings import findings
+from runbooks.doctor.look import look
 from runbooks.errors import HostErrors, OutcomeError
 from runbooks.rules.finding import Finding, at_least, for_machines, shown, tally
 

@@ -1,0 +1,1 @@
+"""What is wrong anywhere, and the command for it."""

@@ -1,0 +1,1 @@
+"""Pure: what was seen, as findings."""
