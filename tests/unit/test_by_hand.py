@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from runbooks import pages_recover, pages_table, recover_member, recover_quorum_steps
+from runbooks import pages_recover, recover_member, recover_quorum_steps
 from runbooks.backup import pages
 from runbooks.backup.rules.entry import Entry
 from runbooks.backup.run import offsite
@@ -20,6 +20,7 @@ from runbooks.engine.steps import Step
 from runbooks.inventory.model import Site
 from runbooks.pages import page as pages_page
 from runbooks.render import ROOT
+from runbooks.site import pages_table
 from tests.support import fakes
 
 pytestmark = pytest.mark.unit

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 import tasks
-from runbooks import pages_files, pages_table, pages_write
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.session import Options, Session
 from runbooks.engine.steps import Procedure, Step, Together
@@ -21,6 +20,7 @@ from runbooks.errors import InventoryError, OutcomeError
 from runbooks.inventory.model import Site
 from runbooks.pages import page as pages_page
 from runbooks.pages.page import Page
+from runbooks.site import pages_files, pages_table, pages_write
 from tests.support import fakes
 
 pytestmark = pytest.mark.unit

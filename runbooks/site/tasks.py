@@ -122,7 +122,7 @@ def pages(session: Session, to: str = "", check: bool = False) -> None:
     For your own hosts, with the files that the pages speak of; read them while there is no trouble. Connects to nothing. With
     --check, exit status 1 when a page is not what the procedures say now.
     """
-    from runbooks.pages_write import show  # noqa: PLC0415 - start-up time
+    from runbooks.site.pages_write import show  # noqa: PLC0415 - start-up time
 
     show(session, to, check=check)
 

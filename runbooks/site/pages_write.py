@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks import pages_files, pages_table
 from runbooks.errors import DiskError, InventoryError, OutcomeError
 from runbooks.inventory.model import Site
 from runbooks.pages import page
 from runbooks.render import ROOT
+from runbooks.site import pages_files, pages_table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

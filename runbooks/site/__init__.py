@@ -1,0 +1,1 @@
+"""hosts.yaml, host keys, the lock, the runs, the pages."""
