@@ -3,13 +3,13 @@
 from invoke import Collection
 
 from lab import tasks as lab
-from runbooks import recover
 from runbooks.backup import tasks as backup
 from runbooks.certs import tasks as certs
 from runbooks.cluster import tasks as cluster
 from runbooks.doctor import tasks as doctor
 from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
+from runbooks.recover import tasks as recover
 from runbooks.site import tasks as site
 
 ns = Collection()

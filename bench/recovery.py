@@ -26,7 +26,7 @@ Act = Callable[[Session], None]
 
 def member(lab: Lab) -> Act:
     """One member's data directory is lost."""
-    from runbooks.recover_member import recover  # noqa: PLC0415 - after the site was chosen
+    from runbooks.recover.member.procedure import recover  # noqa: PLC0415 - after the site was chosen
 
     lab.console("master2", ["bash", "-c", LOSE], check=True)
     return lambda opened: recover(opened, "master2", rejoin=False, backup=False)
@@ -34,7 +34,7 @@ def member(lab: Lab) -> Act:
 
 def node(lab: Lab) -> Act:
     """A control plane host was replaced by an empty machine."""
-    from runbooks.recover_member import replace  # noqa: PLC0415
+    from runbooks.recover.member.procedure import replace  # noqa: PLC0415
 
     lab.reset("master3")
     return lambda opened: replace(opened, "master3", backup=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from runbooks import pages_recover as recover
 from runbooks.backup import pages as examples
 from runbooks.inventory.model import Site
 from runbooks.pages.page import Page
+from runbooks.recover import pages as recover
 
 # What has steps and no page, and why.
 PAGELESS: Final[Mapping[str, str]] = {

@@ -9,7 +9,6 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from runbooks import pages_recover, recover_member, recover_quorum_steps
 from runbooks.backup import pages
 from runbooks.backup.rules.entry import Entry
 from runbooks.backup.run import offsite
@@ -19,6 +18,9 @@ from runbooks.backup.sets.store import Store
 from runbooks.engine.steps import Step
 from runbooks.inventory.model import Site
 from runbooks.pages import page as pages_page
+from runbooks.recover import pages as recover_pages
+from runbooks.recover.member import procedure
+from runbooks.recover.quorum import steps as quorum_steps
 from runbooks.render import ROOT
 from runbooks.site import pages_table
 from tests.support import fakes
@@ -81,9 +83,9 @@ def on_no_page(site: Site) -> Iterator[Step]:
         yield from schedule_host.scheduled(schedule_host.Placing(host, entry, timer))
     yield from here.unscheduled(site.name, entry.file)
     yield from schedule_host.unscheduled(site.name, host)
-    yield from recover_member.removal(pages.members(site)[0])
+    yield from procedure.removal(pages.members(site)[0])
     yield offsite.forget(store, pages.repository(site))
-    yield recover_quorum_steps.fetch(pages_recover.restoring(site, survivor=True), host)
+    yield quorum_steps.fetch(recover_pages.restoring(site, survivor=True), host)
 
 
 def test_every_section_is_rendered_for_a_real_step():

@@ -9,7 +9,7 @@ import pytest
 
 from runbooks.cluster.remove import confirm_destruction
 from runbooks.errors import PrecheckError
-from runbooks.recover_quorum import confirm_restore
+from runbooks.recover.quorum.procedure import confirm_restore
 from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit

@@ -16,23 +16,12 @@ from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DegradedError, NotLetIn, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
+from runbooks.recover.member.steps import Hopeless, Mending, join_again, promote, remove, serve, set_aside, start, stop, survives
+from runbooks.recover.rules import member as decide
+from runbooks.recover.rules.member import Case, Diagnosis, Patient
 from runbooks.recover_gates import etcd_is_whole, writes_through_vip
-from runbooks.recover_member_steps import (
-    Hopeless,
-    Mending,
-    join_again,
-    promote,
-    remove,
-    serve,
-    set_aside,
-    start,
-    stop,
-    survives,
-)
 from runbooks.rules import etcd as rules
-from runbooks.rules import recover_member as decide
 from runbooks.rules.etcd import View
-from runbooks.rules.recover_member import Case, Diagnosis, Patient
 from runbooks.text import naming
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lab.control import Lab
-from runbooks.rules.recover_vip import SETTLED_S
+from runbooks.recover.rules.vip import SETTLED_S
 from tests.lab.lb.test_setup import LBS
 from tests.support.operator import Operator, holders
 from tests.support.waiting import eventually

@@ -10,9 +10,9 @@ from runbooks.commands.lb import Backend, LbState
 from runbooks.commands.vip import VipLook, interface
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.recover.rules.packet_filter import filters, ours_to_pass
 from runbooks.rules import lb
 from runbooks.rules.finding import Finding, Severity
-from runbooks.rules.recover_vip_filter import filters, ours_to_pass
 from runbooks.text import age_text
 
 SETTLED_S = 3  # a keepalived that changed its state just now may still be at it

@@ -18,12 +18,12 @@ from runbooks.inventory.model import Host
 from runbooks.lb.failover import observer
 from runbooks.lb.steps import Looked, Wanted
 from runbooks.lb.wanted import wanted
-from runbooks.recover_vip_steps import KEY, procedure
+from runbooks.recover.rules import vip as rules
+from runbooks.recover.rules.vip import Balancer, Fault, Seen
+from runbooks.recover.vip.steps import KEY, procedure
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as lb_rules
-from runbooks.rules import recover_vip as rules
 from runbooks.rules.finding import SEVERITY, Column, for_machines, shown, told
-from runbooks.rules.recover_vip import Balancer, Fault, Seen
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

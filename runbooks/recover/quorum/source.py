@@ -20,7 +20,7 @@ from runbooks.errors import CommandError, InventoryError, PrecheckError, Runbook
 from runbooks.inventory.model import Site
 from runbooks.local import files
 from runbooks.local.disk import written
-from runbooks.rules.recover_quorum import Source
+from runbooks.recover.rules.quorum import Source
 
 PAGE = 512  # bytes: a database is made of such pages; a snapshot is a database and 32 more bytes
 

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from runbooks import recover_certs, recover_control_plane, recover_lb, recover_member, recover_quorum_start, recover_vip_steps
 from runbooks.backup.pages import MADE, second, wanted
 from runbooks.certs import renew as certs_renew
 from runbooks.certs.steps import Renewal
@@ -15,11 +14,17 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
 from runbooks.pages.page import Page
-from runbooks.recover_member_steps import Mending
-from runbooks.recover_quorum_source import Supply
-from runbooks.recover_quorum_steps import Restoring
-from runbooks.rules.recover_member import Case, Diagnosis
-from runbooks.rules.recover_quorum import Restore, Source
+from runbooks.recover import certs as recover_certs
+from runbooks.recover import control_plane as recover_control_plane
+from runbooks.recover import lb as recover_lb
+from runbooks.recover.member import procedure
+from runbooks.recover.member.steps import Mending
+from runbooks.recover.quorum import start
+from runbooks.recover.quorum.source import Supply
+from runbooks.recover.quorum.steps import Restoring
+from runbooks.recover.rules.member import Case, Diagnosis
+from runbooks.recover.rules.quorum import Restore, Source
+from runbooks.recover.vip import steps
 from runbooks.text import listed
 
 KUBECONFIG = Path("kubeconfig")  # the operator's own; its page does not name it
@@ -29,7 +34,7 @@ STAMP = f"{MADE:%Y%m%dT%H%M%SZ}"
 def etcd_member(site: Site, case: Case) -> Page:
     """One case of a member that does not do its work."""
     host = second(site)
-    made = recover_member.procedure(Mending(site, host, STAMP), Diagnosis(case, case.value))
+    made = procedure.procedure(Mending(site, host, STAMP), Diagnosis(case, case.value))
     return Page(made, f"--member {host}", case.value, case.name.lower(), by_hand("recover", "before_member"))
 
 
@@ -56,7 +61,7 @@ def restoring(site: Site, *, survivor: bool) -> Restoring:
 def quorum(site: Site, *, survivor: bool) -> Page:
     """Either case of a majority that is lost."""
     it = restoring(site, survivor=survivor)
-    made, first = recover_quorum_start.procedure(it), it.members[0]
+    made, first = start.procedure(it), it.members[0]
     if survivor:
         others = f"{listed(it.plan.left)} gone for good" if it.plan.left else "its manifest tells it of a cluster that is lost"
         return Page(
@@ -88,7 +93,7 @@ def node(site: Site) -> Page:
     """A control plane host comes back as an empty machine."""
     host = second(site)
     return Page(
-        recover_member.replacement(site, host),
+        procedure.replacement(site, host),
         f"--host {host}",
         f"{host} is an empty machine of the same name and address",
         first=by_hand("recover", "before_replacement"),
@@ -98,9 +103,7 @@ def node(site: Site) -> Page:
 def vip(site: Site) -> Page:
     """Both LBs answer."""
     observer = next((host for host in site.hosts if not host.is_lb), None)
-    return Page(
-        recover_vip_steps.procedure(site, wanted(site), observer), given="the VIP is on no LB, or on two; both LBs answer"
-    )
+    return Page(steps.procedure(site, wanted(site), observer), given="the VIP is on no LB, or on two; both LBs answer")
 
 
 def lb(site: Site) -> Page:

@@ -11,7 +11,7 @@ from runbooks.commands.static_pods import StaticPod
 from runbooks.engine.steps import Run
 from runbooks.errors import PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
-from runbooks.rules.recover_quorum import Restore, Scene, Source, read, refusal
+from runbooks.recover.rules.quorum import Restore, Scene, Source, read, refusal
 from runbooks.view import etcd
 
 

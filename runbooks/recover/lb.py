@@ -23,7 +23,7 @@ from runbooks.lb.steps import (
     run_service,
 )
 from runbooks.lb.wanted import wanted
-from runbooks.recover_vip_steps import hears
+from runbooks.recover.vip.steps import hears
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from runbooks.commands.etcd_restore import Newer
 from runbooks.engine.confirm import confirm
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
-from runbooks.recover_quorum_source import Supply
-from runbooks.recover_quorum_start import KEY, procedure
-from runbooks.recover_quorum_steps import Restoring
-from runbooks.recover_quorum_view import newer_than, survey
+from runbooks.recover.quorum.look import newer_than, survey
+from runbooks.recover.quorum.source import Supply
+from runbooks.recover.quorum.start import KEY, procedure
+from runbooks.recover.quorum.steps import Restoring
+from runbooks.recover.rules import quorum as rules
+from runbooks.recover.rules.quorum import Restore, Scene, Source
 from runbooks.rules import etcd as etcd_rules
-from runbooks.rules import recover_quorum as rules
-from runbooks.rules.recover_quorum import Restore, Scene, Source
 from runbooks.text import age_text, counted, size_text, table
 
 if TYPE_CHECKING:

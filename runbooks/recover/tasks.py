@@ -25,7 +25,7 @@ def etcd_member(session: Session, member: str, rejoin: bool = False, no_backup: 
     aside, it joins again as an empty member), or a host that is gone or was reinstalled (removed, and joined from scratch). Refuses
     what would cost the quorum.
     """
-    from runbooks.recover_member import recover  # noqa: PLC0415 - start-up time
+    from runbooks.recover.member.procedure import recover  # noqa: PLC0415 - start-up time
 
     recover(session, member, rejoin=rejoin, backup=not no_backup)
 
@@ -37,7 +37,7 @@ def node(session: Session, host: str, no_backup: bool = False) -> None:
     The new machine has the old one's name and address. Its host key is another one, and accepted only by
     `inv site.trust --host HOST --replace`. What the cluster remembers of the old one, in etcd and among the nodes, is removed first.
     """
-    from runbooks.recover_member import replace  # noqa: PLC0415 - start-up time
+    from runbooks.recover.member.procedure import replace  # noqa: PLC0415 - start-up time
 
     replace(session, host, backup=not no_backup)
 
@@ -49,7 +49,7 @@ def vip(session: Session) -> None:
     For no holder, two holders, or one that does not serve. Finds out why and shows it with the evidence; repairs what is safely
     repaired (services, drifted files, our own firewall rules), the standby first; names the command for everything else.
     """
-    from runbooks.recover_vip import recover  # noqa: PLC0415 - start-up time
+    from runbooks.recover.vip.procedure import recover  # noqa: PLC0415 - start-up time
 
     recover(session)
 
@@ -61,7 +61,7 @@ def certs(session: Session) -> None:
     From the files alone when the API is down: kubeadm's certificates on every master, the kubelets' own where they could not renew
     them any more, static pods restarted, what is served compared with the files. CAs are never touched.
     """
-    from runbooks.recover_certs import recover  # noqa: PLC0415 - start-up time
+    from runbooks.recover.certs import recover  # noqa: PLC0415 - start-up time
 
     recover(session)
 
@@ -73,7 +73,7 @@ def lb(session: Session, host: str) -> None:
     The new machine has the old one's name and address. Its host key is another one, and accepted only by
     `inv site.trust --host HOST --replace`. The other load balancer has to serve meanwhile; the VIP stays with it.
     """
-    from runbooks.recover_lb import recover  # noqa: PLC0415 - start-up time
+    from runbooks.recover.lb import recover  # noqa: PLC0415 - start-up time
 
     recover(session, host)
 
@@ -107,7 +107,7 @@ def etcd_quorum(  # noqa: PLR0913 - flags
     that is newer; shows what will be lost and asks for the cluster's name. Restores on every control plane host that is left, keeps
     the old data, and makes a backup. Exit status 5: it serves, but hosts are still missing.
     """
-    from runbooks.recover_quorum import Wish, recover  # noqa: PLC0415 - start-up time
+    from runbooks.recover.quorum.procedure import Wish, recover  # noqa: PLC0415 - start-up time
 
     recover(
         session,
@@ -137,7 +137,7 @@ def control_plane(session: Session, *, backup: str = "", identity: str = "", yes
     The machines are empty, and have the old ones' names and addresses. Prepares them, puts back PKI, kubeconfigs and manifests from a
     set, and restores etcd from the same set (as recover.etcd-quorum does). Asks for the cluster's name. Workers keep their identity.
     """
-    from runbooks.recover_control_plane import recover  # noqa: PLC0415 - start-up time
-    from runbooks.recover_quorum import Wish  # noqa: PLC0415
+    from runbooks.recover.control_plane import recover  # noqa: PLC0415 - start-up time
+    from runbooks.recover.quorum.procedure import Wish  # noqa: PLC0415
 
     recover(session, Wish(backup=backup, identity=identity, yes=yes_restore))

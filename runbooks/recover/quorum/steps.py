@@ -18,10 +18,10 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host, Site
-from runbooks.recover_quorum_source import Spool, Supply
-from runbooks.recover_quorum_view import ground, grounds, require_gone
-from runbooks.rules import recover_quorum as rules
-from runbooks.rules.recover_quorum import Restore
+from runbooks.recover.quorum.look import ground, grounds, require_gone
+from runbooks.recover.quorum.source import Spool, Supply
+from runbooks.recover.rules import quorum as rules
+from runbooks.recover.rules.quorum import Restore
 from runbooks.view.cluster import Survey
 
 

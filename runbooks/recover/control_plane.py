@@ -24,9 +24,9 @@ from runbooks.engine.channel import Source
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
-from runbooks.recover_quorum import Wish, confirm_restore
-from runbooks.recover_quorum import recover as restore_etcd
-from runbooks.recover_quorum_source import Supply
+from runbooks.recover.quorum.procedure import Wish, confirm_restore
+from runbooks.recover.quorum.procedure import recover as restore_etcd
+from runbooks.recover.quorum.source import Supply
 from runbooks.rules.cluster import refuse_remains
 from runbooks.text import counted, listed, size_text, table
 from runbooks.view.cluster import Survey

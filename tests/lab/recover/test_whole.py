@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.cluster.test_recover_quorum import KUBECTL, MASTERS, WHOLE, revisions, stock, works
+from tests.lab.recover.test_quorum import KUBECTL, MASTERS, WHOLE, revisions, stock, works
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 

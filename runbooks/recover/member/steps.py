@@ -1,4 +1,4 @@
-"""How a member of etcd is mended or replaced, step by step; `runbooks.recover_member` decides which.
+"""How a member of etcd is mended or replaced, step by step; `runbooks.recover.member.procedure` decides which.
 
 https://etcd.io/docs/v3.5/op-guide/runtime-configuration/#replace-a-failed-machine
 https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#replacing-a-failed-etcd-member
@@ -18,10 +18,10 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host, Site
+from runbooks.recover.rules.member import last_words
 from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
 from runbooks.rules.etcd import View
-from runbooks.rules.recover_member import last_words
 from runbooks.view import etcd as view_etcd
 from runbooks.view.cluster import Survey
 

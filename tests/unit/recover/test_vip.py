@@ -12,9 +12,9 @@ from runbooks.commands.base import Answer
 from runbooks.commands.firewall import Openings
 from runbooks.commands.vip import Counters, VipLook, parse
 from runbooks.errors import UnreachableError
-from runbooks.rules import recover_vip as rules
-from runbooks.rules.recover_vip import Balancer
-from runbooks.rules.recover_vip_filter import Advert, blockers
+from runbooks.recover.rules import vip as rules
+from runbooks.recover.rules.packet_filter import Advert, blockers
+from runbooks.recover.rules.vip import Balancer
 from tests.support.fakes import lb, site
 from tests.unit.rules.test_lb import HOLDER, STANDBY
 

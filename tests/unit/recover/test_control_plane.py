@@ -12,7 +12,7 @@ from runbooks.commands.base import Answer
 from runbooks.commands.control_plane_files import Origin
 from runbooks.commands.node import NodeState
 from runbooks.errors import PrecheckError
-from runbooks.recover_control_plane import Seen, refuse
+from runbooks.recover.control_plane import Seen, refuse
 from tests.support.fakes import master
 
 pytestmark = pytest.mark.unit

@@ -16,9 +16,9 @@ from runbooks.commands.etcd import Look, Member, Status
 from runbooks.commands.etcd_restore import Data, Ground, Seat
 from runbooks.commands.static_pods import StaticPod
 from runbooks.inventory.model import Host
-from runbooks.rules import recover_quorum as rules
+from runbooks.recover.rules import quorum as rules
+from runbooks.recover.rules.quorum import Restore, Scene, Source
 from runbooks.rules.etcd import View
-from runbooks.rules.recover_quorum import Restore, Scene, Source
 from tests.support.fakes import master
 
 pytestmark = pytest.mark.unit

@@ -12,9 +12,9 @@ from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_data import EtcdData, parse
 from runbooks.commands.node import STATIC_PODS
 from runbooks.errors import InventoryError, UnreachableError
-from runbooks.recover_member import procedure, target
-from runbooks.recover_member_steps import Mending
-from runbooks.rules.recover_member import Case, Diagnosis, Patient, diagnose, last_line, last_words, obstacle
+from runbooks.recover.member.procedure import procedure, target
+from runbooks.recover.member.steps import Mending
+from runbooks.recover.rules.member import Case, Diagnosis, Patient, diagnose, last_line, last_words, obstacle
 from tests.support.fakes import master, site
 from tests.unit.rules.test_cluster import BLANK
 from tests.unit.rules.test_etcd import GHOST, MEMBERS, look, member, seen

@@ -1,4 +1,4 @@
-"""How the VIP comes back to exactly one load balancer, step by step; `runbooks.recover_vip` finds out what is wrong."""
+"""How the VIP comes back to exactly one load balancer, step by step; `runbooks.recover.vip.procedure` finds out what is wrong."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from runbooks.lb.steps import (
     prove_pair,
     run_service,
 )
-from runbooks.rules import recover_vip as rules
-from runbooks.rules.recover_vip_filter import Blocker, filters, ours_to_pass
+from runbooks.recover.rules import vip as rules
+from runbooks.recover.rules.packet_filter import Blocker, filters, ours_to_pass
 
 KEY = "recover.vip"
 

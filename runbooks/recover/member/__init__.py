@@ -1,0 +1,1 @@
+"""One member of etcd is repaired or replaced."""

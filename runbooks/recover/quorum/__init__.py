@@ -1,0 +1,1 @@
+"""etcd is restored after its quorum is lost."""

@@ -1,0 +1,1 @@
+"""The VIP is brought back to one load balancer."""
