@@ -14,12 +14,12 @@ from runbooks.commands.etcd_data import EtcdData
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DegradedError, NotLetIn, OutcomeError, PrecheckError, RunbookError
+from runbooks.gates import etcd_is_whole, writes_through_vip
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
 from runbooks.recover.member.steps import Hopeless, Mending, join_again, promote, remove, serve, set_aside, start, stop, survives
 from runbooks.recover.rules import member as decide
 from runbooks.recover.rules.member import Case, Diagnosis, Patient
-from runbooks.recover_gates import etcd_is_whole, writes_through_vip
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.text import naming

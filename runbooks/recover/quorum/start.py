@@ -10,12 +10,12 @@ from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_restore import Ground
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.gates import writes_through_vip
 from runbooks.inventory.model import Host
 from runbooks.lb.traffic import take_out
 from runbooks.recover.quorum.look import ground
 from runbooks.recover.quorum.steps import Restoring, build, copy, fetch, fits, prove, ready, send, stop, swap
 from runbooks.recover.rules.quorum import read
-from runbooks.recover_gates import writes_through_vip
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, told
