@@ -29,7 +29,8 @@ import yaml
 from bench.results import markdown, save
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
-from runbooks.backup.run.receive import Folder, Receiver, Writer
+from runbooks.backup.run.receive import Receiver
+from runbooks.backup.sets.folder import Folder, Writer
 from runbooks.commands import backup
 from runbooks.engine.namespace import enter
 from runbooks.engine.ssh import Ssh

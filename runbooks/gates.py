@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from uuid import uuid4
 
 from runbooks.commands import verify
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Site
 from runbooks.rules import etcd as rules
+from runbooks.rules.finding import at_least, told
 from runbooks.rules.verify import written
+from runbooks.text import first_few
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
+from runbooks.view.health import look, write_through_vip, wrong
 
 WHOLE_WITHIN_S = 180
+WAITING_FOR = 70  # characters of each thing that is waited for
+WITHIN_S = 180  # for pods of a cluster that was just built to become ready
 
 
 def etcd_is_whole() -> Step:
@@ -57,3 +64,18 @@ def writes_through_vip(site: Site, survey: Survey) -> Step:
         within=60,
         by_hand=by_hand("cluster", "writes_through_vip", endpoint=site.endpoint),
     )
+
+
+def cluster_verified(site: Site) -> Step:
+    """Return the step that waits until everything holds, and then writes through the VIP and reads it back."""
+
+    def done(run: Run) -> bool | Unmet:
+        found = wrong(run)
+        lines = [shorten(told(each), WAITING_FOR, placeholder=" ...") for each in found]
+        return Unmet("; ".join(first_few(lines, 3))) if found else True
+
+    def prove(run: Run) -> None:
+        if failing := at_least("fail", write_through_vip(run, look(run))):
+            raise OutcomeError("; ".join(map(told, failing)), hint=failing[0].fix)
+
+    return Step("verify the cluster", done=done, verify=prove, within=WITHIN_S, by_hand=by_hand("cluster", "verify", site=site))

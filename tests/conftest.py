@@ -1,13 +1,15 @@
-"""Which tests may run beside each other: those that share a lab stay together, in their order; all others go where there is room.
+"""Which tests may run beside each other, and in which order: said here and nowhere else.
 
-There are two long rows of about the same length: a cluster, how it is built, changed, lost and recovered; and the lab itself with the
-load balancers, followed by what only needs a cluster that is well, on another one. So two clusters are never built at the same time.
+Tests on hosts run in two rows that take about as long as each other: one builds a cluster, changes, loses and recovers it; the other
+has the lab itself and the load balancers, then everything that only needs a cluster that is well. So two clusters are never built at
+the same time. All other tests go where there is room.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import settings
@@ -19,23 +21,56 @@ if TYPE_CHECKING:
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
 
-OTHER_CLUSTER = tuple(f"tests/lab/cluster/test_{what}" for what in ("etcd", "recover_doctor", "recover_whole", "save_", "verify"))
+LAB: Final = "tests/lab/"
+ROWS: Final = {
+    "cluster": (
+        "cluster/test_build.py",
+        "cluster/test_members.py",
+        "recover/test_certs.py",
+        "recover/test_member.py",
+        "recover/test_quorum.py",
+        "cluster/test_reset.py",
+    ),
+    "lab": (
+        "engine/test_engine.py",
+        "lab/test_lab.py",
+        "lab/test_kubernetes.py",
+        "lb/test_setup.py",
+        "lb/test_dnf.py",
+        "lb/test_firewall.py",
+        "cluster/test_preflight.py",
+        "recover/test_vip.py",
+        # From here on, on a cluster that is well.
+        "etcd/test_etcd.py",
+        "doctor/test_doctor.py",
+        "recover/test_whole.py",
+        "backup/test_schedule.py",
+        "backup/test_offsite.py",
+        "backup/test_verify.py",
+        "backup/test_run.py",
+        "cluster/test_verify.py",
+    ),
+}
+ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}
 
 
 def row(nodeid: str) -> str:
-    """Return the row that a test belongs to, "" when it is in none.
+    """Return the row of a test on hosts, "" for any other test. Raises UsageError when its file is in no row.
 
     >>> row("tests/lab/cluster/test_build.py::test_it"), row("tests/lab/lb/test_setup.py::test_it"), row("tests/unit/test_x.py::test_it")
     ('cluster', 'lab', '')
     """
-    if not nodeid.startswith("tests/lab/"):
+    path = nodeid.partition("::")[0]
+    if not path.startswith(LAB):
         return ""
-    return "cluster" if nodeid.startswith("tests/lab/cluster/") and not nodeid.startswith(OTHER_CLUSTER) else "lab"
+    if path not in ORDER:
+        raise pytest.UsageError(f"{path} is in no row: add it to ROWS in {Path(__file__).name}")
+    return ORDER[path][0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what needs the other cluster behind everything else."""
-    items.sort(key=lambda item: item.nodeid.startswith(OTHER_CLUSTER))
+    """Put the tests on hosts first, each row in its order."""
+    items.sort(key=lambda item: ORDER[item.nodeid.partition("::")[0]] if row(item.nodeid) else ("z", 0))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from runbooks.cluster import members, prepare, verify
+from runbooks import gates
+from runbooks.cluster import members, prepare
 from runbooks.cluster.files import cni_manifest
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import kubeadm, kubectl, node
@@ -47,7 +48,7 @@ def begin(plan: Plan, founder: Host | None) -> Procedure:
     if network:
         steps.append(install_network(plan, network))
     steps += joins(plan, [host for host in plan.hosts if host != founder])
-    steps.append(verify.step(site))
+    steps.append(gates.cluster_verified(site))
     title = f"Build the cluster {site.name}, Kubernetes {site.kubernetes.version}"
     return Procedure(
         "cluster.init", title, steps, inputs={"version": site.kubernetes.version, "hosts": [str(h) for h in plan.hosts]}

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runbooks.backup import status
-from runbooks.cluster import verify as cluster_verify
-from runbooks.cluster.verify import Seen
 from runbooks.doctor.look import Looked
 from runbooks.doctor.rules import etcd, pair
 from runbooks.doctor.rules import hosts as rules_hosts
@@ -20,6 +18,8 @@ from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify
 from runbooks.rules.finding import Finding, explained, ordered
+from runbooks.view import health
+from runbooks.view.health import Seen
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -103,7 +103,7 @@ def _rest(site: Site, looked: Looked, found: list[Finding]) -> list[Finding]:
     seen = replace(looked.seen, hosts=said, cluster=pair.without(looked.seen.cluster, out))
     rows = [
         row
-        for row in cluster_verify.judge(smaller, Seen(said, seen.reader, seen.cluster, seen.namespaces))
+        for row in health.judge(smaller, Seen(said, seen.reader, seen.cluster, seen.namespaces))
         if row.topic != "certificates" or "serves" in row.seen
     ]
     return pair.remaining(rows, out)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbooks.cluster import verify
-from runbooks.cluster.verify import Seen
 from runbooks.commands import doctor, etcd, lb, lock
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.doctor import Traces
@@ -23,7 +21,8 @@ from runbooks.rules import verify as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.preflight_peers import Clock
 from runbooks.rules.verify_hosts import LbSeen
-from runbooks.view import clock
+from runbooks.view import clock, health
+from runbooks.view.health import Seen
 
 
 @dataclass(slots=True)
@@ -58,7 +57,7 @@ class Looked:
 
 def look(run: Run) -> Looked:
     """Look at everything. Raises nothing for a host that does not answer: that is a finding."""
-    seen = verify.look(run)
+    seen = health.look(run)
     errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
     looked = Looked(seen, errors)
     there = [host for host in seen.hosts if host not in errors]

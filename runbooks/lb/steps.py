@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
-from typing import NamedTuple
 
 from runbooks.commands import files, firewall, lb, selinux
-from runbooks.commands.base import Probe, batch
-from runbooks.commands.files import File, Found
-from runbooks.commands.firewall import Firewall, Openings
-from runbooks.commands.lb import LbState
+from runbooks.commands.firewall import Openings
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
-from runbooks.inventory.model import Host, Site
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
+from runbooks.lb.wanted import Wanted
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
-
-
-class Looked(NamedTuple):
-    """Everything about one LB, from one round trip."""
-
-    packages: dict[str, str]
-    files: dict[str, Found]
-    state: LbState
-    firewall: Firewall | None
-    switched_off: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One LB and the configuration that it shall have."""
-
-    site: Site
-    host: Host
-    files: tuple[File, ...]
-
-    @cached_property
-    def look(self) -> Probe[Looked]:
-        """See what is there: packages, the files in question, what the services do, and what stands in their way."""
-        paths = [*(file.path for file in self.files), lb_sysctl(self.site).path]
-        everything = batch(
-            lb.installed(),
-            files.found(paths),
-            lb.state(self.site, self.host),
-            firewall.look(self.host.interface or self.site.load_balancer.interface),
-            selinux.switched_off(lb.SELINUX_BOOLEANS),
-        )
-        return Probe(everything.command, lambda answer: Looked(*everything.parse(answer)))
-
-    def sha(self, path: str) -> str:
-        """Sha256 of the wanted file at ``path``."""
-        return next(sha256(file.content.encode()).hexdigest() for file in self.files if file.path == path)
 
 
 def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:

@@ -13,8 +13,8 @@ from runbooks.engine.tasks import procedure, query
 from runbooks.errors import PrecheckError
 from runbooks.lb import files as lb_files
 from runbooks.lb.failover import hand_over, observer
-from runbooks.lb.steps import Wanted, set_up
-from runbooks.lb.wanted import standby_first, wanted
+from runbooks.lb.steps import set_up
+from runbooks.lb.wanted import Wanted, standby_first, wanted
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:

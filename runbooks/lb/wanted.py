@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
 
-from runbooks.commands.base import Secret
-from runbooks.inventory.model import Host
-from runbooks.lb import files
-from runbooks.lb.steps import Wanted
+from runbooks.commands import files, firewall, lb, selinux
+from runbooks.commands.base import Probe, Secret, batch
+from runbooks.commands.files import File, Found
+from runbooks.commands.firewall import Firewall
+from runbooks.commands.lb import LbState
+from runbooks.inventory.model import Host, Site
+from runbooks.lb.files import lb_files, lb_sysctl
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 def wanted(session: Session, hosts: Sequence[Host] = ()) -> list[Wanted]:
     """Return the configuration that each load balancer (or only ``hosts``) shall have."""
     site, secret = session.site, _auth_pass(session)
-    return [Wanted(site, host, files.lb_files(site, host, secret)) for host in hosts or site.load_balancers]
+    return [Wanted(site, host, lb_files(site, host, secret)) for host in hosts or site.load_balancers]
 
 
 def standby_first(run: Run, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -37,3 +43,39 @@ def _auth_pass(session: Session) -> Secret | None:
     from runbooks.lb.auth_pass import auth_pass  # noqa: PLC0415 - start-up time
 
     return auth_pass(session.state, os.environ)
+
+
+class Looked(NamedTuple):
+    """Everything about one LB, from one round trip."""
+
+    packages: dict[str, str]
+    files: dict[str, Found]
+    state: LbState
+    firewall: Firewall | None
+    switched_off: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One LB and the configuration that it shall have."""
+
+    site: Site
+    host: Host
+    files: tuple[File, ...]
+
+    @cached_property
+    def look(self) -> Probe[Looked]:
+        """See what is there: packages, the files in question, what the services do, and what stands in their way."""
+        paths = [*(file.path for file in self.files), lb_sysctl(self.site).path]
+        everything = batch(
+            lb.installed(),
+            files.found(paths),
+            lb.state(self.site, self.host),
+            firewall.look(self.host.interface or self.site.load_balancer.interface),
+            selinux.switched_off(lb.SELINUX_BOOLEANS),
+        )
+        return Probe(everything.command, lambda answer: Looked(*everything.parse(answer)))
+
+    def sha(self, path: str) -> str:
+        """Sha256 of the wanted file at ``path``."""
+        return next(sha256(file.content.encode()).hexdigest() for file in self.files if file.path == path)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbooks import gates
 from runbooks.certs import look, restart
 from runbooks.certs import steps as certs_steps
 from runbooks.certs.renew import apart, refuse_the_rest
 from runbooks.certs.steps import Renewal
-from runbooks.cluster import verify
 from runbooks.commands import certs
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
@@ -61,7 +61,7 @@ def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path, *, at_o
     steps.append(Together(tuple(let_in(host) for host in masters)))
     steps.append(certs_steps.kubeconfig(renewal, kubeconfig))
     if whole:
-        steps.append(verify.step(site))
+        steps.append(gates.cluster_verified(site))
     how = "no API server and no quorum, so from the files alone, all masters at once" if at_once else "one master at a time"
     inputs = {"hosts": [host.name for host in hosts], "at_once": at_once}
     return Procedure(KEY, f"Renew the certificates of {site.name}: {how}", steps, inputs=inputs)

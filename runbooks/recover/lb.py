@@ -12,7 +12,6 @@ from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.steps import (
-    Wanted,
     allow_ports,
     bind_before_holding,
     does_its_work,
@@ -22,7 +21,7 @@ from runbooks.lb.steps import (
     prove_pair,
     run_service,
 )
-from runbooks.lb.wanted import wanted
+from runbooks.lb.wanted import Wanted, wanted
 from runbooks.recover.vip.steps import hears
 from runbooks.rules import lb as rules
 

@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from runbooks.backup.pages import MADE, second, wanted
-from runbooks.certs import renew as certs_renew
+from runbooks.certs.pages import KUBECONFIG, renew
 from runbooks.certs.steps import Renewal
 from runbooks.commands.etcd_restore import Seat
 from runbooks.engine.by_hand import by_hand
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
+from runbooks.lb.pages import wanted
+from runbooks.pages.examples import MADE, second
 from runbooks.pages.page import Page
 from runbooks.recover import certs as recover_certs
 from runbooks.recover import control_plane as recover_control_plane
@@ -27,7 +28,6 @@ from runbooks.recover.rules.quorum import Restore, Source
 from runbooks.recover.vip import steps
 from runbooks.text import listed
 
-KUBECONFIG = Path("kubeconfig")  # the operator's own; its page does not name it
 STAMP = f"{MADE:%Y%m%dT%H%M%SZ}"
 
 
@@ -114,11 +114,6 @@ def lb(site: Site) -> Page:
         f"--host {host}",
         f"{host} is an empty machine of the same name and address, and {site.load_balancers[-1]} serves",
     )
-
-
-def renew(site: Site) -> Page:
-    """Every control plane host, one at a time."""
-    return Page(certs_renew.procedure(Renewal(site, {}), site.control_plane, KUBECONFIG), given="the control plane is in service")
 
 
 def certs(site: Site) -> Page:

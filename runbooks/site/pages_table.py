@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from runbooks.backup import pages as examples
+from runbooks.cluster import pages as cluster_pages
+from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
+from runbooks.lb import pages as lb_pages
 from runbooks.pages.page import Page
 from runbooks.recover import pages as recover
 
@@ -21,4 +24,4 @@ PAGELESS: Final[Mapping[str, str]] = {
 def pages(site: Site) -> list[Page]:
     """Return every page of ``site``, in the order of the chapters. A chapter that the site has nothing for is left out."""
     backup = examples.BACKUP if site.backup else ()
-    return [build(site) for build in (*examples.LB, *examples.CLUSTER, *examples.ETCD, *backup, *recover.RECOVER)]
+    return [build(site) for build in (*lb_pages.LB, *cluster_pages.CLUSTER, *etcd_pages.ETCD, *backup, *recover.RECOVER)]

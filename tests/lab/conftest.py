@@ -1,12 +1,19 @@
 """The hosts that the lab tests share. A machine that cannot run them fails these tests: a skipped proof is none."""
 
+import json
 import os
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from lab.control import Lab
+from lab.kubernetes import Kubernetes
 from tests.support.lab import HOSTS, SITE, Traces, name, traces
+from tests.support.operator import Operator
+from tests.support.stock import HOST_DIRECTORY, STOCK, WIDGETS, stock, widgets
+
+CLUSTER = ("lb1", "lb2", "master1", "master2", "master3", "worker1")
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +35,57 @@ def lab(machine_before: Traces) -> Iterator[Lab]:
     finally:
         if not keep:
             shared.down()
+
+
+@pytest.fixture(scope="package")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """An operator whose load balancers are set up, and whose other hosts are empty. HA_LAB_KEEP=1 finds yesterday's again.
+
+    It has a lab of its own, which goes when the last test on hosts is done: an idle cluster takes a quarter of a core. Each of
+    pytest's workers has another.
+
+    HA_LAB_CLUSTER names a lab that is up, instead of one of the tests' own.
+    """
+    keep = os.environ.get("HA_LAB_KEEP") == "1"
+    own = f"{name()}-{os.environ.get('PYTEST_XDIST_WORKER', 'k')}"
+    lab = Lab(os.environ.get("HA_LAB_CLUSTER") or own, say=lambda text: print(text, flush=True))
+    source = tmp_path_factory.mktemp("site") / "hosts.yaml"
+    site = yaml.safe_load(SITE.read_text())
+    site["hosts"] = [host for host in site["hosts"] if host["name"] in CLUSTER]
+    site.setdefault("ssh", {}).update(keepalive_s=5, connect_timeout_s=5)  # many hosts lose their power here, and are waited for
+    source.write_text(yaml.safe_dump(site, sort_keys=False))
+    if not keep:
+        lab.down()
+    try:
+        lab.up(source, kubernetes=Kubernetes())
+        somebody = Operator(lab, tmp_path_factory.mktemp("operator"))
+        somebody.good("lb.setup")
+        yield somebody
+    finally:
+        if not keep:
+            lab.down()
+
+
+@pytest.fixture(scope="package")
+def cluster(operator: Operator) -> Operator:
+    """The operator of a cluster that is whole."""
+    operator.good("cluster.init", timeout_s=900)
+    return operator
+
+
+@pytest.fixture(scope="module")
+def saved(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """An operator whose cluster holds the stock, and who has a directory of sets to himself: ``directory / "sets"``."""
+    kubectl = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
+    there = cluster.lab.console("master1", [*kubectl, "get", "widgets.stock.example", "-n", STOCK, "-o", "name"])
+    if len(there.stdout.splitlines()) != WIDGETS:
+        for objects in (stock(), widgets()):
+            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+            cluster.lab.console("master1", [*kubectl, "create", "-f", "-"], stdin=text, timeout_s=300)
+            cluster.lab.console(
+                "master1", [*kubectl, "wait", "--for=condition=established", "crd/widgets.stock.example"], check=True
+            )
+    somebody = Operator(cluster.lab, tmp_path_factory.mktemp("saved"))
+    backup = {"directory": str(somebody.directory / "sets"), "host_directory": HOST_DIRECTORY}
+    somebody.edit(lambda site: site.update(backup=backup))
+    return somebody

@@ -16,6 +16,7 @@ from runbooks.backup.schedule import here
 from runbooks.backup.schedule import host as schedule_host
 from runbooks.backup.sets.store import Store
 from runbooks.engine.steps import Step
+from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
 from runbooks.pages import page as pages_page
 from runbooks.recover import pages as recover_pages
@@ -83,7 +84,7 @@ def on_no_page(site: Site) -> Iterator[Step]:
         yield from schedule_host.scheduled(schedule_host.Placing(host, entry, timer))
     yield from here.unscheduled(site.name, entry.file)
     yield from schedule_host.unscheduled(site.name, host)
-    yield from procedure.removal(pages.members(site)[0])
+    yield from procedure.removal(etcd_pages.members(site)[0])
     yield offsite.forget(store, pages.repository(site))
     yield quorum_steps.fetch(recover_pages.restoring(site, survivor=True), host)
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runbooks.backup.read.scratch import interruptible
 from runbooks.backup.rules.state import MARGIN
-from runbooks.backup.run.receive import Folder
 from runbooks.backup.sets import manifest
 from runbooks.backup.sets import opened as sets_opened
+from runbooks.backup.sets.folder import Folder
 from runbooks.backup.sets.manifest import Manifest, Stored
 from runbooks.backup.sets.opened import SUFFIX, Opened, differs
 from runbooks.backup.sets.store import Store
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.local.disk import require_room
+from runbooks.local.programs import interruptible
 from runbooks.text import counted
 
 if TYPE_CHECKING:

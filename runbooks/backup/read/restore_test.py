@@ -9,15 +9,17 @@ from base64 import b64decode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runbooks.backup.read.scratch import Member, interruptible, scratch
+from runbooks.backup.read.scratch import scratch
 from runbooks.backup.read.verify import plain, read_keys, record
-from runbooks.backup.run import keep_tools
 from runbooks.backup.sets import opened as sets_opened
+from runbooks.backup.sets import tools as sets_tools
 from runbooks.backup.sets.manifest import Keys, Manifest, Snapshot
 from runbooks.backup.sets.opened import Opened, differs
 from runbooks.backup.sets.store import Store
 from runbooks.commands import backup, etcd
 from runbooks.errors import CommandError, InventoryError, OutcomeError, RunbookError
+from runbooks.local.etcd_tools import Member
+from runbooks.local.programs import interruptible
 from runbooks.text import counted, first_few
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def restore_test(session: Session, *, name: str, host: str, identity: str) -> No
     found = store.one(name)
     opened = Opened(found, sets_opened.identity(store, identity))
     snapshot = choose(opened.manifest, host)
-    tools = keep_tools.find(store, snapshot.version, boot=True)
+    tools = sets_tools.find(store, snapshot.version, boot=True)
     size = snapshot.size * (3 if opened.encrypted else 2)  # booting it may double it
     try:
         with interruptible(), scratch(store, size) as place:

@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runbooks.backup.read.scratch import interruptible, scratch
-from runbooks.backup.run import keep_tools
+from runbooks.backup.read.scratch import scratch
 from runbooks.backup.sets import manifest as sets_manifest
 from runbooks.backup.sets import opened as sets_opened
+from runbooks.backup.sets import tools as sets_tools
 from runbooks.backup.sets.manifest import Kind, Manifest, Snapshot
 from runbooks.backup.sets.objects import Pages
 from runbooks.backup.sets.opened import AFTER, Carried, Opened, differs, there
 from runbooks.backup.sets.store import Set, Store
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.local import files
+from runbooks.local.programs import interruptible
 from runbooks.text import counted, size_text, table
 
 if TYPE_CHECKING:
-    from runbooks.backup.run.keep_tools import Tools
     from runbooks.engine.session import Session
+    from runbooks.local.etcd_tools import Tools
 
 HEADER = ("part", "state", "what was seen")
 
@@ -166,7 +167,7 @@ def _snapshots(proof: Proof, store: Store, opened: Opened, found: Set) -> None:
     room = max((each.size for each in whole), default=0) * copies
     for snapshot in whole:
         try:
-            tools = keep_tools.find(store, snapshot.version)
+            tools = sets_tools.find(store, snapshot.version)
         except PrecheckError as error:
             proof.unable, proof.what = error, "files"
             proof.saw(snapshot.file, "not restored: there is no etcdutl that fits on this machine", ok=None)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from runbooks.backup.rules.state import MARGIN
 from runbooks.backup.run.making import Making
-from runbooks.backup.run.receive import Folder, Receiver
+from runbooks.backup.run.receive import Receiver
+from runbooks.backup.sets.folder import Folder
 from runbooks.backup.sets.store import Store
+from runbooks.backup.sets.tools import KEPT
 from runbooks.commands import etcd_tools as commands
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_tools import Offer
@@ -21,95 +19,13 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.local import programs
 from runbooks.local.disk import require_room
 from runbooks.text import listed
 
-KEPT: Final = ".tools"
 WITNESSES: Final = 2  # hosts that must have the same programs, or one that is broken into could plant its own on this machine
 
 
 # ---- finding them again
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """Programs that read snapshots of one version, major and minor. ``reader`` checks and restores; the others boot and ask."""
-
-    reader: Path
-    etcd: Path | None = None
-    etcdctl: Path | None = None
-
-    def status(self, snapshot: Path) -> dict[str, Any]:
-        """Return hash, revision, totalKey and totalSize of ``snapshot``. Raises CommandError when it cannot be read."""
-        said = programs.run(clean([self.reader, "snapshot", "status", snapshot, "-w", "json"]), environ=API)
-        try:
-            found: dict[str, Any] = json.loads(said.stdout)
-        except ValueError:
-            raise CommandError(f"{snapshot.name}: `snapshot status` says {said.stdout[:100]!r}") from None
-        return found
-
-    def restore(self, snapshot: Path, to: Path) -> None:
-        """Make a data directory of a single member from ``snapshot``; checks the SHA-256 that the snapshot carries.
-
-        Raises CommandError when that fails.
-        """
-        words: list[str | Path] = [self.reader, "snapshot", "restore", snapshot, "--data-dir", to, "--name", NAME]
-        words += ["--initial-cluster", f"{NAME}={PEER}", "--initial-advertise-peer-urls", PEER]
-        programs.run(clean(words), environ=API, timeout_s=3600)
-        if not (to / "member" / "snap" / "db").is_file():
-            raise CommandError(f"{snapshot.name}: restoring it gave no database")
-
-
-NAME, PEER = "proof", "http://127.0.0.1:2380"  # only written down in the data directory: nothing listens there
-API: Final = {"ETCDCTL_API": "3"}  # 3.4 reads it
-
-
-def clean(words: Sequence[str | Path]) -> list[str | Path]:
-    """Return ``words`` such that nothing in the operator's environment is taken for a flag: one that is given twice is fatal."""
-    names = [name for name in os.environ if name.startswith(("ETCD_", "ETCDCTL_", "ETCDUTL_")) and name not in API]
-    return ["env", *(word for name in names for word in ("-u", name)), *words] if names else [*words]
-
-
-def find(store: Store, version: str, *, boot: bool = False) -> Tools:
-    """Return programs that can read snapshots of etcd ``version``, and with ``boot`` also start a member and ask it.
-
-    First those on the PATH, then those kept beside the sets. Raises PrecheckError, naming what is needed, when there are none.
-    """
-    reader = commands.reader(version)
-    needed = dict.fromkeys((reader, "etcd", "etcdctl") if boot else (reader,))
-    found: dict[str, Path] = {}
-    seen = []
-    for name in needed:
-        on_path = shutil.which(name)
-        for path in [*([Path(on_path)] if on_path else []), *_kept(store, name, version)]:
-            there = version_of(path)
-            if there and commands.minor(there) == commands.minor(version):
-                found[name] = path
-                break
-            seen.append(f"{path} is {there or 'not for this machine'}")
-    if missing := [name for name in needed if name not in found]:
-        number = ".".join(map(str, commands.minor(version)))
-        raise PrecheckError(
-            f"there is no {' and no '.join(missing)} of version {number} on this machine, and the snapshots are of etcd {version}"
-            + "".join(f"\n  {each}" for each in seen),
-            hint=f"put {' and '.join(missing)} {number} on the PATH, or run inv backup.run, which keeps them beside the sets",
-        )
-    return Tools(reader=found[reader], etcd=found.get("etcd"), etcdctl=found.get("etcdctl"))
-
-
-def _kept(store: Store, name: str, version: str) -> list[Path]:
-    major, second = commands.minor(version)
-    return sorted((store.directory / KEPT).glob(f"etcd-{major}.{second}.*/{name}"), reverse=True)
-
-
-def version_of(path: Path) -> str:
-    """Return the version that the program at ``path`` says it is of, or "" when it does not run on this machine."""
-    try:
-        said = programs.run(clean([path, "--version" if path.name == "etcd" else "version"]), environ=API, timeout_s=20)
-    except (CommandError, OSError):
-        return ""
-    return commands.said_version(said.stdout)
 
 
 # ---- keeping them

@@ -14,8 +14,9 @@ import msgspec
 
 from runbooks.backup.rules import state as rules
 from runbooks.backup.rules.state import Taken
-from runbooks.backup.run.receive import Folder, Receiver
+from runbooks.backup.run.receive import Receiver
 from runbooks.backup.sets import manifest
+from runbooks.backup.sets.folder import Folder
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Store
 from runbooks.commands import backup, etcd

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from runbooks.backup.run.receive import CARRIED, CHUNK
+from runbooks.backup.sets.folder import CARRIED, CHUNK
 from runbooks.backup.sets.store import Set, Store
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.local import programs

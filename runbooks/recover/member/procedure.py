@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from runbooks.backup.before import back_up_first
 from runbooks.cluster import members
 from runbooks.cluster.build import Plan, grow, ready
 from runbooks.cluster.remove import forget
@@ -13,7 +14,7 @@ from runbooks.commands.etcd import Access, Look, Member, look
 from runbooks.commands.etcd_data import EtcdData
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
-from runbooks.errors import DegradedError, NotLetIn, OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import DegradedError, NotLetIn, PrecheckError, RunbookError
 from runbooks.gates import etcd_is_whole, writes_through_vip
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
@@ -47,7 +48,7 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     seen = etcd.view(run)
     host, stray = target(seen, text, site)
     if stray:
-        _first_a_backup(session, seen, wanted=backup)
+        back_up_first(session, seen, wanted=backup)
         session.carry_out(removal(stray))
         return
     found = examine(run, survey, seen, host)
@@ -57,7 +58,7 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     refuse(run, seen, found, diagnosis)
     session.run.listener.say(f"{host}: {diagnosis.why}\n  -> {diagnosis.case.value}")
     if diagnosis.case != Case.WELL:
-        _first_a_backup(session, seen, wanted=backup)
+        back_up_first(session, seen, wanted=backup)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         session.carry_out(procedure(Mending(site, host, stamp), diagnosis))
@@ -87,7 +88,7 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
         if fine := _in_service(run, host):
             run.listener.say(f"{host}: it is in service; nothing to replace")
         elif host.is_control_plane:
-            _first_a_backup(session, etcd.view(run), wanted=backup)
+            back_up_first(session, etcd.view(run), wanted=backup)
         session.carry_out(replacement(site, host, fine=fine))
     else:
         session.carry_out(replacement(site, host, fine=False))
@@ -217,19 +218,3 @@ def removal(member: Member) -> Procedure:
     step = Step(f"remove member {member.id} from etcd", done=lambda run: not here(run), do=do, within=30, by_hand=text)
     title = f"Remove {member}, which runs on no host of hosts.yaml"
     return Procedure(KEY, title, [step, etcd_is_whole()], {"member": member.id})
-
-
-def _first_a_backup(session: Session, seen: View, *, wanted: bool) -> None:
-    """Make a set before anything is changed, as far as there is anything to save."""
-    if session.options.plan or not wanted or not seen.statuses:
-        return
-    from runbooks.backup.run.procedure import back_up  # noqa: PLC0415 - start-up time
-
-    try:
-        back_up(session)
-    except DegradedError as error:
-        session.run.listener.say(f"the backup is good enough to go on: {error}")
-    except OutcomeError as error:
-        raise PrecheckError(
-            f"no backup could be made first: {error}", hint=f"{error.hint}; --no-backup goes on without"
-        ) from None

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runbooks.backup.run import keep_tools
 from runbooks.backup.sets import opened as sets_opened
+from runbooks.backup.sets import tools
 from runbooks.backup.sets.manifest import Snapshot
 from runbooks.backup.sets.opened import Carried, Opened, differs, pieces
 from runbooks.backup.sets.store import Set, Store
 from runbooks.engine.channel import Source as Flow
 from runbooks.errors import CommandError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
-from runbooks.local import files
+from runbooks.local import etcd_tools, files
 from runbooks.local.disk import written
 from runbooks.recover.rules.quorum import Source
 
@@ -121,14 +121,12 @@ class Supply:
 
     def _revision(self, path: Path) -> int:
         """Ask whichever etcdutl there is on this machine."""
-        kept = (
-            sorted(Store(self.site).directory.glob(f"{keep_tools.KEPT}/etcd-*/etcdutl"), reverse=True) if self.site.backup else []
-        )
+        kept = sorted(Store(self.site).directory.glob(f"{tools.KEPT}/etcd-*/etcdutl"), reverse=True) if self.site.backup else []
         on_path = shutil.which("etcdutl") or shutil.which("etcdctl")
         why = "there is no etcdutl on this machine"
         for program in [*([Path(on_path)] if on_path else []), *kept]:
             try:
-                return int(keep_tools.Tools(reader=program).status(path)["revision"])
+                return int(etcd_tools.Tools(reader=program).status(path)["revision"])
             except (CommandError, OSError, KeyError, ValueError) as error:
                 why = str(error)
         raise PrecheckError(

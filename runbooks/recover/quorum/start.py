@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from runbooks.cluster import verify
+from runbooks import gates
 from runbooks.commands import etcd_restore, node, static_pods
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_restore import Ground
@@ -20,7 +20,7 @@ from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, told
 from runbooks.text import naming
-from runbooks.view import etcd
+from runbooks.view import etcd, health
 
 KEY = "recover.etcd-quorum"
 API_SERVER = ("kube-apiserver",)
@@ -174,17 +174,17 @@ def _finished(it: Restoring, found: Ground) -> bool:
 def verified(it: Restoring) -> Step:
     """Wait until the cluster does what it can without the hosts that are left out: all of cluster.verify when there is none."""
     if not it.plan.left and not it.plan.missed:
-        return verify.step(it.site)
+        return gates.cluster_verified(it.site)
     ours = {*it.plan.members, *it.plan.nodes}
 
     def done(run: Run) -> bool | Unmet:
-        found = [each for each in verify.wrong(run) if concerns(each, ours)]
+        found = [each for each in health.wrong(run) if concerns(each, ours)]
         return Unmet("; ".join(map(told, found[:3]))) if found else True
 
     return Step(
         "the hosts that are there do their work",
         done=done,
-        within=verify.WITHIN_S,
+        within=gates.WITHIN_S,
         by_hand=by_hand("recover", "quorum_verified"),
     )
 

@@ -16,8 +16,7 @@ from runbooks.engine.steps import Run
 from runbooks.errors import DegradedError, HostErrors, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb.failover import observer
-from runbooks.lb.steps import Looked, Wanted
-from runbooks.lb.wanted import wanted
+from runbooks.lb.wanted import Looked, Wanted, wanted
 from runbooks.recover.rules import vip as rules
 from runbooks.recover.rules.vip import Balancer, Fault, Seen
 from runbooks.recover.vip.steps import KEY, procedure

@@ -13,7 +13,6 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.steps import (
-    Wanted,
     allow_ports,
     bind_before_holding,
     does_its_work,
@@ -23,6 +22,7 @@ from runbooks.lb.steps import (
     prove_pair,
     run_service,
 )
+from runbooks.lb.wanted import Wanted
 from runbooks.recover.rules import vip as rules
 from runbooks.recover.rules.packet_filter import Blocker, filters, ours_to_pass
 

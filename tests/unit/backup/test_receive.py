@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runbooks.backup.run.receive import Folder, Receiver
+from runbooks.backup.run.receive import Receiver
+from runbooks.backup.sets.folder import Folder
 from runbooks.backup.sets.objects import Pages, items, pages
 from runbooks.errors import CommandError, DiskError, RunbookError
 from runbooks.inventory.settings import Age

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from runbooks.backup.read import decrypt, restore_test, scratch, verify
 from runbooks.backup.run import keep_tools
 from runbooks.backup.sets import manifest as sets_manifest
+from runbooks.backup.sets import tools
 from runbooks.backup.sets.manifest import Keys, Kind, Sampled, Stored
 from runbooks.backup.sets.opened import Carried, Opened
 from runbooks.backup.sets.store import Store
@@ -31,6 +32,8 @@ from runbooks.commands import etcd_tools as commands
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd_tools import Offer
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
+from runbooks.local import etcd_tools
+from runbooks.local.programs import interruptible
 from tests.support.fakes import master
 from tests.support.sets import NOON, damage, put, store_in
 
@@ -329,24 +332,24 @@ def test_programs_on_the_path_come_first_when_their_version_fits(tmp_path: Path,
     (store.directory / ".tools/etcd-3.5.9/etcdutl").write_bytes(b"\x7fELF of another machine")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("ETCDCTL_ENDPOINTS", "somewhere")
-    assert keep_tools.find(store, "3.5.12").reader == kept / "etcdutl"
+    assert tools.find(store, "3.5.12").reader == kept / "etcdutl"
     program(tmp_path / "bin/etcdutl", "3.5.1")
-    assert keep_tools.find(store, "3.5.12").reader == tmp_path / "bin/etcdutl"
+    assert tools.find(store, "3.5.12").reader == tmp_path / "bin/etcdutl"
     with pytest.raises(PrecheckError, match=r"there is no etcd and no etcdctl of version 3.5 on this machine") as failed:
-        keep_tools.find(store, "3.5.12", boot=True)
+        tools.find(store, "3.5.12", boot=True)
     assert "put etcd and etcdctl 3.5 on the PATH" in failed.value.hint
     with pytest.raises(PrecheckError, match=r"no etcdctl of version 3.4 .* etcd 3.4.13"):
-        keep_tools.find(store, "3.4.13")
+        tools.find(store, "3.4.13")
     program(store.directory / ".tools/etcd-3.4.13/etcdctl", "3.4.13")
-    assert keep_tools.find(store, "3.4.13").reader.name == "etcdctl"
+    assert tools.find(store, "3.4.13").reader.name == "etcdctl"
 
 
 def test_the_operators_environment_is_no_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("ETCD")]:
         monkeypatch.delenv(name)
-    assert keep_tools.clean(["etcdctl", "get"]) == ["etcdctl", "get"]
+    assert etcd_tools.clean(["etcdctl", "get"]) == ["etcdctl", "get"]
     monkeypatch.setenv("ETCDCTL_ENDPOINTS", "somewhere")
-    assert keep_tools.clean(["etcdctl", "get"]) == ["env", "-u", "ETCDCTL_ENDPOINTS", "etcdctl", "get"]
+    assert etcd_tools.clean(["etcdctl", "get"]) == ["env", "-u", "ETCDCTL_ENDPOINTS", "etcdctl", "get"]
 
 
 # ---- scratch
@@ -390,7 +393,7 @@ def test_what_a_killed_proof_has_left_goes_and_what_is_in_use_stays(tmp_path: Pa
 
 
 def ended_twice(tidied: list[str]) -> None:
-    with scratch.interruptible():
+    with interruptible():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:

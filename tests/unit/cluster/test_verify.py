@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.cluster.verify import Seen, _namespaces, judge
 from runbooks.commands.certs import Certificate
 from runbooks.commands.etcd import Alarm, Look, Member, Status
 from runbooks.commands.kubectl import url
@@ -21,6 +20,7 @@ from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
+from runbooks.view.health import Seen, cluster_namespaces, judge
 from tests.support.fakes import lb, lost, master, site
 from tests.unit.rules.test_lb import HOLDER, STANDBY
 
@@ -653,7 +653,7 @@ def test_pods_of_which_pod_network_are_asked_for(tmp_path):
         "kind: Role\nmetadata: {namespace: not-this}\n---\nkind: DaemonSet\nmetadata: {name: net, namespace: my-net}\n---\n"
     )
     broken.write_text("a: [")
-    assert _namespaces(having("flannel")) == ("kube-system", "kube-flannel")
-    assert _namespaces(having(manifest)) == ("kube-system", "my-net")
+    assert cluster_namespaces(having("flannel")) == ("kube-system", "kube-flannel")
+    assert cluster_namespaces(having(manifest)) == ("kube-system", "my-net")
     for unknown in ("none", None, tmp_path / "missing.yaml", broken):
-        assert "calico-system" in _namespaces(having(unknown))
+        assert "calico-system" in cluster_namespaces(having(unknown))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.cluster.remove import parse_pods, without_endpoint
+from runbooks.cluster.drain import parse_pods
+from runbooks.cluster.remove import without_endpoint
 from runbooks.commands import kubeadm, kubectl, node, prepare
 from runbooks.commands.base import Answer, Secret
 from runbooks.commands.node_objects import parse_nodes

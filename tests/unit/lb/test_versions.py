@@ -8,7 +8,8 @@ from runbooks.commands import lb
 from runbooks.commands.base import Answer, Probe, cmd
 from runbooks.engine.loop import perform
 from runbooks.errors import PrecheckError
-from runbooks.lb.steps import Wanted, install_packages
+from runbooks.lb.steps import install_packages
+from runbooks.lb.wanted import Wanted
 from runbooks.rules.lb import too_old
 from tests.support.fakes import lb as load_balancer
 from tests.support.fakes import run_on, site

@@ -1,0 +1,142 @@
+"""Whether the whole cluster holds what it promises: everything is looked at, and judged as findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from runbooks.commands import etcd, kubectl, lb, objects, yaml_text
+from runbooks.commands import verify as commands
+from runbooks.commands.base import Probe, named_batch
+from runbooks.commands.objects import Cluster
+from runbooks.commands.verify import Health, HostFacts
+from runbooks.engine.steps import Run
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import verify as rules
+from runbooks.rules import verify_etcd, verify_hosts, verify_pods
+from runbooks.rules.etcd import View
+from runbooks.rules.finding import Finding, at_least
+
+
+@dataclass(slots=True)
+class Seen:
+    """Everything that was looked at. ``hosts`` has each host's readings by kind, or the error that it gave instead."""
+
+    hosts: dict[Host, dict[str, Any] | RunbookError]
+    reader: Host | None = None
+    cluster: Cluster | str = "no API server answers"
+    namespaces: tuple[str, ...] = field(default=())
+
+    def of(self, kind: str) -> dict[Host, Any]:
+        """Return one kind of reading of every host that answered and has it."""
+        return {host: said[kind] for host, said in self.hosts.items() if not isinstance(said, RunbookError) and kind in said}
+
+
+def wrong(run: Run) -> list[Finding]:
+    """Return what must not be so, the write through the VIP left out: only looks."""
+    return at_least("fail", judge(run.site, look(run)))
+
+
+def look(run: Run) -> Seen:
+    """See everything: first each host for itself, all at the same time; then the cluster's objects by one of the API servers."""
+    site = run.site
+    probes = {host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}
+    seen = Seen(run.read_each(probes, fresh=True), namespaces=cluster_namespaces(site))
+    for host in rules.readers(seen.of("health")):
+        found = run.read_each({host: objects.cluster(host, seen.namespaces)}, fresh=True)[host]
+        if isinstance(found, RunbookError):
+            seen.cluster = f"{host}: {rules.reason(host, found)}"
+            continue
+        if objects.NODES not in found.errors:
+            seen.reader, seen.cluster = host, found
+            break
+        seen.cluster = found.errors[objects.NODES]
+    return seen
+
+
+def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
+    """Return what is to be asked of one host, by kind, in one round trip."""
+    parts: dict[str, Probe[Any]] = {}
+    if host.is_node:
+        parts["facts"] = commands.host_facts(host)
+    if host.is_control_plane:
+        parts["health"] = commands.health([kubectl.url(host.address), kubectl.through_vip(site)])
+        if site.kubernetes.etcd == "stacked":
+            parts["etcd"] = etcd.look()
+    if host.is_lb:
+        parts |= {"lb": lb.state(site, host), "backends": lb.backends()}
+    return parts
+
+
+def cluster_namespaces(site: Site) -> tuple[str, ...]:
+    """Return the namespaces whose pods make the cluster: kube-system, and the pod network's."""
+    if site.kubernetes.cni == "flannel":
+        return ("kube-system", "kube-flannel")
+    named = _workloads(site.kubernetes.cni) if isinstance(site.kubernetes.cni, Path) else []
+    return tuple(dict.fromkeys(["kube-system", *(named or verify_pods.NETWORK_NAMESPACES)]))
+
+
+def _workloads(manifest: Path) -> list[str]:
+    """Return the namespaces of what a manifest runs; none when it cannot be read, which is for `cluster.init` to tell."""
+    try:
+        documents = [each for each in yaml_text.documents(manifest.read_text(encoding="utf-8")) if isinstance(each, dict)]
+    except (OSError, ValueError):
+        return []
+    running = [each.get("metadata") for each in documents if each.get("kind") in {"DaemonSet", "Deployment", "StatefulSet"}]
+    spaces = [each.get("namespace") for each in running if isinstance(each, dict)]
+    return [each for each in spaces if isinstance(each, str) and each]
+
+
+def judge(site: Site, seen: Seen) -> list[Finding]:
+    """Return the rows of everything that was seen."""
+    facts = host_facts(site, seen)
+    joined = [host for host, each in facts.items() if isinstance(each, HostFacts) and each.joined]
+    health: dict[Host, Sequence[Health]] = {host: each for host, each in seen.of("health").items() if host in joined}
+    rows = [*rules.hosts(facts), *rules.api_servers(site, health)]
+    if site.kubernetes.etcd == "stacked":
+        rows += verify_etcd.rows(_view(site, seen))
+    if isinstance(seen.cluster, str):
+        rows.append(Finding("fail", topic="objects", seen=seen.cluster, fix="inv cluster.status"))
+    else:
+        rows += rules.nodes(
+            site, seen.cluster, [host for host, each in facts.items() if isinstance(each, HostFacts) and not each.joined]
+        )
+        rows += rules.leaders(site, seen.cluster)
+        rows += verify_pods.pods(site, seen.cluster, seen.namespaces)
+        rows.append(rules.config(site, seen.cluster))
+    rows += [verify_hosts.certificates(site, host, facts_of) for host in joined if isinstance(facts_of := facts[host], HostFacts)]
+    rows += verify_hosts.shared(site, facts)
+    rows += verify_hosts.load_balancers(_balancers(site, seen))
+    # What the API server still holds to be well on a host that does not answer is old news: it believes that for 40 s.
+    silent = {host.name for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
+    return [row for row in rows if row.severity != "ok" or row.host not in silent]
+
+
+def host_facts(site: Site, seen: Seen) -> dict[Host, HostFacts | RunbookError]:
+    """Return the facts of every node, or the error that the host gave instead."""
+    said = {host: seen.hosts[host] for host in site.nodes}
+    return {host: each if isinstance(each, RunbookError) else each["facts"] for host, each in said.items()}
+
+
+def _view(site: Site, seen: Seen) -> View:
+    said = {host: seen.hosts[host] for host in site.control_plane}
+    return View(
+        {host: rules.reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in said.items()}
+    )
+
+
+def _balancers(site: Site, seen: Seen) -> dict[Host, verify_hosts.LbSeen | RunbookError]:
+    said = {host: seen.hosts[host] for host in site.load_balancers}
+    return {host: each if isinstance(each, RunbookError) else (each["lb"], each["backends"]) for host, each in said.items()}
+
+
+def write_through_vip(run: Run, seen: Seen) -> list[Finding]:
+    """Write through the VIP from the host by which the objects were read, and return the row of it."""
+    if not seen.reader:
+        return []
+    probe = commands.write(run.site, f"ha-runbooks-verify-{uuid4().hex[:8]}")
+    return [rules.written(seen.reader, run.read_each({seen.reader: probe}, fresh=True)[seen.reader])]
