@@ -45,13 +45,13 @@ def writes_through_vip(site: Site, survey: Survey) -> Step:
     """Write an object through the VIP and read it back, as any client would. Official health checks alone do not prove this."""
 
     def done(run: Run) -> bool | Unmet:
-        seat = survey.seat(run)
-        return True if seat else Unmet(survey.silence(run))
+        api_host = survey.api_host(run)
+        return True if api_host else Unmet(survey.silence(run))
 
     def works(run: Run) -> bool | Unmet:
-        seat = survey.serving(run)
+        api_host = survey.serving(run)
         probe = verify.write(site, f"ha-runbooks-recover-{uuid4().hex[:8]}")
-        row = written(seat, run.read_each({seat: probe}, fresh=True)[seat])
+        row = written(api_host, run.read_each({api_host: probe}, fresh=True)[api_host])
         return Unmet(row.seen) if row.severity == "fail" else True
 
     def prove(run: Run) -> None:  # an API server that has just come back may be slow once

@@ -32,7 +32,7 @@ def renew(session: Session, host: str, *, days: int, force: bool) -> None:
         error.hint = "a worker has no certificates but its kubelet's: inv recover.certs"
         raise
     there, lost = apart(look.look(run, survey, hosts))
-    if not survey.seat(run):
+    if not survey.api_host(run):
         raise PrecheckError(survey.silence(run), hint="inv recover.certs renews without any API server")
     renewal = Renewal(session.site, there, days=days, force=force, survey=survey)
     session.carry_out(procedure(renewal, list(there), session.state / "kubeconfig"))

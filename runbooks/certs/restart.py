@@ -142,14 +142,14 @@ def _last_server(renewal: Renewal, run: Run, host: Host) -> str:
     """Say that no other API server would be there meanwhile, or "": also when this one is not there either."""
     own = renewal.survey.control_plane(run)[host]
     serves = isinstance(own, NodeState) and own.serves
-    if not serves or len(renewal.site.control_plane) == 1 or renewal.survey.seat(run, without=host):
+    if not serves or len(renewal.site.control_plane) == 1 or renewal.survey.api_host(run, without=host):
         return ""
     return "its API server is the only one that is ready"
 
 
 def stands_still(renewal: Renewal, run: Run) -> bool:
     """Whether there is neither an API server nor a quorum of etcd's: an administrator's certificate alone may have ended, too."""
-    return not renewal.survey.seat(run) and not etcd_rules.healthy_ids(_etcd(renewal, run))
+    return not renewal.survey.api_host(run) and not etcd_rules.healthy_ids(_etcd(renewal, run))
 
 
 def _hand_over(renewal: Renewal, run: Run, host: Host) -> None:

@@ -104,9 +104,9 @@ def kubeconfig(renewal: Renewal, path: Path) -> Step:
 
     def do(run: Run) -> None:
         seen = _there(look.look(run, renewal.survey, renewal.site.control_plane))
-        seat = max(seen, key=lambda host: each.ends if (each := seen[host].at(ADMIN_CONF)) else 0)
-        content = run.read(seat, admin_conf(endpoint(renewal.site))).encode()
-        run.here(f"{path}: the administrator's certificate of {seat}", lambda: files.replace(path, content))
+        api_host = max(seen, key=lambda host: each.ends if (each := seen[host].at(ADMIN_CONF)) else 0)
+        content = run.read(api_host, admin_conf(endpoint(renewal.site))).encode()
+        run.here(f"{path}: the administrator's certificate of {api_host}", lambda: files.replace(path, content))
 
     text = by_hand("certs", "kubeconfig", admin_conf=ADMIN_CONF)
     return Step("renew the operator's own kubeconfig", done=done, do=do, within=10, by_hand=text)

@@ -84,8 +84,8 @@ def ready(plan: Plan, host: Host) -> Step:
     """Wait until the cluster gives it pods; the network's own one has to be there first."""
 
     def done(run: Run) -> bool | Unmet:
-        seat = plan.survey.seat(run)
-        known = plan.survey.nodes(run, seat).get(host.name) if seat else None
+        api_host = plan.survey.api_host(run)
+        known = plan.survey.nodes(run, api_host).get(host.name) if api_host else None
         return True if known and known.ready else Unmet("its node is not Ready yet")
 
     return Step("its node is Ready", host, done=done, within=180, by_hand=by_hand("cluster", "ready", host=host))
@@ -125,7 +125,7 @@ def answers(plan: Plan) -> Step:
     """Wait for an API server: right after an interruption etcd may still be electing, or a host booting."""
 
     def done(run: Run) -> bool | Unmet:
-        return True if plan.survey.seat(run) else Unmet(plan.survey.silence(run))
+        return True if plan.survey.api_host(run) else Unmet(plan.survey.silence(run))
 
     return Step("an API server answers", done=done, within=120, by_hand=by_hand("cluster", "answers", site=plan.site))
 
@@ -134,15 +134,15 @@ def install_network(plan: Plan, manifest: str) -> Step:
     """Apply the pod network, unless it is there: from then on its version is its owner's business."""
 
     def there(run: Run) -> bool:
-        seat = plan.survey.seat(run)
-        if not seat:
+        api_host = plan.survey.api_host(run)
+        if not api_host:
             return False
-        look = kubectl.apply(seat, manifest, "get").expecting(0, 1)
-        return run.read(seat, Probe(look, lambda answer: answer.exited == 0))
+        look = kubectl.apply(api_host, manifest, "get").expecting(0, 1)
+        return run.read(api_host, Probe(look, lambda answer: answer.exited == 0))
 
     def do(run: Run) -> None:
-        seat = plan.survey.seat(run) or plan.site.control_plane[0]  # a plan may be made before there is one
-        run.change(seat, kubectl.apply(seat, manifest))
+        api_host = plan.survey.api_host(run) or plan.site.control_plane[0]  # a plan may be made before there is one
+        run.change(api_host, kubectl.apply(api_host, manifest))
 
     return Step("install the pod network", done=there, do=do, within=30, by_hand=by_hand("cluster", "install_network"))
 
@@ -155,24 +155,24 @@ def join(plan: Plan, host: Host) -> Step:
         state = run.read(host, node.look(host))
         if not state.joined:
             return Unmet("kubeadm has not finished there")
-        seat = plan.survey.seat(run)
-        return Unmet.of(members.not_in_service(run, seat, host, state) if seat else "no API server is ready")
+        api_host = plan.survey.api_host(run)
+        return Unmet.of(members.not_in_service(run, api_host, host, state) if api_host else "no API server is ready")
 
     def do(run: Run) -> None:
         state = run.read(host, node.look(host))
         if run.plan:
             run.change(host, kubeadm.join(Secret("")))
             return
-        seat = plan.survey.serving(run)
+        api_host = plan.survey.serving(run)
         if state.running:  # an attempt whose operator was lost
             run.change(host, kubeadm.wait())
             return
-        if state.joined and members.known(run, seat, host):
+        if state.joined and members.known(run, api_host, host):
             return  # all of it is there, and only needs time
         members.clean(run, plan.survey, host, state)
         key = Secret(secrets.token_hex(32)) if control_plane else None
-        offer = config.upload_certs_config(plan.site, seat, plan.version, key) if key else None
-        admission = members.admitted(run, seat, offer)
+        offer = config.upload_certs_config(plan.site, api_host, plan.version, key) if key else None
+        admission = members.admitted(run, api_host, offer)
         run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))
 
     name = "join as a control plane host (kubeadm join)" if control_plane else "join as a worker (kubeadm join)"

@@ -18,33 +18,33 @@ def drain(survey: Survey, host: Host, *, force: bool) -> Step:
     """Move its pods elsewhere (https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/); a dead node is only cordoned."""
 
     def done(run: Run) -> bool | Unmet:
-        seat = survey.serving(run, without=host)
-        known = survey.nodes(run, seat).get(host.name)
+        api_host = survey.serving(run, without=host)
+        known = survey.nodes(run, api_host).get(host.name)
         if not known:
             return True
         if not known.cordoned:
             return Unmet("it still takes new pods")
-        left = run.read(seat, pods_on(seat, host)) if known.ready else ()
+        left = run.read(api_host, pods_on(api_host, host)) if known.ready else ()
         return Unmet(f"still there: {', '.join(left[:5])}") if left else True
 
     def do(run: Run) -> None:
-        seat = survey.serving(run, without=host)
-        known = survey.nodes(run, seat).get(host.name)
+        api_host = survey.serving(run, without=host)
+        known = survey.nodes(run, api_host).get(host.name)
         if known and not known.ready:
             run.note(host, "is not Ready: its pods cannot be moved, they are given up together with the node")
-            run.change(seat, kubectl.kubectl(seat, "cordon", host.name))
+            run.change(api_host, kubectl.kubectl(api_host, "cordon", host.name))
             return
         words = ["--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s", *(["--force"] if force else [])]
-        run.change(seat, kubectl.kubectl(seat, "drain", host.name, *words, timeout=6 * MINUTES))
+        run.change(api_host, kubectl.kubectl(api_host, "drain", host.name, *words, timeout=6 * MINUTES))
 
     text = by_hand("cluster", "drain", host=host, force=force)
     return Step("drain", host, done=done, do=do, within=30, by_hand=text)
 
 
-def pods_on(seat: Host, host: Host) -> Probe[tuple[str, ...]]:
+def pods_on(api_host: Host, host: Host) -> Probe[tuple[str, ...]]:
     """The pods on ``host`` that a drain moves: none of a DaemonSet, none of the host's own static ones, none that has ended."""
     return kubectl.read_json(
-        seat, "get", "pods", "--all-namespaces", f"--field-selector=spec.nodeName={host.name}", parse=parse_pods
+        api_host, "get", "pods", "--all-namespaces", f"--field-selector=spec.nodeName={host.name}", parse=parse_pods
     )
 
 

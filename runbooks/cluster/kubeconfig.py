@@ -21,8 +21,8 @@ def fetch(session: Session, to: str, *, force: bool) -> None:
     Raises PrecheckError when ``to`` is something else than a kubeconfig of this cluster, unless ``force``.
     """
     path = Path(to).expanduser().absolute() if to else session.state / "kubeconfig"
-    seat = Survey().serving(session.run)
-    text = session.run.read(seat, kubeconfig.admin_conf(endpoint(session.site)))
+    api_host = Survey().serving(session.run)
+    text = session.run.read(api_host, kubeconfig.admin_conf(endpoint(session.site)))
     if path.exists() and not force and authorities(path) != kubeconfig.parse(text).authorities:
         raise PrecheckError(
             f"{path} is there already, and is no kubeconfig of {session.site.name}", hint="another --to, or --force"

@@ -17,28 +17,28 @@ from runbooks.view import etcd as view_etcd
 from runbooks.view.cluster import Survey
 
 
-def known(run: Run, seat: Host, host: Host) -> bool:
+def known(run: Run, api_host: Host, host: Host) -> bool:
     """Whether the cluster counts ``host`` in: as a node, and a control plane host as a member of etcd, too."""
-    if host.name not in run.read(seat, nodes(seat)):
+    if host.name not in run.read(api_host, nodes(api_host)):
         return False
-    return not host.is_control_plane or member_of(run, seat, host) is not None
+    return not host.is_control_plane or member_of(run, api_host, host) is not None
 
 
-def member_of(run: Run, seat: Host, host: Host) -> Member | None:
-    """Return the entry of ``host`` in etcd's member list, as the member on ``seat`` has it."""
-    return next((member for member in run.read(seat, etcd.members()) if etcd_rules.lives_on(member, host)), None)
+def member_of(run: Run, api_host: Host, host: Host) -> Member | None:
+    """Return the entry of ``host`` in etcd's member list, as the member on ``api_host`` has it."""
+    return next((member for member in run.read(api_host, etcd.members()) if etcd_rules.lives_on(member, host)), None)
 
 
-def not_in_service(run: Run, seat: Host, host: Host, state: NodeState) -> str:
+def not_in_service(run: Run, api_host: Host, host: Host, state: NodeState) -> str:
     """Return what still keeps ``host``, where kubeadm has finished, from doing its work, or ""."""
-    node = run.read(seat, nodes(seat)).get(host.name)
+    node = run.read(api_host, nodes(api_host)).get(host.name)
     if not node:
         return "it is no node yet"
     if not host.is_control_plane:
         return ""
     if not node.is_control_plane:
         return "its node has no control plane role yet"
-    member = member_of(run, seat, host)
+    member = member_of(run, api_host, host)
     if not member or not member.name or member.learner:
         return "its etcd member is " + ("not there" if not member else "not started" if not member.name else "still a learner")
     if not state.serves:
@@ -47,13 +47,13 @@ def not_in_service(run: Run, seat: Host, host: Host, state: NodeState) -> str:
     return "" if look.serves else f"its etcd member is not healthy: {look.why or 'it has no quorum'}"
 
 
-def admitted(run: Run, seat: Host, offer: Secret | None) -> Admission:
+def admitted(run: Run, api_host: Host, offer: Secret | None) -> Admission:
     """Return what a host needs to join; ``offer`` is the configuration that uploads the control plane's certificates."""
-    answer = run.change(seat, kubeadm.admit(offer))
+    answer = run.change(api_host, kubeadm.admit(offer))
     try:
         return kubeadm.parse_admission(answer)  # type: ignore[arg-type] # only a plan gets no answer, and it does not ask
     except ValueError as error:
-        raise CommandError(f"{seat}: {error}") from None
+        raise CommandError(f"{api_host}: {error}") from None
 
 
 def clean(run: Run, survey: Survey, host: Host, state: NodeState) -> None:
@@ -62,15 +62,15 @@ def clean(run: Run, survey: Survey, host: Host, state: NodeState) -> None:
     In this order because a member that stops first may take the quorum of a young cluster with it. Raises PrecheckError when
     etcd would not survive the removal, or when the host belongs to somebody else's cluster.
     """
-    seat = survey.serving(run, without=host)
-    seat_state = survey.control_plane(run)[seat]
+    api_host = survey.serving(run, without=host)
+    seat_state = survey.control_plane(run)[api_host]
     if isinstance(seat_state, NodeState) and (reason := rules.stranger(state, seat_state.ca)):
         raise PrecheckError(f"{host}: {reason}", hint=f"`inv cluster.reset --host {host}` makes it a new host")
-    if host.is_control_plane and (member := member_of(run, seat, host)):
+    if host.is_control_plane and (member := member_of(run, api_host, host)):
         forget_member(run, survey, member)
     if not state.blank:
         run.change(host, kubeadm.reset(kubeadm.ALONE))
-    forget_node(run, seat, host)
+    forget_node(run, api_host, host)
 
 
 def forget_member(run: Run, survey: Survey, member: Member) -> None:
@@ -86,7 +86,7 @@ def forget_member(run: Run, survey: Survey, member: Member) -> None:
     run.change(others[0] if others else view_etcd.some_healthy(run, seen), etcd.remove(member.id))
 
 
-def forget_node(run: Run, seat: Host, host: Host) -> None:
+def forget_node(run: Run, api_host: Host, host: Host) -> None:
     """Delete the Node object, so that nothing takes the new host for the old one."""
-    if host.name in run.read(seat, nodes(seat)):
-        run.change(seat, kubectl.kubectl(seat, "delete", "node", host.name, "--wait=false"))
+    if host.name in run.read(api_host, nodes(api_host)):
+        run.change(api_host, kubectl.kubectl(api_host, "delete", "node", host.name, "--wait=false"))

@@ -41,8 +41,8 @@ def may_leave(survey: Survey, host: Host) -> Step:
     """Refuse what would cost the cluster its quorum, or its last control plane host, before anything is touched."""
 
     def check(run: Run) -> None:
-        seat = survey.serving(run, without=host)
-        member = members.member_of(run, seat, host) if host.is_control_plane else None
+        api_host = survey.serving(run, without=host)
+        member = members.member_of(run, api_host, host) if host.is_control_plane else None
         if not member:
             return
         seen = etcd.view(run, survey.reachable(run))
@@ -98,27 +98,29 @@ def wipe(survey: Survey, host: Host) -> Step:
 def forget(survey: Survey, host: Host) -> Step:
     """Delete its Node object, and its line in the list of API endpoints that kubeadm kept until 1.21."""
 
-    def seat(run: Run) -> Host:
+    def api_host(run: Run) -> Host:
         return survey.serving(run, without=host)
 
     def done(run: Run) -> bool:
-        return host.name not in survey.nodes(run, seat(run)) and not run.read(seat(run), endpoint_entry(seat(run), host))
+        return host.name not in survey.nodes(run, api_host(run)) and not run.read(
+            api_host(run), endpoint_entry(api_host(run), host)
+        )
 
     def do(run: Run) -> None:
-        members.forget_node(run, seat(run), host)
-        if status := run.read(seat(run), endpoint_entry(seat(run), host)):
+        members.forget_node(run, api_host(run), host)
+        if status := run.read(api_host(run), endpoint_entry(api_host(run), host)):
             patch = json.dumps({"data": {"ClusterStatus": status}})
             words = ("-n", "kube-system", "patch", "configmap", "kubeadm-config", "--type=merge", "-p", patch)
-            run.change(seat(run), kubectl.kubectl(seat(run), *words))
+            run.change(api_host(run), kubectl.kubectl(api_host(run), *words))
 
     return Step("delete its node", host, done=done, do=do, within=30, by_hand=by_hand("cluster", "forget", host=host))
 
 
-def endpoint_entry(seat: Host, host: Host) -> Probe[str]:
+def endpoint_entry(api_host: Host, host: Host) -> Probe[str]:
     """Read kubeadm's ClusterStatus without ``host``, or "" when there is nothing to take out of it."""
     words = ("-n", "kube-system", "get", "configmap", "kubeadm-config")
     return kubectl.read_json(
-        seat, *words, parse=lambda found: without_endpoint(found["data"].get("ClusterStatus", ""), host.name)
+        api_host, *words, parse=lambda found: without_endpoint(found["data"].get("ClusterStatus", ""), host.name)
     )
 
 
@@ -143,8 +145,8 @@ def refuse_a_member(run: Run, hosts: Sequence[Host]) -> None:
     """Raise PrecheckError for a host that a cluster in service counts on: it has to leave in order."""
     survey = Survey()
     for host in hosts:
-        seat = survey.seat(run, without=host)
-        if seat and members.known(run, seat, host):
+        api_host = survey.api_host(run, without=host)
+        if api_host and members.known(run, api_host, host):
             raise PrecheckError(
                 f"{host} is a member of {run.site.name}, which is in service", hint=f"inv cluster.remove --host {host}"
             )

@@ -45,7 +45,7 @@ class Survey:
         """Return the control plane hosts that answer."""
         return tuple(host for host, state in self.control_plane(run).items() if isinstance(state, NodeState))
 
-    def seat(self, run: Run, *, without: Host | None = None) -> Host | None:
+    def api_host(self, run: Run, *, without: Host | None = None) -> Host | None:
         """Return a control plane host (another one than ``without``) whose API server is ready, None when there is none."""
         states = self.control_plane(run)
         serving = (host for host, state in states.items() if isinstance(state, NodeState) and state.serves)
@@ -56,7 +56,7 @@ class Survey:
 
         Raises NotServing with what each said when there is none.
         """
-        found = self.seat(run, without=without)
+        found = self.api_host(run, without=without)
         if not found:
             raise NotServing(self.silence(run), hint="inv cluster.status")
         return found
@@ -66,9 +66,9 @@ class Survey:
         said = "".join(f"\n  {naming(host, _said(state))}" for host, state in self.control_plane(run).items())
         return f"no API server is ready:{said}"
 
-    def nodes(self, run: Run, seat: Host) -> dict[str, Node]:
-        """Return the Node objects by name, as the API server of ``seat`` has them."""
-        return run.read(seat, nodes(seat))
+    def nodes(self, run: Run, api_host: Host) -> dict[str, Node]:
+        """Return the Node objects by name, as the API server of ``api_host`` has them."""
+        return run.read(api_host, nodes(api_host))
 
 
 def _said(state: NodeState | RunbookError) -> str:

@@ -109,11 +109,11 @@ def _in_service(run: Run, host: Host) -> bool:
     """Whether there is nothing to replace: it is a node that is Ready, and its control plane serves."""
     survey = Survey()
     state = survey.each(run, {host: node.look(host)})[host]
-    seat = survey.seat(run)
-    if isinstance(state, RunbookError) or not state.joined or not seat:
+    api_host = survey.api_host(run)
+    if isinstance(state, RunbookError) or not state.joined or not api_host:
         return False
-    known = survey.nodes(run, seat).get(host.name)
-    return bool(known and known.ready) and not members.not_in_service(run, seat, host, state)
+    known = survey.nodes(run, api_host).get(host.name)
+    return bool(known and known.ready) and not members.not_in_service(run, api_host, host, state)
 
 
 def procedure(it: Mending, diagnosis: Diagnosis) -> Procedure:

@@ -217,8 +217,8 @@ def _join_etcd(run: Run, it: Mending) -> None:
         run.change(it.host, kubeadm.wait())
         return
     run.change(it.host, node.restart_kubelet())  # it has just seen the old manifest go, and may take a minute to see a new one
-    seat = it.survey.serving(run, without=it.host)
-    admission = members.admitted(run, seat, None)
+    api_host = it.survey.serving(run, without=it.host)
+    admission = members.admitted(run, api_host, None)
     version = config.parse(run.read(it.host, kubeadm.version()).removeprefix("v"))
     unused = Secret(secrets.token_hex(32))  # no certificate is fetched: the host has its own
     wanted = config.join_config(it.site, it.host, version, admission.token, admission.ca_hash, unused)
