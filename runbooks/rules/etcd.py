@@ -11,7 +11,7 @@ from typing import TypeVar
 from runbooks.commands.etcd import Look, Member, Status
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
-from runbooks.text import naming
+from runbooks.text import listed, naming
 
 K = TypeVar("K", bound=Hashable)
 
@@ -224,11 +224,6 @@ def of_members(view: View) -> View:
     return View(kept) if kept else view
 
 
-def healthy(view: View) -> bool:
-    """Whether nothing is wrong; versions may differ, as they do during an upgrade."""
-    return not faults(view)
-
-
 def problems(view: View) -> tuple[str, ...]:
     """Everything that is wrong with etcd, in the operator's words."""
     versions = {str(host): status.version for host, status in view.statuses.items()}
@@ -237,9 +232,17 @@ def problems(view: View) -> tuple[str, ...]:
 
 
 def faults(view: View) -> tuple[str, ...]:
-    """What is wrong with etcd, apart from versions that differ."""
+    """What is wrong with etcd. Versions may differ, as they do during an upgrade."""
     found = [naming(host, reason) for host in view.said if (reason := not_well(view, host))]
-    return (*found, *_disagreements(view), *_membership(view), *_alarms(view))
+    return (*found, *_same_member(view), *_disagreements(view), *_membership(view), *_alarms(view))
+
+
+def _same_member(view: View) -> list[str]:
+    """Hosts that answer with the ID of one member: a copied data directory, or several names of one machine."""
+    hosts: dict[str, list[str]] = {}
+    for host, status in view.statuses.items():
+        hosts.setdefault(status.member, []).append(str(host))
+    return [f"{listed(those)} answer as the same member {_named(view, each)}" for each, those in hosts.items() if len(those) > 1]
 
 
 def _disagreements(view: View) -> list[str]:
@@ -267,6 +270,7 @@ def _membership(view: View) -> list[str]:
     if not view.members:
         return ["nobody can tell who is a member: there is no quorum"] if view.statuses else []
     found = [f"{host} has no member" for host in view.said if not view.member_of(host)]
+    found += [f"{host} lists no members" for host, look in view.looks.items() if look.serves and not look.members]
     for member in view.members:
         where = ", ".join(sorted(addresses(member))) or "no address"
         if not member.name:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runbooks.commands.etcd import Alarm, Look, Member, Status
@@ -211,7 +211,7 @@ def test_addresses(url, address):
 def test_nothing_is_wrong():
     view = seen(*WELL)
     assert rules.problems(view) == ()
-    assert rules.healthy(view)
+    assert rules.faults(view) == ()
     assert rules.healthy_ids(view) == set(IDS)
     assert view.members == MEMBERS
     assert [view.host_of(each) for each in MEMBERS] == MASTERS
@@ -233,16 +233,18 @@ def test_nothing_is_wrong():
         ((look(1), look(2), look(3, term=6)), ["their terms differ"]),
         ((look(1), look(2), look(3, cluster="d")), ["they are different clusters: master1 c, master2 c, master3 d"]),
         ((look(1), look(2), look(3, MEMBERS[:2])), ["their member lists differ: master1 3, master2 3, master3 2"]),
+        ((look(1), look(2), look(3, ())), ["master3 lists no members"]),
+        ((look(1), look(2), look(2)), ["master2, master3 answer as the same member master2"]),
         ((look(1), look(2), look(3, alarms=(Alarm("b2", "NOSPACE"),))), ["alarm NOSPACE of master2"]),
         ((look(1), look(2), look(3, errors=("etcdserver: something",))), ["master3: etcdserver: something"]),
     ],
-    ids=["off", "no etcd", "cut off", "no read", "behind", "nearly", "leaders", "terms", "clusters", "lists", "alarm", "error"],
+    ids=["off", "no etcd", "cut off", "no read", "behind", "nearly", "leaders", "terms", "clusters", "lists", "no list", "same member", "alarm", "error"],
 )  # fmt: skip
 def test_each_fault_is_named(looks, said):
     found = rules.problems(seen(*looks))
     assert len(found) == len(said)
     assert all(text in fault for text, fault in zip(said, found, strict=True))
-    assert rules.healthy(seen(*looks)) is not bool(said)
+    assert bool(rules.faults(seen(*looks))) is bool(said)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_the_member_list_has_to_fit_the_site(members, said):
 def test_versions_that_differ_are_a_problem_but_not_a_fault():
     view = seen(look(1), look(2), look(3, version="3.5.30"))
     assert rules.problems(view) == ("versions differ: master1 3.5.16, master2 3.5.16, master3 3.5.30",)
-    assert rules.healthy(view)
+    assert rules.faults(view) == ()
 
 
 def test_without_a_quorum_nobody_can_tell_the_members():
@@ -295,6 +297,8 @@ LOOKS = st.builds(
 )  # fmt: skip
 
 
+@example([look(1), look(1, ()), look(1, ())])
+@example([look(1), look(1), look(1)])
 @given(st.lists(LOOKS | st.text() | st.builds(Look, st.none(), why=st.text()), min_size=3, max_size=3))
 def test_any_view_is_judged(looks):
     view = seen(*looks)
