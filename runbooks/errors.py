@@ -1,5 +1,6 @@
 """What can go wrong, in the operator's words. Every error here ends a command with one clear text and its exit code."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from runbooks.text import naming
@@ -85,3 +86,13 @@ class HostErrors(RunbookError):  # noqa: N818 - a collection
 def first_hint(errors: Sequence[RunbookError]) -> str:
     """The first way out that any of ``errors`` names, or ""."""
     return next((error.hint for error in errors if error.hint), "")
+
+
+def reason(host: object, error: RunbookError) -> str:
+    """Return the first line of an error of ``host`` without the host's name, for a table that names the host in another column.
+
+    >>> reason("web", RunbookError("web (10.0.0.1): no answer")), reason("web", RunbookError("web: no root by sudo"))
+    ('no answer', 'no root by sudo')
+    """
+    line = str(error).partition("\n")[0]
+    return re.sub(rf"^{re.escape(str(host))}( \([^)]*\))?: ", "", line) or type(error).__name__

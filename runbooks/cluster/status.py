@@ -16,7 +16,7 @@ from runbooks.commands.node_objects import Node
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Quick
 from runbooks.engine.steps import Run
-from runbooks.errors import OutcomeError, RunbookError
+from runbooks.errors import OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules import verify as rules
@@ -62,9 +62,7 @@ def look(run: Run) -> Seen:
     said = run.read_each({host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}, fresh=True)
     quick: dict[Host, Quick | RunbookError] = {host: _of(said[host], "quick") for host in site.nodes}
     members = {host: said[host] for host in site.control_plane if site.kubernetes.etcd == "stacked"}
-    view = View(
-        {host: rules.reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in members.items()}
-    )
+    view = View({host: reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in members.items()})
     lbs: dict[Host, LbState | RunbookError] = {host: _of(said[host], "lb") for host in site.load_balancers}
     for host, each in quick.items():
         if isinstance(each, Quick) and each.api == "ok":

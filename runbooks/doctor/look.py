@@ -13,11 +13,10 @@ from runbooks.commands.etcd_metrics import Metrics
 from runbooks.commands.lock import Held
 from runbooks.commands.verify import HostFacts
 from runbooks.engine.steps import Run
-from runbooks.errors import RunbookError
+from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules import lb as lb_rules
-from runbooks.rules import verify as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.preflight_peers import Clock
 from runbooks.rules.verify_hosts import LbSeen
@@ -52,7 +51,7 @@ class Looked:
         """Return etcd as every control plane host sees it."""
         looks: dict[Host, Look] = self.seen.of("etcd")
         said = {host: error for host, error in self.errors.items() if host.is_control_plane}
-        return View(looks | {host: rules.reason(host, error) for host, error in said.items()})
+        return View(looks | {host: reason(host, error) for host, error in said.items()})
 
 
 def look(run: Run) -> Looked:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics, metrics
-from runbooks.errors import OutcomeError, RunbookError, first_hint
+from runbooks.errors import OutcomeError, RunbookError, first_hint, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_care as care
 from runbooks.rules import etcd_perf as latencies
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, for_machines, told
-from runbooks.rules.verify import reason
 from runbooks.text import age_text, naming, percent, size_text, table
 from runbooks.view.etcd import asked, seen_by
 

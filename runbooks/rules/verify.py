@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runbooks.commands.kubectl import through_vip, url
 from runbooks.commands.node_objects import CONTROL_PLANE_KEYS, Node
 from runbooks.commands.objects import KUBEADM_CONFIG, LEASES, NODES, Cluster
 from runbooks.commands.verify import Health, HostFacts, Written
-from runbooks.errors import RunbookError
+from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.finding import Finding
@@ -80,17 +79,6 @@ def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
                 if state != "active"
             ]
     return rows
-
-
-def reason(host: Host, error: RunbookError) -> str:
-    """Return an error of this host's in one line, without the host's name, which stands beside it.
-
-    >>> web = Host("web", "10.0.0.1", ())
-    >>> reason(web, RunbookError("web (10.0.0.1): no answer")), reason(web, RunbookError("web: it said nothing"))
-    ('no answer', 'it said nothing')
-    """
-    line = str(error).partition("\n")[0]
-    return re.sub(rf"^{re.escape(host.name)}( \([^)]*\))?: ", "", line) or type(error).__name__
 
 
 def cut(text: str, limit: int = 160) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from runbooks.commands.lb import Backend, LbState
 from runbooks.commands.verify import HostFacts
-from runbooks.errors import RunbookError
+from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as lb_rules
 from runbooks.rules.certs import days_left, ending, short
 from runbooks.rules.finding import Finding
-from runbooks.rules.verify import judged, reason
+from runbooks.rules.verify import judged
 from runbooks.text import counted, listed
 
 WARN_DAYS, FAIL_DAYS = 30, 7

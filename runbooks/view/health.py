@@ -14,7 +14,7 @@ from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health, HostFacts
 from runbooks.engine.steps import Run
-from runbooks.errors import RunbookError
+from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
@@ -49,7 +49,7 @@ def look(run: Run) -> Seen:
     for host in rules.readers(seen.of("health")):
         found = run.read_each({host: objects.cluster(host, seen.namespaces)}, fresh=True)[host]
         if isinstance(found, RunbookError):
-            seen.cluster = f"{host}: {rules.reason(host, found)}"
+            seen.cluster = f"{host}: {reason(host, found)}"
             continue
         if objects.NODES not in found.errors:
             seen.reader, seen.cluster = host, found
@@ -124,9 +124,7 @@ def host_facts(site: Site, seen: Seen) -> dict[Host, HostFacts | RunbookError]:
 
 def _view(site: Site, seen: Seen) -> View:
     said = {host: seen.hosts[host] for host in site.control_plane}
-    return View(
-        {host: rules.reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in said.items()}
-    )
+    return View({host: reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in said.items()})
 
 
 def _balancers(site: Site, seen: Seen) -> dict[Host, verify_hosts.LbSeen | RunbookError]:

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 
 from runbooks.commands.certs import ROOTS_COPY, SERVED_BY, VIP, Certificate, HostCerts
 from runbooks.commands.kubectl import ADMIN_CONF
-from runbooks.errors import RunbookError
+from runbooks.errors import RunbookError, reason
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules import certs as rules
 from runbooks.rules.finding import Finding, Severity, at_least, rank
-from runbooks.rules.verify import reason
 from runbooks.text import listed
 
 RENEW, RECOVER = "inv certs.renew", "inv recover.certs"

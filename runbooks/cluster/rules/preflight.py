@@ -9,13 +9,12 @@ from itertools import groupby
 from runbooks.cluster.rules import preflight_host as own
 from runbooks.cluster.rules import preflight_room as room
 from runbooks.commands.preflight_facts import Facts
-from runbooks.errors import RunbookError
+from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import preflight_peers as between
 from runbooks.rules.finding import Finding, told
 from runbooks.rules.preflight_finding import good
 from runbooks.rules.preflight_peers import Clock
-from runbooks.rules.verify import reason
 from runbooks.text import listed
 
 ALONE: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {

@@ -8,12 +8,12 @@ from runbooks.commands.etcd import Look
 from runbooks.commands.lb import LbState
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Quick
-from runbooks.errors import RunbookError
+from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd, lb
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
-from runbooks.rules.verify import cut, node_of, reason, strangers
+from runbooks.rules.verify import cut, node_of, strangers
 from runbooks.text import listed, naming
 
 HostSeen = Mapping[Host, Quick | RunbookError]

@@ -6,12 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 
 from runbooks.commands.doctor import ETCD, Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
-from runbooks.errors import RunbookError
+from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import certs, preflight_peers
 from runbooks.rules.finding import Finding, Severity
 from runbooks.rules.preflight_peers import OPERATOR, Clock
-from runbooks.rules.verify import reason
 from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
 from runbooks.text import counted, listed, percent, size_text
 
