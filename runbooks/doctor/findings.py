@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runbooks.backup import status
-from runbooks.doctor.look import Looked
-from runbooks.doctor.rules import etcd, pair
-from runbooks.doctor.rules import hosts as rules_hosts
+from runbooks.doctor.look import Examination
+from runbooks.doctor.rules import etcd, hosts, pair
 from runbooks.engine.journal import summaries
 from runbooks.engine.lock import describe
 from runbooks.errors import InventoryError, RunbookError
@@ -27,53 +26,53 @@ if TYPE_CHECKING:
 RUNS = 50
 
 
-def findings(session: Session, looked: Looked) -> list[Finding]:
+def findings(session: Session, examined: Examination) -> list[Finding]:
     """Return everything that is wrong or worth knowing, the gravest first."""
     site = session.site
-    found = list(rules_hosts.silent(site, looked.errors))
-    found += pair.pair({host: state for host, (state, _) in looked.balancers.items() if host not in looked.errors})
-    everyone: Mapping[Host, Any] = looked.facts | {host: each for host, each in looked.errors.items() if host.is_node}
+    found = list(hosts.silent(site, examined.errors))
+    found += pair.pair({host: state for host, (state, _) in examined.balancers.items() if host not in examined.errors})
+    everyone: Mapping[Host, Any] = examined.facts | {host: each for host, each in examined.errors.items() if host.is_node}
     if verify.no_cluster(everyone):
-        yet = pair.nobody([host for host in site.control_plane if host in looked.facts])
-        return ordered([*found, *([yet] if yet else []), *rules_hosts.disks(looked.traces), *rules_hosts.clocks(looked.clocks)])
-    found += of_cluster(site, looked, found)
-    found += rules_hosts.disks(looked.traces)
-    found += rules_hosts.clocks(looked.clocks)
+        yet = pair.nobody([host for host in site.control_plane if host in examined.facts])
+        return ordered([*found, *([yet] if yet else []), *hosts.disks(examined.traces), *hosts.clocks(examined.clocks)])
+    found += of_cluster(site, examined, found)
+    found += hosts.disks(examined.traces)
+    found += hosts.clocks(examined.clocks)
     found += _backups(session)
-    found += _at_work(session, looked)
+    found += _at_work(session, examined)
     return ordered(found)
 
 
-def of_cluster(site: Site, looked: Looked, before: list[Finding]) -> list[Finding]:
+def of_cluster(site: Site, examined: Examination, before: list[Finding]) -> list[Finding]:
     """Return what is wrong with the cluster. Each kind of cause explains hosts, of which the next ones then say nothing more."""
-    facts, found = looked.facts, list(before)
+    facts, found = examined.facts, list(before)
     stacked = site.kubernetes.etcd == "stacked"
-    view = looked.view()
-    known = etcd.remembered(view) | _with_node(site, looked)
-    found += list(rules_hosts.unfinished(site, looked.traces))
-    if gone := rules_hosts.gone(site, _left(facts, found)):
+    view = examined.view()
+    known = etcd.remembered(view) | _with_node(site, examined)
+    found += list(hosts.unfinished(site, examined.traces))
+    if gone := hosts.gone(site, _left(facts, found)):
         return [*found[len(before) :], gone]
-    found += rules_hosts.outside(_left(facts, found), known)
-    found += rules_hosts.certificates(_left(facts, found))
-    found += rules_hosts.units(_left(facts, found))
-    reached = _left(looked.traces, found)
-    found += rules_hosts.unreachable_ports(site, reached, etcd.unwell(view) if stacked else ())
+    found += hosts.outside(_left(facts, found), known)
+    found += hosts.certificates(_left(facts, found))
+    found += hosts.units(_left(facts, found))
+    reached = _left(examined.traces, found)
+    found += hosts.unreachable_ports(site, reached, etcd.unwell(view) if stacked else ())
     if stacked:
         found += etcd.alarms(view)
         found += etcd.split(view, explained(found))
         found += etcd.quorum(view, explained(found))
         found += etcd.members(view, explained(found))
-        found += etcd.care(view, looked.metrics)
-    found += pair.api_servers(_joined(looked), explained(found))
-    found += pair.taken_out(looked.balancers, explained(found))
-    found += pair.strangers(site, looked.endpoints)
-    found += _rest(site, looked, found)
+        found += etcd.care(view, examined.metrics)
+    found += pair.api_servers(_joined(examined), explained(found))
+    found += pair.taken_out(examined.balancers, explained(found))
+    found += pair.strangers(site, examined.endpoints)
+    found += _rest(site, examined, found)
     return found[len(before) :]
 
 
-def _joined(looked: Looked) -> dict[Host, Any]:
-    facts = looked.facts
-    return {host: answers for host, answers in looked.seen.of("health").items() if host in facts and facts[host].joined}
+def _joined(examined: Examination) -> dict[Host, Any]:
+    facts = examined.facts
+    return {host: answers for host, answers in examined.seen.of("health").items() if host in facts and facts[host].joined}
 
 
 def _left(seen: Mapping[Host, Any], found: list[Finding]) -> dict[Host, Any]:
@@ -82,25 +81,25 @@ def _left(seen: Mapping[Host, Any], found: list[Finding]) -> dict[Host, Any]:
     return {host: each for host, each in seen.items() if host not in done}
 
 
-def _with_node(site: Site, looked: Looked) -> set[Host]:
-    cluster = looked.seen.cluster
+def _with_node(site: Site, examined: Examination) -> set[Host]:
+    cluster = examined.seen.cluster
     return set() if isinstance(cluster, str) else {host for host in site.hosts if verify.node_of(cluster.nodes, host)}
 
 
-def _rest(site: Site, looked: Looked, found: list[Finding]) -> list[Finding]:
+def _rest(site: Site, examined: Examination, found: list[Finding]) -> list[Finding]:
     """Judge what is left as `cluster.verify` does, as though the hosts that are explained were none of the site's."""
     out = explained(found)
     if not any(host not in out for host in site.control_plane):
         return []  # nobody is left who could tell about the cluster
-    hosts = tuple(host for host in site.hosts if host not in out)
-    balancers = {host: pair.without_servers(each, out) for host, each in looked.balancers.items() if host not in out}
+    unexplained = tuple(host for host in site.hosts if host not in out)
+    balancers = {host: pair.without_servers(each, out) for host, each in examined.balancers.items() if host not in out}
     said: dict[Host, dict[str, Any] | RunbookError] = {}
-    for host in hosts:
-        parts = looked.seen.hosts.get(host)
+    for host in unexplained:
+        parts = examined.seen.hosts.get(host)
         if isinstance(parts, dict):
             said[host] = parts | ({"lb": balancers[host][0], "backends": balancers[host][1]} if host in balancers else {})
     smaller = msgspec.structs.replace(site, hosts=tuple(said))
-    seen = replace(looked.seen, hosts=said, cluster=pair.without(looked.seen.cluster, out))
+    seen = replace(examined.seen, hosts=said, cluster=pair.without(examined.seen.cluster, out))
     rows = [
         row
         for row in health.judge(smaller, Seen(said, seen.reader, seen.cluster, seen.namespaces))
@@ -125,9 +124,9 @@ def _backups(session: Session) -> list[Finding]:
     return found
 
 
-def _at_work(session: Session, looked: Looked) -> list[Finding]:
+def _at_work(session: Session, examined: Examination) -> list[Finding]:
     """Return who is changing the site just now, and which commands were not finished."""
-    held = next(iter(looked.held.values()), None)
+    held = next(iter(examined.held.values()), None)
     why = "what looks wrong may be on its way"
     found = [Finding("note", topic="lock", seen=describe(session.site.name, held), why=why, fix="inv site.lock")] if held else []
     newest: dict[str, dict[str, str]] = {}

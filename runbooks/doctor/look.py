@@ -25,7 +25,7 @@ from runbooks.view.health import Seen
 
 
 @dataclass(slots=True)
-class Looked:
+class Examination:
     """What was seen. ``errors`` are the hosts that could not be asked."""
 
     seen: Seen
@@ -54,46 +54,46 @@ class Looked:
         return View(looks | {host: reason(host, error) for host, error in said.items()})
 
 
-def look(run: Run) -> Looked:
+def look(run: Run) -> Examination:
     """Look at everything. Raises nothing for a host that does not answer: that is a finding."""
     seen = health.look(run)
     errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
-    looked = Looked(seen, errors)
+    examined = Examination(seen, errors)
     there = [host for host in seen.hosts if host not in errors]
     probes = {host: _parts(run, host) for host in there}
     if seen.reader:
         probes[seen.reader]["endpoints"] = doctor.endpoints(seen.reader)
     for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
         if isinstance(said, RunbookError):
-            looked.errors[host] = said
+            examined.errors[host] = said
             continue
-        looked.traces[host] = said["traces"]
-        looked.endpoints = said.get("endpoints", looked.endpoints)
+        examined.traces[host] = said["traces"]
+        examined.endpoints = said.get("endpoints", examined.endpoints)
         if metrics := said.get("metrics"):
-            looked.metrics[host] = metrics
+            examined.metrics[host] = metrics
         if held := said.get("held"):
-            looked.held[host] = held
-    _once_more(run, looked)
-    looked.clocks = clock.clocks(run, looked.traces)
-    return looked
+            examined.held[host] = held
+    _once_more(run, examined)
+    examined.clocks = clock.clocks(run, examined.traces)
+    return examined
 
 
-def _once_more(run: Run, looked: Looked) -> None:
+def _once_more(run: Run, examined: Examination) -> None:
     """Ask those again who seem unwell, some seconds later: a VIP or a lead that is just moving is no finding."""
-    states = {host: state for host, (state, _) in looked.balancers.items()}
+    states = {host: state for host, (state, _) in examined.balancers.items()}
     apart = lb_rules.not_a_pair(states) if states else ""
     probes: dict[Host, dict[str, Probe[Any]]] = {
         host: {"lb": lb.state(run.site, host), "backends": lb.backends()}
         for host, state in states.items()
         if apart or lb_rules.not_serving(state)
     }
-    if run.site.kubernetes.etcd == "stacked" and etcd_rules.faults(looked.view()):
-        for host in looked.seen.of("etcd"):
+    if run.site.kubernetes.etcd == "stacked" and etcd_rules.faults(examined.view()):
+        for host in examined.seen.of("etcd"):
             probes.setdefault(host, {})["etcd"] = etcd.look()
     for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
-        before = looked.seen.hosts[host]
+        before = examined.seen.hosts[host]
         if isinstance(said, dict) and isinstance(before, dict):
-            looked.seen.hosts[host] = before | said
+            examined.seen.hosts[host] = before | said
 
 
 def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def show(session: Session) -> None:
     """Print the findings. Raises OutcomeError when there is anything to be done, HostErrors when no host answers."""
-    looked = look(session.run)
-    if len(looked.errors) == len(looked.seen.hosts):
-        raise HostErrors({str(host): error for host, error in looked.errors.items()}, len(looked.errors))
-    found = findings(session, looked)
+    examined = look(session.run)
+    if len(examined.errors) == len(examined.seen.hosts):
+        raise HostErrors({str(host): error for host, error in examined.errors.items()}, len(examined.errors))
+    found = findings(session, examined)
     grave = at_least("warn", found)
     if session.options.json:
         print(json.dumps({"ok": not grave, "findings": [for_machines(each) for each in found]}))

@@ -34,7 +34,7 @@ def digest(procedure: Procedure) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class Forgetful:
+class NullJournal:
     """The journal of a plan: nothing was done before, and nothing is recorded."""
 
     def finished(self, title: str) -> bool:

@@ -63,7 +63,7 @@ class Session:
         """
         if not self._run:
             from runbooks.engine.console import console  # noqa: PLC0415
-            from runbooks.engine.journal import Forgetful  # noqa: PLC0415
+            from runbooks.engine.journal import NullJournal  # noqa: PLC0415
             from runbooks.engine.lock import SiteLock  # noqa: PLC0415
             from runbooks.engine.namespace import enter  # noqa: PLC0415
             from runbooks.engine.ssh import Ssh  # noqa: PLC0415
@@ -72,7 +72,7 @@ class Session:
             self._ssh = Ssh(self.site)
             self._lock = SiteLock(self.site, self._ssh, lambda: Ssh(self.site))
             display = console(as_json=self.options.json, diff=self.options.diff)
-            self._run = Run(self.site, self._ssh, Forgetful(), display, self._lock, plan=self.options.plan)
+            self._run = Run(self.site, self._ssh, NullJournal(), display, self._lock, plan=self.options.plan)
         return self._run
 
     def carry_out(self, procedure: Procedure, *, lease: Lease | None = None, resume: bool = True) -> None:

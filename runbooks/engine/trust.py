@@ -23,7 +23,7 @@ from runbooks.local import files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class SshServer:
     """An sshd whose key we want to know, and the gateway that leads to it."""
 
     name: str
@@ -38,10 +38,10 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class HostKey:
     """The key that an sshd offered."""
 
-    door: Door
+    server: SshServer
     key: paramiko.PKey
     state: Literal["known", "new", "changed"]
 
@@ -51,18 +51,19 @@ class Offered:
         return "SHA256:" + b64encode(hashlib.sha256(self.key.asbytes()).digest()).decode().rstrip("=")
 
 
-def gateway_doors(site: Site, hosts: Sequence[Host]) -> list[Door]:
+def gateway_servers(site: Site, hosts: Sequence[Host]) -> list[SshServer]:
     """Return the gateways that lead to ``hosts``; their keys must be known before anything behind them can be asked."""
     used = {host.ssh.gateway or site.ssh.gateway for host in hosts} - {None}
     return sorted(
-        (Door(name="gateway", address=str(one.address), port=one.port) for one in used if one), key=lambda door: door.entry
+        (SshServer(name="gateway", address=str(one.address), port=one.port) for one in used if one),
+        key=lambda server: server.entry,
     )
 
 
-def host_doors(site: Site, hosts: Sequence[Host]) -> list[Door]:
+def host_servers(site: Site, hosts: Sequence[Host]) -> list[SshServer]:
     """Return the hosts' own sshds."""
     return [
-        Door(
+        SshServer(
             name=host.name,
             address=str(host.address),
             port=host.ssh.port or site.ssh.port,
@@ -72,34 +73,34 @@ def host_doors(site: Site, hosts: Sequence[Host]) -> list[Door]:
     ]
 
 
-def offered(site: Site, doors: Sequence[Door]) -> list[Offered | RunbookError]:
+def host_keys(site: Site, servers: Sequence[SshServer]) -> list[HostKey | RunbookError]:
     """Ask each sshd for its key, without logging in; an error stands in its place. Raises PrecheckError (guard)."""
     ssh, known = Ssh(site), _known(site.ssh.known_hosts)
     ssh.guard()
 
-    def ask(door: Door) -> Offered | RunbookError:
+    def ask(server: SshServer) -> HostKey | RunbookError:
         try:
-            key = _fetch(ssh, door, site.ssh.connect_timeout_s)
+            key = _fetch(ssh, server, site.ssh.connect_timeout_s)
         except (OSError, EOFError, paramiko.SSHException) as error:
-            return UnreachableError(f"{door.name} ({door.address}): {plain(error)}")
-        there = known.lookup(door.entry)
+            return UnreachableError(f"{server.name} ({server.address}): {plain(error)}")
+        there = known.lookup(server.entry)
         if not there:
-            return Offered(door, key, "new")
-        return Offered(door, key, "known" if key.asbytes() in {each.asbytes() for each in there.values()} else "changed")
+            return HostKey(server, key, "new")
+        return HostKey(server, key, "known" if key.asbytes() in {each.asbytes() for each in there.values()} else "changed")
 
     try:
         with ThreadPoolExecutor(max_workers=site.ssh.parallel) as pool:
-            return list(pool.map(ask, doors))
+            return list(pool.map(ask, servers))
     finally:
         ssh.close()
 
 
-def record(path: Path, accepted: Sequence[Offered]) -> None:
+def record(path: Path, accepted: Sequence[HostKey]) -> None:
     """Write known_hosts with the accepted keys in place of older ones of the same entries; other lines stay as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept = [line for line in lines if not any(_is_about(line, each.door.entry) for each in accepted)]
-    new = [f"{each.door.entry} {each.key.get_name()} {each.key.get_base64()}" for each in accepted]
+    kept = [line for line in lines if not any(_is_about(line, each.server.entry) for each in accepted)]
+    new = [f"{each.server.entry} {each.key.get_name()} {each.key.get_base64()}" for each in accepted]
     files.replace(path, ("\n".join([*kept, *new]) + "\n").encode())
 
 
@@ -124,12 +125,12 @@ def _known(path: Path) -> paramiko.HostKeys:
     return keys
 
 
-def _fetch(ssh: Ssh, door: Door, timeout_s: int) -> paramiko.PKey:
+def _fetch(ssh: Ssh, server: SshServer, timeout_s: int) -> paramiko.PKey:
     sock: Any
-    if door.gateway:
-        sock = ssh.through(door.gateway, (door.address, door.port), timeout_s)
+    if server.gateway:
+        sock = ssh.through(server.gateway, (server.address, server.port), timeout_s)
     else:
-        sock = socket.create_connection((door.address, door.port), timeout=timeout_s)
+        sock = socket.create_connection((server.address, server.port), timeout=timeout_s)
     transport = paramiko.Transport(sock)
     try:
         transport.start_client(timeout=timeout_s)

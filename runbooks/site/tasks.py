@@ -15,7 +15,7 @@ from runbooks.text import counted
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
-    from runbooks.engine.trust import Door, Offered
+    from runbooks.engine.trust import HostKey, SshServer
 
 
 @query
@@ -58,8 +58,8 @@ def trust(session: Session, host: str = "", replace: bool = False, yes: bool = F
     namespace.enter(session.site)
     hosts = session.site.named(host)
     failed: dict[str, RunbookError] = {}
-    for doors in (trust.gateway_doors(session.site, hosts), trust.host_doors(session.site, hosts)):
-        failed |= _trust(session.site, doors, replace=replace, yes=yes)
+    for servers in (trust.gateway_servers(session.site, hosts), trust.host_servers(session.site, hosts)):
+        failed |= _trust(session.site, servers, replace=replace, yes=yes)
     if failed:
         raise HostErrors(failed, len(hosts))
 
@@ -122,24 +122,24 @@ def pages(session: Session, to: str = "", check: bool = False) -> None:
     For your own hosts, with the files that the pages speak of; read them while there is no trouble. Connects to nothing. With
     --check, exit status 1 when a page is not what the procedures say now.
     """
-    from runbooks.site.pages_write import show  # noqa: PLC0415 - start-up time
+    from runbooks.site.pages.write import show  # noqa: PLC0415 - start-up time
 
     show(session, to, check=check)
 
 
-def _trust(site: Site, doors: Sequence[Door], *, replace: bool, yes: bool) -> dict[str, RunbookError]:
+def _trust(site: Site, servers: Sequence[SshServer], *, replace: bool, yes: bool) -> dict[str, RunbookError]:
     from runbooks.engine import trust  # noqa: PLC0415 - start-up time
 
     failed: dict[str, RunbookError] = {}
-    accept: list[Offered] = []
-    for door, answer in zip(doors, trust.offered(site, doors) if doors else (), strict=True):
+    accept: list[HostKey] = []
+    for server, answer in zip(servers, trust.host_keys(site, servers) if servers else (), strict=True):
         if isinstance(answer, RunbookError):
-            failed[door.name] = answer
+            failed[server.name] = answer
             continue
-        print(f"{door.name:12} {door.entry:24} {answer.key.get_name():20} {answer.fingerprint}  {answer.state}")
+        print(f"{server.name:12} {server.entry:24} {answer.key.get_name():20} {answer.fingerprint}  {answer.state}")
         if answer.state == "changed" and not replace:
-            message = f"{door.name} ({door.address}): its key differs from the recorded one"
-            failed[door.name] = PrecheckError(message, hint="find out why; after a reinstallation: --replace")
+            message = f"{server.name} ({server.address}): its key differs from the recorded one"
+            failed[server.name] = PrecheckError(message, hint="find out why; after a reinstallation: --replace")
         elif answer.state != "known":
             accept.append(answer)
     if accept and _agreed(len(accept), yes=yes):

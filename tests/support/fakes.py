@@ -21,7 +21,7 @@ import msgspec
 import tenacity.nap
 
 from runbooks.commands.base import Answer, Command, Probe, cmd
-from runbooks.engine.journal import Forgetful
+from runbooks.engine.journal import NullJournal
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import CommandError, RunbookError, UnreachableError
 from runbooks.inventory.load import load_site
@@ -214,7 +214,7 @@ class FakeLease:
 
 def run_on(hosts: Any, *, journal: Any = None, lease: Any = None, plan: bool = False) -> Run:
     """A run on fake hosts, with a Recorder for its display."""
-    return Run(site(), hosts, journal or Forgetful(), Recorder(), lease or FakeLease(), plan=plan, poll=0)
+    return Run(site(), hosts, journal or NullJournal(), Recorder(), lease or FakeLease(), plan=plan, poll=0)
 
 
 def lost(host: Host) -> UnreachableError:

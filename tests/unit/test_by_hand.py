@@ -23,7 +23,7 @@ from runbooks.recover import pages as recover_pages
 from runbooks.recover.member import procedure
 from runbooks.recover.quorum import steps as quorum_steps
 from runbooks.render import ROOT
-from runbooks.site import pages_table
+from runbooks.site.pages import table
 from tests.support import fakes
 
 pytestmark = pytest.mark.unit
@@ -92,7 +92,7 @@ def on_no_page(site: Site) -> Iterator[Step]:
 def test_every_section_is_rendered_for_a_real_step():
     """A name that a template uses and nothing gives it raises here."""
     site = fakes.example()
-    steps = [*(step for page in pages_table.pages(site) for step in page.procedure), *on_no_page(site)]
+    steps = [*(step for page in table.pages(site) for step in page.procedure), *on_no_page(site)]
     assert [step.title for step in steps if not pages_page.markdown(step.by_hand).strip()] == []
     rendered = {(step.by_hand.wing, step.by_hand.section) for step in steps if step.by_hand}
     around = {section for section in TAKES if section[0] == "page" or section[1].startswith("before_")}

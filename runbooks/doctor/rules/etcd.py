@@ -18,7 +18,7 @@ from runbooks.text import listed
 FSYNC_ALERT_S, COMMIT_ALERT_S = 0.5, 0.25
 
 
-def mend(member: object) -> str:
+def repair(member: object) -> str:
     """Return the command that mends or replaces one member."""
     return f"inv recover.etcd-member --member {member}"
 
@@ -47,7 +47,7 @@ def quorum(view: View, explained: Collection[Host]) -> Iterator[Finding]:
     if out:
         fix = f"bring back {' or '.join(map(str, out))} (see below); only when they are lost: {fix}"
     elif able:
-        fix = f"{mend(able[0])} if its data is whole; else {fix}, which proves first that no majority can be started"
+        fix = f"{repair(able[0])} if its data is whole; else {fix}, which proves first that no majority can be started"
     seen = f"the quorum is lost: {well} of {total} members are healthy, {needed} have to be"
     yield Finding(
         "fail",
@@ -66,7 +66,7 @@ def split(view: View, explained: Collection[Host]) -> Iterator[Finding]:
     if odd:
         why = "clients get two truths: a member with an old or foreign data directory"
         seen = f"split brain: {', '.join(f'{host} is of cluster {each}' for host, each in clusters.items())}"
-        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{mend(odd[0])} --rejoin", explains=frozenset(odd))
+        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{repair(odd[0])} --rejoin", explains=frozenset(odd))
         return
     leaders = {host: status.leader for host, status in view.statuses.items() if status.leader and host not in explained}
     if len(set(leaders.values())) > 1:
@@ -94,7 +94,7 @@ def alarms(view: View) -> Iterator[Finding]:
         member = next((each for each in view.members if each.id == alarm.member), None)
         seen = f"alarm {alarm.kind} of member {member or alarm.member}"
         why = "its data differs from the others': what is read there cannot be trusted"
-        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{mend(member or alarm.member)} --rejoin")
+        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{repair(member or alarm.member)} --rejoin")
 
 
 def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
@@ -115,7 +115,12 @@ def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
             continue
         if view.members and not own:
             yield Finding(
-                "warn", topic="etcd", host=host.name, seen="etcd has no member on it", fix=mend(host), explains=frozenset({host})
+                "warn",
+                topic="etcd",
+                host=host.name,
+                seen="etcd has no member on it",
+                fix=repair(host),
+                explains=frozenset({host}),
             )
         elif reason := etcd.not_well(view, host):
             why = "one more such member, and nothing can be written" if not etcd.tolerates(_well(view)) else ""
@@ -125,7 +130,7 @@ def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
                 host=host.name,
                 seen=f"its member of etcd: {reason}",
                 why=why,
-                fix=mend(host),
+                fix=repair(host),
                 explains=frozenset({host}),
             )
 
@@ -136,11 +141,11 @@ def _odd(view: View, member: Member, host: Host | None) -> Finding | None:
     if not member.name:
         seen = f"member {member.id} ({where}) was added and never started"
         return Finding(
-            "warn", topic="etcd", seen=seen, why="it counts for the quorum", fix=mend(host or member.id), explains=mine
+            "warn", topic="etcd", seen=seen, why="it counts for the quorum", fix=repair(host or member.id), explains=mine
         )
     if not host:
         seen = f"member {member} ({member.id}, {where}) belongs to no control plane host of hosts.yaml"
-        return Finding("warn", topic="etcd", seen=seen, why="it counts for the quorum", fix=mend(member.id))
+        return Finding("warn", topic="etcd", seen=seen, why="it counts for the quorum", fix=repair(member.id))
     if member.learner:
         return Finding(
             "warn",
@@ -148,7 +153,7 @@ def _odd(view: View, member: Member, host: Host | None) -> Finding | None:
             host=host.name,
             seen="its member is a learner: it has no vote yet",
             why="its join is stuck",
-            fix=mend(host),
+            fix=repair(host),
             explains=mine,
         )
     return None

@@ -16,7 +16,7 @@ from runbooks.text import counted, listed, percent, size_text
 
 # The kubelet evicts pods when its file system or its images' have less than 10 or 15 % left (--eviction-hard); etcd stops at 0.
 LOW, VERY_LOW, INODES_LOW = 0.10, 0.03, 0.05
-MENDING = {
+REPAIR = {
     "init": "inv cluster.init",
     "join": "inv cluster.join --host {host}",
     "reset": "inv cluster.reset --host {host}",
@@ -77,7 +77,7 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
                 explains=frozenset({host}),
             )
         elif each.attempt:
-            fix = MENDING.get(each.attempt.split()[0], "inv cluster.join --host {host}").format(host=host)
+            fix = REPAIR.get(each.attempt.split()[0], "inv cluster.join --host {host}").format(host=host)
             seen = f"kubeadm {each.attempt} was begun by us and not finished"
             yield Finding("warn", topic="leftovers", host=host.name, seen=seen, fix=fix, explains=frozenset({host}))
         elif each.parked:

@@ -8,8 +8,8 @@ from runbooks.commands.base import Answer
 from runbooks.commands.doctor import Disk, Traces, parse, parse_endpoints
 from runbooks.commands.etcd import Alarm, Look
 from runbooks.doctor.findings import of_cluster
-from runbooks.doctor.look import Looked
-from runbooks.doctor.rules import hosts as rules_hosts
+from runbooks.doctor.look import Examination
+from runbooks.doctor.rules import hosts as host_rules
 from runbooks.doctor.rules import pair
 from runbooks.errors import RunbookError, UnreachableError
 from runbooks.rules.finding import Finding, ordered
@@ -46,12 +46,12 @@ CUT = Look(None, (), serves=False, why="it knows no leader")
 REFUSED = "The connection to the server was refused"
 
 
-def looked(*, traces=None, seen=None, **hosts) -> Looked:
+def looked(*, traces=None, seen=None, **hosts) -> Examination:
     """What the doctor sees of a whole site; ``hosts`` say something else."""
     whole = seen or everything(**hosts)
     errors = {host: said for host, said in whole.hosts.items() if isinstance(said, RunbookError)}
     there = {host: QUIET for host in whole.hosts if host not in errors}
-    return Looked(whole, errors, traces=there | (traces or {}))
+    return Examination(whole, errors, traces=there | (traces or {}))
 
 
 def said(host, **parts):
@@ -63,9 +63,9 @@ def placed(finding: Finding) -> str:
     return finding.host or finding.topic
 
 
-def examined(seen: Looked) -> list[Finding]:
+def examined(seen: Examination) -> list[Finding]:
     """Everything that is not merely worth knowing."""
-    before = list(rules_hosts.silent(SITE, seen.errors))
+    before = list(host_rules.silent(SITE, seen.errors))
     before += pair.pair({host: state for host, (state, _) in seen.balancers.items()})
     return [each for each in ordered([*before, *of_cluster(SITE, seen, before)]) if each.severity != "note"]
 
@@ -217,16 +217,16 @@ GIB = 2**30
     ],
 )
 def test_disks(disk, severity):
-    found = list(rules_hosts.disks({M1: replace(QUIET, disks=(disk,))}))
+    found = list(host_rules.disks({M1: replace(QUIET, disks=(disk,))}))
     assert [each.severity for each in found] == ([severity] if severity else [])
 
 
 def test_a_clock_that_is_off_is_a_warning_but_not_when_only_the_operators_is():
     one = {M1: Clock(-0.1, 0.1), M2: Clock(-0.1, 0.1), M3: Clock(7.0, 7.2)}
-    (only,) = rules_hosts.clocks(one)
+    (only,) = host_rules.clocks(one)
     assert (only.severity, placed(only)) == ("warn", "master3")
     ours = {host: Clock(60.0, 60.1) for host in (M1, M2)}
-    assert {each.severity for each in rules_hosts.clocks(ours)} == {"note"}
+    assert {each.severity for each in host_rules.clocks(ours)} == {"note"}
 
 
 def test_an_address_of_the_api_that_is_nobodys():

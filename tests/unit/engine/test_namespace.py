@@ -163,7 +163,7 @@ def test_every_way_to_connect_is_known_here():
     """Somebody who adds one has to show below that it goes past the guard."""
     assert public(Ssh) == CONNECTING.keys() | HARMLESS
     functions = {name for name in public(trust) if getattr(trust, name).__module__ == trust.__name__}
-    assert functions == {"gateway_doors", "host_doors", "offered", "record"}
+    assert functions == {"gateway_servers", "host_keys", "host_servers", "record"}
     assert {name for name in public(ssh) if getattr(ssh, name).__module__ == ssh.__name__} == {"session_line"}
 
 
@@ -190,6 +190,6 @@ def test_a_twin_is_never_connected_to_from_outside(name, twin):
 @pytest.mark.parametrize("through", [None, GATEWAY])
 def test_host_keys_of_the_example_are_never_asked_for(through):
     there = msgspec.structs.replace(example(), ssh=msgspec.structs.replace(example().ssh, gateway=through))
-    for doors in (trust.gateway_doors(there, there.hosts), trust.host_doors(there, there.hosts), []):
+    for servers in (trust.gateway_servers(there, there.hosts), trust.host_servers(there, there.hosts), []):
         with pytest.raises(PrecheckError, match="example site"):
-            trust.offered(there, doors)
+            trust.host_keys(there, servers)

@@ -4,7 +4,7 @@ import pytest
 
 from runbooks.commands.base import Secret, cmd
 from runbooks.commands.files import File, Found
-from runbooks.engine.journal import Forgetful
+from runbooks.engine.journal import NullJournal
 from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Step, Together
 from runbooks.errors import PrecheckError
@@ -108,7 +108,7 @@ def test_a_gate_that_does_not_hold_now_would_be_waited_for():
 
 
 def test_a_plan_records_nothing_in_the_journal():
-    class Strict(Forgetful):
+    class Strict(NullJournal):
         def record(self, *_):
             pytest.fail("a plan finishes no step")
 

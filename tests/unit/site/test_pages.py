@@ -20,7 +20,7 @@ from runbooks.errors import InventoryError, OutcomeError
 from runbooks.inventory.model import Site
 from runbooks.pages import page as pages_page
 from runbooks.pages.page import Page
-from runbooks.site import pages_files, pages_table, pages_write
+from runbooks.site.pages import files, table, write
 from tests.support import fakes
 
 pytestmark = pytest.mark.unit
@@ -39,7 +39,7 @@ def commands(kind: type[PlannedTask]) -> set[str]:
 
 
 def everything(site: Site) -> dict[str, str]:
-    return pages_write.everything(site)
+    return write.everything(site)
 
 
 def markdown(site: Site) -> dict[str, str]:
@@ -50,20 +50,20 @@ def markdown(site: Site) -> dict[str, str]:
 
 
 def test_every_command_that_changes_something_has_a_page_or_a_reason():
-    there = {page.procedure.key for page in pages_table.pages(fakes.example())}
-    assert commands(PlannedTask) - there == pages_table.PAGELESS.keys()
+    there = {page.procedure.key for page in table.pages(fakes.example())}
+    assert commands(PlannedTask) - there == table.PAGELESS.keys()
     assert there <= commands(PlannedTask)
-    assert not commands(ProcedureTask) & pages_table.PAGELESS.keys()
-    assert all(pages_table.PAGELESS.values())
+    assert not commands(ProcedureTask) & table.PAGELESS.keys()
+    assert all(table.PAGELESS.values())
 
 
 def test_pages_have_names_of_their_own():
-    names = [page.name for page in pages_table.pages(fakes.example())]
+    names = [page.name for page in table.pages(fakes.example())]
     assert len(set(names)) == len(names)
 
 
 def test_the_pages_in_docs_are_what_the_procedures_say():
-    stale = pages_write.stale(everything(fakes.example()), pages_write.SHIPPED)
+    stale = write.stale(everything(fakes.example()), write.SHIPPED)
     assert stale == {}, f"docs/runbooks is out of date; refresh it: {pages_page.REFRESH}"
 
 
@@ -89,14 +89,14 @@ def test_other_sites_have_pages_as_well(change):
 def test_no_page_has_a_secret():
     vrrp = replace(fakes.site().load_balancer.vrrp, version=2, advert_ms=1000)
     site = replace(fakes.site(), load_balancer=replace(fakes.site().load_balancer, vrrp=vrrp))
-    found = pages_files.files(site)
+    found = files.files(site)
     assert "auth_pass ***" in found["files/lb1/etc/keepalived/keepalived.conf"]
     assert "in the place of `***`" in everything(site)["lb.setup.md"]
     assert 'certificateKey": "CERTIFICATE-KEY"' in found["files/kubeadm/init/master1.yaml"]
     joins = found["files/kubeadm/join/master2.yaml"] + found["files/kubeadm/join/worker1.yaml"]
     assert joins.count('"TOKEN"') == joins.count('"sha256:CA-HASH"') == 2
     assert joins.count('"CERTIFICATE-KEY"') == 1
-    assert not any(secret in "".join(found.values()) for secret in (pages_files.KEY, pages_files.TOKEN, pages_files.CA_HASH))
+    assert not any(secret in "".join(found.values()) for secret in (files.KEY, files.TOKEN, files.CA_HASH))
 
 
 # ---- usable
@@ -132,14 +132,14 @@ def test_links_lead_somewhere():
     for name, text in markdown(fakes.example()).items():
         for link in re.findall(r"\]\(([^)]+)\)", text):
             target, _, anchor = link.partition("#")
-            path = pages_write.SHIPPED / target
+            path = write.SHIPPED / target
             if not path.exists() or (anchor and anchor not in anchors(path)):
                 broken.append(f"{name}: {link}")
     assert broken == []
 
 
 def test_a_page_says_what_kubectl_and_etcdctl_mean_where_it_uses_them():
-    for page in pages_table.pages(fakes.example()):
+    for page in table.pages(fakes.example()):
         text = pages_page.text(fakes.example(), page)
         steps = text.partition("## Steps")[2]
         for word in pages_page.WORDS:
@@ -240,25 +240,25 @@ def opened(tmp_path, monkeypatch) -> Session:
 
 def test_another_site_is_not_written_into_docs(opened):
     with pytest.raises(InventoryError, match=r"docs/runbooks") as raised:
-        pages_write.show(opened, "", check=False)
+        write.show(opened, "", check=False)
     assert raised.value.hint == "--to DIR"
 
 
 def test_pages_are_written_and_compared(opened, tmp_path, capsys):
     to = tmp_path / "pages"
     with pytest.raises(OutcomeError, match=r"out of date"):
-        pages_write.show(opened, str(to), check=True)
+        write.show(opened, str(to), check=True)
     assert not to.exists()
-    pages_write.show(opened, str(to), check=False)
-    pages_write.show(opened, str(to), check=True)
+    write.show(opened, str(to), check=False)
+    write.show(opened, str(to), check=True)
     assert capsys.readouterr().out.endswith("pages and files, none out of date\n")
     (to / "lb.setup.md").write_text("old")
     (to / "lb.gone.md").write_text("older")
     (to / "lb.failover.md").unlink()
     with pytest.raises(OutcomeError) as raised:
-        pages_write.show(opened, str(to), check=True)
+        write.show(opened, str(to), check=True)
     assert raised.value.hint == f"inv site.pages --to {to}"
-    assert pages_write.stale(everything(fakes.example()), to) == {
+    assert write.stale(everything(fakes.example()), to) == {
         "lb.failover.md": "missing",
         "lb.gone.md": "not wanted",
         "lb.setup.md": "differs",

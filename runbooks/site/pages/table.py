@@ -1,19 +1,19 @@
-"""Which pages there are, and which commands have none."""
+"""The pages that exist, and the commands that have none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from runbooks.backup import pages as examples
+from runbooks.backup import pages as backup_pages
 from runbooks.cluster import pages as cluster_pages
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
 from runbooks.lb import pages as lb_pages
 from runbooks.pages.page import Page
-from runbooks.recover import pages as recover
+from runbooks.recover import pages as recover_pages
 
-# What has steps and no page, and why.
+# Commands that have steps but no page, and the reason.
 PAGELESS: Final[Mapping[str, str]] = {
     "backup.decrypt": "`age --decrypt --identity FILE` of every file of a set: [backup](../backup.md)",
     "backup.schedule": "one line in a crontab, or one timer: [backup](../backup.md)",
@@ -22,6 +22,6 @@ PAGELESS: Final[Mapping[str, str]] = {
 
 
 def pages(site: Site) -> list[Page]:
-    """Return every page of ``site``, in the order of the chapters. A chapter that the site has nothing for is left out."""
-    backup = examples.BACKUP if site.backup else ()
-    return [build(site) for build in (*lb_pages.LB, *cluster_pages.CLUSTER, *etcd_pages.ETCD, *backup, *recover.RECOVER)]
+    """Return every page of ``site``, in the order of the chapters. A site without ``backup`` has no backup pages."""
+    backup = backup_pages.BACKUP if site.backup else ()
+    return [build(site) for build in (*lb_pages.LB, *cluster_pages.CLUSTER, *etcd_pages.ETCD, *backup, *recover_pages.RECOVER)]

@@ -11,7 +11,7 @@ from runbooks.errors import DiskError, InventoryError, OutcomeError
 from runbooks.inventory.model import Site
 from runbooks.pages import page
 from runbooks.render import ROOT
-from runbooks.site import pages_files, pages_table
+from runbooks.site.pages import files, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -21,7 +21,7 @@ SHIPPED = ROOT / "docs" / "runbooks"
 
 def everything(site: Site) -> dict[str, str]:
     """Return every page and file of ``site``, by its path below the folder."""
-    return page.written(site, pages_table.pages(site), pages_table.PAGELESS) | pages_files.files(site)
+    return page.written(site, table.pages(site), table.PAGELESS) | files.files(site)
 
 
 def stale(wanted: Mapping[str, str], folder: Path) -> dict[str, str]:
