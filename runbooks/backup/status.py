@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from runbooks.backup.rules import times as rules_times
-from runbooks.backup.schedule import here as schedule_here
-from runbooks.backup.schedule.here import Seen
+from runbooks.backup.rules import times
+from runbooks.backup.schedule import local
+from runbooks.backup.schedule.local import Installed
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Store
 from runbooks.errors import InventoryError, OutcomeError
@@ -23,13 +23,13 @@ REASON = 160  # characters of the last attempt's error: backup.run and its log s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coming:
+class ScheduleState:
     """A schedule, the next time it is due, and the last due time that brought no run. Local times."""
 
-    seen: Seen
+    installed: Installed
     next: datetime | None
     missed: datetime | None
-    amiss: str
+    problem: str
 
 
 def trouble_with(session: Session) -> tuple[list[str], str, bool]:
@@ -39,8 +39,8 @@ def trouble_with(session: Session) -> tuple[list[str], str, bool]:
     """
     store, now = Store(session.site), datetime.now().astimezone()
     good = next((each.manifest for each in store.sets() if each.manifest and each.manifest.state == "good"), None)
-    coming = [_coming(each, store.records("last-attempt"), now) for each in schedule_here.found(session)]
-    return _trouble(store, good, coming, now), _way_out(good, coming), bool(coming)
+    schedules = [_state(each, store.records("last-attempt"), now) for each in local.found(session)]
+    return _trouble(store, good, schedules, now), _way_out(good, schedules), bool(schedules)
 
 
 def show(session: Session) -> None:
@@ -50,8 +50,8 @@ def show(session: Session) -> None:
     known = [each.manifest for each in sets if each.manifest]
     good = next((each for each in known if each.state == "good"), None)
     attempt = store.records("last-attempt")
-    coming = [_coming(each, attempt, now) for each in schedule_here.found(session)]
-    trouble = _trouble(store, good, coming, now)
+    schedules = [_state(each, attempt, now) for each in local.found(session)]
+    trouble = _trouble(store, good, schedules, now)
     facts = {
         "ok": not trouble,
         "problems": trouble,
@@ -59,7 +59,7 @@ def show(session: Session) -> None:
         "newest": _for_machines(known[0], now) if known else None,
         "max_age_h": store.backup.max_age_h,
         "last_attempt": attempt or None,
-        "schedules": [_schedule(each) for each in coming],
+        "schedules": [_schedule(each) for each in schedules],
         "sets": len(sets),
         "size": sum(each.size for each in known),
         "free": free_bytes(store.directory),
@@ -67,14 +67,14 @@ def show(session: Session) -> None:
     if session.options.json:
         print(json.dumps(facts, default=str))
     else:
-        print("\n".join(_for_people(session.site.name, store, facts, coming)))
+        print("\n".join(_for_people(session.site.name, store, facts, schedules)))
     if trouble:
-        raise OutcomeError("\n       ".join(trouble), hint=_way_out(good, coming))
+        raise OutcomeError("\n       ".join(trouble), hint=_way_out(good, schedules))
 
 
-def _trouble(store: Store, good: Manifest | None, coming: list[Coming], now: datetime) -> list[str]:
+def _trouble(store: Store, good: Manifest | None, schedules: list[ScheduleState], now: datetime) -> list[str]:
     late = _too_old(good, store.backup.max_age_h, now)
-    return [*late, *(f"{each.seen.where}: {each.amiss}" for each in coming if each.amiss)]
+    return [*late, *(f"{each.installed.where}: {each.problem}" for each in schedules if each.problem)]
 
 
 def _too_old(good: Manifest | None, max_age_h: int, now: datetime) -> list[str]:
@@ -86,19 +86,21 @@ def _too_old(good: Manifest | None, max_age_h: int, now: datetime) -> list[str]:
     return []
 
 
-def _coming(seen: Seen, attempt: dict[str, Any], now: datetime) -> Coming:
+def _state(installed: Installed, attempt: dict[str, Any], now: datetime) -> ScheduleState:
     """Judge one schedule: whether it would run, and whether the last run came when it should have."""
-    entry, here = seen.entry, now.replace(tzinfo=None)
+    entry, here = installed.entry, now.replace(tzinfo=None)
     try:
-        times = rules_times.parse(entry.at)
-        longest = timedelta(seconds=rules_times.duration_s(entry.timeout))
+        due_times = times.parse(entry.at)
+        longest = timedelta(seconds=times.duration_s(entry.timeout))
         since = _local(entry.since, now) or here
-        missed = rules_times.missed(times, since=since, attempt=_local(attempt.get("started"), now), now=here, longest=longest)
-        due = rules_times.next_after(times, here)
+        missed = times.missed(due_times, since=since, attempt=_local(attempt.get("started"), now), now=here, longest=longest)
+        due = times.next_after(due_times, here)
     except InventoryError as error:
-        return Coming(seen=seen, next=None, missed=None, amiss=f"it was changed by hand: {error}")
+        return ScheduleState(installed=installed, next=None, missed=None, problem=f"it was changed by hand: {error}")
     late = f"no run came at {missed:%Y-%m-%d %H:%M}" if missed else ""
-    return Coming(seen=seen, next=due, missed=missed, amiss="; ".join(each for each in (seen.amiss, late) if each))
+    return ScheduleState(
+        installed=installed, next=due, missed=missed, problem="; ".join(each for each in (installed.problem, late) if each)
+    )
 
 
 def _local(text: object, now: datetime) -> datetime | None:
@@ -114,21 +116,21 @@ def _for_machines(made: Manifest, now: datetime) -> dict[str, Any]:
     return {"id": made.id, "state": made.state, "started": made.started.isoformat(), "age_s": age, "revision": made.etcd.revision}
 
 
-def _schedule(coming: Coming) -> dict[str, Any]:
-    entry = coming.seen.entry
+def _schedule(state: ScheduleState) -> dict[str, Any]:
+    entry = state.installed.entry
     return {
-        "where": coming.seen.where,
+        "where": state.installed.where,
         "at": entry.at,
         "timeout": entry.timeout,
         "since": entry.since,
-        "alive": not coming.seen.amiss,
-        "next": coming.next and coming.next.isoformat(timespec="minutes"),
-        "missed": coming.missed and coming.missed.isoformat(timespec="minutes"),
-        "problem": coming.amiss,
+        "alive": not state.installed.problem,
+        "next": state.next and state.next.isoformat(timespec="minutes"),
+        "missed": state.missed and state.missed.isoformat(timespec="minutes"),
+        "problem": state.problem,
     }
 
 
-def _for_people(name: str, store: Store, facts: dict[str, Any], coming: list[Coming]) -> list[str]:
+def _for_people(name: str, store: Store, facts: dict[str, Any], schedules: list[ScheduleState]) -> list[str]:
     def told(one: dict[str, Any] | None) -> str:
         if not one:
             return "none"
@@ -139,12 +141,12 @@ def _for_people(name: str, store: Store, facts: dict[str, Any], coming: list[Com
     if facts["newest"] != facts["newest_good"]:
         lines.append(f"newest set       {told(facts['newest'])}")
     lines.append(f"last attempt     {_attempt(facts['last_attempt'])}")
-    for each in coming:
-        alive = each.amiss or "alive"
-        lines.append(f'schedule         "{each.seen.entry.at}" in {each.seen.where}: {alive}')
-        if each.next and not each.seen.amiss:
+    for each in schedules:
+        alive = each.problem or "alive"
+        lines.append(f'schedule         "{each.installed.entry.at}" in {each.installed.where}: {alive}')
+        if each.next and not each.installed.problem:
             lines.append(f"next run         {each.next:%Y-%m-%d %H:%M} (local time)")
-    if not coming:
+    if not schedules:
         lines.append('schedule         none on this machine: inv backup.schedule --at "17 2 * * *"')
     room = f"{counted(facts['sets'], 'set')}, {size_text(facts['size'])}; {size_text(facts['free'])} free"
     lines.append(f"{store.directory}  {room}")
@@ -161,7 +163,7 @@ def _attempt(attempt: dict[str, Any] | None) -> str:
     return f"{when} (local time), by {attempt.get('by', '?')}, {outcome}{why}"
 
 
-def _way_out(good: Manifest | None, coming: list[Coming]) -> str:
-    if any(each.seen.amiss for each in coming):
+def _way_out(good: Manifest | None, schedules: list[ScheduleState]) -> str:
+    if any(each.installed.problem for each in schedules):
         return "start its daemon, or inv backup.schedule anew"
-    return "inv backup.run" if not good or not coming else "see the log of scripts/ha-backup, then inv backup.run"
+    return "inv backup.run" if not good or not schedules else "see the log of scripts/ha-backup, then inv backup.run"

@@ -78,14 +78,13 @@ def schedule(  # noqa: PLR0913 - flags
     Runs scripts/ha-backup, which has a time limit, a log, and something to say only when a run did not go well. Run again with other
     words it replaces what it wrote; everything else in the crontab stays as it is.
     """
-    from runbooks.backup.schedule import here  # noqa: PLC0415 - start-up time
-    from runbooks.backup.schedule import host as schedule_host  # noqa: PLC0415 - start-up time
+    from runbooks.backup.schedule import local, remote  # noqa: PLC0415 - start-up time
 
-    entry = here.new_entry(session, at, timeout)
+    entry = local.new_entry(session, at, timeout)
     if host or checkout or site:
-        schedule_host.install(session, schedule_host.placing(session, entry, (host, checkout, site), timer=timer))
+        remote.install(session, remote.placing(session, entry, (host, checkout, site), timer=timer))
     else:
-        here.install(session, entry, timer=timer)
+        local.install(session, entry, timer=timer)
 
 
 @planned(help={"host": "on this host of hosts.yaml instead of on this machine"})
@@ -94,13 +93,12 @@ def unschedule(session: Session, host: str = "") -> None:
 
     Sets, logs and everything else in the crontab stay; a run that is under way goes on.
     """
-    from runbooks.backup.schedule import here  # noqa: PLC0415 - start-up time
-    from runbooks.backup.schedule import host as schedule_host  # noqa: PLC0415 - start-up time
+    from runbooks.backup.schedule import local, remote  # noqa: PLC0415 - start-up time
 
     if host:
-        schedule_host.remove(session, session.site.host(host))
+        remote.remove(session, session.site.host(host))
     else:
-        here.remove(session)
+        local.remove(session)
 
 
 @query(help={"host": "ask the checkout that is scheduled on this host"})
@@ -110,13 +108,13 @@ def status(session: Session, host: str = "") -> None:
     Exit status 1 when the newest good set is older than backup.max_age_h, when there is none, when a schedule is installed that
     nobody runs, or when a run did not come. Without --host no host is asked.
     """
-    from runbooks.backup import status as backup_status  # noqa: PLC0415 - start-up time
-    from runbooks.backup.schedule import host as schedule_host  # noqa: PLC0415 - start-up time
+    from runbooks.backup.schedule import remote  # noqa: PLC0415 - start-up time
+    from runbooks.backup.status import show as show_status  # noqa: PLC0415
 
     if host:
-        schedule_host.show_status(session, session.site.host(host))
+        remote.show_status(session, session.site.host(host))
     else:
-        backup_status.show(session)
+        show_status(session)
 
 
 @query
@@ -145,9 +143,9 @@ def verify(session: Session, id_: str = "", all_: bool = False, identity: str = 
     everything that is wrong, and which snapshots are usable all the same. No host is asked. Exit status 1 when anything is wrong. Of
     an encrypted set without an identity only the files are compared.
     """
-    from runbooks.backup.read import verify as read_verify  # noqa: PLC0415 - start-up time
+    from runbooks.backup.read.verify import verify as verify_sets  # noqa: PLC0415 - start-up time
 
-    read_verify.verify(session, id_, identity, everything=all_)
+    verify_sets(session, id_, identity, everything=all_)
 
 
 @query(
@@ -163,9 +161,9 @@ def restore_test(session: Session, id_: str = "", host: str = "", identity: str 
     It runs in a private directory of this machine, is reachable only there, and is gone afterwards. All keys are counted, and
     samples compared, with what the cluster showed at the snapshot's revision. No host is asked.
     """
-    from runbooks.backup.read import restore_test as read_restore_test  # noqa: PLC0415 - start-up time
+    from runbooks.backup.read.restore_test import restore_test as boot_and_compare  # noqa: PLC0415 - start-up time
 
-    read_restore_test.restore_test(session, name=id_, host=host, identity=identity)
+    boot_and_compare(session, name=id_, host=host, identity=identity)
 
 
 @planned(
@@ -180,9 +178,9 @@ def decrypt(session: Session, to: str, id_: str = "", identity: str = "") -> Non
 
     The copy is a set without encryption, with a manifest of its own. It holds every secret of the cluster. No host is asked.
     """
-    from runbooks.backup.read import decrypt as read_decrypt  # noqa: PLC0415 - start-up time
+    from runbooks.backup.read.decrypt import decrypt as write_decrypted  # noqa: PLC0415 - start-up time
 
-    read_decrypt.decrypt(session, to=to, name=id_, identity=identity)
+    write_decrypted(session, to=to, name=id_, identity=identity)
 
 
 @planned
@@ -204,12 +202,13 @@ def fetch(session: Session, id_: str = "", list_: bool = False) -> None:
     Works on a new machine as well: it needs hosts.yaml, restic and the repository's password. Every file is compared with the
     manifest before the set appears. No host is asked.
     """
-    from runbooks.backup.read import fetch as read_fetch  # noqa: PLC0415 - start-up time
+    from runbooks.backup.read.fetch import fetch as fetch_set  # noqa: PLC0415 - start-up time
+    from runbooks.backup.read.fetch import show_offsite  # noqa: PLC0415
 
     if list_:
-        read_fetch.show_offsite(session)
+        show_offsite(session)
     else:
-        read_fetch.fetch(session, id_)
+        fetch_set(session, id_)
 
 
 @query(

@@ -26,19 +26,19 @@ class Daemons:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class HostSchedule:
     """Which of our files are on a host, and what runs them."""
 
     files: dict[str, Found]
     daemons: Daemons
 
 
-def look(unit: str, paths: Iterable[str], checkout: str = "", site_file: str = "") -> Probe[Looked]:
+def look(unit: str, paths: Iterable[str], checkout: str = "", site_file: str = "") -> Probe[HostSchedule]:
     """See everything about a schedule; with ``checkout``, also whether a run would find there what it needs."""
     variables = {"UNIT": unit, "CHECKOUT": checkout, "SITE_FILE": site_file}
     here = Probe(script("schedule-look", variables), parse_daemons)
     both = batch(files.found(paths), here)
-    return Probe(both.command, lambda answer: Looked(*both.parse(answer)))
+    return Probe(both.command, lambda answer: HostSchedule(*both.parse(answer)))
 
 
 def parse_daemons(answer: Answer) -> Daemons:

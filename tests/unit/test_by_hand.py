@@ -10,10 +10,9 @@ import jinja2
 import pytest
 
 from runbooks.backup import pages
-from runbooks.backup.rules.entry import Entry
+from runbooks.backup.rules.schedules import Entry
 from runbooks.backup.run import offsite
-from runbooks.backup.schedule import here
-from runbooks.backup.schedule import host as schedule_host
+from runbooks.backup.schedule import local, remote
 from runbooks.backup.sets.store import Store
 from runbooks.engine.steps import Step
 from runbooks.etcd import pages as etcd_pages
@@ -80,10 +79,10 @@ def on_no_page(site: Site) -> Iterator[Step]:
     entry = Entry(site.name, "/opt/ha/hosts.yaml", "17 2 * * *", "3h", "2026-01-07T02:17:00+00:00", "/opt/ha")
     host, store = site.control_plane[0], Store(site)
     for timer in (False, True):
-        yield from here.scheduled(site, entry, timer=timer)
-        yield from schedule_host.scheduled(schedule_host.Placing(host, entry, timer))
-    yield from here.unscheduled(site.name, entry.file)
-    yield from schedule_host.unscheduled(site.name, host)
+        yield from local.scheduled(site, entry, timer=timer)
+        yield from remote.scheduled(remote.Placing(host, entry, timer))
+    yield from local.unscheduled(site.name, entry.file)
+    yield from remote.unscheduled(site.name, host)
     yield from procedure.removal(etcd_pages.members(site)[0])
     yield offsite.forget(store, pages.repository(site))
     yield quorum_steps.fetch(recover_pages.restoring(site, survivor=True), host)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runbooks.backup.rules.state import MARGIN
+from runbooks.backup.rules.snapshots import MARGIN
 from runbooks.backup.sets import manifest
 from runbooks.backup.sets import opened as sets_opened
 from runbooks.backup.sets.folder import Folder
 from runbooks.backup.sets.manifest import Manifest, Stored
 from runbooks.backup.sets.opened import SUFFIX, Opened, differs
-from runbooks.backup.sets.store import Store
+from runbooks.backup.sets.store import Store, is_unlocked
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.local.disk import require_room
 from runbooks.local.programs import interruptible
@@ -107,7 +107,7 @@ def _hidden(target: Path) -> Iterator[Path]:
     """
     path = target.with_name(f".{target.name}.ha-runbooks-partial")
     try:
-        if _free(path):
+        if is_unlocked(path) and path.lstat().st_uid == os.getuid():
             shutil.rmtree(path)
         path.mkdir(mode=0o700)
     except OSError as error:
@@ -120,22 +120,6 @@ def _hidden(target: Path) -> Iterator[Path]:
     finally:
         os.close(handle)
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _free(path: Path) -> bool:
-    """Tell whether ``path`` is ours, and nobody works on it."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    else:
-        return os.fstat(handle).st_uid == os.getuid()
-    finally:
-        os.close(handle)
 
 
 def _tell(session: Session, opened: Opened, target: Path) -> None:

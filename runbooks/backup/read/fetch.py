@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks.backup.rules.state import MARGIN
+from runbooks.backup.rules.snapshots import MARGIN
 from runbooks.backup.run import offsite
 from runbooks.backup.run.offsite import TOOLS
 from runbooks.backup.run.steps import clear

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from runbooks.backup.rules.state import MARGIN
-from runbooks.backup.run.making import Making
+from runbooks.backup.rules.snapshots import MARGIN
+from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.receive import Receiver
 from runbooks.backup.sets.folder import Folder
 from runbooks.backup.sets.store import Store
@@ -25,39 +25,33 @@ from runbooks.text import listed
 WITNESSES: Final = 2  # hosts that must have the same programs, or one that is broken into could plant its own on this machine
 
 
-# ---- finding them again
-
-
-# ---- keeping them
-
-
-def keep(making: Making) -> Step:
+def keep(new_set: NewSet) -> Step:
     """One day the sets must be read when no host answers any more. That they cannot be kept is worth a note, not a failure."""
     tried: list[str] = []
 
     def done(_: Run) -> bool:
-        return bool(tried) or not _wanted(making)
+        return bool(tried) or not _wanted(new_set)
 
     def do(run: Run) -> None:
-        for version, hosts in _wanted(making).items():
+        for version, hosts in _wanted(new_set).items():
             tried.append(version)
             try:
-                _take(run, making.store, version, hosts)
+                _take(run, new_set.store, version, hosts)
             except (RunbookError, OSError) as error:
                 run.note(hosts[0], f"the programs of etcd {version} are not kept: {error}")
 
-    text = by_hand("backup", "keep_tools", directory=making.store.directory)
+    text = by_hand("backup", "keep_tools", directory=new_set.store.directory)
     return Step("keep etcd's own programs beside the sets", done=done, do=do, settled=True, by_hand=text)
 
 
-def _wanted(making: Making) -> dict[str, list[Host]]:
+def _wanted(new_set: NewSet) -> dict[str, list[Host]]:
     """Which versions run, and where, and are not kept yet."""
     found: dict[str, list[Host]] = {}
-    for host, look in making.looks.items():
+    for host, look in new_set.looks.items():
         if (
             isinstance(look, Look)
             and look.status
-            and not (making.store.directory / KEPT / f"etcd-{look.status.version}").exists()
+            and not (new_set.store.directory / KEPT / f"etcd-{look.status.version}").exists()
         ):
             found.setdefault(look.status.version, []).append(host)
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from runbooks.backup.rules import retention
 from runbooks.backup.rules.retention import Dated
-from runbooks.backup.run.making import Making
+from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.sets import manifest
 from runbooks.backup.sets.damage import damages
 from runbooks.backup.sets.store import Set, Store, Unlocked
@@ -46,24 +46,24 @@ def reach(store: Store, repository: Repository) -> None:
         permit(store.site)
 
 
-def after(making: Making) -> list[Step]:
-    """Build what follows once a set is there, or [] without backup.restic. Failures go to ``making.amiss``.
+def after(new_set: NewSet) -> list[Step]:
+    """Build what follows once a set is there, or [] without backup.restic. Failures go to ``new_set.problems``.
 
     Raises InventoryError or PrecheckError, before anything is begun, when restic could not even be started.
     """
-    if not making.store.backup.restic:
+    if not new_set.store.backup.restic:
         return []
-    return [copy(making.store, repository_of(making.store), making.amiss)]
+    return [copy(new_set.store, repository_of(new_set.store), new_set.problems)]
 
 
-def afterwards(store: Store, amiss: MutableMapping[str, str] | None = None) -> list[Step]:
+def afterwards(store: Store, problems: MutableMapping[str, str] | None = None) -> list[Step]:
     """Build what follows once the sets here are pruned: the same off-site, where hosts.yaml wants that. See `forget`."""
     if not (store.backup.restic and store.backup.restic.prune):
         return []
-    return [forget(store, repository_of(store), amiss)]
+    return [forget(store, repository_of(store), problems)]
 
 
-def copy(store: Store, repository: Repository, amiss: MutableMapping[str, str]) -> Step:
+def copy(store: Store, repository: Repository, problems: MutableMapping[str, str]) -> Step:
     """Copy every set that is not off-site yet, oldest first: this one, and what earlier runs could not copy."""
 
     def do(run: Run) -> None:
@@ -73,13 +73,13 @@ def copy(store: Store, repository: Repository, amiss: MutableMapping[str, str]) 
         repository.stop = lambda: run.interrupted
         try:
             reach(store, repository)
-            _copy_all(run, store, repository, amiss)
+            _copy_all(run, store, repository, problems)
         except RunbookError as error:
-            amiss[COPY] = f"{error}" + (f"; {error.hint}" if error.hint else "")
+            problems[COPY] = f"{error}" + (f"; {error.hint}" if error.hint else "")
 
     def done(_: Run) -> bool:
-        left = [each.id for each in waiting(store, repository.name) if f"copy {each.id} off-site" not in amiss]
-        return not left or COPY in amiss
+        left = [each.id for each in waiting(store, repository.name) if f"copy {each.id} off-site" not in problems]
+        return not left or COPY in problems
 
     text = by_hand("backup", "copy_offsite", repository=repository.name, directory=store.directory)
     return Step("copy the sets that are not off-site yet", done=done, do=do, by_hand=text)
@@ -96,12 +96,12 @@ def waiting(store: Store, repository: str, there: Sequence[Copied] | None = None
     return [each for each in reversed(store.sets()) if each.manifest and not has(each.id)]
 
 
-def _copy_all(run: Run, store: Store, repository: Repository, amiss: MutableMapping[str, str]) -> None:
+def _copy_all(run: Run, store: Store, repository: Repository, problems: MutableMapping[str, str]) -> None:
     there = repository.snapshots(store.site.name)
     copied: dict[str, str] = {}
     for each in waiting(store, repository.name, there):
         if wrong := damages(each.path, each.sound):
-            amiss[f"copy {each.id} off-site"] = f"the set is damaged here: {'; '.join(wrong)}"
+            problems[f"copy {each.id} off-site"] = f"the set is damaged here: {'; '.join(wrong)}"
             continue
         act = partial(_copy_one, store, repository, each, there)
         copied[each.id] = run.here(f"restic backup {each.id} to {repository.name}, and compare", act) or ""
@@ -145,8 +145,8 @@ def _differences(repository: Repository, listed: Listed, each: Set) -> list[str]
     return wrong
 
 
-def forget(store: Store, repository: Repository, amiss: MutableMapping[str, str] | None = None) -> Step:
-    """Give up what backup.keep no longer wants; never what is still here, for whatever reason. Raises without ``amiss``."""
+def forget(store: Store, repository: Repository, problems: MutableMapping[str, str] | None = None) -> Step:
+    """Give up what backup.keep no longer wants; never what is still here, for whatever reason. Raises without ``problems``."""
 
     def do(run: Run) -> None:
         if run.plan:
@@ -160,12 +160,12 @@ def forget(store: Store, repository: Repository, amiss: MutableMapping[str, str]
                 names = " ".join(dict.fromkeys(each.set for each in gone))
                 run.here(f"restic forget --prune {names} in {repository.name}", partial(repository.forget, snapshots))
         except RunbookError as error:
-            if amiss is None:
+            if problems is None:
                 raise
-            amiss[FORGET] = str(error)
+            problems[FORGET] = str(error)
 
     def done(_: Run) -> bool:
-        if amiss is not None and {COPY, FORGET} & amiss.keys():
+        if problems is not None and {COPY, FORGET} & problems.keys():
             return True  # what could not be copied may need what is there
         with suppress(RunbookError):  # `do` says it
             return not unwanted(store, _look(store, repository))

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from runbooks.backup.run import keep_tools, metrics, offsite, prune, steps
-from runbooks.backup.run.making import Making
+from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Store, Unlocked
 from runbooks.engine.steps import Step
@@ -21,44 +21,44 @@ def back_up(session: Session, *, accept_older: bool = False, resume: bool = True
     """Make a set. Raises DegradedError when something is missing in it or went wrong after it, OutcomeError when there is none."""
     store = Store(session.site)
     if session.options.plan:
-        _make(session, Making(store=store, accept_older=accept_older), resume=resume)
+        _make(session, NewSet(store=store, accept_older=accept_older), resume=resume)
         return
     with store.locked("inv backup.run"), metrics.attempt(store):
-        making = Making(store=store, accept_older=accept_older)
-        _make(session, making, resume=resume)
-        _tell(session, making)
+        new_set = NewSet(store=store, accept_older=accept_older)
+        _make(session, new_set, resume=resume)
+        _tell(session, new_set)
 
 
-def _make(session: Session, making: Making, *, resume: bool) -> None:
-    metrics.check(making.store)
-    session.carry_out(steps.run(making, *_afterwards(making)), lease=Unlocked(), resume=resume)
+def _make(session: Session, new_set: NewSet, *, resume: bool) -> None:
+    metrics.check(new_set.store)
+    session.carry_out(steps.run(new_set, *_afterwards(new_set)), lease=Unlocked(), resume=resume)
 
 
-def _afterwards(making: Making) -> list[Step]:
-    """Return what is done once the set is there; what fails in it goes to ``making.amiss`` and does not stop the rest."""
+def _afterwards(new_set: NewSet) -> list[Step]:
+    """Return what is done once the set is there; what fails in it goes to ``new_set.problems`` and does not stop the rest."""
     return [
-        keep_tools.keep(making),
-        *offsite.after(making),
-        prune.unwanted(making),  # last here: no old set goes before the new one has been seen to
-        *offsite.afterwards(making.store, making.amiss),
+        keep_tools.keep(new_set),
+        *offsite.after(new_set),
+        prune.unwanted(new_set),  # last here: no old set goes before the new one has been seen to
+        *offsite.afterwards(new_set.store, new_set.problems),
     ]
 
 
-def _tell(session: Session, making: Making) -> None:
-    made = making.made
+def _tell(session: Session, new_set: NewSet) -> None:
+    made = new_set.made
     if not made:
         return
     if session.options.json:
-        print(json.dumps({"event": "set", **_for_machines(made), "amiss": making.amiss}))
+        print(json.dumps({"event": "set", **_for_machines(made), "problems": new_set.problems}))
     else:
         print(describe(made, len(session.site.control_plane)))
-    if making.missing or making.amiss:
-        raise DegradedError(f"the set {making.id} is there, but {shortcomings(making)}", hint="mend that, then inv backup.run")
+    if new_set.missing or new_set.problems:
+        raise DegradedError(f"the set {new_set.id} is there, but {shortcomings(new_set)}", hint="mend that, then inv backup.run")
 
 
-def shortcomings(making: Making) -> str:
+def shortcomings(new_set: NewSet) -> str:
     """Say what is missing in a set, and what failed once it was there."""
-    parts = {"it lacks": making.missing, "this failed afterwards": making.amiss}
+    parts = {"it lacks": new_set.missing, "this failed afterwards": new_set.problems}
     texts = [f"{text}:" + "".join(f"\n  {what}: {why}" for what, why in those.items()) for text, those in parts.items() if those]
     return "\nand ".join(texts)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runbooks.backup.rules import retention
 from runbooks.backup.rules.retention import Dated, Decision
 from runbooks.backup.run import metrics, offsite
-from runbooks.backup.run.making import Making
+from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.steps import clear
 from runbooks.backup.sets.store import Set, Store, Unlocked
 from runbooks.engine.by_hand import by_hand
@@ -31,21 +31,23 @@ def dated(sets: Iterable[Set]) -> list[Dated]:
     ]
 
 
-def unwanted(making: Making) -> Step:
+def unwanted(new_set: NewSet) -> Step:
     """Build the end of a run: the new set counts, also in a plan, and is never deleted by the run that made it."""
-    store = making.store
+    store = new_set.store
 
     def names(run: Run) -> list[str]:
-        expected = [Dated(making.id, making.started, good=True)] if run.plan else []
+        expected = [Dated(new_set.id, new_set.started, good=True)] if run.plan else []
         decisions = retention.decide([*expected, *dated(store.sets())], store.backup.keep)
-        return [each.id for each in decisions if not each.kept and each.id != making.id and _failed(each.id) not in making.amiss]
+        return [
+            each.id for each in decisions if not each.kept and each.id != new_set.id and _failed(each.id) not in new_set.problems
+        ]
 
     def do(run: Run) -> None:
         for name in names(run):
             try:
                 _delete(run, store, name)
             except RunbookError as error:
-                making.amiss[_failed(name)] = str(error)
+                new_set.problems[_failed(name)] = str(error)
 
     text = by_hand("backup", "unwanted", directory=store.directory)
     return Step(

@@ -1,12 +1,11 @@
-"""Making a set, step by step."""
+"""NewSet a set, step by step."""
 
 from __future__ import annotations
 
 from time import monotonic
 
-from runbooks.backup.rules import state as rules
-from runbooks.backup.rules.state import Taken
-from runbooks.backup.run.making import Making
+from runbooks.backup.rules.snapshots import ProvenSnapshot, bytes_needed
+from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.receive import Receiver
 from runbooks.backup.sets.store import LEAVING, MAKING, Store
 from runbooks.commands import backup
@@ -22,27 +21,27 @@ from runbooks.text import naming
 from runbooks.view import etcd
 
 
-def run(making: Making, *more: Step) -> Procedure:
+def run(new_set: NewSet, *more: Step) -> Procedure:
     """Build the procedure of one run; ``more`` comes after the set is there."""
-    site = making.store.site
+    site = new_set.store.site
     return Procedure(
         "backup.run",
-        f"back up {site.name} to {making.store.directory / making.id}",
+        f"back up {site.name} to {new_set.store.directory / new_set.id}",
         [
-            clear(making.store),
-            survey(making),
-            begin(making),
-            Together((*(snapshot(making, host) for host in site.control_plane), objects(making), *_files(making, site))),
-            judge(making),
-            publish(making),
+            clear(new_set.store),
+            survey(new_set),
+            begin(new_set),
+            Together((*(snapshot(new_set, host) for host in site.control_plane), objects(new_set), *_files(new_set, site))),
+            select(new_set),
+            publish(new_set),
             *more,
         ],
-        {"id": making.id},
+        {"id": new_set.id},
     )
 
 
-def _files(making: Making, site: Site) -> list[Step]:
-    return [files(making, host) for host in site.hosts if host.is_control_plane or host.is_lb]
+def _files(new_set: NewSet, site: Site) -> list[Step]:
+    return [files(new_set, host) for host in site.hosts if host.is_control_plane or host.is_lb]
 
 
 def clear(store: Store) -> Step:
@@ -60,135 +59,135 @@ def clear(store: Store) -> Step:
     )
 
 
-def survey(making: Making) -> Step:
+def survey(new_set: NewSet) -> Step:
     """See who is there and how much there will be, before anything is begun."""
 
     def check(run: Run) -> None:
-        making.looks = etcd.asked(run)
-        looks = [look for look in making.looks.values() if isinstance(look, Look) and look.status]
+        new_set.looks = etcd.asked(run)
+        looks = [look for look in new_set.looks.values() if isinstance(look, Look) and look.status]
         if not looks:
-            raise _nobody(making)
-        _find_kinds(run, making)
+            raise _nobody(new_set)
+        _find_kinds(run, new_set)
         sizes = [look.status.size for look in looks if look.status]
-        needed = rules.bytes_needed(sizes, max(look.status.in_use for look in looks if look.status))
-        require_room(making.store.directory, needed, "this set may take")
+        needed = bytes_needed(sizes, max(look.status.in_use for look in looks if look.status))
+        require_room(new_set.store.directory, needed, "this set may take")
 
-    return Step("see what there is to save", check=check, by_hand=by_hand("backup", "survey", base=_base(making)))
+    return Step("see what there is to save", check=check, by_hand=by_hand("backup", "survey", base=_base(new_set)))
 
 
-def _nobody(making: Making) -> RunbookError:
-    errors = [look for look in making.looks.values() if isinstance(look, RunbookError)]
+def _nobody(new_set: NewSet) -> RunbookError:
+    errors = [look for look in new_set.looks.values() if isinstance(look, RunbookError)]
     text = "".join(
-        f"\n  {naming(host, str(look) if isinstance(look, RunbookError) else look.why)}" for host, look in making.looks.items()
+        f"\n  {naming(host, str(look) if isinstance(look, RunbookError) else look.why)}" for host, look in new_set.looks.items()
     )
-    kind = UnreachableError if len(errors) == len(making.looks) else OutcomeError
+    kind = UnreachableError if len(errors) == len(new_set.looks) else OutcomeError
     return kind(
         f"no member of etcd answers: there is nothing to make a backup of{text}", hint=first_hint(errors) or "inv etcd.status"
     )
 
 
-def _find_kinds(run: Run, making: Making) -> None:
+def _find_kinds(run: Run, new_set: NewSet) -> None:
     why = "no control plane host can be reached"
-    there = [host for host, look in making.looks.items() if not isinstance(look, UnreachableError)]
+    there = [host for host, look in new_set.looks.items() if not isinstance(look, UnreachableError)]
     there.reverse()  # the first one is the busiest
     there.sort(
-        key=lambda host: not _serves(making, host)
+        key=lambda host: not _serves(new_set, host)
     )  # without its etcd an API server tells its kinds, and then nothing more
     for number, host in enumerate(there):
         try:
-            making.kinds = run.read(host, backup.kinds(host))
+            new_set.kinds = run.read(host, backup.kinds(host))
         except RunbookError as error:
             why = f"no API server answers: {error}"
             continue
-        making.seats = tuple(there[number:])
-        for version in making.kinds.silent:
-            making.lacks(f"objects of {version}", "the API server that serves it does not answer (see its APIService)")
+        new_set.api_hosts = tuple(there[number:])
+        for version in new_set.kinds.silent:
+            new_set.note_missing(f"objects of {version}", "the API server that serves it does not answer (see its APIService)")
         return
-    making.lacks("objects", why)
+    new_set.note_missing("objects", why)
 
 
-def _serves(making: Making, host: Host) -> bool:
-    look = making.looks.get(host)
+def _serves(new_set: NewSet, host: Host) -> bool:
+    look = new_set.looks.get(host)
     return isinstance(look, Look) and look.serves
 
 
-def begin(making: Making) -> Step:
+def begin(new_set: NewSet) -> Step:
     """A directory that nobody lists."""
-    where = making.store.directory
+    where = new_set.store.directory
 
     def do(run: Run) -> None:
         with written(where):
-            run.here(f"mkdir -m 0700 {where}/.making-{making.id}", making.begin)
+            run.here(f"mkdir -m 0700 {where}/.making-{new_set.id}", new_set.begin)
 
     return Step(
         "begin a set",
-        done=lambda _: making.folder is not None,
+        done=lambda _: new_set.folder is not None,
         do=do,
         by_hand=by_hand("backup", "begin", directory=where, making=MAKING),
     )
 
 
-def snapshot(making: Making, host: Host) -> Step:
+def snapshot(new_set: NewSet, host: Host) -> Step:
     """Every member: any one may be the one whose disk is still good when it matters."""
 
     def do(run: Run) -> None:
-        look = making.looks.get(host)
+        look = new_set.looks.get(host)
         if isinstance(look, Look) and look.status:
-            command = backup.etcd(_base(making), making.prefixes, look.status.size)
-            _receive(run, making, host, "etcd", command)
+            command = backup.etcd(_base(new_set), new_set.prefixes, look.status.size)
+            _receive(run, new_set, host, "etcd", command)
         else:
-            _skip(run, making, host, "etcd", str(look) if isinstance(look, RunbookError) else look.why if look else "not asked")
+            _skip(run, new_set, host, "etcd", str(look) if isinstance(look, RunbookError) else look.why if look else "not asked")
 
     return Step(
         "snapshot etcd, prove it and fetch it",
         host,
-        done=lambda _: _over(making, host.name, "etcd"),
+        done=lambda _: _over(new_set, host.name, "etcd"),
         do=do,
-        by_hand=by_hand("backup", "snapshot", host=host, base=_base(making), directory=making.store.directory),
+        by_hand=by_hand("backup", "snapshot", host=host, base=_base(new_set), directory=new_set.store.directory),
     )
 
 
-def objects(making: Making) -> Step:
+def objects(new_set: NewSet) -> Step:
     """What a snapshot holds as well, but readable one by one, also when only one object is to come back."""
 
     def do(run: Run) -> None:
-        size = max(look.status.size for look in making.looks.values() if isinstance(look, Look) and look.status)
-        for host in making.seats:
-            if _receive(run, making, host, "lists", backup.lists(host, _base(making), making.kinds.kinds, size)):
+        size = max(look.status.size for look in new_set.looks.values() if isinstance(look, Look) and look.status)
+        for host in new_set.api_hosts:
+            if _receive(run, new_set, host, "lists", backup.lists(host, _base(new_set), new_set.kinds.kinds, size)):
                 return
         if not run.plan:
-            making.lacks("objects", "no API server listed them")
+            new_set.note_missing("objects", "no API server listed them")
 
     def done(_: Run) -> bool:
-        return "objects" in making.missing or any(part == "lists" for _, part in making.came)
+        return "objects" in new_set.missing or any(part == "lists" for _, part in new_set.received)
 
-    text = by_hand("backup", "objects", directory=making.store.directory)
+    text = by_hand("backup", "objects", directory=new_set.store.directory)
     return Step("list every object of the API server", done=done, do=do, by_hand=text)
 
 
-def files(making: Making, host: Host) -> Step:
+def files(new_set: NewSet, host: Host) -> Step:
     """Keys and certificates, manifests, kubelet; HAProxy and keepalived: what a snapshot has nothing of."""
 
     def do(run: Run) -> None:
-        look = making.looks.get(host)
+        look = new_set.looks.get(host)
         if isinstance(look, UnreachableError):
-            _skip(run, making, host, "files", str(look))
+            _skip(run, new_set, host, "files", str(look))
         else:
-            _receive(run, making, host, "files", backup.files(_base(making), host))
+            _receive(run, new_set, host, "files", backup.files(_base(new_set), host))
 
-    text = by_hand("backup", "files", host=host, base=_base(making), directory=making.store.directory, paths=backup.saved(host))
-    return Step("save its files", host, done=lambda _: _over(making, host.name, "files"), do=do, by_hand=text)
-
-
-def _base(making: Making) -> str:
-    return making.store.backup.host_directory
+    text = by_hand("backup", "files", host=host, base=_base(new_set), directory=new_set.store.directory, paths=backup.saved(host))
+    return Step("save its files", host, done=lambda _: _over(new_set, host.name, "files"), do=do, by_hand=text)
 
 
-def _over(making: Making, host: str, part: str) -> bool:
-    return (host, part) in making.came or f"{host}: {part}" in making.missing
+def _base(new_set: NewSet) -> str:
+    return new_set.store.backup.host_directory
 
 
-def _receive(run: Run, making: Making, host: Host, part: str, command: Command) -> bool:
+def _over(new_set: NewSet, host: str, part: str) -> bool:
+    return (host, part) in new_set.received or f"{host}: {part}" in new_set.missing
+
+
+def _receive(run: Run, new_set: NewSet, host: Host, part: str, command: Command) -> bool:
     """Take what ``host`` sends, and return whether another host need not be asked for it.
 
     That it cannot makes the set poorer, not impossible; that we cannot store it ends the run.
@@ -197,35 +196,35 @@ def _receive(run: Run, making: Making, host: Host, part: str, command: Command) 
         return run.change(host, command) is None
     started = monotonic()
     try:
-        receiver = again(lambda: _attempt(run, making, host, command))
+        receiver = again(lambda: _attempt(run, new_set, host, command))
     except DiskError:
         raise
     except RunbookError as error:
-        _skip(run, making, host, part, str(error))
+        _skip(run, new_set, host, part, str(error))
         return False
     for name, why in receiver.missing.items():
         run.note(host, f"missing: {name}: {why}")
     if part == "lists" and not receiver.objects:
         return False
-    making.keep(host.name, part, receiver)
-    making.took(f"{host}: {part}", monotonic() - started)
+    new_set.note_received(host.name, part, receiver)
+    new_set.note_seconds(f"{host}: {part}", monotonic() - started)
     return True
 
 
-def _skip(run: Run, making: Making, host: Host, part: str, why: str) -> None:
+def _skip(run: Run, new_set: NewSet, host: Host, part: str, why: str) -> None:
     run.note(host, f"missing: {why}")
     if part != "lists":  # another host may be asked for them
-        making.lacks(f"{host}: {part}", why)
+        new_set.note_missing(f"{host}: {part}", why)
 
 
-def _attempt(run: Run, making: Making, host: Host, command: Command) -> Receiver:
+def _attempt(run: Run, new_set: NewSet, host: Host, command: Command) -> Receiver:
     places: dict[str, str | None] = {
         "etcd": f"etcd/{host}.db",
         "keys": None,
         "files": f"hosts/{host}.tar.gz",
         "kubeadm-config": "kubeadm-config.json",
     }
-    receiver = Receiver(host.name, making.files, lambda name: places.get(name, f"{name}.json.gz"))
+    receiver = Receiver(host.name, new_set.files, lambda name: places.get(name, f"{name}.json.gz"))
     try:
         run.change(host, command, receiver)
         receiver.finish()
@@ -235,31 +234,33 @@ def _attempt(run: Run, making: Making, host: Host, command: Command) -> Receiver
     return receiver
 
 
-def judge(making: Making) -> Step:
+def select(new_set: NewSet) -> Step:
     """A snapshot that is older than the last set would pass for a newer one."""
 
     def do(run: Run) -> None:
-        last = next((each.manifest for each in making.store.sets() if each.manifest), None)
+        last = next((each.manifest for each in new_set.store.sets() if each.manifest), None)
         run.here(
             "compare the snapshots with each other and with the last set",
-            lambda: making.judge(Taken(last.etcd.cluster, last.etcd.revision) if last else None),
+            lambda: new_set.select_snapshots(ProvenSnapshot(last.etcd.cluster, last.etcd.revision) if last else None),
         )
 
-    return Step("decide which snapshots count", done=lambda _: bool(making.snapshots), do=do, by_hand=by_hand("backup", "judge"))
+    return Step(
+        "decide which snapshots count", done=lambda _: bool(new_set.snapshots), do=do, by_hand=by_hand("backup", "select")
+    )
 
 
-def publish(making: Making) -> Step:
+def publish(new_set: NewSet) -> Step:
     """Until here nothing has been listed; from here on all of it is."""
-    store = making.store
+    store = new_set.store
 
     def finish() -> None:
-        with written(store.directory / making.id):
-            made = making.finish()
-            store.publish(making.id)
-        making.made = made
+        with written(store.directory / new_set.id):
+            made = new_set.finish()
+            store.publish(new_set.id)
+        new_set.made = made
 
     def do(run: Run) -> None:
-        run.here(f"write manifest.json; mv .making-{making.id} {making.id}", finish)
+        run.here(f"write manifest.json; mv .making-{new_set.id} {new_set.id}", finish)
 
     text = by_hand("backup", "publish", directory=store.directory, making=MAKING)
-    return Step("make the set appear", done=lambda _: making.made is not None, do=do, by_hand=text)
+    return Step("make the set appear", done=lambda _: new_set.made is not None, do=do, by_hand=text)

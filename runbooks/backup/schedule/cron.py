@@ -6,8 +6,8 @@ import getpass
 import tempfile
 from pathlib import Path
 
-from runbooks.backup.rules import entry as rules_entry
-from runbooks.backup.rules.entry import Entry
+from runbooks.backup.rules import schedules
+from runbooks.backup.rules.schedules import Entry
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError
@@ -17,7 +17,7 @@ CRON_PID = Path("/run/crond.pid")  # of Debian's cron, and of cronie
 OURS = {"LC_ALL": "C"}  # or "no crontab for root" would be said in another language
 
 
-def amiss() -> str:
+def problem() -> str:
     """Say why nobody reads crontabs on this machine, or ""."""
     try:
         number = int(CRON_PID.read_text())
@@ -61,15 +61,15 @@ def entered(entry: Entry) -> Step:
     def texts() -> tuple[str, str]:
         """The crontab as it is, and as it shall be."""
         there = read()
-        kept = entry.as_before(rules_entry.in_crontab(there, entry.site, entry.file))
-        return there, rules_entry.with_entry(there, kept)
+        kept = entry.as_before(schedules.in_crontab(there, entry.site, entry.file))
+        return there, schedules.with_entry(there, kept)
 
     def done(_: Run) -> bool:
         there, wanted = texts()
         return there == wanted
 
     def do(run: Run) -> None:
-        run.here(f"crontab: {rules_entry.line(entry)}", lambda: _write(texts()[1]))
+        run.here(f"crontab: {schedules.line(entry)}", lambda: _write(texts()[1]))
 
     def check(_: Run) -> None:
         _program()
@@ -82,7 +82,7 @@ def left_out(site: str, file: str) -> Step:
     """The entry is not in the crontab."""
 
     def wanted() -> str:
-        return rules_entry.without(read(), site, file)
+        return schedules.without(read(), site, file)
 
     def do(run: Run) -> None:
         run.here("crontab: without the entry", lambda: _write(wanted()))

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from runbooks.backup.sets import manifest as sets_manifest
+from runbooks.backup.sets import manifest
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.errors import InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
@@ -138,14 +138,14 @@ class Store:
     def _read(self, name: str) -> Set:
         path = self.directory / name
         try:
-            manifest = sets_manifest.read((path / sets_manifest.NAME).read_bytes(), str(path / sets_manifest.NAME))
+            made = manifest.read((path / manifest.NAME).read_bytes(), str(path / manifest.NAME))
         except OSError as error:
-            return Set(id=name, path=path, manifest=None, damage=f"{path / sets_manifest.NAME}: {error.strerror}")
+            return Set(id=name, path=path, manifest=None, damage=f"{path / manifest.NAME}: {error.strerror}")
         except RunbookError as error:
             return Set(id=name, path=path, manifest=None, damage=str(error))
-        if manifest.id != name:
-            return Set(id=name, path=path, manifest=None, damage=f"{path}: its manifest is that of {manifest.id}")
-        return Set(id=name, path=path, manifest=manifest)
+        if made.id != name:
+            return Set(id=name, path=path, manifest=None, damage=f"{path}: its manifest is that of {made.id}")
+        return Set(id=name, path=path, manifest=made)
 
     def leftovers(self) -> list[Path]:
         """Return what runs that were killed have left; nobody works on it while we hold the lock."""
@@ -154,7 +154,7 @@ class Store:
 
     def abandoned(self) -> list[Path]:
         """Return what proofs that were killed have left. They do not hold our lock, but each that of its own directory."""
-        return sorted(path for path in self.directory.glob(f"{SCRATCH}*") if not _held(path))
+        return sorted(path for path in self.directory.glob(f"{SCRATCH}*") if is_unlocked(path))
 
     def clear(self) -> None:
         """Delete the leftovers."""
@@ -216,17 +216,18 @@ def _sync(directory: Path) -> None:
         os.close(handle)
 
 
-def _held(directory: Path) -> bool:
+def is_unlocked(directory: Path) -> bool:
+    """Tell whether ``directory`` exists and no process holds its lock (flock). False also when it cannot be opened."""
     try:
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        return True  # its proof has just ended
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    else:
         return False
+    else:
+        return True
     finally:
         os.close(handle)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from runbooks.backup.run import metrics as run_metrics
 from runbooks.backup.run import prune
-from runbooks.backup.run.making import Making
 from runbooks.backup.run.metrics import Family, attempt, check, leave, render
+from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.procedure import back_up, shortcomings
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep
@@ -234,11 +234,11 @@ def test_pruning_writes_the_metrics_as_well(store, opened):
 
 
 def test_a_set_that_is_there_may_fall_short_in_two_ways(store):
-    making = Making(store=store)
-    making.amiss["delete 20260101T000000Z"] = "Directory not empty"
-    assert shortcomings(making) == "this failed afterwards:\n  delete 20260101T000000Z: Directory not empty"
-    making.lacks("lb2: files", "no answer")
-    assert shortcomings(making) == (
+    new_set = NewSet(store=store)
+    new_set.problems["delete 20260101T000000Z"] = "Directory not empty"
+    assert shortcomings(new_set) == "this failed afterwards:\n  delete 20260101T000000Z: Directory not empty"
+    new_set.note_missing("lb2: files", "no answer")
+    assert shortcomings(new_set) == (
         "it lacks:\n  lb2: files: no answer\nand this failed afterwards:\n  delete 20260101T000000Z: Directory not empty"
     )
 

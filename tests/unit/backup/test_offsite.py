@@ -104,9 +104,9 @@ def opened(store, tmp_path, monkeypatch):
 
 def copied(store, **options) -> dict[str, str]:
     """Run the step that copies, and return what went wrong."""
-    amiss: dict[str, str] = {}
-    carry_out(run_on(FakeHosts(), **options), Procedure("x", "x", [offsite.copy(store, repository_of(store), amiss)]))
-    return amiss
+    problems: dict[str, str] = {}
+    carry_out(run_on(FakeHosts(), **options), Procedure("x", "x", [offsite.copy(store, repository_of(store), problems)]))
+    return problems
 
 
 def files(path) -> dict[str, bytes]:
@@ -316,10 +316,10 @@ def test_a_set_is_copied_proven_and_recorded(store, repository):
 
 def test_what_could_not_be_copied_is_copied_by_the_next_run_oldest_first(store):
     old, new = put(store, NOON - timedelta(days=1)), put(store, NOON)
-    amiss = copied(store)
-    assert list(amiss) == [COPY]
-    assert "no restic repository" in amiss[COPY]
-    assert "backup.offsite-init" in amiss[COPY]
+    problems = copied(store)
+    assert list(problems) == [COPY]
+    assert "no restic repository" in problems[COPY]
+    assert "backup.offsite-init" in problems[COPY]
     assert (store.records(old), store.records(new)) == ({}, {})
     repository_of(store).init()
     assert copied(store) == {}
@@ -351,8 +351,8 @@ def test_a_set_that_is_damaged_here_is_not_copied_and_does_not_stop_the_others(s
     bad, unreadable, good = (put(store, NOON - timedelta(days=each)) for each in (3, 2, 1))
     (store.directory / bad / "hosts/lb1.tar.gz").write_bytes(b"Z" * 20)
     damage(store, unreadable)
-    amiss = copied(store)
-    assert amiss == {
+    problems = copied(store)
+    assert problems == {
         f"copy {bad} off-site": "the set is damaged here: hosts/lb1.tar.gz: its SHA-256 differs: it was changed or damaged after it was made"
     }
     assert [each.set for each in repository.snapshots(store.site.name)] == [good]
@@ -368,8 +368,8 @@ def test_a_copy_that_differs_is_no_copy(store, repository, monkeypatch):
         return restic.Listed(listed.snapshot, {**listed.sizes, f"{store.sets()[0].id}/etcd/master1.db": 4999})
 
     monkeypatch.setattr(restic.Repository, "files", short)
-    amiss = copied(store)
-    assert "etcd/master1.db has 4999 bytes instead of 5000" in amiss[COPY]
+    problems = copied(store)
+    assert "etcd/master1.db has 4999 bytes instead of 5000" in problems[COPY]
     assert "offsite" not in store.records(store.sets()[0].id)
 
 
@@ -393,9 +393,9 @@ def test_a_plan_neither_looks_nor_touches(store, tmp_path):
 # ---- giving up
 
 
-def forgotten(store, amiss: dict[str, str]) -> dict[str, str]:
-    carry_out(run_on(FakeHosts()), Procedure("x", "x", [offsite.forget(store, repository_of(store), amiss)]))
-    return amiss
+def forgotten(store, problems: dict[str, str]) -> dict[str, str]:
+    carry_out(run_on(FakeHosts()), Procedure("x", "x", [offsite.forget(store, repository_of(store), problems)]))
+    return problems
 
 
 ONE = Keep(last=1, daily=0, weekly=0, monthly=0)

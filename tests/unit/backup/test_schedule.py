@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbooks.backup.rules import times as rules_times
-from runbooks.backup.rules.entry import Entry, cron_file, in_crontab, in_file, line, units, with_entry, without
+from runbooks.backup.rules.schedules import Entry, cron_file, in_crontab, in_file, line, units, with_entry, without
 from runbooks.commands.base import Answer
 from runbooks.commands.schedule import parse_daemons
 from runbooks.errors import InventoryError

@@ -10,7 +10,7 @@ import pytest
 
 from runbooks.backup.read.show import show_list, show_set
 from runbooks.backup.run import prune
-from runbooks.backup.run.making import Making
+from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.prune import unwanted
 from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Procedure
@@ -332,15 +332,15 @@ def obstruct(store, name):
 
 def test_a_run_ends_with_pruning_and_counts_its_own_set(store):
     names = days(store, 0, 1, 2)
-    making = Making(store=store, started=NOON)
-    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(making)]))
-    assert (listed(store), making.amiss) == (names[:2], {})
+    new_set = NewSet(store=store, started=NOON)
+    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(new_set)]))
+    assert (listed(store), new_set.problems) == (names[:2], {})
 
 
 def test_the_plan_of_a_run_counts_the_set_that_it_would_make(store):
     names = days(store, 1, 2)
     run = run_on(FakeHosts(), plan=True)
-    carry_out(run, Procedure("backup.run", "", [unwanted(Making(store=store, started=NOON))]))
+    carry_out(run, Procedure("backup.run", "", [unwanted(NewSet(store=store, started=NOON))]))
     assert run.listener.of("would change") == [f"None rm -r {store.directory / names[1]}"]
     assert listed(store) == names
 
@@ -348,7 +348,7 @@ def test_the_plan_of_a_run_counts_the_set_that_it_would_make(store):
 def test_a_run_never_deletes_its_own_set_even_when_the_clock_was_wrong_before(store):
     future = days(store, -3, -2, -1)
     (own,) = days(store, 0)
-    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(Making(store=store, started=NOON))]))
+    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(NewSet(store=store, started=NOON))]))
     assert listed(store) == [*future[:2], own]
 
 
@@ -356,8 +356,8 @@ def test_a_set_that_cannot_be_deleted_is_said_and_keeps_nobody_else(store):
     """The new set is there all the same: a run ends as degraded, not as if there were no backup."""
     names = days(store, 0, 1, 2, 3)
     obstruct(store, names[2])
-    making = Making(store=store, started=NOON)
-    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(making)]))
+    new_set = NewSet(store=store, started=NOON)
+    carry_out(run_on(FakeHosts()), Procedure("backup.run", "", [unwanted(new_set)]))
     assert listed(store) == names[:3]
-    assert list(making.amiss) == [f"delete {names[2]}"]
-    assert "cannot be deleted: " in making.amiss[f"delete {names[2]}"]
+    assert list(new_set.problems) == [f"delete {names[2]}"]
+    assert "cannot be deleted: " in new_set.problems[f"delete {names[2]}"]

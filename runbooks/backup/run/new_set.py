@@ -12,8 +12,8 @@ from threading import Lock
 
 import msgspec
 
-from runbooks.backup.rules import state as rules
-from runbooks.backup.rules.state import Taken
+from runbooks.backup.rules import snapshots
+from runbooks.backup.rules.snapshots import ProvenSnapshot
 from runbooks.backup.run.receive import Receiver
 from runbooks.backup.sets import manifest
 from runbooks.backup.sets.folder import Folder
@@ -28,7 +28,7 @@ from runbooks.local import files
 
 
 @dataclass(kw_only=True)
-class Making:
+class NewSet:
     """What the steps of one run share. Steps on different hosts write to it at the same time."""
 
     store: Store
@@ -37,10 +37,10 @@ class Making:
     folder: Folder | None = None
     looks: dict[Host, Look | RunbookError] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=lambda: Kinds("", ()))
-    seats: tuple[Host, ...] = ()  # whose API servers can be asked for the objects, best first
-    came: dict[tuple[str, str], Receiver] = field(default_factory=dict)
+    api_hosts: tuple[Host, ...] = ()  # whose API servers can be asked for the objects, best first
+    received: dict[tuple[str, str], Receiver] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    amiss: dict[str, str] = field(default_factory=dict)  # what went wrong once the set was there
+    problems: dict[str, str] = field(default_factory=dict)  # what went wrong once the set was there
     seconds: dict[str, float] = field(default_factory=dict)
     snapshots: dict[str, manifest.Snapshot] = field(default_factory=dict)
     made: Manifest | None = None
@@ -62,30 +62,30 @@ class Making:
 
     @property
     def files(self) -> Folder:
-        """Return the set's files in the making."""
+        """Return the files of the new set."""
         if not self.folder:
             raise RunbookError("the set has not been begun")
         return self.folder
 
-    def lacks(self, what: str, why: str) -> None:
+    def note_missing(self, what: str, why: str) -> None:
         """Note that ``what`` will not be in the set."""
         with self._lock:
             self.missing.setdefault(what, " ".join(why.split()))
 
-    def took(self, what: str, seconds: float) -> None:
+    def note_seconds(self, what: str, seconds: float) -> None:
         """Note how long something took."""
         with self._lock:
             self.seconds[what] = round(seconds, 3)
 
-    def keep(self, host: str, part: str, receiver: Receiver) -> None:
+    def note_received(self, host: str, part: str, receiver: Receiver) -> None:
         """Remember what a host has sent, and what it could not."""
         with self._lock:
-            self.came[host, part] = receiver
+            self.received[host, part] = receiver
         for name, why in receiver.missing.items():
-            self.lacks(f"{host}: {name}", why)
+            self.note_missing(f"{host}: {name}", why)
         for name, value in receiver.facts.items():
             if name.endswith("_ms"):
-                self.took(f"{host}: {part} {name.removesuffix('_ms')}", int(value) / 1000)
+                self.note_seconds(f"{host}: {part} {name.removesuffix('_ms')}", int(value) / 1000)
 
     def drop(self, name: str) -> None:
         """Take a file out of the set again."""
@@ -93,18 +93,18 @@ class Making:
         self.files.files.pop(stored, None)
         (self.files.path / stored).unlink(missing_ok=True)
 
-    def judge(self, last: Taken | None) -> None:
+    def select_snapshots(self, last: ProvenSnapshot | None) -> None:
         """Keep the snapshots that count. Raises OutcomeError, with every reason, when none does."""
-        told = {host: _told(receiver) for (host, part), receiver in self.came.items() if part == "etcd"}
-        sound = {host: each for host, each in told.items() if each and f"{host}: etcd" not in self.missing}
-        taken = {host: Taken(status.cluster, snapshot["revision"]) for host, (status, snapshot) in sound.items()}
-        verdict = rules.judge(taken, last, accept_older=self.accept_older)
-        for host, why in verdict.refused.items():
-            self.lacks(f"{host}: etcd", why)
-        for host in told.keys() - set(verdict.kept):
+        facts = {host: _snapshot_facts(receiver) for (host, part), receiver in self.received.items() if part == "etcd"}
+        sound = {host: each for host, each in facts.items() if each and f"{host}: etcd" not in self.missing}
+        proven = {host: ProvenSnapshot(status.cluster, snapshot["revision"]) for host, (status, snapshot) in sound.items()}
+        selection = snapshots.select(proven, last, accept_older=self.accept_older)
+        for host, why in selection.refused.items():
+            self.note_missing(f"{host}: etcd", why)
+        for host in facts.keys() - set(selection.kept):
             for name in (f"etcd/{host}.db", f"etcd/{host}.keys.json"):
                 self.drop(name)
-        for host in verdict.kept:
+        for host in selection.kept:
             self.snapshots[host] = self._snapshot(host, *sound[host])
         if not self.snapshots:
             why_not = [f"{what.partition(':')[0]}: {why}" for what, why in self.missing.items() if what.endswith(": etcd")]
@@ -114,30 +114,30 @@ class Making:
                 hint="if you restored an older state on purpose: inv backup.run --accept-older" if older else "inv etcd.status",
             )
 
-    def _snapshot(self, host: str, status: Status, told: Mapping[str, int]) -> manifest.Snapshot:
-        keys = self._keys(host, told["revision"])
+    def _snapshot(self, host: str, status: Status, proven: Mapping[str, int]) -> manifest.Snapshot:
+        keys = self._keys(host, proven["revision"])
         return manifest.Snapshot(
             host=host,
             member=status.member,
             file=self.files.stored_name(f"etcd/{host}.db"),
             version=status.version,
-            revision=told["revision"],
-            hash=told["hash"],
-            total_keys=told["totalKey"],
-            size=told["totalSize"],
+            revision=proven["revision"],
+            hash=proven["hash"],
+            total_keys=proven["totalKey"],
+            size=proven["totalSize"],
             live_keys=keys.total if keys else None,
             keys_file=self.files.stored_name(f"etcd/{host}.keys.json") if keys else None,
         )
 
     def _keys(self, host: str, revision: int) -> manifest.Keys | None:
         """Write down what a restored etcd must show: of values only their digest."""
-        text = self.came[host, "etcd"].texts.get("keys")
+        text = self.received[host, "etcd"].texts.get("keys")
         if text is None:
             return None
         try:
             found = backup.parse_keys(text.decode(), self.prefixes)
         except ValueError as error:
-            self.lacks(f"{host}: keys", str(error))
+            self.note_missing(f"{host}: keys", str(error))
             return None
         samples = tuple(
             manifest.Sampled(
@@ -154,8 +154,8 @@ class Making:
     def finish(self) -> Manifest:
         """Write the manifest: from here on the set is complete, but still hidden."""
         finished = datetime.now(UTC)
-        self.took("all", (finished - self.started).total_seconds())
-        told = _told(self.came[next(iter(self.snapshots)), "etcd"])
+        self.note_seconds("all", (finished - self.started).total_seconds())
+        facts = _snapshot_facts(self.received[next(iter(self.snapshots)), "etcd"])
         age = self.store.backup.age
         made = Manifest(
             id=self.id,
@@ -164,7 +164,7 @@ class Making:
             started=self.started,
             finished=finished,
             etcd=manifest.Etcd(
-                cluster=told[0].cluster if told else "",
+                cluster=facts[0].cluster if facts else "",
                 revision=max(each.revision for each in self.snapshots.values()),
                 members=self._members(),
             ),
@@ -190,7 +190,7 @@ class Making:
 
     def _kinds(self) -> dict[str, manifest.Kind]:
         found = {}
-        for receiver in (each for (_, part), each in self.came.items() if part == "lists"):
+        for receiver in (each for (_, part), each in self.received.items() if part == "lists"):
             for kind in self.kinds.kinds:
                 name = f"resources/{kind.name}"
                 if name in receiver.objects:
@@ -201,7 +201,7 @@ class Making:
         return found
 
 
-def _told(receiver: Receiver) -> tuple[Status, dict[str, int]] | None:
+def _snapshot_facts(receiver: Receiver) -> tuple[Status, dict[str, int]] | None:
     """What a host said of its member and of its snapshot, when it said both."""
     facts = receiver.facts
     if "snapshot" not in facts or "status" not in facts:

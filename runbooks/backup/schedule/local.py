@@ -10,12 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks.backup.rules import entry as rules_entry
-from runbooks.backup.rules import times
-from runbooks.backup.rules.entry import Entry
-from runbooks.backup.schedule import cron
-from runbooks.backup.schedule import ready as schedule_ready
-from runbooks.backup.schedule import timer as schedule_timer
+from runbooks.backup.rules import schedules, times
+from runbooks.backup.rules.schedules import Entry
+from runbooks.backup.schedule import cron, ready, systemd
 from runbooks.backup.sets.store import Unlocked
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.session import ROOT
@@ -28,12 +25,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Installed:
     """A schedule that is installed: ``where`` in words, and why it would not run (""), as far as one can tell."""
 
     where: str
     entry: Entry
-    amiss: str
+    problem: str
 
 
 def new_entry(session: Session, at: str, timeout: str) -> Entry:
@@ -52,24 +49,24 @@ def site_file(session: Session) -> str:
 def install(session: Session, entry: Entry, *, timer: bool) -> None:
     """Let this machine make backups at the entry's times, through cron or as a timer; the other form goes."""
     session.carry_out(scheduled(session.site, entry, timer=timer), lease=Unlocked())
-    for each in schedule_ready.warnings(session.site):
+    for each in ready.warnings(session.site):
         print(f"warning: {each}", file=sys.stderr)
-    if not timer and (why := cron.amiss()):
+    if not timer and (why := cron.problem()):
         print(f"warning: {why}, so this does nothing yet: start it", file=sys.stderr)
     tell_next(session, entry, datetime.now().astimezone())
 
 
 def scheduled(site: Site, entry: Entry, *, timer: bool) -> Procedure:
     """Return the procedure that installs ``entry`` on this machine in one form, and removes the other."""
-    ready = Step(
+    precheck = Step(
         "see whether a run that nobody watches would work",
-        check=lambda _: schedule_ready.require(site),
+        check=lambda _: ready.require(site),
         by_hand=by_hand("backup", "schedule_ready", host=None, entry=entry),
     )
     if timer:
-        steps = [ready, schedule_timer.installed(entry), cron.left_out(entry.site, entry.file)]
+        steps = [precheck, systemd.installed(entry), cron.left_out(entry.site, entry.file)]
     else:
-        steps = [ready, cron.entered(entry), schedule_timer.left_out(entry.site, entry.file)]
+        steps = [precheck, cron.entered(entry), systemd.left_out(entry.site, entry.file)]
     return Procedure("backup.schedule", f'back up {entry.site} from this machine at "{entry.at}"', steps)
 
 
@@ -89,16 +86,16 @@ def remove(session: Session) -> None:
 
 def unscheduled(site: str, file: str) -> Procedure:
     """Return the procedure that removes every form of the schedule of the site file ``file`` from this machine."""
-    steps = [cron.left_out(site, file), schedule_timer.left_out(site, file), _unplaced(site, file)]
+    steps = [cron.left_out(site, file), systemd.left_out(site, file), _unplaced(site, file)]
     return Procedure("backup.unschedule", f"this machine makes no more backups of {site} by itself", steps)
 
 
 def _unplaced(site: str, file: str) -> Step:
     """What `--host` has put here, when this machine is that host."""
-    path = Path(rules_entry.CRON_D, f"ha-runbooks-{site}")
+    path = Path(schedules.CRON_D, f"ha-runbooks-{site}")
 
     def done(_: Run) -> bool:
-        there = schedule_timer.entry_in(path)
+        there = systemd.entry_in(path)
         return not there or there.file != file
 
     def take_out() -> None:
@@ -111,17 +108,17 @@ def _unplaced(site: str, file: str) -> Step:
     return Step(f"no {path}", done=done, do=lambda run: run.here(f"rm {path}", take_out), settled=True, by_hand=text)
 
 
-def found(session: Session) -> list[Seen]:
+def found(session: Session) -> list[Installed]:
     """Return the schedules of this site on this machine: in the user's crontab, of systemd's, in /etc/cron.d."""
     site, file = session.site.name, site_file(session)
-    seen: list[Seen] = []
-    if entry := rules_entry.in_crontab(cron.read(), site, file):
-        off = "its line is a comment now, or gone" if entry.off else cron.amiss()
-        seen.append(Seen(f"the crontab of {getpass.getuser()}", entry, off))
-    for path in {schedule_timer.directory() / rules_entry.unit(site), Path(rules_entry.SYSTEMD, rules_entry.unit(site))}:
-        if (entry := schedule_timer.entry_in(path)) and entry.file == file:
-            seen.append(Seen(str(path), entry, schedule_timer.amiss(entry)))
-    placed = Path(rules_entry.CRON_D, f"ha-runbooks-{site}")
-    if (entry := schedule_timer.entry_in(placed)) and entry.file == file:
-        seen.append(Seen(str(placed), entry, cron.amiss()))
-    return seen
+    installed: list[Installed] = []
+    if entry := schedules.in_crontab(cron.read(), site, file):
+        off = "its line is a comment now, or gone" if entry.off else cron.problem()
+        installed.append(Installed(f"the crontab of {getpass.getuser()}", entry, off))
+    for path in {systemd.directory() / schedules.unit(site), Path(schedules.SYSTEMD, schedules.unit(site))}:
+        if (entry := systemd.entry_in(path)) and entry.file == file:
+            installed.append(Installed(str(path), entry, systemd.problem(entry)))
+    placed = Path(schedules.CRON_D, f"ha-runbooks-{site}")
+    if (entry := systemd.entry_in(placed)) and entry.file == file:
+        installed.append(Installed(str(placed), entry, cron.problem()))
+    return installed

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from runbooks.backup.rules import entry as rules_entry
-from runbooks.backup.rules.entry import Entry
+from runbooks.backup.rules import schedules
+from runbooks.backup.rules.schedules import Entry
 from runbooks.commands.files import File
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
@@ -19,16 +19,16 @@ from runbooks.local import files, programs
 def directory() -> Path:
     """Return where this user's units lie."""
     if os.geteuid() == 0:
-        return Path(rules_entry.SYSTEMD)
+        return Path(schedules.SYSTEMD)
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
 
 
 def entry_in(path: Path) -> Entry | None:
     """Return the entry that a file of ours on this machine begins with, or None."""
-    return rules_entry.in_file(_content(path))
+    return schedules.in_file(_content(path))
 
 
-def amiss(entry: Entry) -> str:
+def problem(entry: Entry) -> str:
     """Say why the timer would not run, or ""."""
     if not _systemd():
         return "systemd does not run this machine"
@@ -52,10 +52,10 @@ def installed(entry: Entry) -> Step:
             )
 
     def wanted() -> tuple[File, ...]:
-        return rules_entry.units(entry.as_before(entry_in(path)), str(directory()))
+        return schedules.units(entry.as_before(entry_in(path)), str(directory()))
 
     def done(_: Run) -> bool:
-        return all(_content(Path(file.path)) == file.content for file in wanted()) and not amiss(entry)
+        return all(_content(Path(file.path)) == file.content for file in wanted()) and not problem(entry)
 
     def do(run: Run) -> None:
         names = " ".join(file.path for file in wanted())
@@ -79,7 +79,7 @@ def _install(entry: Entry, units: tuple[File, ...]) -> None:
 
 def left_out(site: str, file: str) -> Step:
     """Neither the timer nor its service is there."""
-    unit = rules_entry.unit(site)
+    unit = schedules.unit(site)
     paths = [directory() / unit, directory() / unit.replace(".timer", ".service")]
 
     def ours() -> list[Path]:

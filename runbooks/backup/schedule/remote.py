@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from runbooks.backup.rules import entry as rules_entry
-from runbooks.backup.rules.entry import Entry
-from runbooks.backup.schedule.here import tell_next
+from runbooks.backup.rules import schedules
+from runbooks.backup.rules.schedules import Entry
+from runbooks.backup.schedule.local import tell_next
 from runbooks.commands import files, schedule
 from runbooks.commands.base import Probe
 from runbooks.commands.files import File
-from runbooks.commands.schedule import Looked
+from runbooks.commands.schedule import HostSchedule
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
@@ -30,16 +30,16 @@ class Placing:
     entry: Entry
     timer: bool
 
-    def look(self) -> Probe[Looked]:
+    def look(self) -> Probe[HostSchedule]:
         """See what is there, and whether a run would work there."""
         return schedule.look(self.entry.unit, _paths(self.entry.site), self.entry.checkout, self.entry.file)
 
-    def files(self, seen: Looked) -> tuple[File, ...]:
+    def files(self, seen: HostSchedule) -> tuple[File, ...]:
         """Return the files that shall be there; their date stays when nothing else changes."""
         first = _paths(self.entry.site)[1 if self.timer else 0]
-        there = rules_entry.in_file(seen.files[first].content) if first in seen.files else None
+        there = schedules.in_file(seen.files[first].content) if first in seen.files else None
         entry = self.entry.as_before(there)
-        return rules_entry.units(entry) if self.timer else (rules_entry.cron_file(entry),)
+        return schedules.units(entry) if self.timer else (schedules.cron_file(entry),)
 
 
 def placing(session: Session, entry: Entry, where: tuple[str, str, str], *, timer: bool) -> Placing:
@@ -105,7 +105,7 @@ def _placed(placing: Placing) -> Step:
     entry = placing.entry
     if placing.timer:
         name = "units of a timer"
-        text = by_hand("backup", "timer_units", host=host, directory=rules_entry.SYSTEMD, entry=entry)
+        text = by_hand("backup", "timer_units", host=host, directory=schedules.SYSTEMD, entry=entry)
     else:
         name = _paths(entry.site)[0]
         text = by_hand("backup", "cron_file", host=host, path=name, entry=entry)
@@ -130,7 +130,7 @@ def _other_gone(placing: Placing) -> Step:
     return _gone(placing.host, "no timer beside it", placing.look(), placing.entry.unit, units)
 
 
-def _gone(host: Host, name: str, look: Probe[Looked], unit: str, paths: Sequence[str]) -> Step:
+def _gone(host: Host, name: str, look: Probe[HostSchedule], unit: str, paths: Sequence[str]) -> Step:
     return Step(
         name,
         host,
@@ -148,7 +148,7 @@ def remove(session: Session, host: Host) -> None:
 
 def unscheduled(site: str, host: Host) -> Procedure:
     """Return the procedure that removes every form of the schedule of ``site`` from ``host``."""
-    unit, paths = rules_entry.unit(site), _paths(site)
+    unit, paths = schedules.unit(site), _paths(site)
     gone = _gone(host, "no schedule", schedule.look(unit, paths), unit, paths)
     return Procedure("backup.unschedule", f"{host} makes no more backups of {site} by itself", [gone])
 
@@ -156,9 +156,9 @@ def unscheduled(site: str, host: Host) -> Procedure:
 def show_status(session: Session, host: Host) -> None:
     """Let the checkout that is scheduled on ``host`` say how its backups fare. Raises what its exit status means."""
     site = session.site.name
-    seen = session.run.read(host, schedule.look(rules_entry.unit(site), _paths(site)))
+    seen = session.run.read(host, schedule.look(schedules.unit(site), _paths(site)))
     entry = next(
-        (entry for path in _paths(site)[:2] if path in seen.files and (entry := rules_entry.in_file(seen.files[path].content))),
+        (entry for path in _paths(site)[:2] if path in seen.files and (entry := schedules.in_file(seen.files[path].content))),
         None,
     )
     if not entry:
@@ -176,5 +176,5 @@ def show_status(session: Session, host: Host) -> None:
 
 def _paths(site: str) -> tuple[str, str, str]:
     """Return where a host has our files: for cron, the timer, its service."""
-    timer = f"{rules_entry.SYSTEMD}/{rules_entry.unit(site)}"
-    return f"{rules_entry.CRON_D}/ha-runbooks-{site}", timer, timer.replace(".timer", ".service")
+    timer = f"{schedules.SYSTEMD}/{schedules.unit(site)}"
+    return f"{schedules.CRON_D}/ha-runbooks-{site}", timer, timer.replace(".timer", ".service")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.backup.rules.state import Taken, bytes_needed, judge
+from runbooks.backup.rules.snapshots import ProvenSnapshot, bytes_needed, select
 from runbooks.backup.sets import manifest
 from runbooks.commands import backup
 from runbooks.commands.backup import Kind
@@ -28,43 +28,43 @@ pytestmark = pytest.mark.unit
 
 
 def test_all_of_one_cluster_and_newer_than_the_last_set_count() -> None:
-    found = judge({"m1": Taken("c", 10), "m2": Taken("c", 11)}, Taken("c", 10))
+    found = select({"m1": ProvenSnapshot("c", 10), "m2": ProvenSnapshot("c", 11)}, ProvenSnapshot("c", 10))
     assert (found.kept, found.refused) == (("m1", "m2"), {})
 
 
 def test_a_member_that_fell_back_does_not_count() -> None:
-    found = judge({"m1": Taken("c", 9), "m2": Taken("c", 11)}, Taken("c", 10))
+    found = select({"m1": ProvenSnapshot("c", 9), "m2": ProvenSnapshot("c", 11)}, ProvenSnapshot("c", 10))
     assert found.kept == ("m2",)
     assert found.refused == {"m1": "its revision 9 is older than 10, which the last set has"}
 
 
 def test_older_states_count_when_they_were_restored_on_purpose() -> None:
-    assert judge({"m1": Taken("c", 9)}, Taken("c", 10), accept_older=True).kept == ("m1",)
+    assert select({"m1": ProvenSnapshot("c", 9)}, ProvenSnapshot("c", 10), accept_older=True).kept == ("m1",)
 
 
 def test_a_new_cluster_begins_anew() -> None:
-    assert judge({"m1": Taken("new", 1)}, Taken("old", 1000)).kept == ("m1",)
+    assert select({"m1": ProvenSnapshot("new", 1)}, ProvenSnapshot("old", 1000)).kept == ("m1",)
 
 
 def test_the_one_of_another_cluster_does_not_count() -> None:
-    found = judge({"m1": Taken("c", 10), "m2": Taken("d", 10), "m3": Taken("c", 10)}, None)
+    found = select({"m1": ProvenSnapshot("c", 10), "m2": ProvenSnapshot("d", 10), "m3": ProvenSnapshot("c", 10)}, None)
     assert (found.kept, list(found.refused)) == (("m1", "m3"), ["m2"])
 
 
 def test_a_tie_between_clusters_is_nobodys_to_decide() -> None:
-    found = judge({"m1": Taken("c", 10), "m2": Taken("d", 10)}, None)
+    found = select({"m1": ProvenSnapshot("c", 10), "m2": ProvenSnapshot("d", 10)}, None)
     assert found.kept == ()
     assert all("of different clusters" in why for why in found.refused.values())
 
 
 taken = st.dictionaries(
-    st.sampled_from(["m1", "m2", "m3", "m4", "m5"]), st.builds(Taken, st.sampled_from("cde"), st.integers(1, 9))
+    st.sampled_from(["m1", "m2", "m3", "m4", "m5"]), st.builds(ProvenSnapshot, st.sampled_from("cde"), st.integers(1, 9))
 )
 
 
-@given(taken=taken, last=st.none() | st.builds(Taken, st.sampled_from("cde"), st.integers(1, 9)))
-def test_what_counts_is_of_one_cluster_and_never_older(taken: dict[str, Taken], last: Taken | None) -> None:
-    found = judge(taken, last)
+@given(taken=taken, last=st.none() | st.builds(ProvenSnapshot, st.sampled_from("cde"), st.integers(1, 9)))
+def test_what_counts_is_of_one_cluster_and_never_older(taken: dict[str, ProvenSnapshot], last: ProvenSnapshot | None) -> None:
+    found = select(taken, last)
     assert set(found.kept) | set(found.refused) == set(taken)
     assert not set(found.kept) & set(found.refused)
     assert len({taken[host].cluster for host in found.kept}) <= 1

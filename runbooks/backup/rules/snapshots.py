@@ -10,7 +10,7 @@ MARGIN = 64 << 20  # bytes that the operator's disk must have beside what is exp
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ProvenSnapshot:
     """A snapshot that came whole and was restored once. ``cluster`` is etcd's own ID of it."""
 
     cluster: str
@@ -18,21 +18,21 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Selection:
     """``kept`` are the hosts whose snapshots count; ``refused`` says for each other one why not."""
 
     kept: tuple[str, ...]
     refused: Mapping[str, str]
 
 
-def judge(taken: Mapping[str, Taken], last: Taken | None, *, accept_older: bool = False) -> Verdict:
+def select(taken: Mapping[str, ProvenSnapshot], last: ProvenSnapshot | None, *, accept_older: bool = False) -> Selection:
     """Decide which snapshots count, by host.
 
     They must be of one cluster (the one that most are of) and no older than ``last``, the newest revision of the set before: a
     member with older data has lost something or was cut off, and a set of it would pass for a newer one.
     """
     if not taken:
-        return Verdict((), {})
+        return Selection((), {})
     clusters = Counter(each.cluster for each in taken.values())
     (cluster, most), *others = clusters.most_common()
     refused: dict[str, str] = {}
@@ -45,7 +45,7 @@ def judge(taken: Mapping[str, Taken], last: Taken | None, *, accept_older: bool 
             refused[host] = f"its member is of another cluster ({each.cluster}) than most ({cluster})"
         elif last and last.cluster == cluster and each.revision < last.revision and not accept_older:
             refused[host] = f"its revision {each.revision} is older than {last.revision}, which the last set has"
-    return Verdict(tuple(host for host in taken if host not in refused), refused)
+    return Selection(tuple(host for host in taken if host not in refused), refused)
 
 
 def bytes_needed(sizes: Sequence[int], in_use: int) -> int:
