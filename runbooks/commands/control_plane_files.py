@@ -16,14 +16,14 @@ Stage = Literal["", "begun", "placed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RestoredFiles:
     """Whether files were put back on a host, and from which set."""
 
     stage: Stage = ""
     set: str = ""
 
 
-def look() -> Probe[Origin]:
+def look() -> Probe[RestoredFiles]:
     """See whether the files on this host were put back by us."""
     return Probe(replace(_files("look"), shown="cat /var/lib/ha-runbooks/control-plane-files/state"), parse)
 
@@ -37,13 +37,13 @@ def place(origin: str, size: int, sha256: str) -> Command:
     return replace(command, shown=f"tar -xz # /etc/kubernetes (manifests parked), /var/lib/kubelet, of {origin}")
 
 
-def parse(answer: Answer) -> Origin:
+def parse(answer: Answer) -> RestoredFiles:
     """Read what control-plane-files.sh printed for look. Raises ValueError when it is something else."""
     match answer.stdout.split():
         case []:
-            return Origin()
+            return RestoredFiles()
         case ["begun" | "placed" as stage, origin]:
-            return Origin(stage, origin)
+            return RestoredFiles(stage, origin)
         case _:
             raise ValueError(f"this tells nothing of a control plane's files: {answer.stdout[:80]!r}")
 

@@ -22,7 +22,7 @@ NAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
+class Database:
     """The database that lies on a host. Times are seconds since 1970; ``revision`` is None while somebody has it open."""
 
     size: int
@@ -32,7 +32,7 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class HostData:
     """What one host has for a restore.
 
     ``plan`` and ``done`` are our own notes of a restore that was begun, and of the last one that was finished (JSON text, or "").
@@ -50,7 +50,7 @@ class Ground:
     missing: tuple[str, ...] = ()
     authorities: Mapping[str, str] = field(default_factory=dict)
     kubelet: str = ""
-    data: Data | None = None
+    database: Database | None = None
     free: tuple[int, int] = (0, 0)
 
     @property
@@ -60,12 +60,12 @@ class Ground:
         return version, kind == "bump"
 
 
-def look() -> Probe[Ground]:
+def look() -> Probe[HostData]:
     """See what this host has for a restore, whether its etcd runs or not."""
     return Probe(replace(_restore_look(), shown="look at etcd's data, manifest and certificates"), parse)
 
 
-def parse(answer: Answer) -> Ground:
+def parse(answer: Answer) -> HostData:
     """Read what etcd-restore-look.sh printed. Raises ValueError when it is something else."""
     lines = [line.split(" ") for line in answer.stdout.splitlines() if " " in line]
 
@@ -78,12 +78,12 @@ def parse(answer: Answer) -> Ground:
     notes = {name: " ".join(rest) for name, *rest in every("note")}
     member = [*one("member"), "", ""]
     try:
-        data, free = _data(one("data"), " ".join(one("status"))), tuple(int(each) for each in one("free"))
+        database, free = _database(one("data"), " ".join(one("status"))), tuple(int(each) for each in one("free"))
     except (ValueError, IndexError, KeyError, TypeError):
         raise ValueError("this tells nothing of etcd's data") from None
     if not one("base") or len(free) != 2:
         raise ValueError("this tells nothing of etcd's data")
-    return Ground(
+    return HostData(
         base=one("base")[0],
         plan=notes.pop("plan", ""),
         done=notes.pop("done", ""),
@@ -94,16 +94,16 @@ def parse(answer: Answer) -> Ground:
         missing=tuple(" ".join(each) for each in every("missing")),
         authorities={rest[0]: rest[1] for rest in every("ca")},
         kubelet=" ".join(one("kubelet")),
-        data=data,
+        database=database,
         free=(free[0], free[1]),
     )
 
 
-def _data(words: Sequence[str], status: str) -> Data | None:
+def _database(words: Sequence[str], status: str) -> Database | None:
     if not words:
         return None
     size, written, logs = (int(each) for each in words)
-    return Data(size=size, written=written, logs=logs, revision=int(json.loads(status)["revision"]) if status else None)
+    return Database(size=size, written=written, logs=logs, revision=int(json.loads(status)["revision"]) if status else None)
 
 
 def ready(plan: str) -> Command:
@@ -132,14 +132,14 @@ def send(size: int) -> Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class NewMember:
     """One member of the cluster that will be: its name and its peer URL."""
 
     name: str
     peer: str
 
 
-def build(me: Seat, cluster: Sequence[Seat], token: str, *, bump: bool, skip_hash: bool, size: int) -> Command:
+def build(me: NewMember, cluster: Sequence[NewMember], token: str, *, bump: bool, skip_hash: bool, size: int) -> Command:
     """Make the new member's data beside the old ones."""
     command = _restore(
         "build",
@@ -154,7 +154,7 @@ def build(me: Seat, cluster: Sequence[Seat], token: str, *, bump: bool, skip_has
     return replace(command, shown=" ".join(build_words(me, cluster, token, bump=bump, skip_hash=skip_hash)))
 
 
-def build_words(me: Seat, cluster: Sequence[Seat], token: str, *, bump: bool, skip_hash: bool) -> list[str]:
+def build_words(me: NewMember, cluster: Sequence[NewMember], token: str, *, bump: bool, skip_hash: bool) -> list[str]:
     """Return the words that a person would type for `build`."""
     words = ["etcdutl snapshot restore snapshot.db", "--data-dir=restored-new", f"--name={me.name}"]
     words += [f"--initial-cluster={initial_cluster(cluster)}", f"--initial-cluster-token={token}"]
@@ -163,16 +163,16 @@ def build_words(me: Seat, cluster: Sequence[Seat], token: str, *, bump: bool, sk
     return [*words, *(["--skip-hash-check"] if skip_hash else [])]
 
 
-def initial_cluster(cluster: Sequence[Seat]) -> str:
+def initial_cluster(cluster: Sequence[NewMember]) -> str:
     """Return etcd's way to write who is a member.
 
-    >>> initial_cluster([Seat("a", "https://10.0.0.1:2380"), Seat("b", "https://10.0.0.2:2380")])
+    >>> initial_cluster([NewMember("a", "https://10.0.0.1:2380"), NewMember("b", "https://10.0.0.2:2380")])
     'a=https://10.0.0.1:2380,b=https://10.0.0.2:2380'
     """
     return ",".join(f"{each.name}={each.peer}" for each in cluster)
 
 
-def swap(cluster: Sequence[Seat], token: str, stamp: str) -> Command:
+def swap(cluster: Sequence[NewMember], token: str, stamp: str) -> Command:
     """Set the old data aside and put the new data in their place; nothing is deleted. Names ``cluster`` in the parked manifest."""
     command = _restore("swap", timeout=120, CLUSTER=initial_cluster(cluster), TOKEN=token, STAMP=stamp)
     return replace(

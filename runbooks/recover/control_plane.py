@@ -17,16 +17,16 @@ from runbooks.cluster.preflight import preflight
 from runbooks.commands import control_plane_files as files
 from runbooks.commands import node
 from runbooks.commands.base import batch
-from runbooks.commands.control_plane_files import Origin
+from runbooks.commands.control_plane_files import RestoredFiles
 from runbooks.commands.node import STATIC_PODS, NodeState
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.channel import Source
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
-from runbooks.recover.quorum.procedure import Wish, confirm_restore
+from runbooks.recover.quorum.procedure import RestoreOptions, confirm_restore
 from runbooks.recover.quorum.procedure import recover as restore_etcd
-from runbooks.recover.quorum.source import Supply
+from runbooks.recover.quorum.source import Snapshots
 from runbooks.rules.cluster import refuse_remains
 from runbooks.text import counted, listed, size_text, table
 from runbooks.view.cluster import Survey
@@ -47,10 +47,10 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ControlPlaneHosts:
     """The control plane's hosts: those that answer, with what was put back there, and why the others do not."""
 
-    hosts: Mapping[Host, Origin]
+    hosts: Mapping[Host, RestoredFiles]
     silent: Mapping[Host, RunbookError]
 
     @property
@@ -66,40 +66,40 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Restocking:
+class PutBackContext:
     """The set, and what of it goes where."""
 
     site: Site
-    supply: Supply
+    supply: Snapshots
     set: str
     archives: Mapping[Host, Archive]
 
 
-def recover(session: Session, wish: Wish) -> None:
+def recover(session: Session, wish: RestoreOptions) -> None:
     """Put back the control plane of the site from a set. Of ``wish`` counts the set, the identity, and the answer.
 
     Raises PrecheckError when some host still has its files, or the set does not fit; DegradedError when hosts were left out.
     """
     site, run = session.site, session.run
-    supply = Supply(site, wish.identity)
+    supply = Snapshots(site, wish.identity)
     seen = look(run)
     found = _chosen(supply, wish.backup or seen.begun, seen.begun)
-    it = Restocking(site, supply, found.id, archives(supply, found, seen))
-    _tell(session, it, found, seen)
+    ctx = PutBackContext(site, supply, found.id, archives(supply, found, seen))
+    _tell(session, ctx, found, seen)
     if not session.options.plan:
         confirm_restore(site, wish.yes)
-    fresh = [host for host in it.archives if not seen.hosts[host].stage]
-    session.carry_out(procedure(it, fresh=fresh), resume=False)  # all of it is seen on the hosts: the same again goes on
+    fresh = [host for host in ctx.archives if not seen.hosts[host].stage]
+    session.carry_out(procedure(ctx, fresh=fresh), resume=False)  # all of it is seen on the hosts: the same again goes on
     if session.options.plan:
         run.listener.say(f"after that: inv recover.etcd-quorum --backup {found.id}")
         return
-    restore_etcd(session, Wish(backup=found.id, identity=wish.identity, yes=site.name), resume=False)
+    restore_etcd(session, RestoreOptions(backup=found.id, identity=wish.identity, yes=site.name), resume=False)
 
 
-def look(run: Run) -> Seen:
+def look(run: Run) -> ControlPlaneHosts:
     """See the control plane's hosts. Raises RunbookError when none answers, or one has files that we did not put there."""
     answers = Survey().each(run, {host: batch(node.look(host), files.look()) for host in run.site.control_plane})
-    hosts: dict[Host, Origin] = {}
+    hosts: dict[Host, RestoredFiles] = {}
     silent: dict[Host, RunbookError] = {}
     for host, answer in answers.items():
         if isinstance(answer, NotLetIn):
@@ -115,10 +115,10 @@ def look(run: Run) -> Seen:
             "no control plane host answers:" + "".join(f"\n  {error}" for error in silent.values()),
             hint="switch on at least one empty machine of those names",
         )
-    return Seen(hosts, silent)
+    return ControlPlaneHosts(hosts, silent)
 
 
-def refuse(host: Host, state: NodeState, origin: Origin) -> None:
+def refuse(host: Host, state: NodeState, origin: RestoredFiles) -> None:
     """Raise PrecheckError for a host that is neither empty nor has files that we put there."""
     if origin.stage or state.blank:
         return
@@ -131,7 +131,7 @@ def refuse(host: Host, state: NodeState, origin: Origin) -> None:
     raise PrecheckError(f"{host}: kubeadm {state.attempt} was left unfinished there", hint=f"inv cluster.reset --host {host}")
 
 
-def _chosen(supply: Supply, name: str, begun: str) -> Set:
+def _chosen(supply: Snapshots, name: str, begun: str) -> Set:
     """Return the set, whose snapshot is whole. Raises RunbookError when there is none, or it does not fit this site."""
     if begun and name != begun:
         raise PrecheckError(
@@ -151,7 +151,7 @@ def _chosen(supply: Supply, name: str, begun: str) -> Set:
     return found
 
 
-def archives(supply: Supply, found: Set, seen: Seen) -> dict[Host, Archive]:
+def archives(supply: Snapshots, found: Set, seen: ControlPlaneHosts) -> dict[Host, Archive]:
     """Return what the set has for each host that answers, read whole and compared. Raises PrecheckError when it has nothing."""
     made: dict[Host, Archive] = {}
     for host in seen.hosts:
@@ -171,43 +171,43 @@ def archives(supply: Supply, found: Set, seen: Seen) -> dict[Host, Archive]:
     return made
 
 
-def _tell(session: Session, it: Restocking, found: Set, seen: Seen) -> None:
+def _tell(session: Session, ctx: PutBackContext, found: Set, seen: ControlPlaneHosts) -> None:
     made = found.sound
     if session.options.json:
-        print(json.dumps({"event": "source", "set": found.id, "onto": [str(host) for host in it.archives]}), flush=True)
+        print(json.dumps({"event": "source", "set": found.id, "onto": [str(host) for host in ctx.archives]}), flush=True)
         return
     rows = [
         [
             "from",
             f"the set {found.id}: etcd at revision {made.best.revision}, {counted(made.objects, 'object')}, {size_text(made.size)}",
         ],
-        ["onto", listed(it.archives)],
-        *(["without", f"{host}: {found.id} has no files of it"] for host in seen.hosts if host not in it.archives),
+        ["onto", listed(ctx.archives)],
+        *(["without", f"{host}: {found.id} has no files of it"] for host in seen.hosts if host not in ctx.archives),
         *(["without", f"{host}: {str(error).splitlines()[0]}"] for host, error in seen.silent.items()),
         ["lost", f"what was written after {made.started:%Y-%m-%d %H:%M:%S} UTC"],
     ]
-    print(f"{it.site.name}: the control plane is put back\n{table(('', ''), rows)}\n", flush=True)
+    print(f"{ctx.site.name}: the control plane is put back\n{table(('', ''), rows)}\n", flush=True)
 
 
-def procedure(it: Restocking, fresh: Sequence[Host]) -> Procedure:
+def procedure(ctx: PutBackContext, fresh: Sequence[Host]) -> Procedure:
     """Return the procedure that puts the files back; ``fresh`` are the hosts on which none are yet."""
-    hosts = tuple(it.archives)
-    steps: list[Step | Together] = [preflight(it.site, fresh)] if fresh else []
-    steps += [*prepare.steps(it.site, hosts), Together(tuple(put_back(it, host) for host in hosts))]
-    return Procedure(KEY, f"Put back the control plane of {it.site.name} from {it.set}", steps, {"set": it.set})
+    hosts = tuple(ctx.archives)
+    steps: list[Step | Together] = [preflight(ctx.site, fresh)] if fresh else []
+    steps += [*prepare.steps(ctx.site, hosts), Together(tuple(put_back(ctx, host) for host in hosts))]
+    return Procedure(KEY, f"Put back the control plane of {ctx.site.name} from {ctx.set}", steps, {"set": ctx.set})
 
 
-def put_back(it: Restocking, host: Host) -> Step:
+def put_back(ctx: PutBackContext, host: Host) -> Step:
     """PKI, kubeconfigs, the kubelet's identity and its configuration; the static pods wait for etcd's data."""
-    archive = it.archives[host]
+    archive = ctx.archives[host]
 
     def done(run: Run) -> bool:
-        return run.read(host, files.look()) == Origin("placed", it.set)
+        return run.read(host, files.look()) == RestoredFiles("placed", ctx.set)
 
     def do(run: Run) -> None:
-        found = Store(it.site).one(it.set)
-        flow = Source(archive.size, lambda: it.supply.opened(found).chunks(archive.file))
-        run.change(host, files.place(it.set, archive.size, archive.sha256), flow)
+        found = Store(ctx.site).one(ctx.set)
+        flow = Source(archive.size, lambda: ctx.supply.opened(found).chunks(archive.file))
+        run.change(host, files.place(ctx.set, archive.size, archive.sha256), flow)
 
     return Step(
         "put its files back from the set (PKI, kubeconfigs, manifests parked)",

@@ -8,7 +8,7 @@ from typing import Final
 
 from runbooks.certs.pages import KUBECONFIG, renew
 from runbooks.certs.steps import Renewal
-from runbooks.commands.etcd_restore import Seat
+from runbooks.commands.etcd_restore import NewMember
 from runbooks.engine.by_hand import by_hand
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
@@ -19,11 +19,11 @@ from runbooks.recover import certs as recover_certs
 from runbooks.recover import control_plane as recover_control_plane
 from runbooks.recover import lb as recover_lb
 from runbooks.recover.member import procedure
-from runbooks.recover.member.steps import Mending
+from runbooks.recover.member.steps import RepairContext
 from runbooks.recover.quorum import start
-from runbooks.recover.quorum.source import Supply
-from runbooks.recover.quorum.steps import Restoring
-from runbooks.recover.rules.member import Case, Diagnosis
+from runbooks.recover.quorum.source import Snapshots
+from runbooks.recover.quorum.steps import RestoreContext
+from runbooks.recover.rules.member import Diagnosis, Repair
 from runbooks.recover.rules.quorum import Restore, Source
 from runbooks.recover.vip import steps
 from runbooks.text import listed
@@ -31,14 +31,14 @@ from runbooks.text import listed
 STAMP = f"{MADE:%Y%m%dT%H%M%SZ}"
 
 
-def etcd_member(site: Site, case: Case) -> Page:
+def etcd_member(site: Site, case: Repair) -> Page:
     """One case of a member that does not do its work."""
     host = second(site)
-    made = procedure.procedure(Mending(site, host, STAMP), Diagnosis(case, case.value))
+    made = procedure.procedure(RepairContext(site, host, STAMP), Diagnosis(case, case.value))
     return Page(made, f"--member {host}", case.value, case.name.lower(), by_hand("recover", "before_member"))
 
 
-def restoring(site: Site, *, survivor: bool) -> Restoring:
+def restoring(site: Site, *, survivor: bool) -> RestoreContext:
     """All hosts are there and their data is not; or the last host that is left has the newest data."""
     hosts = site.control_plane[:1] if survivor else site.control_plane
     source = (
@@ -50,20 +50,20 @@ def restoring(site: Site, *, survivor: bool) -> Restoring:
         token="restore-TOKEN",  # noqa: S106 - etcd's word for a cluster's name
         started=STAMP,
         source=source,
-        members={host.name: Seat(host.name, f"https://{literal(host.address)}:2380") for host in hosts},
+        members={host.name: NewMember(host.name, f"https://{literal(host.address)}:2380") for host in hosts},
         left={host.name: "no answer" for host in site.control_plane if host not in hosts},
         nodes=tuple(host.name for host in site.workers),
         before=900,
     )
-    return Restoring(site, plan, Supply(site), Path("snapshot.db"))
+    return RestoreContext(site, plan, Snapshots(site), Path("snapshot.db"))
 
 
 def quorum(site: Site, *, survivor: bool) -> Page:
     """Either case of a majority that is lost."""
-    it = restoring(site, survivor=survivor)
-    made, first = start.procedure(it), it.members[0]
+    ctx = restoring(site, survivor=survivor)
+    made, first = start.procedure(ctx), ctx.members[0]
     if survivor:
-        others = f"{listed(it.plan.left)} gone for good" if it.plan.left else "its manifest tells it of a cluster that is lost"
+        others = f"{listed(ctx.plan.left)} gone for good" if ctx.plan.left else "its manifest tells it of a cluster that is lost"
         return Page(
             made,
             f"--from-member {first}",
@@ -84,8 +84,8 @@ def control_plane(site: Site) -> Page:
     """Every control plane host is an empty machine; what follows is a restore of etcd onto all of them."""
     hosts = site.control_plane
     archives = {host: recover_control_plane.Archive(f"hosts/{host}.tar.gz", 1 << 20, "") for host in hosts}
-    it = recover_control_plane.Restocking(site, Supply(site), STAMP, archives)
-    made = recover_control_plane.procedure(it, hosts)
+    ctx = recover_control_plane.PutBackContext(site, Snapshots(site), STAMP, archives)
+    made = recover_control_plane.procedure(ctx, hosts)
     return Page(made, f"--backup {STAMP}", "every control plane host is an empty machine of the old name and address")
 
 
@@ -123,6 +123,6 @@ def certs(site: Site) -> Page:
     return Page(made, given="all have ended, and no API server answers")
 
 
-CASES: Final = tuple(partial(etcd_member, case=case) for case in Case if case != Case.WELL)
+CASES: Final = tuple(partial(etcd_member, case=case) for case in Repair if case != Repair.WELL)
 QUORUM: Final = (partial(quorum, survivor=False), partial(quorum, survivor=True))
 RECOVER: Final = (*CASES, *QUORUM, control_plane, node, renew, certs, vip, lb)

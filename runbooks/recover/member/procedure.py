@@ -18,9 +18,20 @@ from runbooks.errors import DegradedError, NotLetIn, PrecheckError, RunbookError
 from runbooks.gates import etcd_is_whole, writes_through_vip
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
-from runbooks.recover.member.steps import Hopeless, Mending, join_again, promote, remove, serve, set_aside, start, stop, survives
+from runbooks.recover.member.steps import (
+    RepairContext,
+    UnusableData,
+    join_again,
+    keeps_quorum,
+    promote,
+    remove,
+    serve,
+    set_aside,
+    start,
+    stop,
+)
 from runbooks.recover.rules import member as decide
-from runbooks.recover.rules.member import Case, Diagnosis, Patient
+from runbooks.recover.rules.member import Diagnosis, MemberState, Repair
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.text import naming
@@ -31,7 +42,7 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 KEY = "recover.etcd-member"
-NEEDS_OTHERS = frozenset({Case.PROMOTE, Case.REJOIN, Case.REBUILD, Case.GONE})
+NEEDS_OTHERS = frozenset({Repair.PROMOTE, Repair.REJOIN, Repair.REBUILD, Repair.GONE})
 
 
 def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
@@ -41,8 +52,8 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     """
     run, site = session.run, session.site
     if before := session.resumed(KEY):
-        it = Mending(site, site.host(before["host"], "control-plane"), before["stamp"])
-        session.carry_out(procedure(it, Diagnosis.recorded(before)))
+        ctx = RepairContext(site, site.host(before["host"], "control-plane"), before["stamp"])
+        session.carry_out(procedure(ctx, Diagnosis.recorded(before)))
         return
     survey = Survey()
     seen = etcd.view(run)
@@ -53,21 +64,21 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
         return
     found = examine(run, survey, seen, host)
     diagnosis = decide.diagnose(seen, found)
-    if rejoin and diagnosis.case in {Case.WELL, Case.START, Case.PROMOTE}:
-        diagnosis = Diagnosis(Case.REJOIN, "it was asked for (--rejoin)")
+    if rejoin and diagnosis.case in {Repair.WELL, Repair.START, Repair.PROMOTE}:
+        diagnosis = Diagnosis(Repair.REJOIN, "it was asked for (--rejoin)")
     refuse(run, seen, found, diagnosis)
     session.run.listener.say(f"{host}: {diagnosis.why}\n  -> {diagnosis.case.value}")
-    if diagnosis.case != Case.WELL:
+    if diagnosis.case != Repair.WELL:
         back_up_first(session, seen, wanted=backup)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
-        session.carry_out(procedure(Mending(site, host, stamp), diagnosis))
-    except Hopeless as error:  # its data was lost a moment ago, and nobody had said so yet
-        lost = Diagnosis(Case.REJOIN, str(error))
+        session.carry_out(procedure(RepairContext(site, host, stamp), diagnosis))
+    except UnusableData as error:  # its data was lost a moment ago, and nobody had said so yet
+        lost = Diagnosis(Repair.REJOIN, str(error))
         run.listener.say(f"{lost.why}\n  -> {lost.case.value}")
         refuse(run, etcd.view(run), found, lost)
-        session.carry_out(procedure(Mending(site, host, stamp), lost))
-    if diagnosis.case == Case.GONE and not session.options.plan:
+        session.carry_out(procedure(RepairContext(site, host, stamp), lost))
+    if diagnosis.case == Repair.GONE and not session.options.plan:
         raise DegradedError(
             f"{host} is out of the cluster, which goes on without it; it comes back as an empty machine",
             hint=f"once it answers: inv recover.node --host {host}",
@@ -96,12 +107,12 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
 
 def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
     """Return the procedure that lets an empty machine take the place of ``host``; ``fine``: it is in service already."""
-    it = Mending(site, host, "")
+    ctx = RepairContext(site, host, "")
     if host.is_control_plane:
-        mine = steps(it, Case.WELL if fine else Case.REBUILD)
+        mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD)
     else:
-        plan = Plan(site, (host,), it.survey)
-        mine = [ready(plan, host)] if fine else [forget(it.survey, host), *grow(plan).steps]
+        plan = Plan(site, (host,), ctx.survey)
+        mine = [ready(plan, host)] if fine else [forget(ctx.survey, host), *grow(plan).steps]
     return Procedure("recover.node", f"Replace {host} by an empty machine", mine, {"host": host.name, "fine": fine})
 
 
@@ -116,31 +127,31 @@ def _in_service(run: Run, host: Host) -> bool:
     return bool(known and known.ready) and not members.not_in_service(run, api_host, host, state)
 
 
-def procedure(it: Mending, diagnosis: Diagnosis) -> Procedure:
+def procedure(ctx: RepairContext, diagnosis: Diagnosis) -> Procedure:
     """Return the procedure that mends the member for which ``diagnosis`` was made."""
-    inputs = {"host": it.host.name, "stamp": it.stamp, **diagnosis.record()}
-    return Procedure(KEY, f"Mend the etcd member of {it.host}: {diagnosis.why}", steps(it, diagnosis.case), inputs)
+    inputs = {"host": ctx.host.name, "stamp": ctx.stamp, **diagnosis.record()}
+    return Procedure(KEY, f"Mend the etcd member of {ctx.host}: {diagnosis.why}", steps(ctx, diagnosis.case), inputs)
 
 
-def steps(it: Mending, case: Case) -> list[Step | Together]:
+def steps(ctx: RepairContext, case: Repair) -> list[Step | Together]:
     """Return the steps of ``case``; the last ones are those that every recovery ends with."""
-    plan = Plan(it.site, (it.host,), it.survey)
-    out = [survives(it), take_out(it.host), remove(it)]
-    over = [etcd_is_whole(), let_in(it.host), writes_through_vip(it.site, it.survey)]
+    plan = Plan(ctx.site, (ctx.host,), ctx.survey)
+    out = [keeps_quorum(ctx), take_out(ctx.host), remove(ctx)]
+    over = [etcd_is_whole(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]
     match case:
-        case Case.WELL:
+        case Repair.WELL:
             return [*over]
-        case Case.START:
-            return [start(it), *over]
-        case Case.PROMOTE:
-            return [promote(it), *over]
-        case Case.REJOIN:
-            again = [stop(it), remove(it), set_aside(it), join_again(it), promote(it), serve(it)]
-            return [survives(it), take_out(it.host), *again, *over]
-        case Case.REBUILD:
-            return [*out, *grow(plan).steps, etcd_is_whole(), writes_through_vip(it.site, it.survey)]
-        case Case.GONE:
-            return [*out, forget(it.survey, it.host), writes_through_vip(it.site, it.survey)]
+        case Repair.START:
+            return [start(ctx), *over]
+        case Repair.PROMOTE:
+            return [promote(ctx), *over]
+        case Repair.REJOIN:
+            again = [stop(ctx), remove(ctx), set_aside(ctx), join_again(ctx), promote(ctx), serve(ctx)]
+            return [keeps_quorum(ctx), take_out(ctx.host), *again, *over]
+        case Repair.REBUILD:
+            return [*out, *grow(plan).steps, etcd_is_whole(), writes_through_vip(ctx.site, ctx.survey)]
+        case Repair.GONE:
+            return [*out, forget(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
 
 
 def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
@@ -157,7 +168,7 @@ def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
     return (found, None) if found else (site.control_plane[0], member)
 
 
-def examine(run: Run, survey: Survey, seen: View, host: Host) -> Patient:
+def examine(run: Run, survey: Survey, seen: View, host: Host) -> MemberState:
     """See the host itself, and its data. Raises NotLetIn for one that answers, and is therefore not gone."""
     member = next((each for each in seen.members if rules.lives_on(each, host)), None)
     state = survey.each(run, {host: node.look(host)})[host]
@@ -166,10 +177,10 @@ def examine(run: Run, survey: Survey, seen: View, host: Host) -> Patient:
     data: EtcdData | None = None
     if not isinstance(state, RunbookError):
         data = run.read(host, etcd_data.look())
-    return Patient(host, member, state, data)
+    return MemberState(host, member, state, data)
 
 
-def refuse(run: Run, seen: View, found: Patient, diagnosis: Diagnosis) -> None:
+def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis) -> None:
     """Raise PrecheckError when going on would do harm, or could not help."""
     host, case = found.host, diagnosis.case
     well = [each for each in seen.statuses if not rules.not_well(seen, each) and each != host]
@@ -179,16 +190,16 @@ def refuse(run: Run, seen: View, found: Patient, diagnosis: Diagnosis) -> None:
             f"{host}: {diagnosis.why}; and etcd has no quorum that could let it go and take it in again:{said}",
             hint="start the others first (inv recover.etcd-member for each); when they are lost: inv recover.etcd-quorum",
         )
-    if case == Case.GONE and found.member and (asker := _reached_from(run, well, found.member)):
+    if case == Repair.GONE and found.member and (asker := _reached_from(run, well, found.member)):
         raise PrecheckError(
             f"{host} does not answer here, but its member of etcd is healthy: {asker} reaches it; nothing was changed",
             hint=f"mend the way to {host} ({diagnosis.why})",
         )
-    if case in {Case.START, Case.REJOIN} and found.data:
+    if case in {Repair.START, Repair.REJOIN} and found.data:
         what, cure = decide.obstacle(found.data)
         if what:
             raise PrecheckError(f"{host}: {what}: neither a new start nor new data mends that", hint=cure)
-    if case == Case.WELL and (others := rules.faults(rules.of_members(seen))):
+    if case == Repair.WELL and (others := rules.faults(rules.of_members(seen))):
         raise PrecheckError(
             f"{host}: {diagnosis.case.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in others),
             hint="name the one that is to be mended; inv etcd.status",

@@ -18,7 +18,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host, Site
-from runbooks.recover.rules.member import last_words
+from runbooks.recover.rules.member import why_unusable
 from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
 from runbooks.rules.etcd import View
@@ -28,12 +28,12 @@ from runbooks.view.cluster import Survey
 STOPPED = ("etcd", "kube-apiserver")  # an API server without its etcd would be restarted less and less often
 
 
-class Hopeless(OutcomeError):  # noqa: N818 - a state
+class UnusableData(OutcomeError):  # noqa: N818 - a state
     """A member that was started and says that it cannot go on from its data."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mending:
+class RepairContext:
     """One control plane host whose member is to be mended. ``stamp`` names what is set aside: the member's ID, or the time."""
 
     site: Site
@@ -42,14 +42,14 @@ class Mending:
     survey: Survey = field(default_factory=Survey)
 
 
-def known_on(seen: View, host: Host) -> Member | None:
+def listed_member(seen: View, host: Host) -> Member | None:
     """Return the member of ``host`` as those that are asked know it."""
     return next((member for member in seen.members if rules.lives_on(member, host)), None)
 
 
-def is_back(seen: View, host: Host) -> bool:
+def runs_as_member(seen: View, host: Host) -> bool:
     """Whether the member of ``host`` runs as one of the others' (and not in a cluster of its own)."""
-    status, known = seen.statuses.get(host), known_on(seen, host)
+    status, known = seen.statuses.get(host), listed_member(seen, host)
     return bool(status and known and known.id == status.member and known.name)
 
 
@@ -57,44 +57,44 @@ def member_on(run: Run, host: Host) -> Member | None:
     """Return the member of ``host`` as the healthy ones know it. Raises NotServing when none is healthy."""
     seen = view_etcd.view(run)
     view_etcd.some_healthy(run, seen)
-    return known_on(seen, host)
+    return listed_member(seen, host)
 
 
 def back(run: Run, host: Host) -> bool:
     """Whether the member of ``host`` runs again as one of the others'."""
-    return is_back(view_etcd.view(run), host)
+    return runs_as_member(view_etcd.view(run), host)
 
 
-def survives(it: Mending) -> Step:
+def keeps_quorum(ctx: RepairContext) -> Step:
     """Refuse what would cost the quorum before anything is touched."""
 
     def check(run: Run) -> None:
         seen = view_etcd.view(run)
         view_etcd.some_healthy(run, seen)
-        member = known_on(seen, it.host)
+        member = listed_member(seen, ctx.host)
         healthy = rules.healthy_ids(seen) - ({member.id} if member else set())
         if member and (reason := rules.refuse_removal(seen.members, healthy, member.id)):
             raise PrecheckError(
-                f"{it.host}: its member must not be removed: {reason}",
+                f"{ctx.host}: its member must not be removed: {reason}",
                 hint="inv etcd.status; mend another member first, or, when a majority is lost for good: inv recover.etcd-quorum",
             )
 
     return Step(
         "etcd keeps its quorum without it",
-        it.host,
+        ctx.host,
         check=check,
         by_hand=by_hand("recover", "member_survives"),
     )
 
 
-def start(it: Mending) -> Step:
+def start(ctx: RepairContext) -> Step:
     """Start what should run: the container runtime, the kubelet, and the static pods. A stopped one is started, a stuck one again."""
-    host = it.host
+    host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
-        if wrong := rules.not_well(view_etcd.view(run, it.survey.reachable(run)), host):
-            if run.changed and (reason := last_words(run.read(host, etcd_data.look()))):
-                raise Hopeless(f"{host}: started, it ends again: {reason}", hint="inv recover.etcd-member again")
+        if wrong := rules.not_well(view_etcd.view(run, ctx.survey.reachable(run)), host):
+            if run.changed and (reason := why_unusable(run.read(host, etcd_data.look()))):
+                raise UnusableData(f"{host}: started, it ends again: {reason}", hint="inv recover.etcd-member again")
             return Unmet(wrong)
         away = [name for name, pod in run.read(host, static_pods.look()).items() if pod.manifest != "on"]
         return Unmet(f"the manifest of {', '.join(away)} is not in its place") if away else True
@@ -103,7 +103,7 @@ def start(it: Mending) -> Step:
         run.change(host, node.start_services())
         pods = run.read(host, static_pods.look())
         if pods["etcd"].manifest == "none":
-            _join_etcd(run, it)
+            _join_etcd(run, ctx)
             pods = run.read(host, static_pods.look())
         parked = [name for name, pod in pods.items() if pod.manifest == "parked"]
         here = [name for name in STOPPED if pods[name].manifest == "on"]
@@ -122,9 +122,9 @@ def start(it: Mending) -> Step:
     )
 
 
-def stop(it: Mending) -> Step:
+def stop(ctx: RepairContext) -> Step:
     """Stop its etcd and its API server by parking their manifests."""
-    host = it.host
+    host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
         pods = run.read(host, static_pods.look(STOPPED))
@@ -141,20 +141,20 @@ def stop(it: Mending) -> Step:
     )
 
 
-def remove(it: Mending) -> Step:
+def remove(ctx: RepairContext) -> Step:
     """Remove its old identity, by ID: added beside it, a new one would raise the quorum first (etcd's FAQ)."""
-    host = it.host
+    host = ctx.host
 
     def old(run: Run) -> Member | None:
-        state = it.survey.each(run, {host: node.look(host)})[host]
+        state = ctx.survey.each(run, {host: node.look(host)})[host]
         joining = isinstance(state, NodeState) and (state.running or state.attempt == "join")  # what it added is not old
         seen = view_etcd.view(run)
         view_etcd.some_healthy(run, seen)
-        return None if joining or is_back(seen, host) else known_on(seen, host)
+        return None if joining or runs_as_member(seen, host) else listed_member(seen, host)
 
     def do(run: Run) -> None:
         if member := old(run):
-            members.forget_member(run, it.survey, member)
+            members.forget_member(run, ctx.survey, member)
 
     return Step(
         "remove its old member from etcd",
@@ -166,16 +166,16 @@ def remove(it: Mending) -> Step:
     )
 
 
-def set_aside(it: Mending) -> Step:
+def set_aside(ctx: RepairContext) -> Step:
     """Keep what is there of its data: nobody knows yet whether it is needed."""
-    host = it.host
+    host = ctx.host
 
     def done(run: Run) -> bool:
         data = run.read(host, etcd_data.look())
         return not (data.db or data.wal) or back(run, host)
 
     def do(run: Run) -> None:
-        answer = run.change(host, etcd_data.aside(it.stamp))
+        answer = run.change(host, etcd_data.aside(ctx.stamp))
         if answer and answer.stdout.strip():
             run.note(host, f"its old data is kept in {answer.stdout.strip()}; remove it when it is not needed any more")
 
@@ -188,9 +188,9 @@ def set_aside(it: Mending) -> Step:
     )
 
 
-def join_again(it: Mending) -> Step:
+def join_again(ctx: RepairContext) -> Step:
     """Let kubeadm add it as a new member with an empty data directory, and write its manifest."""
-    host = it.host
+    host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, node.look(host))
@@ -202,32 +202,32 @@ def join_again(it: Mending) -> Step:
         "join etcd again as an empty member (kubeadm join phase)",
         host,
         done=done,
-        do=lambda run: _join_etcd(run, it),
+        do=lambda run: _join_etcd(run, ctx),
         within=120,
         by_hand=by_hand("recover", "member_join", host=host, command=kubeadm.join_etcd(Secret(""))),
     )
 
 
-def _join_etcd(run: Run, it: Mending) -> None:
+def _join_etcd(run: Run, ctx: RepairContext) -> None:
     if run.plan:
-        run.change(it.host, kubeadm.join_etcd(Secret("")))
+        run.change(ctx.host, kubeadm.join_etcd(Secret("")))
         return
-    state = run.read(it.host, node.look(it.host))
+    state = run.read(ctx.host, node.look(ctx.host))
     if state.running:
-        run.change(it.host, kubeadm.wait())
+        run.change(ctx.host, kubeadm.wait())
         return
-    run.change(it.host, node.restart_kubelet())  # it has just seen the old manifest go, and may take a minute to see a new one
-    api_host = it.survey.serving(run, without=it.host)
+    run.change(ctx.host, node.restart_kubelet())  # it has just seen the old manifest go, and may take a minute to see a new one
+    api_host = ctx.survey.serving(run, without=ctx.host)
     admission = members.admitted(run, api_host, None)
-    version = config.parse(run.read(it.host, kubeadm.version()).removeprefix("v"))
+    version = config.parse(run.read(ctx.host, kubeadm.version()).removeprefix("v"))
     unused = Secret(secrets.token_hex(32))  # no certificate is fetched: the host has its own
-    wanted = config.join_config(it.site, it.host, version, admission.token, admission.ca_hash, unused)
-    run.change(it.host, kubeadm.join_etcd(wanted))
+    wanted = config.join_config(ctx.site, ctx.host, version, admission.token, admission.ca_hash, unused)
+    run.change(ctx.host, kubeadm.join_etcd(wanted))
 
 
-def promote(it: Mending) -> Step:
+def promote(ctx: RepairContext) -> Step:
     """Make a voter of a learner. Newer kubeadm does so itself; one that was interrupted leaves a learner behind."""
-    host = it.host
+    host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
         member = member_on(run, host)
@@ -249,9 +249,9 @@ def promote(it: Mending) -> Step:
     )
 
 
-def serve(it: Mending) -> Step:
+def serve(ctx: RepairContext) -> Step:
     """Start its API server again."""
-    host = it.host
+    host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, node.look(host))

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 
 from runbooks.commands import etcd_restore, static_pods
 from runbooks.commands.base import batch
-from runbooks.commands.etcd_restore import ALIVE_PORTS, Ground, Newer
+from runbooks.commands.etcd_restore import ALIVE_PORTS, HostData, Newer
 from runbooks.commands.static_pods import StaticPod
 from runbooks.engine.steps import Run
 from runbooks.errors import PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
-from runbooks.recover.rules.quorum import Restore, Scene, Source, read, refusal
+from runbooks.recover.rules.quorum import EtcdSurvey, Restore, Source, read, refusal
 from runbooks.view import etcd
 
 
-def survey(run: Run) -> Scene:
+def survey_etcd(run: Run) -> EtcdSurvey:
     """See everything. Raises UnreachableError when no control plane host answers."""
     masters = run.site.control_plane
     answers = etcd.asked(run)
@@ -23,24 +23,24 @@ def survey(run: Run) -> Scene:
     # Who cannot be reached is waited for once.
     lost = {host: each for host, each in answers.items() if isinstance(each, UnreachableError)}
     said = run.read_each(dict.fromkeys((host for host in masters if host not in lost), probe), fresh=True) | lost
-    grounds: dict[Host, Ground] = {}
+    hosts: dict[Host, HostData] = {}
     pods: dict[Host, Mapping[str, StaticPod]] = {}
     for host, each in said.items():
         if not isinstance(each, RunbookError):
-            grounds[host], pods[host] = each
+            hosts[host], pods[host] = each
     silent = {host: _brief(host, each) for host, each in said.items() if isinstance(each, RunbookError)}
-    if not grounds:
+    if not hosts:
         text = "".join(f"\n  {host}: {why}" for host, why in silent.items())
         raise UnreachableError(
             f"no control plane host can be looked at:{text}", hint="switch one on; inv recover.node needs a cluster"
         )
     others = [host for host in run.site.hosts if host not in masters]
     peers = [(host.address, port) for host in silent for port in ALIVE_PORTS]
-    reached = run.read_each(dict.fromkeys([*grounds, *others], etcd_restore.reach(peers)), fresh=True)
+    reached = run.read_each(dict.fromkeys([*hosts, *others], etcd_restore.reach(peers)), fresh=True)
     nodes = [host for host in others if host.is_worker]
-    return Scene(
+    return EtcdSurvey(
         view=etcd.seen_by(answers),
-        grounds=grounds,
+        hosts=hosts,
         pods=pods,
         silent=silent,
         alive={host: _from(host, reached) for host in silent},
@@ -63,28 +63,28 @@ def _from(host: Host, reached: Mapping[Host, frozenset[tuple[str, int]] | Runboo
     )[:3]
 
 
-def require_gone(run: Run, token: str, *, insist: bool) -> Scene:
+def require_gone(run: Run, token: str, *, insist: bool) -> EtcdSurvey:
     """Look, and raise PrecheckError unless the quorum is gone. ``insist``: although a quorum or a majority is there."""
-    scene = survey(run)
-    reason = refusal(scene, token)
+    survey = survey_etcd(run)
+    reason = refusal(survey, token)
     if reason and not (insist and not reason.final):
         raise PrecheckError(f"nothing is restored: {reason.why}", hint=reason.instead)
-    return scene
+    return survey
 
 
-def ground(run: Run, host: Host) -> Ground:
+def host_data(run: Run, host: Host) -> HostData:
     """What ``host`` has for the restore now."""
     return run.read(host, etcd_restore.look())
 
 
-def grounds(run: Run, hosts: Iterable[Host]) -> dict[Host, Ground]:
+def hosts_data(run: Run, hosts: Iterable[Host]) -> dict[Host, HostData]:
     """As `ground`, of several hosts at the same time."""
     return run.read_all(dict.fromkeys(hosts, etcd_restore.look()))
 
 
-def newer_than(run: Run, scene: Scene, source: Source) -> Newer | None:
+def newer_than(run: Run, survey: EtcdSurvey, source: Source) -> Newer | None:
     """What the survivor that is furthest holds and ``source`` does not; None when nobody can be asked."""
-    ahead = {host: status for host, status in scene.view.statuses.items() if status.revision > source.revision}
+    ahead = {host: status for host, status in survey.view.statuses.items() if status.revision > source.revision}
     related = {host: each for host, each in ahead.items() if not source.cluster or each.cluster == source.cluster}
     if not related:
         return None
@@ -93,6 +93,6 @@ def newer_than(run: Run, scene: Scene, source: Source) -> Newer | None:
     return None if isinstance(found, RunbookError) else found
 
 
-def noted(scene: Scene, host: Host) -> Restore | None:
+def noted(survey: EtcdSurvey, host: Host) -> Restore | None:
     """The restore that was begun on ``host``."""
-    return read(scene.grounds[host].plan) if host in scene.grounds else None
+    return read(survey.hosts[host].plan) if host in survey.hosts else None

@@ -13,12 +13,12 @@ from runbooks.commands.etcd_restore import Newer
 from runbooks.engine.confirm import confirm
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
-from runbooks.recover.quorum.look import newer_than, survey
-from runbooks.recover.quorum.source import Supply
+from runbooks.recover.quorum.look import newer_than, survey_etcd
+from runbooks.recover.quorum.source import Snapshots
 from runbooks.recover.quorum.start import KEY, procedure
-from runbooks.recover.quorum.steps import Restoring
+from runbooks.recover.quorum.steps import RestoreContext
 from runbooks.recover.rules import quorum as rules
-from runbooks.recover.rules.quorum import Restore, Scene, Source
+from runbooks.recover.rules.quorum import EtcdSurvey, Restore, Source
 from runbooks.rules import etcd as etcd_rules
 from runbooks.text import age_text, counted, size_text, table
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class RestoreOptions:
     """What the operator asked for; "" stands for what was left out. At most one of the first three."""
 
     backup: str = ""
@@ -48,7 +48,7 @@ class Wish:
         return named[0] if named else None
 
 
-def recover(session: Session, wish: Wish, *, resume: bool = True) -> None:
+def recover(session: Session, wish: RestoreOptions, *, resume: bool = True) -> None:
     """Restore etcd; without ``resume``, --resume is not about this.
 
     Raises PrecheckError when that must not be, DegradedError when hosts were left out.
@@ -56,29 +56,29 @@ def recover(session: Session, wish: Wish, *, resume: bool = True) -> None:
     site, run = session.site, session.run
     if site.kubernetes.etcd != "stacked":
         raise InventoryError(f"{site.name}: its etcd does not run on the control plane", hint="docs/recover-quorum.md")
-    supply, wanted = Supply(site, wish.identity), wish.source
+    supply, wanted = Snapshots(site, wish.identity), wish.source
     if resume and (before := session.resumed(KEY)):
         plan = rules.read(before["plan"])
         if not plan:
             raise InventoryError("the interrupted restore is of another version of this tool", hint="run it without --resume")
         _carry_out(session, plan, supply, resume=resume)
         return
-    scene = survey(run)
-    begun = None if wish.anew else _begun(scene, wanted)
-    reason = rules.refusal(scene, begun.token if begun else "")
+    survey = survey_etcd(run)
+    begun = None if wish.anew else _begun(survey, wanted)
+    reason = rules.refusal(survey, begun.token if begun else "")
     if reason and not ((wish.insist or (begun and begun.insist)) and not reason.final):
         raise PrecheckError(f"nothing is restored: {reason.why}", hint=reason.instead)
-    plan, why = (begun, "that restore was begun and not finished") if begun else decide(scene, supply, wish)
-    lost = newer_than(run, scene, plan.source)
-    _tell(session, scene, plan, why, lost)
+    plan, why = (begun, "that restore was begun and not finished") if begun else decide(survey, supply, wish)
+    lost = newer_than(run, survey, plan.source)
+    _tell(session, survey, plan, why, lost)
     if not session.options.plan:
         confirm_restore(site, wish.yes)
     _carry_out(session, plan, supply, resume=resume)
 
 
-def _begun(scene: Scene, wanted: tuple[str, str] | None) -> Restore | None:
+def _begun(survey: EtcdSurvey, wanted: tuple[str, str] | None) -> Restore | None:
     """Return the restore that has to be finished. Raises PrecheckError when the operator means another one, or it is old."""
-    begun = rules.unfinished(scene)
+    begun = rules.unfinished(survey)
     if not begun:
         return None
     when = f"{rules.moment(begun.started):%Y-%m-%d %H:%M} UTC"
@@ -95,19 +95,19 @@ def _begun(scene: Scene, wanted: tuple[str, str] | None) -> Restore | None:
 # ---- deciding
 
 
-def decide(scene: Scene, supply: Supply, wish: Wish) -> tuple[Restore, str]:
+def decide(survey: EtcdSurvey, supply: Snapshots, wish: RestoreOptions) -> tuple[Restore, str]:
     """Return what is to be done, and why from that source. Raises RunbookError when it cannot be done."""
-    members, left = rules.seats(scene)
+    members, left = rules.new_members(survey)
     if not members:
         text = "".join(f"\n  {host}: {reason}" for host, reason in left.items())
         raise PrecheckError(
             f"no control plane host has what a member of etcd needs:{text}",
             hint="when they are empty machines: inv recover.control-plane puts their files back from a set, and restores etcd",
         )
-    databases = rules.survivors(scene, members)
+    databases = rules.survivors(survey, members)
     source, why = _source(supply, wish, databases)
-    for host, ground in scene.grounds.items():
-        if host.name in members and (short := rules.short_of_room(ground, source.size)):
+    for host, data in survey.hosts.items():
+        if host.name in members and (short := rules.short_of_room(data, source.size)):
             raise PrecheckError(f"{host}: {short}", hint="make room there, then run this again")
     related = [each.revision for each in databases if not each.cluster or each.cluster == source.cluster or not source.cluster]
     plan = Restore(
@@ -116,9 +116,9 @@ def decide(scene: Scene, supply: Supply, wish: Wish) -> tuple[Restore, str]:
         source=source,
         members=members,
         left=left,
-        quiet=tuple(host.name for host, pods in scene.pods.items() if host.name in left and _runs_anything(pods.values())),
-        nodes=tuple(host.name for host in scene.nodes),
-        missed=tuple(host.name for host in scene.missed),
+        quiet=tuple(host.name for host, pods in survey.pods.items() if host.name in left and _runs_anything(pods.values())),
+        nodes=tuple(host.name for host in survey.nodes),
+        missed=tuple(host.name for host in survey.missed),
         before=max([source.revision, *related]),
         insist=wish.insist,
     )
@@ -129,7 +129,7 @@ def _runs_anything(pods: object) -> bool:
     return any(pod.manifest == "on" or pod.container for pod in pods)  # type: ignore[attr-defined]
 
 
-def _source(supply: Supply, wish: Wish, databases: Sequence[Source]) -> tuple[Source, str]:
+def _source(supply: Snapshots, wish: RestoreOptions, databases: Sequence[Source]) -> tuple[Source, str]:
     match wish.source:
         case ("set", name):
             return supply.named(name), "it was asked for"
@@ -159,18 +159,18 @@ def _source(supply: Supply, wish: Wish, databases: Sequence[Source]) -> tuple[So
 # ---- telling and asking
 
 
-def _tell(session: Session, scene: Scene, plan: Restore, why: str, lost: Newer | None) -> None:
+def _tell(session: Session, survey: EtcdSurvey, plan: Restore, why: str, lost: Newer | None) -> None:
     if session.options.json:
         found = {"event": "restore", "why": why, **asdict(plan), "newer": asdict(lost) if lost else None}
         print(json.dumps(found), flush=True)
     else:
-        print(describe(session.site, scene, plan, why, lost), flush=True)
+        print(describe(session.site, survey, plan, why, lost), flush=True)
 
 
-def describe(site: Site, scene: Scene, plan: Restore, why: str, lost: Newer | None) -> str:
+def describe(site: Site, survey: EtcdSurvey, plan: Restore, why: str, lost: Newer | None) -> str:
     """Say what is there, what will be restored from where, and what will be gone."""
     source = plan.source
-    hosts = [[host.name, *_state(scene, plan, host.name)] for host in site.control_plane]
+    hosts = [[host.name, *_state(survey, plan, host.name)] for host in site.control_plane]
     made = f", of {source.made.replace('T', ' ').replace('+00:00', ' UTC')}" if source.made else ""
     age = f" ({age_text((datetime.now(UTC) - datetime.fromisoformat(source.made)).total_seconds())} ago)" if source.made else ""
     rows = [
@@ -182,29 +182,29 @@ def describe(site: Site, scene: Scene, plan: Restore, why: str, lost: Newer | No
         *([["", ", ".join(name.removeprefix("/registry/") for name in lost.names)]] if lost and lost.names else []),
         ["old data", "stays on each host, in a directory of its own beside or in /var/lib/etcd"],
     ]
-    served = any(look.serves for look in scene.view.looks.values())
+    served = any(look.serves for look in survey.view.looks.values())
     title = "etcd has a quorum, which is given up (--insist)" if served and plan.insist else "etcd has no quorum"
     return f"{site.name}: {title}\n\n{table(('host', 'etcd', 'database'), hosts)}\n{table(('', ''), rows)}\n"
 
 
-def _state(scene: Scene, plan: Restore, name: str) -> list[str]:
-    host = next(each for each in scene.view.said if each.name == name)
-    ground, status = scene.grounds.get(host), scene.view.statuses.get(host)
-    if not ground:
-        return [scene.silent.get(host, "not asked"), "?"]
-    if scene.over(host, plan.token):
+def _state(survey: EtcdSurvey, plan: Restore, name: str) -> list[str]:
+    host = next(each for each in survey.view.said if each.name == name)
+    data, status = survey.hosts.get(host), survey.view.statuses.get(host)
+    if not data:
+        return [survey.silent.get(host, "not asked"), "?"]
+    if survey.over(host, plan.token):
         return ["restored", "new"]
     said = (
         f"revision {status.revision}, no leader"
         if status and not status.leader
-        else etcd_rules.not_well(scene.view, host) or "serves"
+        else etcd_rules.not_well(survey.view, host) or "serves"
     )
-    if not ground.data:
+    if not data.database:
         return [said, "none"]
-    revision = f", revision {ground.data.revision}" if ground.data.revision else ""
+    revision = f", revision {data.database.revision}" if data.database.revision else ""
     return [
         said,
-        f"{size_text(ground.data.size)}{revision}, written {datetime.fromtimestamp(ground.data.written, UTC):%m-%d %H:%M:%S} UTC",
+        f"{size_text(data.database.size)}{revision}, written {datetime.fromtimestamp(data.database.written, UTC):%m-%d %H:%M:%S} UTC",
     ]
 
 
@@ -234,10 +234,10 @@ def confirm_restore(site: Site, given: str) -> None:
 # ---- doing
 
 
-def _carry_out(session: Session, plan: Restore, supply: Supply, *, resume: bool) -> None:
+def _carry_out(session: Session, plan: Restore, supply: Snapshots, *, resume: bool) -> None:
     spool = session.state / f"etcd-{plan.token}.db"
-    it = Restoring(session.site, plan, supply, spool)
-    session.carry_out(procedure(it), resume=resume)
+    ctx = RestoreContext(session.site, plan, supply, spool)
+    session.carry_out(procedure(ctx), resume=resume)
     if session.options.plan:
         return
     spool.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ PAGE = 512  # bytes: a database is made of such pages; a snapshot is a database 
 
 
 @dataclass(frozen=True, slots=True)
-class Supply:
+class Snapshots:
     """Where the bytes of a source come from on this machine. ``identity`` is the file of age's private key, or ""."""
 
     site: Site

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from runbooks import gates
 from runbooks.commands import etcd_restore, node, static_pods
 from runbooks.commands.etcd import Look
-from runbooks.commands.etcd_restore import Ground
+from runbooks.commands.etcd_restore import HostData
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.gates import writes_through_vip
 from runbooks.inventory.model import Host
 from runbooks.lb.traffic import take_out
-from runbooks.recover.quorum.look import ground
-from runbooks.recover.quorum.steps import Restoring, build, copy, fetch, fits, prove, ready, send, stop, swap
+from runbooks.recover.quorum.look import host_data
+from runbooks.recover.quorum.steps import RestoreContext, build, copy, fetch, fits, prove, ready, send, stop, swap
 from runbooks.recover.rules.quorum import read
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
@@ -27,40 +27,40 @@ API_SERVER = ("kube-apiserver",)
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
 
 
-def procedure(it: Restoring) -> Procedure:
+def procedure(ctx: RestoreContext) -> Procedure:
     """Return the whole procedure. What can fail is done before anything is stopped, as far as it can be."""
-    plan, members = it.plan, it.members
-    left = [it.site.host(name) for name in plan.left]
-    steps: list[Step | Together] = [prove(it), _each(ready(it, host) for host in members), fits(it)]
-    if not it.origin:
-        steps += [_each(send(it, host) for host in members), _each(build(it, host) for host in members)]
+    plan, members = ctx.plan, ctx.members
+    left = [ctx.site.host(name) for name in plan.left]
+    steps: list[Step | Together] = [prove(ctx), _each(ready(ctx, host) for host in members), fits(ctx)]
+    if not ctx.origin:
+        steps += [_each(send(ctx, host) for host in members), _each(build(ctx, host) for host in members)]
     steps += [take_out(host) for host in left]
-    steps.append(_each(stop(it, host) for host in (*members, *(it.site.host(name) for name in plan.quiet))))
-    if it.origin:
-        others = [host for host in members if host != it.origin]
-        steps.append(copy(it, it.origin))
-        steps += [fetch(it, it.origin), _each(send(it, host) for host in others)] if others else []
-        steps.append(_each(build(it, host) for host in members))
+    steps.append(_each(stop(ctx, host) for host in (*members, *(ctx.site.host(name) for name in plan.quiet))))
+    if ctx.origin:
+        others = [host for host in members if host != ctx.origin]
+        steps.append(copy(ctx, ctx.origin))
+        steps += [fetch(ctx, ctx.origin), _each(send(ctx, host) for host in others)] if others else []
+        steps.append(_each(build(ctx, host) for host in members))
     steps += [
-        _each(swap(it, host) for host in members),
-        _each(start(it, host, ("etcd",), "start etcd") for host in members),
-        agrees(it),
-        forget_servers(it),
-        _each(serve(it, host) for host in members),
-        _each(start(it, host, CONTROLLERS, "start controller-manager and scheduler") for host in members),
-        _each(restart(it, host) for host in (*members, *(it.site.host(name) for name in plan.nodes))),
-        verified(it),
-        writes_through_vip(it.site, it.survey),
-        _each(tidy(it, host) for host in members),
+        _each(swap(ctx, host) for host in members),
+        _each(start(ctx, host, ("etcd",), "start etcd") for host in members),
+        agrees(ctx),
+        forget_servers(ctx),
+        _each(serve(ctx, host) for host in members),
+        _each(start(ctx, host, CONTROLLERS, "start controller-manager and scheduler") for host in members),
+        _each(restart(ctx, host) for host in (*members, *(ctx.site.host(name) for name in plan.nodes))),
+        verified(ctx),
+        writes_through_vip(ctx.site, ctx.survey),
+        _each(tidy(ctx, host) for host in members),
     ]
-    return Procedure(KEY, f"Restore etcd of {it.site.name} from {plan.source}", steps, {"plan": plan.text})
+    return Procedure(KEY, f"Restore etcd of {ctx.site.name} from {plan.source}", steps, {"plan": plan.text})
 
 
 def _each(steps: Iterable[Step]) -> Together:
     return Together(tuple(steps))
 
 
-def start(it: Restoring, host: Host, pods: Sequence[str], name: str) -> Step:
+def start(ctx: RestoreContext, host: Host, pods: Sequence[str], name: str) -> Step:
     """Put the manifests back; the kubelet is restarted with it, since one that saw them go may take minutes to see them come."""
 
     def done(run: Run) -> bool | Unmet:
@@ -78,19 +78,19 @@ def start(it: Restoring, host: Host, pods: Sequence[str], name: str) -> Step:
     )
 
 
-def agrees(it: Restoring) -> Step:
+def agrees(ctx: RestoreContext) -> Step:
     """Wait until the members that were meant, and no others, have a leader, read with a quorum, and are past every old revision."""
-    wanted = {seat.name for seat in it.plan.cluster}
+    wanted = {seat.name for seat in ctx.plan.cluster}
 
     def done(run: Run) -> bool | Unmet:
-        seen = etcd.view(run, it.members)
-        return Unmet.of(_not_yet(seen, wanted, it.plan.before if it.bump(run) else 0))
+        seen = etcd.view(run, ctx.members)
+        return Unmet.of(_not_yet(seen, wanted, ctx.plan.before if ctx.bump(run) else 0))
 
     return Step(
         "etcd has its members, a quorum and a higher revision",
         done=done,
         within=120,
-        by_hand=by_hand("recover", "quorum_agrees", before=it.plan.before),
+        by_hand=by_hand("recover", "quorum_agrees", before=ctx.plan.before),
     )
 
 
@@ -109,9 +109,9 @@ def _not_yet(seen: View, wanted: set[str], before: int) -> str:
     return f"the revision is not higher than {before} was: {', '.join(low)}" if low else ""
 
 
-def forget_servers(it: Restoring) -> Step:
+def forget_servers(ctx: RestoreContext) -> Step:
     """Delete the leases of API servers that are gone: until they end by themselves, clients are sent to nobody."""
-    addresses = [host.address for host in it.members]
+    addresses = [host.address for host in ctx.members]
 
     def stale(run: Run) -> tuple[str, ...]:
         return run.read(etcd.some_healthy(run), etcd_restore.stale_leases(addresses))
@@ -128,9 +128,9 @@ def forget_servers(it: Restoring) -> Step:
     )
 
 
-def serve(it: Restoring, host: Host) -> Step:
+def serve(ctx: RestoreContext, host: Host) -> Step:
     """Start its API server, and wait until it is ready."""
-    starting = start(it, host, API_SERVER, "start the API server")
+    starting = start(ctx, host, API_SERVER, "start the API server")
 
     def done(run: Run) -> bool | Unmet:
         met = starting.done(run) if starting.done else True
@@ -143,7 +143,7 @@ def serve(it: Restoring, host: Host) -> Step:
     return Step(starting.name, host, done=done, do=starting.do, within=120, by_hand=text)
 
 
-def restart(it: Restoring, host: Host) -> Step:
+def restart(ctx: RestoreContext, host: Host) -> Step:
     """Restart what has been watching all along and may not notice that history has changed.
 
     Where the revision could not be raised, nothing tells it: then every container of kube-system and the pod network as well.
@@ -151,31 +151,31 @@ def restart(it: Restoring, host: Host) -> Step:
     """
 
     def done(run: Run) -> bool:
-        found = ground(run, host)
-        fresh = host.name in it.plan.members and it.bump(run)
-        return fresh or found.notes.get("restarted") == it.plan.token or _finished(it, found)
+        found = host_data(run, host)
+        fresh = host.name in ctx.plan.members and ctx.bump(run)
+        return fresh or found.notes.get("restarted") == ctx.plan.token or _finished(ctx, found)
 
     return Step(
         "restart the kubelet",
         host,
         done=done,
-        do=lambda run: run.change(host, etcd_restore.restart(it.plan.token, everything=not (run.plan or it.bump(run)))),
+        do=lambda run: run.change(host, etcd_restore.restart(ctx.plan.token, everything=not (run.plan or ctx.bump(run)))),
         within=30,
         by_hand=by_hand("recover", "quorum_restart", host=host),
     )
 
 
-def _finished(it: Restoring, found: Ground) -> bool:
+def _finished(ctx: RestoreContext, found: HostData) -> bool:
     """Whether the whole restore is over on a host."""
     last = read(found.done)
-    return bool(last and last.token == it.plan.token)
+    return bool(last and last.token == ctx.plan.token)
 
 
-def verified(it: Restoring) -> Step:
+def verified(ctx: RestoreContext) -> Step:
     """Wait until the cluster does what it can without the hosts that are left out: all of cluster.verify when there is none."""
-    if not it.plan.left and not it.plan.missed:
-        return gates.cluster_verified(it.site)
-    ours = {*it.plan.members, *it.plan.nodes}
+    if not ctx.plan.left and not ctx.plan.missed:
+        return gates.cluster_verified(ctx.site)
+    ours = {*ctx.plan.members, *ctx.plan.nodes}
 
     def done(run: Run) -> bool | Unmet:
         found = [each for each in health.wrong(run) if concerns(each, ours)]
@@ -197,17 +197,17 @@ def concerns(finding: Finding, ours: set[str]) -> bool:
     return (finding.host in ours and finding.topic != "static pods") or finding.topic in {"API by VIP", "leader", "objects"}
 
 
-def tidy(it: Restoring, host: Host) -> Step:
+def tidy(ctx: RestoreContext, host: Host) -> Step:
     """Delete the snapshot, which holds every secret; note that the restore is over."""
 
     def done(run: Run) -> bool:
-        found = ground(run, host)
-        return not found.plan and _finished(it, found)
+        found = host_data(run, host)
+        return not found.plan and _finished(ctx, found)
 
     return Step(
         "delete the snapshot and what else was only for the restore",
         host,
         done=done,
         do=lambda run: run.change(host, etcd_restore.tidy()),
-        by_hand=by_hand("recover", "quorum_tidy", host=host, stamp=it.plan.stamp),
+        by_hand=by_hand("recover", "quorum_tidy", host=host, stamp=ctx.plan.stamp),
     )

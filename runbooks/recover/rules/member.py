@@ -18,7 +18,7 @@ from runbooks.rules.etcd import View
 ETCD_PHASE = "etcd"  # NodeState.attempt of a host that was joining etcd again
 
 
-class Case(Enum):
+class Repair(Enum):
     """What has to be done, in the operator's words."""
 
     WELL = "it is healthy: nothing to mend"
@@ -33,7 +33,7 @@ class Case(Enum):
 class Diagnosis:
     """One case, and what was seen that makes it so."""
 
-    case: Case
+    case: Repair
     why: str
 
     def record(self) -> dict[str, str]:
@@ -43,11 +43,11 @@ class Diagnosis:
     @classmethod
     def recorded(cls, inputs: Mapping[str, str]) -> Diagnosis:
         """Return the one whose ``record`` is part of ``inputs``."""
-        return cls(Case[inputs["case"]], inputs["why"])
+        return cls(Repair[inputs["case"]], inputs["why"])
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class MemberState:
     """Everything that was seen of one member and its host. ``data`` is None when the host did not tell."""
 
     host: Host
@@ -57,7 +57,7 @@ class Patient:
 
 
 # What etcd says last when it cannot go on from its data. Official source of the first: etcd's server/embed and server/etcdserver.
-HOPELESS = {
+UNUSABLE_DATA = {
     r"permanently removed from the cluster|member has been removed": "it was removed from the cluster",
     r"member count is unequal|has already been bootstrapped|error validating peerURLs": "its data is gone, and etcd does not take it back",
     r"cluster ID mismatch": "its data belongs to another cluster",
@@ -78,19 +78,19 @@ OBSTACLES = {
 }
 
 
-def diagnose(view: View, patient: Patient) -> Diagnosis:
+def diagnose(view: View, patient: MemberState) -> Diagnosis:
     """Say which case it is. ``view`` is what every control plane said of etcd."""
     state = patient.state
     if isinstance(state, RunbookError):
-        return Diagnosis(Case.GONE, str(state))
+        return Diagnosis(Repair.GONE, str(state))
     if state.attempt == ETCD_PHASE:
-        return Diagnosis(Case.REJOIN, "an earlier attempt to join again was left unfinished")
+        return Diagnosis(Repair.REJOIN, "an earlier attempt to join again was left unfinished")
     if not state.joined:
-        return Diagnosis(Case.REBUILD, _not_joined(state))
+        return Diagnosis(Repair.REBUILD, _not_joined(state))
     if reason := _on_its_own(view, patient.host) or _not_listed(view, patient.member):
-        return Diagnosis(Case.REJOIN, reason)
+        return Diagnosis(Repair.REJOIN, reason)
     if patient.member and patient.member.learner and patient.host in view.statuses:
-        return Diagnosis(Case.PROMOTE, f"member {patient.member.id} has no vote")
+        return Diagnosis(Repair.PROMOTE, f"member {patient.member.id} has no vote")
     wrong = rules.not_well(view, patient.host)
     return _down(patient, wrong) if wrong else _well(state, patient.member)
 
@@ -101,20 +101,20 @@ def _not_listed(view: View, member: Member | None) -> str:
 
 def _well(state: NodeState, member: Member | None) -> Diagnosis:
     if missing := [name for name in STATIC_PODS if name not in state.manifests]:
-        return Diagnosis(Case.START, f"the manifest of {', '.join(missing)} is not there")
-    return Diagnosis(Case.WELL, f"member {member.id if member else ''} serves")
+        return Diagnosis(Repair.START, f"the manifest of {', '.join(missing)} is not there")
+    return Diagnosis(Repair.WELL, f"member {member.id if member else ''} serves")
 
 
-def _down(patient: Patient, said: str) -> Diagnosis:
+def _down(patient: MemberState, said: str) -> Diagnosis:
     data, member = patient.data or EtcdData(""), patient.member
     if not data.whole:
         what = "its database" if not data.db else "its write-ahead log"
-        return Diagnosis(Case.REJOIN, f"{what} is not in {data.directory or 'its directory'}")
+        return Diagnosis(Repair.REJOIN, f"{what} is not in {data.directory or 'its directory'}")
     if member and not member.name:
-        return Diagnosis(Case.REJOIN, "it was added to etcd, and never started")
-    if reason := last_words(data):
-        return Diagnosis(Case.REJOIN, reason)
-    return Diagnosis(Case.START, said if said != "it says nothing" else last_line(data) or "it does not answer")
+        return Diagnosis(Repair.REJOIN, "it was added to etcd, and never started")
+    if reason := why_unusable(data):
+        return Diagnosis(Repair.REJOIN, reason)
+    return Diagnosis(Repair.START, said if said != "it says nothing" else last_line(data) or "it does not answer")
 
 
 def _not_joined(state: NodeState) -> str:
@@ -144,10 +144,10 @@ def _on_its_own(view: View, host: Host) -> str:
 _FATAL = re.compile(r'"level":"(?:fatal|panic)"|panic:| C \| |permanently removed|must be removed')
 
 
-def last_words(data: EtcdData) -> str:
+def why_unusable(data: EtcdData) -> str:
     """Say why etcd cannot go on from its data, as far as its log tells, or ""."""
     text = "\n".join(line for line in data.log if _FATAL.search(line))
-    return next((reason for pattern, reason in HOPELESS.items() if re.search(pattern, text)), "")
+    return next((reason for pattern, reason in UNUSABLE_DATA.items() if re.search(pattern, text)), "")
 
 
 def obstacle(data: EtcdData) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from runbooks.commands.etcd_restore import Ground, Seat
+from runbooks.commands.etcd_restore import HostData, NewMember
 from runbooks.commands.static_pods import StaticPod
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View, quorum, voters
@@ -56,7 +56,7 @@ class Restore:
     token: str
     started: str
     source: Source
-    members: Mapping[str, Seat]
+    members: Mapping[str, NewMember]
     left: Mapping[str, str] = field(default_factory=dict)
     quiet: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Restore:
     insist: bool = False
 
     @property
-    def cluster(self) -> tuple[Seat, ...]:
+    def cluster(self) -> tuple[NewMember, ...]:
         """The members that will be."""
         return tuple(self.members.values())
 
@@ -84,7 +84,7 @@ def read(text: str) -> Restore | None:
     """Read `Restore.text`; None when it is empty, or of another version of this tool."""
     try:
         found = json.loads(text)
-        members = {host: Seat(**seat) for host, seat in found.pop("members").items()}
+        members = {host: NewMember(**seat) for host, seat in found.pop("members").items()}
         words: dict[str, Any] = {key: tuple(found.pop(key)) for key in ("quiet", "nodes", "missed")}
         return Restore(source=Source(**found.pop("source")), members=members, **words, **found)
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -92,14 +92,14 @@ def read(text: str) -> Restore | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class EtcdSurvey:
     """Everything that was seen. ``silent`` are control plane hosts that cannot be looked at, with the reason.
 
     ``alive`` says of a silent host from where, and on which port of etcd or the API server, it answers nevertheless.
     """
 
     view: View
-    grounds: Mapping[Host, Ground]
+    hosts: Mapping[Host, HostData]
     pods: Mapping[Host, Mapping[str, StaticPod]]
     silent: Mapping[Host, str]
     alive: Mapping[Host, tuple[str, ...]] = field(default_factory=dict)
@@ -108,18 +108,18 @@ class Scene:
 
     def over(self, host: Host, token: str) -> bool:
         """Whether the data of this restore are in place on ``host``."""
-        return bool(token) and host in self.grounds and is_over(self.grounds[host], token)
+        return bool(token) and host in self.hosts and is_over(self.hosts[host], token)
 
 
-def is_over(ground: Ground, token: str) -> bool:
+def is_over(data: HostData, token: str) -> bool:
     """Whether the data of the restore with this token are in place, or the whole restore is done."""
-    done = read(ground.done)
-    return ground.notes.get("swapped") == token or bool(done and done.token == token)
+    done = read(data.done)
+    return data.notes.get("swapped") == token or bool(done and done.token == token)
 
 
-def unfinished(scene: Scene) -> Restore | None:
+def unfinished(survey: EtcdSurvey) -> Restore | None:
     """Return the newest restore that was begun on some host and not finished."""
-    found = [restore for ground in scene.grounds.values() if (restore := read(ground.plan))]
+    found = [restore for data in survey.hosts.values() if (restore := read(data.plan))]
     return max(found, key=lambda restore: restore.started, default=None)
 
 
@@ -145,31 +145,31 @@ class Refusal:
     final: bool = False
 
 
-def refusal(scene: Scene, token: str = "") -> Refusal | None:
+def refusal(survey: EtcdSurvey, token: str = "") -> Refusal | None:
     """Say why etcd must not be restored; None when its quorum is gone for good. ``token`` is that of a restore under way.
 
     A quorum among hosts that cannot be reached would be a second cluster beside the restored one, so their ports are asked as well.
     """
-    serving = [host for host, look in scene.view.looks.items() if look.serves and not scene.over(host, token)]
+    serving = [host for host, look in survey.view.looks.items() if look.serves and not survey.over(host, token)]
     if serving:
-        return Refusal(_served(scene, serving), "inv recover.etcd-member mends single members; inv etcd.status")
-    if any(scene.over(host, token) for host in scene.grounds):
+        return Refusal(_served(survey, serving), "inv recover.etcd-member mends single members; inv etcd.status")
+    if any(survey.over(host, token) for host in survey.hosts):
         return None
-    alive = {host: where for host, where in scene.alive.items() if where}
+    alive = {host: where for host, where in survey.alive.items() if where}
     if alive:
         text = "; ".join(f"{host} answers {', '.join(where)}" for host, where in alive.items())
         instead = "mend the way to these hosts, or switch them off; then run this again"
         return Refusal(f"hosts that cannot be logged in to are alive, and may have the quorum: {text}", instead, final=True)
     # What we parked ourselves can be started, and is not to be.
-    begun = bool(token) and any("etcd" in pods and pods["etcd"].manifest == "parked" for pods in scene.pods.values())
-    return None if begun else startable(scene)
+    begun = bool(token) and any("etcd" in pods and pods["etcd"].manifest == "parked" for pods in survey.pods.values())
+    return None if begun else startable(survey)
 
 
-def _served(scene: Scene, serving: Sequence[Host]) -> str:
-    members = len(voters(scene.view.members))
-    text = ", ".join(f"{host} (revision {status.revision})" for host in serving if (status := scene.view.statuses.get(host)))
+def _served(survey: EtcdSurvey, serving: Sequence[Host]) -> str:
+    members = len(voters(survey.view.members))
+    text = ", ".join(f"{host} (revision {status.revision})" for host in serving if (status := survey.view.statuses.get(host)))
     found = f"etcd has a quorum: {text} serves" if len(serving) == 1 else f"etcd has a quorum: {text} serve"
-    if members == 1 < len(scene.view.said):
+    if members == 1 < len(survey.view.said):
         found += (
             "; but it is a cluster of one: if that is an empty one, which began by itself when the old data was lost, --insist "
             "restores over it (its data is set aside, too)"
@@ -177,11 +177,11 @@ def _served(scene: Scene, serving: Sequence[Host]) -> str:
     return found
 
 
-def startable(scene: Scene) -> Refusal | None:
+def startable(survey: EtcdSurvey) -> Refusal | None:
     """Say which members only have to be started, when they would be a majority; None when they would not."""
-    total = len(voters(scene.view.members)) or len(scene.view.said)
-    running = [host for host in scene.view.statuses if host in scene.grounds and scene.grounds[host].data]
-    stopped = {host: why for host in scene.grounds if host not in running and (why := _stopped(scene, host))}
+    total = len(voters(survey.view.members)) or len(survey.view.said)
+    running = [host for host in survey.view.statuses if host in survey.hosts and survey.hosts[host].database]
+    stopped = {host: why for host in survey.hosts if host not in running and (why := _stopped(survey, host))}
     if len(running) + len(stopped) < quorum(total):
         return None
     if not stopped:
@@ -198,51 +198,51 @@ def startable(scene: Scene) -> Refusal | None:
     )
 
 
-def _stopped(scene: Scene, host: Host) -> str:
+def _stopped(survey: EtcdSurvey, host: Host) -> str:
     """Say why a member with good data does not run, when that is not its own fault; else ""."""
-    ground, pods = scene.grounds[host], scene.pods.get(host, {})
+    data, pods = survey.hosts[host], survey.pods.get(host, {})
     etcd = pods.get("etcd")
-    if not (ground.data and ground.data.logs) or not etcd or etcd.container:
+    if not (data.database and data.database.logs) or not etcd or etcd.container:
         return ""
     if etcd.manifest != "on":
         return "its manifest is parked" if etcd.manifest == "parked" else "its manifest was taken away"
-    return f"its kubelet is {ground.kubelet}" if ground.kubelet != "active" else ""
+    return f"its kubelet is {data.kubelet}" if data.kubelet != "active" else ""
 
 
 # ---- on whom
 
 
-def seats(scene: Scene) -> tuple[dict[str, Seat], dict[str, str]]:
+def new_members(survey: EtcdSurvey) -> tuple[dict[str, NewMember], dict[str, str]]:
     """Return the new cluster's members by host, and the hosts that cannot be among them, with the reason."""
     members, left = {}, {}
-    common = Counter(tuple(sorted(ground.authorities.items())) for ground in scene.grounds.values() if not ground.missing)
+    common = Counter(tuple(sorted(data.authorities.items())) for data in survey.hosts.values() if not data.missing)
     authority = common.most_common(1)[0][0] if common else ()
-    for host in scene.view.said:
-        ground = scene.grounds.get(host)
-        if ground is None:
-            left[str(host)] = scene.silent.get(host, "it was not asked")
-        elif reason := _unfit(ground, authority):
+    for host in survey.view.said:
+        data = survey.hosts.get(host)
+        if data is None:
+            left[str(host)] = survey.silent.get(host, "it was not asked")
+        elif reason := _unfit(data, authority):
             left[str(host)] = reason
         else:
-            members[str(host)] = Seat(ground.name, ground.peer)
+            members[str(host)] = NewMember(data.name, data.peer)
     return members, left
 
 
-def _unfit(ground: Ground, authority: tuple[tuple[str, str], ...]) -> str:
-    if not ground.name and ground.missing:
+def _unfit(data: HostData, authority: tuple[tuple[str, str], ...]) -> str:
+    if not data.name and data.missing:
         return "it is an empty machine"
-    if not (ground.name and ground.peer):
+    if not (data.name and data.peer):
         return "it has no manifest of etcd"
-    if ground.missing:
-        return f"it lacks {', '.join(ground.missing[:3])}"
-    if tuple(sorted(ground.authorities.items())) != authority:
+    if data.missing:
+        return f"it lacks {', '.join(data.missing[:3])}"
+    if tuple(sorted(data.authorities.items())) != authority:
         return "its CA is another one than the others'"
-    return f"its write-ahead log lies elsewhere ({ground.wal_dir})" if ground.wal_dir else ""
+    return f"its write-ahead log lies elsewhere ({data.wal_dir})" if data.wal_dir else ""
 
 
-def short_of_room(ground: Ground, size: int) -> str:
+def short_of_room(data: HostData, size: int) -> str:
     """Say which disk has too little room for a restore of ``size`` bytes, or ""."""
-    for free, needed, what in ((ground.free[0], size + LOG, "etcd's data"), (ground.free[1], size + (64 * MIB), "the snapshot")):
+    for free, needed, what in ((data.free[0], size + LOG, "etcd's data"), (data.free[1], size + (64 * MIB), "the snapshot")):
         if free < needed:
             return f"{size_text(free)} are free for {what}, and {size_text(needed)} are needed"
     return ""
@@ -251,20 +251,20 @@ def short_of_room(ground: Ground, size: int) -> str:
 # ---- from what
 
 
-def survivors(scene: Scene, hosts: Collection[str]) -> list[Source]:
+def survivors(survey: EtcdSurvey, hosts: Collection[str]) -> list[Source]:
     """Return the databases that lie on ``hosts`` and tell their revision, furthest first."""
     found = []
-    for host, ground in scene.grounds.items():
-        status = scene.view.statuses.get(host)
-        revision = status.revision if status else ground.data.revision if ground.data else None
-        if str(host) in hosts and ground.data and revision:
-            made = datetime.fromtimestamp(ground.data.written, UTC).isoformat(timespec="seconds")
+    for host, data in survey.hosts.items():
+        status = survey.view.statuses.get(host)
+        revision = status.revision if status else data.database.revision if data.database else None
+        if str(host) in hosts and data.database and revision:
+            made = datetime.fromtimestamp(data.database.written, UTC).isoformat(timespec="seconds")
             found.append(
                 Source(
                     kind="member",
                     name=str(host),
                     revision=revision,
-                    size=ground.data.size,
+                    size=data.database.size,
                     made=made,
                     cluster=status.cluster if status else "",
                     carries=False,

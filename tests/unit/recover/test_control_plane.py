@@ -9,10 +9,10 @@ import pytest
 
 from runbooks.commands import control_plane_files as files
 from runbooks.commands.base import Answer
-from runbooks.commands.control_plane_files import Origin
+from runbooks.commands.control_plane_files import RestoredFiles
 from runbooks.commands.node import NodeState
 from runbooks.errors import PrecheckError
-from runbooks.recover.control_plane import Seen, refuse
+from runbooks.recover.control_plane import ControlPlaneHosts, refuse
 from tests.support.fakes import master
 
 pytestmark = pytest.mark.unit
@@ -36,12 +36,12 @@ MEMBER = replace(EMPTY, manifests=frozenset({"etcd"}), files=frozenset({"kubelet
 @pytest.mark.parametrize(
     ("said", "seen"),
     [
-        ("", Origin()),
-        ("begun 20260107T021700Z\n", Origin("begun", "20260107T021700Z")),
-        ("placed 20260107T021700Z\n", Origin("placed", "20260107T021700Z")),
+        ("", RestoredFiles()),
+        ("begun 20260107T021700Z\n", RestoredFiles("begun", "20260107T021700Z")),
+        ("placed 20260107T021700Z\n", RestoredFiles("placed", "20260107T021700Z")),
     ],
 )
-def test_what_was_put_back(said: str, seen: Origin) -> None:
+def test_what_was_put_back(said: str, seen: RestoredFiles) -> None:
     assert files.parse(Answer(0, said)) == seen
 
 
@@ -53,10 +53,14 @@ def test_nonsense_is_an_error(said: str) -> None:
 
 @pytest.mark.parametrize(
     ("state", "origin"),
-    [(EMPTY, Origin()), (MEMBER, Origin("placed", "x")), (replace(MEMBER, files=frozenset()), Origin("begun", "x"))],
+    [
+        (EMPTY, RestoredFiles()),
+        (MEMBER, RestoredFiles("placed", "x")),
+        (replace(MEMBER, files=frozenset()), RestoredFiles("begun", "x")),
+    ],
     ids=["empty", "done by us", "begun by us"],
 )
-def test_an_empty_host_and_one_of_ours_may_be_used(state: NodeState, origin: Origin) -> None:
+def test_an_empty_host_and_one_of_ours_may_be_used(state: NodeState, origin: RestoredFiles) -> None:
     refuse(M1, state, origin)
 
 
@@ -71,12 +75,12 @@ def test_an_empty_host_and_one_of_ours_may_be_used(state: NodeState, origin: Ori
 )
 def test_a_host_that_is_not_empty_is_refused(change: dict[str, Any], way_out: str) -> None:
     with pytest.raises(PrecheckError) as error:
-        refuse(M1, replace(MEMBER, **change), Origin())
+        refuse(M1, replace(MEMBER, **change), RestoredFiles())
     assert way_out in error.value.hint
 
 
 def test_files_of_two_sets_do_not_make_one_control_plane() -> None:
-    assert Seen({M1: Origin(), M2: Origin()}, {}).begun == ""
-    assert Seen({M1: Origin("placed", "one"), M2: Origin()}, {}).begun == "one"
+    assert ControlPlaneHosts({M1: RestoredFiles(), M2: RestoredFiles()}, {}).begun == ""
+    assert ControlPlaneHosts({M1: RestoredFiles("placed", "one"), M2: RestoredFiles()}, {}).begun == "one"
     with pytest.raises(PrecheckError, match="different sets: master1 of one, master2 of two"):
-        _ = Seen({M1: Origin("placed", "one"), M2: Origin("begun", "two")}, {}).begun
+        _ = ControlPlaneHosts({M1: RestoredFiles("placed", "one"), M2: RestoredFiles("begun", "two")}, {}).begun

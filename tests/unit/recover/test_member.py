@@ -13,8 +13,8 @@ from runbooks.commands.etcd_data import EtcdData, parse
 from runbooks.commands.node import STATIC_PODS
 from runbooks.errors import InventoryError, UnreachableError
 from runbooks.recover.member.procedure import procedure, target
-from runbooks.recover.member.steps import Mending
-from runbooks.recover.rules.member import Case, Diagnosis, Patient, diagnose, last_line, last_words, obstacle
+from runbooks.recover.member.steps import RepairContext
+from runbooks.recover.rules.member import Diagnosis, MemberState, Repair, diagnose, last_line, obstacle, why_unusable
 from tests.support.fakes import master, site
 from tests.unit.rules.test_cluster import BLANK
 from tests.unit.rules.test_etcd import GHOST, MEMBERS, look, member, seen
@@ -32,31 +32,31 @@ def log(level: str, message: str, error: str = "") -> str:
     return json.dumps({"level": level, "ts": "2026-11-23T13:16:33Z", "msg": message, "error": error}, separators=(",", ":"))
 
 
-def case(state=JOINED, data=WHOLE, mine=STOPPED, others=None, known=MEMBERS[1]) -> Case:
+def case(state=JOINED, data=WHOLE, mine=STOPPED, others=None, known=MEMBERS[1]) -> Repair:
     view = seen(look(1, **(others or {})), mine, look(3, **(others or {})))
-    return diagnose(view, Patient(HOST, known, state, data)).case
+    return diagnose(view, MemberState(HOST, known, state, data)).case
 
 
 @pytest.mark.parametrize(
     ("wanted", "given"),
     [
-        (Case.WELL, {"mine": look(2)}),
-        (Case.START, {"mine": look(2), "state": replace(JOINED, manifests=frozenset({"etcd"}))}),
-        (Case.START, {}),
-        (Case.START, {"data": replace(WHOLE, log=(log("info", "closed etcd server"),))}),
-        (Case.REJOIN, {"data": replace(WHOLE, db=0)}),
-        (Case.REJOIN, {"data": replace(WHOLE, wal=0)}),
-        (Case.REJOIN, {"data": replace(WHOLE, log=(log("fatal", "discovery failed", PEERS),))}),
-        (Case.REJOIN, {"known": None, "others": {"members": (member(1), member(3))}}),
-        (Case.REJOIN, {"known": replace(MEMBERS[1], name="", client_urls=())}),
-        (Case.REJOIN, {"state": replace(JOINED, attempt="etcd"), "mine": look(2)}),
-        (Case.REJOIN, {"mine": look(2, members=(member(2),), leader="b2")}),
-        (Case.REJOIN, {"mine": look(2, cluster="another")}),
-        (Case.PROMOTE, {"mine": look(2, learner=True), "known": replace(MEMBERS[1], learner=True)}),
-        (Case.REBUILD, {"state": BLANK, "data": EtcdData("/var/lib/etcd")}),
-        (Case.REBUILD, {"state": replace(JOINED, attempt="join")}),
-        (Case.REBUILD, {"state": replace(JOINED, files=frozenset())}),
-        (Case.GONE, {"state": UnreachableError("master2 (10.1.1.102): no route"), "data": None}),
+        (Repair.WELL, {"mine": look(2)}),
+        (Repair.START, {"mine": look(2), "state": replace(JOINED, manifests=frozenset({"etcd"}))}),
+        (Repair.START, {}),
+        (Repair.START, {"data": replace(WHOLE, log=(log("info", "closed etcd server"),))}),
+        (Repair.REJOIN, {"data": replace(WHOLE, db=0)}),
+        (Repair.REJOIN, {"data": replace(WHOLE, wal=0)}),
+        (Repair.REJOIN, {"data": replace(WHOLE, log=(log("fatal", "discovery failed", PEERS),))}),
+        (Repair.REJOIN, {"known": None, "others": {"members": (member(1), member(3))}}),
+        (Repair.REJOIN, {"known": replace(MEMBERS[1], name="", client_urls=())}),
+        (Repair.REJOIN, {"state": replace(JOINED, attempt="etcd"), "mine": look(2)}),
+        (Repair.REJOIN, {"mine": look(2, members=(member(2),), leader="b2")}),
+        (Repair.REJOIN, {"mine": look(2, cluster="another")}),
+        (Repair.PROMOTE, {"mine": look(2, learner=True), "known": replace(MEMBERS[1], learner=True)}),
+        (Repair.REBUILD, {"state": BLANK, "data": EtcdData("/var/lib/etcd")}),
+        (Repair.REBUILD, {"state": replace(JOINED, attempt="join")}),
+        (Repair.REBUILD, {"state": replace(JOINED, files=frozenset())}),
+        (Repair.GONE, {"state": UnreachableError("master2 (10.1.1.102): no route"), "data": None}),
     ],
 )
 def test_the_case(wanted, given):
@@ -66,8 +66,8 @@ def test_the_case(wanted, given):
 def test_without_a_quorum_a_member_with_its_data_is_only_started():
     """Nobody can tell then who is a member, and starting it may be what brings the quorum back."""
     alone = look(1, members=(), serves=False, why="it cannot read with a quorum: x", leader="")
-    found = diagnose(seen(alone, STOPPED, STOPPED), Patient(HOST, None, JOINED, WHOLE))
-    assert found.case == Case.START
+    found = diagnose(seen(alone, STOPPED, STOPPED), MemberState(HOST, None, JOINED, WHOLE))
+    assert found.case == Repair.START
 
 
 REASONS = {
@@ -86,12 +86,12 @@ REASONS = {
 
 @pytest.mark.parametrize("line", REASONS)
 def test_what_etcd_says_when_it_cannot_go_on(line):
-    assert last_words(EtcdData("", log=("noise", line))).startswith(REASONS[line])
+    assert why_unusable(EtcdData("", log=("noise", line))).startswith(REASONS[line])
 
 
 def test_what_a_healthy_member_says_of_others_is_not_held_against_it():
     warned = log("warn", "request cluster ID mismatch"), log("warn", "prober detected unhealthy status", "crc mismatch")
-    assert last_words(EtcdData("", log=warned)) == ""
+    assert why_unusable(EtcdData("", log=warned)) == ""
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_a_member_without_a_host_is_meant_by_its_id_and_a_word_for_nothing_is_re
         target(view, "10.1.1.199", there)
 
 
-@pytest.mark.parametrize("each", Case)
+@pytest.mark.parametrize("each", Repair)
 def test_every_case_ends_with_a_write_through_the_vip(each):
-    made = procedure(Mending(site(), HOST, "20260107T021700Z"), Diagnosis(each, "why"))
+    made = procedure(RepairContext(site(), HOST, "20260107T021700Z"), Diagnosis(each, "why"))
     steps = list(made)
     assert steps[-1].name == "write and read through the VIP"
     assert all(step.by_hand for step in steps if step.done and "recover" in step.done.__module__)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from runbooks.commands import etcd_restore
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd import Look, Member, Status
-from runbooks.commands.etcd_restore import Data, Ground, Seat
+from runbooks.commands.etcd_restore import Database, HostData, NewMember
 from runbooks.commands.static_pods import StaticPod
 from runbooks.inventory.model import Host
 from runbooks.recover.rules import quorum as rules
-from runbooks.recover.rules.quorum import Restore, Scene, Source
+from runbooks.recover.rules.quorum import EtcdSurvey, Restore, Source
 from runbooks.rules.etcd import View
 from tests.support.fakes import master
 
@@ -74,44 +74,46 @@ def serving(host: Host, *members: Host) -> Look:
 DEAD = Look(None, why="etcd does not run here")
 
 
-def ground(host: Host, **more: Any) -> Ground:
+def host_data(host: Host, **more: Any) -> HostData:
     given: dict[str, Any] = {
         "name": host.name,
         "peer": f"https://{host.address}:2380",
         "authorities": CAS,
         "kubelet": "active",
-        "data": Data(size=4096, written=1_767_752_220, logs=1),
+        "database": Database(size=4096, written=1_767_752_220, logs=1),
         "free": (1 << 40, 1 << 40),
     }
-    return Ground(base="/var/lib/etcd.", **(given | more))
+    return HostData(base="/var/lib/etcd.", **(given | more))
 
 
 def pods(manifest: str = "on", container: str = "c0ffee") -> dict[str, StaticPod]:
     return {"etcd": StaticPod(manifest, container)}  # type: ignore[arg-type]
 
 
-def scene(looks: dict[Host, Look], **more: Any) -> Scene:
+def survey(looks: dict[Host, Look], **more: Any) -> EtcdSurvey:
     """What is seen when the hosts that ``looks`` does not name are off."""
     silent = {host: "no answer" for host in ALL if host not in looks}
     view = View({host: looks.get(host, "no answer") for host in ALL})
-    grounds = {host: ground(host) for host in looks}
-    return replace(Scene(view=view, grounds=grounds, pods={host: pods() for host in looks}, silent=silent), **more)
+    hosts = {host: host_data(host) for host in looks}
+    return replace(EtcdSurvey(view=view, hosts=hosts, pods={host: pods() for host in looks}, silent=silent), **more)
 
 
 def plan(**more: Any) -> Restore:
-    seats = {host.name: Seat(host.name, f"https://{host.address}:2380") for host in ALL}
-    return replace(Restore(token="restore-1", started="20260107T031700Z", source=SET, members=seats, left={}, before=700), **more)
+    new_members = {host.name: NewMember(host.name, f"https://{host.address}:2380") for host in ALL}
+    return replace(
+        Restore(token="restore-1", started="20260107T031700Z", source=SET, members=new_members, left={}, before=700), **more
+    )
 
 
 # ---- is it really gone?
 
 
 def test_one_of_three_is_no_quorum():
-    assert rules.refusal(scene({M1: alone(M1)})) is None
+    assert rules.refusal(survey({M1: alone(M1)})) is None
 
 
 def test_a_quorum_is_not_restored_over():
-    seen = rules.refusal(scene({M1: serving(M1, *ALL), M2: serving(M2, *ALL)}))
+    seen = rules.refusal(survey({M1: serving(M1, *ALL), M2: serving(M2, *ALL)}))
     assert seen
     assert "etcd has a quorum: master1 (revision 600), master2 (revision 600) serve" in seen.why
     assert "cluster of one" not in seen.why
@@ -119,7 +121,7 @@ def test_a_quorum_is_not_restored_over():
 
 
 def test_a_new_cluster_of_one_is_named_as_such():
-    seen = rules.refusal(scene({M1: serving(M1, M1), M2: DEAD}))
+    seen = rules.refusal(survey({M1: serving(M1, M1), M2: DEAD}))
     assert seen
     assert "cluster of one" in seen.why
     assert "--insist" in seen.why
@@ -127,7 +129,7 @@ def test_a_new_cluster_of_one_is_named_as_such():
 
 def test_the_only_member_of_a_site_of_one_is_just_a_quorum():
     view = View({M1: serving(M1, M1)})
-    seen = rules.refusal(Scene(view=view, grounds={M1: ground(M1)}, pods={M1: pods()}, silent={}))
+    seen = rules.refusal(EtcdSurvey(view=view, hosts={M1: host_data(M1)}, pods={M1: pods()}, silent={}))
     assert seen
     assert "cluster of one" not in seen.why
 
@@ -140,15 +142,15 @@ def test_the_only_member_of_a_site_of_one_is_just_a_quorum():
         ("none", "", {"kubelet": "inactive"}, True),
         ("on", "", {}, False),  # it has been tried, and it does not stay up
         ("on", "c0ffee", {"kubelet": "inactive"}, False),
-        ("parked", "", {"data": None}, False),
-        ("parked", "", {"data": Data(size=4096, written=0, logs=0)}, False),
+        ("parked", "", {"database": None}, False),
+        ("parked", "", {"database": Database(size=4096, written=0, logs=0)}, False),
         ("none", "", {"name": "", "peer": ""}, True),
-        ("none", "", {"name": "", "peer": "", "data": None}, False),
+        ("none", "", {"name": "", "peer": "", "database": None}, False),
     ],
 )
 def test_a_majority_that_only_has_to_be_started(where: str, on: str, more: dict[str, Any], refused: bool):
-    seen = scene({M1: alone(M1), M2: DEAD})
-    seen = replace(seen, grounds={M1: ground(M1), M2: ground(M2, **more)}, pods={M1: pods(), M2: pods(where, on)})
+    seen = survey({M1: alone(M1), M2: DEAD})
+    seen = replace(seen, hosts={M1: host_data(M1), M2: host_data(M2, **more)}, pods={M1: pods(), M2: pods(where, on)})
     found = rules.refusal(seen)
     assert bool(found) == refused
     if found:
@@ -158,19 +160,19 @@ def test_a_majority_that_only_has_to_be_started(where: str, on: str, more: dict[
 
 
 def test_members_that_all_run_and_do_not_agree_are_no_loss():
-    found = rules.refusal(scene({host: alone(host) for host in ALL}))
+    found = rules.refusal(survey({host: alone(host) for host in ALL}))
     assert found
     assert "do not agree on a leader" in found.why
 
 
 def test_a_member_that_runs_without_its_files_is_none():
     """Its data directory was deleted under it: when it ends, there is nothing."""
-    seen = scene({M1: alone(M1), M2: alone(M2)})
-    assert rules.refusal(replace(seen, grounds={M1: ground(M1), M2: ground(M2, data=None)})) is None
+    seen = survey({M1: alone(M1), M2: alone(M2)})
+    assert rules.refusal(replace(seen, hosts={M1: host_data(M1), M2: host_data(M2, database=None)})) is None
 
 
 def test_a_silent_host_that_others_reach_may_have_the_quorum():
-    seen = scene({M1: alone(M1)}, alive={M2: ("lb1 on port 2379",), M3: ()})
+    seen = survey({M1: alone(M1)}, alive={M2: ("lb1 on port 2379",), M3: ()})
     found = rules.refusal(seen)
     assert found
     assert found.final
@@ -179,7 +181,7 @@ def test_a_silent_host_that_others_reach_may_have_the_quorum():
 
 
 def test_what_we_stopped_ourselves_does_not_count_as_startable():
-    seen = scene(dict.fromkeys(ALL, DEAD))
+    seen = survey(dict.fromkeys(ALL, DEAD))
     seen = replace(seen, pods={host: pods("parked", "") for host in ALL})
     assert rules.refusal(seen)
     assert rules.refusal(seen, "restore-1") is None
@@ -187,22 +189,22 @@ def test_what_we_stopped_ourselves_does_not_count_as_startable():
 
 def test_a_note_alone_does_not_make_a_restore_of_a_healthy_cluster():
     """Left by a run that was killed before it stopped anything; somebody has mended the cluster since."""
-    noted = {host: ground(host, plan=plan().text) for host in ALL}
-    healthy = replace(scene({host: serving(host, *ALL) for host in ALL}), grounds=noted)
+    noted = {host: host_data(host, plan=plan().text) for host in ALL}
+    healthy = replace(survey({host: serving(host, *ALL) for host in ALL}), hosts=noted)
     assert rules.refusal(healthy, "restore-1")
-    stopped = replace(scene({M1: alone(M1), M2: DEAD}), grounds={M1: noted[M1], M2: ground(M2, kubelet="inactive")})
+    stopped = replace(survey({M1: alone(M1), M2: DEAD}), hosts={M1: noted[M1], M2: host_data(M2, kubelet="inactive")})
     assert rules.refusal(replace(stopped, pods={M1: pods(), M2: pods("on", "")}), "restore-1")
 
 
 def test_the_restored_cluster_itself_is_no_reason_to_stop():
-    over = {host: ground(host, notes={"swapped": "restore-1"}) for host in (M1, M2)}
-    seen = replace(scene({M1: serving(M1, *ALL), M2: serving(M2, *ALL)}), grounds=over)
+    over = {host: host_data(host, notes={"swapped": "restore-1"}) for host in (M1, M2)}
+    seen = replace(survey({M1: serving(M1, *ALL), M2: serving(M2, *ALL)}), hosts=over)
     assert rules.refusal(seen, "restore-1") is None
     assert rules.refusal(seen, "restore-2")
-    done = {host: ground(host, done=plan().text) for host in (M1, M2)}
-    assert rules.refusal(replace(seen, grounds=done), "restore-1") is None
+    done = {host: host_data(host, done=plan().text) for host in (M1, M2)}
+    assert rules.refusal(replace(seen, hosts=done), "restore-1") is None
     # Somebody brought the old cluster back while one host already has the new data.
-    assert rules.refusal(replace(seen, grounds={M1: over[M1], M2: ground(M2)}), "restore-1")
+    assert rules.refusal(replace(seen, hosts={M1: over[M1], M2: host_data(M2)}), "restore-1")
 
 
 # ---- on whom
@@ -219,18 +221,18 @@ def test_the_restored_cluster_itself_is_no_reason_to_stop():
     ],
 )
 def test_who_cannot_be_in_the_new_cluster(more: dict[str, Any], reason: str):
-    seen = scene(dict.fromkeys(ALL, DEAD))
-    members, left = rules.seats(replace(seen, grounds={**seen.grounds, M3: ground(M3, **more)}))
+    seen = survey(dict.fromkeys(ALL, DEAD))
+    members, left = rules.new_members(replace(seen, hosts={**seen.hosts, M3: host_data(M3, **more)}))
     assert list(members) == ["master1", "master2"]
     assert reason in left["master3"]
 
 
 def test_hosts_without_data_are_in_the_new_cluster_and_silent_ones_are_not():
-    seen = scene({M1: DEAD, M2: DEAD})
-    members, left = rules.seats(replace(seen, grounds={M1: ground(M1, data=None), M2: ground(M2)}))
+    seen = survey({M1: DEAD, M2: DEAD})
+    members, left = rules.new_members(replace(seen, hosts={M1: host_data(M1, database=None), M2: host_data(M2)}))
     assert members == {
-        "master1": Seat("master1", "https://10.1.1.101:2380"),
-        "master2": Seat("master2", "https://10.1.1.102:2380"),
+        "master1": NewMember("master1", "https://10.1.1.101:2380"),
+        "master2": NewMember("master2", "https://10.1.1.102:2380"),
     }
     assert left == {"master3": "no answer"}
 
@@ -239,7 +241,7 @@ def test_hosts_without_data_are_in_the_new_cluster_and_silent_ones_are_not():
     ("free", "short"), [((0, 1 << 40), "etcd's data"), ((1 << 40, 0), "the snapshot"), ((1 << 40, 1 << 40), "")]
 )
 def test_room(free: tuple[int, int], short: str):
-    said = rules.short_of_room(ground(M1, free=free), 1 << 20)
+    said = rules.short_of_room(host_data(M1, free=free), 1 << 20)
     assert bool(said) == bool(short)
     assert short in said
 
@@ -267,13 +269,13 @@ def test_a_survivor_of_another_cluster_is_no_survivor():
 
 
 def test_survivors_are_asked_or_read():
-    seen = scene({M1: alone(M1, revision=600), M2: DEAD, M3: DEAD})
+    seen = survey({M1: alone(M1, revision=600), M2: DEAD, M3: DEAD})
     seen = replace(
         seen,
-        grounds={
-            M1: ground(M1),
-            M2: ground(M2, data=Data(size=4096, written=0, logs=1, revision=650)),
-            M3: ground(M3, data=Data(size=1, written=0, logs=1)),
+        hosts={
+            M1: host_data(M1),
+            M2: host_data(M2, database=Database(size=4096, written=0, logs=1, revision=650)),
+            M3: host_data(M3, database=Database(size=1, written=0, logs=1)),
         },
     )
     found = rules.survivors(seen, {"master1", "master2", "master3"})
@@ -298,9 +300,9 @@ def test_what_is_no_note_is_none(text: str):
 
 def test_the_newest_note_counts():
     old, new = plan(token="restore-0", started="20260107T021700Z"), plan()
-    seen = scene(dict.fromkeys(ALL, DEAD))
-    noted = {M1: ground(M1, plan=new.text), M2: ground(M2, plan=old.text), M3: ground(M3)}
-    assert rules.unfinished(replace(seen, grounds=noted)) == new
+    seen = survey(dict.fromkeys(ALL, DEAD))
+    noted = {M1: host_data(M1, plan=new.text), M2: host_data(M2, plan=old.text), M3: host_data(M3)}
+    assert rules.unfinished(replace(seen, hosts=noted)) == new
     assert rules.unfinished(seen) is None
 
 
@@ -334,13 +336,13 @@ def test_a_host_is_read():
     assert (found.name, found.peer, found.base) == ("master1", "https://10.1.1.101:2380", "/var/lib/etcd/")
     assert found.missing == ("/etc/kubernetes/pki/sa.key",)
     assert found.authorities == {"pki/ca.crt": "AA:BB", "pki/etcd/ca.crt": "CC:DD"}
-    assert found.data == Data(size=4096, written=1767752220, logs=2, revision=77)
+    assert found.database == Database(size=4096, written=1767752220, logs=2, revision=77)
     assert found.free == (1000, 2000)
 
 
 def test_a_bare_host_is_read():
     found = etcd_restore.parse(Answer(0, "base /var/lib/etcd.\nkubelet unknown\nfree 1 2\n"))
-    assert (found.name, found.data, found.reader) == ("", None, ("", False))
+    assert (found.name, found.database, found.reader) == ("", None, ("", False))
 
 
 @pytest.mark.parametrize(
@@ -373,7 +375,7 @@ def test_stale_leases_are_those_of_nobody():
 
 
 def test_the_restored_members_know_each_other_by_one_token():
-    cluster = [Seat("a", "https://1:2380"), Seat("b", "https://2:2380")]
+    cluster = [NewMember("a", "https://1:2380"), NewMember("b", "https://2:2380")]
     command = etcd_restore.build(cluster[1], cluster, "restore-1", bump=True, skip_hash=False, size=1)
     assert "CLUSTER=a=https://1:2380,b=https://2:2380" in command.program
     assert "NAME=b\n" in command.program
