@@ -1,1 +1,1 @@
-"""The masters' certificates."""
+"""The certificates of a cluster that kubeadm made: checked and renewed."""

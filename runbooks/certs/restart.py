@@ -1,4 +1,9 @@
-"""How the static pods of a host come to use its new certificates: connections go elsewhere, restart, wait until all is well."""
+"""Restarts the static pods of a control plane host so that they use its new certificates.
+
+Never costs etcd its quorum: a running member is restarted only when the healthy voters without it are still a majority, when there is
+no quorum to lose, or when it is the only voter. Never restarts the only API server that is ready of several, unless
+``Renewal.allow_outage``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from runbooks.certs import look
+from runbooks.certs.rules import renewal as rules
 from runbooks.certs.steps import Renewal
 from runbooks.commands import etcd, node, static_pods
 from runbooks.commands.kubectl import ADMIN_CONF
@@ -16,7 +22,6 @@ from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.lb import traffic
-from runbooks.rules import certs as rules
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_care import heir
@@ -24,11 +29,11 @@ from runbooks.view import etcd as view_etcd
 
 MEMBERS_WITHIN_S = 60
 SERVED_WITHIN_S = 120
-WELL_WITHIN_S = 180
+HEALTHY_WITHIN_S = 180
 
 
 def take_out(renewal: Renewal, host: Host) -> Step:
-    """Send new connections elsewhere, when its API server is going to be restarted."""
+    """Send new connections to other hosts, when one of the static pods has to be restarted."""
     step = traffic.take_out(host)
 
     def done(run: Run) -> bool | Unmet:
@@ -38,35 +43,38 @@ def take_out(renewal: Renewal, host: Host) -> Step:
 
 
 def restart(renewal: Renewal, host: Host) -> Step:
-    """Give each static pod that does not work with the files as they are now a new container, and see what it serves then."""
+    """Restart each static pod that does not use the certificates in the files, until every port serves the one in its file."""
 
     def check(run: Run) -> None:
-        may_restart(renewal, run, host)
-        stops_serving = "kube-apiserver" in _stale_pods(renewal, run, host)
-        if stops_serving and not renewal.alone and (reason := _last_server(renewal, run, host)):
-            raise PrecheckError(f"{host}: {reason}", hint="bring another control plane host back; or inv recover.certs")
+        require_restartable(renewal, run, host)
+        api_restarts = "kube-apiserver" in _stale_pods(renewal, run, host)
+        if api_restarts and not renewal.allow_outage and _is_last_server(renewal, run, host):
+            raise PrecheckError(
+                f"{host}: its API server is the only one that is ready",
+                hint="bring another control plane host back; or inv recover.certs",
+            )
 
     def done(run: Run) -> bool | Unmet:
         if stale := _stale_pods(renewal, run, host):
             return Unmet("; ".join(f"{name} {why}" for name, why in stale.items()))
-        return Unmet.of(rules.unproven(renewal.site, look.of(run, host)))
+        return Unmet.of(rules.not_yet_served(renewal.site, look.one(run, host)))
 
     def do(run: Run) -> None:
         if not run.plan:
-            may_restart(renewal, run, host)
-            if done(run):  # its kubelet was quicker
+            require_restartable(renewal, run, host)
+            if done(run):  # the kubelet has restarted them meanwhile
                 return
         _restart(renewal, run, host)
 
     text = by_hand("certs", "restart", host=host)
     return Step(
-        "restart its static pods, until what they serve is what is in the files",
+        "restart its static pods until each serves the certificate in its file",
         host, check=check, done=done, do=do, within=SERVED_WITHIN_S, by_hand=text,
     )  # fmt: skip
 
 
-def well(renewal: Renewal, host: Host) -> Step:
-    """Wait until the host does its work again."""
+def wait_healthy(renewal: Renewal, host: Host) -> Step:
+    """Wait until the host's API server is ready and its member of etcd is healthy."""
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, node.look(host))
@@ -77,92 +85,98 @@ def well(renewal: Renewal, host: Host) -> Step:
         reason = etcd_rules.not_well(_etcd(renewal, run), host)
         return Unmet(f"its etcd member: {reason}") if reason else True
 
-    text = by_hand("certs", "well", host=host, admin_conf=ADMIN_CONF)
-    return Step("etcd and its API server are well", host, done=done, within=WELL_WITHIN_S, by_hand=text)
+    text = by_hand("certs", "wait_healthy", host=host, admin_conf=ADMIN_CONF)
+    return Step("etcd and its API server are healthy", host, done=done, within=HEALTHY_WITHIN_S, by_hand=text)
 
 
 def _restart(renewal: Renewal, run: Run, host: Host) -> None:
     stale = _stale_pods(renewal, run, host)
     for name, why in stale.items():
         run.note(host, f"{name}: {why}")
-    kept = {"etcd"} if pause_refused(renewal, run, host) else set()
+    refusal = pause_refusal(renewal, run, host)
+    kept = {"etcd"} if refusal else set()
     names = [name for name in rules.pods(renewal.site) if name in (stale or rules.READ_BY.keys() - kept)]
     if "etcd" in names:
-        _hand_over(renewal, run, host)
-    elif "etcd" in rules.stale(renewal.site, look.of(run, host), renewal.days):
-        run.note(host, f"etcd runs on: {pause_refused(renewal, run, host)}; it reads its certificates anew, and serves them")
+        _move_leader(renewal, run, host)
+    elif "etcd" in rules.stale(renewal.site, look.one(run, host), renewal.days):
+        run.note(host, f"etcd is not restarted: {refusal}; it has read its new certificates again and serves them")
     run.change(host, static_pods.restart(names))
 
 
 def _stale_pods(renewal: Renewal, run: Run, host: Host) -> dict[str, str]:
-    """Return the static pods of ``host`` to restart, and why; without etcd where it may not stand still and need not."""
-    seen = look.of(run, host)
-    found = rules.stale(renewal.site, seen, renewal.days)
-    if "etcd" in found and rules.reads_anew(seen) and pause_refused(renewal, run, host):
+    """Return the static pods of ``host`` to restart, and why. Leaves out etcd when it must not pause and serves its new files already."""
+    certs = look.one(run, host)
+    found = rules.stale(renewal.site, certs, renewal.days)
+    if "etcd" in found and rules.etcd_reloaded(certs) and pause_refusal(renewal, run, host):
         del found["etcd"]
     return found
 
 
-def may_restart(renewal: Renewal, run: Run, host: Host) -> None:
-    """Raise PrecheckError while etcd on ``host`` has to be restarted and must not be.
+def require_restartable(renewal: Renewal, run: Run, host: Host) -> None:
+    """Raise PrecheckError when etcd on ``host`` has to be restarted and the quorum does not allow it.
 
-    Where nothing works (``alone``) the other members may be on their way: they are waited for.
+    With ``allow_outage`` the other members may be starting at this moment: wait for them, up to MEMBERS_WITHIN_S seconds.
     """
-    reason = _held_back(renewal, run, host)
-    if reason and renewal.alone and not run.plan:
+    reason = _restart_refusal(renewal, run, host)
+    if reason and renewal.allow_outage and not run.plan:
         with suppress(OutcomeError):
-            until(lambda: not _held_back(renewal, run, host), within=MEMBERS_WITHIN_S, poll=run.poll)
+            until(lambda: not _restart_refusal(renewal, run, host), within=MEMBERS_WITHIN_S, poll=run.poll)
             return
     if reason:
         raise PrecheckError(f"{host}: etcd must not be restarted: {reason}", hint="inv etcd.status")
 
 
-def _held_back(renewal: Renewal, run: Run, host: Host) -> str:
-    """Say why etcd on ``host`` has to wait for its restart, or "".
+def _restart_refusal(renewal: Renewal, run: Run, host: Host) -> str:
+    """Return why etcd on ``host`` must not be restarted now, although it is running and has to be; or "".
 
-    Everything is seen anew, etcd before its container: a member that comes up in between neither runs on nor is stale.
+    Reads everything again, etcd before its container: a member that starts between the two readings counts as not running.
     """
     run.look_anew()
-    reason = pause_refused(renewal, run, host)
+    reason = pause_refusal(renewal, run, host)
     return reason if reason and _stale_pods(renewal, run, host).get("etcd", rules.ABSENT) != rules.ABSENT else ""
 
 
-def pause_refused(renewal: Renewal, run: Run, host: Host) -> str:
-    """Say why the member on ``host`` must not stand still, or "": also when there is no quorum that it could cost."""
+def pause_refusal(renewal: Renewal, run: Run, host: Host) -> str:
+    """Return why the member on ``host`` must not pause, or "".
+
+    Never leaves fewer than a majority of the voters healthy. A pause is allowed when there is no quorum (none can be lost), and for the
+    only voter of a cluster.
+    """
     if renewal.site.kubernetes.etcd == "external":
         return ""
-    seen = _etcd(renewal, run)
-    status, healthy = seen.statuses.get(host), etcd_rules.healthy_ids(seen)
-    if not status or len(healthy) < etcd_rules.quorum(len(etcd_rules.voters(seen.members))):
+    view = _etcd(renewal, run)
+    status, healthy = view.statuses.get(host), etcd_rules.healthy_ids(view)
+    if not status or len(healthy) < etcd_rules.quorum(len(etcd_rules.voters(view.members))):
         return ""
-    return etcd_rules.refuse_pause(seen.members, healthy, status.member)
+    return etcd_rules.refuse_pause(view.members, healthy, status.member)
 
 
-def _last_server(renewal: Renewal, run: Run, host: Host) -> str:
-    """Say that no other API server would be there meanwhile, or "": also when this one is not there either."""
+def _is_last_server(renewal: Renewal, run: Run, host: Host) -> bool:
+    """Whether the API server on ``host`` is the only one that is ready, on a site with several control plane hosts."""
     own = renewal.survey.control_plane(run)[host]
     serves = isinstance(own, NodeState) and own.serves
-    if not serves or len(renewal.site.control_plane) == 1 or renewal.survey.api_host(run, without=host):
-        return ""
-    return "its API server is the only one that is ready"
+    return serves and len(renewal.site.control_plane) > 1 and not renewal.survey.api_host(run, without=host)
 
 
-def stands_still(renewal: Renewal, run: Run) -> bool:
-    """Whether there is neither an API server nor a quorum of etcd's: an administrator's certificate alone may have ended, too."""
+def is_down(renewal: Renewal, run: Run) -> bool:
+    """Whether no API server is ready and no member of etcd is healthy.
+
+    Asks both: when only the administrator's certificate has expired, the API seems down, and etcd still works.
+    """
     return not renewal.survey.api_host(run) and not etcd_rules.healthy_ids(_etcd(renewal, run))
 
 
-def _hand_over(renewal: Renewal, run: Run, host: Host) -> None:
-    """Let another member lead first, when there is a healthy one: a leader that goes is missed for an election."""
+def _move_leader(renewal: Renewal, run: Run, host: Host) -> None:
+    """Make another healthy member of etcd the leader, if ``host`` leads: a leader that stops costs an election."""
     if renewal.site.kubernetes.etcd == "external":
         return
-    seen = _etcd(renewal, run)
-    leads = host in seen.statuses and seen.statuses[host].leads
-    if leads and len(etcd_rules.healthy_ids(seen)) > 1:
-        run.change(host, etcd.move_leader(heir(seen, host).id))
+    view = _etcd(renewal, run)
+    leads = host in view.statuses and view.statuses[host].leads
+    if leads and len(etcd_rules.healthy_ids(view)) > 1:
+        run.change(host, etcd.move_leader(heir(view, host).id))
 
 
 def _etcd(renewal: Renewal, run: Run) -> View:
-    """See etcd: believed, like every reading, until something is changed."""
+    """Read etcd on all control plane hosts; the answer is cached until something is changed."""
     said = renewal.survey.each(run, dict.fromkeys(renewal.site.control_plane, etcd.look()))
     return view_etcd.seen_by(said)

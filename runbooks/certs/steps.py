@@ -1,4 +1,4 @@
-"""How the certificates of a control plane are renewed, step by step: the steps that `certs.renew` and `recover.certs` share.
+"""Steps that `certs.renew` and `recover.certs` share: kubeadm renews the files, and the operator's kubeconfig follows.
 
 https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#manual-certificate-renewal
 """
@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from runbooks.certs import look
+from runbooks.certs.rules import renewal as rules
 from runbooks.commands import certs
 from runbooks.commands.certs import HostCerts
 from runbooks.commands.kubeconfig import admin_conf
@@ -19,17 +20,18 @@ from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.local import files
-from runbooks.rules import certs as rules
 from runbooks.rules.kubeadm import endpoint
 from runbooks.view.cluster import Survey
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What is to be renewed where, and what was seen before it.
+    """What one renewal works on, and how.
 
-    ``days`` is how much has to be left of a certificate that stays. ``force`` renews whatever is left. ``alone`` goes on when no other
-    API server is there to take over: better a moment without one than certificates that end.
+    before        the certificates of each host before anything was changed.
+    days          a certificate that expires within so many days is renewed.
+    force         renew every certificate, however long it is valid.
+    allow_outage  restart an API server even when no other one is ready: a short outage is better than expired certificates.
     """
 
     site: Site
@@ -37,42 +39,38 @@ class Renewal:
     _: KW_ONLY
     days: int = rules.DAYS
     force: bool = False
-    alone: bool = False
+    allow_outage: bool = False
     survey: Survey = field(default_factory=Survey)
 
 
-def may_begin(renewal: Renewal, hosts: Sequence[Host]) -> Step:
-    """Refuse before anything is touched what kubeadm cannot do: CAs whose keys are elsewhere, or that have ended themselves."""
+def check_cas(renewal: Renewal, hosts: Sequence[Host]) -> Step:
+    """Refuse, before anything is changed, when kubeadm cannot sign: a CA has expired, or its key is not on the host."""
 
     def check(run: Run) -> None:
-        seen = _there(look.look(run, renewal.survey, hosts))
-        reasons = {host: rules.refusal(renewal.site, each) for host, each in seen.items()}
-        if told := [f"{host}: {reason}" for host, reason in reasons.items() if reason]:
+        found = rules.answered(look.all_hosts(run, renewal.survey, hosts))
+        reasons = {host: rules.refusal(renewal.site, each) for host, each in found.items()}
+        if refused := [f"{host}: {reason}" for host, reason in reasons.items() if reason]:
             raise PrecheckError(
-                "kubeadm cannot renew the certificates:" + "".join(f"\n  {each}" for each in told),
-                hint="https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#external-ca-mode tells what to do then",
+                "kubeadm cannot renew the certificates:" + "".join(f"\n  {each}" for each in refused),
+                hint="https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#external-ca-mode says what to do",
             )
 
-    return Step(
-        "the CAs are there, valid, and have their keys",
-        check=check,
-        by_hand=by_hand("certs", "may_begin"),
-    )
+    return Step("the CAs are present and valid, and have their private keys", check=check, by_hand=by_hand("certs", "check_cas"))
 
 
 def renew(renewal: Renewal, host: Host) -> Step:
-    """`kubeadm certs renew all`, when one of the host's certificates is due; the CAs stay what they are."""
+    """Run `kubeadm certs renew all` when one of the host's certificates is due. CAs are never changed."""
 
     def check(run: Run) -> None:
-        if reason := rules.refusal(renewal.site, look.of(run, host)):
+        if reason := rules.refusal(renewal.site, look.one(run, host)):
             raise PrecheckError(f"{host}: {reason}", hint="inv certs.check")
 
     def done(run: Run) -> bool | Unmet:
         return Unmet.of(_due(renewal, run, host))
 
     def do(run: Run) -> None:
-        if (answer := run.change(host, certs.renew())) and (aside := certs.parse_aside(answer)):
-            run.note(host, f"what was there before is in {aside}")
+        if (answer := run.change(host, certs.renew())) and (copy := certs.parse_copy(answer)):
+            run.note(host, f"the previous certificates are kept in {copy}")
 
     text = by_hand("certs", "renew", host=host, admin_conf=ADMIN_CONF)
     return Step(
@@ -82,35 +80,36 @@ def renew(renewal: Renewal, host: Host) -> Step:
 
 
 def _due(renewal: Renewal, run: Run, host: Host) -> str:
-    """Say why the certificates in the files of ``host`` have to be renewed (still), or ""."""
-    seen = look.of(run, host)
-    if reason := rules.renewal(renewal.site, seen, renewal.days):
+    """Return why the certificate files of ``host`` still have to be renewed, or ""."""
+    found = look.one(run, host)
+    if reason := rules.due_for_renewal(renewal.site, found, renewal.days):
         return reason
-    first, now = renewal.before[host].at(rules.SERVING), seen.at(rules.SERVING)
-    return "it was asked for" if renewal.force and first and now and first.fingerprint == now.fingerprint else ""
+    before, now = renewal.before[host].at(rules.SERVING), found.at(rules.SERVING)
+    same = before and now and before.fingerprint == now.fingerprint
+    return "renewal was forced (--force)" if renewal.force and same else ""
 
 
 def kubeconfig(renewal: Renewal, path: Path) -> Step:
-    """Give the operator's own kubeconfig, when there is one of this cluster, a certificate that some master's admin.conf has."""
+    """Give the operator's own kubeconfig the administrator's certificate that is valid longest on the control plane hosts.
+
+    Nothing is done when there is no kubeconfig at ``path``, or when it is another cluster's.
+    """
+
+    def found(run: Run) -> dict[Host, HostCerts]:
+        return rules.answered(look.all_hosts(run, renewal.survey, renewal.site.control_plane))
 
     def done(run: Run) -> bool:
-        seen = _there(look.look(run, renewal.survey, renewal.site.control_plane))
-        authorities = {each.fingerprint for host in seen.values() if (each := host.at(rules.CAS[0]))}
-        if look.kubeconfigs_authority(path) not in authorities:
-            return True  # there is none, or it is another cluster's
-        mine = look.kubeconfig(path)
-        admins = {each.fingerprint for host in seen.values() if (each := host.at(ADMIN_CONF))}
-        return bool(mine and mine.fingerprint in admins)
+        hosts = found(run).values()
+        if look.kubeconfig_ca(path) not in rules.fingerprints(hosts, rules.CAS[0]):
+            return True
+        own = look.kubeconfig_certificate(path)
+        return bool(own and own.fingerprint in rules.fingerprints(hosts, ADMIN_CONF))
 
     def do(run: Run) -> None:
-        seen = _there(look.look(run, renewal.survey, renewal.site.control_plane))
-        api_host = max(seen, key=lambda host: each.ends if (each := seen[host].at(ADMIN_CONF)) else 0)
+        hosts = found(run)
+        api_host = max(hosts, key=lambda host: each.ends if (each := hosts[host].at(ADMIN_CONF)) else 0)
         content = run.read(api_host, admin_conf(endpoint(renewal.site))).encode()
         run.here(f"{path}: the administrator's certificate of {api_host}", lambda: files.replace(path, content))
 
     text = by_hand("certs", "kubeconfig", admin_conf=ADMIN_CONF)
     return Step("renew the operator's own kubeconfig", done=done, do=do, within=10, by_hand=text)
-
-
-def _there(looked: Mapping[Host, object]) -> dict[Host, HostCerts]:
-    return {host: seen for host, seen in looked.items() if isinstance(seen, HostCerts)}

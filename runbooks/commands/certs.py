@@ -1,4 +1,4 @@
-"""Certificates on a host: what there are, who serves which, and the words that renew them.
+"""Certificates on a host: probes that read them and what each port serves, and commands that renew them.
 
 https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/
 https://kubernetes.io/docs/setup/best-practices/certificates/
@@ -21,18 +21,18 @@ PKI = "/etc/kubernetes/pki"
 KUBELET_PKI = "/var/lib/kubelet/pki"
 ROOTS_COPY = "/root/.kube/config"
 KEPT_COPIES = 3
-KUBELET_DAYS = 365  # of a kubelet's client certificate: what the controller-manager gives it, too
-# What a control plane host serves with a certificate; controller-manager and scheduler serve their own host only.
+KUBELET_DAYS = 365  # validity of a kubelet's client certificate, as the controller-manager signs it
+# Which static pod serves a certificate on which port. The controller-manager and the scheduler listen on localhost only.
 SERVED_BY = {6443: "kube-apiserver", 2379: "etcd", 2380: "etcd", 10257: "kube-controller-manager", 10259: "kube-scheduler"}
 KUBELET_PORT = 10250
-VIP = 0  # stands for the VIP among the ports that were asked
+VIP = 0  # stands for the VIP among the ports that were read
 
 KeyState = Literal["ok", "differs", "missing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """A certificate at ``path``, the file or kubeconfig it is in. ``starts`` and ``ends`` are seconds since 1970."""
+    """A certificate in the file or kubeconfig ``path``. It is valid from ``starts`` to ``ends``, in seconds since 1970."""
 
     path: str
     ends: int
@@ -43,13 +43,16 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCerts:
-    """Everything about one host's certificates. Times are seconds since 1970, by that host's clock.
+    """One host's certificates. Times are in seconds since 1970, by that host's clock.
 
-    served      by port; under `VIP` what is served there.
-    keys        of each certificate in the PKI: whether the key beside it is there and is its own.
+    joined      whether its kubelet has been registered with a cluster.
+    openssl     whether openssl is installed; without it there are no certificates here.
+    served      the certificate on each port, and under `VIP` the one at the VIP.
+    keys        for each certificate in the PKI directory, whether its private key is there and matches it.
     changed     when each file was last written.
-    containers  since when the control plane's running containers are there, by name.
-    kubelet     its state in systemd's words, and since when it is active.
+    containers  when each running container of kube-system was created, by name.
+    manifests   the names of its static pods' manifests.
+    kubelet     its state in systemd, and since when it has been active.
     """
 
     clock: int
@@ -69,7 +72,7 @@ class HostCerts:
 
 
 def look(site: Site, host: Host) -> Probe[HostCerts]:
-    """See all certificates of ``host``: those it has, and those that are served there, or at the VIP when it is an LB."""
+    """Read the certificates that ``host`` has in files, those that its ports serve, and on an LB the one that the VIP serves."""
     variables = {"PORTS": _ports(site, host), "ENDPOINT": "", "CA": "", "CERT": "", "KEY": ""}
     command = script("certs-look", variables, timeout=60, after=("etcd-find", "certs-find"))
     return Probe(replace(command, shown="certs-look"), parse)
@@ -92,14 +95,14 @@ def _at(host: Host, port: int) -> str:
 
 
 def parse(answer: Answer) -> HostCerts:
-    """Read lines of ``key value``. Raises ValueError when the clock is missing, or something is not as certs-look writes it."""
+    """Parse the "key value" lines of certs-look.sh. Raises ValueError when the clock is missing or a line is malformed."""
     lines = [line.split(" ", 1) for line in answer.stdout.splitlines() if " " in line]
 
     def texts(key: str) -> list[str]:
         return [rest for first, rest in lines if first == key]
 
     if not texts("clock"):
-        raise ValueError("it said nothing about its clock")
+        raise ValueError("the answer has no clock")
     state, _, since = (texts("kubelet") or ["unknown 0"])[0].partition(" ")
     served = [certificate(text) for text in texts("served")]
     return HostCerts(
@@ -117,7 +120,7 @@ def parse(answer: Answer) -> HostCerts:
 
 
 def certificate(text: str) -> Certificate:
-    """Read "PATH", and what openssl says of the certificate there, parted by tabs. Raises ValueError when a date is none."""
+    """Parse a path and the lines of `openssl x509` about it, separated by tabs. Raises ValueError when a date is malformed."""
     path, *facts = text.split("\t")
     said = {key.lower(): value.strip() for key, _, value in (fact.partition("=") for fact in facts)}
     starts = _moment(said["notbefore"]) if "notbefore" in said else 0
@@ -138,18 +141,18 @@ def _key_state(text: str) -> KeyState:
     match text:
         case "ok" | "differs" | "missing":
             return text
-    raise ValueError(f"{text!r} is said of no key")
+    raise ValueError(f"{text!r} is not the state of a key")
 
 
 def _containers(text: str) -> dict[str, int]:
-    """Read `crictl ps -o json`: since when each container is there, by name; the oldest of several of the same name."""
+    """Parse `crictl ps -o json`: when each container was created, by name; the oldest of several with the same name."""
     found: dict[str, int] = {}
     try:
         for each in json.loads(text).get("containers") or ():
             name, since = each["metadata"]["name"], int(each["createdAt"]) // 1_000_000_000
             found[name] = min(since, found.get(name, since))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"this is no list of containers: {error!r}") from None
+        raise ValueError(f"this is not a list of containers: {error!r}") from None
     return found
 
 
@@ -157,51 +160,51 @@ def _containers(text: str) -> dict[str, int]:
 
 
 def renew() -> Command:
-    """`kubeadm certs renew all`: every certificate that kubeadm manages on this host, but no CA. What was there is kept aside."""
+    """Renew every certificate that kubeadm manages on this host, but no CA. The previous ones are copied first (`parse_copy`)."""
     return replace(script("certs-renew", {"KEEP": str(KEPT_COPIES)}, timeout=180), shown="kubeadm certs renew all")
 
 
-def parse_aside(answer: Answer) -> str:
-    """Return where what was there before is kept, or ""."""
-    return next((line.removeprefix("aside ") for line in answer.stdout.splitlines() if line.startswith("aside ")), "")
+def parse_copy(answer: Answer) -> str:
+    """Return the directory in which the previous certificates are kept, or ""."""
+    return next((line.removeprefix("copy ") for line in answer.stdout.splitlines() if line.startswith("copy ")), "")
 
 
 def request(node: str) -> Command:
-    """Make a key for the kubelet of ``node``, on its own host, and print the request for its certificate."""
+    """Make a private key for the kubelet of ``node`` on its own host, and print the certificate signing request for it."""
     return replace(
         script("certs-request", {"NODE": _node(node)}), shown=f"openssl req -subj /O=system:nodes/CN=system:node:{node}"
     )
 
 
-def sign(wanted: str, node: str, days: int = KUBELET_DAYS) -> Command:
-    """Sign the request ``wanted`` of the kubelet of ``node``, on a host that has the CA's key, and print the certificate."""
-    command = script("certs-sign", {"REQUEST": wanted, "NODE": _node(node), "DAYS": str(days)})
+def sign(csr: str, node: str, days: int = KUBELET_DAYS) -> Command:
+    """Sign ``csr``, the request of the kubelet of ``node``, on a host that has the CA's key; print the certificate. Valid for ``days``."""
+    command = script("certs-sign", {"REQUEST": csr, "NODE": _node(node), "DAYS": str(days)})
     return replace(command, shown=f"openssl x509 -req -CA {PKI}/ca.crt -CAkey {PKI}/ca.key -days {days}")
 
 
-def identity(signed: str) -> Command:
-    """Give the kubelet its new client certificate, and restart it."""
-    command = script("certs-kubelet", {"ACTION": "identity", "CERTIFICATE": signed}, timeout=120)
+def install_client_certificate(signed: str) -> Command:
+    """Install ``signed`` as the kubelet's client certificate, and restart the kubelet."""
+    command = script("certs-kubelet", {"ACTION": "client", "CERTIFICATE": signed}, timeout=120)
     return replace(command, shown=f"write {KUBELET_PKI}/kubelet-client-current.pem; systemctl restart kubelet")
 
 
-def new_serving() -> Command:
-    """Have the kubelet make a new self-signed serving certificate, and restart it."""
+def renew_serving_certificate() -> Command:
+    """Restart the kubelet without its self-signed serving certificate, so that it makes a new one."""
     command = script("certs-kubelet", {"ACTION": "serving", "CERTIFICATE": ""}, timeout=120)
     return replace(command, shown=f"mv {KUBELET_PKI}/kubelet.crt kubelet.crt.before; systemctl restart kubelet")
 
 
 def pem(answer: Answer | None, kinds: Iterable[str] = ("CERTIFICATE", "CERTIFICATE REQUEST")) -> str:
-    """Return the first PEM block of one of ``kinds``; "" of no answer (a plan). Raises ValueError when there is none."""
+    """Return the first PEM block of one of ``kinds``; "" when ``answer`` is None (a plan). Raises ValueError when there is no block."""
     if answer is None:
         return ""
     for kind in kinds:
         if found := re.search(rf"-----BEGIN {kind}-----\n[A-Za-z0-9+/=\n]+-----END {kind}-----", answer.stdout):
             return found[0]
-    raise ValueError("openssl printed no certificate and no request for one")
+    raise ValueError("openssl printed neither a certificate nor a signing request")
 
 
 def _node(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name):
-        raise ValueError(f"{name!r} is no node's name")
+        raise ValueError(f"{name!r} is not the name of a node")
     return name

@@ -1,7 +1,8 @@
-"""`inv recover.certs`: every certificate of the cluster renewed, also when all have ended and nothing answers any more.
+"""`inv recover.certs`: renew every certificate of the cluster, also when all have expired and the API is down.
 
-It works from the files alone: kubeadm signs with the CAs' keys on each master, and a kubelet that can no longer ask for a
-certificate gets one that is signed on a master. https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/
+Needs only the files on the hosts, and SSH. kubeadm signs with the CAs' keys on each control plane host. A kubelet whose client
+certificate has expired cannot ask the API for a new one: a control plane host signs it.
+https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 from runbooks import gates
 from runbooks.certs import look, restart
 from runbooks.certs import steps as certs_steps
-from runbooks.certs.renew import apart, refuse_the_rest
+from runbooks.certs.renew import report_unreached, split_by_reachable
+from runbooks.certs.rules import renewal as rules
 from runbooks.certs.steps import Renewal
 from runbooks.commands import certs
 from runbooks.engine.by_hand import by_hand
@@ -21,7 +23,6 @@ from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.lb.traffic import let_in
-from runbooks.rules import certs as rules
 from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
@@ -31,111 +32,113 @@ KEY = "recover.certs"
 
 
 def recover(session: Session) -> None:
-    """Renew what is due everywhere. Raises DegradedError when a host could not be reached, and the others are done."""
+    """Renew what is due on every host that can be reached. Raises DegradedError at the end when some hosts could not be reached."""
     run, site, survey = session.run, session.site, Survey()
-    there, lost = apart(look.look(run, survey, site.nodes))
-    masters = [host for host in site.control_plane if host in there]
-    if not masters:
-        raise PrecheckError("no master could be looked at, and only they have the CAs' keys", hint="inv certs.check")
+    reached, unreached = split_by_reachable(look.all_hosts(run, survey, site.nodes))
+    if not any(host.is_control_plane for host in reached):
+        raise PrecheckError("no control plane host could be read, and only they have the CAs' keys", hint="inv certs.check")
     before = session.resumed(KEY) or {}
-    renewal = Renewal(site, there, alone=True, survey=survey)
-    at_once = bool(before.get("at_once", restart.stands_still(renewal, run)))
-    session.carry_out(procedure(renewal, list(there), session.state / "kubeconfig", at_once=at_once, whole=not lost))
-    refuse_the_rest(lost, "inv recover.certs")
+    renewal = Renewal(site, reached, allow_outage=True, survey=survey)
+    at_once = bool(before.get("at_once", restart.is_down(renewal, run)))
+    plan = procedure(renewal, list(reached), session.state / "kubeconfig", at_once=at_once, whole=not unreached)
+    session.carry_out(plan)
+    report_unreached(unreached, "inv recover.certs")
 
 
 def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path, *, at_once: bool, whole: bool = True) -> Procedure:
-    """Return the procedure that renews on ``hosts``, masters and workers.
+    """Return the procedure that renews on ``hosts``, control plane hosts and workers.
 
-    ``at_once``: on all masters at the same time, since nothing works that could be lost. ``whole``: these are all hosts, so that the
-    cluster has to be well at the end.
+    at_once  renew on all control plane hosts in parallel. Only for a cluster without a ready API server and without a quorum of etcd.
+    whole    ``hosts`` are all hosts of the cluster: verify the cluster at the end.
     """
     site = renewal.site
-    masters = [host for host in hosts if host in site.control_plane]
-    workers = [host for host in hosts if host not in masters]
-    steps: list[Step | Together] = [certs_steps.may_begin(renewal, masters)]
-    steps += _all_at_once(renewal, masters) if at_once else [step for host in masters for step in _turn(renewal, masters, host)]
+    control_plane = [host for host in hosts if host.is_control_plane]
+    workers = [host for host in hosts if host not in control_plane]
+    steps: list[Step | Together] = [certs_steps.check_cas(renewal, control_plane)]
+    if at_once:
+        steps += _all_at_once(renewal, control_plane)
+    else:
+        steps += [step for host in control_plane for step in _one(renewal, control_plane, host)]
     if workers:
-        steps.append(Together(tuple(identify(renewal, masters, host) for host in workers)))
-    steps.append(Together(tuple(serve_anew(renewal, host) for host in hosts)))
-    steps.append(Together(tuple(let_in(host) for host in masters)))
+        steps.append(Together(tuple(renew_kubelet_client(renewal, control_plane, host) for host in workers)))
+    steps.append(Together(tuple(renew_kubelet_serving(renewal, host) for host in hosts)))
+    steps.append(Together(tuple(let_in(host) for host in control_plane)))
     steps.append(certs_steps.kubeconfig(renewal, kubeconfig))
     if whole:
         steps.append(gates.cluster_verified(site))
-    how = "no API server and no quorum, so from the files alone, all masters at once" if at_once else "one master at a time"
+    how = "no API server and no quorum, so all control plane hosts at once" if at_once else "one control plane host at a time"
     inputs = {"hosts": [host.name for host in hosts], "at_once": at_once}
     return Procedure(KEY, f"Renew the certificates of {site.name}: {how}", steps, inputs=inputs)
 
 
-def _all_at_once(renewal: Renewal, masters: Sequence[Host]) -> list[Step | Together]:
-    """Return the steps for a cluster that stands still: nothing can be lost by waiting for nobody, and etcd needs a majority anyway."""
+def _all_at_once(renewal: Renewal, control_plane: Sequence[Host]) -> list[Step | Together]:
+    """Return the steps for a cluster that is down: there is no service to lose, and etcd needs valid certificates on a majority."""
     return [
-        Together(tuple(certs_steps.renew(renewal, host) for host in masters)),
-        Together(tuple(identify(renewal, masters, host) for host in masters)),
-        Together(tuple(restart.restart(renewal, host) for host in masters)),
-        Together(tuple(restart.well(renewal, host) for host in masters)),
+        Together(tuple(certs_steps.renew(renewal, host) for host in control_plane)),
+        Together(tuple(renew_kubelet_client(renewal, control_plane, host) for host in control_plane)),
+        Together(tuple(restart.restart(renewal, host) for host in control_plane)),
+        Together(tuple(restart.wait_healthy(renewal, host) for host in control_plane)),
     ]
 
 
-def _turn(renewal: Renewal, masters: Sequence[Host], host: Host) -> list[Step]:
-    """Return the steps of one master of a cluster that works."""
+def _one(renewal: Renewal, control_plane: Sequence[Host], host: Host) -> list[Step]:
+    """Return the steps of one control plane host of a cluster that works."""
     return [
         certs_steps.renew(renewal, host),
-        identify(renewal, masters, host),
+        renew_kubelet_client(renewal, control_plane, host),
         restart.restart(renewal, host),
-        restart.well(renewal, host),
+        restart.wait_healthy(renewal, host),
     ]
 
 
 # ---- kubelets
 
 
-def identify(renewal: Renewal, masters: Sequence[Host], host: Host) -> Step:
-    """Give the kubelet a client certificate that a master has signed, when it could not renew its own in time.
+def renew_kubelet_client(renewal: Renewal, control_plane: Sequence[Host], host: Host) -> Step:
+    """Give the kubelet a new client certificate, signed on a control plane host, when it did not renew its own in time.
 
-    Where the documented way has a master make key and certificate (`kubeadm kubeconfig user`), here the key is made on the host
-    itself and never leaves it.
+    `kubeadm kubeconfig user` would make key and certificate on the control plane host. Here the key is made on ``host`` and stays there.
+    https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/troubleshooting-kubeadm/#kubelet-client-cert
     """
-    signer = host if host in masters else masters[0]
+    signer = host if host in control_plane else control_plane[0]
 
     def reason(run: Run) -> str:
-        return rules.lost_identity(look.of(run, host), renewal.days)
+        return rules.needs_client_certificate(look.one(run, host), renewal.days)
 
     def check(run: Run) -> None:
-        if not look.of(run, host).openssl:
+        if not look.one(run, host).openssl:
             raise PrecheckError(f"{host}: openssl is not installed there", hint=f"on {host}: install openssl")
 
     def done(run: Run) -> bool | Unmet:
         return Unmet.of(reason(run))
 
     def do(run: Run) -> None:
-        node = rules.node_name(renewal.site, host, look.of(run, host))
+        node = rules.node_name(renewal.site, host, look.one(run, host))
         run.note(host, f"the client certificate of {node}'s kubelet: {reason(run)}")
         try:
-            wanted = certs.pem(run.change(host, certs.request(node)))
-            signed = certs.pem(run.change(signer, certs.sign(wanted, node)))
+            csr = certs.pem(run.change(host, certs.request(node)))
+            signed = certs.pem(run.change(signer, certs.sign(csr, node)))
         except ValueError as error:
             raise CommandError(f"{host}: {error}") from None
-        run.change(host, certs.identity(signed))
+        run.change(host, certs.install_client_certificate(signed))
 
-    text = by_hand("certs", "identity", host=host, conf=rules.KUBELET_CONF, client=rules.KUBELET_CLIENT)
+    text = by_hand("certs", "kubelet_client", host=host, conf=rules.KUBELET_CONF, client=rules.KUBELET_CLIENT)
     return Step(
-        "give its kubelet a new client certificate, if it lost its own", host, check=check, done=done, do=do, by_hand=text
-    )
+        "renew its kubelet's client certificate if the kubelet cannot",
+        host, check=check, done=done, do=do, by_hand=text,
+    )  # fmt: skip
 
 
-def serve_anew(renewal: Renewal, host: Host) -> Step:
-    """Have the kubelet make a new self-signed serving certificate; it never renews the one that it made when it first started."""
+def renew_kubelet_serving(renewal: Renewal, host: Host) -> Step:
+    """Make the kubelet replace its self-signed serving certificate when that is due: the kubelet never renews it by itself."""
 
     def done(run: Run) -> bool | Unmet:
-        seen = look.of(run, host)
-        return Unmet.of(rules.old_serving(seen, renewal.days) or rules.other_served(renewal.site, seen, certs.KUBELET_PORT))
+        found = look.one(run, host)
+        reason = rules.needs_serving_certificate(found, renewal.days)
+        return Unmet.of(reason or rules.other_served(renewal.site, found, certs.KUBELET_PORT))
 
-    text = by_hand("certs", "serve_anew", host=host, serving=rules.KUBELET_SERVING)
-    return Step(
-        "have its kubelet make a new serving certificate, if the old one is due",
-        host,
-        done=done,
-        do=lambda run: run.change(host, certs.new_serving()),
-        by_hand=text,
-    )
+    def do(run: Run) -> None:
+        run.change(host, certs.renew_serving_certificate())
+
+    text = by_hand("certs", "kubelet_serving", host=host, serving=rules.KUBELET_SERVING)
+    return Step("have its kubelet make a new serving certificate if the old one is due", host, done=done, do=do, by_hand=text)

@@ -1,6 +1,6 @@
-# How certificates are read on this host; stands before another script. Variables: none.
-# certificates FILE... prints one line for each certificate in PEM files and kubeconfigs, "certificate PATH" and what openssl says
-# of it, parted by tabs; nothing of a file that holds none. served KEY ADDRESS:PORT does so for what is served there. Read-only.
+# Functions that read certificates on this host; another script follows. Variables: none. Read-only.
+# certificates FILE... prints one line for each certificate in PEM files and kubeconfigs: "certificate PATH", then what openssl says
+# about it, separated by tabs; nothing for a file without one. served KEY ADDRESS:PORT does the same for the certificate served there.
 # shellcheck shell=bash disable=SC2094
 shopt -s globstar nullglob
 certificate() { # KEY NAME: the certificate on standard input
@@ -22,7 +22,7 @@ certificates() {
         esac
     done
 }
-served() { # what is busy gets a second chance: nothing served reads like something that has to be restarted
+served() { # a busy server is asked twice: without an answer, it would look as if it had to be restarted
     local patience shown
     for patience in 5 10; do
         shown=$(timeout "$patience" openssl s_client -connect "$2" </dev/null 2>/dev/null | certificate "${1% *}" "${1##* }")

@@ -1,6 +1,6 @@
-# Variables: ACTION (identity or serving), CERTIFICATE (PEM, for the key that certs-request.sh made; identity only).
-# identity: gives this host's kubelet its new client certificate, where and as the kubelet itself would write it. serving: has it
-# make a new self-signed serving certificate, which it does only when there is none. Both restart the kubelet. Safe to run again.
+# Variables: ACTION (client or serving), CERTIFICATE (PEM, for the key that certs-request.sh made; client only).
+# client: installs the kubelet's new client certificate, in the file and format that the kubelet itself uses. serving: moves the
+# self-signed serving certificate away; the kubelet makes a new one when there is none. Both restart the kubelet. Safe to run again.
 # https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/troubleshooting-kubeadm/#kubelet-client-cert
 # shellcheck shell=bash disable=SC2154
 set -eu
@@ -8,10 +8,10 @@ trap '' TERM HUP INT
 pki=/var/lib/kubelet/pki conf=/etc/kubernetes/kubelet.conf
 current=$pki/kubelet-client-current.pem
 case $ACTION in
-identity)
+client)
     new=$pki/ha-runbooks-new.key
     cmp -s <(openssl x509 -noout -pubkey <<<"$CERTIFICATE") <(openssl pkey -pubout -in "$new") || {
-        echo "this certificate is not for the key in $new" >&2
+        echo "the certificate does not match the key in $new" >&2
         exit 1
     }
     file=$pki/kubelet-client-$(date +%Y-%m-%d-%H-%M-%S).pem
@@ -20,7 +20,7 @@ identity)
     mv -f -- "$file.new" "$file"
     ln -sfn -- "$file" "$current.new"
     mv -fT -- "$current.new" "$current"
-    if grep -q '^ *client-certificate-data:' "$conf"; then # as kubeadm itself changes it once the kubelet has a certificate
+    if grep -q '^ *client-certificate-data:' "$conf"; then # kubeadm does the same once the kubelet has a certificate
         cp -p -- "$conf" "$conf.new"
         sed -E "s#^( *)client-(certificate|key)-data:.*#\1client-\2: $current#" "$conf" >"$conf.new"
         sync -- "$conf.new"

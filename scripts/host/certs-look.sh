@@ -1,6 +1,6 @@
-# Variables: PORTS (array: "PORT ADDRESS:PORT", what is served there), and those of etcd-find.sh, which stands before this, as does
-# certs-find.sh. Everything about this host's certificates: files, their keys, kubeconfigs, what is served, and since when those
-# programs run that read them. One "key value" a line. Read-only.
+# Variables: PORTS (array of "PORT ADDRESS:PORT" to read), and those of etcd-find.sh. etcd-find.sh and certs-find.sh come before this.
+# Prints everything about this host's certificates: files, their private keys, kubeconfigs, what each port serves, and since when
+# the programs that use them have been running. One "key value" per line. Read-only.
 # shellcheck shell=bash disable=SC2154,SC2034
 tree=/etc/kubernetes/pki mine=/var/lib/kubelet/pki
 printf 'clock %(%s)T\n' -1
@@ -21,7 +21,7 @@ if said=$(crictl_here ps --state running --label io.kubernetes.pod.namespace=kub
 fi
 command -v openssl >/dev/null || exit 0
 echo openssl yes
-# All at the same time, and meanwhile the files: each of them is a handshake, or a wait.
+# All ports in parallel, and the files meanwhile: each port takes a TLS handshake, or a timeout.
 exec 3< <(
     for port in "${PORTS[@]}"; do served "served ${port% *}" "${port#* }" & done
     wait

@@ -1,12 +1,12 @@
-# Variables: KEEP (how many copies of what was there before stay).
-# Renews every certificate that kubeadm manages, out of those that are there and the CAs' keys beside them. Keeps what was there
-# before under /etc/kubernetes/ha-runbooks-certs (private, the moment as its name), and says where: "aside PATH". A copy of an
-# administrator's kubeconfig that root had made for himself is replaced as well.
+# Variables: KEEP (how many copies of the previous certificates are kept).
+# Renews every certificate that kubeadm manages; kubeadm needs the current ones and the CAs' keys. First copies the PKI and the
+# kubeconfigs to /etc/kubernetes/ha-runbooks-certs/TIME (private) and prints "copy PATH". If /root/.kube/config is a copy of an
+# earlier admin.conf, it is replaced as well.
 # https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#manual-certificate-renewal
 # shellcheck shell=bash disable=SC2154
 set -eu
 shopt -s nullglob
-trap '' TERM HUP INT # a key and its certificate are two files
+trap '' TERM HUP INT # do not stop between writing a key and its certificate
 top=/etc/kubernetes/ha-runbooks-certs home=/root/.kube/config
 mkdir -p "$top"
 copy=$top/$(date -u +%Y%m%dT%H%M%SZ)
@@ -16,21 +16,21 @@ cp -a -- /etc/kubernetes/pki /etc/kubernetes/*.conf "$copy.new/"
 sync -- "$copy.new"
 [ ! -e "$copy" ] || rm -rf -- "$copy"
 mv -- "$copy.new" "$copy"
-echo "aside $copy"
+echo "copy $copy"
 words=(certs)
-kubeadm certs --help >/dev/null 2>&1 || words=(alpha certs) # until 1.19
+kubeadm certs --help >/dev/null 2>&1 || words=(alpha certs) # up to 1.19
 said=$(kubeadm "${words[@]}" renew all 2>&1 </dev/null) || {
     tail -n 10 <<<"$said" >&2
-    echo "what was there before is in $copy" >&2
+    echo "the previous certificates are kept in $copy" >&2
     exit 1
 }
 if [ -e "$home" ]; then
     for old in "$top"/*/admin.conf; do
         cmp -s -- "$old" "$home" || continue
-        cp -a -- "$home" "$home.new" # its owner and mode
+        cp -a -- "$home" "$home.new" # keeps owner and mode
         cat /etc/kubernetes/admin.conf >"$home.new"
         mv -f -- "$home.new" "$home"
-        echo "copied $home"
+        echo "replaced $home"
         break
     done
 fi

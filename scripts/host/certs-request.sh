@@ -1,5 +1,5 @@
-# Variables: NODE (the name by which the cluster knows this host).
-# Makes a private key for this host's kubelet and prints the request for a certificate for it; the key stays here.
+# Variables: NODE (the node name of this host).
+# Makes a private key for this host's kubelet and prints a certificate signing request for it. The key stays on this host.
 # shellcheck shell=bash disable=SC2154
 set -eu
 key=/var/lib/kubelet/pki/ha-runbooks-new.key

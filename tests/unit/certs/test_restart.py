@@ -1,11 +1,11 @@
-"""Whether a member of etcd may be restarted, while its kubelet and the other masters are at work."""
+"""Whether a member of etcd may be restarted while its kubelet and the other control plane hosts work."""
 
 from dataclasses import replace
 
 import pytest
 
 from runbooks.certs import look, restart
-from runbooks.certs.restart import may_restart
+from runbooks.certs.restart import require_restartable
 from runbooks.certs.steps import Renewal
 from runbooks.errors import PrecheckError
 from tests.support.fakes import FakeHosts, master, run_on, site, without_waiting
@@ -22,20 +22,20 @@ STALE = replace(WELL, changed=dict.fromkeys(WELL.changed, NOW), served={})
 def scripted(monkeypatch, seen, *says):
     """Let the host be as ``seen``, and etcd say ``says`` to whoever wants to pause its member, look by look."""
     left = list(says)
-    monkeypatch.setattr(look, "of", lambda run, host: seen)
-    monkeypatch.setattr(restart, "pause_refused", lambda *_: left.pop(0) if len(left) > 1 else left[0])
+    monkeypatch.setattr(look, "one", lambda run, host: seen)
+    monkeypatch.setattr(restart, "pause_refusal", lambda *_: left.pop(0) if len(left) > 1 else left[0])
 
 
 def asked(monkeypatch, seen, *says, **more):
     scripted(monkeypatch, seen, *says)
     with without_waiting() as pauses:
-        may_restart(Renewal(site(), {}, **more), run_on(FakeHosts()), HOST)
+        require_restartable(Renewal(site(), {}, **more), run_on(FakeHosts()), HOST)
     return pauses
 
 
-@pytest.mark.parametrize("alone", [True, False])
-def test_one_that_does_not_run_is_started_whatever_the_others_are(monkeypatch, alone):
-    assert asked(monkeypatch, DOWN, FEW, alone=alone) == []
+@pytest.mark.parametrize("allow_outage", [True, False])
+def test_one_that_does_not_run_is_started_whatever_the_others_are(monkeypatch, allow_outage):
+    assert asked(monkeypatch, DOWN, FEW, allow_outage=allow_outage) == []
 
 
 def test_without_a_quorum_nothing_can_be_lost(monkeypatch):
@@ -48,11 +48,11 @@ def test_what_is_needed_runs_on(monkeypatch):
 
 
 def test_where_nothing_worked_the_others_are_waited_for(monkeypatch):
-    assert asked(monkeypatch, STALE, FEW, FEW, FEW, FEW, FEW, FEW, FEW, ENOUGH, alone=True)
+    assert asked(monkeypatch, STALE, FEW, FEW, FEW, FEW, FEW, FEW, FEW, ENOUGH, allow_outage=True)
 
 
 def test_a_plan_does_not_wait(monkeypatch):
     scripted(monkeypatch, STALE, FEW)
     with without_waiting() as pauses, pytest.raises(PrecheckError):
-        may_restart(Renewal(site(), {}, alone=True), run_on(FakeHosts(), plan=True), HOST)
+        require_restartable(Renewal(site(), {}, allow_outage=True), run_on(FakeHosts(), plan=True), HOST)
     assert pauses == []

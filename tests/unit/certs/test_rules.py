@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.certs.rules import renewal as rules
 from runbooks.certs.rules import report
 from runbooks.commands import certs as commands
 from runbooks.commands.base import Answer
 from runbooks.commands.certs import PKI, VIP, Certificate, HostCerts
+from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.errors import UnreachableError
-from runbooks.rules import certs as rules
 from runbooks.rules import kubeconfig
 from tests.support.fakes import lb, master, site
 from tests.unit.commands.test_verify import bash
@@ -79,9 +80,13 @@ def ending(path, days, seen=WELL):
 
 
 def test_a_host_that_is_well_needs_nothing():
-    assert (rules.refusal(SITE, WELL), rules.renewal(SITE, WELL, 30), rules.stale(SITE, WELL, 30)) == ("", "", {})
-    assert (rules.unproven(SITE, WELL), rules.lost_identity(WELL, 30), rules.old_serving(WELL, 30)) == ("", "", "")
-    assert rules.reads_anew(WELL)
+    assert (rules.refusal(SITE, WELL), rules.due_for_renewal(SITE, WELL, 30), rules.stale(SITE, WELL, 30)) == ("", "", {})
+    assert (
+        rules.not_yet_served(SITE, WELL),
+        rules.needs_client_certificate(WELL, 30),
+        rules.needs_serving_certificate(WELL, 30),
+    ) == ("", "", "")
+    assert rules.etcd_reloaded(WELL)
 
 
 @pytest.mark.parametrize(
@@ -112,22 +117,22 @@ def test_etcd_elsewhere_is_its_owners_business():
 @pytest.mark.parametrize("path", sorted(rules.expected(SITE)))
 @pytest.mark.parametrize(("days", "needed"), [(-100, True), (29.9, True), (30.1, False)])
 def test_every_one_of_kubeadms_is_renewed_in_time(path, days, needed):
-    assert bool(rules.renewal(SITE, ending(path, days), 30)) is needed
+    assert bool(rules.due_for_renewal(SITE, ending(path, days), 30)) is needed
 
 
 @pytest.mark.parametrize("path", [*rules.CAS, rules.KUBELET_CLIENT, rules.KUBELET_SERVING, "/root/.kube/config"])
 def test_no_other_one_is_kubeadms(path):
-    assert rules.renewal(SITE, ending(path, -1), 30) == ""
+    assert rules.due_for_renewal(SITE, ending(path, -1), 30) == ""
 
 
 def test_the_most_urgent_is_the_reason():
     seen = ending(f"{PKI}/etcd/peer.crt", -3, ending(rules.SERVING, 5))
-    assert rules.renewal(SITE, seen, 30) == "pki/etcd/peer.crt ended 3 days ago"
+    assert rules.due_for_renewal(SITE, seen, 30) == "pki/etcd/peer.crt ended 3 days ago"
 
 
 def test_a_key_that_is_not_its_certificates_is_renewed():
     seen = replace(WELL, keys={**WELL.keys, rules.SERVING: "differs"})
-    assert rules.renewal(SITE, seen, 30) == "the key of pki/apiserver.crt is not its own"
+    assert rules.due_for_renewal(SITE, seen, 30) == "the private key of pki/apiserver.crt is missing or does not match it"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +141,7 @@ def test_a_key_that_is_not_its_certificates_is_renewed():
         (replace(WELL, changed={**WELL.changed, "/etc/kubernetes/scheduler.conf": NOW}), {"kube-scheduler"}),
         (replace(WELL, changed={**WELL.changed, f"{PKI}/apiserver-etcd-client.crt": NOW}), {"kube-apiserver"}),
         (replace(WELL, changed={**WELL.changed, f"{PKI}/etcd/peer.crt": NOW}), {"etcd"}),
-        (replace(WELL, changed={**WELL.changed, rules.ADMIN_CONF: NOW, f"{PKI}/ca.crt": NOW}), set()),
+        (replace(WELL, changed={**WELL.changed, ADMIN_CONF: NOW, f"{PKI}/ca.crt": NOW}), set()),
         (replace(WELL, changed=dict.fromkeys(WELL.changed, NOW)), set(PODS)),
         (replace(WELL, containers={}), set(PODS)),
         (with_file(rules.SERVING, fingerprint="another"), {"kube-apiserver"}),
@@ -158,8 +163,8 @@ def test_what_has_to_be_restarted(seen, expected):
     ],
 )
 def test_what_is_served_has_to_be_proven(seen, reason):
-    assert rules.unproven(SITE, seen)[: len(reason)] == reason
-    assert not rules.reads_anew(seen) or "6443" in reason
+    assert rules.not_yet_served(SITE, seen)[: len(reason)] == reason
+    assert not rules.etcd_reloaded(seen) or "6443" in reason
 
 
 def test_a_certificate_of_the_owners_choice_is_not_compared():
@@ -183,18 +188,18 @@ def test_a_certificate_of_the_owners_choice_is_not_compared():
     ],
 )
 def test_a_kubelet_that_lost_its_identity(seen, reason):
-    assert rules.lost_identity(seen, 30) == reason
+    assert rules.needs_client_certificate(seen, 30) == reason
 
 
 def test_a_certificate_in_the_kubelets_kubeconfig_counts_before_the_file():
     embedded = replace(WELL, certificates=(*WELL.certificates, made(rules.KUBELET_CONF, -5)))
-    assert rules.lost_identity(embedded, 30) == "ended 5 days ago"
+    assert rules.needs_client_certificate(embedded, 30) == "ended 5 days ago"
 
 
 def test_a_kubelets_own_serving_certificate():
-    assert rules.old_serving(ending(rules.KUBELET_SERVING, 3), 30) == "ends in 3 days"
+    assert rules.needs_serving_certificate(ending(rules.KUBELET_SERVING, 3), 30) == "ends in 3 days"
     signed = replace(WELL, certificates=(*ending(rules.KUBELET_SERVING, -3).certificates, made(rules.KUBELET_SIGNED)))
-    assert rules.old_serving(signed, 30) == ""
+    assert rules.needs_serving_certificate(signed, 30) == ""
 
 
 @pytest.mark.parametrize(
