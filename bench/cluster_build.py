@@ -108,7 +108,7 @@ def covered(spans: Iterable[Span], within: Span) -> float:
 
 def measured() -> tuple[list[tuple[str, Span]], Stopwatch, Span]:
     """Carry out `cluster.init`; return each step's span by its title, the stopwatch, and the span of it all."""
-    from runbooks.cluster.build import Plan, begin  # noqa: PLC0415 - after the site was chosen
+    from runbooks.cluster.build import Plan, init_procedure  # noqa: PLC0415 - after the site was chosen
     from runbooks.rules import cluster as rules  # noqa: PLC0415
 
     started = time.monotonic()
@@ -116,8 +116,8 @@ def measured() -> tuple[list[tuple[str, Span]], Stopwatch, Span]:
     with session(Options()) as opened:
         watch = watched(opened, steps)
         plan = Plan(opened.site, opened.site.nodes)
-        founder = rules.founder(opened.site.control_plane, plan.survey.control_plane(opened.run))
-        opened.carry_out(begin(plan, founder))
+        init_host = rules.init_host(opened.site.control_plane, plan.survey.control_plane(opened.run))
+        opened.carry_out(init_procedure(plan, init_host))
     return steps, watch, (started, time.monotonic())
 
 

@@ -46,7 +46,7 @@ def writes_through_vip(site: Site, survey: Survey) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         api_host = survey.api_host(run)
-        return True if api_host else Unmet(survey.silence(run))
+        return True if api_host else Unmet(survey.why_none_serves(run))
 
     def works(run: Run) -> bool | Unmet:
         api_host = survey.serving(run)

@@ -34,7 +34,7 @@ def renew(session: Session, host: str, *, days: int, force: bool) -> None:
         raise
     reached, unreached = split_by_reachable(look.all_hosts(run, survey, hosts))
     if not survey.api_host(run):
-        raise PrecheckError(survey.silence(run), hint="inv recover.certs renews without any API server")
+        raise PrecheckError(survey.why_none_serves(run), hint="inv recover.certs renews without any API server")
     renewal = Renewal(session.site, reached, days=days, force=force, survey=survey)
     session.carry_out(procedure(renewal, list(reached), session.state / "kubeconfig"))
     report_unreached(unreached, "inv certs.renew")

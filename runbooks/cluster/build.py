@@ -35,19 +35,19 @@ class Plan:
         return config.parse(self.site.kubernetes.version)
 
 
-def begin(plan: Plan, founder: Host | None) -> Procedure:
-    """Return the procedure that makes the whole site one cluster. ``founder`` is None when somebody began it already."""
+def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
+    """Return the procedure that makes the whole site one cluster. ``init_host`` is None when somebody began it already."""
     site = plan.site
     network = cni_manifest(site)
     # What is wrong with the site shows before any host is touched.
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [preflight(site, plan.hosts), *prepare.steps(site, plan.hosts)]
-    if founder:
-        steps.append(initialise(plan, founder))
-    steps.append(answers(plan))
+    if init_host:
+        steps.append(kubeadm_init(plan, init_host))
+    steps.append(api_server_answers(plan))
     if network:
         steps.append(install_network(plan, network))
-    steps += joins(plan, [host for host in plan.hosts if host != founder])
+    steps += kubeadm_joins(plan, [host for host in plan.hosts if host != init_host])
     steps.append(gates.cluster_verified(site))
     title = f"Build the cluster {site.name}, Kubernetes {site.kubernetes.version}"
     return Procedure(
@@ -55,32 +55,32 @@ def begin(plan: Plan, founder: Host | None) -> Procedure:
     )
 
 
-def grow(plan: Plan) -> Procedure:
+def join_procedure(plan: Plan) -> Procedure:
     """Return the procedure that adds ``plan.hosts`` to a cluster in service."""
     site, names = plan.site, [str(host) for host in plan.hosts]
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [
         preflight(site, plan.hosts),
         *prepare.steps(site, plan.hosts),
-        answers(plan),
-        *joins(plan, plan.hosts),
+        api_server_answers(plan),
+        *kubeadm_joins(plan, plan.hosts),
     ]
     steps += [let_in(host) for host in plan.hosts if host.is_control_plane]
     if site.kubernetes.cni != "none":  # somebody else's network may come later
-        steps.append(Together(tuple(ready(plan, host) for host in plan.hosts)))
+        steps.append(Together(tuple(node_ready(plan, host) for host in plan.hosts)))
     return Procedure("cluster.join", f"Join {', '.join(names)} to {site.name}", steps, inputs={"hosts": names})
 
 
-def joins(plan: Plan, hosts: Sequence[Host]) -> list[Step | Together]:
+def kubeadm_joins(plan: Plan, hosts: Sequence[Host]) -> list[Step | Together]:
     """Control plane hosts one at a time, since etcd takes in one learner at a time; then the workers together."""
-    masters, workers = rules.in_join_order(hosts)
-    steps: list[Step | Together] = [join(plan, host) for host in masters]
+    control_plane, workers = rules.in_join_order(hosts)
+    steps: list[Step | Together] = [kubeadm_join(plan, host) for host in control_plane]
     if workers:
-        steps.append(Together(tuple(join(plan, host) for host in workers)))
+        steps.append(Together(tuple(kubeadm_join(plan, host) for host in workers)))
     return steps
 
 
-def ready(plan: Plan, host: Host) -> Step:
+def node_ready(plan: Plan, host: Host) -> Step:
     """Wait until the cluster gives it pods; the network's own one has to be there first."""
 
     def done(run: Run) -> bool | Unmet:
@@ -91,7 +91,7 @@ def ready(plan: Plan, host: Host) -> Step:
     return Step("its node is Ready", host, done=done, within=180, by_hand=by_hand("cluster", "ready", host=host))
 
 
-def initialise(plan: Plan, host: Host) -> Step:
+def kubeadm_init(plan: Plan, host: Host) -> Step:
     """`kubeadm init` on the first host. What an unfinished attempt of ours left there is reset first; nobody else's ever is.
 
     https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/
@@ -111,7 +111,7 @@ def initialise(plan: Plan, host: Host) -> Step:
             run.change(host, kubeadm.wait())
             return
         if not state.blank:
-            rules.refuse_remains(host, state)
+            rules.refuse_leftovers(host, state)
             run.change(host, kubeadm.reset(kubeadm.ALONE))
         key = Secret(secrets.token_hex(32))
         wanted = config.init_config(plan.site, host, plan.version, key)
@@ -121,11 +121,11 @@ def initialise(plan: Plan, host: Host) -> Step:
     return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180, by_hand=text)
 
 
-def answers(plan: Plan) -> Step:
+def api_server_answers(plan: Plan) -> Step:
     """Wait for an API server: right after an interruption etcd may still be electing, or a host booting."""
 
     def done(run: Run) -> bool | Unmet:
-        return True if plan.survey.api_host(run) else Unmet(plan.survey.silence(run))
+        return True if plan.survey.api_host(run) else Unmet(plan.survey.why_none_serves(run))
 
     return Step("an API server answers", done=done, within=120, by_hand=by_hand("cluster", "answers", site=plan.site))
 
@@ -147,7 +147,7 @@ def install_network(plan: Plan, manifest: str) -> Step:
     return Step("install the pod network", done=there, do=do, within=30, by_hand=by_hand("cluster", "install_network"))
 
 
-def join(plan: Plan, host: Host) -> Step:
+def kubeadm_join(plan: Plan, host: Host) -> Step:
     """Bring one host in. What an earlier attempt left of it, there and in the cluster, is cleaned away before the next one."""
     control_plane = host.is_control_plane
 
@@ -167,12 +167,12 @@ def join(plan: Plan, host: Host) -> Step:
         if state.running:  # an attempt whose operator was lost
             run.change(host, kubeadm.wait())
             return
-        if state.joined and members.known(run, api_host, host):
+        if state.joined and members.is_member(run, api_host, host):
             return  # all of it is there, and only needs time
-        members.clean(run, plan.survey, host, state)
+        members.remove_traces(run, plan.survey, host, state)
         key = Secret(secrets.token_hex(32)) if control_plane else None
         offer = config.upload_certs_config(plan.site, api_host, plan.version, key) if key else None
-        admission = members.admitted(run, api_host, offer)
+        admission = members.join_credentials(run, api_host, offer)
         run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))
 
     name = "join as a control plane host (kubeadm join)" if control_plane else "join as a worker (kubeadm join)"

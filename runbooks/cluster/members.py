@@ -17,14 +17,14 @@ from runbooks.view import etcd as view_etcd
 from runbooks.view.cluster import Survey
 
 
-def known(run: Run, api_host: Host, host: Host) -> bool:
+def is_member(run: Run, api_host: Host, host: Host) -> bool:
     """Whether the cluster counts ``host`` in: as a node, and a control plane host as a member of etcd, too."""
     if host.name not in run.read(api_host, nodes(api_host)):
         return False
-    return not host.is_control_plane or member_of(run, api_host, host) is not None
+    return not host.is_control_plane or etcd_member_of(run, api_host, host) is not None
 
 
-def member_of(run: Run, api_host: Host, host: Host) -> Member | None:
+def etcd_member_of(run: Run, api_host: Host, host: Host) -> Member | None:
     """Return the entry of ``host`` in etcd's member list, as the member on ``api_host`` has it."""
     return next((member for member in run.read(api_host, etcd.members()) if etcd_rules.lives_on(member, host)), None)
 
@@ -38,7 +38,7 @@ def not_in_service(run: Run, api_host: Host, host: Host, state: NodeState) -> st
         return ""
     if not node.is_control_plane:
         return "its node has no control plane role yet"
-    member = member_of(run, api_host, host)
+    member = etcd_member_of(run, api_host, host)
     if not member or not member.name or member.learner:
         return "its etcd member is " + ("not there" if not member else "not started" if not member.name else "still a learner")
     if not state.serves:
@@ -47,7 +47,7 @@ def not_in_service(run: Run, api_host: Host, host: Host, state: NodeState) -> st
     return "" if look.serves else f"its etcd member is not healthy: {look.why or 'it has no quorum'}"
 
 
-def admitted(run: Run, api_host: Host, offer: Secret | None) -> Admission:
+def join_credentials(run: Run, api_host: Host, offer: Secret | None) -> Admission:
     """Return what a host needs to join; ``offer`` is the configuration that uploads the control plane's certificates."""
     answer = run.change(api_host, kubeadm.admit(offer))
     try:
@@ -56,24 +56,24 @@ def admitted(run: Run, api_host: Host, offer: Secret | None) -> Admission:
         raise CommandError(f"{api_host}: {error}") from None
 
 
-def clean(run: Run, survey: Survey, host: Host, state: NodeState) -> None:
+def remove_traces(run: Run, survey: Survey, host: Host, state: NodeState) -> None:
     """Remove what is left of ``host``: first its member, while it can still agree, then the host's own files, then the node.
 
     In this order because a member that stops first may take the quorum of a young cluster with it. Raises PrecheckError when
     etcd would not survive the removal, or when the host belongs to somebody else's cluster.
     """
     api_host = survey.serving(run, without=host)
-    seat_state = survey.control_plane(run)[api_host]
-    if isinstance(seat_state, NodeState) and (reason := rules.stranger(state, seat_state.ca)):
+    api_host_state = survey.control_plane(run)[api_host]
+    if isinstance(api_host_state, NodeState) and (reason := rules.of_another_cluster(state, api_host_state.ca)):
         raise PrecheckError(f"{host}: {reason}", hint=f"`inv cluster.reset --host {host}` makes it a new host")
-    if host.is_control_plane and (member := member_of(run, api_host, host)):
-        forget_member(run, survey, member)
+    if host.is_control_plane and (member := etcd_member_of(run, api_host, host)):
+        remove_from_etcd(run, survey, member)
     if not state.blank:
         run.change(host, kubeadm.reset(kubeadm.ALONE))
-    forget_node(run, api_host, host)
+    delete_node(run, api_host, host)
 
 
-def forget_member(run: Run, survey: Survey, member: Member) -> None:
+def remove_from_etcd(run: Run, survey: Survey, member: Member) -> None:
     """Take ``member`` out of etcd, through another one. Raises PrecheckError when the others could not go on without it."""
     seen = view_etcd.view(run, survey.reachable(run))
     if reason := etcd_rules.refuse_removal(seen.members, etcd_rules.healthy_ids(seen), member.id):
@@ -86,7 +86,7 @@ def forget_member(run: Run, survey: Survey, member: Member) -> None:
     run.change(others[0] if others else view_etcd.some_healthy(run, seen), etcd.remove(member.id))
 
 
-def forget_node(run: Run, api_host: Host, host: Host) -> None:
+def delete_node(run: Run, api_host: Host, host: Host) -> None:
     """Delete the Node object, so that nothing takes the new host for the old one."""
     if host.name in run.read(api_host, nodes(api_host)):
         run.change(api_host, kubectl.kubectl(api_host, "delete", "node", host.name, "--wait=false"))

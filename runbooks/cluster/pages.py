@@ -14,30 +14,34 @@ from runbooks.pages.page import Page
 
 def prepare(site: Site) -> Page:
     """Every host."""
-    return Page(cluster_prepare.make_ready(site, site.nodes))
+    return Page(cluster_prepare.prepare_procedure(site, site.nodes))
 
 
 def init(site: Site) -> Page:
     """A whole cluster, from nothing."""
     plan = build.Plan(site, site.nodes)
-    return Page(build.begin(plan, site.control_plane[0]), given="no host is in any cluster yet")
+    return Page(build.init_procedure(plan, site.control_plane[0]), given="no host is in any cluster yet")
 
 
 def join(site: Site) -> Page:
     """A control plane host comes back, empty."""
     host = second(site)
-    return Page(build.grow(build.Plan(site, (host,))), f"--host {host}", f"{host} is empty, the others are in service")
+    return Page(build.join_procedure(build.Plan(site, (host,))), f"--host {host}", f"{host} is empty, the others are in service")
 
 
 def remove(site: Site) -> Page:
     """A control plane host goes."""
     host = second(site)
-    return Page(cluster_remove.leave(site, host), f"--host {host}", f"{host} is to leave, dead or alive, and the others are well")
+    return Page(
+        cluster_remove.remove_procedure(site, host),
+        f"--host {host}",
+        f"{host} is to leave, dead or alive, and the others are well",
+    )
 
 
 def reset(site: Site) -> Page:
     """Everything."""
-    return Page(cluster_remove.take_apart(site, site.nodes))
+    return Page(cluster_remove.reset_procedure(site, site.nodes))
 
 
 CLUSTER: Final = (prepare, init, join, remove, reset)

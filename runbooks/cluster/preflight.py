@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runbooks.cluster.rules import preflight as rules
-from runbooks.cluster.rules import preflight_room as room
+from runbooks.cluster.rules import preflight_resources as resources
 from runbooks.commands import node
 from runbooks.commands import preflight as commands
 from runbooks.commands.preflight_facts import Facts
@@ -59,7 +59,7 @@ def preflight(site: Site, hosts: Sequence[Host]) -> Step:
 
     def check(run: Run) -> None:
         states = run.read_all({host: node.look(host) for host in hosts})
-        new = [host for host, state in states.items() if not (state.joined and room.asks_us(site, host, state.server))]
+        new = [host for host, state in states.items() if not (state.joined and resources.asks_us(site, host, state.server))]
         findings = examine(run, new) if new else ()
         by_name = {host.name: host for host in new}
         for found in findings:

@@ -17,7 +17,7 @@ from runbooks.rules.kubeadm import CRI_SOCKET
 UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only ever shown, in a plan made before kubeadm is installed
 
 
-def make_ready(site: Site, hosts: Sequence[Host]) -> Procedure:
+def prepare_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
     """Return the procedure that prepares ``hosts`` and leaves the rest to kubeadm."""
     return Procedure(
         "cluster.prepare", f"Prepare the hosts of {site.name} for Kubernetes {site.kubernetes.version}", steps(site, hosts)
@@ -39,7 +39,7 @@ def ready_kernel(site: Site, host: Host) -> Step:
         if _member(run, host):
             return True
         seen = run.read(host, prepare.kernel())
-        reason = rules.not_ready(seen, swap=site.kubernetes.swap)
+        reason = rules.kernel_not_ready(seen, swap=site.kubernetes.swap)
         if reason:
             return Unmet(reason)
         return not files.differing(wanted, run.read(host, files.found(file.path for file in wanted)))
@@ -112,7 +112,7 @@ def run_containerd(site: Site, host: Host) -> Step:
             return True
         there = wanted(run)
         seen = run.read(host, prepare.runtime())
-        if reason := rules.not_running(seen):
+        if reason := rules.runtime_not_ready(seen):
             return Unmet(reason)
         return not files.differing(there, run.read(host, files.found(file.path for file in there)))
 

@@ -23,7 +23,7 @@ from runbooks.view import etcd
 from runbooks.view.cluster import Survey
 
 
-def leave(site: Site, host: Host, *, force: bool = False) -> Procedure:
+def remove_procedure(site: Site, host: Host, *, force: bool = False) -> Procedure:
     """Return the procedure that takes ``host`` out of the cluster, dead or alive. ``force``: pods that nobody recreates, too."""
     survey = Survey()
     control_plane = host.is_control_plane
@@ -33,7 +33,7 @@ def leave(site: Site, host: Host, *, force: bool = False) -> Procedure:
     steps.append(drain(survey, host, force=force))
     if control_plane:
         steps.append(leave_etcd(survey, host))
-    steps += [wipe(survey, host), forget(survey, host)]
+    steps += [wipe(survey, host), delete_node(survey, host)]
     return Procedure("cluster.remove", f"Remove {host} from {site.name}", steps, inputs={"host": host.name})
 
 
@@ -42,7 +42,7 @@ def may_leave(survey: Survey, host: Host) -> Step:
 
     def check(run: Run) -> None:
         api_host = survey.serving(run, without=host)
-        member = members.member_of(run, api_host, host) if host.is_control_plane else None
+        member = members.etcd_member_of(run, api_host, host) if host.is_control_plane else None
         if not member:
             return
         seen = etcd.view(run, survey.reachable(run))
@@ -58,13 +58,13 @@ def leave_etcd(survey: Survey, host: Host) -> Step:
     """Remove its member by ID, through another one; asked again at that moment whether etcd survives it."""
 
     def member(run: Run) -> Any:
-        return members.member_of(run, survey.serving(run, without=host), host)
+        return members.etcd_member_of(run, survey.serving(run, without=host), host)
 
     return Step(
         "remove its etcd member",
         host,
         done=lambda run: member(run) is None,
-        do=lambda run: members.forget_member(run, survey, member(run)),
+        do=lambda run: members.remove_from_etcd(run, survey, member(run)),
         within=30,
         by_hand=by_hand("cluster", "leave_etcd", host=host),
     )
@@ -95,7 +95,7 @@ def wipe(survey: Survey, host: Host) -> Step:
     )
 
 
-def forget(survey: Survey, host: Host) -> Step:
+def delete_node(survey: Survey, host: Host) -> Step:
     """Delete its Node object, and its line in the list of API endpoints that kubeadm kept until 1.21."""
 
     def api_host(run: Run) -> Host:
@@ -107,7 +107,7 @@ def forget(survey: Survey, host: Host) -> Step:
         )
 
     def do(run: Run) -> None:
-        members.forget_node(run, api_host(run), host)
+        members.delete_node(run, api_host(run), host)
         if status := run.read(api_host(run), endpoint_entry(api_host(run), host)):
             patch = json.dumps({"data": {"ClusterStatus": status}})
             words = ("-n", "kube-system", "patch", "configmap", "kubeadm-config", "--type=merge", "-p", patch)
@@ -141,12 +141,12 @@ def without_endpoint(status: str, name: str) -> str:
     return "\n".join(kept) + "\n" if found else ""
 
 
-def refuse_a_member(run: Run, hosts: Sequence[Host]) -> None:
+def refuse_members(run: Run, hosts: Sequence[Host]) -> None:
     """Raise PrecheckError for a host that a cluster in service counts on: it has to leave in order."""
     survey = Survey()
     for host in hosts:
         api_host = survey.api_host(run, without=host)
-        if api_host and members.known(run, api_host, host):
+        if api_host and members.is_member(run, api_host, host):
             raise PrecheckError(
                 f"{host} is a member of {run.site.name}, which is in service", hint=f"inv cluster.remove --host {host}"
             )
@@ -165,7 +165,7 @@ def confirm_destruction(site: Site, hosts: Sequence[Host], given: str) -> None:
     )
 
 
-def take_apart(site: Site, hosts: Sequence[Host]) -> Procedure:
+def reset_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
     """Return the procedure that removes Kubernetes' state from ``hosts``, all at the same time. Packages stay, data does not."""
     title = f"Destroy the cluster {site.name}" if len(hosts) > 1 else f"Remove every trace of a cluster from {hosts[0]}"
     return Procedure(

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from runbooks.cluster.rules import status as judge
+from runbooks.cluster.rules import status as rules
 from runbooks.commands import etcd, lb, objects
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.lb import LbState
 from runbooks.commands.node_objects import Node
 from runbooks.commands.objects import Cluster
-from runbooks.commands.verify import Quick
+from runbooks.commands.verify import HostStatus
 from runbooks.engine.steps import Run
 from runbooks.errors import OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
-from runbooks.rules import verify as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, for_machines, told
+from runbooks.rules.verify import node_of, unlisted_nodes
 from runbooks.text import age_text, table
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StatusReadings:
     """One look. ``cluster`` is None when no API server told what the nodes are."""
 
-    quick: dict[Host, Quick | RunbookError]
+    statuses: dict[Host, HostStatus | RunbookError]
     etcd: View
     lbs: dict[Host, LbState | RunbookError]
     cluster: Cluster | None
@@ -42,40 +42,40 @@ def show(session: Session) -> None:
     """Print every host. Raises OutcomeError when there is no cluster, or not all of it is well."""
     site, run = session.site, session.run
     seen = look(run)
-    found = [*judge.problems(site, seen.quick, seen.etcd, seen.cluster), *judge.of_balancers(seen.lbs)]
-    if judge.no_cluster(seen.quick):
+    found = [*rules.problems(site, seen.statuses, seen.etcd, seen.cluster), *rules.of_balancers(seen.lbs)]
+    if rules.no_cluster(seen.statuses):
         found = [Finding("fail", topic="cluster", seen="there is no cluster yet", fix="inv cluster.init")]
     if session.options.json:
         print(json.dumps(_machine(site, seen, found)))
-    elif not judge.no_cluster(seen.quick):
+    elif not rules.no_cluster(seen.statuses):
         print(_head(site, seen) + "\n")
         print(nodes_table(site, seen, seen.cluster) if seen.cluster else hosts_table(site, seen))
-    if judge.no_cluster(seen.quick):
+    if rules.no_cluster(seen.statuses):
         raise OutcomeError(f"{site.name}: no cluster yet", hint="inv cluster.init builds it")
     if found:
-        raise OutcomeError("\n       ".join(map(told, found)), hint=judge.next_look(seen.cluster, found))
+        raise OutcomeError("\n       ".join(map(told, found)), hint=rules.next_look(seen.cluster, found))
 
 
-def look(run: Run) -> Seen:
+def look(run: Run) -> StatusReadings:
     """Ask all hosts at the same time, and then one API server that is ready for the nodes."""
     site = run.site
     said = run.read_each({host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}, fresh=True)
-    quick: dict[Host, Quick | RunbookError] = {host: _of(said[host], "quick") for host in site.nodes}
+    statuses: dict[Host, HostStatus | RunbookError] = {host: _of(said[host], "status") for host in site.nodes}
     members = {host: said[host] for host in site.control_plane if site.kubernetes.etcd == "stacked"}
     view = View({host: reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in members.items()})
     lbs: dict[Host, LbState | RunbookError] = {host: _of(said[host], "lb") for host in site.load_balancers}
-    for host, each in quick.items():
-        if isinstance(each, Quick) and each.api == "ok":
+    for host, each in statuses.items():
+        if isinstance(each, HostStatus) and each.api == "ok":
             found = run.read_each({host: objects.objects(host, [objects.NODES])}, fresh=True)[host]
             if not isinstance(found, RunbookError) and not found.errors:
-                return Seen(quick, view, lbs, found)
-    return Seen(quick, view, lbs, None)
+                return StatusReadings(statuses, view, lbs, found)
+    return StatusReadings(statuses, view, lbs, None)
 
 
 def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
     parts: dict[str, Probe[Any]] = {}
     if host.is_node:
-        parts["quick"] = commands.quick(host)
+        parts["status"] = commands.host_status(host)
     if host.is_control_plane and site.kubernetes.etcd == "stacked":
         parts["etcd"] = etcd.look()
     if host.is_lb:
@@ -90,29 +90,29 @@ def _of(said: dict[str, Any] | RunbookError, kind: str) -> Any:
 # ---- for people
 
 
-def _head(site: Site, seen: Seen) -> str:
+def _head(site: Site, seen: StatusReadings) -> str:
     wanted = site.nodes
     holders = [str(host) for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip]
     vip = f"VIP {literal(site.endpoint.vip)}:{site.endpoint.port} on {' and '.join(holders) or 'no LB'}"
     if not seen.cluster:
         return f"{site.name}: no API server answers; {vip}"
-    nodes = {host: rules.node_of(seen.cluster.nodes, host) for host in wanted if isinstance(seen.quick[host], Quick)}
+    nodes = {host: node_of(seen.cluster.nodes, host) for host in wanted if isinstance(seen.statuses[host], HostStatus)}
     ready = [host for host, node in nodes.items() if node and node.ready]
     return f"{site.name}: {len(ready)} of {len(wanted)} nodes Ready, {vip}"
 
 
-def nodes_table(site: Site, seen: Seen, cluster: Cluster) -> str:
+def nodes_table(site: Site, seen: StatusReadings, cluster: Cluster) -> str:
     """Return the table of a cluster that can be asked: a line per host, and one per node that is no host of the site."""
     rows = []
     for host in site.nodes:
-        node = rules.node_of(cluster.nodes, host)
+        node = node_of(cluster.nodes, host)
         role = "control plane" if host.is_control_plane else "worker"
         shown = _node(cluster, node)
-        if node and isinstance(seen.quick[host], RunbookError):
+        if node and isinstance(seen.statuses[host], RunbookError):
             shown[0] = "no answer"  # the API server may believe it Ready for another 40 s
         rows.append([host.name, str(host.address), role, *shown, *_api_and_etcd(seen, host)])
     for node in cluster.nodes:
-        if node.name in rules.strangers(site, cluster.nodes):
+        if node.name in unlisted_nodes(site, cluster.nodes):
             rows.append([node.name, node.address, "not in hosts.yaml", *_node(cluster, node), "", ""])
     return table(["node", "address", "role", "Ready", "version", "runtime", "age", "API", "etcd"], rows)
 
@@ -124,11 +124,11 @@ def _node(cluster: Cluster, node: Node | None) -> list[str]:
     return [ready, node.version, node.runtime.replace("://", " "), age_text(cluster.clock - node.created)]
 
 
-def hosts_table(site: Site, seen: Seen) -> str:
+def hosts_table(site: Site, seen: StatusReadings) -> str:
     """Return the table for when no API server answers: what runs on each host, by its own word."""
     rows = []
     for host in site.nodes:
-        each = seen.quick[host]
+        each = seen.statuses[host]
         if isinstance(each, RunbookError):
             rows.append([host.name, str(host.address), "does not answer", "", "", *_api_and_etcd(seen, host)])
             continue
@@ -138,40 +138,40 @@ def hosts_table(site: Site, seen: Seen) -> str:
     return table(["host", "address", "kubelet", "containerd", "static pods", "API", "etcd"], rows)
 
 
-def _api_and_etcd(seen: Seen, host: Host) -> list[str]:
+def _api_and_etcd(seen: StatusReadings, host: Host) -> list[str]:
     if not host.is_control_plane:
         return ["", ""]
-    each = seen.quick[host]
+    each = seen.statuses[host]
     api = "?" if isinstance(each, RunbookError) else "ready" if each.api == "ok" else "not ready" if each.api else "none"
-    return [api, judge.etcd_word(seen.etcd, host) if host in seen.etcd.said else ""]
+    return [api, rules.etcd_word(seen.etcd, host) if host in seen.etcd.said else ""]
 
 
 # ---- for machines
 
 
-def _machine(site: Site, seen: Seen, found: Sequence[Finding]) -> dict[str, object]:
+def _machine(site: Site, seen: StatusReadings, found: Sequence[Finding]) -> dict[str, object]:
     nodes = seen.cluster.nodes if seen.cluster else ()
     return {
         "ok": not found,
         "findings": [for_machines(each) for each in found],
-        "hosts": {host.name: _host(seen, host, rules.node_of(nodes, host)) for host in site.nodes},
-        "strangers": rules.strangers(site, nodes),
+        "hosts": {host.name: _host(seen, host, node_of(nodes, host)) for host in site.nodes},
+        "strangers": unlisted_nodes(site, nodes),
         "vip": [host.name for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip],
     }
 
 
-def _host(seen: Seen, host: Host, node: Node | None) -> dict[str, object]:
-    quick = seen.quick[host]
+def _host(seen: StatusReadings, host: Host, node: Node | None) -> dict[str, object]:
+    status = seen.statuses[host]
     found: dict[str, object] = (
-        {"node": None, "error": str(quick)} if isinstance(quick, RunbookError) else {"node": None, **_plain(quick)}
+        {"node": None, "error": str(status)} if isinstance(status, RunbookError) else {"node": None, **_plain(status)}
     )
     if node:
         found["node"] = {**asdict(node), "labels": sorted(node.labels), "taints": sorted(node.taints)}
     if host in seen.etcd.said:
-        found["etcd"] = judge.etcd_word(seen.etcd, host)
+        found["etcd"] = rules.etcd_word(seen.etcd, host)
     return found
 
 
-def _plain(quick: Quick) -> dict[str, object]:
-    running = None if quick.running is None else sorted(quick.running)
-    return {**asdict(quick), "manifests": sorted(quick.manifests), "running": running}
+def _plain(status: HostStatus) -> dict[str, object]:
+    running = None if status.running is None else sorted(status.running)
+    return {**asdict(status), "manifests": sorted(status.manifests), "running": running}

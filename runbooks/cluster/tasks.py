@@ -31,9 +31,9 @@ def prepare(session: Session, host: str = "") -> None:
 
     Kernel, containerd, packages, images. The wanted version is pinned and held. Hosts that are in the cluster are left as they are.
     """
-    from runbooks.cluster.prepare import make_ready  # noqa: PLC0415
+    from runbooks.cluster.prepare import prepare_procedure  # noqa: PLC0415
 
-    session.carry_out(make_ready(session.site, session.site.named(host, "node")))
+    session.carry_out(prepare_procedure(session.site, session.site.named(host, "node")))
 
 
 @procedure
@@ -43,11 +43,11 @@ def init(session: Session) -> None:
     Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host: control plane hosts
     one at a time, workers together; and a proof at the end. Safe to run again at any time, after any interruption.
     """
-    from runbooks.cluster.build import Plan, begin  # noqa: PLC0415
+    from runbooks.cluster.build import Plan, init_procedure  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.nodes)
-    founder = rules.founder(session.site.control_plane, plan.survey.control_plane(session.run))
-    session.carry_out(begin(plan, founder))
+    init_host = rules.init_host(session.site.control_plane, plan.survey.control_plane(session.run))
+    session.carry_out(init_procedure(plan, init_host))
 
 
 @procedure(help=HOSTS)
@@ -57,11 +57,11 @@ def join(session: Session, host: str = "") -> None:
     A fresh token and certificate key are made for each and are shown nowhere. What a host of the same name left behind, in etcd
     and among the nodes, is removed first, as far as the quorum allows it.
     """
-    from runbooks.cluster.build import Plan, grow  # noqa: PLC0415
+    from runbooks.cluster.build import Plan, join_procedure  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.named(host, "node"))
     plan.survey.serving(session.run)
-    session.carry_out(grow(plan))
+    session.carry_out(join_procedure(plan))
 
 
 @query(help={"to": "file to write; default: .runbooks/SITE/kubeconfig", "force": "replace a file that is of another cluster"})
@@ -104,11 +104,11 @@ def remove(session: Session, host: str, force: bool = False) -> None:
 
     Refuses when etcd would lose its quorum. The host's data is gone afterwards; `inv cluster.join` brings it back as a new one.
     """
-    from runbooks.cluster.remove import leave  # noqa: PLC0415
+    from runbooks.cluster.remove import remove_procedure  # noqa: PLC0415
 
     if "," in host:
         raise PrecheckError("--host takes one name here", hint="one host after the other")
-    session.carry_out(leave(session.site, session.site.host(host, "node"), force=force))
+    session.carry_out(remove_procedure(session.site, session.site.host(host, "node"), force=force))
 
 
 @procedure(help={"host": "only this one, when it is in no cluster", "yes_destroy": "the cluster's name, instead of the question"})
@@ -117,11 +117,11 @@ def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
 
     Everything that the cluster holds is lost, etcd's data first. There is no undo but a backup.
     """
-    from runbooks.cluster.remove import confirm_destruction, refuse_a_member, take_apart  # noqa: PLC0415
+    from runbooks.cluster.remove import confirm_destruction, refuse_members, reset_procedure  # noqa: PLC0415
 
     hosts = session.site.named(host, "node")
     if host:
-        refuse_a_member(session.run, hosts)
+        refuse_members(session.run, hosts)
     if not session.options.plan:
         confirm_destruction(session.site, hosts, yes_destroy)
-    session.carry_out(take_apart(session.site, hosts))
+    session.carry_out(reset_procedure(session.site, hosts))

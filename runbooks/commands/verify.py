@@ -61,7 +61,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quick:
+class HostStatus:
     """One host in short. ``api`` is "" where there is none; ``running`` (None: not asked) are the containers behind a silent one."""
 
     units: dict[str, str]
@@ -96,16 +96,16 @@ def parse_host(answer: Answer) -> HostFacts:
     )
 
 
-def quick(host: Host) -> Probe[Quick]:
+def host_status(host: Host) -> Probe[HostStatus]:
     """What ``host`` does just now, in a moment."""
     server = url(host.address) if host.is_control_plane else ""
-    return Probe(replace(script("verify-quick", {"SERVER": server}, timeout=30), shown="verify-quick"), parse_quick)
+    return Probe(replace(script("verify-quick", {"SERVER": server}, timeout=30), shown="verify-quick"), parse_status)
 
 
-def parse_quick(answer: Answer) -> Quick:
+def parse_status(answer: Answer) -> HostStatus:
     """Read lines of ``key value``."""
     said = _Lines(answer.stdout)
-    return Quick(
+    return HostStatus(
         units=dict(_pair(text) for text in said.all("unit")),
         joined="yes" in said.all("joined"),
         manifests=frozenset(said.all("manifest")),

@@ -18,7 +18,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify
 from runbooks.rules.finding import Finding, explained, ordered
 from runbooks.view import health
-from runbooks.view.health import Seen
+from runbooks.view.health import ClusterReadings
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -102,7 +102,7 @@ def _rest(site: Site, examined: Examination, found: list[Finding]) -> list[Findi
     seen = replace(examined.seen, hosts=said, cluster=pair.without(examined.seen.cluster, out))
     rows = [
         row
-        for row in health.judge(smaller, Seen(said, seen.reader, seen.cluster, seen.namespaces))
+        for row in health.judge(smaller, ClusterReadings(said, seen.reader, seen.cluster, seen.namespaces))
         if row.topic != "certificates" or "serves" in row.seen
     ]
     return pair.remaining(rows, out)

@@ -19,16 +19,16 @@ from runbooks.rules import etcd as etcd_rules
 from runbooks.rules import lb as lb_rules
 from runbooks.rules.etcd import View
 from runbooks.rules.preflight_peers import Clock
-from runbooks.rules.verify_hosts import LbSeen
+from runbooks.rules.verify_hosts import LbReading
 from runbooks.view import clock, health
-from runbooks.view.health import Seen
+from runbooks.view.health import ClusterReadings
 
 
 @dataclass(slots=True)
 class Examination:
     """What was seen. ``errors`` are the hosts that could not be asked."""
 
-    seen: Seen
+    seen: ClusterReadings
     errors: dict[Host, RunbookError]
     traces: dict[Host, Traces] = field(default_factory=dict)
     metrics: dict[Host, Metrics] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Examination:
         return self.seen.of("facts")
 
     @property
-    def balancers(self) -> dict[Host, LbSeen]:
+    def balancers(self) -> dict[Host, LbReading]:
         """What each LB that answers told, and the servers behind it."""
         backends = self.seen.of("backends")
         return {host: (state, backends[host]) for host, state in self.seen.of("lb").items()}

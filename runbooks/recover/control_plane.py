@@ -27,7 +27,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.recover.quorum.procedure import RestoreOptions, confirm_restore
 from runbooks.recover.quorum.procedure import recover as restore_etcd
 from runbooks.recover.quorum.source import Snapshots
-from runbooks.rules.cluster import refuse_remains
+from runbooks.rules.cluster import refuse_leftovers
 from runbooks.text import counted, listed, size_text, table
 from runbooks.view.cluster import Survey
 
@@ -127,7 +127,7 @@ def refuse(host: Host, state: NodeState, origin: RestoredFiles) -> None:
             f"{host} has its files still; nothing was changed",
             hint="inv recover.etcd-quorum restores etcd onto hosts like that; the empty ones join afterwards",
         )
-    refuse_remains(host, state)
+    refuse_leftovers(host, state)
     raise PrecheckError(f"{host}: kubeadm {state.attempt} was left unfinished there", hint=f"inv cluster.reset --host {host}")
 
 

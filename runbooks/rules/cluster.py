@@ -33,7 +33,7 @@ def other_version(state: NodeState, version: str) -> str:
     return ""
 
 
-def not_ready(kernel: Kernel, *, swap: str) -> str:
+def kernel_not_ready(kernel: Kernel, *, swap: str) -> str:
     """Return what the kernel still lacks, or ""."""
     missing = [module for module in MODULES if module not in kernel.modules]
     if missing:
@@ -45,7 +45,7 @@ def not_ready(kernel: Kernel, *, swap: str) -> str:
     return ""
 
 
-def not_running(runtime: Runtime) -> str:
+def runtime_not_ready(runtime: Runtime) -> str:
     """Return why containerd is not yet what the kubelet needs, or ""."""
     if runtime.active != "active":
         return f"containerd is {runtime.active}"
@@ -56,7 +56,7 @@ def not_running(runtime: Runtime) -> str:
     return "" if runtime.answers else "containerd does not answer on its socket"
 
 
-def founder(control_plane: Sequence[Host], seen: Mapping[Host, Seen]) -> Host | None:
+def init_host(control_plane: Sequence[Host], seen: Mapping[Host, Seen]) -> Host | None:
     """Return the host on which the cluster is to be begun; None when there is a cluster already.
 
     The first control plane host of the file, or the one where an attempt to begin was left unfinished. Raises PrecheckError when a
@@ -69,11 +69,11 @@ def founder(control_plane: Sequence[Host], seen: Mapping[Host, Seen]) -> Host | 
         if state.attempt == "init":
             return host
     for host, state in states.items():
-        refuse_remains(host, state)
+        refuse_leftovers(host, state)
     return control_plane[0]
 
 
-def refuse_remains(host: Host, state: NodeState) -> None:
+def refuse_leftovers(host: Host, state: NodeState) -> None:
     """Raise PrecheckError when ``host``, which is in no cluster of ours, holds what no attempt of ours left there."""
     if not state.blank and not state.attempt:
         what = ", ".join(sorted([*state.manifests, *state.files])) or "a cluster's CA"
@@ -83,14 +83,14 @@ def refuse_remains(host: Host, state: NodeState) -> None:
         )
 
 
-def stranger(state: NodeState, ca: str) -> str:
+def of_another_cluster(state: NodeState, ca: str) -> str:
     """Return why this host, which has a kubelet's identity, is of another cluster than the one whose CA has the hash ``ca``."""
     if state.ca and ca and state.ca != ca:
         return "it belongs to another cluster (its CA is not ours)"
     return ""
 
 
-def whole(state: NodeState) -> bool:
+def has_every_static_pod(state: NodeState) -> bool:
     """Whether every part of a control plane host is in place."""
     return state.joined and set(STATIC_PODS) <= state.manifests
 

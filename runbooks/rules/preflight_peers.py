@@ -15,7 +15,7 @@ from runbooks.text import listed
 
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.5, 5.0
 RTT_MS = 5  # etcd's default election timeout of 1 s stands many times that, but every write pays it
-Seen = Mapping[Host, Facts]
+AllFacts = Mapping[Host, Facts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _most_agreed(clocks: Mapping[Host, Clock]) -> Host:
     return min(clocks, key=distance)
 
 
-def identity(host: Host, seen: Seen) -> Finding:
+def identity(host: Host, seen: AllFacts) -> Finding:
     """Two hosts with one machine-id are clones: systemd derives MAC addresses of pod networks from it.
 
     product_uuid is warned about only on machines of their own: containers see that of the machine below, or none.
@@ -94,12 +94,12 @@ def identity(host: Host, seen: Seen) -> Finding:
     return worst(found, otherwise="hostname, machine-id" + (", product_uuid" if mine.product_uuid else "") + " are its own")
 
 
-def _same(host: Host, seen: Seen, key: Callable[[Facts], str]) -> list[Host]:
+def _same(host: Host, seen: AllFacts, key: Callable[[Facts], str]) -> list[Host]:
     mine = key(seen[host])
     return [other for other, facts in seen.items() if other != host and mine and key(facts) == mine]
 
 
-def mtu(host: Host, seen: Seen) -> Finding:
+def mtu(host: Host, seen: AllFacts) -> Finding:
     """A smaller MTU on one host loses its large packets, and only those: the worst kind of fault to find."""
     sizes = [facts.mtu for facts in seen.values() if facts.mtu]
     mine = seen[host].mtu
@@ -138,7 +138,7 @@ def endpoint(site: Site, host: Host, facts: Facts) -> Finding:
     )
 
 
-def reachable(site: Site, host: Host, seen: Seen, asked: frozenset[Host]) -> Finding:
+def reachable(site: Site, host: Host, seen: AllFacts, asked: frozenset[Host]) -> Finding:
     """Which of this host's ports its peers do not get to. What a peer that is not asked about lacks is told here instead.
 
     A port where nothing listens yet refuses; one behind a firewall is silent, or says that it is prohibited.
@@ -156,7 +156,7 @@ def reachable(site: Site, host: Host, seen: Seen, asked: frozenset[Host]) -> Fin
     return fail("; ".join(texts), "open these TCP ports in the firewalls between them")
 
 
-def latency(site: Site, host: Host, seen: Seen) -> Finding | None:
+def latency(site: Site, host: Host, seen: AllFacts) -> Finding | None:
     """Round trips between control plane hosts; None on a worker."""
     if not host.is_control_plane:
         return None
@@ -171,7 +171,7 @@ def latency(site: Site, host: Host, seen: Seen) -> Finding | None:
     return good(text)
 
 
-def authority(host: Host, seen: Seen) -> Finding | None:
+def authority(host: Host, seen: AllFacts) -> Finding | None:
     """Two cluster CAs on the hosts of one site are two clusters; None when no host has one."""
     known = {other: facts.ca for other, facts in seen.items() if facts.ca}
     if not known:

@@ -33,7 +33,7 @@ def node_of(nodes: Iterable[Node], host: Host) -> Node | None:
     return found.get(host.name) or by_address.get(str(host.address))
 
 
-def strangers(site: Site, nodes: Iterable[Node]) -> list[str]:
+def unlisted_nodes(site: Site, nodes: Iterable[Node]) -> list[str]:
     """Return the names of Nodes that are no host of the site."""
     nodes = list(nodes)
     known = {node.name for host in site.nodes if (node := node_of(nodes, host))}
@@ -110,7 +110,7 @@ def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[
             seen="is not in hosts.yaml",
             fix=f"add it there, or remove it: kubectl drain {name}, kubectl delete node {name}",
         )
-        for name in strangers(site, cluster.nodes)
+        for name in unlisted_nodes(site, cluster.nodes)
     ]
     return rows
 

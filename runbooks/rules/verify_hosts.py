@@ -17,7 +17,7 @@ from runbooks.text import counted, listed
 WARN_DAYS, FAIL_DAYS = 30, 7
 SERVING = "/etc/kubernetes/pki/apiserver.crt"
 SHARED = ("ca.crt", "sa.pub", "front-proxy-ca.crt")
-LbSeen = tuple[LbState, tuple[Backend, ...] | None]
+LbReading = tuple[LbState, tuple[Backend, ...] | None]
 
 
 # ---- certificates
@@ -91,7 +91,7 @@ def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[F
 # ---- load balancers
 
 
-def load_balancers(seen: Mapping[Host, LbSeen | RunbookError]) -> list[Finding]:
+def load_balancers(seen: Mapping[Host, LbReading | RunbookError]) -> list[Finding]:
     """Return a finding per LB for its work and the API servers behind it, one for ingress where it is on, and one for the VIP."""
     rows = []
     ingress: dict[str, list[str]] = {}

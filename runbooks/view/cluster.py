@@ -58,10 +58,10 @@ class Survey:
         """
         found = self.api_host(run, without=without)
         if not found:
-            raise NotServing(self.silence(run), hint="inv cluster.status")
+            raise NotServing(self.why_none_serves(run), hint="inv cluster.status")
         return found
 
-    def silence(self, run: Run) -> str:
+    def why_none_serves(self, run: Run) -> str:
         """Say why no API server is ready, host by host."""
         said = "".join(f"\n  {naming(host, _said(state))}" for host, state in self.control_plane(run).items())
         return f"no API server is ready:{said}"
@@ -78,4 +78,4 @@ def _said(state: NodeState | RunbookError) -> str:
         return f"kubeadm {state.attempt} was left unfinished"
     if not state.joined:
         return "in no cluster"
-    return (rules.whole(state) and state.api) or "its control plane is not complete"
+    return (rules.has_every_static_pod(state) and state.api) or "its control plane is not complete"

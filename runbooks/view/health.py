@@ -23,7 +23,7 @@ from runbooks.rules.finding import Finding, at_least
 
 
 @dataclass(slots=True)
-class Seen:
+class ClusterReadings:
     """Everything that was looked at. ``hosts`` has each host's readings by kind, or the error that it gave instead."""
 
     hosts: dict[Host, dict[str, Any] | RunbookError]
@@ -41,11 +41,11 @@ def wrong(run: Run) -> list[Finding]:
     return at_least("fail", judge(run.site, look(run)))
 
 
-def look(run: Run) -> Seen:
+def look(run: Run) -> ClusterReadings:
     """See everything: first each host for itself, all at the same time; then the cluster's objects by one of the API servers."""
     site = run.site
     probes = {host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}
-    seen = Seen(run.read_each(probes, fresh=True), namespaces=cluster_namespaces(site))
+    seen = ClusterReadings(run.read_each(probes, fresh=True), namespaces=cluster_namespaces(site))
     for host in rules.readers(seen.of("health")):
         found = run.read_each({host: objects.cluster(host, seen.namespaces)}, fresh=True)[host]
         if isinstance(found, RunbookError):
@@ -91,7 +91,7 @@ def _workloads(manifest: Path) -> list[str]:
     return [each for each in spaces if isinstance(each, str) and each]
 
 
-def judge(site: Site, seen: Seen) -> list[Finding]:
+def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
     """Return the rows of everything that was seen."""
     facts = host_facts(site, seen)
     joined = [host for host, each in facts.items() if isinstance(each, HostFacts) and each.joined]
@@ -116,23 +116,23 @@ def judge(site: Site, seen: Seen) -> list[Finding]:
     return [row for row in rows if row.severity != "ok" or row.host not in silent]
 
 
-def host_facts(site: Site, seen: Seen) -> dict[Host, HostFacts | RunbookError]:
+def host_facts(site: Site, seen: ClusterReadings) -> dict[Host, HostFacts | RunbookError]:
     """Return the facts of every node, or the error that the host gave instead."""
     said = {host: seen.hosts[host] for host in site.nodes}
     return {host: each if isinstance(each, RunbookError) else each["facts"] for host, each in said.items()}
 
 
-def _view(site: Site, seen: Seen) -> View:
+def _view(site: Site, seen: ClusterReadings) -> View:
     said = {host: seen.hosts[host] for host in site.control_plane}
     return View({host: reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in said.items()})
 
 
-def _balancers(site: Site, seen: Seen) -> dict[Host, verify_hosts.LbSeen | RunbookError]:
+def _balancers(site: Site, seen: ClusterReadings) -> dict[Host, verify_hosts.LbReading | RunbookError]:
     said = {host: seen.hosts[host] for host in site.load_balancers}
     return {host: each if isinstance(each, RunbookError) else (each["lb"], each["backends"]) for host, each in said.items()}
 
 
-def write_through_vip(run: Run, seen: Seen) -> list[Finding]:
+def write_through_vip(run: Run, seen: ClusterReadings) -> list[Finding]:
     """Write through the VIP from the host by which the objects were read, and return the row of it."""
     if not seen.reader:
         return []

@@ -6,37 +6,37 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 
-from runbooks.cluster.rules import preflight_host as own
-from runbooks.cluster.rules import preflight_room as room
+from runbooks.cluster.rules import preflight_host as host_checks
+from runbooks.cluster.rules import preflight_resources as resources
 from runbooks.commands.preflight_facts import Facts
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import preflight_peers as between
+from runbooks.rules import preflight_peers as peer_checks
 from runbooks.rules.finding import Finding, told
 from runbooks.rules.preflight_finding import good
 from runbooks.rules.preflight_peers import Clock
 from runbooks.text import listed
 
-ALONE: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
-    "system": own.system,
-    "kernel": own.kernel,
-    "hostname": own.hostname,
-    "address": own.address,
-    "time service": own.time_service,
-    "swap": own.swap,
-    "modules": own.modules,
-    "cgroup": own.cgroup,
-    "capacity": own.capacity,
-    "runtime": own.runtime,
-    "firewall": own.firewall,
-    "selinux": own.selinux,
-    "space": room.space,
-    "etcd disk": room.fsync,
-    "ports": room.free_ports,
-    "packages": room.packages,
-    "leftovers": room.leftovers,
-    "name": between.name,
-    "endpoint": between.endpoint,
+CHECKS: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
+    "system": host_checks.system,
+    "kernel": host_checks.kernel,
+    "hostname": host_checks.hostname,
+    "address": host_checks.address,
+    "time service": host_checks.time_service,
+    "swap": host_checks.swap,
+    "modules": host_checks.modules,
+    "cgroup": host_checks.cgroup,
+    "capacity": host_checks.capacity,
+    "runtime": host_checks.runtime,
+    "firewall": host_checks.firewall,
+    "selinux": host_checks.selinux,
+    "space": resources.space,
+    "etcd disk": resources.fsync,
+    "ports": resources.free_ports,
+    "packages": resources.packages,
+    "leftovers": resources.leftovers,
+    "name": peer_checks.name,
+    "endpoint": peer_checks.endpoint,
 }
 
 
@@ -69,14 +69,14 @@ def _checks(
     site: Site, host: Host, seen: Mapping[Host, Facts], clocks: Mapping[Host, Clock], asked: frozenset[Host]
 ) -> Iterator[tuple[str, Finding | None]]:
     yield "login", good("ssh, and root by sudo")
-    for topic, check in ALONE.items():
+    for topic, check in CHECKS.items():
         yield topic, check(site, host, seen[host])
-    yield "identity", between.identity(host, seen)
-    yield "clock", between.clock(host, clocks)
-    yield "MTU", between.mtu(host, seen)
-    yield "reachable", between.reachable(site, host, seen, asked)
-    yield "latency", between.latency(site, host, seen)
-    yield "authority", between.authority(host, seen)
+    yield "identity", peer_checks.identity(host, seen)
+    yield "clock", peer_checks.clock(host, clocks)
+    yield "MTU", peer_checks.mtu(host, seen)
+    yield "reachable", peer_checks.reachable(site, host, seen, asked)
+    yield "latency", peer_checks.latency(site, host, seen)
+    yield "authority", peer_checks.authority(host, seen)
 
 
 def sentences(findings: Collection[Finding]) -> list[str]:

@@ -7,36 +7,36 @@ from collections.abc import Mapping, Sequence
 from runbooks.commands.etcd import Look
 from runbooks.commands.lb import LbState
 from runbooks.commands.objects import Cluster
-from runbooks.commands.verify import Quick
+from runbooks.commands.verify import HostStatus
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd, lb
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
-from runbooks.rules.verify import cut, node_of, strangers
+from runbooks.rules.verify import cut, node_of, unlisted_nodes
 from runbooks.text import listed, naming
 
-HostSeen = Mapping[Host, Quick | RunbookError]
+HostStatuses = Mapping[Host, HostStatus | RunbookError]
 JOIN = "inv cluster.join"
 
 
-def no_cluster(seen: HostSeen) -> bool:
+def no_cluster(seen: HostStatuses) -> bool:
     """Whether nobody ever began a cluster: every host that answers is in none, and some control plane host answers."""
-    answers = [each for host, each in seen.items() if isinstance(each, Quick) and host.is_control_plane]
-    everyone = [each for each in seen.values() if isinstance(each, Quick)]
+    answers = [each for host, each in seen.items() if isinstance(each, HostStatus) and host.is_control_plane]
+    everyone = [each for each in seen.values() if isinstance(each, HostStatus)]
     return bool(answers) and not any(each.joined or each.manifests for each in everyone)
 
 
-def problems(site: Site, seen: HostSeen, view: View, cluster: Cluster | None) -> list[Finding]:
+def problems(site: Site, seen: HostStatuses, view: View, cluster: Cluster | None) -> list[Finding]:
     """Return everything that is wrong."""
     lost = {host: each for host, each in seen.items() if isinstance(each, RunbookError)}
     found = [Finding("fail", topic="host", host=host.name, seen=reason(host, each), fix=each.hint) for host, each in lost.items()]
-    outside = [host for host, each in seen.items() if isinstance(each, Quick) and not each.joined]
+    outside = [host for host, each in seen.items() if isinstance(each, HostStatus) and not each.joined]
     absent = [host for host in site.nodes if host in outside or (cluster and not node_of(cluster.nodes, host))]
     if absent:
         found.append(Finding("fail", topic="host", host=listed(absent), seen="not joined", fix=JOIN))
     for host, each in seen.items():
-        if not isinstance(each, Quick) or not each.joined:
+        if not isinstance(each, HostStatus) or not each.joined:
             continue
         down = [f"{unit} is {state}" for unit, state in each.units.items() if state != "active"]
         found += [Finding("fail", topic="host", host=host.name, seen=text) for text in down]
@@ -59,7 +59,7 @@ def _of_nodes(site: Site, cluster: Cluster) -> list[Finding]:
         for host, node in nodes.items()
         if node and not node.ready
     ]
-    extra = strangers(site, cluster.nodes)
+    extra = unlisted_nodes(site, cluster.nodes)
     return found + ([Finding("warn", topic="node", host=listed(extra), seen="not in hosts.yaml")] if extra else [])
 
 

@@ -13,7 +13,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb
 from runbooks.rules.finding import Finding, Severity
 from runbooks.rules.verify import node_of
-from runbooks.rules.verify_hosts import LbSeen
+from runbooks.rules.verify_hosts import LbReading
 from runbooks.text import listed
 
 # Judged here or in doctor_etcd and doctor_hosts, each by its cause.
@@ -77,7 +77,7 @@ def api_servers(health: Mapping[Host, Sequence[Health]], explained: Collection[H
             )
 
 
-def taken_out(balancers: Mapping[Host, LbSeen], explained: Collection[Host]) -> Iterator[Finding]:
+def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) -> Iterator[Finding]:
     """Return the servers that somebody, or an interrupted command of ours, has taken out of the LBs and not let in again."""
     names = {host.name for host in explained}
     out: dict[tuple[str, str], list[Host]] = {}
@@ -125,7 +125,7 @@ def without(cluster: Cluster | str, hosts: Iterable[Host]) -> Cluster | str:
     )
 
 
-def without_servers(seen: LbSeen, hosts: Iterable[Host]) -> LbSeen:
+def without_servers(seen: LbReading, hosts: Iterable[Host]) -> LbReading:
     """Return what an LB said, without the servers on ``hosts``, and those that were taken out."""
     state, backends = seen
     names = {host.name for host in hosts}

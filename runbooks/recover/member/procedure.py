@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from runbooks.backup.before import back_up_first
 from runbooks.cluster import members
-from runbooks.cluster.build import Plan, grow, ready
-from runbooks.cluster.remove import forget
+from runbooks.cluster.build import Plan, join_procedure, node_ready
+from runbooks.cluster.remove import delete_node
 from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Access, Look, Member, look
 from runbooks.commands.etcd_data import EtcdData
@@ -112,7 +112,7 @@ def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
         mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD)
     else:
         plan = Plan(site, (host,), ctx.survey)
-        mine = [ready(plan, host)] if fine else [forget(ctx.survey, host), *grow(plan).steps]
+        mine = [node_ready(plan, host)] if fine else [delete_node(ctx.survey, host), *join_procedure(plan).steps]
     return Procedure("recover.node", f"Replace {host} by an empty machine", mine, {"host": host.name, "fine": fine})
 
 
@@ -149,9 +149,9 @@ def steps(ctx: RepairContext, case: Repair) -> list[Step | Together]:
             again = [stop(ctx), remove(ctx), set_aside(ctx), join_again(ctx), promote(ctx), serve(ctx)]
             return [keeps_quorum(ctx), take_out(ctx.host), *again, *over]
         case Repair.REBUILD:
-            return [*out, *grow(plan).steps, etcd_is_whole(), writes_through_vip(ctx.site, ctx.survey)]
+            return [*out, *join_procedure(plan).steps, etcd_is_whole(), writes_through_vip(ctx.site, ctx.survey)]
         case Repair.GONE:
-            return [*out, forget(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
+            return [*out, delete_node(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
 
 
 def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
@@ -223,7 +223,7 @@ def removal(member: Member) -> Procedure:
         return any(each.id == member.id for each in seen.members)
 
     def do(run: Run) -> None:
-        members.forget_member(run, Survey(), member)
+        members.remove_from_etcd(run, Survey(), member)
 
     text = by_hand("recover", "member_of_no_host", member=member)
     step = Step(f"remove member {member.id} from etcd", done=lambda run: not here(run), do=do, within=30, by_hand=text)

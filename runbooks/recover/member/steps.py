@@ -154,7 +154,7 @@ def remove(ctx: RepairContext) -> Step:
 
     def do(run: Run) -> None:
         if member := old(run):
-            members.forget_member(run, ctx.survey, member)
+            members.remove_from_etcd(run, ctx.survey, member)
 
     return Step(
         "remove its old member from etcd",
@@ -218,7 +218,7 @@ def _join_etcd(run: Run, ctx: RepairContext) -> None:
         return
     run.change(ctx.host, node.restart_kubelet())  # it has just seen the old manifest go, and may take a minute to see a new one
     api_host = ctx.survey.serving(run, without=ctx.host)
-    admission = members.admitted(run, api_host, None)
+    admission = members.join_credentials(run, api_host, None)
     version = config.parse(run.read(ctx.host, kubeadm.version()).removeprefix("v"))
     unused = Secret(secrets.token_hex(32))  # no certificate is fetched: the host has its own
     wanted = config.join_config(ctx.site, ctx.host, version, admission.token, admission.ca_hash, unused)

@@ -7,7 +7,7 @@ import pytest
 
 from runbooks.cluster.rules import status as rules
 from runbooks.commands.etcd import Look
-from runbooks.commands.verify import Quick
+from runbooks.commands.verify import HostStatus
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import told
 from tests.support.fakes import lb, lost
@@ -17,9 +17,11 @@ from tests.unit.rules.test_lb import STANDBY
 pytestmark = pytest.mark.unit
 
 UNITS = {"kubelet": "active", "containerd": "active"}
-MASTER = Quick(units=UNITS, joined=True, manifests=frozenset({"etcd", "kube-apiserver"}), api="ok", running=None)
-WORKER = Quick(units=UNITS, joined=True, manifests=frozenset(), api="", running=None)
-EMPTY = Quick(units={"kubelet": "inactive", "containerd": "active"}, joined=False, manifests=frozenset(), api="", running=None)
+MASTER = HostStatus(units=UNITS, joined=True, manifests=frozenset({"etcd", "kube-apiserver"}), api="ok", running=None)
+WORKER = HostStatus(units=UNITS, joined=True, manifests=frozenset(), api="", running=None)
+EMPTY = HostStatus(
+    units={"kubelet": "inactive", "containerd": "active"}, joined=False, manifests=frozenset(), api="", running=None
+)
 
 
 def seen(**other):

@@ -20,7 +20,7 @@ from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
-from runbooks.view.health import Seen, cluster_namespaces, judge
+from runbooks.view.health import ClusterReadings, cluster_namespaces, judge
 from tests.support.fakes import lb, lost, master, site
 from tests.unit.rules.test_lb import HOLDER, STANDBY
 
@@ -606,7 +606,7 @@ def everything(**hosts):
         if host.is_lb:
             said |= {"lb": HOLDER if host == LB1 else STANDBY, "backends": UP}
         found[host] = hosts.get(host.name, said)
-    return Seen(found, M1, cluster(), NAMESPACES)
+    return ClusterReadings(found, M1, cluster(), NAMESPACES)
 
 
 def test_a_whole_site_is_ok_in_every_row():

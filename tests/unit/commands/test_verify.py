@@ -139,14 +139,14 @@ def test_health(line, passed, failed, error):
     ],
 )
 def test_the_quick_look_at_an_api_server(said, api):
-    assert verify.parse_quick(Answer(0, f"unit kubelet active\njoined yes\n{said}\n")).api == api
+    assert verify.parse_status(Answer(0, f"unit kubelet active\njoined yes\n{said}\n")).api == api
 
 
 def test_the_quick_look_behind_a_silent_api_server():
     said = "unit kubelet active\njoined yes\nmanifest etcd\napi EOF\ncontainers yes\nrunning etcd\n"
-    assert verify.parse_quick(Answer(0, said)).running == {"etcd"}
-    assert verify.parse_quick(Answer(0, said.replace("running etcd\n", ""))).running == frozenset()
-    assert verify.parse_quick(Answer(0, said.replace("containers yes\nrunning etcd\n", ""))).running is None
+    assert verify.parse_status(Answer(0, said)).running == {"etcd"}
+    assert verify.parse_status(Answer(0, said.replace("running etcd\n", ""))).running == frozenset()
+    assert verify.parse_status(Answer(0, said.replace("containers yes\nrunning etcd\n", ""))).running is None
 
 
 # ---- objects
@@ -260,7 +260,7 @@ def test_a_record_that_is_none_is_an_error(text):
 
 @given(st.text(max_size=300))
 def test_any_text_is_read_or_refused(text):
-    for parse in (verify.parse_host, verify.parse_health, verify.parse_quick, verify.parse_written, objects.parse_cluster):
+    for parse in (verify.parse_host, verify.parse_health, verify.parse_status, verify.parse_written, objects.parse_cluster):
         try:
             parse(Answer(0, text))
         except ValueError:

@@ -44,7 +44,7 @@ FOREIGN = replace(BLANK, files=frozenset({"etcd"}))
 
 
 @pytest.mark.parametrize(
-    ("states", "founder"),
+    ("states", "init_host"),
     [
         ((BLANK, BLANK, BLANK), ONE),
         ((INSTALLED, INSTALLED, INSTALLED), ONE),
@@ -59,8 +59,8 @@ FOREIGN = replace(BLANK, files=frozenset({"etcd"}))
         ((MEMBER, FOREIGN, BLANK), None),
     ],
 )
-def test_the_cluster_is_begun_once(states, founder):
-    assert rules.founder(site().control_plane, dict(zip(site().control_plane, states, strict=True))) == founder
+def test_the_cluster_is_begun_once(states, init_host):
+    assert rules.init_host(site().control_plane, dict(zip(site().control_plane, states, strict=True))) == init_host
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_cluster_is_begun_once(states, founder):
 )
 def test_what_nobody_here_began_is_never_begun_over(found):
     with pytest.raises(PrecheckError, match="master2 holds the remains of another cluster") as caught:
-        rules.founder(site().control_plane, {ONE: BLANK, TWO: found, THREE: BLANK})
+        rules.init_host(site().control_plane, {ONE: BLANK, TWO: found, THREE: BLANK})
     assert caught.value.hint == "look at them; `inv cluster.reset --host master2` removes them for good"
 
 
@@ -81,14 +81,14 @@ def test_an_unfinished_attempt_is_no_membership():
     assert not replace(MEMBER, files=frozenset()).joined
     assert BLANK.blank
     assert not replace(BLANK, attempt="join").blank
-    assert rules.whole(MEMBER)
-    assert not rules.whole(replace(MEMBER, manifests=frozenset({"etcd"})))
+    assert rules.has_every_static_pod(MEMBER)
+    assert not rules.has_every_static_pod(replace(MEMBER, manifests=frozenset({"etcd"})))
 
 
 def test_a_host_of_another_cluster_is_a_stranger():
-    assert "another cluster" in rules.stranger(MEMBER, "def")
-    assert not rules.stranger(MEMBER, "abc")
-    assert not rules.stranger(BLANK, "abc")
+    assert "another cluster" in rules.of_another_cluster(MEMBER, "def")
+    assert not rules.of_another_cluster(MEMBER, "abc")
+    assert not rules.of_another_cluster(BLANK, "abc")
 
 
 # ---- packages
@@ -137,7 +137,7 @@ READY = Kernel(frozenset({"overlay", "br_netfilter"}), (), ())
     ],
 )
 def test_what_the_kernel_lacks(kernel, swap, said):
-    assert rules.not_ready(kernel, swap=swap) == said
+    assert rules.kernel_not_ready(kernel, swap=swap) == said
 
 
 RUNS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=True)
@@ -155,7 +155,7 @@ RUNS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=Tru
     ],
 )
 def test_what_containerd_lacks(runtime, word):
-    said = rules.not_running(runtime)
+    said = rules.runtime_not_ready(runtime)
     assert bool(said) == bool(word)
     assert word in said
 
