@@ -113,6 +113,7 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
     "backup.run": ("backup.rules", "backup.sets"),
     "backup.read": ("backup.rules", "backup.sets", "backup.run"),
     "backup.schedule": ("backup.rules", "backup.sets"),
+    "etcd.rules": (),
     "recover.rules": (),
     "recover.vip": ("recover.rules",),
     "recover.member": ("recover.rules",),

@@ -24,7 +24,7 @@ from runbooks.inventory.model import Host
 from runbooks.lb import traffic
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.etcd import View
-from runbooks.rules.etcd_care import heir
+from runbooks.rules.etcd_leader import next_leader
 from runbooks.view import etcd as view_etcd
 
 MEMBERS_WITHIN_S = 60
@@ -82,7 +82,7 @@ def wait_healthy(renewal: Renewal, host: Host) -> Step:
             return Unmet(f"its API server says: {state.api or 'nothing yet'}")
         if renewal.site.kubernetes.etcd == "external":
             return True
-        reason = etcd_rules.not_well(_etcd(renewal, run), host)
+        reason = etcd_rules.why_unhealthy(_etcd(renewal, run), host)
         return Unmet(f"its etcd member: {reason}") if reason else True
 
     text = by_hand("certs", "wait_healthy", host=host, admin_conf=ADMIN_CONF)
@@ -173,10 +173,10 @@ def _move_leader(renewal: Renewal, run: Run, host: Host) -> None:
     view = _etcd(renewal, run)
     leads = host in view.statuses and view.statuses[host].leads
     if leads and len(etcd_rules.healthy_ids(view)) > 1:
-        run.change(host, etcd.move_leader(heir(view, host).id))
+        run.change(host, etcd.move_leader(next_leader(view, host).id))
 
 
 def _etcd(renewal: Renewal, run: Run) -> View:
     """Read etcd on all control plane hosts; the answer is cached until something is changed."""
     said = renewal.survey.each(run, dict.fromkeys(renewal.site.control_plane, etcd.look()))
-    return view_etcd.seen_by(said)
+    return view_etcd.view_of(said)

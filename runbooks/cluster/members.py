@@ -78,7 +78,7 @@ def remove_from_etcd(run: Run, survey: Survey, member: Member) -> None:
     seen = view_etcd.view(run, survey.reachable(run))
     if reason := etcd_rules.refuse_removal(seen.members, etcd_rules.healthy_ids(seen), member.id):
         raise PrecheckError(f"etcd's member {member} cannot be removed: {reason}", hint="inv etcd.status")
-    well = [host for host in seen.statuses if not etcd_rules.not_well(seen, host)]
+    well = [host for host in seen.statuses if not etcd_rules.why_unhealthy(seen, host)]
     others = [host for host in well if seen.statuses[host].member != member.id]
     leader = next((host for host in well if seen.statuses[host].leads and host not in others), None)
     if leader and others:  # handed over, the leadership is away for a moment; lost, for an election

@@ -14,10 +14,10 @@ from runbooks.commands.etcd_metrics import metrics
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, OutcomeError, PrecheckError
+from runbooks.etcd.rules import data_file
 from runbooks.etcd.steps import STATUS_FIRST, Policy, Turn, name_of, status_of, turns
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
-from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
 from runbooks.text import MIB
 from runbooks.view.etcd import some_healthy, view
@@ -34,7 +34,9 @@ def disarm(first: View) -> Procedure:
     for host in turns(list(first.statuses), first):
         steps += Turn(host=host, policy=policy).steps(first)
     steps += [
-        Step("there is room below the quota", check=relief.room, by_hand=by_hand("etcd", "room", near_quota=care.NEAR_QUOTA)),
+        Step(
+            "there is room below the quota", check=relief.room, by_hand=by_hand("etcd", "room", near_quota=data_file.NEAR_QUOTA)
+        ),
         Step(
             "disarm the alarm",
             done=lambda run: not _alarms(view(run)),
@@ -69,7 +71,7 @@ class Relief:
         self.check(seen)
         for host, status in seen.statuses.items():
             kinds = "".join(f"; alarm {alarm.kind}" for alarm in status.alarms if alarm.member == status.member)
-            run.note(host, f"{host}: {care.sizes_text(status)}{kinds}")
+            run.note(host, f"{host}: {data_file.sizes_text(status)}{kinds}")
         for fault in rules.faults(seen):
             if self.alarmed and not fault.startswith("alarm "):
                 run.note(next(iter(seen.said)), f"left as it is: {fault}")
@@ -98,7 +100,7 @@ class Relief:
 
     def left(self, seen: View, host: Host) -> list[str]:
         """Only this member has to be back: the others are as they were."""
-        return list(filter(None, [rules.not_well(seen, host)])) if self.alarmed else []
+        return list(filter(None, [rules.why_unhealthy(seen, host)])) if self.alarmed else []
 
     def compacted(self, run: Run) -> bool | Unmet:
         """Whether there is nothing to compact (any more). etcd waits for the asked member only; the others may still be at it."""
@@ -126,7 +128,7 @@ class Relief:
         if not self.alarmed:
             return
         for host, seen in run.read_all(dict.fromkeys(view(run).statuses, metrics())).items():
-            if reason := care.no_room(seen.size, seen.quota):
+            if reason := data_file.no_room(seen.size, seen.quota):
                 raise PrecheckError(
                     f"{host}: {reason}, although it is compacted and defragmented; the alarm would come back at once",
                     hint="delete what fills it, or raise kubernetes.extra_args.etcd quota-backend-bytes (8 GiB at most); docs/etcd.md",

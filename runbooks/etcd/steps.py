@@ -14,10 +14,11 @@ from runbooks.commands.etcd import Member, Status
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
+from runbooks.etcd.rules import data_file
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
-from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
+from runbooks.rules.etcd_leader import leader_of, next_leader
 from runbooks.text import naming, size_text
 from runbooks.view.etcd import view
 
@@ -30,7 +31,7 @@ def move_leader(target: Member, first: View) -> Procedure:
     """Return the procedure that makes ``target`` the leader."""
 
     def check(run: Run) -> None:
-        care.heir(view(run), None, str(target), target)
+        next_leader(view(run), None, str(target), target)
 
     def done(run: Run) -> bool | Unmet:
         leader = leader_of(view(run))
@@ -99,9 +100,9 @@ class Turn:
                     "etcd",
                     "defragment",
                     host=self.host,
-                    worth_ratio=care.WORTH_RATIO,
-                    worth_size=care.WORTH_SIZE,
-                    near_quota=care.NEAR_QUOTA,
+                    worth_ratio=data_file.WORTH_RATIO,
+                    worth_size=data_file.WORTH_SIZE,
+                    near_quota=data_file.NEAR_QUOTA,
                 ),
             ),
             Step(
@@ -132,7 +133,7 @@ class Turn:
         reason = self.need(seen)
         if self.noted != (reason or self.policy.unneeded):  # this is asked again once the lock is ours
             self.noted = reason or self.policy.unneeded
-            run.note(self.host, f"{care.sizes_text(status)}: {self.noted}")
+            run.note(self.host, f"{data_file.sizes_text(status)}: {self.noted}")
         if reason:
             self.policy.gate(run, seen, self.host)
             if status.leads and len(rules.voters(seen.members)) > 1:
@@ -170,14 +171,14 @@ class Turn:
     def leave(self, run: Run) -> None:
         """Hand the leadership to the member that is furthest."""
         seen = view(run)
-        hand_over(run, seen, care.heir(seen, self.host))
+        hand_over(run, seen, next_leader(seen, self.host))
 
 
 def defragment(hosts: Sequence[Host], first: View, *, force: bool = False) -> Procedure:
     """Return the procedure that defragments each of ``hosts`` where it is worth it, the leader last."""
 
     def reason(status: Status) -> str:
-        return "it was asked for" if force else care.defrag_worthwhile(status)
+        return "it was asked for" if force else data_file.defrag_worthwhile(status)
 
     whole = Step("etcd is whole", check=lambda run: _whole(view(run), "a member"), by_hand=by_hand("etcd", "whole"))
     policy = Policy(reason, _may_pause, _faults)
@@ -209,19 +210,14 @@ def _faults(seen: View, host: Host) -> Sequence[str]:
 
 def turns(hosts: Sequence[Host], seen: View) -> list[Host]:
     """Return the order of turns. Raises PrecheckError when one of them does not answer."""
-    return care.defrag_order({host: status_of(seen, host) for host in hosts})
+    return data_file.defrag_order({host: status_of(seen, host) for host in hosts})
 
 
 def status_of(seen: View, host: Host) -> Status:
     """What the member on this host said. Raises PrecheckError when it said nothing."""
     if host not in seen.statuses:
-        raise PrecheckError(naming(host, rules.not_well(seen, host)), hint=STATUS_FIRST)
+        raise PrecheckError(naming(host, rules.why_unhealthy(seen, host)), hint=STATUS_FIRST)
     return seen.statuses[host]
-
-
-def leader_of(seen: View) -> str:
-    """The ID of the leader that all who know one name, or ""."""
-    return rules.leader_of([status for status in seen.statuses.values() if status.leader])
 
 
 def name_of(seen: View, member: str) -> str:

@@ -85,16 +85,16 @@ def move_leader(session: Session, to: str = "") -> None:
     """
     from runbooks.etcd import steps  # noqa: PLC0415 - start-up time
     from runbooks.rules import etcd as rules  # noqa: PLC0415
-    from runbooks.rules.etcd_care import heir  # noqa: PLC0415
+    from runbooks.rules.etcd_leader import next_leader  # noqa: PLC0415
 
     seen = _known(session)
     leading = next((host for host, status in seen.statuses.items() if status.leads), None)
-    target = heir(seen, leading, to, rules.resolve(seen.members, to, session.site) if to else None)
+    target = next_leader(seen, leading, to, rules.resolve(seen.members, to, session.site) if to else None)
     session.carry_out(steps.move_leader(target, seen))
 
 
 def _known(session: Session) -> View:
-    """What etcd is now. Raises OutcomeError or what the hosts raised when nobody can tell who is a member."""
-    from runbooks.view.etcd import known  # noqa: PLC0415 - start-up time
+    """Return etcd's state with its member list. Raises PrecheckError, or what the hosts raised, when no host can read the list."""
+    from runbooks.view.etcd import view_with_members  # noqa: PLC0415 - start-up time
 
-    return known(session.run)
+    return view_with_members(session.run)

@@ -183,12 +183,6 @@ def resolve(members: Sequence[Member], text: str, site: Site) -> Member:
     raise InventoryError(f"{text}: that is no member of etcd; the members are {known}")
 
 
-def leader_of(statuses: Collection[Status]) -> str:
-    """The ID of the leader that all name, or "" when they name none or several."""
-    named = {status.leader for status in statuses}
-    return named.pop() if len(named) == 1 else ""
-
-
 def lag(statuses: Mapping[K, Status]) -> dict[K, int]:
     """How many entries each member has yet to apply, compared with the furthest."""
     furthest = max((status.index for status in statuses.values()), default=0)
@@ -198,7 +192,7 @@ def lag(statuses: Mapping[K, Status]) -> dict[K, int]:
 # ---- health
 
 
-def not_well(view: View, host: Host) -> str:
+def why_unhealthy(view: View, host: Host) -> str:
     """Say why the member on this host is not healthy by itself, or ""."""
     look = view.said.get(host)
     if not isinstance(look, Look) or not look.status:
@@ -215,7 +209,7 @@ def not_well(view: View, host: Host) -> str:
 
 def healthy_ids(view: View) -> frozenset[str]:
     """The IDs of the members that answer, know a leader, read with a quorum and are not far behind."""
-    return frozenset(status.member for host, status in view.statuses.items() if not not_well(view, host))
+    return frozenset(status.member for host, status in view.statuses.items() if not why_unhealthy(view, host))
 
 
 def of_members(view: View) -> View:
@@ -233,7 +227,7 @@ def problems(view: View) -> tuple[str, ...]:
 
 def faults(view: View) -> tuple[str, ...]:
     """What is wrong with etcd. Versions may differ, as they do during an upgrade."""
-    found = [naming(host, reason) for host in view.said if (reason := not_well(view, host))]
+    found = [naming(host, reason) for host in view.said if (reason := why_unhealthy(view, host))]
     return (*found, *_same_member(view), *_disagreements(view), *_membership(view), *_alarms(view))
 
 
@@ -268,7 +262,7 @@ def _disagreements(view: View) -> list[str]:
 
 def _membership(view: View) -> list[str]:
     if not view.members:
-        return ["nobody can tell who is a member: there is no quorum"] if view.statuses else []
+        return ["no host can read the member list: etcd has no quorum"] if view.statuses else []
     found = [f"{host} has no member" for host in view.said if not view.member_of(host)]
     found += [f"{host} lists no members" for host, look in view.looks.items() if look.serves and not look.members]
     for member in view.members:

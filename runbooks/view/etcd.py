@@ -1,4 +1,4 @@
-"""etcd seen from every control plane at the same time: never through a fixed one."""
+"""What every control plane host's etcd says, asked at the same time: any fixed one may be the broken one."""
 
 from __future__ import annotations
 
@@ -18,46 +18,47 @@ if TYPE_CHECKING:
 
 
 def view(run: Run, hosts: Collection[Host] = ()) -> View:
-    """Ask every control plane (or only ``hosts``) at the same time; who does not answer is part of the view, never an error."""
-    return seen_by(asked(run, hosts))
+    """Ask all control plane hosts (or only ``hosts``). A host that does not answer is part of the view, never an error."""
+    return view_of(answers(run, hosts))
 
 
-def seen_by(said: Mapping[Host, Look | RunbookError]) -> View:
-    """What `asked` brought, as a view: errors in words."""
+def view_of(said: Mapping[Host, Look | RunbookError]) -> View:
+    """Return what `answers` returned as a view; an error becomes its text."""
     return View({host: str(each) if isinstance(each, RunbookError) else each for host, each in said.items()})
 
 
-def asked(run: Run, hosts: Collection[Host] = ()) -> dict[Host, Look | RunbookError]:
-    """As `view`, with the errors themselves, for their hints."""
+def answers(run: Run, hosts: Collection[Host] = ()) -> dict[Host, Look | RunbookError]:
+    """Return the answer or the error of all control plane hosts (or only ``hosts``). An error has a hint, which a view has not."""
     return run.read_at_once(dict.fromkeys(hosts or run.site.control_plane, etcd.look()))
 
 
 def some_healthy(run: Run, seen: View | None = None) -> Host:
-    """Return a control plane whose member reads with a quorum: the leader's for choice, else the first that does.
+    """Return a host whose member is a healthy voter, so that it reads with a quorum: the leader's host if possible, else the first.
 
-    Raises NotServing with what each said when there is none.
+    Raises NotServing with the reason of every host when there is none.
     """
     seen = seen or view(run)
-    well = [host for host in seen.statuses if not rules.not_well(seen, host) and not seen.statuses[host].learner]
-    leading = next((host for host in well if seen.statuses[host].leads), None)
-    if found := leading or next(iter(well), None):
+    healthy = [host for host in seen.statuses if not rules.why_unhealthy(seen, host) and not seen.statuses[host].learner]
+    leading = next((host for host in healthy if seen.statuses[host].leads), None)
+    if found := leading or next(iter(healthy), None):
         return found
-    said = "".join(f"\n  {naming(host, rules.not_well(seen, host))}" for host in seen.said)
-    raise NotServing(f"no member of etcd is healthy:{said}", hint="inv etcd.status")
+    raise NotServing(f"no member of etcd is healthy:{_reasons(seen)}", hint="inv etcd.status")
 
 
-def known(run: Run) -> View:
-    """As `view`, for what has to know the members. Raises PrecheckError with what each host said when nobody can tell."""
-    said = asked(run)
-    seen = seen_by(said)
+def view_with_members(run: Run) -> View:
+    """Return a view with the member list.
+
+    When no host can read the list: raises what the hosts raised if none answered, else PrecheckError with the reason of every host.
+    """
+    said = answers(run)
+    seen = view_of(said)
     if seen.members:
         return seen
-    errors = [each for each in said.values() if isinstance(each, RunbookError)]
+    errors = {str(host): each for host, each in said.items() if isinstance(each, RunbookError)}
     if len(errors) == len(said):
-        raise (
-            errors[0]
-            if len(errors) == 1
-            else HostErrors({str(host): each for host, each in said.items() if isinstance(each, RunbookError)}, len(said))
-        )
-    words = "".join(f"\n  {naming(host, rules.not_well(seen, host))}" for host in said)
-    raise PrecheckError(f"nobody can tell who is a member of etcd:{words}", hint="inv etcd.status")
+        raise next(iter(errors.values())) if len(errors) == 1 else HostErrors(errors, len(said))
+    raise PrecheckError(f"no control plane host can read etcd's member list:{_reasons(seen)}", hint="inv etcd.status")
+
+
+def _reasons(seen: View) -> str:
+    return "".join(f"\n  {naming(host, rules.why_unhealthy(seen, host))}" for host in seen.said)

@@ -63,7 +63,7 @@ def survey(new_set: NewSet) -> Step:
     """See who is there and how much there will be, before anything is begun."""
 
     def check(run: Run) -> None:
-        new_set.looks = etcd.asked(run)
+        new_set.looks = etcd.answers(run)
         looks = [look for look in new_set.looks.values() if isinstance(look, Look) and look.status]
         if not looks:
             raise _nobody(new_set)

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics
+from runbooks.etcd.rules import data_file, latencies
 from runbooks.inventory.model import Host
-from runbooks.rules import etcd, etcd_care, etcd_perf
+from runbooks.rules import etcd
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
 from runbooks.text import listed
@@ -32,7 +33,7 @@ def no_quorum(view: View) -> bool:
 
 def unwell(view: View) -> tuple[Host, ...]:
     """Return the hosts whose member is not healthy by itself."""
-    return tuple(host for host in view.said if etcd.not_well(view, host))
+    return tuple(host for host in view.said if etcd.why_unhealthy(view, host))
 
 
 def quorum(view: View, explained: Collection[Host]) -> Iterator[Finding]:
@@ -122,7 +123,7 @@ def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
                 fix=repair(host),
                 explains=frozenset({host}),
             )
-        elif reason := etcd.not_well(view, host):
+        elif reason := etcd.why_unhealthy(view, host):
             why = "one more such member, and nothing can be written" if not etcd.tolerates(_well(view)) else ""
             yield Finding(
                 "warn",
@@ -171,9 +172,9 @@ def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:
         yield Finding("note", topic="etcd", seen=seen, why="as during an upgrade; finish it")
     slow: dict[str, list[Host]] = {}
     for host, each in metrics.items():
-        found = etcd_perf.perf(each)
-        for over in etcd_perf.judged(host, found):
-            if (found.quota_share or 0) >= etcd_care.NEAR_QUOTA and "quota" in over.seen:
+        found = latencies.summary(each)
+        for over in latencies.judged(host, found):
+            if (found.quota_share or 0) >= data_file.NEAR_QUOTA and "quota" in over.seen:
                 yield replace(over, fix="inv etcd.defrag")
             elif found.fsync.over(FSYNC_ALERT_S) or found.commit.over(COMMIT_ALERT_S):
                 yield over
@@ -182,7 +183,7 @@ def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:
     for fix, hosts in slow.items():
         seen = "etcd's disk or network is slower than its makers advise (inv etcd.perf has the numbers)"
         yield Finding("note", topic="etcd", host=listed(hosts), seen=seen, fix=fix)
-    worth = [host for host, status in view.statuses.items() if not status.alarms and etcd_care.defrag_worthwhile(status)]
+    worth = [host for host, status in view.statuses.items() if not status.alarms and data_file.defrag_worthwhile(status)]
     if worth:
         yield Finding("note", topic="etcd", host=listed(worth), seen="much of its data file is free pages", fix="inv etcd.defrag")
 

@@ -183,9 +183,9 @@ def examine(run: Run, survey: Survey, seen: View, host: Host) -> MemberState:
 def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis) -> None:
     """Raise PrecheckError when going on would do harm, or could not help."""
     host, case = found.host, diagnosis.case
-    well = [each for each in seen.statuses if not rules.not_well(seen, each) and each != host]
+    well = [each for each in seen.statuses if not rules.why_unhealthy(seen, each) and each != host]
     if case in NEEDS_OTHERS and not well:
-        said = "".join(f"\n  {naming(each, rules.not_well(seen, each))}" for each in seen.said)
+        said = "".join(f"\n  {naming(each, rules.why_unhealthy(seen, each))}" for each in seen.said)
         raise PrecheckError(
             f"{host}: {diagnosis.why}; and etcd has no quorum that could let it go and take it in again:{said}",
             hint="start the others first (inv recover.etcd-member for each); when they are lost: inv recover.etcd-quorum",

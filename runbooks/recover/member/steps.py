@@ -92,7 +92,7 @@ def start(ctx: RepairContext) -> Step:
     host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
-        if wrong := rules.not_well(view_etcd.view(run, ctx.survey.reachable(run)), host):
+        if wrong := rules.why_unhealthy(view_etcd.view(run, ctx.survey.reachable(run)), host):
             if run.changed and (reason := why_unusable(run.read(host, etcd_data.look()))):
                 raise UnusableData(f"{host}: started, it ends again: {reason}", hint="inv recover.etcd-member again")
             return Unmet(wrong)

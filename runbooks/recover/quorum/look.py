@@ -18,7 +18,7 @@ from runbooks.view import etcd
 def survey_etcd(run: Run) -> EtcdSurvey:
     """See everything. Raises UnreachableError when no control plane host answers."""
     masters = run.site.control_plane
-    answers = etcd.asked(run)
+    answers = etcd.answers(run)
     probe = batch(etcd_restore.look(), static_pods.look())
     # Who cannot be reached is waited for once.
     lost = {host: each for host, each in answers.items() if isinstance(each, UnreachableError)}
@@ -39,7 +39,7 @@ def survey_etcd(run: Run) -> EtcdSurvey:
     reached = run.read_each(dict.fromkeys([*hosts, *others], etcd_restore.reach(peers)), fresh=True)
     nodes = [host for host in others if host.is_worker]
     return EtcdSurvey(
-        view=etcd.seen_by(answers),
+        view=etcd.view_of(answers),
         hosts=hosts,
         pods=pods,
         silent=silent,

@@ -197,7 +197,7 @@ def _state(survey: EtcdSurvey, plan: Restore, name: str) -> list[str]:
     said = (
         f"revision {status.revision}, no leader"
         if status and not status.leader
-        else etcd_rules.not_well(survey.view, host) or "serves"
+        else etcd_rules.why_unhealthy(survey.view, host) or "serves"
     )
     if not data.database:
         return [said, "none"]

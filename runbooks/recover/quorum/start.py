@@ -97,7 +97,7 @@ def agrees(ctx: RestoreContext) -> Step:
 def _not_yet(seen: View, wanted: set[str], before: int) -> str:
     """Say what is still missing of a restored cluster, or ""."""
     for host, look in seen.said.items():
-        if reason := rules.not_well(seen, host):
+        if reason := rules.why_unhealthy(seen, host):
             return naming(host, reason)
         names = {member.name for member in look.members} if isinstance(look, Look) else set()
         if names != wanted:

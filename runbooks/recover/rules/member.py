@@ -91,7 +91,7 @@ def diagnose(view: View, patient: MemberState) -> Diagnosis:
         return Diagnosis(Repair.REJOIN, reason)
     if patient.member and patient.member.learner and patient.host in view.statuses:
         return Diagnosis(Repair.PROMOTE, f"member {patient.member.id} has no vote")
-    wrong = rules.not_well(view, patient.host)
+    wrong = rules.why_unhealthy(view, patient.host)
     return _down(patient, wrong) if wrong else _well(state, patient.member)
 
 

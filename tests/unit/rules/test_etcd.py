@@ -1,4 +1,4 @@
-"""Decisions about etcd's membership, health and data files, by table and by any input."""
+"""Decisions about etcd's membership, health and leadership, by table and by any input."""
 
 from dataclasses import replace
 from itertools import product
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from runbooks.commands.etcd import Alarm, Look, Member, Status
 from runbooks.errors import InventoryError, PrecheckError
 from runbooks.rules import etcd as rules
-from runbooks.rules import etcd_care as care
 from runbooks.rules.etcd import View
+from runbooks.rules.etcd_leader import leader_of, next_leader
 from runbooks.text import MIB
 from tests.support.fakes import lb, master, site
 
@@ -268,10 +268,10 @@ def test_versions_that_differ_are_a_problem_but_not_a_fault():
     assert rules.faults(view) == ()
 
 
-def test_without_a_quorum_nobody_can_tell_the_members():
+def test_without_a_quorum_no_host_can_read_the_member_list():
     view = seen(replace(CUT, status=status(1, leader="")), "master2 (10.1.1.102): no answer", DOWN)
     assert view.members == ()
-    assert "nobody can tell who is a member: there is no quorum" in rules.problems(view)
+    assert "no host can read the member list: etcd has no quorum" in rules.problems(view)
     assert rules.healthy_ids(view) == frozenset()
 
 
@@ -319,69 +319,30 @@ def test_lag_is_what_is_missing_to_the_furthest(indexes):
             assert found[key] == 0
 
 
-# ---- data files
-
-
-@pytest.mark.parametrize(
-    ("size", "in_use", "quota", "worth"),
-    [
-        (101, 50, 0, True),
-        (101, 51, 0, False),
-        (102, 51, 0, False),
-        (100, 10, 0, False),  # small: 100 MiB are not worth a pause
-        (1700, 1000, 2048, True),  # near the quota
-        (1600, 1000, 2048, False),
-        (1700, 1600, 2048, False),  # near the quota, but nothing to gain
-        (0, 0, 0, False),
-    ],
-)
-def test_when_defragmenting_pays(size, in_use, quota, worth):
-    assert bool(care.defrag_worthwhile(status(1, size=size * MIB, in_use=in_use * MIB, quota=quota * MIB))) is worth
-
-
-@given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 2**40))
-def test_it_never_pays_twice(size, in_use, quota):
-    """Afterwards the file is as big as what is in use, and a run that is repeated has nothing to do."""
-    used = min(size, in_use)
-    assert care.defrag_worthwhile(status(1, size=used, in_use=used, quota=quota)) == ""
-
-
-@given(st.permutations(MASTERS), st.sampled_from(IDS))
-def test_the_leader_comes_last(hosts, leader):
-    order = care.defrag_order({host: status(MASTERS.index(host) + 1, leader=leader) for host in hosts})
-    assert sorted(order, key=str) == MASTERS
-    assert IDS[MASTERS.index(order[-1])] == leader
-
-
-@pytest.mark.parametrize(("size", "quota", "room"), [(79, 100, True), (80, 100, False), (110, 100, False), (110, 0, True)])
-def test_room_below_the_quota(size, quota, room):
-    assert (care.no_room(size, quota) == "") is room
-
-
 # ---- leadership
 
 
-def test_the_heir_is_healthy_votes_and_is_furthest():
+def test_the_next_leader_is_healthy_votes_and_is_furthest():
     behind = look(2, applied=90)
-    assert care.heir(seen(look(1), behind, look(3)), master(1)).name == "master3"
-    assert care.heir(seen(look(1), look(2), look(3)), master(1)).name == "master2"
-    assert care.heir(seen(look(1), look(2), DOWN), master(1)).name == "master2"
-    assert care.heir(seen(look(1), look(2, serves=False), look(3)), master(1)).name == "master3"
+    assert next_leader(seen(look(1), behind, look(3)), master(1)).name == "master3"
+    assert next_leader(seen(look(1), look(2), look(3)), master(1)).name == "master2"
+    assert next_leader(seen(look(1), look(2), DOWN), master(1)).name == "master2"
+    assert next_leader(seen(look(1), look(2, serves=False), look(3)), master(1)).name == "master3"
     members = (*MEMBERS[:2], member(3, learner=True))
     view = seen(look(1, members), behind, look(3, members, learner=True))
-    assert care.heir(view, master(1)).name == "master2"
+    assert next_leader(view, master(1)).name == "master2"
     with pytest.raises(PrecheckError, match="master3 is a learner"):
-        care.heir(view, master(1), "--to master3", members[2])
+        next_leader(view, master(1), "--to master3", members[2])
 
 
 def test_nobody_unhealthy_leads():
     with pytest.raises(PrecheckError, match=r"master3 is not healthy: master3 .* no answer"):
-        care.heir(seen(look(1), look(2), DOWN), master(1), "--to master3", member(3))
-    with pytest.raises(PrecheckError, match="no other healthy voter"):
-        care.heir(seen(look(1), "x", DOWN), master(1))
+        next_leader(seen(look(1), look(2), DOWN), master(1), "--to master3", member(3))
+    with pytest.raises(PrecheckError, match="no other healthy voter can become the leader"):
+        next_leader(seen(look(1), "x", DOWN), master(1))
 
 
 @pytest.mark.parametrize("leaders", list(product(["", "a1", "b2"], repeat=2)))
-def test_a_leader_is_one_that_all_name(leaders):
-    found = rules.leader_of([status(1, leader=leaders[0]), status(2, leader=leaders[1])])
-    assert found == (leaders[0] if leaders[0] == leaders[1] else "")
+def test_a_leader_is_one_that_all_name_who_know_one(leaders):
+    found = leader_of(seen(look(1, leader=leaders[0]), look(2, leader=leaders[1]), DOWN))
+    assert found == ("" if set(leaders) == {"a1", "b2"} else max(leaders))

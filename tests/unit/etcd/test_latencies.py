@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd_metrics import metrics, parse_metrics
-from runbooks.rules.etcd_perf import Latency, Perf, judged, latency, ms, perf, quantile
+from runbooks.etcd.rules.latencies import Latency, Perf, judged, latency, ms, quantile, summary
 from tests.support.fakes import bash, master
 from tests.support.recorded import recorded_answer
 
@@ -35,7 +35,7 @@ def test_the_recorded_numbers():
     assert SEEN.quota == 2147483648
     assert len(SEEN.round_trips) == 2
     assert SEEN.started > 1.7e9
-    found = perf(SEEN)
+    found = summary(SEEN)
     assert found.fsync.samples == SEEN.fsync[-1][1]
     assert 0 < (found.fsync.p99_s or 0) < (found.round_trip.p99_s or 0) < 1
 
@@ -113,7 +113,7 @@ def test_judgement(change, named):
 def test_a_peer_with_many_samples_counts_before_one_with_few():
     few = ((0.1, 0), (9.0, 3), (inf, 3))
     many = ((0.1, 0), (0.2, 500), (inf, 500))
-    found = perf(replace(SEEN, round_trips={"a": few, "b": many})).round_trip
+    found = summary(replace(SEEN, round_trips={"a": few, "b": many})).round_trip
     assert found == latency(many)
     assert ms(found.p99_s) == "199 ms"
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
-from runbooks.commands.etcd import Member, Status
-from runbooks.errors import PrecheckError
-from runbooks.inventory.model import Host
-from runbooks.rules import etcd as rules
-from runbooks.rules.etcd import View
+from runbooks.commands.etcd import Status
 from runbooks.text import MIB, percent, size_text
 
 K = TypeVar("K", bound=Hashable)
@@ -54,28 +50,3 @@ def no_room(size: int, quota: int) -> str:
 def defrag_order(statuses: Mapping[K, Status]) -> list[K]:
     """Return in which order to defragment: followers first, the leader last."""
     return sorted(statuses, key=lambda key: statuses[key].leads)
-
-
-def heir(view: View, leader: Host | None, text: str = "", member: Member | None = None) -> Member:
-    """Return the voter to lead next: the one that was asked for, else the healthy one that is furthest.
-
-    Raises PrecheckError when it is a learner or not healthy, or when there is no other.
-    """
-    well = rules.healthy_ids(view)
-    if member:
-        if member.learner:
-            raise PrecheckError(f"{text}: {member} is a learner; only a voter can lead", hint="inv etcd.status")
-        if member.id not in well:
-            host = view.host_of(member)
-            reason = (rules.not_well(view, host) if host else "") or "it runs on no control plane"
-            raise PrecheckError(f"{text}: {member} is not healthy: {reason}", hint="inv etcd.status")
-        return member
-    behind = rules.lag(view.statuses)
-    able = [
-        (behind[host], str(host), found)
-        for host in view.statuses
-        if host != leader and (found := view.member_of(host)) and found.id in well and not found.learner
-    ]
-    if not able:
-        raise PrecheckError("there is no other healthy voter to lead", hint="inv etcd.status")
-    return min(able, key=lambda each: each[:2])[2]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import isinf, isnan
 
 from runbooks.commands.etcd_metrics import Buckets, Metrics
+from runbooks.etcd.rules.data_file import NEAR_QUOTA
 from runbooks.inventory.model import Host
-from runbooks.rules.etcd_care import NEAR_QUOTA
 from runbooks.rules.finding import Finding
 from runbooks.text import percent
 
@@ -67,7 +67,7 @@ def quantile(buckets: Buckets, share: float) -> float | None:
     return lower
 
 
-def perf(metrics: Metrics) -> Perf:
+def summary(metrics: Metrics) -> Perf:
     """Sum up one member's metrics."""
     trips = [latency(buckets) for buckets in metrics.round_trips.values()]
     return Perf(
