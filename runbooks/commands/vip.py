@@ -1,4 +1,4 @@
-"""What keeps the VIP where it is, as one load balancer can tell; and the few words that free it."""
+"""What decides where the VIP is, as one load balancer sees it, and the commands that repair it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.inventory.model import Host, Site
 
-SAMPLE_S = 2  # long enough for two adverts of VRRP's own default, one a second
+SAMPLE_S = 2  # long enough for two adverts at VRRP's default of one a second
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """VRRP's adverts while the sample was taken, as keepalived counted them; ``errors`` are those that it refused."""
+    """How many VRRP adverts keepalived counted during the sample; ``errors`` are those that it rejected."""
 
     received: int
     sent: int
@@ -23,13 +23,16 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VipLook:
-    """One LB's view. ``link`` is the interface's state in the kernel's words, or "missing".
+class VipFacts:
+    """What one LB sees.
 
-    ``vip_on`` are the devices that carry the VIP. ``counters`` is None when keepalived does not tell. ``arriving`` counts by peer
-    the adverts that reached the interface, before any filter; a peer is missing where tcpdump is. ``answers`` are the hardware
-    addresses that answer for the VIP. ``full`` are file systems without room. ``said`` is the last line of a service that is not
-    active. ``ruleset`` is nftables' own JSON. ``vrrp`` is keepalived's state by its own word, "" when it does not tell.
+    ``link`` is the state of the VRRP interface in the kernel's words, or "missing"; ``address``: it has the host's address.
+    ``vip_on`` are the devices that carry the VIP. ``masked`` are masked services, ``last_log`` the last log line of each service that
+    is not active. ``full`` are the paths whose file system is full. ``counters`` is None when keepalived does not report them.
+    ``arriving`` counts, by peer, the adverts that reached the interface before any filter; empty without tcpdump.
+    ``pings``: which peers answer a ping. ``answers`` are the hardware addresses that answer for the VIP; empty without arping.
+    ``ruleset`` is the packet filter as `nft -j list ruleset` prints it. ``vrrp`` is the state that keepalived reports, "" when it
+    does not.
     """
 
     link: str
@@ -37,7 +40,7 @@ class VipLook:
     address: bool
     vip_on: tuple[str, ...]
     masked: tuple[str, ...]
-    said: dict[str, str]
+    last_log: dict[str, str]
     full: tuple[str, ...]
     counters: Counters | None
     arriving: dict[str, int]
@@ -48,12 +51,12 @@ class VipLook:
 
 
 def interface(site: Site, host: Host) -> str:
-    """Return the interface on which ``host`` speaks VRRP."""
+    """Return the interface on which ``host`` sends VRRP."""
     return host.interface or site.load_balancer.interface
 
 
-def look(site: Site, host: Host, sample_s: int = SAMPLE_S) -> Probe[VipLook]:
-    """See what keeps the VIP where it is; takes ``sample_s`` seconds."""
+def look(site: Site, host: Host, sample_s: int = SAMPLE_S) -> Probe[VipFacts]:
+    """Ask what decides where the VIP is. Takes ``sample_s`` seconds; with 0, nothing is counted and no other host is asked."""
     variables = {
         "VIP": str(site.endpoint.vip),
         "FAMILY": str(site.endpoint.vip.version),
@@ -65,8 +68,8 @@ def look(site: Site, host: Host, sample_s: int = SAMPLE_S) -> Probe[VipLook]:
     return Probe(replace(script("vip-look", variables, timeout=sample_s + 25), shown="vip-look"), parse)
 
 
-def parse(answer: Answer) -> VipLook:
-    """Read lines of ``key value``. Raises ValueError when what must be there is not, or makes no sense."""
+def parse(answer: Answer) -> VipFacts:
+    """Read lines of ``key value``. Raises ValueError when a required line is missing or malformed."""
     lines = [line.split(" ", 1) for line in answer.stdout.splitlines() if " " in line]
 
     def every(key: str) -> tuple[str, ...]:
@@ -77,13 +80,13 @@ def parse(answer: Answer) -> VipLook:
 
     try:
         counted = {when: [int(word) for word in numbers.split()] for when, numbers in pairs("counters").items()}
-        return VipLook(
+        return VipFacts(
             link=every("link")[0],
             mac=next(iter(every("mac")), "").lower(),
             address=bool(every("address")),
             vip_on=every("vip_on"),
             masked=every("masked"),
-            said=pairs("said"),
+            last_log=pairs("said"),
             full=every("full"),
             counters=_grown(counted.get("before"), counted.get("after")),
             arriving={peer: int(number) for peer, number in pairs("arriving").items()},
@@ -93,11 +96,11 @@ def parse(answer: Answer) -> VipLook:
             vrrp=next(iter(every("vrrp")), ""),
         )
     except (IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"vip-look said something unexpected: {error!r}") from None
+        raise ValueError(f"vip-look printed something unexpected: {error!r}") from None
 
 
 def accept(peer: Host, *, family: str, table: str, chain: str, direction: str) -> Command:
-    """Let VRRP from (``saddr``) or to (``daddr``) ``peer`` pass, before every other rule of that chain."""
+    """Insert a rule that accepts VRRP from ("saddr") or to ("daddr") ``peer``, before every other rule of that chain."""
     variables = {
         "FAMILY": family,
         "TABLE": table,
@@ -110,23 +113,23 @@ def accept(peer: Host, *, family: str, table: str, chain: str, direction: str) -
 
 
 def restart(unit: str) -> Command:
-    """Start a service anew that runs but does not do its work: haproxy at once, keepalived if it does not come back by itself."""
+    """Restart a service that runs but does not work: haproxy at once, keepalived if it has not recovered after five seconds."""
     return script("vip-restart", {"UNIT": unit}, timeout=90)
 
 
 def note(state: str) -> Command:
-    """Write down what keepalived's state is."""
+    """Correct the recorded VRRP state."""
     return script("vip-note", {"STATE": state})
 
 
 def drop_stray(site: Site, device: str) -> Command:
-    """Take the VIP off a device that it does not belong on."""
+    """Delete the VIP from ``device``."""
     vip = site.endpoint.vip
     return cmd("ip", "address", "delete", f"{vip}/{vip.max_prefixlen}", "dev", device)
 
 
 def _grown(before: list[int] | None, after: list[int] | None) -> Counters | None:
-    """Return the difference; keepalived that was started meanwhile has begun to count anew."""
+    """Return the difference. When keepalived was restarted in between, its counters have started at 0 again."""
     if not after:
         return None
     base = before if before and all(new >= old for new, old in zip(after, before, strict=True)) else [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Secrets of a site that stand in no file of its own: made once, kept 0600 in the state directory, never printed."""
+"""The password of VRRP version 2: made once, kept in the state directory with mode 0600, never printed."""
 
 import os
 import re
@@ -15,21 +15,22 @@ from runbooks.local import files
 
 VARIABLE: Final = "RUNBOOKS_VRRP_AUTH_PASS"
 FILE_NAME: Final = "vrrp-auth-pass"
-LENGTH: Final = 8  # keepalived cuts off the rest in silence
-# Nothing that keepalived.conf gives a meaning to: ! # " ' { } $ @ ~ \ and blanks are all left out.
+LENGTH: Final = 8  # keepalived ignores the rest without a warning
+# No character that has a meaning in keepalived.conf: ! # " ' { } $ @ ~ \ and blanks are not allowed.
 FORM: Final = re.compile(r"[A-Za-z0-9._-]{8}\Z")
-WORDS: Final = f"exactly {LENGTH} characters out of A-Z a-z 0-9 . _ -"
+RULE: Final = f"exactly {LENGTH} characters out of A-Z a-z 0-9 . _ -"
 
 
 def auth_pass(state: Path, environ: Mapping[str, str]) -> Secret:
-    """Return the password of keepalived's VRRP version 2, always the same one for the state directory ``state``.
+    """Return the site's password for VRRP version 2.
 
-    RUNBOOKS_VRRP_AUTH_PASS in ``environ`` goes first, then the file; without either a new one is made and kept.
+    It is RUNBOOKS_VRRP_AUTH_PASS of ``environ`` if set, else the content of the file in the state directory ``state``. Without
+    either, a new one is made and written to that file. Raises InventoryError when a value is malformed or the file cannot be used.
     """
     given = environ.get(VARIABLE)
     if given is not None:
         if not FORM.match(given):
-            raise InventoryError(f"{VARIABLE} must be {WORDS}", hint=f"change it, or unset {VARIABLE}")
+            raise InventoryError(f"{VARIABLE} must be {RULE}", hint=f"change it, or unset {VARIABLE}")
         return Secret(given)
     path = state / FILE_NAME
     try:
@@ -38,7 +39,7 @@ def auth_pass(state: Path, environ: Mapping[str, str]) -> Secret:
         return _kept(path)
     except OSError as error:
         raise InventoryError(
-            f"{path}: cannot be used: {error.strerror or error}", hint=f"make it yours, or set {VARIABLE}"
+            f"{path}: cannot be used: {error.strerror or error}", hint=f"change its owner or mode, or set {VARIABLE}"
         ) from None
 
 
@@ -48,22 +49,22 @@ def _generated() -> str:
 
 
 def _kept(path: Path) -> Secret:
-    """Return what the file ``path`` holds. Raise InventoryError when others could read it or when it is no password."""
-    # Without O_NONBLOCK, opening a FIFO would wait for ever.
+    """Return the password in the file ``path``. Raises InventoryError when other users may use the file or it holds no password."""
+    # Without O_NONBLOCK, opening a FIFO would block.
     with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise InventoryError(f"{path} is not a plain file", hint=f"move it away, or set {VARIABLE}")
+            raise InventoryError(f"{path} is not a regular file", hint=f"move it away, or set {VARIABLE}")
         data = file.read(64)
     if status.st_mode & 0o077:
         raise InventoryError(
-            f"{path} holds a password, but others than its owner may use the file (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"{path} holds a password, but other users may access the file (mode {stat.S_IMODE(status.st_mode):04o})",
             hint=f"delete it and run `inv lb.setup` for a new password, or keep the old one: chmod 600 {path}",
         )
     text = data.decode("ascii", "replace").removesuffix("\n")
     if not FORM.match(text):
         raise InventoryError(
-            f"{path} must hold {WORDS}, and nothing else",
-            hint="write the password of your LBs into it, or delete it and run `inv lb.setup` for a new one",
+            f"{path} must hold {RULE}, and nothing else",
+            hint="write the password of your LBs to it, or delete it and run `inv lb.setup` for a new one",
         )
     return Secret(text)

@@ -1,4 +1,4 @@
-"""How the VIP is handed over, step by step; `runbooks.lb.tasks` has the command."""
+"""The steps that hand the VIP over to another load balancer; `runbooks.lb.tasks` has the command."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as rules
 
-MEASURE_S = 4  # longer than a hand-over takes
+MEASURE_S = 4  # a failover takes less
 
 
 def hand_over(site: Site, target: Host, observer: Host | None) -> Procedure:
-    """Return the procedure that moves the VIP to ``target``; ``observer`` measures what clients see, if there is one."""
+    """Return the procedure that moves the VIP to ``target``. If there is an ``observer``, it measures what clients see."""
     return Procedure(
         "lb.failover",
         f"Hand the VIP {site.endpoint.vip} to {target}",
-        [able_to_hold(target), take_over(target, observer)],
+        [can_hold(target), take_over(target, observer)],
         inputs={"to": target.name},
     )
 
 
 def observer(run: Run) -> Host | None:
-    """Return a host that is no LB and answers: from there the VIP looks as it does to a client."""
+    """Return a host that answers and is no LB, to test the VIP as a client does; None when there is none."""
     probe = Probe(cmd("true", root=False), lambda _: True)
-    said = run.read_each({host: probe for host in run.site.hosts if not host.is_lb}, fresh=True)
-    return next((host for host, each in said.items() if not isinstance(each, RunbookError)), None)
+    answers = run.read_each({host: probe for host in run.site.hosts if not host.is_lb}, fresh=True)
+    return next((host for host, each in answers.items() if not isinstance(each, RunbookError)), None)
 
 
-def able_to_hold(target: Host) -> Step:
-    """Refuse to hand the VIP to an LB that could not serve."""
+def can_hold(target: Host) -> Step:
+    """Gate: the target serves. Never hands the VIP to an LB that could not serve it."""
 
     def check(run: Run) -> None:
         if reason := rules.not_ready_to_hold(_states(run)[target]):
             raise PrecheckError(
-                f"{target} must not get the VIP: {reason}", hint="inv lb.setup repairs what differs from hosts.yaml"
+                f"{target} cannot take the VIP: {reason}", hint="inv lb.setup repairs what differs from hosts.yaml"
             )
 
-    return Step("is able to hold the VIP", target, check=check, by_hand=by_hand("lb", "able_to_hold", down=FLAGS["down"]))
+    return Step("can hold the VIP", target, check=check, by_hand=by_hand("lb", "can_hold", down=FLAGS["down"]))
 
 
 def take_over(target: Host, observer: Host | None) -> Step:
-    """Drain the LBs that outrank the target, so that the VIP goes there and stays."""
+    """Drain the LBs of higher priority than the target, so that the VIP moves there and stays."""
 
     def done(run: Run) -> bool | Unmet:
         states = _states(run)
@@ -66,10 +66,10 @@ def take_over(target: Host, observer: Host | None) -> Step:
             return
         drain(run)
         if not observer:
-            run.note(target, "no host besides the LBs answers, so nobody measures what clients see")
+            run.note(target, "not measured what clients see: no host other than the LBs answers")
 
     text = by_hand("lb", "take_over", host=target, drain=FLAGS["drain"])
-    return Step("take the VIP over", target, done=done, do=do, within=30, by_hand=text)
+    return Step("take over the VIP", target, done=done, do=do, within=30, by_hand=text)
 
 
 def _states(run: Run) -> dict[Host, LbState]:
@@ -77,12 +77,12 @@ def _states(run: Run) -> dict[Host, LbState]:
 
 
 def _measured(run: Run, observer: Host, act: Callable[[Run], None]) -> None:
-    """Carry ``act`` out while ``observer`` opens connections through the VIP, and note what it saw."""
+    """Call ``act`` while ``observer`` opens connections through the VIP, and note how many failed."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         measured = pool.submit(run.read, observer, lb.probe_vip(run.site, MEASURE_S))
         act(run)
         tried, failed, longest_ms = measured.result()
     run.note(
         observer,
-        f"{observer} opened {tried} connections through the VIP meanwhile: {failed} failed, longest gap {longest_ms} ms",
+        f"{observer} opened {tried} connections through the VIP during the change: {failed} failed, longest gap {longest_ms} ms",
     )

@@ -1,4 +1,4 @@
-"""Site -> the files that its hosts shall have."""
+"""The files of a load balancer, made from hosts.yaml."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.render import ROOT, render
 
-HIGHEST_PRIORITY = 254  # and close below it: keepalived then waits shortest before it takes over
+# The higher a VRRP priority, the sooner a backup takes over (skew time, RFC 9568). 255 is reserved for an owner of the address.
+HIGHEST_PRIORITY = 254
 
 
 def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ...]:
-    """Return HAProxy's and keepalived's configuration for ``host``, and the helpers that the two need.
+    """Return the files of ``host``: HAProxy's and keepalived's configuration, their systemd drop-ins and scripts.
 
-    ``auth_pass`` is for VRRP version 2 and is None with version 3.
+    ``auth_pass`` is the password of VRRP version 2; None with version 3, which has none.
     """
     balancer = site.load_balancer
     facts = {
@@ -30,7 +31,7 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         "vip": literal(site.endpoint.vip),
         "loopback": "[::1]" if isinstance(site.endpoint.vip, IPv6Address) else "127.0.0.1",
         "peers": [peer for peer in site.load_balancers if peer != host],
-        # Only their order counts in hosts.yaml. What is taken off an LB in trouble must outweigh any difference between two of them.
+        # Only the order of hosts.yaml's priorities counts: a failed check must lower an LB's priority below every other LB's.
         "priority": HIGHEST_PRIORITY - site.load_balancers.index(host),
         "interface": host.interface or balancer.interface,
         "advert_s": f"{balancer.vrrp.advert_ms / 1000:g}",
@@ -56,12 +57,12 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
 
 
 def nonlocal_bind(site: Site) -> str:
-    """Return the sysctl that lets HAProxy bind the VIP on the LB that does not hold it."""
+    """Return the name of the sysctl that lets HAProxy bind the VIP on an LB that does not hold it."""
     return f"net.ipv{site.endpoint.vip.version}.ip_nonlocal_bind"
 
 
 def lb_sysctl(site: Site) -> File:
-    """Return the file that makes `nonlocal_bind` survive a reboot."""
+    """Return the sysctl.d file that sets `nonlocal_bind` at boot."""
     return File(SYSCTL_CONF, f"# Lets HAProxy bind the VIP before this host holds it.\n{nonlocal_bind(site)} = 1\n")
 
 

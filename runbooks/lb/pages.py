@@ -1,4 +1,4 @@
-"""The pages of the load balancers' commands."""
+"""The pages to follow by hand, for the commands of the load balancers."""
 
 from __future__ import annotations
 
@@ -7,36 +7,35 @@ from typing import Final
 
 from runbooks.commands.base import MASK, Secret
 from runbooks.inventory.model import Host, Site
-from runbooks.lb import failover
-from runbooks.lb import steps as lb_steps
-from runbooks.lb import wanted as lb_wanted
+from runbooks.lb import failover, steps
 from runbooks.lb.files import lb_files
+from runbooks.lb.wanted import Wanted
 from runbooks.pages.page import Page
 
 
-def wanted(site: Site, order: Sequence[Host] = ()) -> list[lb_wanted.Wanted]:
-    """The LBs' configurations, the standby's first; a VRRP password is masked."""
+def wanted(site: Site, order: Sequence[Host] = ()) -> list[Wanted]:
+    """Return the LBs' configurations, the standby's first unless ``order`` says otherwise. A VRRP password is masked."""
     secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
     hosts = order or tuple(reversed(site.load_balancers))
-    return [lb_wanted.Wanted(site, host, lb_files(site, host, secret)) for host in hosts]
+    return [Wanted(site, host, lb_files(site, host, secret)) for host in hosts]
 
 
 def lb_setup(site: Site) -> Page:
-    """Both LBs; the second one is the standby."""
+    """Return the page of lb.setup; the first LB is the holder."""
     title = f"Set up the load balancers of {site.name}"
-    return Page(lb_steps.set_up("lb.setup", title, wanted(site)), given=f"{site.load_balancers[0]} holds the VIP, or none does")
+    return Page(steps.set_up("lb.setup", title, wanted(site)), given=f"{site.load_balancers[0]} holds the VIP, or none does")
 
 
 def lb_rollback(site: Site) -> Page:
-    """The same steps with other files."""
+    """Return the page of lb.rollback: the same steps with other files."""
     title = f"Bring back the configuration before the last change on {site.name}"
-    return Page(lb_steps.set_up("lb.rollback", title, wanted(site)), given=f"{site.load_balancers[0]} holds the VIP")
+    return Page(steps.set_up("lb.rollback", title, wanted(site)), given=f"{site.load_balancers[0]} holds the VIP")
 
 
-def lb_failover_(site: Site) -> Page:
-    """To the standby."""
+def lb_failover(site: Site) -> Page:
+    """Return the page of lb.failover to the standby."""
     first, second = site.load_balancers[0], site.load_balancers[-1]
     return Page(failover.hand_over(site, second, None), f"--to {second}", f"{first} holds the VIP")
 
 
-LB: Final = (lb_setup, lb_rollback, lb_failover_)
+LB: Final = (lb_setup, lb_rollback, lb_failover)

@@ -19,17 +19,17 @@ from runbooks.text import age_text, table
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-Seen = tuple[LbState, tuple[Backend, ...] | None]
+LbStatus = tuple[LbState, tuple[Backend, ...] | None]
 
 
 def show(session: Session) -> None:
-    """Print both LBs and every server behind them. Raises OutcomeError when the pair is not whole."""
+    """Print every LB and every server behind it. Raises OutcomeError unless exactly one LB holds the VIP and all of them serve."""
     site = session.site
     probes = {host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}
-    said = session.run.read_at_once(probes)
-    seen: dict[Host, Seen] = {}
+    answers = session.run.read_at_once(probes)
+    seen: dict[Host, LbStatus] = {}
     failed: dict[Host, RunbookError] = {}
-    for host, each in said.items():
+    for host, each in answers.items():
         if isinstance(each, RunbookError):
             failed[host] = each
         else:
@@ -37,18 +37,18 @@ def show(session: Session) -> None:
             seen[host] = (state, backends)
     if not seen:
         raise next(iter(failed.values()))
-    trouble = problems(seen, failed)
+    found = problems(seen, failed)
     if session.options.json:
-        print(json.dumps(_machine(seen, trouble)))
+        print(json.dumps(_for_machines(seen, found)))
     else:
-        _people(site, seen, failed)
-    if trouble:
+        _print_tables(site, seen, failed)
+    if found:
         hint = first_hint(list(failed.values())) or "inv lb.setup repairs what differs from hosts.yaml"
-        raise OutcomeError("\n       ".join(trouble), hint=hint)
+        raise OutcomeError("\n       ".join(found), hint=hint)
 
 
-def problems(seen: Mapping[Host, Seen], failed: Mapping[Host, RunbookError]) -> list[str]:
-    """Return everything that is wrong with the pair, in the operator's words."""
+def problems(seen: Mapping[Host, LbStatus], failed: Mapping[Host, RunbookError]) -> list[str]:
+    """Return everything that is wrong with the LBs, one line each."""
     states = {host: state for host, (state, _) in seen.items()}
     found = [str(error) for error in failed.values()]
     found += filter(None, [rules.not_a_pair(states)])
@@ -56,7 +56,7 @@ def problems(seen: Mapping[Host, Seen], failed: Mapping[Host, RunbookError]) -> 
     return found
 
 
-def _people(site: Site, seen: Mapping[Host, Seen], failed: Mapping[Host, RunbookError]) -> None:
+def _print_tables(site: Site, seen: Mapping[Host, LbStatus], failed: Mapping[Host, RunbookError]) -> None:
     print(f"{site.name}: VIP {literal(site.endpoint.vip)}:{site.endpoint.port}\n")
     rows = []
     for host in site.load_balancers:
@@ -79,10 +79,10 @@ def _people(site: Site, seen: Mapping[Host, Seen], failed: Mapping[Host, Runbook
     print("\n" + table(["LB", "proxy", "server", "state", "since", "last check", "sessions"], rows))
 
 
-def _machine(seen: Mapping[Host, Seen], trouble: list[str]) -> dict[str, object]:
+def _for_machines(seen: Mapping[Host, LbStatus], found: list[str]) -> dict[str, object]:
     return {
-        "ok": not trouble,
-        "problems": trouble,
+        "ok": not found,
+        "problems": found,
         "lbs": {
             host.name: asdict(state) | {"backends": [asdict(each) for each in backends or ()]}
             for host, (state, backends) in seen.items()

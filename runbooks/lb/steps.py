@@ -1,4 +1,4 @@
-"""How load balancers are set up, step by step; `runbooks.lb.tasks` has the commands."""
+"""The steps that set up load balancers; `runbooks.lb.tasks` has the commands."""
 
 from __future__ import annotations
 
@@ -15,38 +15,42 @@ from runbooks.lb.files import lb_sysctl, nonlocal_bind
 from runbooks.lb.wanted import Wanted
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
+from runbooks.text import listed
 
 
 def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
-    """Return the procedure that gives each LB its files, one LB after the other in the order of ``wanted``."""
+    """Return the procedure that installs each LB's files, one LB after the other in the order of ``wanted``.
+
+    Never works on two LBs at the same time (installing packages aside): the next one is changed only when this one serves.
+    """
     steps: list[Step | Together] = [Together(tuple(install_packages(each) for each in wanted))]
     for each in wanted:
         steps += [
-            bind_before_holding(each),
+            allow_nonlocal_bind(each),
             open_firewall(each),
-            allow_ports(each),
+            allow_selinux_ports(each),
             install_configuration(each),
             run_service(each, "haproxy", HAPROXY_CFG),
             run_service(each, "keepalived", KEEPALIVED_CONF),
-            does_its_work(each),
+            serves(each),
         ]
-    steps.append(prove_pair(wanted))
+    steps.append(verify_pair(wanted))
     contents = "".join(file.content for each in wanted for file in each.files)
     return Procedure(key, title, steps, inputs={"files": sha256(contents.encode()).hexdigest()})
 
 
 def install_packages(want: Wanted) -> Step:
-    """Install what is missing; what is there keeps its version, so that this never restarts a service."""
+    """Install the missing packages. Never upgrades an installed one, because an upgrade would restart its service."""
 
     def recent(run: Run) -> None:
         if reason := rules.too_old(run.read(want.host, want.look).packages):
             raise PrecheckError(
-                f"{want.host}: {reason}; no configuration was touched there",
-                hint="upgrade the host, or give it a package repository with a newer one, then `inv lb.setup` again",
+                f"{want.host}: {reason}; its configuration was not changed",
+                hint="upgrade the host, or add a package repository with a newer version; then run `inv lb.setup` again",
             )
 
     return Step(
-        "install " + ", ".join(lb.PACKAGES),
+        f"install {listed(lb.PACKAGES)}",
         want.host,
         check=recent,
         done=lambda run: set(lb.PACKAGES) <= run.read(want.host, want.look).packages.keys(),
@@ -57,13 +61,13 @@ def install_packages(want: Wanted) -> Step:
     )
 
 
-def bind_before_holding(want: Wanted) -> Step:
-    """Let HAProxy listen on the VIP on the LB that does not hold it, or it could not even start there."""
+def allow_nonlocal_bind(want: Wanted) -> Step:
+    """Let HAProxy bind the VIP on an LB that does not hold it; without that, HAProxy does not start there (kernel: ip_nonlocal_bind)."""
     file = lb_sysctl(want.site)
 
     def done(run: Run) -> bool:
-        seen = run.read(want.host, want.look)
-        return seen.state.nonlocal_bind and not files.differing([file], seen.files)
+        facts = run.read(want.host, want.look)
+        return facts.state.nonlocal_bind and not files.differing([file], facts.files)
 
     def do(run: Run) -> None:
         there = run.read(want.host, want.look).files
@@ -72,17 +76,17 @@ def bind_before_holding(want: Wanted) -> Step:
 
     key = nonlocal_bind(want.site)
     return Step(
-        f"allow the VIP to be bound ({key})",
+        f"let HAProxy bind the VIP ({key})",
         want.host,
         done=done,
         do=do,
         settled=True,
-        by_hand=by_hand("lb", "bind_before_holding", file=file, key=key),
+        by_hand=by_hand("lb", "allow_nonlocal_bind", file=file, key=key),
     )
 
 
 def open_firewall(want: Wanted) -> Step:
-    """Let clients and the other LB's VRRP in where firewalld runs; whatever else it has is left as it is."""
+    """Open firewalld, where it runs, for clients and for the other LBs' VRRP. Only adds: other rules stay as they are."""
     needed = firewall_rules.wanted(want.site, want.host)
     interface = want.host.interface or want.site.load_balancer.interface
 
@@ -106,20 +110,20 @@ def open_firewall(want: Wanted) -> Step:
     )
 
 
-def allow_ports(want: Wanted) -> Step:
-    """Let HAProxy listen on its ports and reach its servers' where SELinux is in force."""
+def allow_selinux_ports(want: Wanted) -> Step:
+    """Let HAProxy listen on its ports and connect to its servers' ports where SELinux is on."""
     return Step(
-        "let haproxy use its ports (SELinux)",
+        "let HAProxy use its ports (SELinux)",
         want.host,
         done=lambda run: not run.read(want.host, want.look).switched_off,
         do=lambda run: run.change(want.host, selinux.switch_on(run.read(want.host, want.look).switched_off)),
         settled=True,
-        by_hand=by_hand("lb", "allow_ports", booleans=lb.SELINUX_BOOLEANS),
+        by_hand=by_hand("lb", "allow_selinux_ports", booleans=lb.SELINUX_BOOLEANS),
     )
 
 
 def install_configuration(want: Wanted) -> Step:
-    """Put the files in place once haproxy and keepalived on the host itself have accepted them; the old ones are kept."""
+    """Install the files once haproxy and keepalived on that host have accepted them. The old files are kept for lb.rollback."""
 
     def do(run: Run) -> None:
         there = run.read(want.host, want.look).files
@@ -128,10 +132,10 @@ def install_configuration(want: Wanted) -> Step:
         except CommandError as error:
             if error.exited != lb.REFUSED:
                 raise
-            said = "\n".join(str(error).splitlines()[1:])
+            output = "\n".join(str(error).splitlines()[1:])
             raise PrecheckError(
-                f"{want.host} refuses the new configuration; nothing was changed there\n{said}",
-                hint="mend hosts.yaml or the template (`inv lb.render --to DIR` shows the files); both LBs serve as before",
+                f"{want.host} refuses the new configuration; nothing was changed there\n{output}",
+                hint="correct hosts.yaml or the template (`inv lb.render --to DIR` writes the files); both LBs serve as before",
             ) from None
 
     return Step(
@@ -153,7 +157,7 @@ def install_configuration(want: Wanted) -> Step:
 
 
 def run_service(want: Wanted, unit: str, config: str) -> Step:
-    """Enable the unit; start it, or reload it when it runs with another configuration than the wanted one."""
+    """Enable and start the unit, or reload it when it runs with another configuration than the wanted one. Never restarts it."""
 
     def done(run: Run) -> bool | Unmet:
         return Unmet.of(rules.not_running_with(run.read(want.host, want.look).state, unit, want.sha(config)))
@@ -161,32 +165,32 @@ def run_service(want: Wanted, unit: str, config: str) -> Step:
     def do(run: Run) -> None:
         run.change(want.host, lb.run_service(unit))
 
-    # Settled: what it runs with is compared with what is wanted, not with the file that an earlier step puts in place.
+    # Settled: what the unit runs with is compared with the wanted file, not with the file that an earlier step installs.
     text = by_hand("lb", "run_service", unit=unit)
-    return Step(f"run {unit} with it", want.host, done=done, do=do, within=30, settled=True, by_hand=text)
+    return Step(f"run {unit} with this configuration", want.host, done=done, do=do, within=30, settled=True, by_hand=text)
 
 
-def does_its_work(want: Wanted) -> Step:
-    """Gate: the next LB is touched only when this one serves."""
+def serves(want: Wanted) -> Step:
+    """Gate: the next LB is changed only when this one serves."""
 
     def done(run: Run) -> bool | Unmet:
         return Unmet.of(rules.not_serving(run.read(want.host, want.look).state))
 
-    text = by_hand("lb", "does_its_work", host=want.host, balancer=want.site.load_balancer)
+    text = by_hand("lb", "serves", host=want.host, balancer=want.site.load_balancer)
     return Step("serves: VRRP, stats, metrics", want.host, done=done, within=30, by_hand=text)
 
 
-def prove_pair(wanted: Sequence[Wanted]) -> Step:
-    """The VIP is on exactly one LB, and the API port answers through it (refused is fine while there is no cluster)."""
+def verify_pair(wanted: Sequence[Wanted]) -> Step:
+    """Gate: the VIP is on exactly one LB, and the API port answers through it. "Connection refused" is fine: there may be no cluster yet."""
 
     def done(run: Run) -> bool | Unmet:
-        seen = run.read_all({each.host: each.look for each in wanted})
-        return Unmet.of(rules.not_a_pair({host: looked.state for host, looked in seen.items()}))
+        facts = run.read_all({each.host: each.look for each in wanted})
+        return Unmet.of(rules.not_a_pair({host: each.state for host, each in facts.items()}))
 
     site = wanted[0].site
     return Step(
         f"the VIP {site.endpoint.vip} is on exactly one LB, and answers there",
         done=done,
         within=30,
-        by_hand=by_hand("lb", "prove_pair", endpoint=site.endpoint),
+        by_hand=by_hand("lb", "verify_pair", endpoint=site.endpoint),
     )

@@ -1,18 +1,18 @@
-"""Load balancers: a pair of HAProxy and keepalived in front of the API servers, and the VIP that one of them holds."""
+"""Load balancers: HAProxy and keepalived in front of the API servers, and the VIP that one of the LBs holds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks.commands import files, lb
+from runbooks.commands import lb
 from runbooks.commands.base import MASK, Secret
-from runbooks.commands.files import File
+from runbooks.commands.files import File, found
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
 from runbooks.errors import PrecheckError
-from runbooks.lb import files as lb_files
 from runbooks.lb.failover import hand_over, observer
+from runbooks.lb.files import lb_files, lb_sysctl
 from runbooks.lb.steps import set_up
 from runbooks.lb.wanted import Wanted, standby_first, wanted
 from runbooks.rules import lb as rules
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @procedure
 def setup(session: Session) -> None:
-    """Make the load balancers what hosts.yaml says.
+    """Set up the load balancers as in hosts.yaml.
 
-    Safe on a pair in service: the standby is changed first, the holder of the VIP only when the standby has proven itself, and
-    services are reloaded, never restarted. A configuration that haproxy or keepalived refuses touches nothing. Undo: lb.rollback.
+    Safe on a pair in service: the standby is changed first, and the holder of the VIP only when the standby serves. Services are
+    reloaded, never restarted. A configuration that haproxy or keepalived refuses is not installed. Undo: lb.rollback.
     """
     site = session.site
     session.carry_out(
@@ -38,19 +38,19 @@ def setup(session: Session) -> None:
 def rollback(session: Session) -> None:
     """Bring back the previous configuration.
 
-    Each LB keeps its last configurations; the newest one that differs from today's is put back, checked and in the same careful
-    order as in lb.setup. Run it again to undo it. The next lb.setup follows hosts.yaml again.
+    Each LB keeps its last configurations. Puts back the newest one that differs from the present one, with the same checks and in the
+    same order as lb.setup. Run it again to undo it. The next lb.setup follows hosts.yaml again.
     """
     site, run = session.site, session.run
-    now = {host: lb_files.lb_files(site, host, None) for host in site.load_balancers}
+    now = {host: lb_files(site, host, None) for host in site.load_balancers}
     where = run.read_all({host: lb.previous(those) for host, those in now.items()})
-    kept = run.read_all({host: files.found((file.path for file in those), where[host]) for host, those in now.items()})
+    kept = run.read_all({host: found((file.path for file in those), where[host]) for host, those in now.items()})
     before = []
-    for host, found in kept.items():
-        if not where[host] or not {HAPROXY_CFG, KEEPALIVED_CONF} <= set(found):
+    for host, former in kept.items():
+        if not where[host] or not {HAPROXY_CFG, KEEPALIVED_CONF} <= set(former):
             raise PrecheckError(f"{host} has no earlier configuration to go back to", hint="inv lb.setup follows hosts.yaml")
-        former = (File(path, there.content, mode=there.mode, owner=there.owner) for path, there in found.items())
-        before.append(Wanted(site, host, tuple(former)))
+        files = (File(path, each.content, mode=each.mode, owner=each.owner) for path, each in former.items())
+        before.append(Wanted(site, host, tuple(files)))
     title = f"Bring back the configuration before the last change on {site.name}"
     session.carry_out(set_up("lb.rollback", title, standby_first(run, before)))
 
@@ -66,27 +66,27 @@ def status(session: Session) -> None:
     show(session)
 
 
-@query(help={"to": "folder to write into; made when missing"})
+@query(help={"to": "directory to write to; created when missing"})
 def render(session: Session, to: str) -> None:
-    """Write the LBs' files to a folder, for review.
+    """Write the LBs' files to a directory, for review.
 
-    Connects to nothing. The VRRP secret, where there is one, is masked.
+    Connects to no host. A VRRP password is masked.
     """
     secret = Secret(MASK) if session.site.load_balancer.vrrp.version == 2 else None
     for host in session.site.load_balancers:
-        for file in (*lb_files.lb_files(session.site, host, secret), lb_files.lb_sysctl(session.site)):
+        for file in (*lb_files(session.site, host, secret), lb_sysctl(session.site)):
             path = Path(to) / host.name / file.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.content, encoding="utf-8")
             print(path)
 
 
-@procedure(help={"to": "the LB that shall hold the VIP; left out: the one that does not"})
+@procedure(help={"to": "the LB that gets the VIP; default: the one that does not hold it"})
 def failover(session: Session, to: str = "") -> None:
     """Hand the VIP to the other LB, without a gap.
 
-    For maintenance: the LB that lets go is drained, and stays so until the VIP is handed back with this same command (or the host
-    reboots). Measures what clients see meanwhile. Refuses when the other LB could not serve.
+    For maintenance: the LB that held the VIP is drained until the VIP is handed back with this same command, or until the host
+    reboots. Measures what clients see during the change. Refuses when the other LB could not serve.
     """
     site, run = session.site, session.run
     states = run.read_all({host: lb.state(site, host) for host in site.load_balancers})

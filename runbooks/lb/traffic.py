@@ -1,4 +1,4 @@
-"""Whether the load balancers hand connections to a control plane host: taken out before it goes, let in when it serves."""
+"""Take a control plane host out of the load balancers before work on it, and let them use it again afterwards."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BACKEND = "api"  # in templates/haproxy.cfg.j2
 
 
 def take_out(host: Host) -> Step:
-    """No LB sends a new connection to ``host`` any more. An LB that is off or has no HAProxy cannot send any."""
+    """Set ``host`` to maintenance in HAProxy, so that it gets no new connections. An LB that does not answer is skipped: it sends none."""
     return Step(
         "take it out of the load balancers",
         host,
-        done=lambda run: not _with(run, host, maintenance=False),
+        done=lambda run: not _lbs_with(run, host, maintenance=False),
         do=lambda run: _set(run, host, "maint"),
         within=10,
         by_hand=by_hand("lb", "take_out", host=host, backend=BACKEND),
@@ -28,12 +28,12 @@ def take_out(host: Host) -> Step:
 
 
 def let_in(host: Host) -> Step:
-    """Every LB that runs sends connections to ``host`` again, and finds it well."""
+    """End the maintenance of ``host`` in HAProxy, and wait until its health check passes on every LB that answers."""
 
     def done(run: Run) -> bool | Unmet:
         for balancer, server in _servers(run, host).items():
             if not server.up:
-                return Unmet(f"{balancer} finds it {server.status} ({server.check.lstrip('* ')})")
+                return Unmet(f"{balancer} says it is {server.status} ({server.check.lstrip('* ')})")
         return True
 
     return Step(
@@ -47,7 +47,7 @@ def let_in(host: Host) -> Step:
 
 
 def _servers(run: Run, host: Host) -> dict[Host, Backend]:
-    """Return how each LB that answers sees ``host``; one without it in its configuration is left out."""
+    """Return the state of ``host`` on each LB that answers and has it in its configuration."""
     found: dict[Host, Backend] = {}
     for balancer in run.site.load_balancers:
         try:
@@ -60,12 +60,13 @@ def _servers(run: Run, host: Host) -> dict[Host, Backend]:
     return found
 
 
-def _with(run: Run, host: Host, *, maintenance: bool) -> list[Host]:
+def _lbs_with(run: Run, host: Host, *, maintenance: bool) -> list[Host]:
+    """Return the LBs on which ``host`` is in maintenance, or on which it is not."""
     return [balancer for balancer, server in _servers(run, host).items() if server.status.startswith("MAINT") == maintenance]
 
 
 def _set(run: Run, host: Host, state: str) -> None:
-    for balancer in _with(run, host, maintenance=state == "ready"):
+    for balancer in _lbs_with(run, host, maintenance=state == "ready"):
         run.change(balancer, _server(host, state))
 
 

@@ -1,4 +1,4 @@
-"""What hosts.yaml makes of each load balancer, and the order in which they are changed."""
+"""The configuration that each load balancer should have, what it has now, and the order in which LBs are changed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 def wanted(session: Session, hosts: Sequence[Host] = ()) -> list[Wanted]:
-    """Return the configuration that each load balancer (or only ``hosts``) shall have."""
+    """Return the configuration that each load balancer (or only ``hosts``) should have by hosts.yaml."""
     site, secret = session.site, _auth_pass(session)
     return [Wanted(site, host, lb_files(site, host, secret)) for host in hosts or site.load_balancers]
 
 
 def standby_first(run: Run, wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Return them in the order to change them in: the holder of the VIP last."""
-    seen = run.read_all({each.host: each.look for each in wanted})
-    order = rules.change_order([each.host for each in wanted], {host: looked.state for host, looked in seen.items()})
+    """Return ``wanted`` in the order to change the LBs in: the holder of the VIP last."""
+    facts = run.read_all({each.host: each.look for each in wanted})
+    order = rules.change_order([each.host for each in wanted], {host: each.state for host, each in facts.items()})
     return sorted(wanted, key=lambda each: order.index(each.host))
 
 
@@ -45,8 +45,8 @@ def _auth_pass(session: Session) -> Secret | None:
     return auth_pass(session.state, os.environ)
 
 
-class Looked(NamedTuple):
-    """Everything about one LB, from one round trip."""
+class LbFacts(NamedTuple):
+    """What one LB has now, from one round trip. ``switched_off`` are the SELinux booleans that have to be on."""
 
     packages: dict[str, str]
     files: dict[str, Found]
@@ -57,15 +57,15 @@ class Looked(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """One LB and the configuration that it shall have."""
+    """One LB and the configuration that it should have."""
 
     site: Site
     host: Host
     files: tuple[File, ...]
 
     @cached_property
-    def look(self) -> Probe[Looked]:
-        """See what is there: packages, the files in question, what the services do, and what stands in their way."""
+    def look(self) -> Probe[LbFacts]:
+        """Ask for the packages, the files, the state of the services, firewalld and SELinux."""
         paths = [*(file.path for file in self.files), lb_sysctl(self.site).path]
         everything = batch(
             lb.installed(),
@@ -74,8 +74,8 @@ class Wanted:
             firewall.look(self.host.interface or self.site.load_balancer.interface),
             selinux.switched_off(lb.SELINUX_BOOLEANS),
         )
-        return Probe(everything.command, lambda answer: Looked(*everything.parse(answer)))
+        return Probe(everything.command, lambda answer: LbFacts(*everything.parse(answer)))
 
     def sha(self, path: str) -> str:
-        """Sha256 of the wanted file at ``path``."""
+        """Return the SHA-256 of the wanted file at ``path``."""
         return next(sha256(file.content.encode()).hexdigest() for file in self.files if file.path == path)

@@ -1,4 +1,4 @@
-"""`inv recover.lb`: a load balancer that was replaced by an empty machine comes back into the pair; the VIP stays where it is."""
+"""`inv recover.lb`: set up a load balancer that was replaced by an empty machine. The VIP stays where it is."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.steps import (
-    allow_ports,
-    bind_before_holding,
-    does_its_work,
+    allow_nonlocal_bind,
+    allow_selinux_ports,
     install_configuration,
     install_packages,
     open_firewall,
-    prove_pair,
     run_service,
+    serves,
+    verify_pair,
 )
 from runbooks.lb.wanted import Wanted, wanted
-from runbooks.recover.vip.steps import hears
+from runbooks.recover.vip.steps import standby_hears
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -32,69 +32,66 @@ KEY = "recover.lb"
 
 
 def recover(session: Session, name: str) -> None:
-    """Set up the load balancer ``name`` beside the one that serves, and prove that it could take over."""
+    """Set up the load balancer ``name`` beside the one that serves, and verify that it could take over."""
     site = session.site
     host = site.host(name, "lb")
     session.carry_out(procedure(site, wanted(session), host))
     if not session.options.plan and session.run.read(host, lb.state(site, host)).drained:
         session.run.listener.say(
-            f"the VIP stayed where it was: {host} is drained, and takes it only when the other one fails; inv lb.failover hands it back"
+            f"the VIP was not moved: {host} is drained and takes it only if the other LB fails; to hand it back: inv lb.failover"
         )
 
 
 def procedure(site: Site, everyone: Sequence[Wanted], host: Host) -> Procedure:
-    """Return the procedure that brings ``host`` back into the pair; ``everyone`` is what each LB shall have."""
+    """Return the procedure that sets ``host`` up again; ``everyone`` is the configuration that each LB should have."""
     want = next(each for each in everyone if each.host == host)
     steps = [
         another_serves(site, host),
         install_packages(want),
-        bind_before_holding(want),
+        allow_nonlocal_bind(want),
         open_firewall(want),
-        allow_ports(want),
-        leave_it(site, host),
+        allow_selinux_ports(want),
+        keep_drained(site, host),
         install_configuration(want),
         run_service(want, "haproxy", HAPROXY_CFG),
         run_service(want, "keepalived", KEEPALIVED_CONF),
-        does_its_work(want),
-        hears(everyone),
-        prove_pair(everyone),
-        could_take_over(site, host),
+        serves(want),
+        standby_hears(everyone),
+        verify_pair(everyone),
+        can_take_over(site, host),
     ]
     inputs = {"host": host.name, "files": want.sha(HAPROXY_CFG) + want.sha(KEEPALIVED_CONF)}
     return Procedure(KEY, f"Bring {host} back into the pair of load balancers", steps, inputs)
 
 
 def another_serves(site: Site, host: Host) -> Step:
-    """Refuse to go on while nobody holds the VIP: then that comes first."""
+    """Gate: every other LB serves, and an LB holds the VIP. Otherwise `recover.vip` has to come first."""
     others = [each for each in site.load_balancers if each != host]
 
     def check(run: Run) -> None:
-        seen = run.read_all({each: lb.state(site, each) for each in others})
-        idle = "; ".join(f"{each}: {reason}" for each, state in seen.items() if (reason := rules.not_serving(state)))
-        if idle or not (any(state.holds_vip for state in seen.values()) or _holds(run, site, host)):
+        states = run.read_all({each: lb.state(site, each) for each in others})
+        idle = "; ".join(f"{each}: {reason}" for each, state in states.items() if (reason := rules.not_serving(state)))
+        held = any(state.holds_vip for state in states.values())
+        if idle or not (held or run.read(host, lb.state(site, host)).holds_vip):
             raise PrecheckError(
                 f"{idle or f'the VIP {site.endpoint.vip} is on no load balancer'}; nothing was changed on {host}",
-                hint="first inv recover.vip, which brings the VIP back to the one that is left",
+                hint="first inv recover.vip, which brings the VIP back to the LB that is left",
             )
 
     return Step(
-        f"{' and '.join(map(str, others))} serves, and somebody holds the VIP",
+        f"{' and '.join(map(str, others))} serves, and the VIP is on an LB",
         check=check,
         by_hand=by_hand("recover", "lb_another_serves", host=others[0], vip=site.endpoint.vip),
     )
 
 
-def _holds(run: Run, site: Site, host: Host) -> bool:
-    return run.read(host, lb.state(site, host)).holds_vip
-
-
-def leave_it(site: Site, host: Host) -> Step:
-    """Keep a new LB of higher priority from taking the VIP the moment it comes up: that would be a move for nothing."""
+def keep_drained(site: Site, host: Host) -> Step:
+    """Drain an LB of higher priority before its keepalived starts: it would take the VIP from the one that serves."""
     outranks = rules.drains(site.load_balancers, next(each for each in site.load_balancers if each != host))[host]
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, lb.state(site, host))
-        # One whose keepalived runs has its place already, with the VIP or without it.
+        # Where keepalived runs already, draining could only move the VIP.
         return True if not outranks or state.drained or state.keepalived.active == "active" else Unmet("it would take the VIP")
 
     return Step(
@@ -104,20 +101,20 @@ def leave_it(site: Site, host: Host) -> Step:
         do=lambda run: run.change(host, lb.drain(on=True)),
         within=10,
         settled=True,
-        by_hand=by_hand("recover", "lb_leave_it", drain=FLAGS["drain"]),
+        by_hand=by_hand("recover", "lb_keep_drained", drain=FLAGS["drain"]),
     )
 
 
-def could_take_over(site: Site, host: Host) -> Step:
-    """Gate: the LB that was brought back could hold the VIP, so that a failover is possible again."""
+def can_take_over(site: Site, host: Host) -> Step:
+    """Gate: the new LB could hold the VIP, so that a failover is possible again."""
 
     def done(run: Run) -> bool | Unmet:
         return Unmet.of(rules.not_ready_to_hold(run.read(host, lb.state(site, host))))
 
     return Step(
-        "could take the VIP over",
+        "can take over the VIP",
         host,
         done=done,
         within=30,
-        by_hand=by_hand("recover", "lb_could_take_over", down=FLAGS["down"]),
+        by_hand=by_hand("recover", "lb_can_take_over", down=FLAGS["down"]),
     )

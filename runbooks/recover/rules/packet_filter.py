@@ -1,8 +1,9 @@
-"""Would a host's packet filter (nftables, which iptables of today writes as well) let VRRP's adverts pass? Pure.
+"""Does a host's packet filter (nftables, to which today's iptables writes as well) drop VRRP adverts? Pure.
 
-A walk of the rules as the kernel makes it for one packet: every base chain of a hook, until a verdict.
+Evaluates the rules for one packet as the kernel does: every base chain of a hook, until a verdict.
 https://wiki.nftables.org/wiki-nftables/index.php/Configuring_chains
-What a rule asks for and this does not know (sets, marks, connections) counts as not fitting, so only certain drops are found.
+A match that is not supported here (named sets, marks, connection state) counts as no match. So every drop that is found is real,
+but some drops are not found.
 """
 
 from __future__ import annotations
@@ -19,55 +20,57 @@ from runbooks.inventory.words import Address
 Verdict = Literal["accept", "drop"]
 VRRP = {112, "112", "vrrp", "carp"}
 FAMILIES = {4: {"ip", "inet", "netdev"}, 6: {"ip6", "inet", "netdev"}}
-DEPTH = 16  # the kernel's own limit of nested chains
+DEPTH = 16  # the kernel's own limit of nested jumps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advert:
-    """A VRRP packet at one hook ("input" or "output"), at one interface."""
+    """A VRRP packet at one hook ("input" or "output") of one interface."""
 
     hook: str
     source: Address
-    target: Address
+    destination: Address
     interface: str
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """What drops it: a chain, and in it a rule, or (``handle`` 0) the chain's own policy. ``explicit``: the rule names VRRP."""
+    """What drops the packet: the rule of this handle, or the chain's policy (``handle`` 0)."""
 
     family: str
     table: str
     chain: str
     handle: int
-    explicit: bool
 
     def __str__(self) -> str:
         what = f"rule {self.handle}" if self.handle else "policy drop"
         return f"{what} of chain {self.chain} in table {self.family} {self.table}"
 
 
-def filters(site: Site, host: Host, ruleset: Sequence[Mapping[str, Any]]) -> list[tuple[str, Host, Blocker]]:
-    """Return what in this host's packet filter drops VRRP: ``saddr`` or ``daddr``, the other LB, and the rule."""
+def vrrp_blockers(site: Site, host: Host, ruleset: Sequence[Mapping[str, Any]]) -> list[tuple[str, Host, Blocker]]:
+    """Return what in the packet filter of ``host`` drops VRRP: the field with the other LB's address, that LB, and the rule.
+
+    The field is "saddr" for adverts from the other LB and "daddr" for adverts to it.
+    """
     device = interface(site, host)
     found = []
     for peer in site.load_balancers:
         if peer == host or peer.address.version != host.address.version:
             continue
-        heard = Advert(hook="input", source=peer.address, target=host.address, interface=device)
-        told = Advert(hook="output", source=host.address, target=peer.address, interface=device)
-        found += [("saddr", peer, each) for each in blockers(ruleset, heard)]
-        found += [("daddr", peer, each) for each in blockers(ruleset, told)]
+        incoming = Advert(hook="input", source=peer.address, destination=host.address, interface=device)
+        outgoing = Advert(hook="output", source=host.address, destination=peer.address, interface=device)
+        found += [("saddr", peer, each) for each in blockers(ruleset, incoming)]
+        found += [("daddr", peer, each) for each in blockers(ruleset, outgoing)]
     return found
 
 
-def ours_to_pass(blocker: Blocker, *, firewalld: bool) -> bool:
-    """Whether a rule of ours may go before it: firewalld keeps its own tables, and drops what others put there."""
+def can_be_preceded(blocker: Blocker, *, firewalld: bool) -> bool:
+    """Whether an accept rule can be inserted before it. Not in firewalld's own table: firewalld removes the rules of others there."""
     return not (firewalld and blocker.table == "firewalld") and blocker.family != "netdev"
 
 
 def blockers(ruleset: Iterable[Mapping[str, Any]], advert: Advert) -> tuple[Blocker, ...]:
-    """Return what drops ``advert``: at most one per base chain, as each has its own say."""
+    """Return what drops ``advert``: at most one for each base chain, because a packet has to pass all of them."""
     objects = list(ruleset)
     chains = [each["chain"] for each in objects if "chain" in each]
     rules: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
@@ -81,10 +84,9 @@ def blockers(ruleset: Iterable[Mapping[str, Any]], advert: Advert) -> tuple[Bloc
             continue
         verdict, rule = _walk(_key(chain, "name"), rules, advert, 0)
         if verdict == "drop" and rule:
-            at = rule["rule"]
-            found.append(Blocker(*_key(at, "chain"), int(at.get("handle", 0)), explicit=_names_vrrp(at)))
+            found.append(Blocker(*_key(rule, "chain"), int(rule.get("handle", 0))))
         elif not verdict and chain.get("policy") == "drop":
-            found.append(Blocker(*_key(chain, "name"), 0, explicit=False))
+            found.append(Blocker(*_key(chain, "name"), 0))
     return tuple(found)
 
 
@@ -97,17 +99,17 @@ def _walk(
     rules: Mapping[tuple[str, str, str], Sequence[Mapping[str, Any]]],
     advert: Advert,
     depth: int,
-) -> tuple[Verdict | None, dict[str, Any] | None]:
-    """Return the verdict of a chain and the rule that gave it; None when the packet falls out at its end."""
+) -> tuple[Verdict | None, Mapping[str, Any] | None]:
+    """Return the verdict of a chain and the rule that gave it; (None, None) when the packet reaches the chain's end."""
     if depth > DEPTH:
         return None, None
     for rule in rules.get(chain, ()):
         expressions = [each for each in rule.get("expr", []) if isinstance(each, dict)]
-        if not all(_fits(each, advert) for each in expressions):
+        if not all(_matches(each, advert) for each in expressions):
             continue
         for each in expressions:
             if "drop" in each or "reject" in each:
-                return "drop", {"rule": rule}
+                return "drop", rule
             if "accept" in each:
                 return "accept", None
             if "return" in each:
@@ -123,8 +125,8 @@ def _walk(
 STATEMENTS = {"counter", "drop", "reject", "accept", "return", "jump", "goto", "log", "comment"}
 
 
-def _fits(expression: Mapping[str, Any], advert: Advert) -> bool:
-    """Whether an expression lets the packet go on in its rule; what is not known does not."""
+def _matches(expression: Mapping[str, Any], advert: Advert) -> bool:
+    """Whether ``advert`` matches one expression of a rule. An unknown expression does not match."""
     if "match" not in expression:
         return bool(STATEMENTS & expression.keys())
     match = expression["match"]
@@ -139,13 +141,13 @@ def _fits(expression: Mapping[str, Any], advert: Advert) -> bool:
 
 
 def _value(left: Mapping[str, Any], advert: Advert) -> object:
-    """Return what the packet has there, None when that is not known."""
+    """Return the packet's value of the field on the left side of a match; None for an unknown field."""
     meta, payload = (found if isinstance(found := left.get(key), dict) else {} for key in ("meta", "payload"))
     if meta.get("key") == "l4proto" or str(payload.get("field")) in {"protocol", "nexthdr"}:
         return "vrrp"
     if str(meta.get("key")) in ({"iifname", "iif"} if advert.hook == "input" else {"oifname", "oif"}):
         return advert.interface
-    return {"saddr": advert.source, "daddr": advert.target}.get(str(payload.get("field")))
+    return {"saddr": advert.source, "daddr": advert.destination}.get(str(payload.get("field")))
 
 
 def _equals(value: object, right: object) -> bool:
@@ -162,8 +164,3 @@ def _equals(value: object, right: object) -> bool:
         return value == ip_address(str(right))
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _names_vrrp(rule: Mapping[str, Any]) -> bool:
-    matches = [each["match"] for each in rule.get("expr", []) if isinstance(each, dict) and isinstance(each.get("match"), dict)]
-    return any(isinstance(each.get("right"), str | int) and each["right"] in VRRP for each in matches)

@@ -1,1 +1,1 @@
-"""The VIP is brought back to one load balancer."""
+"""`inv recover.vip`: bring the VIP back to exactly one load balancer."""

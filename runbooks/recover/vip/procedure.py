@@ -1,4 +1,4 @@
-"""`inv recover.vip`: find out why the VIP is not on exactly one load balancer, say so, and repair what is safely repaired."""
+"""`inv recover.vip`: find out why the VIP is not on exactly one load balancer, and repair what can be repaired safely."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from runbooks.engine.steps import Run
 from runbooks.errors import DegradedError, HostErrors, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb.failover import observer
-from runbooks.lb.wanted import Looked, Wanted, wanted
+from runbooks.lb.wanted import LbFacts, Wanted, wanted
 from runbooks.recover.rules import vip as rules
-from runbooks.recover.rules.vip import Balancer, Fault, Seen
+from runbooks.recover.rules.load_balancer import Fault, LbView, Views
 from runbooks.recover.vip.steps import KEY, procedure
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as lb_rules
@@ -31,7 +31,7 @@ COLUMNS: list[Column] = [
     SEVERITY,
     ("LB", lambda each: each.host or "both"),
     ("what is wrong", lambda each: each.seen),
-    ("how it shows", lambda each: each.evidence),
+    ("evidence", lambda each: each.evidence),
     ("repaired by", lambda each: "this command" if each.automatic else "a person"),
 ]
 
@@ -39,8 +39,8 @@ COLUMNS: list[Column] = [
 def recover(session: Session) -> None:
     """Show what is wrong with the VIP, repair what can be repaired, and prove that exactly one LB holds it.
 
-    Raises DegradedError when the VIP serves but something is left for a person to repair, OutcomeError when it does not serve, HostErrors
-    when no LB answers.
+    Raises HostErrors when no LB answers. When faults are left that a person has to repair, raises DegradedError if exactly one LB
+    holds the VIP, and OutcomeError otherwise.
     """
     run, site = session.run, session.site
     everyone = wanted(session)
@@ -50,107 +50,108 @@ def recover(session: Session) -> None:
             procedure(site, sorted(_named(everyone, names), key=lambda each: names.index(each.host.name)), observer(run))
         )
         return
-    seen = look(run, everyone)
-    found = rules.findings(site, seen)
-    tell(session, seen, found)
-    errors = {str(host): each for host, each in seen.items() if isinstance(each, RunbookError)}
-    if len(errors) == len(seen):
-        raise HostErrors(errors, len(seen))
-    able = _named(everyone, [host.name for host in rules.repairable(seen, found)])
+    views = look(run, everyone)
+    found = rules.faults(site, views)
+    report(session, views, found)
+    errors = {str(host): each for host, each in views.items() if isinstance(each, RunbookError)}
+    if len(errors) == len(views):
+        raise HostErrors(errors, len(views))
+    able = _named(everyone, [host.name for host in rules.repairable(views, found)])
     if any(each.automatic for each in found) and able:
-        _repair(session, able, seen, found)
-    _what_is_left(session, able, found)
+        _repair(session, able, views, found)
+    _check_manual(session, able, found)
 
 
 def _named(everyone: Sequence[Wanted], names: Sequence[str]) -> list[Wanted]:
     return [each for each in everyone if each.host.name in names]
 
 
-def _repair(session: Session, able: Sequence[Wanted], seen: Seen, found: Sequence[Fault]) -> None:
-    states = {host: each.state for host, each in seen.items() if isinstance(each, Balancer)}
+def _repair(session: Session, able: Sequence[Wanted], views: Views, found: Sequence[Fault]) -> None:
+    states = {host: each.state for host, each in views.items() if isinstance(each, LbView)}
     order = lb_rules.change_order([each.host for each in able], states)
     ordered = sorted(able, key=lambda each: order.index(each.host))
     try:
         session.carry_out(procedure(session.site, ordered, observer(session.run)))
     except RunbookError as error:
-        error.hint = "\n       ".join(each.fix for each in rules.left(found)) or error.hint
+        error.hint = "\n       ".join(each.fix for each in rules.manual(found)) or error.hint
         raise
 
 
-def _what_is_left(session: Session, able: Sequence[Wanted], found: Sequence[Fault]) -> None:
-    """Raise for what nobody but a person repairs; the VIP may serve nevertheless."""
-    left = rules.left(found)
-    if not left or session.options.plan:
+def _check_manual(session: Session, able: Sequence[Wanted], found: Sequence[Fault]) -> None:
+    """Raise when faults are left that a person has to repair: DegradedError if the VIP is on exactly one LB, else OutcomeError."""
+    manual = rules.manual(found)
+    if not manual or session.options.plan:
         return
-    said = "\n       ".join(map(told, left))
-    hint = "\n       ".join(each.fix for each in left)
+    lines = "\n       ".join(map(told, manual))
+    hint = "\n       ".join(each.fix for each in manual)
     states = session.run.read_all({each.host: lb.state(session.site, each.host) for each in able})
     if not able or lb_rules.not_a_pair(states):
-        raise OutcomeError(said, hint=hint)
-    raise DegradedError(f"the VIP is on exactly one load balancer, but:\n       {said}", hint=hint)
+        raise OutcomeError(lines, hint=hint)
+    raise DegradedError(f"the VIP is on exactly one load balancer, but:\n       {lines}", hint=hint)
 
 
 # ---- looking
 
 
-def look(run: Run, everyone: Sequence[Wanted]) -> dict[Host, Balancer | RunbookError]:
-    """See every LB; one that does not answer, or not in words that we know, gives its error instead."""
+def look(run: Run, everyone: Sequence[Wanted]) -> dict[Host, LbView | RunbookError]:
+    """Look at every LB in parallel; the value is the error for one that does not answer, or whose answer cannot be read."""
     return run.read_each({each.host: _probe(each) for each in everyone}, fresh=True)
 
 
-def _probe(want: Wanted) -> Probe[Balancer]:
+def _probe(want: Wanted) -> Probe[LbView]:
     whole = batch(vip.look(want.site, want.host), lb.backends(), want.look)
-    return Probe(whole.command, lambda answer: _balancer(want, *whole.parse(answer)))
+    return Probe(whole.command, lambda answer: _view(want, *whole.parse(answer)))
 
 
-def _balancer(want: Wanted, seen: vip.VipLook, backends: tuple[lb.Backend, ...] | None, looked: Looked) -> Balancer:
+def _view(want: Wanted, seen: vip.VipFacts, backends: tuple[lb.Backend, ...] | None, facts: LbFacts) -> LbView:
     needed = firewall_rules.wanted(want.site, want.host)
     configs = {"haproxy": HAPROXY_CFG, "keepalived": KEEPALIVED_CONF}
-    drifted = tuple(file.path for file in files.differing(want.files, looked.files))
-    loaded = {"haproxy": looked.state.haproxy_loaded, "keepalived": looked.state.keepalived_loaded}
-    active = {"haproxy": looked.state.haproxy.active, "keepalived": looked.state.keepalived.active}
-    return Balancer(
-        state=replace(looked.state, vrrp=seen.vrrp or looked.state.vrrp),
-        noted=looked.state.vrrp,
-        look=seen,
+    drifted = tuple(file.path for file in files.differing(want.files, facts.files))
+    loaded = {"haproxy": facts.state.haproxy_loaded, "keepalived": facts.state.keepalived_loaded}
+    active = {"haproxy": facts.state.haproxy.active, "keepalived": facts.state.keepalived.active}
+    return LbView(
+        state=replace(facts.state, vrrp=seen.vrrp or facts.state.vrrp),
+        noted=facts.state.vrrp,
+        vip=seen,
         backends=backends,
-        missing=tuple(name for name in PACKAGES if name not in looked.packages),
+        missing=tuple(name for name in PACKAGES if name not in facts.packages),
         drifted=drifted,
         unloaded=tuple(
             unit
             for unit, path in configs.items()
             if active[unit] == "active" and path not in drifted and loaded[unit] != want.sha(path)
         ),
-        closed=firewall_rules.missing(needed, looked.firewall.now) if looked.firewall else Openings(),
-        switched_off=looked.switched_off,
-        firewalld=looked.firewall is not None,
+        closed=firewall_rules.missing(needed, facts.firewall.now) if facts.firewall else Openings(),
+        switched_off=facts.switched_off,
+        firewalld=facts.firewall is not None,
     )
 
 
-# ---- telling
+# ---- the report
 
 
-def tell(session: Session, seen: Seen, found: Sequence[Fault]) -> None:
-    """Show who holds the VIP, and the findings with their evidence."""
+def report(session: Session, views: Views, found: Sequence[Fault]) -> None:
+    """Print which LB holds the VIP, and the faults with their evidence."""
     if session.options.json:
         for each in found:
             print(json.dumps({"event": "finding"} | for_machines(each)), flush=True)
         if not found:
             print(
-                json.dumps({"event": "summary", "summary": f"nothing is wrong with the VIP: {_held(session, seen)}"}), flush=True
+                json.dumps({"event": "summary", "summary": f"nothing is wrong with the VIP: {_holders(session, views)}"}),
+                flush=True,
             )
         return
     say = session.run.listener.say
     if not found:
-        say(f"nothing is wrong with the VIP: {_held(session, seen)}")
+        say(f"nothing is wrong with the VIP: {_holders(session, views)}")
         return
-    say(f"the VIP {session.site.endpoint.vip}: {_held(session, seen)}\n")
+    say(f"the VIP {session.site.endpoint.vip}: {_holders(session, views)}\n")
     say(shown(found, COLUMNS))
     say("")
 
 
-def _held(session: Session, seen: Seen) -> str:
-    there = {host: each for host, each in seen.items() if isinstance(each, Balancer)}
+def _holders(session: Session, views: Views) -> str:
+    there = {host: each for host, each in views.items() if isinstance(each, LbView)}
     holders = [str(host) for host, each in there.items() if each.state.holds_vip]
     others = [f"{host} is {each.state.vrrp or 'unknown'}" for host, each in there.items() if not each.state.holds_vip]
     silent = [f"{host} does not answer" for host in session.site.load_balancers if host not in there]

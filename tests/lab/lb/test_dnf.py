@@ -102,7 +102,7 @@ def test_a_distribution_that_is_too_old_is_refused_in_one_clear_error(operator: 
                 "keepalived 2.1.5-9.el8 is too old (2.2 or newer is needed)"
             ) in done.stderr
             assert installed(operator.lab, host) == EL8
-        assert "upgrade the host, or give it a package repository with a newer one" in done.stderr
+        assert "upgrade the host, or add a package repository with a newer version" in done.stderr
         assert "Traceback" not in done.stderr
     assert {host: operator.lab.console(host, [*NEWER, "-name", "*ha-runbooks*"]).stdout for host in LBS} == before
     assert operator.inv("lb.setup", "--plan").returncode == 3
@@ -133,13 +133,13 @@ def test_installing_again_does_nothing(operator: Operator) -> None:
     assert operator.lab.console("lb1", ["bash", "-c", asked]).stdout == before
 
 
-def test_yum_will_do(operator: Operator) -> None:
+def test_yum_without_dnf(operator: Operator) -> None:
     operator.lab.console("lb2", ["bash", "-c", "dnf -q -y remove haproxy && mv /usr/bin/dnf /usr/bin/yum"], check=True)
     run(operator.lab, "lb2", lb.install())
     assert installed(operator.lab, "lb2") == EL9
 
 
-def test_a_package_that_nobody_has_is_named(operator: Operator) -> None:
+def test_a_package_that_no_repository_has_is_named(operator: Operator) -> None:
     operator.lab.console(
         "lb1",
         ["bash", "-c", "dnf -q -y remove keepalived && rm /srv/rpms/*/keepalived* && createrepo_c -q /srv/rpms"],

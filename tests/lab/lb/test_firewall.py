@@ -1,4 +1,4 @@
-"""Load balancers behind firewalld: closed before lb.setup, open for what is needed and nothing else after it."""
+"""Load balancers behind firewalld: closed before lb.setup; after it open for what is needed and for nothing else."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ except (OSError, TimeoutError): print("blocked")
 
 @pytest.fixture(scope="module")
 def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """An operator, and two fresh LBs with a firewalld that lets nothing in but SSH, and one rule of somebody else's."""
+    """An operator, and two fresh LBs with a firewalld that lets nothing in but SSH, and one rule of another owner."""
     lab.reset(*LBS)
 
     def protect(host: str) -> None:
@@ -164,14 +164,14 @@ def test_it_survives_a_restart_of_firewalld_and_of_the_host(operator: Operator) 
 @pytest.mark.parametrize(
     ("when", "said"), [([], "now"), (["--permanent"], "after a restart")], ids=["only for now", "only for after a restart"]
 )
-def test_what_somebody_closed_is_opened_again_where_it_is_missing(operator: Operator, when: list[str], said: str) -> None:
+def test_a_closed_port_is_opened_again_where_it_is_missing(operator: Operator, when: list[str], said: str) -> None:
     operator.lab.console("lb2", ["firewall-cmd", *when, "--zone=public", "--remove-port=6443/tcp"], check=True)
     done = operator.good("lb.setup", "--json")
     assert [event["command"] for event in events(done, "change")] == [f"firewall-allow in zone public, {said}: 6443/tcp"]
     open_as_wanted(operator.lab)
 
 
-def test_a_range_that_covers_a_port_will_do_and_stays(operator: Operator) -> None:
+def test_a_range_that_covers_a_port_is_enough_and_stays(operator: Operator) -> None:
     for when in ([], ["--permanent"]):
         for words in ("--remove-port=6443/tcp", "--add-port=6000-7000/tcp"):
             operator.lab.console("lb2", ["firewall-cmd", *when, "--zone=public", words], check=True)
@@ -180,7 +180,7 @@ def test_a_range_that_covers_a_port_will_do_and_stays(operator: Operator) -> Non
 
 
 def test_the_zone_of_the_interface_is_what_counts(operator: Operator) -> None:
-    """Somebody puts the interface into another zone: from then on its rules are the ones that matter."""
+    """The interface is moved to another zone: from then on that zone's rules apply."""
     operator.lab.console("lb2", ["firewall-cmd", "--zone=internal", "--change-interface=eth0"], check=True)
     done = operator.good("lb.setup", "--json")
     (said,) = [event["command"] for event in events(done, "change")]

@@ -1,6 +1,6 @@
 """The load balancer pair on real hosts: set up, changed, refused, failed over, interrupted.
 
-The tests build on one another in the order of this file, as an operator's days do.
+The tests depend on one another, in the order of this file.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def test_a_plan_touches_nothing(operator: Operator) -> None:
 
 
 def test_an_installation_that_is_interrupted_converges(operator: Operator) -> None:
-    """Ctrl-C while the package managers are at work: the most delicate moment there is."""
+    """Ctrl-C while the package managers run: the most dangerous moment."""
     assert operator.strike(1, signal.SIGINT, "lb.setup") == 130
     text = operator.good("lb.setup", "--json")
     assert {event["outcome"] for event in events(text, "step")} <= {"changed", "nothing to do", "ok"}
@@ -107,7 +107,9 @@ def test_a_change_is_planned_as_its_diff_only_and_reloads_the_standby_first(oper
     done = operator.good("lb.setup", "--json")
     steps = [event["step"] for event in events(done, "step") if event["outcome"] == "changed"]
     assert steps == [
-        f"{host}: {what}" for host in ("lb2", "lb1") for what in ("check and install the configuration", "run haproxy with it")
+        f"{host}: {what}"
+        for host in ("lb2", "lb1")
+        for what in ("check and install the configuration", "run haproxy with this configuration")
     ]
     # Reloaded, not restarted: systemd's invocations are the same ones.
     after = {
@@ -200,7 +202,7 @@ def test_a_hand_over_to_an_lb_that_cannot_serve_is_refused(operator: Operator) -
     operator.lab.console("lb2", ["systemctl", "stop", "haproxy"])
     done = operator.inv("lb.failover")
     assert done.returncode == 3
-    assert "lb2 must not get the VIP: haproxy is inactive" in done.stderr
+    assert "lb2 cannot take the VIP: haproxy is inactive" in done.stderr
     assert holders(operator.lab) == ["lb1"]
     operator.lab.console("lb2", ["systemctl", "start", "haproxy"])
     assert operator.inv("lb.failover", "--to", "lb3").returncode == 2

@@ -1,4 +1,4 @@
-"""The VIP in every kind of trouble, and a load balancer that is replaced: the cause is named, and exactly one LB holds the VIP.
+"""The VIP with every kind of fault, and a replaced load balancer: the cause is named, and exactly one LB holds the VIP.
 
 The tests build on one another in the order of this file.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lab.control import Lab
-from runbooks.recover.rules.vip import SETTLED_S
+from runbooks.recover.rules.load_balancer import SETTLED_S
 from tests.lab.lb.test_setup import LBS
 from tests.support.operator import Operator, holders
 from tests.support.waiting import eventually
@@ -26,7 +26,7 @@ CONF = "/etc/keepalived/keepalived.conf"
 
 @pytest.fixture(scope="module")
 def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """An operator whose pair is set up. What is broken here is mended before the next module."""
+    """An operator whose pair is set up. The LBs are reset afterwards."""
     somebody = Operator(lab, tmp_path_factory.mktemp("vip"))
     lab.on(*LBS, "worker1")
     lab.heal(*LBS)
@@ -60,7 +60,7 @@ def age_s(operator: Operator, host: str) -> int:
 
 @contextmanager
 def filtered(operator: Operator) -> Iterator[None]:
-    """Somebody's packet filters drop VRRP: iptables' on lb1, nftables' own on lb2. Afterwards their rules are still there."""
+    """Rules of the operator drop VRRP: by iptables on lb1, by nftables on lb2. Afterwards those rules are still there."""
     theirs = "nft add table inet theirs; nft add chain inet theirs in '{ type filter hook input priority 0; policy accept; }'"
     shell(operator, "lb1", "iptables -A INPUT -p 112 -j DROP")
     shell(operator, "lb2", f"{theirs}; nft add rule inet theirs in meta l4proto 112 counter drop")
@@ -73,7 +73,7 @@ def filtered(operator: Operator) -> Iterator[None]:
         shell(operator, "lb2", "nft delete table inet theirs")
 
 
-def test_nothing_wrong_is_said_and_nothing_is_touched(operator: Operator) -> None:
+def test_when_nothing_is_wrong_nothing_is_changed(operator: Operator) -> None:
     text = operator.good("recover.vip", "--json")
     assert findings(text) == []
     assert changes(text) == []
@@ -100,8 +100,8 @@ def test_vrrp_blocked_between_them_makes_two_holders_and_then_one_again(operator
         assert "nothing is wrong" in operator.good("recover.vip")
 
 
-def test_what_is_dropped_for_a_reason_that_is_not_seen_is_narrowed_down_and_left_alone(operator: Operator) -> None:
-    """A rule in words that this tool does not know: adverts reach the interface, and keepalived does not hear them."""
+def test_a_drop_of_unknown_cause_is_narrowed_down_and_nothing_is_changed(operator: Operator) -> None:
+    """A rule that this tool cannot evaluate: adverts reach the interface, but keepalived does not receive them."""
     theirs = "nft add table inet theirs; nft add set inet theirs bad '{ type inet_proto; elements = { 112 } }'"
     theirs += "; nft add chain inet theirs in '{ type filter hook input priority 0; policy accept; }'"
     for host in LBS:
@@ -113,8 +113,8 @@ def test_what_is_dropped_for_a_reason_that_is_not_seen_is_narrowed_down_and_left
         assert done.returncode == 1, done.stdout + done.stderr
         found = {each["host"]: each for each in findings(done.stdout)}
         assert {host: each["seen"] for host, each in found.items()} == {
-            "lb1": "something on it drops VRRP from lb2",
-            "lb2": "something on it drops VRRP from lb1",
+            "lb1": "something on this host drops VRRP from lb2",
+            "lb2": "something on this host drops VRRP from lb1",
         }
         assert all("reached its interface" in each["evidence"] for each in found.values())
         assert changes(done.stdout) == []
@@ -125,13 +125,13 @@ def test_what_is_dropped_for_a_reason_that_is_not_seen_is_narrowed_down_and_left
     eventually(lambda: holders(operator.lab), ["lb1"])
 
 
-def test_a_state_that_is_noted_wrongly_is_corrected(operator: Operator) -> None:
-    """keepalived does not wait for our hook, so on a busy machine the note of an earlier state may come later."""
+def test_a_wrong_recorded_state_is_corrected(operator: Operator) -> None:
+    """keepalived does not wait for the notify script, so on a busy machine an earlier state may be recorded last."""
     eventually(lambda: [state(operator, host) for host in LBS], ["MASTER", "BACKUP"])  # the hook of the test before has ended
     shell(operator, "lb2", 'echo "MASTER $(($(date +%s) - 60))" >/run/ha-runbooks/vrrp_state')
     assert operator.inv("lb.status").returncode == 1
     done = operator.good("recover.vip", "--json")
-    assert [each["evidence"] for each in findings(done)] == ["/run/ha-runbooks/vrrp_state says MASTER, keepalived itself BACKUP"]
+    assert [each["evidence"] for each in findings(done)] == ["/run/ha-runbooks/vrrp_state says MASTER, keepalived says BACKUP"]
     assert changes(done) == [("lb2", "vip-note")]
     operator.good("lb.status")
 
@@ -147,7 +147,7 @@ def test_keepalived_stopped_on_both(operator: Operator) -> None:
 
 
 def test_haproxy_that_hangs_on_the_holder_and_is_masked_on_the_standby(operator: Operator) -> None:
-    """One is repaired although the other one can only be mended by a person, who is told how."""
+    """One LB is repaired although a person has to repair the other one; the message says how."""
     shell(operator, "lb2", "systemctl stop haproxy && systemctl mask --runtime haproxy")
     shell(operator, "lb1", "kill -STOP $(pidof haproxy)")
     try:
@@ -156,7 +156,7 @@ def test_haproxy_that_hangs_on_the_holder_and_is_masked_on_the_standby(operator:
         assert done.returncode == 5, done.stdout + done.stderr
         assert {(each["host"], each["seen"]) for each in findings(done.stdout)} >= {
             ("lb1", "haproxy hangs"),
-            ("lb2", "somebody has masked haproxy"),
+            ("lb2", "haproxy is masked"),
         }
         assert "on lb2: systemctl unmask haproxy" in done.stderr
         assert holders(operator.lab) == ["lb1"]
@@ -171,7 +171,7 @@ def test_a_drifted_configuration_is_put_back(operator: Operator) -> None:
     eventually(lambda: holders(operator.lab), ["lb1", "lb2"])
     done = operator.good("recover.vip", "--json")
     (only,) = findings(done)
-    assert (only["host"], only["seen"], only["evidence"]) == ("lb2", "its configuration is not what hosts.yaml says", CONF)
+    assert (only["host"], only["seen"], only["evidence"]) == ("lb2", "its configuration differs from hosts.yaml", CONF)
     assert ("lb2", "lb-apply") in changes(done)
     assert holders(operator.lab) == ["lb1"]
 
@@ -180,12 +180,12 @@ def test_the_vip_added_by_hand_is_taken_away(operator: Operator) -> None:
     shell(operator, "lb2", "ip address add 10.1.1.100/32 dev lo")
     done = operator.good("recover.vip", "--json")
     assert [(each["host"], each["seen"]) for each in findings(done)] == [
-        ("lb2", "the VIP lies on lo, and keepalived did not put it there")
+        ("lb2", "the VIP is on lo, but keepalived did not put it there")
     ]
     assert holders(operator.lab) == ["lb1"]
 
 
-def test_an_lb_without_its_address_is_named_with_what_to_do_at_its_console(operator: Operator) -> None:
+def test_an_lb_without_its_address_is_reported_with_the_commands_for_its_console(operator: Operator) -> None:
     shell(operator, "lb1", "ip address delete 10.1.1.11/24 dev eth0")
     try:
         eventually(lambda: "lb2" in holders(operator.lab), expected=True)
@@ -199,7 +199,7 @@ def test_an_lb_without_its_address_is_named_with_what_to_do_at_its_console(opera
     eventually(lambda: holders(operator.lab), ["lb1"])
 
 
-def test_an_interrupted_repair_is_gone_on_with(operator: Operator) -> None:
+def test_an_interrupted_repair_is_resumed(operator: Operator) -> None:
 
     for host in LBS:
         shell(operator, host, "systemctl stop keepalived")
@@ -220,7 +220,7 @@ def test_an_lb_that_is_fine_has_nothing_to_recover(operator: Operator) -> None:
 
 
 def test_a_replaced_holder_comes_back_only_when_it_is_trusted_and_the_vip_stays(operator: Operator) -> None:
-    """The holder of the higher priority was replaced: it must not take the VIP the moment it is up."""
+    """The LB of higher priority was replaced: it must not take the VIP when it starts."""
     operator.lab.reset("lb1", trust=False)
     eventually(lambda: holders(operator.lab), ["lb2"])
     since = shell(operator, "lb2", "cat /run/ha-runbooks/vrrp_state")

@@ -1,4 +1,4 @@
-"""Why a VIP is where it should not be: packet filters walked by any input, and findings by table."""
+"""Why a VIP is where it should not be: packet filters with any input, and faults by table."""
 
 import base64
 import json
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from runbooks.commands.base import Answer
 from runbooks.commands.firewall import Openings
-from runbooks.commands.vip import Counters, VipLook, parse
+from runbooks.commands.vip import Counters, VipFacts, parse
 from runbooks.errors import UnreachableError
 from runbooks.recover.rules import vip as rules
+from runbooks.recover.rules.load_balancer import LbView
 from runbooks.recover.rules.packet_filter import Advert, blockers
-from runbooks.recover.rules.vip import Balancer
 from tests.support.fakes import lb, site
 from tests.unit.rules.test_lb import HOLDER, STANDBY
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.unit
 
 SITE = site()
 LB1, LB2 = lb(1), lb(2)
-HEARD = Advert(hook="input", source=LB1.address, target=LB2.address, interface="eth0")
-TOLD = Advert(hook="output", source=LB2.address, target=LB1.address, interface="eth0")
+INCOMING = Advert(hook="input", source=LB1.address, destination=LB2.address, interface="eth0")
+OUTGOING = Advert(hook="output", source=LB2.address, destination=LB1.address, interface="eth0")
 PROTOCOL = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "vrrp"}}
 COUNTER = {"counter": {"packets": 0, "bytes": 0}}
 
@@ -36,10 +36,10 @@ def address(field, right, op="=="):
     return match({"payload": {"protocol": "ip", "field": field}}, right, op)
 
 
-def chain(*rules_of_it, hook="input", policy="accept", family="ip", name="INPUT"):
+def chain(*its_rules, hook="input", policy="accept", family="ip", name="INPUT"):
     """A base chain and its rules, as `nft -j list ruleset` prints them."""
     head = {"family": family, "table": "filter", "name": name, "handle": 1, "type": "filter", "hook": hook, "policy": policy}
-    return [{"chain": head}, *(rule(each, number, family, name) for number, each in enumerate(rules_of_it, start=2))]
+    return [{"chain": head}, *(rule(each, number, family, name) for number, each in enumerate(its_rules, start=2))]
 
 
 def rule(expressions, handle, family="ip", name="INPUT"):
@@ -53,31 +53,31 @@ JUMPED = [rule([PROTOCOL, DROP], 9, name="mine")]
 @pytest.mark.parametrize(
     ("ruleset", "advert", "handle"),
     [
-        ([], HEARD, None),
-        (chain(), HEARD, None),
-        (chain([PROTOCOL, COUNTER, DROP]), HEARD, 2),
-        (chain([PROTOCOL, COUNTER, DROP]), TOLD, None),
-        (chain([PROTOCOL, DROP], hook="output"), TOLD, 2),
-        (chain([PROTOCOL, REJECT]), HEARD, 2),
-        (chain([PROTOCOL, ACCEPT], [PROTOCOL, DROP]), HEARD, None),
-        (chain([match({"payload": {"protocol": "ip", "field": "protocol"}}, 112), DROP]), HEARD, 2),
-        (chain([address("saddr", str(LB1.address)), DROP]), HEARD, 2),
-        (chain([address("saddr", "10.9.9.9"), DROP]), HEARD, None),
-        (chain([address("saddr", {"prefix": {"addr": "10.1.1.0", "len": 24}}), DROP]), HEARD, 2),
-        (chain([address("saddr", {"set": ["10.9.9.9", str(LB1.address)]}), DROP]), HEARD, 2),
-        (chain([address("saddr", str(LB1.address), "!="), PROTOCOL, DROP]), HEARD, None),
-        (chain([match({"meta": {"key": "iifname"}}, "eth1"), DROP]), HEARD, None),
-        (chain([match({"meta": {"key": "iifname"}}, "eth*"), DROP]), HEARD, 2),
-        (chain([match({"ct": {"key": "state"}}, "established"), ACCEPT], [PROTOCOL, DROP]), HEARD, 3),
-        (chain([match({"meta": {"key": "mark"}}, 7), DROP]), HEARD, None),
-        (chain([match({"meta": {"key": "l4proto"}}, "tcp"), ACCEPT], policy="drop"), HEARD, 0),
-        (chain([PROTOCOL, ACCEPT], policy="drop"), HEARD, None),
-        (chain([PROTOCOL, DROP], family="ip6"), HEARD, None),
-        (chain([PROTOCOL, DROP], family="inet"), HEARD, 2),
-        (chain([{"jump": {"target": "mine"}}]) + JUMPED, HEARD, 9),
-        (chain([PROTOCOL, ACCEPT], [{"jump": {"target": "mine"}}]) + JUMPED, HEARD, None),
-        (chain([{"jump": {"target": "INPUT"}}]), HEARD, None),  # it goes in a circle, which the kernel forbids
-        (JUMPED, HEARD, None),
+        ([], INCOMING, None),
+        (chain(), INCOMING, None),
+        (chain([PROTOCOL, COUNTER, DROP]), INCOMING, 2),
+        (chain([PROTOCOL, COUNTER, DROP]), OUTGOING, None),
+        (chain([PROTOCOL, DROP], hook="output"), OUTGOING, 2),
+        (chain([PROTOCOL, REJECT]), INCOMING, 2),
+        (chain([PROTOCOL, ACCEPT], [PROTOCOL, DROP]), INCOMING, None),
+        (chain([match({"payload": {"protocol": "ip", "field": "protocol"}}, 112), DROP]), INCOMING, 2),
+        (chain([address("saddr", str(LB1.address)), DROP]), INCOMING, 2),
+        (chain([address("saddr", "10.9.9.9"), DROP]), INCOMING, None),
+        (chain([address("saddr", {"prefix": {"addr": "10.1.1.0", "len": 24}}), DROP]), INCOMING, 2),
+        (chain([address("saddr", {"set": ["10.9.9.9", str(LB1.address)]}), DROP]), INCOMING, 2),
+        (chain([address("saddr", str(LB1.address), "!="), PROTOCOL, DROP]), INCOMING, None),
+        (chain([match({"meta": {"key": "iifname"}}, "eth1"), DROP]), INCOMING, None),
+        (chain([match({"meta": {"key": "iifname"}}, "eth*"), DROP]), INCOMING, 2),
+        (chain([match({"ct": {"key": "state"}}, "established"), ACCEPT], [PROTOCOL, DROP]), INCOMING, 3),
+        (chain([match({"meta": {"key": "mark"}}, 7), DROP]), INCOMING, None),
+        (chain([match({"meta": {"key": "l4proto"}}, "tcp"), ACCEPT], policy="drop"), INCOMING, 0),
+        (chain([PROTOCOL, ACCEPT], policy="drop"), INCOMING, None),
+        (chain([PROTOCOL, DROP], family="ip6"), INCOMING, None),
+        (chain([PROTOCOL, DROP], family="inet"), INCOMING, 2),
+        (chain([{"jump": {"target": "mine"}}]) + JUMPED, INCOMING, 9),
+        (chain([PROTOCOL, ACCEPT], [{"jump": {"target": "mine"}}]) + JUMPED, INCOMING, None),
+        (chain([{"jump": {"target": "INPUT"}}]), INCOMING, None),  # it goes in a circle, which the kernel forbids
+        (JUMPED, INCOMING, None),
     ],
 )
 def test_what_drops_an_advert(ruleset, advert, handle):
@@ -85,9 +85,9 @@ def test_what_drops_an_advert(ruleset, advert, handle):
     assert [each.handle for each in found] == ([] if handle is None else [handle])
 
 
-def test_each_base_chain_has_its_own_say():
+def test_each_base_chain_can_drop():
     both = chain([PROTOCOL, DROP]) + chain([PROTOCOL, DROP], family="inet", name="theirs")
-    assert [str(each) for each in blockers(both, HEARD)] == [
+    assert [str(each) for each in blockers(both, INCOMING)] == [
         "rule 2 of chain INPUT in table ip filter",
         "rule 2 of chain theirs in table inet filter",
     ]
@@ -105,29 +105,29 @@ ANYTHING = st.recursive(
 
 
 @given(st.lists(ANYTHING, max_size=5))
-def test_a_filter_in_words_that_nobody_knows_drops_nothing_and_breaks_nothing(expressions):
+def test_unknown_expressions_drop_nothing_and_raise_nothing(expressions):
     wild = chain([each for each in expressions if not isinstance(each, dict) or not ({"drop", "reject"} & each.keys())])
-    assert not any(each.handle for each in blockers(wild, HEARD))
-    blockers(chain(expressions), HEARD)
+    assert not any(each.handle for each in blockers(wild, INCOMING))
+    blockers(chain(expressions), INCOMING)
 
 
-# ---- what an LB says
+# ---- what an LB reports
 
 
-def test_what_was_counted_while_the_sample_was_taken():
+def test_the_counters_are_the_growth_during_the_sample():
     ruleset = base64.b64encode(json.dumps({"nftables": chain()}).encode()).decode()
     text = (
         "link up\nmac AA:bb:cc:00:00:01\naddress yes\nvip_on eth0\nmasked haproxy\nsaid keepalived Stopped it.\nfull /var\n"
         "counters before 10 100 1\narriving 10.1.1.12 3\nping 10.1.1.12 yes\nanswers_for_vip AA:BB:CC:00:00:02\n"
         f"counters after 12 110 1\nruleset {ruleset}\nvrrp BACKUP\n"
     )
-    assert parse(Answer(0, text)) == VipLook(
+    assert parse(Answer(0, text)) == VipFacts(
         link="up",
         mac="aa:bb:cc:00:00:01",
         address=True,
         vip_on=("eth0",),
         masked=("haproxy",),
-        said={"keepalived": "Stopped it."},
+        last_log={"keepalived": "Stopped it."},
         full=("/var",),
         counters=Counters(2, 10, 0),
         arriving={"10.1.1.12": 3},
@@ -142,15 +142,15 @@ def test_what_was_counted_while_the_sample_was_taken():
         parse(Answer(0, text.replace("link up\n", "")))
 
 
-# ---- findings
+# ---- faults
 
-LOOK = VipLook(
+LOOK = VipFacts(
     link="up",
     mac="aa:00",
     address=True,
     vip_on=(),
     masked=(),
-    said={},
+    last_log={},
     full=(),
     counters=Counters(10, 0, 0),
     arriving={},
@@ -158,9 +158,9 @@ LOOK = VipLook(
     answers=(),
     ruleset=(),
 )
-ONE = Balancer(
+ONE = LbView(
     state=HOLDER,
-    look=replace(LOOK, vip_on=("eth0",), counters=Counters(0, 10, 0)),
+    vip=replace(LOOK, vip_on=("eth0",), counters=Counters(0, 10, 0)),
     backends=(),
     missing=(),
     drifted=(),
@@ -169,9 +169,9 @@ ONE = Balancer(
     switched_off=(),
     firewalld=False,
 )
-TWO = Balancer(
+TWO = LbView(
     state=STANDBY,
-    look=replace(LOOK, mac="aa:01"),
+    vip=replace(LOOK, mac="aa:01"),
     backends=(),
     missing=(),
     drifted=(),
@@ -180,21 +180,21 @@ TWO = Balancer(
     switched_off=(),
     firewalld=False,
 )
-ALONE = replace(TWO, state=HOLDER, look=replace(TWO.look, vip_on=("eth0",), counters=Counters(0, 10, 0)))
+ALONE = replace(TWO, state=HOLDER, vip=replace(TWO.vip, vip_on=("eth0",), counters=Counters(0, 10, 0)))
 
 
-def changed(balancer, **facts):
-    """The same LB, whose look or state or self has other values."""
-    looks = {key: value for key, value in facts.items() if key in VipLook.__dataclass_fields__}
-    states = {key: value for key, value in facts.items() if key in type(balancer.state).__dataclass_fields__}
-    own = {key: value for key, value in facts.items() if key in Balancer.__dataclass_fields__}
-    if "vrrp" in looks and not own:  # by keepalived's own word, and as it is noted
+def changed(view, **facts):
+    """Return the view with other values, in it or in its ``vip`` or ``state``."""
+    looks = {key: value for key, value in facts.items() if key in VipFacts.__dataclass_fields__}
+    states = {key: value for key, value in facts.items() if key in type(view.state).__dataclass_fields__}
+    own = {key: value for key, value in facts.items() if key in LbView.__dataclass_fields__}
+    if "vrrp" in looks and not own:  # what keepalived reports is also recorded
         own = {"noted": looks["vrrp"]}
-    return replace(balancer, **own | {"look": replace(balancer.look, **looks), "state": replace(balancer.state, **states)})
+    return replace(view, **own | {"vip": replace(view.vip, **looks), "state": replace(view.state, **states)})
 
 
 def causes(one, two):
-    return [(each.host, each.seen) for each in rules.findings(SITE, {LB1: one, LB2: two})]
+    return [(each.host, each.seen) for each in rules.faults(SITE, {LB1: one, LB2: two})]
 
 
 def test_nothing_is_wrong_with_a_whole_pair():
@@ -206,42 +206,42 @@ def test_nothing_is_wrong_with_a_whole_pair():
     [
         (changed(TWO, link="down"), "its interface eth0 is down"),
         (changed(TWO, link="missing"), "it has no interface eth0"),
-        (changed(TWO, address=False), "eth0 lacks its address 10.1.1.12"),
+        (changed(TWO, address=False), "eth0 does not have its address 10.1.1.12"),
         (changed(TWO, full=("/var",)), "the disk is full at /var"),
-        (changed(TWO, masked=("keepalived",)), "somebody has masked keepalived"),
-        (changed(TWO, nonlocal_bind=False), "HAProxy may not listen on the VIP while the other LB has it"),
-        (changed(TWO, closed=Openings(("6443/tcp",))), "firewalld does not let in what it must"),
-        (changed(TWO, switched_off=("haproxy_connect_any",)), "SELinux forbids HAProxy its ports"),
-        (changed(TWO, drifted=("/etc/x",)), "its configuration is not what hosts.yaml says"),
+        (changed(TWO, masked=("keepalived",)), "keepalived is masked"),
+        (changed(TWO, nonlocal_bind=False), "HAProxy cannot bind the VIP while another LB holds it"),
+        (changed(TWO, closed=Openings(("6443/tcp",))), "firewalld does not allow all that is needed"),
+        (changed(TWO, switched_off=("haproxy_connect_any",)), "SELinux denies HAProxy its ports"),
+        (changed(TWO, drifted=("/etc/x",)), "its configuration differs from hosts.yaml"),
         (changed(TWO, unloaded=("haproxy",)), "haproxy runs with another configuration than its file"),
         (changed(TWO, keepalived=replace(STANDBY.keepalived, active="failed"), vrrp=""), "keepalived is failed"),
         (changed(TWO, haproxy=replace(STANDBY.haproxy, enabled="disabled")), "haproxy would not start at boot"),
         (changed(TWO, backends=None), "haproxy hangs"),
         (changed(TWO, haproxy_down=True), "haproxy is flagged as down although it runs"),
-        (changed(TWO, vrrp="FAULT"), "keepalived takes no part"),
-        (changed(TWO, vip_on=("lo",)), "the VIP lies on lo, and keepalived did not put it there"),
+        (changed(TWO, vrrp="FAULT"), "keepalived is neither MASTER nor BACKUP"),
+        (changed(TWO, vip_on=("lo",)), "the VIP is on lo, but keepalived did not put it there"),
         (
             changed(TWO, ruleset=tuple(chain([PROTOCOL, DROP])), counters=Counters(0, 0, 0)),
             "its packet filter drops VRRP from lb1",
         ),
-        (changed(TWO, noted="MASTER", vrrp="BACKUP"), "its state is noted wrongly, so lb.status shows what is not so"),
-        (changed(TWO, stats=""), "it does not do its work: the stats page does not answer"),
+        (changed(TWO, noted="MASTER", vrrp="BACKUP"), "its recorded VRRP state is wrong, so lb.status is wrong, too"),
+        (changed(TWO, stats=""), "does not serve: the stats page does not answer"),
     ],
 )
-def test_one_cause_is_one_finding(two, cause):
+def test_one_cause_is_one_fault(two, cause):
     assert causes(ONE, two) == [("lb2", cause)]
 
 
-def test_adverts_that_are_sent_and_not_heard():
-    """The same two holders: what reached the interface, and what was sent, tells where they are lost."""
+def test_where_adverts_are_lost():
+    """Two holders: the counters and what reached the interface show where the adverts are lost."""
     ways = {
-        "VRRP from lb1 is lost on its way": ALONE,
-        "something on it drops VRRP from lb1": changed(ALONE, arriving={"10.1.1.11": 9}),
+        "VRRP from lb1 is lost on the way": ALONE,
+        "something on this host drops VRRP from lb1": changed(ALONE, arriving={"10.1.1.11": 9}),
     }
     for cause, two in ways.items():
         assert ("lb2", cause) in causes(ONE, two)
     mute = changed(ONE, counters=Counters(0, 0, 0))
-    assert ("lb1", "is VRRP master, but its adverts do not leave it") in causes(mute, ALONE)
+    assert ("lb1", "is VRRP master, but sends no adverts") in causes(mute, ALONE)
     fresh = changed(ALONE, vrrp_for_s=1)
     assert causes(ONE, fresh) == [("", "the VIP is on lb1 and lb2")]  # it may have become one just now
 
@@ -253,15 +253,15 @@ def test_another_machine_with_the_vip_is_named_only_when_both_lbs_could_be_asked
     assert [host for host, _ in causes(lost, changed(stranger, holds_vip=True, vrrp="MASTER", vip_on=("eth0",)))] == ["lb1"]
 
 
-def test_what_only_a_person_can_mend_keeps_the_host_out_of_the_repair():
+def test_a_host_with_a_fault_that_blocks_is_not_repaired():
     seen = {LB1: changed(ONE, full=("/",)), LB2: changed(TWO, backends=None)}
-    found = rules.findings(SITE, seen)
+    found = rules.faults(SITE, seen)
     assert rules.repairable(seen, found) == (LB2,)
-    assert [each.seen for each in rules.left(found)] == ["the disk is full at /"]
+    assert [each.seen for each in rules.manual(found)] == ["the disk is full at /"]
 
 
-def test_every_finding_says_what_is_done_or_what_to_do():
+def test_every_fault_has_a_fix():
     broken = changed(TWO, link="down", address=False, full=("/",), masked=("haproxy",), vip_on=("lo", "eth0"), drifted=("/x",))
-    found = rules.findings(SITE, {LB1: UnreachableError("lb1 (10.1.1.11): no answer"), LB2: broken})
+    found = rules.faults(SITE, {LB1: UnreachableError("lb1 (10.1.1.11): no answer"), LB2: broken})
     assert found
     assert all(each.fix for each in found)
