@@ -23,7 +23,7 @@ def verify(session: Session) -> None:
     seen = look(run)
     if rules.no_cluster(host_facts(run.site, seen)):
         raise OutcomeError(f"{run.site.name}: no cluster yet", hint="inv cluster.init builds it")
-    found = [*judge(run.site, seen), *write_through_vip(run, seen)]
+    found = [*judge(run.site, seen), *([write_through_vip(run, seen.reader)] if seen.reader else [])]
     failing = at_least("fail", found)
     if session.options.json:
         print(json.dumps({"ok": not failing, "findings": [for_machines(each) for each in found]}))

@@ -132,9 +132,7 @@ def _balancers(site: Site, seen: ClusterReadings) -> dict[Host, verify_hosts.LbR
     return {host: each if isinstance(each, RunbookError) else (each["lb"], each["backends"]) for host, each in said.items()}
 
 
-def write_through_vip(run: Run, seen: ClusterReadings) -> list[Finding]:
-    """Write through the VIP from the host by which the objects were read, and return the row of it."""
-    if not seen.reader:
-        return []
+def write_through_vip(run: Run, host: Host) -> Finding:
+    """Create an object through the VIP from this control plane host, read it back and delete it; return the finding."""
     probe = commands.write(run.site, f"ha-runbooks-verify-{uuid4().hex[:8]}")
-    return [rules.written(seen.reader, run.read_each({seen.reader: probe}, fresh=True)[seen.reader])]
+    return rules.written(host, run.read_each({host: probe}, fresh=True)[host])

@@ -184,7 +184,7 @@ def verified(ctx: RestoreContext) -> Step:
     return Step(
         "the hosts that are there do their work",
         done=done,
-        within=gates.WITHIN_S,
+        within=gates.VERIFIED_WITHIN_S,
         by_hand=by_hand("recover", "quorum_verified"),
     )
 
