@@ -207,7 +207,7 @@ def test_a_removed_host_that_returns_with_its_old_disk_joins(cluster: Operator) 
 def test_the_leader_itself_leaves_in_order_and_comes_back(cluster: Operator) -> None:
     hosts = json.loads(cluster.good("etcd.status", "--json"))["hosts"]
     leader = next(host for host, each in hosts.items() if each["status"]["leads"])
-    said = cluster.good("cluster.remove", "--host", leader, timeout_s=300)
+    said = cluster.good("cluster.remove", "--host", leader, "--diff", timeout_s=300)
     assert "move-leader" in said
     other = next(host for host in ("master1", "master2") if host != leader)
     assert leader not in names(cluster, other)
