@@ -141,7 +141,7 @@ def test_a_stopped_one_is_only_started(saved: Operator) -> None:
         "master3",
         "mkdir -p /etc/kubernetes/ha-runbooks-parked; mv /root/away/etcd.yaml /etc/kubernetes/ha-runbooks-parked/",
     )
-    said = saved.good("recover.etcd-member", "--member", before["master3"], timeout_s=300)
+    said = saved.good("recover.etcd-member", "--member", before["master3"], "--diff", timeout_s=300)
     assert "it has to be started" in said
     assert "member remove" not in said
     assert members(saved) == before
@@ -154,7 +154,7 @@ def test_the_first_hosts_data_directory_is_lost(saved: Operator) -> None:
     plan = saved.good("recover.etcd-member", "--member", "10.1.1.101", "--plan")
     assert "nothing was touched" in plan
     assert members(saved) == before
-    said = saved.good("recover.etcd-member", "--member", "10.1.1.101", timeout_s=400)
+    said = saved.good("recover.etcd-member", "--member", "10.1.1.101", "--diff", timeout_s=400)
     assert "joins again as an empty one" in said
     assert f"etcdctl member remove {before['master1']}" in said
     after = members(saved)
