@@ -1,4 +1,4 @@
-"""What can go wrong, in the operator's words. Every error here ends a command with one clear text and its exit code."""
+"""The errors that end a command: each has a text for the operator, a hint (the next command) and an exit code."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from runbooks.text import naming
 
 
 class RunbookError(Exception):
-    """Base of every error meant for the operator. Anything else is a bug and keeps its traceback."""
+    """Base class of errors for the operator. Any other exception is a bug and keeps its traceback."""
 
     exit_code = 1
 
@@ -17,37 +17,37 @@ class RunbookError(Exception):
 
 
 class InventoryError(RunbookError):
-    """hosts.yaml, a flag or the environment does not describe something we can work on."""
+    """Wrong input: hosts.yaml, a flag or an environment variable. No host was changed."""
 
     exit_code = 2
 
 
 class PrecheckError(RunbookError):
-    """Going on would do harm, or somebody else is at work: nothing was changed by this step."""
+    """Refused: the step would do harm, or another command holds the lock. This step has changed nothing."""
 
     exit_code = 3
 
 
 class NotServing(PrecheckError):  # noqa: N818 - a state, which passes
-    """Nobody can be asked just now. While a step waits for its outcome, this is "not yet": a change to etcd may cause an election."""
+    """No server answers for the moment, for example during an election of etcd. A step that waits treats this as "not yet"."""
 
 
 class UnreachableError(RunbookError):
-    """No SSH session: no route, no answer, wrong host key, or a login that was refused."""
+    """No SSH session: no route, no answer, wrong or unknown host key, or the login or sudo was refused."""
 
     exit_code = 4
 
 
 class NotLetIn(UnreachableError):  # noqa: N818 - a state
-    """It answers, but there is no session: its host key is not the known one, or it refuses the login. It is not gone."""
+    """The host answers but gives no session: its host key does not match, or it refuses the login. So the host is not gone."""
 
 
 class ConnectionLost(UnreachableError):  # noqa: N818 - the field's word
-    """The session broke in the middle of a command: the command may or may not have finished."""
+    """The SSH session broke during a command. It is unknown whether the command has finished."""
 
 
 class CommandError(RunbookError):
-    """A remote command exited non-zero or ran out of time.
+    """A command on a host had an unexpected exit status, or ran out of time.
 
     ``exited`` is the exit status, or None when it ran out of time.
     """
@@ -58,7 +58,7 @@ class CommandError(RunbookError):
 
 
 class OutcomeError(RunbookError):
-    """A step ran, but what it promises did not come true in time."""
+    """A step ran, but the expected state was not reached in time."""
 
 
 class DiskError(RunbookError):
@@ -66,25 +66,25 @@ class DiskError(RunbookError):
 
 
 class DegradedError(RunbookError):
-    """What was asked for is there, but not all of it."""
+    """The command has finished, but its result is incomplete."""
 
     exit_code = 5
 
 
 class HostErrors(RunbookError):  # noqa: N818 - a collection
-    """One or more hosts of a parallel action failed; the others have finished."""
+    """A parallel action failed on one or more hosts; the other hosts have finished."""
 
     def __init__(self, failed: Mapping[str, RunbookError], total: int) -> None:
         self.failed = dict(failed)
         lines = "".join(f"\n  {naming(host, str(error))}" for host, error in self.failed.items())
         super().__init__(f"failed on {len(self.failed)} of {total} hosts:{lines}", hint=first_hint(list(self.failed.values())))
-        # One cause on every host keeps its own exit code; a mixture is a plain failure.
+        # The common exit code when all hosts failed alike, else 1.
         codes = {error.exit_code for error in self.failed.values()}
         self.exit_code = codes.pop() if len(codes) == 1 else RunbookError.exit_code
 
 
 def first_hint(errors: Sequence[RunbookError]) -> str:
-    """The first way out that any of ``errors`` names, or ""."""
+    """Return the first hint of ``errors``, or "" when none has one."""
     return next((error.hint for error in errors if error.hint), "")
 
 

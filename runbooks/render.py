@@ -1,4 +1,4 @@
-"""jinja2: files for hosts and prose for people, from templates/. A value that a template lacks raises jinja2.UndefinedError."""
+"""Render the templates with jinja2: files for hosts, and prose for pages. A missing value raises jinja2.UndefinedError."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def render(name: str, **facts: Any) -> str:
 
 
 def section(name: str, macro: str, values: Mapping[str, Any]) -> str:
-    """Render one macro of ``templates/NAME.j2`` as Markdown; each paragraph becomes one line.
+    """Render the macro ``macro`` of ``templates/NAME.j2`` as Markdown; each paragraph becomes one line.
 
-    Raises AttributeError when there is no such macro, TypeError when it does not take one of ``values``.
+    Raises AttributeError when there is no such macro, TypeError when it does not accept one of ``values``.
     """
     module = _environment().get_template(f"{name}.j2").module
     return WRAPPED.sub(" ", str(getattr(module, macro)(**values)).strip("\n"))

@@ -1,4 +1,4 @@
-"""How tables, sizes, ages, numbers and names are written: the same in every command."""
+"""Text for people: tables, sizes, ages, numbers and lists of names, the same in every command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SECOND, MINUTE, HOUR, DAY = 1, 60, 3600, 86_400
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return columns as wide as their widest cell, two blanks apart: the same on a terminal, in a mail and in a ticket.
+    """Return a plain text table: columns as wide as their widest cell, two spaces apart.
 
     >>> print(table(["a", "b"], [["1", "2"]]))
     a  b
@@ -22,7 +22,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def size_text(size: float) -> str:
-    """Write a number of bytes in its largest unit, with one decimal.
+    """Return a number of bytes in KiB, MiB or GiB, with one decimal.
 
     >>> size_text(36864), size_text(123 * MIB), size_text(2048 * MIB)
     ('36.0 KiB', '123.0 MiB', '2.0 GiB')
@@ -34,7 +34,7 @@ def size_text(size: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Write ``part`` as a share of ``whole``, without decimals; "" when ``whole`` is 0.
+    """Return ``part`` as a percentage of ``whole``, without decimals; "" when ``whole`` is 0.
 
     >>> percent(1, 3), percent(1, 0)
     ('33 %', '')
@@ -43,9 +43,9 @@ def percent(part: float, whole: float) -> str:
 
 
 def age_text(seconds: float) -> str:
-    """Write an age, or for how long something has been so, in the largest unit of which there are at least two, rounded down.
+    """Return an age or a duration in the largest unit that gives at least 2, rounded down.
 
-    What lies in the future (a clock is wrong) has a minus sign.
+    A negative age (a time in the future: some clock is wrong) has a minus sign.
 
     >>> [age_text(each) for each in (0.9, 119, 2 * MINUTE, 110 * MINUTE, 47.9 * HOUR, 400 * DAY, -3 * HOUR)]
     ['0 s', '119 s', '2 min', '110 min', '47 h', '400 d', '-3 h']
@@ -56,7 +56,7 @@ def age_text(seconds: float) -> str:
 
 
 def counted(number: int, word: str, plural: str = "") -> str:
-    """Write so many of something; ``plural`` is for words that take more than an s.
+    """Return a number with its noun; ``plural`` is for nouns that do not just take an s.
 
     >>> counted(1, "set"), counted(3, "set"), counted(0, "copy", "copies")
     ('1 set', '3 sets', '0 copies')
@@ -65,7 +65,7 @@ def counted(number: int, word: str, plural: str = "") -> str:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Write hosts, ports or other names with commas.
+    """Return hosts, ports or other names, separated by commas.
 
     >>> listed([6443, 10250])
     '6443, 10250'
@@ -74,7 +74,7 @@ def listed(names: Iterable[object]) -> str:
 
 
 def first_few(texts: Sequence[str], limit: int) -> list[str]:
-    """Return the first ``limit`` texts, and how many more there are.
+    """Return the first ``limit`` texts, and one more that says how many are left out.
 
     >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
     (['a', 'b', 'and 1 more'], ['a', 'b'])
@@ -83,7 +83,7 @@ def first_few(texts: Sequence[str], limit: int) -> list[str]:
 
 
 def naming(host: object, text: str) -> str:
-    """Return ``text`` with the host's name in front, unless it begins with it.
+    """Return ``text`` with the host's name in front, unless the text begins with the name already.
 
     >>> naming("lb1", "no answer"), naming("lb1", "lb1 (10.0.0.1): no answer")
     ('lb1: no answer', 'lb1 (10.0.0.1): no answer')

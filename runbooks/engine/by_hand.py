@@ -1,4 +1,4 @@
-"""What a person does instead of a step, as a value: the words are in templates/by_hand, and only pages render them."""
+"""Manual instructions for a step, as a value. The text is in templates/by_hand; only pages render it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ByHand:
 
 
 def by_hand(wing: str, section: str, **values: Any) -> ByHand:
-    """Return what stands in ``section`` of a wing's template for ``values``: hosts, paths, commands; no words.
+    """Return a reference to ``section`` of a wing's template, with its ``values``: hosts, paths, commands; no prose.
 
     >>> by_hand("lb", "run_service", unit="haproxy")
     ByHand(wing='lb', section='run_service', values={'unit': 'haproxy'})

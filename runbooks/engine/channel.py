@@ -1,4 +1,4 @@
-"""One command over an open SSH channel: what goes in, what comes out, and until when."""
+"""Run one command over an open SSH channel: send its program and input, read its output, enforce its timeout."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import Any
 
 from runbooks.commands.base import Answer, Command
 
-GREETING = "ha-runbooks\n"  # session.sh's first word: what fails before it is sudo or the login, not the command
-TIMED_OUT = 124  # as timeout(1) says it
-GRACE_S = 20  # the host ends a command that runs out of time; we wait this much longer for its word
+GREETING = "ha-runbooks\n"  # first line that session.sh prints; without it, sudo or the login failed, not the command
+TIMED_OUT = 124  # exit status of timeout(1)
+GRACE_S = 20  # the host itself ends a command that runs out of time; we wait this much longer for its answer
 POLL_S = 5
 CHUNK = 1 << 20
-WINDOW = 8 << 20  # bytes that a host may send before we have taken them; also how far a slow disk of ours lets it run ahead
+WINDOW = 8 << 20  # SSH window: bytes that a host may send before we have read them
 
 Sink = Callable[[bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a command reads on its standard input: ``size`` bytes, in the pieces that ``chunks`` yields (anew for each attempt)."""
+    """Standard input of a command: ``size`` bytes. ``chunks`` is called once per attempt and yields them in pieces."""
 
     size: int
     chunks: Callable[[], Iterator[bytes]]
 
 
 def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | None = None) -> Answer:
-    """Start ``line`` (session.sh), hand ``command`` over, and read its answer.
+    """Start ``line`` (session.sh), send it the program of ``command``, and return its answer.
 
-    A sink gets standard output while it comes, without the greeting; the Answer then holds the greeting only.
+    A sink gets standard output while it arrives, without the greeting; the Answer then holds only the greeting.
     """
     try:
         channel.exec_command(line)
         program = command.program.encode()
         given = f" {flow.size}" if isinstance(flow, Source) else ""
-        with suppress(OSError):  # what ends before it has read everything (sudo that refuses) says why in its answer
+        with suppress(OSError):  # a command may end before it has read everything (sudo refuses); its answer says why
             channel.sendall(f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
         deadline = time.monotonic() + command.timeout + GRACE_S
         out = bytearray()
@@ -52,7 +52,7 @@ def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | No
 
 
 def _feed(channel: Any, source: Source) -> None:
-    """Send everything, as fast as the host takes it; one that ended early says why in its answer."""
+    """Send everything. When the command ends early, stop sending; its answer says why it ended."""
     for data in source.chunks():
         try:
             channel.sendall(data)
@@ -61,7 +61,7 @@ def _feed(channel: Any, source: Source) -> None:
 
 
 def _pour(channel: Any, take: Sink, deadline: float) -> None:
-    """Hand everything on until the end. Waits in `recv`: waking up for every packet, as `select` does, takes half the speed."""
+    """Pass all output on to ``take``. Blocks in `recv`: waking up for every packet, as `select` does, halves the speed."""
     channel.settimeout(POLL_S)
     while time.monotonic() < deadline:
         try:
@@ -97,7 +97,7 @@ def _answer(channel: Any, out: bytearray, deadline: float) -> Answer:
 
 
 def _past_greeting(out: bytearray, sink: Sink) -> Sink:
-    """Keep the greeting in ``out`` and give ``sink`` what follows; whatever else comes first is kept as well, for the error."""
+    """Return a sink that keeps the greeting in ``out`` and passes the rest on. Output without a greeting is kept for the error text."""
     greeting = GREETING.encode()
 
     def take(data: bytes) -> None:

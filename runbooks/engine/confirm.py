@@ -1,4 +1,4 @@
-"""Confirmation by the operator before something that cannot be undone."""
+"""Confirmation by the operator before a change that cannot be undone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from runbooks.errors import PrecheckError
 
 
 def confirm(name: str, given: str, *, warning: str, refusal: str, flag: str) -> None:
-    """Print ``warning`` and have the cluster's ``name`` typed, or take it from ``given``, the value of ``flag``.
+    """Ask the operator to type the cluster's ``name``, unless ``given``, the value of ``flag``, has it already.
 
-    Without a terminal nobody is asked. Raises PrecheckError, which begins with ``refusal``, when it is not that name.
+    Invariant: returns only if the exact name was given. An empty answer, another name, or no terminal to ask on raises PrecheckError,
+    whose text begins with ``refusal``.
     """
     if not given and sys.stdin.isatty():
-        print(f"{warning} Type the cluster's name ({name}) to go on: ", end="", flush=True)
+        print(f"{warning} Type the cluster's name ({name}) to continue: ", end="", flush=True)
         given = sys.stdin.readline().strip()
     if given != name:
-        said = f"{given!r} is not its name" if given else "nobody confirmed it"
+        said = f"{given!r} is not the cluster's name" if given else "it was not confirmed"
         raise PrecheckError(f"{refusal}: {said}", hint=f"{flag} {name}")

@@ -1,4 +1,4 @@
-"""What people and machines see of a run: plain lines, a live display on a terminal, or JSON lines."""
+"""Output of a run: plain lines, a live display on a terminal, or JSON lines."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MARKS = {"changed": "*", "would change": "*", "failed": "!", "would wait": "?"}
 
 
 class Plain:
-    """One line per finished step, and its notes under it.
+    """One line per finished step, with its notes under it.
 
-    What a step changes stands there as well in a plan and with ``diff``; of a step that failed, the commands. The report has it all.
+    A plan, and ``diff``, also show the commands and diffs of each step; a failed step shows its commands. The report has everything.
     """
 
     def __init__(self, out: TextIO, *, diff: bool = False) -> None:
@@ -28,7 +28,7 @@ class Plain:
         self._diff = diff
         self._lock = Lock()
         self._total = 0
-        self._details: dict[int, list[tuple[str, str]]] = {}  # kind and line, by thread: each step runs in one
+        self._details: dict[int, list[tuple[str, str]]] = {}  # kind and line, by thread: a step runs in one thread
         self._said: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
         self._started = monotonic()
@@ -41,7 +41,7 @@ class Plain:
         self.say(f"{procedure.key}: {procedure.title}" + ("  (plan: nothing is touched)" if plan else ""))
 
     def step(self, number: int, step: Step) -> None:
-        """Nothing: a plain line is printed when a step has finished."""
+        """Do nothing: the line is printed when the step has finished."""
 
     def change(self, host: Host | None, command: Command | str, *, plan: bool) -> None:
         """Keep the command for the step's details."""
@@ -57,7 +57,7 @@ class Plain:
         self._detail("note", text)
 
     def waiting(self, step: Step, seen: str) -> None:
-        """Say what a step waits for, once per new observation."""
+        """Print what a step is waiting for, each time it changes."""
         if self._said.get(step.title) != seen:
             self._said[step.title] = seen
             self.say(f"          waiting: {seen}")
@@ -76,25 +76,25 @@ class Plain:
         self.say(summary)
 
     def summary(self) -> str:
-        """Sum up what happened: how many steps changed something, in how many seconds."""
+        """Return the last line: how many steps changed something, and how many seconds that took."""
         seconds = monotonic() - self._started
         changed = self._counts["would change" if self._plan else "changed"]
-        same, amiss = self._total - changed, self._counts["would wait"]
-        if not changed and amiss:
-            return f"plan: nothing to change, but {amiss} of {self._total} steps see something amiss now; nothing was touched"
+        unchanged, problems = self._total - changed, self._counts["would wait"]
+        if not changed and problems:
+            return f"plan: nothing to change, but {problems} of {self._total} steps see a problem now; nothing was touched"
         if not changed:
             return f"nothing to do: {counted(self._total, 'step')} checked in {seconds:.1f} s"
         if self._plan:
             return f"plan: {changed} of {self._total} steps would change something; nothing was touched"
-        return f"done: {changed} changed, {same} already so, {seconds:.1f} s"
+        return f"done: {changed} changed, {unchanged} unchanged, {seconds:.1f} s"
 
     def say(self, text: str) -> None:
-        """Print ``text`` whole, also when several threads speak."""
+        """Print ``text`` in one piece, also when several threads print."""
         with self._lock:
             print(text, file=self._out, flush=True)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: nothing is kept open."""
 
     def _shows(self, kind: str, outcome: str) -> bool:
         return self._plan or self._diff or kind == "note" or (kind == "change" and outcome == "failed")
@@ -105,7 +105,7 @@ class Plain:
 
 
 class Live(Plain):
-    """The same lines on a terminal, in colour, above a bar that shows what runs now and how far the procedure is."""
+    """The same lines in colour on a terminal, above a progress bar that shows the running steps."""
 
     STYLES: ClassVar = {
         "changed": "yellow",
@@ -123,7 +123,7 @@ class Live(Plain):
 
         super().__init__(out, diff=diff)
         self._console = Console(file=out, highlight=False, soft_wrap=True)
-        # What runs stands last and takes the room that is left: the bar is whole, whatever runs.
+        # The running steps come last and take the remaining width, so that long titles never squeeze the bar.
         columns = (
             SpinnerColumn(),
             BarColumn(12),
@@ -138,7 +138,7 @@ class Live(Plain):
     def begin(self, procedure: Procedure, *, plan: bool) -> None:
         """Start the bar under the title."""
         super().begin(procedure, plan=plan)
-        if self._task is not None:  # one command may run two procedures: a backup, and what it was made for
+        if self._task is not None:  # one command may run two procedures: first a backup, then a change
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task("", total=len(procedure))
         self._progress.start()
@@ -149,7 +149,7 @@ class Live(Plain):
         self._progress.update(self._task, description=", ".join(self._running))
 
     def waiting(self, step: Step, seen: str) -> None:
-        """Show what the step waits for beside its name."""
+        """Show what the step is waiting for, after its title."""
         self._progress.update(self._task, description=f"{step.title} ({seen})")
 
     def outcome(self, number: int, step: Step, outcome: str, seconds: float) -> None:
@@ -160,12 +160,12 @@ class Live(Plain):
         super().outcome(number, step, outcome, seconds)
 
     def finish(self, summary: str) -> None:
-        """Take the bar away and print the last line."""
+        """Remove the bar and print the last line."""
         self.close()
         self.say(summary)
 
     def say(self, text: str) -> None:
-        """Print with colours that follow the words."""
+        """Print ``text``, each line in the colour of its outcome."""
         from rich.text import Text  # noqa: PLC0415
 
         styled = Text()
@@ -175,7 +175,7 @@ class Live(Plain):
         self._console.print(styled)
 
     def close(self) -> None:
-        """Take the bar away, also after a failure."""
+        """Remove the bar, also after a failure."""
         self._progress.stop()
 
     def _style(self, line: str) -> str:
@@ -186,7 +186,7 @@ class Live(Plain):
 
 
 class JsonLines(Plain):
-    """One JSON object per event, for machines."""
+    """One JSON object per event, for programs."""
 
     def begin(self, procedure: Procedure, *, plan: bool) -> None:
         """Emit ``begin`` with every step's title."""
@@ -229,7 +229,7 @@ class JsonLines(Plain):
 
 
 def console(*, as_json: bool, diff: bool = False, out: TextIO | None = None) -> Plain:
-    """Pick the display that fits: JSON when asked for, which always has every diff; live on a terminal, plain lines anywhere else."""
+    """Return JSON lines (which always include every diff) when asked for, a live display on a terminal, plain lines elsewhere."""
     out = out or sys.stdout
     if as_json:
         return JsonLines(out)

@@ -1,7 +1,7 @@
-"""What a run has done, step by step: the report of a run, and what a later one resumes from.
+"""The journal: what a run has done, step by step. It is the report of the run, and --resume reads it.
 
-One file of JSON lines per run, in the site's state directory: ``begin``; ``change``, ``diff`` and ``note`` of the running step, one
-``step`` when it has finished; ``end``.
+One file of JSON lines per run, in the site's state directory: one ``begin``; ``change``, ``diff`` and ``note`` while a step runs; one
+``step`` when it has finished; one ``end``.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ KEEP = 200
 
 
 def new_run_id(now: datetime) -> str:
-    """Name a run: its UTC time, in milliseconds since names tell the order, and enough chance that two never choose the same."""
+    """Return a new id for a run: the UTC time in milliseconds, so that ids sort by time, and random digits, so that ids are unique."""
     return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z-{secrets.token_hex(2)}"
 
 
 def digest(procedure: Procedure) -> str:
-    """Fingerprint of what the steps were built from: a run can only be resumed with the same."""
+    """Return a fingerprint of the procedure's key, inputs and step titles. A run can only be resumed if it is unchanged."""
     text = json.dumps([procedure.key, dict(procedure.inputs), [step.title for step in procedure]], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class NullJournal:
-    """The journal of a plan: nothing was done before, and nothing is recorded."""
+    """A journal that records nothing and remembers nothing; a plan uses it."""
 
     def finished(self, title: str) -> bool:
-        """No step was finished before."""
+        """Return False: no step was finished before."""
         return False
 
     def record(self, title: str, outcome: str, seconds: float) -> None:
         """Record nothing."""
 
     def note(self, kind: str, host: str, text: str) -> None:
-        """Note nothing."""
+        """Record nothing."""
 
 
 class RunJournal:
-    """Writes ``DIRECTORY/RUN.jsonl``; each line is on disk before the next step starts."""
+    """Writes ``DIRECTORY/RUN.jsonl``. Each line is written before the next step starts; a change is also synced to disk."""
 
     def __init__(self, directory: Path, run: str, procedure: Procedure, finished: frozenset[str] = frozenset()) -> None:
         self._finished = finished
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / f"{run}.jsonl"
         self._file = os.fdopen(files.create(self.path), "w", encoding="utf-8")
-        self._lock = Lock()  # steps that run together write to it at the same time
+        self._lock = Lock()  # steps of one Together write at the same time
         self._write(
             {
                 "event": "begin",
@@ -72,7 +72,7 @@ class RunJournal:
             self._write({"event": "step", "step": title, "outcome": "done before", "seconds": 0})
 
     def finished(self, title: str) -> bool:
-        """Whether an interrupted run that this one resumes had finished the step."""
+        """Return whether the interrupted run that this one resumes had finished the step."""
         return title in self._finished
 
     def record(self, title: str, outcome: str, seconds: float) -> None:
@@ -82,11 +82,11 @@ class RunJournal:
         )
 
     def note(self, kind: str, host: str, text: str) -> None:
-        """Add what a step is about to do to a host (``change``, ``diff``) or has found there (``note``), secrets masked."""
+        """Record what a step is about to change on a host (``change``, ``diff``) or has found there (``note``), secrets masked."""
         self._write({"event": kind, "host": host, "text": text})
 
     def end(self, outcome: str, error: str = "") -> None:
-        """Close the journal: ``ok``, ``failed`` or ``interrupted``."""
+        """Record the outcome of the run (``ok``, ``failed`` or ``interrupted``) and close the file."""
         self._write({"event": "end", "outcome": outcome, **({"error": error} if error else {})})
         self._file.close()
 
@@ -100,24 +100,24 @@ class RunJournal:
 
 
 def finished_steps(directory: Path, procedure: Procedure, run: str) -> frozenset[str]:
-    """Return the steps that an earlier, unfinished run of the same procedure has finished.
+    """Return the titles of the steps that an interrupted run of the same procedure had finished.
 
-    ``run`` is its id, or "" for the newest one that was not finished. Raises InventoryError when there is none, or when the
-    procedure is no longer the one that was interrupted.
+    ``run`` is its id, or "" for the newest run of the procedure. Raises InventoryError when there is no interrupted run, or when the
+    procedure has changed since.
     """
     path, events = _interrupted(directory, procedure.key, run)
     if events[0].get("digest") != digest(procedure):
         raise InventoryError(
             f"{path.stem} cannot be resumed: hosts.yaml, the arguments or this tool have changed since",
-            hint=f"run `inv {procedure.key}` without --resume; it looks at every step again",
+            hint=f"run `inv {procedure.key}` without --resume; it checks every step again",
         )
     return frozenset(event["step"] for event in events if event["event"] == "step")
 
 
 def interrupted_inputs(directory: Path, key: str, run: str) -> dict[str, Any]:
-    """Return the inputs of the interrupted run of procedure ``key`` that would be resumed.
+    """Return the inputs of the interrupted run of procedure ``key`` that --resume continues.
 
-    For a procedure whose steps depend on what was seen when it began. ``run`` and errors as in `finished_steps`.
+    A procedure whose steps depend on what was seen at its start is rebuilt from them. ``run`` and errors as in `finished_steps`.
     """
     _, events = _interrupted(directory, key, run)
     inputs: dict[str, Any] = events[0].get("inputs", {})
@@ -150,7 +150,7 @@ def _events(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             events.append(json.loads(line))
-        except json.JSONDecodeError:  # the last line of a run that was killed while writing it
+        except json.JSONDecodeError:  # the run was killed while it wrote its last line
             break
     return events
 

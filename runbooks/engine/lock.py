@@ -1,7 +1,7 @@
-"""One change at a time on a site: a lock that lies on the hosts themselves, and expires when its holder is dead.
+"""The site's lock: only one command at a time changes a site. The lock is a file on the hosts, and expires when its holder dies.
 
-It is held on the load balancers, which every site has; only when neither of them answers, on the control plane. Two operators
-on different machines therefore meet at the same files, whatever they are about to do.
+It is held on the load balancers; only when none of them answers, on the control plane hosts. Operators on different
+machines therefore use the same lock, whatever command they run.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ from runbooks.text import age_text
 
 LEASE_S = 120
 RENEW_S = 30
-AFTER_INTERRUPTION_S = 15  # what runs on a host is ended within 10 s of our interruption
+AFTER_INTERRUPTION_S = 15  # session.sh ends what runs on a host within 10 s after an interruption
 
 
 class SiteLock:
-    """Taken before the first change, renewed in the background, checked before every later change."""
+    """A lease on the site: taken before the first change, renewed in the background, checked before every later change.
+
+    Invariant: no change starts after the hosts have refused a renewal.
+    """
 
     def __init__(self, site: Site, transport: Transport, connect: Callable[[], Transport]) -> None:
         self._site = site
         self._transport = transport
-        # Renewals need sessions of their own: the main ones may be busy for minutes with one command, or just interrupted.
+        # Renewals use their own sessions: the main ones may be busy for minutes, or be broken off by an interruption.
         self._connect = connect
         self._me = Holder(run="", user="", machine="", pid=0, what="", since="")
         self._on: list[Host] = []
@@ -40,7 +43,7 @@ class SiteLock:
         self._heart: Thread | None = None
 
     def name(self, run: str, what: str) -> None:
-        """Say what the lock will be held for. One that is held keeps its name: on the hosts it is known by that."""
+        """Set the run and the command that the lock is taken for. A lock that is already held keeps its name."""
         if self._on:
             return
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -49,9 +52,12 @@ class SiteLock:
         )
 
     def hold(self) -> bool:
-        """Make sure that the lock is ours; true when it was taken just now. Raises PrecheckError when another holds it."""
+        """Take the lock, unless it is held already; return True when it was taken just now.
+
+        Raises PrecheckError when another run holds it, or when this run has lost it.
+        """
         if self._lost:
-            raise PrecheckError(self._lost, hint="look at what the other one did, then run this again")
+            raise PrecheckError(self._lost, hint="check what the other command did, then run this again")
         if self._on:
             return False
         self._on = self._take(self._site.load_balancers) or self._take(self._site.control_plane, last=True)
@@ -60,7 +66,7 @@ class SiteLock:
         return True
 
     def release(self, *, interrupted: bool = False) -> None:
-        """Give the lock back, or after an interruption let it expire soon: a command may still be ending on its host."""
+        """Release the lock. After an interruption let it expire in 15 s instead: a command may still be ending on its host."""
         self._stop.set()
         if not self._on:
             return
@@ -75,19 +81,20 @@ class SiteLock:
     def _take(self, hosts: Sequence[Host], *, last: bool = False) -> list[Host]:
         answers = self._ask_for_it(hosts, dead="")
         for run in sorted({held.holder.run for held in _holders(answers) if self._is_dead(held.holder)}):
-            # This user's own earlier process on this very machine: its end is certain, so no waiting for the expiry.
+            # The holder was a process of the same user on this machine, and it is gone: no need to wait until the lock expires.
             still = [host for host, answer in answers.items() if isinstance(answer, Answer) and parse_held(answer)]
             answers |= self._ask_for_it(still, dead=run)
         taken = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited == 0]
         held = _holders(answers)
         failed = [answer for answer in answers.values() if isinstance(answer, RunbookError)]
-        # A host that is off holds nothing back; one that answers but cannot lock may be locked by somebody else.
+        # An unreachable host does not prevent the lock. A host that answers but cannot lock does: its lock may be held.
         broken = [error for error in failed if not isinstance(error, UnreachableError)]
         if held or broken:
             self._transport.run_each(dict.fromkeys(taken, lock("release", self._site.name, self._me)))
         if held:
             raise PrecheckError(
-                describe(self._site.name, held[0]), hint="wait; or if that process is surely gone: inv site.unlock"
+                describe(self._site.name, held[0]),
+                hint="wait until it has finished; if you are sure that this process is gone: inv site.unlock",
             )
         if broken or (last and not taken):
             raise (broken or failed)[0]
@@ -116,24 +123,27 @@ class SiteLock:
             try:
                 own = own or self._connect()
                 answers = own.run_each(dict.fromkeys(self._on, command))
-            except RunbookError:  # out of reach just now: the lease is longer than several of these
+            except RunbookError:  # unreachable for the moment: the lease outlasts several missed renewals
                 continue
             kept = [answer for answer in answers.values() if isinstance(answer, Answer) and answer.exited == 0]
             refused = [answer for answer in answers.values() if isinstance(answer, Answer) and answer.exited != 0]
             if refused and not kept:
-                self._lost = f"the lock of {self._site.name} was taken from us while we worked"
+                self._lost = f"the lock of {self._site.name} was lost while this command ran: it expired or was broken"
                 return
 
 
 def break_lock(site: Site, transport: Transport) -> list[Host]:
-    """Take the lock of ``site`` from whoever holds it, without asking; the hosts where that was possible."""
+    """Delete the lock of ``site``, whoever holds it, without asking; return the hosts that answered.
+
+    Dangerous: a holder that still runs goes on changing the site until its next renewal is refused (``RENEW_S``).
+    """
     hosts = (*site.load_balancers, *site.control_plane)
     answers = transport.run_each(dict.fromkeys(hosts, lock("break", site.name)))
     return [host for host, answer in answers.items() if isinstance(answer, Answer)]
 
 
 def describe(site: str, held: Held) -> str:
-    """Who holds the lock of ``site``, since when and what for, in one sentence."""
+    """Return one sentence: who holds the lock of ``site``, since when, for which command, and when it expires."""
     who = held.holder
     return (
         f"{site} is locked: {who.user}@{who.machine} (pid {who.pid}) has been running {who.what} since {who.since}; "
@@ -149,7 +159,7 @@ def _holders(answers: dict[Host, Answer | RunbookError]) -> list[Held]:
 def _kernel() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # not Linux: the machine's name has to do
+    except OSError:  # not Linux: the machine's name must suffice
         return ""
 
 

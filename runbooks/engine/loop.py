@@ -11,7 +11,7 @@ from runbooks.errors import HostErrors, NotServing, RunbookError
 
 
 def carry_out(run: Run, procedure: Procedure) -> None:
-    """Carry out every step that is not yet done. Raises the first step's error, with a note where it stopped."""
+    """Carry out every step that is not done yet. Raises the error of the step that fails, with a note where the run stopped."""
     run.listener.begin(procedure, plan=run.plan)
     total, number = len(procedure), 1
     for item in procedure.steps:
@@ -37,7 +37,7 @@ def _together(run: Run, item: Together, first: int, total: int) -> None:
         try:
             list(pool.map(attempt, enumerate(item.steps, start=first)))
         except KeyboardInterrupt:
-            run.transport.abort()  # or the pool would wait for its threads, which wait for their hosts
+            run.transport.abort()  # otherwise the pool would wait for its threads, and these for their hosts
             raise
     if len(failed) == 1:
         raise next(iter(failed.values()))
@@ -69,10 +69,10 @@ def _one(run: Run, step: Step, number: int, total: int) -> None:
 
 
 def perform(run: Run, step: Step) -> str:
-    """Carry out one step, unless it is done; the outcome, as the journal and the display name it."""
+    """Carry out one step, unless it is done; return the outcome, as the journal and the display name it."""
     if run.journal.finished(step.title):
         return "done before"
-    # A plan has not made the earlier changes, so what it sees of a changed host may no longer hold by then.
+    # A plan does not make the earlier changes, so what it sees on a host that they change may be out of date.
     stale = run.plan and not step.settled and run.would_change(step.host)
     if step.check and not stale:
         step.check(run)
@@ -90,7 +90,7 @@ def perform(run: Run, step: Step) -> str:
 
 
 def _made(run: Run, step: Step) -> str:
-    """Make the change, with the lock held; its last holder may have made it by now, or something that forbids it."""
+    """Make the change, with the lock held. If the lock was taken just now, check again: its last holder may have changed the site."""
     if run.hold():
         if step.check:
             step.check(run)
@@ -101,7 +101,7 @@ def _made(run: Run, step: Step) -> str:
 
 
 def _do_unless_done(run: Run, step: Step) -> None:
-    """One attempt. The one before it may have succeeded although its answer was lost, so ``done`` is asked first."""
+    """Make one attempt. An earlier attempt may have succeeded although its answer was lost, so ``done`` is asked first."""
     if step.do and not (step.done and step.done(run)):
         step.do(run)
 

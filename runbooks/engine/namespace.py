@@ -1,7 +1,7 @@
-"""Where connections may go: the guard between this machine's own network and the addresses of a site.
+"""The guard that decides whether this process may connect to the addresses of a site.
 
-The example site, and every twin in the lab, may be reached only from inside the lab's network namespace. In the machine's own
-namespace those addresses are somebody else's, or nobody's.
+Invariant: the example site, and every twin in the lab, are only connected to from inside the lab's network namespace. In the
+machine's own namespace these addresses may belong to other machines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CLONE_NEWNET = 0x40000000
 
 
 def enter(site: Site) -> None:
-    """Move this thread, and those that it starts from now on, into the namespace of the site's lab, if it has one.
+    """Move this thread, and every thread that it starts later, into the network namespace of the site's lab, if it has one.
 
     Raises PrecheckError when the lab is not up or this user may not enter it.
     """
@@ -41,7 +41,7 @@ def permit(site: Site) -> None:
     """Raise PrecheckError unless this thread may connect to the site's addresses. Called before every connection."""
     if site.lab:
         if not _inside(NAMESPACES / site.lab.namespace):
-            raise PrecheckError(f"{site.name} is a twin in the lab, but this process is outside of the lab's network namespace")
+            raise PrecheckError(f"{site.name} is a twin in the lab, but this process runs outside the lab's network namespace")
     elif site.example:
         raise PrecheckError(
             f"{site.name} is the example site: its addresses are not yours, so nothing connects to them from this machine",
@@ -51,7 +51,7 @@ def permit(site: Site) -> None:
 
 
 def _inside(path: Path) -> bool:
-    """Whether this thread is in the namespace at ``path``, and that is not the machine's own."""
+    """Return whether this thread is in the network namespace at ``path``, and that namespace is not the machine's own."""
     try:
         here, there = _identity(Path("/proc/thread-self/ns/net")), _identity(path)
     except OSError:

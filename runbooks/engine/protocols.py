@@ -1,4 +1,4 @@
-"""What a run needs of the world: hosts that carry out commands, a memory, and a lock. Tests have their own."""
+"""The interfaces that a run depends on: a transport to the hosts, a journal, and a lock. Tests have their own implementations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runbooks.inventory.model import Host
 
 
 class Transport(Protocol):
-    """What carries commands to hosts; `engine.ssh.Ssh` is the real one."""
+    """Runs commands on hosts; `engine.ssh.Ssh` is the real one."""
 
     def run(self, host: Host, command: Command) -> Answer: ...
     def stream(self, host: Host, command: Command, flow: Sink | Source) -> Answer: ...
@@ -22,7 +22,7 @@ class Transport(Protocol):
 
 
 class Journal(Protocol):
-    """The steps that this run has finished; survives the process, so that a later one can go on."""
+    """Records the finished steps of a run on disk, so that a later run can resume it."""
 
     def finished(self, title: str) -> bool: ...
     def record(self, title: str, outcome: str, seconds: float) -> None: ...
@@ -30,6 +30,6 @@ class Journal(Protocol):
 
 
 class Lease(Protocol):
-    """The site's lock: taken before the first change, and still ours before every later one."""
+    """The site's lock: taken before the first change, and checked before every later change."""
 
     def hold(self) -> bool: ...

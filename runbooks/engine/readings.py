@@ -1,4 +1,4 @@
-"""What was seen on the hosts: asked once, believed until something is changed."""
+"""Answers of the hosts, cached until something is changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Readings:
-    """Asks through ``transport``, and remembers the answers until `forget`."""
+    """Runs probes through ``transport``, and caches the answers until `forget`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -23,7 +23,7 @@ class Readings:
 
     def read_each(self, probes: Mapping[Host, Probe[T]], *, fresh: bool) -> dict[Host, T | RunbookError]:
         """As `Run.read_each`."""
-        # Another thread may forget at any moment: what it forgot is looked up no more, and what was asked before it is not kept.
+        # Another thread may call `forget` at any time. This call then goes on with the dropped cache, and the new one stays clean.
         seen = self._seen
         answers: dict[Host, Answer | RunbookError] = {}
         if not fresh:
@@ -50,12 +50,12 @@ class Readings:
         return found
 
     def forget(self) -> None:
-        """Believe nothing that was read until now; a new dict, so that readings under way are kept in the old one."""
+        """Drop the cache. It is replaced by a new dict, so that reads that are under way store their answers in the old one."""
         self._seen = {}
 
 
 def _asked(transport: Transport, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
-    """As the transport's `run_each`, but what failed for a transient reason is tried again."""
+    """As the transport's `run_each`, but hosts that fail for a transient reason are asked again."""
     answers: dict[Host, Answer | RunbookError] = {}
     left = dict(commands)
 
@@ -70,7 +70,7 @@ def _asked(transport: Transport, commands: Mapping[Host, Command]) -> dict[Host,
     try:
         again(attempt)
     except RunbookError as error:
-        if not transient(error):  # it is not a host's: nobody could be asked
+        if not transient(error):  # not the error of one host: none could be asked
             raise
     return answers
 
@@ -82,5 +82,5 @@ def _parsed(host: Host, probe: Probe[T], answer: Answer | RunbookError) -> T | R
         return probe.parse(answer)
     except ValueError as error:
         text = f"\n  {answer.stderr.strip()}" if answer.stderr.strip() else ""
-        hint = f"ssh to {host} and look: something there answers for a program that it is not"
+        hint = f"log in to {host} and run that command: its output is not in the form that this tool knows"
         return CommandError(f"{host}: {error}{text}", hint=hint)

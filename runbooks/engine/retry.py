@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait: every use of tenacity."""
+"""Retries and waiting. The only module that uses tenacity."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ATTEMPTS = 4
 
 
 def transient(error: BaseException) -> bool:
-    """Whether the same thing may succeed when it is tried again: a session that broke, or a host that said "not now"."""
+    """Return whether a retry may succeed: the session broke, or the host script exited with TEMPORARY_FAILURE."""
     if isinstance(error, HostErrors):
         return all(transient(each) for each in error.failed.values())
     return isinstance(error, ConnectionLost) or (isinstance(error, CommandError) and error.exited == TEMPORARY_FAILURE)
 
 
 def again(call: Callable[..., T], *args: Any) -> T:
-    """Call ``call``; up to three times more when it fails for a transient reason, after up to 1, 2 and 4 s.
+    """Call ``call``. If it fails for a transient reason, retry up to three times, after pauses of up to 1, 2 and 4 s.
 
     Raises the last attempt's error.
     """
@@ -35,7 +35,7 @@ def again(call: Callable[..., T], *args: Any) -> T:
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential  # noqa: PLC0415 - start-up time
 
     def attempt() -> T:
-        if first:  # the attempt made above counts, and is followed by a pause
+        if first:  # the attempt above is the first one; a pause follows it
             raise first.pop()
         return call(*args)
 
@@ -49,10 +49,10 @@ def again(call: Callable[..., T], *args: Any) -> T:
 
 
 def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
-    """Ask ``observe`` until it is true: ``poll`` seconds apart at first, four times that after a while.
+    """Call ``observe`` until it returns a true value: every ``poll`` seconds at first, later up to four times as rarely.
 
-    What takes long to find out is asked for half of the time at most: hosts that are waited for have enough to do.
-    Raises OutcomeError with what was seen last, after ``within`` seconds. Sessions that break while waiting count as "not yet".
+    The pause is at least as long as the call itself took, so that asking does not overload the hosts. After ``within`` seconds raises
+    OutcomeError with what was seen last. A session that breaks while waiting counts as "not yet".
     """
     try:
         if observe():
@@ -85,4 +85,4 @@ def until(observe: Callable[[], Any], *, within: float, poll: float) -> None:
         if last.failed:
             last.result()
         seen = getattr(last.result(), "seen", "")
-        raise OutcomeError(f"still not so after {within:g} s" + (f": {seen}" if seen else "")) from None
+        raise OutcomeError(f"the expected state was not reached in {within:g} s" + (f": {seen}" if seen else "")) from None

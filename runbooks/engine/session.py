@@ -1,4 +1,4 @@
-"""One command's session: its site, its connections, its lock, its journal and its display."""
+"""The session of one command: its site, connections, lock, journal and display."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What every command may be asked for. ``resume`` is None, or a run's id, or "" for the newest one."""
+    """The flags that all commands share. ``resume`` is None (not given), the id of a run, or "" for the newest run."""
 
     plan: bool = False
     json: bool = False
@@ -32,7 +32,7 @@ class Options:
 
 
 class Session:
-    """Opens things when they are first needed, and closes them all at the end."""
+    """Opens connections when they are first needed, and closes all of them at the end."""
 
     def __init__(self, options: Options) -> None:
         from runbooks.inventory.load import load_site  # noqa: PLC0415 - start-up time
@@ -50,14 +50,14 @@ class Session:
 
     @property
     def state(self) -> Path:
-        """The site's own directory beside its file: secrets, journals, reports; 0700."""
+        """The site's state directory beside its file: secrets, journals, reports; mode 0700."""
         from runbooks.inventory.locate import state_directory  # noqa: PLC0415
 
         return state_directory(self.site_file, self.site)
 
     @property
     def run(self) -> Run:
-        """The run of this command: look with it; `carry_out` runs a procedure with it.
+        """The run of this command: read from hosts with it. `carry_out` uses it to run a procedure.
 
         Raises PrecheckError when this process may not reach the site (engine.namespace).
         """
@@ -78,14 +78,16 @@ class Session:
     def carry_out(self, procedure: Procedure, *, lease: Lease | None = None, resume: bool = True) -> None:
         """Run ``procedure`` with journal, lock and summary. Raises its first error, with notes on where it stopped.
 
-        ``lease`` is what is held instead of the site's own lock. Without ``resume``, --resume is not about this procedure.
+        ``lease`` is held instead of the site's lock. With ``resume`` False the flag --resume is ignored: it means another procedure.
         """
         before = self.options.resume if resume else None
         run, display = self.run, self.run.listener
         run.lease = lease or self._lock
         if self.options.plan:
             if before is not None:
-                raise InventoryError("--plan looks at every step, so --resume has nothing to skip", hint="give one of the two")
+                raise InventoryError(
+                    "--plan and --resume exclude each other: a plan looks at every step", hint="leave one of the two out"
+                )
             loop.carry_out(run, procedure)
             display.finish(display.summary())
             return
@@ -103,7 +105,7 @@ class Session:
                 records.end("failed", str(error))
                 error.add_note(f"report: {records.path}")
                 error.hint = (
-                    error.hint or f"mend that, then run `inv {procedure.key}` again; it goes on with what is not done yet"
+                    error.hint or f"fix that, then run `inv {procedure.key}` again: it continues with what is not done yet"
                 )
                 raise
             except KeyboardInterrupt:
@@ -115,9 +117,10 @@ class Session:
         display.finish(display.summary() + (f"; report: {records.path}" if run.changed else ""))
 
     def resumed(self, key: str) -> dict[str, Any] | None:
-        """The inputs of the run that --resume goes on with, or None without it; for a procedure that depends on what was seen.
+        """Return the inputs of the run that --resume continues, or None without --resume.
 
-        Raises InventoryError when there is no such run of procedure ``key``.
+        A procedure whose steps depend on what was seen at its start is rebuilt from them. Raises InventoryError when there is no
+        interrupted run of procedure ``key``.
         """
         from runbooks.engine.journal import interrupted_inputs  # noqa: PLC0415 - start-up time
 
@@ -125,7 +128,7 @@ class Session:
         return None if run is None else interrupted_inputs(self.state / "runs", key, run)
 
     def break_lock(self) -> list[Host]:
-        """Take the site's lock from whoever holds it, without asking; the hosts where that was possible."""
+        """Delete the site's lock, whoever holds it, without asking; return the hosts that answered."""
         from runbooks.engine.lock import break_lock  # noqa: PLC0415 - start-up time
 
         return break_lock(self.site, self.run.transport)
@@ -136,13 +139,13 @@ class Session:
             self._ssh.interrupt()
 
     def close(self, *, interrupted: bool = False) -> None:
-        """Give the lock back and close every connection; what still runs on a host is ended there."""
+        """Release the lock and close every connection; commands that still run on hosts are ended there."""
         if not self._run:
             return
         self._run.listener.close()
         if interrupted:
             self._ssh.abort()
-        # When we are being ended, nothing that goes wrong while tidying up may hide that.
+        # After an interruption, an error while cleaning up must not replace the KeyboardInterrupt.
         with suppress(Exception if interrupted else RunbookError):
             self._lock.release(interrupted=interrupted)
         self._ssh.close()
@@ -150,7 +153,7 @@ class Session:
 
 @contextmanager
 def session(options: Options) -> Iterator[Session]:
-    """Open a session, and close it whatever happens."""
+    """Open a session, and close it in every case."""
     opened = Session(options)
     try:
         yield opened
@@ -165,9 +168,9 @@ def session(options: Options) -> Iterator[Session]:
 
 @contextmanager
 def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C, and the signals that end us, stop the run at the next safe place; a second one stops it where it is.
+    """On the first SIGINT, SIGTERM or SIGHUP call ``stop``, which ends the run at the next safe place; on a second one interrupt at once.
 
-    Raised at any place, an interruption could leave a lock of paramiko's behind, and tidying up would then wait for ever.
+    A KeyboardInterrupt at any place could leave one of paramiko's locks held, and closing would then wait for ever.
     """
     asked: list[int] = []
 

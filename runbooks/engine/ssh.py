@@ -1,8 +1,8 @@
-"""The only module that knows Fabric: commands in, answers out.
+"""SSH: run commands on hosts and return their answers. The only module that uses Fabric.
 
-Every connection is strict about host keys, its gateway's included, and goes past the guard of `engine.namespace` first.
-Commands run over a channel of our own (scripts/host/session.sh), because Fabric's runner costs over 100 ms a command, feeds
-input byte by byte, and leaves the remote process behind when we are interrupted.
+Invariant: every connection, also one to a gateway, checks the host key against known_hosts, and passes the guard of
+`engine.namespace` first. Commands do not run through Fabric's runner but through scripts/host/session.sh on a channel of our own:
+the runner costs over 100 ms per command, sends input byte by byte, and leaves the remote process running when we are interrupted.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Gateway
 
 TAIL_LINES = 5
-SILENCE_MS = 45_000  # a peer that acknowledges nothing for this long is gone
+SILENCE_MS = 45_000  # TCP_USER_TIMEOUT: a peer that acknowledges nothing for this long counts as gone
 
-# Paramiko prints the traceback of its own thread for every refused connection; our errors say it in one line.
+# Paramiko logs a traceback of its own thread for every refused connection; our errors say the same in one line.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 class Transport(paramiko.Transport):
-    """Prefers ciphers that need no separate MAC: a third faster for what a backup moves, and no weaker."""
+    """Prefers AES-GCM, which needs no separate MAC: a third faster for large transfers, and as strong."""
 
     _preferred_ciphers = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", *paramiko.Transport._preferred_ciphers[:3])  # type: ignore[attr-defined] # noqa: SLF001
 
 
 class HostConnection(Connection):  # type: ignore[misc]
-    """A Fabric connection with strict host keys and a runner of its own. Not thread-safe: one thread at a time."""
+    """A Fabric connection with strict host keys and our own way to run commands. Not thread-safe."""
 
     def harden(self, known_hosts: Path, keepalive_s: int) -> None:
-        """Trust only the keys in ``known_hosts``; ask for signs of life every ``keepalive_s`` seconds."""
+        """Accept only the host keys in ``known_hosts``; send a keepalive every ``keepalive_s`` seconds."""
         self.client.load_host_keys(str(known_hosts))
         self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
         self._keepalive_s = keepalive_s
@@ -69,18 +69,18 @@ class HostConnection(Connection):  # type: ignore[misc]
         return exchange(channel, session_line(root=command.root), command)
 
     def execute_own(self, commands: Mapping[HostConnection, Command], turn: Callable[[], AbstractContextManager[None]]) -> Answer:
-        """Run this connection's command out of ``commands`` when it has its turn: a Group gives all of its hosts the same arguments."""
+        """Run this connection's command out of ``commands``, inside ``turn``. Fabric's Group gives all connections the same arguments."""
         with turn():
             return self.execute(commands[self])
 
 
 class HostGroup(ThreadingGroup):  # type: ignore[misc]
-    """Connections that act at the same time, each with its own command, as soon as ``turn`` lets it."""
+    """Connections that run in parallel, each its own command; ``turn`` limits how many at a time."""
 
     def execute(
         self, commands: Mapping[HostConnection, Command], turn: Callable[[], AbstractContextManager[None]]
     ) -> Mapping[HostConnection, Answer | BaseException]:
-        """Answer, or what went wrong, by connection; all have finished."""
+        """Return the answer or the exception of each connection, when all have finished."""
         try:
             return self._do("execute_own", commands, turn)  # type: ignore[no-any-return]
         except GroupException as error:
@@ -88,11 +88,11 @@ class HostGroup(ThreadingGroup):  # type: ignore[misc]
 
 
 class Ssh:
-    """One connection per host, opened on first use, kept, and closed together."""
+    """One connection per host: opened on first use, then kept, all closed together."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        # A Config of our own: Invoke's -R would fake the reads, and a colleague's ~/.fabric.yaml would change the rules.
+        # Not Fabric's default Config: Invoke's -R would skip commands that only read, and a ~/.fabric.yaml would change settings.
         self._config = Config(
             lazy=True,
             overrides={
@@ -109,7 +109,8 @@ class Ssh:
     def run(self, host: Host, command: Command) -> Answer:
         """Run ``command`` on ``host``.
 
-        Raises CommandError (exit status, time), ConnectionLost (broke in the middle), UnreachableError, PrecheckError (guard).
+        Raises CommandError (unexpected exit status, or out of time), ConnectionLost (session broke during the command),
+        UnreachableError (no session), PrecheckError (guard).
         """
         connection = self._to(host)
         with self._busy[host]:
@@ -122,13 +123,13 @@ class Ssh:
         return self._judged(host, command, answer)
 
     def stream(self, host: Host, command: Command, flow: Sink | Source) -> Answer:
-        """As `run`, but a sink gets what the command prints while it comes, or the command reads a source.
+        """As `run`, but a sink gets the output while it arrives, or the command reads a source.
 
-        Several at a time on the host's one connection. What sink or source raise ends the command.
+        Several streams may share the host's connection. An exception of the sink or source ends the command.
         """
         connection = self._to(host)
         try:
-            with self._busy[host]:  # a session may be opened by one thread at a time; from then on paramiko keeps them apart
+            with self._busy[host]:  # only opening needs the lock: paramiko's channels are thread-safe
                 channel = connection.connected().open_session(window_size=WINDOW, timeout=GRACE_S)
             answer = exchange(channel, session_line(root=command.root), command, flow)
         except (RunbookError, KeyboardInterrupt):
@@ -140,9 +141,9 @@ class Ssh:
         return self._judged(host, command, answer)
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
-        """Each host its own command, at most ``ssh.parallel`` at a time. All finish; an error stands in its host's place.
+        """Run each host's command, at most ``ssh.parallel`` at a time. Returns when all have finished; errors are values, not raised.
 
-        When one host has answered, the next begins: a slow one holds up nobody but who waits for the end.
+        When one host has answered, the next one starts: a slow host does not delay the others.
         """
         free = Semaphore(self._site.ssh.parallel)
 
@@ -159,22 +160,22 @@ class Ssh:
         return {host: self._result(host, command, answers[connections[host]]) for host, command in commands.items()}
 
     def interrupt(self) -> None:
-        """Break every session off from a signal handler: takes no lock, raises nothing; who waits for an answer is woken."""
+        """Shut every session down. For signal handlers: takes no lock and raises nothing; threads that wait for an answer wake up."""
         self._aborted = True
         for connection in list(self._open.values()):
             with suppress(Exception):
                 connection.transport.sock.shutdown(socket.SHUT_RDWR)
 
     def abort(self) -> None:
-        """Break every session off, from any thread; no command is sent any more."""
+        """Close every session at once, from any thread. No command is sent any more."""
         self._aborted = True
         for connection in list(self._open.values()):
-            with suppress(Exception):  # one that is just being opened or closed may say anything
+            with suppress(Exception):  # a session that is being opened or closed may raise anything
                 if connection.transport:
                     connection.transport.close()
 
     def close(self) -> None:
-        """Close every session; whatever still runs on a host is ended there (session.sh's lifeline)."""
+        """Close every session; session.sh ends what still runs on a host."""
         with self._lock:
             for connection in self._open.values():
                 connection.close()
@@ -183,7 +184,7 @@ class Ssh:
             self._open.clear()
 
     def _go_on(self) -> None:
-        """Raise KeyboardInterrupt once we are to stop: here, where no lock is held and nothing is half done."""
+        """Raise KeyboardInterrupt after an interruption. Called only where no lock is held and nothing is half done."""
         if self._aborted:
             raise KeyboardInterrupt
 
@@ -212,7 +213,7 @@ class Ssh:
         permit(self._site)
 
     def through(self, gateway: Gateway, address: tuple[str, int], timeout_s: int) -> paramiko.Channel:
-        """Open a channel to ``address`` through a gateway whose key is known."""
+        """Open a TCP channel to ``address`` through a gateway whose host key is known."""
         permit(self._site)
         return self._gateway(gateway).connected().open_channel("direct-tcpip", address, ("", 0), timeout=timeout_s)
 
@@ -240,7 +241,7 @@ class Ssh:
             return error
 
     def _judged(self, host: Host, command: Command, answer: Answer) -> Answer:
-        """``answer`` without the greeting. Raises when it is not a good one."""
+        """Return ``answer`` without the greeting. Raises UnreachableError, ConnectionLost or CommandError when the command failed."""
         tail = "\n".join(f"  {line}" for line in answer.stderr.strip().splitlines()[-TAIL_LINES:])
         if not answer.stdout.startswith(GREETING):
             user = host.ssh.user or self._site.ssh.user
@@ -264,6 +265,6 @@ class Ssh:
 
 @cache
 def session_line(*, root: bool) -> str:
-    """The line that sshd hands to the login shell: the same for every command."""
+    """Return the command line that sshd gives to the login shell; the same for every command."""
     program = "\n".join(line for line in (HOST_SCRIPTS / "session.sh").read_text().splitlines() if not line.startswith("#"))
     return f"exec {'sudo -n -- ' if root else ''}bash -c {shlex.quote(program)}"

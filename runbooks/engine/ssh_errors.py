@@ -1,4 +1,4 @@
-"""What went wrong with a session, in the operator's words, with the way out."""
+"""SSH failures as errors for the operator: what is wrong, and the next command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNKNOWN_KEY = "not found in known_hosts"  # paramiko's RejectPolicy has no type 
 
 
 def explained(site: Site, host: Host, error: BaseException) -> RunbookError:
-    """Turn what paramiko or the socket raised into a RunbookError; anything unexpected is a bug and is raised again."""
+    """Return the RunbookError for what paramiko or the socket raised. Anything unexpected is a bug and is raised again."""
     if isinstance(error, RunbookError):
         return error
     if not isinstance(error, OSError | EOFError | paramiko.SSHException):
@@ -34,21 +34,21 @@ def _told(site: Site, host: Host, error: BaseException) -> tuple[str, str]:
         case paramiko.AuthenticationException() | paramiko.PasswordRequiredException():
             told = (
                 f"login as {user} was refused" + (f" with key {key}" if key else ""),
-                f"check ssh.user and ssh.key in hosts.yaml; the public key belongs into ~{user}/.ssh/authorized_keys there",
+                f"check ssh.user and ssh.key in hosts.yaml; the public key must be in ~{user}/.ssh/authorized_keys on the host",
             )
         case FileNotFoundError():
             told = f"{error.filename or key} does not exist", "check ssh.key in hosts.yaml"
         case paramiko.SSHException() if UNKNOWN_KEY in str(error):
             told = f"its host key is not in {known}", f"inv site.trust --host {host}"
         case TimeoutError():
-            told = "no answer", "is it on, and is its address right?"
+            told = "no answer", "check that the host is switched on and that its address in hosts.yaml is right"
         case _:
-            told = plain(error), "is it on, and does sshd listen there?"
+            told = plain(error), "check that the host is switched on and that sshd listens at this address"
     return told
 
 
 def plain(error: BaseException) -> str:
-    """Give the socket's own words; paramiko wraps several addresses' errors into one that says little."""
+    """Return the socket's own error text; paramiko wraps it into an error that says less."""
     if isinstance(error, NoValidConnectionsError):
         error = next(iter(error.errors.values()))
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

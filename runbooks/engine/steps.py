@@ -1,4 +1,4 @@
-"""Steps, procedures, and what a step may do on the hosts; `engine.loop` carries them out."""
+"""Step, Procedure and Run: what a procedure is made of, and what a step may do. `engine.loop` carries procedures out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """False, with the reason: what was seen instead of what a step promises."""
+    """A false result of ``done``, with what was seen instead of the expected state."""
 
     seen: str
 
@@ -31,22 +31,24 @@ class Unmet:
 
     @classmethod
     def of(cls, reason: str) -> bool | Unmet:
-        """Return True when there is no ``reason``, else the Unmet that has it."""
+        """Return True when ``reason`` is empty, else an Unmet with it."""
         return cls(reason) if reason else True
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the runbook.
+    """One step of a procedure.
 
-    check    raises PrecheckError when going on would do harm.
-    done     observes the outcome: true before ``do`` means there is nothing to do, true after it means it worked.
-             An ``Unmet`` is false and says why.
-    do       makes the change; never called while ``done`` holds.
-    verify   raises OutcomeError when the result, although there, does not do what it is for.
-    within   seconds that ``done`` may take to come true after ``do``.
-    settled  no earlier step of the procedure can change what ``done`` sees, so that a plan may believe it.
-    by_hand  what a person without this tool does instead; rendered for the generated pages only.
+    check    raises PrecheckError when the step would do harm now.
+    done     whether the expected state is there. True before ``do``: nothing to do. True after ``do``: the change has worked.
+             ``Unmet`` is false and says what was seen.
+    do       makes the change. Only called while ``done`` is false.
+    verify   raises OutcomeError when the expected state is there but does not work.
+    within   seconds to wait for ``done`` after ``do``.
+    settled  no earlier step of the procedure changes what ``done`` sees, so a plan can rely on it.
+    by_hand  instructions for a person without this tool; rendered only for the generated pages.
+
+    A step without ``do`` waits for ``done``; a step with neither is a gate.
     """
 
     name: str
@@ -71,17 +73,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Steps on different hosts that may run at the same time; all finish, then failures are raised together."""
+    """Steps on different hosts that may run at the same time. All of them finish; then their errors are raised together."""
 
     steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """An ordered list of steps: a value that can be listed, tested and run.
+    """An ordered list of steps.
 
-    ``key`` names the command, such as ``lb.setup``. ``inputs`` are the arguments that the steps were built from; a run can be
-    resumed only with the same ones.
+    ``key`` is the command, such as ``lb.setup``. ``inputs`` are the arguments that the steps were built from; a run can only be
+    resumed with the same inputs.
     """
 
     key: str
@@ -103,7 +105,7 @@ class Procedure:
 
 
 class Listener(Protocol):
-    """Who is told what happens: the console, in one of its forms."""
+    """Receives the events of a run; the console implements it."""
 
     def begin(self, procedure: Procedure, *, plan: bool) -> None: ...
     def step(self, number: int, step: Step) -> None: ...
@@ -120,7 +122,11 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class Run:
-    """What a step may do: look, change, or (in a plan) say what it would change."""
+    """What a step works with: it reads from hosts, and changes them or (in a plan) only reports what it would change.
+
+    Invariant: every change goes through `change`, `place` or `here`. They take the lock first, record the change in the journal, and
+    change nothing in a plan.
+    """
 
     site: Site
     transport: Transport
@@ -139,38 +145,44 @@ class Run:
         self._readings = Readings(self.transport)
 
     def read(self, host: Host, probe: Probe[T]) -> T:
-        """What ``probe`` sees on ``host``; the same answer until something is changed or a wait asks again."""
+        """Return what ``probe`` sees on ``host``. The answer is cached until something is changed, or a step waits.
+
+        Raises the host's RunbookError when the host cannot be read.
+        """
         return self.read_all({host: probe})[host]
 
     def read_all(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T]:
-        """As `read`, of several hosts at the same time, each its own probe.
+        """As `read`, for several hosts in parallel, each with its own probe.
 
-        Raises HostErrors (or the error itself, of a single host) when any cannot be read.
+        Raises HostErrors (for a single host, its own error) when a host cannot be read.
         """
         return self._readings.read_all(probes)
 
     def read_each(self, probes: Mapping[Host, Probe[T]], *, fresh: bool = False) -> dict[Host, T | RunbookError]:
-        """As `read_all`, but an error stands in the place of a host that cannot be read, or answers in words we do not know.
+        """As `read_all`, but a host that cannot be read, or whose answer cannot be parsed, gets its error as value.
 
-        ``fresh`` asks now, whatever was seen before, and only once: for what changes by itself from one moment to the next.
+        With ``fresh`` the hosts are asked now and only once, without cache and retries: for states that change by themselves.
         """
         return self._readings.read_each(probes, fresh=fresh)
 
     def read_at_once(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T | RunbookError]:
-        """As a fresh `read_each`, but of one moment.
+        """As a fresh `read_each`, but with answers of the same moment.
 
-        Waiting for a host that does not answer takes seconds, in which what the others said may become untrue: they are asked again.
+        Waiting for a silent host takes seconds, and the answers of the others may be out of date by then: these hosts are asked again.
         """
         said = self.read_each(probes, fresh=True)
         there = {host: probes[host] for host, each in said.items() if not isinstance(each, RunbookError)}
         return said | self.read_each(there, fresh=True) if len(there) < len(said) else said
 
     def look_anew(self) -> None:
-        """Believe nothing that was seen until now: something is changing by itself."""
+        """Drop the cached answers: the state of the hosts may have changed by itself."""
         self._readings.forget()
 
     def change(self, host: Host, command: Command, flow: Sink | Source | None = None) -> Answer | None:
-        """Run ``command`` on ``host``, or in a plan only say so (None). A sink gets what it prints; it reads a source."""
+        """Run ``command`` on ``host`` and return its answer; in a plan only report it and return None.
+
+        ``flow``: a sink that gets the command's output, or a source that the command reads. Raises as the transport does.
+        """
         if not self._told(host, command):
             return None
         try:
@@ -179,15 +191,15 @@ class Run:
             self._readings.forget()
 
     def would_change(self, host: Host | None) -> bool:
-        """Whether a change of ``host`` (None: of anything) was made, or told of in a plan."""
+        """Return whether a change of ``host`` (None: any change) was made, or reported in a plan."""
         return host in self._would_change if host else bool(self._would_change)
 
     def here(self, text: str, act: Callable[[], T]) -> T | None:
-        """Make a change on this machine, told as ``text``, or in a plan only say so (None)."""
+        """Make a change on this machine and return its result; in a plan only report ``text`` and return None."""
         return act() if self._told(None, text) else None
 
     def _told(self, host: Host | None, what: Command | str) -> bool:
-        """Tell of a change, with the lock held; whether it is to be made."""
+        """Take the lock and report a change; return whether it is to be made (False in a plan)."""
         self._would_change.add(host)
         self.changed = True
         if not self.plan:
@@ -197,7 +209,10 @@ class Run:
         return not self.plan
 
     def hold(self) -> bool:
-        """Hold the lock; true when it was taken just now: what was seen before that, its last holder may have changed."""
+        """Make sure that the lock is held; return True when it was taken just now.
+
+        In that case cached answers are dropped: the last holder may have changed the hosts. Raises PrecheckError when another run holds it.
+        """
         with self._locking:
             taken = self.lease.hold()
             if taken:
@@ -205,7 +220,7 @@ class Run:
         return taken
 
     def place(self, host: Host, wanted: Sequence[File], there: Mapping[str, Found], command: Command) -> None:
-        """Show the difference that ``wanted`` makes to ``there``, then run ``command``, which puts the files in place."""
+        """Report the diffs between the files ``there`` and ``wanted``, then run ``command``, which writes the files."""
         for file in wanted:
             text = files.diff(file, there.get(file.path))
             self.journal.note("diff", host.name, text)
@@ -213,6 +228,6 @@ class Run:
         self.change(host, command)
 
     def note(self, host: Host, text: str) -> None:
-        """Tell the operator something that a step found out on ``host``."""
+        """Report something that a step has found out on ``host``."""
         self.journal.note("note", host.name, text)
         self.listener.note(host, text)

@@ -1,4 +1,4 @@
-"""Invoke's side of a command: flags in, exit codes out. The only place where Invoke is subclassed."""
+"""Commands as Invoke tasks: flags, error texts and exit codes. The only module that subclasses Invoke's classes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from runbooks.errors import PrecheckError, RunbookError
 
 
 class RunbookTask(Task):  # type: ignore[type-arg]
-    """Flags only, so that no word after the task name (not even --help) can become a host's name.
+    """A task without positional arguments, so that no word after the task name can be taken for a host's name.
 
-    A missing flag, and every RunbookError, ends in one text on standard error and an exit code; anything else is a bug
-    and keeps its traceback.
+    A missing flag, and every RunbookError, ends the command with a text on standard error and an exit code. Any other exception is
+    a bug and keeps its traceback.
     """
 
     can_plan = False
@@ -38,27 +38,27 @@ class RunbookTask(Task):  # type: ignore[type-arg]
         if missing:
             raise Exit(f"error: {self.name} needs {', '.join(missing)}", code=2)
         try:
-            # Invoke's own dry run would skip nothing of ours, so it must not look as if it did.
+            # Invoke's own dry run skips only Invoke's own commands, so it would not keep this one from making changes.
             if args[0].config.run.dry and not self.can_plan:
-                raise PrecheckError(f"{self.name} has no dry run", hint="leave --dry (-R) away")
+                raise PrecheckError(f"{self.name} has no dry run", hint="run it without --dry (-R)")
             return self.call(args[0], kwargs)
         except RunbookError as error:
             raise Exit(explain(error), code=error.exit_code) from error
-        except BrokenPipeError:  # somebody piped us into `head`
+        except BrokenPipeError:  # the output was piped into `head`, for example
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Exit(code=141) from None
         except KeyboardInterrupt:
-            raise Exit("interrupted; run the same command again to go on", code=130) from None
+            raise Exit("interrupted; run the same command again to continue", code=130) from None
 
     def call(self, context: Any, kwargs: dict[str, Any]) -> Any:
-        """Call the function; subclasses hand it something better than a Context."""
+        """Call the function with Invoke's Context; subclasses pass a Session instead."""
         return self.body(context, **kwargs)
 
 
 class SessionTask(RunbookTask):
-    """A command on the site: its function takes a Session where Invoke would pass a Context, and --json comes for free."""
+    """A command on the site: its function gets a Session instead of Invoke's Context. Adds the flag --json."""
 
-    common: tuple[tuple[str, Any, str], ...] = (("json", False, "for machines: JSON instead of text"),)
+    common: tuple[tuple[str, Any, str], ...] = (("json", False, "print JSON instead of text, for programs"),)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the function's own flags, then the common ones."""
@@ -86,22 +86,22 @@ class SessionTask(RunbookTask):
 
 
 class PlannedTask(SessionTask):
-    """A command that is done as a whole or not at all: --plan (also as Invoke's --dry) and --diff come for free."""
+    """A command that changes something. Adds the flags --plan (the same as Invoke's --dry) and --diff."""
 
     can_plan = True
     common = (
         *SessionTask.common,
-        ("plan", False, "look, and show what would be changed; touch nothing"),
+        ("plan", False, "only show what would be changed; change nothing"),
         ("diff", False, "show every command and the diff of every file that is changed; the report always has them"),
     )
 
 
 class ProcedureTask(PlannedTask):
-    """A command that changes the site step by step: --resume comes for free as well."""
+    """A command that changes the site step by step. Adds the flag --resume."""
 
     common = (
         *PlannedTask.common,
-        ("resume", "", "go on with the interrupted run (its id, or the newest): skip the steps that it finished"),
+        ("resume", "", "continue an interrupted run (its id, or the newest): skip the steps that it finished"),
     )
 
 
@@ -112,31 +112,31 @@ def _options(kind: Any, common: dict[str, Any], *, dry: bool) -> Any:
 
 
 def explain(error: RunbookError) -> str:
-    """``error`` as the operator reads it: what is wrong, where it stopped, and what to do next."""
+    """Return the text of ``error`` for the operator: what is wrong, where the run stopped, and the next command."""
     notes: list[str] = getattr(error, "__notes__", [])
     return "\n".join([f"error: {error}", *notes, *([f"next:  {error.hint}"] if error.hint else [])])
 
 
 def runbook(*args: Any, **kwargs: Any) -> Callable[..., Any]:
-    """Mark a function as a command; takes what Invoke's ``task`` takes."""
+    """Mark a function as a command that needs no site; takes the arguments of Invoke's ``task``."""
     return task(*args, klass=RunbookTask, **kwargs)
 
 
 def query(*args: Any, **kwargs: Any) -> Callable[..., Any]:
-    """Mark a function as a command that only looks at the site; it gets a Session."""
+    """Mark a function as a command without --plan; it gets a Session."""
     return task(*args, klass=SessionTask, **kwargs)
 
 
 def planned(*args: Any, **kwargs: Any) -> Callable[..., Any]:
-    """Mark a function as a command that changes something, but has no middle to go on from; it gets a Session."""
+    """Mark a function as a command that changes something but cannot be resumed; it gets a Session."""
     return task(*args, klass=PlannedTask, **kwargs)
 
 
 def procedure(*args: Any, **kwargs: Any) -> Callable[..., Any]:
-    """Mark a function as a command that changes the site; it gets a Session."""
+    """Mark a function as a command that changes the site step by step; it gets a Session."""
     return task(*args, klass=ProcedureTask, **kwargs)
 
 
 def remainder() -> list[str]:
-    """The words after a bare ``--`` on the command line (Invoke 2 keeps them from the task)."""
+    """Return the words after a bare ``--`` on the command line (Invoke 2 does not give them to the task)."""
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []

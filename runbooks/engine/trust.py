@@ -1,4 +1,4 @@
-"""Host keys: fetch them, compare them with what is known, and record them once a person has looked."""
+"""SSH host keys: fetch them, compare them with known_hosts, and record those that the operator has accepted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from runbooks.local import files
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshServer:
-    """An sshd whose key we want to know, and the gateway that leads to it."""
+    """An sshd whose host key is wanted, and the gateway that leads to it, if any."""
 
     name: str
     address: str
@@ -33,13 +33,13 @@ class SshServer:
 
     @property
     def entry(self) -> str:
-        """The name under which known_hosts lists it: ports other than 22 stand in it."""
+        """Its name in known_hosts: the address, or [address]:port when the port is not 22."""
         return self.address if self.port == 22 else f"[{self.address}]:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class HostKey:
-    """The key that an sshd offered."""
+    """The key that an sshd has sent. ``state`` compares it with known_hosts."""
 
     server: SshServer
     key: paramiko.PKey
@@ -52,7 +52,7 @@ class HostKey:
 
 
 def gateway_servers(site: Site, hosts: Sequence[Host]) -> list[SshServer]:
-    """Return the gateways that lead to ``hosts``; their keys must be known before anything behind them can be asked."""
+    """Return the gateways that lead to ``hosts``. Their keys must be recorded before a host behind them can be asked."""
     used = {host.ssh.gateway or site.ssh.gateway for host in hosts} - {None}
     return sorted(
         (SshServer(name="gateway", address=str(one.address), port=one.port) for one in used if one),
@@ -61,7 +61,7 @@ def gateway_servers(site: Site, hosts: Sequence[Host]) -> list[SshServer]:
 
 
 def host_servers(site: Site, hosts: Sequence[Host]) -> list[SshServer]:
-    """Return the hosts' own sshds."""
+    """Return the sshd of each host."""
     return [
         SshServer(
             name=host.name,
@@ -74,7 +74,7 @@ def host_servers(site: Site, hosts: Sequence[Host]) -> list[SshServer]:
 
 
 def host_keys(site: Site, servers: Sequence[SshServer]) -> list[HostKey | RunbookError]:
-    """Ask each sshd for its key, without logging in; an error stands in its place. Raises PrecheckError (guard)."""
+    """Ask each sshd for its key, without a login; a server that does not answer gets an error as value. Raises PrecheckError (guard)."""
     ssh, known = Ssh(site), _known(site.ssh.known_hosts)
     ssh.guard()
 
@@ -96,7 +96,7 @@ def host_keys(site: Site, servers: Sequence[SshServer]) -> list[HostKey | Runboo
 
 
 def record(path: Path, accepted: Sequence[HostKey]) -> None:
-    """Write known_hosts with the accepted keys in place of older ones of the same entries; other lines stay as they are."""
+    """Write the accepted keys into known_hosts. They replace older keys of the same entries; all other lines are kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if not any(_is_about(line, each.server.entry) for each in accepted)]
@@ -105,7 +105,7 @@ def record(path: Path, accepted: Sequence[HostKey]) -> None:
 
 
 def _is_about(line: str, entry: str) -> bool:
-    """Whether a line of known_hosts is about ``entry``, also when its names are hashed (Debian's default)."""
+    """Return whether a line of known_hosts is for ``entry``, also when its names are hashed (HashKnownHosts)."""
     try:
         parsed = paramiko.hostkeys.HostKeyEntry.from_line(line)
     except paramiko.SSHException:

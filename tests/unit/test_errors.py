@@ -54,10 +54,12 @@ def test_one_failure_does_not_change_the_class():
 
 
 def test_host_errors_name_every_host_and_how_many_there_were():
-    error = HostErrors({"lb1": OutcomeError("still not so after 5 s"), "lb2": CommandError("lb2: `x` exited 1")}, 3)
+    error = HostErrors(
+        {"lb1": OutcomeError("the expected state was not reached in 5 s"), "lb2": CommandError("lb2: `x` exited 1")}, 3
+    )
     assert str(error).splitlines() == [
         "failed on 2 of 3 hosts:",
-        "  lb1: still not so after 5 s",
+        "  lb1: the expected state was not reached in 5 s",
         "  lb2: `x` exited 1",
     ]
 

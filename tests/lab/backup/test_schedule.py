@@ -272,7 +272,7 @@ def test_a_run_that_systemd_stops_says_so(checkout: Operator) -> None:
     eventually(lambda: "see what there is to save" in shell(checkout, f"cat {log}").stdout.removeprefix(before), expected=True)
     console(checkout, "systemctl", "stop", "ha-runbooks-backup-ha-cluster.service")
     said = shell(checkout, f"cat {log}").stdout.removeprefix(before)
-    assert "interrupted; run the same command again to go on" in said
+    assert "interrupted; run the same command again to continue" in said
     assert said.splitlines()[-1].endswith(" s: it was interrupted")
 
 

@@ -187,8 +187,8 @@ def test_a_cluster_that_began_by_itself_on_an_empty_disk_is_not_taken_for_the_ol
 @pytest.mark.parametrize(
     ("words", "exit_status", "named"),
     [
-        (("recover.etcd-quorum", "--insist"), 3, "nobody confirmed it"),
-        (("recover.etcd-quorum", "--insist", "--yes-restore", "other"), 3, "'other' is not its name"),
+        (("recover.etcd-quorum", "--insist"), 3, "it was not confirmed"),
+        (("recover.etcd-quorum", "--insist", "--yes-restore", "other"), 3, "'other' is not the cluster's name"),
         ((*RESTORE, "--insist", "--backup", "20200101T000000Z"), 2, "no set called"),
         ((*RESTORE, "--insist", "--snapshot", "/none"), 2, "no such file"),
         ((*RESTORE, "--insist", "--from-member", "master2"), 2, "no database that can be read"),

@@ -30,17 +30,17 @@ def test_the_name_is_asked_for_at_a_terminal(monkeypatch, capsys):
     confirm_destruction(site(), [master(1), master(2)], "")
     assert capsys.readouterr().out == (
         "This destroys all that Kubernetes keeps on master1, master2: etcd's data, certificates, containers.\n"
-        "There is no undo but a backup. Type the cluster's name (ha-cluster) to go on: "
+        "There is no undo but a backup. Type the cluster's name (ha-cluster) to continue: "
     )
 
 
 @pytest.mark.parametrize(
     ("given", "stdin", "said"),
     [
-        ("ha", Terminal("ha-cluster\n"), "'ha' is not its name"),
-        ("", Terminal("yes\n"), "'yes' is not its name"),
-        ("", Terminal(""), "nobody confirmed it"),
-        ("", io.StringIO("ha-cluster\n"), "nobody confirmed it"),  # nobody types there
+        ("ha", Terminal("ha-cluster\n"), "'ha' is not the cluster's name"),
+        ("", Terminal("yes\n"), "'yes' is not the cluster's name"),
+        ("", Terminal(""), "it was not confirmed"),
+        ("", io.StringIO("ha-cluster\n"), "it was not confirmed"),  # nobody types there
     ],
 )
 def test_anything_else_is_no(monkeypatch, given, stdin, said):

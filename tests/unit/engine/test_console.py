@@ -72,7 +72,7 @@ def test_a_line_for_each_step_and_what_it_changed_when_asked_for(diff):
         "  1/2 lb1: set a  [nothing to do, T s]",
         "* 2/2 lb2: set a  [changed, T s]",
         *(["      | ran on lb2: put a on"] if diff else []),
-        "done: 1 changed, 1 already so, T s",
+        "done: 1 changed, 1 unchanged, T s",
     ]
 
 
@@ -242,7 +242,7 @@ def test_the_same_lines_above_the_bar():
         "toy.run: A toy",
         "* 1/2 lb1: set a  [changed,",
         "      | ran on lb1: put a on",
-        "done: 2 changed, 0 already so,",
+        "done: 2 changed, 0 unchanged,",
     ):
         assert line in text
 

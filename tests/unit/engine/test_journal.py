@@ -146,7 +146,7 @@ def test_a_run_of_something_else_is_refused_with_the_way_out(now, tmp_path):
     begun(tmp_path, of=procedure(snapshot="s.db"), done=["stop"])
     with pytest.raises(InventoryError, match="have changed since") as error:
         finished_steps(tmp_path, now, "")
-    assert error.value.hint == "run `inv recover.quorum` without --resume; it looks at every step again"
+    assert error.value.hint == "run `inv recover.quorum` without --resume; it checks every step again"
 
 
 def test_steps_that_a_resumed_run_skipped_still_count_for_the_next_one(tmp_path):

@@ -274,7 +274,7 @@ def test_when_it_was_taken_from_us_the_next_change_is_refused(hosts, locks, monk
         try:
             mine.hold()
         except PrecheckError as error:
-            return "taken from us" in str(error)
+            return "was lost while" in str(error)
         return False
 
     eventually(refused)

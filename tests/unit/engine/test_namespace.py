@@ -81,7 +81,7 @@ def test_an_own_site_is_permitted():
 
 
 def test_a_twin_is_refused_while_its_lab_is_down(twin):
-    with pytest.raises(PrecheckError, match="outside of the lab's network namespace"):
+    with pytest.raises(PrecheckError, match="outside the lab's network namespace"):
         permit(twin)
 
 
@@ -183,7 +183,7 @@ def test_the_example_is_never_connected_to(name, known, tmp_path):
 
 @pytest.mark.parametrize("name", CONNECTING)
 def test_a_twin_is_never_connected_to_from_outside(name, twin):
-    with pytest.raises(PrecheckError, match="outside of the lab's network namespace"):
+    with pytest.raises(PrecheckError, match="outside the lab's network namespace"):
         CONNECTING[name](Ssh(twin))
 
 

@@ -28,7 +28,7 @@ def test_so_does_one_for_an_answer_that_makes_no_sense():
     assert said[lb(2)] == 2
     assert isinstance(said[lb(1)], CommandError)
     assert str(said[lb(1)]).startswith("lb1: invalid literal for int")
-    assert said[lb(1)].hint == "ssh to lb1 and look: something there answers for a program that it is not"
+    assert said[lb(1)].hint == "log in to lb1 and run that command: its output is not in the form that this tool knows"
 
 
 def test_read_all_raises_instead_and_names_every_host():

@@ -82,7 +82,11 @@ def test_until_pauses_as_long_as_it_took_to_find_out(slept, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("seen", "text"), [(Unmet("it is off"), "still not so after 0 s: it is off"), (False, "still not so after 0 s")]
+    ("seen", "text"),
+    [
+        (Unmet("it is off"), "the expected state was not reached in 0 s: it is off"),
+        (False, "the expected state was not reached in 0 s"),
+    ],
 )
 def test_until_says_what_was_seen_last(seen, text, slept):
     with pytest.raises(OutcomeError) as error:

@@ -272,6 +272,6 @@ def test_a_procedure_that_resume_is_not_about_begins_at_its_first_step(make):
 
 def test_a_plan_cannot_be_resumed(make):
     one = make(plan=True, resume="")
-    with pytest.raises(InventoryError, match="--plan looks at every step"):
+    with pytest.raises(InventoryError, match="a plan looks at every step"):
         one.carry_out(PROCEDURE)
     assert one._ssh.asked == []

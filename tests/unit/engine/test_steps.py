@@ -136,7 +136,7 @@ def test_nobody_to_ask_after_a_change_is_not_yet_and_before_it_is_an_error():
 
 def test_what_never_comes_true_ends_with_the_last_observation():
     hosts = FakeHosts(lag=10**9)
-    with pytest.raises(OutcomeError, match=r"still not so after 0 s: a is ''") as error:
+    with pytest.raises(OutcomeError, match=r"the expected state was not reached in 0 s: a is ''") as error:
         carry_out(run_on(hosts), toy(setting(lb(1), "a", within=0), setting(lb(2), "a")))
     assert notes(error) == ["stopped at step 1 of 2: lb1: set a"]
     assert hosts.effects == {"lb1 a": 1}
@@ -146,7 +146,7 @@ def test_done_without_a_reason_still_gives_a_clear_error():
     step = Step("wait", lb(1), done=lambda run: False, within=0)
     with pytest.raises(OutcomeError) as error:
         carry_out(run_on(FakeHosts()), toy(step))
-    assert str(error.value) == "still not so after 0 s"
+    assert str(error.value) == "the expected state was not reached in 0 s"
 
 
 @pytest.mark.parametrize("before", [{}, {("lb1", "a"): "on"}], ids=["changed", "already so"])

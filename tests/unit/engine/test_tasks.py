@@ -182,26 +182,26 @@ def test_a_command_without_a_session_has_no_common_flags(opened):
 @pytest.mark.parametrize("mark", [runbook, query, procedure])
 def test_an_error_is_one_text_and_an_exit_code(error, code, mark, opened, capsys):
     error.add_note("stopped at step 1 of 2: look")
-    error.hint = "mend it"
+    error.hint = "fix it"
     assert inv("lb.fail", lb=failing(error, mark)) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines()[0].startswith("error: ")
     assert "it broke" in err
-    assert err.splitlines()[-2:] == ["stopped at step 1 of 2: look", "next:  mend it"]
+    assert err.splitlines()[-2:] == ["stopped at step 1 of 2: look", "next:  fix it"]
     assert "Traceback" not in err
 
 
 def test_an_error_with_json_is_an_event_on_standard_output(opened, capsys):
-    assert inv("lb.fail", "--json", lb=failing(PrecheckError("it broke", hint="mend it"), query)) == 3
+    assert inv("lb.fail", "--json", lb=failing(PrecheckError("it broke", hint="fix it"), query)) == 3
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"event": "error", "exit": 3, "error": "it broke", "next": "mend it"}
-    assert err == "error: it broke\nnext:  mend it\n"
+    assert json.loads(out) == {"event": "error", "exit": 3, "error": "it broke", "next": "fix it"}
+    assert err == "error: it broke\nnext:  fix it\n"
 
 
 def test_ctrl_c(opened, capsys):
     assert inv("lb.fail", lb=failing(KeyboardInterrupt(), procedure)) == 130
-    assert capsys.readouterr().err == "interrupted; run the same command again to go on\n"
+    assert capsys.readouterr().err == "interrupted; run the same command again to continue\n"
 
 
 def test_a_bug_keeps_its_traceback(opened):
