@@ -1,7 +1,7 @@
-"""firewalld on a host: what it lets in at one interface, now and after a restart, and how to let more in.
+"""firewalld on a host: what it lets in on one interface, and how to open more.
 
-Only ever adds, and never reloads: what firewalld enforces now and what it will after a restart are two sets of rules, and each
-gets what it lacks.
+firewalld has two sets of rules: the runtime ones, in force now, and the permanent ones, in force after a restart. Each gets what it
+lacks. Nothing is ever removed, and firewalld is never reloaded, because a reload drops rules that exist at runtime only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from runbooks.commands.base import Answer, Command, Probe, script
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """What a zone lets in: ports such as ``6443/tcp`` (or a range, ``6000-6500/tcp``), and rich rules in firewalld's own words."""
+    """What a zone lets in: ports such as ``6443/tcp``, ranges such as ``6000-6500/tcp``, and firewalld's rich rules."""
 
     ports: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Openings:
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
-    """A running firewalld: the zone of the interface, and what that lets in now and after a restart."""
+    """A running firewalld: the zone of the interface, and what it lets in now (runtime) and after a restart (permanent)."""
 
     zone: str
     now: Openings
@@ -37,12 +37,12 @@ class Firewall:
 
 
 def look(interface: str) -> Probe[Firewall | None]:
-    """What firewalld lets in at ``interface``; None when it does not run."""
+    """Ask what firewalld lets in on ``interface``; None when firewalld does not run."""
     return Probe(script("firewall-look", {"INTERFACE": interface}, timeout=20), parse)
 
 
 def parse(answer: Answer) -> Firewall | None:
-    r"""Read a line with the zone, and one each with its runtime and permanent settings as D-Bus gives them, in JSON.
+    r"""Read three lines: the zone, then its runtime and its permanent settings as JSON of D-Bus.
 
     >>> nothing, port = '{"data": [{}]}', '{"data": [{"ports": {"type": "a(ss)", "data": [["80", "tcp"]]}}]}'
     >>> parse(Answer(0, f"public\n{port}\n{nothing}\n"))
@@ -52,12 +52,12 @@ def parse(answer: Answer) -> Firewall | None:
     if not lines:
         return None
     if len(lines) != 3:
-        raise ValueError("firewall-look said half of what it should")
+        raise ValueError("firewall-look did not print three lines")
     return Firewall(lines[0], _openings(lines[1]), _openings(lines[2]))
 
 
 def allow(zone: str, now: Openings, kept: Openings) -> Command:
-    """Add ``now`` to what the zone lets in now, and ``kept`` to what it will after a restart."""
+    """Add ``now`` to the zone's runtime rules and ``kept`` to its permanent ones."""
     variables = {
         "ZONE": zone,
         "NOW_PORTS": now.ports,
@@ -79,4 +79,4 @@ def _openings(line: str) -> Openings:
         ports = tuple(f"{port}/{protocol}" for port, protocol in value(settings, "ports"))
         return Openings(ports, tuple(value(settings, "rules_str")))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"firewalld's settings have another form than expected: {error!r}") from None
+        raise ValueError(f"firewalld's settings have an unexpected form: {error!r}") from None

@@ -1,4 +1,4 @@
-"""HAProxy and keepalived on a load balancer: what they do now, and how to change it."""
+"""HAProxy and keepalived on a load balancer: their state now, and the commands that change them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.model import Host, Site
 
 PACKAGES = ("haproxy", "keepalived", "socat")
-# The oldest versions that understand our configuration: HAProxy's clitcpka-idle came with 2.3, which nobody maintains any more;
-# keepalived's max_auto_priority and track_file (until then vrrp_track_file) with 2.1, and 2.2 is what this was proven with.
+# The oldest versions that support our configuration. HAProxy's clitcpka-idle came with 2.3, which is out of maintenance.
+# keepalived's max_auto_priority and track_file (formerly vrrp_track_file) came with 2.1; 2.2 is the one that was tested.
 OLDEST: Mapping[str, tuple[int, int]] = {"haproxy": (2, 4), "keepalived": (2, 2)}
-# SELinux lets HAProxy listen on and connect to a few well-known ports only, 6443 not being one of them.
+# By default SELinux allows HAProxy only a few well-known ports; 6443 is not one of them.
 SELINUX_BOOLEANS = ("haproxy_connect_any",)
 REFUSED = 65  # lb-apply.sh: haproxy or keepalived refused its staged file
 KEPT_GENERATIONS = 5
@@ -25,7 +25,7 @@ KEPT_GENERATIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A systemd unit: its states in systemd's words, and since when it has been active."""
+    """A systemd unit: its states in systemd's words, and the time since which it has been active."""
 
     active: str
     sub: str
@@ -35,7 +35,13 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LbState:
-    """What one LB does now. ``stats`` and ``metrics`` are HTTP statuses, "" when nothing answers."""
+    """The state of one LB.
+
+    ``haproxy_down`` and ``drained`` are the flags that keepalived tracks. ``vrrp`` is the state that keepalived reported last to the
+    notify script, ``vrrp_for_s`` for how many seconds it has been so. ``haproxy_loaded`` and ``keepalived_loaded`` are the SHA-256 of
+    the configurations that they run with. ``api`` is what a connection to the VIP gives. ``stats`` and ``metrics`` are HTTP
+    statuses, "" when nothing answers.
+    """
 
     haproxy: Unit
     keepalived: Unit
@@ -54,7 +60,7 @@ class LbState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One server behind HAProxy: its state in HAProxy's words, since how many seconds, and why."""
+    """One server behind HAProxy: its state in HAProxy's words, for how many seconds it has been so, and its last check."""
 
     proxy: str
     server: str
@@ -65,12 +71,12 @@ class Backend:
 
     @property
     def up(self) -> bool:
-        """Whether HAProxy sends connections to it."""
+        """Whether HAProxy sends connections to this server."""
         return self.status.startswith("UP") or self.status == "no check"
 
 
 def installed() -> Probe[dict[str, str]]:
-    """Which of the packages that an LB needs are wholly installed, and their versions."""
+    """Ask which of the packages that an LB needs are fully installed, and their versions."""
     return Probe(script("packages-found", {"PACKAGES": PACKAGES}), parse_installed)
 
 
@@ -86,7 +92,7 @@ def install() -> Command:
 
 
 def state(site: Site, host: Host) -> Probe[LbState]:
-    """What ``host`` does now, as seen from the host itself."""
+    """Ask for the state of ``host``, as seen from the host itself."""
     variables = {
         "VIP": str(site.endpoint.vip),
         "FAMILY": str(site.endpoint.vip.version),
@@ -100,40 +106,40 @@ def state(site: Site, host: Host) -> Probe[LbState]:
 
 def parse_state(answer: Answer) -> LbState:
     """Read lines of ``key value``. Raises ValueError when a line is missing."""
-    said = dict(line.partition(" ")[::2] for line in answer.stdout.splitlines())
+    values = dict(line.partition(" ")[::2] for line in answer.stdout.splitlines())
     try:
-        vrrp, _, since = said["vrrp_state"].partition(" ")
+        vrrp, _, since = values["vrrp_state"].partition(" ")
         return LbState(
-            haproxy=_unit(said, "haproxy"),
-            keepalived=_unit(said, "keepalived"),
-            holds_vip=said["holds"] != "0",
-            nonlocal_bind=said["nonlocal_bind"] == "1",
-            haproxy_down=said["haproxy_down"] == "1",
-            drained=said["drain"] == "1",
-            vrrp=vrrp if said["keepalived.ActiveState"] == "active" else "",
-            vrrp_for_s=int(said["clock"]) - int(since) if since else 0,
-            haproxy_loaded=said["haproxy.cfg.loaded"],
-            keepalived_loaded=said["keepalived.conf.loaded"],
-            api=_knocked(said["api"]),
-            stats=said.get("stats", ""),
-            metrics=said.get("metrics", ""),
+            haproxy=_unit(values, "haproxy"),
+            keepalived=_unit(values, "keepalived"),
+            holds_vip=values["holds"] != "0",
+            nonlocal_bind=values["nonlocal_bind"] == "1",
+            haproxy_down=values["haproxy_down"] == "1",
+            drained=values["drain"] == "1",
+            vrrp=vrrp if values["keepalived.ActiveState"] == "active" else "",
+            vrrp_for_s=int(values["clock"]) - int(since) if since else 0,
+            haproxy_loaded=values["haproxy.cfg.loaded"],
+            keepalived_loaded=values["keepalived.conf.loaded"],
+            api=_reachability(values["api"]),
+            stats=values.get("stats", ""),
+            metrics=values.get("metrics", ""),
         )
     except KeyError as error:
-        raise ValueError(f"lb-look said nothing about {error}") from None
+        raise ValueError(f"lb-look printed nothing about {error}") from None
 
 
 def backends() -> Probe[tuple[Backend, ...] | None]:
-    """Every server behind HAProxy; None when HAProxy does not answer on its socket."""
+    """Ask for every server behind HAProxy; None when HAProxy does not answer on its socket."""
     return Probe(script("lb-backends").expecting(0, 69), lambda answer: None if answer.exited else parse_backends(answer.stdout))
 
 
 def parse_backends(text: str) -> tuple[Backend, ...]:
-    """Read HAProxy's `show stat` (CSV with a ``#`` before its header). Raises ValueError when it is none."""
+    """Read HAProxy's `show stat`: CSV with ``# `` before its header. Raises ValueError when ``text`` is something else."""
     try:
         rows = list(csv.DictReader(text.removeprefix("# ").splitlines()))
         return tuple(_backend(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
     except (csv.Error, KeyError) as error:
-        raise ValueError(f"this is no table of HAProxy's: {error}") from None
+        raise ValueError(f"this is not HAProxy's `show stat`: {error}") from None
 
 
 def _backend(row: dict[str, str]) -> Backend:
@@ -148,7 +154,10 @@ def _backend(row: dict[str, str]) -> Backend:
 
 
 def apply(wanted: Sequence[File]) -> Command:
-    """Check the whole configuration on the host, keep the present one, and put the new one in place; 65 when it is refused."""
+    """Check the configuration on the host, keep the present one as a generation, and install the new one.
+
+    Exits with REFUSED, and changes nothing, when haproxy or keepalived refuses its file.
+    """
     variables = {
         **files.encoded(wanted),
         "LIBRARY": LIBRARY,
@@ -162,48 +171,48 @@ def apply(wanted: Sequence[File]) -> Command:
 
 
 def previous(wanted: Sequence[File]) -> Probe[str]:
-    """Which directory holds the newest kept generation that differs from what is there now; "" when there is none."""
+    """Ask for the directory of the newest kept generation that differs from the present files; "" when there is none."""
     paths = [file.path for file in wanted]
     return Probe(replace(script("lb-previous", {"PATHS": paths}), shown="lb-previous"), lambda answer: answer.stdout.strip())
 
 
 def run_service(unit: str) -> Command:
-    """Enable a unit, and start it, or reload it when it runs."""
+    """Enable a unit, and start it, or reload it if it runs already."""
     return script("service-run", {"UNIT": unit}, timeout=120)
 
 
 def load_sysctl(path: str) -> Command:
-    """Make the kernel follow a sysctl file now."""
+    """Apply a sysctl file now."""
     return script("sysctl-load", {"FILE": path})
 
 
 def drain(*, on: bool) -> Command:
-    """Let the VIP go to the other LB and keep it there, or end that."""
+    """Drain this LB, so that the VIP moves to another one and stays there, or end the drain."""
     return script("lb-drain", {"VALUE": "1" if on else "0"})
 
 
 def probe_vip(site: Site, seconds: int) -> Probe[tuple[int, int, int]]:
-    """Open a connection through the VIP every 20 ms for ``seconds``: tried, failed, longest outage in ms."""
+    """Open a connection through the VIP every 20 ms for ``seconds``; gives how many were tried and failed, and the longest outage in ms."""
     variables = {"VIP": str(site.endpoint.vip), "PORT": str(site.endpoint.port), "SECONDS_LONG": str(seconds)}
     command = script("vip-probe", variables, timeout=seconds + 30, root=False)
-    return Probe(command, lambda answer: _three(answer.stdout))
+    return Probe(command, _parse_probe)
 
 
-def _three(text: str) -> tuple[int, int, int]:
-    tried, failed, longest = text.split()
-    return int(tried), int(failed), int(longest)
+def _parse_probe(answer: Answer) -> tuple[int, int, int]:
+    tried, failed, longest_ms = map(int, answer.stdout.split())
+    return tried, failed, longest_ms
 
 
-def _unit(said: dict[str, str], unit: str) -> Unit:
+def _unit(values: dict[str, str], unit: str) -> Unit:
     return Unit(
-        said[f"{unit}.ActiveState"],
-        said[f"{unit}.SubState"],
-        said.get(f"{unit}.UnitFileState", ""),
-        said[f"{unit}.ActiveEnterTimestamp"],
+        values[f"{unit}.ActiveState"],
+        values[f"{unit}.SubState"],
+        values.get(f"{unit}.UnitFileState", ""),
+        values[f"{unit}.ActiveEnterTimestamp"],
     )
 
 
-def _knocked(word: str) -> Literal["open", "refused", "silent"]:
+def _reachability(word: str) -> Literal["open", "refused", "silent"]:
     if word == "open":
         return "open"
     return "refused" if word == "refused" else "silent"

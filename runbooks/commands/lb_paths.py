@@ -1,11 +1,11 @@
-"""Where things lie on a load balancer."""
+"""Paths on a load balancer."""
 
 from typing import Final
 
 HAPROXY_CFG: Final = "/etc/haproxy/haproxy.cfg"
 KEEPALIVED_CONF: Final = "/etc/keepalived/keepalived.conf"
-# SELinux's policy lets keepalived run scripts that may do what they need to from the first of these only, and systemd nothing
-# of what is there; so the hook, which both call, is there twice.
+# The hook is installed twice because of SELinux's policy: scripts of keepalived have the rights that they need only in LIBRARY,
+# and systemd may not run anything from there.
 LIBRARY: Final = "/usr/libexec/keepalived/ha-runbooks"
 HOOK: Final = "/usr/libexec/ha-runbooks/lb-hook"
 NOTIFY: Final = f"{LIBRARY}/lb-hook"

@@ -1,4 +1,4 @@
-"""SELinux on a host: whether it is there, and what its booleans allow."""
+"""SELinux on a host: which booleans are off, and how to switch them on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from runbooks.commands.base import Answer, Command, Probe, cmd, script
 
 
 def switched_off(booleans: Sequence[str]) -> Probe[tuple[str, ...]]:
-    """Which of ``booleans`` SELinux has, and has switched off; none where it is disabled or missing."""
+    """Ask which of ``booleans`` exist and are off; none where SELinux is disabled or not installed."""
     return Probe(script("selinux-look", {"BOOLEANS": booleans}, timeout=20), parse)
 
 
 def parse(answer: Answer) -> tuple[str, ...]:
-    """Read SELinux's mode, then lines such as ``haproxy_connect_any --> off``. A permissive host may be enforcing tomorrow."""
+    """Read SELinux's mode, then lines such as ``haproxy_connect_any --> off``. A permissive host counts, too: it may be set to enforcing."""
     mode, *lines = answer.stdout.splitlines() or ["Disabled"]
     if mode == "Disabled":
         return ()
@@ -21,5 +21,5 @@ def parse(answer: Answer) -> tuple[str, ...]:
 
 
 def switch_on(booleans: Sequence[str]) -> Command:
-    """Switch ``booleans`` on, now and for good; the policy is built anew for that, which may take half a minute."""
+    """Switch ``booleans`` on permanently (setsebool -P). Rebuilding the policy may take half a minute."""
     return cmd("setsebool", "-P", *(f"{each}=on" for each in booleans), timeout=300)

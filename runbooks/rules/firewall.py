@@ -1,4 +1,4 @@
-"""What a load balancer's firewall must let in. Pure: the site and what is there in, what to open out."""
+"""What a load balancer's firewall has to let in. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from runbooks.inventory.model import Host, Site
 
 
 def wanted(site: Site, host: Host) -> Openings:
-    """Return what ``host`` needs open: its front ends for everybody, VRRP for the other LBs only."""
+    """Return what ``host`` needs open: the ports of its front ends for every client, VRRP (IP protocol 112) for the other LBs only."""
     balancer = site.load_balancer
     ports = [site.endpoint.port, balancer.stats_port, balancer.metrics_port]
     ports += [port for port, on in ((80, balancer.ingress.http), (443, balancer.ingress.https)) if on]
@@ -22,7 +22,7 @@ def wanted(site: Site, host: Host) -> Openings:
 
 
 def missing(needed: Openings, there: Openings) -> Openings:
-    """Return what of ``needed`` is not ``there`` yet. A range opens every port in it."""
+    """Return what of ``needed`` is not open yet in ``there``. A range opens every port in it."""
     return Openings(
         ports=tuple(port for port in needed.ports if not any(_covers(opened, port) for opened in there.ports)),
         rules=tuple(rule for rule in needed.rules if rule not in there.rules),
@@ -34,6 +34,6 @@ def _covers(opened: str, port: str) -> bool:
     span, _, protocol = opened.partition("/")
     first, _, last = span.partition("-")
     number, _, same_protocol = port.partition("/")
-    if not (first.isdecimal() and (last or first).isdecimal()):  # a name such as https, which firewalld takes as well
+    if not (first.isdecimal() and (last or first).isdecimal()):  # a service name such as https, which firewalld accepts, too
         return False
     return protocol == same_protocol and int(first) <= int(number) <= int(last or first)

@@ -1,4 +1,4 @@
-"""Decisions about a pair of load balancers. Pure: states in, words out."""
+"""Decisions about a pair of load balancers. Pure: states in, a reason out; "" means that all is well."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from runbooks.inventory.model import Host
 
 
 def change_order(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> list[Host]:
-    """Return the order to change LBs in: those without the VIP first, lowest priority first, so that a mistake meets a standby."""
+    """Return the order to change the LBs in: those without the VIP first, then by lowest priority.
+
+    The holder of the VIP is always last, so that a bad change breaks a standby first.
+    """
     return sorted(hosts, key=lambda host: (states[host].holds_vip, host.priority or 0))
 
 
 def standby(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> Host:
-    """Return the LB that does not hold the VIP, of the highest priority; the first of all when every one holds it."""
+    """Return the first of ``hosts`` that does not hold the VIP; the first of all when every one holds it."""
     return next((host for host in hosts if not states[host].holds_vip), hosts[0])
 
 
 def too_old(packages: Mapping[str, str]) -> str:
-    """Say which of the installed packages is older than our configuration needs, or "" when none is.
+    """Say which of the installed packages are older than our configuration needs.
 
     >>> too_old({"haproxy": "1.8.27-5.el8", "keepalived": "1:2.2.7-1"})
     'haproxy 1.8.27-5.el8 is too old (2.4 or newer is needed)'
@@ -34,7 +37,7 @@ def too_old(packages: Mapping[str, str]) -> str:
 
 
 def not_running_with(state: LbState, unit: str, sha: str) -> str:
-    """Say why ``unit`` does not run, enabled, with the configuration of this sha256, or "" when it does."""
+    """Say why ``unit`` is not enabled and running with the configuration that has the SHA-256 ``sha``."""
     service, loaded = (state.haproxy, state.haproxy_loaded) if unit == "haproxy" else (state.keepalived, state.keepalived_loaded)
     reasons = (
         (service.active != "active", f"{unit} is {service.active}"),
@@ -46,7 +49,7 @@ def not_running_with(state: LbState, unit: str, sha: str) -> str:
 
 
 def not_serving(state: LbState) -> str:
-    """Say why an LB does not do its work, or "" when it does."""
+    """Say why an LB does not serve: it could not hold the VIP, or its stats page or metrics do not answer."""
     more = (
         (state.stats != "200", "the stats page does not answer"),
         (state.metrics != "200", "the metrics do not answer"),
@@ -55,13 +58,13 @@ def not_serving(state: LbState) -> str:
 
 
 def not_a_pair(states: Mapping[Host, LbState]) -> str:
-    """Say why the VIP is not on exactly one LB, or cannot be reached through it; "" when all is well."""
+    """Say why the VIP is not on exactly one LB that is the only VRRP master, or does not answer there."""
     holders = [str(host) for host, state in states.items() if state.holds_vip]
     if len(holders) != 1:
         return f"the VIP is on {' and '.join(holders) or 'no LB'}"
     masters = [str(host) for host, state in states.items() if state.vrrp == "MASTER"]
     if masters != holders:
-        return f"{holders[0]} holds the VIP, but {' and '.join(masters) or 'none'} is VRRP master"
+        return f"{holders[0]} holds the VIP, but the VRRP master is {' and '.join(masters) or 'no LB'}"
     silent = [str(host) for host, state in states.items() if state.api == "silent"]
     if silent:
         return f"nothing answers on the VIP when asked from {' and '.join(silent)}"
@@ -69,7 +72,7 @@ def not_a_pair(states: Mapping[Host, LbState]) -> str:
 
 
 def not_ready_to_hold(state: LbState) -> str:
-    """Say why the VIP must not be handed to this LB, or "" when it may be."""
+    """Say why this LB could not hold the VIP."""
     reasons = (
         (state.haproxy.active != "active", f"haproxy is {state.haproxy.active}"),
         (state.haproxy_down, "haproxy is flagged as down"),
@@ -80,12 +83,15 @@ def not_ready_to_hold(state: LbState) -> str:
 
 
 def drains(hosts: Sequence[Host], target: Host) -> dict[Host, bool]:
-    """Return which LBs have to be drained so that the VIP goes to ``target`` and stays there: those that outrank it."""
+    """Return whether each LB has to be drained so that the VIP moves to ``target`` and stays: those of higher priority have to.
+
+    The target itself is never drained.
+    """
     return {host: (host.priority or 0) > (target.priority or 0) for host in hosts}
 
 
 def not_handed_over(states: Mapping[Host, LbState], target: Host) -> str:
-    """Say why the VIP is not with ``target`` to stay, or "" when it is."""
+    """Say why the VIP is not on ``target``, or would not stay there."""
     if not states[target].holds_vip:
         return "the VIP has not moved yet"
     wrong = [

@@ -1,5 +1,5 @@
-# Variables: ZONE, NOW_PORTS, NOW_RULES, KEPT_PORTS, KEPT_RULES (arrays). Adds to what firewalld's zone lets in, now and (KEPT)
-# after a restart. Never reloads: that would also drop whatever somebody has changed for the time being only.
+# Variables: ZONE, NOW_PORTS, NOW_RULES, KEPT_PORTS, KEPT_RULES (arrays). Adds to the zone's runtime rules (NOW) and
+# permanent rules (KEPT). Never reloads firewalld: a reload drops all rules that exist at runtime only.
 # shellcheck shell=bash disable=SC2154
 set -eu
 allow() { # --permanent or nothing, the kind, its values

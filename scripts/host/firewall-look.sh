@@ -1,5 +1,5 @@
-# Variables: INTERFACE. What firewalld lets in there: its zone, then that zone's runtime and permanent settings (JSON of D-Bus), a
-# line each; nothing when firewalld does not run. Asks it over D-Bus, because firewall-cmd takes 20 times as long. Read-only.
+# Variables: INTERFACE. Prints what firewalld lets in there, three lines: the interface's zone, then that zone's runtime and permanent
+# settings (JSON of D-Bus). Prints nothing when firewalld does not run. Uses D-Bus, because firewall-cmd takes 20 times as long. Read-only.
 # shellcheck shell=bash disable=SC2154
 command -v firewall-cmd >/dev/null || exit 0
 set -eu
@@ -17,7 +17,7 @@ said=$(call '' .zone getZoneOfInterface s "$INTERFACE" 2>&1) || {
     exit 1
 }
 text "$said"
-if [ -z "$REPLY" ]; then # an interface that nobody has put anywhere is in the default zone
+if [ -z "$REPLY" ]; then # an interface without a zone of its own is in the default zone
     said=$(call '' '' getDefaultZone)
     text "$said"
 fi

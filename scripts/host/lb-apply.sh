@@ -1,9 +1,9 @@
 # Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, KEEP.
-# Puts a load balancer's whole configuration in place: stage, let haproxy and keepalived check the staged files, keep what is
-# there now as a generation, then rename each file into place. Exit 65: a program refused its file, and nothing was touched.
+# Installs a load balancer's configuration: stages the files, has haproxy and keepalived check them, keeps the present files as a
+# generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file, and nothing was changed.
 # shellcheck shell=bash disable=SC2154
 set -eu
-label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; } # SELinux: what its policy says of this path
+label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; } # SELinux: the label that the policy has for this path
 top=/var/lib/ha-runbooks/lb
 mkdir -p "$top/generations" # private: umask 077
 rm -rf -- "$top"/staged.*
@@ -16,8 +16,8 @@ for i in "${!PATHS[@]}"; do
     chmod -- "${MODES[i]}" "$stage${PATHS[i]}"
 done
 
-# keepalived checks that its scripts exist, so it is shown a copy that names the staged ones.
-# An older generation may come without them; then those that are there are meant.
+# keepalived checks that its scripts exist, so it checks a copy that names the staged ones.
+# An older generation may have no scripts; then the installed ones are named.
 scripts=$stage$LIBRARY
 [ -d "$scripts" ] || scripts=$LIBRARY
 sed "s#$LIBRARY/#$scripts/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
@@ -30,7 +30,7 @@ keepalived -t -f "$stage/keepalived.conf" >"$stage/said" 2>&1 || {
     exit 65
 }
 
-# A run that was ended between two renames must not keep a mixture as the previous generation.
+# After a run that was interrupted between two renames, the files are a mixture, which must not be kept as a generation.
 if [ ! -e "$top/applying" ] && [ -e "$KEEPALIVED_CONF" ]; then
     kept="$top/generations/$(date -u +%Y%m%dT%H%M%S.%NZ)"
     for path in "${PATHS[@]}"; do
@@ -49,7 +49,7 @@ for path in "${PATHS[@]}"; do
         label "$directory"
     }
     if cmp -s -- "$stage$path" "$path" && [ "$(stat -c %a%U%G -- "$stage$path")" = "$(stat -c %a%U%G -- "$path")" ]; then continue; fi
-    # The stage may be on another file system, and only a rename within one is atomic.
+    # A rename is atomic only within one file system, and the stage may be on another one.
     new=$(mktemp -- "$path.XXXXXXXX.new")
     cp -p -- "$stage$path" "$new"
     sync -- "$new"

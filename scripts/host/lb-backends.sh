@@ -1,4 +1,4 @@
-# Prints HAProxy's own table of its proxies and servers (CSV, from the runtime socket). Exit 69: HAProxy does not answer there.
+# Prints HAProxy's `show stat`, its table of proxies and servers (CSV), from the runtime socket. Exit 69: HAProxy does not answer.
 # shellcheck shell=bash
 table=$(echo 'show stat' | timeout 3 socat -T2 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null)
 [ -n "$table" ] || exit 69

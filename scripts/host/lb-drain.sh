@@ -1,4 +1,4 @@
-# Variables: VALUE (1 lets the VIP go to the other LB and keeps it there, 0 ends that).
+# Variables: VALUE (1 drains this LB: the VIP moves to another one and stays there; 0 ends the drain).
 # shellcheck shell=bash disable=SC2154
 umask 022
 mkdir -p /run/ha-runbooks

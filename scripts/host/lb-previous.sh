@@ -1,4 +1,4 @@
-# Variables: PATHS (array). Prints the directory of the newest kept generation that differs from what is there now, or nothing.
+# Variables: PATHS (array). Prints the directory of the newest kept generation that differs from the present files, or nothing.
 # shellcheck shell=bash disable=SC2154
 top=/var/lib/ha-runbooks/lb/generations
 for kept in $(find "$top" -mindepth 1 -maxdepth 1 -name '*Z' 2>/dev/null | sort -r); do

@@ -1,4 +1,5 @@
-# Variables: BACKEND, SERVER, STATE (maint or ready). Tells the running HAProxy; a server that it does not know is left alone.
+# Variables: BACKEND, SERVER, STATE (maint or ready). Sets the server's state in the running HAProxy. An unknown server is no error.
+# Exit 69: HAProxy does not answer.
 # shellcheck shell=bash disable=SC2154
 said=$(echo "set server $BACKEND/$SERVER state $STATE" | timeout 3 socat -T2 - UNIX-CONNECT:/run/haproxy/admin.sock 2>&1) || {
     echo "HAProxy does not answer on its socket: $said" >&2

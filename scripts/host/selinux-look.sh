@@ -1,5 +1,5 @@
-# Variables: BOOLEANS (array). SELinux's mode, then "name --> on" or "off" for each of them that its policy has; nothing on a host
-# without SELinux. Read-only.
+# Variables: BOOLEANS (array). Prints SELinux's mode, then "name --> on" or "name --> off" for each boolean that the policy has. Prints
+# nothing on a host without SELinux. Read-only.
 # shellcheck shell=bash disable=SC2154
 command -v getenforce >/dev/null || exit 0
 getenforce

@@ -1,6 +1,6 @@
 # Variables: FAMILY, TABLE, CHAIN (of nftables), IP (ip or ip6), DIRECTION (saddr or daddr), PEER.
-# Lets VRRP from or to PEER pass, as the first rule of that chain; every other rule stays as it is. Lasts until the packet filter is
-# loaded anew. In a table that belongs to iptables the rule is made by iptables, which could not read a foreign one any more.
+# Inserts a rule that accepts VRRP from or to PEER as the first one of that chain; every other rule stays as it is. The rule lasts until
+# the packet filter is reloaded. In a table of iptables, iptables inserts it: it could not read a rule that nft wrote.
 # shellcheck shell=bash disable=SC2154
 set -eu
 program=iptables side=--source

@@ -1,6 +1,7 @@
 # Variables: VIP, FAMILY (4 or 6), INTERFACE, ADDRESS (this host's own), PEERS (array: the other LBs' addresses), SAMPLE (seconds).
-# What keeps the VIP where it is, one "key value" a line: links, addresses, what keepalived has counted of VRRP's adverts while
-# SAMPLE passed (0: nothing of that kind), who else answers for the VIP, full disks, and the packet filter (nftables' JSON in base64). Changes nothing.
+# Prints what decides where the VIP is, one "key value" a line: links, addresses, masked and stopped services, full disks, the VRRP
+# adverts that keepalived counted and the machines that answer for the VIP during SAMPLE (0: neither), and the packet filter (nftables'
+# JSON in base64). Read-only.
 # shellcheck shell=bash disable=SC2154
 link=/sys/class/net/$INTERFACE
 if [ -e "$link" ]; then
@@ -16,12 +17,12 @@ for unit in haproxy keepalived; do
 done
 for path in / /etc /run /tmp /var /var/log; do
     read -r free inodes < <(df --output=avail,iavail -- "$path" 2>/dev/null | tail -n 1)
-    # A file system without inodes of its own says "-" or 0 of 0.
+    # A file system without a fixed number of inodes shows "-", or 0 of 0.
     if [ "${free:-1}" = 0 ]; then echo "full $path"; elif [ "$inodes" = 0 ] && [ "$(df --output=itotal -- "$path" | tail -n 1)" != 0 ]; then echo "full $path"; fi
 done
 
-# keepalived writes its counters, and its data, into a file of its own when it gets SIGUSR2, or SIGUSR1: keepalived(8).
-asked() { # SIGNAL NAME: what it wrote; its file goes again
+# keepalived writes its counters to a file when it gets SIGUSR2, and its data when it gets SIGUSR1: keepalived(8).
+asked() { # SIGNAL NAME: prints that file, and deletes it
     local pid place file
     read -r pid 2>/dev/null </run/keepalived.pid && [ -d "/proc/$pid/root" ] || return
     for place in /tmp /run/keepalived /run; do
@@ -30,7 +31,7 @@ asked() { # SIGNAL NAME: what it wrote; its file goes again
     done
     kill "-$1" "$pid" || return
     for _ in {1..40}; do
-        sleep 0.05 # it may be at its first line
+        sleep 0.05 # keepalived may still be writing
         for place in /tmp /run/keepalived /run; do
             file=/proc/$pid/root$place/$2
             [ ! -s "$file" ] || break 2
@@ -40,7 +41,7 @@ asked() { # SIGNAL NAME: what it wrote; its file goes again
     cat -- "$file" 2>/dev/null
     for place in /tmp /run/keepalived /run; do rm -f -- "/proc/$pid/root$place/$2" "/proc/$pid/root$place/keepalived_parent.data"; done
 }
-counted() { # WHEN: "counters WHEN RECEIVED SENT ERRORS"
+counted() { # WHEN: prints "counters WHEN RECEIVED SENT ERRORS"
     local key value section received=0 sent=0 errors=0 any=''
     while IFS=':' read -r key value; do
         key=${key#"${key%%[! ]*}"} value=${value// /} any=yes
@@ -52,13 +53,13 @@ counted() { # WHEN: "counters WHEN RECEIVED SENT ERRORS"
     done < <(asked USR2 keepalived.stats)
     [ -z "$any" ] || echo "counters $1 $received $sent $errors"
 }
-neighbours() { # who says that the VIP is his: every hardware address that answers
+neighbours() { # prints every hardware address that answers for the VIP
     if [ "$FAMILY" = 4 ] && command -v arping >/dev/null; then
         timeout "$((SAMPLE + 1))" arping -c 2 -w "$SAMPLE" -I "$INTERFACE" "$VIP" 2>/dev/null |
             grep -oiE '([0-9a-f]{2}:){5}[0-9a-f]{2}' | sort -u | sed 's/^/answers_for_vip /'
     fi
 }
-arriving() { # PEER: adverts of its that reach the interface, before any filter
+arriving() { # PEER: prints how many of its adverts reach the interface, before any filter
     local number
     command -v tcpdump >/dev/null || return
     number=$(timeout "$SAMPLE" tcpdump -nlp -Q in -i "$INTERFACE" "ip proto 112 and src host $1 or ip6 proto 112 and src host $1" 2>/dev/null | grep -c IP)

@@ -1,4 +1,4 @@
-# Variables: STATE. Writes down what keepalived's state is, where it was noted wrongly: as `lb-hook state` does.
+# Variables: STATE (MASTER, BACKUP or FAULT). Records it as keepalived's state, in the same file as `lb-hook state` does.
 # shellcheck shell=bash disable=SC2154
 set -eu
 umask 022

@@ -1,5 +1,5 @@
-# Variables: VIP, PORT, SECONDS_LONG. Opens a new connection through the VIP about every 20 ms; prints "tried failed longest",
-# the last one being the longest time in ms from a first failure to the next success.
+# Variables: VIP, PORT, SECONDS_LONG. Opens a new connection through the VIP about every 20 ms; prints "tried failed longest":
+# two numbers of connections, and the longest time in ms from a first failure to the next success.
 # shellcheck shell=bash disable=SC2154
 now() { echo $((${EPOCHREALTIME/./} / 1000)); }
 tried=0 failed=0 longest=0 since=0

@@ -1,5 +1,5 @@
-# Variables: UNIT (haproxy or keepalived). Starts a service anew that runs but does not do its work. An haproxy that hangs serves
-# nobody, so it is killed; keepalived first gets five seconds to come back by itself, as it does when its haproxy has.
+# Variables: UNIT (haproxy or keepalived). Restarts a service that runs but does not work. A hanging haproxy serves no client, so it is
+# killed. keepalived first gets five seconds to become MASTER or BACKUP by itself, as it does when its haproxy is up again.
 # shellcheck shell=bash disable=SC2154
 set -u
 if [ "$UNIT" = keepalived ]; then
@@ -9,10 +9,10 @@ if [ "$UNIT" = keepalived ]; then
     done
     exec systemctl restart "$UNIT"
 fi
-trap '' TERM HUP INT # what was killed is to be started as well
+trap '' TERM HUP INT # an interruption must not leave the service killed and not started
 before=$(systemctl show "$UNIT" -p MainPID --value)
 systemctl kill --signal=KILL "$UNIT"
-for _ in {1..25}; do # until systemd has noticed, or has started it by itself
+for _ in {1..25}; do # until systemd has noticed the kill, or has restarted the service by itself
     [ "$(systemctl show "$UNIT" -p MainPID --value)" = "$before" ] || break
     sleep 0.2
 done

@@ -1,7 +1,7 @@
 #!/bin/sh
-# keepalived's checks of this host's HAProxy, asked on its own socket (installed by `inv lb.setup`).
-#   answers   it answers at all; it has two tries
-#   masters   it does not say that it can use no API server (no word is for `answers` to judge)
+# keepalived's checks of this host's HAProxy, through its runtime socket (installed by `inv lb.setup`).
+#   answers   succeeds when HAProxy answers; tries twice
+#   masters   fails when HAProxy says that no API server is up; succeeds when HAProxy does not answer, which `answers` reports
 ask() { echo "$1" | timeout 0.45 socat -T0.4 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null; }
 case ${1:-answers} in
 answers) [ -n "$(ask 'show info')" ] || [ -n "$(ask 'show info')" ] ;;

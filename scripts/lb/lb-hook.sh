@@ -1,12 +1,12 @@
 #!/bin/sh
-# Called by systemd and keepalived on a load balancer (installed by `inv lb.setup`). What it writes is read by keepalived
-# (track_file) and by `inv lb.status`.
+# Called by systemd and keepalived on a load balancer (installed by `inv lb.setup`). keepalived (track_file) and `inv lb.status` read
+# the files that it writes.
 #   prepare         keepalived is about to start
-#   up, down        HAProxy serves, or does not
-#   leave           HAProxy or keepalived is about to stop: let the VIP go first, so that nobody notices
-#   gone VIP LINK   keepalived has ended: it must not leave the VIP behind, the other one has it by now
-#   loaded FILE     this configuration was loaded just now
-#   state ...       keepalived's notify: type, instance, state, priority
+#   up, down        HAProxy has started, or has stopped
+#   leave           HAProxy or keepalived is about to stop: give up the VIP first, so that no connection fails
+#   gone VIP LINK   keepalived has ended: delete the VIP from LINK if it is still there, because the other LB has it now
+#   loaded FILE     this configuration file was just loaded
+#   state ...       keepalived's notify call: type, instance, state, priority
 set -eu
 umask 022
 run=/run/ha-runbooks
@@ -14,7 +14,7 @@ mkdir -p "$run"
 case $1 in
 prepare)
     echo 0 >"$run/leaving"
-    # SELinux: keepalived may read the flags only with this label; new files in the directory inherit it.
+    # SELinux lets keepalived read the flags only with this label; new files in the directory inherit it.
     [ ! -e /sys/fs/selinux/enforce ] || chcon -R -t keepalived_var_run_t "$run"
     ;;
 up)
@@ -24,7 +24,7 @@ up)
 down) echo 1 >"$run/haproxy_down" ;;
 leave)
     echo 1 >"$run/leaving"
-    tries=30 # nobody else may be there to take it
+    tries=30 # 3 s at most: there may be no other LB to take the VIP
     while [ "$tries" -gt 0 ] && grep -qs '^MASTER' "$run/vrrp_state"; do
         sleep 0.1
         tries=$((tries - 1))
@@ -36,10 +36,10 @@ gone)
     ;;
 loaded) sha256sum <"$2" | cut -d' ' -f1 >"$run/${2##*/}.loaded" ;;
 state)
-    # keepalived does not wait for one call before the next: the one that was begun last has the last word, whoever comes first.
+    # keepalived does not wait for one call to end before the next: the state of the call that was started last is kept.
     state=$4
     read -r mine </proc/$$/stat
-    # shellcheck disable=SC2086 # field 22, here the 20th: when this process was begun, in ticks since boot
+    # shellcheck disable=SC2086 # field 22, here the 20th: when this process was started, in ticks since boot
     set -- ${mine##*) }
     shift 19
     exec 9>>"$run/vrrp_state.order"

@@ -1,4 +1,4 @@
-"""The password of VRRP version 2: always the same, never readable by others, never shown."""
+"""The password of VRRP version 2: always the same, never readable by other users, never printed."""
 
 import multiprocessing
 import re
@@ -82,7 +82,7 @@ def test_a_password_written_by_hand(tmp_path: Path) -> None:
     assert auth_pass(tmp_path, {}) == "Keep-me."
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).mkdir()
     with pytest.raises(InventoryError, match="vrrp-auth-pass"):
         auth_pass(tmp_path, {})

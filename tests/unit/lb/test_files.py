@@ -1,4 +1,4 @@
-"""The files that an LB gets, read the way HAProxy and keepalived read them: by meaning, not by their text."""
+"""The files of an LB, parsed as HAProxy and keepalived parse them: the tests check the meaning, not the text."""
 
 import re
 import shlex
@@ -188,7 +188,7 @@ def test_nobody_on_the_network_can_change_anything(make):
             assert words[words.index("mode") + 1] == "600"
 
 
-def test_every_front_end_stands_on_an_address_of_its_own_never_on_all(make):
+def test_every_front_end_binds_one_address_and_never_all(make):
     site = make(ingress={"http": True, "https": True})
     assert binds(site, 2) == {
         "api": "10.1.1.100:6443",
@@ -244,7 +244,7 @@ def test_limits_weights_and_ports_follow_the_site(make):
 
 
 def weights(conf: dict[str, Any]) -> dict[str, int]:
-    """How much each thing that is watched takes off the priority; 0 stands for giving the VIP up at once (FAULT)."""
+    """How much each check takes off the priority when it fails; 0 means FAULT: the VIP is given up at once."""
     watched = {
         key.split()[1]: int(block.get("weight", ["0"])[0])
         for key, block in conf.items()
@@ -266,7 +266,7 @@ def test_everything_that_ends_service_is_watched(make):
 
 
 @pytest.mark.parametrize("second", [1, 50, 100, 130, 140, 153, 154, 155, 200, 253])
-def test_what_is_wrong_with_one_lb_always_moves_the_vip(second, tmp_path):
+def test_every_failed_check_moves_the_vip(second, tmp_path):
     """The document's `weight 2` never moved it: 110 against 100 stays 110. Holds for every pair of priorities that a site may have."""
     site = described(tmp_path, priorities=(254, second))
     first, other = (int(instance(site, number)["priority"][0]) for number in (1, 2))
@@ -276,7 +276,7 @@ def test_what_is_wrong_with_one_lb_always_moves_the_vip(second, tmp_path):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_each_lb_speaks_for_itself_to_the_other(number, make):
+def test_each_lb_sends_from_its_own_address_to_the_other(number, make):
     one = instance(make(), number)
     assert one["state"] == ["BACKUP"]
     assert one["unicast_src_ip"] == [f"10.1.1.1{number}"]
@@ -329,7 +329,7 @@ def test_an_ipv6_site_has_its_addresses_in_brackets_where_a_port_follows(make):
             assert re.fullmatch(r"\[fd00::\d+\]:\d+", words[1])
 
 
-def test_and_none_where_keepalived_reads_them(make):
+def test_keepalived_gets_ipv6_addresses_without_brackets(make):
     one = instance(make(family=6))
     assert one["virtual_ipaddress"] == {"fd00::100/128": ["dev eth0"]}
     assert one["unicast_src_ip"] == ["fd00::11"]
@@ -371,7 +371,7 @@ def test_what_the_configuration_calls_is_installed_and_can_be_run(make):
         assert every[path].content.startswith("#!/bin/sh\n")
 
 
-def test_haproxy_tells_keepalived_when_it_comes_and_goes(make):
+def test_the_hook_is_called_when_haproxy_starts_and_stops(make):
     site = make()
     units = {
         file.path.split("/")[4]: file.content

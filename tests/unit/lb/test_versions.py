@@ -1,4 +1,4 @@
-"""HAProxy or keepalived of another age: one clear error before anything is configured."""
+"""HAProxy or keepalived that is too old: one clear error before anything is configured."""
 
 from types import SimpleNamespace
 
@@ -34,7 +34,7 @@ GOOD = {"haproxy": "2.4.22-3.el9", "keepalived": "2.2.8-4.el9", "socat": "1.7.4.
         ("2.10.0", False),
         ("10.0", False),
         ("2.4", False),
-        ("git20260101", False),  # whoever built it knows; its own check of the configuration decides
+        ("git20260101", False),  # a build without a version: haproxy -c decides
         ("", False),
     ],
 )
@@ -62,7 +62,7 @@ def test_both_are_named():
 
 
 class Host:
-    """A host of which only the packages matter, with a package manager that gives what its distribution has."""
+    """A host with packages, and a package manager that offers the distribution's versions."""
 
     def __init__(self, installed: dict[str, str], offered: dict[str, str]) -> None:
         self.installed, self.offered, self.changes = installed, offered, 0
@@ -84,7 +84,7 @@ def steps(monkeypatch):
     return lambda host: (install_packages(Wanted(site(), load_balancer(1), ())), run_on(host))
 
 
-def test_an_old_one_that_is_there_already_is_refused_before_anything_is_changed(steps):
+def test_an_old_one_that_is_installed_is_refused_before_anything_is_changed(steps):
     host = Host({"haproxy": "1.8.27-5.el8"}, GOOD)
     step, run = steps(host)
     with pytest.raises(PrecheckError, match=r"lb1: haproxy 1\.8\.27-5\.el8 is too old \(2\.4 or newer is needed\)") as refused:
@@ -94,7 +94,7 @@ def test_an_old_one_that_is_there_already_is_refused_before_anything_is_changed(
     assert refused.value.exit_code == 3
 
 
-def test_an_old_one_that_the_distribution_gives_is_refused_once_it_is_there(steps):
+def test_an_old_one_of_the_distribution_is_refused_after_its_installation(steps):
     host = Host({}, GOOD | {"keepalived": "2.1.5-9.el8"})
     step, run = steps(host)
     with pytest.raises(PrecheckError, match=r"keepalived 2\.1\.5-9\.el8 is too old"):

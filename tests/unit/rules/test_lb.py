@@ -83,9 +83,9 @@ def test_standby(states, expected):
         (pair(STANDBY, HOLDER), ""),
         (pair(STANDBY, STANDBY), "the VIP is on no LB"),
         (pair(HOLDER, HOLDER), "the VIP is on lb1 and lb2"),
-        (pair(replace(HOLDER, vrrp="BACKUP"), STANDBY), "lb1 holds the VIP, but none is VRRP master"),
-        (pair(replace(HOLDER, vrrp="BACKUP"), replace(STANDBY, vrrp="MASTER")), "lb1 holds the VIP, but lb2 is VRRP master"),
-        (pair(HOLDER, replace(STANDBY, vrrp="MASTER")), "lb1 holds the VIP, but lb1 and lb2 is VRRP master"),
+        (pair(replace(HOLDER, vrrp="BACKUP"), STANDBY), "lb1 holds the VIP, but the VRRP master is no LB"),
+        (pair(replace(HOLDER, vrrp="BACKUP"), replace(STANDBY, vrrp="MASTER")), "lb1 holds the VIP, but the VRRP master is lb2"),
+        (pair(HOLDER, replace(STANDBY, vrrp="MASTER")), "lb1 holds the VIP, but the VRRP master is lb1 and lb2"),
         (pair(HOLDER, replace(STANDBY, api="silent")), "nothing answers on the VIP when asked from lb2"),
         (
             pair(replace(HOLDER, api="silent"), replace(STANDBY, api="silent")),

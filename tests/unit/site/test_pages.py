@@ -91,7 +91,7 @@ def test_no_page_has_a_secret():
     site = replace(fakes.site(), load_balancer=replace(fakes.site().load_balancer, vrrp=vrrp))
     found = files.files(site)
     assert "auth_pass ***" in found["files/lb1/etc/keepalived/keepalived.conf"]
-    assert "in the place of `***`" in everything(site)["lb.setup.md"]
+    assert "Replace `***` in keepalived.conf" in everything(site)["lb.setup.md"]
     assert 'certificateKey": "CERTIFICATE-KEY"' in found["files/kubeadm/init/master1.yaml"]
     joins = found["files/kubeadm/join/master2.yaml"] + found["files/kubeadm/join/worker1.yaml"]
     assert joins.count('"TOKEN"') == joins.count('"sha256:CA-HASH"') == 2
