@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Final, cast
 
-from runbooks.backup.read.fetch import Fetching, bring_back
+from runbooks.backup.read.fetch import Fetching
+from runbooks.backup.read.fetch import procedure as fetch_procedure
 from runbooks.backup.run import keep_tools, offsite, steps
 from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.prune import deletion, unwanted
@@ -39,7 +40,7 @@ def prune(site: Site) -> Page:
 
 def fetch(site: Site) -> Page:
     """One set from off-site."""
-    return Page(bring_back(fetching(site)), given="the newest set off-site is this one")
+    return Page(fetch_procedure(fetching(site)), given="the newest set off-site is this one")
 
 
 def fetching(site: Site) -> Fetching:

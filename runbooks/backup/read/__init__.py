@@ -1,1 +1,1 @@
-"""Sets are verified, shown and read."""
+"""Reading sets: show, verify, test-restore, extract, decrypt, fetch."""

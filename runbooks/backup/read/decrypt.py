@@ -1,4 +1,4 @@
-"""`inv backup.decrypt`: a whole set in plaintext, for somebody who has nothing but files and a bad day."""
+"""`inv backup.decrypt`: export a whole set in plaintext, for recovery by hand."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import msgspec
 
 from runbooks.backup.rules.snapshots import MARGIN
 from runbooks.backup.sets import manifest
-from runbooks.backup.sets import opened as sets_opened
 from runbooks.backup.sets.folder import Folder
 from runbooks.backup.sets.manifest import Manifest, Stored
 from runbooks.backup.sets.opened import SUFFIX, Opened, differs
+from runbooks.backup.sets.opened import identity as key_file
 from runbooks.backup.sets.store import Store, is_unlocked
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.local.disk import require_room
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
 
 
 def decrypt(session: Session, *, to: str, name: str, identity: str) -> None:
-    """Put the set ``name`` (the newest when it is "") at ``to``, which must not be there yet: a plain set, manifest included.
+    """Write the set ``name`` (the newest when it is "") in plaintext, with its manifest, to ``to``, which must not exist yet.
 
-    Raises OutcomeError when a file of the set is not what it was; then there is nothing at ``to``.
+    Raises OutcomeError when a file of the set is damaged; then ``to`` is not made.
     """
     store = Store(session.site)
     found = store.one(name)
-    opened = Opened(found, sets_opened.identity(store, identity))
+    opened = Opened(found, key_file(store, identity))
     target = Path(to).expanduser().absolute()
     _check(opened, target)
     if session.options.plan:
-        _tell(session, opened, target)
+        _print(session, opened, target)
         return
-    with interruptible(), _hidden(target) as hidden:
-        made = copy(opened, Folder(hidden))
-        Folder(hidden).put(manifest.NAME, manifest.write(made))
-        hidden.rename(target)
-    _tell(session, opened, target)
+    with interruptible(), _partial(target) as partial:
+        made = copy(opened, Folder(partial))
+        Folder(partial).put(manifest.NAME, manifest.write(made))
+        partial.rename(target)
+    _print(session, opened, target)
 
 
 def _check(opened: Opened, target: Path) -> None:
     if target.exists() or target.is_symlink():
         raise InventoryError(
-            f"{target}: it is there already, and nothing is overwritten", hint="--to a directory that is not there"
+            f"{target}: it is there already, and nothing is overwritten", hint="--to a directory that does not exist"
         )
     if not target.parent.is_dir():
         raise InventoryError(f"{target.parent}: there is no such directory", hint="mkdir -m 0700 it, or choose another --to")
@@ -61,7 +61,7 @@ def _check(opened: Opened, target: Path) -> None:
 
 
 def copy(opened: Opened, folder: Folder) -> Manifest:
-    """Put every file into ``folder`` in plaintext, and return the manifest of that. Raises OutcomeError naming a damaged one."""
+    """Write every file to ``folder`` in plaintext, and return the manifest of the copy. Raises OutcomeError, naming a damaged file."""
     for name, stored in opened.manifest.files.items():
         if why := differs(opened.stored(name), stored.size, stored.sha256):
             raise OutcomeError(f"{opened.manifest.id}: {name}: {why}", hint="inv backup.verify shows everything that is wrong")
@@ -77,7 +77,7 @@ def copy(opened: Opened, folder: Folder) -> Manifest:
 
 
 def plain_manifest(opened: Opened, files: dict[str, Stored]) -> Manifest:
-    """Return the set's manifest as it is without encryption: other names, sizes and digests; all else is the same."""
+    """Return the manifest of the same set without encryption: names, sizes and digests of its files differ, nothing else."""
     made = opened.manifest
     replace = msgspec.structs.replace
     return replace(
@@ -100,10 +100,11 @@ def _plain(opened: Opened, name: str) -> str:
 
 
 @contextmanager
-def _hidden(target: Path) -> Iterator[Path]:
-    """A directory (0700) beside ``target`` that goes unless it is renamed; what a killed attempt has left there goes first.
+def _partial(target: Path) -> Iterator[Path]:
+    """Yield a hidden directory (0700) beside ``target``; it is deleted at the end unless it was renamed.
 
-    Raises PrecheckError when another attempt is at work.
+    First deletes what a killed attempt has left there. Raises PrecheckError when the directory cannot be made, also because another
+    attempt is running.
     """
     path = target.with_name(f".{target.name}.ha-runbooks-partial")
     try:
@@ -122,7 +123,7 @@ def _hidden(target: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _tell(session: Session, opened: Opened, target: Path) -> None:
+def _print(session: Session, opened: Opened, target: Path) -> None:
     made, plan = opened.manifest, session.options.plan
     if session.options.json:
         print(json.dumps({"id": made.id, "to": str(target), "files": len(made.files) + 1, "plan": plan}))
@@ -130,6 +131,5 @@ def _tell(session: Session, opened: Opened, target: Path) -> None:
         print(f"would put {counted(len(made.files) + 1, 'file')} of {made.id} in plaintext at {target}; nothing was touched")
     else:
         print(f"{made.id}: {counted(len(made.files) + 1, 'file')} in plaintext at {target}")
-        print(
-            f"{target} now holds every secret of the cluster, readable by {'root' if not os.getuid() else 'you'} alone: delete it soon"
-        )
+        reader = "root" if not os.getuid() else "you"
+        print(f"{target} now holds every secret of the cluster, readable only by {reader}: delete it soon")

@@ -1,4 +1,4 @@
-"""`inv backup.extract`: single objects of a set as YAML for `kubectl apply -f`. One page of a list is in memory at a time."""
+"""`inv backup.extract`: single objects of a set as YAML for `kubectl apply -f`. Holds one page of a list in memory at a time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
-SHOWN = 12  # namespaces that an error names
+SHOWN = 12  # namespaces in an error message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which objects are asked for; "" is any. ``raw`` is: as they were saved."""
+    """Which objects to extract; "" matches any. ``raw``: as they were saved, instead of ready to apply."""
 
     kind: str
     namespace: str = ""
@@ -38,14 +38,14 @@ class Wanted:
     raw: bool = False
 
     def fits(self, namespace: str, name: str) -> bool:
-        """Tell whether an object of that namespace and name is asked for."""
+        """Whether an object of that namespace and name is wanted."""
         return self.namespace in ("", namespace) and self.name in ("", name)
 
 
 def extract(session: Session, wanted: Wanted, *, id_: str = "", to: str = "", key: str = "") -> None:
-    """Write the objects that are ``wanted``, by namespace and name, to standard output or to ``to``.
+    """Write the ``wanted`` objects, ordered by namespace and name, to standard output or to the file ``to``.
 
-    Raises OutcomeError when there is none, InventoryError when no kind or more than one is meant.
+    Raises OutcomeError when there is none, InventoryError when the kind is unknown or ambiguous, RunbookError when its file is damaged.
     """
     store = Store(session.site)
     found = store.one(id_)
@@ -53,7 +53,9 @@ def extract(session: Session, wanted: Wanted, *, id_: str = "", to: str = "", ke
     kind = _kind(opened, wanted.kind)
     stored = opened.manifest.kinds[kind].file
     if why := damage(found.path, stored, opened.manifest.files[stored]):
-        raise RunbookError(f"{found.id}: {stored}: {why}", hint="another set (inv backup.list), or the copy: inv backup.fetch")
+        raise RunbookError(
+            f"{found.id}: {stored}: {why}", hint="use another set (inv backup.list), or fetch the off-site copy: inv backup.fetch"
+        )
     where: Counter[str] = Counter()
     remarks: Counter[str] = Counter()
     objects = _chosen(opened, kind, wanted, where, remarks)
@@ -72,7 +74,7 @@ def extract(session: Session, wanted: Wanted, *, id_: str = "", to: str = "", ke
 
 
 def _chosen(opened: Opened, kind: str, wanted: Wanted, where: Counter[str], remarks: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Yield the objects in the API server's order, which is by namespace and name; count all in ``where``, by namespace."""
+    """Yield the wanted objects in the API server's order (namespace, name). Counts all objects by namespace in ``where``, remarks in ``remarks``."""
     for each in _objects(opened, kind):
         metadata = each.get("metadata") or {}
         namespace = metadata.get("namespace", "")
@@ -92,9 +94,9 @@ def _objects(opened: Opened, kind: str) -> Iterator[dict[str, Any]]:
 
 
 def _kind(opened: Opened, word: str) -> str:
-    """Return the kind that ``word`` means, as the manifest has it."""
+    """Return the kind that ``word`` means, as the manifest writes it. Raises InventoryError unless it is exactly one."""
     names = opened.manifest.kinds
-    found = rules.resolve(word, names) or _defined(opened, word.lower())
+    found = rules.resolve(word, names) or _custom_resources(opened, word.lower())
     if len(found) == 1:
         return found[0]
     if found:
@@ -104,12 +106,12 @@ def _kind(opened: Opened, word: str) -> str:
     close = rules.similar(word, names) or sorted(names)
     missing = "; it lacks some kinds (inv backup.show)" if opened.manifest.missing else ""
     raise InventoryError(
-        f"--kind {word}: there is no such kind in {opened.manifest.id}{missing}", hint=f"--kind one of {', '.join(close)}"
+        f"--kind {word}: there is no such kind in {opened.manifest.id}{missing}", hint=f"--kind one of {listed(close)}"
     )
 
 
-def _defined(opened: Opened, word: str) -> list[str]:
-    """Look ``word`` up in the names that custom resources gave themselves: a plural may be anything."""
+def _custom_resources(opened: Opened, word: str) -> list[str]:
+    """Return the custom resources whose kind, singular or short name is ``word``, from the definitions in the set."""
     found = []
     if DEFINITIONS in opened.manifest.kinds:
         for each in _objects(opened, DEFINITIONS):
@@ -121,9 +123,8 @@ def _defined(opened: Opened, word: str) -> list[str]:
 
 
 def _nothing(id_: str, kind: str, wanted: Wanted, where: Counter[str]) -> OutcomeError:
-    asked = " ".join(
-        [*([f"--namespace {wanted.namespace}"] if wanted.namespace else []), *([f"--name {wanted.name}"] if wanted.name else [])]
-    )
+    flags = {"--namespace": wanted.namespace, "--name": wanted.name}
+    asked = " ".join(f"{flag} {value}" for flag, value in flags.items() if value)
     total = sum(where.values())
     if not total:
         return OutcomeError(f"{id_} holds no {kind} at all", hint="inv backup.list shows other sets")
@@ -139,9 +140,9 @@ def _as_json(found: dict[str, Any]) -> str:
 
 @contextmanager
 def _output(to: str, default: str) -> Iterator[tuple[TextIO, str]]:
-    """Give standard output, or a file of its own (0600: it may hold Secrets; never one that is there), and its name.
+    """Yield standard output, or a new file (0600, since it may hold Secrets), and the file's name.
 
-    A directory gets a file called ``default``. What could not be finished is taken away.
+    In a directory ``to`` the file is called ``default``. An existing file is never overwritten, an unfinished one is deleted.
     """
     if not to:
         yield sys.stdout, ""
@@ -157,7 +158,7 @@ def _output(to: str, default: str) -> Iterator[tuple[TextIO, str]]:
             file.flush()
             os.fsync(descriptor)
     except FileExistsError:
-        raise InventoryError(f"{path} is there already, and is not overwritten", hint="--to a name of its own") from None
+        raise InventoryError(f"{path} is there already, and is not overwritten", hint="--to another file") from None
     except OSError as error:
         remove()
         raise RunbookError(f"{path}: cannot be written: {error.strerror}") from None

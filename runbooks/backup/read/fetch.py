@@ -1,4 +1,4 @@
-"""`inv backup.fetch`: a set comes back from off-site, also to a machine that has never seen it."""
+"""`inv backup.fetch`: fetch a set from the off-site repository, also to a new machine."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbooks.backup.read import verification
 from runbooks.backup.rules.snapshots import MARGIN
 from runbooks.backup.run import offsite
 from runbooks.backup.run.offsite import TOOLS
@@ -36,7 +36,7 @@ HEADER = ("id", "state", "size", "copied", "here", "snapshot")
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """One set on its way back: the snapshot that has it, its manifest, and how many bytes the snapshot is."""
+    """One set to fetch: the restic snapshot that holds it, its manifest, and the size of the snapshot in bytes."""
 
     store: Store
     repository: Repository
@@ -46,34 +46,35 @@ class Fetching:
 
     @property
     def there(self) -> bool:
-        """Whether the set is in the directory of sets, whole or not."""
+        """Whether the set is in the directory of sets, damaged or not."""
         return (self.store.directory / self.made.id).exists()
 
     @property
     def beside(self) -> Path:
-        """Where the snapshot is put: hidden, and cleared by the next run if we are killed."""
+        """The hidden directory into which the snapshot is restored. If this command is killed, the next run deletes it."""
         return self.store.directory / f"{MAKING}fetch-{self.made.id}"
 
 
 def fetch(session: Session, name: str = "") -> None:
-    """Bring the set ``name`` back, or the newest one that is off-site. Raises PrecheckError when it is here, but damaged."""
+    """Fetch the set ``name``, or the newest one that is off-site. Raises PrecheckError when it is here, but damaged."""
     store = Store(session.site)
     repository = offsite.repository_of(store)
     with nullcontext() if session.options.plan else store.locked("inv backup.fetch"):
-        fetching = _found(store, repository, name)
-        session.carry_out(bring_back(fetching), lease=Unlocked())
+        fetching = _find(store, repository, name)
+        session.carry_out(procedure(fetching), lease=Unlocked())
         if not session.options.plan:
-            _tell(session, fetching)
+            _print(session, fetching)
 
 
-def bring_back(fetching: Fetching) -> Procedure:
+def procedure(fetching: Fetching) -> Procedure:
     """Return the procedure that fetches one set."""
-    steps = [clear(fetching.store), _fits(fetching), _restore(fetching), _appear(fetching)]
+    steps = [clear(fetching.store), _check_room(fetching), _restore(fetching), _check_and_publish(fetching)]
     title = f"fetch {fetching.made.id} from {fetching.repository.name} to {fetching.store.directory}"
     return Procedure("backup.fetch", title, steps, {"id": fetching.made.id})
 
 
-def _found(store: Store, repository: Repository, name: str) -> Fetching:
+def _find(store: Store, repository: Repository, name: str) -> Fetching:
+    """Return the set to fetch. Raises InventoryError when it is not off-site, OutcomeError when its manifest is another set's."""
     offsite.reach(store, repository)
     there = repository.snapshots(store.site.name)
     copied = next((each for each in there if ID.fullmatch(each.set) and each.set == (name or each.set)), None)
@@ -87,7 +88,7 @@ def _found(store: Store, repository: Repository, name: str) -> Fetching:
     return Fetching(store, repository, copied, made, sum(repository.files(copied.snapshot).sizes.values()))
 
 
-def _fits(fetching: Fetching) -> Step:
+def _check_room(fetching: Fetching) -> Step:
     def check(_: Run) -> None:
         path, made = fetching.store.directory / fetching.made.id, fetching.made
         if fetching.there:
@@ -95,13 +96,13 @@ def _fits(fetching: Fetching) -> Step:
                 text = "".join(f"\n  {each}" for each in wrong)
                 raise PrecheckError(
                     f"{path} is there, but damaged:{text}",
-                    hint=f"take it away (mv {path} elsewhere, or inv backup.prune --id {made.id}), then fetch again",
+                    hint=f"move it away (mv {path} elsewhere) or delete it (inv backup.prune --id {made.id}), then fetch again",
                 )
             return
         require_room(fetching.store.directory, fetching.size + MARGIN, f"{made.id} takes")
 
     text = by_hand("backup", "fits", directory=fetching.store.directory, name=fetching.made.id)
-    return Step("see whether it is here, or fits", check=check, by_hand=text)
+    return Step("check whether the set is here already, or the disk has room for it", check=check, by_hand=text)
 
 
 def _restore(fetching: Fetching) -> Step:
@@ -120,19 +121,24 @@ def _restore(fetching: Fetching) -> Step:
         snapshot=fetching.copied.snapshot[:8],
         beside=fetching.beside,
     )
-    return Step("restore it beside the sets", done=lambda _: fetching.there or fetching.beside.exists(), do=do, by_hand=text)
+    return Step(
+        "restore it into a hidden directory beside the sets",
+        done=lambda _: fetching.there or fetching.beside.exists(),
+        do=do,
+        by_hand=text,
+    )
 
 
-def _appear(fetching: Fetching) -> Step:
+def _check_and_publish(fetching: Fetching) -> Step:
     def do(run: Run) -> None:
         run.here(f"compare every file with {sets_manifest.NAME}; mv {fetching.made.id}", partial(_publish, fetching))
 
     text = by_hand("backup", "appear", directory=fetching.store.directory, beside=fetching.beside, name=fetching.made.id)
-    return Step("prove every file and make the set appear", done=lambda _: fetching.there, do=do, by_hand=text)
+    return Step("verify every file and publish the set", done=lambda _: fetching.there, do=do, by_hand=text)
 
 
 def _publish(fetching: Fetching) -> None:
-    """Publish what was restored if it is the set. Raises OutcomeError, naming every file that is not what was saved."""
+    """Make the restored set appear in the directory of sets. Raises OutcomeError, naming every file that differs from the manifest."""
     store, made = fetching.store, fetching.made
     odd = files.make_private(fetching.beside)
     came = fetching.beside / made.id
@@ -148,18 +154,17 @@ def _publish(fetching: Fetching) -> None:
         )
     for name in strangers(came, made):
         (came / name).unlink()
-    files.replace(manifest, manifest.read_bytes())  # and on disk
+    files.replace(manifest, manifest.read_bytes())  # to have it on disk
     _keep_tools(fetching.beside / TOOLS, store.directory / TOOLS)
     came.rename(store.directory / f"{MAKING}{made.id}")
     store.publish(made.id)
     shutil.rmtree(fetching.beside)
     offsite.record(store, made.id, repository=fetching.repository.name, snapshot=fetching.copied.snapshot)
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    store.record(made.id, verified={"at": at, "ok": True, "what": "files"})
+    verification.record(store, made.id, ok=True, scope="files")
 
 
 def _keep_tools(came: Path, kept: Path) -> None:
-    """Take etcd's own tools along when there are none: on a new machine nobody else may have them."""
+    """Move etcd's tools, which were saved with the set, beside the sets, unless there are some already: a new machine may have none."""
     if came.is_dir() and not kept.exists():
         for path in came.rglob("*"):
             path.chmod(0o700)
@@ -167,7 +172,7 @@ def _keep_tools(came: Path, kept: Path) -> None:
         came.rename(kept)
 
 
-def _tell(session: Session, fetching: Fetching) -> None:
+def _print(session: Session, fetching: Fetching) -> None:
     made = fetching.made
     if session.options.json:
         print(json.dumps({"event": "set", "id": made.id, "state": made.state, "size": made.size}))

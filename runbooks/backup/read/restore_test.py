@@ -1,4 +1,4 @@
-"""`inv backup.restore-test`: a real etcd is booted from a set, and must show what the cluster showed when the set was made."""
+"""`inv backup.restore-test`: boot an etcd from a set, and compare its keys with those the cluster had when the set was made."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from base64 import b64decode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from runbooks.backup.read.contents import key_list, plain_snapshot
 from runbooks.backup.read.scratch import scratch
-from runbooks.backup.read.verify import plain, read_keys, record
+from runbooks.backup.read.verification import record
 from runbooks.backup.sets import opened as sets_opened
 from runbooks.backup.sets import tools as sets_tools
 from runbooks.backup.sets.manifest import Keys, Manifest, Snapshot
@@ -20,39 +21,39 @@ from runbooks.commands import backup, etcd
 from runbooks.errors import CommandError, InventoryError, OutcomeError, RunbookError
 from runbooks.local.etcd_tools import Member
 from runbooks.local.programs import interruptible
-from runbooks.text import counted, first_few
+from runbooks.text import counted, first_few, listed
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-AT_ONCE = 100  # prefixes in one transaction; etcd takes 128
-SHOWN = 20
+PREFIXES_AT_ONCE = 100  # etcd takes 128 operations in one transaction
+SHOWN = 20  # differences in the error message
 
 
 def restore_test(session: Session, *, name: str, host: str, identity: str) -> None:
-    """Boot an etcd from the set ``name`` (the newest when it is ""), from ``host``'s snapshot (the best one's when it is "").
+    """Boot an etcd from the set ``name`` (the newest when it is "") with the snapshot of ``host`` (the best one when it is "").
 
-    Raises OutcomeError, with every difference, when it does not show what was saved.
+    Raises OutcomeError, with every difference, when its keys are not those that were saved. Records the result beside the set.
     """
     store = Store(session.site)
     found = store.one(name)
     opened = Opened(found, sets_opened.identity(store, identity))
     snapshot = choose(opened.manifest, host)
     tools = sets_tools.find(store, snapshot.version, boot=True)
-    size = snapshot.size * (3 if opened.encrypted else 2)  # booting it may double it
+    size = snapshot.size * (3 if opened.encrypted else 2)  # etcd may double its size when it boots
     try:
-        with interruptible(), scratch(store, size) as place:
-            keys = _trustworthy(opened, snapshot)
-            tools.restore(plain(opened, snapshot, place), place / "restored")
+        with interruptible(), scratch(store, size) as directory:
+            keys = _intact_keys(opened, snapshot)
+            tools.restore(plain_snapshot(opened, snapshot, directory), directory / "restored")
             started = time.monotonic()
-            with Member(tools, place, "restored") as member:
+            with Member(tools, directory, "restored") as member:
                 status = member.ready()
                 booted = time.monotonic() - started
                 wrong = compare(member, status, snapshot, keys)
     except (OutcomeError, CommandError):
-        record(store, found.id, ok=False, what="restored")
+        record(store, found.id, ok=False, scope="restored")
         raise
-    record(store, found.id, ok=not wrong, what="restored")
+    record(store, found.id, ok=not wrong, scope="restored")
     if wrong:
         raise OutcomeError(
             f"{found.id}: the etcd restored from {snapshot.host}'s snapshot is not what was saved:\n  "
@@ -63,31 +64,31 @@ def restore_test(session: Session, *, name: str, host: str, identity: str) -> No
 
 
 def choose(manifest: Manifest, host: str) -> Snapshot:
-    """Return ``host``'s snapshot, or the one with the newest revision, for choice one whose keys were counted.
+    """Return the snapshot of ``host``. Without a host: one with a key list before one without, then the newest revision.
 
-    Raises InventoryError when the set has none of ``host``.
+    Raises InventoryError when the set has no snapshot of ``host``.
     """
     if not host:
         return max(manifest.snapshots, key=lambda each: (each.keys_file is not None, each.revision))
     for each in manifest.snapshots:
         if each.host == host:
             return each
-    hosts = ", ".join(each.host for each in manifest.snapshots)
+    hosts = listed(each.host for each in manifest.snapshots)
     raise InventoryError(f"{manifest.id} has no snapshot of {host}", hint=f"--host one of: {hosts}")
 
 
-def _trustworthy(opened: Opened, snapshot: Snapshot) -> Keys | None:
-    """Return what the snapshot must show. Raises OutcomeError when it, or the list of it, is not what it was."""
+def _intact_keys(opened: Opened, snapshot: Snapshot) -> Keys | None:
+    """Return the key list of a snapshot, None without one. Raises OutcomeError when the snapshot or its key list fails its checksum."""
     names = [name for name in (snapshot.file, snapshot.keys_file) if name]
     for name in names:
         stored = opened.manifest.files[name]
         if why := differs(opened.stored(name), stored.size, stored.sha256):
             raise OutcomeError(f"{opened.manifest.id}: {name}: {why}", hint="inv backup.verify shows which snapshots are usable")
-    return read_keys(opened, snapshot.keys_file) if snapshot.keys_file else None
+    return key_list(opened, snapshot.keys_file) if snapshot.keys_file else None
 
 
 def compare(member: Member, status: str, snapshot: Snapshot, keys: Keys | None) -> list[str]:
-    """Return every difference between what ``member`` shows and what was saved."""
+    """Return every difference between the keys of ``member`` and those that were saved."""
     wrong = []
     try:
         revision = etcd.parse_status(status).revision
@@ -98,14 +99,14 @@ def compare(member: Member, status: str, snapshot: Snapshot, keys: Keys | None) 
             answers = [member.ask("txn", "-w", "json", stdin=words) for words in _transactions(prefixes, snapshot.revision)]
             wrong += differences(keys, backup.parse_keys("".join(answers), prefixes))
     except (ValueError, RunbookError) as error:
-        wrong.append(f"it cannot be asked: {error}")
+        wrong.append(f"it does not answer: {error}")
     return wrong
 
 
 def _transactions(prefixes: Sequence[str], revision: int) -> list[str]:
-    """Build what backup-etcd.sh asked the cluster as well: all keys, then each prefix, as of one revision."""
+    """Return the etcdctl transactions that backup-etcd.sh made, too: count all keys, then each prefix, all at one revision."""
     first = [f'get "" --from-key --limit=1 --keys-only --rev={revision}']
-    batches = [prefixes[at : at + AT_ONCE] for at in range(0, len(prefixes), AT_ONCE)] or [()]
+    batches = [prefixes[at : at + PREFIXES_AT_ONCE] for at in range(0, len(prefixes), PREFIXES_AT_ONCE)] or [()]
     found = []
     for number, batch in enumerate(batches):
         asked = [f"get {prefix} --prefix --limit=2 --rev={revision}" for prefix in batch]
@@ -114,9 +115,9 @@ def _transactions(prefixes: Sequence[str], revision: int) -> list[str]:
 
 
 def differences(saved: Keys, seen: backup.Keys) -> list[str]:
-    """Return where what a restored etcd shows is not what was saved: counts, and revision and value of each sample.
+    """Return every difference between ``saved`` and ``seen``: counts, and the revision and the value of each sample.
 
-    No value is named: they are secrets.
+    Names keys, but never a value: values may be secrets.
     """
     wrong = [] if seen.total == saved.total else [f"it has {counted(seen.total, 'key')} instead of {saved.total}"]
     for prefix, count in saved.counts.items():

@@ -1,4 +1,4 @@
-"""A private place to restore a snapshot in, and an etcd that runs there. Both are gone afterwards, however it ends."""
+"""A temporary private directory in which a snapshot is restored. It is always deleted afterwards."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from runbooks.local.disk import require_room
 
 @contextmanager
 def scratch(store: Store, size: int) -> Iterator[Path]:
-    """A hidden directory (0700) on the disk of the sets, for ``size`` bytes and a write-ahead log.
+    """Yield a hidden directory (0700) on the disk of the sets, with room for ``size`` bytes and a write-ahead log.
 
-    Raises PrecheckError when the disk has less. What proofs that were killed have left goes first.
+    First deletes directories that killed commands have left. Raises PrecheckError when the disk has less room.
     """
     store.prepare()
     for path in store.abandoned():
@@ -30,7 +30,7 @@ def scratch(store: Store, size: int) -> Iterator[Path]:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            path = path.rename(path.with_name(SCRATCH + path.name.removeprefix(".born-")))  # so called only while it is held
+            path = path.rename(path.with_name(SCRATCH + path.name.removeprefix(".born-")))  # this name means: its lock is held
             yield path
         finally:
             os.close(handle)

@@ -233,7 +233,7 @@ def test_a_snapshot_that_is_whole_and_another_one(copied: Operator) -> None:
 
 
 def test_without_etcds_programs(copied: Operator) -> None:
-    """What can be looked at is looked at; what is needed for the rest is named."""
+    """What can be verified is verified; what is needed for the rest is named."""
     shutil.rmtree(copied.directory / "sets" / ".tools")
     done = copied.inv("backup.verify")
     assert done.returncode == 3

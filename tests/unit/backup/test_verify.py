@@ -20,7 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.backup.read import decrypt, restore_test, scratch, verify
+from runbooks.backup.read import decrypt, restore_test, scratch
+from runbooks.backup.read.verification import Verification, verify_set
 from runbooks.backup.run import keep_tools
 from runbooks.backup.sets import manifest as sets_manifest
 from runbooks.backup.sets import tools
@@ -51,8 +52,8 @@ def whole(directory: Path) -> tuple[Store, str]:
     return store, put(store, NOON, FILES, kinds=PODS, snapshots=())
 
 
-def looked_at(store: Store, name: str, **more: Any) -> verify.Proof:
-    return verify.prove(store, store.one(name), **more)
+def verified(store: Store, name: str, **more: Any) -> Verification:
+    return verify_set(store, store.one(name), **more)
 
 
 # ---- every damage
@@ -60,9 +61,9 @@ def looked_at(store: Store, name: str, **more: Any) -> verify.Proof:
 
 def test_a_set_that_is_what_it_was(tmp_path: Path) -> None:
     store, name = whole(tmp_path)
-    proof = looked_at(store, name)
-    assert (proof.problems, proof.sound) == ([], set(FILES))
-    assert [part.text for part in proof.parts if part.name == "objects"] == ["6 of 6 objects read, 1 of 1 kinds"]
+    result = verified(store, name)
+    assert (result.problems, result.intact) == ([], set(FILES))
+    assert [part.text for part in result.parts if part.name == "objects"] == ["6 of 6 objects read, 1 of 1 kinds"]
     assert store.records(name)["verified"] | {"at": ""} == {"at": "", "ok": True, "what": "contents"}
 
 
@@ -82,8 +83,8 @@ def test_every_kind_of_damage_is_named_at_once(tmp_path: Path) -> None:
     (path / "etcd/master9.db").write_bytes(b"planted")
     (path / "more").symlink_to("/etc")
     changed = "it was changed or damaged after it was made"
-    proof = looked_at(store, name)
-    assert proof.problems == [
+    result = verified(store, name)
+    assert result.problems == [
         f"hosts/0.tar.gz: its SHA-256 differs: {changed}",
         f"hosts/1.tar.gz: it has 4 bytes instead of 12: {changed}",
         "hosts/2.tar.gz: it is missing",
@@ -107,7 +108,7 @@ def test_a_list_that_is_not_what_the_manifest_says(tmp_path: Path, content: byte
     """As somebody would forge it: the digests fit."""
     store = store_in(tmp_path)
     name = put(store, NOON, FILES | {"resources/pods.json.gz": content}, kinds=PODS, snapshots=())
-    (problem,) = looked_at(store, name).problems
+    (problem,) = verified(store, name).problems
     assert problem.startswith("resources/pods.json.gz: ")
     assert says in problem
 
@@ -118,7 +119,7 @@ def test_a_manifest_that_points_out_of_the_set(tmp_path: Path) -> None:
     name = put(store, NOON, FILES, kinds={}, snapshots=())
     forged = msgspec.structs.replace(store.one(name).sound, files=outside)
     (store.directory / name / "manifest.json").write_bytes(sets_manifest.write(forged))
-    assert [each for each in looked_at(store, name).problems if "outside of the set" in each] == [
+    assert [each for each in verified(store, name).problems if "outside of the set" in each] == [
         "../../outside: the manifest names a file outside of the set",
         "/etc/passwd: the manifest names a file outside of the set",
     ]
@@ -131,10 +132,10 @@ def test_without_a_manifest_a_snapshot_speaks_for_itself(tmp_path: Path) -> None
     good = b"x" * 5000 + hashlib.sha256(b"x" * 5000).digest()
     name = put(store, NOON, {"etcd/master1.db": good, "etcd/master2.db": b"y" + good[1:], "etcd/master3.db": b""})
     damage(store, name)
-    proof = looked_at(store, name)
-    assert proof.usable == ["master1"]
-    assert [each.partition(":")[0] for each in proof.problems] == ["manifest.json", "etcd/master2.db", "etcd/master3.db"]
-    assert "manifest.json: it has been changed since it was written: its digest does not match" in proof.problems
+    result = verified(store, name)
+    assert result.usable == ["master1"]
+    assert [each.partition(":")[0] for each in result.problems] == ["manifest.json", "etcd/master2.db", "etcd/master3.db"]
+    assert "manifest.json: it has been changed since it was written: its digest does not match" in result.problems
 
 
 def test_a_set_that_is_deleted_meanwhile_is_not_called_damaged(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_set_that_is_deleted_meanwhile_is_not_called_damaged(tmp_path: Path) -
     found = store.one(name)
     store.delete(name)
     with pytest.raises(PrecheckError, match="was deleted while"):
-        verify.prove(store, found)
+        verify_set(store, found)
     assert store.records(name) == {}
 
 
@@ -190,11 +191,11 @@ def test_what_is_encrypted_is_read_with_its_identity_alone(tmp_path: Path, keys:
         next(Opened(found, tmp_path / "nowhere").chunks("large"))
     subprocess.run(["age-keygen", "-o", tmp_path / "stranger"], check=True, capture_output=True)
     with pytest.raises(InventoryError, match=rf"does not open {name}, which is encrypted to {keys[1]}"):
-        looked_at(store, name, given=str(tmp_path / "stranger"))
+        verified(store, name, identity=str(tmp_path / "stranger"))
     assert store.records(name) == {}
-    assert looked_at(store, name, given=str(keys[0])).what == "contents"
-    proof = looked_at(store, name)
-    assert (proof.problems, proof.what) == ([], "files")
+    assert verified(store, name, identity=str(keys[0])).scope == "contents"
+    result = verified(store, name)
+    assert (result.problems, result.scope) == ([], "files")
 
 
 def test_a_stream_that_age_does_not_vouch_for_is_not_believed(tmp_path: Path, keys: tuple[Path, str]) -> None:
@@ -242,7 +243,7 @@ def test_decrypted_it_is_a_plain_set(
     assert {path.stat().st_mode & 0o777 for path in (to, *to.rglob("*")) if path.is_dir()} == {0o700}
     another = store_in(tmp_path / "another")
     to.rename(another.directory / name)
-    assert looked_at(another, name).problems == []
+    assert verified(another, name).problems == []
     assert another.one(name).sound.encrypted_to == ()
 
 
