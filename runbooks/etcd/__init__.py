@@ -1,1 +1,1 @@
-"""etcd, looked at and taken care of."""
+"""etcd: status, members, latencies, leadership, defragmentation, the NOSPACE alarm."""

@@ -1,4 +1,4 @@
-"""The pages of etcd's commands, for a small example of what is otherwise seen on hosts."""
+"""The pages of etcd's commands. They describe an example: the site's hosts with a healthy etcd."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 from runbooks.commands.etcd import Look, Member, Status
-from runbooks.etcd import relief
-from runbooks.etcd import steps as etcd_steps
+from runbooks.etcd import nospace, steps
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
 from runbooks.pages.examples import second
@@ -16,7 +15,7 @@ from runbooks.rules.etcd import View
 
 
 def members(site: Site) -> tuple[Member, ...]:
-    """One member on every control plane host, with an ID that is only an example."""
+    """Return one member for every control plane host, with an example ID."""
     return tuple(
         Member(
             id=sha256(host.name.encode()).hexdigest()[:16],
@@ -28,8 +27,8 @@ def members(site: Site) -> tuple[Member, ...]:
     )
 
 
-def well(site: Site) -> View:
-    """Every member healthy; the first one leads."""
+def healthy(site: Site) -> View:
+    """Return etcd with every member healthy; the first one leads."""
     known = members(site)
     size = 200 << 20
     said = {
@@ -55,19 +54,19 @@ def well(site: Site) -> View:
 
 
 def defrag(site: Site) -> Page:
-    """Every member, the leader last."""
-    return Page(etcd_steps.defragment(site.control_plane, well(site)), given=f"the member of {site.control_plane[0]} leads")
+    """Return the page: every member, the leader last."""
+    return Page(steps.defragment(site.control_plane, healthy(site)), given=f"the member of {site.control_plane[0]} leads")
 
 
 def disarm(site: Site) -> Page:
-    """The same turns, with an alarm on."""
-    return Page(relief.disarm(well(site)), given=f"the member of {site.control_plane[0]} leads")
+    """Return the page: every member, after a NOSPACE alarm."""
+    return Page(nospace.disarm(healthy(site)), given=f"the member of {site.control_plane[0]} leads")
 
 
 def move_leader(site: Site) -> Page:
-    """To another member."""
+    """Return the page: to another member."""
     host, member = second(site), members(site)[1 % len(site.control_plane)]
-    return Page(etcd_steps.move_leader(member, well(site)), f"--to {host}", f"the member of {site.control_plane[0]} leads")
+    return Page(steps.move_leader(member, healthy(site)), f"--to {host}", f"the member of {site.control_plane[0]} leads")
 
 
 ETCD: Final = (defrag, disarm, move_leader)

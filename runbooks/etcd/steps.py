@@ -1,6 +1,6 @@
-"""How etcd's leadership and its data files are cared for, step by step; `runbooks.etcd.tasks` has the commands.
+"""Moving etcd's leadership, and defragmenting its data files.
 
-Defragmentation is that of etcd's operations guide (maintenance, "Defragmentation"): one member after the other, the leader last.
+Source: https://etcd.io/docs/v3.5/op-guide/maintenance/#defragmentation. One member after the other, the leader last.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from runbooks.text import naming, size_text
 from runbooks.view.etcd import view
 
 STATUS_FIRST = "inv etcd.status shows every member"
-# A member that was just defragmented, or a new leader, is whole again within seconds; a big data file takes longer to read back.
-WHOLE_WITHIN_S = 120
+# After defragmentation or an election a member is healthy within seconds; with a big data file it takes longer.
+HEALTHY_WITHIN_S = 120
 
 
 def move_leader(target: Member, first: View) -> Procedure:
-    """Return the procedure that makes ``target`` the leader."""
+    """Return the procedure that makes ``target`` the leader; ``first`` is etcd as it is now."""
 
     def check(run: Run) -> None:
         next_leader(view(run), None, str(target), target)
@@ -38,7 +38,7 @@ def move_leader(target: Member, first: View) -> Procedure:
         return True if leader == target.id else Unmet(f"{name_of(first, leader)} leads")
 
     def do(run: Run) -> None:
-        hand_over(run, view(run), target)
+        transfer(run, view(run), target)
 
     text = by_hand("etcd", "make_leader", member=target)
     step = Step(f"make {target} the leader", check=check, done=done, do=do, within=30, by_hand=text)
@@ -46,103 +46,105 @@ def move_leader(target: Member, first: View) -> Procedure:
     return Procedure("etcd.move-leader", title, [step], inputs={"member": target.id})
 
 
-def hand_over(run: Run, seen: View, target: Member) -> None:
-    """Have the present leader, on its own host, hand over to ``target``."""
+def transfer(run: Run, seen: View, target: Member) -> None:
+    """Move the leadership to ``target``, by a command on the leader's own host. Raises PrecheckError when no host says it leads."""
     leading = next((host for host, status in seen.statuses.items() if status.leads), None)
     if not leading:
-        raise PrecheckError("the leader of etcd answers nobody, so it cannot hand over", hint=STATUS_FIRST)
+        raise PrecheckError("the leader of etcd does not answer; only the leader can move the leadership", hint=STATUS_FIRST)
     run.change(leading, etcd.move_leader(target.id))
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class DefragPolicy:
     """Which members are defragmented, and when.
 
-    reason  why a member has to be, or "" when it need not (any more).
-    gate    raises PrecheckError when it must not be touched now.
-    left    what is still wrong afterwards, so that the next one has to wait.
-    unneeded   what to say of a member that need not be.
+    reason     returns why a member has to be defragmented, or "" when it need not be (any more).
+    refuse     raises PrecheckError when the member on this host must not stop answering now.
+    faults     returns what is wrong after a member was defragmented; the next member waits until this is empty.
+    unneeded   the note on a member that need not be defragmented.
     """
 
     reason: Callable[[Status], str]
-    gate: Callable[[Run, View, Host], None]
-    left: Callable[[View, Host], Sequence[str]]
+    refuse: Callable[[Run, View, Host], None]
+    faults: Callable[[View, Host], Sequence[str]]
     unneeded: str = "too little to gain"
 
 
 @dataclass(kw_only=True)
-class Turn:
-    """One member's turn: it leads no more, is defragmented, and is whole again."""
+class MemberDefrag:
+    """The steps for one member: move the leadership away from it, defragment it, wait until it is healthy."""
 
     host: Host
-    policy: Policy
-    touched: bool = False
+    policy: DefragPolicy
+    changed: bool = False
     finished: bool = False
     noted: str = ""
 
-    def need(self, seen: View) -> str:
-        """Why the member has to be defragmented now, or ""."""
+    def reason(self, seen: View) -> str:
+        """Return why the member has to be defragmented now, or ""."""
         status = seen.statuses.get(self.host)
         return self.policy.reason(status) if status and not self.finished else ""
 
     def steps(self, first: View) -> list[Step]:
-        """The steps of this turn; handing over is one of them when the member leads at the start."""
+        """Return the steps; moving the leadership is one of them when the member leads at the start."""
         leads = first.statuses[self.host].leads and len(rules.voters(first.members)) > 1
-        steps = [
-            Step(
-                "defragment",
-                self.host,
-                check=self.check,
-                done=lambda run: not self.need(view(run)),
-                do=self.do,
-                within=30,
-                by_hand=by_hand(
-                    "etcd",
-                    "defragment",
-                    host=self.host,
-                    worth_ratio=data_file.WORTH_RATIO,
-                    worth_size=data_file.WORTH_SIZE,
-                    near_quota=data_file.NEAR_QUOTA,
-                ),
-            ),
-            Step(
-                "is back, and not behind",
-                self.host,
-                done=self.back,
-                within=WHOLE_WITHIN_S,
-                by_hand=by_hand("etcd", "back", host=self.host, lag_allowed=rules.LAG_ALLOWED),
-            ),
-        ]
-        return [self._hand_over(), *steps] if leads else steps
+        return [*([self._transfer_step()] if leads else []), self._defrag_step(), self._wait_step()]
 
-    def _hand_over(self) -> Step:
+    def _transfer_step(self) -> Step:
         return Step(
-            "let another member lead",
+            "move the leadership to another member",
             self.host,
-            check=self.check_heir,
+            check=self.check_transfer,
             done=self.leads_no_more,
-            do=self.leave,
+            do=self.move_leadership,
             within=30,
-            by_hand=by_hand("etcd", "let_another_lead", host=self.host),
+            by_hand=by_hand("etcd", "move_leadership", host=self.host),
+        )
+
+    def _defrag_step(self) -> Step:
+        return Step(
+            "defragment",
+            self.host,
+            check=self.check,
+            done=lambda run: not self.reason(view(run)),
+            do=self.do,
+            within=30,
+            by_hand=by_hand(
+                "etcd",
+                "defragment",
+                host=self.host,
+                worth_ratio=data_file.WORTH_RATIO,
+                worth_size=data_file.WORTH_SIZE,
+                near_quota=data_file.NEAR_QUOTA,
+            ),
+        )
+
+    def _wait_step(self) -> Step:
+        return Step(
+            "wait until the member is healthy",
+            self.host,
+            done=self.healthy,
+            within=HEALTHY_WITHIN_S,
+            by_hand=by_hand("etcd", "wait_healthy", host=self.host, lag_allowed=rules.LAG_ALLOWED),
         )
 
     def check(self, run: Run) -> None:
-        """Tell the numbers; refuse when it must not stand still, or leads."""
+        """Note the sizes. Raises PrecheckError when the member must not stop answering now, or leads."""
         seen = view(run)
         status = status_of(seen, self.host)
-        reason = self.need(seen)
-        if self.noted != (reason or self.policy.unneeded):  # this is asked again once the lock is ours
+        reason = self.reason(seen)
+        if self.noted != (reason or self.policy.unneeded):  # the check runs again once the lock is taken
             self.noted = reason or self.policy.unneeded
             run.note(self.host, f"{data_file.sizes_text(status)}: {self.noted}")
         if reason:
-            self.policy.gate(run, seen, self.host)
+            self.policy.refuse(run, seen, self.host)
             if status.leads and len(rules.voters(seen.members)) > 1:
-                raise PrecheckError(f"{self.host} has become the leader meanwhile", hint="run the same command again")
+                raise PrecheckError(f"{self.host} has become the leader in the meantime", hint="run the same command again")
 
     def do(self, run: Run) -> None:
-        """Defragment it, and tell what that gave."""
+        """Defragment the member; note its size before and after, and how long it took."""
         before, started = status_of(view(run), self.host), monotonic()
-        self.touched = not run.plan
+        self.changed = not run.plan
         if run.change(self.host, etcd.defragment()) is None:
             return
         took = monotonic() - started
@@ -150,76 +152,80 @@ class Turn:
         after = status_of(view(run), self.host)
         run.note(self.host, f"{size_text(before.size)} -> {size_text(after.size)} in {took:.1f} s")
 
-    def back(self, run: Run) -> bool | Unmet:
-        """Whether the next member may have its turn."""
-        return Unmet.of("; ".join(self.policy.left(view(run), self.host))) if self.touched else True
+    def healthy(self, run: Run) -> bool | Unmet:
+        """Return whether the next member may be defragmented."""
+        return Unmet.of("; ".join(self.policy.faults(view(run), self.host))) if self.changed else True
 
-    def check_heir(self, run: Run) -> None:
-        """Refuse before the leadership moves for nothing."""
+    def check_transfer(self, run: Run) -> None:
+        """Raise PrecheckError when the member must not be defragmented, so that the leadership does not move for nothing."""
         seen = view(run)
-        if self.need(seen):
-            self.policy.gate(run, seen, self.host)
+        if self.reason(seen):
+            self.policy.refuse(run, seen, self.host)
 
     def leads_no_more(self, run: Run) -> bool | Unmet:
-        """Whether it may be defragmented as far as the leadership goes."""
+        """Return whether another member leads, or this one need not be defragmented."""
         seen = view(run)
         leader = leader_of(seen)
         if not leader:
-            return Unmet("there is no leader just now")
-        return leader != status_of(seen, self.host).member or not self.need(seen)
+            return Unmet("etcd has no leader at the moment")
+        return leader != status_of(seen, self.host).member or not self.reason(seen)
 
-    def leave(self, run: Run) -> None:
-        """Hand the leadership to the member that is furthest."""
+    def move_leadership(self, run: Run) -> None:
+        """Make the healthy voter with the smallest lag the leader."""
         seen = view(run)
-        hand_over(run, seen, next_leader(seen, self.host))
+        transfer(run, seen, next_leader(seen, self.host))
 
 
 def defragment(hosts: Sequence[Host], first: View, *, force: bool = False) -> Procedure:
-    """Return the procedure that defragments each of ``hosts`` where it is worth it, the leader last."""
+    """Return the procedure that defragments the member of each of ``hosts`` where it pays, or (``force``) in any case.
+
+    Never more than one member at a time, never the leader, and only while every member is healthy: a member that is defragmented
+    does not answer, and the others must still be a majority of the voters.
+    """
 
     def reason(status: Status) -> str:
-        return "it was asked for" if force else data_file.defrag_worthwhile(status)
+        return "requested by --force" if force else data_file.defrag_worthwhile(status)
 
-    whole = Step("etcd is whole", check=lambda run: _whole(view(run), "a member"), by_hand=by_hand("etcd", "whole"))
-    policy = Policy(reason, _may_pause, _faults)
-    steps = [whole, *(step for host in turns(hosts, first) for step in Turn(host=host, policy=policy).steps(first))]
+    check = Step(
+        "check that every member is healthy",
+        check=lambda run: _require_healthy(view(run), "a member"),
+        by_hand=by_hand("etcd", "check_healthy"),
+    )
+    policy = DefragPolicy(reason, _refuse_pause, lambda seen, host: rules.faults(seen))
+    members = [MemberDefrag(host=host, policy=policy) for host in defrag_order(hosts, first)]
+    steps = [check, *(step for member in members for step in member.steps(first))]
     inputs = {"hosts": sorted(host.name for host in hosts), "force": force}
     return Procedure("etcd.defrag", "Defragment etcd, one member after the other", steps, inputs=inputs)
 
 
-def _whole(seen: View, who: str) -> None:
-    """Nothing is wrong with any member: one that is defragmented answers nobody, so the others have to carry everything."""
+def _require_healthy(seen: View, who: str) -> None:
     if faults := rules.faults(seen):
         alarmed = any(status.alarms for status in seen.statuses.values())
         text = "".join(f"\n  {fault}" for fault in faults)
         raise PrecheckError(
-            f"etcd is not whole, and {who} would stand still while it is defragmented:{text}",
+            f"etcd has problems, and {who} does not answer while it is defragmented:{text}",
             hint="inv etcd.disarm" if alarmed else STATUS_FIRST,
         )
 
 
-def _may_pause(run: Run, seen: View, host: Host) -> None:
-    _whole(seen, str(host))
+def _refuse_pause(run: Run, seen: View, host: Host) -> None:
+    _require_healthy(seen, str(host))
     if refusal := rules.refuse_pause(seen.members, rules.healthy_ids(seen), seen.statuses[host].member):
         raise PrecheckError(f"{host}: {refusal}", hint=STATUS_FIRST)
 
 
-def _faults(seen: View, host: Host) -> Sequence[str]:
-    return rules.faults(seen)
-
-
-def turns(hosts: Sequence[Host], seen: View) -> list[Host]:
-    """Return the order of turns. Raises PrecheckError when one of them does not answer."""
+def defrag_order(hosts: Sequence[Host], seen: View) -> list[Host]:
+    """Return ``hosts`` with the leader's last. Raises PrecheckError when the member of one of them does not answer."""
     return data_file.defrag_order({host: status_of(seen, host) for host in hosts})
 
 
 def status_of(seen: View, host: Host) -> Status:
-    """What the member on this host said. Raises PrecheckError when it said nothing."""
+    """Return the status of the member on this host. Raises PrecheckError when it does not answer."""
     if host not in seen.statuses:
         raise PrecheckError(naming(host, rules.why_unhealthy(seen, host)), hint=STATUS_FIRST)
     return seen.statuses[host]
 
 
 def name_of(seen: View, member: str) -> str:
-    """The name of the member with this ID."""
-    return next((str(each) for each in seen.members if each.id == member), member or "nobody")
+    """Return the name of the member with this ID; the ID when it has none, "no member" for ""."""
+    return next((str(each) for each in seen.members if each.id == member), member or "no member")

@@ -1,4 +1,4 @@
-"""etcd: who is a member and how it fares, its leadership, its data file, its latencies."""
+"""etcd: members and their health, leadership, data files, latencies."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def status(session: Session) -> None:
     """Show every member: health, leader, sizes, alarms.
 
-    All control planes are asked at the same time. Exit status 0 when each runs a healthy voter and they agree with one another;
-    1 otherwise, naming everything that is wrong.
+    Asks all control plane hosts at the same time. Exit status 0: each runs a healthy voter, and all members agree with one another.
+    Exit status 1: something is wrong; everything that is wrong is listed.
     """
     from runbooks.etcd.status import show_status  # noqa: PLC0415 - start-up time
 
@@ -33,22 +33,23 @@ def members(session: Session) -> None:
 
 @query
 def perf(session: Session) -> None:
-    """Judge disk and network latencies, and say why.
+    """Compare disk and network latencies with limits.
 
-    99th percentiles since each member started, from its own metrics. Exit status 1 when one is over etcd's documented threshold.
+    The 99th percentiles since each member started, from its own metrics. Exit status 1: one is over the limit that etcd documents.
     """
     from runbooks.etcd.status import show_perf  # noqa: PLC0415 - start-up time
 
     show_perf(session)
 
 
-@procedure(help={"member": "only this one: host, member name, address or ID", "force": "also where it is not worth it"})
+@procedure(help={"member": "only this member: host, member name, address or ID", "force": "also where it frees little"})
 def defrag(session: Session, member: str = "", force: bool = False) -> None:
-    """Give free space back to the disk, leader last.
+    """Defragment: give free space back to the disk.
 
-    One member at a time, each only when less than half of a file of over 100 MiB holds data, or when the file nears its quota
-    (see --plan for the numbers). A member answers nobody meanwhile, so the next one waits until all are healthy again, the
-    leadership is handed over before its turn, and anything wrong with any member refuses it.
+    One member at a time, the leader last, after the leadership was moved to another member. A member is defragmented when less
+    than half of a data file of over 100 MiB holds data, or when the file nears its quota (--plan shows the numbers). It does not
+    answer while it is defragmented. So the next one waits until all members are healthy again, and the command refuses to run
+    while any member has a problem.
     """
     from runbooks.errors import PrecheckError  # noqa: PLC0415 - start-up time
     from runbooks.etcd.steps import STATUS_FIRST, defragment  # noqa: PLC0415
@@ -69,19 +70,20 @@ def defrag(session: Session, member: str = "", force: bool = False) -> None:
 def disarm(session: Session) -> None:
     """End a NOSPACE alarm: make room, then disarm.
 
-    etcd refuses every write once a data file has reached its quota. Disarms only when there is room again, and proves that
-    writes work. A CORRUPT alarm is never disarmed.
+    etcd refuses every write when a data file has reached its quota. Compacts and defragments, disarms the alarm only when the data
+    files are below the quota again, and then tests a write. Never disarms a CORRUPT alarm.
     """
-    from runbooks.etcd import relief  # noqa: PLC0415 - start-up time
+    from runbooks.etcd import nospace  # noqa: PLC0415 - start-up time
 
-    session.carry_out(relief.disarm(_known(session)))
+    session.carry_out(nospace.disarm(_known(session)))
 
 
-@procedure(name="move-leader", help={"to": "host, member name, address or ID; default: any other healthy voter"})
+@procedure(name="move-leader", help={"to": "host, member name, address or ID; default: the healthy voter with the smallest lag"})
 def move_leader(session: Session, to: str = "") -> None:
-    """Hand the leadership to another member.
+    """Make another member the leader.
 
-    Refuses a learner, and a member that is not healthy. Before work on the leader's host it saves an election.
+    Refuses a learner and a member that is not healthy. Run it before work on the leader's host: without a leader nothing can be
+    written until the other members have elected one.
     """
     from runbooks.etcd import steps  # noqa: PLC0415 - start-up time
     from runbooks.rules import etcd as rules  # noqa: PLC0415
