@@ -1,4 +1,4 @@
-"""What an examination asks a host besides its services: room, leftovers of interrupted work, who can be reached from there."""
+"""What `inv doctor` asks a host besides its services: disk space, leftovers of interrupted commands, reachable peers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from runbooks.inventory.model import Host, Site
 CLIENT_PORT, PEER_PORT = 2379, 2380
 ETCD = "/var/lib/etcd"
 DIRECTORIES = ("/", "/var", ETCD, "/var/lib/containerd", "/var/lib/kubelet", "/var/log")
-NO_METRICS = 69  # etcd-metrics.sh: nothing answers there
+NO_METRICS = 69  # etcd-metrics.sh: no member answers there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """A file system, and those of our directories that lie on it. Bytes and inodes; ``inodes`` is 0 where it has none."""
+    """A file system, and those of `DIRECTORIES` on it. Sizes in bytes; ``inodes`` is 0 for a file system that does not count them."""
 
     mount: str
     directories: tuple[str, ...]
@@ -34,9 +34,9 @@ class Disk:
 class Traces:
     """What was found on one host.
 
-    ``parked`` are static pods whose manifests are out of the kubelet's sight, ``attempt`` what kubeadm was started for and did not
-    finish (``working``: it is at it now), ``restoring`` that a restore of etcd was not finished. ``reach`` has what a connection
-    to an address and port ended in: open, refused, silent, or an error's text.
+    ``parked``: static pods whose manifests were moved out of the kubelet's directory. ``attempt``: what kubeadm was started for and did
+    not finish; ``working``: it still runs. ``restoring``: a restore of etcd was not finished. ``reach``: the result of a connection to
+    an address and port: open, refused, silent, or the text of an error.
     """
 
     disks: tuple[Disk, ...]
@@ -48,7 +48,7 @@ class Traces:
 
 
 def targets(site: Site, host: Host) -> list[tuple[Host, int]]:
-    """Return what ``host`` has to reach: from a control plane host, etcd and the API server of every other."""
+    """Return the hosts and ports that ``host`` must reach: for a control plane host, etcd and the API server of every other one."""
     if not host.is_control_plane:
         return []
     ports = (CLIENT_PORT, PEER_PORT, API_PORT) if site.kubernetes.etcd == "stacked" else (API_PORT,)
@@ -56,7 +56,7 @@ def targets(site: Site, host: Host) -> list[tuple[Host, int]]:
 
 
 def look(site: Site, host: Host) -> Probe[Traces]:
-    """See what ``host`` has."""
+    """Look at disks, leftovers and reachable peers of ``host``."""
     variables = {
         "DIRECTORIES": DIRECTORIES,
         "TARGETS": [f"{peer.address} {port}" for peer, port in targets(site, host)],
@@ -65,7 +65,7 @@ def look(site: Site, host: Host) -> Probe[Traces]:
 
 
 def parse(answer: Answer) -> Traces:
-    """Read lines of ``key value``. Raises ValueError when a number is none."""
+    """Parse the lines ``key value`` of doctor-look.sh. Raises ValueError when a number cannot be read."""
     lines = [line.split(" ") for line in answer.stdout.splitlines() if " " in line]
 
     def every(key: str) -> list[list[str]]:
@@ -91,18 +91,18 @@ def _disk(mount: str, rows: list[list[str]]) -> Disk:
 
 
 def metrics() -> Probe[Metrics | None]:
-    """What the member on this host has counted; None when it does not tell."""
+    """Return the metrics of the member on this host; None when it does not answer."""
     probe = etcd_metrics.metrics()
     return Probe(probe.command.expecting(0, NO_METRICS), lambda answer: None if answer.exited else probe.parse(answer))
 
 
 def endpoints(host: Host) -> Probe[tuple[str, ...]]:
-    """The addresses at which the cluster's own clients look for API servers, as the API server of ``host`` has them."""
+    """Return the addresses in the Endpoints object `kubernetes` (clients in pods use them), as the API server of ``host`` has it."""
     return read_json(host, "get", "endpoints", "kubernetes", "-n", "default", parse=parse_endpoints)
 
 
 def parse_endpoints(found: Any) -> tuple[str, ...]:
-    """Read an Endpoints object. Raises ValueError when it is none."""
+    """Parse an Endpoints object. Raises ValueError when it is none."""
     try:
         return tuple(each["ip"] for subset in found.get("subsets") or [] for each in subset.get("addresses") or [])
     except (KeyError, TypeError, AttributeError) as error:

@@ -1,1 +1,1 @@
-"""What is wrong anywhere, and the command for it."""
+"""`inv doctor`: find what is wrong on the whole site, and name the command that repairs it."""

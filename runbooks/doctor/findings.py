@@ -1,4 +1,4 @@
-"""From all that was seen to its causes: what has a cause already is not told again."""
+"""From observations to findings: one finding per root cause; what the cause explains is suppressed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ RUNS = 50
 
 
 def findings(session: Session, examined: Examination) -> list[Finding]:
-    """Return everything that is wrong or worth knowing, the gravest first."""
+    """Return everything that is wrong or worth knowing, the most severe first."""
     site = session.site
     found = list(hosts.silent(site, examined.errors))
     found += pair.pair({host: state for host, (state, _) in examined.balancers.items() if host not in examined.errors})
     everyone: Mapping[Host, Any] = examined.facts | {host: each for host, each in examined.errors.items() if host.is_node}
     if verify.no_cluster(everyone):
-        yet = pair.nobody([host for host in site.control_plane if host in examined.facts])
+        yet = pair.no_cluster([host for host in site.control_plane if host in examined.facts])
         return ordered([*found, *([yet] if yet else []), *hosts.disks(examined.traces), *hosts.clocks(examined.clocks)])
     found += of_cluster(site, examined, found)
     found += hosts.disks(examined.traces)
@@ -44,7 +44,7 @@ def findings(session: Session, examined: Examination) -> list[Finding]:
 
 
 def of_cluster(site: Site, examined: Examination, before: list[Finding]) -> list[Finding]:
-    """Return what is wrong with the cluster. Each kind of cause explains hosts, of which the next ones then say nothing more."""
+    """Return what is wrong with the cluster. Hosts that an earlier finding explains are left out by the later rules."""
     facts, found = examined.facts, list(before)
     stacked = site.kubernetes.etcd == "stacked"
     view = examined.view()
@@ -76,7 +76,7 @@ def _joined(examined: Examination) -> dict[Host, Any]:
 
 
 def _left(seen: Mapping[Host, Any], found: list[Finding]) -> dict[Host, Any]:
-    """Return what was seen of hosts whose trouble has no cause yet."""
+    """Return ``seen`` without the hosts that a finding explains."""
     done = explained(found)
     return {host: each for host, each in seen.items() if host not in done}
 
@@ -87,10 +87,10 @@ def _with_node(site: Site, examined: Examination) -> set[Host]:
 
 
 def _rest(site: Site, examined: Examination, found: list[Finding]) -> list[Finding]:
-    """Judge what is left as `cluster.verify` does, as though the hosts that are explained were none of the site's."""
+    """Return what `cluster.verify` would report for a site without the explained hosts."""
     out = explained(found)
     if not any(host not in out for host in site.control_plane):
-        return []  # nobody is left who could tell about the cluster
+        return []  # no control plane host is left that could report on the cluster
     unexplained = tuple(host for host in site.hosts if host not in out)
     balancers = {host: pair.without_servers(each, out) for host, each in examined.balancers.items() if host not in out}
     said: dict[Host, dict[str, Any] | RunbookError] = {}
@@ -116,18 +116,18 @@ def _backups(session: Session) -> list[Finding]:
         trouble, way_out, scheduled = status.trouble_with(session)
     except InventoryError as error:
         return [Finding("warn", topic="backup", seen=str(error), why="nothing could be restored", fix=error.hint)]
-    why = "what is lost then cannot be restored"
+    why = "without a good backup, lost data cannot be restored"
     found = [Finding("warn", topic="backup", seen=each, why=why, fix=way_out) for each in trouble]
     if not scheduled:
-        seen = "no backup is made by itself from this machine"
+        seen = "no backup is scheduled on this machine"
         found.append(Finding("note", topic="backup", seen=seen, fix='inv backup.schedule --at "17 2 * * *"'))
     return found
 
 
 def _at_work(session: Session, examined: Examination) -> list[Finding]:
-    """Return who is changing the site just now, and which commands were not finished."""
+    """Return who holds the site's lock now, and which commands failed or were interrupted on this machine."""
     held = next(iter(examined.held.values()), None)
-    why = "what looks wrong may be on its way"
+    why = "the running command may be the cause of other findings"
     found = [Finding("note", topic="lock", seen=describe(session.site.name, held), why=why, fix="inv site.lock")] if held else []
     newest: dict[str, dict[str, str]] = {}
     for each in summaries(session.state / "runs", RUNS):

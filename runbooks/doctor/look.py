@@ -1,4 +1,4 @@
-"""Everything that an examination looks at, in three round trips: every host at the same time, each only by what it says itself."""
+"""Collect everything that `inv doctor` judges, in three round trips; all hosts are asked at the same time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from runbooks.view.health import ClusterReadings
 
 @dataclass(slots=True)
 class Examination:
-    """What was seen. ``errors`` are the hosts that could not be asked."""
+    """What was seen on all hosts. ``errors`` has the hosts that could not be asked."""
 
     seen: ClusterReadings
     errors: dict[Host, RunbookError]
@@ -38,12 +38,12 @@ class Examination:
 
     @property
     def facts(self) -> dict[Host, HostFacts]:
-        """What each host of the cluster that answers told about itself."""
+        """What each control plane host or worker that answers reports about itself."""
         return self.seen.of("facts")
 
     @property
     def balancers(self) -> dict[Host, LbReading]:
-        """What each LB that answers told, and the servers behind it."""
+        """What each LB that answers reports about itself, and the servers behind it."""
         backends = self.seen.of("backends")
         return {host: (state, backends[host]) for host, state in self.seen.of("lb").items()}
 
@@ -55,7 +55,7 @@ class Examination:
 
 
 def look(run: Run) -> Examination:
-    """Look at everything. Raises nothing for a host that does not answer: that is a finding."""
+    """Look at every host. A host that does not answer raises nothing: it becomes a finding."""
     seen = health.look(run)
     errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
     examined = Examination(seen, errors)
@@ -79,7 +79,7 @@ def look(run: Run) -> Examination:
 
 
 def _once_more(run: Run, examined: Examination) -> None:
-    """Ask those again who seem unwell, some seconds later: a VIP or a lead that is just moving is no finding."""
+    """Ask the hosts that have a problem again, some seconds later: a VIP that is moving, or an election, is no finding."""
     states = {host: state for host, (state, _) in examined.balancers.items()}
     apart = lb_rules.not_a_pair(states) if states else ""
     probes: dict[Host, dict[str, Probe[Any]]] = {

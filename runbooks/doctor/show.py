@@ -1,4 +1,4 @@
-"""What `inv doctor` shows."""
+"""Output of `inv doctor`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def show(session: Session) -> None:
-    """Print the findings. Raises OutcomeError when there is anything to be done, HostErrors when no host answers."""
+    """Print the findings. Raises OutcomeError when there is a failure or a warning, HostErrors when no host answers."""
     examined = look(session.run)
     if len(examined.errors) == len(examined.seen.hosts):
         raise HostErrors({str(host): error for host, error in examined.errors.items()}, len(examined.errors))
@@ -31,7 +31,7 @@ def show(session: Session) -> None:
 
 
 def summary(found: Sequence[Finding]) -> str:
-    """Say how many findings there are of which severity.
+    """Return how many findings there are of each severity.
 
     >>> summary([]), summary([Finding("note", seen="drained")]), summary([Finding("warn", seen="is off")])
     ('nothing is wrong', 'nothing is wrong (1 note)', '1 warn')

@@ -1,11 +1,11 @@
-# Variables: DIRECTORIES (array), TARGETS (array of "address port"); knock.sh stands before this.
-# What an examination of the whole site asks a host besides its services, one "key value" a line: room on its disks, what an
-# interrupted piece of work of ours left behind, and which of TARGETS can be connected to. Changes nothing.
+# Variables: DIRECTORIES (array), TARGETS (array of "address port"). Needs the functions of knock.sh before it.
+# Prints one "key value" a line: disk space, leftovers of interrupted commands of this tool, and the result of a connection to each
+# of TARGETS. Changes nothing.
 # shellcheck shell=bash disable=SC2154
 shopt -s nullglob
 for directory in "${DIRECTORIES[@]}"; do
     [ -d "$directory" ] || continue
-    # What is mounted where, bytes: all, free; inodes: all, free ("-" where a file system counts none).
+    # Mount point; bytes: size, free; inodes: total, free ("-" where the file system does not count them).
     df -B1 --output=target,size,avail,itotal,iavail -- "$directory" 2>/dev/null | tail -n 1 | {
         read -r mount size free inodes left && echo "disk $directory $mount $size $free ${inodes/-/0} ${left/-/0}"
     }

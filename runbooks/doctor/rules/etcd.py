@@ -1,4 +1,4 @@
-"""What is wrong with etcd: one cause, one finding. Pure: what the members said in, findings out."""
+"""What is wrong with etcd: one finding per cause. Pure: from the members' answers to findings."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
 from runbooks.text import listed
 
-# When etcd's own alerts fire (contrib/mixin: etcdHighFsyncDurations, etcdHighCommitDurations); its FAQ wants far less.
+# Thresholds of etcd's own alerts (contrib/mixin: etcdHighFsyncDurations, etcdHighCommitDurations); its FAQ recommends far less.
 FSYNC_ALERT_S, COMMIT_ALERT_S = 0.5, 0.25
 
 
 def repair(member: object) -> str:
-    """Return the command that mends or replaces one member."""
+    """Return the command that repairs or replaces one member."""
     return f"inv recover.etcd-member --member {member}"
 
 
 def no_quorum(view: View) -> bool:
-    """Whether too few members agree for anything to be written."""
+    """Return whether fewer than a majority of the voters are healthy: etcd then accepts no writes."""
     voters = etcd.voters(view.members)
     needed = etcd.quorum(len(voters) or len(view.said))
     return len(etcd.healthy_ids(view)) < needed
 
 
 def unwell(view: View) -> tuple[Host, ...]:
-    """Return the hosts whose member is not healthy by itself."""
+    """Return the hosts whose own member is not healthy."""
     return tuple(host for host in view.said if etcd.why_unhealthy(view, host))
 
 
 def quorum(view: View, explained: Collection[Host]) -> Iterator[Finding]:
-    """Return the loss of the quorum, which explains every API server; what else brought it about stands beside it."""
+    """Return the finding that the quorum is lost, if it is. It explains every control plane host.
+
+    Invariant: names `recover.etcd-quorum`, which discards members, only as the last resort: after hosts that can be brought back, or
+    members that can be repaired.
+    """
     if not no_quorum(view):
         return
     total = len(etcd.voters(view.members)) or len(view.said)
@@ -46,10 +50,10 @@ def quorum(view: View, explained: Collection[Host]) -> Iterator[Finding]:
     able = [host for host in unwell(view) if host not in explained]
     fix = "inv recover.etcd-quorum"
     if out:
-        fix = f"bring back {' or '.join(map(str, out))} (see below); only when they are lost: {fix}"
+        fix = f"bring back {' or '.join(map(str, out))} (see below); only if they are lost: {fix}"
     elif able:
-        fix = f"{repair(able[0])} if its data is whole; else {fix}, which proves first that no majority can be started"
-    seen = f"the quorum is lost: {well} of {total} members are healthy, {needed} have to be"
+        fix = f"{repair(able[0])} if its data is intact; otherwise {fix}, which first proves that no majority can be started"
+    seen = f"the quorum is lost: {well} of {total} members are healthy, {needed} are needed"
     yield Finding(
         "fail",
         topic="etcd",
@@ -61,19 +65,19 @@ def quorum(view: View, explained: Collection[Host]) -> Iterator[Finding]:
 
 
 def split(view: View, explained: Collection[Host]) -> Iterator[Finding]:
-    """Return members that contradict each other: of another cluster, or with another leader."""
+    """Return the finding that members belong to different clusters, or else that they follow different leaders."""
     clusters = {host: status.cluster for host, status in view.statuses.items()}
     odd = _minority(clusters)
     if odd:
-        why = "clients get two truths: a member with an old or foreign data directory"
-        seen = f"split brain: {', '.join(f'{host} is of cluster {each}' for host, each in clusters.items())}"
+        why = "clients read different data from different members: one has an old or foreign data directory"
+        seen = f"split brain: {listed(f'{host} belongs to cluster {each}' for host, each in clusters.items())}"
         yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{repair(odd[0])} --rejoin", explains=frozenset(odd))
         return
     leaders = {host: status.leader for host, status in view.statuses.items() if status.leader and host not in explained}
     if len(set(leaders.values())) > 1:
         names = {member.id: str(member) for member in view.members}
-        seen = f"they follow different leaders: {', '.join(f'{host} {names.get(each, each)}' for host, each in leaders.items())}"
-        why = "an election is going on, or one of them is cut off"
+        seen = f"members follow different leaders: {listed(f'{host} {names.get(each, each)}' for host, each in leaders.items())}"
+        why = "an election is going on, or one member is cut off from the others"
         yield Finding("fail", topic="etcd", seen=seen, why=why, fix="inv doctor again in a moment; inv etcd.status")
 
 
@@ -85,11 +89,11 @@ def _minority(values: Mapping[Host, str]) -> list[Host]:
 
 
 def alarms(view: View) -> Iterator[Finding]:
-    """Return etcd's own alarms: without room for data nothing is written; a corrupt member lies."""
+    """Return one finding for all NOSPACE alarms, and one for each CORRUPT alarm."""
     raised = {alarm for status in view.statuses.values() for alarm in status.alarms}
     full = [alarm for alarm in raised if alarm.kind == "NOSPACE"]
     if full:
-        why = "every write is refused until the alarm is taken back"
+        why = "every write is refused until the alarm is disarmed"
         yield Finding("fail", topic="etcd", seen="alarm NOSPACE: the data file is at its quota", why=why, fix="inv etcd.disarm")
     for alarm in sorted(raised - set(full), key=lambda each: each.member):
         member = next((each for each in view.members if each.id == alarm.member), None)
@@ -99,7 +103,7 @@ def alarms(view: View) -> Iterator[Finding]:
 
 
 def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
-    """Return the members that are not well, missing, stuck as learners, or nobody's; those on hosts ``explained`` are left out."""
+    """Return members that are unhealthy, missing, still learners, or of no known host. Hosts in ``explained`` are left out."""
     told: set[str] = set()
     for member in view.members:
         host = view.host_of(member)
@@ -124,7 +128,7 @@ def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
                 explains=frozenset({host}),
             )
         elif reason := etcd.why_unhealthy(view, host):
-            why = "one more such member, and nothing can be written" if not etcd.tolerates(_well(view)) else ""
+            why = "" if etcd.tolerates(_well(view)) else "if one more member fails, nothing can be written"
             yield Finding(
                 "warn",
                 topic="etcd",
@@ -138,7 +142,7 @@ def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
 
 def _odd(view: View, member: Member, host: Host | None) -> Finding | None:
     mine = frozenset({host}) if host else frozenset()
-    where = ", ".join(sorted(etcd.addresses(member))) or "no address"
+    where = listed(sorted(etcd.addresses(member))) or "no address"
     if not member.name:
         seen = f"member {member.id} ({where}) was added and never started"
         return Finding(
@@ -165,11 +169,11 @@ def _well(view: View) -> int:
 
 
 def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:
-    """Return what is not broken, but should be seen to: slow disks, the quota, free pages, mixed versions."""
+    """Return what works but needs attention: slow disks, the quota, free pages, mixed versions."""
     versions = {host: status.version for host, status in view.statuses.items()}
     if len(set(versions.values())) > 1:
-        seen = f"versions differ: {', '.join(f'{host} {each}' for host, each in versions.items())}"
-        yield Finding("note", topic="etcd", seen=seen, why="as during an upgrade; finish it")
+        seen = f"versions differ: {listed(f'{host} {each}' for host, each in versions.items())}"
+        yield Finding("note", topic="etcd", seen=seen, why="this is normal during an upgrade; finish the upgrade")
     slow: dict[str, list[Host]] = {}
     for host, each in metrics.items():
         found = latencies.summary(each)
@@ -181,7 +185,7 @@ def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:
             else:
                 slow.setdefault(over.fix, []).append(host)
     for fix, hosts in slow.items():
-        seen = "etcd's disk or network is slower than its makers advise (inv etcd.perf has the numbers)"
+        seen = "etcd's disk or network is slower than etcd recommends (inv etcd.perf shows the figures)"
         yield Finding("note", topic="etcd", host=listed(hosts), seen=seen, fix=fix)
     worth = [host for host, status in view.statuses.items() if not status.alarms and data_file.defrag_worthwhile(status)]
     if worth:
@@ -189,5 +193,5 @@ def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:
 
 
 def remembered(view: View) -> set[Host]:
-    """Return the hosts that a member is listed for, whether or not it runs."""
+    """Return the hosts that have a member in etcd's member list, whether or not it runs."""
     return {host for member in view.members if (host := view.host_of(member))}

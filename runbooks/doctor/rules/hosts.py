@@ -1,4 +1,4 @@
-"""What is wrong with single hosts, causes before consequences. Pure: what the hosts said in, findings out."""
+"""What is wrong with single hosts. Pure: from the hosts' answers to findings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runbooks.rules.preflight_peers import OPERATOR, Clock
 from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
 from runbooks.text import counted, listed, percent, size_text
 
-# The kubelet evicts pods when its file system or its images' have less than 10 or 15 % left (--eviction-hard); etcd stops at 0.
+# The kubelet evicts pods below 10 % free on its own file system, 15 % on that of the images (--eviction-hard); etcd stops at 0.
 LOW, VERY_LOW, INODES_LOW = 0.10, 0.03, 0.05
 REPAIR = {
     "init": "inv cluster.init",
@@ -25,7 +25,7 @@ REPAIR = {
 
 
 def silent(site: Site, errors: Mapping[Host, RunbookError]) -> Iterator[Finding]:
-    """Return a finding per host that cannot be asked."""
+    """Return one finding for each host that cannot be reached by SSH."""
     for host, error in errors.items():
         fix = f"inv recover.lb --host {host}" if host.is_lb else f"inv recover.node --host {host}"
         if "site.trust" in error.hint:
@@ -39,18 +39,20 @@ def silent(site: Site, errors: Mapping[Host, RunbookError]) -> Iterator[Finding]
                 explains=frozenset({host}),
             )
             continue
-        why = "the pair of load balancers is down to one" if host.is_lb else ""
+        why = "only one load balancer is left" if host.is_lb else ""
         if host.is_control_plane:
             left = len(site.control_plane) - sum(each.is_control_plane for each in errors)
             why = f"{left} of {len(site.control_plane)} control plane hosts are left"
-        way_out = f"switch it on, or mend its network; gone for good, and replaced by an empty machine of that name: {fix}"
+        way_out = (
+            f"switch it on, or repair its network; if it is lost and was replaced by an empty machine of the same name: {fix}"
+        )
         yield Finding(
             "warn", topic="host", host=host.name, seen=reason(host, error), why=why, fix=way_out, explains=frozenset({host})
         )
 
 
 def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
-    """Return what interrupted work of ours has left: a restore, kubeadm's, static pods that are parked."""
+    """Return leftovers of interrupted commands: a restore of etcd, a run of kubeadm, parked static pods."""
     restoring = [host for host, each in traces.items() if each.restoring]
     if restoring:
         everyone = frozenset(site.control_plane)
@@ -60,7 +62,7 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
             "fail",
             topic="leftovers",
             host=listed(restoring),
-            seen="a restore of etcd was begun and not finished",
+            seen="a restore of etcd was started and not finished",
             why=why,
             fix=fix,
             explains=everyone,
@@ -73,19 +75,19 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
                 "note",
                 topic="leftovers",
                 host=host.name,
-                seen=f"kubeadm {each.attempt} is at work there",
+                seen=f"kubeadm {each.attempt} is running there",
                 explains=frozenset({host}),
             )
         elif each.attempt:
             fix = REPAIR.get(each.attempt.split()[0], "inv cluster.join --host {host}").format(host=host)
-            seen = f"kubeadm {each.attempt} was begun by us and not finished"
+            seen = f"kubeadm {each.attempt} was started by this tool and not finished"
             yield Finding("warn", topic="leftovers", host=host.name, seen=seen, fix=fix, explains=frozenset({host}))
         elif each.parked:
             yield _parked(host, each)
 
 
 def _parked(host: Host, traces: Traces) -> Finding:
-    seen = f"its static pods are parked: {', '.join(traces.parked)}"
+    seen = f"its static pods are parked: {listed(traces.parked)}"
     why = "their manifests are in /etc/kubernetes/ha-runbooks-parked, so the kubelet does not run them"
     by_hand = f"on {host}: mv /etc/kubernetes/ha-runbooks-parked/*.yaml /etc/kubernetes/manifests/; systemctl restart kubelet"
     fix = f"inv recover.etcd-member --member {host}" if "etcd" in traces.parked else by_hand
@@ -93,12 +95,15 @@ def _parked(host: Host, traces: Traces) -> Finding:
 
 
 def gone(site: Site, facts: Mapping[Host, HostFacts]) -> Finding | None:
-    """Return that the whole control plane is empty machines now, where a worker still belongs to the cluster."""
+    """Return the finding that the control plane is lost: all its hosts are empty machines, while a worker still belongs to the cluster.
+
+    Invariant: None unless every control plane host was seen, and none of them has joined a cluster.
+    """
     masters = site.control_plane
     if any(host not in facts or facts[host].joined for host in masters) or not any(each.joined for each in facts.values()):
         return None
-    seen = "every control plane host is in no cluster, but workers still are: the control plane is gone"
-    why = "what the cluster was is only in the backups"
+    seen = "no control plane host is in a cluster, but workers still are: the control plane is gone"
+    why = "the state of the cluster is only in the backups"
     return Finding(
         "fail",
         topic="control plane",
@@ -116,7 +121,7 @@ def outside(facts: Mapping[Host, HostFacts], remembered: Collection[Host]) -> It
         if seen.joined:
             continue
         if host in remembered:
-            why = "the cluster remembers a host of this name, which is gone: it was replaced by an empty machine"
+            why = "the cluster still has a Node or etcd member of this name: the host was replaced by an empty machine"
             fix = f"inv recover.node --host {host}"
             yield Finding(
                 "warn", topic="host", host=host.name, seen="is in no cluster", why=why, fix=fix, explains=frozenset({host})
@@ -133,21 +138,23 @@ def units(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
     for host, seen in facts.items():
         down = [unit for unit, state in seen.units.items() if state != "active"] if seen.joined else []
         if down:
-            text = ", ".join(f"{unit} is {seen.units[unit]}" for unit in down)
-            fix = f"on {host}: systemctl enable --now {' '.join(reversed(down))}; if it does not stay: journalctl -u {down[-1]} -n 50"
+            text = listed(f"{unit} is {seen.units[unit]}" for unit in down)
+            fix = (
+                f"on {host}: systemctl enable --now {' '.join(reversed(down))}; if it stops again: journalctl -u {down[-1]} -n 50"
+            )
             yield Finding(
                 "warn",
                 topic="host",
                 host=host.name,
                 seen=text,
-                why="nothing is started there any more",
+                why="no pods are started there any more",
                 fix=fix,
                 explains=frozenset({host}),
             )
 
 
 def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
-    """Return one finding for all certificates that have ended, one for those that will soon, each with its hosts."""
+    """Return one finding for all expired certificates, one for all that expire soon, and one for each CA that does."""
     ended: dict[Host, list[str]] = {}
     ending: dict[Host, list[tuple[int, str]]] = {}
     for host, seen in facts.items():
@@ -162,8 +169,8 @@ def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
             elif days < WARN_DAYS:
                 ending.setdefault(host, []).append((days, each.path))
     if ended:
-        seen_text = f"certificates have ended: {max(map(len, ended.values()))} on {next(iter(ended))}, such as {next(iter(ended.values()))[0]}"
-        why = "whoever shows one is refused: etcd, API servers, kubelets"
+        seen_text = f"certificates have expired: {max(map(len, ended.values()))} on {next(iter(ended))}, such as {next(iter(ended.values()))[0]}"
+        why = "etcd members, API servers and kubelets that present one are refused"
         yield Finding(
             "fail",
             topic="certificates",
@@ -175,16 +182,19 @@ def certificates(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:
         )
     if ending:
         days, path = min(each for those in ending.values() for each in those)
-        fix = "inv recover.certs" if "kubelet-client" in path else "inv certs.renew"  # the kubelet should have done it by itself
+        fix = (
+            "inv recover.certs" if "kubelet-client" in path else "inv certs.renew"
+        )  # the kubelet should have renewed it by itself
         severity: Severity = "fail" if days < FAIL_DAYS else "warn"
-        seen_text = f"certificates end soon, the first ({path}) in {counted(days, 'day')}"
+        seen_text = f"certificates expire soon, the first ({path}) in {counted(days, 'day')}"
         yield Finding(severity, topic="certificates", host=listed(ending), seen=seen_text, fix=fix)
 
 
 def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collection[Host]) -> Iterator[Finding]:
-    """Return each pair of control plane hosts that do not reach each other; a refused port is nobody listening, not the network.
+    """Return one finding for each pair of control plane hosts that cannot reach each other.
 
-    A pair explains those of its hosts whose member is ``unwell``.
+    A refused connection is left out: no process listens there, but the network works. A pair explains those of its hosts whose member
+    of etcd is ``unwell``.
     """
     blocked: dict[tuple[Host, Host], list[tuple[Host, Host, int, str]]] = {}
     for host, seen in traces.items():
@@ -196,7 +206,7 @@ def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collect
     for (one, other), found in blocked.items():
         ports = listed(sorted({port for _, _, port, _ in found}))
         ways = list(dict.fromkeys(f"{source} to {target}" for source, target, _, _ in found))
-        why = "each member of etcd needs every other; what leads to a split brain begins like this"
+        why = "every member of etcd must reach every other one; a split brain begins like this"
         fix = f"let TCP {ports} pass between {one.address} and {other.address}; on both: nft list ruleset; iptables -S"
         seen_text = f"no connection from {' and '.join(ways)} at port {ports} ({found[0][3]})"
         yield Finding(
@@ -211,7 +221,7 @@ def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collect
 
 
 def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
-    """Return the file systems that have little room, or none."""
+    """Return the file systems that are full or nearly full."""
     for host, seen in traces.items():
         for disk in seen.disks:
             share = disk.free / disk.size if disk.size else 1.0
@@ -236,11 +246,11 @@ def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
 def _room(disk: Disk, share: float, inodes: float) -> str:
     parts = [f"{percent(share, 1)} of its bytes ({size_text(disk.free)})"] if share < LOW else []
     parts += [f"{percent(inodes, 1)} of its inodes"] if inodes < INODES_LOW else []
-    return f"{disk.mount} has {' and '.join(parts)} free; on it: {', '.join(disk.directories)}"
+    return f"{disk.mount} has {' and '.join(parts)} free; it holds {listed(disk.directories)}"
 
 
 def clocks(seen: Mapping[Host, Clock]) -> Iterator[Finding]:
-    """Return the hosts whose clock is not the others'."""
+    """Return the hosts whose clock differs from the others'; only a note when this machine's own clock is the one that differs."""
     for host in seen:
         verdict = preflight_peers.clock(host, seen)
         if verdict.severity == "ok":

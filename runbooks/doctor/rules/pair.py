@@ -1,4 +1,4 @@
-"""What is wrong with the load balancers and the VIP, and what `cluster.verify` sees that nothing else explains. Pure."""
+"""What is wrong with the load balancers and the VIP, and the findings of `cluster.verify` that nothing else explains. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from runbooks.rules.verify import node_of
 from runbooks.rules.verify_hosts import LbReading
 from runbooks.text import listed
 
-# Judged here or in doctor_etcd and doctor_hosts, each by its cause.
+# Topics of cluster.verify that are judged by the doctor's own rules, each by its cause.
 ELSEWHERE = frozenset({"host", "etcd", "VIP"})
-GRAVE = frozenset({"API by VIP", "objects", "CAs"})  # clients are cut off, or half of them refused
+GRAVE = frozenset({"API by VIP", "objects", "CAs"})  # clients cannot connect, or some of them are refused
 
 
 def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
-    """Return what is wrong with the VIP, else with each LB; recover.vip finds out why."""
+    """Return what is wrong with the VIP, or else with each LB. `recover.vip` finds the reason."""
     if not states:
         return
     apart = lb.not_a_pair(states)
@@ -40,7 +40,7 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
     idle = {host: reason for host, state in states.items() if host not in bare and (reason := lb.not_serving(state))}
     if apart:
         seen = "; ".join([apart, *(f"{host}: {reason}" for host, reason in idle.items())])
-        why = "clients reach no API server" if "no LB" in apart else "clients end up on one or the other by chance"
+        why = "clients reach no API server" if "no LB" in apart else "clients reach one LB or the other at random"
         yield Finding("fail", topic="VIP", seen=seen, why=why, fix="inv recover.vip", explains=frozenset(states))
         return
     for host, reason in idle.items():
@@ -49,7 +49,7 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
             topic="LB",
             host=host.name,
             seen=reason,
-            why="the other one has nobody to fail over to",
+            why="the VIP cannot fail over",
             fix="inv recover.vip",
             explains=frozenset({host}),
         )
@@ -60,25 +60,25 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
 
 
 def api_servers(health: Mapping[Host, Sequence[Health]], explained: Collection[Host]) -> Iterator[Finding]:
-    """Return the hosts whose own API server is not well although nothing else is wrong there; it explains pods and backends."""
+    """Return the hosts whose own API server fails its checks without a known cause; the finding explains pods and backends."""
     for host, answers in health.items():
         own = [each for each in answers if each.server == url(host.address) and not each.ok]
         if own and host not in explained:
-            said = f"fails its checks: {', '.join(own[0].failed)}" if own[0].failed else own[0].error
+            said = f"fails its checks: {listed(own[0].failed)}" if own[0].failed else own[0].error
             fix = f"on {host}: crictl ps -a --name kube-apiserver; crictl logs ID; journalctl -u kubelet -n 50"
             yield Finding(
                 "warn",
                 topic="API server",
                 host=host.name,
                 seen=f"its API server: {said}",
-                why="the others serve its share",
+                why="the other API servers serve its share",
                 fix=fix,
                 explains=frozenset({host}),
             )
 
 
 def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) -> Iterator[Finding]:
-    """Return the servers that somebody, or an interrupted command of ours, has taken out of the LBs and not let in again."""
+    """Return the servers that a person or an interrupted command has taken out of the LBs (MAINT) and not put back."""
     names = {host.name for host in explained}
     out: dict[tuple[str, str], list[Host]] = {}
     for host, (_, backends) in balancers.items():
@@ -87,15 +87,15 @@ def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) 
                 out.setdefault((each.proxy, each.server), []).append(host)
     for (proxy, server), hosts in out.items():
         words = f"echo 'set server {proxy}/{server} state ready' | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
-        seen = f"{server} gets no connections: it was taken out (MAINT) of {proxy}, and not let in again"
+        seen = f"{server} gets no connections: it was taken out of {proxy} (MAINT) and not put back"
         yield Finding("warn", topic="LB", host=listed(hosts), seen=seen, fix=f"on {listed(hosts)}: {words}")
 
 
 def strangers(site: Site, addresses: Collection[str]) -> Iterator[Finding]:
-    """Return the addresses at which pods look for an API server although no control plane host has them."""
+    """Return the addresses in the Endpoints object `kubernetes` that no control plane host has."""
     known = {str(host.address) for host in site.control_plane}
     for address in sorted(set(addresses) - known):
-        why = "one of so many connections of pods to the API leads nowhere"
+        why = "a share of the connections from pods to the API fails"
         fix = f"etcdctl del /registry/masterleases/{address}, on a control plane host; or add that host to hosts.yaml"
         yield Finding(
             "warn",
@@ -110,7 +110,7 @@ def strangers(site: Site, addresses: Collection[str]) -> Iterator[Finding]:
 
 
 def without(cluster: Cluster | str, hosts: Iterable[Host]) -> Cluster | str:
-    """Return the cluster's objects without the nodes of ``hosts``, and as though the pods there were well: they have their cause."""
+    """Return the cluster's objects without the nodes of ``hosts``; pods there count as ready, because their cause is known."""
     if isinstance(cluster, str):
         return cluster
     gone = {node.name for host in hosts if (node := node_of(cluster.nodes, host))}
@@ -126,7 +126,7 @@ def without(cluster: Cluster | str, hosts: Iterable[Host]) -> Cluster | str:
 
 
 def without_servers(seen: LbReading, hosts: Iterable[Host]) -> LbReading:
-    """Return what an LB said, without the servers on ``hosts``, and those that were taken out."""
+    """Return an LB's answer without the servers on ``hosts`` and without those in MAINT."""
     state, backends = seen
     names = {host.name for host in hosts}
     if backends is None:
@@ -135,7 +135,7 @@ def without_servers(seen: LbReading, hosts: Iterable[Host]) -> LbReading:
 
 
 def remaining(rows: Iterable[Finding], hosts: Iterable[Host]) -> list[Finding]:
-    """Return which of the findings of `cluster.verify` have no cause yet; those about ``hosts`` have one. The same of an LB is told once."""
+    """Return the findings of `cluster.verify` that are not about ``hosts``, whose cause is known. The same finding of two LBs is one."""
     names = {host.name for host in hosts}
     alike: dict[tuple[str, str, str], list[Finding]] = {}
     for row in rows:
@@ -152,8 +152,8 @@ def _as_one(rows: Sequence[Finding]) -> Finding:
     return replace(first, severity=severity, host=listed(row.host for row in rows if row.host))
 
 
-def nobody(answering: Collection[Host]) -> Finding | None:
-    """Return the finding that there is no cluster yet."""
+def no_cluster(answering: Collection[Host]) -> Finding | None:
+    """Return the finding that no cluster exists yet; None when no control plane host answers."""
     if not answering:
         return None
     return Finding("warn", topic="cluster", seen=f"there is no cluster yet on {listed(answering)}", fix="inv cluster.init")

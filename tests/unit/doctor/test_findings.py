@@ -170,8 +170,8 @@ def test_a_quorum_that_is_lost_explains_the_api_and_names_who_is_missing():
     seen.cluster = "master1: the server is currently unable to handle the request"
     first, *others = examined(looked(seen=seen))
     assert (first.severity, placed(first)) == ("fail", "etcd")
-    assert first.seen == "the quorum is lost: 0 of 3 members are healthy, 2 have to be"
-    assert first.fix == "bring back master2 or master3 (see below); only when they are lost: inv recover.etcd-quorum"
+    assert first.seen == "the quorum is lost: 0 of 3 members are healthy, 2 are needed"
+    assert first.fix == "bring back master2 or master3 (see below); only if they are lost: inv recover.etcd-quorum"
     assert [placed(each) for each in others] == ["master2", "master3"]
 
 
