@@ -1,1 +1,1 @@
-"""The cluster: prepared, built, grown, checked."""
+"""The cluster commands: prepare, init, join, remove, reset, verify and status."""

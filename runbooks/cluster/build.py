@@ -1,4 +1,7 @@
-"""How a cluster is begun and how hosts join it, step by step; `runbooks.cluster.tasks` has the commands."""
+"""The procedures of `inv cluster.init` and `inv cluster.join`.
+
+https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from runbooks.view.cluster import Survey
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A cluster to be, or one to add ``hosts`` to."""
+    """The ``hosts`` to make into a cluster, or to add to one."""
 
     site: Site
     hosts: tuple[Host, ...]
@@ -31,15 +34,19 @@ class Plan:
 
     @property
     def version(self) -> config.Version:
-        """The version of kubeadm and of the cluster alike."""
+        """The version of kubeadm and of the cluster."""
         return config.parse(self.site.kubernetes.version)
 
 
 def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
-    """Return the procedure that makes the whole site one cluster. ``init_host`` is None when somebody began it already."""
+    """Return the procedure that builds the cluster of the whole site.
+
+    ``init_host`` is the host on which `kubeadm init` runs, None when the cluster exists already. Raises InventoryError when
+    hosts.yaml has a setting that kubeadm cannot use.
+    """
     site = plan.site
     network = cni_manifest(site)
-    # What is wrong with the site shows before any host is touched.
+    # Raises InventoryError now, before any host is changed.
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [preflight(site, plan.hosts), *prepare.steps(site, plan.hosts)]
     if init_host:
@@ -56,7 +63,7 @@ def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
 
 
 def join_procedure(plan: Plan) -> Procedure:
-    """Return the procedure that adds ``plan.hosts`` to a cluster in service."""
+    """Return the procedure that adds ``plan.hosts`` to an existing cluster. Raises InventoryError as `init_procedure` does."""
     site, names = plan.site, [str(host) for host in plan.hosts]
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [
@@ -66,13 +73,13 @@ def join_procedure(plan: Plan) -> Procedure:
         *kubeadm_joins(plan, plan.hosts),
     ]
     steps += [let_in(host) for host in plan.hosts if host.is_control_plane]
-    if site.kubernetes.cni != "none":  # somebody else's network may come later
+    if site.kubernetes.cni != "none":  # with "none", the pod network may be installed later
         steps.append(Together(tuple(node_ready(plan, host) for host in plan.hosts)))
     return Procedure("cluster.join", f"Join {', '.join(names)} to {site.name}", steps, inputs={"hosts": names})
 
 
 def kubeadm_joins(plan: Plan, hosts: Sequence[Host]) -> list[Step | Together]:
-    """Control plane hosts one at a time, since etcd takes in one learner at a time; then the workers together."""
+    """Return the join steps: control plane hosts one at a time, since etcd accepts one learner at a time, then all workers in parallel."""
     control_plane, workers = rules.in_join_order(hosts)
     steps: list[Step | Together] = [kubeadm_join(plan, host) for host in control_plane]
     if workers:
@@ -81,7 +88,7 @@ def kubeadm_joins(plan: Plan, hosts: Sequence[Host]) -> list[Step | Together]:
 
 
 def node_ready(plan: Plan, host: Host) -> Step:
-    """Wait until the cluster gives it pods; the network's own one has to be there first."""
+    """Return the step that waits until the node of ``host`` is Ready, which needs the pod network to run there."""
 
     def done(run: Run) -> bool | Unmet:
         api_host = plan.survey.api_host(run)
@@ -92,9 +99,9 @@ def node_ready(plan: Plan, host: Host) -> Step:
 
 
 def kubeadm_init(plan: Plan, host: Host) -> Step:
-    """`kubeadm init` on the first host. What an unfinished attempt of ours left there is reset first; nobody else's ever is.
+    """Return the step that runs `kubeadm init` on ``host``.
 
-    https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/
+    Never resets a host unless an unfinished attempt of this tool is recorded there: anything else on the host raises PrecheckError.
     """
 
     def done(run: Run) -> bool | Unmet:
@@ -106,7 +113,7 @@ def kubeadm_init(plan: Plan, host: Host) -> Step:
     def do(run: Run) -> None:
         state = run.read(host, node.look(host))
         if state.joined:
-            return  # finished before its API server was ready: that is waited for
+            return  # kubeadm has finished; `done` waits for the API server
         if state.running:
             run.change(host, kubeadm.wait())
             return
@@ -117,12 +124,12 @@ def kubeadm_init(plan: Plan, host: Host) -> Step:
         wanted = config.init_config(plan.site, host, plan.version, key)
         run.change(host, kubeadm.init(wanted, config.skip_phases(plan.site, plan.version)))
 
-    text = by_hand("cluster", "initialise", host=host, command=kubeadm.init(Secret("")))
+    text = by_hand("cluster", "kubeadm_init", host=host, command=kubeadm.init(Secret("")))
     return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180, by_hand=text)
 
 
 def api_server_answers(plan: Plan) -> Step:
-    """Wait for an API server: right after an interruption etcd may still be electing, or a host booting."""
+    """Return the step that waits for an API server: after an interruption etcd may be electing a leader, or a host may be booting."""
 
     def done(run: Run) -> bool | Unmet:
         return True if plan.survey.api_host(run) else Unmet(plan.survey.why_none_serves(run))
@@ -131,7 +138,7 @@ def api_server_answers(plan: Plan) -> Step:
 
 
 def install_network(plan: Plan, manifest: str) -> Step:
-    """Apply the pod network, unless it is there: from then on its version is its owner's business."""
+    """Return the step that applies the pod network once. A pod network that is installed is never changed: its version is up to you."""
 
     def there(run: Run) -> bool:
         api_host = plan.survey.api_host(run)
@@ -141,14 +148,14 @@ def install_network(plan: Plan, manifest: str) -> Step:
         return run.read(api_host, Probe(look, lambda answer: answer.exited == 0))
 
     def do(run: Run) -> None:
-        api_host = plan.survey.api_host(run) or plan.site.control_plane[0]  # a plan may be made before there is one
+        api_host = plan.survey.api_host(run) or plan.site.control_plane[0]  # --plan may run before any API server does
         run.change(api_host, kubectl.apply(api_host, manifest))
 
     return Step("install the pod network", done=there, do=do, within=30, by_hand=by_hand("cluster", "install_network"))
 
 
 def kubeadm_join(plan: Plan, host: Host) -> Step:
-    """Bring one host in. What an earlier attempt left of it, there and in the cluster, is cleaned away before the next one."""
+    """Return the step that joins ``host``. Before each attempt, what an earlier one left on the host and in the cluster is removed."""
     control_plane = host.is_control_plane
 
     def done(run: Run) -> bool | Unmet:
@@ -164,11 +171,11 @@ def kubeadm_join(plan: Plan, host: Host) -> Step:
             run.change(host, kubeadm.join(Secret("")))
             return
         api_host = plan.survey.serving(run)
-        if state.running:  # an attempt whose operator was lost
+        if state.running:  # an earlier attempt, whose session was lost
             run.change(host, kubeadm.wait())
             return
         if state.joined and members.is_member(run, api_host, host):
-            return  # all of it is there, and only needs time
+            return  # it has joined; `done` waits until it is ready
         members.remove_traces(run, plan.survey, host, state)
         key = Secret(secrets.token_hex(32)) if control_plane else None
         offer = config.upload_certs_config(plan.site, api_host, plan.version, key) if key else None

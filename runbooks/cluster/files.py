@@ -1,4 +1,4 @@
-"""Site -> the files that its Kubernetes hosts shall have, and the manifest of its pod network."""
+"""The files for Kubernetes hosts and the manifest of the pod network, made from the site."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.render import render
 from runbooks.rules.kubeadm import AUDIT_POLICY, CRI_SOCKET
 
-# Without a registry in front: the container runtime then takes its default one, or the site's own mirror.
+# No registry name: the container runtime uses its default registry, or a mirror that is configured on the host.
 FLANNEL = "flannel:v0.27.4"
 FLANNEL_PLUGIN = "flannel-cni-plugin:v1.8.0-flannel1"
 FLANNEL_REPOSITORY = "flannel"
@@ -24,10 +24,10 @@ CONTROL_PLANE_IMAGES = frozenset({"kube-apiserver", "kube-controller-manager", "
 
 
 def node_files(site: Site, host: Host, pause: str) -> tuple[File, ...]:
-    """Return what ``host`` needs before kubeadm runs there. ``pause`` is the pause image's full reference (`pause_image`).
+    """Return the files that ``host`` needs before kubeadm runs. ``pause`` is the full reference of the pause image (`pause_image`).
 
-    https://kubernetes.io/docs/setup/production-environment/container-runtimes/ . InventoryError when the site's audit policy
-    cannot be used.
+    Raises InventoryError when the site's audit policy is invalid.
+    https://kubernetes.io/docs/setup/production-environment/container-runtimes/
     """
     kubernetes = site.kubernetes
     common = (
@@ -48,13 +48,13 @@ def node_files(site: Site, host: Host, pause: str) -> tuple[File, ...]:
 
 
 def sysctls(site: Site) -> tuple[str, ...]:
-    """Return what has to be 1, so that bridged traffic is filtered and pods' packets are forwarded."""
+    """Return the sysctls that must be 1: bridged traffic passes the firewall rules, and packets of pods are forwarded."""
     forwarding = ("net.ipv4.ip_forward",) + (("net.ipv6.conf.all.forwarding",) if site.networks.pods.version == 6 else ())
     return ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", *forwarding)
 
 
 def audit_policy(site: Site) -> File:
-    """Return the API server's audit policy: the site's own, or ours. InventoryError when the site's cannot be used."""
+    """Return the API server's audit policy: the site's, or the default. Raises InventoryError when the site's policy is invalid."""
     path = site.kubernetes.audit.policy
     if path is None:
         return File(AUDIT_POLICY, render("audit-policy.yaml"), mode="0600")
@@ -70,15 +70,15 @@ def audit_policy(site: Site) -> File:
 
 
 def cni_manifest(site: Site) -> str | None:
-    """Return the manifest of the pod network, or None when somebody else installs it.
+    """Return the manifest of the pod network, None when ``kubernetes.cni`` is "none".
 
-    InventoryError when the site does not say, or when its own manifest cannot be used.
+    Raises InventoryError when ``kubernetes.cni`` is missing, or when its manifest is invalid.
     """
     cni = site.kubernetes.cni
     if cni is None:
         raise InventoryError(
             "kubernetes.cni: is missing: without a pod network no node becomes Ready",
-            hint="write flannel, the path of a manifest, or none when something else installs it",
+            hint="write flannel, the path of a manifest, or none when something else installs the pod network",
         )
     if cni == "none":
         return None
@@ -86,7 +86,7 @@ def cni_manifest(site: Site) -> str | None:
 
 
 def pause_image(images: Sequence[str]) -> str:
-    """Pick the pause image out of what `kubeadm config images list` printed; ValueError when it is not there.
+    """Return the pause image among the images that `kubeadm config images list` printed. Raises ValueError when there is none.
 
     >>> pause_image(["a.example/etcd:3.5", "a.example/pause:3.9"])
     'a.example/pause:3.9'
@@ -94,11 +94,11 @@ def pause_image(images: Sequence[str]) -> str:
     for image in images:
         if _name(image) == "pause":
             return image
-    raise ValueError("kubeadm names no pause image")
+    raise ValueError("kubeadm lists no pause image")
 
 
 def wanted_images(site: Site, host: Host, listed: Iterable[str]) -> tuple[str, ...]:
-    """Return those of kubeadm's images that ``host`` will run: no addon that is off, on a worker no control plane."""
+    """Return the images of ``listed`` that ``host`` runs: no disabled addons, and on a worker no control plane images."""
     addons = site.kubernetes.addons
     unwanted = {name for name, on in (("coredns", addons.coredns), ("kube-proxy", addons.kube_proxy)) if not on}
     if not host.is_control_plane:
@@ -137,13 +137,15 @@ def _own_manifest(path: Path) -> str:
     text = _text(key, path)
     found = [document for document in _documents(key, path, text) if document != ""]
     if not found:
-        raise InventoryError(f"{key}: {path} has nothing in it")
+        raise InventoryError(f"{key}: {path} is empty")
     for number, document in enumerate(found, 1):
         fields = document if isinstance(document, dict) else {}
         metadata = fields.get("metadata")
         named = fields.get("kind") == "List" or (isinstance(metadata, dict) and metadata.get("name"))
         if not (fields.get("apiVersion") and fields.get("kind") and named):
-            raise InventoryError(f"{key}: {path}: document {number} is no manifest: it needs apiVersion, kind and metadata.name")
+            raise InventoryError(
+                f"{key}: {path}: document {number} is not a manifest: it needs apiVersion, kind and metadata.name"
+            )
     return text
 
 

@@ -1,4 +1,4 @@
-"""An administrator's kubeconfig for the operator's machine."""
+"""`inv cluster.kubeconfig`: an administrator's kubeconfig for this machine."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
 
 def fetch(session: Session, to: str, *, force: bool) -> None:
-    """Write the kubeconfig to ``to`` (0600 from the first byte), and say how to use it.
+    """Write the kubeconfig to ``to`` (mode 0600) and print how to use it.
 
-    Raises PrecheckError when ``to`` is something else than a kubeconfig of this cluster, unless ``force``.
+    Raises PrecheckError when ``to`` exists and is not a kubeconfig of this cluster, unless ``force``; InventoryError when ``to``
+    cannot be written.
     """
     path = Path(to).expanduser().absolute() if to else session.state / "kubeconfig"
     api_host = Survey().serving(session.run)
     text = session.run.read(api_host, kubeconfig.admin_conf(endpoint(session.site)))
     if path.exists() and not force and authorities(path) != kubeconfig.parse(text).authorities:
-        raise PrecheckError(
-            f"{path} is there already, and is no kubeconfig of {session.site.name}", hint="another --to, or --force"
-        )
+        raise PrecheckError(f"{path} exists and is not a kubeconfig of {session.site.name}", hint="another --to, or --force")
     try:
         files.replace(path, text.encode())
     except DiskError as error:
@@ -36,7 +35,7 @@ def fetch(session: Session, to: str, *, force: bool) -> None:
 
 
 def authorities(path: Path) -> tuple[str, ...]:
-    """Return the CAs in the kubeconfig at ``path``, as far as there are any."""
+    """Return the CA certificates in the kubeconfig at ``path``; none when the file cannot be read."""
     try:
         return kubeconfig.parse(path.read_text(encoding="utf-8")).authorities
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What the cluster knows about one host, and how it is made to forget what is left of it."""
+"""One host as a member of the cluster: its node and its etcd member, and how both are removed."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from runbooks.view.cluster import Survey
 
 
 def is_member(run: Run, api_host: Host, host: Host) -> bool:
-    """Whether the cluster counts ``host`` in: as a node, and a control plane host as a member of etcd, too."""
+    """Whether ``host`` has a Node object and, on a control plane host, an etcd member."""
     if host.name not in run.read(api_host, nodes(api_host)):
         return False
     return not host.is_control_plane or etcd_member_of(run, api_host, host) is not None
 
 
 def etcd_member_of(run: Run, api_host: Host, host: Host) -> Member | None:
-    """Return the entry of ``host`` in etcd's member list, as the member on ``api_host`` has it."""
+    """Return the entry of ``host`` in the member list of the etcd member on ``api_host``, None when it has none."""
     return next((member for member in run.read(api_host, etcd.members()) if etcd_rules.lives_on(member, host)), None)
 
 
 def not_in_service(run: Run, api_host: Host, host: Host, state: NodeState) -> str:
-    """Return what still keeps ``host``, where kubeadm has finished, from doing its work, or ""."""
+    """Return why ``host``, where kubeadm has finished, is not in service yet, or ""."""
     node = run.read(api_host, nodes(api_host)).get(host.name)
     if not node:
-        return "it is no node yet"
+        return "it has no node yet"
     if not host.is_control_plane:
         return ""
     if not node.is_control_plane:
-        return "its node has no control plane role yet"
+        return "its node has no control plane label yet"
     member = etcd_member_of(run, api_host, host)
     if not member or not member.name or member.learner:
         return "its etcd member is " + ("not there" if not member else "not started" if not member.name else "still a learner")
@@ -48,24 +48,26 @@ def not_in_service(run: Run, api_host: Host, host: Host, state: NodeState) -> st
 
 
 def join_credentials(run: Run, api_host: Host, offer: Secret | None) -> Admission:
-    """Return what a host needs to join; ``offer`` is the configuration that uploads the control plane's certificates."""
+    """Return a new join token and the CA's hash. ``offer`` is the configuration to upload the control plane's certificates with, or None."""
     answer = run.change(api_host, kubeadm.admit(offer))
     try:
-        return kubeadm.parse_admission(answer)  # type: ignore[arg-type] # only a plan gets no answer, and it does not ask
+        return kubeadm.parse_admission(answer)  # type: ignore[arg-type] # None only with --plan, which does not get here
     except ValueError as error:
         raise CommandError(f"{api_host}: {error}") from None
 
 
 def remove_traces(run: Run, survey: Survey, host: Host, state: NodeState) -> None:
-    """Remove what is left of ``host``: first its member, while it can still agree, then the host's own files, then the node.
+    """Remove what an earlier life or attempt of ``host`` left: its etcd member, then the files on the host, then its node.
 
-    In this order because a member that stops first may take the quorum of a young cluster with it. Raises PrecheckError when
-    etcd would not survive the removal, or when the host belongs to somebody else's cluster.
+    Never stops an etcd member before it is removed: with two members, a stopped one costs the quorum, and then it can no longer be
+    removed. Raises PrecheckError when etcd would lose its quorum, or when the host belongs to another cluster.
     """
     api_host = survey.serving(run, without=host)
     api_host_state = survey.control_plane(run)[api_host]
     if isinstance(api_host_state, NodeState) and (reason := rules.of_another_cluster(state, api_host_state.ca)):
-        raise PrecheckError(f"{host}: {reason}", hint=f"`inv cluster.reset --host {host}` makes it a new host")
+        raise PrecheckError(
+            f"{host}: {reason}", hint=f"`inv cluster.reset --host {host}` removes the other cluster's files from it"
+        )
     if host.is_control_plane and (member := etcd_member_of(run, api_host, host)):
         remove_from_etcd(run, survey, member)
     if not state.blank:
@@ -74,19 +76,24 @@ def remove_traces(run: Run, survey: Survey, host: Host, state: NodeState) -> Non
 
 
 def remove_from_etcd(run: Run, survey: Survey, member: Member) -> None:
-    """Take ``member`` out of etcd, through another one. Raises PrecheckError when the others could not go on without it."""
+    """Remove ``member`` from etcd, by way of another healthy member.
+
+    Never leaves fewer than a majority of the voters healthy: `rules.etcd.refuse_removal` counts them right before, and PrecheckError
+    is raised instead. A leader first hands the leadership to another healthy member.
+    https://etcd.io/docs/v3.5/op-guide/runtime-configuration/
+    """
     seen = view_etcd.view(run, survey.reachable(run))
     if reason := etcd_rules.refuse_removal(seen.members, etcd_rules.healthy_ids(seen), member.id):
         raise PrecheckError(f"etcd's member {member} cannot be removed: {reason}", hint="inv etcd.status")
     well = [host for host in seen.statuses if not etcd_rules.why_unhealthy(seen, host)]
     others = [host for host in well if seen.statuses[host].member != member.id]
     leader = next((host for host in well if seen.statuses[host].leads and host not in others), None)
-    if leader and others:  # handed over, the leadership is away for a moment; lost, for an election
+    if leader and others:  # a transfer takes milliseconds, an election a second or more
         run.change(leader, etcd.move_leader(seen.statuses[others[0]].member))
     run.change(others[0] if others else view_etcd.some_healthy(run, seen), etcd.remove(member.id))
 
 
 def delete_node(run: Run, api_host: Host, host: Host) -> None:
-    """Delete the Node object, so that nothing takes the new host for the old one."""
+    """Delete the Node object of ``host``, if there is one."""
     if host.name in run.read(api_host, nodes(api_host)):
         run.change(api_host, kubectl.kubectl(api_host, "delete", "node", host.name, "--wait=false"))

@@ -1,4 +1,4 @@
-"""The pages of the cluster's commands."""
+"""The pages to follow by hand for the cluster's commands."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from runbooks.pages.page import Page
 
 
 def prepare(site: Site) -> Page:
-    """Every host."""
+    """All hosts."""
     return Page(cluster_prepare.prepare_procedure(site, site.nodes))
 
 
 def init(site: Site) -> Page:
-    """A whole cluster, from nothing."""
+    """A new cluster on empty hosts."""
     plan = build.Plan(site, site.nodes)
     return Page(build.init_procedure(plan, site.control_plane[0]), given="no host is in any cluster yet")
 
 
 def join(site: Site) -> Page:
-    """A control plane host comes back, empty."""
+    """An empty control plane host joins again."""
     host = second(site)
     return Page(build.join_procedure(build.Plan(site, (host,))), f"--host {host}", f"{host} is empty, the others are in service")
 
 
 def remove(site: Site) -> Page:
-    """A control plane host goes."""
+    """One control plane host."""
     host = second(site)
     return Page(
         cluster_remove.remove_procedure(site, host),
         f"--host {host}",
-        f"{host} is to leave, dead or alive, and the others are well",
+        f"{host} is to be removed, dead or alive, and the others are healthy",
     )
 
 
 def reset(site: Site) -> Page:
-    """Everything."""
+    """All hosts."""
     return Page(cluster_remove.reset_procedure(site, site.nodes))
 
 

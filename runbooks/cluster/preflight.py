@@ -1,4 +1,4 @@
-"""Are the hosts fit for Kubernetes? What `inv cluster.preflight` shows, and the gate before an installation."""
+"""`inv cluster.preflight`, and the same checks as the first step of an installation."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
 
 
 def examine(run: Run, hosts: Sequence[Host] | None = None) -> tuple[Finding, ...]:
-    """Return what is found about ``hosts`` (every host of the cluster by default); the others are only compared with.
+    """Return the findings about ``hosts``, all nodes by default. The other nodes are read too, since hosts are compared with each other.
 
-    Two round trips: everything at once, then the clocks, which have to be asked while nothing else takes time. Raises nothing for
-    a host that does not answer: that is a finding.
+    Two round trips: first all facts, then the clocks, which must not wait for anything slow. A host that does not answer is a finding,
+    not an error.
     """
     return rules.judge(run.site, *_look(run), asked=hosts)
 
 
 def show(session: Session, verbose: bool = False) -> None:
-    """Print what is found, host by host; what is as it should be only when ``verbose``. Raises OutcomeError when anything fails."""
+    """Print the findings by host, those that are ok only when ``verbose``.
+
+    Raises OutcomeError when a check fails, HostErrors when no host answers.
+    """
     facts, clocks = _look(session.run)
     unreachable = {str(host): each for host, each in facts.items() if isinstance(each, RunbookError)}
     if len(unreachable) == len(facts):
@@ -47,19 +50,21 @@ def show(session: Session, verbose: bool = False) -> None:
     if failed := at_least("fail", findings):
         raise OutcomeError(
             f"{counted(len(failed), 'check')} failed on {listed(dict.fromkeys(each.host for each in failed))}",
-            hint="mend these, then: inv cluster.preflight",
+            hint="fix these, then: inv cluster.preflight",
         )
 
 
 def preflight(site: Site, hosts: Sequence[Host]) -> Step:
-    """Gate: nothing is installed unless those of ``hosts`` that are not in the cluster yet are fit.
+    """Return the step that checks those of ``hosts`` that are not in the cluster yet, before anything is installed.
 
     Raises PrecheckError with every failure and its fix, UnreachableError or HostErrors when a host does not answer.
     """
 
     def check(run: Run) -> None:
         states = run.read_all({host: node.look(host) for host in hosts})
-        new = [host for host, state in states.items() if not (state.joined and resources.asks_us(site, host, state.server))]
+        new = [
+            host for host, state in states.items() if not (state.joined and resources.uses_this_cluster(site, host, state.server))
+        ]
         findings = examine(run, new) if new else ()
         by_name = {host.name: host for host in new}
         for found in findings:
@@ -69,7 +74,7 @@ def preflight(site: Site, hosts: Sequence[Host]) -> Step:
             lines = "\n       ".join(rules.sentences(failed))
             raise PrecheckError(
                 f"not fit for Kubernetes; nothing was changed:\n       {lines}",
-                hint="mend these, then repeat this (inv cluster.preflight only looks)",
+                hint="fix these, then run the same command again (inv cluster.preflight only checks)",
             )
 
     return Step(
@@ -80,7 +85,7 @@ def preflight(site: Site, hosts: Sequence[Host]) -> Step:
 
 
 def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]]:
-    """Ask every host of the cluster. A plan touches nothing, so it does not try etcd's disk either."""
+    """Read every node. With --plan the test of etcd's disk is left out, since it writes."""
     site = run.site
     probes = {host: commands.look(site, host, disk=not run.plan) for host in site.nodes}
     facts = run.read_each(probes)

@@ -1,4 +1,4 @@
-"""How a host is made ready for kubeadm, step by step. A host that is in the cluster already is only looked at."""
+"""The procedure of `inv cluster.prepare`: kernel, packages, containerd, images. A host that is in the cluster is not changed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
 from runbooks.rules.kubeadm import CRI_SOCKET
 
-UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only ever shown, in a plan made before kubeadm is installed
+UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only shown by --plan, before kubeadm is installed
 
 
 def prepare_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
-    """Return the procedure that prepares ``hosts`` and leaves the rest to kubeadm."""
+    """Return the procedure that makes ``hosts`` ready for kubeadm."""
     return Procedure(
         "cluster.prepare", f"Prepare the hosts of {site.name} for Kubernetes {site.kubernetes.version}", steps(site, hosts)
     )
 
 
 def steps(site: Site, hosts: Sequence[Host]) -> list[Step | Together]:
-    """Return the steps for ``hosts``, each on all of them at the same time."""
+    """Return the steps, each of them on all ``hosts`` in parallel."""
     builders = (ready_kernel, install_packages, run_containerd, pull_images)
     return [Together(tuple(build(site, host) for host in hosts)) for build in builders]
 
 
 def ready_kernel(site: Site, host: Host) -> Step:
-    """Modules, sysctls, no swap: https://kubernetes.io/docs/setup/production-environment/container-runtimes/ ."""
+    """Return the step for kernel modules, sysctls and swap.
+
+    https://kubernetes.io/docs/setup/production-environment/container-runtimes/
+    """
     wanted = _files(site, host, kernel=True)
     keep_swap = site.kubernetes.swap == "keep"
 
@@ -68,7 +71,7 @@ def ready_kernel(site: Site, host: Host) -> Step:
 
 
 def install_packages(site: Site, host: Host) -> Step:
-    """Exactly the wanted version, held; a member of the cluster keeps its own, which only an upgrade may change."""
+    """Return the step that installs and holds the version of hosts.yaml. Raises PrecheckError for a member with another version."""
     version = site.kubernetes.version
 
     def check(run: Run) -> None:
@@ -76,7 +79,7 @@ def install_packages(site: Site, host: Host) -> Step:
         if state.joined and (other := rules.other_version(state, version)):
             raise PrecheckError(
                 f"{host} is in the cluster with {other}, but hosts.yaml wants {version}",
-                hint="a version changes through `inv upgrade.run`; until then write the running one in kubernetes.version",
+                hint="only `inv upgrade.run` changes the version of a member; until then write the installed version in kubernetes.version",
             )
 
     def done(run: Run) -> bool:
@@ -87,7 +90,9 @@ def install_packages(site: Site, host: Host) -> Step:
             run.change(host, prepare.pin_packages(version))
         except CommandError as error:
             if error.exited == prepare.NOT_OFFERED:
-                error.hint = "give the host the repository of that minor version, or mend kubernetes.version in hosts.yaml"
+                error.hint = (
+                    "add the package repository of that minor version to the host, or correct kubernetes.version in hosts.yaml"
+                )
             raise
 
     return Step(
@@ -102,7 +107,7 @@ def install_packages(site: Site, host: Host) -> Step:
 
 
 def run_containerd(site: Site, host: Host) -> Step:
-    """Run containerd with the kubelet's cgroup driver and kubeadm's pause image."""
+    """Return the step that runs containerd with the kubelet's cgroup driver and kubeadm's pause image."""
 
     def wanted(run: Run) -> tuple[File, ...]:
         return _files(site, host, kernel=False, pause=_pause(run, site, host))
@@ -133,7 +138,7 @@ def run_containerd(site: Site, host: Host) -> Step:
 
 
 def pull_images(site: Site, host: Host) -> Step:
-    """The control plane's images, before kubeadm needs them: what cannot be had shows now, not half way through."""
+    """Return the step that pulls the images before kubeadm needs them, so that a missing image fails here and not in the middle."""
 
     def images(run: Run) -> tuple[str, ...]:
         listed = run.read(host, kubeadm.images(site.kubernetes.version, site.kubernetes.image_repository))
@@ -172,7 +177,7 @@ def _pause(run: Run, site: Site, host: Host) -> str:
 
 
 def _files(site: Site, host: Host, *, kernel: bool, pause: str = UNKNOWN_PAUSE) -> tuple[File, ...]:
-    """Those of the host's files that make the kernel ready, or the others."""
+    """Return the host's files for the kernel (``kernel``), or all others."""
     early = ("/etc/modules-load.d/", "/etc/sysctl.d/")
     return tuple(file for file in node_files(site, host, pause) if file.path.startswith(early) == kernel)
 

@@ -1,4 +1,4 @@
-"""How a host leaves the cluster, and how a whole cluster is taken apart, step by step."""
+"""The procedures of `inv cluster.remove` (one host) and `inv cluster.reset` (a whole cluster)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ from runbooks.view.cluster import Survey
 
 
 def remove_procedure(site: Site, host: Host, *, force: bool = False) -> Procedure:
-    """Return the procedure that takes ``host`` out of the cluster, dead or alive. ``force``: pods that nobody recreates, too."""
+    """Return the procedure that removes ``host`` from the cluster, dead or alive.
+
+    ``force`` also deletes pods that no controller recreates. Never leaves etcd without a quorum: see `check_quorum` and
+    `members.remove_from_etcd`.
+    """
     survey = Survey()
     control_plane = host.is_control_plane
-    steps: list[Step | Together] = [may_leave(survey, host)]
+    steps: list[Step | Together] = [check_quorum(survey, host)]
     if control_plane:
         steps.append(take_out(host))
     steps.append(drain(survey, host, force=force))
@@ -37,8 +41,11 @@ def remove_procedure(site: Site, host: Host, *, force: bool = False) -> Procedur
     return Procedure("cluster.remove", f"Remove {host} from {site.name}", steps, inputs={"host": host.name})
 
 
-def may_leave(survey: Survey, host: Host) -> Step:
-    """Refuse what would cost the cluster its quorum, or its last control plane host, before anything is touched."""
+def check_quorum(survey: Survey, host: Host) -> Step:
+    """Return the step that refuses the removal, before anything is changed, if etcd would lose its quorum or its last member.
+
+    Never lets a control plane host go unless a majority of the voters is healthy now and also without it.
+    """
 
     def check(run: Run) -> None:
         api_host = survey.serving(run, without=host)
@@ -48,14 +55,17 @@ def may_leave(survey: Survey, host: Host) -> Step:
         seen = etcd.view(run, survey.reachable(run))
         if reason := etcd_rules.refuse_removal(seen.members, etcd_rules.healthy_ids(seen), member.id):
             raise PrecheckError(
-                f"{host} must not leave: {reason}", hint="mend or add another control plane host first; inv etcd.status"
+                f"{host} must not be removed: {reason}",
+                hint="repair or add another control plane host first; inv etcd.status shows the members",
             )
 
-    return Step("may leave: etcd keeps its quorum", host, check=check, by_hand=by_hand("cluster", "may_leave", host=host))
+    return Step(
+        "check that etcd keeps its quorum without it", host, check=check, by_hand=by_hand("cluster", "check_quorum", host=host)
+    )
 
 
 def leave_etcd(survey: Survey, host: Host) -> Step:
-    """Remove its member by ID, through another one; asked again at that moment whether etcd survives it."""
+    """Return the step that removes the host's etcd member by ID. The quorum is checked again right before the removal."""
 
     def member(run: Run) -> Any:
         return members.etcd_member_of(run, survey.serving(run, without=host), host)
@@ -71,7 +81,7 @@ def leave_etcd(survey: Survey, host: Host) -> Step:
 
 
 def wipe(survey: Survey, host: Host) -> Step:
-    """Run kubeadm reset on the host itself, when it can be reached."""
+    """Return the step that runs `kubeadm reset` on the host, if it can be reached."""
 
     def state(run: Run) -> NodeState | RunbookError:
         return survey.each(run, {host: node.look(host)})[host]
@@ -81,7 +91,7 @@ def wipe(survey: Survey, host: Host) -> Step:
         if isinstance(seen, RunbookError):
             run.note(
                 host,
-                f"cannot be reached, so nothing was removed from it; before it is used again: inv cluster.reset --host {host}",
+                f"cannot be reached, so its files were not removed; before you use it again: inv cluster.reset --host {host}",
             )
             return True
         return seen.blank
@@ -96,7 +106,7 @@ def wipe(survey: Survey, host: Host) -> Step:
 
 
 def delete_node(survey: Survey, host: Host) -> Step:
-    """Delete its Node object, and its line in the list of API endpoints that kubeadm kept until 1.21."""
+    """Return the step that deletes the Node object, and the host's entry in ClusterStatus, which kubeadm kept until 1.21."""
 
     def api_host(run: Run) -> Host:
         return survey.serving(run, without=host)
@@ -113,11 +123,11 @@ def delete_node(survey: Survey, host: Host) -> Step:
             words = ("-n", "kube-system", "patch", "configmap", "kubeadm-config", "--type=merge", "-p", patch)
             run.change(api_host(run), kubectl.kubectl(api_host(run), *words))
 
-    return Step("delete its node", host, done=done, do=do, within=30, by_hand=by_hand("cluster", "forget", host=host))
+    return Step("delete its node", host, done=done, do=do, within=30, by_hand=by_hand("cluster", "delete_node", host=host))
 
 
 def endpoint_entry(api_host: Host, host: Host) -> Probe[str]:
-    """Read kubeadm's ClusterStatus without ``host``, or "" when there is nothing to take out of it."""
+    """Return kubeadm's ClusterStatus without the entry of ``host``, "" when it has no such entry."""
     words = ("-n", "kube-system", "get", "configmap", "kubeadm-config")
     return kubectl.read_json(
         api_host, *words, parse=lambda found: without_endpoint(found["data"].get("ClusterStatus", ""), host.name)
@@ -127,7 +137,7 @@ def endpoint_entry(api_host: Host, host: Host) -> Probe[str]:
 def without_endpoint(status: str, name: str) -> str:
     """Return the YAML text ``status`` without the block of ``name`` under apiEndpoints; "" when it has none.
 
-    The text is kubeadm's own: two spaces an entry, four for what is in it.
+    kubeadm wrote the text: an entry is indented by two spaces, its fields by four.
     """
     kept, inside, found = [], False, False
     for line in status.splitlines():
@@ -142,18 +152,19 @@ def without_endpoint(status: str, name: str) -> str:
 
 
 def refuse_members(run: Run, hosts: Sequence[Host]) -> None:
-    """Raise PrecheckError for a host that a cluster in service counts on: it has to leave in order."""
+    """Raise PrecheckError when one of ``hosts`` is a member of a cluster in service: it must be removed with `inv cluster.remove`."""
     survey = Survey()
     for host in hosts:
         api_host = survey.api_host(run, without=host)
         if api_host and members.is_member(run, api_host, host):
             raise PrecheckError(
-                f"{host} is a member of {run.site.name}, which is in service", hint=f"inv cluster.remove --host {host}"
+                f"{host} is a member of {run.site.name}, which is in service: a reset would break it",
+                hint=f"inv cluster.remove --host {host}",
             )
 
 
 def confirm_destruction(site: Site, hosts: Sequence[Host], given: str) -> None:
-    """Have the destruction of ``hosts`` confirmed. ``given`` is --yes-destroy. Raises PrecheckError when it is not."""
+    """Ask for the cluster's name before ``hosts`` are destroyed; ``given`` is --yes-destroy. Raises PrecheckError without the right name."""
     names = listed(hosts)
     confirm(
         site.name,
@@ -166,7 +177,10 @@ def confirm_destruction(site: Site, hosts: Sequence[Host], given: str) -> None:
 
 
 def reset_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
-    """Return the procedure that removes Kubernetes' state from ``hosts``, all at the same time. Packages stay, data does not."""
+    """Return the procedure that removes Kubernetes' state from ``hosts`` in parallel.
+
+    Deletes all data of etcd, without a check of the quorum: callers ask `confirm_destruction` first. Packages and images stay.
+    """
     title = f"Destroy the cluster {site.name}" if len(hosts) > 1 else f"Remove every trace of a cluster from {hosts[0]}"
     return Procedure(
         "cluster.reset", title, [Together(tuple(erase(host) for host in hosts))], inputs={"hosts": [str(h) for h in hosts]}
@@ -174,7 +188,7 @@ def reset_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
 
 
 def erase(host: Host) -> Step:
-    """Run kubeadm reset on one host of a cluster that nobody needs any more."""
+    """Return the step that runs `kubeadm reset` on ``host``."""
     return Step(
         "remove Kubernetes' files from it (kubeadm reset)",
         host,

@@ -1,4 +1,4 @@
-"""What `inv cluster.status` shows: every host of the cluster on one screen, whoever of them can still be asked."""
+"""`inv cluster.status`: every host of the cluster on one screen, also when only some of them answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StatusReadings:
-    """One look. ``cluster`` is None when no API server told what the nodes are."""
+    """What was read at one time. ``cluster`` is None when no API server returned the nodes."""
 
     statuses: dict[Host, HostStatus | RunbookError]
     etcd: View
@@ -39,7 +39,7 @@ class StatusReadings:
 
 
 def show(session: Session) -> None:
-    """Print every host. Raises OutcomeError when there is no cluster, or not all of it is well."""
+    """Print every host. Raises OutcomeError when there is no cluster, or when something is wrong."""
     site, run = session.site, session.run
     seen = look(run)
     found = [*rules.problems(site, seen.statuses, seen.etcd, seen.cluster), *rules.of_balancers(seen.lbs)]
@@ -57,7 +57,7 @@ def show(session: Session) -> None:
 
 
 def look(run: Run) -> StatusReadings:
-    """Ask all hosts at the same time, and then one API server that is ready for the nodes."""
+    """Read all hosts in parallel, then the nodes from one API server that is ready."""
     site = run.site
     said = run.read_each({host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}, fresh=True)
     statuses: dict[Host, HostStatus | RunbookError] = {host: _of(said[host], "status") for host in site.nodes}
@@ -102,14 +102,14 @@ def _head(site: Site, seen: StatusReadings) -> str:
 
 
 def nodes_table(site: Site, seen: StatusReadings, cluster: Cluster) -> str:
-    """Return the table of a cluster that can be asked: a line per host, and one per node that is no host of the site."""
+    """Return the table when an API server answers: one line per host, and one per node that is not in hosts.yaml."""
     rows = []
     for host in site.nodes:
         node = node_of(cluster.nodes, host)
         role = "control plane" if host.is_control_plane else "worker"
         shown = _node(cluster, node)
         if node and isinstance(seen.statuses[host], RunbookError):
-            shown[0] = "no answer"  # the API server may believe it Ready for another 40 s
+            shown[0] = "no answer"  # the API server reports a lost node as Ready for up to 40 s
         rows.append([host.name, str(host.address), role, *shown, *_api_and_etcd(seen, host)])
     for node in cluster.nodes:
         if node.name in unlisted_nodes(site, cluster.nodes):
@@ -125,7 +125,7 @@ def _node(cluster: Cluster, node: Node | None) -> list[str]:
 
 
 def hosts_table(site: Site, seen: StatusReadings) -> str:
-    """Return the table for when no API server answers: what runs on each host, by its own word."""
+    """Return the table when no API server answers: what runs on each host, as the host itself reports it."""
     rows = []
     for host in site.nodes:
         each = seen.statuses[host]

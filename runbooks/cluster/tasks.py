@@ -1,4 +1,4 @@
-"""The cluster: prepare hosts, begin it, join and remove hosts, see whether it holds what it promises."""
+"""The cluster: prepare hosts, build it, join and remove hosts, check it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from runbooks.rules import cluster as rules
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-HOSTS = {"host": "only these, with commas; left out: every host that is to be a node"}
+HOSTS = {"host": "only these hosts, separated by commas; default: all nodes"}
 
 
-@query(help={"verbose": "also what is in order"})
+@query(help={"verbose": "also show the checks that passed"})
 def preflight(session: Session, verbose: bool = False) -> None:
-    """See whether every host is fit for Kubernetes.
+    """Check whether every host is fit for Kubernetes.
 
-    Changes nothing. Exit status 0 when nothing would stop cluster.init, 1 otherwise; warnings stop nothing.
+    Changes nothing. Exit status 0 when no check fails, 1 otherwise. Warnings do not stop cluster.init.
     """
     from runbooks.cluster.preflight import show  # noqa: PLC0415 - start-up time
 
@@ -29,7 +29,7 @@ def preflight(session: Session, verbose: bool = False) -> None:
 def prepare(session: Session, host: str = "") -> None:
     """Make hosts ready for kubeadm.
 
-    Kernel, containerd, packages, images. The wanted version is pinned and held. Hosts that are in the cluster are left as they are.
+    Kernel, packages, containerd, images. The version of hosts.yaml is installed and held. Hosts in the cluster are not changed.
     """
     from runbooks.cluster.prepare import prepare_procedure  # noqa: PLC0415
 
@@ -38,10 +38,10 @@ def prepare(session: Session, host: str = "") -> None:
 
 @procedure
 def init(session: Session) -> None:
-    """Build the cluster, or finish what is missing.
+    """Build the cluster, or complete it.
 
-    Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host: control plane hosts
-    one at a time, workers together; and a proof at the end. Safe to run again at any time, after any interruption.
+    Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host joins: control plane
+    hosts one at a time, workers in parallel. Verifies the cluster at the end. Safe to run again, also after an interruption.
     """
     from runbooks.cluster.build import Plan, init_procedure  # noqa: PLC0415
 
@@ -54,8 +54,8 @@ def init(session: Session) -> None:
 def join(session: Session, host: str = "") -> None:
     """Add new hosts or replacements to the cluster.
 
-    A fresh token and certificate key are made for each and are shown nowhere. What a host of the same name left behind, in etcd
-    and among the nodes, is removed first, as far as the quorum allows it.
+    Each host gets a new token and certificate key, which are never shown. The etcd member and the node that an earlier host of the
+    same name left are removed first, unless etcd would lose its quorum.
     """
     from runbooks.cluster.build import Plan, join_procedure  # noqa: PLC0415
 
@@ -64,11 +64,11 @@ def join(session: Session, host: str = "") -> None:
     session.carry_out(join_procedure(plan))
 
 
-@query(help={"to": "file to write; default: .runbooks/SITE/kubeconfig", "force": "replace a file that is of another cluster"})
+@query(help={"to": "file to write; default: .runbooks/SITE/kubeconfig", "force": "replace a file of another cluster"})
 def kubeconfig(session: Session, to: str = "", force: bool = False) -> None:
     """Fetch an administrator's kubeconfig.
 
-    It leads to the VIP, and its file is private (0600): whoever has it has the cluster.
+    Its server is the VIP. The file is private (0600): whoever can read it can do everything in the cluster.
     """
     from runbooks.cluster.kubeconfig import fetch  # noqa: PLC0415
 
@@ -77,10 +77,10 @@ def kubeconfig(session: Session, to: str = "", force: bool = False) -> None:
 
 @query
 def verify(session: Session) -> None:
-    """Prove that the cluster is highly available.
+    """Verify that the cluster is highly available.
 
     Nodes, API servers, etcd, leaders, pods, certificates, load balancers, and a write and a read through the VIP. Exit status 0
-    only when all of it holds.
+    only when every check passes.
     """
     from runbooks.cluster.verify import verify  # noqa: PLC0415
 
@@ -91,31 +91,36 @@ def verify(session: Session) -> None:
 def status(session: Session) -> None:
     """Show the cluster on one screen.
 
-    Exit status 0 when everything is there and well, 1 otherwise.
+    Exit status 0 when every host is there and healthy, 1 otherwise.
     """
     from runbooks.cluster.status import show  # noqa: PLC0415
 
     show(session)
 
 
-@procedure(help={"host": "its name", "force": "also give up pods that nobody would recreate"})
+@procedure(help={"host": "its name", "force": "also delete pods that no controller recreates"})
 def remove(session: Session, host: str, force: bool = False) -> None:
-    """Take one host out of the cluster, dead or alive.
+    """Remove one host from the cluster, dead or alive.
 
-    Refuses when etcd would lose its quorum. The host's data is gone afterwards; `inv cluster.join` brings it back as a new one.
+    Refuses when etcd would lose its quorum. Deletes the host's data; `inv cluster.join` adds it again as an empty host.
     """
     from runbooks.cluster.remove import remove_procedure  # noqa: PLC0415
 
     if "," in host:
-        raise PrecheckError("--host takes one name here", hint="one host after the other")
+        raise PrecheckError("--host takes one name: hosts are removed one at a time", hint="run the command once for each host")
     session.carry_out(remove_procedure(session.site, session.site.host(host, "node"), force=force))
 
 
-@procedure(help={"host": "only this one, when it is in no cluster", "yes_destroy": "the cluster's name, instead of the question"})
+@procedure(
+    help={
+        "host": "only this host; refused when it is in a cluster in service",
+        "yes_destroy": "the cluster's name, to confirm without a question",
+    }
+)
 def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
     """Destroy the cluster, or what is left on a host.
 
-    Everything that the cluster holds is lost, etcd's data first. There is no undo but a backup.
+    Deletes everything that the cluster holds, etcd's data included. Only a backup can bring it back.
     """
     from runbooks.cluster.remove import confirm_destruction, refuse_members, reset_procedure  # noqa: PLC0415
 

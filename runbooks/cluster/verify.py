@@ -1,4 +1,4 @@
-"""`inv cluster.verify`: does the whole cluster hold what it promises? One table, and the last step of `cluster.init`."""
+"""`inv cluster.verify`: every check of the cluster in one table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def verify(session: Session) -> None:
-    """Print the verdict on everything. Raises OutcomeError when something is not as it must be; warnings are no failure."""
+    """Print all findings. Raises OutcomeError when a check fails; warnings are not failures."""
     run = session.run
     seen = look(run)
     if rules.no_cluster(host_facts(run.site, seen)):
@@ -33,16 +33,7 @@ def verify(session: Session) -> None:
         if not failing:
             print(f"\n{_summary(found, failing)}")
     if failing:
-        raise OutcomeError(_summary(found, failing), hint="the lines marked -> say what to do, or what looks closer")
-
-
-# ---- looking
-
-
-# ---- judging
-
-
-# ---- showing
+        raise OutcomeError(_summary(found, failing), hint="the lines marked -> say what to do next")
 
 
 def _summary(found: Sequence[Finding], failing: Sequence[Finding]) -> str:

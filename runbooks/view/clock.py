@@ -1,4 +1,4 @@
-"""The hosts' clocks, measured against the clock of this machine."""
+"""The hosts' clocks compared with the clock of this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from runbooks.rules.preflight_peers import Clock
 
 
 def clocks(run: Run, hosts: Iterable[Host]) -> dict[Host, Clock]:
-    """Ask for the clocks of those that answer, at most ``ssh.parallel`` at a time: a host that waits would seem to differ.
+    """Return the clocks of the hosts that answer.
 
-    Ask for them last, over connections that are open.
+    At most ``ssh.parallel`` hosts at a time: time spent in a queue would widen the bounds. Call it last, when connections are open.
     """
     found: dict[Host, Clock] = {}
     left = iter(hosts)

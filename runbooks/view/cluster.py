@@ -1,4 +1,4 @@
-"""What the cluster looks like from wherever it can be asked: no host is taken for granted, not even the first one."""
+"""What the control plane hosts say about the cluster. Any of them may be down, also the first."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 
 class Survey:
-    """Looks at hosts, and remembers who could not be reached, so that a dead host is waited for only once."""
+    """Reads hosts and remembers those that could not be reached, so that a dead host costs its timeout only once."""
 
     def __init__(self) -> None:
         self._lost: dict[Host, RunbookError] = {}
 
     def each(self, run: Run, probes: Mapping[Host, Probe[T]]) -> dict[Host, T | RunbookError]:
-        """As `Run.read_each`; who was out of reach is not asked again.
+        """As `Run.read_each`, but a host that was unreachable once keeps its error and is not asked again.
 
-        Waiting for one that is out of reach takes seconds: what the others said before that is not believed.
+        When a host turns out to be unreachable, the others are read again: the timeout took seconds, so their answers may be outdated.
         """
         while True:
             said = run.read_each({host: probe for host, probe in probes.items() if host not in self._lost})
@@ -38,7 +38,7 @@ class Survey:
             run.look_anew()
 
     def control_plane(self, run: Run) -> dict[Host, NodeState | RunbookError]:
-        """What every control plane host is now."""
+        """Return the state of every control plane host, or its error."""
         return self.each(run, {host: node.look(host) for host in run.site.control_plane})
 
     def reachable(self, run: Run) -> tuple[Host, ...]:
@@ -46,15 +46,15 @@ class Survey:
         return tuple(host for host, state in self.control_plane(run).items() if isinstance(state, NodeState))
 
     def api_host(self, run: Run, *, without: Host | None = None) -> Host | None:
-        """Return a control plane host (another one than ``without``) whose API server is ready, None when there is none."""
+        """Return a control plane host other than ``without`` whose API server is ready, or None."""
         states = self.control_plane(run)
         serving = (host for host, state in states.items() if isinstance(state, NodeState) and state.serves)
         return next((host for host in serving if host != without), None)
 
     def serving(self, run: Run, *, without: Host | None = None) -> Host:
-        """Return a control plane host (another one than ``without``) whose API server is ready.
+        """Return a control plane host other than ``without`` whose API server is ready.
 
-        Raises NotServing with what each said when there is none.
+        Raises NotServing, with a line per host, when there is none.
         """
         found = self.api_host(run, without=without)
         if not found:
@@ -62,12 +62,12 @@ class Survey:
         return found
 
     def why_none_serves(self, run: Run) -> str:
-        """Say why no API server is ready, host by host."""
+        """Return the text "no API server is ready:" with the reason on each control plane host."""
         said = "".join(f"\n  {naming(host, _said(state))}" for host, state in self.control_plane(run).items())
         return f"no API server is ready:{said}"
 
     def nodes(self, run: Run, api_host: Host) -> dict[str, Node]:
-        """Return the Node objects by name, as the API server of ``api_host`` has them."""
+        """Return the Node objects by name, from the API server of ``api_host``."""
         return run.read(api_host, nodes(api_host))
 
 
@@ -78,4 +78,4 @@ def _said(state: NodeState | RunbookError) -> str:
         return f"kubeadm {state.attempt} was left unfinished"
     if not state.joined:
         return "in no cluster"
-    return (rules.has_every_static_pod(state) and state.api) or "its control plane is not complete"
+    return (rules.has_every_static_pod(state) and state.api) or "some of its static pod manifests are missing"

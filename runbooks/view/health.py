@@ -1,4 +1,4 @@
-"""Whether the whole cluster holds what it promises: everything is looked at, and judged as findings."""
+"""The health of the whole cluster: read everything, and judge it as findings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ from runbooks.rules.finding import Finding, at_least
 
 @dataclass(slots=True)
 class ClusterReadings:
-    """Everything that was looked at. ``hosts`` has each host's readings by kind, or the error that it gave instead."""
+    """What was read from the site.
+
+    hosts       of each host its readings by kind ("facts", "health", "etcd", "lb", "backends"), or its error.
+    reader      the control plane host whose API server returned the objects, or None.
+    cluster     the objects, or why there are none.
+    namespaces  the namespaces whose pods were read.
+    """
 
     hosts: dict[Host, dict[str, Any] | RunbookError]
     reader: Host | None = None
@@ -32,17 +38,17 @@ class ClusterReadings:
     namespaces: tuple[str, ...] = field(default=())
 
     def of(self, kind: str) -> dict[Host, Any]:
-        """Return one kind of reading of every host that answered and has it."""
+        """Return one kind of reading from every host that has it."""
         return {host: said[kind] for host, said in self.hosts.items() if not isinstance(said, RunbookError) and kind in said}
 
 
 def wrong(run: Run) -> list[Finding]:
-    """Return what must not be so, the write through the VIP left out: only looks."""
+    """Return the failures. Changes nothing, so the write through the VIP is left out."""
     return at_least("fail", judge(run.site, look(run)))
 
 
 def look(run: Run) -> ClusterReadings:
-    """See everything: first each host for itself, all at the same time; then the cluster's objects by one of the API servers."""
+    """Read all hosts in parallel, then the cluster's objects from the first API server that returns them."""
     site = run.site
     probes = {host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}
     seen = ClusterReadings(run.read_each(probes, fresh=True), namespaces=cluster_namespaces(site))
@@ -59,7 +65,7 @@ def look(run: Run) -> ClusterReadings:
 
 
 def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
-    """Return what is to be asked of one host, by kind, in one round trip."""
+    """Return the probes for one host by kind; they run in one round trip."""
     parts: dict[str, Probe[Any]] = {}
     if host.is_node:
         parts["facts"] = commands.host_facts(host)
@@ -73,7 +79,7 @@ def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
 
 
 def cluster_namespaces(site: Site) -> tuple[str, ...]:
-    """Return the namespaces whose pods make the cluster: kube-system, and the pod network's."""
+    """Return the namespaces of the cluster's own pods: kube-system and the pod network's."""
     if site.kubernetes.cni == "flannel":
         return ("kube-system", "kube-flannel")
     named = _workloads(site.kubernetes.cni) if isinstance(site.kubernetes.cni, Path) else []
@@ -81,7 +87,7 @@ def cluster_namespaces(site: Site) -> tuple[str, ...]:
 
 
 def _workloads(manifest: Path) -> list[str]:
-    """Return the namespaces of what a manifest runs; none when it cannot be read, which is for `cluster.init` to tell."""
+    """Return the namespaces of the workloads in a manifest; none when it cannot be read, since `cluster.init` reports that."""
     try:
         documents = [each for each in yaml_text.documents(manifest.read_text(encoding="utf-8")) if isinstance(each, dict)]
     except (OSError, ValueError):
@@ -92,7 +98,7 @@ def _workloads(manifest: Path) -> list[str]:
 
 
 def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
-    """Return the rows of everything that was seen."""
+    """Return the findings of every check."""
     facts = host_facts(site, seen)
     joined = [host for host, each in facts.items() if isinstance(each, HostFacts) and each.joined]
     health: dict[Host, Sequence[Health]] = {host: each for host, each in seen.of("health").items() if host in joined}
@@ -111,13 +117,13 @@ def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
     rows += [verify_hosts.certificates(site, host, facts_of) for host in joined if isinstance(facts_of := facts[host], HostFacts)]
     rows += verify_hosts.shared(site, facts)
     rows += verify_hosts.load_balancers(_balancers(site, seen))
-    # What the API server still holds to be well on a host that does not answer is old news: it believes that for 40 s.
+    # The API server reports a lost node as Ready for up to 40 s: leave out what is "ok" on a host that does not answer.
     silent = {host.name for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
     return [row for row in rows if row.severity != "ok" or row.host not in silent]
 
 
 def host_facts(site: Site, seen: ClusterReadings) -> dict[Host, HostFacts | RunbookError]:
-    """Return the facts of every node, or the error that the host gave instead."""
+    """Return the facts of every node, or its error."""
     said = {host: seen.hosts[host] for host in site.nodes}
     return {host: each if isinstance(each, RunbookError) else each["facts"] for host, each in said.items()}
 

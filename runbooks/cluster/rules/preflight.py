@@ -1,4 +1,4 @@
-"""The whole preflight: what was seen of the hosts in, findings out. Pure."""
+"""All preflight checks together. Pure: facts in, findings out."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def judge(
 ) -> tuple[Finding, ...]:
     """Return every finding about the ``asked`` hosts (all in ``facts`` by default), host by host.
 
-    ``facts`` may hold more hosts than were asked about: what must differ between hosts, or work between them, is compared with
-    all of them. A host with an error in place of facts has that one finding, and is held against nobody else.
+    Checks between hosts use all of ``facts``. A host with an error in place of facts has that one finding, and the checks of the
+    other hosts leave it out.
     """
     wanted = frozenset(facts if asked is None else asked)
     seen = {host: each for host, each in facts.items() if not isinstance(each, RunbookError)}
@@ -68,7 +68,7 @@ def judge(
 def _checks(
     site: Site, host: Host, seen: Mapping[Host, Facts], clocks: Mapping[Host, Clock], asked: frozenset[Host]
 ) -> Iterator[tuple[str, Finding | None]]:
-    yield "login", good("ssh, and root by sudo")
+    yield "login", good("SSH login, and root by sudo")
     for topic, check in CHECKS.items():
         yield topic, check(site, host, seen[host])
     yield "identity", peer_checks.identity(host, seen)
@@ -80,7 +80,7 @@ def _checks(
 
 
 def sentences(findings: Collection[Finding]) -> list[str]:
-    """Put findings into words, hosts with the same one together: "master1, worker1: name: ... is unknown there", then what to do."""
+    """Return one text per distinct finding, with all its hosts: "master1, worker1: name: ... is unknown there" and the fix below it."""
 
     def same(each: Finding) -> tuple[str, str, str]:
         return each.topic, each.seen, each.fix

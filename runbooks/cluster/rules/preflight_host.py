@@ -1,4 +1,4 @@
-"""Is this host fit for Kubernetes? Each check judges one topic from what the host said of itself. Pure."""
+"""Preflight checks of one host: system, kernel, time, capacity, runtime. Pure: facts in, a finding out."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ CONTROLLERS = {
     "v2": {"cpu", "cpuset", "memory", "pids"},
 }
 KNOWN_MANAGERS = ("apt-get", "dnf", "yum")
-ADDRESS_IS_WRONG = "mend `address` in hosts.yaml, or give the host that address: etcd and the API server listen on it"
+ADDRESS_IS_WRONG = "correct `address` in hosts.yaml, or give the host that address: etcd and the API server listen on it"
 
 
 def minor(site: Site) -> int:
-    """The second part of the wanted version: 30 of 1.30.0."""
+    """Return the minor version of hosts.yaml: 30 for 1.30.0."""
     return int(site.kubernetes.version.split(".")[1])
 
 
 def system(site: Site, host: Host, facts: Facts) -> Finding:
-    """The runbooks install packages with apt, dnf or yum."""
+    """Fails without apt, dnf or yum, which install the packages."""
     if facts.manager in KNOWN_MANAGERS:
         return good(f"{facts.os or 'unknown system'}, {facts.manager}")
     return fail(
         f"{facts.os or 'unknown system'}: no apt, dnf or yum",
-        "use a system of the Debian or Red Hat family: packages come from there",
+        "use a distribution of the Debian or Red Hat family",
     )
 
 
 def kernel(site: Site, host: Host, facts: Facts) -> Finding:
-    """Kubeadm's SystemVerification: 3.10, from 1.32 on 4.19."""
+    """Fails below the kernel that kubeadm's SystemVerification asks for: 3.10, from Kubernetes 1.32 on 4.19."""
     parts = re.match(r"(\d+)\.(\d+)", facts.kernel)
     oldest = (4, 19) if minor(site) >= 32 else (3, 10)
     if not parts:
-        return warn(f"kernel {facts.kernel}", "its version cannot be read; kubeadm will judge it")
+        return warn(f"kernel {facts.kernel}", "this version cannot be parsed; kubeadm checks it again")
     if (int(parts[1]), int(parts[2])) < oldest:
         return fail(
             f"kernel {facts.kernel}",
@@ -53,27 +53,27 @@ def kernel(site: Site, host: Host, facts: Facts) -> Finding:
 
 
 def hostname(site: Site, host: Host, facts: Facts) -> Finding:
-    """The node gets its name from hosts.yaml in any case; but logs and people use the host's own."""
+    """Warns when the host's own name differs: the node is named as in hosts.yaml, but logs show the host's own name."""
     if facts.hostname.split(".")[0].lower() == host.name:
         return good(facts.hostname)
     return warn(
         f"the host calls itself {facts.hostname or 'nothing'}",
-        f"is this the right machine? Then: hostnamectl set-hostname {host.name}",
+        f"if this is the right machine: hostnamectl set-hostname {host.name}",
     )
 
 
 def address(site: Site, host: Host, facts: Facts) -> Finding:
-    """The address of hosts.yaml has to be on an interface."""
+    """Fails when no interface has the address of hosts.yaml."""
     if not facts.interface:
         return fail(f"no interface has {host.address}", ADDRESS_IS_WRONG)
     return good(f"{facts.interface}, MTU {facts.mtu}")
 
 
 def time_service(site: Site, host: Host, facts: Facts) -> Finding:
-    """Certificates and leases depend on clocks that agree, also next month."""
+    """Warns without a synchronised clock: certificates and leases need clocks that agree."""
     running = [unit for unit, state in facts.units.items() if state == "active" and unit in TIME_SERVICES]
     if facts.container not in {"none", "unknown"}:
-        return good("the clock is the machine's below this container")
+        return good("a container: the machine below it keeps the clock")
     if not running:
         return warn("no time service runs", "install and enable chrony")
     if facts.synchronized != "yes":
@@ -85,7 +85,7 @@ def time_service(site: Site, host: Host, facts: Facts) -> Finding:
 
 
 def swap(site: Site, host: Host, facts: Facts) -> Finding:
-    """Switched off by cluster.prepare, or borne by the kubelet when the site says so."""
+    """Never fails: cluster.prepare switches swap off, unless ``kubernetes.swap`` is "keep"."""
     if not facts.swap:
         return good("none")
     if site.kubernetes.swap == "keep":
@@ -94,7 +94,7 @@ def swap(site: Site, host: Host, facts: Facts) -> Finding:
 
 
 def modules(site: Site, host: Host, facts: Facts) -> Finding:
-    """Images need overlay, services need br_netfilter, and packets between pods need forwarding; cluster.prepare sees to them."""
+    """Fails when overlay, br_netfilter or forwarding is missing and cluster.prepare cannot switch it on."""
     found = [
         fail(
             f"the kernel has no {name}", f"install the kernel's modules (linux-modules-extra, kernel-modules) that have {name}.ko"
@@ -104,7 +104,7 @@ def modules(site: Site, host: Host, facts: Facts) -> Finding:
     ]
     wrong = {name: value for name in sysctls(site) if (value := facts.sysctls.get(name)) and value[0] != "1"}
     found += [
-        fail(f"{name} is {value}, and may not be changed here", f"set {name} = 1 where this container's kernel is configured")
+        fail(f"{name} is {value}, and cannot be changed here", f"set {name} = 1 where this container's kernel is configured")
         for name, (value, free) in wrong.items()
         if not free
     ]
@@ -114,7 +114,7 @@ def modules(site: Site, host: Host, facts: Facts) -> Finding:
 
 
 def cgroup(site: Site, host: Host, facts: Facts) -> Finding:
-    """Version 1 is in maintenance since 1.31; from 1.35 on the kubelet does not start on it unless failCgroupV1 is false.
+    """Warns about cgroup v1 from Kubernetes 1.31 on; fails from 1.35 on, where the kubelet needs failCgroupV1: false to start.
 
     Official source: https://kubernetes.io/docs/concepts/architecture/cgroups/ and KEP 5573.
     """
@@ -130,7 +130,10 @@ def cgroup(site: Site, host: Host, facts: Facts) -> Finding:
     if minor(site) < 35:
         return warn("cgroup v1, which is no longer developed", unified)
     if site.kubernetes.kubelet.get("failCgroupV1") is False:
-        return warn("cgroup v1, which the kubelet is told to bear (failCgroupV1: false)", f"{unified} before it is dropped")
+        return warn(
+            "cgroup v1, which the kubelet accepts only because of failCgroupV1: false",
+            f"{unified}: a later version drops cgroup v1",
+        )
     return fail(
         f"cgroup v1, on which the kubelet of {site.kubernetes.version} does not start",
         f"{unified}, or set kubernetes.kubelet.failCgroupV1: false",
@@ -138,30 +141,30 @@ def cgroup(site: Site, host: Host, facts: Facts) -> Finding:
 
 
 def capacity(site: Site, host: Host, facts: Facts) -> Finding:
-    """CPUs and memory, as kubeadm wants them."""
-    mib, master = facts.memory_kib // 1024, host.is_control_plane
+    """Fails on a control plane host below kubeadm's minimum of CPUs and memory; warns on a worker with little memory."""
+    mib = facts.memory_kib // 1024
     seen = f"{counted(facts.cpus, 'CPU')}, {size_text(1024 * facts.memory_kib)}"
-    if master and (facts.cpus < CPUS or mib < MEMORY_MIB):
+    if host.is_control_plane and (facts.cpus < CPUS or mib < MEMORY_MIB):
         return fail(seen, f"kubeadm refuses a control plane host with less than {CPUS} CPUs and {MEMORY_MIB} MiB")
     if mib < MEMORY_MIB:
-        return warn(seen, f"give it {MEMORY_MIB} MiB or more: little room would be left for pods")
+        return warn(seen, f"give it {MEMORY_MIB} MiB or more, or little memory is left for pods")
     return good(seen)
 
 
 def runtime(site: Site, host: Host, facts: Facts) -> Finding:
-    """Another container runtime beside containerd has programs, networks and sockets of its own."""
+    """Warns about a second container runtime beside containerd."""
     state = facts.units.get("containerd", "unknown")
     others = [path for path in facts.sockets if not path.startswith("/run/containerd/")]
     if others:
         return warn(
-            f"another container runtime is here ({listed(others)})",
-            "remove it, unless you know that it shares containerd: cluster.prepare configures containerd for Kubernetes",
+            f"another container runtime is installed ({listed(others)})",
+            "remove it, unless it uses this containerd and works with the configuration that cluster.prepare writes",
         )
     return good("containerd runs" if state == "active" else "none; cluster.prepare installs containerd")
 
 
 def firewall(site: Site, host: Host, facts: Facts) -> Finding:
-    """What the other hosts could reach is judged apart; this is what cannot be tried before the pods are there."""
+    """Warns about a running firewall: traffic between pods cannot be tested yet. `reachable` tests the hosts' ports."""
     on = [name for name, there in (("firewalld", facts.units.get("firewalld") == "active"), ("ufw", facts.ufw)) if there]
     if not on:
         return good("no firewalld, no ufw")
@@ -173,7 +176,7 @@ def firewall(site: Site, host: Host, facts: Facts) -> Finding:
 
 
 def selinux(site: Site, host: Host, facts: Facts) -> Finding:
-    """Kubeadm's installation guide asks for permissive mode."""
+    """Warns when SELinux is enforcing: kubeadm's installation guide asks for permissive mode."""
     if not facts.selinux:
         return good("not enforcing")
     return warn(

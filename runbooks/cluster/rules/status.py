@@ -1,4 +1,4 @@
-"""What the quick look at a cluster makes of what it sees. Pure."""
+"""What `inv cluster.status` reports as wrong. Pure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ JOIN = "inv cluster.join"
 
 
 def no_cluster(seen: HostStatuses) -> bool:
-    """Whether nobody ever began a cluster: every host that answers is in none, and some control plane host answers."""
+    """Whether there is no cluster yet: a control plane host answers, and no host that answers is in a cluster."""
     answers = [each for host, each in seen.items() if isinstance(each, HostStatus) and host.is_control_plane]
     everyone = [each for each in seen.values() if isinstance(each, HostStatus)]
     return bool(answers) and not any(each.joined or each.manifests for each in everyone)
 
 
 def problems(site: Site, seen: HostStatuses, view: View, cluster: Cluster | None) -> list[Finding]:
-    """Return everything that is wrong."""
+    """Return what is wrong with the hosts, the nodes and etcd."""
     lost = {host: each for host, each in seen.items() if isinstance(each, RunbookError)}
     found = [Finding("fail", topic="host", host=host.name, seen=reason(host, each), fix=each.hint) for host, each in lost.items()]
     outside = [host for host, each in seen.items() if isinstance(each, HostStatus) and not each.joined]
@@ -64,7 +64,7 @@ def _of_nodes(site: Site, cluster: Cluster) -> list[Finding]:
 
 
 def of_balancers(seen: Mapping[Host, LbState | RunbookError]) -> list[Finding]:
-    """Return the LBs that do not answer, and what is wrong with the VIP."""
+    """Return what is wrong with the load balancers and the VIP."""
     found = [
         Finding("fail", topic="LB", host=host.name, seen=reason(host, each), fix=each.hint)
         for host, each in seen.items()
@@ -76,18 +76,18 @@ def of_balancers(seen: Mapping[Host, LbState | RunbookError]) -> list[Finding]:
 
 
 def next_look(cluster: Cluster | None, found: Sequence[Finding]) -> str:
-    """Return where to go on."""
+    """Return what to run next."""
     if not cluster:
         return "on a control plane host: journalctl -u kubelet -n 50; crictl ps -a; inv etcd.status"
     if any(each.fix == JOIN for each in found):
-        return f"{JOIN} brings in who is missing; inv cluster.verify looks at everything"
-    return "inv cluster.verify looks at everything, and says what to do"
+        return f"{JOIN} adds the missing hosts; inv cluster.verify checks everything"
+    return "inv cluster.verify checks everything and says what to do"
 
 
 def etcd_word(view: View, host: Host) -> str:
-    """Return what the member on ``host`` is, in a word.
+    """Return the state of the etcd member on ``host`` in a word.
 
-    "leader", "follower", "learner", "no quorum", "down", or "?" of a host that does not answer.
+    "leader", "follower", "learner", "no leader", "no quorum", "down", or "?" when the host does not answer.
     """
     said = view.said.get(host)
     if not isinstance(said, Look):

@@ -273,15 +273,15 @@ def test_a_manifest_of_ones_own_goes_out_as_it_is(make, tmp_path, text):
     ("text", "complaint"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"", "has nothing in it"),
-        (b"# later\n---\n", "has nothing in it"),
+        (b"", "is empty"),
+        (b"# later\n---\n", "is empty"),
         (b"\xff", "is not text in UTF-8"),
         (b"a: b: c", "is not YAML: "),
-        (b"just words", "document 1 is no manifest"),
-        (GOOD + b"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {}\n", "document 2 is no manifest"),
-        (b"kind: ConfigMap\nmetadata: {name: a}\n", "document 1 is no manifest"),
-        (b"apiVersion: v1\nkind: ConfigMap\nmetadata: a\n", "document 1 is no manifest"),
-        (b"<!DOCTYPE html>\n<html></html>\n", "document 1 is no manifest"),
+        (b"just words", "document 1 is not a manifest"),
+        (GOOD + b"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {}\n", "document 2 is not a manifest"),
+        (b"kind: ConfigMap\nmetadata: {name: a}\n", "document 1 is not a manifest"),
+        (b"apiVersion: v1\nkind: ConfigMap\nmetadata: a\n", "document 1 is not a manifest"),
+        (b"<!DOCTYPE html>\n<html></html>\n", "document 1 is not a manifest"),
     ],
 )
 def test_a_manifest_that_cannot_be_applied(make, tmp_path, text, complaint):

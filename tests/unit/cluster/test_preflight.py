@@ -574,7 +574,7 @@ def test_the_gate_names_every_failure_of_new_hosts_with_its_cure(hosts):
     assert caught.value.exit_code == 3
     assert "master2: capacity: 1 CPU" in text
     assert "worker1: system:" in text
-    assert "-> use a system of the Debian or Red Hat family" in text
+    assert "-> use a distribution of the Debian or Red Hat family" in text
     assert "master1" not in text
 
 
