@@ -169,17 +169,7 @@ ONE = LbView(
     switched_off=(),
     firewalld=False,
 )
-TWO = LbView(
-    state=STANDBY,
-    vip=replace(LOOK, mac="aa:01"),
-    backends=(),
-    missing=(),
-    drifted=(),
-    unloaded=(),
-    closed=Openings(),
-    switched_off=(),
-    firewalld=False,
-)
+TWO = replace(ONE, state=STANDBY, vip=replace(LOOK, mac="aa:01"))
 ALONE = replace(TWO, state=HOLDER, vip=replace(TWO.vip, vip_on=("eth0",), counters=Counters(0, 10, 0)))
 
 
