@@ -14,7 +14,7 @@ from runbooks.backup.sets import manifest
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Store
 from runbooks.inventory.model import Site
-from runbooks.local.restic import Copied, Repository
+from runbooks.local.restic import Repository, SetSnapshot
 from runbooks.pages.examples import MADE
 from runbooks.pages.page import Page
 
@@ -56,7 +56,7 @@ def fetching(site: Site) -> Fetching:
         kinds={},
         files={},
     )
-    copied = Copied(snapshot="0a1b2c3d" * 8, set=made.id, time=MADE.isoformat())
+    copied = SetSnapshot(snapshot="0a1b2c3d" * 8, set=made.id, time=MADE.isoformat())
     return Fetching(Store(site), repository(site), copied, made, 1 << 20)
 
 

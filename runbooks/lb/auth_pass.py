@@ -35,7 +35,7 @@ def auth_pass(state: Path, environ: Mapping[str, str]) -> Secret:
     path = state / FILE_NAME
     try:
         if not path.exists():
-            files.keep(path, f"{_generated()}\n".encode())
+            files.create_once(path, f"{_generated()}\n".encode())
         return _kept(path)
     except OSError as error:
         raise InventoryError(

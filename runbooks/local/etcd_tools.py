@@ -118,7 +118,9 @@ class Member:
 
     def _run(self) -> None:
         try:
-            programs.run(programs.bound(clean(self._words)), cwd=self._directory, stop=self._stop.is_set, timeout_s=math.inf)
+            programs.run(
+                programs.tied_to_parent(clean(self._words)), cwd=self._directory, stop=self._stop.is_set, timeout_s=math.inf
+            )
             self._failed.append("it ended by itself")
         except KeyboardInterrupt:
             pass  # that was us

@@ -1,4 +1,4 @@
-"""Programs on the operator's own machine: age, restic, etcdutl, crontab. Words only, never through a shell."""
+"""Runs programs on the operator's machine (age, restic, etcdutl, crontab), never through a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runbooks.errors import CommandError, PrecheckError
 
 POLL_S = 0.2
 TAIL_LINES = 5
-LIFELINE: Final = (  # prctl(PR_SET_PDEATHSIG, SIGKILL), unless the parent is gone already
+LIFELINE: Final = (  # prctl(PR_SET_PDEATHSIG, SIGKILL), then exec, unless the parent has ended already
     "import ctypes, os, sys\n"
     "ctypes.CDLL(None).prctl(1, 9)\n"
     "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])"
@@ -31,8 +31,8 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """How a program ended, and what it printed."""
+class Finished:
+    """The exit status of a program, and what it printed."""
 
     exited: int
     stdout: str
@@ -40,7 +40,7 @@ class Said:
 
 
 def find(name: str, *, why: str, package: str = "") -> str:
-    """Return the full path of ``name``. Raises PrecheckError, saying what it is needed for, when it is not on the PATH."""
+    """Return the full path of the program ``name``. Raises PrecheckError with ``why`` it is needed when it is not on the PATH."""
     found = shutil.which(name)
     if not found:
         raise PrecheckError(f"there is no {name} on this machine; {why}", hint=f"install the package {package or name}")
@@ -57,7 +57,7 @@ def run(  # noqa: PLR0913 - keywords, each with a default
     timeout_s: float = 600,
     good: Sequence[int] = (0,),
     stop: Callable[[], bool] = _never,
-) -> Said:
+) -> Finished:
     """Run a program to its end.
 
     ``stdout`` takes what it prints, as bytes, instead of the answer. ``environ`` is laid over ours. Raises CommandError when it
@@ -79,16 +79,16 @@ def run(  # noqa: PLR0913 - keywords, each with a default
             raise CommandError(f"`{line}` did not finish in {timeout_s:g} s and was ended") from None
         finally:
             _end(process)
-    said = Said(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+    said = Finished(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
     if said.exited not in good:
         raise CommandError(f"`{line}` exited {said.exited}{tail(said.stderr)}", exited=said.exited)
     return said
 
 
-def bound(words: Sequence[str | Path]) -> list[str | Path]:
-    """Return ``words`` so that the program ends with us, also when we are killed (on Linux; elsewhere as they are).
+def tied_to_parent(words: Sequence[str | Path]) -> list[str | Path]:
+    """Return a command line that runs ``words`` and is killed when this process ends, however it ends (Linux; unchanged elsewhere).
 
-    For what works on its own for long: nobody else would end it.
+    For programs that run for long: they would go on when this process is killed.
     """
     if sys.platform != "linux":
         return [*words]
@@ -97,12 +97,12 @@ def bound(words: Sequence[str | Path]) -> list[str | Path]:
 
 
 def tail(text: str) -> str:
-    """Return the last lines of ``text``, each on a line of its own with an indent."""
+    """Return the last lines of ``text``, each indented and on a new line."""
     return "".join(f"\n  {line}" for line in text.strip().splitlines()[-TAIL_LINES:])
 
 
 def _line(words: Sequence[str | Path]) -> str:
-    """The command as a person would have typed it."""
+    """Return the command as a person would type it, for messages."""
     if LIFELINE in words:
         words = words[list(words).index(LIFELINE) + 2 :]
     return " ".join([Path(words[0]).name, *map(str, words[1:])])
@@ -115,7 +115,7 @@ def _talk(process: subprocess.Popen[bytes], stdin: str | None, timeout_s: float,
         try:
             out, err = process.communicate(given, timeout=min(POLL_S, max(deadline - monotonic(), 0.01)))
         except subprocess.TimeoutExpired:
-            given = None  # communicate remembers what it has still to send
+            given = None  # communicate() keeps what it still has to send
             if stop():
                 raise KeyboardInterrupt from None
             if monotonic() >= deadline:
@@ -135,7 +135,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the signals that end us raise KeyboardInterrupt, once: what follows it is tidying up, which nothing interrupts."""
+    """Make SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt once. Later ones are ignored, so that the cleanup is not interrupted."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         for each in before:

@@ -1,6 +1,7 @@
-"""restic (0.14 or newer) on the operator's machine: its words, how its answers read, and running it.
+"""Runs restic (0.14 or newer) on the operator's machine, and parses its output.
 
-No secret is ever one of its words: the password is in a file, everything else in the child's environment.
+No secret is ever a command line argument: the password is in a file, all others are in restic's environment.
+https://restic.readthedocs.io/
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from runbooks.local import files, programs
 
 T = TypeVar("T")
 
-OURS: Final = "ha-runbooks"  # the tag that every snapshot of ours has
-ABSENT, LOCKED = 10, 11  # exit statuses since restic 0.17; before, only the words tell
+TAG: Final = "ha-runbooks"  # every snapshot that these runbooks make has this tag
+ABSENT, LOCKED = 10, 11  # exit statuses since restic 0.17; before, only the message tells
 ABSENT_WORDS: Final = "Is there a repository at the following location?"
 LOCKED_WORDS: Final = re.compile(r"repository is already locked|unable to create lock")
-QUICK_S: Final = 300  # for what moves next to nothing
-SLOWEST: Final = 256 << 10  # bytes a second that a wire to the repository does at the least
-LOCK_WAIT_S: Final = 600  # another site, or another machine, may share the repository and be at work there
+QUICK_S: Final = 300  # time limit for commands that transfer almost nothing
+SLOWEST: Final = 256 << 10  # bytes per second: the slowest link to a repository that is still waited for
+LOCK_WAIT_S: Final = 600  # another site or another machine may be using the same repository
 LOCK_POLL_S: Final = 5
 SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*:")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-SHORT: Final = 4  # a value of fewer characters is no secret, and would be found in every text
-# What chooses another repository or password than hosts.yaml does; empty is as good as not there.
+SHORTEST_SECRET: Final = 4  # shorter values would be found in every text
+# Variables that would override the repository or the password of hosts.yaml. restic takes an empty one as unset.
 AMBIENT: Final = (
     "RESTIC_REPOSITORY",
     "RESTIC_REPOSITORY_FILE",
@@ -43,13 +44,13 @@ AMBIENT: Final = (
 )
 
 
-class AbsentError(RunbookError):
-    """There is no repository where hosts.yaml says."""
+class NoRepositoryError(RunbookError):
+    """There is no restic repository at the place that hosts.yaml names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
-    """A snapshot of restic's that holds the set ``set``; the rest is what its tags say ("" and 0 when they do not)."""
+class SetSnapshot:
+    """A restic snapshot that holds the set ``set``. ``state`` and ``size`` (bytes) are from its tags; "" and 0 without them."""
 
     snapshot: str
     set: str
@@ -59,20 +60,20 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A snapshot's whole ID, and the size of each of its files, in bytes, by its path without the leading slash."""
+class SnapshotFiles:
+    """A snapshot's full ID, and the size of each of its files in bytes, by its path without the leading slash."""
 
     snapshot: str
     sizes: Mapping[str, int]
 
 
 def tags(site: str, name: str, state: str, size: int) -> tuple[str, ...]:
-    """Return the tags of a set's snapshot, so that listing needs no more than restic's own list."""
-    return (OURS, f"site={site}", f"set={name}", f"state={state}", f"bytes={size}")
+    """Return the tags of a set's snapshot. With them, `restic snapshots` alone is enough to list the sets."""
+    return (TAG, f"site={site}", f"set={name}", f"state={state}", f"bytes={size}")
 
 
-def parse_snapshots(text: str) -> tuple[Copied, ...]:
-    """Read what `restic snapshots --json` prints, newest set first. Raises ValueError when it is something else."""
+def parse_snapshots(text: str) -> tuple[SetSnapshot, ...]:
+    """Parse `restic snapshots --json`; the newest set comes first. Raises ValueError when it is something else."""
     try:
         found = [_copied(each) for each in json.loads(text) or ()]
         return tuple(sorted(filter(None, found), key=lambda each: (each.set, each.time), reverse=True))
@@ -80,26 +81,28 @@ def parse_snapshots(text: str) -> tuple[Copied, ...]:
         raise ValueError(f"this is no list of restic's: {error!r}") from None
 
 
-def _copied(each: Mapping[str, Any]) -> Copied | None:
+def _copied(each: Mapping[str, Any]) -> SetSnapshot | None:
     said = dict(tag.split("=", 1) for tag in each.get("tags") or () if "=" in tag)
     size = said.get("bytes", "0")
     if "set" not in said:
         return None
     whole = int(size) if size.isdigit() else 0
-    return Copied(snapshot=each["id"], set=said["set"], time=each["time"], state=said.get("state", ""), size=whole)
+    return SetSnapshot(snapshot=each["id"], set=said["set"], time=each["time"], state=said.get("state", ""), size=whole)
 
 
-def parse_files(text: str) -> Listed:
-    """Read what `restic ls --json` prints. Raises ValueError when it is something else."""
+def parse_files(text: str) -> SnapshotFiles:
+    """Parse `restic ls --json`. Raises ValueError when it is something else."""
     try:
         first, *nodes = [json.loads(line) for line in text.splitlines() if line.strip()] or [{}]
-        return Listed(first["id"], {each["path"].lstrip("/"): each.get("size", 0) for each in nodes if each["type"] == "file"})
+        return SnapshotFiles(
+            first["id"], {each["path"].lstrip("/"): each.get("size", 0) for each in nodes if each["type"] == "file"}
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no list of restic's: {error!r}") from None
 
 
-def parse_made(text: str) -> str:
-    """Return the snapshot's ID (perhaps only its begin) from what `restic backup --json` prints. Raises ValueError without one."""
+def parse_snapshot_id(text: str) -> str:
+    """Return the ID (or a prefix of it) of the new snapshot from `restic backup --json`. Raises ValueError when there is none."""
     for line in reversed(text.splitlines()):
         said: Any = json.loads(line) if line.startswith("{") else {}
         if said.get("message_type") == "summary" and said.get("snapshot_id"):
@@ -108,7 +111,7 @@ def parse_made(text: str) -> str:
 
 
 def parse_environment(text: str, where: str) -> dict[str, str]:
-    """Read lines KEY=VALUE; a value may stand in quotes. Raises InventoryError, naming the line but never its value."""
+    """Parse lines KEY=VALUE; a value may be in quotes. Raises InventoryError that names the line, never its value."""
     found = {}
     for number, line in enumerate(text.splitlines(), start=1):
         name, equals, value = line.strip().partition("=")
@@ -116,7 +119,7 @@ def parse_environment(text: str, where: str) -> dict[str, str]:
             continue
         if not equals or not VARIABLE.fullmatch(name):
             raise InventoryError(
-                f"{where}, line {number}: this is not KEY=VALUE", hint="one KEY=VALUE a line; # begins a comment"
+                f"{where}, line {number}: this is not KEY=VALUE", hint="one KEY=VALUE per line; # begins a comment"
             )
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
             value = value[1:-1]
@@ -125,14 +128,14 @@ def parse_environment(text: str, where: str) -> dict[str, str]:
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return ``text`` without any of ``secrets``."""
-    for secret in sorted((each for each in secrets if len(each) >= SHORT), key=len, reverse=True):
+    """Return ``text`` with each of ``secrets`` replaced by ***."""
+    for secret in sorted((each for each in secrets if len(each) >= SHORTEST_SECRET), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 
 
 def is_local(repository: str) -> bool:
-    """Tell whether a repository is a directory of this machine.
+    """Whether a repository is a directory of this machine.
 
     >>> is_local("/srv/restic"), is_local("s3:https://host/bucket")
     (True, False)
@@ -141,22 +144,22 @@ def is_local(repository: str) -> bool:
 
 
 def private_text(path: Path, key: str) -> str:
-    """Return what is in a file of secrets. Raises InventoryError, naming ``key``, when it is not there or open to others."""
+    """Return the content of a file of secrets. Raises InventoryError, naming ``key``, when it cannot be read or others may read it."""
     try:
         open_to_others = files.open_to_others(path)
         content = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", "") or "it is no text"
-        raise InventoryError(f"{key}: {path} cannot be read: {reason}", hint="make that file, 0600") from None
+        raise InventoryError(f"{key}: {path} cannot be read: {reason}", hint="create that file, mode 0600") from None
     if open_to_others:
         raise InventoryError(f"{key}: others may read {path}, and it holds secrets", hint=f"chmod 600 {path}")
     return content
 
 
 class Repository:
-    """One repository as hosts.yaml describes it. ``stop`` is asked while restic runs; once it is true, restic is ended.
+    """One repository as hosts.yaml describes it. ``stop`` is called while restic runs; when it returns true, restic is ended.
 
-    Making it raises InventoryError when a file of secrets is missing or open to others, PrecheckError when there is no restic.
+    The constructor raises InventoryError when a file of secrets is missing or others may read it, PrecheckError without restic.
     """
 
     def __init__(self, settings: Restic, cache: Path, stop: Callable[[], bool] = lambda: False) -> None:
@@ -165,7 +168,9 @@ class Repository:
         self.stop = stop
         self._cache = cache
         if is_local(self.name) and not self.name.removeprefix("local:").startswith("/"):
-            raise InventoryError(f"backup.restic.repository: {self.name} depends on where one stands", hint="write it from / on")
+            raise InventoryError(
+                f"backup.restic.repository: {self.name} is a relative path", hint="write the whole path, from / on"
+            )
         if not private_text(settings.password_file, "backup.restic.password_file").strip():
             raise InventoryError(f"backup.restic.password_file: {settings.password_file} is empty")
         file = settings.environment_file
@@ -174,52 +179,52 @@ class Repository:
         self._program = programs.find("restic", why="backup.restic copies sets with it")
 
     def exists(self) -> bool:
-        """Tell whether there is a repository that the password opens. Raises RunbookError when that cannot be found out."""
+        """Whether there is a repository that the password opens. Raises RunbookError when that cannot be found out."""
         try:
-            self._run(["cat", "config"], look=True)
-        except AbsentError:
+            self._run(["cat", "config"], read_only=True)
+        except NoRepositoryError:
             return False
         return True
 
     def init(self) -> None:
-        """Make the repository."""
+        """Create the repository."""
         self._run(["init"])
 
     def unlock(self) -> None:
-        """Take away the locks of runs that are dead (those of living ones stay)."""
+        """Remove stale locks: those of restic processes that no longer run."""
         self._run(["unlock"])
 
-    def snapshots(self, site: str) -> tuple[Copied, ...]:
-        """Return what is there of the sets of ``site``, newest first."""
-        return _read(parse_snapshots, self._run(["snapshots", "--json", "--tag", f"{OURS},site={site}"], look=True))
+    def snapshots(self, site: str) -> tuple[SetSnapshot, ...]:
+        """Return the snapshots of the sets of ``site``, newest first."""
+        return _read(parse_snapshots, self._run(["snapshots", "--json", "--tag", f"{TAG},site={site}"], read_only=True))
 
     def backup(self, directory: Path, names: Sequence[str], labels: Sequence[str], host: str, size: int) -> str:
-        """Copy ``names`` below ``directory``; return the snapshot's ID. ``size`` is in bytes, for the time that it may take."""
-        words = ["backup", "--json", "--force", "--host", host]  # --force: read everything, trust no time stamps
+        """Copy ``names`` below ``directory``; return the snapshot's ID. ``size`` in bytes determines the time limit."""
+        words = ["backup", "--json", "--force", "--host", host]  # --force: read every file, whatever its time stamp
         words += [word for label in labels for word in ("--tag", label)]
-        return _read(parse_made, self._run([*words, "--", *names], cwd=directory, timeout_s=QUICK_S + size / SLOWEST))
+        return _read(parse_snapshot_id, self._run([*words, "--", *names], cwd=directory, timeout_s=QUICK_S + size / SLOWEST))
 
-    def files(self, snapshot: str) -> Listed:
-        """Return what a snapshot holds. ``snapshot`` may be the begin of its ID."""
-        return _read(parse_files, self._run(["ls", "--json", snapshot], look=True))
+    def files(self, snapshot: str) -> SnapshotFiles:
+        """Return the files of a snapshot. ``snapshot`` may be a prefix of its ID."""
+        return _read(parse_files, self._run(["ls", "--json", snapshot], read_only=True))
 
     def content(self, snapshot: str, path: str) -> bytes:
         """Return one small file of a snapshot."""
         with TemporaryFile() as file:
-            self._run(["dump", snapshot, f"/{path}"], look=True, stdout=file)
+            self._run(["dump", snapshot, f"/{path}"], read_only=True, stdout=file)
             file.seek(0)
             return file.read()
 
     def restore(self, snapshot: str, target: Path, size: int) -> None:
-        """Put a snapshot's files below ``target``. ``size`` is in bytes, for the time that it may take."""
-        self._run(["restore", snapshot, "--target", str(target)], look=True, timeout_s=QUICK_S + size / SLOWEST)
+        """Restore a snapshot's files below ``target``. ``size`` in bytes determines the time limit."""
+        self._run(["restore", snapshot, "--target", str(target)], read_only=True, timeout_s=QUICK_S + size / SLOWEST)
 
     def check(self) -> None:
-        """Let restic check the repository's structure: that everything that a snapshot names is there."""
+        """Let restic check the repository's structure. It does not read the data."""
         self._run(["check"], timeout_s=3600)
 
     def forget(self, snapshots: Sequence[str]) -> None:
-        """Give up ``snapshots``, and free what only they needed."""
+        """Delete ``snapshots`` for good, and free the space that only they needed."""
         self._run(["forget", *snapshots])
         self._run(["prune"], timeout_s=3600)
 
@@ -227,22 +232,22 @@ class Repository:
         self,
         words: Sequence[str],
         *,
-        look: bool = False,
+        read_only: bool = False,
         timeout_s: float = QUICK_S,
         cwd: Path | None = None,
         stdout: Any = None,
     ) -> str:
-        """Run restic; while somebody who lives holds the repository's lock, try again.
+        """Run restic and return its standard output. While another process holds the repository's lock, try again.
 
-        ``look`` neither takes a lock nor leaves a cache.
+        ``read_only`` neither takes a lock nor leaves a cache. Raises RunbookError when restic fails, or the lock is held too long.
         """
         line = [self._program, f"--repo={self.name}", f"--password-file={self.settings.password_file}"]
-        line += ["--no-lock"] if look else []
-        line += [] if self._cached(look=look) else ["--no-cache"]
+        line += ["--no-lock"] if read_only else []
+        line += [] if self._cached(read_only=read_only) else ["--no-cache"]
         deadline, unlocked = monotonic() + LOCK_WAIT_S, False
         while True:
             said = programs.run(
-                programs.bound([*line, *words]),
+                programs.tied_to_parent([*line, *words]),
                 environ=self._environment(),
                 cwd=cwd,
                 timeout_s=timeout_s,
@@ -253,7 +258,7 @@ class Repository:
             if said.exited == 0:
                 return said.stdout
             if self.stop():
-                raise KeyboardInterrupt  # Ctrl-C reaches restic as well
+                raise KeyboardInterrupt  # Ctrl-C has ended restic, too
             if not _is_locked(said) or monotonic() > deadline:
                 raise self._failed(words[0], said)
             if unlocked:
@@ -261,8 +266,8 @@ class Repository:
             self.unlock()
             unlocked = True
 
-    def _cached(self, *, look: bool) -> bool:
-        if not look and self._cache.parent.is_dir():
+    def _cached(self, *, read_only: bool) -> bool:
+        if not read_only and self._cache.parent.is_dir():
             self._cache.mkdir(mode=0o700, exist_ok=True)
         return self._cache.is_dir()
 
@@ -270,12 +275,12 @@ class Repository:
         quiet = {name: "" for name in AMBIENT if name in os.environ}
         return quiet | self._secrets | {"RESTIC_CACHE_DIR": str(self._cache)}
 
-    def _failed(self, what: str, said: programs.Said) -> RunbookError:
+    def _failed(self, what: str, said: programs.Finished) -> RunbookError:
         text, secrets = programs.tail(said.stderr or said.stdout), self._secrets.values()
         if said.exited == ABSENT or ABSENT_WORDS in said.stderr:
             message = masked(f"there is no restic repository at {self.name}{text}", secrets)
-            return AbsentError(message, hint="inv backup.offsite-init makes it")
-        return RunbookError(masked(f"`restic {what}` on {self.name} exited {said.exited}{text}", secrets), hint=_way_out(said))
+            return NoRepositoryError(message, hint="inv backup.offsite-init creates it")
+        return RunbookError(masked(f"`restic {what}` on {self.name} exited {said.exited}{text}", secrets), hint=_hint(said))
 
 
 def _read(parse: Callable[[str], T], text: str) -> T:
@@ -285,13 +290,13 @@ def _read(parse: Callable[[str], T], text: str) -> T:
         raise RunbookError(f"restic's answer cannot be read: {error}", hint="restic 0.14 or newer is needed") from None
 
 
-def _is_locked(said: programs.Said) -> bool:
+def _is_locked(said: programs.Finished) -> bool:
     return said.exited == LOCKED or bool(LOCKED_WORDS.search(said.stderr))
 
 
-def _way_out(said: programs.Said) -> str:
+def _hint(said: programs.Finished) -> str:
     if "wrong password" in said.stderr:
-        return "look at backup.restic.password_file"
+        return "check backup.restic.password_file"
     if _is_locked(said):
-        return "somebody else is at work in that repository: wait for them"
-    return "look at backup.restic in hosts.yaml, and whether the repository can be reached"
+        return "another process is using that repository: wait until it ends"
+    return "check backup.restic in hosts.yaml, and that the repository can be reached"

@@ -25,7 +25,7 @@ from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.local import files
 from runbooks.local.disk import require_room
-from runbooks.local.restic import Copied, Repository
+from runbooks.local.restic import Repository, SetSnapshot
 from runbooks.text import counted, size_text, table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Fetching:
 
     store: Store
     repository: Repository
-    copied: Copied
+    copied: SetSnapshot
     made: Manifest
     size: int
 
@@ -194,7 +194,7 @@ def show_offsite(session: Session) -> None:
         print(f"{repository.name}: no set of {store.site.name} yet; inv backup.run copies them there")
 
 
-def _rows(store: Store, there: Sequence[Copied]) -> list[Sequence[str]]:
+def _rows(store: Store, there: Sequence[SetSnapshot]) -> list[Sequence[str]]:
     return [
         (
             each.set,
@@ -208,7 +208,7 @@ def _rows(store: Store, there: Sequence[Copied]) -> list[Sequence[str]]:
     ]
 
 
-def _for_machines(store: Store, each: Copied) -> dict[str, object]:
+def _for_machines(store: Store, each: SetSnapshot) -> dict[str, object]:
     return {
         "id": each.set,
         "state": each.state,

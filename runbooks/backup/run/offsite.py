@@ -18,7 +18,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.namespace import enter, permit
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import InventoryError, RunbookError
-from runbooks.local.restic import Copied, Listed, Repository, is_local, tags
+from runbooks.local.restic import Repository, SetSnapshot, SnapshotFiles, is_local, tags
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -85,7 +85,7 @@ def copy(store: Store, repository: Repository, problems: MutableMapping[str, str
     return Step("copy the sets that are not off-site yet", done=done, do=do, by_hand=text)
 
 
-def waiting(store: Store, repository: str, there: Sequence[Copied] | None = None) -> list[Set]:
+def waiting(store: Store, repository: str, there: Sequence[SetSnapshot] | None = None) -> list[Set]:
     """Return the readable sets that ``repository`` does not have, oldest first; ``there`` is what it says that it has."""
     held = None if there is None else {each.snapshot for each in there}
 
@@ -117,7 +117,7 @@ def record(store: Store, name: str, *, repository: str, snapshot: str) -> None:
     store.record(name, offsite={"at": at, "repository": repository, "snapshot": snapshot, "verified": True})
 
 
-def _copy_one(store: Store, repository: Repository, each: Set, there: Sequence[Copied]) -> str:
+def _copy_one(store: Store, repository: Repository, each: Set, there: Sequence[SetSnapshot]) -> str:
     """Return the snapshot that holds the set: one that a run could not prove any more, or a new one."""
     for known in there:
         if known.set == each.id and not _differences(repository, repository.files(known.snapshot), each):
@@ -131,7 +131,7 @@ def _copy_one(store: Store, repository: Repository, each: Set, there: Sequence[C
     return listed.snapshot
 
 
-def _differences(repository: Repository, listed: Listed, each: Set) -> list[str]:
+def _differences(repository: Repository, listed: SnapshotFiles, each: Set) -> list[str]:
     """Compare a snapshot with the set: every file's name and size, and the manifest byte for byte."""
     ours = (each.path / manifest.NAME).read_bytes()
     wanted = {name: stored.size for name, stored in each.sound.files.items()} | {manifest.NAME: len(ours)}
@@ -175,14 +175,14 @@ def forget(store: Store, repository: Repository, problems: MutableMapping[str, s
     return Step("forget off-site what backup.keep no longer wants", done=done, do=do, by_hand=text)
 
 
-def _look(store: Store, repository: Repository) -> tuple[Copied, ...]:
+def _look(store: Store, repository: Repository) -> tuple[SetSnapshot, ...]:
     reach(store, repository)
     return repository.snapshots(store.site.name)
 
 
-def unwanted(store: Store, there: Sequence[Copied]) -> list[Copied]:
+def unwanted(store: Store, there: Sequence[SetSnapshot]) -> list[SetSnapshot]:
     """Return the snapshots of sets that backup.keep no longer wants and that are not here any more."""
-    known: Mapping[str, Copied] = {each.set: each for each in reversed(there)}
+    known: Mapping[str, SetSnapshot] = {each.set: each for each in reversed(there)}
     dated = [Dated(name, manifest.made_at(name), good=each.state == "good") for name, each in known.items()]
     gone = {each.id for each in retention.decide(dated, store.backup.keep) if not each.kept}
     return [each for each in there if each.set in gone and not (store.directory / each.set).exists()]

@@ -16,7 +16,7 @@ from runbooks.engine.retry import again
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DiskError, OutcomeError, RunbookError, UnreachableError, first_hint
 from runbooks.inventory.model import Host, Site
-from runbooks.local.disk import require_room, written
+from runbooks.local.disk import require_room, writing
 from runbooks.text import naming
 from runbooks.view import etcd
 
@@ -116,7 +116,7 @@ def begin(new_set: NewSet) -> Step:
     where = new_set.store.directory
 
     def do(run: Run) -> None:
-        with written(where):
+        with writing(where):
             run.here(f"mkdir -m 0700 {where}/.making-{new_set.id}", new_set.begin)
 
     return Step(
@@ -254,7 +254,7 @@ def publish(new_set: NewSet) -> Step:
     store = new_set.store
 
     def finish() -> None:
-        with written(store.directory / new_set.id):
+        with writing(store.directory / new_set.id):
             made = new_set.finish()
             store.publish(new_set.id)
         new_set.made = made

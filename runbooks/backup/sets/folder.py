@@ -11,7 +11,7 @@ from runbooks.backup.sets.manifest import Stored
 from runbooks.errors import DiskError
 from runbooks.inventory.settings import Age
 from runbooks.local import files, programs
-from runbooks.local.disk import written
+from runbooks.local.disk import writing
 
 CARRIED = 32  # bytes: etcd appends the SHA-256 of a snapshot to it
 
@@ -35,7 +35,7 @@ class Folder:
     def open(self, name: str) -> Writer:
         """Begin the file ``name``; one that a broken attempt has begun is begun anew."""
         path = self.path / self.stored_name(name)
-        with written(path):
+        with writing(path):
             path.parent.mkdir(mode=0o700, exist_ok=True)
             path.unlink(missing_ok=True)
         return Writer(path, [self._program, *_recipients(self._age)] if self._age else [])
@@ -60,7 +60,7 @@ class Writer:
 
     def __init__(self, path: Path, encrypt: list[str]) -> None:
         self._path = path
-        with written(path):
+        with writing(path):
             self._file = os.fdopen(files.create(path), "r+b", buffering=0)
         self._size = 0
         self._age = (
@@ -79,7 +79,7 @@ class Writer:
             return
         self._size += len(data)
         left = memoryview(data)
-        with written(self._path):
+        with writing(self._path):
             while left:
                 left = left[self._file.write(left) :]
 
@@ -87,7 +87,7 @@ class Writer:
         """End the file. ``sha256`` is that of what was written, for those who know it: it need not be read again then."""
         if self._age:
             self._encrypted()
-        with written(self._path):
+        with writing(self._path):
             if self._age or not sha256:
                 self._file.seek(0)
                 sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()

@@ -19,7 +19,7 @@ from runbooks.engine.channel import Source as Flow
 from runbooks.errors import CommandError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.local import etcd_tools, files
-from runbooks.local.disk import written
+from runbooks.local.disk import writing
 from runbooks.recover.rules.quorum import Source
 
 PAGE = 512  # bytes: a database is made of such pages; a snapshot is a database and 32 more bytes
@@ -168,7 +168,7 @@ class Spool:
 
     def __call__(self, data: bytes) -> None:
         """Take what has come."""
-        with written(self._path):
+        with writing(self._path):
             self._file.write(data)
         self._digest.update(data)
 

@@ -21,7 +21,14 @@ from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep, Restic
 from runbooks.local import disk, restic
-from runbooks.local.restic import AbsentError, Copied, parse_environment, parse_files, parse_made, parse_snapshots
+from runbooks.local.restic import (
+    NoRepositoryError,
+    SetSnapshot,
+    parse_environment,
+    parse_files,
+    parse_snapshot_id,
+    parse_snapshots,
+)
 from tests.support import ROOT
 from tests.support.fakes import FakeHosts, run_on
 from tests.support.sets import CONTENT, NOON, damage, put, store_in
@@ -123,17 +130,17 @@ def test_what_restic_lists_is_understood():
     bare = {**known, "id": "bare", "tags": ["set=20250101T000000Z", "bytes=many"]}
     text = json.dumps([bare, older, {"id": "x", "time": "y", "tags": None}, known])
     assert parse_snapshots(text) == (
-        Copied(snapshot="abc", set="20260107T021700Z", time="2026-01-07T02:18:00Z", state="good", size=12),
-        Copied(snapshot="older", set="20260107T021700Z", time="2026-01-07T02:17:30Z", state="good", size=12),
-        Copied(snapshot="bare", set="20250101T000000Z", time="2026-01-07T02:18:00Z"),
+        SetSnapshot(snapshot="abc", set="20260107T021700Z", time="2026-01-07T02:18:00Z", state="good", size=12),
+        SetSnapshot(snapshot="older", set="20260107T021700Z", time="2026-01-07T02:17:30Z", state="good", size=12),
+        SetSnapshot(snapshot="bare", set="20250101T000000Z", time="2026-01-07T02:18:00Z"),
     )
     assert parse_snapshots("null") == ()
     listed = parse_files('{"struct_type":"snapshot","id":"7c61ff"}\n{"path":"/a","type":"dir"}\n{"path":"/a/b","type":"file"}\n')
     assert (listed.snapshot, listed.sizes) == ("7c61ff", {"a/b": 0})
-    assert parse_made('no JSON\n{"message_type":"status"}\n{"message_type":"summary","snapshot_id":"7c61"}\n') == "7c61"
+    assert parse_snapshot_id('no JSON\n{"message_type":"status"}\n{"message_type":"summary","snapshot_id":"7c61"}\n') == "7c61"
 
 
-@pytest.mark.parametrize("parse", [parse_snapshots, parse_files, parse_made])
+@pytest.mark.parametrize("parse", [parse_snapshots, parse_files, parse_snapshot_id])
 @given(
     text=st.text() | st.sampled_from(["[]", "[1]", '{"a":1}', '[{"id":1}]', '{"type":"file"}', '{"message_type":"summary"}', "{"])
 )
@@ -143,7 +150,7 @@ def test_anything_else_is_refused_or_empty(parse, text):
         found = parse(text)
     except ValueError:
         return
-    assert isinstance(found, str | tuple | restic.Listed)
+    assert isinstance(found, str | tuple | restic.SnapshotFiles)
 
 
 def test_an_environment_file():
@@ -197,7 +204,7 @@ def test_an_empty_password_and_a_relative_repository_are_refused(tmp_path, setti
     settings.password_file.write_text("\n")
     with pytest.raises(InventoryError, match="is empty"):
         repository_of(store_in(tmp_path, restic=settings))
-    with pytest.raises(InventoryError, match="depends on where one stands"):
+    with pytest.raises(InventoryError, match="is a relative path"):
         repository_of(store_in(tmp_path, restic=Restic(repository="backup/restic", password_file=settings.password_file)))
 
 
@@ -218,7 +225,7 @@ def test_without_a_section_nothing_is_off_site(tmp_path):
 def test_an_absent_repository_is_not_made_by_itself(store):
     found = repository_of(store)
     assert found.exists() is False
-    with pytest.raises(AbsentError) as caught:
+    with pytest.raises(NoRepositoryError) as caught:
         found.snapshots("ha-cluster")
     assert "backup.offsite-init" in caught.value.hint
     assert not os.path.lexists(found.name)
@@ -236,7 +243,7 @@ def test_no_value_of_the_environment_is_shown(tmp_path, settings):
     (tmp_path / "environment").write_text("AWS_SECRET_ACCESS_KEY=swordfish\nSHORT=re\n")
     where = str(tmp_path / "swordfish")
     odd = Restic(repository=where, password_file=settings.password_file, environment_file=tmp_path / "environment")
-    with pytest.raises(AbsentError) as caught:
+    with pytest.raises(NoRepositoryError) as caught:
         repository_of(store_in(tmp_path, restic=odd)).snapshots("x")
     assert "swordfish" not in str(caught.value)
     assert "***" in str(caught.value)
@@ -270,7 +277,7 @@ def test_locks_of_the_dead_are_taken_away_and_those_of_the_living_are_not(reposi
     try:
         with pytest.raises(RunbookError, match="lock") as caught:
             repository.check()
-        assert "somebody else is at work" in caught.value.hint
+        assert "another process is using that repository" in caught.value.hint
     finally:
         living.send_signal(signal.SIGKILL)
         living.wait()
@@ -363,9 +370,9 @@ def test_a_copy_that_differs_is_no_copy(store, repository, monkeypatch):
     put(store, NOON)
     honest = repository.__class__.files
 
-    def short(asked: restic.Repository, snapshot: str) -> restic.Listed:
+    def short(asked: restic.Repository, snapshot: str) -> restic.SnapshotFiles:
         listed = honest(asked, snapshot)
-        return restic.Listed(listed.snapshot, {**listed.sizes, f"{store.sets()[0].id}/etcd/master1.db": 4999})
+        return restic.SnapshotFiles(listed.snapshot, {**listed.sizes, f"{store.sets()[0].id}/etcd/master1.db": 4999})
 
     monkeypatch.setattr(restic.Repository, "files", short)
     problems = copied(store)
@@ -424,10 +431,10 @@ def test_pruning_by_hand_gives_up_the_copies_too(opened, off_site, tmp_path, cap
 
 def test_the_newest_good_copy_stays(store):
     there = [
-        Copied(snapshot=f"s{day}", set=f"2026112{day}T120000Z", time="", state="good" if day == 1 else "degraded")
+        SetSnapshot(snapshot=f"s{day}", set=f"2026112{day}T120000Z", time="", state="good" if day == 1 else "degraded")
         for day in (5, 4, 3, 2, 1)
     ]
-    again = Copied(snapshot="twice", set="20261122T120000Z", time="", state="degraded")
+    again = SetSnapshot(snapshot="twice", set="20261122T120000Z", time="", state="degraded")
     assert [each.snapshot for each in offsite.unwanted(store, [*there, again])] == ["s3", "s2", "twice"]
 
 

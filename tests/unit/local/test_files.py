@@ -51,11 +51,11 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
 
 def test_the_first_content_is_kept(tmp_path):
     path = tmp_path / "password"
-    files.keep(path, b"one")
-    files.keep(path, b"two")
+    files.create_once(path, b"one")
+    files.create_once(path, b"two")
     assert (path.read_bytes(), mode(path), names(tmp_path)) == (b"one", 0o600, ["password"])
     with pytest.raises(FileNotFoundError):
-        files.keep(tmp_path / "nowhere" / "password", b"")
+        files.create_once(tmp_path / "nowhere" / "password", b"")
 
 
 def test_a_new_file_is_private_and_is_never_one_that_is_there(tmp_path):
