@@ -1,4 +1,4 @@
-"""Decisions about etcd's membership and health. Pure: what the members said in, words out."""
+"""Decisions about etcd's membership and health. Pure: takes what the members answered, returns values and messages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from runbooks.text import listed, naming
 
 K = TypeVar("K", bound=Hashable)
 
-# Entries that a member may be behind the furthest one. The members are asked within a second of one another, in which a busy
-# cluster writes some hundred; etcd itself refuses writes ("too many requests") when applying is 5000 behind.
+# How many entries a member may be behind the furthest one. The members are asked within a second of one another; a busy cluster
+# writes some hundred entries in that time. etcd itself refuses writes ("too many requests") when a member is 5000 behind.
 LAG_ALLOWED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What each control plane's etcd said when all were asked at the same time.
+    """The answers of the control plane hosts' members, all asked at the same time.
 
-    ``said`` has a host's look, or in words why there is none (a host that does not answer). ``members`` is the list of the
-    member that knows best, empty when none could tell.
+    ``said`` has the answer of each host, or a text that says why there is none (the host does not answer). ``members`` is the
+    member list of the most reliable member; it is empty when no member could read the list.
     """
 
     said: Mapping[Host, Look | str]
@@ -36,33 +36,33 @@ class View:
 
     @property
     def looks(self) -> dict[Host, Look]:
-        """The hosts that answered, whether or not etcd does there."""
+        """The answers of the hosts that answered, also of those where etcd did not."""
         return {host: said for host, said in self.said.items() if isinstance(said, Look)}
 
     @property
     def statuses(self) -> dict[Host, Status]:
-        """The hosts whose member answered."""
+        """The status of each member that answered, by host."""
         return {host: look.status for host, look in self.looks.items() if look.status}
 
     def why(self, host: Host) -> str:
-        """Why this host's member does not serve, or ""."""
+        """Return why the member on this host does not serve, or ""."""
         said = self.said.get(host, "it was not asked")
         return said if isinstance(said, str) else said.why
 
     def host_of(self, member: Member) -> Host | None:
-        """The control plane that runs this member: the one that said so, else the one with its address or its name."""
-        by_word = next((host for host, status in self.statuses.items() if status.member == member.id), None)
-        return by_word or next((host for host in self.said if lives_on(member, host)), None)
+        """Return the host that answered with this member's ID, else the host that has its address or its name, else None."""
+        answered = next((host for host, status in self.statuses.items() if status.member == member.id), None)
+        return answered or next((host for host in self.said if lives_on(member, host)), None)
 
     def member_of(self, host: Host) -> Member | None:
-        """The member that runs on this control plane, or None."""
+        """Return the member of the list that runs on this control plane host, or None."""
         return next((member for member in self.members if self.host_of(member) == host), None)
 
 
 def _best_list(looks: Sequence[Look]) -> tuple[Member, ...]:
-    """The list of a member that reads with a quorum; else (etcd 3.4 tells without) of the one that is furthest."""
-    able = [look for look in looks if look.status and look.members]
-    best = max(able, key=lambda look: (look.serves, _progress(look.status)), default=None)
+    """Return the list of a member that reads with a quorum; without one (etcd 3.4 answers all the same) that of the furthest."""
+    listing = [look for look in looks if look.status and look.members]
+    best = max(listing, key=lambda look: (look.serves, _progress(look.status)), default=None)
     return best.members if best else ()
 
 
@@ -71,13 +71,13 @@ def _progress(status: Status | None) -> tuple[int, int]:
 
 
 def lives_on(member: Member, host: Host) -> bool:
-    """Whether the member's URLs have the host's address, or (of a member without any) its name is the host's."""
+    """Return whether the host's address is in the member's URLs. A member without URLs is compared by name."""
     found = addresses(member)
     return str(host.address) in found if found else member.name == host.name
 
 
 def addresses(member: Member) -> frozenset[str]:
-    """The addresses (or names) in the member's URLs."""
+    """Return the addresses (or host names) in the member's URLs."""
     return frozenset(
         _canonical(found[1].strip("[]"))
         for url in (*member.peer_urls, *member.client_urls)
@@ -96,7 +96,7 @@ def _canonical(text: str) -> str:
 
 
 def quorum(voters: int) -> int:
-    """How many of so many voters have to agree.
+    """Return how many voters are a majority.
 
     >>> [quorum(n) for n in (1, 2, 3, 4, 5)]
     [1, 2, 2, 3, 3]
@@ -105,7 +105,7 @@ def quorum(voters: int) -> int:
 
 
 def tolerates(voters: int) -> int:
-    """How many of so many voters may fail.
+    """Return how many voters may fail while a majority is left.
 
     >>> [tolerates(n) for n in (1, 2, 3, 4, 5)]
     [0, 0, 1, 1, 2]
@@ -114,37 +114,41 @@ def tolerates(voters: int) -> int:
 
 
 def voters(members: Sequence[Member]) -> tuple[Member, ...]:
-    """The members that vote; learners do not."""
+    """Return the members that vote: all but learners."""
     return tuple(member for member in members if not member.learner)
 
 
 def refuse_removal(members: Sequence[Member], healthy_ids: Collection[str], member: str) -> str:
-    """Say why the member with this ID must not be removed, or "" when it is safe.
+    """Return why the member with this ID must not be removed, or "" when it may be.
 
-    The change itself has to be agreed on by a quorum of today's voters, and those that stay must be a quorum of their own,
-    or the cluster stands still the moment it is done.
+    Never leaves fewer than a majority of the voters healthy. A removal is allowed only if a majority of today's voters is healthy
+    (they have to commit it), and a majority of the voters that stay is healthy too (else nothing can be written after it). So the
+    only voter is never removed. The health of learners does not count.
     """
     leaving = next((each for each in members if each.id == member), None)
     if not leaving:
         return f"no member has the ID {member}"
     now = voters(members)
-    well = [each for each in now if each.id in healthy_ids]
-    if len(well) < quorum(len(now)):
-        return f"etcd has lost its quorum: {_counted(len(well), len(now))}, and {quorum(len(now))} have to agree on a removal"
+    healthy = [each for each in now if each.id in healthy_ids]
+    if len(healthy) < quorum(len(now)):
+        return f"etcd has lost its quorum: {_counted(len(healthy), len(now))}, and {quorum(len(now))} have to agree on a removal"
     stay = [each for each in now if each.id != member]
     if not stay:
         return f"{leaving} is the only voter; without it there is no etcd"
-    staying = [each for each in well if each.id != member]
-    if len(staying) < quorum(len(stay)):
+    healthy_stay = [each for each in healthy if each.id != member]
+    if len(healthy_stay) < quorum(len(stay)):
         return (
-            f"without {leaving} etcd would lose its quorum: of the {len(stay)} that stay only {len(staying)} "
-            f"{'is' if len(staying) == 1 else 'are'} healthy, and {quorum(len(stay))} are needed"
+            f"without {leaving} etcd would lose its quorum: of the {len(stay)} voters that stay only {len(healthy_stay)} "
+            f"{'is' if len(healthy_stay) == 1 else 'are'} healthy, and {quorum(len(stay))} are needed"
         )
     return ""
 
 
 def refuse_pause(members: Sequence[Member], healthy_ids: Collection[str], member: str) -> str:
-    """Say why the member with this ID must not stand still for a while (defragmentation, restart), or "" when it may."""
+    """Return why the member with this ID must not stop answering for a while (defragmentation, restart), or "" when it may.
+
+    Never leaves fewer than a majority of the voters healthy meanwhile. Exceptions: a learner, and the only voter of a cluster.
+    """
     now = voters(members)
     others = [each for each in now if each.id in healthy_ids and each.id != member]
     paused = next((each for each in members if each.id == member), None)
@@ -161,9 +165,9 @@ def _counted(number: int, total: int) -> str:
 
 
 def resolve(members: Sequence[Member], text: str, site: Site) -> Member:
-    """Return the member that the operator means: its ID, its name, its host's name, or an address.
+    """Return the member that ``text`` names: by its ID, its name, its host's name, or an address.
 
-    Raises InventoryError that names the known ones when it is none of them.
+    Raises InventoryError with the list of the members when ``text`` fits none of them, or several.
     """
     word = text.strip().lower()
     tests = (
@@ -178,13 +182,13 @@ def resolve(members: Sequence[Member], text: str, site: Site) -> Member:
             return found[0]
         if found:
             ids = ", ".join(member.id for member in found)
-            raise InventoryError(f"{text}: several members of etcd fit ({ids})", hint="name the one you mean by its ID")
-    known = ", ".join(f"{member.name or 'never started'} ({member.id})" for member in members) or "none is known"
+            raise InventoryError(f"{text}: several members of etcd fit ({ids})", hint="name one of them by its ID")
+    known = ", ".join(f"{member.name or 'never started'} ({member.id})" for member in members) or "not known"
     raise InventoryError(f"{text}: that is no member of etcd; the members are {known}")
 
 
 def lag(statuses: Mapping[K, Status]) -> dict[K, int]:
-    """How many entries each member has yet to apply, compared with the furthest."""
+    """Return how many entries each member has yet to apply, compared with the furthest."""
     furthest = max((status.index for status in statuses.values()), default=0)
     return {key: max(furthest - status.applied, 0) for key, status in statuses.items()}
 
@@ -193,7 +197,7 @@ def lag(statuses: Mapping[K, Status]) -> dict[K, int]:
 
 
 def why_unhealthy(view: View, host: Host) -> str:
-    """Say why the member on this host is not healthy by itself, or ""."""
+    """Return why the member on this host is not healthy, or ""."""
     look = view.said.get(host)
     if not isinstance(look, Look) or not look.status:
         return view.why(host) or "it does not answer"
@@ -208,31 +212,31 @@ def why_unhealthy(view: View, host: Host) -> str:
 
 
 def healthy_ids(view: View) -> frozenset[str]:
-    """The IDs of the members that answer, know a leader, read with a quorum and are not far behind."""
+    """Return the IDs of the members that answer, know a leader, read with a quorum and are not far behind."""
     return frozenset(status.member for host, status in view.statuses.items() if not why_unhealthy(view, host))
 
 
 def of_members(view: View) -> View:
-    """The same without the hosts that have no member: those that are still to join, after a restore, are no fault of the others."""
+    """Return the view without the hosts that have no member: after a restore they are still to join, which is no fault."""
     kept = {host: said for host, said in view.said.items() if view.member_of(host)}
     return View(kept) if kept else view
 
 
 def problems(view: View) -> tuple[str, ...]:
-    """Everything that is wrong with etcd, in the operator's words."""
+    """Return everything that is wrong with etcd, one text for each problem: the faults, and versions that differ."""
     versions = {str(host): status.version for host, status in view.statuses.items()}
     mixed = f"versions differ: {_each(versions)}" if len(set(versions.values())) > 1 else ""
     return (*faults(view), *filter(None, [mixed]))
 
 
 def faults(view: View) -> tuple[str, ...]:
-    """What is wrong with etcd. Versions may differ, as they do during an upgrade."""
+    """Return what is wrong with etcd, one text for each fault. Versions that differ, as during an upgrade, are no fault."""
     found = [naming(host, reason) for host in view.said if (reason := why_unhealthy(view, host))]
     return (*found, *_same_member(view), *_disagreements(view), *_membership(view), *_alarms(view))
 
 
 def _same_member(view: View) -> list[str]:
-    """Hosts that answer with the ID of one member: a copied data directory, or several names of one machine."""
+    """Hosts that answer with the ID of one member have a copy of one data directory, or are one machine."""
     hosts: dict[str, list[str]] = {}
     for host, status in view.statuses.items():
         hosts.setdefault(status.member, []).append(str(host))
@@ -250,7 +254,7 @@ def _disagreements(view: View) -> list[str]:
         for wrong, text in (
             (len(set(clusters.values())) > 1, f"they are different clusters: {_each(clusters)}"),
             (len(set(leaders.values())) > 1, f"they follow different leaders: {_each(leaders)}"),
-            (len(terms) > 1, "their terms differ: an election is going on, or one of them is cut off"),
+            (len(terms) > 1, "their terms differ: an election is going on, or one member is cut off"),
             (
                 len(set(lists.values())) > 1,
                 f"their member lists differ: {_each({host: str(len(ids)) for host, ids in lists.items()})}",
@@ -271,7 +275,7 @@ def _membership(view: View) -> list[str]:
             found.append(f"member {member.id} ({where}) was added{' as a learner' if member.learner else ''} but never started")
             continue
         if not view.host_of(member):
-            found.append(f"member {member} ({member.id}, {where}) belongs to no control plane of hosts.yaml")
+            found.append(f"member {member} ({member.id}, {where}) belongs to no control plane host of hosts.yaml")
         if member.learner:
             found.append(f"member {member} ({member.id}) is a learner: it has no vote yet")
     return found

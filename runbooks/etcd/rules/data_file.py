@@ -1,4 +1,4 @@
-"""Decisions about etcd's data file and its leadership. Pure: what the members said in, words out."""
+"""Decisions about etcd's data file: when it is worth defragmenting, and in which order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runbooks.commands.etcd import Status
 from runbooks.text import MIB, percent, size_text
 
 K = TypeVar("K", bound=Hashable)
-# When etcd's own alerts (contrib/mixin: etcdDatabaseHighFragmentationRatio) call a data file fragmented.
+# A data file is fragmented: the limits of etcd's own alert etcdDatabaseHighFragmentationRatio (contrib/mixin).
 WORTH_SIZE = 100 * MIB
 WORTH_RATIO = 0.5
 NEAR_QUOTA = 0.8
@@ -17,15 +17,15 @@ SMALL_GAIN = 0.1
 
 
 def sizes_text(status: Status) -> str:
-    """The size of the data file, and how much of it holds data."""
+    """Write the size of the data file, and how much of it holds data."""
     return f"{size_text(status.size)}, {size_text(status.in_use)} in use ({percent(status.in_use, status.size)})"
 
 
 def defrag_worthwhile(status: Status) -> str:
-    """Say why defragmenting pays, or "" when it does not.
+    """Return why the data file is worth defragmenting, or "" when it is not.
 
-    It stops the member for a while (about 1 s for 100 MiB), so it has to be worth it: less than half of a data file of over
-    100 MiB holds data; or the file nears its quota, at which etcd refuses every write, and there is something to gain.
+    The member does not answer meanwhile (about 1 s for 100 MiB). It is worth that when less than half of a data file of over
+    100 MiB holds data, or when the file nears its quota and a tenth of it is free.
     """
     size, in_use, quota = status.size, status.in_use, status.quota or 0
     if size > WORTH_SIZE and in_use / size < WORTH_RATIO:
@@ -36,17 +36,17 @@ def defrag_worthwhile(status: Status) -> str:
 
 
 def little_to_gain(size: int, in_use: int) -> bool:
-    """Whether defragmenting would give back less than a tenth of the file, or less than 1 MiB."""
+    """Return whether defragmenting would free less than a tenth of the file, or less than 1 MiB."""
     return size - in_use < max(SMALL_GAIN * size, MIB)
 
 
 def no_room(size: int, quota: int) -> str:
-    """Say why the file is too big for its quota still, or "". Just below it etcd would raise the alarm again at once."""
+    """Return why the file is still too near its quota (both in bytes), or "". Near it, the next writes raise the alarm again."""
     if not quota or size < NEAR_QUOTA * quota:
         return ""
     return f"{size_text(size)} are still {percent(size, quota)} of the quota of {size_text(quota)}"
 
 
 def defrag_order(statuses: Mapping[K, Status]) -> list[K]:
-    """Return in which order to defragment: followers first, the leader last."""
+    """Return the keys in the order to defragment: the followers first, the leader last."""
     return sorted(statuses, key=lambda key: statuses[key].leads)

@@ -1,7 +1,7 @@
-"""Judgement on etcd's latencies. Pure: histograms in, findings out.
+"""Decisions about etcd's latencies: takes histograms, returns findings.
 
-Thresholds: etcd's FAQ ("What does the etcd warning ... mean": p99 of wal_fsync below 10 ms, of backend_commit below 25 ms) and
-its alerts (contrib/mixin: etcdMemberCommunicationSlow 150 ms).
+Limits: etcd's FAQ (https://etcd.io/docs/v3.5/faq/: p99 of wal_fsync below 10 ms, of backend_commit below 25 ms) and
+etcd's alert etcdMemberCommunicationSlow (contrib/mixin: 150 ms).
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from runbooks.text import percent
 FSYNC_S = 0.010
 COMMIT_S = 0.025
 ROUND_TRIP_S = 0.150
-FEW = 100  # with fewer samples the slowest one alone makes the p99
+FEW = 100  # with fewer samples the slowest one alone is the p99
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """A 99th percentile in s (None when nothing was counted), and of how many samples."""
+    """A 99th percentile in s (None without samples), and the number of samples."""
 
     p99_s: float | None
     samples: int
 
     def over(self, limit_s: float) -> bool:
-        """Whether it is known to be at its limit or over it."""
+        """Return whether there are enough samples and the percentile is at the limit or over it."""
         return self.samples >= FEW and (self.p99_s or 0) >= limit_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Perf:
-    """One member's numbers since it started; ``round_trip`` is the slowest peer's, ``quota_share`` None when it is not told."""
+    """One member's numbers since it started. ``round_trip`` is that of the slowest peer; ``quota_share`` is None if not known."""
 
     fsync: Latency
     commit: Latency
@@ -47,9 +47,9 @@ class Perf:
 
 
 def quantile(buckets: Buckets, share: float) -> float | None:
-    """Return the value below which ``share`` of the samples are, as Prometheus' histogram_quantile finds it.
+    """Return the value below which ``share`` of the samples are, calculated as Prometheus' histogram_quantile does.
 
-    Within a bucket the samples are taken as evenly spread; above the last finite bound its value is returned. None without samples.
+    The samples of a bucket count as evenly spread. Returns the last finite bound for what is above it, and None without samples.
 
     >>> quantile(((1.0, 50), (2.0, 100), (float("inf"), 100)), 0.75)
     1.5
@@ -68,7 +68,7 @@ def quantile(buckets: Buckets, share: float) -> float | None:
 
 
 def summary(metrics: Metrics) -> Perf:
-    """Sum up one member's metrics."""
+    """Return the numbers to show and to judge of one member's metrics."""
     trips = [latency(buckets) for buckets in metrics.round_trips.values()]
     return Perf(
         fsync=latency(metrics.fsync),
@@ -86,32 +86,32 @@ def latency(buckets: Buckets) -> Latency:
     return Latency(quantile(buckets, 0.99), int(buckets[-1][1]) if buckets else 0)
 
 
-def judged(host: Host, seen: Perf) -> list[Finding]:
-    """Return a warning for each number of the member on ``host`` that is over its threshold; empty when all is well."""
+def judged(host: Host, perf: Perf) -> list[Finding]:
+    """Return a warning for each number of the member on ``host`` that is over its limit."""
     numbers = (
         (
-            seen.fsync.over(FSYNC_S),
-            f"wal_fsync p99 {ms(seen.fsync.p99_s)} (below {ms(FSYNC_S)} is well)",
-            "every write waits for this; heartbeats come late and leaders are lost",
-            "a faster or less shared disk for /var/lib/etcd (SSD, its own); see what else writes: iostat -x 1",
+            perf.fsync.over(FSYNC_S),
+            f"wal_fsync p99 {ms(perf.fsync.p99_s)} (below {ms(FSYNC_S)} is good)",
+            "every write waits for this; heartbeats come late, and the leader changes",
+            "give /var/lib/etcd a faster disk of its own (SSD); see what else writes to it: iostat -x 1",
         ),
         (
-            seen.commit.over(COMMIT_S),
-            f"backend_commit p99 {ms(seen.commit.p99_s)} (below {ms(COMMIT_S)} is well)",
+            perf.commit.over(COMMIT_S),
+            f"backend_commit p99 {ms(perf.commit.p99_s)} (below {ms(COMMIT_S)} is good)",
             "etcd writes its data file in batches, and requests wait for the batch",
-            "the same disk; or a data file that is too big: inv etcd.status, inv etcd.defrag",
+            "the same disk; or the data file is too big: inv etcd.status, inv etcd.defrag",
         ),
         (
-            seen.round_trip.over(ROUND_TRIP_S),
-            f"round trip to a peer p99 {ms(seen.round_trip.p99_s)} (below {ms(ROUND_TRIP_S)} is well)",
+            perf.round_trip.over(ROUND_TRIP_S),
+            f"round trip to a peer p99 {ms(perf.round_trip.p99_s)} (below {ms(ROUND_TRIP_S)} is good)",
             "a write needs a round trip to a majority; heartbeats go out every 100 ms",
-            "the network between the control planes; on a slow one raise heartbeat-interval and election-timeout",
+            "check the network between the control plane hosts; if it cannot be faster, raise heartbeat-interval and election-timeout",
         ),
         (
-            (seen.quota_share or 0) >= NEAR_QUOTA,
-            f"data file at {percent(seen.quota_share or 0, 1)} of its quota (below {percent(NEAR_QUOTA, 1)} is well)",
+            (perf.quota_share or 0) >= NEAR_QUOTA,
+            f"data file at {percent(perf.quota_share or 0, 1)} of its quota (below {percent(NEAR_QUOTA, 1)} is good)",
             "at 100 % etcd raises NOSPACE and refuses every write",
-            "inv etcd.defrag; then see what fills it, or raise quota-backend-bytes (8 GiB at most)",
+            "inv etcd.defrag; then delete what fills it, or raise quota-backend-bytes (8 GiB at most)",
         ),
     )
     return [

@@ -143,7 +143,7 @@ def test_a_learner_may_go_when_there_is_a_quorum():
 
 def test_the_refusal_says_why():
     assert rules.refuse_removal(MEMBERS, {"a1", "b2"}, "b2") == (
-        "without master2 etcd would lose its quorum: of the 2 that stay only 1 is healthy, and 2 are needed"
+        "without master2 etcd would lose its quorum: of the 2 voters that stay only 1 is healthy, and 2 are needed"
     )
     assert rules.refuse_removal(MEMBERS, {"a1"}, "c3") == (
         "etcd has lost its quorum: 1 of 3 voters is healthy, and 2 have to agree on a removal"
@@ -253,7 +253,7 @@ def test_each_fault_is_named(looks, said):
         (MEMBERS[:2], "master3 has no member"),
         ((*MEMBERS, GHOST), "member d4 (10.1.1.109) was added as a learner but never started"),
         ((*MEMBERS, replace(GHOST, learner=False)), "member d4 (10.1.1.109) was added but never started"),
-        ((*MEMBERS, replace(GHOST, name="old", learner=False)), "member old (d4, 10.1.1.109) belongs to no control plane of hosts.yaml"),
+        ((*MEMBERS, replace(GHOST, name="old", learner=False)), "member old (d4, 10.1.1.109) belongs to no control plane host of hosts.yaml"),
         ((*MEMBERS[:2], member(3, learner=True)), "member master3 (c3) is a learner: it has no vote yet"),
     ],
 )  # fmt: skip
