@@ -24,7 +24,8 @@ from runbooks.engine.channel import Source
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
-from runbooks.recover.quorum.procedure import RestoreOptions, confirm_restore
+from runbooks.recover.quorum.decide import RestoreOptions
+from runbooks.recover.quorum.procedure import confirm_restore
 from runbooks.recover.quorum.procedure import recover as restore_etcd
 from runbooks.recover.quorum.source import Snapshots
 from runbooks.rules.cluster import refuse_leftovers
@@ -206,7 +207,7 @@ def put_back(ctx: PutBackContext, host: Host) -> Step:
 
     def do(run: Run) -> None:
         found = Store(ctx.site).one(ctx.set)
-        flow = Source(archive.size, lambda: ctx.supply.opened(found).chunks(archive.file))
+        flow = Source(archive.size, lambda: ctx.supply.open_set(found).chunks(archive.file))
         run.change(host, files.place(ctx.set, archive.size, archive.sha256), flow)
 
     return Step(

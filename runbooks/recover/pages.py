@@ -20,11 +20,11 @@ from runbooks.recover import control_plane as recover_control_plane
 from runbooks.recover import lb as recover_lb
 from runbooks.recover.member import procedure
 from runbooks.recover.member.steps import RepairContext
-from runbooks.recover.quorum import start
+from runbooks.recover.quorum import steps as quorum_steps
+from runbooks.recover.quorum.context import RestoreContext
 from runbooks.recover.quorum.source import Snapshots
-from runbooks.recover.quorum.steps import RestoreContext
 from runbooks.recover.rules.member import Diagnosis, Repair
-from runbooks.recover.rules.quorum import Restore, Source
+from runbooks.recover.rules.restore import Restore, Source
 from runbooks.recover.vip import steps
 from runbooks.text import listed
 
@@ -61,7 +61,7 @@ def restoring(site: Site, *, survivor: bool) -> RestoreContext:
 def quorum(site: Site, *, survivor: bool) -> Page:
     """Either case of a majority that is lost."""
     ctx = restoring(site, survivor=survivor)
-    made, first = start.procedure(ctx), ctx.members[0]
+    made, first = quorum_steps.procedure(ctx), ctx.members[0]
     if survivor:
         others = f"{listed(ctx.plan.left)} gone for good" if ctx.plan.left else "its manifest tells it of a cluster that is lost"
         return Page(

@@ -107,7 +107,8 @@ def etcd_quorum(  # noqa: PLR0913 - flags
     that is newer; shows what will be lost and asks for the cluster's name. Restores on every control plane host that is left, keeps
     the old data, and makes a backup. Exit status 5: it serves, but hosts are still missing.
     """
-    from runbooks.recover.quorum.procedure import RestoreOptions, recover  # noqa: PLC0415 - start-up time
+    from runbooks.recover.quorum.decide import RestoreOptions  # noqa: PLC0415 - start-up time
+    from runbooks.recover.quorum.procedure import recover  # noqa: PLC0415
 
     recover(
         session,
@@ -138,6 +139,6 @@ def control_plane(session: Session, *, backup: str = "", identity: str = "", yes
     set, and restores etcd from the same set (as recover.etcd-quorum does). Asks for the cluster's name. Workers keep their identity.
     """
     from runbooks.recover.control_plane import recover  # noqa: PLC0415 - start-up time
-    from runbooks.recover.quorum.procedure import RestoreOptions  # noqa: PLC0415
+    from runbooks.recover.quorum.decide import RestoreOptions  # noqa: PLC0415
 
     recover(session, RestoreOptions(backup=backup, identity=identity, yes=yes_restore))

@@ -20,7 +20,7 @@ from runbooks.inventory.model import Site
 from runbooks.pages import page as pages_page
 from runbooks.recover import pages as recover_pages
 from runbooks.recover.member import procedure
-from runbooks.recover.quorum import steps as quorum_steps
+from runbooks.recover.quorum import prepare
 from runbooks.render import ROOT
 from runbooks.site.pages import table
 from tests.support import fakes
@@ -85,7 +85,7 @@ def on_no_page(site: Site) -> Iterator[Step]:
     yield from remote.unscheduled(site.name, host)
     yield from procedure.removal(etcd_pages.members(site)[0])
     yield offsite.forget(store, pages.repository(site))
-    yield quorum_steps.fetch(recover_pages.restoring(site, survivor=True), host)
+    yield prepare.fetch(recover_pages.restoring(site, survivor=True), host)
 
 
 def test_every_section_is_rendered_for_a_real_step():

@@ -1,4 +1,4 @@
-"""What is left of etcd, seen from every host that answers: members, data, static pods, and who else reaches the silent ones."""
+"""Read what is left of etcd from every host that answers: members, data, static pods, and signs of life of the other hosts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from runbooks.commands.static_pods import StaticPod
 from runbooks.engine.steps import Run
 from runbooks.errors import PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
-from runbooks.recover.rules.quorum import EtcdSurvey, Restore, Source, read, refusal
+from runbooks.recover.rules.quorum import EtcdSurvey, refusal
+from runbooks.recover.rules.restore import Source
 from runbooks.view import etcd
 
 
 def survey_etcd(run: Run) -> EtcdSurvey:
-    """See everything. Raises UnreachableError when no control plane host answers."""
-    masters = run.site.control_plane
+    """Ask every host of the site. Raises UnreachableError when no control plane host answers."""
+    control_plane = run.site.control_plane
     answers = etcd.answers(run)
     probe = batch(etcd_restore.look(), static_pods.look())
-    # Who cannot be reached is waited for once.
+    # A host that could not be reached is not asked again: each try costs a timeout.
     lost = {host: each for host, each in answers.items() if isinstance(each, UnreachableError)}
-    said = run.read_each(dict.fromkeys((host for host in masters if host not in lost), probe), fresh=True) | lost
+    said = run.read_each(dict.fromkeys((host for host in control_plane if host not in lost), probe), fresh=True) | lost
     hosts: dict[Host, HostData] = {}
     pods: dict[Host, Mapping[str, StaticPod]] = {}
     for host, each in said.items():
@@ -32,9 +33,10 @@ def survey_etcd(run: Run) -> EtcdSurvey:
     if not hosts:
         text = "".join(f"\n  {host}: {why}" for host, why in silent.items())
         raise UnreachableError(
-            f"no control plane host can be looked at:{text}", hint="switch one on; inv recover.node needs a cluster"
+            f"no control plane host can be read:{text}",
+            hint="switch one on, then run this again",
         )
-    others = [host for host in run.site.hosts if host not in masters]
+    others = [host for host in run.site.hosts if host not in control_plane]
     peers = [(host.address, port) for host in silent for port in ALIVE_PORTS]
     reached = run.read_each(dict.fromkeys([*hosts, *others], etcd_restore.reach(peers)), fresh=True)
     nodes = [host for host in others if host.is_worker]
@@ -43,7 +45,7 @@ def survey_etcd(run: Run) -> EtcdSurvey:
         hosts=hosts,
         pods=pods,
         silent=silent,
-        alive={host: _from(host, reached) for host in silent},
+        alive={host: _reached_from(host, reached) for host in silent},
         nodes=tuple(host for host in nodes if not isinstance(reached[host], RunbookError)),
         missed=tuple(host for host in nodes if isinstance(reached[host], RunbookError)),
     )
@@ -53,7 +55,7 @@ def _brief(host: Host, error: RunbookError) -> str:
     return (str(error).splitlines() or [""])[0].removeprefix(f"{host} ({host.address}): ").removeprefix(f"{host}: ")
 
 
-def _from(host: Host, reached: Mapping[Host, frozenset[tuple[str, int]] | RunbookError]) -> tuple[str, ...]:
+def _reached_from(host: Host, reached: Mapping[Host, frozenset[tuple[str, int]] | RunbookError]) -> tuple[str, ...]:
     return tuple(
         f"{asker} on port {port}"
         for asker, found in reached.items()
@@ -64,7 +66,7 @@ def _from(host: Host, reached: Mapping[Host, frozenset[tuple[str, int]] | Runboo
 
 
 def require_gone(run: Run, token: str, *, insist: bool) -> EtcdSurvey:
-    """Look, and raise PrecheckError unless the quorum is gone. ``insist``: although a quorum or a majority is there."""
+    """Return a new survey. Raises PrecheckError unless `refusal` finds no reason, or ``insist`` overrules it."""
     survey = survey_etcd(run)
     reason = refusal(survey, token)
     if reason and not (insist and not reason.final):
@@ -73,17 +75,17 @@ def require_gone(run: Run, token: str, *, insist: bool) -> EtcdSurvey:
 
 
 def host_data(run: Run, host: Host) -> HostData:
-    """What ``host`` has for the restore now."""
+    """Return what ``host`` has for the restore now."""
     return run.read(host, etcd_restore.look())
 
 
 def hosts_data(run: Run, hosts: Iterable[Host]) -> dict[Host, HostData]:
-    """As `ground`, of several hosts at the same time."""
+    """Return what each of ``hosts`` has for the restore now."""
     return run.read_all(dict.fromkeys(hosts, etcd_restore.look()))
 
 
 def newer_than(run: Run, survey: EtcdSurvey, source: Source) -> Newer | None:
-    """What the survivor that is furthest holds and ``source`` does not; None when nobody can be asked."""
+    """Return what the running member with the highest revision has and ``source`` has not; None when no such member can be asked."""
     ahead = {host: status for host, status in survey.view.statuses.items() if status.revision > source.revision}
     related = {host: each for host, each in ahead.items() if not source.cluster or each.cluster == source.cluster}
     if not related:
@@ -91,8 +93,3 @@ def newer_than(run: Run, survey: EtcdSurvey, source: Source) -> Newer | None:
     host = max(related, key=lambda each: related[each].revision)
     found = run.read_each({host: etcd_restore.newer(source.revision)}, fresh=True)[host]
     return None if isinstance(found, RunbookError) else found
-
-
-def noted(survey: EtcdSurvey, host: Host) -> Restore | None:
-    """The restore that was begun on ``host``."""
-    return read(survey.hosts[host].plan) if host in survey.hosts else None

@@ -1,4 +1,4 @@
-"""Where a restore takes its snapshot from: a set, a file, or a member's own database; read whole before anything is touched."""
+"""The snapshots that can be restored: of a set, in a file, or a member's own database. Each is read whole before it is used."""
 
 from __future__ import annotations
 
@@ -10,42 +10,44 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runbooks.backup.sets import opened as sets_opened
-from runbooks.backup.sets import tools
+from runbooks.backup.sets import opened, tools
 from runbooks.backup.sets.manifest import Snapshot
 from runbooks.backup.sets.opened import Carried, Opened, differs, pieces
 from runbooks.backup.sets.store import Set, Store
-from runbooks.engine.channel import Source as Flow
+from runbooks.engine import channel
 from runbooks.errors import CommandError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.local import etcd_tools, files
 from runbooks.local.disk import writing
-from runbooks.recover.rules.quorum import Source
+from runbooks.recover.rules.restore import Source
 
-PAGE = 512  # bytes: a database is made of such pages; a snapshot is a database and 32 more bytes
+PAGE = 512  # bytes; the size of a database is a multiple of it. A snapshot is a database and the 32 bytes of its SHA-256
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """Where the bytes of a source come from on this machine. ``identity`` is the file of age's private key, or ""."""
+    """The snapshots that this machine can read. ``identity`` is the file of age's private key, or ""."""
 
     site: Site
     identity: str = ""
 
     def sets(self) -> tuple[list[Set], str]:
-        """Return the sets that there are, newest first; or why there are none."""
+        """Return the sets, newest first, and ""; or an empty list and the reason."""
         if not self.site.backup:
             return [], "hosts.yaml has no section backup"
         found = Store(self.site).sets()
         return found, "" if found else f"there is no set in {self.site.backup.directory}"
 
     def newest(self) -> tuple[Source | None, list[str]]:
-        """Return the newest set that has a whole snapshot, and what is wrong with those before it."""
+        """Return the newest set with an undamaged snapshot, or None; and what is wrong with the newer sets.
+
+        Raises InventoryError when the key for an encrypted set is missing.
+        """
         sets, why = self.sets()
         passed = [why] if why else []
         readable = [each for each in sets if each.manifest and each.manifest.snapshots]
         passed += [each.damage for each in sets if not each.manifest]
-        # A degraded set lacks some host's part; the snapshots that are in it are as good as any.
+        # A degraded set lacks the part of some host. The snapshots that it has are good.
         for each in readable:
             try:
                 return self.of_set(each), passed
@@ -56,7 +58,7 @@ class Snapshots:
         return None, passed
 
     def of_set(self, found: Set) -> Source:
-        """Return the best snapshot of a set that is as it was when it was made. Raises RunbookError when none is."""
+        """Return the undamaged snapshot of a set with the highest revision. Raises RunbookError when there is none."""
         problems = []
         for snapshot in sorted(found.sound.snapshots, key=lambda each: -each.revision):
             try:
@@ -70,7 +72,7 @@ class Snapshots:
     def _of_snapshot(self, found: Set, snapshot: Snapshot) -> Source:
         size, sha256, sound = self.read(found, snapshot.file)
         if not sound:
-            raise PrecheckError("the SHA-256 that it carries differs")
+            raise PrecheckError("the SHA-256 at its end differs: it is damaged")
         made = found.sound.started.isoformat(timespec="seconds")
         return Source(
             kind="set",
@@ -84,20 +86,20 @@ class Snapshots:
         )
 
     def read(self, found: Set, name: str) -> tuple[int, str, bool]:
-        """Read a file of a set whole, as `measured` does. Raises RunbookError when it is not there, or not what was saved."""
-        opened = self.opened(found)
-        path = opened.stored(name)
+        """Read a whole file of a set, as `measured` does. Raises RunbookError when it is missing or differs from the manifest."""
+        files_of_set = self.open_set(found)
+        path = files_of_set.stored(name)
         stored = found.sound.files[path.relative_to(found.path).as_posix()]
         if why := differs(path, stored.size, stored.sha256):
             raise PrecheckError(why)
-        return measured(opened.chunks(name))
+        return measured(files_of_set.chunks(name))
 
     def named(self, name: str) -> Source:
         """Return the snapshot of the set called ``name``. Raises RunbookError when there is no such set, or it is damaged."""
         return self.of_set(Store(self.site).one(name))
 
     def of_file(self, name: str) -> Source:
-        """Return the snapshot in a file. Raises InventoryError when it cannot be read, PrecheckError when it is not whole."""
+        """Return the snapshot in a file. Raises InventoryError when there is no such file, PrecheckError when it is damaged."""
         path = Path(name).expanduser().absolute()
         if not path.is_file():
             raise InventoryError(f"--snapshot {path}: there is no such file")
@@ -105,7 +107,7 @@ class Snapshots:
         carries = size % PAGE != 0
         if not sound and carries:
             raise PrecheckError(
-                f"{path}: the SHA-256 that it carries differs: it is damaged, or no snapshot of etcd's", hint="inv backup.list"
+                f"{path}: the SHA-256 at its end differs: it is damaged, or no snapshot of etcd", hint="inv backup.list"
             )
         made = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
         return Source(
@@ -120,7 +122,7 @@ class Snapshots:
         )
 
     def _revision(self, path: Path) -> int:
-        """Ask whichever etcdutl there is on this machine."""
+        """Return the revision of a snapshot, as the first etcdutl (or etcdctl) says that is on PATH or kept beside the sets."""
         kept = sorted(Store(self.site).directory.glob(f"{tools.KEPT}/etcd-*/etcdutl"), reverse=True) if self.site.backup else []
         on_path = shutil.which("etcdutl") or shutil.which("etcdctl")
         why = "there is no etcdutl on this machine"
@@ -130,25 +132,25 @@ class Snapshots:
             except (CommandError, OSError, KeyError, ValueError) as error:
                 why = str(error)
         raise PrecheckError(
-            f"{path}: it cannot be looked into: {why}",
-            hint="put etcdutl on the PATH, or run inv backup.run once, which keeps etcd's programs beside the sets",
+            f"{path}: its revision cannot be read: {why}",
+            hint="put etcdutl on the PATH, or run inv backup.run once: it keeps etcd's programs beside the sets",
         )
 
-    def opened(self, found: Set) -> Opened:
-        """Return the files of a set in plaintext."""
-        return Opened(found, sets_opened.identity(Store(self.site), self.identity))
+    def open_set(self, found: Set) -> Opened:
+        """Return the decrypted files of a set."""
+        return Opened(found, opened.identity(Store(self.site), self.identity))
 
-    def flow(self, source: Source, spool: Path) -> Flow:
-        """Return the bytes of ``source`` for a host. ``spool`` is where `fetched` put a member's database."""
+    def content(self, source: Source, spool: Path) -> channel.Source:
+        """Return the bytes of ``source``, to be sent to a host. ``spool`` is the local file with a survivor's database."""
         if source.kind == "set":
             found = Store(self.site).one(source.name)
-            return Flow(source.size, lambda: self.opened(found).chunks(source.part))
+            return channel.Source(source.size, lambda: self.open_set(found).chunks(source.part))
         path = spool if source.kind == "member" else Path(source.name)
-        return Flow(path.stat().st_size if path.exists() else source.size, lambda: pieces(path, path))
+        return channel.Source(path.stat().st_size if path.exists() else source.size, lambda: pieces(path, path))
 
 
 def measured(chunks: Iterator[bytes]) -> tuple[int, str, bool]:
-    """Read everything: size, SHA-256, and whether it ends in the SHA-256 of all before."""
+    """Read all chunks. Return the size in bytes, the SHA-256, and whether they end in the SHA-256 of what is before it."""
     size, digest, carried = 0, hashlib.sha256(), Carried()
     for data in chunks:
         size += len(data)
@@ -158,7 +160,7 @@ def measured(chunks: Iterator[bytes]) -> tuple[int, str, bool]:
 
 
 class Spool:
-    """A file of this machine, 0600, for a database on its way from one host to the others. ``sha256`` is that of what came."""
+    """A local file (mode 0600) that receives a database from one host, to be sent to the others."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,16 +169,16 @@ class Spool:
         self._path, self._digest = path, hashlib.sha256()
 
     def __call__(self, data: bytes) -> None:
-        """Take what has come."""
+        """Write the next bytes."""
         with writing(self._path):
             self._file.write(data)
         self._digest.update(data)
 
     @property
     def sha256(self) -> str:
-        """The digest of all that came."""
+        """The SHA-256 of everything written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         self._file.close()

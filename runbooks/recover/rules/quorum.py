@@ -1,101 +1,29 @@
-"""Whether etcd's quorum is really gone, on whom it is restored, and from what. Pure: what was seen in, decisions out."""
+"""Decide whether etcd's quorum is really lost, onto which hosts etcd is restored, and from which source. Pure functions."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Final
 
 from runbooks.commands.etcd_restore import HostData, NewMember
 from runbooks.commands.static_pods import StaticPod
 from runbooks.inventory.model import Host
+from runbooks.recover.rules.restore import Restore, Source, read
 from runbooks.rules.etcd import View, quorum, voters
-from runbooks.text import DAY, MIB, listed, size_text
+from runbooks.text import MIB, listed, size_text
 
-LOG: Final = 192 << 20  # bytes: the two segments of a write-ahead log that etcd lays out at once, and some margin
-STALE_S: Final = DAY  # an unfinished restore this old is no longer what anybody is waiting for
-Kind = Literal["set", "file", "member"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What is restored: a snapshot of the set ``name`` (the file ``part`` in it), the file ``name``, or the database of host ``name``.
-
-    ``made`` is an ISO time, or "" when nobody knows. ``size`` in bytes. ``sha256`` is "" for a database that is not copied yet.
-    ``cluster`` is etcd's own ID of the cluster that it is of, or "". ``carries`` is whether it ends in a digest of itself.
-    """
-
-    kind: Kind
-    name: str
-    revision: int
-    size: int
-    part: str = ""
-    made: str = ""
-    sha256: str = ""
-    cluster: str = ""
-    carries: bool = True
-
-    def __str__(self) -> str:
-        what = {"set": "the set", "file": "the file", "member": "the database on"}[self.kind]
-        return f"{what} {self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restore:
-    """One restore, from its first to its last step; its text is noted on every host that takes part.
-
-    ``members`` are the new cluster's, by host; ``left`` the control plane hosts that are not in it, with the reason; ``quiet`` those
-    of them that have to be stopped; ``nodes`` the other hosts whose kubelets are restarted; ``missed`` those that cannot be
-    reached. ``before`` is the highest revision that anybody had. ``token`` is the new cluster's own.
-    ``insist``: although a quorum or a majority was there.
-    """
-
-    token: str
-    started: str
-    source: Source
-    members: Mapping[str, NewMember]
-    left: Mapping[str, str] = field(default_factory=dict)
-    quiet: tuple[str, ...] = ()
-    nodes: tuple[str, ...] = ()
-    missed: tuple[str, ...] = ()
-    before: int = 0
-    insist: bool = False
-
-    @property
-    def cluster(self) -> tuple[NewMember, ...]:
-        """The members that will be."""
-        return tuple(self.members.values())
-
-    @property
-    def stamp(self) -> str:
-        """What the old data's directory is called after."""
-        return f"restore-{self.started}"
-
-    @property
-    def text(self) -> str:
-        """One line of JSON, the same for equal restores."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-
-def read(text: str) -> Restore | None:
-    """Read `Restore.text`; None when it is empty, or of another version of this tool."""
-    try:
-        found = json.loads(text)
-        members = {host: NewMember(**seat) for host, seat in found.pop("members").items()}
-        words: dict[str, Any] = {key: tuple(found.pop(key)) for key in ("quiet", "nodes", "missed")}
-        return Restore(source=Source(**found.pop("source")), members=members, **words, **found)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
+LOG: Final = 192 << 20  # bytes: the two segments of 64 MiB that etcd allocates for its write-ahead log, and a margin
 
 
 @dataclass(frozen=True, kw_only=True)
 class EtcdSurvey:
-    """Everything that was seen. ``silent`` are control plane hosts that cannot be looked at, with the reason.
+    """What was read of etcd on all hosts. ``silent`` are the control plane hosts that could not be read, with the reason.
 
-    ``alive`` says of a silent host from where, and on which port of etcd or the API server, it answers nevertheless.
+    ``alive`` has for each silent host the hosts to which it still answers on a port of etcd or of the API server, as text.
+    ``nodes`` are the workers that answer, ``missed`` those that do not.
     """
 
     view: View
@@ -106,39 +34,34 @@ class EtcdSurvey:
     nodes: tuple[Host, ...] = ()
     missed: tuple[Host, ...] = ()
 
-    def over(self, host: Host, token: str) -> bool:
-        """Whether the data of this restore are in place on ``host``."""
-        return bool(token) and host in self.hosts and is_over(self.hosts[host], token)
+    def is_in_place(self, host: Host, token: str) -> bool:
+        """Whether the data of the restore with this token is in place on ``host``; False for an empty token."""
+        return bool(token) and host in self.hosts and is_in_place(self.hosts[host], token)
 
 
-def is_over(data: HostData, token: str) -> bool:
-    """Whether the data of the restore with this token are in place, or the whole restore is done."""
-    done = read(data.done)
-    return data.notes.get("swapped") == token or bool(done and done.token == token)
+def is_finished(data: HostData, token: str) -> bool:
+    """Whether the last finished restore of a host has this token."""
+    last = read(data.done)
+    return bool(last and last.token == token)
+
+
+def is_in_place(data: HostData, token: str) -> bool:
+    """Whether the data of the restore with this token is in place on a host, or that restore is finished there."""
+    return data.notes.get("swapped") == token or is_finished(data, token)
 
 
 def unfinished(survey: EtcdSurvey) -> Restore | None:
-    """Return the newest restore that was begun on some host and not finished."""
+    """Return the newest restore that was begun on some host and not finished, or None."""
     found = [restore for data in survey.hosts.values() if (restore := read(data.plan))]
     return max(found, key=lambda restore: restore.started, default=None)
 
 
-def is_stale(restore: Restore, now: datetime) -> bool:
-    """Whether a restore was begun so long ago that nobody may still mean it."""
-    return (now - moment(restore.started)).total_seconds() > STALE_S
-
-
-def moment(stamp: str) -> datetime:
-    """Return the time that ``Restore.started`` tells."""
-    return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-
-
-# ---- is it really gone?
+# ---- is the quorum really lost?
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing may be restored, and what to do instead. ``final``: not even when the operator insists."""
+    """Why nothing may be restored, and what to do instead. ``final``: --insist does not overrule it."""
 
     why: str
     instead: str
@@ -146,21 +69,26 @@ class Refusal:
 
 
 def refusal(survey: EtcdSurvey, token: str = "") -> Refusal | None:
-    """Say why etcd must not be restored; None when its quorum is gone for good. ``token`` is that of a restore under way.
+    """Return why etcd must not be restored; None when its quorum is lost for good. ``token`` is that of a restore to continue, or "".
 
-    A quorum among hosts that cannot be reached would be a second cluster beside the restored one, so their ports are asked as well.
+    Never lets a restore replace a quorum or create a second cluster. It is refused
+    - while a member reads with a quorum, unless that is the restored cluster itself;
+    - while a host that cannot be read answers on a port of etcd or of the API server: it may be part of a quorum that is not seen
+      from here. This is final, --insist does not overrule it;
+    - while the members that run with their data, and those that only have to be started, are a majority.
+    The last two do not count once restored data is in place on a host, the last one not after this restore has parked etcd.
     """
-    serving = [host for host, look in survey.view.looks.items() if look.serves and not survey.over(host, token)]
+    serving = [host for host, look in survey.view.looks.items() if look.serves and not survey.is_in_place(host, token)]
     if serving:
-        return Refusal(_served(survey, serving), "inv recover.etcd-member mends single members; inv etcd.status")
-    if any(survey.over(host, token) for host in survey.hosts):
+        return Refusal(_served(survey, serving), "inv recover.etcd-member repairs single members; inv etcd.status")
+    if any(survey.is_in_place(host, token) for host in survey.hosts):
         return None
     alive = {host: where for host, where in survey.alive.items() if where}
     if alive:
         text = "; ".join(f"{host} answers {', '.join(where)}" for host, where in alive.items())
-        instead = "mend the way to these hosts, or switch them off; then run this again"
-        return Refusal(f"hosts that cannot be logged in to are alive, and may have the quorum: {text}", instead, final=True)
-    # What we parked ourselves can be started, and is not to be.
+        instead = "repair SSH to these hosts, or switch them off; then run this again"
+        return Refusal(f"hosts that cannot be reached by SSH are alive, and may have the quorum: {text}", instead, final=True)
+    # Members whose manifests this restore has parked could be started, but must not be.
     begun = bool(token) and any("etcd" in pods and pods["etcd"].manifest == "parked" for pods in survey.pods.values())
     return None if begun else startable(survey)
 
@@ -171,14 +99,14 @@ def _served(survey: EtcdSurvey, serving: Sequence[Host]) -> str:
     found = f"etcd has a quorum: {text} serves" if len(serving) == 1 else f"etcd has a quorum: {text} serve"
     if members == 1 < len(survey.view.said):
         found += (
-            "; but it is a cluster of one: if that is an empty one, which began by itself when the old data was lost, --insist "
+            "; but it is a cluster of one. If it is empty and began only because the old data was lost: --insist "
             "restores over it (its data is set aside, too)"
         )
     return found
 
 
 def startable(survey: EtcdSurvey) -> Refusal | None:
-    """Say which members only have to be started, when they would be a majority; None when they would not."""
+    """Return a refusal when the members that run, and those that only have to be started, are a majority; else None."""
     total = len(voters(survey.view.members)) or len(survey.view.said)
     running = [host for host in survey.view.statuses if host in survey.hosts and survey.hosts[host].database]
     stopped = {host: why for host in survey.hosts if host not in running and (why := _stopped(survey, host))}
@@ -188,32 +116,32 @@ def startable(survey: EtcdSurvey) -> Refusal | None:
         names = listed(running)
         return Refusal(
             f"a majority of the members runs with its data ({names}), but they do not agree on a leader",
-            "look at the network between them (ports 2379, 2380), their clocks and certificates: inv etcd.status; when their data "
-            "are of no use: --insist",
+            "check the network between them (ports 2379, 2380), their clocks and certificates: inv etcd.status; when their data "
+            "is unusable: --insist",
         )
     text = "; ".join(f"{host}: {why}" for host, why in stopped.items())
     return Refusal(
         f"a majority of the members has its data and can be started: {text}",
-        " ; ".join(f"inv recover.etcd-member --member {host}" for host in stopped) + " ; when their data are of no use: --insist",
+        " ; ".join(f"inv recover.etcd-member --member {host}" for host in stopped) + " ; when their data is unusable: --insist",
     )
 
 
 def _stopped(survey: EtcdSurvey, host: Host) -> str:
-    """Say why a member with good data does not run, when that is not its own fault; else ""."""
+    """Return why a member with data was stopped from outside; "" when it has no data, runs, or fails by itself."""
     data, pods = survey.hosts[host], survey.pods.get(host, {})
     etcd = pods.get("etcd")
     if not (data.database and data.database.logs) or not etcd or etcd.container:
         return ""
     if etcd.manifest != "on":
-        return "its manifest is parked" if etcd.manifest == "parked" else "its manifest was taken away"
+        return "its manifest is parked" if etcd.manifest == "parked" else "its manifest is missing"
     return f"its kubelet is {data.kubelet}" if data.kubelet != "active" else ""
 
 
-# ---- on whom
+# ---- onto which hosts
 
 
 def new_members(survey: EtcdSurvey) -> tuple[dict[str, NewMember], dict[str, str]]:
-    """Return the new cluster's members by host, and the hosts that cannot be among them, with the reason."""
+    """Return the new members by host, and the control plane hosts that are left out, with the reason."""
     members, left = {}, {}
     common = Counter(tuple(sorted(data.authorities.items())) for data in survey.hosts.values() if not data.missing)
     authority = common.most_common(1)[0][0] if common else ()
@@ -234,25 +162,25 @@ def _unfit(data: HostData, authority: tuple[tuple[str, str], ...]) -> str:
     if not (data.name and data.peer):
         return "it has no manifest of etcd"
     if data.missing:
-        return f"it lacks {', '.join(data.missing[:3])}"
+        return f"it lacks {listed(data.missing[:3])}"
     if tuple(sorted(data.authorities.items())) != authority:
-        return "its CA is another one than the others'"
-    return f"its write-ahead log lies elsewhere ({data.wal_dir})" if data.wal_dir else ""
+        return "its CA differs from that of the other hosts"
+    return f"its write-ahead log is in another directory ({data.wal_dir})" if data.wal_dir else ""
 
 
 def short_of_room(data: HostData, size: int) -> str:
-    """Say which disk has too little room for a restore of ``size`` bytes, or ""."""
+    """Return which disk has too little space for a restore of ``size`` bytes, or ""."""
     for free, needed, what in ((data.free[0], size + LOG, "etcd's data"), (data.free[1], size + (64 * MIB), "the snapshot")):
         if free < needed:
-            return f"{size_text(free)} are free for {what}, and {size_text(needed)} are needed"
+            return f"{size_text(free)} are free for {what}, but {size_text(needed)} are needed"
     return ""
 
 
-# ---- from what
+# ---- from which source
 
 
 def survivors(survey: EtcdSurvey, hosts: Collection[str]) -> list[Source]:
-    """Return the databases that lie on ``hosts`` and tell their revision, furthest first."""
+    """Return the databases on ``hosts`` whose revision is known, highest revision first."""
     found = []
     for host, data in survey.hosts.items():
         status = survey.view.statuses.get(host)
@@ -274,9 +202,9 @@ def survivors(survey: EtcdSurvey, hosts: Collection[str]) -> list[Source]:
 
 
 def choose(sets: Sequence[Source], databases: Sequence[Source]) -> tuple[Source | None, str]:
-    """Return what to restore, and why that: the newest set, or a survivor's own database when that is of the same cluster and newer.
+    """Return the source to restore, and the reason; (None, reason) when there is none. Both sequences begin with the best.
 
-    Both sequences begin with the best. (None, reason) when there is nothing.
+    It is the newest set, or a survivor's database when that is of the same cluster and has a higher revision.
     """
     saved = next(iter(sets), None)
     related = [each for each in databases if not saved or not each.cluster or not saved.cluster or each.cluster == saved.cluster]

@@ -17,7 +17,8 @@ from runbooks.commands.etcd_restore import Database, HostData, NewMember
 from runbooks.commands.static_pods import StaticPod
 from runbooks.inventory.model import Host
 from runbooks.recover.rules import quorum as rules
-from runbooks.recover.rules.quorum import EtcdSurvey, Restore, Source
+from runbooks.recover.rules.quorum import EtcdSurvey
+from runbooks.recover.rules.restore import Restore, Source, is_stale, read
 from runbooks.rules.etcd import View
 from tests.support.fakes import master
 
@@ -216,8 +217,8 @@ def test_the_restored_cluster_itself_is_no_reason_to_stop():
         ({"name": "", "peer": "", "missing": ("/etc/kubernetes/pki/ca.crt",), "authorities": {}}, "an empty machine"),
         ({"name": "", "peer": ""}, "no manifest of etcd"),
         ({"missing": ("/etc/kubernetes/pki/sa.key",)}, "lacks /etc/kubernetes/pki/sa.key"),
-        ({"authorities": {**CAS, "pki/ca.crt": "CC"}}, "CA is another one"),
-        ({"wal_dir": "/wal"}, "write-ahead log lies elsewhere (/wal)"),
+        ({"authorities": {**CAS, "pki/ca.crt": "CC"}}, "CA differs"),
+        ({"wal_dir": "/wal"}, "write-ahead log is in another directory (/wal)"),
     ],
 )
 def test_who_cannot_be_in_the_new_cluster(more: dict[str, Any], reason: str):
@@ -288,14 +289,14 @@ def test_survivors_are_asked_or_read():
 
 def test_a_restore_reads_back_as_it_was_noted():
     made = plan(left={"master3": "no \"answer\"\n'x'"}, quiet=("master3",), nodes=("worker1",), missed=("worker2",), insist=True)
-    assert rules.read(made.text) == made
+    assert read(made.text) == made
     assert "\n" not in made.text
-    assert rules.read(made.text).text == made.text  # type: ignore[union-attr]
+    assert read(made.text).text == made.text  # type: ignore[union-attr]
 
 
 @given(st.text() | st.from_regex(r"\{.*\}"))
 def test_what_is_no_note_is_none(text: str):
-    assert rules.read(text) is None
+    assert read(text) is None
 
 
 def test_the_newest_note_counts():
@@ -307,8 +308,8 @@ def test_the_newest_note_counts():
 
 
 def test_an_old_note_is_stale():
-    assert rules.is_stale(plan(), datetime(2026, 1, 8, 4, tzinfo=UTC))
-    assert not rules.is_stale(plan(), datetime(2026, 1, 7, 4, tzinfo=UTC))
+    assert is_stale(plan(), datetime(2026, 1, 8, 4, tzinfo=UTC))
+    assert not is_stale(plan(), datetime(2026, 1, 7, 4, tzinfo=UTC))
 
 
 # ---- what a host prints
