@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,7 +18,8 @@ from typing import Any, Final, TypeVar
 
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.settings import Restic
-from runbooks.local import files, programs
+from runbooks.local import programs
+from runbooks.local.secret_files import masked, parse_environment, private_text
 
 T = TypeVar("T")
 
@@ -31,8 +32,6 @@ SLOWEST: Final = 256 << 10  # bytes per second: the slowest link to a repository
 LOCK_WAIT_S: Final = 600  # another site or another machine may be using the same repository
 LOCK_POLL_S: Final = 5
 SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*:")
-VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-SHORTEST_SECRET: Final = 4  # shorter values would be found in every text
 # Variables that would override the repository or the password of hosts.yaml. restic takes an empty one as unset.
 AMBIENT: Final = (
     "RESTIC_REPOSITORY",
@@ -110,30 +109,6 @@ def parse_snapshot_id(text: str) -> str:
     raise ValueError("restic does not say which snapshot it made")
 
 
-def parse_environment(text: str, where: str) -> dict[str, str]:
-    """Parse lines KEY=VALUE; a value may be in quotes. Raises InventoryError that names the line, never its value."""
-    found = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        name, equals, value = line.strip().partition("=")
-        if not name or name.startswith("#"):
-            continue
-        if not equals or not VARIABLE.fullmatch(name):
-            raise InventoryError(
-                f"{where}, line {number}: this is not KEY=VALUE", hint="one KEY=VALUE per line; # begins a comment"
-            )
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        found[name] = value
-    return found
-
-
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return ``text`` with each of ``secrets`` replaced by ***."""
-    for secret in sorted((each for each in secrets if len(each) >= SHORTEST_SECRET), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
 def is_local(repository: str) -> bool:
     """Whether a repository is a directory of this machine.
 
@@ -141,19 +116,6 @@ def is_local(repository: str) -> bool:
     (True, False)
     """
     return repository.startswith("local:") or not SCHEME.match(repository)
-
-
-def private_text(path: Path, key: str) -> str:
-    """Return the content of a file of secrets. Raises InventoryError, naming ``key``, when it cannot be read or others may read it."""
-    try:
-        open_to_others = files.open_to_others(path)
-        content = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", "") or "it is no text"
-        raise InventoryError(f"{key}: {path} cannot be read: {reason}", hint="create that file, mode 0600") from None
-    if open_to_others:
-        raise InventoryError(f"{key}: others may read {path}, and it holds secrets", hint=f"chmod 600 {path}")
-    return content
 
 
 class Repository:

@@ -24,11 +24,11 @@ from runbooks.local import disk, restic
 from runbooks.local.restic import (
     NoRepositoryError,
     SetSnapshot,
-    parse_environment,
     parse_files,
     parse_snapshot_id,
     parse_snapshots,
 )
+from runbooks.local.secret_files import parse_environment
 from tests.support import ROOT
 from tests.support.fakes import FakeHosts, run_on
 from tests.support.sets import CONTENT, NOON, damage, put, store_in
