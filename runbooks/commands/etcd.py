@@ -1,6 +1,6 @@
-"""etcd on a control plane host: what a member says of itself and of the others, and the words that change it.
+"""etcdctl on a control plane host: commands that read or change etcd, and the parsers of their answers.
 
-Everything goes through scripts/host/etcdctl.sh, which finds etcdctl on the host. IDs are hexadecimal text, as etcdctl takes them.
+All of them run scripts/host/etcdctl.sh, which finds etcdctl on the host. IDs are hexadecimal text, as etcdctl takes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_QUORUM = "it cannot read with a quorum"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How etcd is reached from a host. Empty: as kubeadm lays a stacked member (its own first client address, its own PKI)."""
+    """How etcd is reached from a host. An empty value: as kubeadm sets up a stacked member (its first client URL, its own PKI)."""
 
     endpoint: str = ""
     ca: str = ""
@@ -33,7 +33,7 @@ STACKED = Access()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One entry of the member list. A member that has been added but never started has no name and no client URLs."""
+    """One entry of the member list. A member that was added but never started has no name and no client URLs."""
 
     id: str
     name: str
@@ -55,9 +55,9 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What one member says of itself. Sizes in bytes; ``leader`` is "" when it knows none; ``quota`` is None before etcd 3.6.
+    """What one member says of itself. Sizes in bytes; ``leader`` is an ID, "" when it knows none; ``quota`` is None before etcd 3.6.
 
-    ``errors`` are etcd's own words, without the alarms.
+    ``errors`` are etcd's own messages, without the alarms.
     """
 
     member: str
@@ -77,16 +77,17 @@ class Status:
 
     @property
     def leads(self) -> bool:
-        """Whether this member is the leader."""
+        """Return whether this member is the leader."""
         return self.leader == self.member
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One round trip to one member: itself, the members as it knows them, and whether it can read with a quorum.
+    """The answer of one member: its status, its member list, and whether it can read with a quorum.
 
-    ``status`` is None when it does not answer, and ``why`` says why. ``members`` is empty when it cannot tell: from etcd 3.5 on
-    a member without a quorum tells nobody. ``serves`` is etcdctl's `endpoint health`: a linearizable read within 3 s.
+    ``status`` is None when it does not answer; ``why`` says why, or why it does not serve. ``members`` is empty when it cannot read
+    the list: from etcd 3.5 on that needs a quorum. ``serves`` is the result of `etcdctl endpoint health`: a linearizable read
+    within 3 s.
     """
 
     status: Status | None
@@ -96,70 +97,60 @@ class Look:
 
 
 def look(access: Access = STACKED) -> Probe[Look]:
-    """See the member on this host. Never fails for what etcd says or does not say: that is in the answer (at most about 6 s)."""
+    """Ask the member on this host; takes about 6 s at most. A member that does not answer is part of the result, not an error."""
     command = script("etcdctl", _variables("look", (), access), timeout=25, after=("etcd-find",)).expecting(0, UNAVAILABLE)
     return Probe(replace(command, shown="etcdctl endpoint status, member list, endpoint health"), parse_look)
 
 
 def members(access: Access = STACKED) -> Probe[tuple[Member, ...]]:
-    """The member list as the member on this host knows it; fails without a quorum (from etcd 3.5 on)."""
+    """Return the member list of the member on this host. From etcd 3.5 on this fails without a quorum."""
     return Probe(_etcdctl("member", "list", "-w", "json", access=access), lambda answer: parse_members(answer.stdout))
 
 
-def status(access: Access = STACKED) -> Probe[Status]:
-    """What the member on this host says of itself; answers without a quorum, too."""
-    return Probe(_etcdctl("endpoint", "status", "-w", "json", access=access), lambda answer: parse_status(answer.stdout))
-
-
 def remove(member: str, access: Access = STACKED) -> Command:
-    """Take the member with this ID out of the cluster. First ask `rules.etcd.refuse_removal`."""
+    """Remove the member with this ID from the cluster. Check with `rules.etcd.refuse_removal` before."""
     return _etcdctl("member", "remove", _checked(member), access=access)
 
 
 def promote(member: str, access: Access = STACKED) -> Command:
-    """Make a voter of a learner; etcd refuses (and this is tried again) until it has caught up."""
+    """Make the learner with this ID a voter. etcd refuses until it has caught up; this is tried again."""
     return _etcdctl("member", "promote", _checked(member), access=access)
 
 
 def move_leader(member: str, access: Access = STACKED) -> Command:
-    """Hand the leadership to the member with this ID. Works only on the leader's own host."""
+    """Make the member with this ID the leader. Works only on the present leader's own host."""
     return _etcdctl("move-leader", _checked(member), access=access)
 
 
 def defragment(access: Access = STACKED, *, minutes: int = 10) -> Command:
-    """Give the free pages of this host's member back to the file system; it answers nobody meanwhile."""
+    """Give the free pages of this host's member back to the file system. The member does not answer meanwhile."""
     command = _etcdctl("defrag", f"--command-timeout={minutes}m", access=access)
     return replace(command, timeout=minutes * 60 + 20)
 
 
 def compact(revision: int, access: Access = STACKED) -> Command:
-    """Forget every older version of every key than ``revision``, and wait until its pages are free."""
+    """Delete all versions of keys that are older than ``revision``, and wait until their pages are free."""
     command = _etcdctl("compact", str(revision), "--physical=true", "--command-timeout=5m", access=access)
     return replace(command, timeout=320)
 
 
 def disarm(access: Access = STACKED) -> Command:
-    """Take back all alarms of all members."""
+    """Disarm all alarms of all members."""
     return _etcdctl("alarm", "disarm", access=access)
 
 
-def alarms(access: Access = STACKED) -> Probe[tuple[Alarm, ...]]:
-    """All alarms of all members; needs a quorum, while `status` shows them without."""
-    return Probe(_etcdctl("alarm", "list", access=access), lambda answer: _alarms(answer.stdout.splitlines()))
-
-
-def write(access: Access = STACKED) -> Command:
-    """Write a key of our own, outside of what Kubernetes looks at: proves that writes work."""
+def write_test_key(access: Access = STACKED) -> Command:
+    """Write a test key, outside of the keys of Kubernetes."""
     return _etcdctl("put", TEST_KEY, "1", access=access)
 
 
-def forget(access: Access = STACKED) -> Command:
-    """Delete what `write` wrote."""
+def delete_test_key(access: Access = STACKED) -> Command:
+    """Delete the key of `write_test_key`."""
     return _etcdctl("del", TEST_KEY, access=access)
 
 
 def parse_look(answer: Answer) -> Look:
-    """Read what `etcdctl.sh` printed for look. Raises ValueError when a part is missing or is not JSON."""
+    """Parse the answer to `look`. Raises ValueError when a part of it is missing or is not JSON."""
     if answer.exited == UNAVAILABLE:
         return Look(None, why=answer.stderr.strip() or "etcd does not run here")
     parts = {name: (text, int(code)) for text, name, code in re.findall(r"(?s)(.*?)\n@@ (\w+) (\d+)\n", answer.stdout)}
@@ -169,19 +160,19 @@ def parse_look(answer: Answer) -> Look:
     if failed:
         return Look(None, why=_cause(said))
     listed, no_list = parts["members"]
-    health, unwell = parts["health"]
-    # From 3.5 on an alarm makes the answer "unhealthy", although the read went well.
-    sick = unwell and "Active Alarm" not in health
+    health, unhealthy = parts["health"]
+    # From etcd 3.5 on an alarm makes the exit status that of an unhealthy member, although the read has worked.
+    cannot_read = unhealthy and "Active Alarm" not in health
     return Look(
         parse_status(said),
         () if no_list else parse_members(listed),
-        serves=not sick,
-        why=NO_QUORUM + f": {_cause(health)}" if sick else "",
+        serves=not cannot_read,
+        why=NO_QUORUM + f": {_cause(health)}" if cannot_read else "",
     )
 
 
 def parse_members(text: str) -> tuple[Member, ...]:
-    """Read `member list -w json`, in the order of names. Raises ValueError when it is something else."""
+    """Parse `member list -w json`; return the members by name. Raises ValueError when the text is something else."""
     try:
         found = tuple(
             Member(
@@ -194,12 +185,12 @@ def parse_members(text: str) -> tuple[Member, ...]:
             for each in _json(text)["members"]
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"this is no member list of etcd's: {error!r}") from None
+        raise ValueError(f"this is not a member list of etcd: {error!r}") from None
     return tuple(sorted(found, key=lambda member: (not member.name, member.name, member.id)))
 
 
 def parse_status(text: str) -> Status:
-    """Read `endpoint status -w json` of one member. Raises ValueError when it is something else."""
+    """Parse `endpoint status -w json` of one member. Raises ValueError when the text is something else."""
     try:
         said = _json(text)[0]["Status"]
         header, errors = said["header"], tuple(str(each) for each in said.get("errors") or ())
@@ -220,7 +211,7 @@ def parse_status(text: str) -> Status:
             alarms=_alarms(errors),
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"this is no status of etcd's: {error!r}") from None
+        raise ValueError(f"this is not a status of etcd: {error!r}") from None
 
 
 _ALARM = re.compile(r"memberID:(\d+)\s+alarm:(\w+)")
@@ -231,7 +222,7 @@ def _alarms(lines: Sequence[str]) -> tuple[Alarm, ...]:
 
 
 def _json(text: str) -> Any:
-    """The JSON that etcdctl printed: crictl adds what etcdctl logged (JSON as well, beginning with "level"), and empty lines."""
+    """Return the JSON that etcdctl printed. crictl adds etcdctl's log (also JSON, beginning with "level") and empty lines."""
     for line in text.splitlines():
         if line.startswith(("[", '{"header"')):
             return json.loads(line)
@@ -239,30 +230,30 @@ def _json(text: str) -> Any:
 
 
 def _cause(text: str) -> str:
-    """The words of `text` that tell a person why: what follows "Error:", a known cause, or its last line."""
+    """Return the cause of a failure from etcdctl's output: a known cause, what follows "Error:", or the last line."""
     for sign in ("connection refused", "certificate has expired", "permission denied", "no such file or directory"):
         if sign in text:
             return sign
     found = re.search(r'"error":"([^"\\]+)"', text) if '"health":' in text else None
     found = found or re.search(r"\((context deadline exceeded)\)|Error: ([^\n\\\"]+)", text)
     words = next(filter(None, found.groups()), "") if found else (text.strip().splitlines() or [""])[-1][:200]
-    return words.rpartition("desc = ")[2].replace("context deadline exceeded", "no answer in time") or "it says nothing"
+    return words.rpartition("desc = ")[2].replace("context deadline exceeded", "no answer in time") or "etcdctl printed no reason"
 
 
 def _hex(number: object) -> str:
     if not isinstance(number, int):
-        raise TypeError(f"{number!r} is no ID")
+        raise TypeError(f"{number!r} is not an ID")
     return f"{number:x}"
 
 
 def _checked(member: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{1,16}", member):
-        raise ValueError(f"{member!r} is no member ID")
+        raise ValueError(f"{member!r} is not a member ID")
     return member
 
 
 def access_variables(access: Access) -> dict[str, str]:
-    """Return the variables of etcd-find.sh."""
+    """Return the variables that scripts/host/etcd-find.sh takes."""
     return {"ENDPOINT": access.endpoint, "CA": access.ca, "CERT": access.cert, "KEY": access.key}
 
 

@@ -1,4 +1,4 @@
-"""etcd's own metrics on a control plane host, read from the address that they are served on."""
+"""etcd's own metrics on a control plane host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from math import isfinite
 from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.etcd import STACKED, Access
 
-# Cumulative counts of a Prometheus histogram: (upper bound in s, how many took no longer), by rising bound, the last one infinite.
+# A Prometheus histogram: (upper bound in s, number of samples up to it) by rising bound; the last bound is infinite.
 Buckets = tuple[tuple[float, float], ...]
 
 FSYNC = "etcd_disk_wal_fsync_duration_seconds"
@@ -32,9 +32,9 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """What a member has counted since it started (``started``, in s since 1970). Sizes in bytes.
+    """The numbers of one member since it started (``started``: Unix time in s). Sizes in bytes.
 
-    ``round_trips`` are by the ID of the other member. ``quota`` is 0 when it is not told.
+    ``round_trips`` has one histogram for each other member, by its ID. ``quota`` is 0 when etcd does not tell it.
     """
 
     fsync: Buckets
@@ -50,7 +50,7 @@ class Metrics:
 
 
 def metrics(access: Access = STACKED, url: str = "") -> Probe[Metrics]:
-    """The metrics of the member on this host; ``url`` without its path, "" for where kubeadm has etcd serve them."""
+    """Return the metrics of the member on this host. ``url``: without a path; "" for the one in kubeadm's manifest."""
     variables = {"URL": url, "CA": access.ca, "CERT": access.cert, "KEY": access.key, "NAMES": NAMES}
     return Probe(replace(script("etcd-metrics", variables, timeout=20), shown="GET etcd's /metrics"), parse_metrics)
 
@@ -60,7 +60,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def parse_metrics(answer: Answer) -> Metrics:
-    """Read Prometheus' text format. Raises ValueError when the histograms are missing or a number is none."""
+    """Parse Prometheus' text format. Raises ValueError when a histogram is missing or a value is not a number."""
     buckets: dict[str, dict[str, list[tuple[float, float]]]] = {}
     numbers: dict[str, float] = {}
     for line in answer.stdout.splitlines():
@@ -88,7 +88,7 @@ def parse_metrics(answer: Answer) -> Metrics:
             started=numbers.get("process_start_time_seconds", 0.0),
         )
     except (KeyError, OverflowError) as error:
-        raise ValueError(f"these are no metrics of etcd's: {error!r}") from None
+        raise ValueError(f"these are not the metrics of etcd: {error!r}") from None
 
 
 def _sorted(buckets: list[tuple[float, float]]) -> Buckets:

@@ -146,10 +146,10 @@ class NospaceRecovery:
         """Write a key and delete it. Raises OutcomeError when the write fails."""
         host = some_healthy(run)
         try:
-            run.change(host, etcd.write())
+            run.change(host, etcd.write_test_key())
         except CommandError as error:
             raise OutcomeError(f"{host}: writing to etcd fails: {error}", hint=STATUS_FIRST) from None
-        run.change(host, etcd.forget())
+        run.change(host, etcd.delete_test_key())
         self.proven = not run.plan
 
 

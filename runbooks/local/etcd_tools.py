@@ -1,4 +1,4 @@
-"""etcd's own programs on this machine, and a member that they run on loopback."""
+"""etcd's own programs on this machine, and a member of etcd that they run for a test."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from runbooks.local import programs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """Programs that read snapshots of one version, major and minor. ``reader`` checks and restores; the others boot and ask."""
+    """Programs of one version (major and minor). ``reader`` checks and restores snapshots; the others start a member and ask it."""
 
     reader: Path
     etcd: Path | None = None
     etcdctl: Path | None = None
 
     def status(self, snapshot: Path) -> dict[str, Any]:
-        """Return hash, revision, totalKey and totalSize of ``snapshot``. Raises CommandError when it cannot be read."""
+        """Return hash, revision, totalKey and totalSize (bytes) of ``snapshot``. Raises CommandError when it cannot be read."""
         said = programs.run(clean([self.reader, "snapshot", "status", snapshot, "-w", "json"]), environ=API)
         try:
             found: dict[str, Any] = json.loads(said.stdout)
@@ -36,9 +36,9 @@ class Tools:
         return found
 
     def restore(self, snapshot: Path, to: Path) -> None:
-        """Make a data directory of a single member from ``snapshot``; checks the SHA-256 that the snapshot carries.
+        """Make ``to`` the data directory of a single member, from ``snapshot``.
 
-        Raises CommandError when that fails.
+        The program checks the snapshot's own SHA-256. Raises CommandError when that or anything else fails.
         """
         words: list[str | Path] = [self.reader, "snapshot", "restore", snapshot, "--data-dir", to, "--name", NAME]
         words += ["--initial-cluster", f"{NAME}={PEER}", "--initial-advertise-peer-urls", PEER]
@@ -47,37 +47,31 @@ class Tools:
             raise CommandError(f"{snapshot.name}: restoring it gave no database")
 
 
-NAME, PEER = "proof", "http://127.0.0.1:2380"  # only written down in the data directory: nothing listens there
-
-
-API: Final = {"ETCDCTL_API": "3"}  # 3.4 reads it
+NAME, PEER = "proof", "http://127.0.0.1:2380"  # only written into the data directory: nothing listens there
+API: Final = {"ETCDCTL_API": "3"}  # for 3.4
+# Sockets in etcd's own working directory: the path of a socket is limited to about 100 characters, and that of the sets may be
+# longer. The number after the colon is no port; before 3.5 etcd requires one.
+CLIENT, PEERS = "unix://client:1", "unix://peer:1"
+BOOT_S = 120
 
 
 def clean(words: Sequence[str | Path]) -> list[str | Path]:
-    """Return ``words`` such that nothing in the operator's environment is taken for a flag: one that is given twice is fatal."""
+    """Return ``words`` without the operator's ETCD* variables: a value that is also given as a flag is a fatal error."""
     names = [name for name in os.environ if name.startswith(("ETCD_", "ETCDCTL_", "ETCDUTL_")) and name not in API]
     return ["env", *(word for name in names for word in ("-u", name)), *words] if names else [*words]
 
 
 def version_of(path: Path) -> str:
-    """Return the version that the program at ``path`` says it is of, or "" when it does not run on this machine."""
+    """Return the version of the program at ``path``, or "" when it does not run on this machine."""
     try:
         said = programs.run(clean([path, "--version" if path.name == "etcd" else "version"]), environ=API, timeout_s=20)
     except (CommandError, OSError):
         return ""
-    return commands.said_version(said.stdout)
+    return commands.parse_version(said.stdout)
 
 
-# Sockets in etcd's own working directory: a path of theirs may not be longer than some 100 characters, that of the sets may.
-# The number is no port; before 3.5 etcd insists on one.
-CLIENT, PEERS = "unix://client:1", "unix://peer:1"
-
-
-BOOT_S = 120
-
-
-class Member:
-    """An etcd on the data directory ``data`` below ``directory``. It listens on nothing but sockets in ``directory``."""
+class LocalMember:
+    """An etcd on this machine with the data directory ``data`` in ``directory``. It listens only on sockets in ``directory``."""
 
     def __init__(self, tools: Tools, directory: Path, data: str) -> None:
         self._tools, self._directory = tools, directory
@@ -90,7 +84,7 @@ class Member:
         self._failed: list[str] = []
         self._thread = Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Member:
+    def __enter__(self) -> LocalMember:
         self._thread.start()
         return self
 
@@ -99,12 +93,12 @@ class Member:
         self._thread.join()
 
     def ask(self, *words: str, stdin: str | None = None, timeout_s: float = 120) -> str:
-        """Return what etcdctl prints. Raises CommandError."""
+        """Return what etcdctl prints. Raises CommandError when it fails."""
         line = [str(self._tools.etcdctl), f"--endpoints={CLIENT}", f"--command-timeout={timeout_s:g}s", *words]
         return programs.run(clean(line), stdin=stdin, cwd=self._directory, environ=API, timeout_s=timeout_s + 10).stdout
 
     def ready(self) -> str:
-        """Wait until it answers, and return its status as JSON. Raises OutcomeError when it ends, or never answers."""
+        """Wait until it answers, and return its status as JSON. Raises OutcomeError when it ends, or does not answer in time."""
         deadline = time.monotonic() + BOOT_S
         while True:
             if self._failed:
@@ -113,7 +107,9 @@ class Member:
                 return self.ask("endpoint", "status", "-w", "json", timeout_s=2)
             except CommandError as error:
                 if time.monotonic() > deadline:
-                    raise OutcomeError(f"etcd was started, but it does not answer within {BOOT_S} s: {error}") from None
+                    raise OutcomeError(
+                        f"etcd was started from this snapshot, but it does not answer within {BOOT_S} s: {error}"
+                    ) from None
                 time.sleep(0.05)
 
     def _run(self) -> None:
@@ -121,9 +117,9 @@ class Member:
             programs.run(
                 programs.tied_to_parent(clean(self._words)), cwd=self._directory, stop=self._stop.is_set, timeout_s=math.inf
             )
-            self._failed.append("it ended by itself")
+            self._failed.append("it ended without an error")
         except KeyboardInterrupt:
-            pass  # that was us
+            pass  # we stopped it
         except (CommandError, OSError) as error:
             first, *rest = str(error).splitlines() or [""]
             self._failed.append("\n".join(rest) or first)

@@ -19,7 +19,7 @@ from runbooks.backup.sets.opened import Opened, differs
 from runbooks.backup.sets.store import Store
 from runbooks.commands import backup, etcd
 from runbooks.errors import CommandError, InventoryError, OutcomeError, RunbookError
-from runbooks.local.etcd_tools import Member
+from runbooks.local.etcd_tools import LocalMember
 from runbooks.local.programs import interruptible
 from runbooks.text import counted, first_few, listed
 
@@ -46,7 +46,7 @@ def restore_test(session: Session, *, name: str, host: str, identity: str) -> No
             keys = _intact_keys(opened, snapshot)
             tools.restore(plain_snapshot(opened, snapshot, directory), directory / "restored")
             started = time.monotonic()
-            with Member(tools, directory, "restored") as member:
+            with LocalMember(tools, directory, "restored") as member:
                 status = member.ready()
                 booted = time.monotonic() - started
                 wrong = compare(member, status, snapshot, keys)
@@ -87,7 +87,7 @@ def _intact_keys(opened: Opened, snapshot: Snapshot) -> Keys | None:
     return key_list(opened, snapshot.keys_file) if snapshot.keys_file else None
 
 
-def compare(member: Member, status: str, snapshot: Snapshot, keys: Keys | None) -> list[str]:
+def compare(member: LocalMember, status: str, snapshot: Snapshot, keys: Keys | None) -> list[str]:
     """Return every difference between the keys of ``member`` and those that were saved."""
     wrong = []
     try:

@@ -14,7 +14,7 @@ from runbooks.backup.sets.store import Store
 from runbooks.backup.sets.tools import KEPT
 from runbooks.commands import etcd_tools as commands
 from runbooks.commands.etcd import Look
-from runbooks.commands.etcd_tools import Offer
+from runbooks.commands.etcd_tools import EtcdPrograms
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError, RunbookError
@@ -69,7 +69,7 @@ def _take(run: Run, store: Store, version: str, hosts: Sequence[Host]) -> None:
     _fetch(run, store, source, offers[source])
 
 
-def trusted(offers: Mapping[Host, Offer], version: str, witnesses: int) -> Host:
+def trusted(offers: Mapping[Host, EtcdPrograms], version: str, witnesses: int) -> Host:
     """Return a host whose programs may be run on the operator's machine: all that offer ``version`` have the same ones.
 
     Raises PrecheckError when they differ, or when fewer than ``witnesses`` offer it.
@@ -83,7 +83,7 @@ def trusted(offers: Mapping[Host, Offer], version: str, witnesses: int) -> Host:
     return first
 
 
-def _fetch(run: Run, store: Store, host: Host, offer: Offer) -> None:
+def _fetch(run: Run, store: Store, host: Host, offer: EtcdPrograms) -> None:
     command = commands.send(store.backup.host_directory)
     if run.plan:
         run.change(host, command)
@@ -112,7 +112,7 @@ def _fetch(run: Run, store: Store, host: Host, offer: Offer) -> None:
         raise
 
 
-def _check(host: Host, folder: Folder, offer: Offer) -> None:
+def _check(host: Host, folder: Folder, offer: EtcdPrograms) -> None:
     if {name: stored.sha256 for name, stored in folder.files.items()} != offer.digests:
         raise CommandError(f"{host}: it sent other programs than it had offered")
     for name in folder.files:

@@ -31,7 +31,7 @@ from runbooks.backup.sets.store import Store
 from runbooks.commands import backup
 from runbooks.commands import etcd_tools as commands
 from runbooks.commands.base import Answer
-from runbooks.commands.etcd_tools import Offer
+from runbooks.commands.etcd_tools import EtcdPrograms
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.local import etcd_tools
 from runbooks.local.programs import interruptible
@@ -265,13 +265,13 @@ def test_nothing_is_decrypted_over_something_or_of_something_damaged(tmp_path: P
 # ---- what may be run here
 
 
-def offered(text: str) -> Offer:
-    return commands.parse_offer(Answer(0, text))
+def offered(text: str) -> EtcdPrograms:
+    return commands.parse_programs(Answer(0, text))
 
 
 def test_what_a_host_offers() -> None:
     text = f"version 3.5.16\n{DIGEST} 25 etcd\n{DIGEST} 20 etcdctl\n{DIGEST} 17 etcdutl\n"
-    assert offered(text) == Offer("3.5.16", dict.fromkeys(("etcd", "etcdctl", "etcdutl"), DIGEST), 62)
+    assert offered(text) == EtcdPrograms("3.5.16", dict.fromkeys(("etcd", "etcdctl", "etcdutl"), DIGEST), 62)
 
 
 @pytest.mark.parametrize(
@@ -288,12 +288,16 @@ def test_what_a_host_offers() -> None:
     ],
 )
 def test_an_offer_that_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"programs? of etcd's"):
+    with pytest.raises(ValueError, match=r"etcd's programs"):
         offered(text)
 
 
 def test_a_single_host_cannot_plant_a_program() -> None:
-    good, other, newer = Offer("3.5.16", {"etcd": "a"}, 1), Offer("3.5.16", {"etcd": "b"}, 1), Offer("3.5.17", {"etcd": "c"}, 1)
+    good, other, newer = (
+        EtcdPrograms("3.5.16", {"etcd": "a"}, 1),
+        EtcdPrograms("3.5.16", {"etcd": "b"}, 1),
+        EtcdPrograms("3.5.17", {"etcd": "c"}, 1),
+    )
     assert keep_tools.trusted({master(1): good, master(2): good, master(3): newer}, "3.5.16", 2) == master(1)
     with pytest.raises(PrecheckError, match="have different programs of one version"):
         keep_tools.trusted({master(1): good, master(2): good, master(3): other}, "3.5.16", 2)
@@ -315,7 +319,7 @@ def test_a_single_host_cannot_plant_a_program() -> None:
     ],
 )
 def test_what_a_program_says_of_its_version(text: str, version: str) -> None:
-    assert commands.said_version(text) == version
+    assert commands.parse_version(text) == version
 
 
 def program(path: Path, version: str) -> None:

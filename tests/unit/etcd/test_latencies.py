@@ -43,7 +43,7 @@ def test_the_recorded_numbers():
 def test_all_three_histograms_are_needed():
     for name in ("wal_fsync", "backend_commit"):
         left = "\n".join(line for line in RECORDED.splitlines() if name not in line)
-        with pytest.raises(ValueError, match="no metrics of etcd's"):
+        with pytest.raises(ValueError, match="not the metrics of etcd"):
             parse_metrics(Answer(0, left))
 
 
