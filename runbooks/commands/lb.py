@@ -75,6 +75,11 @@ class Backend:
         return self.status.startswith("UP") or self.status == "no check"
 
 
+def interface(site: Site, host: Host) -> str:
+    """Return the interface of ``host`` that carries the VIP and VRRP."""
+    return host.interface or site.load_balancer.interface
+
+
 def installed() -> Probe[dict[str, str]]:
     """Ask which of the packages that an LB needs are fully installed, and their versions."""
     return Probe(script("packages-found", {"PACKAGES": PACKAGES}), parse_installed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
+from runbooks.commands.lb import interface
 from runbooks.inventory.model import Host, Site
 
 SAMPLE_S = 2  # long enough for two adverts at VRRP's default of one a second
@@ -48,11 +49,6 @@ class VipFacts:
     answers: tuple[str, ...]
     ruleset: tuple[dict[str, Any], ...]
     vrrp: str = ""
-
-
-def interface(site: Site, host: Host) -> str:
-    """Return the interface on which ``host`` sends VRRP."""
-    return host.interface or site.load_balancer.interface
 
 
 def look(site: Site, host: Host, sample_s: int = SAMPLE_S) -> Probe[VipFacts]:

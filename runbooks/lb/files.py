@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
+from runbooks.commands.lb import interface
 from runbooks.commands.lb_paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, NOTIFY, SYSCTL_CONF
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
@@ -33,7 +34,7 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         "peers": [peer for peer in site.load_balancers if peer != host],
         # Only the order of hosts.yaml's priorities counts: a failed check must lower an LB's priority below every other LB's.
         "priority": HIGHEST_PRIORITY - site.load_balancers.index(host),
-        "interface": host.interface or balancer.interface,
+        "interface": interface(site, host),
         "advert_s": f"{balancer.vrrp.advert_ms / 1000:g}",
         "auth_pass": auth_pass,
         "flags": FLAGS,

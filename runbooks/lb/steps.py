@@ -88,7 +88,6 @@ def allow_nonlocal_bind(want: Wanted) -> Step:
 def open_firewall(want: Wanted) -> Step:
     """Open firewalld, where it runs, for clients and for the other LBs' VRRP. Only adds: other rules stay as they are."""
     needed = firewall_rules.wanted(want.site, want.host)
-    interface = want.host.interface or want.site.load_balancer.interface
 
     def lacking(run: Run) -> tuple[Openings, Openings]:
         there = run.read(want.host, want.look).firewall
@@ -106,7 +105,7 @@ def open_firewall(want: Wanted) -> Step:
         done=lambda run: not any(lacking(run)),
         do=do,
         settled=True,
-        by_hand=by_hand("lb", "open_firewall", needed=needed, interface=interface),
+        by_hand=by_hand("lb", "open_firewall", needed=needed, interface=lb.interface(want.site, want.host)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -31,7 +31,12 @@ def wanted(session: Session, hosts: Sequence[Host] = ()) -> list[Wanted]:
 def standby_first(run: Run, wanted: Sequence[Wanted]) -> list[Wanted]:
     """Return ``wanted`` in the order to change the LBs in: the holder of the VIP last."""
     facts = run.read_all({each.host: each.look for each in wanted})
-    order = rules.change_order([each.host for each in wanted], {host: each.state for host, each in facts.items()})
+    return in_change_order(wanted, {host: each.state for host, each in facts.items()})
+
+
+def in_change_order(wanted: Sequence[Wanted], states: Mapping[Host, LbState]) -> list[Wanted]:
+    """Return ``wanted`` in the order of `runbooks.rules.lb.change_order`."""
+    order = rules.change_order([each.host for each in wanted], states)
     return sorted(wanted, key=lambda each: order.index(each.host))
 
 
@@ -71,7 +76,7 @@ class Wanted:
             lb.installed(),
             files.found(paths),
             lb.state(self.site, self.host),
-            firewall.look(self.host.interface or self.site.load_balancer.interface),
+            firewall.look(lb.interface(self.site, self.host)),
             selinux.switched_off(lb.SELINUX_BOOLEANS),
         )
         return Probe(everything.command, lambda answer: LbFacts(*everything.parse(answer)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
-from runbooks.commands.vip import interface
+from runbooks.commands.lb import interface
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import Address
 

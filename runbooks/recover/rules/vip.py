@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from runbooks.commands.vip import interface
+from runbooks.commands.lb import interface
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.recover.rules.load_balancer import Fault, LbView, Views, host_faults

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from runbooks.commands.vip import interface
+from runbooks.commands.lb import interface
 from runbooks.inventory.model import Host, Site
 from runbooks.recover.rules.load_balancer import SETTLED_S, Fault, LbView
 from runbooks.recover.rules.packet_filter import can_be_preceded, vrrp_blockers

@@ -16,7 +16,7 @@ from runbooks.engine.steps import Run
 from runbooks.errors import DegradedError, HostErrors, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb.failover import observer
-from runbooks.lb.wanted import LbFacts, Wanted, wanted
+from runbooks.lb.wanted import LbFacts, Wanted, in_change_order, wanted
 from runbooks.recover.rules import vip as rules
 from runbooks.recover.rules.load_balancer import Fault, LbView, Views
 from runbooks.recover.vip.steps import KEY, procedure
@@ -45,10 +45,8 @@ def recover(session: Session) -> None:
     run, site = session.run, session.site
     everyone = wanted(session)
     if before := session.resumed(KEY):
-        names: list[str] = before["order"]
-        session.carry_out(
-            procedure(site, sorted(_named(everyone, names), key=lambda each: names.index(each.host.name)), observer(run))
-        )
+        ordered = [each for name in before["order"] for each in everyone if each.host.name == name]
+        session.carry_out(procedure(site, ordered, observer(run)))
         return
     views = look(run, everyone)
     found = rules.faults(site, views)
@@ -56,22 +54,17 @@ def recover(session: Session) -> None:
     errors = {str(host): each for host, each in views.items() if isinstance(each, RunbookError)}
     if len(errors) == len(views):
         raise HostErrors(errors, len(views))
-    able = _named(everyone, [host.name for host in rules.repairable(views, found)])
+    repairable = rules.repairable(views, found)
+    able = [each for each in everyone if each.host in repairable]
     if any(each.automatic for each in found) and able:
         _repair(session, able, views, found)
     _check_manual(session, able, found)
 
 
-def _named(everyone: Sequence[Wanted], names: Sequence[str]) -> list[Wanted]:
-    return [each for each in everyone if each.host.name in names]
-
-
 def _repair(session: Session, able: Sequence[Wanted], views: Views, found: Sequence[Fault]) -> None:
     states = {host: each.state for host, each in views.items() if isinstance(each, LbView)}
-    order = lb_rules.change_order([each.host for each in able], states)
-    ordered = sorted(able, key=lambda each: order.index(each.host))
     try:
-        session.carry_out(procedure(session.site, ordered, observer(session.run)))
+        session.carry_out(procedure(session.site, in_change_order(able, states), observer(session.run)))
     except RunbookError as error:
         error.hint = "\n       ".join(each.fix for each in rules.manual(found)) or error.hint
         raise

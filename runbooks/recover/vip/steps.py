@@ -65,7 +65,7 @@ def procedure(site: Site, wanted: Sequence[Wanted], observer: Host | None) -> Pr
 
 def accept_vrrp(want: Wanted) -> Step:
     """Insert an accept rule before a rule or policy of the packet filter that drops VRRP. Never deletes or changes a rule."""
-    probe = batch(vip.look(want.site, want.host, 0), look(vip.interface(want.site, want.host)))
+    probe = batch(vip.look(want.site, want.host, 0), look(lb.interface(want.site, want.host)))
 
     def dropping(run: Run) -> list[tuple[str, Host, Blocker]]:
         seen, firewalld = run.read(want.host, probe)
@@ -162,7 +162,7 @@ def remove_strays(want: Wanted) -> Step:
 
     Runs only once keepalived is MASTER or BACKUP, so that an LB holds the VIP in the regular way when a stray one is deleted.
     """
-    own = vip.interface(want.site, want.host)
+    own = lb.interface(want.site, want.host)
     probe = batch(vip.look(want.site, want.host, 0), lb.state(want.site, want.host))
 
     def strays(run: Run) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def standby_hears(wanted: Sequence[Wanted]) -> Step:
         "the standby receives the holder's adverts",
         done=done,
         within=20,
-        by_hand=by_hand("recover", "vip_standby_hears", interface=vip.interface(site, wanted[0].host)),
+        by_hand=by_hand("recover", "vip_standby_hears", interface=lb.interface(site, wanted[0].host)),
     )
 
 
