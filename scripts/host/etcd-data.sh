@@ -1,8 +1,8 @@
-# Variables: ACTION (look or aside), STAMP (names what is set aside), and those of etcd-find.sh, which stands before this
-# together with etcd-place.sh.
-# look: this host's etcd data, one "key value" a line: "directory PATH", "db BYTES" and "wal FILES" where there are some, "aside PATH"
-# for each that was set aside, "unit NAME STATE", and "log LINE" for what its last two containers said at their ends. Read-only.
-# aside: moves the data away, on the same disk, and prints where to; nothing when there is none. etcd must not run.
+# Variables: ACTION (look or aside), STAMP (ends the name of what is set aside), and those of etcd-find.sh. etcd-find.sh and
+# etcd-place.sh are sent before this script.
+# look: changes nothing. Prints this host's etcd data, one "key value" per line: "directory PATH"; "db BYTES" and "wal FILES" if they
+# exist; "aside PATH" for data that was set aside before; "unit NAME STATE"; "log LINE" for the last lines of etcd's last two containers.
+# aside: moves the data to another directory on the same disk and prints its path; prints nothing without data. etcd must not run.
 # shellcheck shell=bash disable=SC2154
 case $ACTION in
 look)
@@ -14,7 +14,7 @@ look)
     for old in "$base"aside-*; do echo "aside $old"; done
     for unit in containerd kubelet; do echo "unit $unit $(systemctl is-active "$unit")"; done
     for container in $(crictl_here ps -a -q --last 2 --label io.kubernetes.container.name=etcd 2>/dev/null); do
-        # A panic's last lines are a trace; 3.4 marks its own by a letter.
+        # The last lines of a panic are a stack trace; etcd 3.4 marks its levels by a letter.
         crictl_here logs --tail 100 "$container" 2>&1 | grep '"level":"\(warn\|error\|fatal\|panic\)"\|^panic:\| [CE] | ' |
             tail -n 8 | cut -c 1-600 | sed 's/^/log /'
     done

@@ -1,12 +1,12 @@
-# How to speak to etcd on this host; stands before another script. Variables: ENDPOINT, CA, CERT, KEY (each "" for what kubeadm lays).
-# find_etcd sets container (etcd's, or ""), and flags (etcdctl's: how to reach the member). It fails with 69, and says why, when
-# etcd does not run here or there is nothing to ask it with. What the host's environment has of ETCDCTL_* does not count.
-# find_programs sets programs to the directory of etcd's own programs, of its own version, in its container's file system.
+# How to reach etcd on this host; sent before another script. Variables: ENDPOINT, CA, CERT, KEY (each "" for kubeadm's).
+# find_etcd sets container (that of etcd, or "") and flags (of etcdctl: how to reach the member). Exit status 69 with a message when
+# etcd does not run here or there is no etcdctl. The host's own ETCDCTL_* variables are ignored.
+# find_programs sets programs to the directory with the programs of the running etcd, in its container's file system.
 # shellcheck shell=bash disable=SC2034,SC2154
-PATH=$PATH:/usr/local/bin # sudo's secure_path lacks it on the Red Hat family
+PATH=$PATH:/usr/local/bin # not in sudo's secure_path on the Red Hat family
 manifest=/etc/kubernetes/manifests/etcd.yaml pki=/etc/kubernetes/pki/etcd
-unset "${!ETCDCTL_@}" # one that says the same as a flag is fatal
-crictl_here() { # without its own file, crictl tries one socket after the other and warns about it
+unset "${!ETCDCTL_@}" # a value that is also given as a flag is a fatal error
+crictl_here() { # without /etc/crictl.yaml, crictl tries several sockets and prints warnings
     local socket
     command -v crictl >/dev/null || return
     if [ ! -e /etc/crictl.yaml ]; then
@@ -32,7 +32,7 @@ find_etcd() {
         return 69
     fi
     if [ -z "$ENDPOINT" ]; then
-        # The first address that the member listens on: an IPv6 site's is not 127.0.0.1.
+        # The first address that the member listens on: with IPv6 it is not 127.0.0.1.
         ENDPOINT=$(sed -n 's/^ *- --listen-client-urls=\([^,]*\).*/\1/p' "$manifest" 2>/dev/null)
         ENDPOINT=${ENDPOINT:-https://127.0.0.1:2379}
     fi

@@ -1,12 +1,12 @@
-# Variables: URL ("" for what this host's etcd listens on), CA, CERT, KEY (for https; "" for what kubeadm lays), NAMES (array).
-# Prints those of etcd's metrics whose names begin with one of NAMES. Exit 69: nothing answers there.
+# Variables: URL ("" for the one in etcd's manifest), CA, CERT, KEY (for https; "" for kubeadm's), NAMES (array).
+# Prints the metrics of etcd whose names begin with one of NAMES. Exit status 69: they cannot be read at URL.
 # shellcheck shell=bash disable=SC2154
 manifest=/etc/kubernetes/manifests/etcd.yaml pki=/etc/kubernetes/pki/etcd
 if [ -z "$URL" ]; then
     URL=$(sed -n 's/^ *- --listen-metrics-urls=\([^,]*\).*/\1/p' "$manifest" 2>/dev/null)
     URL=${URL:-http://127.0.0.1:2381}
 fi
-plain() ( # the host need not have curl
+plain() ( # for hosts without curl
     place=${URL#http://}
     host=${place%:*} port=${place##*:}
     host=${host#[} host=${host%]}

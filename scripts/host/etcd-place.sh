@@ -1,6 +1,6 @@
-# Where this host's etcd has its data, whether it runs or not; stands before another script, behind etcd-find.sh. Variables: none.
-# Sets parked (where its manifest is while it is parked), yaml (its manifest, seen or parked, or ""), data (the data directory), and
-# base (what paths beside it, or inside it when it is a disk of its own, begin with: elsewhere it would have to be copied).
+# Where this host's etcd has its data, whether it runs or not; sent after etcd-find.sh and before another script. Variables: none.
+# Sets parked (the path of its manifest while etcd is stopped), yaml (the path where the manifest is now, or ""), data (the data
+# directory), and base (the beginning of paths on the same disk as the data: moving there needs no copy).
 # shellcheck shell=bash disable=SC2034,SC2154
 parked=/etc/kubernetes/ha-runbooks-parked/etcd.yaml
 yaml=''

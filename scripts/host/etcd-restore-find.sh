@@ -1,7 +1,7 @@
-# What restoring etcd from a snapshot needs to know of this host; stands before another script, behind etcd-find.sh and etcd-place.sh.
-# Variables: none. Sets top (where the restore keeps its notes), and fresh (where the restored data wait).
-# find_reader sets reader to the program that reads snapshots, of the version that this host's etcd is started from; it fails with
-# 69 when there is none. For an etcd that does not run it looks into its image.
+# What a restore of etcd needs on this host; sent after etcd-find.sh and etcd-place.sh, and before another script. Variables: none.
+# Sets top (the directory for the notes of the restore) and fresh (the directory for the restored data until they are put in place).
+# find_reader sets reader to the program that reads snapshots, of the version of this host's etcd. Exit status 69 when there is none.
+# When etcd does not run, it looks into etcd's image.
 # shellcheck shell=bash disable=SC2034,SC2154
 set -u
 top=/var/lib/ha-runbooks/etcd-restore
@@ -9,10 +9,10 @@ image_view=/run/ha-runbooks-etcd-image
 fresh=${base}restored-new
 release_image() {
     ! mountpoint -q "$image_view" || ctr -n k8s.io images unmount --rm "$image_view" || umount "$image_view"
-    ctr -n k8s.io snapshots rm "$image_view" # of one that was killed in between
+    ctr -n k8s.io snapshots rm "$image_view" # left by a run that was killed
     rmdir "$image_view"
 } >/dev/null 2>&1
-reader_in() { # etcdctl restores until 3.5, etcdutl since then
+reader_in() { # etcdutl restores from 3.5 on, before that etcdctl
     for reader in "$1/etcdutl" "$1/etcdctl"; do
         [ ! -x "$reader" ] || ! ETCDCTL_API=3 "$reader" snapshot restore --help 2>&1 | grep -q -e --initial-cluster-token || return 0
     done

@@ -1,8 +1,8 @@
-# Variables: those of etcd-find.sh, which stands before this together with etcd-restore-find.sh.
-# What a restore of etcd has to know of this host, one "key value" a line. Changes nothing (etcd's image is looked into for a moment
-# when etcd does not run). status: what etcd's own tool says of the database when nobody has it open.
+# Variables: those of etcd-find.sh, which is sent before this together with etcd-restore-find.sh.
+# Prints what a restore of etcd has to know of this host, one "key value" per line. Changes nothing (it mounts etcd's image for a moment
+# when etcd does not run). status: what `snapshot status` prints for the database, only when etcd does not run.
 # shellcheck shell=bash disable=SC2154
-free() { # of the disk that will hold it
+free() { # bytes on the disk of a path, which need not exist
     local path=$1
     while [ ! -e "$path" ]; do path=${path%/*} && path=${path:-/}; done
     df --output=avail -B1 "$path" | tail -n 1 | tr -d ' '

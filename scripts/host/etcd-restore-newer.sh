@@ -1,6 +1,6 @@
-# Variables: REVISION, MOST (how many names), and those of etcd-find.sh, which stands before this.
-# What the member on this host holds that was written after REVISION, as far as it still exists: "count NUMBER", and one "key NAME" a
-# line. Leases and events, which are written all the time, are left out. Needs no quorum: it asks this member alone.
+# Variables: REVISION, MOST (how many names at most), and those of etcd-find.sh, which is sent before this.
+# Prints the keys of this host's member that were written after REVISION and still exist: "count NUMBER", and one "key NAME" per line.
+# Without leases and events, which are written all the time. Needs no quorum: it asks this member only.
 # shellcheck shell=bash disable=SC2154
 find_etcd || exit
 ask() {

@@ -1,5 +1,5 @@
 # Variables: PEERS (array: "address port" each).
-# Says which of them take a TCP connection from here: one "address port" a line.
+# Prints those that accept a TCP connection from this host, one "address port" per line.
 # shellcheck shell=bash disable=SC2154
 for peer in "${PEERS[@]}"; do
     read -r address port <<<"$peer"

@@ -1,16 +1,16 @@
-# Variables: ACTION, and what it needs; those of etcd-find.sh, which stands before this together with note.sh and etcd-restore-find.sh.
-# A restore of etcd from a snapshot on this host, one part after the other; each is safe to run again after any interruption.
+# Variables: ACTION, those that it needs, and those of etcd-find.sh, which is sent before this with note.sh and etcd-restore-find.sh.
+# The parts of a restore of etcd from a snapshot on this host. After any interruption each can be run again.
 #   ready    note PLAN (one line of JSON), and keep a copy of the program that reads snapshots
-#   take     read a snapshot of SIZE bytes from standard input, whose digest is SHA
-#   copy     take this host's own database for the snapshot; etcd must not run
+#   take     read a snapshot of SIZE bytes and the SHA-256 SHA from standard input
+#   copy     use this host's own database as the snapshot; etcd must not run
 #   send     print the snapshot
 #   build    make the data of the member NAME (PEER) of the new cluster CLUSTER with TOKEN, beside the old data; BUMP: by how much
-#            the revision grows, or ""; SKIP: "yes" when the snapshot carries no digest of its own
-#   swap     set the old data aside (STAMP names it), put the new data in its place, and CLUSTER into the parked manifest
-#   restart  restart the kubelet; EVERYTHING: "yes" for every container of kube-system and the pod network as well
-#   tidy     forget what is not needed any more: a snapshot holds every secret
+#            the revision is raised, or ""; SKIP: "yes" when the snapshot has no SHA-256 of its own
+#   swap     set the old data aside (its name ends in STAMP), put the new data in their place, and CLUSTER into the parked manifest
+#   restart  restart the kubelet; EVERYTHING: "yes" to restart every container of kube-system and the pod network too
+#   tidy     delete what is no longer needed: a snapshot holds every secret
 # shellcheck shell=bash disable=SC2154
-files_mark=/var/lib/ha-runbooks/control-plane-files # control-plane-files.sh leaves it
+files_mark=/var/lib/ha-runbooks/control-plane-files # written by control-plane-files.sh
 fail() {
     echo "$1" >&2
     exit "${2:-1}"
@@ -22,7 +22,7 @@ keep_snapshot() { # DIGEST
 }
 ready() {
     local help name
-    mkdir -p "$top" # 0700: umask 077
+    mkdir -p "$top" # mode 0700, by umask 077
     if [ "$(noted plan)" != "$PLAN" ]; then
         rm -rf -- "${top:?}"/{bin,built,swapped,aside,snapshot,snapshot.db,restarted,program,plan}
     fi
@@ -74,13 +74,13 @@ swap() {
     [ "$yaml" = "$parked" ] || fail "etcd's manifest is not parked"
     [ "$(noted built)" = "$TOKEN" ] || fail "what lies in $fresh was not made by this restore"
     old=$(noted aside)
-    if [ -z "$old" ]; then # named before it is there: it is found again whatever happens
+    if [ -z "$old" ]; then # noted before it is made, so that the next run finds it
         old=${base}aside-$STAMP
         note aside "$old"
     fi
     mkdir -p "$old"
     [ -e "$old/etcd.yaml" ] || cp -p -- "$parked" "$old/etcd.yaml" || exit
-    if [ -d "$fresh/member" ]; then # else it is in place already
+    if [ -d "$fresh/member" ]; then # otherwise the new data are in place already
         from=$old/member
         [ ! -e "$from" ] || from=$old/member.$(date +%s)
         [ ! -d "$data/member" ] || mv -- "$data/member" "$from" || exit
@@ -89,7 +89,7 @@ swap() {
         rm -rf -- "$fresh"
     fi
     [ -s "$data/member/snap/db" ] || fail "there is no restored data"
-    # The list is not read while there is data; without data a list of one would quietly begin a second cluster.
+    # etcd reads --initial-cluster only without data; then a list of one member would silently start a second cluster.
     sed -e '/^ *- --initial-cluster-state=/d' \
         -e "s|^\( *- --initial-cluster\)=.*|\1=$CLUSTER\n\1-state=existing|" "$parked" >"${parked%/*}/.etcd.new" || exit
     chmod --reference="$parked" "${parked%/*}/.etcd.new"
@@ -117,7 +117,7 @@ tidy() {
     rm -rf -- "${top:?}"/{bin,snapshot,snapshot.db,snapshot.db.new,built,program} "$fresh"
     if [ -s "$top/plan" ]; then mv -f -- "$top/plan" "$top/done" && sync -- "$top"; fi
     rm -f -- "$top/swapped"
-    rm -rf -- "$files_mark" # with etcd it is a control plane host like any other
+    rm -rf -- "$files_mark" # etcd runs again: this is a normal control plane host
 }
 case $ACTION in
 ready | take | copy | build | swap | restart | tidy) "$ACTION" ;;

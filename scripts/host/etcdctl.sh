@@ -1,8 +1,8 @@
-# Variables: ACTION (run or look), ARGS (array: etcdctl's words; run only), and those of etcd-find.sh, which stands before this.
-# Runs etcdctl where it is found: inside the running etcd container (there its version is the server's, and its image has no
-# shell), or else the host's own, when etcd runs as a service. look: says at once what this member knows of itself, the
-# cluster's members, and whether it can still read with a quorum; each part ends in a line "@@ part exit-status".
-# Exit 69: etcd does not run here, or nothing to ask it with. Exit 75: not now (an election, no answer in time).
+# Variables: ACTION (run or look), ARGS (array: etcdctl's arguments; run only), and those of etcd-find.sh, which is sent before this.
+# Runs etcdctl inside the running etcd container (there it has the server's version; the image has no shell), or the host's own
+# etcdctl when etcd runs as a service. look: prints the member's status, its member list, and whether it can read with a quorum;
+# each part ends with a line "@@ part exit-status".
+# Exit status 69: etcd does not run here, or there is no etcdctl. Exit status 75: try again (an election, no answer in time).
 # shellcheck shell=bash disable=SC2154
 limit=3s
 [ "$ACTION" = look ] || limit=10s
@@ -22,7 +22,7 @@ if [ "$ACTION" = look ]; then
         code=$?
         printf '\n@@ %s %s\n' "$name" "$code"
     }
-    # All three at the same time: without a quorum two of them wait for their whole time limit.
+    # All three at the same time: without a quorum two of them wait until their time limit.
     exec 3< <(part status endpoint status -w json) 4< <(part members member list -w json) 5< <(part health endpoint health -w json)
     cat <&3 && cat <&4 && cat <&5
     exit
@@ -33,7 +33,7 @@ if [ "$code" = 0 ]; then
     printf '%s\n' "$said"
     exit
 fi
-# crictl puts everything that etcdctl said, with \n and \" in it, into a line of its own.
+# crictl prints all of etcdctl's output, with \n and \" in it, on one line.
 case $said in
 *"connection refused"* | *"no such container"* | *"not found in container"* | *"failed to exec"*) code=69 ;;
 *"leader changed"* | *"no leader" | *"no leader"[!\ ]* | *"request timed out"* | *"too many requests"* | *"context deadline exceeded"* | \
