@@ -73,6 +73,15 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(map(str, names))
 
 
+def indented(lines: Iterable[object]) -> str:
+    r"""Write each line indented and on a new line, to follow a message that ends with a colon.
+
+    >>> "two are missing:" + indented(["a", "b"])
+    'two are missing:\n  a\n  b'
+    """
+    return "".join(f"\n  {each}" for each in lines)
+
+
 def first_few(texts: Sequence[str], limit: int) -> list[str]:
     """Return the first ``limit`` texts, and one more that says how many are left out.
 

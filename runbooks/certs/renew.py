@@ -14,7 +14,7 @@ from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import DegradedError, HostErrors, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb.traffic import let_in
-from runbooks.text import listed
+from runbooks.text import indented, listed
 from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
@@ -85,6 +85,6 @@ def report_unreached(unreached: Mapping[Host, RunbookError], command: str) -> No
     """Raise DegradedError when some hosts could not be reached; it names them and their errors."""
     if unreached:
         raise DegradedError(
-            f"nothing was renewed on {listed(unreached)}:" + "".join(f"\n  {each}" for each in unreached.values()),
+            f"nothing was renewed on {listed(unreached)}:" + indented(unreached.values()),
             hint=f"when these hosts are back: {command} (what is already renewed is left alone)",
         )

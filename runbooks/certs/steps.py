@@ -21,6 +21,7 @@ from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.local import files
 from runbooks.rules.kubeadm import endpoint
+from runbooks.text import indented
 from runbooks.view.cluster import Survey
 
 
@@ -51,7 +52,7 @@ def check_cas(renewal: Renewal, hosts: Sequence[Host]) -> Step:
         reasons = {host: rules.refusal(renewal.site, each) for host, each in found.items()}
         if refused := [f"{host}: {reason}" for host, reason in reasons.items() if reason]:
             raise PrecheckError(
-                "kubeadm cannot renew the certificates:" + "".join(f"\n  {each}" for each in refused),
+                "kubeadm cannot renew the certificates:" + indented(refused),
                 hint="https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#external-ca-mode says what to do",
             )
 

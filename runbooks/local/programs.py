@@ -16,6 +16,7 @@ from types import FrameType
 from typing import IO, Final
 
 from runbooks.errors import CommandError, PrecheckError
+from runbooks.text import indented
 
 POLL_S = 0.2
 TAIL_LINES = 5
@@ -98,7 +99,7 @@ def tied_to_parent(words: Sequence[str | Path]) -> list[str | Path]:
 
 def tail(text: str) -> str:
     """Return the last lines of ``text``, each indented and on a new line."""
-    return "".join(f"\n  {line}" for line in text.strip().splitlines()[-TAIL_LINES:])
+    return indented(text.strip().splitlines()[-TAIL_LINES:])
 
 
 def _line(words: Sequence[str | Path]) -> str:

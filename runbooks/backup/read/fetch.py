@@ -26,7 +26,7 @@ from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.local import files
 from runbooks.local.disk import require_room
 from runbooks.local.restic import Repository, SetSnapshot
-from runbooks.text import counted, size_text, table
+from runbooks.text import counted, indented, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -93,9 +93,8 @@ def _check_room(fetching: Fetching) -> Step:
         path, made = fetching.store.directory / fetching.made.id, fetching.made
         if fetching.there:
             if wrong := damages(path, made):
-                text = "".join(f"\n  {each}" for each in wrong)
                 raise PrecheckError(
-                    f"{path} is there, but damaged:{text}",
+                    f"{path} is there, but damaged:{indented(wrong)}",
                     hint=f"move it away (mv {path} elsewhere) or delete it (inv backup.prune --id {made.id}), then fetch again",
                 )
             return
@@ -147,9 +146,8 @@ def _publish(fetching: Fetching) -> None:
     if not wrong and sets_manifest.read(manifest.read_bytes(), str(manifest)) != made:
         wrong = [f"{sets_manifest.NAME}: it differs"]
     if wrong:
-        text = "".join(f"\n  {each}" for each in wrong)
         raise OutcomeError(
-            f"what {fetching.repository.name} has of {made.id} is not what was saved:{text}",
+            f"what {fetching.repository.name} has of {made.id} is not what was saved:{indented(wrong)}",
             hint="restic check --read-data, or another set: inv backup.fetch --list",
         )
     for name in strangers(came, made):

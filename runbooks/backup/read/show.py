@@ -1,4 +1,4 @@
-"""What `inv backup.list` and `inv backup.show` say. No host is asked."""
+"""`inv backup.list` and `inv backup.show`: read only the sets on this machine, and connect to no host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Set, Store
-from runbooks.text import age_text, counted, size_text, table
+from runbooks.text import age_text, counted, listed, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIST_HEADER: Final = ("id", "age", "state", "revision", "size", "members", "verified", "off-site")
 SNAPSHOTS_HEADER: Final = ("host", "member", "version", "revision", "hash", "keys", "with old ones", "size")
 MEMBERS_HEADER: Final = ("member", "ID", "vote", "peer URLs", "client URLs")
-LARGEST: Final = 10
+LARGEST: Final = 10  # kinds that are shown without --all
 
 
 def show_list(session: Session) -> None:
@@ -75,13 +75,13 @@ def _members(made: Manifest) -> str:
 
 
 def verified(records: Mapping[str, Any], otherwise: str = "when made") -> str:
-    """Say when a set was last proven again, and how that went; each one was when it was made."""
+    """Return the day and the result of a set's last verification; ``otherwise`` when it was only verified when it was made."""
     found = _record(records, "verified")
     return f"{str(found.get('at', '?'))[:10]} {'ok' if found.get('ok') else 'FAILED'}" if found else otherwise
 
 
 def offsite(store: Store, records: Mapping[str, Any]) -> str:
-    """Say whether a copy is elsewhere; "-" when none is wanted."""
+    """Return whether a copy is off-site: "yes" or "no"; "-" when none is configured."""
     if _record(records, "offsite"):
         return "yes"
     return "no" if store.backup.restic else "-"
@@ -93,7 +93,7 @@ def _record(records: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def show_set(session: Session, name: str = "", *, whole: bool = False) -> None:
-    """Print what is in the set ``name``, or in the newest. Raises RunbookError when its manifest cannot be read."""
+    """Print what is in the set ``name``, or in the newest one; all of it if ``whole``. Raises RunbookError when its manifest is damaged."""
     store = Store(session.site)
     found = store.one(name)
     made, records = found.sound, store.records(found.id)
@@ -131,16 +131,16 @@ def _parts(store: Store, found: Set, made: Manifest, records: Mapping[str, Any],
 def _facts(store: Store, found: Set, made: Manifest, records: Mapping[str, Any]) -> str:
     age = age_text((datetime.now(UTC) - made.started).total_seconds())
     took = (made.finished - made.started).total_seconds()
-    proof, copy = _record(records, "verified"), _record(records, "offsite")
+    verification, copy = _record(records, "verified"), _record(records, "offsite")
     rows = [
         ["begun", f"{_moment(made.started)} (age: {age})"],
         ["complete", f"{_moment(made.finished)}, after {took:.1f} s"],
         ["directory", str(found.path)],
         ["size", f"{size_text(made.size)} in {counted(len(made.files), 'file')}"],
-        ["encrypted", f"with age, to {', '.join(made.encrypted_to)}" if made.encrypted_to else "no"],
+        ["encrypted", f"with age, to {listed(made.encrypted_to)}" if made.encrypted_to else "no"],
         ["Kubernetes", f"{made.kubernetes or '?'}, {counted(made.objects, 'object')} of {counted(len(made.kinds), 'kind')}"],
         ["etcd", f"cluster {made.etcd.cluster}, revision {made.etcd.revision}, snapshots {_members(made)}"],
-        ["verified", verified(records) + (f" ({proof['what']})" if proof.get("what") else "")],
+        ["verified", verified(records) + (f" ({verification['what']})" if verification.get("what") else "")],
         ["off-site", _copy(copy) if copy else offsite(store, records)],
     ]
     return table(("", ""), rows).lstrip("\n")
@@ -157,7 +157,7 @@ def _snapshots(made: Manifest) -> str:
             each.member,
             each.version,
             str(each.revision),
-            f"{each.hash:x}",  # as etcdutl shows it
+            f"{each.hash:x}",  # hexadecimal, as etcdutl shows it
             "?" if each.live_keys is None else str(each.live_keys),
             str(each.total_keys),
             size_text(each.size),

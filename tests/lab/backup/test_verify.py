@@ -1,4 +1,4 @@
-"""Sets are proven: read again, restored, booted, damaged, decrypted. One set of the real cluster is made, and copied to be damaged."""
+"""Sets are verified, restored, booted, damaged and decrypted: one set of the real cluster, and copies of it to damage."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def copied(proven: Operator, tmp_path: Path) -> Iterator[Operator]:
 
 
 def link(source: str, to: str) -> None:
-    """Copy what may be damaged; etcd's programs are large and stay as they are."""
+    """Copy the set; link etcd's programs, which are large and never damaged."""
     if ".tools" in source:
         os.link(source, to)
     else:
@@ -76,7 +76,7 @@ def hidden(operator: Operator) -> list[str]:
 
 
 def at_work(operator: Operator) -> list[int]:
-    """Return the processes whose working directory is below the sets: etcds on scratch."""
+    """Return the processes whose working directory is below the sets: etcds of test restores."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -92,7 +92,7 @@ def at_work(operator: Operator) -> list[int]:
 
 
 def test_etcds_programs_are_kept(proven: Operator) -> None:
-    """The very ones that the members run, for nobody else; once is enough."""
+    """The same programs that the members run, private, and fetched only once."""
     (kept,) = (proven.directory / "sets" / ".tools").iterdir()
     there = "cd /proc/$(pgrep -xo etcd)/root/usr/local/bin && sha256sum etcd etcdctl etcdutl"
     wanted = proven.lab.console("master3", ["bash", "-c", there], check=True).stdout
@@ -106,7 +106,7 @@ def test_etcds_programs_are_kept(proven: Operator) -> None:
 
 
 def test_a_host_that_differs_plants_nothing_here(copied: Operator) -> None:
-    """One of three has another program of the same version: none is taken, from nobody; the set is good all the same."""
+    """One of three hosts has a different program of the same version: no program is fetched from any host; the set is still good."""
     change = "cd /proc/$(pgrep -xo etcd)/root/usr/local/bin && "
     shutil.rmtree(copied.directory / "sets")
     copied.lab.console("master2", ["bash", "-c", change + "echo >>etcdutl"], check=True)
@@ -146,7 +146,7 @@ def test_an_etcd_boots_from_it(proven: Operator) -> None:
 
 
 def test_what_a_restored_etcd_does_not_show_is_named(copied: Operator) -> None:
-    """Here it is the list that is false; that it is compared at all is what counts. No value is shown."""
+    """The key list is forged here: this proves that it is compared. No value is shown."""
     path = only_set(copied)
     made = manifest.read((path / "manifest.json").read_bytes(), "x")
     name = made.best.keys_file or ""
@@ -207,7 +207,7 @@ def test_every_damage_is_named(copied: Operator) -> None:
 
 
 def test_a_changed_manifest(copied: Operator) -> None:
-    """Nothing of it is believed; a snapshot still says of itself whether it is whole."""
+    """Nothing in the manifest is used; a snapshot still contains its own checksum."""
     path = only_set(copied)
     text = (path / "manifest.json").read_text()
     (path / "manifest.json").write_text(text.replace('"state": "good"', '"state": "food"', 1))
@@ -220,7 +220,7 @@ def test_a_changed_manifest(copied: Operator) -> None:
 
 
 def test_a_snapshot_that_is_whole_and_another_one(copied: Operator) -> None:
-    """As somebody would forge it: every digest fits, but it is not what the manifest says."""
+    """A forged set: every digest is right, but the snapshot is not the one in the manifest."""
     path = only_set(copied)
     made = manifest.read((path / "manifest.json").read_bytes(), "x")
     snapshots = tuple(msgspec.structs.replace(each, revision=each.revision + 5) for each in made.snapshots[:1])
@@ -256,7 +256,7 @@ def booting(operator: Operator) -> subprocess.Popen[str]:
 
 
 def test_a_restore_test_is_killed(copied: Operator) -> None:
-    """Its etcd ends with it; what lies there goes with the next one, but not while somebody works there."""
+    """Its etcd ends with it. The next command deletes what it left, but never the directory of a running command."""
     process = booting(copied)
     assert len(hidden(copied)) == 1
     process.kill()
@@ -288,7 +288,7 @@ def test_a_restore_test_is_ended(copied: Operator, how: signal.Signals) -> None:
 
 
 def test_nobody_can_reach_it(copied: Operator) -> None:
-    """Its etcd has no TLS and every secret: no port, and sockets in a directory that is ours alone."""
+    """Its etcd has every secret and no TLS: it opens no port, and its sockets are in a private directory."""
     process = booting(copied)
     os.kill(process.pid, signal.SIGSTOP)
     try:

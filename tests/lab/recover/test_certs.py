@@ -1,7 +1,7 @@
-"""Certificates on a real cluster: seen, renewed while it works, and renewed when all of them have ended and nothing works any more.
+"""Certificates on a real cluster: checked, renewed while it works, and renewed when all of them have expired and nothing works.
 
-The lab's hosts share this machine's clock, so certificates do not end by waiting: they are replaced by ones that the cluster's own
-CAs have signed for a time long ago, everything else in them being the same.
+The lab's hosts share this machine's clock, so the tests cannot wait until certificates expire. They replace them by certificates
+that the cluster's own CAs sign for a time in the past; everything else in them stays the same.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ cat new >$pki/apiserver.crt
 
 @pytest.fixture(scope="module", autouse=True)
 def left_whole(cluster: Operator) -> Iterator[None]:
-    """Whatever fails here, the next module finds a cluster."""
+    """Repair the cluster after these tests, whatever failed."""
     yield
     everyone = [host.name for host in cluster.lab.site().hosts]
     cluster.lab.on(*everyone)
@@ -96,7 +96,7 @@ def on(cluster: Operator, host: str, text: str, **more: Any) -> str:
 
 
 def served(cluster: Operator, host: str) -> dict[int, str]:
-    """Return the fingerprints of what a master serves, seen without the tool; one that is starting is waited for."""
+    """Return the fingerprints of the certificates a host serves, read without the tool; wait for a server that is starting."""
     address = str(cluster.lab.site().host(host).address)
     ask = "openssl s_client -connect {0}:{1} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null"
     look = f"for i in {{{{1..90}}}}; do {ask} && exit; sleep 0.5; done; exit 1"
@@ -111,7 +111,7 @@ def filed(cluster: Operator, host: str) -> dict[int, str]:
 
 
 def containers(cluster: Operator, host: str) -> dict[str, str]:
-    """Return the IDs of a master's static pods' containers."""
+    """Return the container IDs of a host's static pods."""
     said = json.loads(on(cluster, host, "crictl ps --state running -o json"))["containers"]
     return {each["metadata"]["name"]: each["id"] for each in said if each["metadata"]["name"] in PODS}
 
@@ -125,7 +125,7 @@ def rows(cluster: Operator, *words: str) -> tuple[int, list[dict[str, Any]]]:
 
 
 def well(cluster: Operator) -> None:
-    """Wait until the table says so: a master may be starting, or the VIP be on its way."""
+    """Wait until certs.check finds nothing: a host may be starting, or the VIP moving."""
     eventually(lambda: cluster.trouble("certs.check"), "", 180)
 
 
@@ -166,7 +166,7 @@ def test_nothing_to_do(saved: Operator) -> None:
 
 
 def test_what_is_served_is_not_what_is_in_the_file(saved: Operator) -> None:
-    """A certificate for another key: the API server, which looks at its files every minute, cannot take it."""
+    """A certificate for another key: the API server, which reads its files every minute, cannot use it."""
     on(saved, "master2", FOR_ANOTHER_KEY)
     code, table = rows(saved)
     assert code == 1
@@ -191,7 +191,7 @@ def test_an_external_ca_is_refused_before_anything(saved: Operator) -> None:
 
 
 def test_one_master_is_off_and_the_others_are_done(saved: Operator) -> None:
-    """With one of three members down no other may pause; etcd reads its certificates at every handshake, so it need not."""
+    """With one of three members down no other may pause. None has to: etcd reads its certificates at every handshake."""
     old = {host: served(saved, host) for host in ("master1", "master2")}
     before = {host: containers(saved, host) for host in ("master1", "master2")}
     saved.lab.off("master3")
@@ -212,7 +212,7 @@ def test_one_master_is_off_and_the_others_are_done(saved: Operator) -> None:
 
 
 def end_everything(saved: Operator) -> None:
-    """Make every certificate one of long ago, and let everything find out."""
+    """Replace every certificate by an expired one, and restart everything that uses them."""
     authority = {name: on(saved, "master1", f"cat /etc/kubernetes/pki/ca.{name}") for name in ("crt", "key")}
     given = "".join(f"cat >ca.{name}.given <<'END'\n{text}END\n" for name, text in authority.items())
     kubelet = A_KUBELET.replace("pem=", f"{given}pem=", 1)
@@ -231,7 +231,7 @@ def end_everything(saved: Operator) -> None:
 
 
 def test_everything_has_ended_and_comes_back(saved: Operator) -> None:
-    """The API is down, etcd has no quorum, no kubelet gets in. Killed once in the middle, the same command finishes it."""
+    """The API is down, etcd has no quorum, no kubelet can register. The command is killed once; the same command then completes."""
     kubeconfig = Path(saved.good("cluster.kubeconfig").split(":")[0])
     copied = kubeconfig.read_text()
     old = {host: served(saved, host) for host in MASTERS}

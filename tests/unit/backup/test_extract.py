@@ -1,4 +1,4 @@
-"""Single objects out of a set: which kind is meant, what is taken out of them, and that YAML gives back what was put in."""
+"""Extracting objects from a set: which kind is meant, which fields are removed, and that YAML is read back unchanged."""
 
 import gzip
 import json
@@ -113,7 +113,7 @@ def test_what_somebody_wrote_stays():
 
 
 def test_what_was_empty_stays_empty():
-    """Only what becomes empty by our doing goes: an empty selector means something."""
+    """Only fields that become empty here are removed: an empty selector has a meaning of its own."""
     spec = {"podSelector": {}, "ingress": []}
     assert cleaned("NetworkPolicy", "networking.k8s.io/v1", spec=spec)["spec"] == spec
     assert cleaned("ConfigMap", data={})["data"] == {}
@@ -225,7 +225,7 @@ def test_documents_follow_one_another(found):
     ["y", "N", "on", "1e3", "12e03", "0o17", "012", "0x1F", "1_000", "12:30:45", "2026-01-01", "=", "<<", "~", "null", ".5"],
 )
 def test_what_another_reader_might_take_for_something_else_is_quoted(text):
-    """kubectl's reader knows other words than PyYAML: y is true, and 1e3 a number."""
+    """kubectl's YAML parser differs from PyYAML: y is true, and 1e3 is a number."""
     assert document({"k": text}) == f'---\nk: "{text}"\n'
     assert document({text: "v"}) == f'---\n"{text}": v\n'
 
@@ -240,7 +240,7 @@ def test_lines_of_text_stand_as_lines():
 
 
 class Asked:
-    """As much of a session as reading a set needs."""
+    """Return the parts of a session that reading a set uses."""
 
     def __init__(self, store, *, as_json=False):
         self.site = store.site
@@ -347,7 +347,7 @@ def test_a_file_of_its_own_which_nobody_else_may_read(store, tmp_path, capsys):
 
 
 def test_a_damaged_list_gives_nothing(store, capsys):
-    """Said before the first object is printed: half of a list must not be applied."""
+    """Raised before the first object is printed: half of a list must not be applied."""
     (path,) = store.directory.glob("2*/resources/configmaps.json.gz")
     content = bytearray(path.read_bytes())
     content[-20] ^= 1

@@ -1,4 +1,4 @@
-"""Reading sets back: damage on real files, real age, and what may be run on the operator's machine. etcd itself is in the lab."""
+"""Verifying and decrypting sets: damage on real files, real age, and which programs may run here. etcd itself is tested in the lab."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PODS = {"pods": Kind(file="resources/pods.json.gz", path="/api/v1/pods", objects
 
 
 def whole(directory: Path) -> tuple[Store, str]:
-    """A set without snapshots: they need etcd."""
+    """Make a set without snapshots, since those need etcd."""
     store = store_in(directory)
     return store, put(store, NOON, FILES, kinds=PODS, snapshots=())
 
@@ -105,7 +105,7 @@ def test_every_kind_of_damage_is_named_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_list_that_is_not_what_the_manifest_says(tmp_path: Path, content: bytes, says: str) -> None:
-    """As somebody would forge it: the digests fit."""
+    """A forged list: its digests are right."""
     store = store_in(tmp_path)
     name = put(store, NOON, FILES | {"resources/pods.json.gz": content}, kinds=PODS, snapshots=())
     (problem,) = verified(store, name).problems
@@ -199,7 +199,7 @@ def test_what_is_encrypted_is_read_with_its_identity_alone(tmp_path: Path, keys:
 
 
 def test_a_stream_that_age_does_not_vouch_for_is_not_believed(tmp_path: Path, keys: tuple[Path, str]) -> None:
-    """The first chunks come, and are right; what is missing is found only at the end."""
+    """The first chunks are right; age finds the missing end only when it gets there."""
     store, name = encrypted(tmp_path, keys[1], {"large": os.urandom(3 << 20)})
     path = store.directory / name / "large.age"
     os.truncate(path, path.stat().st_size - (1 << 20))
@@ -453,7 +453,7 @@ def test_every_difference_is_named_and_no_value(seen: backup.Keys, wrong: list[s
 
 @pytest.mark.parametrize(("prefixes", "sizes"), [(0, [1]), (1, [2]), (100, [101]), (250, [101, 100, 50])])
 def test_no_transaction_is_larger_than_etcd_takes(prefixes: int, sizes: list[int]) -> None:
-    """No comparison, then what is asked, then nothing for the other case: each part ends with an empty line."""
+    """A transaction has no comparison, then the requests, then no other case; an empty line ends each part."""
     found = restore_test._transactions([f"/registry/{n}/" for n in range(prefixes)], 9)
     parts = [text.split("\n\n") for text in (f"\n{each}" for each in found)]
     assert all(part[0] == "" and part[2].strip() == "" for part in parts)

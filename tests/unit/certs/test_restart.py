@@ -20,7 +20,7 @@ STALE = replace(WELL, changed=dict.fromkeys(WELL.changed, NOW), served={})
 
 
 def scripted(monkeypatch, seen, *says):
-    """Let the host be as ``seen``, and etcd say ``says`` to whoever wants to pause its member, look by look."""
+    """Let the host be as ``seen``; each request to pause its member of etcd gets the next of ``says``, the last one again and again."""
     left = list(says)
     monkeypatch.setattr(look, "one", lambda run, host: seen)
     monkeypatch.setattr(restart, "pause_refusal", lambda *_: left.pop(0) if len(left) > 1 else left[0])

@@ -1,4 +1,4 @@
-"""Certificates, by table: what is seen on the hosts in, what has to be done out; and the scripts on real certificates."""
+"""The rules about certificates, the findings of certs.check, parsing, and the scripts on real certificates."""
 
 import base64
 import subprocess
@@ -99,7 +99,7 @@ def test_a_host_that_is_well_needs_nothing():
         (without("/etc/kubernetes/scheduler.conf"), "there is no certificate in scheduler.conf"),
         (replace(WELL, openssl=False), "openssl is not installed"),
         (HostCerts(clock=NOW, joined=False, openssl=True), "it is in no cluster"),
-        (ending(f"{PKI}/ca.crt", 3), ""),  # its leaves can still be renewed: for as long as it lasts
+        (ending(f"{PKI}/ca.crt", 3), ""),  # it can still sign, until it expires itself
         (without(rules.SUPER_ADMIN), ""),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_key_that_is_not_its_certificates_is_renewed():
         (with_file(rules.SERVING, fingerprint="another"), {"kube-apiserver"}),
         (with_file(rules.ETCD_SERVING, fingerprint="another"), {"etcd"}),
         (replace(WELL, served={**WELL.served, 10259: made("10259", 3)}), {"kube-scheduler"}),
-        (replace(WELL, served={}), set()),  # nothing is served (yet): that is waited for, not restarted
+        (replace(WELL, served={}), set()),  # nothing is served (yet): wait, do not restart
     ],
 )
 def test_what_has_to_be_restarted(seen, expected):
@@ -182,7 +182,7 @@ def test_a_certificate_of_the_owners_choice_is_not_compared():
         (ending(rules.KUBELET_CLIENT, 20), "ends in 20 days"),
         (ending(rules.KUBELET_CLIENT, 31), ""),
         (without(rules.KUBELET_CLIENT), "it has none"),
-        # One that lives for a day has its hours: the kubelet renews it long before the last tenth.
+        # A certificate that is valid for one day: the kubelet renews it long before the last tenth.
         (with_file(rules.KUBELET_CLIENT, ends=NOW + DAY // 2, starts=NOW - DAY // 2), ""),
         (with_file(rules.KUBELET_CLIENT, ends=NOW + 60, starts=NOW - DAY), "ends in 0 days"),
     ],
@@ -207,7 +207,7 @@ def test_a_kubelets_own_serving_certificate():
     [
         ("CN=system:node:m1.example,O=system:nodes", "m1.example"),
         ("CN=system:node:master1,O=system:nodes", "master1"),
-        ("CN=system:node:master2,O=system:nodes", "master1"),  # nobody gets another host's identity
+        ("CN=system:node:master2,O=system:nodes", "master1"),  # never another host's name
         ("", "master1"),
     ],
 )
@@ -339,7 +339,7 @@ def test_a_name_that_is_none_is_signed_for_nobody(name):
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    """A directory with a CA as kubeadm has it."""
+    """Return a directory with a CA as kubeadm makes it."""
     top = tmp_path_factory.mktemp("pki")
     made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=kubernetes -days 3650 -keyout ca.key -out ca.crt"
     subprocess.run(made.split(), cwd=top, check=True, capture_output=True)
@@ -347,7 +347,7 @@ def authority(tmp_path_factory):
 
 
 def here(command, top):
-    """Run a host's program in ``top`` instead of where it belongs."""
+    """Run a host's script here, with ``top`` in place of the PKI directories."""
     return bash(command.program.replace("/etc/kubernetes/pki", str(top)).replace("/var/lib/kubelet/pki", str(top)))
 
 
@@ -392,7 +392,7 @@ def test_the_certificates_of_a_kubeconfig_are_read_as_openssl_reads_them(authori
 
 
 def of_user(data):
-    """A kubeconfig whose user has this client certificate."""
+    """Return a kubeconfig whose user has this client certificate."""
     return f"users:\n- user:\n    client-certificate-data: {base64.b64encode(data).decode()}\n"
 
 

@@ -1,4 +1,4 @@
-"""Files of the operator's machine: private from the first byte, there whole or not at all."""
+"""Files on the operator's machine: private from the first byte, and written atomically."""
 
 from __future__ import annotations
 
