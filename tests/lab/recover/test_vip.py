@@ -27,13 +27,13 @@ CONF = "/etc/keepalived/keepalived.conf"
 @pytest.fixture(scope="module")
 def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """An operator whose pair is set up. The LBs are reset afterwards."""
-    somebody = Operator(lab, tmp_path_factory.mktemp("vip"))
+    made = Operator(lab, tmp_path_factory.mktemp("vip"))
     lab.on(*LBS, "worker1")
     lab.heal(*LBS)
-    somebody.good("lb.setup", timeout_s=300)
+    made.good("lb.setup", timeout_s=300)
     # The second one that is set up takes the VIP from the first one, a moment later.
-    eventually(lambda: (holders(lab), [state(somebody, host) for host in LBS]), (["lb1"], ["MASTER", "BACKUP"]))
-    yield somebody
+    eventually(lambda: (holders(lab), [state(made, host) for host in LBS]), (["lb1"], ["MASTER", "BACKUP"]))
+    yield made
     lab.reset(*LBS)
 
 
