@@ -1,4 +1,4 @@
-"""Who is in the cluster, who shall begin it, and whether a host is ready for kubeadm. Pure."""
+"""Which hosts are in the cluster, where `kubeadm init` runs, and whether a host is ready for kubeadm. Pure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from runbooks.commands.prepare import MODULES, Kernel, Runtime
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 
-Seen = NodeState | RunbookError
-
 
 def version_of(package: str) -> str:
-    """Return the upstream version in a package's: "1.20.2-1.1", "0:1.20.2-150500.1" and "1.20.2" all give "1.20.2"."""
+    """Return the upstream part of a package version: "1.20.2-1.1", "0:1.20.2-150500.1" and "1.20.2" all give "1.20.2"."""
     return package.rpartition(":")[2].partition("-")[0]
 
 
 def pinned(state: NodeState, version: str) -> bool:
-    """Whether all three programs are there in ``version`` and held, with a container runtime."""
+    """Whether kubeadm, kubelet and kubectl are installed in ``version`` and held, and containerd is installed."""
     right = all(version_of(state.packages.get(name, "")) == version for name in PROGRAMS)
     runtime = bool({"containerd", "containerd.io"} & state.packages.keys())
     return right and runtime and set(PROGRAMS) <= state.held
 
 
 def other_version(state: NodeState, version: str) -> str:
-    """Return "kubelet 1.20.1" when a program is there in another version than ``version``, else ""."""
+    """Return the first program in another version than ``version``, such as "kubelet 1.20.1", or ""."""
     for name in PROGRAMS:
         found = version_of(state.packages.get(name, ""))
         if found and found != version:
@@ -34,7 +32,7 @@ def other_version(state: NodeState, version: str) -> str:
 
 
 def kernel_not_ready(kernel: Kernel, *, swap: str) -> str:
-    """Return what the kernel still lacks, or ""."""
+    """Return what is missing in the kernel's setup, or "". ``swap`` is "off" or "keep"."""
     missing = [module for module in MODULES if module not in kernel.modules]
     if missing:
         return f"kernel modules missing: {', '.join(missing)}"
@@ -46,23 +44,24 @@ def kernel_not_ready(kernel: Kernel, *, swap: str) -> str:
 
 
 def runtime_not_ready(runtime: Runtime) -> str:
-    """Return why containerd is not yet what the kubelet needs, or ""."""
+    """Return why containerd is not ready for the kubelet, or ""."""
     if runtime.active != "active":
         return f"containerd is {runtime.active}"
     if runtime.enabled != "enabled" or runtime.kubelet != "enabled":
-        return "containerd or the kubelet would not start at boot"
+        return "containerd or the kubelet is not enabled at boot"
     if not runtime.loaded:
-        return "containerd runs with an older configuration"
+        return "containerd still runs with its old configuration"
     return "" if runtime.answers else "containerd does not answer on its socket"
 
 
-def init_host(control_plane: Sequence[Host], seen: Mapping[Host, Seen]) -> Host | None:
-    """Return the host on which the cluster is to be begun; None when there is a cluster already.
+def init_host(control_plane: Sequence[Host], found: Mapping[Host, NodeState | RunbookError]) -> Host | None:
+    """Return the host on which to run `kubeadm init`, None when the cluster exists already.
 
-    The first control plane host of the file, or the one where an attempt to begin was left unfinished. Raises PrecheckError when a
-    host holds what nobody here began, since beginning again would destroy it.
+    This is the first control plane host of hosts.yaml, or the one where an earlier `kubeadm init` of this tool was left unfinished.
+    Never starts a second cluster: returns None as soon as one control plane host has joined, and raises PrecheckError when a host
+    holds files of another cluster.
     """
-    states = {host: state for host in control_plane if isinstance(state := seen.get(host), NodeState)}
+    states = {host: state for host in control_plane if isinstance(state := found.get(host), NodeState)}
     if any(state.joined for state in states.values()):
         return None
     for host, state in states.items():
@@ -74,28 +73,28 @@ def init_host(control_plane: Sequence[Host], seen: Mapping[Host, Seen]) -> Host 
 
 
 def refuse_leftovers(host: Host, state: NodeState) -> None:
-    """Raise PrecheckError when ``host``, which is in no cluster of ours, holds what no attempt of ours left there."""
+    """Raise PrecheckError when ``host``, which has not joined, holds files of a cluster that no attempt of this tool left."""
     if not state.blank and not state.attempt:
         what = ", ".join(sorted([*state.manifests, *state.files])) or "a cluster's CA"
         raise PrecheckError(
-            f"{host} holds the remains of another cluster ({what}), and no host of this site is in one",
-            hint=f"look at them; `inv cluster.reset --host {host}` removes them for good",
+            f"{host} holds files of another cluster ({what}), and no host of this site is in a cluster yet",
+            hint=f"check whether they are still needed; `inv cluster.reset --host {host}` deletes them",
         )
 
 
 def of_another_cluster(state: NodeState, ca: str) -> str:
-    """Return why this host, which has a kubelet's identity, is of another cluster than the one whose CA has the hash ``ca``."""
+    """Return why a host belongs to another cluster than the one whose CA has the hash ``ca``, or ""."""
     if state.ca and ca and state.ca != ca:
-        return "it belongs to another cluster (its CA is not ours)"
+        return "it belongs to another cluster (its CA is different)"
     return ""
 
 
 def has_every_static_pod(state: NodeState) -> bool:
-    """Whether every part of a control plane host is in place."""
+    """Whether a control plane host has joined and has the manifests of all static pods."""
     return state.joined and set(STATIC_PODS) <= state.manifests
 
 
 def in_join_order(hosts: Sequence[Host]) -> tuple[tuple[Host, ...], tuple[Host, ...]]:
-    """Return the control plane hosts, to be joined one after the other, and the workers, which may join together."""
+    """Return the control plane hosts, which join one at a time, and the workers, which join in parallel."""
     first = tuple(host for host in hosts if host.is_control_plane)
     return first, tuple(host for host in hosts if host.is_worker and not host.is_control_plane)

@@ -1,4 +1,4 @@
-"""What was found, how grave it is and what to do about it: one vocabulary for every command that judges. Pure."""
+"""A finding: what was found, how severe it is and what to do about it. Every command that checks something uses it. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ SCALE: tuple[Severity, ...] = ("ok", "note", "warn", "fail")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How one thing is: ok, a note (good to know), a warning (unwise, or a failure to come) or a failure.
+    """The result of one check.
 
-    ``topic`` is what was looked at, ``host`` on which host ("" is the site as a whole, several have commas between them), ``seen`` what was
-    found. ``why`` says why that matters where it is not plain, ``fix`` what to do about it. Everything else that is wrong with the
-    hosts in ``explains`` is held to follow from this one.
+    severity  "ok", "note" (good to know), "warn" (unwise, or it will fail later) or "fail".
+    topic     what was checked.
+    host      the host, several separated by commas, "" for the whole site.
+    seen      what was found.
+    why       why this matters, where it is not obvious.
+    fix       what to do.
+    explains  the hosts whose other findings follow from this one; they are suppressed.
     """
 
     severity: Severity
@@ -36,7 +40,7 @@ F = TypeVar("F", bound=Finding)
 
 
 def rank(severity: Severity) -> int:
-    """Return the place of a severity on the scale; the gravest has the highest.
+    """Return the position of a severity on the scale; a more severe one is higher.
 
     >>> rank("ok") < rank("note") < rank("warn") < rank("fail")
     True
@@ -45,22 +49,22 @@ def rank(severity: Severity) -> int:
 
 
 def at_least(severity: Severity, found: Iterable[F]) -> list[F]:
-    """Return the findings of this severity or a graver one."""
+    """Return the findings of this severity or a higher one."""
     return [each for each in found if rank(each.severity) >= rank(severity)]
 
 
 def ordered(found: Iterable[F]) -> list[F]:
-    """Return the gravest first, those of one severity as they were found, and each only once."""
+    """Return the findings without duplicates, the most severe first; within one severity the order stays."""
     return sorted(dict.fromkeys(found), key=lambda each: -rank(each.severity))
 
 
 def explained(found: Iterable[Finding]) -> frozenset[Host]:
-    """Return the hosts whose other findings have their cause in one of these."""
+    """Return the hosts whose other findings follow from one of these."""
     return frozenset(host for each in found for host in each.explains)
 
 
 def worst(found: Iterable[Finding], *, otherwise: str = "") -> Finding:
-    """Sum up one topic: its gravest severity, with what was seen and what to do at that severity; ``otherwise`` when nothing was seen.
+    """Return one finding for several of a topic: the highest severity, with the texts at that severity; ``otherwise`` when there are none.
 
     >>> both = worst([Finding("ok", seen="a"), Finding("warn", seen="b", fix="x"), Finding("warn", seen="c", fix="y")])
     >>> both.severity, both.seen, both.fix
@@ -77,12 +81,12 @@ def worst(found: Iterable[Finding], *, otherwise: str = "") -> Finding:
 
 
 def word(severity: Severity) -> str:
-    """Write a severity for people: a failure stands out."""
+    """Return a severity as people read it; "fail" is in capitals."""
     return "FAIL" if severity == "fail" else severity
 
 
 def tally(found: Iterable[Finding]) -> str:
-    """Say how many findings there are of each severity, the gravest first; "" when all is ok.
+    """Return the number of findings of each severity, the most severe first; "" when all are ok.
 
     >>> tally([Finding("note", seen="a"), Finding("fail", seen="b"), Finding("note", seen="c"), Finding("ok", seen="d")])
     '1 FAIL, 2 note'
@@ -92,7 +96,7 @@ def tally(found: Iterable[Finding]) -> str:
 
 
 def told(finding: Finding) -> str:
-    """Write a finding in one line: where, what about, what was seen.
+    """Return a finding in one line: host, topic, what was found.
 
     >>> told(Finding("fail", topic="node", host="m1", seen="not Ready")), told(Finding("fail", topic="etcd", seen="no quorum"))
     ('m1: node: not Ready', 'etcd: no quorum')
@@ -101,7 +105,7 @@ def told(finding: Finding) -> str:
 
 
 def for_machines(finding: Finding) -> dict[str, object]:
-    """Return a finding as JSON has it."""
+    """Return a finding as a JSON object."""
     return {each.name: getattr(finding, each.name) for each in fields(finding) if each.name != "explains"}
 
 
@@ -113,9 +117,9 @@ SEEN: Column = ("seen", lambda each: each.seen)
 
 
 def shown(found: Sequence[Finding], columns: Sequence[Column] = (SEVERITY, TOPIC, HOST, SEEN)) -> str:
-    """Return the table of findings in the order given; below each that is not ok, why it matters and what to do.
+    """Return the table of findings in the given order, with ``why`` and ``fix`` below each that is not ok.
 
-    A column is a heading and the text of one finding; what has several lines is written in one.
+    A column is a heading and a function that returns the cell of one finding; several lines are joined with "; ".
     """
     cells = [["; ".join(text(each).splitlines()) for _, text in columns] for each in found]
     head, *lines = table([heading for heading, _ in columns], cells).splitlines()

@@ -1,7 +1,7 @@
-"""What kubeadm is told: one configuration for each version of its API, and which kubeadm speaks which.
+"""kubeadm's configuration files, in the API version that each kubeadm reads.
 
-The documents: https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/ (and v1beta3; v1beta2 is in the source of
-kubeadm 1.20). What is not said here is kubeadm's default, its timeouts included.
+https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/ (and v1beta3; v1beta2 is in the source of kubeadm 1.20).
+Every field that is not set here keeps kubeadm's default, its timeouts included.
 """
 
 import re
@@ -21,19 +21,19 @@ Version = tuple[int, int, int]
 Document = dict[str, Any]
 
 FIRST, LAST = (1, 20), (1, 37)
-# With the scheme: kubeadm wants it from 1.24 on, and 1.20 to 1.23 take it as well as the bare path.
+# kubeadm needs the scheme from 1.24 on; 1.20 to 1.23 accept it too.
 CRI_SOCKET = f"unix://{SOCKET}"
 AUDIT_POLICY = "/etc/kubernetes/audit-policy.yaml"
 AUDIT_DIRECTORY = "/var/log/kubernetes"
 AUDIT_LOG = f"{AUDIT_DIRECTORY}/audit.log"
-# kubeadm init makes a token whether or not anybody uses it. Joining mints its own, so this one need not outlive the init.
+# `kubeadm init` always makes a token. `cluster.join` makes its own, so this one may expire soon.
 TOKEN_TTL = "15m0s"  # noqa: S105 - a duration
 VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 PACKAGE = re.compile(r"(?:[0-9]+:)?([0-9]+)\.([0-9]+)\.([0-9]+)(?:[-+~].*)?")
 
 
 def parse(text: str) -> Version:
-    """Read a version of Kubernetes as its programs print it; ValueError for anything else.
+    """Parse a version as Kubernetes' programs print it. Raises ValueError for anything else.
 
     >>> parse("v1.31.0-rc.1+x")
     (1, 31, 0)
@@ -42,18 +42,18 @@ def parse(text: str) -> Version:
 
 
 def kubeadm_version(package: str) -> Version:
-    """Read the version of a deb or rpm package; ValueError when it is none.
+    """Parse the version of a deb or rpm package. Raises ValueError for anything else.
 
     >>> kubeadm_version("0:1.28.0-150500.1.1")
     (1, 28, 0)
     """
-    return _version(PACKAGE, package.rpartition("+really")[2])  # Debian's way to go back to an older version
+    return _version(PACKAGE, package.rpartition("+really")[2])  # Debian marks a downgrade this way: NEW+reallyOLD
 
 
 def api_version(version: Version) -> str:
-    """Return the version of the configuration that kubeadm ``version`` reads without a warning.
+    """Return the API version of the configuration for kubeadm ``version``.
 
-    InventoryError for a kubeadm that nobody has looked at here: older than 1.20, or of another major version.
+    Raises InventoryError for an unsupported version: older than 1.20, or another major version.
     """
     major, minor, _ = version
     if major != FIRST[0] or minor < FIRST[1]:
@@ -67,7 +67,7 @@ def api_version(version: Version) -> str:
 
 
 def skip_phases(site: Site, version: Version) -> tuple[str, ...]:
-    """Return what `kubeadm init --skip-phases` has to leave out; from v1beta4 on the configuration itself says so."""
+    """Return the phases for `kubeadm init --skip-phases`: addons that are off. None from v1beta4 on, where the configuration disables them."""
     if api_version(version) == "v1beta4":
         return ()
     addons = site.kubernetes.addons
@@ -77,8 +77,8 @@ def skip_phases(site: Site, version: Version) -> tuple[str, ...]:
 def init_config(site: Site, host: Host, version: Version, certificate_key: Secret | None) -> Secret:
     """Return the file for `kubeadm init --config` on ``host``, the first control plane host.
 
-    ``version`` is kubeadm's own. ``certificate_key`` (64 hex digits) is for `--upload-certs`. InventoryError for settings of the
-    site that kubeadm could not live with.
+    ``version`` is kubeadm's own. ``certificate_key`` (64 hex digits) is for `--upload-certs`. Raises InventoryError for settings of
+    the site that would break what kubeadm manages.
     """
     texts = [*_init_documents(site, host, version, certificate_key), _kubelet(site)]
     if site.kubernetes.addons.kube_proxy:
@@ -89,16 +89,16 @@ def init_config(site: Site, host: Host, version: Version, certificate_key: Secre
 def upload_certs_config(site: Site, host: Host, version: Version, certificate_key: Secret) -> Secret:
     """Return the file for `kubeadm init phase upload-certs --upload-certs --config` on the control plane host ``host``.
 
-    The cluster's part has to be in it: without it kubeadm takes its defaults, and asks the Internet for the newest version.
+    It needs the ClusterConfiguration: without one, kubeadm asks the Internet for the newest version.
     """
     return Secret(documents(*_init_documents(site, host, version, certificate_key)))
 
 
 def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash: str, certificate_key: Secret | None) -> Secret:
-    """Return the file for `kubeadm join --config` on ``host``; it becomes what its roles say.
+    """Return the file for `kubeadm join --config` on ``host``, for the roles that it has in hosts.yaml.
 
     ``token`` is a bootstrap token, ``ca_hash`` is "sha256:" and 64 hex digits. A control plane host needs ``certificate_key``, a
-    worker ignores it. ValueError when one of them cannot be right.
+    worker ignores it. Raises ValueError when one of them does not have the right form.
     """
     check(site)
     _must_match("token", r"[a-z0-9]{6}\.[a-z0-9]{16}", token)
@@ -112,13 +112,13 @@ def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash
     }
     if host.is_control_plane:
         if certificate_key is None:
-            raise ValueError("a control plane host joins with a certificate key")
+            raise ValueError("a control plane host needs a certificate key to join")
         document["controlPlane"] = {"localAPIEndpoint": _local_endpoint(host), **_key(certificate_key)}
     return Secret(documents(document))
 
 
 def endpoint(site: Site) -> str:
-    """Return where every node finds the API server: the name when there is one, else the VIP, with the port."""
+    """Return the API endpoint that every node uses: the name if there is one, else the VIP, with the port."""
     return f"{site.endpoint.name or literal(site.endpoint.vip)}:{site.endpoint.port}"
 
 
@@ -136,7 +136,7 @@ def _init_documents(site: Site, host: Host, version: Version, certificate_key: S
 
 def _cluster(site: Site, version: Version) -> Document:
     kubernetes, given = site.kubernetes, site.kubernetes.extra_args
-    names = _each_once(word for host in site.control_plane for word in (host.name, str(host.address)))
+    names = _unique(word for host in site.control_plane for word in (host.name, str(host.address)))
     document = {
         **_head(version, "ClusterConfiguration"),
         "kubernetesVersion": f"v{kubernetes.version}",
@@ -183,7 +183,7 @@ def _api_server(site: Site, version: Version, names: list[str]) -> Document:
     ]
     reached_by = [str(site.endpoint.vip), *([site.endpoint.name] if site.endpoint.name else [])]
     return {
-        "certSANs": _each_once([*reached_by, *names]),
+        "certSANs": _unique([*reached_by, *names]),
         **_extra_args(flags | site.kubernetes.extra_args.api_server, version),
         "extraVolumes": volumes,
     }
@@ -197,7 +197,7 @@ def _kubelet(site: Site) -> Document:
     }
     if site.kubernetes.swap == "keep":
         ours["failSwapOn"] = False
-    return _laid_over(ours, site.kubernetes.kubelet)
+    return _merged(ours, site.kubernetes.kubelet)
 
 
 def _kube_proxy(site: Site) -> Document:
@@ -206,7 +206,7 @@ def _kube_proxy(site: Site) -> Document:
         "kind": "KubeProxyConfiguration",
         "clusterCIDR": str(site.networks.pods),
     }
-    return _laid_over(ours, site.kubernetes.kube_proxy)
+    return _merged(ours, site.kubernetes.kube_proxy)
 
 
 def _head(version: Version, kind: str) -> Document:
@@ -216,7 +216,7 @@ def _head(version: Version, kind: str) -> Document:
 def _registration(site: Site, host: Host, version: Version) -> Document:
     found: Document = {"name": host.name, "criSocket": CRI_SOCKET}
     if host.is_control_plane and host.is_worker:
-        found["taints"] = []  # without it kubeadm keeps workload away from every control plane host
+        found["taints"] = []  # otherwise kubeadm taints every control plane host
     flags = _flags({"node-ip": str(host.address)}, version)
     found["kubeletExtraArgs"] = flags
     if site.kubernetes.swap == "keep":
@@ -243,23 +243,23 @@ def _flags(flags: Mapping[str, str], version: Version) -> object:
     return dict(flags)
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Document:
-    """Return ``above`` laid over ``below``, group by group; a list takes the place of a list."""
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Document:
+    """Return ``below`` updated with ``above``; mappings are merged at every level, lists are replaced."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = _laid_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
-def _each_once(words: Iterable[str]) -> list[str]:
+def _unique(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(words))
 
 
 def _version(shape: re.Pattern[str], text: str) -> Version:
     match = shape.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no version of Kubernetes")
+        raise ValueError(f"{text!r} is not a version of Kubernetes")
     return int(match[1]), int(match[2]), int(match[3])
 
 
@@ -268,5 +268,5 @@ def _dotted(parts: Iterable[int]) -> str:
 
 
 def _must_match(what: str, shape: str, word: str) -> None:
-    if not re.fullmatch(shape, word):  # the word itself may be a secret
+    if not re.fullmatch(shape, word):  # the value may be a secret: it must not be in the message
         raise ValueError(f"the {what} does not have the shape {shape}")

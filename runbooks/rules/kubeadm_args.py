@@ -1,4 +1,4 @@
-"""Which flags and settings of a site would break what kubeadm manages, and where else to say it."""
+"""Flags and settings of a site that would break what kubeadm manages, and which key to use instead. Pure."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -7,33 +7,33 @@ from typing import Any
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Site
 
-PER_NODE = "each node has a value of its own, which kubeadm sets; this one would be given to all of them"
-MEMBERSHIP = "kubeadm manages the members: a value shared by all of them keeps the first one waiting for the others for ever"
+PER_NODE = "kubeadm sets a different value on each node; this one would be used on all of them"
+MEMBERSHIP = "kubeadm manages the members: with one value for all of them, the first member waits for the others and never starts"
 CERTIFICATES = "kubeadm makes, mounts and renews the certificates"
 LOGIN = "kubeadm writes this file on each control plane host"
-LIBRARY = "etcd's data belongs in /var/lib/etcd, which is what is mounted, backed up and restored"
-# For each program: patterns of its flags, and why it may not be given. https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/
+LIBRARY = "etcd's data must be in /var/lib/etcd, which is mounted, backed up and restored"
+# Of each program: patterns of flags that are refused, and why. https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/
 KEPT: Mapping[str, tuple[tuple[str, str], ...]] = {
     "api_server": (
         ("advertise-address", PER_NODE),
-        ("etcd-servers", "each API server talks to the etcd beside it"),
+        ("etcd-servers", "each API server uses the etcd on its own host"),
         ("etcd-*file", CERTIFICATES),
         ("tls-cert-file", CERTIFICATES),
         ("tls-private-key-file", CERTIFICATES),
         ("client-ca-file", CERTIFICATES),
         ("secure-port", "the load balancers and kubeadm's own probes expect 6443"),
-        ("service-cluster-ip-range", "networks.services says it"),
+        ("service-cluster-ip-range", "networks.services sets it"),
         ("enable-bootstrap-token-auth", "hosts join with bootstrap tokens"),
-        ("audit-policy-file", "kubernetes.audit.policy says it, and the file has to be brought to the hosts"),
-        ("audit-log-path", "the audit log is /var/log/kubernetes/audit.log, and only that directory is mounted"),
-        ("audit-log-maxage", "kubernetes.audit.max_age_days says it"),
-        ("audit-log-maxbackup", "kubernetes.audit.max_backups says it"),
-        ("audit-log-maxsize", "kubernetes.audit.max_size_mb says it"),
+        ("audit-policy-file", "kubernetes.audit.policy sets it, since the file must be copied to the hosts"),
+        ("audit-log-path", "the audit log is /var/log/kubernetes/audit.log; only that directory is mounted"),
+        ("audit-log-maxage", "kubernetes.audit.max_age_days sets it"),
+        ("audit-log-maxbackup", "kubernetes.audit.max_backups sets it"),
+        ("audit-log-maxsize", "kubernetes.audit.max_size_mb sets it"),
     ),
     "controller_manager": (
         ("*kubeconfig", LOGIN),
-        ("cluster-cidr", "networks.pods says it"),
-        ("service-cluster-ip-range", "networks.services says it"),
+        ("cluster-cidr", "networks.pods sets it"),
+        ("service-cluster-ip-range", "networks.services sets it"),
         ("cluster-name", "the name of the site is the name of the cluster"),
     ),
     "scheduler": (("*kubeconfig", LOGIN),),
@@ -44,8 +44,8 @@ KEPT: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("listen-client-urls", MEMBERSHIP),
         ("listen-peer-urls", MEMBERSHIP),
         ("discovery*", MEMBERSHIP),
-        ("force-new-cluster", "at every start, etcd would throw the other members out"),
-        ("config-file", "with it, etcd ignores every flag, those of kubeadm included"),
+        ("force-new-cluster", "etcd would remove the other members at every start"),
+        ("config-file", "with it, etcd ignores all flags, also those of kubeadm"),
         ("data-dir", LIBRARY),
         ("wal-dir", LIBRARY),
         ("*cert-file", CERTIFICATES),
@@ -58,17 +58,17 @@ KEPT: Mapping[str, tuple[tuple[str, str], ...]] = {
 KEPT_KUBELET: Mapping[str, str] = {
     "apiVersion": "it is kubelet.config.k8s.io/v1beta1",
     "kind": "it is KubeletConfiguration",
-    "cgroupDriver": "kubernetes.cgroup_driver says it, because containerd has to agree",
-    "failSwapOn": "kubernetes.swap says it",
-    "clusterDomain": "kubernetes.domain says it",
-    "staticPodPath": "kubeadm puts the control plane into /etc/kubernetes/manifests",
+    "cgroupDriver": "kubernetes.cgroup_driver sets it, because containerd needs the same value",
+    "failSwapOn": "kubernetes.swap sets it",
+    "clusterDomain": "kubernetes.domain sets it",
+    "staticPodPath": "kubeadm writes the control plane's manifests to /etc/kubernetes/manifests",
     "containerRuntimeEndpoint": "the runtime is the containerd that cluster.prepare installs",
 }
 KEPT_KUBE_PROXY: Mapping[str, str] = {
     "apiVersion": "it is kubeproxy.config.k8s.io/v1alpha1",
     "kind": "it is KubeProxyConfiguration",
-    "clusterCIDR": "networks.pods says it",
-    "clientConnection": "kubeadm writes kube-proxy's way to the API server",
+    "clusterCIDR": "networks.pods sets it",
+    "clientConnection": "kubeadm writes kube-proxy's connection to the API server",
 }
 METRICS = ("http://127.0.0.1:2381", "http://[::1]:2381")  # kubeadm's own, for IPv4 and IPv6
 
@@ -78,7 +78,7 @@ def check(site: Site) -> None:
     kubernetes = site.kubernetes
     if kubernetes.etcd != "stacked":
         raise InventoryError(
-            f"kubernetes.etcd: {kubernetes.etcd} is not built yet",
+            f"kubernetes.etcd: {kubernetes.etcd} is not supported yet",
             hint="write stacked: etcd then runs on the control plane hosts",
         )
     for program, patterns in KEPT.items():
@@ -86,10 +86,10 @@ def check(site: Site) -> None:
             _check_flag(f"kubernetes.extra_args.{program}.{flag}", flag, patterns)
     metrics = kubernetes.extra_args.etcd.get("listen-metrics-urls")
     if metrics is not None and metrics.split(",")[0] not in METRICS:
-        # kubeadm derives the probes of etcd's pod from the first of them, and etcd.perf asks there.
+        # kubeadm makes the probes of etcd's pod from the first URL, and etcd.perf reads it.
         raise InventoryError(
-            f"kubernetes.extra_args.etcd.listen-metrics-urls: {metrics} must start with {METRICS[0]}: etcd is probed there",
-            hint=f'write "{METRICS[0]},http://0.0.0.0:2381", and let a firewall say who may ask',
+            f"kubernetes.extra_args.etcd.listen-metrics-urls: {metrics} must start with {METRICS[0]}: etcd's health probes use it",
+            hint=f'write "{METRICS[0]},http://0.0.0.0:2381", and use a firewall to limit who can read them',
         )
     _check_fields("kubernetes.kubelet", kubernetes.kubelet, KEPT_KUBELET)
     _check_fields("kubernetes.kube_proxy", kubernetes.kube_proxy, KEPT_KUBE_PROXY)
@@ -98,7 +98,7 @@ def check(site: Site) -> None:
 def _check_flag(key: str, flag: str, patterns: tuple[tuple[str, str], ...]) -> None:
     if not flag or flag.startswith("-") or not flag.isascii() or set(flag) & set("= \t\r\n"):
         raise InventoryError(f"{key}: write the name of the flag only, without leading dashes, and its value after the colon")
-    # Kubernetes' programs take etcd_servers for etcd-servers.
+    # Kubernetes' programs accept etcd_servers for etcd-servers.
     why = next((why for pattern, why in patterns if fnmatchcase(flag.replace("_", "-"), pattern)), None)
     if why:
         raise InventoryError(f"{key} may not be given: {why}", hint="delete the line")

@@ -1,4 +1,4 @@
-"""Plain values -> YAML documents that every YAML reader takes for the same values."""
+"""Plain values written as YAML documents that every YAML parser reads the same way. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import yaml
 
 
 class _Dumper(yaml.SafeDumper):
-    """Every text in double quotes: what one reader takes for text may be a number to another (1e3 in YAML 1.1 and 1.2)."""
+    """Writes every string in double quotes: without them, YAML 1.1 and 1.2 disagree on values such as 1e3."""
 
     def ignore_aliases(self, data: object) -> bool:
-        """Write everything out."""
+        """Write repeated values in full instead of as aliases."""
         return True
 
 
@@ -19,7 +19,7 @@ _Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:y
 
 
 def documents(*values: Mapping[str, object]) -> str:
-    r"""Return one document for each of ``values``: text, numbers, true and false, None, and lists and groups of them.
+    r"""Return one document for each of ``values``: strings, numbers, booleans, None, and lists and mappings of them.
 
     >>> documents({"kind": "A", "names": ["x"]}, {"on": True})
     '"kind": "A"\n"names":\n- "x"\n---\n"on": true\n'

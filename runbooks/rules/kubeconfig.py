@@ -11,7 +11,7 @@ from runbooks.commands.kubeconfig import Kubeconfig
 
 
 def client(text: str, path: str) -> Certificate | None:
-    """Return the first client certificate in the kubeconfig ``text``, None when there is none that can be read."""
+    """Return the first client certificate in the kubeconfig ``text``, None when there is no readable one."""
     return _first(_read(text).certificates, path)
 
 
@@ -29,7 +29,7 @@ def _read(text: str) -> Kubeconfig:
 
 
 def _first(encoded: Sequence[str], path: str) -> Certificate | None:
-    """Return the first of ``encoded`` (PEM in base64), None when there is none, or it is no certificate."""
+    """Return the first of ``encoded`` (PEM in base64), None when there is none, or when it is not a certificate."""
     if not encoded:
         return None
     from cryptography import x509  # noqa: PLC0415 - start-up time

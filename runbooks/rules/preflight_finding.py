@@ -1,4 +1,4 @@
-"""What a single preflight check returns: a finding whose topic and host `preflight.judge` fills in. Pure."""
+"""Findings of single preflight checks; `preflight.judge` adds topic and host. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from runbooks.rules.finding import Finding
 
 
 def good(seen: str) -> Finding:
-    """Nothing to do."""
+    """Return the finding of a check that passed."""
     return Finding("ok", seen=seen)
 
 
 def warn(seen: str, fix: str) -> Finding:
-    """Unwise, or not to be told; it stops nothing."""
+    """Return a warning: unwise, or it could not be checked. It does not stop an installation."""
     return Finding("warn", seen=seen, fix=fix)
 
 
 def fail(seen: str, fix: str) -> Finding:
-    """Kubernetes would not come up, or not stay up, here."""
+    """Return a failure: Kubernetes would not start here, or not keep running."""
     return Finding("fail", seen=seen, fix=fix)

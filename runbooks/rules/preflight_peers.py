@@ -1,4 +1,4 @@
-"""Do these hosts go together: names, clocks, routes? Pure."""
+"""Preflight checks between hosts: names, clocks, identities, reachability. Pure."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.text import listed
 
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.5, 5.0
-RTT_MS = 5  # etcd's default election timeout of 1 s stands many times that, but every write pays it
+RTT_MS = 5  # far below etcd's election timeout of 1 s, but every write waits for a round trip
 AllFacts = Mapping[Host, Facts]
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How far a host's clock is ahead of the operator's, in seconds: not less than ``low``, not more than ``high``.
+    """How far a host's clock is ahead of this machine's, in seconds: at least ``low``, at most ``high``.
 
-    Both are certain: the host read its clock after the question was sent and before the answer was here.
+    The bounds are certain: the host read its clock after the request was sent and before the answer arrived.
     """
 
     low: float
     high: float
 
     def apart(self, other: Clock) -> float:
-        """Seconds by which the two clocks differ at least."""
+        """Return the seconds by which the two clocks differ at least."""
         return max(self.low - other.high, other.low - self.high, 0.0)
 
 
@@ -37,26 +37,26 @@ OPERATOR = Clock(0.0, 0.0)
 
 
 def clock(host: Host, clocks: Mapping[Host, Clock]) -> Finding:
-    """Certificates made on one host must be valid on another, so a difference of seconds between hosts fails.
+    """Fails when a host's clock differs by seconds: a certificate made on one host must be valid on the others.
 
-    Each is held against the one that agrees best with all of them, so that one wrong clock is one finding. The operator's own
-    matters less, since kubeadm runs on the hosts; it is told when it is the one that is off.
+    Each clock is compared with the one that agrees best with all, so that one wrong clock gives one finding. A difference from this
+    machine is only a warning, since kubeadm runs on the hosts.
     """
     if host not in clocks:
-        return warn("its clock was not read", "inv cluster.preflight again")
+        return warn("its clock was not read", "run inv cluster.preflight again")
     mine, reference = clocks[host], _most_agreed(clocks)
     apart = mine.apart(clocks[reference])
     if apart > CLOCK_WARN_S:
-        graver = fail if apart > CLOCK_FAIL_S else warn
-        return graver(f"{apart:.1f} s apart from {reference}", "chrony on every host, with the same sources")
+        level = fail if apart > CLOCK_FAIL_S else warn
+        return level(f"{apart:.1f} s apart from {reference}", "run chrony on every host, with the same sources")
     away = mine.apart(OPERATOR)
     if away > CLOCK_WARN_S:
-        return warn(f"{away:.1f} s apart from this machine's", "which of the two is right? timedatectl, here and there")
+        return warn(f"{away:.1f} s apart from this machine's", "compare timedatectl on both: one of the two clocks is wrong")
     return good(f"within {max(abs(mine.low), abs(mine.high)):.2f} s of this machine's")
 
 
 def _most_agreed(clocks: Mapping[Host, Clock]) -> Host:
-    """Return the host nearest to all others; of several, the one nearest to the operator."""
+    """Return the host whose clock is nearest to all others; of several, the one nearest to this machine."""
 
     def distance(host: Host) -> tuple[float, float]:
         mine = clocks[host]
@@ -66,9 +66,9 @@ def _most_agreed(clocks: Mapping[Host, Clock]) -> Host:
 
 
 def identity(host: Host, seen: AllFacts) -> Finding:
-    """Two hosts with one machine-id are clones: systemd derives MAC addresses of pod networks from it.
+    """Fails when two hosts share a hostname or a machine-id (clones): systemd derives MAC addresses of pod networks from the machine-id.
 
-    product_uuid is warned about only on machines of their own: containers see that of the machine below, or none.
+    A shared product_uuid is a warning, and only outside containers, which see that of their machine.
     """
     mine = seen[host]
     names = _same(host, seen, lambda facts: facts.hostname.lower())
@@ -76,13 +76,13 @@ def identity(host: Host, seen: AllFacts) -> Finding:
     uuids = _same(host, seen, lambda facts: facts.product_uuid if facts.container == "none" else "")
     found = []
     if ids:
-        fix = "one of them: rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup; reboot"
+        fix = "on one of them: rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup; reboot"
         found.append(fail(f"the same /etc/machine-id as {listed(ids)}", fix))
     if names:
         found.append(
             fail(
                 f"the same hostname ({mine.hostname}) as {listed(names)}",
-                "is it one machine with two addresses? Else: hostnamectl",
+                "if these are two machines: hostnamectl set-hostname on one of them",
             )
         )
     if uuids:
@@ -91,7 +91,7 @@ def identity(host: Host, seen: AllFacts) -> Finding:
         )
     if not mine.machine_id:
         found.append(fail("no /etc/machine-id", "systemd-machine-id-setup"))
-    return worst(found, otherwise="hostname, machine-id" + (", product_uuid" if mine.product_uuid else "") + " are its own")
+    return worst(found, otherwise="hostname, machine-id" + (", product_uuid" if mine.product_uuid else "") + " are unique")
 
 
 def _same(host: Host, seen: AllFacts, key: Callable[[Facts], str]) -> list[Host]:
@@ -100,19 +100,19 @@ def _same(host: Host, seen: AllFacts, key: Callable[[Facts], str]) -> list[Host]
 
 
 def mtu(host: Host, seen: AllFacts) -> Finding:
-    """A smaller MTU on one host loses its large packets, and only those: the worst kind of fault to find."""
+    """Warns about an MTU that differs from most hosts: only large packets are lost then, which is hard to find."""
     sizes = [facts.mtu for facts in seen.values() if facts.mtu]
     mine = seen[host].mtu
     usual = max(sorted(set(sizes)), key=sizes.count, default=0)
     if not mine or mine == usual:
         return good(str(mine or "unknown"))
     return warn(
-        f"MTU {mine} on {seen[host].interface}, and {usual} elsewhere", "the same MTU on every host, and in the pod network"
+        f"MTU {mine} on {seen[host].interface}, and {usual} elsewhere", "set the same MTU on every host and in the pod network"
     )
 
 
 def name(site: Site, host: Host, facts: Facts) -> Finding:
-    """Every node and every client finds the API server by this name."""
+    """Fails when ``endpoint.name`` does not resolve to the VIP: nodes and clients use this name."""
     wanted, vip = site.endpoint.name, str(site.endpoint.vip)
     if not wanted:
         return good("no name, the VIP alone")
@@ -122,12 +122,12 @@ def name(site: Site, host: Host, facts: Facts) -> Finding:
             f'put {wanted} into DNS, or: echo "{vip} {wanted}" >> /etc/hosts (on every host)',
         )
     if len(facts.resolved) > 1:
-        return warn(f"{wanted} is {listed(facts.resolved)}: more than the VIP", f"let it be {vip} alone")
+        return warn(f"{wanted} is {listed(facts.resolved)}: more than the VIP", f"make it resolve to {vip} only")
     return good(f"{wanted} is {vip}")
 
 
 def endpoint(site: Site, host: Host, facts: Facts) -> Finding:
-    """An open or a refused connection will do; silence means that nobody holds the VIP (kubeadm's guide to HA says the same)."""
+    """Fails when VIP:port gives no answer: then no load balancer holds the VIP. Open and refused both pass (as in kubeadm's HA guide)."""
     vip, port = site.endpoint.vip, site.endpoint.port
     how, where = facts.reached.get((str(vip), port), "silent"), f"{literal(vip)}:{port}"
     if how in {"open", "refused"}:
@@ -139,9 +139,9 @@ def endpoint(site: Site, host: Host, facts: Facts) -> Finding:
 
 
 def reachable(site: Site, host: Host, seen: AllFacts, asked: frozenset[Host]) -> Finding:
-    """Which of this host's ports its peers do not get to. What a peer that is not asked about lacks is told here instead.
+    """Fails when other hosts do not reach ports of this host. Also when this host does not reach a host that is not in ``asked``.
 
-    A port where nothing listens yet refuses; one behind a firewall is silent, or says that it is prohibited.
+    Without a listener a port refuses, which passes; behind a firewall it gives no answer, or "prohibited".
     """
     lacking: dict[tuple[Host, Host], list[int]] = {}
     for source, facts in seen.items():
@@ -151,13 +151,13 @@ def reachable(site: Site, host: Host, seen: AllFacts, asked: frozenset[Host]) ->
                 if shut := [port for port, way in ways.items() if way not in {"open", "refused"}]:
                     lacking[source, target] = shut
     if not lacking:
-        return good("the hosts that have to reach it do")
+        return good("every host that needs it reaches it")
     texts = [f"{source} does not reach {target}:{listed(shut)}" for (source, target), shut in lacking.items()]
     return fail("; ".join(texts), "open these TCP ports in the firewalls between them")
 
 
 def latency(site: Site, host: Host, seen: AllFacts) -> Finding | None:
-    """Round trips between control plane hosts; None on a worker."""
+    """Warns about slow round trips between control plane hosts. None on a worker."""
     if not host.is_control_plane:
         return None
     known = {str(peer.address): peer for peer in seen if peer.is_control_plane}
@@ -167,12 +167,12 @@ def latency(site: Site, host: Host, seen: AllFacts) -> Finding | None:
     slowest = max(times, key=lambda peer: times[peer])
     text = f"{times[slowest]:.1f} ms to {slowest}"
     if times[slowest] > RTT_MS:
-        return warn(text, f"etcd wants its members within {RTT_MS} ms of one another: one site, one switch")
+        return warn(text, f"etcd needs its members within {RTT_MS} ms of each other: put them in one data centre")
     return good(text)
 
 
 def authority(host: Host, seen: AllFacts) -> Finding | None:
-    """Two cluster CAs on the hosts of one site are two clusters; None when no host has one."""
+    """Fails when the hosts have different cluster CAs: they belong to different clusters. None when no host has a CA."""
     known = {other: facts.ca for other, facts in seen.items() if facts.ca}
     if not known:
         return None

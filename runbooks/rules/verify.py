@@ -1,4 +1,4 @@
-"""Is the cluster what the site says, and does it work? Pure: facts in, findings out. More of it in `verify_*`."""
+"""Checks of hosts, nodes, API servers, leaders and kubeadm's record; `verify_*` has the others. Pure: facts in, findings out."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ LEADERS = ("kube-scheduler", "kube-controller-manager")
 def judged(
     topic: str, host: str, *, wrong: Sequence[str] = (), odd: Sequence[str] = (), fine: str = "", fix: str = ""
 ) -> Finding:
-    """Return one finding: a failure when something is wrong, a warning when something is odd, else ok and ``fine``."""
+    """Return one finding: "fail" if anything is ``wrong``, "warn" if anything is ``odd``, else "ok" with the text ``fine``."""
     if wrong or odd:
         return Finding("fail" if wrong else "warn", topic=topic, host=host, seen="; ".join([*wrong, *odd]), fix=fix)
     return Finding("ok", topic=topic, host=host, seen=fine)
 
 
 def node_of(nodes: Iterable[Node], host: Host) -> Node | None:
-    """Return the Node that is ``host``: by its name, or by its address where somebody gave it another name."""
+    """Return the Node of ``host``, found by name or else by address, or None."""
     found = {node.name: node for node in nodes}
     by_address = {node.address: node for node in found.values()}
     return found.get(host.name) or by_address.get(str(host.address))
 
 
 def unlisted_nodes(site: Site, nodes: Iterable[Node]) -> list[str]:
-    """Return the names of Nodes that are no host of the site."""
+    """Return the names of Nodes that are not in hosts.yaml."""
     nodes = list(nodes)
     known = {node.name for host in site.nodes if (node := node_of(nodes, host))}
     return [node.name for node in nodes if node.name not in known]
@@ -44,14 +44,14 @@ def unlisted_nodes(site: Site, nodes: Iterable[Node]) -> list[str]:
 
 
 def no_cluster(facts: Mapping[Host, HostFacts | RunbookError]) -> bool:
-    """Whether nobody ever began a cluster: some control plane host answers, and nothing of one is on any host that does."""
+    """Whether there is no cluster yet: a control plane host answers, and no host that answers is in a cluster."""
     answers = {host: seen for host, seen in facts.items() if isinstance(seen, HostFacts)}
     asked = any(host.is_control_plane for host in answers)
     return asked and not any(seen.joined or seen.manifests for seen in answers.values())
 
 
 def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
-    """Return a finding for each host that cannot be asked, is in no cluster, or whose kubelet or container runtime does not run."""
+    """Return a failure for each host that does not answer, has not joined, or whose kubelet or containerd does not run."""
     rows = []
     for host, seen in facts.items():
         if isinstance(seen, RunbookError):
@@ -61,7 +61,8 @@ def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
                     topic="host",
                     host=host.name,
                     seen=reason(host, seen),
-                    fix=seen.hint or f"can you log in to {host.address}? inv doctor names what to do when it is gone",
+                    fix=seen.hint
+                    or f"try to log in to {host.address}; if the host is lost, inv doctor names the command to replace it",
                 )
             )
         elif not seen.joined:
@@ -82,14 +83,14 @@ def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
 
 
 def cut(text: str, limit: int = 160) -> str:
-    """Return so much of a text as a line of the table has room for."""
+    """Return ``text`` cut to ``limit`` characters."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[Finding]:
-    """Return a finding per host that shall be a node, and one for each node that nobody asked for.
+    """Return a finding per host that should be a node, and a warning for each node that is not in hosts.yaml.
 
-    Hosts ``outside`` have said themselves that they are in no cluster; they get a finding only if a Node is left of them.
+    Hosts ``outside`` have not joined, which `hosts` reports; they get a finding here only if a Node of their name is left.
     """
     if error := cluster.errors.get(NODES):
         return [Finding("fail", topic="node", seen=error, fix="inv cluster.status")]
@@ -122,7 +123,7 @@ def _node(site: Site, host: Host, node: Node) -> Finding:
         wrong.append(f"not Ready: {cut(node.reason)}")
         fixes.append(f"inv cluster.status; on {host}: journalctl -u kubelet -n 50")
     if node.pressure:
-        wrong.append(", ".join(node.pressure))
+        wrong.append(listed(node.pressure))
         fixes.append(f"kubectl describe node {node.name}")
     if not same_version(node.version, site.kubernetes.version):
         wrong.append(f"the kubelet is {node.version}, hosts.yaml says v{site.kubernetes.version}")
@@ -137,18 +138,18 @@ def _node(site: Site, host: Host, node: Node) -> Finding:
 
 
 def _unmarked(host: Host, node: Node) -> str:
-    """Say what of kubeadm's marks a control plane's node lacks; a host that is a worker too may well have no taint."""
+    """Return which label or taint a control plane node lacks, or "". A host that is a worker too needs no taint."""
     if not host.is_control_plane:
         return ""
     if not node.is_control_plane:
         return "lacks the label of a control plane"
     if not host.is_worker and not CONTROL_PLANE_KEYS & node.taints:
-        return "lacks the taint of a control plane, so any pod may run there"
+        return "lacks the taint of a control plane, so any pod can run there"
     return ""
 
 
 def same_version(kubelet: str, wanted: str) -> bool:
-    """Whether a kubelet that calls itself this has the wanted version; vendors add ``+`` or ``-`` and more.
+    """Whether the kubelet's version is the wanted one; vendors append ``+...`` or ``-...``.
 
     >>> same_version("v1.20.2", "1.20.2"), same_version("v1.30.0+vendor.1", "1.30.0"), same_version("v1.20.2", "1.20.3")
     (True, True, False)
@@ -160,11 +161,11 @@ def same_version(kubelet: str, wanted: str) -> bool:
 
 
 def api_servers(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Finding]:
-    """Return a finding per API server asked directly by its own host, and one for the VIP asked by all of them."""
+    """Return a finding per API server, asked directly by its own host, and one for the VIP, asked by all of them."""
     rows = []
     for host, answers in asked.items():
         own = [each for each in answers if each.server == url(host.address)]
-        wrong = [_unwell(each) for each in own if not each.ok] or ([] if own else ["nobody asked it"])
+        wrong = [_unwell(each) for each in own if not each.ok] or ([] if own else ["it was not asked"])
         fine = ", ".join(f"{each.what} ok ({each.passed} checks)" for each in own)
         fix = f"on {host}: crictl ps -a --name kube-apiserver; crictl logs ID"
         rows.append(judged("API server", host.name, wrong=wrong, fine=fine, fix=fix))
@@ -185,7 +186,7 @@ def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Finding]
 
 
 def readers(asked: Mapping[Host, Sequence[Health]]) -> list[Host]:
-    """Return the hosts whose own API server answers, those that say they are well first: who may be asked about the cluster."""
+    """Return the hosts whose API server answers, healthy ones first: the objects can be read from any of them."""
     own = {host: [each for each in answers if each.server == url(host.address)] for host, answers in asked.items()}
     answering = [host for host, answers in own.items() if any(not each.error for each in answers)]
     return sorted(answering, key=lambda host: sum(not each.ok for each in own[host]))
@@ -196,7 +197,7 @@ def _unwell(health: Health) -> str:
 
 
 def leaders(site: Site, cluster: Cluster) -> list[Finding]:
-    """Return a finding for the leader of the scheduler, and one for the controller-manager's."""
+    """Return one finding for the leader of the scheduler and one for that of the controller-manager."""
     error = cluster.errors.get(LEASES)
     found = {lease.name: lease for lease in cluster.leases}
     rows = []
@@ -205,9 +206,9 @@ def leaders(site: Site, cluster: Cluster) -> list[Finding]:
         holder = lease.holder.rpartition("_")[0] if lease else ""
         age = cluster.clock - lease.renewed if lease else 0
         if not lease or not lease.holder:
-            wrong.append(f"{name}: {error or 'nobody leads'}")
+            wrong.append(f"{name}: {error or 'it has no leader'}")
         elif age > lease.duration_s:
-            wrong.append(f"{name}: the lead was last renewed {age_text(age)} ago")
+            wrong.append(f"{name}: its lease was last renewed {age_text(age)} ago")
         elif not any(_is(host, holder) for host in site.control_plane):
             odd.append(f"{name} is led by {holder}, which is no control plane host of hosts.yaml")
         fix = f"on each control plane host: crictl ps -a --name {name}; crictl logs ID"
@@ -218,15 +219,15 @@ def leaders(site: Site, cluster: Cluster) -> list[Finding]:
 
 
 def _is(host: Host, hostname: str) -> bool:
-    """Whether a leader's name, which is its host's own idea of its name, means ``host``."""
+    """Whether ``hostname``, which the leader took from its own host, is that of ``host``."""
     return hostname in {host.name, str(host.address)} or hostname.split(".", maxsplit=1)[0] == host.name
 
 
-# ---- a write, and what kubeadm remembers
+# ---- a write, and kubeadm's record
 
 
 def written(host: Host, result: Written | RunbookError) -> Finding:
-    """Return the finding of a write and a read through the VIP, made from ``host``."""
+    """Return the finding of a write and a read through the VIP from ``host``."""
     if isinstance(result, RunbookError):
         return Finding(
             "fail", topic="write by VIP", host=host.name, seen=reason(host, result), fix=result.hint or "inv cluster.status"
@@ -237,7 +238,7 @@ def written(host: Host, result: Written | RunbookError) -> Finding:
 
 
 def config(site: Site, cluster: Cluster) -> Finding:
-    """Return the finding of kubeadm's own record, by which the next join or upgrade will go."""
+    """Compare kubeadm's record (ConfigMap kubeadm-config), which the next join or upgrade uses, with hosts.yaml."""
     if error := cluster.errors.get(KUBEADM_CONFIG):
         return Finding("warn", topic="kubeadm-config", seen=error, fix="kubectl -n kube-system get configmap kubeadm-config")
     wanted = {
@@ -252,11 +253,11 @@ def config(site: Site, cluster: Cluster) -> Finding:
         for key, values in wanted.items()
         if cluster.config.get(key) not in values
     ]
-    fix = "correct hosts.yaml; what a cluster was built with is not changed later"
+    fix = "correct hosts.yaml: these settings of a cluster do not change after it was built"
     return judged("kubeadm-config", "", odd=odd, fine=f"{site.name}, {cluster.config.get('controlPlaneEndpoint')}", fix=fix)
 
 
 def endpoints(site: Site) -> tuple[str, ...]:
-    """Return the ways to write where clients find the API server: by its name, and by the VIP."""
+    """Return the valid forms of the API endpoint: by name, if there is one, and by VIP."""
     by_vip = f"{literal(site.endpoint.vip)}:{site.endpoint.port}"
     return (*((f"{site.endpoint.name}:{site.endpoint.port}",) if site.endpoint.name else ()), by_vip)

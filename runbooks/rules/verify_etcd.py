@@ -1,4 +1,4 @@
-"""etcd's rows of the verdict; what is right and wrong is `rules.etcd`'s to say. Pure."""
+"""Findings about etcd for `inv cluster.verify`; `rules.etcd` decides what is wrong. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from runbooks.text import size_text
 
 
 def rows(view: View) -> list[Finding]:
-    """Return a finding for each thing that is wrong, and one for versions that differ, which is odd; else one that says how it is."""
+    """Return a failure for each fault and a warning for each other problem; without any, one finding that is ok."""
     faults = etcd.faults(view)
     found = [
-        Finding("fail", topic="etcd", seen=fault, fix="inv doctor names the cause, and the command for it; inv etcd.status")
+        Finding("fail", topic="etcd", seen=fault, fix="inv doctor names the cause and the command to run; inv etcd.status")
         for fault in faults
     ]
     found += [Finding("warn", topic="etcd", seen=odd, fix="inv etcd.status") for odd in etcd.problems(view) if odd not in faults]

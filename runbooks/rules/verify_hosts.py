@@ -1,4 +1,4 @@
-"""Certificates, what control planes must have in common, and the load balancers in front of them. Pure: facts in, findings out."""
+"""Checks of certificates, shared CAs and load balancers. Pure: facts in, findings out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LbReading = tuple[LbState, tuple[Backend, ...] | None]
 
 
 def certificates(site: Site, host: Host, facts: HostFacts) -> Finding:
-    """Return the finding of a host's certificates: how long each is valid, and whether the API server serves the one in its file."""
+    """Judge the certificates of a host: days left, and whether the API server serves the certificate in its file."""
     if not facts.openssl:
         return Finding(
             "warn",
@@ -51,7 +51,7 @@ def certificates(site: Site, host: Host, facts: HostFacts) -> Finding:
 
 def _served(site: Site, facts: HostFacts) -> list[str]:
     file = next((each for each in facts.certificates if each.path == SERVING), None)
-    own = "tls-cert-file" in site.kubernetes.extra_args.api_server  # then another one is served, and meant to be
+    own = "tls-cert-file" in site.kubernetes.extra_args.api_server  # hosts.yaml sets another certificate
     if own or not facts.served or not file or facts.served.fingerprint == file.fingerprint:
         return []
     return [f"the API server serves another certificate than {short(SERVING)}; that one {ending(facts.served, facts.clock)}"]
@@ -61,7 +61,7 @@ def _fix(said: Sequence[str]) -> str:
     text = " ".join(said)
     fixes = []
     if "kubelet-client" in text:
-        fixes.append("the kubelet renews its own; inv recover.certs where it cannot any more")
+        fixes.append("the kubelet renews its own certificate; if it no longer can: inv recover.certs")
     if "ca.crt" in text:
         fixes.append("kubeadm does not renew a CA: plan its rotation")
     if ".conf" in text or "pki/" in text:
@@ -70,7 +70,7 @@ def _fix(said: Sequence[str]) -> str:
 
 
 def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
-    """Return the finding that says whether all control planes that answer have the same CAs and the same key for tokens."""
+    """Check that all control plane hosts that answer have the same CAs and the same key for service account tokens."""
     there = {host: seen for host in site.control_plane if isinstance(seen := facts.get(host), HostFacts) and seen.joined}
     if not there:
         return []
@@ -92,7 +92,7 @@ def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[F
 
 
 def load_balancers(seen: Mapping[Host, LbReading | RunbookError]) -> list[Finding]:
-    """Return a finding per LB for its work and the API servers behind it, one for ingress where it is on, and one for the VIP."""
+    """Return a finding per load balancer and its API servers, a warning when ingress servers are down, and one finding for the VIP."""
     rows = []
     ingress: dict[str, list[str]] = {}
     for host, each in seen.items():
@@ -107,7 +107,7 @@ def load_balancers(seen: Mapping[Host, LbReading | RunbookError]) -> list[Findin
             "warn",
             topic="ingress",
             seen=f"{down} (seen by {', '.join(names)})",
-            fix="does an ingress controller listen on the workers' node ports?",
+            fix="check that an ingress controller listens on the workers' node ports",
         )
         for down, names in ingress.items()
         if down
@@ -116,9 +116,7 @@ def load_balancers(seen: Mapping[Host, LbReading | RunbookError]) -> list[Findin
     if states:
         apart = lb_rules.not_a_pair(states)
         holder = next((host.name for host, state in states.items() if state.holds_vip), "")
-        rows.append(
-            judged("VIP", holder, wrong=[apart] if apart else [], fine="is here, and nowhere else", fix="inv recover.vip")
-        )
+        rows.append(judged("VIP", holder, wrong=[apart] if apart else [], fine="is on this host only", fix="inv recover.vip"))
     return rows
 
 
@@ -138,7 +136,7 @@ def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) ->
 
 
 def _ingress(backends: Sequence[Backend]) -> str:
-    """Say how many servers of which ingress are missing, or "": the controller comes later than the cluster, so that is no failure."""
+    """Return which ingress has how many servers DOWN, or "". The ingress controller is installed after the cluster: not a failure."""
     told = []
     for proxy in dict.fromkeys(each.proxy for each in backends if each.proxy != "api"):
         servers = [each for each in backends if each.proxy == proxy]

@@ -1,4 +1,4 @@
-"""Do the pods run that make a cluster? Pure: objects in, findings out."""
+"""Checks of the cluster's own pods. Pure: objects in, findings out."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from runbooks.rules.verify import judged, node_of
 from runbooks.text import HOUR, age_text, counted, first_few, listed
 
 RECENT_S = HOUR
-TOLD = 4  # pods that a finding names
-KUBE_PROXY, COREDNS = "kube-proxy", "kube-dns"  # what their pods' label k8s-app says
-# Where pod networks put their pods when not into kube-system.
+TOLD = 4  # how many pods a finding names
+KUBE_PROXY, COREDNS = "kube-proxy", "kube-dns"  # label k8s-app of their pods
+# Namespaces of pod networks that do not run in kube-system.
 NETWORK_NAMESPACES = ("kube-flannel", "calico-system", "tigera-operator", "cilium", "kube-ovn")
 
 
 def pods(site: Site, cluster: Cluster, namespaces: Sequence[str]) -> list[Finding]:
-    """Return the findings of the control plane's own pods, the addons', and whatever else runs in ``namespaces``."""
+    """Return the findings about static pods, kube-proxy, CoreDNS and all other pods in ``namespaces``."""
     unread = [Finding("fail", topic="pods", seen=f"{name}: {cluster.errors[path]}", fix="inv cluster.status") for name in namespaces
               if (path := pods_in(name)) in cluster.errors]  # fmt: skip
     if unread:
@@ -43,7 +43,7 @@ def _judged_labels(site: Site) -> set[str]:
 
 
 def components(site: Site) -> tuple[str, ...]:
-    """Return the static pods that every control plane host runs."""
+    """Return the names of the static pods that every control plane host runs."""
     return tuple(name for name in STATIC_PODS if name != "etcd" or site.kubernetes.etcd == "stacked")
 
 
@@ -62,7 +62,7 @@ def _static(site: Site, cluster: Cluster, host: Host) -> Finding:
             by_reason.setdefault("missing", []).append(name)
         elif not there[name].ready:
             by_reason.setdefault(_why(cluster, there[name]), []).append(name)
-    wrong = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    wrong = [f"{listed(names)}: {reason}" for reason, names in by_reason.items()]
     fine = f"{len(components(site))} ready" + _restarts(cluster, list(there.values()))
     fix = f"on {host}: ls /etc/kubernetes/manifests; crictl ps -a; journalctl -u kubelet -n 50"
     return judged("static pods", host.name, wrong=wrong, fine=fine, fix=fix)
@@ -92,7 +92,7 @@ def _others(cluster: Cluster, there: Sequence[Pod]) -> Finding:
     bad = [pod for pod in wanted if not pod.ready]
     ended = [pod for pod in there if pod.phase == "Failed" and not pod.leaving]
     first = (bad or ended or list(there))[0]
-    where = ", ".join(sorted({pod.namespace for pod in there}))
+    where = listed(sorted({pod.namespace for pod in there}))
     return judged(
         "other pods",
         "",
@@ -104,13 +104,13 @@ def _others(cluster: Cluster, there: Sequence[Pod]) -> Finding:
 
 
 def _why(cluster: Cluster, pod: Pod) -> str:
-    """Return what keeps a pod from being ready: of a node that is not Ready nobody knows more."""
+    """Return why a pod is not ready. On a node that is not Ready the pod's own state is outdated."""
     lost = any(node.name == pod.node and not node.ready for node in cluster.nodes)
     return "its node is not Ready" if lost else pod.why
 
 
 def _restarts(cluster: Cluster, there: Sequence[Pod]) -> str:
-    """Tell who restarted within the last hour, or "": not wrong by itself, but the first thing to know when something is."""
+    """Return the pods that restarted within the last hour, or "". Restarts are not a failure, but help to find the cause of one."""
     recent = [pod for pod in there if pod.restarts and 0 <= cluster.clock - pod.restarted < RECENT_S]
     told = [
         f"{pod.name.removesuffix(f'-{pod.node}')} {age_text(cluster.clock - pod.restarted)} ago"

@@ -411,7 +411,7 @@ def test_versions_of_programs(text, expected):
 
 @pytest.mark.parametrize("text", ["", "1.20", "v1.20.x", "1.20.2.3", "latest", "vv1.20.2", "1.20.2 1.20.3", "1.20.2-", "٣.1.1"])
 def test_what_is_no_version(text):
-    with pytest.raises(ValueError, match="is no version of Kubernetes"):
+    with pytest.raises(ValueError, match="is not a version of Kubernetes"):
         kubeadm.parse(text)
 
 
@@ -449,12 +449,12 @@ def test_what_is_no_package_version(text):
         ("etcd", "name", "kubeadm manages the members"),
         ("etcd", "data-dir", "/var/lib/etcd"),
         ("etcd", "wal-dir", "/var/lib/etcd"),
-        ("etcd", "force-new-cluster", "throw the other members out"),
+        ("etcd", "force-new-cluster", "remove the other members"),
         ("etcd", "peer-key-file", "certificates"),
-        ("etcd", "config-file", "ignores every flag"),
-        ("api_server", "advertise-address", "each node has a value of its own"),
-        ("api_server", "etcd-servers", "the etcd beside it"),
-        ("api_server", "etcd_servers", "the etcd beside it"),
+        ("etcd", "config-file", "ignores all flags"),
+        ("api_server", "advertise-address", "a different value on each node"),
+        ("api_server", "etcd-servers", "the etcd on its own host"),
+        ("api_server", "etcd_servers", "the etcd on its own host"),
         ("api_server", "audit-log-path", "/var/log/kubernetes/audit.log"),
         ("api_server", "audit-policy-file", "kubernetes.audit.policy"),
         ("api_server", "service-cluster-ip-range", "networks.services"),
@@ -521,7 +521,7 @@ def test_settings_that_belong_elsewhere_are_refused(make, part, field, value):
 
 def test_external_etcd_is_not_built(make):
     site = make(etcd="external")
-    with pytest.raises(InventoryError, match=r"^kubernetes\.etcd: external is not built yet"):
+    with pytest.raises(InventoryError, match=r"^kubernetes\.etcd: external is not supported yet"):
         kubeadm.init_config(site, site.control_plane[0], (1, 28, 0), KEY)
 
 

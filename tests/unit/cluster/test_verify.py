@@ -271,7 +271,7 @@ def answers(host, *, error="", failed=(), by_vip_error=""):
             {M1: answers(M1, by_vip_error="EOF"), M2: answers(M2), M3: answers(M3, by_vip_error="EOF")},
             [("fail", "", "livez: EOF; readyz: EOF (asked from master1, master3)")],
         ),
-        ({M1: [each for each in answers(M1) if each.server == VIP]}, [("fail", "master1", "nobody asked it")]),
+        ({M1: [each for each in answers(M1) if each.server == VIP]}, [("fail", "master1", "it was not asked")]),
         ({}, []),
     ],
 )
@@ -291,9 +291,9 @@ def test_who_is_well_is_asked_first_and_who_is_silent_not_at_all():
 @pytest.mark.parametrize(
     ("leases", "expected"),
     [
-        ((), [("fail", "", "kube-scheduler: nobody leads"), ("fail", "", "kube-controller-manager: nobody leads")]),
-        ((Lease("kube-scheduler", "", NOW, 15),), [("fail", "", "kube-scheduler: nobody leads")]),
-        ((Lease("kube-scheduler", "master1_a", NOW - 16, 15),), [("fail", "master1", "kube-scheduler: the lead was last renewed 16 s ago")]),
+        ((), [("fail", "", "kube-scheduler: it has no leader"), ("fail", "", "kube-controller-manager: it has no leader")]),
+        ((Lease("kube-scheduler", "", NOW, 15),), [("fail", "", "kube-scheduler: it has no leader")]),
+        ((Lease("kube-scheduler", "master1_a", NOW - 16, 15),), [("fail", "master1", "kube-scheduler: its lease was last renewed 16 s ago")]),
         ((Lease("kube-scheduler", "master1_a", NOW - 15, 15),), []),
         ((Lease("kube-scheduler", "master1_a", NOW + 3, 15),), []),  # their clocks differ a little
         ((Lease("kube-scheduler", "master1.company.local_a", NOW, 15),), []),

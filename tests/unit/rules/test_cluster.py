@@ -67,9 +67,9 @@ def test_the_cluster_is_begun_once(states, init_host):
     "found", [FOREIGN, replace(BLANK, manifests=frozenset({"etcd"})), replace(BLANK, ca="x"), replace(MEMBER, files=frozenset())]
 )
 def test_what_nobody_here_began_is_never_begun_over(found):
-    with pytest.raises(PrecheckError, match="master2 holds the remains of another cluster") as caught:
+    with pytest.raises(PrecheckError, match="master2 holds files of another cluster") as caught:
         rules.init_host(site().control_plane, {ONE: BLANK, TWO: found, THREE: BLANK})
-    assert caught.value.hint == "look at them; `inv cluster.reset --host master2` removes them for good"
+    assert caught.value.hint == "check whether they are still needed; `inv cluster.reset --host master2` deletes them"
 
 
 def test_an_unfinished_attempt_is_no_membership():
@@ -148,9 +148,9 @@ RUNS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=Tru
     [
         (RUNS, ""),
         (replace(RUNS, active="inactive"), "containerd is inactive"),
-        (replace(RUNS, enabled="disabled"), "would not start at boot"),
-        (replace(RUNS, kubelet="disabled"), "would not start at boot"),
-        (replace(RUNS, loaded=False), "older configuration"),
+        (replace(RUNS, enabled="disabled"), "is not enabled at boot"),
+        (replace(RUNS, kubelet="disabled"), "is not enabled at boot"),
+        (replace(RUNS, loaded=False), "old configuration"),
         (replace(RUNS, answers=False), "does not answer"),
     ],
 )
