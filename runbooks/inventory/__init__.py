@@ -1,1 +1,1 @@
-"""The site: hosts.yaml read, checked and turned into the frozen values of ``model``."""
+"""The site: read hosts.yaml, check it, and turn it into the frozen values of ``model``."""

@@ -1,4 +1,4 @@
-"""What the parts of a site must be to each other. Pure; each check speaks only about values that are sound by themselves."""
+"""Checks between the values of a site file. Pure. A check uses only values that are valid by themselves."""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -20,7 +20,7 @@ def findings(draft: Draft) -> Findings:
 
 
 def names_are_unique(draft: Draft) -> Findings:
-    """Two hosts of one name could not be told apart."""
+    """Every host needs its own name."""
     first: dict[str, DraftHost] = {}
     for host in draft.hosts:
         if host.name is not None and first.setdefault(host.name, host) is not host:
@@ -28,7 +28,7 @@ def names_are_unique(draft: Draft) -> Findings:
 
 
 def addresses_are_unique(draft: Draft) -> Findings:
-    """Neither two hosts nor a host and the VIP may share an address."""
+    """Every host needs its own address, and the VIP must be none of them."""
     vip = draft.address("endpoint.vip")
     first: dict[Address, DraftHost] = {}
     for host in draft.hosts:
@@ -42,7 +42,7 @@ def addresses_are_unique(draft: Draft) -> Findings:
 
 
 def addresses_are_in_management(draft: Draft) -> Findings:
-    """The VIP moves between the LBs by ARP or neighbour discovery, so it must be in the hosts' own network."""
+    """Hosts and VIP must be in the management network: the VIP moves between the LBs by ARP or IPv6 neighbour discovery."""
     management = draft.network("networks.management")
     if management is None:
         return
@@ -55,7 +55,7 @@ def addresses_are_in_management(draft: Draft) -> Findings:
 
 
 def misplaced(address: Address, network: Network) -> str:
-    """Return why ``address`` cannot be a host's in the management network ``network``, or ""."""
+    """Return why no host in the management network ``network`` can have ``address``; "" when one can."""
     if address.version != network.version:
         return f"{address} is IPv{address.version}, but networks.management ({network}) is IPv{network.version}: use one family"
     if address not in network:
@@ -70,7 +70,7 @@ def misplaced(address: Address, network: Network) -> str:
 
 
 def networks_are_apart(draft: Draft) -> Findings:
-    """Overlapping networks make some addresses unreachable, which shows long after the set-up."""
+    """Networks must not overlap: some addresses would be unreachable, which is noticed long after the setup."""
     names = ("management", "pods", "services", "storage")
     known = [(name, network) for name in names if (network := draft.network(f"networks.{name}")) is not None]
     for (name, network), (other, second) in combinations(known, 2):
@@ -84,19 +84,17 @@ def networks_are_apart(draft: Draft) -> Findings:
 
 
 def management_holds_hosts(draft: Draft) -> Findings:
-    """Loopback, multicast and the like are valid networks, but not for machines."""
+    """The management network must not be loopback, multicast or unspecified."""
     management = draft.network("networks.management")
     if management is None:
         return
     start = management.network_address
     if start.is_loopback or start.is_multicast or start.is_unspecified:
-        yield Finding(
-            "networks.management", f"{management} is not a network for hosts: it is loopback, multicast or no address at all"
-        )
+        yield Finding("networks.management", f"{management} is not a network for hosts: it is loopback, multicast or unspecified")
 
 
 def roles_are_given(draft: Draft) -> Findings:
-    """A host without a role would be forgotten by every runbook."""
+    """Every host needs a role, each only once: no runbook uses a host without a role."""
     for host in draft.hosts:
         if host.roles is None:
             continue
@@ -108,26 +106,26 @@ def roles_are_given(draft: Draft) -> Findings:
 
 
 def enough_of_each_role(draft: Draft) -> Findings:
-    """Two LBs for a VIP that moves, and a control plane that keeps its quorum."""
+    """The site needs two LBs, between which the VIP moves, and a control plane host. An even number of members is a warning."""
     if not draft.roles_known:
         return
-    balancers, masters, workers = (list(draft.with_role(role)) for role in ("lb", "control-plane", "worker"))
+    balancers, control_plane, workers = (list(draft.with_role(role)) for role in ("lb", "control-plane", "worker"))
     if not balancers:
         yield Finding("hosts", "no host has the role lb: the VIP needs two")
     elif len(balancers) == 1:
         yield Finding("hosts", f"only {balancers[0]} has the role lb: the VIP needs a second one to move to")
-    if not masters:
+    if not control_plane:
         yield Finding("hosts", "no host has the role control-plane: give it to three hosts")
-    elif len(masters) % 2 == 0 and draft.text("kubernetes.etcd") == "stacked":
-        count = len(masters)
-        message = f"{count} hosts with the role control-plane bear no more failures than {count - 1}: use an odd number"
+    elif len(control_plane) % 2 == 0 and draft.text("kubernetes.etcd") == "stacked":
+        count = len(control_plane)
+        message = f"{count} hosts with the role control-plane tolerate no more failures than {count - 1}: use an odd number"
         yield Finding("hosts", message, "warning")
     if not workers:
         yield Finding("hosts", "no host has the role worker: nothing will run the workload", "warning")
 
 
 def priorities_rank_the_lbs(draft: Draft) -> Findings:
-    """VRRP needs an order among the LBs; anywhere else a priority is a mistake."""
+    """Every LB needs its own VRRP priority; other hosts must not have one."""
     ranked: dict[int, DraftHost] = {}
     for host in draft.hosts:
         if host.roles is None:
@@ -135,7 +133,7 @@ def priorities_rank_the_lbs(draft: Draft) -> Findings:
         key = f"{host.key}.priority"
         if "lb" not in host.roles:
             if host.given("priority"):
-                yield Finding(key, f"{host} is no lb: delete the priority, or add lb to its roles")
+                yield Finding(key, f"{host} is not an lb: delete the priority, or add lb to its roles")
         elif not host.given("priority"):
             yield Finding(key, f"{host} is an lb and needs one: a whole number from 1 to 254, the highest holds the VIP")
         elif host.priority is not None and ranked.setdefault(host.priority, host) is not host:
@@ -144,20 +142,20 @@ def priorities_rank_the_lbs(draft: Draft) -> Findings:
 
 
 def api_port_is_free_on_lbs(draft: Draft) -> Findings:
-    """HAProxy and the API server cannot both listen on 6443 of one machine."""
+    """HAProxy and the API server cannot both listen on port 6443 of the same host."""
     if draft.number("endpoint.port") != API_PORT:
         return
     for host in draft.with_role("lb"):
         if "control-plane" in (host.roles or ()):
             yield Finding(
                 f"{host.key}.roles",
-                f"an lb on a control-plane host would fight with the API server for port {API_PORT}:"
-                " use hosts of their own, or another endpoint.port such as 8443",
+                f"an lb on a control plane host cannot use port {API_PORT}, where the API server listens:"
+                " use separate hosts, or another endpoint.port such as 8443",
             )
 
 
 def lb_ports_differ(draft: Draft) -> Findings:
-    """Everything that listens on an LB needs a port of its own."""
+    """Everything that listens on an LB needs its own port."""
     listeners = [("endpoint.port", draft.number("endpoint.port"))]
     listeners += [(f"{LB}.{name}", draft.number(f"{LB}.{name}")) for name in ("stats_port", "metrics_port", "health_port")]
     listeners += [(f"{LB}.ingress.{name}", port) for name, port in (("http", 80), ("https", 443)) if _on(draft, name)]
@@ -167,11 +165,11 @@ def lb_ports_differ(draft: Draft) -> Findings:
             continue
         other = taken.setdefault(port, key)
         if other != key:
-            yield Finding(key, f"port {port} is already that of {other}: each needs its own on an LB")
+            yield Finding(key, f"port {port} is already used by {other}: on an LB each needs its own port")
 
 
 def _ssh_ports(draft: Draft) -> Iterator[tuple[str, int]]:
-    """Yield where each LB's SSH port is written."""
+    """Yield the key and the value of each LB's SSH port."""
     for host in draft.with_role("lb"):
         key = f"{host.key}.ssh.port" if host.given("ssh.port") else "ssh.port"
         port = draft.number(key)
@@ -188,11 +186,11 @@ def ingress_node_ports_differ(draft: Draft) -> Findings:
     key = f"{LB}.ingress.https_node_port"
     port = draft.number(key)
     if _on(draft, "http") and _on(draft, "https") and port is not None and port == draft.number(f"{LB}.ingress.http_node_port"):
-        yield Finding(key, f"port {port} is already that of {LB}.ingress.http_node_port")
+        yield Finding(key, f"port {port} is already used by {LB}.ingress.http_node_port")
 
 
 def adverts_fit_the_version(draft: Draft) -> Findings:
-    """VRRP version 2 counts its adverts in whole seconds (RFC 3768)."""
+    """With VRRP version 2 the advertisement interval is in whole seconds (RFC 3768, section 5.3.7)."""
     key = f"{LB}.vrrp.advert_ms"
     interval = draft.number(key)
     if draft.number(f"{LB}.vrrp.version") == 2 and interval is not None and interval % 1000:

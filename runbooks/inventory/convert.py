@@ -1,4 +1,4 @@
-"""The tree of the file -> the values of the model, driven by the model's own definitions; every fault is collected."""
+"""Convert the tree of the file into the values of the model, as the model's type annotations say. Collects every problem."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -13,18 +13,18 @@ from runbooks.inventory.problems import Finding, quoted
 from runbooks.inventory.settings import Model
 from runbooks.inventory.source import Listing, Mapping, Node, Scalar
 
-BROKEN = object()  # stands for a value that has been complained about
+BROKEN = object()  # stands for a value that has a problem, which was recorded
 
 
 def convert(root: Node) -> tuple[Draft, Site | None]:
-    """Return what could be read, with the findings, and the whole site when there were none."""
+    """Return the draft, with what could be read and every finding, and the site, or None when there were findings."""
     reader = _Reader()
     site = reader.struct("", Site, root, 1 if _empty(root) else root.line)
     return reader.draft, site if isinstance(site, Site) else None
 
 
 class _Reader:
-    """Walks the model and the tree side by side."""
+    """Walks the model and the tree in parallel."""
 
     def __init__(self) -> None:
         self.draft = Draft()
@@ -67,7 +67,7 @@ class _Reader:
         return BROKEN if BROKEN in found else found
 
     def mapping(self, key: str, item: scalars.Hint, node: Node, line: int) -> object:
-        """Return a group whose keys are not ours to know: words when ``item`` is str, anything when it is Any."""
+        """Return a group with any keys. Its values are text when ``item`` is str, anything when it is Any."""
         if not isinstance(node, Mapping):
             return self.wrong(key, line, "must be a group of keys with their values")
         names = [word.text for word, _ in node.pairs if isinstance(word, Scalar)]
@@ -77,7 +77,7 @@ class _Reader:
         return found if sound and not any(value is BROKEN for value in found.values()) else BROKEN
 
     def free(self, key: str, item: scalars.Hint, node: Node, line: int) -> object:
-        """Return whatever stands at ``key``: words, numbers, true and false, lists and groups of them."""
+        """Return the value at ``key``, of any type: text, numbers, true and false, lists and groups of them."""
         self.draft.lines[key] = line
         if isinstance(node, Mapping):
             return self.mapping(key, item, node, line)
@@ -90,7 +90,7 @@ class _Reader:
             return self.wrong(key, line, str(error))
 
     def struct(self, key: str, struct: type[Model], node: Node, line: int) -> object:
-        """Return the ``struct`` at ``key``. Every fault in it is noted, not only the first."""
+        """Return the ``struct`` at ``key``, or BROKEN. Every problem in it is recorded, not only the first."""
         known = {field.name: field for field in msgspec.structs.fields(struct)}
         if not isinstance(node, Mapping):
             what = "has no value" if _empty(node) else "is not a group of keys"
@@ -117,7 +117,7 @@ class _Reader:
         return struct(**values) if sound else BROKEN
 
     def given(self, key: str, node: Mapping, names: list[str]) -> tuple[dict[str, tuple[int, Node]], bool]:
-        """Return the known keys of ``node`` with line and value, and whether there was nothing to complain about."""
+        """Return the known keys of ``node`` with line and value, and whether all keys were valid."""
         found: dict[str, tuple[int, Node]] = {}
         first: dict[str, int] = {}
         faults = len(self.draft.findings)
@@ -127,7 +127,7 @@ class _Reader:
                 continue
             inner = f"{key}.{quoted(word.text)}" if key else quoted(word.text)
             if word.kind == "merge":
-                self.wrong(key, word.line, "merge keys (<<) are not understood: write the keys out")
+                self.wrong(key, word.line, "merge keys (<<) are not supported: write the keys out")
             elif word.text in first:
                 self.wrong(inner, word.line, f"is given twice, first on line {first[word.text]}: delete one of them")
             elif word.text in names:
@@ -150,7 +150,7 @@ def fields(struct: type[Model] = Site, under: str = "") -> Iterator[tuple[str, m
 
 
 def _nearest(word: str, names: list[str]) -> str:
-    """Return the hint for an unknown key: a similar one beside it, or the place where this very key belongs."""
+    """Return the hint for an unknown key: a similar key in this group, or the groups that the key belongs to."""
     near = scalars.hint(word, names)
     if near:
         return near
@@ -160,7 +160,7 @@ def _nearest(word: str, names: list[str]) -> str:
 
 @cache
 def _homes() -> dict[str, str]:
-    """Return for every key the places where it belongs, in words."""
+    """Return, for the name of every key, the groups that it belongs to, as text."""
     homes: dict[str, list[str]] = {}
     for path, _ in fields():
         under, _, name = path.rpartition(".")

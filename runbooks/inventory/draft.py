@@ -1,4 +1,4 @@
-"""A site file half understood: the values that are sound, under their keys, so that checks can go on past the first fault."""
+"""A partly read site file: the valid values by key, so that checks go on after the first problem."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -8,7 +8,7 @@ from runbooks.inventory.words import Address, Network
 
 
 class DraftHost:
-    """One entry of ``hosts``. A property is None when the value is missing or was complained about."""
+    """One entry of ``hosts``. A property is None when its value is missing or invalid."""
 
     def __init__(self, draft: "Draft", index: int) -> None:
         self.key = f"hosts[{index}]"
@@ -27,7 +27,7 @@ class DraftHost:
         return self.draft.line(self.key)
 
     def given(self, name: str) -> bool:
-        """Whether the file has a value for ``name`` of this host, sound or not."""
+        """Return whether the file has a value for ``name`` of this host, valid or not."""
         return f"{self.key}.{name}" in self.draft.lines and self.draft.values.get(f"{self.key}.{name}", True) is not None
 
 
@@ -41,39 +41,39 @@ class Draft:
         self.findings: list[tuple[int, Finding]] = []
 
     def line(self, key: str) -> int:
-        """Return the line of ``key``, or of what holds it when the file does not mention it."""
+        """Return the line of ``key``, or of its group when the file does not have the key."""
         while key and key not in self.lines:
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return self.lines.get(key, 1)
 
     def address(self, key: str) -> Address | None:
-        """Return the sound address at ``key``, or None."""
+        """Return the valid address at ``key``, or None."""
         value = self.values.get(key)
         return value if isinstance(value, Address) else None
 
     def network(self, key: str) -> Network | None:
-        """Return the sound network at ``key``, or None."""
+        """Return the valid network at ``key``, or None."""
         value = self.values.get(key)
         return value if isinstance(value, Network) else None
 
     def number(self, key: str) -> int | None:
-        """Return the sound number at ``key``, or None."""
+        """Return the valid number at ``key``, or None."""
         value = self.values.get(key)
         return value if isinstance(value, int) else None
 
     def text(self, key: str) -> str | None:
-        """Return the sound text at ``key``, or None."""
+        """Return the valid text at ``key``, or None."""
         value = self.values.get(key)
         return value if isinstance(value, str) else None
 
     @cached_property
     def hosts(self) -> tuple[DraftHost, ...]:
-        """The hosts in the order of the file, however little of each is sound."""
+        """The hosts in the order of the file, also those with invalid values."""
         return tuple(DraftHost(self, index) for index in range(self.lengths.get("hosts", 0)))
 
     @property
     def roles_known(self) -> bool:
-        """Whether every host's roles are sound: only then can missing ones be counted."""
+        """Whether the roles of all hosts are valid; only then can hosts be counted by role."""
         return "hosts" in self.lengths and all(host.roles is not None for host in self.hosts)
 
     def with_role(self, role: str) -> Iterator[DraftHost]:

@@ -1,4 +1,4 @@
-"""hosts.yaml -> Site. Reports every problem at once, each with its file, line and key."""
+"""Load hosts.yaml into a Site. Reports all problems at once, each with its file, line and key."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from runbooks.inventory.problems import Finding, Problem, SiteError, by_line, sh
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A site that passed every check, with absolute paths, and what its operator should still look at."""
+    """A site that passed every check, with absolute paths, and the warnings about it."""
 
     site: Site
     warnings: tuple[Problem, ...]
@@ -36,7 +36,7 @@ def load_site(path: Path) -> Loaded:
 
 
 def homeless(draft: Draft) -> list[Finding]:
-    """Return the paths whose ``~`` is nobody's home here. This asks the machine, so it is no check of the site as such."""
+    """Return a finding for each path whose ``~`` or ``~user`` has no home directory here. Depends on this machine, unlike `checks`."""
     found = []
     for key, value in draft.values.items():
         if isinstance(value, Path):

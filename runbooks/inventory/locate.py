@@ -1,4 +1,4 @@
-"""Where things are: the site file that a command is about, the paths in it, and the directory for this site's own state."""
+"""Paths: the site file that a command uses, the paths in that file, and the state directory of the site."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ LAB_DEFAULT: Final = "default"
 
 
 def locate(environ: Mapping[str, str], root: Path) -> Path:
-    """Return the site file that this command is about.
+    """Return the path of the site file that this command uses.
 
     RUNBOOKS_SITE unset gives hosts.yaml in ``root``; ``lab`` gives the lab's twin (RUNBOOKS_LAB names another than the default),
     ``lab:NAME`` the twin NAME; anything else is a path.
@@ -44,7 +44,7 @@ def _twin(name: str, variable: str) -> Path:
 
 
 def expanded(path: Path, beside: Path) -> Path:
-    """Return ``path`` made absolute: ``~`` is the operator's home, a relative path is meant in the directory ``beside``."""
+    """Return ``path`` as an absolute path: ``~`` is the operator's home, a relative path is relative to the directory ``beside``."""
     try:
         return beside / path.expanduser()
     except RuntimeError:
@@ -52,7 +52,7 @@ def expanded(path: Path, beside: Path) -> Path:
 
 
 def resolve(site: Site, path: Path) -> Site:
-    """Return ``site`` with absolute paths. ``path`` is its file: relative paths in it are meant beside it."""
+    """Return ``site`` with absolute paths. ``path`` is its file; relative paths are relative to the directory of that file."""
     beside = path.absolute().parent
 
     def full(given: Path | None) -> Path | None:
@@ -79,7 +79,7 @@ def _backup(backup: Backup, full: Callable[[Path | None], Path | None]) -> Backu
     replace = msgspec.structs.replace
     age, restic = backup.age, backup.restic
     if restic:
-        repository = restic.repository  # a path, as restic itself tells it: no scheme in front
+        repository = restic.repository  # without a scheme in front it is a path, as for restic itself
         if not re.match(r"[A-Za-z0-9+]+:", repository):
             repository = str(full(Path(repository)))
         secrets = {"password_file": full(restic.password_file), "environment_file": full(restic.environment_file)}
@@ -94,7 +94,10 @@ def _backup(backup: Backup, full: Callable[[Path | None], Path | None]) -> Backu
 
 
 def state_directory(site_file: Path, site: Site) -> Path:
-    """Return the directory for what the tool keeps about ``site`` (secrets, journal, reports), made 0700 when it is not there."""
+    """Return the state directory of ``site`` (secrets, journals, reports); creates it with mode 0700.
+
+    Raises InventoryError when it cannot be created or used.
+    """
     top = site_file.absolute().parent / ".runbooks"
     state = top / site.name
     try:
@@ -103,7 +106,7 @@ def state_directory(site_file: Path, site: Site) -> Path:
             if directory.stat().st_mode & 0o077:
                 directory.chmod(0o700)
         ignore = top / ".gitignore"
-        if not ignore.exists():  # the secrets in there must not end up in somebody's repository
+        if not ignore.exists():  # it holds secrets, which must not be committed
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
         raise InventoryError(

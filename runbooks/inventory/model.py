@@ -1,4 +1,4 @@
-"""The site and its hosts as typed, frozen values: what hosts.yaml says once it has passed every check."""
+"""The site and its hosts as typed, frozen values: the content of hosts.yaml after every check."""
 
 from typing import Annotated, Final, Literal
 
@@ -18,7 +18,7 @@ WORDS: Final = {
 
 
 class Host(Model, frozen=True):
-    """One machine. ``priority`` and ``interface`` matter to an LB; ``weight`` (0-256) to what an LB sends to this host."""
+    """One machine. ``priority`` and ``interface`` are for LBs; ``weight`` (0-256) is its share of the LBs' connections."""
 
     name: Name
     address: Address
@@ -53,7 +53,7 @@ class Host(Model, frozen=True):
 
 
 class LabTwin(Model, frozen=True):
-    """Written by `inv lab.up` into the twin's own site file: the network namespace that its addresses live in."""
+    """Written by `inv lab.up` into the twin's site file: the network namespace in which the twin's addresses exist."""
 
     namespace: Name
 
@@ -74,7 +74,7 @@ class Site(Model, frozen=True):
 
     @property
     def load_balancers(self) -> tuple[Host, ...]:
-        """The LBs, highest VRRP priority first: in this order they are meant to hold the VIP."""
+        """The LBs, highest VRRP priority first: the order in which they hold the VIP."""
         found = [host for host in self.hosts if host.is_lb]
         return tuple(sorted(found, key=lambda host: -(host.priority or 0)))
 

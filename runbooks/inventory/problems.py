@@ -1,4 +1,4 @@
-"""What is wrong with a site file, and where: one line per problem, all of them in one error."""
+"""Problems of a site file: one line for each, with its place; all of them in one error."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A finding with its place. ``str()`` is the line that the operator reads; ``line`` 0 stands for no line in particular."""
+    """A finding with its place. ``str()`` is the line that the operator reads; ``line`` 0 means the whole file."""
 
     file: str
     line: int
@@ -45,12 +45,12 @@ class SiteError(InventoryError):
 
 
 def by_line(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return ``problems`` in the order in which somebody reads the file."""
+    """Return ``problems`` without duplicates, in the order of their lines."""
     return tuple(sorted(set(problems), key=lambda problem: (problem.line, problem.key, problem.message)))
 
 
 def quoted(text: str) -> str:
-    """Return ``text`` fit for an error message: short, and without anything a terminal would obey.
+    """Return ``text`` for an error message: at most 60 characters, without control characters.
 
     For example, ``10.1.1.300`` stays as it is; a text with a line break or an escape sequence is shown like a Python string.
     """
@@ -59,10 +59,10 @@ def quoted(text: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return ``path`` as an operator would type it from here, so that ``hosts.yaml:12`` can be clicked on."""
+    """Return ``path`` relative to the working directory where possible, so that a terminal can open ``hosts.yaml:12``."""
     absolute = path.absolute()
     try:
         near = absolute.relative_to(Path.cwd())
-    except (ValueError, OSError):  # elsewhere, or a working directory that is gone
+    except (ValueError, OSError):  # not below it, or the working directory no longer exists
         near = absolute
     return quoted(str(near)) if not str(near).isprintable() else str(near)

@@ -1,4 +1,4 @@
-"""One word of the file -> one value of the model, or a complaint in the operator's words. Pure."""
+"""Convert one scalar of the file into one value of the model, or raise WrongError with a text for the operator. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -26,23 +26,23 @@ Hint = Any  # a type annotation of the model
 
 
 class WrongError(ValueError):
-    """The word does not fit; the text says what would."""
+    """The scalar is not valid; the text says what would be."""
 
 
 class Form(msgspec.Struct, frozen=True):
-    """One thing that a value may be: its type, and the bounds or the pattern on it."""
+    """One type that a value may have, with its bounds or pattern."""
 
     base: Hint
     meta: msgspec.Meta
 
 
 def origin(hint: Hint) -> object:
-    """Return what ``hint`` is a case of: Literal, tuple, Annotated ..., or None for a plain type."""
+    """Return the generic type of ``hint`` (Literal, tuple, Annotated ...), or None for a plain type."""
     return get_origin(hint)
 
 
 def members(hint: Hint) -> tuple[Hint, ...]:
-    """Return the alternatives of a union, or the hint alone. None, for "may be empty", is one of them."""
+    """Return the members of a union, or the hint alone. NoneType among them means that the value may be empty."""
     return get_args(hint) if origin(hint) in {Union, UnionType} else (hint,)
 
 
@@ -61,7 +61,7 @@ def forms(hint: Hint) -> list[Form]:
 
 
 def convert(hint: Hint, scalar: Scalar) -> object:
-    """Return the value that ``scalar`` stands for, or raise WrongError.
+    """Return the value of ``scalar``, or raise WrongError.
 
     For example, ``10.1.1.11`` for an Address gives ``IPv4Address("10.1.1.11")``.
     """
@@ -80,7 +80,7 @@ def convert(hint: Hint, scalar: Scalar) -> object:
 
 
 def expected(hint: Hint) -> str:
-    """Return what ``hint`` allows, in words: ``an IP address or a DNS name ...``."""
+    """Return what ``hint`` allows, as text: ``an IP address or a DNS name ...``."""
     words = [_expected(form) for form in forms(hint)]
     return " or ".join(dict.fromkeys(words))
 
@@ -121,7 +121,7 @@ def _one(form: Form, scalar: Scalar) -> object:
 
 
 def plain(scalar: Scalar) -> object:
-    """Return the value of a word whose type is not ours to know, or raise WrongError where YAML might surprise.
+    """Return the value of a scalar of any type, or raise WrongError where YAML would read it as something unexpected.
 
     >>> plain(Scalar(1, "110", "int"))
     110
@@ -156,7 +156,7 @@ def _choice(allowed: Sequence[object], scalar: Scalar) -> object:
 
 def hint(word: str, known: Sequence[str]) -> str:
     """Return ": did you mean X?" when ``word`` is nearly one of ``known``, else ""."""
-    from difflib import get_close_matches  # noqa: PLC0415 - costs time at start, needed only for errors
+    from difflib import get_close_matches  # noqa: PLC0415 - start-up time, only needed for errors
 
     near = get_close_matches(word[:60].lower().replace("_", "-"), known, n=1) or get_close_matches(word[:60].lower(), known, n=1)
     return f": did you mean {near[0]}?" if near else ""
@@ -179,7 +179,9 @@ def _number(form: Form, scalar: Scalar) -> int:
         if (least is None or number >= least) and (most is None or number <= most):
             return number
     elif scalar.kind == "int" and len(text) <= 18:
-        raise WrongError(f"{quoted(text)} is no plain number (YAML may read it in base 2, 8, 16 or 60): write {_expected(form)}")
+        raise WrongError(
+            f"{quoted(text)} is not a plain number (YAML may read it in base 2, 8, 16 or 60): write {_expected(form)}"
+        )
     raise WrongError(f"{quoted(text)} is not {_expected(form)}")
 
 
@@ -187,8 +189,8 @@ def _text(form: Form, scalar: Scalar) -> str:
     pattern = form.meta.pattern
     fits = not pattern or re.search(pattern, scalar.text) is not None
     if scalar.kind != "str":
-        cure = f'write "{scalar.text}"' if fits else f"write {_expected(form)}, in quotes"
-        raise WrongError(f"{quoted(scalar.text)} without quotes is {TAKEN_FOR[scalar.kind]} to YAML: {cure}")
+        fix = f'write "{scalar.text}"' if fits else f"write {_expected(form)}, in quotes"
+        raise WrongError(f"{quoted(scalar.text)} without quotes is {TAKEN_FOR[scalar.kind]} to YAML: {fix}")
     if fits:
         return scalar.text
     raise WrongError(f"{quoted(scalar.text)} is not {_expected(form)}")

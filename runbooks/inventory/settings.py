@@ -1,4 +1,4 @@
-"""What the site is set to, part by part, as typed, frozen values. Durations carry their unit in the name."""
+"""The settings of a site, group by group, as typed, frozen values. The names of durations end in their unit."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ from runbooks.inventory.words import (
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of every part of the site: immutable, compared by value."""
+    """Base class of every part of the site: immutable, compared by value."""
 
 
 class Endpoint(Model, frozen=True):
@@ -45,14 +45,14 @@ class Networks(Model, frozen=True):
 
 
 class Addons(Model, frozen=True):
-    """What kubeadm installs besides the control plane. Switch off what the site brings itself."""
+    """What kubeadm installs besides the control plane. False where the site has its own instead."""
 
     coredns: bool = True
     kube_proxy: bool = True
 
 
 class Audit(Model, frozen=True):
-    """The API server's audit log in /var/log/kubernetes. Without a policy of one's own, who did what to which object is kept."""
+    """The API server's audit log in /var/log/kubernetes. Without ``policy``, a default policy of this tool is used."""
 
     policy: Path | None = None
     max_age_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
@@ -67,7 +67,7 @@ class Containerd(Model, frozen=True):
 
 
 class ExtraArgs(Model, frozen=True):
-    """Flags of the control plane's programs, without the leading dashes; they go before kubeadm's own."""
+    """Flags of the control plane's programs, without the leading dashes; they replace kubeadm's own."""
 
     api_server: Flags = msgspec.field(default_factory=dict)
     controller_manager: Flags = msgspec.field(default_factory=dict)
@@ -78,9 +78,9 @@ class ExtraArgs(Model, frozen=True):
 class Kubernetes(Model, frozen=True):
     """The cluster to build. ``version`` has three parts and no leading v.
 
-    ``cni`` is the pod network: the path of a manifest, one that comes with this tool, or "none" when somebody else installs it;
+    ``cni`` is the pod network: the path of a manifest, one that comes with this tool, or "none" when it is installed by other means;
     None when the site does not say. ``kubelet`` and ``kube_proxy`` are fields of KubeletConfiguration and
-    KubeProxyConfiguration, laid over ours.
+    KubeProxyConfiguration; they override this tool's own.
     """
 
     version: Version
@@ -150,7 +150,7 @@ class Gateway(Model, frozen=True):
 
 
 class Ssh(Model, frozen=True):
-    """How to log in. Relative paths are meant beside hosts.yaml; ``~`` is the operator's home."""
+    """How to log in. Relative paths are relative to the directory of hosts.yaml; ``~`` is the operator's home."""
 
     user: LoginName
     key: Path | None = None
@@ -172,7 +172,7 @@ class HostSsh(Model, frozen=True):
 
 
 class Keep(Model, frozen=True):
-    """Which backup sets survive: the newest ``last``, and the newest of each of so many days, weeks and months (UTC)."""
+    """Which backup sets are kept: the newest ``last`` sets, and the newest of each of so many days, weeks and months (UTC)."""
 
     last: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 7
     daily: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 7
@@ -181,14 +181,14 @@ class Keep(Model, frozen=True):
 
 
 class Age(Model, frozen=True):
-    """Encryption by age. ``identity`` is the file of the private key, only where sets are also to be read again."""
+    """Encryption with age. ``identity`` is the file of the private key, only needed where sets are read again."""
 
     recipients: tuple[Recipient, ...]
     identity: Path | None = None
 
 
 class Restic(Model, frozen=True):
-    """A copy of every set in a restic repository. Its password and other secrets are in files of their own."""
+    """A copy of every set in a restic repository. Its password and other secrets are in separate files."""
 
     repository: Repository
     password_file: Path
@@ -197,7 +197,7 @@ class Restic(Model, frozen=True):
 
 
 class Backup(Model, frozen=True):
-    """Where backups go on the operator's machine, and how. ``host_directory`` is each host's own, for what is on its way."""
+    """Where and how backups are kept on the operator's machine. ``host_directory`` is the temporary directory on each host."""
 
     directory: Path
     host_directory: HostPath = "/var/lib/ha-runbooks/backup"

@@ -1,7 +1,7 @@
-"""YAML as a tree that remembers its lines, and that never makes a value out of a word behind the operator's back.
+"""Read YAML as a tree that keeps line numbers and the original text of every scalar.
 
-Built from the parser's events rather than by yaml.load: a duplicate key stays visible, 1.30 keeps its zero, and hostile input
-(deep nesting, alias bombs) ends in one clear error.
+Built from the parser's events, not with yaml.load: duplicate keys stay visible, 1.30 keeps its zero, and hostile input (deep
+nesting, alias bombs) ends in one clear error.
 """
 
 import re
@@ -19,7 +19,7 @@ MOST_BYTES = 1 << 20
 MOST_NODES = 100_000
 MOST_DEPTH = 32
 CORE = "tag:yaml.org,2002:"
-# What YAML itself refuses, and the line breaks that editors do not count. Text, as compiling the second takes 3 ms at every start.
+# Characters that YAML forbids, and line breaks that editors do not count. Not compiled here: the second takes 3 ms at every start.
 UNFIT_ASCII = r"[^\t\n\r\x20-\x7e]"
 UNFIT = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
@@ -28,7 +28,7 @@ KINDS: frozenset[str] = frozenset({"str", "int", "float", "bool", "null", "times
 
 
 class Scalar(msgspec.Struct, frozen=True):
-    """A word of the file as it was written. ``kind`` is what YAML 1.1 takes it for: 1.30 is a float, on a bool."""
+    """A scalar as it is written in the file. ``kind`` is its type in YAML 1.1: 1.30 is a float, on is a bool."""
 
     line: int
     text: str
@@ -53,7 +53,7 @@ Node = Scalar | Listing | Mapping
 
 
 class UnreadableError(Exception):
-    """Reading cannot go on. ``line`` is 0 when it is about the file as a whole."""
+    """The file cannot be read any further. ``line`` is 0 when the whole file is meant."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -62,7 +62,7 @@ class UnreadableError(Exception):
 
 
 def read(path: Path) -> Node:
-    """Return the tree of the YAML file at ``path``. Raise UnreadableError for whatever is no single, modest YAML document."""
+    """Return the tree of the YAML file at ``path``. Raises UnreadableError unless it is one YAML document of moderate size."""
     try:
         if path.is_dir():
             raise UnreadableError(0, "is a directory: name the file in it")
@@ -78,7 +78,7 @@ def read(path: Path) -> Node:
 
 
 def decoded(data: bytes) -> str:
-    """Return the text of ``data``, or raise UnreadableError with the line of the first byte that is no text."""
+    """Return the text of ``data``. Raises UnreadableError with the line of the first byte that is not text."""
     if len(data) > MOST_BYTES:
         raise UnreadableError(0, f"is larger than {MOST_BYTES >> 20} MiB: this is not a site file")
     try:
@@ -105,18 +105,18 @@ def parse(text: str) -> Node:
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> UnreadableError:
-    """Return the parser's complaint with the line to look at and, for the usual slips, the cure."""
+    """Return the parser's error with the line to look at and, for tabs, how to fix it."""
     problem, context = error.problem or "syntax error", error.context or ""
     lines = text.rstrip().split("\n")
     mark = error.problem_mark or error.context_mark
     if mark is not None and error.context_mark is not None and mark.line >= len(lines):
-        mark = error.context_mark  # the quote or bracket that nobody closed, not the end of the file
+        mark = error.context_mark  # the unclosed quote or bracket, not the end of the file
     line = min(mark.line + 1, len(lines)) if mark is not None else 1
     began = f" ({context}, which began on line {error.context_mark.line + 1})" if context and error.context_mark else ""
     written = lines[line - 1]
     indent = written[: len(written) - len(written.lstrip())]
-    cure = ": indent with spaces, not with tabs" if "\t" in indent else ""
-    return UnreadableError(line, f"this is not YAML: {problem}{began}{cure}")
+    fix = ": indent with spaces, not with tabs" if "\t" in indent else ""
+    return UnreadableError(line, f"this is not YAML: {problem}{began}{fix}")
 
 
 def _tag(tag: str) -> str:
@@ -124,7 +124,7 @@ def _tag(tag: str) -> str:
 
 
 class _Builder:
-    """Turns the parser's events into nodes, and counts what they would weigh with every alias written out."""
+    """Turns the parser's events into nodes, and counts the nodes as if every alias were written out."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
@@ -199,9 +199,9 @@ class _Builder:
             tag = event.tag
         kind = tag.removeprefix(CORE)
         if not tag.startswith(CORE) or kind not in KINDS:
-            raise UnreadableError(line, f"the tag {_tag(tag)} is not understood here: delete it")
+            raise UnreadableError(line, f"the tag {_tag(tag)} is not supported: delete it")
         return cast("Kind", kind)
 
     def only_tag(self, event: Any, core: str, line: int) -> None:
         if event.tag not in {None, "!", CORE + core}:
-            raise UnreadableError(line, f"the tag {_tag(event.tag)} is not understood here: delete it")
+            raise UnreadableError(line, f"the tag {_tag(event.tag)} is not supported: delete it")

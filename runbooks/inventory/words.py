@@ -1,6 +1,6 @@
-"""The words of hosts.yaml: what a single value may be, and how that is told to an operator.
+"""The types of single values in hosts.yaml: what is allowed, and how an error message describes it.
 
-Addresses are ``ipaddress`` objects, never text, so that IPv4 and IPv6 are treated alike.
+Addresses are ``ipaddress`` objects, never text, so that IPv4 and IPv6 are treated the same.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -13,8 +13,8 @@ Network = IPv4Network | IPv6Network
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Priority = Annotated[int, msgspec.Meta(ge=1, le=254)]
 Role = Literal["lb", "control-plane", "worker"]
-# A pattern's description is what an operator reads when a value does not match: "X is not <description>".
-# The patterns end in \Z because $ would let a line break through, and so into a rendered file.
+# The description of a pattern is shown when a value does not match: "X is not <description>".
+# The patterns end in \Z because $ would accept a final line break, which would end up in a rendered file.
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 NAME = rf"^{LABEL}\Z"
 DNS_NAME = rf"^(?=.{{1,253}}\Z)(?!(.*\.)?[0-9]+\Z){LABEL}(\.{LABEL})*\Z"
@@ -75,7 +75,7 @@ UrlPath = Annotated[
 
 
 def literal(address: Address) -> str:
-    """Return an address as it stands in a URL or before ``:port``: IPv6 in brackets.
+    """Return an address as it is written in a URL or before ``:port``: IPv6 in brackets.
 
     >>> literal(IPv4Address("10.0.0.1")), literal(IPv6Address("fd00::1"))
     ('10.0.0.1', '[fd00::1]')

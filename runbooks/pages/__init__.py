@@ -1,1 +1,1 @@
-"""The kit for pages to follow by hand."""
+"""Build the pages with which a procedure can be followed by hand."""

@@ -1,4 +1,4 @@
-"""What pages take for seen, where a procedure depends on what is found on hosts."""
+"""Assumptions of the pages, for procedures that depend on what is found on the hosts."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ MADE: Final = datetime(2026, 1, 7, 2, 17, tzinfo=UTC)
 
 
 def second(site: Site) -> Host:
-    """A control plane host that is not the first, where there is one."""
+    """Return the second control plane host, or the first when it is the only one."""
     return site.control_plane[1 % len(site.control_plane)]

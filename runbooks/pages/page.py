@@ -1,6 +1,6 @@
-"""The procedures as pages that a person can follow without this tool: docs/runbooks, written by `inv site.pages`.
+"""Turn procedures into pages that a person can follow without this tool: docs/runbooks, written by `inv site.pages`.
 
-What a page says is what the procedure is: its steps, in their order, each with its own `by_hand`. Nothing is connected to.
+A page is made from the procedure itself: its steps, in their order, each with its own `by_hand`. Connects to nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from runbooks.render import section
 from runbooks.text import listed
 
 REFRESH = "inv site.pages"
-MARK = f"<!-- written by `{REFRESH}` from the procedure's own steps; change those, not this page -->"
+MARK = f"<!-- written by `{REFRESH}` from the steps of the procedure; do not edit this page -->"
 WORDS = (by_hand("page", "kubectl", admin_conf=ADMIN_CONF), by_hand("page", "etcdctl", pki="/etc/kubernetes/pki/etcd"))
 
 
@@ -28,7 +28,8 @@ WORDS = (by_hand("page", "kubectl", admin_conf=ADMIN_CONF), by_hand("page", "etc
 class Page:
     """One procedure as it is built for ``flags``.
 
-    ``given`` says what was taken for seen, ``first`` what is done before the steps; ``variant`` tells pages of one command apart.
+    ``given`` says which situation the page assumes, ``first`` what is done before the steps. ``variant`` distinguishes several pages of
+    the same command.
     """
 
     procedure: Procedure
@@ -39,12 +40,12 @@ class Page:
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """The name of the file, such as ``lb.setup.md``."""
         return ".".join(filter(None, [self.procedure.key, self.variant, "md"]))
 
     @property
     def command(self) -> str:
-        """What one types to have the tool do it."""
+        """The command that carries out the procedure, such as ``inv lb.setup``."""
         return " ".join(filter(None, ["inv", self.procedure.key, self.flags]))
 
 
@@ -54,7 +55,7 @@ def written(site: Site, pages: Sequence[Page], pageless: Mapping[str, str]) -> d
 
 
 def text(site: Site, page: Page) -> str:
-    """Return one page."""
+    """Return one page as Markdown."""
     procedure = page.procedure
     parts = [
         f"{MARK}\n# {procedure.key}: {_capital(procedure.title)}",
@@ -68,7 +69,7 @@ def text(site: Site, page: Page) -> str:
 
 
 def index(site: Site, pages: Sequence[Page], pageless: Mapping[str, str]) -> str:
-    """Return the page that lists the others."""
+    """Return the index of the pages as Markdown."""
     rows = [
         f"| [{page.procedure.key}{f' ({page.variant})' if page.variant else ''}]({page.name}) | {_brief(page)} | {len(page.procedure)} |"
         for page in pages
@@ -87,9 +88,9 @@ def index(site: Site, pages: Sequence[Page], pageless: Mapping[str, str]) -> str
 
 
 def purpose(key: str) -> str:
-    """Return what the command ``key`` ("lb.setup") says of itself."""
+    """Return the docstring of the command ``key`` ("lb.setup"). Raises LookupError when there is no such command."""
     chapter, _, name = key.partition(".")
-    # By name: chapters are commands, and nothing is built upon them; what is wanted of one here is its words.
+    # Imported by name: no module depends on the tasks of a chapter, and only a docstring is needed here.
     module = import_module(f"runbooks.{chapter}.tasks")
     for found in vars(module).values():
         if hasattr(found, "body") and found.name.replace("_", "-") == name:
@@ -113,7 +114,7 @@ def _beginning(page: Page) -> str:
 
 
 def markdown(words: ByHand | None) -> str:
-    """Return what stands in a section of a template for its values; "" for None."""
+    """Return a section of a template, rendered with its values; "" for None."""
     return section(f"by_hand/{words.wing}.md", words.section, words.values) if words else ""
 
 
@@ -122,7 +123,7 @@ def _say(macro: str, **values: Any) -> str:
 
 
 def _grouped(procedure: Procedure) -> Iterator[tuple[str, Sequence[Step]]]:
-    """Return the steps with their numbers; those of different hosts that say the same, and may be done at the same time, are one."""
+    """Yield the steps with their numbers. Steps of one Together that differ only in the host are one entry."""
     number = 1
     for item in procedure.steps:
         alike: dict[tuple[str, str], dict[int, Step]] = {}
@@ -134,14 +135,14 @@ def _grouped(procedure: Procedure) -> Iterator[tuple[str, Sequence[Step]]]:
 
 
 def _numbers(numbers: Sequence[int]) -> str:
-    """Say which numbers these are: "4", "4-6", "4, 6"."""
+    """Return ``numbers`` as text: "4", "4-6" or "4, 6"."""
     if numbers[-1] - numbers[0] == len(numbers) - 1 > 0:
         return f"{numbers[0]}-{numbers[-1]}"
     return listed(numbers)
 
 
 def _general(step: Step) -> str:
-    """Return what to do by hand, with HOST and ADDRESS for the step's own host."""
+    """Return the manual instructions of a step, with HOST and ADDRESS instead of its own host."""
     found = markdown(step.by_hand)
     if not step.host:
         return found

@@ -1,4 +1,4 @@
-"""The site itself: is hosts.yaml in order, are its hosts' keys known, who is at work on it, what has been done."""
+"""The site itself: check hosts.yaml, record host keys, show and break the lock, list runs, write the pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runbooks.engine.tasks import query
 from runbooks.errors import HostErrors, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
-from runbooks.text import counted
+from runbooks.text import counted, listed
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -30,28 +30,28 @@ def check(session: Session) -> None:
         return
     print(
         f"{session.site_file}: {site.name} is in order"
-        + (" (the example: it is only reached inside the lab)" if site.example else "")
+        + (" (the example: hosts are only reachable inside the lab)" if site.example else "")
     )
     print(
-        f"  VIP      {literal(site.endpoint.vip)}:{site.endpoint.port}"
+        f"  VIP            {literal(site.endpoint.vip)}:{site.endpoint.port}"
         + (f" ({site.endpoint.name})" if site.endpoint.name else "")
     )
-    for title, hosts in (("LBs", site.load_balancers), ("masters", site.control_plane), ("workers", site.workers)):
-        print(f"  {title:8} " + ", ".join(f"{host} {host.address}" for host in hosts))
+    for title, hosts in (("LBs", site.load_balancers), ("control plane", site.control_plane), ("workers", site.workers)):
+        print(f"  {title:14} {listed(f'{host} {host.address}' for host in hosts)}")
 
 
 @query(
     help={
         "host": "only these, separated by commas",
         "replace": "also accept keys that differ from the recorded ones (after a reinstallation)",
-        "yes": "record without asking; compare the fingerprints by other means",
+        "yes": "record without asking; compare the fingerprints in another way",
     }
 )
 def trust(session: Session, host: str = "", replace: bool = False, yes: bool = False) -> None:
     """Show the hosts' SSH keys, and record them.
 
-    Compare them with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on each host's own console. Gateways come
-    first, since the way to the others leads through them.
+    Compare the fingerprints with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on each host's own console. Gateways
+    come first, because the other hosts are reached through them.
     """
     from runbooks.engine import namespace, trust  # noqa: PLC0415 - start-up time
 
@@ -66,7 +66,7 @@ def trust(session: Session, host: str = "", replace: bool = False, yes: bool = F
 
 @query
 def lock(session: Session) -> None:
-    """Show who is changing the site just now, and what."""
+    """Show who holds the site's lock, and for what."""
     from runbooks.commands.lock import show  # noqa: PLC0415 - start-up time
     from runbooks.engine.lock import describe  # noqa: PLC0415
 
@@ -83,23 +83,25 @@ def lock(session: Session) -> None:
         print(f"{session.site.name} is not locked")
 
 
-@query(help={"yes": "I made sure that the holder is gone"})
+@query(help={"yes": "confirm that the holder's process is gone"})
 def unlock(session: Session, yes: bool = False) -> None:
-    """Break the lock of a holder that is surely gone.
+    """Break the lock of a holder that is gone.
 
-    It would expire by itself within two minutes.
+    Only after you have made sure that its process no longer runs: two commands at once can destroy the cluster. A lock expires by
+    itself within two minutes after its holder has died.
     """
     if not yes:
         raise PrecheckError(
-            "breaking the lock of somebody who is still at work ruins what they do", hint="inv site.lock shows who; then --yes"
+            "breaking the lock while its holder is still working can damage the cluster",
+            hint="inv site.lock shows the holder; if its process is gone: inv site.unlock --yes",
         )
     done = [host.name for host in session.break_lock()]
-    print(f"unlocked on {', '.join(done)}" if done else "no host answered")
+    print(f"unlocked on {listed(done)}" if done else "no host answered")
 
 
-@query(help={"last": "how many"})
+@query(help={"last": "number of runs to list"})
 def runs(session: Session, last: int = 20) -> None:
-    """List the latest runs: when, what, how they ended."""
+    """List the latest runs and how they ended."""
     from runbooks.engine.journal import summaries  # noqa: PLC0415 - start-up time
 
     found = summaries(session.state / "runs", last)
@@ -114,13 +116,16 @@ def runs(session: Session, last: int = 20) -> None:
 
 
 @query(
-    help={"to": "folder to write into; default: docs/runbooks of this checkout", "check": "write nothing: are they up to date?"}
+    help={
+        "to": "folder to write into; default: docs/runbooks of this checkout",
+        "check": "write nothing, only check that they are up to date",
+    }
 )
 def pages(session: Session, to: str = "", check: bool = False) -> None:
     """Write every procedure as a page to follow by hand.
 
-    For your own hosts, with the files that the pages speak of; read them while there is no trouble. Connects to nothing. With
-    --check, exit status 1 when a page is not what the procedures say now.
+    For the hosts of your site, with the files that the pages refer to. Print them before there is an incident. Connects to nothing.
+    With --check, exit status 1 when a page is out of date.
     """
     from runbooks.site.pages.write import show  # noqa: PLC0415 - start-up time
 
@@ -139,7 +144,7 @@ def _trust(site: Site, servers: Sequence[SshServer], *, replace: bool, yes: bool
         print(f"{server.name:12} {server.entry:24} {answer.key.get_name():20} {answer.fingerprint}  {answer.state}")
         if answer.state == "changed" and not replace:
             message = f"{server.name} ({server.address}): its key differs from the recorded one"
-            failed[server.name] = PrecheckError(message, hint="find out why; after a reinstallation: --replace")
+            failed[server.name] = PrecheckError(message, hint="find out why; if the host was reinstalled: --replace")
         elif answer.state != "known":
             accept.append(answer)
     if accept and _agreed(len(accept), yes=yes):
@@ -153,7 +158,7 @@ def _agreed(count: int, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise PrecheckError(
-            f"{counted(count, 'host key')} not recorded yet, and nobody is here to ask", hint="compare them, then --yes"
+            f"{counted(count, 'host key')} not recorded: there is no terminal to ask on", hint="compare them, then --yes"
         )
     if input(f"Record {counted(count, 'key')}? Compare them first. [y/N] ").strip().lower() in {"y", "yes"}:
         return True

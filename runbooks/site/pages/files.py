@@ -1,4 +1,4 @@
-"""The files that the pages speak of: what the tool puts on hosts and tells kubeadm, with words in the place of secrets."""
+"""The files that the pages refer to: what the tool writes on hosts, and kubeadm's configuration, with placeholders for secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runbooks.lb.files import lb_files
 from runbooks.rules import kubeadm
 
 PAUSE = "PAUSE-IMAGE"
-# In the form that kubeadm wants, so that our own checks pass; then each becomes the word that the pages use.
+# Valid values, so that our own checks accept them; each is then replaced with the placeholder that the pages use.
 KEY, TOKEN, CA_HASH = "0" * 64, "abcdef.0123456789abcdef", "f" * 64
 
 

@@ -1,4 +1,4 @@
-"""`inv site.pages`: write the pages and their files, or compare them with what is there."""
+"""`inv site.pages`: write the pages and their files, or check that they are up to date."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def everything(site: Site) -> dict[str, str]:
 
 
 def stale(wanted: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Return what in ``folder`` is not as ``wanted``, and how: "missing", "differs", or "not wanted"."""
+    """Return the files in ``folder`` that are out of date, each with "missing", "differs" or "not wanted"."""
     found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     wrong = dict.fromkeys(wanted.keys() - found.keys(), "missing")
     wrong |= dict.fromkeys(found.keys() - wanted.keys(), "not wanted")
@@ -34,10 +34,10 @@ def stale(wanted: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def show(session: Session, to: str, *, check: bool) -> None:
-    """Write the pages of the session's site to ``to``, or with ``check`` only compare.
+    """Write the pages of the session's site to ``to``, or with ``check`` only compare them.
 
-    Without ``to`` it is docs/runbooks of the checkout, for the checkout's own hosts.yaml only. Raises OutcomeError when ``check`` finds
-    a page that is out of date, InventoryError when another site would be written there, DiskError when nothing can be.
+    Without ``to`` the folder is docs/runbooks of the checkout, which is only for the checkout's own hosts.yaml. Raises OutcomeError
+    when ``check`` finds a page that is out of date, InventoryError when the site is another one, DiskError when a file cannot be written.
     """
     if not to and session.site_file.resolve() != (ROOT / "hosts.yaml").resolve():
         raise InventoryError(f"{SHIPPED} is for {ROOT / 'hosts.yaml'}, not for {session.site_file}", hint="--to DIR")
@@ -50,7 +50,7 @@ def show(session: Session, to: str, *, check: bool) -> None:
         print(json.dumps({"folder": str(folder), "pages": len(wanted), "stale": wrong}))
     else:
         for name, how in wrong.items():
-            print(f"{folder / name}: {how if check else 'written' if name in wanted else 'not wanted any more: delete it'}")
+            print(f"{folder / name}: {how if check else 'written' if name in wanted else 'no longer needed: delete it'}")
         print(f"{folder}: {len(wanted)} pages and files, {len(wrong) or 'none'} out of date{'' if check else ' before'}")
     if check and wrong:
         raise OutcomeError(f"{folder}: {len(wrong)} pages or files are out of date", hint=_command(to))

@@ -153,7 +153,9 @@ def test_neither_network_nor_broadcast_address_in_a_31(write) -> None:
 def test_warnings(write) -> None:
     path = write(GOOD.replace("[worker]", "[control-plane]"))
     even, idle = load_site(path).warnings
-    assert str(even) == f"{path}:7: hosts: 2 hosts with the role control-plane bear no more failures than 1: use an odd number"
+    assert (
+        str(even) == f"{path}:7: hosts: 2 hosts with the role control-plane tolerate no more failures than 1: use an odd number"
+    )
     assert str(idle) == f"{path}:7: hosts: no host has the role worker: nothing will run the workload"
     assert {even.severity, idle.severity} == {"warning"}
 
