@@ -63,7 +63,7 @@ def measured(act: Act) -> dict[str, Any]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Break, mend, measure, print."""
+    """Break, recover, measure, print."""
     parser = argparse.ArgumentParser(prog="bench.recovery", description=__doc__)
     parser.add_argument("--lab", required=True, help="a lab whose cluster is whole")
     parser.add_argument("--save", action="store_true", help="write the figures to bench/results/")

@@ -1,6 +1,6 @@
-"""The files that make a host one of the control plane, put back onto an empty machine from a set.
+"""Put the files of a control plane host back onto an empty machine, from a set.
 
-PKI, kubeconfigs, the kubelet's identity, static pod manifests: all that `kubeadm init` and `kubeadm join` once wrote.
+These are PKI, kubeconfigs, the kubelet's identity and static pod manifests: what `kubeadm init` and `kubeadm join` write.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ Stage = Literal["", "begun", "placed"]
 
 @dataclass(frozen=True, slots=True)
 class RestoredFiles:
-    """Whether files were put back on a host, and from which set."""
+    """How far files were put back on a host ("" for not at all), and the ID of the set."""
 
     stage: Stage = ""
     set: str = ""
 
 
 def look() -> Probe[RestoredFiles]:
-    """See whether the files on this host were put back by us."""
+    """Read whether files were put back on this host."""
     return Probe(replace(_files("look"), shown="cat /var/lib/ha-runbooks/control-plane-files/state"), parse)
 
 
 def place(origin: str, size: int, sha256: str) -> Command:
-    """Put the files of the archive that the command reads (``size`` bytes) into their places; the static pods are parked.
+    """Unpack the archive of ``size`` bytes that the command reads from standard input; the manifests are parked.
 
-    ``origin`` is the ID of the set. Fails on a host that has kubeadm's files from elsewhere.
+    ``origin`` is the ID of the set. Never writes over other files of kubeadm: fails on a host that has them.
     """
     command = _files("place", timeout=180 + size / SLOWEST, ID=origin, SIZE=str(size), SHA=sha256)
     return replace(command, shown=f"tar -xz # /etc/kubernetes (manifests parked), /var/lib/kubelet, of {origin}")
@@ -45,7 +45,7 @@ def parse(answer: Answer) -> RestoredFiles:
         case ["begun" | "placed" as stage, origin]:
             return RestoredFiles(stage, origin)
         case _:
-            raise ValueError(f"this tells nothing of a control plane's files: {answer.stdout[:80]!r}")
+            raise ValueError(f"this does not describe a control plane's files: {answer.stdout[:80]!r}")
 
 
 def _files(action: str, timeout: float = 60, **variables: str) -> Command:

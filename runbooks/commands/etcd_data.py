@@ -1,4 +1,4 @@
-"""The data directory of a host's etcd: what is in it, what etcd said when it ended, and how it is set aside."""
+"""The data directory of a host's etcd: read it, read etcd's last messages, set the data aside."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from runbooks.commands.etcd import STACKED, access_variables
 
 @dataclass(frozen=True, slots=True)
 class EtcdData:
-    """What there is. ``db`` is the size of the database in bytes, 0 when it is missing; ``wal`` counts write-ahead log files.
+    """``db`` is the size of the database in bytes, 0 when it is missing; ``wal`` is the number of write-ahead log files.
 
-    ``asides`` are paths of data that was set aside earlier; ``log`` is what the last containers said at their ends.
+    ``asides`` are the paths of data that was set aside earlier; ``log`` are the last messages of the last two containers.
     """
 
     directory: str
@@ -25,17 +25,17 @@ class EtcdData:
 
     @property
     def whole(self) -> bool:
-        """Whether there is a database and a log to go on from."""
+        """Whether there is a database and a write-ahead log, so that etcd may continue with them."""
         return bool(self.db and self.wal)
 
 
 def look() -> Probe[EtcdData]:
-    """See the data of this host's etcd, whether it runs or not."""
-    return Probe(replace(_data("look"), shown="look at etcd's data and its last words"), parse)
+    """Read the data of this host's etcd, whether it runs or not."""
+    return Probe(replace(_data("look"), shown="look at etcd's data and its last messages"), parse)
 
 
 def aside(stamp: str) -> Command:
-    """Move the data out of etcd's way, on the same disk, to a directory whose name ends in ``stamp``; prints where to."""
+    """Move the data to a directory on the same disk whose name ends in ``stamp``, and print its path. Fails while etcd runs."""
     return replace(_data("aside", stamp), shown=f"mv /var/lib/etcd/member aside-{stamp}")
 
 
@@ -47,7 +47,7 @@ def parse(answer: Answer) -> EtcdData:
         return tuple(value for first, value in lines if first == key)
 
     if not every("directory"):
-        raise ValueError("this tells nothing of etcd's data")
+        raise ValueError("this does not describe etcd's data")
     return EtcdData(
         directory=every("directory")[0],
         db=int(next(iter(every("db")), "0")),

@@ -1,4 +1,4 @@
-"""A restore of etcd from a snapshot on one host: what the host has for it, and each part of it as a command.
+"""Restore etcd from a snapshot on one host: the probe of what the host has, and one command for each part of the restore.
 
 https://etcd.io/docs/v3.5/op-guide/recovery/
 https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster
@@ -16,14 +16,17 @@ from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.etcd import STACKED, access_variables
 from runbooks.inventory.words import Address
 
-BUMP: Final = 1_000_000_000  # revisions: more than a cluster writes between a backup and its restore
+BUMP: Final = 1_000_000_000  # revisions; more than a cluster writes between a backup and its restore
 ALIVE_PORTS: Final = (2379, 2380, 6443)
 NAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """The database that lies on a host. Times are seconds since 1970; ``revision`` is None while somebody has it open."""
+    """The database on a host. ``size`` is in bytes, ``written`` in seconds since 1970; ``logs`` counts write-ahead log files.
+
+    ``revision`` is None while etcd has the database open.
+    """
 
     size: int
     written: int
@@ -35,9 +38,11 @@ class Database:
 class HostData:
     """What one host has for a restore.
 
-    ``plan`` and ``done`` are our own notes of a restore that was begun, and of the last one that was finished (JSON text, or "").
-    ``notes`` are the marks of its parts. ``name`` and ``peer`` are the member's, from its manifest, or "". ``missing`` are files
-    without which no control plane starts. ``free`` are bytes on the disks of the data, and of our notes.
+    ``base`` is the beginning of the paths beside the data directory (or inside it, when it is a disk of its own).
+    ``plan`` and ``done`` are the notes of an unfinished restore, and of the last one that was finished (`Restore.text`, or "").
+    ``notes`` are the marks of the finished parts of a restore. ``name`` and ``peer`` are the member's name and peer URL in its
+    manifest, or "". ``missing`` are files that a control plane host needs. ``authorities`` are the SHA-256 fingerprints of the CAs.
+    ``free`` are the free bytes on the disk of the data, and on that of the notes.
     """
 
     base: str
@@ -55,13 +60,13 @@ class HostData:
 
     @property
     def reader(self) -> tuple[str, bool]:
-        """The version of the program that will restore, and whether it can raise the revision; ("", False) before it is there."""
+        """The version of the kept etcdutl (or etcdctl), and whether it can raise the revision; ("", False) before it is kept."""
         version, _, kind = self.notes.get("program", "").partition(" ")
         return version, kind == "bump"
 
 
 def look() -> Probe[HostData]:
-    """See what this host has for a restore, whether its etcd runs or not."""
+    """Read what this host has for a restore, whether its etcd runs or not."""
     return Probe(replace(_restore_look(), shown="look at etcd's data, manifest and certificates"), parse)
 
 
@@ -80,9 +85,9 @@ def parse(answer: Answer) -> HostData:
     try:
         database, free = _database(one("data"), " ".join(one("status"))), tuple(int(each) for each in one("free"))
     except (ValueError, IndexError, KeyError, TypeError):
-        raise ValueError("this tells nothing of etcd's data") from None
+        raise ValueError("this does not describe etcd's data") from None
     if not one("base") or len(free) != 2:
-        raise ValueError("this tells nothing of etcd's data")
+        raise ValueError("this does not describe etcd's data")
     return HostData(
         base=one("base")[0],
         plan=notes.pop("plan", ""),
@@ -107,40 +112,40 @@ def _database(words: Sequence[str], status: str) -> Database | None:
 
 
 def ready(plan: str) -> Command:
-    """Leave word of the restore on the host, and keep the program at hand that reads snapshots."""
+    """Note the restore on the host, and keep a copy of the program that reads snapshots."""
     return replace(
         _restore("ready", timeout=120, PLAN=plan), shown="note the restore; cp etcdutl /var/lib/ha-runbooks/etcd-restore/"
     )
 
 
 def take(size: int, sha256: str) -> Command:
-    """Receive the snapshot, which the command reads from its standard input."""
+    """Receive a snapshot of ``size`` bytes from standard input. Fails when its SHA-256 is not ``sha256``."""
     command = _restore("take", timeout=120 + size / SLOWEST, SIZE=str(size), SHA=sha256)
     return replace(command, shown=f"cat >/var/lib/ha-runbooks/etcd-restore/snapshot.db # {size} bytes, SHA-256 {sha256[:12]}...")
 
 
 def copy(size: int) -> Command:
-    """Take this host's own database for the snapshot. Its etcd must have ended."""
+    """Copy this host's own database to be the snapshot. Fails while etcd runs."""
     command = _restore("copy", timeout=120 + size / SLOWEST)
     return replace(command, shown="cp /var/lib/etcd/member/snap/db /var/lib/ha-runbooks/etcd-restore/snapshot.db")
 
 
 def send(size: int) -> Command:
-    """Print the snapshot that this host has."""
+    """Print the snapshot of this host."""
     command = _restore("send", timeout=120 + size / SLOWEST)
     return replace(command, shown="cat /var/lib/ha-runbooks/etcd-restore/snapshot.db")
 
 
 @dataclass(frozen=True, slots=True)
 class NewMember:
-    """One member of the cluster that will be: its name and its peer URL."""
+    """A member of the restored cluster: its name and its peer URL."""
 
     name: str
     peer: str
 
 
 def build(me: NewMember, cluster: Sequence[NewMember], token: str, *, bump: bool, skip_hash: bool, size: int) -> Command:
-    """Make the new member's data beside the old ones."""
+    """Restore the snapshot into a new data directory beside the old data. ``size`` (bytes) sets the timeout."""
     command = _restore(
         "build",
         timeout=300 + 4 * size / SLOWEST,
@@ -155,7 +160,7 @@ def build(me: NewMember, cluster: Sequence[NewMember], token: str, *, bump: bool
 
 
 def build_words(me: NewMember, cluster: Sequence[NewMember], token: str, *, bump: bool, skip_hash: bool) -> list[str]:
-    """Return the words that a person would type for `build`."""
+    """Return what a person would type for `build`."""
     words = ["etcdutl snapshot restore snapshot.db", "--data-dir=restored-new", f"--name={me.name}"]
     words += [f"--initial-cluster={initial_cluster(cluster)}", f"--initial-cluster-token={token}"]
     words += [f"--initial-advertise-peer-urls={me.peer}"]
@@ -164,7 +169,7 @@ def build_words(me: NewMember, cluster: Sequence[NewMember], token: str, *, bump
 
 
 def initial_cluster(cluster: Sequence[NewMember]) -> str:
-    """Return etcd's way to write who is a member.
+    """Return the value of etcd's flag --initial-cluster.
 
     >>> initial_cluster([NewMember("a", "https://10.0.0.1:2380"), NewMember("b", "https://10.0.0.2:2380")])
     'a=https://10.0.0.1:2380,b=https://10.0.0.2:2380'
@@ -173,7 +178,7 @@ def initial_cluster(cluster: Sequence[NewMember]) -> str:
 
 
 def swap(cluster: Sequence[NewMember], token: str, stamp: str) -> Command:
-    """Set the old data aside and put the new data in their place; nothing is deleted. Names ``cluster`` in the parked manifest."""
+    """Rename the old data, put the new data in its place, and write ``cluster`` into the parked manifest. Deletes nothing."""
     command = _restore("swap", timeout=120, CLUSTER=initial_cluster(cluster), TOKEN=token, STAMP=stamp)
     return replace(
         command, shown=f"mv member aside-{stamp}/; mv restored-new/member .; etcd.yaml: --initial-cluster, its state existing"
@@ -187,14 +192,14 @@ def restart(token: str, *, everything: bool) -> Command:
 
 
 def tidy() -> Command:
-    """Delete the snapshot and what else is not needed any more; the old data stay."""
+    """Delete the snapshot and the other files of the restore. The old data stays."""
     return replace(_restore("tidy", timeout=120), shown="rm -r /var/lib/ha-runbooks/etcd-restore/snapshot.db ...")
 
 
 def reach(peers: Sequence[tuple[Address, int]]) -> Probe[frozenset[tuple[str, int]]]:
-    """See which of ``peers`` take a connection from this host."""
+    """Return which of ``peers`` accept a TCP connection from this host."""
     command = script("etcd-restore-reach", {"PEERS": [f"{address} {port}" for address, port in peers]}, timeout=20, root=False)
-    return Probe(replace(command, shown="connect to ports of etcd and the API server"), _parse_reach)
+    return Probe(replace(command, shown="connect to the ports of etcd and the API server"), _parse_reach)
 
 
 def _parse_reach(answer: Answer) -> frozenset[tuple[str, int]]:
@@ -204,14 +209,14 @@ def _parse_reach(answer: Answer) -> frozenset[tuple[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Newer:
-    """Keys that were written after some revision: how many, and the first of them by name."""
+    """The keys that were written after a revision: how many, and the names of the first ones."""
 
     count: int
     names: tuple[str, ...]
 
 
 def newer(revision: int) -> Probe[Newer]:
-    """See what the member on this host holds that was written after ``revision``; asks this member alone, without a quorum."""
+    """Return the keys that the member on this host has and that were written after ``revision``. Needs no quorum."""
     variables = {"REVISION": str(revision), "MOST": str(NAMES), **access_variables(STACKED)}
     command = script("etcd-restore-newer", variables, timeout=60, after=("etcd-find",))
     return Probe(replace(command, shown="etcdctl get /registry/ --prefix --keys-only --consistency=s"), parse_newer)
@@ -238,7 +243,7 @@ def _restore(action: str, *, timeout: float, **variables: str) -> Command:
 
 
 def stale_leases(addresses: Sequence[Address]) -> Probe[tuple[str, ...]]:
-    """The keys of API servers' leases in etcd that are none of ``addresses``; needs a quorum."""
+    """Return the keys of the leases of API servers with other addresses than ``addresses``. Needs a quorum."""
     wanted = {f"/registry/masterleases/{each}" for each in addresses}
 
     def read(answer: Answer) -> tuple[str, ...]:
@@ -249,7 +254,7 @@ def stale_leases(addresses: Sequence[Address]) -> Probe[tuple[str, ...]]:
 
 
 def forget(key: str) -> Command:
-    """Delete one key of etcd's. An API server that lives writes its lease again."""
+    """Delete a key in etcd. A running API server writes its lease again."""
     return _etcdctl("del", key)
 
 

@@ -1,6 +1,6 @@
-"""The static pods of a control plane host: stopped by parking their manifests, started by putting them back.
+"""The static pods of a control plane host: stopped by moving their manifests away (parking), started by moving them back.
 
-The kubelet runs what it finds in /etc/kubernetes/manifests; `kubectl delete pod` restarts nothing of it.
+The kubelet runs the manifests in /etc/kubernetes/manifests; `kubectl delete pod` does not restart these pods.
 https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#manual-certificate-renewal
 """
 
@@ -26,34 +26,34 @@ class StaticPod:
 
 
 def look(pods: Sequence[str] = STATIC_PODS) -> Probe[dict[str, StaticPod]]:
-    """See each of ``pods``, by name."""
+    """Read the state of each of ``pods``, by name."""
     return Probe(_pods("look", pods, 1), parse)
 
 
 def park(pods: Sequence[str], patience_s: int = PATIENCE_S) -> Command:
-    """Stop ``pods``, and keep the kubelet from starting them again. Each may take ``patience_s`` seconds to end by itself."""
+    """Stop ``pods`` by parking their manifests, and wait up to ``patience_s`` seconds for each to end."""
     return _pods("park", pods, patience_s)
 
 
 def unpark(pods: Sequence[str], patience_s: int = PATIENCE_S) -> Command:
-    """Start ``pods`` that were parked, and wait for their containers; fails when there is no manifest at all."""
+    """Start ``pods`` that were parked, and wait up to ``patience_s`` seconds for each container. Fails without a manifest."""
     return _pods("unpark", pods, patience_s)
 
 
 def restart(pods: Sequence[str], patience_s: int = PATIENCE_S) -> Command:
-    """Give each of ``pods`` a new container, which reads its certificates and its manifest anew."""
+    """Restart each of ``pods`` in a new container, which reads its certificates and its manifest again."""
     return _pods("restart", pods, patience_s)
 
 
 def parse(answer: Answer) -> dict[str, StaticPod]:
-    """Read what static-pods.sh printed for look. Raises ValueError on a line that is none of its own."""
+    """Read what static-pods.sh printed for look. Raises ValueError on any other line."""
     found: dict[str, StaticPod] = {}
     for line in answer.stdout.splitlines():
         match line.split():
             case ["pod", name, ("on" | "parked" | "none") as manifest, container]:
                 found[name] = StaticPod(manifest, "" if container == "-" else container)
             case _:
-                raise ValueError(f"this tells nothing of a static pod: {line!r}")
+                raise ValueError(f"this does not describe a static pod: {line!r}")
     return found
 
 

@@ -1,6 +1,6 @@
-"""`inv recover.control-plane`: every control plane host was lost; empty machines of the same names become it again, from a set.
+"""`inv recover.control-plane`: every control plane host was lost; restore them from a set onto empty machines of the same names.
 
-What makes a host one of the control plane (PKI, kubeconfigs, manifests) is put back from the set; then etcd is restored from its snapshot.
+PKI, kubeconfigs and manifests are put back from the set. Then etcd is restored from the snapshot of the same set.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ KEY = "recover.control-plane"
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A control plane host's files in a set: ``size`` in bytes, as they are without encryption."""
+    """The files of one control plane host in a set: an archive of ``size`` bytes, after decryption."""
 
     file: str
     size: int
@@ -49,26 +49,26 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class ControlPlaneHosts:
-    """The control plane's hosts: those that answer, with what was put back there, and why the others do not."""
+    """The control plane hosts: those that answer, with the files that were put back there, and the errors of the others."""
 
     hosts: Mapping[Host, RestoredFiles]
     silent: Mapping[Host, RunbookError]
 
     @property
     def begun(self) -> str:
-        """The set whose files some host has already, or "". Raises PrecheckError when they are of several."""
+        """The ID of the set whose files were put back on some hosts, or "". Raises PrecheckError when there are several."""
         found = {str(host): origin.set for host, origin in self.hosts.items() if origin.stage}
         if len(set(found.values())) > 1:
             text = ", ".join(f"{host} of {name}" for host, name in found.items())
             raise PrecheckError(
-                f"hosts have files of different sets: {text}", hint="inv cluster.reset --host HOST for those of one"
+                f"hosts have files of different sets: {text}", hint="inv cluster.reset --host HOST for the hosts of one set"
             )
         return next(iter(found.values()), "")
 
 
 @dataclass(frozen=True, slots=True)
 class PutBackContext:
-    """The set, and what of it goes where."""
+    """What every step needs: the set by its ID, and the archive for each host."""
 
     site: Site
     supply: Snapshots
@@ -76,29 +76,30 @@ class PutBackContext:
     archives: Mapping[Host, Archive]
 
 
-def recover(session: Session, wish: RestoreOptions) -> None:
-    """Put back the control plane of the site from a set. Of ``wish`` counts the set, the identity, and the answer.
+def recover(session: Session, options: RestoreOptions) -> None:
+    """Restore the control plane of the site from a set. Of ``options`` only backup, identity and yes are used.
 
-    Raises PrecheckError when some host still has its files, or the set does not fit; DegradedError when hosts were left out.
+    Never writes over files of a control plane that were not put there by this command.
+    Raises PrecheckError when a host still has such files, or the set does not fit; DegradedError when hosts were left out.
     """
     site, run = session.site, session.run
-    supply = Snapshots(site, wish.identity)
+    supply = Snapshots(site, options.identity)
     seen = look(run)
-    found = _chosen(supply, wish.backup or seen.begun, seen.begun)
+    found = _chosen(supply, options.backup or seen.begun, seen.begun)
     ctx = PutBackContext(site, supply, found.id, archives(supply, found, seen))
     _tell(session, ctx, found, seen)
     if not session.options.plan:
-        confirm_restore(site, wish.yes)
+        confirm_restore(site, options.yes)
     fresh = [host for host in ctx.archives if not seen.hosts[host].stage]
-    session.carry_out(procedure(ctx, fresh=fresh), resume=False)  # all of it is seen on the hosts: the same again goes on
+    session.carry_out(procedure(ctx, fresh=fresh), resume=False)  # what was done is seen on the hosts: the same command continues
     if session.options.plan:
         run.listener.say(f"after that: inv recover.etcd-quorum --backup {found.id}")
         return
-    restore_etcd(session, RestoreOptions(backup=found.id, identity=wish.identity, yes=site.name), resume=False)
+    restore_etcd(session, RestoreOptions(backup=found.id, identity=options.identity, yes=site.name), resume=False)
 
 
 def look(run: Run) -> ControlPlaneHosts:
-    """See the control plane's hosts. Raises RunbookError when none answers, or one has files that we did not put there."""
+    """Return what the control plane hosts have. Raises RunbookError when none answers, or one has files of another origin."""
     answers = Survey().each(run, {host: batch(node.look(host), files.look()) for host in run.site.control_plane})
     hosts: dict[Host, RestoredFiles] = {}
     silent: dict[Host, RunbookError] = {}
@@ -120,40 +121,40 @@ def look(run: Run) -> ControlPlaneHosts:
 
 
 def refuse(host: Host, state: NodeState, origin: RestoredFiles) -> None:
-    """Raise PrecheckError for a host that is neither empty nor has files that we put there."""
+    """Raise PrecheckError for a host that is not empty, unless its files were put there by this command."""
     if origin.stage or state.blank:
         return
     if state.joined:
         raise PrecheckError(
             f"{host} has its files still; nothing was changed",
-            hint="inv recover.etcd-quorum restores etcd onto hosts like that; the empty ones join afterwards",
+            hint="inv recover.etcd-quorum restores etcd onto such hosts; the empty ones join afterwards",
         )
     refuse_leftovers(host, state)
-    raise PrecheckError(f"{host}: kubeadm {state.attempt} was left unfinished there", hint=f"inv cluster.reset --host {host}")
+    raise PrecheckError(f"{host}: kubeadm {state.attempt} was not finished there", hint=f"inv cluster.reset --host {host}")
 
 
 def _chosen(supply: Snapshots, name: str, begun: str) -> Set:
-    """Return the set, whose snapshot is whole. Raises RunbookError when there is none, or it does not fit this site."""
+    """Return a set with an undamaged snapshot. Raises RunbookError when there is none, or it does not fit this site."""
     if begun and name != begun:
         raise PrecheckError(
             f"files of {begun} are on some hosts already",
-            hint=f"--backup {begun} goes on with it; cluster.reset those for another",
+            hint=f"--backup {begun} continues with it; inv cluster.reset --host HOST for these hosts, before another set is used",
         )
     source, passed = (supply.named(name), []) if name else supply.newest()
     if not source:
-        raise PrecheckError("\n  ".join(["there is no set to go on from", *passed]), hint="inv backup.fetch brings one back")
+        raise PrecheckError("\n  ".join(["there is no set to restore", *passed]), hint="inv backup.fetch brings one back")
     found = Store(supply.site).one(source.name)
     wanted = supply.site.kubernetes.version
     if found.sound.kubernetes.removeprefix("v") not in {wanted, ""}:
         raise PrecheckError(
-            f"{found.id} is of Kubernetes {found.sound.kubernetes}, and hosts.yaml wants {wanted}",
-            hint="write that version into kubernetes.version; upgrade once all of it is back",
+            f"{found.id} is of Kubernetes {found.sound.kubernetes}, but hosts.yaml has {wanted}",
+            hint="write that version into kubernetes.version; upgrade after the restore",
         )
     return found
 
 
 def archives(supply: Snapshots, found: Set, seen: ControlPlaneHosts) -> dict[Host, Archive]:
-    """Return what the set has for each host that answers, read whole and compared. Raises PrecheckError when it has nothing."""
+    """Return the archive of each host that answers, checked against the manifest. Raises PrecheckError when there is none."""
     made: dict[Host, Archive] = {}
     for host in seen.hosts:
         name = f"hosts/{host}.tar.gz"
@@ -167,7 +168,7 @@ def archives(supply: Snapshots, found: Set, seen: ControlPlaneHosts) -> dict[Hos
     if not made:
         names = listed(seen.hosts)
         raise PrecheckError(
-            f"{found.id} has no files of {names}", hint="inv backup.show tells whose it has; --backup another one"
+            f"{found.id} has no files of {names}", hint="inv backup.show lists the hosts that it has; --backup another one"
         )
     return made
 
@@ -187,19 +188,19 @@ def _tell(session: Session, ctx: PutBackContext, found: Set, seen: ControlPlaneH
         *(["without", f"{host}: {str(error).splitlines()[0]}"] for host, error in seen.silent.items()),
         ["lost", f"what was written after {made.started:%Y-%m-%d %H:%M:%S} UTC"],
     ]
-    print(f"{ctx.site.name}: the control plane is put back\n{table(('', ''), rows)}\n", flush=True)
+    print(f"{ctx.site.name}: the control plane is restored\n{table(('', ''), rows)}\n", flush=True)
 
 
 def procedure(ctx: PutBackContext, fresh: Sequence[Host]) -> Procedure:
-    """Return the procedure that puts the files back; ``fresh`` are the hosts on which none are yet."""
+    """Return the procedure that puts the files back; ``fresh`` are the hosts that have none yet."""
     hosts = tuple(ctx.archives)
     steps: list[Step | Together] = [preflight(ctx.site, fresh)] if fresh else []
     steps += [*prepare.steps(ctx.site, hosts), Together(tuple(put_back(ctx, host) for host in hosts))]
-    return Procedure(KEY, f"Put back the control plane of {ctx.site.name} from {ctx.set}", steps, {"set": ctx.set})
+    return Procedure(KEY, f"Put back the control plane's files of {ctx.site.name} from {ctx.set}", steps, {"set": ctx.set})
 
 
 def put_back(ctx: PutBackContext, host: Host) -> Step:
-    """PKI, kubeconfigs, the kubelet's identity and its configuration; the static pods wait for etcd's data."""
+    """Put back PKI, kubeconfigs, the kubelet's identity and configuration. The manifests are parked until etcd has its data."""
     archive = ctx.archives[host]
 
     def done(run: Run) -> bool:

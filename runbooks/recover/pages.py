@@ -1,4 +1,4 @@
-"""What the pages of recovery are built from: one page for each thing that may have happened."""
+"""The pages of recovery: one page for each thing that may have happened."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from runbooks.text import listed
 STAMP = f"{MADE:%Y%m%dT%H%M%SZ}"
 
 
-def etcd_member(site: Site, case: Repair) -> Page:
-    """One case of a member that does not do its work."""
+def etcd_member(site: Site, repair: Repair) -> Page:
+    """One repair of a member."""
     host = second(site)
-    made = procedure.procedure(RepairContext(site, host, STAMP), Diagnosis(case, case.value))
-    return Page(made, f"--member {host}", case.value, case.name.lower(), by_hand("recover", "before_member"))
+    made = procedure.procedure(RepairContext(site, host, STAMP), Diagnosis(repair, repair.value))
+    return Page(made, f"--member {host}", repair.value, repair.name.lower(), by_hand("recover", "before_member"))
 
 
 def restoring(site: Site, *, survivor: bool) -> RestoreContext:
-    """All hosts are there and their data is not; or the last host that is left has the newest data."""
+    """Return a restore from a set onto all hosts that lost their data; or from the last host that is left."""
     hosts = site.control_plane[:1] if survivor else site.control_plane
     source = (
         Source(kind="member", name=hosts[0].name, revision=900, size=1 << 20)
@@ -59,15 +59,15 @@ def restoring(site: Site, *, survivor: bool) -> RestoreContext:
 
 
 def quorum(site: Site, *, survivor: bool) -> Page:
-    """Either case of a majority that is lost."""
+    """The majority is lost: a restore from a set, or from a survivor."""
     ctx = restoring(site, survivor=survivor)
     made, first = quorum_steps.procedure(ctx), ctx.members[0]
     if survivor:
-        others = f"{listed(ctx.plan.left)} gone for good" if ctx.plan.left else "its manifest tells it of a cluster that is lost"
+        others = f"{listed(ctx.plan.left)} are gone for good" if ctx.plan.left else "the cluster that its manifest names is lost"
         return Page(
             made,
             f"--from-member {first}",
-            f"{first} is left with its data; {others}",
+            f"only {first} is left, with its data; {others}",
             "survivor",
             by_hand("recover", "before_quorum"),
         )
@@ -81,7 +81,7 @@ def quorum(site: Site, *, survivor: bool) -> Page:
 
 
 def control_plane(site: Site) -> Page:
-    """Every control plane host is an empty machine; what follows is a restore of etcd onto all of them."""
+    """Every control plane host is an empty machine. A restore of etcd follows."""
     hosts = site.control_plane
     archives = {host: recover_control_plane.Archive(f"hosts/{host}.tar.gz", 1 << 20, "") for host in hosts}
     ctx = recover_control_plane.PutBackContext(site, Snapshots(site), STAMP, archives)
@@ -90,7 +90,7 @@ def control_plane(site: Site) -> Page:
 
 
 def node(site: Site) -> Page:
-    """A control plane host comes back as an empty machine."""
+    """A control plane host was replaced by an empty machine."""
     host = second(site)
     return Page(
         procedure.replacement(site, host),
@@ -107,7 +107,7 @@ def vip(site: Site) -> Page:
 
 
 def lb(site: Site) -> Page:
-    """The LB of higher priority comes back as an empty machine."""
+    """The LB with the higher priority was replaced by an empty machine."""
     host = site.load_balancers[0]
     return Page(
         recover_lb.procedure(site, wanted(site), host),
@@ -117,12 +117,12 @@ def lb(site: Site) -> Page:
 
 
 def certs(site: Site) -> Page:
-    """Nothing answers any more."""
+    """All certificates have expired, and no API server answers."""
     hosts = site.nodes
     made = recover_certs.procedure(Renewal(site, {}, allow_outage=True), hosts, KUBECONFIG, at_once=True)
     return Page(made, given="all have ended, and no API server answers")
 
 
-CASES: Final = tuple(partial(etcd_member, case=case) for case in Repair if case != Repair.WELL)
+CASES: Final = tuple(partial(etcd_member, repair=repair) for repair in Repair if repair != Repair.WELL)
 QUORUM: Final = (partial(quorum, survivor=False), partial(quorum, survivor=True))
 RECOVER: Final = (*CASES, *QUORUM, control_plane, node, renew, certs, vip, lb)

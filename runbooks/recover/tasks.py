@@ -1,4 +1,4 @@
-"""Recover: an etcd member, a node, the quorum, certificates, the VIP, a load balancer; each from whatever is left of it."""
+"""Recover an etcd member, a node, etcd's quorum, certificates, the VIP, a load balancer, or the whole control plane."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     name="etcd-member",
     help={
         "member": "host, member name, address or ID",
-        "rejoin": "set its data aside and join it again, whatever its data looks like",
-        "no_backup": "do not make a backup first (no room, say)",
+        "rejoin": "set its data aside and join it again, even if its data looks good",
+        "no_backup": "do not make a backup first (for example: no disk space)",
     },
 )
 def etcd_member(session: Session, member: str, rejoin: bool = False, no_backup: bool = False) -> None:
-    """Mend or replace one member of etcd.
+    """Repair or replace one member of etcd.
 
-    Sees what is wrong and says so first: a member that only has to be started, one whose data is lost or of no use (its data is set
-    aside, it joins again as an empty member), or a host that is gone or was reinstalled (removed, and joined from scratch). Refuses
-    what would cost the quorum.
+    Finds out what is wrong and shows it first. A member with good data is only started. A member whose data is lost or unusable joins
+    again as an empty one; its data is set aside. A host that is gone or was reinstalled is removed and joined from scratch.
+    Refuses to do what would cost the quorum.
     """
     from runbooks.recover.member.procedure import recover  # noqa: PLC0415 - start-up time
 
     recover(session, member, rejoin=rejoin, backup=not no_backup)
 
 
-@procedure(help={"host": "its name, as in hosts.yaml", "no_backup": "do not make a backup first (no room, say)"})
+@procedure(help={"host": "its name, as in hosts.yaml", "no_backup": "do not make a backup first (for example: no disk space)"})
 def node(session: Session, host: str, no_backup: bool = False) -> None:
-    """Replace a master or worker by an empty machine.
+    """Replace a node by an empty machine.
 
-    The new machine has the old one's name and address. Its host key is another one, and accepted only by
-    `inv site.trust --host HOST --replace`. What the cluster remembers of the old one, in etcd and among the nodes, is removed first.
+    The new machine has the name and the address of the old one, but another host key: accept it with
+    `inv site.trust --host HOST --replace`. The old etcd member and the old Node are removed first.
     """
     from runbooks.recover.member.procedure import replace  # noqa: PLC0415 - start-up time
 
@@ -82,12 +82,12 @@ def lb(session: Session, host: str) -> None:
     name="etcd-quorum",
     help={
         "backup": "restore this set (inv backup.list)",
-        "snapshot": "restore this file, a snapshot of etcd's",
-        "from_member": "restore the database that lies on this host",
+        "snapshot": "restore this file, a snapshot of etcd",
+        "from_member": "restore the database of this host",
         "identity": "file of age's private key, for an encrypted set",
         "yes_restore": "the cluster's name, instead of the question",
-        "insist": "although a quorum, or a majority that could be started, is there",
-        "anew": "give up a restore that was interrupted, and decide again",
+        "insist": "restore although there is a quorum, or a majority that can be started",
+        "anew": "give up an interrupted restore, and begin another one",
     },
 )
 def etcd_quorum(  # noqa: PLR0913 - flags
@@ -103,8 +103,8 @@ def etcd_quorum(  # noqa: PLR0913 - flags
 ) -> None:
     """Restore etcd after most of its members are lost.
 
-    Proves that the quorum is gone and that no majority can simply be started; takes the newest set, or a survivor's own data when
-    that is newer; shows what will be lost and asks for the cluster's name. Restores on every control plane host that is left, keeps
+    Proves that the quorum is lost and that no majority can simply be started. Takes the newest set, or a survivor's database if that
+    is newer. Shows what will be lost and asks for the cluster's name. Restores onto every control plane host that is left, keeps
     the old data, and makes a backup. Exit status 5: it serves, but hosts are still missing.
     """
     from runbooks.recover.quorum.decide import RestoreOptions  # noqa: PLC0415 - start-up time
@@ -127,15 +127,15 @@ def etcd_quorum(  # noqa: PLR0913 - flags
 @procedure(
     name="control-plane",
     help={
-        "backup": "from this set (inv backup.list); the newest one without it",
+        "backup": "restore this set (inv backup.list); default: the newest",
         "identity": "file of age's private key, for an encrypted set",
         "yes_restore": "the cluster's name, instead of the question",
     },
 )
 def control_plane(session: Session, *, backup: str = "", identity: str = "", yes_restore: str = "") -> None:
-    """Bring back a control plane that lost every host.
+    """Restore a control plane that lost every host.
 
-    The machines are empty, and have the old ones' names and addresses. Prepares them, puts back PKI, kubeconfigs and manifests from a
+    Onto empty machines with the names and addresses of the old ones. Prepares them, puts back PKI, kubeconfigs and manifests from a
     set, and restores etcd from the same set (as recover.etcd-quorum does). Asks for the cluster's name. Workers keep their identity.
     """
     from runbooks.recover.control_plane import recover  # noqa: PLC0415 - start-up time

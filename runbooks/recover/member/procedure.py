@@ -1,4 +1,4 @@
-"""`inv recover.etcd-member`, `inv recover.node`: see what is wrong with a host of the control plane, say so, and mend it."""
+"""`inv recover.etcd-member` and `inv recover.node`: find out what is wrong with a host, show it, and repair or replace it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from runbooks.recover.member.steps import (
     start,
     stop,
 )
-from runbooks.recover.rules import member as decide
-from runbooks.recover.rules.member import Diagnosis, MemberState, Repair
+from runbooks.recover.rules.member import Diagnosis, MemberState, Repair, diagnose, obstacle
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.text import naming
@@ -46,9 +45,9 @@ NEEDS_OTHERS = frozenset({Repair.PROMOTE, Repair.REJOIN, Repair.REBUILD, Repair.
 
 
 def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
-    """Mend the member that ``text`` means. ``rejoin``: its data is not to be believed, whatever it looks like.
+    """Repair the member that ``text`` names. ``rejoin``: give up its data, even if it looks good. ``backup``: make one first.
 
-    Raises PrecheckError when nothing may be done, DegradedError when the rest has to wait for the host.
+    Raises PrecheckError when the repair is refused, DegradedError when the member was removed and its host has to join again.
     """
     run, site = session.run, session.site
     if before := session.resumed(KEY):
@@ -57,38 +56,38 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
         return
     survey = Survey()
     seen = etcd.view(run)
-    host, stray = target(seen, text, site)
-    if stray:
+    host, without_host = target(seen, text, site)
+    if without_host:
         back_up_first(session, seen, wanted=backup)
-        session.carry_out(removal(stray))
+        session.carry_out(removal(without_host))
         return
     found = examine(run, survey, seen, host)
-    diagnosis = decide.diagnose(seen, found)
-    if rejoin and diagnosis.case in {Repair.WELL, Repair.START, Repair.PROMOTE}:
+    diagnosis = diagnose(seen, found)
+    if rejoin and diagnosis.repair in {Repair.WELL, Repair.START, Repair.PROMOTE}:
         diagnosis = Diagnosis(Repair.REJOIN, "it was asked for (--rejoin)")
     refuse(run, seen, found, diagnosis)
-    session.run.listener.say(f"{host}: {diagnosis.why}\n  -> {diagnosis.case.value}")
-    if diagnosis.case != Repair.WELL:
+    session.run.listener.say(f"{host}: {diagnosis.why}\n  -> {diagnosis.repair.value}")
+    if diagnosis.repair != Repair.WELL:
         back_up_first(session, seen, wanted=backup)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         session.carry_out(procedure(RepairContext(site, host, stamp), diagnosis))
-    except UnusableData as error:  # its data was lost a moment ago, and nobody had said so yet
+    except UnusableData as error:  # known only now: its etcd had not ended by itself before
         lost = Diagnosis(Repair.REJOIN, str(error))
-        run.listener.say(f"{lost.why}\n  -> {lost.case.value}")
+        run.listener.say(f"{lost.why}\n  -> {lost.repair.value}")
         refuse(run, etcd.view(run), found, lost)
         session.carry_out(procedure(RepairContext(site, host, stamp), lost))
-    if diagnosis.case == Repair.GONE and not session.options.plan:
+    if diagnosis.repair == Repair.GONE and not session.options.plan:
         raise DegradedError(
-            f"{host} is out of the cluster, which goes on without it; it comes back as an empty machine",
+            f"{host} was removed from the cluster, which works without it; it has to come back as an empty machine",
             hint=f"once it answers: inv recover.node --host {host}",
         )
 
 
 def replace(session: Session, name: str, *, backup: bool) -> None:
-    """Have an empty machine take the place of the host ``name``. One that is well is left alone.
+    """Join the empty machine that replaces the node ``name``. A host that is in service is left alone.
 
-    Raises InventoryError for a host that is to be no node.
+    Raises InventoryError when hosts.yaml has no such node.
     """
     run, site = session.run, session.site
     host = site.host(name, "node")
@@ -106,7 +105,7 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
 
 
 def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
-    """Return the procedure that lets an empty machine take the place of ``host``; ``fine``: it is in service already."""
+    """Return the procedure that joins the empty machine in place of ``host``; ``fine``: the host is in service already."""
     ctx = RepairContext(site, host, "")
     if host.is_control_plane:
         mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD)
@@ -117,7 +116,7 @@ def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
 
 
 def _in_service(run: Run, host: Host) -> bool:
-    """Whether there is nothing to replace: it is a node that is Ready, and its control plane serves."""
+    """Whether there is nothing to replace: the node is Ready, and its control plane, if it has one, serves."""
     survey = Survey()
     state = survey.each(run, {host: node.look(host)})[host]
     api_host = survey.api_host(run)
@@ -128,17 +127,17 @@ def _in_service(run: Run, host: Host) -> bool:
 
 
 def procedure(ctx: RepairContext, diagnosis: Diagnosis) -> Procedure:
-    """Return the procedure that mends the member for which ``diagnosis`` was made."""
+    """Return the procedure that repairs the member of ``ctx.host`` as ``diagnosis`` says."""
     inputs = {"host": ctx.host.name, "stamp": ctx.stamp, **diagnosis.record()}
-    return Procedure(KEY, f"Mend the etcd member of {ctx.host}: {diagnosis.why}", steps(ctx, diagnosis.case), inputs)
+    return Procedure(KEY, f"Repair the etcd member of {ctx.host}: {diagnosis.why}", steps(ctx, diagnosis.repair), inputs)
 
 
-def steps(ctx: RepairContext, case: Repair) -> list[Step | Together]:
-    """Return the steps of ``case``; the last ones are those that every recovery ends with."""
+def steps(ctx: RepairContext, repair: Repair) -> list[Step | Together]:
+    """Return the steps of a repair. Every one ends with a write through the VIP, and all that remove a member check the quorum first."""
     plan = Plan(ctx.site, (ctx.host,), ctx.survey)
     out = [keeps_quorum(ctx), take_out(ctx.host), remove(ctx)]
     over = [etcd_is_whole(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]
-    match case:
+    match repair:
         case Repair.WELL:
             return [*over]
         case Repair.START:
@@ -155,9 +154,9 @@ def steps(ctx: RepairContext, case: Repair) -> list[Step | Together]:
 
 
 def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
-    """Return the control plane host that ``text`` means, and None; or a member that runs on no host of the site.
+    """Return the control plane host that ``text`` names, and None; for a member that runs on no host of the site: any host, and it.
 
-    Raises InventoryError when it is neither: host, address, member name and ID are known.
+    ``text`` is a host name, an address, a member name or a member ID. Raises InventoryError when it names nothing.
     """
     word = text.strip().lower()
     for host in site.control_plane:
@@ -169,7 +168,7 @@ def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
 
 
 def examine(run: Run, survey: Survey, seen: View, host: Host) -> MemberState:
-    """See the host itself, and its data. Raises NotLetIn for one that answers, and is therefore not gone."""
+    """Return what is read of the member, its host and its data. Raises NotLetIn if the host answers but refuses SSH: it is not gone."""
     member = next((each for each in seen.members if rules.lives_on(each, host)), None)
     state = survey.each(run, {host: node.look(host)})[host]
     if isinstance(state, NotLetIn):
@@ -181,33 +180,36 @@ def examine(run: Run, survey: Survey, seen: View, host: Host) -> MemberState:
 
 
 def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis) -> None:
-    """Raise PrecheckError when going on would do harm, or could not help."""
-    host, case = found.host, diagnosis.case
+    """Raise PrecheckError when the repair would do harm, or could not help.
+
+    Never removes a member while no other member is healthy, nor one that another control plane host finds healthy.
+    """
+    host, repair = found.host, diagnosis.repair
     well = [each for each in seen.statuses if not rules.why_unhealthy(seen, each) and each != host]
-    if case in NEEDS_OTHERS and not well:
+    if repair in NEEDS_OTHERS and not well:
         said = "".join(f"\n  {naming(each, rules.why_unhealthy(seen, each))}" for each in seen.said)
         raise PrecheckError(
-            f"{host}: {diagnosis.why}; and etcd has no quorum that could let it go and take it in again:{said}",
-            hint="start the others first (inv recover.etcd-member for each); when they are lost: inv recover.etcd-quorum",
+            f"{host}: {diagnosis.why}; and etcd has no quorum, which is needed to remove the member and to add it again:{said}",
+            hint="start the others first (inv recover.etcd-member for each); if they are lost: inv recover.etcd-quorum",
         )
-    if case == Repair.GONE and found.member and (asker := _reached_from(run, well, found.member)):
+    if repair == Repair.GONE and found.member and (asker := _reached_from(run, well, found.member)):
         raise PrecheckError(
-            f"{host} does not answer here, but its member of etcd is healthy: {asker} reaches it; nothing was changed",
-            hint=f"mend the way to {host} ({diagnosis.why})",
+            f"{host} does not answer this machine, but its member of etcd is healthy: {asker} reaches it; nothing was changed",
+            hint=f"repair the connection to {host} ({diagnosis.why})",
         )
-    if case in {Repair.START, Repair.REJOIN} and found.data:
-        what, cure = decide.obstacle(found.data)
+    if repair in {Repair.START, Repair.REJOIN} and found.data:
+        what, fix = obstacle(found.data)
         if what:
-            raise PrecheckError(f"{host}: {what}: neither a new start nor new data mends that", hint=cure)
-    if case == Repair.WELL and (others := rules.faults(rules.of_members(seen))):
+            raise PrecheckError(f"{host}: {what}: neither a restart nor new data helps", hint=fix)
+    if repair == Repair.WELL and (others := rules.faults(rules.of_members(seen))):
         raise PrecheckError(
-            f"{host}: {diagnosis.case.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in others),
-            hint="name the one that is to be mended; inv etcd.status",
+            f"{host}: {diagnosis.repair.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in others),
+            hint="inv recover.etcd-member for the one that needs repair; inv etcd.status",
         )
 
 
 def _reached_from(run: Run, askers: list[Host], member: Member) -> Host | None:
-    """Return a host from which ``member`` answers and reads with a quorum."""
+    """Return the first of ``askers`` when ``member`` answers it and reads with a quorum, else None."""
     if not askers or not member.client_urls:
         return None
     there = run.read_each({askers[0]: look(Access(endpoint=member.client_urls[0]))}, fresh=True)[askers[0]]
@@ -215,9 +217,9 @@ def _reached_from(run: Run, askers: list[Host], member: Member) -> Host | None:
 
 
 def removal(member: Member) -> Procedure:
-    """Return the procedure that removes a member which runs on no host of the site."""
+    """Return the procedure that removes a member that runs on no host of the site."""
 
-    def here(run: Run) -> bool:
+    def listed(run: Run) -> bool:
         seen = etcd.view(run)
         etcd.some_healthy(run, seen)
         return any(each.id == member.id for each in seen.members)
@@ -226,6 +228,6 @@ def removal(member: Member) -> Procedure:
         members.remove_from_etcd(run, Survey(), member)
 
     text = by_hand("recover", "member_of_no_host", member=member)
-    step = Step(f"remove member {member.id} from etcd", done=lambda run: not here(run), do=do, within=30, by_hand=text)
+    step = Step(f"remove member {member.id} from etcd", done=lambda run: not listed(run), do=do, within=30, by_hand=text)
     title = f"Remove {member}, which runs on no host of hosts.yaml"
     return Procedure(KEY, title, [step, etcd_is_whole()], {"member": member.id})

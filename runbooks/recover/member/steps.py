@@ -1,4 +1,4 @@
-"""How a member of etcd is mended or replaced, step by step; `runbooks.recover.member.procedure` decides which.
+"""The steps that repair or replace a member of etcd; `runbooks.recover.member.procedure` decides which are needed.
 
 https://etcd.io/docs/v3.5/op-guide/runtime-configuration/#replace-a-failed-machine
 https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#replacing-a-failed-etcd-member
@@ -22,19 +22,20 @@ from runbooks.recover.rules.member import why_unusable
 from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
 from runbooks.rules.etcd import View
+from runbooks.text import listed
 from runbooks.view import etcd as view_etcd
 from runbooks.view.cluster import Survey
 
-STOPPED = ("etcd", "kube-apiserver")  # an API server without its etcd would be restarted less and less often
+STOPPED = ("etcd", "kube-apiserver")  # the kubelet would restart an API server without etcd after ever longer pauses
 
 
 class UnusableData(OutcomeError):  # noqa: N818 - a state
-    """A member that was started and says that it cannot go on from its data."""
+    """A member was started, and says that it cannot continue with its data."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairContext:
-    """One control plane host whose member is to be mended. ``stamp`` names what is set aside: the member's ID, or the time."""
+    """The control plane host whose member is repaired. ``stamp`` is the end of the name of the directory that keeps the old data."""
 
     site: Site
     host: Host
@@ -43,30 +44,33 @@ class RepairContext:
 
 
 def listed_member(seen: View, host: Host) -> Member | None:
-    """Return the member of ``host`` as those that are asked know it."""
+    """Return the member of ``host`` in the list of members, or None."""
     return next((member for member in seen.members if rules.lives_on(member, host)), None)
 
 
 def runs_as_member(seen: View, host: Host) -> bool:
-    """Whether the member of ``host`` runs as one of the others' (and not in a cluster of its own)."""
+    """Whether the member of ``host`` runs as a member of the same cluster as the others, not in a cluster of its own."""
     status, known = seen.statuses.get(host), listed_member(seen, host)
     return bool(status and known and known.id == status.member and known.name)
 
 
 def member_on(run: Run, host: Host) -> Member | None:
-    """Return the member of ``host`` as the healthy ones know it. Raises NotServing when none is healthy."""
+    """As `listed_member`, of a new reading. Raises NotServing when no member is healthy."""
     seen = view_etcd.view(run)
     view_etcd.some_healthy(run, seen)
     return listed_member(seen, host)
 
 
-def back(run: Run, host: Host) -> bool:
-    """Whether the member of ``host`` runs again as one of the others'."""
+def rejoined(run: Run, host: Host) -> bool:
+    """As `runs_as_member`, of a new reading."""
     return runs_as_member(view_etcd.view(run), host)
 
 
 def keeps_quorum(ctx: RepairContext) -> Step:
-    """Refuse what would cost the quorum before anything is touched."""
+    """Check the quorum before anything is changed.
+
+    Never lets a member be removed when fewer than a majority of the remaining voters would be healthy.
+    """
 
     def check(run: Run) -> None:
         seen = view_etcd.view(run)
@@ -76,7 +80,7 @@ def keeps_quorum(ctx: RepairContext) -> Step:
         if member and (reason := rules.refuse_removal(seen.members, healthy, member.id)):
             raise PrecheckError(
                 f"{ctx.host}: its member must not be removed: {reason}",
-                hint="inv etcd.status; mend another member first, or, when a majority is lost for good: inv recover.etcd-quorum",
+                hint="inv etcd.status; repair another member first, or, if a majority is lost for good: inv recover.etcd-quorum",
             )
 
     return Step(
@@ -88,16 +92,18 @@ def keeps_quorum(ctx: RepairContext) -> Step:
 
 
 def start(ctx: RepairContext) -> Step:
-    """Start what should run: the container runtime, the kubelet, and the static pods. A stopped one is started, a stuck one again."""
+    """Start the container runtime, the kubelet and the static pods; restart those that run but do not work."""
     host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
         if wrong := rules.why_unhealthy(view_etcd.view(run, ctx.survey.reachable(run)), host):
             if run.changed and (reason := why_unusable(run.read(host, etcd_data.look()))):
-                raise UnusableData(f"{host}: started, it ends again: {reason}", hint="inv recover.etcd-member again")
+                raise UnusableData(
+                    f"{host}: its etcd was started and ended again: {reason}", hint="inv recover.etcd-member again"
+                )
             return Unmet(wrong)
         away = [name for name, pod in run.read(host, static_pods.look()).items() if pod.manifest != "on"]
-        return Unmet(f"the manifest of {', '.join(away)} is not in its place") if away else True
+        return Unmet(f"the manifest of {listed(away)} is not in its place") if away else True
 
     def do(run: Run) -> None:
         run.change(host, node.start_services())
@@ -109,7 +115,7 @@ def start(ctx: RepairContext) -> Step:
         here = [name for name in STOPPED if pods[name].manifest == "on"]
         if parked:
             run.change(host, static_pods.unpark(parked))
-        if here and not (parked and back(run, host)):
+        if here and not (parked and rejoined(run, host)):
             run.change(host, static_pods.restart(here))
 
     return Step(
@@ -123,13 +129,13 @@ def start(ctx: RepairContext) -> Step:
 
 
 def stop(ctx: RepairContext) -> Step:
-    """Stop its etcd and its API server by parking their manifests."""
+    """Stop etcd and the API server of the host by parking their manifests."""
     host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
         pods = run.read(host, static_pods.look(STOPPED))
         running = [name for name, pod in pods.items() if pod.manifest == "on" or pod.container]
-        return Unmet(f"{', '.join(running)} may run") if running and not back(run, host) else True
+        return Unmet(f"{listed(running)} may run") if running and not rejoined(run, host) else True
 
     return Step(
         "stop its etcd and its API server (park their manifests)",
@@ -142,12 +148,17 @@ def stop(ctx: RepairContext) -> Step:
 
 
 def remove(ctx: RepairContext) -> Step:
-    """Remove its old identity, by ID: added beside it, a new one would raise the quorum first (etcd's FAQ)."""
+    """Remove the old member by its ID, before a new one is added.
+
+    A member that is added first raises the quorum, although one member is down: https://etcd.io/docs/v3.5/faq/
+    """
     host = ctx.host
 
     def old(run: Run) -> Member | None:
         state = ctx.survey.each(run, {host: node.look(host)})[host]
-        joining = isinstance(state, NodeState) and (state.running or state.attempt == "join")  # what it added is not old
+        joining = isinstance(state, NodeState) and (
+            state.running or state.attempt == "join"
+        )  # then the listed member is the new one
         seen = view_etcd.view(run)
         view_etcd.some_healthy(run, seen)
         return None if joining or runs_as_member(seen, host) else listed_member(seen, host)
@@ -167,17 +178,17 @@ def remove(ctx: RepairContext) -> Step:
 
 
 def set_aside(ctx: RepairContext) -> Step:
-    """Keep what is there of its data: nobody knows yet whether it is needed."""
+    """Rename the old data. It is never deleted: it may still be needed."""
     host = ctx.host
 
     def done(run: Run) -> bool:
         data = run.read(host, etcd_data.look())
-        return not (data.db or data.wal) or back(run, host)
+        return not (data.db or data.wal) or rejoined(run, host)
 
     def do(run: Run) -> None:
         answer = run.change(host, etcd_data.aside(ctx.stamp))
         if answer and answer.stdout.strip():
-            run.note(host, f"its old data is kept in {answer.stdout.strip()}; remove it when it is not needed any more")
+            run.note(host, f"its old data is kept in {answer.stdout.strip()}; remove it when you no longer need it")
 
     return Step(
         "set its old data aside",
@@ -189,14 +200,14 @@ def set_aside(ctx: RepairContext) -> Step:
 
 
 def join_again(ctx: RepairContext) -> Step:
-    """Let kubeadm add it as a new member with an empty data directory, and write its manifest."""
+    """Let kubeadm add a new member with an empty data directory, and write its manifest."""
     host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, node.look(host))
         if state.attempt or state.running:
             return Unmet("kubeadm has not finished there")
-        return True if back(run, host) else Unmet("it does not run as a member yet")
+        return True if rejoined(run, host) else Unmet("it does not run as a member yet")
 
     return Step(
         "join etcd again as an empty member (kubeadm join phase)",
@@ -216,23 +227,23 @@ def _join_etcd(run: Run, ctx: RepairContext) -> None:
     if state.running:
         run.change(ctx.host, kubeadm.wait())
         return
-    run.change(ctx.host, node.restart_kubelet())  # it has just seen the old manifest go, and may take a minute to see a new one
+    run.change(ctx.host, node.restart_kubelet())  # one that saw the old manifest go may take a minute to see a new one
     api_host = ctx.survey.serving(run, without=ctx.host)
     admission = members.join_credentials(run, api_host, None)
     version = config.parse(run.read(ctx.host, kubeadm.version()).removeprefix("v"))
-    unused = Secret(secrets.token_hex(32))  # no certificate is fetched: the host has its own
+    unused = Secret(secrets.token_hex(32))  # a random key that is never used: the host has its certificates
     wanted = config.join_config(ctx.site, ctx.host, version, admission.token, admission.ca_hash, unused)
     run.change(ctx.host, kubeadm.join_etcd(wanted))
 
 
 def promote(ctx: RepairContext) -> Step:
-    """Make a voter of a learner. Newer kubeadm does so itself; one that was interrupted leaves a learner behind."""
+    """Make the learner a voter. kubeadm 1.29 and newer does this itself, but leaves a learner behind when it is interrupted."""
     host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
         member = member_on(run, host)
         if not member:
-            return Unmet("it is no member")
+            return Unmet("it is not a member")
         return Unmet("it is a learner: it has no vote yet") if member.learner else True
 
     def do(run: Run) -> None:
@@ -240,7 +251,7 @@ def promote(ctx: RepairContext) -> Step:
             run.change(view_etcd.some_healthy(run), etcd.promote(member.id))
 
     return Step(
-        "it has a vote (promote a learner)",
+        "give it a vote (promote the learner)",
         host,
         done=done,
         do=do,
@@ -250,7 +261,7 @@ def promote(ctx: RepairContext) -> Step:
 
 
 def serve(ctx: RepairContext) -> Step:
-    """Start its API server again."""
+    """Start the API server of the host again."""
     host = ctx.host
 
     def done(run: Run) -> bool | Unmet:
@@ -258,7 +269,9 @@ def serve(ctx: RepairContext) -> Step:
         return True if state.serves else Unmet(f"its API server says: {state.api or 'nothing yet'}")
 
     def do(run: Run) -> None:
-        run.change(host, static_pods.unpark(STOPPED))  # etcd's as well: kubeadm wrote a new one, and the old one must not stay
+        run.change(
+            host, static_pods.unpark(STOPPED)
+        )  # etcd is named too, so that its old, parked manifest is deleted: kubeadm wrote a new one
 
     return Step(
         "start its API server",

@@ -1,4 +1,4 @@
-"""What is wrong with one member of etcd, and what mends it. Pure: what was seen in, a diagnosis out."""
+"""Decide what is wrong with one member of etcd, and which repair it needs. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
+from runbooks.text import listed
 
 ETCD_PHASE = "etcd"  # NodeState.attempt of a host that was joining etcd again
 
 
 class Repair(Enum):
-    """What has to be done, in the operator's words."""
+    """The repairs of a member. The value is shown to the operator."""
 
-    WELL = "it is healthy: nothing to mend"
+    WELL = "it is healthy: nothing to repair"
     START = "its data is there: it has to be started"
     PROMOTE = "it is a learner: it has to become a voter"
-    REJOIN = "its data is lost or of no use: it is set aside, and the member joins again as an empty one"
+    REJOIN = "its data is lost or unusable: it is set aside, and the member joins again as an empty one"
     REBUILD = "the host is gone or was reinstalled: it is removed, and joins from scratch"
-    GONE = "the host does not answer: its member and its node are removed; the host joins again once it is back"
+    GONE = "the host does not answer: its member and its Node are removed; it joins again once it is back"
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One case, and what was seen that makes it so."""
+    """The repair that a member needs, and what was seen that makes it necessary."""
 
-    case: Repair
+    repair: Repair
     why: str
 
     def record(self) -> dict[str, str]:
-        """Return it as inputs of a procedure, which a journal can keep."""
-        return {"case": self.case.name, "why": self.why}
+        """Return the diagnosis as inputs of a procedure, which the journal keeps for --resume."""
+        return {"case": self.repair.name, "why": self.why}
 
     @classmethod
     def recorded(cls, inputs: Mapping[str, str]) -> Diagnosis:
-        """Return the one whose ``record`` is part of ``inputs``."""
+        """Return the diagnosis that ``record`` put into ``inputs``."""
         return cls(Repair[inputs["case"]], inputs["why"])
 
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """Everything that was seen of one member and its host. ``data`` is None when the host did not tell."""
+    """What was read of one member and its host. ``data`` is None when the host did not answer."""
 
     host: Host
     member: Member | None
@@ -56,10 +57,10 @@ class MemberState:
     data: EtcdData | None = None
 
 
-# What etcd says last when it cannot go on from its data. Official source of the first: etcd's server/embed and server/etcdserver.
+# Last messages of an etcd that cannot continue with its data, and what they mean. Source: etcd, server/embed and server/etcdserver.
 UNUSABLE_DATA = {
     r"permanently removed from the cluster|member has been removed": "it was removed from the cluster",
-    r"member count is unequal|has already been bootstrapped|error validating peerURLs": "its data is gone, and etcd does not take it back",
+    r"member count is unequal|has already been bootstrapped|error validating peerURLs": "its data is gone, and etcd does not accept it again",
     r"cluster ID mismatch": "its data belongs to another cluster",
     r"out of range \[lastIndex|raft log corrupted": "its log was lost",
     r"crc mismatch|walpb|failed to (?:open|read|recover) WAL|error reading WAL|wal: ": "its write-ahead log is corrupt",
@@ -69,44 +70,48 @@ UNUSABLE_DATA = {
     r"file (?:already )?freed|panic: (?:page|assertion)|unexpected fault address": "its database is corrupt",
     r"data inconsistency|checkInitialHashKV|corrupt(?:ion)? (?:check|alarm)": "its data differs from the others'",
 }
-# What no new start and no new data mends.
+# Last messages of an etcd for which neither a restart nor new data helps: what they mean, and the fix.
 OBSTACLES = {
-    r"no space left on device": ("the disk of {directory} is full", "make room there, then repeat this"),
+    r"no space left on device": ("the disk of {directory} is full", "free space there, then run this again"),
     r"permission denied": ("etcd may not read {directory} or its certificates", "inv doctor"),
     r"certificate has expired|x509: certificate": ("its certificates are not valid", "inv recover.certs"),
     r"address already in use": ("another process has etcd's ports", "on the host: ss -ltnp | grep 23"),
 }
 
 
-def diagnose(view: View, patient: MemberState) -> Diagnosis:
-    """Say which case it is. ``view`` is what every control plane said of etcd."""
-    state = patient.state
+def diagnose(view: View, found: MemberState) -> Diagnosis:
+    """Return the repair that a member needs, and why. ``view`` is what every control plane host said of etcd.
+
+    The data of a member is given up only when it is missing, or when etcd itself said that it cannot continue with it. In all other
+    cases the member is only started.
+    """
+    state = found.state
     if isinstance(state, RunbookError):
         return Diagnosis(Repair.GONE, str(state))
     if state.attempt == ETCD_PHASE:
-        return Diagnosis(Repair.REJOIN, "an earlier attempt to join again was left unfinished")
+        return Diagnosis(Repair.REJOIN, "an earlier attempt to join again was not finished")
     if not state.joined:
         return Diagnosis(Repair.REBUILD, _not_joined(state))
-    if reason := _on_its_own(view, patient.host) or _not_listed(view, patient.member):
+    if reason := _on_its_own(view, found.host) or _not_listed(view, found.member):
         return Diagnosis(Repair.REJOIN, reason)
-    if patient.member and patient.member.learner and patient.host in view.statuses:
-        return Diagnosis(Repair.PROMOTE, f"member {patient.member.id} has no vote")
-    wrong = rules.why_unhealthy(view, patient.host)
-    return _down(patient, wrong) if wrong else _well(state, patient.member)
+    if found.member and found.member.learner and found.host in view.statuses:
+        return Diagnosis(Repair.PROMOTE, f"member {found.member.id} has no vote")
+    wrong = rules.why_unhealthy(view, found.host)
+    return _down(found, wrong) if wrong else _well(state, found.member)
 
 
 def _not_listed(view: View, member: Member | None) -> str:
-    return "it is no member of etcd any more" if view.members and not member else ""
+    return "it is no longer a member of etcd" if view.members and not member else ""
 
 
 def _well(state: NodeState, member: Member | None) -> Diagnosis:
     if missing := [name for name in STATIC_PODS if name not in state.manifests]:
-        return Diagnosis(Repair.START, f"the manifest of {', '.join(missing)} is not there")
+        return Diagnosis(Repair.START, f"the manifest of {listed(missing)} is missing")
     return Diagnosis(Repair.WELL, f"member {member.id if member else ''} serves")
 
 
-def _down(patient: MemberState, said: str) -> Diagnosis:
-    data, member = patient.data or EtcdData(""), patient.member
+def _down(found: MemberState, said: str) -> Diagnosis:
+    data, member = found.data or EtcdData(""), found.member
     if not data.whole:
         what = "its database" if not data.db else "its write-ahead log"
         return Diagnosis(Repair.REJOIN, f"{what} is not in {data.directory or 'its directory'}")
@@ -121,12 +126,12 @@ def _not_joined(state: NodeState) -> str:
     if state.blank:
         return "the host is empty"
     if state.attempt:
-        return f"kubeadm {state.attempt} was left unfinished there"
+        return f"kubeadm {state.attempt} was not finished there"
     return "it has no kubelet of this cluster"
 
 
 def _on_its_own(view: View, host: Host) -> str:
-    """Say how this member is at odds with what the others agree on; one that lost its data may begin a cluster of its own."""
+    """Return how the member runs apart from the others, or "". A member that lost its data may begin a cluster of its own."""
     status, look = view.statuses.get(host), view.looks.get(host)
     others = {each: other for each, other in view.statuses.items() if each != host}
     if not status or not look or not others:
@@ -140,27 +145,27 @@ def _on_its_own(view: View, host: Host) -> str:
     return ""
 
 
-# What a member says when it ends of it; a healthy one warns of others in the same words. The third is how etcd 3.4 marks it.
+# Marks of messages with which etcd ends; a healthy member warns of others in the same words. " C | " is the mark of etcd 3.4.
 _FATAL = re.compile(r'"level":"(?:fatal|panic)"|panic:| C \| |permanently removed|must be removed')
 
 
 def why_unusable(data: EtcdData) -> str:
-    """Say why etcd cannot go on from its data, as far as its log tells, or ""."""
+    """Return why etcd cannot continue with its data, by its log, or ""."""
     text = "\n".join(line for line in data.log if _FATAL.search(line))
     return next((reason for pattern, reason in UNUSABLE_DATA.items() if re.search(pattern, text)), "")
 
 
 def obstacle(data: EtcdData) -> tuple[str, str]:
-    """Return what keeps etcd from running that neither a start nor new data mends, and the way out; ("", "") when nothing does."""
+    """Return what keeps etcd from running although neither a restart nor new data helps, and the fix; ("", "") if nothing does."""
     text = "\n".join(data.log[-12:])
-    for pattern, (what, cure) in OBSTACLES.items():
+    for pattern, (what, fix) in OBSTACLES.items():
         if re.search(pattern, text):
-            return what.format(directory=data.directory), cure
+            return what.format(directory=data.directory), fix
     return "", ""
 
 
 def last_line(data: EtcdData | None) -> str:
-    """What etcd's log ends with, shortened; "" when there is none."""
+    """Return the last line of etcd's log: its message and error, or its first 200 characters; "" without a log."""
     line = data.log[-1] if data and data.log else ""
     said = re.search(r'"msg":"([^"]+)"(?:.*"error":"([^"]+)")?', line)
     return ": ".join(filter(None, said.groups())) if said else line[:200]

@@ -122,7 +122,7 @@ def killed_after_every_step(saved: Operator, *words: str) -> int:
 
 def test_a_member_that_is_well_is_left_alone(saved: Operator) -> None:
     said = saved.good("recover.etcd-member", "--member", "master2")
-    assert "it is healthy: nothing to mend" in said
+    assert "it is healthy: nothing to repair" in said
     assert "nothing to do" in said.splitlines()[-1]
     unknown = saved.inv("recover.etcd-member", "--member", "10.1.1.199")
     assert (unknown.returncode, "10.1.1.199" in unknown.stderr) == (2, True), unknown.stderr

@@ -34,7 +34,7 @@ def log(level: str, message: str, error: str = "") -> str:
 
 def case(state=JOINED, data=WHOLE, mine=STOPPED, others=None, known=MEMBERS[1]) -> Repair:
     view = seen(look(1, **(others or {})), mine, look(3, **(others or {})))
-    return diagnose(view, MemberState(HOST, known, state, data)).case
+    return diagnose(view, MemberState(HOST, known, state, data)).repair
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_without_a_quorum_a_member_with_its_data_is_only_started():
     """Nobody can tell then who is a member, and starting it may be what brings the quorum back."""
     alone = look(1, members=(), serves=False, why="it cannot read with a quorum: x", leader="")
     found = diagnose(seen(alone, STOPPED, STOPPED), MemberState(HOST, None, JOINED, WHOLE))
-    assert found.case == Repair.START
+    assert found.repair == Repair.START
 
 
 REASONS = {
@@ -103,9 +103,9 @@ def test_what_a_healthy_member_says_of_others_is_not_held_against_it():
     ],
 )
 def test_obstacles_that_new_data_does_not_mend(line, words):
-    what, cure = obstacle(replace(WHOLE, log=(line,)))
+    what, fix = obstacle(replace(WHOLE, log=(line,)))
     assert what.startswith(words)
-    assert cure
+    assert fix
     assert obstacle(WHOLE) == ("", "")
 
 
