@@ -16,12 +16,12 @@ from runbooks.view import etcd
 from runbooks.view.cluster import Survey
 from runbooks.view.health import look, write_through_vip, wrong
 
-WHOLE_WITHIN_S = 180
+HEALTHY_WITHIN_S = 180
 VERIFIED_WITHIN_S = 180  # the pods of a cluster that was just built become ready meanwhile
 FINDING_WIDTH = 70  # characters of each finding in the line that says what is waited for
 
 
-def etcd_is_whole() -> Step:
+def etcd_is_healthy() -> Step:
     """Return the step that waits until every member is a healthy voter, all agree with one another, and there is no alarm.
 
     Hosts without a member are not waited for: after a restore they join one after the other.
@@ -31,10 +31,10 @@ def etcd_is_whole() -> Step:
         return Unmet.of("; ".join(rules.faults(rules.of_members(etcd.view(run)))))
 
     return Step(
-        "etcd is whole: every member healthy, none behind",
+        "every etcd member is healthy, none is behind",
         done=done,
-        within=WHOLE_WITHIN_S,
-        by_hand=by_hand("etcd", "etcd_is_whole", lag_allowed=rules.LAG_ALLOWED),
+        within=HEALTHY_WITHIN_S,
+        by_hand=by_hand("etcd", "etcd_is_healthy", lag_allowed=rules.LAG_ALLOWED),
     )
 
 

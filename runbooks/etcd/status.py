@@ -17,7 +17,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, for_machines, told
-from runbooks.text import age_text, naming, percent, size_text, table
+from runbooks.text import age_text, listed, naming, percent, size_text, table
 from runbooks.view.etcd import answers, view_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _print_status(site: Site, view: View) -> None:
             rows.append([name, host.name, number, *[""] * 7, _short(host, rules.why_unhealthy(view, host))])
             continue
         role = "leader" if status.leads else "learner" if status.learner else "follower" if status.leader else "no leader"
-        alarms = ", ".join(sorted({alarm.kind for alarm in status.alarms if alarm.member == status.member})) or "-"
+        alarms = listed(sorted({alarm.kind for alarm in status.alarms if alarm.member == status.member})) or "-"
         sizes = [size_text(status.size), percent(status.in_use, status.size)]
         numbers = [str(status.term), str(behind[host]), *sizes, alarms]
         state = rules.why_unhealthy(view, host) or "healthy"
@@ -141,7 +141,7 @@ def _host_name(view: View, member: Member) -> str:
 
 
 def show_perf(session: Session) -> None:
-    """Print every member's latencies. Raises OutcomeError when one is over its threshold, or cannot be read."""
+    """Print every member's latencies. Raises OutcomeError when one is over its limit, or cannot be read."""
     said = session.run.read_each(dict.fromkeys(session.site.control_plane, metrics()))
     counted = {host: each for host, each in said.items() if isinstance(each, Metrics)}
     found = {host: latencies.summary(each) for host, each in counted.items()}

@@ -181,9 +181,9 @@ def resolve(members: Sequence[Member], text: str, site: Site) -> Member:
         if len(found) == 1:
             return found[0]
         if found:
-            ids = ", ".join(member.id for member in found)
+            ids = listed(member.id for member in found)
             raise InventoryError(f"{text}: several members of etcd fit ({ids})", hint="name one of them by its ID")
-    known = ", ".join(f"{member.name or 'never started'} ({member.id})" for member in members) or "not known"
+    known = listed(f"{member.name or 'never started'} ({member.id})" for member in members) or "not known"
     raise InventoryError(f"{text}: that is no member of etcd; the members are {known}")
 
 
@@ -236,7 +236,7 @@ def faults(view: View) -> tuple[str, ...]:
 
 
 def _same_member(view: View) -> list[str]:
-    """Hosts that answer with the ID of one member have a copy of one data directory, or are one machine."""
+    """Return the hosts that answer with the ID of one member: copies of one data directory, or one machine named twice."""
     hosts: dict[str, list[str]] = {}
     for host, status in view.statuses.items():
         hosts.setdefault(status.member, []).append(str(host))
@@ -252,12 +252,12 @@ def _disagreements(view: View) -> list[str]:
     return [
         text
         for wrong, text in (
-            (len(set(clusters.values())) > 1, f"they are different clusters: {_each(clusters)}"),
-            (len(set(leaders.values())) > 1, f"they follow different leaders: {_each(leaders)}"),
-            (len(terms) > 1, "their terms differ: an election is going on, or one member is cut off"),
+            (len(set(clusters.values())) > 1, f"the members belong to different clusters: {_each(clusters)}"),
+            (len(set(leaders.values())) > 1, f"the members follow different leaders: {_each(leaders)}"),
+            (len(terms) > 1, "the members' terms differ: an election is going on, or one member is cut off"),
             (
                 len(set(lists.values())) > 1,
-                f"their member lists differ: {_each({host: str(len(ids)) for host, ids in lists.items()})}",
+                f"the member lists differ: {_each({host: str(len(ids)) for host, ids in lists.items()})}",
             ),
         )
         if wrong
@@ -270,7 +270,7 @@ def _membership(view: View) -> list[str]:
     found = [f"{host} has no member" for host in view.said if not view.member_of(host)]
     found += [f"{host} lists no members" for host, look in view.looks.items() if look.serves and not look.members]
     for member in view.members:
-        where = ", ".join(sorted(addresses(member))) or "no address"
+        where = listed(sorted(addresses(member))) or "no address"
         if not member.name:
             found.append(f"member {member.id} ({where}) was added{' as a learner' if member.learner else ''} but never started")
             continue
@@ -291,4 +291,4 @@ def _named(view: View, member: str) -> str:
 
 
 def _each(words: Mapping[str, str]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in words.items())
+    return listed(f"{key} {value}" for key, value in words.items())

@@ -15,7 +15,7 @@ from runbooks.commands.etcd_data import EtcdData
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DegradedError, NotLetIn, PrecheckError, RunbookError
-from runbooks.gates import etcd_is_whole, writes_through_vip
+from runbooks.gates import etcd_is_healthy, writes_through_vip
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
 from runbooks.recover.member.steps import (
@@ -136,7 +136,7 @@ def steps(ctx: RepairContext, repair: Repair) -> list[Step | Together]:
     """Return the steps of a repair. Every one ends with a write through the VIP, and all that remove a member check the quorum first."""
     plan = Plan(ctx.site, (ctx.host,), ctx.survey)
     out = [keeps_quorum(ctx), take_out(ctx.host), remove(ctx)]
-    over = [etcd_is_whole(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]
+    over = [etcd_is_healthy(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]
     match repair:
         case Repair.WELL:
             return [*over]
@@ -148,7 +148,7 @@ def steps(ctx: RepairContext, repair: Repair) -> list[Step | Together]:
             again = [stop(ctx), remove(ctx), set_aside(ctx), join_again(ctx), promote(ctx), serve(ctx)]
             return [keeps_quorum(ctx), take_out(ctx.host), *again, *over]
         case Repair.REBUILD:
-            return [*out, *join_procedure(plan).steps, etcd_is_whole(), writes_through_vip(ctx.site, ctx.survey)]
+            return [*out, *join_procedure(plan).steps, etcd_is_healthy(), writes_through_vip(ctx.site, ctx.survey)]
         case Repair.GONE:
             return [*out, delete_node(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
 
@@ -230,4 +230,4 @@ def removal(member: Member) -> Procedure:
     text = by_hand("recover", "member_of_no_host", member=member)
     step = Step(f"remove member {member.id} from etcd", done=lambda run: not listed(run), do=do, within=30, by_hand=text)
     title = f"Remove {member}, which runs on no host of hosts.yaml"
-    return Procedure(KEY, title, [step, etcd_is_whole()], {"member": member.id})
+    return Procedure(KEY, title, [step, etcd_is_healthy()], {"member": member.id})
