@@ -1,4 +1,4 @@
-"""Things that take minutes to build and are kept in the cache: under its lock, with a word on how far they are."""
+"""Build what takes minutes and is kept in the cache: under the lock of the cache, with progress lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def locked(path: Path, what: str, say: Say) -> Iterator[int]:
 
 
 def follow(argv: Sequence[str], log: Path, lock: int, say: Say, environment: Mapping[str, str]) -> None:
-    """Run the builder ``argv`` and say what it is at, each time with the seconds so far.
+    """Run the builder ``argv`` and print its current step, each time with the seconds so far.
 
     Its lines that start with "I: " name its steps; everything it prints goes to the end of ``log``. CommandError shows the last lines.
     """

@@ -1,7 +1,7 @@
 """Control groups: every host has its own in every hierarchy, and that is also how its processes are found again.
 
 cgroup v1, v2 and the mixture of both are told apart by what is mounted. Pids are checked against their cgroup right before a
-signal, through a pidfd, so that a pid that was given to somebody else meanwhile is never hit.
+signal, through a pidfd, so that a pid that another process has got in the meantime is never signalled.
 """
 
 import os

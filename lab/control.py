@@ -1,4 +1,4 @@
-"""The lab as Python sees it: `Lab("test").up(...)`. The commands of lab/tasks.py, the tests and the benches are made of this."""
+"""The lab as a Python class: `Lab("test").up(...)`. The commands of lab/tasks.py, the tests and the benches use it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import cgroups, disk, login, machine, mounts, network, power, tree, twin
-from lab import kubernetes as offered
+from lab import kubernetes as lab_kubernetes
 from lab.lock import exclusive
 from lab.names import RUN, Instance
 from lab.process import Done, run
@@ -26,7 +26,7 @@ def silent(_: str) -> None:
 
 
 class Lab:
-    """One instance. Every method that changes it waits for others that do; each may be repeated."""
+    """One lab. A method that changes it first waits for other commands that do; every method can be repeated."""
 
     def __init__(self, name: str = "default", say: Callable[[str], None] = silent) -> None:
         self.instance = Instance(name)
@@ -37,8 +37,8 @@ class Lab:
     def up(self, source: Path, hosts: Sequence[str] = (), kubernetes: Kubernetes | None = None) -> None:
         """Boot ``hosts`` of the site file ``source`` (all of them when empty); repair, refresh and reconnect what is there.
 
-        ``kubernetes`` gives all of them its packages and images; hosts that were made without are booted again for it. None: as
-        the lab was made, which is without at first.
+        ``kubernetes`` gives all of them its packages and images; hosts that were made without it are booted again. None: as the lab was
+        made, a new one without Kubernetes.
         """
         machine.require()
         if kubernetes:
@@ -47,7 +47,7 @@ class Lab:
         names = twin.chosen(site, hosts)
         with exclusive(self.instance, self.say):
             wanted = self._found(site)
-            entry = offered.settle(self.instance, kubernetes, self.say)
+            entry = lab_kubernetes.settle(self.instance, kubernetes, self.say)
             running = power.look(self.instance, names)
             good = [name for name in names if self._sound(name, running[name], wanted[name], entry)]
             self._boot([name for name in names if name not in good], wanted)
@@ -64,7 +64,7 @@ class Lab:
                     self.say(f"{name:<12} is not in the site any more, but still here; `lab.down` takes it away")
 
     def down(self) -> None:
-        """Take the lab away: processes, cgroups, mounts, namespace, keys and disks. Works from whatever a crash has left."""
+        """Remove the lab: processes, cgroups, mounts, namespace, keys and disks. Also works after a crash."""
         with exclusive(self.instance, self.say):
             instance = self.instance
             cgroups.empty(cgroups.find(instance.namespace), instance.namespace)
@@ -90,7 +90,7 @@ class Lab:
     # ------------------------------------------------------------------ single hosts
 
     def off(self, *hosts: str) -> None:
-        """Cut the power of ``hosts``: nothing is flushed, nobody is told. Their disks stay."""
+        """Cut the power of ``hosts``: nothing is flushed, no process can react. Their disks stay."""
         with self._changing(hosts):
             power.cut_power(self.instance, hosts)
 
@@ -115,7 +115,7 @@ class Lab:
     def reset(self, *hosts: str, trust: bool = True) -> None:
         """Give ``hosts`` empty disks and boot them: reinstalled machines, with new host keys.
 
-        Without ``trust`` the old keys stay pinned, as they would in production until somebody looks.
+        Without ``trust`` the old keys stay pinned, as in production until an operator accepts the new ones.
         """
         with self._changing(hosts):
             site = self.site()
@@ -160,7 +160,7 @@ class Lab:
     # ------------------------------------------------------------------ parts
 
     def _found(self, site: Site) -> dict[str, twin.Identity]:
-        """Lay the foundation: state directory, login key, namespace, store of disks. Returns the hosts' identities."""
+        """Prepare the lab: state directory, login key, namespace, store of disks. Returns the hosts' identities."""
         instance = self.instance
         instance.state.mkdir(mode=0o700, exist_ok=True)
         if not instance.key.exists():
@@ -175,18 +175,18 @@ class Lab:
         return twin.identities(site, self.instance.key.with_suffix(".pub").read_text().strip())
 
     def _sound(self, host: str, found: power.Power, wanted: twin.Identity, entry: Entry | None) -> bool:
-        """Whether a host runs as it should; otherwise it has to boot."""
+        """Return whether a host runs as it should; otherwise it must be booted."""
         kept = disk.identity(self.instance, host)
         if not found.on or kept is None or not disk.ready(self.instance, host) or kept.reboots(wanted):
             return False
         return entry is None or disk.kubernetes(self.instance, host) == entry.path
 
     def _boot(self, hosts: Sequence[str], wanted: dict[str, twin.Identity]) -> None:
-        """Boot ``hosts`` on their disks, new ones where there are none. Whatever is left of their last run goes first."""
+        """Boot ``hosts`` from their disks, or from new ones where there are none. What is left of their last run is removed first."""
         if not hosts:
             return
         power.cut_power(self.instance, hosts)
-        entry = offered.noted(self.instance)
+        entry = lab_kubernetes.noted(self.instance)
         machine.make_room(len(hosts), self.say, pods=entry is not None)
         fresh = [host for host in hosts if disk.note(self.instance, host) is None]
         base = tree.current(self.instance, self.say) if fresh else Path()
@@ -197,7 +197,7 @@ class Lab:
     def _publish(self, site: Site, source: Path) -> None:
         """Write what the runbooks read: pinned keys first, the site file last."""
         self._pin(site)
-        entry = offered.noted(self.instance)
+        entry = lab_kubernetes.noted(self.instance)
         options = twin.kubernetes_options(entry.versions[0], oom=machine.may_raise_limits()) if entry else {}
         place(self.instance.site, twin.twin_text(site, self.instance, source.absolute(), options))
 
@@ -239,7 +239,7 @@ class Lab:
 
 
 def place(path: Path, text: str) -> None:
-    """Write ``path`` in one stroke: nobody reads half of it."""
+    """Replace ``path`` atomically."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_text(text)
     fresh.replace(path)

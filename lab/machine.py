@@ -1,4 +1,4 @@
-"""What the lab needs of this machine. Everything that is missing is named at once, with its cure."""
+"""What the lab needs of this machine. Everything that is missing is named at once, with what to do."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def packages() -> list[str]:
 
 def require() -> None:
     """Raise PrecheckError naming everything that keeps a lab from running here."""
-    problems, cures = system_problems()
+    problems, fixes = system_problems()
     if not problems:
-        problems, cures = missing_parts()
+        problems, fixes = missing_parts()
     if problems:
         raise PrecheckError(
-            "the lab cannot run here:\n" + "\n".join(f"  {problem}" for problem in problems), hint="; ".join(cures)
+            "the lab cannot run here:\n" + "\n".join(f"  {problem}" for problem in problems), hint="; ".join(fixes)
         )
 
 
 def system_problems() -> tuple[list[str], list[str]]:
-    """Return what is wrong with the system or the user as such, and the cures: nothing else is worth a look before."""
+    """Return what is wrong with the system or the user as such, and what to do. While there are any, nothing else is checked."""
     if not sys.platform.startswith("linux"):
         return [f"this is {sys.platform}, and it needs Linux"], ["use a Debian machine or virtual machine"]
     if os.geteuid() != 0:
@@ -63,27 +63,27 @@ def system_problems() -> tuple[list[str], list[str]]:
 
 
 def missing_parts() -> tuple[list[str], list[str]]:
-    """Return the programs, kernel features and rights that are missing, and the cures."""
-    problems, cures = [], []
+    """Return the programs, kernel features and rights that are missing, and what to do."""
+    problems, fixes = [], []
     absent = sorted(program for program in PROGRAMS if shutil.which(program) is None)
     if absent:
         problems.append(f"programs missing: {', '.join(absent)}")
-        cures.append("apt-get install " + " ".join(sorted({PROGRAMS[program] for program in absent})))
+        fixes.append("apt-get install " + " ".join(sorted({PROGRAMS[program] for program in absent})))
     foreign = [program for program in DEBIAN if shutil.which(program) is None]
     if foreign:
         problems.append(f"this is not Debian: {', '.join(foreign)} missing")
-        cures.append("use a Debian machine or virtual machine")
+        fixes.append("use a Debian machine or virtual machine")
     if not kernel_has_overlay():
         problems.append("the kernel has no overlay file system")
-        cures.append("modprobe overlay, or a kernel with CONFIG_OVERLAY_FS")
+        fixes.append("modprobe overlay, or a kernel with CONFIG_OVERLAY_FS")
     if not re.search(r" - cgroup2? ", Path("/proc/self/mountinfo").read_text()):
         problems.append("no cgroup hierarchy is mounted")
-        cures.append("mount -t cgroup2 none /sys/fs/cgroup")
+        fixes.append("mount -t cgroup2 none /sys/fs/cgroup")
     rights = missing_capabilities(Path("/proc/self/status").read_text())
     if rights:
         problems.append(f"root without {', '.join(rights)}: a container that is not privileged")
-        cures.append("run it on the machine itself, or in a privileged container")
-    return problems, cures
+        fixes.append("run it on the machine itself, or in a privileged container")
+    return problems, fixes
 
 
 def make_room(hosts: int, say: Callable[[str], None], *, pods: bool) -> None:

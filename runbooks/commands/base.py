@@ -1,7 +1,7 @@
-"""Commands as data: built and quoted here, run somewhere else.
+"""Commands as values: built and quoted here, run by `engine.ssh`.
 
-One value gives both the program that is sent to the host and the line that is printed. The program travels through the
-channel, never on a command line, so that a secret in it is in no process list.
+A Command has both the program that is sent to the host and the line that is printed. The program is sent through the SSH
+channel, never on a command line, so that a secret in it appears in no process list.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h: a host script says "try aga
 
 
 class Secret(str):
-    """A word that is sent to a host but never printed."""
+    """Text that is sent to a host but never printed."""
 
     __slots__ = ()
 
@@ -33,7 +33,7 @@ class Secret(str):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command gave back. ``exited`` is its exit status."""
+    """The result of a command. ``exited`` is its exit status."""
 
     exited: int
     stdout: str
@@ -42,10 +42,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program for bash on a host (``-o pipefail``, ``LC_ALL=C``, ``umask 077``), and the line that people see.
+    """A program for bash on a host (``-o pipefail``, ``LC_ALL=C``, ``umask 077``), and the line that is printed for it.
 
-    ``timeout`` is in seconds and is enforced on the host. ``root`` runs it through sudo. An exit status outside ``expect`` is an
-    error.
+    ``timeout`` is in seconds and is enforced on the host. ``root`` runs it with sudo. An exit status that is not in ``expect`` is
+    an error.
     """
 
     program: str
@@ -61,20 +61,20 @@ class Command:
         return f"Command({self.shown!r})"
 
     def expecting(self, *exits: int) -> Command:
-        """Return the same command, for which each of ``exits`` is a good answer."""
+        """Return the same command, for which only the exit statuses ``exits`` are no error."""
         return replace(self, expect=frozenset(exits))
 
 
 @dataclass(frozen=True, slots=True)
 class Probe(Generic[T_co]):
-    """A command that only looks, and how to read its answer."""
+    """A command that only reads, and the parser for its answer. ``parse`` raises ValueError on an answer that it does not know."""
 
     command: Command
     parse: Callable[[Answer], T_co]
 
 
 def cmd(*words: str, timeout: float = 60, root: bool = True) -> Command:
-    """One program with its arguments, each quoted.
+    """Return the Command for one program with its arguments, each quoted.
 
     >>> cmd("systemctl", "reload", "haproxy").program
     'systemctl reload haproxy'
@@ -90,9 +90,9 @@ def script(
     root: bool = True,
     after: Sequence[str] = (),
 ) -> Command:
-    """Build the host script ``scripts/host/NAME.sh`` with its variables: text, or several words as a bash array.
+    """Return the Command for ``scripts/host/NAME.sh`` with its variables: text, or a bash array of several words.
 
-    ``after`` names scripts of functions that it uses.
+    ``after`` names the scripts that define functions which it uses.
 
     >>> script("lock", {"ACTION": "show"}).shown
     'lock ACTION=show'
@@ -105,12 +105,12 @@ def script(
 
 
 def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:
-    """Several probes in one round trip; their readings in the same order.
+    """Return one probe for several, in one round trip; its result has their results in the same order.
 
-    A probe whose command exits outside its ``expect`` makes the parser raise ``ValueError`` with the line that failed.
+    When a command's exit status is not in its ``expect``, the parser raises ValueError with the line that failed.
     """
-    # Each part runs in a subshell of its own, so that its variables, and a failure, stay in it. What ends it in the output is
-    # the digest of all the programs: nothing that they print by chance, and another one for a batch within a batch.
+    # Each part runs in its own subshell, so that its variables and failures do not affect the others. The output of a part ends with
+    # a digest of all the programs: no program prints it by chance, and a batch inside a batch has another one.
     end = "@@" + sha256("".join(probe.command.program for probe in probes).encode()).hexdigest()[:24]
     parts = [f"( {probe.command.program}\n)\nprintf '\\n{end} %s\\n' \"$?\"" for probe in probes]
     framed = re.compile(rf"(.*?)\n{end} (\d+)\n", re.DOTALL)
@@ -127,7 +127,7 @@ def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:
 
 
 def named_batch(probes: Mapping[str, Probe[Any]]) -> Probe[dict[str, Any]]:
-    """As `batch`, with the readings by the probes' names."""
+    """As `batch`, with the results by the names of the probes."""
     whole = batch(*probes.values())
     return Probe(whole.command, lambda answer: dict(zip(probes, whole.parse(answer), strict=True)))
 

@@ -1,4 +1,4 @@
-"""Files on a host: what they are now, and how to put new ones in place."""
+"""Files on a host: read them, compare them, and write new ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runbooks.commands.base import MASK, Answer, Command, Probe, Secret, script
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as it shall be. ``mode`` is octal text; ``secret`` is a word in ``content`` that no one may see."""
+    """A file as it should be. ``mode`` is octal text; ``secret`` is a part of ``content`` that is never printed."""
 
     path: str
     content: str = field(repr=False)
@@ -33,12 +33,12 @@ class Found:
 
 
 def found(paths: Iterable[str], top: str = "") -> Probe[dict[str, Found]]:
-    """Which of ``paths`` exist below ``top``, with their content (they are configuration: small)."""
+    """Return the probe for those of ``paths`` that exist below ``top``, with their content (small configuration files)."""
     return Probe(replace(script("files-found", {"PATHS": paths, "TOP": top}), shown="files-found"), parse_found)
 
 
 def parse_found(answer: Answer) -> dict[str, Found]:
-    """Read the three lines of files-found: paths, "mode owner bytes;" of each, contents. Raises ValueError on anything else."""
+    """Parse the three lines of files-found.sh: paths, "mode owner bytes;" of each, contents. Raises ValueError on anything else."""
     if not answer.stdout.strip():
         return {}
     names, facts, contents, _ = answer.stdout.split("\n")
@@ -53,12 +53,12 @@ def parse_found(answer: Answer) -> dict[str, Found]:
 
 
 def differing(wanted: Sequence[File], there: dict[str, Found]) -> list[File]:
-    """Those of ``wanted`` that are missing or differ in content, mode or owner."""
+    """Return those of ``wanted`` that are missing, or differ in content, mode or owner."""
     return [file for file in wanted if there.get(file.path) != Found(file.content, file.mode, file.owner)]
 
 
 def diff(file: File, there: Found | None) -> str:
-    """Unified diff from what is there to what shall be, secrets masked, and a line for what it cannot show."""
+    """Return the unified diff from the file on the host to the wanted one, secrets masked; also a change of mode, owner or secret."""
     old = _masked(there.content, file) if there else ""
     lines = list(
         difflib.unified_diff(
@@ -77,7 +77,7 @@ def diff(file: File, there: Found | None) -> str:
 
 
 def encoded(files: Sequence[File]) -> dict[str, list[str]]:
-    """The variables with which the host scripts unpack ``files``; contents never reach a command line."""
+    """Return the variables for the host scripts that write ``files``. Contents are on no command line."""
     return {
         "PATHS": [file.path for file in files],
         "MODES": [file.mode for file in files],
@@ -87,11 +87,11 @@ def encoded(files: Sequence[File]) -> dict[str, list[str]]:
 
 
 def place(files: Sequence[File]) -> Command:
-    """Put ``files`` in place, each whole and with its mode from the first byte (a new file beside, fsync, rename)."""
+    """Return the command that writes ``files``. Each is replaced atomically (new file beside it, fsync, rename), with its mode."""
     return replace(script("files-place", encoded(files)), shown="files-place " + " ".join(file.path for file in files))
 
 
-# The old content may hold an older secret, so the line's shape is masked, not only today's word.
+# The old content may have an older secret, so every such line is masked, not only the current secret.
 _SECRET_LINE = re.compile(r"(?m)^(\s*auth_pass\s+).*$")
 
 

@@ -1,4 +1,4 @@
-"""The site's lock as it lies on a host."""
+"""The site's lock: its file on a host, and the actions on it (scripts/host/lock.sh)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Literal
 
 from runbooks.commands.base import Answer, Command, Probe, script
 
-HELD = 73  # lock.sh: somebody else holds it
-GONE = 74  # lock.sh: it has expired, or was broken
+HELD = 73  # exit status of lock.sh: another run holds it
+GONE = 74  # exit status of lock.sh: it has expired, or was broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who holds the lock, and what for. ``since`` is UTC.
+    """Who holds the lock, and for which command. ``since`` is in UTC.
 
-    ``kernel`` tells which running system counts ``pid``: machines and containers may share a name.
+    ``kernel`` identifies the running system and PID namespace of ``pid``: machines and containers may have the same name.
     """
 
     run: str
@@ -30,7 +30,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A lock that somebody holds, and the seconds until it expires unless renewed."""
+    """A lock that is held, and the seconds until it expires unless it is renewed."""
 
     holder: Holder
     expires_in_s: int
@@ -44,7 +44,10 @@ def lock(
     seconds: int = 0,
     dead: str = "",
 ) -> Command:
-    """One action on the lock of ``site``; 73 (held by another) and 74 (gone) are answers, not errors."""
+    """Return the command for one action on the lock of ``site``. The exit statuses HELD and GONE are answers, not errors.
+
+    ``dead`` is the run of a holder that is known to be gone: its lock is taken over before it expires.
+    """
     variables = {
         "ACTION": action,
         "FILE": f"/run/ha-runbooks/{site}.lock",
@@ -58,19 +61,19 @@ def lock(
 
 
 def show(site: str) -> Probe[Held | None]:
-    """Who holds the lock of ``site``, if anybody does."""
+    """Return the probe for the holder of the lock of ``site``; its result is None when the lock is free."""
     return Probe(lock("show", site), parse_held)
 
 
 def parse_held(answer: Answer) -> Held | None:
-    """Who holds the lock, from an answer with exit status 73; None from any other. Raises ValueError when it makes no sense."""
+    """Return the holder from an answer with exit status HELD, None for any other. Raises ValueError when it cannot be parsed."""
     if answer.exited != HELD:
         return None
     now, _, expires, text = answer.stdout.splitlines()
     said = json.loads(text)
     try:
-        # A later version of this tool may say more.
+        # A later version of this tool may write more fields.
         holder = Holder(**{field.name: said[field.name] for field in fields(Holder) if field.name in said})
     except TypeError as error:
-        raise ValueError(f"the lock's holder makes no sense: {error}") from None
+        raise ValueError(f"the holder of the lock cannot be read: {error}") from None
     return Held(holder, int(expires) - int(now))

@@ -1,7 +1,7 @@
-# Variables: PATHS (array), TOP (a directory that stands before each path, or empty). What there is of them, in three lines:
-# their paths (each ended by a NUL, all in base64), "mode owner bytes;" of each, their contents one after the other (in base64).
-# Nothing when there is none. A symbolic link counts as nothing: it is not the file that we would put there. Few processes: it
-# is part of every look.
+# Variables: PATHS (array), TOP (a directory that is put before each path, or empty). Prints three lines about the files that exist:
+# their paths (each with a final NUL, all in base64), "mode owner bytes;" of each, and their contents joined (in base64). Prints
+# nothing when none exists. A symbolic link counts as missing: it is not a file that we write. Starts few processes, because it runs
+# often.
 # shellcheck shell=bash disable=SC2154
 found=()
 for path in "${PATHS[@]}"; do

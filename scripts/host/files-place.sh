@@ -1,8 +1,8 @@
 # Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64).
-# Each file is written beside its place with its final mode, flushed, then renamed: a reader sees the old one or the new one.
+# Each file is written beside its target with its final mode, flushed, then renamed: a reader sees either the old or the new file.
 # shellcheck shell=bash disable=SC2154
 set -eu
-label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; } # SELinux: what its policy says of this path
+label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; } # SELinux: set the label that the policy has for this path
 for i in "${!PATHS[@]}"; do
     path=${PATHS[i]}
     directory=$(dirname -- "$path")

@@ -1,6 +1,6 @@
 # The site's lock on this host. Variables: ACTION (take renew release show break), FILE, ID, HOLDER (one line), SECONDS_LEFT,
 # DEAD (the ID of a holder known to be dead, or empty). The file holds three lines: id, expiry (this host's clock), holder.
-# Prints "now", then the file, when somebody else holds it (exit 73) or when asked to show it.
+# Prints the time now, then the file, when another run holds the lock (exit 73), also for ACTION show. Exit 74: the lock of ID is gone.
 # shellcheck shell=bash disable=SC2154
 set -eu
 umask 022

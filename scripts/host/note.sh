@@ -1,5 +1,5 @@
-# Notes that a piece of work leaves on this host for whoever goes on with it; stands before another script, which sets top (their
-# directory). Variables: none. note NAME TEXT writes one, on disk before it counts; noted NAME prints it, if there is one.
+# Functions for notes on this host, with which a later run continues interrupted work. Used by another script, which sets top (their
+# directory). Variables: none. note NAME TEXT writes a note and syncs it to disk; noted NAME prints it, if it exists.
 # shellcheck shell=bash disable=SC2154
 note() {
     printf '%s\n' "$2" >"$top/$1.new" && sync -- "$top/$1.new" && mv -f -- "$top/$1.new" "$top/$1" && sync -- "$top"

@@ -1,7 +1,7 @@
-# What sshd starts for every command. Standard input carries "bytes seconds", then a program of that many bytes, and then
-# stays open for as long as the operator's side lives: when it closes early (Ctrl-C, a crash, a lost connection), the program
-# and all that it started are ended. The program itself is never on a command line. Exit 75: it did not arrive whole.
-# "bytes seconds given": so many further bytes are the program's own standard input, which ends early when the operator does.
+# sshd starts this script for every command. Standard input: a line "bytes seconds", then a program of that many bytes; it then
+# stays open as long as the operator's process lives. When it closes early (Ctrl-C, a crash, a lost connection), the program and
+# everything that it started are ended. The program is never on a command line. Exit 75: the program did not arrive complete.
+# A line "bytes seconds given": the next "given" bytes are the program's own standard input.
 # shellcheck shell=bash
 export LC_ALL=C
 umask 077
@@ -14,7 +14,7 @@ program=${program%.}
 exec 4<&0
 feeder=''
 if [ -n "$given" ]; then exec 5< <(head -c "$given" <&4) && feeder=$!; else exec 5</dev/null; fi
-# The program first closes the descriptor that it is read from (bash has its own by then), or what it starts could read it.
+# The program first closes the descriptor that it is read from (bash has its own copy), so that its child processes cannot read it.
 setsid timeout -k "$grace" "$seconds" bash -o pipefail /dev/fd/3 3< <(printf 'exec 3<&-\n%s\n' "$program") 4<&- <&5 5<&- &
 job=$!
 exec 5<&-
@@ -36,6 +36,6 @@ lifeline=$!
 wait "$job"
 code=$?
 kill "$lifeline" 2>/dev/null
-# What the program left running would hold the answer back, and then run on unseen.
+# End what the program left running: it would delay the answer, and go on without control.
 end </dev/null >/dev/null 2>&1 4<&- &
 exit "$code"
