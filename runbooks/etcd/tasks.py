@@ -61,7 +61,7 @@ def defrag(session: Session, member: str = "", force: bool = False) -> None:
         found = rules.resolve(seen.members, member, session.site)
         host = seen.host_of(found)
         if not host:
-            raise PrecheckError(f"{member}: {found} runs on no control plane of hosts.yaml", hint=STATUS_FIRST)
+            raise PrecheckError(f"{member}: {found} runs on no control plane host of hosts.yaml", hint=STATUS_FIRST)
         hosts = [host]
     session.carry_out(defragment(hosts, seen, force=force))
 

@@ -12,8 +12,8 @@ K = TypeVar("K", bound=Hashable)
 # A data file is fragmented: the limits of etcd's own alert etcdDatabaseHighFragmentationRatio (contrib/mixin).
 WORTH_SIZE = 100 * MIB
 WORTH_RATIO = 0.5
-NEAR_QUOTA = 0.8
-SMALL_GAIN = 0.1
+NEAR_QUOTA = 0.8  # from here on a file is worth defragmenting when this share of it is free, and 1 MiB at least:
+WORTH_FREE = 0.1
 
 
 def sizes_text(status: Status) -> str:
@@ -25,19 +25,15 @@ def defrag_worthwhile(status: Status) -> str:
     """Return why the data file is worth defragmenting, or "" when it is not.
 
     The member does not answer meanwhile (about 1 s for 100 MiB). It is worth that when less than half of a data file of over
-    100 MiB holds data, or when the file nears its quota and a tenth of it is free.
+    100 MiB holds data, or when the file nears its quota and a tenth of it (1 MiB at least) is free.
     """
     size, in_use, quota = status.size, status.in_use, status.quota or 0
+    free = size - in_use
     if size > WORTH_SIZE and in_use / size < WORTH_RATIO:
         return f"only {percent(in_use, size)} of {size_text(size)} hold data"
-    if quota and size >= NEAR_QUOTA * quota and not little_to_gain(size, in_use):
-        return f"{size_text(size)} are {percent(size, quota)} of the quota, and {size_text(size - in_use)} of that are free pages"
+    if quota and size >= NEAR_QUOTA * quota and free >= max(WORTH_FREE * size, MIB):
+        return f"{size_text(size)} are {percent(size, quota)} of the quota, and {size_text(free)} of that are free pages"
     return ""
-
-
-def little_to_gain(size: int, in_use: int) -> bool:
-    """Return whether defragmenting would free less than a tenth of the file, or less than 1 MiB."""
-    return size - in_use < max(SMALL_GAIN * size, MIB)
 
 
 def no_room(size: int, quota: int) -> str:

@@ -1,4 +1,4 @@
-"""etcd of a real kubeadm cluster: seen, led, defragmented, filled up and relieved.
+"""etcd of a real kubeadm cluster: status, leadership, defragmentation, and a NOSPACE alarm.
 
 The tests build on one another in the order of this file. They leave the cluster healthy.
 """
@@ -21,7 +21,7 @@ MASTERS = ("master1", "master2", "master3")
 MIB = 1024 * 1024
 MANIFEST = "/etc/kubernetes/manifests/etcd.yaml"
 QUOTA = 40 * MIB
-# etcdctl of the container's own file system, but with our standard input: its image has no shell, and an argument's length ends at 128 KiB.
+# etcdctl from the container's file system, with our standard input: the image has no shell, and an argument may have 128 KiB at most.
 ETCDCTL = (
     "pki=/etc/kubernetes/pki/etcd; pid=$(pgrep -xo etcd); etcdctl() { nsenter --target \"$pid\" --mount etcdctl --cacert=$pki/ca.crt"
     " --cert=$pki/server.crt --key=$pki/server.key --endpoints=https://127.0.0.1:2379 \"$@\"; };"
@@ -31,14 +31,14 @@ FILL = (
     + "head -c 1000000 /dev/zero | tr '\\0' x >/tmp/fill; for i in $(seq $times); do etcdctl put fill </tmp/fill || break; done"
 )
 COMPACT = ETCDCTL + "etcdctl compact --physical $(etcdctl get fill -w json | grep -o '\"revision\":[0-9]*' | grep -o '[0-9]*')"
-# By way of a file elsewhere: the kubelet would take one that lies beside the manifest for a pod.
+# Written elsewhere and then moved: the kubelet takes every file beside the manifest for a pod.
 LIMIT = f"cd /etc/kubernetes && sed 's/^    - etcd$/&\\n    - --quota-backend-bytes={QUOTA}/' {MANIFEST} >etcd.new && cp {MANIFEST} etcd.kept && mv etcd.new {MANIFEST}"
 UNLIMIT = f"cd /etc/kubernetes && [ ! -e etcd.kept ] || mv etcd.kept {MANIFEST}"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def left_healthy(cluster: Operator) -> Iterator[None]:
-    """Whatever fails here, the next module finds a healthy etcd."""
+    """Leave a healthy etcd for the next module, whatever fails in this one."""
     yield
     cluster.lab.on(*MASTERS)
     for host in MASTERS:
@@ -55,7 +55,7 @@ def shell(cluster: Operator, host: str, text: str) -> str:
 
 
 def status(cluster: Operator) -> dict[str, Any]:
-    """What etcd.status says to machines."""
+    """Return what etcd.status --json prints."""
     first: dict[str, Any] = json.loads(cluster.inv("etcd.status", "--json").stdout.splitlines()[0])
     return first
 
@@ -71,7 +71,7 @@ def leader(cluster: Operator) -> str:
 
 
 def healthy(cluster: Operator) -> None:
-    """Wait until nothing is wrong but for an alarm."""
+    """Wait until alarms are the only problems."""
     eventually(lambda: [each for each in status(cluster)["problems"] if not each.startswith("alarm ")], [], 240)
 
 
@@ -80,7 +80,7 @@ def events(text: str, kind: str) -> list[dict[str, Any]]:
 
 
 def write(cluster: Operator, host: str = "master1") -> str:
-    """Write something through the API server, as any user would."""
+    """Write and delete an object through the API server; return kubectl's output."""
     kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s"
     return shell(cluster, host, f"{kubectl} create configmap etcd-test --from-literal=a=b; {kubectl} delete configmap etcd-test")
 
@@ -106,7 +106,7 @@ def test_members(cluster: Operator) -> None:
 
 
 def test_latencies_of_every_member(cluster: Operator) -> None:
-    """Whether this machine's disk is fast enough for etcd is not ours to say; that the verdict fits the numbers is."""
+    """This machine's disk may be too slow for etcd; the exit status has to fit the numbers."""
     done = cluster.inv("etcd.perf", "--json")
     seen = json.loads(done.stdout.splitlines()[0])
     assert set(seen["hosts"]) == set(MASTERS)
@@ -128,7 +128,7 @@ def test_nothing_to_do_for_a_healthy_etcd(cluster: Operator) -> None:
 # ---- leading
 
 
-def test_the_leadership_moves_where_it_shall(cluster: Operator) -> None:
+def test_the_leadership_moves_to_the_chosen_member(cluster: Operator) -> None:
     old = leader(cluster)
     new = next(host for host in MASTERS if host != old)
     assert "would change" in cluster.good("etcd.move-leader", "--to", new, "--plan")
@@ -140,7 +140,7 @@ def test_the_leadership_moves_where_it_shall(cluster: Operator) -> None:
     assert leader(cluster) not in {new, ""}
 
 
-def test_nobody_else_leads(cluster: Operator) -> None:
+def test_a_worker_cannot_lead(cluster: Operator) -> None:
     done = cluster.inv("etcd.move-leader", "--to", "worker1")
     assert done.returncode == 2
     assert "that is no member of etcd; the members are master1 (" in done.stderr
@@ -190,8 +190,8 @@ def test_a_fragmented_file_shrinks_and_the_leader_comes_last(cluster: Operator) 
     assert cluster.inv("etcd.status").returncode == 0
 
 
-def test_a_full_etcd_is_relieved_also_after_an_interruption(cluster: Operator) -> None:
-    """One member's quota is enough: when it is reached, the whole cluster refuses every write."""
+def test_a_nospace_alarm_is_ended_also_after_an_interruption(cluster: Operator) -> None:
+    """When one member reaches its quota, the whole cluster refuses every write."""
     shell(cluster, "master2", LIMIT)
     eventually(
         lambda: f"quota-backend-bytes={QUOTA}" in shell(cluster, "master2", "tr '\\0' ' ' </proc/$(pgrep -xo etcd)/cmdline"),

@@ -1,4 +1,4 @@
-"""Quantiles of histograms, and the judgement on them; the metrics were recorded from etcd 3.5.16."""
+"""Quantiles of histograms, and the findings about them; the metrics were recorded from etcd 3.5.16."""
 
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
