@@ -1,8 +1,8 @@
 # Variables: ACTION (look or place), ID (names what the files come from), SIZE and SHA (of the archive), PODS (array: static pods that
 # must not run yet); note.sh stands before this.
-# look: "begun ID" or "placed ID", when the files of a control plane host were put back here; nothing otherwise.
+# look: "begun ID" or "placed ID" when the files of a control plane host were put back here; otherwise nothing.
 # place: reads a tar archive (gzip) of SIZE bytes from standard input, and puts what it has of /etc/kubernetes and of the kubelet's
-# identity into their places; the manifests of PODS are parked. Never over a host that has kubeadm's files from elsewhere. Safe to run again.
+# identity into their places; the manifests of PODS are parked. Fails on a host that has other files of kubeadm. Safe to run again.
 # shellcheck shell=bash disable=SC2154
 set -u
 top=/var/lib/ha-runbooks/control-plane-files

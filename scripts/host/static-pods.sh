@@ -1,13 +1,13 @@
 # Variables: ACTION (look, park, unpark or restart), PODS (array: names of static pods), PATIENCE (seconds that a pod may take to
 # go, or to come), and those of etcd-find.sh, which stands before this.
-# Parking moves the manifest out of the kubelet's sight, onto the same disk, and waits until the pod is gone; it works without a
-# kubelet as well. Unparking moves it back and waits for the container. restart gives a pod a new container. Safe to run again.
+# Parking moves the manifest to a directory that the kubelet does not read, on the same disk, and waits until the pod is gone; it also
+# works when the kubelet is stopped. Unparking moves it back and waits for the container. restart gives a pod a new container. Safe to run again.
 # look: one line per pod: "pod NAME on|parked|none CONTAINER" (CONTAINER: the running one's ID, or "-").
-# Exit 75: not in time; what was moved stays moved.
+# Exit 75: not in time; manifests that were moved stay there.
 # shellcheck shell=bash disable=SC2154
 set -u
 seen=/etc/kubernetes/manifests parked=/etc/kubernetes/ha-runbooks-parked
-grace=10 # seconds to end by itself; an API server whose etcd is gone would take all of the kubelet's thirty
+grace=10 # seconds to end by itself; an API server without etcd would need all 30 s that the kubelet gives it
 running() {
     crictl_here ps -q --state running --label "io.kubernetes.container.name=$1" \
         --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | head -n 1
