@@ -20,13 +20,13 @@ from runbooks.pages.page import Page
 
 
 def repository(site: Site) -> Repository:
-    """The site's repository, or an example; nobody can speak to it."""
+    """Return a stand-in with the name of the site's repository, or of an example; no command works on it."""
     restic = site.backup and site.backup.restic
     return cast(Repository, SimpleNamespace(name=restic.repository if restic else "sftp:backup@vault:/srv/restic"))
 
 
 def run(site: Site) -> Page:
-    """A set, from every host."""
+    """One set, from every host."""
     new_set = NewSet(store=Store(site), started=MADE)
     copy = offsite.copy(new_set.store, repository(site), new_set.problems)
     afterwards = (keep_tools.keep(new_set), copy, unwanted(new_set))
@@ -35,16 +35,16 @@ def run(site: Site) -> Page:
 
 def prune(site: Site) -> Page:
     """One old set."""
-    return Page(deletion(Store(site), [manifest.new_id(MADE)]), given="backup.keep no longer wants this one set")
+    return Page(deletion(Store(site), [manifest.new_id(MADE)]), given="backup.keep does not retain this one set")
 
 
 def fetch(site: Site) -> Page:
-    """One set from off-site."""
-    return Page(fetch_procedure(fetching(site)), given="the newest set off-site is this one")
+    """The newest set from the restic repository."""
+    return Page(fetch_procedure(fetching(site)), given="the newest set in the restic repository is this one")
 
 
 def fetching(site: Site) -> Fetching:
-    """A set that is off-site."""
+    """Return an example of a set in the repository."""
     made = Manifest(
         id=manifest.new_id(MADE),
         site=site.name,
@@ -61,8 +61,8 @@ def fetching(site: Site) -> Fetching:
 
 
 def offsite_init(site: Site) -> Page:
-    """An empty repository."""
-    return Page(offsite.making_repository(Store(site), repository(site)))
+    """Create the repository."""
+    return Page(offsite.repository_procedure(Store(site), repository(site)))
 
 
 BACKUP: Final = (run, prune, fetch, offsite_init)

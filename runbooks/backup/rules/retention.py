@@ -1,4 +1,4 @@
-"""Which backup sets stay. Pure."""
+"""Which backup sets stay and which are deleted. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNREADABLE: Final = "cannot be read"
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """A set as far as retention looks at it. ``made`` is UTC, and None when its manifest cannot be read."""
+    """What retention needs to know of a set. ``made`` is UTC, and None when the manifest cannot be read."""
 
     id: str
     made: datetime | None
@@ -25,7 +25,7 @@ class Dated:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``reasons`` say why the set ``id`` stays; without any it is to be deleted."""
+    """``reasons`` say why the set ``id`` stays. Without a reason it is deleted."""
 
     id: str
     reasons: tuple[str, ...]
@@ -37,11 +37,11 @@ class Decision:
 
 
 def decide(sets: Iterable[Dated], keep: Keep) -> tuple[Decision, ...]:
-    """Decide what becomes of each set, newest first, those that cannot be read at the end.
+    """Decide which sets stay. Returns them newest first, then those that cannot be read.
 
-    Kept are the newest ``last``, one set of each of the newest ``daily`` days that have any, likewise of ISO weeks and months
-    (UTC), and the newest good one. A day, week or month prefers its newest good set to a newer degraded one. What cannot be read
-    is the operator's to decide.
+    Never deletes the newest good set, nor a set that cannot be read: only the operator does that, by name. Also kept are the newest
+    ``last`` sets, and one set of each of the newest ``daily`` days that have any, likewise of ISO weeks and of months (all UTC). Of
+    a day, week or month the newest good set is kept, else the newest degraded one.
     """
     sets = list(sets)
     known = newest_first(sets)
@@ -60,18 +60,21 @@ def decide(sets: Iterable[Dated], keep: Keep) -> tuple[Decision, ...]:
 
 
 def irreplaceable(sets: Iterable[Dated]) -> str:
-    """Return the set that not even its name may delete: the newest good one, or the newest at all when none is good; or ""."""
+    """Return the ID of the set that must never be deleted, not even by name, or "" when there is none.
+
+    It is the newest good set, or the newest one when none is good.
+    """
     known = newest_first(sets)
     return next((each.id for each in [*(one for one in known if one.good), *known]), "")
 
 
 def newest_first(sets: Iterable[Dated]) -> list[Dated]:
-    """Sort the sets that can be read."""
+    """Return the sets that can be read, newest first."""
     return sorted((each for each in sets if each.made), key=lambda each: (each.made or datetime.min, each.id), reverse=True)
 
 
 def _chosen(known: Sequence[Dated], name: Callable[[datetime], str]) -> list[tuple[str, Dated]]:
-    """Return each bucket's name and the set that stands for it, newest bucket first."""
+    """Return the name of each day, week or month (by ``name``) and the set that is kept for it, newest first."""
     found = []
     for bucket, members in groupby(known, key=lambda each: name(each.made or datetime.min)):
         newest, *older = members

@@ -1,4 +1,4 @@
-"""What makes a backup set good, degraded or none. Pure."""
+"""Which snapshots of etcd belong in a backup set, and how much disk space a set needs. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-MARGIN = 64 << 20  # bytes that the operator's disk must have beside what is expected
+MARGIN = 64 << 20  # bytes that must stay free on the operator's disk beside the expected size
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenSnapshot:
-    """A snapshot that came whole and was restored once. ``cluster`` is etcd's own ID of it."""
+    """A snapshot that arrived whole and was restored once as a test. ``cluster`` is etcd's cluster ID, in hexadecimal."""
 
     cluster: str
     revision: int
@@ -19,17 +19,18 @@ class ProvenSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """``kept`` are the hosts whose snapshots count; ``refused`` says for each other one why not."""
+    """``kept`` are the hosts whose snapshots belong in the set; ``refused`` says of each other host why not."""
 
     kept: tuple[str, ...]
     refused: Mapping[str, str]
 
 
 def select(taken: Mapping[str, ProvenSnapshot], last: ProvenSnapshot | None, *, accept_older: bool = False) -> Selection:
-    """Decide which snapshots count, by host.
+    """Select the snapshots, by host, that belong in the set.
 
-    They must be of one cluster (the one that most are of) and no older than ``last``, the newest revision of the set before: a
-    member with older data has lost something or was cut off, and a set of it would pass for a newer one.
+    Never keeps snapshots of two clusters: those of the cluster of most members are kept, and none at a tie. Never keeps a snapshot
+    with a lower revision than ``last``, the newest snapshot of the previous set of the same cluster, unless ``accept_older``: that
+    member lost data or was cut off, and the set would look newer than the data in it.
     """
     if not taken:
         return Selection((), {})
@@ -39,15 +40,15 @@ def select(taken: Mapping[str, ProvenSnapshot], last: ProvenSnapshot | None, *, 
     for host, each in taken.items():
         if others and others[0][1] == most:
             refused[host] = (
-                f"the members are of different clusters, and as many of {cluster} as of {others[0][0]}: inv etcd.status"
+                f"the members belong to different clusters, as many to {cluster} as to {others[0][0]}: inv etcd.status"
             )
         elif each.cluster != cluster:
-            refused[host] = f"its member is of another cluster ({each.cluster}) than most ({cluster})"
+            refused[host] = f"its member belongs to another cluster ({each.cluster}) than most members ({cluster})"
         elif last and last.cluster == cluster and each.revision < last.revision and not accept_older:
             refused[host] = f"its revision {each.revision} is older than {last.revision}, which the last set has"
     return Selection(tuple(host for host in taken if host not in refused), refused)
 
 
 def bytes_needed(sizes: Sequence[int], in_use: int) -> int:
-    """Return how many bytes a set will take at the most: every member's snapshot, and all objects once more, compressed."""
+    """Return how many bytes a set takes at most: the snapshot of every member, and all objects once more, compressed."""
     return sum(sizes) + in_use // 2 + MARGIN

@@ -1,1 +1,1 @@
-"""A set is made."""
+"""`inv backup.run`: making, pruning and copying backup sets."""

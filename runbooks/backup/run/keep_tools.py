@@ -1,4 +1,4 @@
-"""etcd's own programs on the operator's machine: kept beside the sets by backup.run, found again when a set is read."""
+"""Keep etcd's own programs beside the sets, so that the sets can be read when no host answers (sets.tools finds them)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from runbooks.inventory.model import Host
 from runbooks.local.disk import require_room
 from runbooks.text import listed
 
-WITNESSES: Final = 2  # hosts that must have the same programs, or one that is broken into could plant its own on this machine
+WITNESSES: Final = (
+    2  # hosts that must have identical programs: a single compromised host must not choose what runs on this machine
+)
 
 
 def keep(new_set: NewSet) -> Step:
-    """One day the sets must be read when no host answers any more. That they cannot be kept is worth a note, not a failure."""
+    """Fetch the programs of each running etcd version that is not kept yet. A failure is a note of the run, not an error."""
     tried: list[str] = []
 
     def done(_: Run) -> bool:
@@ -45,7 +47,7 @@ def keep(new_set: NewSet) -> Step:
 
 
 def _wanted(new_set: NewSet) -> dict[str, list[Host]]:
-    """Which versions run, and where, and are not kept yet."""
+    """Return the versions of etcd that run but are not kept yet, each with its hosts."""
     found: dict[str, list[Host]] = {}
     for host, look in new_set.looks.items():
         if (
@@ -60,26 +62,27 @@ def _wanted(new_set: NewSet) -> dict[str, list[Host]]:
 def _take(run: Run, store: Store, version: str, hosts: Sequence[Host]) -> None:
     said = run.read_each(dict.fromkeys(hosts, commands.look()))
     offers = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
-    silent = [f"{host}: {each}" for host, each in said.items() if isinstance(each, RunbookError)]
+    failed = [f"{host}: {each}" for host, each in said.items() if isinstance(each, RunbookError)]
     try:
         source = trusted(offers, version, min(WITNESSES, len(store.site.control_plane)))
     except PrecheckError as error:
-        raise PrecheckError("; ".join([str(error), *silent])) from None
+        raise PrecheckError("; ".join([str(error), *failed])) from None
     require_room(store.directory, offers[source].size + MARGIN, "they take")
     _fetch(run, store, source, offers[source])
 
 
 def trusted(offers: Mapping[Host, EtcdPrograms], version: str, witnesses: int) -> Host:
-    """Return a host whose programs may be run on the operator's machine: all that offer ``version`` have the same ones.
+    """Return a host whose programs may be run on the operator's machine.
 
-    Raises PrecheckError when they differ, or when fewer than ``witnesses`` offer it.
+    Never accepts a program that a single host vouches for: at least ``witnesses`` hosts must offer ``version``, and all that offer
+    it must have identical programs (by SHA-256). Raises PrecheckError otherwise.
     """
     same = {host: offer for host, offer in offers.items() if offer.version == version}
     if len(same) < witnesses:
-        raise PrecheckError(f"{len(same)} hosts offer them, and only what {witnesses} have alike is taken")
+        raise PrecheckError(f"{len(same)} hosts offer them, but {witnesses} must have identical ones")
     first = next(iter(same))
     if odd := [host for host in same if same[host] != same[first]]:
-        raise PrecheckError(f"{listed(odd)} and {first} have different programs of one version: look into that")
+        raise PrecheckError(f"{listed(odd)} and {first} have different programs of one version: find out why")
     return first
 
 
@@ -97,7 +100,7 @@ def _fetch(run: Run, store: Store, host: Host, offer: EtcdPrograms) -> None:
 
     def where(name: str) -> str:
         if name not in offer.digests:
-            raise CommandError(f"{host}: it sent {name!r}, which it had not offered")
+            raise CommandError(f"{host}: it sent {name!r}, which it did not offer before")
         return name
 
     receiver = Receiver(host.name, folder, where)
@@ -114,6 +117,6 @@ def _fetch(run: Run, store: Store, host: Host, offer: EtcdPrograms) -> None:
 
 def _check(host: Host, folder: Folder, offer: EtcdPrograms) -> None:
     if {name: stored.sha256 for name, stored in folder.files.items()} != offer.digests:
-        raise CommandError(f"{host}: it sent other programs than it had offered")
+        raise CommandError(f"{host}: the programs that it sent are not those that it offered")
     for name in folder.files:
         (folder.path / name).chmod(0o700)

@@ -1,4 +1,7 @@
-"""What every attempt at a backup leaves behind: word of how it went, and metrics for node_exporter's textfile collector."""
+"""What every attempt at a backup leaves behind: a record of how it ended, and metrics for node_exporter's textfile collector.
+
+Format of the metrics: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from runbooks.local import files
 
 ATTEMPT: Final = "last-attempt"
 PREFIX: Final = "ha_runbooks_backup_"
-READABLE: Final = 0o644  # node_exporter is another user, and no secret is in it
+READABLE: Final = 0o644  # node_exporter runs as another user; the file holds no secret
 INTERRUPTED: Final = 130
 STATES: Final = ("good", "degraded", "damaged")
 
@@ -30,18 +33,18 @@ class Family(NamedTuple):
 
 
 def check(store: Store) -> None:
-    """Raise InventoryError when metrics are wanted where they cannot be written: before anything is begun."""
+    """Raise InventoryError when the directory of backup.metrics does not exist. Called before anything is started."""
     path = store.backup.metrics
     if path and not path.parent.is_dir():
         raise InventoryError(
-            f"backup.metrics: the directory {path.parent} is not there",
-            hint="make it, or name the one that node_exporter reads (--collector.textfile.directory)",
+            f"backup.metrics: the directory {path.parent} does not exist",
+            hint="create it, or name the one that node_exporter reads (--collector.textfile.directory)",
         )
 
 
 @contextmanager
 def attempt(store: Store) -> Iterator[None]:
-    """Write down how what is done within went, however it ends; that this cannot be done is a warning and no more."""
+    """Record how the block ended, also when it raised, and write the metrics. A failure to record is only a warning."""
     started = datetime.now(UTC)
     code, said = 0, ""
     try:
@@ -60,28 +63,28 @@ def attempt(store: Store) -> Iterator[None]:
         try:
             store.record(ATTEMPT, started=started.isoformat(), ended=_now(), exit=code, error=said, by=by)
         except RunbookError as error:
-            warn(f"this attempt could not be written down: {error}")
-        leave(store)
+            warn(f"this attempt could not be recorded: {error}")
+        write(store)
 
 
-def leave(store: Store) -> None:
-    """Write the metrics when the site wants them; that they cannot be written is a warning and no more."""
+def write(store: Store) -> None:
+    """Write the metrics if hosts.yaml has backup.metrics. A failure to write them is only a warning."""
     path = store.backup.metrics
-    if not path or not path.parent.is_dir():  # `check` has said so
+    if not path or not path.parent.is_dir():  # `check` reports it
         return
     try:
         files.replace(path, render(_families(store), store.site.name).encode(), mode=READABLE)
     except RunbookError as error:
-        warn(f"the metrics are those of before: {error}")
+        warn(f"the metrics were not updated: {error}")
 
 
 def warn(text: str) -> None:
-    """Tell the operator, beside what the command prints."""
+    """Print a warning on standard error."""
     print(f"warning: {text}", file=sys.stderr)
 
 
 def render(families: Iterable[Family], site: str) -> str:
-    """Write ``families`` in Prometheus' text format; all are gauges, and all have the label ``site``."""
+    """Return ``families`` in Prometheus' text format; all are gauges, and all have the label ``site``."""
     lines = []
     for family in families:
         if family.samples:
@@ -126,7 +129,7 @@ def _of_attempt(record: Mapping[str, Any]) -> list[tuple[str, str, float]]:
     try:
         ended, code = datetime.fromisoformat(record["ended"]).timestamp(), int(record["exit"])
     except (KeyError, TypeError, ValueError):
-        return []  # there was none yet, or somebody has edited the record
+        return []  # there was no attempt yet, or the record was edited by hand
     return [
         ("last_attempt_timestamp_seconds", "When the last attempt at a backup ended, however it did.", ended),
         ("last_attempt_exit_code", "Exit status of the last attempt: 0 good, 5 degraded, others failed.", code),

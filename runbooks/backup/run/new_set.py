@@ -1,4 +1,4 @@
-"""One set while it is being made: what was seen, what came, what did not."""
+"""A backup set while it is being made: what the hosts sent, and what is missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ from runbooks.local import files
 
 @dataclass(kw_only=True)
 class NewSet:
-    """What the steps of one run share. Steps on different hosts write to it at the same time."""
+    """What the steps of one run share. Steps on different hosts write to it at the same time.
+
+    ``received`` is by host and part ("etcd", "files", "lists"). ``missing`` is what the set lacks, ``problems`` what failed after
+    it was published, both with the reason. ``seconds`` is how long each part took.
+    """
 
     store: Store
     accept_older: bool = False
@@ -37,10 +41,10 @@ class NewSet:
     folder: Folder | None = None
     looks: dict[Host, Look | RunbookError] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=lambda: Kinds("", ()))
-    api_hosts: tuple[Host, ...] = ()  # whose API servers can be asked for the objects, best first
+    api_hosts: tuple[Host, ...] = ()  # hosts whose API servers can list the objects, best first
     received: dict[tuple[str, str], Receiver] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)  # what went wrong once the set was there
+    problems: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     snapshots: dict[str, manifest.Snapshot] = field(default_factory=dict)
     made: Manifest | None = None
@@ -48,23 +52,23 @@ class NewSet:
 
     @property
     def id(self) -> str:
-        """The set's name."""
+        """The ID of the set: its start in UTC."""
         return manifest.new_id(self.started)
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """The begins of etcd keys that are counted."""
+        """The prefixes of etcd keys that are counted."""
         return backup.prefixes(self.kinds.kinds)
 
     def begin(self) -> None:
-        """Make the hidden directory."""
+        """Create the hidden directory."""
         self.folder = Folder(self.store.begin(self.id), self.store.backup.age)
 
     @property
     def files(self) -> Folder:
-        """Return the files of the new set."""
+        """Return the files of the set. Raises RunbookError before `begin`."""
         if not self.folder:
-            raise RunbookError("the set has not been begun")
+            raise RunbookError("the set has not been started")
         return self.folder
 
     def note_missing(self, what: str, why: str) -> None:
@@ -73,12 +77,12 @@ class NewSet:
             self.missing.setdefault(what, " ".join(why.split()))
 
     def note_seconds(self, what: str, seconds: float) -> None:
-        """Note how long something took."""
+        """Note how many seconds ``what`` took."""
         with self._lock:
             self.seconds[what] = round(seconds, 3)
 
     def note_received(self, host: str, part: str, receiver: Receiver) -> None:
-        """Remember what a host has sent, and what it could not."""
+        """Note what ``host`` sent of ``part``, what it could not send, and how long that took."""
         with self._lock:
             self.received[host, part] = receiver
         for name, why in receiver.missing.items():
@@ -88,13 +92,16 @@ class NewSet:
                 self.note_seconds(f"{host}: {part} {name.removesuffix('_ms')}", int(value) / 1000)
 
     def drop(self, name: str) -> None:
-        """Take a file out of the set again."""
+        """Delete the file ``name`` from the set."""
         stored = self.files.stored_name(name)
         self.files.files.pop(stored, None)
         (self.files.path / stored).unlink(missing_ok=True)
 
     def select_snapshots(self, last: ProvenSnapshot | None) -> None:
-        """Keep the snapshots that count. Raises OutcomeError, with every reason, when none does."""
+        """Keep the snapshots that `rules.snapshots.select` allows, delete the others.
+
+        Raises OutcomeError, with every reason, when none is left.
+        """
         facts = {host: _snapshot_facts(receiver) for (host, part), receiver in self.received.items() if part == "etcd"}
         sound = {host: each for host, each in facts.items() if each and f"{host}: etcd" not in self.missing}
         proven = {host: ProvenSnapshot(status.cluster, snapshot["revision"]) for host, (status, snapshot) in sound.items()}
@@ -110,7 +117,7 @@ class NewSet:
             why_not = [f"{what.partition(':')[0]}: {why}" for what, why in self.missing.items() if what.endswith(": etcd")]
             older = any("is older than" in each for each in why_not)
             raise OutcomeError(
-                "no snapshot of etcd: this is no backup\n  " + "\n  ".join(why_not),
+                "there is no usable snapshot of etcd, so no set was made\n  " + "\n  ".join(why_not),
                 hint="if you restored an older state on purpose: inv backup.run --accept-older" if older else "inv etcd.status",
             )
 
@@ -130,7 +137,7 @@ class NewSet:
         )
 
     def _keys(self, host: str, revision: int) -> manifest.Keys | None:
-        """Write down what a restored etcd must show: of values only their digest."""
+        """Write HOST.keys.json: what an etcd restored from the snapshot must show. Values are stored as digests only."""
         text = self.received[host, "etcd"].texts.get("keys")
         if text is None:
             return None
@@ -152,7 +159,7 @@ class NewSet:
         return keys
 
     def finish(self) -> Manifest:
-        """Write the manifest: from here on the set is complete, but still hidden."""
+        """Write the manifest. The set is complete then, but still hidden."""
         finished = datetime.now(UTC)
         self.note_seconds("all", (finished - self.started).total_seconds())
         facts = _snapshot_facts(self.received[next(iter(self.snapshots)), "etcd"])
@@ -202,7 +209,7 @@ class NewSet:
 
 
 def _snapshot_facts(receiver: Receiver) -> tuple[Status, dict[str, int]] | None:
-    """What a host said of its member and of its snapshot, when it said both."""
+    """Return the status of a host's member and of its snapshot (JSON of `etcdutl snapshot status`), or None without both."""
     facts = receiver.facts
     if "snapshot" not in facts or "status" not in facts:
         return None

@@ -1,4 +1,4 @@
-"""Copies of the sets in a restic repository: made, proven, listed, and given up like the sets themselves."""
+"""Copies of the sets in a restic repository (https://restic.readthedocs.io): made, verified, listed and forgotten."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ FORGET: Final = "forget off-site"
 
 
 def repository_of(store: Store) -> Repository:
-    """Return the site's repository. Raises InventoryError or PrecheckError when it cannot be used; nothing is connected to."""
+    """Return the site's repository, without connecting to it. Raises InventoryError or PrecheckError when it cannot be used."""
     if not store.backup.restic:
         raise InventoryError(
-            f"{store.site.name} has no section backup.restic: nothing is off-site",
+            f"{store.site.name} has no section backup.restic, so there are no off-site copies",
             hint="docs/site.md: backup: {restic: {repository: ..., password_file: ...}}",
         )
     return Repository(store.backup.restic, store.directory / CACHE)
 
 
 def reach(store: Store, repository: Repository) -> None:
-    """Allow for the site's guard (engine.namespace) before a repository elsewhere is connected to."""
+    """Pass the guard against wrong networks (engine.namespace) before a repository on another machine is used."""
     if not is_local(repository.name):
         enter(store.site)
         permit(store.site)
 
 
 def after(new_set: NewSet) -> list[Step]:
-    """Build what follows once a set is there, or [] without backup.restic. Failures go to ``new_set.problems``.
+    """Return the step that copies sets off-site, or [] without backup.restic. Its failures go to ``new_set.problems``.
 
-    Raises InventoryError or PrecheckError, before anything is begun, when restic could not even be started.
+    Raises InventoryError or PrecheckError, before anything is started, when restic cannot be run.
     """
     if not new_set.store.backup.restic:
         return []
@@ -57,14 +57,14 @@ def after(new_set: NewSet) -> list[Step]:
 
 
 def afterwards(store: Store, problems: MutableMapping[str, str] | None = None) -> list[Step]:
-    """Build what follows once the sets here are pruned: the same off-site, where hosts.yaml wants that. See `forget`."""
+    """Return the step that prunes the repository, or [] unless hosts.yaml has backup.restic.prune. See `forget`."""
     if not (store.backup.restic and store.backup.restic.prune):
         return []
     return [forget(store, repository_of(store), problems)]
 
 
 def copy(store: Store, repository: Repository, problems: MutableMapping[str, str]) -> Step:
-    """Copy every set that is not off-site yet, oldest first: this one, and what earlier runs could not copy."""
+    """Return the step that copies every set without an off-site copy, oldest first, also those that earlier runs failed to copy."""
 
     def do(run: Run) -> None:
         if run.plan:
@@ -82,11 +82,11 @@ def copy(store: Store, repository: Repository, problems: MutableMapping[str, str
         return not left or COPY in problems
 
     text = by_hand("backup", "copy_offsite", repository=repository.name, directory=store.directory)
-    return Step("copy the sets that are not off-site yet", done=done, do=do, by_hand=text)
+    return Step("copy sets to the restic repository", done=done, do=do, by_hand=text)
 
 
 def waiting(store: Store, repository: str, there: Sequence[SetSnapshot] | None = None) -> list[Set]:
-    """Return the readable sets that ``repository`` does not have, oldest first; ``there`` is what it says that it has."""
+    """Return the readable sets that ``repository`` does not have, oldest first. ``there``: its snapshots, if they were read."""
     held = None if there is None else {each.snapshot for each in there}
 
     def has(name: str) -> bool:
@@ -101,7 +101,7 @@ def _copy_all(run: Run, store: Store, repository: Repository, problems: MutableM
     copied: dict[str, str] = {}
     for each in waiting(store, repository.name, there):
         if wrong := damages(each.path, each.sound):
-            problems[f"copy {each.id} off-site"] = f"the set is damaged here: {'; '.join(wrong)}"
+            problems[f"copy {each.id} off-site"] = f"the set on this machine is damaged: {'; '.join(wrong)}"
             continue
         act = partial(_copy_one, store, repository, each, there)
         copied[each.id] = run.here(f"restic backup {each.id} to {repository.name}, and compare", act) or ""
@@ -112,13 +112,16 @@ def _copy_all(run: Run, store: Store, repository: Repository, problems: MutableM
 
 
 def record(store: Store, name: str, *, repository: str, snapshot: str) -> None:
-    """Remember that the set ``name`` is off-site, and where."""
+    """Record that the set ``name`` has a verified copy, and where."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     store.record(name, offsite={"at": at, "repository": repository, "snapshot": snapshot, "verified": True})
 
 
 def _copy_one(store: Store, repository: Repository, each: Set, there: Sequence[SetSnapshot]) -> str:
-    """Return the snapshot that holds the set: one that a run could not prove any more, or a new one."""
+    """Return the ID of a restic snapshot that holds the set: an earlier one whose files match, else a new one.
+
+    Raises RunbookError when the new copy differs from the set.
+    """
     for known in there:
         if known.set == each.id and not _differences(repository, repository.files(known.snapshot), each):
             return known.snapshot
@@ -127,12 +130,12 @@ def _copy_one(store: Store, repository: Repository, each: Set, there: Sequence[S
     names = [made.id, *([TOOLS] if (store.directory / TOOLS).is_dir() else [])]
     listed = repository.files(repository.backup(store.directory, names, labels, made.site, made.size))
     if wrong := _differences(repository, listed, each):
-        raise RunbookError(f"the copy of {each.id} in {repository.name} is not the set: {'; '.join(wrong)}")
+        raise RunbookError(f"the copy of {each.id} in {repository.name} differs from the set: {'; '.join(wrong)}")
     return listed.snapshot
 
 
 def _differences(repository: Repository, listed: SnapshotFiles, each: Set) -> list[str]:
-    """Compare a snapshot with the set: every file's name and size, and the manifest byte for byte."""
+    """Say how a restic snapshot differs from the set: every file's name and size, and the manifest byte for byte."""
     ours = (each.path / manifest.NAME).read_bytes()
     wanted = {name: stored.size for name, stored in each.sound.files.items()} | {manifest.NAME: len(ours)}
     wrong = []
@@ -146,11 +149,15 @@ def _differences(repository: Repository, listed: SnapshotFiles, each: Set) -> li
 
 
 def forget(store: Store, repository: Repository, problems: MutableMapping[str, str] | None = None) -> Step:
-    """Give up what backup.keep no longer wants; never what is still here, for whatever reason. Raises without ``problems``."""
+    """Return the step that deletes copies of sets that backup.keep does not retain.
+
+    Never deletes the copy of a set that still exists on this machine, nor the newest good copy, nor anything after a copy failed in
+    this run. Failures go to ``problems``; without it they are raised.
+    """
 
     def do(run: Run) -> None:
         if run.plan:
-            run.here(f"restic forget --prune what backup.keep no longer wants in {repository.name}", lambda: None)
+            run.here(f"restic forget --prune the sets that backup.keep does not retain in {repository.name}", lambda: None)
             return
         repository.stop = lambda: run.interrupted
         try:
@@ -166,13 +173,13 @@ def forget(store: Store, repository: Repository, problems: MutableMapping[str, s
 
     def done(_: Run) -> bool:
         if problems is not None and {COPY, FORGET} & problems.keys():
-            return True  # what could not be copied may need what is there
-        with suppress(RunbookError):  # `do` says it
+            return True  # after a failed copy the older copies may be the only ones
+        with suppress(RunbookError):  # `do` reports it
             return not unwanted(store, _look(store, repository))
         return False
 
     text = by_hand("backup", "forget_offsite", repository=repository.name)
-    return Step("forget off-site what backup.keep no longer wants", done=done, do=do, by_hand=text)
+    return Step("delete off-site copies that backup.keep does not retain", done=done, do=do, by_hand=text)
 
 
 def _look(store: Store, repository: Repository) -> tuple[SetSnapshot, ...]:
@@ -181,7 +188,7 @@ def _look(store: Store, repository: Repository) -> tuple[SetSnapshot, ...]:
 
 
 def unwanted(store: Store, there: Sequence[SetSnapshot]) -> list[SetSnapshot]:
-    """Return the snapshots of sets that backup.keep no longer wants and that are not here any more."""
+    """Return the restic snapshots of sets that backup.keep does not retain and that are no longer on this machine."""
     known: Mapping[str, SetSnapshot] = {each.set: each for each in reversed(there)}
     dated = [Dated(name, manifest.made_at(name), good=each.state == "good") for name, each in known.items()]
     gone = {each.id for each in retention.decide(dated, store.backup.keep) if not each.kept}
@@ -189,13 +196,13 @@ def unwanted(store: Store, there: Sequence[SetSnapshot]) -> list[SetSnapshot]:
 
 
 def make_repository(session: Session) -> None:
-    """Make the repository that hosts.yaml names, unless it is there."""
+    """Create the repository that hosts.yaml names, unless it exists."""
     store = Store(session.site)
-    session.carry_out(making_repository(store, repository_of(store)), lease=Unlocked())
+    session.carry_out(repository_procedure(store, repository_of(store)), lease=Unlocked())
 
 
-def making_repository(store: Store, repository: Repository) -> Procedure:
-    """Return the procedure that makes the repository, unless it is there."""
+def repository_procedure(store: Store, repository: Repository) -> Procedure:
+    """Return the procedure that creates the repository, unless it exists."""
 
     def done(_: Run) -> bool:
         reach(store, repository)
@@ -204,5 +211,6 @@ def making_repository(store: Store, repository: Repository) -> Procedure:
     def do(run: Run) -> None:
         run.here(f"restic init {repository.name}", repository.init)
 
-    step = Step("make the repository", done=done, do=do, by_hand=by_hand("backup", "make_repository", repository=repository.name))
-    return Procedure("backup.offsite-init", f"make {repository.name}", [step])
+    text = by_hand("backup", "make_repository", repository=repository.name)
+    step = Step("create the restic repository", done=done, do=do, by_hand=text)
+    return Procedure("backup.offsite-init", f"create {repository.name}", [step])

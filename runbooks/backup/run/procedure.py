@@ -1,4 +1,4 @@
-"""`inv backup.run`: make a set, say what is in it, and leave word of how it went."""
+"""`inv backup.run`: make a set, print what is in it, and record how the attempt ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def back_up(session: Session, *, accept_older: bool = False, resume: bool = True) -> None:
-    """Make a set. Raises DegradedError when something is missing in it or went wrong after it, OutcomeError when there is none."""
+    """Make a set.
+
+    Raises DegradedError when something is missing in it or failed afterwards, OutcomeError when no set was made.
+    """
     store = Store(session.site)
     if session.options.plan:
         _make(session, NewSet(store=store, accept_older=accept_older), resume=resume)
@@ -35,11 +38,14 @@ def _make(session: Session, new_set: NewSet, *, resume: bool) -> None:
 
 
 def _afterwards(new_set: NewSet) -> list[Step]:
-    """Return what is done once the set is there; what fails in it goes to ``new_set.problems`` and does not stop the rest."""
+    """Return the steps that follow the published set. Their failures go to ``new_set.problems`` and do not stop the run.
+
+    Old sets are deleted after the copy: never before the new set is complete.
+    """
     return [
         keep_tools.keep(new_set),
         *offsite.after(new_set),
-        prune.unwanted(new_set),  # last here: no old set goes before the new one has been seen to
+        prune.unwanted(new_set),
         *offsite.afterwards(new_set.store, new_set.problems),
     ]
 
@@ -53,18 +59,18 @@ def _tell(session: Session, new_set: NewSet) -> None:
     else:
         print(describe(made, len(session.site.control_plane)))
     if new_set.missing or new_set.problems:
-        raise DegradedError(f"the set {new_set.id} is there, but {shortcomings(new_set)}", hint="mend that, then inv backup.run")
+        raise DegradedError(f"the set {new_set.id} was made, but {shortcomings(new_set)}", hint="fix that, then inv backup.run")
 
 
 def shortcomings(new_set: NewSet) -> str:
-    """Say what is missing in a set, and what failed once it was there."""
+    """Say what is missing in a set, and what failed after it was published."""
     parts = {"it lacks": new_set.missing, "this failed afterwards": new_set.problems}
     texts = [f"{text}:" + "".join(f"\n  {what}: {why}" for what, why in those.items()) for text, those in parts.items() if those]
     return "\nand ".join(texts)
 
 
 def describe(made: Manifest, members: int) -> str:
-    """Say in a line what a set holds."""
+    """Say in one line what a set holds; ``members`` is how many control plane hosts there are."""
     return (
         f"{made.id}: {made.state}; etcd at revision {made.etcd.revision}, {len(made.snapshots)} of {members} snapshots; "
         f"{counted(made.objects, 'object')} of {counted(len(made.kinds), 'kind')}; {size_text(made.size)}"

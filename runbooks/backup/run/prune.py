@@ -1,4 +1,4 @@
-"""Deleting the sets that nobody wants any more: at the end of every run, and as `inv backup.prune`."""
+"""Delete the sets that backup.keep does not retain: at the end of every run, and as `inv backup.prune`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from runbooks.backup.sets.store import Set, Store, Unlocked
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step
 from runbooks.errors import PrecheckError, RunbookError
-from runbooks.text import size_text, table
+from runbooks.text import listed, size_text, table
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 
 def dated(sets: Iterable[Set]) -> list[Dated]:
-    """Return the sets as retention looks at them."""
+    """Return the sets as rules.retention sees them."""
     return [
         Dated(each.id, each.manifest.started, good=each.manifest.state == "good") if each.manifest else Dated(each.id, None)
         for each in sets
@@ -32,7 +32,11 @@ def dated(sets: Iterable[Set]) -> list[Dated]:
 
 
 def unwanted(new_set: NewSet) -> Step:
-    """Build the end of a run: the new set counts, also in a plan, and is never deleted by the run that made it."""
+    """Return the step that deletes old sets at the end of a run.
+
+    Never deletes the set that this run made, nor the newest good set. The new set counts as one of those that are kept, also in a
+    plan. A set that cannot be deleted goes to ``new_set.problems``.
+    """
     store = new_set.store
 
     def names(run: Run) -> list[str]:
@@ -51,7 +55,7 @@ def unwanted(new_set: NewSet) -> Step:
 
     text = by_hand("backup", "unwanted", directory=store.directory)
     return Step(
-        "delete the sets that backup.keep no longer wants", done=lambda run: not names(run), do=do, settled=True, by_hand=text
+        "delete the sets that backup.keep does not retain", done=lambda run: not names(run), do=do, settled=True, by_hand=text
     )
 
 
@@ -60,15 +64,15 @@ def _failed(name: str) -> str:
 
 
 def prune(session: Session, name: str = "") -> None:
-    """Delete what backup.keep no longer wants, or the one set called ``name``, which may be damaged.
+    """Delete the sets that backup.keep does not retain, or only the set ``name``, which may be damaged.
 
-    Raises PrecheckError when that is the one that a restore would need.
+    Never deletes the newest good set, nor the newest set when none is good: raises PrecheckError when ``name`` is that one.
     """
     store = Store(session.site)
     with nullcontext() if session.options.plan else store.locked("inv backup.prune"):
         sets = store.sets()
         if name:
-            going = [_expendable(store, sets, name)]
+            going = [_deletable(store, sets, name)]
         else:
             decisions = retention.decide(dated(sets), store.backup.keep)
             going = [each.id for each in decisions if not each.kept]
@@ -77,20 +81,20 @@ def prune(session: Session, name: str = "") -> None:
             session.carry_out(deletion(store, going, name), lease=Unlocked())
         finally:
             if not session.options.plan:
-                metrics.leave(store)
+                metrics.write(store)
 
 
-def _expendable(store: Store, sets: Sequence[Set], name: str) -> str:
+def _deletable(store: Store, sets: Sequence[Set], name: str) -> str:
     found = store.one(name)
     if found.id == retention.irreplaceable(dated(sets)):
         what = "newest good set" if found.sound.state == "good" else "newest set, and none is good"
-        raise PrecheckError(f"{name} is the {what}: a restore would need it", hint="inv backup.run makes a newer one first")
+        raise PrecheckError(f"{name} is the {what}, which a restore would need", hint="inv backup.run makes a newer one first")
     return found.id
 
 
 def deletion(store: Store, going: Sequence[str], name: str = "") -> Procedure:
-    """Return the procedure that deletes the sets ``going``; ``name`` is the one that was asked for, or ""."""
-    title = f"delete {name}" if name else f"delete what backup.keep no longer wants in {store.directory}"
+    """Return the procedure that deletes the sets ``going``; ``name`` is the one given with --id, or ""."""
+    title = f"delete {name}" if name else f"delete the sets that backup.keep does not retain in {store.directory}"
     copies = [] if name else offsite.afterwards(store)
     steps = [clear(store), *(_deleted(store, each) for each in going), *copies]
     return Procedure("backup.prune", title, steps, {"sets": list(going)})
@@ -114,17 +118,17 @@ def _tell(session: Session, sets: Sequence[Set], decisions: Sequence[Decision]) 
         rows = [{"id": each.id, "keep": each.kept, "why": list(each.reasons)} for each in decisions]
         print(json.dumps({"event": "sets", "sets": rows}), flush=True)
     elif decisions:
-        print(verdicts({each.id: each for each in sets}, decisions) + "\n", flush=True)
+        print(_decision_table({each.id: each for each in sets}, decisions) + "\n", flush=True)
 
 
-def verdicts(sets: Mapping[str, Set], decisions: Sequence[Decision]) -> str:
-    """Say of each set whether it stays, and why."""
+def _decision_table(sets: Mapping[str, Set], decisions: Sequence[Decision]) -> str:
+    """Return a table that says of each set whether it stays, and why."""
     rows = []
     for each in decisions:
         made = sets[each.id].manifest
         state, size = (made.state, size_text(made.size)) if made else ("damaged", "-")
-        rows.append([each.id, state, size, "stays" if each.kept else "goes", ", ".join(each.reasons)])
+        rows.append([each.id, state, size, "stays" if each.kept else "goes", listed(each.reasons)])
     text = table(("id", "state", "size", "verdict", "because"), rows)
     if any(retention.UNREADABLE in each.reasons for each in decisions):
-        text += "\n\nwhat cannot be read stays until you say otherwise: inv backup.prune --id ID"
+        text += "\n\na set that cannot be read stays until you delete it by name: inv backup.prune --id ID"
     return text

@@ -1,4 +1,4 @@
-"""What a host sends, into the files of a set: checked on the way, encrypted on the way, never whole in memory."""
+"""Storing a host's stream in the files of a set: checked and encrypted while it arrives, never whole in memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ LISTED = "resources/"
 
 
 class Receiver:
-    """Takes one host's stream (see scripts/host/backup-work.sh) apart.
+    """Splits one host's stream into files (the format: scripts/host/backup-work.sh).
 
-    ``where`` says which file of the set a part becomes, or None for one that is kept in ``texts``. Afterwards ``facts`` and
-    ``missing`` hold the host's own words.
+    ``where`` returns the file of the set that a part becomes, or None for a part that is kept in ``texts``. Afterwards ``facts`` and
+    ``missing`` hold what the host reported, ``received`` the file of each part, ``objects`` how many objects a list has, and
+    ``whole`` whether the end of the stream arrived.
     """
 
     def __init__(self, host: str, folder: Folder, where: Callable[[str], str | None]) -> None:
@@ -34,7 +35,7 @@ class Receiver:
         self._part: _Part | None = None
 
     def __call__(self, data: bytes) -> None:
-        """Take what has come."""
+        """Process the next bytes. Raises CommandError when they are not part of a backup, or a file is damaged."""
         view = memoryview(data)
         while view:
             if self._part:
@@ -50,10 +51,10 @@ class Receiver:
                 line, self._line = self._line.decode(errors="replace").rstrip("\n"), bytearray()
                 self._said(line)
             elif len(self._line) > LONGEST_LINE:
-                raise self._nonsense("a line without an end")
+                raise self._invalid("a line without an end")
 
     def finish(self) -> None:
-        """Give up a file that did not come whole. Raises CommandError when the stream ended too early."""
+        """Check that the stream is complete. Raises CommandError, and deletes an incomplete file, when it ended too early."""
         if self._part:
             self._part.abandon()
             raise CommandError(f"{self._host}: what it sent ended in the middle of {self._part.name}")
@@ -61,7 +62,7 @@ class Receiver:
             raise CommandError(f"{self._host}: what it sent ended too early")
 
     def abandon(self) -> None:
-        """Give up a file that is under way."""
+        """Delete the file that is being received, if there is one."""
         if self._part:
             self._part.abandon()
 
@@ -77,12 +78,12 @@ class Receiver:
         elif kind == "@@":
             self._open(name, value)
         else:
-            raise self._nonsense(repr(line[:80]))
+            raise self._invalid(repr(line[:80]))
 
     def _open(self, name: str, value: str) -> None:
         size, _, digest = value.partition(" ")
         if not NAMED.fullmatch(name) or ".." in name or not size.isdigit():
-            raise self._nonsense(f"a file {name!r} of {size!r} bytes")  # it would lie where the host wants it
+            raise self._invalid(f"a file {name!r} of {size!r} bytes")  # a host must not choose a path outside the set
         target = self._where(name)
         self._part = _Part(name, int(size), digest, self._folder.open(target) if target else None)
         if target:
@@ -95,7 +96,9 @@ class Receiver:
         assert part  # noqa: S101 - for the type checker
         if not part.sound():
             part.abandon()
-            raise CommandError(f"{self._host}: {part.name} is not what the host sent: its SHA-256 differs")
+            raise CommandError(
+                f"{self._host}: {part.name} was damaged on the way: its SHA-256 differs from what the host announced"
+            )
         if part.pages:
             try:
                 self.objects[part.name] = part.pages.end(f"{self._host}: {part.name}")
@@ -107,13 +110,13 @@ class Receiver:
         else:
             self.texts[part.name] = bytes(part.text)
 
-    def _nonsense(self, what: str) -> CommandError:
+    def _invalid(self, what: str) -> CommandError:
         self.abandon()
-        return CommandError(f"{self._host}: it sent {what}, which is no part of a backup")
+        return CommandError(f"{self._host}: it sent {what}, which is not part of a backup")
 
 
 class _Part:
-    """One file on its way. A snapshot carries its own digest in its last 32 bytes."""
+    """One file while it arrives. The last 32 bytes of a snapshot are the SHA-256 of all bytes before them."""
 
     def __init__(self, name: str, size: int, digest: str, writer: Writer | None) -> None:
         self.name, self.left, self.writer = name, size, writer
@@ -125,7 +128,7 @@ class _Part:
         self._tail = bytearray()
 
     def take(self, view: memoryview) -> int:
-        """Take what belongs to this part, and return how much that was."""
+        """Store the bytes of ``view`` that belong to this part, and return how many they are."""
         data = view[: self.left]
         self.left -= len(data)
         if self.writer:
@@ -140,19 +143,19 @@ class _Part:
         return len(data)
 
     def sound(self) -> bool:
-        """Whether all of it is what was sent."""
+        """Whether the digest matches what the host announced."""
         if self._carried:
             return self._tail == self._digest.digest()
         return self._wanted == self._digest.hexdigest()
 
     @property
     def sha256(self) -> str:
-        """The digest of all of it."""
+        """The SHA-256 of the whole file, in hexadecimal."""
         whole = self._digest.copy()
         whole.update(self._tail)
         return whole.hexdigest()
 
     def abandon(self) -> None:
-        """Leave nothing of it."""
+        """Delete what was written."""
         if self.writer:
             self.writer.abandon()

@@ -1,4 +1,8 @@
-"""NewSet a set, step by step."""
+"""The steps of `inv backup.run` up to the finished set.
+
+Sources: https://etcd.io/docs/v3.5/op-guide/recovery/ (snapshots) and
+https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#backing-up-an-etcd-cluster
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from runbooks.view import etcd
 
 
 def run(new_set: NewSet, *more: Step) -> Procedure:
-    """Build the procedure of one run; ``more`` comes after the set is there."""
+    """Return the procedure of one run. The steps ``more`` follow once the set is published."""
     site = new_set.store.site
     return Procedure(
         "backup.run",
@@ -45,14 +49,14 @@ def _files(new_set: NewSet, site: Site) -> list[Step]:
 
 
 def clear(store: Store) -> Step:
-    """Whoever made them is dead: we hold the directory's lock."""
+    """Delete unfinished sets. No other run can be using them, because this run holds the directory's lock."""
 
     def do(run: Run) -> None:
         names = " ".join(path.name for path in store.leftovers())
         run.here(f"rm -r {names} in {store.directory}", store.clear)
 
     return Step(
-        "clear what killed runs have left",
+        "delete what killed runs left behind",
         done=lambda _: not store.leftovers(),
         do=do,
         by_hand=by_hand("backup", "clear", directory=store.directory, making=MAKING, leaving=LEAVING),
@@ -60,22 +64,25 @@ def clear(store: Store) -> Step:
 
 
 def survey(new_set: NewSet) -> Step:
-    """See who is there and how much there will be, before anything is begun."""
+    """Find the members and API servers that answer, and check the disk space, before the set is started.
+
+    Raises UnreachableError or OutcomeError when no member of etcd answers.
+    """
 
     def check(run: Run) -> None:
         new_set.looks = etcd.answers(run)
         looks = [look for look in new_set.looks.values() if isinstance(look, Look) and look.status]
         if not looks:
-            raise _nobody(new_set)
+            raise _no_member(new_set)
         _find_kinds(run, new_set)
         sizes = [look.status.size for look in looks if look.status]
         needed = bytes_needed(sizes, max(look.status.in_use for look in looks if look.status))
         require_room(new_set.store.directory, needed, "this set may take")
 
-    return Step("see what there is to save", check=check, by_hand=by_hand("backup", "survey", base=_base(new_set)))
+    return Step("check what can be saved", check=check, by_hand=by_hand("backup", "survey", base=_base(new_set)))
 
 
-def _nobody(new_set: NewSet) -> RunbookError:
+def _no_member(new_set: NewSet) -> RunbookError:
     errors = [look for look in new_set.looks.values() if isinstance(look, RunbookError)]
     text = "".join(
         f"\n  {naming(host, str(look) if isinstance(look, RunbookError) else look.why)}" for host, look in new_set.looks.items()
@@ -87,12 +94,12 @@ def _nobody(new_set: NewSet) -> RunbookError:
 
 
 def _find_kinds(run: Run, new_set: NewSet) -> None:
+    """Ask one API server after the other which kinds it lists, until one answers."""
     why = "no control plane host can be reached"
     there = [host for host, look in new_set.looks.items() if not isinstance(look, UnreachableError)]
-    there.reverse()  # the first one is the busiest
-    there.sort(
-        key=lambda host: not _serves(new_set, host)
-    )  # without its etcd an API server tells its kinds, and then nothing more
+    there.reverse()  # the first host has most of the load
+    # A host whose etcd does not serve comes last: its API server may name its kinds, but then list no object.
+    there.sort(key=lambda host: not _serves(new_set, host))
     for number, host in enumerate(there):
         try:
             new_set.kinds = run.read(host, backup.kinds(host))
@@ -112,7 +119,7 @@ def _serves(new_set: NewSet, host: Host) -> bool:
 
 
 def begin(new_set: NewSet) -> Step:
-    """A directory that nobody lists."""
+    """Create the hidden directory of the new set (0700)."""
     where = new_set.store.directory
 
     def do(run: Run) -> None:
@@ -120,7 +127,7 @@ def begin(new_set: NewSet) -> Step:
             run.here(f"mkdir -m 0700 {where}/.making-{new_set.id}", new_set.begin)
 
     return Step(
-        "begin a set",
+        "start a new set",
         done=lambda _: new_set.folder is not None,
         do=do,
         by_hand=by_hand("backup", "begin", directory=where, making=MAKING),
@@ -128,7 +135,7 @@ def begin(new_set: NewSet) -> Step:
 
 
 def snapshot(new_set: NewSet, host: Host) -> Step:
-    """Every member: any one may be the one whose disk is still good when it matters."""
+    """Snapshot every member; any disk may fail. A member that cannot be saved is noted as missing."""
 
     def do(run: Run) -> None:
         look = new_set.looks.get(host)
@@ -139,7 +146,7 @@ def snapshot(new_set: NewSet, host: Host) -> Step:
             _skip(run, new_set, host, "etcd", str(look) if isinstance(look, RunbookError) else look.why if look else "not asked")
 
     return Step(
-        "snapshot etcd, prove it and fetch it",
+        "snapshot etcd, verify the snapshot and fetch it",
         host,
         done=lambda _: _over(new_set, host.name, "etcd"),
         do=do,
@@ -148,7 +155,7 @@ def snapshot(new_set: NewSet, host: Host) -> Step:
 
 
 def objects(new_set: NewSet) -> Step:
-    """What a snapshot holds as well, but readable one by one, also when only one object is to come back."""
+    """Save all objects as JSON lists, so that single objects can be restored without a running etcd."""
 
     def do(run: Run) -> None:
         size = max(look.status.size for look in new_set.looks.values() if isinstance(look, Look) and look.status)
@@ -162,11 +169,11 @@ def objects(new_set: NewSet) -> Step:
         return "objects" in new_set.missing or any(part == "lists" for _, part in new_set.received)
 
     text = by_hand("backup", "objects", directory=new_set.store.directory)
-    return Step("list every object of the API server", done=done, do=do, by_hand=text)
+    return Step("save all objects of the API server", done=done, do=do, by_hand=text)
 
 
 def files(new_set: NewSet, host: Host) -> Step:
-    """Keys and certificates, manifests, kubelet; HAProxy and keepalived: what a snapshot has nothing of."""
+    """Save what no snapshot holds: keys and certificates, manifests, kubelet; HAProxy and keepalived on load balancers."""
 
     def do(run: Run) -> None:
         look = new_set.looks.get(host)
@@ -176,7 +183,7 @@ def files(new_set: NewSet, host: Host) -> Step:
             _receive(run, new_set, host, "files", backup.files(_base(new_set), host))
 
     text = by_hand("backup", "files", host=host, base=_base(new_set), directory=new_set.store.directory, paths=backup.saved(host))
-    return Step("save its files", host, done=lambda _: _over(new_set, host.name, "files"), do=do, by_hand=text)
+    return Step("save its configuration files", host, done=lambda _: _over(new_set, host.name, "files"), do=do, by_hand=text)
 
 
 def _base(new_set: NewSet) -> str:
@@ -188,9 +195,9 @@ def _over(new_set: NewSet, host: str, part: str) -> bool:
 
 
 def _receive(run: Run, new_set: NewSet, host: Host, part: str, command: Command) -> bool:
-    """Take what ``host`` sends, and return whether another host need not be asked for it.
+    """Store what ``host`` sends, and return whether it sent the part.
 
-    That it cannot makes the set poorer, not impossible; that we cannot store it ends the run.
+    An error on the host is noted as missing and the run goes on. Raises DiskError when this machine cannot store the part.
     """
     if run.plan:
         return run.change(host, command) is None
@@ -213,7 +220,7 @@ def _receive(run: Run, new_set: NewSet, host: Host, part: str, command: Command)
 
 def _skip(run: Run, new_set: NewSet, host: Host, part: str, why: str) -> None:
     run.note(host, f"missing: {why}")
-    if part != "lists":  # another host may be asked for them
+    if part != "lists":  # another host is asked for them
         new_set.note_missing(f"{host}: {part}", why)
 
 
@@ -235,7 +242,7 @@ def _attempt(run: Run, new_set: NewSet, host: Host, command: Command) -> Receive
 
 
 def select(new_set: NewSet) -> Step:
-    """A snapshot that is older than the last set would pass for a newer one."""
+    """Keep the snapshots that may be in the set (see rules.snapshots.select). Raises OutcomeError when none is left."""
 
     def do(run: Run) -> None:
         last = next((each.manifest for each in new_set.store.sets() if each.manifest), None)
@@ -245,12 +252,15 @@ def select(new_set: NewSet) -> Step:
         )
 
     return Step(
-        "decide which snapshots count", done=lambda _: bool(new_set.snapshots), do=do, by_hand=by_hand("backup", "select")
+        "select the snapshots that belong in the set",
+        done=lambda _: bool(new_set.snapshots),
+        do=do,
+        by_hand=by_hand("backup", "select"),
     )
 
 
 def publish(new_set: NewSet) -> Step:
-    """Until here nothing has been listed; from here on all of it is."""
+    """Write the manifest and rename the hidden directory: the set appears as a whole."""
     store = new_set.store
 
     def finish() -> None:
@@ -263,4 +273,4 @@ def publish(new_set: NewSet) -> Step:
         run.here(f"write manifest.json; mv .making-{new_set.id} {new_set.id}", finish)
 
     text = by_hand("backup", "publish", directory=store.directory, making=MAKING)
-    return Step("make the set appear", done=lambda _: new_set.made is not None, do=do, by_hand=text)
+    return Step("publish the set", done=lambda _: new_set.made is not None, do=do, by_hand=text)

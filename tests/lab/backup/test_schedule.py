@@ -269,7 +269,7 @@ def test_a_run_that_systemd_stops_says_so(checkout: Operator) -> None:
     log = f"{THERE}/.runbooks/hosts.yaml.backup.log"
     before = shell(checkout, f"cat {log}").stdout
     console(checkout, "systemctl", "start", "--no-block", "ha-runbooks-backup-ha-cluster.service")
-    eventually(lambda: "see what there is to save" in shell(checkout, f"cat {log}").stdout.removeprefix(before), expected=True)
+    eventually(lambda: "check what can be saved" in shell(checkout, f"cat {log}").stdout.removeprefix(before), expected=True)
     console(checkout, "systemctl", "stop", "ha-runbooks-backup-ha-cluster.service")
     said = shell(checkout, f"cat {log}").stdout.removeprefix(before)
     assert "interrupted; run the same command again to continue" in said

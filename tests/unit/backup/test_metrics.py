@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runbooks.backup.run import metrics as run_metrics
 from runbooks.backup.run import prune
-from runbooks.backup.run.metrics import Family, attempt, check, leave, render
+from runbooks.backup.run.metrics import Family, attempt, check, render, write
 from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.procedure import back_up, shortcomings
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
@@ -86,7 +86,7 @@ def test_the_newest_good_set_counts_whatever_came_after_it(store):
     put(store, NOON - timedelta(days=1), etcd={"cluster": "c1", "revision": 900, "members": ()})
     put(store, NOON, state="degraded")
     damage(store, put(store, NOON - timedelta(days=5)))
-    leave(store)
+    write(store)
     assert values(store) == {
         "setsgood": 2,
         "setsdegraded": 1,
@@ -101,18 +101,18 @@ def test_the_newest_good_set_counts_whatever_came_after_it(store):
 
 
 def test_without_sets_there_is_no_success_to_tell_of(store):
-    leave(store)
+    write(store)
     assert values(store) == {"setsgood": 0, "setsdegraded": 0, "setsdamaged": 0}
 
 
 def test_node_exporter_may_read_it_and_finds_nothing_else(store):
-    leave(store)
+    write(store)
     (path,) = store.backup.metrics.parent.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_a_site_without_metrics_gets_none(tmp_path):
-    leave(store_in(tmp_path))
+    write(store_in(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["sets"]
 
 
@@ -177,13 +177,13 @@ def test_what_cannot_be_written_down_does_not_hide_the_outcome(store, capsys):
         raise DegradedError("it lacks something")
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.count("warning: this attempt could not be written down") == 2
-    assert said.err.count("warning: the metrics are those of before") == 2
+    assert said.err.count("warning: this attempt could not be recorded") == 2
+    assert said.err.count("warning: the metrics were not updated") == 2
 
 
 def test_a_record_that_somebody_has_edited_is_no_attempt(store):
     store.record("last-attempt", ended="yesterday", exit="0")
-    leave(store)
+    write(store)
     assert "last_attempt_exit_code" not in values(store)
 
 
@@ -216,7 +216,7 @@ def test_leaving_because_another_run_is_at_work_is_no_attempt(store, opened):
 def test_a_directory_for_metrics_that_is_not_there_ends_a_run_before_it_begins(store, opened, capsys):
     store.backup.metrics.parent.rmdir()
     for plan in (False, True):
-        with pytest.raises(InventoryError, match=r"backup\.metrics: the directory .*/textfile is not there"):
+        with pytest.raises(InventoryError, match=r"backup\.metrics: the directory .*/textfile does not exist"):
             back_up(opened(plan=plan))
     assert attempted(store)["exit"] == 2
     assert capsys.readouterr().err == "", "said once, by the command"

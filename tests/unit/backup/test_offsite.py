@@ -360,7 +360,7 @@ def test_a_set_that_is_damaged_here_is_not_copied_and_does_not_stop_the_others(s
     damage(store, unreadable)
     problems = copied(store)
     assert problems == {
-        f"copy {bad} off-site": "the set is damaged here: hosts/lb1.tar.gz: its SHA-256 differs: it was changed or damaged after it was made"
+        f"copy {bad} off-site": "the set on this machine is damaged: hosts/lb1.tar.gz: its SHA-256 differs: it was changed or damaged after it was made"
     }
     assert [each.set for each in repository.snapshots(store.site.name)] == [good]
 

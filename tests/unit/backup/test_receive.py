@@ -85,8 +85,8 @@ def test_a_list_is_counted_on_the_way(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("stream", "said"),
     [
-        (part("a1", b"abc", "0" * 64) + b"@. \n", "a1 is not what the host sent"),
-        (part("etcd", b"abc" * 40, "-") + b"@. \n", "etcd is not what the host sent"),
+        (part("a1", b"abc", "0" * 64) + b"@. \n", "a1 was damaged on the way"),
+        (part("etcd", b"abc" * 40, "-") + b"@. \n", "etcd was damaged on the way"),
         (part("a1", b"abc")[:-1], "ended in the middle of a1"),
         (part("a1", b"abc"), "ended too early"),
         (b"", "ended too early"),
@@ -108,7 +108,7 @@ def test_what_is_no_backup_is_an_error_and_leaves_no_file(folder: Folder, stream
 
 @pytest.mark.parametrize("name", ["../a1", "/etc/passwd", "a/../../b", ".hidden", "a/", "", "A", "a b"])
 def test_a_host_does_not_choose_where_its_files_lie(folder: Folder, name: str) -> None:
-    with pytest.raises(CommandError, match="which is no part of a backup"):
+    with pytest.raises(CommandError, match="which is not part of a backup"):
         take(folder, part(name, b"x") + b"@. \n")
     assert [path for path in folder.path.parent.rglob("*") if path.is_file()] == []
 

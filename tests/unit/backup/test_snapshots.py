@@ -24,7 +24,7 @@ from tests.support.fakes import lb, master
 pytestmark = pytest.mark.unit
 
 
-# ---- which snapshots count
+# ---- which snapshots are kept
 
 
 def test_all_of_one_cluster_and_newer_than_the_last_set_count() -> None:
@@ -54,7 +54,7 @@ def test_the_one_of_another_cluster_does_not_count() -> None:
 def test_a_tie_between_clusters_is_nobodys_to_decide() -> None:
     found = select({"m1": ProvenSnapshot("c", 10), "m2": ProvenSnapshot("d", 10)}, None)
     assert found.kept == ()
-    assert all("of different clusters" in why for why in found.refused.values())
+    assert all("to different clusters" in why for why in found.refused.values())
 
 
 taken = st.dictionaries(
