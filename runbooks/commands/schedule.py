@@ -1,4 +1,4 @@
-"""A schedule on a host: could a run work there, what runs it, and how to make it so."""
+"""The commands for a schedule on a host: read it, check that a run would work, enable the timer, remove files, ask for the status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ ANY_EXIT = range(125)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemons:
-    """What runs schedules on a host. ``timer``: whether systemd runs it and will after a reboot; None where there is no systemd."""
+    """What runs schedules on a host.
+
+    ``now`` is the host's local time with its zone. ``cron``: whether a cron daemon runs. ``timer``: whether the timer is active and
+    enabled, None where systemd does not run. ``checked`` and ``said``: exit status and output of `scripts/ha-backup --check`, None
+    and "" when it was not run.
+    """
 
     now: datetime
     cron: bool
@@ -27,14 +32,14 @@ class Daemons:
 
 @dataclass(frozen=True, slots=True)
 class HostSchedule:
-    """Which of our files are on a host, and what runs them."""
+    """Our files on a host, by path, and what runs them."""
 
     files: dict[str, Found]
     daemons: Daemons
 
 
 def look(unit: str, paths: Iterable[str], checkout: str = "", site_file: str = "") -> Probe[HostSchedule]:
-    """See everything about a schedule; with ``checkout``, also whether a run would find there what it needs."""
+    """Read the schedule on a host. With ``checkout`` also check that an unattended run would work there."""
     variables = {"UNIT": unit, "CHECKOUT": checkout, "SITE_FILE": site_file}
     here = Probe(script("schedule-look", variables), parse_daemons)
     both = batch(files.found(paths), here)
@@ -42,11 +47,14 @@ def look(unit: str, paths: Iterable[str], checkout: str = "", site_file: str = "
 
 
 def parse_daemons(answer: Answer) -> Daemons:
-    """Read lines "name value", and after "checked" whatever the check said. Raises ValueError when they make no sense."""
+    """Parse the output of schedule-look.sh: lines "name value", and after "checked" the output of the check.
+
+    Raises ValueError when it is something else.
+    """
     text, checked, said = answer.stdout.partition("\nchecked ")
     facts = {name: value for name, _, value in (line.partition(" ") for line in text.splitlines())}
     if missing := {"now", "cron"} - facts.keys():
-        raise ValueError(f"schedule-look did not say {' and '.join(sorted(missing))}")
+        raise ValueError(f"schedule-look did not print {' and '.join(sorted(missing))}")
     timer = (facts["enabled"], facts["active"], facts["stale"]) == ("enabled", "active", "no") if "active" in facts else None
     code, _, words = said.partition("\n")
     return Daemons(
@@ -59,17 +67,17 @@ def parse_daemons(answer: Answer) -> Daemons:
 
 
 def run_timer(unit: str) -> Command:
-    """Let systemd run the timer as it lies there, from now on and after every boot."""
+    """Start the timer as its unit file says now, and enable it for every boot."""
     return script("schedule-timer", {"UNIT": unit})
 
 
 def remove(unit: str, paths: Iterable[str]) -> Command:
-    """Take files away; the timer, if there is a name, ends first."""
+    """Delete files. The timer ``unit``, unless "", is disabled and stopped first."""
     return script("schedule-remove", {"UNIT": unit, "PATHS": paths})
 
 
 def status(checkout: str, site_file: str, *, as_json: bool) -> Probe[Answer]:
-    """`inv backup.status` of the checkout on the host, whatever it says."""
+    """Run `inv backup.status` of the checkout on the host. Any exit status is an answer."""
     variables = {"CHECKOUT": checkout, "SITE_FILE": site_file, "WORDS": ["--json"] if as_json else []}
     command = replace(script("schedule-status", variables), shown=f"inv backup.status in {checkout}")
     return Probe(command.expecting(*ANY_EXIT), lambda answer: answer)

@@ -1,5 +1,5 @@
-# Variables: UNIT (a timer), CHECKOUT, SITE_FILE. Could a run work here, and what runs them: in lines "name value". The check is the
-# checkout's own; what it says comes last, after the line "checked EXIT STATUS" (66: there is no checkout).
+# Variables: UNIT (a timer), CHECKOUT (may be empty), SITE_FILE. Prints lines "name value": what runs schedules on this host. With
+# CHECKOUT also runs its scripts/ha-backup --check; its output comes last, after the line "checked EXIT STATUS" (66: no checkout).
 # shellcheck shell=bash disable=SC2154
 read -r pid 2>/dev/null </run/crond.pid || pid=0
 case "$(cat "/proc/$pid/comm" 2>/dev/null)" in cron | crond) echo "cron alive" ;; *) echo "cron dead" ;; esac

@@ -1,4 +1,4 @@
-# Variables: UNIT (a timer, or empty), PATHS (array: the files that go). A run that is under way goes on.
+# Variables: UNIT (a timer, or empty), PATHS (array: the files to delete). A backup that is running is not stopped.
 # shellcheck shell=bash disable=SC2154
 set -eu
 if [ -n "$UNIT" ] && [ -d /run/systemd/system ]; then systemctl disable -q --now "$UNIT" 2>/dev/null || true; fi

@@ -1,4 +1,4 @@
-# Variables: UNIT. Makes systemd take the unit as it lies there now, also after a reboot.
+# Variables: UNIT (a timer). Starts the timer as its unit file says now, and enables it for every boot.
 # shellcheck shell=bash disable=SC2154
 set -eu
 systemctl daemon-reload

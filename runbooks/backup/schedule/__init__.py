@@ -1,1 +1,1 @@
-"""Runs that nobody starts."""
+"""Backups on a schedule: cron or systemd, on this machine or on a host of the site."""

@@ -1,4 +1,4 @@
-"""cron on this machine: this user's crontab, /etc/cron.d, and whether anybody reads them."""
+"""cron on this machine: this user's crontab, and whether a cron daemon runs. Source: crontab(1), crontab(5)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from runbooks.engine.steps import Run, Step
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.local import programs
 
-CRON_PID = Path("/run/crond.pid")  # of Debian's cron, and of cronie
-OURS = {"LC_ALL": "C"}  # or "no crontab for root" would be said in another language
+CRON_PID = Path("/run/crond.pid")  # written by Debian's cron and by cronie
+ENVIRONMENT = {"LC_ALL": "C"}  # `read` recognizes the English message "no crontab for root"
 
 
 def problem() -> str:
-    """Say why nobody reads crontabs on this machine, or ""."""
+    """Return why crontabs have no effect on this machine, or ""."""
     try:
         number = int(CRON_PID.read_text())
         name = Path(f"/proc/{number}/comm").read_text().strip()
@@ -28,13 +28,16 @@ def problem() -> str:
 
 
 def read() -> str:
-    """Return this user's crontab as latin-1, so that every byte keeps its value; "" when there is none, or no cron."""
+    """Return this user's crontab, or "" when there is none or cron is not installed. Bytes are decoded as latin-1, so none is lost.
+
+    Raises CommandError when `crontab -l` fails for another reason.
+    """
     try:
         crontab = _program()
     except PrecheckError:
         return ""
     with tempfile.TemporaryFile() as file:
-        said = programs.run([crontab, "-l"], stdout=file, environ=OURS, good=(0, 1))
+        said = programs.run([crontab, "-l"], stdout=file, environ=ENVIRONMENT, good=(0, 1))
         if said.exited and "no crontab for" not in said.stderr:
             raise CommandError(f"`crontab -l` exited {said.exited}{programs.tail(said.stderr)}", exited=said.exited)
         file.seek(0)
@@ -43,23 +46,23 @@ def read() -> str:
 
 def _write(text: str) -> None:
     if not text:
-        programs.run([_program(), "-r"], environ=OURS)
+        programs.run([_program(), "-r"], environ=ENVIRONMENT)
         return
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "crontab"
         path.write_bytes(text.encode("latin-1"))
-        programs.run([_program(), path], environ=OURS)
+        programs.run([_program(), path], environ=ENVIRONMENT)
 
 
 def _program() -> str:
-    return programs.find("crontab", why="give --timer where systemd runs, or install cron", package="cron")
+    return programs.find("crontab", why="use --timer if systemd runs, or install cron", package="cron")
 
 
-def entered(entry: Entry) -> Step:
-    """The entry is in the crontab, once."""
+def installed(entry: Entry) -> Step:
+    """Return the step after which the entry is in the crontab exactly once."""
 
     def texts() -> tuple[str, str]:
-        """The crontab as it is, and as it shall be."""
+        """Return the crontab as it is, and as it should be."""
         there = read()
         kept = entry.as_before(schedules.in_crontab(there, entry.site, entry.file))
         return there, schedules.with_entry(there, kept)
@@ -75,19 +78,23 @@ def entered(entry: Entry) -> Step:
         _program()
 
     text = by_hand("backup", "crontab_entry", entry=entry)
-    return Step(f"an entry in the crontab of {getpass.getuser()}", check=check, done=done, do=do, settled=True, by_hand=text)
+    return Step(f"add the entry to the crontab of {getpass.getuser()}", check=check, done=done, do=do, settled=True, by_hand=text)
 
 
-def left_out(site: str, file: str) -> Step:
-    """The entry is not in the crontab."""
+def removed(site: str, file: str) -> Step:
+    """Return the step after which the entry is not in the crontab."""
 
     def wanted() -> str:
         return schedules.without(read(), site, file)
 
     def do(run: Run) -> None:
-        run.here("crontab: without the entry", lambda: _write(wanted()))
+        run.here("crontab: remove the entry", lambda: _write(wanted()))
 
     text = by_hand("backup", "no_crontab_entry", file=file)
     return Step(
-        f"no entry in the crontab of {getpass.getuser()}", done=lambda _: read() == wanted(), do=do, settled=True, by_hand=text
+        f"remove the entry from the crontab of {getpass.getuser()}",
+        done=lambda _: read() == wanted(),
+        do=do,
+        settled=True,
+        by_hand=text,
     )

@@ -1,4 +1,4 @@
-"""What a backup that nobody watches needs on this machine: there is no terminal, no agent, and nobody to ask. Touches no host."""
+"""Whether an unattended backup would work on this machine: there is no terminal and no SSH agent. Connects to no host."""
 
 from __future__ import annotations
 
@@ -20,35 +20,28 @@ if TYPE_CHECKING:
 
 
 def check(session: Session) -> None:
-    """Say whether an unattended run would find what it needs. Raises PrecheckError with all that is missing."""
+    """Print whether an unattended run would work, and warnings. Raises PrecheckError with everything that would make it fail."""
     require(session.site)
-    doubts = list(warnings(session.site))
+    found = list(warnings(session.site))
     if session.options.json:
-        print(json.dumps({"ok": True, "warnings": doubts}))
+        print(json.dumps({"ok": True, "warnings": found}))
     else:
-        print(
-            "\n".join(
-                [
-                    f"{session.site.name}: a backup that nobody watches finds what it needs",
-                    *(f"warning: {each}" for each in doubts),
-                ]
-            )
-        )
+        print(f"{session.site.name}: an unattended backup would work")
+        print("".join(f"warning: {each}\n" for each in found), end="")
 
 
 def require(site: Site) -> None:
     """Raise PrecheckError with everything that would make an unattended run fail."""
-    trouble = list(problems(site))
-    if trouble:
-        raise PrecheckError(f"{site.name}: a backup that nobody watches would fail:" + "".join(f"\n  {each}" for each in trouble))
+    if found := list(problems(site)):
+        raise PrecheckError(f"{site.name}: an unattended backup would fail:" + "".join(f"\n  {each}" for each in found))
 
 
 def problems(site: Site) -> Iterator[str]:
-    """Yield what would make it fail."""
+    """Yield everything that would make an unattended run fail."""
     backup = configured(site)
     yield from _directory(backup.directory)
     if backup.metrics and not os.access(backup.metrics.parent, os.W_OK | os.X_OK):
-        yield f"backup.metrics: {backup.metrics.parent} is no directory that this user may write to"
+        yield f"backup.metrics: {backup.metrics.parent} is not a directory that this user may write to"
     yield from _programs(backup)
     for key in sorted(_keys(site)):
         yield from _key(key)
@@ -59,9 +52,9 @@ def problems(site: Site) -> Iterator[str]:
 def _directory(directory: Path) -> Iterator[str]:
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        yield f"backup.directory: {there} is no directory that this user may write to"
+        yield f"backup.directory: {there} is not a directory that this user may write to"
     elif there == directory and files.open_to_others(directory):
-        yield f"backup.directory: others may look into {directory} (chmod 700)"
+        yield f"backup.directory: other users may read {directory} (chmod 700)"
 
 
 def _programs(backup: Backup) -> Iterator[str]:
@@ -73,7 +66,7 @@ def _programs(backup: Backup) -> Iterator[str]:
             if path and not os.access(path, os.R_OK):
                 yield f"backup.restic: {path} cannot be read"
             elif path and files.open_to_others(path):
-                yield f"backup.restic: others may read {path} (chmod 600)"
+                yield f"backup.restic: other users may read {path} (chmod 600)"
 
 
 def _keys(site: Site) -> set[Path]:
@@ -84,14 +77,14 @@ def _keys(site: Site) -> set[Path]:
 
 def _key(key: Path) -> Iterator[str]:
     if not os.access(key, os.R_OK):
-        yield f"ssh: the key {key} is not there, or cannot be read"
+        yield f"ssh: the key {key} does not exist or cannot be read"
         return
     keygen = programs.find("ssh-keygen", why="it tells whether a key has a passphrase", package="openssh-client")
     if programs.run([keygen, "-y", "-P", "", "-f", key], good=range(256)).exited:
-        yield f"ssh: the key {key} has a passphrase, or others may read it: nobody is there to type it"
+        yield f"ssh: the key {key} has a passphrase, which an unattended run cannot type, or other users may read it (chmod 600)"
 
 
 def warnings(site: Site) -> Iterator[str]:
-    """Yield what may make it fail."""
+    """Yield what may make an unattended run fail."""
     if not site.ssh.key and not all(host.ssh.key for host in site.hosts):
-        yield "ssh.key is not set: an unattended run has no agent, only the keys in ~/.ssh that have no passphrase"
+        yield "ssh.key is not set: an unattended run has no SSH agent, so it can use only keys in ~/.ssh without a passphrase"

@@ -1,4 +1,4 @@
-"""A schedule on a host of the site, where the operator has put a checkout: placed, taken away, asked."""
+"""A schedule on a host of the site that has a checkout of this tool: install, remove, ask for its status."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """An entry on its way to a host, through cron or as a timer."""
+    """An entry that should be on ``host``, as a file in /etc/cron.d or as a systemd timer."""
 
     host: Host
     entry: Entry
     timer: bool
 
     def look(self) -> Probe[HostSchedule]:
-        """See what is there, and whether a run would work there."""
+        """Return the probe that reads the schedule on the host, and whether a run would work there."""
         return schedule.look(self.entry.unit, _paths(self.entry.site), self.entry.checkout, self.entry.file)
 
-    def files(self, seen: HostSchedule) -> tuple[File, ...]:
-        """Return the files that shall be there; their date stays when nothing else changes."""
+    def files(self, found: HostSchedule) -> tuple[File, ...]:
+        """Return the files that should be on the host. Their date stays when nothing else changes."""
         first = _paths(self.entry.site)[1 if self.timer else 0]
-        there = schedules.in_file(seen.files[first].content) if first in seen.files else None
+        there = schedules.in_file(found.files[first].content) if first in found.files else None
         entry = self.entry.as_before(there)
         return schedules.units(entry) if self.timer else (schedules.cron_file(entry),)
 
@@ -46,32 +46,32 @@ def placing(session: Session, entry: Entry, where: tuple[str, str, str], *, time
     """Read the flags --host, --checkout and --site. Raises InventoryError when they do not fit together."""
     host, checkout, file = where
     if not (host and checkout):
-        raise InventoryError("--host and --checkout go together", hint="--host NAME --checkout DIR; --site FILE as well")
+        raise InventoryError("--host and --checkout go together", hint="--host NAME --checkout DIR, and --site FILE if needed")
     checkout = checkout.rstrip("/")
     file = file or f"{checkout}/hosts.yaml"
     for flag, path in (("--checkout", checkout), ("--site", file)):
         if not path.startswith("/"):
-            raise InventoryError(f"{flag} {path}: not an absolute path", hint="write out where it lies on that host")
+            raise InventoryError(f"{flag} {path}: not an absolute path", hint="give the full path on that host, from /")
     return Placing(session.site.host(host), replace(entry, checkout=checkout, file=file), timer)
 
 
 def install(session: Session, placing: Placing) -> None:
-    """Let the host make backups at the entry's times; the other form goes."""
+    """Install the entry on the host. The other form is removed."""
     session.carry_out(scheduled(placing))
-    seen = session.run.read(placing.host, placing.look())
-    if not placing.timer and not seen.daemons.cron:
-        session.run.note(placing.host, f"no cron daemon runs on {placing.host}, so this does nothing yet: start it")
-    tell_next(session, placing.entry, seen.daemons.now, str(placing.host))
+    daemons = session.run.read(placing.host, placing.look()).daemons
+    if not placing.timer and not daemons.cron:
+        session.run.note(placing.host, f"no cron daemon runs on {placing.host}, so no backup is made until you start it")
+    tell_next(session, placing.entry, daemons.now, str(placing.host))
 
 
 def scheduled(placing: Placing) -> Procedure:
-    """Return the procedure that puts the entry on the host in one form, and removes the other."""
+    """Return the procedure that installs the entry on the host in one form, and removes the other."""
     steps = [_works(placing), _placed(placing), *([_runs(placing)] if placing.timer else []), _other_gone(placing)]
     return Procedure("backup.schedule", f'back up {placing.entry.site} from {placing.host} at "{placing.entry.at}"', steps)
 
 
 def _works(placing: Placing) -> Step:
-    """The checkout's own check, on the host, as bare as cron would run it."""
+    """Return the step that runs `scripts/ha-backup --check` on the host, in an environment like cron's."""
     host, checkout = placing.host, placing.entry.checkout
 
     def check(run: Run) -> None:
@@ -79,24 +79,24 @@ def _works(placing: Placing) -> Step:
         if daemons.checked == schedule.NO_CHECKOUT:
             raise PrecheckError(
                 f"{host}: there is no checkout in {checkout} (no scripts/ha-backup)",
-                hint=f"put one there (git clone, then scripts/setup --no-lab as root on {host}), with the site file and its keys",
+                hint=f"on {host}, as root: git clone, then scripts/setup --no-lab; copy the site file and its keys there",
             )
         if daemons.checked:
             lines = "".join(f"\n  {line}" for line in daemons.said.splitlines())
-            raise PrecheckError(f"{host}: a run of {checkout} would fail there; `scripts/ha-backup --check` says:{lines}")
+            raise PrecheckError(f"{host}: a run of {checkout} would fail; `scripts/ha-backup --check` reports:{lines}")
         if placing.timer and daemons.timer is None:
-            raise PrecheckError(f"{host}: systemd does not run it, so it has no timers", hint="leave --timer away: cron")
+            raise PrecheckError(f"{host}: systemd does not run it, so it has no timers", hint="use cron: leave out --timer")
 
     text = by_hand("backup", "schedule_ready", host=host, entry=placing.entry)
-    return Step("see whether a run that nobody watches would work there", host, check=check, by_hand=text)
+    return Step("check that an unattended run would work there", host, check=check, by_hand=text)
 
 
 def _placed(placing: Placing) -> Step:
     host = placing.host
 
     def differing(run: Run) -> list[File]:
-        seen = run.read(host, placing.look())
-        return files.differing(placing.files(seen), seen.files)
+        found = run.read(host, placing.look())
+        return files.differing(placing.files(found), found.files)
 
     def do(run: Run) -> None:
         wanted = differing(run)
@@ -104,18 +104,19 @@ def _placed(placing: Placing) -> Step:
 
     entry = placing.entry
     if placing.timer:
-        name = "units of a timer"
+        name = "write the systemd units"
         text = by_hand("backup", "timer_units", host=host, directory=schedules.SYSTEMD, entry=entry)
     else:
-        name = _paths(entry.site)[0]
-        text = by_hand("backup", "cron_file", host=host, path=name, entry=entry)
-    return Step(f"put {name} in place", host, done=lambda run: not differing(run), do=do, settled=True, by_hand=text)
+        path = _paths(entry.site)[0]
+        name = f"write {path}"
+        text = by_hand("backup", "cron_file", host=host, path=path, entry=entry)
+    return Step(name, host, done=lambda run: not differing(run), do=do, settled=True, by_hand=text)
 
 
 def _runs(placing: Placing) -> Step:
     host, unit = placing.host, placing.entry.unit
     return Step(
-        "let systemd run the timer",
+        "start and enable the systemd timer",
         host,
         done=lambda run: bool(run.read(host, placing.look()).daemons.timer),
         do=lambda run: run.change(host, schedule.run_timer(unit)),
@@ -126,8 +127,8 @@ def _runs(placing: Placing) -> Step:
 def _other_gone(placing: Placing) -> Step:
     cron, *units = _paths(placing.entry.site)
     if placing.timer:
-        return _gone(placing.host, "no entry of cron's beside it", placing.look(), "", [cron])
-    return _gone(placing.host, "no timer beside it", placing.look(), placing.entry.unit, units)
+        return _gone(placing.host, "remove the cron file", placing.look(), "", [cron])
+    return _gone(placing.host, "remove the systemd timer", placing.look(), placing.entry.unit, units)
 
 
 def _gone(host: Host, name: str, look: Probe[HostSchedule], unit: str, paths: Sequence[str]) -> Step:
@@ -142,23 +143,23 @@ def _gone(host: Host, name: str, look: Probe[HostSchedule], unit: str, paths: Se
 
 
 def remove(session: Session, host: Host) -> None:
-    """Take every form of the schedule off ``host``."""
+    """Remove every form of the schedule from ``host``."""
     session.carry_out(unscheduled(session.site.name, host))
 
 
 def unscheduled(site: str, host: Host) -> Procedure:
     """Return the procedure that removes every form of the schedule of ``site`` from ``host``."""
     unit, paths = schedules.unit(site), _paths(site)
-    gone = _gone(host, "no schedule", schedule.look(unit, paths), unit, paths)
-    return Procedure("backup.unschedule", f"{host} makes no more backups of {site} by itself", [gone])
+    gone = _gone(host, "remove the schedule", schedule.look(unit, paths), unit, paths)
+    return Procedure("backup.unschedule", f"{host} no longer makes backups of {site} on a schedule", [gone])
 
 
 def show_status(session: Session, host: Host) -> None:
-    """Let the checkout that is scheduled on ``host`` say how its backups fare. Raises what its exit status means."""
+    """Print `inv backup.status` of the checkout that is scheduled on ``host``. Raises RunbookError with its exit status unless 0."""
     site = session.site.name
-    seen = session.run.read(host, schedule.look(schedules.unit(site), _paths(site)))
+    there = session.run.read(host, schedule.look(schedules.unit(site), _paths(site))).files
     entry = next(
-        (entry for path in _paths(site)[:2] if path in seen.files and (entry := schedules.in_file(seen.files[path].content))),
+        (entry for path in _paths(site)[:2] if path in there and (entry := schedules.in_file(there[path].content))),
         None,
     )
     if not entry:
@@ -175,6 +176,6 @@ def show_status(session: Session, host: Host) -> None:
 
 
 def _paths(site: str) -> tuple[str, str, str]:
-    """Return where a host has our files: for cron, the timer, its service."""
+    """Return the paths of our files on a host: for cron, the timer, its service."""
     timer = f"{schedules.SYSTEMD}/{schedules.unit(site)}"
     return f"{schedules.CRON_D}/ha-runbooks-{site}", timer, timer.replace(".timer", ".service")

@@ -420,9 +420,9 @@ def test_everything_that_would_fail_is_named(tmp_path: Path) -> None:
     )
     assert done.returncode == 3, done.stdout + done.stderr
     for words in (
-        f"others may look into {tmp_path}/sets",
-        f"backup.metrics: {tmp_path}/none is no directory",
-        f"others may read {tmp_path}/password",
+        f"other users may read {tmp_path}/sets",
+        f"backup.metrics: {tmp_path}/none is not a directory",
+        f"other users may read {tmp_path}/password",
         f"the key {tmp_path}/key has a passphrase",
         "no host key is known",
     ):
