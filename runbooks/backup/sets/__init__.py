@@ -1,1 +1,1 @@
-"""Sets as they lie on disk."""
+"""Backup sets on disk: the directory of sets, the manifest, the files of a set."""

@@ -1,4 +1,4 @@
-"""Whether the files of a set are what its manifest says: names, sizes, digests. What is in them is backup_proof's business."""
+"""Compare the files of a set with its manifest: names, sizes, digests. read.contents checks what is in the files."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from runbooks.backup.sets.opened import differs, is_inside, there
 
 
 def damages(path: Path, made: Manifest, *, sync: bool = False) -> list[str]:
-    """Say of each file below ``path`` how it differs from the manifest ``made``. ``sync`` also puts every file on disk."""
+    """Return one line for each file below ``path`` that differs from the manifest ``made``. ``sync`` also calls fsync on each file."""
     found = {name: damage(path, name, stored, sync=sync) for name, stored in made.files.items()}
     return [f"{name}: {why}" for name, why in found.items() if why]
 
 
 def damage(path: Path, name: str, stored: Stored, *, sync: bool = False) -> str:
-    """Say how the file ``name`` below ``path`` differs from what was ``stored``; "" when it does not."""
+    """Return how the file ``name`` below ``path`` differs from what was ``stored``, or ""."""
     if not is_inside(name):
-        return "this is no name for a file of a set"
+        return "this name would be outside the set"
     return differs(path / name, stored.size, stored.sha256, sync=sync)
 
 

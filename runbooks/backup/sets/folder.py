@@ -1,4 +1,4 @@
-"""A set in the making, file by file: each is written privately, encrypted where the site says so, and recorded."""
+"""Write the files of a new set: readable only by this user, encrypted if the site says so, with size and digest recorded."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ from runbooks.local import files, programs
 from runbooks.local.disk import writing
 
 CARRIED = 32  # bytes: etcd appends the SHA-256 of a snapshot to it
-
-
 CHUNK = 1 << 20  # bytes
 
 
 class Folder:
-    """The files of a set in the making. With age, only what age made of them is ever written."""
+    """The files of a new set. With ``age`` only ciphertext is ever written to disk."""
 
     def __init__(self, path: Path, age: Age | None = None) -> None:
         self.path = path
         self.files: dict[str, Stored] = {}
         self._age = age
-        self._program = programs.find("age", why="backup.age encrypts with it") if age else ""
+        self._program = programs.find("age", why="backup.age in hosts.yaml needs it") if age else ""
 
     def stored_name(self, name: str) -> str:
-        """Return what the file ``name`` is called in the set."""
+        """Return the name of the file ``name`` in the set: with ".age" when the set is encrypted."""
         return f"{name}.age" if self._age else name
 
     def open(self, name: str) -> Writer:
-        """Begin the file ``name``; one that a broken attempt has begun is begun anew."""
+        """Start the file ``name``. Replaces what an earlier attempt left. Raises DiskError."""
         path = self.path / self.stored_name(name)
         with writing(path):
             path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -41,7 +39,7 @@ class Folder:
         return Writer(path, [self._program, *_recipients(self._age)] if self._age else [])
 
     def close(self, name: str, writer: Writer, sha256: str = "") -> None:
-        """End the file ``name`` and remember its size and digest: ``sha256``, where the caller knows that of what it wrote."""
+        """Finish the file ``name`` and record its size and digest. ``sha256``: that of the plaintext, if the caller knows it."""
         self.files[self.stored_name(name)] = writer.close(sha256)
 
     def put(self, name: str, content: bytes) -> None:
@@ -56,7 +54,10 @@ def _recipients(age: Age) -> list[str]:
 
 
 class Writer:
-    """One file, 0600 from its first byte, on disk when it is closed. Raises DiskError when the disk takes no more."""
+    """One file, mode 0600 from its first byte, synced when it is closed. Raises DiskError when it cannot be written.
+
+    ``encrypt`` is the command line of age, or [] to write plaintext.
+    """
 
     def __init__(self, path: Path, encrypt: list[str]) -> None:
         self._path = path
@@ -68,13 +69,13 @@ class Writer:
         )
 
     def write(self, data: bytes | memoryview) -> None:
-        """Add ``data``."""
+        """Append ``data``."""
         if self._age:
             assert self._age.stdin  # noqa: S101 - for the type checker: it is a pipe
             try:
                 self._age.stdin.write(data)
             except BrokenPipeError:
-                self._encrypted()  # says why age has gone
+                self._wait_for_age()  # raises with age's message
                 raise
             return
         self._size += len(data)
@@ -84,9 +85,9 @@ class Writer:
                 left = left[self._file.write(left) :]
 
     def close(self, sha256: str = "") -> Stored:
-        """End the file. ``sha256`` is that of what was written, for those who know it: it need not be read again then."""
+        """Finish the file. With ``sha256``, the digest of the plaintext, a plain file is not read again."""
         if self._age:
-            self._encrypted()
+            self._wait_for_age()
         with writing(self._path):
             if self._age or not sha256:
                 self._file.seek(0)
@@ -97,18 +98,16 @@ class Writer:
         return Stored(size=self._size, sha256=sha256)
 
     def abandon(self) -> None:
-        """Give up; what is there is nothing."""
+        """Stop writing and delete the file."""
         if self._age:
             self._age.kill()
             self._age.communicate()
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def _encrypted(self) -> None:
+    def _wait_for_age(self) -> None:
         assert self._age  # noqa: S101 - for the type checker
         _, said = self._age.communicate()
         if self._age.returncode:
             text = said.decode(errors="replace")
-            raise DiskError(
-                f"{self._path}: age could not encrypt it{programs.tail(text)}", hint="look at backup.age in hosts.yaml"
-            )
+            raise DiskError(f"{self._path}: age could not encrypt it{programs.tail(text)}", hint="check backup.age in hosts.yaml")

@@ -1,4 +1,4 @@
-"""manifest.json: what a backup set holds, what it lacks, and how to tell that it is whole."""
+"""manifest.json: what a backup set holds, what is missing in it, and the digests that show damage."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Stored(Part, frozen=True):
-    """One file as it lies in the set: its size in bytes and its digest, of what age made of it when the set is encrypted."""
+    """One file as it is on disk: its size in bytes and its SHA-256. Both are those of the ciphertext when the set is encrypted."""
 
     size: int
     sha256: str
 
 
 class Missing(Part, frozen=True):
-    """Something that should be in the set and is not."""
+    """Something that should be in the set but is not, and why."""
 
     what: str
     why: str
 
 
 class Member(Part, frozen=True):
-    """A member of etcd when the set was made; IDs are hexadecimal."""
+    """A member of etcd when the set was made. ``id`` is hexadecimal."""
 
     id: str
     name: str
@@ -71,7 +71,7 @@ class Snapshot(Part, frozen=True):
 
 
 class Etcd(Part, frozen=True):
-    """The cluster that the snapshots are of, and its newest revision among them. ``cluster`` is hexadecimal."""
+    """The etcd cluster of the snapshots, and their newest revision. ``cluster`` is its ID, in hexadecimal."""
 
     cluster: str
     revision: int
@@ -79,7 +79,7 @@ class Etcd(Part, frozen=True):
 
 
 class Kind(Part, frozen=True):
-    """All objects of one kind: pages of a list, one JSON document a line, gzip."""
+    """All objects of one kind: pages of a list, one JSON document per line, gzip. ``size`` is the file's, in bytes."""
 
     file: str
     path: str
@@ -88,7 +88,7 @@ class Kind(Part, frozen=True):
 
 
 class Manifest(Part, frozen=True):
-    """The whole. Times are UTC; ``seconds`` says how long each part took."""
+    """The whole manifest. Times are UTC; ``seconds`` is how long each part took."""
 
     id: str
     site: str
@@ -107,7 +107,7 @@ class Manifest(Part, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes of all files together."""
+        """The size of all files together, in bytes."""
         return sum(file.size for file in self.files.values())
 
     @property
@@ -122,7 +122,10 @@ class Manifest(Part, frozen=True):
 
 
 class Keys(Part, frozen=True):
-    """etcd/HOST.keys.json: what a restored etcd must show. ``total`` counts every key, ``counts`` those under each prefix."""
+    """etcd/HOST.keys.json: what an etcd restored from the snapshot must show.
+
+    ``total`` counts all keys, ``counts`` those under each prefix, both at ``revision``.
+    """
 
     revision: int
     total: int
@@ -136,7 +139,7 @@ class _Signed(Part, frozen=True):
 
 
 def write(manifest: Manifest) -> bytes:
-    """Return the file's content: the manifest with a digest of itself, for people and machines."""
+    """Return the content of manifest.json: the manifest, indented, with the SHA-256 of itself in front."""
     raw = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     return b'{"digest": "%s",\n"manifest": %s}\n' % (hashlib.sha256(raw).hexdigest().encode(), raw)
 
@@ -149,14 +152,14 @@ def read(content: bytes, where: str) -> Manifest:
             raise RunbookError(f"{where}: it has been changed since it was written: its digest does not match")
         format_ = msgspec.json.decode(signed.manifest, type=dict[str, msgspec.Raw]).get("format", msgspec.Raw(b"0"))
         if bytes(format_).strip() != str(FORMAT).encode():
-            raise RunbookError(f"{where}: it is of format {bytes(format_).decode()}, which this version does not know")
+            raise RunbookError(f"{where}: its format is {bytes(format_).decode()}, which this version of the tool cannot read")
         return msgspec.json.decode(signed.manifest, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RunbookError(f"{where}: it is damaged: {error}") from None
 
 
 def new_id(now: datetime) -> str:
-    """Name a set: its UTC time, which is also its order.
+    """Return the ID of a set that is started at ``now``: the time in UTC. IDs sort by time.
 
     >>> new_id(datetime(2026, 1, 7, 2, 17, tzinfo=UTC))
     '20260107T021700Z'
@@ -165,7 +168,7 @@ def new_id(now: datetime) -> str:
 
 
 def made_at(name: str) -> datetime | None:
-    """Return the time that a set's name tells, or None when it is no name of a set."""
+    """Return the time in the set's ID ``name``, or None when ``name`` is not the ID of a set."""
     try:
         return datetime.strptime(name, ID_FORMAT).replace(tzinfo=UTC)
     except ValueError:

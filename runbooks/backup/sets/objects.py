@@ -1,4 +1,4 @@
-"""The objects of a set: lists as the API server gave them, page by page, each page a gzip member of its own."""
+"""The object lists of a set: pages as the API server sent them, each page a gzip member (RFC 1952) of its own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import msgspec
 
 from runbooks.errors import CommandError
 
-GZIP = 31  # zlib's word for "a gzip header and trailer"
+GZIP = 31  # zlib's wbits for a gzip header and trailer
 
 
 class Page(msgspec.Struct, frozen=True, rename="camel"):
-    """One answer to a list request; the items are left as they are."""
+    """One answer to a list request. The items are not decoded."""
 
     kind: str
     api_version: str
@@ -22,7 +22,7 @@ class Page(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Pages:
-    """Counts the objects of a stream of pages while it passes. Holds one page at a time."""
+    """Counts the objects in a stream of pages. Holds one page at a time in memory."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -30,7 +30,7 @@ class Pages:
         self._reader = _Members()
 
     def add(self, data: bytes) -> None:
-        """Take the next bytes; what is wrong with them is said at the end."""
+        """Process the next bytes. `end` reports what is wrong with them."""
         if self._wrong:
             return
         try:
@@ -39,7 +39,7 @@ class Pages:
             self._wrong = str(error)
 
     def end(self, where: str) -> int:
-        """Return the number of objects. Raises CommandError, naming ``where``, when it was no list or half of one."""
+        """Return the number of objects. Raises CommandError, naming ``where``, when the stream was no list or is incomplete."""
         if self._wrong or self._reader.unfinished:
             raise CommandError(f"{where}: it is no list of objects: {self._wrong or 'it ends in the middle'}")
         return self._count
@@ -58,7 +58,7 @@ def pages(chunks: Iterable[bytes]) -> Iterator[Page]:
 
 
 def items(page: Page) -> Iterator[dict[str, Any]]:
-    """Yield the objects of ``page``, each with its own apiVersion and kind, which a list says only once."""
+    """Yield the objects of ``page``. Each gets the apiVersion and kind, which the API server writes only once per list."""
     for raw in page.items or ():
         found: dict[str, Any] = msgspec.json.decode(raw)
         yield {"apiVersion": page.api_version, "kind": page.kind.removesuffix("List")} | found
@@ -69,7 +69,7 @@ def _page(text: bytes) -> Page:
 
 
 class _Members:
-    """Gzip members one after the other: the text of each, when it has come whole."""
+    """Splits a stream of gzip members; `add` yields the text of each complete member."""
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(GZIP)

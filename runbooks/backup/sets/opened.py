@@ -1,4 +1,4 @@
-"""Reading what is stored in a set: as it lies there, or through age when the set is encrypted. Never whole in memory."""
+"""Read the files of a set, through age when the set is encrypted. No file is ever whole in memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from runbooks.backup.sets.folder import CARRIED, CHUNK
 from runbooks.backup.sets.store import Set, Store
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.local import programs
+from runbooks.text import listed
 
 SUFFIX = ".age"
 AFTER = "it was changed or damaged after it was made"
-STRANGER = "no identity matched"  # age's words
+NO_MATCH = "no identity matched"  # in age's message
 
 
 class Opened:
-    """The files of a set in plaintext. ``identity`` is the file of age's private key; a plain set needs none.
+    """The files of a set in plaintext. ``identity`` is the file with age's private key; a set without encryption needs none.
 
     Raises RunbookError when the set's manifest cannot be read.
     """
@@ -32,7 +33,7 @@ class Opened:
         self._age = ""
 
     def stored(self, name: str) -> Path:
-        """Return where the file ``name`` lies, given as the manifest has it or without ".age". Raises RunbookError."""
+        """Return the path of the file ``name``, given as in the manifest or without ".age". Raises RunbookError if there is none."""
         stored = next((each for each in (name, name + SUFFIX) if each in self.manifest.files), "")
         if not stored or not is_inside(stored):
             raise RunbookError(f"{self.manifest.id}: there is no file {name} in this set")
@@ -41,14 +42,14 @@ class Opened:
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the plaintext of the file ``name``.
 
-        Believe it only once it has ended: age vouches for the last byte with its exit status. Raises RunbookError when the file
-        cannot be read or decrypted, InventoryError when an identity is needed that is not there or does not fit.
+        Do not use the data before the iteration has ended without an error: only then has age checked the last byte. Raises
+        RunbookError when the file cannot be read or decrypted, InventoryError when the identity is missing or does not match.
         """
         path = self.stored(name)
         return self._decrypted(path) if path.suffix == SUFFIX and self.encrypted else pieces(path, path.name)
 
     def unlock(self, sound: Iterable[str]) -> None:
-        """Find out whether the identity fits, with the smallest of the files ``sound``. Raises InventoryError when it does not."""
+        """Decrypt the smallest of the undamaged files ``sound`` as a test. Raises InventoryError when the identity does not match."""
         if self.encrypted and (smallest := min(sound, key=lambda name: self.manifest.files[name].size, default="")):
             for _ in self.chunks(smallest):
                 pass
@@ -65,10 +66,10 @@ class Opened:
                 exited = age.wait()
             finally:
                 age.kill()
-        if STRANGER in said:
+        if NO_MATCH in said:
             raise InventoryError(
                 f"the identity {self._identity} does not open {self.manifest.id}, which is encrypted to {self._recipients()}",
-                hint="--identity FILE, with the private key of one of these",
+                hint="--identity FILE, with the private key of one of these recipients",
             )
         if exited:
             raise RunbookError(f"{path.name}: it cannot be decrypted{programs.tail(said)}")
@@ -80,34 +81,34 @@ class Opened:
     def _key(self) -> Path:
         if not self._identity:
             raise InventoryError(
-                f"{self.manifest.id} is encrypted to {self._recipients()}, and nobody says where the private key is",
+                f"{self.manifest.id} is encrypted to {self._recipients()}, and no file with the private key is given",
                 hint="--identity FILE, or backup.age.identity in hosts.yaml",
             )
         if not self._identity.is_file():
             raise InventoryError(
-                f"{self._identity}: there is no such file, and it should hold the private key", hint="--identity FILE"
+                f"{self._identity}: there is no such file; it should hold the private key", hint="--identity FILE"
             )
         return self._identity
 
     def _recipients(self) -> str:
-        return ", ".join(self.manifest.encrypted_to)
+        return listed(self.manifest.encrypted_to)
 
 
 def identity(store: Store, given: str = "") -> Path | None:
-    """Return the file of the private key: ``given`` (--identity), else what hosts.yaml says, else None."""
+    """Return the file of the private key: ``given`` (--identity), else backup.age.identity of hosts.yaml, else None."""
     if given:
         return Path(given).expanduser().absolute()
     return store.backup.age.identity if store.backup.age else None
 
 
 def is_inside(name: str) -> bool:
-    """Tell whether a file of this name lies in the set: a manifest that somebody forged may say otherwise."""
+    """Tell whether a file of this name is inside the set. A forged manifest may name a file elsewhere."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and bool(path.parts)
 
 
 def pieces(path: Path, called: object) -> Iterator[bytes]:
-    """Yield a file of this machine piece by piece. Raises RunbookError, naming it as ``called``, when it cannot be read."""
+    """Yield the content of a file in pieces. Raises RunbookError, which names it as ``called``, when it cannot be read."""
     try:
         with path.open("rb", buffering=0) as file:
             while data := file.read(CHUNK):
@@ -117,26 +118,26 @@ def pieces(path: Path, called: object) -> Iterator[bytes]:
 
 
 class Carried:
-    """The SHA-256 that etcd appends to a snapshot, checked while its bytes pass."""
+    """Checks the SHA-256 that etcd appends to a snapshot, while the bytes are read."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self._tail = b""
 
     def add(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Process the next bytes."""
         data = self._tail + data
         self._digest.update(data[:-CARRIED])
         self._tail = data[-CARRIED:]
 
     @property
     def sound(self) -> bool:
-        """Whether it is the digest of all that stands before it."""
+        """Whether the last 32 bytes are the digest of all bytes before them."""
         return self._tail == self._digest.digest()
 
 
 def is_whole(path: Path) -> bool:
-    """Tell whether the plain snapshot at ``path`` carries the right SHA-256. Raises RunbookError when it cannot be read."""
+    """Tell whether the unencrypted snapshot at ``path`` ends with its SHA-256. Raises RunbookError when it cannot be read."""
     carried = Carried()
     for data in pieces(path, path.name):
         carried.add(data)
@@ -144,11 +145,11 @@ def is_whole(path: Path) -> bool:
 
 
 def differs(path: Path, size: int, sha256: str, *, sync: bool = False) -> str:
-    """Say in which way a file is not what it was; "" when it is. ``sync`` also puts it on disk."""
+    """Return how a file differs from its recorded size and digest, or "". ``sync`` also calls fsync on it."""
     try:
         seen = path.lstat()
         if not stat.S_ISREG(seen.st_mode):
-            return "it is no file any more"
+            return "it is no longer a regular file"
         if seen.st_size != size:
             return f"it has {seen.st_size} bytes instead of {size}: {AFTER}"
         digest = hashlib.sha256()
@@ -165,7 +166,7 @@ def differs(path: Path, size: int, sha256: str, *, sync: bool = False) -> str:
 
 
 def there(path: Path) -> Iterator[str]:
-    """Yield the names of all files below ``path``, and of links; none is followed."""
+    """Yield the names of all files and symbolic links below ``path``. Links are not followed."""
     for top, directories, files in os.walk(path):
         links = [each for each in directories if (Path(top) / each).is_symlink()]
         yield from (str((Path(top) / each).relative_to(path)) for each in [*files, *links])

@@ -1,11 +1,11 @@
-"""The directory of sets on the operator's machine: one set at a time is made, and each is there whole or not at all.
+"""The directory of sets on the operator's machine. One set is made at a time, and a set appears only when it is complete.
 
-DIRECTORY/20260107T021700Z/     a set; never changed once it is there
-DIRECTORY/.making-ID  .leaving-ID   what is being made or deleted: never listed, cleared by the next run
-DIRECTORY/.scratch-*            what is being proven: cleared likewise, once nobody holds its own lock
-DIRECTORY/.records/             what was found out later: verified, copied off-site, the last attempt
-DIRECTORY/.tools/               etcd's own tools, for reading the sets when no host can be asked
-DIRECTORY/.lock
+DIRECTORY/20260107T021700Z/         a set; never changed after it was published
+DIRECTORY/.making-ID  .leaving-ID   a set that is being made or deleted: never listed; the next run deletes leftovers
+DIRECTORY/.scratch-*                a verification at work: deleted too, when no process holds the directory's own lock
+DIRECTORY/.records/                 what happened to a set later (verified, copied off-site), and the last attempt
+DIRECTORY/.tools/                   etcd's own programs, to read sets when no host answers
+DIRECTORY/.lock                     held by the command that is changing the directory
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAKING, LEAVING, SCRATCH = ".making-", ".leaving-", ".scratch-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Set:
-    """A set that is there. ``manifest`` is None when it cannot be read, and ``damage`` says why."""
+    """A set on disk. ``manifest`` is None when it cannot be read; ``damage`` says why."""
 
     id: str
     path: Path
@@ -53,10 +53,10 @@ class Set:
 
 
 class Unlocked:
-    """The directory of sets has a lock of its own, and nothing is changed on the site: that needs none of the site's."""
+    """In place of the lock of the site, for commands that change nothing on hosts. The directory of sets has its own lock."""
 
     def hold(self) -> bool:
-        """Nothing was taken just now."""
+        """Return False: no lock was taken."""
         return False
 
 
@@ -64,13 +64,13 @@ def configured(site: Site) -> Backup:
     """Return the site's backup section. Raises InventoryError when there is none."""
     if not site.backup:
         raise InventoryError(
-            f"{site.name} has no section backup: nobody says where sets go", hint="docs/site.md: backup: {directory: ...}"
+            f"{site.name} has no section backup, so there is no directory for sets", hint="docs/site.md: backup: {directory: ...}"
         )
     return site.backup
 
 
 class Store:
-    """The sets of one site. Opening it makes the directory (0700) when it is not there."""
+    """The sets of one site. The directory is created by `prepare`, not before."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -78,8 +78,10 @@ class Store:
         self.directory = self.backup.directory
 
     def prepare(self) -> None:
-        """Make the directory. Raises InventoryError when that cannot be done, or when others may look into it."""
-        hint = "set backup.directory in hosts.yaml to one that you own, for sets alone, or mend this one (0700)"
+        """Create the directory (0700). Raises InventoryError when that fails, or when other users may read the directory."""
+        hint = (
+            f"chmod 700 {self.directory}, or set backup.directory in hosts.yaml to a directory that you own and use for sets only"
+        )
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.directory / ".records").mkdir(mode=0o700, exist_ok=True)
@@ -87,13 +89,15 @@ class Store:
         except OSError as error:
             raise InventoryError(f"{self.directory}: cannot be used for backups: {error.strerror or error}", hint=hint) from None
         if open_to_others:
-            raise InventoryError(f"{self.directory}: others may look into it, and sets hold every secret", hint=hint)
+            raise InventoryError(
+                f"{self.directory}: other users may read it, and sets hold every secret of the cluster", hint=hint
+            )
 
     @contextmanager
     def locked(self, what: str) -> Iterator[None]:
-        """Hold the directory's lock; what was not published by its end is deleted.
+        """Hold the directory's lock. At the end a set that was not published is deleted.
 
-        Raises PrecheckError, saying who holds it, when it is taken. It goes with its process, however that ends.
+        The kernel releases the lock when the process ends, however it ends. Raises PrecheckError, which says who holds the lock.
         """
         self.prepare()
         handle = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -103,21 +107,21 @@ class Store:
             except BlockingIOError:
                 raise PrecheckError(
                     f"{self.directory} is locked: {_holder(os.pread(handle, 1000, 0))}",
-                    hint="wait for it; its lock goes when it ends, however it ends",
+                    hint="wait until it ends; the lock is released then, even if it is killed",
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(_me(what)).encode(), 0)
             try:
                 yield
             finally:
-                with suppress(OSError, RunbookError):  # what failed is full of secrets; what stays, the next run clears
+                with suppress(OSError, RunbookError):  # a failed set holds secrets; the next run deletes what remains
                     self.clear()
                 os.ftruncate(handle, 0)
         finally:
             os.close(handle)
 
     def sets(self) -> list[Set]:
-        """Return this site's sets, newest first, those whose manifest cannot be read included."""
+        """Return this site's sets, newest first, including those whose manifest cannot be read. Raises InventoryError."""
         try:
             names = sorted((path.name for path in self.directory.iterdir() if ID.fullmatch(path.name)), reverse=True)
         except FileNotFoundError:
@@ -148,12 +152,12 @@ class Store:
         return Set(id=name, path=path, manifest=made)
 
     def leftovers(self) -> list[Path]:
-        """Return what runs that were killed have left; nobody works on it while we hold the lock."""
+        """Return what killed commands left behind. Only correct while this process holds the directory's lock."""
         found = (path for path in self.directory.glob(".*-*") if path.name.startswith((MAKING, LEAVING)))
         return sorted([*found, *self.abandoned()])
 
     def abandoned(self) -> list[Path]:
-        """Return what proofs that were killed have left. They do not hold our lock, but each that of its own directory."""
+        """Return what killed verifications left behind: scratch directories whose own lock no process holds."""
         return sorted(path for path in self.directory.glob(f"{SCRATCH}*") if is_unlocked(path))
 
     def clear(self) -> None:
@@ -162,13 +166,13 @@ class Store:
             _remove(path)
 
     def begin(self, name: str) -> Path:
-        """Make the hidden directory in which the set ``name`` is put together; 0700."""
+        """Create the hidden directory (0700) in which the set ``name`` is made."""
         path = self.directory / f"{MAKING}{name}"
         path.mkdir(mode=0o700)
         return path
 
     def publish(self, name: str) -> Path:
-        """Make the set ``name`` appear, all at once and for good: every file is on disk before its name is."""
+        """Make the set ``name`` appear under its name, by one rename. Never before all its files are on disk (fsync)."""
         making, final = self.directory / f"{MAKING}{name}", self.directory / name
         for top, _, _ in os.walk(making):
             _sync(Path(top))
@@ -177,7 +181,7 @@ class Store:
         return final
 
     def delete(self, name: str) -> None:
-        """Make the set ``name`` disappear, all at once; then free its space. Raises RunbookError when the disk does not let us."""
+        """Delete the set ``name``. It disappears as a whole, by one rename, before its files are deleted. Raises RunbookError."""
         leaving = self.directory / f"{LEAVING}{name}"
         try:
             (self.directory / name).rename(leaving)
@@ -188,14 +192,14 @@ class Store:
         (self.directory / ".records" / f"{name}.json").unlink(missing_ok=True)
 
     def records(self, name: str) -> dict[str, Any]:
-        """Return what was found out about the set ``name`` since it was made: ``verified``, ``offsite``; {} when nothing."""
+        """Return what was recorded of the set ``name`` since it was made: ``verified``, ``offsite``; {} when nothing."""
         with suppress(OSError, ValueError):
             found = json.loads((self.directory / ".records" / f"{name}.json").read_text())
             return found if isinstance(found, dict) else {}
         return {}
 
     def record(self, name: str, **facts: Any) -> None:
-        """Add ``facts`` to what is known about the set ``name`` (or about ``last-attempt``); they replace those of before."""
+        """Record ``facts`` of the set ``name`` (or of ``last-attempt``). They replace earlier ones of the same keys."""
         path = self.directory / ".records" / f"{name}.json"
         files.replace(path, json.dumps(self.records(name) | facts, indent=2, default=str).encode())
 
@@ -242,4 +246,4 @@ def _holder(text: bytes) -> str:
         who = json.loads(text)
         return f"{who['user']}@{who['machine']} (pid {who['pid']}) has been running {who['what']} since {who['since']}"
     except (ValueError, KeyError, TypeError):
-        return "somebody is just beginning or ending"
+        return "another command is just starting or ending"

@@ -1,4 +1,4 @@
-"""etcd's own programs for reading a set: those on the PATH, or those kept beside the sets."""
+"""Find etcd's own programs to read a set: on the PATH, or kept beside the sets (run.keep_tools)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ KEPT: Final = ".tools"
 
 
 def find(store: Store, version: str, *, boot: bool = False) -> Tools:
-    """Return programs that can read snapshots of etcd ``version``, and with ``boot`` also start a member and ask it.
+    """Return programs that can read snapshots of etcd ``version``; with ``boot`` also those to start a member and query it.
 
-    First those on the PATH, then those kept beside the sets. Raises PrecheckError, naming what is needed, when there are none.
+    Programs of the same major and minor version are accepted: first those on the PATH, then those kept beside the sets. Raises
+    PrecheckError, which names what is needed, when there are none.
     """
     reader = commands.reader(version)
     needed = dict.fromkeys((reader, "etcd", "etcdctl") if boot else (reader,))

@@ -324,7 +324,7 @@ def test_encrypted_and_decrypted(copied: Operator, tmp_path: Path) -> None:
         wrong = copied.inv(*words, "--identity", str(tmp_path / "other"))
         assert (wrong.returncode, f"does not open {only_set(copied).name}" in wrong.stderr) == (2, True), wrong.stderr
     missing = copied.inv("backup.restore-test")
-    assert (missing.returncode, "nobody says where the private key is" in missing.stderr) == (2, True)
+    assert (missing.returncode, "no file with the private key is given" in missing.stderr) == (2, True)
 
     key = ("--identity", str(tmp_path / "key"))
     text = copied.good("backup.verify", *key)

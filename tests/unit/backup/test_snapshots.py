@@ -221,5 +221,5 @@ def test_no_changed_bit_goes_unnoticed(data: st.DataObject) -> None:
 
 
 def test_another_format_is_not_guessed_at() -> None:
-    with pytest.raises(RunbookError, match="it is of format 2, which this version does not know"):
+    with pytest.raises(RunbookError, match="its format is 2, which this version of the tool cannot read"):
         manifest.read(manifest.write(made(format=2)), "x")

@@ -132,7 +132,7 @@ def test_records_are_added_to_and_bad_ones_are_none(store):
 
 def test_a_directory_that_others_may_look_into_is_refused(store):
     store.directory.chmod(0o755)
-    with pytest.raises(InventoryError, match="others may look into it"):
+    with pytest.raises(InventoryError, match="other users may read it"):
         store.prepare()
 
 

@@ -88,8 +88,8 @@ def test_every_kind_of_damage_is_named_at_once(tmp_path: Path) -> None:
         f"hosts/0.tar.gz: its SHA-256 differs: {changed}",
         f"hosts/1.tar.gz: it has 4 bytes instead of 12: {changed}",
         "hosts/2.tar.gz: it is missing",
-        "hosts/3.tar.gz: it is no file any more",
-        "hosts/5.tar.gz: it is no file any more",
+        "hosts/3.tar.gz: it is no longer a regular file",
+        "hosts/5.tar.gz: it is no longer a regular file",
         "etcd/master9.db: it is not in the manifest: it was added after the set was made",
         "more: it is not in the manifest: it was added after the set was made",
     ]
@@ -185,7 +185,7 @@ def test_what_is_encrypted_is_read_with_its_identity_alone(tmp_path: Path, keys:
     found = store.one(name)
     assert b"".join(Opened(found, keys[0]).chunks("large")) == large
     assert b"".join(Opened(found, keys[0]).chunks("large.age")) == large
-    with pytest.raises(InventoryError, match="nobody says where the private key is"):
+    with pytest.raises(InventoryError, match="no file with the private key is given"):
         next(Opened(found).chunks("large"))
     with pytest.raises(InventoryError, match="there is no such file"):
         next(Opened(found, tmp_path / "nowhere").chunks("large"))
