@@ -1,4 +1,4 @@
-"""`inv backup.status`: is there a good set that is new enough, and will there be a next one? Asks no host."""
+"""`inv backup.status`: is the newest good set recent enough, and do the schedules work? Connects to no host."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from runbooks.text import HOUR, age_text, counted, size_text
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-REASON = 160  # characters of the last attempt's error: backup.run and its log say the rest
+REASON = 160  # characters of the last attempt's error; the log of scripts/ha-backup has all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleState:
-    """A schedule, the next time it is due, and the last due time that brought no run. Local times."""
+    """A schedule, its next due time, the last due time at which no run started (local times), and what is wrong or ""."""
 
     installed: Installed
     next: datetime | None
@@ -33,9 +33,9 @@ class ScheduleState:
 
 
 def trouble_with(session: Session) -> tuple[list[str], str, bool]:
-    """Return all that is wrong with the backups, the way out, and whether there will be a next one by itself.
+    """Return everything that is wrong with the backups, the fix, and whether a schedule is installed on this machine.
 
-    Raises InventoryError when hosts.yaml asks for none.
+    Raises InventoryError when hosts.yaml has no section backup.
     """
     store, now = Store(session.site), datetime.now().astimezone()
     good = next((each.manifest for each in store.sets() if each.manifest and each.manifest.state == "good"), None)
@@ -44,7 +44,7 @@ def trouble_with(session: Session) -> tuple[list[str], str, bool]:
 
 
 def show(session: Session) -> None:
-    """Print how the backups fare. Raises OutcomeError with all that is wrong."""
+    """Print the state of the backups. Raises OutcomeError with everything that is wrong."""
     store, now = Store(session.site), datetime.now().astimezone()
     sets = store.sets()
     known = [each.manifest for each in sets if each.manifest]
@@ -87,7 +87,7 @@ def _too_old(good: Manifest | None, max_age_h: int, now: datetime) -> list[str]:
 
 
 def _state(installed: Installed, attempt: dict[str, Any], now: datetime) -> ScheduleState:
-    """Judge one schedule: whether it would run, and whether the last run came when it should have."""
+    """Return the state of one schedule: whether it would run, and whether the last due run started."""
     entry, here = installed.entry, now.replace(tzinfo=None)
     try:
         due_times = times.parse(entry.at)
@@ -96,15 +96,17 @@ def _state(installed: Installed, attempt: dict[str, Any], now: datetime) -> Sche
         missed = times.missed(due_times, since=since, attempt=_local(attempt.get("started"), now), now=here, longest=longest)
         due = times.next_after(due_times, here)
     except InventoryError as error:
-        return ScheduleState(installed=installed, next=None, missed=None, problem=f"it was changed by hand: {error}")
-    late = f"no run came at {missed:%Y-%m-%d %H:%M}" if missed else ""
+        return ScheduleState(
+            installed=installed, next=None, missed=None, problem=f"the entry was changed by hand and is invalid: {error}"
+        )
+    late = f"no run started at {missed:%Y-%m-%d %H:%M}" if missed else ""
     return ScheduleState(
         installed=installed, next=due, missed=missed, problem="; ".join(each for each in (installed.problem, late) if each)
     )
 
 
 def _local(text: object, now: datetime) -> datetime | None:
-    """Read an ISO 8601 time with its zone as a time on this machine's clock."""
+    """Return an ISO 8601 time with a zone as local time of this machine, or None when it is not one."""
     try:
         return datetime.fromisoformat(str(text)).astimezone(now.tzinfo).replace(tzinfo=None)
     except ValueError:
@@ -165,5 +167,5 @@ def _attempt(attempt: dict[str, Any] | None) -> str:
 
 def _way_out(good: Manifest | None, schedules: list[ScheduleState]) -> str:
     if any(each.installed.problem for each in schedules):
-        return "start its daemon, or inv backup.schedule anew"
+        return "start its daemon, or run inv backup.schedule again"
     return "inv backup.run" if not good or not schedules else "see the log of scripts/ha-backup, then inv backup.run"

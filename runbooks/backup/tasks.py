@@ -1,4 +1,4 @@
-"""Backup: one verified set per run, kept, pruned, shown, proven and read again."""
+"""Backup: make verified sets of the whole cluster; list, verify, prune and read them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def run(session: Session, accept_older: bool = False) -> None:
     """Save etcd, every object and every configuration.
 
-    Makes one set in backup.directory: a proven snapshot of every reachable member of etcd, all objects of all kinds, PKI, manifests
-    and load balancers. Changes nothing on the hosts. Then deletes the sets that backup.keep no longer wants. Exit status 5: a set
-    was made, but something is missing in it.
+    Makes one set in backup.directory: a verified snapshot of every reachable member of etcd, all objects of all kinds, PKI,
+    manifests and the configuration of the load balancers. Changes nothing on the hosts. Then deletes the sets that backup.keep does
+    not retain. Exit status 5: a set was made, but something is missing in it.
     """
     from runbooks.backup.run.procedure import back_up  # noqa: PLC0415 - start-up time
 
@@ -29,7 +29,7 @@ def run(session: Session, accept_older: bool = False) -> None:
 def list_(session: Session) -> None:
     """List sets: age, state, size, verified, off-site.
 
-    Newest first; no host is asked. A set that cannot be read is listed as damaged, with the reason below.
+    Newest first. A set that cannot be read is listed as damaged; the reason follows the table. Connects to no host.
     """
     from runbooks.backup.read.show import show_list  # noqa: PLC0415 - start-up time
 
@@ -40,20 +40,20 @@ def list_(session: Session) -> None:
 def show(session: Session, id_: str = "", all_: bool = False) -> None:
     """Show what is in a set, and what is missing.
 
-    Times, etcd's members, snapshots and revision, objects of each kind, what took how long; no host is asked. --json gives the
-    whole manifest.
+    Times, etcd's members, snapshots and revision, objects of each kind, how long each part took. --json prints the whole manifest.
+    Connects to no host.
     """
     from runbooks.backup.read.show import show_set  # noqa: PLC0415 - start-up time
 
     show_set(session, id_, whole=all_)
 
 
-@planned(help={"id_": "this set and no other; also one that cannot be read"})
+@planned(help={"id_": "only this set, even if it cannot be read"})
 def prune(session: Session, id_: str = "") -> None:
-    """Delete the sets that backup.keep no longer wants.
+    """Delete the sets that backup.keep does not retain.
 
-    Shows of each set whether it stays, and why. The newest good set is never deleted, and one that cannot be read only when you
-    name it. No host is asked.
+    Shows whether each set stays, and why. Never deletes the newest good set; deletes a set that cannot be read only with --id.
+    Connects to no host.
     """
     from runbooks.backup.run.prune import prune as delete  # noqa: PLC0415 - start-up time
 
@@ -62,21 +62,21 @@ def prune(session: Session, id_: str = "") -> None:
 
 @planned(
     help={
-        "at": 'when, in the words of cron and in local time: "17 2 * * *", @daily',
-        "timer": "a timer of systemd's instead of an entry of cron's",
-        "timeout": "a run that takes longer is ended (90m, 3h)",
+        "at": 'when, as a cron expression in local time: "17 2 * * *", @daily',
+        "timer": "a systemd timer instead of a crontab entry",
+        "timeout": "a run that takes longer is stopped (90m, 3h)",
         "host": "this host of hosts.yaml makes the backups; needs --checkout",
-        "checkout": "where this tool lies on that host",
+        "checkout": "the directory of this tool on that host",
         "site": "the site file on that host; default: hosts.yaml in its checkout",
     }
 )
 def schedule(  # noqa: PLR0913 - flags
     session: Session, at: str, *, timer: bool = False, timeout: str = "3h", host: str = "", checkout: str = "", site: str = ""
 ) -> None:
-    """Let cron or systemd make backups from now on.
+    """Make backups regularly, with cron or systemd.
 
-    Runs scripts/ha-backup, which has a time limit, a log, and something to say only when a run did not go well. Run again with other
-    words it replaces what it wrote; everything else in the crontab stays as it is.
+    Schedules scripts/ha-backup, which has a time limit and a log, and prints something only when a run failed or is incomplete. Run
+    again with other flags it replaces its own entry. All other entries of the crontab stay as they are.
     """
     from runbooks.backup.schedule import local, remote  # noqa: PLC0415 - start-up time
 
@@ -89,9 +89,9 @@ def schedule(  # noqa: PLR0913 - flags
 
 @planned(help={"host": "on this host of hosts.yaml instead of on this machine"})
 def unschedule(session: Session, host: str = "") -> None:
-    """Take back what backup.schedule has installed.
+    """Remove what backup.schedule installed.
 
-    Sets, logs and everything else in the crontab stay; a run that is under way goes on.
+    Sets, logs and all other entries of the crontab stay. A backup that is running is not stopped.
     """
     from runbooks.backup.schedule import local, remote  # noqa: PLC0415 - start-up time
 
@@ -105,8 +105,8 @@ def unschedule(session: Session, host: str = "") -> None:
 def status(session: Session, host: str = "") -> None:
     """Check the newest good set, and the schedule.
 
-    Exit status 1 when the newest good set is older than backup.max_age_h, when there is none, when a schedule is installed that
-    nobody runs, or when a run did not come. Without --host no host is asked.
+    Exit status 1 when there is no good set, when the newest one is older than backup.max_age_h, when no daemon runs an installed
+    schedule, or when a due run did not start. Without --host it connects to no host.
     """
     from runbooks.backup.schedule import remote  # noqa: PLC0415 - start-up time
     from runbooks.backup.status import show as show_status  # noqa: PLC0415
@@ -119,10 +119,10 @@ def status(session: Session, host: str = "") -> None:
 
 @query
 def check(session: Session) -> None:
-    """Say whether a run that nobody watches would work.
+    """Check that an unattended backup would work.
 
-    The directory, age and restic as far as they are configured, keys without a passphrase. Connects to nothing. `scripts/ha-backup
-    --check` asks this in an environment as bare as cron's.
+    The directory, age and restic if they are configured, SSH keys without a passphrase. Connects to nothing. `scripts/ha-backup
+    --check` runs this check in an environment like cron's.
     """
     from runbooks.backup.schedule import ready  # noqa: PLC0415 - start-up time
 
@@ -137,11 +137,11 @@ def check(session: Session) -> None:
     }
 )
 def verify(session: Session, id_: str = "", all_: bool = False, identity: str = "") -> None:
-    """Prove that a set is still what it was.
+    """Verify a set: files, snapshots, objects.
 
-    Compares every file with the manifest, restores every snapshot into a private directory, reads and counts every object; tells
-    everything that is wrong, and which snapshots are usable all the same. No host is asked. Exit status 1 when anything is wrong. Of
-    an encrypted set without an identity only the files are compared.
+    Compares every file with the manifest, restores every snapshot into a private directory, reads and counts every object. Prints
+    everything that is wrong, and which snapshots can still be used. Without an identity only the files of an encrypted set are
+    compared. Exit status 1 when anything is wrong. Connects to no host.
     """
     from runbooks.backup.read.verify import verify as verify_sets  # noqa: PLC0415 - start-up time
 
@@ -151,15 +151,15 @@ def verify(session: Session, id_: str = "", all_: bool = False, identity: str = 
 @query(
     help={
         "id_": "the set; the newest when it is not given",
-        "host": "whose snapshot; default: the one with the newest revision",
+        "host": "use the snapshot of this host; default: the one with the newest revision",
         "identity": "file of age's private key; default: backup.age.identity of hosts.yaml",
     }
 )
 def restore_test(session: Session, id_: str = "", host: str = "", identity: str = "") -> None:
-    """Boot an etcd from a set and compare what it shows.
+    """Start an etcd from a set and compare its keys.
 
-    It runs in a private directory of this machine, is reachable only there, and is gone afterwards. All keys are counted, and
-    samples compared, with what the cluster showed at the snapshot's revision. No host is asked.
+    The etcd runs in a private directory on this machine, listens only on sockets in it, and is deleted afterwards. Compares the
+    number of keys, and samples, with what the cluster had at the snapshot's revision. Connects to no host.
     """
     from runbooks.backup.read.restore_test import restore_test as boot_and_compare  # noqa: PLC0415 - start-up time
 
@@ -168,15 +168,15 @@ def restore_test(session: Session, id_: str = "", host: str = "", identity: str 
 
 @planned(
     help={
-        "to": "a directory that is not there yet",
+        "to": "a directory that does not exist yet",
         "id_": "the set; the newest when it is not given",
         "identity": "file of age's private key; default: backup.age.identity of hosts.yaml",
     }
 )
 def decrypt(session: Session, to: str, id_: str = "", identity: str = "") -> None:
-    """Put a whole set in plaintext into a directory.
+    """Write a decrypted copy of a set into a directory.
 
-    The copy is a set without encryption, with a manifest of its own. It holds every secret of the cluster. No host is asked.
+    The copy is a set without encryption, with a manifest of its own. It holds every secret of the cluster. Connects to no host.
     """
     from runbooks.backup.read.decrypt import decrypt as write_decrypted  # noqa: PLC0415 - start-up time
 
@@ -185,22 +185,22 @@ def decrypt(session: Session, to: str, id_: str = "", identity: str = "") -> Non
 
 @planned
 def offsite_init(session: Session) -> None:
-    """Make the restic repository that hosts.yaml names.
+    """Create the restic repository of hosts.yaml.
 
-    Does nothing when it is there already. A run never makes one by itself: behind a wrong path or a disk that is not mounted it would
-    be an empty one that looks well. No host is asked.
+    Does nothing when it exists. backup.run never creates one: with a wrong path, or a disk that is not mounted, it would be a new
+    empty repository that looks healthy. Connects to no host of hosts.yaml.
     """
     from runbooks.backup.run import offsite  # noqa: PLC0415 - start-up time
 
     offsite.make_repository(session)
 
 
-@planned(help={"id_": "the set; the newest that is off-site when it is not given", "list_": "only show what is off-site"})
+@planned(help={"id_": "the set; default: the newest in the repository", "list_": "only list the sets in the repository"})
 def fetch(session: Session, id_: str = "", list_: bool = False) -> None:
-    """Bring a set back from the restic repository.
+    """Fetch a set from the restic repository.
 
-    Works on a new machine as well: it needs hosts.yaml, restic and the repository's password. Every file is compared with the
-    manifest before the set appears. No host is asked.
+    Also works on a new machine: it needs hosts.yaml, restic and the repository's password. Every file is compared with the manifest
+    before the set appears in backup.directory. Connects to no host of hosts.yaml.
     """
     from runbooks.backup.read.fetch import fetch as fetch_set  # noqa: PLC0415 - start-up time
     from runbooks.backup.read.fetch import show_offsite  # noqa: PLC0415
@@ -213,13 +213,13 @@ def fetch(session: Session, id_: str = "", list_: bool = False) -> None:
 
 @query(
     help={
-        "kind": "plural, singular or kind, with its group where that is needed: configmaps, Deployment, ingress.extensions",
-        "namespace": "only of this namespace",
-        "name": "only the one of this name (in each namespace that has one)",
+        "kind": "plural, singular or kind, with its group if needed: configmaps, Deployment, ingress.extensions",
+        "namespace": "only objects of this namespace",
+        "name": "only objects of this name (in every namespace)",
         "id_": "the set; the newest when it is not given",
-        "to": "a file that is not there yet, or a directory; default: standard output",
+        "to": "a file that does not exist yet, or a directory; default: standard output",
         "identity": "file of age's private key; default: backup.age.identity of hosts.yaml",
-        "raw": "as it was saved, with everything that the server made of it",
+        "raw": "as it was saved, including what the server set",
     }
 )
 def extract(  # noqa: PLR0913 - flags
@@ -235,8 +235,8 @@ def extract(  # noqa: PLR0913 - flags
 ) -> None:
     """Write single objects as YAML for kubectl apply.
 
-    Without what the server made of them: uid, status, owners, a Pod's node, a Service's address. Standard output is YAML only, so
-    that it can be piped. No host is asked.
+    Leaves out what the server set: uid, status, owners, a Pod's node, a Service's clusterIP. Standard output is YAML only, so that it
+    can be piped. Connects to no host.
     """
     from runbooks.backup.read.extract import Wanted  # noqa: PLC0415 - start-up time
     from runbooks.backup.read.extract import extract as write  # noqa: PLC0415

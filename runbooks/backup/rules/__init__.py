@@ -1,1 +1,1 @@
-"""Pure decisions about backups."""
+"""Pure decisions about backups: they read and change nothing."""

@@ -1,7 +1,6 @@
-"""Saved objects as `kubectl apply` takes them: without what the server and its controllers made of them. Pure.
+"""Saved objects in a form that `kubectl apply` accepts: without the fields that the server and its controllers set. Pure.
 
-Who takes one object back wants what somebody once wrote. What only the old object could have (its uid, its place, its state) would be
-refused, or would be wrong for the new one.
+Values of the old object (uid, node, status) would be refused by the API server, or would be wrong for the new object.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import yaml
 Object = dict[str, Any]
 Path = tuple[str, ...]
 
-# Of any object. Owners go because they are named by uid: an owner that is gone, or was made again, has the garbage collector delete
-# the object at once. Finalizers stay (their controllers put them there again), but for those of a deletion that was under way.
+# Of any object. Owner references name a uid: if that owner is gone or was created again, the garbage collector deletes the object at
+# once. Finalizers stay (their controllers set them again), except those of a deletion that was under way.
 EVERYWHERE: Final[tuple[Path, ...]] = (
     ("status",),
     ("metadata", "uid"),
@@ -35,7 +34,7 @@ EVERYWHERE: Final[tuple[Path, ...]] = (
     ("spec", "jobTemplate", "spec", "template", "metadata", "creationTimestamp"),
 )
 DELETING: Final = ("foregroundDeletion", "orphan")
-# kubectl apply writes the first one anew (and of a Secret it is a second copy); the others are notes of controllers to themselves.
+# kubectl apply writes the first one again (of a Secret it is a second copy of the data); controllers set the others.
 ANNOTATIONS: Final = (
     "kubectl.kubernetes.io/last-applied-configuration",
     "deployment.kubernetes.io/revision",
@@ -44,9 +43,9 @@ ANNOTATIONS: Final = (
     "pv.kubernetes.io/bound-by-controller",
     "kubernetes.io/service-account.uid",
 )
-# By kind, without the version. A claim keeps its volumeName, and a volume its claim's name: whoever takes a claim back wants its data,
-# and one that waits for a missing volume can be seen, while one that was given an empty volume looks well. A Service keeps its node
-# ports, which others outside have written down, but not its address, which somebody else may have by now.
+# By kind, without the version. A claim keeps its volumeName, and a volume the name of its claim: a restored claim should get its old
+# data. A claim that waits for a missing volume is visible; a claim with a new empty volume would look healthy. A Service keeps its
+# node ports, which clients outside the cluster use, but not its clusterIP, which another Service may have by now.
 BY_KIND: Final[Mapping[str, tuple[Path, ...]]] = {
     "Namespace": (("spec", "finalizers"),),
     "Service": (("spec", "clusterIP"), ("spec", "clusterIPs")),
@@ -61,17 +60,17 @@ BY_KIND: Final[Mapping[str, tuple[Path, ...]]] = {
     ),
 }
 MIRROR: Final = "kubernetes.io/config.mirror"
-TOKENS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # where a Pod gets its token, from a volume of the server's
+TOKENS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # the token is mounted here, from a volume that the server adds
 
-ODD_BREAKS: Final = re.compile("[\x85\u2028\u2029]")  # PyYAML takes them for the ends of lines; not every reader does
+ODD_BREAKS: Final = re.compile("[\x85\u2028\u2029]")  # line breaks for PyYAML, but not for every reader of YAML
 BLOCK: Final = re.compile(r"[ -~\n\u00a0-\u2027\u2030-\ud7ff]*")
-# What every reader of YAML takes for text, of whichever version: kubectl's makes a boolean of y and a number of 1e3.
+# Text without quotes in every version of YAML. kubectl's reader takes y for a boolean and 1e3 for a number.
 PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*")
 WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 
 
 def clean(found: Object) -> Object:
-    """Return a copy of ``found`` that can be applied."""
+    """Return a copy of ``found`` that `kubectl apply` accepts."""
     made = deepcopy(found)
     kind = kind_of(made)
     of_kind = () if _by_hand(kind, made) else BY_KIND.get(kind, ())
@@ -80,20 +79,20 @@ def clean(found: Object) -> Object:
     _keep(made.get("metadata"), "finalizers", lambda each: each not in DELETING)
     if kind == "Pod":
         _without_tokens(made.get("spec"))
-    if kind == "ServiceAccount":  # the Secrets that somebody gave to it stay, those that the server made for it go
+    if kind == "ServiceAccount":  # only the Secrets that the server created for it are removed
         own = f"{_at(made, ('metadata', 'name'))}-token-"
         _keep(made, "secrets", lambda each: not str(_at(each, ("name",))).startswith(own))
     return made
 
 
 def kind_of(found: Object) -> str:
-    """Return the kind, with its group behind it when there is one: Service, Job.batch."""
+    """Return the kind, followed by its group if it has one: Service, Job.batch."""
     group, slash, _ = str(found.get("apiVersion", "")).partition("/")
     return f"{found.get('kind', '')}.{group}" if slash else str(found.get("kind", ""))
 
 
 def remarks(found: Object) -> Iterator[str]:
-    """Yield what the operator should know before applying what `clean` makes of ``found``."""
+    """Yield what the operator should know before applying the result of `clean`."""
     kind, metadata = kind_of(found), found.get("metadata") or {}
     if metadata.get("ownerReferences"):
         yield "had an owner, which would make it again by itself: apply the owner instead, if that is gone as well"
@@ -108,7 +107,7 @@ def remarks(found: Object) -> Iterator[str]:
 
 
 def _by_hand(kind: str, found: Object) -> bool:
-    """Tell whether somebody wrote what as a rule the server fills in: a headless Service, a Job with a selector of its own."""
+    """Tell whether a person wrote what the server usually sets: a headless Service, a Job with a selector of its own."""
     headless = kind == "Service" and _at(found, ("spec", "clusterIP")) == "None"
     return headless or (kind == "Job.batch" and bool(_at(found, ("spec", "manualSelector"))))
 
@@ -125,7 +124,7 @@ def _listed(found: Any, name: str) -> list[Any]:
 
 
 def _keep(found: Any, name: str, wanted: Callable[[Any], bool]) -> None:
-    """Take out of a list what is not ``wanted``, and the list when nothing of it is left."""
+    """Remove from the list ``name`` what is not ``wanted``, and the list itself when it becomes empty."""
     there = _listed(found, name)
     left = [each for each in there if wanted(each)]
     if left:
@@ -135,7 +134,7 @@ def _keep(found: Any, name: str, wanted: Callable[[Any], bool]) -> None:
 
 
 def _drop(found: Object, path: Path) -> None:
-    """Take out what ``path`` leads to; what becomes empty by that goes as well."""
+    """Remove what ``path`` leads to, and every parent that becomes empty."""
     inner = found.get(path[0])
     if len(path) == 1:
         found.pop(path[0], None)
@@ -146,7 +145,7 @@ def _drop(found: Object, path: Path) -> None:
 
 
 def _without_tokens(spec: Any) -> None:
-    """Take the mounts of the service account's token out, and their volumes: the server puts new ones in."""
+    """Remove the mounts of the service account's token and their volumes. The server adds new ones."""
     named = []
     for container in [*_listed(spec, "containers"), *_listed(spec, "initContainers")]:
         named += [each["name"] for each in _listed(container, "volumeMounts") if _is_token(each) and "name" in each]
@@ -162,7 +161,7 @@ def _is_token(mount: Any) -> bool:
 
 
 def resolve(word: str, names: Iterable[str]) -> list[str]:
-    """Return which of ``names`` (plural, or plural.group) may be meant by a plural, a singular or a kind, with or without group.
+    """Return which of ``names`` (plural, or plural.group) match a plural, a singular or a kind, with or without group.
 
     >>> resolve("NetworkPolicy", ["networkpolicies.networking.k8s.io", "pods"])
     ['networkpolicies.networking.k8s.io']
@@ -177,7 +176,7 @@ def resolve(word: str, names: Iterable[str]) -> list[str]:
 
 
 def similar(word: str, names: Iterable[str]) -> list[str]:
-    """Return those of ``names`` that look like ``word``, best first; at most eight."""
+    """Return at most eight of ``names`` that are similar to ``word``, best first."""
     names, word = sorted(names), word.lower().partition(".")[0]
     close = difflib.get_close_matches(word, [name.partition(".")[0] for name in names], n=8, cutoff=0.6)
     found = [name for each in close for name in names if name.partition(".")[0] == each]
@@ -192,10 +191,10 @@ def _plurals(word: str) -> tuple[str, ...]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Text is quoted wherever any reader might take it for something else; lines of text stand as lines."""
+    """Quotes text that a reader of YAML might take for another type; writes text of several lines as a block. No anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        return True  # anchors are allowed, but nobody wants to read them
+        return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

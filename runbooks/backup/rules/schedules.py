@@ -1,4 +1,7 @@
-"""One site's backups as an entry of a crontab or as systemd's units: written, found again, taken out. Pure."""
+"""The schedule of a site's backups as a crontab entry or as systemd units: write, find, remove. Pure.
+
+Sources: crontab(5), systemd.timer(5), systemd.service(5).
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ MARKER: Final = re.compile(r"# ha-runbooks: backups of (?P<site>[a-z0-9-]+), by 
 MINE: Final = re.compile(
     r"[ \t]*(?P<off>#[# \t]*)?(?P<at>@\w+|\S+(?:[ \t]+\S+){4})[ \t]+(?:root[ \t]+)?env HA_BACKUP_BY=cron .*ha-backup"
 )
-LONGEST_LINE: Final = 998  # bytes that cron takes as a command
+LONGEST_LINE: Final = 998  # bytes: cron's limit for a command
 CRON_D, SYSTEMD = "/etc/cron.d", "/etc/systemd/system"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A schedule: ``checkout`` runs the backups of the site file ``file``, both absolute, at cron's words ``at``.
+    """A schedule: the checkout ``checkout`` backs up the site of ``file`` (both absolute paths) at the cron expression ``at``.
 
-    ``since`` is when it was installed (UTC, ISO 8601). ``off``: its line is there, but as a comment or not at all.
+    ``since`` is when it was installed (UTC, ISO 8601). ``off``: the line after the marker was commented out or deleted.
     """
 
     site: str
@@ -37,27 +40,27 @@ class Entry:
 
     @property
     def marker(self) -> str:
-        """The comment that stands before everything of ours."""
+        """The comment in the first line of everything that this tool installs."""
         facts = {key: value for key, value in asdict(self).items() if key not in {"site", "off"}}
         return f"# ha-runbooks: backups of {self.site}, by `inv backup.schedule`: {json.dumps(facts)}"
 
     def as_before(self, there: Entry | None) -> Entry:
-        """Return the same entry, as old as the one that is ``there`` when nothing else differs."""
+        """Return this entry, with the date of ``there``, the installed one, when nothing else differs."""
         return replace(self, since=there.since) if there and replace(there, since=self.since) == self else self
 
     @property
     def program(self) -> str:
-        """What is run."""
+        """The path of the program that is run."""
         return f"{self.checkout}/scripts/ha-backup"
 
     @property
     def due(self) -> tuple[str, ...]:
-        """Its times as systemd's OnCalendar takes them. Raises InventoryError when ``at`` makes no sense."""
+        """Its times as values of systemd's OnCalendar. Raises InventoryError when ``at`` is invalid."""
         return times.calendar(times.parse(self.at))
 
     @property
     def unit(self) -> str:
-        """The timer."""
+        """The name of the timer."""
         return unit(self.site)
 
 
@@ -67,7 +70,7 @@ def unit(site: str) -> str:
 
 
 def read_marker(line: str) -> Entry | None:
-    """Return what a marker says, or None when ``line`` is none of ours."""
+    """Return the entry in a marker, or None when ``line`` is not one."""
     shape = MARKER.fullmatch(line)
     try:
         return Entry(site=shape["site"], **json.loads(shape["facts"])) if shape else None
@@ -76,15 +79,15 @@ def read_marker(line: str) -> Entry | None:
 
 
 def in_file(text: str) -> Entry | None:
-    """Return the entry that a file of ours begins with, or None."""
+    """Return the entry in the first line of a file, or None when the file is not ours."""
     return read_marker(text.partition("\n")[0])
 
 
-# ---- a crontab: bytes of somebody else's, read as latin-1 so that each keeps its value
+# ---- a crontab: other entries may be in any encoding, so its bytes are decoded as latin-1, which loses none
 
 
 def line(entry: Entry, user: str = "") -> str:
-    """Return the line of a crontab; ``user`` only where lines name one. Raises InventoryError when cron cannot carry it."""
+    """Return the line of a crontab, with ``user`` for /etc/cron.d. Raises InventoryError when a crontab cannot hold it."""
     words = ["env", "HA_BACKUP_BY=cron", f"HA_BACKUP_TIMEOUT={entry.timeout}", entry.program, entry.file]
     for word in words:
         if "\\" in word or not word.isprintable():
@@ -96,7 +99,7 @@ def line(entry: Entry, user: str = "") -> str:
 
 
 def block(entry: Entry) -> str:
-    """Return both lines of an entry, as a crontab's bytes read as latin-1."""
+    """Return the marker and the line of an entry, as UTF-8 decoded as latin-1."""
     return f"{entry.marker}\n{line(entry)}\n".encode().decode("latin-1")
 
 
@@ -107,13 +110,13 @@ def in_crontab(text: str, site: str, file: str) -> Entry | None:
 
 
 def without(text: str, site: str, file: str) -> str:
-    """Return the crontab without the entry of ``site``; everything else stays as it is, byte for byte."""
+    """Return the crontab without the entries of ``site`` and ``file``. Never changes any other byte."""
     before, entry, after = _split(text, site, file)
     return without(before + after, site, file) if entry else text
 
 
 def with_entry(text: str, entry: Entry) -> str:
-    """Return the crontab with ``entry``, in the place of the one before."""
+    """Return the crontab with ``entry``, at the place of the earlier one. Never changes any other byte."""
     before, there, after = _split(text, entry.site, entry.file)
     if not there:
         gap = "" if not text or text.endswith("\n") else "\n"
@@ -122,13 +125,13 @@ def with_entry(text: str, entry: Entry) -> str:
 
 
 def _split(text: str, site: str, file: str) -> tuple[str, Entry | None, str]:
-    lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # splitlines would split at a dozen other bytes as well
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # splitlines would also split at \x0b, \x85 and others
     for number, each in enumerate(lines):
         entry = read_marker(each.rstrip("\n"))
         if entry and (entry.site, entry.file) == (site, file):
             following = MINE.match(lines[number + 1]) if number + 1 < len(lines) else None
             entry = replace(entry, off=not following or bool(following["off"]))
-            if following:  # somebody may have edited the line by hand: it is what counts
+            if following:  # the line may have been edited by hand, and cron follows the line
                 entry = replace(entry, at=" ".join(following["at"].split()))
             return "".join(lines[:number]), entry, "".join(lines[number + (2 if following else 1) :])
     return text, None, ""

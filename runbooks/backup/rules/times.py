@@ -1,4 +1,4 @@
-"""The words of cron: what they mean, when they come next, and how systemd says the same. Pure; all times are local, without a zone.
+"""Cron expressions: parse them, find the next due time, translate them for systemd. Pure. All times are local, without a zone.
 
 Source: crontab(5) of Debian's cron, systemd.time(7).
 """
@@ -28,12 +28,12 @@ NICKNAMES: Final = {
 HINT: Final = 'five fields: minute, hour, day of month, month, day of week; such as "17 2 * * *": every day at 02:17'
 HORIZON_DAYS: Final = 366 * 41  # 29 February on a given weekday comes at least once in 40 years
 UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-SLACK: Final = timedelta(minutes=2)  # what a daemon may take from its time to the begin of a run, and clocks may differ
+SLACK: Final = timedelta(minutes=2)  # a run may start this late after its due time
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of the five fields: its range, and the names that stand for numbers in it, counted from ``low``."""
+    """One of the five fields: its range, and the names of its numbers, counted from ``low``."""
 
     name: str
     low: int
@@ -50,8 +50,8 @@ WEEKDAY = Field("day of week", 0, 7, WEEKDAYS)  # 0 and 7 are Sunday
 class Times:
     """When something is due. ``weekdays`` counts from Sunday, 0.
 
-    ``either``: a day is due when its date or its weekday fits; else both have to. cron takes the one when both fields are
-    restricted, the other when one of them begins with an asterisk.
+    ``either``: a day is due when its date or its weekday matches; otherwise both must match. In cron ``either`` is true when neither
+    field begins with an asterisk.
     """
 
     minutes: tuple[int, ...]
@@ -68,7 +68,7 @@ class Times:
 
 
 def parse(text: str) -> Times:
-    """Read cron's words. Raises InventoryError, naming the field, when they are none, or when they never come true."""
+    """Parse a cron expression. Raises InventoryError, which names the field, when it is invalid or never due."""
     said = f"--at {text!r}"
     words = text.split()
     if len(words) == 1 and words[0].startswith("@"):
@@ -102,11 +102,11 @@ def _read(word: str, field: Field, said: str) -> tuple[int, ...]:
         if step and not (star or last):
             raise _wrong(said, field, part, f"a step needs a range before it, such as {first}-{field.high}/{step}")
         if step and not int(step):
-            raise _wrong(said, field, part, "a step of 0 goes nowhere")
+            raise _wrong(said, field, part, "a step must not be 0")
         low = field.low if star else _number(first, field, part, said)
         high = field.high if star else _number(last, field, part, said) if last else low
         if low > high:
-            raise _wrong(said, field, part, "its end is before its begin")
+            raise _wrong(said, field, part, "the range ends before it begins")
         found |= set(range(low, high + 1, int(step or 1)))
     return tuple(sorted(found))
 
@@ -119,7 +119,7 @@ def _number(text: str, field: Field, part: str, said: str) -> int:
     else:
         raise _wrong(said, field, part, f"{text} is no {field.name}")
     if not field.low <= number <= field.high:
-        raise _wrong(said, field, part, f"it goes from {field.low} to {field.high}")
+        raise _wrong(said, field, part, f"the field goes from {field.low} to {field.high}")
     return number
 
 
@@ -140,7 +140,7 @@ def next_after(times: Times, moment: datetime) -> datetime:
 
 
 def last_until(times: Times, moment: datetime) -> datetime:
-    """Return the last time that was due until ``moment``, this very minute included."""
+    """Return the last time that was due up to ``moment``, inclusive."""
     for back in range(HORIZON_DAYS):
         day = moment.date() - timedelta(days=back)
         if times.on(day):
@@ -155,7 +155,7 @@ def _clock(times: Times, day: date) -> list[datetime]:
 
 
 def calendar(times: Times) -> tuple[str, ...]:
-    """Say the same for systemd's OnCalendar: any of these.
+    """Return the same times as values of systemd's OnCalendar. They are due at each of them.
 
     >>> calendar(parse("17 2 * * mon-fri"))
     ('Mon,Tue,Wed,Thu,Fri *-*-* 2:17:00',)
@@ -180,7 +180,7 @@ def _any(numbers: tuple[int, ...], field: Field) -> str:
 
 
 def duration_s(text: str) -> int:
-    """Read a duration as timeout(1) takes it, such as 90m or 3h. Raises InventoryError unless it is between a minute and a week."""
+    """Return the seconds of a duration of timeout(1), such as 90m or 3h. Raises InventoryError unless it is 1 minute to 7 days."""
     shape = re.fullmatch(r"([0-9]{1,7})([smhd]?)", text)
     seconds = int(shape[1]) * UNITS_S[shape[2]] if shape else 0
     if not 60 <= seconds <= 7 * UNITS_S["d"]:
@@ -189,10 +189,10 @@ def duration_s(text: str) -> int:
 
 
 def missed(times: Times, *, since: datetime, attempt: datetime | None, now: datetime, longest: timedelta) -> datetime | None:
-    """Return the due time that brought no run, or None.
+    """Return the last due time at which no run started, or None.
 
-    ``since`` is when the schedule was installed, ``attempt`` when the last run began. A run leaves word when it ends, so that one
-    that may still be under way, for at most ``longest``, is not missed yet.
+    ``since`` is when the schedule was installed, ``attempt`` when the last recorded run started. A run is recorded only when it ends,
+    so a due time is not missed before ``longest``, the time limit of a run, has passed.
     """
     due = last_until(times, now - longest - SLACK)
     if due <= since or (attempt and attempt >= due - SLACK):
