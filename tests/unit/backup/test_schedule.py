@@ -43,7 +43,7 @@ ENTRY = Entry("here", "/etc/it's 100%/hosts.yaml", "17 2 * * *", "3h", "2026-11-
         ("mon * * * *", "minute 'mon'"),
         ("5/15 * * * *", "minute '5/15': a step needs a range"),
         ("*/0 * * * *", "minute '*/0'"),
-        ("9-5 * * * *", "minute '9-5': its end is before"),
+        ("9-5 * * * *", "minute '9-5': the range ends before"),
         ("1,,2 * * * *", "minute ''"),
         ("-1 * * * *", "minute '-1'"),
         ("٣ * * * *", "minute '٣'"),
