@@ -1,4 +1,4 @@
-"""kubeadm on a host: init, join, reset, what a join needs, and the images of a version.
+"""kubeadm on a host: init, join, reset, join credentials, and the images of a version.
 
 Official source: https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/
 """
@@ -12,33 +12,33 @@ from dataclasses import dataclass, field, replace
 from runbooks.commands.base import Answer, Command, Probe, Secret, cmd, script
 
 MINUTES = 60
-# Phases of a reset that talk to the rest of the cluster: left out where there is none, or where its side is done already.
+# Phases of a reset that change the rest of the cluster. Skipped, because there is no cluster, or that part is done separately.
 ALONE = ("remove-etcd-member", "update-cluster-status")
-TTL = "30m"  # of a token: long enough for one join; a token that outlives it is a door left open
+TTL = "30m"  # lifetime of a join token: long enough for one join
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a host needs to join: a token, and the hash of the cluster CA's public key, which it checks before it believes."""
+    """What a host needs to join: a token, and the hash of the cluster CA's public key to verify the API server."""
 
     token: Secret = field(repr=False)
     ca_hash: str
 
 
 def init(config: Secret, skip_phases: Sequence[str] = ()) -> Command:
-    """`kubeadm init` with ``config``. Its advice, which holds a token and the certificate key, is never printed."""
+    """Return `kubeadm init` with ``config``. Its output with the token and the certificate key is never printed."""
     words = ["--upload-certs", "--skip-token-print", "--skip-certificate-key-print", "--ignore-preflight-errors=ImagePull"]
     words += [f"--skip-phases={','.join(skip_phases)}"] if skip_phases else []
     return _run("init", config, words)
 
 
 def join(config: Secret) -> Command:
-    """`kubeadm join` with ``config``; as a control plane host when it has a part for that."""
+    """Return `kubeadm join` with ``config``, which says whether the host joins as a control plane host."""
     return _run("join", config, ["--ignore-preflight-errors=ImagePull"])
 
 
 def join_etcd(config: Secret) -> Command:
-    """Only etcd's part of a join: make the host's member known, write its manifest, wait for it. The rest of the host stays.
+    """Return etcd's part of a join only: add the member, write its manifest, wait for it. Nothing else on the host changes.
 
     https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/
     """
@@ -49,7 +49,7 @@ def join_etcd(config: Secret) -> Command:
 
 
 def wait() -> Command:
-    """Wait for the `kubeadm` that an earlier command of ours started, and that still runs though its operator was lost."""
+    """Return the command that waits for a kubeadm that an earlier session started and that still runs."""
     return _run("wait", Secret(""), ())
 
 
@@ -60,13 +60,13 @@ def _run(action: str, config: Secret, words: Sequence[str]) -> Command:
 
 
 def admit(config: Secret | None) -> Command:
-    """Make a join token; with ``config``, also offer the control plane's certificates under the key in it, for two hours."""
+    """Make a join token; with ``config``, also upload the control plane's certificates, encrypted with its key, for two hours."""
     shown = "kubeadm token create" + ("; kubeadm init phase upload-certs --upload-certs" if config else "")
     return replace(script("kubeadm-admit", {"CONFIG": config or "", "TTL": TTL}, timeout=2 * MINUTES), shown=shown)
 
 
 def parse_admission(answer: Answer) -> Admission:
-    """Read "token hash". Raises ValueError (without the words) on anything else."""
+    """Parse "TOKEN HASH". Raises ValueError, without the output, for anything else."""
     found = re.fullmatch(r"([a-z0-9]{6}\.[a-z0-9]{16}) ([0-9a-f]{64})", answer.stdout.strip())
     if not found:
         raise ValueError("kubeadm made no join token")
@@ -74,21 +74,24 @@ def parse_admission(answer: Answer) -> Admission:
 
 
 def reset(skip_phases: Sequence[str] = ()) -> Command:
-    """`kubeadm reset`, and what it leaves behind. ``skip_phases`` that this kubeadm does not have are left alone."""
+    """Return `kubeadm reset` plus the removal of the files that it leaves. Deletes all data of etcd on the host.
+
+    ``skip_phases`` that this kubeadm does not know are ignored.
+    """
     return replace(script("kubeadm-reset", {"PHASES": list(skip_phases)}, timeout=5 * MINUTES), shown="kubeadm reset --force")
 
 
 def version() -> Probe[str]:
-    """The version of the kubeadm that is installed, such as "v1.20.2"."""
+    """Return the version of the installed kubeadm, such as "v1.20.2"."""
     return Probe(cmd("kubeadm", "version", "-o", "short"), lambda answer: answer.stdout.strip())
 
 
 def images(kubernetes: str, repository: str | None = None) -> Probe[tuple[str, ...]]:
-    """The images that kubeadm uses for version ``kubernetes`` ("1.20.2"), in its own order."""
+    """Return the images that kubeadm uses for version ``kubernetes`` ("1.20.2"), in kubeadm's order."""
     words = [f"--kubernetes-version=v{kubernetes}", *([f"--image-repository={repository}"] if repository else [])]
     return Probe(cmd("kubeadm", "config", "images", "list", *words), parse_images)
 
 
 def parse_images(answer: Answer) -> tuple[str, ...]:
-    """Read one image reference a line; warnings of kubeadm's are left alone."""
+    """Parse one image reference a line; kubeadm's warnings are ignored."""
     return tuple(line.strip() for line in answer.stdout.splitlines() if re.fullmatch(r"[\w./:@-]+:[\w.@:-]+", line.strip()))

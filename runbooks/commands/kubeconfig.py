@@ -1,4 +1,4 @@
-"""What is in a kubeconfig, and how it is pointed at another server."""
+"""Kubeconfig files: their servers and certificates, and how to set another server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from runbooks.commands.kubectl import ADMIN_CONF
 
 @dataclass(frozen=True, slots=True)
 class Kubeconfig:
-    """Of each cluster the URL and the CA's certificate, of each user the client certificate, as far as they are in the file.
+    """The URLs and CA certificates of the clusters, and the client certificates of the users.
 
-    Certificates are PEM in base64, as the file has them.
+    Certificates are PEM in base64, as in the file.
     """
 
     servers: tuple[str, ...] = ()
@@ -22,12 +22,12 @@ class Kubeconfig:
 
 
 def admin_conf(where: str) -> Probe[str]:
-    """The administrator's kubeconfig on a control plane host, with ``where`` ("name-or-address:port") as its server."""
+    """Read admin.conf on a control plane host, with ``where`` ("name-or-address:port") as its server."""
     return Probe(cmd("cat", ADMIN_CONF), lambda answer: through(answer.stdout, where))
 
 
 def parse(text: str) -> Kubeconfig:
-    """Read a kubeconfig. Raises ValueError when ``text`` is not one YAML mapping; what is missing in it stays empty."""
+    """Parse a kubeconfig; missing parts stay empty. Raises ValueError when ``text`` is not one YAML mapping."""
     found = yaml_text.mapping(text)
     return Kubeconfig(
         servers=_each(found.get("clusters"), "cluster", "server"),
@@ -37,10 +37,10 @@ def parse(text: str) -> Kubeconfig:
 
 
 def through(text: str, where: str) -> str:
-    """Return the kubeconfig ``text`` with ``where`` as its server. Raises ValueError when it has not just one."""
+    """Return the kubeconfig ``text`` with ``where`` as its server. Raises ValueError unless it has exactly one server."""
     servers = parse(text).servers
     if len(servers) != 1 or text.count(servers[0]) != 1:
-        raise ValueError("this is no kubeconfig with one cluster")
+        raise ValueError("it is not a kubeconfig with one cluster")
     return text.replace(servers[0], f"https://{where}")
 
 

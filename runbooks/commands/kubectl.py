@@ -1,4 +1,4 @@
-"""kubectl on a control plane host, with the host's own administrator's kubeconfig."""
+"""kubectl on a control plane host, with the admin.conf of that host."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def url(address: Address, port: int = API_PORT) -> str:
 
 
 def through_vip(site: Site) -> str:
-    """Return the URL of the API server as clients see it: by the VIP."""
+    """Return the URL of the API server through the VIP."""
     return url(site.endpoint.vip, site.endpoint.port)
 
 
 def kubectl(host: Host, *words: str, server: str = "", timeout: float = 30) -> Command:
-    """Ask the API server of ``host`` itself, or the one at ``server``. ``timeout`` is in seconds, for the answer as a whole."""
+    """Run kubectl against the API server of ``host``, or against ``server`` (a URL). ``timeout`` is in seconds, for the whole command."""
     where = server or url(host.address)
     flags = [f"--kubeconfig={ADMIN_CONF}", f"--server={where}", f"--request-timeout={max(1, int(timeout) - 2)}s"]
     return replace(cmd("kubectl", *flags, *words, timeout=timeout), shown=" ".join(["kubectl", *words]))
 
 
 def read_json(host: Host, *words: str, parse: Callable[[Any], T], timeout: float = 15) -> Probe[T]:
-    """Read what ``kubectl WORDS -o json`` prints; an answer that is no JSON raises ValueError."""
+    """Read the output of ``kubectl WORDS -o json``. Raises ValueError when it is not JSON."""
     return Probe(kubectl(host, *words, "-o", "json", timeout=timeout), lambda answer: parse(_json(answer)))
 
 
 def apply(host: Host, manifest: str, action: str = "apply") -> Command:
-    """Apply ``manifest`` (YAML text); it travels through the channel. ``action`` may be ``delete`` or ``get`` as well."""
+    """Apply ``manifest`` (YAML text), sent through the SSH channel. ``action`` may also be ``delete`` or ``get``."""
     variables: Mapping[str, str] = {"ACTION": action, "MANIFEST": manifest, "SERVER": url(host.address)}
     return replace(script("kubectl-manifest", variables, timeout=120), shown=f"kubectl {action} -f -")
 
 
 def seconds(text: str | None) -> float:
-    """Read the API's time as seconds since 1970; 0 for none.
+    """Return a time of the API in seconds since 1970, 0 for None.
 
     >>> seconds("2026-01-07T10:11:12.500000Z") - seconds("2026-01-07T10:11:12Z")
     0.5

@@ -1,4 +1,4 @@
-"""A Kubernetes host: what is installed there, what runs, and whether an attempt of ours was left unfinished."""
+"""A Kubernetes host: what is installed, what runs, and whether an earlier kubeadm of this tool was left unfinished."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
-    """What one host is now.
+    """The state of one host.
 
-    ``packages`` are versions as the package manager writes them. ``attempt`` is what kubeadm was last started for by us
-    (``init``, ``join``, ``reset``) and did not finish, or "". ``running`` means that it is still at it. ``ca`` is the hash of the
-    cluster CA's public key as kubeadm writes it, without ``sha256:``. ``api`` is what the host's own API server says to /readyz:
-    "ok", an error, or "" when there is none.
+    packages   versions by name, as the package manager writes them.
+    attempt    the kubeadm action that this tool started and that did not finish (init, join, etcd, reset), or "".
+    running    whether that kubeadm still runs.
+    ca         hash of the cluster CA's public key as kubeadm writes it, without ``sha256:``.
+    api        what the host's own API server answers to /readyz: "ok", an error, or "" when there is none.
+    server     the API server that the kubelet uses (a URL), or "".
     """
 
     packages: dict[str, str]
@@ -36,37 +38,37 @@ class NodeState:
 
     @property
     def blank(self) -> bool:
-        """Whether there is no trace of any cluster."""
+        """Whether the host has no files of any cluster and no unfinished attempt."""
         return not (self.attempt or self.manifests or self.files or self.ca)
 
     @property
     def joined(self) -> bool:
-        """Whether kubeadm has finished here: a kubelet with an identity, and nothing half done."""
+        """Whether kubeadm has finished: kubelet.conf exists, and no attempt is unfinished or running."""
         return "kubelet.conf" in self.files and not self.attempt and not self.running
 
     @property
     def serves(self) -> bool:
-        """Whether it is a control plane host whose API server is ready."""
+        """Whether the host has joined and its API server is ready."""
         return self.joined and self.api == "ok"
 
 
 def start_services() -> Command:
-    """Start what runs the pods; nothing for what runs already."""
+    """Start containerd and the kubelet, if they do not run."""
     return cmd("systemctl", "start", "containerd", "kubelet", timeout=90)
 
 
 def restart_kubelet() -> Command:
-    """Restart the kubelet; the pods go on running."""
+    """Restart the kubelet; pods keep running."""
     return cmd("systemctl", "restart", "kubelet", timeout=90)
 
 
 def look(host: Host) -> Probe[NodeState]:
-    """What ``host`` is now, from one round trip."""
+    """Read the state of ``host`` in one round trip."""
     return Probe(replace(script("node-look", {"URL": url(host.address)}, timeout=20), shown="node-look"), parse)
 
 
 def parse(answer: Answer) -> NodeState:
-    """Read lines of ``key value``; unknown keys are left alone. Raises ValueError on a line without a value it needs."""
+    """Parse lines of ``key value``; unknown keys are ignored. Raises ValueError for a line without a value that it needs."""
     lines = [line.split(" ", 2) for line in answer.stdout.splitlines() if line.strip()]
 
     def words(key: str) -> list[list[str]]:
@@ -91,6 +93,6 @@ def parse(answer: Answer) -> NodeState:
 
 
 def _readiness(said: str) -> str:
-    """Return what an API server says to /readyz, or of its long answer only the checks that fail."""
+    """Return the answer to /readyz; of a long answer only the failed checks."""
     failing = re.findall(r"\[-\](?:poststarthook/)?(\S+)", said)
     return f"not ready: {', '.join(failing)}" if failing else said

@@ -1,4 +1,4 @@
-"""Node objects: what the API server knows about the hosts."""
+"""Node objects, as `kubectl get nodes` returns them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from runbooks.commands.base import Probe
 from runbooks.commands.kubectl import read_json, seconds
 from runbooks.inventory.model import Host
 
-# The first since 1.20, the second until 1.23; labels and taints alike.
+# Labels and taints: the first since 1.20, the second until 1.23.
 CONTROL_PLANE_KEYS = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A Node object. ``pressure`` names the conditions that are True and should not be; ``created`` in seconds since 1970."""
+    """A Node object. ``pressure``: conditions such as MemoryPressure that are True. ``created``: seconds since 1970."""
 
     name: str
     address: str
@@ -31,17 +31,17 @@ class Node:
 
     @property
     def is_control_plane(self) -> bool:
-        """Whether it has a label of the control plane."""
+        """Whether the node has the label of a control plane host."""
         return bool(CONTROL_PLANE_KEYS & self.labels)
 
 
 def nodes(host: Host) -> Probe[dict[str, Node]]:
-    """Read the Node objects by name, as the API server of ``host`` has them."""
+    """Read the Node objects by name from the API server of ``host``."""
     return read_json(host, "get", "nodes", parse=parse_nodes)
 
 
 def parse_nodes(found: Any) -> dict[str, Node]:
-    """Read a list of Node objects (`kubectl get nodes -o json`). Raises ValueError when it is none."""
+    """Parse a list of Node objects (`kubectl get nodes -o json`). Raises ValueError for anything else."""
     try:
         return {node.name: node for node in map(parse_node, found["items"])}
     except (KeyError, TypeError, AttributeError) as error:
@@ -49,7 +49,7 @@ def parse_nodes(found: Any) -> dict[str, Node]:
 
 
 def parse_node(item: dict[str, Any]) -> Node:
-    """Read one Node object. Raises KeyError, TypeError, AttributeError or ValueError when it is none."""
+    """Parse one Node object. Raises KeyError, TypeError, AttributeError or ValueError for anything else."""
     meta, spec, status = item["metadata"], item.get("spec", {}), item.get("status", {})
     conditions = {each["type"]: each for each in status.get("conditions", [])}
     ready = conditions.get("Ready", {})

@@ -1,4 +1,4 @@
-"""The objects of a cluster, in the few respects that its health depends on."""
+"""The cluster's objects, reduced to the fields that the checks need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KUBEADM_CONFIG = f"{CORE}/namespaces/kube-system/configmaps/kubeadm-config"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod. ``why`` says what keeps it from being ready; ``restarted`` (since 1970) is when a container last ended, 0 for never."""
+    """A pod. ``why``: why it is not ready. ``restarted``: when a container last ended (seconds since 1970), 0 for never."""
 
     namespace: str
     name: str
@@ -38,7 +38,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who leads, since when it last said so (seconds since 1970), and for how long that holds."""
+    """A leader's lease: holder, last renewal (seconds since 1970), and duration in seconds."""
 
     name: str
     holder: str
@@ -48,7 +48,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """All objects that matter. ``clock`` (seconds since 1970) is the API server's host's; ``errors`` by path that was refused."""
+    """The objects. ``clock`` is that of the API server's host (seconds since 1970); ``errors`` has the paths that could not be read."""
 
     clock: int
     nodes: tuple[Node, ...]
@@ -64,18 +64,18 @@ def pods_in(namespace: str) -> str:
 
 
 def cluster(host: Host, namespaces: Sequence[str]) -> Probe[Cluster]:
-    """Read nodes, leases, kubeadm's own record, and the pods of ``namespaces`` by the API server of ``host``."""
+    """Read nodes, leases, kubeadm-config and the pods of ``namespaces`` from the API server of ``host``."""
     return objects(host, [NODES, LEASES, KUBEADM_CONFIG, *(pods_in(each) for each in namespaces)])
 
 
 def objects(host: Host, paths: Sequence[str]) -> Probe[Cluster]:
-    """Read the objects at these API paths by the API server of ``host``; what was not asked for stays empty."""
+    """Read the objects at these API paths from the API server of ``host``; all other fields stay empty."""
     variables = {"SERVER": url(host.address), "RESOURCES": paths}
     return Probe(replace(script("verify-cluster", variables, timeout=30), shown="verify-cluster"), parse_cluster)
 
 
 def parse_cluster(answer: Answer) -> Cluster:
-    """Read lines of ``PATH EXIT JSON``. Raises ValueError when an object is not what its path promises."""
+    """Parse lines of ``PATH EXIT JSON``. Raises ValueError when an object does not have the expected fields."""
     first, _, rest = answer.stdout.partition("\n")
     got: dict[str, Any] = {}
     errors = {}
@@ -124,13 +124,13 @@ def _pod(item: dict[str, Any]) -> Pod:
 
 
 def _phase(status: dict[str, Any]) -> str:
-    """Return the phase, which says Running also of a pod that does not answer its probes."""
+    """Return the phase; "not ready" for Running, which is also the phase of a pod whose probes fail."""
     phase = str(status.get("phase", ""))
     return "not ready" if phase == "Running" else phase
 
 
 def _waiting(containers: Sequence[dict[str, Any]]) -> str:
-    """Return what a container waits for, such as CrashLoopBackOff, or how it ended."""
+    """Return the first reason why a container waits, such as CrashLoopBackOff, or its exit code."""
     for each in containers:
         state = each.get("state", {})
         if reason := state.get("waiting", {}).get("reason", ""):
@@ -151,7 +151,7 @@ def _lease(item: dict[str, Any]) -> Lease:
 
 
 def _top(text: str) -> dict[str, str]:
-    r"""Return the plain values of a ClusterConfiguration by ``key``, and those one level below by ``networking.key``.
+    r"""Return the string values of a ClusterConfiguration by ``key``, those one level below by ``networking.key``.
 
     >>> _top("clusterName: one\nnetworking:\n  podSubnet: 10.0.0.0/8\n")
     {'clusterName': 'one', 'networking.podSubnet': '10.0.0.0/8'}

@@ -1,4 +1,4 @@
-"""What a host is before Kubernetes goes there, as the host itself and its peers see it: one round trip."""
+"""The facts for the preflight checks, read from each host in one round trip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbooks.inventory.model import Host, Site
 
 ETCD, CONTAINERD, KUBELET = "/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
-# Of runtimes that kubeadm finds as well, so that it would ask which one is meant.
+# Runtimes that kubeadm detects too: with more than one it fails without criSocket.
 OTHER_SOCKETS = {
     "/run/docker.sock": "Docker",
     "/var/run/docker.sock": "Docker",
@@ -24,11 +24,11 @@ OTHER_SOCKETS = {
 }
 TIME_SERVICES = ("chronyd", "chrony", "systemd-timesyncd", "ntpd", "ntp", "ntpsec", "openntpd")
 UNITS = (*TIME_SERVICES, "firewalld", "containerd", "kubelet")
-# containerd.io is Docker's build of containerd: either will do.
+# containerd.io is Docker's build of containerd; either one works.
 PACKAGES = ("kubeadm", "kubelet", "kubectl", "cri-tools", "containerd", "containerd.io")
 
 # Official source: https://kubernetes.io/docs/reference/networking/ports-and-protocols/ ; 2381, 10248 and 10249 are metrics and
-# health of etcd, kubelet and kube-proxy on the loopback, and a program that has them keeps ours from starting all the same.
+# health of etcd, kubelet and kube-proxy on loopback; if another program uses them, these do not start either.
 ETCD_PORTS = {2379: "etcd", 2380: "etcd", 2381: "etcd"}
 CONTROL_PLANE_PORTS = {API_PORT: "kube-apiserver", 10257: "kube-controller-manager", 10259: "kube-scheduler"}
 KUBELET_PORTS = {10248: "kubelet", 10250: "kubelet"}
@@ -36,7 +36,7 @@ PROXY_PORTS = {10249: "kube-proxy", 10256: "kube-proxy"}
 
 
 def ports(site: Site, host: Host) -> dict[int, str]:
-    """The TCP ports that ``host`` will listen on, and the program of each."""
+    """Return the TCP ports that ``host`` will listen on, with the program of each."""
     taken = dict(KUBELET_PORTS)
     if host.is_control_plane:
         taken |= CONTROL_PLANE_PORTS | (ETCD_PORTS if site.kubernetes.etcd == "stacked" else {})
@@ -44,40 +44,40 @@ def ports(site: Site, host: Host) -> dict[int, str]:
 
 
 def peers(site: Site, host: Host) -> dict[Host, tuple[int, ...]]:
-    """The ports of other hosts that ``host`` has to reach. What pods need among themselves is the pod network's business."""
+    """Return the ports of other hosts that ``host`` must reach, without those of the pod network."""
     wanted: dict[Host, tuple[int, ...]] = {}
-    master = host.is_control_plane
-    etcd = (2379, 2380) if master and site.kubernetes.etcd == "stacked" else ()
+    control_plane = host.is_control_plane
+    etcd = (2379, 2380) if control_plane and site.kubernetes.etcd == "stacked" else ()
     for peer in site.nodes:
         if peer == host:
             continue
         if peer.is_control_plane:
-            wanted[peer] = (*etcd, API_PORT, *((10250,) if master else ()))
-        elif master:
+            wanted[peer] = (*etcd, API_PORT, *((10250,) if control_plane else ()))
+        elif control_plane:
             wanted[peer] = (10250,)
     return wanted
 
 
 def sysctls(site: Site) -> tuple[str, ...]:
-    """What the kernel has to do with the packets of pods."""
+    """Return the sysctls that must be 1 so that the kernel forwards and filters the packets of pods."""
     if site.networks.pods.version == 6:
         return ("net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables")
     return ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
 
 
 def directories(site: Site, host: Host) -> tuple[str, ...]:
-    """Where ``host`` will keep what grows."""
+    """Return the directories of ``host`` whose data grows."""
     etcd = host.is_control_plane and site.kubernetes.etcd == "stacked"
     return (*((ETCD,) if etcd else ()), CONTAINERD, KUBELET)
 
 
 def now() -> Probe[float]:
-    """The host's clock, in seconds since 1970."""
+    """Read the host's clock, in seconds since 1970."""
     return Probe(cmd("date", "+%s.%N", timeout=20, root=False), lambda answer: float(answer.stdout))
 
 
 def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
-    """Everything about ``host``, in one round trip. ``disk`` writes a few MB beside etcd's directory for two seconds."""
+    """Read all facts about ``host``. With ``disk``, a test writes a few MB beside etcd's directory for two seconds."""
     endpoint = site.endpoint
     targets = [f"{peer.address} {port}" for peer, those in peers(site, host).items() for port in those]
     others = [str(peer.address) for peer in site.control_plane if peer != host and host in site.control_plane]
@@ -113,9 +113,9 @@ def _itself(answer: Answer) -> Answer:
 
 
 def parse(answers: Sequence[Answer]) -> Facts:
-    """Read what the scripts said: facts, network, installed packages, offered packages and (perhaps) the disk.
+    """Parse the outputs of the scripts: facts, network, installed packages, offered packages and, if it was tested, the disk.
 
-    Lines of unknown keys are left alone. Raises ValueError on a line that is none of theirs.
+    Unknown keys are ignored. Raises ValueError for a malformed line.
     """
     facts, net, installed, offered, *disk = answers
     said = _Lines(facts.stdout)
@@ -223,7 +223,7 @@ def _fsync(text: str) -> Fsync:
 
 
 def _counted(buckets: Sequence[tuple[float, float]]) -> Fsync:
-    """The 99th percentile out of a Prometheus histogram: the edge of the bucket that holds it (seconds in, ms out)."""
+    """Return the 99th percentile of a Prometheus histogram in ms: the upper edge (in seconds) of the bucket that contains it."""
     total = buckets[-1][1]
     edge = next((edge for edge, number in buckets if total and number >= 0.99 * total), 0.0)
     if not total:

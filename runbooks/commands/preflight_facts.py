@@ -1,4 +1,4 @@
-"""What `commands.preflight` finds out about a host."""
+"""The facts that `commands.preflight` reads from a host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Reach = Literal["open", "refused", "silent"] | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """The file system that holds ``directory`` (or would). Bytes; a file system without a limit of inodes has 0 of them."""
+    """The file system that holds ``directory`` (or would). Sizes in bytes; ``inodes`` is 0 without a limit of inodes."""
 
     directory: str
     mount: str
@@ -23,7 +23,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A TCP port that is taken; ``program`` is "" when the kernel does not say."""
+    """A TCP port in use; ``program`` is "" when it is unknown."""
 
     address: str
     port: int
@@ -32,9 +32,9 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fsync:
-    """How long a small write takes to be safe on etcd's disk, in ms. ``tool`` is what measured, "etcd" meaning its own metrics.
+    """How long a small synced write takes on etcd's disk, in ms. ``tool`` measured it; "etcd" means etcd's own metrics.
 
-    A ``tool`` of "none" has a ``reason`` instead of a number.
+    With ``tool`` "none" there is a ``reason`` instead of a number.
     """
 
     tool: str
@@ -48,7 +48,7 @@ class Fsync:
 class Packages:
     """``installed`` by name; what the repositories offer, as (name, version). ``lists`` is where that was read.
 
-    "kept": the host's own lists; "fresh": fetched for this; "none": they could not be. ``closed`` is a source that does not answer.
+    "kept": the host's own lists; "fresh": fetched now; "none": they could not be fetched. ``closed`` is a repository that does not answer.
     """
 
     installed: dict[str, str]
@@ -60,11 +60,16 @@ class Packages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """One host. Text that the host did not tell is "", a number 0; ``listeners`` is None when there is no `ss` there.
+    """One host. A missing text is "", a missing number 0.
 
-    ``container`` is "none" on a machine of its own. ``modules`` are "there", "loadable" or "missing". ``sysctls`` are value and
-    whether it may be changed. ``rtts`` are ms and how they were measured. ``attempt`` is what kubeadm was started for by us and did
-    not finish. ``servers`` are the API servers that a kubelet's configuration names; ``ca`` is the sha256 of the cluster CA's file.
+    container  "none" on a machine that is not a container.
+    modules    "there", "loadable" or "missing" by name.
+    sysctls    by name: value, and whether it can be changed.
+    listeners  None when `ss` is not installed.
+    servers    the API servers in the kubelet's kubeconfig files.
+    ca         SHA-256 of the cluster CA's file.
+    attempt    the kubeadm action that this tool started and that did not finish.
+    rtts       by address: round trip in ms, and how it was measured.
     """
 
     os: str

@@ -1,4 +1,4 @@
-"""What a host needs before kubeadm may run there: kernel, packages, container runtime, images."""
+"""What a host needs before kubeadm can run: kernel, packages, container runtime, images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_OFFERED = 66  # packages-pin.sh: no repository has the version
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """``modules`` that are there, ``differs``: sysctls that are not what the file says, ``swap``: what is swapped to, or would be."""
+    """The kernel's setup: loaded ``modules``, sysctls that differ from the file, ``swap`` devices in use or in /etc/fstab."""
 
     modules: frozenset[str]
     differs: tuple[str, ...]
@@ -28,7 +28,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Whether containerd (and at boot the kubelet) runs, with the configuration that lies there, and answers."""
+    """The state of containerd: running, enabled at boot (like the kubelet), current configuration loaded, answering."""
 
     active: str
     enabled: str
@@ -38,12 +38,12 @@ class Runtime:
 
 
 def kernel() -> Probe[Kernel]:
-    """What the kernel has of what Kubernetes needs."""
+    """Read the kernel's setup for Kubernetes."""
     return Probe(script("kernel-look", {"MODULES": MODULES, "SYSCTL_FILE": SYSCTL_FILE}), parse_kernel)
 
 
 def parse_kernel(answer: Answer) -> Kernel:
-    """Read lines of ``module NAME``, ``differs KEY is VALUE`` and ``swap WHERE``."""
+    """Parse lines of ``module NAME``, ``differs KEY is VALUE`` and ``swap WHERE``."""
     lines = [line.partition(" ") for line in answer.stdout.splitlines()]
 
     def said(word: str) -> tuple[str, ...]:
@@ -53,23 +53,23 @@ def parse_kernel(answer: Answer) -> Kernel:
 
 
 def make_kernel_ready(swap: str) -> Command:
-    """Load the modules, follow the sysctl file, and switch swap off for good when ``swap`` is "off"."""
+    """Load the modules, apply the sysctl file and, when ``swap`` is "off", switch swap off permanently."""
     return script("kernel-ready", {"MODULES": MODULES, "SYSCTL_FILE": SYSCTL_FILE, "SWAP": swap}, timeout=2 * MINUTES)
 
 
 def pin_packages(version: str) -> Command:
-    """Install kubeadm, kubelet and kubectl in exactly ``version``, held, with containerd; NOT_OFFERED when there is no such thing."""
+    """Install and hold kubeadm, kubelet and kubectl in ``version``, with containerd. Exits NOT_OFFERED when no repository has it."""
     variables = {"VERSION": version, "PROGRAMS": PROGRAMS, "RUNTIME": RUNTIME}
     return script("packages-pin", variables, timeout=15 * MINUTES, after=("apt",))
 
 
 def runtime() -> Probe[Runtime]:
-    """What containerd does."""
+    """Read the state of containerd."""
     return Probe(script("runtime-look", {"CONFIG": CONTAINERD_CONFIG, "SOCKET": SOCKET}), parse_runtime)
 
 
 def parse_runtime(answer: Answer) -> Runtime:
-    """Read lines of ``key value``; ValueError when one is missing."""
+    """Parse lines of ``key value``. Raises ValueError when one is missing."""
     said = dict(line.partition(" ")[::2] for line in answer.stdout.splitlines())
     try:
         return Runtime(
@@ -89,17 +89,17 @@ def run_runtime() -> Command:
 
 
 def keep(path: str) -> Command:
-    """Keep a copy of the file that was at ``path`` before us, as PATH.before-ha-runbooks."""
+    """Keep a copy of the original file at ``path`` as PATH.before-ha-runbooks."""
     return script("file-keep", {"FILE": path})
 
 
 def missing_images(images: Sequence[str]) -> Probe[tuple[str, ...]]:
-    """Which of ``images`` the container runtime does not have."""
+    """Read which of ``images`` the container runtime does not have."""
     return Probe(
         replace(script("images-look", {"IMAGES": list(images)}), shown="images-look"), lambda answer: tuple(answer.stdout.split())
     )
 
 
 def pull_images(images: Sequence[str]) -> Command:
-    """Pull those of ``images`` that are missing."""
+    """Pull the missing ones of ``images``."""
     return script("images-pull", {"IMAGES": list(images)}, timeout=20 * MINUTES)

@@ -1,4 +1,4 @@
-"""What the hosts and API servers of a cluster say about themselves; `verify_objects` has the cluster's objects."""
+"""What the hosts and API servers of a cluster report about themselves; `commands.objects` reads the cluster's objects."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ SYSTEM_CONFIGMAPS = "/api/v1/namespaces/kube-system/configmaps"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """One host, by its own word. ``sums`` are the SHA-256 of the files that all control planes share; ``clock`` since 1970.
+    """What one host reports about itself.
 
-    ``served`` is the certificate that its API server hands out.
+    clock   seconds since 1970.
+    sums    SHA-256 of the files that all control plane hosts share, by path.
+    served  the certificate that the host's API server presents, or None.
     """
 
     clock: int
@@ -38,7 +40,7 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What the API server at ``server`` answered to ``/what?verbose``: how many checks passed, which failed, or why it is silent."""
+    """The answer of the API server at ``server`` to ``/what?verbose``: passed and failed checks, or the error."""
 
     server: str
     what: str
@@ -48,13 +50,13 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        """Whether it is well."""
+        """Whether no check failed."""
         return not (self.failed or self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How long each part of a write through the VIP took, in ms, and what went wrong, or ""."""
+    """How long each part of a write through the VIP took, in ms, and the error, or ""."""
 
     took: dict[str, int]
     error: str
@@ -62,7 +64,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatus:
-    """One host in short. ``api`` is "" where there is none; ``running`` (None: not asked) are the containers behind a silent one."""
+    """The state of one host for `cluster.status`.
+
+    api      "ok", what is wrong, or "" on a host without an API server.
+    running  the static pods whose containers run; None when they were not read.
+    """
 
     units: dict[str, str]
     joined: bool
@@ -75,13 +81,13 @@ class HostStatus:
 
 
 def host_facts(host: Host) -> Probe[HostFacts]:
-    """What ``host`` can tell from its own files and programs."""
+    """Read what ``host`` knows from its own files and programs."""
     api = f"{literal(host.address)}:{API_PORT}" if host.is_control_plane else ""
     return Probe(replace(script("verify-host", {"API": api}, timeout=30, after=("certs-find",)), shown="verify-host"), parse_host)
 
 
 def parse_host(answer: Answer) -> HostFacts:
-    """Read lines of ``key value``. Raises ValueError when the clock is missing, or a date is none."""
+    """Parse lines of ``key value``. Raises ValueError when the clock is missing or a date is malformed."""
     said = _Lines(answer.stdout)
     certificates = tuple(certs.certificate(text) for text in said.all("certificate"))
     return HostFacts(
@@ -97,13 +103,13 @@ def parse_host(answer: Answer) -> HostFacts:
 
 
 def host_status(host: Host) -> Probe[HostStatus]:
-    """What ``host`` does just now, in a moment."""
+    """Read the state of ``host`` quickly."""
     server = url(host.address) if host.is_control_plane else ""
     return Probe(replace(script("verify-quick", {"SERVER": server}, timeout=30), shown="verify-quick"), parse_status)
 
 
 def parse_status(answer: Answer) -> HostStatus:
-    """Read lines of ``key value``."""
+    """Parse lines of ``key value``."""
     said = _Lines(answer.stdout)
     return HostStatus(
         units=dict(_pair(text) for text in said.all("unit")),
@@ -115,7 +121,7 @@ def parse_status(answer: Answer) -> HostStatus:
 
 
 def _readiness(text: str) -> str:
-    """Return "ok", "", or what keeps an API server from being ready; kubectl wraps a list of all checks into its error."""
+    """Return "ok", "", or the failed checks; kubectl puts the list of all checks into its error."""
     failed = FAILED_CHECK.findall(text)
     return f"not ready: {', '.join(failed)}" if failed else brief(text)
 
@@ -124,12 +130,12 @@ def _readiness(text: str) -> str:
 
 
 def health(servers: Iterable[str]) -> Probe[tuple[Health, ...]]:
-    """What the API servers at these URLs say about their health, asked from one control plane host."""
+    """Read /livez and /readyz of the API servers at these URLs from one control plane host."""
     return Probe(replace(script("verify-api", {"SERVERS": servers}, timeout=20), shown="verify-api"), parse_health)
 
 
 def parse_health(answer: Answer) -> tuple[Health, ...]:
-    r"""Read lines of ``SERVER livez|readyz EXIT ANSWER``; kubectl wraps the checks of a failing one in an error of its own.
+    r"""Parse lines of ``SERVER livez|readyz EXIT ANSWER``; kubectl puts the checks of a failing server into its error.
 
     >>> parse_health(Answer(0, "https://a readyz 1 Error: ([+]ping ok\\n[-]etcd failed: reason withheld\\n) prevented it\n"))[0].failed
     ('etcd',)
@@ -166,7 +172,7 @@ def write(site: Site, name: str) -> Probe[Written]:
 
 
 def parse_written(answer: Answer) -> Written:
-    """Read lines of ``created|read|deleted MILLISECONDS``, or ``failed VERB ERROR``."""
+    """Parse lines of ``created|read|deleted MILLISECONDS``, or ``failed VERB ERROR``."""
     said = _Lines(answer.stdout)
     took = {key: int(said.one(key)) for key in ("created", "read", "deleted") if said.all(key)}
     failed = next((brief(text) for text in said.all("failed")), "")
@@ -198,7 +204,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def brief(text: str) -> str:
-    """Return one line of what kubectl complained about, without what is always the same."""
+    """Return kubectl's error in one line of at most 160 characters, without the parts that are always the same."""
     line = " ".join(text.split())
     line = re.sub(r"^(error: |Error from server \(\w+\): |Unable to connect to the server: )", "", line)
     line = re.sub(r" - did you specify the right host or port\?$", "", line)

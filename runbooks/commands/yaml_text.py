@@ -1,8 +1,8 @@
-"""YAML of others, read for its shape: every scalar stays the text that was written. `inventory.source` reads hosts.yaml."""
+"""YAML written by other programs or people. Every scalar stays a string. `inventory.source` reads hosts.yaml."""
 
 from __future__ import annotations
 
-MOST_DEPTH = 200  # of lists and dicts; from ten thousand on PyYAML's C parser overflows its stack, which ends the process
+MOST_DEPTH = 200  # nested lists and dicts; at about ten thousand PyYAML's C parser overflows its stack and the process crashes
 
 
 def documents(text: str) -> list[object]:

@@ -94,7 +94,7 @@ def test_a_kubeconfig_is_pointed_at_the_vip(where):
     ],
 )
 def test_which_server_it_is_has_to_be_clear(text):
-    with pytest.raises(ValueError, match="no kubeconfig with one cluster"):
+    with pytest.raises(ValueError, match="not a kubeconfig with one cluster"):
         through(text, "x:1")
 
 
