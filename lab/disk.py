@@ -1,4 +1,4 @@
-"""A host's disk: an overlay over the shared tree. It stays while the host is off, and goes with `lab.reset` and `lab.down`."""
+"""A host's disk: an overlay over the shared tree. It is kept while the host is off; `lab.reset` and `lab.down` remove it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from runbooks.errors import PrecheckError
 # Overlay file systems cannot be stacked and etcd wants a plain file system: these are outside of the overlay, as is containerd's.
 DATA = ("kubelet", "etcd")
 NOTE = "made.json"
-# A static pod whose API server was not there yet is told to it at the kubelet's next look at everything: a minute or more by default,
-# in which a rehearsal would only wait.
+# The kubelet reports a static pod to an API server that started later only at its next synchronisation: by default a minute or more,
+# for which a rehearsal would have to wait.
 KUBELET_DROP_IN = "[Service]\nEnvironmentFile=/etc/default/kubelet-lab\n"
 KUBELET_ARGS = "KUBELET_EXTRA_ARGS=--sync-frequency=10s\n"
 SECOND_SOURCE = "deb [trusted=yes] file:/srv/lab-kubernetes ./\n"
@@ -32,7 +32,7 @@ def ensure_store(instance: Instance) -> None:
 
 
 def root(instance: Instance, host: str) -> Path:
-    """Return where the disk's files are seen."""
+    """Return the directory where the files of the disk are mounted."""
     return instance.disk(host) / "root"
 
 
@@ -46,7 +46,7 @@ def note(instance: Instance, host: str) -> dict[str, Any] | None:
 
 
 def identity(instance: Instance, host: str) -> Identity | None:
-    """Return who the disk says that its host is."""
+    """Return the identity of the host that the disk was made for, or None when there is no disk."""
     kept = note(instance, host)
     return Identity(**kept["identity"]) if kept else None
 
@@ -190,7 +190,7 @@ def erase_stale(instance: Instance) -> None:
         if not (instance.state.parent / stale.name).exists():
             try:
                 mounts.remove_tree(stale)
-            except FileNotFoundError:  # somebody else is at it
+            except FileNotFoundError:  # another process is removing it
                 continue
 
 

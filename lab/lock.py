@@ -1,4 +1,4 @@
-"""One command at a time changes an instance."""
+"""The lock of a lab: only one command at a time changes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def exclusive(instance: Instance, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the instance's lock; wait for whoever has it. The kernel lets go of it when its holder dies."""
+    """Hold the lock of the lab; wait while another process holds it. The kernel releases it when its holder dies."""
     while True:
         RUN.mkdir(mode=0o755, exist_ok=True)
         with instance.lock.open("w") as file:
@@ -25,7 +25,7 @@ def exclusive(instance: Instance, say: Callable[[str], None]) -> Iterator[None]:
             except BlockingIOError:
                 say(f"another command is changing the lab {instance.name}; waiting for it")
                 fcntl.flock(file, fcntl.LOCK_EX)
-            # `lab.down` removes the file: a lock on a file without a name keeps nobody out.
+            # `lab.down` removes the file. A lock on a removed file excludes no other process, so start again.
             if not names(instance.lock, os.fstat(file.fileno())):
                 continue
             yield
@@ -33,7 +33,7 @@ def exclusive(instance: Instance, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def names(path: os.PathLike[str], held: os.stat_result) -> bool:
-    """Whether ``path`` still is the file that ``held`` describes."""
+    """Return whether ``path`` is still the file that ``held`` describes."""
     try:
         return os.path.samestat(os.stat(path), held)  # noqa: PTH116 - os.path.samestat's own kind
     except FileNotFoundError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def ssh(instance: Instance, host: str, *options: str, user: str = twin.USER) -> list[str]:
-    """Return the command line up to the host's address; the remote command follows. No file of the operator's is read."""
+    """Return the ssh command line up to the host's address; the remote command follows. Reads no file of the operator."""
     who = disk.identity(instance, host)
     if who is None:
         raise PrecheckError(f"{host} was never booted in the lab {instance.name}", hint=f"inv lab.up --hosts {host}")
@@ -40,12 +40,12 @@ def ssh(instance: Instance, host: str, *options: str, user: str = twin.USER) -> 
 
 
 def as_root(argv: Sequence[str]) -> str:
-    """Return ``argv`` as one word for ssh, which hands it to the login shell over there."""
+    """Return ``argv`` as one quoted word for ssh, which gives it to the login shell of the host."""
     return shlex.join(["sudo", "-n", "--", *argv])
 
 
 def probe(instance: Instance, host: str) -> subprocess.Popen[bytes]:
-    """Start to log in to ``host``; exit status 0 says that it worked."""
+    """Start a login to ``host``; its exit status is 0 when the login works."""
     argv = ssh(instance, host, "-o", "ConnectTimeout=2")
     return subprocess.Popen([*argv, "true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -79,7 +79,7 @@ def await_all(
 def step(
     instance: Instance, host: str, cgroup: Sequence[Path], logins: dict[str, subprocess.Popen[bytes]], waited_s: float
 ) -> bool:
-    """Go one step on with the login to ``host``; True when it worked. Raises when the host has died."""
+    """Check the login to ``host``, or start it again; return True when it has worked. Raises when the host has died."""
     from lab import cgroups  # noqa: PLC0415
 
     login = logins.get(host)

@@ -39,7 +39,7 @@ class Instance:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever changes the instance; outside of ``state``, which comes and goes under it."""
+        """The lock file of the instance; outside ``state``, which is created and removed while the lock is held."""
         return RUN / f".{self.name}.lock"
 
     @property

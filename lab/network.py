@@ -122,7 +122,7 @@ def visitors(instance: Instance) -> dict[int, str]:
 
 
 def remove(instance: Instance) -> None:
-    """Forget the namespace's name. The namespace goes with its mount, which `mounts.unmount_below` takes away."""
+    """Remove the link with the namespace's name. The namespace itself ends with its mount, which `mounts.unmount_below` removes."""
     instance.netns_link.unlink(missing_ok=True)
     directory = instance.netns_link.parent
     if directory.is_dir() and directory not in {mount.point for mount in mounts()} and not any(directory.iterdir()):

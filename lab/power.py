@@ -1,4 +1,4 @@
-"""A host's power switch: boot it, cut its power, see whether it runs. Facts come from cgroups and interfaces, not from notes."""
+"""A host's power switch: boot it, cut its power, see whether it runs. The state is read from cgroups and interfaces, not from records."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Power(NamedTuple):
 
 
 def look(instance: Instance, hosts: Sequence[str]) -> dict[str, Power]:
-    """Return how things are with ``hosts``."""
+    """Return the state of ``hosts``."""
     tops, ports = cgroups.find(instance.namespace), network.ports(instance)
     return {host: Power(cgroups.leader(path / host for path in tops), ports.get(instance.port(host))) for host in hosts}
 
 
 def boot(instance: Instance, host: str) -> list[Path]:
-    """Start ``host``, whose disk is ready and which is off. Returns its cgroups; it goes on without us."""
+    """Start ``host``, which must be off and have a disk. Returns its cgroups; the host keeps running after this process ends."""
     directories = cgroups.make(instance.namespace, host)
     instance.console(host).parent.mkdir(exist_ok=True)
     argv = ["setsid", "--fork", *cgroups.launching(directories, [*network.entering(instance), *nspawn(instance, host)])]
@@ -55,7 +55,7 @@ def boot(instance: Instance, host: str) -> list[Path]:
 
 
 def nspawn(instance: Instance, host: str) -> list[str]:
-    """Return the command line that is the host. LAB.md says what each of these is for."""
+    """Return the systemd-nspawn command line that runs the host."""
     kept = disk.note(instance, host) or {}
     data = instance.disk(host) / "data"
     entry, modules = disk.kubernetes(instance, host), Path("/lib/modules", os.uname().release)
@@ -84,7 +84,7 @@ def nspawn(instance: Instance, host: str) -> list[str]:
 
 
 def cut_power(instance: Instance, hosts: Sequence[str]) -> None:
-    """Take the power from ``hosts`` all at once and clean up behind them.
+    """Cut the power of all ``hosts`` at once, and clean up after them.
 
     The cables go first, so that no dying socket says good-bye. The host's PID 1 is what has to die: systemd-nspawn's own process
     can be gone while the host lives on.

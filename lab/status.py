@@ -1,4 +1,4 @@
-"""How the lab is: hosts, power, network, SSH, isolation."""
+"""The state of the lab: hosts, power, network, SSH, isolation."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class HostStatus:
 
     @property
     def good(self) -> bool:
-        """Whether it is up, or was never meant to be."""
+        """Whether it is up, or was never booted."""
         return not self.booted or (self.on and self.connected is True and self.ssh_ms is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class LabStatus:
-    """The whole lab. ``leaks`` are ways out of the namespace, ``offers`` what the hosts' repository has of Kubernetes."""
+    """The whole lab. ``leaks`` are connections out of the namespace, ``offers`` the versions of Kubernetes in the hosts' repository."""
 
     instance: Instance
     hosts: tuple[HostStatus, ...]
@@ -107,7 +107,7 @@ def text(status: LabStatus) -> str:
 
 
 def row(host: HostStatus) -> tuple[str, ...]:
-    """Return the words for one host."""
+    """Return the cells of the table for one host."""
     power_word = ("on" if host.on else "off") if host.booted else "not booted"
     network_word = {True: "connected", False: "cut", None: "-"}[host.connected]
     answer = f"{host.ssh_ms:.0f} ms" if host.ssh_ms is not None else "no answer" if host.on else "-"
@@ -115,6 +115,6 @@ def row(host: HostStatus) -> tuple[str, ...]:
 
 
 def closing(lab: Lab) -> str:
-    """Return what `lab.up` ends with: the one switch that points the runbooks at the twin."""
+    """Return the last lines of `lab.up`: the variable that makes the runbooks use the twin."""
     other = "" if lab.instance.name == "default" else f"RUNBOOKS_LAB={lab.instance.name} "
     return f"\nNow `export RUNBOOKS_SITE={lab.instance.switch}`: every runbook acts on the twin. `{other}inv lab.down` takes it away."

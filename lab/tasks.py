@@ -18,7 +18,7 @@ HOST = {"host": "its name; several with commas"}
 
 
 def lab() -> Lab:
-    """Return the lab that RUNBOOKS_LAB names; what it does is printed."""
+    """Return the lab that RUNBOOKS_LAB names; it prints what it does."""
     from lab.control import Lab  # noqa: PLC0415 - listing the commands must not load the lab
     from lab.names import current  # noqa: PLC0415
 
@@ -51,7 +51,7 @@ def up(
 ) -> None:
     """Boot the site's hosts, or repair the lab.
 
-    The first time, the base tree and Kubernetes are built from this machine's APT sources. `inv lab.down` takes everything away.
+    The first time, the base tree and Kubernetes are built from this machine's APT sources. `inv lab.down` removes everything.
     """
     from lab.kubernetes import chosen  # noqa: PLC0415
     from lab.status import closing  # noqa: PLC0415
@@ -75,9 +75,9 @@ def status(_: Context) -> None:
 
 @runbook()
 def down(_: Context) -> None:
-    """Take the lab away, and its disks.
+    """Remove the lab and its disks.
 
-    Also after a crash.
+    Also works after a crash.
     """
     lab().down()
 
@@ -127,7 +127,7 @@ def heal(_: Context, host: str) -> None:
     lab().heal(*split(host))
 
 
-@runbook(help={**HOST, "trust": "pin the new host key; --no-trust leaves the old one, as in production"})
+@runbook(help={**HOST, "trust": "pin the new host key; --no-trust keeps the old one, as in production"})
 def reset(_: Context, host: str, trust: bool = True) -> None:
     """Reinstall a host: empty disk, new host key."""
     lab().reset(*split(host), trust=trust)

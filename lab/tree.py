@@ -1,4 +1,4 @@
-"""The tree that every host starts from: built once by mmdebstrap, kept in the cache under the hash of its recipe."""
+"""The base tree of every host: built once by mmdebstrap, kept in the cache under the hash of its recipe."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def mmdebstrap(source: archive.Archive, work: Path) -> list[str]:
 
 
 def write_index(repo: Path, suite: str) -> None:
-    """Make ``repo`` a repository that APT reads without a question: Packages, and a Release file that vouches for it."""
+    """Make ``repo`` a repository that APT accepts: a Packages file, and a Release file with its checksum."""
     packages = index(repo).encode()
     (repo / "Packages").write_bytes(packages)
     (repo / "Release").write_text(
