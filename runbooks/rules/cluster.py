@@ -8,6 +8,7 @@ from runbooks.commands.node import PROGRAMS, STATIC_PODS, NodeState
 from runbooks.commands.prepare import MODULES, Kernel, Runtime
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
+from runbooks.text import listed
 
 
 def version_of(package: str) -> str:
@@ -75,7 +76,7 @@ def init_host(control_plane: Sequence[Host], found: Mapping[Host, NodeState | Ru
 def refuse_leftovers(host: Host, state: NodeState) -> None:
     """Raise PrecheckError when ``host``, which has not joined, holds files of a cluster that no attempt of this tool left."""
     if not state.blank and not state.attempt:
-        what = ", ".join(sorted([*state.manifests, *state.files])) or "a cluster's CA"
+        what = listed(sorted([*state.manifests, *state.files])) or "a cluster's CA"
         raise PrecheckError(
             f"{host} holds files of another cluster ({what}), and no host of this site is in a cluster yet",
             hint=f"check whether they are still needed; `inv cluster.reset --host {host}` deletes them",

@@ -1,3 +1,3 @@
-# Variables: FILE. Keeps a copy of a file that was there before us, once.
+# Variables: FILE. Keeps a copy of the original file, once.
 # shellcheck shell=bash disable=SC2154
 [ ! -e "$FILE" ] || [ -e "$FILE.before-ha-runbooks" ] || cp -p -- "$FILE" "$FILE.before-ha-runbooks"

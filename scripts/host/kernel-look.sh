@@ -1,4 +1,4 @@
-# Variables: MODULES (array), SYSCTL_FILE. What the kernel has of what Kubernetes needs. Read-only.
+# Variables: MODULES (array), SYSCTL_FILE. Prints the kernel setup that Kubernetes needs. Read-only.
 # shellcheck shell=bash disable=SC2154
 for module in "${MODULES[@]}"; do
     if [ -d "/sys/module/$module" ] || grep -qs "/$module\\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then echo "module $module"

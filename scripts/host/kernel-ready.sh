@@ -1,8 +1,8 @@
-# Variables: MODULES (array), SYSCTL_FILE, SWAP (off or keep). Loads modules, follows the sysctl file, switches swap off for good.
+# Variables: MODULES (array), SYSCTL_FILE, SWAP (off or keep). Loads modules, applies the sysctl file, switches swap off permanently.
 # shellcheck shell=bash disable=SC2154
 set -eu
 for module in "${MODULES[@]}"; do
-    modprobe -- "$module" || echo "modprobe $module failed" >&2 # the look afterwards decides: it may be built in
+    modprobe -- "$module" || echo "modprobe $module failed" >&2 # not fatal: it may be built in; checked afterwards
 done
 sysctl -q -p "$SYSCTL_FILE"
 [ "$SWAP" = off ] || exit 0
@@ -15,5 +15,5 @@ if grep -Eqs '^[^#][^ 	]*[ 	]+[^ 	]+[ 	]+swap[ 	]' /etc/fstab; then
     mv -f -- /etc/fstab.new /etc/fstab
     systemctl daemon-reload
 fi
-# Units that do not come from fstab (zram, swap partitions found by their type) would be back after a boot.
+# Swap units that are not in fstab (zram, swap partitions found by type) would start again at boot.
 systemctl list-units --plain --no-legend --all --type=swap | awk '{ print $1 }' | xargs -r systemctl mask --now -- >/dev/null 2>&1 || true

@@ -1,6 +1,6 @@
 # Variables: CONFIG (kubeadm's configuration with the certificate key, or ""), TTL (of the token, such as 30m).
 # Prints a fresh join token and the hash of the cluster CA's public key; with CONFIG, uploads the control plane's certificates,
-# encrypted with the key in it. Nothing of this is on a command line; the file is private, in memory and gone afterwards.
+# encrypted with its key. No secret is on a command line; the file is private, in memory, and removed afterwards.
 # shellcheck shell=bash disable=SC2154
 set -eu
 run=$(mktemp -d /run/ha-runbooks-admit.XXXXXXXX)

@@ -1,6 +1,6 @@
 # Variables: PHASES (array: phases of `kubeadm reset` to skip, where this kubeadm has them).
-# Takes the host out of its cluster: kubeadm's own reset, then what it leaves behind: the pod network's configuration and
-# interfaces, and our note of an attempt. Safe to run again, and on a host that kubeadm never finished with.
+# Deletes everything of a cluster on this host, etcd's data included: `kubeadm reset`, then what it leaves: configuration and
+# interfaces of the pod network, and the file "attempt". Safe to run again, also after a kubeadm that did not finish.
 # shellcheck shell=bash disable=SC2154
 set -eu
 top=/var/lib/ha-runbooks/kubeadm
@@ -9,7 +9,7 @@ mkdir -p "$top"
 echo reset >"$top/attempt.new"
 mv -f -- "$top/attempt.new" "$top/attempt"
 systemctl stop "$unit" 2>/dev/null || true
-systemctl start containerd 2>/dev/null || true # its pods can be removed only while it runs
+systemctl start containerd 2>/dev/null || true # pods can be removed only while containerd runs
 if command -v kubeadm >/dev/null; then
     known=$(kubeadm reset phase --help 2>/dev/null || true)
     skip=()

@@ -1,8 +1,8 @@
 # Variables: ACTION (init, join, etcd for only etcd's part of a join, or wait for the one under way), CONFIG (kubeadm's
 # configuration: holds secrets), WORDS (array).
-# Runs kubeadm as a unit of its own, so that a lost connection or a killed operator never leaves half of what it does: a member
-# that etcd was promised and that never starts can cost a young cluster its quorum. Started again while it runs, this waits for it.
-# An attempt is noted before the first change and struck out after the last one.
+# Runs kubeadm as a systemd unit of its own, so that a lost connection or a killed session never stops it half way: an etcd member
+# that was added and never starts can cost a new cluster its quorum. If kubeadm still runs, this script waits for it.
+# The file "attempt" is written before the first change and removed after the last one.
 # shellcheck shell=bash disable=SC2154
 set -eu
 top=/var/lib/ha-runbooks/kubeadm
@@ -17,7 +17,7 @@ job='run=$0 attempt=$1; shift
 active() { case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) ;; *) return 1 ;; esac }
 start() {
     local what=("$ACTION")
-    if [ "$ACTION" = etcd ]; then # newer ones have a phase of its own
+    if [ "$ACTION" = etcd ]; then # newer versions have a separate phase
         case $(kubeadm join phase --help 2>/dev/null) in
         *"etcd-join "*) what=(join phase etcd-join) ;;
         *) what=(join phase control-plane-join etcd) ;;
@@ -39,7 +39,7 @@ start() {
         -- bash -c "$job" "$run" "$top/attempt" kubeadm "${what[@]}" --config="$run/config.yaml" "${WORDS[@]}"
 }
 if ! active && [ "$ACTION" != wait ]; then start; fi
-for ((i = 0; ; i++)); do # the files tell, and cost no process; the unit itself is asked once a second
+for ((i = 0; ; i++)); do # files are checked without a process; the unit is checked once a second
     [ ! -e "$run/code" ] || break
     [ -e "$top/attempt" ] || exit 0
     ((i % 10)) || active || [ -e "$run/code" ] || [ ! -e "$top/attempt" ] || {
@@ -49,12 +49,12 @@ for ((i = 0; ; i++)); do # the files tell, and cost no process; the unit itself 
     sleep 0.1
 done
 code=$(<"$run/code")
-# The words of a token or a key have a fixed shape; kubeadm prints them in its advice.
+# Mask tokens and keys, which kubeadm prints in its advice; they have a fixed form.
 grep -v '^\[WARNING\|^W[0-9]\|^I[0-9]' "$run/log" | tail -n 25 |
     sed -E 's/[a-z0-9]{6}\.[a-z0-9]{16}/***/g; s/(certificate-key )[0-9a-f]+/\1***/' >&2
-# What fails kubeadm's own checks has changed nothing yet.
+# If kubeadm's own preflight failed, nothing was changed.
 if grep -q 'execution phase preflight' "$run/log"; then rm -f -- "$top/attempt"; fi
-# A join that passed its own checks and then failed may well succeed when it is tried again from the start.
+# A join that passed kubeadm's preflight and then failed may succeed when it is tried again.
 [ "$ACTION" = init ] || grep -q 'execution phase preflight\|timed out waiting' "$run/log" || code=75
 rm -rf -- "$run"
 exit "$code"

@@ -1,5 +1,5 @@
 # Variables: URL (this host's own API server).
-# What a Kubernetes host is now, one "key value" a line. Read-only.
+# Prints the state of a Kubernetes host, one "key value" per line. Read-only.
 # shellcheck shell=bash disable=SC2154
 top=/var/lib/ha-runbooks/kubeadm
 packages=(kubeadm kubelet kubectl containerd containerd.io)

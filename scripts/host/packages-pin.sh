@@ -1,6 +1,6 @@
 # Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd).
-# Installs the programs in exactly that version and holds them there: what a later `apt-get upgrade` or `dnf upgrade` moves by
-# itself is how clusters break. Exit 69: no package manager that we know. Exit 66: the version is not offered.
+# Installs the programs in exactly that version and holds them, so that a later `apt-get upgrade` or `dnf upgrade` does not
+# change them. Exit 69: no known package manager. Exit 66: the version is not offered.
 # shellcheck shell=bash disable=SC2154
 set -eu
 umask 022
@@ -17,11 +17,11 @@ if command -v apt-get >/dev/null; then
         [ -n "$exact" ] || nowhere "$name" "$(echo "$offered" | head -n 8 | paste -sd' ')"
         words+=("$name=$exact")
     done
-    # What is there already keeps its version: a member's container runtime is not restarted by the way.
+    # What is installed keeps its version, so that the container runtime of a member is not restarted.
     for name in "$RUNTIME" cri-tools; do
         dpkg-query -W -f '${db:Status-Status}\n' "$name" "$name.io" 2>/dev/null | grep -qx installed || words+=("$name")
     done
-    # A downgrade is of programs that a half installation brought in: a host that is in a cluster never gets here.
+    # A downgrade only concerns programs of an unfinished installation: a member with another version is refused before.
     apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}"
     apt-mark hold "${PROGRAMS[@]}" >/dev/null
 elif manager=$(command -v dnf || command -v yum); then
@@ -34,7 +34,7 @@ elif manager=$(command -v dnf || command -v yum); then
     done
     for name in "$RUNTIME" cri-tools; do rpm -q --quiet "$name" || rpm -q --quiet "$name.io" || words+=("$name"); done
     "$manager" -q -y --setopt=install_weak_deps=False --disableexcludes=all install -- "${words[@]}" >&2
-    # The community's repository file excludes these packages by itself; elsewhere the versionlock plugin holds them.
+    # The repository file of pkgs.k8s.io excludes these packages already; otherwise the versionlock plugin holds them.
     grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || "$manager" -q versionlock add "${PROGRAMS[@]}" >/dev/null 2>&1 ||
         echo "nothing holds ${PROGRAMS[*]} here: add exclude=${PROGRAMS[*]} to their .repo file" >&2
 else

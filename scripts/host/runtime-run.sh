@@ -1,9 +1,9 @@
-# Variables: CONFIG. Makes containerd follow its configuration, now and at every boot; running containers go on meanwhile.
+# Variables: CONFIG. Restarts containerd with its configuration and enables it at boot; running containers keep running.
 # shellcheck shell=bash disable=SC2154
 set -eu
 systemctl daemon-reload
 systemctl enable -q containerd kubelet
-# "Loaded" is told by comparing whole seconds: the file must be older than the start.
+# runtime-look.sh compares whole seconds: the file must be older than the start.
 until [ "$(date +%s)" -gt "$(stat -c %Y "$CONFIG")" ]; do sleep 0.05; done
 systemctl restart containerd
 for _ in {1..100}; do

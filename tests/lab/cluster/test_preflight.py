@@ -1,4 +1,4 @@
-"""Preflight on real hosts: fit ones pass, and what is wrong with others is seen, told with its cure, and stops cluster.init."""
+"""Preflight on real hosts: fit ones pass, and what is wrong with others is seen, reported with its fix, and stops cluster.init."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def findings(operator: Operator, exits: int = 0) -> list[dict[str, Any]]:
     return found
 
 
-def amiss(found: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[str, str]]:
+def problems(found: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[str, str]]:
     """Severity and text of what is not ok, by host and topic."""
     return {(each["host"], each["topic"]): (each["severity"], each["seen"]) for each in found if each["severity"] != "ok"}
 
@@ -66,7 +66,7 @@ def test_fit_hosts_pass_and_are_left_as_they_were(operator: Operator) -> None:
     for host in NODES:
         shell(operator.lab, host, "touch /run/mark")
     found = findings(operator)
-    assert amiss(found) == {}
+    assert problems(found) == {}
     seen = {(each["host"], each["topic"]): each["seen"] for each in found}
     assert seen["master1", "packages"] == "1.20.2 is offered"
     assert seen["master1", "etcd disk"].startswith("p99 ")
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
         shell(lab, host, "echo 0123456789abcdef0123456789abcdef >/run/clone; mount --bind /run/clone /etc/machine-id")
     shell(lab, "worker1", r"""printf '#!/bin/sh\necho 1000000000.5\n' >/usr/local/bin/date; chmod +x /usr/local/bin/date""")
     try:
-        found = amiss(findings(operator, exits=1))
+        found = problems(findings(operator, exits=1))
         refused = operator.inv("cluster.init")
     finally:
         shell(lab, "master1", "systemctl stop squatter; hostname master1")
@@ -120,7 +120,7 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
         assert (f"{host}: {topic}: {seen}" in refused.stderr) == (severity == "fail")
     assert "-> stop that program, or move it to another port" in refused.stderr
     assert operator.lab.console("master2", ["test", "-e", "/usr/bin/containerd"]).returncode == 1
-    assert amiss(findings(operator)) == {}
+    assert problems(findings(operator)) == {}
 
 
 def test_hosts_that_cannot_be_looked_at_are_rows_and_the_others_are_judged(operator: Operator) -> None:
@@ -133,8 +133,8 @@ def test_hosts_that_cannot_be_looked_at_are_rows_and_the_others_are_judged(opera
     finally:
         lab.heal("master2")
         shell(lab, "worker1", "mv /root/ops /etc/sudoers.d/")
-    assert amiss(found).keys() == {("master2", "login"), ("worker1", "login")}
-    assert "ops cannot run commands there as root" in amiss(found)["worker1", "login"][1]
+    assert problems(found).keys() == {("master2", "login"), ("worker1", "login")}
+    assert "ops cannot run commands there as root" in problems(found)["worker1", "login"][1]
     assert sum(each["host"] == "master1" for each in found) >= 23
     assert refused.returncode == 4, refused.stdout + refused.stderr
     assert "master2 (10.1.1.102)" in refused.stderr
@@ -147,7 +147,7 @@ def test_a_vip_that_nobody_holds(operator: Operator) -> None:
         found = findings(operator, exits=1)
     finally:
         shell(operator.lab, "lb1", f"ip address add {VIP}/32 dev eth0")
-    assert amiss(found).keys() == {(host, "endpoint") for host in NODES}
+    assert problems(found).keys() == {(host, "endpoint") for host in NODES}
 
 
 def test_a_version_that_no_repository_has(operator: Operator) -> None:
@@ -168,9 +168,9 @@ def test_a_host_of_the_red_hat_family(operator: Operator) -> None:
     lab.console("worker1", ["bash", "-c", BECOME], check=True)
     programs = dict.fromkeys(("kubeadm", "kubelet", "cri-tools"), "1.20.2-0") | {"containerd.io": "1.6.20-3.1.el9"}
     publish(lab, "worker1", programs)
-    found = amiss(findings(operator, exits=1))
+    found = problems(findings(operator, exits=1))
     assert found == {("worker1", "packages"): ("fail", "kubectl 1.20.2 is not offered (there is none)")}
     publish(lab, "worker1", {"kubectl": "1.20.2-0"})
     # As the community's repository file has it: excluded, and installed with --disableexcludes.
     shell(lab, "worker1", "echo 'exclude=kubeadm kubelet kubectl' >>/etc/yum.repos.d/rehearsal.repo")
-    assert amiss(findings(operator)) == {}
+    assert problems(findings(operator)) == {}

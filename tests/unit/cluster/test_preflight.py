@@ -520,7 +520,7 @@ MASTER, WORKER = 25, 23  # checks on a host without a cluster
 ALL = (*site().control_plane, *site().workers)
 
 
-def test_the_table_has_a_line_a_host_and_only_what_is_amiss(hosts, capsys):
+def test_the_table_has_a_line_a_host_and_only_problems(hosts, capsys):
     with pytest.raises(OutcomeError, match="1 check failed on master2"):
         cluster_preflight.show(hosts(master1={"selinux": True}, master2={"cpus": 1}))
     lines = capsys.readouterr().out.splitlines()
@@ -566,7 +566,7 @@ def test_the_gate_lets_fit_hosts_through_and_tells_warnings(hosts):
     assert not step.do
 
 
-def test_the_gate_names_every_failure_of_new_hosts_with_its_cure(hosts):
+def test_the_gate_names_every_failure_of_new_hosts_with_its_fix(hosts):
     opened = hosts(states={"master1": MEMBER}, master1={"cpus": 1}, master2={"cpus": 1}, worker1={"manager": "zypper"})
     with pytest.raises(PrecheckError) as caught:
         cluster_preflight.preflight(site(), ALL).check(opened.run)

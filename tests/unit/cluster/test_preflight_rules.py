@@ -57,7 +57,7 @@ def test_fit_hosts_pass_every_check():
     assert all(each.seen for each in found)
 
 
-def test_everything_that_is_amiss_names_its_cure():
+def test_every_problem_names_its_fix():
     spoilt = {
         "swap": ("/dev/sda2",),
         "manager": "zypper",
@@ -118,7 +118,7 @@ SPOILT = [
 
 
 @pytest.mark.parametrize(("topic", "level", "change", "seen"), SPOILT, ids=[f"{row[0]}: {row[3]}" for row in SPOILT])
-def test_one_thing_amiss_is_found_and_nothing_else_is_blamed(topic, level, change, seen):
+def test_one_fault_is_found_and_nothing_else_is_reported(topic, level, change, seen):
     found = judged(master1=change)
     one = the(found, topic)
     assert (one.severity, bool(one.fix)) == (level, True)
