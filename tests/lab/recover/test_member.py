@@ -195,7 +195,7 @@ def test_a_learner_that_is_stuck(saved: Operator) -> None:
 
 
 def test_only_we_cannot_reach_it(saved: Operator) -> None:
-    """A member that the others find healthy is not thrown out because of our own way to it."""
+    """A member that the others find healthy is not removed only because this machine cannot reach it."""
     sh(saved, "master3", "nft add table inet test; nft 'add chain inet test in { type filter hook input priority 0; }'; "
        "nft add rule inet test in tcp dport 22 drop")  # fmt: skip
     done = saved.inv("recover.etcd-member", "--member", "master3", "--diff")

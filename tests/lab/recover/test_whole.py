@@ -1,4 +1,4 @@
-"""Every control plane host is gone. Empty machines become it again, from an encrypted set; nobody has anything else.
+"""Every control plane host is gone. Empty machines replace them, restored from an encrypted set alone.
 
 It leaves the cluster whole, with the stock in it.
 """
@@ -24,7 +24,7 @@ ALL_OF_IT = ("recover.control-plane", "--yes-restore", "ha-cluster")
 
 @pytest.fixture(scope="module")
 def gone(saved: Operator) -> Iterator[tuple[Operator, Path]]:
-    """An operator with an encrypted set, and the key to it; his three masters are empty machines."""
+    """An operator with an encrypted set, and the key to it; its three control plane hosts are empty machines."""
     key = saved.directory / "key"
     subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
     recipient = re.findall(r"age1\w+", key.read_text())[0]

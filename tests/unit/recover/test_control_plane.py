@@ -1,4 +1,4 @@
-"""Whose files may be put back onto which host: never over a host that has files from elsewhere, never of two sets."""
+"""Onto which hosts files may be put back: never over other files, never from two sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which case a lost member of etcd is: by table, with what etcd and its hosts really say."""
+"""Which repair a member of etcd needs: a table, with real messages of etcd."""
 
 import json
 from dataclasses import replace
@@ -64,7 +64,7 @@ def test_the_case(wanted, given):
 
 
 def test_without_a_quorum_a_member_with_its_data_is_only_started():
-    """Nobody can tell then who is a member, and starting it may be what brings the quorum back."""
+    """Without a quorum the list of members is unknown, and starting this member may bring the quorum back."""
     alone = look(1, members=(), serves=False, why="it cannot read with a quorum: x", leader="")
     found = diagnose(seen(alone, STOPPED, STOPPED), MemberState(HOST, None, JOINED, WHOLE))
     assert found.repair == Repair.START

@@ -1,4 +1,4 @@
-"""Whether etcd is restored, where, and from what: decided from what was seen, and read from what hosts print."""
+"""Whether etcd is restored, onto which hosts and from which source; and the parsers of what hosts print."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_what_we_stopped_ourselves_does_not_count_as_startable():
 
 
 def test_a_note_alone_does_not_make_a_restore_of_a_healthy_cluster():
-    """Left by a run that was killed before it stopped anything; somebody has mended the cluster since."""
+    """Left by a run that was killed before it stopped anything; the cluster was repaired since."""
     noted = {host: host_data(host, plan=plan().text) for host in ALL}
     healthy = replace(survey({host: serving(host, *ALL) for host in ALL}), hosts=noted)
     assert rules.refusal(healthy, "restore-1")
