@@ -113,11 +113,11 @@ def _rest(site: Site, examined: Examination, found: list[Finding]) -> list[Findi
 
 def _backups(session: Session) -> list[Finding]:
     try:
-        trouble, way_out, scheduled = status.trouble_with(session)
+        problems, fix, scheduled = status.trouble_with(session)
     except InventoryError as error:
         return [Finding("warn", topic="backup", seen=str(error), why="nothing could be restored", fix=error.hint)]
     why = "without a good backup, lost data cannot be restored"
-    found = [Finding("warn", topic="backup", seen=each, why=why, fix=way_out) for each in trouble]
+    found = [Finding("warn", topic="backup", seen=each, why=why, fix=fix) for each in problems]
     if not scheduled:
         seen = "no backup is scheduled on this machine"
         found.append(Finding("note", topic="backup", seen=seen, fix='inv backup.schedule --at "17 2 * * *"'))

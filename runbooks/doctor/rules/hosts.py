@@ -43,11 +43,11 @@ def silent(site: Site, errors: Mapping[Host, RunbookError]) -> Iterator[Finding]
         if host.is_control_plane:
             left = len(site.control_plane) - sum(each.is_control_plane for each in errors)
             why = f"{left} of {len(site.control_plane)} control plane hosts are left"
-        way_out = (
+        switch_on = (
             f"switch it on, or repair its network; if it is lost and was replaced by an empty machine of the same name: {fix}"
         )
         yield Finding(
-            "warn", topic="host", host=host.name, seen=reason(host, error), why=why, fix=way_out, explains=frozenset({host})
+            "warn", topic="host", host=host.name, seen=reason(host, error), why=why, fix=switch_on, explains=frozenset({host})
         )
 
 
