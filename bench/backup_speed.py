@@ -1,11 +1,13 @@
 """Measure what a backup costs beside the document's own loop: `python -m bench.backup_speed [--save] [--lab NAME]`, as root.
 
-Over a database that grows (10 MB, 100 MB, 1 GB of random values): the document's loop over the masters (snapshot, scp, one after the
-other), the same commands for all masters at once (what the machine can do), bare snapshots on all masters at once (`etcdctl snapshot
-save`, not sent anywhere: no fetch can take less), the whole of its script, the bare commands of the proof (`etcdutl snapshot status` and
-`restore`, on all three masters at the same time), our fetch (the very commands of backup.run on all three at the same time, until the last byte of the last snapshot is
-here), and `inv backup.run`: the whole verified run from its first to its last step, the whole command with Python's start, and the
-most memory that its process took.
+Measured with databases of 10 MB, 100 MB and 1 GB of random values, on three control plane hosts:
+
+- the document's loop: snapshot and scp, one host after the other; and the document's whole script
+- the same commands on all hosts at once
+- bare snapshots (`etcdctl snapshot save`, not copied) on all hosts at once: a fetch cannot take less
+- the bare verification (`etcdutl snapshot status` and `restore`) on all hosts at once
+- our fetch: the commands of backup.run on all hosts at once, until the last byte of the last snapshot has arrived
+- `inv backup.run`: the verified run from its first to its last step, the whole command with Python's start, and its peak memory
 """
 
 from __future__ import annotations

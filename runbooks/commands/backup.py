@@ -1,7 +1,7 @@
-"""What a host is asked for when a backup is made, and how its answer reads.
+"""The commands that a backup runs on hosts, and the parsers of their answers.
 
-A host sends one stream: files, each announced with its size and digest, facts, and what it could not save (see
-scripts/host/backup-work.sh). Nothing stays behind on it.
+A host sends one stream: files, each announced with its size and digest, facts, and what it could not save (the format:
+scripts/host/backup-work.sh). No command leaves anything on the host.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from runbooks.commands.etcd import STACKED, Access, access_variables
 from runbooks.commands.kubectl import url
 from runbooks.inventory.model import Host
 
-ROOM: Final = 256 << 20  # bytes that a host's disk must have beside twice etcd's size: a write-ahead log, and not the last page
-SLOWEST: Final = 2 << 20  # bytes a second that a disk or a wire does at the least
-PAGE: Final = 200  # objects that the API server sends at once; ours and its memory are bounded by it
+ROOM: Final = 256 << 20  # bytes that must be free on a host's disk beside twice etcd's size: a write-ahead log and a reserve
+SLOWEST: Final = 2 << 20  # bytes per second: the slowest disk or network that the time limits allow for
+PAGE: Final = 200  # objects per page of a list; it limits the memory that this tool and the API server need
 
 CONTROL_PLANE_NEEDS: Final = ("/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/manifests/kube-apiserver.yaml")
 CONTROL_PLANE_FILES: Final = (
@@ -55,7 +55,7 @@ LB_FILES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Something that the API server lists. ``name`` is unique: the plural, with the group behind it when there is one."""
+    """A kind of objects that the API server can list. ``name`` is unique: the plural, followed by the group if it has one."""
 
     name: str
     path: str
@@ -65,7 +65,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """What the API server offers. ``silent`` are versions of groups that did not answer."""
+    """The version of Kubernetes and the kinds that the API server lists. ``silent``: API group versions that did not answer."""
 
     version: str
     kinds: tuple[Kind, ...]
@@ -83,7 +83,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How many keys there are in all and under each prefix, as of one revision, and some of them."""
+    """The number of all keys and of those under each prefix, at one revision, and some keys as samples."""
 
     total: int
     counts: Mapping[str, int]
@@ -91,20 +91,23 @@ class Keys:
 
 
 def kinds(host: Host) -> Probe[Kinds]:
-    """Everything that the API server of ``host`` can list."""
+    """Return the probe for every kind that the API server of ``host`` can list."""
     command = script("backup-kinds", {"SERVER": url(host.address)}, timeout=60, after=("api-get",))
     return Probe(replace(command, shown="kubectl get --raw /apis ..."), parse_kinds)
 
 
 def etcd(base: str, prefixes: Iterable[str], size: int, access: Access = STACKED) -> Command:
-    """Take, send and prove a snapshot of this host's member. ``size`` is etcd's, in bytes, for the time that it may take."""
+    """Take, send and verify a snapshot of the host's member. ``size`` of the database, in bytes, sets the time limit.
+
+    Source: https://etcd.io/docs/v3.5/op-guide/recovery/
+    """
     variables = {"BASE": base, "ROOM": str(ROOM), "PREFIXES": list(prefixes), **access_variables(access)}
     command = script("backup-etcd", variables, timeout=300 + 4 * size / SLOWEST, after=("backup-work", "etcd-find"))
     return replace(command, shown="etcdctl snapshot save; etcdutl snapshot status, restore into a scratch directory")
 
 
 def lists(host: Host, base: str, wanted: Sequence[Kind], size: int) -> Command:
-    """Send everything of the ``wanted`` kinds in all namespaces, as the API server of ``host`` lists it."""
+    """Send all objects of the ``wanted`` kinds in all namespaces. ``size`` of etcd's database, in bytes, sets the time limit."""
     variables = {
         "BASE": base,
         "SERVER": url(host.address),
@@ -115,12 +118,12 @@ def lists(host: Host, base: str, wanted: Sequence[Kind], size: int) -> Command:
 
 
 def saved(host: Host) -> tuple[str, ...]:
-    """Return the paths that `files` sends, as far as they are there."""
+    """Return the paths that `files` sends if they exist."""
     return (*(CONTROL_PLANE_FILES if host.is_control_plane else ()), *(LB_FILES if host.is_lb else ()))
 
 
 def files(base: str, host: Host) -> Command:
-    """Send what ``host`` is configured with, by its roles, as one tar archive."""
+    """Send the configuration files of ``host``, by its roles, as one tar archive."""
     needed = [*(CONTROL_PLANE_NEEDS if host.is_control_plane else ()), *(LB_NEEDS if host.is_lb else ())]
     wanted = saved(host)
     command = script("backup-files", {"BASE": base, "PATHS": wanted, "NEEDED": needed}, timeout=300, after=("backup-work",))
@@ -128,7 +131,7 @@ def files(base: str, host: Host) -> Command:
 
 
 def prefixes(wanted: Iterable[Kind]) -> tuple[str, ...]:
-    """Return where the API server keeps the objects of ``wanted`` in etcd, as far as it is the same for every kind."""
+    """Return the prefixes of the etcd keys under which the API server stores the objects of ``wanted``."""
     odd = {"services": ("services/specs", "services/endpoints"), "nodes": ("minions",), "endpoints": ()}
     found: dict[str, None] = {}
     for kind in wanted:
@@ -138,7 +141,7 @@ def prefixes(wanted: Iterable[Kind]) -> tuple[str, ...]:
 
 
 def parse_kinds(answer: Answer) -> Kinds:
-    """Read what backup-kinds.sh prints. Raises ValueError when it is something else."""
+    """Parse the output of backup-kinds.sh. Raises ValueError when it is something else."""
     silent, documents = [], []
     for line in answer.stdout.splitlines():
         if line.startswith("@! "):
@@ -151,7 +154,7 @@ def parse_kinds(answer: Answer) -> Kinds:
         offered = [each for document in listed for each in _offered(document, preferred)]
         return Kinds(version["gitVersion"], _best(offered), tuple(silent))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"this is not what an API server offers: {error!r}") from None
+        raise ValueError(f"this is not the discovery of an API server: {error!r}") from None
 
 
 def _offered(document: Any, preferred: Mapping[str, str]) -> Iterator[tuple[bool, Kind]]:
@@ -165,7 +168,7 @@ def _offered(document: Any, preferred: Mapping[str, str]) -> Iterator[tuple[bool
 
 
 def _best(offered: Iterable[tuple[bool, Kind]]) -> tuple[Kind, ...]:
-    """Each kind once: in its group's preferred version, or in another one when only that offers it."""
+    """Return each kind once: in the preferred version of its group, or in another one that has it."""
     found: dict[str, Kind] = {}
     for is_preferred, kind in offered:
         if is_preferred or kind.name not in found:
@@ -174,13 +177,15 @@ def _best(offered: Iterable[tuple[bool, Kind]]) -> tuple[Kind, ...]:
 
 
 def parse_keys(text: str, wanted: Sequence[str]) -> Keys:
-    """Read the transactions that backup-etcd.sh counted with: first all keys, then each of ``wanted``.
+    """Parse the answers to the transactions of backup-etcd.sh: the count of all keys, then of each prefix in ``wanted``.
 
     Raises ValueError when they are something else.
     """
     try:
         said = [each["Response"] for line in text.splitlines() for each in json.loads(line)["responses"]]
-        ranges = [each["response_range" if "response_range" in each else "ResponseRange"] for each in said]  # etcd 3.4's word
+        ranges = [
+            each["response_range" if "response_range" in each else "ResponseRange"] for each in said
+        ]  # the name in etcd 3.4
         if len(ranges) != len(wanted) + 1:
             raise ValueError(f"{len(ranges)} counts came back for {len(wanted) + 1} questions")
         counts = {prefix: int(found.get("count", 0)) for prefix, found in zip(wanted, ranges[1:], strict=True)}
@@ -191,4 +196,4 @@ def parse_keys(text: str, wanted: Sequence[str]) -> Keys:
         ]
         return Keys(int(ranges[0].get("count", 0)), {prefix: count for prefix, count in counts.items() if count}, tuple(samples))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"this is no transaction of etcd's: {error!r}") from None
+        raise ValueError(f"this is not an answer to a transaction of etcd: {error!r}") from None

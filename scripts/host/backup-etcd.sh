@@ -1,11 +1,11 @@
-# Variables: PREFIXES (array: begins of etcd keys to be counted), ROOM (bytes that the disk must have beside twice etcd's size), and
-# those of backup-work.sh and etcd-find.sh, which stand before this.
-# Takes a snapshot of this host's member (below BASE), sends it, and proves it: its hash, and a restore into a
+# Variables: PREFIXES (array: prefixes of etcd keys to count), ROOM (bytes that must be free beside twice etcd's size), and
+# those of backup-work.sh and etcd-find.sh, which precede this script.
+# Takes a snapshot of this host's member (below BASE), sends it, and verifies it: reads its hash and restores it into a
 # scratch directory.
 # shellcheck shell=bash disable=SC2154
 ctl() { ETCDCTL_API=3 "$tools/etcdctl" "${flags[@]}" "$@"; }
 util() { if [ -x "$tools/etcdutl" ]; then "$tools/etcdutl" "$@"; else ETCDCTL_API=3 "$tools/etcdctl" "$@"; fi; }
-find_tools() { # in a service's place the host's own
+find_tools() { # the programs in etcd's container, else those of the host
     local found
     if find_programs; then
         tools=$programs
@@ -23,7 +23,7 @@ verify() {
     rm -rf -- "$scratch"
     echo $(($(now) - began)) >"$work/took"
 }
-count() { # all in one transaction, each as of the snapshot's revision
+count() { # up to 100 prefixes per transaction, each at the snapshot's revision
     local revision=$1 at=0 prefix
     while [ "$at" = 0 ] || [ "$at" -lt "${#PREFIXES[@]}" ]; do
         {
@@ -63,7 +63,7 @@ take_etcd() {
     began=$(now)
     send etcd "$work/etcd.db" -
     fact send_ms $(($(now) - began))
-    verify & # by itself: it goes on politely
+    verify & # a subshell: only it gets the low priority
     wait $! || {
         missing etcd "its snapshot did not pass: $(words "$work/said")"
         return

@@ -1,5 +1,5 @@
-# Variables: PATHS (array: files and directories, as far as they are there), NEEDED (array: those that must be there), and those of
-# backup-work.sh, which stands before this. Sends them as one archive, with owners and modes.
+# Variables: PATHS (array: files and directories to save if they exist), NEEDED (array: those that must exist), and those of
+# backup-work.sh, which precedes this script. Sends them as one tar archive, with owners and modes.
 # shellcheck shell=bash disable=SC2154
 take_files() {
     local path there=() extra
@@ -7,7 +7,7 @@ take_files() {
     for path in "${PATHS[@]}" $extra; do [ ! -e "$path" ] || there+=("${path#/}"); done
     for path in "${NEEDED[@]}"; do [ -e "$path" ] || missing files "there is no $path"; done
     [ "${#there[@]}" -gt 0 ] || return
-    # 1: something changed while it was read.
+    # Exit status 1 of tar: a file changed while it was read.
     politely
     tar -C / --exclude=etc/kubernetes/tmp -czf "$work/files" -- "${there[@]}" 2>"$work/said"
     [ $? -le 1 ] || {

@@ -1,6 +1,6 @@
-# Variables: those of api-get.sh, which stands before this.
-# What the API server offers: its version, its groups, and the discovery document of every version of every group, one JSON document
-# a line. A version that does not answer (an aggregated API whose server is down) is a line "@! version". Leaves nothing.
+# Variables: those of api-get.sh, which precedes this script.
+# Prints one JSON document per line: the version of the API server, its groups, and the discovery document of every version of every
+# group. A version that does not answer (an aggregated API whose server is down) is a line "@! version". Leaves nothing behind.
 # shellcheck shell=bash disable=SC2154
 work=''
 clean() {

@@ -1,11 +1,11 @@
-# Variables: LISTS (array: "name path" of what the API server lists), and those of backup-work.sh and api-get.sh, which stand before
-# this. Sends each list, page after page (below BASE), each page a gzip member of its own. A list that outlives what etcd still
-# remembers (410 Gone) begins anew.
+# Variables: LISTS (array: "name path" of each list to save), and those of backup-work.sh and api-get.sh, which precede this script.
+# Collects each list page by page (below BASE), each page a gzip member of its own, and sends it. A list whose revision etcd has
+# compacted meanwhile (410 Gone) starts again from its first page, up to three times.
 # shellcheck shell=bash disable=SC2154
 typed='^\{"kind":"[^"]*","apiVersion":"[^"]*","metadata":\{([^{}]*)\}'
-custom='"metadata":\{([^{}]*)\}\}[[:space:]]*$' # a custom resource's list has it behind its items
+custom='"metadata":\{([^{}]*)\}\}[[:space:]]*$' # lists of custom resources have the metadata after the items
 further='"continue":"([^"]+)"'
-token_of() { # PAGE: sets token to what asks for the next page, or to nothing
+token_of() { # PAGE: sets token to the continue token of the next page, or to ""
     local some
     token=''
     IFS= read -r -N 2000 some <"$1"

@@ -1,5 +1,5 @@
-# Variables: ACTION (look: version, digests and sizes of etcd's own programs here; send: send them, with those of backup-work.sh),
-# and those of etcd-find.sh, which stands before this. They are those that the running etcd was started from, in its container's file system.
+# Variables: ACTION (look: print version, digests and sizes of etcd's own programs; send: send them, then also those of backup-work.sh),
+# and those of etcd-find.sh, which precedes this script. They are the programs in the file system of the running etcd's container.
 # Output of look: "version 3.5.16", then "sha256 bytes name" for each program. Exit 69: etcd does not run here.
 # shellcheck shell=bash disable=SC2154
 look() {
