@@ -34,7 +34,7 @@ def summary(found: Sequence[Finding]) -> str:
     """Return how many findings there are of each severity.
 
     >>> summary([]), summary([Finding("note", seen="drained")]), summary([Finding("warn", seen="is off")])
-    ('nothing is wrong', 'nothing is wrong (1 note)', '1 warn')
+    ('nothing is wrong', 'nothing is wrong (1 note)', '1 warning')
     """
     if at_least("warn", found):
         return tally(found)

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from runbooks.inventory.model import Host
-from runbooks.text import listed, table
+from runbooks.text import counted, listed, table
 
 Severity = Literal["ok", "note", "warn", "fail"]
 SCALE: tuple[Severity, ...] = ("ok", "note", "warn", "fail")
@@ -89,10 +89,11 @@ def tally(found: Iterable[Finding]) -> str:
     """Return the number of findings of each severity, the most severe first; "" when all are ok.
 
     >>> tally([Finding("note", seen="a"), Finding("fail", seen="b"), Finding("note", seen="c"), Finding("ok", seen="d")])
-    '1 FAIL, 2 note'
+    '1 failure, 2 notes'
     """
     severities = [each.severity for each in found]
-    return listed(f"{severities.count(each)} {word(each)}" for each in reversed(SCALE[1:]) if each in severities)
+    names: dict[Severity, str] = {"fail": "failure", "warn": "warning", "note": "note"}
+    return listed(counted(severities.count(each), name) for each, name in names.items() if each in severities)
 
 
 def told(finding: Finding) -> str:

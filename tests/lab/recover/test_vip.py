@@ -231,7 +231,7 @@ def test_a_replaced_holder_comes_back_only_when_it_is_trusted_and_the_vip_stays(
 
     operator.good("site.trust", "--host", "lb1", "--replace", "--yes")
     text = operator.good("recover.lb", "--host", "lb1", timeout_s=300)
-    assert "inv lb.failover hands it back" in text
+    assert "to hand it back: inv lb.failover" in text
     assert holders(operator.lab) == ["lb2"]
     assert shell(operator, "lb2", "cat /run/ha-runbooks/vrrp_state") == since  # it never moved
 

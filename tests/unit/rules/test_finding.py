@@ -54,7 +54,7 @@ def test_nothing_seen_is_ok():
 
 
 def test_the_summary_names_no_ok():
-    assert tally([FAIL, OK, NOTE, NOTE]) == "1 FAIL, 2 note"
+    assert tally([FAIL, OK, NOTE, NOTE]) == "1 failure, 2 notes"
     assert tally([OK]) == ""
 
 
