@@ -1,11 +1,11 @@
 # Variables: none. Goes before a script that installs with apt-get: the way all of them call it, and what they do first.
 # shellcheck shell=bash
 apt() { apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" >&2; }
-apt_begin() { # [OPTION...]: fresh lists, and what an earlier run that was ended half way has left is mended
+apt_begin() { # [OPTION...]: fresh package lists; finishes what an interrupted run left half installed
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
     local broken
     apt update
-    # A package that was just being unpacked is mended by nothing but itself, again.
+    # A package whose unpacking was interrupted must be unpacked again.
     [ -z "$(ls -A /var/lib/dpkg/updates)" ] || dpkg --configure -a >&2 || true
     # shellcheck disable=SC2016
     mapfile -t broken < <(dpkg-query -W -f '${db:Status-Eflag} ${Package}=${Version}\n' | sed -n 's/^reinstreq //; T; s/=$//; p')

@@ -99,15 +99,15 @@ def gone(site: Site, facts: Mapping[Host, HostFacts]) -> Finding | None:
 
     Invariant: None unless every control plane host was seen, and none of them has joined a cluster.
     """
-    masters = site.control_plane
-    if any(host not in facts or facts[host].joined for host in masters) or not any(each.joined for each in facts.values()):
+    lost = all(host in facts and not facts[host].joined for host in site.control_plane)
+    if not lost or not any(each.joined for each in facts.values()):
         return None
     seen = "no control plane host is in a cluster, but workers still are: the control plane is gone"
     why = "the state of the cluster is only in the backups"
     return Finding(
         "fail",
         topic="control plane",
-        host=listed(masters),
+        host=listed(site.control_plane),
         seen=seen,
         why=why,
         fix="inv recover.control-plane",
