@@ -15,4 +15,4 @@ def eventually(what: Callable[[], object], expected: object = True, seconds: flo
             return
         now = time.monotonic()
         assert now < deadline, f"still {seen!r} instead of {expected!r}" if not isinstance(seen, str) else seen
-        time.sleep(max(0.05, now - began))
+        time.sleep(max(0.2, now - began))
