@@ -35,9 +35,8 @@ def gone(saved: Operator) -> Iterator[tuple[Operator, Path]]:
     saved.lab.off(*MASTERS)
     saved.lab.reset(*MASTERS)
     yield saved, key
-    if saved.inv("cluster.verify").returncode:
-        saved.good("cluster.reset", "--yes-destroy", "ha-cluster", timeout_s=300)
-        saved.good("cluster.init", timeout_s=900)
+    # The tests after these need the cluster; a busy machine may need a while until it is healthy again.
+    eventually(lambda: saved.trouble("cluster.verify"), "", seconds=180)
 
 
 def test_without_the_key_nothing_is_touched(gone: tuple[Operator, Path]) -> None:
