@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from runbooks.engine.tasks import procedure, query
 from runbooks.errors import PrecheckError
-from runbooks.rules import cluster as rules
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -44,10 +43,11 @@ def init(session: Session) -> None:
     hosts one at a time, workers in parallel. Verifies the cluster at the end. Safe to run again, also after an interruption.
     """
     from runbooks.cluster.build import Plan, init_procedure  # noqa: PLC0415
+    from runbooks.rules.cluster import init_host  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.nodes)
-    init_host = rules.init_host(session.site.control_plane, plan.survey.control_plane(session.run))
-    session.carry_out(init_procedure(plan, init_host))
+    first = init_host(session.site.control_plane, plan.survey.control_plane(session.run))
+    session.carry_out(init_procedure(plan, first))
 
 
 @procedure(help=HOSTS)
