@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from runbooks.commands import preflight
+from runbooks.commands.node import NodeState
 from runbooks.commands.preflight_facts import Facts, Fsync, Packages, Space
 from runbooks.inventory.model import Host
 from runbooks.rules.preflight_peers import Clock
@@ -76,3 +77,18 @@ def facts(host: Host, **changes: Any) -> Facts:
         fsync=Fsync(tool="fio", ms=1.2, kind="p99", number=500) if master else None,
     )
     return replace(fit, **changes)
+
+
+# What a host is before anything was installed on it.
+EMPTY_NODE = NodeState(
+    packages={},
+    held=frozenset(),
+    attempt="",
+    running=False,
+    units={},
+    manifests=frozenset(),
+    files=frozenset(),
+    ca="",
+    api="",
+    server="",
+)

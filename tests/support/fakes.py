@@ -74,6 +74,17 @@ def toy(*steps: Any, **inputs: Any) -> Procedure:
     return Procedure("toy.run", "A toy", steps, inputs)
 
 
+def one_by_one(run: Callable[[Host, Command], Answer], commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
+    """Run each host's command by ``run``; an error stands in the place of its host."""
+    results: dict[Host, Answer | RunbookError] = {}
+    for host, command in commands.items():
+        try:
+            results[host] = run(host, command)
+        except RunbookError as error:
+            results[host] = error
+    return results
+
+
 @dataclass
 class Fault:
     """What goes wrong, once or ``times`` times, when ``match`` is part of "HOST COMMAND": before the effect, or after it."""
@@ -131,13 +142,7 @@ class FakeHosts:
         return Answer(0, "")
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
-        results: dict[Host, Answer | RunbookError] = {}
-        for host, command in commands.items():
-            try:
-                results[host] = self.run(host, command)
-            except RunbookError as error:
-                results[host] = error
-        return results
+        return one_by_one(self.run, commands)
 
     def abort(self) -> None:
         self.aborted = True
@@ -271,13 +276,7 @@ class BashHosts:
         return answer
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
-        results: dict[Host, Answer | RunbookError] = {}
-        for host, command in commands.items():
-            try:
-                results[host] = self.run(host, command)
-            except RunbookError as error:
-                results[host] = error
-        return results
+        return one_by_one(self.run, commands)
 
     def abort(self) -> None:
         pass

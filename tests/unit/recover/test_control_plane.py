@@ -13,24 +13,13 @@ from runbooks.commands.control_plane_files import RestoredFiles
 from runbooks.commands.node import NodeState
 from runbooks.errors import PrecheckError
 from runbooks.recover.control_plane import ControlPlaneHosts, refuse
+from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import master
 
 pytestmark = pytest.mark.unit
 
 M1, M2 = master(1), master(2)
-EMPTY = NodeState(
-    packages={},
-    held=frozenset(),
-    attempt="",
-    running=False,
-    units={},
-    manifests=frozenset(),
-    files=frozenset(),
-    ca="",
-    api="",
-    server="",
-)
-MEMBER = replace(EMPTY, manifests=frozenset({"etcd"}), files=frozenset({"kubelet.conf", "etcd"}), ca="0f")
+MEMBER = replace(EMPTY_NODE, manifests=frozenset({"etcd"}), files=frozenset({"kubelet.conf", "etcd"}), ca="0f")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +43,7 @@ def test_nonsense_is_an_error(said: str) -> None:
 @pytest.mark.parametrize(
     ("state", "origin"),
     [
-        (EMPTY, RestoredFiles()),
+        (EMPTY_NODE, RestoredFiles()),
         (MEMBER, RestoredFiles("placed", "x")),
         (replace(MEMBER, files=frozenset()), RestoredFiles("begun", "x")),
     ],

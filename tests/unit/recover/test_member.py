@@ -15,14 +15,16 @@ from runbooks.errors import InventoryError, UnreachableError
 from runbooks.recover.member.procedure import procedure, target
 from runbooks.recover.member.steps import RepairContext
 from runbooks.recover.rules.member import Diagnosis, MemberState, Repair, diagnose, last_line, obstacle, why_unusable
+from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import master, site
-from tests.unit.rules.test_cluster import BLANK
 from tests.unit.rules.test_etcd import GHOST, MEMBERS, look, member, seen
 
 pytestmark = pytest.mark.unit
 
 HOST = master(2)
-JOINED = replace(BLANK, files=frozenset({"kubelet.conf", "admin.conf"}), manifests=frozenset(STATIC_PODS), ca="f00d", api="ok")
+JOINED = replace(
+    EMPTY_NODE, files=frozenset({"kubelet.conf", "admin.conf"}), manifests=frozenset(STATIC_PODS), ca="f00d", api="ok"
+)
 WHOLE = EtcdData("/var/lib/etcd", db=20480, wal=1)
 STOPPED = Look(None, why="etcd does not run here")
 PEERS = "error validating peerURLs {ClusterID:acbb7697d4ce6ad Members:[...]}: member count is unequal"
@@ -53,7 +55,7 @@ def case(state=JOINED, data=WHOLE, mine=STOPPED, others=None, known=MEMBERS[1]) 
         (Repair.REJOIN, {"mine": look(2, members=(member(2),), leader="b2")}),
         (Repair.REJOIN, {"mine": look(2, cluster="another")}),
         (Repair.PROMOTE, {"mine": look(2, learner=True), "known": replace(MEMBERS[1], learner=True)}),
-        (Repair.REBUILD, {"state": BLANK, "data": EtcdData("/var/lib/etcd")}),
+        (Repair.REBUILD, {"state": EMPTY_NODE, "data": EtcdData("/var/lib/etcd")}),
         (Repair.REBUILD, {"state": replace(JOINED, attempt="join")}),
         (Repair.REBUILD, {"state": replace(JOINED, files=frozenset())}),
         (Repair.GONE, {"state": UnreachableError("master2 (10.1.1.102): no route"), "data": None}),

@@ -7,29 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.commands.node import PROGRAMS, STATIC_PODS, NodeState
+from runbooks.commands.node import PROGRAMS, STATIC_PODS
 from runbooks.commands.prepare import Kernel, Runtime
 from runbooks.errors import PrecheckError, UnreachableError
 from runbooks.rules import cluster as rules
+from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
 
 ONE, TWO, THREE = master(1), master(2), master(3)
-BLANK = NodeState(
-    packages={},
-    held=frozenset(),
-    attempt="",
-    running=False,
-    units={},
-    manifests=frozenset(),
-    files=frozenset(),
-    ca="",
-    api="",
-    server="",
-)
 INSTALLED = replace(
-    BLANK,
+    EMPTY_NODE,
     packages={**dict.fromkeys(PROGRAMS, "1.20.2-1.1"), "containerd": "1.6.20~ds1-1"},
     held=frozenset(PROGRAMS),
 )
@@ -37,7 +26,7 @@ MEMBER = replace(
     INSTALLED, manifests=frozenset(STATIC_PODS), files=frozenset({"kubelet.conf", "admin.conf", "etcd"}), ca="abc", api="ok"
 )
 UNFINISHED = replace(MEMBER, attempt="init", api="")
-FOREIGN = replace(BLANK, files=frozenset({"etcd"}))
+FOREIGN = replace(EMPTY_NODE, files=frozenset({"etcd"}))
 
 
 # ---- who begins
@@ -46,17 +35,17 @@ FOREIGN = replace(BLANK, files=frozenset({"etcd"}))
 @pytest.mark.parametrize(
     ("states", "init_host"),
     [
-        ((BLANK, BLANK, BLANK), ONE),
+        ((EMPTY_NODE, EMPTY_NODE, EMPTY_NODE), ONE),
         ((INSTALLED, INSTALLED, INSTALLED), ONE),
-        ((MEMBER, BLANK, BLANK), None),
-        ((BLANK, MEMBER, MEMBER), None),  # the first one was replaced: it has to join, never to begin another cluster
+        ((MEMBER, EMPTY_NODE, EMPTY_NODE), None),
+        ((EMPTY_NODE, MEMBER, MEMBER), None),  # the first one was replaced: it has to join, never to begin another cluster
         ((UnreachableError("off"), MEMBER, MEMBER), None),
-        ((replace(MEMBER, api="connection refused"), BLANK, BLANK), None),  # a broken cluster is still one
-        ((UNFINISHED, BLANK, BLANK), ONE),
-        ((BLANK, UNFINISHED, BLANK), TWO),  # where it was begun
-        ((replace(MEMBER, attempt="reset"), BLANK, BLANK), ONE),
-        ((MEMBER, replace(MEMBER, attempt="join"), BLANK), None),
-        ((MEMBER, FOREIGN, BLANK), None),
+        ((replace(MEMBER, api="connection refused"), EMPTY_NODE, EMPTY_NODE), None),  # a broken cluster is still one
+        ((UNFINISHED, EMPTY_NODE, EMPTY_NODE), ONE),
+        ((EMPTY_NODE, UNFINISHED, EMPTY_NODE), TWO),  # where it was begun
+        ((replace(MEMBER, attempt="reset"), EMPTY_NODE, EMPTY_NODE), ONE),
+        ((MEMBER, replace(MEMBER, attempt="join"), EMPTY_NODE), None),
+        ((MEMBER, FOREIGN, EMPTY_NODE), None),
     ],
 )
 def test_the_cluster_is_begun_once(states, init_host):
@@ -64,11 +53,17 @@ def test_the_cluster_is_begun_once(states, init_host):
 
 
 @pytest.mark.parametrize(
-    "found", [FOREIGN, replace(BLANK, manifests=frozenset({"etcd"})), replace(BLANK, ca="x"), replace(MEMBER, files=frozenset())]
+    "found",
+    [
+        FOREIGN,
+        replace(EMPTY_NODE, manifests=frozenset({"etcd"})),
+        replace(EMPTY_NODE, ca="x"),
+        replace(MEMBER, files=frozenset()),
+    ],
 )
 def test_what_nobody_here_began_is_never_begun_over(found):
     with pytest.raises(PrecheckError, match="master2 holds files of another cluster") as caught:
-        rules.init_host(site().control_plane, {ONE: BLANK, TWO: found, THREE: BLANK})
+        rules.init_host(site().control_plane, {ONE: EMPTY_NODE, TWO: found, THREE: EMPTY_NODE})
     assert caught.value.hint == "check whether they are still needed; `inv cluster.reset --host master2` deletes them"
 
 
@@ -79,8 +74,8 @@ def test_an_unfinished_attempt_is_no_membership():
     assert not replace(MEMBER, running=True).joined
     assert not replace(MEMBER, api="connection refused").serves
     assert not replace(MEMBER, files=frozenset()).joined
-    assert BLANK.blank
-    assert not replace(BLANK, attempt="join").blank
+    assert EMPTY_NODE.blank
+    assert not replace(EMPTY_NODE, attempt="join").blank
     assert rules.has_every_static_pod(MEMBER)
     assert not rules.has_every_static_pod(replace(MEMBER, manifests=frozenset({"etcd"})))
 
@@ -88,7 +83,7 @@ def test_an_unfinished_attempt_is_no_membership():
 def test_a_host_of_another_cluster_is_a_stranger():
     assert "another cluster" in rules.of_another_cluster(MEMBER, "def")
     assert not rules.of_another_cluster(MEMBER, "abc")
-    assert not rules.of_another_cluster(BLANK, "abc")
+    assert not rules.of_another_cluster(EMPTY_NODE, "abc")
 
 
 # ---- packages
@@ -117,7 +112,7 @@ def test_pinned_means_all_three_in_that_version_and_held():
 def test_another_version_is_named():
     assert rules.other_version(INSTALLED, "1.20.2") == ""
     assert rules.other_version(INSTALLED, "1.20.3") == "kubeadm 1.20.2"
-    assert rules.other_version(BLANK, "1.20.3") == ""
+    assert rules.other_version(EMPTY_NODE, "1.20.3") == ""
 
 
 # ---- kernel, runtime, images
