@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runbooks.backup import status
+from runbooks.commands.lock import Held
 from runbooks.doctor.look import Examination
 from runbooks.doctor.rules import etcd, hosts, pair
 from runbooks.engine.journal import summaries
-from runbooks.engine.lock import describe
+from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify
@@ -27,7 +28,30 @@ RUNS = 50
 
 
 def findings(session: Session, examined: Examination) -> list[Finding]:
-    """Return everything that is wrong or worth knowing, the most severe first."""
+    """Return everything that is wrong or worth knowing, the most severe first; while a command changes the site, first to wait for it."""
+    held = next((each for each in examined.held.values() if not has_ended(each.holder)), None)
+    return meanwhile(held, _now(session, examined, held))
+
+
+def meanwhile(held: Held | None, found: list[Finding]) -> list[Finding]:
+    """Return the findings, and before them the command that is changing the site now, if there is one.
+
+    Invariant: while a command changes the site, no other one is named: what is found may come from it, and be whole again when it ends.
+    """
+    if not held:
+        return found
+    who = held.holder
+    first = Finding(
+        "note",
+        topic="lock",
+        seen=f"wait: {who.user}@{who.machine} is running {who.what} (since {who.since})",
+        why="what is found below may come from it; it names no commands while the site is being changed",
+        fix="wait until it has ended; inv site.lock shows whether it has",
+    )
+    return [first, *(replace(each, fix="") for each in found)]
+
+
+def _now(session: Session, examined: Examination, held: Held | None) -> list[Finding]:
     site = session.site
     found = list(hosts.silent(site, examined.errors))
     found += pair.pair({host: state for host, (state, _) in examined.balancers.items() if host not in examined.errors})
@@ -39,7 +63,7 @@ def findings(session: Session, examined: Examination) -> list[Finding]:
     found += hosts.disks(examined.traces)
     found += hosts.clocks(examined.clocks)
     found += _backups(session)
-    found += _at_work(session, examined)
+    found += _runs(session, held)
     return ordered(found)
 
 
@@ -124,11 +148,9 @@ def _backups(session: Session) -> list[Finding]:
     return found
 
 
-def _at_work(session: Session, examined: Examination) -> list[Finding]:
-    """Return who holds the site's lock now, and which commands failed or were interrupted on this machine."""
-    held = next(iter(examined.held.values()), None)
-    why = "the running command may be the cause of other findings"
-    found = [Finding("note", topic="lock", seen=describe(session.site.name, held), why=why, fix="inv site.lock")] if held else []
+def _runs(session: Session, held: Held | None) -> list[Finding]:
+    """Return which commands failed or were interrupted on this machine, but for the one that holds the site's lock now."""
+    found: list[Finding] = []
     newest: dict[str, dict[str, str]] = {}
     for each in summaries(session.state / "runs", RUNS):
         newest.setdefault(each["procedure"], each)

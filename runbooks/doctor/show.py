@@ -27,7 +27,7 @@ def show(session: Session) -> None:
     else:
         print(f"{session.site.name}: {summary(found)}" + (f"\n\n{shown(found)}" if found else ""))
     if grave:
-        raise OutcomeError(summary(found), hint=grave[0].fix)
+        raise OutcomeError(summary(found), hint=grave[0].fix or found[0].fix)
 
 
 def summary(found: Sequence[Finding]) -> str:

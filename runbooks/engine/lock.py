@@ -80,7 +80,7 @@ class SiteLock:
 
     def _take(self, hosts: Sequence[Host], *, last: bool = False) -> list[Host]:
         answers = self._ask_for_it(hosts, dead="")
-        for run in sorted({held.holder.run for held in _holders(answers) if self._is_dead(held.holder)}):
+        for run in sorted({held.holder.run for held in _holders(answers) if _has_ended(held.holder, self._me)}):
             # The holder was a process of the same user on this machine, and it is gone: no need to wait until the lock expires.
             still = [host for host, answer in answers.items() if isinstance(answer, Answer) and parse_held(answer)]
             answers |= self._ask_for_it(still, dead=run)
@@ -103,18 +103,6 @@ class SiteLock:
     def _ask_for_it(self, hosts: Sequence[Host], dead: str) -> dict[Host, Answer | RunbookError]:
         command = lock("take", self._site.name, self._me, seconds=LEASE_S, dead=dead)
         return self._transport.run_each(dict.fromkeys(hosts, command))
-
-    def _is_dead(self, holder: Holder) -> bool:
-        me = self._me
-        if (holder.user, holder.machine, holder.kernel) != (me.user, me.machine, me.kernel) or holder.pid == me.pid:
-            return False
-        try:
-            os.kill(holder.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
 
     def _beat(self) -> None:
         own: Transport | None = None
@@ -149,6 +137,25 @@ def describe(site: str, held: Held) -> str:
         f"{site} is locked: {who.user}@{who.machine} (pid {who.pid}) has been running {who.what} since {who.since}; "
         f"the lock expires in {age_text(held.expires_in_s)} unless it is renewed"
     )
+
+
+def has_ended(holder: Holder) -> bool:
+    """Return whether the holder was a process of this user on this machine, and is gone: the next command takes its lock over."""
+    return _has_ended(
+        holder, Holder(run="", user=_user(), machine=socket.gethostname(), pid=os.getpid(), what="", since="", kernel=_kernel())
+    )
+
+
+def _has_ended(holder: Holder, me: Holder) -> bool:
+    if (holder.user, holder.machine, holder.kernel) != (me.user, me.machine, me.kernel) or holder.pid == me.pid:
+        return False
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _holders(answers: dict[Host, Answer | RunbookError]) -> list[Held]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
-from runbooks.engine.retry import again, until
+from runbooks.engine.retry import ATTEMPTS, again, cause, until
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import HostErrors, NotServing, RunbookError
 
@@ -96,8 +96,15 @@ def _made(run: Run, step: Step) -> str:
             step.check(run)
         if step.done and step.done(run):
             return "nothing to do"
-    again(lambda: _do_unless_done(run, step))
+    again(lambda: _do_unless_done(run, step), told=lambda error, number: _tell_retry(run, step, error, number))
     return "changed"
+
+
+def _tell_retry(run: Run, step: Step, error: BaseException, number: int) -> None:
+    """Say that an attempt failed, why, and that another one follows: nobody should wonder why a step takes so long."""
+    text = f"attempt {number} of {ATTEMPTS} failed, trying again: {cause(error)}"
+    run.journal.note("note", step.host.name if step.host else "here", text)
+    run.listener.say(f"          {step.title}: {text}")
 
 
 def _do_unless_done(run: Run, step: Step) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,10 +22,21 @@ def transient(error: BaseException) -> bool:
     return isinstance(error, ConnectionLost) or (isinstance(error, CommandError) and error.exited == TEMPORARY_FAILURE)
 
 
-def again(call: Callable[..., T], *args: Any) -> T:
+def cause(error: BaseException) -> str:
+    r"""Return an error in one line: its first line, and of the output below it the last line that names an error, else the last one.
+
+    >>> cause(CommandError("m1: `kubeadm join` exited 75\n  [preflight] ok\n  error execution phase check-etcd: no\n  To see more use --v=5"))
+    'm1: `kubeadm join` exited 75: error execution phase check-etcd: no'
+    """
+    first, *below = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    telling = [line for line in below if re.search(r"\b(?:error|failed|timed out)\b", line, re.IGNORECASE)] or below
+    return f"{first}: {telling[-1]}" if telling else first
+
+
+def again(call: Callable[..., T], *args: Any, told: Callable[[BaseException, int], None] = lambda error, number: None) -> T:
     """Call ``call``. If it fails for a transient reason, retry up to three times, after pauses of up to 1, 2 and 4 s.
 
-    Raises the last attempt's error.
+    ``told`` gets the error and the number of each attempt that is followed by another one. Raises the last attempt's error.
     """
     try:
         return call(*args)
@@ -39,10 +51,14 @@ def again(call: Callable[..., T], *args: Any) -> T:
             raise first.pop()
         return call(*args)
 
+    def tell(state: Any) -> None:
+        told(state.outcome.exception(), state.attempt_number)
+
     policy = Retrying(
         retry=retry_if_exception(transient),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_random_exponential(multiplier=1, max=8),
+        before_sleep=tell,
         reraise=True,
     )
     return policy(attempt)

@@ -18,6 +18,7 @@ from runbooks.etcd.rules import data_file
 from runbooks.etcd.steps import STATUS_FIRST, DefragPolicy, MemberDefrag, defrag_order, name_of, status_of
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
+from runbooks.rules import etcd_corrupt
 from runbooks.rules.etcd import View
 from runbooks.text import MIB, listed
 from runbooks.view.etcd import some_healthy, view
@@ -91,7 +92,7 @@ class NospaceRecovery:
             raise PrecheckError(
                 f"alarm {corrupt[0].kind} of {name_of(seen, corrupt[0].member)}: its data differ from the other members'; "
                 "disarming would only hide this",
-                hint="docs/etcd.md, Corruption: replace that member (inv cluster.remove, then inv cluster.join)",
+                hint=etcd_corrupt.after(seen),
             )
         votes = rules.voters(seen.members)
         healthy = [member for member in votes if member.id in rules.healthy_ids(seen)]

@@ -15,6 +15,7 @@ from runbooks.etcd.rules import data_file, latencies
 from runbooks.etcd.rules.latencies import Latency, Perf
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
+from runbooks.rules import etcd_corrupt
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, for_machines, told
 from runbooks.text import age_text, listed, naming, percent, size_text, table
@@ -99,7 +100,7 @@ def _status_json(view: View, problems: Sequence[str]) -> dict[str, Any]:
 def _hint(view: View) -> str:
     kinds = {alarm.kind for status in view.statuses.values() for alarm in status.alarms}
     if "CORRUPT" in kinds:
-        return "docs/etcd.md, Corruption: replace that member; do not disarm this alarm before"
+        return etcd_corrupt.after(view)
     if "NOSPACE" in kinds and view.members and len(rules.healthy_ids(view)) >= rules.quorum(len(rules.voters(view.members))):
         return "inv etcd.disarm"
     if not view.statuses:

@@ -15,7 +15,7 @@ from runbooks.backup.sets.store import Set, Store
 from runbooks.cluster import prepare
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import control_plane_files as files
-from runbooks.commands import node
+from runbooks.commands import lb, node
 from runbooks.commands.base import batch
 from runbooks.commands.control_plane_files import RestoredFiles
 from runbooks.commands.node import STATIC_PODS, NodeState
@@ -28,8 +28,9 @@ from runbooks.recover.quorum.decide import RestoreOptions
 from runbooks.recover.quorum.procedure import confirm_restore
 from runbooks.recover.quorum.procedure import recover as restore_etcd
 from runbooks.recover.quorum.source import Snapshots
-from runbooks.rules.cluster import refuse_leftovers
+from runbooks.recover.rules.control_plane import refuse
 from runbooks.text import counted, listed, size_text, table
+from runbooks.view import etcd
 from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
@@ -99,38 +100,31 @@ def recover(session: Session, options: RestoreOptions) -> None:
 
 
 def look(run: Run) -> ControlPlaneHosts:
-    """Return what the control plane hosts have. Raises RunbookError when none answers, or one has files of another origin."""
+    """Return what the control plane hosts have. Raises RunbookError when none answers, or the control plane is not lost."""
     answers = Survey().each(run, {host: batch(node.look(host), files.look()) for host in run.site.control_plane})
-    hosts: dict[Host, RestoredFiles] = {}
+    hosts: dict[Host, tuple[NodeState, RestoredFiles]] = {}
     silent: dict[Host, RunbookError] = {}
     for host, answer in answers.items():
         if isinstance(answer, NotLetIn):
             raise answer
         if isinstance(answer, RunbookError):
             silent[host] = answer
-            continue
-        state, origin = answer
-        refuse(host, state, origin)
-        hosts[host] = origin
+        else:
+            hosts[host] = (answer[0], answer[1])
     if not hosts:
         raise UnreachableError(
             "no control plane host answers:" + "".join(f"\n  {error}" for error in silent.values()),
             hint="switch on at least one empty machine of those names",
         )
-    return ControlPlaneHosts(hosts, silent)
+    refuse(hosts, etcd.view(run, tuple(hosts)), _seen_up(run) if silent else ())
+    return ControlPlaneHosts({host: origin for host, (_, origin) in hosts.items()}, silent)
 
 
-def refuse(host: Host, state: NodeState, origin: RestoredFiles) -> None:
-    """Raise PrecheckError for a host that is not empty, unless its files were put there by this command."""
-    if origin.stage or state.blank:
-        return
-    if state.joined:
-        raise PrecheckError(
-            f"{host} has its files still; nothing was changed",
-            hint="inv recover.etcd-quorum restores etcd onto such hosts; the empty ones join afterwards",
-        )
-    refuse_leftovers(host, state)
-    raise PrecheckError(f"{host}: kubeadm {state.attempt} was not finished there", hint=f"inv cluster.reset --host {host}")
+def _seen_up(run: Run) -> set[str]:
+    """Return the servers behind HAProxy that a load balancer reaches, by name."""
+    said = run.read_each(dict.fromkeys(run.site.load_balancers, lb.backends()), fresh=True)
+    control_plane = {str(host) for host in run.site.control_plane}
+    return {each.server for those in said.values() if isinstance(those, tuple) for each in those if each.up} & control_plane
 
 
 def _chosen(supply: Snapshots, name: str, begun: str) -> Set:

@@ -34,7 +34,7 @@ STAMP = f"{MADE:%Y%m%dT%H%M%SZ}"
 def etcd_member(site: Site, repair: Repair) -> Page:
     """One repair of a member."""
     host = second(site)
-    made = procedure.procedure(RepairContext(site, host, STAMP), Diagnosis(repair, repair.value))
+    made = procedure.procedure(RepairContext(site, host, STAMP, corrupt=repair == Repair.REJOIN), Diagnosis(repair, repair.value))
     return Page(made, f"--member {host}", repair.value, repair.name.lower(), by_hand("recover", "before_member"))
 
 

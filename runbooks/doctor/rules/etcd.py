@@ -10,7 +10,7 @@ from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics
 from runbooks.etcd.rules import data_file, latencies
 from runbooks.inventory.model import Host
-from runbooks.rules import etcd
+from runbooks.rules import etcd, etcd_corrupt
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
 from runbooks.text import listed
@@ -98,8 +98,8 @@ def alarms(view: View) -> Iterator[Finding]:
     for alarm in sorted(raised - set(full), key=lambda each: each.member):
         member = next((each for each in view.members if each.id == alarm.member), None)
         seen = f"alarm {alarm.kind} of member {member or alarm.member}"
-        why = "its data differs from the others': what is read there cannot be trusted"
-        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{repair(member or alarm.member)} --rejoin")
+        why = "its data differs from the others'; every write to the cluster is refused until it has joined again with new data"
+        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=etcd_corrupt.after(view))
 
 
 def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:

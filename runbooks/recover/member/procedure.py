@@ -12,28 +12,20 @@ from runbooks.cluster.remove import delete_node
 from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Access, Look, Member, look
 from runbooks.commands.etcd_data import EtcdData
+from runbooks.commands.node import NodeState
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import DegradedError, NotLetIn, PrecheckError, RunbookError
 from runbooks.gates import etcd_is_healthy, writes_through_vip
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
-from runbooks.recover.member.steps import (
-    RepairContext,
-    UnusableData,
-    join_again,
-    keeps_quorum,
-    promote,
-    remove,
-    serve,
-    set_aside,
-    start,
-    stop,
-)
-from runbooks.recover.rules.member import Diagnosis, MemberState, Repair, diagnose, obstacle
+from runbooks.recover.member.membership import disarm, keeps_quorum, promote, remove
+from runbooks.recover.member.steps import RepairContext, UnusableData, join_again, serve, set_aside, start, stop
+from runbooks.recover.rules.member import ETCD_PHASE, Diagnosis, MemberState, Repair, diagnose, obstacle
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
-from runbooks.text import naming
+from runbooks.rules.etcd_corrupt import after, corrupt
+from runbooks.text import listed, naming
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
 
@@ -51,7 +43,8 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     """
     run, site = session.run, session.site
     if before := session.resumed(KEY):
-        ctx = RepairContext(site, site.host(before["host"], "control-plane"), before["stamp"])
+        host = site.host(before["host"], "control-plane")
+        ctx = RepairContext(site, host, before["stamp"], before.get("old", ""), bool(before.get("corrupt")))
         session.carry_out(procedure(ctx, Diagnosis.recorded(before)))
         return
     survey = Survey()
@@ -71,17 +64,25 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
         back_up_first(session, seen, wanted=backup)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
-        session.carry_out(procedure(RepairContext(site, host, stamp), diagnosis))
+        session.carry_out(procedure(context(site, seen, found, diagnosis, stamp), diagnosis))
     except UnusableData as error:  # known only now: its etcd had not ended by itself before
         lost = Diagnosis(Repair.REJOIN, str(error))
         run.listener.say(f"{lost.why}\n  -> {lost.repair.value}")
         refuse(run, etcd.view(run), found, lost)
-        session.carry_out(procedure(RepairContext(site, host, stamp), lost))
+        session.carry_out(procedure(context(site, seen, found, lost, stamp), lost))
     if diagnosis.repair == Repair.GONE and not session.options.plan:
         raise DegradedError(
             f"{host} was removed from the cluster, which works without it; it has to come back as an empty machine",
             hint=f"once it answers: inv recover.node --host {host}",
         )
+
+
+def context(site: Site, seen: View, found: MemberState, diagnosis: Diagnosis, stamp: str) -> RepairContext:
+    """Return what the steps work with: the ID of a member that has to be another one afterwards, and whether it has an alarm CORRUPT."""
+    member, state = found.member, found.state
+    begun = isinstance(state, NodeState) and state.attempt == ETCD_PHASE  # then the listed member may be the new one already
+    old = member.id if member and diagnosis.repair == Repair.REJOIN and not begun else ""
+    return RepairContext(site, found.host, stamp, old, bool(member and member.id in corrupt(seen)))
 
 
 def replace(session: Session, name: str, *, backup: bool) -> None:
@@ -128,14 +129,15 @@ def _in_service(run: Run, host: Host) -> bool:
 
 def procedure(ctx: RepairContext, diagnosis: Diagnosis) -> Procedure:
     """Return the procedure that repairs the member of ``ctx.host`` as ``diagnosis`` says."""
-    inputs = {"host": ctx.host.name, "stamp": ctx.stamp, **diagnosis.record()}
+    inputs = {"host": ctx.host.name, "stamp": ctx.stamp, "old": ctx.old, "corrupt": ctx.corrupt, **diagnosis.record()}
     return Procedure(KEY, f"Repair the etcd member of {ctx.host}: {diagnosis.why}", steps(ctx, diagnosis.repair), inputs)
 
 
 def steps(ctx: RepairContext, repair: Repair) -> list[Step | Together]:
     """Return the steps of a repair. Every one ends with a write through the VIP, and all that remove a member check the quorum first."""
     plan = Plan(ctx.site, (ctx.host,), ctx.survey)
-    out = [keeps_quorum(ctx), take_out(ctx.host), remove(ctx)]
+    alarm = [disarm(ctx)] if ctx.corrupt else []
+    out = [keeps_quorum(ctx), take_out(ctx.host), remove(ctx), *alarm]
     over = [etcd_is_healthy(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]
     match repair:
         case Repair.WELL:
@@ -145,7 +147,7 @@ def steps(ctx: RepairContext, repair: Repair) -> list[Step | Together]:
         case Repair.PROMOTE:
             return [promote(ctx), *over]
         case Repair.REJOIN:
-            again = [stop(ctx), remove(ctx), set_aside(ctx), join_again(ctx), promote(ctx), serve(ctx)]
+            again = [stop(ctx), remove(ctx), *alarm, set_aside(ctx), join_again(ctx), promote(ctx), serve(ctx)]
             return [keeps_quorum(ctx), take_out(ctx.host), *again, *over]
         case Repair.REBUILD:
             return [*out, *join_procedure(plan).steps, etcd_is_healthy(), writes_through_vip(ctx.site, ctx.survey)]
@@ -192,18 +194,24 @@ def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis) -> No
             f"{host}: {diagnosis.why}; and etcd has no quorum, which is needed to remove the member and to add it again:{said}",
             hint="start the others first (inv recover.etcd-member for each); if they are lost: inv recover.etcd-quorum",
         )
+    others = [each for each in seen.members if each.id in corrupt(seen) and each != found.member]
+    if repair in NEEDS_OTHERS and others:
+        raise PrecheckError(
+            f"{host}: etcd has an alarm CORRUPT for {listed(others)}: until it is disarmed nothing can be written, and nobody can join",
+            hint=after(seen),
+        )
     if repair == Repair.GONE and found.member and (asker := _reached_from(run, well, found.member)):
         raise PrecheckError(
             f"{host} does not answer this machine, but its member of etcd is healthy: {asker} reaches it; nothing was changed",
             hint=f"repair the connection to {host} ({diagnosis.why})",
         )
-    if repair in {Repair.START, Repair.REJOIN} and found.data:
+    if repair in {Repair.START, Repair.REJOIN} and found.data and host not in well:
         what, fix = obstacle(found.data)
         if what:
             raise PrecheckError(f"{host}: {what}: neither a restart nor new data helps", hint=fix)
-    if repair == Repair.WELL and (others := rules.faults(rules.of_members(seen))):
+    if repair == Repair.WELL and (faults := rules.faults(rules.of_members(seen))):
         raise PrecheckError(
-            f"{host}: {diagnosis.repair.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in others),
+            f"{host}: {diagnosis.repair.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in faults),
             hint="inv recover.etcd-member for the one that needs repair; inv etcd.status",
         )
 

@@ -10,13 +10,12 @@ import secrets
 from dataclasses import dataclass, field
 
 from runbooks.cluster import members
-from runbooks.commands import etcd, etcd_data, kubeadm, node, static_pods
+from runbooks.commands import etcd_data, kubeadm, node, static_pods
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
-from runbooks.commands.node import NodeState
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import OutcomeError, PrecheckError
+from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Host, Site
 from runbooks.recover.rules.member import why_unusable
 from runbooks.rules import etcd as rules
@@ -35,11 +34,17 @@ class UnusableData(OutcomeError):  # noqa: N818 - a state
 
 @dataclass(frozen=True, slots=True)
 class RepairContext:
-    """The control plane host whose member is repaired. ``stamp`` is the end of the name of the directory that keeps the old data."""
+    """The control plane host whose member is repaired. ``stamp`` is the end of the name of the directory that keeps the old data.
+
+    ``old`` is the ID of a member that is given up although it may run, else "": only one with another ID has joined again.
+    ``corrupt``: etcd had an alarm CORRUPT for it. The journal keeps all of them, so that a resumed run asks for the same.
+    """
 
     site: Site
     host: Host
     stamp: str
+    old: str = ""
+    corrupt: bool = False
     survey: Survey = field(default_factory=Survey)
 
 
@@ -61,34 +66,10 @@ def member_on(run: Run, host: Host) -> Member | None:
     return listed_member(seen, host)
 
 
-def rejoined(run: Run, host: Host) -> bool:
-    """As `runs_as_member`, of a new reading."""
-    return runs_as_member(view_etcd.view(run), host)
-
-
-def keeps_quorum(ctx: RepairContext) -> Step:
-    """Check the quorum before anything is changed.
-
-    Never lets a member be removed when fewer than a majority of the remaining voters would be healthy.
-    """
-
-    def check(run: Run) -> None:
-        seen = view_etcd.view(run)
-        view_etcd.some_healthy(run, seen)
-        member = listed_member(seen, ctx.host)
-        healthy = rules.healthy_ids(seen) - ({member.id} if member else set())
-        if member and (reason := rules.refuse_removal(seen.members, healthy, member.id)):
-            raise PrecheckError(
-                f"{ctx.host}: its member must not be removed: {reason}",
-                hint="inv etcd.status; repair another member first, or, if a majority is lost for good: inv recover.etcd-quorum",
-            )
-
-    return Step(
-        "etcd keeps its quorum without it",
-        ctx.host,
-        check=check,
-        by_hand=by_hand("recover", "member_survives"),
-    )
+def rejoined(run: Run, ctx: RepairContext) -> bool:
+    """Whether the host runs a member of the cluster that is another one than the member that is given up."""
+    seen = view_etcd.view(run)
+    return runs_as_member(seen, ctx.host) and seen.statuses[ctx.host].member != ctx.old
 
 
 def start(ctx: RepairContext) -> Step:
@@ -115,7 +96,7 @@ def start(ctx: RepairContext) -> Step:
         here = [name for name in STOPPED if pods[name].manifest == "on"]
         if parked:
             run.change(host, static_pods.unpark(parked))
-        if here and not (parked and rejoined(run, host)):
+        if here and not (parked and runs_as_member(view_etcd.view(run), host)):
             run.change(host, static_pods.restart(here))
 
     return Step(
@@ -135,7 +116,7 @@ def stop(ctx: RepairContext) -> Step:
     def done(run: Run) -> bool | Unmet:
         pods = run.read(host, static_pods.look(STOPPED))
         running = [name for name, pod in pods.items() if pod.manifest == "on" or pod.container]
-        return Unmet(f"{listed(running)} may run") if running and not rejoined(run, host) else True
+        return Unmet(f"{listed(running)} may run") if running and not rejoined(run, ctx) else True
 
     return Step(
         "stop its etcd and its API server (park their manifests)",
@@ -147,43 +128,13 @@ def stop(ctx: RepairContext) -> Step:
     )
 
 
-def remove(ctx: RepairContext) -> Step:
-    """Remove the old member by its ID, before a new one is added.
-
-    A member that is added first raises the quorum, although one member is down: https://etcd.io/docs/v3.5/faq/
-    """
-    host = ctx.host
-
-    def old(run: Run) -> Member | None:
-        state = ctx.survey.each(run, {host: node.look(host)})[host]
-        joining = isinstance(state, NodeState) and (
-            state.running or state.attempt == "join"
-        )  # then the listed member is the new one
-        seen = view_etcd.view(run)
-        view_etcd.some_healthy(run, seen)
-        return None if joining or runs_as_member(seen, host) else listed_member(seen, host)
-
-    def do(run: Run) -> None:
-        if member := old(run):
-            members.remove_from_etcd(run, ctx.survey, member)
-
-    return Step(
-        "remove its old member from etcd",
-        host,
-        done=lambda run: old(run) is None,
-        do=do,
-        within=30,
-        by_hand=by_hand("recover", "member_remove", host=host),
-    )
-
-
 def set_aside(ctx: RepairContext) -> Step:
     """Rename the old data. It is never deleted: it may still be needed."""
     host = ctx.host
 
     def done(run: Run) -> bool:
         data = run.read(host, etcd_data.look())
-        return not (data.db or data.wal) or rejoined(run, host)
+        return not (data.db or data.wal) or rejoined(run, ctx)
 
     def do(run: Run) -> None:
         answer = run.change(host, etcd_data.aside(ctx.stamp))
@@ -207,7 +158,7 @@ def join_again(ctx: RepairContext) -> Step:
         state = run.read(host, node.look(host))
         if state.attempt or state.running:
             return Unmet("kubeadm has not finished there")
-        return True if rejoined(run, host) else Unmet("it does not run as a member yet")
+        return True if rejoined(run, ctx) else Unmet("it does not run as a new member yet")
 
     return Step(
         "join etcd again as an empty member (kubeadm join phase)",
@@ -234,30 +185,6 @@ def _join_etcd(run: Run, ctx: RepairContext) -> None:
     unused = Secret(secrets.token_hex(32))  # a random key that is never used: the host has its certificates
     wanted = config.join_config(ctx.site, ctx.host, version, admission.token, admission.ca_hash, unused)
     run.change(ctx.host, kubeadm.join_etcd(wanted))
-
-
-def promote(ctx: RepairContext) -> Step:
-    """Make the learner a voter. kubeadm 1.29 and newer does this itself, but leaves a learner behind when it is interrupted."""
-    host = ctx.host
-
-    def done(run: Run) -> bool | Unmet:
-        member = member_on(run, host)
-        if not member:
-            return Unmet("it is not a member")
-        return Unmet("it is a learner: it has no vote yet") if member.learner else True
-
-    def do(run: Run) -> None:
-        if (member := member_on(run, host)) and member.learner:
-            run.change(view_etcd.some_healthy(run), etcd.promote(member.id))
-
-    return Step(
-        "give it a vote (promote the learner)",
-        host,
-        done=done,
-        do=do,
-        within=60,
-        by_hand=by_hand("recover", "member_promote"),
-    )
 
 
 def serve(ctx: RepairContext) -> Step:

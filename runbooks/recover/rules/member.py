@@ -14,6 +14,7 @@ from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
+from runbooks.rules.etcd_corrupt import corrupt
 from runbooks.text import listed
 
 ETCD_PHASE = "etcd"  # NodeState.attempt of a host that was joining etcd again
@@ -82,8 +83,8 @@ OBSTACLES = {
 def diagnose(view: View, found: MemberState) -> Diagnosis:
     """Return the repair that a member needs, and why. ``view`` is what every control plane host said of etcd.
 
-    The data of a member is given up only when it is missing, or when etcd itself said that it cannot continue with it. In all other
-    cases the member is only started.
+    The data of a member is given up only when it is missing, or when etcd itself said that it cannot continue with it, or that it
+    differs from the others'. In all other cases the member is only started.
     """
     state = found.state
     if isinstance(state, RunbookError):
@@ -92,7 +93,7 @@ def diagnose(view: View, found: MemberState) -> Diagnosis:
         return Diagnosis(Repair.REJOIN, "an earlier attempt to join again was not finished")
     if not state.joined:
         return Diagnosis(Repair.REBUILD, _not_joined(state))
-    if reason := _on_its_own(view, found.host) or _not_listed(view, found.member):
+    if reason := _on_its_own(view, found.host) or _not_listed(view, found.member) or _corrupt(view, found.member):
         return Diagnosis(Repair.REJOIN, reason)
     if found.member and found.member.learner and found.host in view.statuses:
         return Diagnosis(Repair.PROMOTE, f"member {found.member.id} has no vote")
@@ -102,6 +103,10 @@ def diagnose(view: View, found: MemberState) -> Diagnosis:
 
 def _not_listed(view: View, member: Member | None) -> str:
     return "it is no longer a member of etcd" if view.members and not member else ""
+
+
+def _corrupt(view: View, member: Member | None) -> str:
+    return "etcd has an alarm CORRUPT for it: its data differs from the others'" if member and member.id in corrupt(view) else ""
 
 
 def _well(state: NodeState, member: Member | None) -> Diagnosis:

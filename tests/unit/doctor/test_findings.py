@@ -7,7 +7,8 @@ import pytest
 from runbooks.commands.base import Answer
 from runbooks.commands.doctor import Disk, Traces, parse, parse_endpoints
 from runbooks.commands.etcd import Alarm, Look
-from runbooks.doctor.findings import of_cluster
+from runbooks.commands.lock import Held, Holder
+from runbooks.doctor.findings import meanwhile, of_cluster
 from runbooks.doctor.look import Examination
 from runbooks.doctor.rules import hosts as host_rules
 from runbooks.doctor.rules import pair
@@ -127,6 +128,20 @@ def test_one_cause_is_one_finding_with_its_command(seen, severity, where, fix):
     (only,) = examined(seen)
     assert (only.severity, placed(only)) == (severity, where)
     assert fix in only.fix
+
+
+def test_while_a_command_runs_the_first_finding_is_to_wait_and_nothing_else_is_prescribed():
+    """Its restore looks like an unfinished one, and its stopped members like lost ones."""
+    found = [
+        Finding("fail", seen="a restore was not finished", fix="inv recover.etcd-quorum --resume"),
+        Finding("warn", seen="x", fix="y"),
+    ]
+    lee = Holder(run="r", user="lee", machine="laptop", pid=1, what="inv recover.etcd-quorum", since="10:12")
+    first, *others = meanwhile(Held(lee, 90), found)
+    assert (first.seen, first.severity) == ("wait: lee@laptop is running inv recover.etcd-quorum (since 10:12)", "note")
+    assert "recover" not in first.fix
+    assert [(each.seen, each.fix) for each in others] == [(each.seen, "") for each in found]
+    assert meanwhile(None, found) == found
 
 
 def test_an_api_server_that_is_down_explains_its_pods_and_what_the_load_balancers_see():

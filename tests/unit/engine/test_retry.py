@@ -48,6 +48,12 @@ def test_again_gives_the_first_good_answer(slept):
     assert again(failing(ConnectionLost("1"), ConnectionLost("2"), ConnectionLost("3")), "x") == "x"
 
 
+def test_every_attempt_that_is_followed_by_another_is_told(slept):
+    told = []
+    again(failing(ConnectionLost("1"), ConnectionLost("2")), "x", told=lambda error, number: told.append((str(error), number)))
+    assert told == [("1", 1), ("2", 2)]
+
+
 def test_again_raises_the_last_error_after_four_attempts(slept):
     errors = [ConnectionLost(str(number)) for number in range(1, 6)]
     with pytest.raises(ConnectionLost, match=r"^4$"):

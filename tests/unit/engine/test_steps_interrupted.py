@@ -86,9 +86,12 @@ def test_resume_after_a_failure(where, after, tmp_path):
 @pytest.mark.parametrize("where", CHANGES)
 def test_what_is_transient_is_tried_again_within_the_run(where, error, after, slept):
     hosts = FakeHosts(faults=[Fault(where, error, after=after)])
-    carry_out(run_on(hosts), toy(*STEPS))
+    run = run_on(hosts)
+    carry_out(run, toy(*STEPS))
     assert hosts.values == FINISHED
     assert set(hosts.effects.values()) == {1}
+    (said,) = run.listener.of("say")  # nobody has to wonder why a step takes so long
+    assert f"attempt 1 of 4 failed, trying again: {error()}" in said
 
 
 FAULTS = st.builds(

@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.commands.base import Answer
-from runbooks.commands.etcd import Look
+from runbooks.commands.etcd import Alarm, Look
 from runbooks.commands.etcd_data import EtcdData, parse
 from runbooks.commands.node import STATIC_PODS
-from runbooks.errors import InventoryError, UnreachableError
-from runbooks.recover.member.procedure import procedure, target
+from runbooks.engine.steps import Run
+from runbooks.errors import InventoryError, PrecheckError, UnreachableError
+from runbooks.recover.member.procedure import context, procedure, refuse, target
 from runbooks.recover.member.steps import RepairContext
 from runbooks.recover.rules.member import Diagnosis, MemberState, Repair, diagnose, last_line, obstacle, why_unusable
+from runbooks.rules import etcd_corrupt
 from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import master, site
 from tests.unit.rules.test_etcd import GHOST, MEMBERS, look, member, seen
@@ -63,6 +65,33 @@ def case(state=JOINED, data=WHOLE, mine=STOPPED, others=None, known=MEMBERS[1]) 
 )
 def test_the_case(wanted, given):
     assert case(**given) == wanted
+
+
+ALARMED = replace(look(1).status, alarms=(Alarm("b2", "CORRUPT"),))
+
+
+def test_a_member_with_the_alarm_corrupt_gives_up_its_data():
+    view = seen(replace(look(1), status=ALARMED), look(2), look(3))
+    found = MemberState(HOST, MEMBERS[1], JOINED, WHOLE)
+    assert diagnose(view, found).repair == Repair.REJOIN
+    assert etcd_corrupt.after(view) == "inv recover.etcd-member --member master2 --rejoin"
+    gone = seen(replace(look(1, (member(1), member(3))), status=ALARMED), STOPPED, look(3, (member(1), member(3))))
+    assert "etcdctl alarm disarm" in etcd_corrupt.after(gone)
+    two = replace(ALARMED, alarms=(Alarm("a1", "CORRUPT"), Alarm("b2", "CORRUPT")))
+    with pytest.raises(PrecheckError, match="alarm CORRUPT for master1"):
+        refuse(Run, seen(replace(look(1), status=two), look(2), look(3)), found, Diagnosis(Repair.REJOIN, "x"))
+
+
+@pytest.mark.parametrize(
+    ("repair", "state", "old"),
+    [(Repair.REJOIN, JOINED, "b2"), (Repair.START, JOINED, ""), (Repair.REJOIN, replace(JOINED, attempt="etcd"), "")],
+    ids=["it may run", "it stays", "the listed one may be the new one"],
+)
+def test_a_member_that_is_given_up_is_remembered(repair, state, old):
+    """A step that asks only whether a member runs is done before it begins."""
+    found = MemberState(HOST, MEMBERS[1], state, WHOLE)
+    ctx = context(site(), seen(look(1), look(2), look(3)), found, Diagnosis(repair, "--rejoin"), "S")
+    assert (ctx.old, ctx.corrupt, procedure(ctx, Diagnosis(repair, "--rejoin")).inputs["old"]) == (old, False, old)
 
 
 def test_without_a_quorum_a_member_with_its_data_is_only_started():
