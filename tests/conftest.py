@@ -33,6 +33,7 @@ ROWS: Final = {
     ),
     "lab": (
         "engine/test_engine.py",
+        "engine/test_logins.py",
         "lab/test_lab.py",
         "lab/test_kubernetes.py",
         "lb/test_setup.py",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbooks.commands.base import Answer, Command
+from runbooks.engine.start import MARK, session_script
 
-GREETING = "ha-runbooks\n"  # first line that session.sh prints; without it, sudo or the login failed, not the command
 TIMED_OUT = 124  # exit status of timeout(1)
 GRACE_S = 20  # the host itself ends a command that runs out of time; we wait this much longer for its answer
 POLL_S = 5
@@ -30,22 +30,22 @@ class Source:
 
 
 def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | None = None) -> Answer:
-    """Start ``line`` (session.sh), send it the program of ``command``, and return its answer.
+    """Start ``line`` (`start.session_line`), send it session.sh and the program of ``command``, and return its answer.
 
-    A sink gets standard output while it arrives, without the greeting; the Answer then holds only the greeting.
+    A sink gets standard output from our mark on, while it arrives; the Answer then holds only what came before, and the mark.
     """
     try:
         channel.exec_command(line)
         program = command.program.encode()
         given = f" {flow.size}" if isinstance(flow, Source) else ""
         with suppress(OSError):  # a command may end before it has read everything (sudo refuses); its answer says why
-            channel.sendall(f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
+            channel.sendall(session_script() + f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
         deadline = time.monotonic() + command.timeout + GRACE_S
         out = bytearray()
         if isinstance(flow, Source):
             _feed(channel, flow)
         elif flow:
-            _pour(channel, _past_greeting(out, flow), deadline)
+            _pour(channel, _past_mark(out, flow), deadline)
         return _answer(channel, out, deadline)
     finally:
         channel.close()
@@ -96,18 +96,22 @@ def _answer(channel: Any, out: bytearray, deadline: float) -> Answer:
     return Answer(exited, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-def _past_greeting(out: bytearray, sink: Sink) -> Sink:
-    """Return a sink that keeps the greeting in ``out`` and passes the rest on. Output without a greeting is kept for the error text."""
-    greeting = GREETING.encode()
+def _past_mark(out: bytearray, sink: Sink) -> Sink:
+    """Return a sink that keeps everything up to our mark in ``out`` and passes the rest on."""
+    mark, begun = MARK.encode(), False
 
     def take(data: bytes) -> None:
-        if out.startswith(greeting):
+        nonlocal begun
+        if begun:
             sink(data)
             return
         out.extend(data)
-        if out.startswith(greeting) and len(out) > len(greeting):
-            rest = bytes(out[len(greeting) :])
-            del out[len(greeting) :]
-            sink(rest)
+        at = out.find(mark)
+        if at >= 0:
+            begun = True
+            rest = bytes(out[at + len(mark) :])
+            del out[at + len(mark) :]
+            if rest:
+                sink(rest)
 
     return take

@@ -8,11 +8,9 @@ the runner costs over 100 ms per command, sends input byte by byte, and leaves t
 from __future__ import annotations
 
 import logging
-import shlex
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from threading import Lock, Semaphore
 from typing import Any
@@ -21,15 +19,16 @@ import paramiko
 from fabric import Config, Connection, ThreadingGroup
 from fabric.exceptions import GroupException
 
-from runbooks.commands.base import HOST_SCRIPTS, Answer, Command
-from runbooks.engine.channel import GRACE_S, GREETING, TIMED_OUT, WINDOW, Sink, Source, exchange
+from runbooks.commands.base import Answer, Command
+from runbooks.engine.answers import judged
+from runbooks.engine.channel import GRACE_S, WINDOW, Sink, Source, exchange
 from runbooks.engine.namespace import permit
 from runbooks.engine.ssh_errors import explained
-from runbooks.errors import CommandError, ConnectionLost, RunbookError, UnreachableError
+from runbooks.engine.start import session_line
+from runbooks.errors import RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Gateway
 
-TAIL_LINES = 5
 SILENCE_MS = 45_000  # TCP_USER_TIMEOUT: a peer that acknowledges nothing for this long counts as gone
 
 # Paramiko logs a traceback of its own thread for every refused connection; our errors say the same in one line.
@@ -120,7 +119,7 @@ class Ssh:
                 self._go_on()
                 raise self._translated(host, command, error) from None
         self._go_on()
-        return self._judged(host, command, answer)
+        return judged(self._site, host, command, answer)
 
     def stream(self, host: Host, command: Command, flow: Sink | Source) -> Answer:
         """As `run`, but a sink gets the output while it arrives, or the command reads a source.
@@ -138,7 +137,7 @@ class Ssh:
             self._go_on()
             raise self._translated(host, command, error) from None
         self._go_on()
-        return self._judged(host, command, answer)
+        return judged(self._site, host, command, answer)
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
         """Run each host's command, at most ``ssh.parallel`` at a time. Returns when all have finished; errors are values, not raised.
@@ -236,35 +235,9 @@ class Ssh:
         try:
             if isinstance(answer, BaseException):
                 return self._translated(host, command, answer)
-            return self._judged(host, command, answer)
+            return judged(self._site, host, command, answer)
         except RunbookError as error:
             return error
 
-    def _judged(self, host: Host, command: Command, answer: Answer) -> Answer:
-        """Return ``answer`` without the greeting. Raises UnreachableError, ConnectionLost or CommandError when the command failed."""
-        tail = "\n".join(f"  {line}" for line in answer.stderr.strip().splitlines()[-TAIL_LINES:])
-        if not answer.stdout.startswith(GREETING):
-            user = host.ssh.user or self._site.ssh.user
-            raise UnreachableError(
-                f"{host} ({host.address}): {user} cannot run commands there"
-                + (" as root" if command.root else "")
-                + (f"\n{tail}" if tail else ""),
-                hint=f"let `sudo -n true` work for {user} on {host} (a file in /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL)",
-            )
-        if answer.exited < 0:
-            raise ConnectionLost(f"{host} ({host.address}): the connection broke during `{command}`")
-        if answer.exited in {TIMED_OUT, 137} and answer.exited not in command.expect:
-            raise CommandError(f"{host}: `{command}` did not finish in {command.timeout:g} s and was ended\n{tail}".rstrip())
-        if answer.exited not in command.expect:
-            raise CommandError(f"{host}: `{command}` exited {answer.exited}\n{tail}".rstrip(), exited=answer.exited)
-        return Answer(answer.exited, answer.stdout[len(GREETING) :], answer.stderr)
-
     def _translated(self, host: Host, command: Command, error: BaseException) -> RunbookError:
         return explained(self._site, host, error)
-
-
-@cache
-def session_line(*, root: bool) -> str:
-    """Return the command line that sshd gives to the login shell; the same for every command."""
-    program = "\n".join(line for line in (HOST_SCRIPTS / "session.sh").read_text().splitlines() if not line.startswith("#"))
-    return f"exec {'sudo -n -- ' if root else ''}bash -c {shlex.quote(program)}"

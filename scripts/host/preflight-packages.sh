@@ -3,6 +3,7 @@
 # open|closed" of where the wanted version comes from, and "trouble TEXT". Changes no list of the host: where the wanted version is
 # not in those that it has, apt fetches new ones into a scratch directory. (dnf and yum renew their cache as with any command.)
 # shellcheck shell=bash disable=SC2154,SC2153
+for each in "${proxies[@]}"; do export "${each?}"; done # the host's own (session.sh)
 madison() { # [OPTION...]
     apt-cache "$@" madison -- "${PACKAGES[@]}" 2>/dev/null | while IFS=' |' read -r name version where _; do
         echo "offered $name $version $where"
@@ -36,7 +37,7 @@ by_apt() {
     echo "lists $how"
     if [ -n "$said" ]; then echo "$said"; fi
     # A repository behind a proxy is the proxy's to reach; one that was just asked has answered.
-    if [ $how = kept ] && ! apt-config dump | grep -qi '^Acquire::https\?::Proxy.* "[^"]'; then
+    if [ $how = kept ] && [ "${#proxies[@]}" = 0 ] && ! apt-config dump | grep -qi '^Acquire::https\?::Proxy.* "[^"]'; then
         where=${said#*"offered kubeadm $VERSION"}
         where=${where%%$'\n'*} where=${where#* }
         case $where in

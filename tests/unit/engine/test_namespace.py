@@ -164,7 +164,7 @@ def test_every_way_to_connect_is_known_here():
     assert public(Ssh) == CONNECTING.keys() | HARMLESS
     functions = {name for name in public(trust) if getattr(trust, name).__module__ == trust.__name__}
     assert functions == {"gateway_servers", "host_keys", "host_servers", "record"}
-    assert {name for name in public(ssh) if getattr(ssh, name).__module__ == ssh.__name__} == {"session_line"}
+    assert {name for name in public(ssh) if getattr(ssh, name).__module__ == ssh.__name__} == set()
 
 
 @pytest.mark.parametrize("name", CONNECTING)

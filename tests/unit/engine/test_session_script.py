@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runbooks.engine.channel import GREETING
-from runbooks.engine.ssh import session_line
+from runbooks.engine.start import INCOMPLETE, MARK, session_line, session_script
 from tests.support import ROOT
 from tests.support.waiting import eventually
 
@@ -24,10 +23,10 @@ IMPATIENT = re.sub(r"\bgrace=10$", "grace=1", SCRIPT, flags=re.MULTILINE)
 class Session:
     """What sshd starts, and the operator's end of it. Output goes to files, so that nothing waits for a pipe's reader."""
 
-    def __init__(self, directory: Path, script: str = SCRIPT) -> None:
+    def __init__(self, directory: Path, script: str = SCRIPT, shell: str = "bash") -> None:
         self.out, self.err = directory / "out", directory / "err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(["bash", "-c", script], stdin=subprocess.PIPE, stdout=out, stderr=err)
+            self.process = subprocess.Popen([shell, "-c", script], stdin=subprocess.PIPE, stdout=out, stderr=err)
         self.pids: list[int] = []
 
     def send(self, program: str | bytes, seconds: float = 30, given: int | None = None) -> "Session":
@@ -52,8 +51,14 @@ class Session:
     @property
     def stdout(self) -> str:
         text = self.out.read_text()
-        assert text.startswith(GREETING)
-        return text.removeprefix(GREETING)
+        assert text.startswith(MARK)
+        return text.removeprefix(MARK)
+
+    @property
+    def stderr(self) -> str:
+        text = self.err.read_text()
+        assert text.startswith(MARK)
+        return text.removeprefix(MARK)
 
     def said(self, words: int) -> list[int]:
         """Process ids that the program has printed, once there are so many."""
@@ -70,8 +75,8 @@ def alive(pid: int) -> bool:
 
 
 @contextmanager
-def opened(directory: Path, script: str = SCRIPT):
-    session = Session(directory, script)
+def opened(directory: Path, script: str = SCRIPT, shell: str = "bash"):
+    session = Session(directory, script, shell)
     try:
         yield session
     finally:
@@ -100,10 +105,10 @@ def test_exit_status(code, session):
     assert session.send(f"exit {code}").exited() == code
 
 
-def test_the_greeting_comes_first_and_the_streams_stay_apart(session):
+def test_the_mark_comes_first_and_the_streams_stay_apart(session):
     assert session.send("echo out; echo err >&2").exited() == 0
     assert session.stdout == "out\n"
-    assert session.err.read_text() == "err\n"
+    assert session.stderr == "err\n"
 
 
 def test_a_program_ended_by_a_signal(session):
@@ -112,7 +117,7 @@ def test_a_program_ended_by_a_signal(session):
 
 def test_a_syntax_error_is_an_error(session):
     assert session.send("if true\n").exited() == 2
-    assert "syntax error" in session.err.read_text()
+    assert "syntax error" in session.stderr
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,7 @@ def test_bytes_are_counted_not_characters(session):
 
 def test_binary_output_comes_back_as_it_is(session):
     assert session.send(r"printf 'a\0b\377\n'").exited() == 0
-    assert session.out.read_bytes().removeprefix(GREETING.encode()) == b"a\0b\xff\n"
+    assert session.out.read_bytes().removeprefix(MARK.encode()) == b"a\0b\xff\n"
 
 
 def test_a_program_of_a_megabyte(session):
@@ -171,18 +176,49 @@ def test_a_secret_is_in_no_process_list(session, tmp_path):
     assert session.stdout.endswith("now\n17\n")
 
 
-def test_the_line_that_sshd_gets_holds_the_whole_script():
-    for root in (True, False):
-        line = session_line(root=root)
-        assert line.startswith("exec sudo -n -- bash -c " if root else "exec bash -c ")
-        checked = subprocess.run(["bash", "-n", "-c", line], capture_output=True, text=True, check=False)
-        assert (checked.returncode, checked.stderr) == (0, "")
+@pytest.mark.parametrize("root", [True, False])
+def test_every_login_shell_passes_the_line_on_unchanged(root):
+    """tcsh replaces ! in single quotes and ends at a line break; fish takes a backslash there for an escape."""
+    line = session_line(root=root)
+    assert line.startswith("exec sudo -n -- bash " if root else "exec bash ")
+    assert not set(line) & set("!\\\n")
+    assert line.count("'") == 2
+    assert line.endswith("'")
+    assert len(line) < 250
 
 
-def test_the_line_that_sshd_gets_works(tmp_path):
-    with opened(tmp_path, session_line(root=False)) as session:
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_the_line_that_sshd_gets_works(shell, tmp_path):
+    with opened(tmp_path, session_line(root=False), shell) as session:
+        session.raw(session_script())
         assert session.send("echo it works; exit 5").exited() == 5
         assert session.stdout == "it works\n"
+
+
+@pytest.mark.parametrize("missing", [1, 1000])
+def test_a_session_script_that_did_not_arrive_whole_is_not_run(missing, tmp_path):
+    with opened(tmp_path, session_line(root=False)) as session:
+        session.raw(session_script()[:-missing]).hang_up()
+        assert session.exited() == INCOMPLETE
+        assert session.out.read_text() == ""
+
+
+def test_the_hosts_environment_does_not_reach_the_program(tmp_path, monkeypatch):
+    """Start-up files are not read a second time, and neither proxies nor settings of other programs change what ours do."""
+    (tmp_path / "startup").write_text("echo from the start-up file\n")
+    proxies = {"http_proxy": "http://u:it's @proxy:3128", "NO_PROXY": "localhost,*.example.com"}
+    others = {"KUBECONFIG": "/nowhere", "ETCDCTL_ENDPOINTS": "http://nowhere", "CDPATH": "/", "POSIXLY_CORRECT": "1"}
+    for name, value in {"BASH_ENV": str(tmp_path / "startup"), **proxies, **others}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HTTPS_PROXY", "")
+    with opened(tmp_path, session_line(root=False)) as session:
+        session.raw(session_script())
+        session.send("compgen -e; echo; printf '%s\\n' \"${proxies[@]}\"")
+        assert session.exited() == 0
+        names, given = session.stdout.split("\n\n")
+    allowed = {"HOME", "LC_ALL", "LOGNAME", "OLDPWD", "PATH", "PWD", "SHELL", "SHLVL", "USER", "_"}
+    assert set(names.split("\n")) <= allowed
+    assert given.splitlines() == [f"{name}={value}" for name, value in proxies.items()]
 
 
 # ---- time
@@ -220,7 +256,7 @@ def test_a_program_need_not_read_what_it_is_given(session):
     with suppress(BrokenPipeError):
         session.raw(b"\n" * 3_000_000)
     assert session.exited() == 3
-    assert session.err.read_text() == "no room\n"
+    assert session.stderr == "no room\n"
 
 
 def test_hanging_up_in_the_middle_of_what_is_given_ends_the_program(session):

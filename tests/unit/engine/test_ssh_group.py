@@ -9,7 +9,7 @@ import pytest
 
 from runbooks.commands.base import Answer, cmd
 from runbooks.engine import ssh
-from runbooks.engine.channel import GREETING
+from runbooks.engine.start import MARK
 from runbooks.errors import CommandError
 from tests.support.fakes import master, site
 
@@ -46,7 +46,7 @@ def connect(tmp_path, monkeypatch) -> Callable[..., ssh.Ssh]:
 
 
 def good(said: str) -> Answer:
-    return Answer(0, f"{GREETING}{said}")
+    return Answer(0, f"{MARK}{said}")
 
 
 def test_one_slow_host_holds_up_nobody(connect):
@@ -57,7 +57,7 @@ def test_one_slow_host_holds_up_nobody(connect):
         if address != str(SLOW.address):
             others.release()
         elif not all(others.acquire(timeout=PATIENCE_S) for _ in HOSTS[1:]):
-            return Answer(1, f"{GREETING}", "the others did not answer meanwhile")
+            return Answer(1, f"{MARK}", "the others did not answer meanwhile")
         return good(address)
 
     answers = connect(answer).run_each(dict.fromkeys(HOSTS, cmd("true")))
@@ -86,7 +86,7 @@ def test_no_more_than_allowed_at_a_time_and_as_many_as_that(connect):
 
 def test_each_has_its_own_command_and_its_own_error(connect):
     def answer(address: str) -> Answer:
-        return Answer(1, GREETING, "no") if address == str(SLOW.address) else good(address)
+        return Answer(1, MARK, "no") if address == str(SLOW.address) else good(address)
 
     answers = connect(answer).run_each({host: cmd("echo", host.name) for host in HOSTS})
     assert isinstance(answers[SLOW], CommandError)
