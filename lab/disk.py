@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from lab import kube_golden, mounts
-from lab.names import Instance
+from lab.names import Instance, hostname
 from lab.process import run
 from lab.twin import Identity, made
 from runbooks.errors import PrecheckError
@@ -158,7 +158,7 @@ def personalise(instance: Instance, host: str) -> str:
 def label(instance: Instance, who: Identity) -> None:
     """Write the files that make the disk this host's. /etc/hosts only while it is still the lab's own version."""
     etc, before = root(instance, who.name) / "etc", identity(instance, who.name)
-    (etc / "hostname").write_text(f"{who.name}\n")
+    (etc / "hostname").write_text(f"{hostname(who.name)}\n")
     (etc / "lab-net").write_text(f"ADDRESS={who.address}\nGATEWAY={who.gateway}\n")
     (etc / "ssh/sshd_config.d/port.conf").write_text(f"Port {who.port}\n")
     if before is None or (etc / "hosts").read_text() == before.hosts:

@@ -93,10 +93,12 @@ class Instance:
     def machine(self, host: str) -> str:
         """Return what systemd-nspawn calls ``host``: unique on this machine, at most 12 characters.
 
-        The port's name is made of it by systemd-nspawn ("vb-..."), and an interface's name ends at 15.
+        The port's name is made of it by systemd-nspawn ("vb-..."): an interface's name ends at 15, and a dot in it divides a sysctl.
         """
         readable = f"{sha256(self.name.encode()).hexdigest()[:4]}-{host}"
-        return readable if len(readable) <= 12 else sha256(f"{self.name}/{host}".encode()).hexdigest()[:12]
+        return (
+            readable if len(readable) <= 12 and "." not in readable else sha256(f"{self.name}/{host}".encode()).hexdigest()[:12]
+        )
 
     def port(self, host: str) -> str:
         """Return the bridge's end of the cable to ``host``."""
@@ -106,6 +108,11 @@ class Instance:
     def switch(self) -> str:
         """The value of RUNBOOKS_SITE that makes the runbooks act on this lab."""
         return "lab" if self.name == "default" else f"lab:{self.name}"
+
+
+def hostname(host: str) -> str:
+    """Return what a host calls itself: its name, or the first part of one that is longer than the 64 characters that Linux has room for."""
+    return host if len(host) <= 64 else host.partition(".")[0]
 
 
 def current() -> Instance:

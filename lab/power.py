@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab import cgroups, disk, mounts, network
-from lab.names import BRIDGE
+from lab.names import BRIDGE, hostname
 from runbooks.errors import CommandError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def nspawn(instance: Instance, host: str) -> list[str]:
         "--quiet",
         f"--directory={disk.root(instance, host)}",
         f"--machine={instance.machine(host)}",
-        f"--hostname={host}",
+        f"--hostname={hostname(host)}",
         "--register=no",
         "--keep-unit",
         f"--network-bridge={BRIDGE}",

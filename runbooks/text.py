@@ -96,5 +96,7 @@ def naming(host: object, text: str) -> str:
 
     >>> naming("lb1", "no answer"), naming("lb1", "lb1 (10.0.0.1): no answer")
     ('lb1: no answer', 'lb1 (10.0.0.1): no answer')
+    >>> naming("m1", "m1.dc1 is another host")
+    'm1: m1.dc1 is another host'
     """
-    return text if re.match(rf"{re.escape(str(host))}\b", text) else f"{host}: {text}"
+    return text if re.match(rf"{re.escape(str(host))}(?![\w-]|\.\w)", text) else f"{host}: {text}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from runbooks.engine.protocols import Lease
 from runbooks.engine.steps import Procedure, Run
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.problems import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +43,7 @@ class Session:
         self.site_file = locate(os.environ, ROOT)
         loaded = load_site(self.site_file)
         self.site: Site = loaded.site
+        self._loaded = loaded
         for warning in loaded.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         self._run: Run | None = None
@@ -69,11 +71,29 @@ class Session:
             from runbooks.engine.ssh import Ssh  # noqa: PLC0415
 
             enter(self.site)
+            self._keys_are_here()
             self._ssh = Ssh(self.site)
             self._lock = SiteLock(self.site, self._ssh, lambda: Ssh(self.site))
             display = console(as_json=self.options.json, diff=self.options.diff)
             self._run = Run(self.site, self._ssh, NullJournal(), display, self._lock, plan=self.options.plan)
         return self._run
+
+    def problems(self, found: Iterable[tuple[str, str]]) -> list[Problem]:
+        """Return the problems of hosts.yaml that keys and messages stand for, each with its line."""
+        return self._loaded.problems(self.site_file, found)
+
+    def _keys_are_here(self) -> None:
+        """Raise SiteError for a private key that is not there: once, and before any host is asked.
+
+        The key of a single host or of its gateway is that host's error: the others can be reached. An SSH agent may have the key.
+        """
+        from runbooks.inventory import places  # noqa: PLC0415 - start-up time
+        from runbooks.inventory.problems import SiteError  # noqa: PLC0415
+
+        common = [each for each in places.missing_keys(self.site) if not each[0].startswith("hosts[")]
+        # The example is refused where something connects, and says so itself.
+        if common and not self.site.example and not os.environ.get("SSH_AUTH_SOCK"):
+            raise SiteError(self.problems(common))
 
     def carry_out(self, procedure: Procedure, *, lease: Lease | None = None, resume: bool = True) -> None:
         """Run ``procedure`` with journal, lock and summary. Raises its first error, with notes on where it stopped.

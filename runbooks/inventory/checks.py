@@ -1,22 +1,42 @@
 """Checks between the values of a site file. Pure. A check uses only values that are valid by themselves."""
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
 from typing import Final
 
+from runbooks.inventory import checks_networks, checks_values
 from runbooks.inventory.draft import Draft, DraftHost
 from runbooks.inventory.problems import Finding
-from runbooks.inventory.words import Address, Network
 
 Findings = Iterator[Finding]
 API_PORT: Final = 6443  # where kubeadm makes every API server listen
+# https://kubernetes.io/docs/reference/networking/ports-and-protocols/, and the ports for probes and metrics on localhost
+NODE_PORTS: Final = {
+    10248: "the kubelet's",
+    10249: "kube-proxy's",
+    10250: "the kubelet's",
+    10256: "kube-proxy's",
+}
+CONTROL_PLANE_PORTS: Final = {
+    API_PORT: "the API server's",
+    2379: "etcd's",
+    2380: "etcd's",
+    2381: "etcd's",
+    10257: "kube-controller-manager's",
+    10259: "kube-scheduler's",
+}
 LB = "load_balancer"
 
 
 def findings(draft: Draft) -> Findings:
-    """Yield everything that is wrong between the values of ``draft``."""
+    """Yield everything that is wrong between the values of ``draft``.
+
+    A check leaves out what only follows from a key that is reported already (`Draft.blamed`), so the order of the checks counts.
+    """
     for check in CHECKS:
-        yield from check(draft)
+        for one in check(draft):
+            if one.severity == "error":
+                draft.blamed.add(one.key)
+            yield one
 
 
 def names_are_unique(draft: Draft) -> Findings:
@@ -25,72 +45,6 @@ def names_are_unique(draft: Draft) -> Findings:
     for host in draft.hosts:
         if host.name is not None and first.setdefault(host.name, host) is not host:
             yield Finding(f"{host.key}.name", f"{host.name} is already the name of the host on line {first[host.name].line}")
-
-
-def addresses_are_unique(draft: Draft) -> Findings:
-    """Every host needs its own address, and the VIP must be none of them."""
-    vip = draft.address("endpoint.vip")
-    first: dict[Address, DraftHost] = {}
-    for host in draft.hosts:
-        if host.address is None:
-            continue
-        other = first.setdefault(host.address, host)
-        if other is not host:
-            yield Finding(f"{host.key}.address", f"{host.address} is already the address of {other} on line {other.line}")
-        elif host.address == vip:
-            yield Finding("endpoint.vip", f"{vip} is the address of {host}: the VIP must be an address of its own")
-
-
-def addresses_are_in_management(draft: Draft) -> Findings:
-    """Hosts and VIP must be in the management network: the VIP moves between the LBs by ARP or IPv6 neighbour discovery."""
-    management = draft.network("networks.management")
-    if management is None:
-        return
-    named = [("endpoint.vip", draft.address("endpoint.vip"))]
-    named += [(f"{host.key}.address", host.address) for host in draft.hosts]
-    for key, address in named:
-        message = "" if address is None else misplaced(address, management)
-        if message:
-            yield Finding(key, message)
-
-
-def misplaced(address: Address, network: Network) -> str:
-    """Return why no host in the management network ``network`` can have ``address``; "" when one can."""
-    if address.version != network.version:
-        return f"{address} is IPv{address.version}, but networks.management ({network}) is IPv{network.version}: use one family"
-    if address not in network:
-        return f"{address} is outside networks.management ({network})"
-    if network.num_addresses <= 2:  # /31, /32, /127, /128 have neither
-        return ""
-    if address == network.network_address:
-        return f"{address} is the address of the network {network} itself: no host can have it"
-    if network.version == 4 and address == network.broadcast_address:
-        return f"{address} is the broadcast address of {network}: no host can have it"
-    return ""
-
-
-def networks_are_apart(draft: Draft) -> Findings:
-    """Networks must not overlap: some addresses would be unreachable, which is noticed long after the setup."""
-    names = ("management", "pods", "services", "storage")
-    known = [(name, network) for name in names if (network := draft.network(f"networks.{name}")) is not None]
-    for (name, network), (other, second) in combinations(known, 2):
-        if network.version == second.version and network.overlaps(second):
-            yield Finding(f"networks.{other}", f"{second} overlaps networks.{name} ({network})")
-        elif network.version != second.version and other != "storage":
-            yield Finding(
-                f"networks.{other}",
-                f"{second} is IPv{second.version}, but networks.{name} ({network}) is IPv{network.version}: use one family",
-            )
-
-
-def management_holds_hosts(draft: Draft) -> Findings:
-    """The management network must not be loopback, multicast or unspecified."""
-    management = draft.network("networks.management")
-    if management is None:
-        return
-    start = management.network_address
-    if start.is_loopback or start.is_multicast or start.is_unspecified:
-        yield Finding("networks.management", f"{management} is not a network for hosts: it is loopback, multicast or unspecified")
 
 
 def roles_are_given(draft: Draft) -> Findings:
@@ -141,36 +95,59 @@ def priorities_rank_the_lbs(draft: Draft) -> Findings:
             yield Finding(key, f"{host.priority} is already the priority of {other} on line {other.line}: they must differ")
 
 
-def api_port_is_free_on_lbs(draft: Draft) -> Findings:
-    """HAProxy and the API server cannot both listen on port 6443 of the same host."""
-    if draft.number("endpoint.port") != API_PORT:
-        return
-    for host in draft.with_role("lb"):
-        if "control-plane" in (host.roles or ()):
-            yield Finding(
-                f"{host.key}.roles",
-                f"an lb on a control plane host cannot use port {API_PORT}, where the API server listens:"
-                " use separate hosts, or another endpoint.port such as 8443",
-            )
-
-
 def lb_ports_differ(draft: Draft) -> Findings:
     """Everything that listens on an LB needs its own port."""
-    listeners = [("endpoint.port", draft.number("endpoint.port"))]
-    listeners += [(f"{LB}.{name}", draft.number(f"{LB}.{name}")) for name in ("stats_port", "metrics_port", "health_port")]
-    listeners += [(f"{LB}.ingress.{name}", port) for name, port in (("http", 80), ("https", 443)) if _on(draft, name)]
-    taken: dict[int, str] = {port: key for key, port in _ssh_ports(draft)}
-    for key, port in listeners:
-        if port is None:
-            continue
+    taken: dict[int, str] = {port: key for key, port in _ssh_ports(draft, "lb")}
+    for key, port in _listeners(draft):
         other = taken.setdefault(port, key)
         if other != key:
             yield Finding(key, f"port {port} is already used by {other}: on an LB each needs its own port")
 
 
-def _ssh_ports(draft: Draft) -> Iterator[tuple[str, int]]:
-    """Yield the key and the value of each LB's SSH port."""
-    for host in draft.with_role("lb"):
+def _listeners(draft: Draft) -> Iterator[tuple[str, int]]:
+    """Yield the key and the port of everything that HAProxy listens on."""
+    listeners = [("endpoint.port", draft.number("endpoint.port"))]
+    listeners += [(f"{LB}.{name}", draft.number(f"{LB}.{name}")) for name in ("stats_port", "metrics_port", "health_port")]
+    listeners += [(f"{LB}.ingress.{name}", port) for name, port in (("http", 80), ("https", 443)) if _on(draft, name)]
+    return ((key, port) for key, port in listeners if port is not None)
+
+
+def ports_of_kubernetes_are_free(draft: Draft) -> Findings:
+    """Where an LB is also a node, HAProxy needs other ports than Kubernetes; so does sshd on every node, and the ingress controller."""
+    for key, port in _listeners(draft):
+        found = _kubernetes(draft, port, "lb")
+        if found and key not in draft.blamed:
+            host, what = found
+            fix = "use separate hosts, or another port" + (" such as 8443" if key == "endpoint.port" else "")
+            yield Finding(key, f"port {port} is {what}, and {host} is an lb and a node: {fix}")
+    for role in ("control-plane", "worker"):
+        for key, port in dict(_ssh_ports(draft, role)).items():
+            found = _kubernetes(draft, port, role)
+            if found and key not in draft.blamed:
+                draft.blamed.add(key)
+                yield Finding(key, f"port {port} is {found[1]} on {found[0]}: sshd needs another")
+    for name in ("http", "https"):
+        key = f"{LB}.ingress.{name}_node_port"
+        number = draft.number(key) if _on(draft, name) else None
+        found = _kubernetes(draft, number, "worker") if number is not None else None
+        if found and key not in draft.blamed:
+            yield Finding(key, f"port {number} is {found[1]} on {found[0]}: the ingress controller cannot listen there")
+
+
+def _kubernetes(draft: Draft, port: int, role: str) -> tuple[DraftHost, str] | None:
+    """Return the first host with ``role`` on which Kubernetes uses ``port``, and for what."""
+    for host in draft.with_role(role):
+        roles = set(host.roles or ())
+        if "control-plane" in roles and port in CONTROL_PLANE_PORTS:
+            return host, CONTROL_PLANE_PORTS[port]
+        if roles & {"control-plane", "worker"} and port in NODE_PORTS:
+            return host, NODE_PORTS[port]
+    return None
+
+
+def _ssh_ports(draft: Draft, role: str) -> Iterator[tuple[str, int]]:
+    """Yield the key and the value of the SSH port of each host with ``role``."""
+    for host in draft.with_role(role):
         key = f"{host.key}.ssh.port" if host.given("ssh.port") else "ssh.port"
         port = draft.number(key)
         if port is not None:
@@ -199,15 +176,13 @@ def adverts_fit_the_version(draft: Draft) -> Findings:
 
 CHECKS: Final[tuple[Callable[[Draft], Findings], ...]] = (
     names_are_unique,
-    addresses_are_unique,
-    addresses_are_in_management,
-    networks_are_apart,
-    management_holds_hosts,
+    *checks_values.CHECKS,
+    *checks_networks.CHECKS,
     roles_are_given,
     enough_of_each_role,
     priorities_rank_the_lbs,
-    api_port_is_free_on_lbs,
     lb_ports_differ,
+    ports_of_kubernetes_are_free,
     ingress_node_ports_differ,
     adverts_fit_the_version,
 )

@@ -1,5 +1,6 @@
 """Convert the tree of the file into the values of the model, as the model's type annotations say. Collects every problem."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args
@@ -28,13 +29,29 @@ class _Reader:
 
     def __init__(self) -> None:
         self.draft = Draft()
+        self.faults = 0
+        self.seen: set[tuple[int, str]] = set()
+        self.repeated = False  # inside an alias of a value that was read before, for a key of the same name
 
     def wrong(self, key: str, line: int, message: str) -> object:
-        self.draft.findings.append((line, Finding(key, message)))
+        """Record a problem. One that stands in an anchor is recorded once, not for each alias."""
+        self.faults += 1
+        if not self.repeated:
+            self.draft.findings.append((line, Finding(key, message)))
         return BROKEN
 
     def value(self, key: str, hint: scalars.Hint, node: Node, line: int) -> object:
         """Return the value at ``key``, or BROKEN."""
+        place, before = (id(node), re.sub(r".*\.", "", key)), self.repeated
+        self.repeated = before or place in self.seen
+        self.seen.add(place)
+        try:
+            return self.checked(key, hint, node, line)
+        finally:
+            self.repeated = before
+
+    def checked(self, key: str, hint: scalars.Hint, node: Node, line: int) -> object:
+        """As `value`."""
         self.draft.lines[key] = line
         if isinstance(hint, type) and issubclass(hint, Model):
             return self.struct(key, hint, node, line)
@@ -120,7 +137,7 @@ class _Reader:
         """Return the known keys of ``node`` with line and value, and whether all keys were valid."""
         found: dict[str, tuple[int, Node]] = {}
         first: dict[str, int] = {}
-        faults = len(self.draft.findings)
+        faults = self.faults
         for word, value in node.pairs:
             if not isinstance(word, Scalar):
                 self.wrong(key, word.line, "a key must be a plain word, not a list or a group of keys")
@@ -135,7 +152,7 @@ class _Reader:
             else:
                 self.wrong(inner, word.line, f"is not a known key here{_nearest(word.text, names)}")
             first.setdefault(word.text, word.line)
-        return found, len(self.draft.findings) == faults
+        return found, self.faults == faults
 
 
 def fields(struct: type[Model] = Site, under: str = "") -> Iterator[tuple[str, msgspec.structs.FieldInfo]]:

@@ -39,6 +39,7 @@ class Draft:
         self.lines: dict[str, int] = {}
         self.lengths: dict[str, int] = {}
         self.findings: list[tuple[int, Finding]] = []
+        self.blamed: set[str] = set()  # keys that a check has found wrong: what only follows from them is not reported
 
     def line(self, key: str) -> int:
         """Return the line of ``key``, or of its group when the file does not have the key."""
@@ -60,6 +61,11 @@ class Draft:
         """Return the valid number at ``key``, or None."""
         value = self.values.get(key)
         return value if isinstance(value, int) else None
+
+    def group(self, key: str) -> dict[str, object]:
+        """Return the valid group with free keys at ``key``, empty when there is none."""
+        value = self.values.get(key)
+        return value if isinstance(value, dict) else {}
 
     def text(self, key: str) -> str | None:
         """Return the valid text at ``key``, or None."""

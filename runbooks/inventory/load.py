@@ -1,15 +1,15 @@
 """Load hosts.yaml into a Site. Reports all problems at once, each with its file, line and key."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbooks.errors import InventoryError
-from runbooks.inventory import checks, source
+from runbooks.inventory import checks, places, source
 from runbooks.inventory.convert import convert
 from runbooks.inventory.draft import Draft
-from runbooks.inventory.locate import expanded, resolve
+from runbooks.inventory.locate import resolve
 from runbooks.inventory.model import Site
-from runbooks.inventory.problems import Finding, Problem, SiteError, by_line, shown
+from runbooks.inventory.problems import Problem, SiteError, by_line, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,11 @@ class Loaded:
 
     site: Site
     warnings: tuple[Problem, ...]
+    draft: Draft
+
+    def problems(self, path: Path, found: Iterable[tuple[str, str]]) -> list[Problem]:
+        """Return what was found later, keys and messages, with their places in the file at ``path``."""
+        return list(by_line(Problem(shown(path), self.draft.line(key), key, message) for key, message in found))
 
 
 def load_site(path: Path) -> Loaded:
@@ -27,21 +32,9 @@ def load_site(path: Path) -> Loaded:
         draft, site = convert(source.read(path))
     except source.UnreadableError as error:
         raise SiteError([Problem(name, error.line, "", error.message)]) from None
-    found = [*draft.findings, *((draft.line(one.key), one) for one in (*checks.findings(draft), *homeless(draft)))]
+    found = [*draft.findings, *((draft.line(one.key), one) for one in (*checks.findings(draft), *places.findings(draft, path)))]
     problems = by_line(Problem(name, line, one.key, one.message, one.severity) for line, one in found)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors or site is None:
         raise SiteError(errors)
-    return Loaded(resolve(site, path), problems)
-
-
-def homeless(draft: Draft) -> list[Finding]:
-    """Return a finding for each path whose ``~`` or ``~user`` has no home directory here. Depends on this machine, unlike `checks`."""
-    found = []
-    for key, value in draft.values.items():
-        if isinstance(value, Path):
-            try:
-                expanded(value, Path())
-            except InventoryError as error:
-                found.append(Finding(key, f"{error}: {error.hint}"))
-    return found
+    return Loaded(resolve(site, path), problems, draft)

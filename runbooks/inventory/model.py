@@ -6,7 +6,7 @@ import msgspec
 
 from runbooks.errors import InventoryError
 from runbooks.inventory.settings import Backup, Endpoint, HostSsh, Kubernetes, LoadBalancer, Model, Networks, Ssh
-from runbooks.inventory.words import Address, Interface, Name, Priority, Role
+from runbooks.inventory.words import Address, HostName, Interface, Name, Priority, Role
 
 WORDS: Final = {
     None: "host",
@@ -20,7 +20,7 @@ WORDS: Final = {
 class Host(Model, frozen=True):
     """One machine. ``priority`` and ``interface`` are for LBs; ``weight`` (0-256) is its share of the LBs' connections."""
 
-    name: Name
+    name: HostName
     address: Address
     roles: tuple[Role, ...]
     priority: Priority | None = None
@@ -30,6 +30,11 @@ class Host(Model, frozen=True):
 
     def __str__(self) -> str:
         return self.name
+
+    def is_called(self, hostname: str) -> bool:
+        """Whether a machine that calls itself ``hostname`` may be this host: of the two, either may have the domain and the other not."""
+        said = hostname.lower()
+        return said == self.name or said.partition(".")[0] == self.name or self.name.partition(".")[0] == said
 
     @property
     def is_lb(self) -> bool:

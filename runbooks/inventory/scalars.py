@@ -11,6 +11,7 @@ import msgspec
 
 from runbooks.inventory.problems import quoted
 from runbooks.inventory.source import Scalar
+from runbooks.inventory.words import UPPER_CASE
 
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
 TAKEN_FOR = {
@@ -193,6 +194,9 @@ def _text(form: Form, scalar: Scalar) -> str:
         raise WrongError(f"{quoted(scalar.text)} without quotes is {TAKEN_FOR[scalar.kind]} to YAML: {fix}")
     if fits:
         return scalar.text
+    lower, why = scalar.text.lower(), (form.meta.extra or {}).get(UPPER_CASE)
+    if why and pattern and re.search(pattern, lower):
+        raise WrongError(f"{quoted(scalar.text)} has upper-case letters, and {why}: write {lower}")
     raise WrongError(f"{quoted(scalar.text)} is not {_expected(form)}")
 
 

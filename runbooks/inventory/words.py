@@ -18,10 +18,20 @@ Role = Literal["lb", "control-plane", "worker"]
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 NAME = rf"^{LABEL}\Z"
 DNS_NAME = rf"^(?=.{{1,253}}\Z)(?!(.*\.)?[0-9]+\Z){LABEL}(\.{LABEL})*\Z"
+UPPER_CASE = "upper_case"  # in Meta.extra: why upper case is refused where everything else fits
 PLAIN_NAME = "a name of lower-case letters, digits and inner hyphens (63 at most)"
 Name = Annotated[str, msgspec.Meta(pattern=NAME, description=PLAIN_NAME)]
 DnsName = Annotated[
     str, msgspec.Meta(pattern=DNS_NAME, description="a DNS name such as k8s-api.company.local (lower case, no dot at the end)")
+]
+HostName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=DNS_NAME,
+        description="a host name such as master1 or master1.example.com (lower-case letters, digits and inner hyphens, at most 63"
+        " between dots)",
+        extra={UPPER_CASE: "Kubernetes refuses them in the name of a node"},
+    ),
 ]
 Interface = Annotated[
     str,
@@ -32,7 +42,10 @@ Interface = Annotated[
 LoginName = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[a-z_][a-z0-9_-]{0,31}\Z", description="a login name (lower-case letters, digits, hyphens and underscores)"
+        # As useradd and adduser make them, and as a directory service has them: svc.ansible, ops@ad.example.com, AD\\ops.
+        pattern=r"^(?![0-9]+\Z)[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,254}\$?\Z",
+        description="a login name such as ops or svc.ansible (letters, digits and . _ - @ \\, not only digits, no hyphen or dot at the"
+        " start)",
     ),
 ]
 Version = Annotated[

@@ -1,8 +1,7 @@
 """Flags and settings of a site that would break what kubeadm manages, and which key to use instead. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Site
@@ -75,36 +74,34 @@ METRICS = ("http://127.0.0.1:2381", "http://[::1]:2381")  # kubeadm's own, for I
 
 def check(site: Site) -> None:
     """Raise InventoryError, naming the key, for the first setting of ``kubernetes`` that would break what kubeadm manages."""
+    for key, message, hint in problems(site):
+        raise InventoryError(f"{key}: {message}", hint=hint)
+
+
+def problems(site: Site) -> Iterator[tuple[str, str, str]]:
+    """Yield each setting of ``kubernetes`` that would break what kubeadm manages: its key, what is wrong, and what to write instead."""
     kubernetes = site.kubernetes
     if kubernetes.etcd != "stacked":
-        raise InventoryError(
-            f"kubernetes.etcd: {kubernetes.etcd} is not supported yet",
-            hint="write stacked: etcd then runs on the control plane hosts",
-        )
+        hint = "write stacked: etcd then runs on the control plane hosts"
+        yield "kubernetes.etcd", f"{kubernetes.etcd} is not supported yet", hint
     for program, patterns in KEPT.items():
         for flag in getattr(kubernetes.extra_args, program):
-            _check_flag(f"kubernetes.extra_args.{program}.{flag}", flag, patterns)
+            # Kubernetes' programs accept etcd_servers for etcd-servers.
+            why = next((why for pattern, why in patterns if fnmatchcase(flag.replace("_", "-"), pattern)), None)
+            if why:
+                yield f"kubernetes.extra_args.{program}.{flag}", f"may not be given: {why}", "delete the line"
     metrics = kubernetes.extra_args.etcd.get("listen-metrics-urls")
     if metrics is not None and metrics.split(",")[0] not in METRICS:
         # kubeadm makes the probes of etcd's pod from the first URL, and etcd.perf reads it.
-        raise InventoryError(
-            f"kubernetes.extra_args.etcd.listen-metrics-urls: {metrics} must start with {METRICS[0]}: etcd's health probes use it",
-            hint=f'write "{METRICS[0]},http://0.0.0.0:2381", and use a firewall to limit who can read them',
+        yield (
+            "kubernetes.extra_args.etcd.listen-metrics-urls",
+            f"{metrics} must start with {METRICS[0]}: etcd's health probes use it",
+            f'write "{METRICS[0]},http://0.0.0.0:2381", and use a firewall to limit who can read them',
         )
-    _check_fields("kubernetes.kubelet", kubernetes.kubelet, KEPT_KUBELET)
-    _check_fields("kubernetes.kube_proxy", kubernetes.kube_proxy, KEPT_KUBE_PROXY)
-
-
-def _check_flag(key: str, flag: str, patterns: tuple[tuple[str, str], ...]) -> None:
-    if not flag or flag.startswith("-") or not flag.isascii() or set(flag) & set("= \t\r\n"):
-        raise InventoryError(f"{key}: write the name of the flag only, without leading dashes, and its value after the colon")
-    # Kubernetes' programs accept etcd_servers for etcd-servers.
-    why = next((why for pattern, why in patterns if fnmatchcase(flag.replace("_", "-"), pattern)), None)
-    if why:
-        raise InventoryError(f"{key} may not be given: {why}", hint="delete the line")
-
-
-def _check_fields(key: str, settings: Mapping[str, Any], kept: Mapping[str, str]) -> None:
-    for field, why in kept.items():
-        if field in settings:
-            raise InventoryError(f"{key}.{field} may not be given: {why}", hint="delete the line")
+    for name, settings, kept in (
+        ("kubelet", kubernetes.kubelet, KEPT_KUBELET),
+        ("kube_proxy", kubernetes.kube_proxy, KEPT_KUBE_PROXY),
+    ):
+        for field in kept:
+            if field in settings:
+                yield f"kubernetes.{name}.{field}", f"may not be given: {kept[field]}", "delete the line"

@@ -220,7 +220,7 @@ def leaders(site: Site, cluster: Cluster) -> list[Finding]:
 
 def _is(host: Host, hostname: str) -> bool:
     """Whether ``hostname``, which the leader took from its own host, is that of ``host``."""
-    return hostname in {host.name, str(host.address)} or hostname.split(".", maxsplit=1)[0] == host.name
+    return hostname == str(host.address) or host.is_called(hostname)
 
 
 # ---- a write, and kubeadm's record

@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 
 @query
 def check(session: Session) -> None:
-    """Check hosts.yaml and say what it describes.
+    """Check hosts.yaml, and say what it describes.
 
-    Connects to nothing.
+    Also checks that the files which it names are on this machine. Connects to nothing.
     """
+    from runbooks.inventory import places  # noqa: PLC0415 - start-up time
+    from runbooks.inventory.problems import SiteError  # noqa: PLC0415
+    from runbooks.rules import kubeadm_args  # noqa: PLC0415
+
     site = session.site
+    wrong = [(key, f"{message}: {hint}") for key, message, hint in kubeadm_args.problems(site)]
+    if not site.example:  # the files of the example are somebody else's
+        wrong += places.missing(site)
+    if wrong:
+        raise SiteError(session.problems(wrong))
     if session.options.json:
         print(json.dumps({"site": site.name, "file": str(session.site_file), "hosts": [host.name for host in site.hosts]}))
         return

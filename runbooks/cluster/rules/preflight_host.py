@@ -54,7 +54,7 @@ def kernel(site: Site, host: Host, facts: Facts) -> Finding:
 
 def hostname(site: Site, host: Host, facts: Facts) -> Finding:
     """Warns when the host's own name differs: the node is named as in hosts.yaml, but logs show the host's own name."""
-    if facts.hostname.split(".")[0].lower() == host.name:
+    if host.is_called(facts.hostname):
         return good(facts.hostname)
     return warn(
         f"the host calls itself {facts.hostname or 'nothing'}",

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import yaml
 
+from runbooks.inventory.checks_networks import misplaced
 from runbooks.inventory.convert import fields
 from runbooks.inventory.load import load_site
 from runbooks.inventory.model import Site
@@ -143,11 +144,67 @@ def test_three_lbs_and_a_gateway_that_is_a_host(write) -> None:
     assert names(load(write(text)).load_balancers) == ["lb2", "lb1", "lb3"]
 
 
-def test_neither_network_nor_broadcast_address_in_a_31(write) -> None:
-    text = GOOD.replace("10.1.1.0/24", "10.1.1.100/31")
+def keys(text: str, write) -> list[str]:
     with pytest.raises(SiteError) as caught:
         load(write(text))
-    assert [problem.key for problem in caught.value.problems] == ["hosts[0].address", "hosts[1].address", "hosts[3].address"]
+    return [problem.key for problem in caught.value.problems]
+
+
+def test_one_wrong_network_is_one_error_however_many_hosts_it_does_not_hold(write) -> None:
+    many = "".join(f"  - {{name: w{n}, address: 10.1.1.{n}, roles: [worker]}}\n" for n in range(20, 90))
+    for wrong in ("10.1.2.0/24", "10.1.1.0/32", "10.1.1.100/31", '"fd00:1::/64"'):
+        assert keys((GOOD + many).replace("management: 10.1.1.0/24", f"management: {wrong}"), write) == ["networks.management"]
+
+
+def test_a_31_has_neither_a_network_address_nor_a_broadcast_address() -> None:
+    for text in ("10.1.1.100/31", "10.1.1.100/32"):
+        assert misplaced(ip_address("10.1.1.100"), ip_network(text)) == ""
+
+
+@pytest.mark.parametrize("name", ["m1", "kube-m1.dc1.example.com", "7a.b-c.0d", ".".join(["a" * 31] * 2)])
+def test_names_of_hosts(name: str, write) -> None:
+    assert load(write(GOOD.replace("name: master1", f"name: {name}"))).hosts[2].name == name
+
+
+@pytest.mark.parametrize("user", ["ops", "svc.ansible", "_svc-1$", "Ops", "ops@ad.example.com", r"AD\ops", "0x", "k.8.s"])
+def test_login_names(user: str, write) -> None:
+    assert load(write(GOOD.replace("user: ops", f"user: {user}"))).ssh.user == user
+
+
+def test_the_largest_and_smallest_networks_that_kubernetes_takes(write) -> None:
+    """Two nodes."""
+    for pods, services in (("10.244.0.0/23", "10.96.0.0/28"), ("11.0.0.0/8", "10.96.0.0/12")):
+        load(write(GOOD.replace("10.244.0.0/16", pods).replace("10.96.0.0/12", services)))
+
+
+@pytest.mark.parametrize(
+    "arguments", ['node-cidr-mask-size: "26"', 'node_cidr_mask_size_ipv4: "26"', 'allocate-node-cidrs: "false"']
+)
+def test_the_pod_network_follows_the_controller_managers_flags(arguments: str, write) -> None:
+    text = GOOD.replace("10.244.0.0/16", "10.244.0.0/25")
+    assert keys(text, write) == ["networks.pods"]
+    load(write(text.replace('"1.30.0"', f'"1.30.0", extra_args: {{controller_manager: {{{arguments}}}}}')))
+
+
+def test_more_pods_than_a_node_has_addresses_for_is_a_warning(write) -> None:
+    (warning,) = load_site(write(GOOD.replace('"1.30.0"', '"1.30.0", kubelet: {maxPods: 300}'))).warnings
+    assert (warning.key, "enough for 254 pods" in warning.message) == ("kubernetes.kubelet.maxPods", True)
+
+
+def test_an_endpoint_in_the_clusters_own_domain_is_a_warning(write) -> None:
+    (warning,) = load_site(write(GOOD.replace("vip: 10.1.1.100", "vip: 10.1.1.100, name: api.cluster.local"))).warnings
+    assert (warning.key, "pods will not find" in warning.message) == ("endpoint.name", True)
+
+
+def test_the_backups_directory_is_for_sets_alone(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to("/var/lib")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for place, why in (("~/", "it is your home"), (".", "hosts.yaml itself"), ("link", "others use it too (/var/lib)")):
+        with pytest.raises(SiteError) as caught:
+            load(write(f"{GOOD}backup: {{directory: {place}}}\n"))
+        assert why in str(caught.value)
+    load(write(f"{GOOD}backup: {{directory: ~/sets}}\n"))
 
 
 def test_warnings(write) -> None:

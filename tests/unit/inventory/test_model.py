@@ -49,3 +49,14 @@ def test_a_host_with_two_roles_is_one_node():
     both = msgspec.structs.replace(master(1), roles=("control-plane", "worker"))
     hosts = (lb(1), WORKER, both, master(2))
     assert msgspec.structs.replace(site(), hosts=hosts).nodes == (both, master(2), WORKER)
+
+
+@pytest.mark.parametrize("said", ["kube-m1.dc1.example.com", "kube-m1", "KUBE-M1"])
+def test_a_machine_may_leave_out_its_domain(said):
+    assert msgspec.structs.replace(master(1), name="kube-m1.dc1.example.com").is_called(said)
+    assert msgspec.structs.replace(master(1), name="kube-m1").is_called(said)
+
+
+@pytest.mark.parametrize("said", ["kube-m1.dc2.example.com", "kube-m2", "kube", "", "dc1.example.com"])
+def test_another_machine_is_called_otherwise(said):
+    assert not msgspec.structs.replace(master(1), name="kube-m1.dc1.example.com").is_called(said)

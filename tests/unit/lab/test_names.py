@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab import machine
-from lab.names import Instance, cache, current
+from lab.names import Instance, cache, current, hostname
 from runbooks.errors import InventoryError, PrecheckError
 
 pytestmark = pytest.mark.unit
@@ -20,9 +20,17 @@ def test_a_bad_instance_name_is_refused(name: str) -> None:
         Instance(name)
 
 
-@pytest.mark.parametrize("host", ["lb1", "master1", "worker12", "a" * 63])
+@pytest.mark.parametrize("host", ["lb1", "master1", "worker12", "a" * 63, "m1.dc1", "kube-m1.dc1.example.com"])
 def test_ports_fit_an_interface_name(host: str) -> None:
-    assert len(Instance("a-long-instance-name").port(host)) <= 15
+    port = Instance("a-long-instance-name").port(host)
+    assert len(port) <= 15
+    assert "." not in port
+    assert len(hostname(host)) <= 64
+
+
+def test_a_host_calls_itself_by_its_name_as_far_as_linux_has_room() -> None:
+    assert hostname("kube-m1.dc1.example.com") == "kube-m1.dc1.example.com"
+    assert hostname(f"{'a' * 40}.{'b' * 40}") == "a" * 40
 
 
 def test_instances_share_nothing() -> None:

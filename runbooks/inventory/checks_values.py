@@ -1,0 +1,123 @@
+"""Checks of names, flags, directories and gateways: valid by themselves, but of no use, or harmful, where they stand. Pure."""
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+
+from runbooks.inventory.draft import Draft
+from runbooks.inventory.problems import Finding, quoted
+
+Findings = Iterator[Finding]
+FLAG: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
+FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
+PROGRAMS: Final = ("api_server", "controller_manager", "scheduler", "etcd")
+MOST_NODE_NAME: Final = 63  # the kubelet puts the name into the label kubernetes.io/hostname, and a label's value ends there
+# Names that every machine resolves to itself: RFC 6761, section 6.3, and Debian's /etc/hosts.
+OWN: Final = ("localhost", "localdomain", "ip6-localhost", "ip6-loopback")
+# Nobody keeps anything of their own at these places or below them, separated by spaces.
+SYSTEM: Final = """
+    /bin /boot /dev /etc /lib /lib32 /lib64 /lost+found /opt/cni /proc /run/containerd /run/systemd /sbin /sys /usr
+    /var/cache/apt /var/lib/apt /var/lib/cni /var/lib/containerd /var/lib/docker /var/lib/dpkg /var/lib/etcd /var/lib/haproxy
+    /var/lib/kubelet /var/lib/rpm /var/lib/systemd /var/lock /var/log/containers /var/log/journal /var/log/pods /var/run
+"""
+# Others use these as well; a directory below them is fine.
+SHARED: Final = """
+    / /home /media /mnt /opt /root /run /srv /tmp /var /var/backups /var/cache /var/lib /var/lib/ha-runbooks /var/local /var/log
+    /var/mail /var/opt /var/spool /var/tmp
+"""
+
+
+def unfit(path: PurePosixPath) -> str:
+    """Return why ``path`` cannot be a directory of this tool's own; "" when it can.
+
+    >>> unfit(PurePosixPath("/etc/kubernetes/sets"))
+    'it is in /etc, which belongs to the system'
+    """
+    if str(path) in SHARED.split():
+        return "others use it too"
+    found = next((PurePosixPath(system) for system in SYSTEM.split() if path.is_relative_to(system)), None)
+    if found is None:
+        return ""
+    return f"{'it is' if path == found else 'it is in'} {found}, which belongs to the system"
+
+
+def host_directory_is_our_own(draft: Draft) -> Findings:
+    """The temporary directory on the hosts is made 0700 and is emptied: it must not be a directory of the system."""
+    key = "backup.host_directory"
+    path = draft.text(key)
+    why = unfit(PurePosixPath(path)) if path else ""
+    if why:
+        example = "/var/lib/ha-runbooks/backup"
+        yield Finding(key, f"{path} cannot hold the temporary files of a backup: {why}. Write a directory such as {example}")
+
+
+def names_are_of_use(draft: Draft) -> Findings:
+    """A host must not be called as every machine calls itself, and a node's name must fit into its label."""
+    for host in draft.hosts:
+        name, key = host.name, f"{host.key}.name"
+        if name is None or key in draft.blamed:
+            continue
+        if _own(name):
+            yield Finding(key, f"{name} is the name of every machine for itself: write the name of this host")
+        elif len(name) > MOST_NODE_NAME and {"control-plane", "worker"} & set(host.roles or ()):
+            message = f"{quoted(name)} has {len(name)} characters: Kubernetes puts a node's name into a label, which ends at 63"
+            yield Finding(key, message)
+
+
+def endpoint_name_is_the_vip(draft: Draft) -> Findings:
+    """The endpoint's name must stand for the VIP alone: with a host's name, clients and certificates would mean that host."""
+    key = "endpoint.name"
+    name, domain = draft.text(key), draft.text("kubernetes.domain")
+    if name is None:
+        return
+    host = next((host for host in draft.hosts if host.name == name), None)
+    if host:
+        yield Finding(key, f"{name} is the name of the host on line {host.line}: the VIP needs a name of its own")
+    elif _own(name):
+        yield Finding(key, f"{name} is the name of every machine for itself: write the name that your DNS has for the VIP")
+    elif name in {"kubernetes", "kubernetes.default", "kubernetes.default.svc"}:
+        yield Finding(key, f"{name} is the name of the API server's service for pods: the VIP needs a name of its own")
+    elif domain and (name == domain or name.endswith(f".{domain}")):
+        message = f"{name} is in kubernetes.domain ({domain}), where the cluster's own DNS answers, which does not know it"
+        yield Finding(key, f"{message}: pods will not find the VIP by name", "warning")
+
+
+def _own(name: str) -> bool:
+    return name in OWN or name.endswith((".localhost", ".localdomain"))
+
+
+def flags_are_names(draft: Draft) -> Findings:
+    """The keys below extra_args are names of flags, and those below kubelet and kube_proxy are fields of a configuration file."""
+    for program in PROGRAMS:
+        group = f"kubernetes.extra_args.{program}"
+        for flag in draft.group(group):
+            if not FLAG.match(flag):
+                yield Finding(f"{group}.{quoted(flag)}", _flag(flag))
+    for name, kind in (("kubelet", "KubeletConfiguration"), ("kube_proxy", "KubeProxyConfiguration")):
+        for field in draft.group(f"kubernetes.{name}"):
+            if not FIELD.match(field):
+                yield Finding(f"kubernetes.{name}.{quoted(field)}", f"is not a field of {kind}{_meant(field)}")
+
+
+def _meant(field: str) -> str:
+    """Return the field that a flag's name stands for, as text: --max-pods is maxPods."""
+    first, *rest = re.split(r"[-_ ]+", field.lstrip("-"))
+    found = first + "".join(word[:1].upper() + word[1:] for word in rest)
+    return f": did you mean {found}?" if FIELD.match(found) else ", whose names are like maxPods"
+
+
+def _flag(flag: str) -> str:
+    bare, _, value = flag.lstrip("-").partition("=")
+    name, shown = bare.strip(), quoted(value.strip()) if value else "..."
+    if FLAG.match(name):
+        return f'is not the name of a flag: write it without dashes, and its value after the colon: {name}: "{shown}"'
+    return "is not the name of a flag: write the name without dashes, such as v, and its value after the colon"
+
+
+CHECKS: Final = (
+    names_are_of_use,
+    endpoint_name_is_the_vip,
+    flags_are_names,
+    host_directory_is_our_own,
+)

@@ -1,0 +1,102 @@
+"""Paths of a site file, judged on this machine: homes, the directory of the backups, and files that do not exist."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from runbooks.errors import InventoryError
+from runbooks.inventory.checks_values import unfit
+from runbooks.inventory.draft import Draft
+from runbooks.inventory.locate import expanded
+from runbooks.inventory.model import Site
+from runbooks.inventory.problems import Finding
+
+HEAD = 200  # bytes in which a private key says that it is one
+
+
+def findings(draft: Draft, site_file: Path) -> Iterator[Finding]:
+    """Yield the paths that can never be right: ``~`` without a home, and a directory for backups that others use."""
+    for key, value in draft.values.items():
+        if isinstance(value, Path):
+            try:
+                full = expanded(value, site_file.absolute().parent)
+            except InventoryError as error:
+                yield Finding(key, f"{error}: {error.hint}")
+                continue
+            why = _shared(full, site_file) if key == "backup.directory" else ""
+            if why:
+                yield Finding(key, f"{value} cannot hold the sets: {why}. Write a directory for this site's sets alone")
+
+
+def _shared(directory: Path, site_file: Path) -> str:
+    """Return why ``directory`` is not for sets alone; "" when it may be. Links and ``..`` are followed."""
+    for path in (Path(os.path.normpath(directory)), Path(os.path.realpath(directory))):
+        why = unfit(PurePosixPath(path))
+        if not why and str(path) == os.path.realpath(os.environ.get("HOME") or "/root"):
+            why = "it is your home directory"
+        if not why and Path(os.path.realpath(site_file)).is_relative_to(path):
+            why = "hosts.yaml itself is in it"
+        if why:
+            return why if path == directory else f"{why} ({path})"
+    return ""
+
+
+def missing(site: Site) -> Iterator[tuple[str, str]]:
+    """Yield the key and what is wrong for each file that ``site`` (with absolute paths) names and that cannot be read here.
+
+    known_hosts may be missing: `inv site.trust` creates it. So may the private key of the backups, which belongs on another machine.
+    """
+    kubernetes, backup = site.kubernetes, site.backup
+    yield from missing_keys(site)
+    if isinstance(kubernetes.cni, Path):
+        yield from _unreadable("kubernetes.cni", kubernetes.cni)
+    if kubernetes.audit.policy:
+        yield from _unreadable("kubernetes.audit.policy", kubernetes.audit.policy)
+    if backup and backup.restic:
+        yield from _unreadable("backup.restic.password_file", backup.restic.password_file)
+        if backup.restic.environment_file:
+            yield from _unreadable("backup.restic.environment_file", backup.restic.environment_file)
+    if backup and backup.metrics and not backup.metrics.parent.is_dir():
+        yield "backup.metrics", f"the directory {backup.metrics.parent} does not exist"
+
+
+def missing_keys(site: Site) -> Iterator[tuple[str, str]]:
+    """As `missing`, for each private key that a connection needs and that cannot be used, each file once."""
+    named: list[tuple[str, Path | None]] = []
+    if any(host.ssh.key is None for host in site.hosts):
+        named.append(("ssh.key", site.ssh.key))
+    if site.ssh.gateway and any(host.ssh.gateway is None for host in site.hosts):
+        named.append(("ssh.gateway.key", site.ssh.gateway.key))
+    for number, host in enumerate(site.hosts):
+        named.append((f"hosts[{number}].ssh.key", host.ssh.key))
+        if host.ssh.gateway:
+            named.append((f"hosts[{number}].ssh.gateway.key", host.ssh.gateway.key))
+    seen: set[Path] = set()
+    for key, path in named:
+        if path and path not in seen:
+            seen.add(path)
+            yield from _unreadable(key, path, private=True)
+
+
+def unreadable(path: Path, *, private: bool = False) -> str:
+    """Return why the file at ``path`` cannot be used, "" when it can. ``private``: it must look like a private key."""
+    try:
+        if path.exists() and not path.is_file():
+            return "is not a plain file"
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if private and b"PRIVATE KEY" not in head:
+        public = re.match(rb"(ssh|ecdsa|sk)-", head)
+        return "is a public key: write the private one, the same name without .pub" if public else "is not a private key"
+    return ""
+
+
+def _unreadable(key: str, path: Path, *, private: bool = False) -> Iterator[tuple[str, str]]:
+    why = unreadable(path, private=private)
+    if why:
+        yield key, f"{path} {why}"
