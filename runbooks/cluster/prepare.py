@@ -8,8 +8,9 @@ from runbooks.cluster.files import node_files, pause_image, wanted_images
 from runbooks.commands import files, kubeadm, node, prepare
 from runbooks.commands.files import File
 from runbooks.engine.by_hand import by_hand
+from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
-from runbooks.errors import CommandError, PrecheckError
+from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
 from runbooks.rules.kubeadm import CRI_SOCKET
@@ -85,22 +86,12 @@ def install_packages(site: Site, host: Host) -> Step:
     def done(run: Run) -> bool:
         return rules.pinned(run.read(host, node.look(host)), version)
 
-    def do(run: Run) -> None:
-        try:
-            run.change(host, prepare.pin_packages(version))
-        except CommandError as error:
-            if error.exited == prepare.NOT_OFFERED:
-                error.hint = (
-                    "add the package repository of that minor version to the host, or correct kubernetes.version in hosts.yaml"
-                )
-            raise
-
     return Step(
         f"install kubeadm, kubelet, kubectl {version}, held",
         host,
         check=check,
         done=done,
-        do=do,
+        do=lambda run: install(run, host, prepare.pin_packages(version)),
         settled=True,
         by_hand=by_hand("cluster", "install_packages", version=version, programs=node.PROGRAMS),
     )

@@ -11,6 +11,7 @@ from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.files import File
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
+from runbooks.commands.packages import PATIENCE_S
 from runbooks.inventory.model import Host, Site
 
 PACKAGES = ("haproxy", "keepalived", "socat")
@@ -93,7 +94,8 @@ def parse_installed(answer: Answer) -> dict[str, str]:
 
 def install() -> Command:
     """Install HAProxy, keepalived and socat with the host's own package manager."""
-    return script("packages-install", {"PACKAGES": PACKAGES}, timeout=900, after=("apt",))
+    variables = {"PACKAGES": PACKAGES, "PATIENCE": str(PATIENCE_S)}
+    return script("packages-install", variables, timeout=900, after=("packages",))
 
 
 def state(site: Site, host: Host) -> Probe[LbState]:

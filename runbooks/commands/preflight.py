@@ -7,6 +7,7 @@ from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import replace
 
+from runbooks.commands import packages
 from runbooks.commands.base import Answer, Probe, batch, cmd, script
 from runbooks.commands.lb import parse_installed
 from runbooks.commands.preflight_facts import Facts, Fsync, Listener, Packages, Reach, Space
@@ -194,15 +195,9 @@ def _reached(said: _Lines) -> dict[tuple[str, int], Reach]:
 
 
 def _packages(installed: dict[str, str], said: _Lines) -> Packages:
-    offered = [line.split(" ") for line in said.all("offered")]
-    sources = [_words(line, 2) for line in said.all("source")]
-    return Packages(
-        installed=installed,
-        offered=tuple(dict.fromkeys((words[0], words[1]) for words in offered if len(words) > 1)),
-        lists=said.text("lists"),
-        closed=next((uri for uri, how in sources if how == "closed"), ""),
-        trouble=said.text("trouble"),
-    )
+    broken = packages.broken(said.all("trouble"))
+    lines = [line for line in said.all("offered") if " " in line]
+    return Packages(installed=installed, offered=packages.offers(lines, broken), broken=broken)
 
 
 def _fsync(text: str) -> Fsync:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from runbooks.commands.packages import Broken
+
 Reach = Literal["open", "refused", "silent"] | str
 
 
@@ -46,16 +48,11 @@ class Fsync:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packages:
-    """``installed`` by name; what the repositories offer, as (name, version). ``lists`` is where that was read.
-
-    "kept": the host's own lists; "fresh": fetched now; "none": they could not be fetched. ``closed`` is a repository that does not answer.
-    """
+    """``installed`` by name; what the repositories offer, as (name, version), those left out that are ``broken``."""
 
     installed: dict[str, str]
     offered: tuple[tuple[str, str], ...]
-    lists: str
-    closed: str
-    trouble: str
+    broken: tuple[Broken, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

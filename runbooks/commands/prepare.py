@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.node import PROGRAMS
+from runbooks.commands.packages import PATIENCE_S
 
 MINUTES = 60
 MODULES = ("overlay", "br_netfilter")
@@ -14,7 +15,6 @@ SYSCTL_FILE = "/etc/sysctl.d/90-ha-runbooks-kubernetes.conf"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
 SOCKET = "/run/containerd/containerd.sock"
 RUNTIME = "containerd"
-NOT_OFFERED = 66  # packages-pin.sh: no repository has the version
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ def make_kernel_ready(swap: str) -> Command:
 
 
 def pin_packages(version: str) -> Command:
-    """Install and hold kubeadm, kubelet and kubectl in ``version``, with containerd. Exits NOT_OFFERED when no repository has it."""
-    variables = {"VERSION": version, "PROGRAMS": PROGRAMS, "RUNTIME": RUNTIME}
-    return script("packages-pin", variables, timeout=15 * MINUTES, after=("apt",))
+    """Install and hold kubeadm, kubelet and kubectl in ``version``, with containerd. Exits packages.NOT_OFFERED when none has it."""
+    variables = {"VERSION": version, "PROGRAMS": PROGRAMS, "RUNTIME": RUNTIME, "PATIENCE": str(PATIENCE_S)}
+    return script("packages-pin", variables, timeout=20 * MINUTES, after=("packages",))
 
 
 def runtime() -> Probe[Runtime]:

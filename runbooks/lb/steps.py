@@ -9,6 +9,7 @@ from runbooks.commands import files, firewall, lb, selinux
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.engine.by_hand import by_hand
+from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
@@ -54,7 +55,7 @@ def install_packages(want: Wanted) -> Step:
         want.host,
         check=recent,
         done=lambda run: set(lb.PACKAGES) <= run.read(want.host, want.look).packages.keys(),
-        do=lambda run: run.change(want.host, lb.install()),
+        do=lambda run: install(run, want.host, lb.install()),
         verify=recent,
         settled=True,
         by_hand=by_hand("lb", "install_packages", packages=lb.PACKAGES, oldest=lb.OLDEST),

@@ -1,12 +1,14 @@
-# Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd).
+# Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd), and PATIENCE of packages.sh,
+# which stands before this.
 # Installs the programs in exactly that version and holds them, so that a later `apt-get upgrade` or `dnf upgrade` does not
 # change them. Exit 69: no known package manager. Exit 66: the version is not offered.
 # shellcheck shell=bash disable=SC2154
 set -eu
 umask 022
 nowhere() {
-    echo "the package repositories of this host offer no $1 $VERSION; they offer: ${2:-none at all}" >&2
-    exit 66
+    said="the package repositories of this host offer no $1 $VERSION; they offer: ${2:-none at all}"
+    [ -n "$trouble" ] || echo "$said" >&2
+    told 66
 }
 if command -v apt-get >/dev/null; then
     apt_begin --allow-change-held-packages
@@ -22,20 +24,23 @@ if command -v apt-get >/dev/null; then
         dpkg-query -W -f '${db:Status-Status}\n' "$name" "$name.io" 2>/dev/null | grep -qx installed || words+=("$name")
     done
     # A downgrade only concerns programs of an unfinished installation: a member with another version is refused before.
-    apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}"
+    apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}" || told $?
     apt-mark hold "${PROGRAMS[@]}" >/dev/null
 elif manager=$(command -v dnf || command -v yum); then
-    words=()
+    rpms "$manager" --disableexcludes=all --showduplicates list "${PROGRAMS[@]}" || true
+    words=() list=$said
     for name in "${PROGRAMS[@]}"; do
-        offered=$("$manager" -q --disableexcludes=all --showduplicates list "$name" 2>/dev/null | awk -v name="$name." 'index($1, name) == 1 { print $2 }')
+        offered=$(awk -v name="$name." 'index($1, name) == 1 { print $2 }' <<<"$list")
         exact=$(awk -v version="$VERSION-" '{ sub(/^[0-9]+:/, "") } index($0, version) == 1' <<<"$offered" | tail -n 1)
         [ -n "$exact" ] || nowhere "$name" "$(echo "$offered" | tail -n 8 | paste -sd' ')"
         words+=("$name-$exact")
     done
     for name in "$RUNTIME" cri-tools; do rpm -q --quiet "$name" || rpm -q --quiet "$name.io" || words+=("$name"); done
-    "$manager" -q -y --setopt=install_weak_deps=False --disableexcludes=all install -- "${words[@]}" >&2
+    rpms "$manager" --setopt=install_weak_deps=False --disableexcludes=all install -- "${words[@]}" && code=0 || code=$?
+    echo "$said" >&2
+    [ "$code" = 0 ] || told "$code"
     # The repository file of pkgs.k8s.io excludes these packages already; otherwise the versionlock plugin holds them.
-    grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || "$manager" -q versionlock add "${PROGRAMS[@]}" >/dev/null 2>&1 ||
+    grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || rpms "$manager" versionlock add "${PROGRAMS[@]}" ||
         echo "nothing holds ${PROGRAMS[*]} here: add exclude=${PROGRAMS[*]} to their .repo file" >&2
 else
     echo "no apt-get, dnf or yum on this host: install ${PROGRAMS[*]} $VERSION and $RUNTIME by hand" >&2

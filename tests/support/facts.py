@@ -73,7 +73,7 @@ def facts(host: Host, **changes: Any) -> Facts:
         attempt="",
         reached=reached | {(str(the.endpoint.vip), the.endpoint.port): "open"},
         rtts={str(peer.address): (0.3, "ping") for peer in the.control_plane if master and peer != host},
-        packages=Packages(installed={}, offered=OFFERED, lists="kept", closed="", trouble=""),
+        packages=Packages(installed={}, offered=OFFERED, broken=()),
         fsync=Fsync(tool="fio", ms=1.2, kind="p99", number=500) if master else None,
     )
     return replace(fit, **changes)

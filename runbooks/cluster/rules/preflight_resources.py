@@ -136,7 +136,10 @@ def fsync(site: Site, host: Host, facts: Facts) -> Finding | None:
 
 
 def packages(site: Site, host: Host, facts: Facts) -> Finding:
-    """Fails unless kubeadm, kubelet, kubectl, cri-tools and containerd are installed or offered in usable versions."""
+    """Fails unless kubeadm, kubelet, kubectl, cri-tools and containerd are installed or offered in usable versions.
+
+    Warns about a repository that cannot be used, when everything is on offer without it.
+    """
     those, version = facts.packages, site.kubernetes.version
     names: dict[str, list[str]] = {}
     for name, offer in those.offered:
@@ -146,8 +149,8 @@ def packages(site: Site, host: Host, facts: Facts) -> Finding:
     if "cri-tools" not in names and "cri-tools" not in those.installed:
         found.append(_not_offered("cri-tools", [], "", those))
     found.append(_containerd(site, those, names))
-    if those.closed:
-        found.append(fail(f"{those.closed} does not answer", "check the route, the firewall and the proxy to that repository"))
+    fix = "repair the repository (route, firewall, proxy, key), or remove it from the host; what is wanted is offered without it"
+    found += [warn(f"the repository {each.repository} cannot be used: {each.reason}", fix) for each in those.broken]
     return worst([each for each in found if each.fix], otherwise=_source(version, those))
 
 
@@ -166,8 +169,10 @@ def _not_offered(name: str, offered: list[str], version: str, those: Packages) -
         + (f"; {installed} is installed)" if installed else ")")
     )
     fix = "add the package repository of that minor version (pkgs.k8s.io has one for each), or correct kubernetes.version"
-    trouble = f": {those.trouble}" if those.trouble and those.lists == "none" else ""
-    return fail(seen + trouble, fix)
+    if those.broken:
+        seen += "; " + "; ".join(f"the repository {each.repository} cannot be used: {each.reason}" for each in those.broken)
+        fix = f"repair the repository (route, firewall, proxy, key); or {fix}"
+    return fail(seen, fix)
 
 
 def _containerd(site: Site, those: Packages, names: dict[str, list[str]]) -> Finding:

@@ -87,6 +87,7 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
     shell(lab, "worker1", "mkdir -p /etc/kubernetes/manifests; touch /etc/kubernetes/manifests/old.yaml")
     for host in ("master2", "worker1"):
         shell(lab, host, "echo 0123456789abcdef0123456789abcdef >/run/clone; mount --bind /run/clone /etc/machine-id")
+    shell(lab, "worker1", "echo 'deb file:/srv/vendor sid main' >/etc/apt/sources.list.d/vendor.list")
     shell(lab, "worker1", r"""printf '#!/bin/sh\necho 1000000000.5\n' >/usr/local/bin/date; chmod +x /usr/local/bin/date""")
     try:
         found = problems(findings(operator, exits=1))
@@ -97,10 +98,14 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
         shell(
             lab,
             "worker1",
-            "umount /etc/machine-id; rm -r /usr/local/bin/date /etc/kubernetes; sed -i.old s/10.1.1.99/10.1.1.100/ /tmp/hosts; cat /tmp/hosts >/etc/hosts",
+            "umount /etc/machine-id; rm -r /usr/local/bin/date /etc/kubernetes /etc/apt/sources.list.d/vendor.list; sed -i.old s/10.1.1.99/10.1.1.100/ /tmp/hosts; cat /tmp/hosts >/etc/hosts",
         )
     expected = {
         ("master1", "ports"): ("fail", "6443 is taken by perl"),
+        ("worker1", "packages"): (
+            "warn",
+            "the repository file:/srv/vendor sid cannot be used: does not have a Release file",
+        ),
         ("worker1", "leftovers"): ("fail", "left by another cluster: /etc/kubernetes/manifests/old.yaml"),
         ("master1", "hostname"): ("warn", "the host calls itself wrong"),
         ("master2", "space"): ("fail", "/var/lib/etcd: 572.0 MiB free (19 %)"),

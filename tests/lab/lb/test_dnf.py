@@ -6,13 +6,14 @@ judged, not what is in them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lab.control import Lab
-from runbooks.commands import lb
+from runbooks.commands import lb, packages
 from runbooks.commands.base import Answer, Command
 from tests.lab.lb.test_setup import LBS, NEWER
 from tests.support.operator import Operator
@@ -23,6 +24,7 @@ EL8 = {"haproxy": "1.8.27-5.el8", "keepalived": "2.1.5-9.el8", "socat": "1.7.4.1
 EL9 = {"haproxy": "2.4.22-3.el9", "keepalived": "2.2.8-4.el9", "socat": "1.7.4.1-5.el9"}
 
 # dnf.conf is EL's own; the hosts' Debian has best=False there.
+VENDOR = "[vendor]\nname=vendor\nbaseurl=file:///srv/vendor\ngpgcheck=0\n"
 BECOME = """
 set -eu
 apt-get -q update
@@ -119,10 +121,14 @@ def test_with_newer_packages_it_goes_on(operator: Operator) -> None:
 
 
 def test_what_is_installed_keeps_its_version_when_the_rest_is_installed(operator: Operator) -> None:
-    """An upgrade would restart a service of the pair that is in use."""
+    """An upgrade would restart a service of the pair that is in use. Another dnf is waited for; a broken repository is told."""
     publish(operator.lab, "lb1", {"haproxy": "2.4.99-1.el9"})
     operator.lab.console("lb1", ["dnf", "-q", "-y", "remove", "socat"], check=True)
-    run(operator.lab, "lb1", lb.install())
+    operator.lab.console("lb1", ["tee", "/etc/yum.repos.d/vendor.repo"], stdin=VENDOR, check=True)
+    operator.lab.console("lb1", ["bash", "-c", "sleep 3 >/dev/null 2>&1 & echo $! >/var/cache/dnf/metadata_lock.pid"], check=True)
+    waited, broken = packages.notes(Answer(0, run(operator.lab, "lb1", lb.install())))
+    assert re.fullmatch(r"waited \d s for sleep \(process \d+\), which used the package manager", waited)
+    assert broken.startswith("the package repository vendor cannot be used: Curl error (37)")
     assert installed(operator.lab, "lb1") == EL9
 
 
@@ -147,4 +153,5 @@ def test_a_package_that_no_repository_has_is_named(operator: Operator) -> None:
     )
     done = operator.inv("lb.setup")
     assert done.returncode == 1
-    assert "Unable to find a match: keepalived" in done.stderr
+    assert "Error: Unable to find a match: keepalived" in done.stderr
+    assert "Errors during downloading metadata for repository 'vendor'" in done.stderr

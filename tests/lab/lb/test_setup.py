@@ -6,6 +6,7 @@ The tests depend on one another, in the order of this file.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from typing import Any
 import pytest
 
 from lab.control import Lab
+from lab.process import Done
+from runbooks.commands import packages, prepare
+from runbooks.commands.base import Command, script
 from tests.support import ROOT
 from tests.support.operator import Operator, holders
 from tests.support.waiting import eventually
@@ -24,6 +28,12 @@ pytestmark = pytest.mark.lab
 CFG = "/etc/haproxy/haproxy.cfg"
 NEWER = ["find", "/etc", "/usr/local", "/usr/libexec", "/var/lib", "-newer", "/proc/1"]  # what was written since boot
 LBS = ("lb1", "lb2")
+LISTS, SOURCES = "/var/lib/apt/lists/lock", "/etc/apt/sources.list.d"
+# Locks a file for some seconds, as apt does.
+HOLD = (
+    "use Fcntl; sysopen(F, $ARGV[0], O_RDWR) or die; my $lock = pack('ssx4qqix4', F_WRLCK, 0, 0, 0, 0);"
+    "fcntl(F, F_SETLK, $lock) or die; sleep $ARGV[1]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +76,46 @@ def test_a_plan_touches_nothing(operator: Operator) -> None:
 def test_an_installation_that_is_interrupted_converges(operator: Operator) -> None:
     """Ctrl-C while the package managers run: the most dangerous moment."""
     assert operator.strike(1, signal.SIGINT, "lb.setup") == 130
+    # Now the usual morning of a host: unattended-upgrades renews the lists, and somebody's repository is gone.
+    eventually(lambda: operator.lab.console("lb2", ["perl", "-e", HOLD, LISTS, "0"]).returncode, 0)  # what was struck has ended
+    for host in LBS:
+        operator.lab.console(host, ["systemd-run", "-q", "--unit=another", "perl", "-e", HOLD, LISTS, "4"], check=True)
+        operator.lab.console(host, ["tee", f"{SOURCES}/vendor.list"], stdin="deb file:/srv/vendor sid main\n", check=True)
     text = operator.good("lb.setup", "--json")
     assert {event["outcome"] for event in events(text, "step")} <= {"changed", "nothing to do", "ok"}
+    for host in LBS:
+        told = [event["note"] for event in events(text, "note") if event["host"] == host]
+        assert re.fullmatch(r"waited \d s for perl \(process \d+\), which used the package manager", told[0])
+        assert told[1] == "the package repository file:/srv/vendor sid cannot be used: does not have a Release file"
     eventually(lambda: holders(operator.lab), ["lb1"])
+
+
+def test_what_cannot_be_installed_is_named_with_the_repository_that_cannot_be_used(operator: Operator) -> None:
+    def program(command: Command) -> Done:
+        return operator.lab.console("lb1", ["bash", "-o", "pipefail", "-s"], stdin=f"export LC_ALL=C\n{command.program}")
+
+    def install(patience_s: int) -> Done:
+        variables = {"PACKAGES": ["no-such-package"], "PATIENCE": str(patience_s)}
+        return program(script("packages-install", variables, after=("packages",)))
+
+    failed = install(9)
+    assert failed.returncode == 100
+    *_, repository, last = failed.stderr.splitlines()
+    assert repository == "E: The repository 'file:/srv/vendor sid Release' does not have a Release file."
+    assert last == "E: Unable to locate package no-such-package"
+    absent = program(prepare.pin_packages("1.20.2"))
+    assert absent.returncode == packages.NOT_OFFERED
+    assert absent.stderr.splitlines()[-2:] == [
+        repository,
+        "the package repositories of this host offer no kubeadm 1.20.2; they offer: none at all",
+    ]
+    operator.lab.console("lb1", ["systemd-run", "-q", "--unit=another", "perl", "-e", HOLD, LISTS, "60"], check=True)
+    held = install(1)
+    assert held.returncode == packages.BUSY
+    assert re.search(r"in use by perl \(process \d+\), which has not ended within 1 s$", held.stderr)
+    operator.lab.console("lb1", ["systemctl", "stop", "another"], check=True)
+    for host in LBS:
+        operator.lab.console(host, ["rm", f"{SOURCES}/vendor.list"], check=True)
 
 
 def test_both_serve(operator: Operator) -> None:

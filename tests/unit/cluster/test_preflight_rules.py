@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.cluster.rules import preflight as rules
+from runbooks.commands.packages import Broken
 from runbooks.commands.preflight_facts import Fsync, Listener, Packages
 from runbooks.errors import UnreachableError
 from runbooks.inventory.model import Host, Site
@@ -193,13 +194,11 @@ def test_an_old_kernel_by_version(version, level):
 def test_containerd_must_be_new_enough_for_the_version(version, containerd, level):
     offered = tuple((name, f"{version}-1.1") for name in ("kubeadm", "kubelet", "kubectl", "cri-tools"))
     for packages in (
-        Packages(installed={}, offered=(*offered, ("containerd", containerd)), lists="kept", closed="", trouble=""),
+        Packages(installed={}, offered=(*offered, ("containerd", containerd)), broken=()),
         Packages(
             installed={"containerd.io": containerd},
             offered=(*offered, ("containerd", "9.9")),
-            lists="kept",
-            closed="",
-            trouble="",
+            broken=(),
         ),
     ):
         assert the(judged(kubernetes(version), master1={"packages": packages}), "packages").severity == level
@@ -214,9 +213,7 @@ def offered(**changes: str | None) -> Packages:
     return Packages(
         installed={},
         offered=tuple((name, version) for name, version in there.items() if version),
-        lists="fresh",
-        closed="",
-        trouble="",
+        broken=(),
     )
 
 
@@ -228,14 +225,23 @@ def offered(**changes: str | None) -> Packages:
         (offered(kubeadm=None), "kubeadm 1.28.0 is not offered (there is none)"),
         (offered(cri_tools=None), "cri-tools is not offered"),
         (offered(containerd=None), "containerd is not offered"),
-        (replace(offered(), closed="https://packages.example/x"), "https://packages.example/x does not answer"),
-        (Packages(installed={}, offered=(), lists="none", closed="", trouble="E: no route"), "there is none): E: no route"),
+        (
+            Packages(installed={}, offered=(), broken=(Broken("https://packages.example/x", "no route"),)),
+            "there is none); the repository https://packages.example/x cannot be used: no route",
+        ),
     ],
 )
 def test_packages_that_cannot_be_had(packages, seen):
     one = the(judged(master1={"packages": packages}), "packages")
     assert one.severity == "fail"
     assert seen in one.seen
+
+
+def test_a_broken_repository_is_a_warning_while_the_wanted_versions_are_offered_without_it():
+    packages = replace(offered(), broken=(Broken("https://vendor.example sid", "no route"),))
+    one = the(judged(master1={"packages": packages}), "packages")
+    assert (one.severity, one.seen) == ("warn", "the repository https://vendor.example sid cannot be used: no route")
+    assert "repair the repository" in one.fix
 
 
 @pytest.mark.parametrize(
@@ -248,9 +254,7 @@ def test_packages_that_cannot_be_had(packages, seen):
             installed=dict.fromkeys(("kubeadm", "kubelet", "kubectl"), "1.28.0-1.1")
             | {"containerd": "1.7.1", "cri-tools": "1.28"},
             offered=(),
-            lists="none",
-            closed="",
-            trouble="",
+            broken=(),
         ),
     ],
     ids=["old style", "with an epoch", "of Docker's repository", "installed already"],
@@ -260,9 +264,7 @@ def test_packages_that_will_do(packages):
 
 
 def test_many_offered_versions_are_not_all_listed():
-    many = Packages(
-        installed={}, offered=tuple(("kubeadm", f"1.28.{n}-1.1") for n in range(40, 0, -1)), lists="kept", closed="", trouble=""
-    )
+    many = Packages(installed={}, offered=tuple(("kubeadm", f"1.28.{n}-1.1") for n in range(40, 0, -1)), broken=())
     assert "1.28.35-1.1, and 34 more)" in the(judged(master1={"packages": many}), "packages").seen
 
 
