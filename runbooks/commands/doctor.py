@@ -9,12 +9,12 @@ from runbooks.commands import etcd_metrics
 from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.etcd_metrics import Metrics
 from runbooks.commands.kubectl import read_json
+from runbooks.commands.load import DIRECTORIES
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 
 CLIENT_PORT, PEER_PORT = 2379, 2380
 ETCD = "/var/lib/etcd"
-DIRECTORIES = ("/", "/var", ETCD, "/var/lib/containerd", "/var/lib/kubelet", "/var/log")
 NO_METRICS = 69  # etcd-metrics.sh: no member answers there
 
 

@@ -11,7 +11,7 @@ import msgspec
 from runbooks.backup import status
 from runbooks.commands.lock import Held
 from runbooks.doctor.look import Examination
-from runbooks.doctor.rules import etcd, hosts, pair
+from runbooks.doctor.rules import etcd, hosts, overload, pair
 from runbooks.engine.journal import summaries
 from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
@@ -53,18 +53,25 @@ def meanwhile(held: Held | None, found: list[Finding]) -> list[Finding]:
 
 def _now(session: Session, examined: Examination, held: Held | None) -> list[Finding]:
     site = session.site
-    found = list(hosts.silent(site, examined.errors))
-    found += pair.pair({host: state for host, (state, _) in examined.balancers.items() if host not in examined.errors})
+    found = of_hosts(site, examined)
     everyone: Mapping[Host, Any] = examined.facts | {host: each for host, each in examined.errors.items() if host.is_node}
     if verify.no_cluster(everyone):
         yet = pair.no_cluster([host for host in site.control_plane if host in examined.facts])
-        return ordered([*found, *([yet] if yet else []), *hosts.disks(examined.traces), *hosts.clocks(examined.clocks)])
-    found += of_cluster(site, examined, found)
-    found += hosts.disks(examined.traces)
+        found += [yet] if yet else []
+    else:
+        found += of_cluster(site, examined, found)
+        found += [*_backups(session), *_runs(session, held)]
     found += hosts.clocks(examined.clocks)
-    found += _backups(session)
-    found += _runs(session, held)
-    return ordered(found)
+    return ordered(overload.explain(overload.findings(examined.loads), found))
+
+
+def of_hosts(site: Site, examined: Examination) -> list[Finding]:
+    """Return what is wrong with single hosts, whether there is a cluster or not: reachable, disks, memory; and with the load balancers."""
+    found = list(hosts.silent(site, examined.errors))
+    found += overload.broken({host: each for host, each in examined.loads.items() if host not in examined.errors})
+    found += hosts.disks(examined.traces)
+    found += pair.pair({host: state for host, (state, _) in examined.balancers.items() if host not in explained(found)})
+    return found
 
 
 def of_cluster(site: Site, examined: Examination, before: list[Finding]) -> list[Finding]:
@@ -121,7 +128,9 @@ def _rest(site: Site, examined: Examination, found: list[Finding]) -> list[Findi
     for host in unexplained:
         parts = examined.seen.hosts.get(host)
         if isinstance(parts, dict):
-            said[host] = parts | ({"lb": balancers[host][0], "backends": balancers[host][1]} if host in balancers else {})
+            said[host] = {kind: each for kind, each in parts.items() if kind != "load"} | (
+                {"lb": balancers[host][0], "backends": balancers[host][1]} if host in balancers else {}
+            )
     smaller = msgspec.structs.replace(site, hosts=tuple(said))
     seen = replace(examined.seen, hosts=said, cluster=pair.without(examined.seen.cluster, out))
     rows = [

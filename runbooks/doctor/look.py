@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbooks.commands import doctor, etcd, lb, lock
+from runbooks.commands import doctor, etcd, lb, load, lock
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.doctor import Traces
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_metrics import Metrics
+from runbooks.commands.load import Load
 from runbooks.commands.lock import Held
 from runbooks.commands.verify import HostFacts
 from runbooks.engine.steps import Run
@@ -26,12 +27,13 @@ from runbooks.view.health import ClusterReadings
 
 @dataclass(slots=True)
 class Examination:
-    """What was seen on all hosts. ``errors`` has the hosts that could not be asked."""
+    """What was seen on all hosts. ``errors`` has the hosts that could not be asked; ``loads`` the last reading, and the one before."""
 
     seen: ClusterReadings
     errors: dict[Host, RunbookError]
     traces: dict[Host, Traces] = field(default_factory=dict)
     metrics: dict[Host, Metrics] = field(default_factory=dict)
+    loads: dict[Host, tuple[Load, Load | None]] = field(default_factory=dict)
     held: dict[Host, Held] = field(default_factory=dict)
     clocks: dict[Host, Clock] = field(default_factory=dict)
     endpoints: tuple[str, ...] = ()
@@ -59,6 +61,8 @@ def look(run: Run) -> Examination:
     seen = health.look(run)
     errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
     examined = Examination(seen, errors)
+    first: dict[Host, Load] = seen.of("load")
+    examined.loads = {host: (each, None) for host, each in first.items()}
     there = [host for host in seen.hosts if host not in errors]
     probes = {host: _parts(run, host) for host in there}
     if seen.reader:
@@ -68,6 +72,7 @@ def look(run: Run) -> Examination:
             examined.errors[host] = said
             continue
         examined.traces[host] = said["traces"]
+        examined.loads[host] = (said["load"], first.get(host))
         examined.endpoints = said.get("endpoints", examined.endpoints)
         if metrics := said.get("metrics"):
             examined.metrics[host] = metrics
@@ -99,6 +104,7 @@ def _once_more(run: Run, examined: Examination) -> None:
 def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:
     parts: dict[str, Probe[Any]] = {
         "traces": doctor.look(run.site, host),
+        "load": load.look(),
         "held": lock.show(run.site.name),
     }
     if host.is_control_plane and run.site.kubernetes.etcd == "stacked":

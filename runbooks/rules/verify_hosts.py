@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from runbooks.commands.lb import Backend, LbState
+from runbooks.commands.load import Load
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as lb_rules
+from runbooks.rules import load as load_rules
 from runbooks.rules.certs import days_left, ending, short
 from runbooks.rules.finding import Finding
 from runbooks.rules.verify import judged
@@ -86,6 +89,21 @@ def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[F
             wrong.append(f"{name} is missing")
     fix = "one of them belongs to another cluster: remove that host and join it again"
     return [judged("CAs", "", wrong=wrong, fine=f"the same on {listed(there)}", fix=fix)]
+
+
+# ---- load
+
+
+def loads(seen: Mapping[Host, Load]) -> list[Finding]:
+    """Return a finding for each host that is overloaded or ran out of something, else one that is ok. An overload is no failure."""
+    rows: list[Finding] = []
+    for host, now in seen.items():
+        found = [*load_rules.strains(now), load_rules.killed(now), load_rules.table(now), load_rules.read_only(now)]
+        rows += [replace(each, host=host.name, fix=f"on {host}: {each.fix}") for each in found if each]
+    if rows or not seen:
+        return rows
+    heaviest = max(seen, key=lambda host: load_rules.per_core(seen[host]))
+    return [Finding("ok", topic="load", seen=f"at most {load_rules.per_core(seen[heaviest])[0]:.1f} per core ({heaviest})")]
 
 
 # ---- load balancers

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from runbooks.commands import etcd, kubectl, lb, objects, yaml_text
+from runbooks.commands import etcd, kubectl, lb, load, objects, yaml_text
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.objects import Cluster
@@ -26,7 +26,7 @@ from runbooks.rules.finding import Finding, at_least
 class ClusterReadings:
     """What was read from the site.
 
-    hosts       of each host its readings by kind ("facts", "health", "etcd", "lb", "backends"), or its error.
+    hosts       of each host its readings by kind ("load", "facts", "health", "etcd", "lb", "backends"), or its error.
     reader      the control plane host whose API server returned the objects, or None.
     cluster     the objects, or why there are none.
     namespaces  the namespaces whose pods were read.
@@ -66,7 +66,7 @@ def look(run: Run) -> ClusterReadings:
 
 def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
     """Return the probes for one host by kind; they run in one round trip."""
-    parts: dict[str, Probe[Any]] = {}
+    parts: dict[str, Probe[Any]] = {"load": load.look()}
     if host.is_node:
         parts["facts"] = commands.host_facts(host)
     if host.is_control_plane:
@@ -117,6 +117,7 @@ def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
     rows += [verify_hosts.certificates(site, host, facts_of) for host in joined if isinstance(facts_of := facts[host], HostFacts)]
     rows += verify_hosts.shared(site, facts)
     rows += verify_hosts.load_balancers(_balancers(site, seen))
+    rows += verify_hosts.loads(seen.of("load"))
     # The API server reports a lost node as Ready for up to 40 s: leave out what is "ok" on a host that does not answer.
     silent = {host.name for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
     return [row for row in rows if row.severity != "ok" or row.host not in silent]

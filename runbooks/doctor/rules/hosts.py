@@ -230,8 +230,12 @@ def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
                 continue
             very = share < VERY_LOW or inodes < VERY_LOW
             why = "etcd stops when it cannot write" if ETCD in disk.directories else "below 10 % the kubelet evicts pods"
+            if host.is_lb:
+                why = "without space no log and no new configuration can be written"
             fix = f"on {host}: du -xh --max-depth=3 {disk.mount} | sort -h | tail; crictl rmi --prune; journalctl --vacuum-size=500M"
-            empty = frozenset({host}) if disk.free == 0 else frozenset()
+            if share >= LOW:  # du does not show what uses inodes: many small files
+                fix = f"on {host}: du -x --inodes --max-depth=5 {disk.mount} | sort -n | tail, then delete the small files that nothing needs"
+            empty = frozenset({host}) if disk.free == 0 or (disk.inodes and disk.inodes_free == 0) else frozenset()
             yield Finding(
                 "fail" if very else "warn",
                 topic="disk",

@@ -1,0 +1,108 @@
+"""Overloaded hosts, and what follows from that: an answer that comes too late looks like something that is broken. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from runbooks.commands.load import Load
+from runbooks.inventory.model import Host
+from runbooks.rules import load
+from runbooks.rules.finding import Finding, rank, told, worst
+from runbooks.text import first_few, listed
+
+Loads = Mapping[Host, tuple[Load, Load | None]]
+
+# What an answer that comes too late looks like. Not here: refused connections, lost data, expired certificates and other causes of
+# their own, which an overloaded host may have too.
+LATE = re.compile(
+    r"deadline exceeded|time[d ]?-?out|Client\.Timeout|L[467]TOUT|took too long|did not finish in"
+    r"|fail(?:ed|s its checks): etcd\b|different leaders|no leader|entries behind|too many requests|was last renewed"
+    r"|stopped posting|NodeStatusUnknown|PLEG is not healthy|slower than etcd|etcd recommends|does not answer on its socket",
+    re.IGNORECASE,
+)
+
+
+def findings(seen: Loads) -> list[Finding]:
+    """Return one finding for all hosts that are overloaded in the same way. ``explains`` has them; `explain` takes it for what is late."""
+    alike: dict[tuple[str, ...], dict[Host, list[Finding]]] = {}
+    for host, (now, before) in seen.items():
+        if found := list(load.strains(now, before)):
+            alike.setdefault(tuple(each.fix for each in found), {})[host] = found
+    return [_as_one(hosts, seen) for hosts in alike.values()]
+
+
+def _as_one(hosts: Mapping[Host, Sequence[Finding]], seen: Loads) -> Finding:
+    heaviest = max(hosts, key=lambda host: load.per_core(seen[host][0]))
+    found = sorted(hosts[heaviest], key=lambda each: -rank(each.severity))
+    severity = max((each.severity for those in hosts.values() for each in those), key=rank)
+    return Finding(
+        severity,
+        topic="load",
+        host=listed(hosts),
+        seen="; ".join(each.seen for each in found) + (f" (on {heaviest})" if len(hosts) > 1 else ""),
+        why="what is slow looks broken: answers come too late, and etcd elects new leaders",
+        fix=f"on {heaviest}: {found[0].fix}",
+        explains=frozenset(hosts),
+    )
+
+
+def broken(seen: Loads) -> list[Finding]:
+    """Return what ran out or was lost on each host besides: memory, connections, a file system that became read-only."""
+    found = [
+        replace(each, host=host.name, fix=each.fix if each.severity == "note" else f"on {host}: {each.fix}")
+        for host, (now, _) in seen.items()
+        for each in (load.killed(now), load.table(now), load.read_only(now))
+        if each
+    ]
+    out = {host for host, (now, _) in seen.items() if load.read_only(now)}
+    return [
+        replace(each, explains=frozenset(host for host in out if host.name == each.host and each.topic == "disk"))
+        for each in found
+    ]
+
+
+def late(text: str) -> bool:
+    """Return whether this is how an answer that comes too late looks.
+
+    >>> late("livez: context deadline exceeded"), late("its member of etcd: its database is not in /var/lib/etcd")
+    (True, False)
+    """
+    return bool(LATE.search(text))
+
+
+def explain(busy: Sequence[Finding], found: Iterable[Finding]) -> list[Finding]:
+    """Return the findings with the overloaded hosts first, and without what is late because of them, which they name instead.
+
+    A finding about hosts is explained if all of them are overloaded; one about the whole site if a load balancer or a control plane host
+    is. The finding of the overload gets the severity of what it explains: clients see the same.
+    """
+    left: list[Finding] = []
+    caused: dict[int, list[Finding]] = {}
+    for each in found:
+        at = _cause(busy, each) if late(each.seen) else None
+        if at is None:
+            left.append(each)
+        else:
+            caused.setdefault(at, []).append(each)
+    out = []
+    for at, each in enumerate(busy):
+        those = caused.get(at, [])
+        if those:
+            severity = worst([each, *those]).severity
+            texts = first_few([told(one) for one in those], 3)
+            each = replace(each, severity=severity, why=f"this explains, until it is over: {'; '.join(texts)}")  # noqa: PLW2901
+        out.append(replace(each, explains=frozenset()))
+    return [*out, *left]
+
+
+def _cause(busy: Sequence[Finding], each: Finding) -> int | None:
+    """Return which of the overloads explains a finding that is late, or None."""
+    names = set(each.host.split(", ")) if each.host else set()
+    for at, one in enumerate(busy):
+        if names and names <= {host.name for host in one.explains}:
+            return at
+        if not names and any(host.is_lb or host.is_control_plane for host in one.explains):
+            return at
+    return None
