@@ -7,7 +7,7 @@ from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runbooks.commands import packages
+from runbooks.commands import load, packages
 from runbooks.commands.base import Answer, Probe, batch, cmd, script
 from runbooks.commands.lb import parse_installed
 from runbooks.commands.preflight_facts import Facts, Fsync, Listener, Packages, Reach, Space
@@ -102,6 +102,7 @@ def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
         ),
         script("packages-found", {"PACKAGES": PACKAGES}),
         script("preflight-packages", {"VERSION": site.kubernetes.version, "PACKAGES": PACKAGES}, timeout=90),
+        load.look().command,
     ]
     if disk and ETCD in directories(site, host):
         parts.append(script("preflight-disk", {"DIRECTORY": ETCD}, timeout=40))
@@ -114,11 +115,11 @@ def _itself(answer: Answer) -> Answer:
 
 
 def parse(answers: Sequence[Answer]) -> Facts:
-    """Parse the outputs of the scripts: facts, network, installed packages, offered packages and, if it was tested, the disk.
+    """Parse the outputs of the scripts: facts, network, installed packages, offered packages, load and, if it was tested, the disk.
 
     Unknown keys are ignored. Raises ValueError for a malformed line.
     """
-    facts, net, installed, offered, *disk = answers
+    facts, net, installed, offered, busy, *disk = answers
     said = _Lines(facts.stdout)
     if not said.text("kernel"):
         raise ValueError("preflight said nothing about the kernel")
@@ -133,6 +134,7 @@ def parse(answers: Sequence[Answer]) -> Facts:
         cgroup=cgroup,
         controllers=frozenset(controllers),
         cpus=said.number("cpus"),
+        load=load.parse(busy),
         memory_kib=said.number("memory_kib"),
         spaces=tuple(_space(line) for line in said.all("space")),
         listeners=tuple(_listener(line) for line in said.all("listener")) if said.all("listeners") else None,

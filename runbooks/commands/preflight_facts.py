@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from runbooks.commands.load import Load
 from runbooks.commands.packages import Broken
 
 Reach = Literal["open", "refused", "silent"] | str
@@ -82,6 +83,7 @@ class Facts:
     cgroup: str
     controllers: frozenset[str]
     cpus: int
+    load: Load
     memory_kib: int
     spaces: tuple[Space, ...]
     listeners: tuple[Listener, ...] | None

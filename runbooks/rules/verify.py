@@ -182,7 +182,15 @@ def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Finding]
         from_whom.setdefault(said, []).append(host.name)
     wrong = [f"{said} (asked from {', '.join(names)})" for said, names in from_whom.items() if said]
     fine = f"livez and readyz ok, asked from {listed(asked)}"
-    return [judged("API by VIP", "", wrong=wrong, fine=fine, fix="inv doctor; inv lb.status")]
+    return [
+        judged(
+            "API by VIP",
+            "",
+            wrong=wrong,
+            fine=fine,
+            fix="inv lb.status: does an LB hold the VIP, and does it see the API servers UP?",
+        )
+    ]
 
 
 def readers(asked: Mapping[Host, Sequence[Health]]) -> list[Host]:

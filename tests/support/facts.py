@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from runbooks.commands import preflight
+from runbooks.commands.load import Load
 from runbooks.commands.node import NodeState
 from runbooks.commands.preflight_facts import Facts, Fsync, Packages, Space
 from runbooks.inventory.model import Host
@@ -37,6 +38,18 @@ def room(directory: str, free: float, size: float = 100, mount: str = "", inodes
     )
 
 
+# A host that has nothing to do.
+QUIET = Load(
+    time_s=864_000.0,
+    cores=2,
+    averages=(0.3, 0.2, 0.2),
+    jiffies=172_800_000,
+    pressure={("cpu", "some"): 1.0, ("io", "full"): 0.5, ("memory", "full"): 0.0},
+    memory=8_388_608,
+    available=6_291_456,
+)
+
+
 def facts(host: Host, **changes: Any) -> Facts:
     """What a fit ``host`` of the example site says, but for ``changes``."""
     the = site()
@@ -56,6 +69,7 @@ def facts(host: Host, **changes: Any) -> Facts:
         cgroup="v2",
         controllers=frozenset({"cpu", "cpuset", "io", "memory", "pids"}),
         cpus=4,
+        load=QUIET,
         memory_kib=8 * 1024 * 1024,
         spaces=tuple(room(directory, 50) for directory in preflight.directories(the, host)),
         listeners=(),

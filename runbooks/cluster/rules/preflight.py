@@ -27,6 +27,7 @@ CHECKS: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
     "modules": host_checks.modules,
     "cgroup": host_checks.cgroup,
     "capacity": host_checks.capacity,
+    "load": host_checks.load,
     "runtime": host_checks.runtime,
     "firewall": host_checks.firewall,
     "selinux": host_checks.selinux,

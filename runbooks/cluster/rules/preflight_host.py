@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from runbooks.commands.preflight import TIME_SERVICES, sysctls
 from runbooks.commands.preflight_facts import Facts
 from runbooks.inventory.model import Host, Site
-from runbooks.rules.finding import Finding, worst
+from runbooks.rules import load as load_rules
+from runbooks.rules.finding import Finding, at_least, worst
 from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.text import counted, listed, size_text
 
@@ -149,6 +151,14 @@ def capacity(site: Site, host: Host, facts: Facts) -> Finding:
     if mib < MEMORY_MIB:
         return warn(seen, f"give it {MEMORY_MIB} MiB or more, or little memory is left for pods")
     return good(seen)
+
+
+def load(site: Site, host: Host, facts: Facts) -> Finding:
+    """Warns when the host is overloaded before anything runs there: an installation, and etcd after it, would time out."""
+    found = list(load_rules.strains(facts.load))
+    if at_least("warn", found):
+        return replace(worst(found), fix=f"on {host}: {at_least('warn', found)[0].fix}")
+    return good(f"{load_rules.per_core(facts.load)[0]:.1f} per core")
 
 
 def runtime(site: Site, host: Host, facts: Facts) -> Finding:

@@ -78,7 +78,7 @@ def split(view: View, explained: Collection[Host]) -> Iterator[Finding]:
         names = {member.id: str(member) for member in view.members}
         seen = f"members follow different leaders: {listed(f'{host} {names.get(each, each)}' for host, each in leaders.items())}"
         why = "an election is going on, or one member is cut off from the others"
-        yield Finding("fail", topic="etcd", seen=seen, why=why, fix="inv doctor again in a moment; inv etcd.status")
+        yield Finding("fail", topic="etcd", seen=seen, why=why, fix="wait a minute, then: inv etcd.status")
 
 
 def _minority(values: Mapping[Host, str]) -> list[Host]:

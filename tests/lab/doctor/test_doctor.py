@@ -155,20 +155,18 @@ def on_host(operator: Operator, host: str, plant: str, mend: str) -> Iterator[No
         operator.lab.console(host, ["bash", "-c", mend], check=True)
 
 
-def test_no_inode_left_on_a_load_balancer(saved: Operator) -> None:
+def test_no_inode_left_on_a_load_balancer_and_a_file_system_that_became_read_only(saved: Operator) -> None:
     """Bytes are free, inodes are not: the fix finds many small files, and does not look for large ones."""
     there = "/var/lib/kubelet"  # nothing of an LB is there, and the doctor looks at it on every host
-    plant = f"mkdir -p {there}; mount -t tmpfs -o nr_inodes=16,size=1m none {there}; for i in {{1..20}}; do >{there}/$i; done 2>&-; true"
-    with on_host(saved, "lb2", plant, f"umount {there}; rmdir {there}"):
-        status, (only,) = examined(saved)
-        assert (status, only["severity"], only["topic"], only["host"]) == (1, "fail", "disk", "lb2")
-        assert f"{there} has 0 % of its inodes free" in only["seen"]
-        assert f"du -x --inodes --max-depth=5 {there}" in only["fix"]
-        saved.lab.console("lb2", ["mount", "-o", "remount,ro", there], check=True)
-        _, found = examined(saved)
-        assert [(each["seen"], each["severity"]) for each in found if "read-only" in each["seen"]] == [
-            (f"{there} is read-only", "fail")
-        ]
+    fill = f"for i in {{1..20}}; do >{there}/$i; done 2>&-; mount -o remount,ro {there}"
+    with on_host(saved, "lb2", f"mount -t tmpfs -o nr_inodes=16,size=1m none {there}; {fill}", f"umount {there}"):
+        status, found = examined(saved)
+        read_only, full = found
+        assert status == 1
+        assert {(each["severity"], each["topic"], each["host"]) for each in found} == {("fail", "disk", "lb2")}
+        assert read_only["seen"] == f"{there} is read-only"
+        assert f"{there} has 0 % of its inodes free" in full["seen"]
+        assert f"du -x --inodes --max-depth=5 {there}" in full["fix"]
 
 
 def test_a_kubelet_at_its_cpu_limit(saved: Operator) -> None:

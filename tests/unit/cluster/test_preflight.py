@@ -89,7 +89,9 @@ offered kubeadm 1.28.9-1.1 http://debian.example sid/main
 def answers(
     facts: str = SAID, net: str = NET, installed: str = "", offered: str = OFFERED, disk: str | None = None
 ) -> list[Answer]:
-    return [Answer(0, text) for text in (facts, net, installed, offered, disk) if text is not None]
+    return [
+        Answer(0, text) for text in (facts, net, installed, offered, "time 9.5\nload 0.1 0.2 0.3\n", disk) if text is not None
+    ]
 
 
 # ---- reading
@@ -514,7 +516,7 @@ def hosts(monkeypatch):
 
 BLANK = SimpleNamespace(joined=False, server="")
 MEMBER = SimpleNamespace(joined=True, server="https://10.1.1.100:6443")
-MASTER, WORKER = 25, 23  # checks on a host without a cluster
+MASTER, WORKER = 26, 24  # checks on a host without a cluster
 ALL = (*site().control_plane, *site().workers)
 
 

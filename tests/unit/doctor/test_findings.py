@@ -7,8 +7,7 @@ import pytest
 from runbooks.commands.base import Answer
 from runbooks.commands.doctor import Disk, Traces, parse, parse_endpoints
 from runbooks.commands.etcd import Alarm, Look
-from runbooks.commands.lock import Held, Holder
-from runbooks.doctor.findings import meanwhile, of_cluster
+from runbooks.doctor.findings import meanwhile, of_cluster, of_hosts
 from runbooks.doctor.look import Examination
 from runbooks.doctor.rules import hosts as host_rules
 from runbooks.doctor.rules import pair
@@ -66,8 +65,7 @@ def placed(finding: Finding) -> str:
 
 def examined(seen: Examination) -> list[Finding]:
     """Everything that is not merely worth knowing."""
-    before = list(host_rules.silent(SITE, seen.errors))
-    before += pair.pair({host: state for host, (state, _) in seen.balancers.items()})
+    before = of_hosts(SITE, seen)
     return [each for each in ordered([*before, *of_cluster(SITE, seen, before)]) if each.severity != "note"]
 
 
@@ -233,7 +231,17 @@ GIB = 2**30
 )
 def test_disks(disk, severity):
     found = list(host_rules.disks({M1: replace(QUIET, disks=(disk,))}))
+    assert all(("du -x --inodes" in each.fix) == ("inodes" in each.seen and "bytes" not in each.seen) for each in found)
     assert [each.severity for each in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(("free", "inodes_free", "explains"), [(0, 900, True), (50 * GIB, 0, True), (1 * GIB, 1, False)])
+def test_a_file_system_without_a_byte_or_an_inode_explains_what_fails_on_its_host(free, inodes_free, explains):
+    full = Disk(mount="/", directories=("/", "/var/lib/etcd"), size=100 * GIB, free=free, inodes=1000, inodes_free=inodes_free)
+    seen = looked(master2=without_etcd(M2), traces={M2: replace(QUIET, disks=(full,))})
+    first, *others = ordered([*(before := of_hosts(SITE, seen)), *of_cluster(SITE, seen, before)])
+    assert (first.severity, first.topic, first.host) == ("fail", "disk", "master2")
+    assert (others == []) == explains
 
 
 def test_a_clock_that_is_off_is_a_warning_but_not_when_only_the_operators_is():

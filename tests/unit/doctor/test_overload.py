@@ -1,0 +1,65 @@
+"""An overloaded host comes first, and explains what is late; it explains nothing else."""
+
+from dataclasses import replace
+
+import pytest
+
+from runbooks.doctor.rules import overload
+from runbooks.rules.finding import Finding, ordered
+from tests.support.facts import QUIET
+from tests.unit.cluster.test_verify import LB1, M1, M2, M3, W1
+from tests.unit.rules.test_load import BUSY
+
+pytestmark = pytest.mark.unit
+
+LATE_API = Finding("fail", topic="API by VIP", seen="livez: context deadline exceeded (asked from master1)", fix="inv lb.status")
+EXPIRED = Finding("fail", topic="certificates", host="master1", seen="certificates have expired", fix="inv recover.certs")
+
+
+def explained(loads, *found):
+    return ordered(overload.explain(overload.findings(loads), found))
+
+
+def test_what_is_late_is_explained_and_the_overload_is_as_severe():
+    first, second = explained({M1: (BUSY, None), M2: (QUIET, None)}, EXPIRED, LATE_API)
+    assert (first.severity, first.topic, first.host) == ("fail", "load", "master1")
+    assert first.seen.startswith("load 25.0 per core (50 on 2), 19.1 over 5 minutes; tasks wait for the CPU 97 % of the time")
+    assert first.why == "this explains, until it is over: API by VIP: livez: context deadline exceeded (asked from master1)"
+    assert first.fix.startswith("on master1: top ")
+    assert second == EXPIRED
+
+
+def test_without_anything_late_it_is_a_warning_below_what_is_broken():
+    assert [each.severity for each in explained({M1: (BUSY, None)}, EXPIRED)] == ["fail", "warn"]
+
+
+def test_hosts_that_are_busy_alike_are_one_finding():
+    busier = replace(BUSY, averages=(80.0, 70.0, 60.0))
+    (only,) = explained({M1: (BUSY, None), M2: (busier, None), M3: (QUIET, None)})
+    assert only.host == "master1, master2"
+    assert only.seen.endswith("(on master2)")
+    assert only.fix.startswith("on master2: ")
+
+
+@pytest.mark.parametrize(
+    ("busy", "late", "left"),
+    [
+        (W1, LATE_API, 2),  # a worker does not make the API late
+        (LB1, LATE_API, 1),
+        (M1, replace(LATE_API, host="master1"), 1),
+        (M1, replace(LATE_API, host="master1, master2"), 2),  # master2 is not busy
+        (M1, Finding("warn", topic="etcd", host="master1", seen="its member of etcd: its database is not in /var/lib/etcd"), 2),
+        (M1, Finding("warn", topic="etcd", host="master1", seen="its member of etcd: connection refused"), 2),
+        (M1, Finding("warn", topic="API server", host="master1", seen="its API server: fails its checks: etcd"), 1),
+        (M1, Finding("fail", topic="node", host="master1", seen="not Ready: Kubelet stopped posting node status."), 1),
+        (M1, Finding("fail", topic="etcd", seen="members follow different leaders: master1 a, master2 b"), 1),
+    ],
+)
+def test_what_is_explained(busy, late, left):
+    assert len(explained({busy: (BUSY, None)}, late)) == left
+
+
+def test_what_ran_out_is_told_for_each_host():
+    memory, disk = overload.broken({M1: (BUSY, None), M2: (QUIET, None)})
+    assert (memory.topic, memory.host, memory.severity) == ("memory", "master1", "warn")
+    assert (disk.topic, disk.host, disk.severity, disk.explains) == ("disk", "master1", "fail", frozenset({M1}))
