@@ -7,6 +7,7 @@ import pytest
 from runbooks.commands.base import Answer
 from runbooks.commands.doctor import Disk, Traces, parse, parse_endpoints
 from runbooks.commands.etcd import Alarm, Look
+from runbooks.commands.lock import Held, Holder
 from runbooks.doctor.findings import meanwhile, of_cluster, of_hosts
 from runbooks.doctor.look import Examination
 from runbooks.doctor.rules import hosts as host_rules
@@ -242,6 +243,12 @@ def test_a_file_system_without_a_byte_or_an_inode_explains_what_fails_on_its_hos
     first, *others = ordered([*(before := of_hosts(SITE, seen)), *of_cluster(SITE, seen, before)])
     assert (first.severity, first.topic, first.host) == ("fail", "disk", "master2")
     assert (others == []) == explains
+
+
+def test_a_full_load_balancer_that_holds_the_vip_is_no_vip_without_a_holder():
+    full = Disk(mount="/", directories=("/",), size=100 * GIB, free=0, inodes=1000, inodes_free=500)
+    (only,) = examined(looked(traces={LB1: replace(QUIET, disks=(full,))}))
+    assert (only.topic, only.host) == ("disk", "lb1")
 
 
 def test_a_clock_that_is_off_is_a_warning_but_not_when_only_the_operators_is():
