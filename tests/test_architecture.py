@@ -100,7 +100,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "lb": (*FLOORS, "render"),
     "etcd": FLOORS,
     "backup": FLOORS,
-    "cluster": (*FLOORS, "render", "lb"),
+    "cluster": (*FLOORS, "render", "backup", "lb"),
     "certs": (*FLOORS, "lb"),
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),

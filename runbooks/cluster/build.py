@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from runbooks import gates
-from runbooks.cluster import members, prepare
+from runbooks.cluster import members, node_settings, prepare
 from runbooks.cluster.files import cni_manifest
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import kubeadm, kubectl, node
@@ -26,11 +26,12 @@ from runbooks.view.cluster import Survey
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ``hosts`` to make into a cluster, or to add to one."""
+    """The ``hosts`` to make into a cluster, or to add to one. ``replaces``: each of them takes the place of a lost one."""
 
     site: Site
     hosts: tuple[Host, ...]
     survey: Survey = field(default_factory=Survey)
+    replaces: bool = False
 
     @property
     def version(self) -> config.Version:
@@ -155,8 +156,10 @@ def install_network(plan: Plan, manifest: str) -> Step:
 
 
 def kubeadm_join(plan: Plan, host: Host) -> Step:
-    """Return the step that joins ``host``. Before each attempt, what an earlier one left on the host and in the cluster is removed."""
-    control_plane = host.is_control_plane
+    """Return the step that joins ``host``. Before each attempt, what an earlier one left on the host and in the cluster is removed.
+
+    A Node with the settings of an earlier one of the same name is made before kubeadm runs.
+    """
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, node.look(host))
@@ -173,15 +176,19 @@ def kubeadm_join(plan: Plan, host: Host) -> Step:
         api_host = plan.survey.serving(run)
         if state.running:  # an earlier attempt, whose session was lost
             run.change(host, kubeadm.wait())
-            return
-        if state.joined and members.is_member(run, api_host, host):
-            return  # it has joined; `done` waits until it is ready
-        members.remove_traces(run, plan.survey, host, state)
-        key = Secret(secrets.token_hex(32)) if control_plane else None
-        offer = config.upload_certs_config(plan.site, api_host, plan.version, key) if key else None
-        admission = members.join_credentials(run, api_host, offer)
-        run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))
+        elif not state.joined or not members.is_member(run, api_host, host):
+            members.remove_traces(run, plan.survey, host, state)
+            node_settings.give_back(run, api_host, host, replaces=plan.replaces)
+            _join(run, plan, api_host, host)
+        node_settings.forget(run, api_host, host)  # it has joined; `done` waits until it is ready
 
-    name = "join as a control plane host (kubeadm join)" if control_plane else "join as a worker (kubeadm join)"
+    name = "join as a control plane host (kubeadm join)" if host.is_control_plane else "join as a worker (kubeadm join)"
     text = by_hand("cluster", "join", host=host, command=kubeadm.join(Secret("")), ttl=kubeadm.TTL)
     return Step(name, host, done=done, do=do, within=180, by_hand=text)
+
+
+def _join(run: Run, plan: Plan, api_host: Host, host: Host) -> None:
+    key = Secret(secrets.token_hex(32)) if host.is_control_plane else None
+    offer = config.upload_certs_config(plan.site, api_host, plan.version, key) if key else None
+    admission = members.join_credentials(run, api_host, offer)
+    run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))

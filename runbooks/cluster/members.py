@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runbooks.cluster import node_settings
 from runbooks.commands import etcd, kubeadm, kubectl
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
@@ -94,6 +95,7 @@ def remove_from_etcd(run: Run, survey: Survey, member: Member) -> None:
 
 
 def delete_node(run: Run, api_host: Host, host: Host) -> None:
-    """Delete the Node object of ``host``, if there is one."""
+    """Delete the Node object of ``host``, if there is one. Its labels, taints and annotations are kept before."""
     if host.name in run.read(api_host, nodes(api_host)):
+        node_settings.keep(run, api_host, host)
         run.change(api_host, kubectl.kubectl(api_host, "delete", "node", host.name, "--wait=false"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from runbooks.cluster import members
 from runbooks.cluster.drain import drain
+from runbooks.cluster.node_settings import keep_settings
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe
 from runbooks.commands.node import NodeState
@@ -31,7 +32,7 @@ def remove_procedure(site: Site, host: Host, *, force: bool = False) -> Procedur
     """
     survey = Survey()
     control_plane = host.is_control_plane
-    steps: list[Step | Together] = [check_quorum(survey, host)]
+    steps: list[Step | Together] = [check_quorum(survey, host), keep_settings(survey, host)]
     if control_plane:
         steps.append(take_out(host))
     steps.append(drain(survey, host, force=force))

@@ -111,7 +111,7 @@ def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
     if host.is_control_plane:
         mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD)
     else:
-        plan = Plan(site, (host,), ctx.survey)
+        plan = Plan(site, (host,), ctx.survey, replaces=True)
         mine = [node_ready(plan, host)] if fine else [delete_node(ctx.survey, host), *join_procedure(plan).steps]
     return Procedure("recover.node", f"Replace {host} by an empty machine", mine, {"host": host.name, "fine": fine})
 
@@ -135,7 +135,7 @@ def procedure(ctx: RepairContext, diagnosis: Diagnosis) -> Procedure:
 
 def steps(ctx: RepairContext, repair: Repair) -> list[Step | Together]:
     """Return the steps of a repair. Every one ends with a write through the VIP, and all that remove a member check the quorum first."""
-    plan = Plan(ctx.site, (ctx.host,), ctx.survey)
+    plan = Plan(ctx.site, (ctx.host,), ctx.survey, replaces=True)
     alarm = [disarm(ctx)] if ctx.corrupt else []
     out = [keeps_quorum(ctx), take_out(ctx.host), remove(ctx), *alarm]
     over = [etcd_is_healthy(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]

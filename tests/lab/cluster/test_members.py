@@ -17,12 +17,14 @@ import pytest
 from runbooks.commands.base import Secret
 from runbooks.inventory.load import load_site
 from runbooks.rules import kubeadm as config
+from tests.support import planted
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 KUBECTL = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
+POD_CIDRS: dict[str, object] = {}  # of nodes that were removed
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,8 +128,13 @@ def test_a_host_that_cannot_be_reached_is_named(cluster: Operator) -> None:
 
 
 def test_a_worker_leaves_and_its_pods_move(cluster: Operator) -> None:
+    """What people set on the node is kept: see `test_a_worker_comes_back`."""
     assert "worker1" in names(cluster)
-    cluster.good("cluster.remove", "--host", "worker1", timeout_s=300)
+    planted.plant(cluster, "master2", "worker1")
+    POD_CIDRS["worker1"] = planted.planted(cluster, "master2", "worker1")["podCIDR"]
+    said = cluster.good("cluster.remove", "--host", "worker1", timeout_s=300)
+    assert "kept until it joins again" in said
+    assert "taints dedicated=db:NoSchedule" in said
     assert "worker1" not in names(cluster)
     assert cluster.lab.console("worker1", ["ls", "/etc/kubernetes/kubelet.conf"]).returncode != 0
     assert "nothing to do: " in cluster.good("cluster.remove", "--host", "worker1")
@@ -145,9 +152,15 @@ def test_a_port_that_is_taken_stops_a_join_before_anything_is_changed(cluster: O
 
 
 def test_a_worker_comes_back(cluster: Operator) -> None:
+    """With its labels, taints and annotations, and without the cordon of the drain; no pod comes before them."""
+    planted.let_a_pod_wait(cluster, "master2")
     said = cluster.good("cluster.join", "--host", "worker1", timeout_s=300)
     assert not re.search(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b", said)
     assert "worker1" in names(cluster)
+    assert planted.node_of_the_pod(cluster, "master2") == ""
+    assert planted.planted(cluster, "master2", "worker1") == planted.expected(POD_CIDRS["worker1"])
+    planted.pull_out(cluster, "master2", "worker1")
+    assert "ha-runbooks-node" not in planted.kubectl(cluster, "master2", "-n", "kube-system", "get", "configmaps", "-o", "name")
 
 
 def test_everything_that_reads_works_without_the_first_host(cluster: Operator) -> None:
@@ -171,6 +184,7 @@ def test_a_removal_that_would_cost_the_quorum_is_refused(cluster: Operator) -> N
 
 
 def test_a_dead_first_host_is_removed(cluster: Operator) -> None:
+    planted.plant(cluster, "master2", "master1")
     said = cluster.good("cluster.remove", "--host", "master1", timeout_s=300)
     assert "cannot be reached" in said
     assert names(cluster) == {"master2", "master3", "worker1"}
@@ -182,14 +196,21 @@ def test_its_empty_replacement_joins(cluster: Operator) -> None:
     cluster.lab.reset("master1")
     cluster.site.write_text(cluster.lab.instance.site.read_text())
     cluster.good("cluster.join", "--host", "master1", timeout_s=600)
+    there = planted.planted(cluster, "master2", "master1")
+    assert there == planted.expected(there["podCIDR"])
+    planted.pull_out(cluster, "master2", "master1")
     cluster.good("etcd.status")
     assert backends(cluster)["master1"] == {"UP"}
 
 
 def test_a_replacement_that_nobody_removed_joins_as_well(cluster: Operator) -> None:
     """The old member and node of the same name are cleaned away by the join itself."""
+    planted.plant(cluster, "master2", "master3", cordon=True)
     cluster.lab.reset("master3")
     cluster.good("cluster.join", "--host", "master3", timeout_s=600)
+    there = planted.planted(cluster, "master2", "master3")
+    assert there == planted.expected(there["podCIDR"], cordoned=True)
+    planted.pull_out(cluster, "master2", "master3")
     cluster.good("etcd.status")
     members = json.loads(cluster.good("etcd.members", "--json"))
     assert sorted(each["name"] for each in members) == ["master1", "master2", "master3"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import planted
 from tests.support.operator import Operator
 from tests.support.stock import CONFIG_MAPS, STOCK, WIDGETS
 from tests.support.waiting import eventually
@@ -245,7 +246,13 @@ def test_a_running_member_with_the_alarm_corrupt_and_killed_after_every_step(sav
 
 
 def test_gone_for_good_and_replaced_by_an_empty_one(saved: Operator) -> None:
-    """Issue 5, (4), and (9) for it; and an empty worker comes back the same way."""
+    """Issue 5, (4), and (9) for it; and an empty worker comes back the same way. What people set on the nodes comes back too.
+
+    The worker's Node is deleted by hand: then the set that was made before knows it.
+    """
+    for host in ("master3", "worker1"):
+        planted.plant(saved, "master1", host, cordon=host == "worker1")
+    pod_cidr = planted.planted(saved, "master1", "worker1")["podCIDR"]
     saved.lab.off("master3")
     done = saved.inv("recover.etcd-member", "--member", "master3", timeout_s=300)
     assert done.returncode == 5, done.stdout + done.stderr
@@ -260,6 +267,15 @@ def test_gone_for_good_and_replaced_by_an_empty_one(saved: Operator) -> None:
     plan = saved.good("recover.etcd-member", "--member", "10.1.1.103", "--plan")
     assert "the host is empty" in plan
     assert killed_after_every_step(saved, "recover.node", "--host", "master3", "--no-backup") > 8
-    saved.good("recover.node", "--host", "worker1", timeout_s=600)
+    there = planted.planted(saved, "master1", "master3")
+    assert there == planted.expected(there["podCIDR"])
+    planted.kubectl(saved, "master1", "delete", "node", "worker1")
+    planted.let_a_pod_wait(saved, "master1")
+    said = saved.good("recover.node", "--host", "worker1", timeout_s=600)
+    assert re.search(r"its node has again \(from the set \w+\): labels .*cordoned", said)
+    assert planted.node_of_the_pod(saved, "master1") == ""
+    assert planted.planted(saved, "master1", "worker1") == planted.expected(pod_cidr, cordoned=True)
+    for host in ("master3", "worker1"):
+        planted.pull_out(saved, "master1", host)
     whole(saved)
     assert "nothing to replace" in saved.good("recover.node", "--host", "master3")

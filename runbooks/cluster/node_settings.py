@@ -1,0 +1,87 @@
+"""Keep what people have set on a node while it is replaced, and give it to the new node before that takes pods.
+
+The settings are kept in the cluster (a ConfigMap in kube-system), so that another person, or a run that is resumed, finds them.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+from runbooks.backup.read.saved import saved_node
+from runbooks.commands import kubectl
+from runbooks.commands import node_settings as commands
+from runbooks.commands.node_settings import Found, NodeSettings
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.steps import Run, Step
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host
+from runbooks.rules import node_settings as rules
+from runbooks.view.cluster import Survey
+
+
+def keep(run: Run, api_host: Host, host: Host) -> None:
+    """Write the settings of the Node of ``host`` to its ConfigMap, unless they are there already."""
+    if wanted := _unkept(run, api_host, host):
+        run.change(api_host, commands.keep(api_host, host, wanted))
+        where = f"{commands.NAMESPACE}/{commands.kept_name(host)}"
+        run.note(host, f"kept until it joins again, in the ConfigMap {where}: {rules.told(wanted)}")
+
+
+def _unkept(run: Run, api_host: Host, host: Host) -> NodeSettings | None:
+    found = run.read(api_host, commands.look(api_host, host))
+    wanted = rules.to_keep(found.live, found.kept)
+    return wanted if wanted != found.kept else None
+
+
+def keep_settings(survey: Survey, host: Host) -> Step:
+    """Return the step that keeps the settings of ``host``. It comes before the drain, which cordons the node."""
+
+    def api_host(run: Run) -> Host:
+        return survey.serving(run, without=host)
+
+    return Step(
+        "keep its labels, taints and annotations",
+        host,
+        done=lambda run: not _unkept(run, api_host(run), host),
+        do=lambda run: keep(run, api_host(run), host),
+        by_hand=by_hand("cluster", "keep_settings", host=host),
+    )
+
+
+def give_back(run: Run, api_host: Host, host: Host, *, replaces: bool) -> None:
+    """Make the Node of ``host`` with the settings that were kept, so that its kubelet finds it and no pod comes before them.
+
+    Without any, the kubelet registers a new Node. ``replaces``: there was a Node of this name, so say when nothing is known of it.
+    """
+    found = run.read(api_host, commands.look(api_host, host))
+    if found.live:
+        return
+    kept, source = found.kept, ""
+    if not kept:
+        kept, source = _from_set(run, host, found.cluster)
+    if not kept:
+        if replaces or source:
+            why = f" ({source})" if source else ""
+            run.note(host, f"nothing is known of an old node{why}: it joins without labels and taints of its own")
+        return
+    settings, lost = rules.usable(kept, host, run.read(api_host, commands.pod_cidrs(api_host)))
+    run.change(api_host, kubectl.apply(api_host, json.dumps(rules.node(host, settings)), "create"))
+    run.note(host, f"its node has again{f' (from the set {source})' if source else ''}: {rules.told(settings) or 'nothing'}")
+    for text in lost:
+        run.note(host, text)
+
+
+def _from_set(run: Run, host: Host, cluster: str) -> tuple[NodeSettings | None, str]:
+    """Return the settings of ``host`` from the newest set that has its Node, and the set's ID; or None, and what kept it from being read."""
+    saved, text = saved_node(run.site, host.name, cluster)
+    settings = rules.own(commands.settings_of(saved)) if saved else None
+    return (settings, text) if settings and rules.told(settings) else (None, text)
+
+
+def forget(run: Run, api_host: Host, host: Host) -> None:
+    """Delete what was kept of ``host``, which has joined: from now on its Node has it. While no API server answers, nothing is deleted."""
+    found = run.read_each({api_host: commands.look(api_host, host)}, fresh=True)[api_host]
+    if isinstance(found, Found) and found.kept and found.live:
+        with suppress(RunbookError):  # what stays is used only when there is no Node
+            run.change(api_host, commands.forget(api_host, host))
