@@ -41,13 +41,16 @@ def init(session: Session) -> None:
 
     Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host joins: control plane
     hosts one at a time, workers in parallel. Verifies the cluster at the end. Safe to run again, also after an interruption.
+    Exit status 5: done, but the load balancers lack a host; the next command is named.
     """
+    from runbooks.cluster.balancers import name_setup  # noqa: PLC0415
     from runbooks.cluster.build import Plan, init_procedure  # noqa: PLC0415
     from runbooks.rules.cluster import init_host  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.nodes)
     first = init_host(session.site.control_plane, plan.survey.control_plane(session.run))
     session.carry_out(init_procedure(plan, first))
+    name_setup(session)
 
 
 @procedure(help=HOSTS)
@@ -55,13 +58,16 @@ def join(session: Session, host: str = "") -> None:
     """Add new hosts or replacements to the cluster.
 
     Each host gets a new token and certificate key, which are never shown. The etcd member and the node that an earlier host of the
-    same name left are removed first, unless etcd would lose its quorum.
+    same name left are removed first, unless etcd would lose its quorum. The new node gets the labels, taints and annotations of the
+    earlier one. Exit status 5: done, but the load balancers lack a host; the next command is named.
     """
+    from runbooks.cluster.balancers import name_setup  # noqa: PLC0415
     from runbooks.cluster.build import Plan, join_procedure  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.named(host, "node"))
     plan.survey.serving(session.run)
     session.carry_out(join_procedure(plan))
+    name_setup(session)
 
 
 @query(help={"to": "file to write; default: .runbooks/SITE/kubeconfig", "force": "replace a file of another cluster"})
@@ -102,13 +108,17 @@ def status(session: Session) -> None:
 def remove(session: Session, host: str, force: bool = False) -> None:
     """Remove one host from the cluster, dead or alive.
 
-    Refuses when etcd would lose its quorum. Deletes the host's data; `inv cluster.join` adds it again as an empty host.
+    Refuses when etcd would lose its quorum. Deletes the host's data; `inv cluster.join` adds it again as an empty host, with the
+    labels, taints and annotations of its node.
     """
+    from runbooks.cluster.balancers import name_left  # noqa: PLC0415
     from runbooks.cluster.remove import remove_procedure  # noqa: PLC0415
 
     if "," in host:
         raise PrecheckError("--host takes one name: hosts are removed one at a time", hint="run the command once for each host")
-    session.carry_out(remove_procedure(session.site, session.site.host(host, "node"), force=force))
+    gone = session.site.host(host, "node")
+    session.carry_out(remove_procedure(session.site, gone, force=force))
+    name_left(session, gone)
 
 
 @procedure(

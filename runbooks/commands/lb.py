@@ -61,7 +61,10 @@ class LbState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One server behind HAProxy: its state in HAProxy's words, for how many seconds it has been so, and its last check."""
+    """One server behind HAProxy: its state in HAProxy's words, for how many seconds it has been so, and its last check.
+
+    ``address``: ADDRESS:PORT, "" when HAProxy does not say.
+    """
 
     proxy: str
     server: str
@@ -69,6 +72,7 @@ class Backend:
     since_s: int
     check: str
     sessions: int
+    address: str = ""
 
     @property
     def up(self) -> bool:
@@ -157,6 +161,7 @@ def _backend(row: dict[str, str]) -> Backend:
         since_s=int(row["lastchg"] or 0),
         check=" ".join(filter(None, [row["check_status"], row["check_code"], row.get("last_chk", "")])),
         sessions=int(row["scur"] or 0),
+        address=row.get("addr") or "",
     )
 
 

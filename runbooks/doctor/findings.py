@@ -96,6 +96,7 @@ def of_cluster(site: Site, examined: Examination, before: list[Finding]) -> list
         found += etcd.care(view, examined.metrics)
     found += pair.api_servers(_joined(examined), explained(found))
     found += pair.taken_out(examined.balancers, explained(found))
+    found += pair.servers(site, examined.balancers, facts, health.unlisted_masters(site, examined.seen.cluster))
     found += pair.strangers(site, examined.endpoints)
     found += _rest(site, examined, found)
     return found[len(before) :]

@@ -16,8 +16,8 @@ from runbooks.commands.verify import Health, HostFacts
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import lb_servers, verify_etcd, verify_hosts, verify_pods
 from runbooks.rules import verify as rules
-from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
 
@@ -43,8 +43,11 @@ class ClusterReadings:
 
 
 def wrong(run: Run) -> list[Finding]:
-    """Return the failures. Changes nothing, so the write through the VIP is left out."""
-    return at_least("fail", judge(run.site, look(run)))
+    """Return the failures. Changes nothing, so the write through the VIP is left out.
+
+    Servers that the LBs lack are left out too: only `inv lb.setup` adds them, which the caller names at its end.
+    """
+    return [each for each in at_least("fail", judge(run.site, look(run))) if each.topic != lb_servers.TOPIC]
 
 
 def look(run: Run) -> ClusterReadings:
@@ -116,11 +119,21 @@ def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
         rows.append(rules.config(site, seen.cluster))
     rows += [verify_hosts.certificates(site, host, facts_of) for host in joined if isinstance(facts_of := facts[host], HostFacts)]
     rows += verify_hosts.shared(site, facts)
-    rows += verify_hosts.load_balancers(_balancers(site, seen))
+    balancers = _balancers(site, seen)
+    rows += verify_hosts.load_balancers(balancers)
+    rows += lb_servers.findings(site, balancers, joined=joined, unlisted=unlisted_masters(site, seen.cluster))
     rows += verify_hosts.loads(seen.of("load"))
     # The API server reports a lost node as Ready for up to 40 s: leave out what is "ok" on a host that does not answer.
     silent = {host.name for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
     return [row for row in rows if row.severity != "ok" or row.host not in silent]
+
+
+def unlisted_masters(site: Site, cluster: Cluster | str) -> list[str]:
+    """Return the control plane nodes of the cluster that hosts.yaml does not have."""
+    if isinstance(cluster, str):
+        return []
+    masters = [node for node in cluster.nodes if node.is_control_plane]
+    return rules.unlisted_nodes(site, masters)
 
 
 def host_facts(site: Site, seen: ClusterReadings) -> dict[Host, HostFacts | RunbookError]:

@@ -8,16 +8,16 @@ from dataclasses import replace
 from runbooks.commands.kubectl import url
 from runbooks.commands.lb import LbState
 from runbooks.commands.objects import Cluster
-from runbooks.commands.verify import Health
+from runbooks.commands.verify import Health, HostFacts
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import lb
+from runbooks.rules import lb, lb_servers
 from runbooks.rules.finding import Finding, Severity
 from runbooks.rules.verify import node_of
 from runbooks.rules.verify_hosts import LbReading
 from runbooks.text import listed
 
 # Topics of cluster.verify that are judged by the doctor's own rules, each by its cause.
-ELSEWHERE = frozenset({"host", "etcd", "VIP"})
+ELSEWHERE = frozenset({"host", "etcd", "VIP", lb_servers.TOPIC})
 GRAVE = frozenset({"API by VIP", "objects", "CAs"})  # clients cannot connect, or some of them are refused
 
 
@@ -89,6 +89,15 @@ def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) 
         words = f"echo 'set server {proxy}/{server} state ready' | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
         seen = f"{server} gets no connections: it was taken out of {proxy} (MAINT) and not put back"
         yield Finding("warn", topic="LB", host=listed(hosts), seen=seen, fix=f"on {listed(hosts)}: {words}")
+
+
+def servers(
+    site: Site, balancers: Mapping[Host, LbReading], facts: Mapping[Host, HostFacts], unlisted: Collection[str]
+) -> list[Finding]:
+    """Return the servers that the LBs lack or have too many. The others serve, so it is no failure yet."""
+    joined = [host for host, seen in facts.items() if seen.joined]
+    found = lb_servers.findings(site, balancers, joined=joined, unlisted=unlisted)
+    return [replace(each, severity="warn") for each in found]
 
 
 def strangers(site: Site, addresses: Collection[str]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,28 @@ def test_a_scheduler_that_is_gone_and_an_api_server_that_the_lbs_cannot_reach(he
     finally:
         healthy.lab.console("master3", ["iptables", "-D", *drop], check=True)
         healthy.lab.console("master2", ["mv", f"{ASIDE}/kube-scheduler.yaml", MANIFESTS], check=True)
+
+
+def test_an_api_server_that_the_load_balancers_do_not_know(healthy: Operator, tmp_path: Path) -> None:
+    """As after a new control plane host has joined: the LBs have another hosts.yaml than the cluster."""
+    before = Operator(healthy.lab, tmp_path)
+    before.edit(lambda site: site.update(hosts=[host for host in site["hosts"] if host["name"] != "master3"]))
+    try:
+        before.good("lb.setup")
+        _, rows = verdict(healthy)
+        assert failing(rows) == {("LB servers", "lb1, lb2"): "api does not know master3"}
+        assert rows["LB servers", "lb1, lb2"]["fix"] == "inv lb.setup"
+        examined = healthy.inv("doctor").stdout
+        assert "api does not know master3" in examined
+        assert "-> inv lb.setup" in examined
+        done = healthy.inv("cluster.init")
+        assert (done.returncode, "next:  inv lb.setup" in done.stderr) == (5, True), done.stdout + done.stderr
+        assert "api does not know master3" in done.stderr
+        _, rows = verdict(before)  # by that hosts.yaml, master3 is a host too many
+        assert "master3" in rows["LB servers", "lb1, lb2"]["seen"]
+    finally:
+        healthy.good("lb.setup")
+    assert failing(verdict(healthy)[1]) == {}
 
 
 def test_a_master_without_power(whole: Operator) -> None:

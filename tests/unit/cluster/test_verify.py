@@ -481,6 +481,11 @@ def test_a_ca_that_is_missing_everywhere_is_not_the_same_everywhere():
 UP = tuple(
     Backend(proxy="api", server=host.name, status="UP", since_s=5, check="L7OK 200", sessions=3) for host in SITE.control_plane
 )
+INGRESS = tuple(
+    Backend(proxy=proxy, server=host.name, status="UP", since_s=5, check="L4OK", sessions=0)
+    for proxy in ("ingress-http", "ingress-https")
+    for host in SITE.workers
+)
 LB1, LB2 = lb(1), lb(2)
 
 
@@ -604,9 +609,19 @@ def everything(**hosts):
         if host.is_control_plane:
             said |= {"health": answers(host), "etcd": etcd_view().said[host]}
         if host.is_lb:
-            said |= {"lb": HOLDER if host == LB1 else STANDBY, "backends": UP}
+            said |= {"lb": HOLDER if host == LB1 else STANDBY, "backends": (*UP, *INGRESS)}
         found[host] = hosts.get(host.name, said)
     return ClusterReadings(found, M1, cluster(), NAMESPACES)
+
+
+def test_an_api_server_that_the_load_balancers_do_not_know():
+    """The other two serve, so nothing else is wrong: a cluster was said to be whole that loses its API with them."""
+    seen = everything()
+    for host in (LB1, LB2):
+        seen.hosts[host]["backends"] = (*UP[:2], *INGRESS)
+    (only,) = [row for row in judge(SITE, seen) if row.severity != "ok"]
+    assert (only.severity, only.topic, only.host, only.seen) == ("fail", "LB servers", "lb1, lb2", "api does not know master3")
+    assert only.fix == "inv lb.setup"
 
 
 def test_a_whole_site_is_ok_in_every_row():

@@ -108,7 +108,13 @@ def test_why(server, words):
 
 def test_since_when_and_how_many_sessions():
     assert BY_NAME["api/master2"] == Backend(
-        proxy="api", server="master2", status="DOWN", since_s=3, check="L4CON Connection refused", sessions=0
+        proxy="api",
+        server="master2",
+        status="DOWN",
+        since_s=3,
+        check="L4CON Connection refused",
+        sessions=0,
+        address="127.0.0.1:18099",
     )
 
 

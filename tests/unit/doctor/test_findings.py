@@ -166,6 +166,14 @@ def test_a_server_that_was_left_out_of_the_load_balancers():
     assert "set server api/master2 state ready" in only.fix
 
 
+def test_an_api_server_that_the_load_balancers_do_not_know():
+    seen = everything()
+    for host in SITE.load_balancers:
+        seen.hosts[host]["backends"] = tuple(each for each in seen.hosts[host]["backends"] if each.server != "master2")
+    (only,) = examined(looked(seen=seen))
+    assert (only.severity, placed(only), only.seen, only.fix) == ("warn", "lb1, lb2", "api does not know master2", "inv lb.setup")
+
+
 def test_what_follows_from_a_host_without_power_in_pods_nodes_and_backends_is_not_told():
     seen = everything(master3=lost(M3))
     nodes = tuple(replace(node, ready=node.name != "master3") for node in cluster().nodes)

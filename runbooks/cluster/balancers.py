@@ -1,0 +1,42 @@
+"""Say, after the control plane has changed, that the load balancers do not know it yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbooks.commands import lb
+from runbooks.commands.base import batch
+from runbooks.errors import DegradedError
+from runbooks.inventory.model import Host
+from runbooks.rules import lb_servers
+from runbooks.rules.finding import Finding, told
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+def name_setup(session: Session) -> None:
+    """Raise DegradedError, which names `inv lb.setup`, when an LB that answers has other servers than hosts.yaml. Not in a plan."""
+    if session.options.plan:
+        return
+    if wrong := _differences(session):
+        raise DegradedError(
+            "the cluster is as hosts.yaml has it, but the load balancers are not:"
+            + "".join(f"\n  {told(each)}" for each in wrong),
+            hint="inv lb.setup",
+        )
+
+
+def name_left(session: Session, host: Host) -> None:
+    """Say what is left to do for the LBs after the control plane host ``host`` was removed for good."""
+    if host.is_control_plane and not session.options.plan:
+        session.run.note(
+            host,
+            "the load balancers keep it in maintenance; if it does not come back, delete its line from hosts.yaml, then inv lb.setup",
+        )
+
+
+def _differences(session: Session) -> list[Finding]:
+    site = session.site
+    seen = session.run.read_each({host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}, fresh=True)
+    return lb_servers.findings(site, seen)
