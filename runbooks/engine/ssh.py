@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock, Semaphore
 from typing import Any
@@ -22,7 +23,9 @@ from fabric.exceptions import GroupException
 from runbooks.commands.base import Answer, Command
 from runbooks.engine.answers import judged
 from runbooks.engine.channel import GRACE_S, WINDOW, Sink, Source, exchange
+from runbooks.engine.login import SlowLogin, Transport, login_s
 from runbooks.engine.namespace import permit
+from runbooks.engine.slots import Slots
 from runbooks.engine.ssh_errors import explained
 from runbooks.engine.start import session_line
 from runbooks.errors import RunbookError, UnreachableError
@@ -35,37 +38,56 @@ SILENCE_MS = 45_000  # TCP_USER_TIMEOUT: a peer that acknowledges nothing for th
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-class Transport(paramiko.Transport):
-    """Prefers AES-GCM, which needs no separate MAC: a third faster for large transfers, and as strong."""
-
-    _preferred_ciphers = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", *paramiko.Transport._preferred_ciphers[:3])  # type: ignore[attr-defined] # noqa: SLF001
-
-
 class HostConnection(Connection):  # type: ignore[misc]
-    """A Fabric connection with strict host keys and our own way to run commands. Not thread-safe."""
+    """A Fabric connection with strict host keys and our own way to run commands, also several at the same time."""
 
-    def harden(self, known_hosts: Path, keepalive_s: int) -> None:
-        """Accept only the host keys in ``known_hosts``; send a keepalive every ``keepalive_s`` seconds."""
+    def harden(self, known_hosts: Path, keepalive_s: int, login_s: float, go_on: Callable[[], None]) -> None:
+        """Accept only the host keys in ``known_hosts``; send a keepalive every ``keepalive_s`` seconds; end a login after ``login_s``.
+
+        ``go_on`` raises when nothing more is to be waited for.
+        """
         self.client.load_host_keys(str(known_hosts))
         self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        self._keepalive_s = keepalive_s
+        # _set: a plain assignment would make them settings of the connection's Config, which copies them.
+        self._set(_keepalive_s=keepalive_s, _login_s=login_s, _login=Lock(), _slots=Slots(go_on))
+
+    def open(self) -> None:
+        """Log in. Raises SlowLogin, and what paramiko and the socket raise."""
+        try:
+            super().open()
+        except (EOFError, OSError, paramiko.SSHException) as error:
+            transport = self.client.get_transport()
+            slow = transport.slow() if isinstance(transport, Transport) and transport.expired() else None
+            self.client.close()
+            raise (slow or error) from None
 
     def connected(self) -> paramiko.Transport:
-        """Open the session if it is not open. Raises what paramiko and the socket raise."""
-        if not self.is_connected:
-            self.open()
+        """Log in unless that is done. Raises what `open` raises."""
+        with self._login:
+            if not self.is_connected:
+                self.open()
+                transport = self.transport
+                transport.set_keepalive(self._keepalive_s)
+                if isinstance(transport.sock, socket.socket):
+                    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
             transport = self.transport
-            transport.set_keepalive(self._keepalive_s)
-            if isinstance(transport.sock, socket.socket):
-                transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
-        transport = self.transport
         assert isinstance(transport, paramiko.Transport)  # noqa: S101 - for the type checker; Fabric is untyped
         return transport
 
-    def execute(self, command: Command) -> Answer:
-        """Run ``command``. Raises what paramiko and the socket raise."""
-        channel = self.connected().open_session(timeout=GRACE_S)
-        return exchange(channel, session_line(root=command.root), command)
+    def execute(self, command: Command, flow: Sink | Source | None = None) -> Answer:
+        """Run ``command``. Raises SlowLogin, NoSession, and what paramiko, the socket and ``flow`` raise."""
+        with self._slots.session(lambda: self._channel({"window_size": WINDOW} if flow else {})) as channel:
+            return exchange(channel, session_line(root=command.root), command, flow)
+
+    def _channel(self, window: dict[str, int]) -> paramiko.Channel:
+        transport = self.connected()
+        seconds = max(GRACE_S, self._login_s)
+        try:
+            return transport.open_session(timeout=seconds, **window)
+        except paramiko.SSHException as error:
+            if str(error).startswith("Timeout opening channel"):  # sshd opens the first one after PAM has opened its session
+                raise SlowLogin(seconds, "PAM's session on the host") from None
+            raise
 
     def execute_own(self, commands: Mapping[HostConnection, Command], turn: Callable[[], AbstractContextManager[None]]) -> Answer:
         """Run this connection's command out of ``commands``, inside ``turn``. Fabric's Group gives all connections the same arguments."""
@@ -101,7 +123,6 @@ class Ssh:
             },
         )
         self._open: dict[Host, HostConnection] = {}
-        self._busy: dict[Host, Lock] = {}
         self._lock = Lock()
         self._aborted = False
 
@@ -111,33 +132,14 @@ class Ssh:
         Raises CommandError (unexpected exit status, or out of time), ConnectionLost (session broke during the command),
         UnreachableError (no session), PrecheckError (guard).
         """
-        connection = self._to(host)
-        with self._busy[host]:
-            try:
-                answer = connection.execute(command)
-            except Exception as error:
-                self._go_on()
-                raise self._translated(host, command, error) from None
-        self._go_on()
-        return judged(self._site, host, command, answer)
+        return self._answer(host, command)
 
     def stream(self, host: Host, command: Command, flow: Sink | Source) -> Answer:
         """As `run`, but a sink gets the output while it arrives, or the command reads a source.
 
-        Several streams may share the host's connection. An exception of the sink or source ends the command.
+        Several commands may share the host's connection. An exception of the sink or source ends the command.
         """
-        connection = self._to(host)
-        try:
-            with self._busy[host]:  # only opening needs the lock: paramiko's channels are thread-safe
-                channel = connection.connected().open_session(window_size=WINDOW, timeout=GRACE_S)
-            answer = exchange(channel, session_line(root=command.root), command, flow)
-        except (RunbookError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            self._go_on()
-            raise self._translated(host, command, error) from None
-        self._go_on()
-        return judged(self._site, host, command, answer)
+        return self._answer(host, command, flow)
 
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
         """Run each host's command, at most ``ssh.parallel`` at a time. Returns when all have finished; errors are values, not raised.
@@ -187,13 +189,24 @@ class Ssh:
         if self._aborted:
             raise KeyboardInterrupt
 
+    def _answer(self, host: Host, command: Command, flow: Sink | Source | None = None) -> Answer:
+        connection = self._to(host)
+        try:
+            answer = connection.execute(command, flow)
+        except RunbookError:
+            raise
+        except Exception as error:
+            self._go_on()
+            raise self._translated(host, command, error) from None
+        self._go_on()
+        return judged(self._site, host, command, answer)
+
     def _to(self, host: Host) -> HostConnection:
         permit(self._site)
         self._go_on()
         with self._lock:
             if host not in self._open:
                 self._open[host] = self._connection(host)
-                self._busy.setdefault(host, Lock())
             return self._open[host]
 
     def _connection(self, host: Host) -> HostConnection:
@@ -221,14 +234,15 @@ class Ssh:
         return self._hardened(str(gateway.address), user=gateway.user or ssh.user, port=gateway.port, key=gateway.key or ssh.key)
 
     def _hardened(self, address: str, *, key: Path | None, **connect: Any) -> HostConnection:
-        kwargs: dict[str, Any] = {"banner_timeout": 15, "auth_timeout": 15, "transport_factory": Transport}
+        seconds = login_s(self._site)
+        kwargs: dict[str, Any] = {"transport_factory": partial(Transport, seconds=seconds)}
         if key:
             kwargs |= {"key_filename": str(key), "look_for_keys": False}
         connection = HostConnection(address, config=self._config, connect_kwargs=kwargs, **connect)
         known_hosts = self._site.ssh.known_hosts
         if not known_hosts.is_file():
             raise UnreachableError(f"no host key is known yet: {known_hosts} does not exist", hint="inv site.trust")
-        connection.harden(known_hosts, self._site.ssh.keepalive_s)
+        connection.harden(known_hosts, self._site.ssh.keepalive_s, seconds, self._go_on)
         return connection
 
     def _result(self, host: Host, command: Command, answer: Answer | BaseException) -> Answer | RunbookError:

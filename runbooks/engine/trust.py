@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import paramiko
 
+from runbooks.engine.login import AT_LEAST_S, Transport
 from runbooks.engine.ssh import Ssh
 from runbooks.engine.ssh_errors import plain
 from runbooks.errors import RunbookError, UnreachableError
@@ -131,9 +132,9 @@ def _fetch(ssh: Ssh, server: SshServer, timeout_s: int) -> paramiko.PKey:
         sock = ssh.through(server.gateway, (server.address, server.port), timeout_s)
     else:
         sock = socket.create_connection((server.address, server.port), timeout=timeout_s)
-    transport = paramiko.Transport(sock)
+    transport = Transport(sock, seconds=max(timeout_s, AT_LEAST_S))
     try:
-        transport.start_client(timeout=timeout_s)
+        transport.start_client()
         return transport.get_remote_server_key()
     finally:
         transport.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from lab.control import Lab
+from tests.support import ROOT
 from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -105,3 +109,34 @@ def test_a_login_that_starts_no_program_is_named_for_what_it_is(whole: Operator)
     assert done.returncode == 4
     assert "the login shell of ops ended before our program was started (exit status 3)" in done.stderr
     assert "closed for maintenance" in done.stderr
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_sessions_wait_for_each_other_where_sshd_allows_few(whole: Operator, most: int) -> None:
+    """As many at a time as MaxSessions says; a backup reads several parts of one host at the same time."""
+    program = f"""
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from runbooks.commands.base import cmd
+from runbooks.engine.namespace import enter
+from runbooks.engine.ssh import Ssh
+from runbooks.inventory.load import load_site
+site = load_site(Path({str(whole.site)!r})).site
+enter(site)
+ssh, host = Ssh(site), site.hosts[0]
+def one(number):
+    got, command = bytearray(), cmd("sh", "-c", f"sleep 0.1; echo {{number}}")
+    if number % 2:
+        ssh.stream(host, command, got.extend)
+        return got.decode().strip()
+    return ssh.run(host, command).stdout.strip() if number % 4 else ssh.run_each({{host: command}})[host].stdout.strip()
+with ThreadPoolExecutor(8) as pool:
+    print(*pool.map(one, range(8)))
+ssh.close()
+"""
+    with planted(whole.lab, {"/etc/ssh/sshd_config.d/00-few.conf": f"MaxSessions {most}\n"}, "lb1"):
+        whole.lab.console("lb1", ["systemctl", "reload", "ssh"], check=True)
+        eventually(lambda: f"maxsessions {most}" in whole.lab.console("lb1", ["sshd", "-T"]).stdout)
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    whole.lab.console("lb1", ["systemctl", "reload", "ssh"], check=True)
+    assert (done.stdout, done.stderr) == ("0 1 2 3 4 5 6 7\n", "")

@@ -39,7 +39,7 @@ def connect(tmp_path, monkeypatch) -> Callable[..., ssh.Ssh]:
         (tmp_path / "known_hosts").touch()
         settings = msgspec.structs.replace(site().ssh, parallel=parallel, known_hosts=tmp_path / "known_hosts", gateway=None)
         monkeypatch.setattr(ssh.HostConnection, "connected", lambda connection: Channels(connection.host))
-        monkeypatch.setattr(ssh, "exchange", lambda channel, line, command: answer(channel))
+        monkeypatch.setattr(ssh, "exchange", lambda channel, *_: answer(channel))
         return ssh.Ssh(msgspec.structs.replace(site(), ssh=settings))
 
     return make
