@@ -146,6 +146,7 @@ def parse(answers: Sequence[Answer]) -> Facts:
         selinux=said.text("selinux") == "1",
         synchronized=said.text("synchronized"),
         found=said.all("found"),
+        etcd_data=said.all("etcd_data"),
         servers=tuple(dict.fromkeys(said.all("server"))),
         ca=said.text("ca").partition(" ")[0],
         reached=_reached(_Lines(net.stdout)),

@@ -64,6 +64,7 @@ class Facts:
     modules    "there", "loadable" or "missing" by name.
     sysctls    by name: value, and whether it can be changed.
     listeners  None when `ss` is not installed.
+    etcd_data  the names in etcd's data directory.
     servers    the API servers in the kubelet's kubeconfig files.
     ca         SHA-256 of the cluster CA's file.
     attempt    the kubeadm action that this tool started and that did not finish.
@@ -96,6 +97,7 @@ class Facts:
     selinux: bool
     synchronized: str
     found: tuple[str, ...]
+    etcd_data: tuple[str, ...]
     servers: tuple[str, ...]
     ca: str
     attempt: str

@@ -16,7 +16,7 @@ job='run=$0 attempt=$1; shift
     if [ "$code" = 0 ]; then rm -rf -- "$run"; rm -f -- "$attempt"; else echo "$code" >"$run/code.new"; mv -f -- "$run/code.new" "$run/code"; fi'
 active() { case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) ;; *) return 1 ;; esac }
 start() {
-    local what=("$ACTION")
+    local names what=("$ACTION")
     if [ "$ACTION" = etcd ]; then # newer versions have a separate phase
         case $(kubeadm join phase --help 2>/dev/null) in
         *"etcd-join "*) what=(join phase etcd-join) ;;
@@ -26,6 +26,15 @@ start() {
         echo "this host is a node already" >&2
         exit 1
     fi
+    # A disk of etcd's own has lost+found, and recover sets old data aside on it. etcd does not mind; kubeadm wants no files at all.
+    case $ACTION in
+    init | join)
+        names=$(ls -A /var/lib/etcd 2>/dev/null || true)
+        if [ -n "$names" ] && ! grep -qvx 'lost+found\|aside-.*' <<<"$names"; then
+            WORDS+=(--ignore-preflight-errors=DirAvailable--var-lib-etcd)
+        fi
+        ;;
+    esac
     systemctl reset-failed "$unit" 2>/dev/null || true
     rm -rf -- "$run"
     mkdir -p "$top" "$run"

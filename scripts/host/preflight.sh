@@ -73,6 +73,7 @@ line selinux /sys/fs/selinux/enforce
 echo "synchronized $(timeout 5 timedatectl show -p NTPSynchronized --value 2>/dev/null)"
 
 # ---- what an earlier cluster left, or this one is
+find /var/lib/etcd -mindepth 1 -maxdepth 1 -printf 'etcd_data %f\n' 2>/dev/null
 for path in /etc/kubernetes/manifests/*.yaml /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf /var/lib/etcd/member /etc/cni/net.d/*.conf*; do
     if [ -e "$path" ]; then echo "found $path"; fi
 done

@@ -82,6 +82,7 @@ def facts(host: Host, **changes: Any) -> Facts:
         selinux=False,
         synchronized="yes",
         found=(),
+        etcd_data=(),
         servers=(),
         ca="",
         attempt="",

@@ -33,6 +33,7 @@ CHECKS: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
     "selinux": host_checks.selinux,
     "space": resources.space,
     "etcd disk": resources.fsync,
+    "etcd files": resources.etcd_directory,
     "ports": resources.free_ports,
     "packages": resources.packages,
     "leftovers": resources.leftovers,

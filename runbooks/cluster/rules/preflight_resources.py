@@ -121,6 +121,23 @@ def leftovers(site: Site, host: Host, facts: Facts) -> Finding:
     return good("none")
 
 
+def etcd_directory(site: Site, host: Host, facts: Facts) -> Finding | None:
+    """Fails when etcd's data directory has files that are not etcd's: kubeadm would stop there, in the middle of an installation.
+
+    Invariant: lets through only lost+found (of a disk of its own) and aside-* (old data that `recover` kept), which kubeadm-run.sh has kubeadm
+    ignore; member is judged by `leftovers`. None where no etcd will run, or where it does run.
+    """
+    member = any(uses_this_cluster(site, host, server) for server in facts.servers)
+    if not host.is_control_plane or site.kubernetes.etcd != "stacked" or member:
+        return None
+    known = [name for name in facts.etcd_data if name == "lost+found" or name.startswith("aside-")]
+    foreign = [name for name in facts.etcd_data if name not in known and name != "member"]
+    if foreign:
+        fix = f"move them away: kubeadm stops when {ETCD} has other files than etcd's"
+        return fail(f"{ETCD} has files that are not etcd's: {listed(first_few(foreign, 6))}", fix)
+    return good(f"{listed(known)} may stay" if known else "no other files")
+
+
 def fsync(site: Site, host: Host, facts: Facts) -> Finding | None:
     """Warns about a slow disk, since etcd syncs every write. None where no etcd will run, or the disk was not tested."""
     seen = facts.fsync

@@ -193,12 +193,19 @@ def test_a_dead_first_host_is_removed(cluster: Operator) -> None:
 
 
 def test_its_empty_replacement_joins(cluster: Operator) -> None:
+    """Where etcd has a disk of its own: foreign files there are refused before anything is changed; those that are known may stay."""
     cluster.lab.reset("master1")
     cluster.site.write_text(cluster.lab.instance.site.read_text())
+    known = "/var/lib/etcd/lost+found /var/lib/etcd/aside-20260101T000000Z"
+    cluster.lab.console("master1", ["bash", "-c", f"mkdir -p {known}; touch /var/lib/etcd/ballast"], check=True)
+    refused = cluster.inv("cluster.join", "--host", "master1")
+    assert (refused.returncode, "/var/lib/etcd has files that are not etcd's: ballast" in refused.stderr) == (3, True)
+    cluster.lab.console("master1", ["rm", "/var/lib/etcd/ballast"], check=True)
     cluster.good("cluster.join", "--host", "master1", timeout_s=600)
     there = planted.planted(cluster, "master2", "master1")
     assert there == planted.expected(there["podCIDR"])
     planted.pull_out(cluster, "master2", "master1")
+    cluster.lab.console("master1", ["ls", "-d", *known.split()], check=True)
     cluster.good("etcd.status")
     assert backends(cluster)["master1"] == {"UP"}
 

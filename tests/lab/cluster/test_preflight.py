@@ -81,7 +81,7 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
     """Everything at once: one look costs the same."""
     lab = operator.lab
     shell(lab, "master1", f"systemd-run -q --unit=squatter perl -MIO::Socket::INET -e '{SQUAT}'")
-    shell(lab, "master1", "hostname wrong")
+    shell(lab, "master1", "hostname wrong; mkdir -p /var/lib/etcd/lost+found /var/lib/etcd/aside-20260101T000000Z")
     shell(lab, "master2", "mount -t tmpfs -o size=3g tmpfs /var/lib/etcd; fallocate -l 2500m /var/lib/etcd/ballast")
     shell(lab, "master2", "iptables -A INPUT -p tcp --dport 2380 -j DROP; ip link set eth0 mtu 1400")
     shell(lab, "worker1", r"sed 's/^10\.1\.1\.100 /10.1.1.99 /' /etc/hosts >/tmp/hosts; cat /tmp/hosts >/etc/hosts")
@@ -110,6 +110,7 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
         ("worker1", "leftovers"): ("fail", "left by another cluster: /etc/kubernetes/manifests/old.yaml"),
         ("master1", "hostname"): ("warn", "the host calls itself wrong"),
         ("master2", "space"): ("fail", "/var/lib/etcd: 572.0 MiB free (19 %)"),
+        ("master2", "etcd files"): ("fail", "/var/lib/etcd has files that are not etcd's: ballast"),
         ("master2", "reachable"): ("fail", "master1 does not reach master2:2380"),
         ("master2", "MTU"): ("warn", "MTU 1400 on eth0, and 1500 elsewhere"),
         ("master2", "identity"): ("fail", "the same /etc/machine-id as worker1"),

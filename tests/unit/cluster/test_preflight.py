@@ -65,6 +65,8 @@ socket /run/docker.sock
 selinux 1
 synchronized yes
 found /var/lib/etcd/member
+etcd_data lost+found
+etcd_data a file
 server https://10.1.1.100:6443
 server https://10.1.1.100:6443
 ca 0123abcd  -
@@ -128,6 +130,7 @@ def test_every_fact_is_read():
         True,
     )
     assert (seen.ca, seen.attempt, seen.found) == ("0123abcd", "join", ("/var/lib/etcd/member",))
+    assert seen.etcd_data == ("lost+found", "a file")
     assert seen.reached == {
         ("10.1.1.100", 6443): "open",
         ("10.1.1.102", 2379): "No route to host",
@@ -516,7 +519,7 @@ def hosts(monkeypatch):
 
 BLANK = SimpleNamespace(joined=False, server="")
 MEMBER = SimpleNamespace(joined=True, server="https://10.1.1.100:6443")
-MASTER, WORKER = 26, 24  # checks on a host without a cluster
+MASTER, WORKER = 27, 24  # checks on a host without a cluster
 ALL = (*site().control_plane, *site().workers)
 
 

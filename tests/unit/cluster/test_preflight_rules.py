@@ -54,7 +54,7 @@ def test_fit_hosts_pass_every_check():
     assert amiss(found) == []
     topics = {host: [each.topic for each in found if each.host == host.name] for host in HOSTS}
     assert len(topics[M1]) == len(set(topics[M1])) >= 23
-    assert set(topics[M1]) - set(topics[W1]) == {"etcd disk", "latency"}
+    assert set(topics[M1]) - set(topics[W1]) == {"etcd disk", "etcd files", "latency"}
     assert all(each.seen for each in found)
 
 
@@ -266,6 +266,26 @@ def test_packages_that_will_do(packages):
 def test_many_offered_versions_are_not_all_listed():
     many = Packages(installed={}, offered=tuple(("kubeadm", f"1.28.{n}-1.1") for n in range(40, 0, -1)), broken=())
     assert "1.28.35-1.1, and 34 more)" in the(judged(master1={"packages": many}), "packages").seen
+
+
+# ---- etcd's directory
+
+
+@pytest.mark.parametrize(
+    ("names", "severity", "seen"),
+    [
+        ((), "ok", "no other files"),
+        (("lost+found",), "ok", "lost+found may stay"),
+        (("aside-20261123T131651Z", "lost+found"), "ok", "aside-20261123T131651Z, lost+found may stay"),
+        (("lost+found", "backup.tar"), "fail", "/var/lib/etcd has files that are not etcd's: backup.tar"),
+        ((".lost+found", "aside"), "fail", "/var/lib/etcd has files that are not etcd's: .lost+found, aside"),
+    ],
+)
+def test_foreign_files_in_etcds_directory(names, severity, seen):
+    found = judged(master2={"etcd_data": names}, worker1={"etcd_data": ("x",)})
+    one = next(each for each in found if each.topic == "etcd files" and each.host == "master2")
+    assert (one.severity, one.seen) == (severity, seen)
+    assert not any(each.topic == "etcd files" and each.host == "worker1" for each in found)
 
 
 # ---- hosts that are in the cluster
