@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from runbooks.commands.node_objects import CONTROL_PLANE_KEYS
-from runbooks.commands.node_settings import NodeSettings
+from runbooks.commands.node_settings import NodeSettings, Taint
 from runbooks.inventory.model import Host
 from runbooks.text import listed
 
@@ -16,6 +16,8 @@ from runbooks.text import listed
 KUBELET_LABELS = frozenset(f"{prefix}kubernetes.io/{name}" for prefix in ("", "beta.") for name in ("hostname", "os", "arch"))
 # Taints that the cluster sets and removes by the state of the node.
 STATE_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")  # the cluster removes it when the node is Ready
+ROOM = {"cpu": "1000", "memory": "10Ti", "ephemeral-storage": "10Ti", "pods": "1000"}  # enough for any static pod
 # Annotations that software writes on its own node: the facts of the old machine would be wrong on a new one.
 SOFTWARE_ANNOTATIONS = (
     "alpha.kubernetes.io/",
@@ -93,19 +95,18 @@ def usable(settings: NodeSettings, host: Host, used: Mapping[str, str]) -> tuple
 def node(host: Host, settings: NodeSettings) -> dict[str, Any]:
     """Return the Node object of ``host`` with these settings, for the kubelet that will find it.
 
-    It is not Ready and has room for no pod until that kubelet reports. Without any capacity, the kubelet of 1.20 ends with a panic
-    ("assignment to entry in nil map").
+    It is not Ready, so it takes no pod until that kubelet reports. Until then the kubelet judges its own static pods by the capacity
+    that it finds here: too little, and it never starts them; none at all, and the kubelet of 1.20 ends with a panic.
     """
-    spec: dict[str, Any] = {}
-    if settings.taints:
-        spec["taints"] = [
-            {"key": each.key, **({"value": each.value} if each.value else {}), "effect": each.effect} for each in settings.taints
-        ]
+    taints = [NOT_READY, *settings.taints]
+    spec: dict[str, Any] = {
+        "taints": [{"key": each.key, **({"value": each.value} if each.value else {}), "effect": each.effect} for each in taints]
+    }
     if settings.cordoned:
         spec["unschedulable"] = True
     if settings.pod_cidrs:
         spec |= {"podCIDR": settings.pod_cidrs[0], "podCIDRs": list(settings.pod_cidrs)}
     metadata = {"name": host.name, "labels": settings.labels, "annotations": settings.annotations}
     waits = {"type": "Ready", "status": "False", "reason": "NotJoinedYet", "message": "its kubelet has not joined yet"}
-    status = {"capacity": {"pods": "0"}, "allocatable": {"pods": "0"}, "conditions": [waits]}
+    status = {"capacity": ROOM, "allocatable": ROOM, "conditions": [waits]}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": status}
