@@ -78,7 +78,7 @@ def split_by_reachable(found: CertsByHost) -> tuple[dict[Host, HostCerts], dict[
 def _error(host: Host, certs: HostCerts | RunbookError) -> RunbookError:
     if isinstance(certs, RunbookError):
         return certs
-    return PrecheckError(f"{host}: it is in no cluster", hint=f"inv cluster.join --host {host}")
+    return PrecheckError(f"{host}: it is in no cluster", hint="inv doctor names the command that brings it into the cluster")
 
 
 def report_unreached(unreached: Mapping[Host, RunbookError], command: str) -> None:

@@ -80,7 +80,7 @@ def install_packages(site: Site, host: Host) -> Step:
         if state.joined and (other := rules.other_version(state, version)):
             raise PrecheckError(
                 f"{host} is in the cluster with {other}, but hosts.yaml wants {version}",
-                hint="only `inv upgrade.run` changes the version of a member; until then write the installed version in kubernetes.version",
+                hint=f"write {other} as kubernetes.version in hosts.yaml; this tool does not upgrade a member (kubeadm upgrade does)",
             )
 
     def done(run: Run) -> bool:

@@ -20,6 +20,7 @@ from runbooks.errors import OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.etcd import View
+from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, for_machines, told
 from runbooks.rules.verify import node_of, unlisted_nodes
 from runbooks.text import age_text, table
@@ -94,6 +95,8 @@ def _head(site: Site, seen: StatusReadings) -> str:
     wanted = site.nodes
     holders = [str(host) for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip]
     vip = f"VIP {literal(site.endpoint.vip)}:{site.endpoint.port} on {' and '.join(holders) or 'no LB'}"
+    if left := standing(seen.etcd):
+        vip += f"; etcd: {left}"
     if not seen.cluster:
         return f"{site.name}: no API server answers; {vip}"
     nodes = {host: node_of(seen.cluster.nodes, host) for host in wanted if isinstance(seen.statuses[host], HostStatus)}

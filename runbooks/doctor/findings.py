@@ -17,6 +17,7 @@ from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify
+from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, explained, ordered
 from runbooks.view import health
 from runbooks.view.health import ClusterReadings
@@ -67,7 +68,8 @@ def _now(session: Session, examined: Examination, held: Held | None) -> list[Fin
 
 def of_hosts(site: Site, examined: Examination) -> list[Finding]:
     """Return what is wrong with single hosts, whether there is a cluster or not: reachable, disks, memory; and with the load balancers."""
-    found = list(hosts.silent(site, examined.errors))
+    left = standing(examined.view()) if site.kubernetes.etcd == "stacked" else ""
+    found = list(hosts.silent(site, examined.errors, left))
     found += overload.broken({host: each for host, each in examined.loads.items() if host not in examined.errors})
     found += hosts.disks(examined.traces)
     found += pair.pair({host: state for host, (state, _) in examined.balancers.items() if host not in examined.errors})
@@ -83,7 +85,7 @@ def of_cluster(site: Site, examined: Examination, before: list[Finding]) -> list
     found += list(hosts.unfinished(site, examined.traces))
     if gone := hosts.gone(site, _left(facts, found)):
         return [*found[len(before) :], gone]
-    found += hosts.outside(_left(facts, found), known)
+    found += hosts.outside(_left(facts, found), known, standing(view) if stacked else "")
     found += hosts.certificates(_left(facts, found))
     found += hosts.units(_left(facts, found))
     reached = _left(examined.traces, found)
@@ -91,7 +93,8 @@ def of_cluster(site: Site, examined: Examination, before: list[Finding]) -> list
     if stacked:
         found += etcd.alarms(view)
         found += etcd.split(view, explained(found))
-        found += etcd.quorum(view, explained(found))
+        empty = [host for host, seen in facts.items() if not seen.joined]
+        found += etcd.quorum(view, found, empty=empty, busy=overload.busy(examined.loads))
         found += etcd.members(view, explained(found))
         found += etcd.care(view, examined.metrics)
     found += pair.api_servers(_joined(examined), explained(found))

@@ -17,6 +17,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_corrupt
 from runbooks.rules.etcd import View
+from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, for_machines, told
 from runbooks.text import age_text, listed, naming, percent, size_text, table
 from runbooks.view.etcd import answers, view_of
@@ -70,17 +71,9 @@ def _short(host: Host, reason: str) -> str:
 
 
 def summary(view: View) -> str:
-    """Return one line: how many voters are healthy, and how many more may fail."""
-    votes = rules.voters(view.members)
-    if not votes:
-        return f"the member list is unknown; {len(view.statuses)} of {len(view.said)} control plane hosts answer"
-    healthy = [member for member in votes if member.id in rules.healthy_ids(view)]
-    spare = len(healthy) - rules.quorum(len(votes))
-    if spare < 0:
-        end = f"the quorum ({rules.quorum(len(votes))}) is lost: nothing can be written"
-    else:
-        end = f"{spare} more may fail" if spare else "none may fail: the next failure stops the cluster"
-    return f"{len(healthy)} of {len(votes)} voters healthy; {end}"
+    """Return one line: how many members are healthy, and what the next loss means."""
+    unknown = f"the member list is unknown; etcd answers on {len(view.statuses)} of {len(view.said)} control plane hosts"
+    return standing(view) or unknown
 
 
 def _status_json(view: View, problems: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from runbooks.commands.verify import Health, HostFacts, Written
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
+from runbooks.rules import next_command
+from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
 from runbooks.text import age_text, listed
 
@@ -50,8 +52,18 @@ def no_cluster(facts: Mapping[Host, HostFacts | RunbookError]) -> bool:
     return asked and not any(seen.joined or seen.manifests for seen in answers.values())
 
 
-def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
-    """Return a failure for each host that does not answer, has not joined, or whose kubelet or containerd does not run."""
+def remembered(site: Site, view: View, nodes: Iterable[Node]) -> set[Host]:
+    """Return the hosts of which the cluster has a Node, or etcd a member, whether or not it runs."""
+    nodes = list(nodes)
+    members = {host for member in view.members if (host := view.host_of(member))}
+    return members | {host for host in site.nodes if node_of(nodes, host)}
+
+
+def hosts(facts: Mapping[Host, HostFacts | RunbookError], remembered: Collection[Host] = ()) -> list[Finding]:
+    """Return a failure for each host that does not answer, has not joined, or whose kubelet or containerd does not run.
+
+    ``remembered`` are the hosts of which the cluster still has a Node or a member of etcd.
+    """
     rows = []
     for host, seen in facts.items():
         if isinstance(seen, RunbookError):
@@ -61,16 +73,12 @@ def hosts(facts: Mapping[Host, HostFacts | RunbookError]) -> list[Finding]:
                     topic="host",
                     host=host.name,
                     seen=reason(host, seen),
-                    fix=seen.hint
-                    or f"try to log in to {host.address}; if the host is lost, inv doctor names the command to replace it",
+                    fix=next_command.unreachable(host, seen),
                 )
             )
         elif not seen.joined:
-            rows.append(
-                Finding(
-                    "fail", topic="host", host=host.name, seen="has not joined the cluster", fix=f"inv cluster.join --host {host}"
-                )
-            )
+            fix = next_command.outside(host, remembered)
+            rows.append(Finding("fail", topic="host", host=host.name, seen=next_command.outside_seen(host, remembered), fix=fix))
         else:
             rows += [
                 Finding(
@@ -101,7 +109,7 @@ def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[
             rows.append(_node(site, host, node))
         elif host not in outside:
             rows.append(
-                Finding("fail", topic="node", host=host.name, seen="is not in the cluster", fix=f"inv cluster.join --host {host}")
+                Finding("fail", topic="node", host=host.name, seen="is not in the cluster", fix=next_command.outside(host, ()))
             )
     rows += [
         Finding(

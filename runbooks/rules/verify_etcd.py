@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runbooks.rules import etcd
 from runbooks.rules.etcd import View
+from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding
 from runbooks.text import size_text
 
@@ -12,7 +13,13 @@ def rows(view: View) -> list[Finding]:
     """Return a failure for each fault and a warning for each other problem; without any, one finding that is ok."""
     faults = etcd.faults(view)
     found = [
-        Finding("fail", topic="etcd", seen=fault, fix="inv doctor names the cause and the command to run; inv etcd.status")
+        Finding(
+            "fail",
+            topic="etcd",
+            seen=fault,
+            why=standing(view),
+            fix="inv doctor names the cause and the command to run; inv etcd.status",
+        )
         for fault in faults
     ]
     found += [Finding("warn", topic="etcd", seen=odd, fix="inv etcd.status") for odd in etcd.problems(view) if odd not in faults]

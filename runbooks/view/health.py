@@ -102,12 +102,13 @@ def _workloads(manifest: Path) -> list[str]:
 
 def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
     """Return the findings of every check."""
-    facts = host_facts(site, seen)
+    facts, view = host_facts(site, seen), _view(site, seen)
     joined = [host for host, each in facts.items() if isinstance(each, HostFacts) and each.joined]
     health: dict[Host, Sequence[Health]] = {host: each for host, each in seen.of("health").items() if host in joined}
-    rows = [*rules.hosts(facts), *rules.api_servers(site, health)]
+    nodes = () if isinstance(seen.cluster, str) else seen.cluster.nodes
+    rows = [*rules.hosts(facts, rules.remembered(site, view, nodes)), *rules.api_servers(site, health)]
     if site.kubernetes.etcd == "stacked":
-        rows += verify_etcd.rows(_view(site, seen))
+        rows += verify_etcd.rows(view)
     if isinstance(seen.cluster, str):
         rows.append(Finding("fail", topic="objects", seen=seen.cluster, fix="inv cluster.status"))
     else:
@@ -143,7 +144,8 @@ def host_facts(site: Site, seen: ClusterReadings) -> dict[Host, HostFacts | Runb
 
 
 def _view(site: Site, seen: ClusterReadings) -> View:
-    said = {host: seen.hosts[host] for host in site.control_plane}
+    stacked = site.kubernetes.etcd == "stacked"
+    said = {host: seen.hosts[host] for host in site.control_plane if stacked}
     return View({host: reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in said.items()})
 
 

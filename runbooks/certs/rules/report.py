@@ -64,7 +64,7 @@ def _unseen(host: Host, seen: str, fix: str, topic: str = "") -> Expiry:
 
 def _host(site: Site, host: Host, seen: HostCerts, days: int) -> list[Expiry]:
     if not seen.joined and host not in site.load_balancers:
-        return [_unseen(host, "it is in no cluster", f"inv cluster.join --host {host}")]
+        return [_unseen(host, "it is in no cluster", "inv doctor")]
     found = [_file(site, host, each, seen, days) for each in seen.certificates]
     if seen.joined and not rules.kubelet_client(seen):
         topic = short(rules.KUBELET_CLIENT)

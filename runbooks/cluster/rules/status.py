@@ -10,14 +10,13 @@ from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import HostStatus
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import etcd, lb
+from runbooks.rules import etcd, lb, next_command
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
-from runbooks.rules.verify import cut, node_of, unlisted_nodes
+from runbooks.rules.verify import cut, node_of, remembered, unlisted_nodes
 from runbooks.text import listed, naming
 
 HostStatuses = Mapping[Host, HostStatus | RunbookError]
-JOIN = "inv cluster.join"
 
 
 def no_cluster(seen: HostStatuses) -> bool:
@@ -30,11 +29,18 @@ def no_cluster(seen: HostStatuses) -> bool:
 def problems(site: Site, seen: HostStatuses, view: View, cluster: Cluster | None) -> list[Finding]:
     """Return what is wrong with the hosts, the nodes and etcd."""
     lost = {host: each for host, each in seen.items() if isinstance(each, RunbookError)}
-    found = [Finding("fail", topic="host", host=host.name, seen=reason(host, each), fix=each.hint) for host, each in lost.items()]
+    found = [
+        Finding("fail", topic="host", host=host.name, seen=reason(host, each), fix=next_command.unreachable(host, each))
+        for host, each in lost.items()
+    ]
     outside = [host for host, each in seen.items() if isinstance(each, HostStatus) and not each.joined]
-    absent = [host for host in site.nodes if host in outside or (cluster and not node_of(cluster.nodes, host))]
-    if absent:
-        found.append(Finding("fail", topic="host", host=listed(absent), seen="not joined", fix=JOIN))
+    nodes = cluster.nodes if cluster else ()
+    known = remembered(site, view, nodes)
+    for host in site.nodes:
+        if host in outside or (cluster and host not in lost and not node_of(nodes, host)):
+            gone = known if host in outside else ()  # a host with a kubelet of this cluster, but no Node, joins again
+            seen_there, fix = next_command.outside_seen(host, gone), next_command.outside(host, gone)
+            found.append(Finding("fail", topic="host", host=host.name, seen=seen_there, fix=fix))
     for host, each in seen.items():
         if not isinstance(each, HostStatus) or not each.joined:
             continue
@@ -78,10 +84,11 @@ def of_balancers(seen: Mapping[Host, LbState | RunbookError]) -> list[Finding]:
 def next_look(cluster: Cluster | None, found: Sequence[Finding]) -> str:
     """Return what to run next."""
     if not cluster:
-        return "on a control plane host: journalctl -u kubelet -n 50; crictl ps -a; inv etcd.status"
-    if any(each.fix == JOIN for each in found):
-        return f"{JOIN} adds the missing hosts; inv cluster.verify checks everything"
-    return "inv cluster.verify checks everything and says what to do"
+        return "inv doctor"
+    commands = list(dict.fromkeys(each.fix for each in found if each.topic == "host" and each.fix))
+    if len(commands) == len(found) == 1:
+        return commands[0]
+    return "inv doctor finds the cause, and names the command for it"
 
 
 def etcd_word(view: View, host: Host) -> str:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics
+from runbooks.doctor.rules.overload import late
 from runbooks.etcd.rules import data_file, latencies
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd, etcd_corrupt
 from runbooks.rules.etcd import View
+from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding
+from runbooks.rules.next_command import repair
 from runbooks.text import listed
 
 # Thresholds of etcd's own alerts (contrib/mixin: etcdHighFsyncDurations, etcdHighCommitDurations); its FAQ recommends far less.
 FSYNC_ALERT_S, COMMIT_ALERT_S = 0.5, 0.25
-
-
-def repair(member: object) -> str:
-    """Return the command that repairs or replaces one member."""
-    return f"inv recover.etcd-member --member {member}"
 
 
 def no_quorum(view: View) -> bool:
@@ -36,32 +34,56 @@ def unwell(view: View) -> tuple[Host, ...]:
     return tuple(host for host in view.said if etcd.why_unhealthy(view, host))
 
 
-def quorum(view: View, explained: Collection[Host]) -> Iterator[Finding]:
+def quorum(
+    view: View, found: Sequence[Finding], *, empty: Collection[Host] = (), busy: Collection[Host] = ()
+) -> Iterator[Finding]:
     """Return the finding that the quorum is lost, if it is. It explains every control plane host.
 
-    Invariant: names `recover.etcd-quorum`, which discards members, only as the last resort: after hosts that can be brought back, or
-    members that can be repaired.
+    ``found`` has the findings so far, among them causes of this one; ``empty`` the hosts that are empty machines, ``busy`` those that are
+    overloaded. A finding that explains every control plane host (a restore was not finished) is the cause, and the only finding.
+
+    Invariant: names `recover.etcd-quorum`, which discards members, only as the last resort: after hosts that can be switched on, causes
+    that can be mended, and members that can be repaired.
     """
-    if not no_quorum(view):
+    if not no_quorum(view) or any(each.explains >= set(view.said) for each in found):
         return
     total = len(etcd.voters(view.members)) or len(view.said)
     well, needed = len(etcd.healthy_ids(view)), etcd.quorum(total)
-    out = [host for host in unwell(view) if host in explained]
-    able = [host for host in unwell(view) if host not in explained]
-    fix = "inv recover.etcd-quorum"
-    if out:
-        fix = f"bring back {' or '.join(map(str, out))} (see below); only if they are lost: {fix}"
-    elif able:
-        fix = f"{repair(able[0])} if its data is intact; otherwise {fix}, which first proves that no majority can be started"
     seen = f"the quorum is lost: {well} of {total} members are healthy, {needed} are needed"
     yield Finding(
         "fail",
         topic="etcd",
         seen=seen,
-        why="nothing can be written, and no API server is ready",
-        fix=fix,
+        why="nothing can be written, and no API server is ready; running pods go on",
+        fix=_way_back(view, found, empty, busy),
         explains=frozenset(view.said),
     )
+
+
+def _way_back(view: View, found: Sequence[Finding], empty: Collection[Host], busy: Collection[Host]) -> str:
+    """Return the way to a majority that gives up least: what only has to end, then hosts, then members, and the data of others at last."""
+    last = "inv recover.etcd-quorum"
+    ill = [host for host in unwell(view) if host not in empty]
+    causes = {host: each for each in found for host in each.explains}
+    silent = [host for host in ill if isinstance(view.said[host], str)]
+    mended = [host for host in ill if host in causes and host not in silent and causes[host].fix]
+    down = [host for host in ill if host not in (*silent, *mended) and host not in view.statuses]
+    slow = [host for host in down if host in busy and late(etcd.why_unhealthy(view, host))]
+    if slow and slow == down:
+        return f"end the overload of {listed(slow)} first, then: inv etcd.status"
+    if mended:
+        return causes[mended[0]].fix
+    if silent and not down:
+        running = len(view.statuses)
+        missing = etcd.quorum(len(etcd.voters(view.members)) or len(view.said)) - running
+        word = " and " if missing >= len(silent) else " or "
+        number = f" ({missing} of them)" if 1 < missing < len(silent) else ""
+        return f"switch on {word.join(map(str, silent))}{number}, or repair the network; only if they are lost for good: {last}"
+    if down:
+        return f"{repair(down[0])} if its data is intact; otherwise {last}, which first proves that no majority can be started"
+    if len(view.statuses) >= etcd.quorum(len(etcd.voters(view.members)) or len(view.said)):
+        return f"wait a minute, then: inv etcd.status; if it stays like this: {last}"
+    return last
 
 
 def split(view: View, explained: Collection[Host]) -> Iterator[Finding]:
@@ -124,17 +146,17 @@ def members(view: View, explained: Collection[Host]) -> Iterator[Finding]:
                 topic="etcd",
                 host=host.name,
                 seen="etcd has no member on it",
+                why=standing(view),
                 fix=repair(host),
                 explains=frozenset({host}),
             )
         elif reason := etcd.why_unhealthy(view, host):
-            why = "" if etcd.tolerates(_well(view)) else "if one more member fails, nothing can be written"
             yield Finding(
                 "warn",
                 topic="etcd",
                 host=host.name,
                 seen=f"its member of etcd: {reason}",
-                why=why,
+                why=standing(view),
                 fix=repair(host),
                 explains=frozenset({host}),
             )
@@ -162,10 +184,6 @@ def _odd(view: View, member: Member, host: Host | None) -> Finding | None:
             explains=mine,
         )
     return None
-
-
-def _well(view: View) -> int:
-    return len(etcd.healthy_ids(view))
 
 
 def care(view: View, metrics: Mapping[Host, Metrics]) -> Iterator[Finding]:

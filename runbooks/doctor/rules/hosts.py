@@ -8,7 +8,7 @@ from runbooks.commands.doctor import ETCD, Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import certs, preflight_peers
+from runbooks.rules import certs, next_command, preflight_peers
 from runbooks.rules.finding import Finding, Severity
 from runbooks.rules.preflight_peers import OPERATOR, Clock
 from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
@@ -20,34 +20,24 @@ REPAIR = {
     "init": "inv cluster.init",
     "join": "inv cluster.join --host {host}",
     "reset": "inv cluster.reset --host {host}",
-    "etcd": "inv recover.etcd-member --member {host}",
+    "etcd": next_command.repair("{host}"),
 }
 
 
-def silent(site: Site, errors: Mapping[Host, RunbookError]) -> Iterator[Finding]:
-    """Return one finding for each host that cannot be reached by SSH."""
+def silent(site: Site, errors: Mapping[Host, RunbookError], standing: str = "") -> Iterator[Finding]:
+    """Return one finding for each host that cannot be reached by SSH. ``standing`` says how many members of etcd are left."""
     for host, error in errors.items():
-        fix = f"inv recover.lb --host {host}" if host.is_lb else f"inv recover.node --host {host}"
-        if "site.trust" in error.hint:
-            yield Finding(
-                "warn",
-                topic="host",
-                host=host.name,
-                seen=reason(host, error),
-                why="it was reinstalled, or it is another machine: compare the fingerprint on its console",
-                fix=f"inv site.trust --host {host} --replace, then {fix}",
-                explains=frozenset({host}),
-            )
-            continue
         why = "only one load balancer is left" if host.is_lb else ""
         if host.is_control_plane:
             left = len(site.control_plane) - sum(each.is_control_plane for each in errors)
-            why = f"{left} of {len(site.control_plane)} control plane hosts are left"
-        switch_on = (
-            f"switch it on, or repair its network; if it is lost and was replaced by an empty machine of the same name: {fix}"
-        )
+            why = f"{left} of {len(site.control_plane)} control plane hosts are left" + (
+                f"; etcd: {standing}" if standing else ""
+            )
+        if "--replace" in error.hint:
+            why = "it was reinstalled, or it is another machine: compare the fingerprint on its console"
+        fix = next_command.unreachable(host, error)
         yield Finding(
-            "warn", topic="host", host=host.name, seen=reason(host, error), why=why, fix=switch_on, explains=frozenset({host})
+            "warn", topic="host", host=host.name, seen=reason(host, error), why=why, fix=fix, explains=frozenset({host})
         )
 
 
@@ -90,7 +80,7 @@ def _parked(host: Host, traces: Traces) -> Finding:
     seen = f"its static pods are parked: {listed(traces.parked)}"
     why = "their manifests are in /etc/kubernetes/ha-runbooks-parked, so the kubelet does not run them"
     by_hand = f"on {host}: mv /etc/kubernetes/ha-runbooks-parked/*.yaml /etc/kubernetes/manifests/; systemctl restart kubelet"
-    fix = f"inv recover.etcd-member --member {host}" if "etcd" in traces.parked else by_hand
+    fix = next_command.repair(host) if "etcd" in traces.parked else by_hand
     return Finding("warn", topic="leftovers", host=host.name, seen=seen, why=why, fix=fix, explains=frozenset({host}))
 
 
@@ -115,22 +105,15 @@ def gone(site: Site, facts: Mapping[Host, HostFacts]) -> Finding | None:
     )
 
 
-def outside(facts: Mapping[Host, HostFacts], remembered: Collection[Host]) -> Iterator[Finding]:
+def outside(facts: Mapping[Host, HostFacts], remembered: Collection[Host], standing: str = "") -> Iterator[Finding]:
     """Return the hosts that are in no cluster; ``remembered`` are those that the cluster still has a member or Node of."""
     for host, seen in facts.items():
         if seen.joined:
             continue
-        if host in remembered:
-            why = "the cluster still has a Node or etcd member of this name: the host was replaced by an empty machine"
-            fix = f"inv recover.node --host {host}"
-            yield Finding(
-                "warn", topic="host", host=host.name, seen="is in no cluster", why=why, fix=fix, explains=frozenset({host})
-            )
-        else:
-            fix = f"inv cluster.join --host {host}"
-            yield Finding(
-                "warn", topic="host", host=host.name, seen="has not joined the cluster", fix=fix, explains=frozenset({host})
-            )
+        why = f"etcd: {standing}" if standing and host.is_control_plane and host in remembered else ""
+        said = next_command.outside_seen(host, remembered)
+        fix = next_command.outside(host, remembered)
+        yield Finding("warn", topic="host", host=host.name, seen=said, why=why, fix=fix, explains=frozenset({host}))
 
 
 def units(facts: Mapping[Host, HostFacts]) -> Iterator[Finding]:

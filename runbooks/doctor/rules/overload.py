@@ -63,6 +63,11 @@ def broken(seen: Loads) -> list[Finding]:
     ]
 
 
+def busy(seen: Loads) -> frozenset[Host]:
+    """Return the hosts that are overloaded."""
+    return frozenset(host for host, (now, before) in seen.items() if any(load.strains(now, before)))
+
+
 def late(text: str) -> bool:
     """Return whether this is how an answer that comes too late looks.
 

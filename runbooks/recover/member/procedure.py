@@ -97,7 +97,7 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
         raise state
     if session.options.resume is None:
         if fine := _in_service(run, host):
-            run.listener.say(f"{host}: it is in service; nothing to replace")
+            run.listener.say(f"{host}: its node is Ready and its control plane serves: nothing to replace; it is only checked")
         elif host.is_control_plane:
             back_up_first(session, etcd.view(run), wanted=backup)
         session.carry_out(replacement(site, host, fine=fine))
@@ -113,7 +113,8 @@ def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
     else:
         plan = Plan(site, (host,), ctx.survey, replaces=True)
         mine = [node_ready(plan, host)] if fine else [delete_node(ctx.survey, host), *join_procedure(plan).steps]
-    return Procedure("recover.node", f"Replace {host} by an empty machine", mine, {"host": host.name, "fine": fine})
+    title = f"Check {host}, which is in service" if fine else f"Replace {host} by an empty machine"
+    return Procedure("recover.node", title, mine, {"host": host.name, "fine": fine})
 
 
 def _in_service(run: Run, host: Host) -> bool:

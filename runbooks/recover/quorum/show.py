@@ -55,7 +55,7 @@ def _lost(plan: Restore, lost: Newer | None) -> str:
     if behind <= 0:
         moment = ", except for the last moment before its etcd ended" if plan.source.kind == "member" else ""
         return f"what was written after that; no host has anything newer{moment}"
-    text = f"{behind} revisions that a survivor has (up to {plan.before})"
+    text = f"{counted(behind, 'revision')} that a survivor has (up to {plan.before})"
     if not lost:
         return text
     return f"{text}; {counted(lost.count, 'key')} of Kubernetes written since (leases and events left out), among them:"

@@ -26,7 +26,7 @@ class Repair(Enum):
     WELL = "it is healthy: nothing to repair"
     START = "its data is there: it has to be started"
     PROMOTE = "it is a learner: it has to become a voter"
-    REJOIN = "its data is lost or unusable: it is set aside, and the member joins again as an empty one"
+    REJOIN = "it needs new data: what it has is set aside, and it joins again as an empty member, which copies the others' data"
     REBUILD = "the host is gone or was reinstalled: it is removed, and joins from scratch"
     GONE = "the host does not answer: its member and its Node are removed; it joins again once it is back"
 
@@ -74,7 +74,10 @@ UNUSABLE_DATA = {
 # Last messages of an etcd for which neither a restart nor new data helps: what they mean, and the fix.
 OBSTACLES = {
     r"no space left on device": ("the disk of {directory} is full", "free space there, then run this again"),
-    r"permission denied": ("etcd may not read {directory} or its certificates", "inv doctor"),
+    r"permission denied": (
+        "etcd may not read {directory} or its certificates",
+        "on the host: chown -R root:root {directory} /etc/kubernetes/pki/etcd; chmod 700 {directory}",
+    ),
     r"certificate has expired|x509: certificate": ("its certificates are not valid", "inv recover.certs"),
     r"address already in use": ("another process has etcd's ports", "on the host: ss -ltnp | grep 23"),
 }
@@ -165,7 +168,7 @@ def obstacle(data: EtcdData) -> tuple[str, str]:
     text = "\n".join(data.log[-12:])
     for pattern, (what, fix) in OBSTACLES.items():
         if re.search(pattern, text):
-            return what.format(directory=data.directory), fix
+            return what.format(directory=data.directory), fix.format(directory=data.directory)
     return "", ""
 
 

@@ -12,6 +12,7 @@ from runbooks.inventory.model import Site
 from runbooks.pages import page
 from runbooks.render import ROOT
 from runbooks.site.pages import files, table
+from runbooks.text import counted
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -53,7 +54,7 @@ def show(session: Session, to: str, *, check: bool) -> None:
             print(f"{folder / name}: {how if check else 'written' if name in wanted else 'no longer needed: delete it'}")
         print(f"{folder}: {len(wanted)} pages and files, {len(wrong) or 'none'} out of date{'' if check else ' before'}")
     if check and wrong:
-        raise OutcomeError(f"{folder}: {len(wrong)} pages or files are out of date", hint=_command(to))
+        raise OutcomeError(f"{folder}: {counted(len(wrong), 'file')} out of date", hint=_command(to))
 
 
 def _command(to: str) -> str:

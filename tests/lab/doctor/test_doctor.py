@@ -126,7 +126,7 @@ def test_two_hosts_without_power_are_the_quorum_lost(saved: Operator) -> None:
         first, *others = settled(saved, 3)
         assert (first["severity"], first["topic"]) == ("fail", "etcd")
         assert "1 of 3 members" in first["seen"] or "0 of 3 members" in first["seen"]
-        assert "bring back master2 or master3" in first["fix"]
+        assert "switch on master2 or master3" in first["fix"]
         assert "inv recover.etcd-quorum" in first["fix"]
         assert [each["host"] for each in others] == ["master2", "master3"]
     finally:

@@ -91,7 +91,7 @@ def write(cluster: Operator, host: str = "master1") -> str:
 def test_three_healthy_voters(cluster: Operator) -> None:
     healthy(cluster)
     text = cluster.good("etcd.status")
-    assert "3 of 3 voters healthy; 1 more may fail" in text
+    assert "3 of 3 members are healthy; 1 more may fail" in text
     seen = status(cluster)
     assert (seen["ok"], seen["problems"]) == (True, [])
     assert [member(seen, host)["leads"] for host in MASTERS].count(True) == 1
@@ -152,7 +152,7 @@ def test_with_one_off_the_others_are_asked(cluster: Operator) -> None:
     try:
         done = cluster.inv("etcd.status")
         assert done.returncode == 1
-        assert "2 of 3 voters healthy; none may fail" in done.stdout
+        assert "2 of 3 members are healthy; one more loss stops all writes" in done.stdout
         assert f"error: {old} (" in done.stderr
         assert cluster.good("etcd.members").count(" voter ") == 3
         eventually(lambda: leader(cluster) not in {old, ""}, seconds=240)

@@ -1,18 +1,23 @@
 """The doctor's judgement: one cause is one finding, however much follows from it."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 
+import msgspec
 import pytest
 
 from runbooks.commands.base import Answer
 from runbooks.commands.doctor import Disk, Traces, parse, parse_endpoints
-from runbooks.commands.etcd import Alarm, Look
+from runbooks.commands.etcd import Alarm, Look, Member
 from runbooks.commands.lock import Held, Holder
 from runbooks.doctor.findings import meanwhile, of_cluster, of_hosts
 from runbooks.doctor.look import Examination
+from runbooks.doctor.rules import etcd as etcd_rules
 from runbooks.doctor.rules import hosts as host_rules
 from runbooks.doctor.rules import pair
 from runbooks.errors import RunbookError, UnreachableError
+from runbooks.rules.etcd import View
+from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, ordered
 from runbooks.rules.preflight_peers import Clock
 from tests.support.fakes import lost
@@ -188,20 +193,69 @@ def test_what_follows_from_a_host_without_power_in_pods_nodes_and_backends_is_no
 
 
 def test_a_quorum_that_is_lost_explains_the_api_and_names_who_is_missing():
-    seen = everything(master2=lost(M2), master3=lost(M3), master1=said(M1, etcd=CUT, health=answers(M1, failed=("etcd",))))
+    waits = replace(etcd_view().said[M1], status=replace(etcd_view().said[M1].status, leader=""), serves=False)
+    seen = everything(master2=lost(M2), master3=lost(M3), master1=said(M1, etcd=waits, health=answers(M1, failed=("etcd",))))
     seen.cluster = "master1: the server is currently unable to handle the request"
     first, *others = examined(looked(seen=seen))
     assert (first.severity, placed(first)) == ("fail", "etcd")
     assert first.seen == "the quorum is lost: 0 of 3 members are healthy, 2 are needed"
-    assert first.fix == "bring back master2 or master3 (see below); only if they are lost: inv recover.etcd-quorum"
+    assert (
+        first.fix
+        == "switch on master2 or master3, or repair the network; only if they are lost for good: inv recover.etcd-quorum"
+    )
     assert [placed(each) for each in others] == ["master2", "master3"]
+    why = "1 of 3 control plane hosts are left; etcd: 0 of 3 members are healthy, 2 are needed: nothing can be written"
+    assert {each.why for each in others} == {why}
+
+
+SILENT = "no answer"
+WAITS = Look(replace(etcd_view().said[M1].status, leader=""), etcd_view().said[M1].members, serves=False)
+FULL = Finding("fail", topic="disk", seen="full", fix="on master2: du", explains=frozenset({M2}))
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "options", "fix"),
+    [
+        ((WAITS, SILENT, SILENT), [], {}, "switch on master2 or master3, or repair the network; only if they are lost for good: inv recover.etcd-quorum"),
+        ((SILENT, SILENT, SILENT), [], {}, "switch on master1 or master2 or master3 (2 of them), or"),
+        ((WAITS, FULL, SILENT), [FULL], {}, "on master2: du"),  # what can be mended there comes first
+        ((WAITS, DOWN, DOWN), [], {}, "inv recover.etcd-member --member master2 if its data is intact; otherwise inv recover.etcd-quorum"),
+        ((WAITS, DOWN, DOWN), [], {"empty": {M2}}, "inv recover.etcd-member --member master3 if"),
+        ((WAITS, DOWN, DOWN), [], {"empty": {M2, M3}}, "inv recover.etcd-quorum"),  # nothing can be switched on or started there
+        ((replace(DOWN, why="context deadline exceeded"),) * 3, [], {"busy": {M1, M2, M3}}, "end the overload of master1, master2, master3 first"),
+        ((DOWN,) * 3, [], {"busy": {M1, M2, M3}}, "inv recover.etcd-member --member master1 if"),
+        ((WAITS, WAITS, WAITS), [], {}, "wait a minute, then: inv etcd.status"),
+    ],
+)  # fmt: skip
+def test_the_way_back_to_a_quorum_gives_up_as_little_as_it_can(said, found, options, fix):
+    said = [DOWN if each is FULL else each for each in said]
+    (only,) = etcd_rules.quorum(View(dict(zip((M1, M2, M3), said, strict=True))), found, **options)
+    assert only.fix.startswith(fix)
+    assert "below" not in only.fix
+
+
+def test_of_five_members_three_are_left():
+    """Each more that is told says what the next loss means."""
+    more = [msgspec.structs.replace(M1, name=f"master{n}", address=ip_address(f"10.1.1.10{n}")) for n in (4, 5)]
+    hosts = [M1, M2, M3, *more]
+    members = tuple(
+        Member(id=f"a{n}", name=host.name, peer_urls=(f"https://{host.address}:2380",), client_urls=())
+        for n, host in enumerate(hosts, 1)
+    )
+    three = [Look(replace(WAITS.status, member=f"a{n}", leader="a1"), members, serves=True) for n in (1, 2, 3)]
+    view = View(dict(zip(hosts, [*three, DOWN, DOWN], strict=True)))
+    assert {each.why for each in etcd_rules.members(view, ())} == {"3 of 5 members are healthy; one more loss stops all writes"}
+    (only,) = host_rules.outside({hosts[3]: EMPTY}, {hosts[3]}, standing(view))
+    assert only.seen == "an empty machine: it was replaced or reset, and the cluster still counts the old one"
+    assert only.why == "etcd: 3 of 5 members are healthy; one more loss stops all writes"
+    assert only.fix == "inv recover.node --host master4"
 
 
 def test_an_unfinished_restore_explains_everything_that_is_stopped():
     hosts = {host.name: without_etcd(host) for host in (M1, M2, M3)}
     traces = {host: replace(PARKED, restoring=True) for host in (M1, M2, M3)}
     found = examined(looked(traces=traces, **hosts))
-    assert [each.fix for each in found if "restore" in each.seen] == ["inv recover.etcd-quorum --resume (or without --resume)"]
+    assert [each.fix for each in found] == ["inv recover.etcd-quorum --resume (or without --resume)"]
     assert {each.severity for each in found} == {"fail"}
 
 

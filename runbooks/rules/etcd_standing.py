@@ -1,0 +1,28 @@
+"""How many members of etcd are healthy, and how many more may fail: the same words in every command. Pure."""
+
+from __future__ import annotations
+
+from runbooks.rules import etcd
+from runbooks.rules.etcd import View
+
+
+def losses(healthy: int, voters: int) -> str:
+    """Return how many members are healthy, and what the next loss means.
+
+    >>> losses(5, 5), losses(3, 5)
+    ('5 of 5 members are healthy; 2 more may fail', '3 of 5 members are healthy; one more loss stops all writes')
+    >>> losses(1, 3), losses(1, 1)
+    ('1 of 3 members is healthy, 2 are needed: nothing can be written', '1 of 1 member is healthy; one more loss stops all writes')
+    """
+    counted = f"{healthy} of {voters} {'member' if voters == 1 else 'members'} {'is' if healthy == 1 else 'are'} healthy"
+    spare = healthy - etcd.quorum(voters)
+    if spare < 0:
+        return f"{counted}, {etcd.quorum(voters)} are needed: nothing can be written"
+    return f"{counted}; {f'{spare} more may fail' if spare else 'one more loss stops all writes'}"
+
+
+def standing(view: View) -> str:
+    """Return how many of the voters are healthy, and what the next loss means; "" when no member can read the member list."""
+    votes = etcd.voters(view.members)
+    ids = etcd.healthy_ids(view)
+    return losses(sum(member.id in ids for member in votes), len(votes)) if votes else ""
