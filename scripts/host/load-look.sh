@@ -45,15 +45,16 @@ root_of() { # MOUNT: which cgroup is mounted there; of a container without a cgr
         if [ "$mount" = "$1" ]; then echo "${root%/}"; fi
     done </proc/self/mountinfo
 }
+root_v1=$(root_of /sys/fs/cgroup/cpu) root_v2=$(root_of /sys/fs/cgroup)
 limits() { # SERVICE PID: the CPU limits of the cgroup of this process, and of those above it
-    local service=$1 controllers path top quota period periods throttled key value
+    local service=$1 controllers path top root quota period periods throttled key value
     while IFS=: read -r _ controllers path; do
         case ",$controllers," in
-        *,cpu,*) top=/sys/fs/cgroup/cpu ;;
-        ,,) top=/sys/fs/cgroup ;;
+        *,cpu,*) top=/sys/fs/cgroup/cpu root=$root_v1 ;;
+        ,,) top=/sys/fs/cgroup root=$root_v2 ;;
         *) continue ;;
         esac
-        path=${path#"$(root_of "$top")"}
+        path=${path#"$root"}
         path=${path%/}/. # the last one is the top itself: in a container it may have a limit
         while [ -n "$path" ]; do
             path=${path%/*}
@@ -94,15 +95,14 @@ if [ "${kills:-1}" != 0 ] && [ ! -e /run/systemd/container ]; then
             echo "killed $((${up%.*} - at)) $limit ${name// /_}"
         done
 fi
+# Some systems have a root that is read-only by design; there /var and /etc are mounts of their own. So / itself is not asked for.
+there=()
 for directory in "${DIRECTORIES[@]}" /etc; do
-    mount='' last=''
-    if [ "$directory" != / ] && [ -d "$directory" ]; then
-        mount=$(df --output=target -- "$directory" 2>/dev/null) mount=${mount##*$'\n'}
-    fi
-    # Some systems have a root that is read-only by design; there /var and /etc are mounts of their own.
-    while read -r _ target _ options _; do
-        if [ "$target" = "$mount" ]; then last=$options; fi
-    done </proc/mounts
-    if [ -n "$mount" ] && [[ ,$last, == *,ro,* ]]; then echo "readonly $mount"; fi
-done | sort -u
+    if [ "$directory" != / ] && [ -d "$directory" ]; then there+=("$directory"); fi
+done
+declare -A options=()
+while read -r _ mount _ how _; do options[$mount]=$how; done </proc/mounts
+{ df --output=target -- "${there[@]}" 2>/dev/null | sort -u; } | while read -r mount; do
+    if [[ ,${options[$mount]:-}, == *,ro,* ]]; then echo "readonly $mount"; fi
+done
 true
