@@ -25,6 +25,7 @@ from runbooks.recover.rules.member import ETCD_PHASE, Diagnosis, MemberState, Re
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import after, corrupt
+from runbooks.rules.etcd_standing import losses, standing
 from runbooks.text import listed, naming
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
@@ -59,7 +60,9 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     if rejoin and diagnosis.repair in {Repair.WELL, Repair.START, Repair.PROMOTE}:
         diagnosis = Diagnosis(Repair.REJOIN, "it was asked for (--rejoin)")
     refuse(run, seen, found, diagnosis)
-    session.run.listener.say(f"{host}: {diagnosis.why}\n  -> {diagnosis.repair.value}")
+    session.run.listener.say(
+        f"{host}: {diagnosis.why}\n  -> {diagnosis.repair.value}\n  etcd: {standing(seen) or 'no member can read the member list'}"
+    )
     if diagnosis.repair != Repair.WELL:
         back_up_first(session, seen, wanted=backup)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -71,10 +74,15 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
         refuse(run, etcd.view(run), found, lost)
         session.carry_out(procedure(context(site, seen, found, lost, stamp), lost))
     if diagnosis.repair == Repair.GONE and not session.options.plan:
-        raise DegradedError(
-            f"{host} was removed from the cluster, which works without it; it has to come back as an empty machine",
-            hint=f"once it answers: inv recover.node --host {host}",
-        )
+        raise _removed(host, seen, found)
+
+
+def _removed(host: Host, seen: View, found: MemberState) -> DegradedError:
+    voters = max(len(rules.voters(seen.members)) - bool(found.member), 1)
+    return DegradedError(
+        f"{host} was removed from the cluster, and has to come back as an empty machine; etcd: {losses(len(rules.healthy_ids(seen)), voters)}",
+        hint=f"once it answers: inv recover.node --host {host}",
+    )
 
 
 def context(site: Site, seen: View, found: MemberState, diagnosis: Diagnosis, stamp: str) -> RepairContext:
@@ -97,7 +105,7 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
         raise state
     if session.options.resume is None:
         if fine := _in_service(run, host):
-            run.listener.say(f"{host}: its node is Ready and its control plane serves: nothing to replace; it is only checked")
+            run.listener.say(f"{host}: it is in service: nothing to replace; it is only checked")
         elif host.is_control_plane:
             back_up_first(session, etcd.view(run), wanted=backup)
         session.carry_out(replacement(site, host, fine=fine))
