@@ -25,25 +25,23 @@ LATE = re.compile(
 
 
 def findings(seen: Loads) -> list[Finding]:
-    """Return one finding for all hosts that are overloaded in the same way. ``explains`` has them; `explain` takes it for what is late."""
-    alike: dict[tuple[str, ...], dict[Host, list[Finding]]] = {}
+    """Return one finding for all hosts that lack the same thing. ``explains`` has them; `explain` takes it for what is late."""
+    alike: dict[str, dict[Host, Finding]] = {}
     for host, (now, before) in seen.items():
-        if found := list(load.strains(now, before)):
-            alike.setdefault(tuple(each.fix for each in found), {})[host] = found
+        for found in load.strains(now, before):
+            alike.setdefault(found.fix, {})[host] = found
     return [_as_one(hosts, seen) for hosts in alike.values()]
 
 
-def _as_one(hosts: Mapping[Host, Sequence[Finding]], seen: Loads) -> Finding:
-    heaviest = max(hosts, key=lambda host: load.per_core(seen[host][0]))
-    found = sorted(hosts[heaviest], key=lambda each: -rank(each.severity))
-    severity = max((each.severity for those in hosts.values() for each in those), key=rank)
-    return Finding(
-        severity,
-        topic="load",
+def _as_one(hosts: Mapping[Host, Finding], seen: Loads) -> Finding:
+    heaviest = max(hosts, key=lambda host: (rank(hosts[host].severity), load.per_core(seen[host][0])))
+    worst_one = hosts[heaviest]
+    return replace(
+        worst_one,
         host=listed(hosts),
-        seen="; ".join(each.seen for each in found) + (f" (on {heaviest})" if len(hosts) > 1 else ""),
+        seen=worst_one.seen + (f" (on {heaviest})" if len(hosts) > 1 else ""),
         why="what is slow looks broken: answers come too late, and etcd elects new leaders",
-        fix=f"on {heaviest}: {found[0].fix}",
+        fix=f"on {heaviest}: {worst_one.fix}",
         explains=frozenset(hosts),
     )
 

@@ -41,6 +41,12 @@ def test_hosts_that_are_busy_alike_are_one_finding():
     assert only.fix.startswith("on master2: ")
 
 
+def test_a_busy_host_with_a_throttled_service_is_two_findings_with_a_fix_each():
+    later = replace(BUSY, limits=tuple(replace(each, periods=90, throttled=81) for each in BUSY.limits))
+    both = explained({LB1: (later, BUSY), M1: (BUSY, BUSY)})
+    assert [(each.host, each.fix.split()[2]) for each in both] == [("lb1, master1", "top"), ("lb1", "systemctl")]
+
+
 @pytest.mark.parametrize(
     ("busy", "late", "left"),
     [
