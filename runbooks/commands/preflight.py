@@ -115,10 +115,7 @@ def _itself(answer: Answer) -> Answer:
 
 
 def parse(answers: Sequence[Answer]) -> Facts:
-    """Parse the outputs of the scripts: facts, network, installed packages, offered packages, load and, if it was tested, the disk.
-
-    Unknown keys are ignored. Raises ValueError for a malformed line.
-    """
+    """Parse the outputs of the scripts that `look` runs. Unknown keys are ignored. Raises ValueError for a malformed line."""
     facts, net, installed, offered, busy, *disk = answers
     said = _Lines(facts.stdout)
     if not said.text("kernel"):
@@ -142,6 +139,7 @@ def parse(answers: Sequence[Answer]) -> Facts:
         resolved=tuple(dict.fromkeys(said.all("resolved"))),
         units=dict(_words(line, 2) for line in said.all("unit")),
         ufw=bool(said.all("ufw")),
+        proxied={unit: rest for unit, _, rest in (line.partition(" ") for line in said.all("proxied"))},
         sockets=said.all("socket"),
         selinux=said.text("selinux") == "1",
         synchronized=said.text("synchronized"),

@@ -65,6 +65,7 @@ class Facts:
     sysctls    by name: value, and whether it can be changed.
     listeners  None when `ss` is not installed.
     etcd_data  the names in etcd's data directory.
+    proxied    NO_PROXY of containerd and the kubelet, where systemd gives them a proxy.
     servers    the API servers in the kubelet's kubeconfig files.
     ca         SHA-256 of the cluster CA's file.
     attempt    the kubeadm action that this tool started and that did not finish.
@@ -93,6 +94,7 @@ class Facts:
     resolved: tuple[str, ...]
     units: dict[str, str]
     ufw: bool
+    proxied: dict[str, str]
     sockets: tuple[str, ...]
     selinux: bool
     synchronized: str

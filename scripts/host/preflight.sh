@@ -72,6 +72,24 @@ for path in "${SOCKETS[@]}"; do if [ -S "$path" ]; then echo "socket $path"; fi;
 line selinux /sys/fs/selinux/enforce
 echo "synchronized $(timeout 5 timedatectl show -p NTPSynchronized --value 2>/dev/null)"
 
+# Proxies that systemd gives to a service. Only its NO_PROXY is told: a proxy's address may hold a password.
+for unit in containerd kubelet; do
+    {
+        systemctl show-environment
+        while IFS='=' read -r key value; do
+            case $key in
+            Environment) xargs -n 1 printf '%s\n' <<<"$value" ;;
+            EnvironmentFiles) cat -- "${value% (ignore_errors=*}" ;;
+            esac
+        done < <(systemctl show -p Environment -p EnvironmentFiles "$unit")
+    } 2>/dev/null | awk -F= -v unit="$unit" '
+        { value = substr($0, length($1) + 2); gsub(/^["\047]|["\047]$/, "", value); given[$1] = value }
+        END {
+            if (given["HTTP_PROXY"] given["http_proxy"] given["HTTPS_PROXY"] given["https_proxy"] == "") exit
+            print "proxied", unit, (given["NO_PROXY"] == "" ? given["no_proxy"] : given["NO_PROXY"])
+        }'
+done
+
 # ---- what an earlier cluster left, or this one is
 find /var/lib/etcd -mindepth 1 -maxdepth 1 -printf 'etcd_data %f\n' 2>/dev/null
 for path in /etc/kubernetes/manifests/*.yaml /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf /var/lib/etcd/member /etc/cni/net.d/*.conf*; do

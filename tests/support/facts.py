@@ -78,6 +78,7 @@ def facts(host: Host, **changes: Any) -> Facts:
         resolved=(str(the.endpoint.vip),),
         units={"chronyd": "active", "firewalld": "inactive", "containerd": "inactive", "kubelet": "inactive"},
         ufw=False,
+        proxied={},
         sockets=(),
         selinux=False,
         synchronized="yes",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from runbooks.cluster.rules import preflight_host as host_checks
+from runbooks.cluster.rules import preflight_proxy as proxy_checks
 from runbooks.cluster.rules import preflight_resources as resources
 from runbooks.commands.preflight_facts import Facts
 from runbooks.errors import RunbookError, reason
@@ -31,6 +32,7 @@ CHECKS: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
     "runtime": host_checks.runtime,
     "firewall": host_checks.firewall,
     "selinux": host_checks.selinux,
+    "proxies": proxy_checks.proxies,
     "space": resources.space,
     "etcd disk": resources.fsync,
     "etcd files": resources.etcd_directory,

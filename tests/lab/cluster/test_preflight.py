@@ -130,6 +130,36 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
     assert problems(findings(operator)) == {}
 
 
+def test_services_that_would_ask_a_proxy_for_the_cluster(operator: Operator) -> None:
+    """From a drop-in and from a file of variables; what the login finds in /etc/environment is kept from our commands."""
+    lab = operator.lab
+    units, proxy = "/run/systemd/system", "http://user:geheim@10.1.1.250:3128"
+    for unit in ("kubelet", "containerd"):
+        shell(
+            lab,
+            "master1",
+            f"printf '[Service]\nExecStart=/bin/true\n' >{units}/{unit}.service; mkdir -p {units}/{unit}.service.d",
+        )
+    shell(lab, "master1", f"printf 'http_proxy={proxy}\nHTTPS_PROXY={proxy}\n' >/etc/environment")
+    shell(lab, "master1", f"printf 'HTTPS_PROXY={proxy}\nno_proxy=\"10.0.0.0/8,localhost\"\n' >/etc/default/kubelet")
+    shell(lab, "master1", f"printf '[Service]\nEnvironmentFile=-/etc/default/kubelet\n' >{units}/kubelet.service.d/proxy.conf")
+    line = f'Environment="http_proxy={proxy}" "NO_PROXY=10.0.0.0/8,.company.local"'
+    shell(lab, "master1", f"printf '%s\n' '[Service]' '{line}' >{units}/containerd.service.d/proxy.conf; systemctl daemon-reload")
+    try:
+        found = findings(operator)
+    finally:
+        shell(
+            lab,
+            "master1",
+            f"rm -r {units}/kubelet.service* {units}/containerd.service* /etc/default/kubelet; systemctl daemon-reload",
+        )
+        shell(lab, "master1", ": >/etc/environment")
+    assert problems(found) == {
+        ("master1", "proxies"): ("warn", "kubelet would ask its proxy for k8s-api.company.local"),
+    }
+    assert "geheim" not in json.dumps(found)
+
+
 def test_hosts_that_cannot_be_looked_at_are_rows_and_the_others_are_judged(operator: Operator) -> None:
     lab = operator.lab
     lab.cut("master2")

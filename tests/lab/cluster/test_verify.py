@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from runbooks.rules.finding import rank
+from tests.support.lab import HOSTS
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 
@@ -86,6 +87,21 @@ def test_a_whole_cluster(healthy: Operator) -> None:
     assert expected <= rows.keys()
     assert {"leader", "VIP", "write by VIP"} <= {topic for topic, _ in rows}
     assert all(row["fix"] == "" for row in rows.values() if row["severity"] == "ok")
+
+
+def test_proxies_that_sudo_passes_on_do_not_make_it_look_dead(whole: Operator) -> None:
+    """kubectl, curl and etcdctl would ask them for the API server and for etcd."""
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    for host in HOSTS:
+        whole.lab.console(host, ["tee", "/etc/environment"], stdin="".join(f"{name}=http://10.1.1.250:3128\n" for name in names))
+        whole.lab.console(host, ["tee", "/etc/sudoers.d/proxies"], stdin=f'Defaults env_keep += "{" ".join(names)}"\n')
+    try:
+        assert "10.1.1.250" in whole.lab.exec("master1", ["printenv", "https_proxy"]).stdout
+        assert verdict(whole)[0] == 0
+        assert status(whole)[0] == 0
+    finally:
+        for host in HOSTS:
+            whole.lab.console(host, ["sh", "-c", ": >/etc/environment; rm /etc/sudoers.d/proxies"], check=True)
 
 
 def test_nothing_is_left_of_the_write(healthy: Operator) -> None:

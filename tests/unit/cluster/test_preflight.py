@@ -63,6 +63,8 @@ unit chronyd active
 unit firewalld inactive
 socket /run/docker.sock
 selinux 1
+proxied kubelet localhost,10.0.0.0/8
+proxied containerd
 synchronized yes
 found /var/lib/etcd/member
 etcd_data lost+found
@@ -124,6 +126,7 @@ def test_every_fact_is_read():
         Listener("*", 10250, ""),
     )
     assert (seen.resolved, seen.servers) == (("10.1.1.100",), ("https://10.1.1.100:6443",))
+    assert seen.proxied == {"kubelet": "localhost,10.0.0.0/8", "containerd": ""}
     assert (seen.units, seen.sockets, seen.selinux) == (
         {"chronyd": "active", "firewalld": "inactive"},
         ("/run/docker.sock",),

@@ -72,6 +72,21 @@ def test_every_problem_names_its_fix():
     assert all(each.fix for each in found if each.severity != "ok")
 
 
+@pytest.mark.parametrize(
+    "no_proxy",
+    [
+        "*",
+        "10.0.0.0/8,.company.local",
+        " 10.1.1.0/24, 10.96.0.0/12 ,10.244.0.0/16,K8S-API.company.local",
+        "bad/entry,fd00::/8,10.0.0.0/8,*.company.local",
+    ],
+)
+def test_a_proxy_that_is_not_asked_for_the_cluster_is_no_problem(no_proxy):
+    found = judged(master1={"proxied": {"kubelet": no_proxy, "containerd": no_proxy}})
+    assert [each.severity for each in found if each.topic == "proxies"] == ["ok"]
+    assert not [each for each in judged() if each.topic == "proxies"]
+
+
 SPOILT = [
     ("system", "fail", {"manager": "zypper"}, "no apt, dnf or yum"),
     ("system", "fail", {"manager": ""}, "no apt, dnf or yum"),
@@ -90,6 +105,10 @@ SPOILT = [
     ("firewall", "warn", {"units": {"firewalld": "active", "chronyd": "active"}}, "firewalld runs"),
     ("firewall", "warn", {"ufw": True}, "ufw runs"),
     ("selinux", "warn", {"selinux": True}, "enforcing"),
+    ("proxies", "warn", {"proxied": {"kubelet": ""}}, "kubelet would ask its proxy for the VIP 10.1.1.100, the hosts (10.1.1.0/24)"),
+    ("proxies", "warn", {"proxied": {"containerd": "localhost,10.0.0.0/8"}}, "for k8s-api.company.local"),
+    ("proxies", "warn", {"proxied": {"kubelet": "10.1.1.0/24,10.96.0.0/13,10.244.0.0/16,company.local"}}, "for services (10.96.0.0/12)"),
+    ("proxies", "warn", {"proxied": {"kubelet": "10.0.0.0/8,k8s-api"}}, "for k8s-api.company.local"),
     ("space", "fail", {"spaces": (room("/var/lib/etcd", 1.9),)}, "/var/lib/etcd: 1.9 GiB free"),
     ("space", "warn", {"spaces": (room("/var/lib/etcd", 7.9),)}, "7.9 GiB free"),
     ("space", "fail", {"spaces": (room("/var/lib/containerd", 14, 100),)}, "14.0 GiB free (14 %)"),
