@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -176,16 +176,5 @@ def test_a_kubelet_at_its_cpu_limit(saved: Operator) -> None:
     plant = f"mkdir {cgroup}; echo 2000 >{cgroup}/cpu.cfs_quota_us; echo {pids} >{cgroup}/cgroup.procs"
     mend = f"for pid in $(cat {cgroup}/cgroup.procs); do echo $pid >{cgroup}/../cgroup.procs; done; sleep 0.2; rmdir {cgroup}"
     with on_host(saved, "worker1", plant, mend):
-
-        def told() -> list[str]:
-            return [each["seen"] for each in examined(saved)[1] if each["host"] == "worker1"]
-
-        seen = eventually_some(told)[-1]
-        assert re.search(r"kubelet: a CPU limit of 2 % of a core stops it \d+ % of the time \(cgroup /tight\)", seen)
-
-
-def eventually_some(told: Callable[[], list[str]]) -> list[str]:
-    """Wait until something is told, and return it."""
-    said: list[list[str]] = []
-    eventually(lambda: bool(said.append(told()) or said[-1]), True, 60)
-    return said[-1]
+        limit = re.compile(r"kubelet: a CPU limit of 2 % of a core stops it \d+ % of the time \(cgroup /tight\)")
+        eventually(lambda: [each["host"] for each in examined(saved)[1] if limit.fullmatch(each["seen"])], ["worker1"], 60)
