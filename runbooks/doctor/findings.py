@@ -16,7 +16,7 @@ from runbooks.engine.journal import summaries
 from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import verify
+from runbooks.rules import load, verify
 from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, explained, ordered
 from runbooks.view import health
@@ -63,7 +63,7 @@ def _now(session: Session, examined: Examination, held: Held | None) -> list[Fin
         found += of_cluster(site, examined, found)
         found += [*_backups(session), *_runs(session, held)]
     found += hosts.clocks(examined.clocks)
-    return ordered(overload.explain(overload.findings(examined.loads), found))
+    return ordered(overload.explain(load.of_hosts(examined.loads), found))
 
 
 def of_hosts(site: Site, examined: Examination) -> list[Finding]:

@@ -18,12 +18,15 @@ The thresholds and where they are from:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from runbooks.commands.load import Load
-from runbooks.rules.finding import Finding, Severity
+from runbooks.inventory.model import Host
+from runbooks.rules.finding import Finding, Severity, rank
 from runbooks.text import age_text, listed, percent, size_text
 
+Loads = Mapping[Host, tuple[Load, Load | None]]  # the last reading of each host, and the one before
 PER_CORE, PER_CORE_HEAVY = 2.0, 10.0
 WAITS, IO_FULL, MEMORY_FULL = 10.0, 30.0, 10.0
 STEAL_NOTE, STEAL_WARN = 0.10, 0.30
@@ -88,7 +91,10 @@ def stolen(now: Load, before: Load | None) -> Finding | None:
     since = "" if before else " since the boot"
     seen = f"{percent(share, 1)} of its CPU time went to other virtual machines (steal){since}"
     return Finding(
-        severity, topic="load", seen=seen, fix="ask for more CPU where the virtual machine runs: its host is overbooked"
+        severity,
+        topic="load",
+        seen=seen,
+        fix="have this virtual machine moved, or its CPU reserved: the hypervisor is overbooked",
     )
 
 
@@ -127,6 +133,31 @@ def memory(load: Load) -> Finding | None:
     if full >= MEMORY_FULL:
         seen += f"; everything waits for memory {full:.0f} % of the time"
     return Finding("warn", topic="load", seen=seen, fix=LARGE)
+
+
+# ---- several hosts
+
+
+def of_hosts(seen: Loads) -> list[Finding]:
+    """Return one finding for all hosts that lack the same thing. ``explains`` has them; `doctor` takes it for what is late."""
+    alike: dict[str, dict[Host, Finding]] = {}
+    for host, (now, before) in seen.items():
+        for found in strains(now, before):
+            alike.setdefault(found.fix, {})[host] = found
+    return [_as_one(hosts, seen) for hosts in alike.values()]
+
+
+def _as_one(hosts: Mapping[Host, Finding], seen: Loads) -> Finding:
+    heaviest = max(hosts, key=lambda host: (rank(hosts[host].severity), per_core(seen[host][0])))
+    worst_one = hosts[heaviest]
+    return replace(
+        worst_one,
+        host=listed(hosts),
+        seen=worst_one.seen + (f" (on {heaviest})" if len(hosts) > 1 else ""),
+        why="what is slow looks broken: answers come too late, and etcd elects new leaders",
+        fix=f"on {heaviest}: {worst_one.fix}",
+        explains=frozenset(hosts),
+    )
 
 
 # ---- what is broken rather than busy

@@ -96,9 +96,9 @@ def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[F
 
 def loads(seen: Mapping[Host, Load]) -> list[Finding]:
     """Return a finding for each host that is overloaded or ran out of something, else one that is ok. An overload is no failure."""
-    rows: list[Finding] = []
+    rows = load_rules.of_hosts({host: (now, None) for host, now in seen.items()})
     for host, now in seen.items():
-        found = [*load_rules.strains(now), load_rules.killed(now), load_rules.table(now), load_rules.read_only(now)]
+        found = [load_rules.killed(now), load_rules.table(now), load_rules.read_only(now)]
         rows += [replace(each, host=host.name, fix=f"on {host}: {each.fix}") for each in found if each]
     if rows or not seen:
         return rows

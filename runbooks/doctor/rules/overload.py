@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from runbooks.commands.load import Load
 from runbooks.inventory.model import Host
 from runbooks.rules import load
-from runbooks.rules.finding import Finding, rank, told, worst
-from runbooks.text import first_few, listed
-
-Loads = Mapping[Host, tuple[Load, Load | None]]
+from runbooks.rules.finding import Finding, told, worst
+from runbooks.rules.load import Loads
+from runbooks.text import first_few
 
 # What an answer that comes too late looks like. Not here: refused connections, lost data, expired certificates and other causes of
 # their own, which an overloaded host may have too.
@@ -22,28 +20,6 @@ LATE = re.compile(
     r"|stopped posting|NodeStatusUnknown|PLEG is not healthy|slower than etcd|etcd recommends|does not answer on its socket",
     re.IGNORECASE,
 )
-
-
-def findings(seen: Loads) -> list[Finding]:
-    """Return one finding for all hosts that lack the same thing. ``explains`` has them; `explain` takes it for what is late."""
-    alike: dict[str, dict[Host, Finding]] = {}
-    for host, (now, before) in seen.items():
-        for found in load.strains(now, before):
-            alike.setdefault(found.fix, {})[host] = found
-    return [_as_one(hosts, seen) for hosts in alike.values()]
-
-
-def _as_one(hosts: Mapping[Host, Finding], seen: Loads) -> Finding:
-    heaviest = max(hosts, key=lambda host: (rank(hosts[host].severity), load.per_core(seen[host][0])))
-    worst_one = hosts[heaviest]
-    return replace(
-        worst_one,
-        host=listed(hosts),
-        seen=worst_one.seen + (f" (on {heaviest})" if len(hosts) > 1 else ""),
-        why="what is slow looks broken: answers come too late, and etcd elects new leaders",
-        fix=f"on {heaviest}: {worst_one.fix}",
-        explains=frozenset(hosts),
-    )
 
 
 def broken(seen: Loads) -> list[Finding]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runbooks.doctor.rules import overload
+from runbooks.rules import load
 from runbooks.rules.finding import Finding, ordered
 from tests.support.facts import QUIET
 from tests.unit.cluster.test_verify import LB1, M1, M2, M3, W1
@@ -17,7 +18,7 @@ EXPIRED = Finding("fail", topic="certificates", host="master1", seen="certificat
 
 
 def explained(loads, *found):
-    return ordered(overload.explain(overload.findings(loads), found))
+    return ordered(overload.explain(load.of_hosts(loads), found))
 
 
 def test_what_is_late_is_explained_and_the_overload_is_as_severe():

@@ -8,9 +8,13 @@ from runbooks.commands.base import Answer
 from runbooks.commands.load import Killed, Limit, Load, parse
 from runbooks.rules import load as rules
 from runbooks.rules.finding import Finding
+from runbooks.rules.verify_hosts import loads
 from tests.support.facts import QUIET
+from tests.support.fakes import master
 
 pytestmark = pytest.mark.unit
+
+M1, M2, M3 = (master(number) for number in (1, 2, 3))
 
 # lb1 of a lab on a machine with 2 cores, while 50 processes were busy there.
 BUSY_TEXT = """\
@@ -150,3 +154,15 @@ def test_the_connection_tracking_table(connections, severity):
 def test_a_file_system_that_became_read_only():
     assert rules.read_only(BUSY).seen == "/var/lib/kubelet is read-only"
     assert rules.read_only(QUIET) is None
+
+
+def test_hosts_that_lack_the_same_are_one_finding_of_verify_too():
+    rows = loads({M1: BUSY, M2: replace(BUSY, killed=(), read_only=()), M3: QUIET})
+    assert [(each.severity, each.topic, each.host) for each in rows] == [
+        ("warn", "load", "master1, master2"),
+        ("warn", "memory", "master1"),
+        ("fail", "disk", "master1"),
+    ]
+    (only,) = loads({M1: QUIET, M2: replace(QUIET, averages=(1.0, 0.5, 0.5))})
+    assert (only.severity, only.seen) == ("ok", "at most 0.5 per core (master2)")
+    assert loads({}) == []
