@@ -11,7 +11,8 @@ from typing import Any
 import paramiko
 
 PATIENCE_S = 30  # sshd frees a session that we have left only when its program has ended: session.sh takes up to 10 s for that
-POLL_S = 0.5
+SETTLE_S = 0.3  # ... and usually a moment after the program's answer: a refusal that lasts longer is sshd's limit
+FIRST_PAUSE_S, POLL_S = 0.02, 0.5
 
 
 class NoSession(paramiko.SSHException):
@@ -52,24 +53,22 @@ class Slots:
                 self._changed.notify_all()
 
     def _opened(self, open_channel: Callable[[], Any]) -> Any:
-        refused_since, pause = 0.0, 0.02
+        refused_since, pause = 0.0, FIRST_PAUSE_S
         while True:
             self._await_room()
             try:
                 return open_channel()
             except paramiko.ChannelException:
-                with self._changed:
-                    others = len(self._holders)
-                    self._limit = others or self._limit
-                now = time.monotonic()
-                if others:
-                    refused_since = 0.0
-                    continue
-                refused_since = refused_since or now
-                if not self._any or now - refused_since >= PATIENCE_S:
-                    raise NoSession("it refuses even a single one (MaxSessions 0?)") from None
+                refused_since = refused_since or time.monotonic()
+            waited = time.monotonic() - refused_since
+            with self._changed:
+                others = len(self._holders)
+                if others and waited >= SETTLE_S:
+                    self._limit, refused_since, pause = others, 0.0, FIRST_PAUSE_S
+            if not others and (waited >= PATIENCE_S or not self._any):
+                raise NoSession("it refuses even a single one (MaxSessions 0?)")
             self._go_on()
-            time.sleep(pause)  # sshd frees a session a moment after the answer of its program
+            time.sleep(pause)
             pause = min(2 * pause, POLL_S)
 
     def _await_room(self) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Barrier, Lock
 
 import paramiko
 import pytest
@@ -37,12 +37,13 @@ class Sshd:
             self.left.append(time.monotonic())
 
 
-def run(sshd: Sshd, many: int) -> list[int]:
-    room = Slots()
+def run(room: Slots, sshd: Sshd, many: int, together: int) -> list[int]:
+    """Open ``many`` sessions; each lasts until ``together`` of them are open at the same time."""
+    meeting = Barrier(together)
 
     def one(number: int) -> int:
         with room.session(sshd.opened):
-            time.sleep(0.02)
+            meeting.wait(30)
             sshd.closed()
         return number
 
@@ -50,18 +51,31 @@ def run(sshd: Sshd, many: int) -> list[int]:
         return list(pool.map(one, range(many)))
 
 
-@pytest.mark.parametrize("allowed", [1, 4, 100])
-@pytest.mark.parametrize("late", [0.0, 0.05])
-def test_sessions_that_do_not_fit_wait(allowed, late):
+@pytest.mark.parametrize("allowed", [1, 4, 12])
+@pytest.mark.parametrize("late", [0.0, 0.03])
+def test_sessions_that_do_not_fit_wait_and_those_that_fit_do_not(allowed, late):
     sshd = Sshd(allowed, late)
-    assert run(sshd, 12) == list(range(12))
-    assert sshd.most == min(allowed, 12)
+    assert run(Slots(), sshd, 12, allowed) == list(range(12))
+    assert sshd.most == allowed
 
 
-def test_the_limit_is_learnt_once():
-    sshd = Sshd(4)
-    run(sshd, 40)
-    assert sshd.refused == 1
+def test_sshd_is_not_asked_again_and_again_once_the_limit_is_known():
+    room, sshd = Slots(), Sshd(1)
+
+    def second() -> None:
+        with room.session(sshd.opened):
+            sshd.closed()
+
+    refused = []
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(2):
+            with room.session(sshd.opened):
+                waiting = pool.submit(second)
+                time.sleep(2 * slots.SETTLE_S)
+                sshd.closed()
+            waiting.result(timeout=10)
+            refused.append(sshd.refused)
+    assert refused[0] == refused[1] > 0
 
 
 def test_an_sshd_that_allows_none_is_named_at_once():
