@@ -50,11 +50,15 @@ def quorum(
     total = len(etcd.voters(view.members)) or len(view.said)
     well, needed = len(etcd.healthy_ids(view)), etcd.quorum(total)
     seen = f"the quorum is lost: {well} of {total} members are healthy, {needed} are needed"
+    why = "nothing can be written, and no API server is ready; running pods go on"
+    if all(isinstance(each, str) for each in view.said.values()):
+        seen = "no control plane host answers: the state of etcd is not known"
+        why = "if they are off, nothing can be written; if only this machine does not reach them, the cluster may be whole"
     yield Finding(
         "fail",
         topic="etcd",
         seen=seen,
-        why="nothing can be written, and no API server is ready; running pods go on",
+        why=why,
         fix=_way_back(view, found, empty, busy),
         explains=frozenset(view.said),
     )

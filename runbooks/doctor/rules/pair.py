@@ -10,7 +10,7 @@ from runbooks.commands.lb import LbState
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health, HostFacts
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import lb, lb_servers
+from runbooks.rules import lb, lb_servers, next_command
 from runbooks.rules.finding import Finding, Severity
 from runbooks.rules.verify import node_of
 from runbooks.rules.verify_hosts import LbReading
@@ -18,6 +18,7 @@ from runbooks.text import listed
 
 # Topics of cluster.verify that are judged by the doctor's own rules, each by its cause.
 ELSEWHERE = frozenset({"host", "etcd", "VIP", lb_servers.TOPIC})
+NOT_INSTALLED = "haproxy and keepalived are not installed"
 GRAVE = frozenset({"API by VIP", "objects", "CAs"})  # clients cannot connect, or some of them are refused
 
 
@@ -27,16 +28,9 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
         return
     apart = lb.not_a_pair(states)
     bare = [host for host, state in states.items() if not (state.haproxy.enabled or state.keepalived.enabled)]
-    for host in bare:
-        yield Finding(
-            "warn",
-            topic="LB",
-            host=host.name,
-            seen="haproxy and keepalived are not installed",
-            why="it was replaced by an empty machine",
-            fix=f"inv recover.lb --host {host}",
-            explains=frozenset({host}),
-        )
+    yield from _bare(bare, alone=len(bare) == len(states))
+    if len(bare) == len(states):
+        return
     idle = {host: reason for host, state in states.items() if host not in bare and (reason := lb.not_serving(state))}
     if apart:
         seen = "; ".join([apart, *(f"{host}: {reason}" for host, reason in idle.items())])
@@ -57,6 +51,20 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
         if state.drained and host not in idle:
             seen = "drained: it takes the VIP only when the other one fails"
             yield Finding("note", topic="LB", host=host.name, seen=seen, fix="inv lb.failover")
+
+
+def _bare(hosts: Sequence[Host], *, alone: bool) -> Iterator[Finding]:
+    """Return the LBs without HAProxy and keepalived; ``alone``: there is no other one."""
+    if alone:
+        why = "no LB has the VIP: clients reach no API server"
+        yield Finding(
+            "fail", topic="LB", host=listed(hosts), seen=NOT_INSTALLED, why=why, fix="inv lb.setup", explains=frozenset(hosts)
+        )
+        return
+    why = "it was replaced by an empty machine: the VIP cannot fail over"
+    for host in hosts:
+        fix = next_command.replace(host)
+        yield Finding("warn", topic="LB", host=host.name, seen=NOT_INSTALLED, why=why, fix=fix, explains=frozenset({host}))
 
 
 def api_servers(health: Mapping[Host, Sequence[Health]], explained: Collection[Host]) -> Iterator[Finding]:

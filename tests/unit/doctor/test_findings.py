@@ -148,6 +148,14 @@ def test_while_a_command_runs_the_first_finding_is_to_wait_and_nothing_else_is_p
     assert meanwhile(None, found) == found
 
 
+def test_without_any_load_balancer_they_are_set_up_and_with_one_the_other_is_replaced():
+    bare = replace(STANDBY, haproxy=replace(STANDBY.haproxy, enabled=""), keepalived=replace(STANDBY.keepalived, enabled=""))
+    (only,) = examined(looked(lb1=said(LB1, lb=bare), lb2=said(LB1, lb=bare)))
+    assert (only.severity, only.host, only.fix) == ("fail", "lb1, lb2", "inv lb.setup")
+    (only,) = examined(looked(lb2=said(LB1, lb=bare)))
+    assert (only.severity, only.host, only.fix) == ("warn", "lb2", "inv recover.lb --host lb2")
+
+
 def test_an_api_server_that_is_down_explains_its_pods_and_what_the_load_balancers_see():
     seen = everything(master2=said(M2, health=answers(M2, error=REFUSED)))
     pods = tuple(replace(pod, ready=pod.node != "master2", why="CrashLoopBackOff") for pod in cluster().pods)
@@ -232,6 +240,12 @@ def test_the_way_back_to_a_quorum_gives_up_as_little_as_it_can(said, found, opti
     (only,) = etcd_rules.quorum(View(dict(zip((M1, M2, M3), said, strict=True))), found, **options)
     assert only.fix.startswith(fix)
     assert "below" not in only.fix
+
+
+def test_when_no_control_plane_host_answers_nobody_knows_whether_the_quorum_is_lost():
+    (only,) = etcd_rules.quorum(View(dict.fromkeys((M1, M2, M3), SILENT)), ())
+    assert only.seen == "no control plane host answers: the state of etcd is not known"
+    assert "only this machine does not reach them" in only.why
 
 
 def test_of_five_members_three_are_left():
