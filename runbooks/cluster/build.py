@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from runbooks import gates
 from runbooks.cluster import members, node_settings, prepare
 from runbooks.cluster.files import cni_manifest
+from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe, Secret
@@ -26,12 +27,16 @@ from runbooks.view.cluster import Survey
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ``hosts`` to make into a cluster, or to add to one. ``replaces``: each of them takes the place of a lost one."""
+    """The ``hosts`` to make into a cluster, or to add to one.
+
+    ``replaces``: each of them takes the place of a lost one. ``others``: other dead members of etcd may be removed before.
+    """
 
     site: Site
     hosts: tuple[Host, ...]
     survey: Survey = field(default_factory=Survey)
     replaces: bool = False
+    others: bool = False
 
     @property
     def version(self) -> config.Version:
@@ -49,7 +54,8 @@ def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
     network = cni_manifest(site)
     # Raises InventoryError now, before any host is changed.
     config.init_config(site, site.control_plane[0], plan.version, None)
-    steps: list[Step | Together] = [preflight(site, plan.hosts), *prepare.steps(site, plan.hosts)]
+    steps: list[Step | Together] = [] if init_host else no_dead_others(plan, "inv cluster.join --host HOST")
+    steps += [preflight(site, plan.hosts), *prepare.steps(site, plan.hosts)]
     if init_host:
         steps.append(kubeadm_init(plan, init_host))
     steps.append(api_server_answers(plan))
@@ -68,6 +74,23 @@ def join_procedure(plan: Plan) -> Procedure:
     site, names = plan.site, [str(host) for host in plan.hosts]
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [
+        *no_dead_others(plan, f"inv cluster.join --host {','.join(names)}"),
+        *join_steps(plan),
+    ]
+    title = f"Join {', '.join(names)} to {site.name}"
+    return Procedure("cluster.join", title, steps, inputs={"hosts": names, **({"others": True} if plan.others else {})})
+
+
+def no_dead_others(plan: Plan, command: str) -> list[Step | Together]:
+    """Return the step that looks for other dead members of etcd, when a control plane host joins."""
+    joins = any(host.is_control_plane for host in plan.hosts) and plan.site.kubernetes.etcd == "stacked"
+    return [others_removed(plan.survey, Join(plan.hosts, command, others=plan.others))] if joins else []
+
+
+def join_steps(plan: Plan) -> list[Step | Together]:
+    """Return the steps that prepare ``plan.hosts`` and join them."""
+    site = plan.site
+    steps: list[Step | Together] = [
         preflight(site, plan.hosts),
         *prepare.steps(site, plan.hosts),
         api_server_answers(plan),
@@ -76,7 +99,7 @@ def join_procedure(plan: Plan) -> Procedure:
     steps += [let_in(host) for host in plan.hosts if host.is_control_plane]
     if site.kubernetes.cni != "none":  # with "none", the pod network may be installed later
         steps.append(Together(tuple(node_ready(plan, host) for host in plan.hosts)))
-    return Procedure("cluster.join", f"Join {', '.join(names)} to {site.name}", steps, inputs={"hosts": names})
+    return steps
 
 
 def kubeadm_joins(plan: Plan, hosts: Sequence[Host]) -> list[Step | Together]:

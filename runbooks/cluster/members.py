@@ -67,11 +67,14 @@ def remove_traces(run: Run, survey: Survey, host: Host, state: NodeState) -> Non
     api_host_state = survey.control_plane(run)[api_host]
     if isinstance(api_host_state, NodeState) and (reason := rules.of_another_cluster(state, api_host_state.ca)):
         raise PrecheckError(
-            f"{host}: {reason}", hint=f"`inv cluster.reset --host {host}` removes the other cluster's files from it"
+            f"{host}: {reason}; its kubelet uses {state.server or 'no API server'}",
+            hint=f"make sure that the other cluster does not need it (remove it there: drain, delete node, etcd member); only then: "
+            f"inv cluster.reset --host {host}",
         )
     if host.is_control_plane and (member := etcd_member_of(run, api_host, host)):
         remove_from_etcd(run, survey, member)
     if not state.blank:
+        run.note(host, "what an earlier life or attempt left on it is removed first (kubeadm reset)")
         run.change(host, kubeadm.reset(kubeadm.ALONE))
     delete_node(run, api_host, host)
 

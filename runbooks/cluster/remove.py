@@ -118,13 +118,18 @@ def delete_node(survey: Survey, host: Host) -> Step:
         )
 
     def do(run: Run) -> None:
-        members.delete_node(run, api_host(run), host)
-        if status := run.read(api_host(run), endpoint_entry(api_host(run), host)):
-            patch = json.dumps({"data": {"ClusterStatus": status}})
-            words = ("-n", "kube-system", "patch", "configmap", "kubeadm-config", "--type=merge", "-p", patch)
-            run.change(api_host(run), kubectl.kubectl(api_host(run), *words))
+        forget_node(run, api_host(run), host)
 
     return Step("delete its node", host, done=done, do=do, within=30, by_hand=by_hand("cluster", "delete_node", host=host))
+
+
+def forget_node(run: Run, api_host: Host, host: Host) -> None:
+    """Delete the Node object of ``host`` and its entry in ClusterStatus, if there are any."""
+    members.delete_node(run, api_host, host)
+    if status := run.read(api_host, endpoint_entry(api_host, host)):
+        patch = json.dumps({"data": {"ClusterStatus": status}})
+        words = ("-n", "kube-system", "patch", "configmap", "kubeadm-config", "--type=merge", "-p", patch)
+        run.change(api_host, kubectl.kubectl(api_host, *words))
 
 
 def endpoint_entry(api_host: Host, host: Host) -> Probe[str]:

@@ -53,18 +53,19 @@ def init(session: Session) -> None:
     name_setup(session)
 
 
-@procedure(help=HOSTS)
-def join(session: Session, host: str = "") -> None:
+@procedure(help=HOSTS | {"others": "first remove from etcd the dead members of other hosts, which keep every host from joining"})
+def join(session: Session, host: str = "", others: bool = False) -> None:
     """Add new hosts or replacements to the cluster.
 
     Each host gets a new token and certificate key, which are never shown. The etcd member and the node that an earlier host of the
     same name left are removed first, unless etcd would lose its quorum. The new node gets the labels, taints and annotations of the
-    earlier one. Exit status 5: done, but the load balancers lack a host; the next command is named.
+    earlier one. Refused (3) while another member of etcd is dead. Exit status 5: done, but the load balancers lack a host; the next
+    command is named.
     """
     from runbooks.cluster.balancers import name_setup  # noqa: PLC0415
     from runbooks.cluster.build import Plan, join_procedure  # noqa: PLC0415
 
-    plan = Plan(session.site, session.site.named(host, "node"))
+    plan = Plan(session.site, session.site.named(host, "node"), others=others)
     plan.survey.serving(session.run)
     session.carry_out(join_procedure(plan))
     name_setup(session)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import msgspec
 from runbooks.backup import status
 from runbooks.commands.lock import Held
 from runbooks.doctor.look import Examination
-from runbooks.doctor.rules import etcd, hosts, overload, pair
+from runbooks.doctor.rules import etcd, etcd_order, hosts, overload, pair
 from runbooks.engine.journal import summaries
 from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
@@ -61,9 +61,16 @@ def _now(session: Session, examined: Examination, held: Held | None) -> list[Fin
         found += [yet] if yet else []
     else:
         found += of_cluster(site, examined, found)
+        found = [*_order(site, examined), *found]
         found += [*_backups(session), *_runs(session, held)]
     found += hosts.clocks(examined.clocks)
     return ordered(overload.explain(load.of_hosts(examined.loads), found))
+
+
+def _order(site: Site, examined: Examination) -> Iterator[Finding]:
+    empty = [host for host, each in examined.facts.items() if not each.joined]
+    if site.kubernetes.etcd == "stacked":
+        yield from etcd_order.in_order(examined.view(), list(examined.errors), empty)
 
 
 def of_hosts(site: Site, examined: Examination) -> list[Finding]:

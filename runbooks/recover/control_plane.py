@@ -62,7 +62,8 @@ class ControlPlaneHosts:
         if len(set(found.values())) > 1:
             text = ", ".join(f"{host} of {name}" for host, name in found.items())
             raise PrecheckError(
-                f"hosts have files of different sets: {text}", hint="inv cluster.reset --host HOST for the hosts of one set"
+                f"hosts have files of different sets: {text}; only hosts of one set make a control plane",
+                hint="docs/recover-quorum.md, When every host is gone: how to give one of them up",
             )
         return next(iter(found.values()), "")
 
@@ -132,7 +133,7 @@ def _chosen(supply: Snapshots, name: str, begun: str) -> Set:
     if begun and name != begun:
         raise PrecheckError(
             f"files of {begun} are on some hosts already",
-            hint=f"--backup {begun} continues with it; inv cluster.reset --host HOST for these hosts, before another set is used",
+            hint=f"--backup {begun} continues with it (docs/recover-quorum.md says how to give it up)",
         )
     source, passed = (supply.named(name), []) if name else supply.newest()
     if not source:

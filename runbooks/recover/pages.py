@@ -23,9 +23,9 @@ from runbooks.recover.member.steps import RepairContext
 from runbooks.recover.quorum import steps as quorum_steps
 from runbooks.recover.quorum.context import RestoreContext
 from runbooks.recover.quorum.source import Snapshots
-from runbooks.recover.rules.member import Diagnosis, Repair
 from runbooks.recover.rules.restore import Restore, Source
 from runbooks.recover.vip import steps
+from runbooks.rules.etcd_member import Diagnosis, Repair
 from runbooks.text import listed
 
 STAMP = f"{MADE:%Y%m%dT%H%M%SZ}"

@@ -9,6 +9,8 @@ from runbooks.engine.tasks import procedure
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
+OTHERS = "first remove from etcd the dead members of other hosts, which keep every host from joining"
+
 
 @procedure(
     name="etcd-member",
@@ -16,30 +18,38 @@ if TYPE_CHECKING:
         "member": "host, member name, address or ID",
         "rejoin": "set its data aside and join it again, even if its data looks good",
         "no_backup": "do not make a backup first (for example: no disk space)",
+        "others": OTHERS,
     },
 )
-def etcd_member(session: Session, member: str, rejoin: bool = False, no_backup: bool = False) -> None:
+def etcd_member(session: Session, member: str, *, rejoin: bool = False, no_backup: bool = False, others: bool = False) -> None:
     """Repair or replace one member of etcd.
 
     Finds out what is wrong and shows it first. A member with good data is only started. A member whose data is lost or unusable joins
     again as an empty one; its data is set aside. A host that is gone or was reinstalled is removed and joined from scratch.
-    Refuses to do what would cost the quorum.
+    Refuses to do what would cost the quorum, and to join while another member is dead (--others removes those first).
     """
     from runbooks.recover.member.procedure import recover  # noqa: PLC0415 - start-up time
 
-    recover(session, member, rejoin=rejoin, backup=not no_backup)
+    recover(session, member, rejoin=rejoin, backup=not no_backup, others=others)
 
 
-@procedure(help={"host": "its name, as in hosts.yaml", "no_backup": "do not make a backup first (for example: no disk space)"})
-def node(session: Session, host: str, no_backup: bool = False) -> None:
+@procedure(
+    help={
+        "host": "its name, as in hosts.yaml",
+        "no_backup": "do not make a backup first (for example: no disk space)",
+        "others": OTHERS,
+    }
+)
+def node(session: Session, host: str, *, no_backup: bool = False, others: bool = False) -> None:
     """Replace a node by an empty machine.
 
     The new machine has the name and the address of the old one, but another host key: accept it with
     `inv site.trust --host HOST --replace`. The old etcd member and the old Node are removed first.
+    Refused (3) while the etcd member of another host is dead: it would keep this one from joining.
     """
     from runbooks.recover.member.procedure import replace  # noqa: PLC0415 - start-up time
 
-    replace(session, host, backup=not no_backup)
+    replace(session, host, backup=not no_backup, others=others)
 
 
 @procedure

@@ -76,7 +76,10 @@ def identity(host: Host, seen: AllFacts) -> Finding:
     uuids = _same(host, seen, lambda facts: facts.product_uuid if facts.container == "none" else "")
     found = []
     if ids:
-        fix = "on one of them: rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup; reboot"
+        fix = (
+            "on one of them that is not in service: rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup; reboot (a "
+            "member: one at a time, the others healthy)"
+        )
         found.append(fail(f"the same /etc/machine-id as {listed(ids)}", fix))
     if names:
         found.append(

@@ -117,7 +117,7 @@ def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[
             topic="node",
             host=name,
             seen="is not in hosts.yaml",
-            fix=f"add it there, or remove it: kubectl drain {name}, kubectl delete node {name}",
+            fix=f"if it is in service: add it to hosts.yaml; only if its machine is gone for good: kubectl delete node {name}",
         )
         for name in unlisted_nodes(site, cluster.nodes)
     ]

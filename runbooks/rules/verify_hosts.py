@@ -87,7 +87,10 @@ def shared(site: Site, facts: Mapping[Host, HostFacts | RunbookError]) -> list[F
             wrong.append(f"{name} differs: " + ", ".join(f"{digest[:8]} on {' '.join(on)}" for digest, on in by_sum.items()))
         elif "missing" in by_sum:
             wrong.append(f"{name} is missing")
-    fix = "one of them belongs to another cluster: remove that host and join it again"
+    fix = (
+        "compare them on each host: openssl x509 -noout -subject -dates -fingerprint -in /etc/kubernetes/pki/ca.crt; while a CA is being "
+        "replaced, finish that; a single host that differs from all others: inv cluster.remove, then inv cluster.join"
+    )
     return [judged("CAs", "", wrong=wrong, fine=f"the same on {listed(there)}", fix=fix)]
 
 

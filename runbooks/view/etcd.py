@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runbooks.commands import etcd
-from runbooks.commands.etcd import Look
+from runbooks.commands.etcd import Access, Look, Member
 from runbooks.errors import HostErrors, NotServing, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
@@ -58,6 +58,14 @@ def view_with_members(run: Run) -> View:
     if len(errors) == len(said):
         raise next(iter(errors.values())) if len(errors) == 1 else HostErrors(errors, len(said))
     raise PrecheckError(f"no control plane host can read etcd's member list:{_reasons(seen)}", hint="inv etcd.status")
+
+
+def reached_from(run: Run, askers: Sequence[Host], member: Member) -> Host | None:
+    """Return the first of ``askers`` when ``member`` answers it and reads with a quorum, else None."""
+    if not askers or not member.client_urls:
+        return None
+    there = run.read_each({askers[0]: etcd.look(Access(endpoint=member.client_urls[0]))}, fresh=True)[askers[0]]
+    return askers[0] if isinstance(there, Look) and there.status and there.serves else None
 
 
 def _reasons(seen: View) -> str:

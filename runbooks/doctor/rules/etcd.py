@@ -97,7 +97,10 @@ def split(view: View, explained: Collection[Host]) -> Iterator[Finding]:
     if odd:
         why = "clients read different data from different members: one has an old or foreign data directory"
         seen = f"split brain: {listed(f'{host} belongs to cluster {each}' for host, each in clusters.items())}"
-        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=f"{repair(odd[0])} --rejoin", explains=frozenset(odd))
+        fix = f"{repair(odd[0])} --rejoin"
+        if len(odd) * 2 >= len(clusters):  # as many on either side: nobody knows from here whose data is right
+            fix = f"inv etcd.status shows the revisions; then, for a host whose data is the wrong one: {repair('HOST')} --rejoin"
+        yield Finding("fail", topic="etcd", seen=seen, why=why, fix=fix, explains=frozenset(odd))
         return
     leaders = {host: status.leader for host, status in view.statuses.items() if status.leader and host not in explained}
     if len(set(leaders.values())) > 1:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbooks.backup.before import back_up_first
 from runbooks.cluster import members
-from runbooks.cluster.build import Plan, join_procedure, node_ready
+from runbooks.cluster.build import Plan, join_steps, node_ready
+from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.remove import delete_node
 from runbooks.commands import etcd_data, node
-from runbooks.commands.etcd import Access, Look, Member, look
+from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_data import EtcdData
 from runbooks.commands.node import NodeState
 from runbooks.engine.by_hand import by_hand
@@ -21,10 +23,10 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
 from runbooks.recover.member.membership import disarm, keeps_quorum, promote, remove
 from runbooks.recover.member.steps import RepairContext, UnusableData, join_again, serve, set_aside, start, stop
-from runbooks.recover.rules.member import ETCD_PHASE, Diagnosis, MemberState, Repair, diagnose, obstacle
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import after, corrupt
+from runbooks.rules.etcd_member import ETCD_PHASE, Diagnosis, MemberState, Repair, diagnose, doubt, obstacle
 from runbooks.rules.etcd_standing import losses, standing
 from runbooks.text import listed, naming
 from runbooks.view import etcd
@@ -34,19 +36,20 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 KEY = "recover.etcd-member"
+ASKED = "it was asked for (--rejoin)"
 NEEDS_OTHERS = frozenset({Repair.PROMOTE, Repair.REJOIN, Repair.REBUILD, Repair.GONE})
 
 
-def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
+def recover(session: Session, text: str, *, rejoin: bool, backup: bool, others: bool = False) -> None:
     """Repair the member that ``text`` names. ``rejoin``: give up its data, even if it looks good. ``backup``: make one first.
+
+    ``others``: other dead members of etcd, which would keep it from joining, may be removed.
 
     Raises PrecheckError when the repair is refused, DegradedError when the member was removed and its host has to join again.
     """
     run, site = session.run, session.site
     if before := session.resumed(KEY):
-        host = site.host(before["host"], "control-plane")
-        ctx = RepairContext(site, host, before["stamp"], before.get("old", ""), bool(before.get("corrupt")))
-        session.carry_out(procedure(ctx, Diagnosis.recorded(before)))
+        session.carry_out(procedure(resumed(site, before), Diagnosis.recorded(before)))
         return
     survey = Survey()
     seen = etcd.view(run)
@@ -58,8 +61,8 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
     found = examine(run, survey, seen, host)
     diagnosis = diagnose(seen, found)
     if rejoin and diagnosis.repair in {Repair.WELL, Repair.START, Repair.PROMOTE}:
-        diagnosis = Diagnosis(Repair.REJOIN, "it was asked for (--rejoin)")
-    refuse(run, seen, found, diagnosis)
+        diagnosis = Diagnosis(Repair.REJOIN, ASKED)
+    refuse(run, seen, found, diagnosis, asked=rejoin)
     session.run.listener.say(
         f"{host}: {diagnosis.why}\n  -> {diagnosis.repair.value}\n  etcd: {standing(seen) or 'no member can read the member list'}"
     )
@@ -67,12 +70,12 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool) -> None:
         back_up_first(session, seen, wanted=backup)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
-        session.carry_out(procedure(context(site, seen, found, diagnosis, stamp), diagnosis))
+        session.carry_out(procedure(context(site, seen, found, diagnosis, stamp, others=others), diagnosis))
     except UnusableData as error:  # known only now: its etcd had not ended by itself before
         lost = Diagnosis(Repair.REJOIN, str(error))
         run.listener.say(f"{lost.why}\n  -> {lost.repair.value}")
         refuse(run, etcd.view(run), found, lost)
-        session.carry_out(procedure(context(site, seen, found, lost, stamp), lost))
+        session.carry_out(procedure(context(site, seen, found, lost, stamp, others=others), lost))
     if diagnosis.repair == Repair.GONE and not session.options.plan:
         raise _removed(host, seen, found)
 
@@ -85,16 +88,28 @@ def _removed(host: Host, seen: View, found: MemberState) -> DegradedError:
     )
 
 
-def context(site: Site, seen: View, found: MemberState, diagnosis: Diagnosis, stamp: str) -> RepairContext:
+def resumed(site: Site, before: Mapping[str, Any]) -> RepairContext:
+    """Return what an interrupted run worked with; ``before`` are its inputs, also those of an older version."""
+    host = site.host(before["host"], "control-plane")
+    corrupt, others = bool(before.get("corrupt")), bool(before.get("others"))
+    return RepairContext(site, host, before["stamp"], before.get("old", ""), corrupt=corrupt, others=others)
+
+
+def context(
+    site: Site, seen: View, found: MemberState, diagnosis: Diagnosis, stamp: str, *, others: bool = False
+) -> RepairContext:
     """Return what the steps work with: the ID of a member that has to be another one afterwards, and whether it has an alarm CORRUPT."""
     member, state = found.member, found.state
     begun = isinstance(state, NodeState) and state.attempt == ETCD_PHASE  # then the listed member may be the new one already
     old = member.id if member and diagnosis.repair == Repair.REJOIN and not begun else ""
-    return RepairContext(site, found.host, stamp, old, bool(member and member.id in corrupt(seen)))
+    alarm = bool(member and member.id in corrupt(seen))
+    return RepairContext(site, found.host, stamp, old, corrupt=alarm, others=others)
 
 
-def replace(session: Session, name: str, *, backup: bool) -> None:
+def replace(session: Session, name: str, *, backup: bool, others: bool = False) -> None:
     """Join the empty machine that replaces the node ``name``. A host that is in service is left alone.
+
+    ``others``: other dead members of etcd, which would keep it from joining, may be removed.
 
     Raises InventoryError when hosts.yaml has no such node.
     """
@@ -107,22 +122,35 @@ def replace(session: Session, name: str, *, backup: bool) -> None:
         if fine := _in_service(run, host):
             run.listener.say(f"{host}: it is in service: nothing to replace; it is only checked")
         elif host.is_control_plane:
+            _refuse_with_data(run, host)
             back_up_first(session, etcd.view(run), wanted=backup)
-        session.carry_out(replacement(site, host, fine=fine))
+        session.carry_out(replacement(site, host, fine=fine, others=others))
     else:
-        session.carry_out(replacement(site, host, fine=False))
+        session.carry_out(replacement(site, host, fine=False, others=others))
 
 
-def replacement(site: Site, host: Host, *, fine: bool = False) -> Procedure:
+def _refuse_with_data(run: Run, host: Host) -> None:
+    """Raise PrecheckError for a host that is no empty machine: its member of etcd has its data and only has to be started."""
+    seen = etcd.view(run)
+    found = examine(run, Survey(), seen, host)
+    diagnosis = diagnose(seen, found)
+    if diagnosis.repair == Repair.START:
+        raise PrecheckError(
+            f"{host} is no empty machine: it has the data of its etcd member, which does not work: {diagnosis.why}",
+            hint=f"inv recover.etcd-member --member {host} (to give the host up all the same: inv cluster.remove --host {host}, then join)",
+        )
+
+
+def replacement(site: Site, host: Host, *, fine: bool = False, others: bool = False) -> Procedure:
     """Return the procedure that joins the empty machine in place of ``host``; ``fine``: the host is in service already."""
-    ctx = RepairContext(site, host, "")
+    ctx = RepairContext(site, host, "", others=others)
     if host.is_control_plane:
-        mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD)
+        mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD, f"inv recover.node --host {host}")
     else:
         plan = Plan(site, (host,), ctx.survey, replaces=True)
-        mine = [node_ready(plan, host)] if fine else [delete_node(ctx.survey, host), *join_procedure(plan).steps]
+        mine = [node_ready(plan, host)] if fine else [delete_node(ctx.survey, host), *join_steps(plan)]
     title = f"Check {host}, which is in service" if fine else f"Replace {host} by an empty machine"
-    return Procedure("recover.node", title, mine, {"host": host.name, "fine": fine})
+    return Procedure("recover.node", title, mine, {"host": host.name, "fine": fine, "others": others})
 
 
 def _in_service(run: Run, host: Host) -> bool:
@@ -138,15 +166,21 @@ def _in_service(run: Run, host: Host) -> bool:
 
 def procedure(ctx: RepairContext, diagnosis: Diagnosis) -> Procedure:
     """Return the procedure that repairs the member of ``ctx.host`` as ``diagnosis`` says."""
-    inputs = {"host": ctx.host.name, "stamp": ctx.stamp, "old": ctx.old, "corrupt": ctx.corrupt, **diagnosis.record()}
-    return Procedure(KEY, f"Repair the etcd member of {ctx.host}: {diagnosis.why}", steps(ctx, diagnosis.repair), inputs)
+    command = f"inv recover.etcd-member --member {ctx.host}" + (" --rejoin" if ASKED in diagnosis.why else "")
+    kept = {"stamp": ctx.stamp, "old": ctx.old, "corrupt": ctx.corrupt, "others": ctx.others}
+    inputs = {"host": ctx.host.name, **kept, **diagnosis.record()}
+    return Procedure(KEY, f"Repair the etcd member of {ctx.host}: {diagnosis.why}", steps(ctx, diagnosis.repair, command), inputs)
 
 
-def steps(ctx: RepairContext, repair: Repair) -> list[Step | Together]:
-    """Return the steps of a repair. Every one ends with a write through the VIP, and all that remove a member check the quorum first."""
+def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Together]:
+    """Return the steps of a repair. Every one ends with a write through the VIP, and all that remove a member check the quorum first.
+
+    ``command`` is what the operator runs.
+    """
+    alone = others_removed(ctx.survey, Join((ctx.host,), command, others=ctx.others, again=True))
     plan = Plan(ctx.site, (ctx.host,), ctx.survey, replaces=True)
     alarm = [disarm(ctx)] if ctx.corrupt else []
-    out = [keeps_quorum(ctx), take_out(ctx.host), remove(ctx), *alarm]
+    out = [take_out(ctx.host), remove(ctx), *alarm]
     over = [etcd_is_healthy(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]
     match repair:
         case Repair.WELL:
@@ -157,11 +191,18 @@ def steps(ctx: RepairContext, repair: Repair) -> list[Step | Together]:
             return [promote(ctx), *over]
         case Repair.REJOIN:
             again = [stop(ctx), remove(ctx), *alarm, set_aside(ctx), join_again(ctx), promote(ctx), serve(ctx)]
-            return [keeps_quorum(ctx), take_out(ctx.host), *again, *over]
+            return [keeps_quorum(ctx), alone, take_out(ctx.host), *again, *over]
         case Repair.REBUILD:
-            return [*out, *join_procedure(plan).steps, etcd_is_healthy(), writes_through_vip(ctx.site, ctx.survey)]
+            return [
+                keeps_quorum(ctx),
+                alone,
+                *out,
+                *join_steps(plan),
+                etcd_is_healthy(),
+                writes_through_vip(ctx.site, ctx.survey),
+            ]
         case Repair.GONE:
-            return [*out, delete_node(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
+            return [keeps_quorum(ctx), *out, delete_node(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
 
 
 def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
@@ -190,10 +231,11 @@ def examine(run: Run, survey: Survey, seen: View, host: Host) -> MemberState:
     return MemberState(host, member, state, data)
 
 
-def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis) -> None:
-    """Raise PrecheckError when the repair would do harm, or could not help.
+def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis, *, asked: bool = False) -> None:
+    """Raise PrecheckError when the repair would do harm, or could not help. ``asked``: the operator gave --rejoin.
 
-    Never removes a member while no other member is healthy, nor one that another control plane host finds healthy.
+    Never removes a member while no other member is healthy, nor one that another control plane host finds healthy. Never gives up data
+    that may be the right one unless the operator asked for it.
     """
     host, repair = found.host, diagnosis.repair
     well = [each for each in seen.statuses if not rules.why_unhealthy(seen, each) and each != host]
@@ -209,7 +251,13 @@ def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis) -> No
             f"{host}: etcd has an alarm CORRUPT for {listed(others)}: until it is disarmed nothing can be written, and nobody can join",
             hint=after(seen),
         )
-    if repair == Repair.GONE and found.member and (asker := _reached_from(run, well, found.member)):
+    if repair == Repair.REJOIN and not asked and (why := doubt(seen, found)):
+        raise PrecheckError(
+            f"{host}: {diagnosis.why}; but {why}. Its data is whole, and is not given up",
+            hint="compare the revisions (inv etcd.status). The others' data is right: inv recover.etcd-member --member "
+            f"{host} --rejoin; the data of {host} is right: inv recover.etcd-quorum --from-member {host} --insist",
+        )
+    if repair == Repair.GONE and found.member and (asker := etcd.reached_from(run, well, found.member)):
         raise PrecheckError(
             f"{host} does not answer this machine, but its member of etcd is healthy: {asker} reaches it; nothing was changed",
             hint=f"repair the connection to {host} ({diagnosis.why})",
@@ -221,16 +269,8 @@ def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis) -> No
     if repair == Repair.WELL and (faults := rules.faults(rules.of_members(seen))):
         raise PrecheckError(
             f"{host}: {diagnosis.repair.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in faults),
-            hint="inv recover.etcd-member for the one that needs repair; inv etcd.status",
+            hint="inv doctor names the member that needs repair, and the command",
         )
-
-
-def _reached_from(run: Run, askers: list[Host], member: Member) -> Host | None:
-    """Return the first of ``askers`` when ``member`` answers it and reads with a quorum, else None."""
-    if not askers or not member.client_urls:
-        return None
-    there = run.read_each({askers[0]: look(Access(endpoint=member.client_urls[0]))}, fresh=True)[askers[0]]
-    return askers[0] if isinstance(there, Look) and there.status and there.serves else None
 
 
 def removal(member: Member) -> Procedure:

@@ -17,10 +17,10 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Host, Site
-from runbooks.recover.rules.member import why_unusable
 from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
 from runbooks.rules.etcd import View
+from runbooks.rules.etcd_member import why_unusable
 from runbooks.text import listed
 from runbooks.view import etcd as view_etcd
 from runbooks.view.cluster import Survey
@@ -37,7 +37,8 @@ class RepairContext:
     """The control plane host whose member is repaired. ``stamp`` is the end of the name of the directory that keeps the old data.
 
     ``old`` is the ID of a member that is given up although it may run, else "": only one with another ID has joined again.
-    ``corrupt``: etcd had an alarm CORRUPT for it. The journal keeps all of them, so that a resumed run asks for the same.
+    ``corrupt``: etcd had an alarm CORRUPT for it. ``others``: other dead members may be removed. The journal keeps all of them, so that
+    a resumed run asks for the same.
     """
 
     site: Site
@@ -45,6 +46,7 @@ class RepairContext:
     stamp: str
     old: str = ""
     corrupt: bool = False
+    others: bool = False
     survey: Survey = field(default_factory=Survey)
 
 

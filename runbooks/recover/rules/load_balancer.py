@@ -155,4 +155,5 @@ def _strays(site: Site, host: Host, view: LbView, everyone: Views) -> Iterator[F
         evidence = f"keepalived is {view.state.vrrp or 'not running'} there"
         vip = f"{site.endpoint.vip}/{site.endpoint.vip.max_prefixlen}"
         fix = f"on {host}: ip address delete {vip} dev {device}"
+        fix = fix if masters else f"when a load balancer is VRRP master (clients may use this address until then), {fix}"
         yield Fault(topic="VIP", host=host.name, seen=cause, evidence=evidence, fix=fix, automatic=bool(masters))

@@ -192,8 +192,17 @@ def test_a_dead_first_host_is_removed(cluster: Operator) -> None:
     assert backends(cluster)["master1"] == {"MAINT"}
 
 
+ETCDCTL = (
+    "crictl exec $(crictl ps -q --state running --label io.kubernetes.container.name=etcd) etcdctl "
+    "--cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key"
+)
+
+
 def test_its_empty_replacement_joins(cluster: Operator) -> None:
-    """Where etcd has a disk of its own: foreign files there are refused before anything is changed; those that are known may stay."""
+    """Where etcd has a disk of its own: foreign files there are refused before anything is changed; those that are known may stay.
+
+    And another dead member, for which kubeadm would wait in vain, is named, and removed only with the operator's word (issue 12, 19).
+    """
     cluster.lab.reset("master1")
     cluster.site.write_text(cluster.lab.instance.site.read_text())
     known = "/var/lib/etcd/lost+found /var/lib/etcd/aside-20260101T000000Z"
@@ -201,7 +210,14 @@ def test_its_empty_replacement_joins(cluster: Operator) -> None:
     refused = cluster.inv("cluster.join", "--host", "master1")
     assert (refused.returncode, "/var/lib/etcd has files that are not etcd's: ballast" in refused.stderr) == (3, True)
     cluster.lab.console("master1", ["rm", "/var/lib/etcd/ballast"], check=True)
-    cluster.good("cluster.join", "--host", "master1", timeout_s=600)
+    add = f"{ETCDCTL} member add gone --peer-urls=https://10.1.1.109:2380"
+    cluster.lab.console("master2", ["bash", "-c", add], check=True)
+    dead = cluster.inv("cluster.join", "--host", "master1", "--diff")
+    assert (dead.returncode, "master1 cannot join" in dead.stderr) == (3, True), dead.stdout + dead.stderr
+    assert "2 of 3 members are healthy" in dead.stderr
+    assert "inv cluster.join --host master1 --others removes" in dead.stderr
+    assert "ran on" not in dead.stdout
+    cluster.good("cluster.join", "--host", "master1", "--others", timeout_s=600)
     there = planted.planted(cluster, "master2", "master1")
     assert there == planted.expected(there["podCIDR"])
     planted.pull_out(cluster, "master2", "master1")

@@ -13,14 +13,14 @@ from runbooks.commands.lock import Held, Holder
 from runbooks.doctor.findings import meanwhile, of_cluster, of_hosts
 from runbooks.doctor.look import Examination
 from runbooks.doctor.rules import etcd as etcd_rules
+from runbooks.doctor.rules import etcd_order, pair
 from runbooks.doctor.rules import hosts as host_rules
-from runbooks.doctor.rules import pair
 from runbooks.errors import RunbookError, UnreachableError
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, ordered
 from runbooks.rules.preflight_peers import Clock
-from tests.support.fakes import lost
+from tests.support.fakes import lost, site
 from tests.unit.cluster.test_verify import (
     CA,
     DAY,
@@ -42,10 +42,12 @@ from tests.unit.cluster.test_verify import (
     everything,
     without,
 )
+from tests.unit.rules.test_etcd import MEMBERS, look, member
 from tests.unit.rules.test_lb import HOLDER, STANDBY
 
 pytestmark = pytest.mark.unit
 
+W2 = site().workers[1]
 QUIET = Traces(disks=(), parked=(), attempt="", working=False, restoring=False, reach={})
 DOWN = Look(None, (), serves=False, why="etcd does not run here")
 CUT = Look(None, (), serves=False, why="it knows no leader")
@@ -132,6 +134,31 @@ def test_one_cause_is_one_finding_with_its_command(seen, severity, where, fix):
     (only,) = examined(seen)
     assert (only.severity, placed(only)) == (severity, where)
     assert fix in only.fix
+
+
+ALL_FIVE = (
+    *MEMBERS,
+    *(replace(member(1), id=f"d{n}", name="x", peer_urls=(f"https://10.1.1.20{n}:2380",), client_urls=()) for n in (1, 2)),
+)
+
+
+@pytest.mark.parametrize(
+    ("silent", "empty", "order"),
+    [
+        ([], [W1, W2], ["inv recover.node --host worker1 --others", "inv recover.node --host worker2"]),
+        ([W2], [W1], ["switch on worker2 (if lost for good: inv recover.etcd-member --member worker2)", "inv recover.node --host worker1"]),
+        ([], [W1], ["inv recover.etcd-member --member worker2", "inv recover.node --host worker1"]),
+    ],
+    ids=["both are empty machines", "one is off", "one is only stopped"],
+)  # fmt: skip
+def test_several_dead_members_are_repaired_in_an_order(silent, empty, order):
+    """What brings a member back comes first; the three others keep the quorum meanwhile."""
+    view = View({M1: look(1, ALL_FIVE), M2: look(2, ALL_FIVE), M3: look(3, ALL_FIVE), W1: DOWN, W2: DOWN})
+    (only,) = etcd_order.in_order(view, silent, empty)
+    assert only.seen == "the members on worker1, worker2 are dead: 3 of 5 members are healthy; one more loss stops all writes"
+    assert only.fix == "; then ".join(order)
+    assert list(etcd_order.in_order(View({M1: look(1), M2: look(2), M3: DOWN}), [], [M3])) == []  # a single one needs no order
+    assert list(etcd_order.in_order(View({M1: look(1), M2: DOWN, M3: DOWN}), [], [M2, M3])) == []  # the quorum is lost
 
 
 def test_while_a_command_runs_the_first_finding_is_to_wait_and_nothing_else_is_prescribed():

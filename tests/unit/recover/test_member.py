@@ -15,8 +15,8 @@ from runbooks.engine.steps import Run
 from runbooks.errors import InventoryError, PrecheckError, UnreachableError
 from runbooks.recover.member.procedure import context, procedure, refuse, target
 from runbooks.recover.member.steps import RepairContext
-from runbooks.recover.rules.member import Diagnosis, MemberState, Repair, diagnose, last_line, obstacle, why_unusable
 from runbooks.rules import etcd_corrupt
+from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, diagnose, doubt, last_line, obstacle, why_unusable
 from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import master, site
 from tests.unit.rules.test_etcd import GHOST, MEMBERS, look, member, seen
@@ -80,6 +80,23 @@ def test_a_member_with_the_alarm_corrupt_gives_up_its_data():
     two = replace(ALARMED, alarms=(Alarm("a1", "CORRUPT"), Alarm("b2", "CORRUPT")))
     with pytest.raises(PrecheckError, match="alarm CORRUPT for master1"):
         refuse(Run, seen(replace(look(1), status=two), look(2), look(3)), found, Diagnosis(Repair.REJOIN, "x"))
+
+
+def test_data_that_may_be_the_right_one_is_not_given_up_without_a_word():
+    """The first host lost its data and began an empty cluster of its own: it serves, and the two others do not."""
+    alone = (member(1),)
+    found = MemberState(HOST, None, JOINED, WHOLE)
+    view = seen(look(1, alone), STOPPED, STOPPED)
+    assert diagnose(view, found).repair == Repair.REJOIN
+    with pytest.raises(PrecheckError, match="cluster of one, master1") as error:
+        refuse(Run, view, found, diagnose(view, found))
+    assert "--from-member master2 --insist" in error.value.hint
+    refuse(Run, view, found, diagnose(view, found), asked=True)
+    apart = seen(look(1, alone), look(2, cluster="old", serves=False), STOPPED)
+    assert "different clusters" in doubt(apart, found)
+    most = seen(look(1), look(2, cluster="old"), look(3))
+    assert doubt(most, found) == ""
+    assert doubt(view, replace(found, data=replace(WHOLE, db=0))) == ""
 
 
 @pytest.mark.parametrize(

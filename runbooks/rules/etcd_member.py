@@ -76,7 +76,7 @@ OBSTACLES = {
     r"no space left on device": ("the disk of {directory} is full", "free space there, then run this again"),
     r"permission denied": (
         "etcd may not read {directory} or its certificates",
-        "on the host: chown -R root:root {directory} /etc/kubernetes/pki/etcd; chmod 700 {directory}",
+        "on the host: ls -ld {directory} /etc/kubernetes/pki/etcd; the user that etcd runs as (root, as kubeadm sets it up) must own both",
     ),
     r"certificate has expired|x509: certificate": ("its certificates are not valid", "inv recover.certs"),
     r"address already in use": ("another process has etcd's ports", "on the host: ss -ltnp | grep 23"),
@@ -150,6 +150,24 @@ def _on_its_own(view: View, host: Host) -> str:
     known = {each.id for each in view.members}
     if mine and known and len(mine) < len(known) and status.leads and len(others) >= rules.quorum(len(known)):
         return "it lost its data and began a cluster of its own"
+    return ""
+
+
+def doubt(view: View, found: MemberState) -> str:
+    """Return why the data that the member would give up may be the right one, and the others' wrong; "" when nothing speaks for that.
+
+    The first host's etcd begins an empty cluster when its data is lost, and then it is the only one that serves.
+    """
+    host, data = found.host, found.data
+    if not data or not data.whole or why_unusable(data):
+        return ""
+    own, others = view.statuses.get(host), {each: other for each, other in view.statuses.items() if each != host}
+    if own and others and own.cluster not in {each.cluster for each in others.values()}:
+        apart = sum(each.cluster == own.cluster for each in view.statuses.values())
+        return "" if len(others) > apart else f"{host} and {listed(others)} are in different clusters, and neither has more hosts"
+    voters = rules.voters(view.members)
+    if not found.member and len(voters) == 1 and len(view.said) > 2:
+        return f"etcd is a cluster of one, {voters[0]}: it may be empty, begun because its own data was lost"
     return ""
 
 

@@ -1,0 +1,127 @@
+"""Before a control plane host joins: the other members of etcd that are dead, for which kubeadm would wait in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runbooks.cluster import members
+from runbooks.cluster.remove import forget_node
+from runbooks.cluster.rules.others import DeadMember, dead, judged, of_no_host, refuse
+from runbooks.commands import etcd_data, node
+from runbooks.commands.etcd import Member
+from runbooks.commands.node import NodeState
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.retry import until
+from runbooks.engine.steps import Run, Step
+from runbooks.errors import OutcomeError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.rules import etcd as rules
+from runbooks.rules.etcd import View
+from runbooks.rules.etcd_member import MemberState
+from runbooks.text import listed
+from runbooks.view import etcd
+from runbooks.view.cluster import Survey
+
+BOOT_S = 60  # a member that was just switched on may need so long until it answers
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The ``hosts`` that a command joins. ``again``: also those that are in the cluster join etcd again.
+
+    ``command`` is what the operator runs; ``others``: they said that other dead members may be removed.
+    """
+
+    hosts: tuple[Host, ...]
+    command: str
+    others: bool = False
+    again: bool = False
+
+
+def others_removed(survey: Survey, join: Join) -> Step:
+    """Return the step that removes the dead members of other hosts, if the operator said so, and refuses the join otherwise.
+
+    Never removes a member that answers this machine or a healthy member, or whose data is there. The quorum is counted before each
+    removal.
+    """
+
+    def check(run: Run) -> None:
+        found = _dead_others(run, survey, join)
+        if any(each.may_start for each in found) and not run.plan:
+            _wait_for_those_that_start(run, survey, join)
+            found = _dead_others(run, survey, join)
+        asked = [each for each in found if each.host not in join.hosts or each.way_out]
+        names = listed(host for host in join.hosts if host.is_control_plane)
+        refuse(_view(run, survey), asked, names, join.command, others=join.others)
+
+    def do(run: Run) -> None:
+        for each in _dead_others(run, survey, join):
+            members.remove_from_etcd(run, survey, each.member)
+            if each.host and each.whole:
+                forget_node(run, survey.serving(run, without=each.host), each.host)
+            if each.host and each.host not in join.hosts:
+                run.note(each.host, f"{each.host} was removed: {each.why}. Afterwards: {each.way_back}")
+
+    return Step(
+        "no other member of etcd is dead",
+        check=check,
+        done=lambda run: not _dead_others(run, survey, join),
+        do=do,
+        within=60,
+        by_hand=by_hand("cluster", "others_removed"),
+    )
+
+
+def _view(run: Run, survey: Survey) -> View:
+    return etcd.view(run, survey.reachable(run))
+
+
+def _dead_others(run: Run, survey: Survey, join: Join) -> list[DeadMember]:
+    """Return the dead members that keep one of the hosts from joining.
+
+    Among them are those of the hosts themselves when there are several: the first one could not join while the second one's is listed.
+    """
+    seen = _view(run, survey)
+    lost = [member for member in seen.members if dead(seen, member)]
+    waiting = [host for host in join.hosts if host.is_control_plane and _to_join(run, survey, seen, join, host)]
+    if not waiting:
+        return []
+    found = []
+    for member in lost:
+        host = next((each for each in run.site.control_plane if rules.lives_on(member, each)), None)
+        state = survey.each(run, {host: node.look(host)})[host] if host else None
+        if host in waiting and (len(waiting) == 1 or (isinstance(state, NodeState) and state.running)):
+            continue  # its own step removes it, or waits for its kubeadm
+        if not isinstance(state, NodeState) and etcd.reached_from(run, _well(seen), member):
+            continue
+        found.append(judged(seen, _state(run, member, host, state)) if host and state else of_no_host(member))
+    return found
+
+
+def _to_join(run: Run, survey: Survey, seen: View, join: Join, host: Host) -> bool:
+    state = survey.each(run, {host: node.look(host)})[host]
+    listed_already = any(rules.lives_on(member, host) for member in seen.members)
+    return join.again or not (isinstance(state, NodeState) and state.joined and listed_already)
+
+
+def _state(run: Run, member: Member, host: Host, state: NodeState | RunbookError) -> MemberState:
+    return MemberState(host, member, state, None if isinstance(state, RunbookError) else run.read(host, etcd_data.look()))
+
+
+def _well(seen: View) -> Sequence[Host]:
+    return [host for host in seen.statuses if not rules.why_unhealthy(seen, host)]
+
+
+def _wait_for_those_that_start(run: Run, survey: Survey, join: Join) -> None:
+    """Wait until no dead member is left that only has to start; a host may be booting."""
+    run.listener.say(f"          waiting up to {BOOT_S} s for members of etcd whose data is there, and which do not answer")
+
+    def started() -> bool:
+        run.look_anew()
+        return not any(each.may_start for each in _dead_others(run, survey, join))
+
+    try:
+        until(started, within=BOOT_S, poll=run.poll)
+    except OutcomeError:
+        return

@@ -1,0 +1,109 @@
+"""Which members of etcd keep a host from joining, and what has to happen to each of them first. Pure.
+
+kubeadm waits for every member that etcd lists before it adds one, so a single dead one lets a join run into its timeouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runbooks.commands.etcd import Member
+from runbooks.commands.node import NodeState
+from runbooks.errors import NotLetIn, PrecheckError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.rules import etcd as rules
+from runbooks.rules.etcd import View
+from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, diagnose
+from runbooks.rules.etcd_standing import standing
+from runbooks.text import listed
+
+REMOVED = (Repair.GONE, Repair.REBUILD, Repair.REJOIN)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadMember:
+    """A listed member that does not answer. ``host`` is None when it runs on no host of hosts.yaml.
+
+    ``whole``: the host is lost, so its Node goes too. ``way_out`` is the command for a member that must not be removed, else "".
+    ``may_start``: its data is there, so it only has to start.
+    """
+
+    member: Member
+    host: Host | None
+    why: str
+    whole: bool = False
+    way_out: str = ""
+    may_start: bool = False
+
+    @property
+    def way_back(self) -> str:
+        """Return the command that joins the host again after its member was removed."""
+        return f"inv recover.node --host {self.host}" if self.whole else f"inv recover.etcd-member --member {self.host}"
+
+
+def of_no_host(member: Member) -> DeadMember:
+    """Return a dead member that runs on no host of the site."""
+    return DeadMember(member, None, "it does not answer, and belongs to no control plane host of hosts.yaml")
+
+
+def dead(view: View, member: Member) -> bool:
+    """Return whether a listed member did not answer. One that answers is never dead, however far behind it is."""
+    return not any(status.member == member.id for status in view.statuses.values())
+
+
+def judged(view: View, found: MemberState) -> DeadMember:
+    """Return what has to happen to the dead member of a host of the site.
+
+    It is removed only when its host does not answer, is an empty machine, or has lost the member's data. A member whose data is
+    there has to be started instead.
+    """
+    state, member = found.state, found.member
+    if not member:
+        raise ValueError(f"{found.host} has no member")
+    if isinstance(state, NotLetIn):
+        return DeadMember(member, found.host, str(state), way_out=state.hint or f"let this machine log in to {found.host}")
+    if isinstance(state, NodeState) and state.running:
+        why = f"kubeadm {state.attempt} is running there"
+        return DeadMember(member, found.host, why, way_out=f"wait until kubeadm has ended on {found.host}")
+    known = diagnose(view, found)
+    if known.repair not in REMOVED:
+        why = f"{known.why}; {known.repair.value}"
+        return DeadMember(member, found.host, why, way_out=f"inv recover.etcd-member --member {found.host}", may_start=True)
+    return DeadMember(member, found.host, _said(known, state), whole=known.repair != Repair.REJOIN)
+
+
+def _said(known: Diagnosis, state: NodeState | RunbookError) -> str:
+    return f"it does not answer: {known.why.splitlines()[0]}" if isinstance(state, RunbookError) else known.why
+
+
+def refuse(view: View, found: Sequence[DeadMember], joins: str, command: str, *, others: bool) -> None:
+    """Raise PrecheckError when dead members keep ``joins`` from joining, unless all of them may be removed and ``others`` says so.
+
+    ``command`` is what the operator runs. Never lets a member be removed that is alive, or whose data is there, nor any when a majority
+    would not be healthy afterwards.
+    """
+    if not found:
+        return
+    lines = "".join(f"\n  {each.host or each.member}: {each.why}" for each in found)
+    text = f"{joins} cannot join: kubeadm waits for every member that etcd lists. {standing(view)}. Dead are:{lines}"
+    if kept := next((each for each in found if each.way_out), None):
+        raise PrecheckError(text, hint=f"{kept.way_out}; then {command}")
+    if reason := refuse_removals(view, found):
+        raise PrecheckError(f"{text}\nand they cannot be removed: {reason}", hint="inv recover.etcd-quorum")
+    if not others:
+        names = listed(each.host or each.member for each in found)
+        raise PrecheckError(
+            text,
+            hint=f"{command} --others removes {names} from etcd first (a lost host's Node too); switched on again, it joins anew",
+        )
+
+
+def refuse_removals(view: View, found: Sequence[DeadMember]) -> str:
+    """Return why the members cannot be removed one after the other, or "". Each removal is counted with the list that is left by then."""
+    members, healthy = list(view.members), rules.healthy_ids(view)
+    for each in found:
+        if reason := rules.refuse_removal(members, healthy, each.member.id):
+            return reason
+        members.remove(each.member)
+    return ""

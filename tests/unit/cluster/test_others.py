@@ -1,0 +1,93 @@
+"""Which dead members keep a host from joining, and what has to happen to each: never a removal of one that is alive or whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runbooks.cluster.rules.others import DeadMember, dead, judged, of_no_host, refuse
+from runbooks.commands.etcd import Look
+from runbooks.commands.etcd_data import EtcdData
+from runbooks.commands.node import STATIC_PODS, NodeState
+from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
+from runbooks.rules.etcd import View
+from runbooks.rules.etcd_member import MemberState
+from tests.support.facts import EMPTY_NODE
+from tests.support.fakes import master
+from tests.unit.rules.test_etcd import MEMBERS, look, member, seen
+
+pytestmark = pytest.mark.unit
+
+OFF = Look(None, why="etcd does not run here")
+GONE = UnreachableError("master2 (10.1.1.102): no route")
+LOCKED = NotLetIn("master2: its host key is another one", hint="inv site.trust --host master2 --replace")
+JOINED = replace(
+    EMPTY_NODE, files=frozenset({"kubelet.conf", "admin.conf"}), manifests=frozenset(STATIC_PODS), ca="f00d", api="ok"
+)
+WHOLE = EtcdData("/var/lib/etcd", db=20480, wal=1)
+FIVE = (*MEMBERS, replace(member(1), id="d4", name="master4"), replace(member(1), id="e5", name="master5"))
+COMMAND = "inv recover.node --host master4"
+
+
+def test_a_member_that_answers_is_never_dead() -> None:
+    behind = look(2, applied=0, index=9000)
+    assert not dead(seen(look(1), behind, OFF), MEMBERS[1])
+    assert dead(seen(look(1), OFF, look(3)), MEMBERS[1])
+
+
+@pytest.mark.parametrize(
+    ("state", "data", "whole", "way_out"),
+    [
+        (GONE, None, True, ""),
+        (EMPTY_NODE, EtcdData("/var/lib/etcd"), True, ""),
+        (JOINED, EtcdData("/var/lib/etcd"), False, ""),
+        (JOINED, WHOLE, False, "inv recover.etcd-member --member master2"),
+        (LOCKED, None, False, "inv site.trust --host master2 --replace"),
+        (replace(EMPTY_NODE, attempt="join", running=True), None, False, "wait until kubeadm has ended on master2"),
+    ],
+    ids=["off", "an empty machine", "its data is lost", "only stopped", "another host key", "kubeadm at work"],
+)
+def test_what_has_to_happen_to_a_dead_one(
+    state: NodeState | RunbookError, data: EtcdData | None, whole: bool, way_out: str
+) -> None:
+    found = judged(seen(look(1), OFF, look(3)), MemberState(master(2), MEMBERS[1], state, data))
+    assert (found.whole, found.way_out) == (whole, way_out)
+    assert found.may_start == (data == WHOLE)
+
+
+def of_five(*answers: Look) -> View:
+    return View(dict(zip([master(number) for number in (1, 2, 3)], answers, strict=True)))
+
+
+ALIVE = of_five(look(1, FIVE), look(2, FIVE), look(3, FIVE))
+EMPTY = DeadMember(FIVE[4], master(3), "the host is empty", whole=True)
+
+
+def test_two_of_five_are_lost_and_the_first_is_to_join() -> None:
+    """Issue 12, 19: the other one is named, and removed only with the operator's word."""
+    with pytest.raises(
+        PrecheckError,
+        match=r"3 of 5 members are healthy; one more loss stops all writes. Dead are:\n  master3: the host is empty",
+    ) as error:
+        refuse(ALIVE, [EMPTY], "master4", COMMAND, others=False)
+    assert error.value.hint.startswith(f"{COMMAND} --others")
+    refuse(ALIVE, [EMPTY], "master4", COMMAND, others=True)
+    refuse(ALIVE, [], "master4", COMMAND, others=False)
+    refuse(ALIVE, [EMPTY, of_no_host(FIVE[3])], "master4", COMMAND, others=True)
+
+
+def test_one_that_only_has_to_start_is_started_first_whatever_was_said() -> None:
+    stopped = DeadMember(
+        FIVE[3], master(2), "it does not run", way_out="inv recover.etcd-member --member master2", may_start=True
+    )
+    with pytest.raises(PrecheckError) as error:
+        refuse(ALIVE, [EMPTY, stopped], "master4", COMMAND, others=True)
+    assert error.value.hint == f"inv recover.etcd-member --member master2; then {COMMAND}"
+
+
+def test_without_a_quorum_nobody_is_removed() -> None:
+    two = View({master(1): look(1, FIVE), master(2): look(2, FIVE)})
+    with pytest.raises(PrecheckError, match="they cannot be removed: etcd has lost its quorum") as error:
+        refuse(two, [EMPTY], "master4", COMMAND, others=True)
+    assert "recover.etcd-quorum" in error.value.hint
