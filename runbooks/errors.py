@@ -42,6 +42,17 @@ class NotLetIn(UnreachableError):  # noqa: N818 - a state
     """The host answers but gives no session: its host key does not match, or it refuses the login. So the host is not gone."""
 
 
+class GatewayError(NotLetIn):
+    """A gateway gives no session, or forwards no connection. Nothing is known about the hosts behind it, and all get the same text.
+
+    ``everywhere``: all hosts of the site are behind it.
+    """
+
+    def __init__(self, message: str, *, everywhere: bool, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.everywhere = everywhere
+
+
 class ConnectionLost(UnreachableError):  # noqa: N818 - the field's word
     """The SSH session broke during a command. It is unknown whether the command has finished."""
 
@@ -76,7 +87,8 @@ class HostErrors(RunbookError):  # noqa: N818 - a collection
 
     def __init__(self, failed: Mapping[str, RunbookError], total: int) -> None:
         self.failed = dict(failed)
-        lines = "".join(f"\n  {naming(host, str(error))}" for host, error in self.failed.items())
+        told = (str(error) if isinstance(error, GatewayError) else naming(host, str(error)) for host, error in failed.items())
+        lines = "".join(f"\n  {text}" for text in dict.fromkeys(told))  # one line for a gateway, not one for each host behind it
         super().__init__(f"failed on {len(self.failed)} of {total} hosts:{lines}", hint=first_hint(list(self.failed.values())))
         # The common exit code when all hosts failed alike, else 1.
         codes = {error.exit_code for error in self.failed.values()}

@@ -34,6 +34,7 @@ ROWS: Final = {
     "lab": (
         "engine/test_engine.py",
         "engine/test_logins.py",
+        "engine/test_gateways.py",
         "lab/test_lab.py",
         "lab/test_kubernetes.py",
         "lb/test_setup.py",

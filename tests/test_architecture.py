@@ -194,7 +194,9 @@ def test_each_library_has_one_importer():
     assert importers("tenacity") == {"runbooks.engine.retry"}
     assert importers("rich") == {"runbooks.engine.console"}
     assert importers("jinja2") == {"runbooks.render"}
-    assert importers("paramiko") <= {f"runbooks.engine.{each}" for each in ("login", "slots", "ssh", "ssh_errors", "trust")}
+    assert importers("paramiko") <= {
+        f"runbooks.engine.{each}" for each in ("hops", "login", "slots", "ssh", "ssh_errors", "trust")
+    }
     assert importers("cryptography") == {"runbooks.rules.kubeconfig"}
     assert importers("yaml") == {
         "runbooks.commands.yaml_text",

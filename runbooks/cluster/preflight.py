@@ -49,7 +49,7 @@ def show(session: Session, verbose: bool = False) -> None:
         _people(session.site, list(facts), findings, verbose=verbose)
     if failed := at_least("fail", findings):
         raise OutcomeError(
-            f"{counted(len(failed), 'check')} failed on {listed(dict.fromkeys(each.host for each in failed))}",
+            f"{counted(len(failed), 'check')} failed on {listed(dict.fromkeys(each.host or each.topic for each in failed))}",
             hint="fix these, then: inv cluster.preflight",
         )
 

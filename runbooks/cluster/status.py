@@ -43,7 +43,7 @@ def show(session: Session) -> None:
     """Print every host. Raises OutcomeError when there is no cluster, or when something is wrong."""
     site, run = session.site, session.run
     seen = look(run)
-    found = [*rules.problems(site, seen.statuses, seen.etcd, seen.cluster), *rules.of_balancers(seen.lbs)]
+    found = list(dict.fromkeys([*rules.problems(site, seen.statuses, seen.etcd, seen.cluster), *rules.of_balancers(seen.lbs)]))
     if rules.no_cluster(seen.statuses):
         found = [Finding("fail", topic="cluster", seen="there is no cluster yet", fix="inv cluster.init")]
     if session.options.json:

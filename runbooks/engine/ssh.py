@@ -23,12 +23,13 @@ from fabric.exceptions import GroupException
 from runbooks.commands.base import Answer, Command
 from runbooks.engine.answers import judged
 from runbooks.engine.channel import GRACE_S, WINDOW, Sink, Source, exchange
+from runbooks.engine.hops import BeyondError, Hop, HopError
 from runbooks.engine.login import SlowLogin, Transport, login_s
 from runbooks.engine.namespace import permit
 from runbooks.engine.slots import Slots
 from runbooks.engine.ssh_errors import explained
 from runbooks.engine.start import session_line
-from runbooks.errors import RunbookError, UnreachableError
+from runbooks.errors import GatewayError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Gateway
 
@@ -55,6 +56,8 @@ class HostConnection(Connection):  # type: ignore[misc]
         """Log in. Raises SlowLogin, and what paramiko and the socket raise."""
         try:
             super().open()
+        except (HopError, BeyondError):
+            raise
         except (EOFError, OSError, paramiko.SSHException) as error:
             transport = self.client.get_transport()
             slow = transport.slow() if isinstance(transport, Transport) and transport.expired() else None
@@ -94,6 +97,10 @@ class HostConnection(Connection):  # type: ignore[misc]
         with turn():
             return self.execute(commands[self])
 
+    def open_gateway(self) -> paramiko.Channel:
+        """Return a channel through the gateways, instead of Fabric's: it waits no hour, and an error says where it happened."""
+        return self.gateway.channel((self.host, int(self.port)), self.connect_timeout)  # type: ignore[no-any-return]
+
 
 class HostGroup(ThreadingGroup):  # type: ignore[misc]
     """Connections that run in parallel, each its own command; ``turn`` limits how many at a time."""
@@ -123,6 +130,7 @@ class Ssh:
             },
         )
         self._open: dict[Host, HostConnection] = {}
+        self._hops: dict[tuple[Gateway, ...], Hop] = {}
         self._lock = Lock()
         self._aborted = False
 
@@ -144,7 +152,8 @@ class Ssh:
     def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
         """Run each host's command, at most ``ssh.parallel`` at a time. Returns when all have finished; errors are values, not raised.
 
-        When one host has answered, the next one starts: a slow host does not delay the others.
+        Only a GatewayError is raised, when all hosts are behind that gateway. When one host has answered, the next one starts: a slow
+        host does not delay the others.
         """
         free = Semaphore(self._site.ssh.parallel)
 
@@ -158,19 +167,27 @@ class Ssh:
         group = HostGroup.from_connections(connections.values())
         answers = group.execute({connections[host]: command for host, command in commands.items()}, turn)
         self._go_on()
-        return {host: self._result(host, command, answers[connections[host]]) for host, command in commands.items()}
+        results = {host: self._result(host, command, answers[connections[host]]) for host, command in commands.items()}
+        lost = [each for each in results.values() if isinstance(each, GatewayError) and each.everywhere]
+        if lost and len(lost) == len(results):
+            raise lost[0]
+        return results
 
     def interrupt(self) -> None:
-        """Shut every session down. For signal handlers: takes no lock and raises nothing; threads that wait for an answer wake up."""
+        """Shut every session down. For signal handlers: takes no lock and raises nothing; threads that wait for an answer wake up.
+
+        Sessions through a gateway end with the socket of the gateway.
+        """
         self._aborted = True
-        for connection in list(self._open.values()):
+        for connection in self._everything():
             with suppress(Exception):
-                connection.transport.sock.shutdown(socket.SHUT_RDWR)
+                if isinstance(connection.transport.sock, socket.socket):
+                    connection.transport.sock.shutdown(socket.SHUT_RDWR)
 
     def abort(self) -> None:
         """Close every session at once, from any thread. No command is sent any more."""
         self._aborted = True
-        for connection in list(self._open.values()):
+        for connection in self._everything():
             with suppress(Exception):  # a session that is being opened or closed may raise anything
                 if connection.transport:
                     connection.transport.close()
@@ -178,11 +195,15 @@ class Ssh:
     def close(self) -> None:
         """Close every session; session.sh ends what still runs on a host."""
         with self._lock:
-            for connection in self._open.values():
+            for connection in self._everything():
                 connection.close()
-                if connection.gateway:
-                    connection.gateway.close()
             self._open.clear()
+            self._hops.clear()
+
+    def _everything(self) -> list[Any]:
+        """Return the connections to hosts, then those to gateways, the last one of each way first."""
+        ways = sorted(self._hops, key=len, reverse=True)
+        return [*self._open.values(), *(self._hops[way].connection for way in ways)]
 
     def _go_on(self) -> None:
         """Raise KeyboardInterrupt after an interruption. Called only where no lock is held and nothing is half done."""
@@ -211,27 +232,36 @@ class Ssh:
 
     def _connection(self, host: Host) -> HostConnection:
         ssh = self._site.ssh
-        gateway = host.ssh.gateway or ssh.gateway
         return self._hardened(
             str(host.address),
             user=host.ssh.user or ssh.user,
             port=host.ssh.port or ssh.port,
             key=host.ssh.key or ssh.key,
-            gateway=self._gateway(gateway) if gateway else None,
+            gateway=self._hop(self._site.hops(host)),
         )
 
     def guard(self) -> None:
         """Raise PrecheckError unless this process may connect to the site's addresses."""
         permit(self._site)
 
-    def through(self, gateway: Gateway, address: tuple[str, int], timeout_s: int) -> paramiko.Channel:
-        """Open a TCP channel to ``address`` through a gateway whose host key is known."""
+    def through(self, way: tuple[Gateway, ...], address: tuple[str, int], timeout_s: int) -> paramiko.Channel:
+        """Open a TCP channel to ``address`` through gateways whose host keys are known. Raises HopError and BeyondError."""
         permit(self._site)
-        return self._gateway(gateway).connected().open_channel("direct-tcpip", address, ("", 0), timeout=timeout_s)
+        with self._lock:
+            hop = self._hop(way)
+        assert hop is not None  # noqa: S101 - there is a gateway on every way that is asked for
+        return hop.channel(address, timeout_s)
 
-    def _gateway(self, gateway: Gateway) -> HostConnection:
-        ssh = self._site.ssh
-        return self._hardened(str(gateway.address), user=gateway.user or ssh.user, port=gateway.port, key=gateway.key or ssh.key)
+    def _hop(self, way: tuple[Gateway, ...]) -> Hop | None:
+        if not way:
+            return None
+        if way not in self._hops:
+            ssh, last = self._site.ssh, way[-1]
+            before = self._hop(way[:-1])
+            key = last.key or ssh.key
+            connection = self._hardened(str(last.address), user=last.user or ssh.user, port=last.port, key=key, gateway=before)
+            self._hops[way] = Hop(way, connection)
+        return self._hops[way]
 
     def _hardened(self, address: str, *, key: Path | None, **connect: Any) -> HostConnection:
         seconds = login_s(self._site)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import paramiko
 from paramiko.ssh_exception import NoValidConnectionsError
 
+from runbooks.engine.hops import BeyondError, HopError, named
 from runbooks.engine.login import SlowLogin
 from runbooks.engine.slots import NoSession
-from runbooks.errors import NotLetIn, RunbookError, UnreachableError
+from runbooks.errors import GatewayError, NotLetIn, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
+from runbooks.text import listed
 
 SLOW = "name servers in /etc/resolv.conf that do not answer (with `UseDNS yes` in sshd_config), or PAM modules that ask other machines"
 DROPPED = ("Error reading SSH protocol banner", "Indecipherable protocol version")  # paramiko has no types of their own for these
@@ -21,53 +26,104 @@ def explained(site: Site, host: Host, error: BaseException) -> RunbookError:
         return error
     if not isinstance(error, OSError | EOFError | paramiko.SSHException):
         raise error
-    message, hint = _told(site, host, error)
-    refused = paramiko.BadHostKeyException | paramiko.AuthenticationException | FileNotFoundError | SlowLogin | NoSession
-    kind = (
-        NotLetIn
-        if isinstance(error, refused) or any(words in str(error) for words in (UNKNOWN_KEY, *DROPPED))
-        else UnreachableError
-    )
+    if isinstance(error, HopError):
+        return at_gateway(site, error)
+    if isinstance(error, BeyondError):
+        message = f"{named(error.gateway)} works, but gets no connection to it: {error}"
+        hint = (
+            f"check that the host is switched on, and that sshd listens at {host.address} port {host.ssh.port or site.ssh.port}"
+        )
+        return UnreachableError(f"{host} ({host.address}): {message}", hint=hint)
+    user, key = host.ssh.user or site.ssh.user, host.ssh.key or site.ssh.key
+    message, hint = _told(_Server(user, key, site.ssh.known_hosts, f"--host {host}", "ssh.user and ssh.key", "host"), error)
+    kind = NotLetIn if _answers(error) else UnreachableError
     return kind(f"{host} ({host.address}): {message}", hint=hint)
 
 
-def _told(site: Site, host: Host, error: BaseException) -> tuple[str, str]:
-    user, key, known = host.ssh.user or site.ssh.user, host.ssh.key or site.ssh.key, site.ssh.known_hosts
+def at_gateway(site: Site, error: HopError) -> GatewayError:
+    """Return the error for the gateway on which something happened, the same for every host behind it. Unexpected errors are raised again."""
+    gateway, cause = error.way[-1], error.error
+    behind, total = site.behind(gateway), len(site.hosts)
+    if isinstance(cause, BeyondError):
+        message = f"{named(cause.gateway)} works, but gets no connection to it: {cause}"
+        hint = f"check that the gateway is switched on, and that sshd listens at {gateway.address} port {gateway.port}"
+    elif isinstance(cause, paramiko.ChannelException):
+        message = "it lets us in, but forwards no connection (administratively prohibited)"
+        hint = (
+            "on the gateway: AllowTcpForwarding and PermitOpen in sshd_config, restrict and no-port-forwarding in authorized_keys"
+        )
+    else:
+        user, key, known = gateway.user or site.ssh.user, gateway.key or site.ssh.key, site.ssh.known_hosts
+        message, hint = _told(_Server(user, key, known, "--gateways", "user and key of ssh.gateway", "gateway"), cause)
+    whom = "every host is" if len(behind) == total else f"{listed(behind)} {'is' if len(behind) == 1 else 'are'}"
+    return GatewayError(f"{named(gateway)}: {message}; {whom} behind it", everywhere=len(behind) == total, hint=hint)
+
+
+def _answers(error: BaseException) -> bool:
+    """Whether the machine answers although it gives no session."""
+    if isinstance(error, PermissionError) and error.filename:  # the key
+        return True
+    refused = paramiko.BadHostKeyException | paramiko.AuthenticationException | FileNotFoundError | SlowLogin | NoSession
+    return isinstance(error, refused) or any(words in str(error) for words in (UNKNOWN_KEY, *DROPPED))
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """Whom an error is about: how we log in there, and how its hints name it."""
+
+    user: str
+    key: Path | None
+    known: Path
+    trust: str
+    settings: str
+    word: str
+
+
+def _told(to: _Server, error: BaseException) -> tuple[str, str]:
+    user, known = to.user, to.known
     match error:
         case paramiko.BadHostKeyException():
             told = (
                 f"its host key is not the one in {known}: it was reinstalled, or this is another machine",
-                f"find out which; if it was reinstalled: inv site.trust --host {host} --replace",
+                f"find out which; if it was reinstalled: inv site.trust {to.trust} --replace",
             )
         case SlowLogin():
             told = (
                 f"the login as {user} took longer than {error.seconds:g} s (waiting for {error.stage})",
-                f"ssh.connect_timeout_s: {min(2 * error.seconds, 300):g} in hosts.yaml. Slow on the host: {SLOW}",
+                f"ssh.connect_timeout_s: {min(2 * error.seconds, 300):g} in hosts.yaml. Slow on the {to.word}: {SLOW}",
             )
         case NoSession():
             told = (
                 f"{user} is logged in, but sshd opens no session: {error}",
-                "raise MaxSessions in /etc/ssh/sshd_config on the host (sshd's own default is 10), and reload sshd",
+                f"raise MaxSessions in /etc/ssh/sshd_config on the {to.word} (sshd's own default is 10), and reload sshd",
             )
-        case paramiko.AuthenticationException() | paramiko.PasswordRequiredException():
-            told = (
-                f"login as {user} was refused" + (f" with key {key}" if key else ""),
-                f"check ssh.user and ssh.key in hosts.yaml; the public key must be in ~{user}/.ssh/authorized_keys on the host",
-            )
-        case FileNotFoundError():
-            told = f"{error.filename or key} does not exist", "check ssh.key in hosts.yaml"
+        case paramiko.AuthenticationException():
+            told = _refused(to, error)
+        case FileNotFoundError() | PermissionError() if error.filename:
+            wrong = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
+            told = f"{error.filename} {wrong}", f"check {to.settings} in hosts.yaml"
         case paramiko.SSHException() if UNKNOWN_KEY in str(error):
-            told = f"its host key is not in {known}", f"inv site.trust --host {host}"
+            told = f"its host key is not in {known}", f"inv site.trust {to.trust}"
         case paramiko.SSHException() if any(words in str(error) for words in DROPPED):
             told = (
                 "sshd accepted the connection and ended it before the login",
-                "the log of sshd on the host says why: MaxStartups, PerSourcePenalties, fail2ban, /etc/hosts.deny",
+                f"the log of sshd on the {to.word} says why: MaxStartups, PerSourcePenalties, fail2ban, /etc/hosts.deny",
             )
         case TimeoutError():
-            told = "no answer", "check that the host is switched on and that its address in hosts.yaml is right"
+            told = "no answer", f"check that the {to.word} is switched on and that its address in hosts.yaml is right"
         case _:
-            told = plain(error), "check that the host is switched on and that sshd listens at this address"
+            told = plain(error), f"check that the {to.word} is switched on and that sshd listens at this address"
     return told
+
+
+def _refused(to: _Server, error: paramiko.AuthenticationException) -> tuple[str, str]:
+    if isinstance(error, paramiko.PasswordRequiredException):
+        fix = f"`ssh-add {to.key}`, so that it comes from the SSH agent; or another key in {to.settings} of hosts.yaml"
+        return f"the key {to.key} has a passphrase", fix
+    return (
+        f"login as {to.user} was refused" + (f" with key {to.key}" if to.key else ""),
+        f"check {to.settings} in hosts.yaml; the public key must be in ~{to.user}/.ssh/authorized_keys on the {to.word}",
+    )
 
 
 def plain(error: BaseException) -> str:

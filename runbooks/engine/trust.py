@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import paramiko
 
+from runbooks.engine.hops import HopError, named
 from runbooks.engine.login import AT_LEAST_S, Transport
 from runbooks.engine.ssh import Ssh
-from runbooks.engine.ssh_errors import plain
+from runbooks.engine.ssh_errors import at_gateway, plain
 from runbooks.errors import RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Gateway
@@ -25,12 +26,13 @@ from runbooks.local import files
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshServer:
-    """An sshd whose host key is wanted, and the gateway that leads to it, if any."""
+    """An sshd whose host key is wanted, and the gateways that lead to it, if any."""
 
     name: str
     address: str
     port: int
-    gateway: Gateway | None = None
+    way: tuple[Gateway, ...] = ()
+    is_gateway: bool = False
 
     @property
     def entry(self) -> str:
@@ -53,25 +55,29 @@ class HostKey:
 
 
 def gateway_servers(site: Site, hosts: Sequence[Host]) -> list[SshServer]:
-    """Return the gateways that lead to ``hosts``. Their keys must be recorded before a host behind them can be asked."""
-    used = {host.ssh.gateway or site.ssh.gateway for host in hosts} - {None}
-    return sorted(
-        (SshServer(name="gateway", address=str(one.address), port=one.port) for one in used if one),
-        key=lambda server: server.entry,
-    )
+    """Return the gateways that lead to ``hosts``, the nearest first: the key of each is needed before what is behind it can be asked."""
+    ways = {site.hops(host)[: number + 1] for host in hosts for number in range(len(site.hops(host)))}
+    found = {
+        (str(way[-1].address), way[-1].port, way[:-1]): SshServer(
+            name=named(way[-1]), address=str(way[-1].address), port=way[-1].port, way=way[:-1], is_gateway=True
+        )
+        for way in ways
+    }
+    return sorted(found.values(), key=lambda server: (len(server.way), server.entry))
 
 
 def host_servers(site: Site, hosts: Sequence[Host]) -> list[SshServer]:
     """Return the sshd of each host."""
     return [
-        SshServer(
-            name=host.name,
-            address=str(host.address),
-            port=host.ssh.port or site.ssh.port,
-            gateway=host.ssh.gateway or site.ssh.gateway,
-        )
+        SshServer(name=host.name, address=str(host.address), port=host.ssh.port or site.ssh.port, way=site.hops(host))
         for host in hosts
     ]
+
+
+def behind(server: SshServer, gateways: Sequence[SshServer], failed: Collection[str]) -> bool:
+    """Whether a gateway on the way to ``server`` is among those that have ``failed``, by name."""
+    lost = {(each.address, each.port, each.way) for each in gateways if each.name in failed}
+    return any((str(each.address), each.port, server.way[:number]) in lost for number, each in enumerate(server.way))
 
 
 def host_keys(site: Site, servers: Sequence[SshServer]) -> list[HostKey | RunbookError]:
@@ -82,6 +88,8 @@ def host_keys(site: Site, servers: Sequence[SshServer]) -> list[HostKey | Runboo
     def ask(server: SshServer) -> HostKey | RunbookError:
         try:
             key = _fetch(ssh, server, site.ssh.connect_timeout_s)
+        except HopError as error:
+            return at_gateway(site, error)
         except (OSError, EOFError, paramiko.SSHException) as error:
             return UnreachableError(f"{server.name} ({server.address}): {plain(error)}")
         there = known.lookup(server.entry)
@@ -128,8 +136,8 @@ def _known(path: Path) -> paramiko.HostKeys:
 
 def _fetch(ssh: Ssh, server: SshServer, timeout_s: int) -> paramiko.PKey:
     sock: Any
-    if server.gateway:
-        sock = ssh.through(server.gateway, (server.address, server.port), timeout_s)
+    if server.way:
+        sock = ssh.through(server.way, (server.address, server.port), timeout_s)
     else:
         sock = socket.create_connection((server.address, server.port), timeout=timeout_s)
     transport = Transport(sock, seconds=max(timeout_s, AT_LEAST_S))

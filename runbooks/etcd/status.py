@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_metrics import Metrics, metrics
-from runbooks.errors import OutcomeError, RunbookError, first_hint, reason
+from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.etcd.rules import data_file, latencies
 from runbooks.etcd.rules.latencies import Latency, Perf
 from runbooks.inventory.model import Host, Site
@@ -18,7 +18,7 @@ from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_corrupt
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
-from runbooks.rules.finding import Finding, for_machines, told
+from runbooks.rules.finding import for_machines, told, unread
 from runbooks.text import age_text, listed, naming, percent, size_text, table
 from runbooks.view.etcd import answers, view_of
 
@@ -139,11 +139,7 @@ def show_perf(session: Session) -> None:
     said = session.run.read_each(dict.fromkeys(session.site.control_plane, metrics()))
     counted = {host: each for host, each in said.items() if isinstance(each, Metrics)}
     found = {host: latencies.summary(each) for host, each in counted.items()}
-    findings = [
-        Finding("fail", topic="etcd", host=host.name, seen=reason(host, each), fix=each.hint)
-        for host, each in said.items()
-        if isinstance(each, RunbookError)
-    ]
+    findings = [*dict.fromkeys(unread("etcd", host, each) for host, each in said.items() if isinstance(each, RunbookError))]
     findings += [each for host, perf in found.items() for each in latencies.judged(host, perf)]
     if session.options.json:
         hosts = {host.name: asdict(perf) for host, perf in found.items()}

@@ -83,6 +83,35 @@ def endpoint_name_is_the_vip(draft: Draft) -> Findings:
         yield Finding(key, f"{message}: pods will not find the VIP by name", "warning")
 
 
+def gateways_lead_to_hosts(draft: Draft) -> Findings:
+    """A gateway must be a machine of its own: not the VIP, which changes its host key, and not twice on one way."""
+    vip, ways = draft.address("endpoint.vip"), ["ssh", *(f"{host.key}.ssh" for host in draft.hosts)]
+    for way in ways:
+        passed: set[tuple[object, object]] = set()
+        for key in _gateways(draft, f"{way}.gateway"):
+            address, port = draft.values.get(f"{key}.address"), draft.values.get(f"{key}.port")
+            if address is None:
+                continue
+            if address == vip:
+                yield Finding(
+                    f"{key}.address", f"{address} is the VIP, behind which the host and its SSH key change: name a machine"
+                )
+            elif (address, port) in passed:
+                yield Finding(f"{key}.address", f"{address} is already a gateway on this way")
+            passed.add((address, port))
+    for host in draft.hosts:
+        own = [draft.values.get(f"{key}.address") for key in _gateways(draft, f"{host.key}.ssh.gateway")]
+        if len(own) == 1 and own[0] == host.address is not None:
+            yield Finding(f"{host.key}.ssh.gateway", f"{host.address} is this host itself: write [] for no gateway, or delete it")
+
+
+def _gateways(draft: Draft, key: str) -> list[str]:
+    """Return the keys of the gateways at ``key``: one, or a list of them."""
+    if key in draft.lengths:
+        return [f"{key}[{number}]" for number in range(draft.lengths[key])]
+    return [key]
+
+
 def _own(name: str) -> bool:
     return name in OWN or name.endswith((".localhost", ".localdomain"))
 
@@ -119,5 +148,6 @@ CHECKS: Final = (
     names_are_of_use,
     endpoint_name_is_the_vip,
     flags_are_names,
+    gateways_lead_to_hosts,
     host_directory_is_our_own,
 )

@@ -55,13 +55,14 @@ class _Reader:
         self.draft.lines[key] = line
         if isinstance(hint, type) and issubclass(hint, Model):
             return self.struct(key, hint, node, line)
+        many = next((member for member in scalars.members(hint) if scalars.origin(member) is tuple), None)
         struct = next(
             (member for member in scalars.members(hint) if isinstance(member, type) and issubclass(member, Model)), None
         )
-        if struct:
+        if many and (isinstance(node, Listing) or not struct):
+            found = self.listing(key, get_args(many)[0], node, line)
+        elif struct:
             found = None if _empty(node) else self.struct(key, struct, node, line)
-        elif scalars.origin(hint) is tuple:
-            found = self.listing(key, get_args(hint)[0], node, line)
         elif scalars.origin(hint) is dict:
             found = self.mapping(key, get_args(hint)[1], node, line)
         elif not isinstance(node, Scalar):

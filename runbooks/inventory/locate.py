@@ -10,7 +10,7 @@ import msgspec
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Site
 from runbooks.inventory.problems import quoted
-from runbooks.inventory.settings import Backup, Gateway
+from runbooks.inventory.settings import Backup, Gateway, Gateways
 from runbooks.inventory.words import NAME, PLAIN_NAME
 
 LAB_RUN: Final = Path("/run/ha-lab")
@@ -58,8 +58,10 @@ def resolve(site: Site, path: Path) -> Site:
     def full(given: Path | None) -> Path | None:
         return given and expanded(given, beside)
 
-    def through(gateway: Gateway | None) -> Gateway | None:
-        return gateway and msgspec.structs.replace(gateway, key=full(gateway.key))
+    def through(gateway: Gateways | None) -> Gateways | None:
+        if isinstance(gateway, Gateway):
+            return msgspec.structs.replace(gateway, key=full(gateway.key))
+        return gateway and tuple(msgspec.structs.replace(each, key=full(each.key)) for each in gateway)
 
     replace = msgspec.structs.replace
     ssh, backup, kubernetes = site.ssh, site.backup, site.kubernetes

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from runbooks.errors import InventoryError
-from runbooks.inventory.settings import Backup, Endpoint, HostSsh, Kubernetes, LoadBalancer, Model, Networks, Ssh
+from runbooks.inventory.settings import Backup, Endpoint, Gateway, HostSsh, Kubernetes, LoadBalancer, Model, Networks, Ssh
 from runbooks.inventory.words import Address, HostName, Interface, Name, Priority, Role
 
 WORDS: Final = {
@@ -97,6 +97,21 @@ class Site(Model, frozen=True):
     def nodes(self) -> tuple[Host, ...]:
         """The hosts that are to be nodes, each once: the control plane first, then the other workers."""
         return (*self.control_plane, *(host for host in self.workers if not host.is_control_plane))
+
+    def hops(self, host: Host) -> tuple[Gateway, ...]:
+        """Return the gateways that lead to ``host``, the first one first.
+
+        A gateway that is the host itself is reached through those before it, and is not passed.
+        """
+        given = self.ssh.gateway if host.ssh.gateway is None else host.ssh.gateway
+        chain = given if isinstance(given, tuple) else (given,) if given else ()
+        here = (host.address, host.ssh.port or self.ssh.port)
+        own = next((number for number, each in enumerate(chain) if (each.address, each.port) == here), len(chain))
+        return chain[:own]
+
+    def behind(self, gateway: Gateway) -> tuple[Host, ...]:
+        """Return the hosts that are reached through ``gateway``, in the order of the file."""
+        return tuple(host for host in self.hosts if gateway in self.hops(host))
 
     def host(self, name: str, role: Role | Literal["node"] | None = None) -> Host:
         """Return the host of this name, which has ``role`` (any when None). Raises InventoryError that names those that have it."""

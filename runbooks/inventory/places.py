@@ -11,6 +11,7 @@ from runbooks.inventory.draft import Draft
 from runbooks.inventory.locate import expanded
 from runbooks.inventory.model import Site
 from runbooks.inventory.problems import Finding
+from runbooks.inventory.settings import Gateway, Gateways
 
 HEAD = 200  # bytes in which a private key says that it is one
 
@@ -66,17 +67,21 @@ def missing_keys(site: Site) -> Iterator[tuple[str, str]]:
     named: list[tuple[str, Path | None]] = []
     if any(host.ssh.key is None for host in site.hosts):
         named.append(("ssh.key", site.ssh.key))
-    if site.ssh.gateway and any(host.ssh.gateway is None for host in site.hosts):
-        named.append(("ssh.gateway.key", site.ssh.gateway.key))
+    if any(host.ssh.gateway is None for host in site.hosts):
+        named += _of_gateways("ssh.gateway", site.ssh.gateway)
     for number, host in enumerate(site.hosts):
-        named.append((f"hosts[{number}].ssh.key", host.ssh.key))
-        if host.ssh.gateway:
-            named.append((f"hosts[{number}].ssh.gateway.key", host.ssh.gateway.key))
+        named += [(f"hosts[{number}].ssh.key", host.ssh.key), *_of_gateways(f"hosts[{number}].ssh.gateway", host.ssh.gateway)]
     seen: set[Path] = set()
     for key, path in named:
         if path and path not in seen:
             seen.add(path)
             yield from _unreadable(key, path, private=True)
+
+
+def _of_gateways(key: str, given: Gateways | None) -> list[tuple[str, Path | None]]:
+    if isinstance(given, Gateway):
+        return [(f"{key}.key", given.key)]
+    return [(f"{key}[{number}].key", each.key) for number, each in enumerate(given or ())]
 
 
 def unreadable(path: Path, *, private: bool = False) -> str:

@@ -149,6 +149,9 @@ class Gateway(Model, frozen=True):
     key: Path | None = None
 
 
+Gateways = Gateway | tuple[Gateway, ...]  # several are passed one after the other, the first one first
+
+
 class Ssh(Model, frozen=True):
     """How to log in. Relative paths are relative to the directory of hosts.yaml; ``~`` is the operator's home."""
 
@@ -156,19 +159,19 @@ class Ssh(Model, frozen=True):
     key: Path | None = None
     port: Port = 22
     known_hosts: Path = Path("known_hosts")
-    gateway: Gateway | None = None
+    gateway: Gateways | None = None
     parallel: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
     connect_timeout_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 10
     keepalive_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 15
 
 
 class HostSsh(Model, frozen=True):
-    """What one host does differently from the site's ``ssh``."""
+    """What one host does differently from the site's ``ssh``. An empty tuple of gateways means none."""
 
     user: LoginName | None = None
     key: Path | None = None
     port: Port | None = None
-    gateway: Gateway | None = None
+    gateway: Gateways | None = None
 
 
 class Keep(Model, frozen=True):

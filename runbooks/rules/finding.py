@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, Literal, TypeVar
 
+from runbooks.errors import GatewayError, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.text import counted, listed, table
 
@@ -75,6 +76,16 @@ def worst(found: Iterable[Finding], *, otherwise: str = "") -> Finding:
     grave = [each for each in those if each.severity == severity]
     seen = "; ".join(dict.fromkeys(each.seen for each in grave if each.seen))
     return Finding(severity, seen=seen or otherwise, fix="; ".join(dict.fromkeys(each.fix for each in grave if each.fix)))
+
+
+def unread(topic: str, host: Host, error: RunbookError, fix: str = "") -> Finding:
+    """Return the failure for a host that could not be read; the same one for all hosts behind a gateway that failed.
+
+    ``fix`` is for an error without a hint.
+    """
+    if isinstance(error, GatewayError):
+        return Finding("fail", topic="gateway", seen=str(error), fix=error.hint)
+    return Finding("fail", topic=topic, host=host.name, seen=reason(host, error), fix=error.hint or fix)
 
 
 # ---- words

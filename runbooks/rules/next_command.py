@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from runbooks.errors import ConnectionLost, RunbookError, UnreachableError
+from runbooks.errors import ConnectionLost, GatewayError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 
 
@@ -28,6 +28,8 @@ def no_answer(host: Host) -> str:
 
 def unreachable(host: Host, error: RunbookError) -> str:
     """Return what to do about a host that could not be asked. An error of the login or on the way to the host has its own hint."""
+    if isinstance(error, GatewayError):
+        return error.hint
     if "site.trust" in error.hint and "--replace" in error.hint:
         return f"inv site.trust --host {host} --replace, then {replace(host)}"
     if type(error) in {UnreachableError, ConnectionLost} and "site.trust" not in error.hint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from runbooks.commands.kubectl import through_vip, url
 from runbooks.commands.node_objects import CONTROL_PLANE_KEYS, Node
@@ -13,7 +14,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules import next_command
 from runbooks.rules.etcd import View
-from runbooks.rules.finding import Finding
+from runbooks.rules.finding import Finding, unread
 from runbooks.text import age_text, listed
 
 LEADERS = ("kube-scheduler", "kube-controller-manager")
@@ -67,15 +68,7 @@ def hosts(facts: Mapping[Host, HostFacts | RunbookError], remembered: Collection
     rows = []
     for host, seen in facts.items():
         if isinstance(seen, RunbookError):
-            rows.append(
-                Finding(
-                    "fail",
-                    topic="host",
-                    host=host.name,
-                    seen=reason(host, seen),
-                    fix=next_command.unreachable(host, seen),
-                )
-            )
+            rows.append(replace(unread("host", host, seen), fix=next_command.unreachable(host, seen)))
         elif not seen.joined:
             fix = next_command.outside(host, remembered)
             rows.append(Finding("fail", topic="host", host=host.name, seen=next_command.outside_seen(host, remembered), fix=fix))

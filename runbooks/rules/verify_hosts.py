@@ -8,12 +8,12 @@ from dataclasses import replace
 from runbooks.commands.lb import Backend, LbState
 from runbooks.commands.load import Load
 from runbooks.commands.verify import HostFacts
-from runbooks.errors import RunbookError, reason
+from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as lb_rules
 from runbooks.rules import load as load_rules
 from runbooks.rules.certs import days_left, ending, short
-from runbooks.rules.finding import Finding
+from runbooks.rules.finding import Finding, unread
 from runbooks.rules.verify import judged
 from runbooks.text import counted, listed
 
@@ -118,7 +118,7 @@ def load_balancers(seen: Mapping[Host, LbReading | RunbookError]) -> list[Findin
     ingress: dict[str, list[str]] = {}
     for host, each in seen.items():
         if isinstance(each, RunbookError):
-            rows.append(Finding("fail", topic="LB", host=host.name, seen=reason(host, each), fix=each.hint or "inv lb.status"))
+            rows.append(unread("LB", host, each, "inv lb.status"))
             continue
         state, backends = each
         rows.append(_balancer(host, state, backends))

@@ -51,24 +51,31 @@ def check(session: Session) -> None:
 
 @query(
     help={
-        "host": "only these, separated by commas",
+        "host": "only these, and the gateways that lead to them; separated by commas",
+        "gateways": "only the gateways",
         "replace": "also accept keys that differ from the recorded ones (after a reinstallation)",
         "yes": "record without asking; compare the fingerprints in another way",
     }
 )
-def trust(session: Session, host: str = "", replace: bool = False, yes: bool = False) -> None:
+def trust(session: Session, host: str = "", gateways: bool = False, replace: bool = False, yes: bool = False) -> None:
     """Show the hosts' SSH keys, and record them.
 
     Compare the fingerprints with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on each host's own console. Gateways
-    come first, because the other hosts are reached through them.
+    come first, because the hosts are reached through them. With --host, --replace is for the hosts' keys only: a gateway's key is replaced
+    with --gateways.
     """
     from runbooks.engine import namespace, trust  # noqa: PLC0415 - start-up time
 
     namespace.enter(session.site)
-    hosts = session.site.named(host)
+    site, hosts = session.site, session.site.named(host)
+    servers = trust.gateway_servers(site, hosts)
     failed: dict[str, RunbookError] = {}
-    for servers in (trust.gateway_servers(session.site, hosts), trust.host_servers(session.site, hosts)):
-        failed |= _trust(session.site, servers, replace=replace, yes=yes)
+    for depth in sorted({len(server.way) for server in servers}):
+        level = [server for server in servers if len(server.way) == depth and not trust.behind(server, servers, failed)]
+        failed |= _trust(site, level, replace=replace and (gateways or not host), yes=yes)
+    if not gateways:
+        there = [server for server in trust.host_servers(site, hosts) if not trust.behind(server, servers, failed)]
+        failed |= _trust(site, there, replace=replace, yes=yes)
     if failed:
         raise HostErrors(failed, len(hosts))
 
@@ -153,7 +160,8 @@ def _trust(site: Site, servers: Sequence[SshServer], *, replace: bool, yes: bool
         print(f"{server.name:12} {server.entry:24} {answer.key.get_name():20} {answer.fingerprint}  {answer.state}")
         if answer.state == "changed" and not replace:
             message = f"{server.name} ({server.address}): its key differs from the recorded one"
-            failed[server.name] = PrecheckError(message, hint="find out why; if the host was reinstalled: --replace")
+            which = f"inv site.trust {'--gateways' if server.is_gateway else f'--host {server.name}'} --replace"
+            failed[server.name] = PrecheckError(message, hint=f"find out why; if it was reinstalled: {which}")
         elif answer.state != "known":
             accept.append(answer)
     if accept and _agreed(len(accept), yes=yes):

@@ -126,7 +126,7 @@ def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
     rows += verify_hosts.loads(seen.of("load"))
     # The API server reports a lost node as Ready for up to 40 s: leave out what is "ok" on a host that does not answer.
     silent = {host.name for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
-    return [row for row in rows if row.severity != "ok" or row.host not in silent]
+    return [row for row in dict.fromkeys(rows) if row.severity != "ok" or row.host not in silent]
 
 
 def unlisted_masters(site: Site, cluster: Cluster | str) -> list[str]:

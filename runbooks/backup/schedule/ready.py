@@ -70,8 +70,8 @@ def _programs(backup: Backup) -> Iterator[str]:
 
 
 def _keys(site: Site) -> set[Path]:
-    gateways = [site.ssh.gateway, *(host.ssh.gateway for host in site.hosts)]
-    keys = [site.ssh.key, *(host.ssh.key for host in site.hosts), *(gateway.key for gateway in gateways if gateway)]
+    gateways = [gateway for host in site.hosts for gateway in site.hops(host)]
+    keys = [site.ssh.key, *(host.ssh.key for host in site.hosts), *(gateway.key for gateway in gateways)]
     return {key for key in keys if key}
 
 

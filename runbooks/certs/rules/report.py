@@ -10,12 +10,12 @@ from runbooks.certs.rules import renewal as rules
 from runbooks.certs.rules.renewal import CertsByHost, answered
 from runbooks.commands.certs import ROOTS_COPY, SERVED_BY, VIP, Certificate, HostCerts
 from runbooks.commands.kubectl import ADMIN_CONF
-from runbooks.errors import RunbookError, reason
+from runbooks.errors import RunbookError
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.certs import days_left, ending, short
-from runbooks.rules.finding import Finding, Severity, at_least, rank
+from runbooks.rules.finding import Finding, Severity, at_least, rank, unread
 from runbooks.text import listed
 
 RENEW, RECOVER = "inv certs.renew", "inv recover.certs"
@@ -44,13 +44,13 @@ def expiries(site: Site, found_by_host: CertsByHost, days: int) -> list[Expiry]:
     found: list[Expiry] = []
     for host, seen in found_by_host.items():
         if isinstance(seen, RunbookError):
-            found.append(_unseen(host, reason(host, seen), seen.hint))
+            found.append(_not_read(host, seen))
         elif not seen.openssl:
             found.append(_unseen(host, "openssl is not installed there", f"on {host}: install openssl"))
         else:
             found += _host(site, host, seen, days)
     found += _served_at_vip(site, found_by_host, days)
-    return urgent_first(found)
+    return urgent_first(dict.fromkeys(found))
 
 
 def urgent_first(found: Iterable[Expiry]) -> list[Expiry]:
@@ -60,6 +60,11 @@ def urgent_first(found: Iterable[Expiry]) -> list[Expiry]:
 
 def _unseen(host: Host, seen: str, fix: str, topic: str = "") -> Expiry:
     return Expiry("warn", topic=topic, host=host.name, seen=seen, fix=fix, unseen=True)
+
+
+def _not_read(host: Host, error: RunbookError) -> Expiry:
+    lost = unread("", host, error)
+    return Expiry("warn", topic=lost.topic, host=lost.host, seen=lost.seen, fix=lost.fix, unseen=True)
 
 
 def _host(site: Site, host: Host, seen: HostCerts, days: int) -> list[Expiry]:

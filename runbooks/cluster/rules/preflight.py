@@ -10,10 +10,10 @@ from runbooks.cluster.rules import preflight_host as host_checks
 from runbooks.cluster.rules import preflight_proxy as proxy_checks
 from runbooks.cluster.rules import preflight_resources as resources
 from runbooks.commands.preflight_facts import Facts
-from runbooks.errors import RunbookError, reason
+from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import preflight_peers as peer_checks
-from runbooks.rules.finding import Finding, told
+from runbooks.rules.finding import Finding, told, unread
 from runbooks.rules.preflight_finding import good
 from runbooks.rules.preflight_peers import Clock
 from runbooks.text import listed
@@ -62,11 +62,11 @@ def judge(
         if host not in wanted:
             continue
         if isinstance(each, RunbookError):
-            found.append(Finding("fail", topic="login", host=host.name, seen=reason(host, each), fix=each.hint))
+            found.append(unread("login", host, each))
             continue
         checks = _checks(site, host, seen, clocks, wanted)
         found += [replace(one, topic=topic, host=host.name) for topic, one in checks if one]
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def _checks(

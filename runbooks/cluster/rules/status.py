@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from runbooks.commands.etcd import Look
 from runbooks.commands.lb import LbState
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import HostStatus
-from runbooks.errors import RunbookError, reason
+from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd, lb, next_command
 from runbooks.rules.etcd import View
-from runbooks.rules.finding import Finding
+from runbooks.rules.finding import Finding, unread
 from runbooks.rules.verify import cut, node_of, remembered, unlisted_nodes
 from runbooks.text import listed, naming
 
@@ -29,10 +30,7 @@ def no_cluster(seen: HostStatuses) -> bool:
 def problems(site: Site, seen: HostStatuses, view: View, cluster: Cluster | None) -> list[Finding]:
     """Return what is wrong with the hosts, the nodes and etcd."""
     lost = {host: each for host, each in seen.items() if isinstance(each, RunbookError)}
-    found = [
-        Finding("fail", topic="host", host=host.name, seen=reason(host, each), fix=next_command.unreachable(host, each))
-        for host, each in lost.items()
-    ]
+    found = [replace(unread("host", host, each), fix=next_command.unreachable(host, each)) for host, each in lost.items()]
     outside = [host for host, each in seen.items() if isinstance(each, HostStatus) and not each.joined]
     nodes = cluster.nodes if cluster else ()
     known = remembered(site, view, nodes)
@@ -71,11 +69,7 @@ def _of_nodes(site: Site, cluster: Cluster) -> list[Finding]:
 
 def of_balancers(seen: Mapping[Host, LbState | RunbookError]) -> list[Finding]:
     """Return what is wrong with the load balancers and the VIP."""
-    found = [
-        Finding("fail", topic="LB", host=host.name, seen=reason(host, each), fix=each.hint)
-        for host, each in seen.items()
-        if isinstance(each, RunbookError)
-    ]
+    found = [unread("LB", host, each) for host, each in seen.items() if isinstance(each, RunbookError)]
     states = {host: each for host, each in seen.items() if isinstance(each, LbState)}
     apart = lb.not_a_pair(states) if states else ""
     return found + ([Finding("fail", topic="VIP", seen=apart, fix="inv recover.vip")] if apart else [])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from runbooks.commands.doctor import ETCD, Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
-from runbooks.errors import RunbookError, reason
+from runbooks.errors import GatewayError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import certs, next_command, preflight_peers
-from runbooks.rules.finding import Finding, Severity
+from runbooks.rules.finding import Finding, Severity, unread
 from runbooks.rules.preflight_peers import OPERATOR, Clock
 from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
 from runbooks.text import counted, listed, percent, size_text
@@ -26,7 +27,14 @@ REPAIR = {
 
 def silent(site: Site, errors: Mapping[Host, RunbookError], standing: str = "") -> Iterator[Finding]:
     """Return one finding for each host that cannot be reached by SSH. ``standing`` says how many members of etcd are left."""
+    for gateway in dict.fromkeys(
+        unread("host", host, error) for host, error in errors.items() if isinstance(error, GatewayError)
+    ):
+        hosts = frozenset(host for host, error in errors.items() if str(error) == gateway.seen)
+        yield replace(gateway, why="nothing is known about these hosts: they may be well", explains=hosts)
     for host, error in errors.items():
+        if isinstance(error, GatewayError):
+            continue
         why = "only one load balancer is left" if host.is_lb else ""
         if host.is_control_plane:
             left = len(site.control_plane) - sum(each.is_control_plane for each in errors)

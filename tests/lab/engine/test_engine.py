@@ -128,27 +128,6 @@ def test_missing_sudo_is_told_apart_from_a_failing_command(operator: Operator) -
     assert "/etc/sudoers.d" in done.stderr
 
 
-def test_a_gateway_is_used_and_its_key_is_checked(operator: Operator) -> None:
-    """lb1 and lb2 refuse everybody but worker1 here, so that only the way through it can work."""
-    rule = (
-        "add table inet gate; add chain inet gate in { type filter hook input priority 0; }; "
-        "add rule inet gate in tcp dport 22 ip saddr != 10.1.1.201 drop"
-    )
-    for host in ("lb1", "lb2"):
-        operator.lab.console(host, ["nft", rule], check=True)
-    try:
-        operator.edit(lambda site: site["ssh"].update(gateway={"address": "10.1.1.201"}, connect_timeout_s=5))
-        assert operator.inv("lb.status").returncode != 4
-        known = operator.directory / "known_hosts"
-        known.write_text(rekeyed(known.read_text(), "worker1", "lb1"))
-        done = operator.inv("lb.status")
-        assert done.returncode == 4
-        assert "host key" in done.stderr
-    finally:
-        for host in ("lb1", "lb2"):
-            operator.lab.console(host, ["nft", "delete", "table", "inet", "gate"])
-
-
 def test_another_operators_lock_is_respected_shown_broken_and_expires(operator: Operator) -> None:
     path = "/run/ha-runbooks/ha-cluster.lock"
 

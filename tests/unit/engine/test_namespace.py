@@ -150,7 +150,7 @@ CONNECTING = {
     "stream": lambda one: one.stream(LB1, cmd("true"), bytearray().extend),
     "run_each": lambda one: one.run_each({LB1: cmd("true")}),
     "guard": lambda one: one.guard(),
-    "through": lambda one: one.through(GATEWAY, ("10.1.1.11", 22), 1),
+    "through": lambda one: one.through((GATEWAY,), ("10.1.1.11", 22), 1),
 }
 HARMLESS = {"abort", "close", "interrupt"}  # they only end what is open
 
@@ -163,7 +163,7 @@ def test_every_way_to_connect_is_known_here():
     """Somebody who adds one has to show below that it goes past the guard."""
     assert public(Ssh) == CONNECTING.keys() | HARMLESS
     functions = {name for name in public(trust) if getattr(trust, name).__module__ == trust.__name__}
-    assert functions == {"gateway_servers", "host_keys", "host_servers", "record"}
+    assert functions == {"behind", "gateway_servers", "host_keys", "host_servers", "record"}
     assert {name for name in public(ssh) if getattr(ssh, name).__module__ == ssh.__name__} == set()
 
 

@@ -144,6 +144,23 @@ def test_three_lbs_and_a_gateway_that_is_a_host(write) -> None:
     assert names(load(write(text)).load_balancers) == ["lb2", "lb1", "lb3"]
 
 
+def test_the_way_to_a_host(write, tmp_path: Path) -> None:
+    """Several gateways, others for one host, none for another; and a host that is the gateway itself."""
+    two = "gateway: [{address: b.example.org, key: keys/b}, {address: 10.1.1.101}]"
+    text = GOOD.replace("{user: ops}", f"{{user: ops, {two}}}").replace("roles: [worker]", "roles: [worker], ssh: {gateway: []}")
+    text = text.replace("roles: [lb], priority: 253", "roles: [lb], priority: 253, ssh: {gateway: {address: 10.9.9.9}}")
+    site = load(write(text))
+    first, second = Gateway(address="b.example.org", key=tmp_path / "keys/b"), Gateway(address=ip_address("10.1.1.101"))
+    assert [site.hops(host) for host in site.hosts] == [
+        (Gateway(address=ip_address("10.9.9.9")),),
+        (first, second),
+        (first,),
+        (),
+    ]
+    assert names(site.behind(first)) == ["lb2", "master1"]
+    assert names(site.behind(second)) == ["lb2"]
+
+
 def keys(text: str, write) -> list[str]:
     with pytest.raises(SiteError) as caught:
         load(write(text))

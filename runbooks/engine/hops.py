@@ -1,0 +1,81 @@
+"""The way to a host through gateways: one connection to each gateway, which all hosts behind it share."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import Protocol
+
+import paramiko
+
+from runbooks.inventory.settings import Gateway
+
+PROHIBITED = 1  # RFC 4254, section 5.1: the gateway's sshd does not forward
+RECENT_S = 2.0  # a gateway that could not be reached is not tried again for so long: many hosts ask at the same time
+
+
+class Connection(Protocol):
+    """The connection to one gateway."""
+
+    def connected(self) -> paramiko.Transport: ...
+
+
+class HopError(paramiko.SSHException):
+    """The last gateway of ``way`` gives no session or forwards nothing. ``error`` is what paramiko or the socket raised."""
+
+    def __init__(self, way: tuple[Gateway, ...], error: Exception) -> None:
+        super().__init__(str(error))
+        self.way = way
+        self.error = error
+
+
+class BeyondError(paramiko.SSHException):
+    """``gateway`` works, but it gets no connection to the machine behind it."""
+
+    def __init__(self, gateway: Gateway, text: str) -> None:
+        super().__init__(text)
+        self.gateway = gateway
+
+
+class Hop:
+    """The last gateway of ``way``. Thread-safe."""
+
+    def __init__(self, way: tuple[Gateway, ...], connection: Connection) -> None:
+        self.way = way
+        self.connection = connection
+        self._lock = Lock()
+        self._failed: tuple[float, HopError] | None = None
+
+    def channel(self, address: tuple[str, int], timeout_s: float) -> paramiko.Channel:
+        """Return a TCP channel to ``address``. Raises HopError when this gateway or one before it fails, else BeyondError."""
+        transport = self._transport()
+        try:
+            return transport.open_channel("direct-tcpip", address, ("", 0), timeout=timeout_s)
+        except paramiko.ChannelException as error:
+            if error.code == PROHIBITED:
+                raise HopError(self.way, error) from None
+            raise BeyondError(self.way[-1], "its connection fails there") from None
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            if transport.is_active():
+                raise BeyondError(self.way[-1], f"no answer in {timeout_s:g} s") from None
+            raise HopError(self.way, error) from None
+
+    def _transport(self) -> paramiko.Transport:
+        asked = time.monotonic()
+        with self._lock:
+            if self._failed and self._failed[0] > asked - RECENT_S:
+                raise self._failed[1]
+            try:
+                transport = self.connection.connected()
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                # A gateway before this one has said itself what is wrong with it.
+                failed = error if isinstance(error, HopError) else HopError(self.way, error)
+                self._failed = (time.monotonic(), failed)
+                raise failed from None
+            self._failed = None
+            return transport
+
+
+def named(gateway: Gateway) -> str:
+    """Return what an error calls the gateway: ``gateway 10.1.1.201``, with its port where that is not 22."""
+    return f"gateway {gateway.address}" + (f" port {gateway.port}" if gateway.port != 22 else "")
