@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from runbooks.commands.etcd import Member
+from runbooks.commands.etcd import Look, Member
 from runbooks.commands.etcd_metrics import Metrics, metrics
 from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.etcd.rules import data_file, latencies
 from runbooks.etcd.rules.latencies import Latency, Perf
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
-from runbooks.rules import etcd_corrupt
+from runbooks.rules import etcd_corrupt, next_command
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import for_machines, told, unread
@@ -25,6 +25,7 @@ from runbooks.view.etcd import answers, view_of
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
+DOCTOR = "inv doctor finds the cause, and names the command for it"
 STATUS_HEADER = ("member", "host", "ID", "version", "role", "term", "lag", "size", "in use", "alarms", "state")
 MEMBERS_HEADER = ("member", "ID", "vote", "host", "peer URLs", "client URLs")
 PERF_COUNTS = ("leader changes", "slow applies", "late heartbeats")
@@ -41,8 +42,7 @@ def show_status(session: Session) -> None:
     else:
         _print_status(session.site, view)
     if problems:
-        errors = [each for each in said.values() if isinstance(each, RunbookError)]
-        raise OutcomeError("\n       ".join(problems), hint=_hint(view) or first_hint(errors))
+        raise OutcomeError("\n       ".join(problems), hint=_hint(view) or after(said, problems))
 
 
 def _print_status(site: Site, view: View) -> None:
@@ -97,8 +97,16 @@ def _hint(view: View) -> str:
     if "NOSPACE" in kinds and view.members and len(rules.healthy_ids(view)) >= rules.quorum(len(rules.voters(view.members))):
         return "inv etcd.disarm"
     if not view.statuses:
-        return "inv cluster.status; before the first `inv cluster.init` there is no etcd"
+        return f"{DOCTOR}; before the first `inv cluster.init` there is no etcd"
     return ""
+
+
+def after(said: Mapping[Host, Look | RunbookError], problems: Sequence[str]) -> str:
+    """Return what to do about the only problem when that is a host that does not answer; else the command that finds the cause."""
+    silent = {host: each for host, each in said.items() if isinstance(each, RunbookError)}
+    if len(silent) == len(problems) == 1:
+        return next(next_command.unreachable(host, each) for host, each in silent.items())
+    return DOCTOR
 
 
 def show_members(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""Doctor, cluster.verify and cluster.status name the same command for a host in the same state."""
+"""Doctor, cluster.verify, cluster.status and etcd.status name the same command for a host in the same state."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ import pytest
 from runbooks.cluster.rules import status
 from runbooks.doctor.rules import hosts as doctor
 from runbooks.errors import CommandError, NotLetIn, UnreachableError
+from runbooks.etcd import status as etcd_status
 from runbooks.rules import next_command, verify
 from tests.unit.cluster.test_status import EMPTY as STATUS_EMPTY
 from tests.unit.cluster.test_status import seen as statuses
@@ -38,7 +39,7 @@ def test_a_host_that_does_not_answer(error, fix):
     (by_doctor,) = doctor.silent(SITE, {M2: error})
     (by_verify,) = verify.hosts({M2: error})
     by_status, *_ = status.problems(SITE, statuses(master2=error), etcd_view(), cluster())
-    assert by_doctor.fix == by_verify.fix == by_status.fix
+    assert by_doctor.fix == by_verify.fix == by_status.fix == etcd_status.after({M2: error}, ["one problem"])
     assert by_doctor.fix.startswith(fix)
 
 
@@ -58,6 +59,11 @@ def test_a_host_that_is_in_no_cluster(host, remembered):
     assert {by_doctor.fix, by_verify.fix, by_status.fix} == {command}
     assert len({by_doctor.seen, by_verify.seen, by_status.seen}) == 1
     assert status.next_look(cluster(nodes=nodes), [by_status]) == command
+
+
+def test_with_several_problems_etcd_status_leaves_the_cause_to_the_doctor():
+    assert etcd_status.after({M2: OFF}, ["one", "two"]).startswith("inv doctor")
+    assert etcd_status.after({}, ["one"]).startswith("inv doctor")
 
 
 def test_a_load_balancer_is_replaced_by_its_own_command():
