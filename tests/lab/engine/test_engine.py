@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -205,3 +206,35 @@ def test_two_operators_at_the_same_time_one_works_the_other_is_told(
     operator.good("lb.setup")
     for host in ("lb1", "lb2"):
         assert "maxconn 7001" in operator.lab.console(host, ["cat", "/etc/haproxy/haproxy.cfg"]).stdout
+
+
+def test_names_of_hosts_and_logins_may_have_dots(operator: Operator) -> None:
+    """In hosts.yaml, HAProxy, keepalived, flags, the lock and the report."""
+    names = {"lb1": "kube-lb1.dc1.example.com", "lb2": "lb2.dc1", "master1": "kube-m1.dc1.example.com"}
+    user = "svc.ansible"
+    login = f"""useradd --badname --create-home --shell /bin/bash {user}
+        install -d -o {user} -g {user} -m 700 /home/{user}/.ssh
+        install -o {user} -g {user} -m 600 /home/ops/.ssh/authorized_keys /home/{user}/.ssh/authorized_keys
+        echo '{user} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/svc-ansible"""
+    for host in ("lb1", "lb2"):
+        operator.lab.console(host, ["sh", "-ec", login], check=True)
+
+    def rename(site: dict[str, Any]) -> None:
+        site["ssh"]["user"] = user
+        for host in site["hosts"]:
+            host["name"] = names.get(host["name"], host["name"])
+
+    before = operator.site.read_text()
+    operator.edit(rename)
+    try:
+        assert "kube-lb1.dc1.example.com: check and install the configuration  [changed" in operator.good("lb.setup")
+        assert "nothing to do: " in operator.good("lb.setup")
+        shown = operator.inv("lb.status").stdout
+        assert re.search(r"lb2\.dc1 +api +kube-m1\.dc1\.example\.com +", shown), shown
+        assert "known" in operator.good("site.trust", "--host", "kube-lb1.dc1.example.com")
+        done = operator.inv("lb.failover", "--to", "kube-lb2")
+        assert (done.returncode, "kube-lb1.dc1.example.com, lb2.dc1" in done.stderr) == (2, True)
+    finally:
+        operator.site.write_text(before)
+        for host in ("lb1", "lb2"):
+            operator.lab.console(host, ["sh", "-c", f"rm -f /etc/sudoers.d/svc-ansible; userdel -rf {user}"])

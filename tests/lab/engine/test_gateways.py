@@ -16,7 +16,7 @@ from tests.support.operator import Operator
 pytestmark = pytest.mark.lab
 
 BASTION, SECOND = "10.1.1.201", "10.1.1.103"  # worker1 and master3, which are no hosts of this site
-LOOKING = ("doctor", "cluster.preflight", "lb.setup")
+LOOKING = ("doctor", "lb.setup")
 ONLY_FROM = (
     "add table inet gate; add chain inet gate in { type filter hook input priority 0; }; "
     "add rule inet gate in tcp dport 22 ip saddr != "

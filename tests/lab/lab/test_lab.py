@@ -218,12 +218,14 @@ class TestRepair:
         assert lab.leader("lb1") == before
         lab.up(SITE, HOSTS)
 
-    def test_a_changed_address_takes_effect(self, spare: Lab, tmp_path: Path) -> None:
-        spare.up(SITE, ["lb1"])
-        moved = tmp_path / "hosts.yaml"
-        moved.write_text(SITE.read_text().replace("10.1.1.11,", "10.1.1.13,"))
-        spare.up(moved, ["lb1"])
-        assert "10.1.1.13/24" in spare.exec("lb1", ["ip", "-br", "address"], check=True).stdout
+    def test_a_host_whose_name_has_dots_and_a_changed_address(self, spare: Lab, tmp_path: Path) -> None:
+        name, edited = "kube-lb1.dc1.example.com", tmp_path / "hosts.yaml"
+        edited.write_text(SITE.read_text().replace("{name: lb1,", f"{{name: {name},"))
+        spare.up(edited, [name])
+        assert spare.exec(name, ["hostname"], root=False, check=True).stdout == f"{name}\n"
+        edited.write_text(edited.read_text().replace("10.1.1.11,", "10.1.1.13,"))
+        spare.up(edited, [name])
+        assert "10.1.1.13/24" in spare.exec(name, ["ip", "-br", "address"], check=True).stdout
 
     def test_two_ups_at_once_take_turns(self, spare: Lab) -> None:
         both = [up_in_background(spare.instance.name, host) for host in ("lb1", "lb2")]
