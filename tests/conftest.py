@@ -38,6 +38,7 @@ ROWS: Final = {
         "lab/test_lab.py",
         "lab/test_kubernetes.py",
         "lb/test_setup.py",
+        "lb/test_taken.py",
         "lb/test_dnf.py",
         "lb/test_firewall.py",
         "cluster/test_preflight.py",

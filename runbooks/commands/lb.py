@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from runbooks.commands import files
-from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.files import File
-from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY, MARK, OURS
 from runbooks.commands.packages import PATIENCE_S
 from runbooks.inventory.model import Host, Site
 
@@ -21,6 +21,7 @@ OLDEST: Mapping[str, tuple[int, int]] = {"haproxy": (2, 4), "keepalived": (2, 2)
 # By default SELinux allows HAProxy only a few well-known ports; 6443 is not one of them.
 SELINUX_BOOLEANS = ("haproxy_connect_any",)
 REFUSED = 65  # lb-apply.sh: haproxy or keepalived refused its staged file
+NOT_LOADED = 66  # lb-run.sh: the service could not load its file
 KEPT_GENERATIONS = 5
 
 
@@ -40,8 +41,10 @@ class LbState:
 
     ``haproxy_down`` and ``drained`` are the flags that keepalived tracks. ``vrrp`` is the state that keepalived reported last to the
     notify script, ``vrrp_for_s`` for how many seconds it has been so. ``haproxy_loaded`` and ``keepalived_loaded`` are the SHA-256 of
-    the configurations that they run with. ``api`` is what a connection to the VIP gives. ``stats`` and ``metrics`` are HTTP
-    statuses, "" when nothing answers.
+    the configurations that they run with, "" where nobody has proved it; ``haproxy_file`` and ``keepalived_file`` are those of the
+    files. ``haproxy_runs`` is the mark of the configuration that HAProxy itself says it runs (None: it does not answer), ``haproxy_mark``
+    the one in its file; "" in a configuration without one. ``api`` is what a connection to the VIP gives. ``stats`` and ``metrics`` are
+    HTTP statuses, "" when nothing answers.
     """
 
     haproxy: Unit
@@ -54,6 +57,10 @@ class LbState:
     vrrp_for_s: int
     haproxy_loaded: str
     keepalived_loaded: str
+    haproxy_file: str
+    keepalived_file: str
+    haproxy_runs: str | None
+    haproxy_mark: str
     api: Literal["open", "refused", "silent"]
     stats: str
     metrics: str
@@ -111,6 +118,9 @@ def state(site: Site, host: Host) -> Probe[LbState]:
         "ADDRESS": str(host.address),
         "STATS_PORT": str(site.load_balancer.stats_port),
         "METRICS_PORT": str(site.load_balancer.metrics_port),
+        "HAPROXY_CFG": HAPROXY_CFG,
+        "KEEPALIVED_CONF": KEEPALIVED_CONF,
+        "MARK": MARK,
     }
     return Probe(replace(script("lb-look", variables, timeout=20), shown="lb-look"), parse_state)
 
@@ -129,14 +139,27 @@ def parse_state(answer: Answer) -> LbState:
             drained=values["drain"] == "1",
             vrrp=vrrp if values["keepalived.ActiveState"] == "active" else "",
             vrrp_for_s=int(values["clock"]) - int(since) if since else 0,
-            haproxy_loaded=values["haproxy.cfg.loaded"],
-            keepalived_loaded=values["keepalived.conf.loaded"],
+            haproxy_loaded=_loaded(values["haproxy.cfg.loaded"], values["process.haproxy"]),
+            keepalived_loaded=_loaded(values["keepalived.conf.loaded"], values["process.keepalived"]),
+            haproxy_file=values["haproxy.cfg.file"],
+            keepalived_file=values["keepalived.conf.file"],
+            haproxy_runs=values.get("runs"),
+            haproxy_mark=values["file_mark"],
             api=_reachability(values["api"]),
             stats=values.get("stats", ""),
             metrics=values.get("metrics", ""),
         )
     except KeyError as error:
         raise ValueError(f"lb-look printed nothing about {error}") from None
+
+
+def _loaded(record: str, process: str) -> str:
+    """Return the SHA-256 of a record of lb-hook or lb-run, "" when it is about another process than the one that runs now.
+
+    Records of earlier builds name no process.
+    """
+    sha, _, recorded = record.partition(" ")
+    return sha if not recorded or recorded == process else ""
 
 
 def backends() -> Probe[tuple[Backend, ...] | None]:
@@ -165,32 +188,61 @@ def _backend(row: dict[str, str]) -> Backend:
     )
 
 
-def apply(wanted: Sequence[File]) -> Command:
-    """Check the configuration on the host, keep the present one as a generation, and install the new one.
+def apply(wanted: Sequence[File], gone: Sequence[str] = (), *, foreign: bool = False) -> Command:
+    """Check the configuration on the host, keep the present one as a generation, and install the new one without the files ``gone``.
 
-    Exits with REFUSED, and changes nothing, when haproxy or keepalived refuses its file.
+    A ``foreign`` generation, which is the operator's own, is kept for good. Exits with REFUSED, and changes nothing, when haproxy or
+    keepalived refuses its file.
     """
     variables = {
         **files.encoded(wanted),
+        "GONE": gone,
         "LIBRARY": LIBRARY,
         "HAPROXY_CFG": HAPROXY_CFG,
         "KEEPALIVED_CONF": KEEPALIVED_CONF,
         "KEEP": str(KEPT_GENERATIONS),
+        "FOREIGN": "yes" if foreign else "no",
+        "OURS": OURS,
     }
     return replace(
         script("lb-apply", variables, timeout=120), shown="lb-apply (haproxy -c, keepalived -t, keep the old files, rename)"
     )
 
 
-def previous(wanted: Sequence[File]) -> Probe[str]:
-    """Ask for the directory of the newest kept generation that differs from the present files; "" when there is none."""
-    paths = [file.path for file in wanted]
-    return Probe(replace(script("lb-previous", {"PATHS": paths}), shown="lb-previous"), lambda answer: answer.stdout.strip())
+def previous(wanted: Sequence[File], *, original: bool = False) -> Probe[str]:
+    """Ask for the directory of the newest kept generation that differs from the present files; "" when there is none.
+
+    With ``original``: of the first one that is the operator's own, from before lb.setup.
+    """
+    which = "original" if original else "newest"
+    variables = {"PATHS": [file.path for file in wanted], "KEEPALIVED_CONF": KEEPALIVED_CONF, "OURS": OURS, "WHICH": which}
+    return Probe(replace(script("lb-previous", variables), shown="lb-previous"), lambda answer: answer.stdout.strip())
 
 
-def run_service(unit: str) -> Command:
-    """Enable a unit, and start it, or reload it if it runs already."""
-    return script("service-run", {"UNIT": unit}, timeout=120)
+def run_service(unit: str, paths: Sequence[str]) -> Command:
+    """Enable a unit, start it or (if it runs already) reload it, and prove that it has loaded its file.
+
+    Exits with NOT_LOADED when it has not: then ``paths`` are as before `apply` again, if that was not proved yet. See `parse_not_loaded`.
+    """
+    variables = {
+        "UNIT": unit,
+        "PATHS": paths,
+        "HAPROXY_CFG": HAPROXY_CFG,
+        "KEEPALIVED_CONF": KEEPALIVED_CONF,
+        "MARK": MARK,
+    }
+    return replace(script("lb-run", variables, timeout=180).expecting(0, NOT_LOADED), shown=f"lb-run {unit}")
+
+
+def parse_not_loaded(text: str) -> tuple[str, Literal["back", "broken", "none"]]:
+    """Return what the service said, and what became of the old files: all is as before, they do not load either, or there were none."""
+    said, _, after = text.partition("@@\n")
+    return said.strip(), "back" if after.strip() == "back" else "broken" if after.strip() == "broken" else "none"
+
+
+def stop_service(unit: str) -> Command:
+    """Stop a unit, now and at boot."""
+    return cmd("systemctl", "disable", "--now", unit)
 
 
 def load_sysctl(path: str) -> Command:

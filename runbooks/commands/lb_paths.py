@@ -16,3 +16,6 @@ FLAGS: Final = {
     "drain": "/run/ha-runbooks/drain",
     "leaving": "/run/ha-runbooks/leaving",
 }
+# In the first line of every configuration that lb.setup has ever written, and in the `description` of HAProxy's.
+OURS: Final = "written by `inv lb.setup`"
+MARK: Final = "ha-runbooks"

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from runbooks.commands.base import Secret
-from runbooks.errors import InventoryError
+from runbooks.commands.lb_config import is_ours
+from runbooks.commands.lb_paths import KEEPALIVED_CONF
+from runbooks.errors import InventoryError, PrecheckError
+from runbooks.inventory.model import Host
 from runbooks.local import files
+from runbooks.text import listed
 
 VARIABLE: Final = "RUNBOOKS_VRRP_AUTH_PASS"
 FILE_NAME: Final = "vrrp-auth-pass"
@@ -21,11 +25,37 @@ FORM: Final = re.compile(r"[A-Za-z0-9._-]{8}\Z")
 RULE: Final = f"exactly {LENGTH} characters out of A-Z a-z 0-9 . _ -"
 
 
-def auth_pass(state: Path, environ: Mapping[str, str]) -> Secret:
+def of_site(state: Path, environ: Mapping[str, str], on_lbs: Mapping[Host, str], *, keep: bool = True) -> Secret:
+    """As `auth_pass`, but never a password that would silently replace the one of the LBs, whose keepalived.conf are ``on_lbs``.
+
+    A password that one of them has already is let pass: then a change was interrupted. Raises PrecheckError.
+    """
+    theirs = {host: found for host, text in on_lbs.items() if is_ours(text) and (found := _in_conf(text))}
+    path = state / FILE_NAME
+    missing = environ.get(VARIABLE) is None and not path.exists()
+    if not theirs or (not missing and auth_pass(state, environ) in theirs.values()):
+        return auth_pass(state, environ, keep=keep)
+    lbs, first = listed(theirs), next(iter(theirs))
+    source = VARIABLE if VARIABLE in environ else str(path)
+    lack = f"this machine does not have it ({path} is missing)" if missing else f"{source} holds another one"
+    raise PrecheckError(
+        f"{lbs}: there is a VRRP password, and {lack}; nothing was changed",
+        hint=f"copy {FILE_NAME} from the state directory of the operator who set up the LBs to {path}, then chmod 600 {path}"
+        f"\n       or read it as root on {first}: grep auth_pass {KEEPALIVED_CONF}; write it to that file, or set {VARIABLE}"
+        "\n       for a new password on all LBs: inv lb.setup --new-password",
+    )
+
+
+def _in_conf(text: str) -> str:
+    found = re.search(r"(?m)^\s*auth_pass\s+(\S+)\s*$", text)
+    return found[1] if found else ""
+
+
+def auth_pass(state: Path, environ: Mapping[str, str], *, keep: bool = True) -> Secret:
     """Return the site's password for VRRP version 2.
 
     It is RUNBOOKS_VRRP_AUTH_PASS of ``environ`` if set, else the content of the file in the state directory ``state``. Without
-    either, a new one is made and written to that file. Raises InventoryError when a value is malformed or the file cannot be used.
+    either, a new one is made and (with ``keep``) written to that file. Raises InventoryError when a value is malformed or the file cannot be used.
     """
     given = environ.get(VARIABLE)
     if given is not None:
@@ -34,6 +64,8 @@ def auth_pass(state: Path, environ: Mapping[str, str]) -> Secret:
         return Secret(given)
     path = state / FILE_NAME
     try:
+        if not keep and not path.exists():
+            return Secret(_generated())
         if not path.exists():
             files.create_once(path, f"{_generated()}\n".encode())
         return _kept(path)
@@ -59,12 +91,12 @@ def _kept(path: Path) -> Secret:
     if status.st_mode & 0o077:
         raise InventoryError(
             f"{path} holds a password, but other users may access the file (mode {stat.S_IMODE(status.st_mode):04o})",
-            hint=f"delete it and run `inv lb.setup` for a new password, or keep the old one: chmod 600 {path}",
+            hint=f"chmod 600 {path}; if somebody may have read it: delete it, then inv lb.setup --new-password",
         )
     text = data.decode("ascii", "replace").removesuffix("\n")
     if not FORM.match(text):
         raise InventoryError(
             f"{path} must hold {RULE}, and nothing else",
-            hint="write the password of your LBs to it, or delete it and run `inv lb.setup` for a new one",
+            hint="write the password of your LBs to it, or delete it and run `inv lb.setup --new-password` for a new one",
         )
     return Secret(text)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from hashlib import sha256
 from ipaddress import IPv6Address
+from typing import Any
 
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
 from runbooks.commands.lb import interface
-from runbooks.commands.lb_paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, NOTIFY, SYSCTL_CONF
+from runbooks.commands.lb_paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, MARK, NOTIFY, SYSCTL_CONF
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.render import ROOT, render
@@ -52,9 +55,15 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
             "/etc/systemd/system/keepalived.service.d/10-ha-runbooks.conf",
             render("keepalived-unit.conf", config=KEEPALIVED_CONF, **facts),
         ),
-        File(HAPROXY_CFG, render("haproxy.cfg", **facts)),
+        File(HAPROXY_CFG, _haproxy_cfg(facts)),
         File(KEEPALIVED_CONF, render("keepalived.conf", **{**facts, "hook": NOTIFY}), mode="0600", secret=auth_pass),
     )
+
+
+def _haproxy_cfg(facts: Mapping[str, Any]) -> str:
+    """Render haproxy.cfg, with the digest of its other lines in it: the running HAProxy tells it, and no other configuration has it."""
+    bare = render("haproxy.cfg", **facts, mark=MARK, digest="")
+    return render("haproxy.cfg", **facts, mark=MARK, digest=sha256(bare.encode()).hexdigest()[:32])
 
 
 def nonlocal_bind(site: Site) -> str:

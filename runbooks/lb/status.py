@@ -53,6 +53,7 @@ def problems(seen: Mapping[Host, LbStatus], failed: Mapping[Host, RunbookError])
     found = [str(error) for error in failed.values()]
     found += filter(None, [rules.not_a_pair(states)])
     found += [f"{host}: {reason}" for host, state in states.items() if (reason := rules.not_serving(state))]
+    found += [f"{host}: {reason}" for host, state in states.items() if (reason := rules.outdated(state))]
     return found
 
 
@@ -84,7 +85,12 @@ def _for_machines(seen: Mapping[Host, LbStatus], found: list[str]) -> dict[str, 
         "ok": not found,
         "problems": found,
         "lbs": {
-            host.name: asdict(state) | {"backends": [asdict(each) for each in backends or ()]}
+            host.name: _told(state) | {"backends": [asdict(each) for each in backends or ()]}
             for host, (state, backends) in seen.items()
         },
     }
+
+
+def _told(state: LbState) -> dict[str, object]:
+    """Return a state for machines, without the digests of keepalived.conf: they could give away a short VRRP password."""
+    return {key: value for key, value in asdict(state).items() if key not in {"keepalived_loaded", "keepalived_file"}}

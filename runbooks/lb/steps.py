@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from runbooks.commands import files, firewall, lb, selinux
+from runbooks.commands import files, firewall, lb, lb_claims, lb_config, selinux
+from runbooks.commands.base import batch
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
-from runbooks.errors import CommandError, PrecheckError
+from runbooks.errors import CommandError, OutcomeError, PrecheckError
+from runbooks.lb.claims import addresses_are_held, refuse, serves_again, takes_nothing_away
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
 from runbooks.lb.wanted import Wanted
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
-from runbooks.text import listed
+from runbooks.rules import lb_claims as claim_rules
+from runbooks.text import indented, listed
 
 
 def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
@@ -24,7 +27,10 @@ def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
 
     Never works on two LBs at the same time (installing packages aside): the next one is changed only when this one serves.
     """
-    steps: list[Step | Together] = [Together(tuple(install_packages(each) for each in wanted))]
+    steps: list[Step | Together] = [
+        takes_nothing_away(wanted),
+        Together(tuple(install_packages(each) for each in wanted)),
+    ]
     for each in wanted:
         steps += [
             allow_nonlocal_bind(each),
@@ -33,9 +39,9 @@ def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
             install_configuration(each),
             run_service(each, "haproxy", HAPROXY_CFG),
             run_service(each, "keepalived", KEEPALIVED_CONF),
-            serves(each),
+            serves_again(each) if each.original else serves(each),
         ]
-    steps.append(verify_pair(wanted))
+    steps.append(addresses_are_held(wanted) if any(each.original for each in wanted) else verify_pair(wanted))
     contents = "".join(file.content for each in wanted for file in each.files)
     return Procedure(key, title, steps, inputs={"files": sha256(contents.encode()).hexdigest()})
 
@@ -125,10 +131,16 @@ def allow_selinux_ports(want: Wanted) -> Step:
 def install_configuration(want: Wanted) -> Step:
     """Install the files once haproxy and keepalived on that host have accepted them. The old files are kept for lb.rollback."""
 
-    def do(run: Run) -> None:
+    def done(run: Run) -> bool:
         there = run.read(want.host, want.look).files
+        return not files.differing(want.files, there) and not there.keys() & set(want.gone)
+
+    def do(run: Run) -> None:
+        there, claims = run.read(want.host, batch(files.found(want.paths), lb_claims.look()))
+        refuse([(want, claims)])
+        foreign = bool(claim_rules.foreign(want.site, want.host, claims))
         try:
-            run.place(want.host, files.differing(want.files, there), there, lb.apply(want.files))
+            run.place(want.host, files.differing(want.files, there), there, lb.apply(want.files, want.gone, foreign=foreign))
         except CommandError as error:
             if error.exited != lb.REFUSED:
                 raise
@@ -141,7 +153,7 @@ def install_configuration(want: Wanted) -> Step:
     return Step(
         "check and install the configuration",
         want.host,
-        done=lambda run: not files.differing(want.files, run.read(want.host, want.look).files),
+        done=done,
         do=do,
         settled=True,
         by_hand=by_hand(
@@ -157,17 +169,43 @@ def install_configuration(want: Wanted) -> Step:
 
 
 def run_service(want: Wanted, unit: str, config: str) -> Step:
-    """Enable and start the unit, or reload it when it runs with another configuration than the wanted one. Never restarts it."""
+    """Enable and start the unit, or reload it when it runs with another configuration than the wanted one. Never restarts it.
+
+    When it cannot load the new files, the old ones are put back and loaded. A configuration from before lb.setup may have no file for
+    the unit; then it is stopped.
+    """
+    wanted_file = want.text(config)
 
     def done(run: Run) -> bool | Unmet:
-        return Unmet.of(rules.not_running_with(run.read(want.host, want.look).state, unit, want.sha(config)))
+        state = run.read(want.host, want.look).state
+        if not wanted_file:
+            return Unmet.of(rules.not_stopped(state, unit))
+        return Unmet.of(rules.not_running_with(state, unit, want.sha(config), lb_config.mark(wanted_file)))
 
     def do(run: Run) -> None:
-        run.change(want.host, lb.run_service(unit))
+        if not wanted_file:
+            run.change(want.host, lb.stop_service(unit))
+            return
+        answer = run.change(want.host, lb.run_service(unit, want.paths))
+        if answer and answer.exited == lb.NOT_LOADED:
+            raise _not_loaded(want, unit, answer.stdout)
 
     # Settled: what the unit runs with is compared with the wanted file, not with the file that an earlier step installs.
     text = by_hand("lb", "run_service", unit=unit)
     return Step(f"run {unit} with this configuration", want.host, done=done, do=do, within=30, settled=True, by_hand=text)
+
+
+def _not_loaded(want: Wanted, unit: str, output: str) -> OutcomeError:
+    said, after = lb.parse_not_loaded(output)
+    what = {
+        "back": f"the old files are back on {want.host}, and loaded: it serves as before",
+        "broken": f"the old files are back on {want.host}, but {unit} could not load them either: do not restart it, it would not start",
+        "none": f"there was no earlier configuration to put back on {want.host}: do not restart {unit}, it would not start",
+    }[after]
+    return OutcomeError(
+        f"{unit} on {want.host} could not load its new configuration: {what}. It said:{indented(said.splitlines())}",
+        hint=f"correct what it names (hosts.yaml, or on {want.host}), then inv lb.setup; all it said: journalctl -u {unit}",
+    )
 
 
 def serves(want: Wanted) -> Step:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks.commands import lb
 from runbooks.commands.base import MASK, Secret
-from runbooks.commands.files import File, found
+from runbooks.commands.files import File, Found, found
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
 from runbooks.errors import PrecheckError
+from runbooks.inventory.model import Host, Site
 from runbooks.lb.failover import hand_over, observer
 from runbooks.lb.files import lb_files, lb_sysctl
 from runbooks.lb.steps import set_up
@@ -21,21 +24,26 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 
-@procedure
-def setup(session: Session) -> None:
+@procedure(
+    help={
+        "take_over": "replace configurations that are not from lb.setup; lb.rollback --original brings them back",
+        "new_password": "replace the LBs' VRRP password by the one of this machine, or by a new one",
+    }
+)
+def setup(session: Session, take_over: bool = False, new_password: bool = False) -> None:
     """Set up the load balancers as in hosts.yaml.
 
     Safe on a pair in service: the standby is changed first, and the holder of the VIP only when the standby serves. Services are
-    reloaded, never restarted. A configuration that haproxy or keepalived refuses is not installed. Undo: lb.rollback.
+    reloaded, never restarted. A configuration that haproxy or keepalived refuses is not installed; one that they cannot load is put back.
+    Refuses when another program holds one of the ports, and files that are not from lb.setup. Undo: lb.rollback.
     """
     site = session.site
-    session.carry_out(
-        set_up("lb.setup", f"Set up the load balancers of {site.name}", standby_first(session.run, wanted(session)))
-    )
+    goal = wanted(session, take_over=take_over, new_password=new_password)
+    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", standby_first(session.run, goal)))
 
 
-@procedure
-def rollback(session: Session) -> None:
+@procedure(help={"original": "bring back the files from before lb.setup --take-over"})
+def rollback(session: Session, original: bool = False) -> None:
     """Bring back the previous configuration.
 
     Each LB keeps its last configurations. Puts back the newest one that differs from the present one, with the same checks and in the
@@ -43,16 +51,26 @@ def rollback(session: Session) -> None:
     """
     site, run = session.site, session.run
     now = {host: lb_files(site, host, None) for host in site.load_balancers}
-    where = run.read_all({host: lb.previous(those) for host, those in now.items()})
+    where = run.read_all({host: lb.previous(those, original=original) for host, those in now.items()})
     kept = run.read_all({host: found((file.path for file in those), where[host]) for host, those in now.items()})
-    before = []
-    for host, former in kept.items():
-        if not where[host] or not {HAPROXY_CFG, KEEPALIVED_CONF} <= set(former):
-            raise PrecheckError(f"{host} has no earlier configuration to go back to", hint="inv lb.setup follows hosts.yaml")
-        files = (File(path, each.content, mode=each.mode, owner=each.owner) for path, each in former.items())
-        before.append(Wanted(site, host, tuple(files)))
+    before = [_former(site, host, now[host], former if where[host] else {}, original=original) for host, former in kept.items()]
     title = f"Bring back the configuration before the last change on {site.name}"
     session.carry_out(set_up("lb.rollback", title, standby_first(run, before)))
+
+
+def _former(site: Site, host: Host, ours: Sequence[File], kept: Mapping[str, Found], *, original: bool) -> Wanted:
+    """Return a kept configuration as the wanted one. Raises PrecheckError when there is none."""
+    there = {HAPROXY_CFG, KEEPALIVED_CONF} & set(kept)
+    if not there or (not original and len(there) < 2):
+        what = "no configuration from before lb.setup" if original else "no earlier configuration"
+        raise PrecheckError(f"{host} has {what} to go back to", hint="inv lb.setup follows hosts.yaml")
+    files = tuple(File(path, each.content, mode=each.mode, owner=each.owner) for path, each in kept.items())
+    want = Wanted(site, host, files, take_over=True)
+    if not want.original:
+        return want
+    # Our drop-ins would go on to call our hook. The scripts may stay: nothing calls them any more.
+    ours_only = {file.path for file in ours if file.path.endswith(".conf")} | {HAPROXY_CFG}
+    return replace(want, gone=tuple(sorted(ours_only - set(kept))))
 
 
 @query

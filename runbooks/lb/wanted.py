@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from runbooks.commands import files, firewall, lb, selinux
+from runbooks.commands import files, firewall, lb, lb_config, selinux
 from runbooks.commands.base import Probe, Secret, batch
 from runbooks.commands.files import File, Found
 from runbooks.commands.firewall import Firewall
 from runbooks.commands.lb import LbState
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.files import lb_files, lb_sysctl
 from runbooks.rules import lb as rules
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
     from runbooks.engine.steps import Run
 
 
-def wanted(session: Session, hosts: Sequence[Host] = ()) -> list[Wanted]:
-    """Return the configuration that each load balancer (or only ``hosts``) should have by hosts.yaml."""
-    site, secret = session.site, _auth_pass(session)
-    return [Wanted(site, host, lb_files(site, host, secret)) for host in hosts or site.load_balancers]
+def wanted(session: Session, hosts: Sequence[Host] = (), *, take_over: bool = False, new_password: bool = False) -> list[Wanted]:
+    """Return the configuration that each load balancer (or only ``hosts``) should have by hosts.yaml.
+
+    ``take_over``: it may replace files that are not from lb.setup. ``new_password``: a VRRP password that the LBs do not have yet may
+    replace theirs. Raises PrecheckError when it would, and may not.
+    """
+    site, secret = session.site, _auth_pass(session, new=new_password)
+    return [Wanted(site, host, lb_files(site, host, secret), take_over=take_over) for host in hosts or site.load_balancers]
 
 
 def standby_first(run: Run, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -40,14 +45,21 @@ def in_change_order(wanted: Sequence[Wanted], states: Mapping[Host, LbState]) ->
     return sorted(wanted, key=lambda each: order.index(each.host))
 
 
-def _auth_pass(session: Session) -> Secret | None:
+def _auth_pass(session: Session, *, new: bool) -> Secret | None:
     if session.site.load_balancer.vrrp.version != 2:
         return None
     import os  # noqa: PLC0415 - only here
 
-    from runbooks.lb.auth_pass import auth_pass  # noqa: PLC0415 - start-up time
+    from runbooks.lb.auth_pass import auth_pass, of_site  # noqa: PLC0415 - start-up time
 
-    return auth_pass(session.state, os.environ)
+    if new:
+        return auth_pass(session.state, os.environ, keep=not session.options.plan)
+    probe = files.found([KEEPALIVED_CONF])
+    seen = session.run.read_each(dict.fromkeys(session.site.load_balancers, probe))
+    texts = {
+        host: each[KEEPALIVED_CONF].content for host, each in seen.items() if isinstance(each, dict) and KEEPALIVED_CONF in each
+    }
+    return of_site(session.state, os.environ, texts, keep=not session.options.plan)
 
 
 class LbFacts(NamedTuple):
@@ -62,16 +74,22 @@ class LbFacts(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """One LB and the configuration that it should have."""
+    """One LB and the configuration that it should have.
+
+    ``gone`` are the files that it should not have. ``take_over``: files that are not from lb.setup may be replaced.
+    """
 
     site: Site
     host: Host
     files: tuple[File, ...]
+    _: KW_ONLY
+    gone: tuple[str, ...] = ()
+    take_over: bool = False
 
     @cached_property
     def look(self) -> Probe[LbFacts]:
         """Ask for the packages, the files, the state of the services, firewalld and SELinux."""
-        paths = [*(file.path for file in self.files), lb_sysctl(self.site).path]
+        paths = [*self.paths, lb_sysctl(self.site).path]
         everything = batch(
             lb.installed(),
             files.found(paths),
@@ -80,6 +98,20 @@ class Wanted:
             selinux.switched_off(lb.SELINUX_BOOLEANS),
         )
         return Probe(everything.command, lambda answer: LbFacts(*everything.parse(answer)))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of all files that are written or deleted."""
+        return (*(file.path for file in self.files), *self.gone)
+
+    @property
+    def original(self) -> bool:
+        """Whether this is a configuration that lb.setup did not write: one from before it."""
+        return not all(lb_config.is_ours(self.text(path)) for path in (HAPROXY_CFG, KEEPALIVED_CONF))
+
+    def text(self, path: str) -> str:
+        """Return the content of the wanted file at ``path``, "" when there should be none."""
+        return next((file.content for file in self.files if file.path == path), "")
 
     def sha(self, path: str) -> str:
         """Return the SHA-256 of the wanted file at ``path``."""

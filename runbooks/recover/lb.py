@@ -11,6 +11,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
+from runbooks.lb.claims import takes_nothing_away
 from runbooks.lb.steps import (
     allow_nonlocal_bind,
     allow_selinux_ports,
@@ -47,6 +48,7 @@ def procedure(site: Site, everyone: Sequence[Wanted], host: Host) -> Procedure:
     want = next(each for each in everyone if each.host == host)
     steps = [
         another_serves(site, host),
+        takes_nothing_away([want]),
         install_packages(want),
         allow_nonlocal_bind(want),
         open_firewall(want),

@@ -36,16 +36,42 @@ def too_old(packages: Mapping[str, str]) -> str:
     )
 
 
-def not_running_with(state: LbState, unit: str, sha: str) -> str:
-    """Say why ``unit`` is not enabled and running with the configuration that has the SHA-256 ``sha``."""
+def not_running_with(state: LbState, unit: str, sha: str, mark: str = "") -> str:
+    """Say why ``unit`` is not enabled and running with the configuration that has the SHA-256 ``sha``.
+
+    ``mark`` is the one that the running HAProxy must tell. One that does not answer is not judged by it: a reload would not help.
+    """
     service, loaded = (state.haproxy, state.haproxy_loaded) if unit == "haproxy" else (state.keepalived, state.keepalived_loaded)
     reasons = (
         (service.active != "active", f"{unit} is {service.active}"),
         (service.enabled != "enabled", f"{unit} is {service.enabled or 'not installed'}, so it would not start at boot"),
-        (loaded != sha, f"{unit} runs with another configuration"),
+        (
+            loaded != sha or (unit == "haproxy" and state.haproxy_runs is not None and state.haproxy_runs != mark),
+            f"{unit} runs with another configuration",
+        ),
         (unit == "haproxy" and state.haproxy_down, "haproxy is flagged as down"),
     )
     return "; ".join(text for wrong, text in reasons if wrong)
+
+
+def not_stopped(state: LbState, unit: str) -> str:
+    """Say why ``unit`` is not stopped for good."""
+    service = state.haproxy if unit == "haproxy" else state.keepalived
+    return (
+        f"{unit} is {service.active} and {service.enabled}" if service.active == "active" or service.enabled == "enabled" else ""
+    )
+
+
+def outdated(state: LbState) -> str:
+    """Say which service runs with another configuration than the one in its file: a restart would bring that one, or fail."""
+    marked = state.haproxy_runs is not None and state.haproxy_runs != state.haproxy_mark
+    unproved = bool(state.haproxy_loaded) and state.haproxy_loaded != state.haproxy_file
+    other = bool(state.keepalived_loaded) and state.keepalived_loaded != state.keepalived_file
+    units = (
+        ("haproxy", state.haproxy.active == "active" and (marked or unproved)),
+        ("keepalived", state.keepalived.active == "active" and other),
+    )
+    return "; ".join(f"{unit} runs another configuration than its file has" for unit, wrong in units if wrong)
 
 
 def not_serving(state: LbState) -> str:

@@ -152,6 +152,9 @@ def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) ->
     wrong += [f"{each.server} is {each.status} ({each.check})" for each in api if not each.up]
     odd = ["drained: it does not take the VIP"] if state.drained else []
     fix = "inv recover.vip; inv lb.status" if idle else "inv lb.status" if wrong else "inv lb.failover hands the VIP back"
+    if outdated := lb_rules.outdated(state):
+        odd.append(f"{outdated}: a restart would bring that one, or fail")
+        fix = fix if wrong else "inv lb.setup"
     fine = f"{state.vrrp}, sees {', '.join(each.server for each in api)} UP"
     return judged("LB", host.name, wrong=wrong, odd=odd, fine=fine, fix=fix)
 

@@ -1,4 +1,6 @@
-# Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, KEEP.
+# Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, KEEP,
+# GONE (array: files to delete), FOREIGN (yes: the present files are the operator's own, and are kept for good), OURS (text that is
+# in every file of ours).
 # Installs a load balancer's configuration: stages the files, has haproxy and keepalived check them, keeps the present files as a
 # generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file, and nothing was changed.
 # shellcheck shell=bash disable=SC2154
@@ -20,27 +22,41 @@ done
 # An older generation may have no scripts; then the installed ones are named.
 scripts=$stage$LIBRARY
 [ -d "$scripts" ] || scripts=$LIBRARY
-sed "s#$LIBRARY/#$scripts/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
-haproxy -c -f "$stage$HAPROXY_CFG" >"$stage/said" 2>&1 || {
+[ ! -e "$stage$KEEPALIVED_CONF" ] || sed "s#$LIBRARY/#$scripts/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
+[ ! -e "$stage$HAPROXY_CFG" ] || haproxy -c -f "$stage$HAPROXY_CFG" >"$stage/said" 2>&1 || {
     sed "s#$stage##g" "$stage/said" >&2
     exit 65
 }
-keepalived -t -f "$stage/keepalived.conf" >"$stage/said" 2>&1 || {
+[ ! -e "$stage/keepalived.conf" ] || keepalived -t -f "$stage/keepalived.conf" >"$stage/said" 2>&1 || {
     sed "s#$stage##g" "$stage/said" >&2
     exit 65
 }
 
+foreign() { # GENERATION: whether it holds an operator's own files; builds before --take-over kept them without the mark
+    [ -e "$1/.foreign" ] || { [ -e "$1$KEEPALIVED_CONF" ] && ! grep -qF -- "$OURS" "$1$KEEPALIVED_CONF"; }
+}
+newest() { # the last generation that an interrupted run of an earlier build has kept
+    find "$top/generations" -mindepth 1 -maxdepth 1 -name '*Z' | sort -r | head -n 1
+}
+kept=''
 # After a run that was interrupted between two renames, the files are a mixture, which must not be kept as a generation.
-if [ ! -e "$top/applying" ] && [ -e "$KEEPALIVED_CONF" ]; then
+if [ ! -e "$top/applying" ]; then
     kept="$top/generations/$(date -u +%Y%m%dT%H%M%S.%NZ)"
-    for path in "${PATHS[@]}"; do
+    mkdir -p -- "$kept.new"
+    for path in "${PATHS[@]}" "${GONE[@]}"; do
         [ -e "$path" ] || continue
         mkdir -p -- "$kept.new$(dirname -- "$path")"
-        cp -p -- "$path" "$kept.new$path"
+        cp -pL -- "$path" "$kept.new$path"
     done
+    [ "$FOREIGN" != yes ] || touch "$kept.new/.foreign"
     mv -- "$kept.new" "$kept"
-    find "$top/generations" -mindepth 1 -maxdepth 1 | sort -r | tail -n "+$((KEEP + 1))" | xargs -r rm -rf --
 fi
+# lb-run puts these files back when a service cannot load the new ones. An earlier run that proved nothing has left the name of the last
+# configuration that was proved.
+[ -s "$top/unproved" ] || echo "${kept:-$(newest)}" >"$top/unproved"
+for old in $(find "$top/generations" -mindepth 1 -maxdepth 1 -name '*Z' | sort -r | tail -n "+$((KEEP + 1))"); do
+    foreign "$old" || [ "$old" = "$(<"$top/unproved")" ] || rm -rf -- "$old"
+done
 touch "$top/applying"
 for path in "${PATHS[@]}"; do
     directory=$(dirname -- "$path")
@@ -56,6 +72,9 @@ for path in "${PATHS[@]}"; do
     mv -fT -- "$new" "$path"
     label "$path"
 done
+[ "${#GONE[@]}" -eq 0 ] || rm -f -- "${GONE[@]}"
+# It holds the digest of a short password; earlier builds let everybody read it.
+[ ! -e /run/ha-runbooks/keepalived.conf.loaded ] || chmod 600 /run/ha-runbooks/keepalived.conf.loaded
 systemctl daemon-reload
 rm -f -- "$top/applying"
 sync -- "$top"

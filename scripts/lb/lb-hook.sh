@@ -5,7 +5,9 @@
 #   up, down        HAProxy has started, or has stopped
 #   leave           HAProxy or keepalived is about to stop: give up the VIP first, so that no connection fails
 #   gone VIP LINK   keepalived has ended: delete the VIP from LINK if it is still there, because the other LB has it now
-#   loaded FILE     this configuration file was just loaded
+#   loaded FILE     this configuration file was just loaded: records its SHA-256 and the process that runs it. HAProxy's
+#                   reload is not recorded here: the old worker goes on when the new one cannot start, and only root's `inv lb.setup`
+#                   proves which of them runs
 #   state ...       keepalived's notify call: type, instance, state, priority
 set -eu
 umask 022
@@ -34,7 +36,20 @@ gone)
     rm -f "$run/vrrp_state"
     ip address delete "$2" dev "$3" 2>/dev/null || true
     ;;
-loaded) sha256sum <"$2" | cut -d' ' -f1 >"$run/${2##*/}.loaded" ;;
+loaded)
+    umask 077 # keepalived.conf holds a short password, which could be guessed from its digest
+    record=$run/${2##*/}.loaded
+    process=${MAINPID:-}
+    if [ "${2##*/}" = haproxy.cfg ]; then
+        children='' process=''
+        [ ! -r "/proc/${MAINPID:-0}/task/${MAINPID:-0}/children" ] || read -r children <"/proc/$MAINPID/task/$MAINPID/children" || true
+        for child in $children; do # the newest one is the last
+            [ "$(cat "/proc/$child/comm" 2>/dev/null)" != haproxy ] || process=$child
+        done
+    fi
+    echo "$(sha256sum <"$2" | cut -d' ' -f1) $process" >"$record.new"
+    mv -f "$record.new" "$record"
+    ;;
 state)
     # keepalived does not wait for one call to end before the next: the state of the call that was started last is kept.
     state=$4

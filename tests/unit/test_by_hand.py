@@ -17,6 +17,8 @@ from runbooks.backup.sets.store import Store
 from runbooks.engine.steps import Step
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
+from runbooks.lb import steps as lb_steps
+from runbooks.lb.wanted import Wanted
 from runbooks.pages import page as pages_page
 from runbooks.recover import pages as recover_pages
 from runbooks.recover.member import procedure
@@ -84,6 +86,9 @@ def on_no_page(site: Site) -> Iterator[Step]:
     yield from local.unscheduled(site.name, entry.file)
     yield from remote.unscheduled(site.name, host)
     yield from procedure.removal(etcd_pages.members(site)[0])
+    # A configuration from before lb.setup.
+    theirs = Wanted(site, site.load_balancers[0], ())
+    yield from lb_steps.set_up("lb.rollback", "", [theirs])
     yield offsite.forget(store, pages.repository(site))
     yield prepare.fetch(recover_pages.restoring(site, survivor=True), host)
 

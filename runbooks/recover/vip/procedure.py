@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runbooks.commands import files, lb, vip
+from runbooks.commands import files, lb, lb_config, vip
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb import PACKAGES
@@ -101,6 +101,9 @@ def _view(want: Wanted, seen: vip.VipFacts, backends: tuple[lb.Backend, ...] | N
     configs = {"haproxy": HAPROXY_CFG, "keepalived": KEEPALIVED_CONF}
     drifted = tuple(file.path for file in files.differing(want.files, facts.files))
     loaded = {"haproxy": facts.state.haproxy_loaded, "keepalived": facts.state.keepalived_loaded}
+    # "" is what nobody has proved, for example after a reload by hand.
+    runs = facts.state.haproxy_runs
+    left_behind = {"haproxy": runs is not None and runs != lb_config.mark(want.text(HAPROXY_CFG)), "keepalived": False}
     active = {"haproxy": facts.state.haproxy.active, "keepalived": facts.state.keepalived.active}
     return LbView(
         state=replace(facts.state, vrrp=seen.vrrp or facts.state.vrrp),
@@ -112,7 +115,9 @@ def _view(want: Wanted, seen: vip.VipFacts, backends: tuple[lb.Backend, ...] | N
         unloaded=tuple(
             unit
             for unit, path in configs.items()
-            if active[unit] == "active" and path not in drifted and loaded[unit] != want.sha(path)
+            if active[unit] == "active"
+            and path not in drifted
+            and (left_behind[unit] or loaded[unit] not in {"", want.sha(path)})
         ),
         closed=firewall_rules.missing(needed, facts.firewall.now) if facts.firewall else Openings(),
         switched_off=facts.switched_off,

@@ -12,6 +12,7 @@ from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site
+from runbooks.lb.claims import takes_nothing_away
 from runbooks.lb.steps import (
     allow_nonlocal_bind,
     allow_selinux_ports,
@@ -35,7 +36,7 @@ def procedure(site: Site, wanted: Sequence[Wanted], observer: Host | None) -> Pr
 
     Never works on two LBs at the same time (installing packages aside): the next one is changed only when this one serves.
     """
-    steps: list[Step | Together] = [Together(tuple(install_packages(each) for each in wanted))]
+    steps: list[Step | Together] = [takes_nothing_away(wanted), Together(tuple(install_packages(each) for each in wanted))]
     for each in wanted:
         steps += [
             allow_nonlocal_bind(each),

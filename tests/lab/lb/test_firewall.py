@@ -140,7 +140,7 @@ def test_vrrp_comes_in_from_the_peer_only(operator: Operator) -> None:
 
 
 def test_a_second_run_does_nothing(operator: Operator) -> None:
-    assert "nothing to do: 17 steps" in operator.good("lb.setup")
+    assert "nothing to do: 18 steps" in operator.good("lb.setup")
     open_as_wanted(operator.lab)
 
 

@@ -142,7 +142,7 @@ def test_keepalived_stopped_on_both(operator: Operator) -> None:
     assert holders(operator.lab) == []
     done = operator.good("recover.vip", "--json")
     assert [(each["host"], each["seen"]) for each in findings(done)] == [(host, "keepalived is inactive") for host in LBS]
-    assert changes(done) == [("lb2", "service-run"), ("lb1", "service-run")]
+    assert changes(done) == [("lb2", "lb-run"), ("lb1", "lb-run")]
     eventually(lambda: holders(operator.lab), ["lb1"])
 
 
@@ -162,7 +162,7 @@ def test_haproxy_that_hangs_on_the_holder_and_is_masked_on_the_standby(operator:
         assert holders(operator.lab) == ["lb1"]
     finally:
         shell(operator, "lb2", "systemctl unmask --runtime haproxy")
-    assert ("lb2", "service-run") in changes(operator.good("recover.vip", "--json"))
+    assert ("lb2", "lb-run") in changes(operator.good("recover.vip", "--json"))
     eventually(lambda: state(operator, "lb2"), "BACKUP")
 
 
@@ -214,7 +214,7 @@ def test_an_interrupted_repair_is_resumed(operator: Operator) -> None:
 
 def test_an_lb_that_is_fine_has_nothing_to_recover(operator: Operator) -> None:
     for host in LBS:
-        assert "nothing to do: 13 steps" in operator.good("recover.lb", "--host", host)
+        assert "nothing to do: 14 steps" in operator.good("recover.lb", "--host", host)
     refused = operator.inv("recover.lb", "--host", "master1")
     assert (refused.returncode, "no load balancer" in refused.stderr) == (2, True)
 

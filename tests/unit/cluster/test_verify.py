@@ -494,6 +494,10 @@ LB1, LB2 = lb(1), lb(2)
     [
         ({LB1: (HOLDER, UP), LB2: (STANDBY, UP)}, []),
         ({LB1: (replace(HOLDER, stats=""), UP), LB2: (STANDBY, UP)}, [("fail", "lb1", "the stats page does not answer")]),
+        (
+            {LB1: (HOLDER, UP), LB2: (replace(STANDBY, haproxy_runs="older"), UP)},
+            [("warn", "lb2", "haproxy runs another configuration than its file has: a restart would bring that one, or fail")],
+        ),
         ({LB1: (HOLDER, UP), LB2: (replace(STANDBY, drained=True), UP)}, [("warn", "lb2", "drained: it does not take the VIP")]),
         (
             {LB1: (HOLDER, (*UP[:2], replace(UP[2], status="DOWN", check="L4CON refused"))), LB2: (STANDBY, UP)},

@@ -37,7 +37,13 @@ nonlocal_bind 1
 haproxy_down 0
 drain 0
 vrrp_state MASTER 1767780700
-haproxy.cfg.loaded 0123abcd
+haproxy.cfg.loaded 0123abcd 77
+process.haproxy 77
+process.keepalived 78
+runs ha-runbooks 0a1b
+haproxy.cfg.file 0123abcd
+keepalived.conf.file 4567cdef
+file_mark ha-runbooks 0a1b
 keepalived.conf.loaded 4567cdef
 clock 1767780800
 api open
@@ -151,7 +157,29 @@ def test_a_master_in_order():
     assert (seen.holds_vip, seen.nonlocal_bind, seen.haproxy_down, seen.drained) == (True, True, False, False)
     assert (seen.vrrp, seen.vrrp_for_s) == ("MASTER", 100)
     assert (seen.haproxy_loaded, seen.keepalived_loaded) == ("0123abcd", "4567cdef")
+    assert (seen.haproxy_file, seen.keepalived_file) == ("0123abcd", "4567cdef")
+    assert (seen.haproxy_runs, seen.haproxy_mark) == ("ha-runbooks 0a1b", "ha-runbooks 0a1b")
     assert (seen.api, seen.stats, seen.metrics) == ("open", "200", "200")
+
+
+@pytest.mark.parametrize(
+    ("record", "worker", "loaded"),
+    [
+        ("0123abcd 77", "77", "0123abcd"),
+        ("0123abcd 77", "78", ""),  # reloaded by somebody: nobody has proved what the new worker runs
+        ("0123abcd 77", "", ""),
+        ("0123abcd", "78", "0123abcd"),  # recorded by an earlier build
+        ("", "78", ""),
+    ],
+)
+def test_a_record_is_about_one_worker(record, worker, loaded):
+    text = "\n".join(line for line in SEEN.splitlines() if line.split()[0] not in {"haproxy.cfg.loaded", "process.haproxy"})
+    assert state(f"{text}\nhaproxy.cfg.loaded {record}\nprocess.haproxy {worker}\n").haproxy_loaded == loaded
+
+
+def test_an_haproxy_that_does_not_say_what_it_runs():
+    assert state(runs=None).haproxy_runs is None
+    assert state(runs="").haproxy_runs == ""
 
 
 def test_a_host_on_which_nothing_is_installed():
@@ -173,7 +201,7 @@ def test_what_answers_on_the_vip(word, expected):
 
 
 # stats and metrics are only asked when HAProxy runs, and old versions of systemd say nothing about a unit that is not there.
-OPTIONAL = {"stats", "metrics", "haproxy.UnitFileState", "keepalived.UnitFileState"}
+OPTIONAL = {"stats", "metrics", "runs", "haproxy.UnitFileState", "keepalived.UnitFileState"}
 
 
 @pytest.mark.parametrize("line", [line.split()[0] for line in SEEN.splitlines() if line.split()[0] not in OPTIONAL])
@@ -197,9 +225,15 @@ def test_the_script_says_everything_that_is_read(tmp_path):
     systemctl.chmod(0o755)
     (flags / "vrrp_state").write_text("BACKUP 1000\n")
     (flags / "drain").write_text("1\n")
+    (tmp_path / "haproxy.cfg").write_text("# a\nglobal\n    description ha-runbooks 0a1b\n")
     with socket.create_server(("127.0.0.1", 0)) as server:
         program = lb.state(site(), load_balancer(1)).command.program
-        for name, value in (("VIP", "127.0.0.1"), ("ADDRESS", "127.0.0.1"), ("API_PORT", str(server.getsockname()[1]))):
+        for name, value in (
+            ("VIP", "127.0.0.1"),
+            ("ADDRESS", "127.0.0.1"),
+            ("API_PORT", str(server.getsockname()[1])),
+            ("HAPROXY_CFG", str(tmp_path / "haproxy.cfg")),
+        ):
             program = "\n".join(f"{name}={value}" if line.startswith(f"{name}=") else line for line in program.splitlines())
         program = program.replace("/run/ha-runbooks", str(flags))
         answer = bash(f"PATH={programs}:{os.environ['PATH']}\n{program}")
@@ -211,8 +245,25 @@ def test_the_script_says_everything_that_is_read(tmp_path):
         "open",
     )
     assert seen.keepalived == Unit("inactive", "dead", "enabled", "")
+    assert (seen.haproxy_mark, len(seen.haproxy_file), seen.keepalived_file) == ("ha-runbooks 0a1b", 64, "")
     assert seen.holds_vip  # 127.0.0.1 is here
     assert seen.vrrp_for_s > 10**9
+
+
+# ---- a service that could not load its file
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "after"),
+    [
+        ("[ALERT] x\n[ALERT] y\n@@\nback\n", "[ALERT] x\n[ALERT] y", "back"),
+        ("@@\nbroken\n", "", "broken"),
+        ("a\n@@\nnone\n", "a", "none"),
+        ("", "", "none"),
+    ],
+)
+def test_what_lb_run_says(text, said, after):
+    assert lb.parse_not_loaded(text) == (said, after)
 
 
 # ---- packages

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from runbooks.commands.base import Secret
-from runbooks.errors import InventoryError
-from runbooks.lb.auth_pass import FILE_NAME, VARIABLE, auth_pass
+from runbooks.commands.lb_paths import OURS
+from runbooks.errors import InventoryError, PrecheckError
+from runbooks.lb.auth_pass import FILE_NAME, VARIABLE, auth_pass, of_site
+from tests.support.fakes import lb
 
 pytestmark = pytest.mark.unit
 
@@ -114,3 +116,51 @@ def test_several_at_once_agree(tmp_path: Path) -> None:
     assert len(found) == 1
     assert found == {auth_pass(tmp_path, {})}
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+# ---- the LBs have one already
+
+
+def conf(password: str = "", first: str = OURS) -> str:
+    return f"# lb1 of x: {first} from hosts.yaml\nvrrp_instance x {{\n    {f'auth_pass {password}' if password else ''}\n}}\n"
+
+
+THEIRS = {lb(1): conf("theirs_1"), lb(2): conf("theirs_1")}
+
+
+def test_a_second_operator_without_the_password_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PrecheckError, match="lb1, lb2: there is a VRRP password") as caught:
+        of_site(tmp_path, {}, THEIRS)
+    assert str(tmp_path / FILE_NAME) in caught.value.hint  # where to copy it to
+    assert "--new-password" in caught.value.hint
+    assert "theirs_1" not in f"{caught.value}{caught.value.hint}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_operator_with_another_password_is_refused(tmp_path: Path) -> None:
+    auth_pass(tmp_path, {})
+    with pytest.raises(PrecheckError, match="holds another one"):
+        of_site(tmp_path, {}, THEIRS)
+    with pytest.raises(PrecheckError, match=f"{VARIABLE} holds another one"):
+        of_site(tmp_path, {VARIABLE: "another1"}, THEIRS)
+
+
+def test_the_same_password_is_let_pass(tmp_path: Path) -> None:
+    assert of_site(tmp_path, {VARIABLE: "theirs_1"}, THEIRS) == "theirs_1"
+    (tmp_path / FILE_NAME).touch(mode=0o600)
+    (tmp_path / FILE_NAME).write_text("theirs_1\n")
+    assert of_site(tmp_path, {}, THEIRS) == "theirs_1"
+
+
+def test_an_interrupted_change_of_the_password_goes_on(tmp_path: Path) -> None:
+    assert of_site(tmp_path, {VARIABLE: "newer_01"}, {lb(1): conf("theirs_1"), lb(2): conf("newer_01")}) == "newer_01"
+
+
+@pytest.mark.parametrize("there", [{}, {lb(1): conf()}, {lb(1): conf("foreign1", "by hand")}])
+def test_without_one_of_ours_on_the_lbs_it_is_made(there: dict, tmp_path: Path) -> None:
+    assert of_site(tmp_path, {}, there) == auth_pass(tmp_path, {})
+
+
+def test_a_plan_keeps_nothing(tmp_path: Path) -> None:
+    assert len(of_site(tmp_path, {}, {}, keep=False)) == 8
+    assert not list(tmp_path.iterdir())

@@ -3,12 +3,14 @@
 import re
 import shlex
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import pytest
 import yaml
 from jinja2 import UndefinedError
 
+from runbooks.commands import lb_config
 from runbooks.commands.base import Secret
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.inventory.load import load_site
@@ -371,6 +373,16 @@ def test_what_the_configuration_calls_is_installed_and_can_be_run(make):
         assert every[path].content.startswith("#!/bin/sh\n")
 
 
+def test_haproxy_tells_a_mark_that_only_this_file_has(make):
+    site = make()
+    one, two = content(site, HAPROXY_CFG), content(make(stats_port=9001), HAPROXY_CFG)
+    marks = {lb_config.mark(text) for text in (one, content(site, HAPROXY_CFG, 2), two)}
+    assert len(marks) == 3
+    digest = lb_config.mark(one).removeprefix("ha-runbooks ")
+    assert sha256(one.replace(digest, "").encode()).hexdigest().startswith(digest)
+    assert haproxy(site)["global"].one("description") == f"ha-runbooks {digest}"
+
+
 def test_the_hook_is_called_when_haproxy_starts_and_stops(make):
     site = make()
     units = {
@@ -386,7 +398,9 @@ def test_the_hook_is_called_when_haproxy_starts_and_stops(make):
     assert f"ExecStopPost={files.HOOK} gone 10.1.1.100 eth0" in keepalived_unit
     for unit, path in ((haproxy_unit, HAPROXY_CFG), (keepalived_unit, KEEPALIVED_CONF)):
         assert f"ExecStartPost={files.HOOK} loaded {path}" in unit
-        assert f"ExecReload={files.HOOK} loaded {path}" in unit
+    assert f"ExecReload={files.HOOK} loaded {KEEPALIVED_CONF}" in keepalived_unit
+    # A reload of HAProxy succeeds, too, when the old worker goes on.
+    assert not [line for line in haproxy_unit if line.startswith("ExecReload=") and "loaded" in line]
 
 
 def test_the_flags_are_where_the_hook_writes_them(make):

@@ -25,6 +25,10 @@ STANDBY = LbState(
     vrrp_for_s=100,
     haproxy_loaded="h",
     keepalived_loaded="k",
+    haproxy_file="h",
+    keepalived_file="k",
+    haproxy_runs="m",
+    haproxy_mark="m",
     api="open",
     stats="200",
     metrics="200",
@@ -117,7 +121,8 @@ def test_nothing_to_say_about_lbs_in_order():
     for state in (HOLDER, STANDBY):
         assert rules.not_serving(state) == ""
         assert rules.not_ready_to_hold(state) == ""
-        assert rules.not_running_with(state, "haproxy", "h") == ""
+        assert rules.not_running_with(state, "haproxy", "h", "m") == ""
+        assert rules.outdated(state) == ""
         assert rules.not_running_with(state, "keepalived", "k") == ""
 
 
@@ -175,12 +180,60 @@ def test_a_drained_lb_is_in_order():
     ],
 )
 def test_not_running_with(state, unit, sha, said):
-    assert rules.not_running_with(state, unit, sha) == said
+    assert rules.not_running_with(state, unit, sha, "m") == said
+
+
+@pytest.mark.parametrize(
+    ("runs", "mark", "said"),
+    [
+        ("m", "m", ""),
+        ("older", "m", "haproxy runs with another configuration"),
+        ("", "m", "haproxy runs with another configuration"),  # somebody else's configuration
+        (None, "m", ""),  # it hangs: a reload would not help
+        ("", "", ""),  # a configuration of an earlier build, or from before lb.setup
+        ("m", "", "haproxy runs with another configuration"),
+    ],
+)
+def test_haproxy_itself_says_what_it_runs(runs, mark, said):
+    assert rules.not_running_with(replace(STANDBY, haproxy_runs=runs), "haproxy", "h", mark) == said
+    assert rules.not_running_with(replace(STANDBY, haproxy_runs=runs), "keepalived", "k") == ""
+
+
+HAPROXY_IS_LEFT_BEHIND = "haproxy runs another configuration than its file has"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"haproxy_mark": "newer"}, HAPROXY_IS_LEFT_BEHIND),
+        ({"haproxy_file": "edited"}, HAPROXY_IS_LEFT_BEHIND),
+        ({"haproxy_loaded": "", "haproxy_file": "edited"}, ""),  # reloaded by somebody: it may well run the edited file
+        ({"haproxy_runs": None, "haproxy_mark": "newer"}, ""),
+        ({"haproxy": replace(RUNS, active="failed"), "haproxy_mark": "newer"}, ""),
+        ({"keepalived_file": "edited"}, "keepalived runs another configuration than its file has"),
+        ({"keepalived_loaded": "", "keepalived_file": "edited"}, ""),
+    ],
+)
+def test_outdated(more, said):
+    assert rules.outdated(replace(STANDBY, **more)) == said
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        (Unit("inactive", "dead", "disabled", ""), ""),
+        (Unit("inactive", "dead", "", ""), ""),
+        (Unit("inactive", "dead", "enabled", ""), "keepalived is inactive and enabled"),
+        (Unit("active", "running", "disabled", ""), "keepalived is active and disabled"),
+    ],
+)
+def test_not_stopped(service, said):
+    assert rules.not_stopped(replace(STANDBY, keepalived=service), "keepalived") == said
 
 
 def test_all_reasons_are_told_at_once():
     state = replace(STANDBY, haproxy=Unit("inactive", "dead", "", ""), haproxy_loaded="")
-    said = rules.not_running_with(state, "haproxy", "h")
+    said = rules.not_running_with(state, "haproxy", "h", "m")
     assert said.split("; ") == [
         "haproxy is inactive",
         "haproxy is not installed, so it would not start at boot",

@@ -1,0 +1,137 @@
+"""What a host serves before lb.setup changes anything: its listeners, and the configurations that its haproxy and keepalived have."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runbooks.commands.base import Answer, Probe, cmd, script
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
+
+UNITS = ("haproxy", "keepalived")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A TCP port that somebody listens on. ``own``: our HAProxy does. ``process`` is "" for a listener of the kernel."""
+
+    address: str
+    port: int
+    own: bool
+    process: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.process} (pid {self.pid})" if self.process else "the kernel, for no process"
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A configuration file as it is. ``default``: unchanged since the package installed it."""
+
+    content: str = field(repr=False)
+    default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What one host serves.
+
+    ``files`` are the present configurations by path. ``named`` are the files that systemd would start a unit with, ``running`` those
+    that it was started with; a unit that is not installed, or does not run, is missing there.
+    """
+
+    listeners: tuple[Listener, ...]
+    files: Mapping[str, Present]
+    named: Mapping[str, tuple[str, ...]]
+    running: Mapping[str, tuple[str, ...]]
+
+
+def look() -> Probe[Claims]:
+    """Ask for everything that setting up a load balancer could take away from somebody."""
+    return Probe(script("lb-claims", {"HAPROXY_CFG": HAPROXY_CFG, "KEEPALIVED_CONF": KEEPALIVED_CONF}), parse)
+
+
+def addresses() -> Probe[frozenset[str]]:
+    """Ask for all addresses of a host."""
+    return Probe(cmd("ip", "-o", "address", "show", root=False), _parse_addresses)
+
+
+def _parse_addresses(answer: Answer) -> frozenset[str]:
+    return frozenset(re.findall(r"(?m)^\d+: .*? inet6? ([0-9a-f.:]+)", answer.stdout))
+
+
+def parse(answer: Answer) -> Claims:
+    """Read the lines of lb-claims.sh. Raises ValueError on a line that it does not know."""
+    listeners: list[Listener] = []
+    files: dict[str, Present] = {}
+    lines: dict[str, str] = {}
+    variables: dict[str, dict[str, str]] = {unit: {} for unit in UNITS}
+    running: dict[str, tuple[str, ...]] = {}
+    for line in filter(None, answer.stdout.split("\n")):
+        kind, _, rest = line.partition(" ")
+        name, _, value = rest.partition(" ")
+        if kind == "listen":
+            listeners.append(_listener(name, *value.split()))
+        elif kind == "file":
+            whose, _, content = value.partition(" ")
+            files[name] = Present(b64decode(content).decode(errors="replace"), whose == "default")
+        elif name not in UNITS:
+            raise ValueError(f"lb-claims printed {line!r}")
+        elif kind == "exec":
+            lines[name] = value
+        elif kind == "set":
+            variables[name] |= _variables(value)
+        elif kind == "argv":
+            running[name] = configurations(name, value.split())
+        else:
+            raise ValueError(f"lb-claims printed {line!r}")
+    named = {unit: configurations(unit, _expanded(line, variables[unit])) for unit, line in lines.items()}
+    return Claims(listeners=tuple(listeners), files=files, named=named, running=running)
+
+
+def configurations(unit: str, words: list[str]) -> tuple[str, ...]:
+    """Return the configurations that a command line of haproxy or keepalived names.
+
+    >>> configurations("haproxy", ["haproxy", "-Ws", "-f", "/a.cfg", "-f/conf.d", "-p", "/run/pid"])
+    ('/a.cfg', '/conf.d')
+    >>> configurations("keepalived", ["keepalived", "--dont-fork"])
+    ('/etc/keepalived/keepalived.conf',)
+    """
+    found = []
+    for at, word in enumerate(words):
+        if word in {"-f", "--use-file"} and at + 1 < len(words):
+            found.append(words[at + 1])
+        elif match := re.fullmatch(r"(?:--use-file=|-f)(.+)", word):
+            found.append(match[1])
+    return tuple(found) or ((KEEPALIVED_CONF,) if unit == "keepalived" else ())
+
+
+def _listener(where: str, whose: str, process: str, pid: str) -> Listener:
+    address, _, port = where.rpartition(":")
+    address = address.partition("%")[0].strip("[]")
+    return Listener("" if address == "*" else address, int(port), whose == "own", "" if process == "-" else process, int(pid))
+
+
+def _variables(text: str) -> dict[str, str]:
+    """Read assignments as systemd prints or reads them: separated by blanks, each with or without quotes."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = [text]
+    return {name: value for name, given, value in (word.partition("=") for word in words) if given}
+
+
+def _expanded(line: str, variables: Mapping[str, str]) -> list[str]:
+    """Return the words of an ExecStart line, as systemd replaces variables: $NAME as a word becomes several, ${NAME} stays one."""
+    words: list[str] = []
+    for word in line.split():
+        whole = re.fullmatch(r"\$([A-Za-z_]\w*)", word)
+        if whole:
+            words += variables.get(whole[1], "").split()
+        else:
+            words.append(re.sub(r"\$\{([A-Za-z_]\w*)\}", lambda found: variables.get(found[1], ""), word))
+    return words

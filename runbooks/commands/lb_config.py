@@ -1,0 +1,147 @@
+"""What a haproxy.cfg and a keepalived.conf serve: their listeners and virtual addresses. Reads any configuration, not only ours.
+
+Only the statements that say where something listens are read, not the rest of the languages: HAProxy's configuration manual, `bind` and
+`listen`; keepalived.conf(5), `virtual_ipaddress` and `virtual_server`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from runbooks.commands.lb_paths import MARK, OURS
+
+_SECTION = re.compile(
+    r"(global|defaults|frontend|listen|backend|peers|userlist|resolvers|mailers|program|cache|ring|http-errors)\b"
+)
+_ANYWHERE = {"", "*", "0.0.0.0", "::"}  # noqa: S104 - read, not bound
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """One address and TCP port that a configuration of HAProxy listens on; ``address`` is "" for all of them."""
+
+    proxy: str
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address or "*"
+        return f"{host}:{self.port}"
+
+
+def overlap(one: str, two: str) -> bool:
+    """Whether one host cannot listen on the same port of both addresses; "" and its like stand for all addresses.
+
+    >>> overlap("", "10.0.0.1"), overlap("127.0.0.1", "10.0.0.1"), overlap("0.0.0.0", "fd00::1")
+    (True, False, False)
+    """
+    if one == two or one in {"", "*"} or two in {"", "*"}:
+        return True
+    if not (one in _ANYWHERE or two in _ANYWHERE):
+        return False
+    # `ss` writes * for a socket that takes both families, and [::] for one that takes IPv6 only.
+    return (":" in one) == (":" in two)
+
+
+def statements(text: str) -> Iterator[list[str]]:
+    """Return the words of every line that is no comment. A line with an odd quote is split at its blanks."""
+    for line in text.splitlines():
+        bare = line.strip()
+        if not bare or bare.startswith(("#", "!")):
+            continue
+        try:
+            words = shlex.split(bare, comments=True)
+        except ValueError:
+            words = bare.split()
+        if words:
+            yield words
+
+
+def is_ours(text: str) -> bool:
+    """Whether `inv lb.setup` wrote this file: every build has had the same words in the first line."""
+    return OURS in text.partition("\n")[0]
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a file has only comments and blank lines."""
+    return next(statements(text), None) is None
+
+
+def mark(text: str) -> str:
+    """Return the mark that this haproxy.cfg carries ("ha-runbooks DIGEST"), "" for one that is not ours or of an earlier build."""
+    found = re.search(rf"(?m)^\s*description\s+({MARK} [0-9a-f]+)\s*$", text)
+    return found[1] if found else ""
+
+
+def binds(text: str) -> list[Bind]:
+    r"""Return where a haproxy.cfg listens on TCP. Sockets in the file system, and addresses in variables, are left out.
+
+    >>> [str(each) for each in binds("frontend a\n bind :80,[::1]:81 v6only\nlisten b 10.0.0.1:90-91\n bind /run/x\n")]
+    ['*:80', '[::1]:81', '10.0.0.1:90', '10.0.0.1:91']
+    """
+    found: list[Bind] = []
+    proxy = ""
+    for words in statements(text):
+        if _SECTION.fullmatch(words[0]):
+            proxy = words[1] if len(words) > 1 else words[0]
+            if words[0] in {"frontend", "listen"} and len(words) > 2:
+                found += _addresses(proxy, words[2])
+        elif words[0] == "bind" and len(words) > 1:
+            found += _addresses(proxy, words[1])
+    return found
+
+
+def _addresses(proxy: str, word: str) -> Iterator[Bind]:
+    for each in word.split(","):
+        bare = re.sub(r"^(ipv4|ipv6|tcp|tcp4|tcp6)@", "", each)
+        found = re.fullmatch(r"(.*):(\d+)(?:-(\d+))?", bare)
+        if not found or "@" in bare or "/" in bare or "$" in bare:
+            continue
+        address = found[1].strip("[]")
+        first, last = int(found[2]), int(found[3] or found[2])
+        for port in range(first, min(last, first + 1000) + 1):
+            yield Bind(proxy, "" if address == "*" else address, port)
+
+
+def proxies(text: str) -> list[str]:
+    """Return the names of the proxies that accept connections."""
+    return [words[1] for words in statements(text) if words[0] in {"frontend", "listen"} and len(words) > 1]
+
+
+def instances(text: str) -> list[str]:
+    """Return the names of the VRRP instances of a keepalived.conf."""
+    return [words[1] for words in statements(text) if words[0] == "vrrp_instance" and len(words) > 1]
+
+
+def virtual_servers(text: str) -> list[str]:
+    """Return the virtual servers (IPVS) of a keepalived.conf."""
+    return [" ".join(words[1:3]).rstrip(" {") for words in statements(text) if words[0] == "virtual_server" and len(words) > 1]
+
+
+def virtual_addresses(text: str) -> list[str]:
+    r"""Return the addresses that a keepalived.conf adds to a host while it is the VRRP master, without their prefix lengths.
+
+    >>> virtual_addresses("virtual_ipaddress {\n 10.0.0.9/24 dev eth0\n fd00::9\n}\n")
+    ['10.0.0.9', 'fd00::9']
+    """
+    found: list[str] = []
+    inside = False
+    for words in statements(re.sub(r"([{}])", r"\n\1\n", text)):
+        if words[0] in {"virtual_ipaddress", "virtual_ipaddress_excluded"}:
+            inside = True
+        elif words[0] == "}":
+            inside = False
+        elif inside and words[0] != "{" and (address := _address(words[0])):
+            found.append(address)
+    return list(dict.fromkeys(found))
+
+
+def _address(word: str) -> str:
+    try:
+        return str(ip_address(word.partition("/")[0]))
+    except ValueError:
+        return ""

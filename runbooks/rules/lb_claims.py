@@ -1,0 +1,109 @@
+"""Whether lb.setup would take something away from somebody on a load balancer. Pure: what a host serves in, refusals out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from runbooks.commands import lb_config
+from runbooks.commands.lb_claims import UNITS, Claims, Present
+from runbooks.commands.lb_config import Bind
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.inventory.model import Host, Site
+from runbooks.text import listed
+
+# The front ends of templates/haproxy.cfg.j2 and the key of hosts.yaml that each one's port is from.
+KEYS: Final = {
+    "api": "endpoint.port",
+    "stats": "load_balancer.stats_port",
+    "metrics": "load_balancer.metrics_port",
+    "health": "load_balancer.health_port",
+    "ingress-http": "load_balancer.ingress.http",
+    "ingress-https": "load_balancer.ingress.https",
+}
+
+
+def held(host: Host, haproxy_cfg: str, claims: Claims) -> list[str]:
+    """Return a line for each port of the configuration ``haproxy_cfg`` that another program than our HAProxy listens on.
+
+    `haproxy -c` binds no port, and a reload that cannot bind one keeps the old worker: nobody would notice before the next restart.
+    """
+    return list(
+        dict.fromkeys(
+            f"{host}: TCP {bind} ({KEYS.get(bind.proxy, f'{HAPROXY_CFG}, {bind.proxy}')}) is held by {listener}"
+            for bind in lb_config.binds(haproxy_cfg)
+            for listener in claims.listeners
+            if not listener.own and listener.port == bind.port and lb_config.overlap(bind.address, listener.address)
+        )
+    )
+
+
+def elsewhere(host: Host, claims: Claims) -> list[str]:
+    """Return a line for each service that does not read the file that lb.setup writes."""
+    files = {"haproxy": HAPROXY_CFG, "keepalived": KEEPALIVED_CONF}
+    found = []
+    for unit in UNITS:
+        if (named := claims.named.get(unit)) is not None and files[unit] not in named:
+            found.append(
+                f"{host}: {unit} is set to read {listed(named) or 'no file'}, not {files[unit]} "
+                f"(systemctl cat {unit}; /etc/default/{unit} or /etc/sysconfig/{unit})"
+            )
+        elif (running := claims.running.get(unit)) is not None and files[unit] not in running:
+            found.append(
+                f"{host}: {unit} was started with {listed(running) or 'no file'}, not with {files[unit]}; a reload does not change that"
+            )
+    return found
+
+
+def foreign(site: Site, host: Host, claims: Claims) -> list[str]:
+    """Return a line for each configuration, or part of one, that is neither ours nor the package's default, with what it serves.
+
+    Never lets a file pass that serves something that lb.setup did not set up: also not one of ours to which somebody has added it.
+    """
+    found = []
+    for path, present in claims.files.items():
+        what = _serves(path, present, site)
+        if _is_foreign(present):
+            found.append(f"{host}: {path} is not from lb.setup; it serves {listed(what) or 'nothing that can be read from it'}")
+        elif lb_config.is_ours(present.content) and what:
+            found.append(f"{host}: {path} is from lb.setup, but somebody has added {listed(what)}")
+    return found
+
+
+def _is_foreign(present: Present) -> bool:
+    text = present.content
+    return not (present.default or lb_config.is_ours(text) or lb_config.says_nothing(text))
+
+
+def _serves(path: str, present: Present, site: Site) -> list[str]:
+    """Return what a configuration serves; of one that is ours, only what lb.setup has never written."""
+    text, ours = present.content, lb_config.is_ours(present.content)
+    if path == HAPROXY_CFG:
+        by_proxy: dict[str, list[Bind]] = {name: [] for name in lb_config.proxies(text)}
+        for bind in lb_config.binds(text):
+            by_proxy.setdefault(bind.proxy, []).append(bind)
+        return [f"{name} ({listed(at) or 'no TCP port'})" for name, at in by_proxy.items() if not (ours and name in KEYS)]
+    names, addresses = lb_config.instances(text), lb_config.virtual_addresses(text)
+    # lb.setup writes one instance with one address; either may have been renamed in hosts.yaml since.
+    known = (site.name, str(site.endpoint.vip)) if ours else ()
+    return [
+        *(f"the VRRP instance {each}" for each in names if each not in known and not (ours and len(names) == 1)),
+        *(f"the VIP {each}" for each in addresses if each not in known and not (ours and len(addresses) == 1)),
+        *(f"the virtual server {each}" for each in lb_config.virtual_servers(text)),
+    ]
+
+
+def unbound(haproxy_cfg: str, claims: Claims) -> list[Bind]:
+    """Return where the configuration ``haproxy_cfg`` listens by its text, but HAProxy does not on the host."""
+    own = [each for each in claims.listeners if each.own]
+    return [
+        bind
+        for bind in lb_config.binds(haproxy_cfg)
+        if not any(bind.port == each.port and lb_config.overlap(bind.address, each.address) for each in own)
+    ]
+
+
+def lost(conf: Mapping[Host, str], on: Mapping[Host, frozenset[str]]) -> list[str]:
+    """Return the virtual addresses of the configurations of keepalived that are on no host."""
+    wanted = dict.fromkeys(address for text in conf.values() for address in lb_config.virtual_addresses(text))
+    return [each for each in wanted if not any(each in there for there in on.values())]

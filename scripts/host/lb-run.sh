@@ -1,0 +1,105 @@
+# Variables: UNIT (haproxy or keepalived), PATHS (array), HAPROXY_CFG, KEEPALIVED_CONF, MARK.
+# Enables the unit, starts it or reloads it, and proves that it has loaded its file. `systemctl reload haproxy` succeeds, too, when the
+# new worker could not bind a port and the old one goes on with the old configuration; so HAProxy itself is asked.
+# When the file cannot be loaded, the files from before lb-apply are put back and loaded. Then exit 66, with these lines on standard
+# output: what the service said, "@@", and "back" (all is as before), "broken" (the old files could not be loaded either), or "none"
+# (there was nothing to put back).
+# shellcheck shell=bash disable=SC2154
+set -u
+top=/var/lib/ha-runbooks/lb run=/run/ha-runbooks
+label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; }
+worker() { # sets worker: HAProxy's newest one, which is the last child of the master
+    local main child name children=()
+    worker=''
+    main=$(systemctl show haproxy -p MainPID --value)
+    read -r -a children <"/proc/$main/task/$main/children" # a line without an end: `read` fails
+    for child in "${children[@]}"; do
+        if read -r name <"/proc/$child/comm" && [ "$name" = haproxy ]; then worker=$child; fi
+    done
+} 2>/dev/null
+marked() { sed -nE "s/^ *[Dd]escription:? +($MARK [0-9a-f]+).*/\1/p" | head -n 1; }
+ask() { echo "$2" | timeout 2 socat -t2 -T2 - "UNIX-CONNECT:$1" 2>/dev/null; }
+failures() { ask /run/haproxy-master.sock 'show proc' | sed -nE 's/.* master .*\[failed: ([0-9]+)\].*/\1/p'; }
+record() { # FILE PROCESS: as `lb-hook loaded` does, which is not called for a configuration from before lb.setup
+    local to=$run/${1##*/}.loaded
+    mkdir -p "$run"
+    (umask 077 && echo "$(sha256sum <"$1" | cut -d' ' -f1) $2" >"$to.new")
+    mv -f -- "$to.new" "$to"
+}
+load_haproxy() { # starts or reloads haproxy; succeeds when a new worker runs the file
+    local before='' failed=0 now
+    if systemctl is-active -q haproxy; then
+        worker
+        before=$worker
+        failed=$(failures)
+        systemctl reload haproxy || return 1
+    else
+        systemctl reset-failed haproxy 2>/dev/null
+        systemctl start haproxy || return 1
+    fi
+    local until=$((SECONDS + 15))
+    while [ "$SECONDS" -lt "$until" ]; do
+        worker
+        if [ -n "$worker" ] && [ "$worker" != "$before" ] &&
+            [ "$(ask /run/haproxy/admin.sock 'show info' | marked)" = "$(marked <"$HAPROXY_CFG")" ]; then
+            # A worker that could not start ends at once (HAProxy 3.1 and newer read the configuration only there).
+            sleep 0.2
+            [ -d "/proc/$worker" ] || return 1
+            record "$HAPROXY_CFG" "$worker"
+            return 0
+        fi
+        now=$(failures)
+        [ "${now:-0}" -le "${failed:-0}" ] || return 1
+        sleep 0.2
+    done
+    return 1
+}
+load_keepalived() {
+    if systemctl is-active -q keepalived; then systemctl reload keepalived || return 1; else
+        systemctl reset-failed keepalived 2>/dev/null
+        systemctl start keepalived || return 1
+    fi
+    systemctl is-active -q keepalived || return 1
+    record "$KEEPALIVED_CONF" "$(systemctl show keepalived -p MainPID --value)"
+}
+put_back() { # puts the files of the generation $1 back, and deletes those that it does not have
+    local path new
+    for path in "${PATHS[@]}"; do
+        if [ ! -e "$1$path" ]; then
+            rm -f -- "$path"
+            continue
+        fi
+        cmp -s -- "$1$path" "$path" && continue
+        mkdir -p -- "$(dirname -- "$path")"
+        new=$(mktemp -- "$path.XXXXXXXX.new") && cp -p -- "$1$path" "$new" && sync -- "$new" && mv -fT -- "$new" "$path" || return 1
+        label "$path"
+    done
+    systemctl daemon-reload
+    rm -f -- "$top/unproved"
+}
+started=$(date +%s)
+systemctl enable -q "$UNIT"
+was=$(systemctl is-active keepalived)
+if "load_$UNIT" >&2; then
+    loaded=''
+    [ ! -r "$run/keepalived.conf.loaded" ] || read -r loaded _ <"$run/keepalived.conf.loaded"
+    # Until both services run with the new files, the old ones may still have to be put back.
+    if [ "$UNIT" = keepalived ] || [ "$loaded" = "$(sha256sum <"$KEEPALIVED_CONF" 2>/dev/null | cut -d' ' -f1)" ]; then
+        rm -f -- "$top/unproved"
+    fi
+    exit 0
+fi
+said=$(journalctl -q -u "$UNIT" --since "@$started" -o cat --no-pager 2>/dev/null)
+# Also the loss of the last server of a backend is an alert; it says nothing about the configuration.
+if alerts=$(grep -F '[ALERT]' <<<"$said" | grep -v 'has no server available'); then said=$alerts; fi
+tail -n 5 <<<"$said"
+echo '@@'
+kept=''
+[ ! -r "$top/unproved" ] || read -r kept <"$top/unproved"
+if [ -z "$kept" ] || [ ! -d "$kept" ]; then
+    echo none
+    exit 66
+fi
+trap '' TERM HUP INT # an interruption must not leave a mixture of files
+if put_back "$kept" >&2 && load_haproxy >&2 && { [ "$was" != active ] || load_keepalived >&2; }; then echo back; else echo broken; fi
+exit 66
