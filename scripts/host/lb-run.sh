@@ -22,7 +22,7 @@ ask() { echo "$2" | timeout 2 socat -t2 -T2 - "UNIX-CONNECT:$1" 2>/dev/null; }
 failures() { ask /run/haproxy-master.sock 'show proc' | sed -nE 's/.* master .*\[failed: ([0-9]+)\].*/\1/p'; }
 record() { # FILE PROCESS: as `lb-hook loaded` does, which is not called for a configuration from before lb.setup
     local to=$run/${1##*/}.loaded
-    mkdir -p "$run"
+    (umask 022 && mkdir -p "$run")
     (umask 077 && echo "$(sha256sum <"$1" | cut -d' ' -f1) $2" >"$to.new")
     mv -f -- "$to.new" "$to"
 }
@@ -64,18 +64,19 @@ load_keepalived() {
 }
 put_back() { # puts the files of the generation $1 back, and deletes those that it does not have
     local path new
+    touch "$top/applying" # until all of them are back, the files are a mixture
     for path in "${PATHS[@]}"; do
         if [ ! -e "$1$path" ]; then
             rm -f -- "$path"
             continue
         fi
         cmp -s -- "$1$path" "$path" && continue
-        mkdir -p -- "$(dirname -- "$path")"
+        (umask 022 && mkdir -p -- "$(dirname -- "$path")")
         new=$(mktemp -- "$path.XXXXXXXX.new") && cp -p -- "$1$path" "$new" && sync -- "$new" && mv -fT -- "$new" "$path" || return 1
         label "$path"
     done
     systemctl daemon-reload
-    rm -f -- "$top/unproved"
+    rm -f -- "$top/unproved" "$top/applying"
 }
 started=$(date +%s)
 systemctl enable -q "$UNIT"
