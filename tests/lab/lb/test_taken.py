@@ -21,10 +21,10 @@ CONF = "/etc/keepalived/keepalived.conf"
 GENERATIONS = "/var/lib/ha-runbooks/lb/generations"
 # Answers every request on 9100 with HTTP 200, as a metrics exporter would.
 EXPORTER = 'systemd-run -q --unit=exporter socat TCP-LISTEN:9100,fork,reuseaddr SYSTEM:"echo HTTP/1.0 200 OK; echo"'
-# Has the port, but does not listen on it: no list of listeners shows it.
+# Has the port 9200, but does not listen on it: no list of listeners shows it.
 HIDDEN = (
     "systemd-run -q --unit=hidden perl -MSocket -e "
-    "'socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(9100, INADDR_ANY)) or die; sleep 600'"
+    "'socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(9200, INADDR_ANY)) or die; mkdir \"/run/hidden\"; sleep 900'"
 )
 THEIR_CFG = """\
 global
@@ -107,11 +107,13 @@ def test_a_port_of_another_program_is_refused_before_anything_changes(operator: 
 
 def test_what_fails_only_when_it_is_loaded_is_put_back(operator: Operator) -> None:
     shell(operator, "lb2", HIDDEN)
+    eventually(lambda: operator.lab.console("lb2", ["test", "-d", "/run/hidden"]).returncode, 0)
+    operator.edit(stats_port(9200))
     before = as_they_are(operator)["lb1"], shell(operator, "lb2", f"cat {CFG}")
     done = operator.inv("lb.setup")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "haproxy on lb2 could not load its new configuration: the old files are back on lb2, and loaded" in done.stderr
-    assert "10.1.1.12:9100" in done.stderr.split("[ALERT]")[1]  # HAProxy's own words
+    assert "10.1.1.12:9200" in done.stderr.split("[ALERT]")[1]  # HAProxy's own words
     assert runs_its_file(operator, "lb2")
     assert "lb2: run haproxy with this configuration  [would change" in operator.good("lb.setup", "--plan")  # not "nothing to do"
     assert (as_they_are(operator)["lb1"], shell(operator, "lb2", f"cat {CFG}")) == before
@@ -122,7 +124,7 @@ def test_what_fails_only_when_it_is_loaded_is_put_back(operator: Operator) -> No
 
 def test_a_worker_that_was_left_behind_is_noticed(operator: Operator) -> None:
     """Somebody edits the file and reloads; the port is held, systemd says that all is well."""
-    shell(operator, "lb2", f"sed -i s/:9000/:9100/ {CFG}; systemctl reload haproxy")
+    shell(operator, "lb2", f"sed -i s/:9000/:9200/ {CFG}; systemctl reload haproxy")
     done = operator.inv("lb.status")
     assert done.returncode == 1
     assert "lb2: haproxy runs another configuration than its file has" in done.stderr
