@@ -35,21 +35,22 @@ def findings(session: Session, examined: Examination) -> list[Finding]:
 
 
 def meanwhile(held: Held | None, found: list[Finding]) -> list[Finding]:
-    """Return the findings, and before them the command that is changing the site now, if there is one.
+    """Return the findings, and first of all what is changing the site now: the command that holds its lock, or a kubeadm that outlived its.
 
-    Invariant: while a command changes the site, no other one is named: what is found may come from it, and be whole again when it ends.
+    Invariant: while something changes the site, no command is named: what is found may come from it, and be whole again when it ends.
     """
-    if not held:
-        return found
-    who = held.holder
-    first = Finding(
-        "note",
-        topic="lock",
-        seen=f"wait: {who.user}@{who.machine} is running {who.what} (since {who.since})",
-        why="what is found below may come from it; it names no commands while the site is being changed",
-        fix="wait until it has ended; inv site.lock shows whether it has",
-    )
-    return [first, *(replace(each, fix="") for each in found)]
+    waits = [each for each in found if each.seen.startswith(hosts.WAIT)]
+    if held:
+        who = held.holder
+        first = Finding(
+            "note",
+            topic="lock",
+            seen=f"{hosts.WAIT}{who.user}@{who.machine} is running {who.what} (since {who.since})",
+            why="what is found below may come from it; it names no commands while the site is being changed",
+            fix="wait until it has ended; inv site.lock shows whether it has",
+        )
+        waits = [first, *waits]
+    return [*waits, *(replace(each, fix="") if waits else each for each in found if each not in waits)]
 
 
 def _now(session: Session, examined: Examination, held: Held | None) -> list[Finding]:

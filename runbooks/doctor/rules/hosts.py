@@ -16,6 +16,7 @@ from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
 from runbooks.text import counted, listed, percent, size_text
 
 # The kubelet evicts pods below 10 % free on its own file system, 15 % on that of the images (--eviction-hard); etcd stops at 0.
+WAIT = "wait: "  # begins a finding that something is at work; until it has ended, no other finding names a command
 LOW, VERY_LOW, INODES_LOW = 0.10, 0.03, 0.05
 REPAIR = {
     "init": "inv cluster.init",
@@ -73,7 +74,8 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
                 "note",
                 topic="leftovers",
                 host=host.name,
-                seen=f"kubeadm {each.attempt} is running there",
+                seen=f"{WAIT}kubeadm {each.attempt} is running there",
+                fix=f"wait until it has ended: on {host}: systemctl status ha-runbooks-kubeadm",
                 explains=frozenset({host}),
             )
         elif each.attempt:

@@ -173,6 +173,10 @@ def test_while_a_command_runs_the_first_finding_is_to_wait_and_nothing_else_is_p
     assert "recover" not in first.fix
     assert [(each.seen, each.fix) for each in others] == [(each.seen, "") for each in found]
     assert meanwhile(None, found) == found
+    at_work = list(host_rules.unfinished(SITE, {M2: replace(QUIET, attempt="join", working=True)}))  # its command was killed
+    first, *others = meanwhile(None, [*found, *at_work])
+    assert (first.host, first.seen) == ("master2", "wait: kubeadm join is running there")
+    assert [each.fix for each in others] == ["", ""]
 
 
 def test_without_any_load_balancer_they_are_set_up_and_with_one_the_other_is_replaced():
