@@ -31,7 +31,7 @@ REFUSALS = (
     (
         r"^sudo: (?!unable to resolve)|^Sorry, user ",
         "{user} cannot run commands there as root",
-        "let `sudo -n true` work for {user} on {host} (a file in /etc/sudoers.d: {user} ALL=(ALL) NOPASSWD: ALL)",
+        "let `sudo -n true` work for {user} on {host} (a file in /etc/sudoers.d without a dot in its name: {user} ALL=(ALL) NOPASSWD: ALL)",
     ),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gaierror
 
 import paramiko
 from paramiko.ssh_exception import NoValidConnectionsError
@@ -112,8 +113,14 @@ def _told(to: _Server, error: BaseException) -> tuple[str, str]:
         case TimeoutError():
             told = "no answer", f"check that the {to.word} is switched on and that its address in hosts.yaml is right"
         case _:
-            told = plain(error), f"check that the {to.word} is switched on and that sshd listens at this address"
+            told = plain(error), _check(to, error)
     return told
+
+
+def _check(to: _Server, error: BaseException) -> str:
+    if isinstance(error, gaierror):
+        return f"check the address of the {to.word} in hosts.yaml, and this machine's name servers"
+    return f"check that the {to.word} is switched on and that sshd listens at this address"
 
 
 def _refused(to: _Server, error: paramiko.AuthenticationException) -> tuple[str, str]:

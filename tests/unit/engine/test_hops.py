@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from ipaddress import ip_address
+from socket import gaierror
 from types import SimpleNamespace
 
 import msgspec
@@ -56,6 +57,7 @@ def test_a_gateway_that_works_gives_a_channel() -> None:
     [
         (TimeoutError(), "no answer", "check that the gateway is switched on"),
         (OSError(113, "No route to host"), "No route to host", "check that the gateway is switched on"),
+        (gaierror(-2, "Name or service not known"), "Name or service not known", "check the address of the gateway"),
         (paramiko.AuthenticationException(), "login as jump was refused", "check user and key of ssh.gateway"),
         (paramiko.PasswordRequiredException("x"), "has a passphrase", "ssh-add"),
         (paramiko.SSHException("Server '[x]' not found in known_hosts"), "host key is not in", "inv site.trust --gateways"),
