@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from runbooks import gates
 from runbooks.cluster import members, node_settings, prepare
+from runbooks.cluster.admission import accepts_a_join
 from runbooks.cluster.files import cni_manifest
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
@@ -58,7 +59,7 @@ def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
     steps += [preflight(site, plan.hosts), *prepare.steps(site, plan.hosts)]
     if init_host:
         steps.append(kubeadm_init(plan, init_host))
-    steps.append(api_server_answers(plan))
+    steps += [api_server_answers(plan), accepts_a_join(plan.survey)]
     if network:
         steps.append(install_network(plan, network))
     steps += kubeadm_joins(plan, [host for host in plan.hosts if host != init_host])
@@ -74,6 +75,7 @@ def join_procedure(plan: Plan) -> Procedure:
     site, names = plan.site, [str(host) for host in plan.hosts]
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [
+        accepts_a_join(plan.survey),
         *no_dead_others(plan, f"inv cluster.join --host {','.join(names)}"),
         *join_steps(plan),
     ]

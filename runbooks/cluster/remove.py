@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runbooks.cluster import members
+from runbooks.cluster.admission import accepts_a_change
 from runbooks.cluster.drain import drain
 from runbooks.cluster.node_settings import keep_settings
 from runbooks.commands import kubeadm, kubectl, node
@@ -32,7 +33,11 @@ def remove_procedure(site: Site, host: Host, *, force: bool = False) -> Procedur
     """
     survey = Survey()
     control_plane = host.is_control_plane
-    steps: list[Step | Together] = [check_quorum(survey, host), keep_settings(survey, host)]
+    steps: list[Step | Together] = [
+        check_quorum(survey, host),
+        accepts_a_change(survey, host, drains=True),
+        keep_settings(survey, host),
+    ]
     if control_plane:
         steps.append(take_out(host))
     steps.append(drain(survey, host, force=force))

@@ -11,6 +11,7 @@ from runbooks.errors import OutcomeError
 from runbooks.rules import verify as rules
 from runbooks.rules.finding import Finding, at_least, for_machines, shown, told
 from runbooks.text import first_few
+from runbooks.view import admission
 from runbooks.view.health import host_facts, judge, look, write_through_vip
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def verify(session: Session) -> None:
     seen = look(run)
     if rules.no_cluster(host_facts(run.site, seen)):
         raise OutcomeError(f"{run.site.name}: no cluster yet", hint="inv cluster.init builds it")
-    found = [*judge(run.site, seen), *([write_through_vip(run, seen.reader)] if seen.reader else [])]
+    found = judge(run.site, seen)
+    if seen.reader:
+        found += [*admission.findings(run, seen.reader), write_through_vip(run, seen.reader)]
     failing = at_least("fail", found)
     if session.options.json:
         print(json.dumps({"ok": not failing, "findings": [for_machines(each) for each in found]}))

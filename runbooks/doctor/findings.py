@@ -63,7 +63,7 @@ def _now(session: Session, examined: Examination, held: Held | None) -> list[Fin
     else:
         found += of_cluster(site, examined, found)
         found = [*_order(site, examined), *found]
-        found += [*_backups(session), *_runs(session, held)]
+        found += [*examined.admission, *_backups(session), *_runs(session, held)]
     found += hosts.clocks(examined.clocks)
     return ordered(overload.explain(load.of_hosts(examined.loads), found))
 

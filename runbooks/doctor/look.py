@@ -19,9 +19,10 @@ from runbooks.inventory.model import Host
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules import lb as lb_rules
 from runbooks.rules.etcd import View
+from runbooks.rules.finding import Finding, at_least
 from runbooks.rules.preflight_peers import Clock
 from runbooks.rules.verify_hosts import LbReading
-from runbooks.view import clock, health
+from runbooks.view import admission, clock, health
 from runbooks.view.health import ClusterReadings
 
 
@@ -37,6 +38,7 @@ class Examination:
     held: dict[Host, Held] = field(default_factory=dict)
     clocks: dict[Host, Clock] = field(default_factory=dict)
     endpoints: tuple[str, ...] = ()
+    admission: tuple[Finding, ...] = ()
 
     @property
     def facts(self) -> dict[Host, HostFacts]:
@@ -79,6 +81,8 @@ def look(run: Run) -> Examination:
         if held := said.get("held"):
             examined.held[host] = held
     _once_more(run, examined)
+    if seen.reader:
+        examined.admission = tuple(at_least("note", admission.findings(run, seen.reader)))
     examined.clocks = clock.clocks(run, examined.traces)
     return examined
 

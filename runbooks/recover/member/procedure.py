@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbooks.backup.before import back_up_first
 from runbooks.cluster import members
+from runbooks.cluster.admission import accepts_a_change
 from runbooks.cluster.build import Plan, join_steps, node_ready
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.remove import delete_node
@@ -148,7 +149,8 @@ def replacement(site: Site, host: Host, *, fine: bool = False, others: bool = Fa
         mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD, f"inv recover.node --host {host}")
     else:
         plan = Plan(site, (host,), ctx.survey, replaces=True)
-        mine = [node_ready(plan, host)] if fine else [delete_node(ctx.survey, host), *join_steps(plan)]
+        anew = [accepts_a_change(ctx.survey, host), delete_node(ctx.survey, host), *join_steps(plan)]
+        mine = [node_ready(plan, host)] if fine else anew
     title = f"Check {host}, which is in service" if fine else f"Replace {host} by an empty machine"
     return Procedure("recover.node", title, mine, {"host": host.name, "fine": fine, "others": others})
 
@@ -180,6 +182,8 @@ def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Toget
     alone = others_removed(ctx.survey, Join((ctx.host,), command, others=ctx.others, again=True))
     plan = Plan(ctx.site, (ctx.host,), ctx.survey, replaces=True)
     alarm = [disarm(ctx)] if ctx.corrupt else []
+    accepts = accepts_a_change(ctx.survey, ctx.host, deletes=repair != Repair.REJOIN)
+    before = [keeps_quorum(ctx), accepts]
     out = [take_out(ctx.host), remove(ctx), *alarm]
     over = [etcd_is_healthy(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]
     match repair:
@@ -191,10 +195,10 @@ def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Toget
             return [promote(ctx), *over]
         case Repair.REJOIN:
             again = [stop(ctx), remove(ctx), *alarm, set_aside(ctx), join_again(ctx), promote(ctx), serve(ctx)]
-            return [keeps_quorum(ctx), alone, take_out(ctx.host), *again, *over]
+            return [*before, alone, take_out(ctx.host), *again, *over]
         case Repair.REBUILD:
             return [
-                keeps_quorum(ctx),
+                *before,
                 alone,
                 *out,
                 *join_steps(plan),
@@ -202,7 +206,7 @@ def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Toget
                 writes_through_vip(ctx.site, ctx.survey),
             ]
         case Repair.GONE:
-            return [keeps_quorum(ctx), *out, delete_node(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
+            return [*before, *out, delete_node(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
 
 
 def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,60 @@ def test_an_api_server_that_the_load_balancers_do_not_know(healthy: Operator, tm
     finally:
         healthy.good("lb.setup")
     assert failing(verdict(healthy)[1]) == {}
+
+
+@contextmanager
+def webhook(operator: Operator, version: str, side_effects: str, addresses: list[dict[str, str]]) -> Iterator[None]:
+    """A webhook that nobody answers for. It judges only what has our label, so that the cluster itself is left alone."""
+    service = {"namespace": "default", "name": "nobody", "path": "/judge", "port": 443}
+    configuration = {
+        "apiVersion": f"admissionregistration.k8s.io/{version}",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "company-policy"},
+        "webhooks": [
+            {
+                "name": "judge.company.example",
+                "failurePolicy": "Fail",
+                "sideEffects": side_effects,
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {"service": service},
+                "objectSelector": {"matchLabels": {"app.kubernetes.io/managed-by": "ha-runbooks"}},
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets", "pods"]}],
+            }
+        ],
+    }
+    named = {"name": "nobody", "namespace": "default"}
+    there = {"apiVersion": "v1", "kind": "Service", "metadata": named, "spec": {"ports": [{"port": 443}]}}
+    subsets = [{"addresses": addresses, "ports": [{"port": 443}]}] if addresses else []
+    behind = {"apiVersion": "v1", "kind": "Endpoints", "metadata": named, "subsets": subsets}
+    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": [there, behind, configuration]})
+    words = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
+    operator.lab.console("master1", [*words, "apply", "-f", "-"], stdin=objects, check=True)
+    try:
+        yield
+    finally:
+        operator.lab.console("master1", [*words, "delete", "--ignore-not-found", "-f", "-"], stdin=objects, check=True)
+
+
+def test_a_webhook_that_does_not_answer_is_named_before_anything_is_deleted(healthy: Operator) -> None:
+    named = 'the webhook "judge.company.example" of the ValidatingWebhookConfiguration company-policy (failurePolicy Fail)'
+    with webhook(healthy, "v1", "None", []):
+        eventually(lambda: "admission" in {topic for topic, _ in failing(verdict(healthy)[1])}, seconds=30)
+        row = verdict(healthy)[1]["admission", ""]
+        assert row["seen"].startswith(f"a Secret in kube-system, a Pod in kube-system, a Pod in default: {named} does not answer")
+        assert "its Service default/nobody: it has no endpoints" in row["seen"]
+        assert "kubectl patch validatingwebhookconfiguration company-policy" in row["fix"]
+        assert f"{named} does not answer" in healthy.inv("doctor").stdout
+        for words in (("cluster.remove", "--host", "worker1"), ("cluster.join", "--host", "worker1")):
+            done = healthy.inv(*words, "--diff")
+            assert (done.returncode, f"{named} does not answer" in done.stderr) == (3, True), done.stdout + done.stderr
+            assert "ran on" not in done.stdout
+    with webhook(healthy, "v1beta1", "Some", [{"ip": "10.1.1.201"}]):  # it has somebody, and cannot be asked by a dry run
+        eventually(lambda: "refuses dry runs" in verdict(healthy)[1]["admission", ""]["seen"], seconds=30)
+        assert "refuses dry runs" in healthy.good("cluster.join", "--host", "worker1")
+    assert ("admission", "") not in failing(verdict(healthy)[1])
+    for kind in ("secrets", "pods", "nodes", "configmaps", "leases"):  # nothing is left of the dry runs
+        assert "ha-runbooks-try" not in kubectl(healthy, "master1", "get", kind, "-A", "-o", "name")
 
 
 def test_a_master_without_power(whole: Operator) -> None:
