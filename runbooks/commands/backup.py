@@ -19,6 +19,7 @@ from runbooks.inventory.model import Host
 
 ROOM: Final = 256 << 20  # bytes that must be free on a host's disk beside twice etcd's size: a write-ahead log and a reserve
 SLOWEST: Final = 2 << 20  # bytes per second: the slowest disk or network that the time limits allow for
+LINKED: Final = 16 << 20  # bytes: what a link leads to is saved in its place up to this size
 PAGE: Final = 200  # objects per page of a list; it limits the memory that this tool and the API server need
 
 CONTROL_PLANE_NEEDS: Final = ("/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/manifests/kube-apiserver.yaml")
@@ -118,16 +119,17 @@ def lists(host: Host, base: str, wanted: Sequence[Kind], size: int) -> Command:
 
 
 def saved(host: Host) -> tuple[str, ...]:
-    """Return the paths that `files` sends if they exist."""
+    """Return the paths that `files` sends if they exist, by the roles of ``host``."""
     return (*(CONTROL_PLANE_FILES if host.is_control_plane else ()), *(LB_FILES if host.is_lb else ()))
 
 
-def files(base: str, host: Host) -> Command:
-    """Send the configuration files of ``host``, by its roles, as one tar archive."""
+def files(base: str, host: Host, named: Sequence[str] = ()) -> Command:
+    """Send the configuration files of ``host``, by its roles, as one tar archive; with the ``named`` ones, which lie elsewhere."""
     needed = [*(CONTROL_PLANE_NEEDS if host.is_control_plane else ()), *(LB_NEEDS if host.is_lb else ())]
     wanted = saved(host)
-    command = script("backup-files", {"BASE": base, "PATHS": wanted, "NEEDED": needed}, timeout=300, after=("backup-work",))
-    return replace(command, shown=f"tar {' '.join(path for path in wanted[:2])} ...")
+    variables = {"BASE": base, "PATHS": wanted, "NEEDED": needed, "NAMED": named, "MOST": str(LINKED)}
+    command = script("backup-files", variables, timeout=300, after=("backup-work",))
+    return replace(command, shown=f"tar {' '.join([*wanted[:2], *named])} ...")
 
 
 def prefixes(wanted: Iterable[Kind]) -> tuple[str, ...]:

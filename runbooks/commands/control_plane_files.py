@@ -1,16 +1,19 @@
 """Put the files of a control plane host back onto an empty machine, from a set.
 
-These are PKI, kubeconfigs, the kubelet's identity and static pod manifests: what `kubeadm init` and `kubeadm join` write.
+These are PKI, kubeconfigs, the kubelet's identity and static pod manifests: what `kubeadm init` and `kubeadm join` write. And files
+elsewhere that the manifests or the kubelet name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from runbooks.commands.backup import SLOWEST
+from runbooks.commands.backup import SLOWEST, saved
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.node import STATIC_PODS
+from runbooks.inventory.model import Host
 
 Stage = Literal["", "begun", "placed"]
 
@@ -28,13 +31,14 @@ def look() -> Probe[RestoredFiles]:
     return Probe(replace(_files("look"), shown="cat /var/lib/ha-runbooks/control-plane-files/state"), parse)
 
 
-def place(origin: str, size: int, sha256: str) -> Command:
+def place(host: Host, origin: str, size: int, sha256: str) -> Command:
     """Unpack the archive of ``size`` bytes that the command reads from standard input; the manifests are parked.
 
-    ``origin`` is the ID of the set. Never writes over other files of kubeadm: fails on a host that has them.
+    ``origin`` is the ID of the set. Files outside of the paths that every set has are those that static pods or the kubelet name: all
+    of them are put back. Never writes over other files of kubeadm: fails on a host that has them.
     """
-    command = _files("place", timeout=180 + size / SLOWEST, ID=origin, SIZE=str(size), SHA=sha256)
-    return replace(command, shown=f"tar -xz # /etc/kubernetes (manifests parked), /var/lib/kubelet, of {origin}")
+    command = _files("place", saved(host), timeout=180 + size / SLOWEST, ID=origin, SIZE=str(size), SHA=sha256)
+    return replace(command, shown=f"tar -xz # /etc/kubernetes (manifests parked), /var/lib/kubelet, named files, of {origin}")
 
 
 def parse(answer: Answer) -> RestoredFiles:
@@ -48,6 +52,6 @@ def parse(answer: Answer) -> RestoredFiles:
             raise ValueError(f"this does not describe a control plane's files: {answer.stdout[:80]!r}")
 
 
-def _files(action: str, timeout: float = 60, **variables: str) -> Command:
-    given = {"ACTION": action, "ID": "", "SIZE": "", "SHA": "", "PODS": list(STATIC_PODS)} | variables
+def _files(action: str, known: Sequence[str] = (), timeout: float = 60, **variables: str) -> Command:
+    given = {"ACTION": action, "ID": "", "SIZE": "", "SHA": "", "PODS": list(STATIC_PODS), "KNOWN": list(known)} | variables
     return script("control-plane-files", given, timeout=timeout, after=("note",))

@@ -16,6 +16,7 @@ from runbooks.cluster import prepare
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import control_plane_files as files
 from runbooks.commands import lb, node
+from runbooks.commands.backup import saved
 from runbooks.commands.base import batch
 from runbooks.commands.control_plane_files import RestoredFiles
 from runbooks.commands.node import STATIC_PODS, NodeState
@@ -195,7 +196,7 @@ def procedure(ctx: PutBackContext, fresh: Sequence[Host]) -> Procedure:
 
 
 def put_back(ctx: PutBackContext, host: Host) -> Step:
-    """Put back PKI, kubeconfigs, the kubelet's identity and configuration. The manifests are parked until etcd has its data."""
+    """Put back PKI, kubeconfigs, the kubelet's identity, and all that they name. The manifests are parked until etcd has its data."""
     archive = ctx.archives[host]
 
     def done(run: Run) -> bool:
@@ -204,7 +205,7 @@ def put_back(ctx: PutBackContext, host: Host) -> Step:
     def do(run: Run) -> None:
         found = Store(ctx.site).one(ctx.set)
         flow = Source(archive.size, lambda: ctx.supply.open_set(found).chunks(archive.file))
-        run.change(host, files.place(ctx.set, archive.size, archive.sha256), flow)
+        run.change(host, files.place(host, ctx.set, archive.size, archive.sha256), flow)
 
     return Step(
         "put its files back from the set (PKI, kubeconfigs, manifests parked)",
@@ -212,5 +213,5 @@ def put_back(ctx: PutBackContext, host: Host) -> Step:
         done=done,
         do=do,
         within=10,
-        by_hand=by_hand("recover", "control_plane_files", host=host, file=archive.file, pods=STATIC_PODS),
+        by_hand=by_hand("recover", "control_plane_files", host=host, file=archive.file, pods=STATIC_PODS, known=saved(host)),
     )

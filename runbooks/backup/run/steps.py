@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from time import monotonic
 
+from runbooks.backup.rules.named import Selection
 from runbooks.backup.rules.snapshots import ProvenSnapshot, bytes_needed
+from runbooks.backup.run import named_paths
 from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.receive import Receiver
 from runbooks.backup.sets.store import LEAVING, MAKING, Store
@@ -173,17 +175,33 @@ def objects(new_set: NewSet) -> Step:
 
 
 def files(new_set: NewSet, host: Host) -> Step:
-    """Save what no snapshot holds: keys and certificates, manifests, kubelet; HAProxy and keepalived on load balancers."""
+    """Save what no snapshot holds: keys and certificates, manifests, kubelet, what these name; HAProxy and keepalived on load balancers."""
 
     def do(run: Run) -> None:
         look = new_set.looks.get(host)
         if isinstance(look, UnreachableError):
             _skip(run, new_set, host, "files", str(look))
         else:
-            _receive(run, new_set, host, "files", backup.files(_base(new_set), host))
+            _receive(run, new_set, host, "files", backup.files(_base(new_set), host, _named(run, new_set, host)))
 
     text = by_hand("backup", "files", host=host, base=_base(new_set), directory=new_set.store.directory, paths=backup.saved(host))
     return Step("save its configuration files", host, done=lambda _: _over(new_set, host.name, "files"), do=do, by_hand=text)
+
+
+def _named(run: Run, new_set: NewSet, host: Host) -> tuple[str, ...]:
+    """Return the paths elsewhere on ``host`` that its static pods and its kubelet name; what cannot be saved is noted as missing."""
+    if not host.is_control_plane:
+        return ()
+    try:
+        found = named_paths.look(run, host)
+    except RunbookError as error:
+        found = Selection(missing={"files that its static pods name": str(error)})
+    for text in found.notes:
+        run.note(host, text)
+    for what, why in found.missing.items():
+        run.note(host, f"missing: {what}: {why}")
+        new_set.note_missing(f"{host}: {what}", why)
+    return found.save
 
 
 def _base(new_set: NewSet) -> str:

@@ -25,13 +25,34 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.lab
 
 MASTERS = ("master1", "master2", "master3")
+PARKED = "/etc/kubernetes/ha-runbooks-parked"
+SSO = "/etc/ssl/certs/company-sso-ca.pem"
+# As update-ca-certificates leaves a CA, as a link; a kubeconfig that only the admission configuration names; a directory of the operator's.
+NAME_MORE = rf"""
+set -e
+mkdir -p {PARKED} /opt/admission/tls /srv/extra
+install -m 640 -g 33 /etc/kubernetes/pki/ca.crt /usr/local/share/ca-certificates/company-sso.crt
+ln -sf ../../../usr/local/share/ca-certificates/company-sso.crt {SSO}
+printf '%s\n' 'kind: AdmissionConfiguration' 'plugins: [{{name: ImagePolicyWebhook, path: hook.yaml}}]' >/opt/admission/all.yaml
+printf '%s\n' 'imagePolicy: {{kubeConfigFile: /etc/admission/hook.conf}}' >/opt/admission/hook.yaml
+printf '%s\n' 'clusters: [{{cluster: {{certificate-authority: tls/ca.pem}}}}]' >/opt/admission/hook.conf
+cp /etc/kubernetes/pki/ca.crt /opt/admission/tls/ca.pem
+touch /srv/extra/a
+ln -sfn /srv/extra /etc/kubernetes/extra
+sed -e 's|^    - kube-apiserver$|&\n    - --oidc-ca-file={SSO}\n    - --admission-control-config-file=/etc/admission/all.yaml|'     -e 's|^    volumeMounts:$|&\n    - {{name: admission, mountPath: /etc/admission}}|'     -e 's|^  volumes:$|&\n  - {{name: admission, hostPath: {{path: /opt/admission}}}}|'     /etc/kubernetes/manifests/kube-apiserver.yaml >{PARKED}/kube-apiserver.yaml
+"""
+NAME_NO_MORE = (
+    f"rm -rf {PARKED} {SSO} /usr/local/share/ca-certificates/company-sso.crt /opt/admission /srv/extra /etc/kubernetes/extra"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def left_on(saved: Operator) -> Iterator[None]:
-    """Whatever fails here, the next module finds a whole cluster."""
+    """Whatever fails here, the next module finds a whole cluster. A parked manifest of master1 names more files than kubeadm's do."""
+    saved.lab.console("master1", ["bash", "-c", NAME_MORE], check=True)
     yield
     saved.lab.on("lb2", *MASTERS)
+    saved.lab.console("master1", ["bash", "-c", NAME_NO_MORE])
     saved.good("cluster.init", timeout_s=900)
 
 
@@ -104,6 +125,17 @@ def test_configurations_keep_their_owners_and_modes(saved: Operator) -> None:
             assert {"etc/haproxy/haproxy.cfg", "etc/keepalived/keepalived.conf"} <= set(archive.getnames())
 
 
+def test_a_set_holds_what_the_control_plane_names(saved: Operator) -> None:
+    """Through a link, a volume at another path, and three configuration files; nothing of what kubeadm mounts is saved whole."""
+    (path,) = sets(saved)
+    with tarfile.open(path / "hosts/master1.tar.gz") as archive:
+        ca = archive.getmember(SSO.lstrip("/"))
+        assert (ca.isreg(), ca.mode, ca.gid) == (True, 0o640, 33)
+        names = {each.name for each in archive.getmembers() if each.isreg()}
+    assert {"opt/admission/all.yaml", "opt/admission/hook.conf", "opt/admission/tls/ca.pem", "etc/kubernetes/extra/a"} <= names
+    assert [name for name in names if name.startswith(("etc/ssl", "usr/share", "usr/local", "var/lib/etcd"))] == [ca.name]
+
+
 def test_nobody_else_may_look_and_nothing_is_left(saved: Operator) -> None:
     (path,) = sets(saved)
     for each in (path.parent, path, *path.rglob("*")):
@@ -114,6 +146,16 @@ def test_nobody_else_may_look_and_nothing_is_left(saved: Operator) -> None:
     texts = [*saved.directory.glob(".runbooks/**/*.jsonl")]
     assert texts
     assert not any(secret in each.read_text() for each in texts)
+
+
+def test_a_named_file_is_not_there(saved: Operator) -> None:
+    """The API server would not start from such a set: it is degraded, and says which file."""
+    saved.lab.console("master1", ["rm", SSO], check=True)
+    done = saved.inv("backup.run")
+    saved.lab.console("master1", ["bash", "-c", NAME_NO_MORE], check=True)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert f"master1: {SSO}: there is no such file, but kube-apiserver --oidc-ca-file names it" in done.stderr
+    assert (manifest(sets(saved)[-1])["state"], len(manifest(sets(saved)[-1])["missing"])) == ("degraded", 1)
 
 
 def test_two_at_once(saved: Operator) -> None:

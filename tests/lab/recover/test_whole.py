@@ -19,6 +19,16 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
+SSO = "/etc/ssl/certs/company-sso-ca.pem"
+# The API server of master1 does not start without a CA that lies outside of /etc/kubernetes: a link, as update-ca-certificates makes it.
+OIDC = f"""
+set -e
+install -m 640 -g 33 /etc/kubernetes/pki/ca.crt /usr/local/share/ca-certificates/company-sso.crt
+ln -sf ../../../usr/local/share/ca-certificates/company-sso.crt {SSO}
+sed -i 's|^    - kube-apiserver$|&\\n    - --oidc-issuer-url=https://sso.example\\n    - --oidc-client-id=kube\\n    - --oidc-ca-file={SSO}|' \
+    /etc/kubernetes/manifests/kube-apiserver.yaml
+"""
+NO_OIDC = f"sed -i /--oidc-/d /etc/kubernetes/manifests/kube-apiserver.yaml; rm -f {SSO}"
 ALL_OF_IT = ("recover.control-plane", "--yes-restore", "ha-cluster")
 
 
@@ -29,6 +39,7 @@ def gone(saved: Operator) -> Iterator[tuple[Operator, Path]]:
     subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
     recipient = re.findall(r"age1\w+", key.read_text())[0]
     saved.edit(lambda site: site["backup"].update(age={"recipients": [recipient]}))
+    saved.lab.console("master1", ["bash", "-c", OIDC], check=True)
     saved.good("backup.run")
     attempt = "/var/lib/ha-runbooks/kubeadm/attempt"  # as of a join that was interrupted; issue 12, 20
     saved.lab.console("master1", ["bash", "-c", f"echo join >{attempt}"], check=True)
@@ -39,6 +50,7 @@ def gone(saved: Operator) -> Iterator[tuple[Operator, Path]]:
     saved.lab.off(*MASTERS)
     saved.lab.reset(*MASTERS)
     yield saved, key
+    saved.lab.console("master1", ["bash", "-c", NO_OIDC])
     # The tests after these need the cluster; a busy machine may need a while until it is healthy again.
     eventually(lambda: saved.trouble("cluster.verify"), "", seconds=180)
 
@@ -65,6 +77,8 @@ def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Pat
     assert set(revisions(operator)) == set(MASTERS)
     works(operator)
     operator.good("cluster.verify")
+    assert operator.lab.console("master1", ["stat", "-c", "%F %a %g", SSO]).stdout == "regular file 640 33\n"
+    assert f"--oidc-ca-file={SSO}" in operator.lab.console("master1", ["pgrep", "-ax", "kube-apiserver"]).stdout
     for host in MASTERS:  # the next disaster has nothing to do with this one
         assert operator.lab.console(host, ["ls", "/var/lib/ha-runbooks/control-plane-files"]).returncode
     again = operator.inv(*command)
