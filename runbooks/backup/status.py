@@ -61,7 +61,7 @@ def show(session: Session) -> None:
         "last_attempt": attempt or None,
         "schedules": [_schedule(each) for each in schedules],
         "sets": len(sets),
-        "size": sum(each.size for each in known),
+        "size": sum(each.size for each in sets),
         "free": free_bytes(store.directory),
     }
     if session.options.json:

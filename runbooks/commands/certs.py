@@ -48,6 +48,7 @@ class HostCerts:
     joined      whether its kubelet has been registered with a cluster.
     openssl     whether openssl is installed; without it there are no certificates here.
     served      the certificate on each port, and under `VIP` the one at the VIP.
+    silent      why no certificate was seen on a port that was asked.
     keys        for each certificate in the PKI directory, whether its private key is there and matches it.
     changed     when each file was last written.
     containers  when each running container of kube-system was created, by name.
@@ -60,6 +61,7 @@ class HostCerts:
     openssl: bool
     certificates: tuple[Certificate, ...] = ()
     served: dict[int, Certificate] = field(default_factory=dict)
+    silent: dict[int, str] = field(default_factory=dict)
     keys: dict[str, KeyState] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     containers: dict[str, int] = field(default_factory=dict)
@@ -111,6 +113,7 @@ def parse(answer: Answer) -> HostCerts:
         openssl="yes" in texts("openssl"),
         certificates=tuple(certificate(text) for text in texts("certificate")),
         served={int(each.path): each for each in served},
+        silent={int(port): why for port, _, why in (text.partition(" ") for text in texts("silent"))},
         keys={path: _key_state(state) for state, path in (text.split(" ", 1) for text in texts("key"))},
         changed={path: int(at) for at, path in (text.split(" ", 1) for text in texts("changed"))},
         containers=_containers((texts("containers") or ["{}"])[0]),

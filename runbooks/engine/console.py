@@ -82,6 +82,8 @@ class Plain:
         unchanged, problems = self._total - changed, self._counts["would wait"]
         if not changed and problems:
             return f"plan: nothing to change, but {problems} of {self._total} steps see a problem now; nothing was touched"
+        if failed := self._counts["failed"]:
+            return f"done: {changed} changed, {unchanged - failed} unchanged, {failed} failed, {seconds:.1f} s"
         if not changed:
             return f"nothing to do: {counted(self._total, 'step')} checked in {seconds:.1f} s"
         if self._plan:

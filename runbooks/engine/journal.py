@@ -111,7 +111,7 @@ def finished_steps(directory: Path, procedure: Procedure, run: str) -> frozenset
             f"{path.stem} cannot be resumed: hosts.yaml, the arguments or this tool have changed since",
             hint=f"run `inv {procedure.key}` without --resume; it checks every step again",
         )
-    return frozenset(event["step"] for event in events if event["event"] == "step")
+    return frozenset(event["step"] for event in events if event["event"] == "step" and event["outcome"] != "failed")
 
 
 def interrupted_inputs(directory: Path, key: str, run: str) -> dict[str, Any]:

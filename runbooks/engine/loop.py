@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 from runbooks.engine.retry import ATTEMPTS, again, cause, until
-from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
 from runbooks.errors import HostErrors, NotServing, RunbookError
 
 
@@ -96,8 +96,8 @@ def _made(run: Run, step: Step) -> str:
             step.check(run)
         if step.done and step.done(run):
             return "nothing to do"
-    again(lambda: _do_unless_done(run, step), told=lambda error, number: _tell_retry(run, step, error, number))
-    return "changed"
+    result = again(lambda: _do_unless_done(run, step), told=lambda error, number: _tell_retry(run, step, error, number))
+    return "failed" if isinstance(result, Failed) else "changed"
 
 
 def _tell_retry(run: Run, step: Step, error: BaseException, number: int) -> None:
@@ -107,10 +107,9 @@ def _tell_retry(run: Run, step: Step, error: BaseException, number: int) -> None
     run.listener.say(f"          {step.title}: {text}")
 
 
-def _do_unless_done(run: Run, step: Step) -> None:
+def _do_unless_done(run: Run, step: Step) -> object:
     """Make one attempt. An earlier attempt may have succeeded although its answer was lost, so ``done`` is asked first."""
-    if step.do and not (step.done and step.done(run)):
-        step.do(run)
+    return step.do(run) if step.do and not (step.done and step.done(run)) else None
 
 
 def _verified(run: Run, step: Step, outcome: str) -> str:

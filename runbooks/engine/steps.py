@@ -36,13 +36,21 @@ class Unmet:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """Returned by ``do`` of a step that could not make its change, or not all of it, although the run goes on without it.
+
+    The step is shown as failed, not as changed. What is missing has to be said by the command at the end, and by a note.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a procedure.
 
     check    raises PrecheckError when the step would do harm now.
     done     whether the expected state is there. True before ``do``: nothing to do. True after ``do``: the change has worked.
              ``Unmet`` is false and says what was seen.
-    do       makes the change. Only called while ``done`` is false.
+    do       makes the change. Only called while ``done`` is false. Returns `Failed` when the run goes on although it failed.
     verify   raises OutcomeError when the expected state is there but does not work.
     within   seconds to wait for ``done`` after ``do``.
     settled  no earlier step of the procedure changes what ``done`` sees, so a plan can rely on it.

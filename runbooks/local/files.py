@@ -53,6 +53,28 @@ def open_to_others(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o077)
 
 
+def opened(top: Path) -> dict[Path, str]:
+    """Return ``top`` and what is below it that anybody but its owner may read or change, with the mode in octal. Links are left out."""
+    paths = (top, *(Path(directory) / name for directory, names, files in os.walk(top) for name in (*names, *files)))
+    found = {}
+    for path in paths:
+        with suppress(FileNotFoundError):  # it goes away meanwhile
+            mode = path.lstat().st_mode
+            if not stat.S_ISLNK(mode) and mode & 0o077:
+                found[path] = f"{stat.S_IMODE(mode):04o}"
+    return dict(sorted(found.items()))
+
+
+def size_below(top: Path) -> int:
+    """Return the size of all files below ``top``, in bytes. A file that goes away meanwhile counts as 0."""
+    total = 0
+    for directory, _, files in os.walk(top):
+        for name in files:
+            with suppress(OSError):
+                total += (Path(directory) / name).lstat().st_size
+    return total
+
+
 def make_private(top: Path) -> list[str]:
     """Make this user the owner of all below ``top``: directories 0700, files 0600. Return the paths that are neither (links, pipes)."""
     others = []

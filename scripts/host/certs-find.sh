@@ -1,6 +1,7 @@
 # Functions that read certificates on this host; another script follows. Variables: none. Read-only.
 # certificates FILE... prints one line for each certificate in PEM files and kubeconfigs: "certificate PATH", then what openssl says
-# about it, separated by tabs; nothing for a file without one. served KEY ADDRESS:PORT does the same for the certificate served there.
+# about it, separated by tabs; nothing for a file without one. served KEY ADDRESS:PORT does the same for the certificate served there,
+# or prints "silent PORT REASON".
 # shellcheck shell=bash disable=SC2094
 shopt -s globstar nullglob
 certificate() { # KEY NAME: the certificate on standard input
@@ -22,11 +23,23 @@ certificates() {
         esac
     done
 }
-served() { # a busy server is asked twice: without an answer, it would look as if it had to be restarted
-    local patience shown
-    for patience in 5 10; do
-        shown=$(timeout "$patience" openssl s_client -connect "$2" </dev/null 2>/dev/null | certificate "${1% *}" "${1##* }")
+served() { # a busy server is asked again: without an answer, it would look as if it had to be restarted
+    local patience said shown code port=${1##* }
+    for patience in 5 10 15; do
+        said=$(timeout "$patience" openssl s_client -connect "$2" </dev/null 2>&1)
+        code=$?
+        shown=$(certificate "${1% *}" "$port" <<<"$said")
         [ -z "$shown" ] || break
+        if [ "$code" -ne 124 ]; then # it said no at once: only at the VIP (port 0) that may pass by itself
+            [ "$port" = 0 ] || break
+            sleep 1
+        fi
     done
-    [ -z "$shown" ] || echo "$shown"
+    [ -z "$shown" ] || { echo "$shown" && return; }
+    case $code:$said in
+    124:*) echo "silent $port no answer within $patience s, asked three times" ;;
+    *refused*) echo "silent $port the connection was refused" ;;
+    *"o route to host"* | *nreachable*) echo "silent $port there is no route to it" ;;
+    *) echo "silent $port the connection was closed without a certificate" ;;
+    esac
 }

@@ -1,4 +1,4 @@
-# Variables: KEEP (how many copies of the previous certificates are kept).
+# Variables: KEEP (how many of the newest copies of previous certificates are kept; the first copy of all is kept for good).
 # Renews every certificate that kubeadm manages; kubeadm needs the current ones and the CAs' keys. First copies the PKI and the
 # kubeconfigs to /etc/kubernetes/ha-runbooks-certs/TIME (private) and prints "copy PATH". If /root/.kube/config is a copy of an
 # earlier admin.conf, it is replaced as well.
@@ -35,5 +35,5 @@ if [ -e "$home" ]; then
     done
 fi
 sync
-kept=("$top"/*Z)
-for ((i = 0; i < ${#kept[@]} - KEEP; i++)); do rm -rf -- "${kept[i]}"; done
+kept=("$top"/*Z) # sorted by time; the first one has what the site had before this tool renewed anything
+for ((i = 1; i < ${#kept[@]} - KEEP; i++)); do rm -rf -- "${kept[i]}"; done

@@ -68,6 +68,8 @@ def put(store: Store, made: datetime, files: dict[str, bytes] | None = None, **o
         (making / each).parent.mkdir(mode=0o700, exist_ok=True)
         (making / each).write_bytes(content)
     (making / manifest.NAME).write_bytes(manifest.write(manifest_of(name, made, files, **other)))
+    for path in making.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
     store.publish(name)
     return name
 

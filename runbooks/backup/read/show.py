@@ -37,14 +37,13 @@ def show_list(session: Session) -> None:
     for each in sets:
         if not each.manifest:
             print(f"\n{each.id} cannot be read: {each.damage}")
-    size = sum(each.manifest.size for each in sets if each.manifest)
-    print(f"\n{counted(len(sets), 'set')}, {size_text(size)}, in {store.directory}")
+    print(f"\n{counted(len(sets), 'set')}, {size_text(sum(each.size for each in sets))}, in {store.directory}")
 
 
 def _row(store: Store, each: Set, now: datetime) -> list[str]:
     made, records = each.manifest, store.records(each.id)
     if not made:
-        return [each.id, "-", "damaged", "-", "-", "-", verified(records, "-"), offsite(store, records)]
+        return [each.id, "-", "damaged", "-", size_text(each.size), "-", verified(records, "-"), offsite(store, records)]
     numbers = [str(made.etcd.revision), size_text(made.size), _members(made)]
     age = age_text((now - made.started).total_seconds())
     return [each.id, age, made.state, *numbers, verified(records), offsite(store, records)]
@@ -52,7 +51,7 @@ def _row(store: Store, each: Set, now: datetime) -> list[str]:
 
 def _row_for_machines(store: Store, each: Set) -> dict[str, Any]:
     made, records = each.manifest, store.records(each.id)
-    found: dict[str, Any] = {"id": each.id, "state": "damaged", "damage": each.damage}
+    found: dict[str, Any] = {"id": each.id, "state": "damaged", "damage": each.damage, "size": each.size}
     if made:
         found = {
             "id": each.id,

@@ -18,10 +18,14 @@ from runbooks.backup.sets.objects import Pages
 from runbooks.backup.sets.opened import AFTER, Opened, differs
 from runbooks.backup.sets.store import Set, Store
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
-from runbooks.text import counted, listed, size_text
+from runbooks.local import files
+from runbooks.text import counted, first_few, listed, size_text
 
 if TYPE_CHECKING:
     from runbooks.local.etcd_tools import Tools
+
+MODES = "modes"
+NAMED = 3  # files that other users may use; the command is for all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Verification:
     intact  the files that are as the manifest says.
     usable  the hosts whose snapshots can be restored.
     unable  why some snapshots could not be restored here; None when nothing prevented it.
+    private the command that takes the set from other users; "" when they cannot use it.
     """
 
     id: str
@@ -49,6 +54,7 @@ class Verification:
     intact: set[str] = field(default_factory=set)
     usable: list[str] = field(default_factory=list)
     unable: PrecheckError | None = None
+    private: str = ""
 
     @property
     def problems(self) -> list[str]:
@@ -83,6 +89,7 @@ def verify_set(store: Store, found: Set, identity: str = "") -> Verification:
         result.scope = "files"
         result.add(sets_manifest.NAME, found.damage.removeprefix(f"{found.path / sets_manifest.NAME}: "), ok=False)
         _snapshots_without_manifest(result, found.path)
+    _private(result, found)
     if not found.path.is_dir():
         raise PrecheckError(f"{found.id} was deleted while it was being verified", hint="inv backup.list")
     record(store, found.id, ok=not result.problems, scope=result.scope)
@@ -111,6 +118,14 @@ def _files(result: Verification, found: Set, manifest: Manifest) -> None:
     good, total = len(result.intact), len(manifest.files)
     size = size_text(sum(manifest.files[name].size for name in result.intact))
     result.add("files", f"{good} of {total} have the size and SHA-256 of the manifest, {size}", ok=good == total or None)
+
+
+def _private(result: Verification, found: Set) -> None:
+    """Name what other users may read or change: a run makes files 0600 and directories 0700, because they hold the cluster's secrets."""
+    opened = [f"{path.relative_to(found.path)} ({mode})" for path, mode in files.opened(found.path).items()]
+    if opened:
+        result.private = f"chmod -R go= {found.path}"
+        result.add(MODES, f"other users may use {listed(first_few(opened, NAMED))}; {result.private}", ok=False)
 
 
 def _snapshots_without_manifest(result: Verification, path: Path) -> None:

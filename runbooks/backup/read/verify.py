@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runbooks.backup.read.verification import Verification, verify_set
@@ -35,7 +36,7 @@ def verify(session: Session, name: str, identity: str, *, everything: bool) -> N
     if session.options.json:
         print(json.dumps({"sets": [_for_machines(result) for result in results]}))
     if bad := [result for result in results if result.problems]:
-        raise OutcomeError("\n".join(map(_damage, bad)), hint="inv backup.run makes a new set; inv backup.list shows the others")
+        raise OutcomeError("\n".join(map(_damage, bad)), hint=_next(bad))
     for result in results:
         if result.unable:
             raise result.unable
@@ -48,10 +49,18 @@ def _table(result: Verification) -> str:
 
 def _verdict(result: Verification) -> str:
     if result.problems:
-        return f"FAILED: {counted(len(result.problems), 'problem')}"
+        more = len(result.problems) - 1
+        return f"FAILED: {result.problems[0].splitlines()[0]}" + (f"; and {counted(more, 'other problem')}" if more else "")
     if result.scope == "files":
         return "the files are as they were when the set was made; their contents were not verified"
     return "everything is as it was when the set was made, and every snapshot restores"
+
+
+def _next(bad: Sequence[Verification]) -> str:
+    """Return the next command: closing what is open to others, when nothing else is wrong."""
+    if all(len(result.problems) == 1 and result.private for result in bad):
+        return "; ".join(result.private for result in bad)
+    return "inv backup.run makes a new set; inv backup.list shows the others"
 
 
 def _damage(result: Verification) -> str:

@@ -16,7 +16,7 @@ from runbooks.commands import etcd_tools as commands
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_tools import EtcdPrograms
 from runbooks.engine.by_hand import by_hand
-from runbooks.engine.steps import Run, Step
+from runbooks.engine.steps import Failed, Run, Step
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.local.disk import require_room
@@ -34,13 +34,16 @@ def keep(new_set: NewSet) -> Step:
     def done(_: Run) -> bool:
         return bool(tried) or not _wanted(new_set)
 
-    def do(run: Run) -> None:
+    def do(run: Run) -> Failed | None:
+        failed = False
         for version, hosts in _wanted(new_set).items():
             tried.append(version)
             try:
                 _take(run, new_set.store, version, hosts)
             except (RunbookError, OSError) as error:
                 run.note(hosts[0], f"the programs of etcd {version} are not kept: {error}")
+                failed = True
+        return Failed() if failed else None
 
     text = by_hand("backup", "keep_tools", directory=new_set.store.directory)
     return Step("keep etcd's own programs beside the sets", done=done, do=do, settled=True, by_hand=text)

@@ -16,7 +16,7 @@ from runbooks.backup.sets.damage import damages
 from runbooks.backup.sets.store import Set, Store, Unlocked
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.namespace import enter, permit
-from runbooks.engine.steps import Procedure, Run, Step
+from runbooks.engine.steps import Failed, Procedure, Run, Step
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.local.restic import Repository, SetSnapshot, SnapshotFiles, is_local, tags
 
@@ -66,16 +66,17 @@ def afterwards(store: Store, problems: MutableMapping[str, str] | None = None) -
 def copy(store: Store, repository: Repository, problems: MutableMapping[str, str]) -> Step:
     """Return the step that copies every set without an off-site copy, oldest first, also those that earlier runs failed to copy."""
 
-    def do(run: Run) -> None:
+    def do(run: Run) -> Failed | None:
         if run.plan:
             run.here(f"restic backup what {repository.name} does not have yet; restic check", lambda: None)
-            return
+            return None
         repository.stop = lambda: run.interrupted
         try:
             reach(store, repository)
             _copy_all(run, store, repository, problems)
         except RunbookError as error:
             problems[COPY] = f"{error}" + (f"; {error.hint}" if error.hint else "")
+        return Failed() if any(what == COPY or what.startswith("copy ") for what in problems) else None
 
     def done(_: Run) -> bool:
         left = [each.id for each in waiting(store, repository.name) if f"copy {each.id} off-site" not in problems]
@@ -155,10 +156,10 @@ def forget(store: Store, repository: Repository, problems: MutableMapping[str, s
     this run. Failures go to ``problems``; without it they are raised.
     """
 
-    def do(run: Run) -> None:
+    def do(run: Run) -> Failed | None:
         if run.plan:
             run.here(f"restic forget --prune the sets that backup.keep does not retain in {repository.name}", lambda: None)
-            return
+            return None
         repository.stop = lambda: run.interrupted
         try:
             gone = unwanted(store, _look(store, repository))
@@ -170,6 +171,8 @@ def forget(store: Store, repository: Repository, problems: MutableMapping[str, s
             if problems is None:
                 raise
             problems[FORGET] = str(error)
+            return Failed()
+        return None
 
     def done(_: Run) -> bool:
         if problems is not None and {COPY, FORGET} & problems.keys():

@@ -15,7 +15,7 @@ from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.steps import clear
 from runbooks.backup.sets.store import Set, Store, Unlocked
 from runbooks.engine.by_hand import by_hand
-from runbooks.engine.steps import Procedure, Run, Step
+from runbooks.engine.steps import Failed, Procedure, Run, Step
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.text import listed, size_text, table
 
@@ -46,12 +46,15 @@ def unwanted(new_set: NewSet) -> Step:
             each.id for each in decisions if not each.kept and each.id != new_set.id and _failed(each.id) not in new_set.problems
         ]
 
-    def do(run: Run) -> None:
+    def do(run: Run) -> Failed | None:
+        failed = False
         for name in names(run):
             try:
                 _delete(run, store, name)
             except RunbookError as error:
                 new_set.problems[_failed(name)] = str(error)
+                failed = True
+        return Failed() if failed else None
 
     text = by_hand("backup", "unwanted", directory=store.directory)
     return Step(
@@ -125,9 +128,9 @@ def _decision_table(sets: Mapping[str, Set], decisions: Sequence[Decision]) -> s
     """Return a table that says of each set whether it stays, and why."""
     rows = []
     for each in decisions:
-        made = sets[each.id].manifest
-        state, size = (made.state, size_text(made.size)) if made else ("damaged", "-")
-        rows.append([each.id, state, size, "stays" if each.kept else "goes", listed(each.reasons)])
+        one = sets[each.id]
+        state = one.manifest.state if one.manifest else "damaged"
+        rows.append([each.id, state, size_text(one.size), "stays" if each.kept else "goes", listed(each.reasons)])
     text = table(("id", "state", "size", "verdict", "because"), rows)
     if any(retention.UNREADABLE in each.reasons for each in decisions):
         text += "\n\na set that cannot be read stays until you delete it by name: inv backup.prune --id ID"

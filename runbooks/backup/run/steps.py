@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from time import monotonic
 
-from runbooks.backup.rules.named import Selection
 from runbooks.backup.rules.snapshots import ProvenSnapshot, bytes_needed
 from runbooks.backup.run import named_paths
 from runbooks.backup.run.new_set import NewSet
@@ -19,7 +18,7 @@ from runbooks.commands.base import Command
 from runbooks.commands.etcd import Look
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import again
-from runbooks.engine.steps import Procedure, Run, Step, Together
+from runbooks.engine.steps import Failed, Procedure, Run, Step, Together
 from runbooks.errors import DiskError, OutcomeError, RunbookError, UnreachableError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.local.disk import require_room, writing
@@ -139,13 +138,13 @@ def begin(new_set: NewSet) -> Step:
 def snapshot(new_set: NewSet, host: Host) -> Step:
     """Snapshot every member; any disk may fail. A member that cannot be saved is noted as missing."""
 
-    def do(run: Run) -> None:
+    def do(run: Run) -> Failed | None:
         look = new_set.looks.get(host)
         if isinstance(look, Look) and look.status:
             command = backup.etcd(_base(new_set), new_set.prefixes, look.status.size)
-            _receive(run, new_set, host, "etcd", command)
-        else:
-            _skip(run, new_set, host, "etcd", str(look) if isinstance(look, RunbookError) else look.why if look else "not asked")
+            return _outcome(run, whole=_receive(run, new_set, host, "etcd", command))
+        _skip(run, new_set, host, "etcd", str(look) if isinstance(look, RunbookError) else look.why if look else "not asked")
+        return _outcome(run, whole=False)
 
     return Step(
         "snapshot etcd, verify the snapshot and fetch it",
@@ -159,13 +158,14 @@ def snapshot(new_set: NewSet, host: Host) -> Step:
 def objects(new_set: NewSet) -> Step:
     """Save all objects as JSON lists, so that single objects can be restored without a running etcd."""
 
-    def do(run: Run) -> None:
+    def do(run: Run) -> Failed | None:
         size = max(look.status.size for look in new_set.looks.values() if isinstance(look, Look) and look.status)
         for host in new_set.api_hosts:
             if _receive(run, new_set, host, "lists", backup.lists(host, _base(new_set), new_set.kinds.kinds, size)):
-                return
+                return _outcome(run, whole=not any(what.startswith("objects") for what in new_set.missing))
         if not run.plan:
             new_set.note_missing("objects", "no API server listed them")
+        return _outcome(run, whole=False)
 
     def done(_: Run) -> bool:
         return "objects" in new_set.missing or any(part == "lists" for _, part in new_set.received)
@@ -177,31 +177,22 @@ def objects(new_set: NewSet) -> Step:
 def files(new_set: NewSet, host: Host) -> Step:
     """Save what no snapshot holds: keys and certificates, manifests, kubelet, what these name; HAProxy and keepalived on load balancers."""
 
-    def do(run: Run) -> None:
+    def do(run: Run) -> Failed | None:
         look = new_set.looks.get(host)
         if isinstance(look, UnreachableError):
             _skip(run, new_set, host, "files", str(look))
-        else:
-            _receive(run, new_set, host, "files", backup.files(_base(new_set), host, _named(run, new_set, host)))
+            return _outcome(run, whole=False)
+        named = named_paths.find(run, new_set, host)
+        whole = _receive(run, new_set, host, "files", backup.files(_base(new_set), host, named.save))
+        return _outcome(run, whole=whole and not named.missing)
 
     text = by_hand("backup", "files", host=host, base=_base(new_set), directory=new_set.store.directory, paths=backup.saved(host))
     return Step("save its configuration files", host, done=lambda _: _over(new_set, host.name, "files"), do=do, by_hand=text)
 
 
-def _named(run: Run, new_set: NewSet, host: Host) -> tuple[str, ...]:
-    """Return the paths elsewhere on ``host`` that its static pods and its kubelet name; what cannot be saved is noted as missing."""
-    if not host.is_control_plane:
-        return ()
-    try:
-        found = named_paths.look(run, host)
-    except RunbookError as error:
-        found = Selection(missing={"files that its static pods name": str(error)})
-    for text in found.notes:
-        run.note(host, text)
-    for what, why in found.missing.items():
-        run.note(host, f"missing: {what}: {why}")
-        new_set.note_missing(f"{host}: {what}", why)
-    return found.save
+def _outcome(run: Run, *, whole: bool) -> Failed | None:
+    """Return what `do` of a step returns when its part was saved as a ``whole``, and otherwise."""
+    return None if whole or run.plan else Failed()
 
 
 def _base(new_set: NewSet) -> str:
@@ -213,7 +204,7 @@ def _over(new_set: NewSet, host: str, part: str) -> bool:
 
 
 def _receive(run: Run, new_set: NewSet, host: Host, part: str, command: Command) -> bool:
-    """Store what ``host`` sends, and return whether it sent the part.
+    """Store what ``host`` sends, and return whether it sent the whole part.
 
     An error on the host is noted as missing and the run goes on. Raises DiskError when this machine cannot store the part.
     """
@@ -233,7 +224,7 @@ def _receive(run: Run, new_set: NewSet, host: Host, part: str, command: Command)
         return False
     new_set.note_received(host.name, part, receiver)
     new_set.note_seconds(f"{host}: {part}", monotonic() - started)
-    return True
+    return part == "lists" or not receiver.missing
 
 
 def _skip(run: Run, new_set: NewSet, host: Host, part: str, why: str) -> None:

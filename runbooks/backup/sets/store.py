@@ -45,6 +45,11 @@ class Set:
     damage: str = ""
 
     @property
+    def size(self) -> int:
+        """The size of all files together, in bytes; of a set whose manifest cannot be read, that of the files that are there."""
+        return self.manifest.size if self.manifest else files.size_below(self.path)
+
+    @property
     def sound(self) -> Manifest:
         """Return the manifest. Raises RunbookError when it cannot be read."""
         if not self.manifest:

@@ -164,7 +164,10 @@ def _served_at_vip(site: Site, found_by_host: CertsByHost, days: int) -> list[Ex
             continue
         name = f"{literal(site.endpoint.vip)}:{site.endpoint.port}"
         if VIP not in seen.served:
-            found.append(_unseen(host, "nothing is served there", "inv lb.status", name))
+            why = seen.silent.get(VIP, "no answer")
+            others = [other for other, each in there.items() if other != host and VIP in each.served]
+            meaning = f"{listed(others)} sees it" if others else "clients may not reach the API"
+            found.append(_unseen(host, f"no certificate was seen at the VIP: {why}; {meaning}", "inv lb.status", name))
             continue
         one = _expiry(host.name, name, seen.served[VIP], seen.clock, Renewer(RENEW, RENEW, days))
         behind = names.get(seen.served[VIP].fingerprint)

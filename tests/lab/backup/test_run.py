@@ -39,7 +39,10 @@ printf '%s\n' 'clusters: [{{cluster: {{certificate-authority: tls/ca.pem}}}}]' >
 cp /etc/kubernetes/pki/ca.crt /opt/admission/tls/ca.pem
 touch /srv/extra/a
 ln -sfn /srv/extra /etc/kubernetes/extra
-sed -e 's|^    - kube-apiserver$|&\n    - --oidc-ca-file={SSO}\n    - --admission-control-config-file=/etc/admission/all.yaml|'     -e 's|^    volumeMounts:$|&\n    - {{name: admission, mountPath: /etc/admission}}|'     -e 's|^  volumes:$|&\n  - {{name: admission, hostPath: {{path: /opt/admission}}}}|'     /etc/kubernetes/manifests/kube-apiserver.yaml >{PARKED}/kube-apiserver.yaml
+sed -e 's|^    - kube-apiserver$|&\n    - --oidc-ca-file={SSO}\n    - --admission-control-config-file=/etc/admission/all.yaml|' \
+    -e 's|^    volumeMounts:$|&\n    - {{name: admission, mountPath: /etc/admission}}|' \
+    -e 's|^  volumes:$|&\n  - {{name: admission, hostPath: {{path: /opt/admission}}}}|' \
+    /etc/kubernetes/manifests/kube-apiserver.yaml >{PARKED}/kube-apiserver.yaml
 """
 NAME_NO_MORE = (
     f"rm -rf {PARKED} {SSO} /usr/local/share/ca-certificates/company-sso.crt /opt/admission /srv/extra /etc/kubernetes/extra"

@@ -173,7 +173,12 @@ def test_what_is_served_is_not_what_is_in_the_file(saved: Operator) -> None:
     bad = {(row["host"], row["topic"]) for row in table if row["severity"] == "fail"}
     assert bad == {("master2", "pki/apiserver.crt"), ("master2", "kube-apiserver")}
     before = {host: containers(saved, host) for host in MASTERS}
+    copies = "/etc/kubernetes/ha-runbooks-certs"
+    on(saved, "master2", f"rm -rf {copies}; mkdir -p {copies}; cd {copies}; mkdir 20200{{1..4}}01T000000Z")
     saved.good("certs.renew", "--host", "master2", timeout_s=300)
+    left = on(saved, "master2", f"ls {copies}").split()
+    assert (left[0], left[1:3], len(left)) == ("20200101T000000Z", ["20200301T000000Z", "20200401T000000Z"], 4)
+    on(saved, "master2", f"rm -r {copies}/2020*")
     after = {host: containers(saved, host) for host in MASTERS}
     assert {host for host in MASTERS if after[host] != before[host]} == {"master2"}
     assert not set(before["master2"].values()) & set(after["master2"].values())

@@ -79,6 +79,7 @@ def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Pat
     operator.good("cluster.verify")
     assert operator.lab.console("master1", ["stat", "-c", "%F %a %g", SSO]).stdout == "regular file 640 33\n"
     assert f"--oidc-ca-file={SSO}" in operator.lab.console("master1", ["pgrep", "-ax", "kube-apiserver"]).stdout
+    operator.lab.console("master1", ["bash", "-c", NO_OIDC], check=True)
     for host in MASTERS:  # the next disaster has nothing to do with this one
         assert operator.lab.console(host, ["ls", "/var/lib/ha-runbooks/control-plane-files"]).returncode
     again = operator.inv(*command)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -16,6 +17,7 @@ from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Procedure
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep, Restic
+from runbooks.text import size_text
 from tests.support.fakes import FakeHosts, run_on
 from tests.support.sets import NOON, damage, put, store_in
 
@@ -177,7 +179,9 @@ def test_the_list_says_of_each_set_what_is_known(opened, store, capsys):
     assert rows[failed].endswith("2026-11-22 FAILED  -")
     assert f"{broken} cannot be read: {store.directory / broken / 'manifest.json'}: it has been changed" in said
     assert "damaged" in said
-    assert f"4 sets, 15.6 KiB, in {store.directory}" in said
+    there = sum(path.stat().st_size for path in (store.directory / broken).rglob("*") if path.is_file())
+    assert f"4 sets, {size_text(3 * 5320 + there)}, in {store.directory}" in said
+    assert re.search(rf"(?m)^{broken}.*damaged.*{re.escape(size_text(there))}", said)
 
 
 def test_the_list_says_when_an_off_site_copy_is_wanted_but_not_there(opened, tmp_path, store, capsys):

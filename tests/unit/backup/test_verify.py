@@ -79,8 +79,11 @@ def test_every_kind_of_damage_is_named_at_once(tmp_path: Path) -> None:
     (path / "hosts/3.tar.gz").symlink_to("4.tar.gz")
     (path / "hosts/5.tar.gz").unlink()
     (path / "hosts/5.tar.gz").mkdir()
-    (path / "etcd").mkdir()
+    (path / "etcd").mkdir(mode=0o700)
     (path / "etcd/master9.db").write_bytes(b"planted")
+    (path / "etcd/master9.db").chmod(0o600)
+    (path / "hosts/0.tar.gz").chmod(0o600)
+    (path / "hosts/5.tar.gz").chmod(0o700)
     (path / "more").symlink_to("/etc")
     changed = "it was changed or damaged after it was made"
     result = verified(store, name)
@@ -94,6 +97,20 @@ def test_every_kind_of_damage_is_named_at_once(tmp_path: Path) -> None:
         "more: it is not in the manifest: it was added after the set was made",
     ]
     assert store.records(name)["verified"]["ok"] is False
+
+
+def test_what_others_may_read_is_named(tmp_path: Path) -> None:
+    """Nothing is damaged, but it holds the keys of the cluster."""
+    store, name = whole(tmp_path)
+    path = store.directory / name
+    (path / "hosts/lb1.tar.gz").chmod(0o644)
+    result = verified(store, name)
+    assert result.problems == [f"modes: other users may use hosts/lb1.tar.gz (0644); chmod -R go= {path}"]
+    assert result.intact == set(FILES)
+    path.chmod(0o755)
+    assert ". (0755), hosts/lb1.tar.gz (0644)" in verified(store, name).problems[0]
+    subprocess.run(["sh", "-c", result.private], check=True)
+    assert verified(store, name).problems == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runbooks.certs.rules import renewal as rules
 from runbooks.certs.rules import report
 from runbooks.commands import certs as commands
-from runbooks.commands.base import Answer
+from runbooks.commands.base import HOST_SCRIPTS, Answer
 from runbooks.commands.certs import PKI, VIP, Certificate, HostCerts
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.errors import UnreachableError
@@ -284,6 +284,27 @@ def test_what_a_master_serves_at_the_vip_is_told_of_the_master():
 
 def test_a_vip_that_serves_nothing_is_not_ok():
     assert table(ALL | {lb(1): replace(BALANCER, served={})}) == [("unseen", "lb1", f"{SITE.endpoint.vip}:{SITE.endpoint.port}")]
+
+
+def test_why_no_certificate_was_seen_at_the_vip():
+    """A busy LB and a dead one are not the same, and what the other LB sees says whether clients are served."""
+    busy = replace(BALANCER, served={}, silent={VIP: "no answer within 15 s, asked three times"})
+    (row,) = [row for row in report.expiries(SITE, ALL | {lb(1): busy, lb(2): BALANCER}, 30) if row.host == "lb1"]
+    assert row.seen == "no certificate was seen at the VIP: no answer within 15 s, asked three times; lb2 sees it"
+    (row,) = [row for row in report.expiries(SITE, ALL | {lb(1): busy}, 30) if row.host == "lb1"]
+    assert row.seen.endswith("; clients may not reach the API")
+
+
+def test_a_port_says_why_it_has_no_certificate():
+    find = (HOST_SCRIPTS / "certs-find.sh").read_text()
+    for command, said in (
+        ("served 'served 6443' 127.0.0.1:1", "silent 6443 the connection was refused"),
+        ("openssl() { false; }; served 'served 10250' x", "silent 10250 the connection was closed without a certificate"),
+        ("timeout() { return 124; }; served 'served 0' x", "silent 0 no answer within 15 s, asked three times"),
+    ):
+        done = subprocess.run(["bash", "-c", f"{find}\n{command}"], capture_output=True, text=True, check=False)
+        assert done.stdout == f"{said}\n"
+        assert set(commands.parse(Answer(0, f"clock 1\n{done.stdout}")).silent.values()) == {said.split(" ", 2)[2]}
 
 
 @given(st.permutations([ending(rules.SERVING, days) for days in (-2, 5, 20, 100)]))

@@ -10,7 +10,7 @@ from runbooks.commands.base import Secret, cmd
 from runbooks.commands.files import File, Found
 from runbooks.engine.console import JsonLines, Live, Plain, console
 from runbooks.engine.loop import carry_out
-from runbooks.engine.steps import Run, Step, Together
+from runbooks.engine.steps import Failed, Run, Step, Together
 from runbooks.errors import CommandError, OutcomeError
 from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, site, toy
 
@@ -37,6 +37,14 @@ def plain(*steps, diff=False, **how) -> str:
     out = io.StringIO()
     carried_out(Plain(out, diff=diff), *steps, **how)
     return re.sub(r"[0-9.]+ s\b", "T s", out.getvalue())
+
+
+def test_a_step_that_failed_without_stopping_the_run_is_not_called_changed():
+    over = []
+    step = Step("copy", done=lambda _: bool(over), do=lambda _: over.append(1) or Failed())
+    said = plain(step, setting(lb(1), "a"))
+    assert "! 1/2 copy  [failed, T s]\n* 2/2 lb1: set a  [changed, T s]\n" in said
+    assert said.endswith("done: 1 changed, 0 unchanged, 1 failed, T s\n")
 
 
 # ---- choosing

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runbooks.engine.journal import RunJournal, finished_steps
 from runbooks.engine.loop import carry_out
-from runbooks.engine.steps import Step, Together
+from runbooks.engine.steps import Failed, Step, Together
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, PrecheckError, RunbookError, UnreachableError
 from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, master, put, run_on, setting, toy, without_waiting
 
@@ -248,6 +248,17 @@ def test_resume_skips_finished_steps_with_their_checks(tmp_path):
     assert hosts.sent == ["lb1 put gateway open"]
     assert all("gateway" in line for line in hosts.asked)
     assert list(run.listener.outcomes.values()) == ["done before"] * 4 + ["changed"]
+
+
+def test_a_step_that_failed_without_stopping_the_run_is_not_finished(tmp_path):
+    """The run goes on, but neither its journal nor a resumed run take the step for done."""
+    over = []
+    step = Step("copy", done=lambda _: bool(over), do=lambda _: over.append(1) or Failed())
+    procedure = toy(step, setting(lb(1), "a"))
+    run = run_on(FakeHosts(), journal=RunJournal(tmp_path, "1", procedure))
+    carry_out(run, procedure)
+    assert run.listener.outcomes == {"copy": "failed", "lb1: set a": "changed"}
+    assert finished_steps(tmp_path, procedure, "1") == {"lb1: set a"}
 
 
 def test_a_resumed_run_with_nothing_left_takes_no_lock(tmp_path):
