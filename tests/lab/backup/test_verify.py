@@ -193,10 +193,11 @@ def test_every_damage_is_named(copied: Operator) -> None:
         "hosts/lb1.tar.gz: it has 100 bytes instead of",
         "kubeadm-config.json: it is missing",
         "etcd/master9.db: it is not in the manifest",
+        "modes: other users may use etcd/master9.db (0644)",
         "still usable: the snapshots of master2, master3",
     ):
         assert text in done.stderr
-    assert done.stdout.count("FAILED") == 5 + 1
+    assert done.stdout.count("FAILED") == 6 + 1
     assert (verified(copied)["ok"], hidden(copied)) == (False, [])
     refused = copied.inv("backup.restore-test", "--host", "master1")
     assert (refused.returncode, "etcd/master1.db: its SHA-256 differs" in refused.stderr) == (1, True)
