@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from runbooks import gates
-from runbooks.cluster import members, node_settings, prepare
+from runbooks.cluster import members, named, node_settings, prepare
 from runbooks.cluster.admission import accepts_a_join
 from runbooks.cluster.files import cni_manifest
 from runbooks.cluster.others import Join, others_removed
@@ -216,4 +216,6 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host) -> None:
     key = Secret(secrets.token_hex(32)) if host.is_control_plane else None
     offer = config.upload_certs_config(plan.site, api_host, plan.version, key) if key else None
     admission = members.join_credentials(run, api_host, offer)
+    if host.is_control_plane:
+        named.copy(run, api_host, host)
     run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))

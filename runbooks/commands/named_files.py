@@ -1,13 +1,13 @@
-"""Look at files of a host whose paths other files name: what they are, how large, and what configuration files contain."""
+"""Files of a host whose paths other files name: what they are, what configuration files contain, and copying them to other hosts."""
 
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, cast, get_args
 
-from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.base import Answer, Command, Probe, script
 
 LARGEST: Final = 512 << 10  # bytes of a configuration file; the content of a larger one is not read
 
@@ -57,3 +57,30 @@ def parse(answer: Answer) -> Look:
 
 def _text(encoded: str) -> str:
     return b64decode(encoded, validate=True).decode(errors="replace")
+
+
+# ---- copying
+
+
+def lacking(paths: Sequence[str]) -> Probe[tuple[str, ...]]:
+    """Return those of ``paths`` that do not exist."""
+    return Probe(replace(_copy("lacking", paths), shown=f"ls {' '.join(paths)}"), parse_paths)
+
+
+def send(paths: Sequence[str]) -> Command:
+    """Print a tar archive of the files ``paths``. Links are replaced by what they lead to."""
+    return replace(_copy("send", paths), shown=f"tar -ch {' '.join(paths)}")
+
+
+def place() -> Command:
+    """Unpack such an archive from standard input, with owners and modes. Never writes over a file that exists."""
+    return replace(_copy("place", ()), shown="tar --skip-old-files -xp")
+
+
+def parse_paths(answer: Answer) -> tuple[str, ...]:
+    """Parse paths, each with a final NUL, all in base64. Raises ValueError when they are something else."""
+    return tuple(_text(answer.stdout.strip()).split("\0")[:-1])
+
+
+def _copy(action: str, paths: Sequence[str]) -> Command:
+    return script("named-copy", {"ACTION": action, "PATHS": paths}, timeout=120)

@@ -25,6 +25,16 @@ pytestmark = pytest.mark.lab
 
 KUBECTL = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
 POD_CIDRS: dict[str, object] = {}  # of nodes that were removed
+PARKED = "/etc/kubernetes/ha-runbooks-parked"
+SSO = "/etc/ssl/certs/company-sso-ca.pem"
+# A manifest (of a static pod that is parked) whose flag names a link to a file; kubeadm knows nothing of it.
+NAMES_A_CA = f"""
+set -e
+mkdir -p {PARKED}
+install -m 640 -g 33 /etc/kubernetes/pki/ca.crt /usr/local/share/ca-certificates/company-sso.crt
+ln -sf ../../../usr/local/share/ca-certificates/company-sso.crt {SSO}
+sed 's|^    - kube-apiserver$|&\\n    - --oidc-ca-file={SSO}|' /etc/kubernetes/manifests/kube-apiserver.yaml >{PARKED}/sso.yaml
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -217,7 +227,11 @@ def test_its_empty_replacement_joins(cluster: Operator) -> None:
     assert "2 of 3 members are healthy" in dead.stderr
     assert "inv cluster.join --host master1 --others removes" in dead.stderr
     assert "ran on" not in dead.stdout
-    cluster.good("cluster.join", "--host", "master1", "--others", timeout_s=600)
+    cluster.lab.console("master2", ["bash", "-c", NAMES_A_CA], check=True)
+    said = cluster.good("cluster.join", "--host", "master1", "--others", timeout_s=600)
+    cluster.lab.console("master2", ["rm", "-r", PARKED, SSO], check=True)
+    assert f"{SSO} was copied from master2" in said
+    assert cluster.lab.console("master1", ["stat", "-c", "%F %a %g", SSO]).stdout == "regular file 640 33\n"
     there = planted.planted(cluster, "master2", "master1")
     assert there == planted.expected(there["podCIDR"])
     planted.pull_out(cluster, "master2", "master1")

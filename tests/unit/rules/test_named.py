@@ -10,11 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.backup.rules import named
-from runbooks.backup.rules.named_lists import MOST
 from runbooks.commands import backup, named_files
 from runbooks.commands.base import Answer
 from runbooks.commands.named_files import Seen
+from runbooks.rules import named
+from runbooks.rules.named_lists import MOST
 from tests.support.fakes import master
 
 pytestmark = pytest.mark.unit
@@ -204,6 +204,13 @@ def test_what_every_set_has_is_not_saved_twice() -> None:
     assert (chosen.save, chosen.missing) == (("/opt/b",), {})
 
 
+def test_for_another_host_only_files_are_chosen() -> None:
+    """A directory that is mounted may hold what is that host's own."""
+    seen = {"/opt/b": Seen("directory", 1), "/opt/b/c": Seen("file", 1)}
+    chosen = named.select([named.Named(path, "x", needed=True) for path in seen], seen, {}, (), directories=False)
+    assert chosen.save == ("/opt/b/c",)
+
+
 def test_a_manifest_that_is_no_yaml_is_said() -> None:
     assert MANIFEST in named.unreadable({MANIFEST: Seen("file", 1, "a: [")}, "")
 
@@ -247,3 +254,8 @@ def test_what_a_host_says_of_files() -> None:
 def test_nonsense_of_a_host_is_an_error(said: str) -> None:
     with pytest.raises(ValueError):
         named_files.parse(Answer(0, said))
+
+
+def test_paths_of_a_host() -> None:
+    assert named_files.parse_paths(Answer(0, "L2EAL2IgYwA=\n")) == ("/a", "/b c")
+    assert named_files.parse_paths(Answer(0, "")) == ()

@@ -12,7 +12,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from runbooks.backup.rules.named_lists import (
+from runbooks.commands import yaml_text
+from runbooks.commands.named_files import Seen
+from runbooks.rules.named_lists import (
     ADMIN,
     FOLDERS,
     GONE_AT_BOOT,
@@ -28,8 +30,6 @@ from runbooks.backup.rules.named_lists import (
     is_below,
     of_the_system,
 )
-from runbooks.commands import yaml_text
-from runbooks.commands.named_files import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,12 @@ def unreadable(seen: Mapping[str, Seen], kubelet: str) -> dict[str, str]:
     return found
 
 
-def select(named: Sequence[Named], seen: Mapping[str, Seen], unread: Mapping[str, str], saved: Sequence[str]) -> Selection:
+def select(
+    named: Sequence[Named], seen: Mapping[str, Seen], unread: Mapping[str, str], saved: Sequence[str], *, directories: bool = True
+) -> Selection:
     """Decide what to save of the ``named`` paths. What is below ``saved`` is in the set anyway, and only has to exist.
 
-    ``unread`` are the manifests that could not be read, with the reason.
+    ``unread`` are the manifests that could not be read, with the reason. Without ``directories`` only files are saved.
     """
     save: list[str] = []
     missing = dict(unread)
@@ -96,7 +98,11 @@ def select(named: Sequence[Named], seen: Mapping[str, Seen], unread: Mapping[str
         elif one.kind == "other":
             if not each.loose:
                 notes.append(f"{each.path} is not saved: it is a socket, a pipe or a device ({each.by})")
-        elif is_below(each.path, saved) or each.path in OF_THE_HOST or (one.kind == "directory" and of_the_system(each.path)):
+        elif (
+            is_below(each.path, saved)
+            or each.path in OF_THE_HOST
+            or (one.kind == "directory" and (of_the_system(each.path) or not directories))
+        ):
             continue
         elif one.size > MOST:
             why = f"it has more than {MOST >> 20} MiB ({each.by})"
