@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbooks.engine.tasks import planned, query
+from runbooks.errors import InventoryError
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -214,6 +215,7 @@ def fetch(session: Session, id_: str = "", list_: bool = False) -> None:
 @query(
     help={
         "kind": "plural, singular or kind, with its group if needed: configmaps, Deployment, ingress.extensions",
+        "host": "instead of objects: the files of this host, as a tar archive (gzip)",
         "namespace": "only objects of this namespace",
         "name": "only objects of this name (in every namespace)",
         "id_": "the set; the newest when it is not given",
@@ -224,8 +226,9 @@ def fetch(session: Session, id_: str = "", list_: bool = False) -> None:
 )
 def extract(  # noqa: PLR0913 - flags
     session: Session,
-    kind: str,
+    kind: str = "",
     *,
+    host: str = "",
     namespace: str = "",
     name: str = "",
     id_: str = "",
@@ -233,12 +236,17 @@ def extract(  # noqa: PLR0913 - flags
     identity: str = "",
     raw: bool = False,
 ) -> None:
-    """Write single objects as YAML for kubectl apply.
+    """Write single objects as YAML for kubectl apply, or the files of a host.
 
     Leaves out what the server set: uid, status, owners, a Pod's node, a Service's clusterIP. Standard output is YAML only, so that it
     can be piped. Connects to no host.
     """
-    from runbooks.backup.read.extract import Wanted  # noqa: PLC0415 - start-up time
+    from runbooks.backup.read.extract import Wanted, extract_files  # noqa: PLC0415 - start-up time
     from runbooks.backup.read.extract import extract as write  # noqa: PLC0415
 
+    if bool(kind) == bool(host) or (host and (namespace or name or raw)):
+        raise InventoryError("give --kind (with --namespace, --name, --raw), or --host", hint="inv --help backup.extract")
+    if host:
+        extract_files(session, host, id_=id_, to=to, key=identity)
+        return
     write(session, Wanted(kind=kind, namespace=namespace, name=name, raw=raw), id_=id_, to=to, key=identity)

@@ -1,4 +1,4 @@
-"""`inv backup.extract`: single objects of a set as YAML for `kubectl apply -f`. Holds one page of a list in memory at a time."""
+"""`inv backup.extract`: single objects of a set as YAML for `kubectl apply -f`, or a host's files. Holds one page of a list in memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 from runbooks.backup.rules import clean as rules
 from runbooks.backup.sets import objects as sets_objects
 from runbooks.backup.sets.damage import damage
 from runbooks.backup.sets.opened import Opened, identity
-from runbooks.backup.sets.store import Store
+from runbooks.backup.sets.store import Set, Store
 from runbooks.errors import InventoryError, OutcomeError, RunbookError
 from runbooks.local import files
 from runbooks.text import first_few, listed
@@ -51,11 +51,7 @@ def extract(session: Session, wanted: Wanted, *, id_: str = "", to: str = "", ke
     found = store.one(id_)
     opened = Opened(found, identity(store, key))
     kind = _kind(opened, wanted.kind)
-    stored = opened.manifest.kinds[kind].file
-    if why := damage(found.path, stored, opened.manifest.files[stored]):
-        raise RunbookError(
-            f"{found.id}: {stored}: {why}", hint="use another set (inv backup.list), or fetch the off-site copy: inv backup.fetch"
-        )
+    _refuse_damage(found, opened.manifest.kinds[kind].file)
     where: Counter[str] = Counter()
     remarks: Counter[str] = Counter()
     objects = _chosen(opened, kind, wanted, where, remarks)
@@ -71,6 +67,36 @@ def extract(session: Session, wanted: Wanted, *, id_: str = "", to: str = "", ke
     print(f"{found.id}: {count} of {sum(where.values())} {kind}" + (f" in {name}" if name else ""), file=sys.stderr)
     for text, number in remarks.items():
         print(f"note: {number} {text}", file=sys.stderr)
+
+
+def extract_files(session: Session, host: str, *, id_: str = "", to: str = "", key: str = "") -> None:
+    """Write the files of ``host`` as they were saved, a tar archive (gzip), to standard output or to the file ``to``.
+
+    Raises InventoryError when the set has no files of that host, RunbookError when its archive is damaged.
+    """
+    store = Store(session.site)
+    found = store.one(id_)
+    opened = Opened(found, identity(store, key))
+    hosts = sorted(name.split("/")[1].partition(".tar.gz")[0] for name in found.sound.files if name.startswith("hosts/"))
+    if host not in hosts:
+        raise InventoryError(f"--host {host}: {found.id} has files of {listed(hosts) or 'no host'}", hint="inv backup.list")
+    name = f"hosts/{host}.tar.gz"
+    _refuse_damage(found, opened.stored(name).relative_to(found.path).as_posix())
+    if not to and sys.stdout.isatty():
+        raise InventoryError(
+            "a tar archive is not for a terminal", hint=f"--to FILE, or: inv backup.extract --host {host} | tar -tz"
+        )
+    with _output(to, f"{host}.tar.gz", binary=True) as (out, path):
+        for data in opened.chunks(name):
+            out.write(data)
+    print(f"{found.id}: the files of {host}" + (f" in {path}" if path else ""), file=sys.stderr)
+
+
+def _refuse_damage(found: Set, stored: str) -> None:
+    if why := damage(found.path, stored, found.sound.files[stored]):
+        raise RunbookError(
+            f"{found.id}: {stored}: {why}", hint="use another set (inv backup.list), or fetch the off-site copy: inv backup.fetch"
+        )
 
 
 def _chosen(opened: Opened, kind: str, wanted: Wanted, where: Counter[str], remarks: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -139,13 +165,13 @@ def _as_json(found: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _output(to: str, default: str) -> Iterator[tuple[TextIO, str]]:
+def _output(to: str, default: str, *, binary: bool = False) -> Iterator[tuple[IO[Any], str]]:
     """Yield standard output, or a new file (0600, since it may hold Secrets), and the file's name.
 
     In a directory ``to`` the file is called ``default``. An existing file is never overwritten, an unfinished one is deleted.
     """
     if not to:
-        yield sys.stdout, ""
+        yield sys.stdout.buffer if binary else sys.stdout, ""
         return
     path = Path(to).expanduser()
     path = path / default if path.is_dir() else path
@@ -153,7 +179,7 @@ def _output(to: str, default: str) -> Iterator[tuple[TextIO, str]]:
     try:
         descriptor = files.create(path)
         remove = path.unlink
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "wb") if binary else os.fdopen(descriptor, "w", encoding="utf-8") as file:
             yield file, str(path)
             file.flush()
             os.fsync(descriptor)

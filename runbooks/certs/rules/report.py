@@ -76,9 +76,9 @@ def _host(site: Site, host: Host, seen: HostCerts, days: int) -> list[Expiry]:
         found.append(Expiry("fail", topic=topic, host=host.name, seen="is missing", renewed_by=KUBELET, fix=RECOVER))
     if not host.is_control_plane:
         return found
-    backup = "inv backup.extract takes it from the newest set"
+    backup = f"inv backup.extract --host {host} | ssh {host} sudo tar -C / -xzp etc/kubernetes/"
     missing = [short(path) for path in sorted(rules.expected(site)) if not seen.at(path)]
-    found += [Expiry("fail", topic=topic, host=host.name, seen="is missing", fix=backup) for topic in missing]
+    found += [Expiry("fail", topic=topic, host=host.name, seen="is missing", fix=f"{backup}{topic}") for topic in missing]
     stale = {name: why for name, why in rules.stale(site, seen, 0).items() if why != rules.ABSENT}
     if "etcd" in stale and rules.etcd_reloaded(seen):
         del stale["etcd"]

@@ -17,7 +17,7 @@ from runbooks.backup.rules.clean import clean, document, remarks, resolve, simil
 from runbooks.backup.sets.manifest import Kind
 from runbooks.engine.session import Options
 from runbooks.errors import InventoryError, OutcomeError, RunbookError
-from tests.support.sets import NOON, put, store_in
+from tests.support.sets import CONTENT, NOON, put, store_in
 
 pytestmark = pytest.mark.unit
 
@@ -344,6 +344,21 @@ def test_a_file_of_its_own_which_nobody_else_may_read(store, tmp_path, capsys):
     (tmp_path / "there").mkdir()
     extract.extract(Asked(store), Wanted(kind="configmaps"), to=str(tmp_path / "there"))
     assert (tmp_path / "there" / "configmaps.yaml").exists()
+
+
+def test_the_files_of_a_host_come_as_they_were_saved(tmp_path, capsysbinary):
+    store = store_in(tmp_path)
+    name = put(store, NOON)
+    extract.extract_files(Asked(store), "lb1")
+    assert capsysbinary.readouterr().out == CONTENT["hosts/lb1.tar.gz"]
+    extract.extract_files(Asked(store), "lb1", to=str(tmp_path))
+    path = tmp_path / "lb1.tar.gz"
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (CONTENT["hosts/lb1.tar.gz"], 0o600)
+    with pytest.raises(InventoryError, match="has files of lb1"):
+        extract.extract_files(Asked(store), "lb2")
+    (store.directory / name / "hosts/lb1.tar.gz").write_bytes(b"else")
+    with pytest.raises(RunbookError, match="it has 4 bytes instead of 20"):
+        extract.extract_files(Asked(store), "lb1")
 
 
 def test_a_damaged_list_gives_nothing(store, capsys):
