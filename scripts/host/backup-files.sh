@@ -28,7 +28,7 @@ above() { # fills parents: the directories above what is named, for their owners
     done | sort -u)
 }
 pack() { # exit status 1 of tar: a file changed while it was read
-    local tar=(tar -C / --transform='s,/\./,/,rSH' -f "$work/tar")
+    local tar=(tar -C / --hard-dereference --transform='s,/\./,/,rSH' -f "$work/tar")
     "${tar[@]}" -c --anchored --no-wildcards --exclude-from="$work/left" -- "${there[@]}" || [ $? -eq 1 ] || return
     [ "${#parents[@]}" -eq 0 ] || "${tar[@]}" -rh --no-recursion -- "${parents[@]#/}" || return
     [ $((${#out[@]} + ${#elsewhere[@]})) -eq 0 ] || "${tar[@]}" -rh -- "${out[@]}" "${elsewhere[@]#/}" || [ $? -eq 1 ] || return

@@ -15,7 +15,7 @@ case $ACTION in
 lacking) for path in "${PATHS[@]}"; do [ -e "$path" ] || printf '%s\0' "$path"; done | base64 -w0 ;;
 send)
     mapfile -t parents < <(above)
-    tar -C / -h --no-recursion -c -- "${parents[@]}" "${PATHS[@]#/}"
+    tar -C / -h --hard-dereference --no-recursion -c -- "${parents[@]}" "${PATHS[@]#/}"
     ;;
-place) tar -C / --no-overwrite-dir --keep-directory-symlink --skip-old-files -xp ;;
+place) tar -C / --keep-directory-symlink --skip-old-files -xp ;;
 esac

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import stat
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +13,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.cluster.named import MADE
 from runbooks.commands import backup, named_files
-from runbooks.commands.base import Answer
+from runbooks.commands.base import HOST_SCRIPTS, Answer
 from runbooks.commands.named_files import Seen
 from runbooks.rules import named
 from runbooks.rules.named_lists import MOST
@@ -259,3 +263,75 @@ def test_nonsense_of_a_host_is_an_error(said: str) -> None:
 def test_paths_of_a_host() -> None:
     assert named_files.parse_paths(Answer(0, "L2EAL2IgYwA=\n")) == ("/a", "/b c")
     assert named_files.parse_paths(Answer(0, "")) == ()
+
+
+def test_what_kubeadm_makes_is_not_copied_to_another_host() -> None:
+    """With the flags that kubeadm itself writes there is nothing to copy: each host has its own."""
+    flags = [
+        *(
+            "client-ca-file=ca.crt",
+            "etcd-cafile=etcd/ca.crt",
+            "etcd-certfile=apiserver-etcd-client.crt",
+            "etcd-keyfile=apiserver-etcd-client.key",
+        ),
+        *("kubelet-client-certificate=apiserver-kubelet-client.crt", "kubelet-client-key=apiserver-kubelet-client.key"),
+        *("proxy-client-cert-file=front-proxy-client.crt", "proxy-client-key-file=front-proxy-client.key"),
+        *(
+            "requestheader-client-ca-file=front-proxy-ca.crt",
+            "service-account-key-file=sa.pub",
+            "service-account-signing-key-file=sa.key",
+        ),
+        *(
+            "tls-cert-file=apiserver.crt",
+            "tls-private-key-file=apiserver.key",
+            "cert-file=etcd/server.crt",
+            "peer-key-file=etcd/peer.key",
+        ),
+        *("cluster-signing-cert-file=ca.crt", "key-file=etcd/server.key", "peer-cert-file=etcd/peer.crt"),
+    ]
+    pki = "/etc/kubernetes/pki"
+    words = [f"--{name}={pki}/{path}" for name, path in (flag.split("=") for flag in flags)]
+    mounts = [
+        *USUAL,
+        volume(pki),
+        volume("/etc/kubernetes/audit-policy.yaml", "File"),
+        volume("/etc/kubernetes/scheduler.conf", "FileOrCreate"),
+    ]
+    seen = {MANIFEST: pod(*words, "--audit-policy-file=/etc/kubernetes/audit-policy.yaml", volumes=mounts)}
+    found = named.paths_named(seen, "--kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml")
+    seen |= {each.path: Seen("directory" if each.path == pki else "file", 1) for each in found}
+    assert len(found) > len(flags)
+    assert named.select(found, seen, {}, MADE, directories=False).save == ()
+
+
+def test_files_are_sent_and_placed_with_their_owners_and_never_over_others(tmp_path: Path) -> None:
+    """The script itself, in a root directory of its own: a link is replaced by its content, a file that is there stays."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "srv/real").mkdir(parents=True)
+    (source / "srv/real").chmod(0o711)
+    (source / "srv/real/ca.pem").write_text("ca")
+    (source / "srv/real/ca.pem").chmod(0o640)
+    (source / "srv/link.pem").symlink_to("real/ca.pem")
+    (target / "srv/real").mkdir(parents=True)
+    (target / "srv/real").chmod(0o755)
+    (target / "pki").mkdir()
+    (target / "certs").symlink_to("pki")
+    (source / "certs").mkdir()
+    (source / "certs/x.pem").write_text("x")
+    (target / "srv/real/ca.pem").write_text("of this host")
+    paths = "PATHS=(/srv/link.pem /srv/real/ca.pem /certs/x.pem '/srv/a b')"
+    text = (HOST_SCRIPTS / "named-copy.sh").read_text()
+
+    def here(action: str, top: Path, data: bytes = b"") -> bytes:
+        program = text.replace("-C / ", f"-C {top} ").replace('-e "$path"', f'-e "{top}$path"')
+        words = ["bash", "-c", f"umask 077; ACTION={action}; {paths}\n{program}"]
+        return subprocess.run(words, input=data, capture_output=True, check=False).stdout
+
+    assert named_files.parse_paths(Answer(0, here("lacking", target).decode())) == ("/srv/link.pem", "/certs/x.pem", "/srv/a b")
+    here("place", target, here("send", source))
+    assert (target / "srv/link.pem").read_text() == "ca"
+    assert not (target / "srv/link.pem").is_symlink()
+    assert stat.S_IMODE((target / "srv/link.pem").stat().st_mode) == 0o640
+    assert (target / "srv/real/ca.pem").read_text() == "of this host"
+    assert stat.S_IMODE((target / "srv/real").stat().st_mode) == 0o755
+    assert (target / "pki/x.pem").read_text() == "x"
