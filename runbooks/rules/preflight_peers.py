@@ -85,7 +85,7 @@ def identity(host: Host, seen: AllFacts) -> Finding:
         found.append(
             fail(
                 f"the same hostname ({mine.hostname}) as {listed(names)}",
-                "if these are two machines: hostnamectl set-hostname on one of them",
+                "if these are two machines: hostnamectl set-hostname on the one that is not in the cluster",
             )
         )
     if uuids:
