@@ -10,7 +10,8 @@ from typing import Any
 
 from runbooks.commands import yaml_text
 from runbooks.commands.files import File
-from runbooks.commands.prepare import CONTAINERD_CONFIG, MODULES, SYSCTL_FILE
+from runbooks.commands.prepare import CONTAINERD_CONFIG
+from runbooks.commands.setup_look import MODULES, SYSCTL_FILE, sysctls
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
 from runbooks.render import render
@@ -45,12 +46,6 @@ def node_files(site: Site, host: Host, pause: str) -> tuple[File, ...]:
         ),
     )
     return (*common, audit_policy(site)) if host.is_control_plane else common
-
-
-def sysctls(site: Site) -> tuple[str, ...]:
-    """Return the sysctls that must be 1: bridged traffic passes the firewall rules, and packets of pods are forwarded."""
-    forwarding = ("net.ipv4.ip_forward",) + (("net.ipv6.conf.all.forwarding",) if site.networks.pods.version == 6 else ())
-    return ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", *forwarding)
 
 
 def audit_policy(site: Site) -> File:

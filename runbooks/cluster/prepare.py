@@ -1,11 +1,14 @@
-"""The procedure of `inv cluster.prepare`: kernel, packages, containerd, images. A host that is in the cluster is not changed."""
+"""The procedure of `inv cluster.prepare`: kernel, packages, containerd, images.
+
+On a host that is in the cluster only what is harmless there is done again: sysctls, modules, held packages.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from runbooks.cluster.files import node_files, pause_image, wanted_images
-from runbooks.commands import files, kubeadm, node, prepare
+from runbooks.commands import files, kubeadm, node, prepare, setup_look
 from runbooks.commands.files import File
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
@@ -13,6 +16,7 @@ from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
+from runbooks.rules import host_setup
 from runbooks.rules.kubeadm import CRI_SOCKET
 
 UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only shown by --plan, before kubeadm is installed
@@ -34,27 +38,29 @@ def steps(site: Site, hosts: Sequence[Host]) -> list[Step | Together]:
 def ready_kernel(site: Site, host: Host) -> Step:
     """Return the step for kernel modules, sysctls and swap.
 
+    Invariant: on a host that is in the cluster it loads modules and sets sysctls, now and at boot, but switches no swap off: that may
+    end pods. What it leaves is noted.
     https://kubernetes.io/docs/setup/production-environment/container-runtimes/
     """
     wanted = _files(site, host, kernel=True)
     keep_swap = site.kubernetes.swap == "keep"
 
     def done(run: Run) -> bool | Unmet:
-        if _member(run, host):
-            return True
-        seen = run.read(host, prepare.kernel())
-        reason = rules.kernel_not_ready(seen, swap=site.kubernetes.swap)
+        seen = run.read(host, setup_look.look(site))
+        reason = host_setup.not_ready(seen, swap=site.kubernetes.swap, member=_member(run, host))
         if reason:
             return Unmet(reason)
         return not files.differing(wanted, run.read(host, files.found(file.path for file in wanted)))
 
     def do(run: Run) -> None:
+        swap = "keep" if _member(run, host) else site.kubernetes.swap
         _place(run, host, wanted)
-        run.change(host, prepare.make_kernel_ready(site.kubernetes.swap))
+        run.change(host, prepare.make_kernel_ready(swap))
 
     return Step(
         "kernel modules and sysctls" + ("" if keep_swap else ", no swap"),
         host,
+        check=lambda run: _tell_what_is_left(run, host),
         done=done,
         do=do,
         within=10,
@@ -64,8 +70,8 @@ def ready_kernel(site: Site, host: Host) -> Step:
             "ready_kernel",
             host=host,
             files=wanted,
-            modules=prepare.MODULES,
-            sysctl_file=prepare.SYSCTL_FILE,
+            modules=setup_look.MODULES,
+            sysctl_file=setup_look.SYSCTL_FILE,
             keep_swap=keep_swap,
         ),
     )
@@ -154,6 +160,13 @@ def pull_images(site: Site, host: Host) -> Step:
             socket=CRI_SOCKET,
         ),
     )
+
+
+def _tell_what_is_left(run: Run, host: Host) -> None:
+    """Note what has to be changed on a member of the cluster, and is not changed here."""
+    if _member(run, host):
+        for text in host_setup.beyond(run.read(host, setup_look.look(run.site)), swap=run.site.kubernetes.swap):
+            run.note(host, f"{text}; this command leaves that to you, since the host is in the cluster")
 
 
 def _member(run: Run, host: Host) -> bool:

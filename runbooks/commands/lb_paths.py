@@ -10,7 +10,7 @@ LIBRARY: Final = "/usr/libexec/keepalived/ha-runbooks"
 HOOK: Final = "/usr/libexec/ha-runbooks/lb-hook"
 NOTIFY: Final = f"{LIBRARY}/lb-hook"
 CHECK: Final = f"{LIBRARY}/check-haproxy"
-SYSCTL_CONF: Final = "/etc/sysctl.d/90-ha-runbooks-lb.conf"
+SYSCTL_CONF: Final = "/etc/sysctl.d/zz-ha-runbooks-lb.conf"  # its name sorts last: the last file wins at boot
 FLAGS: Final = {
     "down": "/run/ha-runbooks/haproxy_down",
     "drain": "/run/ha-runbooks/drain",

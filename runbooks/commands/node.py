@@ -64,7 +64,9 @@ def restart_kubelet() -> Command:
 
 def look(host: Host) -> Probe[NodeState]:
     """Read the state of ``host`` in one round trip."""
-    return Probe(replace(script("node-look", {"URL": url(host.address)}, timeout=20), shown="node-look"), parse)
+    return Probe(
+        replace(script("node-look", {"URL": url(host.address)}, timeout=20, after=("packages-look",)), shown="node-look"), parse
+    )
 
 
 def parse(answer: Answer) -> NodeState:

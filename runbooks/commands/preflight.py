@@ -7,10 +7,11 @@ from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runbooks.commands import load, packages
+from runbooks.commands import load, packages, setup_look
 from runbooks.commands.base import Answer, Probe, batch, cmd, script
 from runbooks.commands.lb import parse_installed
 from runbooks.commands.preflight_facts import Facts, Fsync, Listener, Packages, Reach, Space
+from runbooks.commands.setup_look import TIME_SERVICES
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 
@@ -23,7 +24,6 @@ OTHER_SOCKETS = {
     "/run/crio/crio.sock": "CRI-O",
     "/run/cri-dockerd.sock": "cri-dockerd",
 }
-TIME_SERVICES = ("chronyd", "chrony", "systemd-timesyncd", "ntpd", "ntp", "ntpsec", "openntpd")
 UNITS = (*TIME_SERVICES, "firewalld", "containerd", "kubelet")
 # containerd.io is Docker's build of containerd; either one works.
 PACKAGES = ("kubeadm", "kubelet", "kubectl", "cri-tools", "containerd", "containerd.io")
@@ -101,6 +101,7 @@ def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
             after=("knock",),
         ),
         script("packages-found", {"PACKAGES": PACKAGES}),
+        setup_look.look(site).command,
         script("preflight-packages", {"VERSION": site.kubernetes.version, "PACKAGES": PACKAGES}, timeout=90),
         load.look().command,
     ]
@@ -115,8 +116,8 @@ def _itself(answer: Answer) -> Answer:
 
 
 def parse(answers: Sequence[Answer]) -> Facts:
-    """Parse the outputs of the scripts that `look` runs. Unknown keys are ignored. Raises ValueError for a malformed line."""
-    facts, net, installed, offered, busy, *disk = answers
+    """Parse the outputs of the scripts in the order of `look`; that of the disk may be missing. Raises ValueError for a malformed line."""
+    facts, net, installed, setup, offered, busy, *disk = answers
     said = _Lines(facts.stdout)
     if not said.text("kernel"):
         raise ValueError("preflight said nothing about the kernel")
@@ -150,6 +151,7 @@ def parse(answers: Sequence[Answer]) -> Facts:
         reached=_reached(_Lines(net.stdout)),
         rtts={address: (float(ms), how) for address, ms, how in (_words(line, 3) for line in _Lines(net.stdout).all("rtt"))},
         packages=_packages(parse_installed(installed), _Lines(offered.stdout)),
+        setup=setup_look.parse(setup),
         fsync=_fsync(disk[0].stdout) if disk else None,
     )
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from runbooks.commands.load import Load
 from runbooks.commands.packages import Broken
+from runbooks.commands.setup_look import Setup
 
 Reach = Literal["open", "refused", "silent"] | str
 
@@ -69,6 +70,7 @@ class Facts:
     servers    the API servers in the kubelet's kubeconfig files.
     ca         SHA-256 of the cluster CA's file.
     attempt    the kubeadm action that this tool started and that did not finish.
+    setup      what was prepared for Kubernetes, and what undoes it at boot.
     rtts       by address: round trip in ms, and how it was measured.
     """
 
@@ -106,4 +108,5 @@ class Facts:
     reached: dict[tuple[str, int], Reach]
     rtts: dict[str, tuple[float, str]]
     packages: Packages
+    setup: Setup
     fsync: Fsync | None

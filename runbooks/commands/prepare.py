@@ -8,22 +8,12 @@ from dataclasses import dataclass, replace
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.node import PROGRAMS
 from runbooks.commands.packages import PATIENCE_S
+from runbooks.commands.setup_look import MODULES, SYSCTL_FILE
 
 MINUTES = 60
-MODULES = ("overlay", "br_netfilter")
-SYSCTL_FILE = "/etc/sysctl.d/90-ha-runbooks-kubernetes.conf"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
 SOCKET = "/run/containerd/containerd.sock"
 RUNTIME = "containerd"
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """The kernel's setup: loaded ``modules``, sysctls that differ from the file, ``swap`` devices in use or in /etc/fstab."""
-
-    modules: frozenset[str]
-    differs: tuple[str, ...]
-    swap: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,23 +27,8 @@ class Runtime:
     answers: bool
 
 
-def kernel() -> Probe[Kernel]:
-    """Read the kernel's setup for Kubernetes."""
-    return Probe(script("kernel-look", {"MODULES": MODULES, "SYSCTL_FILE": SYSCTL_FILE}), parse_kernel)
-
-
-def parse_kernel(answer: Answer) -> Kernel:
-    """Parse lines of ``module NAME``, ``differs KEY is VALUE`` and ``swap WHERE``."""
-    lines = [line.partition(" ") for line in answer.stdout.splitlines()]
-
-    def said(word: str) -> tuple[str, ...]:
-        return tuple(rest for key, _, rest in lines if key == word)
-
-    return Kernel(frozenset(said("module")), said("differs"), said("swap"))
-
-
 def make_kernel_ready(swap: str) -> Command:
-    """Load the modules, apply the sysctl file and, when ``swap`` is "off", switch swap off permanently."""
+    """Load the modules, apply the sysctl file and, when ``swap`` is "off", switch swap off permanently ("keep" leaves it)."""
     return script("kernel-ready", {"MODULES": MODULES, "SYSCTL_FILE": SYSCTL_FILE, "SWAP": swap}, timeout=2 * MINUTES)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from runbooks.commands.node import PROGRAMS, STATIC_PODS, NodeState
-from runbooks.commands.prepare import MODULES, Kernel, Runtime
+from runbooks.commands.prepare import Runtime
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.text import listed
@@ -29,18 +29,6 @@ def other_version(state: NodeState, version: str) -> str:
         found = version_of(state.packages.get(name, ""))
         if found and found != version:
             return f"{name} {found}"
-    return ""
-
-
-def kernel_not_ready(kernel: Kernel, *, swap: str) -> str:
-    """Return what is missing in the kernel's setup, or "". ``swap`` is "off" or "keep"."""
-    missing = [module for module in MODULES if module not in kernel.modules]
-    if missing:
-        return f"kernel modules missing: {', '.join(missing)}"
-    if kernel.differs:
-        return "; ".join(kernel.differs)
-    if swap == "off" and kernel.swap:
-        return f"swap is on: {', '.join(kernel.swap)}"
     return ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from runbooks.commands import etcd, kubectl, lb, load, objects, yaml_text
+from runbooks.commands import etcd, kubectl, lb, load, objects, setup_look, yaml_text
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.objects import Cluster
@@ -16,7 +16,7 @@ from runbooks.commands.verify import Health, HostFacts
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import lb_servers, verify_etcd, verify_hosts, verify_pods
+from runbooks.rules import host_setup, lb_servers, verify_etcd, verify_hosts, verify_pods
 from runbooks.rules import verify as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
@@ -26,7 +26,7 @@ from runbooks.rules.finding import Finding, at_least
 class ClusterReadings:
     """What was read from the site.
 
-    hosts       of each host its readings by kind ("load", "facts", "health", "etcd", "lb", "backends"), or its error.
+    hosts       of each host its readings by kind ("load", "facts", "setup", "health", "etcd", "lb", "backends"), or its error.
     reader      the control plane host whose API server returned the objects, or None.
     cluster     the objects, or why there are none.
     namespaces  the namespaces whose pods were read.
@@ -71,7 +71,7 @@ def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
     """Return the probes for one host by kind; they run in one round trip."""
     parts: dict[str, Probe[Any]] = {"load": load.look()}
     if host.is_node:
-        parts["facts"] = commands.host_facts(host)
+        parts |= {"facts": commands.host_facts(host), "setup": setup_look.look(site)}
     if host.is_control_plane:
         parts["health"] = commands.health([kubectl.url(host.address), kubectl.through_vip(site)])
         if site.kubernetes.etcd == "stacked":
@@ -123,6 +123,7 @@ def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
     balancers = _balancers(site, seen)
     rows += verify_hosts.load_balancers(balancers)
     rows += lb_servers.findings(site, balancers, joined=joined, unlisted=unlisted_masters(site, seen.cluster))
+    rows += host_setup.findings(site, {host: each for host, each in seen.of("setup").items() if host in joined})
     rows += verify_hosts.loads(seen.of("load"))
     # The API server reports a lost node as Ready for up to 40 s: leave out what is "ok" on a host that does not answer.
     silent = {host.name for host, said in seen.hosts.items() if isinstance(said, RunbookError)}

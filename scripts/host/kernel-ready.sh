@@ -1,10 +1,12 @@
 # Variables: MODULES (array), SYSCTL_FILE, SWAP (off or keep). Loads modules, applies the sysctl file, switches swap off permanently.
+# Earlier versions wrote a file with a name that others come after.
 # shellcheck shell=bash disable=SC2154
 set -eu
 for module in "${MODULES[@]}"; do
     modprobe -- "$module" || echo "modprobe $module failed" >&2 # not fatal: it may be built in; checked afterwards
 done
 sysctl -q -p "$SYSCTL_FILE"
+rm -f -- /etc/sysctl.d/90-ha-runbooks-kubernetes.conf
 [ "$SWAP" = off ] || exit 0
 swapoff -a
 if grep -Eqs '^[^#][^ 	]*[ 	]+[^ 	]+[ 	]+swap[ 	]' /etc/fstab; then

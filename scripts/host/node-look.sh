@@ -1,21 +1,8 @@
-# Variables: URL (this host's own API server).
+# Variables: URL (this host's own API server). Needs the function of packages-look.sh before it.
 # Prints the state of a Kubernetes host, one "key value" per line. Read-only.
 # shellcheck shell=bash disable=SC2154
 top=/var/lib/ha-runbooks/kubeadm
-packages=(kubeadm kubelet kubectl containerd containerd.io)
-if command -v dpkg-query >/dev/null; then
-    # shellcheck disable=SC2016
-    while read -r want status name version; do
-        if [ "$status" = installed ]; then echo "package $name $version"; fi
-        if [ "$want" = hold ]; then echo "held $name"; fi
-    done < <(dpkg-query -W -f '${db:Status-Want} ${db:Status-Status} ${Package} ${Version}\n' "${packages[@]}" 2>/dev/null)
-else
-    rpm -q --qf 'package %{NAME} %{VERSION}-%{RELEASE}\n' "${packages[@]}" 2>/dev/null | grep '^package [^ ]* [0-9]'
-    for name in kubeadm kubelet kubectl; do
-        if grep -qs "^exclude=.*\<$name\>" /etc/yum.conf /etc/dnf/dnf.conf /etc/yum.repos.d/*.repo ||
-            grep -qs "^\(.*:\)\?$name-[0-9]" /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list; then echo "held $name"; fi
-    done
-fi
+packages_look kubeadm kubelet kubectl containerd containerd.io
 if [ -s "$top/attempt" ]; then echo "attempt $(<"$top/attempt")"; fi
 while IFS='=' read -r key value; do
     case $key in

@@ -9,6 +9,7 @@ from runbooks.commands import preflight
 from runbooks.commands.load import Load
 from runbooks.commands.node import NodeState
 from runbooks.commands.preflight_facts import Facts, Fsync, Packages, Space
+from runbooks.commands.setup_look import Setup, sysctls
 from runbooks.inventory.model import Host
 from runbooks.rules.preflight_peers import Clock
 from tests.support.fakes import site
@@ -19,6 +20,21 @@ OFFERED = (
     ("containerd", "1.6.20~ds1-1"),
 )
 CLOCK = Clock(-0.05, 0.05)
+
+
+# What was prepared on a host, and holds.
+PREPARED = Setup(
+    modules={"overlay": "there", "br_netfilter": "there"},
+    barred={},
+    sysctls=dict.fromkeys(sysctls(site()), "1"),
+    boot={},
+    swap=(),
+    swap_at_boot=(),
+    loose=(),
+    cgroups="systemd",
+    disabled="",
+    clock="",
+)
 
 
 def worker(number: int = 1) -> Host:
@@ -70,6 +86,7 @@ def facts(host: Host, **changes: Any) -> Facts:
         controllers=frozenset({"cpu", "cpuset", "io", "memory", "pids"}),
         cpus=4,
         load=QUIET,
+        setup=PREPARED,
         memory_kib=8 * 1024 * 1024,
         spaces=tuple(room(directory, 50) for directory in preflight.directories(the, host)),
         listeners=(),

@@ -26,6 +26,7 @@ CHECKS: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
     "time service": host_checks.time_service,
     "swap": host_checks.swap,
     "modules": host_checks.modules,
+    "at boot": host_checks.at_boot,
     "cgroup": host_checks.cgroup,
     "capacity": host_checks.capacity,
     "load": host_checks.load,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from runbooks.commands.preflight import TIME_SERVICES, sysctls
+from runbooks.commands.preflight import sysctls
 from runbooks.commands.preflight_facts import Facts
+from runbooks.commands.setup_look import SYSCTL_FILE, TIME_SERVICES
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import host_setup
 from runbooks.rules import load as load_rules
 from runbooks.rules.finding import Finding, at_least, worst
 from runbooks.rules.preflight_finding import fail, good, warn
@@ -113,6 +115,26 @@ def modules(site: Site, host: Host, facts: Facts) -> Finding:
     later = [*(name for name, state in facts.modules.items() if state == "loadable"), *wrong]
     note = f"; cluster.prepare sets {listed(later)}" if later else ""
     return worst(found, otherwise=f"{listed(facts.modules)}{note}")
+
+
+def at_boot(site: Site, host: Host, facts: Facts) -> Finding:
+    """Fails when a file undoes at boot what cluster.prepare sets; warns when the file of cluster.prepare comes after it."""
+    lost = {key: each for key, each in facts.setup.boot.items() if each.value != "1"}
+    found = [
+        fail(f"{module} is not loaded at boot: {file} forbids it", f"remove that line from {file}")
+        for module, file in facts.setup.barred.items()
+    ]
+    for key, each in lost.items():
+        seen = f"{each.file} sets {key} = {each.value} at boot"
+        if host_setup.outranks(each.file):
+            found.append(
+                fail(seen, f"remove that line from {each.file}: it comes even after the file of cluster.prepare ({SYSCTL_FILE})")
+            )
+        else:
+            found.append(
+                warn(seen, f"cluster.prepare writes {SYSCTL_FILE}, which comes after it; better remove that line as well")
+            )
+    return worst(found, otherwise="nothing undoes what cluster.prepare sets")
 
 
 def cgroup(site: Site, host: Host, facts: Facts) -> Finding:

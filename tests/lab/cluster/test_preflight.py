@@ -20,6 +20,7 @@ pytestmark = pytest.mark.lab
 HOSTS = ("lb1", "master1", "master2", "worker1")
 NODES = HOSTS[1:]
 VIP = "10.1.1.100"
+HARDENING = "/etc/sysctl.d/99-hardening.conf"
 WRITTEN = "find / -xdev -newer /run/mark -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/var/log/*' -not -path '/var/cache/apt/*' -type f"
 SQUAT = "my $s = IO::Socket::INET->new(LocalPort => 6443, Listen => 5, ReuseAddr => 1) or die; sleep 1000"
 
@@ -88,6 +89,7 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
     shell(lab, "worker1", "mkdir -p /etc/kubernetes/manifests; touch /etc/kubernetes/manifests/old.yaml")
     for host in ("master2", "worker1"):
         shell(lab, host, "echo 0123456789abcdef0123456789abcdef >/run/clone; mount --bind /run/clone /etc/machine-id")
+    shell(lab, "worker1", f"echo net.ipv4.ip_forward=0 >{HARDENING}")
     shell(lab, "worker1", "echo 'deb file:/srv/vendor sid main' >/etc/apt/sources.list.d/vendor.list")
     shell(lab, "worker1", r"""printf '#!/bin/sh\necho 1000000000.5\n' >/usr/local/bin/date; chmod +x /usr/local/bin/date""")
     try:
@@ -99,10 +101,11 @@ def test_what_is_wrong_is_found_where_it_is_and_nowhere_else(operator: Operator)
         shell(
             lab,
             "worker1",
-            "umount /etc/machine-id; rm -r /usr/local/bin/date /etc/kubernetes /etc/apt/sources.list.d/vendor.list; sed -i.old s/10.1.1.99/10.1.1.100/ /tmp/hosts; cat /tmp/hosts >/etc/hosts",
+            f"umount /etc/machine-id; rm -r /usr/local/bin/date /etc/kubernetes /etc/apt/sources.list.d/vendor.list {HARDENING}; sed -i.old s/10.1.1.99/10.1.1.100/ /tmp/hosts; cat /tmp/hosts >/etc/hosts",
         )
     expected = {
         ("master1", "ports"): ("fail", "6443 is taken by perl"),
+        ("worker1", "at boot"): ("warn", f"{HARDENING} sets net.ipv4.ip_forward = 0 at boot"),
         ("worker1", "packages"): (
             "warn",
             "the repository file:/srv/vendor sid cannot be used: does not have a Release file",

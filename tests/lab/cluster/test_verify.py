@@ -20,6 +20,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
+OURS = ("zz-ha-runbooks-kubernetes", "90-ha-runbooks-kubernetes")  # the name of our file, now and before
 MANIFESTS, ASIDE = "/etc/kubernetes/manifests", "/root"
 Rows = dict[tuple[str, str], dict[str, str]]
 
@@ -118,6 +119,31 @@ def test_the_quick_look(healthy: Operator) -> None:
     text = healthy.good("cluster.status")
     assert "4 of 4 nodes Ready" in text
     assert len(text.splitlines()) < 20
+
+
+def test_a_preparation_that_somebody_undid(whole: Operator) -> None:
+    """A file that comes later at boot, on a host that an earlier version of ours prepared; and a program that is no longer held."""
+    ours, before, later = (f"/etc/sysctl.d/{name}.conf" for name in (*OURS, "99-hardening"))
+    boot = "/usr/lib/systemd/systemd-sysctl --prefix=/net/ipv4/ip_forward --prefix=/net/bridge"
+    hardening = f"printf 'net.ipv4.ip_forward=0\\nnet.bridge.bridge-nf-call-iptables=0\\n' >{later}"
+    whole.lab.console(
+        "worker1", ["bash", "-ec", f"{hardening}; mv {ours} {before}; {boot}; apt-mark -q unhold kubelet"], check=True
+    )
+    try:
+        row = verdict(whole)[1]["preparation", "worker1"]
+        told = [f"{key} is 0 ({later} sets it at boot)" for key in ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")]
+        assert (row["severity"], row["seen"], row["fix"]) == ("fail", "; ".join(told), "inv cluster.prepare --host worker1")
+        found = json.loads(whole.inv("doctor", "--json").stdout.splitlines()[0])["findings"]
+        seen = {each["seen"] for each in found if (each["topic"], each["host"]) == ("preparation", "worker1")}
+        assert seen == {"; ".join(told), "not held: kubelet"}
+        mended = whole.good(*row["fix"].split()[1:])
+        assert "worker1: kernel modules and sysctls  [changed" in mended
+        assert "nothing to do" in whole.good("cluster.prepare", "--host", "worker1")
+        now = f"{boot}; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/bridge/bridge-nf-call-iptables; apt-mark showhold; ls {before}"
+        assert whole.lab.console("worker1", ["bash", "-c", now]).stdout.split() == ["1", "1", "kubeadm", "kubectl", "kubelet"]
+        assert ("preparation", "worker1") not in verdict(whole)[1]
+    finally:
+        whole.lab.console("worker1", ["rm", "-f", later])
 
 
 def test_a_kubelet_that_stopped_and_a_node_without_pods(whole: Operator) -> None:

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 import yaml
 
-from runbooks.cluster.files import audit_policy, cni_manifest, node_files, pause_image, sysctls, wanted_images
-from runbooks.commands.prepare import CONTAINERD_CONFIG, MODULES, SYSCTL_FILE
+from runbooks.cluster.files import audit_policy, cni_manifest, node_files, pause_image, wanted_images
+from runbooks.commands.prepare import CONTAINERD_CONFIG
+from runbooks.commands.setup_look import MODULES, SYSCTL_FILE, sysctls
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.kubeadm import AUDIT_POLICY, init_config

@@ -25,6 +25,7 @@ from runbooks.commands.base import Answer, Command, script
 from runbooks.commands.packages import Broken
 from runbooks.commands.preflight import parse
 from runbooks.commands.preflight_facts import Fsync, Listener, Packages, Space
+from runbooks.commands.setup_look import AtBoot
 from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError, UnreachableError
 from tests.support.facts import facts, worker
 from tests.support.fakes import bash, master, site
@@ -80,6 +81,7 @@ reach 10.1.1.102 2379 No route to host
 reach fd00::2 6443 silent
 rtt 10.1.1.102 0.068 ping
 """
+SETUP = "module overlay there\nsysctl net.ipv4.ip_forward 1\nboot # /etc/sysctl.d/99-x.conf\nboot net.ipv4.ip_forward=0\n"
 OFFERED = """\
 trouble W: something
 trouble W: Failed to fetch http://debian.example/dists/sid/InRelease  Could not connect
@@ -94,7 +96,9 @@ def answers(
     facts: str = SAID, net: str = NET, installed: str = "", offered: str = OFFERED, disk: str | None = None
 ) -> list[Answer]:
     return [
-        Answer(0, text) for text in (facts, net, installed, offered, "time 9.5\nload 0.1 0.2 0.3\n", disk) if text is not None
+        Answer(0, text)
+        for text in (facts, net, installed, SETUP, offered, "time 9.5\nload 0.1 0.2 0.3\n", disk)
+        if text is not None
     ]
 
 
@@ -133,6 +137,7 @@ def test_every_fact_is_read():
         True,
     )
     assert (seen.ca, seen.attempt, seen.found) == ("0123abcd", "join", ("/var/lib/etcd/member",))
+    assert seen.setup.boot == {"net.ipv4.ip_forward": AtBoot("0", "/etc/sysctl.d/99-x.conf")}
     assert seen.etcd_data == ("lost+found", "a file")
     assert seen.reached == {
         ("10.1.1.100", 6443): "open",
@@ -522,7 +527,7 @@ def hosts(monkeypatch):
 
 BLANK = SimpleNamespace(joined=False, server="")
 MEMBER = SimpleNamespace(joined=True, server="https://10.1.1.100:6443")
-MASTER, WORKER = 27, 24  # checks on a host without a cluster
+MASTER, WORKER = 28, 25  # checks on a host without a cluster
 ALL = (*site().control_plane, *site().workers)
 
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from runbooks.cluster.rules import preflight as rules
 from runbooks.commands.packages import Broken
 from runbooks.commands.preflight_facts import Fsync, Listener, Packages
+from runbooks.commands.setup_look import AtBoot
 from runbooks.errors import UnreachableError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.finding import Finding, at_least, worst
 from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.rules.preflight_peers import Clock
-from tests.support.facts import CLOCK, OFFERED, facts, room, worker
+from tests.support.facts import CLOCK, OFFERED, PREPARED, facts, room, worker
 from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
@@ -285,6 +286,40 @@ def test_packages_that_will_do(packages):
 def test_many_offered_versions_are_not_all_listed():
     many = Packages(installed={}, offered=tuple(("kubeadm", f"1.28.{n}-1.1") for n in range(40, 0, -1)), broken=())
     assert "1.28.35-1.1, and 34 more)" in the(judged(master1={"packages": many}), "packages").seen
+
+
+# ---- what undoes it at boot
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "seen", "fix"),
+    [
+        ({}, "ok", "nothing undoes", ""),
+        (
+            {"boot": {"net.ipv4.ip_forward": AtBoot("0", "/etc/sysctl.d/99-hardening.conf")}},
+            "warn",
+            "/etc/sysctl.d/99-hardening.conf sets net.ipv4.ip_forward = 0 at boot",
+            "cluster.prepare writes /etc/sysctl.d/zz-ha-runbooks-kubernetes.conf, which comes after it",
+        ),
+        (
+            {"boot": {"net.ipv4.ip_forward": AtBoot("0", "/usr/lib/sysctl.d/zzz.conf")}},
+            "fail",
+            "/usr/lib/sysctl.d/zzz.conf sets net.ipv4.ip_forward = 0 at boot",
+            "remove that line from /usr/lib/sysctl.d/zzz.conf",
+        ),
+        (
+            {"barred": {"br_netfilter": "/etc/modprobe.d/cis.conf"}},
+            "fail",
+            "br_netfilter is not loaded at boot: /etc/modprobe.d/cis.conf forbids it",
+            "remove that line from /etc/modprobe.d/cis.conf",
+        ),
+    ],
+)
+def test_a_file_that_wins_at_boot(changes, severity, seen, fix):
+    one = the(judged(worker1={"setup": replace(PREPARED, **changes)}), "at boot", W1)
+    assert one.severity == severity
+    assert seen in one.seen
+    assert fix in one.fix
 
 
 # ---- etcd's directory

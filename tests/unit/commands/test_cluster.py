@@ -165,9 +165,7 @@ def test_of_a_long_answer_only_what_fails_is_kept():
     assert node.parse(Answer(0, said)).api == "not ready: informer-sync, rbac/bootstrap-roles"
 
 
-def test_kernel_and_runtime_are_read():
-    kernel = prepare.parse_kernel(Answer(0, "module overlay\ndiffers net.ipv4.ip_forward is 0\nswap /dev/sda2\n"))
-    assert kernel == prepare.Kernel(frozenset({"overlay"}), ("net.ipv4.ip_forward is 0",), ("/dev/sda2",))
+def test_the_runtime_is_read():
     said = "active active\nenabled enabled\nkubelet enabled\nloaded yes\nanswers no\n"
     assert prepare.parse_runtime(Answer(0, said)) == prepare.Runtime(
         active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=False

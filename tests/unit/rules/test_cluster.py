@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.commands.node import PROGRAMS, STATIC_PODS
-from runbooks.commands.prepare import Kernel, Runtime
+from runbooks.commands.prepare import Runtime
 from runbooks.errors import PrecheckError, UnreachableError
 from runbooks.rules import cluster as rules
 from tests.support.facts import EMPTY_NODE
@@ -116,23 +116,6 @@ def test_another_version_is_named():
 
 
 # ---- kernel, runtime, images
-
-
-READY = Kernel(frozenset({"overlay", "br_netfilter"}), (), ())
-
-
-@pytest.mark.parametrize(
-    ("kernel", "swap", "said"),
-    [
-        (READY, "off", ""),
-        (replace(READY, swap=("/dev/sda2",)), "keep", ""),
-        (replace(READY, swap=("/dev/sda2",)), "off", "swap is on: /dev/sda2"),
-        (replace(READY, modules=frozenset({"overlay"})), "off", "kernel modules missing: br_netfilter"),
-        (replace(READY, differs=("net.ipv4.ip_forward is 0",)), "off", "net.ipv4.ip_forward is 0"),
-    ],
-)
-def test_what_the_kernel_lacks(kernel, swap, said):
-    assert rules.kernel_not_ready(kernel, swap=swap) == said
 
 
 RUNS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=True)

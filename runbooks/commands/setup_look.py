@@ -1,0 +1,154 @@
+"""What was prepared on a host for Kubernetes: whether it holds, and whether it will after the next boot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.node import PROGRAMS
+from runbooks.inventory.model import Site
+
+MODULES = ("overlay", "br_netfilter")
+# By its name it comes after other files, whatever number these begin with: at boot the last one wins.
+SYSCTL_FILE = "/etc/sysctl.d/zz-ha-runbooks-kubernetes.conf"
+TIME_SERVICES = ("chronyd", "chrony", "systemd-timesyncd", "ntpd", "ntp", "ntpsec", "openntpd")
+# The kernel keeps one switch under both names.
+ALIASES = {"net.ipv4.ip_forward": "net.ipv4.conf.all.forwarding"}
+
+
+@dataclass(frozen=True, slots=True)
+class AtBoot:
+    """The value that a sysctl gets at the next boot, and the file that sets it."""
+
+    value: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What one host says.
+
+    modules       "there", "loadable" or "missing" by name.
+    barred        the file in modprobe.d that keeps a module from being loaded at boot, by module.
+    sysctls       the value in force by name, or "missing".
+    boot          what the files set at the next boot, by name; no entry where none does, or where systemd cannot tell.
+    swap          in use now; ``swap_at_boot``: what switches it on at the next boot.
+    loose         programs of Kubernetes that the next upgrade of the system would replace.
+    cgroups       the cgroup driver in containerd's configuration, "" without containerd; ``disabled``: its plugins that are switched off,
+                  when CRI is among them.
+    clock         why the clock is not kept in time, or "".
+    """
+
+    modules: dict[str, str]
+    barred: dict[str, str]
+    sysctls: dict[str, str]
+    boot: dict[str, AtBoot]
+    swap: tuple[str, ...]
+    swap_at_boot: tuple[str, ...]
+    loose: tuple[str, ...]
+    cgroups: str
+    disabled: str
+    clock: str
+
+
+def sysctls(site: Site) -> tuple[str, ...]:
+    """Return the sysctls that must be 1: bridged traffic passes the firewall rules, and packets of pods are forwarded."""
+    forwarding = ("net.ipv4.ip_forward",) + (("net.ipv6.conf.all.forwarding",) if site.networks.pods.version == 6 else ())
+    return ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", *forwarding)
+
+
+def look(site: Site) -> Probe[Setup]:
+    """Read what was prepared on a host."""
+    variables = {"MODULES": MODULES, "SYSCTLS": sysctls(site), "PROGRAMS": PROGRAMS, "TIME_SERVICES": TIME_SERVICES}
+    return Probe(replace(script("setup-look", variables, timeout=30, after=("packages-look",)), shown="setup-look"), parse)
+
+
+def parse(answer: Answer) -> Setup:
+    """Parse lines of ``key value``; unknown keys are ignored. Raises ValueError for a line without a value that it needs."""
+    lines = [line.partition(" ")[::2] for line in answer.stdout.splitlines() if line.strip()]
+
+    def every(key: str) -> tuple[str, ...]:
+        return tuple(text for name, text in lines if name == key)
+
+    def pairs(key: str) -> dict[str, str]:
+        return dict(_pair(text) for text in every(key))
+
+    values, held = pairs("sysctl"), set(every("held"))
+    return Setup(
+        modules=pairs("module"),
+        barred=pairs("barred"),
+        sysctls=values,
+        boot=at_boot(every("boot"), list(values)),
+        swap=every("swap"),
+        swap_at_boot=every("swap_at_boot"),
+        loose=tuple(name for name in pairs("package") if name not in held),
+        cgroups=next(iter(every("cgroups")), ""),
+        disabled=next(iter(every("disabled")), ""),
+        clock=_clock(every("container"), every("time"), every("synchronized")),
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    first, _, rest = text.partition(" ")
+    if not rest:
+        raise ValueError(f"setup-look said {text!r}, which has no value")
+    return first, rest
+
+
+def _clock(container: Sequence[str], runs: Sequence[str], synchronized: Sequence[str]) -> str:
+    if container not in {("none",), ("unknown",)}:
+        return ""  # the machine below keeps the clock
+    if not runs:
+        return "no time service runs"
+    return "the clock is not synchronised" if synchronized == ("no",) else ""
+
+
+def at_boot(lines: Iterable[str], keys: Sequence[str]) -> dict[str, AtBoot]:
+    """Return what systemd-sysctl does with ``keys``, from its configuration: "# FILE" before the assignments of that file, in its order.
+
+    A name that is written out comes before any pattern; of each kind the last one counts. ``-name`` without a value takes it out of patterns.
+    Official source: https://www.freedesktop.org/software/systemd/man/latest/sysctl.d.html
+
+    >>> at_boot(["# /a.conf", "net.ipv4.ip_forward = 1", "# /z.conf", "-net/ipv4/ip_forward=0"], ["net.ipv4.ip_forward"])
+    {'net.ipv4.ip_forward': AtBoot(value='0', file='/z.conf')}
+    >>> at_boot(["# /a.conf", "net.x.y=1", "# /z.conf", "net.x.*=0"], ["net.x.y"])
+    {'net.x.y': AtBoot(value='1', file='/a.conf')}
+    """
+    file = ""
+    settings: dict[str, AtBoot | None] = {}
+    for line in lines:
+        if line.startswith("# "):
+            file = line.removeprefix("# ")
+            continue
+        name, is_set, value = line.strip().partition("=")
+        path = _path(name.strip().removeprefix("-"))
+        settings.pop(path, None)  # the later one also takes effect later
+        settings[path] = AtBoot(value.strip(), file) if is_set else None
+    found = {key: _effect(key, settings) for key in keys}
+    return {key: each for key, each in found.items() if each}
+
+
+def _effect(key: str, settings: dict[str, AtBoot | None]) -> AtBoot | None:
+    last = None
+    for name in (key, *([ALIASES[key]] if key in ALIASES else [])):
+        path = _path(name)
+        matches = [where for where in settings if _matches(path, where)]
+        order = [path] if path in settings else matches
+        for where in order:
+            each = settings[where]
+            if each and (last is None or list(settings).index(where) > last[0]):
+                last = (list(settings).index(where), each)
+    return last[1] if last else None
+
+
+def _matches(path: str, pattern: str) -> bool:
+    parts, wanted = path.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(fnmatchcase(part, want) for part, want in zip(parts, wanted, strict=True))
+
+
+def _path(name: str) -> str:
+    """Return a sysctl as a path: names may use dots or slashes, whichever comes first parts them; the other one is in a name."""
+    separators = [each for each in name if each in "./"]
+    return name if not separators or separators[0] == "/" else name.translate(str.maketrans("./", "/."))
