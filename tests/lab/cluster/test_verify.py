@@ -192,8 +192,6 @@ def test_an_api_server_that_the_load_balancers_do_not_know(healthy: Operator, tm
         done = healthy.inv("cluster.init")
         assert (done.returncode, "next:  inv lb.setup" in done.stderr) == (5, True), done.stdout + done.stderr
         assert "api does not know master3" in done.stderr
-        _, rows = verdict(before)  # by that hosts.yaml, master3 is a host too many
-        assert "master3" in rows["LB servers", "lb1, lb2"]["seen"]
     finally:
         healthy.good("lb.setup")
     assert failing(verdict(healthy)[1]) == {}
@@ -235,8 +233,7 @@ def webhook(operator: Operator, version: str, side_effects: str, addresses: list
 def test_a_webhook_that_does_not_answer_is_named_before_anything_is_deleted(healthy: Operator) -> None:
     named = 'the webhook "judge.company.example" of the ValidatingWebhookConfiguration company-policy (failurePolicy Fail)'
     with webhook(healthy, "v1", "None", []):
-        eventually(lambda: "admission" in {topic for topic, _ in failing(verdict(healthy)[1])}, seconds=30)
-        row = verdict(healthy)[1]["admission", ""]
+        row = once(healthy, lambda seen: ("admission", "") in seen, 30)["admission", ""]
         assert row["seen"].startswith(f"a Secret in kube-system, a Pod in kube-system, a Pod in default: {named} does not answer")
         assert "its Service default/nobody: it has no endpoints" in row["seen"]
         assert "kubectl patch validatingwebhookconfiguration company-policy" in row["fix"]
@@ -246,8 +243,7 @@ def test_a_webhook_that_does_not_answer_is_named_before_anything_is_deleted(heal
             assert (done.returncode, f"{named} does not answer" in done.stderr) == (3, True), done.stdout + done.stderr
             assert "ran on" not in done.stdout
     with webhook(healthy, "v1beta1", "Some", [{"ip": "10.1.1.201"}]):  # it has somebody, and cannot be asked by a dry run
-        eventually(lambda: "refuses dry runs" in verdict(healthy)[1]["admission", ""]["seen"], seconds=30)
-        assert "refuses dry runs" in healthy.good("cluster.join", "--host", "worker1")
+        eventually(lambda: "refuses dry runs" in healthy.good("cluster.join", "--host", "worker1"), seconds=30)
     assert ("admission", "") not in failing(verdict(healthy)[1])
     for kind in ("secrets", "pods", "nodes", "configmaps", "leases"):  # nothing is left of the dry runs
         assert "ha-runbooks-try" not in kubectl(healthy, "master1", "get", kind, "-A", "-o", "name")
