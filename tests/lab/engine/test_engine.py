@@ -228,10 +228,8 @@ def test_names_of_hosts_and_logins_may_have_dots(operator: Operator) -> None:
     operator.edit(rename)
     try:
         assert "kube-lb1.dc1.example.com: check and install the configuration  [changed" in operator.good("lb.setup")
-        assert "nothing to do: " in operator.good("lb.setup")
         shown = operator.inv("lb.status").stdout
         assert re.search(r"lb2\.dc1 +api +kube-m1\.dc1\.example\.com +", shown), shown
-        assert "known" in operator.good("site.trust", "--host", "kube-lb1.dc1.example.com")
         done = operator.inv("lb.failover", "--to", "kube-lb2")
         assert (done.returncode, "kube-lb1.dc1.example.com, lb2.dc1" in done.stderr) == (2, True)
     finally:
