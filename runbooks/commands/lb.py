@@ -156,10 +156,10 @@ def parse_state(answer: Answer) -> LbState:
 def _loaded(record: str, process: str) -> str:
     """Return the SHA-256 of a record of lb-hook or lb-run, "" when it is about another process than the one that runs now.
 
-    Records of earlier builds name no process.
+    A record of an earlier build names no process, and proves nothing: a failed reload was recorded as well.
     """
     sha, _, recorded = record.partition(" ")
-    return sha if not recorded or recorded == process else ""
+    return sha if recorded and recorded == process else ""
 
 
 def backends() -> Probe[tuple[Backend, ...] | None]:

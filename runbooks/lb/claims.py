@@ -71,7 +71,7 @@ def addresses_are_held(wanted: Sequence[Wanted]) -> Step:
     """Gate: every virtual address of a configuration from before lb.setup is on one of the hosts."""
 
     def done(run: Run) -> bool | Unmet:
-        on = run.read_all({each.host: lb_claims.addresses() for each in wanted})
+        on = run.read_all(dict.fromkeys(wanted[0].site.load_balancers, lb_claims.addresses()))
         lost = rules.lost({each.host: each.text(KEEPALIVED_CONF) for each in wanted}, on)
         return Unmet(f"no host has {listed(lost)}") if lost else True
 

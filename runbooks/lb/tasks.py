@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runbooks.commands import lb
 from runbooks.commands.base import MASK, Secret
 from runbooks.commands.files import File, Found, found
+from runbooks.commands.lb_config import is_ours
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
 from runbooks.errors import PrecheckError
@@ -53,9 +54,21 @@ def rollback(session: Session, original: bool = False) -> None:
     now = {host: lb_files(site, host, None) for host in site.load_balancers}
     where = run.read_all({host: lb.previous(those, original=original) for host, those in now.items()})
     kept = run.read_all({host: found((file.path for file in those), where[host]) for host, those in now.items()})
-    before = [_former(site, host, now[host], former if where[host] else {}, original=original) for host, former in kept.items()]
+    # Where a take-over has not come yet, the operator's own files are still there.
+    untouched = {host for host in kept if original and not where[host] and _are_foreign(kept[host])}
+    before = [
+        _former(site, host, now[host], former if where[host] else {}, original=original)
+        for host, former in kept.items()
+        if host not in untouched
+    ]
+    if not before:
+        raise PrecheckError("every load balancer still has the files from before lb.setup", hint="inv lb.status")
     title = f"Bring back the configuration before the last change on {site.name}"
     session.carry_out(set_up("lb.rollback", title, standby_first(run, before)))
+
+
+def _are_foreign(there: Mapping[str, Found]) -> bool:
+    return any(path in there and not is_ours(there[path].content) for path in (HAPROXY_CFG, KEEPALIVED_CONF))
 
 
 def _former(site: Site, host: Host, ours: Sequence[File], kept: Mapping[str, Found], *, original: bool) -> Wanted:
