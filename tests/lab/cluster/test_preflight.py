@@ -11,7 +11,7 @@ import pytest
 
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
-from tests.lab.lb.test_dnf import BECOME, publish
+from tests.lab.lb.test_dnf import BECOME, VENDOR, publish
 from tests.support.lab import SITE, name
 from tests.support.operator import Operator
 
@@ -214,3 +214,7 @@ def test_a_host_of_the_red_hat_family(operator: Operator) -> None:
     # As the community's repository file has it: excluded, and installed with --disableexcludes.
     shell(lab, "worker1", "echo 'exclude=kubeadm kubelet kubectl' >>/etc/yum.repos.d/rehearsal.repo")
     assert problems(findings(operator)) == {}
+    lab.console("worker1", ["tee", "/etc/yum.repos.d/vendor.repo"], stdin=VENDOR, check=True)
+    ((severity, seen),) = problems(findings(operator)).values()
+    assert severity == "warn"
+    assert seen.startswith("the repository vendor cannot be used: Curl error (37): Couldn't read a file")
