@@ -18,7 +18,7 @@ def rows(view: View) -> list[Finding]:
             topic="etcd",
             seen=fault,
             why=standing(view),
-            fix="inv doctor names the cause and the command to run; inv etcd.status",
+            fix="inv doctor names the cause and the command",
         )
         for fault in faults
     ]

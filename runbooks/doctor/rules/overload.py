@@ -15,9 +15,13 @@ from runbooks.text import first_few
 # What an answer that comes too late looks like. Not here: refused connections, lost data, expired certificates and other causes of
 # their own, which an overloaded host may have too.
 LATE = re.compile(
-    r"deadline exceeded|time[d ]?-?out|Client\.Timeout|L[467]TOUT|took too long|did not finish in"
-    r"|fail(?:ed|s its checks): etcd\b|different leaders|no leader|entries behind|too many requests|was last renewed"
-    r"|stopped posting|NodeStatusUnknown|PLEG is not healthy|slower than etcd|etcd recommends|does not answer on its socket",
+    r"deadline exceeded|time[d ]?-?out|Client\.Timeout|L[467]TOUT|took too long|did not finish in|too many requests",
+    re.IGNORECASE,
+)
+# What often follows from late answers, and has other causes too: explained only by an overload that is at least a warning.
+FOLLOWS = re.compile(
+    r"fail(?:ed|s its checks): etcd\b|different leaders|no leader|entries behind|was last renewed|stopped posting|NodeStatusUnknown"
+    r"|PLEG is not healthy|slower than etcd|etcd recommends|does not answer on its socket",
     re.IGNORECASE,
 )
 
@@ -52,7 +56,7 @@ def late(text: str) -> bool:
 
 
 def explain(busy: Sequence[Finding], found: Iterable[Finding]) -> list[Finding]:
-    """Return the findings with the overloaded hosts first, and without what is late because of them, which they name instead.
+    """Return the findings without what is late because of an overload, which names it instead and comes first. Others come last.
 
     A finding about hosts is explained if all of them are overloaded; one about the whole site if a load balancer or a control plane host
     is. The finding of the overload gets the severity of what it explains: clients see the same.
@@ -60,26 +64,28 @@ def explain(busy: Sequence[Finding], found: Iterable[Finding]) -> list[Finding]:
     left: list[Finding] = []
     caused: dict[int, list[Finding]] = {}
     for each in found:
-        at = _cause(busy, each) if late(each.seen) else None
+        at = _cause(busy, each)
         if at is None:
             left.append(each)
         else:
             caused.setdefault(at, []).append(each)
-    out = []
+    first: list[Finding] = []
     for at, each in enumerate(busy):
         those = caused.get(at, [])
         if those:
             severity = worst([each, *those]).severity
             texts = first_few([told(one) for one in those], 3)
             each = replace(each, severity=severity, why=f"this explains, until it is over: {'; '.join(texts)}")  # noqa: PLW2901
-        out.append(replace(each, explains=frozenset()))
-    return [*out, *left]
+        (first if those else left).append(replace(each, explains=frozenset()))
+    return [*first, *left]
 
 
 def _cause(busy: Sequence[Finding], each: Finding) -> int | None:
     """Return which of the overloads explains a finding that is late, or None."""
     names = set(each.host.split(", ")) if each.host else set()
     for at, one in enumerate(busy):
+        if not (late(each.seen) or (FOLLOWS.search(each.seen) and one.severity != "note")):
+            continue
         if names and names <= {host.name for host in one.explains}:
             return at
         if not names and any(host.is_lb or host.is_control_plane for host in one.explains):

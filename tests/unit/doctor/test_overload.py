@@ -32,6 +32,8 @@ def test_what_is_late_is_explained_and_the_overload_is_as_severe():
 
 def test_without_anything_late_it_is_a_warning_below_what_is_broken():
     assert [each.severity for each in explained({M1: (BUSY, None)}, EXPIRED)] == ["fail", "warn"]
+    down = Finding("warn", topic="etcd", host="master2", seen="its member of etcd: etcd does not run here")
+    assert [each.topic for each in explained({M1: (BUSY, None)}, down)] == ["etcd", "load"]
 
 
 def test_hosts_that_are_busy_alike_are_one_finding():
@@ -64,6 +66,13 @@ def test_a_busy_host_with_a_throttled_service_is_two_findings_with_a_fix_each():
 )
 def test_what_is_explained(busy, late, left):
     assert len(explained({busy: (BUSY, None)}, late)) == left
+
+
+def test_a_mild_load_explains_a_timeout_and_not_what_has_other_causes_too():
+    mild = replace(BUSY, averages=(8.0, 5.0, 1.0))
+    cut = Finding("fail", topic="API server", host="master1", seen="its API server: fails its checks: etcd")
+    assert [each.topic for each in explained({M1: (mild, None)}, cut)] == ["API server", "load"]
+    assert [each.topic for each in explained({M1: (mild, None)}, replace(cut, seen="livez: i/o timeout"))] == ["load"]
 
 
 def test_what_ran_out_is_told_for_each_host():
