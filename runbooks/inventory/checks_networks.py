@@ -14,6 +14,8 @@ NETWORKS: Final = ("management", "pods", "services", "storage")
 MANAGEMENT, PODS, SERVICES = "networks.management", "networks.pods", "networks.services"
 # kube-controller-manager's --node-cidr-mask-size-ipv4 and -ipv6: https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/
 NODE_MASK: Final = {4: 24, 6: 64}
+CONTROLLER_MANAGER: Final = "kubernetes.extra_args.controller_manager"
+LEAST_PODS: Final = 10  # kubeadm's MinimumAddressesInPodSubnet
 MOST_NODE_BITS: Final = 16  # kubeadm refuses more between the prefix of the pod network and that of a node
 MOST_SERVICE_BITS: Final = 20  # kube-apiserver and kubeadm refuse a larger service network
 DNS_INDEX: Final = 10  # kubeadm gives the cluster's DNS the tenth address of the service network
@@ -151,13 +153,20 @@ def _sound(draft: Draft) -> list[tuple[str, Network]]:
 
 def pods_fit_the_nodes(draft: Draft) -> Findings:
     """The pod network must have a subnet for each node, as kube-controller-manager hands them out and kubeadm checks them."""
-    pods, arguments = draft.network(PODS), _controller_manager(draft)
-    if pods is None or PODS in draft.blamed or arguments.get("allocate-node-cidrs") == "false":
+    pods = draft.network(PODS)
+    if pods is None or PODS in draft.blamed:
         return
+    if pods.num_addresses < LEAST_PODS:
+        yield Finding(PODS, f"{pods} is too small: kubeadm wants {LEAST_PODS} addresses for pods at least")
+        return
+    nodes = len([host for host in draft.hosts if {"control-plane", "worker"} & set(host.roles or ())])
+    if draft.group(CONTROLLER_MANAGER).get("allocate-node-cidrs") == "false":
+        if not _is_old(draft):
+            return
+        nodes = 1
     mask = _node_mask(draft, pods)
     if not 0 < mask <= pods.max_prefixlen:
         return
-    nodes = len([host for host in draft.hosts if {"control-plane", "worker"} & set(host.roles or ())])
     widest = mask - max(nodes - 1, 0).bit_length()
     if pods.prefixlen > widest:
         room = 2 ** (mask - pods.prefixlen) if pods.prefixlen <= mask else 0
@@ -170,6 +179,14 @@ def pods_fit_the_nodes(draft: Draft) -> Findings:
         yield from _max_pods(draft, pods, mask)
 
 
+def _is_old(draft: Draft) -> bool:
+    """Whether kubeadm is 1.20.
+
+    It compares the pod network with a node's although no node gets one (kubernetes/kubernetes#98984), and knows one flag for the size.
+    """
+    return (draft.text("kubernetes.version") or "").startswith("1.20.")
+
+
 def _max_pods(draft: Draft, pods: Network, mask: int) -> Findings:
     most, room = draft.group("kubernetes.kubelet").get("maxPods"), 2 ** (pods.max_prefixlen - mask) - 2
     if isinstance(most, int) and most > room:
@@ -177,15 +194,10 @@ def _max_pods(draft: Draft, pods: Network, mask: int) -> Findings:
         yield Finding("kubernetes.kubelet.maxPods", message, "warning")
 
 
-def _controller_manager(draft: Draft) -> dict[str, object]:
-    given = draft.group("kubernetes.extra_args.controller_manager")
-    return {name.replace("_", "-"): value for name, value in given.items()}
-
-
 def _node_mask(draft: Draft, pods: Network) -> int:
-    arguments = _controller_manager(draft)
-    for name in (f"node-cidr-mask-size-ipv{pods.version}", "node-cidr-mask-size"):
-        text = str(arguments.get(name, ""))
+    given = draft.group(CONTROLLER_MANAGER)  # kubeadm knows these names with hyphens only
+    for name in ("node-cidr-mask-size", *([] if _is_old(draft) else [f"node-cidr-mask-size-ipv{pods.version}"])):
+        text = str(given.get(name, ""))
         if text.isascii() and text.isdigit() and len(text) < 4:
             return int(text)
     return NODE_MASK[pods.version]

@@ -195,12 +195,19 @@ def test_the_largest_and_smallest_networks_that_kubernetes_takes(write) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ['node-cidr-mask-size: "26"', 'node_cidr_mask_size_ipv4: "26"', 'allocate-node-cidrs: "false"']
+    "arguments", ['node-cidr-mask-size: "26"', 'node-cidr-mask-size-ipv4: "26"', 'allocate-node-cidrs: "false"']
 )
 def test_the_pod_network_follows_the_controller_managers_flags(arguments: str, write) -> None:
     text = GOOD.replace("10.244.0.0/16", "10.244.0.0/25")
     assert keys(text, write) == ["networks.pods"]
     load(write(text.replace('"1.30.0"', f'"1.30.0", extra_args: {{controller_manager: {{{arguments}}}}}')))
+
+
+def test_kubeadm_1_20_compares_the_pod_network_with_a_nodes_in_any_case(write) -> None:
+    """As kubeadm 1.20.2 itself answered; from 1.21 on it does not."""
+    text = GOOD.replace('"1.30.0"', '"1.20.2", extra_args: {controller_manager: {allocate-node-cidrs: "false"}}')
+    assert keys(text.replace("10.244.0.0/16", "10.244.0.0/25"), write) == ["networks.pods"]
+    load(write(text.replace("10.244.0.0/16", "10.244.0.0/24")))
 
 
 def test_more_pods_than_a_node_has_addresses_for_is_a_warning(write) -> None:
