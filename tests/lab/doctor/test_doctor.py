@@ -170,11 +170,11 @@ def test_no_inode_left_on_a_load_balancer_and_a_file_system_that_became_read_onl
 
 
 def test_a_kubelet_at_its_cpu_limit(saved: Operator) -> None:
-    """A limit of 2 % of a core, in a cgroup as systemd and LXC make them."""
+    """The least limit that there is, 1 % of a core, in a cgroup as systemd and LXC make them."""
     cgroup = "/sys/fs/cgroup/cpu/tight"
     pids = "$(pidof kubelet)"
-    plant = f"mkdir {cgroup}; echo 2000 >{cgroup}/cpu.cfs_quota_us; echo {pids} >{cgroup}/cgroup.procs"
+    plant = f"mkdir {cgroup}; echo 1000 >{cgroup}/cpu.cfs_quota_us; echo {pids} >{cgroup}/cgroup.procs"
     mend = f"for pid in $(cat {cgroup}/cgroup.procs); do echo $pid >{cgroup}/../cgroup.procs; done; sleep 0.2; rmdir {cgroup}"
     with on_host(saved, "worker1", plant, mend):
-        limit = re.compile(r"kubelet: a CPU limit of 2 % of a core stops it \d+ % of the time \(cgroup /tight\)")
+        limit = re.compile(r"kubelet: a CPU limit of 1 % of a core stops it \d+ % of the time \(cgroup /tight\)")
         eventually(lambda: [each["host"] for each in examined(saved)[1] if limit.fullmatch(each["seen"])], ["worker1"], 60)
