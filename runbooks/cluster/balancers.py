@@ -30,10 +30,8 @@ def name_setup(session: Session) -> None:
 def name_left(session: Session, host: Host) -> None:
     """Say what is left to do for the LBs after the control plane host ``host`` was removed for good."""
     if host.is_control_plane and not session.options.plan:
-        session.run.note(
-            host,
-            "the load balancers keep it in maintenance; if it does not come back, delete its line from hosts.yaml, then inv lb.setup",
-        )
+        text = "the load balancers keep it in maintenance; if it does not come back, delete its line from hosts.yaml, then inv lb.setup"
+        session.run.listener.say(f"{host}: {text}")
 
 
 def _differences(session: Session) -> list[Finding]:

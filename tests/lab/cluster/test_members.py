@@ -197,6 +197,7 @@ def test_a_dead_first_host_is_removed(cluster: Operator) -> None:
     planted.plant(cluster, "master2", "master1")
     said = cluster.good("cluster.remove", "--host", "master1", timeout_s=300)
     assert "cannot be reached" in said
+    assert "delete its line from hosts.yaml, then inv lb.setup" in said
     assert names(cluster) == {"master2", "master3", "worker1"}
     assert {"master2", "master3"} == {each["name"] for each in json.loads(cluster.inv("etcd.members", "--json").stdout)}
     assert backends(cluster)["master1"] == {"MAINT"}
