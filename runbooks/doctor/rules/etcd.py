@@ -72,13 +72,13 @@ def _way_back(view: View, found: Sequence[Finding], empty: Collection[Host], bus
     silent = [host for host in ill if isinstance(view.said[host], str)]
     mended = [host for host in ill if host in causes and host not in silent and causes[host].fix]
     down = [host for host in ill if host not in (*silent, *mended) and host not in view.statuses]
-    slow = [host for host in down if host in busy and late(etcd.why_unhealthy(view, host))]
-    if slow and slow == down:
-        return f"end the overload of {listed(slow)} first, then: inv etcd.status"
+    waiting = [host for host in down if late(etcd.why_unhealthy(view, host))]  # it runs, and waits for the others
+    if waiting == down and set(waiting) & set(busy) and not silent:
+        return f"end the overload of {listed(host for host in waiting if host in busy)} first, then: inv etcd.status"
     if mended:
         return causes[mended[0]].fix
-    if silent and not down:
-        running = len(view.statuses)
+    if silent and waiting == down:
+        running = len(view.statuses) + len(waiting)
         missing = etcd.quorum(len(etcd.voters(view.members)) or len(view.said)) - running
         word = " and " if missing >= len(silent) else " or "
         number = f" ({missing} of them)" if 1 < missing < len(silent) else ""

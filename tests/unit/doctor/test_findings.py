@@ -249,6 +249,7 @@ def test_a_quorum_that_is_lost_explains_the_api_and_names_who_is_missing():
 
 SILENT = "no answer"
 WAITS = Look(replace(etcd_view().said[M1].status, leader=""), etcd_view().said[M1].members, serves=False)
+LATE = replace(DOWN, why="context deadline exceeded")
 FULL = Finding("fail", topic="disk", seen="full", fix="on master2: du", explains=frozenset({M2}))
 
 
@@ -257,11 +258,13 @@ FULL = Finding("fail", topic="disk", seen="full", fix="on master2: du", explains
     [
         ((WAITS, SILENT, SILENT), [], {}, "switch on master2 or master3, or repair the network; only if they are lost for good: inv recover.etcd-quorum"),
         ((SILENT, SILENT, SILENT), [], {}, "switch on master1 or master2 or master3 (2 of them), or"),
+        ((LATE, SILENT, SILENT), [], {}, "switch on master2 or master3"),
+        ((LATE, SILENT, SILENT), [], {"busy": {M1}}, "switch on master2 or master3"),
         ((WAITS, FULL, SILENT), [FULL], {}, "on master2: du"),  # what can be mended there comes first
         ((WAITS, DOWN, DOWN), [], {}, "inv recover.etcd-member --member master2 if its data is intact; otherwise inv recover.etcd-quorum"),
         ((WAITS, DOWN, DOWN), [], {"empty": {M2}}, "inv recover.etcd-member --member master3 if"),
         ((WAITS, DOWN, DOWN), [], {"empty": {M2, M3}}, "inv recover.etcd-quorum"),  # nothing can be switched on or started there
-        ((replace(DOWN, why="context deadline exceeded"),) * 3, [], {"busy": {M1, M2, M3}}, "end the overload of master1, master2, master3 first"),
+        ((LATE,) * 3, [], {"busy": {M1, M2, M3}}, "end the overload of master1, master2, master3 first"),
         ((DOWN,) * 3, [], {"busy": {M1, M2, M3}}, "inv recover.etcd-member --member master1 if"),
         ((WAITS, WAITS, WAITS), [], {}, "wait a minute, then: inv etcd.status"),
     ],
