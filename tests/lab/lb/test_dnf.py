@@ -125,9 +125,9 @@ def test_what_is_installed_keeps_its_version_when_the_rest_is_installed(operator
     publish(operator.lab, "lb1", {"haproxy": "2.4.99-1.el9"})
     operator.lab.console("lb1", ["dnf", "-q", "-y", "remove", "socat"], check=True)
     operator.lab.console("lb1", ["tee", "/etc/yum.repos.d/vendor.repo"], stdin=VENDOR, check=True)
-    operator.lab.console("lb1", ["bash", "-c", "sleep 3 >/dev/null 2>&1 & echo $! >/var/cache/dnf/metadata_lock.pid"], check=True)
+    operator.lab.console("lb1", ["bash", "-c", "sleep 5 >/dev/null 2>&1 & echo $! >/var/cache/dnf/metadata_lock.pid"], check=True)
     waited, broken = packages.notes(Answer(0, run(operator.lab, "lb1", lb.install())))
-    assert re.fullmatch(r"waited \d s for sleep \(process \d+\), which used the package manager", waited)
+    assert re.fullmatch(r"waited \d+ s for sleep \(process \d+\), which used the package manager", waited)
     assert broken.startswith("the package repository vendor cannot be used: Curl error (37)")
     assert installed(operator.lab, "lb1") == EL9
 

@@ -29,10 +29,10 @@ CFG = "/etc/haproxy/haproxy.cfg"
 NEWER = ["find", "/etc", "/usr/local", "/usr/libexec", "/var/lib", "-newer", "/proc/1"]  # what was written since boot
 LBS = ("lb1", "lb2")
 LISTS, SOURCES = "/var/lib/apt/lists/lock", "/etc/apt/sources.list.d"
-# Locks a file for some seconds, as apt does.
+# Locks a file as apt does: until a program was seen (when one is named), and for some seconds more.
 HOLD = (
     "use Fcntl; sysopen(F, $ARGV[0], O_RDWR) or die; my $lock = pack('ssx4qqix4', F_WRLCK, 0, 0, 0, 0);"
-    "fcntl(F, F_SETLK, $lock) or die; sleep $ARGV[1]"
+    "fcntl(F, F_SETLK, $lock) or die; if ($ARGV[2]) { select(undef, undef, undef, 0.02) until `pgrep -x $ARGV[2]` } sleep $ARGV[1]"
 )
 
 
@@ -79,13 +79,13 @@ def test_an_installation_that_is_interrupted_converges(operator: Operator) -> No
     # Now the usual morning of a host: unattended-upgrades renews the lists, and somebody's repository is gone.
     eventually(lambda: operator.lab.console("lb2", ["perl", "-e", HOLD, LISTS, "0"]).returncode, 0)  # what was struck has ended
     for host in LBS:
-        operator.lab.console(host, ["systemd-run", "-q", "--unit=another", "perl", "-e", HOLD, LISTS, "4"], check=True)
+        operator.lab.console(host, ["systemd-run", "-q", "--unit=another", "perl", "-e", HOLD, LISTS, "2", "apt-get"], check=True)
         operator.lab.console(host, ["tee", f"{SOURCES}/vendor.list"], stdin="deb file:/srv/vendor sid main\n", check=True)
     text = operator.good("lb.setup", "--json")
     assert {event["outcome"] for event in events(text, "step")} <= {"changed", "nothing to do", "ok"}
     for host in LBS:
         told = [event["note"] for event in events(text, "note") if event["host"] == host]
-        assert re.fullmatch(r"waited \d s for perl \(process \d+\), which used the package manager", told[0])
+        assert re.fullmatch(r"waited \d+ s for perl \(process \d+\), which used the package manager", told[0])
         assert told[1] == "the package repository file:/srv/vendor sid cannot be used: does not have a Release file"
     eventually(lambda: holders(operator.lab), ["lb1"])
 
