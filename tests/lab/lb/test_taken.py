@@ -77,8 +77,8 @@ def stats_port(number: int) -> Any:
 
 
 def as_they_are(operator: Operator) -> dict[str, str]:
-    """Files, processes and listeners of both LBs."""
-    look = f"cat {CFG} {CONF}; find {GENERATIONS}; pgrep -x haproxy; pgrep -x keepalived; ss -Hltn"
+    """Files, processes and listeners of both LBs. Not the old workers of HAProxy: they end when their last connection does."""
+    look = f"cat {CFG} {CONF}; find {GENERATIONS}; pgrep -n -x haproxy; pgrep -o -x keepalived; ss -Hltn"
     return {host: shell(operator, host, look) for host in LBS}
 
 
