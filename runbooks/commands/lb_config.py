@@ -107,9 +107,34 @@ def _addresses(proxy: str, word: str) -> Iterator[Bind]:
             yield Bind(proxy, "" if address == "*" else address, port)
 
 
-def proxies(text: str) -> list[str]:
-    """Return the names of the proxies that accept connections."""
-    return [words[1] for words in statements(text) if words[0] in {"frontend", "listen"} and len(words) > 1]
+def services(text: str) -> dict[tuple[str, str], list[str]]:
+    r"""Return where each section of a haproxy.cfg that accepts connections does so, by its kind and name. Also what `binds` leaves out.
+
+    >>> services("frontend a\n bind :80,:81\n bind /run/x\nlisten b\nbackend c\npeers d\n bind :90\n")
+    {('frontend', 'a'): ['*:80', '*:81', '/run/x'], ('listen', 'b'): [], ('peers', 'd'): ['*:90']}
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    section = ("", "")
+    for words in statements(text):
+        where: list[str] = []
+        if _SECTION.fullmatch(words[0]):
+            section = (words[0], words[1] if len(words) > 1 else "")
+            if words[0] not in {"frontend", "listen"}:
+                continue
+            where = words[2:3] if words[2:3] != ["from"] else []
+        elif words[0] == "bind" and len(words) > 1:
+            where = words[1:2]
+        else:
+            continue
+        known = found.setdefault(section, [])
+        for each in where:
+            known += [str(bind) for bind in _addresses(section[1], each)] or [each]
+    return found
+
+
+def includes(text: str) -> list[str]:
+    """Return the statements of a keepalived.conf that include other files: `include` and its stricter forms (keepalived.conf(5))."""
+    return [" ".join(words) for words in statements(text) if re.fullmatch(r"include[a-z]?", words[0]) and len(words) > 1]
 
 
 def instances(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from runbooks.commands import lb_config
@@ -79,10 +79,11 @@ def _serves(path: str, present: Present, site: Site) -> list[str]:
     """Return what a configuration serves; of one that is ours, only what lb.setup has never written."""
     text, ours = present.content, lb_config.is_ours(present.content)
     if path == HAPROXY_CFG:
-        by_proxy: dict[str, list[Bind]] = {name: [] for name in lb_config.proxies(text)}
-        for bind in lb_config.binds(text):
-            by_proxy.setdefault(bind.proxy, []).append(bind)
-        return [f"{name} ({listed(at) or 'no TCP port'})" for name, at in by_proxy.items() if not (ours and name in KEYS)]
+        return [
+            f"{name or kind} ({listed(at) or 'no TCP port'})"
+            for (kind, name), binds in lb_config.services(text).items()
+            if (at := _added(site, kind, name, binds) if ours else binds) or not (ours and _is_template(kind, name))
+        ]
     names, addresses = lb_config.instances(text), lb_config.virtual_addresses(text)
     # lb.setup writes one instance with one address; either may have been renamed in hosts.yaml since.
     known = (site.name, str(site.endpoint.vip)) if ours else ()
@@ -90,7 +91,33 @@ def _serves(path: str, present: Present, site: Site) -> list[str]:
         *(f"the VRRP instance {each}" for each in names if each not in known and not (ours and len(names) == 1)),
         *(f"the VIP {each}" for each in addresses if each not in known and not (ours and len(addresses) == 1)),
         *(f"the virtual server {each}" for each in lb_config.virtual_servers(text)),
+        *(f"what `{each}` brings" for each in lb_config.includes(text)),
     ]
+
+
+def _is_template(kind: str, name: str) -> bool:
+    return kind == "frontend" and name in KEYS
+
+
+def _added(site: Site, kind: str, name: str, binds: Sequence[str]) -> list[str]:
+    """Return the addresses of a section that the template does not give it: all but one.
+
+    That one may have had another address or port in hosts.yaml; the one with the present port goes first.
+    """
+    if not _is_template(kind, name) or not binds:
+        return list(binds)
+    balancer = site.load_balancer
+    port = {
+        "api": site.endpoint.port,
+        "stats": balancer.stats_port,
+        "metrics": balancer.metrics_port,
+        "health": balancer.health_port,
+        "ingress-http": 80,
+        "ingress-https": 443,
+    }[name]
+    own = next((each for each in binds if each.endswith(f":{port}")), binds[0])
+    at = binds.index(own)
+    return [*binds[:at], *binds[at + 1 :]]
 
 
 def unbound(haproxy_cfg: str, claims: Claims) -> list[Bind]:

@@ -133,5 +133,12 @@ def test_what_keepalived_serves():
 
 @given(st.text(max_size=300))
 def test_any_text_can_be_read(text):
-    for read in (lb_config.binds, lb_config.proxies, lb_config.instances, lb_config.virtual_addresses, lb_config.virtual_servers):
+    for read in (
+        lb_config.binds,
+        lb_config.services,
+        lb_config.includes,
+        lb_config.instances,
+        lb_config.virtual_addresses,
+        lb_config.virtual_servers,
+    ):
         assert read(text) is not None

@@ -91,6 +91,7 @@ def test_elsewhere(named, running, said):
         {"cfg": "# nothing\n\n"},
         {"cfg": CFG.replace("    description", "    # description")},  # of an earlier build
         {"cfg": CFG.replace(":9000", ":9001")},
+        {"cfg": CFG.replace(f"{VIP}:6443", "10.9.9.9:7443")},
         {
             "conf": CONF.replace(f"vrrp_instance {site().name}", "vrrp_instance before").replace(str(VIP), "10.9.9.9")
         },  # renamed since
@@ -123,6 +124,30 @@ def test_ours_to_replace(there):
         (
             {"conf": CONF.replace("virtual_ipaddress {", "virtual_ipaddress {\n        10.1.1.78/32\n")},
             f"lb1: {KEEPALIVED_CONF} is from lb.setup, but somebody has added the VIP 10.1.1.78",
+        ),
+        (
+            {"cfg": CFG.replace(f"    bind {VIP}:6443", f"    bind {VIP}:6443\n    bind {VIP}:8443")},
+            f"lb1: {HAPROXY_CFG} is from lb.setup, but somebody has added api ({VIP}:8443)",
+        ),
+        (
+            {"cfg": CFG.replace(f"    bind {VIP}:6443", f"    bind /run/x.sock\n    bind {VIP}:8443,{VIP}:6443 tfo")},
+            f"lb1: {HAPROXY_CFG} is from lb.setup, but somebody has added api (/run/x.sock, {VIP}:8443)",
+        ),
+        (
+            {"cfg": f"{CFG}\nlisten stats\n    bind *:1936\npeers twins\n    bind :1024\n"},
+            f"lb1: {HAPROXY_CFG} is from lb.setup, but somebody has added stats (*:1936), twins (*:1024)",
+        ),
+        (
+            {"cfg": CFG.replace("frontend stats", "listen stats")},
+            f"lb1: {HAPROXY_CFG} is from lb.setup, but somebody has added stats ({LB1.address}:9000)",
+        ),
+        (
+            {"conf": f"{CONF}\ninclude /etc/keepalived/conf.d/*.conf\n"},
+            f"lb1: {KEEPALIVED_CONF} is from lb.setup, but somebody has added what `include /etc/keepalived/conf.d/*.conf` brings",
+        ),
+        (
+            {"conf": "includer /etc/keepalived/other.conf\n"},
+            f"lb1: {KEEPALIVED_CONF} is not from lb.setup; it serves what `includer /etc/keepalived/other.conf` brings",
         ),
     ],
 )
