@@ -55,7 +55,7 @@ def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
     network = cni_manifest(site)
     # Raises InventoryError now, before any host is changed.
     config.init_config(site, site.control_plane[0], plan.version, None)
-    steps: list[Step | Together] = [] if init_host else no_dead_others(plan, "inv cluster.join --host HOST")
+    steps: list[Step | Together] = [] if init_host else no_dead_others(plan, "")
     steps += [preflight(site, plan.hosts), *prepare.steps(site, plan.hosts)]
     if init_host:
         steps.append(kubeadm_init(plan, init_host))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from runbooks.cluster import members
 from runbooks.cluster.remove import forget_node
-from runbooks.cluster.rules.others import DeadMember, dead, judged, of_no_host, refuse
+from runbooks.cluster.rules.others import DeadMember, dead, judged, of_no_host, refuse, to_ask
 from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Member
 from runbooks.commands.node import NodeState
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step
-from runbooks.errors import OutcomeError, RunbookError
+from runbooks.errors import HostErrors, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
@@ -30,7 +30,7 @@ BOOT_S = 60  # a member that was just switched on may need so long until it answ
 class Join:
     """The ``hosts`` that a command joins. ``again``: also those that are in the cluster join etcd again.
 
-    ``command`` is what the operator runs; ``others``: they said that other dead members may be removed.
+    ``command`` is what the operator runs, "" for `cluster.join` of the hosts that are still to join; ``others``: they said that other dead members may be removed.
     """
 
     hosts: tuple[Host, ...]
@@ -43,20 +43,23 @@ def others_removed(survey: Survey, join: Join) -> Step:
     """Return the step that removes the dead members of other hosts, if the operator said so, and refuses the join otherwise.
 
     Never removes a member that answers this machine or a healthy member, or whose data is there. The quorum is counted before each
-    removal.
+    removal. Every host that is to join has to answer before anything is removed.
     """
 
+    def allowed(run: Run) -> list[DeadMember]:
+        found, waiting = _dead_others(run, survey, join), _waiting(run, survey, _view(run, survey), join)
+        command = join.command or f"inv cluster.join --host {','.join(map(str, waiting))}"
+        refuse(_view(run, survey), to_ask(found, join.hosts), listed(waiting), command, others=join.others)
+        return found
+
     def check(run: Run) -> None:
-        found = _dead_others(run, survey, join)
-        if any(each.may_start for each in found) and not run.plan:
+        _refuse_silent(run, survey, join)
+        if not run.plan and any(each.may_start for each in _dead_others(run, survey, join)):
             _wait_for_those_that_start(run, survey, join)
-            found = _dead_others(run, survey, join)
-        asked = [each for each in found if each.host not in join.hosts or each.way_out]
-        names = listed(host for host in join.hosts if host.is_control_plane)
-        refuse(_view(run, survey), asked, names, join.command, others=join.others)
+        allowed(run)
 
     def do(run: Run) -> None:
-        for each in _dead_others(run, survey, join):
+        for each in allowed(run):  # asked again: a host may have gone since the check
             members.remove_from_etcd(run, survey, each.member)
             if each.host and each.whole:
                 forget_node(run, survey.serving(run, without=each.host), each.host)
@@ -84,7 +87,7 @@ def _dead_others(run: Run, survey: Survey, join: Join) -> list[DeadMember]:
     """
     seen = _view(run, survey)
     lost = [member for member in seen.members if dead(seen, member)]
-    waiting = [host for host in join.hosts if host.is_control_plane and _to_join(run, survey, seen, join, host)]
+    waiting = _waiting(run, survey, seen, join)
     if not waiting:
         return []
     found = []
@@ -97,6 +100,19 @@ def _dead_others(run: Run, survey: Survey, join: Join) -> list[DeadMember]:
             continue
         found.append(judged(seen, _state(run, member, host, state)) if host and state else of_no_host(member))
     return found
+
+
+def _refuse_silent(run: Run, survey: Survey, join: Join) -> None:
+    """Raise the error of the host that is to join and does not answer, HostErrors for several."""
+    said = survey.each(run, {host: node.look(host) for host in join.hosts})
+    failed = {str(host): each for host, each in said.items() if isinstance(each, RunbookError)}
+    if failed:
+        raise HostErrors(failed, len(said)) if len(said) > 1 else next(iter(failed.values()))
+
+
+def _waiting(run: Run, survey: Survey, seen: View, join: Join) -> list[Host]:
+    """Return the control plane hosts that are about to join."""
+    return [host for host in join.hosts if host.is_control_plane and _to_join(run, survey, seen, join, host)]
 
 
 def _to_join(run: Run, survey: Survey, seen: View, join: Join, host: Host) -> bool:

@@ -5,7 +5,7 @@ kubeadm waits for every member that etcd lists before it adds one, so a single d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from runbooks.commands.etcd import Member
@@ -26,7 +26,7 @@ class DeadMember:
     """A listed member that does not answer. ``host`` is None when it runs on no host of hosts.yaml.
 
     ``whole``: the host is lost, so its Node goes too. ``way_out`` is the command for a member that must not be removed, else "".
-    ``may_start``: its data is there, so it only has to start.
+    ``may_start``: its data is there, so it only has to start. ``answers``: its host does.
     """
 
     member: Member
@@ -35,6 +35,7 @@ class DeadMember:
     whole: bool = False
     way_out: str = ""
     may_start: bool = False
+    answers: bool = False
 
     @property
     def way_back(self) -> str:
@@ -70,11 +71,21 @@ def judged(view: View, found: MemberState) -> DeadMember:
     if known.repair not in REMOVED:
         why = f"{known.why}; {known.repair.value}"
         return DeadMember(member, found.host, why, way_out=f"inv recover.etcd-member --member {found.host}", may_start=True)
-    return DeadMember(member, found.host, _said(known, state), whole=known.repair != Repair.REJOIN)
+    whole, answers = known.repair != Repair.REJOIN, isinstance(state, NodeState)
+    return DeadMember(member, found.host, _said(known, state), whole=whole, answers=answers)
 
 
 def _said(known: Diagnosis, state: NodeState | RunbookError) -> str:
     return f"it does not answer: {known.why.splitlines()[0]}" if isinstance(state, RunbookError) else known.why
+
+
+def to_ask(found: Sequence[DeadMember], joining: Collection[Host]) -> list[DeadMember]:
+    """Return the dead members that must not be removed without the operator's word.
+
+    The old member of a host that is about to join itself goes without a word, but only when the host answers: one that does not may
+    be whole, and only switched off.
+    """
+    return [each for each in found if each.host not in joining or each.way_out or not each.answers]
 
 
 def refuse(view: View, found: Sequence[DeadMember], joins: str, command: str, *, others: bool) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from runbooks.cluster.rules.others import DeadMember, dead, judged, of_no_host, refuse
+from runbooks.cluster.others import Join, others_removed
+from runbooks.cluster.rules.others import DeadMember, dead, judged, of_no_host, refuse, to_ask
+from runbooks.commands.base import Probe
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_data import EtcdData
 from runbooks.commands.node import STATIC_PODS, NodeState
-from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
+from runbooks.engine.steps import Run
+from runbooks.errors import HostErrors, NotLetIn, PrecheckError, RunbookError, UnreachableError
+from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import MemberState
+from runbooks.view.cluster import Survey
 from tests.support.facts import EMPTY_NODE
-from tests.support.fakes import master
+from tests.support.fakes import master, site
 from tests.unit.rules.test_etcd import MEMBERS, look, member, seen
 
 pytestmark = pytest.mark.unit
@@ -75,6 +83,29 @@ def test_two_of_five_are_lost_and_the_first_is_to_join() -> None:
     refuse(ALIVE, [EMPTY], "master4", COMMAND, others=True)
     refuse(ALIVE, [], "master4", COMMAND, others=False)
     refuse(ALIVE, [EMPTY, of_no_host(FIVE[3])], "master4", COMMAND, others=True)
+
+
+def test_only_a_host_that_answers_gives_up_its_own_old_member_without_a_word() -> None:
+    """Two masters that are only switched off are among the hosts of `cluster.join` and of `cluster.init`."""
+    empty, off = (judged(seen(look(1), OFF, look(3)), MemberState(master(2), MEMBERS[1], state)) for state in (EMPTY_NODE, GONE))
+    assert (empty.answers, off.answers) == (True, False)
+    assert to_ask([empty, off], [master(1), master(2)]) == [off]
+    assert to_ask([empty], [master(1)]) == [empty]
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_nothing_is_removed_for_a_join_of_hosts_that_do_not_answer(others: bool) -> None:
+    run: Any = SimpleNamespace(site=site(), plan=False)
+    off = {master(2): GONE, master(3): UnreachableError("master3: no route")}
+
+    class Said(Survey):
+        def each(self, run: Run, probes: Mapping[Host, Probe[Any]]) -> dict[Host, Any]:
+            return {host: off.get(host, JOINED) for host in probes}
+
+    step = others_removed(Said(), Join(site().control_plane, "", others=others))
+    assert step.check
+    with pytest.raises(HostErrors, match="failed on 2 of 3 hosts"):
+        step.check(run)
 
 
 def test_one_that_only_has_to_start_is_started_first_whatever_was_said() -> None:
