@@ -54,17 +54,29 @@ def rollback(session: Session, original: bool = False) -> None:
     now = {host: lb_files(site, host, None) for host in site.load_balancers}
     where = run.read_all({host: lb.previous(those, original=original) for host, those in now.items()})
     kept = run.read_all({host: found((file.path for file in those), where[host]) for host, those in now.items()})
-    # Where a take-over has not come yet, the operator's own files are still there.
-    untouched = {host for host in kept if original and not where[host] and _are_foreign(kept[host])}
-    before = [
-        _former(site, host, now[host], former if where[host] else {}, original=original)
-        for host, former in kept.items()
-        if host not in untouched
-    ]
-    if not before:
-        raise PrecheckError("every load balancer still has the files from before lb.setup", hint="inv lb.status")
+    for host in _without_original(kept, where) if original else ():
+        run.listener.say(f"{host} is left as it is: no configuration from before lb.setup is kept there")
+        del kept[host]
+    before = [_former(site, host, now[host], former if where[host] else {}, original=original) for host, former in kept.items()]
     title = f"Bring back the configuration before the last change on {site.name}"
     session.carry_out(set_up("lb.rollback", title, standby_first(run, before)))
+
+
+def _without_original(there: Mapping[Host, Mapping[str, Found]], where: Mapping[Host, str]) -> list[Host]:
+    """Return the hosts that have kept no configuration from before lb.setup (``where`` is "").
+
+    Either lb.setup has replaced none on them, or a take-over has not come to them yet, and the operator's own files are ``there``.
+    Raises PrecheckError when no host has one.
+    """
+    without = [host for host in there if not where[host]]
+    if len(without) < len(there):
+        return without
+    if all(_are_foreign(there[host]) for host in without):
+        raise PrecheckError("every load balancer still has the files from before lb.setup", hint="inv lb.status")
+    raise PrecheckError(
+        "no load balancer has kept a configuration from before lb.setup",
+        hint="inv lb.rollback brings back the one before the last change",
+    )
 
 
 def _are_foreign(there: Mapping[str, Found]) -> bool:
