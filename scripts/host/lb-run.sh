@@ -46,6 +46,8 @@ load_haproxy() { # starts or reloads haproxy; succeeds when a new worker runs th
             sleep 0.2
             [ -d "/proc/$worker" ] || return 1
             record "$HAPROXY_CFG" "$worker"
+            # A configuration from before lb.setup has no hook that would take the flag back.
+            [ "$(cat "$run/haproxy_down" 2>/dev/null)" != 1 ] || echo 0 >"$run/haproxy_down"
             return 0
         fi
         now=$(failures)

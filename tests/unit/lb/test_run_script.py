@@ -1,0 +1,72 @@
+"""scripts/host/lb-run.sh, run for real, with stand-ins for systemctl, journalctl, socat and HAProxy's processes."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runbooks.commands import lb
+from tests.support.fakes import bash
+
+pytestmark = pytest.mark.unit
+
+SYSTEMCTL = """\
+case $1 in
+is-active) exit 3 ;;
+show) echo MAIN ;;
+FAILS) echo "Failed to $1 unit: Unit haproxy.service is masked." >&2; exit 1 ;;
+esac
+"""
+
+
+class Balancer:
+    """A host whose haproxy is not active."""
+
+    def __init__(self, top: Path, main: int) -> None:
+        self.top, self.main = top, main
+        self.run, self.config = top / "run", top / "haproxy.cfg"
+        self.config.write_text("frontend shop\n")
+        for directory in (self.run, top / "lib"):
+            directory.mkdir()
+        self.fails("nothing")
+        self.program("socat", "cat >/dev/null")
+        self.program("journalctl", "")
+
+    def program(self, name: str, text: str) -> None:
+        path = self.top / "bin" / name
+        path.write_text(f"#!/bin/bash\n{text}")
+        path.chmod(0o755)
+
+    def fails(self, verb: str) -> None:
+        self.program("systemctl", SYSTEMCTL.replace("MAIN", str(self.main)).replace("FAILS", verb))
+
+    def __call__(self):
+        program = lb.run_service("haproxy", [str(self.config)]).program
+        for path, instead in (("/var/lib/ha-runbooks/lb", "lib"), ("/run/ha-runbooks", "run"), ("/etc/haproxy", "")):
+            program = program.replace(path, str(self.top / instead).rstrip("/"))
+        return bash(program)
+
+
+@pytest.fixture
+def balancer(tmp_path, monkeypatch):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    worker = shutil.copy(shutil.which("sleep"), tmp_path / "haproxy")
+    with subprocess.Popen(["bash", "-c", f"trap 'kill $!' TERM; {worker} 60 & wait"]) as master:
+        yield Balancer(tmp_path, master.pid)
+        master.terminate()
+
+
+def test_what_is_proved_is_not_flagged_as_down_any_more(balancer):
+    """A configuration from before lb.setup has no hook that would say so."""
+    (balancer.run / "haproxy_down").write_text("1\n")
+    assert balancer().exited == 0
+    assert (balancer.run / "haproxy_down").read_text() == "0\n"
+    assert (balancer.run / "haproxy.cfg.loaded").exists()
+
+
+def test_without_the_flag_there_is_none_afterwards(balancer):
+    assert balancer().exited == 0
+    assert not (balancer.run / "haproxy_down").exists()
