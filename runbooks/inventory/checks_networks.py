@@ -152,7 +152,10 @@ def _sound(draft: Draft) -> list[tuple[str, Network]]:
 
 
 def pods_fit_the_nodes(draft: Draft) -> Findings:
-    """The pod network must have a subnet for each node, as kube-controller-manager hands them out and kubeadm checks them."""
+    """The pod network must be one that kubeadm takes, and have a subnet for each node, which kube-controller-manager hands out.
+
+    kubeadm wants one such subnet only. Flannel needs one for each node; what hands out addresses itself (Calico's IPAM) needs none.
+    """
     pods = draft.network(PODS)
     if pods is None or PODS in draft.blamed:
         return
@@ -171,7 +174,11 @@ def pods_fit_the_nodes(draft: Draft) -> Findings:
     if pods.prefixlen > widest:
         room = 2 ** (mask - pods.prefixlen) if pods.prefixlen <= mask else 0
         message = f"{pods} has room for {room} nodes, but there are {nodes}: each gets a /{mask} of it"
-        yield Finding(PODS, f"{message}. Write /{widest} or larger (or set node-cidr-mask-size of the controller manager)")
+        message += f". Write /{widest} or larger (or set node-cidr-mask-size of the controller manager)"
+        if room and draft.text("kubernetes.cni") != "flannel":
+            yield Finding(PODS, f"{message}, unless the CNI hands out addresses by itself, as Calico's IPAM does", "warning")
+        else:
+            yield Finding(PODS, message)
     elif mask - pods.prefixlen > MOST_NODE_BITS:
         message = f"{pods} is too large: kubeadm allows {MOST_NODE_BITS} bits more than the /{mask} of a node"
         yield Finding(PODS, f"{message}. Write /{mask - MOST_NODE_BITS} or smaller")

@@ -13,40 +13,50 @@ FLAG: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*\Z")
 PROGRAMS: Final = ("api_server", "controller_manager", "scheduler", "etcd")
 MOST_NODE_NAME: Final = 63  # the kubelet puts the name into the label kubernetes.io/hostname, and a label's value ends there
-# Names that every machine resolves to itself: RFC 6761, section 6.3, and Debian's /etc/hosts.
-OWN: Final = ("localhost", "localdomain", "ip6-localhost", "ip6-loopback")
-# Nobody keeps anything of their own at these places or below them, separated by spaces.
+# Names that every machine resolves to itself: RFC 6761, section 6.3, and /etc/hosts of Debian and of RHEL.
+OWN: Final = re.compile(r"((.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(localhost|loopback))\Z")
+# Nobody keeps anything of their own at these places or below them, except below /usr/local; separated by spaces.
 SYSTEM: Final = """
     /bin /boot /dev /etc /lib /lib32 /lib64 /lost+found /opt/cni /proc /run/containerd /run/systemd /sbin /sys /usr
     /var/cache/apt /var/lib/apt /var/lib/cni /var/lib/containerd /var/lib/docker /var/lib/dpkg /var/lib/etcd /var/lib/haproxy
     /var/lib/kubelet /var/lib/rpm /var/lib/systemd /var/lock /var/log/containers /var/log/journal /var/log/pods /var/run
 """
-# Others use these as well; a directory below them is fine.
-SHARED: Final = """
-    / /home /media /mnt /opt /root /run /srv /tmp /var /var/backups /var/cache /var/lib /var/lib/ha-runbooks /var/local /var/log
-    /var/mail /var/opt /var/spool /var/tmp
+# Nor here, but below it.
+TOP: Final = ("/", "/run")
+# General directories, which hold more than one thing; a directory below them is fine.
+GENERAL: Final = """
+    /home /media /mnt /opt /root /srv /tmp /usr/local /usr/local/bin /usr/local/etc /usr/local/games /usr/local/include /usr/local/lib
+    /usr/local/libexec /usr/local/man /usr/local/sbin /usr/local/share /usr/local/src /var /var/backups /var/cache /var/lib
+    /var/lib/ha-runbooks /var/local /var/log /var/mail /var/opt /var/spool /var/tmp
 """
 
 
-def unfit(path: PurePosixPath) -> str:
-    """Return why ``path`` cannot be a directory of this tool's own; "" when it can.
+def of_the_system(path: PurePosixPath) -> str:
+    """Return why ``path`` belongs to the system; "" when it does not.
 
-    >>> unfit(PurePosixPath("/etc/kubernetes/sets"))
-    'it is in /etc, which belongs to the system'
+    >>> of_the_system(PurePosixPath("/etc/kubernetes/sets")), of_the_system(PurePosixPath("/usr/local/sets"))
+    ('it is in /etc, which belongs to the system', '')
     """
-    if str(path) in SHARED.split():
-        return "others use it too"
-    found = next((PurePosixPath(system) for system in SYSTEM.split() if path.is_relative_to(system)), None)
-    if found is None:
-        return ""
-    return f"{'it is' if path == found else 'it is in'} {found}, which belongs to the system"
+    found = next((system for system in SYSTEM.split() if path.is_relative_to(system)), None)
+    if found is None or path.is_relative_to("/usr/local"):
+        found = str(path)
+        if found not in TOP:
+            return ""
+    return f"{'it is' if str(path) == found else 'it is in'} {found}, which belongs to the system"
+
+
+def is_general(path: PurePosixPath) -> bool:
+    """Whether ``path`` is a directory that usually holds more than one thing, such as /srv."""
+    return str(path) in GENERAL.split()
 
 
 def host_directory_is_our_own(draft: Draft) -> Findings:
     """The temporary directory on the hosts is made 0700 and is emptied: it must not be a directory of the system."""
     key = "backup.host_directory"
     path = draft.text(key)
-    why = unfit(PurePosixPath(path)) if path else ""
+    if path is None:
+        return
+    why = of_the_system(PurePosixPath(path)) or ("it is a general directory" if is_general(PurePosixPath(path)) else "")
     if why:
         example = "/var/lib/ha-runbooks/backup"
         yield Finding(key, f"{path} cannot hold the temporary files of a backup: {why}. Write a directory such as {example}")
@@ -59,7 +69,7 @@ def names_are_of_use(draft: Draft) -> Findings:
         if name is None or key in draft.blamed:
             continue
         if _own(name):
-            yield Finding(key, f"{name} is the name of every machine for itself: write the name of this host")
+            yield Finding(key, f"every machine resolves {name} to itself (127.0.0.1 or ::1): write the name of this host")
         elif len(name) > MOST_NODE_NAME and {"control-plane", "worker"} & set(host.roles or ()):
             message = f"{quoted(name)} has {len(name)} characters: Kubernetes puts a node's name into a label, which ends at 63"
             yield Finding(key, message)
@@ -75,7 +85,9 @@ def endpoint_name_is_the_vip(draft: Draft) -> Findings:
     if host:
         yield Finding(key, f"{name} is the name of the host on line {host.line}: the VIP needs a name of its own")
     elif _own(name):
-        yield Finding(key, f"{name} is the name of every machine for itself: write the name that your DNS has for the VIP")
+        yield Finding(
+            key, f"every machine resolves {name} to itself (127.0.0.1 or ::1): write the name that your DNS has for the VIP"
+        )
     elif name in {"kubernetes", "kubernetes.default", "kubernetes.default.svc"}:
         yield Finding(key, f"{name} is the name of the API server's service for pods: the VIP needs a name of its own")
     elif domain and (name == domain or name.endswith(f".{domain}")):
@@ -84,7 +96,7 @@ def endpoint_name_is_the_vip(draft: Draft) -> Findings:
 
 
 def gateways_lead_to_hosts(draft: Draft) -> Findings:
-    """A gateway must be a machine of its own: not the VIP, which changes its host key, and not twice on one way."""
+    """A gateway must be a machine of its own: not the VIP, which changes its host key, and not twice for one host."""
     vip, ways = draft.address("endpoint.vip"), ["ssh", *(f"{host.key}.ssh" for host in draft.hosts)]
     for way in ways:
         passed: set[tuple[object, object]] = set()
@@ -97,7 +109,7 @@ def gateways_lead_to_hosts(draft: Draft) -> Findings:
                     f"{key}.address", f"{address} is the VIP, behind which the host and its SSH key change: name a machine"
                 )
             elif (address, port) in passed:
-                yield Finding(f"{key}.address", f"{address} is already a gateway on this way")
+                yield Finding(f"{key}.address", f"the gateway {address} is listed twice for one host")
             passed.add((address, port))
     for host in draft.hosts:
         own = [draft.values.get(f"{key}.address") for key in _gateways(draft, f"{host.key}.ssh.gateway")]
@@ -113,7 +125,7 @@ def _gateways(draft: Draft, key: str) -> list[str]:
 
 
 def _own(name: str) -> bool:
-    return name in OWN or name.endswith((".localhost", ".localdomain"))
+    return OWN.match(name) is not None
 
 
 def flags_are_names(draft: Draft) -> Findings:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from runbooks.errors import InventoryError
-from runbooks.inventory.checks_values import unfit
+from runbooks.inventory.checks_values import is_general, of_the_system
 from runbooks.inventory.draft import Draft
 from runbooks.inventory.locate import expanded
 from runbooks.inventory.model import Site
@@ -17,7 +17,7 @@ HEAD = 200  # bytes in which a private key says that it is one
 
 
 def findings(draft: Draft, site_file: Path) -> Iterator[Finding]:
-    """Yield the paths that can never be right: ``~`` without a home, and a directory for backups that others use."""
+    """Yield the paths that can never be right (``~`` without a home, sets in a directory of the system); one for other things is a warning."""
     for key, value in draft.values.items():
         if isinstance(value, Path):
             try:
@@ -25,22 +25,31 @@ def findings(draft: Draft, site_file: Path) -> Iterator[Finding]:
             except InventoryError as error:
                 yield Finding(key, f"{error}: {error.hint}")
                 continue
-            why = _shared(full, site_file) if key == "backup.directory" else ""
-            if why:
-                yield Finding(key, f"{value} cannot hold the sets: {why}. Write a directory for this site's sets alone")
+            if key == "backup.directory":
+                yield from _for_sets(key, value, full, site_file)
 
 
-def _shared(directory: Path, site_file: Path) -> str:
-    """Return why ``directory`` is not for sets alone; "" when it may be. Links and ``..`` are followed."""
-    for path in (Path(os.path.normpath(directory)), Path(os.path.realpath(directory))):
-        why = unfit(PurePosixPath(path))
-        if not why and str(path) == os.path.realpath(os.environ.get("HOME") or "/root"):
-            why = "it is your home directory"
-        if not why and Path(os.path.realpath(site_file)).is_relative_to(path):
-            why = "hosts.yaml itself is in it"
-        if why:
-            return why if path == directory else f"{why} ({path})"
-    return ""
+def _for_sets(key: str, value: Path, directory: Path, site_file: Path) -> Iterator[Finding]:
+    """Judge the directory of the sets. Links and ``..`` are followed. A backup never changes the mode of a directory that is there."""
+    places = [Path(os.path.normpath(directory)), Path(os.path.realpath(directory))]
+    for path in places:
+        if why := of_the_system(PurePosixPath(path)):
+            where = "" if path == directory else f" ({path})"
+            yield Finding(key, f"{value} cannot hold the sets: {why}{where}. Write a directory for this site's sets alone")
+            return
+    for path in places:
+        if what := _other_use(path, site_file):
+            yield Finding(key, f"{path} {what}; write one below it, such as {path}/sets", "warning")
+            return
+
+
+def _other_use(path: Path, site_file: Path) -> str:
+    """Return what else the directory ``path`` is for; "" when nothing is known."""
+    if is_general(PurePosixPath(path)):
+        return "is a general directory"
+    if str(path) == os.path.realpath(os.environ.get("HOME") or "/root"):
+        return "is your home directory"
+    return "is the directory of hosts.yaml" if os.path.realpath(site_file.absolute().parent) == str(path) else ""
 
 
 def missing(site: Site) -> Iterator[tuple[str, str]]:

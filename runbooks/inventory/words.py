@@ -18,6 +18,8 @@ Role = Literal["lb", "control-plane", "worker"]
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 NAME = rf"^{LABEL}\Z"
 DNS_NAME = rf"^(?=.{{1,253}}\Z)(?!(.*\.)?[0-9]+\Z){LABEL}(\.{LABEL})*\Z"
+# As Kubernetes takes a node's name (RFC 1123), also of digits only; but nothing that looks like an IPv4 address.
+HOST_NAME = rf"^(?=.{{1,253}}\Z)(?!.*\.[0-9]+\Z){LABEL}(\.{LABEL})*\Z"
 UPPER_CASE = "upper_case"  # in Meta.extra: why upper case is refused where everything else fits
 PLAIN_NAME = "a name of lower-case letters, digits and inner hyphens (63 at most)"
 Name = Annotated[str, msgspec.Meta(pattern=NAME, description=PLAIN_NAME)]
@@ -27,7 +29,7 @@ DnsName = Annotated[
 HostName = Annotated[
     str,
     msgspec.Meta(
-        pattern=DNS_NAME,
+        pattern=HOST_NAME,
         description="a host name such as master1 or master1.example.com (lower-case letters, digits and inner hyphens, at most 63"
         " between dots)",
         extra={UPPER_CASE: "Kubernetes refuses them in the name of a node"},

@@ -178,9 +178,12 @@ def test_a_31_has_neither_a_network_address_nor_a_broadcast_address() -> None:
         assert misplaced(ip_address("10.1.1.100"), ip_network(text)) == ""
 
 
-@pytest.mark.parametrize("name", ["m1", "kube-m1.dc1.example.com", "7a.b-c.0d", ".".join(["a" * 31] * 2)])
+@pytest.mark.parametrize(
+    "name",
+    ["m1", "101", "localdomain", "lb1.localdomain", "ip6-gw", "kube-m1.dc1.example.com", "7a.b-c.0d", ".".join(["a" * 31] * 2)],
+)
 def test_names_of_hosts(name: str, write) -> None:
-    assert load(write(GOOD.replace("name: master1", f"name: {name}"))).hosts[2].name == name
+    assert load(write(GOOD.replace("name: master1", f'name: "{name}"'))).hosts[2].name == name
 
 
 @pytest.mark.parametrize("user", ["ops", "svc.ansible", "_svc-1$", "Ops", "ops@ad.example.com", r"AD\ops", "0x", "k.8.s"])
@@ -220,15 +223,50 @@ def test_an_endpoint_in_the_clusters_own_domain_is_a_warning(write) -> None:
     assert (warning.key, "pods will not find" in warning.message) == ("endpoint.name", True)
 
 
-def test_the_backups_directory_is_for_sets_alone(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_may_be_in_localdomain(write) -> None:
+    for name in ("k8s-api.localdomain", "localhost-api.example.com"):
+        assert not load_site(write(GOOD.replace("vip: 10.1.1.100", f"vip: 10.1.1.100, name: {name}"))).warnings
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost", "a.localhost", "localhost.localdomain", "localhost4", "localhost6.localdomain6", "ip6-localhost"]
+)
+def test_a_name_that_every_machine_resolves_to_itself(name: str, write) -> None:
+    assert keys(GOOD.replace("vip: 10.1.1.100", f"vip: 10.1.1.100, name: {name}"), write) == ["endpoint.name"]
+
+
+def test_a_host_name_that_looks_like_an_address_is_refused(write) -> None:
+    assert keys(GOOD.replace("name: master1", "name: 10.1.1.101"), write) == ["hosts[2].name"]
+
+
+@pytest.mark.parametrize("cni", ["", ", cni: none", ", cni: calico.yaml"])
+def test_fewer_subnets_than_nodes_is_a_warning_unless_flannel_needs_them(cni: str, write) -> None:
+    text = GOOD.replace("10.244.0.0/16", "10.244.0.0/24").replace('"1.30.0"', f'"1.30.0"{cni}')
+    (warning,) = load_site(write(text)).warnings
+    assert (warning.key, "room for 1 nodes, but there are 2" in warning.message) == ("networks.pods", True)
+    assert "Calico's IPAM" in warning.message
+    assert keys(text.replace("10.244.0.0/24", "10.244.0.0/25"), write) == ["networks.pods"]  # kubeadm refuses it
+
+
+@pytest.mark.parametrize("directory", ["/mnt", "/srv", "/var/backups", "/usr/local", "~/", ".", "link"])
+def test_a_general_directory_for_sets_is_a_warning(
+    directory: str, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "link").symlink_to("/var/lib")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for place, why in (("~/", "it is your home"), (".", "hosts.yaml itself"), ("link", "others use it too (/var/lib)")):
-        with pytest.raises(SiteError) as caught:
-            load(write(f"{GOOD}backup: {{directory: {place}}}\n"))
-        assert why in str(caught.value)
-    load(write(f"{GOOD}backup: {{directory: ~/sets}}\n"))
+    (warning,) = load_site(write(f"{GOOD}backup: {{directory: {directory}}}\n")).warnings
+    assert (warning.key, "; write one below it, such as /" in warning.message) == ("backup.directory", True)
+
+
+def test_a_link_into_the_system_is_refused(write, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/kubernetes")
+    assert keys(f"{GOOD}backup: {{directory: link}}\n", write) == ["backup.directory"]
+
+
+@pytest.mark.parametrize("directory", ["~/sets", "/mnt/sets", "/usr/local/backups", "/var/backups/sets", "..", "/run/lab/sets"])
+def test_a_directory_for_sets_alone(directory: str, write) -> None:
+    assert not load_site(write(f"{GOOD}backup: {{directory: {directory}}}\n")).warnings
 
 
 def test_warnings(write) -> None:
