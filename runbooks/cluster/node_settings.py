@@ -24,8 +24,9 @@ def keep(run: Run, api_host: Host, host: Host) -> None:
     """Write the settings of the Node of ``host`` to its ConfigMap, unless they are there already."""
     if wanted := _unkept(run, api_host, host):
         run.change(api_host, commands.keep(api_host, host, wanted))
-        where = f"{commands.NAMESPACE}/{commands.kept_name(host)}"
-        run.note(host, f"kept until it joins again, in the ConfigMap {where}: {rules.told(wanted)}")
+        if text := rules.told(wanted):
+            where = f"{commands.NAMESPACE}/{commands.kept_name(host)}"
+            run.note(host, f"kept until it joins again, in the ConfigMap {where}: {text}")
 
 
 def _unkept(run: Run, api_host: Host, host: Host) -> NodeSettings | None:
@@ -58,7 +59,7 @@ def give_back(run: Run, api_host: Host, host: Host, *, replaces: bool) -> None:
     if found.live:
         return
     kept, source = found.kept, ""
-    if not kept:
+    if not kept or not rules.told(kept):
         kept, source = _from_set(run, host, found.cluster)
     if not kept:
         if replaces or source:

@@ -49,22 +49,23 @@ def own(settings: NodeSettings) -> NodeSettings:
 def to_keep(live: NodeSettings | None, kept: NodeSettings | None) -> NodeSettings | None:
     """Return the settings to keep for the next node, from those of the Node now (``live``) and those that were kept before.
 
-    A Node that was read before is read again, but its cordon may be that of our own drain since then. Another Node of the same name
-    without any settings is one that a kubelet registered by itself, on a disk that came back: it never replaces what was kept.
+    A Node without any settings is kept too: so a cordon that it gets later is known as that of our own drain. A Node that was read
+    before is read again, without such a cordon. Another Node of the same name that has no settings is one that a kubelet registered by
+    itself, on a disk that came back: it never replaces settings that were kept. A cordon is no sign of settings: our drain sets it too.
     """
     if not live:
         return kept
     mine = own(live)
     if not kept:
-        return mine if told(mine) else None
+        return mine
     if kept.uid == mine.uid:
         return replace(mine, cordoned=mine.cordoned and kept.cordoned)
-    return mine if _given(mine) else kept
+    return mine if _given(mine) or not (_given(kept) or kept.cordoned) else kept
 
 
 def _given(settings: NodeSettings) -> bool:
     taints = [each for each in settings.taints if each.key not in CONTROL_PLANE_KEYS]
-    return bool(settings.labels or settings.annotations or taints or settings.cordoned)
+    return bool(settings.labels or settings.annotations or taints)
 
 
 def told(settings: NodeSettings) -> str:

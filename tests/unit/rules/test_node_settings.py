@@ -16,6 +16,7 @@ MASTER, WORKER = fakes.master(1), fakes.site().workers[0]
 DB = Taint("dedicated", "db", "NoSchedule")
 ROLE = Taint("node-role.kubernetes.io/master", "", "NoSchedule")
 BARE = NodeSettings(labels={}, annotations={}, taints=(), cordoned=False, pod_cidrs=("10.244.3.0/24",), uid="two")
+EMPTY = replace(BARE, pod_cidrs=())
 GIVEN = replace(BARE, labels={"tier": "gold"}, taints=(DB,), uid="one")
 NODE = {
     "apiVersion": "v1",
@@ -73,17 +74,24 @@ def test_what_people_set_is_kept_and_what_software_sets_is_not():
         (None, None, None),
         (None, GIVEN, GIVEN),
         (GIVEN, None, GIVEN),
-        (replace(BARE, pod_cidrs=()), None, None),
+        (EMPTY, None, EMPTY),
+        (replace(EMPTY, cordoned=True), EMPTY, EMPTY),
+        (replace(EMPTY, cordoned=True), None, replace(EMPTY, cordoned=True)),
+        (replace(EMPTY, cordoned=True), replace(EMPTY, uid="one"), replace(EMPTY, cordoned=True)),
+        (EMPTY, replace(EMPTY, uid="one", cordoned=True), replace(EMPTY, uid="one", cordoned=True)),
         (replace(GIVEN, labels={"tier": "iron"}), GIVEN, replace(GIVEN, labels={"tier": "iron"})),
         (replace(GIVEN, cordoned=True), GIVEN, GIVEN),
         (replace(GIVEN, cordoned=True), replace(GIVEN, cordoned=True), replace(GIVEN, cordoned=True)),
         (BARE, GIVEN, GIVEN),
         (replace(BARE, taints=(ROLE,)), GIVEN, GIVEN),
-        (replace(BARE, cordoned=True), GIVEN, replace(BARE, cordoned=True)),
+        (replace(BARE, cordoned=True), GIVEN, GIVEN),
+        (replace(BARE, labels={"tier": "iron"}, cordoned=True), GIVEN, replace(BARE, labels={"tier": "iron"}, cordoned=True)),
     ],
     ids=[
-        "nothing", "the Node is gone", "never kept", "nothing to keep", "changed since", "our drain cordoned it",
-        "people cordoned it", "registered by itself", "registered as control plane", "another Node, with settings",
+        "nothing", "the Node is gone", "never kept", "nothing to keep", "nothing to keep, our drain cordoned it",
+        "only cordoned, by people", "another Node, only cordoned, by people", "registered by itself, the old one was cordoned",
+        "changed since", "our drain cordoned it", "people cordoned it", "registered by itself", "registered as control plane",
+        "registered by itself, our drain cordoned it", "another Node, with settings",
     ],
 )  # fmt: skip
 def test_which_settings_are_kept(live, kept, expected):
