@@ -7,7 +7,7 @@ import re
 from runbooks.commands.base import Answer, Command
 from runbooks.engine.channel import TIMED_OUT
 from runbooks.engine.start import INCOMPLETE, after_mark
-from runbooks.errors import CommandError, ConnectionLost, UnreachableError
+from runbooks.errors import CommandError, ConnectionLost, NotLetIn
 from runbooks.inventory.model import Host, Site
 
 TAIL_LINES = 5
@@ -39,7 +39,7 @@ REFUSALS = (
 def judged(site: Site, host: Host, command: Command, answer: Answer) -> Answer:
     """Return ``answer`` without what start-up files printed before our program.
 
-    Raises UnreachableError (our program was not started), ConnectionLost, or CommandError when the command failed.
+    Raises NotLetIn (our program was not started), ConnectionLost, or CommandError when the command failed.
     """
     out, err = after_mark(answer.stdout), after_mark(answer.stderr)
     if answer.exited < 0:
@@ -47,7 +47,7 @@ def judged(site: Site, host: Host, command: Command, answer: Answer) -> Answer:
     if out is None:
         message, hint = not_started(host.ssh.user or site.ssh.user, host.name, command, answer)
         said = _tail(answer.stderr if answer.stderr.strip() else answer.stdout)
-        raise UnreachableError(f"{host} ({host.address}): {message}" + (f"\n{said}" if said else ""), hint=hint)
+        raise NotLetIn(f"{host} ({host.address}): {message}" + (f"\n{said}" if said else ""), hint=hint)
     stderr = answer.stderr if err is None else err
     tail = _tail(stderr)
     if answer.exited in {TIMED_OUT, 137} and answer.exited not in command.expect:

@@ -10,7 +10,7 @@ from enum import Enum
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_data import EtcdData
 from runbooks.commands.node import STATIC_PODS, NodeState
-from runbooks.errors import RunbookError
+from runbooks.errors import ConnectionLost, NotLetIn, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
@@ -83,14 +83,22 @@ OBSTACLES = {
 }
 
 
+def gone(error: RunbookError) -> bool:
+    """Return whether a host does not answer at all. One that answers and is slow, refuses the login, or breaks the session is not gone."""
+    return isinstance(error, UnreachableError) and not isinstance(error, NotLetIn | ConnectionLost)
+
+
 def diagnose(view: View, found: MemberState) -> Diagnosis:
     """Return the repair that a member needs, and why. ``view`` is what every control plane host said of etcd.
 
     The data of a member is given up only when it is missing, or when etcd itself said that it cannot continue with it, or that it
-    differs from the others'. In all other cases the member is only started.
+    differs from the others'. In all other cases the member is only started. Raises the error of a host that answers and could not be
+    looked at: nothing is known about its member.
     """
     state = found.state
     if isinstance(state, RunbookError):
+        if not gone(state):
+            raise state
         return Diagnosis(Repair.GONE, str(state))
     if state.attempt == ETCD_PHASE:
         return Diagnosis(Repair.REJOIN, "an earlier attempt to join again was not finished")

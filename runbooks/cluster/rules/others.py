@@ -14,7 +14,7 @@ from runbooks.errors import NotLetIn, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
-from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, diagnose
+from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, diagnose, gone
 from runbooks.rules.etcd_standing import standing
 from runbooks.text import listed
 
@@ -64,6 +64,9 @@ def judged(view: View, found: MemberState) -> DeadMember:
         raise ValueError(f"{found.host} has no member")
     if isinstance(state, NotLetIn):
         return DeadMember(member, found.host, str(state), way_out=state.hint or f"let this machine log in to {found.host}")
+    if isinstance(state, RunbookError) and not gone(state):
+        why = f"the host answers, but too slowly, or its look failed: {state}"
+        return DeadMember(member, found.host, why, way_out=state.hint or f"inv doctor says what is wrong with {found.host}")
     if isinstance(state, NodeState) and state.running:
         why = f"kubeadm {state.attempt} is running there"
         return DeadMember(member, found.host, why, way_out=f"wait until kubeadm has ended on {found.host}")

@@ -12,24 +12,23 @@ from runbooks.cluster.admission import accepts_a_change
 from runbooks.cluster.build import Plan, join_steps, node_ready
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.remove import delete_node
-from runbooks.commands import etcd_data, node
+from runbooks.commands import node
 from runbooks.commands.etcd import Member
-from runbooks.commands.etcd_data import EtcdData
 from runbooks.commands.node import NodeState
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
-from runbooks.errors import DegradedError, NotLetIn, PrecheckError, RunbookError
+from runbooks.errors import DegradedError, PrecheckError, RunbookError
 from runbooks.gates import etcd_is_healthy, writes_through_vip
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
 from runbooks.recover.member.membership import disarm, keeps_quorum, promote, remove
+from runbooks.recover.member.refusals import examine, refuse, target
 from runbooks.recover.member.steps import RepairContext, UnusableData, join_again, serve, set_aside, start, stop
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
-from runbooks.rules.etcd_corrupt import after, corrupt
-from runbooks.rules.etcd_member import ETCD_PHASE, Diagnosis, MemberState, Repair, diagnose, doubt, obstacle
+from runbooks.rules.etcd_corrupt import corrupt
+from runbooks.rules.etcd_member import ETCD_PHASE, Diagnosis, MemberState, Repair, diagnose
 from runbooks.rules.etcd_standing import losses, standing
-from runbooks.text import listed, naming
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 KEY = "recover.etcd-member"
 ASKED = "it was asked for (--rejoin)"
-NEEDS_OTHERS = frozenset({Repair.PROMOTE, Repair.REJOIN, Repair.REBUILD, Repair.GONE})
 
 
 def recover(session: Session, text: str, *, rejoin: bool, backup: bool, others: bool = False) -> None:
@@ -207,74 +205,6 @@ def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Toget
             ]
         case Repair.GONE:
             return [*before, *out, delete_node(ctx.survey, ctx.host), writes_through_vip(ctx.site, ctx.survey)]
-
-
-def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
-    """Return the control plane host that ``text`` names, and None; for a member that runs on no host of the site: any host, and it.
-
-    ``text`` is a host name, an address, a member name or a member ID. Raises InventoryError when it names nothing.
-    """
-    word = text.strip().lower()
-    for host in site.control_plane:
-        if word in {host.name, str(host.address)}:
-            return host, None
-    member = rules.resolve(seen.members, text, site)
-    found = seen.host_of(member)
-    return (found, None) if found else (site.control_plane[0], member)
-
-
-def examine(run: Run, survey: Survey, seen: View, host: Host) -> MemberState:
-    """Return what is read of the member, its host and its data. Raises NotLetIn if the host answers but refuses SSH: it is not gone."""
-    member = next((each for each in seen.members if rules.lives_on(each, host)), None)
-    state = survey.each(run, {host: node.look(host)})[host]
-    if isinstance(state, NotLetIn):
-        raise state
-    data: EtcdData | None = None
-    if not isinstance(state, RunbookError):
-        data = run.read(host, etcd_data.look())
-    return MemberState(host, member, state, data)
-
-
-def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis, *, asked: bool = False) -> None:
-    """Raise PrecheckError when the repair would do harm, or could not help. ``asked``: the operator gave --rejoin.
-
-    Never removes a member while no other member is healthy, nor one that another control plane host finds healthy. Never gives up data
-    that may be the right one unless the operator asked for it.
-    """
-    host, repair = found.host, diagnosis.repair
-    well = [each for each in seen.statuses if not rules.why_unhealthy(seen, each) and each != host]
-    if repair in NEEDS_OTHERS and not well:
-        said = "".join(f"\n  {naming(each, rules.why_unhealthy(seen, each))}" for each in seen.said)
-        raise PrecheckError(
-            f"{host}: {diagnosis.why}; and etcd has no quorum, which is needed to remove the member and to add it again:{said}",
-            hint="start the others first (inv recover.etcd-member for each); if they are lost: inv recover.etcd-quorum",
-        )
-    others = [each for each in seen.members if each.id in corrupt(seen) and each != found.member]
-    if repair in NEEDS_OTHERS and others:
-        raise PrecheckError(
-            f"{host}: etcd has an alarm CORRUPT for {listed(others)}: until it is disarmed nothing can be written, and nobody can join",
-            hint=after(seen),
-        )
-    if repair == Repair.REJOIN and not asked and (why := doubt(seen, found)):
-        raise PrecheckError(
-            f"{host}: {diagnosis.why}; but {why}. Its data is whole, and is not given up",
-            hint="compare the revisions (inv etcd.status). The others' data is right: inv recover.etcd-member --member "
-            f"{host} --rejoin; the data of {host} is right: inv recover.etcd-quorum --from-member {host} --insist",
-        )
-    if repair == Repair.GONE and found.member and (asker := etcd.reached_from(run, well, found.member)):
-        raise PrecheckError(
-            f"{host} does not answer this machine, but its member of etcd is healthy: {asker} reaches it; nothing was changed",
-            hint=f"repair the connection to {host} ({diagnosis.why})",
-        )
-    if repair in {Repair.START, Repair.REJOIN} and found.data and host not in well:
-        what, fix = obstacle(found.data)
-        if what:
-            raise PrecheckError(f"{host}: {what}: neither a restart nor new data helps", hint=fix)
-    if repair == Repair.WELL and (faults := rules.faults(rules.of_members(seen))):
-        raise PrecheckError(
-            f"{host}: {diagnosis.repair.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in faults),
-            hint="inv doctor names the member that needs repair, and the command",
-        )
 
 
 def removal(member: Member) -> Procedure:

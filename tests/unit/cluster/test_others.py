@@ -16,7 +16,7 @@ from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_data import EtcdData
 from runbooks.commands.node import STATIC_PODS, NodeState
 from runbooks.engine.steps import Run
-from runbooks.errors import HostErrors, NotLetIn, PrecheckError, RunbookError, UnreachableError
+from runbooks.errors import CommandError, HostErrors, NotLetIn, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import MemberState
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.unit
 OFF = Look(None, why="etcd does not run here")
 GONE = UnreachableError("master2 (10.1.1.102): no route")
 LOCKED = NotLetIn("master2: its host key is another one", hint="inv site.trust --host master2 --replace")
+SLOW = CommandError("master2: `node-look` did not finish in 20 s and was ended")
 JOINED = replace(
     EMPTY_NODE, files=frozenset({"kubelet.conf", "admin.conf"}), manifests=frozenset(STATIC_PODS), ca="f00d", api="ok"
 )
@@ -52,9 +53,10 @@ def test_a_member_that_answers_is_never_dead() -> None:
         (JOINED, EtcdData("/var/lib/etcd"), False, ""),
         (JOINED, WHOLE, False, "inv recover.etcd-member --member master2"),
         (LOCKED, None, False, "inv site.trust --host master2 --replace"),
+        (SLOW, None, False, "inv doctor says what is wrong with master2"),
         (replace(EMPTY_NODE, attempt="join", running=True), None, False, "wait until kubeadm has ended on master2"),
     ],
-    ids=["off", "an empty machine", "its data is lost", "only stopped", "another host key", "kubeadm at work"],
+    ids=["off", "an empty machine", "its data is lost", "only stopped", "another host key", "slow", "kubeadm at work"],
 )
 def test_what_has_to_happen_to_a_dead_one(
     state: NodeState | RunbookError, data: EtcdData | None, whole: bool, way_out: str

@@ -12,11 +12,13 @@ from runbooks.commands.etcd import Alarm, Look
 from runbooks.commands.etcd_data import EtcdData, parse
 from runbooks.commands.node import STATIC_PODS
 from runbooks.engine.steps import Run
-from runbooks.errors import InventoryError, PrecheckError, UnreachableError
-from runbooks.recover.member.procedure import context, procedure, refuse, target
+from runbooks.errors import CommandError, ConnectionLost, GatewayError, InventoryError, NotLetIn, PrecheckError, UnreachableError
+from runbooks.recover.member.procedure import context, procedure
+from runbooks.recover.member.refusals import examine, refuse, target
 from runbooks.recover.member.steps import RepairContext
 from runbooks.rules import etcd_corrupt
 from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, diagnose, doubt, last_line, obstacle, why_unusable
+from runbooks.view.cluster import Survey
 from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import master, site
 from tests.unit.rules.test_etcd import GHOST, MEMBERS, look, member, seen
@@ -65,6 +67,29 @@ def case(state=JOINED, data=WHOLE, mine=STOPPED, others=None, known=MEMBERS[1]) 
 )
 def test_the_case(wanted, given):
     assert case(**given) == wanted
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CommandError("master2: `node-look` did not finish in 20 s and was ended"),
+        NotLetIn("master2: ops cannot run commands there as root"),
+        GatewayError("gateway: no answer", everywhere=False, hint=""),
+        ConnectionLost("master2: the connection broke during `node-look`"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_host_that_answers_is_never_gone(error):
+    """A busy host, on which SSH works, lost its member and its Node."""
+    with pytest.raises(type(error)):
+        case(state=error, data=None)
+
+    class Said(Survey):
+        def each(self, run, probes):
+            return dict.fromkeys(probes, error)
+
+    with pytest.raises(error.__class__ if isinstance(error, NotLetIn) else PrecheckError, match=r"master2|gateway"):
+        examine(Run, Said(), seen(look(1), STOPPED, look(3)), HOST)
 
 
 ALARMED = replace(look(1).status, alarms=(Alarm("b2", "CORRUPT"),))
