@@ -1,4 +1,4 @@
-"""Who refuses a write, from the API server's error: a webhook that does not answer, a webhook or a policy that denies. Pure."""
+"""Who refuses a write, from the API server's error: a webhook that does not answer, a webhook or a policy that denies, or others. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from runbooks.rules.finding import Finding
 from runbooks.text import listed
 
 TOPIC = "admission"
-Kind = Literal["broken", "denied", "policy", "untested", "slow"]
+Kind = Literal["broken", "denied", "policy", "untested", "slow", "refused"]
 # Messages of the API server (k8s.io/apiserver: webhook/errors, plugin/webhook/errors, plugin/policy/validating), of 1.20 and newer.
 MESSAGES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("untested", re.compile(r'admission webhook "(?P<who>[^"]+)" does not support dry run')),
     ("broken", re.compile(r'failed calling webhook "(?P<who>[^"]+)": (?:failed to call webhook: )?(?P<why>.*)')),
     ("denied", re.compile(r'admission webhook "(?P<who>[^"]+)" denied the request(?:: (?P<why>.*)| without explanation)')),
     ("policy", re.compile(r"(?:Validating|Mutating)AdmissionPolicy '(?P<who>[^']+)' .*?denied request: (?P<why>.*)")),
-    ("slow", re.compile(r"(?P<who>)(?P<why>.*(?:deadline exceeded|[Tt]imeout|timed out).*)")),
+    ("refused", re.compile(r"(?P<who>)Error from server \(Forbidden\): (?P<why>.*)")),  # also when a backend of a plugin is slow
+    ("slow", re.compile(r"(?P<who>)(?P<why>.*(?:deadline exceeded|[Tt]imeout|timed out|time allotted).*)")),
 )
-WIDTH = 120  # characters of a reason
+WIDTH = 200  # characters of a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,16 @@ class Refusal:
 
     @property
     def certain(self) -> bool:
-        """Whether the real write would fail too. A webhook may deny the pod that is tried, and accept those that are needed."""
-        return self.kind in {"broken", "slow"} or (self.kind in {"denied", "policy"} and "Pod" not in self.what)
+        """Whether the real write would fail too. The pod that is tried may be denied (a quota, a policy), and those that are needed not."""
+        return self.kind in {"broken", "slow"} or (self.kind in {"denied", "policy", "refused"} and "Pod" not in self.what)
 
 
 def refusals(seen: Admission) -> list[Refusal]:
-    """Return who refused which write. Errors of other parts of the API server (a quota, for example) are left out."""
-    return [found for each in seen.refused if (found := _refusal(seen, each.what, each.error))]
+    """Return who refused which write: one for each write that was not accepted."""
+    return [_refusal(seen, each.what, each.error) for each in seen.refused]
 
 
-def _refusal(seen: Admission, what: str, error: str) -> Refusal | None:
+def _refusal(seen: Admission, what: str, error: str) -> Refusal:
     for kind, pattern in MESSAGES:
         if match := pattern.search(error):
             parts = match.groupdict()
@@ -56,8 +57,12 @@ def _refusal(seen: Admission, what: str, error: str) -> Refusal | None:
                 return Refusal(
                     "broken", what, who, "it was not asked, because it refuses dry runs", hook
                 )  # a real write would ask it
-            return Refusal(kind, what, who, why if len(why) <= WIDTH else f"{why[: WIDTH - 3]}...", hook)
-    return None
+            return Refusal(kind, what, who, _short(why), hook)
+    return Refusal("refused", what, "", _short(re.sub(r"\A(Error from server(?: \(\w+\))?|error): ", "", error)), None)
+
+
+def _short(why: str) -> str:
+    return why if len(why) <= WIDTH else f"{why[: WIDTH - 3]}..."
 
 
 def told(seen: Admission, found: Refusal) -> str:
@@ -73,7 +78,9 @@ def told(seen: Admission, found: Refusal) -> str:
         return f'the ValidatingAdmissionPolicy "{found.who}" denies it: {found.why}'
     if found.kind == "untested":
         return f'the webhook "{found.who}"{of} refuses dry runs (sideEffects), so it is not known whether it accepts this'
-    return f"the API server does not answer in time: {found.why}"
+    if found.kind == "slow":
+        return f"the API server does not answer in time: {found.why}"
+    return f"it is not accepted, the answer was: {found.why or 'nothing'}"
 
 
 def fix(found: Refusal) -> str:
@@ -81,11 +88,21 @@ def fix(found: Refusal) -> str:
     hook = found.hook
     if found.kind == "policy":
         return f"kubectl get validatingadmissionpolicy {found.who} -o yaml; allow what hosts need to join, or delete its binding"
+    if found.kind == "refused":
+        return _other_fix(found.why)
     if not hook:
         return "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations"
     if found.kind == "denied":
         return f"kubectl get {hook.kind.lower()} {hook.configuration} -o yaml; allow this in the software behind it, or delete it"
     return _start_or_switch_off(hook)
+
+
+def _other_fix(why: str) -> str:
+    if "quota" in why:
+        return "kubectl get resourcequotas -A; raise the one that is named there"
+    if re.search(r"cannot \w+ resource|[Uu]nauthorized", why):
+        return "inv certs.check; the user of /etc/kubernetes/admin.conf needs all rights: kubectl auth can-i '*' '*'"
+    return "inv cluster.status; the API server's log: crictl logs $(crictl ps -q --name kube-apiserver)"
 
 
 def _start_or_switch_off(hook: Webhook) -> str:
@@ -131,18 +148,21 @@ def findings(seen: Admission) -> list[Finding]:
 
 
 def _alike(found: Iterable[Refusal]) -> Iterable[list[Refusal]]:
-    """Return the refusals of each webhook or policy together; the words of a timeout differ."""
+    """Return the refusals of each webhook or policy together, others by their words; only the words of a timeout differ."""
     alike: dict[tuple[Kind, str], list[Refusal]] = {}
     for each in found:
-        alike.setdefault((each.kind, each.who), []).append(each)
+        alike.setdefault((each.kind, each.why if each.kind == "refused" else each.who), []).append(each)
     return alike.values()
 
 
 def _refusing(seen: Admission) -> Iterator[Finding]:
-    for those in _alike(each for each in refusals(seen) if each.kind != "slow"):  # others report an API server that is slow
+    for those in _alike(refusals(seen)):
         kind, text = those[0].kind, told(seen, those[0])
         what = listed(each.what for each in those)
         grave = any(each.certain for each in those)
+        if kind == "slow":  # other checks say how bad that is
+            yield Finding("note", topic=TOPIC, seen=f"{what}: {text}", why="it is not known whether writes are accepted")
+            continue
         why = "nothing of this kind can be written, so pods, joins and recoveries fail" if grave else ""
         severity: Literal["note", "warn", "fail"] = "note" if not grave else "fail" if kind == "broken" else "warn"
         yield Finding(severity, topic=TOPIC, seen=f"{what}: {text}", why=why, fix=fix(those[0]) if grave else "")

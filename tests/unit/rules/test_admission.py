@@ -37,6 +37,14 @@ POLICY = (
     "denied request: secrets are kept in the vault"
 )
 SLOW = "Unable to connect to the server: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+SECURITY = 'Error from server (Forbidden): pods "x" is forbidden: violates PodSecurity "restricted:latest": seccompProfile'
+RIGHTS = (
+    'Error from server (Forbidden): secrets is forbidden: User "kubernetes-admin" cannot create resource "secrets" in API group "" '
+    'in the namespace "kube-system"'
+)
+BACKEND = (
+    'Error from server (Forbidden): pods "x" is forbidden: Post "https://images.company.example/": context deadline exceeded'
+)
 QUOTA = 'Error from server (Forbidden): pods "x" is forbidden: exceeded quota: small'
 
 
@@ -63,9 +71,33 @@ def test_who_refuses(error, kind, who, certain):
     assert bool(rules.unsure(seen(error))) != certain
 
 
-def test_a_quota_is_no_refusal_of_what_a_procedure_writes():
-    assert rules.refusals(seen(QUOTA, "a Pod in default")) == []
-    assert rules.refused(seen(QUOTA, "a Pod in default")) == ("", "")
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (QUOTA, "kubectl get resourcequotas"),
+        (SECURITY, "inv cluster.status"),
+        (RIGHTS, "inv certs.check"),
+        (BACKEND, "inv cluster.status"),
+        ("error: You must be logged in to the server (Unauthorized)", "inv certs.check"),
+        (
+            "The connection to the server 10.1.1.101:6443 was refused - did you specify the right host or port?",
+            "inv cluster.status",
+        ),
+        ("Error from server (InternalError): Internal error occurred: rpc error: dial unix /run/kms.sock", "inv cluster.status"),
+        ("", "inv cluster.status"),
+    ],
+)
+def test_every_other_refusal_stops_a_procedure_unless_only_the_pod_that_is_tried_is_refused(error, fix):
+    (found,) = rules.refusals(seen(error))
+    assert (found.kind, found.certain) == ("refused", True)
+    reason, hint = rules.refused(seen(error))
+    assert reason.startswith("the API refuses a Secret in kube-system: it is not accepted, the answer was: ")
+    assert hint.startswith(fix)
+    assert [each.severity for each in rules.findings(seen(error))] == ["warn"]
+    pod = seen(error, "a Pod in default")
+    assert rules.refused(pod) == ("", "")
+    assert rules.unsure(pod)[0].startswith("a Pod in default: it is not accepted")
+    assert [each.severity for each in rules.findings(pod)] == ["note"]
 
 
 @pytest.mark.parametrize("error", [DENIED, POLICY])
@@ -102,7 +134,7 @@ def test_what_could_not_be_asked_refuses_nothing_and_is_told():
         (seen(DENIED, "a Pod in default"), "note", "denies it"),
         (seen(UNTESTED), "note", "refuses dry runs"),
         (Admission((), (HOOK,), {"tools/judge": "it has no endpoints"}), "warn", "nobody answers for the webhook"),
-        (seen(SLOW), "ok", "writes are accepted"),
+        (seen(SLOW), "note", "does not answer in time"),
     ],
 )
 def test_findings(found, severity, words):
