@@ -1,6 +1,6 @@
 # Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, KEEP,
-# GONE (array: files to delete), FOREIGN (yes: the present files are the operator's own, and are kept for good), OURS (text that is
-# in every file of ours).
+# GONE (array: files to delete), FOREIGN (yes: the present files are the operator's own, and are kept for good; no: they are ours or the
+# package's), OURS (text that is in every file of ours).
 # Installs a load balancer's configuration: stages the files, has haproxy and keepalived check them, keeps the present files as a
 # generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file, and nothing was changed.
 # shellcheck shell=bash disable=SC2154
@@ -32,8 +32,14 @@ scripts=$stage$LIBRARY
     exit 65
 }
 
-foreign() { # GENERATION: whether it holds an operator's own files; builds before --take-over kept them without the mark
-    [ -e "$1/.foreign" ] || { [ -e "$1$KEEPALIVED_CONF" ] && ! grep -qF -- "$OURS" "$1$KEEPALIVED_CONF"; }
+others() { # GENERATION: whether its keepalived.conf is not ours
+    [ -e "$1$KEEPALIVED_CONF" ] && ! grep -qF -- "$OURS" "$1$KEEPALIVED_CONF"
+}
+foreign() { # GENERATION: whether it holds an operator's own files; builds before --take-over kept them without a mark
+    [ -e "$1/.foreign" ] || { [ ! -e "$1/.default" ] && others "$1"; }
+}
+contents() { # GENERATION: what it holds, with owners and modes
+    (cd -- "$1" && find . -type f -printf '%p %m %U %G ' -exec sha256sum {} \; | sort)
 }
 newest() { # the last generation that an interrupted run of an earlier build has kept
     find "$top/generations" -mindepth 1 -maxdepth 1 -name '*Z' | sort -r | head -n 1
@@ -48,8 +54,14 @@ if [ ! -e "$top/applying" ]; then
         mkdir -p -- "$kept.new$(dirname -- "$path")"
         cp -pL -- "$path" "$kept.new$path"
     done
-    [ "$FOREIGN" != yes ] || touch "$kept.new/.foreign"
-    mv -- "$kept.new" "$kept"
+    if [ "$FOREIGN" = yes ]; then touch "$kept.new/.foreign"; elif others "$kept.new"; then touch "$kept.new/.default"; fi
+    last=$(newest)
+    if [ -n "$last" ] && [ "$(contents "$last")" = "$(contents "$kept.new")" ]; then
+        rm -rf -- "$kept.new"
+        kept=$last
+    else
+        mv -- "$kept.new" "$kept"
+    fi
 fi
 # lb-run puts these files back when a service cannot load the new ones. An earlier run that proved nothing has left the name of the last
 # configuration that was proved.

@@ -3,8 +3,9 @@
 # own, from before lb.setup.
 # shellcheck shell=bash disable=SC2154
 top=/var/lib/ha-runbooks/lb/generations
-original() { # whether it holds an operator's own files; builds before --take-over kept them without the mark
-    [ -e "$1/.foreign" ] || { [ -e "$1$KEEPALIVED_CONF" ] && ! grep -qF -- "$OURS" "$1$KEEPALIVED_CONF"; }
+original() { # whether it holds an operator's own files; builds before --take-over kept them without a mark
+    [ -e "$1/.foreign" ] ||
+        { [ ! -e "$1/.default" ] && [ -e "$1$KEEPALIVED_CONF" ] && ! grep -qF -- "$OURS" "$1$KEEPALIVED_CONF"; }
 }
 differs() {
     local path
