@@ -29,6 +29,11 @@ REFUSALS = (
     (r"\bbash['\"]?: (command )?not found|unknown command:? '?bash\b", "bash is not installed", "install bash on {host}"),
     (r"\bsudo['\"]?: (command )?not found|unknown command:? '?sudo\b", "sudo is not installed", "install sudo on {host}"),
     (
+        r"^sudo: .*must have a tty",
+        "sudo wants a terminal (Defaults requiretty), and our commands have none",
+        "let {user} use sudo on {host} without one: the line `Defaults:{user} !requiretty` in a file in /etc/sudoers.d, by `visudo -f`",
+    ),
+    (
         r"^sudo: (?!unable to resolve)|^Sorry, user ",
         "{user} cannot run commands there as root",
         "let `sudo -n true` work for {user} on {host} (a file in /etc/sudoers.d without a dot in its name: {user} ALL=(ALL) NOPASSWD: ALL)",

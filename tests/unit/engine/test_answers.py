@@ -36,7 +36,7 @@ def test_a_connection_that_broke_before_our_program_started_is_no_refusal():
     ("answer", "message", "hint"),
     [
         (Answer(1, "", "sudo: a password is required\n"), "cannot run commands there as root", "sudo -n true"),
-        (Answer(1, "", "motd\nsudo: sorry, you must have a tty to run sudo\n"), "cannot run commands there as root", "sudoers"),
+        (Answer(1, "", "motd\nsudo: sorry, you must have a tty to run sudo\n"), "wants a terminal", "`Defaults:ops !requiretty`"),
         (Answer(1, "", "Sorry, user ops is not allowed to execute 'x' as root on lb1.\n"), "as root", "sudoers"),
         (Answer(127, "", "bash: line 1: exec: sudo: not found\n"), "sudo is not installed", "install sudo"),
         (Answer(127, "", "fish: Unknown command: sudo\n"), "sudo is not installed", "install sudo"),
