@@ -12,7 +12,7 @@ from typing import Final
 from runbooks.commands.base import Secret
 from runbooks.commands.lb_config import is_ours
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
-from runbooks.errors import InventoryError, PrecheckError
+from runbooks.errors import InventoryError, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.local import files
 from runbooks.text import listed
@@ -25,25 +25,57 @@ FORM: Final = re.compile(r"[A-Za-z0-9._-]{8}\Z")
 RULE: Final = f"exactly {LENGTH} characters out of A-Z a-z 0-9 . _ -"
 
 
-def of_site(state: Path, environ: Mapping[str, str], on_lbs: Mapping[Host, str], *, keep: bool = True) -> Secret:
+def of_site(
+    state: Path, environ: Mapping[str, str], on_lbs: Mapping[Host, str], silent: Mapping[Host, RunbookError], *, keep: bool = True
+) -> Secret:
     """As `auth_pass`, but never a password that would silently replace the one of the LBs, whose keepalived.conf are ``on_lbs``.
 
-    A password that one of them has already is let pass: then a change was interrupted. Raises PrecheckError.
+    A password that one of them has already is let pass: then a change was interrupted. None is made while one of the ``silent`` LBs,
+    which could not be read, may have one. Raises PrecheckError, or UnreachableError for these.
     """
     theirs = {host: found for host, text in on_lbs.items() if is_ours(text) and (found := _in_conf(text))}
     path = state / FILE_NAME
     missing = environ.get(VARIABLE) is None and not path.exists()
+    if missing and silent and not theirs:
+        said = "".join(f"\n  {line}" for line in dict.fromkeys(str(error).partition("\n")[0] for error in silent.values()))
+        raise UnreachableError(
+            f"{listed(silent)}: may have a VRRP password, and this machine does not have it ({path} is missing); nothing was changed{said}",
+            hint=f"make {listed(silent)} answer, then run this again; or {_copy(path)}"
+            f"\n       if such an LB is lost for good and nobody has the password: set {VARIABLE} to a new one",
+        )
     if not theirs or (not missing and auth_pass(state, environ) in theirs.values()):
         return auth_pass(state, environ, keep=keep)
-    lbs, first = listed(theirs), next(iter(theirs))
     source = VARIABLE if VARIABLE in environ else str(path)
     lack = f"this machine does not have it ({path} is missing)" if missing else f"{source} holds another one"
     raise PrecheckError(
-        f"{lbs}: there is a VRRP password, and {lack}; nothing was changed",
-        hint=f"copy {FILE_NAME} from the state directory of the operator who set up the LBs to {path}, then chmod 600 {path}"
-        f"\n       or read it as root on {first}: grep auth_pass {KEEPALIVED_CONF}; write it to that file, or set {VARIABLE}"
-        "\n       for a new password on all LBs: inv lb.setup --new-password",
+        f"{listed(theirs)}: there is a VRRP password, and {lack}; nothing was changed",
+        hint=_in_the_variable(path, next(iter(theirs)))
+        if VARIABLE in environ
+        else _in_the_file(path, next(iter(theirs)), missing),
     )
+
+
+def _in_the_variable(path: Path, lb: Host) -> str:
+    return (
+        f"unset {VARIABLE}"
+        + (f" (then {path} is used)" if path.exists() else f", and {_copy(path)}")
+        + f"\n       or set it to the LBs' password, as root on {lb} reads it: grep auth_pass {KEEPALIVED_CONF}"
+        f"\n       to replace the LBs' password by that of {VARIABLE}: inv lb.setup --new-password"
+    )
+
+
+def _in_the_file(path: Path, lb: Host, missing: bool) -> str:
+    return (
+        f"{_copy(path)}"
+        f"\n       or read it as root on {lb}: grep auth_pass {KEEPALIVED_CONF}; write it to that file, or set {VARIABLE}"
+        "\n       for a new password on all LBs: "
+        + ("" if missing else f"delete {path} (else its password is installed), then ")
+        + "inv lb.setup --new-password"
+    )
+
+
+def _copy(path: Path) -> str:
+    return f"copy {FILE_NAME} from the state directory of the operator who set up the LBs to {path}, then chmod 600 {path}"
 
 
 def _in_conf(text: str) -> str:

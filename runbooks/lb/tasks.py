@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @procedure(
     help={
         "take_over": "replace configurations that are not from lb.setup; lb.rollback --original brings them back",
-        "new_password": "replace the LBs' VRRP password by the one of this machine, or by a new one",
+        "new_password": "replace the LBs' VRRP password by a new one. If vrrp-auth-pass exists here, that password is installed; delete it first for a new one",
     }
 )
 def setup(session: Session, take_over: bool = False, new_password: bool = False) -> None:

@@ -14,6 +14,7 @@ from runbooks.commands.files import File, Found
 from runbooks.commands.firewall import Firewall
 from runbooks.commands.lb import LbState
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.files import lb_files, lb_sysctl
 from runbooks.rules import lb as rules
@@ -56,10 +57,11 @@ def _auth_pass(session: Session, *, new: bool) -> Secret | None:
         return auth_pass(session.state, os.environ, keep=not session.options.plan)
     probe = files.found([KEEPALIVED_CONF])
     seen = session.run.read_each(dict.fromkeys(session.site.load_balancers, probe))
+    silent = {host: each for host, each in seen.items() if isinstance(each, RunbookError)}
     texts = {
         host: each[KEEPALIVED_CONF].content for host, each in seen.items() if isinstance(each, dict) and KEEPALIVED_CONF in each
     }
-    return of_site(session.state, os.environ, texts, keep=not session.options.plan)
+    return of_site(session.state, os.environ, texts, silent, keep=not session.options.plan)
 
 
 class LbFacts(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 
 from runbooks.commands.base import Secret
 from runbooks.commands.lb_paths import OURS
-from runbooks.errors import InventoryError, PrecheckError
+from runbooks.errors import InventoryError, PrecheckError, UnreachableError
 from runbooks.lb.auth_pass import FILE_NAME, VARIABLE, auth_pass, of_site
 from tests.support.fakes import lb
 
@@ -130,7 +130,7 @@ THEIRS = {lb(1): conf("theirs_1"), lb(2): conf("theirs_1")}
 
 def test_a_second_operator_without_the_password_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PrecheckError, match="lb1, lb2: there is a VRRP password") as caught:
-        of_site(tmp_path, {}, THEIRS)
+        of_site(tmp_path, {}, THEIRS, {})
     assert str(tmp_path / FILE_NAME) in caught.value.hint  # where to copy it to
     assert "--new-password" in caught.value.hint
     assert "theirs_1" not in f"{caught.value}{caught.value.hint}"
@@ -140,27 +140,61 @@ def test_a_second_operator_without_the_password_is_refused(tmp_path: Path) -> No
 def test_a_second_operator_with_another_password_is_refused(tmp_path: Path) -> None:
     auth_pass(tmp_path, {})
     with pytest.raises(PrecheckError, match="holds another one"):
-        of_site(tmp_path, {}, THEIRS)
+        of_site(tmp_path, {}, THEIRS, {})
     with pytest.raises(PrecheckError, match=f"{VARIABLE} holds another one"):
-        of_site(tmp_path, {VARIABLE: "another1"}, THEIRS)
+        of_site(tmp_path, {VARIABLE: "another1"}, THEIRS, {})
+
+
+def test_the_hint_is_for_where_the_other_password_is(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    auth_pass(tmp_path, {})
+    with pytest.raises(PrecheckError) as caught:
+        of_site(tmp_path, {}, THEIRS, {})
+    assert f"delete {path} (else its password is installed), then inv lb.setup --new-password" in caught.value.hint
+    with pytest.raises(PrecheckError) as caught:
+        of_site(tmp_path, {VARIABLE: "another1"}, THEIRS, {})
+    assert caught.value.hint.startswith(f"unset {VARIABLE} (then {path} is used)")
+    assert "delete" not in caught.value.hint
+
+
+OFF = UnreachableError("lb2 (10.1.1.12): no answer")
+
+
+@pytest.mark.parametrize(
+    ("there", "silent"),
+    [({}, {lb(1): OFF, lb(2): OFF}), ({lb(1): conf()}, {lb(2): OFF}), ({lb(1): conf("x", "by hand")}, {lb(2): OFF})],
+)
+def test_none_is_made_while_an_lb_that_may_have_one_does_not_answer(there: dict, silent: dict, tmp_path: Path) -> None:
+    for keep in (True, False):
+        with pytest.raises(UnreachableError, match=r"(?s)lb2: may have a VRRP password.*\n  lb2 \(10.1.1.12\): no answer\Z"):
+            of_site(tmp_path, {}, there, silent, keep=keep)
+    assert not list(tmp_path.iterdir())
+    assert of_site(tmp_path, {VARIABLE: "theirs_1"}, there, silent) == "theirs_1"
+
+
+def test_an_lb_that_answers_is_enough_to_know_the_password(tmp_path: Path) -> None:
+    with pytest.raises(PrecheckError, match="lb1: there is a VRRP password"):
+        of_site(tmp_path, {}, {lb(1): conf("theirs_1")}, {lb(2): OFF})
+    auth_pass(tmp_path, {VARIABLE: "theirs_1"})
+    assert of_site(tmp_path, {VARIABLE: "theirs_1"}, {lb(1): conf("theirs_1")}, {lb(2): OFF}) == "theirs_1"
 
 
 def test_the_same_password_is_let_pass(tmp_path: Path) -> None:
-    assert of_site(tmp_path, {VARIABLE: "theirs_1"}, THEIRS) == "theirs_1"
+    assert of_site(tmp_path, {VARIABLE: "theirs_1"}, THEIRS, {}) == "theirs_1"
     (tmp_path / FILE_NAME).touch(mode=0o600)
     (tmp_path / FILE_NAME).write_text("theirs_1\n")
-    assert of_site(tmp_path, {}, THEIRS) == "theirs_1"
+    assert of_site(tmp_path, {}, THEIRS, {}) == "theirs_1"
 
 
 def test_an_interrupted_change_of_the_password_goes_on(tmp_path: Path) -> None:
-    assert of_site(tmp_path, {VARIABLE: "newer_01"}, {lb(1): conf("theirs_1"), lb(2): conf("newer_01")}) == "newer_01"
+    assert of_site(tmp_path, {VARIABLE: "newer_01"}, {lb(1): conf("theirs_1"), lb(2): conf("newer_01")}, {}) == "newer_01"
 
 
 @pytest.mark.parametrize("there", [{}, {lb(1): conf()}, {lb(1): conf("foreign1", "by hand")}])
 def test_without_one_of_ours_on_the_lbs_it_is_made(there: dict, tmp_path: Path) -> None:
-    assert of_site(tmp_path, {}, there) == auth_pass(tmp_path, {})
+    assert of_site(tmp_path, {}, there, {}) == auth_pass(tmp_path, {})
 
 
 def test_a_plan_keeps_nothing(tmp_path: Path) -> None:
-    assert len(of_site(tmp_path, {}, {}, keep=False)) == 8
+    assert len(of_site(tmp_path, {}, {}, {}, keep=False)) == 8
     assert not list(tmp_path.iterdir())
