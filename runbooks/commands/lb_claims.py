@@ -25,7 +25,7 @@ class Listener:
     pid: int
 
     def __str__(self) -> str:
-        return f"{self.process} (pid {self.pid})" if self.process else "the kernel, for no process"
+        return f"{self.process} (pid {self.pid})" if self.process else "a socket of the kernel (no process), such as NFS"
 
 
 @dataclass(frozen=True, slots=True)

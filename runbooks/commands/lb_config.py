@@ -10,14 +10,14 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from runbooks.commands.lb_paths import MARK, OURS
 
 _SECTION = re.compile(
     r"(global|defaults|frontend|listen|backend|peers|userlist|resolvers|mailers|program|cache|ring|http-errors)\b"
 )
-_ANYWHERE = {"", "*", "0.0.0.0", "::"}  # noqa: S104 - read, not bound
+_ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,30 @@ class Bind:
         return f"{host}:{self.port}"
 
 
+def canonical(word: str) -> str:
+    """Return an IP address as `ip` and `ss` write it, one that is IPv4 inside IPv6 as IPv4; "" for anything else.
+
+    >>> canonical("FD00:0:0::9"), canonical("::ffff:10.0.0.1"), canonical("localhost")
+    ('fd00::9', '10.0.0.1', '')
+    """
+    try:
+        address = ip_address(word)
+    except ValueError:
+        return ""
+    inside = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(inside or address)
+
+
 def overlap(one: str, two: str) -> bool:
     """Whether one host cannot listen on the same port of both addresses; "" and its like stand for all addresses.
 
-    >>> overlap("", "10.0.0.1"), overlap("127.0.0.1", "10.0.0.1"), overlap("0.0.0.0", "fd00::1")
-    (True, False, False)
+    A name (`localhost`) may be any address.
+
+    >>> overlap("", "10.0.0.1"), overlap("127.0.0.1", "10.0.0.1"), overlap("0.0.0.0", "fd00::1"), overlap("localhost", "::1")
+    (True, False, False, True)
     """
-    if one == two or one in {"", "*"} or two in {"", "*"}:
+    one, two = canonical(one), canonical(two)
+    if one == two or not one or not two:
         return True
     if not (one in _ANYWHERE or two in _ANYWHERE):
         return False
@@ -78,21 +95,26 @@ def mark(text: str) -> str:
 
 
 def binds(text: str) -> list[Bind]:
-    r"""Return where a haproxy.cfg listens on TCP. Sockets in the file system, and addresses in variables, are left out.
+    r"""Return where a haproxy.cfg listens on TCP. Left out: sockets in the file system, addresses in variables, disabled sections.
 
     >>> [str(each) for each in binds("frontend a\n bind :80,[::1]:81 v6only\nlisten b 10.0.0.1:90-91\n bind /run/x\n")]
     ['*:80', '[::1]:81', '10.0.0.1:90', '10.0.0.1:91']
     """
-    found: list[Bind] = []
-    proxy = ""
+    found: dict[int, list[Bind]] = {}  # by the section's number
+    off: set[int] = set()
+    proxy, section = "", 0
     for words in statements(text):
+        where = ""
         if _SECTION.fullmatch(words[0]):
+            section += 1
             proxy = words[1] if len(words) > 1 else words[0]
-            if words[0] in {"frontend", "listen"} and len(words) > 2:
-                found += _addresses(proxy, words[2])
+            where = words[2] if words[0] in {"frontend", "listen"} and len(words) > 2 else ""
         elif words[0] == "bind" and len(words) > 1:
-            found += _addresses(proxy, words[1])
-    return found
+            where = words[1]
+        elif words[0] == "disabled":
+            off.add(section)
+        found.setdefault(section, []).extend(_addresses(proxy, where))
+    return [bind for number, binds in found.items() if number not in off for bind in binds]
 
 
 def _addresses(proxy: str, word: str) -> Iterator[Bind]:
@@ -160,13 +182,6 @@ def virtual_addresses(text: str) -> list[str]:
             inside = True
         elif words[0] == "}":
             inside = False
-        elif inside and words[0] != "{" and (address := _address(words[0])):
+        elif inside and words[0] != "{" and (address := canonical(words[0].partition("/")[0])):
             found.append(address)
     return list(dict.fromkeys(found))
-
-
-def _address(word: str) -> str:
-    try:
-        return str(ip_address(word.partition("/")[0]))
-    except ValueError:
-        return ""

@@ -64,7 +64,8 @@ def foreign(site: Site, host: Host, claims: Claims) -> list[str]:
     for path, present in claims.files.items():
         what = _serves(path, present, site)
         if _is_foreign(present):
-            found.append(f"{host}: {path} is not from lb.setup; it serves {listed(what) or 'nothing that can be read from it'}")
+            serves = f"it serves {listed(what)}" if what else "what it serves cannot be told"
+            found.append(f"{host}: {path} is not from lb.setup; {serves}")
         elif lb_config.is_ours(present.content) and what:
             found.append(f"{host}: {path} is from lb.setup, but somebody has added {listed(what)}")
     return found

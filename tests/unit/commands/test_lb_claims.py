@@ -103,6 +103,11 @@ def test_where_haproxy_listens(line, found):
     assert [str(each) for each in lb_config.binds(f"frontend one\n    {line}\nbackend two\n")] == found
 
 
+def test_a_disabled_section_listens_nowhere():
+    text = "listen a\n bind :80\n disabled\nlisten b\n disabled\n bind :81\nlisten c\n bind :82\n"
+    assert [str(each) for each in lb_config.binds(text)] == ["*:82"]
+
+
 @pytest.mark.parametrize(
     ("one", "two", "same"),
     [
@@ -115,6 +120,12 @@ def test_where_haproxy_listens(line, found):
         ("fd00::1", "::", True),
         ("fd00::1", ANY, False),
         ("fd00::1", "", True),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("::FFFF:10.0.0.1", ANY, True),
+        ("::ffff:10.0.0.1", "::", False),
+        ("FD00:0:0:0::1", "fd00::1", True),
+        ("localhost", "127.0.0.1", True),
+        ("localhost", "::1", True),
     ],
 )
 def test_overlap(one, two, same):
@@ -129,6 +140,10 @@ def test_what_keepalived_serves():
     assert lb_config.instances(text) == ["a"]
     assert lb_config.virtual_addresses(text) == ["10.0.0.9", "10.0.0.10", "fd00::9"]
     assert lb_config.virtual_servers(text) == ["10.0.0.9 80"]
+
+
+def test_a_virtual_address_in_another_form():
+    assert lb_config.virtual_addresses("virtual_ipaddress {\n FD00:0:0::09/64\n}\n") == ["fd00::9"]
 
 
 @given(st.text(max_size=300))

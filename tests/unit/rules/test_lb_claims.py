@@ -42,7 +42,8 @@ def test_every_port_of_hosts_yaml_has_its_key():
     [
         (Listener(ANY, 9000, False, "java", 7), "java (pid 7)"),
         (Listener(str(LB1.address), 9000, False, "haproxy", 7), "haproxy (pid 7)"),  # an HAProxy, but not ours
-        (Listener("", 9000, False, "", 0), "the kernel, for no process"),
+        (Listener(f"::ffff:{LB1.address}", 9000, False, "java", 7), "java (pid 7)"),
+        (Listener("", 9000, False, "", 0), "a socket of the kernel (no process), such as NFS"),
         (Listener(str(LB1.address), 9000, True, "haproxy", 8), ""),
         (Listener("127.0.0.1", 9000, False, "java", 7), ""),
         (Listener(ANY, 9001, False, "java", 7), ""),
@@ -108,7 +109,7 @@ def test_ours_to_replace(there):
             {"cfg": "frontend shop\n bind *:8443\nlisten db\n bind :5432\nbackend b\n"},
             f"lb1: {HAPROXY_CFG} is not from lb.setup; it serves shop (*:8443), db (*:5432)",
         ),
-        ({"cfg": "global\n maxconn 5\n"}, f"lb1: {HAPROXY_CFG} is not from lb.setup; it serves nothing that can be read from it"),
+        ({"cfg": "global\n maxconn 5\n"}, f"lb1: {HAPROXY_CFG} is not from lb.setup; what it serves cannot be told"),
         (
             {"conf": "vrrp_instance x {\n virtual_ipaddress {\n 10.1.1.77\n }\n}\nvirtual_server 10.1.1.77 80 {\n}\n"},
             f"lb1: {KEEPALIVED_CONF} is not from lb.setup; it serves the VRRP instance x, the VIP 10.1.1.77, the virtual server 10.1.1.77 80",
@@ -163,6 +164,12 @@ def test_unbound():
     shop, db = Listener(ANY, 8443, True, "haproxy", 1), Listener("10.0.0.1", 5432, True, "haproxy", 1)
     assert rules.unbound(cfg, claims(shop, db)) == []
     assert [str(each) for each in rules.unbound(cfg, claims(shop, Listener("", 5432, False, "postgres", 2)))] == ["10.0.0.1:5432"]
+
+
+def test_unbound_whatever_the_form_of_the_address():
+    cfg = "frontend shop\n bind localhost:8443\nlisten db\n bind [FD00:0:0::1]:5432\n bind [::ffff:10.0.0.1]:5433\n"
+    at = [("127.0.0.1", 8443), ("fd00::1", 5432), ("10.0.0.1", 5433)]
+    assert rules.unbound(cfg, claims(*(Listener(address, port, True, "haproxy", 1) for address, port in at))) == []
 
 
 def test_lost():
