@@ -64,9 +64,13 @@ def join(session: Session, host: str = "", others: bool = False) -> None:
     """
     from runbooks.cluster.balancers import name_setup  # noqa: PLC0415
     from runbooks.cluster.build import Plan, join_procedure  # noqa: PLC0415
+    from runbooks.rules.etcd_full import refuse_full  # noqa: PLC0415
+    from runbooks.view import etcd  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.named(host, "node"), others=others)
     plan.survey.serving(session.run)
+    names = ",".join(map(str, plan.hosts))
+    refuse_full(etcd.view(session.run, plan.survey.reachable(session.run)), f"inv cluster.join --host {names}")
     session.carry_out(join_procedure(plan))
     name_setup(session)
 

@@ -27,6 +27,7 @@ from runbooks.recover.member.steps import RepairContext, UnusableData, join_agai
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import corrupt
+from runbooks.rules.etcd_full import refuse_full
 from runbooks.rules.etcd_member import ETCD_PHASE, Diagnosis, MemberState, Repair, diagnose
 from runbooks.rules.etcd_standing import losses, standing
 from runbooks.view import etcd
@@ -120,7 +121,9 @@ def replace(session: Session, name: str, *, backup: bool, others: bool = False) 
     if session.options.resume is None:
         if fine := _in_service(run, host):
             run.listener.say(f"{host}: it is in service: nothing to replace; it is only checked")
-        elif host.is_control_plane:
+        else:
+            refuse_full(etcd.view(run), f"inv recover.node --host {host}")
+        if host.is_control_plane and not fine:
             _refuse_with_data(run, host)
             back_up_first(session, etcd.view(run), wanted=backup)
         session.carry_out(replacement(site, host, fine=fine, others=others))

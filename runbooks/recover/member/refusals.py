@@ -11,12 +11,14 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import after, corrupt
+from runbooks.rules.etcd_full import refuse_full
 from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, doubt, gone, obstacle
 from runbooks.text import listed, naming
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
 
 NEEDS_OTHERS = frozenset({Repair.PROMOTE, Repair.REJOIN, Repair.REBUILD, Repair.GONE})
+WRITES = NEEDS_OTHERS - {Repair.PROMOTE}  # a change of the list of members is no write of data
 
 
 def target(seen: View, text: str, site: Site) -> tuple[Host, Member | None]:
@@ -67,12 +69,7 @@ def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis, *, as
             f"{host}: {diagnosis.why}; and etcd has no quorum, which is needed to remove the member and to add it again:{said}",
             hint="start the others first (inv recover.etcd-member for each); if they are lost: inv recover.etcd-quorum",
         )
-    others = [each for each in seen.members if each.id in corrupt(seen) and each != found.member]
-    if repair in NEEDS_OTHERS and others:
-        raise PrecheckError(
-            f"{host}: etcd has an alarm CORRUPT for {listed(others)}: until it is disarmed nothing can be written, and nobody can join",
-            hint=after(seen),
-        )
+    _refuse_alarms(seen, found, repair, f"inv recover.etcd-member --member {host}{' --rejoin' if asked else ''}")
     if repair == Repair.REJOIN and not asked and (why := doubt(seen, found)):
         raise PrecheckError(
             f"{host}: {diagnosis.why}; but {why}. Its data is whole, and is not given up",
@@ -93,3 +90,15 @@ def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis, *, as
             f"{host}: {diagnosis.repair.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in faults),
             hint="inv doctor names the member that needs repair, and the command",
         )
+
+
+def _refuse_alarms(seen: View, found: MemberState, repair: Repair, command: str) -> None:
+    """Raise PrecheckError when an alarm of etcd keeps the repair from ending. An alarm CORRUPT of the member itself is disarmed on the way."""
+    others = [each for each in seen.members if each.id in corrupt(seen) and each != found.member]
+    if repair in NEEDS_OTHERS and others:
+        raise PrecheckError(
+            f"{found.host}: etcd has an alarm CORRUPT for {listed(others)}: until it is disarmed nothing can be written, and nobody can join",
+            hint=after(seen),
+        )
+    if repair in WRITES and not (found.member and found.member.id in corrupt(seen)):  # then all alarms are disarmed
+        refuse_full(seen, command)

@@ -107,6 +107,23 @@ def test_a_member_with_the_alarm_corrupt_gives_up_its_data():
         refuse(Run, seen(replace(look(1), status=two), look(2), look(3)), found, Diagnosis(Repair.REJOIN, "x"))
 
 
+@pytest.mark.parametrize("repair", Repair)
+def test_at_its_quota_etcd_takes_no_repair_that_writes(repair):
+    """The member was removed, and then no token could be written for the one that takes its place."""
+    full = replace(look(1).status, alarms=(Alarm("c3", "NOSPACE"),))
+    view = seen(replace(look(1), status=full), STOPPED, look(3))
+    found = MemberState(HOST, None, JOINED, WHOLE)
+    if repair in {Repair.REJOIN, Repair.REBUILD, Repair.GONE}:
+        with pytest.raises(PrecheckError, match="NOSPACE") as error:
+            refuse(Run, view, found, Diagnosis(repair, "x"), asked=True)
+        assert error.value.hint == "inv etcd.disarm; then inv recover.etcd-member --member master2 --rejoin"
+    elif repair != Repair.WELL:
+        refuse(Run, view, found, Diagnosis(repair, "x"), asked=True)
+    both = replace(full, alarms=(*full.alarms, Alarm("b2", "CORRUPT")))
+    own = replace(found, member=MEMBERS[1])
+    refuse(Run, seen(replace(look(1), status=both), STOPPED, look(3)), own, Diagnosis(Repair.REJOIN, "x"))
+
+
 def test_data_that_may_be_the_right_one_is_not_given_up_without_a_word():
     """The first host lost its data and began an empty cluster of its own: it serves, and the two others do not."""
     alone = (member(1),)
