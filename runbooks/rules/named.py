@@ -16,9 +16,9 @@ from runbooks.commands import yaml_text
 from runbooks.commands.named_files import Seen
 from runbooks.rules.named_lists import (
     ADMIN,
+    DIRECTORIES,
     FOLDERS,
     GONE_AT_BOOT,
-    LONGEST,
     MANIFESTS,
     MOST,
     NEVER,
@@ -27,6 +27,7 @@ from runbooks.rules.named_lists import (
     REFERENCES,
     WHOLE,
     WRITTEN,
+    clean,
     is_below,
     of_the_system,
 )
@@ -36,13 +37,15 @@ from runbooks.rules.named_lists import (
 class Named:
     """A path of the host, and who names it. ``needed``: that program does not start without it.
 
-    ``loose``: a volume or a program to run; when it is too large, only a note is made of it.
+    ``loose``: a volume or a program to run; when it is too large, only a note is made of it. ``for_kubelet``: only the kubelet names
+    it, so it is of that host alone.
     """
 
     path: str
     by: str
     needed: bool
     loose: bool = False
+    for_kubelet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def paths_named(seen: Mapping[str, Seen], kubelet: str) -> tuple[Named, ...]:
 
 def folders(seen: Mapping[str, Seen], kubelet: str) -> tuple[str, ...]:
     """Return the directories of the static pods' manifests."""
-    return tuple(dict.fromkeys([*MANIFESTS, *_walk(seen, kubelet).folders]))
+    return tuple(path for path in dict.fromkeys([*MANIFESTS, *_walk(seen, kubelet).folders]) if path)
 
 
 def unreadable(seen: Mapping[str, Seen], kubelet: str) -> dict[str, str]:
@@ -130,7 +133,7 @@ class _Mounts:
         for inside, outside in self._pairs:
             if is_below(path, (inside,)):
                 rest = path[len(inside.rstrip("/")) :].lstrip("/")
-                return _clean(f"{outside}/{rest}") if outside else ""
+                return clean(f"{outside}/{rest}") if outside else ""
         return ""
 
 
@@ -138,24 +141,30 @@ class _Walk:
     def __init__(self, seen: Mapping[str, Seen]) -> None:
         self.found: dict[str, Named] = {}
         self.folders: dict[str, None] = {}
+        self._for_kubelet = False
         self._seen = seen
         self._read: set[tuple[_Mounts, str]] = set()
         self._written: list[str] = []
 
     def add(self, named: Named) -> None:
+        named = replace(named, for_kubelet=self._for_kubelet)
         old = self.found.get(named.path)
         if old:
-            named = replace(old, needed=old.needed or named.needed, loose=old.loose and named.loose)
+            alone = old.for_kubelet and named.for_kubelet
+            named = replace(old, needed=old.needed or named.needed, loose=old.loose and named.loose, for_kubelet=alone)
         self.found[named.path] = named
 
     def kubelet(self, text: str) -> None:
-        mounts = _Mounts()
+        mounts, self._for_kubelet = _Mounts(), True
         for name, value in _flags(re.findall(r"--[\w-]+(?:=[^\s\"'\0]+)?|/[^\s\"'\0]+", text)):
-            if name in WRITTEN or not (name in {"config", "kubeconfig", *FOLDERS} or name.endswith(("-file", "-config"))):
+            if name in WRITTEN or not (
+                name in {"config", "kubeconfig", *FOLDERS, *DIRECTORIES} or name.endswith(("-file", "-config"))
+            ):
                 continue
-            self.reference(mounts, value, f"kubelet --{name}", needed=True)
+            self.reference(mounts, value, f"kubelet --{name}", needed=True, loose=name in DIRECTORIES)
             if name in FOLDERS:
-                self.folders[_clean(value)] = None
+                self.folders[clean(value)] = None
+        self._for_kubelet = False
 
     def manifest(self, text: str) -> None:
         """Read the pods of a manifest."""
@@ -172,30 +181,30 @@ class _Walk:
 
     def _container(self, container: Mapping[object, object], volumes: Mapping[str, Mapping[object, object]], label: str) -> None:
         mounts = _Mounts(
-            (_clean(str(each.get("mountPath"))), _mounted(each, volumes.get(str(each.get("name")), {})))
+            (clean(str(each.get("mountPath"))), _mounted(each, volumes.get(str(each.get("name")), {})))
             for each in _mappings(container.get("volumeMounts"))
         )
         words = [word for part in ("command", "args") for word in _words(container.get(part))]
         own = next((name for word in words if (name := posixpath.basename(word)) in PROGRAMS), "")
         for name, value in _flags(words):
             if name in WRITTEN or name.startswith("listen-"):
-                self._written.append(mounts.host(_clean(value)))
+                self._written.append(mounts.host(clean(value)))
             else:
                 self.reference(mounts, value, f"{own or label} --{name}", needed=bool(own))
         for each in _mappings(container.get("env")):
             self.reference(mounts, str(each.get("value", "")), f"{own or label}, variable {each.get('name')}", needed=False)
 
     def _volume(self, volume: Mapping[object, object], label: str) -> None:
-        path, kind = _clean(str(volume.get("path", ""))), str(volume.get("type", ""))
+        path, kind = clean(str(volume.get("path", ""))), str(volume.get("type", ""))
         output = any(written and is_below(written, (path,)) for written in self._written)
         if path and not output and not of_the_system(path):
             self.add(Named(path, f"a volume of {label}", needed=kind in {"File", "Directory"}, loose=True))
 
     def reference(self, mounts: _Mounts, value: str, by: str, *, needed: bool, base: str = "", loose: bool = False) -> None:
         """Note the path in ``value``, if there is one, and read the file. A relative path is one below ``base``."""
-        value = re.sub(r"\A(unix|file)://", "", value)
-        path = _clean(f"{base}/{value}" if base and not value.startswith("/") else value)
-        there = mounts.host(path) if path else ""
+        value = re.sub(r"\A(unix|file)://", "", value).strip()
+        path = clean(f"{base}/{value}" if base and not value.startswith("/") else value)
+        there = mounts.host(path) if path and value else ""
         if not there or there in WHOLE or is_below(there, NEVER):
             return
         self.add(Named(there, by, needed and not is_below(there, GONE_AT_BOOT), loose))
@@ -211,7 +220,7 @@ class _Walk:
             for key, value in _scalars(document, set()):
                 by = f"{where}, field {key}"
                 if key in FOLDERS:
-                    self.folders[_clean(value)] = None
+                    self.folders[clean(value)] = None
                 if (key in REFERENCES and not value.startswith("LS0t")) or (key == "path" and plugins):  # LS0t: PEM in base64
                     self.reference(mounts, value, by, needed=True, base="" if key == "caBundle" else base)
                 elif key == "command":
@@ -232,21 +241,13 @@ def _walk(seen: Mapping[str, Seen], kubelet: str) -> _Walk:
     return walk
 
 
-def _manifests(seen: Mapping[str, Seen], where: Iterable[str]) -> list[str]:
-    tops = set(where)
-    return sorted(path for path, one in seen.items() if one.content and posixpath.dirname(path) in tops)
-
-
-def _clean(path: str) -> str:
-    """Return an absolute path without "..", "." and double slashes; "" for anything that is no absolute path."""
-    if not path.startswith("/") or len(path) > LONGEST or not path.isprintable():
-        return ""
-    return "/" + posixpath.normpath(path).lstrip("/")
+def _manifests(seen: Mapping[str, Seen], where: Sequence[str]) -> list[str]:
+    return sorted(path for path, one in seen.items() if one.content and posixpath.dirname(path) in where)
 
 
 def _mounted(mount: Mapping[object, object], volume: Mapping[object, object]) -> str:
-    path = _clean(str(volume.get("path", "")))
-    return _clean(f"{path}/{mount.get('subPath', '')}") if path else ""
+    path = clean(str(volume.get("path", "")))
+    return clean(f"{path}/{mount.get('subPath', '')}") if path else ""
 
 
 def _words(value: object) -> Iterator[str]:

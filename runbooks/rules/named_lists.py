@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 from typing import Final
 
@@ -52,6 +53,7 @@ REFERENCES: Final = frozenset(
     )
 )
 FOLDERS: Final = frozenset({"staticPodPath", "pod-manifest-path"})
+DIRECTORIES: Final = frozenset({"image-credential-provider-bin-dir"})  # of programs that the kubelet runs
 
 # Directories of the operating system and of other programs: never saved whole; a file in the second kind is saved when it is named.
 WHOLE: Final = frozenset(
@@ -122,6 +124,13 @@ OF_THE_HOST: Final = frozenset(
         "/etc/timezone",
     )
 )
+
+
+def clean(path: str) -> str:
+    """Return an absolute path without "..", "." and double slashes; "" for anything that is no absolute path."""
+    if not path.startswith("/") or len(path) > LONGEST or not path.isprintable():
+        return ""
+    return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def is_below(path: str, tops: Iterable[str]) -> bool:

@@ -17,7 +17,8 @@ ROUNDS = 8  # a manifest names a configuration file, which names a kubeconfig, w
 def look(run: Run, host: Host, known: Sequence[str], *, directories: bool = True) -> Selection:
     """Return what to save or copy of the files that the static pods and the kubelet of ``host`` name. Raises RunbookError.
 
-    What is below ``known`` is left out; without ``directories``, so are the directories that are mounted.
+    What is below ``known`` is left out. Without ``directories``, for another host, so are the directories that are mounted, and what only
+    the kubelet of ``host`` names: its own server certificate, for one.
     """
     seen: Mapping[str, Seen] = {}
     kubelet = ""
@@ -30,4 +31,5 @@ def look(run: Run, host: Host, known: Sequence[str], *, directories: bool = True
         folders = named.folders(seen, kubelet)
         if folders == before and all(each.path in seen for each in found):
             break
+    found = found if directories else tuple(each for each in found if not each.for_kubelet)
     return named.select(found, seen, named.unreadable(seen, kubelet), known, directories=directories)

@@ -180,6 +180,39 @@ def test_the_kubelets_own_files() -> None:
     assert "/opt/pods" in named.folders(seen, flags)
 
 
+def test_programs_that_the_kubelet_runs() -> None:
+    """They are in a directory: it is saved, unless it is large."""
+    flags = "--image-credential-provider-config=/opt/cp/c.yaml --image-credential-provider-bin-dir=/opt/cp/bin"
+    found = [each for each in named.paths_named({}, flags) if each.needed]
+    assert [each.path for each in found] == ["/opt/cp/c.yaml", "/opt/cp/bin"]
+    file = Seen("file", 1)
+    assert named.select(found, {"/opt/cp/c.yaml": file, "/opt/cp/bin": Seen("directory", 9)}, {}, SAVED).save[0] == "/opt/cp/bin"
+    large = named.select(found, {"/opt/cp/c.yaml": file, "/opt/cp/bin": Seen("directory", MOST + 1)}, {}, SAVED)
+    assert (large.save, large.missing, len(large.notes)) == (("/opt/cp/c.yaml",), {}, 1)
+
+
+def test_what_only_the_kubelet_names_is_of_that_host_alone() -> None:
+    flags = "--tls-cert-file=/etc/ssl/private/m1.pem --config=/opt/k.yaml --x-file=/etc/ssl/certs/a.pem"
+    seen = {
+        MANIFEST: pod("--oidc-ca-file=/etc/ssl/certs/a.pem"),
+        "/opt/k.yaml": text({"tlsPrivateKeyFile": "/etc/ssl/private/m1.key"}),
+    }
+    found = named.paths_named(seen, flags)
+    assert {each.path: each.for_kubelet for each in found if each.path != "/etc/kubernetes/admin.conf"} == {
+        "/etc/ssl/private/m1.pem": True,
+        "/opt/k.yaml": True,
+        "/etc/ssl/private/m1.key": True,
+        "/etc/ssl/certs/a.pem": False,
+    }
+
+
+@pytest.mark.parametrize("value", ["", " ", "file://"])
+def test_an_empty_value_names_nothing(value: str) -> None:
+    """A relative path is one below the directory of the file: an empty one would be that directory."""
+    found = names(pod("--config=/etc/ssl/certs/a/c.yaml"), **{"etc__ssl__certs__a__c.yaml": text({"cert-file": value})})
+    assert found == {"/etc/ssl/certs/a/c.yaml": True}
+
+
 def test_a_named_file_that_is_not_there_is_missing() -> None:
     seen = {MANIFEST: pod("--oidc-ca-file=/etc/ssl/certs/a.pem"), "/etc/ssl/certs/a.pem": Seen("missing")}
     chosen = named.select([each for each in named.paths_named(seen, "") if each.needed], seen, {}, SAVED)
