@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from threading import Lock
 from typing import Protocol
 
 import paramiko
 
+from runbooks.inventory.model import Site
 from runbooks.inventory.settings import Gateway
 
 PROHIBITED = 1  # RFC 4254, section 5.1: the gateway's sshd does not forward
@@ -30,19 +32,25 @@ class HopError(paramiko.SSHException):
 
 
 class BeyondError(paramiko.SSHException):
-    """``gateway`` works, but it gets no connection to the machine behind it."""
+    """``gateway`` works, but cannot connect to the machine behind it, or (``forbidden``) does not allow this connection."""
 
-    def __init__(self, gateway: Gateway, text: str) -> None:
+    def __init__(self, gateway: Gateway, text: str, *, forbidden: bool = False) -> None:
         super().__init__(text)
         self.gateway = gateway
+        self.forbidden = forbidden
 
 
 class Hop:
-    """The last gateway of ``way``. Thread-safe."""
+    """The last gateway of ``way``. Thread-safe.
 
-    def __init__(self, way: tuple[Gateway, ...], connection: Connection) -> None:
+    ``beyond`` are the addresses that are reached through it: where it forbids one of them, the others show whether it forwards at all.
+    """
+
+    def __init__(self, way: tuple[Gateway, ...], connection: Connection, beyond: Collection[tuple[str, int]] = ()) -> None:
         self.way = way
         self.connection = connection
+        self.beyond = beyond
+        self._forwards = False
         self._lock = Lock()
         self._failed: tuple[float, HopError] | None = None
 
@@ -50,15 +58,36 @@ class Hop:
         """Return a TCP channel to ``address``. Raises HopError when this gateway or one before it fails, else BeyondError."""
         transport = self._transport()
         try:
-            return transport.open_channel("direct-tcpip", address, ("", 0), timeout=timeout_s)
+            channel = transport.open_channel("direct-tcpip", address, ("", 0), timeout=timeout_s)
         except paramiko.ChannelException as error:
             if error.code == PROHIBITED:
+                if self._forwards_another(transport, address, timeout_s):
+                    raise BeyondError(self.way[-1], "administratively prohibited", forbidden=True) from None
                 raise HopError(self.way, error) from None
             raise BeyondError(self.way[-1], "its connection fails there") from None
         except (OSError, EOFError, paramiko.SSHException) as error:
             if transport.is_active():
                 raise BeyondError(self.way[-1], f"no answer in {timeout_s:g} s") from None
             raise HopError(self.way, error) from None
+        self._forwards = True
+        return channel
+
+    def _forwards_another(self, transport: paramiko.Transport, address: tuple[str, int], timeout_s: float) -> bool:
+        """Whether this gateway forwards connections to another address than ``address``. Any answer but "prohibited" shows it."""
+        for other in self.beyond:
+            if self._forwards or not transport.is_active():
+                break
+            if other == address:
+                continue
+            try:
+                transport.open_channel("direct-tcpip", other, ("", 0), timeout=timeout_s).close()
+            except paramiko.ChannelException as error:
+                self._forwards = error.code != PROHIBITED
+            except (OSError, EOFError, paramiko.SSHException):
+                self._forwards = transport.is_active()  # no answer in time: sshd tries to connect
+            else:
+                self._forwards = True
+        return self._forwards
 
     def _transport(self) -> paramiko.Transport:
         asked = time.monotonic()
@@ -74,6 +103,18 @@ class Hop:
                 raise failed from None
             self._failed = None
             return transport
+
+
+def beyond(site: Site, way: tuple[Gateway, ...]) -> frozenset[tuple[str, int]]:
+    """Return the address and port of each host and each gateway that is reached through the last gateway of ``way``, without another hop."""
+    found = set()
+    for host in site.hosts:
+        hops = site.hops(host)
+        if hops == way:
+            found.add((str(host.address), host.ssh.port or site.ssh.port))
+        elif hops[: len(way)] == way:
+            found.add((str(hops[len(way)].address), hops[len(way)].port))
+    return frozenset(found)
 
 
 def named(gateway: Gateway) -> str:

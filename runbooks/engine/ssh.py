@@ -23,7 +23,7 @@ from fabric.exceptions import GroupException
 from runbooks.commands.base import Answer, Command
 from runbooks.engine.answers import judged
 from runbooks.engine.channel import GRACE_S, WINDOW, Sink, Source, exchange
-from runbooks.engine.hops import BeyondError, Hop, HopError
+from runbooks.engine.hops import BeyondError, Hop, HopError, beyond
 from runbooks.engine.login import SlowLogin, Transport, login_s
 from runbooks.engine.namespace import permit
 from runbooks.engine.slots import Slots
@@ -260,7 +260,7 @@ class Ssh:
             before = self._hop(way[:-1])
             key = last.key or ssh.key
             connection = self._hardened(str(last.address), user=last.user or ssh.user, port=last.port, key=key, gateway=before)
-            self._hops[way] = Hop(way, connection)
+            self._hops[way] = Hop(way, connection, beyond(self._site, way))
         return self._hops[way]
 
     def _hardened(self, address: str, *, key: Path | None, **connect: Any) -> HostConnection:

@@ -30,11 +30,9 @@ def explained(site: Site, host: Host, error: BaseException) -> RunbookError:
     if isinstance(error, HopError):
         return at_gateway(site, error)
     if isinstance(error, BeyondError):
-        message = f"{named(error.gateway)} works, but gets no connection to it: {error}"
-        hint = (
-            f"check that the host is switched on, and that sshd listens at {host.address} port {host.ssh.port or site.ssh.port}"
-        )
-        return UnreachableError(f"{host} ({host.address}): {message}", hint=hint)
+        message, hint = beyond_it(error, host.name, str(host.address), host.ssh.port or site.ssh.port, "host")
+        # What the gateway forbids says nothing about the host: no command may take it for gone.
+        return (NotLetIn if error.forbidden else UnreachableError)(f"{host} ({host.address}): {message}", hint=hint)
     user, key = host.ssh.user or site.ssh.user, host.ssh.key or site.ssh.key
     message, hint = _told(_Server(user, key, site.ssh.known_hosts, f"--host {host}", "ssh.user and ssh.key", "host"), error)
     kind = NotLetIn if _answers(error) else UnreachableError
@@ -46,8 +44,7 @@ def at_gateway(site: Site, error: HopError) -> GatewayError:
     gateway, cause = error.way[-1], error.error
     behind, total = site.behind(gateway), len(site.hosts)
     if isinstance(cause, BeyondError):
-        message = f"{named(cause.gateway)} works, but gets no connection to it: {cause}"
-        hint = f"check that the gateway is switched on, and that sshd listens at {gateway.address} port {gateway.port}"
+        message, hint = beyond_it(cause, str(gateway.address), str(gateway.address), gateway.port, "gateway")
     elif isinstance(cause, paramiko.ChannelException):
         message = "it lets us in, but forwards no connection (administratively prohibited)"
         hint = (
@@ -58,6 +55,16 @@ def at_gateway(site: Site, error: HopError) -> GatewayError:
         message, hint = _told(_Server(user, key, known, "--gateways", "user and key of ssh.gateway", "gateway"), cause)
     whom = "every host is" if len(behind) == total else f"{listed(behind)} {'is' if len(behind) == 1 else 'are'}"
     return GatewayError(f"{named(gateway)}: {message}; {whom} behind it", everywhere=len(behind) == total, hint=hint)
+
+
+def beyond_it(error: BeyondError, name: str, address: str, port: int, word: str) -> tuple[str, str]:
+    """Return what is wrong between a gateway and the machine ``name`` (a ``word``) behind it, and what to do."""
+    gateway = named(error.gateway)
+    if error.forbidden:
+        message = f"{gateway} does not allow connections to {name} port {port}, but to others (PermitOpen, AllowTcpForwarding?)"
+        return message, f"on {gateway}: allow {address}:{port} in PermitOpen (sshd_config) and permitopen= (authorized_keys)"
+    hint = f"check that the {word} is switched on, and that sshd listens at {address} port {port}"
+    return f"{gateway} works, but cannot connect to {name} port {port}: {error}", hint
 
 
 def _answers(error: BaseException) -> bool:

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import paramiko
 
-from runbooks.engine.hops import HopError, named
+from runbooks.engine.hops import BeyondError, HopError, named
 from runbooks.engine.login import AT_LEAST_S, Transport
 from runbooks.engine.ssh import Ssh
-from runbooks.engine.ssh_errors import at_gateway, plain
+from runbooks.engine.ssh_errors import at_gateway, beyond_it, plain
 from runbooks.errors import RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Gateway
@@ -90,6 +90,10 @@ def host_keys(site: Site, servers: Sequence[SshServer]) -> list[HostKey | Runboo
             key = _fetch(ssh, server, site.ssh.connect_timeout_s)
         except HopError as error:
             return at_gateway(site, error)
+        except BeyondError as error:
+            word = "gateway" if server.is_gateway else "host"
+            message, hint = beyond_it(error, server.name, server.address, server.port, word)
+            return UnreachableError(f"{server.name} ({server.address}): {message}", hint=hint)
         except (OSError, EOFError, paramiko.SSHException) as error:
             return UnreachableError(f"{server.name} ({server.address}): {plain(error)}")
         there = known.lookup(server.entry)

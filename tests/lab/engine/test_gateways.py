@@ -91,7 +91,7 @@ def test_a_host_that_is_off_behind_a_gateway_is_that_hosts_error(behind: Operato
     finally:
         behind.lab.heal("lb2")
     assert done.returncode == 4
-    assert f"lb2 (10.1.1.12): gateway {BASTION} works, but gets no connection to it" in done.stderr
+    assert f"lb2 (10.1.1.12): gateway {BASTION} works, but cannot connect to lb2 port 22" in done.stderr
     assert "check that the host is switched on, and that sshd listens at 10.1.1.12 port 22" in done.stderr
 
 
@@ -155,7 +155,7 @@ def test_the_second_gateway_of_two_is_named(behind: Operator) -> None:
             said = refused(behind, "lb.status")
     finally:
         behind.lab.heal("master3")
-    assert f"gateway {SECOND}: gateway {BASTION} works, but gets no connection to it" in said
+    assert f"gateway {SECOND}: gateway {BASTION} works, but cannot connect to {SECOND} port 22" in said
 
 
 def test_host_keys_are_fetched_through_each_gateway(behind: Operator) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import paramiko
 import pytest
 
-from runbooks.engine.hops import BeyondError, Hop, HopError
+from runbooks.engine.hops import BeyondError, Hop, HopError, beyond
 from runbooks.engine.ssh_errors import explained
 from runbooks.errors import GatewayError, HostErrors, NotLetIn, UnreachableError
 from runbooks.inventory.settings import Gateway, HostSsh
@@ -88,13 +88,69 @@ def test_a_gateway_that_may_not_forward() -> None:
     assert "AllowTcpForwarding" in told.hint
 
 
+class Choosy(Door):
+    """A gateway whose PermitOpen has the addresses of ``answers`` only, each with what is raised there; "" is a connection."""
+
+    def __init__(self, answers: dict[str, Exception | None]) -> None:
+        super().__init__()
+        self.answers, self.asked = answers, []
+
+    def open_channel(self, _kind, address, *_, **__):
+        self.asked.append(address[0])
+        if error := self.answers.get(address[0], paramiko.ChannelException(1, "Administratively prohibited")):
+            raise error
+        return SimpleNamespace(close=lambda: None)
+
+
+BEHIND = [("10.1.1.11", 22), ("10.1.1.12", 22), ("10.1.1.101", 22)]
+
+
+@pytest.mark.parametrize(
+    "other", [None, paramiko.ChannelException(2, "Connect failed"), paramiko.SSHException("Timeout opening channel.")]
+)
+def test_a_host_that_permitopen_lacks_is_the_hosts_error(other: Exception | None) -> None:
+    door = Choosy({"10.1.1.101": other})
+    hop = Hop((BASTION,), door, BEHIND)
+    for _ in range(2):
+        with pytest.raises(BeyondError) as caught:
+            hop.channel(("10.1.1.11", 22), 5)
+        told = explained(SITE, lb(1), caught.value)
+        assert type(told) is NotLetIn  # the host is not gone, and the gateway is not all of the hosts' error
+        assert str(told).startswith("lb1 (10.1.1.11): gateway 10.9.9.9 does not allow connections to lb1 port 22")
+        assert "PermitOpen" in told.hint
+    assert door.asked == ["10.1.1.11", "10.1.1.12", "10.1.1.101", "10.1.1.11"]  # that it forwards is asked once
+
+
+def test_a_gateway_that_forwards_to_none_of_the_hosts() -> None:
+    with pytest.raises(HopError) as caught:
+        Hop((BASTION,), Choosy({}), BEHIND).channel(("10.1.1.11", 22), 5)
+    assert "forwards no connection" in str(explained(SITE, lb(1), caught.value))
+
+
+def test_a_gateway_that_another_does_not_allow() -> None:
+    forbidden = BeyondError(BASTION, "administratively prohibited", forbidden=True)
+    told = explained(SITE, lb(1), fails(Door(error=forbidden), (BASTION, SECOND)))
+    assert isinstance(told, GatewayError)
+    said = "gateway inner.example.org port 2222: gateway 10.9.9.9 does not allow connections to inner.example.org port 2222"
+    assert str(told).startswith(said)
+
+
+def test_what_is_right_behind_a_gateway() -> None:
+    hosts = [msgspec.structs.replace(host, ssh=HostSsh(gateway=(BASTION,) if host.is_lb else None)) for host in site().hosts]
+    mixed = msgspec.structs.replace(SITE, hosts=tuple(hosts))
+    addresses = {(str(host.address), 22) for host in hosts}
+    lbs = {(str(host.address), 22) for host in hosts if host.is_lb}
+    assert beyond(mixed, (BASTION,)) == {*lbs, ("inner.example.org", 2222)}
+    assert beyond(mixed, (BASTION, SECOND)) == addresses - lbs
+
+
 @pytest.mark.parametrize(
     "beyond", [paramiko.ChannelException(2, "Connect failed"), paramiko.SSHException("Timeout opening channel.")]
 )
 def test_a_host_that_is_off_behind_a_gateway_is_the_hosts_error(beyond: Exception) -> None:
     told = explained(SITE, lb(1), fails(Door(beyond=beyond)))
     assert type(told) is UnreachableError
-    assert str(told).startswith("lb1 (10.1.1.11): gateway 10.9.9.9 works, but gets no connection to it: ")
+    assert str(told).startswith("lb1 (10.1.1.11): gateway 10.9.9.9 works, but cannot connect to lb1 port 22: ")
     assert "port 22" in told.hint
 
 
@@ -106,7 +162,9 @@ def test_a_gateway_that_dies_meanwhile() -> None:
 def test_of_two_gateways_the_one_that_failed_is_named() -> None:
     off = fails(Door(beyond=paramiko.ChannelException(2, "Connect failed")))
     told = explained(SITE, lb(1), fails(Door(error=off), (BASTION, SECOND)))
-    assert str(told).startswith("gateway inner.example.org port 2222: gateway 10.9.9.9 works, but gets no connection to it")
+    assert str(told).startswith(
+        "gateway inner.example.org port 2222: gateway 10.9.9.9 works, but cannot connect to inner.example.org port 2222: "
+    )
     first = fails(Door(error=TimeoutError()))
     assert str(explained(SITE, lb(1), fails(Door(error=first), (BASTION, SECOND)))).startswith("gateway 10.9.9.9: no answer")
 
