@@ -65,7 +65,8 @@ def _now(session: Session, examined: Examination, held: Held | None) -> list[Fin
         found = [*_order(site, examined), *found]
         found += [*examined.admission, *_backups(session), *_runs(session, held)]
     found += hosts.clocks(examined.clocks)
-    return ordered(overload.explain(load.of_hosts(examined.loads), found))
+    vip = [host for host, (state, _) in examined.balancers.items() if state.holds_vip]
+    return ordered(overload.explain(load.of_hosts(examined.loads), found, vip=vip))
 
 
 def _order(site: Site, examined: Examination) -> Iterator[Finding]:

@@ -25,6 +25,8 @@ FOLLOWS = re.compile(
     re.IGNORECASE,
 )
 
+ASKED = re.compile(r"\(asked from ([^)]*)\)")
+
 
 def broken(seen: Loads) -> list[Finding]:
     """Return what ran out or was lost on each host besides: memory, connections, a file system that became read-only."""
@@ -55,16 +57,17 @@ def late(text: str) -> bool:
     return bool(LATE.search(text))
 
 
-def explain(busy: Sequence[Finding], found: Iterable[Finding]) -> list[Finding]:
+def explain(busy: Sequence[Finding], found: Iterable[Finding], *, vip: Iterable[Host] = ()) -> list[Finding]:
     """Return the findings without what is late because of an overload, which names it instead and comes first. Others come last.
 
-    A finding about hosts is explained if all of them are overloaded; one about the whole site if a load balancer or a control plane host
-    is. The finding of the overload gets the severity of what it explains: clients see the same.
+    A finding about hosts is explained if all of them are overloaded. One about the whole site only by an overload that is at least a
+    warning: of all hosts that asked, of a control plane host if it does not say who asked, or of a load balancer in ``vip``, which has the
+    VIP. The finding of the overload gets the severity of what it explains: clients see the same.
     """
     left: list[Finding] = []
     caused: dict[int, list[Finding]] = {}
     for each in found:
-        at = _cause(busy, each)
+        at = _cause(busy, each, frozenset(vip))
         if at is None:
             left.append(each)
         else:
@@ -80,7 +83,7 @@ def explain(busy: Sequence[Finding], found: Iterable[Finding]) -> list[Finding]:
     return [*first, *left]
 
 
-def _cause(busy: Sequence[Finding], each: Finding) -> int | None:
+def _cause(busy: Sequence[Finding], each: Finding, vip: frozenset[Host]) -> int | None:
     """Return which of the overloads explains a finding that is late, or None."""
     names = set(each.host.split(", ")) if each.host else set()
     for at, one in enumerate(busy):
@@ -88,6 +91,16 @@ def _cause(busy: Sequence[Finding], each: Finding) -> int | None:
             continue
         if names and names <= {host.name for host in one.explains}:
             return at
-        if not names and any(host.is_lb or host.is_control_plane for host in one.explains):
+        if not names and one.severity != "note" and _of_the_site(one, each, vip):
             return at
     return None
+
+
+def _of_the_site(one: Finding, each: Finding, vip: frozenset[Host]) -> bool:
+    """Return whether the overload ``one`` explains a finding about the whole site."""
+    if vip & one.explains:
+        return True
+    asked = {name for names in ASKED.findall(each.seen) for name in names.split(", ")}
+    if asked:
+        return asked <= {host.name for host in one.explains}
+    return any(host.is_control_plane for host in one.explains)

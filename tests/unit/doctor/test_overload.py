@@ -17,8 +17,8 @@ LATE_API = Finding("fail", topic="API by VIP", seen="livez: context deadline exc
 EXPIRED = Finding("fail", topic="certificates", host="master1", seen="certificates have expired", fix="inv recover.certs")
 
 
-def explained(loads, *found):
-    return ordered(overload.explain(load.of_hosts(loads), found))
+def explained(loads, *found, vip=(LB1,)):
+    return ordered(overload.explain(load.of_hosts(loads), found, vip=vip))
 
 
 def test_what_is_late_is_explained_and_the_overload_is_as_severe():
@@ -55,6 +55,10 @@ def test_a_busy_host_with_a_throttled_service_is_two_findings_with_a_fix_each():
     [
         (W1, LATE_API, 2),  # a worker does not make the API late
         (LB1, LATE_API, 1),
+        (M1, LATE_API, 1),
+        (M2, LATE_API, 2),  # another host asked
+        (M1, replace(LATE_API, seen="timeout (asked from master1, master2)"), 2),  # master2 is not busy
+        (M1, replace(LATE_API, seen="timeout (asked from master1); i/o timeout (asked from master2)"), 2),
         (M1, replace(LATE_API, host="master1"), 1),
         (M1, replace(LATE_API, host="master1, master2"), 2),  # master2 is not busy
         (M1, Finding("warn", topic="etcd", host="master1", seen="its member of etcd: its database is not in /var/lib/etcd"), 2),
@@ -66,6 +70,17 @@ def test_a_busy_host_with_a_throttled_service_is_two_findings_with_a_fix_each():
 )
 def test_what_is_explained(busy, late, left):
     assert len(explained({busy: (BUSY, None)}, late)) == left
+
+
+def test_a_load_balancer_without_the_vip_explains_nothing_of_the_site():
+    assert len(explained({LB1: (BUSY, None)}, LATE_API, vip=())) == 2
+
+
+def test_a_mild_load_of_one_host_does_not_take_over_an_outage_of_the_site():
+    mild = replace(BUSY, averages=(8.0, 5.0, 1.0))
+    for host in (M1, LB1):
+        first, second = explained({host: (mild, None)}, LATE_API)
+        assert (first, second.severity) == (LATE_API, "note")
 
 
 def test_a_mild_load_explains_a_timeout_and_not_what_has_other_causes_too():
