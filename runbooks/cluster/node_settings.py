@@ -22,17 +22,13 @@ from runbooks.view.cluster import Survey
 
 def keep(run: Run, api_host: Host, host: Host) -> None:
     """Write the settings of the Node of ``host`` to its ConfigMap, unless they are there already."""
-    if wanted := _unkept(run, api_host, host):
-        run.change(api_host, commands.keep(api_host, host, wanted))
+    found = run.read(api_host, commands.look(api_host, host))
+    wanted = rules.to_keep(found.live, found.kept)
+    if wanted and wanted != found.kept:
+        run.change(api_host, commands.keep(api_host, host, wanted, again=found.kept is not None))
         if text := rules.told(wanted):
             where = f"{commands.NAMESPACE}/{commands.kept_name(host)}"
             run.note(host, f"kept until it joins again, in the ConfigMap {where}: {text}")
-
-
-def _unkept(run: Run, api_host: Host, host: Host) -> NodeSettings | None:
-    found = run.read(api_host, commands.look(api_host, host))
-    wanted = rules.to_keep(found.live, found.kept)
-    return wanted if wanted != found.kept else None
 
 
 def keep_settings(survey: Survey, host: Host) -> Step:
@@ -41,10 +37,14 @@ def keep_settings(survey: Survey, host: Host) -> Step:
     def api_host(run: Run) -> Host:
         return survey.serving(run, without=host)
 
+    def done(run: Run) -> bool:
+        found = run.read(api_host(run), commands.look(api_host(run), host))
+        return rules.to_keep(found.live, found.kept) == found.kept
+
     return Step(
         "keep its labels, taints and annotations",
         host,
-        done=lambda run: not _unkept(run, api_host(run), host),
+        done=done,
         do=lambda run: keep(run, api_host(run), host),
         by_hand=by_hand("cluster", "keep_settings", host=host),
     )

@@ -41,7 +41,7 @@ def read_json(host: Host, *words: str, parse: Callable[[Any], T], timeout: float
 
 
 def apply(host: Host, manifest: str, action: str = "apply") -> Command:
-    """Apply ``manifest`` (YAML text), sent through the SSH channel. ``action`` may also be ``delete`` or ``get``."""
+    """Apply ``manifest`` (YAML text), sent through the SSH channel. ``action``: also ``create``, ``replace``, ``delete`` or ``get``."""
     variables: Mapping[str, str] = {"ACTION": action, "MANIFEST": manifest, "SERVER": url(host.address)}
     return replace(script("kubectl-manifest", variables, timeout=120), shown=f"kubectl {action} -f -")
 

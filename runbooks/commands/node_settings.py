@@ -96,8 +96,11 @@ def parse_kept(text: str) -> NodeSettings:
     return NodeSettings(**found)
 
 
-def keep(api_host: Host, host: Host, settings: NodeSettings) -> Command:
-    """Write the settings of ``host`` to its ConfigMap."""
+def keep(api_host: Host, host: Host, settings: NodeSettings, *, again: bool) -> Command:
+    """Write the settings of ``host`` to its ConfigMap, which exists if ``again``.
+
+    Not by `kubectl apply`: it writes all of it into an annotation too, and those have at most 256 KiB, as have the Node's own.
+    """
     manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -108,7 +111,7 @@ def keep(api_host: Host, host: Host, settings: NodeSettings) -> Command:
         },
         "data": {"settings": json.dumps(asdict(settings), sort_keys=True)},
     }
-    return kubectl.apply(api_host, json.dumps(manifest))
+    return kubectl.apply(api_host, json.dumps(manifest), "replace" if again else "create")
 
 
 def forget(api_host: Host, host: Host) -> Command:

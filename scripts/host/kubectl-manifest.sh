@@ -1,4 +1,4 @@
-# Variables: ACTION (apply, delete, get), MANIFEST (YAML), SERVER.
+# Variables: ACTION (apply, create, replace, delete, get), MANIFEST (YAML), SERVER.
 # Exit 0 of "get": every object of the manifest is there. The manifest is on no command line and in no file.
 # shellcheck shell=bash disable=SC2154
 words=()

@@ -135,6 +135,13 @@ def test_the_new_node_has_them_and_takes_no_pod_yet():
     assert made["status"]["conditions"][0]["status"] == "False"
 
 
+@pytest.mark.parametrize(("again", "action"), [(False, "create"), (True, "replace")])
+def test_settings_are_kept_without_a_copy_in_an_annotation(again, action):
+    """kubectl apply writes such a copy, and the API server refuses annotations of more than 256 KiB: a Node's own may be that large."""
+    large = replace(GIVEN, annotations={"example.com/facts": "x" * (200 << 10)})
+    assert str(commands.keep(MASTER, WORKER, large, again=again)) == f"kubectl {action} -f -"
+
+
 def test_what_is_kept_is_read_again():
 
     text = json.dumps(asdict(GIVEN))
