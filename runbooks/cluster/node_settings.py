@@ -68,7 +68,9 @@ def give_back(run: Run, api_host: Host, host: Host, *, replaces: bool) -> None:
         return
     settings, lost = rules.usable(kept, host, run.read(api_host, commands.pod_cidrs(api_host)))
     run.change(api_host, kubectl.apply(api_host, json.dumps(rules.node(host, settings)), "create"))
-    run.note(host, f"its node has again{f' (from the set {source})' if source else ''}: {rules.told(settings) or 'nothing'}")
+    uncordon = f"; run kubectl uncordon {host} when it may take pods" if settings.cordoned else ""
+    said = f"{rules.told(settings) or 'nothing'}{uncordon}"
+    run.note(host, f"its node has again{f' (from the set {source})' if source else ''}: {said}")
     for text in lost:
         run.note(host, text)
 

@@ -11,6 +11,7 @@ from runbooks.commands.base import Command, Probe
 from runbooks.inventory.model import Host
 
 NAMESPACE = "kube-system"
+BY_CLOUD = "alpha.kubernetes.io/provided-node-ip"  # a kubelet with --cloud-provider=external sets it, for the cloud controller
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Taint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
-    """Labels, annotations, taints, cordon (spec.unschedulable) and podCIDRs of the Node with the ID ``uid``."""
+    """Labels, annotations, taints, cordon (spec.unschedulable) and podCIDRs of the Node with the ID ``uid``.
+
+    ``cloud``: a cloud controller outside the kubelet (--cloud-provider=external) has given it its providerID and addresses.
+    """
 
     labels: dict[str, str]
     annotations: dict[str, str]
@@ -35,6 +39,7 @@ class NodeSettings:
     cordoned: bool
     pod_cidrs: tuple[str, ...]
     uid: str
+    cloud: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ def settings_of(node: Any) -> NodeSettings:
         cordoned=bool(spec.get("unschedulable")),
         pod_cidrs=tuple(spec.get("podCIDRs") or ([one] if one else [])),
         uid=meta.get("uid", ""),
+        cloud=bool(spec.get("providerID")) and BY_CLOUD in (meta.get("annotations") or {}),
     )
 
 

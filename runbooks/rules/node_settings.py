@@ -17,6 +17,8 @@ KUBELET_LABELS = frozenset(f"{prefix}kubernetes.io/{name}" for prefix in ("", "b
 # Taints that the cluster sets and removes by the state of the node.
 STATE_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 NOT_READY = Taint("node.kubernetes.io/not-ready", "", "NoSchedule")  # the cluster removes it when the node is Ready
+# A kubelet sets it when it registers a Node itself; the cloud controller sets up only nodes that have it, and removes it.
+NO_CLOUD_YET = Taint("node.cloudprovider.kubernetes.io/uninitialized", "true", "NoSchedule")
 ROOM = {"cpu": "1000", "memory": "10Ti", "ephemeral-storage": "10Ti", "pods": "1000"}  # enough for any static pod
 # Annotations that software writes on its own node: the facts of the old machine would be wrong on a new one.
 SOFTWARE_ANNOTATIONS = (
@@ -99,7 +101,7 @@ def node(host: Host, settings: NodeSettings) -> dict[str, Any]:
     It is not Ready, so it takes no pod until that kubelet reports. Until then the kubelet judges its own static pods by the capacity
     that it finds here: too little, and it never starts them; none at all, and the kubelet of 1.20 ends with a panic.
     """
-    taints = [NOT_READY, *settings.taints]
+    taints = [NOT_READY, *([NO_CLOUD_YET] if settings.cloud else []), *settings.taints]
     spec: dict[str, Any] = {
         "taints": [{"key": each.key, **({"value": each.value} if each.value else {}), "effect": each.effect} for each in taints]
     }

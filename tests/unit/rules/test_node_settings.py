@@ -135,6 +135,23 @@ def test_the_new_node_has_them_and_takes_no_pod_yet():
     assert made["status"]["conditions"][0]["status"] == "False"
 
 
+def test_a_cloud_controller_sets_up_the_new_node_too():
+    """It does so only for a Node with this taint, which a kubelet sets only when it registers the Node itself."""
+    meta = NODE["metadata"] | {"annotations": {"alpha.kubernetes.io/provided-node-ip": "10.1.1.201"}}
+    of_a_cloud = commands.settings_of(NODE | {"metadata": meta, "spec": {"providerID": "openstack:///one"}})
+    assert {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"} in (
+        rules.node(WORKER, rules.own(of_a_cloud))["spec"]["taints"]
+    )
+    for other in (NODE, NODE | {"spec": {"providerID": "kind://one"}}, NODE | {"metadata": meta}):
+        assert not rules.own(commands.settings_of(other)).cloud
+
+
+def test_what_an_older_version_kept_is_read():
+    fields = asdict(GIVEN)
+    del fields["cloud"]
+    assert commands.parse_kept(json.dumps(fields)) == GIVEN
+
+
 @pytest.mark.parametrize(("again", "action"), [(False, "create"), (True, "replace")])
 def test_settings_are_kept_without_a_copy_in_an_annotation(again, action):
     """kubectl apply writes such a copy, and the API server refuses annotations of more than 256 KiB: a Node's own may be that large."""
