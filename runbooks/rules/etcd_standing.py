@@ -22,7 +22,18 @@ def losses(healthy: int, voters: int) -> str:
 
 
 def standing(view: View) -> str:
-    """Return how many of the voters are healthy, and what the next loss means; "" when no member can read the member list."""
+    """Return how many of the voters are healthy, and what the next loss means; "" when no member can read the member list.
+
+    A member that reads with a quorum proves that there is one, however few members this machine reaches.
+    """
     votes = etcd.voters(view.members)
     ids = etcd.healthy_ids(view)
-    return losses(sum(member.id in ids for member in votes), len(votes)) if votes else ""
+    healthy = sum(member.id in ids for member in votes)
+    if healthy < etcd.quorum(len(votes)) and has_quorum(view):
+        return f"{healthy} of {len(votes)} members {'answers' if healthy == 1 else 'answer'} here; etcd has its quorum; the others could not be asked"
+    return losses(healthy, len(votes)) if votes else ""
+
+
+def has_quorum(view: View) -> bool:
+    """Return whether a member has just read with a quorum, so that a majority of the members works."""
+    return any(look.serves for look in view.looks.values())

@@ -15,7 +15,7 @@ from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, diagnose, gone
-from runbooks.rules.etcd_standing import standing
+from runbooks.rules.etcd_standing import has_quorum, standing
 from runbooks.text import listed
 
 REMOVED = (Repair.GONE, Repair.REBUILD, Repair.REJOIN)
@@ -104,7 +104,10 @@ def refuse(view: View, found: Sequence[DeadMember], joins: str, command: str, *,
     if kept := next((each for each in found if each.way_out), None):
         raise PrecheckError(text, hint=f"{kept.way_out}; then {command}")
     if reason := refuse_removals(view, found):
-        raise PrecheckError(f"{text}\nand they cannot be removed: {reason}", hint="inv recover.etcd-quorum")
+        hint = "inv recover.etcd-quorum"
+        if has_quorum(view) and len(rules.healthy_ids(view)) < rules.quorum(len(rules.voters(view.members))):
+            reason, hint = "too few members answer here", f"let this machine reach the others; then {command}"
+        raise PrecheckError(f"{text}\nand they cannot be removed: {reason}", hint=hint)
     if not others:
         names = listed(each.host or each.member for each in found)
         raise PrecheckError(

@@ -13,7 +13,7 @@ from runbooks.etcd.rules import data_file, latencies
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd, etcd_corrupt
 from runbooks.rules.etcd import View
-from runbooks.rules.etcd_standing import standing
+from runbooks.rules.etcd_standing import has_quorum, standing
 from runbooks.rules.finding import Finding
 from runbooks.rules.next_command import repair
 from runbooks.text import listed
@@ -23,7 +23,12 @@ FSYNC_ALERT_S, COMMIT_ALERT_S = 0.5, 0.25
 
 
 def no_quorum(view: View) -> bool:
-    """Return whether fewer than a majority of the voters are healthy: etcd then accepts no writes."""
+    """Return whether etcd accepts no writes: fewer than a majority of the voters are healthy, and none reads with a quorum."""
+    return few_healthy(view) and not has_quorum(view)
+
+
+def few_healthy(view: View) -> bool:
+    """Return whether this machine finds fewer than a majority of the voters healthy."""
     voters = etcd.voters(view.members)
     needed = etcd.quorum(len(voters) or len(view.said))
     return len(etcd.healthy_ids(view)) < needed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from runbooks.doctor.rules.etcd import no_quorum
+from runbooks.doctor.rules.etcd import few_healthy
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
@@ -20,7 +20,7 @@ def in_order(view: View, silent: Collection[Host], empty: Collection[Host]) -> I
     """
     answering = {status.member for status in view.statuses.values()}
     dead = [host for each in view.members if each.id not in answering and (host := view.host_of(each))]
-    if len(dead) < 2 or no_quorum(view):
+    if len(dead) < 2 or few_healthy(view):
         return
     off = [host for host in dead if host in silent]
     lost = [host for host in dead if host in empty]

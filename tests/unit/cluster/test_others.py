@@ -120,7 +120,11 @@ def test_one_that_only_has_to_start_is_started_first_whatever_was_said() -> None
 
 
 def test_without_a_quorum_nobody_is_removed() -> None:
-    two = View({master(1): look(1, FIVE), master(2): look(2, FIVE)})
+    two = View({master(1): look(1, FIVE, serves=False), master(2): look(2, FIVE, serves=False)})
     with pytest.raises(PrecheckError, match="they cannot be removed: etcd has lost its quorum") as error:
         refuse(two, [EMPTY], "master4", COMMAND, others=True)
     assert "recover.etcd-quorum" in error.value.hint
+    cut = View({master(1): look(1, FIVE), master(2): look(2, FIVE)})
+    with pytest.raises(PrecheckError, match=r"2 of 5 members answer here; etcd has its quorum.*\n.*\n.*too few") as error:
+        refuse(cut, [EMPTY], "master4", COMMAND, others=True)
+    assert error.value.hint == f"let this machine reach the others; then {COMMAND}"

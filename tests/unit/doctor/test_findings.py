@@ -247,6 +247,16 @@ def test_a_quorum_that_is_lost_explains_the_api_and_names_who_is_missing():
     assert {each.why for each in others} == {why}
 
 
+def test_a_member_that_reads_with_a_quorum_proves_that_it_is_not_lost():
+    """This machine reaches one control plane host only; the cluster is whole."""
+    cut = View({M1: etcd_view().said[M1], M2: "master2: no route to host", M3: "master3: timed out"})
+    assert list(etcd_rules.quorum(cut, [])) == []
+    assert standing(cut) == "1 of 3 members answers here; etcd has its quorum; the others could not be asked"
+    lost = View({**cut.said, M1: replace(etcd_view().said[M1], serves=False)})
+    assert next(etcd_rules.quorum(lost, [])).seen.startswith("the quorum is lost")
+    assert "nothing can be written" in standing(lost)
+
+
 SILENT = "no answer"
 WAITS = Look(replace(etcd_view().said[M1].status, leader=""), etcd_view().said[M1].members, serves=False)
 LATE = replace(DOWN, why="context deadline exceeded")
