@@ -81,9 +81,12 @@ put_back() { # puts the files of the generation $1 back, and deletes those that 
     rm -f -- "$top/unproved" "$top/applying"
 }
 started=$(date +%s)
-systemctl enable -q "$UNIT"
+systemctl enable -q "$UNIT" || {
+    echo "$UNIT cannot be enabled, so it would not start at boot; it was not loaded with the new files" >&2
+    exit 1
+}
 was=$(systemctl is-active keepalived)
-if "load_$UNIT" >&2; then
+if heard=$("load_$UNIT" 2>&1); then
     loaded=''
     [ ! -r "$run/keepalived.conf.loaded" ] || read -r loaded _ <"$run/keepalived.conf.loaded"
     # Until both services run with the new files, the old ones may still have to be put back.
@@ -92,9 +95,10 @@ if "load_$UNIT" >&2; then
     fi
     exit 0
 fi
+[ -z "$heard" ] || printf '%s\n' "$heard" >&2
 said=$(journalctl -q -u "$UNIT" --since "@$started" -o cat --no-pager 2>/dev/null)
 # Also the loss of the last server of a backend is an alert; it says nothing about the configuration.
-if alerts=$(grep -F '[ALERT]' <<<"$said" | grep -v 'has no server available'); then said=$alerts; fi
+if alerts=$(grep -F '[ALERT]' <<<"$said" | grep -v 'has no server available'); then said=$alerts; else said+=${heard:+$'\n'$heard}; fi
 tail -n 5 <<<"$said"
 echo '@@'
 kept=''

@@ -70,3 +70,21 @@ def test_what_is_proved_is_not_flagged_as_down_any_more(balancer):
 def test_without_the_flag_there_is_none_afterwards(balancer):
     assert balancer().exited == 0
     assert not (balancer.run / "haproxy_down").exists()
+
+
+def test_a_unit_that_cannot_be_enabled_is_an_error_of_its_own(balancer):
+    balancer.fails("enable")
+    answer = balancer()
+    assert answer.exited == 1
+    assert "Failed to enable unit: Unit haproxy.service is masked." in answer.stderr
+    assert "haproxy cannot be enabled" in answer.stderr
+    assert not (balancer.run / "haproxy.cfg.loaded").exists()
+
+
+def test_what_systemctl_says_is_shown(balancer):
+    balancer.fails("start")
+    answer = balancer()
+    assert (answer.exited, lb.parse_not_loaded(answer.stdout)) == (
+        lb.NOT_LOADED,
+        ("Failed to start unit: Unit haproxy.service is masked.", "none"),
+    )
