@@ -28,7 +28,7 @@ class Repair(Enum):
     PROMOTE = "it is a learner: it has to become a voter"
     REJOIN = "it needs new data: what it has is set aside, and it joins again as an empty member, which copies the others' data"
     REBUILD = "the host is gone or was reinstalled: it is removed, and joins from scratch"
-    GONE = "the host does not answer: its member and its Node are removed; it joins again once it is back"
+    GONE = "the host does not answer: its member and its Node are removed; put an empty machine there, then inv recover.node"
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,10 +110,9 @@ def refuse(view: View, found: Sequence[DeadMember], joins: str, command: str, *,
         raise PrecheckError(f"{text}\nand they cannot be removed: {reason}", hint=hint)
     if not others:
         names = listed(each.host or each.member for each in found)
-        raise PrecheckError(
-            text,
-            hint=f"{command} --others removes {names} from etcd first (a lost host's Node too); switched on again, it joins anew",
-        )
+        back = "; ".join(dict.fromkeys(each.way_back for each in found if each.host))
+        later = f"; afterwards run {back}" if back else ""
+        raise PrecheckError(text, hint=f"{command} --others removes {names} from etcd first (a lost host's Node too){later}")
 
 
 def refuse_removals(view: View, found: Sequence[DeadMember]) -> str:

@@ -82,6 +82,7 @@ def test_two_of_five_are_lost_and_the_first_is_to_join() -> None:
     ) as error:
         refuse(ALIVE, [EMPTY], "master4", COMMAND, others=False)
     assert error.value.hint.startswith(f"{COMMAND} --others")
+    assert error.value.hint.endswith("; afterwards run inv recover.node --host master3")
     refuse(ALIVE, [EMPTY], "master4", COMMAND, others=True)
     refuse(ALIVE, [], "master4", COMMAND, others=False)
     refuse(ALIVE, [EMPTY, of_no_host(FIVE[3])], "master4", COMMAND, others=True)
