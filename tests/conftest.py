@@ -1,7 +1,8 @@
 """Which tests may run beside each other, and in which order: said here and nowhere else.
 
-Tests on hosts run in three rows: one builds a cluster, changes, loses and recovers it; one needs a cluster that is well; the third has
-the lab itself, the load balancers and hosts without a cluster, and takes all other tests when it is done.
+Tests on hosts run in two rows that take about as long as each other: one builds a cluster, changes, loses and recovers it; the other
+has the lab itself and the load balancers, then everything that only needs a cluster that is well. So two clusters are never built at
+the same time. All other tests go where there is room.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ ROWS: Final = {
     "cluster": (
         "cluster/test_build.py",
         "cluster/test_members.py",
+        "recover/test_certs.py",
         "recover/test_member.py",
         "recover/test_quorum.py",
         "cluster/test_reset.py",
     ),
-    "hosts": (
+    "lab": (
         "engine/test_engine.py",
         "engine/test_logins.py",
         "engine/test_gateways.py",
@@ -41,8 +43,7 @@ ROWS: Final = {
         "lb/test_firewall.py",
         "cluster/test_preflight.py",
         "recover/test_vip.py",
-    ),
-    "well": (
+        # From here on, on a cluster that is well.
         "etcd/test_etcd.py",
         "doctor/test_doctor.py",
         "recover/test_whole.py",
@@ -51,7 +52,6 @@ ROWS: Final = {
         "backup/test_verify.py",
         "backup/test_run.py",
         "cluster/test_verify.py",
-        "recover/test_certs.py",
     ),
 }
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}
@@ -61,7 +61,7 @@ def row(nodeid: str) -> str:
     """Return the row of a test on hosts, "" for any other test. Raises UsageError when its file is in no row.
 
     >>> row("tests/lab/cluster/test_build.py::test_it"), row("tests/lab/lb/test_setup.py::test_it"), row("tests/unit/test_x.py::test_it")
-    ('cluster', 'hosts', '')
+    ('cluster', 'lab', '')
     """
     path = nodeid.partition("::")[0]
     if not path.startswith(LAB):
