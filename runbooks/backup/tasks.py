@@ -236,7 +236,7 @@ def extract(  # noqa: PLR0913 - flags
     identity: str = "",
     raw: bool = False,
 ) -> None:
-    """Write single objects as YAML for kubectl apply, or the files of a host.
+    """Write objects as YAML, or the files of a host.
 
     Leaves out what the server set: uid, status, owners, a Pod's node, a Service's clusterIP. Standard output is YAML only, so that it
     can be piped. Connects to no host.
