@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from contextlib import nullcontext
 from threading import Lock
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from runbooks.inventory.model import Site
 from runbooks.inventory.settings import Gateway
 
 PROHIBITED = 1  # RFC 4254, section 5.1: the gateway's sshd does not forward
+LOST = "Unable to open channel"  # paramiko keeps one refusal of a connection: of two at the same time, one thread is not told why
+ATTEMPTS = 5
 RECENT_S = 2.0  # a gateway that could not be reached is not tried again for so long: many hosts ask at the same time
 
 
@@ -52,13 +55,14 @@ class Hop:
         self.beyond = beyond
         self._forwards = False
         self._lock = Lock()
+        self._alone = Lock()
         self._failed: tuple[float, HopError] | None = None
 
     def channel(self, address: tuple[str, int], timeout_s: float) -> paramiko.Channel:
         """Return a TCP channel to ``address``. Raises HopError when this gateway or one before it fails, else BeyondError."""
         transport = self._transport()
         try:
-            channel = transport.open_channel("direct-tcpip", address, ("", 0), timeout=timeout_s)
+            channel = self._open(transport, address, timeout_s)
         except paramiko.ChannelException as error:
             if error.code == PROHIBITED:
                 if self._forwards_another(transport, address, timeout_s):
@@ -72,6 +76,17 @@ class Hop:
         self._forwards = True
         return channel
 
+    def _open(self, transport: paramiko.Transport, address: tuple[str, int], timeout_s: float) -> paramiko.Channel:
+        """Open a channel. One whose refusal was lost is asked for again, one at a time. Raises what paramiko raises."""
+        for attempt in range(ATTEMPTS):
+            with self._alone if attempt else nullcontext():
+                try:
+                    return transport.open_channel("direct-tcpip", address, ("", 0), timeout=timeout_s)
+                except paramiko.SSHException as error:
+                    if not str(error).startswith(LOST) or not transport.is_active() or attempt == ATTEMPTS - 1:
+                        raise
+        raise AssertionError  # the last attempt returns or raises
+
     def _forwards_another(self, transport: paramiko.Transport, address: tuple[str, int], timeout_s: float) -> bool:
         """Whether this gateway forwards connections to another address than ``address``. Any answer but "prohibited" shows it."""
         for other in self.beyond:
@@ -80,7 +95,7 @@ class Hop:
             if other == address:
                 continue
             try:
-                transport.open_channel("direct-tcpip", other, ("", 0), timeout=timeout_s).close()
+                self._open(transport, other, timeout_s).close()
             except paramiko.ChannelException as error:
                 self._forwards = error.code != PROHIBITED
             except (OSError, EOFError, paramiko.SSHException):

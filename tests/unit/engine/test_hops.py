@@ -52,6 +52,24 @@ def test_a_gateway_that_works_gives_a_channel() -> None:
     assert Hop((BASTION,), Door()).channel(("10.1.1.11", 22), 5) == "a channel"
 
 
+class Forgetful(Door):
+    """paramiko tells only one of two threads why the gateway refused; the other one gets an error without a reason, once."""
+
+    def open_channel(self, *words, **more):
+        if not self.told:
+            self.told = True
+            raise paramiko.SSHException("Unable to open channel.")
+        return super().open_channel(*words, **more)
+
+    told = False
+
+
+def test_a_refusal_whose_reason_was_lost_is_asked_for_again() -> None:
+    error = fails(Forgetful(beyond=paramiko.ChannelException(1, "Administratively prohibited")))
+    assert "forwards no connection" in str(explained(SITE, lb(1), error))
+    assert Hop((BASTION,), Forgetful()).channel(("10.1.1.11", 22), 5) == "a channel"
+
+
 @pytest.mark.parametrize(
     ("error", "said", "hint"),
     [
