@@ -50,6 +50,14 @@ class RunbookTask(Task):  # type: ignore[type-arg]
         except KeyboardInterrupt:
             raise Exit("interrupted; run the same command again to continue", code=130) from None
 
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the function's flags. Invoke takes their help texts out of ``help`` (findings/invoke-help-once.sh); they are kept here."""
+        texts = dict(self.help)
+        try:
+            return list(super().get_arguments(ignore_unknown_help=ignore_unknown_help))
+        finally:
+            self.help = texts
+
     def call(self, context: Any, kwargs: dict[str, Any]) -> Any:
         """Call the function with Invoke's Context; subclasses pass a Session instead."""
         return self.body(context, **kwargs)
@@ -62,8 +70,7 @@ class SessionTask(RunbookTask):
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the function's own flags, then the common ones."""
-        own: list[Argument] = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
-        return own + [
+        return super().get_arguments(ignore_unknown_help=ignore_unknown_help) + [
             Argument(names=(name,), kind=type(default), default=default, help=text, optional=name == "resume")
             for name, default, text in self.common
         ]
