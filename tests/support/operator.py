@@ -17,6 +17,7 @@ import yaml
 from lab.control import Lab
 from lab.process import Done
 from tests.support import ROOT
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -63,6 +64,10 @@ class Operator:
         """Run a command; return "" when it succeeds, and otherwise what it printed."""
         done = self.inv(*words)
         return f"{words}: {done.stdout}{done.stderr}" if done.returncode else ""
+
+    def verified(self) -> None:
+        """Wait until cluster.verify finds nothing: on a machine that is busy a VIP may move, and a pod start once more."""
+        eventually(lambda: self.trouble("cluster.verify"), "", 180)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command; what it says goes to a file (see `words`), so that nobody has to read it meanwhile."""

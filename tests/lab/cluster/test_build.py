@@ -107,7 +107,7 @@ def test_killed_while_a_worker_joins(operator: Operator) -> None:
 
 def test_it_converges(operator: Operator) -> None:
     operator.good("cluster.init", timeout_s=900)
-    operator.good("cluster.verify")
+    operator.verified()
     assert members(operator) == list(MASTERS)
     assert nodes(operator) == sorted(NODES)
     for host in NODES:

@@ -253,7 +253,7 @@ def test_everything_has_ended_and_comes_back(saved: Operator) -> None:
     assert saved.strike(7, signal.SIGKILL, "recover.certs") == -signal.SIGKILL
     said = saved.good("recover.certs", timeout_s=600)
     print(said.splitlines()[0], said.splitlines()[-1], sep="\n")
-    saved.good("cluster.verify")
+    saved.verified()
     assert stock(saved) == (CONFIG_MAPS, SECRETS, WIDGETS)
     for host in MASTERS:
         now = served(saved, host)

@@ -230,7 +230,7 @@ def test_three_of_three_are_restored_at_once(lost: Operator) -> None:
     assert min(revisions(lost).values()) > revision + 1_000_000_000
     assert "too old resource version" in watched(lost, revision)
     works(lost)
-    lost.good("cluster.verify")
+    lost.verified()
     sets = [path.name for path in (lost.directory / "sets").glob("2*")]
     assert len(sets) == 2
     for host in MASTERS:  # the old data is there, nothing secret is left over, and an empty disk begins no cluster any more

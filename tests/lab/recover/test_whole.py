@@ -76,7 +76,7 @@ def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Pat
     assert stock(operator) == WHOLE
     assert set(revisions(operator)) == set(MASTERS)
     works(operator)
-    operator.good("cluster.verify")
+    operator.verified()
     assert operator.lab.console("master1", ["stat", "-c", "%F %a %g", SSO]).stdout == "regular file 640 33\n"
     assert f"--oidc-ca-file={SSO}" in operator.lab.console("master1", ["pgrep", "-ax", "kube-apiserver"]).stdout
     operator.lab.console("master1", ["bash", "-c", NO_OIDC], check=True)
