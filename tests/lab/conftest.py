@@ -1,6 +1,5 @@
 """The hosts that the lab tests share. A machine that cannot run them fails these tests: a skipped proof is none."""
 
-import json
 import os
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from lab.control import Lab
 from lab.kubernetes import Kubernetes
 from tests.support.lab import HOSTS, SITE, Traces, name, traces
 from tests.support.operator import Operator
-from tests.support.stock import HOST_DIRECTORY, STOCK, WIDGETS, stock, widgets
+from tests.support.stock import HOST_DIRECTORY, fill
 
 CLUSTER = ("lb1", "lb2", "master1", "master2", "master3", "worker1")
 
@@ -76,15 +75,7 @@ def cluster(operator: Operator) -> Operator:
 @pytest.fixture(scope="module")
 def saved(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """An operator whose cluster holds the stock, and who has a directory of sets to himself: ``directory / "sets"``."""
-    kubectl = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
-    there = cluster.lab.console("master1", [*kubectl, "get", "widgets.stock.example", "-n", STOCK, "-o", "name"])
-    if len(there.stdout.splitlines()) != WIDGETS:
-        for objects in (stock(), widgets()):
-            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-            cluster.lab.console("master1", [*kubectl, "create", "-f", "-"], stdin=text, timeout_s=300)
-            cluster.lab.console(
-                "master1", [*kubectl, "wait", "--for=condition=established", "crd/widgets.stock.example"], check=True
-            )
+    fill(cluster.lab)
     somebody = Operator(cluster.lab, tmp_path_factory.mktemp("saved"))
     backup = {"directory": str(somebody.directory / "sets"), "host_directory": HOST_DIRECTORY}
     somebody.edit(lambda site: site.update(backup=backup))

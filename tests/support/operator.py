@@ -120,3 +120,10 @@ def holders(lab: Lab, vip: str = "10.1.1.100") -> list[str]:
         if vip in lab.console(host, ["ip", "-o", "address", "show", "to", vip]).stdout:
             found.append(host)
     return found
+
+
+def sh(operator: Operator, host: str, text: str) -> str:
+    """Run a shell's text on a host's console and return what it printed; it must succeed."""
+    done = operator.lab.console(host, ["bash", "-c", text], timeout_s=120)
+    assert done.returncode == 0, f"{host}: {done.stdout}{done.stderr}"
+    return done.stdout

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.operator import Operator
-from tests.support.stock import CONFIG_MAPS, SECRETS, STOCK, WIDGETS
+from tests.support.expiry import end_everything
+from tests.support.operator import Operator, sh
+from tests.support.stock import WHOLE, counted
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -24,47 +24,6 @@ pytestmark = pytest.mark.lab
 MASTERS = ("master1", "master2", "master3")
 PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 PORTS = (6443, 2379, 2380)
-AGO = r"""
-set -eu
-cd "$(mktemp -d)"
-signed_long_ago() { # CERTIFICATE KEY CA-CERTIFICATE CA-KEY: the same certificate, but for another time, on standard output
-    openssl x509 -in "$1" -x509toreq -copy_extensions copy -signkey "$2" -out request 2>/dev/null
-    : >index
-    printf '%s\n' '[ca]' default_ca=x '[x]' database=index new_certs_dir=. serial=serial rand_serial=yes policy=p copy_extensions=copy \
-        default_md=sha256 unique_subject=no '[p]' commonName=supplied organizationName=optional >conf
-    openssl ca -batch -config conf -notext -preserveDN -startdate 20200101000000Z -enddate 20200201000000Z \
-        -cert "$3" -keyfile "$4" -in request -out signed 2>said || { cat said >&2 && exit 1; }
-    cat signed
-}
-"""
-ALL_OF_A_MASTER = (
-    AGO
-    + r"""
-pki=/etc/kubernetes/pki
-old() { signed_long_ago "$pki/$1.crt" "$pki/$1.key" "$pki/$2.crt" "$pki/$2.key" >new && cat new >"$pki/$1.crt"; }
-for name in apiserver apiserver-kubelet-client; do old $name ca; done
-for name in etcd/server etcd/peer etcd/healthcheck-client apiserver-etcd-client; do old $name etcd/ca; done
-old front-proxy-client front-proxy-ca
-for conf in admin controller-manager scheduler; do
-    path=/etc/kubernetes/$conf.conf
-    sed -n 's/^ *client-certificate-data: //p' $path | base64 -d >crt
-    sed -n 's/^ *client-key-data: //p' $path | base64 -d >key
-    data=$(signed_long_ago crt key $pki/ca.crt $pki/ca.key | base64 -w0)
-    sed -i "s#client-certificate-data: .*#client-certificate-data: $data#" $path
-done
-"""
-)
-A_KUBELET = (
-    AGO
-    + r"""
-pem=/var/lib/kubelet/pki/kubelet-client-current.pem
-openssl x509 -in $pem -out crt
-openssl pkey -in $pem -out key
-signed_long_ago crt key ca.crt.given ca.key.given >new
-cat key >>new
-cat new >"$(readlink -f $pem)"
-"""
-)
 
 FOR_ANOTHER_KEY = r"""
 set -eu
@@ -88,31 +47,24 @@ def left_whole(cluster: Operator) -> Iterator[None]:
     cluster.good("cluster.init", timeout_s=900)
 
 
-def on(cluster: Operator, host: str, text: str, **more: Any) -> str:
-    """Run something on a host's console, which must succeed."""
-    done = cluster.lab.console(host, ["bash", "-c", text], timeout_s=120, **more)
-    assert done.returncode == 0, f"{host}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
 def served(cluster: Operator, host: str) -> dict[int, str]:
     """Return the fingerprints of the certificates a host serves, read without the tool; wait for a server that is starting."""
     address = str(cluster.lab.site().host(host).address)
     ask = "openssl s_client -connect {0}:{1} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null"
     look = f"for i in {{{{1..90}}}}; do {ask} && exit; sleep 0.5; done; exit 1"
-    return {port: on(cluster, host, look.format(address, port)).strip() for port in PORTS}
+    return {port: sh(cluster, host, look.format(address, port)).strip() for port in PORTS}
 
 
 def filed(cluster: Operator, host: str) -> dict[int, str]:
     """Return the fingerprints of the files that should be served."""
     names = dict(zip(PORTS, ("apiserver", "etcd/server", "etcd/peer"), strict=True))
     look = "openssl x509 -noout -fingerprint -sha256 -in /etc/kubernetes/pki/{}.crt"
-    return {port: on(cluster, host, look.format(name)).strip() for port, name in names.items()}
+    return {port: sh(cluster, host, look.format(name)).strip() for port, name in names.items()}
 
 
 def containers(cluster: Operator, host: str) -> dict[str, str]:
     """Return the container IDs of a host's static pods."""
-    said = json.loads(on(cluster, host, "crictl ps --state running -o json"))["containers"]
+    said = json.loads(sh(cluster, host, "crictl ps --state running -o json"))["containers"]
     return {each["metadata"]["name"]: each["id"] for each in said if each["metadata"]["name"] in PODS}
 
 
@@ -127,12 +79,6 @@ def rows(cluster: Operator, *words: str) -> tuple[int, list[dict[str, Any]]]:
 def well(cluster: Operator) -> None:
     """Wait until certs.check finds nothing: a host may be starting, or the VIP moving."""
     eventually(lambda: cluster.trouble("certs.check"), "", 180)
-
-
-def stock(cluster: Operator) -> tuple[int, ...]:
-    """Count what the cluster holds of the stock, through the API."""
-    count = f"kubectl --kubeconfig=/etc/kubernetes/admin.conf -n {STOCK} get {{}} -l number -o name | wc -l"
-    return tuple(int(on(cluster, "master1", count.format(kind))) for kind in ("configmaps", "secrets", "widgets.stock.example"))
 
 
 def test_a_table_over_everything(saved: Operator) -> None:
@@ -167,18 +113,18 @@ def test_nothing_to_do(saved: Operator) -> None:
 
 def test_what_is_served_is_not_what_is_in_the_file(saved: Operator) -> None:
     """A certificate for another key: the API server, which reads its files every minute, cannot use it."""
-    on(saved, "master2", FOR_ANOTHER_KEY)
+    sh(saved, "master2", FOR_ANOTHER_KEY)
     code, table = rows(saved)
     assert code == 1
     bad = {(row["host"], row["topic"]) for row in table if row["severity"] == "fail"}
     assert bad == {("master2", "pki/apiserver.crt"), ("master2", "kube-apiserver")}
     before = {host: containers(saved, host) for host in MASTERS}
     copies = "/etc/kubernetes/ha-runbooks-certs"
-    on(saved, "master2", f"rm -rf {copies}; mkdir -p {copies}; cd {copies}; mkdir 20200{{1..4}}01T000000Z")
+    sh(saved, "master2", f"rm -rf {copies}; mkdir -p {copies}; cd {copies}; mkdir 20200{{1..4}}01T000000Z")
     saved.good("certs.renew", "--host", "master2", timeout_s=300)
-    left = on(saved, "master2", f"ls {copies}").split()
+    left = sh(saved, "master2", f"ls {copies}").split()
     assert (left[0], left[1:3], len(left)) == ("20200101T000000Z", ["20200301T000000Z", "20200401T000000Z"], 4)
-    on(saved, "master2", f"rm -r {copies}/2020*")
+    sh(saved, "master2", f"rm -r {copies}/2020*")
     after = {host: containers(saved, host) for host in MASTERS}
     assert {host for host in MASTERS if after[host] != before[host]} == {"master2"}
     assert not set(before["master2"].values()) & set(after["master2"].values())
@@ -188,9 +134,9 @@ def test_what_is_served_is_not_what_is_in_the_file(saved: Operator) -> None:
 
 def test_an_external_ca_is_refused_before_anything(saved: Operator) -> None:
     key = "/etc/kubernetes/pki/front-proxy-ca.key"
-    on(saved, "master3", f"mv {key} {key}.elsewhere")
+    sh(saved, "master3", f"mv {key} {key}.elsewhere")
     done = saved.inv("certs.renew", "--force", "--diff")
-    on(saved, "master3", f"mv {key}.elsewhere {key}")
+    sh(saved, "master3", f"mv {key}.elsewhere {key}")
     assert (done.returncode, "master3: pki/front-proxy-ca.crt is an external CA" in done.stderr) == (3, True), done.stderr
     assert "| ran on" not in done.stdout
 
@@ -216,25 +162,6 @@ def test_one_master_is_off_and_the_others_are_done(saved: Operator) -> None:
     saved.good("cluster.init", timeout_s=900)  # it only waits until everything is in service again
 
 
-def end_everything(saved: Operator) -> None:
-    """Replace every certificate by an expired one, and restart everything that uses them."""
-    authority = {name: on(saved, "master1", f"cat /etc/kubernetes/pki/ca.{name}") for name in ("crt", "key")}
-    given = "".join(f"cat >ca.{name}.given <<'END'\n{text}END\n" for name, text in authority.items())
-    kubelet = A_KUBELET.replace("pem=", f"{given}pem=", 1)
-
-    def end(host: str) -> None:
-        if host in MASTERS:
-            on(saved, host, ALL_OF_A_MASTER)
-        on(saved, host, kubelet)
-        killed = "crictl ps -q --label io.kubernetes.pod.namespace=kube-system --name '^(etcd|kube-.*r)$' | xargs -r crictl stop --timeout 1"
-        if host in MASTERS:
-            on(saved, host, f"{killed} >/dev/null")
-        on(saved, host, "systemctl restart kubelet || true")
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(end, (*MASTERS, "worker1")))
-
-
 def test_everything_has_ended_and_comes_back(saved: Operator) -> None:
     """The API is down, etcd has no quorum, no kubelet can register. The command is killed once; the same command then completes."""
     kubeconfig = Path(saved.good("cluster.kubeconfig").split(":")[0])
@@ -254,7 +181,7 @@ def test_everything_has_ended_and_comes_back(saved: Operator) -> None:
     said = saved.good("recover.certs", timeout_s=600)
     print(said.splitlines()[0], said.splitlines()[-1], sep="\n")
     saved.verified()
-    assert stock(saved) == (CONFIG_MAPS, SECRETS, WIDGETS)
+    assert counted(saved) == WHOLE
     for host in MASTERS:
         now = served(saved, host)
         assert now == filed(saved, host)

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.support import planted
-from tests.support.operator import Operator
+from tests.support.loss import leader, lose_data, not_leading
+from tests.support.operator import Operator, sh
 from tests.support.stock import CONFIG_MAPS, STOCK, WIDGETS
 from tests.support.waiting import eventually
 
@@ -35,11 +36,6 @@ def left_whole(saved: Operator) -> Iterator[None]:
     for host in MASTERS:
         saved.inv("recover.etcd-member", "--member", host, "--no-backup", timeout_s=600)
     saved.good("cluster.init", timeout_s=900)
-
-
-def sh(saved: Operator, host: str, text: str) -> str:
-    """Run a shell's text on a host's console; it must succeed."""
-    return saved.lab.console(host, ["bash", "-c", text], check=True, timeout_s=120).stdout
 
 
 def etcdctl(saved: Operator, host: str, *words: str) -> str:
@@ -69,26 +65,6 @@ def address(saved: Operator, name: str) -> str:
 def members(saved: Operator) -> dict[str, str]:
     """Return the members' IDs by their names."""
     return {each["name"]: each["id"] for each in json.loads(saved.good("etcd.members", "--json"))}
-
-
-def leader(saved: Operator) -> str:
-    statuses = json.loads(saved.good("etcd.status", "--json"))["hosts"]
-    return next(host for host, each in statuses.items() if each["status"]["leads"])
-
-
-def not_leading(saved: Operator, host: str) -> None:
-    """Let another member lead, so that what is done to ``host`` costs no election.
-
-    A leader that lost its data has it back from the next leader at times, as if nothing had happened.
-    """
-    eventually(lambda: saved.trouble("etcd.status"), "", 180)  # a host may be starting
-    if leader(saved) == host:
-        saved.good("etcd.move-leader", "--to", next(each for each in MASTERS if each != host))
-
-
-def lose_data(saved: Operator, host: str) -> None:
-    not_leading(saved, host)
-    sh(saved, host, "systemctl stop kubelet; pkill -9 -x etcd; rm -rf /var/lib/etcd/member; systemctl start kubelet")
 
 
 def killed_after(saved: Operator, number: int, *words: str) -> tuple[int, int]:

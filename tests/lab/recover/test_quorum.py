@@ -9,20 +9,19 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.loss import without_quorum
 from tests.support.operator import Operator
-from tests.support.stock import CONFIG_MAPS, SECRETS, STOCK, WIDGETS
+from tests.support.stock import STOCK, WHOLE, counted, kubectl, works
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
-KUBECTL = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
 MASTERS = ("master1", "master2", "master3")
 RESTORE = ("recover.etcd-quorum", "--yes-restore", "ha-cluster")
 LOSE_DATA = "systemctl stop kubelet; rm -rf /var/lib/etcd/member; pkill -9 -x etcd; systemctl start kubelet"
@@ -54,26 +53,9 @@ def clean(operator: Operator) -> None:
         operator.lab.console(host, ["bash", "-c", "rm -rf /var/lib/etcd/aside-restore-* /var/lib/ha-runbooks/etcd-restore"])
 
 
-def kubectl(operator: Operator, *words: str, host: str = "master1") -> subprocess.CompletedProcess[str]:
-    return operator.lab.console(host, [*KUBECTL, *words], timeout_s=60)
-
-
 def create(operator: Operator, name: str) -> None:
     done = kubectl(operator, "-n", STOCK, "create", "configmap", name, "--from-literal=a=b")
     assert done.returncode == 0, done.stderr
-
-
-def stock(operator: Operator) -> tuple[int, int, int]:
-    """Return how many objects of the stock there are."""
-    kinds = ("configmaps", "secrets", "widgets.stock.example")
-    found = []
-    for kind in kinds:
-        listed = kubectl(operator, "-n", STOCK, "get", kind, "-o", "name").stdout.split()
-        found.append(sum(name.partition("/")[2].startswith(("configmap-", "secret-", "widget-")) for name in listed))
-    return found[0], found[1], found[2]
-
-
-WHOLE = (CONFIG_MAPS, SECRETS, WIDGETS)
 
 
 def revisions(operator: Operator) -> dict[str, int]:
@@ -87,37 +69,6 @@ def watched(operator: Operator, version: int) -> str:
     path = f"/api/v1/namespaces/{STOCK}/configmaps?watch=1&resourceVersion={version}&timeoutSeconds=5"
     done = kubectl(operator, "get", "--raw", path)
     return done.stdout + done.stderr
-
-
-def works(operator: Operator) -> None:
-    """Old objects can be deleted and made again, new ones made, and controllers see them."""
-    old = "configmap-0007"
-    gone = kubectl(operator, "-n", STOCK, "delete", "configmap", old)
-    assert gone.returncode == 0, gone.stderr
-    text = json.dumps({"number": "7", "text": "x" * 1000})
-    again = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": old, "namespace": STOCK, "labels": {"number": "7"}}}
-    made = operator.lab.console("master1", [*KUBECTL, "create", "-f", "-"], stdin=json.dumps({**again, "data": json.loads(text)}))
-    assert made.returncode == 0, made.stderr
-    space = f"proof-{time.time_ns()}"
-    assert kubectl(operator, "create", "namespace", space).returncode == 0
-    # The controller-manager has to see it: it makes the default account, without which no Pod is let in.
-    eventually(lambda: kubectl(operator, "-n", space, "get", "serviceaccount", "default").returncode == 0)
-    pod = {"containers": [{"name": "a", "image": "nowhere.example/none:1"}], "tolerations": [{"operator": "Exists"}]}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": space}, "spec": pod}
-    made = operator.lab.console("master1", [*KUBECTL, "create", "-f", "-"], stdin=json.dumps(manifest))
-    assert made.returncode == 0, made.stderr
-    # The scheduler has to see it, and a kubelet: it says that the image is nowhere.
-    words = (
-        "-n",
-        space,
-        "get",
-        "pod",
-        "a",
-        "-o",
-        "jsonpath={.spec.nodeName} {.status.containerStatuses[0].state.waiting.reason}",
-    )
-    eventually(lambda: "Pull" in kubectl(operator, *words).stdout)
-    kubectl(operator, "delete", "namespace", space, "--wait=false")
 
 
 # ---- what is refused
@@ -226,7 +177,7 @@ def test_three_of_three_are_restored_at_once(lost: Operator) -> None:
     revision = json.loads(before)["manifest"]["etcd"]["revision"]
     said = lost.good(*RESTORE, "--insist", timeout_s=600)
     assert "a quorum, which is given up (--insist)" in said
-    assert stock(lost) == WHOLE
+    assert counted(lost) == WHOLE
     assert min(revisions(lost).values()) > revision + 1_000_000_000
     assert "too old resource version" in watched(lost, revision)
     works(lost)
@@ -273,8 +224,7 @@ def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Op
     newest = max(path.name for path in (lost.directory / "sets").glob("2*"))
     create(lost, "after-the-set")
     top = max(revisions(lost).values())
-    lost.lab.off("master2", "master3")
-    eventually(lambda: not kubectl(lost, "get", "--raw", "/readyz").stdout.startswith("ok"))
+    without_quorum(lost, "master2", "master3")
     plan = lost.good(*RESTORE, "--plan")
     assert "the database on master1" in plan  # by itself it would take the newer one
     told = lost.good(*RESTORE, "--backup", newest, "--plan")
@@ -290,7 +240,7 @@ def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Op
     assert code == 5, said
     assert rounds > 15
     assert "inv cluster.join --host master2,master3" in said[-1]["error"]
-    assert stock(lost) == WHOLE
+    assert counted(lost) == WHOLE
     assert kubectl(lost, "-n", STOCK, "get", "configmap", "after-the-set").returncode == 1
     assert revisions(lost)["master1"] > top + 900_000_000
     assert "too old resource version" in watched(lost, top)
@@ -304,4 +254,4 @@ def test_the_lost_hosts_come_back_as_empty_machines(lost: Operator) -> None:
     lost.lab.reset("master2", "master3")
     lost.good("cluster.join", "--host", "master2,master3", timeout_s=900)
     eventually(lambda: lost.trouble("cluster.verify"), "", 180)
-    assert stock(lost) == WHOLE
+    assert counted(lost) == WHOLE

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.recover.test_quorum import KUBECTL, MASTERS, WHOLE, revisions, stock, works
+from tests.lab.recover.test_quorum import MASTERS, revisions
 from tests.support.operator import Operator
+from tests.support.stock import WHOLE, counted, kubectl, works
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -73,7 +74,7 @@ def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Pat
     for moment in ("tar -xz", "mv member"):
         assert operator.strike(1, signal.SIGKILL, *command, named=moment) == -signal.SIGKILL, operator.last_words
     operator.good(*command, timeout_s=900)
-    assert stock(operator) == WHOLE
+    assert counted(operator) == WHOLE
     assert set(revisions(operator)) == set(MASTERS)
     works(operator)
     operator.verified()
@@ -86,4 +87,4 @@ def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Pat
     assert (again.returncode, "the control plane is not lost" in again.stderr) == (3, True), again.stdout + again.stderr
     there = operator.lab.console("worker1", ["crictl", "pods", "-q", "--state", "ready"]).stdout.split()
     assert there
-    eventually(lambda: operator.lab.console("master2", [*KUBECTL, "get", "nodes"]).stdout.count(" Ready ") == 4)
+    eventually(lambda: kubectl(operator, "get", "nodes", host="master2").stdout.count(" Ready ") == 4)
