@@ -38,25 +38,24 @@ def trouble_with(session: Session) -> tuple[list[str], str, bool]:
     Raises InventoryError when hosts.yaml has no section backup.
     """
     store, now = Store(session.site), datetime.now().astimezone()
-    good = next((each.manifest for each in store.sets() if each.manifest and each.manifest.state == "good"), None)
+    newest, good = _newest(store)
     schedules = [_state(each, store.records("last-attempt"), now) for each in local.found(session)]
-    return _trouble(store, good, schedules, now), _way_out(good, schedules), bool(schedules)
+    return _trouble(store, newest, good, schedules, now), _way_out(good, schedules), bool(schedules)
 
 
 def show(session: Session) -> None:
     """Print the state of the backups. Raises OutcomeError with everything that is wrong."""
     store, now = Store(session.site), datetime.now().astimezone()
     sets = store.sets()
-    known = [each.manifest for each in sets if each.manifest]
-    good = next((each for each in known if each.state == "good"), None)
+    newest, good = _newest(store)
     attempt = store.records("last-attempt")
     schedules = [_state(each, attempt, now) for each in local.found(session)]
-    trouble = _trouble(store, good, schedules, now)
+    trouble = _trouble(store, newest, good, schedules, now)
     facts = {
         "ok": not trouble,
         "problems": trouble,
         "newest_good": good and _for_machines(good, now),
-        "newest": _for_machines(known[0], now) if known else None,
+        "newest": newest and _for_machines(newest, now),
         "max_age_h": store.backup.max_age_h,
         "last_attempt": attempt or None,
         "schedules": [_schedule(each) for each in schedules],
@@ -72,8 +71,18 @@ def show(session: Session) -> None:
         raise OutcomeError("\n       ".join(trouble), hint=_way_out(good, schedules))
 
 
-def _trouble(store: Store, good: Manifest | None, schedules: list[ScheduleState], now: datetime) -> list[str]:
+def _newest(store: Store) -> tuple[Manifest | None, Manifest | None]:
+    """Return the newest set that can be read, and the newest good one."""
+    known = [each.manifest for each in store.sets() if each.manifest]
+    return next(iter(known), None), next((each for each in known if each.state == "good"), None)
+
+
+def _trouble(
+    store: Store, newest: Manifest | None, good: Manifest | None, schedules: list[ScheduleState], now: datetime
+) -> list[str]:
     late = _too_old(good, store.backup.max_age_h, now)
+    if newest and newest.unlisted:
+        late.insert(0, f"the newest set, {newest.id}, lacks objects: {newest.unlisted}")
     return [*late, *(f"{each.installed.where}: {each.problem}" for each in schedules if each.problem)]
 
 

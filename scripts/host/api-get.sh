@@ -1,6 +1,7 @@
 # How to read from the API server as the administrator; stands before another script. Variables: SERVER (its URL), and "work", a
-# private directory that the script makes and removes. get_all takes lines "FILE PATH" on its standard input; who has no file
-# afterwards was not answered. Not with apiserver-kubelet-client: from 1.36.1, 1.35.5, 1.34.8 and 1.33.12 on it may only read Nodes.
+# private directory that the script makes and removes. get_all takes lines "FILE PATH" on its standard input. Who has no FILE
+# afterwards was not answered; FILE.no then holds the API server's refusal, if there was one. Not with apiserver-kubelet-client: from
+# 1.36.1, 1.35.5, 1.34.8 and 1.33.12 on it may only read Nodes.
 # shellcheck shell=bash disable=SC2154
 conf=/etc/kubernetes/admin.conf
 identity() { # the administrator's certificate and key, for curl; fails where admin.conf holds none (a token, a plugin)
@@ -12,17 +13,25 @@ identity() { # the administrator's certificate and key, for curl; fails where ad
     { base64 -d <<<"$certificate" && echo && base64 -d <<<"$key"; } >"$work/identity"
 }
 get_all() {
+    local code file
     if [ ! -r "$conf" ]; then
         echo "$conf is missing; without it nothing can be read from the API server" >&2
         return 1
     fi
     if command -v curl >/dev/null && identity; then # one connection for all
-        sed "s|\(.*\) \(.*\)|url = \"$SERVER\2\"\noutput = \"\1\"|" |
-            curl -sS -g --fail --max-time 600 --config - -A ha-runbooks --noproxy '*' --cacert /etc/kubernetes/pki/ca.crt \
-                --cert "$work/identity"
+        while read -r code file; do
+            [[ $code != 2* ]] || continue
+            [ "$code" = 000 ] || { echo "HTTP $code" && head -c 2000 "$file"; } >"$file.no" 2>/dev/null
+            rm -f -- "$file"
+        done < <(sed "s|\(.*\) \(.*\)|url = \"$SERVER\2\"\noutput = \"\1\"|" |
+            curl -sS -g --max-time 600 --config - -A ha-runbooks --noproxy '*' --cacert /etc/kubernetes/pki/ca.crt \
+                --cert "$work/identity" -w '%{http_code} %{filename_effective}\n')
     else
         # shellcheck disable=SC2016
-        xargs -r -P 4 -n 2 bash -c 'kubectl --kubeconfig="$1" --server="$0" --request-timeout=10m \
-            get --raw "$3" >"$2" || rm -f -- "$2"' "$SERVER" "$conf"
+        xargs -r -P 4 -n 2 bash -c 'if kubectl --kubeconfig="$1" --server="$0" --request-timeout=10m \
+            get --raw "$3" >"$2" 2>"$2.no"; then rm -f -- "$2.no"; else rm -f -- "$2"; fi' "$SERVER" "$conf"
     fi
+}
+refusal() { # FILE ERRORS: why there is no FILE, on one line; ERRORS is what get_all wrote on its standard error
+    if [ -s "$1.no" ]; then tail -n 5 "$1.no" | tr -s '\n' ' '; else { grep '^curl: ' "$2" || cat "$2"; } | tail -n 1; fi
 }

@@ -29,7 +29,7 @@ list_all() {
                 again[$name]=$((${again[$name]:-0} + 1))
                 rm -f -- "$work/lists/$name"
                 if [ "${again[$name]}" -le 3 ]; then next+=("$name ${path%&continue=*}"); else
-                    missing "resources/$name" "the API server did not list it: $(tail -n 1 "$work/unlisted")"
+                    missing "resources/$name" "$(refusal "$page" "$work/unlisted")"
                 fi
                 continue
             fi
@@ -53,7 +53,7 @@ take_lists() {
         while read -r sum name; do send "resources/$name" "$name" "$sum"; done < <(sha256sum -- *)
     fi
     echo "$work/kubeadm-config /api/v1/namespaces/kube-system/configmaps/kubeadm-config" | get_all 2>"$work/said"
-    if [ -s "$work/kubeadm-config" ]; then send kubeadm-config "$work/kubeadm-config"; else missing kubeadm-config "$(words "$work/said")"; fi
+    if [ -s "$work/kubeadm-config" ]; then send kubeadm-config "$work/kubeadm-config"; else missing kubeadm-config "$(refusal "$work/kubeadm-config" "$work/said")"; fi
 }
 take_lists
 ended

@@ -6,12 +6,23 @@ from math import isinf
 
 import pytest
 
+from runbooks.backup.rules import unlisted
 from runbooks.commands import etcd, etcd_metrics, lb, objects, verify
 from tests.support.recorded import FOLDER, recorded_answer, recording
 
 pytestmark = pytest.mark.unit
 
+
+def refusals(said):
+    """Return what a set lacks, after the stream of backup-lists.sh in which every list was refused."""
+    parts = dict(line.removeprefix("@! ").split(" ", 1) for line in said.stdout.splitlines() if line.startswith("@! "))
+    return unlisted.missing(
+        [part.removeprefix("resources/") for part in parts if part.startswith("resources/")], parts, "master1"
+    )
+
+
 PARSERS = {
+    "backup refusals": refusals,
     "etcd look": etcd.parse_look,
     "etcd metrics": etcd_metrics.parse_metrics,
     "haproxy backends": lambda said: lb.parse_backends(said.stdout),

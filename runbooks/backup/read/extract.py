@@ -127,8 +127,10 @@ def _kind(opened: Opened, word: str) -> str:
         return found[0]
     if found:
         raise InventoryError(f"--kind {word}: this may be {' or '.join(found)}", hint=f"--kind {found[0]}")
-    if not names:
-        raise InventoryError(f"{opened.manifest.id} has no objects, only etcd and files", hint="inv backup.list shows other sets")
+    why = opened.manifest.unlisted
+    if why or not names:
+        what = f"{opened.manifest.id} {'lacks' if names else 'has no'} objects{f': {why}' if why else ', only etcd and files'}"
+        raise InventoryError(f"--kind {word}: {what}", hint="inv backup.list shows other sets")
     close = rules.similar(word, names) or sorted(names)
     missing = "; it lacks some kinds (inv backup.show)" if opened.manifest.missing else ""
     raise InventoryError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from runbooks.backup.rules.unlisted import OBJECTS
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Set, Store
 from runbooks.text import age_text, counted, listed, size_text, table
@@ -37,6 +38,8 @@ def show_list(session: Session) -> None:
     for each in sets:
         if not each.manifest:
             print(f"\n{each.id} cannot be read: {each.damage}")
+        elif each.manifest.unlisted:
+            print(f"\n{each.id} lacks objects: {each.manifest.unlisted}")
     print(f"\n{counted(len(sets), 'set')}, {size_text(sum(each.size for each in sets))}, in {store.directory}")
 
 
@@ -64,7 +67,7 @@ def _row_for_machines(store: Store, each: Set) -> dict[str, Any]:
             "members": len(made.etcd.members),
             "objects": made.objects,
             "encrypted": bool(made.encrypted_to),
-            "missing": {one.what: one.why for one in made.missing},
+            "missing": made.lacking,
         }
     return found | {"records": records}
 
@@ -103,9 +106,10 @@ def show_set(session: Session, name: str = "", *, whole: bool = False) -> None:
 
 
 def _parts(store: Store, found: Set, made: Manifest, records: Mapping[str, Any], *, whole: bool) -> Iterable[str]:
-    yield f"{made.id}: {made.state}\n\n" + _facts(store, found, made, records)
-    if made.missing:
-        yield "missing\n" + "\n".join(f"  {each.what}: {each.why}" for each in made.missing)
+    lacks = f"; it lacks objects: {made.unlisted}" if made.unlisted else ""
+    yield f"{made.id}: {made.state}{lacks}\n\n" + _facts(store, found, made, records)
+    if others := {what: why for what, why in made.lacking.items() if what != OBJECTS}:
+        yield "missing\n" + "\n".join(f"  {what}: {why}" for what, why in others.items())
     yield _snapshots(made)
     if made.etcd.members:
         members = [

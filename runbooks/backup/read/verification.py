@@ -46,6 +46,7 @@ class Verification:
     usable  the hosts whose snapshots can be restored.
     unable  why some snapshots could not be restored here; None when nothing prevented it.
     private the command that takes the set from other users; "" when they cannot use it.
+    unlisted why the set has lacked objects since it was made; "" when it does not.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Verification:
     usable: list[str] = field(default_factory=list)
     unable: PrecheckError | None = None
     private: str = ""
+    unlisted: str = ""
 
     @property
     def problems(self) -> list[str]:
@@ -75,6 +77,7 @@ def verify_set(store: Store, found: Set, identity: str = "") -> Verification:
     result = Verification(id=found.id)
     if found.manifest:
         key = sets_opened.identity(store, identity)
+        result.unlisted = found.manifest.unlisted
         result.add(sets_manifest.NAME, f"its digest is right; {found.manifest.state} when it was made")
         _files(result, found, found.manifest)
         if found.manifest.encrypted_to and not key:

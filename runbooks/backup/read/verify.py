@@ -32,7 +32,8 @@ def verify(session: Session, name: str, identity: str, *, everything: bool) -> N
         for each in chosen:
             results.append(result := verify_set(store, each, identity))
             if not session.options.json:
-                print(f"{result.id}\n\n{_table(result)}\n\n{_verdict(result)}\n", flush=True)
+                lacks = f": it has lacked objects since it was made: {result.unlisted}" if result.unlisted else ""
+                print(f"{result.id}{lacks}\n\n{_table(result)}\n\n{_verdict(result)}\n", flush=True)
     if session.options.json:
         print(json.dumps({"sets": [_for_machines(result) for result in results]}))
     if bad := [result for result in results if result.problems]:
@@ -77,5 +78,6 @@ def _for_machines(result: Verification) -> dict[str, Any]:
         "what": result.scope,
         "problems": result.problems,
         "usable": result.usable,
+        "unlisted": result.unlisted,
         "parts": [{"name": part.name, "ok": part.ok, "text": part.text} for part in result.parts],
     }

@@ -12,7 +12,7 @@ from threading import Lock
 
 import msgspec
 
-from runbooks.backup.rules import snapshots
+from runbooks.backup.rules import snapshots, unlisted
 from runbooks.backup.rules.snapshots import ProvenSnapshot
 from runbooks.backup.run.receive import Receiver
 from runbooks.backup.sets import manifest
@@ -42,6 +42,7 @@ class NewSet:
     looks: dict[Host, Look | RunbookError] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=lambda: Kinds("", ()))
     api_hosts: tuple[Host, ...] = ()  # hosts whose API servers can list the objects, best first
+    unlisted: dict[str, str] = field(default_factory=dict)  # hosts that listed no object, and why
     received: dict[tuple[str, str], Receiver] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
@@ -72,21 +73,26 @@ class NewSet:
         return self.folder
 
     def note_missing(self, what: str, why: str) -> None:
-        """Note that ``what`` will not be in the set."""
+        """Note that ``what`` will not be in the set. What its objects lack comes first."""
         with self._lock:
             self.missing.setdefault(what, " ".join(why.split()))
+            self.missing = unlisted.objects_first(self.missing, ())
 
     def note_seconds(self, what: str, seconds: float) -> None:
         """Note how many seconds ``what`` took."""
         with self._lock:
             self.seconds[what] = round(seconds, 3)
 
+    def lacking(self, host: str, receiver: Receiver) -> dict[str, str]:
+        """Return what ``host`` could not send, and why, as the manifest says it."""
+        return unlisted.missing([each.name for each in self.kinds.kinds], receiver.missing, host)
+
     def note_received(self, host: str, part: str, receiver: Receiver) -> None:
         """Note what ``host`` sent of ``part``, what it could not send, and how long that took."""
         with self._lock:
             self.received[host, part] = receiver
-        for name, why in receiver.missing.items():
-            self.note_missing(f"{host}: {name}", why)
+        for what, why in self.lacking(host, receiver).items():
+            self.note_missing(what, why)
         for name, value in receiver.facts.items():
             if name.endswith("_ms"):
                 self.note_seconds(f"{host}: {part} {name.removesuffix('_ms')}", int(value) / 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from runbooks.backup.rules.unlisted import OBJECTS
 from runbooks.backup.run import keep_tools, metrics, offsite, prune, steps
 from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.sets.manifest import Manifest
@@ -63,9 +64,11 @@ def _tell(session: Session, new_set: NewSet) -> None:
 
 
 def shortcomings(new_set: NewSet) -> str:
-    """Say what is missing in a set, and what failed after it was published."""
-    parts = {"it lacks": new_set.missing, "this failed afterwards": new_set.problems}
-    texts = [f"{text}:" + "".join(f"\n  {what}: {why}" for what, why in those.items()) for text, those in parts.items() if those]
+    """Say what is missing in a set, its objects first, and what failed after it was published."""
+    others = {what: why for what, why in new_set.missing.items() if what != OBJECTS}
+    parts = {"it lacks": others, "this failed afterwards": new_set.problems}
+    texts = [f"it lacks objects: {new_set.missing[OBJECTS]}"] if OBJECTS in new_set.missing else []
+    texts += [f"{text}:" + "".join(f"\n  {what}: {why}" for what, why in those.items()) for text, those in parts.items() if those]
     return "\nand ".join(texts)
 
 
@@ -85,5 +88,5 @@ def _for_machines(made: Manifest) -> dict[str, Any]:
         "snapshots": len(made.snapshots),
         "objects": made.objects,
         "size": made.size,
-        "missing": {each.what: each.why for each in made.missing},
+        "missing": made.lacking,
     }

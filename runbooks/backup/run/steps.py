@@ -9,6 +9,7 @@ from __future__ import annotations
 from time import monotonic
 
 from runbooks.backup.rules.snapshots import ProvenSnapshot, bytes_needed
+from runbooks.backup.rules.unlisted import OBJECTS, refusal
 from runbooks.backup.run import named_paths
 from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.receive import Receiver
@@ -22,7 +23,7 @@ from runbooks.engine.steps import Failed, Procedure, Run, Step, Together
 from runbooks.errors import DiskError, OutcomeError, RunbookError, UnreachableError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.local.disk import require_room, writing
-from runbooks.text import naming
+from runbooks.text import listed, naming
 from runbooks.view import etcd
 
 
@@ -105,13 +106,14 @@ def _find_kinds(run: Run, new_set: NewSet) -> None:
         try:
             new_set.kinds = run.read(host, backup.kinds(host))
         except RunbookError as error:
-            why = f"no API server answers: {error}"
+            said = refusal(str(error))
+            why = f"{host}: {said.cause}" if said.status else f"no API server answers: {error}"
             continue
         new_set.api_hosts = tuple(there[number:])
         for version in new_set.kinds.silent:
             new_set.note_missing(f"objects of {version}", "the API server that serves it does not answer (see its APIService)")
         return
-    new_set.note_missing("objects", why)
+    new_set.note_missing(OBJECTS, why)
 
 
 def _serves(new_set: NewSet, host: Host) -> bool:
@@ -162,13 +164,15 @@ def objects(new_set: NewSet) -> Step:
         size = max(look.status.size for look in new_set.looks.values() if isinstance(look, Look) and look.status)
         for host in new_set.api_hosts:
             if _receive(run, new_set, host, "lists", backup.lists(host, _base(new_set), new_set.kinds.kinds, size)):
-                return _outcome(run, whole=not any(what.startswith("objects") for what in new_set.missing))
+                return _outcome(run, whole=not any(what.startswith(OBJECTS) for what in new_set.missing))
         if not run.plan:
-            new_set.note_missing("objects", "no API server listed them")
+            why = next(filter(None, new_set.unlisted.values()), "no API server listed them")
+            more = f"; so it was on {listed(others)}" if (others := [*new_set.unlisted][1:]) else ""
+            new_set.note_missing(OBJECTS, why + more)
         return _outcome(run, whole=False)
 
     def done(_: Run) -> bool:
-        return "objects" in new_set.missing or any(part == "lists" for _, part in new_set.received)
+        return OBJECTS in new_set.missing or any(part == "lists" for _, part in new_set.received)
 
     text = by_hand("backup", "objects", directory=new_set.store.directory)
     return Step("save all objects of the API server", done=done, do=do, by_hand=text)
@@ -218,9 +222,11 @@ def _receive(run: Run, new_set: NewSet, host: Host, part: str, command: Command)
     except RunbookError as error:
         _skip(run, new_set, host, part, str(error))
         return False
-    for name, why in receiver.missing.items():
-        run.note(host, f"missing: {name}: {why}")
+    lacking = new_set.lacking(host.name, receiver)
+    for what, why in lacking.items():
+        run.note(host, f"missing: {what.removeprefix(f'{host}: ')}: {why}")
     if part == "lists" and not receiver.objects:
+        new_set.unlisted[host.name] = lacking.get(OBJECTS, "")
         return False
     new_set.note_received(host.name, part, receiver)
     new_set.note_seconds(f"{host}: {part}", monotonic() - started)
@@ -229,7 +235,9 @@ def _receive(run: Run, new_set: NewSet, host: Host, part: str, command: Command)
 
 def _skip(run: Run, new_set: NewSet, host: Host, part: str, why: str) -> None:
     run.note(host, f"missing: {why}")
-    if part != "lists":  # another host is asked for them
+    if part == "lists":  # another host is asked for them
+        new_set.unlisted[host.name] = why
+    else:
         new_set.note_missing(f"{host}: {part}", why)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from runbooks.backup.rules import unlisted
 from runbooks.errors import RunbookError
 
 FORMAT = 1
@@ -109,6 +110,16 @@ class Manifest(Part, frozen=True):
     def size(self) -> int:
         """The size of all files together, in bytes."""
         return sum(file.size for file in self.files.values())
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """What is missing, and why; "objects" is first."""
+        return unlisted.objects_first({each.what: each.why for each in self.missing}, self.kinds)
+
+    @property
+    def unlisted(self) -> str:
+        """Why the set lacks objects, with what mends it; "" when every kind was listed, or all but a few."""
+        return self.lacking.get(unlisted.OBJECTS, "")
 
     @property
     def objects(self) -> int:

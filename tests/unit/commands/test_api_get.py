@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from runbooks.commands.backup import kinds, lists
+from runbooks.backup.rules.unlisted import refusal
+from runbooks.commands.backup import Kind, kinds, lists
 from runbooks.commands.base import Answer, Command
 from tests.support.fakes import bash, master
 
@@ -17,12 +18,21 @@ while [ "$#" -gt 0 ]; do
     case $1 in --cert) cat "$2" && stat -c %A "${2%/*}" ;; esac
     shift
 done >"$TOP/asked.as"
-sed -n 's/^output = "\(.*\)"$/\1/p' | while read -r file; do echo '{"gitVersion": "v1.36.2"}' >"$file"; done
+sed -n 's/^output = "\(.*\)"$/\1/p' | while read -r file; do
+    code=$(cat "$TOP/code" 2>/dev/null || echo 200)
+    case $code in
+    000) echo 'curl: (7) Failed to connect: Connection refused' >&2 && echo 'More details here: https://curl.se' >&2 ;;
+    200) echo '{"gitVersion": "v1.36.2"}' >"$file" ;;
+    *) printf '{"message": "pods is forbidden: User \\"kubernetes-admin\\" cannot list",\n "code": %s}\n' "$code" >"$file" ;;
+    esac
+    echo "$code $file"
+done
 """
 KUBECTL = r"""#!/bin/bash
 case "$*" in
 *"config view"*) cat "$TOP/user" ;;
-*) echo '{"gitVersion": "v1.36.2"}' ;;
+*) [ ! -e "$TOP/code" ] || { echo 'Error from server (Forbidden): User "kubernetes-admin" cannot list' >&2 && exit 1; }
+    echo '{"gitVersion": "v1.36.2"}' ;;
 esac
 """
 
@@ -96,3 +106,36 @@ def test_the_lists_that_are_not_there_name_the_missing_file(control):
     (control.top / "admin.conf").unlink()
     answer = control(lists(master(1), str(control.top / "base"), [], 0))
     assert f"@! kubeadm-config {control.top}/admin.conf is missing; without it" in answer.stdout
+
+
+PODS = [Kind("pods", "/api/v1/pods", "pods")]
+
+
+@pytest.mark.parametrize("code", ["401", "403", "503"])
+def test_a_list_that_is_refused_has_the_servers_own_words(control, code):
+    (control.top / "code").write_text(code)
+    answer = control(lists(master(1), str(control.top / "base"), PODS, 0))
+    (line,) = [line for line in answer.stdout.splitlines() if line.startswith("@! resources/pods ")]
+    seen = refusal(line.removeprefix("@! resources/pods "))
+    assert (seen.status, seen.user) == (int(code), "kubernetes-admin")
+    assert "@@ resources/" not in answer.stdout
+
+
+def test_a_server_that_does_not_answer_has_curls_words(control):
+    (control.top / "code").write_text("000")
+    answer = control(lists(master(1), str(control.top / "base"), PODS, 0))
+    assert "@! resources/pods curl: (7) Failed to connect: Connection refused\n" in answer.stdout
+
+
+def test_kubectls_refusals_are_kept_too(control):
+    control.user()
+    (control.top / "code").write_text("403")
+    answer = control(lists(master(1), str(control.top / "base"), PODS, 0))
+    assert '@! resources/pods Error from server (Forbidden): User "kubernetes-admin" cannot list' in answer.stdout
+
+
+def test_a_discovery_that_is_refused_says_why(control):
+    (control.top / "code").write_text("401")
+    answer = control(kinds(master(1)).command)
+    assert answer.exited == 1
+    assert refusal(answer.stderr).status == 401
