@@ -23,11 +23,12 @@ LINKED: Final = 16 << 20  # bytes: what a link leads to is saved in its place up
 PAGE: Final = 200  # objects per page of a list; it limits the memory that this tool and the API server need
 
 CONTROL_PLANE_NEEDS: Final = ("/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/manifests/kube-apiserver.yaml")
+# What kubeadm and the operator write below /var/lib/kubelet. The socket of the container runtime is in instance-config.yaml since kubeadm
+# 1.34 (1.32 with the feature gate NodeLocalCRISocket); config.json has the passwords of registries.
+KUBELET_FILES: Final = ("config.yaml", "instance-config.yaml", "kubeadm-flags.env", "config.json", "pki")
 CONTROL_PLANE_FILES: Final = (
     "/etc/kubernetes",
-    "/var/lib/kubelet/config.yaml",
-    "/var/lib/kubelet/kubeadm-flags.env",
-    "/var/lib/kubelet/pki",
+    *(f"/var/lib/kubelet/{name}" for name in KUBELET_FILES),
     "/etc/systemd/system/kubelet.service.d",
     "/usr/lib/systemd/system/kubelet.service.d",
     "/etc/default/kubelet",

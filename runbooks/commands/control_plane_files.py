@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from runbooks.commands.backup import SLOWEST, saved
+from runbooks.commands.backup import KUBELET_FILES, SLOWEST, saved
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.node import STATIC_PODS
 from runbooks.inventory.model import Host
@@ -53,5 +53,6 @@ def parse(answer: Answer) -> RestoredFiles:
 
 
 def _files(action: str, known: Sequence[str] = (), timeout: float = 60, **variables: str) -> Command:
-    given = {"ACTION": action, "ID": "", "SIZE": "", "SHA": "", "PODS": list(STATIC_PODS), "KNOWN": list(known)} | variables
+    lists = {"PODS": STATIC_PODS, "KNOWN": known, "KUBELET": KUBELET_FILES}
+    given = {"ACTION": action, "ID": "", "SIZE": "", "SHA": ""} | lists | variables
     return script("control-plane-files", given, timeout=timeout, after=("note",))

@@ -1,5 +1,6 @@
 # Variables: ACTION (look or place), ID (names what the files come from), SIZE and SHA (of the archive), PODS (array: static pods that
-# must not run yet), KNOWN (array: the paths that every archive may have); note.sh stands before this.
+# must not run yet), KNOWN (array: the paths that every archive may have), KUBELET (array: the names of those below /var/lib/kubelet);
+# note.sh stands before this.
 # look: "begun ID" or "placed ID" when the files of a control plane host were put back here; otherwise nothing.
 # place: reads a tar archive (gzip) of SIZE bytes from standard input, and puts what it has of /etc/kubernetes and of the kubelet's
 # identity into their places; the manifests of PODS are parked. What lies outside of KNOWN was saved because a static pod or the kubelet
@@ -56,7 +57,7 @@ place() {
     [ -d /etc/kubernetes ] || mkdir -m 755 /etc/kubernetes || exit
     cp -a -- "$from/." /etc/kubernetes/ || exit
     [ -d /var/lib/kubelet ] || mkdir -m 700 /var/lib/kubelet || exit
-    for name in config.yaml kubeadm-flags.env pki; do
+    for name in "${KUBELET[@]}"; do
         [ ! -e "$top/files/var/lib/kubelet/$name" ] || cp -a -- "$top/files/var/lib/kubelet/$name" /var/lib/kubelet/ || exit
     done
     kubelet_starts_as_before
