@@ -56,6 +56,11 @@ def controllers(mount: Mount) -> set[str]:
     return {option.removeprefix("name=") for option in mount.options.split(",")} - {"rw", "ro", "xattr", "none"}
 
 
+def hosts_have_v1(found: Sequence[Mount]) -> bool:
+    """Whether hosts see cgroup v1: systemd-nspawn gives them what the machine itself has at /sys/fs/cgroup. Pure."""
+    return not any(one.fstype == "cgroup2" and one.point == Path("/sys/fs/cgroup") for one in found)
+
+
 def present() -> list[Hierarchy]:
     """Return the hierarchies of this machine as this process sees them."""
     managed = Path("/run/systemd/system").is_dir()

@@ -43,6 +43,7 @@ class Lab:
         machine.require()
         if kubernetes:
             machine.require_bridge_filter()
+            lab_kubernetes.parts_of(kubernetes)  # refuses what cannot run before there is anything of the lab
         site = twin.read(source)
         names = twin.chosen(site, hosts)
         with exclusive(self.instance, self.say):
@@ -198,7 +199,8 @@ class Lab:
         """Write what the runbooks read: pinned keys first, the site file last."""
         self._pin(site)
         entry = lab_kubernetes.noted(self.instance)
-        options = twin.kubernetes_options(entry.versions[0], oom=machine.may_raise_limits()) if entry else {}
+        v1 = cgroups.hosts_have_v1(mounts.mounts())
+        options = twin.kubernetes_options(entry.versions[0], oom=machine.may_raise_limits(), cgroup_v1=v1) if entry else {}
         place(self.instance.site, twin.twin_text(site, self.instance, source.absolute(), options))
 
     def _pin(self, site: Site) -> None:

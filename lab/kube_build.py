@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lab import archive, cgroups
 from lab.building import Say, follow
+from lab.kube_etcd import SUITES
 from lab.mounts import remove_tree
 from lab.names import cache
 from lab.process import run
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 RECIPE = Path(__file__).parent / "recipe" / "kubernetes"
 SUITE = "bookworm"  # whose source package `kubernetes` is complete: v1.20.2
 STAMPS = ("v1.20.2", "v1.20.3")  # the same source twice: something to upgrade to
-TOOLS = ("crictl", "pause")
-ETCD_SUITES = {"3.5": "trixie", "3.4": "bookworm"}
-ETCD_DEFAULT = "3.5"
 BUILD_WITH = ("golang-1.19-go", "golang-1.19-src", "golang-github-modern-go-reflect2-dev")
 
 
@@ -68,11 +66,6 @@ def recipe_digest(*kinds: str) -> bytes:
     for path in sorted(path for kind in kinds for path in RECIPE.rglob(kind) if path.is_file()):
         whole.update(f"\n{path.relative_to(RECIPE)}\n".encode() + path.read_bytes())
     return whole.digest()
-
-
-def own_tools(directory: Path) -> Path | None:
-    """Return ``directory`` when it brings crictl and pause itself, so that nothing has to be built."""
-    return directory if all(os.access(directory / name, os.X_OK) for name in TOOLS) else None
 
 
 def built(job: Job, stamps: tuple[str, ...]) -> Path:
@@ -124,10 +117,14 @@ def require_dpkg_source(say: Say) -> None:
     )
 
 
-def fetch_parts(job: Job, etcd: str) -> None:
-    """Fetch and unpack etcd, the CNI plugins, busybox, and the containerd that the hosts' repository has."""
+def fetch_parts(job: Job, etcd: str, *, plugins: bool) -> None:
+    """Fetch and unpack busybox, the containerd that the hosts' repository has and, where they are wanted, etcd and CNI plugins."""
     suite = job.source.suite
-    packages = [f"{name}/{ETCD_SUITES[etcd]}" for name in ("etcd-server", "etcd-client")]
-    job.fetch(job.work, [*packages, f"busybox-static/{suite}", f"containernetworking-plugins/{suite}"])
+    packages = [f"busybox-static/{suite}"]
+    if etcd:
+        packages += [f"{name}/{SUITES[etcd]}" for name in ("etcd-server", "etcd-client")]
+    if plugins:
+        packages.append(f"containernetworking-plugins/{suite}")
+    job.fetch(job.work, packages)
     for package in (job.base / "repo").glob("containerd_*.deb"):
         run(["dpkg", "-x", str(package), str(job.unpacked)])

@@ -13,12 +13,16 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.kube_parts import listed
 from lab.libraries import closure, inside
 from lab.process import run
 from runbooks.errors import OutcomeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.kube_build import Job
+    from lab.kube_parts import Parts
 
 TOOLS_IMAGE = "ha-lab/tools:1"
 EPOCH = "2021-01-01T00:00:00Z"
@@ -69,29 +73,24 @@ class Layers:
     pause: Layer
 
 
-def make(job: Job, programs: Mapping[str, Path], tools: Path, target: Path) -> None:
+def make(job: Job, programs: Mapping[str, Path], parts: Parts, target: Path) -> None:
     """Write every image of every version into the archive ``target``. ``programs`` maps a version to its programs' directory."""
-    layers = shared_layers(root=job.base / "root", parts=job.unpacked, tools=tools)
+    root, pause = job.base / "root", {"pause": parts.tools["pause"]}
+    base, network = base_layer(), network_layer(root)
+    etcd = {one: etcd_layer(root, one.files or sorted((job.unpacked / "usr/bin").glob("etcd*"))) for one in parts.etcd.values()}
     images = [
         image
         for version, directory in programs.items()
-        for image in of_version([name for name in listed(directory, version) if "/coredns" not in name], directory, layers)
-    ]
-    images.append(Image(runtimes_pause(job.unpacked), (layers.pause,), ("/pause",)))
-    kubectl: Layer = {"usr/local/bin/kubectl": next(iter(programs.values())) / "kubectl"}
-    images.append(
-        Image(
-            TOOLS_IMAGE,
-            (layers.base, layers.network, small_programs(job.base / "root", next(job.unpacked.glob("**/bin/busybox"))), kubectl),
+        for image in of_version(
+            [name for name in listed(directory, version) if "/coredns" not in name],
+            directory,
+            Layers(base, network, etcd[parts.etcd[version]], pause),
         )
-    )
+    ]
+    images.append(Image(runtimes_pause(job.unpacked), (pause,), ("/pause",)))
+    kubectl: Layer = {"usr/local/bin/kubectl": next(iter(programs.values())) / "kubectl"}
+    images.append(Image(TOOLS_IMAGE, (base, network, small_programs(root, next(job.unpacked.glob("**/bin/busybox"))), kubectl)))
     write(target, {image.name: image for image in images}.values(), job.work)
-
-
-def listed(directory: Path, version: str) -> list[str]:
-    """Return the images that the kubeadm in ``directory`` wants for ``version``. It is asked without a network."""
-    argv = ["unshare", "--net", str(directory / "kubeadm"), "config", "images", "list", f"--kubernetes-version={version}"]
-    return run(argv).stdout.split()
 
 
 def of_version(names: Iterable[str], programs: Path, layers: Layers) -> list[Image]:
@@ -113,17 +112,20 @@ def of_version(names: Iterable[str], programs: Path, layers: Layers) -> list[Ima
     return images
 
 
-def shared_layers(*, root: Path, parts: Path, tools: Path) -> Layers:
-    """Return the common layers. ``root`` is the hosts' tree, ``parts`` where etcd is unpacked, ``tools`` has pause."""
-    base: Layer = {
+def base_layer() -> Layer:
+    """Return the directories and the few files that programs look for."""
+    return {
         **dict.fromkeys(DIRECTORIES),
         **MERGED,
         "etc/passwd": FILES / "passwd",
         "etc/group": FILES / "group",
         "etc/nsswitch.conf": FILES / "nsswitch.conf",
     }
-    etcd = {f"usr/local/bin/{path.name}": path for path in sorted((parts / "usr/bin").glob("etcd*"))}
-    return Layers(base, network_layer(root), {**etcd, **closure(root, etcd.values())}, {"pause": tools / "pause"})
+
+
+def etcd_layer(root: Path, programs: Sequence[Path]) -> Layer:
+    """Return etcd's ``programs`` with the libraries of the hosts' tree ``root`` that they load."""
+    return {**{f"usr/local/bin/{path.name}": path for path in programs}, **closure(root, programs)}
 
 
 def network_layer(root: Path) -> Layer:

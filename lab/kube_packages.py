@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.kube_parts import executable, number
 from lab.process import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from lab.kube_parts import Parts
 
 FILES = Path(__file__).parent / "recipe" / "kubernetes" / "files"
 REVISION = "1.1"
-TOOL_VERSION = "1.20.0"  # of crictl: the CRI that it was built with
 UNITS = "usr/lib/systemd/system"
 
 
@@ -66,21 +68,20 @@ def of_version(version: str, programs: Path) -> list[Package]:
     ]
 
 
-def shared(tools: Path, unpacked: Path, plugins_version: str) -> list[Package]:
-    """Return the packages that every version uses: crictl, and the CNI plugins that Debian's package brought into ``unpacked``."""
-    plugins = sorted(path for path in (unpacked / "usr/lib/cni").iterdir() if path.is_file())
+def shared(crictl: Path, crictl_version: str, plugins: Sequence[Path], plugins_version: str) -> list[Package]:
+    """Return the packages that every version uses: cri-tools and kubernetes-cni. Pure."""
     return [
         Package(
             name="cri-tools",
-            version=f"{TOOL_VERSION}-{REVISION}",
-            files={"usr/bin/crictl": tools / "crictl"},
-            description="Command line for container runtimes (the lab's own subset of crictl)",
+            version=f"{crictl_version}-{REVISION}",
+            files={"usr/bin/crictl": crictl},
+            description="Command line for container runtimes",
         ),
         Package(
             name="kubernetes-cni",
             version=f"{plugins_version}-{REVISION}",
             files={f"opt/cni/bin/{path.name}": path for path in plugins},
-            description="Plugins for pod networks (from Debian's containernetworking-plugins)",
+            description="Plugins for pod networks",
         ),
     ]
 
@@ -100,14 +101,27 @@ def upstream(debian_version: str) -> str:
     return found[1] if found else "0"
 
 
-def make(programs: Mapping[str, Path], *, tools: Path, unpacked: Path, repo: Path) -> None:
-    """Write every package into ``repo``. ``programs`` maps a version to the directory of its programs."""
+def make(programs: Mapping[str, Path], parts: Parts, *, unpacked: Path, repo: Path) -> None:
+    """Write every package into ``repo``. ``programs`` maps a version to the directory of its programs.
+
+    Without plugins of their own in ``parts``, those that Debian's package brought into ``unpacked`` are taken.
+    """
     architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
-    debs = sorted((unpacked.parent / "debs").glob("containernetworking-plugins_*.deb"))
-    plugins = upstream(run(["dpkg-deb", "--field", str(debs[-1]), "Version"]).stdout)
+    if parts.plugins:
+        plugins, plugins_version = programs_in(parts.plugins), number(parts.plugins / "bridge")
+    else:
+        debs = sorted((unpacked.parent / "debs").glob("containernetworking-plugins_*.deb"))
+        plugins_version = upstream(run(["dpkg-deb", "--field", str(debs[-1]), "Version"]).stdout)
+        plugins = programs_in(unpacked / "usr/lib/cni")
+    crictl = parts.tools["crictl"]
     packages = [package for version, directory in programs.items() for package in of_version(version, directory)]
-    for package in [*packages, *shared(tools, unpacked, plugins)]:
+    for package in [*packages, *shared(crictl, number(crictl), plugins, plugins_version)]:
         build(package, architecture, unpacked.parent / "deb", repo)
+
+
+def programs_in(directory: Path) -> list[Path]:
+    """Return the programs in ``directory``: not the licence and the other texts that come with plugins."""
+    return sorted(path for path in directory.iterdir() if executable(path))
 
 
 def build(package: Package, architecture: str, work: Path, repo: Path) -> None:

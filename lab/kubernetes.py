@@ -11,12 +11,12 @@ import os
 import re
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import archive, kube_build, kube_golden, kube_images, kube_packages, tree
+from lab import archive, kube_build, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, tree
 from lab.building import Say, locked
 from lab.mounts import remove_tree
 from lab.names import RUN, Instance, cache
@@ -25,6 +25,8 @@ from runbooks.errors import InventoryError, PrecheckError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lab.kube_parts import Parts
 
 PROGRAMS = ("kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 KEPT = 2  # entries that stay for a change back
@@ -37,16 +39,20 @@ class Kubernetes:
     """What a lab's hosts are offered.
 
     ``binaries`` and ``upgrade`` are directories with the ready ``PROGRAMS`` of one version each; without ``binaries`` both versions
-    are built from Debian's source package. ``etcd`` is a key of ``kube_build.ETCD_SUITES``.
+    are built from Debian's source package. ``etcd`` asks for Debian's of that series (a key of ``kube_etcd.SUITES``); "" takes the one
+    in the directories, else Debian's that fits.
     """
 
     binaries: Path | None = None
     upgrade: Path | None = None
-    etcd: str = kube_build.ETCD_DEFAULT
+    etcd: str = ""
 
     def __post_init__(self) -> None:
-        if self.etcd not in kube_build.ETCD_SUITES:
-            raise InventoryError(f"--etcd {self.etcd}: the lab has {' and '.join(kube_build.ETCD_SUITES)}")
+        if self.etcd and self.etcd not in kube_etcd.SUITES:
+            raise InventoryError(
+                f"--etcd {self.etcd}: Debian has {' and '.join(kube_etcd.SUITES)}",
+                hint="for another one, put its etcd, etcdctl and etcdutl beside kubeadm into the directory that --kubernetes names",
+            )
         if self.upgrade and not self.binaries:
             raise InventoryError("--upgrade needs --kubernetes: the directory of the version to upgrade from")
 
@@ -80,7 +86,7 @@ def chosen(*, binaries: str = "", upgrade: str = "", etcd: str = "", without: bo
     def directory(text: str) -> Path | None:
         return Path(text).expanduser().absolute() if text else None
 
-    return Kubernetes(directory(binaries), directory(upgrade), etcd or kube_build.ETCD_DEFAULT)
+    return Kubernetes(directory(binaries), directory(upgrade), etcd)
 
 
 # ---------------------------------------------------------------------- what a lab has
@@ -146,51 +152,59 @@ def current(instance: Instance, wanted: Kubernetes, say: Say) -> Entry:
 def make(job: kube_build.Job, wanted: Kubernetes, path: Path) -> None:
     """Make the entry ``path``: programs, packages, images, and the state of containerd that has them."""
     started = time.monotonic()
-    programs = {version(directory): directory for directory in (wanted.binaries, wanted.upgrade) if directory}
-    tools = kube_build.own_tools(wanted.binaries) if wanted.binaries else None
-    if not programs or tools is None:
+    programs, parts = programs_of(wanted), parts_of(wanted)
+    if not programs or parts.to_build:
         built = kube_build.built(job, kube_build.STAMPS if not programs else ())
         programs = programs or {stamp: built / stamp for stamp in kube_build.STAMPS}
-        tools = tools or built / "tools"
-    kube_build.fetch_parts(job, wanted.etcd)
+        parts = replace(parts, tools={**{name: built / "tools" / name for name in parts.to_build}, **parts.tools})
+    kube_build.fetch_parts(job, parts.debian_etcd, plugins=parts.plugins is None)
     job.say("packaging Kubernetes " + ", ".join(programs))
     fresh = job.work / "entry"
     (fresh / "repo").mkdir(parents=True)
-    kube_packages.make(programs, tools=tools, unpacked=job.unpacked, repo=fresh / "repo")
+    kube_packages.make(programs, parts, unpacked=job.unpacked, repo=fresh / "repo")
     tree.write_index(fresh / "repo", "kubernetes")
-    kube_images.make(job, programs, tools, job.work / "images.tar")
+    kube_images.make(job, programs, parts, job.work / "images.tar")
     kube_golden.make(job, fresh / "containerd")
-    etcd = run([str(job.unpacked / "usr/bin/etcd"), "--version"]).stdout.split()[2]
+    first = parts.etcd[next(iter(programs))].directory or job.unpacked / "usr/bin"
+    etcd = kube_etcd.version_of(first / "etcd")
     (fresh / ABOUT).write_text(json.dumps({"versions": list(programs), "etcd": etcd}))
     fresh.rename(path)
     remove_tree(job.work)
     job.say(f"Kubernetes {', '.join(programs)} with etcd {etcd} ready after {time.monotonic() - started:.0f} s: {path}")
 
 
+def programs_of(wanted: Kubernetes) -> dict[str, Path]:
+    """Return the directories that ``wanted`` names, by the version in them; none where Debian's source is to be built."""
+    return {version(directory): directory for directory in (wanted.binaries, wanted.upgrade) if directory}
+
+
+def parts_of(wanted: Kubernetes) -> Parts:
+    """Return the parts beside the programs; InventoryError when one is missing, or a kubeadm and its etcd cannot run together.
+
+    It only looks, so it also serves as the check before anything is made.
+    """
+    for directory in (wanted.binaries, wanted.upgrade):
+        if directory and (missing := lacking(directory)):
+            raise InventoryError(
+                f"{directory}: no program {', '.join(missing)}",
+                hint="the lab needs " + ", ".join(PROGRAMS) + " of one version in it",
+            )
+    programs = programs_of(wanted)
+    return kube_parts.find(programs, wanted.etcd) if programs else kube_parts.debians(kube_build.STAMPS, wanted.etcd)
+
+
 def digest(wanted: Kubernetes, source: archive.Archive) -> str:
-    """Return the name of the entry: what goes into it, and the code that makes it."""
-    whole = sha256(f"{source.suite} {os.uname().machine} {kube_build.STAMPS} {wanted.etcd}".encode())
-    for module in (kube_build, kube_packages, kube_images, kube_golden):
+    """Return the name of the entry: what goes into it, and the code that makes it. InventoryError when that cannot be made or run."""
+    parts = parts_of(wanted)
+    whole = sha256(f"{source.suite} {os.uname().machine} {kube_build.STAMPS} {parts.debian_etcd}".encode())
+    for module in (kube_build, kube_etcd, kube_parts, kube_packages, kube_images, kube_golden):
         whole.update(Path(str(module.__file__)).read_bytes())
     whole.update(kube_build.recipe_digest("*.sh", "*.go", "files/*"))
-    for directory in (wanted.binaries, wanted.upgrade):
-        whole.update(binaries_digest(directory) if directory else b"\n")
+    own = [directory / name for directory in programs_of(wanted).values() for name in PROGRAMS]
+    for path in [*own, *parts.files]:
+        with path.open("rb") as file:
+            whole.update(f"\n{path.name} ".encode() + file_digest(file, "sha256").digest())
     return whole.hexdigest()[:16]
-
-
-def binaries_digest(directory: Path) -> bytes:
-    """Return what the programs in ``directory`` hash to; InventoryError names those that are missing."""
-    missing = lacking(directory)
-    if missing:
-        raise InventoryError(
-            f"{directory}: no program {', '.join(missing)}", hint="the lab needs " + ", ".join(PROGRAMS) + " of one version in it"
-        )
-    whole = sha256()
-    for name in (*PROGRAMS, *kube_build.TOOLS):
-        if (directory / name).is_file():
-            with (directory / name).open("rb") as file:
-                whole.update(name.encode() + file_digest(file, "sha256").digest())
-    return whole.digest()
 
 
 def lacking(directory: Path) -> list[str]:

@@ -34,9 +34,9 @@ def split(text: str) -> list[str]:
     help={
         "hosts": "only these, with commas; default: all of the site",
         "site": "the site file to copy",
-        "kubernetes": "directory with ready programs of another version: kubeadm, kubelet, kubectl, kube-*",
+        "kubernetes": "directory with ready programs of another version: kubeadm, kubelet, kubectl, kube-*; etcd etc. where it has them",
         "upgrade": "with --kubernetes: directory with the version to upgrade to",
-        "etcd": "the etcd in the hosts' images: 3.5 or 3.4",
+        "etcd": "Debian's etcd 3.5 or 3.4 in the hosts' images; default: what fits",
         "no-kubernetes": "without packages and images of Kubernetes",
     }
 )

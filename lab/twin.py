@@ -43,11 +43,13 @@ def read(path: Path) -> Site:
     return load_site(path).site
 
 
-def kubernetes_options(version: str, *, oom: bool) -> dict[str, Any]:
+def kubernetes_options(version: str, *, oom: bool, cgroup_v1: bool) -> dict[str, Any]:
     """Return what a twin with Kubernetes ``version`` (with its v) sets in the site's section ``kubernetes``. Pure.
 
-    ``oom``: whether the machine lets its hosts lower a process's OOM score.
+    ``oom``: whether the machine lets its hosts lower a process's OOM score. ``cgroup_v1``: whether its hosts have cgroup v1, with
+    which the kubelet does not start from 1.35 on unless it is told to.
     """
+    kubelet = {"kubelet": {"failCgroupV1": False}} if cgroup_v1 and int(version.split(".")[1]) >= 35 else {}
     return {
         "version": version.removeprefix("v"),
         "cni": MANIFEST,
@@ -56,6 +58,7 @@ def kubernetes_options(version: str, *, oom: bool) -> dict[str, Any]:
         "swap": "keep",
         "containerd": {"restrict_oom_score_adj": not oom},
         "kube_proxy": {"mode": "iptables", "conntrack": {"maxPerCore": 0}},
+        **kubelet,
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import kube_golden, kube_images, kube_packages, kubernetes, twin
+from lab import cgroups, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kubernetes, twin
 from lab.archive import Archive, other_suite
 from lab.kubernetes import PROGRAMS, Kubernetes
 from lab.libraries import inside, loaded
@@ -23,11 +23,23 @@ SITE = Path(__file__).parents[3] / "hosts.yaml"
 SOURCE = Archive("bookworm", ("deb scheme:/mirror/ bookworm main", "deb scheme:/other/ bookworm-security main"), (), ())
 
 
-def programs(directory: Path, version: str = "v1.30.1") -> Path:
+def programs(directory: Path, version: str = "v1.30.1", etcd_tag: str = "3.5.24-0") -> Path:
     directory.mkdir()
     for name in PROGRAMS:
-        (directory / name).write_text(f"#!/bin/sh\necho {version}\n")
-        (directory / name).chmod(0o755)
+        program(directory / name, f"echo {version}")
+    program(directory / "kubeadm", f"[ $1 = config ] && echo r/pause:3.10 r/etcd:{etcd_tag} || echo {version}")
+    return directory
+
+
+def program(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def with_etcd(directory: Path, version: str = "3.6.8") -> Path:
+    for name in kube_etcd.PROGRAMS:
+        program(directory / name, f"echo 'etcd Version: {version}'; echo 'Git SHA: 0'")
     return directory
 
 
@@ -45,8 +57,9 @@ class TestChoice:
             kubernetes.chosen(**flags, without=True)
 
     def test_a_strange_etcd_and_an_upgrade_from_nothing(self) -> None:
-        with pytest.raises(InventoryError, match=r"the lab has 3\.5 and 3\.4"):
+        with pytest.raises(InventoryError, match=r"Debian has 3\.5 and 3\.4") as caught:
             Kubernetes(etcd="3.6")
+        assert "beside kubeadm" in str(caught.value.hint)
         with pytest.raises(InventoryError, match="--upgrade needs --kubernetes"):
             Kubernetes(upgrade=Path("/b"))
 
@@ -55,13 +68,95 @@ class TestChoice:
         (directory / "kubectl").unlink()
         (directory / "kube-proxy").chmod(0o644)
         with pytest.raises(InventoryError, match="no program kubectl, kube-proxy"):
-            kubernetes.binaries_digest(directory)
+            kubernetes.digest(Kubernetes(directory), SOURCE)
 
     def test_kubeadm_says_the_version(self, tmp_path: Path) -> None:
         assert kubernetes.version(programs(tmp_path / "a")) == "v1.30.1"
         assert kubernetes.version(programs(tmp_path / "b", "v1.31.0-rc.1")) == "v1.31.0-rc.1"
         with pytest.raises(InventoryError, match="is no version"):
             kubernetes.version(programs(tmp_path / "c", "hello"))
+
+
+class TestEtcd:
+    @pytest.mark.parametrize(
+        ("kubeadm", "tag", "etcd", "wrong"),
+        [
+            ("v1.20.2", "3.4.13-0", "3.4", ""),
+            ("v1.20.2", "3.4.13-0", "3.5", ""),
+            ("v1.33.13", "3.5.24-0", "3.5", ""),
+            ("v1.33.13", "3.5.24-0", "3.6", ""),  # deprecated there, but known
+            ("v1.33.13", "3.5.24-0", "3.7", "experimental-initial-corrupt-check"),
+            ("v1.34.9", "3.5.24-0", "3.5", ""),  # 1.34 and 1.35 decide by the tag
+            ("v1.34.9", "3.6.5-0", "3.5", "feature-gates"),
+            ("v1.35.6", "3.6.6-0", "3.5", "feature-gates"),
+            ("v1.36.3", "3.5.24-0", "3.5", "feature-gates"),  # 1.36 does not look at it
+            ("v1.36.3", "3.6.8-0", "3.6", ""),
+            ("v1.36.3", "3.6.8-0", "3.10", ""),
+        ],
+    )
+    def test_flags_that_kubeadm_writes_and_etcd_knows(self, kubeadm: str, tag: str, etcd: str, wrong: str) -> None:
+        said = kube_etcd.misfit(kubeadm, tag, etcd)
+        assert wrong in said if wrong else said == ()
+
+    def test_the_one_beside_kubeadm_then_debians_that_it_wants(self, tmp_path: Path) -> None:
+        old, new = programs(tmp_path / "old", "v1.28.1", "3.4.13-0"), with_etcd(programs(tmp_path / "new", "v1.36.3", "3.6.8-0"))
+        own = kube_etcd.Etcd("3.6", new)
+        assert kube_parts.find({"v1.36.3": new}, "").etcd == {"v1.36.3": own}
+        assert [path.name for path in own.files] == ["etcd", "etcdctl", "etcdutl"]
+        assert kube_parts.find({"v1.28.1": old}, "").etcd == {"v1.28.1": kube_etcd.Etcd("3.4")}
+        assert kube_parts.find({"v1.28.1": old}, "3.5").etcd == {"v1.28.1": kube_etcd.Etcd("3.5")}
+        both = kube_parts.find({"v1.28.1": old, "v1.36.3": new}, "")
+        assert (both.etcd["v1.36.3"], both.debian_etcd) == (own, "3.4")
+
+    @pytest.mark.parametrize("asked", ["", "3.5"])
+    def test_a_pair_that_cannot_run_is_refused_with_the_way_out(self, tmp_path: Path, asked: str) -> None:
+        directory = programs(tmp_path / "bin", "v1.36.3", "3.6.8-0")
+        with pytest.raises(
+            InventoryError, match=r"v1\.36\.3 and etcd 3\.5 cannot run together: kubeadm writes --feature-gates and"
+        ) as caught:
+            kubernetes.digest(Kubernetes(directory, etcd=asked), SOURCE)
+        assert f"etcd, etcdctl and etcdutl of 3.6.8 (what this kubeadm wants) beside kubeadm into {directory}" in str(
+            caught.value.hint
+        )
+        assert ("leave out --etcd" in str(caught.value.hint)) == bool(asked)
+
+    def test_half_an_etcd_and_one_that_says_nothing(self, tmp_path: Path) -> None:
+        directory = with_etcd(programs(tmp_path / "bin"), "unknown")
+        with pytest.raises(InventoryError, match="says no version"):
+            kubernetes.digest(Kubernetes(directory), SOURCE)
+        (directory / "etcdctl").unlink()
+        with pytest.raises(InventoryError, match="etcd without etcdctl"):
+            kubernetes.digest(Kubernetes(directory), SOURCE)
+
+
+class TestParts:
+    def test_what_the_directory_has_is_taken_and_the_rest_is_made(self, tmp_path: Path) -> None:
+        directory = programs(tmp_path / "bin")
+        parts = kube_parts.find({"v1.30.1": directory}, "")
+        assert (parts.to_build, parts.plugins, parts.files) == (["crictl", "pause"], None, [])
+        crictl = program(directory / "crictl", "echo crictl version v1.36.0")
+        (directory / "cni").mkdir()
+        (directory / "cni/LICENSE").touch()
+        with pytest.raises(InventoryError, match="no CNI plugin bridge, host-local, loopback, portmap"):
+            kube_parts.find({"v1.30.1": directory}, "")
+        for name in kube_parts.NEEDED_PLUGINS:
+            program(directory / "cni" / name, "echo CNI bridge plugin v1.7.1 >&2")
+        parts = kube_parts.find({"v1.30.1": directory}, "")
+        assert (parts.to_build, parts.tools, parts.plugins) == (["pause"], {"crictl": crictl}, directory / "cni")
+        assert [kube_parts.number(path) for path in (crictl, directory / "cni/bridge", directory / "kubelet")] == [
+            "1.36.0",
+            "1.7.1",
+            "1.30.1",
+        ]
+        assert [path.name for path in kube_packages.programs_in(directory / "cni")] == sorted(kube_parts.NEEDED_PLUGINS)
+
+    def test_an_entry_is_another_one_when_one_of_them_changes(self, tmp_path: Path) -> None:
+        directory = with_etcd(programs(tmp_path / "bin"))
+        before = kubernetes.digest(Kubernetes(directory), SOURCE)
+        program(directory / "pause", "true")
+        middle = kubernetes.digest(Kubernetes(directory), SOURCE)
+        (directory / "etcdctl").write_text("#!/bin/sh\n")
+        assert len({before, middle, kubernetes.digest(Kubernetes(directory), SOURCE)}) == 3
 
 
 class TestCache:
@@ -226,7 +321,7 @@ class TestGolden:
 
 class TestTwin:
     def test_the_options_reach_the_sites_model(self, tmp_path: Path) -> None:
-        options = twin.kubernetes_options("v1.20.2", oom=False)
+        options = twin.kubernetes_options("v1.20.2", oom=False, cgroup_v1=True)
         path = tmp_path / "site.yaml"
         path.write_text(twin.twin_text(load_site(SITE).site, Instance("x"), SITE, options))
         copy = load_site(path).site.kubernetes
@@ -235,6 +330,20 @@ class TestTwin:
         assert copy.containerd.restrict_oom_score_adj
         assert Path(str(copy.cni)).is_file()
         assert copy.kube_proxy["conntrack"] == {"maxPerCore": 0}
+        assert copy.kubelet == {}
+
+    @pytest.mark.parametrize(
+        ("version", "v1", "told"), [("v1.34.9", True, False), ("v1.35.0", True, True), ("v1.36.3", False, False)]
+    )
+    def test_a_kubelet_that_would_not_start_on_cgroup_v1_is_told_to(self, version: str, v1: bool, told: bool) -> None:
+        options = twin.kubernetes_options(version, oom=True, cgroup_v1=v1)
+        assert options.get("kubelet") == ({"failCgroupV1": False} if told else None)
+
+    def test_hosts_have_the_cgroup_version_of_the_machine(self) -> None:
+        second = "1 0 0:9 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+        mixed = "1 0 0:8 / /sys/fs/cgroup rw - tmpfs t rw\n2 1 0:9 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+        assert not cgroups.hosts_have_v1(parse(second))
+        assert cgroups.hosts_have_v1(parse(mixed))
 
     def test_an_overlay_goes_deep_and_keeps_the_rest(self) -> None:
         below = {"a": {"b": 1, "c": 2}, "d": 3}

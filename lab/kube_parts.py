@@ -1,0 +1,95 @@
+"""What a lab's Kubernetes consists of beside its own programs: etcd, crictl, pause and CNI plugins.
+
+Each comes from the directory of the programs where it is there; else crictl and pause are built, and the others come from Debian.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import kube_etcd
+from lab.kube_etcd import Etcd
+from lab.process import run
+from runbooks.errors import InventoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+TOOLS = ("crictl", "pause")
+PLUGINS = "cni"  # the directory of the plugins beside the programs
+NEEDED_PLUGINS = ("bridge", "host-local", "loopback", "portmap")  # by the lab's pod network and most others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts beside the programs. ``etcd`` maps a version of Kubernetes to its etcd; None of ``plugins``: Debian's."""
+
+    etcd: Mapping[str, Etcd]
+    tools: Mapping[str, Path]
+    plugins: Path | None
+
+    @property
+    def debian_etcd(self) -> str:
+        """The series that Debian has to give, "" for none. There is at most one: an upgrade keeps what it came from."""
+        return next((etcd.series for etcd in self.etcd.values() if etcd.directory is None), "")
+
+    @property
+    def to_build(self) -> list[str]:
+        """The tools that no directory has."""
+        return [name for name in TOOLS if name not in self.tools]
+
+    @property
+    def files(self) -> list[Path]:
+        """Everything that comes from directories, for the name of the cache's entry."""
+        plugins = sorted(path for path in self.plugins.iterdir() if path.is_file()) if self.plugins else []
+        return [*(path for etcd in self.etcd.values() for path in etcd.files), *self.tools.values(), *plugins]
+
+
+def find(programs: Mapping[str, Path], asked: str) -> Parts:
+    """Return the parts for ``programs`` (version -> directory, the one to upgrade to last). InventoryError when no etcd fits.
+
+    ``asked`` is the series of Debian's etcd that the operator wants, "" for what fits.
+    """
+    etcd: dict[str, Etcd] = {}
+    for version, directory in programs.items():
+        before = next(iter(etcd.values()), None)
+        tag = kube_etcd.tag_of(listed(directory, version))
+        etcd[version] = kube_etcd.choose(version, tag, asked=asked, directory=directory, before=before)
+    newest_first = list(programs.values())[::-1]
+    tools = {name: next((path for one in newest_first if executable(path := one / name)), None) for name in TOOLS}
+    plugins = next((path for one in newest_first if (path := one / PLUGINS).is_dir()), None)
+    if plugins and (missing := [name for name in NEEDED_PLUGINS if not executable(plugins / name)]):
+        raise InventoryError(
+            f"{plugins}: no CNI plugin {', '.join(missing)}", hint=f"remove {plugins}: Debian's plugins are taken then"
+        )
+    return Parts(etcd=etcd, tools={name: path for name, path in tools.items() if path}, plugins=plugins)
+
+
+def debians(versions: Sequence[str], asked: str) -> Parts:
+    """Return the parts for ``versions`` that are built from Debian's source: everything is Debian's, or built."""
+    return Parts(etcd=dict.fromkeys(versions, Etcd(asked or kube_etcd.DEFAULT)), tools={}, plugins=None)
+
+
+def listed(directory: Path, version: str) -> list[str]:
+    """Return the images that the kubeadm in ``directory`` wants for ``version``. It is asked without a network."""
+    argv = ["unshare", "--net", str(directory / "kubeadm"), "config", "images", "list", f"--kubernetes-version={version}"]
+    return run(argv).stdout.split()
+
+
+def executable(path: Path) -> bool:
+    """Whether ``path`` is a program."""
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def number(program: Path) -> str:
+    """Return the plain version that ``program`` says with --version: 1.36.0. "0" where it says none, which sorts before all others.
+
+    crictl prints "crictl version v1.36.0"; a CNI plugin, on standard error, "CNI bridge plugin v1.7.1".
+    """
+    said = run([str(program), "--version"], check=False)
+    found = re.search(r"\bv?(\d+\.\d+(?:\.\d+)*)", said.stdout + said.stderr)
+    return found[1] if found else "0"
