@@ -164,7 +164,14 @@ def test_arrows_between_the_rooms_of_a_wing_run_one_way():
 
 
 def test_the_lab_takes_little_from_the_runbooks():
-    allowed = ("lab", "runbooks.inventory", "runbooks.errors", "runbooks.engine.tasks", "runbooks.text", "runbooks.rules.etcd_flags")
+    allowed = (
+        "lab",
+        "runbooks.inventory",
+        "runbooks.errors",
+        "runbooks.engine.tasks",
+        "runbooks.text",
+        "runbooks.rules.etcd_flags",
+    )
     assert [
         f"{module} imports {name}" for module in below("lab") for name in sorted(own(module)) if not within(name, allowed)
     ] == []
