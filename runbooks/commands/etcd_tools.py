@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,19 @@ class EtcdPrograms:
     version: str
     digests: Mapping[str, str]
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStatus:
+    """What `snapshot status` says of a snapshot: hash, revision, and size in bytes.
+
+    ``total_keys`` is only recorded: before etcd 3.6 it counts every revision in every bucket, since then the live keys.
+    """
+
+    hash: int
+    revision: int
+    size: int
+    total_keys: int
 
 
 def look() -> Probe[EtcdPrograms]:
@@ -52,6 +66,15 @@ def parse_programs(answer: Answer) -> EtcdPrograms:
     if not _VERSION.fullmatch(version) or not {"etcd", "etcdctl"} <= digests.keys() or size > LARGEST:
         raise ValueError(f"these are not etcd's programs: {answer.stdout[:100]!r}")
     return EtcdPrograms(version, digests, size)
+
+
+def parse_snapshot(text: str) -> SnapshotStatus:
+    """Parse the JSON of `etcdutl snapshot status`. Raises ValueError when it is something else: etcdctl 3.6 prints its help, exit status 0."""
+    try:
+        found = json.loads(text)
+        return SnapshotStatus(int(found["hash"]), int(found["revision"]), int(found["totalSize"]), int(found["totalKey"]))
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"`snapshot status` says {text.strip()[:100]!r}") from None
 
 
 def parse_version(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from runbooks.commands import etcd_tools as commands
 from runbooks.errors import CommandError, OutcomeError
@@ -26,14 +25,13 @@ class Tools:
     etcd: Path | None = None
     etcdctl: Path | None = None
 
-    def status(self, snapshot: Path) -> dict[str, Any]:
-        """Return hash, revision, totalKey and totalSize (bytes) of ``snapshot``. Raises CommandError when it cannot be read."""
+    def status(self, snapshot: Path) -> commands.SnapshotStatus:
+        """Return what the program says of ``snapshot``. Raises CommandError when it cannot be read."""
         said = programs.run(clean([self.reader, "snapshot", "status", snapshot, "-w", "json"]), environ=API)
         try:
-            found: dict[str, Any] = json.loads(said.stdout)
-        except ValueError:
-            raise CommandError(f"{snapshot.name}: `snapshot status` says {said.stdout[:100]!r}") from None
-        return found
+            return commands.parse_snapshot(said.stdout)
+        except ValueError as error:
+            raise CommandError(f"{snapshot.name}: {error}") from None
 
     def restore(self, snapshot: Path, to: Path) -> None:
         """Make ``to`` the data directory of a single member, from ``snapshot``.

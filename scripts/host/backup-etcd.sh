@@ -18,6 +18,10 @@ verify() {
     politely
     began=$(now)
     util snapshot status "$work/etcd.db" -w json >"$work/status" 2>"$work/said" || return
+    if ! grep -q '"revision"' "$work/status"; then # etcdctl 3.6 prints its help and exits 0
+        echo "there is no etcdutl beside $tools/etcdctl, which cannot read snapshots any more" >"$work/said"
+        return 1
+    fi
     util snapshot restore "$work/etcd.db" --data-dir "$scratch" >"$work/said" 2>&1 || return
     [ -s "$scratch/member/snap/db" ] || return
     rm -rf -- "$scratch"

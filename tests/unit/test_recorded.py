@@ -7,7 +7,7 @@ from math import isinf
 import pytest
 
 from runbooks.backup.rules import unlisted
-from runbooks.commands import etcd, etcd_metrics, lb, objects, verify
+from runbooks.commands import etcd, etcd_metrics, etcd_tools, lb, objects, verify
 from tests.support.recorded import FOLDER, recorded_answer, recording
 
 pytestmark = pytest.mark.unit
@@ -24,6 +24,7 @@ def refusals(said):
 PARSERS = {
     "backup refusals": refusals,
     "etcd look": etcd.parse_look,
+    "etcd snapshot": lambda said: etcd_tools.parse_snapshot(said.stdout),
     "etcd metrics": etcd_metrics.parse_metrics,
     "haproxy backends": lambda said: lb.parse_backends(said.stdout),
     "kubernetes health": verify.parse_health,

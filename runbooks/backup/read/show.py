@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 LIST_HEADER: Final = ("id", "age", "state", "revision", "size", "members", "verified", "off-site")
-SNAPSHOTS_HEADER: Final = ("host", "member", "version", "revision", "hash", "keys", "with old ones", "size")
+SNAPSHOTS_HEADER: Final = ("host", "member", "version", "revision", "hash", "keys", "size")
 MEMBERS_HEADER: Final = ("member", "ID", "vote", "peer URLs", "client URLs")
 LARGEST: Final = 10  # kinds that are shown without --all
 
@@ -162,7 +162,6 @@ def _snapshots(made: Manifest) -> str:
             str(each.revision),
             f"{each.hash:x}",  # hexadecimal, as etcdutl shows it
             "?" if each.live_keys is None else str(each.live_keys),
-            str(each.total_keys),
             size_text(each.size),
         ]
         for each in made.snapshots

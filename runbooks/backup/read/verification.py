@@ -180,11 +180,16 @@ def _restored(opened: Opened, tools: Tools, snapshot: Snapshot, directory: Path)
     """Restore a snapshot, and return what it holds. Raises RunbookError when it differs from the manifest or cannot be restored."""
     path = plain_snapshot(opened, snapshot, directory)
     said = tools.status(path)
-    wanted = {"hash": snapshot.hash, "revision": snapshot.revision, "totalKey": snapshot.total_keys, "totalSize": snapshot.size}
-    if wrong := [f"{name} {said.get(name)} instead of {value}" for name, value in wanted.items() if said.get(name) != value]:
+    pairs = {
+        "hash": (said.hash, snapshot.hash),
+        "revision": (said.revision, snapshot.revision),
+        "size": (said.size, snapshot.size),
+    }
+    if wrong := [f"{name} {seen} instead of {wanted}" for name, (seen, wanted) in pairs.items() if seen != wanted]:
         raise OutcomeError(f"its content is not what the manifest says: {listed(wrong)}")
     tools.restore(path, directory / "restored")  # also checks the SHA-256 inside the snapshot
-    return f"revision {snapshot.revision}, {counted(snapshot.total_keys, 'key')} with their history, {size_text(snapshot.size)}; it restores"
+    keys = "" if snapshot.live_keys is None else f"{counted(snapshot.live_keys, 'key')}, "
+    return f"revision {snapshot.revision}, {keys}{size_text(snapshot.size)}; it restores"
 
 
 def _keys(result: Verification, opened: Opened, snapshot: Snapshot, name: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from base64 import b64decode
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
@@ -19,9 +17,10 @@ from runbooks.backup.sets import manifest
 from runbooks.backup.sets.folder import Folder
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Store
-from runbooks.commands import backup, etcd
+from runbooks.commands import backup, etcd, etcd_tools
 from runbooks.commands.backup import Kinds
 from runbooks.commands.etcd import Look, Status
+from runbooks.commands.etcd_tools import SnapshotStatus
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.local import files
@@ -110,7 +109,7 @@ class NewSet:
         """
         facts = {host: _snapshot_facts(receiver) for (host, part), receiver in self.received.items() if part == "etcd"}
         sound = {host: each for host, each in facts.items() if each and f"{host}: etcd" not in self.missing}
-        proven = {host: ProvenSnapshot(status.cluster, snapshot["revision"]) for host, (status, snapshot) in sound.items()}
+        proven = {host: ProvenSnapshot(status.cluster, snapshot.revision) for host, (status, snapshot) in sound.items()}
         selection = snapshots.select(proven, last, accept_older=self.accept_older)
         for host, why in selection.refused.items():
             self.note_missing(f"{host}: etcd", why)
@@ -127,17 +126,17 @@ class NewSet:
                 hint="if you restored an older state on purpose: inv backup.run --accept-older" if older else "inv etcd.status",
             )
 
-    def _snapshot(self, host: str, status: Status, proven: Mapping[str, int]) -> manifest.Snapshot:
-        keys = self._keys(host, proven["revision"])
+    def _snapshot(self, host: str, status: Status, proven: SnapshotStatus) -> manifest.Snapshot:
+        keys = self._keys(host, proven.revision)
         return manifest.Snapshot(
             host=host,
             member=status.member,
             file=self.files.stored_name(f"etcd/{host}.db"),
             version=status.version,
-            revision=proven["revision"],
-            hash=proven["hash"],
-            total_keys=proven["totalKey"],
-            size=proven["totalSize"],
+            revision=proven.revision,
+            hash=proven.hash,
+            total_keys=proven.total_keys,
+            size=proven.size,
             live_keys=keys.total if keys else None,
             keys_file=self.files.stored_name(f"etcd/{host}.keys.json") if keys else None,
         )
@@ -214,9 +213,9 @@ class NewSet:
         return found
 
 
-def _snapshot_facts(receiver: Receiver) -> tuple[Status, dict[str, int]] | None:
+def _snapshot_facts(receiver: Receiver) -> tuple[Status, SnapshotStatus] | None:
     """Return the status of a host's member and of its snapshot (JSON of `etcdutl snapshot status`), or None without both."""
     facts = receiver.facts
     if "snapshot" not in facts or "status" not in facts:
         return None
-    return etcd.parse_status(facts["status"]), json.loads(facts["snapshot"])
+    return etcd.parse_status(facts["status"]), etcd_tools.parse_snapshot(facts["snapshot"])

@@ -54,9 +54,10 @@ class Sampled(Part, frozen=True):
 
 
 class Snapshot(Part, frozen=True):
-    """The snapshot of one member. ``hash`` is etcdutl's; ``total_keys`` counts old revisions too, ``live_keys`` does not.
+    """The snapshot of one member. ``hash`` is etcdutl's, the same for every version that can read the snapshot.
 
-    ``live_keys`` is None when the member could not be asked.
+    ``live_keys`` is counted by asking the member at the snapshot's revision, None when it could not be asked. ``total_keys`` is etcdutl's
+    totalKey, only recorded: all revisions in all buckets before etcd 3.6, live keys since. Never compare it.
     """
 
     host: str

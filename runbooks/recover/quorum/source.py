@@ -128,8 +128,8 @@ class Snapshots:
         why = "there is no etcdutl on this machine"
         for program in [*([Path(on_path)] if on_path else []), *kept]:
             try:
-                return int(etcd_tools.Tools(reader=program).status(path)["revision"])
-            except (CommandError, OSError, KeyError, ValueError) as error:
+                return etcd_tools.Tools(reader=program).status(path).revision
+            except (CommandError, OSError) as error:
                 why = str(error)
         raise PrecheckError(
             f"{path}: its revision cannot be read: {why}",

@@ -491,3 +491,32 @@ def test_the_best_snapshot_is_the_newest_that_can_be_compared() -> None:
     assert restore_test.choose(manifest, "master1").host == "master1"
     with pytest.raises(InventoryError, match="X has no snapshot of lb1"):
         restore_test.choose(manifest, "lb1")
+
+
+ETCDUTL = """#!/bin/bash
+case "$1 $2" in
+"version ") echo "etcdutl version: 3.5.31" ;;
+"snapshot status") echo '{"hash": 255, "revision": REVISION, "totalKey": 80, "totalSize": 5000}' ;;
+"snapshot restore") mkdir -p "$5/member/snap" && echo db >"$5/member/snap/db" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("revision", "ok"), [(700, True), (699, False)])
+def test_a_snapshot_is_judged_by_what_every_etcdutl_counts_alike(tmp_path, monkeypatch, revision, ok) -> None:
+    """The manifest was written with totalKey 90, all revisions; this etcdutl counts live keys only, as 3.6 does."""
+    store = store_in(tmp_path)
+    name = put(store, NOON, kinds={})
+    there = tmp_path / "bin/etcdutl"
+    there.parent.mkdir()
+    there.write_text(ETCDUTL.replace("REVISION", str(revision)))
+    there.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{there.parent}:{os.environ['PATH']}")
+    found = verified(store, name)
+    assert (not found.problems) == ok
+    text = next(part.text for part in found.parts if part.name == "etcd/master1.db")
+    assert text == (
+        "revision 700, 80 keys, 4.9 KiB; it restores"
+        if ok
+        else "its content is not what the manifest says: revision 699 instead of 700"
+    )
