@@ -25,6 +25,10 @@ class Admission:
     ca_hash: str
 
 
+ETCD_JOIN = "kubeadm join phase etcd-join --config=-"
+ETCD_JOIN_BEFORE = "kubeadm join phase control-plane-join etcd --config=-"
+
+
 def init(config: Secret, skip_phases: Sequence[str] = ()) -> Command:
     """Return `kubeadm init` with ``config``. Its output with the token and the certificate key is never printed."""
     words = ["--upload-certs", "--skip-token-print", "--skip-certificate-key-print", "--ignore-preflight-errors=ImagePull"]
@@ -40,12 +44,12 @@ def join(config: Secret) -> Command:
 def join_etcd(config: Secret) -> Command:
     """Return etcd's part of a join only: add the member, write its manifest, wait for it. Nothing else on the host changes.
 
+    The phase is `control-plane-join etcd` up to 1.32 and `etcd-join` from 1.35 on. 1.33 and 1.34 have both, and the cluster's feature gate
+    ControlPlaneKubeletLocalMode decides which of them does something, so both are run there.
     https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/
     """
     variables = {"ACTION": "etcd", "CONFIG": config, "WORDS": []}
-    return replace(
-        script("kubeadm-run", variables, timeout=15 * MINUTES), shown="kubeadm join phase control-plane-join etcd --config=-"
-    )
+    return replace(script("kubeadm-run", variables, timeout=15 * MINUTES), shown=f"{ETCD_JOIN}; {ETCD_JOIN_BEFORE}")
 
 
 def wait() -> Command:

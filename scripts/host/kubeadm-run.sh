@@ -14,14 +14,27 @@ job='run=$0 attempt=$1; shift
     code=$?
     rm -f -- "$run/config.yaml"
     if [ "$code" = 0 ]; then rm -rf -- "$run"; rm -f -- "$attempt"; else echo "$code" >"$run/code.new"; mv -f -- "$run/code.new" "$run/code"; fi'
+# shellcheck disable=SC2016
+join_etcd='for phase; do kubeadm join phase $phase --config="$0" || exit; done
+    [ -e /etc/kubernetes/manifests/etcd.yaml ] && exit
+    echo "error: kubeadm wrote no etcd.yaml. With the feature gate ControlPlaneKubeletLocalMode kubeadm 1.31 and 1.32 cannot join etcd alone: replace the host (inv recover.node)"
+    exit 1'
 active() { case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) ;; *) return 1 ;; esac }
+etcd_phases() { # fills phases: 1.33 and 1.34 have both, and the cluster's gate ControlPlaneKubeletLocalMode lets one of them do nothing
+    local phase
+    for phase in etcd-join 'control-plane-join etcd'; do
+        # shellcheck disable=SC2086 # two words
+        case $(kubeadm join phase $phase --help 2>/dev/null </dev/null) in *"join phase $phase ["*) phases+=("$phase") ;; esac
+    done
+    [ "${#phases[@]}" -gt 0 ] || {
+        echo "this kubeadm has no phase that joins etcd" >&2
+        exit 1
+    }
+}
 start() {
-    local names what=("$ACTION")
-    if [ "$ACTION" = etcd ]; then # newer versions have a separate phase
-        case $(kubeadm join phase --help 2>/dev/null) in
-        *"etcd-join "*) what=(join phase etcd-join) ;;
-        *) what=(join phase control-plane-join etcd) ;;
-        esac
+    local names phases=() what
+    if [ "$ACTION" = etcd ]; then
+        etcd_phases
     elif [ -e /etc/kubernetes/kubelet.conf ] && [ ! -e "$top/attempt" ]; then
         echo "this host is a node already" >&2
         exit 1
@@ -43,9 +56,11 @@ start() {
     mv -f -- "$top/attempt.new" "$top/attempt"
     sync -- "$top"
     printf %s "$CONFIG" >"$run/config.yaml"
+    what=(kubeadm "$ACTION" --config="$run/config.yaml" "${WORDS[@]}")
+    [ "$ACTION" != etcd ] || what=(bash -c "$join_etcd" "$run/config.yaml" "${phases[@]}")
     systemd-run --quiet --no-block --unit="$unit" --description="kubeadm $ACTION, started by ha-runbooks" \
         --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
-        -- bash -c "$job" "$run" "$top/attempt" kubeadm "${what[@]}" --config="$run/config.yaml" "${WORDS[@]}"
+        -- bash -c "$job" "$run" "$top/attempt" "${what[@]}"
 }
 if ! active && [ "$ACTION" != wait ]; then start; fi
 for ((i = 0; ; i++)); do # files are checked without a process; the unit is checked once a second
@@ -64,6 +79,6 @@ grep -v '^\[WARNING\|^W[0-9]\|^I[0-9]' "$run/log" | tail -n 25 |
 # If kubeadm's own preflight failed, nothing was changed.
 if grep -q 'execution phase preflight' "$run/log"; then rm -f -- "$top/attempt"; fi
 # A join that passed kubeadm's preflight and then failed may succeed when it is tried again.
-[ "$ACTION" = init ] || grep -q 'execution phase preflight\|timed out waiting' "$run/log" || code=75
+[ "$ACTION" = init ] || grep -q 'execution phase preflight\|timed out waiting\|wrote no etcd.yaml' "$run/log" || code=75
 rm -rf -- "$run"
 exit "$code"

@@ -168,7 +168,7 @@ def join_again(ctx: RepairContext) -> Step:
         done=done,
         do=lambda run: _join_etcd(run, ctx),
         within=120,
-        by_hand=by_hand("recover", "member_join", host=host, command=kubeadm.join_etcd(Secret(""))),
+        by_hand=by_hand("recover", "member_join", host=host, commands=(kubeadm.ETCD_JOIN, kubeadm.ETCD_JOIN_BEFORE)),
     )
 
 
