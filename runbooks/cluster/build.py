@@ -23,6 +23,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
 from runbooks.rules import kubeadm as config
+from runbooks.rules.kubeadm_checks import accepts_cgroup_v1
 from runbooks.view.cluster import Survey
 
 
@@ -43,6 +44,11 @@ class Plan:
     def version(self) -> config.Version:
         """The version of kubeadm and of the cluster."""
         return config.parse(self.site.kubernetes.version)
+
+    @property
+    def cgroup_v1(self) -> bool:
+        """Whether kubeadm is to accept cgroup v1 on a host that has it, which this version does not do by itself."""
+        return accepts_cgroup_v1(self.site, self.version)
 
 
 def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
@@ -75,6 +81,7 @@ def join_procedure(plan: Plan) -> Procedure:
     site, names = plan.site, [str(host) for host in plan.hosts]
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [
+        preflight(site, plan.hosts),
         accepts_a_join(plan.survey),
         *no_dead_others(plan, f"inv cluster.join --host {','.join(names)}"),
         *join_steps(plan),
@@ -90,10 +97,9 @@ def no_dead_others(plan: Plan, command: str) -> list[Step | Together]:
 
 
 def join_steps(plan: Plan) -> list[Step | Together]:
-    """Return the steps that prepare ``plan.hosts`` and join them."""
+    """Return the steps that prepare ``plan.hosts`` and join them. `preflight` comes before: before what is removed for them."""
     site = plan.site
     steps: list[Step | Together] = [
-        preflight(site, plan.hosts),
         *prepare.steps(site, plan.hosts),
         api_server_answers(plan),
         *kubeadm_joins(plan, plan.hosts),
@@ -148,9 +154,9 @@ def kubeadm_init(plan: Plan, host: Host) -> Step:
             run.change(host, kubeadm.reset(kubeadm.ALONE))
         key = Secret(secrets.token_hex(32))
         wanted = config.init_config(plan.site, host, plan.version, key)
-        run.change(host, kubeadm.init(wanted, config.skip_phases(plan.site, plan.version)))
+        run.change(host, kubeadm.init(wanted, config.skip_phases(plan.site, plan.version), cgroup_v1=plan.cgroup_v1))
 
-    text = by_hand("cluster", "kubeadm_init", host=host, command=kubeadm.init(Secret("")))
+    text = by_hand("cluster", "kubeadm_init", host=host, command=kubeadm.init(Secret("")), cgroup_v1=plan.cgroup_v1)
     return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180, by_hand=text)
 
 
@@ -208,7 +214,7 @@ def kubeadm_join(plan: Plan, host: Host) -> Step:
         node_settings.forget(run, api_host, host)  # it has joined; `done` waits until it is ready
 
     name = "join as a control plane host (kubeadm join)" if host.is_control_plane else "join as a worker (kubeadm join)"
-    text = by_hand("cluster", "join", host=host, command=kubeadm.join(Secret("")), ttl=kubeadm.TTL)
+    text = by_hand("cluster", "join", host=host, command=kubeadm.join(Secret("")), ttl=kubeadm.TTL, cgroup_v1=plan.cgroup_v1)
     return Step(name, host, done=done, do=do, within=180, by_hand=text)
 
 
@@ -218,4 +224,5 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host) -> None:
     admission = members.join_credentials(run, api_host, offer)
     if host.is_control_plane:
         named.copy(run, api_host, host)
-    run.change(host, kubeadm.join(config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)))
+    wanted = config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)
+    run.change(host, kubeadm.join(wanted, cgroup_v1=plan.cgroup_v1))

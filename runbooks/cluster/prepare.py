@@ -16,8 +16,8 @@ from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
-from runbooks.rules import host_setup
-from runbooks.rules.kubeadm import CRI_SOCKET
+from runbooks.rules import host_setup, kubeadm_checks
+from runbooks.rules.kubeadm import CRI_SOCKET, minor_of
 
 UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only shown by --plan, before kubeadm is installed
 
@@ -78,8 +78,12 @@ def ready_kernel(site: Site, host: Host) -> Step:
 
 
 def install_packages(site: Site, host: Host) -> Step:
-    """Return the step that installs and holds the version of hosts.yaml. Raises PrecheckError for a member with another version."""
+    """Return the step that installs and holds the version of hosts.yaml, and the programs that its kubeadm asks for.
+
+    Raises PrecheckError for a member with another version.
+    """
     version = site.kubernetes.version
+    needed = [name for name in kubeadm_checks.programs(minor_of(site)) if name != "crictl"]  # cri-tools is installed in any case
 
     def check(run: Run) -> None:
         state = run.read(host, node.look(host))
@@ -90,14 +94,15 @@ def install_packages(site: Site, host: Host) -> Step:
             )
 
     def done(run: Run) -> bool:
-        return rules.pinned(run.read(host, node.look(host)), version)
+        state = run.read(host, node.look(host))
+        return rules.pinned(state, version) and (state.joined or not run.read(host, prepare.missing_programs(needed)))
 
     return Step(
         f"install kubeadm, kubelet, kubectl {version}, held",
         host,
         check=check,
         done=done,
-        do=lambda run: install(run, host, prepare.pin_packages(version)),
+        do=lambda run: install(run, host, prepare.pin_packages(version, needed)),
         settled=True,
         by_hand=by_hand("cluster", "install_packages", version=version, programs=node.PROGRAMS),
     )

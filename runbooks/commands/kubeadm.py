@@ -29,16 +29,20 @@ ETCD_JOIN = "kubeadm join phase etcd-join --config=-"
 ETCD_JOIN_BEFORE = "kubeadm join phase control-plane-join etcd --config=-"
 
 
-def init(config: Secret, skip_phases: Sequence[str] = ()) -> Command:
-    """Return `kubeadm init` with ``config``. Its output with the token and the certificate key is never printed."""
+def init(config: Secret, skip_phases: Sequence[str] = (), *, cgroup_v1: bool = False) -> Command:
+    """Return `kubeadm init` with ``config``. Its output with the token and the certificate key is never printed.
+
+    ``cgroup_v1``: kubeadm is to accept cgroup v1, which it would refuse (`kubeadm_checks.accepts_cgroup_v1`). On a host with v2 this
+    changes nothing.
+    """
     words = ["--upload-certs", "--skip-token-print", "--skip-certificate-key-print", "--ignore-preflight-errors=ImagePull"]
     words += [f"--skip-phases={','.join(skip_phases)}"] if skip_phases else []
-    return _run("init", config, words)
+    return _run("init", config, words, cgroup_v1=cgroup_v1)
 
 
-def join(config: Secret) -> Command:
-    """Return `kubeadm join` with ``config``, which says whether the host joins as a control plane host."""
-    return _run("join", config, ["--ignore-preflight-errors=ImagePull"])
+def join(config: Secret, *, cgroup_v1: bool = False) -> Command:
+    """Return `kubeadm join` with ``config``, which says whether the host joins as a control plane host. ``cgroup_v1``: as in `init`."""
+    return _run("join", config, ["--ignore-preflight-errors=ImagePull"], cgroup_v1=cgroup_v1)
 
 
 def join_etcd(config: Secret) -> Command:
@@ -48,8 +52,9 @@ def join_etcd(config: Secret) -> Command:
     ControlPlaneKubeletLocalMode decides which of them does something, so both are run there.
     https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/
     """
-    variables = {"ACTION": "etcd", "CONFIG": config, "WORDS": []}
-    return replace(script("kubeadm-run", variables, timeout=15 * MINUTES), shown=f"{ETCD_JOIN}; {ETCD_JOIN_BEFORE}")
+    variables = {"ACTION": "etcd", "CONFIG": config, "WORDS": [], "CGROUP_V1": ""}
+    command = script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup",))
+    return replace(command, shown=f"{ETCD_JOIN}; {ETCD_JOIN_BEFORE}")
 
 
 def wait() -> Command:
@@ -57,10 +62,10 @@ def wait() -> Command:
     return _run("wait", Secret(""), ())
 
 
-def _run(action: str, config: Secret, words: Sequence[str]) -> Command:
-    variables = {"ACTION": action, "CONFIG": config, "WORDS": list(words)}
+def _run(action: str, config: Secret, words: Sequence[str], *, cgroup_v1: bool = False) -> Command:
+    variables = {"ACTION": action, "CONFIG": config, "WORDS": list(words), "CGROUP_V1": "accepted" if cgroup_v1 else ""}
     shown = " ".join(["kubeadm", action, "--config=-", *words] if words else ["kubeadm-run", action])
-    return replace(script("kubeadm-run", variables, timeout=15 * MINUTES), shown=shown)
+    return replace(script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup",)), shown=shown)
 
 
 def admit(config: Secret | None) -> Command:

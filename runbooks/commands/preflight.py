@@ -10,8 +10,8 @@ from dataclasses import replace
 from runbooks.commands import load, packages, setup_look
 from runbooks.commands.base import Answer, Probe, batch, cmd, script
 from runbooks.commands.lb import parse_installed
-from runbooks.commands.preflight_facts import Facts, Fsync, Listener, Packages, Reach, Space
-from runbooks.commands.setup_look import TIME_SERVICES
+from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Listener, Packages, Reach, Space
+from runbooks.commands.setup_look import TIME_SERVICES, sysctls
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 
@@ -27,6 +27,7 @@ OTHER_SOCKETS = {
 UNITS = (*TIME_SERVICES, "firewalld", "containerd", "kubelet")
 # containerd.io is Docker's build of containerd; either one works.
 PACKAGES = ("kubeadm", "kubelet", "kubectl", "cri-tools", "containerd", "containerd.io")
+OF_PROGRAMS = tuple(dict.fromkeys(name for names in PROGRAMS.values() for name in names))
 
 # Official source: https://kubernetes.io/docs/reference/networking/ports-and-protocols/ ; 2381, 10248 and 10249 are metrics and
 # health of etcd, kubelet and kube-proxy on loopback; if another program uses them, these do not start either.
@@ -59,13 +60,6 @@ def peers(site: Site, host: Host) -> dict[Host, tuple[int, ...]]:
     return wanted
 
 
-def sysctls(site: Site) -> tuple[str, ...]:
-    """Return the sysctls that must be 1 so that the kernel forwards and filters the packets of pods."""
-    if site.networks.pods.version == 6:
-        return ("net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables")
-    return ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
-
-
 def directories(site: Site, host: Host) -> tuple[str, ...]:
     """Return the directories of ``host`` whose data grows."""
     etcd = host.is_control_plane and site.kubernetes.etcd == "stacked"
@@ -92,7 +86,10 @@ def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
                 "SYSCTLS": sysctls(site),
                 "UNITS": UNITS,
                 "SOCKETS": (CONTAINERD_SOCKET, *OTHER_SOCKETS),
+                "OPTIONS": OPTIONS,
+                "TOOLS": tuple(PROGRAMS),
             },
+            after=("cgroup",),
         ),
         script(
             "preflight-net",
@@ -102,7 +99,7 @@ def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
         ),
         script("packages-found", {"PACKAGES": PACKAGES}),
         setup_look.look(site).command,
-        script("preflight-packages", {"VERSION": site.kubernetes.version, "PACKAGES": PACKAGES}, timeout=90),
+        script("preflight-packages", {"VERSION": site.kubernetes.version, "PACKAGES": (*PACKAGES, *OF_PROGRAMS)}, timeout=90),
         load.look().command,
     ]
     if disk and ETCD in directories(site, host):
@@ -115,6 +112,9 @@ def _itself(answer: Answer) -> Answer:
     return answer
 
 
+TEXTS = ("os", "manager", "kernel", "kernel_config", "hostname", "machine_id", "interface", "attempt")
+
+
 def parse(answers: Sequence[Answer]) -> Facts:
     """Parse the outputs of the scripts in the order of `look`; that of the disk may be missing. Raises ValueError for a malformed line."""
     facts, net, installed, setup, offered, busy, *disk = answers
@@ -123,14 +123,15 @@ def parse(answers: Sequence[Answer]) -> Facts:
         raise ValueError("preflight said nothing about the kernel")
     cgroup, *controllers = said.text("cgroup").split() or [""]
     return Facts(
-        **{name: said.text(name) for name in ("os", "manager", "kernel", "hostname", "machine_id", "interface", "attempt")},
-        product_uuid=said.text("product_uuid").lower(),
+        **_texts(said),
         container=said.text("container") or "unknown",
         swap=said.all("swap"),
         modules=dict(_words(line, 2) for line in said.all("module")),
         sysctls={name: (value, how == "free") for name, value, how in (_words(line, 3) for line in said.all("sysctl"))},
         cgroup=cgroup,
         controllers=frozenset(controllers),
+        kernel_options=frozenset(said.all("kernel_option")),
+        programs=frozenset(said.all("program")),
         cpus=said.number("cpus"),
         load=load.parse(busy),
         memory_kib=said.number("memory_kib"),
@@ -154,6 +155,10 @@ def parse(answers: Sequence[Answer]) -> Facts:
         setup=setup_look.parse(setup),
         fsync=_fsync(disk[0].stdout) if disk else None,
     )
+
+
+def _texts(said: _Lines) -> dict[str, str]:
+    return {name: said.text(name) for name in TEXTS} | {"product_uuid": said.text("product_uuid").lower()}
 
 
 class _Lines:

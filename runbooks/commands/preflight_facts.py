@@ -11,6 +11,42 @@ from runbooks.commands.setup_look import Setup
 
 Reach = Literal["open", "refused", "silent"] | str
 
+# Options of the kernel (CONFIG_...) that kubeadm of some version asks for, and another name of one: `rules.kubeadm_checks` has the versions.
+OPTIONS = [
+    "CGROUPS",
+    "CGROUP_BPF",
+    "CGROUP_CPUACCT",
+    "CGROUP_DEVICE",
+    "CGROUP_FREEZER",
+    "CGROUP_PIDS",
+    "CGROUP_SCHED",
+    "CPUSETS",
+    "EXT4_FS",
+    "FAIR_GROUP_SCHED",
+    "INET",
+    "IPC_NS",
+    "MEMCG",
+    "NAMESPACES",
+    "NET_NS",
+    "NETFILTER_XT_MATCH_COMMENT",
+    "NETFILTER_XT_TARGET_REDIRECT",
+    "IP_NF_TARGET_REDIRECT",
+    "PID_NS",
+    "PROC_FS",
+    "UTS_NS",
+]
+# Programs that kubeadm of some version asks for, and the packages that have them: in Debian's family, in Red Hat's, other names there.
+PROGRAMS = {
+    "conntrack": ("conntrack", "conntrack-tools"),
+    "cp": ("coreutils", "coreutils"),
+    "crictl": ("cri-tools", "cri-tools"),
+    "ip": ("iproute2", "iproute"),
+    "iptables": ("iptables", "iptables", "iptables-nft"),
+    "losetup": ("mount", "util-linux"),
+    "mount": ("mount", "util-linux"),
+    "nsenter": ("util-linux", "util-linux"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
@@ -64,6 +100,10 @@ class Facts:
     container  "none" on a machine that is not a container.
     modules    "there", "loadable" or "missing" by name.
     sysctls    by name: value, and whether it can be changed.
+    controllers     of cgroups; with v2 also "freezer", which is no controller there, where the kernel can freeze.
+    kernel_config   the file that has the kernel's options, "configs" for a module that can be loaded to show them, "" for none.
+    kernel_options  those of `OPTIONS` that the kernel has, built in or as a module.
+    programs   those of `PROGRAMS` that the host has.
     listeners  None when `ss` is not installed.
     etcd_data  the names in etcd's data directory.
     proxied    NO_PROXY of containerd and the kubelet, where systemd gives them a proxy.
@@ -86,6 +126,9 @@ class Facts:
     sysctls: dict[str, tuple[str, bool]]
     cgroup: str
     controllers: frozenset[str]
+    kernel_config: str
+    kernel_options: frozenset[str]
+    programs: frozenset[str]
     cpus: int
     load: Load
     memory_kib: int

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.node import PROGRAMS
 from runbooks.commands.packages import PATIENCE_S
+from runbooks.commands.preflight_facts import PROGRAMS as OF_PROGRAMS
 from runbooks.commands.setup_look import MODULES, SYSCTL_FILE
 
 MINUTES = 60
@@ -32,10 +33,20 @@ def make_kernel_ready(swap: str) -> Command:
     return script("kernel-ready", {"MODULES": MODULES, "SYSCTL_FILE": SYSCTL_FILE, "SWAP": swap}, timeout=2 * MINUTES)
 
 
-def pin_packages(version: str) -> Command:
-    """Install and hold kubeadm, kubelet and kubectl in ``version``, with containerd. Exits packages.NOT_OFFERED when none has it."""
-    variables = {"VERSION": version, "PROGRAMS": PROGRAMS, "RUNTIME": RUNTIME, "PATIENCE": str(PATIENCE_S)}
+def pin_packages(version: str, programs: Sequence[str] = ()) -> Command:
+    """Install and hold kubeadm, kubelet and kubectl in ``version``, with containerd. Exits packages.NOT_OFFERED when none has it.
+
+    Also installs the packages of those ``programs`` (of `OF_PROGRAMS`) that the host does not have.
+    """
+    tools = [" ".join([name, *OF_PROGRAMS[name][:2]]) for name in programs]
+    variables = {"VERSION": version, "PROGRAMS": PROGRAMS, "RUNTIME": RUNTIME, "TOOLS": tools, "PATIENCE": str(PATIENCE_S)}
     return script("packages-pin", variables, timeout=20 * MINUTES, after=("packages",))
+
+
+def missing_programs(programs: Sequence[str]) -> Probe[tuple[str, ...]]:
+    """Read which of ``programs`` the host does not have."""
+    command = replace(script("programs-missing", {"TOOLS": programs}), shown=f"command -v {' '.join(programs)}")
+    return Probe(command, lambda answer: tuple(answer.stdout.split()))
 
 
 def runtime() -> Probe[Runtime]:

@@ -55,7 +55,8 @@ class Setup:
 
 def sysctls(site: Site) -> tuple[str, ...]:
     """Return the sysctls that must be 1: bridged traffic passes the firewall rules, and packets of pods are forwarded."""
-    forwarding = ("net.ipv4.ip_forward",) + (("net.ipv6.conf.all.forwarding",) if site.networks.pods.version == 6 else ())
+    six = ("net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding")  # kubeadm looks at the second one
+    forwarding = ("net.ipv4.ip_forward", *(six if site.networks.pods.version == 6 else ()))
     return ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", *forwarding)
 
 

@@ -50,6 +50,11 @@ def kubeadm_version(package: str) -> Version:
     return _version(PACKAGE, package.rpartition("+really")[2])  # Debian marks a downgrade this way: NEW+reallyOLD
 
 
+def minor_of(site: Site) -> int:
+    """Return the minor version of hosts.yaml: 30 for 1.30.0."""
+    return int(site.kubernetes.version.split(".")[1])
+
+
 def api_version(version: Version) -> str:
     """Return the API version of the configuration for kubeadm ``version``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from runbooks.commands.preflight import peers
@@ -174,13 +174,21 @@ def latency(site: Site, host: Host, seen: AllFacts) -> Finding | None:
     return good(text)
 
 
-def authority(host: Host, seen: AllFacts) -> Finding | None:
-    """Fails when the hosts have different cluster CAs: they belong to different clusters. None when no host has a CA."""
+def authority(host: Host, seen: AllFacts, members: Collection[Host]) -> Finding | None:
+    """Fails when a host has another cluster CA than ``members``, which are in this cluster, or has one before there is a cluster.
+
+    kubeadm would stop at it on a worker, and on the others take it for the CA of the new cluster. None when no host has a CA.
+    """
     known = {other: facts.ca for other, facts in seen.items() if facts.ca}
     if not known:
         return None
-    first, ca = next(iter(known.items()))
+    first, ca = next(((other, each) for other, each in known.items() if other in members), (None, ""))
     mine = known.get(host)
+    if mine and not first:
+        return fail(
+            "it has the CA of a cluster (/etc/kubernetes/pki/ca.crt), and no host of this site is in one",
+            f"if nobody needs it: inv cluster.reset --host {host}",
+        )
     if mine and mine != ca:
         return fail(
             f"its cluster CA is not that of {first}",

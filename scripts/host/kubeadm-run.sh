@@ -1,5 +1,6 @@
 # Variables: ACTION (init, join, etcd for only etcd's part of a join, or wait for the one under way), CONFIG (kubeadm's
-# configuration: holds secrets), WORDS (array).
+# configuration: holds secrets), WORDS (array), CGROUP_V1 ("accepted": this kubeadm refuses cgroup v1, and the kubelet accepts it, since
+# the site says failCgroupV1: false; else ""); cgroup.sh stands before this.
 # Runs kubeadm as a systemd unit of its own, so that a lost connection or a killed session never stops it half way: an etcd member
 # that was added and never starts can cost a new cluster its quorum. If kubeadm still runs, this script waits for it.
 # The file "attempt" is written before the first change and removed after the last one.
@@ -46,6 +47,8 @@ start() {
         if [ -n "$names" ] && ! grep -qvx 'lost+found\|aside-.*' <<<"$names"; then
             WORDS+=(--ignore-preflight-errors=DirAvailable--var-lib-etcd)
         fi
+        # kubeadm looks only at the kubelet's version, not at its configuration. The rest of this check is in our own preflight.
+        if [ "$CGROUP_V1" = accepted ] && [ "$(cgroup_version)" = v1 ]; then WORDS+=(--ignore-preflight-errors=SystemVerification); fi
         ;;
     esac
     systemctl reset-failed "$unit" 2>/dev/null || true

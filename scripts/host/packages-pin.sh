@@ -1,7 +1,7 @@
-# Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd), and PATIENCE of packages.sh,
-# which stands before this.
+# Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd), TOOLS (array of "program package
+# package", the second one is for dnf and yum), and PATIENCE of packages.sh, which stands before this.
 # Installs the programs in exactly that version and holds them, so that a later `apt-get upgrade` or `dnf upgrade` does not
-# change them. Exit 69: no known package manager. Exit 66: the version is not offered.
+# change them; and the packages of those tools that this host does not have. Exit 69: no known package manager. Exit 66: the version is not offered.
 # shellcheck shell=bash disable=SC2154
 set -eu
 umask 022
@@ -9,6 +9,13 @@ nowhere() {
     said="the package repositories of this host offer no $1 $VERSION; they offer: ${2:-none at all}"
     [ -n "$trouble" ] || echo "$said" >&2
     told 66
+}
+tools() { # apt|dnf: adds to words the packages of programs that are not there
+    local program deb rpm
+    for each in "${TOOLS[@]}"; do
+        read -r program deb rpm <<<"$each"
+        command -v "$program" >/dev/null || if [ "$1" = apt ]; then words+=("$deb"); else words+=("$rpm"); fi
+    done
 }
 if command -v apt-get >/dev/null; then
     apt_begin --allow-change-held-packages
@@ -23,6 +30,7 @@ if command -v apt-get >/dev/null; then
     for name in "$RUNTIME" cri-tools; do
         dpkg-query -W -f '${db:Status-Status}\n' "$name" "$name.io" 2>/dev/null | grep -qx installed || words+=("$name")
     done
+    tools apt
     # A downgrade only concerns programs of an unfinished installation: a member with another version is refused before.
     apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}" || told $?
     apt-mark hold "${PROGRAMS[@]}" >/dev/null
@@ -36,6 +44,7 @@ elif manager=$(command -v dnf || command -v yum); then
         words+=("$name-$exact")
     done
     for name in "$RUNTIME" cri-tools; do rpm -q --quiet "$name" || rpm -q --quiet "$name.io" || words+=("$name"); done
+    tools dnf
     rpms "$manager" --setopt=install_weak_deps=False --disableexcludes=all install -- "${words[@]}" && code=0 || code=$?
     echo "$said" >&2
     [ "$code" = 0 ] || told "$code"

@@ -1,4 +1,5 @@
-# Variables: ADDRESS (this host's own), ENDPOINT_NAME ("" for none), DIRECTORIES, SYSCTLS, UNITS, SOCKETS (arrays).
+# Variables: ADDRESS (this host's own), ENDPOINT_NAME ("" for none), DIRECTORIES, SYSCTLS, UNITS, SOCKETS, OPTIONS (of the kernel), TOOLS
+# (programs) (arrays); cgroup.sh stands before this.
 # What a host is before Kubernetes goes there, one "key value" a line. Read-only. What cannot be told is left out.
 # shellcheck shell=bash disable=SC2154,SC2153
 line() { # KEY FILE: the first line of a file, when there is one
@@ -37,11 +38,28 @@ for name in "${SYSCTLS[@]}"; do
         echo "sysctl $name $(<"$file") $how"
     fi
 done
-if [ "$(stat -fc %T /sys/fs/cgroup 2>/dev/null)" = cgroup2fs ]; then
-    echo "cgroup v2 $(</sys/fs/cgroup/cgroup.controllers)"
-else
-    echo "cgroup v1 $(awk '!/^#/ && $4 == 1 { printf "%s ", $1 }' /proc/cgroups)"
+if [ "$(cgroup_version)" = v2 ]; then
+    freezer='' # no controller of its own; a kernel has it from 5.2 on, in every cgroup but the first
+    if compgen -G '/sys/fs/cgroup/*/cgroup.freeze' >/dev/null; then freezer=freezer; fi
+    echo "cgroup v2 $(</sys/fs/cgroup/cgroup.controllers) $freezer"
+else # what is on in the kernel; without a directory of the memory controller, newer kubeadm takes it for v2 and fails
+    echo "cgroup v1 $(awk -v memory="$(ls -d /sys/fs/cgroup/memory 2>/dev/null)" \
+        '!/^#/ && $4 == 1 && ($1 != "memory" || memory) { printf "%s ", $1 }' /proc/cgroups)"
 fi
+# The kernel's options, from the first of the files that kubeadm looks for, in its order.
+release=$(</proc/sys/kernel/osrelease)
+for path in /proc/config.gz "/boot/config-$release" "/usr/src/linux-$release/.config" /usr/src/linux/.config "/usr/lib/modules/$release/config" \
+    "/usr/lib/ostree-boot/config-$release" "/usr/lib/kernel/config-$release" "/usr/src/linux-headers-$release/.config" \
+    "/lib/modules/$release/build/.config"; do
+    [ -e "$path" ] || continue
+    echo "kernel_config $path"
+    if [[ $path == *.gz ]]; then gzip -dc "$path"; else cat "$path"; fi 2>/dev/null |
+        grep -xF -f <(for name in "${OPTIONS[@]}"; do printf 'CONFIG_%s=%s\n' "$name" y "$name" m; done) |
+        sed 's/^CONFIG_\(.*\)=.$/kernel_option \1/'
+    release='' && break
+done
+if [ -n "$release" ] && modprobe -n -q configs 2>/dev/null; then echo "kernel_config configs"; fi
+for name in "${TOOLS[@]}"; do if command -v "$name" >/dev/null; then echo "program $name"; fi; done
 echo "cpus $(nproc)"
 while read -r key value _; do if [ "$key" = MemTotal: ]; then echo "memory_kib $value" && break; fi; done </proc/meminfo
 for directory in "${DIRECTORIES[@]}"; do
@@ -92,7 +110,8 @@ done
 
 # ---- what an earlier cluster left, or this one is
 find /var/lib/etcd -mindepth 1 -maxdepth 1 -printf 'etcd_data %f\n' 2>/dev/null
-for path in /etc/kubernetes/manifests/*.yaml /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf /var/lib/etcd/member /etc/cni/net.d/*.conf*; do
+find /etc/kubernetes/manifests -mindepth 1 -maxdepth 1 \( -type d -printf 'found %p/\n' -o -printf 'found %p\n' \) 2>/dev/null
+for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf /var/lib/etcd/member /etc/cni/net.d/*.conf*; do
     if [ -e "$path" ]; then echo "found $path"; fi
 done
 for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf; do

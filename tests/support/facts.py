@@ -8,7 +8,7 @@ from typing import Any
 from runbooks.commands import preflight
 from runbooks.commands.load import Load
 from runbooks.commands.node import NodeState
-from runbooks.commands.preflight_facts import Facts, Fsync, Packages, Space
+from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Packages, Space
 from runbooks.commands.setup_look import Setup, sysctls
 from runbooks.inventory.model import Host
 from runbooks.rules.preflight_peers import Clock
@@ -83,7 +83,10 @@ def facts(host: Host, **changes: Any) -> Facts:
         modules={"overlay": "there", "br_netfilter": "there"},
         sysctls={"net.ipv4.ip_forward": ("1", True), "net.bridge.bridge-nf-call-iptables": ("1", True)},
         cgroup="v2",
-        controllers=frozenset({"cpu", "cpuset", "io", "memory", "pids"}),
+        controllers=frozenset({"cpu", "cpuset", "freezer", "io", "memory", "pids"}),
+        kernel_config="/boot/config-6.1.0-18-amd64",
+        kernel_options=frozenset(OPTIONS) - {"IP_NF_TARGET_REDIRECT"},
+        programs=frozenset(PROGRAMS),
         cpus=4,
         load=QUIET,
         setup=PREPARED,

@@ -8,6 +8,7 @@ import pytest
 
 from runbooks.backup.rules import unlisted
 from runbooks.commands import etcd, etcd_metrics, etcd_tools, lb, objects, verify
+from tests.support.kubeadm import parse_preflight
 from tests.support.recorded import FOLDER, recorded_answer, recording
 
 pytestmark = pytest.mark.unit
@@ -26,6 +27,7 @@ PARSERS = {
     "etcd look": etcd.parse_look,
     "etcd snapshot": lambda said: etcd_tools.parse_snapshot(said.stdout),
     "etcd metrics": etcd_metrics.parse_metrics,
+    "kubeadm preflight": parse_preflight,
     "haproxy backends": lambda said: lb.parse_backends(said.stdout),
     "kubernetes health": verify.parse_health,
     "kubernetes host": verify.parse_host,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from runbooks.cluster.rules import preflight_host as host_checks
+from runbooks.cluster.rules import preflight_kubeadm as kubeadm_checks
 from runbooks.cluster.rules import preflight_proxy as proxy_checks
 from runbooks.cluster.rules import preflight_resources as resources
 from runbooks.commands.preflight_facts import Facts
@@ -20,14 +21,15 @@ from runbooks.text import listed
 
 CHECKS: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
     "system": host_checks.system,
-    "kernel": host_checks.kernel,
+    "kernel": kubeadm_checks.kernel,
+    "kernel options": kubeadm_checks.kernel_options,
     "hostname": host_checks.hostname,
     "address": host_checks.address,
     "time service": host_checks.time_service,
     "swap": host_checks.swap,
     "modules": host_checks.modules,
     "at boot": host_checks.at_boot,
-    "cgroup": host_checks.cgroup,
+    "cgroup": kubeadm_checks.cgroup,
     "capacity": host_checks.capacity,
     "load": host_checks.load,
     "runtime": host_checks.runtime,
@@ -39,6 +41,7 @@ CHECKS: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {
     "etcd files": resources.etcd_directory,
     "ports": resources.free_ports,
     "packages": resources.packages,
+    "programs": kubeadm_checks.programs,
     "leftovers": resources.leftovers,
     "name": peer_checks.name,
     "endpoint": peer_checks.endpoint,
@@ -81,7 +84,8 @@ def _checks(
     yield "MTU", peer_checks.mtu(host, seen)
     yield "reachable", peer_checks.reachable(site, host, seen, asked)
     yield "latency", peer_checks.latency(site, host, seen)
-    yield "authority", peer_checks.authority(host, seen)
+    members = {each for each, facts in seen.items() if resources.in_this_cluster(site, each, facts)}
+    yield "authority", peer_checks.authority(host, seen, members)
 
 
 def sentences(findings: Collection[Finding]) -> list[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
-from runbooks.commands.preflight import sysctls
 from runbooks.commands.preflight_facts import Facts
-from runbooks.commands.setup_look import SYSCTL_FILE, TIME_SERVICES
+from runbooks.commands.setup_look import SYSCTL_FILE, TIME_SERVICES, sysctls
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import host_setup
 from runbooks.rules import load as load_rules
@@ -19,17 +17,8 @@ from runbooks.text import counted, listed, size_text
 # kubeadm's own preflight (NumCPU 2, Mem 1700 MiB), which refuses a control plane host with less.
 CPUS = 2
 MEMORY_MIB = 1700
-CONTROLLERS = {
-    "v1": {"cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"},
-    "v2": {"cpu", "cpuset", "memory", "pids"},
-}
 KNOWN_MANAGERS = ("apt-get", "dnf", "yum")
 ADDRESS_IS_WRONG = "correct `address` in hosts.yaml, or give the host that address: etcd and the API server listen on it"
-
-
-def minor(site: Site) -> int:
-    """Return the minor version of hosts.yaml: 30 for 1.30.0."""
-    return int(site.kubernetes.version.split(".")[1])
 
 
 def system(site: Site, host: Host, facts: Facts) -> Finding:
@@ -40,20 +29,6 @@ def system(site: Site, host: Host, facts: Facts) -> Finding:
         f"{facts.os or 'unknown system'}: no apt, dnf or yum",
         "use a distribution of the Debian or Red Hat family",
     )
-
-
-def kernel(site: Site, host: Host, facts: Facts) -> Finding:
-    """Fails below the kernel that kubeadm's SystemVerification asks for: 3.10, from Kubernetes 1.32 on 4.19."""
-    parts = re.match(r"(\d+)\.(\d+)", facts.kernel)
-    oldest = (4, 19) if minor(site) >= 32 else (3, 10)
-    if not parts:
-        return warn(f"kernel {facts.kernel}", "this version cannot be parsed; kubeadm checks it again")
-    if (int(parts[1]), int(parts[2])) < oldest:
-        return fail(
-            f"kernel {facts.kernel}",
-            f"Kubernetes {site.kubernetes.version} needs {oldest[0]}.{oldest[1]} or newer: upgrade the host",
-        )
-    return good(facts.kernel)
 
 
 def hostname(site: Site, host: Host, facts: Facts) -> Finding:
@@ -135,33 +110,6 @@ def at_boot(site: Site, host: Host, facts: Facts) -> Finding:
                 warn(seen, f"cluster.prepare writes {SYSCTL_FILE}, which comes after it; better remove that line as well")
             )
     return worst(found, otherwise="nothing undoes what cluster.prepare sets")
-
-
-def cgroup(site: Site, host: Host, facts: Facts) -> Finding:
-    """Warns about cgroup v1 from Kubernetes 1.31 on; fails from 1.35 on, where the kubelet needs failCgroupV1: false to start.
-
-    Official source: https://kubernetes.io/docs/concepts/architecture/cgroups/ and KEP 5573.
-    """
-    missing = CONTROLLERS.get(facts.cgroup, set()) - facts.controllers
-    unified = "boot with systemd.unified_cgroup_hierarchy=1"
-    if missing:
-        return fail(
-            f"cgroup {facts.cgroup} without {listed(sorted(missing))}",
-            "switch these controllers on (kernel command line, or delegation)",
-        )
-    if facts.cgroup == "v2" or minor(site) < 31:
-        return good(facts.cgroup)
-    if minor(site) < 35:
-        return warn("cgroup v1, which is no longer developed", unified)
-    if site.kubernetes.kubelet.get("failCgroupV1") is False:
-        return warn(
-            "cgroup v1, which the kubelet accepts only because of failCgroupV1: false",
-            f"{unified}: a later version drops cgroup v1",
-        )
-    return fail(
-        f"cgroup v1, on which the kubelet of {site.kubernetes.version} does not start",
-        f"{unified}, or set kubernetes.kubelet.failCgroupV1: false",
-    )
 
 
 def capacity(site: Site, host: Host, facts: Facts) -> Finding:

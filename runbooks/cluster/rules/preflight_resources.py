@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from runbooks.cluster.rules.preflight_host import minor
 from runbooks.commands.preflight import CONTAINERD, ETCD, KUBELET, ports
 from runbooks.commands.preflight_facts import Facts, Packages, Space
 from runbooks.inventory.checks import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.finding import Finding, worst
+from runbooks.rules.kubeadm import minor_of
 from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.text import GIB, first_few, listed, size_text
 
@@ -23,6 +23,7 @@ NEEDED = {ETCD: (2, 8), CONTAINERD: (5, 15), KUBELET: (1, 5)}
 EVICTION = {CONTAINERD: 15, KUBELET: 10}
 INODES = 5
 FSYNC_MS = 10  # etcd's FAQ: the 99th percentile of wal_fsync should be below 10 ms
+MANIFESTS = "/etc/kubernetes/manifests"
 MANAGED = ("kubeadm", "kubelet", "kubectl")
 
 
@@ -106,7 +107,7 @@ def leftovers(site: Site, host: Host, facts: Facts) -> Finding:
             f"the host is in another cluster ({listed(facts.servers)})",
             "remove it there (drain, delete node, kubeadm reset), or correct hosts.yaml",
         )
-    grave = [path for path in facts.found if not path.startswith("/etc/cni/")]
+    grave = [path for path in facts.found if not path.startswith("/etc/cni/") and not _harmless(site, path)]
     if grave:
         fix = f"if nobody needs it: inv cluster.reset --host {host}"
         if any(path.startswith(ETCD) for path in grave):
@@ -119,6 +120,15 @@ def leftovers(site: Site, host: Host, facts: Facts) -> Finding:
             "remove it unless you want that one: the first file by name is used",
         )
     return good("none")
+
+
+def _harmless(site: Site, path: str) -> bool:
+    """Whether neither kubelet nor kubeadm minds a path: in the directory of manifests, a hidden file or a directory.
+
+    kubeadm 1.20 wants that directory empty when a host joins, 1.31 and newer do not.
+    """
+    directory, _, name = path.rstrip("/").rpartition("/")
+    return directory == MANIFESTS and minor_of(site) >= 31 and (name.startswith(".") or path.endswith("/"))
 
 
 def etcd_directory(site: Site, host: Host, facts: Facts) -> Finding | None:
@@ -193,7 +203,7 @@ def _not_offered(name: str, offered: list[str], version: str, those: Packages) -
 
 
 def _containerd(site: Site, those: Packages, names: dict[str, list[str]]) -> Finding:
-    """Judge containerd: Kubernetes 1.26 and later need 1.6 (CRI v1); 1.35 is announced as the last version for containerd 1.x."""
+    """Judge containerd: Kubernetes 1.26 and later need 1.6 (CRI v1); from 1.35 on, 2.0 is expected (CRI's RuntimeConfig)."""
     installed = those.installed.get("containerd.io") or those.installed.get("containerd")
     offered = [version for name in ("containerd", "containerd.io") for version in names.get(name, [])]
     version = installed or next(iter(offered), "")
@@ -202,9 +212,9 @@ def _containerd(site: Site, those: Packages, names: dict[str, list[str]]) -> Fin
     parts = re.match(r"(?:\d+:)?(\d+)\.(\d+)", version)
     number = (int(parts[1]), int(parts[2])) if parts else (99, 0)
     fix = "install a newer one (containerd.io of Docker's repository has it)"
-    if minor(site) >= 26 and number < (1, 6):
+    if minor_of(site) >= 26 and number < (1, 6):
         return fail(f"containerd {version}, and Kubernetes {site.kubernetes.version} needs 1.6 or newer", fix)
-    if minor(site) >= 36 and number < (2, 0):
+    if minor_of(site) >= 35 and number < (2, 0):  # kubeadm's ContainerRuntimeVersion warns, and the kubelet says so in its log
         return warn(f"containerd {version}, and Kubernetes {site.kubernetes.version} expects 2.0 or newer", fix)
     return good(version)
 

@@ -11,6 +11,7 @@ from runbooks.cluster import members
 from runbooks.cluster.admission import accepts_a_change
 from runbooks.cluster.build import Plan, join_steps, node_ready
 from runbooks.cluster.others import Join, others_removed
+from runbooks.cluster.preflight import preflight
 from runbooks.cluster.remove import delete_node
 from runbooks.commands import node
 from runbooks.commands.etcd import Member
@@ -150,7 +151,7 @@ def replacement(site: Site, host: Host, *, fine: bool = False, others: bool = Fa
         mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD, f"inv recover.node --host {host}")
     else:
         plan = Plan(site, (host,), ctx.survey, replaces=True)
-        anew = [accepts_a_change(ctx.survey, host), delete_node(ctx.survey, host), *join_steps(plan)]
+        anew = [preflight(site, (host,)), accepts_a_change(ctx.survey, host), delete_node(ctx.survey, host), *join_steps(plan)]
         mine = [node_ready(plan, host)] if fine else anew
     title = f"Check {host}, which is in service" if fine else f"Replace {host} by an empty machine"
     return Procedure("recover.node", title, mine, {"host": host.name, "fine": fine, "others": others})
@@ -199,6 +200,7 @@ def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Toget
             return [*before, alone, take_out(ctx.host), *again, *over]
         case Repair.REBUILD:
             return [
+                preflight(ctx.site, (ctx.host,)),
                 *before,
                 alone,
                 *out,

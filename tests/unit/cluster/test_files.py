@@ -51,7 +51,7 @@ def test_kernel_files(make):
         "net.bridge.bridge-nf-call-ip6tables = 1",
         "net.ipv4.ip_forward = 1",
     ]
-    assert "net.ipv6.conf.all.forwarding" in sysctls(make(family=6))
+    assert {"net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding"} < set(sysctls(make(family=6)))
 
 
 def test_crictl_asks_the_socket_that_kubeadm_uses(make):

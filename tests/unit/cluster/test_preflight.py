@@ -46,7 +46,11 @@ module overlay there
 module br_netfilter loadable
 sysctl net.ipv4.ip_forward 0 free
 sysctl net.bridge.bridge-nf-call-iptables 1 fixed
-cgroup v2 cpuset cpu io memory pids
+cgroup v2 cpuset cpu io memory pids freezer
+kernel_config /proc/config.gz
+kernel_option NET_NS
+kernel_option MEMCG
+program mount
 cpus 4
 memory_kib 8000000
 space /var/lib/etcd ext4 100 60 10 9 /var/lib/etcd
@@ -117,7 +121,8 @@ def test_every_fact_is_read():
     assert seen.swap == ("/dev/sda2",)
     assert seen.modules == {"overlay": "there", "br_netfilter": "loadable"}
     assert seen.sysctls == {"net.ipv4.ip_forward": ("0", True), "net.bridge.bridge-nf-call-iptables": ("1", False)}
-    assert (seen.cgroup, seen.controllers) == ("v2", {"cpuset", "cpu", "io", "memory", "pids"})
+    assert (seen.cgroup, seen.controllers) == ("v2", {"cpuset", "cpu", "io", "memory", "pids", "freezer"})
+    assert (seen.kernel_config, seen.kernel_options, seen.programs) == ("/proc/config.gz", {"NET_NS", "MEMCG"}, {"mount"})
     assert (seen.cpus, seen.memory_kib, seen.mtu) == (4, 8000000, 1500)
     assert seen.spaces == (
         Space(directory="/var/lib/etcd", mount="/var/lib/etcd", kind="ext4", size=100, free=60, inodes=10, inodes_free=9),
@@ -286,11 +291,13 @@ VARIABLES = {
     "SYSCTLS": ["net.ipv4.ip_forward", "no.such"],
     "UNITS": ["no-such-unit"],
     "SOCKETS": ["/nowhere"],
+    "OPTIONS": ["NET_NS", "NO_SUCH_OPTION"],
+    "TOOLS": ["mount", "no-such-program"],
 }
 
 
 def test_the_facts_of_this_machine():
-    said = run(script("preflight", VARIABLES))
+    said = run(script("preflight", VARIABLES, after=("cgroup",)))
     assert said["kernel"] == [os.uname().release]
     assert said["hostname"] == [os.uname().nodename]
     assert said["cpus"] == [str(len(os.sched_getaffinity(0)))]
@@ -299,10 +306,17 @@ def test_the_facts_of_this_machine():
     assert [line.split()[0] for line in said["sysctl"]] == ["net.ipv4.ip_forward"]
     assert said["space"][0].startswith("/nowhere/at") or len(said["space"]) == 2
     assert "socket" not in said
+    assert said["program"] == ["mount"]
+    assert {"NO_SUCH_OPTION"}.isdisjoint(said.get("kernel_option", []))
+    if said.get("kernel_config", ["configs"]) != ["configs"]:
+        assert said["kernel_option"] == ["NET_NS"]
 
 
 def test_without_its_tools_it_tells_less_and_does_not_fail(tmp_path):
-    said = run(script("preflight", VARIABLES), only(tmp_path, "bash", "timeout", "stat", "awk", "nproc", "sed", "grep"))
+    said = run(
+        script("preflight", VARIABLES, after=("cgroup",)),
+        only(tmp_path, "bash", "timeout", "stat", "awk", "nproc", "sed", "grep"),
+    )
     assert {"kernel", "hostname", "cpus", "memory_kib", "cgroup"} <= said.keys()
     assert not {"space", "listeners", "interface", "resolved"} & said.keys()
     assert said["unit"] == ["no-such-unit unknown"]
@@ -527,7 +541,7 @@ def hosts(monkeypatch):
 
 BLANK = SimpleNamespace(joined=False, server="")
 MEMBER = SimpleNamespace(joined=True, server="https://10.1.1.100:6443")
-MASTER, WORKER = 28, 25  # checks on a host without a cluster
+MASTER, WORKER = 30, 27
 ALL = (*site().control_plane, *site().workers)
 
 

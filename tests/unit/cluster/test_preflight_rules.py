@@ -10,11 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.cluster.rules import preflight as rules
+from runbooks.commands import kubeadm
+from runbooks.commands.base import Secret
 from runbooks.commands.packages import Broken
-from runbooks.commands.preflight_facts import Fsync, Listener, Packages
+from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Fsync, Listener, Packages
 from runbooks.commands.setup_look import AtBoot
 from runbooks.errors import UnreachableError
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import kubeadm as kubeadm_config
+from runbooks.rules import kubeadm_checks
 from runbooks.rules.finding import Finding, at_least, worst
 from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.rules.preflight_peers import Clock
@@ -100,6 +104,10 @@ SPOILT = [
     ("modules", "fail", {"modules": {"overlay": "there", "br_netfilter": "missing"}}, "no br_netfilter"),
     ("modules", "fail", {"sysctls": {"net.ipv4.ip_forward": ("0", False)}}, "net.ipv4.ip_forward is 0"),
     ("cgroup", "fail", {"controllers": frozenset({"cpu", "memory"})}, "cgroup v2 without cpuset, pids"),
+    ("kernel options", "fail", {"kernel_config": ""}, "no file tells the kernel's options"),
+    ("kernel options", "warn", {"kernel_config": "configs"}, "only the module"),
+    ("kernel options", "fail", {"kernel_options": frozenset(OPTIONS) - {"EXT4_FS", "PID_NS"}}, "lacks CONFIG_PID_NS, CONFIG_EXT4_FS"),
+    ("programs", "fail", {"programs": frozenset(PROGRAMS) - {"conntrack"}}, "no conntrack, and no repository offers"),
     ("capacity", "fail", {"cpus": 1}, "1 CPU,"),
     ("capacity", "fail", {"memory_kib": 1600 * 1024}, "1.6 GiB"),
     ("runtime", "warn", {"sockets": ("/run/crio/crio.sock",)}, "/run/crio/crio.sock"),
@@ -124,6 +132,8 @@ SPOILT = [
     ("ports", "fail", {"listeners": (Listener("::", 10250, "kubelet"),)}, "10250 is taken by kubelet"),
     ("ports", "warn", {"listeners": None}, "could not be read"),
     ("leftovers", "fail", {"found": ("/var/lib/etcd/member",)}, "left by another cluster: /var/lib/etcd/member"),
+    ("authority", "fail", {"ca": "abc"}, "the CA of a cluster (/etc/kubernetes/pki/ca.crt), and no host of this site is in one"),
+    ("leftovers", "fail", {"found": ("/etc/kubernetes/manifests/.keep",)}, "/etc/kubernetes/manifests/.keep"),
     ("leftovers", "fail", {"servers": ("https://10.9.9.9:6443",)}, "in another cluster (https://10.9.9.9:6443)"),
     ("leftovers", "warn", {"found": ("/etc/cni/net.d/10-old.conflist",)}, "10-old.conflist"),
     ("name", "fail", {"resolved": ()}, "k8s-api.company.local is unknown there"),
@@ -180,7 +190,9 @@ def test_what_is_no_fault_is_not_called_one(topic, change, seen):
     [
         ("1.20.2", {}, "ok"),
         ("1.30.9", {}, "ok"),
+        ("1.30.9", {"failCgroupV1": True}, "ok"),
         ("1.31.0", {}, "warn"),
+        ("1.31.0", {"failCgroupV1": True}, "fail"),
         ("1.34.1", {}, "warn"),
         ("1.35.0", {}, "fail"),
         ("1.37.0", {}, "fail"),
@@ -195,9 +207,62 @@ def test_cgroup_version_1_by_version(version, kubelet, level):
     assert the(found, "cgroup", M2).severity == "ok"
 
 
-@pytest.mark.parametrize(("version", "level"), [("1.31.0", "ok"), ("1.32.0", "fail"), ("1.37.0", "fail")])
-def test_an_old_kernel_by_version(version, level):
-    assert the(judged(kubernetes(version), master1={"kernel": "4.18.0-553.el8"}), "kernel").severity == level
+@pytest.mark.parametrize(
+    ("kernel", "version", "level"),
+    [
+        ("3.9.0", "1.31.0", "fail"),
+        ("4.18.0-553.el8", "1.31.0", "ok"),
+        ("4.18.0-553.el8", "1.32.0", "fail"),
+        ("4.18.0-553.el8", "1.33.9", "fail"),
+        ("4.18.0-553.el8", "1.34.0", "warn"),  # kubeadm goes on
+        ("4.18.0-553.el8", "1.37.0", "warn"),
+        ("5.14.0-427.el9", "1.33.0", "ok"),
+        ("5.14.0-427.el9", "1.34.0", "note"),
+        ("5.15.0-100-generic", "1.36.0", "ok"),
+        ("6.12.0", "1.36.0", "ok"),
+    ],
+)
+def test_a_kernel_by_version(kernel, version, level):
+    assert the(judged(kubernetes(version), master1={"kernel": kernel}), "kernel").severity == level
+
+
+def test_the_options_of_the_kernel_by_version_and_cgroup():
+    assert {each for minor in range(20, 38) for v in ("v1", "v2") for each in kubeadm_checks.options(minor, v)} <= set(OPTIONS)
+    assert "CGROUP_BPF" in kubeadm_checks.options(35, "v2")
+    assert "CGROUP_BPF" not in kubeadm_checks.options(34, "v2")
+    alias = frozenset(OPTIONS) - {"NETFILTER_XT_TARGET_REDIRECT"}
+    assert the(judged(master1={"kernel_options": alias}), "kernel options").severity == "ok"
+
+
+def test_a_cgroup_v2_that_cannot_freeze_by_version():
+    change = {"controllers": frozenset({"cpu", "cpuset", "memory", "pids"})}
+    assert the(judged(kubernetes("1.31.0"), master1=change), "cgroup").severity == "ok"
+    assert "cannot freeze" in the(judged(kubernetes("1.32.0"), master1=change), "cgroup").seen
+
+
+def test_a_program_that_prepare_can_install_is_no_failure():
+    packages = replace(offered(), offered=(*offered().offered, ("conntrack-tools", "1.4.7")))
+    change = {"programs": frozenset(PROGRAMS) - {"conntrack"}, "packages": packages}
+    assert the(judged(master1=change), "programs").seen == "cluster.prepare installs conntrack"
+    assert (
+        the(judged(kubernetes("1.36.0"), master1={"programs": frozenset(("cp", "mount", "losetup"))}), "programs").severity
+        == "ok"
+    )
+
+
+@pytest.mark.parametrize("version", ["1.20.2", "1.34.0", "1.35.0", "1.36.3"])
+@pytest.mark.parametrize("kubelet", [{}, {"failCgroupV1": True}, {"failCgroupV1": False}], ids=str)
+def test_kubeadm_is_told_to_accept_cgroup_v1_when_and_only_when_preflight_lets_it_through(version, kubelet):
+    """It is refused before any host is prepared, or kubeadm does not stop at it."""
+    the_site = kubernetes(version, kubelet=kubelet)
+    parsed = kubeadm_config.parse(version)
+    told = kubeadm_checks.accepts_cgroup_v1(the_site, parsed)
+    change = {"cgroup": "v1", "controllers": frozenset({"cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"})}
+    passes = the(judged(the_site, master1=change), "cgroup").severity != "fail"
+    kubeadm_refuses = parsed >= (1, 35, 0)
+    assert told == (passes and kubeadm_refuses)
+    for command in (kubeadm.init(Secret(""), cgroup_v1=told), kubeadm.join(Secret(""), cgroup_v1=told)):
+        assert ("CGROUP_V1=accepted" in command.program) == told
 
 
 @pytest.mark.parametrize(
@@ -206,7 +271,8 @@ def test_an_old_kernel_by_version(version, level):
         ("1.25.0", "1.5.9-0ubuntu1", "ok"),
         ("1.26.0", "1.5.9-0ubuntu1", "fail"),
         ("1.26.0", "1.6.20~ds1-1", "ok"),
-        ("1.35.0", "1.7.24-1", "ok"),
+        ("1.34.0", "1.7.24-1", "ok"),
+        ("1.35.0", "1.7.24-1", "warn"),
         ("1.36.0", "1.7.24-1", "warn"),
         ("1.36.0", "2.1.0-1", "ok"),
     ],
@@ -390,6 +456,11 @@ def test_a_full_disk_is_no_good_on_a_member_either():
 def test_two_cluster_authorities_are_two_clusters():
     found = judged(master1=member(f"https://{VIP}:6443"), master3=member(f"https://{VIP}:6443", ca="def"))
     assert amiss(found) == [("master3", "authority", "fail")]
+
+
+def test_a_host_with_the_ca_of_this_cluster_may_come_back():
+    found = judged(master1=member(f"https://{VIP}:6443"), worker1={"ca": facts(M1, **member("")).ca})
+    assert the(found, "authority", W1).seen == "the same CA"
 
 
 # ---- disks that share a file system
