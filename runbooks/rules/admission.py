@@ -23,6 +23,8 @@ MESSAGES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("refused", re.compile(r"(?P<who>)Error from server \(Forbidden\): (?P<why>.*)")),  # also when a backend of a plugin is slow
     ("slow", re.compile(r"(?P<who>)(?P<why>.*(?:deadline exceeded|[Tt]imeout|timed out|time allotted).*)")),
 )
+# Right after kubeadm init the controllers have not made these accounts yet. If they never do, `findings` says so.
+YOUNG = re.compile(r'error looking up service account \S+: serviceaccount "default" not found')
 WIDTH = 200  # characters of a reason
 
 
@@ -124,10 +126,10 @@ def refused(seen: Admission | RunbookError) -> tuple[str, str]:
 
 
 def unsure(seen: Admission | RunbookError) -> list[str]:
-    """Return what a procedure cannot know before it begins."""
+    """Return what a procedure cannot know before it begins. Not that the cluster is a few seconds old."""
     if isinstance(seen, RunbookError):
         return [f"it could not be tried whether the API accepts what this writes: {seen}"]
-    doubts = [each for each in refusals(seen) if not each.certain]
+    doubts = [each for each in refusals(seen) if not each.certain and not YOUNG.search(each.why)]
     return [f"{listed(each.what for each in those)}: {told(seen, those[0])}" for those in _alike(doubts)]
 
 

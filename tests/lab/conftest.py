@@ -4,15 +4,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
-from tests.support.lab import HOSTS, SITE, Traces, name, traces
+from tests.support.lab import HOSTS, SITE, Traces, cluster_site, name, traces
 from tests.support.operator import Operator
 from tests.support.stock import HOST_DIRECTORY, fill
-
-CLUSTER = ("lb1", "lb2", "master1", "master2", "master3", "worker1")
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +45,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     keep = os.environ.get("HA_LAB_KEEP") == "1"
     own = f"{name()}-{os.environ.get('PYTEST_XDIST_WORKER', 'k')}"
     lab = Lab(os.environ.get("HA_LAB_CLUSTER") or own, say=lambda text: print(text, flush=True))
-    source = tmp_path_factory.mktemp("site") / "hosts.yaml"
-    site = yaml.safe_load(SITE.read_text())
-    site["hosts"] = [host for host in site["hosts"] if host["name"] in CLUSTER]
-    site.setdefault("ssh", {}).update(keepalive_s=5, connect_timeout_s=5)  # many hosts lose their power here, and are waited for
-    source.write_text(yaml.safe_dump(site, sort_keys=False))
+    source = cluster_site(tmp_path_factory.mktemp("site"))
     if not keep:
         lab.down()
     try:

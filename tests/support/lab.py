@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from lab.mounts import mounts
 from tests.support import ROOT
 
@@ -53,6 +55,19 @@ def processes(cgroup: str) -> Iterator[str]:
                 yield f"{path.name} {(path / 'comm').read_text().strip()}"
         except OSError:
             continue
+
+
+def cluster_site(directory: Path) -> Path:
+    """Write a site of two load balancers, three control plane hosts and one worker into ``directory`` and return where.
+
+    Many hosts lose their power in tests, and are waited for: not long.
+    """
+    path = directory / "hosts.yaml"
+    site = yaml.safe_load(SITE.read_text())
+    site["hosts"] = [host for host in site["hosts"] if host["name"] in HOSTS]
+    site.setdefault("ssh", {}).update(keepalive_s=5, connect_timeout_s=5)
+    path.write_text(yaml.safe_dump(site, sort_keys=False))
+    return path
 
 
 def name() -> str:

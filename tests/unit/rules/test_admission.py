@@ -202,3 +202,20 @@ def test_services_for_which_nobody_answers():
     ]
     found = commands.parse_silent(Answer(0, "\n".join(lines)), paths)
     assert set(found) == {"tools/gone", "tools/judge", "tools/unready"}
+
+
+# Kubernetes 1.36.3, a few seconds after kubeadm init; scripts/rehearse-versions.
+YOUNG = (
+    'Error from server (Forbidden): pods "ha-runbooks-try-79f259ec" is forbidden: error looking up service account kube-system/default: '
+    'serviceaccount "default" not found'
+)
+
+
+def test_a_cluster_that_is_a_few_seconds_old_is_no_doubt():
+    """Its controllers make the account before any pod needs it; a cluster that lasts without one is found by cluster.verify."""
+    young = seen(YOUNG, "a Pod in kube-system")
+    assert rules.unsure(young) == []
+    assert rules.refused(young) == ("", "")
+    (finding,) = rules.findings(young)
+    assert "serviceaccount" in finding.seen
+    assert finding.severity != "ok"

@@ -1,0 +1,86 @@
+"""docs/versions.md: the tables between its markers are written from the records; the text around them stays. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runbooks.errors import InventoryError
+from tests.rehearsal.record import FAILED, GOOD, NOT_RUN, Outcome, Record
+
+BEGIN = "<!-- written by scripts/rehearse-versions: begin -->"
+END = "<!-- written by scripts/rehearse-versions: end -->"
+
+
+def tables(records: Sequence[Record]) -> str:
+    """Return what stands between the markers: one line for each version, every stage's seconds, and what failed."""
+    parts = [_versions(records), "Seconds of each command:", _seconds(records)]
+    if failed := _failures(records):
+        parts += ["What failed:", failed]
+    return "\n\n".join(parts) + "\n"
+
+
+def rewritten(text: str, records: Sequence[Record]) -> str:
+    """Return ``text`` with new tables between its markers; InventoryError when they are not there, once each and in this order."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InventoryError(
+            "the page has no place for the tables", hint=f"it needs one line {BEGIN}, and below it one line {END}"
+        )
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{tables(records)}\n{END}{rest.partition(END)[2]}"
+
+
+def result(record: Record) -> str:
+    """Return a record's result in words.
+
+    >>> well, bad = Outcome(stage="lb.setup", outcome="ok"), Outcome(stage="cluster.init", outcome="failed", why="no")
+    >>> result(Record(version="1.36.3", date="", outcomes=[well]))
+    'all 1 good'
+    >>> result(Record(version="1.36.3", date="", outcomes=[well, bad, Outcome(stage="doctor", outcome="not run")]))
+    '1 of 3 good; **failed**: cluster.init; not run: doctor'
+    """
+    named = {kind: [each.stage for each in record.outcomes if each.outcome == kind] for kind in (GOOD, FAILED, NOT_RUN)}
+    if record.well:
+        return f"all {len(record.outcomes)} good"
+    parts = [f"{len(named[GOOD])} of {len(record.outcomes)} good"]
+    parts += [
+        f"{title}: {'; '.join(named[kind])}" for kind, title in ((FAILED, "**failed**"), (NOT_RUN, "not run")) if named[kind]
+    ]
+    return "; ".join(parts)
+
+
+def _versions(records: Sequence[Record]) -> str:
+    rows = [["Kubernetes", "etcd", "containerd", "cgroups", "date", "result", "seconds"]]
+    rows += [
+        [each.version, each.etcd, each.containerd, each.cgroups, each.date, result(each), f"{each.seconds:.0f}"]
+        for each in records
+    ]
+    return _markdown(rows)
+
+
+def _seconds(records: Sequence[Record]) -> str:
+    stages = list(dict.fromkeys(each.stage for record in reversed(records) for each in record.outcomes))
+    rows = [["command", *(record.version for record in records)]]
+    rows += [[stage, *(_cell(record.of(stage)) for record in records)] for stage in stages]
+    return _markdown(rows)
+
+
+def _cell(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return ""
+    if outcome.outcome == NOT_RUN:
+        return NOT_RUN
+    return f"{outcome.seconds:.1f}" if outcome.outcome == GOOD else f"**failed** ({outcome.seconds:.1f})"
+
+
+def _failures(records: Sequence[Record]) -> str:
+    return "\n".join(
+        f"- {record.version}, {each.stage}: {each.why}"
+        for record in records
+        for each in record.outcomes
+        if each.outcome == FAILED
+    )
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)

@@ -1,0 +1,267 @@
+"""The record of a journey, the page that is written from records, and what is refused before anything is booted."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.kubernetes import PROGRAMS, Kubernetes
+from runbooks.errors import InventoryError
+from tests.rehearsal import __main__ as command
+from tests.rehearsal import journey, page, record
+from tests.rehearsal.journey import Journey, reason
+from tests.rehearsal.record import FAILED, GOOD, NOT_RUN, Outcome, Record
+from tests.rehearsal.stages import STAGES, Stage
+from tests.support import ROOT
+
+pytestmark = pytest.mark.unit
+
+NEW = Record(
+    version="1.36.3",
+    date="2026-11-28",
+    etcd="3.6.8",
+    containerd="1.6.20",
+    cgroups="v1",
+    seconds=612.4,
+    outcomes=[
+        Outcome(stage="lb.setup", outcome=GOOD, seconds=12.34),
+        Outcome(stage="recover.certs", outcome=FAILED, seconds=3.0, why="exit status 1: error: a | b"),
+        Outcome(stage="doctor", outcome=NOT_RUN, why="without recover.certs"),
+    ],
+)
+OLD = Record(version="1.9.1", date="2026-11-27", outcomes=[Outcome(stage="lb.setup", outcome=GOOD, seconds=9.0)])
+
+
+# ---- the page
+
+
+def test_text_around_the_tables_stays():
+    text = f"# Title\n\nbefore\n\n{page.BEGIN}\nold\n{page.END}\n\nafter\n"
+    once = page.rewritten(text, [OLD, NEW])
+    assert once.startswith("# Title\n\nbefore\n\n")
+    assert once.endswith(f"{page.END}\n\nafter\n")
+    assert "old" not in once
+    assert page.rewritten(once, [OLD, NEW]) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", page.BEGIN, page.END, f"{page.END}\n{page.BEGIN}", f"{page.BEGIN}\n{page.END}\n{page.END}"],
+    ids=["nothing", "no end", "no begin", "wrong order", "twice"],
+)
+def test_a_page_without_a_place_for_them_is_refused(text):
+    with pytest.raises(InventoryError, match="no place for the tables"):
+        page.rewritten(text, [NEW])
+
+
+def test_a_failed_step_is_shown_as_what_it_is():
+    lines = page.tables([OLD, NEW]).splitlines()
+    assert lines[2].startswith("| 1.9.1 | ? | ? | ? | 2026-11-27 | all 1 good |")
+    assert lines[3] == (
+        "| 1.36.3 | 3.6.8 | 1.6.20 | v1 | 2026-11-28 | 1 of 3 good; **failed**: recover.certs; not run: doctor | 612 |"
+    )
+    assert "| lb.setup | 9.0 | 12.3 |" in lines
+    assert "| recover.certs |  | **failed** (3.0) |" in lines
+    assert "| doctor |  | not run |" in lines
+    assert lines[-1] == "- 1.36.3, recover.certs: exit status 1: error: a | b"
+
+
+def test_the_page_is_what_the_records_say():
+    """Nobody edits the tables, or claims a version that was not rehearsed."""
+    text = command.PAGE.read_text()
+    assert page.rewritten(text, record.read_all()) == text
+
+
+def test_the_readme_claims_no_other_version():
+    claimed = set(re.findall(r"\b1\.(?:[2-9]\d)\.\d+\b", (ROOT / "README.md").read_text().partition("## Versions")[2]))
+    assert claimed == {each.version for each in record.read_all() if each.well}
+
+
+# ---- records
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path):
+    record.write(NEW, tmp_path / "1.36.3.json")
+    record.write(OLD, tmp_path / "1.9.1.json")
+    assert record.read_all(tmp_path) == [OLD, NEW]
+
+
+def test_a_stage_that_is_repeated_replaces_its_outcome():
+    found = Record(version="1.36.3", date="", outcomes=[Outcome(stage="a", outcome=FAILED)])
+    assert not found.well
+    found.put(Outcome(stage="a", outcome=GOOD))
+    assert found.well
+    assert not Record(version="1.36.3", date="").well
+
+
+def test_a_reason_is_the_commands_own_error():
+    done = subprocess.CompletedProcess([], 3, "1/2 step\n", "warning\nerror: it is\nnext:  do this\n")
+    assert reason(done) == "exit status 3: error: it is"
+    assert reason(subprocess.CompletedProcess([], 1, "fail  disk\n\n", "")) == "exit status 1: fail disk"
+
+
+# ---- the journey
+
+
+class Hosts:
+    """An operator for whom some commands fail; ``said`` is what was asked for."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing, self.said = failing, list[str]()
+        self.lab = self
+        self.hosts = ()
+
+    def site(self) -> Hosts:
+        return self
+
+    def on(self, *_: str) -> None:
+        pass
+
+    def inv(self, *words: str, timeout_s: float = 0) -> subprocess.CompletedProcess[str]:
+        self.said.append(words[0])
+        return subprocess.CompletedProcess(
+            [], int(words[0] in self.failing), "", "error: no\n" if words[0] in self.failing else ""
+        )
+
+    def trouble(self, *words: str) -> str:
+        return "error" if self.inv(*words).returncode else ""
+
+
+def untrue(*_: object) -> None:
+    raise AssertionError("it is not so")
+
+
+TOYS = (
+    Stage("one", ("one",)),
+    Stage("two", ("two",), proof=lambda *_: None),
+    Stage("three", ("three",), needs=("two",)),
+    Stage("four", ("four",)),
+)
+
+
+def travelled(monkeypatch, tmp_path, hosts, stages=TOYS, known=None):
+    monkeypatch.setattr(journey, "STAGES", stages)
+    found = known or Record(version="1.36.3", date="")
+    kept = []
+    Journey(hosts, found, tmp_path / "log", lambda _: None, lambda each: kept.append(len(each.outcomes))).travel()
+    return {each.stage: (each.outcome, each.why) for each in found.outcomes}, kept
+
+
+def test_after_a_failure_the_rest_goes_on_where_it_makes_sense(monkeypatch, tmp_path):
+    found, kept = travelled(monkeypatch, tmp_path, Hosts("two"))
+    assert found == {
+        "one": (GOOD, ""),
+        "two": (FAILED, "exit status 1: error: no"),
+        "three": (NOT_RUN, "without two"),
+        "four": (GOOD, ""),
+    }
+    assert kept == [1, 2, 3, 4]
+
+
+def test_without_a_cluster_nothing_goes_on(monkeypatch, tmp_path):
+    found, _ = travelled(monkeypatch, tmp_path, Hosts("one", "cluster.verify", "cluster.init"))
+    assert {stage: outcome for stage, (outcome, _) in found.items()} == {
+        "one": FAILED,
+        "two": NOT_RUN,
+        "three": NOT_RUN,
+        "four": NOT_RUN,
+    }
+    assert found["four"][1] == "no cluster any more: exit status 1: error: no"
+
+
+def test_a_command_that_only_says_that_it_is_done_has_failed(monkeypatch, tmp_path):
+    found, _ = travelled(monkeypatch, tmp_path, Hosts(), (Stage("one", ("one",), proof=untrue),))
+    assert found == {"one": (FAILED, "not proven: it is not so")}
+    assert "it is not so" in (tmp_path / "log").read_text()
+
+
+def test_a_journey_goes_on_where_it_stopped(monkeypatch, tmp_path):
+    hosts = Hosts()
+    known = Record(version="1.36.3", date="", outcomes=[Outcome(stage="one", outcome=GOOD), Outcome(stage="two", outcome=FAILED)])
+    found, _ = travelled(monkeypatch, tmp_path, hosts, known=known)
+    assert hosts.said == ["two", "three", "four"]
+    assert {outcome for outcome, _ in found.values()} == {GOOD}
+
+
+def test_what_stages_need_comes_before_them():
+    titles = [stage.title for stage in STAGES]
+    assert len(set(titles)) == len(titles)
+    for number, stage in enumerate(STAGES):
+        assert set(stage.needs) <= set(titles[:number])
+
+
+# ---- what is refused
+
+
+def programs(directory: Path, *names: str) -> str:
+    directory.mkdir()
+    for name in (*names, "etcd", "etcdctl", "etcdutl"):
+        (directory / name).write_text("#!/bin/sh\necho v1.36.3\n")
+        (directory / name).chmod(0o755)
+    (directory / "etcd").write_text("#!/bin/sh\necho etcd Version: 3.6.8\n")
+    return str(directory)
+
+
+def test_every_directory_that_cannot_be_used_is_named(tmp_path, capsys):
+    whole = programs(tmp_path / "whole", *PROGRAMS)
+    lame = programs(tmp_path / "lame", *(set(PROGRAMS) - {"kubeadm"}))
+    assert command.main([whole, lame, "1.31", "debian"]) == 2
+    said = capsys.readouterr().err
+    assert "1.31: no such directory" in said
+    assert f"{lame}: no program kubeadm" in said
+    assert whole not in said
+    assert "next:  the lab needs kubeadm, " in said
+
+
+def test_programs_that_are_no_kubernetes_are_refused(tmp_path, capsys):
+    odd = programs(tmp_path / "odd", *PROGRAMS)
+    (tmp_path / "odd" / "kubeadm").write_text("#!/bin/sh\necho hello\n")
+    assert command.main([odd]) == 2
+    assert "which is no version" in capsys.readouterr().err
+
+
+def test_good_words(tmp_path):
+    whole = programs(tmp_path / "whole", *PROGRAMS)
+    assert command.wanted(["debian", whole]) == [Kubernetes(), Kubernetes(binaries=tmp_path / "whole")]
+
+
+def test_a_lab_that_is_kept_is_one(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--keep", "debian", str(tmp_path)])
+    assert "give one version" in capsys.readouterr().err
+
+
+class FakeLab:
+    """A lab that somebody takes away; ``interrupts``: so often Ctrl-C comes while that is being done."""
+
+    def __init__(self, interrupts: int) -> None:
+        self.downs, self.interrupts = 0, interrupts
+
+    def down(self) -> None:
+        self.downs += 1
+        if self.downs <= self.interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "interrupts", "downs"),
+    [
+        ((), signal.SIGINT, 0, 1),
+        ((), signal.SIGTERM, 0, 1),
+        ((), signal.SIGTERM, 5, 1),
+        ((), None, 1, 2),
+        (("--keep",), signal.SIGINT, 0, 0),
+    ],
+    ids=["Ctrl-C", "ended", "and again meanwhile", "while it is taken away", "kept"],
+)
+def test_interrupted_it_leaves_no_lab_unless_asked(monkeypatch, words, number, interrupts, downs):
+    lab = FakeLab(interrupts)
+    monkeypatch.setattr(command, "Lab", lambda *_, **__: lab)
+    monkeypatch.setattr(command, "rehearse", lambda *_: os.kill(os.getpid(), number) if number else None)
+    assert command.main(["debian", *words]) == 130
+    assert lab.downs == downs
