@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from time import monotonic, sleep
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.settings import Restic
@@ -22,9 +22,10 @@ from runbooks.local import programs
 from runbooks.local.secret_files import masked, parse_environment, private_text
 
 T = TypeVar("T")
+Refusal = Literal["absent", "locked", "password", ""]
 
 TAG: Final = "ha-runbooks"  # every snapshot that these runbooks make has this tag
-ABSENT, LOCKED = 10, 11  # exit statuses since restic 0.17; before, only the message tells
+ABSENT, LOCKED, PASSWORD = 10, 11, 12  # exit statuses since restic 0.17; before, only the message tells
 ABSENT_WORDS: Final = "Is there a repository at the following location?"
 LOCKED_WORDS: Final = re.compile(r"repository is already locked|unable to create lock")
 QUICK_S: Final = 300  # time limit for commands that transfer almost nothing
@@ -107,6 +108,15 @@ def parse_snapshot_id(text: str) -> str:
         if said.get("message_type") == "summary" and said.get("snapshot_id"):
             return str(said["snapshot_id"])
     raise ValueError("restic does not say which snapshot it made")
+
+
+def refusal(exited: int, stderr: str) -> Refusal:
+    """Return why restic ended with ``exited`` and ``stderr``: by its exit status, and by its words before 0.17; "" for other reasons."""
+    if exited == ABSENT or ABSENT_WORDS in stderr:
+        return "absent"
+    if exited == LOCKED or LOCKED_WORDS.search(stderr):
+        return "locked"
+    return "password" if exited == PASSWORD or "wrong password" in stderr else ""
 
 
 def is_local(repository: str) -> bool:
@@ -221,7 +231,7 @@ class Repository:
                 return said.stdout
             if self.stop():
                 raise KeyboardInterrupt  # Ctrl-C has ended restic, too
-            if not _is_locked(said) or monotonic() > deadline:
+            if refusal(said.exited, said.stderr) != "locked" or monotonic() > deadline:
                 raise self._failed(words[0], said)
             if unlocked:
                 sleep(LOCK_POLL_S)
@@ -239,7 +249,7 @@ class Repository:
 
     def _failed(self, what: str, said: programs.Finished) -> RunbookError:
         text, secrets = programs.tail(said.stderr or said.stdout), self._secrets.values()
-        if said.exited == ABSENT or ABSENT_WORDS in said.stderr:
+        if refusal(said.exited, said.stderr) == "absent":
             message = masked(f"there is no restic repository at {self.name}{text}", secrets)
             return NoRepositoryError(message, hint="inv backup.offsite-init creates it")
         return RunbookError(masked(f"`restic {what}` on {self.name} exited {said.exited}{text}", secrets), hint=_hint(said))
@@ -252,13 +262,10 @@ def _read(parse: Callable[[str], T], text: str) -> T:
         raise RunbookError(f"restic's answer cannot be read: {error}", hint="restic 0.14 or newer is needed") from None
 
 
-def _is_locked(said: programs.Finished) -> bool:
-    return said.exited == LOCKED or bool(LOCKED_WORDS.search(said.stderr))
-
-
 def _hint(said: programs.Finished) -> str:
-    if "wrong password" in said.stderr:
-        return "check backup.restic.password_file"
-    if _is_locked(said):
-        return "another process is using that repository: wait until it ends"
+    match refusal(said.exited, said.stderr):
+        case "password":
+            return "check backup.restic.password_file"
+        case "locked":
+            return "another process is using that repository: wait until it ends"
     return "check backup.restic in hosts.yaml, and that the repository can be reached"

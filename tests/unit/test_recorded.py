@@ -8,6 +8,7 @@ import pytest
 
 from runbooks.backup.rules import unlisted
 from runbooks.commands import etcd, etcd_metrics, etcd_tools, lb, objects, verify
+from runbooks.local import restic
 from tests.support.kubeadm import parse_preflight
 from tests.support.recorded import FOLDER, recorded_answer, recording
 
@@ -31,6 +32,10 @@ PARSERS = {
     "haproxy backends": lambda said: lb.parse_backends(said.stdout),
     "kubernetes health": verify.parse_health,
     "kubernetes host": verify.parse_host,
+    "restic backup": lambda said: {"snapshot": restic.parse_snapshot_id(said.stdout)},
+    "restic files": lambda said: restic.parse_files(said.stdout),
+    "restic refusal": lambda said: {"refused": restic.refusal(said.exited, said.stderr)},
+    "restic snapshots": lambda said: restic.parse_snapshots(said.stdout),
     "kubernetes objects": objects.parse_cluster,
 }
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json"))

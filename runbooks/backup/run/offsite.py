@@ -82,7 +82,7 @@ def copy(store: Store, repository: Repository, problems: MutableMapping[str, str
         left = [each.id for each in waiting(store, repository.name) if f"copy {each.id} off-site" not in problems]
         return not left or COPY in problems
 
-    text = by_hand("backup", "copy_offsite", repository=repository.name, directory=store.directory)
+    text = by_hand("backup", "copy_offsite", repository=repository.name, directory=store.directory, site=store.site.name)
     return Step("copy sets to the restic repository", done=done, do=do, by_hand=text)
 
 
