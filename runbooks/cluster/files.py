@@ -24,9 +24,10 @@ FLANNEL_REPOSITORY = "flannel"
 CONTROL_PLANE_IMAGES = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"})
 
 
-def node_files(site: Site, host: Host, pause: str) -> tuple[File, ...]:
+def node_files(site: Site, host: Host, pause: str, containerd: int = 1) -> tuple[File, ...]:
     """Return the files that ``host`` needs before kubeadm runs. ``pause`` is the full reference of the pause image (`pause_image`).
 
+    ``containerd`` is the first number of its version on the host: its sections have other names from 2 on.
     Raises InventoryError when the site's audit policy is invalid.
     https://kubernetes.io/docs/setup/production-environment/container-runtimes/
     """
@@ -40,6 +41,7 @@ def node_files(site: Site, host: Host, pause: str) -> tuple[File, ...]:
             render(
                 "containerd-config.toml",
                 pause=pause,
+                containerd=containerd,
                 systemd_cgroup=kubernetes.cgroup_driver == "systemd",
                 restrict_oom_score_adj=kubernetes.containerd.restrict_oom_score_adj,
             ),

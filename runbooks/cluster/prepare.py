@@ -5,10 +5,10 @@ On a host that is in the cluster only what is harmless there is done again: sysc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runbooks.cluster.files import node_files, pause_image, wanted_images
-from runbooks.commands import files, kubeadm, node, prepare, setup_look
+from runbooks.commands import containerd, files, kubeadm, node, prepare, setup_look
 from runbooks.commands.files import File
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
@@ -109,23 +109,29 @@ def install_packages(site: Site, host: Host) -> Step:
 
 
 def run_containerd(site: Site, host: Host) -> Step:
-    """Return the step that runs containerd with the kubelet's cgroup driver and kubeadm's pause image."""
+    """Return the step that runs containerd with the kubelet's cgroup driver and kubeadm's pause image.
 
-    def wanted(run: Run) -> tuple[File, ...]:
-        return _files(site, host, kernel=False, pause=_pause(run, site, host))
+    The file is of the containerd that is installed: after its upgrade to 2.x this step writes it anew, and proves what containerd makes of it.
+    """
+
+    def wanted(run: Run, packages: Mapping[str, str], pause: str) -> tuple[File, ...]:
+        installed = containerd.major(packages) or 1  # none yet: only shown by --plan
+        return _files(site, host, kernel=False, pause=pause, major=installed)
 
     def done(run: Run) -> bool | Unmet:
-        if _member(run, host):
+        state = run.read(host, node.look(host))
+        if state.joined:
             return True
-        there = wanted(run)
-        seen = run.read(host, prepare.runtime())
-        if reason := rules.runtime_not_ready(seen):
+        pause = _pause(run, site, host, state.packages)
+        there = wanted(run, state.packages, pause)
+        if reason := rules.runtime_not_ready(run.read(host, prepare.runtime()), pause):
             return Unmet(reason)
         return not files.differing(there, run.read(host, files.found(file.path for file in there)))
 
     def do(run: Run) -> None:
+        packages = run.read(host, node.look(host)).packages
         run.change(host, prepare.keep(prepare.CONTAINERD_CONFIG))
-        _place(run, host, wanted(run))
+        _place(run, host, wanted(run, packages, _pause(run, site, host, packages)))
         run.change(host, prepare.run_runtime())
 
     text = by_hand(
@@ -178,17 +184,17 @@ def _member(run: Run, host: Host) -> bool:
     return run.read(host, node.look(host)).joined
 
 
-def _pause(run: Run, site: Site, host: Host) -> str:
-    if "kubeadm" not in run.read(host, node.look(host)).packages:
+def _pause(run: Run, site: Site, host: Host, packages: Mapping[str, str]) -> str:
+    if "kubeadm" not in packages:
         return UNKNOWN_PAUSE
     listed = run.read(host, kubeadm.images(site.kubernetes.version, site.kubernetes.image_repository))
     return pause_image(listed)
 
 
-def _files(site: Site, host: Host, *, kernel: bool, pause: str = UNKNOWN_PAUSE) -> tuple[File, ...]:
-    """Return the host's files for the kernel (``kernel``), or all others."""
+def _files(site: Site, host: Host, *, kernel: bool, pause: str = UNKNOWN_PAUSE, major: int = 1) -> tuple[File, ...]:
+    """Return the host's files for the kernel (``kernel``), or all others, for containerd ``major``."""
     early = ("/etc/modules-load.d/", "/etc/sysctl.d/")
-    return tuple(file for file in node_files(site, host, pause) if file.path.startswith(early) == kernel)
+    return tuple(file for file in node_files(site, host, pause, major) if file.path.startswith(early) == kernel)
 
 
 def _place(run: Run, host: Host, wanted: Sequence[File]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.containerd import Config, parse_config
 from runbooks.commands.node import PROGRAMS
 from runbooks.commands.packages import PATIENCE_S
 from runbooks.commands.preflight_facts import PROGRAMS as OF_PROGRAMS
@@ -19,13 +20,14 @@ RUNTIME = "containerd"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """The state of containerd: running, enabled at boot (like the kubelet), current configuration loaded, answering."""
+    """The state of containerd: running, enabled at boot (like the kubelet), current configuration loaded, answering; what it makes of it."""
 
     active: str
     enabled: str
     kubelet: str
     loaded: bool
     answers: bool
+    config: Config
 
 
 def make_kernel_ready(swap: str) -> Command:
@@ -51,7 +53,8 @@ def missing_programs(programs: Sequence[str]) -> Probe[tuple[str, ...]]:
 
 def runtime() -> Probe[Runtime]:
     """Read the state of containerd."""
-    return Probe(script("runtime-look", {"CONFIG": CONTAINERD_CONFIG, "SOCKET": SOCKET}), parse_runtime)
+    variables = {"CONFIG": CONTAINERD_CONFIG, "SOCKET": SOCKET}
+    return Probe(replace(script("runtime-look", variables, after=("containerd-dump",)), shown="runtime-look"), parse_runtime)
 
 
 def parse_runtime(answer: Answer) -> Runtime:
@@ -64,6 +67,7 @@ def parse_runtime(answer: Answer) -> Runtime:
             kubelet=said["kubelet"],
             loaded=said["loaded"] == "yes",
             answers=said["answers"] == "yes",
+            config=parse_config(answer.stdout.splitlines()),
         )
     except KeyError as error:
         raise ValueError(f"runtime-look said nothing about {error}") from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.containerd import Config, parse_config
 from runbooks.commands.node import PROGRAMS
 from runbooks.inventory.model import Site
 
@@ -36,8 +37,7 @@ class Setup:
     boot          what the files set at the next boot, by name; no entry where none does, or where systemd cannot tell.
     swap          in use now; ``swap_at_boot``: what switches it on at the next boot.
     loose         programs of Kubernetes that the next upgrade of the system would replace.
-    cgroups       the cgroup driver in containerd's configuration, "" without containerd; ``disabled``: its plugins that are switched off,
-                  when CRI is among them.
+    containerd    what containerd makes of its configuration.
     clock         why the clock is not kept in time, or "".
     """
 
@@ -48,8 +48,7 @@ class Setup:
     swap: tuple[str, ...]
     swap_at_boot: tuple[str, ...]
     loose: tuple[str, ...]
-    cgroups: str
-    disabled: str
+    containerd: Config
     clock: str
 
 
@@ -63,7 +62,10 @@ def sysctls(site: Site) -> tuple[str, ...]:
 def look(site: Site) -> Probe[Setup]:
     """Read what was prepared on a host."""
     variables = {"MODULES": MODULES, "SYSCTLS": sysctls(site), "PROGRAMS": PROGRAMS, "TIME_SERVICES": TIME_SERVICES}
-    return Probe(replace(script("setup-look", variables, timeout=30, after=("packages-look",)), shown="setup-look"), parse)
+    return Probe(
+        replace(script("setup-look", variables, timeout=30, after=("packages-look", "containerd-dump")), shown="setup-look"),
+        parse,
+    )
 
 
 def parse(answer: Answer) -> Setup:
@@ -85,8 +87,7 @@ def parse(answer: Answer) -> Setup:
         swap=every("swap"),
         swap_at_boot=every("swap_at_boot"),
         loose=tuple(name for name in pairs("package") if name not in held),
-        cgroups=next(iter(every("cgroups")), ""),
-        disabled=next(iter(every("disabled")), ""),
+        containerd=parse_config(answer.stdout.splitlines()),
         clock=_clock(every("container"), every("time"), every("synchronized")),
     )
 

@@ -32,14 +32,21 @@ def other_version(state: NodeState, version: str) -> str:
     return ""
 
 
-def runtime_not_ready(runtime: Runtime) -> str:
-    """Return why containerd is not ready for the kubelet, or ""."""
+def runtime_not_ready(runtime: Runtime, pause: str) -> str:
+    """Return why containerd is not ready for the kubelet with the image ``pause``, or "".
+
+    That our file is there is not enough: sections of another version of containerd's configuration are ignored without an error.
+    """
     if runtime.active != "active":
         return f"containerd is {runtime.active}"
     if runtime.enabled != "enabled" or runtime.kubelet != "enabled":
         return "containerd or the kubelet is not enabled at boot"
     if not runtime.loaded:
         return "containerd still runs with its old configuration"
+    if runtime.config.invalid:
+        return f"containerd cannot read its configuration: {runtime.config.invalid}"
+    if runtime.config.sandbox != pause:
+        return f"containerd takes the pause image {runtime.config.sandbox or '(none)'} and not the one of its configuration file, {pause}"
     return "" if runtime.answers else "containerd does not answer on its socket"
 
 

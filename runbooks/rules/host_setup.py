@@ -127,9 +127,16 @@ def _swapped(site: Site, host: Host, seen: Setup) -> Row:
 
 
 def _containerd(site: Site, host: Host, seen: Setup) -> Row:
-    found = [f"containerd's configuration disables CRI ({seen.disabled})"] if seen.disabled else []
-    wanted = site.kubernetes.cgroup_driver
-    if seen.cgroups and not seen.disabled and seen.cgroups != wanted:
-        found.append(f"containerd's configuration has the cgroup driver {seen.cgroups}, and the kubelet has {wanted}")
+    config, wanted = seen.containerd, site.kubernetes.cgroup_driver
+    found = [f"containerd's configuration disables CRI ({config.disabled})"] if config.disabled else []
+    if config.invalid:
+        found.append(f"containerd cannot read its configuration ({config.invalid})")
+    if config.cgroups and not config.disabled and config.cgroups != wanted:
+        found.append(f"containerd's configuration has the cgroup driver {config.cgroups}, and the kubelet has {wanted}")
+    if config.ignored:
+        found.append(
+            f"containerd ignores the pause image {config.ignored} of its configuration and takes {config.sandbox}: "
+            "the section belongs to another version of containerd's configuration"
+        )
     fix = f"correct /etc/containerd/config.toml on {host} (docs/runbooks/files has ours); then drain the node, systemctl restart containerd"
     return ("warn", found, "from containerd's next restart on, no pod starts", fix)

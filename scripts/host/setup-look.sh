@@ -35,10 +35,7 @@ else
 fi
 if [ "$(systemctl is-enabled zramswap 2>/dev/null)" = enabled ]; then echo "swap_at_boot zramswap.service"; fi
 packages_look "${PROGRAMS[@]}"
-if command -v containerd >/dev/null && said=$(timeout 5 containerd config dump 2>/dev/null); then
-    if grep -q '^ *SystemdCgroup = true' <<<"$said"; then echo "cgroups systemd"; else echo "cgroups cgroupfs"; fi
-    sed -n 's/^disabled_plugins = \[\(.*cri.*\)\]/disabled \1/p' <<<"$said"
-fi
+containerd_dump
 container=$(systemd-detect-virt --container 2>/dev/null)
 echo "container ${container:-unknown}"
 case $container in

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from runbooks.commands import preflight
+from runbooks.commands.containerd import Config
 from runbooks.commands.load import Load
 from runbooks.commands.node import NodeState
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Packages, Space
@@ -31,8 +32,7 @@ PREPARED = Setup(
     swap=(),
     swap_at_boot=(),
     loose=(),
-    cgroups="systemd",
-    disabled="",
+    containerd=Config(cgroups="systemd", sandbox="k8s/pause:3.9"),
     clock="",
 )
 

@@ -214,6 +214,11 @@ def _containerd(site: Site, those: Packages, names: dict[str, list[str]]) -> Fin
     fix = "install a newer one (containerd.io of Docker's repository has it)"
     if minor_of(site) >= 26 and number < (1, 6):
         return fail(f"containerd {version}, and Kubernetes {site.kubernetes.version} needs 1.6 or newer", fix)
+    if minor_of(site) < 23 and (2, 0) <= number < (99, 0):
+        return fail(
+            f"containerd {version}, which has no CRI v1alpha2 any more, and the kubelet of {site.kubernetes.version} speaks no other one",
+            "install containerd 1.7, or Kubernetes 1.23 or newer",
+        )
     if minor_of(site) >= 35 and number < (2, 0):  # kubeadm's ContainerRuntimeVersion warns, and the kubelet says so in its log
         return warn(f"containerd {version}, and Kubernetes {site.kubernetes.version} expects 2.0 or newer", fix)
     return good(version)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from runbooks.cluster.files import cni_manifest, node_files
 from runbooks.commands.base import MASK, Secret
+from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.inventory.model import Site
 from runbooks.lb.files import lb_files
 from runbooks.rules import kubeadm
 
 PAUSE = "PAUSE-IMAGE"
+NEWER = ".containerd-2"  # ends the name of the file for containerd 2
 # Valid values, so that our own checks accept them; each is then replaced with the placeholder that the pages use.
 KEY, TOKEN, CA_HASH = "0" * 64, "abcdef.0123456789abcdef", "f" * 64
 
@@ -20,6 +22,8 @@ def files(site: Site) -> dict[str, str]:
     for host in site.nodes:
         role = "control-plane" if host.is_control_plane else "worker"
         found |= {f"{role}{file.path}": file.content for file in node_files(site, host, PAUSE)}
+        newer = (file for file in node_files(site, host, PAUSE, containerd=2) if file.path == CONTAINERD_CONFIG)
+        found |= {f"{role}{file.path}{NEWER}": file.content for file in newer}
     found |= {f"kubeadm/{name}": text for name, text in _kubeadm(site).items()}
     if network := cni_manifest(site):
         found["pod-network.yaml"] = network

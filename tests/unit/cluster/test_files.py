@@ -77,6 +77,27 @@ def test_containerd_agrees_with_the_kubelet(make, driver, systemd):
     }
 
 
+@pytest.mark.parametrize(("driver", "systemd"), [("systemd", True), ("cgroupfs", False)])
+def test_containerd_2_gets_the_sections_of_containerd_2(make, driver, systemd):
+    site = make(cgroup_driver=driver, containerd={"restrict_oom_score_adj": True})
+    (file,) = (file for file in node_files(site, site.control_plane[0], PAUSE, containerd=2) if file.path == CONTAINERD_CONFIG)
+    assert tomllib.loads(file.content) == {
+        "version": 3,
+        "plugins": {
+            "io.containerd.cri.v1.images": {
+                "pinned_images": {"sandbox": PAUSE},
+                "registry": {"config_path": "/etc/containerd/certs.d"},
+            },
+            "io.containerd.cri.v1.runtime": {
+                "restrict_oom_score_adj": True,
+                "containerd": {
+                    "runtimes": {"runc": {"runtime_type": "io.containerd.runc.v2", "options": {"SystemdCgroup": systemd}}}
+                },
+            },
+        },
+    }
+
+
 def test_containerd_in_hosts_that_are_containers(make):
     found = tomllib.loads(contents(make(containerd={"restrict_oom_score_adj": True}))[CONTAINERD_CONFIG])
     assert found["plugins"]["io.containerd.grpc.v1.cri"]["restrict_oom_score_adj"] is True

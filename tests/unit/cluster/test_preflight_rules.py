@@ -275,6 +275,8 @@ def test_kubeadm_is_told_to_accept_cgroup_v1_when_and_only_when_preflight_lets_i
         ("1.35.0", "1.7.24-1", "warn"),
         ("1.36.0", "1.7.24-1", "warn"),
         ("1.36.0", "2.1.0-1", "ok"),
+        ("1.22.0", "2.1.9+ds1-5", "fail"),
+        ("1.23.0", "2.1.9+ds1-5", "ok"),
     ],
 )
 def test_containerd_must_be_new_enough_for_the_version(version, containerd, level):

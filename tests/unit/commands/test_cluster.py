@@ -10,6 +10,7 @@ from runbooks.cluster.drain import parse_pods
 from runbooks.cluster.remove import without_endpoint
 from runbooks.commands import kubeadm, kubectl, node, prepare
 from runbooks.commands.base import Answer, Secret
+from runbooks.commands.containerd import Config
 from runbooks.commands.node_objects import parse_nodes
 from tests.support.fakes import master, site
 
@@ -166,9 +167,14 @@ def test_of_a_long_answer_only_what_fails_is_kept():
 
 
 def test_the_runtime_is_read():
-    said = "active active\nenabled enabled\nkubelet enabled\nloaded yes\nanswers no\n"
+    said = 'active active\nenabled enabled\nkubelet enabled\nloaded yes\nanswers no\ndump [plugins."io.containerd.grpc.v1.cri"]\ndump sandbox_image = "p:3"\n'
     assert prepare.parse_runtime(Answer(0, said)) == prepare.Runtime(
-        active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=False
+        active="active",
+        enabled="enabled",
+        kubelet="enabled",
+        loaded=True,
+        answers=False,
+        config=Config(cgroups="cgroupfs", sandbox="p:3"),
     )
     with pytest.raises(ValueError, match="runtime-look said nothing about 'loaded'"):
         prepare.parse_runtime(Answer(0, "active active\nenabled x\nkubelet x\nanswers no\n"))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.commands.containerd import Config
 from runbooks.commands.node import PROGRAMS, STATIC_PODS
 from runbooks.commands.prepare import Runtime
 from runbooks.errors import PrecheckError, UnreachableError
@@ -118,7 +119,15 @@ def test_another_version_is_named():
 # ---- kernel, runtime, images
 
 
-RUNS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=True)
+PAUSE = "r/pause:3.9"
+RUNS = Runtime(
+    active="active",
+    enabled="enabled",
+    kubelet="enabled",
+    loaded=True,
+    answers=True,
+    config=Config(cgroups="systemd", sandbox=PAUSE),
+)
 
 
 @pytest.mark.parametrize(
@@ -130,10 +139,12 @@ RUNS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=Tru
         (replace(RUNS, kubelet="disabled"), "is not enabled at boot"),
         (replace(RUNS, loaded=False), "old configuration"),
         (replace(RUNS, answers=False), "does not answer"),
+        (replace(RUNS, config=Config(invalid="unsupported config version `3`")), "cannot read its configuration: unsupported"),
+        (replace(RUNS, config=Config(sandbox="r/pause:3.10")), "takes the pause image r/pause:3.10 and not the one of"),
     ],
 )
 def test_what_containerd_lacks(runtime, word):
-    said = rules.runtime_not_ready(runtime)
+    said = rules.runtime_not_ready(runtime, PAUSE)
     assert bool(said) == bool(word)
     assert word in said
 

@@ -9,6 +9,7 @@ import pytest
 
 from runbooks.commands import setup_look
 from runbooks.commands.base import Answer
+from runbooks.commands.containerd import Config
 from runbooks.commands.setup_look import SYSCTL_FILE, AtBoot, at_boot
 from runbooks.rules import host_setup
 from tests.support.facts import PREPARED
@@ -48,8 +49,8 @@ def test_what_a_host_says_is_read():
     said = (
         "module overlay there\nmodule br_netfilter loadable\nbarred br_netfilter /etc/modprobe.d/cis.conf\n"
         f"sysctl {FORWARD} 0\nboot # {LATER}\nboot {FORWARD} = 0\nswap /dev/sda2\nswap_at_boot /etc/fstab\n"
-        "package kubeadm 1.20.2-1.1\npackage kubelet 1.20.2-1.1\nheld kubeadm\ncgroups cgroupfs\n"
-        'disabled "cri"\ncontainer none\ntime runs\nsynchronized no\n'
+        "package kubeadm 1.20.2-1.1\npackage kubelet 1.20.2-1.1\nheld kubeadm\n"
+        'dump disabled_plugins = ["cri"]\ncontainer none\ntime runs\nsynchronized no\n'
     )
     assert setup_look.parse(Answer(0, said)) == setup_look.Setup(
         modules={"overlay": "there", "br_netfilter": "loadable"},
@@ -59,8 +60,7 @@ def test_what_a_host_says_is_read():
         swap=("/dev/sda2",),
         swap_at_boot=("/etc/fstab",),
         loose=("kubelet",),
-        cgroups="cgroupfs",
-        disabled='"cri"',
+        containerd=Config(cgroups="cgroupfs", disabled="cri"),
         clock="the clock is not synchronised",
     )
     assert setup_look.parse(Answer(0, "container systemd-nspawn\nsynchronized no\n")).clock == ""
@@ -153,12 +153,24 @@ def test_swap_that_is_kept_is_no_matter():
         ),
         ({"loose": ("kubelet",)}, "warn", "not held: kubelet", "inv cluster.prepare --host master1"),
         (
-            {"cgroups": "cgroupfs"},
+            {"containerd": Config(cgroups="cgroupfs")},
             "warn",
             "has the cgroup driver cgroupfs, and the kubelet has systemd",
             "config.toml on master1",
         ),
-        ({"disabled": '"cri"'}, "warn", "containerd's configuration disables CRI", "config.toml on master1"),
+        ({"containerd": Config(disabled="cri")}, "warn", "containerd's configuration disables CRI", "config.toml on master1"),
+        (
+            {"containerd": Config(invalid="unsupported config version `3`")},
+            "warn",
+            "containerd cannot read its configuration (unsupported config version `3`)",
+            "config.toml on master1",
+        ),
+        (
+            {"containerd": Config(cgroups="systemd", sandbox="r/pause:3.10", ignored="own/pause:3.9")},
+            "warn",
+            "containerd ignores the pause image own/pause:3.9 of its configuration and takes r/pause:3.10",
+            "config.toml on master1",
+        ),
         ({"clock": "no time service runs"}, "warn", "no time service runs", "chrony"),
     ],
 )
