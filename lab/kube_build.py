@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 RECIPE = Path(__file__).parent / "recipe" / "kubernetes"
 SUITE = "bookworm"  # whose source package `kubernetes` is complete: v1.20.2
 STAMPS = ("v1.20.2", "v1.20.3")  # the same source twice: something to upgrade to
+CONTAINERD_SUITES = {
+    "1.7": "trixie",
+    "2": "forky",
+}  # beside the hosts' own suite; both packages need no newer library than bookworm's
 BUILD_WITH = ("golang-1.19-go", "golang-1.19-src", "golang-github-modern-go-reflect2-dev")
 
 
@@ -117,14 +121,20 @@ def require_dpkg_source(say: Say) -> None:
     )
 
 
-def fetch_parts(job: Job, etcd: str, *, plugins: bool) -> None:
-    """Fetch and unpack busybox, the containerd that the hosts' repository has and, where they are wanted, etcd and CNI plugins."""
+def fetch_parts(job: Job, etcd: str, *, plugins: bool, containerd: str) -> None:
+    """Fetch and unpack busybox, containerd and, where they are wanted, etcd and CNI plugins.
+
+    ``containerd`` is a key of ``CONTAINERD_SUITES``, or "" for the one that the hosts' repository has.
+    """
     suite = job.source.suite
     packages = [f"busybox-static/{suite}"]
     if etcd:
         packages += [f"{name}/{SUITES[etcd]}" for name in ("etcd-server", "etcd-client")]
     if plugins:
         packages.append(f"containernetworking-plugins/{suite}")
+    if containerd:
+        packages.append(f"containerd/{CONTAINERD_SUITES[containerd]}")
     job.fetch(job.work, packages)
-    for package in (job.base / "repo").glob("containerd_*.deb"):
-        run(["dpkg", "-x", str(package), str(job.unpacked)])
+    if not containerd:
+        for package in (job.base / "repo").glob("containerd_*.deb"):
+            run(["dpkg", "-x", str(package), str(job.unpacked)])

@@ -159,7 +159,11 @@ def small_programs(root: Path, program: Path) -> Layer:
 
 def runtimes_pause(parts: Path) -> str:
     """Return the sandbox image of a containerd that nobody has configured: production pulls it, so the hosts have it."""
-    found = re.search(r'sandbox_image = "([^"]+)"', run([str(parts / "usr/bin/containerd"), "config", "default"]).stdout)
+    found = re.search(
+        r"""^ *sandbox(?:_image)? = ["']([^"']+)["']""",
+        run([str(parts / "usr/bin/containerd"), "config", "default"]).stdout,
+        re.MULTILINE,
+    )
     if found is None:
         raise OutcomeError("containerd names no sandbox image")
     return found[1]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOOLS = ("crictl", "pause")
+UNKNOWN = "99.0"
 PLUGINS = "cni"  # the directory of the plugins beside the programs
 NEEDED_PLUGINS = ("bridge", "host-local", "loopback", "portmap")  # by the lab's pod network and most others
 
@@ -75,8 +76,12 @@ def debians(versions: Sequence[str], asked: str) -> Parts:
 
 
 def listed(directory: Path, version: str) -> list[str]:
-    """Return the images that the kubeadm in ``directory`` wants for ``version``. It is asked without a network."""
-    argv = ["unshare", "--net", str(directory / "kubeadm"), "config", "images", "list", f"--kubernetes-version={version}"]
+    """Return the images that the kubeadm in ``directory`` wants for ``version``. Asked for a whole version, it needs no network.
+
+    Root, who can, gives it none.
+    """
+    apart = ["unshare", "--net"] if os.geteuid() == 0 else []
+    argv = [*apart, str(directory / "kubeadm"), "config", "images", "list", f"--kubernetes-version={version}"]
     return run(argv).stdout.split()
 
 
@@ -86,10 +91,11 @@ def executable(path: Path) -> bool:
 
 
 def number(program: Path) -> str:
-    """Return the plain version that ``program`` says with --version: 1.36.0. "0" where it says none, which sorts before all others.
+    """Return the plain version that crictl or a CNI plugin says with --version: 1.36.0.
 
-    crictl prints "crictl version v1.36.0"; a CNI plugin, on standard error, "CNI bridge plugin v1.7.1".
+    crictl prints "crictl version v1.36.0"; a plugin, on standard error, "CNI bridge plugin v1.7.1", or "version unknown" and then
+    the versions of its protocol. ``UNKNOWN`` where it says none: that is new enough for what depends on the package.
     """
     said = run([str(program), "--version"], check=False)
-    found = re.search(r"\bv?(\d+\.\d+(?:\.\d+)*)", said.stdout + said.stderr)
-    return found[1] if found else "0"
+    found = re.search(r"^(?:crictl version|CNI \S+ plugin) v?(\d+(?:\.\d+)+)", said.stdout + said.stderr, re.MULTILINE)
+    return found[1] if found else UNKNOWN

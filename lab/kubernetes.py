@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import archive, kube_build, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, tree
+from lab import archive, kube_build, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kube_release, tree
 from lab.building import Say, locked
 from lab.mounts import remove_tree
 from lab.names import RUN, Instance, cache
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lab.kube_parts import Parts
 
 PROGRAMS = ("kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+CRI_V1 = 23  # the first minor version of Kubernetes whose kubelet speaks it
 KEPT = 2  # entries that stay for a change back
 ABOUT = "about.json"
 VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?")
@@ -40,12 +42,13 @@ class Kubernetes:
 
     ``binaries`` and ``upgrade`` are directories with the ready ``PROGRAMS`` of one version each; without ``binaries`` both versions
     are built from Debian's source package. ``etcd`` asks for Debian's of that series (a key of ``kube_etcd.SUITES``); "" takes the one
-    in the directories, else Debian's that fits.
+    in the directories, else Debian's that fits. ``containerd`` is a key of ``kube_build.CONTAINERD_SUITES``, "" for the hosts' own.
     """
 
     binaries: Path | None = None
     upgrade: Path | None = None
     etcd: str = ""
+    containerd: str = ""
 
     def __post_init__(self) -> None:
         if self.etcd and self.etcd not in kube_etcd.SUITES:
@@ -53,8 +56,25 @@ class Kubernetes:
                 f"--etcd {self.etcd}: Debian has {' and '.join(kube_etcd.SUITES)}",
                 hint="for another one, put its etcd, etcdctl and etcdutl beside kubeadm into the directory that --kubernetes names",
             )
+        if self.containerd and self.containerd not in kube_build.CONTAINERD_SUITES:
+            raise InventoryError(
+                f"--containerd {self.containerd}: the lab has {' and '.join(kube_build.CONTAINERD_SUITES)}",
+                hint="without --containerd the hosts get the one of their own Debian",
+            )
         if self.upgrade and not self.binaries:
             raise InventoryError("--upgrade needs --kubernetes: the directory of the version to upgrade from")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """The flags of `lab.up` about Kubernetes, as they were written. ``kubernetes`` and ``upgrade`` name a directory or a release."""
+
+    kubernetes: str = ""
+    upgrade: str = ""
+    etcd: str = ""
+    containerd: str = ""
+    mirror: str = ""
+    without: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +96,29 @@ class Entry:
         return self.path / "containerd"
 
 
-def chosen(*, binaries: str = "", upgrade: str = "", etcd: str = "", without: bool) -> Kubernetes | None:
-    """Return what the flags of `lab.up` ask for; InventoryError when they contradict each other."""
-    if without and (binaries or upgrade or etcd):
-        raise InventoryError("--no-kubernetes leaves nothing for --kubernetes, --upgrade and --etcd to choose")
-    if without:
+def chosen(flags: Flags, say: Say) -> Kubernetes | None:
+    """Return what the flags of `lab.up` ask for; InventoryError when they contradict each other. Fetches a release that is asked for."""
+    given = [f"--{name}" for name in ("kubernetes", "upgrade", "etcd", "containerd", "mirror") if getattr(flags, name)]
+    if flags.without and given:
+        raise InventoryError(f"--no-kubernetes leaves nothing for {', '.join(given)} to choose")
+    if flags.without:
         return None
+    if flags.mirror and not any(is_release(text) for text in (flags.kubernetes, flags.upgrade)):
+        raise InventoryError(
+            "--mirror has nothing to fetch", hint="--kubernetes 1.36.2 names a release; a directory is taken as it is"
+        )
 
     def directory(text: str) -> Path | None:
+        if is_release(text):
+            return kube_release.fetched(text, flags.mirror, say)
         return Path(text).expanduser().absolute() if text else None
 
-    return Kubernetes(directory(binaries), directory(upgrade), etcd)
+    return Kubernetes(directory(flags.kubernetes), directory(flags.upgrade), flags.etcd, flags.containerd)
+
+
+def is_release(text: str) -> bool:
+    """Whether ``text`` names a release and no directory: 1.36.2 or v1.36.2."""
+    return kube_release.VERSION.fullmatch(text) is not None and not Path(text).is_dir()
 
 
 # ---------------------------------------------------------------------- what a lab has
@@ -157,10 +189,13 @@ def make(job: kube_build.Job, wanted: Kubernetes, path: Path) -> None:
         built = kube_build.built(job, kube_build.STAMPS if not programs else ())
         programs = programs or {stamp: built / stamp for stamp in kube_build.STAMPS}
         parts = replace(parts, tools={**{name: built / "tools" / name for name in parts.to_build}, **parts.tools})
-    kube_build.fetch_parts(job, parts.debian_etcd, plugins=parts.plugins is None)
+    kube_build.fetch_parts(job, parts.debian_etcd, plugins=parts.plugins is None, containerd=wanted.containerd)
     job.say("packaging Kubernetes " + ", ".join(programs))
     fresh = job.work / "entry"
     (fresh / "repo").mkdir(parents=True)
+    if wanted.containerd:
+        for package in (job.work / "debs").glob("containerd_*.deb"):
+            shutil.copy(package, fresh / "repo")
     kube_packages.make(programs, parts, unpacked=job.unpacked, repo=fresh / "repo")
     tree.write_index(fresh / "repo", "kubernetes")
     kube_images.make(job, programs, parts, job.work / "images.tar")
@@ -190,13 +225,19 @@ def parts_of(wanted: Kubernetes) -> Parts:
                 hint="the lab needs " + ", ".join(PROGRAMS) + " of one version in it",
             )
     programs = programs_of(wanted)
+    for one in programs or kube_build.STAMPS:
+        if wanted.containerd.startswith("2") and int(one.split(".")[1]) < CRI_V1:
+            raise InventoryError(
+                f"Kubernetes {one} and containerd 2 cannot run together: its kubelet speaks CRI v1alpha2, which containerd 2 has no more",
+                hint=f"--kubernetes with 1.{CRI_V1} or newer, or --containerd 1.7",
+            )
     return kube_parts.find(programs, wanted.etcd) if programs else kube_parts.debians(kube_build.STAMPS, wanted.etcd)
 
 
 def digest(wanted: Kubernetes, source: archive.Archive) -> str:
     """Return the name of the entry: what goes into it, and the code that makes it. InventoryError when that cannot be made or run."""
     parts = parts_of(wanted)
-    whole = sha256(f"{source.suite} {os.uname().machine} {kube_build.STAMPS} {parts.debian_etcd}".encode())
+    whole = sha256(f"{source.suite} {os.uname().machine} {kube_build.STAMPS} {parts.debian_etcd} {wanted.containerd}".encode())
     for module in (kube_build, kube_etcd, kube_parts, kube_packages, kube_images, kube_golden):
         whole.update(Path(str(module.__file__)).read_bytes())
     whole.update(kube_build.recipe_digest("*.sh", "*.go", "files/*"))

@@ -34,30 +34,37 @@ def split(text: str) -> list[str]:
     help={
         "hosts": "only these, with commas; default: all of the site",
         "site": "the site file to copy",
-        "kubernetes": "directory with ready programs of another version: kubeadm, kubelet, kubectl, kube-*; etcd etc. where it has them",
-        "upgrade": "with --kubernetes: directory with the version to upgrade to",
+        "kubernetes": "a release to fetch, such as 1.36.2; or a directory with programs: kubeadm, kubelet, kubectl, kube-*, etcd etc.",
+        "upgrade": "with --kubernetes: the version to upgrade to, likewise",
         "etcd": "Debian's etcd 3.5 or 3.4 in the hosts' images; default: what fits",
+        "containerd": "a newer Debian's containerd for the hosts: 1.7 or 2",
+        "mirror": "address of a copy of the releases, instead of the official places",
         "no-kubernetes": "without packages and images of Kubernetes",
     }
 )
-def up(
+def up(  # noqa: PLR0913, PLR0917 - flags
     _: Context,
     hosts: str = "",
     site: str = "",
     kubernetes: str = "",
     upgrade: str = "",
     etcd: str = "",
+    containerd: str = "",
+    mirror: str = "",
     no_kubernetes: bool = False,
 ) -> None:
     """Boot the site's hosts, or repair the lab.
 
     The first time, the base tree and Kubernetes are built from this machine's APT sources. `inv lab.down` removes everything.
     """
-    from lab.kubernetes import chosen  # noqa: PLC0415
+    from lab.kubernetes import Flags, chosen  # noqa: PLC0415
+    from lab.machine import require  # noqa: PLC0415
     from lab.status import closing  # noqa: PLC0415
 
     twin = lab()
-    wanted = chosen(binaries=kubernetes, upgrade=upgrade, etcd=etcd, without=no_kubernetes)
+    require()
+    flags = Flags(kubernetes=kubernetes, upgrade=upgrade, etcd=etcd, containerd=containerd, mirror=mirror, without=no_kubernetes)
+    wanted = chosen(flags, twin.say)
     twin.up(Path(site) if site else Path(__file__).parent.parent / "hosts.yaml", split(hosts), wanted)
     print(closing(twin))
 

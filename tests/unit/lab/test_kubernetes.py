@@ -10,7 +10,7 @@ import pytest
 
 from lab import cgroups, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kubernetes, twin
 from lab.archive import Archive, other_suite
-from lab.kubernetes import PROGRAMS, Kubernetes
+from lab.kubernetes import PROGRAMS, Flags, Kubernetes
 from lab.libraries import inside, loaded
 from lab.mounts import parse
 from lab.names import Instance
@@ -45,16 +45,27 @@ def with_etcd(directory: Path, version: str = "3.6.8") -> Path:
 
 class TestChoice:
     def test_the_flags_of_lab_up(self) -> None:
-        assert kubernetes.chosen(without=False) == Kubernetes()
-        assert kubernetes.chosen(without=True) is None
-        assert kubernetes.chosen(binaries="/a", upgrade="/b", etcd="3.4", without=False) == Kubernetes(
-            Path("/a"), Path("/b"), "3.4"
+        assert kubernetes.chosen(Flags(), print) == Kubernetes()
+        assert kubernetes.chosen(Flags(without=True), print) is None
+        assert kubernetes.chosen(Flags(kubernetes="/a", upgrade="/b", etcd="3.4", containerd="1.7"), print) == Kubernetes(
+            Path("/a"), Path("/b"), "3.4", "1.7"
         )
 
-    @pytest.mark.parametrize("flags", [{"binaries": "/a"}, {"etcd": "3.4"}])
+    @pytest.mark.parametrize("flags", [{"kubernetes": "/a"}, {"etcd": "3.4"}, {"containerd": "2"}, {"mirror": "http://x"}])
     def test_nothing_is_chosen_from_nothing(self, flags: dict[str, str]) -> None:
-        with pytest.raises(InventoryError, match="--no-kubernetes"):
-            kubernetes.chosen(**flags, without=True)
+        with pytest.raises(InventoryError, match=f"--no-kubernetes leaves nothing for --{next(iter(flags))} "):
+            kubernetes.chosen(Flags(**flags, without=True), print)  # type: ignore[arg-type]
+
+    def test_a_mirror_is_for_releases(self) -> None:
+        with pytest.raises(InventoryError, match="--mirror has nothing to fetch"):
+            kubernetes.chosen(Flags(kubernetes="/a", mirror="http://127.0.0.1:1"), print)
+
+    def test_a_containerd_that_the_lab_has_not_or_the_kubelet_does_not_speak_to(self) -> None:
+        with pytest.raises(InventoryError, match=r"--containerd 3: the lab has 1\.7 and 2"):
+            Kubernetes(containerd="3")
+        with pytest.raises(InventoryError, match=r"v1\.20\.2 and containerd 2 cannot run together"):
+            kubernetes.parts_of(Kubernetes(containerd="2"))
+        assert kubernetes.parts_of(Kubernetes(containerd="1.7")).debian_etcd == "3.5"
 
     def test_a_strange_etcd_and_an_upgrade_from_nothing(self) -> None:
         with pytest.raises(InventoryError, match=r"Debian has 3\.5 and 3\.4") as caught:
@@ -146,8 +157,13 @@ class TestParts:
         assert [kube_parts.number(path) for path in (crictl, directory / "cni/bridge", directory / "kubelet")] == [
             "1.36.0",
             "1.7.1",
-            "1.30.1",
+            kube_parts.UNKNOWN,
         ]
+        program(
+            directory / "cni/bridge",
+            "echo 'CNI bridge plugin version unknown\nCNI protocol versions supported: 0.1.0, 1.0.0' >&2",
+        )
+        assert kube_parts.number(directory / "cni/bridge") == kube_parts.UNKNOWN
         assert [path.name for path in kube_packages.programs_in(directory / "cni")] == sorted(kube_parts.NEEDED_PLUGINS)
 
     def test_an_entry_is_another_one_when_one_of_them_changes(self, tmp_path: Path) -> None:
@@ -164,9 +180,16 @@ class TestCache:
         directory = programs(tmp_path / "bin")
         names = {
             kubernetes.digest(wanted, SOURCE)
-            for wanted in (Kubernetes(), Kubernetes(etcd="3.4"), Kubernetes(directory), Kubernetes(directory, etcd="3.4"))
+            for wanted in (
+                Kubernetes(),
+                Kubernetes(etcd="3.4"),
+                Kubernetes(containerd="1.7"),
+                Kubernetes(directory),
+                Kubernetes(directory, etcd="3.4"),
+                Kubernetes(directory, containerd="2"),
+            )
         }
-        assert len(names) == 4
+        assert len(names) == 6
         assert kubernetes.digest(Kubernetes(directory), SOURCE) in names
         (directory / "kubelet").write_text("other")
         assert kubernetes.digest(Kubernetes(directory), SOURCE) not in names

@@ -9,13 +9,13 @@ import (
 	"text/template"
 
 	flag "github.com/spf13/pflag"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1alpha2"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 func showVersion(c *client, _ []string) error {
 	ctx, cancel := c.context()
 	defer cancel()
-	said, err := c.runtime.Version(ctx, &cri.VersionRequest{Version: "v1alpha1"})
+	said, err := c.runtime.Version(ctx, &cri.VersionRequest{Version: "v1"})
 	if err != nil {
 		return fmt.Errorf("getting the runtime version: %v", err)
 	}
