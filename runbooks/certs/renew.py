@@ -37,6 +37,7 @@ def renew(session: Session, host: str, *, days: int, force: bool) -> None:
         raise PrecheckError(survey.why_none_serves(run), hint="inv recover.certs renews without any API server")
     renewal = Renewal(session.site, reached, days=days, force=force, survey=survey)
     session.carry_out(procedure(renewal, list(reached), session.state / "kubeconfig"))
+    tell_outside(session, unreached)
     report_unreached(unreached, "inv certs.renew")
 
 
@@ -75,16 +76,35 @@ def split_by_reachable(found: CertsByHost) -> tuple[dict[Host, HostCerts], dict[
     return reached, unreached
 
 
+class NotJoined(PrecheckError):  # noqa: N818 - a state
+    """A host of hosts.yaml that answers and is in no cluster: it has no certificates of this one."""
+
+
 def _error(host: Host, certs: HostCerts | RunbookError) -> RunbookError:
     if isinstance(certs, RunbookError):
         return certs
-    return PrecheckError(f"{host}: it is in no cluster", hint="inv doctor names the command that brings it into the cluster")
+    return NotJoined(f"{host}: it is in no cluster", hint="inv doctor names the command that brings it into the cluster")
+
+
+def all_answered(unreached: Mapping[Host, RunbookError]) -> bool:
+    """Whether the hosts where nothing was renewed have nothing to renew: they answer, and are in no cluster."""
+    return all(isinstance(each, NotJoined) for each in unreached.values())
+
+
+def tell_outside(session: Session, unreached: Mapping[Host, RunbookError]) -> None:
+    """Say in one line each which hosts are in hosts.yaml and in no cluster."""
+    for host, error in unreached.items():
+        if isinstance(error, NotJoined):
+            session.run.listener.say(
+                f"{host} is in hosts.yaml, but has not joined, so it has no certificates: inv cluster.join --host {host}"
+            )
 
 
 def report_unreached(unreached: Mapping[Host, RunbookError], command: str) -> None:
-    """Raise DegradedError when some hosts could not be reached; it names them and their errors."""
-    if unreached:
+    """Raise DegradedError when some hosts could not be reached; it names them and their errors. Hosts in no cluster do not count."""
+    lost = {host: error for host, error in unreached.items() if not isinstance(error, NotJoined)}
+    if lost:
         raise DegradedError(
-            f"nothing was renewed on {listed(unreached)}:" + indented(unreached.values()),
+            f"nothing was renewed on {listed(lost)}:" + indented(lost.values()),
             hint=f"when these hosts are back: {command} (what is already renewed is left alone)",
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from runbooks import gates
 from runbooks.certs import look, restart
 from runbooks.certs import steps as certs_steps
-from runbooks.certs.renew import report_unreached, split_by_reachable
+from runbooks.certs.renew import all_answered, report_unreached, split_by_reachable, tell_outside
 from runbooks.certs.rules import renewal as rules
 from runbooks.certs.steps import Renewal
 from runbooks.commands import certs
@@ -40,8 +40,9 @@ def recover(session: Session) -> None:
     before = session.resumed(KEY) or {}
     renewal = Renewal(site, reached, allow_outage=True, survey=survey)
     at_once = bool(before.get("at_once", restart.is_down(renewal, run)))
-    plan = procedure(renewal, list(reached), session.state / "kubeconfig", at_once=at_once, whole=not unreached)
+    plan = procedure(renewal, list(reached), session.state / "kubeconfig", at_once=at_once, whole=all_answered(unreached))
     session.carry_out(plan)
+    tell_outside(session, unreached)
     report_unreached(unreached, "inv recover.certs")
 
 
@@ -65,7 +66,7 @@ def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path, *, at_o
     steps.append(Together(tuple(let_in(host) for host in control_plane)))
     steps.append(certs_steps.kubeconfig(renewal, kubeconfig))
     if whole:
-        steps.append(gates.cluster_verified(site))
+        steps.append(gates.cluster_verified(site, joined_only=True))
     how = "no API server and no quorum, so all control plane hosts at once" if at_once else "one control plane host at a time"
     inputs = {"hosts": [host.name for host in hosts], "at_once": at_once}
     return Procedure(KEY, f"Renew the certificates of {site.name}: {how}", steps, inputs=inputs)

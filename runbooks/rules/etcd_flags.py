@@ -6,7 +6,11 @@ flags (embed/config.go, read at 3.4, 3.5, 3.6 and 3.7). etcd ends at once when i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+from runbooks.commands.etcd_flags import Flags
+from runbooks.text import listed
 
 Minor = tuple[int, int]
 
@@ -50,6 +54,46 @@ def cannot_run(kubeadm: Minor, etcd: Minor) -> tuple[str, ...]:
     (('feature-gates', 'watch-progress-notify-interval'), ())
     """
     return unknown(written(kubeadm, etcd), etcd)
+
+
+def of_image(image: str) -> Minor | None:
+    """Return the version that the tag of an image of etcd says, or None.
+
+    >>> of_image("registry.k8s.io/etcd:3.6.8-0"), of_image("etcd@sha256:00")
+    ((3, 6), None)
+    """
+    found = re.search(r":v?(\d+)\.(\d+)\.\d+[^/:]*$", image)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def refused(seen: Flags) -> tuple[str, str]:
+    """Return why the etcd of an etcd.yaml does not start with the flags that stand there, and the way out; ("", "") when it does.
+
+    It is its own word that counts. When it could not be asked, the tag of its image and `KNOWN` decide.
+    """
+    etcd = of_image(seen.image)
+    told = dict(seen.refused) if seen.version else dict.fromkeys(unknown(seen.flags, etcd) if etcd else (), "")
+    if not told:
+        return "", ""
+    flags = listed(f"--{flag}" for flag in told)
+    words = "" if set(told) <= set(KNOWN) else f" ({next(filter(None, told.values()), '')})"
+    version = seen.version or ".".join(map(str, etcd or ()))
+    what = f"etcd {version} ({seen.image}) does not take {flags} of its etcd.yaml, and would not start{words}"
+    return what, way_out(told)
+
+
+def way_out(flags: Iterable[str]) -> str:
+    """Return what has to be changed in etcd.yaml so that image and ``flags`` fit."""
+    named = [flag for flag in flags if flag in KNOWN]
+    known = "; ".join(
+        dict.fromkeys(f"{listed(f'--{name}' for name in named if KNOWN[name] == KNOWN[flag])}: {_since(flag)}" for flag in named)
+    )
+    return f"in etcd.yaml, put an image that knows them{f' ({known})' if known else ''}, or take these flags out; keep no copy in that directory"
+
+
+def _since(flag: str) -> str:
+    first, gone = KNOWN[flag]
+    return f"etcd {first[0]}.{first[1]} {f'to {gone[0]}.{gone[1] - 1}' if gone else 'and newer'}"
 
 
 def _knows(etcd: Minor, first: Minor, gone: Minor | None) -> bool:

@@ -42,12 +42,21 @@ class ClusterReadings:
         return {host: said[kind] for host, said in self.hosts.items() if not isinstance(said, RunbookError) and kind in said}
 
 
-def wrong(run: Run) -> list[Finding]:
+def wrong(run: Run, *, joined_only: bool = False) -> list[Finding]:
     """Return the failures. Changes nothing, so the write through the VIP is left out.
 
-    Servers that the LBs lack are left out too: only `inv lb.setup` adds them, which the caller names at its end.
+    Servers that the LBs lack are left out too: only `inv lb.setup` adds them, which the caller names at its end. ``joined_only``: so
+    are hosts that answer and are in no cluster, for a procedure that joins no host.
     """
-    return [each for each in at_least("fail", judge(run.site, look(run))) if each.topic != lb_servers.TOPIC]
+    seen = look(run)
+    outside = {host.name for host in not_joined(run.site, seen)} if joined_only else set()
+    found = at_least("fail", judge(run.site, seen))
+    return [each for each in found if each.topic != lb_servers.TOPIC and each.host not in outside]
+
+
+def not_joined(site: Site, seen: ClusterReadings) -> list[Host]:
+    """Return the hosts that answer and are in no cluster."""
+    return [host for host, each in host_facts(site, seen).items() if isinstance(each, HostFacts) and not each.joined]
 
 
 def look(run: Run) -> ClusterReadings:
@@ -112,9 +121,7 @@ def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
     if isinstance(seen.cluster, str):
         rows.append(Finding("fail", topic="objects", seen=seen.cluster, fix="inv cluster.status"))
     else:
-        rows += rules.nodes(
-            site, seen.cluster, [host for host, each in facts.items() if isinstance(each, HostFacts) and not each.joined]
-        )
+        rows += rules.nodes(site, seen.cluster, not_joined(site, seen))
         rows += rules.leaders(site, seen.cluster)
         rows += verify_pods.pods(site, seen.cluster, seen.namespaces)
         rows.append(rules.config(site, seen.cluster))

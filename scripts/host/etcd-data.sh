@@ -15,7 +15,7 @@ look)
     for unit in containerd kubelet; do echo "unit $unit $(systemctl is-active "$unit")"; done
     for container in $(crictl_here ps -a -q --last 2 --label io.kubernetes.container.name=etcd 2>/dev/null); do
         # The last lines of a panic are a stack trace; etcd 3.4 marks its levels by a letter.
-        crictl_here logs --tail 100 "$container" 2>&1 | grep '"level":"\(warn\|error\|fatal\|panic\)"\|^panic:\| [CE] | ' |
+        crictl_here logs --tail 100 "$container" 2>&1 | grep '"level":"\(warn\|error\|fatal\|panic\)"\|^panic:\| [CE] | \|^flag provided but not defined:\|^invalid value .* for flag -' |
             tail -n 8 | cut -c 1-600 | sed 's/^/log /'
     done
     ;;

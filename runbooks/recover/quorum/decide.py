@@ -84,6 +84,7 @@ def decide(survey: EtcdSurvey, snapshots: Snapshots, options: RestoreOptions) ->
         ),
         nodes=tuple(host.name for host in survey.nodes),
         missed=tuple(host.name for host in survey.missed),
+        outside=tuple(host.name for host in survey.outside),
         before=max([source.revision, *related]),
         insist=options.insist,
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from runbooks.commands import etcd_restore, static_pods
+from runbooks.commands import etcd_restore, node, static_pods
 from runbooks.commands.base import batch
 from runbooks.commands.etcd_restore import ALIVE_PORTS, HostData, Newer
+from runbooks.commands.node import NodeState
 from runbooks.commands.static_pods import StaticPod
 from runbooks.engine.steps import Run
 from runbooks.errors import PrecheckError, RunbookError, UnreachableError
@@ -40,14 +41,17 @@ def survey_etcd(run: Run) -> EtcdSurvey:
     peers = [(host.address, port) for host in silent for port in ALIVE_PORTS]
     reached = run.read_each(dict.fromkeys([*hosts, *others], etcd_restore.reach(peers)), fresh=True)
     nodes = [host for host in others if host.is_worker]
+    states = run.read_each({host: node.look(host) for host in nodes if not isinstance(reached[host], RunbookError)}, fresh=True)
+    outside = tuple(host for host, state in states.items() if isinstance(state, NodeState) and not state.joined)
     return EtcdSurvey(
         view=etcd.view_of(answers),
         hosts=hosts,
         pods=pods,
         silent=silent,
         alive={host: _reached_from(host, reached) for host in silent},
-        nodes=tuple(host for host in nodes if not isinstance(reached[host], RunbookError)),
+        nodes=tuple(host for host in nodes if not isinstance(reached[host], RunbookError) and host not in outside),
         missed=tuple(host for host in nodes if isinstance(reached[host], RunbookError)),
+        outside=outside,
     )
 
 

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#rest
 
 from __future__ import annotations
 
-from runbooks.commands import etcd_restore
+from runbooks.commands import etcd_flags, etcd_restore
 from runbooks.commands.etcd_restore import BUMP, HostData
 from runbooks.commands.etcd_tools import minor
 from runbooks.engine.by_hand import by_hand
@@ -17,6 +17,7 @@ from runbooks.recover.quorum.context import RestoreContext
 from runbooks.recover.quorum.look import host_data, hosts_data, require_gone
 from runbooks.recover.quorum.source import Spool
 from runbooks.recover.rules import quorum as rules
+from runbooks.rules.etcd_flags import refused
 from runbooks.text import listed
 
 
@@ -49,9 +50,10 @@ def ready(ctx: RestoreContext, host: Host) -> Step:
 
 
 def fits(ctx: RestoreContext) -> Step:
-    """Refuse what would fail later, before anything is stopped: different versions of etcd, too little disk space."""
+    """Refuse what would fail later, before anything is stopped: flags that etcd does not know, different versions, too little disk space."""
 
     def check(run: Run) -> None:
+        _refuse_flags(run, ctx)
         if run.plan:
             return
         found = {host: each for host, each in hosts_data(run, ctx.members).items() if not ctx.is_in_place(each)}
@@ -59,7 +61,8 @@ def fits(ctx: RestoreContext) -> Step:
         if len(set(kinds.values())) > 1:
             text = listed(f"{host} {found[host].reader[0]}" for host in kinds)
             raise PrecheckError(
-                f"the hosts have different versions of etcd: {text}", hint="put the same image into etcd.yaml on all"
+                f"the hosts have different versions of etcd: {text}",
+                hint="put the same image into etcd.yaml on all, and the flags that it knows: etcd 3.6 and newer have other ones than 3.5",
             )
         for host, each in found.items():
             if "snapshot" not in each.notes and (reason := rules.short_of_room(each, ctx.plan.source.size)):
@@ -69,10 +72,22 @@ def fits(ctx: RestoreContext) -> Step:
             run.note(next(iter(kinds)), note)
 
     return Step(
-        "every host can restore: one version of etcd, enough disk space",
+        "every host can restore: one version of etcd that takes its flags, enough disk space",
         check=check,
         by_hand=by_hand("recover", "quorum_fits"),
     )
+
+
+def _refuse_flags(run: Run, ctx: RestoreContext) -> None:
+    """Raise PrecheckError when etcd would not start on a host, because its image does not know the flags in its etcd.yaml."""
+    waiting = [host for host, each in hosts_data(run, ctx.members).items() if not ctx.is_in_place(each)]
+    said = run.read_all(dict.fromkeys(waiting, etcd_flags.look()))
+    reasons = {host: refused(each) for host, each in said.items()}
+    bad = {host: what for host, (what, _) in reasons.items() if what}
+    if bad:
+        text = "\n       ".join(f"{host}: {what}" for host, what in bad.items())
+        hints = dict.fromkeys(f"on {host}: {reasons[host][1]}" for host in bad)
+        raise PrecheckError(f"nothing was stopped, because etcd would not start again:\n       {text}", hint="; ".join(hints))
 
 
 def send(ctx: RestoreContext, host: Host) -> Step:

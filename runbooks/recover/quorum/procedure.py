@@ -81,6 +81,8 @@ def _carry_out(session: Session, plan: Restore, snapshots: Snapshots, *, resume:
     if session.options.plan:
         return
     spool.unlink(missing_ok=True)
+    for name in plan.outside:
+        session.run.listener.say(f"{name} is in hosts.yaml, but has not joined: inv cluster.join --host {name}")
     problems = _back_up(session, plan)
     for name, reason in plan.left.items():
         problems.append(f"{name} is not part of it: {reason}. Never start its old etcd again: it belongs to the lost cluster")

@@ -76,7 +76,7 @@ def restart(ctx: RestoreContext, host: Host) -> Step:
 def verified(ctx: RestoreContext) -> Step:
     """Wait until cluster.verify finds nothing; when hosts were left out, nothing about the hosts that are there."""
     if not ctx.plan.left and not ctx.plan.missed:
-        return gates.cluster_verified(ctx.site)
+        return gates.cluster_verified(ctx.site, joined_only=True)
     there = {*ctx.plan.members, *ctx.plan.nodes}
 
     def done(run: Run) -> bool | Unmet:

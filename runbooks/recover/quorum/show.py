@@ -23,6 +23,7 @@ def describe(site: Site, survey: EtcdSurvey, plan: Restore, why: str, lost: Newe
         ["because", why],
         ["onto", f"{listed(plan.members)} (a new etcd cluster for the same Kubernetes cluster)"],
         *(["without", f"{host}: {reason}"] for host, reason in plan.left.items()),
+        *(["not joined", f"{name} is in hosts.yaml and in no cluster: it is not waited for"] for name in plan.outside),
         ["lost", _lost(plan, lost)],
         *([["", listed(name.removeprefix("/registry/") for name in lost.names)]] if lost and lost.names else []),
         ["old data", "is kept on each host, in a new directory beside or in /var/lib/etcd"],

@@ -23,7 +23,7 @@ class EtcdSurvey:
     """What was read of etcd on all hosts. ``silent`` are the control plane hosts that could not be read, with the reason.
 
     ``alive`` has for each silent host the hosts to which it still answers on a port of etcd or of the API server, as text.
-    ``nodes`` are the workers that answer, ``missed`` those that do not.
+    ``nodes`` are the workers that answer, ``missed`` those that do not, ``outside`` those that answer and are in no cluster.
     """
 
     view: View
@@ -33,6 +33,7 @@ class EtcdSurvey:
     alive: Mapping[Host, tuple[str, ...]] = field(default_factory=dict)
     nodes: tuple[Host, ...] = ()
     missed: tuple[Host, ...] = ()
+    outside: tuple[Host, ...] = ()
 
     def is_in_place(self, host: Host, token: str) -> bool:
         """Whether the data of the restore with this token is in place on ``host``; False for an empty token."""

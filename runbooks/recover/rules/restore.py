@@ -44,7 +44,8 @@ class Restore:
 
     ``token`` is unique to this restore: etcd makes the IDs of the new members from it. ``members`` are the new members by host.
     ``left`` are the control plane hosts that are left out, with the reason; ``quiet`` are those of them that have to be stopped.
-    ``nodes`` are the workers whose kubelets are restarted; ``missed`` are the workers that cannot be reached.
+    ``nodes`` are the workers whose kubelets are restarted; ``missed`` are the workers that cannot be reached;
+    ``outside`` are workers of hosts.yaml that are in no cluster.
     ``before`` is the highest revision that was found. ``insist``: the operator insisted although a quorum or a majority was there.
     """
 
@@ -56,6 +57,7 @@ class Restore:
     quiet: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
     before: int = 0
     insist: bool = False
 
@@ -80,7 +82,7 @@ def read(text: str) -> Restore | None:
     try:
         found = json.loads(text)
         members = {host: NewMember(**seat) for host, seat in found.pop("members").items()}
-        words: dict[str, Any] = {key: tuple(found.pop(key)) for key in ("quiet", "nodes", "missed")}
+        words: dict[str, Any] = {key: tuple(found.pop(key, ())) for key in ("quiet", "nodes", "missed", "outside")}
         return Restore(source=Source(**found.pop("source")), members=members, **words, **found)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -1,6 +1,8 @@
 """The verdict on a cluster, by table: what is seen in, rows out."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,6 +22,7 @@ from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
+from runbooks.view import health
 from runbooks.view.health import ClusterReadings, cluster_namespaces, judge
 from tests.support.fakes import lb, lost, master, site
 from tests.unit.rules.test_lb import HOLDER, STANDBY
@@ -653,6 +656,18 @@ def test_hosts_that_have_not_joined_are_told_once():
     seen.cluster = cluster(nodes=tuple(node(host) for host in SITE.nodes if host != M3))
     told = [row.topic for row in judge(SITE, seen) if row.host == "master3"]
     assert told == ["host"]
+
+
+def test_a_procedure_that_joins_nobody_does_not_wait_for_a_host_that_has_not_joined(monkeypatch):
+    """recover.etcd-quorum waited three minutes for a worker that was only in hosts.yaml, and failed."""
+    seen = everything(worker1={"facts": replace(FACTS, joined=False, units={"kubelet": "inactive"})})
+    seen.cluster = cluster(nodes=tuple(node(host) for host in SITE.nodes if host.name != "worker1"))
+    monkeypatch.setattr(health, "look", lambda run: seen)
+    run: Any = SimpleNamespace(site=SITE)
+    assert [(row.topic, row.host) for row in health.wrong(run)] == [("host", "worker1")]
+    assert health.wrong(run, joined_only=True) == []
+    seen.hosts[M3] = lost(M3)  # one that does not answer may have joined
+    assert {row.host for row in health.wrong(run, joined_only=True)} >= {"master3"}
 
 
 def test_without_any_api_server_the_rest_is_still_judged():

@@ -190,6 +190,11 @@ def test_what_a_healthy_member_says_of_others_is_not_held_against_it():
         (log("fatal", "etcd failed", "open /var/lib/etcd/member: no space left on device"), "the disk of /var/lib/etcd is full"),
         (log("fatal", "discovery failed", "listen tcp 10.1.1.102:2380: bind: address already in use"), "another process"),
         (log("warn", "rejected connection", "tls: x509: certificate has expired"), "its certificates are not valid"),
+        ("flag provided but not defined: -feature-gates", "its etcd does not take --feature-gates of etcd.yaml"),
+        (
+            'invalid value "X=true" for flag -feature-gates: unrecognized feature gate: X',
+            "its etcd does not take --feature-gates",
+        ),
     ],
 )
 def test_obstacles_that_new_data_does_not_mend(line, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -289,7 +290,11 @@ def test_survivors_are_asked_or_read():
 
 def test_a_restore_reads_back_as_it_was_noted():
     made = plan(left={"master3": "no \"answer\"\n'x'"}, quiet=("master3",), nodes=("worker1",), missed=("worker2",), insist=True)
+    made = replace(made, outside=("worker3",))
     assert read(made.text) == made
+    before = json.loads(made.text)  # as it was noted before there was this field
+    del before["outside"]
+    assert read(json.dumps(before)) == replace(made, outside=())
     assert "\n" not in made.text
     assert read(made.text).text == made.text  # type: ignore[union-attr]
 
