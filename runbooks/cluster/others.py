@@ -7,16 +7,27 @@ from dataclasses import dataclass
 
 from runbooks.cluster import members
 from runbooks.cluster.remove import forget_node
-from runbooks.cluster.rules.others import DeadMember, dead, judged, of_no_host, refuse, to_ask
-from runbooks.commands import etcd_data, node
+from runbooks.cluster.rules.others import (
+    DeadMember,
+    dead,
+    judged,
+    of_no_host,
+    other_learners,
+    refuse,
+    refuse_learners,
+    to_ask,
+)
+from runbooks.commands import etcd_data, kubeadm, node
 from runbooks.commands.etcd import Member
 from runbooks.commands.node import NodeState
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step
-from runbooks.errors import HostErrors, OutcomeError, RunbookError
+from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
+from runbooks.rules import etcd_flags
+from runbooks.rules import kubeadm as config
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import MemberState
 from runbooks.text import listed
@@ -54,6 +65,8 @@ def others_removed(survey: Survey, join: Join) -> Step:
 
     def check(run: Run) -> None:
         _refuse_silent(run, survey, join)
+        _refuse_image(run, survey, join)
+        _refuse_learner(run, survey, join)
         if not run.plan and any(each.may_start for each in _dead_others(run, survey, join)):
             _wait_for_those_that_start(run, survey, join)
         allowed(run)
@@ -108,6 +121,45 @@ def _refuse_silent(run: Run, survey: Survey, join: Join) -> None:
     failed = {str(host): each for host, each in said.items() if isinstance(each, RunbookError)}
     if failed:
         raise HostErrors(failed, len(said)) if len(said) > 1 else next(iter(failed.values()))
+
+
+def _refuse_image(run: Run, survey: Survey, join: Join) -> None:
+    """Raise PrecheckError when kubeadm would write flags for etcd that the image in the cluster's configuration does not know."""
+    api_host = survey.api_host(run)
+    if not api_host or not _waiting(run, survey, _view(run, survey), join):
+        return
+    tag = run.read(api_host, kubeadm.etcd_tag(api_host))
+    etcd_image, version = etcd_flags.of_image(f":{tag}"), config.parse(run.site.kubernetes.version)
+    if etcd_image and (flags := etcd_flags.cannot_run(version[:2], etcd_image)):
+        raise PrecheckError(
+            f"etcd would not start: kubeadm {run.site.kubernetes.version} writes {listed(f'--{flag}' for flag in flags)}, which the image"
+            f" of the cluster's configuration (etcd.local.imageTag: {tag}) does not know",
+            hint=f"kubectl -n kube-system edit configmap kubeadm-config: take imageTag out, or name one of these: {etcd_flags.known_by(flags)}",
+        )
+
+
+def _refuse_learner(run: Run, survey: Survey, join: Join) -> None:
+    """Wait until no other host is a learner of etcd, which accepts one at a time. Raises PrecheckError when one stays one."""
+
+    def learners() -> list[Member]:
+        seen = _view(run, survey)
+        return other_learners(seen, _waiting(run, survey, seen, join))
+
+    if not learners():
+        return
+    run.listener.say(f"          waiting up to {BOOT_S} s for {listed(map(str, learners()))}: etcd accepts one learner at a time")
+
+    def none_left() -> bool:
+        run.look_anew()
+        return not learners()
+
+    try:
+        until(none_left, within=0 if run.plan else BOOT_S, poll=run.poll)
+    except OutcomeError:
+        seen = _view(run, survey)
+        waiting = _waiting(run, survey, seen, join)
+        command = join.command or f"inv cluster.join --host {','.join(map(str, waiting))}"
+        refuse_learners(seen, learners(), listed(waiting), command)
 
 
 def _waiting(run: Run, survey: Survey, seen: View, join: Join) -> list[Host]:

@@ -163,8 +163,17 @@ def without_endpoint(status: str, name: str) -> str:
 
 
 def refuse_members(run: Run, hosts: Sequence[Host]) -> None:
-    """Raise PrecheckError when one of ``hosts`` is a member of a cluster in service: it must be removed with `inv cluster.remove`."""
+    """Raise PrecheckError when kubeadm runs on one of ``hosts``, or it is a member of a cluster in service.
+
+    A member must be removed with `inv cluster.remove`.
+    """
     survey = Survey()
+    for host, state in survey.each(run, {host: node.look(host) for host in hosts}).items():
+        if isinstance(state, NodeState) and state.running:
+            raise PrecheckError(
+                f"kubeadm {state.attempt} is running on {host}: a reset in the middle could leave a member of etcd that never starts",
+                hint=f"wait until it has ended: inv cluster.status; then, if it failed: inv cluster.reset --host {host}",
+            )
     for host in hosts:
         api_host = survey.api_host(run, without=host)
         if api_host and members.is_member(run, api_host, host):

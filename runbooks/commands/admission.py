@@ -70,14 +70,24 @@ def writes_of_a_join(name: str, *, workload: bool = False) -> tuple[Write, ...]:
     """
     return (
         *((_pod(name, "default"),) if workload else ()),
-        _write("a bootstrap token", "api/v1", "kube-system", "Secret", f"bootstrap-token-{name[-6:]}", type="bootstrap.kubernetes.io/token",
-               stringData={"token-id": name[-6:], "token-secret": "0123456789abcdef"}),
+        _token(name),
         _secret(name, "kube-system"),
         _write("a ConfigMap in kube-system", "api/v1", "kube-system", "ConfigMap", name),
         _pod(name, "kube-system"),
         _write("a Node", "api/v1", "", "Node", name),
         _write("a Lease in kube-node-lease", "apis/coordination.k8s.io/v1", "kube-node-lease", "Lease", name),
     )  # fmt: skip
+
+
+def writes_of_a_rejoin(name: str) -> tuple[Write, ...]:
+    """Return what is written when only etcd is joined again: the token, and the kubelet's own copies of static pods. ``name``: as above."""
+    return (_token(name), _pod(name, "kube-system"))
+
+
+def _token(name: str) -> Write:
+    given = {"token-id": name[-6:], "token-secret": "0123456789abcdef"}
+    secret, kind = f"bootstrap-token-{name[-6:]}", "bootstrap.kubernetes.io/token"
+    return _write("a bootstrap token", "api/v1", "kube-system", "Secret", secret, type=kind, stringData=given)
 
 
 def _secret(name: str, namespace: str) -> Write:

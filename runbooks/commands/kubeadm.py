@@ -8,8 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from runbooks.commands import kubectl
 from runbooks.commands.base import Answer, Command, Probe, Secret, cmd, script
+from runbooks.commands.yaml_text import mapping
+from runbooks.inventory.model import Host
 
 MINUTES = 60
 # Phases of a reset that change the rest of the cluster. Skipped, because there is no cluster, or that part is done separately.
@@ -93,6 +97,17 @@ def reset(skip_phases: Sequence[str] = ()) -> Command:
 def version() -> Probe[str]:
     """Return the version of the installed kubeadm, such as "v1.20.2"."""
     return Probe(cmd("kubeadm", "version", "-o", "short"), lambda answer: answer.stdout.strip())
+
+
+def etcd_tag(api_host: Host) -> Probe[str]:
+    """Return the tag of etcd's image in the cluster's configuration, which kubeadm uses for a host that joins; "" for kubeadm's own."""
+
+    def tag(found: Any) -> str:
+        etcd = mapping(found["data"]["ClusterConfiguration"]).get("etcd")
+        local = etcd.get("local") if isinstance(etcd, dict) else None
+        return str(local.get("imageTag") or "") if isinstance(local, dict) else ""
+
+    return kubectl.read_json(api_host, "-n", "kube-system", "get", "configmap", "kubeadm-config", parse=tag)
 
 
 def images(kubernetes: str, repository: str | None = None) -> Probe[tuple[str, ...]]:

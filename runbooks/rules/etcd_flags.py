@@ -82,12 +82,20 @@ def refused(seen: Flags) -> tuple[str, str]:
     return what, way_out(told)
 
 
+def known_by(flags: Iterable[str]) -> str:
+    """Return which versions of etcd know each of ``flags`` of `KNOWN`.
+
+    >>> known_by(["feature-gates"])
+    '--feature-gates: etcd 3.6 and newer'
+    """
+    named = [flag for flag in flags if flag in KNOWN]
+    alike = {KNOWN[flag]: [name for name in named if KNOWN[name] == KNOWN[flag]] for flag in named}
+    return "; ".join(f"{listed(f'--{name}' for name in names)}: {_since(names[0])}" for names in alike.values())
+
+
 def way_out(flags: Iterable[str]) -> str:
     """Return what has to be changed in etcd.yaml so that image and ``flags`` fit."""
-    named = [flag for flag in flags if flag in KNOWN]
-    known = "; ".join(
-        dict.fromkeys(f"{listed(f'--{name}' for name in named if KNOWN[name] == KNOWN[flag])}: {_since(flag)}" for flag in named)
-    )
+    known = known_by(flags)
     return f"in etcd.yaml, put an image that knows them{f' ({known})' if known else ''}, or take these flags out; keep no copy in that directory"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from runbooks.inventory.model import Host
 from runbooks.rules import etcd
 from runbooks.rules.etcd import View
+from runbooks.text import listed
 
 
 def losses(healthy: int, voters: int) -> str:
@@ -37,3 +39,26 @@ def standing(view: View) -> str:
 def has_quorum(view: View) -> bool:
     """Return whether a member has just read with a quorum, so that a majority of the members works."""
     return any(look.serves for look in view.looks.values())
+
+
+def beyond_reach(view: View) -> list[Host]:
+    """Return the control plane hosts that do not answer this machine: their members may work all the same."""
+    return [host for host, said in view.said.items() if isinstance(said, str)]
+
+
+def before_a_restore(view: View, otherwise: str) -> str:
+    """Return the hint of a refusal for lack of healthy members. ``otherwise`` is what to do when the members are really down.
+
+    What this machine does not reach may be in service, and a restore beside it would make two clusters: its connection comes first.
+    """
+    away = beyond_reach(view)
+    if has_quorum(view):
+        return f"let this machine reach {listed(away) or 'the others'}: etcd has its quorum; then run this again"
+    if away:
+        return f"first check the connection of this machine to {listed(away)}: they may be in service; only if they are down: {otherwise}"
+    return otherwise
+
+
+def without(view: View, host: Host) -> View:
+    """Return the view without what ``host`` said."""
+    return View({each: said for each, said in view.said.items() if each != host})

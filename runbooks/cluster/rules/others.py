@@ -15,7 +15,7 @@ from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, diagnose, gone
-from runbooks.rules.etcd_standing import has_quorum, standing
+from runbooks.rules.etcd_standing import before_a_restore, has_quorum, standing
 from runbooks.text import listed
 
 REMOVED = (Repair.GONE, Repair.REBUILD, Repair.REJOIN)
@@ -91,6 +91,29 @@ def to_ask(found: Sequence[DeadMember], joining: Collection[Host]) -> list[DeadM
     return [each for each in found if each.host not in joining or each.way_out or not each.answers]
 
 
+def other_learners(view: View, waiting: Sequence[Host]) -> list[Member]:
+    """Return the members that run and are learners, but for that of the first host of ``waiting``, which its own join replaces."""
+    first = waiting[:1]
+    return [
+        member
+        for member in view.members
+        if member.learner and waiting and not dead(view, member) and not any(rules.lives_on(member, host) for host in first)
+    ]
+
+
+def refuse_learners(view: View, found: Sequence[Member], joins: str, command: str) -> None:
+    """Raise PrecheckError when there are learners that keep ``joins`` from joining. ``command`` is what the operator runs."""
+    if not found:
+        return
+    host = view.host_of(found[0])
+    way = f"inv recover.etcd-member --member {host or found[0].id} gives it a vote"
+    raise PrecheckError(
+        f"{joins} cannot join: etcd accepts one learner at a time, and {listed(map(str, found))} is one. It has not caught up with the"
+        " others, or the join that added it was interrupted",
+        hint=f"{way}; then {command}",
+    )
+
+
 def refuse(view: View, found: Sequence[DeadMember], joins: str, command: str, *, others: bool) -> None:
     """Raise PrecheckError when dead members keep ``joins`` from joining, unless all of them may be removed and ``others`` says so.
 
@@ -104,7 +127,7 @@ def refuse(view: View, found: Sequence[DeadMember], joins: str, command: str, *,
     if kept := next((each for each in found if each.way_out), None):
         raise PrecheckError(text, hint=f"{kept.way_out}; then {command}")
     if reason := refuse_removals(view, found):
-        hint = "inv recover.etcd-quorum"
+        hint = before_a_restore(view, "inv recover.etcd-quorum")
         if has_quorum(view) and len(rules.healthy_ids(view)) < rules.quorum(len(rules.voters(view.members))):
             reason, hint = "too few members answer here", f"let this machine reach the others; then {command}"
         raise PrecheckError(f"{text}\nand they cannot be removed: {reason}", hint=hint)

@@ -15,6 +15,7 @@ from runbooks.errors import PrecheckError
 from runbooks.recover.member.steps import RepairContext, listed_member, member_on, runs_as_member
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd_corrupt import after, corrupt
+from runbooks.rules.etcd_standing import before_a_restore, without
 from runbooks.text import listed
 from runbooks.view import etcd as view_etcd
 
@@ -31,10 +32,10 @@ def keeps_quorum(ctx: RepairContext) -> Step:
         member = listed_member(seen, ctx.host)
         healthy = rules.healthy_ids(seen) - ({member.id} if member else set())
         if member and (reason := rules.refuse_removal(seen.members, healthy, member.id)):
-            raise PrecheckError(
-                f"{ctx.host}: its member must not be removed: {reason}",
-                hint="inv etcd.status; repair another member first, or, if a majority is lost for good: inv recover.etcd-quorum",
-            )
+            others = "inv etcd.status; repair another member first, or, if a majority is lost for good: inv recover.etcd-quorum"
+            few = len(healthy) < rules.quorum(len(rules.voters(seen.members)))
+            hint = before_a_restore(without(seen, ctx.host), others) if few else others
+            raise PrecheckError(f"{ctx.host}: its member must not be removed: {reason}", hint=hint)
 
     return Step(
         "etcd keeps its quorum without it",

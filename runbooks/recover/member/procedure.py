@@ -184,7 +184,8 @@ def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Toget
     alone = others_removed(ctx.survey, Join((ctx.host,), command, others=ctx.others, again=True))
     plan = Plan(ctx.site, (ctx.host,), ctx.survey, replaces=True)
     alarm = [disarm(ctx)] if ctx.corrupt else []
-    accepts = accepts_a_change(ctx.survey, ctx.host, deletes=repair != Repair.REJOIN)
+    only_etcd, joins = repair == Repair.REJOIN, repair != Repair.GONE
+    accepts = accepts_a_change(ctx.survey, ctx.host, deletes=not only_etcd, again=only_etcd, joins=joins)
     before = [keeps_quorum(ctx), accepts]
     out = [take_out(ctx.host), remove(ctx), *alarm]
     over = [etcd_is_healthy(), let_in(ctx.host), writes_through_vip(ctx.site, ctx.survey)]

@@ -13,6 +13,7 @@ from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import after, corrupt
 from runbooks.rules.etcd_full import refuse_full
 from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, doubt, gone, obstacle
+from runbooks.rules.etcd_standing import before_a_restore, without
 from runbooks.text import listed, naming
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
@@ -67,7 +68,10 @@ def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis, *, as
         said = "".join(f"\n  {naming(each, rules.why_unhealthy(seen, each))}" for each in seen.said)
         raise PrecheckError(
             f"{host}: {diagnosis.why}; and etcd has no quorum, which is needed to remove the member and to add it again:{said}",
-            hint="start the others first (inv recover.etcd-member for each); if they are lost: inv recover.etcd-quorum",
+            hint=before_a_restore(
+                without(seen, host),
+                "start the others first (inv recover.etcd-member for each); if they are lost: inv recover.etcd-quorum",
+            ),
         )
     _refuse_alarms(seen, found, repair, f"inv recover.etcd-member --member {host}{' --rejoin' if asked else ''}")
     if repair == Repair.REJOIN and not asked and (why := doubt(seen, found)):

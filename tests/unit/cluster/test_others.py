@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
+from runbooks.cluster import others as steps
 from runbooks.cluster.others import Join, others_removed
-from runbooks.cluster.rules.others import DeadMember, dead, judged, of_no_host, refuse, to_ask
-from runbooks.commands.base import Probe
+from runbooks.cluster.rules.others import (
+    DeadMember,
+    dead,
+    judged,
+    of_no_host,
+    other_learners,
+    refuse,
+    refuse_learners,
+    to_ask,
+)
+from runbooks.commands import kubeadm
+from runbooks.commands.base import Answer, Probe
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_data import EtcdData
 from runbooks.commands.node import STATIC_PODS, NodeState
@@ -124,8 +137,83 @@ def test_without_a_quorum_nobody_is_removed() -> None:
     two = View({master(1): look(1, FIVE, serves=False), master(2): look(2, FIVE, serves=False)})
     with pytest.raises(PrecheckError, match="they cannot be removed: etcd has lost its quorum") as error:
         refuse(two, [EMPTY], "master4", COMMAND, others=True)
-    assert "recover.etcd-quorum" in error.value.hint
+    assert error.value.hint == "inv recover.etcd-quorum"
+    alone = View({master(1): look(1, FIVE, serves=False), master(2): "no route", master(3): "no route"})
+    with pytest.raises(PrecheckError) as error:
+        refuse(alone, [EMPTY], "master4", COMMAND, others=True)
+    assert error.value.hint.startswith(
+        "first check the connection of this machine to master2, master3: they may be in service; only"
+    )
     cut = View({master(1): look(1, FIVE), master(2): look(2, FIVE)})
     with pytest.raises(PrecheckError, match=r"2 of 5 members answer here; etcd has its quorum.*\n.*\n.*too few") as error:
         refuse(cut, [EMPTY], "master4", COMMAND, others=True)
     assert error.value.hint == f"let this machine reach the others; then {COMMAND}"
+
+
+# ---- one learner at a time, and an image that knows kubeadm's flags
+
+
+LEARNING = (MEMBERS[0], MEMBERS[1], replace(MEMBERS[2], learner=True))
+
+
+def test_a_running_learner_of_another_host_keeps_a_host_from_joining() -> None:
+    view = seen(look(1, LEARNING), look(2, LEARNING), look(3, LEARNING))
+    assert [member.name for member in other_learners(view, [master(2)])] == ["master3"]
+    assert other_learners(view, [master(3)]) == []  # its own join replaces it
+    assert [member.name for member in other_learners(view, [master(2), master(3)])] == ["master3"]
+    assert other_learners(view, []) == []
+    assert other_learners(seen(look(1, LEARNING), look(2, LEARNING), OFF), [master(2)]) == []  # a dead one is refused as such
+    with pytest.raises(PrecheckError, match="etcd accepts one learner at a time") as error:
+        refuse_learners(view, other_learners(view, [master(2)]), "master2", COMMAND)
+    assert error.value.hint == f"inv recover.etcd-member --member master3 gives it a vote; then {COMMAND}"
+    refuse_learners(view, [], "master2", COMMAND)
+
+
+def joining(monkeypatch: pytest.MonkeyPatch, version: str, tag: str, view: View) -> None:
+    """The check before master2 joins a cluster whose configuration names this image of etcd."""
+
+    class Said(Survey):
+        def each(self, run: Run, probes: Mapping[Host, Probe[Any]]) -> dict[Host, Any]:
+            return dict.fromkeys(probes, JOINED)
+
+        def api_host(self, run: Run, *, without: Host | None = None) -> Host | None:
+            return master(1)
+
+    monkeypatch.setattr(steps, "_view", lambda run, survey: view)
+    kubernetes = msgspec.structs.replace(site().kubernetes, version=version)
+    run: Any = SimpleNamespace(
+        site=msgspec.structs.replace(site(), kubernetes=kubernetes),
+        plan=True,
+        poll=0,
+        read=lambda host, probe: tag,
+        look_anew=lambda: None,
+        listener=SimpleNamespace(say=lambda text: None),
+    )
+    step = others_removed(Said(), Join((master(2),), COMMAND, again=True))
+    assert step.check
+    step.check(run)
+
+
+def test_a_join_waits_for_a_learner_and_is_refused_when_it_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PrecheckError, match="etcd accepts one learner at a time"):
+        joining(monkeypatch, "1.31.0", "", seen(look(1, LEARNING), look(2, LEARNING), look(3, LEARNING)))
+
+
+def test_an_image_that_does_not_know_the_flags_of_kubeadm_is_refused_before_anything_is_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = seen(look(1), look(2), look(3))
+    for version, tag in (("1.36.3", ""), ("1.36.3", "3.6.8-0"), ("1.35.6", "3.5.24-0"), ("1.31.14", "3.6.8-0")):
+        joining(monkeypatch, version, tag, whole)
+    with pytest.raises(PrecheckError, match=r"kubeadm 1\.36\.3 writes --feature-gates.*imageTag: 3\.5\.24-0") as error:
+        joining(monkeypatch, "1.36.3", "3.5.24-0", whole)
+    assert "etcd 3.6 and newer" in error.value.hint
+
+
+def test_the_tag_of_etcd_in_the_configuration_of_the_cluster() -> None:
+    def read(text: str) -> str:
+        return kubeadm.etcd_tag(master(1)).parse(Answer(0, json.dumps({"data": {"ClusterConfiguration": text}})))
+
+    assert read("etcd:\n  local:\n    dataDir: /var/lib/etcd\n    imageTag: 3.5.16-0\n") == "3.5.16-0"
+    assert read("dns:\n  imageTag: v1.11\netcd:\n  local:\n    dataDir: /var/lib/etcd\n") == ""
+    assert read("etcd:\n  external:\n    endpoints: []\n") == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runbooks.commands import kubeadm
-from runbooks.commands.base import Secret
+from runbooks.commands.base import Command, Secret
 from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
@@ -27,17 +27,18 @@ OLD, NEW, BOTH = "control-plane-join+etcd", "etcd-join", "etcd-join control-plan
 
 @pytest.fixture
 def host(tmp_path: Path):
-    def run(has: str, works: str):
+    def run(has: str, works: str, command: Command | None = None, cgroup: str = "tmpfs"):
         (tmp_path / "bin").mkdir()
         programs = {
             "kubeadm": KUBEADM.replace("HAS", has).replace("WORKS", works),
             "systemctl": SYSTEMCTL,
             "systemd-run": SYSTEMD_RUN,
+            "stat": f'#!/bin/bash\n[ "$*" != "-fc %T /sys/fs/cgroup" ] || echo {cgroup}\n',
         }
         for name, text in programs.items():
             (tmp_path / "bin" / name).write_text(text.replace("TOP", str(tmp_path)))
             (tmp_path / "bin" / name).chmod(0o755)
-        program = kubeadm.join_etcd(Secret("kind: JoinConfiguration")).program
+        program = (command or kubeadm.join_etcd(Secret("kind: JoinConfiguration"))).program
         for path in ("/etc/kubernetes", "/var/lib/ha-runbooks", "/run/ha-runbooks-kubeadm"):
             program = program.replace(path, f"{tmp_path}/{Path(path).name}")
         answer = bash(f"PATH={tmp_path}/bin:$PATH\n{program}")
@@ -72,3 +73,16 @@ def test_a_kubeadm_without_such_a_phase_is_refused(host):
     answer, phases = host("", "nothing")
     assert (answer.exited, phases) == (1, [])
     assert "no phase that joins etcd" in answer.stderr
+
+
+@pytest.mark.parametrize("action", [kubeadm.init, kubeadm.join], ids=["init", "join"])
+@pytest.mark.parametrize(("accepted", "cgroup", "ignored"), [
+    (True, "tmpfs", True), (True, "cgroup2fs", False), (False, "tmpfs", False), (False, "cgroup2fs", False),
+])  # fmt: skip
+def test_system_verification_is_ignored_only_on_cgroup_v1_and_where_the_site_accepts_it(
+    host, tmp_path, action, accepted, cgroup, ignored
+):
+    answer, _ = host("", "nothing", action(Secret("kind: x"), cgroup_v1=accepted), cgroup)
+    assert answer.exited == 0, answer.stderr
+    assert ("--ignore-preflight-errors=SystemVerification" in (tmp_path / "ran").read_text()) == ignored
+    assert "--ignore-preflight-errors=ImagePull" in (tmp_path / "ran").read_text()

@@ -12,6 +12,7 @@ from runbooks.errors import InventoryError, PrecheckError
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_leader import leader_of, next_leader
+from runbooks.rules.etcd_standing import before_a_restore, without
 from runbooks.text import MIB
 from tests.support.fakes import lb, master, site
 
@@ -346,3 +347,20 @@ def test_nobody_unhealthy_leads():
 def test_a_leader_is_one_that_all_name_who_know_one(leaders):
     found = leader_of(seen(look(1, leader=leaders[0]), look(2, leader=leaders[1]), DOWN))
     assert found == ("" if set(leaders) == {"a1", "b2"} else max(leaders))
+
+
+def test_a_restore_is_not_named_before_the_connection_to_what_does_not_answer():
+    """This machine reaches one of three; the others may be in service."""
+    alone = seen("no route", CUT, "no route")
+    hint = before_a_restore(alone, "inv recover.etcd-quorum")
+    assert hint.startswith(
+        "first check the connection of this machine to master1, master3: they may be in service; only if they are down"
+    )
+    assert hint.endswith("inv recover.etcd-quorum")
+    serves = seen("no route", look(2), "no route")
+    assert before_a_restore(serves, "inv recover.etcd-quorum").startswith(
+        "let this machine reach master1, master3: etcd has its quorum"
+    )
+    stopped = seen(CUT, CUT, Look(None, why="etcd does not run here"))
+    assert before_a_restore(stopped, "inv recover.etcd-quorum") == "inv recover.etcd-quorum"
+    assert list(without(alone, master(1)).said) == [master(2), master(3)]
