@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from lab.control import Lab
-from lab.kubernetes import Kubernetes, chosen, noted, parts_of
+from lab.kubernetes import Flags, Kubernetes, chosen, noted, parts_of
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.local.programs import interruptible
 from tests.rehearsal import page, record
@@ -41,7 +41,7 @@ def wanted(words: Sequence[str]) -> list[Kubernetes]:
             hints.append(f"{DEBIAN} stands for the lab's own 1.20.2")
             continue
         try:
-            found.append(chosen(binaries="" if word == DEBIAN else word, without=False) or Kubernetes())
+            found.append(chosen(Flags(kubernetes="" if word == DEBIAN else word), say) or Kubernetes())
             parts_of(found[-1])
         except InventoryError as error:
             problems.append(str(error))
