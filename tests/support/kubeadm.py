@@ -28,3 +28,15 @@ def table() -> tuple[list[str], dict[str, tuple[dict[str, str], str]]]:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     versions = rows[0][1:-1]
     return versions, {row[0]: (dict(zip(versions, row[1:-1], strict=True)), row[-1]) for row in rows[2:]}
+
+
+def names(check: str) -> set[str]:
+    """Return the names of kubeadm's checks, in small letters, that a row of the table is about.
+
+    >>> sorted(names("`FileExisting-ip`, iptables, nsenter"))
+    ['fileexisting-ip', 'fileexisting-iptables', 'fileexisting-nsenter']
+    """
+    first, _, rest = check.strip("`").partition("`")
+    prefix = f"{first.rpartition('-')[0]}-" if "-" in first else ""
+    others = [word.split()[0] for word in re.split("[,;]", rest.partition("(")[0]) if word.strip() and not word.startswith(":")]
+    return {name.lower() for name in (first, *(prefix + other for other in others))}
