@@ -1,7 +1,7 @@
 """What containerd makes of its configuration: read from its own `containerd config dump`, which knows the file's version.
 
-Version 2 of the file is for containerd 1.x, and 2.x takes it over; version 3 is for 2.x. A section of the other version is ignored without
-an error: in a version 3 file the sections of 1.x, and on containerd 1.6 a version 3 file as a whole. 1.7 does not start with version 3.
+Version 2 of the file is for containerd 1.x, and 2.x takes it over; version 3 is for 2.x. Sections of the other version are ignored without
+an error: those of 1.x in a version 3 file on 2.x, and those of 2.x on 1.6. 1.7 does not start with version 3.
 Official source: https://github.com/containerd/containerd/blob/main/docs/cri/config.md
 """
 
