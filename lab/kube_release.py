@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 from lab import kube_etcd, kube_parts, release_sources
 from lab.building import Say, locked
 from lab.kube_parts import NEEDED_PLUGINS, PLUGINS
-from lab.mounts import remove_tree
+from lab.mounts import remove_empty, remove_tree
 from lab.names import cache
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.text import size_text
@@ -95,6 +95,9 @@ def fetched(version: str, mirror: str, say: Say) -> Path:
                 fill(Fetch(work, say), sources, f"v{found[1]}", architecture)
             except OutcomeError:
                 remove_tree(work)
+                raise
+            except PrecheckError:
+                remove_empty(work)
                 raise
             work.rename(path)
             say(f"Kubernetes v{found[1]} is in {path}")

@@ -185,6 +185,9 @@ def test_what_is_not_there_and_a_server_that_is_not_there(mirror: Mirror, kept: 
         kube_release.fetched(VERSION, url, print)
     assert "--kubernetes DIR" in str(caught.value.hint)
     assert not (kept / f"{VERSION}-{ARCHITECTURE}").exists()
+    with pytest.raises(PrecheckError, match="cannot be fetched"):
+        kube_release.fetched("1.99.0", url, print)
+    assert not (kept / f".new-v1.99.0-{ARCHITECTURE}").exists()
 
 
 @pytest.mark.parametrize(
