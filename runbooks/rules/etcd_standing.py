@@ -51,10 +51,7 @@ def before_a_restore(view: View, otherwise: str) -> str:
 
     What this machine does not reach may be in service, and a restore beside it would make two clusters: its connection comes first.
     """
-    away = beyond_reach(view)
-    if has_quorum(view):
-        return f"let this machine reach {listed(away) or 'the others'}: etcd has its quorum; then run this again"
-    if away:
+    if away := beyond_reach(view):
         return f"first check the connection of this machine to {listed(away)}: they may be in service; only if they are down: {otherwise}"
     return otherwise
 
