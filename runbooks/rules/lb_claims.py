@@ -96,8 +96,11 @@ def _serves(path: str, present: Present, site: Site) -> list[str]:
     ]
 
 
+WITH_SERVERS = ("api", "ingress-http", "ingress-https")  # earlier versions wrote a frontend and a backend of the same name
+
+
 def _is_template(kind: str, name: str) -> bool:
-    return kind == "frontend" and name in KEYS
+    return name in KEYS and kind in ({"listen", "frontend"} if name in WITH_SERVERS else {"frontend"})
 
 
 def _added(site: Site, kind: str, name: str, binds: Sequence[str]) -> list[str]:

@@ -126,7 +126,9 @@ def instance(site, number: int = 1, secret: Secret | None = None) -> dict[str, A
 
 
 def binds(site, number: int = 1) -> dict[str, str]:
-    return {section.name: section.one("bind") for section in haproxy(site, number).values() if section.kind == "frontend"}
+    return {
+        section.name: section.one("bind") for section in haproxy(site, number).values() if section.kind in ("frontend", "listen")
+    }
 
 
 def seconds(text: str) -> float:
@@ -141,8 +143,7 @@ def test_the_api_is_bound_to_the_vip_and_leads_to_every_control_plane(make):
     site = make()
     sections = haproxy(site)
     assert binds(site)["api"] == "10.1.1.100:6443"
-    assert sections["frontend api"].one("default_backend") == "api"
-    servers = {words[0]: words[1] for words in sections["backend api"].all("server")}
+    servers = {words[0]: words[1] for words in sections["listen api"].all("server")}
     assert servers == {f"master{n}": f"10.1.1.10{n}:6443" for n in (1, 2, 3)}
 
 
@@ -156,7 +157,7 @@ def defaults(section: Section) -> list[str]:
 
 
 def test_an_api_server_is_in_use_while_it_says_that_it_is_ready(make):
-    api = haproxy(make())["backend api"]
+    api = haproxy(make())["listen api"]
     assert api.one("option", "httpchk") == "GET /readyz"
     assert api.one("http-check", "expect") == "status 200"
     words = defaults(api)
@@ -176,8 +177,8 @@ def test_watches_and_logs_are_not_cut(make):
     sections = haproxy(make())
     for name in ("client", "server", "tunnel"):
         assert seconds(sections["defaults"].one("timeout", name)) >= 3600
-    assert not sections["frontend api"].has("timeout", "client")
-    assert not sections["backend api"].has("timeout", "server")
+    assert not sections["listen api"].has("timeout", "client")
+    assert not sections["listen api"].has("timeout", "server")
     assert sections["defaults"].has("option", "tcpka")
 
 
@@ -215,14 +216,15 @@ def test_ingress_front_ends_are_there_when_wanted(http, https, make):
         ingress={"http": http, "https": https, "http_node_port": 31080, "https_node_port": 31443, "health_path": "/ready"}
     )
     sections = haproxy(site)
-    assert ("frontend ingress-http" in sections) is ("backend ingress-http" in sections) is http
-    assert ("frontend ingress-https" in sections) is ("backend ingress-https" in sections) is https
+    assert ("listen ingress-http" in sections) is http
+    assert ("listen ingress-https" in sections) is https
+    names = [name.split()[1] for name in sections if " " in name]
+    assert len(names) == len(set(names)), "from 3.3 on HAProxy refuses a frontend and a backend of one name"
     for name, port in [("http", 31080)] * http + [("https", 31443)] * https:
-        servers = {words[0]: words[1] for words in sections[f"backend ingress-{name}"].all("server")}
+        servers = {words[0]: words[1] for words in sections[f"listen ingress-{name}"].all("server")}
         assert servers == {"worker1": f"10.1.1.201:{port}", "worker2": f"10.1.1.202:{port}"}
-        assert sections[f"frontend ingress-{name}"].one("default_backend") == f"ingress-{name}"
     if http:
-        assert sections["backend ingress-http"].one("option", "httpchk") == "GET /ready"
+        assert sections["listen ingress-http"].one("option", "httpchk") == "GET /ready"
 
 
 def test_limits_weights_and_ports_follow_the_site(make):
@@ -235,9 +237,9 @@ def test_limits_weights_and_ports_follow_the_site(make):
     )
     sections = haproxy(site)
     assert sections["global"].one("maxconn") == sections["defaults"].one("maxconn") == "5000"
-    words = defaults(sections["backend api"])
+    words = defaults(sections["listen api"])
     assert (after(words, "maxconn"), after(words, "maxqueue")) == ("99", "17")
-    weights = {words[0]: after(words, "weight") for words in sections["backend ingress-https"].all("server")}
+    weights = {words[0]: after(words, "weight") for words in sections["listen ingress-https"].all("server")}
     assert weights == {"worker1": "100", "worker2": "7"}
     assert [binds(site)[name].rsplit(":", 1)[1] for name in ("stats", "metrics", "health")] == ["9999", "9998", "9997"]
 

@@ -91,6 +91,7 @@ def test_elsewhere(named, running, said):
         {"cfg": Present("frontend x\n bind :1\n", True)},  # as the package installed it
         {"cfg": "# nothing\n\n"},
         {"cfg": CFG.replace("    description", "    # description")},  # of an earlier build
+        {"cfg": CFG.replace("listen api", "frontend api")},  # of an earlier build, with a backend of the same name
         {"cfg": CFG.replace(":9000", ":9001")},
         {"cfg": CFG.replace(f"{VIP}:6443", "10.9.9.9:7443")},
         {
