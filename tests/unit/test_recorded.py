@@ -7,7 +7,7 @@ from math import isinf
 import pytest
 
 from runbooks.backup.rules import unlisted
-from runbooks.commands import containerd, etcd, etcd_flags, etcd_metrics, etcd_tools, lb, objects, verify
+from runbooks.commands import backup, containerd, etcd, etcd_flags, etcd_metrics, etcd_tools, lb, objects, verify
 from runbooks.local import restic
 from tests.support.kubeadm import parse_preflight
 from tests.support.recorded import FOLDER, recorded_answer, recording
@@ -28,6 +28,7 @@ PARSERS = {
     "containerd configuration": lambda said: containerd.parse_config(said.stdout.splitlines()),
     "etcd flags": etcd_flags.parse,
     "etcd look": etcd.parse_look,
+    "etcd keys": lambda said: backup.parse_keys(said.stdout, ("/registry/pods/", "/registry/secrets/", "/registry/none/")),
     "etcd snapshot": lambda said: etcd_tools.parse_snapshot(said.stdout),
     "etcd metrics": etcd_metrics.parse_metrics,
     "kubeadm preflight": parse_preflight,
