@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from runbooks import gates
 from runbooks.cluster import members, named, node_settings, prepare
 from runbooks.cluster.admission import accepts_a_join
+from runbooks.cluster.cgroups import kubelets_accept_v1
 from runbooks.cluster.files import cni_manifest
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
@@ -62,7 +63,7 @@ def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
     # Raises InventoryError now, before any host is changed.
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [] if init_host else no_dead_others(plan, "")
-    steps += [preflight(site, plan.hosts), *prepare.steps(site, plan.hosts)]
+    steps += [preflight(site, plan.hosts), *([] if init_host else same_cgroups(plan)), *prepare.steps(site, plan.hosts)]
     if init_host:
         steps.append(kubeadm_init(plan, init_host))
     steps += [api_server_answers(plan), accepts_a_join(plan.survey)]
@@ -82,6 +83,7 @@ def join_procedure(plan: Plan) -> Procedure:
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [
         preflight(site, plan.hosts),
+        *same_cgroups(plan),
         accepts_a_join(plan.survey),
         *no_dead_others(plan, f"inv cluster.join --host {','.join(names)}"),
         *join_steps(plan),
@@ -94,6 +96,11 @@ def no_dead_others(plan: Plan, command: str) -> list[Step | Together]:
     """Return the step that looks for other dead members of etcd, when a control plane host joins."""
     joins = any(host.is_control_plane for host in plan.hosts) and plan.site.kubernetes.etcd == "stacked"
     return [others_removed(plan.survey, Join(plan.hosts, command, others=plan.others))] if joins else []
+
+
+def same_cgroups(plan: Plan) -> list[Step | Together]:
+    """Return the step for a site that accepts cgroup v1 where this version does not; a host that joins needs the cluster to do so, too."""
+    return [kubelets_accept_v1(plan.survey, plan.hosts)] if plan.cgroup_v1 else []
 
 
 def join_steps(plan: Plan) -> list[Step | Together]:

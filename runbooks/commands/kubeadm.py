@@ -110,6 +110,21 @@ def etcd_tag(api_host: Host) -> Probe[str]:
     return kubectl.read_json(api_host, "-n", "kube-system", "get", "configmap", "kubeadm-config", parse=tag)
 
 
+def kubelets_take_cgroup_v1(api_host: Host) -> Probe[bool]:
+    """Return whether the configuration that the cluster gives to kubelets (1.24 and newer) says ``failCgroupV1: false``."""
+
+    def says(found: Any) -> bool:
+        return str(mapping(found["data"]["kubelet"]).get("failCgroupV1", "")).lower() == "false"
+
+    return kubectl.read_json(api_host, "-n", "kube-system", "get", "configmap", "kubelet-config", parse=says)
+
+
+def cgroup_version() -> Probe[str]:
+    """Return which cgroups a host has, "v1" or "v2"."""
+    command = replace(script("cgroup-version", {}, after=("cgroup",)), shown="stat -fc %T /sys/fs/cgroup")
+    return Probe(command, lambda answer: answer.stdout.strip())
+
+
 def images(kubernetes: str, repository: str | None = None) -> Probe[tuple[str, ...]]:
     """Return the images that kubeadm uses for version ``kubernetes`` ("1.20.2"), in kubeadm's order."""
     words = [f"--kubernetes-version=v{kubernetes}", *([f"--image-repository={repository}"] if repository else [])]

@@ -14,6 +14,7 @@ from runbooks.backup.rules.schedules import Entry
 from runbooks.backup.run import offsite
 from runbooks.backup.schedule import local, remote
 from runbooks.backup.sets.store import Store
+from runbooks.cluster.cgroups import kubelets_accept_v1
 from runbooks.engine.steps import Step
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
@@ -25,6 +26,7 @@ from runbooks.recover.member import procedure
 from runbooks.recover.quorum import prepare
 from runbooks.render import ROOT
 from runbooks.site.pages import table
+from runbooks.view.cluster import Survey
 from tests.support import fakes
 
 pytestmark = pytest.mark.unit
@@ -91,6 +93,7 @@ def on_no_page(site: Site) -> Iterator[Step]:
     yield from lb_steps.set_up("lb.rollback", "", [theirs])
     yield offsite.forget(store, pages.repository(site))
     yield prepare.fetch(recover_pages.restoring(site, survivor=True), host)
+    yield kubelets_accept_v1(Survey(), site.workers)
 
 
 def test_every_section_is_rendered_for_a_real_step():

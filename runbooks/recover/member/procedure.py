@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runbooks.backup.before import back_up_first
 from runbooks.cluster import members
 from runbooks.cluster.admission import accepts_a_change
-from runbooks.cluster.build import Plan, join_steps, node_ready
+from runbooks.cluster.build import Plan, join_steps, node_ready, same_cgroups
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
 from runbooks.cluster.remove import delete_node
@@ -151,7 +151,13 @@ def replacement(site: Site, host: Host, *, fine: bool = False, others: bool = Fa
         mine = steps(ctx, Repair.WELL if fine else Repair.REBUILD, f"inv recover.node --host {host}")
     else:
         plan = Plan(site, (host,), ctx.survey, replaces=True)
-        anew = [preflight(site, (host,)), accepts_a_change(ctx.survey, host), delete_node(ctx.survey, host), *join_steps(plan)]
+        anew = [
+            preflight(site, (host,)),
+            *same_cgroups(plan),
+            accepts_a_change(ctx.survey, host),
+            delete_node(ctx.survey, host),
+            *join_steps(plan),
+        ]
         mine = [node_ready(plan, host)] if fine else anew
     title = f"Check {host}, which is in service" if fine else f"Replace {host} by an empty machine"
     return Procedure("recover.node", title, mine, {"host": host.name, "fine": fine, "others": others})
@@ -202,6 +208,7 @@ def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Toget
         case Repair.REBUILD:
             return [
                 preflight(ctx.site, (ctx.host,)),
+                *same_cgroups(plan),
                 *before,
                 alone,
                 *out,
