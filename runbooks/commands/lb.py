@@ -10,7 +10,7 @@ from typing import Literal
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.files import File
-from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY, MARK, OURS
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY, MARK, OURS, UNCHECKED
 from runbooks.commands.packages import PATIENCE_S
 from runbooks.inventory.model import Host, Site
 
@@ -21,6 +21,7 @@ OLDEST: Mapping[str, tuple[int, int]] = {"haproxy": (2, 4), "keepalived": (2, 2)
 # By default SELinux allows HAProxy only a few well-known ports; 6443 is not one of them.
 SELINUX_BOOLEANS = ("haproxy_connect_any",)
 REFUSED = 65  # lb-apply.sh: haproxy or keepalived refused its staged file
+NOT_ENABLED = 67  # lb-apply.sh: systemd refuses to enable a service
 NOT_LOADED = 66  # lb-run.sh: the service could not load its file
 KEPT_GENERATIONS = 5
 
@@ -163,15 +164,18 @@ def _loaded(record: str, process: str) -> str:
 
 
 def backends() -> Probe[tuple[Backend, ...] | None]:
-    """Ask for every server behind HAProxy; None when HAProxy does not answer on its socket."""
+    """Ask for every server behind HAProxy and its state; None when HAProxy does not answer on its socket."""
     return Probe(script("lb-backends").expecting(0, 69), lambda answer: None if answer.exited else parse_backends(answer.stdout))
 
 
 def parse_backends(text: str) -> tuple[Backend, ...]:
-    """Read HAProxy's `show stat`: CSV with ``# `` before its header. Raises ValueError when ``text`` is something else."""
+    """Read HAProxy's `show stat`: CSV with ``# `` before its header. Raises ValueError when ``text`` is something else.
+
+    Leaves UNCHECKED out: a server there is never DOWN, so it says nothing.
+    """
     try:
         rows = list(csv.DictReader(text.removeprefix("# ").splitlines()))
-        return tuple(_backend(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
+        return tuple(_backend(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"} and row["pxname"] != UNCHECKED)
     except (csv.Error, KeyError) as error:
         raise ValueError(f"this is not HAProxy's `show stat`: {error}") from None
 
@@ -188,15 +192,19 @@ def _backend(row: dict[str, str]) -> Backend:
     )
 
 
-def apply(wanted: Sequence[File], gone: Sequence[str] = (), *, foreign: bool = False) -> Command:
+def apply(
+    wanted: Sequence[File], gone: Sequence[str] = (), *, foreign: bool = False, read: Sequence[str] = (HAPROXY_CFG,)
+) -> Command:
     """Check the configuration on the host, keep the present one as a generation, and install the new one without the files ``gone``.
 
-    A ``foreign`` generation, which is the operator's own, is kept for good. Exits with REFUSED, and changes nothing, when haproxy or
-    keepalived refuses its file.
+    A ``foreign`` generation, which is the operator's own, is kept for good. ``read`` are the configurations that HAProxy is started with,
+    checked together. Changes nothing, and exits with REFUSED when haproxy or keepalived refuses its file, with NOT_ENABLED when one of
+    them cannot be enabled.
     """
     variables = {
         **files.encoded(wanted),
         "GONE": gone,
+        "READ": read,
         "LIBRARY": LIBRARY,
         "HAPROXY_CFG": HAPROXY_CFG,
         "KEEPALIVED_CONF": KEEPALIVED_CONF,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runbooks.commands.base import Answer, Probe, cmd, script
@@ -41,18 +41,42 @@ class Claims:
     """What one host serves.
 
     ``files`` are the present configurations by path. ``named`` are the files that systemd would start a unit with, ``running`` those
-    that it was started with; a unit that is not installed, or does not run, is missing there.
+    that it was started with; a unit that is not installed, or does not run, is missing there. ``beside`` are the other files that
+    HAProxy reads, or would read.
     """
 
     listeners: tuple[Listener, ...]
     files: Mapping[str, Present]
     named: Mapping[str, tuple[str, ...]]
     running: Mapping[str, tuple[str, ...]]
+    beside: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def haproxy_reads(self) -> tuple[str, ...]:
+        """The files and directories that HAProxy is set to read, in their order."""
+        return self.named.get("haproxy") or (HAPROXY_CFG,)
+
+    @property
+    def other_paths(self) -> tuple[str, ...]:
+        """The files and directories that HAProxy reads, or would read, besides haproxy.cfg."""
+        return tuple(
+            each for each in dict.fromkeys((*self.haproxy_reads, *self.running.get("haproxy", ()))) if each != HAPROXY_CFG
+        )
 
 
 def look() -> Probe[Claims]:
     """Ask for everything that setting up a load balancer could take away from somebody."""
     return Probe(script("lb-claims", {"HAPROXY_CFG": HAPROXY_CFG, "KEEPALIVED_CONF": KEEPALIVED_CONF}), parse)
+
+
+def beside(paths: Sequence[str]) -> Probe[dict[str, str]]:
+    """Ask for the configurations at ``paths`` (see `Claims.other_paths`), by path."""
+    return Probe(script("lb-beside", {"PATHS": paths}), _parse_beside)
+
+
+def _parse_beside(answer: Answer) -> dict[str, str]:
+    lines = (line.rpartition(" ") for line in answer.stdout.splitlines())
+    return {path: b64decode(content).decode(errors="replace") for path, _, content in lines}
 
 
 def addresses() -> Probe[frozenset[str]]:
@@ -98,11 +122,16 @@ def configurations(unit: str, words: list[str]) -> tuple[str, ...]:
 
     >>> configurations("haproxy", ["haproxy", "-Ws", "-f", "/a.cfg", "-f/conf.d", "-p", "/run/pid"])
     ('/a.cfg', '/conf.d')
+    >>> configurations("haproxy", ["haproxy", "-Ws", "-f", "/a.cfg", "--", "/b.cfg", "/c.cfg"])
+    ('/a.cfg', '/b.cfg', '/c.cfg')
     >>> configurations("keepalived", ["keepalived", "--dont-fork"])
     ('/etc/keepalived/keepalived.conf',)
     """
     found = []
     for at, word in enumerate(words):
+        if word == "--" and unit == "haproxy":
+            found += words[at + 1 :]
+            break
         if word in {"-f", "--use-file"} and at + 1 < len(words):
             found.append(words[at + 1])
         elif match := re.fullmatch(r"(?:--use-file=|-f)(.+)", word):

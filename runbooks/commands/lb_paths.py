@@ -13,9 +13,12 @@ CHECK: Final = f"{LIBRARY}/check-haproxy"
 SYSCTL_CONF: Final = "/etc/sysctl.d/zz-ha-runbooks-lb.conf"  # its name sorts last: the last file wins at boot
 FLAGS: Final = {
     "down": "/run/ha-runbooks/haproxy_down",
+    "yield": "/run/ha-runbooks/yield",
     "drain": "/run/ha-runbooks/drain",
     "leaving": "/run/ha-runbooks/leaving",
 }
 # In the first line of every configuration that lb.setup has ever written, and in the `description` of HAProxy's.
 OURS: Final = "written by `inv lb.setup`"
 MARK: Final = "ha-runbooks"
+# The backend of haproxy.cfg that has the API servers without checks. Its servers say nothing about the API servers' state.
+UNCHECKED: Final = "api-unchecked"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from runbooks.commands import lb_claims
 from runbooks.commands.base import Probe, batch
@@ -11,6 +12,7 @@ from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import PrecheckError
+from runbooks.inventory.model import Host
 from runbooks.lb.wanted import LbFacts, Wanted
 from runbooks.rules import lb_claims as rules
 from runbooks.text import indented, listed
@@ -20,14 +22,25 @@ def takes_nothing_away(wanted: Sequence[Wanted]) -> Step:
     """Gate, before anything is changed: the ports are free, the services read our files, and the files there are ours to replace."""
 
     def check(run: Run) -> None:
-        claims = run.read_all({each.host: lb_claims.look() for each in wanted})
-        refuse([(each, claims[each.host]) for each in wanted])
+        seen = look(run, wanted)
+        refuse([(each, seen[each.host]) for each in wanted])
+        for each in wanted:
+            for line in rules.beside(each.host, seen[each.host]):
+                run.note(each.host, f"{line}; it stays")
 
     return Step(
         "nothing else uses the ports and the files",
         check=check,
         by_hand=by_hand("lb", "takes_nothing_away", wanted=wanted, haproxy_cfg=HAPROXY_CFG, keepalived_conf=KEEPALIVED_CONF),
     )
+
+
+def look(run: Run, wanted: Sequence[Wanted]) -> dict[Host, Claims]:
+    """Return what the hosts serve, with the files that HAProxy reads besides haproxy.cfg."""
+    seen = run.read_all({each.host: lb_claims.look() for each in wanted})
+    others = {host: lb_claims.beside(claims.other_paths) for host, claims in seen.items() if claims.other_paths}
+    found = run.read_all(others) if others else {}
+    return {host: replace(claims, beside=found.get(host, {})) for host, claims in seen.items()}
 
 
 def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
@@ -46,7 +59,7 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
         )
     if foreign:
         hints.append(
-            "if all of it may go: inv lb.setup --take-over replaces these files and keeps them for good; "
+            f"if all of it may go: inv {seen[0][0].command} --take-over replaces these files and keeps them for good; "
             "inv lb.rollback --original brings them back. Otherwise use other hosts as LBs"
         )
     raise PrecheckError(f"nothing was changed:{indented([*held, *elsewhere, *foreign])}", hint="\n       ".join(hints))

@@ -10,7 +10,7 @@ from typing import Any
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
 from runbooks.commands.lb import interface
-from runbooks.commands.lb_paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, MARK, NOTIFY, SYSCTL_CONF
+from runbooks.commands.lb_paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, MARK, NOTIFY, SYSCTL_CONF, UNCHECKED
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.render import ROOT, render
@@ -41,6 +41,7 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         "advert_s": f"{balancer.vrrp.advert_ms / 1000:g}",
         "auth_pass": auth_pass,
         "flags": FLAGS,
+        "unchecked": UNCHECKED,
         "hook": HOOK,
         "check": CHECK,
     }

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from runbooks.commands import files, firewall, lb, lb_claims, lb_config, selinux
-from runbooks.commands.base import batch
+from runbooks.commands import files, firewall, lb, lb_config, selinux
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
-from runbooks.errors import CommandError, OutcomeError, PrecheckError
-from runbooks.lb.claims import addresses_are_held, refuse, serves_again, takes_nothing_away
+from runbooks.errors import CommandError, OutcomeError, PrecheckError, RunbookError
+from runbooks.lb.claims import addresses_are_held, look, refuse, serves_again, takes_nothing_away
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
 from runbooks.lb.wanted import Wanted
 from runbooks.rules import firewall as firewall_rules
@@ -136,19 +135,14 @@ def install_configuration(want: Wanted) -> Step:
         return not files.differing(want.files, there) and not there.keys() & set(want.gone)
 
     def do(run: Run) -> None:
-        there, claims = run.read(want.host, batch(files.found(want.paths), lb_claims.look()))
+        there, claims = run.read(want.host, files.found(want.paths)), look(run, [want])[want.host]
         refuse([(want, claims)])
         foreign = bool(claim_rules.foreign(want.site, want.host, claims))
         try:
-            run.place(want.host, files.differing(want.files, there), there, lb.apply(want.files, want.gone, foreign=foreign))
+            command = lb.apply(want.files, want.gone, foreign=foreign, read=claims.haproxy_reads)
+            run.place(want.host, files.differing(want.files, there), there, command)
         except CommandError as error:
-            if error.exited != lb.REFUSED:
-                raise
-            output = "\n".join(str(error).splitlines()[1:])
-            raise PrecheckError(
-                f"{want.host} refuses the new configuration; nothing was changed there\n{output}",
-                hint="correct hosts.yaml or the template (`inv lb.render --to DIR` writes the files); both LBs serve as before",
-            ) from None
+            raise _not_applied(want, error) from None
 
     return Step(
         "check and install the configuration",
@@ -166,6 +160,21 @@ def install_configuration(want: Wanted) -> Step:
             library=LIBRARY,
         ),
     )
+
+
+def _not_applied(want: Wanted, error: CommandError) -> RunbookError:
+    output = "\n".join(str(error).splitlines()[1:])
+    if error.exited == lb.REFUSED:
+        return PrecheckError(
+            f"{want.host} refuses the new configuration; nothing was changed there\n{output}",
+            hint="correct hosts.yaml, the template (`inv lb.render --to DIR` writes the files) or the file that it names; both LBs serve as before",
+        )
+    if error.exited == lb.NOT_ENABLED:
+        return PrecheckError(
+            f"{want.host}: nothing was changed there\n{output}",
+            hint=f"on {want.host}: systemctl status haproxy keepalived shows why (masked?); then inv {want.command}",
+        )
+    return error
 
 
 def run_service(want: Wanted, unit: str, config: str) -> Step:

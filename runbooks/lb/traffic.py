@@ -7,12 +7,15 @@ from dataclasses import replace
 from runbooks.commands import lb
 from runbooks.commands.base import Command, script
 from runbooks.commands.lb import Backend
+from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 
 BACKEND = "api"  # in templates/haproxy.cfg.j2
+# Where a server's state is set. The one that is looked at is the last: an interrupted run does both again.
+BACKENDS = (UNCHECKED, BACKEND)
 
 
 def take_out(host: Host) -> Step:
@@ -23,7 +26,7 @@ def take_out(host: Host) -> Step:
         done=lambda run: not _lbs_with(run, host, maintenance=False),
         do=lambda run: _set(run, host, "maint"),
         within=10,
-        by_hand=by_hand("lb", "take_out", host=host, backend=BACKEND),
+        by_hand=by_hand("lb", "take_out", host=host, backends=BACKENDS),
     )
 
 
@@ -42,7 +45,7 @@ def let_in(host: Host) -> Step:
         done=done,
         do=lambda run: _set(run, host, "ready"),
         within=60,
-        by_hand=by_hand("lb", "let_in", host=host, backend=BACKEND),
+        by_hand=by_hand("lb", "let_in", host=host, backends=BACKENDS),
     )
 
 
@@ -71,5 +74,5 @@ def _set(run: Run, host: Host, state: str) -> None:
 
 
 def _server(host: Host, state: str) -> Command:
-    command = script("lb-server", {"BACKEND": BACKEND, "SERVER": host.name, "STATE": state})
+    command = script("lb-server", {"BACKENDS": BACKENDS, "SERVER": host.name, "STATE": state})
     return replace(command, shown=f"lb-server {BACKEND}/{host.name} {state}")

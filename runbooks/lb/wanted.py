@@ -24,14 +24,24 @@ if TYPE_CHECKING:
     from runbooks.engine.steps import Run
 
 
-def wanted(session: Session, hosts: Sequence[Host] = (), *, take_over: bool = False, new_password: bool = False) -> list[Wanted]:
+def wanted(
+    session: Session,
+    hosts: Sequence[Host] = (),
+    *,
+    command: str = "lb.setup",
+    take_over: bool = False,
+    new_password: bool = False,
+) -> list[Wanted]:
     """Return the configuration that each load balancer (or only ``hosts``) should have by hosts.yaml.
 
     ``take_over``: it may replace files that are not from lb.setup. ``new_password``: a VRRP password that the LBs do not have yet may
-    replace theirs. Raises PrecheckError when it would, and may not.
+    replace theirs. ``command`` is the one that runs, for the hint. Raises PrecheckError when it would, and may not.
     """
     site, secret = session.site, _auth_pass(session, new=new_password)
-    return [Wanted(site, host, lb_files(site, host, secret), take_over=take_over) for host in hosts or site.load_balancers]
+    return [
+        Wanted(site, host, lb_files(site, host, secret), take_over=take_over, command=command)
+        for host in hosts or site.load_balancers
+    ]
 
 
 def standby_first(run: Run, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -78,7 +88,8 @@ class LbFacts(NamedTuple):
 class Wanted:
     """One LB and the configuration that it should have.
 
-    ``gone`` are the files that it should not have. ``take_over``: files that are not from lb.setup may be replaced.
+    ``gone`` are the files that it should not have. ``take_over``: files that are not from lb.setup may be replaced; ``command`` may be
+    given that flag.
     """
 
     site: Site
@@ -87,6 +98,7 @@ class Wanted:
     _: KW_ONLY
     gone: tuple[str, ...] = ()
     take_over: bool = False
+    command: str = "lb.setup"
 
     @cached_property
     def look(self) -> Probe[LbFacts]:

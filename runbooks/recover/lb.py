@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 KEY = "recover.lb"
 
 
-def recover(session: Session, name: str) -> None:
+def recover(session: Session, name: str, *, take_over: bool) -> None:
     """Set up the load balancer ``name`` beside the one that serves, and verify that it could take over."""
     site = session.site
     host = site.host(name, "lb")
-    session.carry_out(procedure(site, wanted(session), host))
+    session.carry_out(procedure(site, wanted(session, take_over=take_over, command=f"{KEY} --host {name}"), host))
     if not session.options.plan and session.run.read(host, lb.state(site, host)).drained:
         session.run.listener.say(
             f"the VIP was not moved: {host} is drained and takes it only if the other LB fails; to hand it back: inv lb.failover"

@@ -52,8 +52,11 @@ def node(session: Session, host: str, *, no_backup: bool = False, others: bool =
     replace(session, host, backup=not no_backup, others=others)
 
 
-@procedure
-def vip(session: Session) -> None:
+TAKE_OVER = "replace configurations that are not from lb.setup; lb.rollback --original brings them back"
+
+
+@procedure(help={"take_over": TAKE_OVER})
+def vip(session: Session, take_over: bool = False) -> None:
     """Bring the VIP back to exactly one load balancer.
 
     For no holder, two holders, or one that does not serve. Finds out why and shows it with the evidence; repairs what is safely
@@ -61,7 +64,7 @@ def vip(session: Session) -> None:
     """
     from runbooks.recover.vip.procedure import recover  # noqa: PLC0415 - start-up time
 
-    recover(session)
+    recover(session, take_over=take_over)
 
 
 @procedure
@@ -76,8 +79,8 @@ def certs(session: Session) -> None:
     recover(session)
 
 
-@procedure(help={"host": "its name, as in hosts.yaml"})
-def lb(session: Session, host: str) -> None:
+@procedure(help={"host": "its name, as in hosts.yaml", "take_over": TAKE_OVER})
+def lb(session: Session, host: str, take_over: bool = False) -> None:
     """Replace a load balancer by an empty machine.
 
     The new machine has the old one's name and address. Its host key is another one, and accepted only by
@@ -85,7 +88,7 @@ def lb(session: Session, host: str) -> None:
     """
     from runbooks.recover.lb import recover  # noqa: PLC0415 - start-up time
 
-    recover(session, host)
+    recover(session, host, take_over=take_over)
 
 
 @procedure(

@@ -13,6 +13,7 @@ from runbooks.commands.node import STATIC_PODS, NodeState
 from runbooks.errors import ConnectionLost, NotLetIn, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
+from runbooks.rules import etcd_flags
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import corrupt
 from runbooks.text import listed
@@ -81,6 +82,10 @@ OBSTACLES = {
     r"certificate has expired|x509: certificate": ("its certificates are not valid", "inv recover.certs"),
     r"address already in use": ("another process has etcd's ports", "on the host: ss -ltnp | grep 23"),
 }
+# What an etcd says that does not take a flag of its etcd.yaml; after it comes its usage.
+FLAG = re.compile(
+    r"^flag provided but not defined: -(?P<unknown>\S+)|^invalid value .* for flag -(?P<value>[\w-]+): .*", re.MULTILINE
+)
 
 
 def gone(error: RunbookError) -> bool:
@@ -192,6 +197,9 @@ def why_unusable(data: EtcdData) -> str:
 def obstacle(data: EtcdData) -> tuple[str, str]:
     """Return what keeps etcd from running although neither a restart nor new data helps, and the fix; ("", "") if nothing does."""
     text = "\n".join(data.log[-12:])
+    if said := [*FLAG.finditer(text)]:
+        flag = said[-1]["unknown"] or said[-1]["value"]
+        return f"its etcd does not take --{flag} of etcd.yaml ({said[-1][0]})", f"on the host: {etcd_flags.way_out([flag])}"
     for pattern, (what, fix) in OBSTACLES.items():
         if re.search(pattern, text):
             return what.format(directory=data.directory), fix.format(directory=data.directory)

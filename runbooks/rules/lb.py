@@ -101,6 +101,7 @@ def not_ready_to_hold(state: LbState) -> str:
     """Say why this LB could not hold the VIP."""
     reasons = (
         (state.haproxy.active != "active", f"haproxy is {state.haproxy.active}"),
+        (state.haproxy.active == "active" and state.haproxy_runs is None, "haproxy does not answer on its socket"),
         (state.haproxy_down, "haproxy is flagged as down"),
         (state.keepalived.active != "active", f"keepalived is {state.keepalived.active}"),
         (state.vrrp not in {"MASTER", "BACKUP"}, f"keepalived is in state {state.vrrp or 'unknown'}"),

@@ -68,7 +68,25 @@ def foreign(site: Site, host: Host, claims: Claims) -> list[str]:
             found.append(f"{host}: {path} is not from lb.setup; {serves}")
         elif lb_config.is_ours(present.content) and what:
             found.append(f"{host}: {path} is from lb.setup, but somebody has added {listed(what)}")
+    # In use beside our haproxy.cfg they lose nothing; on a host that is no LB of ours yet they show whose HAProxy it is.
+    cfg = claims.files.get(HAPROXY_CFG)
+    if not (cfg and lb_config.is_ours(cfg.content)):
+        found += beside(host, claims)
     return found
+
+
+def beside(host: Host, claims: Claims) -> list[str]:
+    """Return a line for each file that HAProxy reads besides haproxy.cfg, with what it serves. lb.setup never changes such a file."""
+    return [
+        f"{host}: HAProxy also reads {path}, which is not from lb.setup"
+        + (f"; it serves {listed(what)}" if (what := _sections(lb_config.services(text))) else "")
+        for path, text in claims.beside.items()
+        if not lb_config.says_nothing(text)
+    ]
+
+
+def _sections(services: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
+    return [f"{name or kind} ({listed(at) or 'no TCP port'})" for (kind, name), at in services.items()]
 
 
 def _is_foreign(present: Present) -> bool:

@@ -146,7 +146,8 @@ def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) ->
     api = [each for each in backends or () if each.proxy == "api"]
     wrong = [idle] if idle else []
     if backends is None:
-        wrong.append("HAProxy does not answer on its socket")
+        # Without any answer `not_serving` has said so.
+        wrong += ["HAProxy does not answer on its socket"] if state.haproxy_runs is not None else []
     elif not api:
         wrong.append("there is no API server behind it")
     wrong += [f"{each.server} is {each.status} ({each.check})" for each in api if not each.up]

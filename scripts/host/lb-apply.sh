@@ -1,8 +1,9 @@
 # Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, KEEP,
-# GONE (array: files to delete), FOREIGN (yes: the present files are the operator's own, and are kept for good; no: they are ours or the
+# GONE (array: files to delete), READ (array: the files and directories that HAProxy is started with), FOREIGN (yes: the present files are the operator's own, and are kept for good; no: they are ours or the
 # package's), OURS (text that is in every file of ours).
 # Installs a load balancer's configuration: stages the files, has haproxy and keepalived check them, keeps the present files as a
-# generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file, and nothing was changed.
+# generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file; exit 67: a service cannot be enabled;
+# in both cases nothing was changed.
 # shellcheck shell=bash disable=SC2154
 set -eu
 label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; } # SELinux: the label that the policy has for this path
@@ -23,7 +24,12 @@ done
 scripts=$stage$LIBRARY
 [ -d "$scripts" ] || scripts=$LIBRARY
 [ ! -e "$stage$KEEPALIVED_CONF" ] || sed "s#$LIBRARY/#$scripts/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
-[ ! -e "$stage$HAPROXY_CFG" ] || haproxy -c -f "$stage$HAPROXY_CFG" >"$stage/said" 2>&1 || {
+words=()
+for path in "${READ[@]}"; do
+    if [ "$path" = "$HAPROXY_CFG" ]; then path=$stage$path; fi
+    words+=(-f "$path")
+done
+[ ! -e "$stage$HAPROXY_CFG" ] || haproxy -c "${words[@]}" >"$stage/said" 2>&1 || {
     sed "s#$stage##g" "$stage/said" >&2
     exit 65
 }
@@ -31,6 +37,14 @@ scripts=$stage$LIBRARY
     sed "s#$stage##g" "$stage/said" >&2
     exit 65
 }
+for each in "haproxy $HAPROXY_CFG" "keepalived $KEEPALIVED_CONF"; do
+    unit=${each%% *}
+    [ -e "$stage${each#* }" ] || continue
+    [ "$(systemctl is-enabled "$unit" 2>/dev/null)" = enabled ] || systemctl enable -q "$unit" || {
+        echo "$unit cannot be enabled, so it would not start at boot" >&2
+        exit 67
+    }
+done
 
 others() { # GENERATION: whether its keepalived.conf is not ours
     [ -e "$1$KEEPALIVED_CONF" ] && ! grep -qF -- "$OURS" "$1$KEEPALIVED_CONF"

@@ -33,7 +33,7 @@ done 2>/dev/null
 echo "process.haproxy $worker"
 echo "process.keepalived $keepalived"
 marked() { sed -nE "s/^ *[Dd]escription:? +($MARK [0-9a-f]+).*/\1/p" | head -n 1; }
-if [ -S /run/haproxy/admin.sock ] && info=$(echo 'show info' | timeout 1 socat -t1 -T1 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null) && [ -n "$info" ]; then
+if [ -S /run/haproxy/admin.sock ] && info=$(echo 'show info' | timeout 3 socat -t1 -T2 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null) && [ -n "$info" ]; then
     echo "runs $(marked <<<"$info")"
 fi
 for file in "$HAPROXY_CFG" "$KEEPALIVED_CONF"; do

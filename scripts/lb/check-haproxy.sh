@@ -1,10 +1,66 @@
 #!/bin/sh
-# keepalived's checks of this host's HAProxy, through its runtime socket (installed by `inv lb.setup`).
-#   answers   succeeds when HAProxy answers; tries twice
-#   masters   fails when HAProxy says that no API server is up; succeeds when HAProxy does not answer, which `answers` reports
-ask() { echo "$1" | timeout 0.45 socat -T0.4 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null; }
+# keepalived's checks of this host's HAProxy, through its runtime socket (installed by `inv lb.setup`). A failed check lowers this LB's
+# priority and never takes its VIP away: when no LB passes, the one that has the VIP keeps it.
+#   answers PEER...  fails when HAProxy does not answer; tries twice. PEER: HOST:PORT of another LB's stats page. When this LB holds the
+#                    VIP and another LB's HAProxy answers, the VIP is given to it at once: a lower priority alone takes preempt_delay
+#                    and three adverts more.
+#   masters          fails when HAProxy says that no API server is up. While it does not say, the last verdict stands
+run=/run/ha-runbooks
+ask() { echo "$2" | timeout "$1" socat "-T$1" - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null; }
+a_peer_answers() {
+    for peer in "$@"; do
+        printf 'GET /haproxy_ready HTTP/1.0\r\n\r\n' | timeout 0.35 socat -T0.35 - "TCP:$peer" 2>/dev/null | grep -q '^HTTP/1.. 200' && return
+    done
+    return 1
+}
+put() { # FILE VALUE: keepalived is told of each writing, so the same value is not written again
+    was=''
+    [ ! -r "$run/$1" ] || read -r was <"$run/$1" || true
+    [ "$was" = "$2" ] || echo "$2" >"$run/$1"
+}
+late() { # keepalived ends a run after a second: this host is short of CPU time, so a slow HAProxy may be well. Five in a row count.
+    runs=0
+    [ ! -r "$run/late" ] || read -r runs <"$run/late" || true
+    put late "$((runs + 1))"
+    [ "$runs" -ge 4 ] || exit 0
+    exit 1
+}
 case ${1:-answers} in
-answers) [ -n "$(ask 'show info')" ] || [ -n "$(ask 'show info')" ] ;;
-masters) ! ask 'show stat -1 2 -1' | grep -q '^api,BACKEND,.*,DOWN,' ;;
+answers)
+    trap late TERM
+    shift
+    put yield 0
+    if [ -z "$(ask 0.3 'show info')" ]; then
+        able=''
+        if [ ! -e "$run/hung" ] && grep -qs '^MASTER' "$run/vrrp_state"; then
+            a_peer_answers "$@" &
+            able=$!
+        fi
+        if [ -z "$(ask 0.45 'show info')" ]; then
+            # Once while it hangs: if that LB did not take the VIP, this one does again, and keeps it.
+            : >"$run/hung"
+            if [ -n "$able" ] && wait "$able"; then
+                put yield 1
+                (sleep 0.2 && put yield 0) &
+            fi
+            exit 1
+        fi
+    fi
+    rm -f "$run/hung" "$run/late"
+    ;;
+masters)
+    trap 'exit "${last:-0}"' TERM
+    [ ! -r "$run/blind" ] || read -r last <"$run/blind" || true
+    table=$(ask 0.45 'show stat -1 2 -1')
+    case $table in
+    *'
+api,BACKEND,'*) ;;
+    *) exit "${last:-0}" ;;
+    esac
+    blind=0
+    ! echo "$table" | grep -q '^api,BACKEND,.*,DOWN,' || blind=1
+    put blind "$blind"
+    exit "$blind"
+    ;;
 *) exit 64 ;;
 esac

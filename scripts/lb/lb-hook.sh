@@ -16,6 +16,8 @@ mkdir -p "$run"
 case $1 in
 prepare)
     echo 0 >"$run/leaving"
+    echo 0 >"$run/yield"
+    rm -f "$run/hung" "$run/late" "$run/blind"
     # SELinux lets keepalived read the flags only with this label; new files in the directory inherit it.
     [ ! -e /sys/fs/selinux/enforce ] || chcon -R -t keepalived_var_run_t "$run"
     ;;

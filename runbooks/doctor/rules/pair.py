@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from runbooks.commands.kubectl import url
 from runbooks.commands.lb import LbState
+from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health, HostFacts
 from runbooks.inventory.model import Host, Site
@@ -94,7 +95,9 @@ def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) 
             if each.status.startswith("MAINT") and each.server not in names:
                 out.setdefault((each.proxy, each.server), []).append(host)
     for (proxy, server), hosts in out.items():
-        words = f"echo 'set server {proxy}/{server} state ready' | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
+        both = (UNCHECKED, proxy) if proxy == lb_servers.API else (proxy,)
+        ready = "; ".join(f"set server {each}/{server} state ready" for each in both)
+        words = f"echo '{ready}' | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
         seen = f"{server} gets no connections: it was taken out of {proxy} (MAINT) and not put back"
         yield Finding("warn", topic="LB", host=listed(hosts), seen=seen, fix=f"on {listed(hosts)}: {words}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbooks.commands import etcd_data, etcd_flags, node
+from runbooks.commands import etcd_data, node
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_data import EtcdData
 from runbooks.engine.steps import Run
@@ -11,7 +11,6 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import after, corrupt
-from runbooks.rules.etcd_flags import refused
 from runbooks.rules.etcd_full import refuse_full
 from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, doubt, gone, obstacle
 from runbooks.rules.etcd_standing import before_a_restore, without
@@ -86,23 +85,15 @@ def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis, *, as
             f"{host} does not answer this machine, but its member of etcd is healthy: {asker} reaches it; nothing was changed",
             hint=f"repair the connection to {host} ({diagnosis.why})",
         )
-    if repair in {Repair.START, Repair.REJOIN} and found.data:
-        _refuse_obstacles(run, host, found.data, starts=repair == Repair.START)
+    if repair in {Repair.START, Repair.REJOIN} and found.data and host not in well:
+        what, fix = obstacle(found.data)
+        if what:
+            raise PrecheckError(f"{host}: {what}: neither a restart nor new data helps", hint=fix)
     if repair == Repair.WELL and (faults := rules.faults(rules.of_members(seen))):
         raise PrecheckError(
             f"{host}: {diagnosis.repair.value}; but etcd is not whole:" + "".join(f"\n  {fault}" for fault in faults),
             hint="inv doctor names the member that needs repair, and the command",
         )
-
-
-def _refuse_obstacles(run: Run, host: Host, data: EtcdData, *, starts: bool) -> None:
-    """Raise PrecheckError when etcd cannot run on ``host`` whatever is done. ``starts``: with the etcd.yaml that it has."""
-    what, fix = obstacle(data)
-    if what:
-        raise PrecheckError(f"{host}: {what}: neither a restart nor new data helps", hint=fix)
-    what, fix = refused(run.read(host, etcd_flags.look())) if starts else ("", "")
-    if what:
-        raise PrecheckError(f"{host}: {what}", hint=f"on {host}: {fix}")
 
 
 def _refuse_alarms(seen: View, found: MemberState, repair: Repair, command: str) -> None:

@@ -36,14 +36,14 @@ COLUMNS: list[Column] = [
 ]
 
 
-def recover(session: Session) -> None:
+def recover(session: Session, *, take_over: bool) -> None:
     """Show what is wrong with the VIP, repair what can be repaired, and prove that exactly one LB holds it.
 
     Raises HostErrors when no LB answers. When faults are left that a person has to repair, raises DegradedError if exactly one LB
     holds the VIP, and OutcomeError otherwise.
     """
     run, site = session.run, session.site
-    everyone = wanted(session)
+    everyone = wanted(session, take_over=take_over, command=KEY)
     if before := session.resumed(KEY):
         ordered = [each for name in before["order"] for each in everyone if each.host.name == name]
         session.carry_out(procedure(site, ordered, observer(run)))

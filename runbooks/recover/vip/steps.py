@@ -44,8 +44,8 @@ def procedure(site: Site, wanted: Sequence[Wanted], observer: Host | None) -> Pr
             accept_vrrp(each),
             allow_selinux_ports(each),
             install_configuration(each),
-            run_service(each, "haproxy", HAPROXY_CFG),
             haproxy_answers(each),
+            run_service(each, "haproxy", HAPROXY_CFG),
             run_service(each, "keepalived", KEEPALIVED_CONF),
             correct_noted_state(each),
             restart_stuck_keepalived(each),
@@ -99,13 +99,17 @@ def accept_vrrp(want: Wanted) -> Step:
 
 
 def haproxy_answers(want: Wanted) -> Step:
-    """Restart an HAProxy that hangs. It serves no client, so no connection is lost."""
+    """Restart an HAProxy that runs and hangs: it cannot be reloaded. It serves no client, so no connection is lost."""
+    probe = batch(lb.state(want.site, want.host), lb.backends())
 
     def done(run: Run) -> bool | Unmet:
-        return True if run.read(want.host, lb.backends()) is not None else Unmet("haproxy does not answer on its own socket")
+        state, seen = run.read(want.host, probe)
+        if state.haproxy.active == "active" and seen is None:
+            return Unmet("haproxy does not answer on its own socket")
+        return True
 
     return Step(
-        "haproxy answers",
+        "haproxy does not hang",
         want.host,
         done=done,
         do=lambda run: run.change(want.host, vip.restart("haproxy")),

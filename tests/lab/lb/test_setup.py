@@ -19,6 +19,7 @@ from lab.control import Lab
 from lab.process import Done
 from runbooks.commands import packages, prepare
 from runbooks.commands.base import Command, script
+from runbooks.lb.traffic import BACKENDS
 from tests.support import ROOT
 from tests.support.operator import Operator, holders
 from tests.support.waiting import eventually
@@ -33,6 +34,12 @@ LISTS, SOURCES = "/var/lib/apt/lists/lock", "/etc/apt/sources.list.d"
 HOLD = (
     "use Fcntl; sysopen(F, $ARGV[0], O_RDWR) or die; my $lock = pack('ssx4qqix4', F_WRLCK, 0, 0, 0, 0);"
     "fcntl(F, F_SETLK, $lock) or die; if ($ARGV[2]) { select(undef, undef, undef, 0.02) until `pgrep -x $ARGV[2]` } sleep $ARGV[1]"
+)
+
+# Accepts connections, and is no API server that says it is ready.
+UNREADY = (
+    "use IO::Socket::INET; $SIG{PIPE} = 'IGNORE'; $all = IO::Socket::INET->new(LocalPort => 6443, Listen => 9) or die;"
+    'while ($one = $all->accept) { print $one "served\n"; close $one }'
 )
 
 
@@ -221,6 +228,54 @@ def test_haproxy_killed_the_vip_moves_and_comes_back(operator: Operator) -> None
     eventually(masters, before + 1)
     eventually(lambda: holders(operator.lab), ["lb1"])
     assert json.loads(operator.good("lb.status", "--json"))["ok"]
+
+
+def test_haproxy_hung_on_one_moves_the_vip_and_on_both_leaves_it_on_one(operator: Operator) -> None:
+    """Checks that fail everywhere, as on slow machines, must not take the VIP away: a slow LB is better than none."""
+
+    def signalled(host: str, name: str) -> None:
+        operator.lab.console(host, ["systemctl", "kill", f"--signal={name}", "haproxy"], check=True)
+
+    def hung() -> list[str]:
+        return [host for host in LBS if operator.lab.console(host, ["test", "-e", "/run/ha-runbooks/hung"]).returncode == 0]
+
+    signalled("lb1", "STOP")
+    eventually(lambda: holders(operator.lab), ["lb2"])
+    assert "lb1: haproxy does not answer on its socket" in operator.inv("lb.status").stderr
+    refused = operator.inv("lb.failover", "--to", "lb1")
+    assert refused.returncode == 3, refused.stderr
+    signalled("lb2", "STOP")
+    eventually(hung, ["lb1", "lb2"])
+    eventually(lambda: holders(operator.lab), ["lb1"])  # by its priority: they are equally bad
+    for host in LBS:
+        signalled(host, "CONT")
+    eventually(hung, [])
+    assert holders(operator.lab) == ["lb1"]
+
+
+def test_servers_that_fail_their_check_are_better_than_none(operator: Operator) -> None:
+    def through_the_vip() -> str:
+        ask = ["bash", "-c", "exec 3<>/dev/tcp/10.1.1.100/6443; cat <&3"]
+        return operator.lab.console("lb1", ["timeout", "5", *ask]).stdout
+
+    def api(host: str) -> dict[str, str]:
+        told = json.loads(operator.good("lb.status", "--json"))["lbs"][host]["backends"]
+        return {each["server"]: each["status"] for each in told if each["proxy"] == "api"}
+
+    def set_state(state: str) -> None:
+        variables = {"BACKENDS": BACKENDS, "SERVER": "master1", "STATE": state}
+        program = script("lb-server", variables).program
+        assert operator.lab.console("lb1", ["bash", "-s"], stdin=program).returncode == 0
+
+    operator.lab.console("master1", ["systemd-run", "-q", "--unit=listener", "perl", "-e", UNREADY], check=True)
+    eventually(through_the_vip, "served\n")
+    assert api("lb1") == {"master1": "DOWN", "master2": "DOWN", "master3": "DOWN"}
+    set_state("maint")  # a host that was taken out gets none in any case
+    assert through_the_vip() == ""
+    assert api("lb1")["master1"] == "MAINT"
+    set_state("ready")
+    eventually(through_the_vip, "served\n")
+    operator.lab.console("master1", ["systemctl", "stop", "listener"])
 
 
 def test_a_power_cut_moves_the_vip_and_the_host_comes_back_by_itself(operator: Operator) -> None:

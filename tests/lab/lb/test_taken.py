@@ -142,6 +142,26 @@ def test_a_service_that_reads_another_file_is_refused(operator: Operator) -> Non
     shell(operator, "lb1", "sed -i /^CONFIG=/d /etc/default/haproxy")
 
 
+def test_what_haproxy_reads_besides_its_file_is_named_and_checked_with_it(operator: Operator) -> None:
+    """As the Red Hat family's unit does: -f haproxy.cfg -f conf.d."""
+    extra = 'EXTRAOPTS="-S /run/haproxy-master.sock -f /etc/haproxy/conf.d"'
+    shell(operator, "lb2", f"mkdir /etc/haproxy/conf.d; echo '{extra}' >>/etc/default/haproxy")
+    shell(operator, "lb2", r"printf 'frontend shop\n bind 127.0.0.1:8443\n' >/etc/haproxy/conf.d/shop.cfg")
+    said = operator.good("lb.setup")
+    assert (
+        "lb2: HAProxy also reads /etc/haproxy/conf.d/shop.cfg, which is not from lb.setup; it serves shop (127.0.0.1:8443)"
+        in said
+    )
+    shell(operator, "lb2", "echo ' bund *:1' >>/etc/haproxy/conf.d/shop.cfg")
+    operator.edit(stats_port(9300))
+    done = operator.inv("lb.setup")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "lb2 refuses the new configuration; nothing was changed there" in done.stderr
+    assert "[/etc/haproxy/conf.d/shop.cfg:3]" in done.stderr
+    operator.edit(stats_port(9000))
+    shell(operator, "lb2", "rm -r /etc/haproxy/conf.d; sed -i /^EXTRAOPTS=/d /etc/default/haproxy")
+
+
 def test_what_others_serve_is_not_taken_over_without_a_word(operator: Operator) -> None:
     for host, priority in (("lb1", 150), ("lb2", 100)):
         theirs = THEIR_CONF % priority
@@ -159,7 +179,7 @@ def test_what_others_serve_is_not_taken_over_without_a_word(operator: Operator) 
         for host in LBS:
             assert f"{host}: {CFG} is not from lb.setup; it serves shop (*:8443), database (*:5432)" in done.stderr
             assert f"{host}: {CONF} is not from lb.setup; it serves the VRRP instance shop, the VIP 10.1.1.77" in done.stderr
-        assert "inv lb.setup --take-over" in done.stderr
+        assert f"inv {command} --take-over" in done.stderr
     assert as_they_are(operator) == before
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from lab.control import Lab
 from runbooks.recover.rules.load_balancer import SETTLED_S
-from tests.lab.lb.test_setup import LBS
+from tests.lab.lb.test_setup import CFG, LBS
 from tests.support.operator import Operator, holders
 from tests.support.waiting import eventually
 
@@ -149,9 +149,10 @@ def test_keepalived_stopped_on_both(operator: Operator) -> None:
 def test_haproxy_that_hangs_on_the_holder_and_is_masked_on_the_standby(operator: Operator) -> None:
     """One LB is repaired although a person has to repair the other one; the message says how."""
     shell(operator, "lb2", "systemctl stop haproxy && systemctl mask --runtime haproxy")
-    shell(operator, "lb1", "kill -STOP $(pidof haproxy)")
+    shell(operator, "lb1", f"echo '# drifted' >>{CFG}; kill -STOP $(pidof haproxy)")
     try:
-        eventually(lambda: state(operator, "lb1"), "FAULT")
+        eventually(lambda: operator.lab.console("lb1", ["test", "-e", "/run/ha-runbooks/hung"]).returncode, 0)
+        assert holders(operator.lab) == ["lb1"]  # nobody else could take it
         done = operator.inv("recover.vip", "--json")
         assert done.returncode == 5, done.stdout + done.stderr
         assert {(each["host"], each["seen"]) for each in findings(done.stdout)} >= {
@@ -159,6 +160,7 @@ def test_haproxy_that_hangs_on_the_holder_and_is_masked_on_the_standby(operator:
             ("lb2", "haproxy is masked"),
         }
         assert "on lb2: systemctl unmask haproxy" in done.stderr
+        assert changes(done.stdout) == [("lb1", "lb-apply"), ("lb1", "vip-restart")]  # a hung HAProxy cannot be reloaded
         assert holders(operator.lab) == ["lb1"]
     finally:
         shell(operator, "lb2", "systemctl unmask --runtime haproxy")

@@ -507,6 +507,10 @@ LB1, LB2 = lb(1), lb(2)
             [("fail", "lb1", "master3 is DOWN (L4CON refused)")],
         ),
         ({LB1: (HOLDER, None), LB2: (STANDBY, UP)}, [("fail", "lb1", "HAProxy does not answer on its socket")]),
+        (
+            {LB1: (replace(HOLDER, haproxy_runs=None), None), LB2: (STANDBY, UP)},
+            [("fail", "lb1", "haproxy does not answer on its socket")],
+        ),
         ({LB1: (HOLDER, ()), LB2: (STANDBY, UP)}, [("fail", "lb1", "there is no API server behind it")]),
         (
             {

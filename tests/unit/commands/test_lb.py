@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from runbooks.commands import lb
 from runbooks.commands.base import Answer
 from runbooks.commands.lb import Backend, Unit, parse_backends, parse_installed, parse_state
+from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.commands.lock import HELD, parse_held
 from tests.support.fakes import bash, site
 from tests.support.fakes import lb as load_balancer
@@ -138,6 +139,11 @@ def test_the_columns_may_be_in_any_order_and_more_of_them():
     assert parse_backends(text) == (
         Backend(proxy="api", server="master1", status="UP", since_s=17, check="L7OK 200", sessions=3),
     )
+
+
+def test_servers_without_checks_say_nothing():
+    text = f"# pxname,svname,status,lastchg,scur,check_status,check_code\n{UNCHECKED},master1,no check,1,0,,\napi,master1,DOWN,1,0,,\n"
+    assert [(each.proxy, each.up) for each in parse_backends(text)] == [("api", False)]
 
 
 def test_an_haproxy_that_does_not_answer_is_an_answer():

@@ -10,6 +10,7 @@ from runbooks.commands import lb_claims, lb_config
 from runbooks.commands.base import Answer
 from runbooks.commands.lb_claims import Listener, Present, parse
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
+from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
 
@@ -65,6 +66,30 @@ def test_keepalived_elsewhere(argument):
 def test_files():
     text = f"file {HAPROXY_CFG} default {b64encode(b'global').decode()}\nfile {KEEPALIVED_CONF} other \n"
     assert parse(Answer(0, text)).files == {HAPROXY_CFG: Present("global", True), KEEPALIVED_CONF: Present("", False)}
+
+
+def test_what_haproxy_reads_besides_its_file():
+    text = (
+        f'{DEBIAN}set haproxy EXTRAOPTS="-f /etc/haproxy/conf.d"\nargv haproxy /usr/sbin/haproxy -f {HAPROXY_CFG} -f /srv/b.cfg\n'
+    )
+    seen = parse(Answer(0, text))
+    assert seen.haproxy_reads == (HAPROXY_CFG, "/etc/haproxy/conf.d")
+    assert seen.other_paths == ("/etc/haproxy/conf.d", "/srv/b.cfg")
+    assert parse(Answer(0, "")).haproxy_reads == (HAPROXY_CFG,)
+
+
+def test_of_a_directory_haproxy_reads_the_cfg_files(tmp_path):
+    (tmp_path / "conf d").mkdir()
+    for name in ("b.cfg", "a.cfg", "c.txt"):
+        (tmp_path / "conf d" / name).write_text(name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "alone").write_text("alone\n")
+    probe = lb_claims.beside([f"{tmp_path}/conf d", f"{tmp_path}/empty", f"{tmp_path}/alone", f"{tmp_path}/absent"])
+    assert probe.parse(bash(probe.command.program)) == {
+        f"{tmp_path}/conf d/a.cfg": "a.cfg",
+        f"{tmp_path}/conf d/b.cfg": "b.cfg",
+        f"{tmp_path}/alone": "alone\n",
+    }
 
 
 def test_a_line_that_is_not_known():

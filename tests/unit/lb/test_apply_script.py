@@ -7,7 +7,7 @@ import pytest
 
 from runbooks.commands import lb
 from runbooks.commands.files import File
-from runbooks.commands.lb_paths import OURS
+from runbooks.commands.lb_paths import HAPROXY_CFG, OURS
 from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
@@ -95,3 +95,22 @@ def test_what_is_kept_already_is_not_kept_again(balancer):
     assert balancer.kept() == [ours(0)]
     balancer.apply(ours(2))
     assert balancer.kept() == [ours(0), ours(1)]
+
+
+def test_a_service_that_cannot_be_enabled_is_refused_before_anything_changes(balancer):
+    (balancer.top / "bin/systemctl").write_text("#!/bin/sh\n[ $1 != enable ] || { echo Unit is masked. >&2; exit 1; }\n")
+    balancer.conf.write_text("before\n")
+    program = lb.apply([balancer.file(ours(1))]).program
+    answer = bash(program.replace("/var/lib/ha-runbooks/lb", f"{balancer.top}/lib").replace("/etc/", f"{balancer.top}/etc/"))
+    assert answer.exited == lb.NOT_ENABLED
+    assert answer.stderr.splitlines() == ["Unit is masked.", "keepalived cannot be enabled, so it would not start at boot"]
+    assert balancer.conf.read_text() == "before\n"
+
+
+def test_haproxy_checks_all_that_it_is_started_with(balancer):
+    (balancer.top / "bin/haproxy").write_text(f'#!/bin/sh\necho "$@" >{balancer.top}/said\n')
+    file = File(HAPROXY_CFG, ours(1), owner=ME)
+    balancer.in_here(lb.apply([file], read=[HAPROXY_CFG, "/srv/conf.d"]).program)
+    check, _, staged, *others = (balancer.top / "said").read_text().split()
+    assert (check, others) == ("-c", ["-f", "/srv/conf.d"])
+    assert staged.startswith(f"{balancer.top}/lib/staged.")

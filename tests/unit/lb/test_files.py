@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 
 from runbooks.commands import lb_config
 from runbooks.commands.base import Secret
-from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY, UNCHECKED
 from runbooks.inventory.load import load_site
 from runbooks.lb import files
 from runbooks.lb.files import lb_files, lb_sysctl, nonlocal_bind
@@ -166,6 +166,15 @@ def test_an_api_server_is_in_use_while_it_says_that_it_is_ready(make):
     assert seconds(after(words, "inter")) * int(after(words, "fall")) <= 3  # the document's check took 20 s
 
 
+def test_without_an_api_server_that_passes_its_check_every_one_is_tried(make):
+    sections = haproxy(make())
+    checked, unchecked = sections["listen api"], sections[f"backend {UNCHECKED}"]
+    assert checked.one("use_backend") == f"{UNCHECKED} if {{ nbsrv(api) eq 0 }}"
+    assert [line[:2] for line in unchecked.all("server")] == [line[:2] for line in checked.all("server")]
+    assert "check" not in {*defaults(unchecked), *(word for line in unchecked.all("server") for word in line)}
+    assert unchecked.one("balance") == "roundrobin"  # leastconn would try the dead ones only
+
+
 def test_a_connection_that_a_server_does_not_take_goes_to_the_next_one(make):
     sections = haproxy(make())
     assert sections["defaults"].one("option", "redispatch") == "1"
@@ -264,7 +273,7 @@ def weights(conf: dict[str, Any]) -> dict[str, int]:
 def test_everything_that_ends_service_is_watched(make):
     conf = keepalived(make())
     assert set(weights(conf)) >= {"haproxy_answers", "haproxy_down", "drain", "leaving"}
-    assert weights(conf)["haproxy_down"] == 0  # dead: at once
+    assert weights(conf)["haproxy_down"] == weights(conf)["yield"] == 0  # at once
     called = [block["script"][0].split()[0] for key, block in conf.items() if key.startswith("vrrp_script")]
     assert set(called) == {files.CHECK}
 
@@ -277,6 +286,25 @@ def test_every_failed_check_moves_the_vip(second, tmp_path):
     assert first > other
     for name, weight in weights(keepalived(site)).items():
         assert weight == 0 or first + weight < other, f"{name} would leave the VIP where it is"
+
+
+@pytest.mark.parametrize("lbs", [2, 3])
+def test_a_check_that_fails_on_every_lb_takes_the_vip_from_none_and_orders_them(lbs, make):
+    """A script without a weight is a FAULT, which releases the VIP also when no other LB can take it."""
+    site = make(lbs=lbs)
+    off = weights(keepalived(site))
+    scripts = [key.split()[1] for key in keepalived(site) if key.startswith("vrrp_script")]
+    assert all(off[name] < 0 for name in scripts)
+    best, worst = (int(instance(site, number)["priority"][0]) for number in (1, lbs))
+    # From best to worst: well, drained, sees no API server, hangs.
+    for better, worse in [("drain", "masters_seen"), ("masters_seen", "haproxy_answers")]:
+        assert best + off[worse] < worst + off[better]
+    assert worst + sum(off.values()) > 0
+
+
+def test_a_hung_haproxy_asks_every_other_lb(make):
+    words = keepalived(make(lbs=3, stats_port=9999), 2)["vrrp_script haproxy_answers"]["script"][0].split()
+    assert words == [files.CHECK, "answers", "10.1.1.11:9999", "10.1.1.13:9999"]
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -2,18 +2,14 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.commands import etcd_flags
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd import Alarm, Look
 from runbooks.commands.etcd_data import EtcdData, parse
-from runbooks.commands.etcd_flags import Flags
 from runbooks.commands.node import STATIC_PODS
 from runbooks.engine.steps import Run
 from runbooks.errors import CommandError, ConnectionLost, GatewayError, InventoryError, NotLetIn, PrecheckError, UnreachableError
@@ -25,7 +21,6 @@ from runbooks.rules.etcd_member import Diagnosis, MemberState, Repair, diagnose,
 from runbooks.view.cluster import Survey
 from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import master, site
-from tests.support.recorded import recorded_answer
 from tests.unit.rules.test_etcd import GHOST, MEMBERS, look, member, seen
 
 pytestmark = pytest.mark.unit
@@ -123,8 +118,7 @@ def test_at_its_quota_etcd_takes_no_repair_that_writes(repair):
             refuse(Run, view, found, Diagnosis(repair, "x"), asked=True)
         assert error.value.hint == "inv etcd.disarm; then inv recover.etcd-member --member master2 --rejoin"
     elif repair != Repair.WELL:
-        fits: Any = SimpleNamespace(read=lambda host, probe: Flags(image="", flags=()))
-        refuse(fits, view, found, Diagnosis(repair, "x"), asked=True)
+        refuse(Run, view, found, Diagnosis(repair, "x"), asked=True)
     both = replace(full, alarms=(*full.alarms, Alarm("b2", "CORRUPT")))
     own = replace(found, member=MEMBERS[1])
     refuse(Run, seen(replace(look(1), status=both), STOPPED, look(3)), own, Diagnosis(Repair.REJOIN, "x"))
@@ -196,6 +190,11 @@ def test_what_a_healthy_member_says_of_others_is_not_held_against_it():
         (log("fatal", "etcd failed", "open /var/lib/etcd/member: no space left on device"), "the disk of /var/lib/etcd is full"),
         (log("fatal", "discovery failed", "listen tcp 10.1.1.102:2380: bind: address already in use"), "another process"),
         (log("warn", "rejected connection", "tls: x509: certificate has expired"), "its certificates are not valid"),
+        ("flag provided but not defined: -feature-gates", "its etcd does not take --feature-gates of etcd.yaml"),
+        (
+            'invalid value "X=true" for flag -feature-gates: unrecognized feature gate: X',
+            "its etcd does not take --feature-gates",
+        ),
     ],
 )
 def test_obstacles_that_new_data_does_not_mend(line, words):
@@ -256,15 +255,3 @@ def test_every_case_ends_with_a_write_through_the_vip(each):
         "master2",
         "20260107T021700Z",
     )
-
-
-def test_a_member_whose_etcd_does_not_know_its_flags_is_not_started() -> None:
-    """kubeadm 1.36 wrote its etcd.yaml, and somebody put the image of etcd 3.5 into it."""
-    flags = etcd_flags.parse(recorded_answer("etcd/3.5.16-flags-of-kubeadm-1.36.3"))
-    run: Any = SimpleNamespace(read=lambda host, probe: flags)
-    view = seen(look(1), Look(None, why="etcd does not run here"), look(3))
-    found = MemberState(master(2), MEMBERS[1], JOINED, WHOLE)
-    with pytest.raises(PrecheckError, match=r"etcd 3\.5\.16 .* does not take --feature-gates") as error:
-        refuse(run, view, found, Diagnosis(Repair.START, "x"))
-    assert error.value.hint.startswith("on master2: in etcd.yaml, put an image that knows them")
-    refuse(run, view, found, Diagnosis(Repair.REJOIN, "x"), asked=True)  # kubeadm writes another etcd.yaml

@@ -135,6 +135,8 @@ FAILED = replace(RUNS, active="failed")
         (replace(STANDBY, haproxy=FAILED), "haproxy is failed"),
         (replace(STANDBY, keepalived=replace(RUNS, active="inactive")), "keepalived is inactive"),
         (replace(STANDBY, haproxy_down=True), "haproxy is flagged as down"),
+        (replace(STANDBY, haproxy_runs=None), "haproxy does not answer on its socket"),
+        (replace(STANDBY, haproxy=FAILED, haproxy_runs=None), "haproxy is failed"),
         (replace(STANDBY, vrrp="FAULT"), "keepalived is in state FAULT"),
         (replace(STANDBY, vrrp=""), "keepalived is in state unknown"),
     ],

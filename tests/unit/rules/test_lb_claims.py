@@ -1,5 +1,7 @@
 """What lb.setup would take away from somebody, by table."""
 
+from dataclasses import replace
+
 import pytest
 
 from runbooks.commands.lb_claims import Claims, Listener, Present
@@ -81,6 +83,22 @@ def test_elsewhere(named, running, said):
 
 
 # ---- whose files
+
+
+@pytest.mark.parametrize(("cfg", "refused"), [({"cfg": CFG}, False), ({"cfg": Present("", True)}, True), ({}, True)])
+def test_files_beside_haproxy_cfg_are_named_and_refused_only_where_it_is_not_ours(cfg, refused):
+    texts = {
+        "/etc/haproxy/conf.d/a.cfg": "frontend shop\n bind *:8443\n",
+        "/b.cfg": "global\n maxconn 5\n",
+        "/c.cfg": "# nothing\n",
+    }
+    seen = replace(claims(**cfg), beside=texts)
+    said = [
+        "lb1: HAProxy also reads /etc/haproxy/conf.d/a.cfg, which is not from lb.setup; it serves shop (*:8443)",
+        "lb1: HAProxy also reads /b.cfg, which is not from lb.setup",
+    ]
+    assert rules.beside(LB1, seen) == said
+    assert rules.foreign(site(), LB1, seen) == said * refused
 
 
 @pytest.mark.parametrize(
