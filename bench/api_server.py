@@ -1,15 +1,18 @@
 """A stand-in for a kube-apiserver: TLS with /readyz for HAProxy's check, and a plain word for the probe. Run by bench.twin.
 
-    python api_server.py NAME ADDRESS PORT CERT
+    python api_server.py NAME ADDRESS PORT CERT DELAY
 
 A connection that starts with a TLS hello gets TLS and ``200`` for any request; any other gets NAME, without the cost of a
-handshake for every probe. After ``hold`` the connection stays open, as a watch does.
+handshake for every probe. After ``hold`` the connection stays open, as a watch does. The answer over TLS comes after as many seconds as the
+file DELAY says; at once when there is none.
 """
 
 import socket
 import socketserver
 import ssl
 import sys
+import time
+from pathlib import Path
 
 HELLO = b"\x16"
 
@@ -21,8 +24,8 @@ class Api(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self, name: str, address: str, port: int, certificate: str) -> None:
-        self.name = name
+    def __init__(self, name: str, address: str, port: int, certificate: str, delay: Path) -> None:
+        self.name, self.delay = name, delay
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(certificate)
         super().__init__((address, port), Handler)
@@ -49,11 +52,13 @@ class Handler(socketserver.BaseRequestHandler):
             return
         with self.server.tls.wrap_socket(self.request, server_side=True) as channel:
             channel.recv(4096)
+            if self.server.delay.exists():
+                time.sleep(float(self.server.delay.read_text()))
             channel.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(name), name))
 
 
-def main(name: str, address: str, port: str, certificate: str) -> None:
-    with Api(name, address, int(port), certificate) as server:
+def main(name: str, address: str, port: str, certificate: str, delay: str) -> None:
+    with Api(name, address, int(port), certificate, Path(delay)) as server:
         print("ready", flush=True)
         server.serve_forever()
 

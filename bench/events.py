@@ -9,12 +9,13 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from bench import holders
+from bench.configurations import masters_up
 from bench.probing import Held, Probing, figures
-from bench.twin import LBS, await_true
+from bench.twin import LBS, MASTERS, await_true
 from lab.names import BRIDGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.configurations import Configuration
     from bench.twin import Twin
@@ -137,16 +138,34 @@ def hand_over(target: str) -> Callable[[Twin, Configuration], object]:
     return lambda twin, _: twin.inv("lb.failover", "--to", target)
 
 
-def overload(twin: Twin, _: Configuration) -> None:
-    """Keep both LBs busy with eight endless loops each, every one a unit of its own."""
-    for host in LBS:
+def overload(twin: Twin, hosts: Sequence[str]) -> None:
+    """Keep ``hosts`` busy with eight endless loops each, every one a unit of its own."""
+    for host in hosts:
         for number in range(HOGS):
             unit = f"bench-hog{number}"
             settings = ["--collect", "-q", f"--unit={unit}", f"--property=RuntimeMaxSec={OVERLOAD_S}"]
             twin.on(host, "systemd-run", *settings, "sh", "-c", "while :; do :; done")
     time.sleep(OVERLOAD_S)
-    for host in LBS:
+    for host in hosts:
         twin.on(host, "systemctl", "stop", "bench-hog*", check=False)
+
+
+def slow(seconds: float, *, kill: bool = False) -> Callable[[Twin, Configuration], object]:
+    """Return what lets /readyz of every master take so long; with ``kill`` HAProxy is killed as soon as both LBs say that all are DOWN."""
+
+    def act(twin: Twin, _: Configuration) -> None:
+        twin.delay_readyz(seconds)
+        if not await_true(lambda: not any(masters_up(twin, host) for host in LBS), 30):
+            raise RuntimeError("HAProxy still uses slow masters: this would measure nothing")
+        if kill:
+            twin.on(FIRST, "systemctl", "kill", "--signal=KILL", "haproxy")
+
+    return act
+
+
+def fast(twin: Twin, _: Configuration) -> None:
+    """Undo `slow`."""
+    twin.delay_readyz(0)
 
 
 def master_off(twin: Twin, _: Configuration) -> None:
@@ -217,5 +236,32 @@ EVENTS = (
         Half("master-off", "master powered off", master_off, at_least_s=12, at_most_s=45, timeout_s=10, held=6),
         Half("master-on", "  powered on", master_on, at_least_s=5, at_most_s=30, timeout_s=10),
     ),
-    Event(Half("overload", "60 s of CPU overload on both LBs", overload, at_least_s=63, timeout_s=10), runs=1),
+    Event(
+        Half("overload", "60 s of CPU overload on both LBs", lambda twin, _: overload(twin, LBS), at_least_s=63, timeout_s=10),
+        runs=1,
+    ),
+    Event(
+        Half("busy-masters", "60 s of CPU overload on all masters", lambda twin, _: overload(twin, MASTERS), at_least_s=63),
+        runs=1,
+    ),
+    *(
+        Event(
+            Half(
+                f"slow-{seconds}",
+                f"all masters slow (/readyz after {seconds} s), 60 s",
+                slow(seconds),
+                at_least_s=60,
+                at_most_s=90,
+            ),
+            Half(f"slow-{seconds}-over", "  fast again", fast),
+            ours_only=True,
+            runs=1,
+        )
+        for seconds in (1.5, 4)
+    ),
+    Event(
+        Half("slow-kill", "haproxy killed (-9) while all masters are slow", slow(4, kill=True), at_least_s=8),
+        Half("slow-kill-over", "  fast again", fast),
+        ours_only=True,
+    ),
 )

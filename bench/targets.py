@@ -13,5 +13,9 @@ TARGETS: Final = {
     "hang": "<= 2500",
     "change": "0",
     "overload": "0 moves",
+    "busy-masters": "0 failed, 0 moves",
+    "slow-1.5": "0 failed, 0 moves",
+    "slow-4": "0 failed, 0 moves",
+    "slow-kill": "<= 500",
     "master-off": "0 failed, none > 1 s",
 }

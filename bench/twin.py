@@ -39,6 +39,7 @@ class Twin:
         self.vip, self.port = str(site.endpoint.vip), site.endpoint.port
         self.holders = Holders(self.vip)
         self.attach(*LBS)
+        self.delay_readyz(0)
         self.start_apis()
         return self
 
@@ -65,12 +66,22 @@ class Twin:
         """Start one API server, with this machine's Python and the master's network."""
         address = str(self.site.host(host).address)
         program = [sys.executable, str(Path(__file__).with_name("api_server.py"))]
-        argv = self.lab.netns_of(host, [*program, host, address, str(self.port), str(self._certificate())])
+        argv = self.lab.netns_of(host, [*program, host, address, str(self.port), str(self._certificate()), str(self._delay)])
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         assert process.stdout
         if process.stdout.readline() != "ready\n":
             raise RuntimeError(f"the API server of {host} does not start")
         self._apis[host] = process
+
+    @property
+    def _delay(self) -> Path:
+        return self.lab.instance.state / "bench-api-delay"
+
+    def delay_readyz(self, seconds: float) -> None:
+        """Let every API server answer HAProxy's checks only after ``seconds``; 0: at once."""
+        new = self._delay.with_suffix(".new")
+        new.write_text(f"{seconds}")
+        new.replace(self._delay)
 
     def stop_api(self, host: str) -> None:
         """End one API server (after a power cut: its master has gone, and no packet of its end gets out)."""
