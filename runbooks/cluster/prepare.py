@@ -104,7 +104,7 @@ def install_packages(site: Site, host: Host) -> Step:
         done=done,
         do=lambda run: install(run, host, prepare.pin_packages(version, needed)),
         settled=True,
-        by_hand=by_hand("cluster", "install_packages", version=version, programs=node.PROGRAMS),
+        by_hand=by_hand("cluster", "install_packages", version=version, programs=node.PROGRAMS, tools=needed),
     )
 
 
