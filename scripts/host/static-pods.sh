@@ -41,6 +41,12 @@ gone() { # until the kubelet has let go: a manifest that comes back earlier is s
     echo "$pod still runs" >&2
     exit 75
 }
+without_waiting() { # one that starts asks the API server for its Node before it starts a pod (from 1.27 on; mostly its own host's),
+    # and one without etcd answers after a minute. No answer at all is better: it comes back together with etcd.
+    case " ${PODS[*]} " in
+    *' etcd '*) [ -n "$(running etcd)" ] || stop kube-apiserver 1 ;;
+    esac
+}
 show() {
     local pod
     for pod in "${PODS[@]}"; do
@@ -49,6 +55,7 @@ show() {
     done
     sync -- "$seen"
     [ ! -d "$parked" ] || rmdir -- "$parked" || true
+    without_waiting
     systemctl restart kubelet # one that has just seen them go may take minutes to see them come back
 }
 back() {

@@ -99,10 +99,10 @@ class Journey:
 
 
 def reason(done: Done) -> str:
-    """Return the exit status and the first error that a command named, in one line."""
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    last = errors or [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-1:]
-    return one_line(f"exit status {done.returncode}: {' '.join(last)}")
+    """Return the exit status and the error that a command named, in one line."""
+    _, error, text = done.stderr.partition("error: ")
+    last = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-1:]
+    return one_line(f"exit status {done.returncode}: {text.partition(chr(10) + 'next: ')[0] if error else ' '.join(last)}")
 
 
 def one_line(text: str) -> str:

@@ -100,8 +100,8 @@ def test_a_stage_that_is_repeated_replaces_its_outcome():
 
 
 def test_a_reason_is_the_commands_own_error():
-    done = subprocess.CompletedProcess([], 3, "1/2 step\n", "warning\nerror: it is\nnext:  do this\n")
-    assert reason(done) == "exit status 3: error: it is"
+    done = subprocess.CompletedProcess([], 3, "1/2 step\n", "warning\nerror: it is\n  master2: so\nnext:  do this\n")
+    assert reason(done) == "exit status 3: it is master2: so"
     assert reason(subprocess.CompletedProcess([], 1, "fail  disk\n\n", "")) == "exit status 1: fail disk"
 
 
@@ -156,7 +156,7 @@ def test_after_a_failure_the_rest_goes_on_where_it_makes_sense(monkeypatch, tmp_
     found, kept = travelled(monkeypatch, tmp_path, Hosts("two"))
     assert found == {
         "one": (GOOD, ""),
-        "two": (FAILED, "exit status 1: error: no"),
+        "two": (FAILED, "exit status 1: no"),
         "three": (NOT_RUN, "without two"),
         "four": (GOOD, ""),
     }
@@ -171,7 +171,7 @@ def test_without_a_cluster_nothing_goes_on(monkeypatch, tmp_path):
         "three": NOT_RUN,
         "four": NOT_RUN,
     }
-    assert found["four"][1] == "no cluster any more: exit status 1: error: no"
+    assert found["four"][1] == "no cluster any more: exit status 1: no"
 
 
 def test_a_command_that_only_says_that_it_is_done_has_failed(monkeypatch, tmp_path):

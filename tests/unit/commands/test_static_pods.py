@@ -1,0 +1,77 @@
+"""static-pods.sh with a container runtime and a kubelet of its own: what it stops and starts, in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runbooks.commands import static_pods
+from tests.support.fakes import bash
+
+pytestmark = pytest.mark.unit
+
+# Containers and pod sandboxes that run are files in $STATE, by the name of the static pod.
+CRICTL = r"""#!/bin/bash
+[ "$1" != -r ] || shift 2
+name=$(grep -oE '(container.name|component)=[a-z-]+' <<<"$*" | head -n 1)
+case $1 in
+ps | pods) [ ! -e "$STATE/${name#*=}" ] || echo "${name#*=}" ;;
+stop | stopp) echo "$*" >>"$STATE.calls"; [ "$1" = stop ] || rm -f "$STATE/${!#}" ;;
+esac
+"""
+# A kubelet: it starts what has a manifest.
+SYSTEMCTL = r"""#!/bin/bash
+[ "$1" != restart ] || echo "$*" >>"$STATE.calls"
+[ "$1" != restart ] || for path in "$MANIFESTS"/*.yaml; do name=${path##*/}; touch "$STATE/${name%.yaml}"; done
+"""
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """Return how to run a command on a host where ``running`` run and ``parked`` are parked: the calls that it made."""
+    state, programs, kubernetes = tmp_path / "state", tmp_path / "bin", tmp_path / "kubernetes"
+    for directory in (state, programs, kubernetes / "manifests", kubernetes / "ha-runbooks-parked"):
+        directory.mkdir(parents=True)
+    for name, text in (("crictl", CRICTL), ("systemctl", SYSTEMCTL)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("STATE", str(state))
+    monkeypatch.setenv("MANIFESTS", str(kubernetes / "manifests"))
+
+    def made(command, running=(), parked=()) -> list[str]:
+        for name in running:
+            (state / name).touch()
+            (kubernetes / "manifests" / f"{name}.yaml").touch()
+        for name in parked:
+            (kubernetes / "ha-runbooks-parked" / f"{name}.yaml").touch()
+        answer = bash(command.program.replace("/etc/kubernetes", str(kubernetes)))
+        assert answer.exited == 0, answer.stderr
+        assert (state / "kube-apiserver").exists()
+        return Path(f"{state}.calls").read_text().splitlines()
+
+    return made
+
+
+def test_an_api_server_without_etcd_is_stopped_before_the_kubelet_starts(calls):
+    """A kubelet of 1.36.3 waited a minute for it before it started etcd, and each attempt restarted the kubelet (rehearsed)."""
+    assert calls(static_pods.unpark(["etcd"]), running=["kube-apiserver"], parked=["etcd"]) == [
+        "stop --timeout 1 kube-apiserver",
+        "stopp kube-apiserver",
+        "restart kubelet",
+    ]
+
+
+def test_an_api_server_that_has_its_etcd_goes_on(calls):
+    assert calls(static_pods.unpark(["etcd"]), running=["kube-apiserver", "etcd"]) == ["restart kubelet"]
+
+
+def test_other_pods_are_no_reason(calls):
+    assert calls(static_pods.unpark(["kube-scheduler"]), running=["kube-apiserver"], parked=["kube-scheduler"]) == [
+        "restart kubelet"
+    ]
+
+
+def test_the_patience_is_longer_than_that_minute():
+    assert static_pods.PATIENCE_S > 60
