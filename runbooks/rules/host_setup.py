@@ -90,7 +90,7 @@ def _findings(site: Site, host: Host, seen: Setup) -> list[Finding]:
         _modules(host, seen),
         _swapped(site, host, seen),
         held,
-        _containerd(site, host, seen),
+        *_containerd(site, host, seen),
     ]
     clock = [seen.clock] if seen.clock else []
     rows.append(("warn", clock, "certificates and leases need clocks that agree", f"on {host}: install and start chrony"))
@@ -126,17 +126,20 @@ def _swapped(site: Site, host: Host, seen: Setup) -> Row:
     return ("warn", [text] if site.kubernetes.swap == "off" and _swap(seen) else [], why, fix)
 
 
-def _containerd(site: Site, host: Host, seen: Setup) -> Row:
+def _containerd(site: Site, host: Host, seen: Setup) -> list[Row]:
     config, wanted = seen.containerd, site.kubernetes.cgroup_driver
     found = [f"containerd's configuration disables CRI ({config.disabled})"] if config.disabled else []
     if config.invalid:
         found.append(f"containerd cannot read its configuration ({config.invalid})")
     if config.cgroups and not config.disabled and config.cgroups != wanted:
         found.append(f"containerd's configuration has the cgroup driver {config.cgroups}, and the kubelet has {wanted}")
-    if config.ignored:
-        found.append(
-            f"containerd ignores the pause image {config.ignored} of its configuration and takes {config.sandbox}: "
-            "the section belongs to another version of containerd's configuration"
-        )
+    ignored = (
+        f"containerd ignores the pause image {config.ignored} of its configuration and takes {config.sandbox}: "
+        "the section belongs to another version of containerd"
+    )
     fix = f"correct /etc/containerd/config.toml on {host} (docs/runbooks/files has ours); then drain the node, systemctl restart containerd"
-    return ("warn", found, "from containerd's next restart on, no pod starts", fix)
+    restart = "from containerd's next restart on,"
+    return [
+        ("warn", found, f"{restart} no pod starts", fix),
+        ("warn", [ignored] if config.ignored else [], f"{restart} a pod starts only where that image is or can be pulled", fix),
+    ]
