@@ -13,7 +13,7 @@ from typing import Literal
 from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.node import STATIC_PODS
 
-PATIENCE_S = 90  # longer than the minute that a kubelet may wait for an API server without etcd
+PATIENCE_S = 150  # longer than the two minutes that a kubelet waits for API servers without etcd: two questions, a minute each
 API_PODS = tuple(name for name in STATIC_PODS if name != "etcd")
 
 
