@@ -17,7 +17,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import archive, kube_build, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kube_release, tree
+from lab import archive, kube_build, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, tree
 from lab.building import Say, locked
 from lab.mounts import remove_tree
 from lab.names import RUN, Instance, cache
@@ -65,18 +65,6 @@ class Kubernetes:
             raise InventoryError("--upgrade needs --kubernetes: the directory of the version to upgrade from")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
-    """The flags of `lab.up` about Kubernetes, as they were written. ``kubernetes`` and ``upgrade`` name a directory or a release."""
-
-    kubernetes: str = ""
-    upgrade: str = ""
-    etcd: str = ""
-    containerd: str = ""
-    mirror: str = ""
-    without: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A complete entry of the cache. ``versions`` start with a v, the one to upgrade to last; ``etcd`` is the image's."""
@@ -94,31 +82,6 @@ class Entry:
     def golden(self) -> Path:
         """A /var/lib/containerd with every image in it, to be copied."""
         return self.path / "containerd"
-
-
-def chosen(flags: Flags, say: Say) -> Kubernetes | None:
-    """Return what the flags of `lab.up` ask for; InventoryError when they contradict each other. Fetches a release that is asked for."""
-    given = [f"--{name}" for name in ("kubernetes", "upgrade", "etcd", "containerd", "mirror") if getattr(flags, name)]
-    if flags.without and given:
-        raise InventoryError(f"--no-kubernetes leaves nothing for {', '.join(given)} to choose")
-    if flags.without:
-        return None
-    if flags.mirror and not any(is_release(text) for text in (flags.kubernetes, flags.upgrade)):
-        raise InventoryError(
-            "--mirror has nothing to fetch", hint="--kubernetes 1.36.2 names a release; a directory is taken as it is"
-        )
-
-    def directory(text: str) -> Path | None:
-        if is_release(text):
-            return kube_release.fetched(text, flags.mirror, say)
-        return Path(text).expanduser().absolute() if text else None
-
-    return Kubernetes(directory(flags.kubernetes), directory(flags.upgrade), flags.etcd, flags.containerd)
-
-
-def is_release(text: str) -> bool:
-    """Whether ``text`` names a release and no directory: 1.36.2 or v1.36.2."""
-    return kube_release.VERSION.fullmatch(text) is not None and not Path(text).is_dir()
 
 
 # ---------------------------------------------------------------------- what a lab has
@@ -218,20 +181,36 @@ def parts_of(wanted: Kubernetes) -> Parts:
 
     It only looks, so it also serves as the check before anything is made.
     """
-    for directory in (wanted.binaries, wanted.upgrade):
-        if directory and (missing := lacking(directory)):
-            raise InventoryError(
-                f"{directory}: no program {', '.join(missing)}",
-                hint="the lab needs " + ", ".join(PROGRAMS) + " of one version in it",
-            )
+    for path in (wanted.binaries, wanted.upgrade):
+        if path:
+            complete(path)
     programs = programs_of(wanted)
     for one in programs or kube_build.STAMPS:
-        if wanted.containerd.startswith("2") and int(one.split(".")[1]) < CRI_V1:
-            raise InventoryError(
-                f"Kubernetes {one} and containerd 2 cannot run together: its kubelet speaks CRI v1alpha2, which containerd 2 has no more",
-                hint=f"--kubernetes with 1.{CRI_V1} or newer, or --containerd 1.7",
-            )
+        speaks_to(one, replace(wanted, etcd=""))  # its etcd is judged with the image's tag, below
     return kube_parts.find(programs, wanted.etcd) if programs else kube_parts.debians(kube_build.STAMPS, wanted.etcd)
+
+
+def speaks_to(version: str, wanted: Kubernetes) -> None:
+    """Refuse a ``version`` of Kubernetes (with its v) that cannot run with the containerd or Debian's etcd that is ``wanted``. Pure."""
+    if wanted.containerd.startswith("2") and int(version.split(".")[1]) < CRI_V1:
+        raise InventoryError(
+            f"Kubernetes {version} and containerd 2 cannot run together: its kubelet speaks CRI v1alpha2, which containerd 2 has no more",
+            hint=f"--kubernetes with 1.{CRI_V1} or newer, or --containerd 1.7",
+        )
+    if wanted.etcd and (flags := kube_etcd.misfit(version, "", wanted.etcd)):
+        raise InventoryError(
+            f"Kubernetes {version} and etcd {wanted.etcd} cannot run together: kubeadm writes --{' and --'.join(flags)}, which this "
+            "etcd does not know and therefore does not start with",
+            hint="leave out --etcd: a release comes with its own, and in a directory etcd stands beside kubeadm",
+        )
+
+
+def complete(path: Path) -> None:
+    """Refuse a directory that lacks one of ``PROGRAMS``."""
+    if missing := lacking(path):
+        raise InventoryError(
+            f"{path}: no program {', '.join(missing)}", hint="the lab needs " + ", ".join(PROGRAMS) + " of one version in it"
+        )
 
 
 def digest(wanted: Kubernetes, source: archive.Archive) -> str:

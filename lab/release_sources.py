@@ -23,6 +23,12 @@ class Sources:
     cni_plugins: str = "https://github.com/containernetworking/plugins/releases/download"
     etcd: str = "https://github.com/etcd-io/etcd/releases/download"
 
+    @property
+    def servers(self) -> list[str]:
+        """Each server once: https://github.com."""
+        parts = [urlsplit(base) for base in (self.kubernetes, self.cri_tools, self.cni_plugins, self.etcd)]
+        return list(dict.fromkeys(f"{part.scheme}://{part.netloc}" for part in parts))
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -37,11 +43,28 @@ class Published:
         return self.url.rpartition("/")[2]
 
 
-def mirror(url: str) -> Sources:
-    """Return the places below a mirror: one directory for each kind, and in it what is below the official address. Pure."""
-    base = url.rstrip("/")
-    if urlsplit(base).scheme not in {"http", "https"} or not urlsplit(base).netloc:
-        raise InventoryError(f"--mirror {url}: no address of a mirror", hint="it starts with https:// or http://")
+def chosen(mirror: str) -> Sources:
+    """Return the official places, or what a ``mirror`` has: one directory for each kind, and in it what is below the official address.
+
+    InventoryError when that is no address. Pure.
+    """
+    if not mirror:
+        return Sources()
+    if "@" in mirror:  # not shown: it may be a password
+        raise InventoryError(
+            "--mirror: an address with a user name or a password in it is not taken, as a command line is no place for a secret",
+            hint="take a mirror that asks for none: `python3 -m http.server --bind 127.0.0.1 8000` serves a copy of it (docs/lab.md)",
+        )
+    base = mirror.rstrip("/")
+    try:
+        parts = urlsplit(base)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and not parts.query and not parts.fragment
+    except ValueError:  # half an IPv6 address, a port that is no number
+        good = False
+    if not good or not base.isprintable() or " " in base:
+        raise InventoryError(
+            f"--mirror {mirror}: no address of a mirror", hint="write it as https://HOST/PATH or http://HOST:PORT/PATH"
+        )
     return Sources(
         kubernetes=f"{base}/kubernetes", cri_tools=f"{base}/cri-tools", cni_plugins=f"{base}/cni-plugins", etcd=f"{base}/etcd"
     )

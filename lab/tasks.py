@@ -57,15 +57,19 @@ def up(  # noqa: PLR0913, PLR0917 - flags
 
     The first time, the base tree and Kubernetes are built from this machine's APT sources. `inv lab.down` removes everything.
     """
-    from lab.kubernetes import Flags, chosen  # noqa: PLC0415
+    from lab.kube_choice import Flags, chosen  # noqa: PLC0415
     from lab.machine import require  # noqa: PLC0415
     from lab.status import closing  # noqa: PLC0415
+    from lab.twin import chosen as hosts_of  # noqa: PLC0415
+    from lab.twin import read  # noqa: PLC0415
 
     twin = lab()
     require()
+    source = Path(site) if site else Path(__file__).parent.parent / "hosts.yaml"
+    hosts_of(read(source), split(hosts))  # refuses what is wrong before anything is fetched
     flags = Flags(kubernetes=kubernetes, upgrade=upgrade, etcd=etcd, containerd=containerd, mirror=mirror, without=no_kubernetes)
     wanted = chosen(flags, twin.say)
-    twin.up(Path(site) if site else Path(__file__).parent.parent / "hosts.yaml", split(hosts), wanted)
+    twin.up(source, split(hosts), wanted)
     print(closing(twin))
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from lab.control import Lab
-from lab.kubernetes import Flags, Kubernetes, chosen, noted, parts_of
+from lab.kube_choice import Flags, chosen
+from lab.kubernetes import Kubernetes, noted, parts_of
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.local.programs import interruptible
 from tests.rehearsal import page, record

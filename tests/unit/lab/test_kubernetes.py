@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kubernetes, twin
+from lab import cgroups, kube_choice, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kubernetes, twin
 from lab.archive import Archive, other_suite
-from lab.kubernetes import PROGRAMS, Flags, Kubernetes
+from lab.kube_choice import Flags
+from lab.kubernetes import PROGRAMS, Kubernetes
 from lab.libraries import inside, loaded
 from lab.mounts import parse
 from lab.names import Instance
@@ -45,20 +46,20 @@ def with_etcd(directory: Path, version: str = "3.6.8") -> Path:
 
 class TestChoice:
     def test_the_flags_of_lab_up(self) -> None:
-        assert kubernetes.chosen(Flags(), print) == Kubernetes()
-        assert kubernetes.chosen(Flags(without=True), print) is None
-        assert kubernetes.chosen(Flags(kubernetes="/a", upgrade="/b", etcd="3.4", containerd="1.7"), print) == Kubernetes(
+        assert kube_choice.chosen(Flags(), print) == Kubernetes()
+        assert kube_choice.chosen(Flags(without=True), print) is None
+        assert kube_choice.chosen(Flags(kubernetes="/a", upgrade="/b", etcd="3.4", containerd="1.7"), print) == Kubernetes(
             Path("/a"), Path("/b"), "3.4", "1.7"
         )
 
     @pytest.mark.parametrize("flags", [{"kubernetes": "/a"}, {"etcd": "3.4"}, {"containerd": "2"}, {"mirror": "http://x"}])
     def test_nothing_is_chosen_from_nothing(self, flags: dict[str, str]) -> None:
         with pytest.raises(InventoryError, match=f"--no-kubernetes leaves nothing for --{next(iter(flags))} "):
-            kubernetes.chosen(Flags(**flags, without=True), print)  # type: ignore[arg-type]
+            kube_choice.chosen(Flags(**flags, without=True), print)  # type: ignore[arg-type]
 
     def test_a_mirror_is_for_releases(self) -> None:
         with pytest.raises(InventoryError, match="--mirror has nothing to fetch"):
-            kubernetes.chosen(Flags(kubernetes="/a", mirror="http://127.0.0.1:1"), print)
+            kube_choice.chosen(Flags(kubernetes="/a", mirror="http://127.0.0.1:1"), print)
 
     def test_a_containerd_that_the_lab_has_not_or_the_kubelet_does_not_speak_to(self) -> None:
         with pytest.raises(InventoryError, match=r"--containerd 3: the lab has 1\.7 and 2"):
