@@ -46,12 +46,27 @@ def wrong(run: Run, *, joined_only: bool = False) -> list[Finding]:
     """Return the failures. Changes nothing, so the write through the VIP is left out.
 
     Servers that the LBs lack are left out too: only `inv lb.setup` adds them, which the caller names at its end. ``joined_only``: so
-    are hosts that answer and are in no cluster, for a procedure that joins no host.
+    are hosts that answer and are in no cluster, for a procedure that joins no host: their own findings, their etcd, which has no member,
+    and their servers on the LBs.
     """
     seen = look(run)
-    outside = {host.name for host in not_joined(run.site, seen)} if joined_only else set()
+    outside = not_joined(run.site, seen) if joined_only else []
+    for host in outside:
+        _leave_out(run.site, seen, host)
     found = at_least("fail", judge(run.site, seen))
-    return [each for each in found if each.topic != lb_servers.TOPIC and each.host not in outside]
+    return [each for each in found if each.topic != lb_servers.TOPIC and each.host not in map(str, outside)]
+
+
+def _leave_out(site: Site, seen: ClusterReadings, host: Host) -> None:
+    """Take out of ``seen`` what other checks would report of ``host``. Not if etcd has a member there: that one counts for the quorum."""
+    own = seen.hosts[host]
+    if isinstance(own, RunbookError) or _view(site, seen).member_of(host):
+        return
+    seen.hosts[host] = {kind: said for kind, said in own.items() if kind != "etcd"}
+    for balancer, said in seen.hosts.items():
+        if not isinstance(said, RunbookError) and (backends := said.get("backends")):
+            kept = [each for each in backends if (each.proxy, each.server) != (lb_servers.API, host.name)]
+            seen.hosts[balancer] = {**said, "backends": kept}
 
 
 def not_joined(site: Site, seen: ClusterReadings) -> list[Host]:
@@ -154,7 +169,8 @@ def host_facts(site: Site, seen: ClusterReadings) -> dict[Host, HostFacts | Runb
 def _view(site: Site, seen: ClusterReadings) -> View:
     stacked = site.kubernetes.etcd == "stacked"
     said = {host: seen.hosts[host] for host in site.control_plane if stacked}
-    return View({host: reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in said.items()})
+    read = {host: each for host, each in said.items() if isinstance(each, RunbookError) or "etcd" in each}
+    return View({host: reason(host, each) if isinstance(each, RunbookError) else each["etcd"] for host, each in read.items()})
 
 
 def _balancers(site: Site, seen: ClusterReadings) -> dict[Host, verify_hosts.LbReading | RunbookError]:

@@ -1,5 +1,6 @@
 """The verdict on a cluster, by table: what is seen in, rows out."""
 
+from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -672,6 +673,25 @@ def test_a_procedure_that_joins_nobody_does_not_wait_for_a_host_that_has_not_joi
     assert health.wrong(run, joined_only=True) == []
     seen.hosts[M3] = lost(M3)  # one that does not answer may have joined
     assert {row.host for row in health.wrong(run, joined_only=True)} >= {"master3"}
+
+
+def test_a_procedure_that_joins_nobody_does_not_wait_for_a_master_that_has_not_joined(monkeypatch):
+    """Its etcd has no host in its findings, and its server has the LB's."""
+    out = {"facts": replace(FACTS, joined=False, units={"kubelet": "inactive"}), "health": answers(M3, error="no such file")}
+    seen = everything(master3=out | {"etcd": Look(None, why="etcd does not run here")})
+    members = tuple(each for each in seen.hosts[M1]["etcd"].members if each.name != M3.name)
+    for host in (M1, M2):
+        seen.hosts[host]["etcd"] = replace(seen.hosts[host]["etcd"], members=members)
+    seen.cluster = cluster(nodes=tuple(node(host) for host in SITE.nodes if host != M3))
+    for host in (LB1, LB2):
+        seen.hosts[host]["backends"] = (*UP[:2], replace(UP[2], status="DOWN"), *INGRESS)
+    monkeypatch.setattr(health, "look", lambda run: deepcopy(seen))
+    run: Any = SimpleNamespace(site=SITE)
+    assert {(row.topic, row.host) for row in health.wrong(run)} >= {("host", "master3"), ("etcd", ""), ("LB", "lb1")}
+    assert health.wrong(run, joined_only=True) == []
+    for host in (M1, M2):  # the member of a host that was replaced by an empty machine counts for the quorum
+        seen.hosts[host]["etcd"] = etcd_view().said[host]
+    assert {row.topic for row in health.wrong(run, joined_only=True)} == {"etcd", "LB"}
 
 
 def test_without_any_api_server_the_rest_is_still_judged():
