@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runbooks.certs import look, restart, steps
 from runbooks.certs.rules.renewal import CertsByHost
 from runbooks.certs.steps import Renewal
-from runbooks.commands.certs import HostCerts
+from runbooks.commands.certs import ROOTS_COPY, HostCerts
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import DegradedError, HostErrors, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
@@ -83,7 +83,11 @@ class NotJoined(PrecheckError):  # noqa: N818 - a state
 def _error(host: Host, certs: HostCerts | RunbookError) -> RunbookError:
     if isinstance(certs, RunbookError):
         return certs
-    return NotJoined(f"{host}: it is in no cluster", hint="inv doctor names the command that brings it into the cluster")
+    hint = "inv doctor names the command that brings it into the cluster"
+    own = [each for each in certs.certificates if each.path != ROOTS_COPY]  # an operator's kubeconfig is no member's
+    if own or certs.manifests:  # a member that lost this file, with much to renew
+        return PrecheckError(f"{host}: /etc/kubernetes/kubelet.conf is missing, but it has files of a cluster", hint=hint)
+    return NotJoined(f"{host}: it is in no cluster", hint=hint)
 
 
 def all_answered(unreached: Mapping[Host, RunbookError]) -> bool:
