@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from runbooks.text import counted, first_few, listed
+from runbooks.text import counted, first_few, listed, naming
 
 OBJECTS: Final = "objects"  # what is missing, in a manifest
 CONFIG: Final = "kubeadm-config"
@@ -17,7 +17,20 @@ NAMED: Final = 6
 LIST: Final = re.compile(r"(?:(?P<host>\S+): )?resources/(?P<kind>\S+)")
 STATUS: Final = re.compile(r"\bHTTP (\d{3})\b|requested URL returned error: (\d{3})\b")
 USER: Final = re.compile(r'User "([^"]+)"')
-WORDS: Final = {"Forbidden": 403, "Unauthorized": 401}  # in kubectl's text, which has no number
+WORDS: Final = {
+    "Forbidden": 403,
+    "Unauthorized": 401,
+    "InternalError": 500,
+    "ServiceUnavailable": 503,
+    "Timeout": 504,
+}  # in kubectl's text, which has no number
+# No connection, or one that broke off: numbers of curl, and words of kubectl. Other texts are of the host itself (a full disk).
+SILENT: Final = re.compile(
+    r"\bcurl: \((?:5|6|7|16|18|28|35|52|55|56|92)\)|Unable to connect to the server|The connection to the server|\bdial tcp\b|\bEOF\b"
+    r"|i/o timeout|context deadline exceeded|handshake timeout|connection re(?:fused|set)|request canceled|no route to host"
+)
+NONE: Final = re.compile(r"the set holds none of \d+ kinds: on \S+, (.*)", re.DOTALL)  # as `_sentence` says it
+VARIES: Final = re.compile(r"\d+(?:\.\d+){3}|\d+ ms")  # from host to host, in the same refusal of curl
 EARLIER: Final = "the API server did not list it: "  # how sets of earlier versions begin
 AGAIN: Final = (
     "where `kubeadm init` was run: kubectl --kubeconfig /etc/kubernetes/super-admin.conf create clusterrolebinding "
@@ -27,11 +40,16 @@ AGAIN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What an API server answered instead of objects: HTTP status (0: no answer), the user that it names, and its text."""
+    """What an API server answered instead of objects: HTTP status (0: none), the user that it names, and its text."""
 
     status: int
     user: str = ""
     text: str = ""
+
+    @property
+    def silent(self) -> bool:
+        """Whether there was no answer, and nothing else was in the way."""
+        return not self.status and (not self.text or bool(SILENT.search(self.text)))
 
     @property
     def cause(self) -> str:
@@ -47,8 +65,10 @@ class Refusal:
                 return f'the API server does not let the user "{self.user}" list them (HTTP 403 Forbidden); {more}'
             case 403:
                 return "the API server refused to list them (HTTP 403 Forbidden); inv backup.run makes another set"
-            case 0:
+            case 0 if self.silent:
                 return f"the API server did not answer: {self.text or 'it says nothing'}; inv cluster.verify"
+            case 0:
+                return self.text
         return f"the API server failed (HTTP {self.status}{': ' if self.text else ''}{self.text}); inv cluster.verify"
 
 
@@ -94,6 +114,21 @@ def _sentence(lists: Mapping[str, Refusal], there: Collection[str], host: str) -
     for each in lists.values():  # the text of one refusal names its kind: one for each user and status is enough
         causes.setdefault(f"{each.status} {each.user}" if each.status else each.text, each.cause)
     return f"{only}: on {host}, {' and '.join(first_few(list(causes.values()), 2))}"
+
+
+def nowhere(said: Mapping[str, str]) -> str:
+    """Return why there are no objects, from what each asked host ``said`` ("": nothing): once for all hosts with the same cause."""
+    first, *others = [host for host, why in said.items() if why] or [""]
+    if not first:
+        return ""
+    causes = {host: _cause(host, said[host]) for host in (first, *others)}
+    same = [host for host in others if VARIES.sub("", causes[host]) == VARIES.sub("", causes[first])]
+    so = [f"so it was on {listed(same)}"] if same else []
+    return "; ".join([said[first], *so, *(naming(host, causes[host]) for host in others if host not in same)])
+
+
+def _cause(host: str, why: str) -> str:
+    return found[1] if (found := NONE.match(why)) else why.removeprefix(f"{host}: ")
 
 
 def objects_first(entries: Mapping[str, str], there: Collection[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import monotonic
 
 from runbooks.backup.rules.snapshots import ProvenSnapshot, bytes_needed
-from runbooks.backup.rules.unlisted import OBJECTS, refusal
+from runbooks.backup.rules.unlisted import OBJECTS, nowhere, refusal
 from runbooks.backup.run import named_paths
 from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.receive import Receiver
@@ -23,7 +23,7 @@ from runbooks.engine.steps import Failed, Procedure, Run, Step, Together
 from runbooks.errors import DiskError, OutcomeError, RunbookError, UnreachableError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.local.disk import require_room, writing
-from runbooks.text import listed, naming
+from runbooks.text import naming
 from runbooks.view import etcd
 
 
@@ -107,7 +107,7 @@ def _find_kinds(run: Run, new_set: NewSet) -> None:
             new_set.kinds = run.read(host, backup.kinds(host))
         except RunbookError as error:
             said = refusal(str(error))
-            why = f"{host}: {said.cause}" if said.status else f"no API server answers: {error}"
+            why = f"{host}: {said.cause}" if said.status else f"no API server answers: {error}" if said.silent else str(error)
             continue
         new_set.api_hosts = tuple(there[number:])
         for version in new_set.kinds.silent:
@@ -166,9 +166,7 @@ def objects(new_set: NewSet) -> Step:
             if _receive(run, new_set, host, "lists", backup.lists(host, _base(new_set), new_set.kinds.kinds, size)):
                 return _outcome(run, whole=not any(what.startswith(OBJECTS) for what in new_set.missing))
         if not run.plan:
-            why = next(filter(None, new_set.unlisted.values()), "no API server listed them")
-            more = f"; so it was on {listed(others)}" if (others := [*new_set.unlisted][1:]) else ""
-            new_set.note_missing(OBJECTS, why + more)
+            new_set.note_missing(OBJECTS, nowhere(new_set.unlisted) or "no API server listed them")
         return _outcome(run, whole=False)
 
     def done(_: Run) -> bool:

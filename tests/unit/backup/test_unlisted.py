@@ -61,6 +61,52 @@ def test_every_cause_has_one_thing_to_do():
     assert "inv cluster.verify" in refusal(status_of(503, "")).cause
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl: (7) Failed to connect to 10.1.1.103 port 6443: Connection refused",
+        "curl: (18) transfer closed with outstanding read data remaining",
+        "The connection to the server 10.1.1.103:6443 was refused - did you specify the right host or port?",
+        "Unable to connect to the server: net/http: TLS handshake timeout",
+        "",
+    ],
+)
+def test_no_answer_is_what_curl_and_kubectl_say_of_a_connection(text):
+    assert refusal(text).cause.startswith("the API server did not answer: ")
+    assert refusal(text).cause.endswith("; inv cluster.verify")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no space left on the device of /var/lib/ha-runbooks",
+        "/etc/kubernetes/admin.conf is missing; without it nothing can be read from the API server",
+        "curl: (23) Failure writing output to destination",
+    ],
+)
+def test_what_is_wrong_with_the_host_is_not_said_of_the_api_server(text):
+    assert refusal(text).cause == text
+    assert unlisted.missing(KINDS, failed(lambda _: text), "master3")[OBJECTS].endswith(f": on master3, {text}")
+
+
+def test_hosts_are_named_together_only_when_their_cause_is_the_same():
+    def none(host: str, why: str) -> str:
+        return unlisted.missing(KINDS, failed(lambda _: why), host)[OBJECTS]
+
+    down = "curl: (7) Failed to connect to 10.1.1.10{} port 6443 after {} ms: Couldn't connect to server"
+    full = "no space left on the device of /var/lib/ha-runbooks"
+    said = {
+        "master3": none("master3", down.format(3, 0)),
+        "master2": none("master2", down.format(2, 11)),
+        "master1": none("master1", full),
+        "master4": "master4: no route to host",
+        "master5": "",
+    }
+    assert unlisted.nowhere(said) == f"{said['master3']}; so it was on master2; master1: {full}; master4: no route to host"
+    assert unlisted.nowhere({"master1": said["master1"]}) == said["master1"]
+    assert unlisted.nowhere({"master1": ""}) == unlisted.nowhere({}) == ""
+
+
 def test_many_kinds_are_one_entry_and_kubeadm_config_does_not_repeat_it():
     found = unlisted.missing([*KINDS, "nodes"], failed() | {"kubeadm-config": forbidden("configmaps")}, "master3")
     assert list(found) == [OBJECTS, "master3: kubeadm-config"]
