@@ -174,16 +174,23 @@ def latency(site: Site, host: Host, seen: AllFacts) -> Finding | None:
     return good(text)
 
 
-def authority(host: Host, seen: AllFacts, members: Collection[Host]) -> Finding | None:
+def authority(host: Host, seen: AllFacts, members: Collection[Host], unread: Collection[Host] = ()) -> Finding | None:
     """Fails when a host has another cluster CA than ``members``, which are in this cluster, or has one before there is a cluster.
 
-    kubeadm would stop at it on a worker, and on the others take it for the CA of the new cluster. None when no host has a CA.
+    kubeadm would stop at it on a worker, and on the others take it for the CA of the new cluster. Warns when one of the ``unread`` hosts
+    may be a member that has the same CA. None when no host has a CA.
     """
     known = {other: facts.ca for other, facts in seen.items() if facts.ca}
     if not known:
         return None
     first, ca = next(((other, each) for other, each in known.items() if other in members), (None, ""))
     mine = known.get(host)
+    if mine and not first and unread:
+        return warn(
+            "it has the CA of a cluster (/etc/kubernetes/pki/ca.crt); whether it is this one's cannot be told while "
+            f"{listed(unread)} {'do' if len(unread) > 1 else 'does'} not answer",
+            f"inv cluster.preflight again when {'they answer' if len(unread) > 1 else 'it answers'}",
+        )
     if mine and not first:
         return fail(
             "it has the CA of a cluster (/etc/kubernetes/pki/ca.crt), and no host of this site is in one",

@@ -85,7 +85,7 @@ def _checks(
     yield "reachable", peer_checks.reachable(site, host, seen, asked)
     yield "latency", peer_checks.latency(site, host, seen)
     members = {each for each, facts in seen.items() if resources.in_this_cluster(site, each, facts)}
-    yield "authority", peer_checks.authority(host, seen, members)
+    yield "authority", peer_checks.authority(host, seen, members, [each for each in site.nodes if each not in seen])
 
 
 def sentences(findings: Collection[Finding]) -> list[str]:

@@ -23,7 +23,7 @@ from runbooks.rules.finding import Finding, at_least, worst
 from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.rules.preflight_peers import Clock
 from tests.support.facts import CLOCK, OFFERED, PREPARED, facts, room, worker
-from tests.support.fakes import master, site
+from tests.support.fakes import lost, master, site
 
 pytestmark = pytest.mark.unit
 
@@ -435,6 +435,14 @@ def test_a_member_is_judged_as_one(server):
     assert amiss(found) == []
     assert "already in the cluster" in the(found, "ports").seen
     assert the(found, "authority").seen == "the same CA"
+
+
+def test_whose_ca_it_is_cannot_be_told_while_the_members_do_not_answer():
+    one = the(judged(master1={"ca": "abc"}, master2=lost(M2), master3=lost(M3)), "authority")
+    assert (one.severity, one.fix) == ("warn", "inv cluster.preflight again when they answer")
+    assert one.seen.endswith("whether it is this one's cannot be told while master2, master3 do not answer")
+    one = the(judged(master1={"ca": "abc"}, master2=member(f"https://{VIP}:6443"), master3=lost(M3)), "authority")
+    assert one.severity == "ok"
 
 
 @pytest.mark.parametrize("server", [f"https://{M2.address}:6443", f"https://{VIP}:7443", "https://[::1]:6443"])
