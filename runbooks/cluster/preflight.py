@@ -61,10 +61,7 @@ def preflight(site: Site, hosts: Sequence[Host]) -> Step:
     """
 
     def check(run: Run) -> None:
-        states = run.read_all({host: node.look(host) for host in hosts})
-        new = [
-            host for host, state in states.items() if not (state.joined and resources.uses_this_cluster(site, host, state.server))
-        ]
+        new = not_joined(run, hosts)
         findings = examine(run, new) if new else ()
         by_name = {host.name: host for host in new}
         for found in findings:
@@ -82,6 +79,14 @@ def preflight(site: Site, hosts: Sequence[Host]) -> Step:
         check=check,
         by_hand=by_hand("cluster", "preflight", endpoint=site.endpoint),
     )
+
+
+def not_joined(run: Run, hosts: Sequence[Host]) -> list[Host]:
+    """Return those of ``hosts`` that are not nodes of this cluster. Raises UnreachableError or HostErrors when a host does not answer."""
+    states = run.read_all({host: node.look(host) for host in hosts})
+    return [
+        host for host, state in states.items() if not (state.joined and resources.uses_this_cluster(run.site, host, state.server))
+    ]
 
 
 def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +14,12 @@ from runbooks.cluster.build import Plan, init_procedure, join_procedure
 from runbooks.cluster.cgroups import kubelets_accept_v1
 from runbooks.commands import kubeadm
 from runbooks.commands.base import Answer
+from runbooks.commands.kubectl import url
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Site
 from runbooks.recover.member import procedure
 from runbooks.view.cluster import Survey
-from tests.support.facts import worker
+from tests.support.facts import EMPTY_NODE, worker
 from tests.support.fakes import bash, master, site
 
 pytestmark = pytest.mark.unit
@@ -33,13 +35,23 @@ def accepting(version: str, **kubelet: Any) -> Site:
 
 @pytest.mark.parametrize(("says", "cgroup", "refused"), [(True, "v1", False), (False, "v2", False), (False, "v1", True)])
 def test_a_host_is_refused_when_its_kubelet_would_not_start(says: bool, cgroup: str, refused: bool) -> None:
+    """master1 is a member, so it is not asked: what its kubelet runs on is no question of a join."""
     survey = Survey()
     survey.api_host = lambda run, without=None: master(1)  # type: ignore[method-assign]
-    run: Any = SimpleNamespace(read=lambda host, probe: says, read_all=lambda probes: dict.fromkeys(probes, cgroup))
-    step = kubelets_accept_v1(survey, [worker(1)])
+    states = {
+        worker(1): EMPTY_NODE,
+        master(1): replace(EMPTY_NODE, files=frozenset({"kubelet.conf"}), server=url(site().endpoint.vip)),
+    }
+
+    def read_all(probes: Any) -> dict[Any, Any]:
+        which = kubeadm.cgroup_version().command
+        return {host: cgroup if probe.command == which else states[host] for host, probe in probes.items()}
+
+    run: Any = SimpleNamespace(site=site(), read=lambda host, probe: says, read_all=read_all)
+    step = kubelets_accept_v1(survey, [master(1), worker(1)])
     assert step.check
     if refused:
-        with pytest.raises(PrecheckError, match="worker1: cgroup v1, on which the kubelet would not start"):
+        with pytest.raises(PrecheckError, match=r"^worker1: cgroup v1, on which the kubelet would not start"):
             step.check(run)
     else:
         step.check(run)
