@@ -171,8 +171,9 @@ def refuse_members(run: Run, hosts: Sequence[Host]) -> None:
     for host, state in survey.each(run, {host: node.look(host) for host in hosts}).items():
         if isinstance(state, NodeState) and state.running:
             raise PrecheckError(
-                f"kubeadm {state.attempt} is running on {host}: a reset in the middle could leave a member of etcd that never starts",
-                hint=f"wait until it has ended: inv cluster.status; then, if it failed: inv cluster.reset --host {host}",
+                f"{state.kubeadm} is running on {host}: a reset in the middle could leave a member of etcd that never starts",
+                hint=f"wait until it has ended: inv cluster.status; if it hangs: on {host}: systemctl stop {node.UNIT}; "
+                f"then, if it failed or was stopped: inv cluster.reset --host {host}",
             )
     for host in hosts:
         api_host = survey.api_host(run, without=host)

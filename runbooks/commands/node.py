@@ -12,6 +12,8 @@ from runbooks.inventory.model import Host
 PROGRAMS = ("kubeadm", "kubelet", "kubectl")
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
+UNIT = "ha-runbooks-kubeadm"  # of systemd, in which kubeadm-run.sh runs kubeadm
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
@@ -35,6 +37,11 @@ class NodeState:
     ca: str
     api: str
     server: str
+
+    @property
+    def kubeadm(self) -> str:
+        """What runs, or ran: "kubeadm join", and "kubeadm" alone when it has done its work and its unit is about to end."""
+        return f"kubeadm {self.attempt}".rstrip()
 
     @property
     def blank(self) -> bool:
@@ -84,7 +91,7 @@ def parse(answer: Answer) -> NodeState:
         packages=dict(words("package")),
         held=frozenset(text for rest in words("held") for text in rest),
         attempt=text("attempt"),
-        running=units.get("ha-runbooks-kubeadm") in {"active", "activating", "deactivating"},
+        running=units.get(UNIT) in {"active", "activating", "deactivating"},
         units=units,
         manifests=frozenset(text for rest in words("manifest") for text in rest),
         files=frozenset(text for rest in words("file") for text in rest),

@@ -68,7 +68,7 @@ def judged(view: View, found: MemberState) -> DeadMember:
         why = f"the host answers, but too slowly, or its look failed: {state}"
         return DeadMember(member, found.host, why, way_out=state.hint or f"inv doctor says what is wrong with {found.host}")
     if isinstance(state, NodeState) and state.running:
-        why = f"kubeadm {state.attempt} is running there"
+        why = f"{state.kubeadm} is running there"
         return DeadMember(member, found.host, why, way_out=f"wait until kubeadm has ended on {found.host}")
     known = diagnose(view, found)
     if known.repair not in REMOVED:

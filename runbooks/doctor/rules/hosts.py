@@ -74,7 +74,7 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
                 "note",
                 topic="leftovers",
                 host=host.name,
-                seen=f"{WAIT}kubeadm {each.attempt} is running there",
+                seen=f"{WAIT}{f'kubeadm {each.attempt}'.rstrip()} is running there",
                 fix=f"wait until it has ended: on {host}: systemctl status ha-runbooks-kubeadm",
                 explains=frozenset({host}),
             )

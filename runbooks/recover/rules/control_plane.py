@@ -30,7 +30,7 @@ def refuse(found: Mapping[Host, tuple[NodeState, RestoredFiles]], etcd: View, se
     left = {host: state for host, (state, _) in found.items() if host not in ours}
     if busy := [host for host, state in left.items() if state.running]:
         raise PrecheckError(
-            f"kubeadm {left[busy[0]].attempt} is running on {listed(busy)}; nothing was changed",
+            f"{left[busy[0]].kubeadm} is running on {listed(busy)}; nothing was changed",
             hint="wait until it has ended, then: inv doctor",
         )
     if joined := [host for host, state in left.items() if state.joined]:
