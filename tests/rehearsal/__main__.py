@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from lab.control import Lab
-from lab.kube_choice import Flags, chosen
+from lab.kube_choice import Flags, chosen, is_release
 from lab.kubernetes import Kubernetes, noted, parts_of
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.local.programs import interruptible
@@ -34,22 +34,21 @@ def say(text: str) -> None:
 
 
 def wanted(words: Sequence[str]) -> list[Kubernetes]:
-    """Return what the words ask for; InventoryError names every directory that cannot be used, before anything is booted."""
-    found, problems, hints = [], [], []
-    for word in words:
-        if word != DEBIAN and not Path(word).is_dir():
-            problems.append(f"{word}: no such directory")
-            hints.append(f"{DEBIAN} stands for the lab's own 1.20.2")
-            continue
-        try:
-            found.append(chosen(Flags(kubernetes="" if word == DEBIAN else word), say) or Kubernetes())
-            parts_of(found[-1])
-        except InventoryError as error:
-            problems.append(str(error))
-            hints.append(error.hint)
+    """Return what the words ask for; InventoryError names all that cannot be used, before a release is fetched or anything booted."""
+    problems: dict[str, str] = {}
+    found: dict[str, Kubernetes] = {}
+    for word in sorted(words, key=is_release):  # releases last: they are fetched
+        if word != DEBIAN and not Path(word).is_dir() and not is_release(word):
+            problems[f"{word}: no such directory, and no release such as 1.36.2"] = f"{DEBIAN} stands for the lab's own 1.20.2"
+        elif not (problems and is_release(word)):
+            try:
+                found[word] = chosen(Flags(kubernetes="" if word == DEBIAN else word), say) or Kubernetes()
+                parts_of(found[word])
+            except InventoryError as error:
+                problems[str(error)] = error.hint
     if problems:
-        raise InventoryError("; ".join(problems), hint="; ".join(dict.fromkeys(filter(None, hints))))
-    return found
+        raise InventoryError("; ".join(problems), hint="; ".join(dict.fromkeys(filter(None, problems.values()))))
+    return [found[word] for word in words]
 
 
 def rehearse(lab: Lab, kubernetes: Kubernetes, logs: Path) -> Record:
@@ -102,7 +101,9 @@ def run(options: argparse.Namespace) -> int:
 def main(words: Sequence[str] | None = None) -> int:
     """Exit status: 0 everything good, 1 not everything, 2 wrong input, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="scripts/rehearse-versions", description=__doc__)
-    parser.add_argument("versions", nargs="+", metavar="DIR", help=f"a directory with the programs of one version, or {DEBIAN}")
+    parser.add_argument(
+        "versions", nargs="+", metavar="DIR", help=f"a directory with the programs of one version, a release, or {DEBIAN}"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the lab up; the same command then goes on where it stopped")
     parser.add_argument("--lab", default="rehearsal", help="name of the lab (rehearsal)")
     options = parser.parse_args(words)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import kube_release
 from lab.kubernetes import PROGRAMS, Kubernetes
 from runbooks.errors import InventoryError
 from tests.rehearsal import __main__ as command
@@ -223,6 +224,16 @@ def test_programs_that_are_no_kubernetes_are_refused(tmp_path, capsys):
     (tmp_path / "odd" / "kubeadm").write_text("#!/bin/sh\necho hello\n")
     assert command.main([odd]) == 2
     assert "which is no version" in capsys.readouterr().err
+
+
+def test_a_release_is_fetched_as_lab_up_does_and_only_when_all_else_is_well(tmp_path, monkeypatch, capsys):
+    whole, fetched = Path(programs(tmp_path / "whole", *PROGRAMS)), []
+    monkeypatch.setattr(kube_release, "fetched", lambda text, *_: fetched.append(text))
+    monkeypatch.setattr(kube_release, "place_of", lambda _: whole)
+    assert command.main(["1.36.3", "1.31"]) == 2
+    assert (fetched, "1.31: no such directory" in capsys.readouterr().err) == ([], True)
+    assert command.wanted(["1.36.3"]) == [Kubernetes(binaries=whole)]
+    assert fetched == ["1.36.3"]
 
 
 def test_good_words(tmp_path):
