@@ -66,8 +66,18 @@ def rehearse(lab: Lab, kubernetes: Kubernetes, logs: Path) -> Record:
     found = known or Record(version=number, date=datetime.now(UTC).strftime("%Y-%m-%d"))
     log = logs / f"{number}.log"
     say(f"==== Kubernetes {number}; everything that the commands print: {log}")
-    Journey(Operator(lab, here), found, log, say, lambda each: record.write(each, kept)).travel()
+    try:
+        Journey(Operator(lab, here), found, log, say, lambda each: record.write(each, kept)).travel()
+    finally:
+        publish(found)
     return found
+
+
+def publish(found: Record) -> None:
+    """Write the result of a journey, and the page. A good journey that was interrupted leaves the older result of its version."""
+    if found.ended or found.failed:
+        record.write(found, record.RESULTS / f"{found.version}.json")
+        PAGE.write_text(page.rewritten(PAGE.read_text(), record.read_all(record.RESULTS)))
 
 
 @contextmanager
@@ -91,8 +101,6 @@ def run(options: argparse.Namespace) -> int:
     for kubernetes in wanted(options.versions):
         with interruptible(), lab_of(options) as lab:
             found = rehearse(lab, kubernetes, logs)
-        record.write(found, record.RESULTS / f"{found.version}.json")
-        PAGE.write_text(page.rewritten(PAGE.read_text(), record.read_all()))
         say(f"==== Kubernetes {found.version}: {page.result(found)}; {found.seconds:.0f} s; written to {PAGE.relative_to(ROOT)}")
         good = good and found.well
     return 0 if good else 1

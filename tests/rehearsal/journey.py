@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.operator import Operator, sh
 LIMIT_S = 900
 LENGTH = 300  # of a reason
 ETCD = "crictl exec $(crictl ps -q --state running --label io.kubernetes.container.name=etcd) etcd --version"
-FAILURES = (AssertionError, RunbookError, subprocess.SubprocessError, OSError, ValueError, KeyError)
+COMPLETED = (0, 5)  # exit status of cluster.init: done; done, but not all of it. cluster.verify says whether it is enough
 
 
 @dataclass
@@ -41,11 +41,11 @@ class Journey:
                 continue
             outcome = self._missed(stage, lost) or self._made(stage)
             self.say(f"{number:>4}/{len(STAGES)} {stage.title}  [{outcome.outcome}, {outcome.seconds:.1f} s] {outcome.why}")
-            if outcome.outcome == FAILED:
-                lost = self._brought_back()
             self.record.put(outcome)
             self.record.seconds = before + time.monotonic() - started
             self.keep(self.record)
+            if outcome.outcome == FAILED:
+                lost = self._brought_back()
 
     def _missed(self, stage: Stage, lost: str) -> Outcome | None:
         """Return that ``stage`` cannot be run, and why; None when it can."""
@@ -70,9 +70,9 @@ class Journey:
             stage.proof(self.operator, done)
             if stage.words[0] == "cluster.init":
                 self._versions()
-        except FAILURES as error:
-            self._write(f"{stage.title}: {at}: {type(error).__name__}", str(error))
-            return Outcome(stage=stage.title, outcome=FAILED, seconds=seconds, why=f"{at}: {one_line(str(error))}")
+        except Exception as error:  # whatever it is, the stage has failed, and a failure is never lost
+            self._trace(f"{stage.title}: {at}")
+            return Outcome(stage=stage.title, outcome=FAILED, seconds=seconds, why=f"{at}: {told(error)}")
         return Outcome(stage=stage.title, outcome=GOOD, seconds=seconds)
 
     def _versions(self) -> None:
@@ -84,13 +84,24 @@ class Journey:
 
     def _brought_back(self) -> str:
         """After a failure: let the tool complete the cluster. Returns why that was not possible, or ""."""
-        lab = self.operator.lab
-        lab.on(*(host.name for host in lab.site().hosts))
-        if not self.operator.trouble("cluster.verify"):
-            return ""
-        done = self.operator.inv("cluster.init", timeout_s=LIMIT_S)
-        self._write("after the failure: cluster.init", done)
-        return f"no cluster any more: {reason(done)}" if done.returncode else ""
+        operator = self.operator
+        try:
+            operator.lab.on(*(host.name for host in operator.lab.site().hosts))
+            if not operator.trouble("cluster.verify"):
+                return ""
+            done = operator.inv("cluster.init", timeout_s=LIMIT_S)
+            self._write("after the failure: cluster.init", done)
+            if done.returncode not in COMPLETED:
+                return f"no cluster any more: {reason(done)}"
+            operator.verified()
+        except Exception as error:  # whatever it is: the rest cannot be rehearsed, and the record says why
+            self._trace("after the failure")
+            return f"no cluster any more: {told(error)}"
+        return ""
+
+    def _trace(self, title: str) -> None:
+        """Write the exception that is being handled, whole: it may be a mistake of the rehearsal's own."""
+        self._write(title, traceback.format_exc())
 
     def _write(self, title: str, said: Done | str) -> None:
         text = said if isinstance(said, str) else f"exit status {said.returncode}\n{shortened(said.stdout)}{said.stderr}"
@@ -103,6 +114,22 @@ def reason(done: Done) -> str:
     _, error, text = done.stderr.partition("error: ")
     last = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-1:]
     return one_line(f"exit status {done.returncode}: {text.partition(chr(10) + 'next: ')[0] if error else ' '.join(last)}")
+
+
+def told(error: Exception) -> str:
+    """Return an exception in one line. Only an error that was written for the operator is clear without its type.
+
+    >>> told(IndexError("list index out of range"))
+    'IndexError: list index out of range'
+    >>> told(RunbookError("it is off"))
+    'it is off'
+    """
+    text = one_line(str(error))
+    return (
+        text
+        if text and isinstance(error, AssertionError | RunbookError)
+        else f"{type(error).__name__}: {text}".removesuffix(": ")
+    )
 
 
 def one_line(text: str) -> str:

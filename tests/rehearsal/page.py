@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runbooks.errors import InventoryError
-from tests.rehearsal.record import FAILED, GOOD, NOT_RUN, Outcome, Record
+from tests.rehearsal.record import FAILED, GOOD, NOT_RUN, TITLES, Outcome, Record
 
 BEGIN = "<!-- written by scripts/rehearse-versions: begin -->"
 END = "<!-- written by scripts/rehearse-versions: end -->"
@@ -32,19 +32,17 @@ def rewritten(text: str, records: Sequence[Record]) -> str:
 def result(record: Record) -> str:
     """Return a record's result in words.
 
-    >>> well, bad = Outcome(stage="lb.setup", outcome="ok"), Outcome(stage="cluster.init", outcome="failed", why="no")
-    >>> result(Record(version="1.36.3", date="", outcomes=[well]))
-    'all 1 good'
-    >>> result(Record(version="1.36.3", date="", outcomes=[well, bad, Outcome(stage="doctor", outcome="not run")]))
-    '1 of 3 good; **failed**: cluster.init; not run: doctor'
+    >>> good, bad = Outcome(stage=TITLES[0], outcome="ok"), Outcome(stage=TITLES[1], outcome="failed", why="no")
+    >>> result(Record(version="1.36.3", date="", outcomes=[good, bad, Outcome(stage=TITLES[2], outcome="not run")]))
+    '1 of 17 good; **failed**: cluster.init, 3 + 1 hosts; not run: cluster.verify; stopped before backup.run'
     """
     named = {kind: [each.stage for each in record.outcomes if each.outcome == kind] for kind in (GOOD, FAILED, NOT_RUN)}
-    if record.well:
-        return f"all {len(record.outcomes)} good"
-    parts = [f"{len(named[GOOD])} of {len(record.outcomes)} good"]
+    parts = [f"all {len(TITLES)} good" if record.well else f"{len(named[GOOD])} of {len(TITLES)} good"]
     parts += [
         f"{title}: {'; '.join(named[kind])}" for kind, title in ((FAILED, "**failed**"), (NOT_RUN, "not run")) if named[kind]
     ]
+    if missing := [title for title in TITLES if record.of(title) is None]:
+        parts.append(f"stopped before {missing[0]}")
     return "; ".join(parts)
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from tests.rehearsal.stages import STAGES
+
 RESULTS = Path(__file__).with_name("results")
+TITLES = tuple(stage.title for stage in STAGES)
 GOOD, FAILED, NOT_RUN = "ok", "failed", "not run"
 
 
@@ -41,9 +44,19 @@ class Record(msgspec.Struct, kw_only=True):
         self.outcomes = [each for each in self.outcomes if each.stage != outcome.stage] + [outcome]
 
     @property
+    def ended(self) -> bool:
+        """Whether every stage of the journey has an outcome, and nothing else has."""
+        return sorted(each.stage for each in self.outcomes) == sorted(TITLES)
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """What has failed."""
+        return [each for each in self.outcomes if each.outcome == FAILED]
+
+    @property
     def well(self) -> bool:
-        """Whether every stage is good."""
-        return bool(self.outcomes) and all(each.outcome == GOOD for each in self.outcomes)
+        """Whether every stage of the journey is there, and good."""
+        return self.ended and all(each.outcome == GOOD for each in self.outcomes)
 
 
 def order(record: Record) -> tuple[int, ...]:

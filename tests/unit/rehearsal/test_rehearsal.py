@@ -22,6 +22,14 @@ from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
 
+
+@pytest.fixture
+def short(monkeypatch):
+    """A journey of three stages."""
+    for module in (record, page):
+        monkeypatch.setattr(module, "TITLES", ("lb.setup", "recover.certs", "doctor"))
+
+
 NEW = Record(
     version="1.36.3",
     date="2026-11-28",
@@ -60,9 +68,9 @@ def test_a_page_without_a_place_for_them_is_refused(text):
         page.rewritten(text, [NEW])
 
 
-def test_a_failed_step_is_shown_as_what_it_is():
+def test_a_failed_step_is_shown_as_what_it_is(short):
     lines = page.tables([OLD, NEW]).splitlines()
-    assert lines[2].startswith("| 1.9.1 | ? | ? | ? | 2026-11-27 | all 1 good |")
+    assert lines[2].startswith("| 1.9.1 | ? | ? | ? | 2026-11-27 | 1 of 3 good; stopped before recover.certs |")
     assert lines[3] == (
         "| 1.36.3 | 3.6.8 | 1.6.20 | v1 | 2026-11-28 | 1 of 3 good; **failed**: recover.certs; not run: doctor | 612 |"
     )
@@ -92,12 +100,25 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
     assert record.read_all(tmp_path) == [OLD, NEW]
 
 
-def test_a_stage_that_is_repeated_replaces_its_outcome():
+def good(*titles: str) -> list[Outcome]:
+    return [Outcome(stage=title, outcome=GOOD) for title in titles]
+
+
+def test_a_stage_that_is_repeated_replaces_its_outcome(monkeypatch):
+    monkeypatch.setattr(record, "TITLES", ("a",))
     found = Record(version="1.36.3", date="", outcomes=[Outcome(stage="a", outcome=FAILED)])
     assert not found.well
-    found.put(Outcome(stage="a", outcome=GOOD))
+    found.put(*good("a"))
     assert found.well
-    assert not Record(version="1.36.3", date="").well
+
+
+def test_good_is_only_what_holds_exactly_the_stages_of_the_journey():
+    titles = [stage.title for stage in STAGES]
+    whole = Record(version="1.36.3", date="", outcomes=good(*titles))
+    assert whole.well
+    assert page.result(whole).startswith(f"all {len(STAGES)} good")
+    for stages in ([], titles[:-1], titles[1:], [*titles, "another"], [*titles[:-1], "another"]):
+        assert not Record(version="1.36.3", date="", outcomes=good(*stages)).well
 
 
 def test_a_reason_is_the_commands_own_error():
@@ -181,6 +202,92 @@ def test_a_command_that_only_says_that_it_is_done_has_failed(monkeypatch, tmp_pa
     assert "it is not so" in (tmp_path / "log").read_text()
 
 
+def hangs(*_: object) -> None:
+    raise subprocess.TimeoutExpired("inv", 900)
+
+
+def answers_nothing(*_: object) -> None:
+    "".splitlines()[0]
+
+
+def has_none(*_: object) -> None:
+    next(iter(()))
+
+
+@pytest.mark.parametrize(
+    ("stage", "why"),
+    [
+        (Stage("one", ("one",), proof=answers_nothing), "not proven: IndexError: list index out of range"),
+        (Stage("one", ("one",), proof=has_none), "not proven: StopIteration"),
+        (
+            Stage("one", ("one",), before=hangs),
+            "what comes before it failed: TimeoutExpired: Command 'inv' timed out after 900 seconds",
+        ),
+    ],
+    ids=["no answer", "nothing to choose from", "hangs"],
+)
+def test_whatever_goes_wrong_is_the_failure_of_its_stage(monkeypatch, tmp_path, stage, why):
+    found, _ = travelled(monkeypatch, tmp_path, Hosts(), (stage, TOYS[1]))
+    assert found == {"one": (FAILED, why), "two": (GOOD, "")}
+    assert "Traceback" in (tmp_path / "log").read_text()
+
+
+class Lame(Hosts):
+    """Hosts that cannot be repaired: after a failure, ``how`` happens in the lab or in the tool."""
+
+    def __init__(self, how: BaseException, where: str) -> None:
+        super().__init__("one", "cluster.verify")
+        self.how, self.where = how, where
+
+    def on(self, *_: str) -> None:
+        if self.where == "on":
+            raise self.how
+
+    def inv(self, *words: str, timeout_s: float = 0) -> subprocess.CompletedProcess[str]:
+        if words[0] == self.where:
+            raise self.how
+        return super().inv(*words)
+
+
+@pytest.mark.parametrize("where", ["on", "cluster.verify", "cluster.init"])
+def test_a_failure_is_kept_whatever_happens_after_it(monkeypatch, tmp_path, where):
+    found, kept = travelled(monkeypatch, tmp_path, Lame(subprocess.TimeoutExpired("inv", 180), where))
+    assert found["one"] == (FAILED, "exit status 1: no")
+    assert found["two"] == (NOT_RUN, "no cluster any more: TimeoutExpired: Command 'inv' timed out after 180 seconds")
+    assert kept == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("where", ["on", "cluster.verify", "cluster.init"])
+def test_interrupted_while_the_cluster_is_brought_back_the_failure_is_kept(monkeypatch, tmp_path, where):
+    found = Record(version="1.36.3", date="")
+    with pytest.raises(KeyboardInterrupt):
+        travelled(monkeypatch, tmp_path, Lame(KeyboardInterrupt(), where), known=found)
+    assert [(each.stage, each.outcome) for each in found.failed] == [("one", FAILED)]
+
+
+class Partly(Hosts):
+    """cluster.init ends with 5, done but not all of it; ``enough``: whether cluster.verify is content with that."""
+
+    def __init__(self, enough: bool) -> None:
+        super().__init__("one", "cluster.verify")
+        self.enough = enough
+
+    def inv(self, *words: str, timeout_s: float = 0) -> subprocess.CompletedProcess[str]:
+        done = super().inv(*words)
+        return subprocess.CompletedProcess([], 5, "", "") if words[0] == "cluster.init" else done
+
+    def verified(self) -> None:
+        if not self.enough:
+            raise AssertionError("nodes: worker1 is not there")
+
+
+def test_a_cluster_that_is_brought_back_in_part_is_judged_by_verify(monkeypatch, tmp_path):
+    found, _ = travelled(monkeypatch, tmp_path, Partly(enough=True))
+    assert found["two"] == (GOOD, "")
+    found, _ = travelled(monkeypatch, tmp_path, Partly(enough=False))
+    assert found["two"] == (NOT_RUN, "no cluster any more: nodes: worker1 is not there")
+
+
 def test_a_journey_goes_on_where_it_stopped(monkeypatch, tmp_path):
     hosts = Hosts()
     known = Record(version="1.36.3", date="", outcomes=[Outcome(stage="one", outcome=GOOD), Outcome(stage="two", outcome=FAILED)])
@@ -245,6 +352,26 @@ def test_a_lab_that_is_kept_is_one(tmp_path, capsys):
     with pytest.raises(SystemExit):
         command.main(["--keep", "debian", str(tmp_path)])
     assert "give one version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "written"),
+    [
+        ([], False),
+        (good("a"), False),
+        ([*good("a"), Outcome(stage="b", outcome=FAILED)], True),
+        (good("a", "b", "c"), True),
+    ],
+    ids=["nothing yet", "interrupted, all good", "interrupted after a failure", "to its end"],
+)
+def test_a_failure_replaces_an_older_result_even_when_the_journey_did_not_end(monkeypatch, tmp_path, outcomes, written):
+    monkeypatch.setattr(record, "TITLES", ("a", "b", "c"))
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(command, "PAGE", tmp_path / "page.md")
+    command.PAGE.write_text(f"{page.BEGIN}\n{page.END}\n")
+    command.publish(Record(version="1.36.3", date="", outcomes=outcomes))
+    assert (tmp_path / "1.36.3.json").exists() == written
+    assert ("| 1.36.3 |" in command.PAGE.read_text()) == written
 
 
 class FakeLab:
