@@ -34,6 +34,21 @@ def prove(ctx: RestoreContext) -> Step:
     )
 
 
+def starts(ctx: RestoreContext) -> Step:
+    """Refuse, before anything is noted or stopped, when etcd would not start: its image does not know the flags in its etcd.yaml."""
+
+    def check(run: Run) -> None:
+        waiting = [host for host, each in hosts_data(run, ctx.members).items() if not ctx.is_in_place(each)]
+        reasons = {host: refused(each) for host, each in run.read_all(dict.fromkeys(waiting, etcd_flags.look())).items()}
+        bad = {host: what for host, (what, _) in reasons.items() if what}
+        if bad:
+            text = "\n       ".join(f"{host}: {what}" for host, what in bad.items())
+            hints = dict.fromkeys(f"on {host}: {reasons[host][1]}" for host in bad)
+            raise PrecheckError(f"nothing was stopped, because etcd would not start again:\n       {text}", hint="; ".join(hints))
+
+    return Step("every etcd takes the flags of its etcd.yaml", check=check, by_hand=by_hand("recover", "quorum_flags"))
+
+
 def ready(ctx: RestoreContext, host: Host) -> Step:
     """Write the plan to the host, so that any operator can continue this restore, and copy etcdutl out of etcd's image."""
 
@@ -50,10 +65,9 @@ def ready(ctx: RestoreContext, host: Host) -> Step:
 
 
 def fits(ctx: RestoreContext) -> Step:
-    """Refuse what would fail later, before anything is stopped: flags that etcd does not know, different versions, too little disk space."""
+    """Refuse what would fail later, before anything is stopped: different versions of etcd, too little disk space."""
 
     def check(run: Run) -> None:
-        _refuse_flags(run, ctx)
         if run.plan:
             return
         found = {host: each for host, each in hosts_data(run, ctx.members).items() if not ctx.is_in_place(each)}
@@ -72,22 +86,10 @@ def fits(ctx: RestoreContext) -> Step:
             run.note(next(iter(kinds)), note)
 
     return Step(
-        "every host can restore: one version of etcd that takes its flags, enough disk space",
+        "every host can restore: one version of etcd, enough disk space",
         check=check,
         by_hand=by_hand("recover", "quorum_fits"),
     )
-
-
-def _refuse_flags(run: Run, ctx: RestoreContext) -> None:
-    """Raise PrecheckError when etcd would not start on a host, because its image does not know the flags in its etcd.yaml."""
-    waiting = [host for host, each in hosts_data(run, ctx.members).items() if not ctx.is_in_place(each)]
-    said = run.read_all(dict.fromkeys(waiting, etcd_flags.look()))
-    reasons = {host: refused(each) for host, each in said.items()}
-    bad = {host: what for host, (what, _) in reasons.items() if what}
-    if bad:
-        text = "\n       ".join(f"{host}: {what}" for host, what in bad.items())
-        hints = dict.fromkeys(f"on {host}: {reasons[host][1]}" for host in bad)
-        raise PrecheckError(f"nothing was stopped, because etcd would not start again:\n       {text}", hint="; ".join(hints))
 
 
 def send(ctx: RestoreContext, host: Host) -> Step:

@@ -8,7 +8,7 @@ from runbooks.engine.steps import Procedure, Step, Together
 from runbooks.gates import writes_through_vip
 from runbooks.lb.traffic import take_out
 from runbooks.recover.quorum.context import RestoreContext
-from runbooks.recover.quorum.prepare import build, copy, fetch, fits, prove, ready, send
+from runbooks.recover.quorum.prepare import build, copy, fetch, fits, prove, ready, send, starts
 from runbooks.recover.quorum.services import forget_servers, restart, serve, tidy, verified
 from runbooks.recover.quorum.switch import agrees, start, stop, swap
 
@@ -23,7 +23,7 @@ def procedure(ctx: RestoreContext) -> Procedure:
     """
     plan, members = ctx.plan, ctx.members
     left, quiet, nodes = ([ctx.site.host(name) for name in names] for names in (plan.left, plan.quiet, plan.nodes))
-    steps: list[Step | Together] = [prove(ctx), _each(ready(ctx, host) for host in members), fits(ctx)]
+    steps: list[Step | Together] = [prove(ctx), starts(ctx), _each(ready(ctx, host) for host in members), fits(ctx)]
     if not ctx.survivor:
         steps += [_each(send(ctx, host) for host in members), _each(build(ctx, host) for host in members)]
     steps += [take_out(host) for host in left]

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.commands import etcd_restore
+from runbooks.commands import etcd_flags, etcd_restore
 from runbooks.commands.base import Answer
 from runbooks.commands.etcd import Look, Member, Status
 from runbooks.commands.etcd_restore import Database, HostData, NewMember
 from runbooks.commands.static_pods import StaticPod
+from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host
+from runbooks.recover.pages import restoring
+from runbooks.recover.quorum import steps
+from runbooks.recover.quorum.prepare import starts
 from runbooks.recover.rules import quorum as rules
 from runbooks.recover.rules.quorum import EtcdSurvey
 from runbooks.recover.rules.restore import Restore, Source, is_stale, read
 from runbooks.rules.etcd import View
-from tests.support.fakes import master
+from tests.support.fakes import master, site
+from tests.support.recorded import recorded_answer
 
 pytestmark = pytest.mark.unit
 
@@ -390,3 +396,29 @@ def test_the_restored_members_know_each_other_by_one_token():
     assert "BUMP=''" in plain.program
     assert "SKIP=yes" in plain.program
     assert "--bump-revision" not in plain.shown
+
+
+# ---- etcd and its flags
+
+
+@pytest.mark.parametrize("plan_only", [True, False])
+def test_an_etcd_that_does_not_know_its_flags_is_refused_before_anything_is_noted(plan_only: bool) -> None:
+    ctx = restoring(site(), survivor=False)
+    names = [step.name for step in steps.procedure(ctx)]
+    assert names.index("every etcd takes the flags of its etcd.yaml") < names.index("note the restore, keep a copy of etcdutl")
+    bad = etcd_flags.parse(recorded_answer("etcd/3.5.16-flags-of-kubeadm-1.36.3"))
+    fine = etcd_flags.parse(recorded_answer("etcd/3.6.8-flags-of-kubeadm-1.36.3"))
+
+    def read_all(probes: dict[Host, Any]) -> dict[Host, Any]:
+        data = not any(probe.command.shown.startswith("etcd FLAGS") for probe in probes.values())
+        return {host: host_data(host) if data else bad if host == M3 else fine for host in probes}
+
+    run: Any = SimpleNamespace(plan=plan_only, read_all=read_all)
+    step = starts(ctx)
+    assert step.check
+    with pytest.raises(
+        PrecheckError, match=r"nothing was stopped, because etcd would not start again:\n       master3: etcd 3\.5\.16"
+    ) as error:
+        step.check(run)
+    assert "master1" not in str(error.value)
+    assert error.value.hint.startswith("on master3: in etcd.yaml, put an image that knows them")
