@@ -122,12 +122,15 @@ def test_the_quick_look(healthy: Operator) -> None:
 
 
 def test_a_preparation_that_somebody_undid(whole: Operator) -> None:
-    """A file that comes later at boot, on a host that an earlier version of ours prepared; and a program that is no longer held."""
+    """A file that comes later at boot, on a host that an earlier version of ours prepared; a program that is no longer held; and
+    containerd's configuration in the sections of another containerd, which it ignores without a word."""
     ours, before, later = (f"/etc/sysctl.d/{name}.conf" for name in (*OURS, "99-hardening"))
     boot = "/usr/lib/systemd/systemd-sysctl --prefix=/net/ipv4/ip_forward --prefix=/net/bridge"
     hardening = f"printf 'net.ipv4.ip_forward=0\\nnet.bridge.bridge-nf-call-iptables=0\\n' >{later}"
+    config = "/etc/containerd/config.toml"
+    other = f"cp -p {config} {config}.lab; sed -i 's/io.containerd.grpc.v1.cri/io.containerd.cri.v1.runtime/' {config}"
     whole.lab.console(
-        "worker1", ["bash", "-ec", f"{hardening}; mv {ours} {before}; {boot}; apt-mark -q unhold kubelet"], check=True
+        "worker1", ["bash", "-ec", f"{hardening}; mv {ours} {before}; {boot}; apt-mark -q unhold kubelet; {other}"], check=True
     )
     try:
         row = verdict(whole)[1]["preparation", "worker1"]
@@ -135,7 +138,10 @@ def test_a_preparation_that_somebody_undid(whole: Operator) -> None:
         assert (row["severity"], row["seen"], row["fix"]) == ("fail", "; ".join(told), "inv cluster.prepare --host worker1")
         found = json.loads(whole.inv("doctor", "--json").stdout.splitlines()[0])["findings"]
         seen = {each["seen"] for each in found if (each["topic"], each["host"]) == ("preparation", "worker1")}
-        assert seen == {"; ".join(told), "not held: kubelet"}
+        (ignored,) = (each for each in seen if each.startswith("containerd ignores the pause image "))
+        assert "pause:3.2 of its configuration and takes" in ignored
+        assert seen - {ignored} == {"; ".join(told), "not held: kubelet"}
+        whole.lab.console("worker1", ["mv", f"{config}.lab", config], check=True)
         mended = whole.good(*row["fix"].split()[1:])
         assert "worker1: kernel modules and sysctls  [changed" in mended
         assert "nothing to do" in whole.good("cluster.prepare", "--host", "worker1")
@@ -143,7 +149,7 @@ def test_a_preparation_that_somebody_undid(whole: Operator) -> None:
         assert whole.lab.console("worker1", ["bash", "-c", now]).stdout.split() == ["1", "1", "kubeadm", "kubectl", "kubelet"]
         assert ("preparation", "worker1") not in verdict(whole)[1]
     finally:
-        whole.lab.console("worker1", ["rm", "-f", later])
+        whole.lab.console("worker1", ["bash", "-c", f"rm -f {later}; mv -f {config}.lab {config} 2>/dev/null"])
 
 
 def test_a_kubelet_that_stopped_and_a_node_without_pods(whole: Operator) -> None:
