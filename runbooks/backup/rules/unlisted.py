@@ -20,6 +20,7 @@ USER: Final = re.compile(r'User "([^"]+)"')
 WORDS: Final = {
     "Forbidden": 403,
     "Unauthorized": 401,
+    "NotFound": 404,
     "InternalError": 500,
     "ServiceUnavailable": 503,
     "Timeout": 504,

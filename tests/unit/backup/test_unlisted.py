@@ -43,6 +43,7 @@ def failed(why=forbidden, kinds=KINDS) -> dict[str, str]:
         ("error: You must be logged in to the server (Unauthorized)", 401, ""),
         (status_of(401, "Unauthorized"), 401, ""),
         ("the API server did not list it: curl: (22) The requested URL returned error: 403", 403, ""),
+        ('Error from server (NotFound): configmaps "kubeadm-config" not found', 404, ""),
         (status_of(500, "etcdserver: request timed out"), 500, ""),
         ("curl: (7) Failed to connect to 10.1.1.103 port 6443: Connection refused", 0, ""),
     ],
