@@ -10,7 +10,7 @@ from lab.process import Done
 from tests.support.expiry import end_everything
 from tests.support.loss import lose_data, without_quorum
 from tests.support.operator import Operator
-from tests.support.stock import CONFIG_MAPS, STOCK, WHOLE, counted, fill, works
+from tests.support.stock import CONFIG_MAPS, STOCK, WHOLE, counted, fill, kubectl, works
 from tests.support.waiting import eventually
 
 CLUSTER = "ha-cluster"
@@ -57,6 +57,21 @@ def serves(operator: Operator, _: Done) -> None:
     works(operator)
 
 
+def gone(host: str, asked: str) -> Callable[[Operator, Done], None]:
+    """Return the proof that the cluster has no node ``host`` any more, and etcd no such member; ``asked`` is a host that stays."""
+
+    def left(operator: Operator) -> list[str]:
+        nodes = kubectl(operator, "get", "nodes", "-o", "name", host=asked)
+        members = operator.inv("etcd.members", "--json")
+        if nodes.returncode or not members.stdout:
+            return [nodes.stderr, members.stderr]
+        there = {"node": nodes.stdout.split(), "member": [each["name"] for each in json.loads(members.stdout)]}
+        assert f"node/{asked}" in there["node"], f"{asked} is not in the list of nodes: {there['node']}"
+        return [f"{host} is still a {kind}" for kind, names in there.items() if {host, f"node/{host}"} & set(names)]
+
+    return lambda operator, _: eventually(lambda: left(operator), [], 60)
+
+
 def extracted(_: Operator, done: Done) -> None:
     """All of them are there, with their contents."""
     found = [done.stdout.count(text) for text in ("\nkind: ConfigMap\n", f"\n  namespace: {STOCK}\n", "x" * 1000)]
@@ -97,12 +112,13 @@ STAGES = (
         proof=extracted,
         needs=("backup.run",),
     ),
-    Stage("cluster.remove, a worker", ("cluster.remove", "--host", "worker1")),
+    Stage("cluster.remove, a worker", ("cluster.remove", "--host", "worker1"), proof=gone("worker1", asked="master1")),
     Stage("cluster.join, the worker", ("cluster.join", "--host", "worker1"), proof=whole),
     Stage(
         "cluster.remove, the dead first host",
         ("cluster.remove", "--host", "master1"),
         before=lambda operator: operator.lab.off("master1"),
+        proof=gone("master1", asked="master2"),
     ),
     Stage(
         "cluster.join, its empty replacement",

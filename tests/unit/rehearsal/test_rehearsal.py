@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,12 @@ from lab import kube_release
 from lab.kubernetes import PROGRAMS, Kubernetes
 from runbooks.errors import InventoryError
 from tests.rehearsal import __main__ as command
-from tests.rehearsal import journey, page, record
+from tests.rehearsal import journey, page, record, stages
 from tests.rehearsal.journey import Journey, reason
 from tests.rehearsal.record import FAILED, GOOD, NOT_RUN, Outcome, Record
 from tests.rehearsal.stages import STAGES, Stage
 from tests.support import ROOT
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -117,8 +120,8 @@ def test_good_is_only_what_holds_exactly_the_stages_of_the_journey():
     whole = Record(version="1.36.3", date="", outcomes=good(*titles))
     assert whole.well
     assert page.result(whole).startswith(f"all {len(STAGES)} good")
-    for stages in ([], titles[:-1], titles[1:], [*titles, "another"], [*titles[:-1], "another"]):
-        assert not Record(version="1.36.3", date="", outcomes=good(*stages)).well
+    for wrong in ([], titles[:-1], titles[1:], [*titles, "another"], [*titles[:-1], "another"]):
+        assert not Record(version="1.36.3", date="", outcomes=good(*wrong)).well
 
 
 def test_a_reason_is_the_commands_own_error():
@@ -301,6 +304,44 @@ def test_what_stages_need_comes_before_them():
     assert len(set(titles)) == len(titles)
     for number, stage in enumerate(STAGES):
         assert set(stage.needs) <= set(titles[:number])
+
+
+class Answers(Hosts):
+    """A cluster with these nodes and members of etcd."""
+
+    def __init__(self, nodes: list[str], members: list[str]) -> None:
+        super().__init__()
+        self.nodes, self.members = nodes, members
+
+    def console(self, *_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 0, "".join(f"node/{name}\n" for name in self.nodes), "")
+
+    def inv(self, *words: str, timeout_s: float = 0) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 0, json.dumps([{"name": name} for name in self.members]), "")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "members", "left"),
+    [
+        (["master2", "worker1"], ["master2"], ""),
+        (["master1", "master2"], ["master2"], "master1 is still a node"),
+        (["master2"], ["master1", "master2"], "master1 is still a member"),
+        ([], [], "master2 is not in the list of nodes"),
+    ],
+    ids=["gone", "node", "member", "no answer"],
+)
+def test_a_host_is_removed_when_neither_a_node_nor_a_member_is_left(monkeypatch, nodes, members, left):
+    monkeypatch.setattr(stages, "eventually", lambda what, expected, _: eventually(what, expected, 0))
+    proof = stages.gone("master1", asked="master2")
+    with pytest.raises(AssertionError, match=left) if left else nullcontext():
+        proof(Answers(nodes, members), subprocess.CompletedProcess([], 0))
+
+
+def test_the_page_says_of_every_command_what_is_looked_up():
+    text = command.PAGE.read_text().partition(page.BEGIN)[0]
+    bare = next(line for line in text.splitlines() if "the exit status has to do" in line)
+    assert set(re.findall(r"`(.+?)`", bare)) == {each.words[0] for each in STAGES if each.proof is stages.finished}
+    assert {each.words[0] for each in STAGES} <= set(re.findall(r"`([a-z][a-z.-]+)`", text))
 
 
 # ---- what is refused
