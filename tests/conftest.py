@@ -76,11 +76,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ORDER[item.nodeid.partition("::")[0]] if row(item.nodeid) else ("z", 0))
 
 
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a set by its sorted values: two workers see its own order differently, and would collect different tests."""
-    return ",".join(sorted(map(str, val))) or "none" if isinstance(val, set | frozenset) else None
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> LoadScopeScheduling:
     """Keep each row on one worker."""
