@@ -56,7 +56,6 @@ def test_before_anything_is_deleted(procedure):
             "master2",
         ),
     ],
-    ids=str,
 )
 def test_a_repair_tries_only_the_writes_that_it_needs(monkeypatch, repair, writes, deletes):
     """A webhook that refuses Nodes must not keep a dead member from being removed."""
