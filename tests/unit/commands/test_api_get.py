@@ -14,18 +14,27 @@ pytestmark = pytest.mark.unit
 
 CERTIFICATE, KEY = "-----BEGIN CERTIFICATE-----\nadmin\n", "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n"
 CURL = r"""#!/bin/bash
+if [ "$*" = --version ]; then cat "$TOP/version" 2>/dev/null || echo 'curl 7.88.1 (x86_64-pc-linux-gnu)'; exit; fi
+ended=''
 while [ "$#" -gt 0 ]; do
-    case $1 in --cert) cat "$2" && stat -c %A "${2%/*}" ;; esac
+    case $1 in --cert) cat "$2" && stat -c %A "${2%/*}" ;; *exitcode*) ended=0 ;; *http_code*) ended=- ;; esac
     shift
 done >"$TOP/asked.as"
 sed -n 's/^output = "\(.*\)"$/\1/p' | while read -r file; do
     code=$(cat "$TOP/code" 2>/dev/null || echo 200)
     case $code in
     000) echo 'curl: (7) Failed to connect: Connection refused' >&2 && echo 'More details here: https://curl.se' >&2 ;;
+    cut*)
+        echo 'curl: (18) transfer closed with outstanding read data remaining' >&2
+        printf '{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"a":{"b"' >"$file"
+        [ "$code" = cut ] || echo 200 >"$TOP/code"
+        code=200 ended=${ended/0/18}
+        ;;
     200) echo '{"gitVersion": "v1.36.2"}' >"$file" ;;
     *) printf '{"message": "pods is forbidden: User \\"kubernetes-admin\\" cannot list",\n "code": %s}\n' "$code" >"$file" ;;
     esac
-    echo "$code $file"
+    echo "$code $ended $file"
+    ended=${ended/18/0}
 done
 """
 KUBECTL = r"""#!/bin/bash
@@ -83,7 +92,7 @@ def test_the_key_is_on_no_command_line_and_not_left_behind(control):
 
 def test_admin_conf_is_read_once_for_all_lists(control):
     control(kinds(master(1)).command)
-    assert len(control.lines("curl")) == 2
+    assert len([line for line in control.lines("curl") if "--version" not in line]) == 2
     assert len(control.lines("kubectl")) == 1
 
 
@@ -125,6 +134,20 @@ def test_a_server_that_does_not_answer_has_curls_words(control):
     (control.top / "code").write_text("000")
     answer = control(lists(master(1), str(control.top / "base"), PODS, 0))
     assert "@! resources/pods curl: (7) Failed to connect: Connection refused\n" in answer.stdout
+
+
+@pytest.mark.parametrize("version", ["7.74.0", "7.75.0", "8.5.0-DEV"])
+def test_a_transfer_that_broke_off_is_asked_again(control, version):
+    """curl reports the status 200 and keeps what has arrived."""
+    (control.top / "version").write_text(f"curl {version} (x86_64-pc-linux-gnu)\n")
+    (control.top / "code").write_text("cut once")
+    answer = control(lists(master(1), str(control.top / "base"), PODS, 0))
+    assert "@! " not in answer.stdout
+    assert "@@ resources/pods " in answer.stdout
+    (control.top / "code").write_text("cut")
+    answer = control(lists(master(1), str(control.top / "base"), PODS, 0))
+    assert "@! resources/pods curl: (18) transfer closed" in answer.stdout
+    assert "@@ " not in answer.stdout
 
 
 def test_kubectls_refusals_are_kept_too(control):
