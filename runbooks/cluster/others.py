@@ -34,12 +34,16 @@ from runbooks.text import listed
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
 
+CANNOT_JOIN_ETCD = (
+    (1, 31),
+    (1, 32),
+)  # alone, with ControlPlaneKubeletLocalMode: kubeadm has no command for the phase that does it
 BOOT_S = 60  # a member that was just switched on may need so long until it answers
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The ``hosts`` that a command joins. ``again``: also those that are in the cluster join etcd again.
+    """The ``hosts`` that a command joins. ``again``: also those that are in the cluster join etcd again, with ``only_etcd`` nothing else.
 
     ``command`` is what the operator runs, "" for `cluster.join` of the hosts that are still to join; ``others``: they said that other dead members may be removed.
     """
@@ -48,6 +52,7 @@ class Join:
     command: str
     others: bool = False
     again: bool = False
+    only_etcd: bool = False
 
 
 def others_removed(survey: Survey, join: Join) -> Step:
@@ -66,6 +71,7 @@ def others_removed(survey: Survey, join: Join) -> Step:
     def check(run: Run) -> None:
         _refuse_silent(run, survey, join)
         _refuse_image(run, survey, join)
+        _refuse_local_mode(run, survey, join)
         _refuse_learner(run, survey, join)
         if not run.plan and any(each.may_start for each in _dead_others(run, survey, join)):
             _wait_for_those_that_start(run, survey, join)
@@ -135,6 +141,19 @@ def _refuse_image(run: Run, survey: Survey, join: Join) -> None:
             f"etcd would not start: kubeadm {run.site.kubernetes.version} writes {listed(f'--{flag}' for flag in flags)}, which the image"
             f" of the cluster's configuration (etcd.local.imageTag: {tag}) does not know",
             hint=f"kubectl -n kube-system edit configmap kubeadm-config: take imageTag out, or name one of these: {etcd_flags.known_by(flags)}",
+        )
+
+
+def _refuse_local_mode(run: Run, survey: Survey, join: Join) -> None:
+    """Raise PrecheckError when this kubeadm cannot join etcd alone: the member would be removed, and none would come in its place."""
+    version = run.site.kubernetes.version
+    if not join.only_etcd or config.parse(version)[:2] not in CANNOT_JOIN_ETCD:
+        return
+    api_host = survey.api_host(run)
+    if api_host and run.read(api_host, kubeadm.local_mode(api_host)):
+        raise PrecheckError(
+            f"kubeadm {version} cannot join etcd alone: the cluster's configuration has the feature gate ControlPlaneKubeletLocalMode on",
+            hint=f"inv recover.node --host {join.hosts[0]} replaces the whole host",
         )
 
 

@@ -110,6 +110,16 @@ def etcd_tag(api_host: Host) -> Probe[str]:
     return kubectl.read_json(api_host, "-n", "kube-system", "get", "configmap", "kubeadm-config", parse=tag)
 
 
+def local_mode(api_host: Host) -> Probe[bool]:
+    """Return whether the cluster's configuration has the feature gate ControlPlaneKubeletLocalMode on."""
+
+    def on(found: Any) -> bool:
+        gates = mapping(found["data"]["ClusterConfiguration"]).get("featureGates")
+        return isinstance(gates, dict) and str(gates.get("ControlPlaneKubeletLocalMode", "")).lower() == "true"
+
+    return kubectl.read_json(api_host, "-n", "kube-system", "get", "configmap", "kubeadm-config", parse=on)
+
+
 def kubelets_take_cgroup_v1(api_host: Host) -> Probe[bool]:
     """Return whether the configuration that the cluster gives to kubelets (1.24 and newer) says ``failCgroupV1: false``."""
 

@@ -187,10 +187,10 @@ def steps(ctx: RepairContext, repair: Repair, command: str) -> list[Step | Toget
 
     ``command`` is what the operator runs.
     """
-    alone = others_removed(ctx.survey, Join((ctx.host,), command, others=ctx.others, again=True))
+    only_etcd, joins = repair == Repair.REJOIN, repair != Repair.GONE
+    alone = others_removed(ctx.survey, Join((ctx.host,), command, others=ctx.others, again=True, only_etcd=only_etcd))
     plan = Plan(ctx.site, (ctx.host,), ctx.survey, replaces=True)
     alarm = [disarm(ctx)] if ctx.corrupt else []
-    only_etcd, joins = repair == Repair.REJOIN, repair != Repair.GONE
     accepts = accepts_a_change(ctx.survey, ctx.host, deletes=not only_etcd, again=only_etcd, joins=joins)
     before = [keeps_quorum(ctx), accepts]
     out = [take_out(ctx.host), remove(ctx), *alarm]

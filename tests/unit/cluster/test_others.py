@@ -31,8 +31,9 @@ from runbooks.commands.node import STATIC_PODS, NodeState
 from runbooks.engine.steps import Run
 from runbooks.errors import CommandError, HostErrors, NotLetIn, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
+from runbooks.recover.member import procedure
 from runbooks.rules.etcd import View
-from runbooks.rules.etcd_member import MemberState
+from runbooks.rules.etcd_member import MemberState, Repair
 from runbooks.view.cluster import Survey
 from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import master, site
@@ -169,8 +170,11 @@ def test_a_running_learner_of_another_host_keeps_a_host_from_joining() -> None:
     refuse_learners(view, [], "master2", COMMAND)
 
 
-def joining(monkeypatch: pytest.MonkeyPatch, version: str, tag: str, view: View) -> None:
-    """The check before master2 joins a cluster whose configuration names this image of etcd."""
+def joining(
+    monkeypatch: pytest.MonkeyPatch, version: str, tag: str, view: View, text: str = "{}", *, only_etcd: bool = False
+) -> None:
+    """The check before master2 joins a cluster whose configuration names this image of etcd, or is ``text``."""
+    answer = Answer(0, json.dumps({"data": {"ClusterConfiguration": text}}))
 
     class Said(Survey):
         def each(self, run: Run, probes: Mapping[Host, Probe[Any]]) -> dict[Host, Any]:
@@ -185,11 +189,11 @@ def joining(monkeypatch: pytest.MonkeyPatch, version: str, tag: str, view: View)
         site=msgspec.structs.replace(site(), kubernetes=kubernetes),
         plan=True,
         poll=0,
-        read=lambda host, probe: tag,
+        read=lambda host, probe: tag or probe.parse(answer),
         look_anew=lambda: None,
         listener=SimpleNamespace(say=lambda text: None),
     )
-    step = others_removed(Said(), Join((master(2),), COMMAND, again=True))
+    step = others_removed(Said(), Join((master(2),), COMMAND, again=True, only_etcd=only_etcd))
     assert step.check
     step.check(run)
 
@@ -208,6 +212,31 @@ def test_an_image_that_does_not_know_the_flags_of_kubeadm_is_refused_before_anyt
     with pytest.raises(PrecheckError, match=r"kubeadm 1\.36\.3 writes --feature-gates.*imageTag: 3\.5\.24-0") as error:
         joining(monkeypatch, "1.36.3", "3.5.24-0", whole)
     assert "etcd 3.6 and newer" in error.value.hint
+
+
+def test_a_kubeadm_that_cannot_join_etcd_alone_is_refused_before_the_member_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, on = seen(look(1), look(2), look(3)), "featureGates:\n  ControlPlaneKubeletLocalMode: true\n"
+    for version, text, only in (
+        ("1.31.14", on, False),
+        ("1.30.0", on, True),
+        ("1.33.13", on, True),
+        ("1.32.13", on.replace("true", "false"), True),
+        ("1.32.13", "featureGates: {}\n", True),
+        ("1.32.13", "{}", True),
+    ):
+        joining(monkeypatch, version, "", whole, text, only_etcd=only)
+    for version in ("1.31.14", "1.32.13"):
+        with pytest.raises(PrecheckError, match="cannot join etcd alone") as error:
+            joining(monkeypatch, version, "", whole, on, only_etcd=True)
+        assert error.value.hint == "inv recover.node --host master2 replaces the whole host"
+
+
+def test_only_the_repair_that_joins_etcd_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    joins: list[Join] = []
+    monkeypatch.setattr(procedure, "others_removed", lambda survey, join: joins.append(join) or others_removed(survey, join))
+    for repair in (Repair.REJOIN, Repair.REBUILD):
+        procedure.steps(procedure.RepairContext(site(), master(2), ""), repair, COMMAND)
+    assert [join.only_etcd for join in joins] == [True, False]
 
 
 def test_the_tag_of_etcd_in_the_configuration_of_the_cluster() -> None:
