@@ -1,5 +1,8 @@
 """Measure what building a cluster costs beside the commands themselves: `python -m bench.cluster_build [--save]`, as root.
 
+With `--versions DIR [--rounds N]` (DIR has the programs of one version, as for `inv lab.up --kubernetes`): the whole command against
+the bare kubeadm commands, in turns on the same hosts; see bench/bare_build.py.
+
 `inv cluster.init` on three empty control plane hosts and a worker, in this process, with a stopwatch around every command that is
 sent to a host. Per step and in all: seconds in which a command that changes something ran on some host (what a shell script of the
 same commands would take), seconds spent waiting until the outcome was there (looks that did not see it yet included), seconds of all
@@ -21,6 +24,7 @@ from typing import Any
 import tenacity.nap
 import yaml
 
+from bench import bare_build
 from bench.results import markdown, save
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
@@ -174,15 +178,36 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown(lines)
 
 
-def twin(name: str, directory: Path) -> Lab:
-    """Boot the hosts, empty, behind load balancers that are set up."""
+def twin(name: str, directory: Path, binaries: Path | None = None) -> Lab:
+    """Boot the hosts, empty. ``binaries``: the directory of another version's programs."""
     lab = Lab(name)
     source = directory / "hosts.yaml"
     site = yaml.safe_load((ROOT / "hosts.yaml").read_text())
     site["hosts"] = [host for host in site["hosts"] if host["name"] in HOSTS]
     source.write_text(yaml.safe_dump(site, sort_keys=False))
-    lab.up(source, kubernetes=Kubernetes())
+    lab.up(source, kubernetes=Kubernetes(binaries=binaries))
     return lab
+
+
+def against_bare(binaries: Path, rounds: int, *, keep: bool, saved: bool) -> int:
+    """Build both ways, measure, print; exit status 1 when ours takes longer than the target allows."""
+    import tempfile  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as directory:
+        lab = twin("bench", Path(directory), binaries)
+        try:
+            os.environ["RUNBOOKS_SITE"] = lab.instance.switch
+            run([*bare_build.INV, "lb.setup"], timeout_s=300)
+            found = bare_build.compared(lab, rounds, lambda text: print(text, flush=True))
+            content = bare_build.content(lab, found)
+        finally:
+            if not keep:
+                lab.down()
+    print(bare_build.shown(found))
+    print(f"\nours : bare = {content['ratio']:.2f} (target: at most {bare_build.TARGET:g})")
+    if saved:
+        print(save("cluster_build_bare", content))
+    return 0 if content["ratio"] <= bare_build.TARGET else 1
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -192,7 +217,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench.cluster_build", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the lab up")
     parser.add_argument("--save", action="store_true", help="write the figures to bench/results/")
+    parser.add_argument(
+        "--versions", type=Path, metavar="DIR", help="against the bare kubeadm commands, with the programs in DIR"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way is measured with --versions")
     options = parser.parse_args(words)
+    if options.versions:
+        return against_bare(options.versions.absolute(), options.rounds, keep=options.keep, saved=options.save)
     with tempfile.TemporaryDirectory() as directory:
         lab = twin("bench", Path(directory))
         try:
