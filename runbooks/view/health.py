@@ -42,18 +42,17 @@ class ClusterReadings:
         return {host: said[kind] for host, said in self.hosts.items() if not isinstance(said, RunbookError) and kind in said}
 
 
-def wrong(run: Run, *, joined_only: bool = False) -> list[Finding]:
-    """Return the failures. Changes nothing, so the write through the VIP is left out.
+def wrong(site: Site, seen: ClusterReadings, *, joined_only: bool = False) -> list[Finding]:
+    """Return the failures. Nothing was changed to see them, so the write through the VIP is left out.
 
     Servers that the LBs lack are left out too: only `inv lb.setup` adds them, which the caller names at its end. ``joined_only``: so
     are hosts that answer and are in no cluster, for a procedure that joins no host: their own findings, their etcd, which has no member,
     and their servers on the LBs.
     """
-    seen = look(run)
-    outside = not_joined(run.site, seen) if joined_only else []
+    outside = not_joined(site, seen) if joined_only else []
     for host in outside:
-        _leave_out(run.site, seen, host)
-    found = at_least("fail", judge(run.site, seen))
+        _leave_out(site, seen, host)
+    found = at_least("fail", judge(site, seen))
     return [each for each in found if each.topic != lb_servers.TOPIC and each.host not in map(str, outside)]
 
 
@@ -72,6 +71,15 @@ def _leave_out(site: Site, seen: ClusterReadings, host: Host) -> None:
 def not_joined(site: Site, seen: ClusterReadings) -> list[Host]:
     """Return the hosts that answer and are in no cluster."""
     return [host for host, each in host_facts(site, seen).items() if isinstance(each, HostFacts) and not each.joined]
+
+
+def not_ready(run: Run, host: Host) -> list[Finding]:
+    """Return the failures of nodes and pods, asked from the API server of ``host`` alone; none when it does not return the nodes."""
+    site, spaces = run.site, cluster_namespaces(run.site)
+    found = run.read_each({host: objects.cluster(host, spaces)}, fresh=True)[host]
+    if isinstance(found, RunbookError) or objects.NODES in found.errors:
+        return []
+    return at_least("fail", [*rules.nodes(site, found), *verify_pods.pods(site, found, spaces)])
 
 
 def look(run: Run) -> ClusterReadings:

@@ -80,7 +80,7 @@ def verified(ctx: RestoreContext) -> Step:
     there = {*ctx.plan.members, *ctx.plan.nodes}
 
     def done(run: Run) -> bool | Unmet:
-        found = [each for each in health.wrong(run) if concerns(each, there)]
+        found = [each for each in health.wrong(run.site, health.look(run)) if concerns(each, there)]
         return Unmet("; ".join(map(told, found[:3]))) if found else True
 
     return Step(

@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks import gates
 from runbooks.commands.certs import Certificate
 from runbooks.commands.etcd import Alarm, Look, Member, Status
 from runbooks.commands.kubectl import url
@@ -663,19 +663,82 @@ def test_hosts_that_have_not_joined_are_told_once():
     assert told == ["host"]
 
 
-def test_a_procedure_that_joins_nobody_does_not_wait_for_a_host_that_has_not_joined(monkeypatch):
+def test_a_procedure_that_joins_nobody_does_not_wait_for_a_host_that_has_not_joined():
     """recover.etcd-quorum waited three minutes for a worker that was only in hosts.yaml, and failed."""
     seen = everything(worker1={"facts": replace(FACTS, joined=False, units={"kubelet": "inactive"})})
     seen.cluster = cluster(nodes=tuple(node(host) for host in SITE.nodes if host.name != "worker1"))
-    monkeypatch.setattr(health, "look", lambda run: seen)
-    run: Any = SimpleNamespace(site=SITE)
-    assert [(row.topic, row.host) for row in health.wrong(run)] == [("host", "worker1")]
-    assert health.wrong(run, joined_only=True) == []
+    assert [(row.topic, row.host) for row in health.wrong(SITE, seen)] == [("host", "worker1")]
+    assert health.wrong(SITE, seen, joined_only=True) == []
     seen.hosts[M3] = lost(M3)  # one that does not answer may have joined
-    assert {row.host for row in health.wrong(run, joined_only=True)} >= {"master3"}
+    assert {row.host for row in health.wrong(SITE, seen, joined_only=True)} >= {"master3"}
 
 
-def test_a_procedure_that_joins_nobody_does_not_wait_for_a_master_that_has_not_joined(monkeypatch):
+class Proof:
+    """A cluster as the proof sees it: ``objects`` from one API server, everything by ``look``. Counts both, and the writes."""
+
+    site = SITE
+
+    def __init__(self, monkeypatch: Any, objects: Any, seen: Any) -> None:
+        self.objects, self.seen = objects, seen
+        self.asked: list[str] = []
+        monkeypatch.setattr(gates, "look", self._look)
+        monkeypatch.setattr(gates, "write_through_vip", self._write)
+
+    def read_each(self, probes: Any, *, fresh: bool) -> Any:
+        self.asked += [f"objects {host}" for host in probes]
+        return dict.fromkeys(probes, self.objects)
+
+    def _look(self, run: Any) -> Any:
+        self.asked.append("everything")
+        return self.seen
+
+    def _write(self, run: Any, host: Any) -> Any:
+        self.asked.append(f"write {host}")
+        return Finding("ok", topic="write by VIP", host=host.name, seen="written")
+
+
+def whole() -> Any:
+    seen = everything()
+    seen.reader = M2
+    return seen
+
+
+def test_the_proof_asks_only_for_nodes_and_pods_until_they_are_ready(monkeypatch):
+    waiting = cluster(nodes=tuple(replace(node(host), ready=host != M3) for host in SITE.nodes))
+    proof: Any = Proof(monkeypatch, waiting, whole())
+    step = gates.cluster_verified(SITE)
+    seen = step.done(proof)
+    assert not seen
+    assert "master3: node: not Ready" in seen.seen
+    assert proof.asked == ["objects master1"]
+
+
+def test_the_proof_looks_at_everything_and_writes_before_it_is_content(monkeypatch):
+    proof: Any = Proof(monkeypatch, cluster(), whole())
+    step = gates.cluster_verified(SITE)
+    assert step.done(proof)
+    step.verify(proof)
+    assert proof.asked == ["objects master1", "everything", "write master2"]
+    proof.seen.hosts[M3] = lost(M3)
+    assert not step.done(proof)
+    assert proof.asked[3:] == ["objects master2", "everything"]
+
+
+@pytest.mark.parametrize("objects", [lost(M1), cluster(errors={NODES: "refused"})], ids=["silent", "refused"])
+def test_an_api_server_that_does_not_tell_decides_nothing(monkeypatch, objects):
+    proof: Any = Proof(monkeypatch, objects, whole())
+    assert gates.cluster_verified(SITE).done(proof)
+    assert proof.asked == ["objects master1", "everything"]
+
+
+def test_the_proof_of_a_procedure_that_joins_nobody_looks_at_everything_at_once(monkeypatch):
+    """A Node that an outsider left would never get ready."""
+    proof: Any = Proof(monkeypatch, cluster(), whole())
+    assert gates.cluster_verified(SITE, joined_only=True).done(proof)
+    assert proof.asked == ["everything"]
+
+
+def test_a_procedure_that_joins_nobody_does_not_wait_for_a_master_that_has_not_joined():
     """Its etcd has no host in its findings, and its server has the LB's."""
     out = {"facts": replace(FACTS, joined=False, units={"kubelet": "inactive"}), "health": answers(M3, error="no such file")}
     seen = everything(master3=out | {"etcd": Look(None, why="etcd does not run here")})
@@ -685,13 +748,15 @@ def test_a_procedure_that_joins_nobody_does_not_wait_for_a_master_that_has_not_j
     seen.cluster = cluster(nodes=tuple(node(host) for host in SITE.nodes if host != M3))
     for host in (LB1, LB2):
         seen.hosts[host]["backends"] = (*UP[:2], replace(UP[2], status="DOWN"), *INGRESS)
-    monkeypatch.setattr(health, "look", lambda run: deepcopy(seen))
-    run: Any = SimpleNamespace(site=SITE)
-    assert {(row.topic, row.host) for row in health.wrong(run)} >= {("host", "master3"), ("etcd", ""), ("LB", "lb1")}
-    assert health.wrong(run, joined_only=True) == []
+    assert {(row.topic, row.host) for row in health.wrong(SITE, deepcopy(seen))} >= {
+        ("host", "master3"),
+        ("etcd", ""),
+        ("LB", "lb1"),
+    }
+    assert health.wrong(SITE, deepcopy(seen), joined_only=True) == []
     for host in (M1, M2):  # the member of a host that was replaced by an empty machine counts for the quorum
         seen.hosts[host]["etcd"] = etcd_view().said[host]
-    assert {row.topic for row in health.wrong(run, joined_only=True)} == {"etcd", "LB"}
+    assert {row.topic for row in health.wrong(SITE, deepcopy(seen), joined_only=True)} == {"etcd", "LB"}
 
 
 def test_without_any_api_server_the_rest_is_still_judged():
