@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.process import Done
@@ -34,6 +35,7 @@ class Journey:
         """Go through all stages that are not good yet."""
         started, before = time.monotonic(), self.record.seconds
         self.record.sittings += 1
+        self.record.last = datetime.now(UTC).strftime("%Y-%m-%d")
         lost = ""
         for number, stage in enumerate(STAGES, 1):
             known = self.record.of(stage.title)

@@ -41,6 +41,10 @@ def result(record: Record) -> str:
     parts += [
         f"{title}: {'; '.join(named[kind])}" for kind, title in ((FAILED, "**failed**"), (NOT_RUN, "not run")) if named[kind]
     ]
+    if record.earlier:
+        parts.append(f"failed before, and repeated: {'; '.join(dict.fromkeys(each.stage for each in record.earlier))}")
+    if record.sittings > 1:
+        parts.append(f"in {record.sittings} sittings")
     if missing := [title for title in TITLES if record.of(title) is None]:
         parts.append(f"stopped before {missing[0]}")
     return "; ".join(parts)
@@ -49,10 +53,14 @@ def result(record: Record) -> str:
 def _versions(records: Sequence[Record]) -> str:
     rows = [["Kubernetes", "etcd", "containerd", "cgroups", "date", "result", "seconds"]]
     rows += [
-        [each.version, each.etcd, each.containerd, each.cgroups, each.date, result(each), f"{each.seconds:.0f}"]
+        [each.version, each.etcd, each.containerd, each.cgroups, _dates(each), result(each), f"{each.seconds:.0f}"]
         for each in records
     ]
     return _markdown(rows)
+
+
+def _dates(record: Record) -> str:
+    return record.date if record.last in ("", record.date) else f"{record.date} to {record.last}"
 
 
 def _seconds(records: Sequence[Record]) -> str:
@@ -72,10 +80,9 @@ def _cell(outcome: Outcome | None) -> str:
 
 def _failures(records: Sequence[Record]) -> str:
     return "\n".join(
-        f"- {record.version}, {each.stage}: {each.why}"
+        f"- {record.version}, {each.stage}{', before it was repeated' * (number < len(record.earlier))}: {each.why}"
         for record in records
-        for each in record.outcomes
-        if each.outcome == FAILED
+        for number, each in enumerate(record.failed)
     )
 
 

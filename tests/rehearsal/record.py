@@ -24,7 +24,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """A journey, or as much of it as there is. ``seconds``: of all of it, with what the stages need and prove. ``sittings``: runs it took."""
+    """A journey, or as much of it as there is. ``seconds``: of all of it, with what the stages need and prove.
+
+    ``date`` and ``last`` are those of its first and last sitting; ``sittings``: runs it took. ``earlier``: failures of stages that were
+    repeated since. Records from before 2026-11-28, 10:30 UTC have neither ``last`` nor ``earlier``: such failures were not kept then.
+    """
 
     version: str
     date: str
@@ -34,13 +38,17 @@ class Record(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     sittings: int = 0
     outcomes: list[Outcome] = []
+    last: str = ""
+    earlier: list[Outcome] = []
 
     def of(self, stage: str) -> Outcome | None:
         """Return how ``stage`` ended; None when it has not been reached."""
         return next((each for each in self.outcomes if each.stage == stage), None)
 
     def put(self, outcome: Outcome) -> None:
-        """Note how a stage ended, in place of how it ended before."""
+        """Note how a stage ended, in place of how it ended before; that it failed before is not forgotten."""
+        if (before := self.of(outcome.stage)) and before.outcome == FAILED:
+            self.earlier = [*self.earlier, before]
         self.outcomes = [each for each in self.outcomes if each.stage != outcome.stage] + [outcome]
 
     @property
@@ -50,8 +58,8 @@ class Record(msgspec.Struct, kw_only=True):
 
     @property
     def failed(self) -> list[Outcome]:
-        """What has failed."""
-        return [each for each in self.outcomes if each.outcome == FAILED]
+        """What has failed, also where it was repeated since."""
+        return [*self.earlier, *(each for each in self.outcomes if each.outcome == FAILED)]
 
     @property
     def well(self) -> bool:

@@ -113,6 +113,29 @@ def test_a_stage_that_is_repeated_replaces_its_outcome(monkeypatch):
     assert not found.well
     found.put(*good("a"))
     assert found.well
+    assert page.result(found).startswith("all ")
+
+
+def test_a_failure_that_was_repeated_and_the_sittings_are_shown(short, tmp_path):
+    found = Record(version="1.36.3", date="2026-11-28", last="2026-11-29", sittings=3)
+    for outcome in (FAILED, FAILED, NOT_RUN, GOOD):
+        found.put(Outcome(stage="lb.setup", outcome=outcome, why=f"{outcome}!" if outcome != GOOD else ""))
+    for each in good("recover.certs", "doctor"):
+        found.put(each)
+    record.write(found, tmp_path / "1.36.3.json")
+    lines = page.tables(record.read_all(tmp_path)).splitlines()
+    assert "| 2026-11-28 to 2026-11-29 | all 3 good; failed before, and repeated: lb.setup; in 3 sittings |" in lines[2]
+    assert lines[-2:] == ["- 1.36.3, lb.setup, before it was repeated: failed!"] * 2
+
+
+def test_an_interruption_is_no_failure(short):
+    found = Record(version="1.36.3", date="", sittings=2, outcomes=good("lb.setup", "recover.certs", "doctor"))
+    assert page.result(found) == "all 3 good; in 2 sittings"
+
+
+def test_a_record_from_before_failures_were_kept_is_still_read(tmp_path):
+    (tmp_path / "1.36.3.json").write_text('{"version": "1.36.3", "date": "2026-11-28", "sittings": 2, "outcomes": []}')
+    assert record.read_all(tmp_path)[0].sittings == 2
 
 
 def test_good_is_only_what_holds_exactly_the_stages_of_the_journey():
