@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,12 +11,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from lab.control import Lab
+from lab.kube_build import STAMPS
 from lab.kube_choice import Flags, chosen, is_release
-from lab.kubernetes import Kubernetes, noted, parts_of
-from runbooks.errors import InventoryError, RunbookError
+from lab.kubernetes import Kubernetes, noted, parts_of, programs_of, settle
+from lab.names import RUN
+from runbooks.errors import InventoryError, PrecheckError, RunbookError
 from runbooks.local.programs import interruptible
 from tests.rehearsal import page, record
 from tests.rehearsal.journey import Journey
@@ -26,6 +27,7 @@ from tests.support.operator import Operator
 
 DEBIAN = "debian"
 PAGE = ROOT / "docs" / "versions.md"
+LOCKS = RUN.with_name("ha-lab-rehearsal")  # outside RUN, of which `lab.down` leaves nothing
 
 
 def say(text: str) -> None:
@@ -51,26 +53,32 @@ def wanted(words: Sequence[str]) -> list[Kubernetes]:
     return [found[word] for word in words]
 
 
-def rehearse(lab: Lab, kubernetes: Kubernetes, logs: Path) -> Record:
+def rehearse(lab: Lab, kubernetes: Kubernetes) -> Record:
     """Boot the hosts, go on the journey, and return what came of it. A journey on a lab that was kept is continued."""
-    here = lab.instance.state / "rehearsal"
-    kept = here / "record.json"
-    if not kept.exists():
-        lab.down()
-    lab.up(cluster_site(logs), kubernetes=kubernetes)
-    entry = noted(lab.instance)
-    assert entry
-    number = entry.versions[0].removeprefix("v")
-    here.mkdir(exist_ok=True)
-    known = msgspec.json.decode(kept.read_bytes(), type=Record) if kept.exists() else None
-    found = known or Record(version=number, date=datetime.now(UTC).strftime("%Y-%m-%d"))
-    log = logs / f"{number}.log"
-    say(f"==== Kubernetes {number}; everything that the commands print: {log}")
+    kept = record_in(lab)
+    found = (
+        record.read(kept) if kept.exists() else Record(version=number_of(kubernetes), date=datetime.now(UTC).strftime("%Y-%m-%d"))
+    )
+    lab.instance.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    record.write(found, kept)  # first of all: it says whose lab this is
+    lab.up(cluster_site(kept.parent), kubernetes=kubernetes)
+    log = Path(tempfile.mkdtemp(prefix="rehearsal-")) / f"{found.version}.log"
+    say(f"==== Kubernetes {found.version}; everything that the commands print: {log}")
     try:
-        Journey(Operator(lab, here), found, log, say, lambda each: record.write(each, kept)).travel()
+        Journey(Operator(lab, kept.parent), found, log, say, lambda each: record.write(each, kept)).travel()
     finally:
         publish(found)
     return found
+
+
+def record_in(lab: Lab) -> Path:
+    """Return where the record of a journey lies in its lab, with which it goes. A lab that has one was made by this command."""
+    return lab.instance.state / "rehearsal" / "record.json"
+
+
+def number_of(kubernetes: Kubernetes) -> str:
+    """Return the version that is asked for, without its v."""
+    return next(iter(programs_of(kubernetes) or STAMPS)).removeprefix("v")
 
 
 def publish(found: Record) -> None:
@@ -81,33 +89,72 @@ def publish(found: Record) -> None:
 
 
 @contextmanager
-def lab_of(options: argparse.Namespace) -> Iterator[Lab]:
-    """Give the lab of the journey, and take it away at the end, however it comes, unless it is to be kept."""
-    lab = Lab(options.lab, say=say)
+def alone(lab: Lab) -> Iterator[None]:
+    """Hold the lock of journeys on ``lab``; PrecheckError while another process does. The kernel releases it when its holder dies."""
+    name = lab.instance.name
     try:
-        yield lab
-    finally:
-        if not options.keep:
-            try:
-                lab.down()
-            except KeyboardInterrupt:  # only once: after that, signals are ignored
-                lab.down()
-                raise
+        LOCKS.mkdir(exist_ok=True)
+        file = (LOCKS / f"{name}.lock").open("w")
+    except OSError as error:
+        raise PrecheckError(f"{LOCKS}: {error.strerror}", hint="run this as root, like the lab itself") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PrecheckError(
+                f"another journey is under way on the lab {name}", hint="wait for its end, or --lab with another name"
+            ) from None
+        yield
+
+
+def own(lab: Lab, kubernetes: Kubernetes) -> None:
+    """Refuse a lab that is up and that this command has not made, or not for the same Kubernetes. It only looks."""
+    if not lab.exists():
+        return
+    name, kept = lab.instance.name, record_in(lab)
+    hint = f"--lab with another name; or, if nobody needs that lab any more: RUNBOOKS_LAB={name} inv lab.down"
+    if not kept.exists():
+        raise PrecheckError(f"there is a lab {name} already, and it was not made by this command", hint=hint)
+    known, asked = record.read(kept).version, number_of(kubernetes)
+    if known != asked:
+        raise PrecheckError(f"the lab {name} was kept from a journey on Kubernetes {known}, and {asked} is asked for", hint=hint)
+    try:
+        if noted(lab.instance):
+            settle(lab.instance, kubernetes, say)  # what it has stays; it refuses other programs of the same version
+    except PrecheckError as error:
+        raise PrecheckError(str(error), hint=hint) from None
+
+
+@contextmanager
+def lab_of(options: argparse.Namespace, kubernetes: Kubernetes) -> Iterator[Lab]:
+    """Give the lab of the journey, for it alone, and take it away at the end, however it comes, unless it is to be kept."""
+    lab = Lab(options.lab, say=say)
+    with alone(lab):
+        own(lab, kubernetes)
+        try:
+            yield lab
+        finally:
+            if not options.keep:
+                try:
+                    lab.down()
+                except KeyboardInterrupt:  # only once: after that, signals are ignored
+                    lab.down()
+                    raise
 
 
 def run(options: argparse.Namespace) -> int:
     """Rehearse every version; return 0 when everything was good on each of them."""
-    good, logs = True, Path(tempfile.mkdtemp(prefix="rehearsal-"))
+    good = True
     for kubernetes in wanted(options.versions):
-        with interruptible(), lab_of(options) as lab:
-            found = rehearse(lab, kubernetes, logs)
+        with interruptible(), lab_of(options, kubernetes) as lab:
+            found = rehearse(lab, kubernetes)
         say(f"==== Kubernetes {found.version}: {page.result(found)}; {found.seconds:.0f} s; written to {PAGE.relative_to(ROOT)}")
         good = good and found.well
     return 0 if good else 1
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Exit status: 0 everything good, 1 not everything, 2 wrong input, 130 interrupted."""
+    """Exit status: 0 everything good, 1 not everything, 2 wrong input, 3 refused, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="scripts/rehearse-versions", description=__doc__)
     parser.add_argument(
         "versions", nargs="+", metavar="DIR", help=f"a directory with the programs of one version, a release, or {DEBIAN}"

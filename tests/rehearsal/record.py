@@ -72,9 +72,14 @@ def order(record: Record) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", record.version))
 
 
+def read(path: Path) -> Record:
+    """Return the record at ``path``."""
+    return msgspec.json.decode(path.read_bytes(), type=Record)
+
+
 def read_all(place: Path = RESULTS) -> list[Record]:
     """Return every version's record, the oldest version first."""
-    return sorted((msgspec.json.decode(path.read_bytes(), type=Record) for path in place.glob("*.json")), key=order)
+    return sorted((read(path) for path in place.glob("*.json")), key=order)
 
 
 def write(record: Record, path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import kube_release
+from lab import kube_release, names
 from lab.kubernetes import PROGRAMS, Kubernetes
-from runbooks.errors import InventoryError
+from runbooks.errors import InventoryError, PrecheckError
 from tests.rehearsal import __main__ as command
 from tests.rehearsal import journey, page, record, stages
 from tests.rehearsal.journey import Journey, reason
@@ -438,11 +438,24 @@ def test_a_failure_replaces_an_older_result_even_when_the_journey_did_not_end(mo
     assert ("| 1.36.3 |" in command.PAGE.read_text()) == written
 
 
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine of its own, on which no lab is up."""
+    monkeypatch.setattr(command, "LOCKS", tmp_path / "locks")
+    monkeypatch.setattr(names, "RUN", tmp_path / "run")
+    monkeypatch.setenv("HA_LAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
 class FakeLab:
     """A lab that somebody takes away; ``interrupts``: so often Ctrl-C comes while that is being done."""
 
-    def __init__(self, interrupts: int) -> None:
+    def __init__(self, interrupts: int = 0) -> None:
         self.downs, self.interrupts = 0, interrupts
+        self.instance = names.Instance("mine")
+
+    def exists(self) -> bool:
+        return self.instance.state.exists()
 
     def down(self) -> None:
         self.downs += 1
@@ -461,9 +474,77 @@ class FakeLab:
     ],
     ids=["Ctrl-C", "ended", "and again meanwhile", "while it is taken away", "kept"],
 )
-def test_interrupted_it_leaves_no_lab_unless_asked(monkeypatch, words, number, interrupts, downs):
+def test_interrupted_it_leaves_no_lab_unless_asked(monkeypatch, machine, words, number, interrupts, downs):
     lab = FakeLab(interrupts)
     monkeypatch.setattr(command, "Lab", lambda *_, **__: lab)
     monkeypatch.setattr(command, "rehearse", lambda *_: os.kill(os.getpid(), number) if number else None)
     assert command.main(["debian", *words]) == 130
     assert lab.downs == downs
+
+
+@pytest.fixture
+def lab(monkeypatch, machine):
+    """The lab of the command; a journey on it is always good."""
+    found = FakeLab()
+    monkeypatch.setattr(command, "Lab", lambda *_, **__: found)
+    monkeypatch.setattr(command, "rehearse", lambda *_: Record(version="1.20.2", date="", outcomes=good(*record.TITLES)))
+    return found
+
+
+@pytest.mark.parametrize("words", [(), ("--keep",)], ids=["", "kept"])
+def test_the_lab_of_somebody_else_is_left_alone(lab, capsys, words):
+    lab.instance.state.mkdir(parents=True)
+    assert command.main(["debian", *words]) == 3
+    said = capsys.readouterr().err
+    assert "error: there is a lab mine already, and it was not made by this command" in said
+    assert "RUNBOOKS_LAB=mine inv lab.down" in said
+    assert lab.downs == 0
+
+
+@pytest.mark.parametrize(("version", "status", "downs"), [("1.20.2", 0, 1), ("1.36.3", 3, 0)], ids=["the same", "another"])
+def test_a_kept_lab_is_gone_on_with_only_for_the_version_that_is_asked_for(lab, capsys, version, status, downs):
+    record.write(Record(version=version, date=""), command.record_in(lab))
+    assert (command.main(["debian"]), lab.downs) == (status, downs)
+    if status:
+        assert "was kept from a journey on Kubernetes 1.36.3, and 1.20.2 is asked for" in capsys.readouterr().err
+
+
+def test_a_kept_lab_with_other_programs_of_the_same_version_is_refused(lab, tmp_path, capsys):
+    record.write(Record(version="1.36.3", date=""), command.record_in(lab))
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    (entry / "about.json").write_text('{"versions": ["v1.36.3"], "etcd": "3.6.8"}')
+    lab.instance.kubernetes.write_text(str(entry))
+    assert (command.main([programs(tmp_path / "whole", *PROGRAMS)]), lab.downs) == (3, 0)
+    said = capsys.readouterr().err
+    assert "this is another one" in said
+    assert "RUNBOOKS_LAB=mine inv lab.down" in said
+
+
+def test_one_journey_at_a_time_on_a_lab(lab, capsys):
+    with command.alone(lab):
+        assert command.main(["debian"]) == 3
+    assert "another journey is under way on the lab mine" in capsys.readouterr().err
+    assert lab.downs == 0
+    assert command.main(["debian"]) == 0
+
+
+def test_without_a_place_for_the_lock_it_says_what_to_do(lab, capsys):
+    command.LOCKS.write_text("")
+    assert command.main(["debian"]) == 3
+    assert "next:  run this as root" in capsys.readouterr().err
+
+
+def test_whose_lab_it_is_is_written_before_it_boots_and_a_boot_that_fails_leaves_no_directory(monkeypatch, machine):
+    seen = []
+
+    class Dark(FakeLab):
+        def up(self, source: Path, kubernetes: Kubernetes) -> None:
+            seen.append((record.read(command.record_in(self)).version, source.is_relative_to(self.instance.state)))
+            raise PrecheckError("no room")
+
+    lab = Dark()
+    monkeypatch.setattr(command, "Lab", lambda *_, **__: lab)
+    monkeypatch.setattr(command.tempfile, "mkdtemp", untrue)
+    assert (command.main(["debian"]), lab.downs) == (3, 1)
+    assert seen == [("1.20.2", True)]
