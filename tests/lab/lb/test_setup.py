@@ -241,9 +241,6 @@ def test_haproxy_hung_on_one_moves_the_vip_and_on_both_leaves_it_on_one(operator
 
     signalled("lb1", "STOP")
     eventually(lambda: holders(operator.lab), ["lb2"])
-    assert "lb1: haproxy does not answer on its socket" in operator.inv("lb.status").stderr
-    refused = operator.inv("lb.failover", "--to", "lb1")
-    assert refused.returncode == 3, refused.stderr
     signalled("lb2", "STOP")
     eventually(hung, ["lb1", "lb2"])
     eventually(lambda: holders(operator.lab), ["lb1"])  # by its priority: they are equally bad
