@@ -43,7 +43,11 @@ def show(session: Session) -> None:
     else:
         _print_tables(site, seen, failed)
     if found:
-        hint = first_hint(list(failed.values())) or "inv lb.setup repairs what differs from hosts.yaml"
+        hangs = any(state.haproxy.active == "active" and state.haproxy_runs is None for state, _ in seen.values())
+        repair = (
+            "inv recover.vip restarts an HAProxy that hangs" if hangs else "inv lb.setup repairs what differs from hosts.yaml"
+        )
+        hint = first_hint(list(failed.values())) or repair
         raise OutcomeError("\n       ".join(found), hint=hint)
 
 

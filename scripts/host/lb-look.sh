@@ -33,8 +33,10 @@ done 2>/dev/null
 echo "process.haproxy $worker"
 echo "process.keepalived $keepalived"
 marked() { sed -nE "s/^ *[Dd]escription:? +($MARK [0-9a-f]+).*/\1/p" | head -n 1; }
+answers=''
 if [ -S /run/haproxy/admin.sock ] && info=$(echo 'show info' | timeout 3 socat -t1 -T2 - UNIX-CONNECT:/run/haproxy/admin.sock 2>/dev/null) && [ -n "$info" ]; then
     echo "runs $(marked <<<"$info")"
+    answers=yes
 fi
 for file in "$HAPROXY_CFG" "$KEEPALIVED_CONF"; do
     sum=''
@@ -54,7 +56,7 @@ status() ( # PORT PATH: prints the HTTP status of this host's own address
     read -r -t 1 _ code _ <&3
     echo "$code"
 ) 2>/dev/null
-if [ -S /run/haproxy/admin.sock ]; then
+if [ -n "$answers" ]; then # one that hangs answers nowhere; each question would cost a second
     echo "stats $(status "$STATS_PORT" /stats)"
     echo "metrics $(status "$METRICS_PORT" '/metrics?scope=global')"
 fi
