@@ -41,7 +41,7 @@ gone() { # until the kubelet has let go: a manifest that comes back earlier is s
     echo "$pod still runs" >&2
     exit 75
 }
-without_waiting() { # one that starts asks the API server for its Node before it starts a pod (from 1.27 on; mostly its own host's),
+without_waiting() { # one that starts asks the API server for its Node before it starts a pod (seen in 1.31 and 1.36; mostly its own host's),
     # and one without etcd answers after a minute. No answer at all is better: it comes back together with etcd.
     case " ${PODS[*]} " in
     *' etcd '*) [ -n "$(running etcd)" ] || stop kube-apiserver 1 ;;
