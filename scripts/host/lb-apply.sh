@@ -1,6 +1,6 @@
 # Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, KEEP,
-# GONE (array: files to delete), READ (array: the files and directories that HAProxy is started with), FOREIGN (yes: the present files are the operator's own, and are kept for good; no: they are ours or the
-# package's), OURS (text that is in every file of ours).
+# GONE (array: files to delete), READ (array: the files and directories that HAProxy is started with), FOREIGN (yes: the present files
+# are the operator's own, and are kept for good; no: they are ours or the package's), OURS (text that is in every file of ours).
 # Installs a load balancer's configuration: stages the files, has haproxy and keepalived check them, keeps the present files as a
 # generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file; exit 67: a service cannot be enabled;
 # in both cases nothing was changed.

@@ -1,7 +1,8 @@
 # Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd), TOOLS (array of "program package
 # package", the second one is for dnf and yum), and PATIENCE of packages.sh, which stands before this.
 # Installs the programs in exactly that version and holds them, so that a later `apt-get upgrade` or `dnf upgrade` does not
-# change them; and the packages of those tools that this host does not have. Exit 69: no known package manager. Exit 66: the version is not offered.
+# change them; and the packages of those tools that this host does not have. Exit 69: no known package manager. Exit 66: the version is
+# not offered.
 # shellcheck shell=bash disable=SC2154
 set -eu
 umask 022
