@@ -228,6 +228,26 @@ def test_a_full_disk_on_a_host(saved: Operator) -> None:
     assert "hosts/master2.tar.gz" in made["files"]
 
 
+def test_objects_that_may_not_be_listed_are_one_line(saved: Operator) -> None:
+    """As with an administrator whose rights are gone: the user of admin.conf is a kubelet, which may list a few kinds."""
+    conf = "/etc/kubernetes/admin.conf"
+    saved.lab.console(
+        "master3", ["bash", "-c", f"cp -a {conf} {conf}.kept && cp /etc/kubernetes/kubelet.conf {conf}"], check=True
+    )
+    try:
+        done = saved.inv("backup.run")
+    finally:
+        saved.lab.console("master3", ["mv", f"{conf}.kept", conf], check=True)
+    cause = 'on master3, the API server does not let the user "system:node:master3" list them (HTTP 403 Forbidden)'
+    assert done.returncode == 5
+    assert "the set holds" in next(line for line in done.stderr.splitlines() if "it lacks objects: " in line)
+    assert (done.stderr.count(cause), done.stderr.count("resources/")) == (1, 0)
+    made = manifest(sets(saved)[-1])
+    assert [each["what"] for each in made["missing"]] == ["objects"]  # kubelets may read kubeadm-config
+    assert cause in saved.good("backup.show").splitlines()[0]
+    assert cause in saved.trouble("backup.extract", "--kind", "secrets")
+
+
 def fill(directory: Path, leaving: int) -> Path:
     """Take the room of a disk but for ``leaving`` bytes."""
     room = os.statvfs(directory)

@@ -144,7 +144,7 @@ def test_a_preparation_that_somebody_undid(whole: Operator) -> None:
         whole.lab.console("worker1", ["mv", f"{config}.lab", config], check=True)
         mended = whole.good(*row["fix"].split()[1:])
         assert "worker1: kernel modules and sysctls  [changed" in mended
-        assert "nothing to do" in whole.good("cluster.prepare", "--host", "worker1")
+        whole.idle("cluster.prepare", "--host", "worker1")
         now = f"{boot}; cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/bridge/bridge-nf-call-iptables; apt-mark showhold; ls {before}"
         assert whole.lab.console("worker1", ["bash", "-c", now]).stdout.split() == ["1", "1", "kubeadm", "kubectl", "kubelet"]
         assert ("preparation", "worker1") not in verdict(whole)[1]

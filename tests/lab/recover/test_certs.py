@@ -107,7 +107,7 @@ def test_a_table_over_everything(saved: Operator) -> None:
 
 def test_nothing_to_do(saved: Operator) -> None:
     before = containers(saved, "master1")
-    assert "nothing to do: " in saved.good("certs.renew")
+    saved.idle("certs.renew")
     assert containers(saved, "master1") == before
 
 
@@ -190,4 +190,7 @@ def test_everything_has_ended_and_comes_back(saved: Operator) -> None:
     assert kubeconfig.read_text() != copied
     used = saved.lab.console("worker1", ["kubectl", "--kubeconfig=/dev/stdin", "get", "nodes"], stdin=kubeconfig.read_text())
     assert used.stdout.count(" Ready ") == 4, used.stderr
-    assert "nothing to do: " in saved.good("recover.certs")
+    renewed = {host: filed(saved, host) for host in MASTERS}
+    # On a busy machine a static pod may start once more, and the command then waits for it. No certificate may be renewed again.
+    eventually(lambda: saved.busy("recover.certs"), "", 180)
+    assert {host: filed(saved, host) for host in MASTERS} == renewed
