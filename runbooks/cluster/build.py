@@ -5,7 +5,6 @@ https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-avail
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,12 +13,14 @@ from runbooks.cluster import members, named, node_settings, prepare
 from runbooks.cluster.admission import accepts_a_join
 from runbooks.cluster.cgroups import kubelets_accept_v1
 from runbooks.cluster.files import cni_manifest
+from runbooks.cluster.offer import Offer, new_key, new_token
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe, Secret
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
+from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
@@ -51,6 +52,10 @@ class Plan:
         """Whether kubeadm is to accept cgroup v1 on a host that has it, which this version does not do by itself."""
         return accepts_cgroup_v1(self.site, self.version)
 
+    def offer(self) -> Offer:
+        """Return what its hosts join with."""
+        return Offer(self.site, self.version, certificates=any(host.is_control_plane for host in self.hosts))
+
 
 def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
     """Return the procedure that builds the cluster of the whole site.
@@ -64,12 +69,15 @@ def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
     config.init_config(site, site.control_plane[0], plan.version, None)
     steps: list[Step | Together] = [] if init_host else no_dead_others(plan, "")
     steps += [preflight(site, plan.hosts), *([] if init_host else same_cgroups(plan)), *prepare.steps(site, plan.hosts)]
+    offer = plan.offer()
     if init_host:
-        steps.append(kubeadm_init(plan, init_host))
-    steps += [api_server_answers(plan), accepts_a_join(plan.survey)]
+        steps.append(kubeadm_init(plan, init_host, offer))
+    steps.append(api_server_answers(plan))
+    if not init_host:  # a cluster that has just begun has no webhooks, and nothing is deleted there
+        steps.append(accepts_a_join(plan.survey))
     if network:
         steps.append(install_network(plan, network))
-    steps += kubeadm_joins(plan, [host for host in plan.hosts if host != init_host])
+    steps += kubeadm_joins(plan, [host for host in plan.hosts if host != init_host], offer)
     steps.append(gates.cluster_verified(site))
     title = f"Build the cluster {site.name}, Kubernetes {site.kubernetes.version}"
     return Procedure(
@@ -109,7 +117,7 @@ def join_steps(plan: Plan) -> list[Step | Together]:
     steps: list[Step | Together] = [
         *prepare.steps(site, plan.hosts),
         api_server_answers(plan),
-        *kubeadm_joins(plan, plan.hosts),
+        *kubeadm_joins(plan, plan.hosts, plan.offer()),
     ]
     steps += [let_in(host) for host in plan.hosts if host.is_control_plane]
     if site.kubernetes.cni != "none":  # with "none", the pod network may be installed later
@@ -117,13 +125,13 @@ def join_steps(plan: Plan) -> list[Step | Together]:
     return steps
 
 
-def kubeadm_joins(plan: Plan, hosts: Sequence[Host]) -> list[Step | Together]:
-    """Return the join steps: control plane hosts one at a time, since etcd accepts one learner at a time, then all workers in parallel."""
-    control_plane, workers = rules.in_join_order(hosts)
-    steps: list[Step | Together] = [kubeadm_join(plan, host) for host in control_plane]
-    if workers:
-        steps.append(Together(tuple(kubeadm_join(plan, host) for host in workers)))
-    return steps
+def kubeadm_joins(plan: Plan, hosts: Sequence[Host], offer: Offer) -> list[Step | Together]:
+    """Return the join steps: those that `rules.cluster.join_groups` allows at the same time are one Together."""
+    learners = plan.site.kubernetes.etcd == "stacked" and plan.version[:2] >= rules.LEARNERS
+    return [
+        Together(tuple(kubeadm_join(plan, host, offer) for host in group))
+        for group in rules.join_groups(hosts, learners=learners)
+    ]
 
 
 def node_ready(plan: Plan, host: Host) -> Step:
@@ -137,7 +145,7 @@ def node_ready(plan: Plan, host: Host) -> Step:
     return Step("its node is Ready", host, done=done, within=180, by_hand=by_hand("cluster", "ready", host=host))
 
 
-def kubeadm_init(plan: Plan, host: Host) -> Step:
+def kubeadm_init(plan: Plan, host: Host, offer: Offer) -> Step:
     """Return the step that runs `kubeadm init` on ``host``.
 
     Never resets a host unless an unfinished attempt of this tool is recorded there: anything else on the host raises PrecheckError.
@@ -159,9 +167,13 @@ def kubeadm_init(plan: Plan, host: Host) -> Step:
         if not state.blank:
             rules.refuse_leftovers(host, state)
             run.change(host, kubeadm.reset(kubeadm.ALONE))
-        key = Secret(secrets.token_hex(32))
-        wanted = config.init_config(plan.site, host, plan.version, key)
-        run.change(host, kubeadm.init(wanted, config.skip_phases(plan.site, plan.version), cgroup_v1=plan.cgroup_v1))
+        key, token = new_key(), new_token()
+        wanted = config.init_config(plan.site, host, plan.version, key, token)
+        skipped = config.skip_phases(plan.site, plan.version)
+        if run.change(host, kubeadm.init(wanted, skipped, cgroup_v1=plan.cgroup_v1)) and (
+            ca := run.read(host, node.look(host)).ca
+        ):
+            offer.keep(token, f"sha256:{ca}", key)
 
     text = by_hand("cluster", "kubeadm_init", host=host, command=kubeadm.init(Secret("")), cgroup_v1=plan.cgroup_v1)
     return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180, by_hand=text)
@@ -193,8 +205,8 @@ def install_network(plan: Plan, manifest: str) -> Step:
     return Step("install the pod network", done=there, do=do, within=30, by_hand=by_hand("cluster", "install_network"))
 
 
-def kubeadm_join(plan: Plan, host: Host) -> Step:
-    """Return the step that joins ``host``. Before each attempt, what an earlier one left on the host and in the cluster is removed.
+def kubeadm_join(plan: Plan, host: Host, offer: Offer) -> Step:
+    """Return the step that joins a host. Before each attempt, what an earlier one left on the host and in the cluster is removed.
 
     A Node with the settings of an earlier one of the same name is made before kubeadm runs.
     """
@@ -217,7 +229,7 @@ def kubeadm_join(plan: Plan, host: Host) -> Step:
         elif not state.joined or not members.is_member(run, api_host, host):
             members.remove_traces(run, plan.survey, host, state)
             node_settings.give_back(run, api_host, host, replaces=plan.replaces)
-            _join(run, plan, api_host, host)
+            _join(run, plan, api_host, host, offer)
         node_settings.forget(run, api_host, host)  # it has joined; `done` waits until it is ready
 
     name = "join as a control plane host (kubeadm join)" if host.is_control_plane else "join as a worker (kubeadm join)"
@@ -225,11 +237,14 @@ def kubeadm_join(plan: Plan, host: Host) -> Step:
     return Step(name, host, done=done, do=do, within=180, by_hand=text)
 
 
-def _join(run: Run, plan: Plan, api_host: Host, host: Host) -> None:
-    key = Secret(secrets.token_hex(32)) if host.is_control_plane else None
-    offer = config.upload_certs_config(plan.site, api_host, plan.version, key) if key else None
-    admission = members.join_credentials(run, api_host, offer)
+def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> None:
+    given = offer.take(run, api_host)
     if host.is_control_plane:
         named.copy(run, api_host, host)
-    wanted = config.join_config(plan.site, host, plan.version, admission.token, admission.ca_hash, key)
-    run.change(host, kubeadm.join(wanted, cgroup_v1=plan.cgroup_v1))
+    token, ca_hash = given.admission.token, given.admission.ca_hash
+    wanted = config.join_config(plan.site, host, plan.version, token, ca_hash, given.key)
+    try:
+        run.change(host, kubeadm.join(wanted, cgroup_v1=plan.cgroup_v1))
+    except RunbookError:
+        offer.withdraw(given)
+        raise

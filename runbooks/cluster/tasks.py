@@ -39,8 +39,8 @@ def prepare(session: Session, host: str = "") -> None:
 def init(session: Session) -> None:
     """Build the cluster, or complete it.
 
-    Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host joins: control plane
-    hosts one at a time, workers in parallel. Verifies the cluster at the end. Safe to run again, also after an interruption.
+    Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host joins: from 1.29 on
+    all at the same time, before that one control plane host after the other, then the workers. Verifies the cluster at the end. Safe to run again, also after an interruption.
     Exit status 5: done, but the load balancers lack a host; the next command is named.
     """
     from runbooks.cluster.balancers import name_setup  # noqa: PLC0415
@@ -57,7 +57,7 @@ def init(session: Session) -> None:
 def join(session: Session, host: str = "", others: bool = False) -> None:
     """Add new hosts or replacements to the cluster.
 
-    Each host gets a new token and certificate key, which are never shown. The etcd member and the node that an earlier host of the
+    The hosts get a new token and certificate key, which are never shown. The etcd member and the node that an earlier host of the
     same name left are removed first, unless etcd would lose its quorum. The new node gets the labels, taints and annotations of the
     earlier one. Refused (3) while another member of etcd is dead. Exit status 5: done, but the load balancers lack a host; the next
     command is named.

@@ -10,6 +10,8 @@ from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.text import listed
 
+LEARNERS = (1, 29)  # from this version on kubeadm adds a member of etcd as a learner, unless it is told otherwise
+
 
 def version_of(package: str) -> str:
     """Return the upstream part of a package version: "1.20.2-1.1", "0:1.20.2-150500.1" and "1.20.2" all give "1.20.2"."""
@@ -94,3 +96,16 @@ def in_join_order(hosts: Sequence[Host]) -> tuple[tuple[Host, ...], tuple[Host, 
     """Return the control plane hosts, which join one at a time, and the workers, which join in parallel."""
     first = tuple(host for host in hosts if host.is_control_plane)
     return first, tuple(host for host in hosts if host.is_worker and not host.is_control_plane)
+
+
+def join_groups(hosts: Sequence[Host], *, learners: bool) -> list[tuple[Host, ...]]:
+    """Return who joins at the same time, one group after the other.
+
+    With ``learners``, a new member of etcd has no vote until it has caught up: the cluster keeps its quorum while a host joins, so all
+    join at the same time. Etcd takes in one learner at a time; a kubeadm that finds another one there waits for its turn. Without,
+    the new member has a vote before it runs. With one voter before it, nothing can be written until it does: then only one control
+    plane host joins at a time, and workers join last.
+    """
+    control_plane, workers = in_join_order(hosts)
+    groups = [(*control_plane, *workers)] if learners else [*((host,) for host in control_plane), workers]
+    return [group for group in groups if group]

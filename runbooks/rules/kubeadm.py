@@ -26,8 +26,9 @@ CRI_SOCKET = f"unix://{SOCKET}"
 AUDIT_POLICY = "/etc/kubernetes/audit-policy.yaml"
 AUDIT_DIRECTORY = "/var/log/kubernetes"
 AUDIT_LOG = f"{AUDIT_DIRECTORY}/audit.log"
-# `kubeadm init` always makes a token. `cluster.join` makes its own, so this one may expire soon.
+# `kubeadm init` always makes a token. Hosts that join in the same run use it, later ones get another: it may expire soon.
 TOKEN_TTL = "15m0s"  # noqa: S105 - a duration
+TOKEN = r"[a-z0-9]{6}\.[a-z0-9]{16}"  # noqa: S105 - its form
 VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 PACKAGE = re.compile(r"(?:[0-9]+:)?([0-9]+)\.([0-9]+)\.([0-9]+)(?:[-+~].*)?")
 
@@ -79,13 +80,14 @@ def skip_phases(site: Site, version: Version) -> tuple[str, ...]:
     return tuple(phase for phase, on in (("addon/coredns", addons.coredns), ("addon/kube-proxy", addons.kube_proxy)) if not on)
 
 
-def init_config(site: Site, host: Host, version: Version, certificate_key: Secret | None) -> Secret:
+def init_config(site: Site, host: Host, version: Version, certificate_key: Secret | None, token: Secret | None = None) -> Secret:
     """Return the file for `kubeadm init --config` on ``host``, the first control plane host.
 
-    ``version`` is kubeadm's own. ``certificate_key`` (64 hex digits) is for `--upload-certs`. Raises InventoryError for settings of
+    ``version`` is kubeadm's own. ``certificate_key`` (64 hex digits) is for `--upload-certs`. ``token`` is the bootstrap token to
+    make; without one kubeadm makes one up. Raises InventoryError for settings of
     the site that would break what kubeadm manages.
     """
-    texts = [*_init_documents(site, host, version, certificate_key), _kubelet(site)]
+    texts = [*_init_documents(site, host, version, certificate_key, token), _kubelet(site)]
     if site.kubernetes.addons.kube_proxy:
         texts.append(_kube_proxy(site))
     return Secret(documents(*texts))
@@ -106,7 +108,7 @@ def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash
     worker ignores it. Raises ValueError when one of them does not have the right form.
     """
     check(site)
-    _must_match("token", r"[a-z0-9]{6}\.[a-z0-9]{16}", token)
+    _must_match("token", TOKEN, token)
     _must_match("ca_hash", r"sha256:[0-9a-f]{64}", ca_hash)
     document = {
         **_head(version, "JoinConfiguration"),
@@ -127,11 +129,15 @@ def endpoint(site: Site) -> str:
     return f"{site.endpoint.name or literal(site.endpoint.vip)}:{site.endpoint.port}"
 
 
-def _init_documents(site: Site, host: Host, version: Version, certificate_key: Secret | None) -> list[Document]:
+def _init_documents(
+    site: Site, host: Host, version: Version, certificate_key: Secret | None, token: Secret | None = None
+) -> list[Document]:
     check(site)
+    if token is not None:
+        _must_match("token", TOKEN, token)
     init = {
         **_head(version, "InitConfiguration"),
-        "bootstrapTokens": [{"ttl": TOKEN_TTL}],
+        "bootstrapTokens": [{"ttl": TOKEN_TTL, **({} if token is None else {"token": str(token)})}],
         "nodeRegistration": _registration(site, host, version),
         "localAPIEndpoint": _local_endpoint(host),
         **(_key(certificate_key) if certificate_key is not None else {}),

@@ -1,0 +1,130 @@
+"""In which order hosts join, and what they join with."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from runbooks.cluster import build, offer
+from runbooks.cluster.offer import Offer
+from runbooks.commands.base import Answer, Secret
+from runbooks.engine.steps import Together
+from runbooks.inventory.model import Site
+from runbooks.rules import kubeadm
+from tests.support.fakes import master, run_on, site
+
+pytestmark = pytest.mark.unit
+
+VERSION = (1, 36, 3)
+HASH = "c0ffee00" * 8
+
+
+def of(version: str) -> Site:
+    kubernetes = msgspec.structs.replace(site().kubernetes, version=version)
+    return msgspec.structs.replace(site(), kubernetes=kubernetes)
+
+
+def joins(wanted: Site) -> list[list[str]]:
+    """Return the hosts that join at the same time, group by group."""
+    steps = build.init_procedure(build.Plan(wanted, wanted.nodes), wanted.control_plane[0]).steps
+    groups = [item.steps for item in steps if isinstance(item, Together)]
+    return [[str(step.host) for step in group] for group in groups if "join" in group[0].name]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "groups"),
+    [
+        (of("1.36.3"), [["master2", "master3", "worker1", "worker2", "worker3"]]),
+        (of("1.29.0"), [["master2", "master3", "worker1", "worker2", "worker3"]]),
+        (of("1.28.9"), [["master2"], ["master3"], ["worker1", "worker2", "worker3"]]),
+        (of("1.20.2"), [["master2"], ["master3"], ["worker1", "worker2", "worker3"]]),
+    ],
+    ids=["1.36", "1.29", "1.28", "1.20"],
+)
+def test_who_joins_at_the_same_time(wanted: Site, groups: list[list[str]]) -> None:
+    assert joins(wanted) == groups
+
+
+def test_the_dry_run_of_a_join_is_for_a_cluster_that_exists() -> None:
+    plan = build.Plan(site(), site().nodes)
+    new, old = (build.init_procedure(plan, host) for host in (master(1), None))
+    tried = [[step.name for step in each if step.name.startswith("the API accepts")] for each in (new, old)]
+    assert tried == [[], ["the API accepts what a join writes (dry run)"]]
+
+
+# ---- what they join with
+
+
+class Cluster:
+    """An API host that makes tokens: "aaaaaa.…", "bbbbbb.…". Counts the uploads."""
+
+    def __init__(self) -> None:
+        self.made = self.uploads = 0
+
+    def run(self, host: object, command: Any) -> Answer:
+        self.made += 1
+        self.uploads += "CONFIG=''" not in command.program
+        return Answer(0, f"{'abcdef'[self.made - 1] * 6}.{'0' * 16} {HASH}\n")
+
+
+def test_all_hosts_use_one_token_and_one_upload() -> None:
+    """A second upload has another key: the host that has begun with the first one could not read it any more."""
+    cluster, meeting = Cluster(), Barrier(3, timeout=20)
+    run, own = run_on(cluster), Offer(site(), VERSION, certificates=True)
+
+    def take(_: int) -> offer.Given:
+        meeting.wait()
+        return own.take(run, master(1))
+
+    with ThreadPoolExecutor(3) as pool:
+        given = list(pool.map(take, range(3)))
+    assert len(set(map(id, given))) == 1
+    assert (cluster.made, cluster.uploads) == (1, 1)
+    assert given[0].admission.ca_hash == f"sha256:{HASH}"
+    assert given[0].key
+    assert repr(given[0].key) == "***"
+
+
+def test_workers_alone_need_no_upload() -> None:
+    cluster = Cluster()
+    given = Offer(site(), VERSION, certificates=False).take(run_on(cluster), master(1))
+    assert (cluster.made, cluster.uploads, given.key) == (1, 0, None)
+
+
+def test_what_has_failed_or_is_old_is_not_used_again(monkeypatch: Any) -> None:
+    cluster, now = Cluster(), [1000.0]
+    monkeypatch.setattr(offer, "monotonic", lambda: now[0])
+    run, own = run_on(cluster), Offer(site(), VERSION, certificates=True)
+    first = own.take(run, master(1))
+    own.withdraw(first)
+    second = own.take(run, master(1))
+    own.withdraw(first)  # by another host, which began with the first one
+    assert own.take(run, master(1)) is second
+    assert second.key != first.key
+    now[0] += offer.FRESH_S
+    assert own.take(run, master(1)) is second
+    now[0] += 1
+    assert own.take(run, master(1)) is not second
+    assert (cluster.made, cluster.uploads) == (3, 3)
+
+
+def test_what_init_has_made_is_used_first() -> None:
+    cluster, own = Cluster(), Offer(site(), VERSION, certificates=True)
+    token, key = offer.new_token(), offer.new_key()
+    own.keep(token, f"sha256:{HASH}", key)
+    given = own.take(run_on(cluster), master(1))
+    assert (given.admission.token, given.key, cluster.made) == (token, key, 0)
+
+
+def test_init_makes_the_token_that_it_is_given() -> None:
+    token, key = offer.new_token(), offer.new_key()
+    text = kubeadm.init_config(of("1.36.3"), master(1), VERSION, key, token)
+    assert next(iter(yaml.safe_load_all(text)))["bootstrapTokens"] == [{"ttl": kubeadm.TOKEN_TTL, "token": str(token)}]
+    with pytest.raises(ValueError, match="token") as caught:
+        kubeadm.init_config(of("1.36.3"), master(1), VERSION, key, Secret("no token"))
+    assert "no token" not in str(caught.value)
