@@ -25,6 +25,7 @@ KUBELET_DAYS = 365  # validity of a kubelet's client certificate, as the control
 # Which static pod serves a certificate on which port. The controller-manager and the scheduler listen on localhost only.
 SERVED_BY = {6443: "kube-apiserver", 2379: "etcd", 2380: "etcd", 10257: "kube-controller-manager", 10259: "kube-scheduler"}
 KUBELET_PORT = 10250
+UNLISTED = "crictl ps; systemctl status containerd"  # what to look at when containers cannot be listed
 VIP = 0  # stands for the VIP among the ports that were read
 
 KeyState = Literal["ok", "differs", "missing"]
@@ -52,6 +53,7 @@ class HostCerts:
     keys        for each certificate in the PKI directory, whether its private key is there and matches it.
     changed     when each file was last written.
     containers  when each running container of kube-system was created, by name.
+    unlisted    why its containers could not be listed, or "".
     manifests   the names of its static pods' manifests.
     kubelet     its state in systemd, and since when it has been active.
     """
@@ -65,6 +67,7 @@ class HostCerts:
     keys: dict[str, KeyState] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     containers: dict[str, int] = field(default_factory=dict)
+    unlisted: str = ""
     manifests: frozenset[str] = frozenset()
     kubelet: tuple[str, int] = ("unknown", 0)
 
@@ -117,6 +120,7 @@ def parse(answer: Answer) -> HostCerts:
         keys={path: _key_state(state) for state, path in (text.split(" ", 1) for text in texts("key"))},
         changed={path: int(at) for at, path in (text.split(" ", 1) for text in texts("changed"))},
         containers=_containers((texts("containers") or ["{}"])[0]),
+        unlisted=(texts("unlisted") or [""])[0],
         manifests=frozenset(texts("manifest")),
         kubelet=(state, int(since)),
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import monotonic
 
 from runbooks.engine.retry import ATTEMPTS, again, cause, until
 from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
-from runbooks.errors import HostErrors, NotServing, RunbookError
+from runbooks.errors import HostErrors, NotServing, OutcomeError, RunbookError
+
+PASSING_S = 30
 
 
 def carry_out(run: Run, procedure: Procedure) -> None:
@@ -78,7 +81,7 @@ def perform(run: Run, step: Step) -> str:
         step.check(run)
     if not step.done:
         return "ok"
-    if not stale and step.done(run):
+    if not stale and _there(run, step):
         return _verified(run, step, "nothing to do" if step.do else "ok")
     if run.plan:
         if step.do:
@@ -87,6 +90,28 @@ def perform(run: Run, step: Step) -> str:
     outcome = _made(run, step) if step.do else "ok"
     _wait(run, step)
     return _verified(run, step, outcome)
+
+
+def _there(run: Run, step: Step) -> bool:
+    """Whether the expected state is there. What may pass by itself gets up to PASSING_S seconds, before a step that changes something."""
+    met = step.done(run) if step.done else True
+    if not (isinstance(met, Unmet) and met.passing and step.do and not run.plan):
+        return bool(met)
+    last = met
+
+    def observe() -> bool:
+        nonlocal last
+        run.look_anew()
+        now = step.done(run) if step.done else True
+        last = now if isinstance(now, Unmet) else Unmet("")
+        if now or not last.passing:
+            return True
+        run.listener.waiting(step, last.seen)
+        return False
+
+    with suppress(OutcomeError):
+        until(observe, within=PASSING_S, poll=run.poll)
+    return not last.seen
 
 
 def _made(run: Run, step: Step) -> str:

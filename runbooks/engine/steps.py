@@ -22,9 +22,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """A false result of ``done``, with what was seen instead of the expected state."""
+    """A false result of ``done``, with what was seen instead of the expected state.
+
+    passing  it may pass by itself soon, as when a program has just ended and is being started again: ``do`` waits a little for that.
+    """
 
     seen: str
+    passing: bool = False
 
     def __bool__(self) -> bool:
         return False

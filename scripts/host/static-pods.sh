@@ -8,9 +8,14 @@
 set -u
 seen=/etc/kubernetes/manifests parked=/etc/kubernetes/ha-runbooks-parked
 grace=10 # seconds to end by itself; an API server without etcd would need all 30 s that the kubelet gives it
-running() {
-    crictl_here ps -q --state running --label "io.kubernetes.container.name=$1" \
-        --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | head -n 1
+running() { # its container's ID. When crictl gets no answer, "unlisted" while there is a process of this name.
+    local ids
+    if ids=$(crictl_here ps -q --state running --label "io.kubernetes.container.name=$1" \
+        --label io.kubernetes.pod.namespace=kube-system 2>/dev/null); then
+        head -n 1 <<<"$ids"
+    elif pgrep -x "${1:0:15}" >/dev/null; then # the kernel keeps 15 characters of a name
+        echo unlisted
+    fi
 }
 sandbox() { crictl_here pods -q --state ready --namespace kube-system --label "component=$1" 2>/dev/null | head -n 1; }
 hide() {

@@ -104,6 +104,11 @@ def due_for_renewal(site: Site, seen: HostCerts, days: int) -> str:
     return f"the private key of {short(unmatched.path)} is missing or does not match it" if unmatched else ""
 
 
+def renewed(before: HostCerts, now: HostCerts) -> bool:
+    """Whether kubeadm has renewed the certificates of this control plane host between the two readings."""
+    return any(before.at(path) != now.at(path) for path in MANAGED)
+
+
 def stale(site: Site, seen: HostCerts, days: int) -> dict[str, str]:
     """Return the static pods that have to be restarted, and why: they do not use the certificates that are in the files now."""
     found = {}
@@ -115,6 +120,8 @@ def stale(site: Site, seen: HostCerts, days: int) -> dict[str, str]:
 
 
 def _running(name: str, seen: HostCerts) -> Iterator[str]:
+    if seen.unlisted:  # nothing is known of it
+        return
     if name not in seen.containers:
         yield ABSENT
         return

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from runbooks.certs.rules import renewal as rules
 from runbooks.certs.rules.renewal import CertsByHost, answered
-from runbooks.commands.certs import ROOTS_COPY, SERVED_BY, VIP, Certificate, HostCerts
+from runbooks.commands.certs import ROOTS_COPY, SERVED_BY, UNLISTED, VIP, Certificate, HostCerts
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.errors import RunbookError
 from runbooks.inventory.checks import API_PORT
@@ -79,6 +79,9 @@ def _host(site: Site, host: Host, seen: HostCerts, days: int) -> list[Expiry]:
     backup = f"inv backup.extract --host {host} | ssh {host} sudo tar -C / -xzp etc/kubernetes/"
     missing = [short(path) for path in sorted(rules.expected(site)) if not seen.at(path)]
     found += [Expiry("fail", topic=topic, host=host.name, seen="is missing", fix=f"{backup}{topic}") for topic in missing]
+    if seen.unlisted:
+        unknown = f"cannot be listed ({seen.unlisted}): whether each program has read its certificates again is not known"
+        found.append(_unseen(host, unknown, f"on {host}: {UNLISTED}", "containers"))
     stale = {name: why for name, why in rules.stale(site, seen, 0).items() if why != rules.ABSENT}
     if "etcd" in stale and rules.etcd_reloaded(seen):
         del stale["etcd"]

@@ -6,8 +6,10 @@ import pytest
 
 from runbooks.certs import look, restart
 from runbooks.certs.restart import require_restartable
+from runbooks.certs.rules import renewal as rules
 from runbooks.certs.steps import Renewal
-from runbooks.errors import PrecheckError
+from runbooks.commands.base import Answer
+from runbooks.errors import CommandError, PrecheckError
 from tests.support.fakes import FakeHosts, master, run_on, site, without_waiting
 from tests.unit.certs.test_rules import NOW, PODS, WELL
 
@@ -49,6 +51,33 @@ def test_what_is_needed_runs_on(monkeypatch):
 
 def test_where_nothing_worked_the_others_are_waited_for(monkeypatch):
     assert asked(monkeypatch, STALE, FEW, FEW, FEW, FEW, FEW, FEW, FEW, ENOUGH, allow_outage=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "passing"),
+    [
+        (WELL, DOWN, True),  # the kubelet may be starting it again
+        (replace(WELL, certificates=()), DOWN, False),  # renewed in this run: that is why it does not run
+        (WELL, STALE, False),
+        (WELL, WELL, None),
+    ],
+    ids=["ended by itself", "renewed", "old certificates", "well"],
+)
+def test_a_program_that_ended_by_itself_may_come_back_by_itself(monkeypatch, before, now, passing):
+    scripted(monkeypatch, now, ENOUGH)
+    step = restart.restart(Renewal(site(), {HOST: before}), HOST)
+    met = step.done(run_on(FakeHosts()))
+    assert (None if met is True else met.passing) is passing
+
+
+def test_what_cannot_be_listed_is_not_taken_for_what_does_not_run():
+    hosts = FakeHosts()
+    unlisted = replace(WELL, containers={}, unlisted="crictl ps: context deadline exceeded")
+    assert rules.stale(site(), unlisted, 30) == {}
+    hosts.run = lambda host, command: Answer(0, f"clock {NOW}\nunlisted crictl ps: context deadline exceeded\n")
+    with pytest.raises(CommandError, match="master2: its containers cannot be listed: crictl ps: context deadline exceeded"):
+        look.one(run_on(hosts), HOST)
+    look.one(run_on(hosts), site().workers[0])  # nothing has to be known of its containers
 
 
 def test_a_plan_does_not_wait(monkeypatch):

@@ -227,6 +227,16 @@ def table(looked, days=30):
 
 
 ALL = dict.fromkeys(SITE.control_plane, WELL) | {W1: WORKER}
+
+
+def test_containers_that_cannot_be_listed_are_named():
+    seen = replace(WELL, containers={}, unlisted="crictl ps: context deadline exceeded")
+    (row,) = [row for row in report.expiries(SITE, ALL | {M1: seen}, 30) if row.host == M1.name and row.severity != "ok"]
+    assert (row.topic, row.unseen) == ("containers", True)
+    assert "context deadline exceeded" in row.seen
+    assert row.fix == "on master1: crictl ps; systemctl status containerd"
+
+
 BALANCER = HostCerts(clock=NOW, joined=False, openssl=True, served={VIP: replace(made(rules.SERVING), path="0")})
 
 

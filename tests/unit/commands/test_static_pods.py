@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,20 @@ def test_other_pods_are_no_reason(calls):
     assert calls(static_pods.unpark(["kube-scheduler"]), running=["kube-apiserver"], parked=["kube-scheduler"]) == [
         "restart kubelet"
     ]
+
+
+def test_a_runtime_that_does_not_answer_is_not_taken_for_a_pod_that_has_gone(calls, tmp_path):
+    """Its data may be moved away once it has gone. Without crictl, the process is what can be seen."""
+    (tmp_path / "bin" / "crictl").write_text("#!/bin/bash\nexit 1\n")
+    name = "pod-of-the-test"
+    shutil.copy("/bin/sleep", tmp_path / name)
+    command = static_pods.park([name], patience_s=1)
+    program = command.program.replace("/etc/kubernetes", str(tmp_path / "kubernetes"))
+    with subprocess.Popen([tmp_path / name, "60"]) as process:
+        stuck = bash(program)
+        process.kill()
+    assert (stuck.exited, stuck.stderr) == (75, f"{name} still runs\n")
+    assert bash(program).exited == 0
 
 
 def test_the_patience_is_longer_than_a_kubelet_may_wait():

@@ -8,7 +8,7 @@ from runbooks.commands.base import Probe, cmd
 from runbooks.engine.loop import carry_out
 from runbooks.engine.steps import Procedure, Step, Together, Unmet
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, NotServing, OutcomeError, PrecheckError
-from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, toy
+from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, put, run_on, setting, toy, without_waiting
 
 pytestmark = pytest.mark.unit
 
@@ -132,6 +132,35 @@ def test_nobody_to_ask_after_a_change_is_not_yet_and_before_it_is_an_error():
     with pytest.raises(NotServing):
         carry_out(run_on(hosts), toy(Step("remove the member", lb(1), done=silent, do=lambda run: run.change(lb(1), put("b")))))
     assert hosts.sent == ["lb1 put a on"]
+
+
+def starting(sight: list[Unmet], **more) -> Step:
+    """A step that sees each of ``sight`` once, and then that all is well."""
+    seen = list(sight)
+    return Step(
+        "start a", lb(1), done=lambda run: seen.pop(0) if seen else True, do=lambda run: run.change(lb(1), put("a")), **more
+    )
+
+
+def test_what_may_pass_by_itself_gets_a_little_time():
+    """A program that has just ended is started again by its own supervisor: nothing has to be changed."""
+    hosts, soon = FakeHosts(), Unmet("it does not run", passing=True)
+    run = run_on(hosts)
+    with without_waiting() as pauses:
+        carry_out(run, toy(starting([soon, soon, soon])))
+    assert (hosts.sent, run.listener.outcomes) == ([], {"lb1: start a": "nothing to do"})
+    assert pauses
+    assert ("waiting", "lb1: start a", "it does not run") in run.listener.events
+
+
+def test_what_does_not_pass_by_itself_is_changed():
+    hosts, soon, never = FakeHosts(), Unmet("it does not run", passing=True), Unmet("it has old certificates")
+    for sight in ([soon, soon, never, never, never], [never, never, never]):
+        carry_out(run_on(hosts), toy(starting(sight)))
+    assert hosts.sent == ["lb1 put a on"] * 2
+    with without_waiting() as pauses:
+        carry_out(run_on(hosts, plan=True), toy(starting([soon])))
+    assert pauses == []
 
 
 def test_what_never_comes_true_ends_with_the_last_observation():
