@@ -25,6 +25,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
 from runbooks.rules import kubeadm as config
+from runbooks.rules.kubeadm import joins_as_learners
 from runbooks.rules.kubeadm_checks import accepts_cgroup_v1
 from runbooks.view.cluster import Survey
 
@@ -127,11 +128,8 @@ def join_steps(plan: Plan) -> list[Step | Together]:
 
 def kubeadm_joins(plan: Plan, hosts: Sequence[Host], offer: Offer) -> list[Step | Together]:
     """Return the join steps: those that `rules.cluster.join_groups` allows at the same time are one Together."""
-    learners = plan.site.kubernetes.etcd == "stacked" and plan.version[:2] >= rules.LEARNERS
-    return [
-        Together(tuple(kubeadm_join(plan, host, offer) for host in group))
-        for group in rules.join_groups(hosts, learners=learners)
-    ]
+    groups = rules.join_groups(hosts, learners=joins_as_learners(plan.site))
+    return [Together(tuple(kubeadm_join(plan, host, offer) for host in group)) for group in groups]
 
 
 def node_ready(plan: Plan, host: Host) -> Step:

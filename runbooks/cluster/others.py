@@ -28,8 +28,10 @@ from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_flags
 from runbooks.rules import kubeadm as config
+from runbooks.rules.cluster import join_groups
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import MemberState
+from runbooks.rules.kubeadm import joins_as_learners
 from runbooks.text import listed
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
@@ -162,7 +164,8 @@ def _refuse_learner(run: Run, survey: Survey, join: Join) -> None:
 
     def learners() -> list[Member]:
         seen = _view(run, survey)
-        return other_learners(seen, _waiting(run, survey, seen, join))
+        groups = join_groups(_waiting(run, survey, seen, join), learners=joins_as_learners(run.site))
+        return other_learners(seen, groups[0] if groups else ())
 
     if not learners():
         return

@@ -10,8 +10,6 @@ from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.text import listed
 
-LEARNERS = (1, 29)  # from this version on kubeadm adds a member of etcd as a learner, unless it is told otherwise
-
 
 def version_of(package: str) -> str:
     """Return the upstream part of a package version: "1.20.2-1.1", "0:1.20.2-150500.1" and "1.20.2" all give "1.20.2"."""

@@ -28,6 +28,7 @@ AUDIT_DIRECTORY = "/var/log/kubernetes"
 AUDIT_LOG = f"{AUDIT_DIRECTORY}/audit.log"
 # `kubeadm init` always makes a token. Hosts that join in the same run use it, later ones get another: it may expire soon.
 TOKEN_TTL = "15m0s"  # noqa: S105 - a duration
+LEARNERS = (1, 29)  # from this version on kubeadm adds a member of etcd as a learner, unless it is told otherwise
 TOKEN = r"[a-z0-9]{6}\.[a-z0-9]{16}"  # noqa: S105 - its form
 VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 PACKAGE = re.compile(r"(?:[0-9]+:)?([0-9]+)\.([0-9]+)\.([0-9]+)(?:[-+~].*)?")
@@ -122,6 +123,11 @@ def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash
             raise ValueError("a control plane host needs a certificate key to join")
         document["controlPlane"] = {"localAPIEndpoint": _local_endpoint(host), **_key(certificate_key)}
     return Secret(documents(document))
+
+
+def joins_as_learners(site: Site) -> bool:
+    """Whether a control plane host that joins has no vote in etcd until it has caught up."""
+    return site.kubernetes.etcd == "stacked" and parse(site.kubernetes.version)[:2] >= LEARNERS
 
 
 def endpoint(site: Site) -> str:

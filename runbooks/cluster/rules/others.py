@@ -92,12 +92,11 @@ def to_ask(found: Sequence[DeadMember], joining: Collection[Host]) -> list[DeadM
 
 
 def other_learners(view: View, waiting: Sequence[Host]) -> list[Member]:
-    """Return the members that run and are learners, but for that of the first host of ``waiting``, which its own join replaces."""
-    first = waiting[:1]
+    """Return the members that run and are learners, but for those on ``waiting``, the hosts that join next: their own joins replace these."""
     return [
         member
         for member in view.members
-        if member.learner and waiting and not dead(view, member) and not any(rules.lives_on(member, host) for host in first)
+        if member.learner and waiting and not dead(view, member) and not any(rules.lives_on(member, host) for host in waiting)
     ]
 
 
