@@ -228,10 +228,15 @@ def kubeadm_join(plan: Plan, host: Host, offer: Offer) -> Step:
             members.remove_traces(run, plan.survey, host, state)
             node_settings.give_back(run, api_host, host, replaces=plan.replaces)
             _join(run, plan, api_host, host, offer)
+        if config.kubelet_waits(host, plan.version):
+            run.change(host, node.restart_kubelet())
         node_settings.forget(run, api_host, host)  # it has joined; `done` waits until it is ready
 
     name = "join as a control plane host (kubeadm join)" if host.is_control_plane else "join as a worker (kubeadm join)"
-    text = by_hand("cluster", "join", host=host, command=kubeadm.join(Secret("")), ttl=kubeadm.TTL, cgroup_v1=plan.cgroup_v1)
+    text = by_hand(
+        "cluster", "join", host=host, command=kubeadm.join(Secret("")), ttl=kubeadm.TTL, cgroup_v1=plan.cgroup_v1,
+        kubelet_waits=config.kubelet_waits(host, plan.version),
+    )  # fmt: skip
     return Step(name, host, done=done, do=do, within=180, by_hand=text)
 
 

@@ -28,6 +28,7 @@ AUDIT_DIRECTORY = "/var/log/kubernetes"
 AUDIT_LOG = f"{AUDIT_DIRECTORY}/audit.log"
 # `kubeadm init` always makes a token. Hosts that join in the same run use it, later ones get another: it may expire soon.
 TOKEN_TTL = "15m0s"  # noqa: S105 - a duration
+OWN_API = (1, 33)  # from this version on the kubelet of a control plane host uses that host's own API server
 LEARNERS = (1, 29)  # from this version on kubeadm adds a member of etcd as a learner, unless it is told otherwise
 TOKEN = r"[a-z0-9]{6}\.[a-z0-9]{16}"  # noqa: S105 - its form
 VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
@@ -123,6 +124,15 @@ def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash
             raise ValueError("a control plane host needs a certificate key to join")
         document["controlPlane"] = {"localAPIEndpoint": _local_endpoint(host), **_key(certificate_key)}
     return Secret(documents(document))
+
+
+def kubelet_waits(host: Host, version: Version) -> bool:
+    """Whether the kubelet of ``host`` starts, in a join, long before the API server that it uses.
+
+    It asks in vain meanwhile, and ever more rarely: up to 30 s apart (seen in 1.34.9). Until it has read the Services it starts no
+    container but those of static pods, so the pod network and with it the node get ready that much later.
+    """
+    return host.is_control_plane and version[:2] >= OWN_API
 
 
 def joins_as_learners(site: Site) -> bool:
