@@ -9,7 +9,6 @@ from runbooks.certs.rules.renewal import CertsByHost
 from runbooks.commands import certs
 from runbooks.commands.certs import Certificate, HostCerts
 from runbooks.engine.steps import Run
-from runbooks.errors import CommandError
 from runbooks.inventory.model import Host
 from runbooks.rules import kubeconfig
 from runbooks.view.cluster import Survey
@@ -21,14 +20,8 @@ def all_hosts(run: Run, survey: Survey, hosts: Iterable[Host]) -> CertsByHost:
 
 
 def one(run: Run, host: Host) -> HostCerts:
-    """Read the certificates of one host. Raises RunbookError when it cannot be read.
-
-    Raises CommandError when the containers of a control plane host cannot be listed: then nobody knows what runs there and since when.
-    """
-    found = run.read(host, certs.look(run.site, host))
-    if host.is_control_plane and found.unlisted:
-        raise CommandError(f"{host}: its containers cannot be listed: {found.unlisted}", hint=f"on {host}: {certs.UNLISTED}")
-    return found
+    """Read the certificates of one host. Raises RunbookError when it cannot be read."""
+    return run.read(host, certs.look(run.site, host))
 
 
 def kubeconfig_certificate(path: Path) -> Certificate | None:

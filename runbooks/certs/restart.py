@@ -14,12 +14,13 @@ from runbooks.certs import look
 from runbooks.certs.rules import renewal as rules
 from runbooks.certs.steps import Renewal
 from runbooks.commands import etcd, node, static_pods
+from runbooks.commands.certs import UNLISTED, HostCerts
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.commands.node import NodeState
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import OutcomeError, PrecheckError
+from runbooks.errors import CommandError, OutcomeError, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.lb import traffic
 from runbooks.rules import etcd as etcd_rules
@@ -37,9 +38,14 @@ def take_out(renewal: Renewal, host: Host) -> Step:
     step = traffic.take_out(host)
 
     def done(run: Run) -> bool | Unmet:
-        return bool(step.done and step.done(run)) or not _stale_pods(renewal, run, host)
+        return True if step.done and step.done(run) else _none_to_restart(renewal, run, host)
 
-    return replace(step, done=done)
+    def do(run: Run) -> None:
+        _require_listed(run, host)
+        if step.do:
+            step.do(run)
+
+    return replace(step, done=done, do=do)
 
 
 def restart(renewal: Renewal, host: Host) -> Step:
@@ -55,14 +61,12 @@ def restart(renewal: Renewal, host: Host) -> Step:
             )
 
     def done(run: Run) -> bool | Unmet:
-        found, stale = look.one(run, host), _stale_pods(renewal, run, host)
-        # Certificates that were not renewed in this run did not end a program. The kubelet may be starting it again at this moment.
-        passing = not rules.renewed(renewal.before[host], found) and set(stale.values()) <= {rules.ABSENT}
-        reason = "; ".join(f"{name} {why}" for name, why in stale.items()) or rules.not_yet_served(renewal.site, found)
-        return Unmet(reason, passing=passing) if reason else True
+        none = _none_to_restart(renewal, run, host)
+        return Unmet.of(rules.not_yet_served(renewal.site, look.one(run, host))) if none else none
 
     def do(run: Run) -> None:
         if not run.plan:
+            _require_listed(run, host)
             require_restartable(renewal, run, host)
             if done(run):  # the kubelet has restarted them meanwhile
                 return
@@ -103,6 +107,31 @@ def _restart(renewal: Renewal, run: Run, host: Host) -> None:
     elif "etcd" in rules.stale(renewal.site, look.one(run, host), renewal.days):
         run.note(host, f"etcd is not restarted: {refusal}; it has read its new certificates again and serves them")
     run.change(host, static_pods.restart(names))
+
+
+def _none_to_restart(renewal: Renewal, run: Run, host: Host) -> bool | Unmet:
+    """Whether every static pod of ``host`` uses the certificates in the files.
+
+    One that has ended although nothing was renewed in this run may pass: its kubelet may be starting it again at this moment.
+    """
+    found, stale = look.one(run, host), _stale_pods(renewal, run, host)
+    if found.unlisted:
+        return Unmet(_unlisted(found), passing=True)
+    if not stale:
+        return True
+    soon = rules.started_by_kubelet(found, stale) and not rules.renewed(renewal.before[host], found)
+    return Unmet("; ".join(f"{name} {why}" for name, why in stale.items()), passing=soon)
+
+
+def _require_listed(run: Run, host: Host) -> None:
+    """Raise CommandError when the containers of ``host`` cannot be listed: nobody knows then what runs there, and since when."""
+    found = look.one(run, host)
+    if found.unlisted and not run.plan:
+        raise CommandError(f"{host}: {_unlisted(found)}", hint=f"on {host}: {UNLISTED}")
+
+
+def _unlisted(found: HostCerts) -> str:
+    return f"its containers cannot be listed: {found.unlisted}"
 
 
 def _stale_pods(renewal: Renewal, run: Run, host: Host) -> dict[str, str]:

@@ -20,7 +20,7 @@ from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe, Secret
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
-from runbooks.errors import RunbookError
+from runbooks.errors import CommandError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
@@ -55,7 +55,7 @@ class Plan:
 
     def offer(self) -> Offer:
         """Return what its hosts join with."""
-        return Offer(self.site, self.version, certificates=any(host.is_control_plane for host in self.hosts))
+        return Offer(self.site, self.version)
 
 
 def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
@@ -217,10 +217,12 @@ def kubeadm_join(plan: Plan, host: Host, offer: Offer) -> Step:
         return Unmet.of(members.not_in_service(run, api_host, host, state) if api_host else "no API server is ready")
 
     def do(run: Run) -> None:
-        state = run.read(host, node.look(host))
         if run.plan:
             run.change(host, kubeadm.join(Secret("")))
+            if config.kubelet_waits(host, plan.version):
+                run.change(host, node.restart_kubelet())
             return
+        state = run.read(host, node.look(host))
         api_host = plan.survey.serving(run)
         if state.running:  # an earlier attempt, whose session was lost
             run.change(host, kubeadm.wait())
@@ -241,13 +243,13 @@ def kubeadm_join(plan: Plan, host: Host, offer: Offer) -> Step:
 
 
 def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> None:
-    given = offer.take(run, api_host)
+    given = offer.take(run, api_host, certificates=host.is_control_plane)
     if host.is_control_plane:
         named.copy(run, api_host, host)
     token, ca_hash = given.admission.token, given.admission.ca_hash
     wanted = config.join_config(plan.site, host, plan.version, token, ca_hash, given.key)
     try:
         run.change(host, kubeadm.join(wanted, cgroup_v1=plan.cgroup_v1))
-    except RunbookError:
+    except CommandError:  # not when the connection broke: kubeadm goes on there, and needs what it was given
         offer.withdraw(given)
         raise

@@ -31,13 +31,12 @@ class Offer:
     """Makes the token and the upload when the first host needs them, and keeps them in memory only.
 
     The cluster has room for one upload. A second one, with another key, would take it away from a host that has begun to join: so
-    all hosts use the same, also those that join at the same time. ``certificates``: control plane hosts are among them.
+    all hosts use the same, also those that join at the same time. Nothing is uploaded for workers alone.
     """
 
-    def __init__(self, site: Site, version: config.Version, *, certificates: bool) -> None:
+    def __init__(self, site: Site, version: config.Version) -> None:
         self._site = site
         self._version = version
-        self._certificates = certificates
         self._lock = Lock()
         self._given: Given | None = None
 
@@ -46,11 +45,15 @@ class Offer:
         with self._lock:
             self._given = Given(Admission(token, ca_hash), key, monotonic())
 
-    def take(self, run: Run, api_host: Host) -> Given:
-        """Return what a host joins with; ``api_host`` makes it if there is nothing fresh. Raises RunbookError."""
+    def take(self, run: Run, api_host: Host, *, certificates: bool) -> Given:
+        """Return what a host joins with; ``api_host`` makes it if there is nothing fresh. Raises RunbookError.
+
+        ``certificates``: the host needs those of the control plane.
+        """
         with self._lock:
-            if not self._given or monotonic() - self._given.made > FRESH_S:
-                key = new_key() if self._certificates else None
+            lacks_key = certificates and self._given and not self._given.key
+            if not self._given or lacks_key or monotonic() - self._given.made > FRESH_S:
+                key = new_key() if certificates else None
                 offer = config.upload_certs_config(self._site, api_host, self._version, key) if key else None
                 self._given = Given(members.join_credentials(run, api_host, offer), key, monotonic())
             return self._given

@@ -74,6 +74,7 @@ def others_removed(survey: Survey, join: Join) -> Step:
         _refuse_silent(run, survey, join)
         _refuse_image(run, survey, join)
         _refuse_local_mode(run, survey, join)
+        _refuse_voters(run, survey, join)
         _refuse_learner(run, survey, join)
         if not run.plan and any(each.may_start for each in _dead_others(run, survey, join)):
             _wait_for_those_that_start(run, survey, join)
@@ -152,10 +153,24 @@ def _refuse_local_mode(run: Run, survey: Survey, join: Join) -> None:
     if not join.only_etcd or config.parse(version)[:2] not in CANNOT_JOIN_ETCD:
         return
     api_host = survey.api_host(run)
-    if api_host and run.read(api_host, kubeadm.local_mode(api_host)):
+    if api_host and run.read(api_host, kubeadm.feature_gate(api_host, "ControlPlaneKubeletLocalMode")) == "true":
         raise PrecheckError(
             f"kubeadm {version} cannot join etcd alone: the cluster's configuration has the feature gate ControlPlaneKubeletLocalMode on",
             hint=f"inv recover.node --host {join.hosts[0]} replaces the whole host",
+        )
+
+
+def _refuse_voters(run: Run, survey: Survey, join: Join) -> None:
+    """Raise PrecheckError when several hosts would join at the same time, each with a member of etcd that votes before it runs."""
+    api_host, waiting = survey.api_host(run), _waiting(run, survey, _view(run, survey), join)
+    if not api_host or len(waiting) < 2 or not joins_as_learners(run.site):
+        return
+    if run.read(api_host, kubeadm.feature_gate(api_host, "EtcdLearnerMode")) == "false":
+        raise PrecheckError(
+            f"{listed(map(str, waiting))} must not join at the same time: the cluster's configuration has the feature gate EtcdLearnerMode"
+            " off, so new members of etcd vote before they run",
+            hint=f"inv cluster.join --host {waiting[0]}, then the next one; or take EtcdLearnerMode out:"
+            " kubectl -n kube-system edit configmap kubeadm-config",
         )
 
 

@@ -55,6 +55,7 @@ class HostCerts:
     containers  when each running container of kube-system was created, by name.
     unlisted    why its containers could not be listed, or "".
     manifests   the names of its static pods' manifests.
+    parked      those of them that are set aside, where the kubelet does not see them.
     kubelet     its state in systemd, and since when it has been active.
     """
 
@@ -69,6 +70,7 @@ class HostCerts:
     containers: dict[str, int] = field(default_factory=dict)
     unlisted: str = ""
     manifests: frozenset[str] = frozenset()
+    parked: frozenset[str] = frozenset()
     kubelet: tuple[str, int] = ("unknown", 0)
 
     def at(self, path: str) -> Certificate | None:
@@ -121,7 +123,8 @@ def parse(answer: Answer) -> HostCerts:
         changed={path: int(at) for at, path in (text.split(" ", 1) for text in texts("changed"))},
         containers=_containers((texts("containers") or ["{}"])[0]),
         unlisted=(texts("unlisted") or [""])[0],
-        manifests=frozenset(texts("manifest")),
+        manifests=frozenset((*texts("manifest"), *texts("parked"))),
+        parked=frozenset(texts("parked")),
         kubelet=(state, int(since)),
     )
 

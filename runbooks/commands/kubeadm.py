@@ -110,14 +110,14 @@ def etcd_tag(api_host: Host) -> Probe[str]:
     return kubectl.read_json(api_host, "-n", "kube-system", "get", "configmap", "kubeadm-config", parse=tag)
 
 
-def local_mode(api_host: Host) -> Probe[bool]:
-    """Return whether the cluster's configuration has the feature gate ControlPlaneKubeletLocalMode on."""
+def feature_gate(api_host: Host, name: str) -> Probe[str]:
+    """Return what the cluster's configuration says of the feature gate ``name``: "true", "false", or "" for nothing."""
 
-    def on(found: Any) -> bool:
+    def said(found: Any) -> str:
         gates = mapping(found["data"]["ClusterConfiguration"]).get("featureGates")
-        return isinstance(gates, dict) and str(gates.get("ControlPlaneKubeletLocalMode", "")).lower() == "true"
+        return str(gates.get(name, "")).lower() if isinstance(gates, dict) else ""
 
-    return kubectl.read_json(api_host, "-n", "kube-system", "get", "configmap", "kubeadm-config", parse=on)
+    return kubectl.read_json(api_host, "-n", "kube-system", "get", "configmap", "kubeadm-config", parse=said)
 
 
 def kubelets_take_cgroup_v1(api_host: Host) -> Probe[bool]:

@@ -14,12 +14,16 @@ from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.node import STATIC_PODS
 
 PATIENCE_S = 150  # longer than the two minutes that a kubelet waits for API servers without etcd: two questions, a minute each
+UNLISTED = "unlisted"
 API_PODS = tuple(name for name in STATIC_PODS if name != "etcd")
 
 
 @dataclass(frozen=True, slots=True)
 class StaticPod:
-    """One static pod: whether the kubelet sees its manifest, and the ID of its running container, or ""."""
+    """One static pod: whether the kubelet sees its manifest, and the ID of its running container, or "".
+
+    The ID is UNLISTED when the container runtime does not answer and a process of this name runs on the host.
+    """
 
     manifest: Literal["on", "parked", "none"]
     container: str

@@ -95,23 +95,26 @@ def perform(run: Run, step: Step) -> str:
 def _there(run: Run, step: Step) -> bool:
     """Whether the expected state is there. What may pass by itself gets up to PASSING_S seconds, before a step that changes something."""
     met = step.done(run) if step.done else True
-    if not (isinstance(met, Unmet) and met.passing and step.do and not run.plan):
+    if run.plan or not step.do or not _passing(met):
         return bool(met)
-    last = met
 
-    def observe() -> bool:
-        nonlocal last
+    def settled() -> bool:
+        nonlocal met
         run.look_anew()
-        now = step.done(run) if step.done else True
-        last = now if isinstance(now, Unmet) else Unmet("")
-        if now or not last.passing:
-            return True
-        run.listener.waiting(step, last.seen)
-        return False
+        met = step.done(run) if step.done else True
+        if isinstance(met, Unmet):
+            run.listener.waiting(step, met.seen)
+        return not _passing(met)
 
     with suppress(OutcomeError):
-        until(observe, within=PASSING_S, poll=run.poll)
-    return not last.seen
+        until(settled, within=PASSING_S, poll=run.poll)
+    if not met and step.check:  # the first answer is old by now
+        step.check(run)
+    return bool(met)
+
+
+def _passing(met: bool | Unmet) -> bool:
+    return isinstance(met, Unmet) and met.passing
 
 
 def _made(run: Run, step: Step) -> str:

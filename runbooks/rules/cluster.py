@@ -91,7 +91,7 @@ def has_every_static_pod(state: NodeState) -> bool:
 
 
 def in_join_order(hosts: Sequence[Host]) -> tuple[tuple[Host, ...], tuple[Host, ...]]:
-    """Return the control plane hosts, which join one at a time, and the workers, which join in parallel."""
+    """Return the control plane hosts, which join first, and the workers."""
     first = tuple(host for host in hosts if host.is_control_plane)
     return first, tuple(host for host in hosts if host.is_worker and not host.is_control_plane)
 

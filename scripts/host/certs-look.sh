@@ -6,8 +6,9 @@ tree=/etc/kubernetes/pki mine=/var/lib/kubelet/pki
 printf 'clock %(%s)T\n' -1
 [ -e /etc/kubernetes/kubelet.conf ] && echo joined yes
 for file in /etc/kubernetes/{manifests,ha-runbooks-parked}/*.yaml; do
-    name=${file##*/}
-    echo "manifest ${name%.yaml}"
+    name=${file##*/} kind=manifest
+    [[ $file != */ha-runbooks-parked/* ]] || kind=parked
+    echo "$kind ${name%.yaml}"
 done
 while IFS='=' read -r key value; do
     case $key in

@@ -31,14 +31,22 @@ stop() { # its sandbox as well: a kubelet that was started without an API server
     [ -z "$(sandbox "$1")" ] || crictl_here stopp "$(sandbox "$1")"
 } >/dev/null 2>&1
 gone() { # until the kubelet has let go: a manifest that comes back earlier is seen only at its next look, every 20 s
-    local pod i
-    for ((i = 0; i < PATIENCE * 2; i++)); do
+    local pod state begun=$SECONDS listed=$SECONDS stopped=''
+    while :; do
         for pod in "${PODS[@]}"; do
-            [ -z "$(sandbox "$pod")$(running "$pod")" ] || break
+            state=$(running "$pod")
+            [ -z "$state$(sandbox "$pod")" ] || break
             pod=''
         done
         [ -n "$pod" ] || return 0
-        if ((i == grace * 2)) || { ((i == 0)) && ! systemctl -q is-active kubelet; }; then
+        ((SECONDS - begun < PATIENCE)) || break
+        [ "$state" = unlisted ] || listed=$SECONDS
+        if ((SECONDS - listed > grace * 2)); then
+            echo "crictl gets no answer, and a process $pod runs here: systemctl restart containerd" >&2
+            exit 1
+        fi
+        if [ -z "$stopped" ] && { ((SECONDS - begun >= grace)) || ! systemctl -q is-active kubelet; }; then
+            stopped=yes
             for pod in "${PODS[@]}"; do stop "$pod" "$grace" & done
         fi
         sleep 0.5
@@ -64,15 +72,15 @@ show() {
     systemctl restart kubelet # one that has just seen them go may take minutes to see them come back
 }
 back() {
-    local pod i
+    local pod state begun=$SECONDS
     for pod in "${PODS[@]}"; do
         [ -e "$seen/$pod.yaml" ] || {
             echo "there is no manifest of $pod here" >&2
             exit 1
         }
-        for ((i = 0; i < PATIENCE * 2; i++)); do
-            [ -z "$(running "$pod")" ] || continue 2
-            sleep 0.5
+        while ((SECONDS - begun < PATIENCE)); do
+            state=$(running "$pod")
+            case $state in '' | unlisted) sleep 0.5 ;; *) continue 2 ;; esac
         done
         echo "the kubelet does not start $pod" >&2
         exit 75

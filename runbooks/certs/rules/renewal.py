@@ -109,6 +109,11 @@ def renewed(before: HostCerts, now: HostCerts) -> bool:
     return any(before.at(path) != now.at(path) for path in MANAGED)
 
 
+def started_by_kubelet(seen: HostCerts, stale: Mapping[str, str]) -> bool:
+    """Whether all of ``stale`` only do not run, and the kubelet of this host can start each of them again by itself."""
+    return set(stale.values()) <= {ABSENT} and seen.kubelet[0] == "active" and not seen.parked & set(stale)
+
+
 def stale(site: Site, seen: HostCerts, days: int) -> dict[str, str]:
     """Return the static pods that have to be restarted, and why: they do not use the certificates that are in the files now."""
     found = {}

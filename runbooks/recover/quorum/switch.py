@@ -68,7 +68,7 @@ def start(host: Host, pods: Sequence[str], name: str) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         found = run.read(host, static_pods.look(pods))
-        missing = [pod for pod, seen in found.items() if seen.manifest != "on" or not seen.container]
+        missing = [pod for pod, seen in found.items() if seen.manifest != "on" or seen.container in {"", static_pods.UNLISTED}]
         return Unmet(f"{listed(missing)} does not run yet") if missing else True
 
     return Step(

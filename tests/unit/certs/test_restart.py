@@ -8,8 +8,8 @@ from runbooks.certs import look, restart
 from runbooks.certs.restart import require_restartable
 from runbooks.certs.rules import renewal as rules
 from runbooks.certs.steps import Renewal
-from runbooks.commands.base import Answer
 from runbooks.errors import CommandError, PrecheckError
+from runbooks.lb import traffic
 from tests.support.fakes import FakeHosts, master, run_on, site, without_waiting
 from tests.unit.certs.test_rules import NOW, PODS, WELL
 
@@ -53,31 +53,41 @@ def test_where_nothing_worked_the_others_are_waited_for(monkeypatch):
     assert asked(monkeypatch, STALE, FEW, FEW, FEW, FEW, FEW, FEW, FEW, ENOUGH, allow_outage=True)
 
 
+UNLISTED = replace(WELL, containers={}, unlisted="crictl ps: context deadline exceeded")
+PARKED = replace(DOWN, parked=frozenset(PODS[:1]))
+
+
 @pytest.mark.parametrize(
     ("before", "now", "passing"),
     [
         (WELL, DOWN, True),  # the kubelet may be starting it again
         (replace(WELL, certificates=()), DOWN, False),  # renewed in this run: that is why it does not run
         (WELL, STALE, False),
+        (WELL, PARKED, False),
+        (WELL, replace(DOWN, kubelet=("inactive", 0)), False),
+        (WELL, UNLISTED, True),  # a busy container runtime
         (WELL, WELL, None),
     ],
-    ids=["ended by itself", "renewed", "old certificates", "well"],
+    ids=["ended by itself", "renewed", "old certificates", "parked", "no kubelet", "runtime does not answer", "well"],
 )
-def test_a_program_that_ended_by_itself_may_come_back_by_itself(monkeypatch, before, now, passing):
+@pytest.mark.parametrize("make", [restart.restart, restart.take_out])
+def test_a_program_that_ended_by_itself_may_come_back_by_itself(monkeypatch, make, before, now, passing):
+    """Also before its host is taken out of the load balancers: for nothing, otherwise."""
     scripted(monkeypatch, now, ENOUGH)
-    step = restart.restart(Renewal(site(), {HOST: before}), HOST)
-    met = step.done(run_on(FakeHosts()))
+    monkeypatch.setattr(traffic, "_lbs_with", lambda *_, **__: ["lb1"])
+    met = make(Renewal(site(), {HOST: before}), HOST).done(run_on(FakeHosts()))
     assert (None if met is True else met.passing) is passing
 
 
-def test_what_cannot_be_listed_is_not_taken_for_what_does_not_run():
+def test_what_cannot_be_listed_is_not_taken_for_what_does_not_run(monkeypatch):
+    assert rules.stale(site(), UNLISTED, 30) == {}
+    scripted(monkeypatch, UNLISTED, ENOUGH)
     hosts = FakeHosts()
-    unlisted = replace(WELL, containers={}, unlisted="crictl ps: context deadline exceeded")
-    assert rules.stale(site(), unlisted, 30) == {}
-    hosts.run = lambda host, command: Answer(0, f"clock {NOW}\nunlisted crictl ps: context deadline exceeded\n")
-    with pytest.raises(CommandError, match="master2: its containers cannot be listed: crictl ps: context deadline exceeded"):
-        look.one(run_on(hosts), HOST)
-    look.one(run_on(hosts), site().workers[0])  # nothing has to be known of its containers
+    for step in (restart.take_out(Renewal(site(), {HOST: WELL}), HOST), restart.restart(Renewal(site(), {HOST: WELL}), HOST)):
+        with pytest.raises(CommandError, match="master2: its containers cannot be listed: crictl ps: context deadline") as error:
+            step.do(run_on(hosts))
+        assert error.value.hint == "on master2: crictl ps; systemctl status containerd"
+    assert hosts.sent == []
 
 
 def test_a_plan_does_not_wait(monkeypatch):

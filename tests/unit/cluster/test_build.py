@@ -14,9 +14,10 @@ from runbooks.cluster import build, offer
 from runbooks.cluster.offer import Offer
 from runbooks.commands.base import Answer, Secret
 from runbooks.engine.steps import Together
+from runbooks.errors import CommandError, ConnectionLost, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
-from tests.support.fakes import master, run_on, site
+from tests.support.fakes import FakeHosts, master, run_on, site
 
 pytestmark = pytest.mark.unit
 
@@ -50,6 +51,18 @@ def test_who_joins_at_the_same_time(wanted: Site, groups: list[list[str]]) -> No
     assert joins(wanted) == groups
 
 
+@pytest.mark.parametrize(("version", "restarts"), [("1.36.3", 2), ("1.33.0", 2), ("1.32.9", 0)])
+def test_a_kubelet_that_asked_its_own_api_server_in_vain_is_restarted(version: str, restarts: int) -> None:
+    """Of a control plane host that joins, from 1.33 on; a plan shows it."""
+    run, plan = run_on(FakeHosts(), plan=True), build.Plan(of(version), of(version).nodes)
+    for item in build.kubeadm_joins(plan, plan.hosts[1:], plan.offer()):
+        assert isinstance(item, Together)
+        for step in item.steps:
+            assert step.do
+            step.do(run)
+    assert len([event for event in run.listener.events if "restart kubelet" in str(event)]) == restarts
+
+
 def test_the_dry_run_of_a_join_is_for_a_cluster_that_exists() -> None:
     plan = build.Plan(site(), site().nodes)
     new, old = (build.init_procedure(plan, host) for host in (master(1), None))
@@ -65,8 +78,11 @@ class Cluster:
 
     def __init__(self) -> None:
         self.made = self.uploads = 0
+        self.fails: RunbookError | None = None  # the join
 
     def run(self, host: object, command: Any) -> Answer:
+        if self.fails and str(command).startswith("kubeadm join"):
+            raise self.fails
         self.made += 1
         self.uploads += "CONFIG=''" not in command.program
         return Answer(0, f"{'abcdef'[self.made - 1] * 6}.{'0' * 16} {HASH}\n")
@@ -75,11 +91,11 @@ class Cluster:
 def test_all_hosts_use_one_token_and_one_upload() -> None:
     """A second upload has another key: the host that has begun with the first one could not read it any more."""
     cluster, meeting = Cluster(), Barrier(3, timeout=20)
-    run, own = run_on(cluster), Offer(site(), VERSION, certificates=True)
+    run, own = run_on(cluster), Offer(site(), VERSION)
 
     def take(_: int) -> offer.Given:
         meeting.wait()
-        return own.take(run, master(1))
+        return own.take(run, master(1), certificates=True)
 
     with ThreadPoolExecutor(3) as pool:
         given = list(pool.map(take, range(3)))
@@ -90,34 +106,60 @@ def test_all_hosts_use_one_token_and_one_upload() -> None:
     assert repr(given[0].key) == "***"
 
 
-def test_workers_alone_need_no_upload() -> None:
+def test_workers_need_no_upload() -> None:
+    """An upload puts the CAs' keys, encrypted, into the cluster: only when a control plane host joins."""
     cluster = Cluster()
-    given = Offer(site(), VERSION, certificates=False).take(run_on(cluster), master(1))
+    run, own = run_on(cluster), build.Plan(of("1.36.3"), of("1.36.3").nodes).offer()
+    given = own.take(run, master(1), certificates=False)
     assert (cluster.made, cluster.uploads, given.key) == (1, 0, None)
+    assert own.take(run, master(1), certificates=False) is given
+    wanted = own.take(run, master(1), certificates=True)
+    assert (cluster.made, cluster.uploads) == (2, 1)
+    assert wanted.key
+    assert own.take(run, master(1), certificates=False) is wanted
+
+
+@pytest.mark.parametrize(
+    ("error", "made"),
+    [
+        (CommandError("master2: `kubeadm join` exited 1", exited=1), 2),
+        (ConnectionLost("master2: the session broke"), 1),  # kubeadm goes on there, and needs what it was given
+    ],
+    ids=["failed", "cut off"],
+)
+def test_a_join_that_failed_is_tried_with_something_new(error: RunbookError, made: int) -> None:
+    cluster = Cluster()
+    cluster.fails = error
+    run, plan = run_on(cluster), build.Plan(of("1.36.3"), of("1.36.3").nodes)
+    own = plan.offer()
+    with pytest.raises(type(error)):
+        build._join(run, plan, master(1), plan.site.workers[0], own)
+    own.take(run, master(1), certificates=False)
+    assert cluster.made == made
 
 
 def test_what_has_failed_or_is_old_is_not_used_again(monkeypatch: Any) -> None:
     cluster, now = Cluster(), [1000.0]
     monkeypatch.setattr(offer, "monotonic", lambda: now[0])
-    run, own = run_on(cluster), Offer(site(), VERSION, certificates=True)
-    first = own.take(run, master(1))
+    run, own = run_on(cluster), Offer(site(), VERSION)
+    first = own.take(run, master(1), certificates=True)
     own.withdraw(first)
-    second = own.take(run, master(1))
+    second = own.take(run, master(1), certificates=True)
     own.withdraw(first)  # by another host, which began with the first one
-    assert own.take(run, master(1)) is second
+    assert own.take(run, master(1), certificates=True) is second
     assert second.key != first.key
     now[0] += offer.FRESH_S
-    assert own.take(run, master(1)) is second
+    assert own.take(run, master(1), certificates=True) is second
     now[0] += 1
-    assert own.take(run, master(1)) is not second
+    assert own.take(run, master(1), certificates=True) is not second
     assert (cluster.made, cluster.uploads) == (3, 3)
 
 
 def test_what_init_has_made_is_used_first() -> None:
-    cluster, own = Cluster(), Offer(site(), VERSION, certificates=True)
+    cluster, own = Cluster(), Offer(site(), VERSION)
     token, key = offer.new_token(), offer.new_key()
     own.keep(token, f"sha256:{HASH}", key)
-    given = own.take(run_on(cluster), master(1))
+    given = own.take(run_on(cluster), master(1), certificates=True)
     assert (given.admission.token, given.key, cluster.made) == (token, key, 0)
 
 

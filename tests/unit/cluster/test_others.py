@@ -171,9 +171,16 @@ def test_a_running_learner_of_another_host_keeps_a_host_from_joining() -> None:
 
 
 def joining(
-    monkeypatch: pytest.MonkeyPatch, version: str, tag: str, view: View, text: str = "{}", *, only_etcd: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    tag: str,
+    view: View,
+    text: str = "{}",
+    *,
+    only_etcd: bool = False,
+    also: tuple[Host, ...] = (),
 ) -> None:
-    """The check before master2 joins a cluster whose configuration names this image of etcd, or is ``text``."""
+    """The check before master2 (and ``also``) joins a cluster whose configuration names this image of etcd, or is ``text``."""
     answer = Answer(0, json.dumps({"data": {"ClusterConfiguration": text}}))
 
     class Said(Survey):
@@ -193,7 +200,7 @@ def joining(
         look_anew=lambda: None,
         listener=SimpleNamespace(say=lambda text: None),
     )
-    step = others_removed(Said(), Join((master(2),), COMMAND, again=True, only_etcd=only_etcd))
+    step = others_removed(Said(), Join((master(2), *also), COMMAND, again=True, only_etcd=only_etcd))
     assert step.check
     step.check(run)
 
@@ -229,6 +236,15 @@ def test_a_kubeadm_that_cannot_join_etcd_alone_is_refused_before_the_member_is_r
         with pytest.raises(PrecheckError, match="cannot join etcd alone") as error:
             joining(monkeypatch, version, "", whole, on, only_etcd=True)
         assert error.value.hint == "inv recover.node --host master2 replaces the whole host"
+
+
+def test_several_do_not_join_together_where_new_members_vote_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, off, third = seen(look(1), look(2), look(3)), "featureGates:\n  EtcdLearnerMode: false\n", (master(3),)
+    for version, text, also in (("1.31.14", off, ()), ("1.31.14", "{}", third), ("1.28.9", off, third)):
+        joining(monkeypatch, version, "", whole, text, also=also)
+    with pytest.raises(PrecheckError, match=r"master2, master3 must not join at the same time: .*EtcdLearnerMode off") as error:
+        joining(monkeypatch, "1.31.14", "", whole, off, also=third)
+    assert error.value.hint.startswith("inv cluster.join --host master2, then the next one; or ")
 
 
 def test_only_the_repair_that_joins_etcd_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,9 +84,26 @@ def test_a_runtime_that_does_not_answer_is_not_taken_for_a_pod_that_has_gone(cal
     program = command.program.replace("/etc/kubernetes", str(tmp_path / "kubernetes"))
     with subprocess.Popen([tmp_path / name, "60"]) as process:
         stuck = bash(program)
+        hung = bash(program.replace("grace=10", "grace=0").replace("PATIENCE=1", "PATIENCE=60"))
         process.kill()
     assert (stuck.exited, stuck.stderr) == (75, f"{name} still runs\n")
+    assert (hung.exited, hung.stderr) == (
+        1,
+        f"crictl gets no answer, and a process {name} runs here: systemctl restart containerd\n",
+    )
     assert bash(program).exited == 0
+
+
+def test_a_process_that_cannot_be_listed_does_not_count_as_started(calls, tmp_path):
+    """It may be somebody else's process of the same name."""
+    name = "pod-of-the-test"
+    shutil.copy("/bin/sleep", tmp_path / name)
+    (tmp_path / "kubernetes" / "ha-runbooks-parked" / f"{name}.yaml").touch()
+    (tmp_path / "bin" / "crictl").write_text("#!/bin/bash\nexit 1\n")
+    with subprocess.Popen([tmp_path / name, "60"]) as process:
+        done = bash(static_pods.unpark([name], patience_s=1).program.replace("/etc/kubernetes", str(tmp_path / "kubernetes")))
+        process.kill()
+    assert (done.exited, done.stderr) == (75, f"the kubelet does not start {name}\n")
 
 
 def test_the_patience_is_longer_than_a_kubelet_may_wait():

@@ -153,6 +153,28 @@ def test_what_may_pass_by_itself_gets_a_little_time():
     assert ("waiting", "lb1: start a", "it does not run") in run.listener.events
 
 
+@pytest.mark.parametrize("last", [False, Unmet("")], ids=["false", "nothing to say"])
+def test_a_change_is_never_left_out_because_nothing_was_said(last):
+    hosts, sight = FakeHosts(), [Unmet("it does not run", passing=True), last, last, last]
+    step = Step("start a", lb(1), done=lambda run: sight.pop(0) if sight else True, do=lambda run: run.change(lb(1), put("a")))
+    carry_out(run_on(hosts), toy(step))
+    assert hosts.sent == ["lb1 put a on"]
+
+
+def test_what_was_refused_meanwhile_is_not_changed():
+    """The answer of ``check`` is old after the wait."""
+    hosts, answers = FakeHosts(), [None, PrecheckError("it is the last one now")]
+
+    def check(run):
+        if answer := answers.pop(0):
+            raise answer
+
+    soon = Unmet("it does not run", passing=True)
+    with pytest.raises(PrecheckError, match="the last one now"), without_waiting():
+        carry_out(run_on(hosts), toy(starting([soon, soon, Unmet("old certificates")], check=check)))
+    assert (hosts.sent, answers) == ([], [])
+
+
 def test_what_does_not_pass_by_itself_is_changed():
     hosts, soon, never = FakeHosts(), Unmet("it does not run", passing=True), Unmet("it has old certificates")
     for sight in ([soon, soon, never, never, never], [never, never, never]):
