@@ -66,10 +66,13 @@ def restart(renewal: Renewal, host: Host) -> Step:
 
     def do(run: Run) -> None:
         if not run.plan:
+            require_restartable(renewal, run, host)  # reads everything again; what follows decides on the same reading
             _require_listed(run, host)
-            require_restartable(renewal, run, host)
             if done(run):  # the kubelet has restarted them meanwhile
                 return
+        if unlisted := look.one(run, host).unlisted:
+            run.note(host, f"which ones have to be restarted is not known: {unlisted}")
+            return
         _restart(renewal, run, host)
 
     text = by_hand("certs", "restart", host=host)

@@ -251,5 +251,6 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> Non
     try:
         run.change(host, kubeadm.join(wanted, cgroup_v1=plan.cgroup_v1))
     except CommandError:  # not when the connection broke: kubeadm goes on there, and needs what it was given
-        offer.withdraw(given)
+        if host.is_control_plane or not given.key:  # for a worker alone, no upload is taken from hosts that need it
+            offer.withdraw(given)
         raise

@@ -38,14 +38,17 @@ gone() { # until the kubelet has let go: a manifest that comes back earlier is s
             [ -z "$state$(sandbox "$pod")" ] || break
             pod=''
         done
-        [ -n "$pod" ] || return 0
+        if [ -z "$pod" ]; then
+            wait # for what still stops: it must not meet a pod that starts
+            return
+        fi
         ((SECONDS - begun < PATIENCE)) || break
         [ "$state" = unlisted ] || listed=$SECONDS
         if ((SECONDS - listed > grace * 2)); then
             echo "crictl gets no answer, and a process $pod runs here: systemctl restart containerd" >&2
-            exit 1
+            exit 75
         fi
-        if [ -z "$stopped" ] && { ((SECONDS - begun >= grace)) || ! systemctl -q is-active kubelet; }; then
+        if [ -z "$stopped" ] && [ "$state" != unlisted ] && { ((SECONDS - begun >= grace)) || ! systemctl -q is-active kubelet; }; then
             stopped=yes
             for pod in "${PODS[@]}"; do stop "$pod" "$grace" & done
         fi
@@ -78,12 +81,13 @@ back() {
             echo "there is no manifest of $pod here" >&2
             exit 1
         }
-        while ((SECONDS - begun < PATIENCE)); do
-            state=$(running "$pod")
-            case $state in '' | unlisted) sleep 0.5 ;; *) continue 2 ;; esac
+        until state=$(running "$pod") && [ -n "$state" ] && [ "$state" != unlisted ]; do
+            ((SECONDS - begun < PATIENCE)) || {
+                echo "the kubelet does not start $pod" >&2
+                exit 75
+            }
+            sleep 0.5
         done
-        echo "the kubelet does not start $pod" >&2
-        exit 75
     done
 }
 case $ACTION in

@@ -90,6 +90,27 @@ def test_what_cannot_be_listed_is_not_taken_for_what_does_not_run(monkeypatch):
     assert hosts.sent == []
 
 
+def test_a_runtime_that_stops_answering_meanwhile_restarts_nothing(monkeypatch):
+    """Only the scheduler was stale; with nothing known, "all" would be meant."""
+    scripted(monkeypatch, UNLISTED, ENOUGH)
+    readings = [replace(WELL, changed=WELL.changed | {rules.CONTROLLERS["kube-scheduler"]: NOW}), UNLISTED]
+    monkeypatch.setattr(look, "one", lambda run, host: readings[0])
+    hosts = FakeHosts()
+    run = run_on(hosts)
+    monkeypatch.setattr(type(run), "look_anew", lambda _: readings.pop(0) if len(readings) > 1 else None)
+    with pytest.raises(CommandError, match="its containers cannot be listed"):
+        restart.restart(Renewal(site(), {HOST: WELL}), HOST).do(run)
+    assert hosts.sent == []
+
+
+def test_a_plan_of_what_is_not_known_restarts_nothing(monkeypatch):
+    scripted(monkeypatch, UNLISTED, ENOUGH)
+    run = run_on(FakeHosts(), plan=True)
+    restart.restart(Renewal(site(), {HOST: WELL}), HOST).do(run)
+    assert [event for event in run.listener.events if "static-pods" in str(event)] == []
+    assert any("is not known: crictl ps" in str(event) for event in run.listener.events)
+
+
 def test_a_plan_does_not_wait(monkeypatch):
     scripted(monkeypatch, STALE, FEW)
     with without_waiting() as pauses, pytest.raises(PrecheckError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from runbooks.engine.steps import Together
 from runbooks.errors import CommandError, ConnectionLost, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
+from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import FakeHosts, master, run_on, site
 
 pytestmark = pytest.mark.unit
@@ -61,6 +63,25 @@ def test_a_kubelet_that_asked_its_own_api_server_in_vain_is_restarted(version: s
             assert step.do
             step.do(run)
     assert len([event for event in run.listener.events if "restart kubelet" in str(event)]) == restarts
+
+
+@pytest.mark.parametrize(("number", "restarts"), [(2, 1), (0, 0)], ids=["control plane", "worker"])
+def test_the_kubelet_is_restarted_after_the_join(monkeypatch: pytest.MonkeyPatch, number: int, restarts: int) -> None:
+    done: list[str] = []
+    wanted = of("1.36.3")
+    host = master(number) if number else wanted.workers[0]
+    plan = build.Plan(wanted, wanted.nodes)
+    monkeypatch.setattr(build, "_join", lambda *_: done.append("join"))
+    for module, name in ((build.members, "remove_traces"), (build.node_settings, "give_back"), (build.node_settings, "forget")):
+        monkeypatch.setattr(module, name, lambda *_, **__: None)
+    monkeypatch.setattr(type(plan.survey), "serving", lambda *_, **__: master(1))
+    run: Any = SimpleNamespace(
+        plan=False, read=lambda *_: EMPTY_NODE, change=lambda host, command: done.append(f"{host} {command}")
+    )
+    step = build.kubeadm_join(plan, host, plan.offer())
+    assert step.do
+    step.do(run)
+    assert done == ["join", *[f"{host} systemctl restart kubelet"] * restarts]
 
 
 def test_the_dry_run_of_a_join_is_for_a_cluster_that_exists() -> None:
@@ -136,6 +157,17 @@ def test_a_join_that_failed_is_tried_with_something_new(error: RunbookError, mad
         build._join(run, plan, master(1), plan.site.workers[0], own)
     own.take(run, master(1), certificates=False)
     assert cluster.made == made
+
+
+def test_a_worker_that_failed_takes_no_upload_from_the_others() -> None:
+    cluster = Cluster()
+    cluster.fails = CommandError("worker1: `kubeadm join` exited 1", exited=1)
+    run, plan = run_on(cluster), build.Plan(of("1.36.3"), of("1.36.3").nodes)
+    own = plan.offer()
+    given = own.take(run, master(1), certificates=True)
+    with pytest.raises(CommandError):
+        build._join(run, plan, master(1), plan.site.workers[0], own)
+    assert own.take(run, master(1), certificates=True) is given
 
 
 def test_what_has_failed_or_is_old_is_not_used_again(monkeypatch: Any) -> None:

@@ -88,10 +88,47 @@ def test_a_runtime_that_does_not_answer_is_not_taken_for_a_pod_that_has_gone(cal
         process.kill()
     assert (stuck.exited, stuck.stderr) == (75, f"{name} still runs\n")
     assert (hung.exited, hung.stderr) == (
-        1,
+        75,
         f"crictl gets no answer, and a process {name} runs here: systemctl restart containerd\n",
     )
     assert bash(program).exited == 0
+
+
+HICCUP = """#!/bin/bash
+[ -e {t}/first ] || touch {t}/first
+(($(date +%s) - $(stat -c %Y {t}/first) >= {silent})) || exit 1
+case $1 in
+ps | pods) [ -e {t}/stopped ] || echo id ;;
+stop) echo "$*" >>{t}/stops; touch {t}/stopped ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("kubelet", "silent"), [("off", 0), ("off", 2), ("on", 0)], ids=["no kubelet", "hiccup", "kubelet hangs"]
+)
+def test_what_nobody_stops_is_stopped(calls, tmp_path, kubelet, silent):
+    """At once when no kubelet runs that would; else after a while. Also when the runtime did not answer at first."""
+    (tmp_path / "bin" / "crictl").write_text(HICCUP.format(t=tmp_path, silent=silent))
+    (tmp_path / "bin" / "systemctl").write_text(f"#!/bin/bash\n[[ $* != *is-active* || {kubelet} = on ]]\n")
+    name = "pod-of-the-test"
+    shutil.copy("/bin/sleep", tmp_path / name)
+    program = static_pods.park([name], patience_s=20).program.replace("/etc/kubernetes", str(tmp_path / "kubernetes"))
+    grace = 2 if kubelet == "on" else 60
+    with subprocess.Popen([tmp_path / name, "60"]) as process:
+        done = bash(program.replace("grace=10", f"grace={grace}"))
+        process.kill()
+    assert (done.exited, done.stderr) == (0, "")
+    assert (tmp_path / "stops").read_text().splitlines() == [f"stop --timeout {grace} id"]
+
+
+def test_the_second_pod_is_looked_at_however_late_the_first_one_comes(calls, tmp_path):
+    (tmp_path / "bin" / "crictl").write_text("#!/bin/bash\ncase $* in *name=first*) sleep 2.2 ;; esac\necho id\n")
+    for name in ("first", "second"):
+        (tmp_path / "kubernetes" / "ha-runbooks-parked" / f"{name}.yaml").touch()
+    program = static_pods.unpark(["first", "second"], patience_s=1).program
+    done = bash(program.replace("/etc/kubernetes", str(tmp_path / "kubernetes")))
+    assert (done.exited, done.stderr) == (0, "")
 
 
 def test_a_process_that_cannot_be_listed_does_not_count_as_started(calls, tmp_path):
