@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.commands import objects, verify
+from runbooks.commands import admission, objects, verify
 from runbooks.commands.base import Answer
 from runbooks.commands.objects import KUBEADM_CONFIG, LEASES, NODES
 from runbooks.commands.verify import Health, Written
@@ -317,3 +317,22 @@ def test_what_is_asked_of_whom():
     program = objects.cluster(master(2), ["kube-system"]).command.program
     assert "SERVER=https://10.1.1.102:6443" in program
     assert "/api/v1/namespaces/kube-system/pods" in program
+
+
+def test_warnings_of_the_api_server_are_no_part_of_an_object(tmp_path, monkeypatch):
+    """From 1.33 on, kubectl prints on its standard error that v1 Endpoints is deprecated."""
+    program = tmp_path / "kubectl"
+    program.write_text(
+        "#!/bin/bash\necho 'Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice' >&2\n"
+        'case "$*" in *gone*) echo \'Error from server (NotFound): endpoints "gone" not found\' >&2 && exit 1 ;; esac\n'
+        'echo \'{"subsets":[{"addresses":[{"ip":"10.244.1.2"}]}]}\'\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    probe = admission.silent(master(1), ["policy/answers", "policy/gone"])
+    assert probe.parse(bash(probe.command.program)) == {"policy/gone": "there is no such Service, or it has no endpoints"}
+    program.write_text("#!/bin/bash\necho 'Warning: v1 X is deprecated' >&2\necho '{\"items\":[]}'\n")
+    probe = admission.ask(master(1), [])
+    assert probe.parse(bash(probe.command.program)).webhooks == ()
+    program.write_text("#!/bin/bash\necho 'Error from server (Forbidden): no' >&2\nexit 1\n")
+    assert "1 Error from server (Forbidden): no" in bash(probe.command.program).stdout
