@@ -70,7 +70,7 @@ def restart(renewal: Renewal, host: Host) -> Step:
             _require_listed(run, host)
             if done(run):  # the kubelet has restarted them meanwhile
                 return
-        if unlisted := look.one(run, host).unlisted:
+        elif unlisted := look.one(run, host).unlisted:
             run.note(host, f"which ones have to be restarted is not known: {unlisted}")
             return
         _restart(renewal, run, host)

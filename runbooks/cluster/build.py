@@ -25,7 +25,6 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
 from runbooks.rules import kubeadm as config
-from runbooks.rules.kubeadm import joins_as_learners
 from runbooks.rules.kubeadm_checks import accepts_cgroup_v1
 from runbooks.view.cluster import Survey
 
@@ -128,7 +127,7 @@ def join_steps(plan: Plan) -> list[Step | Together]:
 
 def kubeadm_joins(plan: Plan, hosts: Sequence[Host], offer: Offer) -> list[Step | Together]:
     """Return the join steps: those that `rules.cluster.join_groups` allows at the same time are one Together."""
-    groups = rules.join_groups(hosts, learners=joins_as_learners(plan.site))
+    groups = rules.join_groups(hosts, learners=config.joins_as_learners(plan.site))
     return [Together(tuple(kubeadm_join(plan, host, offer) for host in group)) for group in groups]
 
 
