@@ -104,6 +104,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "certs": (*FLOORS, "lb"),
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
+    "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "recover"),
 }
 # The same within a wing, where its rooms have a direction of their own.
@@ -115,6 +116,7 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
     "backup.schedule": ("backup.rules", "backup.sets"),
     "etcd.rules": (),
     "recover.rules": (),
+    "upgrade.rules": (),
     "recover.vip": ("recover.rules",),
     "recover.member": ("recover.rules",),
     "recover.quorum": ("recover.rules",),
