@@ -11,6 +11,7 @@ from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
 from runbooks.recover import tasks as recover
 from runbooks.site import tasks as site
+from runbooks.upgrade import tasks as upgrade
 
 ns = Collection()
 CHAPTERS = {
@@ -21,6 +22,7 @@ CHAPTERS = {
     "backup": backup,
     "certs": certs,
     "recover": recover,
+    "upgrade": upgrade,
     "lab": lab,
 }
 for name, chapter in CHAPTERS.items():

@@ -7,7 +7,7 @@ from math import isinf
 import pytest
 
 from runbooks.backup.rules import unlisted
-from runbooks.commands import backup, containerd, etcd, etcd_flags, etcd_metrics, etcd_tools, lb, objects, verify
+from runbooks.commands import backup, containerd, etcd, etcd_flags, etcd_metrics, etcd_tools, lb, objects, verify, versions
 from runbooks.local import restic
 from tests.support.kubeadm import parse_preflight
 from tests.support.recorded import FOLDER, recorded_answer, recording
@@ -40,6 +40,7 @@ PARSERS = {
     "restic refusal": lambda said: {"refused": restic.refusal(said.exited, said.stderr)},
     "restic snapshots": lambda said: restic.parse_snapshots(said.stdout),
     "kubernetes objects": objects.parse_cluster,
+    "kubernetes versions": versions.parse_host,
 }
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json"))
 KEYS = {"tool", "version", "source", "command", "parser", "output", "fact"}

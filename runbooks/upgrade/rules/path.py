@@ -1,8 +1,7 @@
 """The way from one version of Kubernetes to another: which hops, and what is refused. Pure.
 
 kubeadm takes one minor version at a time (`MaximumAllowedMinorVersionUpgradeSkew` in cmd/kubeadm/app/phases/upgrade/policy.go). It lets
-more through than is safe: a lower patch release, and one minor version down, without a word (seen with 1.36.3; docs/upgrade.md). So it is
-decided here.
+more through than is safe: a lower patch release without a word (seen with 1.36.3), one minor version down with --force. So it is decided here.
 """
 
 from __future__ import annotations

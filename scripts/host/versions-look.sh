@@ -1,0 +1,31 @@
+# Variables: none. Needs the function of packages-look.sh before it. Prints the versions of Kubernetes' parts on this host, one "key
+# value" per line; read-only:
+#   package NAME VERSION, held NAME   as packages-look.sh prints them
+#   program NAME TEXT   what the installed program says of itself
+#   runs NAME TEXT      what the file of the running process says of itself, also when a newer one has been installed since
+#   image NAME IMAGE    of each static pod, in its manifest
+#   joined yes, kernel TEXT, os TEXT
+# shellcheck shell=bash
+packages_look kubeadm kubelet kubectl containerd containerd.io cri-tools kubernetes-cni
+if [ -e /etc/kubernetes/kubelet.conf ]; then echo joined yes; fi
+echo "kernel $(uname -r)"
+sed -n 's/^PRETTY_NAME=//p' /etc/os-release 2>/dev/null | tr -d \" | sed 's/^/os /'
+for file in /etc/kubernetes/manifests/*.yaml; do
+    name=${file##*/}
+    image=$(sed -n "s/^ *image: *//p" "$file" 2>/dev/null | head -n 1 | tr -d "\"'")
+    if [ -n "$image" ]; then echo "image ${name%.yaml} $image"; fi
+done
+tell() { # KEY NAME COMMAND...: nothing when it does not answer
+    local said
+    said=$(timeout 10 "${@:3}" 2>/dev/null </dev/null | head -n 3)
+    if [ -n "$said" ]; then echo "$1 $2 ${said//$'\n'/ }"; fi
+}
+# At the same time: each of these programs takes a good part of a second to start. Lines this short are not mixed up.
+tell program kubeadm kubeadm version -o short &
+tell program kubelet kubelet --version &
+tell program kubectl kubectl version --client &
+tell program containerd containerd --version &
+for name in kubelet containerd etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy; do
+    for pid in $(pgrep -x "${name:0:15}"); do tell runs "$name" "/proc/$pid/exe" --version & done # the kernel keeps 15 characters
+done
+wait
