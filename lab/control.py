@@ -199,8 +199,10 @@ class Lab:
         """Write what the runbooks read: pinned keys first, the site file last."""
         self._pin(site)
         entry = lab_kubernetes.noted(self.instance)
-        v1 = cgroups.hosts_have_v1(mounts.mounts())
-        options = twin.kubernetes_options(entry.versions[0], oom=machine.may_raise_limits(), cgroup_v1=v1) if entry else {}
+        options = {}
+        if entry:
+            now, oom, v1 = twin.version_in(self.instance.site), machine.may_raise_limits(), cgroups.hosts_have_v1(mounts.mounts())
+            options = twin.kubernetes_options(entry.versions, now=now, oom=oom, cgroup_v1=v1)
         place(self.instance.site, twin.twin_text(site, self.instance, source.absolute(), options))
 
     def _pin(self, site: Site) -> None:

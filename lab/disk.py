@@ -17,10 +17,6 @@ from runbooks.errors import PrecheckError
 # Overlay file systems cannot be stacked and etcd wants a plain file system: these are outside of the overlay, as is containerd's.
 DATA = ("kubelet", "etcd")
 NOTE = "made.json"
-# The kubelet reports a static pod to an API server that started later only at its next synchronisation: by default a minute or more,
-# for which a rehearsal would have to wait.
-KUBELET_DROP_IN = "[Service]\nEnvironmentFile=/etc/default/kubelet-lab\n"
-KUBELET_ARGS = "KUBELET_EXTRA_ARGS=--sync-frequency=10s\n"
 SECOND_SOURCE = "deb [trusted=yes] file:/srv/lab-kubernetes ./\n"
 
 
@@ -104,11 +100,6 @@ def offer(instance: Instance, wanted: Identity, entry: Path | None) -> None:
     if entry is None:
         return
     (root(instance, wanted.name) / "etc/apt/sources.list.d/lab-kubernetes.list").write_text(SECOND_SOURCE)
-    if wanted.runs_pods:
-        drop_in = root(instance, wanted.name) / "etc/systemd/system/kubelet.service.d/20-lab.conf"
-        drop_in.parent.mkdir(parents=True, exist_ok=True)
-        drop_in.write_text(KUBELET_DROP_IN)
-        (root(instance, wanted.name) / "etc/default/kubelet-lab").write_text(KUBELET_ARGS)
     store = containerd_store(instance, wanted.name)
     if wanted.runs_pods and not any(store.iterdir()):
         kube_golden.give(entry / "containerd", store)

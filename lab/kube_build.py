@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from lab import archive, cgroups
 from lab.building import Say, follow
-from lab.kube_etcd import SUITES
 from lab.mounts import remove_tree
 from lab.names import cache
 from lab.process import run
@@ -121,15 +120,15 @@ def require_dpkg_source(say: Say) -> None:
     )
 
 
-def fetch_parts(job: Job, etcd: str, *, plugins: bool, containerd: str) -> None:
-    """Fetch and unpack busybox, containerd and, where they are wanted, etcd and CNI plugins.
+def fetch_parts(job: Job, etcd_suite: str, *, plugins: bool, containerd: str) -> None:
+    """Fetch and unpack busybox, containerd and, where they are wanted, etcd (of the suite ``etcd_suite``) and CNI plugins.
 
     ``containerd`` is a key of ``CONTAINERD_SUITES``, or "" for the one that the hosts' repository has.
     """
     suite = job.source.suite
     packages = [f"busybox-static/{suite}"]
-    if etcd:
-        packages += [f"{name}/{SUITES[etcd]}" for name in ("etcd-server", "etcd-client")]
+    if etcd_suite:
+        packages += [f"{name}/{etcd_suite}" for name in ("etcd-server", "etcd-client")]
     if plugins:
         packages.append(f"containernetworking-plugins/{suite}")
     if containerd:

@@ -16,15 +16,26 @@ if TYPE_CHECKING:
 
 SUITES = {"3.5": "trixie", "3.4": "bookworm"}  # no suite of Debian has 3.6: forky and sid stay at 3.5
 DEFAULT = "3.5"
+# trixie has 3.5.16, forky 3.5.30. Only 3.5.26 and newer may be upgraded to 3.6: https://etcd.io/blog/2025/zombie_members_upgrade/
+BEFORE_3_6 = "forky"
 PROGRAMS = ("etcd", "etcdctl", "etcdutl")
 
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """One etcd for images: the programs in ``directory``, or without one Debian's of ``series``, a key of ``SUITES``."""
+    """One etcd for images: the programs in ``directory``, or without one Debian's of ``series``, a key of ``SUITES``.
+
+    ``newer`` is another suite of Debian that has that series.
+    """
 
     series: str
     directory: Path | None = None
+    newer: str = ""
+
+    @property
+    def suite(self) -> str:
+        """The suite of Debian that it comes from, "" where it has a directory."""
+        return "" if self.directory else self.newer or SUITES[self.series]
 
     @property
     def files(self) -> list[Path]:
@@ -80,6 +91,23 @@ def choose(kubeadm: str, tag: str, *, asked: str = "", directory: Path | None = 
             + (", and leave out --etcd" if asked else ""),
         )
     return choice
+
+
+def same(tag: str, one: Etcd, other: Etcd) -> None:
+    """Refuse two etcds of different versions under one ``tag``: an image has one. InventoryError names both directories."""
+    if one.directory and other.directory and one.directory != other.directory:
+        versions = [version_of(each.directory / "etcd") for each in (one, other) if each.directory]
+        if versions[0] != versions[1]:
+            raise InventoryError(
+                f"{one.directory} has etcd {versions[0]} and {other.directory} has etcd {versions[1]}, and both kubeadm name the image "
+                f"etcd:{tag}",
+                hint="put the same etcd, etcdctl and etcdutl into both",
+            )
+
+
+def for_3_6(etcd: Etcd) -> Etcd:
+    """Return ``etcd``, or Debian's newest of 3.5 in place of its 3.5, for a cluster that is to be upgraded to etcd 3.6. Pure."""
+    return Etcd(etcd.series, newer=BEFORE_3_6) if etcd.directory is None and etcd.series == "3.5" else etcd
 
 
 def series(version: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lab import kube_etcd
 from lab.kube_etcd import Etcd
 from lab.process import run
-from runbooks.errors import InventoryError
+from runbooks.errors import CommandError, InventoryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,9 +34,9 @@ class Parts:
     plugins: Path | None
 
     @property
-    def debian_etcd(self) -> str:
-        """The series that Debian has to give, "" for none. There is at most one: an upgrade keeps what it came from."""
-        return next((etcd.series for etcd in self.etcd.values() if etcd.directory is None), "")
+    def etcd_suite(self) -> str:
+        """The suite of Debian that has to give an etcd, "" for none. There is at most one: an upgrade keeps what it came from."""
+        return next((etcd.suite for etcd in self.etcd.values() if etcd.suite), "")
 
     @property
     def to_build(self) -> list[str]:
@@ -51,23 +51,40 @@ class Parts:
 
 
 def find(programs: Mapping[str, Path], asked: str) -> Parts:
-    """Return the parts for ``programs`` (version -> directory, the one to upgrade to last). InventoryError when no etcd fits.
+    """Return the parts for ``programs`` (version -> directory, those to upgrade to in their order). InventoryError when no etcd fits.
 
     ``asked`` is the series of Debian's etcd that the operator wants, "" for what fits.
     """
     etcd: dict[str, Etcd] = {}
+    before: Etcd | None = None
+    tags: dict[str, Etcd] = {}
     for version, directory in programs.items():
-        before = next(iter(etcd.values()), None)
         tag = kube_etcd.tag_of(listed(directory, version))
-        etcd[version] = kube_etcd.choose(version, tag, asked=asked, directory=directory, before=before)
+        etcd[version] = before = kube_etcd.choose(version, tag, asked=asked, directory=directory, before=before)
+        kube_etcd.same(tag, tags.setdefault(tag, before), before)
+    if any(kube_etcd.pair(each.series) >= (3, 6) for each in etcd.values()):
+        etcd = {version: kube_etcd.for_3_6(each) for version, each in etcd.items()}
     newest_first = list(programs.values())[::-1]
     tools = {name: next((path for one in newest_first if executable(path := one / name)), None) for name in TOOLS}
+    if pause := tools["pause"]:
+        require_version(pause)
     plugins = next((path for one in newest_first if (path := one / PLUGINS).is_dir()), None)
     if plugins and (missing := [name for name in NEEDED_PLUGINS if not executable(plugins / name)]):
         raise InventoryError(
             f"{plugins}: no CNI plugin {', '.join(missing)}", hint=f"remove {plugins}: Debian's plugins are taken then"
         )
     return Parts(etcd=etcd, tools={name: path for name, path in tools.items() if path}, plugins=plugins)
+
+
+def require_version(pause: Path) -> None:
+    """Refuse a program pause that does not end with exit status 0 when it is asked for its version: kubeadm's check before an upgrade."""
+    try:
+        run([str(pause), "-v"], timeout_s=10)
+    except CommandError as error:
+        raise InventoryError(
+            f"{error}. Before an upgrade kubeadm runs this in a Pod and waits for its end",
+            hint=f"remove {pause}: the lab builds its own then",
+        ) from error
 
 
 def debians(versions: Sequence[str], asked: str) -> Parts:

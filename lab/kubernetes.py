@@ -40,15 +40,17 @@ VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?")
 class Kubernetes:
     """What a lab's hosts are offered.
 
-    ``binaries`` and ``upgrade`` are directories with the ready ``PROGRAMS`` of one version each; without ``binaries`` both versions
-    are built from Debian's source package. ``etcd`` asks for Debian's of that series (a key of ``kube_etcd.SUITES``); "" takes the one
-    in the directories, else Debian's that fits. ``containerd`` is a key of ``kube_build.CONTAINERD_SUITES``, "" for the hosts' own.
+    ``binaries`` and ``upgrades`` are directories with the ready ``PROGRAMS`` of one version each; without ``binaries`` Debian's source
+    package is built, once for each of the ``stamps`` (versions with their v, by default ``kube_build.STAMPS``). The first version is
+    the one that a cluster begins with. ``etcd`` asks for Debian's of that series (a key of ``kube_etcd.SUITES``); "" takes the one in
+    the directories, else Debian's that fits. ``containerd`` is a key of ``kube_build.CONTAINERD_SUITES``, "" for the hosts' own.
     """
 
     binaries: Path | None = None
-    upgrade: Path | None = None
+    upgrades: tuple[Path, ...] = ()
     etcd: str = ""
     containerd: str = ""
+    stamps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.etcd and self.etcd not in kube_etcd.SUITES:
@@ -61,13 +63,26 @@ class Kubernetes:
                 f"--containerd {self.containerd}: the lab has {' and '.join(kube_build.CONTAINERD_SUITES)}",
                 hint="without --containerd the hosts get the one of their own Debian",
             )
-        if self.upgrade and not self.binaries:
-            raise InventoryError("--upgrade needs --kubernetes: the directory of the version to upgrade from")
+        if self.upgrades and not self.binaries:
+            raise InventoryError(
+                "--upgrade needs --kubernetes: the directory of the version to upgrade from",
+                hint="--kubernetes debian stands for the lab's own v1.20.2",
+            )
+
+    @property
+    def built(self) -> tuple[str, ...]:
+        """The versions that are built from Debian's source package, none where there are directories."""
+        return () if self.binaries else self.stamps or kube_build.STAMPS
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """The directories of ready programs, in their order."""
+        return (self.binaries, *self.upgrades) if self.binaries else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A complete entry of the cache. ``versions`` start with a v, the one to upgrade to last; ``etcd`` is the image's."""
+    """A complete entry of the cache. ``versions`` start with a v, those to upgrade to last; ``etcd`` names the images' versions."""
 
     path: Path
     versions: tuple[str, ...]
@@ -149,10 +164,10 @@ def make(job: kube_build.Job, wanted: Kubernetes, path: Path) -> None:
     started = time.monotonic()
     programs, parts = programs_of(wanted), parts_of(wanted)
     if not programs or parts.to_build:
-        built = kube_build.built(job, kube_build.STAMPS if not programs else ())
-        programs = programs or {stamp: built / stamp for stamp in kube_build.STAMPS}
+        built = kube_build.built(job, wanted.built)
+        programs = programs or {stamp: built / stamp for stamp in wanted.built}
         parts = replace(parts, tools={**{name: built / "tools" / name for name in parts.to_build}, **parts.tools})
-    kube_build.fetch_parts(job, parts.debian_etcd, plugins=parts.plugins is None, containerd=wanted.containerd)
+    kube_build.fetch_parts(job, parts.etcd_suite, plugins=parts.plugins is None, containerd=wanted.containerd)
     job.say("packaging Kubernetes " + ", ".join(programs))
     fresh = job.work / "entry"
     (fresh / "repo").mkdir(parents=True)
@@ -163,17 +178,33 @@ def make(job: kube_build.Job, wanted: Kubernetes, path: Path) -> None:
     tree.write_index(fresh / "repo", "kubernetes")
     kube_images.make(job, programs, parts, job.work / "images.tar")
     kube_golden.make(job, fresh / "containerd")
-    first = parts.etcd[next(iter(programs))].directory or job.unpacked / "usr/bin"
-    etcd = kube_etcd.version_of(first / "etcd")
+    etcd = etcds(parts, job.unpacked)
     (fresh / ABOUT).write_text(json.dumps({"versions": list(programs), "etcd": etcd}))
     fresh.rename(path)
     remove_tree(job.work)
     job.say(f"Kubernetes {', '.join(programs)} with etcd {etcd} ready after {time.monotonic() - started:.0f} s: {path}")
 
 
+def etcds(parts: Parts, unpacked: Path) -> str:
+    """Return the versions of the etcds that images are made of, in the order of the versions of Kubernetes, each once: "3.5.30, 3.6.8"."""
+    places = dict.fromkeys(each.directory or unpacked / "usr/bin" for each in parts.etcd.values())
+    return ", ".join(dict.fromkeys(kube_etcd.version_of(place / "etcd") for place in places))
+
+
 def programs_of(wanted: Kubernetes) -> dict[str, Path]:
-    """Return the directories that ``wanted`` names, by the version in them; none where Debian's source is to be built."""
-    return {version(directory): directory for directory in (wanted.binaries, wanted.upgrade) if directory}
+    """Return the directories that ``wanted`` names, by the version in them; none where Debian's source is to be built.
+
+    InventoryError when two have the same version.
+    """
+    found: dict[str, Path] = {}
+    for directory in wanted.directories:
+        one = version(directory)
+        if one in found:
+            raise InventoryError(
+                f"{found[one]} and {directory} both have Kubernetes {one}", hint="--upgrade takes another version"
+            )
+        found[one] = directory
+    return found
 
 
 def parts_of(wanted: Kubernetes) -> Parts:
@@ -181,13 +212,12 @@ def parts_of(wanted: Kubernetes) -> Parts:
 
     It only looks, so it also serves as the check before anything is made.
     """
-    for path in (wanted.binaries, wanted.upgrade):
-        if path:
-            complete(path)
+    for path in wanted.directories:
+        complete(path)
     programs = programs_of(wanted)
-    for one in programs or kube_build.STAMPS:
+    for one in programs or wanted.built:
         speaks_to(one, replace(wanted, etcd=""))  # its etcd is judged with the image's tag, below
-    return kube_parts.find(programs, wanted.etcd) if programs else kube_parts.debians(kube_build.STAMPS, wanted.etcd)
+    return kube_parts.find(programs, wanted.etcd) if programs else kube_parts.debians(wanted.built, wanted.etcd)
 
 
 def speaks_to(version: str, wanted: Kubernetes) -> None:
@@ -216,7 +246,7 @@ def complete(path: Path) -> None:
 def digest(wanted: Kubernetes, source: archive.Archive) -> str:
     """Return the name of the entry: what goes into it, and the code that makes it. InventoryError when that cannot be made or run."""
     parts = parts_of(wanted)
-    whole = sha256(f"{source.suite} {os.uname().machine} {kube_build.STAMPS} {parts.debian_etcd} {wanted.containerd}".encode())
+    whole = sha256(f"{source.suite} {os.uname().machine} {wanted.built} {parts.etcd_suite} {wanted.containerd}".encode())
     for module in (kube_build, kube_etcd, kube_parts, kube_packages, kube_images, kube_golden):
         whole.update(Path(str(module.__file__)).read_bytes())
     whole.update(kube_build.recipe_digest("*.sh", "*.go", "files/*"))

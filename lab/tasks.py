@@ -31,23 +31,24 @@ def split(text: str) -> list[str]:
 
 
 @runbook(
+    iterable=["upgrade"],
     help={
         "hosts": "only these, with commas; default: all of the site",
         "site": "the site file to copy",
-        "kubernetes": "a release to fetch, such as 1.36.2; or a directory with programs: kubeadm, kubelet, kubectl, kube-*, etcd etc.",
-        "upgrade": "with --kubernetes: the version to upgrade to, likewise",
+        "kubernetes": "a release to fetch, such as 1.36.2; a directory with programs: kubeadm, kubelet, kubectl, kube-*, etcd etc.; or debian",
+        "upgrade": "with --kubernetes: the version to upgrade to, likewise; several with commas, or the flag again",
         "etcd": "Debian's etcd 3.5 or 3.4 in the hosts' images; default: what fits",
         "containerd": "a newer Debian's containerd for the hosts: 1.7 or 2",
         "mirror": "address of a copy of the releases, instead of the official places",
         "no-kubernetes": "without packages and images of Kubernetes",
-    }
+    },
 )
 def up(  # noqa: PLR0913, PLR0917 - flags
     _: Context,
     hosts: str = "",
     site: str = "",
     kubernetes: str = "",
-    upgrade: str = "",
+    upgrade: list[str] | None = None,
     etcd: str = "",
     containerd: str = "",
     mirror: str = "",
@@ -67,7 +68,8 @@ def up(  # noqa: PLR0913, PLR0917 - flags
     require()
     source = Path(site) if site else Path(__file__).parent.parent / "hosts.yaml"
     hosts_of(read(source), split(hosts))  # refuses what is wrong before anything is fetched
-    flags = Flags(kubernetes=kubernetes, upgrade=upgrade, etcd=etcd, containerd=containerd, mirror=mirror, without=no_kubernetes)
+    ups = tuple(word for text in upgrade or () for word in split(text))
+    flags = Flags(kubernetes=kubernetes, upgrade=ups, etcd=etcd, containerd=containerd, mirror=mirror, without=no_kubernetes)
     wanted = chosen(flags, twin.say)
     twin.up(source, split(hosts), wanted)
     print(closing(twin))

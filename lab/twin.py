@@ -43,22 +43,25 @@ def read(path: Path) -> Site:
     return load_site(path).site
 
 
-def kubernetes_options(version: str, *, oom: bool, cgroup_v1: bool) -> dict[str, Any]:
-    """Return what a twin with Kubernetes ``version`` (with its v) sets in the site's section ``kubernetes``. Pure.
+def kubernetes_options(versions: Sequence[str], *, now: str = "", oom: bool, cgroup_v1: bool) -> dict[str, Any]:
+    """Return what a twin whose hosts are offered ``versions`` (with a v, the first to begin with) sets in the section ``kubernetes``. Pure.
 
-    ``oom``: whether the machine lets its hosts lower a process's OOM score. ``cgroup_v1``: whether its hosts have cgroup v1, with
-    which the kubelet does not start from 1.35 on unless it is told to.
+    ``now`` is the version that the twin's site had (without a v): one that is offered stays, as it was upgraded to. ``oom``: whether the machine lets its hosts lower a process's OOM score. ``cgroup_v1``: whether its hosts have cgroup v1, with
+    which the kubelet does not start from 1.35 on unless it is told to; it knows the word from 1.31 on. The kubelet reports a static
+    pod to an API server that started later only at its next synchronisation, by default after a minute or more: a rehearsal would
+    have to wait for it.
     """
-    kubelet = {"kubelet": {"failCgroupV1": False}} if cgroup_v1 and int(version.split(".")[1]) >= 35 else {}
+    minors = [int(version.split(".")[1]) for version in versions]
+    told = cgroup_v1 and max(minors) >= 35 and minors[0] >= 31
     return {
-        "version": version.removeprefix("v"),
+        "version": now if f"v{now}" in versions else versions[0].removeprefix("v"),
         "cni": MANIFEST,
         "addons": {"coredns": False},
         "cgroup_driver": "cgroupfs",
         "swap": "keep",
         "containerd": {"restrict_oom_score_adj": not oom},
         "kube_proxy": {"mode": "iptables", "conntrack": {"maxPerCore": 0}},
-        **kubelet,
+        "kubelet": {"syncFrequency": "10s", **({"failCgroupV1": False} if told else {})},
     }
 
 
@@ -83,6 +86,14 @@ def twin_text(site: Site, instance: Instance, source: Path, kubernetes: Mapping[
     plain["kubernetes"] = overlaid(plain["kubernetes"], kubernetes or {})
     head = f"# The lab's twin of {source}, written by `inv lab.up`. Edit that file and run `inv lab.up` again.\n"
     return head + yaml.safe_dump(without_nothing(plain), sort_keys=False, allow_unicode=True)
+
+
+def version_in(path: Path) -> str:
+    """Return the version of Kubernetes in the site file ``path``; "" where there is no such file, or no site in it."""
+    try:
+        return read(path).kubernetes.version
+    except InventoryError:
+        return ""
 
 
 def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ ROWS: Final = {
         "backup/test_verify.py",
         "backup/test_run.py",
         "cluster/test_verify.py",
+        "cluster/test_upgrade.py",
     ),
 }
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab.control import Lab
 from lab.kube_build import STAMPS
-from lab.kube_choice import Flags, chosen, is_release
+from lab.kube_choice import DEBIAN, Flags, chosen, is_release
 from lab.kubernetes import Kubernetes, noted, parts_of, programs_of, settle
 from lab.names import RUN
 from runbooks.errors import InventoryError, PrecheckError, RunbookError
@@ -25,7 +25,6 @@ from tests.support import ROOT
 from tests.support.lab import cluster_site
 from tests.support.operator import Operator
 
-DEBIAN = "debian"
 PAGE = ROOT / "docs" / "versions.md"
 LOCKS = RUN.with_name("ha-lab-rehearsal")  # outside RUN, of which `lab.down` leaves nothing
 

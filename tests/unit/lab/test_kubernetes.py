@@ -7,8 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from invoke.collection import Collection
+from invoke.program import Program
 
-from lab import cgroups, kube_choice, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kubernetes, twin
+from lab import cgroups, kube_choice, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kubernetes, tasks, twin
 from lab.archive import Archive, other_suite
 from lab.kube_choice import Flags
 from lab.kubernetes import PROGRAMS, Kubernetes
@@ -39,6 +41,7 @@ def program(path: Path, text: str) -> Path:
 
 
 def with_etcd(directory: Path, version: str = "3.6.8") -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
     for name in kube_etcd.PROGRAMS:
         program(directory / name, f"echo 'etcd Version: {version}'; echo 'Git SHA: 0'")
     return directory
@@ -48,9 +51,47 @@ class TestChoice:
     def test_the_flags_of_lab_up(self) -> None:
         assert kube_choice.chosen(Flags(), print) == Kubernetes()
         assert kube_choice.chosen(Flags(without=True), print) is None
-        assert kube_choice.chosen(Flags(kubernetes="/a", upgrade="/b", etcd="3.4", containerd="1.7"), print) == Kubernetes(
-            Path("/a"), Path("/b"), "3.4", "1.7"
-        )
+        assert kube_choice.chosen(
+            Flags(kubernetes="/a", upgrade=("/b", "/c"), etcd="3.4", containerd="1.7"), print
+        ) == Kubernetes(Path("/a"), (Path("/b"), Path("/c")), "3.4", "1.7")
+
+    @pytest.mark.parametrize(("words", "ups"), [([], ()), (["--upgrade", "/b, /c", "--upgrade", "/d"], ("/b", "/c", "/d"))])
+    def test_upgrade_takes_a_list_and_is_given_several_times(
+        self, words: list[str], ups: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Flags] = []
+        monkeypatch.setattr("lab.machine.require", lambda: None)
+        monkeypatch.setattr("lab.kube_choice.chosen", lambda flags, _: seen.append(flags))
+        monkeypatch.setattr("lab.control.Lab.up", lambda *_: None)
+        program = Program(namespace=Collection(tasks.up))
+        program.run(["inv", "up", "--kubernetes", "/a", *words], exit=False)
+        assert seen == [Flags(kubernetes="/a", upgrade=ups)]
+
+    def test_debians_source_is_stamped_as_the_patch_releases_that_are_asked_for(self) -> None:
+        def stamps(*upgrade: str) -> tuple[str, ...]:
+            found = kube_choice.chosen(Flags(kubernetes="debian", upgrade=upgrade, etcd="3.4"), print)
+            assert found is not None
+            assert (found.binaries, found.etcd) == (None, "3.4")
+            return found.built
+
+        assert stamps() == stamps("1.20.3") == Kubernetes().built == ("v1.20.2", "v1.20.3")
+        assert stamps("v1.20.4", "1.20.11") == ("v1.20.2", "v1.20.4", "v1.20.11")
+
+    @pytest.mark.parametrize(
+        "upgrade",
+        [["1.20.2"], ["1.20.1"], ["1.21.0"], ["1.20.4", "1.20.3"], ["1.20.3", "1.20.3"], ["/b"], ["1.20.3-rc.1"], ["1.20"]],
+    )
+    def test_and_as_nothing_else(self, upgrade: list[str]) -> None:
+        with pytest.raises(InventoryError, match=r"Debian has the source of v1\.20\.2") as caught:
+            kube_choice.chosen(Flags(kubernetes="debian", upgrade=tuple(upgrade)), print)
+        assert caught.value.hint.startswith("--upgrade 1.20.3;")
+        with pytest.raises(InventoryError, match="--mirror has nothing to fetch"):
+            kube_choice.chosen(Flags(kubernetes="debian", upgrade=("1.20.3",), mirror="http://127.0.0.1:1"), print)
+
+    def test_two_directories_of_one_version_are_refused(self, tmp_path: Path) -> None:
+        one, other = programs(tmp_path / "a"), programs(tmp_path / "b")
+        with pytest.raises(InventoryError, match=rf"{one} and {other} both have Kubernetes v1\.30\.1"):
+            kubernetes.parts_of(Kubernetes(one, (other,)))
 
     @pytest.mark.parametrize("flags", [{"kubernetes": "/a"}, {"etcd": "3.4"}, {"containerd": "2"}, {"mirror": "http://x"}])
     def test_nothing_is_chosen_from_nothing(self, flags: dict[str, str]) -> None:
@@ -66,14 +107,14 @@ class TestChoice:
             Kubernetes(containerd="3")
         with pytest.raises(InventoryError, match=r"v1\.20\.2 and containerd 2 cannot run together"):
             kubernetes.parts_of(Kubernetes(containerd="2"))
-        assert kubernetes.parts_of(Kubernetes(containerd="1.7")).debian_etcd == "3.5"
+        assert kubernetes.parts_of(Kubernetes(containerd="1.7")).etcd_suite == "trixie"
 
     def test_a_strange_etcd_and_an_upgrade_from_nothing(self) -> None:
         with pytest.raises(InventoryError, match=r"Debian has 3\.5 and 3\.4") as caught:
             Kubernetes(etcd="3.6")
         assert "beside kubeadm" in str(caught.value.hint)
         with pytest.raises(InventoryError, match="--upgrade needs --kubernetes"):
-            Kubernetes(upgrade=Path("/b"))
+            Kubernetes(upgrades=(Path("/b"),))
 
     def test_every_missing_program_is_named_at_once(self, tmp_path: Path) -> None:
         directory = programs(tmp_path / "bin")
@@ -118,7 +159,32 @@ class TestEtcd:
         assert kube_parts.find({"v1.28.1": old}, "").etcd == {"v1.28.1": kube_etcd.Etcd("3.4")}
         assert kube_parts.find({"v1.28.1": old}, "3.5").etcd == {"v1.28.1": kube_etcd.Etcd("3.5")}
         both = kube_parts.find({"v1.28.1": old, "v1.36.3": new}, "")
-        assert (both.etcd["v1.36.3"], both.debian_etcd) == (own, "3.4")
+        assert (both.etcd["v1.36.3"], both.etcd_suite) == (own, "bookworm")
+
+    def test_every_version_has_its_own_and_one_to_be_upgraded_to_3_6_is_new_enough(self, tmp_path: Path) -> None:
+        """1.33 on Debian's newest 3.5, then the two with the etcd beside them, and 1.36.3 with that of the one before."""
+        first = programs(tmp_path / "33", "v1.33.13", "3.5.24-0")
+        second = with_etcd(programs(tmp_path / "34", "v1.34.9", "3.6.5-0"), "3.6.5")
+        third = with_etcd(programs(tmp_path / "36", "v1.36.2", "3.6.8-0"))
+        last = programs(tmp_path / "363", "v1.36.3", "3.6.8-0")
+        parts = kubernetes.parts_of(Kubernetes(first, (second, third, last)))
+        assert parts.etcd == {
+            "v1.33.13": kube_etcd.Etcd("3.5", newer="forky"),
+            "v1.34.9": kube_etcd.Etcd("3.6", second),
+            "v1.36.2": kube_etcd.Etcd("3.6", third),
+            "v1.36.3": kube_etcd.Etcd("3.6", third),
+        }
+        assert parts.etcd_suite == "forky"
+        assert kubernetes.parts_of(Kubernetes(first)).etcd_suite == "trixie"
+        assert kubernetes.etcds(parts, with_etcd(tmp_path / "usr/bin", "3.5.30").parents[1]) == "3.5.30, 3.6.5, 3.6.8"
+
+    def test_one_image_cannot_have_two_etcds(self, tmp_path: Path) -> None:
+        one = with_etcd(programs(tmp_path / "a", "v1.36.2", "3.6.8-0"))
+        other = with_etcd(programs(tmp_path / "b", "v1.36.3", "3.6.8-0"))
+        assert kubernetes.parts_of(Kubernetes(one, (other,))).etcd["v1.36.3"].directory == other
+        with_etcd(other, "3.6.11")
+        with pytest.raises(InventoryError, match=rf"{one} has etcd 3\.6\.8 and {other} has etcd 3\.6\.11, and both kubeadm name"):
+            kubernetes.parts_of(Kubernetes(one, (other,)))
 
     @pytest.mark.parametrize("asked", ["", "3.5"])
     def test_a_pair_that_cannot_run_is_refused_with_the_way_out(self, tmp_path: Path, asked: str) -> None:
@@ -167,6 +233,13 @@ class TestParts:
         assert kube_parts.number(directory / "cni/bridge") == kube_parts.UNKNOWN
         assert [path.name for path in kube_packages.programs_in(directory / "cni")] == sorted(kube_parts.NEEDED_PLUGINS)
 
+    def test_a_pause_that_does_not_say_its_version_is_refused(self, tmp_path: Path) -> None:
+        directory = programs(tmp_path / "bin")
+        pause = program(directory / "pause", "exit 2")
+        with pytest.raises(InventoryError, match=rf"`{pause} -v` exited 2\. Before an upgrade kubeadm runs this") as caught:
+            kubernetes.parts_of(Kubernetes(directory))
+        assert caught.value.hint == f"remove {pause}: the lab builds its own then"
+
     def test_an_entry_is_another_one_when_one_of_them_changes(self, tmp_path: Path) -> None:
         directory = with_etcd(programs(tmp_path / "bin"))
         before = kubernetes.digest(Kubernetes(directory), SOURCE)
@@ -188,9 +261,12 @@ class TestCache:
                 Kubernetes(directory),
                 Kubernetes(directory, etcd="3.4"),
                 Kubernetes(directory, containerd="2"),
+                Kubernetes(directory, (programs(tmp_path / "next", "v1.31.2"),)),
+                Kubernetes(stamps=("v1.20.2", "v1.20.4")),
             )
         }
-        assert len(names) == 6
+        assert len(names) == 8
+        assert kubernetes.digest(Kubernetes(stamps=("v1.20.2", "v1.20.3")), SOURCE) in names
         assert kubernetes.digest(Kubernetes(directory), SOURCE) in names
         (directory / "kubelet").write_text("other")
         assert kubernetes.digest(Kubernetes(directory), SOURCE) not in names
@@ -271,6 +347,30 @@ class TestPackages:
         ).stdout
         assert "-rwxr-xr-x root/root" in next(line for line in listing.splitlines() if line.endswith("./usr/bin/kubelet"))
 
+    def test_the_repository_has_every_version_and_the_shared_packages_once(self, tmp_path: Path) -> None:
+        found = {version: programs(tmp_path / version, version) for version in ("v1.33.13", "v1.34.9", "v1.36.3")}
+        crictl = program(found["v1.34.9"] / "crictl", "echo crictl version v1.34.0")
+        plugins = tmp_path / "cni"
+        plugins.mkdir()
+        program(plugins / "bridge", "echo CNI bridge plugin v1.7.1 >&2")
+        (tmp_path / "repo").mkdir()
+        parts = kube_parts.Parts(etcd={}, tools={"crictl": crictl}, plugins=plugins)
+        kube_packages.make(found, parts, unpacked=tmp_path / "work/unpacked", repo=tmp_path / "repo")
+        text = index(tmp_path / "repo")
+        for name in ("kubeadm", "kubelet", "kubectl"):
+            for version in found:
+                assert f"Package: {name}\nVersion: {version[1:]}-1.1\n" in text
+        assert text.count("Package: ") == 11
+
+    def test_kubelet_reads_the_operators_flags_last(self) -> None:
+        """As in the community's packages: https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/kubelet-integration/ ."""
+        (tree,) = [each for each in kube_packages.of_version("v1.30.1", Path("/bin")) if each.name == "kubeadm"]
+        lines = tree.files["usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"].read_text().splitlines()
+        read = [line.partition("=")[2] for line in lines if line.startswith("EnvironmentFile=")]
+        assert read == ["-/var/lib/kubelet/kubeadm-flags.env", "-/etc/default/kubelet"]
+        (start,) = [line for line in lines if line.startswith("ExecStart=/")]
+        assert start.split()[-2:] == ["$KUBELET_KUBEADM_ARGS", "$KUBELET_EXTRA_ARGS"]
+
 
 class TestImages:
     def test_every_name_gets_its_program(self) -> None:
@@ -345,7 +445,7 @@ class TestGolden:
 
 class TestTwin:
     def test_the_options_reach_the_sites_model(self, tmp_path: Path) -> None:
-        options = twin.kubernetes_options("v1.20.2", oom=False, cgroup_v1=True)
+        options = twin.kubernetes_options(["v1.20.2"], oom=False, cgroup_v1=True)
         path = tmp_path / "site.yaml"
         path.write_text(twin.twin_text(load_site(SITE).site, Instance("x"), SITE, options))
         copy = load_site(path).site.kubernetes
@@ -354,14 +454,33 @@ class TestTwin:
         assert copy.containerd.restrict_oom_score_adj
         assert Path(str(copy.cni)).is_file()
         assert copy.kube_proxy["conntrack"] == {"maxPerCore": 0}
-        assert copy.kubelet == {}
+        assert copy.kubelet == {"syncFrequency": "10s"}
 
     @pytest.mark.parametrize(
-        ("version", "v1", "told"), [("v1.34.9", True, False), ("v1.35.0", True, True), ("v1.36.3", False, False)]
+        ("versions", "v1", "told"),
+        [
+            (["v1.34.9"], True, False),
+            (["v1.35.0"], True, True),
+            (["v1.36.3"], False, False),
+            (["v1.34.9", "v1.35.6"], True, True),  # before the upgrade: the kubelet of 1.31 and newer knows the word
+            (["v1.30.1", "v1.35.6"], True, False),
+        ],
     )
-    def test_a_kubelet_that_would_not_start_on_cgroup_v1_is_told_to(self, version: str, v1: bool, told: bool) -> None:
-        options = twin.kubernetes_options(version, oom=True, cgroup_v1=v1)
-        assert options.get("kubelet") == ({"failCgroupV1": False} if told else None)
+    def test_a_kubelet_that_would_not_start_on_cgroup_v1_is_told_to(self, versions: list[str], v1: bool, told: bool) -> None:
+        options = twin.kubernetes_options(versions, oom=True, cgroup_v1=v1)
+        assert options["kubelet"] == {"syncFrequency": "10s", **({"failCgroupV1": False} if told else {})}
+
+    @pytest.mark.parametrize(
+        ("now", "version"), [("", "1.20.2"), ("1.20.2", "1.20.2"), ("1.20.3", "1.20.3"), ("1.30.0", "1.20.2")]
+    )
+    def test_the_version_that_the_twin_was_upgraded_to_stays(self, now: str, version: str, tmp_path: Path) -> None:
+        path = tmp_path / "site.yaml"
+        if now:
+            options = {"version": now}
+            path.write_text(twin.twin_text(load_site(SITE).site, Instance("x"), SITE, options))
+        assert twin.version_in(path) == now
+        options = twin.kubernetes_options(["v1.20.2", "v1.20.3"], now=now, oom=True, cgroup_v1=True)
+        assert options["version"] == version
 
     def test_hosts_have_the_cgroup_version_of_the_machine(self) -> None:
         second = "1 0 0:9 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"

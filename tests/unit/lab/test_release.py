@@ -15,6 +15,7 @@ from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.request import Request
 
 import pytest
@@ -350,15 +351,15 @@ def nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"kubernetes": "1.36.2", "etcd": "3.5"}, "v1.36.2 and etcd 3.5 cannot run together"),
         ({"kubernetes": "1.36.2", "containerd": "3"}, "--containerd 3: the lab has"),
         ({"kubernetes": "1.22.2", "containerd": "2"}, "v1.22.2 and containerd 2 cannot run together"),
-        ({"upgrade": "1.36.2"}, "--upgrade needs --kubernetes"),
-        ({"kubernetes": "1.36.2", "upgrade": "/nowhere"}, "/nowhere: no program kubeadm"),
-        ({"kubernetes": "1.36.2", "upgrade": "1.37"}, "1.37 is no directory, and no whole version"),
+        ({"upgrade": ("1.36.2",)}, "--upgrade needs --kubernetes"),
+        ({"kubernetes": "1.36.2", "upgrade": ("1.36.3", "/nowhere")}, "/nowhere: no program kubeadm"),
+        ({"kubernetes": "1.36.2", "upgrade": ("1.37",)}, "1.37 is no directory, and no whole version"),
         ({"kubernetes": "1.36"}, "1.36 is no directory, and no whole version"),
         ({"kubernetes": "v1.36.x"}, "v1.36.x is no directory, and no whole version"),
         ({"kubernetes": "1.36.2", "mirror": "/srv/mirror"}, "--mirror /srv/mirror: no address"),
     ],
 )
-def test_what_is_wrong_is_refused_before_anything_is_requested(flags: dict[str, str], said: str) -> None:
+def test_what_is_wrong_is_refused_before_anything_is_requested(flags: dict[str, Any], said: str) -> None:
     with pytest.raises(InventoryError, match=re.escape(said)):
         chosen(Flags(**flags), print)  # type: ignore[arg-type]
 

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"text/template"
+	"time"
 
 	flag "github.com/spf13/pflag"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -58,13 +60,15 @@ func info(c *client, args []string) error {
 	return err
 }
 
-// each calls act with every ID that a command is given; flags that change nothing here are accepted.
-func each(name string, args []string, act func(string) error) error {
+// each calls act with every ID that a command is given; flags that change nothing here are accepted. define adds the command's own.
+func each(name string, args []string, act func(string) error, define ...func(*flag.FlagSet)) error {
 	words, err := parse(name, args, func(flags *flag.FlagSet) {
 		flags.BoolP("force", "f", false, "")
 		flags.BoolP("quiet", "q", false, "")
 		flags.StringP("output", "o", "", "")
-		flags.Int64P("timeout", "t", 0, "")
+		for _, more := range define {
+			more(flags)
+		}
 	})
 	if err != nil {
 		return err
@@ -141,13 +145,16 @@ func removeImage(c *client, args []string) error {
 	})
 }
 
+// stop asks for the end of containers. The runtime kills one that has not ended --timeout seconds after that; without, at once. The
+// call takes as long: its own time comes on top.
 func stop(c *client, args []string) error {
+	var grace int64
 	return each("stop", args, func(id string) error {
-		ctx, cancel := c.context()
+		ctx, cancel := context.WithTimeout(context.Background(), c.timeout+time.Duration(grace)*time.Second)
 		defer cancel()
-		_, err := c.runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: id})
+		_, err := c.runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: grace})
 		return report(id, err)
-	})
+	}, func(flags *flag.FlagSet) { flags.Int64VarP(&grace, "timeout", "t", 0, "") })
 }
 
 func remove(c *client, args []string) error {
@@ -159,6 +166,7 @@ func remove(c *client, args []string) error {
 	})
 }
 
+// stopPod kills the containers of pods at once: neither CRI nor the real stopp has a grace period for them.
 func stopPod(c *client, args []string) error {
 	return each("stopp", args, func(id string) error {
 		ctx, cancel := c.context()
@@ -260,4 +268,3 @@ func logs(c *client, args []string) error {
 	}
 	return scanner.Err()
 }
-
