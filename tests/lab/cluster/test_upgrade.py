@@ -120,7 +120,7 @@ def test_pause_says_its_version_and_ends(cluster: Operator, images: dict[str, li
     """kubeadm's check CreateJob runs exactly this."""
     for name in {name for names in images.values() for name in names if "/pause:" in name}:
         run = f"timeout 60 ctr -n k8s.io run --rm {name} proof-{time.time_ns()} /pause -v"
-        assert shell(cluster, "master1", run).stdout.startswith("pause ")
+        assert shell(cluster, "master1", run).stdout.startswith("pause")
 
 
 def test_kubeadm_plans_an_upgrade_when_it_is_told_what_to_ignore_and_not_otherwise(
