@@ -1,6 +1,8 @@
 """Every answer in tests/recorded is read as its file says. A new version of a tool is a new file there."""
 
+import gzip
 import json
+from base64 import b64decode
 from dataclasses import fields, is_dataclass
 from math import isinf
 
@@ -9,6 +11,7 @@ import pytest
 from runbooks.backup.rules import unlisted
 from runbooks.commands import backup, containerd, etcd, etcd_flags, etcd_metrics, etcd_tools, lb, objects, verify, versions
 from runbooks.local import restic
+from runbooks.upgrade.rules import bolt
 from tests.support.kubeadm import parse_preflight
 from tests.support.recorded import FOLDER, recorded_answer, recording
 
@@ -29,6 +32,7 @@ PARSERS = {
     "etcd flags": etcd_flags.parse,
     "etcd look": etcd.parse_look,
     "etcd keys": lambda said: backup.parse_keys(said.stdout, ("/registry/pods/", "/registry/secrets/", "/registry/none/")),
+    "etcd members in a snapshot": lambda said: bolt.members(gzip.decompress(b64decode(said.stdout))),
     "etcd snapshot": lambda said: etcd_tools.parse_snapshot(said.stdout),
     "etcd metrics": etcd_metrics.parse_metrics,
     "kubeadm preflight": parse_preflight,
