@@ -35,13 +35,14 @@ def make_kernel_ready(swap: str) -> Command:
     return script("kernel-ready", {"MODULES": MODULES, "SYSCTL_FILE": SYSCTL_FILE, "SWAP": swap}, timeout=2 * MINUTES)
 
 
-def pin_packages(version: str, programs: Sequence[str] = ()) -> Command:
-    """Install and hold kubeadm, kubelet and kubectl in ``version``, with containerd. Exits packages.NOT_OFFERED when none has it.
+def pin_packages(version: str, tools: Sequence[str] = (), *, programs: Sequence[str] = PROGRAMS) -> Command:
+    """Install and hold ``programs`` in ``version``, with containerd if there is none. Exits packages.NOT_OFFERED when none has it.
 
-    Also installs the packages of those ``programs`` (of `OF_PROGRAMS`) that the host does not have.
+    ``programs``: some of kubeadm, kubelet and kubectl; the others stay as they are. Also installs the packages of those ``tools`` (programs
+    of `OF_PROGRAMS`) that the host does not have.
     """
-    tools = [" ".join([name, *OF_PROGRAMS[name][:2]]) for name in programs]
-    variables = {"VERSION": version, "PROGRAMS": PROGRAMS, "RUNTIME": RUNTIME, "TOOLS": tools, "PATIENCE": str(PATIENCE_S)}
+    needed = [" ".join([name, *OF_PROGRAMS[name][:2]]) for name in tools]
+    variables = {"VERSION": version, "PROGRAMS": programs, "RUNTIME": RUNTIME, "TOOLS": needed, "PATIENCE": str(PATIENCE_S)}
     return script("packages-pin", variables, timeout=20 * MINUTES, after=("packages",))
 
 
