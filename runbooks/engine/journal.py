@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -153,6 +154,39 @@ def _events(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:  # the run was killed while it wrote its last line
             break
     return events
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """How long a procedure took in earlier runs, in seconds, the newest run first.
+
+    steps   by the step's title: of the runs in which it made its change, or in which a gate or a wait let it through.
+    totals  of the runs that ended well, changed something, and were not resumed.
+    """
+
+    steps: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    totals: tuple[float, ...] = ()
+
+
+def past(directory: Path, key: str, runs: int = 20) -> Past:
+    """Return what the newest ``runs`` journals of the procedure ``key`` say. Steps that failed or had nothing to do are left out."""
+    steps: dict[str, list[float]] = {}
+    totals, seen = [], 0
+    for path in sorted(directory.glob("*.jsonl"), reverse=True):
+        events = _events(path) if seen < runs else []
+        if not events or events[0].get("procedure") != key:
+            continue
+        seen += 1
+        finished = [event for event in events if event["event"] == "step"]
+        for event in finished:
+            if event["outcome"] in {"changed", "ok"}:
+                steps.setdefault(event["step"], []).append(float(event["seconds"]))
+        whole = events[-1]["event"] == "end" and events[-1]["outcome"] == "ok"
+        outcomes = {event["outcome"] for event in finished}
+        if whole and "changed" in outcomes and "done before" not in outcomes:
+            begun, ended = (datetime.fromisoformat(event["at"]) for event in (events[0], events[-1]))
+            totals.append((ended - begun).total_seconds())
+    return Past({title: tuple(seconds) for title, seconds in steps.items()}, tuple(totals))
 
 
 def summaries(directory: Path, last: int) -> list[dict[str, str]]:

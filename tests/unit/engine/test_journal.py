@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbooks.engine import journal
-from runbooks.engine.journal import RunJournal, finished_steps, interrupted_inputs, new_run_id, prune, summaries
+from runbooks.engine.journal import RunJournal, finished_steps, interrupted_inputs, new_run_id, past, prune, summaries
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import InventoryError
 
@@ -231,3 +231,33 @@ def test_summaries_newest_first(tmp_path):
     ]
     assert summaries(tmp_path, 9)[2]["detail"] == "lb1: it exited 1"
     assert summaries(tmp_path / "never made", 9) == []
+
+
+# ---- how long it took
+
+
+def test_seconds_of_past_runs(tmp_path):
+    for number, seconds in enumerate((3.0, 5.0, 4.0)):
+        records = begun(tmp_path, f"20260107T10111{number}Z-a1b2")
+        records.record("stop", "changed", seconds)
+        records.record("restore", "nothing to do", 0.1)
+        records.record("start", "ok", 1)
+        records.end("ok")
+    failed = begun(tmp_path, "20260107T101119Z-a1b2")
+    failed.record("stop", "changed", 9)
+    failed.record("restore", "failed", 77)
+    failed.end("failed", "x")
+    found = past(tmp_path, "recover.quorum")
+    assert found.steps == {"stop": (9.0, 4.0, 5.0, 3.0), "start": (1.0, 1.0, 1.0)}
+    assert len(found.totals) == 3
+    assert all(0 <= each < 60 for each in found.totals)
+    assert past(tmp_path, "recover.quorum", runs=2).steps == {"stop": (9.0, 4.0), "start": (1.0,)}
+    assert past(tmp_path, "lb.setup") == journal.Past()
+    assert past(tmp_path / "none", "lb.setup") == journal.Past()
+
+
+def test_a_resumed_run_has_no_total(tmp_path):
+    records = begun(tmp_path, finished=frozenset({"stop"}))
+    records.record("restore", "changed", 2)
+    records.end("ok")
+    assert past(tmp_path, "recover.quorum") == journal.Past({"restore": (2.0,)})
