@@ -199,11 +199,14 @@ def span(spread: Spread) -> str:
 
     >>> span(Spread(62, 100, 130)), span(Spread(1, 3, 4)), span(Spread(5400, 7200, 9000))
     ('1 to 3 min, most likely 2 min', '1 to 4 s, most likely 3 s', '90 to 150 min, most likely 120 min')
+    >>> span(Spread(5, 40, 130))
+    '5 s to 3 min, most likely 40 s'
     """
     if spread.high < 60:
         return f"{spread.low:.0f} to {spread.high:.0f} s, most likely {spread.typical:.0f} s"
-    low, high = int(spread.low // 60), -int(-spread.high // 60)
-    return f"{low} to {high} min, most likely {round(spread.typical / 60)} min"
+    low = f"{spread.low // 60:.0f}" if spread.low >= 60 else f"{spread.low:.0f} s"
+    typical = f"{round(spread.typical / 60)} min" if spread.typical >= 60 else f"{spread.typical:.0f} s"
+    return f"{low} to {-int(-spread.high // 60)} min, most likely {typical}"
 
 
 def window(total: Spread, begin: datetime) -> str:

@@ -6,6 +6,7 @@ and leaves the old version (seen with 1.36.3; docs/upgrade.md). What is in the m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,7 +59,7 @@ def standing(seen: Seen) -> Standing:
         return _control_plane(seen, hosts, to, gaps)
     done, begun, left = _by_word({node.name: _kubelet(node, to) for node in seen.nodes})
     if (begun or left) and "" not in hosts.values() and seen.config:
-        step = f"{listed([*begun, *left])}, one after the other: drain, kubelet and kubectl {text(to)}, restart the kubelet, uncordon"
+        step = f"{_in_turn([*begun, *left])}: drain, kubelet and kubectl {text(to)}, restart the kubelet, uncordon"
         return Standing(state="nodes", to=to, done=done, begun=begun, left=left, next=step, missing=gaps)
     if gaps:
         return Standing(state="unknown", to=to, done=done, why=f"not all versions could be read: {listed(gaps)}", missing=gaps)
@@ -112,11 +113,15 @@ def _control_plane(seen: Seen, hosts: dict[str, str], to: Version, gaps: tuple[s
     applied = seen.config == to
     first = listed(begun or done or left[:1])
     step = (
-        f"on {listed([*begun, *left])}, one after the other: kubeadm upgrade node"
+        f"on {_in_turn([*begun, *left])}: kubeadm upgrade node"
         if applied
         else f"on {first}: kubeadm upgrade apply v{text(to)} (it has not finished: kubeadm-config says {text(seen.config)}); only then kubeadm upgrade node on the others"
     )
     return Standing(state="control plane", to=to, since=since, done=done, begun=begun, left=left, next=step, missing=gaps)
+
+
+def _in_turn(hosts: Sequence[str]) -> str:
+    return listed(hosts) + (", one after the other" if len(hosts) > 1 else "")
 
 
 def _by_word(words: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

@@ -71,10 +71,19 @@ def findings(site: Site, hosts: Mapping[Host, HostReading], cluster: ClusterVers
     found += [Finding("fail", topic="host", host=name, seen="it is in no cluster", fix="inv cluster.status") for name in outside]
     found += [each for each in unfinished(state, versions) if each.host not in {lost.host for lost in lost}]
     found += skew.now(versions)
+    found += _hosts_yaml(site, state)
     found += _etcd(site, versions)
     found += _runtimes(hosts)
     found += _addons(site, versions, cluster, state)
     return list(dict.fromkeys(found))
+
+
+def _hosts_yaml(site: Site, state: Standing) -> list[Finding]:
+    """Return a warning when hosts.yaml has another version than the control plane has arrived at: the next join would install that one."""
+    if state.state not in {"whole", "nodes"} or text(state.to) == site.kubernetes.version:
+        return []
+    words = f"kubernetes.version is {site.kubernetes.version}, the control plane is {text(state.to)}"
+    return [Finding("warn", topic="hosts.yaml", seen=words, fix=f"write {text(state.to)} as kubernetes.version in hosts.yaml")]
 
 
 def _etcd(site: Site, versions: Seen) -> list[Finding]:

@@ -19,7 +19,7 @@ from tests.support.fakes import lost, master, site
 
 pytestmark = pytest.mark.unit
 
-SITE = site()
+SITE = msgspec.structs.replace(site(), kubernetes=msgspec.structs.replace(site().kubernetes, version="1.36.3"))
 M1, M2, M3 = (master(number) for number in (1, 2, 3))
 W1 = SITE.workers[0]
 OLD, NEW = "1.36.2", "1.36.3"
@@ -183,6 +183,10 @@ def test_nothing():
 )  # fmt: skip
 def test_findings(readings, objects, expected):
     assert expected in found(readings, objects)
+
+
+def test_another_version_in_hosts_yaml():
+    assert found(hosts(OLD), cluster(OLD)) == ["warn hosts.yaml : kubernetes.version is 1.36.3, the control plane is 1.36.2"]
 
 
 def test_addons_that_the_site_does_not_want():
