@@ -9,7 +9,19 @@ from math import isinf
 import pytest
 
 from runbooks.backup.rules import unlisted
-from runbooks.commands import backup, containerd, etcd, etcd_flags, etcd_metrics, etcd_tools, lb, objects, verify, versions
+from runbooks.commands import (
+    backup,
+    containerd,
+    etcd,
+    etcd_flags,
+    etcd_metrics,
+    etcd_tools,
+    kubeadm,
+    lb,
+    objects,
+    verify,
+    versions,
+)
 from runbooks.local import restic
 from runbooks.upgrade.rules import bolt
 from tests.support.kubeadm import parse_preflight
@@ -26,6 +38,10 @@ def refusals(said):
     )
 
 
+def counted(members):
+    return {"ids": [member.id for member in members], "learners": sum(member.learner for member in members)}
+
+
 PARSERS = {
     "backup refusals": refusals,
     "containerd configuration": lambda said: containerd.parse_config(said.stdout.splitlines()),
@@ -33,8 +49,10 @@ PARSERS = {
     "etcd look": etcd.parse_look,
     "etcd keys": lambda said: backup.parse_keys(said.stdout, ("/registry/pods/", "/registry/secrets/", "/registry/none/")),
     "etcd members in a snapshot": lambda said: bolt.members(gzip.decompress(b64decode(said.stdout))),
+    "etcd members in a large snapshot": lambda said: counted(bolt.members(gzip.decompress(b64decode(said.stdout)))),
     "etcd snapshot": lambda said: etcd_tools.parse_snapshot(said.stdout),
     "etcd metrics": etcd_metrics.parse_metrics,
+    "kubeadm images": kubeadm.parse_images,
     "kubeadm preflight": parse_preflight,
     "haproxy backends": lambda said: lb.parse_backends(said.stdout),
     "kubernetes health": verify.parse_health,

@@ -45,8 +45,8 @@ class Brought:
 
 
 TABLE = (
-    Record(20, (3, 4, 13), (1, 20, 2), CONSTANTS.format("1.20.2")),
-    Record(21, (3, 4, 13), (1, 21, 0), "kubernetes-retired/etcdadm#220"),
+    Record(20, (3, 4, 13), (1, 20, 7), "kubernetes-retired/etcdadm#220"),
+    Record(21, (3, 4, 13), (1, 21, 1), "kubernetes-retired/etcdadm#220"),
     Record(31, (3, 5, 24), (1, 31, 14), CONSTANTS.format("1.31.14")),
     Record(32, (3, 5, 24), (1, 32, 13), CONSTANTS.format("1.32.13")),
     Record(33, (3, 5, 24), (1, 33, 13), CONSTANTS.format("1.33.13")),

@@ -9,18 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.commands import kubeadm
 from runbooks.commands.etcd import Alarm, Look
 from runbooks.commands.etcd_v2 import V2Check
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import at_least
 from runbooks.upgrade.rules import bolt, etcd_gates
 from runbooks.upgrade.rules.etcd_brought import TABLE, Brought, brought
+from runbooks.upgrade.rules.seen import version_in
 from tests.support.recorded import recorded_answer
 from tests.unit.cluster.test_verify import M1, M2, M3, MEMBERS, etcd_view
 
 pytestmark = pytest.mark.unit
 
-SNAPSHOTS = ["etcd/3.5.16-snapshot-members", "etcd/3.6.8-snapshot-members"]
+SNAPSHOTS = ["etcd/3.5.16-snapshot-members", "etcd/3.6.8-snapshot-members", "etcd/3.6.8-snapshot-members-50"]
 
 
 def target(*version):
@@ -48,6 +50,13 @@ def test_the_table_has_each_minor_once_and_never_goes_down():
     assert len({record.minor for record in TABLE}) == len(TABLE)
     assert [record.etcd for record in TABLE] == sorted(record.etcd for record in TABLE)
     assert all(record.minor == record.read[1] and record.source for record in TABLE)
+
+
+@pytest.mark.parametrize("version", ["1.31.14", "1.34.9", "1.36.3"])
+def test_the_table_agrees_with_what_kubeadm_says(version):
+    images = kubeadm.parse_images(recorded_answer(f"kubernetes/{version}-images"))
+    there = next(version_in(image) for image in images if "/etcd:" in image)
+    assert brought(version_in(version)) == Brought(there, True, f"cmd/kubeadm/app/constants/constants.go of v{version}")
 
 
 def test_what_is_not_in_the_table_is_not_known():
