@@ -20,7 +20,6 @@ from runbooks.upgrade.rules.standing import Standing, standing
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-PARTS = (*CONTROL_PLANE, "etcd")
 HEADER = (
     *("node", "kubeadm", "kubelet", "kubectl", "API server", "controller-manager", "scheduler", "etcd", "kube-proxy"),
     *("containerd", "kernel", "OS"),
@@ -84,13 +83,14 @@ def _row(host: Host, said: HostVersions | RunbookError, node: NodeSeen) -> list[
         return [host.name, "does not answer", *[""] * (len(HEADER) - 2)]
     if not said.joined:
         return [host.name, "not joined", *[""] * (len(HEADER) - 2)]
-    parts = [rules.installed_and_running(node.manifests.get(name), node.runs.get(name)) for name in PARTS if node.control_plane]
+    parts = [rules.installed_and_running(node.manifests.get(name), node.runs.get(name)) for name in CONTROL_PLANE]
+    parts.append(rules.etcd_cell(node.manifests.get("etcd"), node.runs.get("etcd")))
     return [
         host.name,
         text(node.kubeadm),
         rules.installed_and_running(node.kubelet, node.kubelet_runs),
         text(node.kubectl),
-        *(parts or [""] * len(PARTS)),
+        *(parts if node.control_plane else [""] * len(parts)),
         text(node.proxy) if node.proxy else "-",
         rules.installed_and_running(rules.installed(said, "containerd"), rules.running(said, "containerd")),
         said.kernel,

@@ -98,9 +98,9 @@ def _etcd(site: Site, versions: Seen) -> list[Finding]:
     for node in versions.control_plane:
         wanted, runs_here = node.manifests.get("etcd"), node.runs.get("etcd")
         if wanted and runs_here and wanted != runs_here:
-            words = f"the manifest says {text(wanted)}, {text(runs_here)} runs"
-            fix = f"on {node.name}: crictl ps -a --name etcd; journalctl -u kubelet -n 50"
-            found.append(Finding("warn", topic="etcd", host=node.name, seen=words, fix=fix))
+            words = f"the tag of its image says {text(wanted)}, {text(runs_here)} runs; kubeadm goes by the tag"
+            fix = f"nothing, if your registry has it under that tag; else on {node.name}: crictl ps -a --name etcd"
+            found.append(Finding("note", topic="etcd", host=node.name, seen=words, fix=fix))
     return found
 
 
@@ -158,6 +158,15 @@ def _addon(name: str, error: str, image: str, pods: Sequence[AddonPod], fix: str
 
 
 # ---- cells of the table
+
+
+def etcd_cell(tag: Version | None, runs: Version | None) -> str:
+    """Return the cell of etcd: what runs, and the tag of its image where that says something else (a registry may have its own).
+
+    >>> etcd_cell((3, 6, 8), (3, 6, 8)), etcd_cell((3, 4, 13), (3, 5, 16))
+    ('3.6.8', '3.5.16 (tag 3.4.13)')
+    """
+    return text(runs) if tag == runs or not tag else f"{text(runs)} (tag {text(tag)})"
 
 
 def installed_and_running(there: Version | None, runs: Version | None) -> str:

@@ -19,13 +19,12 @@ pytestmark = pytest.mark.unit
 CONFIG = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.36.3\netcd:\n  local:\n    imageTag: 3.6.11-0\n"
 
 
-def test_the_script_ends_well_where_nothing_of_kubernetes_is_installed(tmp_path):
-    said = bash(f"PATH=/usr/bin:/bin\n{versions.look().command.program}")
+def test_the_script_ends_well_whatever_is_installed():
+    said = bash(versions.look().command.program)
     found = versions.parse_host(said)
     assert said.exited == 0
     assert found.kernel == os.uname().release
     assert found.os
-    assert "kubeadm" not in found.programs
 
 
 def test_a_running_program_is_asked_even_when_its_file_is_gone(tmp_path):

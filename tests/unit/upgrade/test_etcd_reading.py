@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import subprocess
 from base64 import b64decode
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from runbooks.errors import CommandError
 from runbooks.upgrade import etcd
 from runbooks.upgrade.rules.etcd_brought import Brought
 from tests.support.recorded import recorded_answer
-from tests.support.sets import NOON, manifest_of, store_in
+from tests.support.sets import NOON, manifest_of, put, store_in
 from tests.unit.cluster.test_verify import M1, M2, M3, etcd_view
 
 pytestmark = pytest.mark.unit
@@ -57,6 +58,19 @@ def test_what_cannot_be_read_says_why(store, content, recorded, why):
     found = etcd.stored_members(store, a_set(store, content, recorded))
     assert isinstance(found["master1"], str)
     assert found["master1"].startswith(why)
+
+
+def test_an_encrypted_snapshot_needs_its_identity_and_leaves_nothing_behind(tmp_path):
+    key = tmp_path / "identity"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    recipient = key.read_text().partition("public key: ")[2].split()[0]
+    sealed = subprocess.run(["age", "-r", recipient], input=REAL, check=True, capture_output=True).stdout
+    store = store_in(tmp_path)
+    name = put(store, NOON, {"etcd/master1.db.age": sealed}, kinds={}, encrypted_to=(recipient,))
+    found = etcd.stored_members(store, store.one(name), str(key))
+    assert [member.name for member in found["master1"]] == ["m1", ""]
+    assert "no file with the private key is given" in etcd.stored_members(store, store.one(name))["master1"]
+    assert sorted(path.name for path in store.directory.iterdir()) == [".records", name]
 
 
 def test_who_is_asked_for_v2_data():

@@ -169,7 +169,7 @@ def test_nothing():
         (hosts(master3=replace(host(M3), joined=False)), cluster(), "fail host master3: it is in no cluster"),
         (hosts(), "no API server answers", "fail upgrade kubeadm-config: not read: no API server answers"),
         (hosts(), cluster(errors={KUBEADM_CONFIG: "Forbidden"}, config=""), "fail upgrade kubeadm-config: not read: Forbidden"),
-        (hosts(master2=host(M2, images={**host(M2).images, "etcd": "e:3.6.11-0"})), cluster(), "warn etcd master2: the manifest says 3.6.11, 3.6.8 runs"),
+        (hosts(master2=host(M2, images={**host(M2).images, "etcd": "e:3.6.11-0"})), cluster(), "note etcd master2: the tag of its image says 3.6.11, 3.6.8 runs; kubeadm goes by the tag"),
         (hosts(master2=host(M2, runs={**host(M2).runs, "etcd": ("etcd Version: 3.5.24",)})), cluster(), "warn etcd : versions differ: 3.6.8 on master1, master3; 3.5.24 on master2"),
         (hosts(master2=host(M2, runs={name: said for name, said in host(M2).runs.items() if name != "etcd"})), cluster(), "fail etcd master2: no running etcd was found"),
         (hosts(master2=host(M2, runs={name: said for name, said in host(M2).runs.items() if name != "kube-scheduler"})), cluster(), "warn upgrade : no version known: kube-scheduler on master2"),
