@@ -84,7 +84,7 @@ def test_this_test_sees_the_project():
 
 # Who may import whom: a room is a package or a module right below runbooks/. Its own modules it may import anyhow.
 WORDS = ("errors", "text", "inventory", "commands")
-FLOORS = (*WORDS, "engine", "rules", "local", "view", "gates", "pages")
+FLOORS = (*WORDS, "engine", "rules", "local", "view", "gates", "pages", "measure")
 ARROWS: dict[str, tuple[str, ...]] = {
     "text": (),
     "errors": ("text",),
@@ -97,6 +97,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "view": (*WORDS, "engine", "rules"),
     "gates": (*WORDS, "engine", "rules", "view"),
     "pages": (*WORDS, "engine", "render"),
+    "measure": (*WORDS, "engine", "rules", "local", "view"),
     "lb": (*FLOORS, "render"),
     "etcd": FLOORS,
     "backup": FLOORS,
@@ -115,6 +116,7 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
     "backup.read": ("backup.rules", "backup.sets", "backup.run"),
     "backup.schedule": ("backup.rules", "backup.sets"),
     "etcd.rules": (),
+    "measure.rules": (),
     "recover.rules": (),
     "upgrade.rules": (),
     "recover.vip": ("recover.rules",),

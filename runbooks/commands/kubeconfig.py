@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runbooks.commands import yaml_text
-from runbooks.commands.base import Probe, cmd
+from runbooks.commands.base import Probe, Secret, cmd
 from runbooks.commands.kubectl import ADMIN_CONF
 
 
@@ -21,6 +21,15 @@ class Kubeconfig:
     certificates: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How the first user of a kubeconfig proves who it is; "" for what the file does not have. ``key`` is PEM in base64."""
+
+    certificate: str = ""
+    key: Secret = Secret("")
+    token: Secret = Secret("")
+
+
 def admin_conf(where: str) -> Probe[str]:
     """Read admin.conf on a control plane host, with ``where`` ("name-or-address:port") as its server."""
     return Probe(cmd("cat", ADMIN_CONF), lambda answer: through(answer.stdout, where))
@@ -34,6 +43,15 @@ def parse(text: str) -> Kubeconfig:
         authorities=_each(found.get("clusters"), "cluster", "certificate-authority-data"),
         certificates=_each(found.get("users"), "user", "client-certificate-data"),
     )
+
+
+def login(text: str) -> Login:
+    """Return the secrets of the first user in a kubeconfig. Raises ValueError when ``text`` is not one YAML mapping."""
+    users = yaml_text.mapping(text).get("users")
+    first = users[:1] if isinstance(users, list) else []
+    values = ("".join(_each(first, "user", key)) for key in ("client-certificate-data", "client-key-data", "token"))
+    certificate, key, token = values
+    return Login(certificate, Secret(key), Secret(token))
 
 
 def through(text: str, where: str) -> str:

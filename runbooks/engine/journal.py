@@ -127,7 +127,7 @@ def interrupted_inputs(directory: Path, key: str, run: str) -> dict[str, Any]:
 
 def _interrupted(directory: Path, key: str, run: str) -> tuple[Path, list[dict[str, Any]]]:
     for path in [directory / f"{run}.jsonl"] if run else sorted(directory.glob("*.jsonl"), reverse=True):
-        events = _events(path)
+        events = read(path)
         if not events or events[0].get("procedure") != key:
             continue
         if events[-1].get("outcome") == "ok" and events[-1]["event"] == "end":
@@ -142,7 +142,8 @@ def prune(directory: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _events(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a journal, without one that was cut off; [] when it cannot be read."""
     events = []
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -193,7 +194,7 @@ def summaries(directory: Path, last: int) -> list[dict[str, str]]:
     """Return the newest ``last`` runs, newest first: run, procedure, outcome, detail."""
     found = []
     for path in sorted(directory.glob("*.jsonl"), reverse=True)[:last]:
-        events = _events(path)
+        events = read(path)
         if not events:
             continue
         end = events[-1] if events[-1]["event"] == "end" else {"outcome": "not ended"}

@@ -9,15 +9,27 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
+from typing import Protocol
 
 from runbooks.errors import PrecheckError
-from runbooks.inventory.model import Site
+from runbooks.inventory.model import LabTwin
 
 NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 
 
-def enter(site: Site) -> None:
+class Place(Protocol):
+    """What of a site decides whether it may be connected to. A `Site` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def example(self) -> bool: ...
+    @property
+    def lab(self) -> LabTwin | None: ...
+
+
+def enter(site: Place) -> None:
     """Move this thread, and every thread that it starts later, into the network namespace of the site's lab, if it has one.
 
     Raises PrecheckError when the lab is not up or this user may not enter it.
@@ -37,7 +49,7 @@ def enter(site: Site) -> None:
         os.close(handle)
 
 
-def permit(site: Site) -> None:
+def permit(site: Place) -> None:
     """Raise PrecheckError unless this thread may connect to the site's addresses. Called before every connection."""
     if site.lab:
         if not _inside(NAMESPACES / site.lab.namespace):

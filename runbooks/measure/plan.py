@@ -1,0 +1,39 @@
+"""What the measuring process is told, in one line of JSON on its standard input; never on its command line: it holds a private key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from runbooks.inventory.model import LabTwin
+
+EVERY_MS: Final = 100.0
+SERVERS_EVERY_MS: Final = 1000.0
+TIMEOUT_S: Final = 10.0
+STOP: Final = b"stop\n"  # the second line: end in good order. Without it, at the end of the input: the parent is gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be measured.
+
+    name, example, lab   of the site: the guard of `engine.namespace` is asked before each connection.
+    address, port        of the VIP; ``servers``: of the API server of each host.
+    kubeconfig           the text of the kubeconfig, a secret.
+    object               the name for the namespace and the object in it.
+    result               the file for the result, replaced every few seconds.
+    """
+
+    name: str
+    example: bool
+    lab: LabTwin | None
+    address: str
+    port: int
+    object: str
+    result: str
+    kubeconfig: str = field(repr=False)
+    servers: dict[str, tuple[str, int]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    every_ms: float = EVERY_MS
+    servers_every_ms: float = SERVERS_EVERY_MS
+    timeout_s: float = TIMEOUT_S

@@ -1,0 +1,1 @@
+"""Figures and verdicts of a measurement. Pure: the time is an argument."""

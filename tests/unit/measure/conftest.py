@@ -1,0 +1,76 @@
+"""A measurement on a real server on loopback, in this process, at a quick pace."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runbooks.measure.plan import STOP, Plan
+from runbooks.measure.process import Measurement
+from runbooks.measure.record import read
+from tests.support.api_server import certificates, kubeconfig, serving
+
+EVERY_MS = 20.0
+TIMEOUT_S = 0.6
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pki")
+    certificates(directory)
+    return directory
+
+
+@pytest.fixture
+def api(pki):
+    with serving(pki) as server:
+        yield server
+
+
+@pytest.fixture
+def plan(api, pki, tmp_path):
+    return Plan(
+        name="loopback",
+        example=False,
+        lab=None,
+        address="127.0.0.1",
+        port=api.port,
+        object="measured",
+        result=str(tmp_path / "result.json"),
+        kubeconfig=kubeconfig(pki),
+        every_ms=EVERY_MS,
+        servers_every_ms=EVERY_MS * 2,
+        timeout_s=TIMEOUT_S,
+    )
+
+
+@pytest.fixture
+def measured(plan, monkeypatch):
+    """Measure while ``during`` (a coroutine function) runs; return the result as it was written."""
+
+    monkeypatch.setattr("runbooks.measure.cluster.DELETE_S", 1.0)
+    monkeypatch.setattr("runbooks.measure.writer.CONFIRM_S", 0.5)
+
+    def run(during, **changes):
+        async def both():
+            async def told():
+                await asyncio.sleep(0.3)
+                await during()
+                await asyncio.sleep(0.3)
+                return STOP
+
+            await Measurement(replace(plan, **changes)).run(asyncio.create_task(told()))
+
+        asyncio.run(asyncio.wait_for(both(), 60))
+        return read(Path(plan.result))
+
+    return run
+
+
+@pytest.fixture
+def nothing():
+    async def during():
+        await asyncio.sleep(0.2)
+
+    return during
