@@ -13,7 +13,7 @@ from runbooks.measure.rules import objects
 from runbooks.measure.rules.register import Stored
 
 CREATE_S: Final = 30.0
-DELETE_S: Final = 10.0
+DELETE_S: Final = 5.0
 REFUSED: Final = {401, 403}
 
 
@@ -65,11 +65,11 @@ class Cluster:
         place = self._common.place
         if not self._created:
             return ""
-        gone = [await self._gone(path) for path in (place.object, place.namespace)]
+        gone = await asyncio.gather(*(self._gone(path) for path in (place.object, place.namespace)))
         return "" if all(gone) else f"kubectl delete namespace {place.name} --ignore-not-found"
 
     async def _gone(self, path: str) -> bool:
-        deadline = monotonic() + DELETE_S / 2
+        deadline = monotonic() + DELETE_S
         while monotonic() < deadline:
             try:
                 answer = await self._ask("DELETE", path)
@@ -83,7 +83,7 @@ class Cluster:
 
     async def _ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         common = self._common
-        within_s = min(common.timeout_s, DELETE_S / 2)
+        within_s = min(common.timeout_s, DELETE_S)
         connection = await common.client.open(common.address, common.port, within_s)
         try:
             return await connection.ask(method, path, within_s, body, last=True)

@@ -220,7 +220,7 @@ def test_the_summary():
     text = "\n".join(lines(result, LIMITS, spans))
     for part in (
         "what clients of the VIP saw from 10:10:00.0 to 10:14:00.0 UTC:",
-        "warn  new connections          2,400 requests, 0 failed, 0 also after one retry; longest gap 930 ms at 10:11:12.5",
+        "warn  new connections    2,400 requests, 0 failed, 0 also after one retry; longest gap 930 ms at 10:11:12.5",
         "the longest gap may have 100 ms; 20 ms of it are of the measuring process itself",
         "  new connections: 10:11:12.5 930 ms (refused, 20 ms of it the measuring process itself): during master1: kubeadm upgrade",
         "away for, each asked directly: master1 36.0 s",
