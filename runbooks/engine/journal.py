@@ -174,7 +174,7 @@ def past(directory: Path, key: str, runs: int = 20) -> Past:
     steps: dict[str, list[float]] = {}
     totals, seen = [], 0
     for path in sorted(directory.glob("*.jsonl"), reverse=True):
-        events = _events(path) if seen < runs else []
+        events = read(path) if seen < runs else []
         if not events or events[0].get("procedure") != key:
             continue
         seen += 1
