@@ -25,9 +25,9 @@ class Kubeconfig:
 class Login:
     """How the first user of a kubeconfig proves who it is; "" for what the file does not have. ``key`` is PEM in base64."""
 
-    certificate: str = ""
-    key: Secret = Secret("")
-    token: Secret = Secret("")
+    certificate: str
+    key: Secret
+    token: Secret
 
 
 def admin_conf(where: str) -> Probe[str]:

@@ -38,6 +38,14 @@ def test_what_kubeadm_writes():
     assert parse(ADMIN) == Kubeconfig(("https://10.1.1.101:6443",), ("LS0tQQ==",), ("LS0tQg==",))
 
 
+def test_the_login_of_the_first_user():
+    login = kubeconfig.login(ADMIN)
+    assert (login.certificate, login.key, login.token) == ("LS0tQg==", "LS0tQw==", "")
+    assert "LS0tQw==" not in repr(login)
+    assert kubeconfig.login("users: [{user: {token: x}}, {user: {token: y}}]").token == "x"
+    assert kubeconfig.login("users: {}").key == kubeconfig.login("").key == ""
+
+
 @pytest.mark.parametrize(
     "text",
     [
