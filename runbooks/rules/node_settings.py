@@ -25,6 +25,7 @@ SOFTWARE_ANNOTATIONS = (
     "alpha.kubernetes.io/",
     "csi.volume.kubernetes.io/",
     "flannel.alpha.coreos.com/",
+    "ha-runbooks/",
     "io.cilium.",
     "k8s.ovn.org/",
     "kubeadm.alpha.kubernetes.io/",

@@ -12,6 +12,8 @@ from runbooks.backup.rules import unlisted
 from runbooks.commands import (
     backup,
     containerd,
+    drain,
+    drain_look,
     etcd,
     etcd_flags,
     etcd_metrics,
@@ -45,6 +47,8 @@ def counted(members):
 PARSERS = {
     "backup refusals": refusals,
     "containerd configuration": lambda said: containerd.parse_config(said.stdout.splitlines()),
+    "drain": drain.parse_drain,
+    "drain look": drain_look.parse_look,
     "etcd flags": etcd_flags.parse,
     "etcd look": etcd.parse_look,
     "etcd keys": lambda said: backup.parse_keys(said.stdout, ("/registry/pods/", "/registry/secrets/", "/registry/none/")),
