@@ -26,6 +26,7 @@ from runbooks.commands import (
 )
 from runbooks.local import restic
 from runbooks.upgrade.rules import bolt
+from tests.support import refusals as refused
 from tests.support.kubeadm import parse_preflight
 from tests.support.recorded import FOLDER, recorded_answer, recording
 
@@ -51,6 +52,7 @@ PARSERS = {
     "drain look": drain_look.parse_look,
     "etcd flags": etcd_flags.parse,
     "etcd look": etcd.parse_look,
+    "etcd refused flags": refused.of_answers,
     "etcd keys": lambda said: backup.parse_keys(said.stdout, ("/registry/pods/", "/registry/secrets/", "/registry/none/")),
     "etcd members in a snapshot": lambda said: bolt.members(gzip.decompress(b64decode(said.stdout))),
     "etcd members in a large snapshot": lambda said: counted(bolt.members(gzip.decompress(b64decode(said.stdout)))),
@@ -67,6 +69,10 @@ PARSERS = {
     "restic snapshots": lambda said: restic.parse_snapshots(said.stdout),
     "kubernetes objects": objects.parse_cluster,
     "kubernetes versions": versions.parse_host,
+    "kubernetes refused flags": refused.of_answers,
+    "kubernetes refused gates": refused.of_gates,
+    "kubernetes refused kubeadm": refused.of_answers,
+    "kubernetes refused values": refused.of_answers,
 }
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json"))
 KEYS = {"tool", "version", "source", "command", "parser", "output", "fact"}
