@@ -15,10 +15,10 @@ from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.settings_look import MANIFESTS, UNIT, HostSettings
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
-from runbooks.rules.etcd_flags import of_image
 from runbooks.rules.finding import Finding, Severity, unread
 from runbooks.text import counted, listed
 from runbooks.upgrade.rules import mend, runtime, settings, tables
+from runbooks.upgrade.rules.etcd_brought import brought
 from runbooks.upgrade.rules.settings import Setting
 from runbooks.upgrade.rules.tables import Kind, Minor, Row
 
@@ -64,36 +64,27 @@ def findings(facts: Facts, now: Minor, target: Minor) -> list[Finding]:
 def refusal(
     host: str, setting: Setting, now: Minor, target: Minor, cluster: ClusterSettings | None, kept: Sequence[Setting] = ()
 ) -> Finding | None:
-    """Return the finding for one setting, None when every version from ``now`` to ``target`` takes it.
+    """Return the finding for one setting, None when every version from ``now`` to ``target`` takes it, and the next one too.
 
     ``kept`` are the settings of the cluster: what stands there too is said once, there.
     """
-    found = first_refused(setting, now, target, cluster)
+    last = _last(setting, now, target, cluster)
+    found = first_refused(setting, last)
     if not found:
-        return None
+        return _soon(host, setting, (last[0], last[1] + 1))
     row, version, gone = found
     if setting.place == "rewritten" and any(_same(setting, one) for one in kept):
         return None
     severity, why = _severity(setting, row, version, now, target, cluster)
-    harmless = severity == "note"
-    return Finding(
-        severity,
-        topic=TOPIC,
-        host=host,
-        seen=f"{setting.component}: {_named(setting, row, gone=gone)} ({setting.file}): {_refused_by(setting, row, version, gone=gone)}",
-        why=why,
-        fix="" if harmless else mend.line(setting, row, gone=gone),
-    )
+    fix = "" if severity == "note" else mend.line(setting, row, gone=gone)
+    return Finding(severity, topic=TOPIC, host=host, seen=_seen(setting, row, version, gone=gone), why=why, fix=fix)
 
 
-def first_refused(setting: Setting, now: Minor, target: Minor, cluster: ClusterSettings | None) -> tuple[Row, Minor, bool] | None:
-    """Return the row, the version and whether the item is gone (not only locked) for the first refusal on the way; None for none.
+def first_refused(setting: Setting, last: Minor) -> tuple[Row, Minor, bool] | None:
+    """Return the first refusal up to the version ``last`` (of etcd for its settings), or None.
 
-    kubeadm-config is written anew by every hop in the API version of that hop, so only the first hop has to read it.
+    It is the row, the version, and whether the item is gone (not only locked).
     """
-    last = _etcd(target, cluster) if setting.component == "etcd" else target
-    if setting.component == "kubeadm" and setting.kind == "api":
-        last = min(target, (now[0], now[1] + 1))
     at: list[tuple[Row, Minor, bool]] = []
     for row in _rows(setting):
         if row.locked and setting.value.lower() != row.value and setting.kind == "gate" and setting.component != "kubeadm":
@@ -101,6 +92,25 @@ def first_refused(setting: Setting, now: Minor, target: Minor, cluster: ClusterS
         if row.gone:
             at.append((row, row.gone, True))
     return min((each for each in at if each[1] <= last), key=lambda each: each[1], default=None)
+
+
+def _last(setting: Setting, now: Minor, target: Minor, cluster: ClusterSettings | None) -> Minor:
+    """Return the last version that has to take a setting. kubeadm-config is written anew by every hop, so only the first one reads it as it is."""
+    if setting.component == "etcd":
+        return _etcd(target, cluster)
+    return min(target, (now[0], now[1] + 1)) if setting.component == "kubeadm" and setting.kind == "api" else target
+
+
+def _soon(host: str, setting: Setting, after: Minor) -> Finding | None:
+    """Return a note about a setting that the version after the target does not take, where nothing else takes it out before."""
+    found = first_refused(setting, after)
+    if not found or setting.place == "rewritten" or setting.component == "kubeadm" or found[0].cleaned == after:
+        return None
+    row, version, gone = found
+    fix = mend.line(setting, row, gone=gone)
+    return Finding(
+        "note", topic=TOPIC, host=host, seen=f"{_seen(setting, row, version, gone=gone)}, which is the next one", fix=fix
+    )
 
 
 def of_host(host: Host, seen: HostSettings, cluster: ClusterSettings | None) -> tuple[list[Setting], list[Finding]]:
@@ -222,9 +232,13 @@ def _same(one: Setting, other: Setting) -> bool:
 
 
 def _etcd(target: Minor, cluster: ClusterSettings | None) -> Minor:
-    """Return the etcd that runs after the upgrade: the tag in kubeadm-config, or kubeadm's own."""
-    pinned = of_image(f"etcd:{cluster.etcd_tag}") if cluster and cluster.etcd_tag else None
-    return pinned or tables.etcd_of(target)
+    """Return the etcd that runs after the upgrade; the newest that the tables know when it is not known."""
+    version = brought((*target, 0), cluster.etcd_tag if cluster else "").version
+    return version[:2] if version else max(row.gone for row in tables.rows() if row.components == ("etcd",) and row.gone)
+
+
+def _seen(setting: Setting, row: Row, version: Minor, *, gone: bool) -> str:
+    return f"{setting.component}: {_named(setting, row, gone=gone)} ({setting.file}): {_refused_by(setting, row, version, gone=gone)}"
 
 
 def _named(setting: Setting, row: Row, *, gone: bool) -> str:

@@ -69,17 +69,6 @@ def by_item() -> dict[tuple[Kind, str, str], tuple[Row, ...]]:
     return found
 
 
-@cache
-def etcd_of(kubernetes: Minor) -> Minor:
-    """Return the etcd that kubeadm of this version brings.
-
-    >>> etcd_of((1, 33)), etcd_of((1, 36)), etcd_of((1, 40))
-    ((3, 5), (3, 6), (3, 7))
-    """
-    known = [(parsed(row["minor"]), parsed(row["etcd"])) for row in _table("etcd")["versions"]]
-    return max((etcd for minor, etcd in known if minor <= kubernetes), default=known[0][1])
-
-
 def parsed(text: str) -> Minor:
     """Parse "1.30". Raises ValueError for anything else.
 

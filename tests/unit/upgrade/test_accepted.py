@@ -93,6 +93,17 @@ def test_every_hop_is_judged_and_the_first_version_that_refuses_is_named():
     assert judged(gate, 28, 32) == []
 
 
+def test_what_the_next_version_refuses_is_a_note_with_the_line_that_mends_it():
+    (note,) = [each for each in findings(extra("--cloud-config=/x"), (1, 32), (1, 33)) if each.severity == "note"]
+    assert note.seen == f"kubelet: --cloud-config ({EXTRA}): 1.34 no longer takes it, which is the next one"
+    assert note.fix.startswith("sed ")
+    assert [each.severity for each in findings(extra("--cloud-config=/x"), (1, 31), (1, 32))] == ["ok"]
+    etcd = cluster(args={"etcd": (("experimental-memory-mlock", "true"),)})
+    assert [each.severity for each in findings(facts(etcd), (1, 32), (1, 33))] == ["ok"]
+    (note,) = [each for each in findings(facts(etcd), (1, 33), (1, 34)) if each.severity == "note"]
+    assert "etcd 3.7 no longer takes it, which is the next one" in note.seen
+
+
 def test_an_in_tree_cloud_provider_is_refused_by_value():
     assert "--cloud-provider=aws" in one(extra("--cloud-provider=aws"), 26, 27).seen
     assert judged(extra("--cloud-provider=external"), 26, 36) == []
@@ -204,6 +215,7 @@ def test_etcd_is_judged_by_the_etcd_that_comes_with_the_target():
     assert "(instead: --compaction-batch-limit)" in found.fix
     assert judged(facts(replace(kept, etcd_tag="3.6.8-0")), 36, 37) == []
     assert one(facts(replace(kept, etcd_tag="3.7.1-0")), 35, 36)
+    assert one(facts(replace(kept, etcd_tag="ours")), 35, 36)  # nobody knows which one that is
 
 
 def test_kubeadms_own_gates_are_a_warning_and_its_format_matters_for_the_first_hop():

@@ -8,7 +8,7 @@ import yaml
 from runbooks.rules.etcd_flags import KNOWN
 from runbooks.rules.kubeadm import LAST, api_version
 from runbooks.upgrade.rules import tables
-from runbooks.upgrade.rules.tables import COMPONENTS, FOLDER, by_item, etcd_of, rows
+from runbooks.upgrade.rules.tables import COMPONENTS, FOLDER, by_item, rows
 from tests.support import refusals
 from tests.support.recorded import recorded_answer
 
@@ -41,7 +41,9 @@ def test_values_and_configuration_files_are_refused_from_the_version_in_the_tabl
     wanted = {f"{row.components[0]} --{row.item}={row.value}": row for row in KUBERNETES if row.kind == "value"}
     wanted |= {f"kube-scheduler --config with {row.item}": row for row in KUBERNETES if row.kind == "api"}
     wanted |= {f"kube-apiserver --audit-policy-file with {row.item}": row for row in KUBERNETES if row.kind == "api"}
-    too_new = {question for question in said["refused"] if question.endswith(("PodGroupWorkloadExists", "/v1alpha2"))}  # only in 1.36
+    too_new = {
+        question for question in said["refused"] if question.endswith(("PodGroupWorkloadExists", "/v1alpha2"))
+    }  # only in 1.36
     assert [question for question in said["refused"] if wanted[question].gone > REAL[version] and question not in too_new] == []
     assert [question for question in said["taken"] if question in wanted and wanted[question].gone <= REAL[version]] == []
     assert {"kube-scheduler --config with kubescheduler.config.k8s.io/v1"} <= set(said["taken"])
@@ -106,6 +108,3 @@ def test_the_tables_agree_with_what_the_rest_of_the_tool_knows():
     for minor in range(20, 38):
         written = f"kubeadm.k8s.io/{api_version((1, minor, 0))}"
         assert all(row.gone > (1, minor) for row in by_item().get(("api", "kubeadm", written), ()))
-    assert [etcd_of((1, minor)) for minor in (20, 21, 22, 33, 34, 36, 37)] == [
-        (3, 4), (3, 4), (3, 5), (3, 5), (3, 6), (3, 6), (3, 7),
-    ]  # fmt: skip
