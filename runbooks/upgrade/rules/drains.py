@@ -110,6 +110,11 @@ class Forecast:
         """The first drain that is blocked: the run stops there."""
         return next((each for each in self.drains if each.blocks), None)
 
+    def seconds_before(self, place: int, ready_s: tuple[float, float] = READY_S) -> tuple[float, float]:
+        """Return how long the drains before the one at ``place`` take, at least and at most; without what is done between them."""
+        times = [each.seconds(ready_s) for each in self.drains if each.place < place]
+        return sum(least for least, _ in times), sum(most for _, most in times)
+
 
 def simulate(cluster: Cluster, order: Sequence[Sequence[str]], named: Named | None = None) -> Forecast:
     """Return what happens when the nodes are drained in this order; nodes of one group at the same time.

@@ -124,14 +124,16 @@ class Picture:
         return {domain for domain in (*mine, *theirs) if domain}
 
     def _near_its_own(self, pod: Pod, node: str) -> bool:
-        """Return whether required affinity to other Pods is met; the first Pod of a group that wants its own kind may go anywhere."""
+        """Return whether required affinity is met, by Pods that all terms mean; the first one that wants its own kind may go anywhere."""
         labels = self.nodes[node].labels
         if any(term.topology not in labels for term in pod.together):
             return False
-        there = [{self._domain(other, term) for other in self._meant(term)} for term in pod.together]
-        if all((term.topology, labels[term.topology]) in found for term, found in zip(pod.together, there, strict=True)):
+        first, *rest = pod.together
+        all_terms = [other for other in self._meant(first) if all(self._means(term, other) for term in rest)]
+        there = {self._domain(other, term) for other in all_terms for term in pod.together} - {None}
+        if all((term.topology, labels[term.topology]) in there for term in pod.together):
             return True
-        return not any(there) and all(self._means(term, pod) for term in pod.together)
+        return not there and all(self._means(term, pod) for term in pod.together)
 
     def _domain(self, pod: Pod, term: Near) -> Domain | None:
         value = self.nodes[self._where[pod.key]].labels.get(term.topology)

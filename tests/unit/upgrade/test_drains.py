@@ -52,6 +52,7 @@ def test_a_drain_that_goes_well() -> None:
     ]  # n2's two Pods share one disruption: the second waits for the first
     assert drains[1].seconds(ready_s=(5, 60)) == (2 + 5, 60 + 2 + 65)
     assert drains[1].timeout_s == 300
+    assert simulate(the, ORDER).seconds_before(3, ready_s=(5, 60)) == (1 + 7, 31 + 127)
     assert simulate(the, ORDER).stop is None
 
 

@@ -121,6 +121,12 @@ def test_affinity_to_other_pods() -> None:
     assert candidates(ZONES, [pod("w", "n3")], pod("a", "", "other", together=near)) == {"n3"}
     assert candidates(ZONES, [], pod("a", "", "other", together=near)) == set()
     assert candidates(ZONES, [], pod("a", "", together=near)) == {"n1", "n2", "n3"}  # the first of its own kind
+    two = (*near, *apart("web"))
+    assert candidates(ZONES, [pod("w", "n3")], pod("a", "", "other", together=two)) == {"n3"}
+    db = Near(of_labels({"app": "db"}), "zone", frozenset({"shop"}), None)
+    there = [pod("w", "n3"), pod("d", "n3", "db")]
+    assert candidates(ZONES, there, pod("a", "", "other", together=(*near, db))) == set()  # no Pod is meant by both terms
+    assert candidates(ZONES, [pod("w", "n4")], pod("a", "", together=near)) == {"n1", "n2", "n3"}  # n4 is in no zone
 
 
 def spread(**changes: object) -> tuple[Spread, ...]:
