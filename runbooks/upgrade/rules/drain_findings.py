@@ -32,7 +32,7 @@ def findings(cluster: Cluster, order: Sequence[Sequence[str]], named: Named, for
         *_unread(cluster),
         *_nodes(cluster, order),
         *_blocks(cluster, forecast),
-        *_homeless(forecast),
+        *_homeless(cluster, forecast),
         *_webhooks(cluster, forecast),
         *notes(cluster, order, named, forecast),
     ]
@@ -147,7 +147,7 @@ def _by_kubectl(_: Cluster, those: list[tuple[Drain, Block]]) -> tuple[str, str]
 # ---- what is down meanwhile
 
 
-def _homeless(forecast: Forecast) -> Iterator[Finding]:
+def _homeless(cluster: Cluster, forecast: Forecast) -> Iterator[Finding]:
     by_workload: dict[str, list[tuple[Drain, Homeless]]] = {}
     for drain in forecast.drains:
         for each in drain.homeless:
@@ -158,12 +158,16 @@ def _homeless(forecast: Forecast) -> Iterator[Finding]:
         verb = "finds" if first.certain else "may find"
         seen = f"{first.pod.key} of {workload} {verb} no other node while {listed(drain.nodes)} is drained: {first.why}"
         late = [each.pod.key for _, each in those if not each.returns]
-        why = f"it is Pending until {listed(first_few(nodes, TOLD))} takes Pods again"
-        if late:
-            why = f"{listed(first_few(late, TOLD))} is not placed afterwards either"
+        why = (
+            f"{listed(first_few(late, TOLD))} is not placed afterwards either"
+            if late
+            else "it is Pending until its node takes Pods again"
+        )
         if first.pod.preempts and first.pod.priority > 0:
             why += "; with its priority it may push out other Pods, which this forecast does not follow"
-        fix = f"make room on another node, or accept that {workload} is down or short of a Pod meanwhile"
+        total = sum(pod.workload == workload and not pod.leaving for pod in cluster.pods)
+        down = max(sum(each.pod.workload == workload for each in one.homeless) for one in forecast.drains)
+        fix = f"let it run on one more node, or accept that {total - down} of {counted(total, 'Pod')} of {workload} are left meanwhile"
         yield Finding("warn", topic=TOPIC, host=listed(nodes), seen=seen, why=why, fix=fix)
 
 

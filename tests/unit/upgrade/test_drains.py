@@ -207,7 +207,8 @@ def test_a_pod_that_fits_nowhere_else_waits_for_its_node_and_comes_back() -> Non
     assert warning.seen == (
         "shop/db-0 of shop/db finds no other node while n1 is drained: only n1 can run it; its volumes: pv1 (local)"
     )
-    assert warning.why == "it is Pending until n1 takes Pods again"
+    assert warning.why == "it is Pending until its node takes Pods again"
+    assert warning.fix == "let it run on one more node, or accept that 0 of 1 Pod of shop/db are left meanwhile"
     assert [len(each.evictions) for each in simulate(the, ORDER).drains] == [1, 0, 0]
 
 
