@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from runbooks.commands.drain_objects import MARK
 from runbooks.commands.node_objects import CONTROL_PLANE_KEYS
 from runbooks.commands.node_settings import NodeSettings, Taint
 from runbooks.inventory.model import Host
@@ -46,6 +47,8 @@ def own(settings: NodeSettings) -> NodeSettings:
         labels={key: text for key, text in settings.labels.items() if key not in KUBELET_LABELS | CONTROL_PLANE_KEYS},
         annotations={key: text for key, text in settings.annotations.items() if not key.startswith(SOFTWARE_ANNOTATIONS)},
         taints=tuple(each for each in settings.taints if not each.key.startswith(STATE_TAINTS)),
+        cordoned=settings.cordoned
+        and MARK not in settings.annotations,  # that of an upgrade which has not finished is no setting
     )
 
 

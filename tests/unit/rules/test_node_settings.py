@@ -98,6 +98,13 @@ def test_which_settings_are_kept(live, kept, expected):
     assert rules.to_keep(live, kept) == expected
 
 
+def test_the_cordon_of_an_unfinished_upgrade_is_no_setting():
+    found = replace(BARE, cordoned=True, annotations={"ha-runbooks/drained": "upgrade", "example.com/owner": "x"})
+    mine = rules.own(found)
+    assert (mine.cordoned, mine.annotations) == (False, {"example.com/owner": "x"})
+    assert rules.own(replace(found, annotations={})).cordoned
+
+
 def test_a_pod_cidr_that_another_node_has_is_told_and_left_out():
     settings, lost = rules.usable(GIVEN, WORKER, {"10.244.3.0/24": "worker9"})
     assert (settings.pod_cidrs, lost) == ((), ["its podCIDR 10.244.3.0/24 belongs to worker9 now: it gets another one"])
