@@ -76,7 +76,8 @@ def refusal(
     if setting.place == "rewritten" and any(_same(setting, one) for one in kept):
         return None
     severity, why = _severity(setting, row, version, now, target, cluster)
-    fix = "" if severity == "note" else mend.line(setting, row, gone=gone)
+    out = gone or (row.gone is not None and row.gone <= last)  # a value that is taken for now does not help for long
+    fix = "" if severity == "note" else mend.line(setting, row, gone=out)
     return Finding(severity, topic=TOPIC, host=host, seen=_seen(setting, row, version, gone=gone), why=why, fix=fix)
 
 

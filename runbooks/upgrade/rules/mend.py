@@ -26,7 +26,7 @@ def line(setting: Setting, row: Row, *, gone: bool) -> str:
     if setting.file.startswith("ConfigMap "):
         return _in_map(setting, row, gone=gone)
     if setting.kind == "flag" and gone and row.kind == "flag":
-        return f"{_sed(setting)}{_instead(row)}"
+        return _sed(setting) + (f" # instead: {row.instead}" if row.instead else "")
     what = _what(setting, row, gone=gone)
     return f"in {setting.file}, {what}{_instead(row)}"
 

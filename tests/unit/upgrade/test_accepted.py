@@ -67,7 +67,7 @@ def test_a_flag_in_etc_default_is_named_with_file_version_and_the_line_that_mend
     assert (found.severity, found.host) == ("fail", "worker1")
     assert found.seen == f"kubelet: --pod-infra-container-image ({EXTRA}): 1.35 no longer takes it"
     assert found.fix.startswith("sed -i -E ")
-    assert found.fix.endswith(" (instead: containerd has the pause image in its own configuration)")
+    assert found.fix.endswith(f" {EXTRA} # instead: containerd has the pause image in its own configuration")
     assert judged(extra("--pod-infra-container-image=x"), 33, 34) == []
 
 
@@ -88,6 +88,8 @@ def test_every_hop_is_judged_and_the_first_version_that_refuses_is_named():
     assert "1.27 no longer takes it" in judged(extra("--container-runtime=remote"), 23, 27)[0][2]
     gate = extra("--feature-gates=APIListChunking=false")
     assert f"feature gate APIListChunking=false ({EXTRA}): 1.29 takes only true" in one(gate, 28, 34).seen
+    assert one(gate, 28, 34).fix == f"in {EXTRA}, take APIListChunking out of --feature-gates"
+    assert one(gate, 28, 32).fix == f"in {EXTRA}, set APIListChunking to true in --feature-gates, or take it out"
     gate = extra("--feature-gates=APIListChunking=true")
     assert f"feature gate APIListChunking ({EXTRA}): 1.33 no longer takes it" in one(gate, 28, 34).seen
     assert judged(gate, 28, 32) == []
@@ -367,8 +369,7 @@ def test_the_line_takes_the_flag_out_of_the_file(tmp_path, text, left):
     path = tmp_path / "kubelet"
     path.write_text(text)
     found = at_least("fail", findings(facts(worker1=host(master=False, files={EXTRA: text})), (1, 33), (1, 34)))
-    line = found[0].fix.partition(" (instead")[0].replace(EXTRA, str(path))
-    answer = bash(line)
+    answer = bash(found[0].fix.replace(EXTRA, str(path)))
     assert (answer.exited, answer.stderr) == (0, "")
     assert path.read_text() == left
     after = facts(worker1=host(master=False, files={EXTRA: path.read_text()}))
