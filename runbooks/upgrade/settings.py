@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from runbooks.commands import kubeadm_config, settings_look
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.engine.steps import Run
-from runbooks.errors import PrecheckError, RunbookError
+from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 from runbooks.upgrade.rules.accepted import Facts
 from runbooks.view.cluster import Survey
@@ -23,9 +23,7 @@ def look(run: Run, survey: Survey, hosts: Sequence[Host], minor: int) -> Facts:
 
 def _cluster(run: Run, survey: Survey, minor: int) -> ClusterSettings | RunbookError:
     try:
-        api_host = survey.api_host(run)
-        if not api_host:
-            return PrecheckError("no API server answers", hint="inv cluster.status")
+        api_host = survey.serving(run)
         return run.read(api_host, kubeadm_config.look(api_host, minor))
     except RunbookError as error:
         return error
