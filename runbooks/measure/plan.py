@@ -10,6 +10,7 @@ from runbooks.inventory.model import LabTwin
 EVERY_MS: Final = 100.0
 SERVERS_EVERY_MS: Final = 1000.0
 TIMEOUT_S: Final = 10.0
+NICENESS: Final = -10
 STOP: Final = b"stop\n"  # the second line: end in good order. Without it, at the end of the input: the parent is gone
 
 
@@ -22,6 +23,7 @@ class Plan:
     kubeconfig           the text of the kubeconfig, a secret.
     object               the name for the namespace and the object in it.
     result               the file for the result, replaced every few seconds.
+    niceness             of the process, where this user may choose it: what loads this machine is not to delay its requests.
     """
 
     name: str
@@ -37,3 +39,4 @@ class Plan:
     every_ms: float = EVERY_MS
     servers_every_ms: float = SERVERS_EVERY_MS
     timeout_s: float = TIMEOUT_S
+    niceness: int = NICENESS

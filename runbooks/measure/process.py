@@ -6,6 +6,7 @@ It ends in good order when it reads "stop", and by itself when its parent is gon
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import signal
 import ssl
@@ -178,6 +179,8 @@ async def _main() -> None:
     loop, given = asyncio.get_running_loop(), asyncio.StreamReader(limit=MOST_INPUT)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(given), sys.stdin)
     plan = msgspec.json.decode(await given.readline(), type=Plan)
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, plan.niceness)
     enter(plan)
     told = asyncio.create_task(_told(given))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

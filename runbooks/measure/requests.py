@@ -73,13 +73,19 @@ class Requests:
         self._requests = self._failed = self._failed_after_retry = 0
         self._running: set[asyncio.Task[None]] = set()
         self._stopped: float | None = None
+        self._bug: BaseException | None = None
 
     async def run(self, own: Own | None = None) -> None:
-        """Begin requests until ``stop`` is set, and wait for those that have begun. ``own`` is told how punctual that is."""
+        """Begin requests until ``stop`` is set, and wait for those that have begun. ``own`` is told how punctual that is.
+
+        Raises PrecheckError when the guard of `engine.namespace` refuses a connection; then everything stops.
+        """
         await regularly(self._every_s, self._begin, self._common.stop, own)
         self._stopped = monotonic()
         if self._running:
             await asyncio.wait(self._running)
+        if self._bug:
+            raise self._bug
 
     def result(self) -> NewConnections:
         """Return the figures until now."""
@@ -102,7 +108,13 @@ class Requests:
         self._waits.begun(at, time() - at)
         task = asyncio.create_task(self._request(at))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception():
+            self._bug = self._bug or task.exception()
+            self._common.stop.set()
 
     async def _request(self, at: float) -> None:
         try:

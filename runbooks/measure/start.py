@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -157,7 +156,6 @@ def measuring(site: Site, plan: Plan) -> Iterator[Measuring]:
             stdout=subprocess.DEVNULL,
             stderr=errors,
             cwd=ROOT,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             start_new_session=True,  # Ctrl-C is for the procedure, which ends this one
         )
         begun = Measuring(plan, process, errors)

@@ -74,11 +74,11 @@ class Store:
             self.changed.notify_all()
         return stored
 
-    def restore(self, copy: dict[str, dict[str, Any]]) -> None:
-        """Go back to older objects, as etcd does when it is restored from a snapshot."""
+    def restore(self, copy: dict[str, dict[str, Any]], revision: int = 0) -> None:
+        """Go back to older objects, as etcd does when it is restored from a snapshot; its revisions go back too, or are raised."""
         with self.changed:
             self.objects, self.events = dict(copy), []
-            self.revision += 1000
+            self.revision = revision or self.revision + 1000
 
     def take(self, path: str) -> bool:
         with self.changed:

@@ -120,7 +120,7 @@ def _new(result: Result, limits: Limits) -> Finding:
     row = _Row(
         "new connections",
         [
-            f"{vip.requests:,} requests, {vip.failed:,} failed, {vip.failed_after_retry:,} also after one retry",
+            f"{vip.requests:,} requests, {vip.failed:,} failed, {vip.failed_after_retry:,} after one retry too",
             f"longest gap {seconds(vip.longest_gap_ms)}{where}",
         ],
     )

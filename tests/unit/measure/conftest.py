@@ -12,7 +12,7 @@ from runbooks.measure.record import read
 from tests.support.api_server import certificates, kubeconfig, serving
 
 EVERY_MS = 20.0
-TIMEOUT_S = 0.6
+TIMEOUT_S = 5.0  # on a machine that is busy, nothing is to be taken for a hang that is none
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +42,7 @@ def plan(api, pki, tmp_path):
         every_ms=EVERY_MS,
         servers_every_ms=EVERY_MS * 2,
         timeout_s=TIMEOUT_S,
+        niceness=19,
     )
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -112,8 +113,8 @@ def test_it_ends_with_its_parent_and_leaves_nothing(plan, api, number):
     assert not read(Path(plan.result)).complete
 
 
-def test_it_ends_with_its_parent_when_the_server_hangs(plan, api, monkeypatch):
-    process, pid = parent(plan)
+def test_it_ends_with_its_parent_when_the_server_hangs(plan, api):
+    process, pid = parent(replace(plan, timeout_s=0.6))
     eventually(lambda: len(api.asked) > 30)
     api.hang = True
     process.kill()

@@ -48,7 +48,7 @@ def rows(result):
 def test_a_good_measurement_is_all_ok():
     assert {each.severity for each in findings(GOOD, LIMITS)} == {"ok"}
     assert shown(findings(GOOD, LIMITS)).splitlines()[1:] == [
-        "ok  new connections          2,400 requests, 0 failed, 0 also after one retry; longest gap 60 ms",
+        "ok  new connections          2,400 requests, 0 failed, 0 after one retry too; longest gap 60 ms",
         "ok  reused connection        4,800 requests, 0 failed; cut 3 times, hung 0 times; longest silence 150 ms",
         "ok  watch                    2,400 events; resumed 2 times (after 150 ms at most); longest silence 300 ms",
         "ok  data                     2,400 writes acknowledged, 0 refused, 0 unknown; " + HELD,
@@ -105,6 +105,53 @@ def test_a_promise_that_was_broken_is_a_failure(result, why):
     assert data(result) == Verdict("violated", (why,))
     assert rows(result)["data"].severity == "fail"
     assert data(replace(result, complete=False)).word == "violated"  # also when the rest is not known
+
+
+number = st.integers(0, 2)
+ANY = st.builds(
+    Result,
+    began_s=st.just(0.0),
+    ended_s=st.just(240.0),
+    every_ms=st.just(100.0),
+    timeout_s=st.just(10.0),
+    complete=st.booleans(),
+    vip=st.builds(NewConnections, requests=number, failed_after_retry=number, longest_gap_ms=st.sampled_from([0, 100, 101])),
+    reused=st.builds(Reused, requests=number, cut=st.integers(0, 4), hung=number),
+    watch=st.builds(
+        Watch, **dict.fromkeys(("events", "hung", "relisted", "missing", "undelivered", "duplicates", "reordered"), number)
+    ),
+    data=st.builds(
+        Data,
+        acknowledged=number,
+        known=number,
+        lost=st.sampled_from([(), (Lost(at_s=1, known=2, found=1, writes=1, seconds=1),)]),
+        invented=number,
+        final=st.dictionaries(st.sampled_from(["VIP", "master1"]), st.integers(GONE, 2)),
+        forgotten=st.booleans(),
+    ),
+    itself=st.builds(Itself, longest_pause_ms=st.sampled_from([0, 100, 101]), clock_jumps=number),
+)
+
+
+@given(ANY)
+def test_only_what_was_seen_to_be_good_is_good(result):
+    seen, watch = result.data, result.watch
+    wrong = seen.lost or seen.invented or watch.duplicates or watch.reordered or (watch.missing and not seen.forgotten)
+    wrong = wrong or any(each < seen.known for each in seen.final.values())
+    known = result.complete and seen.acknowledged and "VIP" in seen.final and watch.events
+    known = known and not (watch.undelivered or watch.relisted or seen.forgotten)
+    assert data(result).word == ("violated" if wrong else "held" if known else "could not tell")
+    found = rows(result)
+    assert (found["data"].severity == "ok") == (data(result).word == "held")
+    vip = result.vip
+    assert (found["new connections"].severity == "ok") == bool(
+        result.complete
+        and vip.requests
+        and not vip.failed_after_retry
+        and vip.longest_gap_ms <= 100
+        and result.itself.longest_pause_ms <= 100
+    )
+    assert ("measurement" in found) == bool(result.itself.clock_jumps)
 
 
 def test_trouble_of_this_machine_is_told():
@@ -220,7 +267,7 @@ def test_the_summary():
     text = "\n".join(lines(result, LIMITS, spans))
     for part in (
         "what clients of the VIP saw from 10:10:00.0 to 10:14:00.0 UTC:",
-        "warn  new connections    2,400 requests, 0 failed, 0 also after one retry; longest gap 930 ms at 10:11:12.5",
+        "warn  new connections    2,400 requests, 0 failed, 0 after one retry too; longest gap 930 ms at 10:11:12.5",
         "the longest gap may have 100 ms; 20 ms of it are of the measuring process itself",
         "  new connections: 10:11:12.5 930 ms (refused, 20 ms of it the measuring process itself): during master1: kubeadm upgrade",
         "away for, each asked directly: master1 36.0 s",
