@@ -21,12 +21,17 @@ from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
-from runbooks.rules.finding import Finding, for_machines, told
+from runbooks.rules.finding import Finding, at_least, for_machines, told
 from runbooks.rules.verify import node_of, unlisted_nodes
+from runbooks.rules.verify_versions import findings
 from runbooks.text import age_text, table
+from runbooks.view import upgrading
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
+
+
+OBJECTS = (objects.NODES, objects.KUBEADM_CONFIG, objects.control_plane_pods())  # the last two for their versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,19 @@ def show(session: Session) -> None:
     site, run = session.site, session.run
     seen = look(run)
     found = list(dict.fromkeys([*rules.problems(site, seen.statuses, seen.etcd, seen.cluster), *rules.of_balancers(seen.lbs)]))
+    versions = findings(site, seen.cluster, session.place("kubernetes.version")) if seen.cluster else []
+    known = at_least("note", upgrading.told(run, versions))
+    found += at_least("warn", known)
     if rules.no_cluster(seen.statuses):
         found = [Finding("fail", topic="cluster", seen="there is no cluster yet", fix="inv cluster.init")]
     if session.options.json:
-        print(json.dumps(_machine(site, seen, found)))
+        print(json.dumps(_machine(site, seen, found, known)))
     elif not rules.no_cluster(seen.statuses):
         print(_head(site, seen) + "\n")
         print(nodes_table(site, seen, seen.cluster) if seen.cluster else hosts_table(site, seen))
+        for each in known:
+            if each not in found:
+                print(f"\n{told(each)}\n-> {each.fix}")
     if rules.no_cluster(seen.statuses):
         raise OutcomeError(f"{site.name}: no cluster yet", hint="inv cluster.init builds it")
     if found:
@@ -67,8 +78,8 @@ def look(run: Run) -> StatusReadings:
     lbs: dict[Host, LbState | RunbookError] = {host: _of(said[host], "lb") for host in site.load_balancers}
     for host, each in statuses.items():
         if isinstance(each, HostStatus) and each.api == "ok":
-            found = run.read_each({host: objects.objects(host, [objects.NODES])}, fresh=True)[host]
-            if not isinstance(found, RunbookError) and not found.errors:
+            found = run.read_each({host: objects.objects(host, OBJECTS)}, fresh=True)[host]
+            if not isinstance(found, RunbookError) and objects.NODES not in found.errors:
                 return StatusReadings(statuses, view, lbs, found)
     return StatusReadings(statuses, view, lbs, None)
 
@@ -152,11 +163,11 @@ def _api_and_etcd(seen: StatusReadings, host: Host) -> list[str]:
 # ---- for machines
 
 
-def _machine(site: Site, seen: StatusReadings, found: Sequence[Finding]) -> dict[str, object]:
+def _machine(site: Site, seen: StatusReadings, found: Sequence[Finding], known: Sequence[Finding]) -> dict[str, object]:
     nodes = seen.cluster.nodes if seen.cluster else ()
     return {
         "ok": not found,
-        "findings": [for_machines(each) for each in found],
+        "findings": [for_machines(each) for each in dict.fromkeys([*found, *known])],
         "hosts": {host.name: _host(seen, host, node_of(nodes, host)) for host in site.nodes},
         "strangers": unlisted_nodes(site, nodes),
         "vip": [host.name for host, each in seen.lbs.items() if isinstance(each, LbState) and each.holds_vip],

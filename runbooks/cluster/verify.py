@@ -11,7 +11,7 @@ from runbooks.errors import OutcomeError
 from runbooks.rules import verify as rules
 from runbooks.rules.finding import Finding, at_least, for_machines, shown, told
 from runbooks.text import first_few
-from runbooks.view import admission
+from runbooks.view import admission, upgrading
 from runbooks.view.health import host_facts, judge, look, write_through_vip
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def verify(session: Session) -> None:
     seen = look(run)
     if rules.no_cluster(host_facts(run.site, seen)):
         raise OutcomeError(f"{run.site.name}: no cluster yet", hint="inv cluster.init builds it")
-    found = judge(run.site, seen)
+    found = upgrading.told(run, judge(run.site, seen, session.place("kubernetes.version")))
     if seen.reader:
         found += [*admission.findings(run, seen.reader), write_through_vip(run, seen.reader)]
     failing = at_least("fail", found)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbooks.commands.base import Probe
+from runbooks.commands.drain_objects import MARK
 from runbooks.commands.kubectl import read_json, seconds
 from runbooks.inventory.model import Host
 
@@ -15,7 +16,10 @@ CONTROL_PLANE_KEYS = frozenset({"node-role.kubernetes.io/control-plane", "node-r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A Node object. ``pressure``: conditions such as MemoryPressure that are True. ``created``: seconds since 1970."""
+    """A Node object. ``pressure``: conditions such as MemoryPressure that are True. ``created``: seconds since 1970.
+
+    ``marked``: the cordon is that of an upgrade by this tool (`commands.drain.cordon`).
+    """
 
     name: str
     address: str
@@ -28,6 +32,7 @@ class Node:
     taints: frozenset[str]
     runtime: str
     created: int
+    marked: bool = False
 
     @property
     def is_control_plane(self) -> bool:
@@ -65,4 +70,5 @@ def parse_node(item: dict[str, Any]) -> Node:
         taints=frozenset(each["key"] for each in spec.get("taints") or [] if each.get("effect") == "NoSchedule"),
         runtime=status.get("nodeInfo", {}).get("containerRuntimeVersion", ""),
         created=int(seconds(meta.get("creationTimestamp"))),
+        marked=MARK in (meta.get("annotations") or {}),
     )

@@ -22,7 +22,11 @@ KUBEADM_CONFIG = f"{CORE}/namespaces/kube-system/configmaps/kubeadm-config"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod. ``why``: why it is not ready. ``restarted``: when a container last ended (seconds since 1970), 0 for never."""
+    """A pod. ``why``: why it is not ready. ``restarted``: when a container last ended (seconds since 1970), 0 for never.
+
+    image  of its first container, as it is wanted; of a static pod: as its manifest has it.
+    runs   the image that this container runs now, "" when it does not run.
+    """
 
     namespace: str
     name: str
@@ -34,6 +38,8 @@ class Pod:
     leaving: bool
     restarts: int
     restarted: int
+    image: str = ""
+    runs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,11 @@ def pods_in(namespace: str) -> str:
     return f"{CORE}/namespaces/{namespace}/pods"
 
 
+def control_plane_pods() -> str:
+    """Return the API path of the static pods that kubeadm makes."""
+    return f"{pods_in('kube-system')}?labelSelector=tier%3Dcontrol-plane"
+
+
 def cluster(host: Host, namespaces: Sequence[str]) -> Probe[Cluster]:
     """Read nodes, leases, kubeadm-config and the pods of ``namespaces`` from the API server of ``host``."""
     return objects(host, [NODES, LEASES, KUBEADM_CONFIG, *(pods_in(each) for each in namespaces)])
@@ -89,7 +100,7 @@ def parse_cluster(answer: Answer) -> Cluster:
         return Cluster(
             clock=int(first.removeprefix("clock ")),
             nodes=tuple(map(parse_node, got.get(NODES, {}).get("items", []))),
-            pods=tuple(_pod(item) for path, value in got.items() if path.endswith("/pods") for item in value["items"]),
+            pods=tuple(_pod(item) for path, value in got.items() if _is_list_of_pods(path) for item in value["items"]),
             leases=tuple(map(_lease, got.get(LEASES, {}).get("items", []))),
             config=_top(got.get(KUBEADM_CONFIG, {}).get("data", {}).get("ClusterConfiguration", "")),
             errors=errors,
@@ -101,9 +112,14 @@ def parse_cluster(answer: Answer) -> Cluster:
 # ---- reading
 
 
+def _is_list_of_pods(path: str) -> bool:
+    return path.partition("?")[0].endswith("/pods")
+
+
 def _pod(item: dict[str, Any]) -> Pod:
     meta, status = item["metadata"], item.get("status", {})
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    wanted: dict[str, Any] = next(iter(item.get("spec", {}).get("containers") or []), {})
     ready: dict[str, Any] = next((each for each in status.get("conditions") or [] if each["type"] == "Ready"), {})
     ended = [
         seconds(each.get("lastState", {}).get("terminated", {}).get("finishedAt"))
@@ -120,7 +136,15 @@ def _pod(item: dict[str, Any]) -> Pod:
         leaving=bool(meta.get("deletionTimestamp")),
         restarts=sum(each.get("restartCount", 0) for each in status.get("containerStatuses") or []),
         restarted=int(max(ended, default=0)),
+        image=str(wanted["image"]) if wanted else "",
+        runs=_running(status, str(wanted["name"])) if wanted else "",
     )
+
+
+def _running(status: dict[str, Any], name: str) -> str:
+    """Return the image of the container ``name``, "" when it does not run."""
+    there: dict[str, Any] = next((each for each in status.get("containerStatuses") or [] if each.get("name") == name), {})
+    return str(there.get("image", "")) if "running" in there.get("state", {}) else ""
 
 
 def _phase(status: dict[str, Any]) -> str:

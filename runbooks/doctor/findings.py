@@ -16,9 +16,9 @@ from runbooks.engine.journal import summaries
 from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import load, verify
+from runbooks.rules import load, verify, verify_versions
 from runbooks.rules.etcd_standing import standing
-from runbooks.rules.finding import Finding, explained, ordered
+from runbooks.rules.finding import Finding, at_least, explained, ordered
 from runbooks.view import health
 from runbooks.view.health import ClusterReadings
 
@@ -41,6 +41,7 @@ def meanwhile(held: Held | None, found: list[Finding]) -> list[Finding]:
     """
     waits = [each for each in found if each.seen.startswith(hosts.WAIT)]
     if held:
+        found = verify_versions.meanwhile(found, held.holder)
         who = held.holder
         first = Finding(
             "note",
@@ -61,7 +62,7 @@ def _now(session: Session, examined: Examination, held: Held | None) -> list[Fin
         yet = pair.no_cluster([host for host in site.control_plane if host in examined.facts])
         found += [yet] if yet else []
     else:
-        found += of_cluster(site, examined, found)
+        found += of_cluster(site, examined, found, session.place("kubernetes.version"))
         found = [*_order(site, examined), *found]
         found += [*examined.admission, *_backups(session), *_runs(session, held)]
     found += hosts.clocks(examined.clocks)
@@ -85,8 +86,11 @@ def of_hosts(site: Site, examined: Examination) -> list[Finding]:
     return found
 
 
-def of_cluster(site: Site, examined: Examination, before: list[Finding]) -> list[Finding]:
-    """Return what is wrong with the cluster. Hosts that an earlier finding explains are left out by the later rules."""
+def of_cluster(site: Site, examined: Examination, before: list[Finding], place: str = "hosts.yaml") -> list[Finding]:
+    """Return what is wrong with the cluster. Hosts that an earlier finding explains are left out by the later rules.
+
+    ``place``: where kubernetes.version stands.
+    """
     facts, found = examined.facts, list(before)
     stacked = site.kubernetes.etcd == "stacked"
     view = examined.view()
@@ -111,7 +115,16 @@ def of_cluster(site: Site, examined: Examination, before: list[Finding]) -> list
     found += pair.servers(site, examined.balancers, facts, health.unlisted_masters(site, examined.seen.cluster))
     found += pair.strangers(site, examined.endpoints)
     found += _rest(site, examined, found)
+    found += _versions(site, examined, place)
     return found[len(before) :]
+
+
+def _versions(site: Site, examined: Examination, place: str) -> list[Finding]:
+    """Return what the versions say, of all hosts: also those that another finding explains count for how far an upgrade has come."""
+    cluster = examined.seen.cluster
+    if isinstance(cluster, str):
+        return []
+    return at_least("note", verify_versions.findings(site, cluster, place))
 
 
 def _joined(examined: Examination) -> dict[Host, Any]:

@@ -82,6 +82,11 @@ class Session:
         """Return the problems of hosts.yaml that keys and messages stand for, each with its line."""
         return self._loaded.problems(self.site_file, found)
 
+    def place(self, key: str) -> str:
+        """Return where the value of ``key`` stands in the site file, or should stand: "hosts.yaml:12"."""
+        problem = self.problems([(key, "")])[0]
+        return f"{problem.file}:{problem.line}"
+
     def _keys_are_here(self) -> None:
         """Raise SiteError for a private key that is not there: once, and before any host is asked.
 

@@ -99,7 +99,7 @@ def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[
     for host in site.nodes:
         node = node_of(cluster.nodes, host)
         if node:
-            rows.append(_node(site, host, node))
+            rows.append(_node(host, node))
         elif host not in outside:
             rows.append(
                 Finding("fail", topic="node", host=host.name, seen="is not in the cluster", fix=next_command.outside(host, ()))
@@ -117,7 +117,7 @@ def nodes(site: Site, cluster: Cluster, outside: Collection[Host] = ()) -> list[
     return rows
 
 
-def _node(site: Site, host: Host, node: Node) -> Finding:
+def _node(host: Host, node: Node) -> Finding:
     wrong, odd = [], []
     fixes = []
     if not node.ready:
@@ -126,13 +126,15 @@ def _node(site: Site, host: Host, node: Node) -> Finding:
     if node.pressure:
         wrong.append(listed(node.pressure))
         fixes.append(f"kubectl describe node {node.name}")
-    if not same_version(node.version, site.kubernetes.version):
-        wrong.append(f"the kubelet is {node.version}, hosts.yaml says v{site.kubernetes.version}")
-        fixes.append("correct kubernetes.version in hosts.yaml, or upgrade the host")
     if reason := _unmarked(host, node):
         wrong.append(reason)
         fixes.append(f"kubectl label/taint node {node.name}, as kubeadm does: kubeadm init phase mark-control-plane --help")
-    if node.cordoned:
+    if node.cordoned and node.marked:
+        odd.append("cordoned by an upgrade, which has not taken it back")
+        fixes.append(
+            f"inv upgrade.run with the same --to goes on; if no upgrade is wanted any more: kubectl uncordon {node.name}"
+        )
+    elif node.cordoned:
         odd.append("cordoned: takes no new pods")
         fixes.append(f"kubectl uncordon {node.name}")
     return judged("node", host.name, wrong=wrong, odd=odd, fine=f"Ready, {node.version}", fix="; ".join(fixes))
@@ -147,15 +149,6 @@ def _unmarked(host: Host, node: Node) -> str:
     if not host.is_worker and not CONTROL_PLANE_KEYS & node.taints:
         return "lacks the taint of a control plane, so any pod can run there"
     return ""
-
-
-def same_version(kubelet: str, wanted: str) -> bool:
-    """Whether the kubelet's version is the wanted one; vendors append ``+...`` or ``-...``.
-
-    >>> same_version("v1.20.2", "1.20.2"), same_version("v1.30.0+vendor.1", "1.30.0"), same_version("v1.20.2", "1.20.3")
-    (True, True, False)
-    """
-    return kubelet.removeprefix("v").partition("+")[0].partition("-")[0] == wanted
 
 
 # ---- API servers, leaders

@@ -16,7 +16,7 @@ from runbooks.commands.verify import Health, HostFacts
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import host_setup, lb_servers, verify_etcd, verify_hosts, verify_pods
+from runbooks.rules import host_setup, lb_servers, verify_etcd, verify_hosts, verify_pods, verify_versions
 from runbooks.rules import verify as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
@@ -132,8 +132,8 @@ def _workloads(manifest: Path) -> list[str]:
     return [each for each in spaces if isinstance(each, str) and each]
 
 
-def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
-    """Return the findings of every check."""
+def judge(site: Site, seen: ClusterReadings, place: str = "hosts.yaml") -> list[Finding]:
+    """Return the findings of every check. ``place``: where kubernetes.version stands."""
     facts, view = host_facts(site, seen), _view(site, seen)
     joined = [host for host, each in facts.items() if isinstance(each, HostFacts) and each.joined]
     health: dict[Host, Sequence[Health]] = {host: each for host, each in seen.of("health").items() if host in joined}
@@ -148,6 +148,7 @@ def judge(site: Site, seen: ClusterReadings) -> list[Finding]:
         rows += rules.leaders(site, seen.cluster)
         rows += verify_pods.pods(site, seen.cluster, seen.namespaces)
         rows.append(rules.config(site, seen.cluster))
+        rows += verify_versions.findings(site, seen.cluster, place)
     rows += [verify_hosts.certificates(site, host, facts_of) for host in joined if isinstance(facts_of := facts[host], HostFacts)]
     rows += verify_hosts.shared(site, facts)
     balancers = _balancers(site, seen)

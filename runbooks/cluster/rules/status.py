@@ -15,6 +15,7 @@ from runbooks.rules import etcd, lb, next_command
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, unread
 from runbooks.rules.verify import cut, node_of, remembered, unlisted_nodes
+from runbooks.rules.verify_versions import TOPICS
 from runbooks.text import listed, naming
 
 HostStatuses = Mapping[Host, HostStatus | RunbookError]
@@ -79,7 +80,7 @@ def next_look(cluster: Cluster | None, found: Sequence[Finding]) -> str:
     """Return what to run next."""
     if not cluster:
         return "inv doctor"
-    commands = list(dict.fromkeys(each.fix for each in found if each.topic == "host" and each.fix))
+    commands = list(dict.fromkeys(each.fix for each in found if each.topic in {"host", *TOPICS} and each.fix))
     if len(commands) == len(found) == 1:
         return commands[0]
     return "inv doctor finds the cause, and names the command for it"

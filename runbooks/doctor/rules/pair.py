@@ -11,14 +11,14 @@ from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health, HostFacts
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import lb, lb_servers, next_command
+from runbooks.rules import lb, lb_servers, next_command, verify_versions
 from runbooks.rules.finding import Finding, Severity
 from runbooks.rules.verify import node_of
 from runbooks.rules.verify_hosts import LbReading
 from runbooks.text import listed
 
 # Topics of cluster.verify that are judged by the doctor's own rules, each by its cause.
-ELSEWHERE = frozenset({"host", "etcd", "VIP", lb_servers.TOPIC})
+ELSEWHERE = frozenset({"host", "etcd", "VIP", lb_servers.TOPIC, *verify_versions.TOPICS})
 NOT_INSTALLED = "haproxy and keepalived are not installed"
 GRAVE = frozenset({"API by VIP", "objects", "CAs"})  # clients cannot connect, or some of them are refused
 

@@ -85,7 +85,7 @@ def test_a_whole_cluster(healthy: Operator) -> None:
     masters, lbs = ("master1", "master2", "master3"), ("lb1", "lb2")
     expected = {(topic, host) for topic in ("API server", "node", "static pods", "certificates") for host in masters}
     expected |= {("node", "worker1"), ("certificates", "worker1"), ("API by VIP", ""), ("etcd", ""), ("kube-proxy", "")}
-    expected |= {("LB", host) for host in lbs} | {("CAs", ""), ("kubeadm-config", ""), ("other pods", "")}
+    expected |= {("LB", host) for host in lbs} | {("CAs", ""), ("kubeadm-config", ""), ("other pods", ""), ("versions", "")}
     assert expected <= rows.keys()
     assert {"leader", "VIP", "write by VIP"} <= {topic for topic, _ in rows}
     assert all(row["fix"] == "" for row in rows.values() if row["severity"] == "ok")

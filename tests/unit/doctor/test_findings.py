@@ -40,6 +40,7 @@ from tests.unit.cluster.test_verify import (
     cluster,
     etcd_view,
     everything,
+    of,
     without,
 )
 from tests.unit.rules.test_etcd import MEMBERS, look, member
@@ -177,6 +178,30 @@ def test_while_a_command_runs_the_first_finding_is_to_wait_and_nothing_else_is_p
     first, *others = meanwhile(None, [*found, *at_work])
     assert (first.host, first.seen) == ("master2", "wait: kubeadm join is running there")
     assert [each.fix for each in others] == ["", ""]
+
+
+def half_upgraded(**hosts):
+    """The first control plane host has arrived, no other one has."""
+    seen = everything(**hosts)
+    pods = tuple(
+        replace(each, **of(each.name.removesuffix("-master1"), "v1.28.3")) if each.name.endswith("-master1") else each
+        for each in cluster().pods
+    )
+    seen.cluster = cluster(pods=pods, config=cluster().config | {"kubernetesVersion": "v1.28.3"})
+    return looked(seen=seen)
+
+
+def test_an_unfinished_upgrade_is_one_finding_with_its_command():
+    (only,) = examined(half_upgraded())
+    assert (only.severity, only.topic, only.fix) == ("warn", "upgrade", "inv upgrade.run --to 1.28.3")
+    assert only.seen.startswith("an upgrade from 1.28.0 to 1.28.3 is unfinished: 1 of 3 control plane hosts and 0 of 6 kubelets")
+    found = examined(half_upgraded(master3=lost(M3)))
+    assert [placed(each) for each in found] == ["master3", "upgrade"]
+    assert "1 of 3 control plane hosts" in found[1].seen  # also one that is off counts
+    kim = Holder(run="r", user="kim", machine="laptop", pid=1, what="inv upgrade.run", since="10:12")
+    lock, now = meanwhile(Held(kim, 90), examined(half_upgraded()))
+    assert (lock.topic, now.severity, now.fix) == ("lock", "note", "")
+    assert "is on its way: 1 of 3" in now.seen
 
 
 def test_without_any_load_balancer_they_are_set_up_and_with_one_the_other_is_replaced():

@@ -275,3 +275,9 @@ def test_a_plan_cannot_be_resumed(make):
     with pytest.raises(InventoryError, match="a plan looks at every step"):
         one.carry_out(PROCEDURE)
     assert one._ssh.asked == []
+
+
+def test_the_place_of_a_key_is_that_of_its_line_in_the_file(make, site_file):
+    lines = site_file.read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if text.strip().startswith("version:"))
+    assert make().place("kubernetes.version") == f"{site_file}:{line}"
