@@ -106,7 +106,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
-    "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "recover"),
+    "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "recover", "upgrade"),
 }
 # The same within a wing, where its rooms have a direction of their own.
 INNER_ARROWS: dict[str, tuple[str, ...]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbooks.engine.tasks import query
+from runbooks.engine.tasks import procedure, query
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -22,3 +22,16 @@ def status(session: Session) -> None:
     from runbooks.upgrade.status import show  # noqa: PLC0415 - start-up time
 
     show(session)
+
+
+@procedure(help={"host": "the control plane host; one at a time"})
+def rollback(session: Session, host: str) -> None:
+    """Take the control plane of one host back to the version before its upgrade.
+
+    Puts back the manifests that this tool or kubeadm has kept, one at a time, while the load balancers do not use the host. Refused, with
+    the reason and the way: when no backup is there, a kubelet is newer, more than one minor version lies between, or etcd's data has
+    been migrated. Does not touch etcd's data, certificates, packages and kubelets. The other hosts follow one by one, or go forward.
+    """
+    from runbooks.upgrade.rollback import rollback as go_back  # noqa: PLC0415 - start-up time
+
+    go_back(session, host)

@@ -26,6 +26,7 @@ from runbooks.recover.member import procedure
 from runbooks.recover.quorum import prepare
 from runbooks.render import ROOT
 from runbooks.site.pages import table
+from runbooks.upgrade import kept
 from runbooks.view.cluster import Survey
 from tests.support import fakes
 
@@ -94,6 +95,9 @@ def on_no_page(site: Site) -> Iterator[Step]:
     yield offsite.forget(store, pages.repository(site))
     yield prepare.fetch(recover_pages.restoring(site, survivor=True), host)
     yield kubelets_accept_v1(Survey(), site.workers)
+    # For upgrade.run, which has no page yet.
+    yield kept.keep(host, (1, 36, 3))
+    yield kept.forget(host)
 
 
 def test_every_section_is_rendered_for_a_real_step():

@@ -12,6 +12,7 @@ from runbooks.inventory.model import Site
 from runbooks.lb import pages as lb_pages
 from runbooks.pages.page import Page
 from runbooks.recover import pages as recover_pages
+from runbooks.upgrade import pages as upgrade_pages
 
 # Commands that have steps but no page, and the reason.
 PAGELESS: Final[Mapping[str, str]] = {
@@ -24,4 +25,5 @@ PAGELESS: Final[Mapping[str, str]] = {
 def pages(site: Site) -> list[Page]:
     """Return every page of ``site``, in the order of the chapters. A site without ``backup`` has no backup pages."""
     backup = backup_pages.BACKUP if site.backup else ()
-    return [build(site) for build in (*lb_pages.LB, *cluster_pages.CLUSTER, *etcd_pages.ETCD, *backup, *recover_pages.RECOVER)]
+    chapters = (lb_pages.LB, cluster_pages.CLUSTER, etcd_pages.ETCD, backup, recover_pages.RECOVER, upgrade_pages.UPGRADE)
+    return [build(site) for chapter in chapters for build in chapter]
