@@ -1,0 +1,52 @@
+# Variables: ACTION (apply or node), VERSION (such as v1.36.3), WORDS (array: kubeadm's flags), END_API ("yes" on a control plane host), and
+# those of etcd-find.sh, which stands before this.
+# Starts `kubeadm upgrade` as a systemd unit of its own, so that a lost connection or a killed session never stops it half way, and returns at
+# once; upgrade-look.sh says how it goes on. If it runs already, nothing is done. The file "attempt" is written before the first change and
+# removed when kubeadm has ended well; then "ended" says what it has done.
+# END_API: the API server ends by itself before etcd is restarted, so that no client waits for one without etcd; the kubelet starts it again.
+# Exit 75: kubeadm is in use by somebody else.
+# shellcheck shell=bash disable=SC2154
+set -eu
+top=/var/lib/ha-runbooks/upgrade run=/run/ha-runbooks-upgrade unit=ha-runbooks-upgrade
+# shellcheck disable=SC2016 # for the unit's own shell
+job='run=$0 top=$1 what=$2; shift 2
+    "$@" >"$run/log" 2>&1 </dev/null
+    code=$?
+    if [ "$code" = 0 ]; then
+        printf "%s\n" "$what" >"$top/ended.new"
+        sync -- "$top/ended.new"
+        mv -f -- "$top/ended.new" "$top/ended"
+        rm -f -- "$top/attempt"
+    fi
+    echo "$code" >"$run/code.new"
+    mv -f -- "$run/code.new" "$run/code"'
+case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) exit 0 ;; esac
+if pgrep -x kubeadm >/dev/null; then
+    echo "another kubeadm runs here: $(pgrep -ax kubeadm | head -n 1)" >&2
+    exit 75
+fi
+rm -rf -- "$run"
+mkdir -p "$top" "$run" # 0700: umask 077
+printf '%s\n' "$ACTION $VERSION" >"$top/attempt.new"
+sync -- "$top/attempt.new"
+mv -f -- "$top/attempt.new" "$top/attempt"
+rm -f -- "$top/ended"
+sync -- "$top"
+if [ "$END_API" = yes ]; then # it stops listening at once; watches keep it until the time is over
+    container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=kube-apiserver \
+        --label io.kubernetes.pod.namespace=kube-system | head -n 1) || container=''
+    [ -z "$container" ] || crictl_here stop --timeout 10 "$container" >/dev/null || true
+fi
+what=(kubeadm upgrade "$ACTION")
+[ "$ACTION" = node ] || what+=("$VERSION" --yes)
+systemctl reset-failed "$unit" 2>/dev/null || true
+systemd-run --quiet --no-block --unit="$unit" --description="${what[*]}, started by ha-runbooks" \
+    --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
+    -- bash -c "$job" "$run" "$top" "$ACTION $VERSION" "${what[@]}" "${WORDS[@]}"
+for ((i = 0; i < 50; i++)); do # until the unit is there, or has ended already
+    case $(systemctl show -p ActiveState --value "$unit") in active | activating) exit 0 ;; esac
+    [ ! -e "$run/code" ] || exit 0
+    sleep 0.1
+done
+echo "systemd did not start the unit $unit" >&2
+exit 75
