@@ -40,6 +40,34 @@ class Node:
         return bool(CONTROL_PLANE_KEYS & self.labels)
 
 
+@dataclass(frozen=True, slots=True)
+class StaticPodSeen:
+    """A static pod as the API shows it: the image of its container, and whether it is Ready."""
+
+    image: str
+    ready: bool
+
+
+def static_pods_of(api_host: Host, node: str) -> Probe[dict[str, StaticPodSeen]]:
+    """Read the control plane's static pods of ``node`` by the name of their component."""
+    words = ("-n", "kube-system", "get", "pods", "-l", "tier=control-plane", f"--field-selector=spec.nodeName={node}")
+    return read_json(api_host, *words, parse=parse_static_pods)
+
+
+def parse_static_pods(found: Any) -> dict[str, StaticPodSeen]:
+    """Parse a list of static pods. Raises ValueError for anything else."""
+    try:
+        return {
+            pod["metadata"]["labels"]["component"]: StaticPodSeen(
+                pod["spec"]["containers"][0]["image"],
+                any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions") or []),
+            )
+            for pod in found["items"]
+        }
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"this is no list of static pods: {error!r}") from None
+
+
 def nodes(host: Host) -> Probe[dict[str, Node]]:
     """Read the Node objects by name from the API server of ``host``."""
     return read_json(host, "get", "nodes", parse=parse_nodes)

@@ -42,8 +42,32 @@ def pin_packages(version: str, tools: Sequence[str] = (), *, programs: Sequence[
     of `OF_PROGRAMS`) that the host does not have.
     """
     needed = [" ".join([name, *OF_PROGRAMS[name][:2]]) for name in tools]
-    variables = {"VERSION": version, "PROGRAMS": programs, "RUNTIME": RUNTIME, "TOOLS": needed, "PATIENCE": str(PATIENCE_S)}
+    variables = {
+        "VERSION": version,
+        "PROGRAMS": programs,
+        "RUNTIME": RUNTIME,
+        "TOOLS": needed,
+        "PATIENCE": str(PATIENCE_S),
+        "ONLY_FETCH": "",
+    }
     return script("packages-pin", variables, timeout=20 * MINUTES, after=("packages",))
+
+
+def fetch_packages(version: str, programs: Sequence[str]) -> Command:
+    """Download the packages of ``programs`` in ``version`` and install nothing, so that `pin_packages` waits for no server later.
+
+    Exits packages.NOT_OFFERED when no repository has them.
+    """
+    variables = {
+        "VERSION": version,
+        "PROGRAMS": programs,
+        "RUNTIME": "",
+        "TOOLS": [],
+        "PATIENCE": str(PATIENCE_S),
+        "ONLY_FETCH": "yes",
+    }
+    command = script("packages-pin", variables, timeout=20 * MINUTES, after=("packages",))
+    return replace(command, shown=f"download {' '.join(programs)} {version}")
 
 
 def missing_programs(programs: Sequence[str]) -> Probe[tuple[str, ...]]:

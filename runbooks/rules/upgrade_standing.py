@@ -54,7 +54,7 @@ def standing(seen: Seen) -> Standing:
         return Standing(state="unknown", why="no version of the control plane could be read", missing=gaps)
     if why := _strange(seen, to):
         return Standing(state="mixed", to=to, why=why, missing=gaps)
-    hosts = {node.name: _arrived(node, to) for node in seen.control_plane}
+    hosts = {node.name: arrived(node, to) for node in seen.control_plane}
     if {"begun", "left"} & set(hosts.values()) or seen.config not in {to, None}:
         return _control_plane(seen, hosts, to, gaps)
     done, begun, left = _by_word({node.name: _kubelet(node, to) for node in seen.nodes})
@@ -129,7 +129,7 @@ def _by_word(words: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...], t
     return done, begun, left
 
 
-def _arrived(node: NodeSeen, to: Version) -> str:
+def arrived(node: NodeSeen, to: Version) -> str:
     """Return "done" when all parts of a control plane host have arrived, in the manifest and running; "begun" for some; "left" for none.
 
     "" when those that are known leave it open.

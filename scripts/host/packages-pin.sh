@@ -1,4 +1,5 @@
-# Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd), TOOLS (array of "program package
+# Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd, or ""), ONLY_FETCH ("yes": the packages
+# are only downloaded), TOOLS (array of "program package
 # package", the second one is for dnf and yum), and PATIENCE of packages.sh, which stands before this.
 # Installs the programs in exactly that version and holds them, so that a later `apt-get upgrade` or `dnf upgrade` does not
 # change them; and the packages of those tools that this host does not have. Exit 69: no known package manager. Exit 66: the version is
@@ -28,12 +29,13 @@ if command -v apt-get >/dev/null; then
         words+=("$name=$exact")
     done
     # What is installed keeps its version, so that the container runtime of a member is not restarted.
-    for name in "$RUNTIME" cri-tools; do
+    for name in $RUNTIME ${RUNTIME:+cri-tools}; do
         dpkg-query -W -f '${db:Status-Status}\n' "$name" "$name.io" 2>/dev/null | grep -qx installed || words+=("$name")
     done
     tools apt
     # A downgrade only concerns programs of an unfinished installation: a member with another version is refused before.
-    apt install --no-install-recommends --allow-change-held-packages --allow-downgrades -- "${words[@]}" || told $?
+    apt install --no-install-recommends --allow-change-held-packages --allow-downgrades ${ONLY_FETCH:+--download-only} -- "${words[@]}" || told $?
+    [ "$ONLY_FETCH" != yes ] || exit 0
     apt-mark hold "${PROGRAMS[@]}" >/dev/null
 elif manager=$(command -v dnf || command -v yum); then
     rpms "$manager" --disableexcludes=all --showduplicates list "${PROGRAMS[@]}" || true
@@ -44,11 +46,12 @@ elif manager=$(command -v dnf || command -v yum); then
         [ -n "$exact" ] || nowhere "$name" "$(echo "$offered" | tail -n 8 | paste -sd' ')"
         words+=("$name-$exact")
     done
-    for name in "$RUNTIME" cri-tools; do rpm -q --quiet "$name" || rpm -q --quiet "$name.io" || words+=("$name"); done
+    for name in $RUNTIME ${RUNTIME:+cri-tools}; do rpm -q --quiet "$name" || rpm -q --quiet "$name.io" || words+=("$name"); done
     tools dnf
-    rpms "$manager" --setopt=install_weak_deps=False --disableexcludes=all install -- "${words[@]}" && code=0 || code=$?
+    rpms "$manager" --setopt=install_weak_deps=False --disableexcludes=all ${ONLY_FETCH:+--downloadonly} install -- "${words[@]}" && code=0 || code=$?
     echo "$said" >&2
     [ "$code" = 0 ] || told "$code"
+    [ "$ONLY_FETCH" != yes ] || exit 0
     # The repository file of pkgs.k8s.io excludes these packages already; otherwise the versionlock plugin holds them.
     grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || rpms "$manager" versionlock add "${PROGRAMS[@]}" ||
         echo "nothing holds ${PROGRAMS[*]} here: add exclude=${PROGRAMS[*]} to their .repo file" >&2

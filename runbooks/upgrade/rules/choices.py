@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
 from runbooks.upgrade.rules.evictions import EVERY, Named
 from runbooks.upgrade.rules.seen import Version, version_in
+
+DRAIN_S = 300  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,8 @@ class Choices:
     only             only these hosts; () for all.
     pause_after      the host after which the run ends, to be gone on with later; None: it goes on.
     backup           whether a backup is made when there is no good one that is fresh.
+    until            the time after which no other node is begun; None: any time.
+    drain_s          how many seconds a drain may take.
     """
 
     to: Version
@@ -33,6 +38,8 @@ class Choices:
     only: tuple[Host, ...] = ()
     pause_after: Host | None = None
     backup: bool = True
+    until: datetime | None = None
+    drain_s: int = DRAIN_S
 
     @property
     def named(self) -> Named:
@@ -56,10 +63,14 @@ def choices(  # noqa: PLR0913 - flags
     only: str = "",
     pause_after: str = "",
     no_backup: bool = False,
+    until: str = "",
+    drain_timeout: int = DRAIN_S,
 ) -> Choices:
     """Return the flags as choices. Raises InventoryError for one that is wrong: a version, a number, a Pod, a host."""
     if max_failed < 0:
         raise InventoryError(f"--max-failed {max_failed}: a number of workers, 0 or more")
+    if drain_timeout < 1:
+        raise InventoryError(f"--drain-timeout {drain_timeout}: seconds, 1 or more")
     return Choices(
         to=version(to),
         several=hops,
@@ -70,6 +81,8 @@ def choices(  # noqa: PLR0913 - flags
         only=site.named(only, "node") if only else (),
         pause_after=site.host(pause_after, "node") if pause_after else None,
         backup=not no_backup,
+        until=end(until, datetime.now().astimezone()) if until else None,
+        drain_s=drain_timeout,
     )
 
 
@@ -107,3 +120,17 @@ def pods(text: str) -> frozenset[str]:
     if wrong := [name for name in names if len([part for part in name.split("/") if part]) != 2 or name.count("/") != 1]:
         raise InventoryError(f"--force-pods {wrong[0]}: not NAMESPACE/NAME")
     return frozenset(names)
+
+
+def end(text: str, now: datetime) -> datetime:
+    """Return the next moment after ``now`` at which a clock shows ``text``, in the time zone of ``now``. Raises InventoryError.
+
+    >>> end("05:00", datetime(2026, 11, 28, 23, 30)), end("23:45", datetime(2026, 11, 28, 23, 30))
+    (datetime.datetime(2026, 11, 29, 5, 0), datetime.datetime(2026, 11, 28, 23, 45))
+    """
+    try:
+        clock = datetime.strptime(text, "%H:%M")
+    except ValueError:
+        raise InventoryError(f"--until {text}: not a time such as 05:00") from None
+    today = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+    return today if today > now else today + timedelta(days=1)

@@ -15,12 +15,12 @@ from runbooks.text import counted
 
 # Names of steps, by which their past runs are found: the title of a Step is "HOST: NAME". Each at most once on a host.
 BACKUP = "backup"
-FIRST_PACKAGES = "install kubeadm"
-LB_OUT = "take its API server out of the load balancers"
+FIRST_PACKAGES, FETCH = "install kubeadm", "fetch its packages and images"
+LB_OUT = "take it out of the load balancers"
 APPLY, NODE, WORKER = "kubeadm upgrade apply", "kubeadm upgrade node", "kubeadm upgrade node (worker)"
-LB_IN = "let its API server in again"
-SERVING = "gate of the control plane"
-DRAIN, KUBELET, UNCORDON, GATE = "drain", "install and restart the kubelet", "uncordon", "gate"
+LB_IN = "let the load balancers use it"
+SERVING = "its API server and etcd are whole"
+DRAIN, KUBELET, UNCORDON, GATE = "drain", "install and restart the kubelet", "uncordon", "it is back in service"
 
 # Of fewer past runs, the spread says too little: it is widened to these parts of the typical time.
 FEW, LEAST, MOST = 3, 0.7, 1.6
@@ -52,6 +52,7 @@ GUESS = "no past run; assumed"
 DEFAULTS = (
     Default(BACKUP, Spread(3, 10, 120, "no past run; a lab's small database takes 3 s")),
     Default(FIRST_PACKAGES, Spread(5, 10, 60, "no past run; 9 s on a lab with a repository beside it")),
+    Default(FETCH, Spread(5, 20, 300, GUESS)),
     Default(LB_OUT, Spread(1, 3, 15, GUESS)),
     Default(APPLY, Spread(80, 126, 200, LAB)),
     Default(NODE, Spread(80, 110, 200, LAB)),
@@ -172,18 +173,17 @@ def schedule(stages: Iterable[Stage], past: Mapping[str, Sequence[float]]) -> Sc
 def stages(masters: Sequence[str], workers: Sequence[str], *, at_once: int = 1, backup: bool = True) -> list[Stage]:
     """Return the stages of an upgrade in its order.
 
-    Backup; every control plane host's kubeadm step, one after the other (``masters`` in their order: etcd's followers first, its leader
+    Backup; packages and images for all hosts at the same time; every control plane host's kubeadm step, one after the other (``masters`` in their order: etcd's followers first, its leader
     last); then every node's kubelet, masters first; then one worker alone (the canary), then ``at_once`` workers at the same time.
     """
     found: list[Stage] = [((Part(BACKUP),),)] if backup else []
+    found.append(tuple((Part(FIRST_PACKAGES, name), Part(FETCH, name)) for name in (*masters, *workers)))
     for number, name in enumerate(masters):
         kubeadm = NODE if number else APPLY
-        found.append((tuple(Part(each, name) for each in (FIRST_PACKAGES, LB_OUT, kubeadm, LB_IN, SERVING)),))
+        found.append((tuple(Part(each, name) for each in (LB_OUT, kubeadm, SERVING, LB_IN)),))
     found += [(_kubelet(name),) for name in masters]
     groups = [workers[:1], *(workers[at : at + at_once] for at in range(1, len(workers), at_once))]
-    found += [
-        tuple((Part(FIRST_PACKAGES, name), Part(WORKER, name), *_kubelet(name)) for name in group) for group in groups if group
-    ]
+    found += [tuple((Part(WORKER, name), *_kubelet(name)) for name in group) for group in groups if group]
     return found
 
 

@@ -1,0 +1,99 @@
+"""`kubeadm upgrade` on a host: started as a unit of its own, and watched.
+
+https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-upgrade/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from runbooks.commands.base import Answer, Command, Probe, cmd, script
+
+Action = Literal["apply", "node"]
+ACTIVE = frozenset({"active", "activating", "deactivating"})
+NO_FLAGS = {"ENDPOINT": "", "CA": "", "CERT": "", "KEY": ""}  # of etcd-find.sh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far `kubeadm upgrade` has come on a host.
+
+    running    whether the kubeadm that this tool started still runs.
+    attempt    what was begun and has not ended well, such as "apply v1.36.3"; "" for nothing. ``ended``: what has ended well.
+    code       the exit status of the last one, None when none has ended since the host was started.
+    log        the last lines that it has printed.
+    other      another kubeadm that runs there, "" for none.
+    written    of each static pod with a manifest: how many seconds ago it was written.
+    parked     static pods that were stopped on purpose; ``lost``: those without a manifest, and kubeadm's newest copy of it.
+    crashed    static pods whose container ends again and again: the last line of its log.
+    """
+
+    running: bool
+    attempt: str
+    ended: str
+    code: int | None
+    log: tuple[str, ...]
+    other: str
+    written: Mapping[str, int]
+    parked: tuple[str, ...]
+    lost: Mapping[str, str]
+    crashed: Mapping[str, str]
+
+    @property
+    def word(self) -> str:
+        """The last thing that kubeadm has said."""
+        return self.log[-1] if self.log else ""
+
+
+def start(action: Action, version: str, flags: Sequence[str], *, control_plane: bool) -> Command:
+    """Start `kubeadm upgrade` to ``version`` ("v1.36.3") with ``flags``, and return at once. Nothing when it runs already.
+
+    On a control plane host the API server ends first, by itself: see upgrade-kubeadm.sh. Exits 75 while another kubeadm runs there.
+    """
+    words = ["kubeadm", "upgrade", action, *([version, "--yes"] if action == "apply" else []), *flags]
+    variables = {
+        "ACTION": action,
+        "VERSION": version,
+        "WORDS": list(flags),
+        "END_API": "yes" if control_plane else "",
+        **NO_FLAGS,
+    }
+    command = script("upgrade-kubeadm", variables, timeout=60, after=("etcd-find",))
+    return replace(command, shown=" ".join(words))
+
+
+def look() -> Probe[Progress]:
+    """Read how far it has come."""
+    command = script("upgrade-look", NO_FLAGS, timeout=30, after=("etcd-find",))
+    return Probe(replace(command, shown="upgrade-look"), parse)
+
+
+def parse(answer: Answer) -> Progress:
+    """Parse lines of ``key value``. Raises ValueError without the line of the unit: then the script did not end."""
+    lines = [line.partition(" ")[::2] for line in answer.stdout.splitlines() if line.strip()]
+    said = dict(lines)
+    if "unit" not in said:
+        raise ValueError("upgrade-look said nothing about its unit")
+
+    def pairs(key: str) -> dict[str, str]:
+        return dict(value.partition(" ")[::2] for name, value in lines if name == key)
+
+    return Progress(
+        running=said["unit"] in ACTIVE,
+        attempt=said.get("attempt", ""),
+        ended=said.get("ended", ""),
+        code=int(said["code"]) if "code" in said else None,
+        log=tuple(value for key, value in lines if key == "log"),
+        other=said.get("other", ""),
+        written={name: int(seconds) for name, seconds in pairs("manifest").items()},
+        parked=tuple(value for key, value in lines if key == "parked"),
+        lost=pairs("backup"),
+        crashed={name: line.partition(" ")[2] for name, line in pairs("crashed").items()},
+    )
+
+
+def put_back(path: str, name: str) -> Command:
+    """Copy kubeadm's own backup ``path`` of a static pod's manifest to where the kubelet reads it."""
+    return cmd("install", "-m", "600", path, f"/etc/kubernetes/manifests/{name}.yaml")

@@ -1,0 +1,85 @@
+"""A Pod of ours that proves that a node, or the scheduler, starts Pods, and that logs and exec work through every API server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from runbooks.commands.base import Answer, Command, script
+from runbooks.commands.kubectl import ADMIN_CONF
+
+NAMESPACE = "kube-system"
+NAME = "ha-runbooks-probe"
+PATIENCE_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the Pod has shown. ``late``: why it did not run in time, "" when it did. ``failed``: "logs URL" or "exec URL", and why."""
+
+    late: str
+    failed: Mapping[str, str]
+
+    @property
+    def reason(self) -> str:
+        """What is wrong in one line, "" for nothing."""
+        parts = [f"a Pod does not start: {self.late}"] if self.late else []
+        return "; ".join([*parts, *(f"{what}: {why}" for what, why in self.failed.items())])
+
+
+def probe(image: str, servers: Sequence[str], *, node: str = "", host_network: bool = False) -> Command:
+    """Start the Pod on ``node`` and ask for its logs and exec through each of ``servers``; without ``node`` only let it run and end.
+
+    ``image``: the pause image that nodes have; its program ends at once with -v, as kubeadm's own health Job wants it.
+    """
+    name = f"{NAME}-{node}" if node else NAME
+    variables = {
+        "MANIFEST": json.dumps(_pod(name, image, node, host_network=host_network)),
+        "NAMESPACE": NAMESPACE,
+        "NAME": name,
+        "ENDS": "" if node else "yes",
+        "SERVERS": list(servers),
+        "PATIENCE": str(PATIENCE_S),
+        "CONF": ADMIN_CONF,
+    }
+    where = f"on {node}: logs and exec through {len(servers)} API servers" if node else "that ends by itself"
+    return replace(
+        script("upgrade-pod", variables, timeout=PATIENCE_S + 60 * (1 + len(servers))), shown=f"probe with a Pod {where}"
+    )
+
+
+def _pod(name: str, image: str, node: str, *, host_network: bool) -> dict[str, object]:
+    container: dict[str, object] = {"name": "probe", "image": image, "imagePullPolicy": "IfNotPresent"}
+    spec: dict[str, object] = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,
+        "automountServiceAccountToken": False,
+        "containers": [container if node else {**container, "args": ["-v"]}],
+    }
+    if node:
+        spec |= {"nodeName": node, "tolerations": [{"operator": "Exists"}]}
+    else:
+        keys = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+        spec |= {"tolerations": [{"key": key, "effect": "NoSchedule"} for key in keys]}
+    if host_network:
+        spec["hostNetwork"] = True
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+
+
+def parse(answer: Answer) -> Probed:
+    """Parse what upgrade-pod.sh printed. Raises ValueError when it said neither that the Pod started nor that it did not."""
+    late, failed, started = "", dict[str, str](), False
+    for line in answer.stdout.splitlines():
+        match line.split(" ", 3):
+            case ["started", _]:
+                started = True
+            case ["late", *words]:
+                late = " ".join(words)
+            case [("logs" | "exec") as what, url, "failed", *words]:
+                failed[f"{what} through {url}"] = " ".join(words)
+            case _:
+                pass
+    if not started and not late:
+        raise ValueError("upgrade-pod said nothing about its Pod")
+    return Probed(late, failed)

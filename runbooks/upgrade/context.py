@@ -1,0 +1,60 @@
+"""What the steps of one upgrade share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runbooks.commands import versions
+from runbooks.engine.steps import Run
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.upgrade import look
+from runbooks.upgrade.rules import status
+from runbooks.upgrade.rules.choices import Choices
+from runbooks.rules.upgrade_seen import NodeSeen, Seen, Version, text
+from runbooks.view.cluster import Survey
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """One upgrade of one hop.
+
+    to       the version that the hosts get; ``choices.to`` is the last one of several hops.
+    failed   workers that are left out since a step of theirs failed, and why; never more than ``choices.max_failed``.
+    fetched  hosts that have all packages and images of the target; ``begun``: those that this run works on, or has worked on.
+    """
+
+    site: Site
+    to: Version
+    choices: Choices
+    survey: Survey = field(default_factory=Survey)
+    failed: dict[Host, RunbookError] = field(default_factory=dict)
+    fetched: set[Host] = field(default_factory=set)
+    begun: set[Host] = field(default_factory=set)
+
+    @property
+    def version(self) -> str:
+        """The target as hosts.yaml has it: "1.36.3"."""
+        return text(self.to)
+
+    def node(self, run: Run, host: Host) -> NodeSeen:
+        """Return the versions on ``host``, without those of its pods. Raises the host's RunbookError."""
+        found = run.read(host, versions.look())
+        return seen_alone(self.site, host, found)
+
+    def seen(self, run: Run) -> Seen:
+        """Return the versions of the whole cluster. What cannot be read is part of it."""
+        said = look.look(run)
+        return status.seen(self.site, said.hosts, said.cluster)
+
+    def serving(self, run: Run, without: Host) -> Host:
+        """Return a control plane host whose API server is ready: another one than ``without`` if there is one. Raises NotServing."""
+        return self.survey.api_host(run, without=without) or self.survey.serving(run)
+
+
+def seen_alone(site: Site, host: Host, said: versions.HostVersions) -> NodeSeen:
+    """Return what one host has, as versions."""
+    nothing: Mapping[Host, status.HostReading] = {each: RunbookError("not asked") for each in site.nodes}
+    found = status.seen(site, {**nothing, host: said}, "not asked")
+    return next(node for node in found.nodes if node.name == host.name)

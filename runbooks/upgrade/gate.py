@@ -1,0 +1,119 @@
+"""The gates between two nodes, and the check before the first one: what the next node may rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runbooks.cluster.files import pause_image
+from runbooks.commands import kubeadm, upgrade_pod, versions
+from runbooks.commands.kubectl import url
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.retry import until
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import OutcomeError
+from runbooks.inventory.model import Host
+from runbooks.rules import etcd as etcd_rules
+from runbooks.rules.finding import Finding, at_least, told
+from runbooks.text import listed
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.node import kubelet_arrived
+from runbooks.upgrade.rules import schedule
+from runbooks.rules.upgrade_seen import version_in
+from runbooks.view import etcd as view_etcd
+from runbooks.view.health import write_through_vip
+
+WITHIN_S = 300
+TRIES_S = 180  # a runtime, or a webhook, that is slow for a moment
+
+
+def pods_start(upgrade: Upgrade, host: Host) -> Step:
+    """Prove before anything is changed that a Pod is scheduled, starts and ends: kubeadm's own health Job gives that only 15 s."""
+
+    def done(run: Run) -> bool | Unmet:
+        return True if upgrade.survey.api_host(run) else Unmet(upgrade.survey.why_none_serves(run))
+
+    def verify(run: Run) -> None:
+        _probe(upgrade, run, host, "")
+
+    text = by_hand("upgrade", "pods_start")
+    return Step("Pods start and end", done=done, verify=verify, within=60, by_hand=text)
+
+
+def gate(upgrade: Upgrade, host: Host) -> Step:
+    """Wait until ``host`` is back in service: its node, etcd, its addons; then prove with a Pod that it starts Pods, and that logs and exec
+    work through every API server, and that a write through the VIP is read back.
+    """
+
+    def done(run: Run) -> bool | Unmet:
+        arrived = kubelet_arrived(upgrade, run, host)
+        if not arrived:
+            return arrived
+        if host.is_control_plane and upgrade.site.kubernetes.etcd == "stacked":
+            if wrong := etcd_rules.faults(etcd_rules.of_members(view_etcd.view(run))):
+                return Unmet("; ".join(wrong))
+        return Unmet.of(_addons(upgrade, run, host))
+
+    def verify(run: Run) -> None:
+        if not run.plan:
+            _probe(upgrade, run, host, host.name)
+            _writes(upgrade, run)
+
+    text = by_hand("upgrade", "gate", host=host, servers=[url(each.address) for each in upgrade.site.control_plane])
+    return Step(schedule.GATE, host, done=done, verify=verify, within=WITHIN_S, by_hand=text)
+
+
+def _addons(upgrade: Upgrade, run: Run, host: Host) -> str:
+    """Return which pod of CoreDNS, or of kube-proxy on ``host``, is not the one of its workload and Ready yet; or ""."""
+    addons, api_host = upgrade.site.kubernetes.addons, upgrade.serving(run, host)
+    said = run.read(api_host, versions.of_cluster(api_host))
+    late = []
+    if addons.kube_proxy:
+        own = [pod for pod in said.proxy_pods if host.is_called(pod.node)]
+        late += ["kube-proxy"] if not own or not all(pod.ready and pod.image == said.proxy for pod in own) else []
+    if addons.coredns and not all(pod.ready and pod.image == said.dns for pod in said.dns_pods):
+        late.append("CoreDNS")
+    return f"{listed(late)}: its pod is not Ready yet" if late else ""
+
+
+def _probe(upgrade: Upgrade, run: Run, host: Host, node: str) -> None:
+    """Start the Pod until all is well, for up to TRIES_S seconds. Raises OutcomeError."""
+    api_host = upgrade.serving(run, host)
+    image = pause_image(run.read(host, kubeadm.images(upgrade.version, upgrade.site.kubernetes.image_repository)))
+    servers = [url(each.address) for each in _asked(upgrade, api_host)]
+    no_network = upgrade.site.kubernetes.cni == "none"
+    command = upgrade_pod.probe(image, servers, node=node, host_network=no_network)
+
+    def proven() -> bool | Unmet:
+        answer = run.change(api_host, command)
+        return Unmet.of(upgrade_pod.parse(answer).reason) if answer else True
+
+    try:
+        until(proven, within=TRIES_S, poll=2)
+    except OutcomeError as error:
+        where = f"{host}: " if node else ""
+        raise OutcomeError(f"{where}{error}", hint=_hint(str(error), node)) from None
+
+
+def _asked(upgrade: Upgrade, first: Host) -> Sequence[Host]:
+    """Return all control plane hosts, the one that answers first."""
+    return (first, *(host for host in upgrade.site.control_plane if host != first))
+
+
+def _hint(why: str, node: str) -> str:
+    if "orbidden" in why:  # 1.35.5 and 1.36.1: kubeadm's binding for the API server's client certificate is missing
+        return "kubectl get clusterrolebinding kubeadm:apiserver-kubelet-client; inv certs.check"
+    return f"kubectl describe node {node}; inv doctor" if node else "kubectl get events -n kube-system; inv doctor"
+
+
+def _writes(upgrade: Upgrade, run: Run) -> None:
+    def works() -> bool | Unmet:
+        rows: list[Finding] = at_least("fail", [write_through_vip(run, upgrade.survey.serving(run))])
+        return Unmet.of("; ".join(map(told, rows)))
+
+    until(works, within=60, poll=1)
+
+
+def config_names_target(upgrade: Upgrade, run: Run) -> bool:
+    """Return whether kubeadm-config has the target already: then every host takes `kubeadm upgrade node`."""
+    api_host = upgrade.survey.serving(run)
+    return version_in(run.read(api_host, versions.of_cluster(api_host)).config) == upgrade.to

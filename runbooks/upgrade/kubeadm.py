@@ -1,0 +1,126 @@
+"""Runs `kubeadm upgrade` on a host and follows it until it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic, sleep
+
+from runbooks.commands import kubeadm, upgrade_kubeadm
+from runbooks.commands.upgrade_kubeadm import Action, Progress
+from runbooks.engine.steps import Run
+from runbooks.errors import CommandError, OutcomeError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.rules.upgrade_checks import flags, ignored
+from runbooks.text import indented
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.rules.kubeadm_flags import leaves_etcd
+from runbooks.rules.upgrade_seen import version_in
+
+ARRIVED_WITHIN_S = 180  # after kubeadm has ended: it does not wait for every pod
+ENDS_WITHIN_S = 40 * 60  # five components, five minutes each, and as long to go back
+ASK_EVERY_S = 2.0
+ATTEMPTS = 3
+HEALTH = ("CreateJob", "timed out waiting for the condition", "health check")
+
+
+def carry_out(upgrade: Upgrade, run: Run, host: Host, action: Action) -> None:
+    """Run it to its end; when kubeadm's own health check was too slow, up to ATTEMPTS times. Raises OutcomeError with its last lines."""
+    for attempt in range(1, ATTEMPTS + 1):
+        progress = _once(upgrade, run, host, action)
+        if not progress or progress.code == 0:
+            return
+        if attempt == ATTEMPTS or not refused_by_health(progress):
+            raise OutcomeError(
+                f"{host}: `kubeadm upgrade {action}` exited {progress.code}:{indented(progress.log[-8:])}",
+                hint=_hint(host, progress),
+            )
+        run.note(host, f"kubeadm's own health check was too slow (attempt {attempt} of {ATTEMPTS}): {progress.word}")
+        sleep(5 * run.poll)
+
+
+def refused_by_health(progress: Progress) -> bool:
+    """Return whether kubeadm ended before its first change, since its health Job was not done within the 15 s that it gives."""
+    return any("CreateJob" in line for line in progress.log)
+
+
+def _once(upgrade: Upgrade, run: Run, host: Host, action: Action) -> Progress | None:
+    """Start it, or join the one that runs, and return how it has ended; None in a plan."""
+    progress = run.read(host, upgrade_kubeadm.look())
+    if not progress.running:
+        words = (*wanted_flags(upgrade, run, host), *etcd_flags(upgrade, run, host))
+        command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, control_plane=host.is_control_plane)
+        if run.change(host, command) is None:
+            return None
+    return follow(run, host)
+
+
+def follow(run: Run, host: Host) -> Progress:
+    """Wait until the kubeadm on ``host`` has ended, and say what it does meanwhile. A session that breaks is made anew.
+
+    Raises OutcomeError when it does not end, and the host's error when it cannot be reached for two minutes.
+    """
+    deadline = monotonic() + ENDS_WITHIN_S
+    lost, told = 0.0, dict[str, str]()
+    while monotonic() < deadline:
+        said = run.read_each({host: upgrade_kubeadm.look()}, fresh=True)[host]
+        if isinstance(said, RunbookError):
+            lost = lost or monotonic()
+            if monotonic() - lost > 120:
+                raise said
+        else:
+            lost = 0.0
+            if not said.running and (said.code is not None or not said.attempt):
+                run.look_anew()
+                return said
+            if not said.running:
+                raise CommandError(
+                    f"{host}: kubeadm was ended from outside: {said.word or said.attempt}", hint="run the same command again"
+                )
+            _tell(run, host, said, told)
+        sleep(ASK_EVERY_S)
+    raise OutcomeError(
+        f"{host}: kubeadm has not ended within {ENDS_WITHIN_S // 60} minutes",
+        hint=f"on {host}: systemctl status ha-runbooks-upgrade",
+    )
+
+
+def _tell(run: Run, host: Host, said: Progress, told: dict[str, str]) -> None:
+    """Say at once that a container ends again and again: kubeadm itself waits five minutes before it goes back."""
+    for name, line in said.crashed.items():
+        if name not in told:
+            told[name] = line
+            run.note(
+                host, f"{name} ends again and again; kubeadm waits for it for five minutes, then goes back. Its last line: {line}"
+            )
+
+
+def crashes(crashed: Mapping[str, str]) -> str:
+    """Return containers that end again and again in one line, with the last line of each."""
+    return "; ".join(f"{name}: {line}" for name, line in crashed.items())
+
+
+def wanted_flags(upgrade: Upgrade, run: Run, host: Host) -> tuple[str, ...]:
+    """Return which of kubeadm's own checks it is told to ignore: those with a reason that is known beforehand, and no other."""
+    wanted = ignored(upgrade.site, upgrade.to, images_there=host in upgrade.fetched)
+    return flags(wanted, run.read(host, kubeadm.cgroup_version()))
+
+
+def etcd_flags(upgrade: Upgrade, run: Run, host: Host) -> tuple[str, ...]:
+    """Return the flag that leaves etcd alone where nothing of it changes: kubeadm would restart it only for new certificates."""
+    if not host.is_control_plane or upgrade.site.kubernetes.etcd != "stacked":
+        return ()
+    listed = run.read(host, kubeadm.images(upgrade.version, upgrade.site.kubernetes.image_repository))
+    wanted = next((version_in(image) for image in listed if image.rpartition("/")[2].startswith("etcd:")), None)
+    seen = upgrade.node(run, host)
+    return ("--etcd-upgrade=false",) if leaves_etcd(seen, upgrade.to, wanted) else ()
+
+
+def flags_by_hand(upgrade: Upgrade) -> str:
+    """Return the flags as a person writes them, on a host with cgroup v1 where this makes a difference."""
+    return " ".join(flags(ignored(upgrade.site, upgrade.to), "v1"))
+
+
+def _hint(host: Host, progress: Progress) -> str:
+    if progress.crashed:
+        return f"{crashes(progress.crashed)}; kubeadm has gone back to the manifests before: inv upgrade.status"
+    return f"on {host}: cat /run/ha-runbooks-upgrade/log; then run the same command again"

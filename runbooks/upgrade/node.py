@@ -1,0 +1,214 @@
+"""The steps of one node: drained, kubelet and kubectl of the target, back in service, and the gate before the next one.
+
+https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/upgrading-linux-nodes/
+https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/
+
+Never takes away a cordon that somebody else has set. Never forces or deletes a Pod that the operator has not named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runbooks.commands import drain as commands
+from runbooks.commands import drain_look, node, upgrade_kubeadm
+from runbooks.commands.drain import Drained
+from runbooks.commands.drain_objects import Cluster
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import OutcomeError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.rules.finding import at_least, told
+from runbooks.text import first_few, indented, listed
+from runbooks.upgrade import kubeadm
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.fetching import KUBELET
+from runbooks.upgrade.packages import install_held
+from runbooks.upgrade.rules import schedule
+from runbooks.upgrade.rules.cordons import cordon_of, is_stale
+from runbooks.upgrade.rules.drain_outcome import outcome
+from runbooks.upgrade.rules.evictions import evictable, one_by_one
+from runbooks.rules.upgrade_seen import text, version_in
+from runbooks.upgrade.window import may_begin
+
+KUBELET_WITHIN_S = 180
+MORE_S = 60  # a drain has begun: a Pod that is being deleted may take its grace period
+
+
+Finished = Callable[[Run], bool]
+
+
+def steps(upgrade: Upgrade, host: Host) -> list[Step]:
+    """Return the steps of ``host`` up to its gate. They must be complete before the next host begins."""
+
+    def finished(run: Run) -> bool:
+        return bool(kubelet_arrived(upgrade, run, host))
+
+    return [drain(upgrade, host, finished), kubelet(upgrade, host), uncordon(upgrade, host)]
+
+
+def upgrade_worker(upgrade: Upgrade, host: Host) -> Step:
+    """Run `kubeadm upgrade node` on a worker: it writes the configuration of the new kubelet."""
+
+    def done(run: Run) -> bool | Unmet:
+        progress = run.read(host, upgrade_kubeadm.look())
+        if progress.running:
+            return Unmet(f"kubeadm runs: {progress.word}")
+        if progress.attempt:
+            return Unmet(f"`kubeadm upgrade {progress.attempt}` was begun and has not ended well")
+        if progress.ended == f"node v{upgrade.version}" or upgrade.node(run, host).kubelet_runs == upgrade.to:
+            return True
+        return Unmet("kubeadm has not been run for this version")
+
+    def check(run: Run) -> None:
+        if not done(run):
+            may_begin(upgrade, host)
+
+    def do(run: Run) -> None:
+        kubeadm.carry_out(upgrade, run, host, "node")
+
+    text_ = by_hand("upgrade", "kubeadm", host=host, action="node", version=upgrade.version, flags=kubeadm.flags_by_hand(upgrade))
+    return Step(schedule.WORKER, host, check=check, done=done, do=do, within=30, by_hand=text_)
+
+
+def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
+    """Cordon ``host`` and evict its Pods, within the time of --drain-timeout. ``finished``: there is nothing left to drain it for.
+
+    A drain that fails ends the run with the Pods and the budgets that stopped it. Our own cordon is taken away then; the Pods that are gone
+    by then have moved.
+    """
+
+    def done(run: Run) -> bool | Unmet:
+        if finished(run):
+            return True
+        cluster = _cluster(upgrade, run, host)
+        if host.name not in cluster.nodes:
+            return Unmet("it is no node of the cluster")
+        if not cluster.nodes[host.name].cordoned:
+            return Unmet("it still takes new Pods")
+        left = [pod.key for pod in cluster.pods if pod.node == host.name and (evictable(pod) or pod.leaving)]
+        return Unmet.of(f"still there: {listed(first_few(left, 5))}" if left else "")
+
+    def check(run: Run) -> None:
+        if not finished(run):
+            may_begin(upgrade, host)
+
+    def do(run: Run) -> None:
+        _drain(upgrade, run, host)
+
+    flags = "--delete-emptydir-data " if upgrade.choices.empty_dirs else ""
+    text_ = by_hand("upgrade", "drain", host=host, flags=flags, seconds=upgrade.choices.drain_s)
+    return Step(schedule.DRAIN, host, check=check, done=done, do=do, within=MORE_S, by_hand=text_)
+
+
+def _cluster(upgrade: Upgrade, run: Run, host: Host) -> Cluster:
+    """Return what decides how the drain goes. Raises OutcomeError when a part of it could not be read."""
+    api_host = upgrade.serving(run, host)
+    found = run.read(api_host, drain_look.look(api_host))
+    if found.errors:
+        words = [f"{kind}: {why}" for kind, why in found.errors.items()]
+        raise OutcomeError(
+            f"{api_host}: not everything could be read that a drain depends on:{indented(words)}", hint="inv cluster.status"
+        )
+    return found
+
+
+def _drain(upgrade: Upgrade, run: Run, host: Host) -> None:
+    api_host, cluster = upgrade.serving(run, host), _cluster(upgrade, run, host)
+    own = cluster.nodes[host.name]
+    if is_stale(own):
+        run.change(api_host, commands.unmark(api_host, host.name))
+    if cordon_of(own) == "none":
+        run.change(api_host, commands.cordon(api_host, host.name))
+    elif cordon_of(own) == "found":
+        run.note(host, "is cordoned already, and stays so: `kubectl uncordon` is up to you")
+    limit = upgrade.choices.drain_s
+    named = one_by_one(tuple(pod for pod in cluster.pods if pod.node == host.name), upgrade.choices.named)
+    if named:
+        answer = run.change(api_host, commands.evict(api_host, named, cluster.version, limit))
+        if answer:
+            _judge(upgrade, run, host, commands.parse_evicted(answer, named))
+    answer = run.change(api_host, commands.drain(api_host, host.name, limit, empty_dirs=upgrade.choices.empty_dirs))
+    if answer:
+        _judge(upgrade, run, host, _drained(answer))
+
+
+def _drained(answer: Answer) -> Drained:
+    return commands.parse_drain(answer)
+
+
+def _judge(upgrade: Upgrade, run: Run, host: Host, said: Drained) -> None:
+    """Raise OutcomeError when Pods are left, after our own cordon was taken away again."""
+    if said.done:
+        return
+    run.look_anew()
+    api_host, cluster = upgrade.serving(run, host), _cluster(upgrade, run, host)
+    wrong = at_least("fail", outcome(host.name, said, cluster))
+    where = "it is cordoned as it was before"
+    if cordon_of(cluster.nodes[host.name]) == "ours":
+        try:
+            run.change(api_host, commands.uncordon(api_host, host.name))
+            where = "it takes Pods again"
+        except RunbookError as error:
+            where = f"it is still cordoned: {error}"
+    gone = f"; {len(said.evicted)} Pods were evicted and have moved" if said.evicted else ""
+    raise OutcomeError(
+        f"{host} could not be drained in {upgrade.choices.drain_s} s; {where}{gone}:{indented(told(each) for each in wrong)}",
+        hint=next((each.fix for each in wrong if each.fix), "inv upgrade.plan"),
+    )
+
+
+def kubelet_arrived(upgrade: Upgrade, run: Run, host: Host) -> bool | Unmet:
+    """Return whether kubelet and kubectl of the target are installed, and that kubelet has registered its node."""
+    seen = upgrade.node(run, host)
+    if behind := [name for name, version in (("kubelet", seen.kubelet), ("kubectl", seen.kubectl)) if version != upgrade.to]:
+        return Unmet(f"{listed(behind)} is not {upgrade.version}")
+    if seen.kubelet_runs != upgrade.to:
+        return Unmet(f"the kubelet that runs is {text(seen.kubelet_runs)}")
+    api_host = upgrade.serving(run, host)
+    known = upgrade.survey.nodes(run, api_host).get(host.name)
+    if not known or version_in(known.version) != upgrade.to:
+        return Unmet(f"the cluster knows its kubelet as {known.version if known else 'none'}")
+    return True if known.ready else Unmet(f"its node is not Ready: {known.reason}")
+
+
+def kubelet(upgrade: Upgrade, host: Host) -> Step:
+    """Install kubelet and kubectl and restart the kubelet: installing a package does not restart it."""
+
+    def do(run: Run) -> None:
+        seen = upgrade.node(run, host)
+        if {seen.kubelet, seen.kubectl} != {upgrade.to}:
+            install_held(run, host, upgrade.to, KUBELET)
+        run.change(host, node.restart_kubelet())
+
+    text_ = by_hand("upgrade", "kubelet", host=host, version=upgrade.version)
+    return Step(
+        schedule.KUBELET,
+        host,
+        done=lambda run: kubelet_arrived(upgrade, run, host),
+        do=do,
+        within=KUBELET_WITHIN_S,
+        by_hand=text_,
+    )
+
+
+def uncordon(upgrade: Upgrade, host: Host) -> Step:
+    """Let the node take Pods again, when the cordon is our own."""
+
+    def ours(run: Run) -> str:
+        known = _cluster(upgrade, run, host).nodes.get(host.name)
+        return "" if not known else "ours" if cordon_of(known) == "ours" else "stale" if is_stale(known) else ""
+
+    def do(run: Run) -> None:
+        api_host = upgrade.serving(run, host)
+        command = commands.uncordon if ours(run) == "ours" else commands.unmark
+        run.change(api_host, command(api_host, host.name))
+
+    return Step(
+        schedule.UNCORDON,
+        host,
+        done=lambda run: not ours(run),
+        do=do,
+        within=30,
+        by_hand=by_hand("upgrade", "uncordon", host=host),
+    )

@@ -1,0 +1,123 @@
+"""The procedure of one upgrade, and the workers in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from runbooks import gates
+from runbooks.engine.steps import Failed, Procedure, Run, Step, Together
+from runbooks.errors import RunbookError, reason
+from runbooks.inventory.model import Host
+from runbooks.upgrade import control_plane, fetching, gate, node
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.rules.order import groups
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The hosts of one upgrade in their order.
+
+    apply    the control plane host that takes `kubeadm upgrade apply`; None when kubeadm-config has the target already.
+    canary   whether the first worker is upgraded alone.
+    """
+
+    control_plane: tuple[Host, ...]
+    workers: tuple[Host, ...]
+    apply: Host | None
+    canary: bool = True
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """All hosts."""
+        return (*self.control_plane, *self.workers)
+
+
+def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Procedure:
+    """Return the procedure. ``end``: steps after the last host, when no host is left out."""
+    choices = upgrade.choices
+    chosen = [host for host in order.hosts if choices.takes(host)]
+    items: list[Step | Together] = [
+        gate.pods_start(upgrade, order.control_plane[0]),
+        *fetching.steps(upgrade, chosen),
+    ]
+    for (
+        host
+    ) in order.control_plane:  # all of them before any kubelet, also with --only: a kubelet is never newer than an API server
+        if choices.takes(host):
+            items += control_plane.steps(upgrade, host, "apply" if host == order.apply else "node")
+    for host in order.control_plane:
+        if choices.takes(host):
+            items += [*node.steps(upgrade, host), gate.gate(upgrade, host)]
+    items += _workers(upgrade, order)
+    items = _until(items, choices.pause_after)
+    whole = len(chosen) == len(upgrade.site.nodes) and not choices.pause_after
+    items += [*([gates.cluster_verified(upgrade.site)] if whole else []), *(end if whole else ())]
+    title = f"Upgrade {upgrade.site.name} to Kubernetes {upgrade.version}"
+    return Procedure("upgrade.run", title, items, inputs=_inputs(upgrade, order))
+
+
+def _inputs(upgrade: Upgrade, order: Order) -> dict[str, object]:
+    return {"to": upgrade.version, "hosts": [host.name for host in order.hosts if upgrade.choices.takes(host)]}
+
+
+def _workers(upgrade: Upgrade, order: Order) -> list[Step | Together]:
+    chosen = [host for host in order.workers if upgrade.choices.takes(host)]
+    items: list[Step | Together] = []
+    for group in groups(chosen, upgrade.choices.workers_at_once, canary=order.canary):
+        lanes = [[tolerant(upgrade, step) for step in worker_steps(upgrade, host)] for host in group]
+        items += lanes[0] if len(lanes) == 1 else [Together(tuple(steps)) for steps in zip(*lanes, strict=True)]
+    return items
+
+
+def worker_steps(upgrade: Upgrade, host: Host) -> list[Step]:
+    """Return the steps of one worker."""
+    return [node.upgrade_worker(upgrade, host), *node.steps(upgrade, host), gate.gate(upgrade, host)]
+
+
+def tolerant(upgrade: Upgrade, step: Step) -> Step:
+    """Return ``step`` so that its failure leaves its worker out instead of ending the run, for up to --max-failed workers."""
+    host = step.host
+    if not host or not upgrade.choices.max_failed:
+        return step
+
+    def left_out(run: Run, error: RunbookError) -> Failed:
+        if len(upgrade.failed.keys() | {host}) > upgrade.choices.max_failed:
+            raise error
+        upgrade.failed[host] = error
+        run.note(host, f"is left out from here on: {reason(host, error)}")
+        return Failed()
+
+    def done(run: Run) -> object:
+        return True if host in upgrade.failed else step.done(run) if step.done else True
+
+    def check(run: Run) -> None:
+        if step.check and host not in upgrade.failed:
+            step.check(run)
+
+    def do(run: Run) -> object:
+        try:
+            return step.do(run) if step.do else None
+        except RunbookError as error:
+            return left_out(run, error)
+
+    def verify(run: Run) -> None:
+        try:
+            if step.verify and host not in upgrade.failed:
+                step.verify(run)
+        except RunbookError as error:
+            left_out(run, error)
+
+    return replace(step, check=check, done=done, do=do if step.do else None, verify=verify)  # type: ignore[arg-type]
+
+
+def _until(items: Sequence[Step | Together], last: Host | None) -> list[Step | Together]:
+    """Return the items up to the last step of ``last``; all for None."""
+    if not last:
+        return list(items)
+    own = [number for number, item in enumerate(items) if last in _hosts(item)]
+    return list(items[: own[-1] + 1])
+
+
+def _hosts(item: Step | Together) -> list[Host | None]:
+    return [step.host for step in (item.steps if isinstance(item, Together) else (item,))]

@@ -1,0 +1,43 @@
+# Variables: MANIFEST (of one Pod), NAMESPACE, NAME, ENDS ("yes": its program ends by itself, and logs and exec are not asked for), SERVERS (array
+# of URLs of API servers; the Pod is made through the first), PATIENCE (seconds), CONF (kubeconfig).
+# Proves with a Pod of ours that Pods start, and that logs and exec work through every API server; deletes it again. Prints:
+#   started SECONDS | late TEXT
+#   logs|exec URL ok | logs|exec URL failed TEXT
+# exec runs `true`: when the image has no such program, the runtime's own answer says that the way there works.
+# shellcheck shell=bash disable=SC2154
+kube() { timeout 25 kubectl --kubeconfig="$CONF" --server="$1" --request-timeout=20s -n "$NAMESPACE" "${@:2}"; }
+short() { tr '\n' ' ' | sed 's/  */ /g' | cut -c -300; }
+remove() { kube "${SERVERS[0]}" delete pod "$NAME" --ignore-not-found --grace-period=0 --force --wait="$1" >/dev/null 2>&1; }
+remove true # left by a run that was killed
+trap 'remove false' EXIT
+begun=$SECONDS
+until said=$(kube "${SERVERS[0]}" create -f - <<<"$MANIFEST" 2>&1); do
+    ((SECONDS - begun < PATIENCE)) || {
+        echo "late it was not accepted: $(short <<<"$said")"
+        exit 0
+    }
+    sleep 1
+done
+wanted=Running
+[ "$ENDS" != yes ] || wanted=Succeeded
+until state=$(kube "${SERVERS[0]}" get pod "$NAME" -o 'jsonpath={.status.phase}' 2>&1) && [ "$state" = "$wanted" ]; do
+    if ((SECONDS - begun >= PATIENCE)); then
+        why=$(kube "${SERVERS[0]}" get events --field-selector "involvedObject.name=$NAME" -o 'jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}' 2>&1 | tail -n 1)
+        echo "late it is ${state:-not there}: $(short <<<"$why")"
+        exit 0
+    fi
+    sleep 0.5
+done
+echo "started $((SECONDS - begun))"
+[ "$ENDS" != yes ] || exit 0
+for url in "${SERVERS[@]}"; do
+    if said=$(kube "$url" logs "$NAME" --tail=1 2>&1); then echo "logs $url ok"; else echo "logs $url failed $(short <<<"$said")"; fi
+    if said=$(kube "$url" exec "$NAME" -- true 2>&1); then
+        echo "exec $url ok"
+    else
+        case $said in
+        *'executable file not found'* | *'no such file or directory'*) echo "exec $url ok" ;;
+        *) echo "exec $url failed $(short <<<"$said")" ;;
+        esac
+    fi
+done
