@@ -69,6 +69,12 @@ def restart_kubelet() -> Command:
     return cmd("systemctl", "restart", "kubelet", timeout=90)
 
 
+def start_new_kubelet() -> Command:
+    """Restart the kubelet after its package was installed, with the unit that came with it; pods keep running."""
+    command = cmd("bash", "-c", "systemctl daemon-reload && systemctl reset-failed kubelet; systemctl restart kubelet", timeout=90)
+    return replace(command, shown="systemctl daemon-reload; systemctl restart kubelet")
+
+
 def look(host: Host) -> Probe[NodeState]:
     """Read the state of ``host`` in one round trip."""
     return Probe(

@@ -9,10 +9,10 @@ from runbooks.commands import versions
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.rules.upgrade_seen import NodeSeen, Seen, Version, text
 from runbooks.upgrade import look
 from runbooks.upgrade.rules import status
 from runbooks.upgrade.rules.choices import Choices
-from runbooks.rules.upgrade_seen import NodeSeen, Seen, Version, text
 from runbooks.view.cluster import Survey
 
 

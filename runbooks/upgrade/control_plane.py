@@ -20,12 +20,12 @@ from runbooks.inventory.model import Host
 from runbooks.lb import traffic
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.etcd_leader import next_leader
+from runbooks.rules.upgrade_seen import text, version_in
+from runbooks.rules.upgrade_standing import arrived
 from runbooks.text import listed
 from runbooks.upgrade import kubeadm
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules import schedule
-from runbooks.rules.upgrade_seen import text, version_in
-from runbooks.rules.upgrade_standing import arrived
 from runbooks.upgrade.window import may_begin
 from runbooks.view import etcd as view_etcd
 

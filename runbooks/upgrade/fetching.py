@@ -10,11 +10,11 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Run, Step, Together, Unmet
 from runbooks.inventory.model import Host
+from runbooks.rules.upgrade_seen import text
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.packages import install_held, switch_repositories
 from runbooks.upgrade.rules import packages as rules
 from runbooks.upgrade.rules import schedule
-from runbooks.rules.upgrade_seen import text
 
 KUBELET = ("kubelet", "kubectl")
 

@@ -14,11 +14,11 @@ from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.finding import Finding, at_least, told
+from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import listed
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.node import kubelet_arrived
 from runbooks.upgrade.rules import schedule
-from runbooks.rules.upgrade_seen import version_in
 from runbooks.view import etcd as view_etcd
 from runbooks.view.health import write_through_vip
 
@@ -40,18 +40,17 @@ def pods_start(upgrade: Upgrade, host: Host) -> Step:
 
 
 def gate(upgrade: Upgrade, host: Host) -> Step:
-    """Wait until ``host`` is back in service: its node, etcd, its addons; then prove with a Pod that it starts Pods, and that logs and exec
-    work through every API server, and that a write through the VIP is read back.
+    """Wait until ``host`` is back in service: its node, etcd, its addons.
+
+    Then prove with a Pod that it starts Pods, that logs and exec work through every API server, and write through the VIP.
     """
 
     def done(run: Run) -> bool | Unmet:
         arrived = kubelet_arrived(upgrade, run, host)
         if not arrived:
             return arrived
-        if host.is_control_plane and upgrade.site.kubernetes.etcd == "stacked":
-            if wrong := etcd_rules.faults(etcd_rules.of_members(view_etcd.view(run))):
-                return Unmet("; ".join(wrong))
-        return Unmet.of(_addons(upgrade, run, host))
+        wrong = _etcd(upgrade, run) if host.is_control_plane else ""
+        return Unmet.of(wrong or _addons(upgrade, run, host))
 
     def verify(run: Run) -> None:
         if not run.plan:
@@ -60,6 +59,12 @@ def gate(upgrade: Upgrade, host: Host) -> Step:
 
     text = by_hand("upgrade", "gate", host=host, servers=[url(each.address) for each in upgrade.site.control_plane])
     return Step(schedule.GATE, host, done=done, verify=verify, within=WITHIN_S, by_hand=text)
+
+
+def _etcd(upgrade: Upgrade, run: Run) -> str:
+    if upgrade.site.kubernetes.etcd != "stacked":
+        return ""
+    return "; ".join(etcd_rules.faults(etcd_rules.of_members(view_etcd.view(run))))
 
 
 def _addons(upgrade: Upgrade, run: Run, host: Host) -> str:

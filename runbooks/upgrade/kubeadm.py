@@ -11,10 +11,10 @@ from runbooks.engine.steps import Run
 from runbooks.errors import CommandError, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.upgrade_checks import flags, ignored
+from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import indented
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.kubeadm_flags import leaves_etcd
-from runbooks.rules.upgrade_seen import version_in
 
 ARRIVED_WITHIN_S = 180  # after kubeadm has ended: it does not wait for every pod
 ENDS_WITHIN_S = 40 * 60  # five components, five minutes each, and as long to go back

@@ -19,6 +19,7 @@ from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import at_least, told
+from runbooks.rules.upgrade_seen import text, version_in
 from runbooks.text import first_few, indented, listed
 from runbooks.upgrade import kubeadm
 from runbooks.upgrade.context import Upgrade
@@ -28,7 +29,6 @@ from runbooks.upgrade.rules import schedule
 from runbooks.upgrade.rules.cordons import cordon_of, is_stale
 from runbooks.upgrade.rules.drain_outcome import outcome
 from runbooks.upgrade.rules.evictions import evictable, one_by_one
-from runbooks.rules.upgrade_seen import text, version_in
 from runbooks.upgrade.window import may_begin
 
 KUBELET_WITHIN_S = 180
@@ -130,11 +130,7 @@ def _drain(upgrade: Upgrade, run: Run, host: Host) -> None:
             _judge(upgrade, run, host, commands.parse_evicted(answer, named))
     answer = run.change(api_host, commands.drain(api_host, host.name, limit, empty_dirs=upgrade.choices.empty_dirs))
     if answer:
-        _judge(upgrade, run, host, _drained(answer))
-
-
-def _drained(answer: Answer) -> Drained:
-    return commands.parse_drain(answer)
+        _judge(upgrade, run, host, commands.parse_drain(answer))
 
 
 def _judge(upgrade: Upgrade, run: Run, host: Host, said: Drained) -> None:
@@ -179,7 +175,7 @@ def kubelet(upgrade: Upgrade, host: Host) -> Step:
         seen = upgrade.node(run, host)
         if {seen.kubelet, seen.kubectl} != {upgrade.to}:
             install_held(run, host, upgrade.to, KUBELET)
-        run.change(host, node.restart_kubelet())
+        run.change(host, node.start_new_kubelet())
 
     text_ = by_hand("upgrade", "kubelet", host=host, version=upgrade.version)
     return Step(

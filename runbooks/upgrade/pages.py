@@ -8,18 +8,36 @@ from runbooks.commands.upgrade_backups import MANIFESTS
 from runbooks.inventory.model import Site
 from runbooks.pages.examples import second
 from runbooks.pages.page import Page
-from runbooks.upgrade.rollback import procedure
+from runbooks.rules.kubeadm import parse
+from runbooks.upgrade import procedure, rollback
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.procedure import Order
+from runbooks.upgrade.rules import order as rules
+from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.rollback import ETCD, ORDER, Back, Put
 from runbooks.view.cluster import Survey
 
 
-def rollback(site: Site) -> Page:
+def run(site: Site) -> Page:
+    """Every host of ``site``, to the next patch release of its version."""
+    major, minor, patch = parse(site.kubernetes.version)
+    to = (major, minor, patch + 1)
+    masters = rules.control_plane_order(site.control_plane, site.control_plane[0])
+    order = Order(masters, rules.workers(site.nodes), masters[0])
+    steps = procedure.procedure(Upgrade(site, to, Choices(to=to)), order)
+    given = f"nothing forbids the upgrade, a backup is fresh, and etcd's leader is on {site.control_plane[0]}"
+    return Page(steps, f"--to {major}.{minor}.{patch + 1}", given)
+
+
+def back(site: Site) -> Page:
     """One control plane host, whose etcd has another patch release than before."""
     host = second(site)
     pods = [*ORDER, *([] if site.kubernetes.etcd == "external" else [ETCD])]
     puts = tuple(Put(name=name, to=f"{MANIFESTS}/{name}.yaml") for name in pods)
-    back = Back(to=(0, 0, 0), since=(0, 0, 0), pods=puts)
-    return Page(procedure(site, host, back, Survey()), f"--host {host}", f"{host} was upgraded, and does not work as it should")
+    found = Back(to=(0, 0, 0), since=(0, 0, 0), pods=puts)
+    return Page(
+        rollback.procedure(site, host, found, Survey()), f"--host {host}", f"{host} was upgraded, and does not work as it should"
+    )
 
 
-UPGRADE: Final = (rollback,)
+UPGRADE: Final = (run, back)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from runbooks import gates
-from runbooks.engine.steps import Failed, Procedure, Run, Step, Together
+from runbooks.engine.retry import until
+from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.upgrade import control_plane, fetching, gate, node
@@ -81,34 +82,52 @@ def tolerant(upgrade: Upgrade, step: Step) -> Step:
     if not host or not upgrade.choices.max_failed:
         return step
 
-    def left_out(run: Run, error: RunbookError) -> Failed:
-        if len(upgrade.failed.keys() | {host}) > upgrade.choices.max_failed:
-            raise error
-        upgrade.failed[host] = error
-        run.note(host, f"is left out from here on: {reason(host, error)}")
-        return Failed()
+    def attempt(run: Run, act: Callable[[Run], object] | None) -> object:
+        if host in upgrade.failed or not act:
+            return None
+        try:
+            return act(run)
+        except RunbookError as error:
+            return _left_out(upgrade, run, host, error)
 
-    def done(run: Run) -> object:
-        return True if host in upgrade.failed else step.done(run) if step.done else True
+    def done(run: Run) -> bool | Unmet:
+        return True if host in upgrade.failed or not step.done else step.done(run)
 
     def check(run: Run) -> None:
-        if step.check and host not in upgrade.failed:
-            step.check(run)
+        attempt(run, step.check)
 
     def do(run: Run) -> object:
-        try:
+        if run.plan:
             return step.do(run) if step.do else None
-        except RunbookError as error:
-            return left_out(run, error)
+        return attempt(run, lambda run: _made(run, step))
 
     def verify(run: Run) -> None:
-        try:
-            if step.verify and host not in upgrade.failed:
-                step.verify(run)
-        except RunbookError as error:
-            left_out(run, error)
+        attempt(run, step.verify)
 
-    return replace(step, check=check, done=done, do=do if step.do else None, verify=verify)  # type: ignore[arg-type]
+    return replace(step, check=check, done=done, do=do, verify=verify)
+
+
+def _made(run: Run, step: Step) -> None:
+    """Carry out a step and wait for its state, as the loop does, so that a state that is not reached in time is the worker's failure too."""
+
+    def observe() -> bool | Unmet:
+        run.look_anew()
+        met = step.done(run) if step.done else True
+        if isinstance(met, Unmet):
+            run.listener.waiting(step, met.seen)
+        return met
+
+    if step.do:
+        step.do(run)
+    until(observe, within=step.within, poll=run.poll)
+
+
+def _left_out(upgrade: Upgrade, run: Run, host: Host, error: RunbookError) -> Failed:
+    if len(upgrade.failed.keys() | {host}) > upgrade.choices.max_failed:
+        raise error
+    upgrade.failed[host] = error
+    run.note(host, f"is left out from here on: {reason(host, error)}")
+    return Failed()
 
 
 def _until(items: Sequence[Step | Together], last: Host | None) -> list[Step | Together]:

@@ -35,3 +35,61 @@ def rollback(session: Session, host: str) -> None:
     from runbooks.upgrade.rollback import rollback as go_back  # noqa: PLC0415 - start-up time
 
     go_back(session, host)
+
+CHOICES = {
+    "to": "the version to upgrade to, such as 1.36.3",
+    "hops": "also several minor versions, one whole upgrade after the other",
+    "only": "only these nodes, separated by commas; every control plane host comes before any kubelet",
+    "pause_after": "end the run after this node; the same command goes on with the next one",
+    "until": "begin no other node after this time (05:00); a node that was begun is finished",
+    "workers_at_once": "how many workers at the same time, after the first one alone: a number, or a percentage",
+    "max_failed": "of how many workers the upgrade may fail before the run ends",
+    "drain_timeout": "seconds that the Pods of a node get to move",
+    "delete_emptydir_data": "Pods with emptyDir volumes may be evicted; what is in these volumes is lost",
+    "force_pods": "Pods without a controller that may be deleted for good: NAMESPACE/NAME, separated by commas",
+    "no_backup": "make no backup before",
+}
+
+
+@procedure(help=CHOICES)
+def run(  # noqa: PLR0913 - flags
+    session: Session,
+    to: str,
+    *,
+    hops: bool = False,
+    only: str = "",
+    pause_after: str = "",
+    until: str = "",
+    workers_at_once: str = "1",
+    max_failed: int = 0,
+    drain_timeout: int = 300,
+    delete_emptydir_data: bool = False,
+    force_pods: str = "",
+    no_backup: bool = False,
+) -> None:
+    """Upgrade Kubernetes.
+
+    Backup; packages and images; kubeadm on every control plane host, etcd's leader last, each taken out of the load balancers meanwhile;
+    then every kubelet, node by node, drained. After each node a gate. What clients of the VIP see is measured. Interrupted at any moment,
+    the same command goes on from what the nodes run. Exit status 3: the plan refuses it, nothing was changed; 5: not all nodes are done.
+    """
+    from runbooks.upgrade.rules.choices import choices  # noqa: PLC0415 - start-up time
+    from runbooks.upgrade.run import upgrade  # noqa: PLC0415
+
+    upgrade(
+        session,
+        choices(
+            session.site,
+            to=to,
+            hops=hops,
+            workers_at_once=workers_at_once,
+            max_failed=max_failed,
+            delete_emptydir_data=delete_emptydir_data,
+            force_pods=force_pods,
+            only=only,
+            pause_after=pause_after,
+            no_backup=no_backup,
+            until=until,
+            drain_timeout=drain_timeout,
+        ),
+    )
