@@ -71,7 +71,9 @@ def restart_kubelet() -> Command:
 
 def start_new_kubelet() -> Command:
     """Restart the kubelet after its package was installed, with the unit that came with it; pods keep running."""
-    command = cmd("bash", "-c", "systemctl daemon-reload && systemctl reset-failed kubelet; systemctl restart kubelet", timeout=90)
+    command = cmd(
+        "bash", "-c", "systemctl daemon-reload && systemctl reset-failed kubelet; systemctl restart kubelet", timeout=90
+    )
     return replace(command, shown="systemctl daemon-reload; systemctl restart kubelet")
 
 

@@ -23,7 +23,7 @@ from runbooks.rules.etcd_leader import next_leader
 from runbooks.rules.upgrade_seen import text, version_in
 from runbooks.rules.upgrade_standing import arrived
 from runbooks.text import listed
-from runbooks.upgrade import kubeadm
+from runbooks.upgrade import kept, kubeadm
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules import schedule
 from runbooks.upgrade.window import may_begin
@@ -37,6 +37,7 @@ def steps(upgrade: Upgrade, host: Host, action: Action) -> list[Step]:
     """Return the steps of ``host``. They must be complete before the next host begins."""
     return [
         settled(upgrade, host),
+        kept.keep(host, upgrade.to),
         take_out(upgrade, host),
         hand_over(upgrade, host),
         run_kubeadm(upgrade, host, action),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from runbooks.commands import drain as commands
 from runbooks.commands import drain_look, node, upgrade_kubeadm
 from runbooks.commands.drain import Drained
-from runbooks.commands.drain_objects import Cluster
+from runbooks.commands.drain_objects import Cluster, Pod
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, RunbookError
@@ -86,7 +86,7 @@ def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
             return Unmet("it is no node of the cluster")
         if not cluster.nodes[host.name].cordoned:
             return Unmet("it still takes new Pods")
-        left = [pod.key for pod in cluster.pods if pod.node == host.name and (evictable(pod) or pod.leaving)]
+        left = [pod.key for pod in cluster.pods if pod.node == host.name and _moves(pod)]
         return Unmet.of(f"still there: {listed(first_few(left, 5))}" if left else "")
 
     def check(run: Run) -> None:
@@ -99,6 +99,11 @@ def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
     flags = "--delete-emptydir-data " if upgrade.choices.empty_dirs else ""
     text_ = by_hand("upgrade", "drain", host=host, flags=flags, seconds=upgrade.choices.drain_s)
     return Step(schedule.DRAIN, host, check=check, done=done, do=do, within=MORE_S, by_hand=text_)
+
+
+def _moves(pod: Pod) -> bool:
+    """Return whether a drain waits for this Pod to go: also when it is being deleted already."""
+    return evictable(pod) or (pod.leaving and not pod.mirror and pod.owner[0] not in {"DaemonSet", "Node"})
 
 
 def _cluster(upgrade: Upgrade, run: Run, host: Host) -> Cluster:
@@ -191,19 +196,20 @@ def kubelet(upgrade: Upgrade, host: Host) -> Step:
 def uncordon(upgrade: Upgrade, host: Host) -> Step:
     """Let the node take Pods again, when the cordon is our own."""
 
-    def ours(run: Run) -> str:
-        known = _cluster(upgrade, run, host).nodes.get(host.name)
-        return "" if not known else "ours" if cordon_of(known) == "ours" else "stale" if is_stale(known) else ""
+    def marked(run: Run) -> bool:
+        known = upgrade.survey.nodes(run, upgrade.serving(run, host)).get(host.name)
+        return bool(known and known.marked)
 
     def do(run: Run) -> None:
         api_host = upgrade.serving(run, host)
-        command = commands.uncordon if ours(run) == "ours" else commands.unmark
+        known = upgrade.survey.nodes(run, api_host).get(host.name)
+        command = commands.unmark if known and not known.cordoned else commands.uncordon
         run.change(api_host, command(api_host, host.name))
 
     return Step(
         schedule.UNCORDON,
         host,
-        done=lambda run: not ours(run),
+        done=lambda run: not marked(run),
         do=do,
         within=30,
         by_hand=by_hand("upgrade", "uncordon", host=host),

@@ -10,7 +10,7 @@ from runbooks.engine.retry import until
 from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host
-from runbooks.upgrade import control_plane, fetching, gate, node
+from runbooks.upgrade import control_plane, fetching, gate, kept, node
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.order import groups
 
@@ -53,7 +53,7 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
     items += _workers(upgrade, order)
     items = _until(items, choices.pause_after)
     whole = len(chosen) == len(upgrade.site.nodes) and not choices.pause_after
-    items += [*([gates.cluster_verified(upgrade.site)] if whole else []), *(end if whole else ())]
+    items += [gates.cluster_verified(upgrade.site), *map(kept.forget, order.control_plane), *end] if whole else []
     title = f"Upgrade {upgrade.site.name} to Kubernetes {upgrade.version}"
     return Procedure("upgrade.run", title, items, inputs=_inputs(upgrade, order))
 

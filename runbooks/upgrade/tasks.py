@@ -36,6 +36,7 @@ def rollback(session: Session, host: str) -> None:
 
     go_back(session, host)
 
+
 CHOICES = {
     "to": "the version to upgrade to, such as 1.36.3",
     "hops": "also several minor versions, one whole upgrade after the other",
