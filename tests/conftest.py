@@ -53,6 +53,7 @@ ROWS: Final = {
         "backup/test_run.py",
         "cluster/test_verify.py",
         "cluster/test_upgrade.py",
+        "upgrade/test_rollback.py",
     ),
 }
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}

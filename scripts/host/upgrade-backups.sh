@@ -3,7 +3,7 @@
 # The manifests of a control plane host as they were before an upgrade: what kubeadm moved to /etc/kubernetes/tmp, and what "keep" has copied.
 # look, read-only, one "key value" per line:
 #   folder KIND SECONDS PATH   since 1970. KIND: now (what the kubelet runs), kept (by "keep"), kubeadm (manifests that kubeadm replaced),
-#                              data (kubeadm's copy of etcd's data)
+#                              data (kubeadm's copy of etcd's data directory; it makes empty ones too)
 #   pod NAME SHA256 IMAGE      of a manifest in the folder above
 #   file NAME SHA256           of a file of the kubelet's in the folder above
 #   uses NAME URL              the API server that the controller-manager or the scheduler uses
@@ -44,12 +44,13 @@ look() {
         [ ! -d "$path" ] || { folder kubeadm "$path" "${path##*-manifests-}" && pods "$path"; }
     done
     for path in "$tmp"/kubeadm-backup-etcd-*; do
-        [ ! -d "$path/member" ] || folder data "$path" "${path##*-etcd-}"
+        if compgen -G "$path/*/member" >/dev/null; then folder data "$path" "${path##*-etcd-}"; fi
     done
     for name in controller-manager scheduler; do
         [ ! -e "/etc/kubernetes/$name.conf" ] || echo "uses kube-$name $(sed -n 's/^ *server: *//p' "/etc/kubernetes/$name.conf" | head -n 1)"
     done
-    pgrep -ax kubeadm | head -n 1 | cut -d' ' -f2-4 | sed 's/^/running /' # no more words: a token may follow
+    # No more words of it: a token may follow.
+    pgrep -ax kubeadm | cut -d' ' -f2-4 | grep -E '(^|/)kubeadm (upgrade|init|join|reset|certs)' | head -n 1 | sed 's/^/running /'
     true
 }
 keep() {

@@ -25,5 +25,5 @@ PAGELESS: Final[Mapping[str, str]] = {
 def pages(site: Site) -> list[Page]:
     """Return every page of ``site``, in the order of the chapters. A site without ``backup`` has no backup pages."""
     backup = backup_pages.BACKUP if site.backup else ()
-    chapters = (lb_pages.LB, cluster_pages.CLUSTER, etcd_pages.ETCD, backup, recover_pages.RECOVER, upgrade_pages.UPGRADE)
-    return [build(site) for chapter in chapters for build in chapter]
+    chapters = (*lb_pages.LB, *cluster_pages.CLUSTER, *etcd_pages.ETCD, *backup, *recover_pages.RECOVER, *upgrade_pages.UPGRADE)
+    return [build(site) for build in chapters]

@@ -234,25 +234,25 @@ def _etcd(seen: Seen, node: NodeSeen, backups: Backups, to: Version) -> Put | Re
             "compare the two images; then go back by hand (docs/upgrade.md), or go on to the new version",
         )
     if not new or old < new:
-        return _other_etcd(seen, node, before, old, new)
+        return _other_etcd(seen, node, before, old, new) or _migrated(node, backups, old, new)
     return f"it is {text(new)}, which is not newer than the {text(old)} of before"
 
 
-def _other_etcd(seen: Seen, node: NodeSeen, before: Folder, old: Version, new: Version | None) -> Put | Refused:
+def _other_etcd(seen: Seen, node: NodeSeen, before: Folder, old: Version, new: Version | None) -> Put | None:
     """Another patch goes back as it is; another minor version only while a member of the old one keeps the whole cluster in the old format."""
-    if not new or old[:2] == new[:2]:
-        return _from(before, ETCD)
-    still = [
-        each.name
+    still = any(
+        each.name != node.name and each.runs.get(ETCD) and (version := each.manifests.get(ETCD)) and version[:2] == old[:2]
         for each in seen.control_plane
-        if each.name != node.name and each.runs.get(ETCD) and (version := each.manifests.get(ETCD)) and version[:2] == old[:2]
-    ]
-    if still:
-        return _from(before, ETCD)
+    )
+    return _from(before, ETCD) if not new or old[:2] == new[:2] or still else None
+
+
+def _migrated(node: NodeSeen, backups: Backups, old: Version, new: Version | None) -> Refused:
+    copy = f" (kubeadm's copy of this member's data, {backups.data[0].path}, must never be put back)" if backups.data else ""
     return Refused(
         f"{node.name}: etcd was {text(old)} and is {text(new)} on every host: its data has been migrated, and etcd {old[0]}.{old[1]} does not start on it",
-        f"etcd's own downgrade, by hand, before the control plane ({DOWNGRADE}); or inv recover.etcd-quorum with a set that was made before the "
-        "upgrade: what was written since is lost",
+        f"inv recover.etcd-quorum with a set that was made before the upgrade: what was written since is lost{copy}; or etcd's own "
+        f"downgrade by hand, before the control plane: {DOWNGRADE}",
     )
 
 
