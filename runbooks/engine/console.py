@@ -47,7 +47,7 @@ class Plain:
         """Keep the command for the step's details."""
         self._detail("change", f"{'would run' if plan else 'ran'} {f'on {host}' if host else 'here'}: {command}")
 
-    def diff(self, host: Host, text: str, *, plan: bool) -> None:
+    def diff(self, host: Host | None, text: str, *, plan: bool) -> None:
         """Keep the diff for the step's details."""
         for line in text.splitlines():
             self._detail("diff", line)
@@ -199,9 +199,9 @@ class JsonLines(Plain):
         """Emit ``change`` with the masked command."""
         self._emit("change", host=host and host.name, command=str(command), plan=plan)
 
-    def diff(self, host: Host, text: str, *, plan: bool) -> None:
+    def diff(self, host: Host | None, text: str, *, plan: bool) -> None:
         """Emit ``diff`` with the masked unified diff."""
-        self._emit("diff", host=host.name, diff=text, plan=plan)
+        self._emit("diff", host=host and host.name, diff=text, plan=plan)
 
     def note(self, host: Host, text: str) -> None:
         """Emit ``note``."""

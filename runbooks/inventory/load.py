@@ -27,11 +27,16 @@ class Loaded:
 
 def load_site(path: Path) -> Loaded:
     """Return the site described by the file at ``path``, or raise SiteError (an InventoryError) with all of its problems."""
-    name = shown(path)
     try:
-        draft, site = convert(source.read(path))
+        return loaded(source.read(path), path)
     except source.UnreadableError as error:
-        raise SiteError([Problem(name, error.line, "", error.message)]) from None
+        raise SiteError([Problem(shown(path), error.line, "", error.message)]) from None
+
+
+def loaded(tree: source.Node, path: Path) -> Loaded:
+    """Return the site that ``tree`` describes, as if it stood in the file at ``path``. Raises SiteError as `load_site`."""
+    name = shown(path)
+    draft, site = convert(tree)
     found = [*draft.findings, *((draft.line(one.key), one) for one in (*checks.findings(draft), *places.findings(draft, path)))]
     problems = by_line(Problem(name, line, one.key, one.message, one.severity) for line, one in found)
     errors = [problem for problem in problems if problem.severity == "error"]

@@ -5,7 +5,7 @@ nesting, alias bombs) ends in one clear error.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -205,3 +205,59 @@ class _Builder:
     def only_tag(self, event: Any, core: str, line: int) -> None:
         if event.tag not in {None, "!", CORE + core}:
             raise UnreadableError(line, f"the tag {_tag(event.tag)} is not supported: delete it")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a value stands in a text: the characters from ``start`` to ``end``, with its quotes, without anchor and tag."""
+
+    line: int
+    start: int
+    end: int
+    quote: str
+
+
+def place(text: str, keys: Sequence[str]) -> Place | None:
+    """Return where the value at ``keys`` stands; of a duplicate key the last one. ``text`` is a document that `parse` takes.
+
+    None when it is not there, or is not one word on one line: a list, a mapping, a block or folded text.
+    """
+    # The parser in Python, whose marks count characters.
+    event: Any = _at(yaml.parse(text, Loader=yaml.SafeLoader), keys)
+    if event is None or event.start_mark.line != event.end_mark.line:
+        return None
+    line, begin, end = event.start_mark.line + 1, event.start_mark.index, event.end_mark.index
+    if isinstance(event, yaml.AliasEvent):
+        return Place(line, begin, end, "")
+    tokens: list[Any] = list(yaml.scan(text, Loader=yaml.SafeLoader))
+    # The event begins at an anchor or a tag, the token at the value.
+    token = next((each for each in tokens if each.end_mark.index == end and isinstance(each, yaml.ScalarToken)), None)
+    if token is None or (token.style or "") not in {"", "'", '"'}:
+        return None
+    return Place(line, token.start_mark.index, end, token.style or "")
+
+
+def _at(events: Iterator[Any], keys: Sequence[str]) -> Any:
+    """Return the event of the scalar or alias at ``keys`` in the node that ``events`` stand before, or None; consume the node."""
+    event = next(events)
+    while isinstance(event, yaml.StreamStartEvent | yaml.DocumentStartEvent):
+        event = next(events)
+    if not keys and isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+        return event
+    if not keys or not isinstance(event, yaml.MappingStartEvent):
+        _skip(event, events)
+        return None
+    found = None
+    while not isinstance(key := next(events), yaml.MappingEndEvent):
+        if isinstance(key, yaml.ScalarEvent) and key.value == keys[0]:
+            found = _at(events, keys[1:])
+        else:
+            _skip(key, events)
+            _skip(next(events), events)
+    return found
+
+
+def _skip(event: Any, events: Iterator[Any]) -> None:
+    depth = int(isinstance(event, yaml.CollectionStartEvent))
+    while depth:
+        event = next(events)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -17,10 +17,13 @@ def create(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
 
 
-def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace ``path`` by a file with ``content`` and ``mode``, atomically and synced to disk. Raises DiskError."""
+def replace(path: Path, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
+    """Replace ``path`` by a file with ``content`` and ``mode``, atomically and synced to disk. Raises DiskError.
+
+    ``owner``: the numbers of its user and group, where they are not this process's own.
+    """
     try:
-        with _beside(path, content, mode) as temporary:
+        with _beside(path, content, mode, owner) as temporary:
             temporary.replace(path)
     except OSError as error:
         raise DiskError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -33,12 +36,14 @@ def create_once(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+def _beside(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> Iterator[Path]:
     """Yield a temporary file with ``content`` in the directory of ``path``, synced to disk. It is deleted unless it was renamed."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if owner:
+                os.fchown(descriptor, *owner)
             os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()

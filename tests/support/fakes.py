@@ -169,8 +169,8 @@ class Recorder:
     def change(self, host: Host, command: Command, *, plan: bool) -> None:
         self.events.append(("would change" if plan else "change", f"{host} {command}"))
 
-    def diff(self, host: Host, text: str, *, plan: bool) -> None:
-        self.events.append(("diff", host.name, text, plan))
+    def diff(self, host: Host | None, text: str, *, plan: bool) -> None:
+        self.events.append(("diff", host.name if host else "here", text, plan))
 
     def note(self, host: Host, text: str) -> None:
         self.events.append(("note", host.name, text))
