@@ -35,7 +35,7 @@ class Traces:
     """What was found on one host.
 
     ``parked``: static pods whose manifests were moved out of the kubelet's directory. ``attempt``: what kubeadm was started for and did
-    not finish; ``working``: it still runs. ``restoring``: a restore of etcd was not finished. ``reach``: the result of a connection to
+    not finish, such as "join" or "upgrade apply v1.36.3"; ``working``: it still runs. ``restoring``: a restore of etcd was not finished. ``reach``: the result of a connection to
     an address and port: open, refused, silent, or the text of an error.
     """
 

@@ -115,8 +115,8 @@ def of_cluster(site: Site, examined: Examination, before: list[Finding], place: 
     found += pair.servers(site, examined.balancers, facts, health.unlisted_masters(site, examined.seen.cluster))
     found += pair.strangers(site, examined.endpoints)
     found += _rest(site, examined, found)
-    found += _versions(site, examined, place)
-    return found[len(before) :]
+    versions = _versions(site, examined, place)
+    return hosts.one_upgrade([*found[len(before) :], *versions], examined.traces)
 
 
 def _versions(site: Site, examined: Examination, place: str) -> list[Finding]:

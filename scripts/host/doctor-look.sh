@@ -16,7 +16,8 @@ for file in /etc/kubernetes/ha-runbooks-parked/*.yaml; do
 done
 top=/var/lib/ha-runbooks
 if [ -s "$top/kubeadm/attempt" ]; then echo "attempt $(<"$top/kubeadm/attempt")"; fi
-if systemctl -q is-active ha-runbooks-kubeadm; then echo "working yes"; fi
+if [ -s "$top/upgrade/attempt" ]; then echo "attempt upgrade $(head -n 1 "$top/upgrade/attempt")"; fi
+if systemctl -q is-active ha-runbooks-kubeadm || systemctl -q is-active ha-runbooks-upgrade; then echo "working yes"; fi
 if [ -e "$top/etcd-restore/plan" ] && [ ! -e "$top/etcd-restore/done" ]; then echo "restoring yes"; fi
 for target in "${TARGETS[@]}"; do
     IFS=' ' read -r address port <<<"$target"

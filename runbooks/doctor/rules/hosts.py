@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from runbooks.commands.doctor import ETCD, Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import GatewayError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import certs, next_command, preflight_peers
+from runbooks.rules import certs, next_command, preflight_peers, verify_versions
 from runbooks.rules.finding import Finding, Severity, unread
 from runbooks.rules.preflight_peers import OPERATOR, Clock
 from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
@@ -24,6 +24,7 @@ REPAIR = {
     "reset": "inv cluster.reset --host {host}",
     "etcd": next_command.repair("{host}"),
 }
+UPGRADE = "upgrade"  # the first word of an attempt that goes on with "apply v1.36.3" or "node v1.36.3"
 
 
 def silent(site: Site, errors: Mapping[Host, RunbookError], standing: str = "") -> Iterator[Finding]:
@@ -79,11 +80,29 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
                 explains=frozenset({host}),
             )
         elif each.attempt:
-            fix = REPAIR.get(each.attempt.split()[0], "inv cluster.join --host {host}").format(host=host)
+            fix = _goes_on(host, each.attempt.split())
             seen = f"kubeadm {each.attempt} was started by this tool and not finished"
             yield Finding("warn", topic="leftovers", host=host.name, seen=seen, fix=fix, explains=frozenset({host}))
         elif each.parked:
             yield _parked(host, each)
+
+
+def one_upgrade(found: Sequence[Finding], traces: Mapping[Host, Traces]) -> list[Finding]:
+    """Return the findings; a kubeadm that was begun for an upgrade that the versions show too is told in the finding of that upgrade."""
+    upgrade = next((each for each in found if each.topic == verify_versions.UPGRADE), None)
+    begun = {host.name: each.attempt for host, each in traces.items() if each.attempt.startswith(UPGRADE) and not each.working}
+    if not upgrade or not begun:
+        return list(found)
+    left = [each for each in found if each.topic != "leftovers" or each.host not in begun]
+    words = listed(f"kubeadm {attempt} was begun on {host} and has not ended well" for host, attempt in begun.items())
+    return [replace(each, severity="warn", seen=f"{each.seen}; {words}") if each is upgrade else each for each in left]
+
+
+def _goes_on(host: Host, attempt: Sequence[str]) -> str:
+    """Return the command that finishes what kubeadm was started for."""
+    if attempt[0] == UPGRADE:
+        return f"inv upgrade.run --to {attempt[-1].removeprefix('v')}"
+    return REPAIR.get(attempt[0], "inv cluster.join --host {host}").format(host=host)
 
 
 def _parked(host: Host, traces: Traces) -> Finding:

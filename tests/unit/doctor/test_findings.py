@@ -204,6 +204,22 @@ def test_an_unfinished_upgrade_is_one_finding_with_its_command():
     assert "is on its way: 1 of 3" in now.seen
 
 
+def test_a_kubeadm_that_was_begun_for_an_upgrade():
+    begun = {M2: replace(QUIET, attempt="upgrade node v1.28.3")}
+    (only,) = examined(looked(traces=begun))  # the versions show nothing of it yet
+    assert (placed(only), only.fix) == ("master2", "inv upgrade.run --to 1.28.3")
+    assert only.seen == "kubeadm upgrade node v1.28.3 was started by this tool and not finished"
+    half = half_upgraded(master2=said(M2, health=answers(M2, error=REFUSED)))
+    half.traces |= begun
+    (only,) = examined(half)  # its API server is explained by it
+    assert only.topic == "upgrade"
+    assert only.seen.endswith("; kubeadm upgrade node v1.28.3 was begun on master2 and has not ended well")
+    half.traces |= {M2: replace(begun[M2], working=True)}
+    assert [each.topic for each in examined(half)] == ["upgrade"]
+    wait, *_ = meanwhile(None, [*of_cluster(SITE, half, [])])
+    assert wait.seen == "wait: kubeadm upgrade node v1.28.3 is running there"
+
+
 def test_without_any_load_balancer_they_are_set_up_and_with_one_the_other_is_replaced():
     bare = replace(STANDBY, haproxy=replace(STANDBY.haproxy, enabled=""), keepalived=replace(STANDBY.keepalived, enabled=""))
     (only,) = examined(looked(lb1=said(LB1, lb=bare), lb2=said(LB1, lb=bare)))

@@ -205,10 +205,13 @@ def test_the_oldest_are_pruned(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "KEEP", 2)
     for day in range(1, 5):
         begun(tmp_path, f"2026010{day}T000000Z-0000").end("ok")
+        if day in {1, 4}:  # what clients saw during an upgrade
+            (tmp_path / f"2026010{day}T000000Z-0000.clients.json").write_text("{}")
     (tmp_path / "note.txt").write_text("mine")
     prune(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "20260103T000000Z-0000.jsonl",
+        "20260104T000000Z-0000.clients.json",
         "20260104T000000Z-0000.jsonl",
         "note.txt",
     ]
