@@ -1,6 +1,7 @@
 # Variables: VERSION (of Kubernetes, such as 1.30.0), PACKAGES (array), LISTS and CONTENTS (arrays, mostly empty: files of repositories as
-# they would be, their names and contents in base64; then only these repositories are asked).
-# Prints "offered NAME VERSION WHERE SUITE" of each version that the host's repositories have, and "trouble TEXT", what was said about
+# they would be, their names and contents in base64; then only these repositories are asked), CHOICE (yes: also what would be chosen).
+# Prints "offered NAME VERSION WHERE SUITE" of each version that the host's repositories have, with CHOICE "candidate NAME VERSION", the
+# one that apt itself would take by the host's priorities (yes: all lists are fetched), and "trouble TEXT", what was said about
 # repositories that cannot be used. Changes no list of the host: apt fetches into a scratch directory. Where the host's own lists have
 # the wanted version, it fetches only what shows that a repository is there and valid. (dnf and yum renew their cache as with any command.)
 # shellcheck shell=bash disable=SC2154,SC2153
@@ -39,6 +40,8 @@ by_apt() {
     grep '^\(E\|W\|Error\|Warning\): ' <<<"$error" | sed 's/^/trouble /'
     if [ "${#targets[@]}" = 0 ]; then said=$(madison "${options[@]}"); fi
     if [ -n "$said" ]; then echo "$said"; fi
+    [ "${CHOICE:-}" != yes ] || apt-cache "${options[@]}" policy -- "${PACKAGES[@]}" 2>/dev/null | awk '/^[^ ]/ { sub(/:$/, "", $1); name = $1 }
+        $1 == "Candidate:" && $2 != "(none)" { print "candidate", name, $2 }'
 }
 by_dnf() { # dnf|yum
     local said options=() scratch

@@ -1,0 +1,143 @@
+"""Upgrade the packages of services that are in use: HAProxy and keepalived of a load balancer, containerd and runc of a node.
+
+The packages' own scripts restart (or reload) their services when they are installed, whether the new program takes the configuration or
+not. So a new package is fetched and unpacked first, and its program checks the host's configuration; only then it is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from runbooks.commands import packages
+from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.lb_paths import KEEPALIVED_CONF
+from runbooks.commands.packages import PATIENCE_S, Broken
+
+MINUTES: Final = 60
+TOP: Final = "/var/lib/ha-runbooks/upgrade"  # on the host; a directory for each kind below it
+REFUSED: Final = 65  # the new program does not take the configuration
+NOT_STARTED: Final = 67  # a unit does not start
+CANNOT_RUN: Final = 71  # the new program does not run on this host as it is, for example because of its libraries
+
+Runs = Literal["current", "replaced", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What one host has now.
+
+    packages  the installed versions by name, as the package manager writes them; ``held``: those that it leaves alone.
+    units     by unit: "current" runs the program that is installed, "replaced" an older one whose file is gone, "stopped" does not run.
+    tried     the packages that were fetched, and tried with the configuration as it is now.
+    """
+
+    packages: Mapping[str, str]
+    held: frozenset[str]
+    units: Mapping[str, Runs]
+    tried: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the host's repositories offer: by package its versions (the newest first), and the one that the host itself would take."""
+
+    offered: Mapping[str, tuple[str, ...]]
+    candidate: Mapping[str, str]
+    broken: tuple[Broken, ...]
+
+
+def look(kind: str, names: Sequence[str], units: Sequence[str]) -> Probe[Services]:
+    """Read the packages ``names`` and the ``units`` of a host, and what an earlier run has tried. ``kind``: directory below TOP."""
+    variables = {"PACKAGES": names, "UNITS": units, "TOP": f"{TOP}/{kind}"}
+    return Probe(replace(script("services-look", variables, after=("packages-look",)), shown="services-look"), parse)
+
+
+def parse(answer: Answer) -> Services:
+    """Parse lines of ``key value``. Raises ValueError for a unit in a state that it does not know."""
+    lines = [line.partition(" ")[::2] for line in answer.stdout.splitlines() if line.strip()]
+    units: dict[str, Runs] = {}
+    for name, _, state in (value.partition(" ") for key, value in lines if key == "unit"):
+        units[name] = _runs(state)
+    tried = next((value.split() for key, value in lines if key == "tried"), [])
+    return Services(
+        packages=dict(value.partition(" ")[::2] for key, value in lines if key == "package"),
+        held=frozenset(value for key, value in lines if key == "held"),
+        units=units,
+        tried=dict(zip(tried[::2], tried[1::2], strict=True)),
+    )
+
+
+def _runs(word: str) -> Runs:
+    if word == "current":
+        return "current"
+    if word == "replaced":
+        return "replaced"
+    if word == "stopped":
+        return "stopped"
+    raise ValueError(f"services-look printed a unit that is {word!r}")
+
+
+def choice(names: Sequence[str]) -> Probe[Choice]:
+    """Ask the host's repositories for the packages ``names``; nothing on the host is changed."""
+    variables: dict[str, str | Sequence[str]] = {"VERSION": "", "PACKAGES": names, "LISTS": (), "CONTENTS": (), "CHOICE": "yes"}
+    shown = f"look for {', '.join(names)} in the repositories"
+    return Probe(replace(script("preflight-packages", variables, timeout=90), shown=shown), parse_choice)
+
+
+def parse_choice(answer: Answer) -> Choice:
+    """Parse lines of ``offered NAME VERSION WHERE``, ``candidate NAME VERSION`` and ``trouble TEXT``.
+
+    dnf names no candidate: it takes the newest, which it lists last.
+    """
+    lines = [line.partition(" ")[::2] for line in answer.stdout.splitlines()]
+    broken = packages.broken(text for key, text in lines if key == "trouble")
+    offered: dict[str, list[str]] = {}
+    for name, version in packages.offers((text for key, text in lines if key == "offered" and " " in text), broken):
+        offered.setdefault(name, []).append(version)
+    candidate = dict(text.partition(" ")[::2] for key, text in lines if key == "candidate")
+    if not candidate:
+        offered = {name: found[::-1] for name, found in offered.items()}
+        candidate = {name: found[0] for name, found in offered.items()}
+    return Choice(offered={name: tuple(found) for name, found in offered.items()}, candidate=candidate, broken=broken)
+
+
+def _variables(kind: str, wanted: Mapping[str, str]) -> dict[str, str | Sequence[str]]:
+    words = [f"{name} {version}" for name, version in wanted.items()]
+    return {"TOP": f"{TOP}/{kind}", "WANTED": words, "PATIENCE": str(PATIENCE_S)}
+
+
+def try_lb(kind: str, wanted: Mapping[str, str], reads: Sequence[str]) -> Command:
+    """Fetch HAProxy and keepalived in the ``wanted`` versions, and have them check the configuration. Installs nothing.
+
+    ``reads``: what HAProxy is started with. Keeps the packages that are installed, for `put_back`. Exits with REFUSED or CANNOT_RUN; its
+    answer has a line "unkept NAME VERSION" for each package that could not be kept.
+    """
+    variables = _variables(kind, wanted) | {"READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
+    command = script("lb-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
+    return replace(command, shown=f"fetch {_told(wanted)}; the new haproxy -c, keepalived -t")
+
+
+def put(kind: str, wanted: Mapping[str, str], units: Sequence[str]) -> Command:
+    """Install the packages that were tried, and restart ``units``. Exits with NOT_STARTED when one of them does not start."""
+    variables = _variables(kind, wanted) | {"UNITS": units, "ACTION": "new"}
+    command = script("services-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
+    return replace(command, shown=f"install {_told(wanted)}; systemctl restart {' '.join(units)}")
+
+
+def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str]) -> Command:
+    """Install the packages that ``wanted`` has replaced again, and restart ``units``."""
+    variables = _variables(kind, wanted) | {"UNITS": units, "ACTION": "old"}
+    command = script("services-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
+    return replace(command, shown=f"install the old {', '.join(wanted)} again; systemctl restart {' '.join(units)}")
+
+
+def unkept(answer: Answer | None) -> list[str]:
+    """Return the packages that could not be kept, as "NAME VERSION"."""
+    lines = answer.stdout.splitlines() if answer else ()
+    return [line.removeprefix("unkept ") for line in lines if line.startswith("unkept ")]
+
+
+def _told(wanted: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in wanted.items())

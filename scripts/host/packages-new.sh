@@ -1,0 +1,159 @@
+# Variables: TOP (directory of ours), WANTED (array of "NAME VERSION"). Functions for scripts that upgrade packages; packages.sh stands
+# before this. A new package is fetched and unpacked beside the installed one, so that its program can judge a configuration before it
+# is installed: the packages' own scripts restart their services, whether the new program takes the configuration or not.
+#   TOP/new   the packages to install, with what they need besides     TOP/root  the same, unpacked
+#   TOP/old   the packages that they replace                           TOP/tried the versions, then checksums of what they were tried with
+# shellcheck shell=bash disable=SC2154
+umask 022
+by_apt() { command -v apt-get >/dev/null; }
+manager=$(command -v dnf || command -v yum || true)
+installed() { # NAME
+    # shellcheck disable=SC2016
+    if by_apt; then
+        dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'
+    else rpm -q --qf '%{VERSION}-%{RELEASE}\n' "$1" 2>/dev/null | grep -v 'is not installed'; fi
+}
+differing() { # sets names and words: those of WANTED that are not installed in that version
+    local name version
+    names=() words=()
+    for each in "${WANTED[@]}"; do
+        read -r name version <<<"$each"
+        [ "$(installed "$name")" != "$version" ] || continue
+        names+=("$name")
+        if by_apt; then words+=("$name=$version"); else words+=("$name-$version"); fi
+    done
+}
+take() { # fetches the packages into TOP/new; ends with the package manager's words when that fails
+    rm -rf -- "$TOP/new" "$TOP/root" "$TOP/tried"
+    mkdir -p "$TOP/new" "$TOP/root"
+    if ! by_apt && [ -z "$manager" ]; then
+        echo "no apt-get, dnf or yum on this host" >&2
+        exit 69
+    fi
+    if by_apt; then apt_begin; fi
+    differing
+    [ "${#words[@]}" -gt 0 ] || return 0
+    if by_apt; then
+        local list code=0
+        list=$(apt-get -s -q --no-remove --no-install-recommends --allow-downgrades --allow-change-held-packages install -- "${words[@]}" 2>"$TOP/said") || code=$?
+        if [ "$code" != 0 ]; then
+            said=$(<"$TOP/said")
+            echo "$list" "$said" >&2
+            told "$code"
+        fi
+        mapfile -t words < <(awk '/^Inst / { v = $3; if (v ~ /^\[/) v = $4; sub(/^\(/, "", v); print $2 "=" v }' <<<"$list")
+        cd "$TOP/new" || exit 1
+        patiently apt-get -q -o APT::Sandbox::User=root download -- "${words[@]}" || told $?
+        cd /
+    else
+        rpms "$manager" --downloadonly --downloaddir="$TOP/new" --setopt=install_weak_deps=False install -- "${words[@]}" || true
+        [ -n "$(ls -A "$TOP/new")" ] || rpms "$manager" --downloadonly --downloaddir="$TOP/new" downgrade -- "${words[@]}" || told $?
+        [ -n "$(ls -A "$TOP/new")" ] || {
+            echo "$said" >&2
+            told 1
+        }
+    fi
+}
+unpack() {
+    local each
+    for each in "$TOP"/new/*; do
+        case ${each##*/} in
+        libc6_* | libc-bin_* | glibc*) ;; # its programs would need its loader
+        *.deb) dpkg-deb -x "$each" "$TOP/root" ;;
+        *.rpm) (cd "$TOP/root" && rpm2cpio "$each" | cpio -idm --quiet) ;;
+        esac
+    done
+}
+program() { # NAME: sets it to the new program, or to the installed one where there is no other; libraries are then those beside it
+    local each
+    for each in usr/sbin usr/bin; do
+        new=$TOP/root/$each/$1
+        [ ! -x "$new" ] || return 0
+    done
+    new=$(command -v "$1")
+}
+beside() { # COMMAND...: run it with the libraries that were fetched with it
+    local libraries
+    libraries=$(find "$TOP/root" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
+    LD_LIBRARY_PATH=$libraries "$@"
+}
+runs() { # NAME WORD: ends with 71 when the new program cannot run here at all, which says nothing about a configuration
+    program "$1"
+    beside "$new" "$2" >"$TOP/said" 2>&1 || {
+        echo "the new $1 cannot run on this host as it is: $(tail -n 1 "$TOP/said")" >&2
+        exit 71
+    }
+}
+keep() { # puts the packages that will be replaced into TOP/old: fetched again (rpm), or made from what is installed (deb)
+    differing
+    [ "${#names[@]}" -gt 0 ] || return 0
+    rm -rf -- "$TOP/old"
+    mkdir -p "$TOP/old"
+    local name
+    for name in "${names[@]}"; do
+        if by_apt; then
+            again "$name"
+        else rpms "$manager" --downloadonly --downloaddir="$TOP/old" reinstall -- "$name" >/dev/null || echo "unkept $name $(installed "$name")"; fi
+    done
+}
+again() { # NAME: makes the installed package again, without its configuration files: dpkg leaves those as they are
+    local tree part
+    tree=$(mktemp -d "$TOP/old/tree.XXXXXX")
+    chmod 755 "$tree"
+    mkdir "$tree/DEBIAN"
+    dpkg-query -s "$1" | sed '/^Status: /d; /^Conffiles:/,/^[^ ]/ { /^Conffiles:/d; /^ /d }' >"$tree/DEBIAN/control"
+    for part in $(dpkg-query --control-list "$1"); do
+        case $part in preinst | postinst | prerm | postrm | triggers | shlibs)
+            dpkg-query --control-show "$1" "$part" >"$tree/DEBIAN/$part"
+            ;;
+        esac
+    done
+    for part in preinst postinst prerm postrm; do [ ! -e "$tree/DEBIAN/$part" ] || chmod 755 "$tree/DEBIAN/$part"; done
+    # shellcheck disable=SC2016
+    dpkg-query -L "$1" | while IFS= read -r part; do
+        if [ "$part" = /. ] || { [ -L "$part" ] && [ -d "$part" ]; } || { [ ! -e "$part" ] && [ ! -L "$part" ]; }; then continue; fi
+        printf '%s\n' "${part#/}"
+    done | grep -vxFf <(dpkg-query -W -f '${Conffiles}\n' "$1" | awk '{ sub(/^\//, "", $1); print NF ? $1 : "-" }') |
+        tar -C / --no-recursion -cf - -T - | tar -C "$tree" -xf -
+    dpkg-deb -Zgzip -z1 -b "$tree" "$TOP/old/$1.deb" >/dev/null
+    rm -rf -- "$tree"
+}
+held() { # sets holds: which of WANTED are held
+    local each
+    holds=()
+    by_apt || return 0
+    for each in "${WANTED[@]}"; do
+        if apt-mark showhold "${each%% *}" 2>/dev/null | grep -qxF "${each%% *}"; then holds+=("${each%% *}"); fi
+    done
+}
+hold() { [ "${#holds[@]}" = 0 ] || apt-mark hold "${holds[@]}" >/dev/null; }
+put() { # installs TOP/new
+    local code=0 files=("$TOP"/new/*)
+    held
+    if by_apt; then
+        export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+        patiently dpkg --force-confold --configure -a || true # what an interrupted run left
+    fi
+    differing
+    [ "${#words[@]}" -gt 0 ] || return 0
+    if by_apt; then
+        apt --no-remove --no-install-recommends --allow-downgrades --allow-change-held-packages install -- "${files[@]}" || code=$?
+        hold
+    else
+        rpms "$manager" --disableexcludes=all install -- "${files[@]}" || code=$?
+        differing
+        if [ "${#words[@]}" -gt 0 ]; then code=0 && rpms "$manager" --disableexcludes=all downgrade -- "${files[@]}" || code=$?; fi
+    fi
+    [ "$code" = 0 ] || {
+        echo "$said" >&2
+        told "$code"
+    }
+}
+put_back() { # installs TOP/old; fails when that is not whole
+    local files=("$TOP"/old/*) code=0
+    [ -e "${files[0]}" ] || return 1
+    held
+    if by_apt; then patiently dpkg --force-confold -i "${files[@]}" || code=$?; else patiently rpm -U --oldpackage -- "${files[@]}" || code=$?; fi
+    hold
+    return "$code"
+}
