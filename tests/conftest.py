@@ -41,6 +41,7 @@ ROWS: Final = {
         "lb/test_taken.py",
         "lb/test_dnf.py",
         "lb/test_firewall.py",
+        "upgrade/test_lb.py",
         "cluster/test_preflight.py",
         "recover/test_vip.py",
         # From here on, on a cluster that is well.

@@ -17,6 +17,8 @@ FLAGS: Final = {
     "drain": "/run/ha-runbooks/drain",
     "leaving": "/run/ha-runbooks/leaving",
 }
+# On the LB that held the VIP before `inv upgrade.lb` moved it; a reboot deletes it, as it deletes the drain.
+HELD_BEFORE: Final = "/run/ha-runbooks/held-before-upgrade"
 # In the first line of every configuration that lb.setup has ever written, and in the `description` of HAProxy's.
 OURS: Final = "written by `inv lb.setup`"
 MARK: Final = "ha-runbooks"

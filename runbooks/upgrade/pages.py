@@ -9,10 +9,12 @@ from runbooks.inventory.model import Site
 from runbooks.pages.examples import second
 from runbooks.pages.page import Page
 from runbooks.rules.kubeadm import parse
-from runbooks.upgrade import procedure, rollback
+from runbooks.upgrade import lb, procedure, rollback
 from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.lb_steps import UNITS, Pair
 from runbooks.upgrade.procedure import Order
 from runbooks.upgrade.rules import order as rules
+from runbooks.upgrade.rules import services
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.rollback import ETCD, ORDER, Back, Put
 from runbooks.view.cluster import Survey
@@ -40,4 +42,12 @@ def back(site: Site) -> Page:
     )
 
 
-UPGRADE: Final = (run, back)
+def balancers(site: Site) -> Page:
+    """The first LB holds the VIP."""
+    order = tuple(reversed(site.load_balancers))
+    pair = Pair(site, {host: dict.fromkeys(UNITS, "VERSION") for host in order})
+    way = services.moves(order, order[-1], None, order)
+    return Page(lb.procedure(pair, way, None), given=f"{order[-1]} holds the VIP, and both get new versions")
+
+
+UPGRADE: Final = (run, back, balancers)

@@ -94,3 +94,24 @@ def run(  # noqa: PLR0913 - flags
             drain_timeout=drain_timeout,
         ),
     )
+
+
+NEWEST = "; without it, the newest that the host's repositories offer"
+
+
+@procedure(
+    help={
+        "to_haproxy": f"the version of haproxy, such as 2.6.12{NEWEST}",
+        "to_keepalived": f"the version of keepalived, such as 2.2.7{NEWEST}",
+    }
+)
+def lb(session: Session, to_haproxy: str = "", to_keepalived: str = "") -> None:
+    """Upgrade haproxy and keepalived on the load balancers, the standby first.
+
+    Before anything is installed, the new programs check the configuration of every load balancer. Then the standby is upgraded and has
+    to prove that it serves, the VIP moves to it (as by lb.failover, measured), the other one is upgraded, and the VIP goes back to the one
+    that held it. New packages that do not work are replaced by the old ones. A load balancer that is at its versions is left alone.
+    """
+    from runbooks.upgrade.lb import upgrade_lb  # noqa: PLC0415 - start-up time
+
+    upgrade_lb(session, to_haproxy, to_keepalived)

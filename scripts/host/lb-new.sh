@@ -1,6 +1,6 @@
-# Variables: READ (array: the files and directories that HAProxy is started with), KEEPALIVED_CONF, and those of packages-new.sh, which
-# stands before this. Fetches the new packages, and has their haproxy and keepalived check the configuration of this host; installs
-# nothing. Keeps the packages that are installed. Prints "unkept NAME VERSION" of one that cannot be kept.
+# Variables: READ (array: the files and directories that HAProxy is started with), KEEPALIVED_CONF, and TOP and WANTED of
+# packages-new.sh, which stands before this. Fetches the new packages, and has their haproxy and keepalived check the configuration of
+# this host; installs nothing. Keeps the packages that are installed. Prints "unkept NAME VERSION" of one that cannot be kept.
 # Exit 65: the new program refuses the configuration; 71: it cannot run here.
 # shellcheck shell=bash disable=SC2154
 set -eu

@@ -1,5 +1,5 @@
-# Variables: UNITS (array), ACTION (new: install the packages that were tried; old: put back those that they replaced), and those of
-# packages-new.sh, which stands before this. Then restarts the units. Exit 67: a unit does not start; its log is
+# Variables: UNITS (array), ACTION (new: install the packages that were tried; old: put back those that they replaced), and TOP and
+# WANTED of packages-new.sh, which stands before this. Then restarts the units. Exit 67: a unit does not start; its log is
 # on standard error. Exit 1: there is nothing to put back.
 # shellcheck shell=bash disable=SC2154
 set -eu
