@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbooks.commands import upgrade_backups
+from runbooks.commands import static_pods, upgrade_backups
 from runbooks.commands.upgrade_backups import Backups
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step
@@ -26,7 +26,6 @@ from runbooks.view.cluster import Survey
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-FORWARD = "upgrade.run"  # the command that goes forward again
 STAY = (
     "as they are: etcd's data, renewed certificates, kubeadm and kubectl, CoreDNS and kube-proxy, the ConfigMaps kubelet-config and "
     "kubeadm-config (but for kubernetesVersion)"
@@ -45,7 +44,7 @@ def rollback(session: Session, name: str) -> None:
     session.carry_out(procedure(session.site, host, back, Survey()))
     if not session.options.plan:
         run.listener.say(f"{host} is at {text(back.to)}; {STAY}")
-        run.listener.say(f"forward again, to the same or another version: inv {FORWARD} --to VERSION")
+        run.listener.say(f"forward again: inv upgrade.run --to {text(back.since) if back.since > back.to else 'VERSION'}")
 
 
 def decided(run: Run, host: Host) -> Back:
@@ -59,6 +58,9 @@ def decided(run: Run, host: Host) -> Back:
     here = {each: said for each, said in found.items() if isinstance(said, Backups)}
     if busy := [f"{each}: {said.running}" for each, said in here.items() if said.running]:
         raise PrecheckError(f"kubeadm still runs: {listed(busy)}", hint="when it has ended, this command again")
+    if parked := [name for name, pod in run.read(host, static_pods.look()).items() if pod.manifest == "parked"]:
+        why = f"{host}: {listed(parked)} was stopped on purpose (its manifest is parked)"
+        raise PrecheckError(why, hint="inv doctor names the command that starts it again")
     readings = look.look(run)
     versions = seen(site, readings.hosts, readings.cluster)
     away = {each.name: rules.away_from_home(each, said) for each, said in here.items()}

@@ -67,7 +67,7 @@ back() {
     local directory=${TO%/*} new
     rm -f -- "$directory"/.ha-runbooks.*
     new=$(mktemp -- "$directory/.ha-runbooks.XXXXXXXX") || exit
-    cp -p -- "$FROM" "$new" || exit
+    cp --preserve=mode,ownership -- "$FROM" "$new" || exit # written now: whoever asks whether the kubelet has seen it goes by that
     if [ "$(digest "$new")" != "$SHA" ]; then
         rm -f -- "$new"
         echo "$FROM has been changed meanwhile" >&2

@@ -38,7 +38,7 @@ class Hosts(BashHosts):
     def __init__(self, top):
         super().__init__(top)
         self.kubelets = {host.name: OLD for host in site().nodes}
-        self.config, self.changes, self.dying, self.etcds = NEW, [], -1, {}
+        self.config, self.changes, self.dying, self.parked = NEW, [], -1, []
         (top / "bin").mkdir(exist_ok=True)
         (top / "bin/pgrep").write_text("#!/bin/sh\n")
         (top / "bin/pgrep").chmod(0o755)
@@ -66,7 +66,8 @@ class Hosts(BashHosts):
             data = {"data": {"ClusterConfiguration": f"kubernetesVersion: v{self.config}\n"}}
             return Answer(0, f"clock 1\n{KUBEADM_CONFIG} 0 {json.dumps(data)}\n")
         if shown.startswith("static-pods look"):
-            return Answer(0, f"pod etcd on {self.versions(host)[ETCD]}\n")
+            pods = [f"pod etcd on {self.versions(host)[ETCD]}", *(f"pod {name} parked -" for name in self.parked)]
+            return Answer(0, "\n".join(pods) + "\n")
         if not shown.endswith(" look"):
             self.changes.append(f"{host} {shown}")
         if shown.startswith("kubeadm-config: "):
@@ -212,6 +213,10 @@ def test_newer_kubelets_kubeadm_at_work_and_silent_hosts_stop_it_before_anything
     hosts.kubelets["worker1"] = OLD
     (hosts.top / "bin/pgrep").write_text("#!/bin/sh\necho 7 kubeadm upgrade node\n")
     with pytest.raises(PrecheckError, match="kubeadm still runs: master1: kubeadm upgrade node"):
+        go_back(hosts)
+    (hosts.top / "bin/pgrep").write_text("#!/bin/sh\n")
+    hosts.parked.append("kube-scheduler")
+    with pytest.raises(PrecheckError, match="kube-scheduler was stopped on purpose"):
         go_back(hosts)
     hosts.broken["master3"] = CommandError("master3: no")
     with pytest.raises(PrecheckError, match="what runs on master3 could not be read"):
