@@ -8,7 +8,7 @@ from typing import Any
 
 from runbooks.cluster import members
 from runbooks.cluster.admission import accepts_a_change
-from runbooks.cluster.drain import drain
+from runbooks.cluster.drain import Named, drain
 from runbooks.cluster.node_settings import keep_settings
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Probe
@@ -25,10 +25,10 @@ from runbooks.view import etcd
 from runbooks.view.cluster import Survey
 
 
-def remove_procedure(site: Site, host: Host, *, force: bool = False) -> Procedure:
+def remove_procedure(site: Site, host: Host, named: Named | None = None) -> Procedure:
     """Return the procedure that removes ``host`` from the cluster, dead or alive.
 
-    ``force`` also deletes pods that no controller recreates. Never leaves etcd without a quorum: see `check_quorum` and
+    ``named``: what of its pods may be lost. Never leaves etcd without a quorum: see `check_quorum` and
     `members.remove_from_etcd`.
     """
     survey = Survey()
@@ -40,7 +40,7 @@ def remove_procedure(site: Site, host: Host, *, force: bool = False) -> Procedur
     ]
     if control_plane:
         steps.append(take_out(host))
-    steps.append(drain(survey, host, force=force))
+    steps.append(drain(survey, host, named or Named()))
     if control_plane:
         steps.append(leave_etcd(survey, host))
     steps += [wipe(survey, host), delete_node(survey, host)]

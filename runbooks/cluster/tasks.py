@@ -110,20 +110,28 @@ def status(session: Session) -> None:
     show(session)
 
 
-@procedure(help={"host": "its name", "force": "also delete pods that no controller recreates"})
-def remove(session: Session, host: str, force: bool = False) -> None:
+@procedure(
+    help={
+        "host": "its name",
+        "force": "also delete pods that no controller recreates",
+        "delete-emptydir-data": "also evict pods with emptyDir volumes: the data in them are lost",
+    }
+)
+def remove(session: Session, host: str, force: bool = False, delete_emptydir_data: bool = False) -> None:
     """Remove one host from the cluster, dead or alive.
 
-    Refuses when etcd would lose its quorum. Deletes the host's data; `inv cluster.join` adds it again as an empty host, with the
+    Refuses when etcd would lose its quorum. Pods that would lose data by their eviction stop it, and are named, unless a flag lets them
+    go. Deletes the host's data; `inv cluster.join` adds it again as an empty host, with the
     labels, taints and annotations of its node.
     """
     from runbooks.cluster.balancers import name_left  # noqa: PLC0415
+    from runbooks.cluster.drain import Named  # noqa: PLC0415
     from runbooks.cluster.remove import remove_procedure  # noqa: PLC0415
 
     if "," in host:
         raise PrecheckError("--host takes one name: hosts are removed one at a time", hint="run the command once for each host")
     gone = session.site.host(host, "node")
-    session.carry_out(remove_procedure(session.site, gone, force=force))
+    session.carry_out(remove_procedure(session.site, gone, Named(force, delete_emptydir_data)))
     name_left(session, gone)
 
 

@@ -1,7 +1,7 @@
 """Commands that drain a node and take it back, and what kubectl says about it.
 
-Nothing here forces or deletes what nobody named: `drain` has neither --force nor --disable-eviction. Pods that kubectl refuses to
-evict without such a flag, and that the operator has named, are evicted before, one by one, by `evict`. A drain that runs out of time
+Nothing here forces or deletes what nobody named: `drain` has no --disable-eviction, and --force only where the operator gave up all that is
+on the node. Pods that kubectl refuses to evict without such a flag, and that the operator has named, are evicted before, one by one, by `evict`. A drain that runs out of time
 exits 1 and leaves the node cordoned; Pods that were evicted by then are gone.
 
 https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/
@@ -89,10 +89,11 @@ def _patch(api_host: Host, node: str, change: dict[str, object]) -> Command:
 # ---- its Pods
 
 
-def drain(api_host: Host, node: str, timeout_s: int, *, empty_dirs: bool = False) -> Command:
+def drain(api_host: Host, node: str, timeout_s: int, *, empty_dirs: bool = False, force: bool = False) -> Command:
     """Drain ``node``: evict all its Pods but those of DaemonSets and static Pods, and wait up to ``timeout_s`` seconds until they are gone.
 
-    ``empty_dirs``: the operator allowed to delete the data of emptyDir volumes on every node. Its answer is for `parse_drain`; exit
+    ``empty_dirs``: the operator allowed to delete the data of emptyDir volumes on this node; ``force``: and the Pods that no controller
+    creates again. Its answer is for `parse_drain`; exit
     status 1 is no error of the command. Raises ValueError for a timeout of 0, which kubectl takes for none.
     """
     if timeout_s < 1:
@@ -102,6 +103,7 @@ def drain(api_host: Host, node: str, timeout_s: int, *, empty_dirs: bool = False
         node,
         "--ignore-daemonsets",
         *(["--delete-emptydir-data"] if empty_dirs else []),
+        *(["--force"] if force else []),
         f"--timeout={timeout_s}s",
         f"--request-timeout={REQUEST_S}s",  # the last one counts: it is for one request, not for the whole drain
     ]

@@ -82,6 +82,7 @@ def test_a_drain_forces_nothing_and_always_ends() -> None:
     assert command.expect == {0, 1}
     assert command.timeout > 300
     assert "--delete-emptydir-data" in str(drain.drain(master(1), "worker1", 300, empty_dirs=True))
+    assert "--force" in str(drain.drain(master(1), "worker1", 300, force=True))
     with pytest.raises(ValueError, match="timeout"):
         drain.drain(master(1), "worker1", 0)
 
