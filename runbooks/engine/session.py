@@ -130,7 +130,7 @@ class Session:
                 records.end("failed", str(error))
                 error.add_note(f"report: {records.path}")
                 error.hint = (
-                    error.hint or f"fix that, then run `inv {procedure.key}` again: it continues with what is not done yet"
+                    error.hint or f"fix that, then run `{procedure.command}` again: it continues with what is not done yet"
                 )
                 raise
             except KeyboardInterrupt:

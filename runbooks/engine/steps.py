@@ -95,13 +95,19 @@ class Procedure:
     """An ordered list of steps.
 
     ``key`` is the command, such as ``lb.setup``. ``inputs`` are the arguments that the steps were built from; a run can only be
-    resumed with the same inputs.
+    resumed with the same inputs. ``flags`` are those that the command has to be given again when it was stopped.
     """
 
     key: str
     title: str
     steps: Sequence[Step | Together]
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    flags: str = ""
+
+    @property
+    def command(self) -> str:
+        """The command that carries it out: "inv lb.setup"."""
+        return f"inv {self.key} {self.flags}".rstrip()
 
     def __post_init__(self) -> None:
         titles = [step.title for step in self]

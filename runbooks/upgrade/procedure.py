@@ -55,7 +55,7 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
     whole = len(chosen) == len(upgrade.site.nodes) and not choices.pause_after
     items += [gates.cluster_verified(upgrade.site), *map(kept.forget, order.control_plane), *end] if whole else []
     title = f"Upgrade {upgrade.site.name} to Kubernetes {upgrade.version}"
-    return Procedure("upgrade.run", title, items, inputs=_inputs(upgrade, order))
+    return Procedure("upgrade.run", title, items, inputs=_inputs(upgrade, order), flags=f"--to {upgrade.version}")
 
 
 def _inputs(upgrade: Upgrade, order: Order) -> dict[str, object]:

@@ -16,6 +16,7 @@ from runbooks.text import counted
 # Names of steps, by which their past runs are found: the title of a Step is "HOST: NAME". Each at most once on a host.
 BACKUP = "backup"
 FIRST_PACKAGES, FETCH = "install kubeadm", "fetch its packages and images"
+PREPARING = frozenset({FIRST_PACKAGES, FETCH})
 LB_OUT = "take it out of the load balancers"
 APPLY, NODE, WORKER = "kubeadm upgrade apply", "kubeadm upgrade node", "kubeadm upgrade node (worker)"
 LB_IN = "let the load balancers use it"
@@ -118,10 +119,13 @@ class Schedule:
         return found
 
     def begun_within(self, seconds: float) -> tuple[str, ...]:
-        """Return the hosts whose work typically begins within ``seconds``: those that a run with an end begins at all."""
+        """Return the hosts whose work typically begins within ``seconds``: those that a run with an end begins at all.
+
+        What is only fetched is no work: it changes nothing that runs.
+        """
         first: dict[str, float] = {}
         for each in self.steps:
-            if each.part.host:
+            if each.part.host and each.part.name not in PREPARING:
                 first.setdefault(each.part.host, each.begins.typical)
         return tuple(host for host, begins in first.items() if begins <= seconds)
 
