@@ -74,26 +74,11 @@ def run(  # noqa: PLR0913 - flags
     then every kubelet, node by node, drained. After each node a gate. What clients of the VIP see is measured. Interrupted at any moment,
     the same command goes on from what the nodes run. Exit status 3: the plan refuses it, nothing was changed; 5: not all nodes are done.
     """
+    flags = {name: value for name, value in locals().items() if name != "session"}
     from runbooks.upgrade.rules.choices import choices  # noqa: PLC0415 - start-up time
     from runbooks.upgrade.run import upgrade  # noqa: PLC0415
 
-    upgrade(
-        session,
-        choices(
-            session.site,
-            to=to,
-            hops=hops,
-            workers_at_once=workers_at_once,
-            max_failed=max_failed,
-            delete_emptydir_data=delete_emptydir_data,
-            force_pods=force_pods,
-            only=only,
-            pause_after=pause_after,
-            no_backup=no_backup,
-            until=until,
-            drain_timeout=drain_timeout,
-        ),
-    )
+    upgrade(session, choices(session.site, **flags))
 
 
 NEWEST = "; without it, the newest that the host's repositories offer"
