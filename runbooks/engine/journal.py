@@ -139,7 +139,9 @@ def _interrupted(directory: Path, key: str, run: str) -> tuple[Path, list[dict[s
 def prune(directory: Path) -> None:
     """Delete the oldest journals beyond the newest 200, and what else was measured in these runs: ``RUN.clients.json``."""
     for path in sorted(directory.glob("*.jsonl"), reverse=True)[KEEP:]:
-        path.with_name(f"{path.stem}.clients.json").unlink(missing_ok=True)  # first: without its journal nobody would find it again
+        path.with_name(f"{path.stem}.clients.json").unlink(
+            missing_ok=True
+        )  # first: without its journal nobody would find it again
         path.unlink(missing_ok=True)
 
 

@@ -30,15 +30,13 @@ RESULT = ".clients.json"
 
 @dataclass(slots=True)
 class Watching:
-    """The measurement of one run; ``measuring`` is None when there is none, in a plan or because it could not begin."""
+    """The measurement of one run."""
 
     session: Session
-    measuring: Measuring | None
+    measuring: Measuring
 
     def tell(self) -> None:
         """End the measurement, print what clients saw, and keep it beside the report of the run."""
-        if not self.measuring:
-            return
         try:
             result = self.measuring.stop()
         except RunbookError as error:
@@ -54,16 +52,18 @@ class Watching:
             self.session.run.listener.say("\n".join(lines(result, limits, steps)))
 
     def _keep(self, journal: object) -> None:
-        there = Path(self.measuring.plan.result) if self.measuring else None
-        if there and isinstance(journal, RunJournal):
-            there.replace(journal.path.with_suffix(RESULT))
+        if isinstance(journal, RunJournal):
+            Path(self.measuring.plan.result).replace(journal.path.with_suffix(RESULT))
 
 
 @contextmanager
-def watched(session: Session) -> Iterator[Watching]:
-    """Measure while the block runs. A measurement that cannot begin does not keep the upgrade from running; it is said."""
+def watched(session: Session) -> Iterator[None]:
+    """Measure while the block runs, and tell the result at its end, also after an error: then the run stopped in the middle.
+
+    A measurement that cannot begin does not keep the upgrade from running; it is said. After Ctrl-C it is ended without a report.
+    """
     if session.options.plan:
-        yield Watching(session, None)
+        yield
         return
     directory = session.state / "runs"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,10 +74,16 @@ def watched(session: Session) -> Iterator[Watching]:
         clients = begun.__enter__()
     except RunbookError as error:
         session.run.listener.say(f"what clients see is not measured: {error}")
-        yield Watching(session, None)
+        yield
         return
+    watching = Watching(session, clients)
     try:
-        yield Watching(session, clients)
+        yield
+    except RunbookError:
+        watching.tell()
+        raise
+    else:
+        watching.tell()
     finally:
         begun.__exit__(None, None, None)
 

@@ -20,13 +20,13 @@ class Order:
     """The hosts of one upgrade in their order.
 
     apply    the control plane host that takes `kubeadm upgrade apply`; None when kubeadm-config has the target already.
-    canary   whether the first worker is upgraded alone.
+    done     nodes whose kubelet has arrived already: only looked at.
     """
 
     control_plane: tuple[Host, ...]
     workers: tuple[Host, ...]
     apply: Host | None
-    canary: bool = True
+    done: frozenset[Host] = frozenset()
 
     @property
     def hosts(self) -> tuple[Host, ...]:
@@ -47,8 +47,10 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
     ) in order.control_plane:  # all of them before any kubelet, also with --only: a kubelet is never newer than an API server
         if choices.takes(host):
             items += control_plane.steps(upgrade, host, "apply" if host == order.apply else "node")
+    if done := [gate.gate(upgrade, host) for host in chosen if host in order.done]:
+        items.append(Together(tuple(done)))
     for host in order.control_plane:
-        if choices.takes(host):
+        if choices.takes(host) and host not in order.done:
             items += [*node.steps(upgrade, host), gate.gate(upgrade, host)]
     items += _workers(upgrade, order)
     items = _until(items, choices.pause_after)
@@ -63,9 +65,10 @@ def _inputs(upgrade: Upgrade, order: Order) -> dict[str, object]:
 
 
 def _workers(upgrade: Upgrade, order: Order) -> list[Step | Together]:
-    chosen = [host for host in order.workers if upgrade.choices.takes(host)]
+    chosen = [host for host in order.workers if upgrade.choices.takes(host) and host not in order.done]
+    canary = not set(order.workers) & order.done
     items: list[Step | Together] = []
-    for group in groups(chosen, upgrade.choices.workers_at_once, canary=order.canary):
+    for group in groups(chosen, upgrade.choices.workers_at_once, canary=canary):
         lanes = [[tolerant(upgrade, step) for step in worker_steps(upgrade, host)] for host in group]
         items += lanes[0] if len(lanes) == 1 else [Together(tuple(steps)) for steps in zip(*lanes, strict=True)]
     return items

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runbooks.commands import upgrade_kubeadm
 from runbooks.engine.steps import Run
-from runbooks.errors import DegradedError, PrecheckError
+from runbooks.errors import DegradedError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd_leader import leader_of
 from runbooks.rules.finding import Finding, at_least, told
+from runbooks.rules.upgrade_seen import Version, text
 from runbooks.rules.upgrade_standing import standing
 from runbooks.text import indented, listed
-from runbooks.upgrade import clients, fresh_set, gate
+from runbooks.upgrade import clients, fresh_set, gate, look, packages
 from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.node import kubelet_arrived
 from runbooks.upgrade.procedure import Order, procedure
 from runbooks.upgrade.rules import order as rules
 from runbooks.upgrade.rules import path
 from runbooks.upgrade.rules.choices import Choices
+from runbooks.upgrade.rules.packages import offered_everywhere
 from runbooks.view import etcd as view_etcd
 
 if TYPE_CHECKING:
@@ -24,23 +28,46 @@ if TYPE_CHECKING:
 
 
 def upgrade(session: Session, choices: Choices) -> None:
-    """Upgrade to ``choices.to``: one hop, or several with ``choices.several``, each a whole upgrade.
+    """Upgrade to ``choices.to``: one hop, or several with ``choices.several``, each a whole upgrade with its own gates.
 
     Raises PrecheckError with what the plan refuses, DegradedError when workers were left out or the time of --until is over.
     """
-    one = Upgrade(session.site, choices.to, choices)
+    way = hops(Upgrade(session.site, choices.to, choices), session)
+    for number, to in enumerate(way, start=1):
+        if len(way) > 1:
+            session.run.listener.say(f"hop {number} of {len(way)}: to {text(to)}")
+        one_hop(session, Upgrade(session.site, to, choices))
+
+
+def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
+    """Return the versions to go through, the target last. Raises PrecheckError when a patch release in between is not known."""
+    if not one.choices.several:
+        return (one.to,)
+    state = standing(one.seen(session.run))
+    now = state.since or state.to
+    seen = packages.look(session.run, one.to, look.look(session.run).hosts)
+    way = path.hops(now, one.to, offered_everywhere(seen)) if now else ()
+    if unknown := [str(hop) for hop in way if not hop.to]:
+        raise PrecheckError(
+            f"the repositories of the hosts do not say which version {listed(unknown)} is",
+            hint=f"one hop after the other: inv upgrade.run --to VERSION, with {listed(map(str, way))}",
+        )
+    return tuple(hop.to for hop in way if hop.to) or (one.to,)
+
+
+def one_hop(session: Session, one: Upgrade) -> None:
+    """Carry out one hop."""
     refuse(one, session.run)
-    fresh_set.require(session, choices)
+    fresh_set.require(session, one.choices)
     steps = procedure(one, order(one, session.run))
-    with clients.watched(session) as watching:
+    with clients.watched(session):
         session.carry_out(steps)
-        watching.tell()
     report_failed(one)
 
 
 def refuse(one: Upgrade, run: Run) -> None:
     """Raise PrecheckError with every finding that forbids this upgrade."""
-    found: list[Finding] = path.findings_for(one.seen(run), one.to, several=one.choices.several)
+    found: list[Finding] = path.findings_for(one.seen(run), one.to)
     if wrong := at_least("fail", found):
         raise PrecheckError(
             f"no upgrade to {one.version} now:{indented(told(each) for each in wrong)}",
@@ -56,8 +83,19 @@ def order(one: Upgrade, run: Run) -> Order:
     masters = rules.control_plane_order(run.site.control_plane, _leader(one, run), begun)
     workers = rules.workers(run.site.nodes, begun)
     apply = None if gate.config_names_target(one, run) else masters[0]
-    canary = not any(node.kubelet_runs == one.to for node in seen.nodes if not node.control_plane)
-    return Order(masters, workers, apply, canary=canary)
+    done = frozenset(host for host in run.site.nodes if _finished(one, run, host))
+    return Order(masters, workers, apply, done)
+
+
+def _finished(one: Upgrade, run: Run, host: Host) -> bool:
+    """Return whether nothing is left to do on a node: its kubelet has arrived, kubeadm is done, and it is not cordoned by us."""
+    try:
+        progress = run.read(host, upgrade_kubeadm.look())
+        known = one.survey.nodes(run, one.survey.serving(run)).get(host.name)
+        arrived = bool(kubelet_arrived(one, run, host))
+    except RunbookError:
+        return False
+    return arrived and not (progress.attempt or progress.running) and bool(known and not known.marked)
 
 
 def _leader(one: Upgrade, run: Run) -> Host | None:
