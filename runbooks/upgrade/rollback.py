@@ -77,7 +77,7 @@ def procedure(site: Site, host: Host, back: Back, survey: Survey) -> Procedure:
         f"Take the control plane of {host} back to the version before",
         [
             may_go_back(host, back),
-            rollback_steps.take_out(host, back),
+            rollback_steps.take_out(host, back, survey),
             *(rollback_steps.put_back(host, put, survey) for put in back.pods),
             rollback_steps.kubelet_files(host, back),
             rollback_steps.wait_healthy(site, host, back),

@@ -27,14 +27,19 @@ from runbooks.view.cluster import Survey
 CHANGED_WITHIN_S, HEALTHY_WITHIN_S = 240, 240
 
 
-def take_out(host: Host, back: Back) -> Step:
-    """Send new connections to other hosts, when a manifest has to be put back."""
+def take_out(host: Host, back: Back, survey: Survey) -> Step:
+    """Send new connections to other hosts, when a manifest has to be put back. Never takes out the only API server that is ready of several."""
     step = traffic.take_out(host)
+
+    def check(run: Run) -> None:
+        if not done(run):
+            for put in back.pods:
+                _require_others(run, host, put, survey)
 
     def done(run: Run) -> bool | Unmet:
         return not any(put.path for put in back.pods) or bool(step.done and step.done(run))
 
-    return replace(step, done=done)
+    return replace(step, check=check, done=done)
 
 
 def put_back(host: Host, put: Put, survey: Survey) -> Step:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +20,7 @@ from runbooks.errors import CommandError, InventoryError, PrecheckError
 from runbooks.upgrade import kept, rollback, rollback_steps
 from runbooks.upgrade.rules.rollback import ETCD, ORDER
 from runbooks.view.cluster import Survey
+from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import BashHosts, master, run_on, site, without_waiting
 from tests.unit.commands.test_upgrade_backups import manifest
 
@@ -203,6 +205,18 @@ def test_etcd_does_not_stop_when_the_quorum_needs_it(hosts, monkeypatch):
     with pytest.raises(PrecheckError, match="etcd must not be restarted: master2 is down"):
         go_back(hosts)
     assert hosts.versions(M1)[ETCD] == "3.6.9-0"
+
+
+def test_the_only_api_server_that_is_ready_does_not_stop(hosts, monkeypatch):
+    ready = replace(EMPTY_NODE, files=frozenset({"kubelet.conf"}), api="ok")
+    states = {M1: ready, master(2): replace(ready, api="refused"), master(3): CommandError("master3: no")}
+    monkeypatch.setattr(Survey, "control_plane", lambda self, run: states)
+    with pytest.raises(PrecheckError, match="its API server is the only one that is ready"):
+        go_back(hosts)
+    assert hosts.changes == [], "it is not taken out of the load balancers either"
+    states[M1] = replace(ready, api="refused")  # one that does not serve costs nobody anything
+    go_back(hosts)
+    assert hosts.versions(M1)["kube-apiserver"] == OLD
 
 
 def test_newer_kubelets_kubeadm_at_work_and_silent_hosts_stop_it_before_anything(hosts):
