@@ -84,7 +84,7 @@ def test_a_plan_says_what_goes_back_and_touches_nothing(upgraded: Upgraded) -> N
 def test_a_host_that_was_not_upgraded_has_nothing_to_go_back_to(upgraded: Upgraded) -> None:
     done = upgraded.operator.inv("upgrade.rollback", "--host", OTHER)
     assert done.returncode == 3
-    assert "there is no backup of the manifests" in done.stderr
+    assert "there is no backup of the manifests" in done.stderr, done.stderr
 
 
 def test_it_goes_back_also_after_being_killed(upgraded: Upgraded) -> None:
