@@ -55,6 +55,7 @@ ROWS: Final = {
         "cluster/test_verify.py",
         "cluster/test_upgrade.py",
         "upgrade/test_rollback.py",
+        "upgrade/test_run.py",
     ),
 }
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}

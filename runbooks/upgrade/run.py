@@ -15,6 +15,7 @@ from runbooks.rules.upgrade_standing import standing
 from runbooks.text import indented, listed
 from runbooks.upgrade import clients, fresh_set, gate, look, packages
 from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.hosts_yaml import change, set_version
 from runbooks.upgrade.node import kubelet_arrived
 from runbooks.upgrade.procedure import Order, procedure
 from runbooks.upgrade.rules import order as rules
@@ -59,9 +60,11 @@ def one_hop(session: Session, one: Upgrade) -> None:
     """Carry out one hop."""
     refuse(one, session.run)
     fresh_set.require(session, one.choices)
-    steps = procedure(one, order(one, session.run))
+    steps = procedure(one, order(one, session.run), [set_version(session.site_file, one.version)])
     with clients.watched(session):
         session.carry_out(steps)
+    if left := change(session.site_file, one.version).by_hand:
+        session.run.listener.say(f"hosts.yaml: {left}")
     report_failed(one)
 
 

@@ -1,22 +1,16 @@
-"""One control plane host that kubeadm has upgraded goes back; killed on the way, the same command goes on.
-
-The fixture ``upgraded`` may be made by anything that upgrades one control plane host and leaves the kubelets as they are.
-"""
+"""One control plane host that kubeadm has upgraded goes back; killed on the way, the same command goes on."""
 
 from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from lab.kube_packages import REVISION
 from lab.kubernetes import noted
-from runbooks.rules import kubeadm
-from runbooks.rules.upgrade_checks import flags, ignored
 from tests.support.operator import Operator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -40,22 +34,18 @@ class Upgraded:
 
 
 @pytest.fixture(scope="module")
-def upgraded(cluster: Operator) -> Iterator[Upgraded]:
-    """HOST was just upgraded by `kubeadm upgrade apply`; all kubelets and the other hosts are as they were."""
+def upgraded(cluster: Operator) -> Upgraded:
+    """HOST was just upgraded by an `upgrade.run` that was killed while kubeadm ran there: kubeadm ends its work without it."""
     entry = noted(cluster.lab.instance)
     assert entry
     old, new = entry.versions[:2]
-
-    def install(version: str) -> None:
-        words = "--allow-downgrades --allow-change-held-packages"
-        shell(cluster, HOST, f"apt-get -q update && apt-get -qy {words} install kubeadm={version[1:]}-{REVISION}", timeout_s=240)
-
-    install(new)
-    cgroup = "v2" if shell(cluster, HOST, "stat -fc %T /sys/fs/cgroup").strip() == "cgroup2fs" else "v1"
-    told = flags(ignored(cluster.lab.site(), kubeadm.parse(new), images_there=True), cgroup)
-    shell(cluster, HOST, f"kubeadm upgrade apply {new} --yes {' '.join(told)}", timeout_s=900)
-    yield Upgraded(cluster, old, new)
-    install(old)
+    cluster.good("etcd.move-leader", "--to", "master3")  # the leader is the last one, so HOST is the first
+    words = ("upgrade.run", "--to", new, "--no-backup")
+    assert cluster.strike(1, signal.SIGKILL, *words, named="kubeadm upgrade apply") == -signal.SIGKILL
+    found = Upgraded(cluster, old, new)
+    eventually(lambda: (images(found, HOST), config(found)), (dict.fromkeys(PODS, new), new), 300)
+    eventually(lambda: shell(cluster, HOST, "systemctl is-active ha-runbooks-upgrade", check=False).strip(), "inactive", 120)
+    return found
 
 
 def images(upgraded: Upgraded, host: str) -> dict[str, str]:
