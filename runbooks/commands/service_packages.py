@@ -6,12 +6,15 @@ not. So a new package is fetched and unpacked first, and its program checks the 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from runbooks.commands import packages
-from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.base import Answer, Command, Probe, cmd, script
+from runbooks.commands.containerd import Config, parse_config
+from runbooks.commands.files import File
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.commands.packages import PATIENCE_S, Broken
 
@@ -119,18 +122,45 @@ def try_lb(kind: str, wanted: Mapping[str, str], reads: Sequence[str]) -> Comman
     return replace(command, shown=f"fetch {_told(wanted)}; the new haproxy -c, keepalived -t")
 
 
+def try_runtime(kind: str, wanted: Mapping[str, str], config: str, file: File | None) -> Command:
+    """Fetch containerd and runc in the ``wanted`` versions, and have that containerd read its configuration. Installs nothing.
+
+    ``config``: the path of its file; ``file``: what that is to be, None when it stays as it is. The answer is for `parse_tried`; `accept`
+    has to follow. Otherwise as `try_lb`.
+    """
+    content = b64encode(file.content.encode()).decode() if file else ""
+    variables = _variables(kind, wanted) | {"CONFIG": config, "CONTENT": content}
+    after = ("packages", "packages-new", "containerd-dump")
+    command = script("runtime-new", variables, timeout=15 * MINUTES, after=after)
+    return replace(command, shown=f"fetch {_told(wanted)}; the new containerd config dump")
+
+
+def parse_tried(answer: Answer) -> Config:
+    """Return what the new containerd makes of its configuration. Raises ValueError when the dump is no TOML."""
+    return parse_config(answer.stdout.splitlines())
+
+
+def accept(kind: str) -> Command:
+    """Note that the packages that were tried are right."""
+    return cmd("mv", "-f", f"{TOP}/{kind}/tried.new", f"{TOP}/{kind}/tried")
+
+
 def put(kind: str, wanted: Mapping[str, str], units: Sequence[str]) -> Command:
-    """Install the packages that were tried, and restart ``units``. Exits with NOT_STARTED when one of them does not start."""
+    """Install the packages that were tried, and restart ``units``, if any. Exits with NOT_STARTED when one of them does not start."""
     variables = _variables(kind, wanted) | {"UNITS": units, "ACTION": "new"}
     command = script("services-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
-    return replace(command, shown=f"install {_told(wanted)}; systemctl restart {' '.join(units)}")
+    return replace(command, shown=f"install {_told(wanted)}{_restarted(units)}")
 
 
 def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str]) -> Command:
     """Install the packages that ``wanted`` has replaced again, and restart ``units``."""
     variables = _variables(kind, wanted) | {"UNITS": units, "ACTION": "old"}
     command = script("services-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
-    return replace(command, shown=f"install the old {', '.join(wanted)} again; systemctl restart {' '.join(units)}")
+    return replace(command, shown=f"install the old {', '.join(wanted)} again{_restarted(units)}")
+
+
+def _restarted(units: Sequence[str]) -> str:
+    return f"; systemctl restart {' '.join(units)}" if units else ""
 
 
 def unkept(answer: Answer | None) -> list[str]:

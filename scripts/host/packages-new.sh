@@ -148,6 +148,7 @@ put() { # installs TOP/new
         echo "$said" >&2
         told "$code"
     }
+    rm -rf -- "$TOP/new" "$TOP/tried" # installed; containerd's alone takes 100 MB
 }
 put_back() { # installs TOP/old; fails when that is not whole
     local files=("$TOP"/old/*) code=0
