@@ -38,7 +38,7 @@ def trouble_with(session: Session) -> tuple[list[str], str, bool]:
     Raises InventoryError when hosts.yaml has no section backup.
     """
     store, now = Store(session.site), datetime.now().astimezone()
-    newest, good = _newest(store)
+    newest, good = newest_sets(store)
     schedules = [_state(each, store.records("last-attempt"), now) for each in local.found(session)]
     return _trouble(store, newest, good, schedules, now), _way_out(good, schedules), bool(schedules)
 
@@ -47,7 +47,7 @@ def show(session: Session) -> None:
     """Print the state of the backups. Raises OutcomeError with everything that is wrong."""
     store, now = Store(session.site), datetime.now().astimezone()
     sets = store.sets()
-    newest, good = _newest(store)
+    newest, good = newest_sets(store)
     attempt = store.records("last-attempt")
     schedules = [_state(each, attempt, now) for each in local.found(session)]
     trouble = _trouble(store, newest, good, schedules, now)
@@ -71,7 +71,7 @@ def show(session: Session) -> None:
         raise OutcomeError("\n       ".join(trouble), hint=_way_out(good, schedules))
 
 
-def _newest(store: Store) -> tuple[Manifest | None, Manifest | None]:
+def newest_sets(store: Store) -> tuple[Manifest | None, Manifest | None]:
     """Return the newest set that can be read, and the newest good one."""
     known = [each.manifest for each in store.sets() if each.manifest]
     return next(iter(known), None), next((each for each in known if each.state == "good"), None)

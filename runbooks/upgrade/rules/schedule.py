@@ -6,7 +6,7 @@ A stage is done when its longest lane is; the stages follow one another. All tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -134,12 +134,14 @@ class Schedule:
         return tuple(dict.fromkeys(each.part.name for each in self.steps if each.takes.source.startswith("no past run")))
 
 
-def takes(part: Part, past: Mapping[str, Sequence[float]]) -> Spread:
-    """Return how long a step takes: from its host's own past runs, else from those of other hosts, else from `DEFAULTS`.
+def takes(part: Part, past: Mapping[str, Sequence[float]], foreseen: Mapping[str, Spread] | None = None) -> Spread:
+    """Return how long a step takes: from its host's own past runs, else as ``foreseen``, else from those of other hosts, else from `DEFAULTS`.
 
-    ``past`` has the seconds of past runs by the steps' titles (`engine.journal.past`).
+    ``past`` has the seconds of past runs by the steps' titles (`engine.journal.past`), ``foreseen`` what is known of a step beforehand.
     """
     own = past.get(part.title, ())
+    if foreseen and not own and part.title in foreseen:
+        return foreseen[part.title]
     others = [seconds for title, those in past.items() if _name(title) == part.name for seconds in those]
     if own or others:
         return _spread(own or others, "this host" if own and part.host else "other hosts" if part.host else "")
@@ -158,7 +160,9 @@ def _spread(seconds: Sequence[float], where: str) -> Spread:
     return Spread(low, typical, high, f"{counted(len(seconds), 'past run')}{f' of {where}' if where else ''}")
 
 
-def schedule(stages: Iterable[Stage], past: Mapping[str, Sequence[float]]) -> Schedule:
+def schedule(
+    stages: Iterable[Stage], past: Mapping[str, Sequence[float]], foreseen: Mapping[str, Spread] | None = None
+) -> Schedule:
     """Return the schedule of ``stages``. A stage takes as long as its longest lane, at best, typically and at worst."""
     at, steps = Spread(0, 0, 0), []
     for stage in stages:
@@ -166,7 +170,7 @@ def schedule(stages: Iterable[Stage], past: Mapping[str, Sequence[float]]) -> Sc
         for lane in stage:
             begins = at
             for part in lane:
-                planned = Planned(part, begins, takes(part, past))
+                planned = Planned(part, begins, takes(part, past, foreseen))
                 steps.append(planned)
                 begins = planned.ends
             ends.append(begins)
@@ -177,17 +181,34 @@ def schedule(stages: Iterable[Stage], past: Mapping[str, Sequence[float]]) -> Sc
 def stages(masters: Sequence[str], workers: Sequence[str], *, at_once: int = 1, backup: bool = True) -> list[Stage]:
     """Return the stages of an upgrade in its order.
 
-    Backup; packages and images for all hosts at the same time; every control plane host's kubeadm step, one after the other (``masters`` in their order: etcd's followers first, its leader
-    last); then every node's kubelet, masters first; then one worker alone (the canary), then ``at_once`` workers at the same time.
+    Backup; packages and images for all hosts at the same time; every control plane host's kubeadm step, one after the other (``masters``
+    in their order: etcd's followers first, its leader last); then every node's kubelet, masters first; then one worker alone (the canary), then ``at_once`` workers at the same time.
     """
-    found: list[Stage] = [((Part(BACKUP),),)] if backup else []
-    found.append(tuple((Part(FIRST_PACKAGES, name), Part(FETCH, name)) for name in (*masters, *workers)))
-    for number, name in enumerate(masters):
-        kubeadm = NODE if number else APPLY
-        found.append((tuple(Part(each, name) for each in (LB_OUT, kubeadm, SERVING, LB_IN)),))
-    found += [(_kubelet(name),) for name in masters]
     groups = [workers[:1], *(workers[at : at + at_once] for at in range(1, len(workers), at_once))]
-    found += [tuple((Part(WORKER, name), *_kubelet(name)) for name in group) for group in groups if group]
+    return stages_left(masters, [*((name,) for name in masters), *groups], masters=masters, backup=backup)
+
+
+def stages_left(
+    kubeadm: Sequence[str],
+    kubelets: Sequence[Sequence[str]],
+    *,
+    masters: Collection[str],
+    backup: bool = True,
+    applied: bool = False,
+) -> list[Stage]:
+    """Return the stages of what is left of an upgrade: the kubeadm step of ``kubeadm``, then the kubelets, group after group.
+
+    ``masters``: all control plane hosts. ``applied``: `kubeadm upgrade apply` is done, so that the first one is an `upgrade node` too.
+    """
+    hosts = dict.fromkeys([*kubeadm, *(name for group in kubelets for name in group)])
+    found: list[Stage] = [((Part(BACKUP),),)] if backup else []
+    found += [tuple((Part(FIRST_PACKAGES, name), Part(FETCH, name)) for name in hosts)] if hosts else []
+    for number, name in enumerate(kubeadm):
+        step = NODE if number or applied else APPLY
+        found.append((tuple(Part(each, name) for each in (LB_OUT, step, SERVING, LB_IN)),))
+    for group in kubelets:
+        lanes = [_kubelet(name) if name in masters else (Part(WORKER, name), *_kubelet(name)) for name in group]
+        found += [tuple(lanes)] if lanes else []
     return found
 
 

@@ -43,6 +43,38 @@ class Row:
     documented: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """A resource that ``gone`` and later no longer serve by ``api`` (GROUP/VERSION); ``instead``: the API that has the same objects, or ""."""
+
+    api: str
+    resource: str
+    gone: Minor
+    instead: str
+    source: str
+
+    @property
+    def group(self) -> str:
+        """The group."""
+        return self.api.partition("/")[0]
+
+
+@cache
+def apis() -> tuple[Api, ...]:
+    """Return the API versions that are no longer served."""
+    whole = _table("apis")
+    return tuple(
+        Api(
+            api=each["api"],
+            resource=each["resource"],
+            gone=parsed(each["gone"]),
+            instead=each.get("instead", ""),
+            source=whole["sources"][each["source"]],
+        )
+        for each in whole["apis"]
+    )
+
+
 @cache
 def rows() -> tuple[Row, ...]:
     """Return all rows about the components of Kubernetes, kubeadm and etcd; the versions in etcd's rows are those of etcd."""

@@ -1,0 +1,154 @@
+"""From what was read to the findings of a forecast. It decides nothing itself: each finding is one of a rule that others use too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from runbooks.backup import status as backup
+from runbooks.backup.sets.store import Store
+from runbooks.certs.rules import report
+from runbooks.commands.doctor import Traces
+from runbooks.commands.etcd import Member
+from runbooks.commands.kubeadm_config import ClusterSettings
+from runbooks.errors import InventoryError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules.etcd import View
+from runbooks.rules.finding import Finding
+from runbooks.text import listed
+from runbooks.upgrade import etcd
+from runbooks.upgrade.observe import First, Observed, brought
+from runbooks.upgrade.rules import accepted, apis, backups, customised, etcd_gates, packages, path, room, status
+from runbooks.upgrade.rules.choices import Choices
+from runbooks.upgrade.rules.customised import Customised
+from runbooks.upgrade.rules.path import Hop
+from runbooks.upgrade.rules.seen import Seen, Version, text, version_in
+from runbooks.upgrade.rules.standing import Standing
+from runbooks.view import health
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+DAYS = 7  # certificates that expire sooner are told; kubeadm renews its own in the upgrade
+UPGRADE = "upgrade"  # begins the attempt of kubeadm that upgrade.run goes on with
+
+
+def first(site: Site, seen: First, versions: Seen, state: Standing, target: Version, choices: Choices) -> list[Finding]:
+    """Return the findings about the way to ``target``, and about what runs now."""
+    found = path.findings_for(versions, target, several=choices.several)
+    found += status.findings(site, seen.versions.hosts, seen.versions.cluster, state)
+    return [*dict.fromkeys(found)]
+
+
+def everything(
+    session: Session, seen: Observed, versions: Seen, now: Version, way: Sequence[Hop], choices: Choices
+) -> tuple[list[Finding], Customised]:
+    """Return the findings about all the rest but the drains, and what would vanish of what was changed by hand."""
+    site, begun = session.site, seen.first
+    target = way[-1].to if way and way[-1].to else now
+    kept = seen.settings.cluster if isinstance(seen.settings.cluster, ClusterSettings) else None
+    hosts = seen.settings.hosts
+    changed = customised.judge(hosts, seen.rendered, kept, versions.config)
+    found = [
+        *(row for row in health.judge(site, begun.health) if row.topic != "certificates"),
+        *seen.admission,
+        *leftovers(begun.traces),
+        *report.expiries(site, begun.certificates, DAYS),
+        *(_etcd(session, seen, way) if site.kubernetes.etcd == "stacked" else ()),
+        *accepted.findings(seen.settings, now[:2], target[:2]),
+        *apis.findings(apis.Facts(seen.servers, seen.objects), now[:2], target[:2]),
+        *changed.findings,
+        *packages.findings(target, seen.packages),
+        *_between(seen, way),
+        *room.findings(seen.rooms, max(1, len(way))),
+        *_backups(session, choices),
+    ]
+    return found, changed
+
+
+def leftovers(traces: Mapping[Host, Traces | RunbookError]) -> Iterator[Finding]:
+    """Return the failures for what an earlier command has left half done, but for an upgrade: that one is gone on with."""
+    for host, each in traces.items():
+        if isinstance(each, RunbookError):
+            continue  # the health of the cluster tells it
+        found = [f"its static pods are parked: {listed(each.parked)}"] if each.parked else []
+        found += ["a restore of etcd was not finished"] if each.restoring else []
+        if each.attempt and not each.attempt.startswith(UPGRADE):
+            found.append(f"kubeadm {each.attempt} {'is running' if each.working else 'was not finished'}")
+        for seen in found:
+            yield Finding("fail", topic="leftovers", host=host.name, seen=seen, fix="inv doctor says how it is finished")
+
+
+# ---- etcd
+
+
+def _etcd(session: Session, seen: Observed, way: Sequence[Hop]) -> Iterator[Finding]:
+    view = seen.first.view
+    yield from etcd_gates.health(view)
+    yield from _worst([etcd_gates.without(view, host) for host in view.said])
+    at = view
+    crosses = False
+    for hop in way:
+        target = brought(seen.first, hop.to or (hop.major, hop.minor, 0))
+        for each in etcd_gates.versions(at, target):
+            yield replace(each, seen=f"{hop}: {each.seen}") if len(way) > 1 else each
+        crosses |= bool(target.version and target.version >= (3, 6, 0) and _any_before(view, (3, 6, 0)))
+        at = _at(at, target.version) if target.version else at
+    if crosses:
+        yield from etcd_gates.stored_members(view.members, _stored(session))
+        yield from etcd_gates.v2_data(brought(seen.first, way[-1].to or (1, way[-1].minor, 0)), view, seen.v2)
+
+
+def _any_before(view: View, version: Version) -> bool:
+    return any((version_in(each.version) or version) < version for each in view.statuses.values())
+
+
+def _at(view: View, version: Version) -> View:
+    """Return the view as it is once every member is at ``version``: for the hops after the first one."""
+    newer = {
+        host: replace(look, status=replace(look.status, version=text(max(version, version_in(look.status.version) or version))))
+        for host, look in view.looks.items()
+        if look.status
+    }
+    return View({**view.said, **newer})
+
+
+def _stored(session: Session) -> dict[str, tuple[Member, ...] | str]:
+    try:
+        store = Store(session.site)
+        return etcd.stored_members(store, store.one())
+    except RunbookError:
+        return {}
+
+
+def _worst(found: Sequence[Finding]) -> list[Finding]:
+    """Return those that are not ok, or one for all that are."""
+    wrong = [each for each in found if each.severity != "ok"]
+    return wrong or [replace(found[0], host="", seen="whichever member restarts, the others keep the quorum")] if found else []
+
+
+# ---- packages on the way, backups
+
+
+def _between(seen: Observed, way: Sequence[Hop]) -> Iterator[Finding]:
+    for hop in way[:-1]:
+        offered = next((each for version, each in seen.between.items() if version[1] == hop.minor), {})
+        newest = max((each for each in packages.offered_everywhere(offered) if each[:2] == (hop.major, hop.minor)), default=None)
+        topic, minor = packages.TOPIC, f"{hop.major}.{hop.minor}"
+        if newest:
+            yield Finding("ok", topic=topic, seen=f"on the way: every host is offered {text(newest)}")
+        else:
+            fix = f"add the package repository of {minor} on every host, or mirror it into yours"
+            yield Finding("fail", topic=topic, seen=f"on the way: no version of {minor} is offered to every host", fix=fix)
+
+
+def _backups(session: Session, choices: Choices) -> list[Finding]:
+    now = datetime.now().astimezone()
+    try:
+        problems, fix, _ = backup.trouble_with(session)
+        _, good = backup.newest_sets(Store(session.site))
+    except InventoryError as error:
+        return [backups.none(str(error), error.hint, makes=choices.backup)]
+    return backups.findings(good, problems, fix, now, makes=choices.backup)

@@ -1,0 +1,42 @@
+# Variables: SERVER (URL of this host's API server), NAME and ADDRESS (of this host, where its manifests do not say them), ETCD ("yes": also etcd's).
+# The static pod manifests that the installed kubeadm would write for this host now, from the cluster's kubeadm-config:
+#   kubeadm VERSION, rendered NAME BASE64, error TEXT
+# Changes nothing: kubeadm writes into a scratch directory, which is mounted over /etc/kubernetes/manifests in a mount namespace of its own; the rest of
+# /etc/kubernetes is read-only there. The kubelet and everybody else see neither.
+# shellcheck shell=bash disable=SC2154
+manifests=/etc/kubernetes/manifests
+scratch=$(mktemp -d) || exit
+trap 'trap "" TERM HUP INT; rm -rf -- "$scratch"' EXIT
+stop() { echo "error $*" && exit 0; }
+said() { tr '\n' ' ' <"$scratch/said" | tail -c 600; }
+echo "kubeadm $(kubeadm version -o short 2>/dev/null)"
+kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=15s -n kube-system get configmap kubeadm-config \
+    -o 'jsonpath={.data.ClusterConfiguration}' >"$scratch/cluster" 2>"$scratch/said" </dev/null || stop "kubeadm-config: $(said)"
+endpoint=$(sed -n 's/^ *kubeadm.kubernetes.io\/kube-apiserver.advertise-address.endpoint: *//p' "$manifests/kube-apiserver.yaml" 2>/dev/null | tr -d "\"'")
+address=${endpoint%:*} address=${address#[} address=${address%]}
+name=$(sed -n 's/^ *- --name=//p' "$manifests/etcd.yaml" 2>/dev/null | head -n 1)
+{
+    echo "apiVersion: $(sed -n 's/^apiVersion: *//p' "$scratch/cluster" | head -n 1)"
+    echo 'kind: InitConfiguration'
+    echo 'localAPIEndpoint:'
+    echo "  advertiseAddress: \"${address:-$ADDRESS}\""
+    echo "  bindPort: ${endpoint##*:}"
+    echo 'nodeRegistration:'
+    echo "  name: \"${name:-$NAME}\""
+    echo '  criSocket: unix:///run/containerd/containerd.sock'
+    echo '---'
+    cat "$scratch/cluster"
+} | sed 's/^  bindPort: $/  bindPort: 6443/' >"$scratch/config.yaml"
+mkdir "$scratch/manifests"
+# shellcheck disable=SC2016
+unshare --mount --propagation private bash -c '
+    mount --bind /etc/kubernetes /etc/kubernetes && mount -o remount,bind,ro /etc/kubernetes && mount --bind "$1/manifests" "$2" || exit 71
+    [ "$(stat -c %d:%i "$2")" = "$(stat -c %d:%i "$1/manifests")" ] || exit 71
+    kubeadm init phase control-plane all --config "$1/config.yaml" || exit
+    [ "$3" != yes ] || kubeadm init phase etcd local --config "$1/config.yaml"
+' rendering "$scratch" "$manifests" "$ETCD" >"$scratch/said" 2>&1 </dev/null || stop "kubeadm init phase: $(said)"
+for file in "$scratch"/manifests/*.yaml; do
+    name=${file##*/}
+    echo "rendered ${name%.yaml} $(base64 -w0 <"$file")"
+done
+true
