@@ -17,6 +17,7 @@ from runbooks.inventory.model import Host
 
 LARGEST: Final = 64 << 20  # bytes of the audit log that are read
 COUNTS: Final = ("apiserver_resource_objects", "apiserver_storage_objects", "etcd_object_counts")  # from 1.34, 1.21, and before
+NO_SUCH: Final = "doesn't have a resource type"  # what is not served is not stored either
 _METRIC = re.compile(r"(\w+)(?:\{(.*)\})? ([0-9.eE+-]+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
@@ -153,7 +154,7 @@ def parse_objects(answer: Answer) -> tuple[Objects, ...]:
             resource, api, status = line[3:].split(" ")
             found.append(Objects(resource, api, (), "" if status == "0" else f"kubectl exited {status}"))
         elif line.startswith("! ") and found and found[-1].error:
-            found[-1] = replace(found[-1], error=line[2:].strip())
+            found[-1] = replace(found[-1], error="" if NO_SUCH in line else line[2:].strip())
         elif "\x1f" in line and found:
             found[-1] = replace(found[-1], objects=(*found[-1].objects, _named(line, found[-1].api)))
     return tuple(found)

@@ -15,8 +15,11 @@ from runbooks.commands.etcd import Member
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import verify_versions
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
+from runbooks.rules.upgrade_seen import Seen, Version, text, version_in
+from runbooks.rules.upgrade_standing import Standing
 from runbooks.text import listed
 from runbooks.upgrade import etcd
 from runbooks.upgrade.observe import First, Observed, brought
@@ -24,14 +27,17 @@ from runbooks.upgrade.rules import accepted, apis, backups, customised, etcd_gat
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.customised import Customised
 from runbooks.upgrade.rules.path import Hop
-from runbooks.upgrade.rules.seen import Seen, Version, text, version_in
-from runbooks.upgrade.rules.standing import Standing
 from runbooks.view import health
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 DAYS = 7  # certificates that expire sooner are told; kubeadm renews its own in the upgrade
+TOLD_BETTER = {
+    "certificates",
+    "etcd",
+    *verify_versions.TOPICS,
+}  # of the cluster's checks, those that others here look at more closely
 UPGRADE = "upgrade"  # begins the attempt of kubeadm that upgrade.run goes on with
 
 
@@ -52,7 +58,7 @@ def everything(
     hosts = seen.settings.hosts
     changed = customised.judge(hosts, seen.rendered, kept, versions.config)
     found = [
-        *(row for row in health.judge(site, begun.health) if row.topic != "certificates"),
+        *(row for row in health.judge(site, begun.health) if row.topic not in TOLD_BETTER),
         *seen.admission,
         *leftovers(begun.traces),
         *report.expiries(site, begun.certificates, DAYS),

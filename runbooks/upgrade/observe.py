@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,22 +18,21 @@ from runbooks.commands.rendered import Rendered
 from runbooks.commands.upgrade_room import HostRoom
 from runbooks.commands.versions import HostVersions
 from runbooks.engine.steps import Run
+from runbooks.engine.together import together
 from runbooks.errors import NotServing, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
+from runbooks.rules.upgrade_seen import SERVER, Version, text
 from runbooks.upgrade import etcd, look, packages, settings
 from runbooks.upgrade.look import Readings
 from runbooks.upgrade.rules import apis, etcd_brought, room
 from runbooks.upgrade.rules.accepted import Facts
 from runbooks.upgrade.rules.etcd_brought import Brought
 from runbooks.upgrade.rules.packages import HostPackages
-from runbooks.upgrade.rules.seen import SERVER, Version, text
 from runbooks.view import admission, health
 from runbooks.view.cluster import Survey
 from runbooks.view.health import ClusterReadings
-
-AT_ONCE = 8  # readings; each opens one session on every host, and sshd allows ten by default (engine.slots waits where it allows fewer)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,17 +66,6 @@ class Observed:
     servers: Mapping[Host, ApiUse | RunbookError] = field(default_factory=dict)
     objects: tuple[Objects, ...] | RunbookError = ()
     v2: Mapping[Host, V2Check] = field(default_factory=dict)
-
-
-def together(run: Run, **tasks: Callable[[], Any]) -> dict[str, Any]:
-    """Call all tasks at the same time; return their results by name, when all have ended. Raises the first error of one."""
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        try:
-            futures = {name: pool.submit(task) for name, task in tasks.items()}
-            return {name: future.result() for name, future in futures.items()}
-        except KeyboardInterrupt:
-            run.transport.abort()  # otherwise the pool would wait for its threads, and these for their hosts
-            raise
 
 
 def begin(run: Run) -> First:

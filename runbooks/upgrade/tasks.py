@@ -24,6 +24,50 @@ def status(session: Session) -> None:
     show(session)
 
 
+@query(
+    help={
+        "to": "the version to arrive at, such as 1.36.3",
+        "hops": "several minor versions, one whole upgrade for each",
+        "workers_at_once": "how many workers are upgraded at the same time, a number or a percentage; the first one always alone",
+        "delete_emptydir_data": "what evicted pods have in emptyDir volumes may be deleted",
+        "force_pods": "pods without a controller that may be deleted for good: NAMESPACE/NAME, separated by commas",
+        "only": "only these hosts, separated by commas",
+        "no_backup": "the run is to make no backup",
+    }
+)
+def plan(  # noqa: PLR0913, PLR0917 - flags
+    session: Session,
+    to: str,
+    hops: bool = False,
+    workers_at_once: str = "1",
+    delete_emptydir_data: bool = False,
+    force_pods: str = "",
+    only: str = "",
+    no_backup: bool = False,
+) -> None:
+    """Foresee an upgrade: what would stop or harm it, and how long it takes.
+
+    Changes nothing. Looks at the path, at settings and APIs that the target no longer takes, etcd, packages, room, backups, certificates, the
+    load balancers, and at what was changed by hand; simulates every drain in the order of the run. Prints all findings in one table and the
+    schedule of every host, from past runs where there are some. Exit status 0: upgrade.run would be let through. Exit status 1: it would be
+    refused, or something that decides about it could not be read.
+    """
+    from runbooks.upgrade.plan import show  # noqa: PLC0415 - start-up time
+    from runbooks.upgrade.rules.choices import choices  # noqa: PLC0415
+
+    chosen = choices(
+        session.site,
+        to=to,
+        hops=hops,
+        workers_at_once=workers_at_once,
+        delete_emptydir_data=delete_emptydir_data,
+        force_pods=force_pods,
+        only=only,
+        no_backup=no_backup,
+    )
+    show(session, chosen)
+
+
 @procedure(help={"host": "the control plane host; one at a time"})
 def rollback(session: Session, host: str) -> None:
     """Take the control plane of one host back to the version before its upgrade.

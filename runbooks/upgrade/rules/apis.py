@@ -39,9 +39,13 @@ def removed(now: Minor, target: Minor) -> tuple[Api, ...]:
 
 
 def wanted(now: Minor, target: Minor) -> tuple[tuple[str, str, str], ...]:
-    """Return the resources whose objects are to be read: (resource, removed API, API to read them by)."""
+    """Return the resources whose objects are to be read before the first hop: (resource, removed API, API to read them by).
+
+    What a later hop removes is read before that one: the API that has the objects then may not be served yet.
+    """
+    after = min(target, (now[0], now[1] + 1))
     return tuple(
-        (each.resource, each.api, each.instead) for each in removed(now, target) if each.instead and each.resource not in UNTOLD
+        (each.resource, each.api, each.instead) for each in removed(now, after) if each.instead and each.resource not in UNTOLD
     )
 
 
@@ -71,12 +75,12 @@ def _unread(host: Host, seen: ApiUse) -> Finding:
 
 def _quiet(servers: Mapping[Host, ApiUse], gone: Sequence[Api], name: str) -> Finding:
     ages = {host: each.clock - each.started for host, each in servers.items()}
-    youngest = min(ages, key=lambda host: ages[host])
-    what = f"{counted(len(gone), 'resource')} that {name} no longer serves by an old API" if gone else f"what {name} removes"
-    seen = f"no request of {what} since the API servers started; the last one, on {youngest}, {age_text(ages[youngest])} ago"
-    if ages[youngest] >= SHORT_S:
+    what = f"{counted(len(gone), 'resource')}, each by an old version" if gone else "none in the tables"
+    since = listed(f"{host} {age_text(age)}" for host, age in ages.items())
+    seen = f"nothing that {name} removes ({what}) was asked for since the API servers started ({since} ago)"
+    if min(ages.values()) >= SHORT_S:
         return Finding("ok", topic=TOPIC, seen=seen)
-    why = "what is done once a day or less has not been seen by it yet"
+    why = "they have not run for a day: what is done once a day or less has not been seen by them"
     return Finding("note", topic=TOPIC, seen=seen, why=why, fix=f"look into charts, manifests and jobs by hand: {GUIDE}")
 
 
@@ -90,8 +94,8 @@ def _requests(servers: Mapping[Host, ApiUse], now: Minor, target: Minor) -> Iter
             if what.removed and now < parsed(what.removed) <= target:
                 by_what.setdefault(what, []).append(host)
     for what, hosts in by_what.items():
-        ages = listed(f"{host} in {age_text(servers[host].clock - servers[host].started)}" for host in hosts)
-        seen = f"{what.resource} were asked for by {what.api}, which {what.removed} no longer serves ({ages})"
+        ages = listed(f"on {host} in {age_text(servers[host].clock - servers[host].started)}" for host in hosts)
+        seen = f"{what.resource} were asked for by {what.api}, which {what.removed} no longer serves (counted {ages})"
         yield Finding("warn", topic=TOPIC, host=listed(hosts), seen=seen, why=_who(servers, what), fix=_instead(what))
 
 
@@ -161,10 +165,10 @@ def _writers(read: Objects, name: str) -> Iterator[Finding]:
         last = max(when for when, _ in those)
         keys = list(dict.fromkeys(one.key for _, one in those))
         seen = f"{manager or 'a program without a name'} has written {counted(len(keys), 'object')} of {read.resource} by {read.api}, last at {last or '?'}: {_some(keys)}"
-        yield Finding("warn", topic=TOPIC, seen=seen, why=f"it fails on {name} unless its newer version uses another API", fix=GUIDE)
+        yield Finding(
+            "warn", topic=TOPIC, seen=seen, why=f"it fails on {name} unless its newer version uses another API", fix=GUIDE
+        )
 
 
 def _some(keys: Sequence[str]) -> str:
     return listed(first_few(keys, TOLD))
-
-

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from runbooks.backup.sets.manifest import Manifest
-from runbooks.rules.finding import Finding
+from runbooks.rules.finding import Finding, Severity
 from runbooks.text import HOUR, age_text
 
 TOPIC = "backup"
@@ -26,14 +26,27 @@ def findings(good: Manifest | None, problems: Sequence[str], fix: str, now: date
         return found + [Finding("warn", topic=TOPIC, seen=each, fix=fix) for each in problems]
     age = f"the newest good set is {age_text((now - good.started).total_seconds())} old" if good else "there is no good set"
     if makes:
-        severity = "note" if good else "warn"
+        severity: Severity = "note" if good else "warn"
         return [
-            Finding(severity, topic=TOPIC, seen=f"{age}; upgrade.run makes one first, and stops when that fails", fix="inv backup.run shows whether it can be made"),
+            Finding(
+                severity,
+                topic=TOPIC,
+                seen=f"{age}; upgrade.run makes one first, and stops when that fails",
+                fix="inv backup.run shows whether it can be made",
+            ),
             *(Finding("warn", topic=TOPIC, seen=each, fix=fix) for each in problems if good or "no good set" not in each),
         ]
-    return [Finding("warn" if good else "fail", topic=TOPIC, seen=f"{age}, and --no-backup makes none", why=WHY, fix="inv backup.run")]
+    return [
+        Finding("warn" if good else "fail", topic=TOPIC, seen=f"{age}, and --no-backup makes none", why=WHY, fix="inv backup.run")
+    ]
 
 
 def none(problem: str, hint: str, *, makes: bool) -> Finding:
     """Return the finding for a site that has no place for backups."""
-    return Finding("fail" if makes else "warn", topic=TOPIC, seen=problem, why=WHY, fix=hint if makes else f"{hint}; --no-backup goes on without one")
+    return Finding(
+        "fail" if makes else "warn",
+        topic=TOPIC,
+        seen=problem,
+        why=WHY,
+        fix=hint if makes else f"{hint}; --no-backup goes on without one",
+    )

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
+from runbooks.rules.upgrade_seen import Version, version_in
 from runbooks.upgrade.rules.evictions import EVERY, Named
-from runbooks.upgrade.rules.seen import Version, version_in
 
 DRAIN_S = 300  # seconds
 

@@ -17,8 +17,8 @@ from runbooks.commands.settings_look import MANIFESTS, HostSettings
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import Finding, unread
+from runbooks.rules.upgrade_seen import Version, text, version_in
 from runbooks.text import counted, first_few, listed
-from runbooks.upgrade.rules.seen import Version, text, version_in
 
 TOPIC = "by hand"
 TOLD = 4
@@ -26,7 +26,12 @@ KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
 # Set by kubeadm itself for the host, or at a member's first start only.
 OF_THE_HOST = ("resolvConf", "containerRuntimeEndpoint", "imageServiceEndpoint")
 FIRST_START = ("--initial-cluster=", "--initial-cluster-state=")
-PARTS = {"kube-apiserver": "apiServer", "kube-controller-manager": "controllerManager", "kube-scheduler": "scheduler", "etcd": "etcd.local"}
+PARTS = {
+    "kube-apiserver": "apiServer",
+    "kube-controller-manager": "controllerManager",
+    "kube-scheduler": "scheduler",
+    "etcd": "etcd.local",
+}
 EDIT = "kubectl -n kube-system edit configmap"
 
 
@@ -41,7 +46,14 @@ class Change:
     @property
     def diff(self) -> str:
         """The lines as a diff."""
-        return "\n".join([f"--- {self.file}", "+++ as kubeadm writes it", *(f"-{line}" for line in self.gone), *(f"+{line}" for line in self.comes)])
+        return "\n".join(
+            [
+                f"--- {self.file}",
+                "+++ as kubeadm writes it",
+                *(f"-{line}" for line in self.gone),
+                *(f"+{line}" for line in self.comes),
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +82,17 @@ def judge(
             found.append(unread(TOPIC, host, those))
         elif those.error:
             seen = f"not compared with what kubeadm would write: {those.error}"
-            found.append(Finding("warn", topic=TOPIC, host=host.name, seen=seen, fix=f"on {host}: kubeadm init phase control-plane all --help"))
+            found.append(
+                Finding(
+                    "warn", topic=TOPIC, host=host.name, seen=seen, fix=f"on {host}: kubeadm init phase control-plane all --help"
+                )
+            )
         elif isinstance(have, HostSettings):
             for change in _manifests(have, those):
                 changes.setdefault(change, []).append(host)
     for host, have in settings.items():
-        if isinstance(have, HostSettings) and cluster and (change := _kubelet(have, cluster)):
-            changes.setdefault(change, []).append(host)
+        if isinstance(have, HostSettings) and cluster and (own := _kubelet(have, cluster)):
+            changes.setdefault(own, []).append(host)
     other = _other_kubeadm(rendered, config)
     found += [_finding(change, hosts, cluster, other) for change, hosts in changes.items()]
     if rendered and not found:
@@ -101,7 +117,9 @@ def _finding(change: Change, hosts: Sequence[Host], cluster: ClusterSettings | N
         seen += f"; instead: {_told(change.comes)}"
     why = "kubeadm writes this file anew, without a warning"
     if other and change.file != KUBELET_CONFIG:
-        return Finding("note", topic=TOPIC, host=name, seen=seen, why=f"{why}; kubeadm {other} itself writes some lines differently")
+        return Finding(
+            "note", topic=TOPIC, host=name, seen=seen, why=f"{why}; kubeadm {other} itself writes some lines differently"
+        )
     return Finding("warn", topic=TOPIC, host=name, seen=seen, why=why, fix=_fix(change, cluster))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from runbooks.inventory.model import Host
+from runbooks.rules.upgrade_seen import NodeSeen, Seen, Version
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.order import control_plane_order, groups, workers
-from runbooks.upgrade.rules.seen import NodeSeen, Seen, Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,9 @@ def findings(seen: Mapping[Host, HostRoom | RunbookError], runs: int = 1) -> lis
         else:
             found += [*_host(host, each, runs), *_old(host, each)]
     if seen and all(each.severity in {"ok", "note"} for each in found):
-        lacking = {host: len(each.lacks) for host, each in seen.items() if isinstance(each, HostRoom) and each.lacks}
-        there = f"to be fetched: {listed(f'{number} on {host}' for host, number in lacking.items())}" if lacking else "every image is there"
+        lacking = [len(each.lacks) for each in seen.values() if isinstance(each, HostRoom) and each.lacks]
+        fetched = f"{counted(sum(lacking), 'image')} to be fetched on {counted(len(lacking), 'host')}"
+        there = fetched if lacking else "every image is there"
         found.append(Finding("ok", topic=TOPIC, seen=f"for packages, images and copies of etcd's data; {there}"))
     return found
 
@@ -64,7 +65,14 @@ def _host(host: Host, seen: HostRoom, runs: int) -> Iterator[Finding]:
         fix = f"on {host}: du -xh --max-depth=3 {mount} | sort -h | tail; rm -r /etc/kubernetes/tmp/*; crictl rmi --prune"
         if room.free < need + SPARE:
             seen_text = f"{mount} has {size_text(room.free)} free, and has to take {what}"
-            yield Finding("fail", topic=TOPIC, host=host.name, seen=seen_text, why="kubeadm or etcd stops in the middle when it is full", fix=fix)
+            yield Finding(
+                "fail",
+                topic=TOPIC,
+                host=host.name,
+                seen=seen_text,
+                why="kubeadm or etcd stops in the middle when it is full",
+                fix=fix,
+            )
         elif IMAGES in seen.rooms and seen.rooms[IMAGES].mount == mount and room.free - need < IMAGE_GC * room.size:
             seen_text = f"{mount} has {size_text(room.free)} free; with {what} less than 15 % of it is left"
             why = "the kubelet then deletes images that no container uses, those of the target too, and evicts Pods"
@@ -74,4 +82,10 @@ def _host(host: Host, seen: HostRoom, runs: int) -> Iterator[Finding]:
 def _old(host: Host, seen: HostRoom) -> Iterator[Finding]:
     if seen.copies > GIB:
         seen_text = f"earlier runs of kubeadm left {size_text(seen.copies)} in /etc/kubernetes/tmp"
-        yield Finding("note", topic=TOPIC, host=host.name, seen=seen_text, fix=f"on {host}: rm -r /etc/kubernetes/tmp/* once nobody wants to go back to it")
+        yield Finding(
+            "note",
+            topic=TOPIC,
+            host=host.name,
+            seen=seen_text,
+            fix=f"on {host}: rm -r /etc/kubernetes/tmp/* once nobody wants to go back to it",
+        )
