@@ -32,7 +32,7 @@ from runbooks.upgrade.rules.schedule import DRAIN, Part, Schedule, Spread, span
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-RUN = "upgrade.run"
+RUN, BACKUP_RUN = "upgrade.run", "backup.run"
 TYPICAL = (
     0.3  # of the time between the least and the most that a drain may take: most Pods end long before their grace period does
 )
@@ -133,7 +133,7 @@ def _in_time(session: Session, observed: Observed, whole: Forecast, found: list[
         hosts = {node: host for host, node in names.items()}
         stops = _stops(simulated, plan, hosts)
         told = drain_findings.findings(cluster, order, choices.named, simulated) if order else []
-        found += [_when(each, stops) for each in told]
+        found += [*(_when(each, stops) for each in told), *drain_findings.too_long(simulated, choices.drain_s)]
         whole = replace(whole, drains=simulated, stops=stops, cluster=cluster)
     elif isinstance(read, RunbookError):
         seen = f"not simulated: {str(read).partition(chr(10))[0]}"
@@ -159,7 +159,9 @@ def _schedule(session: Session, whole: Forecast, simulated: drains.Forecast | No
         least, most = drain.seconds()
         takes = Spread(least, least + TYPICAL * (most - least), most, "no past run; foreseen from its Pods")
         foreseen.update({Part(DRAIN, name).title: takes for name in group})
-    return schedule.schedule(stages, journal.past(session.state / "runs", RUN).steps, foreseen)
+    runs = session.state / "runs"
+    past = {**journal.past(runs, RUN).steps, schedule.BACKUP: journal.past(runs, BACKUP_RUN).totals}
+    return schedule.schedule(stages, past, foreseen)
 
 
 def _backs_up(found: Sequence[Finding], choices: Choices) -> bool:

@@ -21,7 +21,7 @@ from runbooks.rules.finding import Finding
 from runbooks.rules.upgrade_seen import Seen, Version, text, version_in
 from runbooks.rules.upgrade_standing import Standing
 from runbooks.text import listed
-from runbooks.upgrade import etcd
+from runbooks.upgrade import etcd, fresh_set
 from runbooks.upgrade.observe import First, Observed, brought
 from runbooks.upgrade.rules import accepted, apis, backups, customised, etcd_gates, packages, path, room, status
 from runbooks.upgrade.rules.choices import Choices
@@ -153,8 +153,10 @@ def _between(seen: Observed, way: Sequence[Hop]) -> Iterator[Finding]:
 def _backups(session: Session, choices: Choices) -> list[Finding]:
     now = datetime.now().astimezone()
     try:
+        store = Store(session.site)
         problems, fix, _ = backup.trouble_with(session)
-        _, good = backup.newest_sets(Store(session.site))
+        _, good = backup.newest_sets(store)
     except InventoryError as error:
         return [backups.none(str(error), error.hint, makes=choices.backup)]
-    return backups.findings(good, problems, fix, now, makes=choices.backup)
+    fresh = fresh_set.newest_good(store, now) is not None
+    return backups.findings(good, problems, fix, now, fresh=fresh, makes=choices.backup)

@@ -18,7 +18,7 @@ from runbooks.text import first_few, listed, table
 from runbooks.upgrade.forecast import Forecast, forecast
 from runbooks.upgrade.judge import DAYS
 from runbooks.upgrade.rules.choices import Choices
-from runbooks.upgrade.rules.schedule import DRAIN, FIRST_PACKAGES, Schedule, Spread, span, window
+from runbooks.upgrade.rules.schedule import DRAIN, LB_OUT, Schedule, Spread, span, window
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -33,7 +33,7 @@ def show(session: Session, choices: Choices) -> None:
     if session.options.json:
         print(json.dumps(for_programs(found)))
     else:
-        print(for_people(session.site.name, found, datetime.now().astimezone()))
+        print(for_people(session.site.name, found, datetime.now().astimezone(), choices))
     if found.refusals:
         lines = first_few([told(each) for each in _alike(found.refusals)], TOLD)
         hint = next((each.fix for each in found.refusals if each.fix), "")
@@ -43,12 +43,12 @@ def show(session: Session, choices: Choices) -> None:
 # ---- for people
 
 
-def for_people(name: str, found: Forecast, now: datetime) -> str:
+def for_people(name: str, found: Forecast, now: datetime, choices: Choices) -> str:
     """Return the whole output: head, table of findings, order and times, diffs."""
     rows = brief(found.findings)
     parts = [f"{name}: upgrade from {text(found.since)} to {text(found.target)}{_hops(found)}", shown(rows, COLUMNS)]
     if found.schedule and found.schedule.steps:
-        parts.append(_times(found, found.schedule, now))
+        parts.append(_times(found, found.schedule, now, choices))
     elif found.schedule:
         parts.append(f"nothing is left to be done: every host is at {text(found.target)}")
     parts += [f"repositories on {host}:\n{diff.rstrip()}" for host, diff in found.switches.items()]
@@ -130,8 +130,9 @@ def _hosts(finding: Finding) -> str:
 COLUMNS: list[Column] = [SEVERITY, TOPIC, ("host", _hosts), SEEN]
 
 
-def _times(found: Forecast, plan: Schedule, now: datetime) -> str:
-    rows = [_row(host, found, plan) for host in dict.fromkeys((*found.left.control_plane, *found.left.nodes))]
+def _times(found: Forecast, plan: Schedule, now: datetime, choices: Choices) -> str:
+    hosts = list(dict.fromkeys((*found.left.control_plane, *found.left.nodes)))
+    rows = [_row(host, found, plan) for host in hosts]
     lines = [table(["in this order", "control plane begins", "drain begins", "work in all"], rows)]
     per_hop = " for each hop" if len(found.way) > 1 else ""
     lines.append(f"in all{per_hop} {span(plan.total)}; {window(plan.total, now)}")
@@ -141,12 +142,18 @@ def _times(found: Forecast, plan: Schedule, now: datetime) -> str:
         )
     at_once = max((len(group) for group in found.left.kubelets), default=1)
     lines += [f"workers: {at_once} at once, after the first one alone"] if at_once > 1 else []
+    if choices.until:
+        begun = plan.begun_within((choices.until - now).total_seconds())
+        rest = [host.name for host in hosts if host.name not in begun]
+        lines.append(f"until {choices.until:%H:%M}: " + (f"not begun: {listed(rest)}" if rest else "every host is begun"))
+    if choices.pause_after:
+        lines.append(f"ends after {choices.pause_after}")
     return "\n".join(lines)
 
 
 def _row(host: Host, found: Forecast, plan: Schedule) -> list[str]:
     leads = " (leads etcd)" if host == found.leader else ""
-    kubeadm = _short(plan.begins(host.name, FIRST_PACKAGES)) if host.is_control_plane else ""
+    kubeadm = _short(plan.begins(host.name, LB_OUT)) if host.is_control_plane else ""
     stop = next((each for each in found.stops if each.host == host), None)
     drain = _short(plan.begins(host.name, DRAIN))
     drain += f", STOPS: {listed(stop.by)}" if stop and stop.certain else f", may stop: {listed(stop.by)}" if stop else ""

@@ -24,33 +24,41 @@ def status(session: Session) -> None:
     show(session)
 
 
-@query(
-    help={
-        "to": "the version to arrive at, such as 1.36.3",
-        "hops": "several minor versions, one whole upgrade for each",
-        "workers_at_once": "how many workers are upgraded at the same time, a number or a percentage; the first one always alone",
-        "delete_emptydir_data": "what evicted pods have in emptyDir volumes may be deleted",
-        "force_pods": "pods without a controller that may be deleted for good: NAMESPACE/NAME, separated by commas",
-        "only": "only these hosts, separated by commas",
-        "no_backup": "the run is to make no backup",
-    }
-)
-def plan(  # noqa: PLR0913, PLR0917 - flags
+CHOICES = {
+    "to": "the version to upgrade to, such as 1.36.3",
+    "hops": "also several minor versions, one whole upgrade after the other",
+    "only": "only these nodes, separated by commas; every control plane host comes before any kubelet",
+    "pause_after": "end the run after this node; the same command goes on with the next one",
+    "until": "begin no other node after this time (05:00); a node that was begun is finished",
+    "workers_at_once": "how many workers at the same time, after the first one alone: a number, or a percentage",
+    "drain_timeout": "seconds that the Pods of a node get to move",
+    "delete_emptydir_data": "Pods with emptyDir volumes may be evicted; what is in these volumes is lost",
+    "force_pods": "Pods without a controller that may be deleted for good: NAMESPACE/NAME, separated by commas",
+    "no_backup": "make no backup before",
+}
+
+
+@query(help=CHOICES)
+def plan(  # noqa: PLR0913 - flags
     session: Session,
     to: str,
+    *,
     hops: bool = False,
+    only: str = "",
+    pause_after: str = "",
+    until: str = "",
     workers_at_once: str = "1",
+    drain_timeout: int = 300,
     delete_emptydir_data: bool = False,
     force_pods: str = "",
-    only: str = "",
     no_backup: bool = False,
 ) -> None:
     """Foresee an upgrade: what would stop or harm it, and how long it takes.
 
-    Changes nothing. Looks at the path, at settings and APIs that the target no longer takes, etcd, packages, room, backups, certificates, the
-    load balancers, and at what was changed by hand; simulates every drain in the order of the run. Prints all findings in one table and the
-    schedule of every host, from past runs where there are some. Exit status 0: upgrade.run would be let through. Exit status 1: it would be
-    refused, or something that decides about it could not be read.
+    Changes nothing. Looks at the path, at settings and APIs that the target no longer takes, etcd, packages, room, backups, certificates,
+    the load balancers, and at what was changed by hand; simulates every drain in the order of the run. Prints all findings in one table and
+    when each host's turn comes, from past runs where there are some. Exit status 0: upgrade.run would be let through. Exit status 1: it
+    would be refused, or something that decides about it could not be read.
     """
     from runbooks.upgrade.plan import show  # noqa: PLC0415 - start-up time
     from runbooks.upgrade.rules.choices import choices  # noqa: PLC0415
@@ -59,10 +67,13 @@ def plan(  # noqa: PLR0913, PLR0917 - flags
         session.site,
         to=to,
         hops=hops,
+        only=only,
+        pause_after=pause_after,
+        until=until,
         workers_at_once=workers_at_once,
+        drain_timeout=drain_timeout,
         delete_emptydir_data=delete_emptydir_data,
         force_pods=force_pods,
-        only=only,
         no_backup=no_backup,
     )
     show(session, chosen)
@@ -81,22 +92,10 @@ def rollback(session: Session, host: str) -> None:
     go_back(session, host)
 
 
-CHOICES = {
-    "to": "the version to upgrade to, such as 1.36.3",
-    "hops": "also several minor versions, one whole upgrade after the other",
-    "only": "only these nodes, separated by commas; every control plane host comes before any kubelet",
-    "pause_after": "end the run after this node; the same command goes on with the next one",
-    "until": "begin no other node after this time (05:00); a node that was begun is finished",
-    "workers_at_once": "how many workers at the same time, after the first one alone: a number, or a percentage",
-    "max_failed": "of how many workers the upgrade may fail before the run ends",
-    "drain_timeout": "seconds that the Pods of a node get to move",
-    "delete_emptydir_data": "Pods with emptyDir volumes may be evicted; what is in these volumes is lost",
-    "force_pods": "Pods without a controller that may be deleted for good: NAMESPACE/NAME, separated by commas",
-    "no_backup": "make no backup before",
-}
+RUN_CHOICES = CHOICES | {"max_failed": "of how many workers the upgrade may fail before the run ends"}
 
 
-@procedure(help=CHOICES)
+@procedure(help=RUN_CHOICES)
 def run(  # noqa: PLR0913 - flags
     session: Session,
     to: str,

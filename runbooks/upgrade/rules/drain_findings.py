@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from runbooks.commands.drain_objects import Cluster, Hook
 from runbooks.rules.finding import Finding, rank
-from runbooks.text import counted, first_few, listed
+from runbooks.text import age_text, counted, first_few, listed
 from runbooks.upgrade.rules.drain_notes import notes
 from runbooks.upgrade.rules.drain_webhooks import locks_itself_out
 from runbooks.upgrade.rules.drains import Block, Drain, Forecast, Homeless, Kind
@@ -39,6 +39,22 @@ def findings(cluster: Cluster, order: Sequence[Sequence[str]], named: Named, for
     if all(rank(each.severity) < rank("warn") for each in rows):
         rows.insert(0, Finding("ok", topic=TOPIC, seen=_summary(forecast)))
     return rows
+
+
+def too_long(forecast: Forecast, limit_s: int) -> list[Finding]:
+    """Return what a time limit of ``limit_s`` seconds for each drain means: a failure where even the fastest drain takes longer."""
+    found = []
+    for drain in forecast.drains:
+        least, most = drain.seconds()
+        if most > limit_s:
+            certain = least > limit_s
+            seen = f"its drain takes {age_text(least)} to {age_text(most)}, and is given {age_text(limit_s)}"
+            fix = f"--drain-timeout {drain.timeout_s}"
+            why = STOPS if certain else f"Pods that use all of their grace period make it fail; {STOPS}"
+            found.append(
+                Finding("fail" if certain else "note", topic=TOPIC, host=listed(drain.nodes), seen=seen, why=why, fix=fix)
+            )
+    return found
 
 
 def _summary(forecast: Forecast) -> str:

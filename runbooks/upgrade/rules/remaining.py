@@ -39,12 +39,18 @@ def remaining(hosts: Sequence[Host], seen: Seen, target: Version, leader: Host |
     kubelets = [host for host in order if not _kubelet_done(nodes[host.name], target) and choices.takes(host)]
     others = workers(hosts, begun)
     left = [host for host in others if not _kubelet_done(nodes[host.name], target) and choices.takes(host)]
-    alone = groups(left, choices.workers_at_once, canary=len(left) == len(others))
+    alone = groups(left, choices.workers_at_once, canary=not any(nodes[host.name].kubelet_runs == target for host in others))
     return Remaining(
         control_plane=tuple(host for host in order if not arrived(nodes[host.name], target) and choices.takes(host)),
-        kubelets=(*((host,) for host in kubelets), *alone),
+        kubelets=_until([*((host,) for host in kubelets), *alone], choices.pause_after),
         applied=seen.config == target,
     )
+
+
+def _until(kubelets: Sequence[tuple[Host, ...]], last: Host | None) -> tuple[tuple[Host, ...], ...]:
+    """Return the groups up to that of ``last``; all of them without it."""
+    at = next((number for number, group in enumerate(kubelets) if last in group), len(kubelets))
+    return tuple(kubelets[: at + 1])
 
 
 def arrived(node: NodeSeen, target: Version) -> bool:

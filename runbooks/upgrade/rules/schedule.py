@@ -182,7 +182,8 @@ def stages(masters: Sequence[str], workers: Sequence[str], *, at_once: int = 1, 
     """Return the stages of an upgrade in its order.
 
     Backup; packages and images for all hosts at the same time; every control plane host's kubeadm step, one after the other (``masters``
-    in their order: etcd's followers first, its leader last); then every node's kubelet, masters first; then one worker alone (the canary), then ``at_once`` workers at the same time.
+    in their order: etcd's followers first, its leader last); then every node's kubelet, masters first; then one worker alone (the
+    canary), then ``at_once`` workers at the same time.
     """
     groups = [workers[:1], *(workers[at : at + at_once] for at in range(1, len(workers), at_once))]
     return stages_left(masters, [*((name,) for name in masters), *groups], masters=masters, backup=backup)

@@ -20,6 +20,7 @@ from runbooks.upgrade.rules.schedule import (
     Spread,
     schedule,
     stages,
+    stages_left,
     takes,
 )
 from tests.unit.upgrade.clusters import MASTERS, WORKERS
@@ -105,3 +106,19 @@ def test_words():
         rules.window(Spread(0, 0, 86400), datetime(2026, 11, 28, 1, 0))
         == "begun at 01:00, it ends between 01:00 and 01:00 (+1 day), most likely at 01:00"
     )
+
+
+def test_what_is_left_has_only_the_hosts_that_are_left():
+    left = schedule(stages_left(["m3"], [["m3"], ["w2"]], masters=MASTERS, backup=False, applied=True), {})
+    assert {each.part.host for each in left.steps} == {"m3", "w2"}
+    assert {each.part.name for each in left.steps} >= {NODE, DRAIN}
+    assert APPLY not in {each.part.name for each in left.steps}
+    assert schedule(stages_left([], [], masters=MASTERS, backup=False), {}).total == Spread(0, 0, 0)
+
+
+def test_what_is_foreseen_of_a_step_comes_after_its_own_past_and_before_that_of_others():
+    foreseen = {"m1: drain": Spread(1, 2, 3, "foreseen")}
+    assert takes(Part(DRAIN, "m1"), {}, foreseen) == foreseen["m1: drain"]
+    assert takes(Part(DRAIN, "m1"), {"m2: drain": (9, 9, 9)}, foreseen) == foreseen["m1: drain"]
+    assert takes(Part(DRAIN, "m1"), {"m1: drain": (9, 9, 9)}, foreseen).typical == 9
+    assert takes(Part(DRAIN, "m2"), {}, foreseen).source.startswith("no past run")
