@@ -30,6 +30,15 @@ class Disk:
     inodes_free: int
 
 
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What kubeadm has left in /etc/kubernetes/tmp, and the size and free space of its file system, in bytes."""
+
+    bytes: int
+    size: int
+    free: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
     """What was found on one host.
@@ -45,6 +54,7 @@ class Traces:
     working: bool
     restoring: bool
     reach: dict[tuple[str, int], str]
+    leftovers: Leftovers | None = None
 
 
 def targets(site: Site, host: Host) -> list[tuple[Host, int]]:
@@ -81,6 +91,7 @@ def parse(answer: Answer) -> Traces:
         working=bool(every("working")),
         restoring=bool(every("restoring")),
         reach={(rest[0], int(rest[1])): " ".join(rest[2:]) for rest in every("reach")},
+        leftovers=next((Leftovers(*map(int, rest)) for rest in every("leftovers") if len(rest) == 3), None),
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 from runbooks.backup import status
 from runbooks.commands.lock import Held
 from runbooks.doctor.look import Examination
-from runbooks.doctor.rules import etcd, etcd_order, hosts, overload, pair
+from runbooks.doctor.rules import etcd, etcd_order, hosts, leftovers, overload, pair
 from runbooks.engine.journal import summaries
 from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
@@ -116,7 +116,9 @@ def of_cluster(site: Site, examined: Examination, before: list[Finding], place: 
     found += pair.strangers(site, examined.endpoints)
     found += _rest(site, examined, found)
     versions = _versions(site, examined, place)
-    return hosts.one_upgrade([*found[len(before) :], *versions], examined.traces)
+    upgrading = any(each.topic == verify_versions.UPGRADE for each in versions)
+    found += [*versions, *leftovers.findings(examined.traces, upgrading=upgrading)]
+    return hosts.one_upgrade(found[len(before) :], examined.traces)
 
 
 def _versions(site: Site, examined: Examination, place: str) -> list[Finding]:

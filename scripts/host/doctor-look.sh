@@ -10,6 +10,10 @@ for directory in "${DIRECTORIES[@]}"; do
         read -r mount size free inodes left && echo "disk $directory $mount $size $free ${inodes/-/0} ${left/-/0}"
     }
 done
+tmp=/etc/kubernetes/tmp
+if [ -d "$tmp" ]; then # bytes: what kubeadm has left there; the size of its file system, and what is free
+    echo "leftovers $(du -sB1 -- "$tmp" 2>/dev/null | cut -f1) $(df -B1 --output=size,avail -- "$tmp" 2>/dev/null | tail -n 1 | tr -s ' ' | sed 's/^ //')"
+fi
 for file in /etc/kubernetes/ha-runbooks-parked/*.yaml; do
     name=${file##*/}
     [ -e "/etc/kubernetes/manifests/$name" ] || echo "parked ${name%.yaml}"

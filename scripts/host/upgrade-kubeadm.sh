@@ -3,6 +3,7 @@
 # Starts `kubeadm upgrade` as a systemd unit of its own, so that a lost connection or a killed session never stops it half way, and returns at
 # once; upgrade-look.sh says how it goes on. If it runs already, nothing is done. The file "attempt" is written before the first change and
 # removed when kubeadm has ended well; then "ended" says what it has done.
+# The names of the folders that it leaves in /etc/kubernetes/tmp are added to "made": see upgrade-leftovers.sh.
 # END_API: the API server ends by itself before etcd is restarted, so that no client waits for one without etcd; the kubelet starts it again.
 # Exit 75: kubeadm is in use by somebody else.
 # shellcheck shell=bash disable=SC2154
@@ -10,8 +11,10 @@ set -eu
 top=/var/lib/ha-runbooks/upgrade run=/run/ha-runbooks-upgrade unit=ha-runbooks-upgrade
 # shellcheck disable=SC2016 # for the unit's own shell
 job='run=$0 top=$1 what=$2; shift 2
+    ls -A /etc/kubernetes/tmp >"$run/tmp" 2>/dev/null
     "$@" >"$run/log" 2>&1 </dev/null
     code=$?
+    ls -A /etc/kubernetes/tmp 2>/dev/null | grep -vxFf "$run/tmp" >>"$top/made"
     if [ "$code" = 0 ]; then
         printf "%s\n" "$what" >"$top/ended.new"
         sync -- "$top/ended.new"

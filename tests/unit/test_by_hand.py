@@ -26,7 +26,7 @@ from runbooks.recover.member import procedure
 from runbooks.recover.quorum import prepare
 from runbooks.render import ROOT
 from runbooks.site.pages import table
-from runbooks.upgrade import hosts_yaml, kept
+from runbooks.upgrade import hosts_yaml, kept, leftovers
 from runbooks.view.cluster import Survey
 from tests.support import fakes
 
@@ -98,6 +98,7 @@ def on_no_page(site: Site) -> Iterator[Step]:
     # For upgrade.run, which has no page yet.
     yield kept.keep(host, (1, 36, 3))
     yield kept.forget(host)
+    yield leftovers.tidy(host)
     yield hosts_yaml.set_version(Path("hosts.yaml"), "1.36.3")
 
 

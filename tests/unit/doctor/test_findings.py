@@ -7,20 +7,21 @@ import msgspec
 import pytest
 
 from runbooks.commands.base import Answer
-from runbooks.commands.doctor import Disk, Traces, parse, parse_endpoints
+from runbooks.commands.doctor import Disk, Leftovers, Traces, parse, parse_endpoints
 from runbooks.commands.etcd import Alarm, Look, Member
 from runbooks.commands.lock import Held, Holder
 from runbooks.doctor.findings import meanwhile, of_cluster, of_hosts
 from runbooks.doctor.look import Examination
 from runbooks.doctor.rules import etcd as etcd_rules
-from runbooks.doctor.rules import etcd_order, pair
+from runbooks.doctor.rules import etcd_order, leftovers, pair
 from runbooks.doctor.rules import hosts as host_rules
 from runbooks.errors import RunbookError, UnreachableError
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, ordered
 from runbooks.rules.preflight_peers import Clock
-from tests.support.fakes import lost, site
+from tests.support import ROOT
+from tests.support.fakes import bash, lost, site
 from tests.unit.cluster.test_verify import (
     CA,
     DAY,
@@ -218,6 +219,46 @@ def test_a_kubeadm_that_was_begun_for_an_upgrade():
     assert [each.topic for each in examined(half)] == ["upgrade"]
     wait, *_ = meanwhile(None, [*of_cluster(SITE, half, [])])
     assert wait.seen == "wait: kubeadm upgrade node v1.28.3 is running there"
+
+
+GIB, MIB = 1 << 30, 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("left", "half", "expected"),
+    [
+        (Leftovers(130 * MIB, 100 * GIB, 50 * GIB), False, []),
+        (Leftovers(20 * MIB, 100 * GIB, 5 * GIB), False, []),  # the shortage has another cause
+        (
+            Leftovers(685 * MIB, 20 * GIB, 2 * GIB),
+            False,
+            [("warn", "master1", "take 685.0 MiB; 10 % of that file system are free")],
+        ),
+        (Leftovers(3 * GIB, 100 * GIB, 50 * GIB), False, [("note", "master1, master2", "take up to 3.0 GiB")]),
+        (Leftovers(3 * GIB, 100 * GIB, 50 * GIB), True, []),  # it may be needed to go back
+        (Leftovers(685 * MIB, 20 * GIB, 2 * GIB), True, [("warn", "master1", "take 685.0 MiB")]),
+    ],
+)
+def test_what_kubeadm_has_left_of_earlier_upgrades(left, half, expected):
+    second = replace(left, bytes=left.bytes // 2) if left.bytes > 2 * GIB else Leftovers(0, GIB, 1)
+    traces = {M1: replace(QUIET, leftovers=left), M2: replace(QUIET, leftovers=second)}
+    found = list(leftovers.findings(traces, upgrading=half))
+    assert [(each.severity, each.host) for each in found] == [(severity, host) for severity, host, _ in expected]
+    assert all(words in each.seen for each, (_, _, words) in zip(found, expected, strict=True))
+    assert all(("first finish the upgrade" in each.fix) == half for each in found)
+    assert all("rm -r /etc/kubernetes/tmp/kubeadm-*" in each.fix for each in found)
+
+
+def test_what_kubeadm_has_left_is_measured(tmp_path):
+    text = (ROOT / "scripts" / "host" / "doctor-look.sh").read_text().replace("/etc/kubernetes", str(tmp_path))
+    program = f"DIRECTORIES=() TARGETS=()\n{text}"
+    assert parse(bash(program)).leftovers is None
+    (tmp_path / "tmp" / "kubeadm-backup-etcd-1").mkdir(parents=True)
+    (tmp_path / "tmp" / "kubeadm-backup-etcd-1" / "db").write_bytes(b"x" * 300_000)
+    seen = parse(bash(program)).leftovers
+    assert seen
+    assert 300_000 <= seen.bytes < 400_000
+    assert 0 < seen.free <= seen.size
 
 
 def test_without_any_load_balancer_they_are_set_up_and_with_one_the_other_is_replaced():
