@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from runbooks.commands import kubectl
 from runbooks.errors import OutcomeError
+from runbooks.inventory.model import Site
 from runbooks.rules import verify as rules
 from runbooks.rules.finding import Finding, at_least, for_machines, shown, told
 from runbooks.text import first_few
 from runbooks.view import admission, upgrading
-from runbooks.view.health import host_facts, judge, look, write_through_vip
+from runbooks.view.health import ClusterReadings, host_facts, judge, look, write_through_vip
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -31,12 +32,18 @@ def verify(session: Session) -> None:
     if session.options.json:
         print(json.dumps({"ok": not failing, "findings": [for_machines(each) for each in found]}))
     else:
-        print(f"{run.site.name}: Kubernetes {run.site.kubernetes.version} behind {kubectl.through_vip(run.site)}\n")
+        print(f"{run.site.name}: Kubernetes {_version(run.site, seen)} behind {kubectl.through_vip(run.site)}\n")
         print(shown(found))
         if not failing:
             print(f"\n{_summary(found, failing)}")
     if failing:
         raise OutcomeError(_summary(found, failing), hint="the lines marked -> say what to do next")
+
+
+def _version(site: Site, seen: ClusterReadings) -> str:
+    """Return the version of the cluster by its own record; that of hosts.yaml when it cannot be read."""
+    said = "" if isinstance(seen.cluster, str) else seen.cluster.config.get("kubernetesVersion", "")
+    return said.removeprefix("v") or site.kubernetes.version
 
 
 def _summary(found: Sequence[Finding], failing: Sequence[Finding]) -> str:

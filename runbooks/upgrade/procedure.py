@@ -10,7 +10,7 @@ from runbooks.engine.retry import until
 from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host
-from runbooks.upgrade import control_plane, fetching, gate, kept, node
+from runbooks.upgrade import control_plane, fetching, gate, kept, leftovers, node
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.order import groups
 
@@ -54,8 +54,10 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
             items += [*node.steps(upgrade, host), gate.gate(upgrade, host)]
     items += _workers(upgrade, order)
     items = _until(items, choices.pause_after)
-    whole = len(chosen) == len(upgrade.site.nodes) and not choices.pause_after
-    items += [gates.cluster_verified(upgrade.site), *map(kept.forget, order.control_plane), *end] if whole else []
+    if len(chosen) == len(upgrade.site.nodes) and not choices.pause_after:
+        items.append(gates.cluster_verified(upgrade.site))
+        items += [step(host) for step in (kept.forget, leftovers.tidy) for host in order.control_plane]
+        items += end
     title = f"Upgrade {upgrade.site.name} to Kubernetes {upgrade.version}"
     return Procedure("upgrade.run", title, items, inputs=_inputs(upgrade, order), flags=f"--to {upgrade.version}")
 
