@@ -20,17 +20,12 @@ pytestmark = pytest.mark.lab
 NAMES = ("containerd", "runc")
 HOSTS = ("master2", "worker1")
 KUBECTL = "kubectl --kubeconfig=/etc/kubernetes/admin.conf"
-REAL = "mv usr/bin/containerd usr/bin/containerd.real; "
 # One that cannot read the configuration; one that reads it, and does not start.
-REFUSES = (
-    'printf \'#!/bin/sh\\ncase "$*" in *dump) echo "containerd: no such key" >&2; exit 1;; --version) echo containerd; exit 0;; esac\\nexit 1\\n\''
-    " >usr/bin/containerd"
+SCRIPT = (
+    "mv usr/bin/containerd usr/bin/containerd.real; printf '#!/bin/sh\\n{}\\n' >usr/bin/containerd; chmod 755 usr/bin/containerd"
 )
-FAILS = (
-    REAL
-    + 'printf \'#!/bin/sh\\nreal=$(dirname "$0")/containerd.real; case "$*" in *dump|--version) exec "$real" "$@";; esac\\n'
-    + 'echo "containerd: no such luck" >&2; exit 1\\n\' >usr/bin/containerd; chmod 755 usr/bin/containerd'
-)
+REFUSES = SCRIPT.format('case "$*" in --version) exit 0;; esac; echo "containerd: no such key" >&2; exit 1')
+FAILS = SCRIPT.format('case "$*" in *dump|--version) exec "$0.real" "$@";; esac; echo "containerd: no such luck" >&2; exit 1')
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,9 @@ pytestmark = pytest.mark.lab
 
 NAMES = ("haproxy", "keepalived")
 # A haproxy that takes no configuration; one that takes it, and does not start.
-REFUSES = 'mv usr/sbin/haproxy usr/sbin/real; printf \'#!/bin/sh\\ncase $1 in -c) echo "[ALERT] unknown keyword" >&2; exit 1;; esac; exec /usr/sbin/real "$@"\\n\' >usr/sbin/haproxy; chmod 755 usr/sbin/haproxy'
-FAILS = "printf '#!/bin/sh\\ncase $1 in -c|-v) exit 0;; esac; echo \"[ALERT] no such luck\" >&2; exit 1\\n' >usr/sbin/haproxy; chmod 755 usr/sbin/haproxy"
+SCRIPT = "printf '#!/bin/sh\\n{}\\n' >usr/sbin/haproxy; chmod 755 usr/sbin/haproxy"
+REFUSES = SCRIPT.format('case $1 in -v) exit 0;; esac; echo "[ALERT] unknown keyword" >&2; exit 1')
+FAILS = SCRIPT.format('case $1 in -c|-v) exit 0;; esac; echo "[ALERT] no such luck" >&2; exit 1')
 
 
 @pytest.fixture(scope="module")
