@@ -26,6 +26,6 @@ files=()
 for path in "${READ[@]}" "$KEEPALIVED_CONF"; do [ ! -f "$path" ] || files+=("$path"); done
 {
     echo "${WANTED[*]}"
-    sha256sum -- "${files[@]}"
+    [ "${#files[@]}" = 0 ] || sha256sum -- "${files[@]}"
 } >"$TOP/tried.new"
 mv -f -- "$TOP/tried.new" "$TOP/tried"

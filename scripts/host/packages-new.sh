@@ -60,7 +60,7 @@ unpack() {
         case ${each##*/} in
         libc6_* | libc-bin_* | glibc*) ;; # its programs would need its loader
         *.deb) dpkg-deb -x "$each" "$TOP/root" ;;
-        *.rpm) (cd "$TOP/root" && rpm2cpio "$each" | cpio -idm --quiet) ;;
+        *.rpm) if command -v cpio >/dev/null; then (cd "$TOP/root" && rpm2cpio "$each" | cpio -idm --quiet); else rpm2archive - <"$each" | tar -xz -C "$TOP/root"; fi ;;
         esac
     done
 }

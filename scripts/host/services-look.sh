@@ -12,5 +12,8 @@ for unit in "${UNITS[@]}"; do
         echo "unit $unit replaced"
     else echo "unit $unit current"; fi
 done
-if [ -r "$TOP/tried" ] && [ -d "$TOP/new" ] && tail -n +2 "$TOP/tried" | sha256sum -c --status 2>/dev/null; then echo "tried $(head -n 1 "$TOP/tried")"; fi
+sums=$(tail -n +2 "$TOP/tried" 2>/dev/null)
+if [ -r "$TOP/tried" ] && [ -d "$TOP/new" ] && { [ -z "$sums" ] || sha256sum -c --status <<<"$sums" 2>/dev/null; }; then
+    echo "tried $(head -n 1 "$TOP/tried")"
+fi
 true

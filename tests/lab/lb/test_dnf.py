@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab.control import Lab
-from runbooks.commands import lb, packages
+from runbooks.commands import lb, packages, service_packages
 from runbooks.commands.base import Answer, Command
 from tests.lab.lb.test_setup import LBS, NEWER
 from tests.support.operator import Operator
@@ -49,10 +49,13 @@ AutoReqProv: no
 %description
 A stand-in.
 %install
-mkdir -p %{buildroot}/opt/rehearsal
+mkdir -p %{buildroot}/opt/rehearsal %{buildroot}/usr/sbin
 echo $version >%{buildroot}/opt/rehearsal/$name
+printf '#!/bin/sh\\n# takes every configuration\\necho $version\\n' >%{buildroot}/usr/sbin/$name
+chmod 755 %{buildroot}/usr/sbin/$name
 %files
 /opt/rehearsal/$name
+/usr/sbin/$name
 SPEC
 done
 rpmbuild --quiet -bb --define '_rpmdir /srv/rpms' --define "_topdir $work" "$work"/*.spec
@@ -118,6 +121,31 @@ def test_with_newer_packages_it_goes_on(operator: Operator) -> None:
     plan = operator.good("lb.setup", "--plan")
     assert "lb1: install haproxy, keepalived, socat  [nothing to do" in plan
     assert "would run on lb1: lb-apply" in plan
+
+
+def test_a_newer_package_is_tried_before_it_is_installed_and_the_old_one_is_put_back(operator: Operator) -> None:
+    """What `upgrade.lb` does on a host; its steps are shown on the other family."""
+    newer = EL9 | {"haproxy": "2.4.98-1.el9"}
+    del newer["socat"]
+    publish(operator.lab, "lb2", {"haproxy": "2.4.98-1.el9"})
+    offered = service_packages.parse_choice(Answer(0, run(operator.lab, "lb2", service_packages.choice(list(newer)).command)))
+    assert offered.candidate == newer
+    run(operator.lab, "lb2", service_packages.try_lb("lb", newer, ["/etc/haproxy/haproxy.cfg"]))
+    look = service_packages.look("lb", list(newer), ("haproxy",))
+    assert look.parse(Answer(0, run(operator.lab, "lb2", look.command))).tried == newer
+    assert installed(operator.lab, "lb2") == EL9
+    run(operator.lab, "lb2", service_packages.put("lb", newer, ()))
+    assert installed(operator.lab, "lb2") == EL9 | newer
+    run(operator.lab, "lb2", service_packages.put_back("lb", newer, ()))
+    assert installed(operator.lab, "lb2") == EL9
+    # An older version that is named is installed as well.
+    run(operator.lab, "lb2", service_packages.try_lb("lb", newer, ["/etc/haproxy/haproxy.cfg"]))
+    run(operator.lab, "lb2", service_packages.put("lb", newer, ()))
+    older = {name: EL9[name] for name in newer}
+    run(operator.lab, "lb2", service_packages.try_lb("lb", older, ["/etc/haproxy/haproxy.cfg"]))
+    run(operator.lab, "lb2", service_packages.put("lb", older, ()))
+    assert installed(operator.lab, "lb2") == EL9
+    operator.lab.console("lb2", ["bash", "-c", "rm /srv/rpms/*/haproxy-2.4.98* && createrepo_c -q /srv/rpms"], check=True)
 
 
 def test_what_is_installed_keeps_its_version_when_the_rest_is_installed(operator: Operator) -> None:
