@@ -1,8 +1,8 @@
 # Variables: SERVER (URL of this host's API server), NAME and ADDRESS (of this host, where its manifests do not say them), ETCD ("yes": also etcd's).
 # The static pod manifests that the installed kubeadm would write for this host now, from the cluster's kubeadm-config:
 #   kubeadm VERSION, rendered NAME BASE64, error TEXT
-# Changes nothing: kubeadm writes into a scratch directory, which is mounted over /etc/kubernetes/manifests in a mount namespace of its own; the rest of
-# /etc/kubernetes is read-only there. The kubelet and everybody else see neither.
+# Changes nothing: kubeadm writes into a scratch directory, which is mounted over /etc/kubernetes/manifests in a mount namespace of its own, where the
+# rest of the host is read-only. The kubelet and everybody else see neither.
 # shellcheck shell=bash disable=SC2154
 manifests=/etc/kubernetes/manifests
 scratch=$(mktemp -d) || exit
@@ -30,7 +30,10 @@ name=$(sed -n 's/^ *- --name=//p' "$manifests/etcd.yaml" 2>/dev/null | head -n 1
 mkdir "$scratch/manifests"
 # shellcheck disable=SC2016
 unshare --mount --propagation private bash -c '
-    mount --bind /etc/kubernetes /etc/kubernetes && mount -o remount,bind,ro /etc/kubernetes && mount --bind "$1/manifests" "$2" || exit 71
+    mount --bind "$1" "$1" && mount --bind "$1/manifests" "$2" || exit 71
+    for each in / /etc /etc/kubernetes /var /var/lib /var/lib/etcd; do
+        ! mountpoint -q "$each" || mount -o remount,bind,ro "$each" || exit 71
+    done
     [ "$(stat -c %d:%i "$2")" = "$(stat -c %d:%i "$1/manifests")" ] || exit 71
     kubeadm init phase control-plane all --config "$1/config.yaml" || exit
     [ "$3" != yes ] || kubeadm init phase etcd local --config "$1/config.yaml"

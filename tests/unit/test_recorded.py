@@ -10,6 +10,7 @@ import pytest
 
 from runbooks.backup.rules import unlisted
 from runbooks.commands import (
+    api_use,
     backup,
     containerd,
     drain,
@@ -21,11 +22,12 @@ from runbooks.commands import (
     kubeadm,
     lb,
     objects,
+    rendered,
     verify,
     versions,
 )
 from runbooks.local import restic
-from runbooks.upgrade.rules import bolt
+from runbooks.upgrade.rules import bolt, customised
 from tests.support import refusals as refused
 from tests.support.kubeadm import parse_preflight
 from tests.support.recorded import FOLDER, recorded_answer, recording
@@ -59,8 +61,11 @@ PARSERS = {
     "etcd snapshot": lambda said: etcd_tools.parse_snapshot(said.stdout),
     "etcd metrics": etcd_metrics.parse_metrics,
     "kubeadm images": kubeadm.parse_images,
+    "kubeadm manifests": lambda said: {name: customised.meaning(each) for name, each in rendered.parse(said).manifests.items()},
     "kubeadm preflight": parse_preflight,
     "haproxy backends": lambda said: lb.parse_backends(said.stdout),
+    "kubernetes APIs": api_use.parse,
+    "kubernetes fields": api_use.parse_objects,
     "kubernetes health": verify.parse_health,
     "kubernetes host": verify.parse_host,
     "restic backup": lambda said: {"snapshot": restic.parse_snapshot_id(said.stdout)},
