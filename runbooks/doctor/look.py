@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbooks.commands import doctor, etcd, lb, load, lock
+from runbooks.commands import doctor, load, lock
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.doctor import Traces
 from runbooks.commands.etcd import Look
@@ -16,8 +16,6 @@ from runbooks.commands.verify import HostFacts
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host
-from runbooks.rules import etcd as etcd_rules
-from runbooks.rules import lb as lb_rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
 from runbooks.rules.preflight_peers import Clock
@@ -80,29 +78,11 @@ def look(run: Run) -> Examination:
             examined.metrics[host] = metrics
         if held := said.get("held"):
             examined.held[host] = held
-    _once_more(run, examined)
+    health.once_more(run, seen)
     if seen.reader:
         examined.admission = tuple(at_least("note", admission.findings(run, seen.reader)))
     examined.clocks = clock.clocks(run, examined.traces)
     return examined
-
-
-def _once_more(run: Run, examined: Examination) -> None:
-    """Ask the hosts that have a problem again, some seconds later: a VIP that is moving, or an election, is no finding."""
-    states = {host: state for host, (state, _) in examined.balancers.items()}
-    apart = lb_rules.not_a_pair(states) if states else ""
-    probes: dict[Host, dict[str, Probe[Any]]] = {
-        host: {"lb": lb.state(run.site, host), "backends": lb.backends()}
-        for host, state in states.items()
-        if apart or lb_rules.not_serving(state)
-    }
-    if run.site.kubernetes.etcd == "stacked" and etcd_rules.faults(examined.view()):
-        for host in examined.seen.of("etcd"):
-            probes.setdefault(host, {})["etcd"] = etcd.look()
-    for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
-        before = examined.seen.hosts[host]
-        if isinstance(said, dict) and isinstance(before, dict):
-            examined.seen.hosts[host] = before | said
 
 
 def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:

@@ -79,6 +79,7 @@ def begin(run: Run) -> First:
         certificates=lambda: certs.all_hosts(run, survey, site.hosts),
         traces=lambda: run.read_each(traces, fresh=True),
     )
+    health.once_more(run, found["health"])
     return First(survey=survey, **found)
 
 

@@ -16,7 +16,9 @@ from runbooks.commands.verify import Health, HostFacts
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import etcd as etcd_rules
 from runbooks.rules import host_setup, lb_servers, verify_etcd, verify_hosts, verify_pods, verify_versions
+from runbooks.rules import lb as lb_rules
 from runbooks.rules import verify as rules
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
@@ -111,6 +113,28 @@ def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
     if host.is_lb:
         parts |= {"lb": lb.state(site, host), "backends": lb.backends()}
     return parts
+
+
+def once_more(run: Run, seen: ClusterReadings) -> None:
+    """Ask the LBs and members of etcd that have a problem again, some seconds later: a VIP that is moving, or an election, is no finding."""
+    states = seen.of("lb")
+    apart = lb_rules.not_a_pair(states) if states else ""
+    probes: dict[Host, dict[str, Probe[Any]]] = {
+        host: {"lb": lb.state(run.site, host), "backends": lb.backends()}
+        for host, state in states.items()
+        if apart or lb_rules.not_serving(state)
+    }
+    if run.site.kubernetes.etcd == "stacked" and etcd_rules.faults(_view(run.site, seen)):
+        for host in seen.of("etcd"):
+            probes.setdefault(host, {})["etcd"] = etcd.look()
+    for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
+        if isinstance(said, dict):
+            seen.hosts[host] = _read(seen, host) | said
+
+
+def _read(seen: ClusterReadings, host: Host) -> dict[str, Any]:
+    own = seen.hosts.get(host)
+    return own if isinstance(own, dict) else {}
 
 
 def cluster_namespaces(site: Site) -> tuple[str, ...]:
