@@ -66,7 +66,11 @@ def was_interrupted(seen: Services, units: Iterable[str]) -> bool:
 
 
 def other_config(before: Config, after: Config) -> str:
-    """Say what containerd makes of its configuration otherwise than ``before``: the pause image, the cgroup driver, a plugin."""
+    """Say what containerd makes of its configuration otherwise than ``before``: the pause image, the cgroup driver, a plugin.
+
+    What it was before is not known (no pause image) where an installation was interrupted: then it only has to say what it is.
+    """
+    known = bool(before.sandbox)
     reasons = (
         (after.invalid, f"containerd cannot read its configuration: {after.invalid}"),
         (not after.sandbox, "containerd does not say what its configuration is"),
@@ -78,7 +82,7 @@ def other_config(before: Config, after: Config) -> str:
             after.cgroups != before.cgroups,
             f"containerd has the cgroup driver {after.cgroups}, and not {before.cgroups} as before",
         ),
-        (after.disabled != before.disabled, f"containerd has the plugins {after.disabled or '(none)'} switched off"),
+        (known and after.disabled != before.disabled, f"containerd has the plugins {after.disabled or '(none)'} switched off"),
     )
     return next((text for wrong, text in reasons if wrong), "")
 

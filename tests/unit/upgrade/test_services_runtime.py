@@ -61,6 +61,11 @@ def test_what_is_not_the_same_configuration(change: dict[str, str], said: str) -
     assert other_config(CONFIG, replace(CONFIG, **change)) == said
 
 
+def test_what_was_not_known_before_is_not_compared():
+    assert other_config(Config(), CONFIG) == ""
+    assert other_config(Config(), Config()) != ""
+
+
 @pytest.mark.parametrize("seen", [{}, {"kubelet_runs": (1, 36, 2)}, {"kubectl": (1, 36, 3)}])
 def test_not_while_an_upgrade_of_kubernetes_is_under_way(seen: dict[str, tuple[int, int, int]]) -> None:
     """Nor when something could not be read."""
