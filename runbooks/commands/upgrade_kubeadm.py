@@ -22,6 +22,7 @@ class Progress:
 
     running    whether the kubeadm that this tool started still runs.
     attempt    what was begun and has not ended well, such as "apply v1.36.3"; "" for nothing. ``ended``: what has ended well.
+    fetched    the version whose packages were downloaded ("1.36.3"), "" for none.
     code       the exit status of the last one, None when none has ended since the host was started.
     log        the last lines that it has printed.
     other      another kubeadm that runs there, "" for none.
@@ -33,6 +34,7 @@ class Progress:
     running: bool
     attempt: str
     ended: str
+    fetched: str
     code: int | None
     log: tuple[str, ...]
     other: str
@@ -84,6 +86,7 @@ def parse(answer: Answer) -> Progress:
         running=said["unit"] in ACTIVE,
         attempt=said.get("attempt", ""),
         ended=said.get("ended", ""),
+        fetched=said.get("fetched", ""),
         code=int(said["code"]) if "code" in said else None,
         log=tuple(value for key, value in lines if key == "log"),
         other=said.get("other", ""),

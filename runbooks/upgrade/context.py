@@ -22,7 +22,7 @@ class Upgrade:
 
     to       the version that the hosts get; ``choices.to`` is the last one of several hops.
     failed   workers that are left out since a step of theirs failed, and why; never more than ``choices.max_failed``.
-    fetched  hosts that have all packages and images of the target; ``begun``: those that this run works on, or has worked on.
+    begun    hosts that this run works on, or has worked on.
     """
 
     site: Site
@@ -30,7 +30,6 @@ class Upgrade:
     choices: Choices
     survey: Survey = field(default_factory=Survey)
     failed: dict[Host, RunbookError] = field(default_factory=dict)
-    fetched: set[Host] = field(default_factory=set)
     begun: set[Host] = field(default_factory=set)
 
     @property

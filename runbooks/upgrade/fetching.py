@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runbooks.cluster.files import wanted_images
-from runbooks.commands import kubeadm, prepare, upgrade_packages
+from runbooks.commands import kubeadm, prepare, upgrade_kubeadm, upgrade_packages
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Run, Step, Together, Unmet
@@ -56,23 +56,18 @@ def kubeadm_package(upgrade: Upgrade, host: Host) -> Step:
 def fetch(upgrade: Upgrade, host: Host) -> Step:
     """Fetch the other packages and all images, so that nothing is waited for, or found missing, while a host is out of service."""
 
-    def images(run: Run) -> tuple[str, ...]:
-        listed = run.read(host, kubeadm.images(upgrade.version, upgrade.site.kubernetes.image_repository))
-        return wanted_images(upgrade.site, host, listed)
-
     def done(run: Run) -> bool | Unmet:
-        if lacking := run.read(host, prepare.missing_images(images(run))):
+        if lacking := missing_images(upgrade, run, host):
             return Unmet(f"{len(lacking)} images are not there yet")
-        if host in upgrade.fetched or upgrade.node(run, host).kubelet == upgrade.to:
-            return True
-        return Unmet("its packages are not there yet")
+        return True if _has_packages(upgrade, run, host) else Unmet("its packages are not there yet")
 
     def do(run: Run) -> None:
-        ready = not run.plan or upgrade.node(run, host).kubeadm == upgrade.to
-        run.change(host, prepare.pull_images(images(run) if ready else ("those of `kubeadm config images list`",)))
-        if upgrade.node(run, host).kubelet != upgrade.to:
+        if run.plan and upgrade.node(run, host).kubeadm != upgrade.to:
+            run.change(host, prepare.pull_images(("those of `kubeadm config images list`",)))
+        elif lacking := missing_images(upgrade, run, host):
+            run.change(host, prepare.pull_images(lacking))
+        if not _has_packages(upgrade, run, host):
             install(run, host, prepare.fetch_packages(upgrade.version, KUBELET))
-        upgrade.fetched.add(host)
 
     return Step(
         schedule.FETCH,
@@ -81,3 +76,14 @@ def fetch(upgrade: Upgrade, host: Host) -> Step:
         do=do,
         by_hand=by_hand("upgrade", "fetch", host=host, version=upgrade.version),
     )
+
+
+def missing_images(upgrade: Upgrade, run: Run, host: Host) -> tuple[str, ...]:
+    """Return the images of the target that ``host`` needs and does not have."""
+    listed = run.read(host, kubeadm.images(upgrade.version, upgrade.site.kubernetes.image_repository))
+    return run.read(host, prepare.missing_images(wanted_images(upgrade.site, host, listed)))
+
+
+def _has_packages(upgrade: Upgrade, run: Run, host: Host) -> bool:
+    fetched = run.read(host, upgrade_kubeadm.look()).fetched == upgrade.version
+    return fetched or upgrade.node(run, host).kubelet == upgrade.to

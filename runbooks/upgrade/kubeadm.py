@@ -14,6 +14,7 @@ from runbooks.rules.upgrade_checks import flags, ignored
 from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import indented
 from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.fetching import missing_images
 from runbooks.upgrade.rules.kubeadm_flags import leaves_etcd
 
 ARRIVED_WITHIN_S = 180  # after kubeadm has ended: it does not wait for every pod
@@ -101,7 +102,7 @@ def crashes(crashed: Mapping[str, str]) -> str:
 
 def wanted_flags(upgrade: Upgrade, run: Run, host: Host) -> tuple[str, ...]:
     """Return which of kubeadm's own checks it is told to ignore: those with a reason that is known beforehand, and no other."""
-    wanted = ignored(upgrade.site, upgrade.to, images_there=host in upgrade.fetched)
+    wanted = ignored(upgrade.site, upgrade.to, images_there=not missing_images(upgrade, run, host))
     return flags(wanted, run.read(host, kubeadm.cgroup_version()))
 
 

@@ -1,5 +1,5 @@
 # Variables: VERSION (of Kubernetes, such as 1.20.2), PROGRAMS (array), RUNTIME (package of containerd, or ""), ONLY_FETCH ("yes": the packages
-# are only downloaded), TOOLS (array of "program package
+# are only downloaded, and /var/lib/ha-runbooks/upgrade/fetched says so), TOOLS (array of "program package
 # package", the second one is for dnf and yum), and PATIENCE of packages.sh, which stands before this.
 # Installs the programs in exactly that version and holds them, so that a later `apt-get upgrade` or `dnf upgrade` does not
 # change them; and the packages of those tools that this host does not have. Exit 69: no known package manager. Exit 66: the version is
@@ -11,6 +11,11 @@ nowhere() {
     said="the package repositories of this host offer no $1 $VERSION; they offer: ${2:-none at all}"
     [ -n "$trouble" ] || echo "$said" >&2
     told 66
+}
+fetched() {
+    mkdir -p /var/lib/ha-runbooks/upgrade && chmod 700 /var/lib/ha-runbooks/upgrade
+    echo "$VERSION" >/var/lib/ha-runbooks/upgrade/fetched
+    exit 0
 }
 tools() { # apt|dnf: adds to words the packages of programs that are not there
     local program deb rpm
@@ -35,7 +40,7 @@ if command -v apt-get >/dev/null; then
     tools apt
     # A downgrade only concerns programs of an unfinished installation: a member with another version is refused before.
     apt install --no-install-recommends --allow-change-held-packages --allow-downgrades ${ONLY_FETCH:+--download-only} -- "${words[@]}" || told $?
-    [ "$ONLY_FETCH" != yes ] || exit 0
+    [ "$ONLY_FETCH" != yes ] || fetched
     apt-mark hold "${PROGRAMS[@]}" >/dev/null
 elif manager=$(command -v dnf || command -v yum); then
     rpms "$manager" --disableexcludes=all --showduplicates list "${PROGRAMS[@]}" || true
@@ -51,7 +56,7 @@ elif manager=$(command -v dnf || command -v yum); then
     rpms "$manager" --setopt=install_weak_deps=False --disableexcludes=all ${ONLY_FETCH:+--downloadonly} install -- "${words[@]}" && code=0 || code=$?
     echo "$said" >&2
     [ "$code" = 0 ] || told "$code"
-    [ "$ONLY_FETCH" != yes ] || exit 0
+    [ "$ONLY_FETCH" != yes ] || fetched
     # The repository file of pkgs.k8s.io excludes these packages already; otherwise the versionlock plugin holds them.
     grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || rpms "$manager" versionlock add "${PROGRAMS[@]}" ||
         echo "nothing holds ${PROGRAMS[*]} here: add exclude=${PROGRAMS[*]} to their .repo file" >&2

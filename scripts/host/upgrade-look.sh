@@ -3,6 +3,7 @@
 #   unit STATE         of the unit in which upgrade-kubeadm.sh runs kubeadm
 #   attempt TEXT       begun and not ended well: "apply v1.36.3"
 #   ended TEXT         ended well
+#   fetched VERSION    whose packages were downloaded (packages-pin.sh)
 #   code N, log LINE   how the last one ended; the end of its log, masked
 #   other TEXT         a kubeadm that is none of ours
 #   manifest NAME SECONDS   each static pod's manifest, and how long ago it was written
@@ -14,7 +15,7 @@ top=/var/lib/ha-runbooks/upgrade run=/run/ha-runbooks-upgrade unit=ha-runbooks-u
 seen=/etc/kubernetes/manifests parked=/etc/kubernetes/ha-runbooks-parked
 state=$(systemctl show -p ActiveState --value "$unit")
 echo "unit $state"
-for name in attempt ended; do
+for name in attempt ended fetched; do
     [ ! -s "$top/$name" ] || echo "$name $(head -n 1 "$top/$name")"
 done
 [ ! -e "$run/code" ] || echo "code $(<"$run/code")"

@@ -1,5 +1,5 @@
 # Variables: none. Needs the function of packages-look.sh before it. Prints the versions of Kubernetes' parts on this host, one "key
-# value" per line; read-only:
+# value" per line; changes nothing but its own memory in /run:
 #   package NAME VERSION, held NAME   as packages-look.sh prints them
 #   program NAME TEXT   what the installed program says of itself
 #   runs NAME TEXT      what the file of the running process says of itself, also when a newer one has been installed since
@@ -15,17 +15,26 @@ for file in /etc/kubernetes/manifests/*.yaml; do
     image=$(sed -n "s/^ *image: *//p" "$file" 2>/dev/null | head -n 1 | tr -d "\"'")
     if [ -n "$image" ]; then echo "image ${name%.yaml} $image"; fi
 done
-tell() { # KEY NAME COMMAND...: nothing when it does not answer
-    local said
-    said=$(timeout 10 "${@:3}" 2>/dev/null </dev/null | head -n 3)
-    if [ -n "$said" ]; then echo "$1 $2 ${said//$'\n'/ }"; fi
+kept=/run/ha-runbooks-versions # in memory: a program that is the same file says the same again. Starting all of them takes two seconds of CPU
+mkdir -p "$kept"               # 0700: umask 077
+tell() { # KEY NAME FILE COMMAND...: nothing when it does not answer
+    local said file
+    file=$kept/$2-$(stat -L -c %d-%i-%s-%Y "$3" 2>/dev/null) || return
+    if [ ! -s "$file" ]; then
+        said=$(timeout 10 "${@:4}" 2>/dev/null </dev/null | head -n 3)
+        [ -n "$said" ] || return
+        echo "${said//$'\n'/ }" >"$file.$BASHPID"
+        mv -f -- "$file.$BASHPID" "$file"
+    fi
+    echo "$1 $2 $(<"$file")"
 }
+program() { tell program "$1" "$(command -v "$1")" "$@"; }
 # At the same time: each of these programs takes a good part of a second to start. Lines this short are not mixed up.
-tell program kubeadm kubeadm version -o short &
-tell program kubelet kubelet --version &
-tell program kubectl kubectl version --client &
-tell program containerd containerd --version &
+program kubeadm version -o short &
+program kubelet --version &
+program kubectl version --client &
+program containerd --version &
 for name in kubelet containerd etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy; do
-    for pid in $(pgrep -x "${name:0:15}"); do tell runs "$name" "/proc/$pid/exe" --version & done # the kernel keeps 15 characters
+    for pid in $(pgrep -x "${name:0:15}"); do tell runs "$name" "/proc/$pid/exe" "/proc/$pid/exe" --version & done # the kernel keeps 15 characters
 done
 wait
