@@ -14,7 +14,6 @@ from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.finding import Finding, at_least, told
-from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import listed
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.node import kubelet_arrived
@@ -116,9 +115,3 @@ def _writes(upgrade: Upgrade, run: Run) -> None:
         return Unmet.of("; ".join(map(told, rows)))
 
     until(works, within=60, poll=1)
-
-
-def config_names_target(upgrade: Upgrade, run: Run) -> bool:
-    """Return whether kubeadm-config has the target already: then every host takes `kubeadm upgrade node`."""
-    api_host = upgrade.survey.serving(run)
-    return version_in(run.read(api_host, versions.of_cluster(api_host)).config) == upgrade.to

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbooks.commands import upgrade_kubeadm
 from runbooks.engine.steps import Run
 from runbooks.errors import DegradedError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.rules.etcd_leader import leader_of
-from runbooks.rules.finding import Finding, at_least, told
+from runbooks.rules.finding import told
 from runbooks.rules.upgrade_seen import Version, text
 from runbooks.rules.upgrade_standing import standing
 from runbooks.text import indented, listed
-from runbooks.upgrade import clients, fresh_set, gate, look, packages
+from runbooks.upgrade import clients, fresh_set, kubeadm, look, packages
 from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.forecast import Forecast, forecast
 from runbooks.upgrade.hosts_yaml import change, set_version
 from runbooks.upgrade.node import kubelet_arrived
 from runbooks.upgrade.procedure import Order, procedure
-from runbooks.upgrade.rules import order as rules
 from runbooks.upgrade.rules import path
 from runbooks.upgrade.rules.choices import Choices
+from runbooks.upgrade.rules.going_on import refusals
 from runbooks.upgrade.rules.packages import offered_everywhere
-from runbooks.view import etcd as view_etcd
+from runbooks.upgrade.rules.remaining import in_order
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -58,9 +60,11 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
 
 def one_hop(session: Session, one: Upgrade) -> None:
     """Carry out one hop."""
-    refuse(one, session.run)
+    in_work = finish_kubeadm(one, session.run)
+    found = forecast(session, one.to, replace(one.choices, to=one.to, several=False))
+    refuse(one, found, in_work)
     fresh_set.require(session, one.choices)
-    steps = procedure(one, order(one, session.run), [set_version(session.site_file, one.version)])
+    steps = procedure(one, order(one, session.run, found), [set_version(session.site_file, one.version)])
     with clients.watched(session):
         session.carry_out(steps)
     if left := change(session.site_file, one.version).by_hand:
@@ -68,26 +72,33 @@ def one_hop(session: Session, one: Upgrade) -> None:
     report_failed(one)
 
 
-def refuse(one: Upgrade, run: Run) -> None:
-    """Raise PrecheckError with every finding that forbids this upgrade."""
-    found: list[Finding] = path.findings_for(one.seen(run), one.to)
-    if wrong := at_least("fail", found):
+def finish_kubeadm(one: Upgrade, run: Run) -> set[Host]:
+    """Wait for every kubeadm of an interrupted upgrade that still runs, and return the hosts on which one was begun and has not ended well."""
+    said = run.read_each(dict.fromkeys(run.site.nodes, upgrade_kubeadm.look()), fresh=True)
+    progress = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
+    for host, each in progress.items():
+        if each.running and not run.plan:
+            run.listener.say(f"{host}: `kubeadm upgrade {each.attempt}` of an earlier run is at work; waiting for it")
+            kubeadm.follow(run, host)
+    return {host for host, each in progress.items() if each.attempt}
+
+
+def refuse(one: Upgrade, found: Forecast, in_work: Collection[Host]) -> None:
+    """Raise PrecheckError with every finding that forbids this upgrade. Hosts that an interrupted one has left in the middle are no reason."""
+    marked = {node.name for node in (found.cluster.nodes.values() if found.cluster else ()) if node.marked}
+    names = {host.name for host in in_work} | set(found.state.begun) | marked
+    if wrong := refusals(found.findings, names):
         raise PrecheckError(
             f"no upgrade to {one.version} now:{indented(told(each) for each in wrong)}",
-            hint=next((each.fix for each in wrong if each.fix), "inv upgrade.plan"),
+            hint=next((each.fix for each in wrong if each.fix), f"inv upgrade.plan --to {one.version}"),
         )
 
 
-def order(one: Upgrade, run: Run) -> Order:
+def order(one: Upgrade, run: Run, found: Forecast) -> Order:
     """Return the hosts in their order: what an earlier run has begun or finished first, etcd's leader last, one worker alone."""
-    seen = one.seen(run)
-    state = standing(seen)
-    begun = {*state.done, *state.begun} if state.to == one.to else set()
-    masters = rules.control_plane_order(run.site.control_plane, _leader(one, run), begun)
-    workers = rules.workers(run.site.nodes, begun)
-    apply = None if gate.config_names_target(one, run) else masters[0]
+    masters, workers = in_order(run.site.nodes, found.versions, one.to, found.leader)
     done = frozenset(host for host in run.site.nodes if _finished(one, run, host))
-    return Order(masters, workers, apply, done)
+    return Order(masters, workers, None if found.left.applied else masters[0], done)
 
 
 def _finished(one: Upgrade, run: Run, host: Host) -> bool:
@@ -99,14 +110,6 @@ def _finished(one: Upgrade, run: Run, host: Host) -> bool:
     except RunbookError:
         return False
     return arrived and not (progress.attempt or progress.running) and bool(known and not known.marked)
-
-
-def _leader(one: Upgrade, run: Run) -> Host | None:
-    if one.site.kubernetes.etcd != "stacked":
-        return None
-    view = view_etcd.view(run)
-    leader = leader_of(view)
-    return next((host for host, status in view.statuses.items() if status.member == leader), None)
 
 
 def report_failed(one: Upgrade) -> None:

@@ -47,6 +47,16 @@ def remaining(hosts: Sequence[Host], seen: Seen, target: Version, leader: Host |
     )
 
 
+def in_order(
+    hosts: Sequence[Host], seen: Seen, target: Version, leader: Host | None
+) -> tuple[tuple[Host, ...], tuple[Host, ...]]:
+    """Return all control plane hosts and all workers in the order of the upgrade, those that are done included."""
+    nodes = {node.name: node for node in seen.nodes}
+    begun = {host.name for host in hosts if _begun(nodes[host.name], target)}
+    masters = control_plane_order([host for host in hosts if host.is_control_plane], leader, begun)
+    return masters, workers(hosts, begun)
+
+
 def _until(kubelets: Sequence[tuple[Host, ...]], last: Host | None) -> tuple[tuple[Host, ...], ...]:
     """Return the groups up to that of ``last``; all of them without it."""
     at = next((number for number, group in enumerate(kubelets) if last in group), len(kubelets))

@@ -10,12 +10,13 @@ from runbooks.commands.base import Answer
 from runbooks.engine.steps import Failed, Step, Together
 from runbooks.errors import DegradedError, InventoryError, OutcomeError
 from runbooks.inventory.load import load_site
+from runbooks.rules.finding import Finding
 from runbooks.rules.upgrade_seen import NodeSeen
 from runbooks.upgrade import window
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.procedure import Order, procedure, tolerant
 from runbooks.upgrade.rules import choices as choosing
-from runbooks.upgrade.rules import schedule
+from runbooks.upgrade.rules import going_on, schedule
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.kubeadm_flags import leaves_etcd
 from tests.support import ROOT
@@ -217,3 +218,25 @@ def test_static_pods_by_their_component():
 def test_etcd_is_left_alone_only_when_nothing_of_it_changes(server, etcd, wanted, left):
     seen = NodeSeen(name="m", control_plane=True, manifests={"etcd": etcd}, runs={"kube-apiserver": server, "etcd": (3, 6, 8)})
     assert leaves_etcd(seen, (1, 36, 3), wanted) is left
+
+
+# ---- what an interrupted upgrade leaves
+
+
+@pytest.mark.parametrize(
+    ("topic", "host", "seen", "expected"),
+    [
+        ("API server", "master2", "not ready", True),
+        ("node", "master1", "not Ready", False),
+        ("node", "master2, master1", "not Ready", False),
+        ("LB", "lb1", "master2 is DOWN (* L7TOUT)", True),
+        ("LB", "lb1", "master1 is DOWN (* L7TOUT)", False),
+        ("drains", "master2", "blocked", False),
+        ("settings", "master2", "unknown flag", False),
+        ("node", "", "no node", False),
+    ],
+)
+def test_only_what_an_interrupted_upgrade_breaks_on_its_own_host_is_expected(topic, host, seen, expected):
+    found = [Finding("fail", topic=topic, host=host, seen=seen)]
+    assert going_on.refusals(found, {"master2"}) == ([] if expected else found)
+    assert going_on.refusals(found, ()) == found

@@ -1,0 +1,28 @@
+"""What an upgrade that was interrupted may go on with: hosts that it has left in the middle look broken, and are what it repairs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from runbooks.rules.finding import Finding, at_least
+
+# Of the cluster's checks, those that fail on a host while kubeadm, or the restart of a kubelet, is in the middle of it.
+IN_WORK = frozenset(
+    {"API server", "API by VIP", "static pods", "node", "kube-proxy", "other pods", "leader", "LB", "etcd", "CoreDNS"}
+)
+
+
+def refusals(found: Sequence[Finding], in_work: Collection[str]) -> list[Finding]:
+    """Return the failures that forbid to begin, or to go on. Those about a host of ``in_work`` are left out, in checks of IN_WORK only.
+
+    ``in_work``: the hosts that an interrupted upgrade has left in the middle. A failure about another host, or about no host, counts
+    always. A load balancer's row names the server in its first word.
+    """
+    return [each for each in at_least("fail", found) if not _expected(each, in_work)]
+
+
+def _expected(each: Finding, in_work: Collection[str]) -> bool:
+    if each.topic not in IN_WORK:
+        return False
+    names = {each.seen.split(" ", 1)[0]} if each.topic == "LB" else {name for name in each.host.split(", ") if name}
+    return bool(names) and names <= set(in_work)
