@@ -75,11 +75,11 @@ def other_config(before: Config, after: Config) -> str:
         (after.invalid, f"containerd cannot read its configuration: {after.invalid}"),
         (not after.sandbox, "containerd does not say what its configuration is"),
         (
-            after.sandbox != before.sandbox,
+            known and after.sandbox != before.sandbox,
             f"containerd takes the pause image {after.sandbox}, and not {before.sandbox} as before",
         ),
         (
-            after.cgroups != before.cgroups,
+            known and after.cgroups != before.cgroups,
             f"containerd has the cgroup driver {after.cgroups}, and not {before.cgroups} as before",
         ),
         (known and after.disabled != before.disabled, f"containerd has the plugins {after.disabled or '(none)'} switched off"),
