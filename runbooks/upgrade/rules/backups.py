@@ -27,8 +27,7 @@ def findings(
         return [Finding("ok", topic=TOPIC, seen=f"{good.id} is good and {age} old"), *told]
     seen = f"the newest good set is {age} old" if good else "there is no good set"
     if not makes:
-        grave: Severity = "warn" if good else "fail"
-        return [Finding(grave, topic=TOPIC, seen=f"{seen}, and --no-backup makes none", why=WHY, fix="inv backup.run")]
+        return [Finding("warn", topic=TOPIC, seen=f"{seen}, and --no-backup makes none", why=WHY, fix="inv backup.run")]
     severity: Severity = "note" if good else "warn"
     return [Finding(severity, topic=TOPIC, seen=f"{seen}; {MAKES}", fix="inv backup.run shows whether it can be made"), *told]
 
