@@ -23,6 +23,7 @@ class Progress:
     running    whether the kubeadm that this tool started still runs.
     attempt    what was begun and has not ended well, such as "apply v1.36.3"; "" for nothing. ``ended``: what has ended well.
     fetched    the version whose packages were downloaded ("1.36.3"), "" for none.
+    kept       the version whose manifests are kept there: an upgrade has begun and is not verified; "" for none.
     code       the exit status of the last one, None when none has ended since the host was started.
     log        the last lines that it has printed.
     other      another kubeadm that runs there, "" for none.
@@ -35,6 +36,7 @@ class Progress:
     attempt: str
     ended: str
     fetched: str
+    kept: str
     code: int | None
     log: tuple[str, ...]
     other: str
@@ -87,6 +89,7 @@ def parse(answer: Answer) -> Progress:
         attempt=said.get("attempt", ""),
         ended=said.get("ended", ""),
         fetched=said.get("fetched", ""),
+        kept=said.get("kept", ""),
         code=int(said["code"]) if "code" in said else None,
         log=tuple(value for key, value in lines if key == "log"),
         other=said.get("other", ""),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbooks.commands import upgrade_kubeadm
+from runbooks.commands.upgrade_kubeadm import Progress
 from runbooks.engine.steps import Run
 from runbooks.errors import DegradedError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
@@ -60,9 +61,9 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
 
 def one_hop(session: Session, one: Upgrade) -> None:
     """Carry out one hop."""
-    in_work = finish_kubeadm(one, session.run)
+    progress = finish_kubeadm(session.run)
     found = forecast(session, one.to, replace(one.choices, to=one.to, several=False))
-    refuse(one, found, in_work)
+    refuse(one, found, progress)
     fresh_set.require(session, one.choices)
     steps = procedure(one, order(one, session.run, found), [set_version(session.site_file, one.version)])
     with clients.watched(session):
@@ -72,22 +73,23 @@ def one_hop(session: Session, one: Upgrade) -> None:
     report_failed(one)
 
 
-def finish_kubeadm(one: Upgrade, run: Run) -> set[Host]:
-    """Wait for every kubeadm of an interrupted upgrade that still runs, and return the hosts on which one was begun and has not ended well."""
+def finish_kubeadm(run: Run) -> dict[Host, Progress]:
+    """Return how far an upgrade has come on each host that answers. Waits for every kubeadm of an interrupted one that still runs."""
     said = run.read_each(dict.fromkeys(run.site.nodes, upgrade_kubeadm.look()), fresh=True)
     progress = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
     for host, each in progress.items():
         if each.running and not run.plan:
             run.listener.say(f"{host}: `kubeadm upgrade {each.attempt}` of an earlier run is at work; waiting for it")
-            kubeadm.follow(run, host)
-    return {host for host, each in progress.items() if each.attempt}
+            progress[host] = kubeadm.follow(run, host)
+    return progress
 
 
-def refuse(one: Upgrade, found: Forecast, in_work: Collection[Host]) -> None:
+def refuse(one: Upgrade, found: Forecast, progress: Mapping[Host, Progress]) -> None:
     """Raise PrecheckError with every finding that forbids this upgrade. Hosts that an interrupted one has left in the middle are no reason."""
-    marked = {node.name for node in (found.cluster.nodes.values() if found.cluster else ()) if node.marked}
-    names = {host.name for host in in_work} | set(found.state.begun) | marked
-    if wrong := refusals(found.findings, names):
+    names = {node.name for node in (found.cluster.nodes.values() if found.cluster else ()) if node.marked}
+    names |= {*found.state.begun, *(host.name for host, each in progress.items() if each.attempt)}
+    kept = {host.name for host, each in progress.items() if each.kept}
+    if wrong := refusals(found.findings, names, kept):
         raise PrecheckError(
             f"no upgrade to {one.version} now:{indented(told(each) for each in wrong)}",
             hint=next((each.fix for each in wrong if each.fix), f"inv upgrade.plan --to {one.version}"),

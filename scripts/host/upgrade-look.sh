@@ -4,6 +4,7 @@
 #   attempt TEXT       begun and not ended well: "apply v1.36.3"
 #   ended TEXT         ended well
 #   fetched VERSION    whose packages were downloaded (packages-pin.sh)
+#   kept VERSION       whose manifests are kept (upgrade-backups.sh): an upgrade has begun here and is not verified
 #   code N, log LINE   how the last one ended; the end of its log, masked
 #   other TEXT         a kubeadm that is none of ours
 #   manifest NAME SECONDS   each static pod's manifest, and how long ago it was written
@@ -17,6 +18,9 @@ state=$(systemctl show -p ActiveState --value "$unit")
 echo "unit $state"
 for name in attempt ended fetched; do
     [ ! -s "$top/$name" ] || echo "$name $(head -n 1 "$top/$name")"
+done
+for kept in "$top"/before/*/; do
+    [ ! -d "$kept" ] || echo "kept $(basename "$kept")"
 done
 [ ! -e "$run/code" ] || echo "code $(<"$run/code")"
 if [ -s "$run/log" ]; then

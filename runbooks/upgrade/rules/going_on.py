@@ -12,13 +12,18 @@ IN_WORK = frozenset(
 )
 
 
-def refusals(found: Sequence[Finding], in_work: Collection[str]) -> list[Finding]:
+def refusals(found: Sequence[Finding], in_work: Collection[str], kept: Collection[str] = ()) -> list[Finding]:
     """Return the failures that forbid to begin, or to go on. Those about a host of ``in_work`` are left out, in checks of IN_WORK only.
 
-    ``in_work``: the hosts that an interrupted upgrade has left in the middle. A failure about another host, or about no host, counts
-    always. A load balancer's row names the server in its first word.
+    ``in_work``: the hosts that an interrupted upgrade has left in the middle. ``kept``: those on which it has begun; they may be in
+    maintenance on the load balancers. A failure about another host, or about no host, counts always. A load balancer's row names the server in
+    its first word.
     """
-    return [each for each in at_least("fail", found) if not _expected(each, in_work)]
+    return [each for each in at_least("fail", found) if not _expected(each, in_work) and not _taken_out(each, kept)]
+
+
+def _taken_out(each: Finding, kept: Collection[str]) -> bool:
+    return each.topic == "LB" and each.seen.split(" (")[0] in {f"{host} is MAINT" for host in kept}
 
 
 def _expected(each: Finding, in_work: Collection[str]) -> bool:

@@ -240,3 +240,8 @@ def test_only_what_an_interrupted_upgrade_breaks_on_its_own_host_is_expected(top
     found = [Finding("fail", topic=topic, host=host, seen=seen)]
     assert going_on.refusals(found, {"master2"}) == ([] if expected else found)
     assert going_on.refusals(found, ()) == found
+
+
+def test_a_host_that_was_taken_out_by_the_upgrade_itself_is_expected_to_be_out():
+    found = [Finding("fail", topic="LB", host="lb1", seen=f"{host} is MAINT ()") for host in ("master1", "master2")]
+    assert going_on.refusals(found, (), {"master1"}) == found[1:]
