@@ -99,7 +99,7 @@ def parse(answer: Answer) -> ApiUse:
         started=started,
         requested=tuple(dict.fromkeys(_requested(labels) for labels in asked)),
         objects=_counts(metrics),
-        error=said.get("error", "") or ("" if started else "it has no start time in its metrics"),
+        error=said.get("error", "").strip() or ("" if started else "it has no start time in its metrics"),
         audit=f"{audit} since {since}" if audit else said.get("noaudit", "it was not read"),
         audited=bool(audit),
         users=tuple(_user(text) for key, text in lines if key == "user"),
