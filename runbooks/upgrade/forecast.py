@@ -17,14 +17,15 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_leader import leader_of
 from runbooks.rules.finding import Finding, at_least, ordered
-from runbooks.rules.upgrade_seen import Seen, Version
+from runbooks.rules.upgrade_seen import Seen, Version, text
 from runbooks.rules.upgrade_standing import Standing, standing
 from runbooks.upgrade import judge
 from runbooks.upgrade.observe import Observed, begin, observe
 from runbooks.upgrade.rules import backups, drain_findings, drains, path, schedule, status
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.customised import Change
-from runbooks.upgrade.rules.packages import HostPackages
+from runbooks.upgrade.rules.going_on import softened
+from runbooks.upgrade.rules.packages import HostPackages, newest_between
 from runbooks.upgrade.rules.path import Hop
 from runbooks.upgrade.rules.remaining import Remaining, remaining
 from runbooks.upgrade.rules.schedule import DRAIN, Part, Schedule, Spread, span
@@ -53,7 +54,7 @@ class Forecast:
     """What is foreseen.
 
     since, target  the versions; since is None when it is not known.
-    state          how far an upgrade has come already; versions: what was seen.
+    state          how far an upgrade has come already; versions: what was seen; in_work: hosts that an interrupted one has left in the middle.
     way            the hops; left: the hosts in their order, what is done being left out; leader: etcd's, None when it is not known.
     findings       all, the most severe first.
     schedule       of the hop to ``target``, None when there is no way; stops: the drains that are blocked, in their order.
@@ -65,6 +66,7 @@ class Forecast:
     target: Version
     state: Standing
     versions: Seen
+    in_work: frozenset[str] = frozenset()
     way: tuple[Hop, ...] = ()
     left: Remaining = field(default_factory=lambda: Remaining((), (), applied=False))
     leader: Host | None = None
@@ -96,11 +98,15 @@ def forecast(session: Session, target: Version, choices: Choices) -> Forecast:
     now = state.since or state.to
     found = judge.first(site, seen, versions, state, target, choices)
     leader = leading(seen.view)
-    whole = Forecast(since=now, target=target, state=state, versions=versions, leader=leader, findings=tuple(ordered(found)))
+    work = judge.in_work(seen, state)
+    told = tuple(ordered(softened(found, work, text(target))))
+    whole = Forecast(
+        since=now, target=target, state=state, versions=versions, leader=leader, in_work=frozenset(work), findings=told
+    )
     if not now or path.refused(now, target, several=choices.several) or path.other_target(state, target):
         return whole
-    way = path.hops(now, target)
-    observed = observe(session.run, seen, now, target, tuple((hop.major, hop.minor, 0) for hop in way[:-1]))
+    observed = observe(session.run, seen, now, target)
+    way = path.hops(now, target, newest_between(observed.between))
     more, changed = judge.everything(session, observed, versions, now, way, choices)
     whole = replace(
         whole,
@@ -129,8 +135,8 @@ def _in_time(session: Session, observed: Observed, whole: Forecast, found: list[
     order = [[names[host] for host in group] for group in whole.left.kubelets]
     simulated = drains.simulate(cluster, order, choices.named) if cluster else None
     plan = _schedule(session, whole, simulated, _backs_up(found, choices))
+    hosts = {node: host for host, node in names.items()}
     if cluster and simulated:
-        hosts = {node: host for host, node in names.items()}
         stops = _stops(simulated, plan, hosts)
         told = drain_findings.findings(cluster, order, choices.named, simulated) if order else []
         found += [*(_when(each, stops) for each in told), *drain_findings.too_long(simulated, choices.drain_s)]
@@ -138,7 +144,10 @@ def _in_time(session: Session, observed: Observed, whole: Forecast, found: list[
     elif isinstance(read, RunbookError):
         seen = f"not simulated: {str(read).partition(chr(10))[0]}"
         found.append(Finding("fail", topic=drain_findings.TOPIC, seen=seen, fix=read.hint or "inv cluster.status"))
-    return replace(whole, findings=tuple(ordered(found)), schedule=plan)
+    marked = {hosts[name].name for name, node in cluster.nodes.items() if node.marked and name in hosts} if cluster else set()
+    work = whole.in_work | marked
+    found = softened(found, work, text(whole.target))
+    return replace(whole, in_work=work, findings=tuple(ordered(found)), schedule=plan)
 
 
 def nodes_of(site: Site, cluster: Cluster | None) -> dict[Host, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from runbooks.backup import status as backup
 from runbooks.backup.sets.store import Store
 from runbooks.certs.rules import report
-from runbooks.commands.doctor import Traces
 from runbooks.commands.etcd import Member
 from runbooks.commands.kubeadm_config import ClusterSettings
+from runbooks.commands.upgrade_kubeadm import Progress
 from runbooks.errors import InventoryError, RunbookError
-from runbooks.inventory.model import Host, Site
+from runbooks.inventory.model import Site
 from runbooks.rules import verify_versions
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
@@ -23,7 +23,7 @@ from runbooks.rules.upgrade_standing import Standing
 from runbooks.text import listed
 from runbooks.upgrade import etcd, fresh_set
 from runbooks.upgrade.observe import First, Observed, brought
-from runbooks.upgrade.rules import accepted, apis, backups, customised, etcd_gates, packages, path, room, status
+from runbooks.upgrade.rules import accepted, apis, backups, customised, etcd_gates, going_on, packages, path, room, status
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.customised import Customised
 from runbooks.upgrade.rules.path import Hop
@@ -58,33 +58,53 @@ def everything(
     hosts = seen.settings.hosts
     changed = customised.judge(hosts, seen.rendered, kept, versions.config)
     found = [
-        *(row for row in health.judge(site, begun.health) if row.topic not in TOLD_BETTER),
+        *going_on.taken_out([row for row in health.judge(site, begun.health) if row.topic not in TOLD_BETTER]),
         *seen.admission,
-        *leftovers(begun.traces),
+        *leftovers(begun),
         *report.expiries(site, begun.certificates, DAYS),
         *(_etcd(session, seen, way) if site.kubernetes.etcd == "stacked" else ()),
         *accepted.findings(seen.settings, now[:2], target[:2]),
         *apis.findings(apis.Facts(seen.servers, seen.objects), now[:2], target[:2]),
         *changed.findings,
         *packages.findings(target, seen.packages),
-        *_between(seen, way),
+        *_between(way),
         *room.findings(seen.rooms, max(1, len(way))),
         *_backups(session, choices),
     ]
     return found, changed
 
 
-def leftovers(traces: Mapping[Host, Traces | RunbookError]) -> Iterator[Finding]:
-    """Return the failures for what an earlier command has left half done, but for an upgrade: that one is gone on with."""
-    for host, each in traces.items():
+def leftovers(seen: First) -> Iterator[Finding]:
+    """Return what earlier commands have left half done. It is a failure, but for an upgrade: that one is gone on with.
+
+    A host that could not be read is left out: the health of the cluster tells it.
+    """
+    for host, each in seen.traces.items():
         if isinstance(each, RunbookError):
-            continue  # the health of the cluster tells it
+            continue
         found = [f"its static pods are parked: {listed(each.parked)}"] if each.parked else []
         found += ["a restore of etcd was not finished"] if each.restoring else []
         if each.attempt and not each.attempt.startswith(UPGRADE):
             found.append(f"kubeadm {each.attempt} {'is running' if each.working else 'was not finished'}")
-        for seen in found:
-            yield Finding("fail", topic="leftovers", host=host.name, seen=seen, fix="inv doctor says how it is finished")
+        for what in found:
+            yield Finding("fail", topic="leftovers", host=host.name, seen=what, fix="inv doctor says how it is finished")
+    for host, progress in seen.kubeadm.items():
+        if isinstance(progress, RunbookError):
+            continue
+        if progress.other:
+            fix = f"on {host}: wait until it has ended"
+            yield Finding(
+                "fail", topic="leftovers", host=host.name, seen=f"another kubeadm runs there: {progress.other}", fix=fix
+            )
+        elif progress.attempt:
+            how = "is at work" if progress.running else "was begun and has not ended well"
+            yield Finding("note", topic="leftovers", host=host.name, seen=f"kubeadm upgrade {progress.attempt} {how}")
+
+
+def in_work(seen: First, state: Standing) -> set[str]:
+    """Return the hosts that an interrupted upgrade has left in the middle, as far as they themselves and their versions say."""
+    begun = {host.name for host, each in seen.kubeadm.items() if isinstance(each, Progress) and each.attempt}
+    return begun | set(state.begun)
 
 
 # ---- etcd
@@ -138,16 +158,15 @@ def _worst(found: Sequence[Finding]) -> list[Finding]:
 # ---- packages on the way, backups
 
 
-def _between(seen: Observed, way: Sequence[Hop]) -> Iterator[Finding]:
+def _between(way: Sequence[Hop]) -> Iterator[Finding]:
     for hop in way[:-1]:
-        offered = next((each for version, each in seen.between.items() if version[1] == hop.minor), {})
-        newest = max((each for each in packages.offered_everywhere(offered) if each[:2] == (hop.major, hop.minor)), default=None)
-        topic, minor = packages.TOPIC, f"{hop.major}.{hop.minor}"
-        if newest:
-            yield Finding("ok", topic=topic, seen=f"on the way: every host is offered {text(newest)}")
+        minor = f"{hop.major}.{hop.minor}"
+        if hop.to:
+            yield Finding("ok", topic=packages.TOPIC, seen=f"on the way: every host is offered {hop}")
         else:
             fix = f"add the package repository of {minor} on every host, or mirror it into yours"
-            yield Finding("fail", topic=topic, seen=f"on the way: no version of {minor} is offered to every host", fix=fix)
+            seen = f"on the way: no version of {minor} is offered to every host"
+            yield Finding("fail", topic=packages.TOPIC, seen=seen, fix=fix)
 
 
 def _backups(session: Session, choices: Choices) -> list[Finding]:

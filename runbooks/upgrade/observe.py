@@ -8,13 +8,14 @@ from typing import Any
 
 from runbooks.certs import look as certs
 from runbooks.certs.rules.renewal import CertsByHost
-from runbooks.commands import api_use, doctor, drain_look, rendered, upgrade_room
+from runbooks.commands import api_use, doctor, drain_look, rendered, upgrade_kubeadm, upgrade_room
 from runbooks.commands.api_use import ApiUse, Objects
 from runbooks.commands.base import Probe
 from runbooks.commands.doctor import Traces
 from runbooks.commands.drain_objects import Cluster
 from runbooks.commands.etcd_v2 import V2Check
 from runbooks.commands.rendered import Rendered
+from runbooks.commands.upgrade_kubeadm import Progress
 from runbooks.commands.upgrade_room import HostRoom
 from runbooks.commands.versions import HostVersions
 from runbooks.engine.steps import Run
@@ -37,12 +38,13 @@ from runbooks.view.health import ClusterReadings
 
 @dataclass(slots=True, kw_only=True)
 class First:
-    """What is read before the target is judged: the cluster's health, all versions, certificates, and what earlier commands left."""
+    """What is read before the target is judged: the cluster's health, all versions, certificates, what earlier commands and kubeadm left."""
 
     health: ClusterReadings
     versions: Readings
     certificates: CertsByHost
     traces: Mapping[Host, Traces | RunbookError]
+    kubeadm: Mapping[Host, Progress | RunbookError]
     survey: Survey
 
     @property
@@ -78,13 +80,14 @@ def begin(run: Run) -> First:
         versions=lambda: look.look(run),
         certificates=lambda: certs.all_hosts(run, survey, site.hosts),
         traces=lambda: run.read_each(traces, fresh=True),
+        kubeadm=lambda: run.read_each(dict.fromkeys(site.nodes, upgrade_kubeadm.look()), fresh=True),
     )
     health.once_more(run, found["health"])
     return First(survey=survey, **found)
 
 
-def observe(run: Run, first: First, now: Version, target: Version, between: tuple[Version, ...] = ()) -> Observed:
-    """Read the rest for an upgrade from ``now`` to ``target``. ``between``: a version of each minor version that is passed on the way."""
+def observe(run: Run, first: First, now: Version, target: Version) -> Observed:
+    """Read the rest for an upgrade from ``now`` to ``target``."""
     joined = {host: each for host, each in first.versions.hosts.items() if isinstance(each, HostVersions) and each.joined}
     masters = [host for host in run.site.control_plane if host in joined]
     api_host = first.health.reader or first.survey.api_host(run)
@@ -92,7 +95,7 @@ def observe(run: Run, first: First, now: Version, target: Version, between: tupl
     tasks: dict[str, Callable[[], Any]] = {
         "settings": lambda: settings.look(run, first.survey, run.site.nodes, now[1]),
         "packages": lambda: packages.look(run, target, first.versions.hosts),
-        "between": lambda: {each: packages.look(run, each, first.versions.hosts) for each in between},
+        "between": lambda: packages.between(run, now, target, first.versions.hosts),
         "rooms": lambda: run.read_each(_rooms(run, first, joined, target), fresh=True),
         "rendered": lambda: run.read_each({host: rendered.look(host, etcd=stacked) for host in masters}, fresh=True),
         "drains": lambda: _from(run, api_host, drain_look.look),

@@ -37,6 +37,16 @@ def look(run: Run, target: Version, hosts: Mapping[Host, HostVersions | RunbookE
     return {host: seen[host] for host in hosts}
 
 
+def between(
+    run: Run, now: Version, target: Version, hosts: Mapping[Host, HostVersions | RunbookError]
+) -> dict[Version, dict[Host, HostPackages | RunbookError]]:
+    """Read as `look` what ``hosts`` are offered of each minor version between ``now`` and ``target``; by its release 0, {} for one hop.
+
+    `rules.packages.newest_between` is what the hops go through.
+    """
+    return {version: look(run, version, hosts) for minor in range(now[1] + 1, target[1]) for version in [(now[0], minor, 0)]}
+
+
 def switch_repositories(run: Run, host: Host, target: Version) -> None:
     """Write the host's files of repositories for the minor version of ``target``; their diff is shown. Nothing when they are right."""
     there = run.read(host, upgrade_packages.sources())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from runbooks.rules.finding import Finding, at_least
 
+_MAINT = re.compile(r"(\S+) is MAINT(?: \([^)]*\))?")
 # Of the cluster's checks, those that fail on a host while kubeadm, or the restart of a kubelet, is in the middle of it.
 IN_WORK = frozenset(
     {"API server", "API by VIP", "static pods", "node", "kube-proxy", "other pods", "leader", "LB", "etcd", "CoreDNS"}
@@ -24,6 +27,26 @@ def refusals(found: Sequence[Finding], in_work: Collection[str], kept: Collectio
 
 def _taken_out(each: Finding, kept: Collection[str]) -> bool:
     return each.topic == "LB" and each.seen.split(" (")[0] in {f"{host} is MAINT" for host in kept}
+
+
+def taken_out(found: Sequence[Finding]) -> list[Finding]:
+    """Return the findings with a warning in the place of a failure that only says that one API server was taken out of the LBs (MAINT).
+
+    An interrupted upgrade leaves that behind, and puts it back when it goes on. Never for two API servers: then too few would be left.
+    """
+    out = {each: set(_MAINT.findall(each.seen)) for each in found if each.topic == "LB" and each.severity == "fail"}
+    if len(set().union(*out.values())) != 1:
+        return list(found)
+    alone = {each for each in out if _MAINT.sub("", each.seen).strip("; ") == ""}
+    why = "it was taken out by hand, or by an upgrade that was interrupted: upgrade.run lets it in again once it is upgraded"
+    return [replace(each, severity="warn", why=why) if each in alone else each for each in found]
+
+
+def softened(found: Sequence[Finding], in_work: Collection[str], version: str) -> list[Finding]:
+    """Return the findings with what `refusals` leaves out as warnings: it is what going on repairs."""
+    why = f"an upgrade to {version} was interrupted there; upgrade.run goes on with it"
+    stop = refusals(found, in_work)
+    return [each if each.severity != "fail" or each in stop else replace(each, severity="warn", why=why) for each in found]
 
 
 def _expected(each: Finding, in_work: Collection[str]) -> bool:

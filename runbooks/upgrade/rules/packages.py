@@ -114,6 +114,15 @@ def offered_everywhere(seen: Mapping[Host, HostPackages | RunbookError]) -> set[
     return set.intersection(*each) if each else set()
 
 
+def newest_between(seen: Mapping[Version, Mapping[Host, HostPackages | RunbookError]]) -> set[Version]:
+    """Return of each minor version on the way the newest one that every host is offered; none for one that some host is not offered.
+
+    ``seen``: what `upgrade.packages.between` has read, for `path.hops`.
+    """
+    offered = ({each for each in offered_everywhere(hosts) if each[:2] == version[:2]} for version, hosts in seen.items())
+    return {max(those) for those in offered if those}
+
+
 def _host(host: Host, target: Version, seen: HostPackages) -> Finding:
     wanted = text(target)
     lacking = missing(target, seen)
