@@ -10,11 +10,14 @@
 set -eu
 top=/var/lib/ha-runbooks/upgrade run=/run/ha-runbooks-upgrade unit=ha-runbooks-upgrade
 # shellcheck disable=SC2016 # for the unit's own shell
-job='run=$0 top=$1 what=$2; shift 2
-    ls -A /etc/kubernetes/tmp >"$run/tmp" 2>/dev/null
+job='run=$0 top=$1 what=$2 end_api=$3; shift 3
+    if [ "$end_api" = yes ]; then # it stops listening at once; watches keep it until the time is over
+        container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=kube-apiserver \
+            --label io.kubernetes.pod.namespace=kube-system | head -n 1)
+        [ -z "$container" ] || crictl_here stop --timeout 10 "$container"
+    fi >/dev/null 2>&1
     "$@" >"$run/log" 2>&1 </dev/null
     code=$?
-    ls -A /etc/kubernetes/tmp 2>/dev/null | grep -vxFf "$run/tmp" >>"$top/made"
     if [ "$code" = 0 ]; then
         printf "%s\n" "$what" >"$top/ended.new"
         sync -- "$top/ended.new"
@@ -35,17 +38,12 @@ sync -- "$top/attempt.new"
 mv -f -- "$top/attempt.new" "$top/attempt"
 rm -f -- "$top/ended"
 sync -- "$top"
-if [ "$END_API" = yes ]; then # it stops listening at once; watches keep it until the time is over
-    container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=kube-apiserver \
-        --label io.kubernetes.pod.namespace=kube-system | head -n 1) || container=''
-    [ -z "$container" ] || crictl_here stop --timeout 10 "$container" >/dev/null || true
-fi
 what=(kubeadm upgrade "$ACTION")
 [ "$ACTION" = node ] || what+=("$VERSION" --yes)
 systemctl reset-failed "$unit" 2>/dev/null || true
 systemd-run --quiet --no-block --unit="$unit" --description="${what[*]}, started by ha-runbooks" \
     --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
-    -- bash -c "$job" "$run" "$top" "$ACTION $VERSION" "${what[@]}" "${WORDS[@]}"
+    -- bash -c "$(declare -f crictl_here)"$'\n'"$job" "$run" "$top" "$ACTION $VERSION" "$END_API" "${what[@]}" "${WORDS[@]}"
 for ((i = 0; i < 50; i++)); do # until the unit is there, or has ended already
     case $(systemctl show -p ActiveState --value "$unit") in active | activating) exit 0 ;; esac
     [ ! -e "$run/code" ] || exit 0
