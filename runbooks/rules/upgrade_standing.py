@@ -103,7 +103,8 @@ def findings(state: Standing, seen: Seen) -> list[Finding]:
         if hosts
     ]
     severity: Literal["warn", "note"] = "warn" if state.state == "control plane" or state.begun else "note"
-    return [Finding(severity, topic=TOPIC, seen=f"to {to}: {what}; {'; '.join(words)}", fix=state.next), *found]
+    fix = f"inv upgrade.run --to {to}; by hand: {state.next}"
+    return [Finding(severity, topic=TOPIC, seen=f"to {to}: {what}; {'; '.join(words)}", fix=fix), *found]
 
 
 def _control_plane(seen: Seen, hosts: dict[str, str], to: Version, gaps: tuple[str, ...]) -> Standing:

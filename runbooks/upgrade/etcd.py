@@ -19,9 +19,9 @@ from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View
+from runbooks.rules.upgrade_seen import version_in
 from runbooks.upgrade.rules import bolt
 from runbooks.upgrade.rules.etcd_brought import Brought
-from runbooks.upgrade.rules.seen import version_in
 
 
 def stored_members(store: Store, found: Set, identity: str = "") -> dict[str, tuple[Member, ...] | str]:

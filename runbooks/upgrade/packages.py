@@ -11,9 +11,9 @@ from runbooks.engine.packages import install
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
+from runbooks.rules.upgrade_seen import Version, text
 from runbooks.upgrade.rules import packages as rules
 from runbooks.upgrade.rules.packages import HostPackages
-from runbooks.upgrade.rules.seen import Version, text
 
 
 def look(run: Run, target: Version, hosts: Mapping[Host, HostVersions | RunbookError]) -> dict[Host, HostPackages | RunbookError]:

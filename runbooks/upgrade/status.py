@@ -11,11 +11,11 @@ from runbooks.commands.versions import AddonPod, ClusterVersions, HostVersions
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.finding import Finding, at_least, for_machines, shown, told
+from runbooks.rules.upgrade_seen import CONTROL_PLANE, NodeSeen, Seen, text, version_in
+from runbooks.rules.upgrade_standing import Standing, standing
 from runbooks.text import counted, first_few, table
 from runbooks.upgrade.look import Readings, look
 from runbooks.upgrade.rules import status as rules
-from runbooks.upgrade.rules.seen import CONTROL_PLANE, NodeSeen, Seen, text, version_in
-from runbooks.upgrade.rules.standing import Standing, standing
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runbooks.upgrade.rules.seen import Version, text, version_in
+from runbooks.rules.upgrade_seen import Version, text, version_in
 
 Minor = tuple[int, int]
 CONSTANTS = "cmd/kubeadm/app/constants/constants.go of v{}"

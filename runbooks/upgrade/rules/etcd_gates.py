@@ -15,9 +15,9 @@ from runbooks.rules import etcd
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding
+from runbooks.rules.upgrade_seen import Version, each, text, version_in
 from runbooks.text import counted, listed
 from runbooks.upgrade.rules.etcd_brought import Brought, Minor
-from runbooks.upgrade.rules.seen import Version, each, text, version_in
 
 TOPIC, MEMBERS, V2 = "etcd", "etcd members", "etcd v2"
 TAG = "docs/upgrade.md: a newer etcd before Kubernetes (etcd.local.imageTag in kubeadm-config)"

@@ -15,8 +15,8 @@ from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.cluster import version_of
 from runbooks.rules.finding import Finding, unread
+from runbooks.rules.upgrade_seen import Version, text, version_in
 from runbooks.text import first_few, listed
-from runbooks.upgrade.rules.seen import Version, text, version_in
 
 TOPIC = "packages"
 SHOWN = 5

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from runbooks.rules import upgrade_skew
 from runbooks.rules.finding import Finding
 from runbooks.rules.kubeadm import FIRST, LAST
+from runbooks.rules.upgrade_seen import Seen, Version, minors, text
+from runbooks.rules.upgrade_standing import Standing, findings, standing
 from runbooks.text import counted, listed
-from runbooks.upgrade.rules import skew
-from runbooks.upgrade.rules.seen import Seen, Version, minors, text
-from runbooks.upgrade.rules.standing import Standing, findings, standing
 
 TOPIC = "path"
 BACK = "to go back, restore a set that was made before the upgrade: docs/recover-quorum.md"
@@ -81,7 +81,7 @@ def refused(current: Version, target: Version, *, several: bool = False, offered
 def findings_for(seen: Seen, target: Version, *, several: bool = False, offered: Collection[Version] = ()) -> list[Finding]:
     """Return the findings about the path to ``target``: what is refused, what is unfinished, versions that do not fit, the hops."""
     state = standing(seen)
-    found = [*findings(state, seen), *skew.now(seen)]
+    found = [*findings(state, seen), *upgrade_skew.now(seen)]
     if unfinished := other_target(state, target):
         return [unfinished, *found]
     current = state.since or state.to
@@ -92,7 +92,7 @@ def findings_for(seen: Seen, target: Version, *, several: bool = False, offered:
     way = hops(current, target, offered)
     first = way[0] if way else None
     if first and first.to:
-        found += skew.with_target(seen, first.to)
+        found += upgrade_skew.with_target(seen, first.to)
     return [_way(current, target, way), *_beyond(target), *found]
 
 
@@ -101,7 +101,7 @@ def other_target(state: Standing, target: Version) -> Finding | None:
     if state.state not in {"control plane", "nodes"} or not state.to or target == state.to:
         return None
     if state.state == "nodes" and target > state.to:
-        return None  # kubelets may stay behind the control plane; `skew.with_target` says how far
+        return None  # kubelets may stay behind the control plane; `upgrade_skew.with_target` says how far
     seen = f"an upgrade to {text(state.to)} is unfinished, so none to {text(target)} can begin"
     return _no(seen, f"first finish the one to {text(state.to)}: {state.next}" if state.next else "inv cluster.status")
 

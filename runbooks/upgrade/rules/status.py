@@ -8,12 +8,12 @@ from runbooks.commands.objects import KUBEADM_CONFIG
 from runbooks.commands.versions import COREDNS, KUBE_PROXY, PODS, AddonPod, ClusterVersions, HostVersions
 from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import upgrade_skew
 from runbooks.rules.finding import Finding, unread
+from runbooks.rules.upgrade_seen import CONTROL_PLANE, NodeSeen, Seen, Version, each, newest, text, version_in
+from runbooks.rules.upgrade_standing import Standing
+from runbooks.rules.upgrade_standing import findings as unfinished
 from runbooks.text import listed
-from runbooks.upgrade.rules import skew
-from runbooks.upgrade.rules.seen import CONTROL_PLANE, NodeSeen, Seen, Version, each, newest, text, version_in
-from runbooks.upgrade.rules.standing import Standing
-from runbooks.upgrade.rules.standing import findings as unfinished
 
 HostReading = HostVersions | RunbookError
 
@@ -70,7 +70,7 @@ def findings(site: Site, hosts: Mapping[Host, HostReading], cluster: ClusterVers
     outside = [host.name for host, each in hosts.items() if isinstance(each, HostVersions) and not each.joined]
     found += [Finding("fail", topic="host", host=name, seen="it is in no cluster", fix="inv cluster.status") for name in outside]
     found += [each for each in unfinished(state, versions) if each.host not in {lost.host for lost in lost}]
-    found += skew.now(versions)
+    found += upgrade_skew.now(versions)
     found += _hosts_yaml(site, state)
     found += _etcd(site, versions)
     found += _runtimes(hosts)

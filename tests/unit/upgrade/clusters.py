@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runbooks.upgrade.rules.seen import CONTROL_PLANE, NodeSeen, Seen, Version
+from runbooks.rules.upgrade_seen import CONTROL_PLANE, NodeSeen, Seen, Version
 
 MASTERS, WORKERS = ("m1", "m2", "m3"), ("w1", "w2")
 

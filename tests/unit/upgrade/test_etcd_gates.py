@@ -14,9 +14,9 @@ from runbooks.commands.etcd import Alarm, Look
 from runbooks.commands.etcd_v2 import V2Check
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import at_least
+from runbooks.rules.upgrade_seen import version_in
 from runbooks.upgrade.rules import bolt, etcd_gates
 from runbooks.upgrade.rules.etcd_brought import TABLE, Brought, brought
-from runbooks.upgrade.rules.seen import version_in
 from tests.support.recorded import recorded_answer
 from tests.unit.cluster.test_verify import M1, M2, M3, MEMBERS, etcd_view
 

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.rules import upgrade_skew as skew
+from runbooks.rules import upgrade_standing as standing
 from runbooks.rules.finding import at_least
-from runbooks.upgrade.rules import path, skew, standing
-from runbooks.upgrade.rules.seen import CONTROL_PLANE, Seen, text, version_in
+from runbooks.rules.upgrade_seen import CONTROL_PLANE, Seen, text, version_in
+from runbooks.upgrade.rules import path
 from tests.unit.upgrade.clusters import MASTERS, WORKERS, all_steps, cluster, node, upgrading
 
 pytestmark = pytest.mark.unit

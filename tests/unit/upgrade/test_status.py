@@ -11,10 +11,10 @@ from runbooks.commands.objects import KUBEADM_CONFIG
 from runbooks.commands.versions import COREDNS, PODS, AddonPod, ClusterVersions, HostVersions
 from runbooks.errors import CommandError, OutcomeError
 from runbooks.inventory.settings import Addons
+from runbooks.rules.upgrade_seen import CONTROL_PLANE
+from runbooks.rules.upgrade_standing import standing
 from runbooks.upgrade import status
 from runbooks.upgrade.rules import status as rules
-from runbooks.upgrade.rules.seen import CONTROL_PLANE
-from runbooks.upgrade.rules.standing import standing
 from tests.support.fakes import lost, master, site
 
 pytestmark = pytest.mark.unit
@@ -121,7 +121,7 @@ def test_half_done(capsys):
     with pytest.raises(OutcomeError) as error:
         show(readings, cluster(OLD, config=f"v{NEW}"))
     assert "to 1.36.3: the control plane is on its way; done: master1; to go: master2, master3" in str(error.value)
-    assert error.value.hint == "on master2, master3, one after the other: kubeadm upgrade node"
+    assert error.value.hint == "inv upgrade.run --to 1.36.3; by hand: on master2, master3, one after the other: kubeadm upgrade node"
     assert "1.36.2" in capsys.readouterr().out
 
 
