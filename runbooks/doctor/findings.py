@@ -11,7 +11,7 @@ import msgspec
 from runbooks.backup import status
 from runbooks.commands.lock import Held
 from runbooks.doctor.look import Examination
-from runbooks.doctor.rules import etcd, etcd_order, hosts, leftovers, overload, pair
+from runbooks.doctor.rules import etcd, etcd_order, hosts, leftovers, overload, pair, upgrades
 from runbooks.engine.journal import summaries
 from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
@@ -111,14 +111,15 @@ def of_cluster(site: Site, examined: Examination, before: list[Finding], place: 
         found += etcd.members(view, explained(found))
         found += etcd.care(view, examined.metrics)
     found += pair.api_servers(_joined(examined), explained(found))
-    found += pair.taken_out(examined.balancers, explained(found))
+    out = list(pair.taken_out(examined.balancers, explained(found)))
+    found += out
     found += pair.servers(site, examined.balancers, facts, health.unlisted_masters(site, examined.seen.cluster))
     found += pair.strangers(site, examined.endpoints)
     found += _rest(site, examined, found)
     versions = _versions(site, examined, place)
     upgrading = any(each.topic == verify_versions.UPGRADE for each in versions)
     found += [*versions, *leftovers.findings(examined.traces, upgrading=upgrading)]
-    return hosts.one_upgrade(found[len(before) :], examined.traces)
+    return upgrades.one(found[len(before) :], examined.traces, out)
 
 
 def _versions(site: Site, examined: Examination, place: str) -> list[Finding]:

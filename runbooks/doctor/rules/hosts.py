@@ -9,7 +9,7 @@ from runbooks.commands.doctor import ETCD, Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import GatewayError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import certs, next_command, preflight_peers, verify_versions
+from runbooks.rules import certs, next_command, preflight_peers
 from runbooks.rules.finding import Finding, Severity, unread
 from runbooks.rules.preflight_peers import OPERATOR, Clock
 from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
@@ -85,17 +85,6 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
             yield Finding("warn", topic="leftovers", host=host.name, seen=seen, fix=fix, explains=frozenset({host}))
         elif each.parked:
             yield _parked(host, each)
-
-
-def one_upgrade(found: Sequence[Finding], traces: Mapping[Host, Traces]) -> list[Finding]:
-    """Return the findings; a kubeadm that was begun for an upgrade that the versions show too is told in the finding of that upgrade."""
-    upgrade = next((each for each in found if each.topic == verify_versions.UPGRADE), None)
-    begun = {host.name: each.attempt for host, each in traces.items() if each.attempt.startswith(UPGRADE) and not each.working}
-    if not upgrade or not begun:
-        return list(found)
-    left = [each for each in found if each.topic != "leftovers" or each.host not in begun]
-    words = listed(f"kubeadm {attempt} was begun on {host} and has not ended well" for host, attempt in begun.items())
-    return [replace(each, severity="warn", seen=f"{each.seen}; {words}") if each is upgrade else each for each in left]
 
 
 def _goes_on(host: Host, attempt: Sequence[str]) -> str:

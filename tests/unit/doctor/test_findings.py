@@ -221,6 +221,18 @@ def test_a_kubeadm_that_was_begun_for_an_upgrade():
     assert wait.seen == "wait: kubeadm upgrade node v1.28.3 is running there"
 
 
+def test_a_host_that_an_interrupted_upgrade_has_taken_out_of_the_load_balancers():
+    seen = half_upgraded()
+    for host in SITE.load_balancers:
+        backends = seen.seen.hosts[host]["backends"]
+        seen.seen.hosts[host]["backends"] = tuple(
+            replace(each, status="MAINT") if each.server == "master2" else each for each in backends
+        )
+    (only,) = examined(seen)
+    assert (only.topic, only.fix) == ("upgrade", "inv upgrade.run --to 1.28.3")
+    assert only.seen.endswith("; master2 gets no connections: it was taken out of api (MAINT) and not put back")
+
+
 GIB, MIB = 1 << 30, 1 << 20
 
 

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from runbooks.commands.lock import Holder
-from runbooks.commands.objects import KUBEADM_CONFIG, NODES, control_plane_pods, pods_in
+from runbooks.commands.objects import KUBEADM_CONFIG, NODES, control_plane_pods, parse_cluster, pods_in
 from runbooks.rules import verify_versions as rules
 from runbooks.rules.finding import at_least, told
 from runbooks.rules.upgrade_seen import CONTROL_PLANE, Seen, text
+from tests.support.recorded import recorded_answer
 from tests.unit.cluster.test_verify import M1, M2, M3, VERSION, W1, node, of
 from tests.unit.cluster.test_verify import SITE as LARGER
 from tests.unit.cluster.test_verify import cluster as larger
@@ -178,3 +179,13 @@ def test_one_that_runs_is_no_problem_and_names_no_other_command():
     assert now.fix == "wait until it has ended; inv site.lock shows whether it has"
     for holder in (None, replace(HOLDER, what="inv backup.run")):
         assert rules.meanwhile(found, holder) == found
+
+
+def test_a_real_cluster_while_kubeadm_is_at_work_on_its_first_host():
+    seen = parse_cluster(recorded_answer("kubernetes/1.20.3-objects-upgrading"))
+    (only,) = rules.findings(msgspec.structs.replace(at("1.20.2"), hosts=LARGER.hosts), seen)
+    assert (only.severity, only.fix) == ("warn", "inv upgrade.run --to 1.20.3")
+    assert only.seen == (
+        "an upgrade from 1.20.2 to 1.20.3 is unfinished: 0 of 3 control plane hosts and 0 of 6 kubelets have 1.20.3; in the middle: master1; "
+        "to go: master2, master3; kubeadm-config says 1.20.2: `kubeadm upgrade apply` has not finished"
+    )
