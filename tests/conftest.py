@@ -54,6 +54,7 @@ ROWS: Final = {
         "backup/test_run.py",
         "cluster/test_verify.py",
         "cluster/test_upgrade.py",
+        "upgrade/test_plan.py",
         "upgrade/test_containerd.py",
         "upgrade/test_rollback.py",
         "upgrade/test_run.py",
