@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbooks.commands import upgrade_kubeadm
 from runbooks.commands.upgrade_kubeadm import Progress
+from runbooks.engine.retry import until
 from runbooks.engine.steps import Run
-from runbooks.errors import DegradedError, PrecheckError, RunbookError
+from runbooks.errors import DegradedError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import told
 from runbooks.rules.upgrade_seen import Version, text
@@ -26,9 +28,12 @@ from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.going_on import refusals
 from runbooks.upgrade.rules.packages import offered_everywhere
 from runbooks.upgrade.rules.remaining import in_order
+from runbooks.view import health
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
+
+SETTLED_S = 180
 
 
 def upgrade(session: Session, choices: Choices) -> None:
@@ -62,6 +67,7 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
 def one_hop(session: Session, one: Upgrade) -> None:
     """Carry out one hop."""
     progress = finish_kubeadm(session.run)
+    settle(session.run, progress)
     found = forecast(session, one.to, replace(one.choices, to=one.to, several=False))
     refuse(one, found, progress)
     fresh_set.require(session, one.choices)
@@ -82,6 +88,20 @@ def finish_kubeadm(run: Run) -> dict[Host, Progress]:
             run.listener.say(f"{host}: `kubeadm upgrade {each.attempt}` of an earlier run is at work; waiting for it")
             progress[host] = kubeadm.follow(run, host)
     return progress
+
+
+def settle(run: Run, progress: Mapping[Host, Progress]) -> None:
+    """After an interrupted upgrade, wait up to SETTLED_S for what may still be starting: then what is still wrong is a reason to refuse."""
+    kept = {host.name for host, each in progress.items() if each.kept}
+    work = {host.name for host, each in progress.items() if each.attempt}
+    if run.plan or not kept | work:
+        return
+
+    def well() -> bool:
+        return not refusals(health.wrong(run.site, health.look(run)), work, kept)
+
+    with suppress(OutcomeError):
+        until(well, within=SETTLED_S, poll=2)
 
 
 def refuse(one: Upgrade, found: Forecast, progress: Mapping[Host, Progress]) -> None:
