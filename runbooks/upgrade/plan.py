@@ -51,7 +51,9 @@ def for_people(name: str, found: Forecast, now: datetime, choices: Choices) -> s
         parts.append(_times(found, found.schedule, now, choices))
     elif found.schedule:
         parts.append(f"nothing is left to be done: every host is at {text(found.target)}")
-    parts += [f"repositories on {host}:\n{diff.rstrip()}" for host, diff in found.switches.items()]
+    for diff in dict.fromkeys(found.switches.values()):
+        hosts = listed(host for host, own in found.switches.items() if own == diff)
+        parts.append(f"repositories on {hosts}, switched by upgrade.run:\n{diff.rstrip()}")
     parts += [f"by hand on {listed(hosts)}:\n{change.diff}" for change, hosts in found.changes.items()]
     would = "refused" if found.refusals else "let through"
     count = tally(rows)

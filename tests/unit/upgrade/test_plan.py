@@ -153,7 +153,7 @@ def test_the_same_finding_of_several_hosts_is_told_once():
 def test_for_programs(foreseen):
     change = Change("/etc/kubernetes/manifests/etcd.yaml", ("--a=1",), ("--a=2",))
     found = foreseen(cluster(nodes(), WEB, [budget("web", 2, WEB)]), found=[Finding("warn", topic="x", seen="y")])
-    found = replace(found, changes={change: (MASTERS[0],)}, switches={MASTERS[0]: "-a\n+b\n"})
+    found = replace(found, changes={change: (MASTERS[0],)}, switches=dict.fromkeys(MASTERS[:2], "-a\n+b\n"))
     said = json.loads(json.dumps(plan.for_programs(found)))
     assert (said["ok"], said["from"], said["to"], said["hops"]) == (False, "1.20.2", "1.20.3", ["1.20.3"])
     assert said["order"]["etcd_leader"] == MASTERS[0].name
@@ -162,7 +162,7 @@ def test_for_programs(foreseen):
     assert {each["step"] for each in said["schedule"]["steps"]} >= {APPLY, DRAIN}
     text = plan.for_people("site", found, NOW, CHOICES)
     assert f"by hand on {MASTERS[0]}:\n--- /etc/kubernetes/manifests/etcd.yaml\n+++ as kubeadm writes it\n---a=1\n+--a=2" in text
-    assert f"repositories on {MASTERS[0]}:\n-a\n+b" in text
+    assert f"repositories on {MASTERS[0]}, {MASTERS[1]}, switched by upgrade.run:\n-a\n+b" in text
 
 
 def test_node_names_may_have_a_domain():

@@ -121,7 +121,9 @@ def test_half_done(capsys):
     with pytest.raises(OutcomeError) as error:
         show(readings, cluster(OLD, config=f"v{NEW}"))
     assert "to 1.36.3: the control plane is on its way; done: master1; to go: master2, master3" in str(error.value)
-    assert error.value.hint == "inv upgrade.run --to 1.36.3; by hand: on master2, master3, one after the other: kubeadm upgrade node"
+    assert (
+        error.value.hint == "inv upgrade.run --to 1.36.3; by hand: on master2, master3, one after the other: kubeadm upgrade node"
+    )
     assert "1.36.2" in capsys.readouterr().out
 
 
