@@ -8,7 +8,6 @@
 kube() { timeout 25 kubectl --kubeconfig="$CONF" --server="$1" --request-timeout=20s -n "$NAMESPACE" "${@:2}"; }
 short() { tr '\n' ' ' | sed 's/  */ /g' | cut -c -300; }
 remove() { kube "${SERVERS[0]}" delete pod "$NAME" --ignore-not-found --grace-period=0 --force --wait="$1" >/dev/null 2>&1; }
-remove true # left by a run that was killed
 trap 'remove false' EXIT
 begun=$SECONDS
 until said=$(kube "${SERVERS[0]}" create -f - <<<"$MANIFEST" 2>&1); do
@@ -16,7 +15,10 @@ until said=$(kube "${SERVERS[0]}" create -f - <<<"$MANIFEST" 2>&1); do
         echo "late it was not accepted: $(short <<<"$said")"
         exit 0
     }
-    sleep 1
+    case $said in
+    *AlreadyExists*) remove true ;; # left by a run that was killed
+    *) sleep 1 ;;
+    esac
 done
 wanted=Running
 [ "$ENDS" != yes ] || wanted=Succeeded
@@ -30,14 +32,24 @@ until state=$(kube "${SERVERS[0]}" get pod "$NAME" -o 'jsonpath={.status.phase}'
 done
 echo "started $((SECONDS - begun))"
 [ "$ENDS" != yes ] || exit 0
-for url in "${SERVERS[@]}"; do
-    if said=$(kube "$url" logs "$NAME" --tail=1 2>&1); then echo "logs $url ok"; else echo "logs $url failed $(short <<<"$said")"; fi
-    if said=$(kube "$url" exec "$NAME" -- true 2>&1); then
-        echo "exec $url ok"
+asked() { # URL
+    local said
+    if said=$(kube "$1" logs "$NAME" --tail=1 2>&1); then echo "logs $1 ok"; else echo "logs $1 failed $(short <<<"$said")"; fi
+    if said=$(kube "$1" exec "$NAME" -- true 2>&1); then
+        echo "exec $1 ok"
     else
         case $said in
-        *'executable file not found'* | *'no such file or directory'*) echo "exec $url ok" ;;
-        *) echo "exec $url failed $(short <<<"$said")" ;;
+        *'executable file not found'* | *'no such file or directory'*) echo "exec $1 ok" ;;
+        *) echo "exec $1 failed $(short <<<"$said")" ;;
         esac
     fi
+}
+answers=()
+for url in "${SERVERS[@]}"; do # all at the same time
+    exec {answer}< <(trap - EXIT && asked "$url")
+    answers+=("$answer")
+done
+for n in "${!SERVERS[@]}"; do
+    said=$(cat <&"${answers[n]}")
+    if [ "$(wc -l <<<"$said")" = 2 ]; then echo "$said"; else echo "logs ${SERVERS[n]} failed it was not asked to the end"; fi
 done
