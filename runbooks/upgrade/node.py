@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runbooks.commands import drain as commands
-from runbooks.commands import drain_look, node, upgrade_kubeadm
+from runbooks.commands import drain_look, node, upgrade_kubeadm, versions
 from runbooks.commands.drain import Drained
 from runbooks.commands.drain_objects import Cluster, Pod
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import OutcomeError, RunbookError
+from runbooks.errors import OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import at_least, told
 from runbooks.rules.upgrade_seen import text, version_in
 from runbooks.text import first_few, indented, listed
 from runbooks.upgrade import kubeadm
-from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.context import Upgrade, seen_alone
 from runbooks.upgrade.fetching import KUBELET
 from runbooks.upgrade.packages import install_held
 from runbooks.upgrade.rules import schedule
@@ -62,6 +62,7 @@ def upgrade_worker(upgrade: Upgrade, host: Host) -> Step:
 
     def check(run: Run) -> None:
         if not done(run):
+            require_servers(upgrade, run, host)
             may_begin(upgrade, host)
 
     def do(run: Run) -> None:
@@ -91,6 +92,7 @@ def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
 
     def check(run: Run) -> None:
         if not finished(run):
+            require_servers(upgrade, run, host)
             may_begin(upgrade, host)
 
     def do(run: Run) -> None:
@@ -99,6 +101,26 @@ def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
     flags = "--delete-emptydir-data " if upgrade.choices.empty_dirs else ""
     text_ = by_hand("upgrade", "drain", host=host, flags=flags, seconds=upgrade.choices.drain_s)
     return Step(schedule.DRAIN, host, check=check, done=done, do=do, within=MORE_S, by_hand=text_)
+
+
+def require_servers(upgrade: Upgrade, run: Run, host: Host) -> None:
+    """Raise PrecheckError when an API server is older than the target, or not known: a kubelet must not be newer than any of them.
+
+    https://kubernetes.io/releases/version-skew-policy/#kubelet
+    """
+    said = run.read_each(dict.fromkeys(upgrade.site.control_plane, versions.look()))
+    older = []
+    for master, each in said.items():
+        if run.plan and run.would_change(master):
+            continue
+        seen = None if isinstance(each, RunbookError) else seen_alone(upgrade.site, master, each).server
+        if not seen or seen < upgrade.to:
+            older.append(f"{master} {text(seen)}")
+    if older:
+        raise PrecheckError(
+            f"{host}: its kubelet would be newer than an API server ({', '.join(older)})",
+            hint=f"inv upgrade.run --to {upgrade.version} without --only: the control plane comes first",
+        )
 
 
 def _moves(pod: Pod) -> bool:
