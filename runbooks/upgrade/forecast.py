@@ -98,8 +98,8 @@ def forecast(session: Session, target: Version, choices: Choices) -> Forecast:
     now = state.since or state.to
     found = judge.first(site, seen, versions, state, target, choices)
     leader = leading(seen.view)
-    work = judge.in_work(seen, state)
-    told = tuple(ordered(softened(found, work, text(target))))
+    work, kept = judge.in_work(seen, state), judge.kept(seen)
+    told = tuple(ordered(softened(found, work, kept, text(target))))
     whole = Forecast(
         since=now, target=target, state=state, versions=versions, leader=leader, in_work=frozenset(work), findings=told
     )
@@ -146,7 +146,7 @@ def _in_time(session: Session, observed: Observed, whole: Forecast, found: list[
         found.append(Finding("fail", topic=drain_findings.TOPIC, seen=seen, fix=read.hint or "inv cluster.status"))
     marked = {hosts[name].name for name, node in cluster.nodes.items() if node.marked and name in hosts} if cluster else set()
     work = whole.in_work | marked
-    found = softened(found, work, text(whole.target))
+    found = softened(found, work, judge.kept(observed.first), text(whole.target))
     return replace(whole, in_work=work, findings=tuple(ordered(found)), schedule=plan)
 
 

@@ -23,7 +23,7 @@ from runbooks.rules.upgrade_standing import Standing
 from runbooks.text import listed
 from runbooks.upgrade import etcd, fresh_set
 from runbooks.upgrade.observe import First, Observed, brought
-from runbooks.upgrade.rules import accepted, apis, backups, customised, etcd_gates, going_on, packages, path, room, status
+from runbooks.upgrade.rules import accepted, apis, backups, customised, etcd_gates, packages, path, room, status
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.customised import Customised
 from runbooks.upgrade.rules.path import Hop
@@ -58,7 +58,7 @@ def everything(
     hosts = seen.settings.hosts
     changed = customised.judge(hosts, seen.rendered, kept, versions.config)
     found = [
-        *going_on.taken_out([row for row in health.judge(site, begun.health) if row.topic not in TOLD_BETTER]),
+        *(row for row in health.judge(site, begun.health) if row.topic not in TOLD_BETTER),
         *seen.admission,
         *leftovers(begun),
         *report.expiries(site, begun.certificates, DAYS),
@@ -99,6 +99,11 @@ def leftovers(seen: First) -> Iterator[Finding]:
         elif progress.attempt:
             how = "is at work" if progress.running else "was begun and has not ended well"
             yield Finding("note", topic="leftovers", host=host.name, seen=f"kubeadm upgrade {progress.attempt} {how}")
+
+
+def kept(seen: First) -> set[str]:
+    """Return the hosts on which an upgrade has begun, as their kept manifests say."""
+    return {host.name for host, each in seen.kubeadm.items() if isinstance(each, Progress) and each.kept}
 
 
 def in_work(seen: First, state: Standing) -> set[str]:

@@ -23,6 +23,7 @@ from runbooks.upgrade.rules.settings import Setting
 from runbooks.upgrade.rules.tables import Kind, Minor, Row
 
 TOPIC = "settings"
+NO_MANIFEST = "no manifest of"
 READ = ("config", "audit-policy-file")  # flags in manifests that name a file with an API version
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
 
@@ -135,7 +136,7 @@ def of_host(host: Host, seen: HostSettings, cluster: ClusterSettings | None) -> 
         wanted = [name for name in CONTROL_PLANE if not (name == "etcd" and external)]
         lacking = [name for name in wanted if name not in settings.programs(seen)]
         if lacking:
-            found.append(_unread(host, "/etc/kubernetes/manifests", f"no manifest of {listed(lacking)} was read"))
+            found.append(_unread(host, "/etc/kubernetes/manifests", f"{NO_MANIFEST} {listed(lacking)} was read"))
     return own, found
 
 

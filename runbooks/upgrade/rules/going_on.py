@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from runbooks.rules.finding import Finding, at_least
+from runbooks.upgrade.rules import accepted
 
 _MAINT = re.compile(r"(\S+) is MAINT(?: \([^)]*\))?")
 # Of the cluster's checks, those that fail on a host while kubeadm, or the restart of a kubelet, is in the middle of it.
@@ -25,32 +26,24 @@ def refusals(found: Sequence[Finding], in_work: Collection[str], kept: Collectio
     return [each for each in at_least("fail", found) if not _expected(each, in_work) and not _taken_out(each, kept)]
 
 
-def _taken_out(each: Finding, kept: Collection[str]) -> bool:
-    return each.topic == "LB" and each.seen.split(" (")[0] in {f"{host} is MAINT" for host in kept}
-
-
-def taken_out(found: Sequence[Finding]) -> list[Finding]:
-    """Return the findings with a warning in the place of a failure that only says that one API server was taken out of the LBs (MAINT).
-
-    An interrupted upgrade leaves that behind, and puts it back when it goes on. Never for two API servers: then too few would be left.
-    """
-    out = {each: set(_MAINT.findall(each.seen)) for each in found if each.topic == "LB" and each.severity == "fail"}
-    if len(set().union(*out.values())) != 1:
-        return list(found)
-    alone = {each for each in out if _MAINT.sub("", each.seen).strip("; ") == ""}
-    why = "it was taken out by hand, or by an upgrade that was interrupted: upgrade.run lets it in again once it is upgraded"
-    return [replace(each, severity="warn", why=why) if each in alone else each for each in found]
-
-
-def softened(found: Sequence[Finding], in_work: Collection[str], version: str) -> list[Finding]:
+def softened(found: Sequence[Finding], in_work: Collection[str], kept: Collection[str], version: str) -> list[Finding]:
     """Return the findings with what `refusals` leaves out as warnings: it is what going on repairs."""
     why = f"an upgrade to {version} was interrupted there; upgrade.run goes on with it"
-    stop = refusals(found, in_work)
+    stop = refusals(found, in_work, kept)
     return [each if each.severity != "fail" or each in stop else replace(each, severity="warn", why=why) for each in found]
 
 
+def _taken_out(each: Finding, kept: Collection[str]) -> bool:
+    """Return whether a row of a load balancer says nothing else than that hosts of ``kept`` are in maintenance."""
+    out = set(_MAINT.findall(each.seen))
+    return each.topic == "LB" and bool(out) and out <= set(kept) and not _MAINT.sub("", each.seen).strip("; ")
+
+
 def _expected(each: Finding, in_work: Collection[str]) -> bool:
-    if each.topic not in IN_WORK:
+    lost = (
+        each.topic == accepted.TOPIC and accepted.NO_MANIFEST in each.seen
+    )  # kubeadm ended between taking the old one and putting the new one
+    if each.topic not in IN_WORK and not lost:
         return False
     names = {each.seen.split(" ", 1)[0]} if each.topic == "LB" else {name for name in each.host.split(", ") if name}
     return bool(names) and names <= set(in_work)

@@ -23,7 +23,18 @@ SITE = site()
 SESSION = SimpleNamespace(site=SITE)
 QUIET = Traces(disks=(), parked=(), attempt="", working=False, restoring=False, reach={})
 IDLE = Progress(
-    running=False, attempt="", ended="", fetched="", code=None, log=(), other="", written={}, parked=(), lost={}, crashed={}, kept=""
+    running=False,
+    attempt="",
+    ended="",
+    fetched="",
+    code=None,
+    log=(),
+    other="",
+    written={},
+    parked=(),
+    lost={},
+    crashed={},
+    kept="",
 )
 
 

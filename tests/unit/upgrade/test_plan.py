@@ -53,7 +53,8 @@ def foreseen(session):
             left=left,
             leader=MASTERS[0],
         )
-        return forecast._in_time(session, SimpleNamespace(drains=the), whole, list(found), choices)
+        observed = SimpleNamespace(drains=the, first=SimpleNamespace(kubeadm={}))
+        return forecast._in_time(session, observed, whole, list(found), choices)
 
     return make
 
