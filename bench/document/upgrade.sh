@@ -25,8 +25,9 @@ part() { # NAME HOST COMMAND...
     echo "part $1 $2 $began $(date +%s.%N)"
 }
 install() { # HOST PROGRAM...
-    on "$1" "export DEBIAN_FRONTEND=noninteractive; apt-get -q update && apt-mark unhold ${*:2} &&
-        apt-get -qy install --no-install-recommends $(printf "%s='$TO-*' " "${@:2}") && apt-mark hold ${*:2}"
+    local words
+    words=$(printf "%s='$TO-*' " "${@:2}")
+    on "$1" "apt-get -q update && apt-mark unhold ${*:2} && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends $words && apt-mark hold ${*:2}"
 }
 ready() { # HOST: its API server and etcd
     kube wait -n kube-system --for=condition=Ready --timeout=180s "pod/kube-apiserver-$1" "pod/etcd-$1"
