@@ -90,10 +90,11 @@ def _standing(state: Standing, versions: Seen, untold: list[str]) -> list[Findin
     if state.state == "mixed":
         fix = "inv upgrade.status; compare /etc/kubernetes/manifests on each host with kubeadm-config"
         return [Finding("warn", topic=VERSIONS, seen=state.why, fix=fix)]
-    if state.state == "unknown":
+    behind = [node for node in versions.nodes if node.kubelet_runs and state.to and node.kubelet_runs < state.to]
+    if state.state == "unknown" and not behind:
         seen_there = f"not known, so an upgrade may be unfinished: {listed(untold)}"
         return [Finding("warn", topic=VERSIONS, seen=seen_there, fix="inv upgrade.status")] if untold else []
-    severity: Severity = "warn" if state.state == "control plane" or state.begun else "note"
+    severity: Severity = "note" if state.state == "nodes" and not state.begun else "warn"
     to = text(state.to)
     return [Finding(severity, topic=UPGRADE, seen=_unfinished(state, versions), fix=f"inv upgrade.run --to {to}")]
 
@@ -102,11 +103,12 @@ def _unfinished(state: Standing, versions: Seen) -> str:
     """Return how many hosts of an unfinished upgrade have arrived, and which have not."""
     since = state.since or _oldest(versions)
     kubelets = sum(node.kubelet_runs == state.to for node in versions.nodes)
-    masters = len(state.done) if state.state == "control plane" else len(versions.control_plane)
+    masters = sum(all(pair == (state.to, state.to) for pair in node.parts.values()) for node in versions.control_plane)
     arrived = f"{masters} of {counted(len(versions.control_plane), 'control plane host')} and {kubelets} of {counted(len(versions.nodes), 'kubelet')}"
     words = [f"an upgrade from {text(since)} to {text(state.to)} is unfinished: {arrived} have {text(state.to)}"]
     words += [f"in the middle: {listed(state.begun)}"] if state.begun else []
     words += [f"to go: {listed(state.left)}"] if state.left else []
+    words += [f"not known: {listed(state.missing)}"] if state.state == "unknown" else []
     if versions.config not in {None, state.to}:
         words.append(f"kubeadm-config says {text(versions.config)}: `kubeadm upgrade apply` has not finished")
     return "; ".join(words)

@@ -94,6 +94,15 @@ def test_how_far_it_has_come(steps, seen):
     assert only.seen == f"an upgrade from 1.28.0 to 1.28.3 is unfinished: {seen}"
 
 
+def test_a_part_that_does_not_run_at_the_moment_hides_no_upgrade():
+    """Seen on the lab: between the last API server's end and its start nothing was said."""
+    half = objects(upgrading(OLD, NEW, 10))
+    pods = tuple(replace(pod, runs="", ready=False) if pod.name == "kube-apiserver-master3" else pod for pod in half.pods)
+    (only,) = rules.findings(SITE, replace(half, pods=pods))
+    assert (only.severity, only.topic, only.fix) == ("warn", "upgrade", "inv upgrade.run --to 1.28.3")
+    assert only.seen.endswith("2 of 3 control plane hosts and 0 of 5 kubelets have 1.28.3; not known: kube-apiserver on master3")
+
+
 def test_afterwards_hosts_yaml_is_named_with_the_line_to_write():
     found = rules.findings(SITE, objects(upgrading(OLD, NEW, len(all_steps()))), "hosts.yaml:12")
     assert [(each.severity, each.topic, each.seen, each.why, each.fix) for each in found if each.severity != "ok"] == [
