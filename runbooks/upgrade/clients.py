@@ -24,7 +24,7 @@ from runbooks.view import etcd as view_etcd
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-GAP_MS, GAP_WITH_ETCD_MS = 100.0, 2000.0
+GAP_MS = 2000.0  # what a restart of etcd may cost; without one, far less is expected (docs/benchmarks.md)
 RESULT = ".clients.json"
 
 
@@ -44,7 +44,7 @@ class Watching:
             return
         journal = self.session.run.journal
         steps = spans(read(journal.path)) if isinstance(journal, RunJournal) else ()
-        limits = Limits(gap_ms=GAP_WITH_ETCD_MS, cuts=len(self.session.site.control_plane))
+        limits = Limits(gap_ms=GAP_MS, cuts=len(self.session.site.control_plane))
         self._keep(journal)
         if self.session.options.json:
             print(json.dumps({"event": "clients", "result": json.loads(msgspec.json.encode(result))}), flush=True)
