@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runbooks.certs.rules.report import Expiry
 from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Host
-from runbooks.rules.finding import SEEN, SEVERITY, TOPIC, Column, Finding, for_machines, shown, tally, told
+from runbooks.rules.finding import SEEN, SEVERITY, Column, Finding, for_machines, shown, tally, told
 from runbooks.rules.upgrade_seen import text
 from runbooks.text import first_few, listed, table
 from runbooks.upgrade.forecast import Forecast, forecast
@@ -73,12 +73,14 @@ OWN = {
 
 
 def brief(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings for people: the same one of several hosts once, and one line for each topic of which all is ok.
+    """Return the findings for people: the same one of several hosts or topics once, and one line for each topic of which all is ok.
+
+    A host that does not answer is one finding, although several checks have missed it.
 
     >>> [each.seen for each in brief([Finding("ok", topic="node", seen="x"), Finding("ok", topic="VIP", seen="y")])]
     ['2 checks: node, VIP']
     """
-    wrong = [each for each in findings if each.severity != "ok"]
+    wrong = list({(each.host, each.seen): each for each in reversed(findings) if each.severity != "ok"}.values())[::-1]
     good: dict[str, list[Finding]] = {}
     for each in findings:
         if each.severity == "ok":
@@ -129,7 +131,11 @@ def _hosts(finding: Finding) -> str:
     return finding.host if len(names) <= NAMED else f"{names[0]} and {len(names) - 1} more"
 
 
-COLUMNS: list[Column] = [SEVERITY, TOPIC, ("host", _hosts), SEEN]
+def _topic(finding: Finding) -> str:
+    return finding.topic or _area(finding)
+
+
+COLUMNS: list[Column] = [SEVERITY, ("topic", _topic), ("host", _hosts), SEEN]
 
 
 def _times(found: Forecast, plan: Schedule, now: datetime, choices: Choices) -> str:

@@ -151,6 +151,12 @@ def test_the_same_finding_of_several_hosts_is_told_once():
     assert plan._hosts(joined) == "m1 and 3 more"
 
 
+def test_a_host_that_does_not_answer_is_told_once():
+    found = [Finding("fail", topic=topic, host="m1", seen="no answer") for topic in ("host", "settings", "packages")]
+    found.append(Finding("warn", host="m1", seen="no answer"))
+    assert [each.topic for each in plan.brief(found)] == ["host"]
+
+
 def test_for_programs(foreseen):
     change = Change("/etc/kubernetes/manifests/etcd.yaml", ("--a=1",), ("--a=2",))
     found = foreseen(cluster(nodes(), WEB, [budget("web", 2, WEB)]), found=[Finding("warn", topic="x", seen="y")])
