@@ -24,11 +24,10 @@ class Room:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRoom:
-    """The room on one host: by directory of `DIRECTORIES`; etcd: bytes of its data; copies: bytes of kubeadm's old copies; lacks: images."""
+    """The room on one host: by directory of `DIRECTORIES`; etcd: bytes of its data; lacks: images."""
 
     rooms: dict[str, Room]
     etcd: int
-    copies: int
     lacks: tuple[str, ...]
 
 
@@ -47,6 +46,5 @@ def parse(answer: Answer) -> HostRoom:
     return HostRoom(
         rooms=rooms,
         etcd=sum(int(rest[0]) for key, *rest in lines if key == "etcd"),
-        copies=sum(int(rest[0]) for key, *rest in lines if key == "copies"),
         lacks=tuple(rest[0] for key, *rest in lines if key == "lacks"),
     )

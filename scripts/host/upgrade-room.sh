@@ -1,7 +1,6 @@
 # Variables: DIRECTORIES (array), IMAGES (array). Read-only.
 #   disk DIRECTORY MOUNT SIZE FREE   in bytes, for each of DIRECTORIES that is there
 #   etcd BYTES                       what etcd's data directory holds: kubeadm copies it
-#   copies BYTES                     what earlier runs of kubeadm left in /etc/kubernetes/tmp
 #   lacks IMAGE                      one that the container runtime does not have
 # shellcheck shell=bash disable=SC2154
 for directory in "${DIRECTORIES[@]}"; do
@@ -13,6 +12,5 @@ done
 data=$(sed -n 's/^ *- --data-dir=//p' /etc/kubernetes/manifests/etcd.yaml 2>/dev/null | head -n 1 | tr -d "\"'")
 data=${data:-/var/lib/etcd}
 if [ -d "$data/member" ]; then echo "etcd $(du -s --apparent-size -B1 -- "$data" 2>/dev/null | cut -f 1)"; fi
-if [ -d /etc/kubernetes/tmp ]; then echo "copies $(du -s -B1 /etc/kubernetes/tmp 2>/dev/null | cut -f 1)"; fi
 for image in "${IMAGES[@]}"; do crictl inspecti -q "$image" >/dev/null 2>&1 || echo "lacks $image"; done
 true

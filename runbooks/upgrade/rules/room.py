@@ -11,7 +11,7 @@ from runbooks.commands.upgrade_room import COPIES, IMAGES, PACKAGES, HostRoom
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import Finding, unread
-from runbooks.text import GIB, MIB, counted, listed, size_text
+from runbooks.text import MIB, counted, listed, size_text
 
 TOPIC = "room"
 SPARE = 200 * MIB  # what etcd and logs may write meanwhile
@@ -39,7 +39,7 @@ def findings(seen: Mapping[Host, HostRoom | RunbookError], runs: int = 1) -> lis
         if isinstance(each, RunbookError):
             found.append(unread(TOPIC, host, each))
         else:
-            found += [*_host(host, each, runs), *_old(host, each)]
+            found += _host(host, each, runs)
     if seen and all(each.severity in {"ok", "note"} for each in found):
         lacking = [len(each.lacks) for each in seen.values() if isinstance(each, HostRoom) and each.lacks]
         fetched = f"{counted(sum(lacking), 'image')} to be fetched on {counted(len(lacking), 'host')}"
@@ -62,7 +62,7 @@ def _host(host: Host, seen: HostRoom, runs: int) -> Iterator[Finding]:
     for mount, those in needs.items():
         room, need = rooms[mount], sum(those.values())
         what = listed(f"{name} ({size_text(size)})" for name, size in those.items())
-        fix = f"on {host}: du -xh --max-depth=3 {mount} | sort -h | tail; rm -r /etc/kubernetes/tmp/*; crictl rmi --prune"
+        fix = f"on {host}: du -xh --max-depth=3 {mount} | sort -h | tail; crictl rmi --prune; inv doctor tells what kubeadm left in /etc/kubernetes/tmp"
         if room.free < need + SPARE:
             seen_text = f"{mount} has {size_text(room.free)} free, and has to take {what}"
             yield Finding(
@@ -77,15 +77,3 @@ def _host(host: Host, seen: HostRoom, runs: int) -> Iterator[Finding]:
             seen_text = f"{mount} has {size_text(room.free)} free; with {what} less than 15 % of it is left"
             why = "the kubelet then deletes images that no container uses, those of the target too, and evicts Pods"
             yield Finding("warn", topic=TOPIC, host=host.name, seen=seen_text, why=why, fix=fix)
-
-
-def _old(host: Host, seen: HostRoom) -> Iterator[Finding]:
-    if seen.copies > GIB:
-        seen_text = f"earlier runs of kubeadm left {size_text(seen.copies)} in /etc/kubernetes/tmp"
-        yield Finding(
-            "note",
-            topic=TOPIC,
-            host=host.name,
-            seen=seen_text,
-            fix=f"on {host}: rm -r /etc/kubernetes/tmp/* once nobody wants to go back to it",
-        )

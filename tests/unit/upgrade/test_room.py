@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 def host(free=20 * GIB, images=20 * GIB, **facts):
     rooms = {COPIES: Room("/", 40 * GIB, free), PACKAGES: Room("/", 40 * GIB, free), IMAGES: Room("/images", 40 * GIB, images)}
-    return HostRoom(**{"rooms": rooms, "etcd": 100 * MIB, "copies": 0, "lacks": (), **facts})
+    return HostRoom(**{"rooms": rooms, "etcd": 100 * MIB, "lacks": (), **facts})
 
 
 def severities(found):
@@ -48,14 +48,13 @@ def test_images_that_do_not_fit_or_that_make_the_kubelet_clean_up():
     assert severities(room.findings({M1: host(images=GIB)})) == ["ok"]  # all are there: none is fetched
 
 
-def test_what_earlier_runs_left_and_what_could_not_be_read():
-    assert severities(room.findings({M1: host(copies=2 * GIB)})) == ["note", "ok"]
+def test_what_could_not_be_read():
     assert severities(room.findings({M1: lost(M1)})) == ["fail"]
 
 
 def test_the_answer_of_a_host():
     said = "disk /etc/kubernetes / 100 50\netcd 7\nlacks r/kube-proxy:v1\n"
-    assert parse(Answer(0, said)) == HostRoom(rooms={COPIES: Room("/", 100, 50)}, etcd=7, copies=0, lacks=("r/kube-proxy:v1",))
+    assert parse(Answer(0, said)) == HostRoom(rooms={COPIES: Room("/", 100, 50)}, etcd=7, lacks=("r/kube-proxy:v1",))
     with pytest.raises(ValueError, match="df"):
         parse(Answer(0, "etcd 7\n"))
 
