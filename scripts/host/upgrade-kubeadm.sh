@@ -16,8 +16,10 @@ job='run=$0 top=$1 what=$2 end_api=$3; shift 3
             --label io.kubernetes.pod.namespace=kube-system | head -n 1)
         [ -z "$container" ] || crictl_here stop --timeout 10 "$container"
     fi >/dev/null 2>&1
+    ls -A /etc/kubernetes/tmp >"$run/tmp" 2>/dev/null
     "$@" >"$run/log" 2>&1 </dev/null
     code=$?
+    ls -A /etc/kubernetes/tmp 2>/dev/null | grep -vxFf "$run/tmp" >>"$top/made" # upgrade-leftovers.sh
     if [ "$code" = 0 ]; then
         printf "%s\n" "$what" >"$top/ended.new"
         sync -- "$top/ended.new"

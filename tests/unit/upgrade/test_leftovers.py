@@ -49,7 +49,7 @@ class Machine:
         text = (ROOT / "scripts" / "host" / "upgrade-kubeadm.sh").read_text()
         job = self.here(re.search(r"^job='(.*?)'$", text, re.MULTILINE | re.DOTALL)[1])
         act = "".join(f"mkdir {self.tmp}/{name} && head -c 20000 /dev/zero >{self.tmp}/{name}/db; " for name in names)
-        words = [str(self.top / "run"), str(self.state), "node v1.36.3", "bash", "-c", f"{act}exit {code}"]
+        words = [str(self.top / "run"), str(self.state), "node v1.36.3", "", "bash", "-c", f"{act}exit {code}"]
         subprocess.run(["bash", "-c", job, *words], check=True)
         assert (self.top / "run" / "code").read_text() == f"{code}\n"
 
