@@ -26,7 +26,7 @@ from runbooks.upgrade.procedure import Order, procedure
 from runbooks.upgrade.rules import path
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.going_on import refusals
-from runbooks.upgrade.rules.packages import offered_everywhere
+from runbooks.upgrade.rules.packages import newest_between
 from runbooks.upgrade.rules.remaining import in_order
 from runbooks.view import health
 
@@ -54,8 +54,8 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
         return (one.to,)
     state = standing(one.seen(session.run))
     now = state.since or state.to
-    seen = packages.look(session.run, one.to, look.look(session.run).hosts)
-    way = path.hops(now, one.to, offered_everywhere(seen)) if now else ()
+    offered = packages.between(session.run, now, one.to, look.look(session.run).hosts) if now else {}
+    way = path.hops(now, one.to, newest_between(offered)) if now else ()
     if unknown := [str(hop) for hop in way if not hop.to]:
         raise PrecheckError(
             f"the repositories of the hosts do not say which version {listed(unknown)} is",
@@ -66,10 +66,9 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
 
 def one_hop(session: Session, one: Upgrade) -> None:
     """Carry out one hop."""
-    progress = finish_kubeadm(session.run)
-    settle(session.run, progress)
+    settle(session.run, finish_kubeadm(session.run))
     found = forecast(session, one.to, replace(one.choices, to=one.to, several=False))
-    refuse(one, found, progress)
+    refuse(one, found)
     fresh_set.require(session, one.choices)
     steps = procedure(one, order(one, session.run, found), [set_version(session.site_file, one.version)])
     with clients.watched(session):
@@ -104,12 +103,9 @@ def settle(run: Run, progress: Mapping[Host, Progress]) -> None:
         until(well, within=SETTLED_S, poll=2)
 
 
-def refuse(one: Upgrade, found: Forecast, progress: Mapping[Host, Progress]) -> None:
+def refuse(one: Upgrade, found: Forecast) -> None:
     """Raise PrecheckError with every finding that forbids this upgrade. Hosts that an interrupted one has left in the middle are no reason."""
-    names = {node.name for node in (found.cluster.nodes.values() if found.cluster else ()) if node.marked}
-    names |= {*found.state.begun, *(host.name for host, each in progress.items() if each.attempt)}
-    kept = {host.name for host, each in progress.items() if each.kept}
-    if wrong := refusals(found.findings, names, kept):
+    if wrong := found.refusals:
         raise PrecheckError(
             f"no upgrade to {one.version} now:{indented(told(each) for each in wrong)}",
             hint=next((each.fix for each in wrong if each.fix), f"inv upgrade.plan --to {one.version}"),
