@@ -97,9 +97,9 @@ def test_a_worker_and_a_control_plane_host_while_its_static_pods_keep_running(op
     operator.idle("upgrade.containerd", "--only", ",".join(HOSTS))
 
 
-@pytest.mark.parametrize(("named", "suffix"), [("install containerd", "+lab4"), ("patch node", "+lab5")])
+@pytest.mark.parametrize(("named", "suffix"), [("patch node", "+lab4")])
 def test_killed_on_the_way_the_same_command_ends_it(operator: Operator, named: str, suffix: str) -> None:
-    """After the package has begun to change, and right before the node takes Pods again."""
+    """Right before the node takes Pods again."""
     publish(operator.lab, "worker1", dict.fromkeys(NAMES, suffix))
     number = 2 if named == "patch node" else 1  # the first one cordons
     command = ("upgrade.containerd", "--only", "worker1")

@@ -75,10 +75,9 @@ def apply(operator: Operator, *objects: dict[str, Any]) -> None:
 
 
 def test_what_was_not_asked_for_is_refused_before_anything_is_changed(cluster: Operator, target: str) -> None:
-    for to, why in (("1.20.1", "downgrade"), ("1.22.0", "skipped"), ("1.20.99", "offers")):
-        done = cluster.inv("upgrade.run", "--to", to, "--no-backup")
-        assert done.returncode == 3, done.stdout + done.stderr
-        assert why in done.stderr
+    done = cluster.inv("upgrade.run", "--to", "1.20.1", "--no-backup")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "downgrade" in done.stderr
     assert cluster.inv("upgrade.run", "--to", "1.20").returncode == 2
 
 
