@@ -97,13 +97,13 @@ def test_a_worker_and_a_control_plane_host_while_its_static_pods_keep_running(op
     operator.idle("upgrade.containerd", "--only", ",".join(HOSTS))
 
 
-@pytest.mark.parametrize(("named", "suffix"), [("patch node", "+lab4")])
-def test_killed_on_the_way_the_same_command_ends_it(operator: Operator, named: str, suffix: str) -> None:
-    """Right before the node takes Pods again."""
+def test_killed_right_before_the_node_takes_pods_again_the_same_command_ends_it(operator: Operator) -> None:
+    suffix = "+lab4"
     publish(operator.lab, "worker1", dict.fromkeys(NAMES, suffix))
-    number = 2 if named == "patch node" else 1  # the first one cordons
     command = ("upgrade.containerd", "--only", "worker1")
-    assert operator.strike(number, signal.SIGKILL, *command, named=named) == -signal.SIGKILL, operator.last_words
+    assert operator.strike(2, signal.SIGKILL, *command, named="patch node") == -signal.SIGKILL, (
+        operator.last_words
+    )  # the first cordons
     operator.good(*command, timeout_s=400)
     assert suffixes(operator, "worker1") == [suffix, suffix]
     assert node(operator, "worker1") == IN_SERVICE
