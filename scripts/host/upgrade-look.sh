@@ -29,7 +29,10 @@ if [ -s "$run/log" ]; then
 fi
 case $state in
 active | activating | deactivating) ;;
-*) pgrep -ax kubeadm | head -n 1 | cut -c -200 | sed 's/^/other /' ;;
+*) # one that only reads is none
+    pgrep -ax kubeadm | awk '$3 ~ /^(init|join|reset|certs|alpha)$/ || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' | head -n 1 |
+        cut -c -200 | sed 's/^/other /'
+    ;;
 esac
 now=$(date +%s)
 for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do
