@@ -38,7 +38,7 @@ def steps(upgrade: Upgrade, host: Host, action: Action) -> list[Step]:
     return [
         settled(upgrade, host),
         kept.keep(host, upgrade.to),
-        take_out(upgrade, host),
+        take_out(upgrade, host, action),
         hand_over(upgrade, host),
         run_kubeadm(upgrade, host, action),
         serves(upgrade, host),
@@ -128,7 +128,7 @@ def _unread(name: str, pod: StaticPodSeen | None, image: str) -> str:
     return "" if pod.ready else f"{name} is not Ready"
 
 
-def take_out(upgrade: Upgrade, host: Host) -> Step:
+def take_out(upgrade: Upgrade, host: Host, action: Action) -> Step:
     """Send new connections to other hosts while this one is worked on. With one control plane host there is no other: nothing is done."""
     step = traffic.take_out(host)
 
@@ -140,6 +140,7 @@ def take_out(upgrade: Upgrade, host: Host) -> Step:
     def check(run: Run) -> None:
         if not done(run):
             may_begin(upgrade, host)
+            _target_is_set(upgrade, run, host, action)
             _another_serves(upgrade, run, host)
             _may_pause(upgrade, run, host)
 
@@ -149,6 +150,11 @@ def take_out(upgrade: Upgrade, host: Host) -> Step:
 def complete(upgrade: Upgrade, run: Run, host: Host) -> bool:
     """Return whether nothing is left to do for kubeadm on ``host``: it has arrived, and so has kubeadm-config."""
     return bool(has_arrived(upgrade, run, host, "node")) and not config_behind(upgrade, run, host)
+
+
+def _target_is_set(upgrade: Upgrade, run: Run, host: Host, action: Action) -> None:
+    if action == "node" and not run.plan and (reason := config_behind(upgrade, run, host)):
+        raise PrecheckError(f"{host}: `kubeadm upgrade node` would change nothing: {reason}", hint="inv upgrade.status")
 
 
 def _another_serves(upgrade: Upgrade, run: Run, host: Host) -> None:
@@ -203,11 +209,16 @@ def run_kubeadm(upgrade: Upgrade, host: Host, action: Action) -> Step:
             raise PrecheckError(
                 f"{running}: only one host at a time", hint="wait until it has ended, then run the same command again"
             )
-        if action == "node" and (reason := config_behind(upgrade, run, host)):
-            raise PrecheckError(f"{host}: `kubeadm upgrade node` would change nothing: {reason}", hint="inv upgrade.status")
+        _target_is_set(upgrade, run, host, action)
 
     def do(run: Run) -> None:
-        kubeadm.carry_out(upgrade, run, host, action)
+        try:
+            kubeadm.carry_out(upgrade, run, host, action)
+        except RunbookError as error:
+            error.add_note(
+                f"{host} is out of the load balancers; the same command lets it in again, or inv upgrade.rollback --host {host}"
+            )
+            raise
 
     name = schedule.APPLY if action == "apply" else schedule.NODE
     flags = kubeadm.flags_by_hand(upgrade)

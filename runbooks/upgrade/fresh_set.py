@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 FRESH = timedelta(hours=1)
 
 
-def require(session: Session, choices: Choices) -> None:
+def require(session: Session, choices: Choices, *, begun: bool = False) -> None:
     """Make a set unless there is a good one that is not older than FRESH. Nothing with --no-backup.
 
+    ``begun``: this goes on with an upgrade, so the newest good set counts, however old: one that is made now has the cluster half upgraded.
     Raises PrecheckError when hosts.yaml has no section backup, and the errors of `inv backup.run`: an incomplete set is none.
     """
     if not choices.backup:
@@ -30,21 +31,26 @@ def require(session: Session, choices: Choices) -> None:
             "hosts.yaml has no section backup, so there is no set to go back to",
             hint="add backup.directory to hosts.yaml; or --no-backup",
         )
-    if found := newest_good(Store(session.site), datetime.now().astimezone()):
-        session.run.listener.say(f"backup: {found.id} is good and {age_text(_age(found).total_seconds())} old")
+    store, now = Store(session.site), datetime.now().astimezone()
+    if found := newest_good(store, now, FRESH if not begun else None):
+        session.run.listener.say(f"backup: {found.id} is good and {age_text(_age(found, now).total_seconds())} old")
         return
     try:
         back_up(session, resume=False)
     except RunbookError as error:
-        error.add_note("the upgrade has not begun")
+        if session.options.plan or newest_good(store, now):  # the set is good; its copy elsewhere may have failed
+            session.run.listener.say(f"backup: {error}")
+            return
+        error.add_note("the upgrade was not gone on with" if begun else "the upgrade has not begun")
+        error.hint = "; or ".join(filter(None, (error.hint, "without a backup: --no-backup")))
         raise
 
 
-def newest_good(store: Store, now: datetime) -> Manifest | None:
-    """Return the newest good set when it is fresh, else None."""
+def newest_good(store: Store, now: datetime, within: timedelta | None = FRESH) -> Manifest | None:
+    """Return the newest good set, when it is not older than ``within`` (None: however old), else None."""
     good = (each.manifest for each in store.sets() if each.manifest and each.manifest.state == "good")
-    return next((found for found in good if _age(found, now) <= FRESH), None)
+    return next((found for found in good if within is None or _age(found, now) <= within), None)
 
 
-def _age(found: Manifest, now: datetime | None = None) -> timedelta:
-    return (now or datetime.now().astimezone()) - found.finished
+def _age(found: Manifest, now: datetime) -> timedelta:
+    return now - found.finished

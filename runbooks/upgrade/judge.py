@@ -117,7 +117,7 @@ def in_work(seen: First, state: Standing) -> set[str]:
 
 def _etcd(session: Session, seen: Observed, way: Sequence[Hop]) -> Iterator[Finding]:
     view = seen.first.view
-    yield from etcd_gates.health(view)
+    yield from etcd_gates.health(view, on_the_way=bool(kept(seen.first)))
     yield from _worst([etcd_gates.without(view, host) for host in view.said])
     at = view
     crosses = False

@@ -49,7 +49,9 @@ def _once(upgrade: Upgrade, run: Run, host: Host, action: Action) -> Progress | 
     progress = run.read(host, upgrade_kubeadm.look())
     if not progress.running:
         words = (*wanted_flags(upgrade, run, host), *etcd_flags(upgrade, run, host))
-        command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, control_plane=host.is_control_plane)
+        others = len(upgrade.site.control_plane) > 1  # the only API server is not ended before kubeadm, which asks it first
+        end_api = host.is_control_plane and others
+        command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, end_api=end_api)
         if run.change(host, command) is None:
             return None
     return follow(run, host)
@@ -78,6 +80,9 @@ def follow(run: Run, host: Host) -> Progress:
                     f"{host}: kubeadm was ended from outside: {said.word or said.attempt}", hint="run the same command again"
                 )
             _tell(run, host, said, told)
+            if said.word and told.get("") != said.word:
+                told[""] = said.word
+                run.listener.say(f"          {host}: {said.word}")
         sleep(ASK_EVERY_S)
     raise OutcomeError(
         f"{host}: kubeadm has not ended within {ENDS_WITHIN_S // 60} minutes",

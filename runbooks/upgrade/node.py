@@ -15,8 +15,9 @@ from runbooks.commands import drain_look, node, upgrade_kubeadm, versions
 from runbooks.commands.drain import Drained
 from runbooks.commands.drain_objects import Cluster, Pod
 from runbooks.engine.by_hand import by_hand
+from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import OutcomeError, PrecheckError, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import at_least, told
 from runbooks.rules.upgrade_seen import text, version_in
@@ -32,6 +33,7 @@ from runbooks.upgrade.rules.evictions import evictable, one_by_one
 from runbooks.upgrade.window import may_begin
 
 KUBELET_WITHIN_S = 180
+HINT_PODS = "kubectl get pods -A -o wide --field-selector spec.nodeName={}"
 MORE_S = 60  # a drain has begun: a Pod that is being deleted may take its grace period
 
 
@@ -158,27 +160,51 @@ def _drain(upgrade: Upgrade, run: Run, host: Host) -> None:
     answer = run.change(api_host, commands.drain(api_host, host.name, limit, empty_dirs=upgrade.choices.empty_dirs))
     if answer:
         _judge(upgrade, run, host, commands.parse_drain(answer))
+        _wait_until_empty(upgrade, run, host)
+
+
+def _wait_until_empty(upgrade: Upgrade, run: Run, host: Host) -> None:
+    """Wait for Pods that came back, or are still being deleted, after kubectl was content. Raises OutcomeError, our cordon taken away."""
+    try:
+        until(lambda: Unmet.of(_still_there(upgrade, run, host)), within=MORE_S, poll=run.poll)
+    except OutcomeError as error:
+        where = _taken_back(upgrade, run, host)
+        raise OutcomeError(
+            f"{host} was drained, but Pods are there again; {where}: {error}", hint=HINT_PODS.format(host)
+        ) from None
+
+
+def _still_there(upgrade: Upgrade, run: Run, host: Host) -> str:
+    run.look_anew()
+    left = [pod.key for pod in _cluster(upgrade, run, host).pods if pod.node == host.name and _moves(pod)]
+    return f"still there: {listed(first_few(left, 5))}" if left else ""
 
 
 def _judge(upgrade: Upgrade, run: Run, host: Host, said: Drained) -> None:
-    """Raise OutcomeError when Pods are left, after our own cordon was taken away again."""
+    """Raise OutcomeError when Pods are left, after our own cordon was taken away again: first that, since the rest may not be readable."""
     if said.done:
         return
-    run.look_anew()
-    api_host, cluster = upgrade.serving(run, host), _cluster(upgrade, run, host)
-    wrong = at_least("fail", outcome(host.name, said, cluster))
-    where = "it is cordoned as it was before"
-    if cordon_of(cluster.nodes[host.name]) == "ours":
-        try:
-            run.change(api_host, commands.uncordon(api_host, host.name))
-            where = "it takes Pods again"
-        except RunbookError as error:
-            where = f"it is still cordoned: {error}"
+    where = _taken_back(upgrade, run, host)
     gone = f"; {len(said.evicted)} Pods were evicted and have moved" if said.evicted else ""
+    run.look_anew()
+    wrong = at_least("fail", outcome(host.name, said, _cluster(upgrade, run, host)))
     raise OutcomeError(
         f"{host} could not be drained in {upgrade.choices.drain_s} s; {where}{gone}:{indented(told(each) for each in wrong)}",
         hint=next((each.fix for each in wrong if each.fix), "inv upgrade.plan"),
     )
+
+
+def _taken_back(upgrade: Upgrade, run: Run, host: Host) -> str:
+    """Take away our own cordon after a drain that failed; return what the node is now, in words."""
+    try:
+        api_host = upgrade.serving(run, host)
+        known = upgrade.survey.nodes(run, api_host).get(host.name)
+        if known and not known.marked:
+            return "it is cordoned as it was before"
+        run.change(api_host, commands.uncordon(api_host, host.name))
+    except RunbookError as error:
+        return f"it may still be cordoned: {reason(host, error)}"
+    return "it takes Pods again"
 
 
 def kubelet_arrived(upgrade: Upgrade, run: Run, host: Host) -> bool | Unmet:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from runbooks import gates
-from runbooks.engine.retry import until
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.retry import again, until
 from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
-from runbooks.errors import RunbookError, reason
+from runbooks.errors import DegradedError, HostErrors, RunbookError, reason
 from runbooks.inventory.model import Host
+from runbooks.text import listed
 from runbooks.upgrade import control_plane, fetching, gate, kept, leftovers, node
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.order import groups
@@ -42,9 +44,7 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
         gate.pods_start(upgrade, order.control_plane[0]),
         *fetching.steps(upgrade, chosen),
     ]
-    for (
-        host
-    ) in order.control_plane:  # all of them before any kubelet, also with --only: a kubelet is never newer than an API server
+    for host in order.control_plane:  # all of them before any kubelet: a kubelet is never newer than an API server
         if choices.takes(host):
             items += control_plane.steps(upgrade, host, "apply" if host == order.apply else "node")
     if done := [gate.gate(upgrade, host) for host in chosen if host in order.done]:
@@ -53,11 +53,12 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
         if choices.takes(host) and host not in order.done:
             items += [*node.steps(upgrade, host), gate.gate(upgrade, host)]
     items += _workers(upgrade, order)
-    items = _until(items, choices.pause_after)
-    if len(chosen) == len(upgrade.site.nodes) and not choices.pause_after:
-        items.append(gates.cluster_verified(upgrade.site))
-        items += [step(host) for step in (kept.forget, leftovers.tidy) for host in order.control_plane]
-        items += end
+    pause = choices.pause_after if choices.pause_after not in order.done else None  # it was the end of an earlier run
+    items = _until(items, pause)
+    if len(chosen) == len(upgrade.site.nodes) and not pause:
+        last = [gates.cluster_verified(upgrade.site)]
+        last += [step(host) for step in (kept.forget, leftovers.tidy) for host in order.control_plane]
+        items += [unless_left_out(upgrade, step) for step in (*last, *end)]
     title = f"Upgrade {upgrade.site.name} to Kubernetes {upgrade.version}"
     return Procedure("upgrade.run", title, items, inputs=_inputs(upgrade, order), flags=f"--to {upgrade.version}")
 
@@ -71,8 +72,13 @@ def _workers(upgrade: Upgrade, order: Order) -> list[Step | Together]:
     canary = not set(order.workers) & order.done
     items: list[Step | Together] = []
     for group in groups(chosen, upgrade.choices.workers_at_once, canary=canary):
-        lanes = [[tolerant(upgrade, step) for step in worker_steps(upgrade, host)] for host in group]
+        lanes = [worker_steps(upgrade, host) for host in group]
+        if len(lanes) == 1 and not upgrade.choices.max_failed:
+            items += lanes[0]
+            continue
+        lanes = [[tolerant(upgrade, step) for step in lane] for lane in lanes]
         items += lanes[0] if len(lanes) == 1 else [Together(tuple(steps)) for steps in zip(*lanes, strict=True)]
+        items.append(not_too_many_failed(upgrade, group))
     return items
 
 
@@ -82,21 +88,28 @@ def worker_steps(upgrade: Upgrade, host: Host) -> list[Step]:
 
 
 def tolerant(upgrade: Upgrade, step: Step) -> Step:
-    """Return ``step`` so that its failure leaves its worker out instead of ending the run, for up to --max-failed workers."""
+    """Return ``step`` so that its failure leaves its worker out instead of ending the run: the others of its group are finished first.
+
+    `not_too_many_failed` ends the run after them. What may pass by itself, as a session that breaks, is tried again before that.
+    """
     host = step.host
-    if not host or not upgrade.choices.max_failed:
-        return step
+    assert host  # noqa: S101 - for the type checker: every step of a worker has its host
 
     def attempt(run: Run, act: Callable[[Run], object] | None) -> object:
         if host in upgrade.failed or not act:
             return None
         try:
-            return act(run)
+            return again(act, run)
         except RunbookError as error:
-            return _left_out(upgrade, run, host, error)
+            upgrade.failed[host] = error
+            run.note(host, f"is left out from here on: {reason(host, error)}")
+            return Failed()
 
     def done(run: Run) -> bool | Unmet:
-        return True if host in upgrade.failed or not step.done else step.done(run)
+        try:
+            return True if host in upgrade.failed or not step.done else step.done(run)
+        except RunbookError as error:  # `do` meets it as well, and leaves the worker out
+            return Unmet(reason(host, error))
 
     def check(run: Run) -> None:
         attempt(run, step.check)
@@ -127,12 +140,40 @@ def _made(run: Run, step: Step) -> None:
     until(observe, within=step.within, poll=run.poll)
 
 
-def _left_out(upgrade: Upgrade, run: Run, host: Host, error: RunbookError) -> Failed:
-    if len(upgrade.failed.keys() | {host}) > upgrade.choices.max_failed:
-        raise error
-    upgrade.failed[host] = error
-    run.note(host, f"is left out from here on: {reason(host, error)}")
-    return Failed()
+def not_too_many_failed(upgrade: Upgrade, group: Sequence[Host]) -> Step:
+    """Return the gate after a group of workers: it raises the first failure when there are more than --max-failed, or the time is over."""
+
+    def check(run: Run) -> None:
+        errors = list(upgrade.failed.values())
+        over = next((error for error in errors if isinstance(error, DegradedError)), None)
+        if over:
+            raise over
+        if len(errors) > upgrade.choices.max_failed:
+            raise (
+                errors[0]
+                if len(errors) == 1
+                else HostErrors({str(host): each for host, each in upgrade.failed.items()}, len(group))
+            )
+
+    most = upgrade.choices.max_failed
+    return Step(
+        f"at most {most} workers have failed, {listed(group)} included",
+        check=check,
+        by_hand=by_hand("upgrade", "failed", most=most),
+    )
+
+
+def unless_left_out(upgrade: Upgrade, step: Step) -> Step:
+    """Return ``step`` so that nothing is done when a worker was left out: the upgrade is not over then."""
+
+    def done(run: Run) -> bool | Unmet:
+        return True if upgrade.failed or not step.done else step.done(run)
+
+    def verify(run: Run) -> None:
+        if step.verify and not upgrade.failed:
+            step.verify(run)
+
+    return replace(step, done=done, verify=verify)
 
 
 def _until(items: Sequence[Step | Together], last: Host | None) -> list[Step | Together]:

@@ -46,6 +46,9 @@ def upgrade(session: Session, choices: Choices) -> None:
         if len(way) > 1:
             session.run.listener.say(f"hop {number} of {len(way)}: to {text(to)}")
         one_hop(session, Upgrade(session.site, to, choices))
+        if number < len(way) and (session.options.plan or choices.only or choices.pause_after):
+            session.run.listener.say(f"then, once every node is at {text(to)}: to {listed(map(text, way[number:]))}")
+            return
 
 
 def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
@@ -61,18 +64,20 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
             f"the repositories of the hosts do not say which version {listed(unknown)} is",
             hint=f"one hop after the other: inv upgrade.run --to VERSION, with {listed(map(str, way))}",
         )
-    return tuple(hop.to for hop in way if hop.to) or (one.to,)
+    unfinished = (state.to,) if state.state == "nodes" and state.to and state.to < one.to else ()
+    return (*unfinished, *(hop.to for hop in way if hop.to)) or (one.to,)
 
 
 def one_hop(session: Session, one: Upgrade) -> None:
     """Carry out one hop."""
-    settle(session.run, finish_kubeadm(session.run))
+    progress = finish_kubeadm(session.run)
+    settle(session.run, progress)
     found = forecast(session, one.to, replace(one.choices, to=one.to, several=False))
     refuse(one, found)
-    fresh_set.require(session, one.choices)
-    steps = procedure(one, order(one, session.run, found), [set_version(session.site_file, one.version)])
+    fresh_set.require(session, one.choices, begun=any(each.kept for each in progress.values()))
+    steps = procedure(one, order(one, session.run, found, progress), [set_version(session.site_file, one.version)])
     with clients.watched(session):
-        session.carry_out(steps)
+        session.carry_out(steps, resume=False)  # it looks at what the nodes run; with --resume as without
     if left := change(session.site_file, one.version).by_hand:
         session.run.listener.say(f"hosts.yaml: {left}")
     report_failed(one)
@@ -112,11 +117,19 @@ def refuse(one: Upgrade, found: Forecast) -> None:
         )
 
 
-def order(one: Upgrade, run: Run, found: Forecast) -> Order:
-    """Return the hosts in their order: what an earlier run has begun or finished first, etcd's leader last, one worker alone."""
+def order(one: Upgrade, run: Run, found: Forecast, progress: Mapping[Host, Progress]) -> Order:
+    """Return the hosts in their order: what an earlier run has begun or finished first, etcd's leader last, one worker alone.
+
+    A host on which `kubeadm upgrade apply` has not ended well gets it again, also when kubeadm-config has the target already: kubeadm
+    writes that before the rest.
+    """
     masters, workers = in_order(run.site.nodes, found.versions, one.to, found.leader)
+    unfinished = [host for host in masters if host in progress and progress[host].attempt == f"apply v{one.version}"]
+    masters = (*unfinished, *(host for host in masters if host not in unfinished))
+    chosen = [host for host in masters if one.choices.takes(host)]
+    first = None if found.left.applied and not unfinished else next(iter(chosen), None)
     done = frozenset(host for host in run.site.nodes if _finished(one, run, host))
-    return Order(masters, workers, None if found.left.applied else masters[0], done)
+    return Order(masters, workers, first, done)
 
 
 def _finished(one: Upgrade, run: Run, host: Host) -> bool:

@@ -26,7 +26,10 @@ from runbooks.recover.member import procedure
 from runbooks.recover.quorum import prepare
 from runbooks.render import ROOT
 from runbooks.site.pages import table
-from runbooks.upgrade import hosts_yaml, kept, leftovers
+from runbooks.upgrade import hosts_yaml
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.procedure import not_too_many_failed
+from runbooks.upgrade.rules.choices import Choices
 from runbooks.view.cluster import Survey
 from tests.support import fakes
 
@@ -95,11 +98,10 @@ def on_no_page(site: Site) -> Iterator[Step]:
     yield offsite.forget(store, pages.repository(site))
     yield prepare.fetch(recover_pages.restoring(site, survivor=True), host)
     yield kubelets_accept_v1(Survey(), site.workers)
-    # For upgrade.run, which has no page yet.
-    yield kept.keep(host, (1, 36, 3))
-    yield kept.forget(host)
-    yield leftovers.tidy(host)
+    # Of upgrade.run, what the page of a site with one worker at a time does not have.
     yield hosts_yaml.set_version(Path("hosts.yaml"), "1.36.3")
+    upgrade = Upgrade(site, (1, 36, 3), Choices(to=(1, 36, 3)))
+    yield not_too_many_failed(upgrade, site.workers[:2])
 
 
 def test_every_section_is_rendered_for_a_real_step():

@@ -71,6 +71,10 @@ def choices(  # noqa: PLR0913 - flags
         raise InventoryError(f"--max-failed {max_failed}: a number of workers, 0 or more")
     if drain_timeout < 1:
         raise InventoryError(f"--drain-timeout {drain_timeout}: seconds, 1 or more")
+    chosen = site.named(only, "node") if only else ()
+    pause = site.host(pause_after, "node") if pause_after else None
+    if chosen and pause and pause not in chosen:
+        raise InventoryError(f"--pause-after {pause}: --only leaves it out")
     return Choices(
         to=version(to),
         several=hops,
@@ -78,8 +82,8 @@ def choices(  # noqa: PLR0913 - flags
         max_failed=max_failed,
         empty_dirs=delete_emptydir_data,
         force_pods=pods(force_pods),
-        only=site.named(only, "node") if only else (),
-        pause_after=site.host(pause_after, "node") if pause_after else None,
+        only=chosen,
+        pause_after=pause,
         backup=not no_backup,
         until=end(until, datetime.now().astimezone()) if until else None,
         drain_s=drain_timeout,

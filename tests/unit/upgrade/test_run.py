@@ -8,17 +8,20 @@ import pytest
 from runbooks.commands import node_objects, upgrade_kubeadm, upgrade_pod
 from runbooks.commands.base import Answer
 from runbooks.engine.steps import Failed, Step, Together
-from runbooks.errors import DegradedError, InventoryError, OutcomeError
+from runbooks.errors import DegradedError, HostErrors, InventoryError, OutcomeError, UnreachableError
 from runbooks.inventory.load import load_site
 from runbooks.rules.finding import Finding
-from runbooks.rules.upgrade_seen import NodeSeen
+from runbooks.rules.upgrade_seen import NodeSeen, Seen
+from runbooks.upgrade import run as running
 from runbooks.upgrade import window
 from runbooks.upgrade.context import Upgrade
-from runbooks.upgrade.procedure import Order, procedure, tolerant
+from runbooks.upgrade.forecast import Forecast
+from runbooks.upgrade.procedure import Order, not_too_many_failed, procedure, tolerant, unless_left_out
 from runbooks.upgrade.rules import choices as choosing
 from runbooks.upgrade.rules import going_on, schedule
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.kubeadm_flags import leaves_etcd
+from runbooks.upgrade.rules.remaining import Remaining
 from tests.support import ROOT
 from tests.support.fakes import FakeHosts, run_on
 
@@ -90,6 +93,16 @@ def test_only_some_hosts_touches_no_other_one(site):
     assert "verify the cluster" not in [step.title for step in steps]
 
 
+def test_a_pause_that_was_reached_before_is_none(site):
+    masters, workers = site.control_plane, site.workers
+    choices = choosing.choices(site, to="1.20.3", pause_after="master2")
+    order = Order(masters, workers, None, frozenset(masters[:2]))
+    drained = [step.host.name for step in procedure(Upgrade(site, TO, choices), order) if step.name == schedule.DRAIN]
+    assert drained == ["master3", *(host.name for host in workers)]
+    with pytest.raises(InventoryError, match="leaves it out"):
+        choosing.choices(site, to="1.20.3", only="worker1", pause_after="worker2")
+
+
 def test_a_pause_ends_after_the_last_step_of_its_host(site):
     steps = list(built(site, pause_after="master2"))
     assert steps[-1].title == f"master2: {schedule.GATE}"
@@ -123,19 +136,51 @@ def test_as_many_workers_may_fail_as_the_operator_says_and_no_more(site):
     one, two = site.workers[:2]
     upgrade = Upgrade(site, TO, Choices(to=TO, max_failed=1))
     times = []
+    end = not_too_many_failed(upgrade, (one, two))
     first = tolerant(upgrade, failing(one, times))
     assert isinstance(first.do(run), Failed)
     assert first.done(run)
     assert first.do(run) is None, "its other steps do nothing"
-    with pytest.raises(OutcomeError, match="no"):
-        tolerant(upgrade, failing(two, times)).do(run)
+    end.check(run)
+    assert isinstance(tolerant(upgrade, failing(two, times)).do(run), Failed), "the others of its group are finished first"
+    with pytest.raises(HostErrors, match="worker1"):
+        end.check(run)
     assert times == [one, two]
 
 
-def test_without_the_flag_the_first_failure_ends_the_run(site):
+def test_without_the_flag_the_first_failure_ends_the_run_after_its_group(site):
     upgrade = Upgrade(site, TO, Choices(to=TO))
-    step = failing(site.workers[0], [])
-    assert tolerant(upgrade, step) is step
+    run = run_on(FakeHosts())
+    tolerant(upgrade, failing(site.workers[0], [])).do(run)
+    with pytest.raises(OutcomeError, match="no"):
+        not_too_many_failed(upgrade, site.workers[:2]).check(run)
+
+
+def test_a_host_that_is_away_is_left_out_too(site):
+    def away(run):
+        raise UnreachableError("worker1: no answer")
+
+    upgrade = Upgrade(site, TO, Choices(to=TO, max_failed=1))
+    run = run_on(FakeHosts())
+    step = tolerant(upgrade, Step("drain", site.workers[0], done=away, do=lambda run: None, within=0.05))
+    assert not step.done(run)
+    assert isinstance(step.do(run), Failed)
+
+
+def test_the_end_of_the_time_is_no_failed_worker(site):
+    upgrade = Upgrade(site, TO, Choices(to=TO, max_failed=5))
+    upgrade.failed[site.workers[0]] = DegradedError("not begun: it is 05:00")
+    with pytest.raises(DegradedError):
+        not_too_many_failed(upgrade, site.workers[:2]).check(run_on(FakeHosts()))
+
+
+def test_with_a_worker_left_out_nothing_is_set_down_as_finished(site):
+    upgrade = Upgrade(site, TO, Choices(to=TO, max_failed=1))
+    step = unless_left_out(upgrade, Step("set", done=lambda run: False, do=lambda run: None))
+    run = run_on(FakeHosts())
+    assert not step.done(run)
+    upgrade.failed[site.workers[0]] = OutcomeError("no")
+    assert step.done(run)
 
 
 def test_a_state_that_is_not_reached_in_time_leaves_the_worker_out_as_well(site):
@@ -245,3 +290,40 @@ def test_only_what_an_interrupted_upgrade_breaks_on_its_own_host_is_expected(top
 def test_a_host_that_was_taken_out_by_the_upgrade_itself_is_expected_to_be_out():
     found = [Finding("fail", topic="LB", host="lb1", seen=f"{host} is MAINT ()") for host in ("master1", "master2")]
     assert going_on.refusals(found, (), {"master1"}) == found[1:]
+
+
+# ---- the order of the hosts
+
+
+def forecasting(site, *, applied):
+    nodes = [NodeSeen(name=host.name, control_plane=host.is_control_plane) for host in site.nodes]
+    left = Remaining((), (), applied=applied)
+    return Forecast(
+        since=(1, 20, 2), target=TO, state=None, versions=Seen(nodes=tuple(nodes)), left=left, leader=site.control_plane[2]
+    )
+
+
+def progress(attempt):
+    return upgrade_kubeadm.parse(Answer(0, f"unit inactive\nattempt {attempt}\n"))
+
+
+def ordered(site, monkeypatch, *, applied=False, only="", attempts=None):
+    monkeypatch.setattr(running, "_finished", lambda one, run, host: False)
+    one = Upgrade(site, TO, choosing.choices(site, to="1.20.3", only=only))
+    found = running.order(one, run_on(FakeHosts()), forecasting(site, applied=applied), attempts or {})
+    return found.apply and found.apply.name, [host.name for host in found.control_plane]
+
+
+def test_the_first_of_the_chosen_hosts_takes_apply(site, monkeypatch):
+    assert ordered(site, monkeypatch) == ("master1", ["master1", "master2", "master3"])
+    assert ordered(site, monkeypatch, only="master2")[0] == "master2"
+    assert ordered(site, monkeypatch, only="worker1")[0] is None
+    assert ordered(site, monkeypatch, applied=True)[0] is None
+
+
+def test_an_apply_that_has_not_ended_well_is_done_again_on_its_host_first(site, monkeypatch):
+    third = site.control_plane[2]
+    there = {third: progress("apply v1.20.3")}
+    for applied in (False, True):
+        assert ordered(site, monkeypatch, applied=applied, attempts=there) == ("master3", ["master3", "master1", "master2"])
+    assert ordered(site, monkeypatch, applied=True, attempts={third: progress("node v1.20.3")})[0] is None
