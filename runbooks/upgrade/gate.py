@@ -74,9 +74,9 @@ def _addons(upgrade: Upgrade, run: Run, host: Host) -> str:
     if addons.kube_proxy:
         own = [pod for pod in said.proxy_pods if host.is_called(pod.node)]
         late += ["kube-proxy"] if not own or not all(pod.ready and pod.image == said.proxy for pod in own) else []
-    if addons.coredns and not all(pod.ready and pod.image == said.dns for pod in said.dns_pods):
-        late.append("CoreDNS")
-    return f"{listed(late)}: its pod is not Ready yet" if late else ""
+    if addons.coredns:
+        late += ["CoreDNS"] if not said.dns_pods or not all(pod.ready and pod.image == said.dns for pod in said.dns_pods) else []
+    return f"{listed(late)}: its pod is not there, or not Ready yet" if late else ""
 
 
 def _probe(upgrade: Upgrade, run: Run, host: Host, node: str) -> None:

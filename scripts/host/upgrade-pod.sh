@@ -38,8 +38,9 @@ asked() { # URL
     if said=$(kube "$1" exec "$NAME" -- true 2>&1); then
         echo "exec $1 ok"
     else
-        case $said in
-        *'executable file not found'* | *'no such file or directory'*) echo "exec $1 ok" ;;
+        case ${said,,} in # runc and crun say it in different words; a socket that is not there is no such answer
+        *'dial unix'*) echo "exec $1 failed $(short <<<"$said")" ;;
+        *executable*'not found'* | *'no such file'*) echo "exec $1 ok" ;;
         *) echo "exec $1 failed $(short <<<"$said")" ;;
         esac
     fi

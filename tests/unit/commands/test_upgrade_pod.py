@@ -21,13 +21,21 @@ case "$*" in
 *" get pod "*) echo Running ;;
 *b:6443*" logs "*) echo 'Error from server (Forbidden)' >&2; exit 1 ;;
 *c:6443*" logs "*) {third} ;;
-*" exec "*) echo 'exec: "true": executable file not found in $PATH' >&2; exit 126 ;;
+*" exec "*) cat {top}/exec >&2; exit 126 ;;
 esac
 """
 
 
-def probed(top: Path, third: str = ":") -> Probed:
-    """Run the script with a kubectl of ours; ``third`` is what it does for logs through the third API server."""
+RUNC = 'exec: "true": executable file not found in $PATH'
+CRUN = (
+    'error executing command in container: rpc error: code = Unknown desc = failed to exec in container: '
+    'executable file `true` not found in $PATH: No such file or directory'
+)
+
+
+def probed(top: Path, third: str = ":", said: str = RUNC) -> Probed:
+    """Run the script with a kubectl of ours: ``third`` is what it does for logs through the third API server, ``said`` its answer to exec."""
+    (top / "exec").write_text(said)
     program = top / "kubectl"
     program.write_text(KUBECTL.format(top=top, third=third))
     program.chmod(0o755)
@@ -53,3 +61,13 @@ def test_a_pod_that_was_left_is_removed_and_made_anew(tmp_path: Path) -> None:
 def test_a_server_that_was_not_asked_to_the_end_has_failed(tmp_path: Path) -> None:
     killed = "kill -9 $(ps -o ppid= $PPID)"  # the shell that asks: its child is timeout, and kubectl is that one's
     assert probed(tmp_path, killed).failed["logs through https://c:6443"] == "it was not asked to the end"
+
+
+@pytest.mark.parametrize("said", [CRUN, 'exec failed: unable to start container process: exec: "true": stat true: no such file or directory'])
+def test_an_image_without_the_program_proves_the_way_there(tmp_path: Path, said: str) -> None:
+    assert not any(what.startswith("exec") for what in probed(tmp_path, said=said).failed)
+
+
+@pytest.mark.parametrize("said", ["dial unix /run/containerd/containerd.sock: connect: no such file or directory", "Forbidden"])
+def test_any_other_answer_to_exec_is_a_failure(tmp_path: Path, said: str) -> None:
+    assert sum(what.startswith("exec") for what in probed(tmp_path, said=said).failed) == 3
