@@ -14,6 +14,7 @@ packages_look() {
     rpm -q --qf 'package %{NAME} %{VERSION}-%{RELEASE}\n' "$@" 2>/dev/null | grep '^package [^ ]* [0-9]'
     for name in kubeadm kubelet kubectl; do
         if grep -qs "^exclude=.*\<$name\>" /etc/yum.conf /etc/dnf/dnf.conf /etc/yum.repos.d/*.repo ||
-            grep -qs "^\(.*:\)\?$name-[0-9]" /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list; then echo "held $name"; fi
+            grep -qs "^\(.*:\)\?$name-[0-9]\|^name *= *\"$name\"" /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list \
+                /etc/dnf/versionlock.toml; then echo "held $name"; fi
     done
 }

@@ -17,6 +17,16 @@ fetched() {
     echo "$VERSION" >/var/lib/ha-runbooks/upgrade/fetched
     exit 0
 }
+hold() { # with the versionlock plugin of dnf or yum, at the versions that are installed now
+    rpms "$manager" versionlock add "${PROGRAMS[@]}" ||
+        echo "nothing holds ${PROGRAMS[*]} here: add exclude=${PROGRAMS[*]} to their .repo file" >&2
+}
+locked() { # whether that plugin holds one of them
+    local names
+    names=$(IFS='|' && echo "${PROGRAMS[*]}")
+    grep -Eqs "^(.*:)?($names)-[0-9]|^name *= *\"($names)\"" \
+        /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list /etc/dnf/versionlock.toml
+}
 tools() { # apt|dnf: adds to words the packages of programs that are not there
     local program deb rpm
     for each in "${TOOLS[@]}"; do
@@ -53,13 +63,19 @@ elif manager=$(command -v dnf || command -v yum); then
     done
     for name in $RUNTIME ${RUNTIME:+cri-tools}; do rpm -q --quiet "$name" || rpm -q --quiet "$name.io" || words+=("$name"); done
     tools dnf
+    # --disableexcludes=all does not lift the plugin's locks. They are back at the end, also when the installation fails.
+    held=
+    if locked; then
+        held=yes
+        trap hold EXIT
+        rpms "$manager" versionlock delete "${PROGRAMS[@]}" || true
+    fi
     rpms "$manager" --setopt=install_weak_deps=False --disableexcludes=all ${ONLY_FETCH:+--downloadonly} install -- "${words[@]}" && code=0 || code=$?
     echo "$said" >&2
     [ "$code" = 0 ] || told "$code"
     [ "$ONLY_FETCH" != yes ] || fetched
     # The repository file of pkgs.k8s.io excludes these packages already; otherwise the versionlock plugin holds them.
-    grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || rpms "$manager" versionlock add "${PROGRAMS[@]}" ||
-        echo "nothing holds ${PROGRAMS[*]} here: add exclude=${PROGRAMS[*]} to their .repo file" >&2
+    [ -n "$held" ] || grep -qs '^exclude=.*kubelet' /etc/yum.repos.d/*.repo /etc/dnf/dnf.conf || hold
 else
     echo "no apt-get, dnf or yum on this host: install ${PROGRAMS[*]} $VERSION and $RUNTIME by hand" >&2
     exit 69

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from runbooks.commands import packages
+from runbooks.commands import packages, prepare
 from runbooks.commands.base import Answer, script
 from runbooks.commands.packages import Broken
 from tests.support.fakes import bash
@@ -134,3 +135,56 @@ def test_the_holder_is_found(tmp_path):
         }
     me = f"{Path('/proc/self/comm').read_text().strip()} (process {os.getpid()})\n"
     assert said == {"free": "", "lock": me, "number": me, "stale": "", "none": ""}
+
+
+# ---- the locks of dnf's versionlock plugin
+
+DNF = """#!/bin/bash
+while [[ $1 = -* ]]; do shift; done
+echo "$*" >>{top}/asked
+case "$1 $2" in
+"--showduplicates list" | "list "*) printf '%s.x86_64 1.20.3-0 kubernetes\\n' kubeadm kubelet ;;
+"versionlock delete") : >{top}/locks ;;
+"versionlock add") echo kubelet-0:INSTALLED >>{top}/locks ;;
+"install "*) [ ! -s {top}/locks ] || exit 1; exit {code} ;;
+esac
+"""
+
+
+def pinned(top: Path, locks: str, code: int = 0, *, fetch: bool = False) -> tuple[int, list[str]]:
+    """Run packages-pin.sh on a host with dnf only; return its exit status, and what dnf was asked for after the list."""
+    for name in ("awk", "grep", "tail", "head", "paste", "cat", "sed", "stat", "mkdir", "chmod", "sleep", "bash", "rm"):
+        (top / name).symlink_to(shutil.which(name) or name)
+    (top / "dnf").write_text(DNF.format(top=top, code=code))
+    (top / "dnf").chmod(0o755)
+    (top / "rpm").write_text("#!/bin/bash\n")
+    (top / "rpm").chmod(0o755)
+    (top / "locks").write_text(locks)
+    programs = ("kubeadm", "kubelet")
+    command = prepare.fetch_packages("1.20.3", programs) if fetch else prepare.pin_packages("1.20.3", programs=programs)
+    program = command.program.replace("/etc/dnf/plugins/versionlock.list", str(top / "locks"))
+    program = program.replace("/var/lib/ha-runbooks", str(top / "lib"))
+    done = bash(f"PATH={top}\nproxies=()\n{program}")
+    asked = (top / "asked").read_text().splitlines()
+    return done.exited, [" ".join(line.split()[:2]) for line in asked if "list" not in line]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize("lock", ["kubelet-0:1.20.2-0.*", "0:kubeadm-1.20.2-0.*", 'name = "kubelet"'])
+def test_locks_of_the_versionlock_plugin_are_lifted_and_back_also_after_a_failure(tmp_path, lock, code):
+    exited, asked = pinned(tmp_path, f"# Added lock\n{lock}\n", code)
+    assert exited == code
+    assert (asked[0], asked[-1], len(asked)) == ("versionlock delete", "versionlock add", 3)
+    assert asked[1].startswith("install")
+    assert "INSTALLED" in (tmp_path / "locks").read_text()
+
+
+def test_locks_are_back_after_a_download(tmp_path):
+    exited, asked = pinned(tmp_path, "kubelet-0:1.20.2-0.*\n", fetch=True)
+    assert (exited, asked[0], asked[-1]) == (0, "versionlock delete", "versionlock add")
+
+
+def test_what_is_not_locked_is_not_unlocked(tmp_path):
+    exited, asked = pinned(tmp_path, "kubelet-extras-0:1.0-0.*\n# kubelet\n", 1)
+    assert exited == 1
+    assert len(asked) == 1
