@@ -102,7 +102,7 @@ def unfinished(all_: Runtimes, run: Run, one: Upgrade) -> list[Host]:
             hint="inv cluster.status",
         )
     marked = {name for name, each in cluster.nodes.items() if each.marked}
-    return [host for host in all_.versions if host.name in marked or not all_.arrived(run, host)]
+    return [host for host in all_.versions if one.node_name(run, host) in marked or not all_.arrived(run, host)]
 
 
 def procedure(all_: Runtimes, due: Sequence[Host], choices: Choices, *, whole: bool = False) -> Procedure:

@@ -139,7 +139,7 @@ def upgrade(all_: Runtimes, host: Host) -> Step:
         arrived = all_.arrived(run, host)
         if not arrived:
             return arrived
-        known = one.survey.nodes(run, one.serving(run, host)).get(host.name)
+        known = one.node_object(run, host)
         return True if known and known.ready else Unmet(f"its node is not Ready: {known.reason if known else 'there is none'}")
 
     def do(run: Run) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runbooks.commands import versions
+from runbooks.commands.node_objects import Node
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import verify
 from runbooks.rules.upgrade_seen import NodeSeen, Seen, Version, text
 from runbooks.upgrade import look
 from runbooks.upgrade.rules import status
@@ -50,6 +52,21 @@ class Upgrade:
     def serving(self, run: Run, without: Host) -> Host:
         """Return a control plane host whose API server is ready: another one than ``without`` if there is one. Raises NotServing."""
         return self.survey.api_host(run, without=without) or self.survey.serving(run)
+
+    def node_object(self, run: Run, host: Host) -> Node | None:
+        """Return the Node object of ``host``, None when the cluster has none. Raises NotServing."""
+        return object_of(host, self.survey.nodes(run, self.serving(run, host)))
+
+    def node_name(self, run: Run, host: Host) -> str:
+        """Return the name of the Node object of ``host``; the host's own when the cluster has none. Raises NotServing."""
+        known = self.node_object(run, host)
+        return known.name if known else host.name
+
+
+def object_of(host: Host, nodes: Mapping[str, Node]) -> Node | None:
+    """Return the Node object of ``host``: by its name or its address, else the one with (or without) the domain."""
+    found = verify.node_of(nodes.values(), host)
+    return found or next((each for name, each in nodes.items() if host.is_called(name)), None)
 
 
 def seen_alone(site: Site, host: Host, said: versions.HostVersions) -> NodeSeen:

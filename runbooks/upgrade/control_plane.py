@@ -98,7 +98,7 @@ def settled(upgrade: Upgrade, host: Host) -> Step:
         if not recent:
             return True
         api_host = upgrade.serving(run, host)
-        pods = run.read(api_host, static_pods_of(api_host, host.name))
+        pods = run.read(api_host, static_pods_of(api_host, upgrade.node_name(run, host)))
         images = run.read(host, versions.look()).images
         return Unmet.of("; ".join(filter(None, (_unread(name, pods.get(name), images.get(name, "")) for name in recent))))
 

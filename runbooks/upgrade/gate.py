@@ -53,7 +53,7 @@ def gate(upgrade: Upgrade, host: Host) -> Step:
 
     def verify(run: Run) -> None:
         if not run.plan:
-            _probe(upgrade, run, host, host.name)
+            _probe(upgrade, run, host, upgrade.node_name(run, host))
             _writes(upgrade, run)
 
     text = by_hand("upgrade", "gate", host=host, servers=[url(each.address) for each in upgrade.site.control_plane])

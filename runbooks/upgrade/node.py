@@ -85,11 +85,12 @@ def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
         if finished(run):
             return True
         cluster = _cluster(upgrade, run, host)
-        if host.name not in cluster.nodes:
+        name = upgrade.node_name(run, host)
+        if name not in cluster.nodes:
             return Unmet("it is no node of the cluster")
-        if not cluster.nodes[host.name].cordoned:
+        if not cluster.nodes[name].cordoned:
             return Unmet("it still takes new Pods")
-        left = [pod.key for pod in cluster.pods if pod.node == host.name and _moves(pod)]
+        left = [pod.key for pod in cluster.pods if pod.node == name and _moves(pod)]
         return Unmet.of(f"still there: {listed(first_few(left, 5))}" if left else "")
 
     def check(run: Run) -> None:
@@ -144,20 +145,21 @@ def _cluster(upgrade: Upgrade, run: Run, host: Host) -> Cluster:
 
 def _drain(upgrade: Upgrade, run: Run, host: Host) -> None:
     api_host, cluster = upgrade.serving(run, host), _cluster(upgrade, run, host)
-    own = cluster.nodes[host.name]
+    name = upgrade.node_name(run, host)
+    own = cluster.nodes[name]
     if is_stale(own):
-        run.change(api_host, commands.unmark(api_host, host.name))
+        run.change(api_host, commands.unmark(api_host, name))
     if cordon_of(own) == "none":
-        run.change(api_host, commands.cordon(api_host, host.name))
+        run.change(api_host, commands.cordon(api_host, name))
     elif cordon_of(own) == "found":
         run.note(host, "is cordoned already, and stays so: `kubectl uncordon` is up to you")
     limit = upgrade.choices.drain_s
-    named = one_by_one(tuple(pod for pod in cluster.pods if pod.node == host.name), upgrade.choices.named)
+    named = one_by_one(tuple(pod for pod in cluster.pods if pod.node == name), upgrade.choices.named)
     if named:
         answer = run.change(api_host, commands.evict(api_host, named, cluster.version, limit))
         if answer:
             _judge(upgrade, run, host, commands.parse_evicted(answer, named))
-    answer = run.change(api_host, commands.drain(api_host, host.name, limit, empty_dirs=upgrade.choices.empty_dirs))
+    answer = run.change(api_host, commands.drain(api_host, name, limit, empty_dirs=upgrade.choices.empty_dirs))
     if answer:
         _judge(upgrade, run, host, commands.parse_drain(answer))
         _wait_until_empty(upgrade, run, host)
@@ -176,7 +178,8 @@ def _wait_until_empty(upgrade: Upgrade, run: Run, host: Host) -> None:
 
 def _still_there(upgrade: Upgrade, run: Run, host: Host) -> str:
     run.look_anew()
-    left = [pod.key for pod in _cluster(upgrade, run, host).pods if pod.node == host.name and _moves(pod)]
+    name = upgrade.node_name(run, host)
+    left = [pod.key for pod in _cluster(upgrade, run, host).pods if pod.node == name and _moves(pod)]
     return f"still there: {listed(first_few(left, 5))}" if left else ""
 
 
@@ -187,7 +190,7 @@ def _judge(upgrade: Upgrade, run: Run, host: Host, said: Drained) -> None:
     where = _taken_back(upgrade, run, host)
     gone = f"; {len(said.evicted)} Pods were evicted and have moved" if said.evicted else ""
     run.look_anew()
-    wrong = at_least("fail", outcome(host.name, said, _cluster(upgrade, run, host)))
+    wrong = at_least("fail", outcome(upgrade.node_name(run, host), said, _cluster(upgrade, run, host)))
     raise OutcomeError(
         f"{host} could not be drained in {upgrade.choices.drain_s} s; {where}{gone}:{indented(told(each) for each in wrong)}",
         hint=next((each.fix for each in wrong if each.fix), "inv upgrade.plan"),
@@ -198,10 +201,10 @@ def _taken_back(upgrade: Upgrade, run: Run, host: Host) -> str:
     """Take away our own cordon after a drain that failed; return what the node is now, in words."""
     try:
         api_host = upgrade.serving(run, host)
-        known = upgrade.survey.nodes(run, api_host).get(host.name)
+        known = upgrade.node_object(run, host)
         if known and not known.marked:
             return "it is cordoned as it was before"
-        run.change(api_host, commands.uncordon(api_host, host.name))
+        run.change(api_host, commands.uncordon(api_host, known.name if known else host.name))
     except RunbookError as error:
         return f"it may still be cordoned: {reason(host, error)}"
     return "it takes Pods again"
@@ -214,8 +217,7 @@ def kubelet_arrived(upgrade: Upgrade, run: Run, host: Host) -> bool | Unmet:
         return Unmet(f"{listed(behind)} is not {upgrade.version}")
     if seen.kubelet_runs != upgrade.to:
         return Unmet(f"the kubelet that runs is {text(seen.kubelet_runs)}")
-    api_host = upgrade.serving(run, host)
-    known = upgrade.survey.nodes(run, api_host).get(host.name)
+    known = upgrade.node_object(run, host)
     if not known or version_in(known.version) != upgrade.to:
         return Unmet(f"the cluster knows its kubelet as {known.version if known else 'none'}")
     return True if known.ready else Unmet(f"its node is not Ready: {known.reason}")
@@ -245,14 +247,14 @@ def uncordon(upgrade: Upgrade, host: Host) -> Step:
     """Let the node take Pods again, when the cordon is our own."""
 
     def marked(run: Run) -> bool:
-        known = upgrade.survey.nodes(run, upgrade.serving(run, host)).get(host.name)
+        known = upgrade.node_object(run, host)
         return bool(known and known.marked)
 
     def do(run: Run) -> None:
         api_host = upgrade.serving(run, host)
-        known = upgrade.survey.nodes(run, api_host).get(host.name)
+        known = upgrade.node_object(run, host)
         command = commands.unmark if known and not known.cordoned else commands.uncordon
-        run.change(api_host, command(api_host, host.name))
+        run.change(api_host, command(api_host, upgrade.node_name(run, host)))
 
     return Step(
         schedule.UNCORDON,

@@ -136,7 +136,7 @@ def _finished(one: Upgrade, run: Run, host: Host) -> bool:
     """Return whether nothing is left to do on a node: its kubelet has arrived, kubeadm is done, and it is not cordoned by us."""
     try:
         progress = run.read(host, upgrade_kubeadm.look())
-        known = one.survey.nodes(run, one.survey.serving(run)).get(host.name)
+        known = one.node_object(run, host)
         arrived = bool(kubelet_arrived(one, run, host))
     except RunbookError:
         return False

@@ -28,8 +28,8 @@ esac
 
 RUNC = 'exec: "true": executable file not found in $PATH'
 CRUN = (
-    'error executing command in container: rpc error: code = Unknown desc = failed to exec in container: '
-    'executable file `true` not found in $PATH: No such file or directory'
+    "error executing command in container: rpc error: code = Unknown desc = failed to exec in container: "
+    "executable file `true` not found in $PATH: No such file or directory"
 )
 
 
@@ -63,7 +63,9 @@ def test_a_server_that_was_not_asked_to_the_end_has_failed(tmp_path: Path) -> No
     assert probed(tmp_path, killed).failed["logs through https://c:6443"] == "it was not asked to the end"
 
 
-@pytest.mark.parametrize("said", [CRUN, 'exec failed: unable to start container process: exec: "true": stat true: no such file or directory'])
+@pytest.mark.parametrize(
+    "said", [CRUN, 'exec failed: unable to start container process: exec: "true": stat true: no such file or directory']
+)
 def test_an_image_without_the_program_proves_the_way_there(tmp_path: Path, said: str) -> None:
     assert not any(what.startswith("exec") for what in probed(tmp_path, said=said).failed)
 
