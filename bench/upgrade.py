@@ -92,9 +92,11 @@ def plain(lab: Lab, to: str, where: Path) -> dict[str, Any]:
     load, clients = os.getloadavg()[0], Clients(where / "plain.json")
     started = time.monotonic()
     command = lab.in_namespace(["bash", str(ROOT / "bench/document/upgrade.sh")])
-    done = subprocess.run(
-        command, env=dict(os.environ) | environ, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
+    try:
+        done = run(["env", *(f"{name}={value}" for name, value in environ.items()), *command], check=False, timeout_s=1200)
+    except BaseException:
+        clients.process.terminate()
+        raise
     took = time.monotonic() - started
     seen = clients.ended()
     if done.returncode:
@@ -211,6 +213,7 @@ def main(words: Iterable[str] | None = None) -> int:
         found = share(read(options.share))
         print(f"{table(found)}\n\n{verdict(found)}")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was begun is ended, too
     programs: Sequence[Path] = [path.absolute() for path in options.versions or ()]
     lab = Lab("bench")
     try:

@@ -34,7 +34,11 @@ ready() { # HOST: its API server and etcd
 }
 restart() { # HOST: and wait until the cluster knows its new kubelet
     on "$1" "systemctl daemon-reload && systemctl restart kubelet"
-    until [ "$(kube get node "$1" -o "jsonpath='{.status.nodeInfo.kubeletVersion}'")" = "v$TO" ]; do sleep 0.5; done
+    local since=$SECONDS
+    until [ "$(kube get node "$1" -o "jsonpath='{.status.nodeInfo.kubeletVersion}'")" = "v$TO" ]; do
+        ((SECONDS - since < 180)) || return 1
+        sleep 0.5
+    done
     again kube wait --for=condition=Ready --timeout=180s "node/$1"
 }
 node() { # HOST
