@@ -22,8 +22,8 @@ look() {
         [ -d "$path" ] || continue
         name=${path##*/}
         kind=other
-        if ours verified | grep -qxF -- "$name"; then kind=verified; fi
-        if ours made | grep -qxF -- "$name"; then kind=made; fi
+        if ours verified | grep -xF -- "$name" >/dev/null; then kind=verified; fi
+        if ours made | grep -xF -- "$name" >/dev/null; then kind=made; fi
         echo "$kind $(du -sB1 -- "$path" | cut -f1) $name"
     done
     if [ -s "$top/made" ]; then echo "pending yes"; fi
