@@ -232,7 +232,12 @@ def problems(view: View) -> tuple[str, ...]:
 def faults(view: View) -> tuple[str, ...]:
     """Return what is wrong with etcd, one text for each fault. Versions that differ, as during an upgrade, are no fault."""
     found = [naming(host, reason) for host in view.said if (reason := why_unhealthy(view, host))]
-    return (*found, *_same_member(view), *_disagreements(view), *_membership(view), *_alarms(view))
+    return (*found, *shared_faults(view))
+
+
+def shared_faults(view: View) -> tuple[str, ...]:
+    """Return those faults that are not of one host's member alone: what members disagree about, the member list, alarms."""
+    return (*_same_member(view), *_disagreements(view), *_membership(view), *_alarms(view))
 
 
 def _same_member(view: View) -> list[str]:

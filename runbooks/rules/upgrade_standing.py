@@ -15,6 +15,7 @@ from runbooks.rules.upgrade_seen import NodeSeen, Seen, Version, each, minors, n
 from runbooks.text import counted, listed
 
 TOPIC = "upgrade"
+NOT_READ = "not all versions could be read"
 State = Literal["whole", "control plane", "nodes", "mixed", "unknown"]
 
 
@@ -62,7 +63,7 @@ def standing(seen: Seen) -> Standing:
         step = f"{_in_turn([*begun, *left])}: drain, kubelet and kubectl {text(to)}, restart the kubelet, uncordon"
         return Standing(state="nodes", to=to, done=done, begun=begun, left=left, next=step, missing=gaps)
     if gaps:
-        return Standing(state="unknown", to=to, done=done, why=f"not all versions could be read: {listed(gaps)}", missing=gaps)
+        return Standing(state="unknown", to=to, done=done, why=f"{NOT_READ}: {listed(gaps)}", missing=gaps)
     return Standing(state="whole", to=to, done=done)
 
 
@@ -91,7 +92,7 @@ def findings(state: Standing, seen: Seen) -> list[Finding]:
             if state.state == "mixed"
             else "inv cluster.status"
         )
-        return [Finding("fail", topic=TOPIC, seen=state.why, fix=fix), *found]
+        return [Finding("fail", topic=TOPIC, host=_where(state), seen=state.why, fix=fix), *found]
     what = (
         "the control plane is on its way"
         if state.state == "control plane"
@@ -188,6 +189,12 @@ def _gaps(seen: Seen) -> tuple[str, ...]:
         unknown += ["kubelet"] if node.kubelet_runs is None else []
         gaps += [f"{name} on {node.name}" for name in unknown]
     return tuple(dict.fromkeys(gaps))
+
+
+def _where(state: Standing) -> str:
+    """Return the hosts of parts without a version, when those are all that is missing."""
+    hosts = [each.partition(" on ")[2] for each in state.missing]
+    return listed(dict.fromkeys(hosts)) if state.why.startswith(NOT_READ) and all(hosts) else ""
 
 
 def _odd(state: Standing, seen: Seen) -> list[Finding]:

@@ -125,7 +125,8 @@ def order(one: Upgrade, run: Run, found: Forecast, progress: Mapping[Host, Progr
     """
     masters, workers = in_order(run.site.nodes, found.versions, one.to, found.leader)
     unfinished = [host for host in masters if host in progress and progress[host].attempt == f"apply v{one.version}"]
-    masters = (*unfinished, *(host for host in masters if host not in unfinished))
+    middle = [host for host in masters if host in progress and progress[host].attempt]  # its member of etcd may be away
+    masters = tuple(dict.fromkeys((*unfinished, *middle, *masters)))
     chosen = [host for host in masters if one.choices.takes(host)]
     first = None if found.left.applied and not unfinished else next(iter(chosen), None)
     done = frozenset(host for host in run.site.nodes if _finished(one, run, host))

@@ -94,9 +94,14 @@ def verified(ctx: RestoreContext) -> Step:
 def concerns(finding: Finding, hosts: set[str]) -> bool:
     """Whether a finding of cluster.verify is about one of ``hosts``, or about the cluster as a whole.
 
-    Findings about static pods do not count: they were seen to run, and a kubelet may take minutes to report them ready.
+    Findings about static pods do not count: they were seen to run, and a kubelet may take minutes to report them ready. Those about etcd's
+    members neither: the restore has looked at them itself.
     """
-    return (finding.host in hosts and finding.topic != "static pods") or finding.topic in {"API by VIP", "leader", "objects"}
+    return (finding.host in hosts and finding.topic not in {"static pods", "etcd"}) or finding.topic in {
+        "API by VIP",
+        "leader",
+        "objects",
+    }
 
 
 def tidy(ctx: RestoreContext, host: Host) -> Step:

@@ -17,6 +17,7 @@ from runbooks.text import DAY, age_text, counted, first_few, listed
 from runbooks.upgrade.rules.tables import Api, Minor, apis, parsed
 
 TOPIC = "APIs"
+METRICS = "the metrics of its API server"
 TOLD = 3
 SHORT_S = DAY  # an API server that has run for a shorter time has not seen what is done once a day
 GUIDE = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
@@ -68,9 +69,7 @@ def findings(facts: Facts, now: Minor, target: Minor) -> list[Finding]:
 
 
 def _unread(host: Host, seen: ApiUse) -> Finding:
-    return Finding(
-        "fail", topic=TOPIC, host=host.name, seen=f"the metrics of its API server: {seen.error}", fix="inv cluster.verify"
-    )
+    return Finding("fail", topic=TOPIC, host=host.name, seen=f"{METRICS}: {seen.error}", fix="inv cluster.verify")
 
 
 def _quiet(servers: Mapping[Host, ApiUse], gone: Sequence[Api], name: str) -> Finding:

@@ -6,20 +6,22 @@ kubeadm upgrades a stacked etcd together with the control plane of its host: the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_v2 import V2Check
 from runbooks.inventory.model import Host
-from runbooks.rules import etcd
+from runbooks.rules import etcd, verify_etcd
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
-from runbooks.rules.finding import Finding
+from runbooks.rules.finding import Finding, at_least
 from runbooks.rules.upgrade_seen import Version, each, text, version_in
 from runbooks.text import counted, listed
 from runbooks.upgrade.rules.etcd_brought import Brought, Minor
 
 TOPIC, MEMBERS, V2 = "etcd", "etcd members", "etcd v2"
+MUST_NOT_STOP = "its member must not stop now"
+FIX = "inv doctor names the cause and the command"
 TAG = "docs/upgrade.md: a newer etcd before Kubernetes (etcd.local.imageTag in kubeadm-config)"
 
 
@@ -107,13 +109,10 @@ def health(view: View, *, on_the_way: bool = False) -> list[Finding]:
 
     ``on_the_way``: an upgrade is under way, so versions may differ.
     """
-    wrong = etcd.faults(view) if on_the_way else etcd.problems(view)
-    if not view.members:
-        wrong = wrong or ("its member list could not be read",)
-    found = [
-        Finding("fail", topic=TOPIC, seen=fault, why=standing(view), fix="inv doctor names the cause and the command")
-        for fault in wrong
-    ]
+    found = at_least("fail" if on_the_way else "warn", verify_etcd.rows(view))
+    found = [replace(each, severity="fail") for each in found]
+    if not view.members and not found:
+        found = [Finding("fail", topic=TOPIC, seen="its member list could not be read", fix=FIX)]
     return found or [Finding("ok", topic=TOPIC, seen=f"{standing(view)}; no learner, no alarm, one leader")]
 
 
@@ -123,7 +122,7 @@ def without(view: View, host: Host) -> Finding:
     if not member:
         return Finding("fail", topic=TOPIC, host=host.name, seen="no member of etcd is known there", fix="inv etcd.status")
     if why := etcd.refuse_pause(view.members, etcd.healthy_ids(view), member.id):
-        return Finding("fail", topic=TOPIC, host=host.name, seen=f"its member must not stop now: {why}", fix="inv etcd.status")
+        return Finding("fail", topic=TOPIC, host=host.name, seen=f"{MUST_NOT_STOP}: {why}", fix="inv etcd.status")
     if len(etcd.voters(view.members)) == 1:
         words = "it is the only member: nothing can be read or written while it restarts"
         return Finding("warn", topic=TOPIC, host=host.name, seen=words, fix="inv cluster.join adds control plane hosts")

@@ -577,7 +577,10 @@ def test_etcd_out_of_order():
     rows = verify_etcd.rows(etcd_view(alarms=(Alarm("a1", "NOSPACE"),)))
     assert [(row.severity, row.seen) for row in rows] == [("fail", "alarm NOSPACE of master1")]
     rows = verify_etcd.rows(View({**etcd_view().said, M3: "no answer"}))
-    assert [(row.severity, row.seen) for row in rows] == [("fail", "master3: no answer")]
+    assert [(row.severity, row.host, row.seen) for row in rows] == [("fail", "master3", "no answer")]
+    nobody = replace(etcd_view().said[M1], members=MEMBERS[:2])
+    rows = verify_etcd.rows(View({M1: nobody, M2: replace(etcd_view().said[M2], members=MEMBERS[:2]), M3: "no answer"}))
+    assert [(row.host, row.seen) for row in rows] == [("", "master3: no answer"), ("", "master3 has no member")]
 
 
 def test_versions_of_etcd_that_differ_are_odd_not_wrong():
@@ -667,7 +670,7 @@ def test_hosts_that_have_not_joined_are_told_once():
     seen = everything(master3=empty | {"etcd": Look(None, why="etcd does not run here")})
     seen.cluster = cluster(nodes=tuple(node(host) for host in SITE.nodes if host != M3))
     told = [row.topic for row in judge(SITE, seen) if row.host == "master3"]
-    assert told == ["host"]
+    assert told == ["host", "etcd"]  # its member still counts for the quorum
 
 
 def test_a_procedure_that_joins_nobody_does_not_wait_for_a_host_that_has_not_joined():
