@@ -10,6 +10,7 @@ from runbooks.commands.drain_objects import MARK
 from runbooks.commands.kubectl import read_json, seconds
 from runbooks.inventory.model import Host
 
+SEEN = "kubernetes.io/config.seen"  # an annotation of mirror pods
 # Labels and taints: the first since 1.20, the second until 1.23.
 CONTROL_PLANE_KEYS = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})
 
@@ -42,10 +43,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class StaticPodSeen:
-    """A static pod as the API shows it: the image of its container, and whether it is Ready."""
+    """A static pod as the API shows it: the image of its container, whether it is Ready, and when the kubelet first saw its manifest.
+
+    ``since``: seconds since 1970 by the clock of its host, 0 for unknown. A manifest with the same content stays the same pod.
+    """
 
     image: str
     ready: bool
+    since: int = 0
 
 
 def static_pods_of(api_host: Host, node: str) -> Probe[dict[str, StaticPodSeen]]:
@@ -61,6 +66,7 @@ def parse_static_pods(found: Any) -> dict[str, StaticPodSeen]:
             pod["metadata"]["labels"]["component"]: StaticPodSeen(
                 pod["spec"]["containers"][0]["image"],
                 any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions") or []),
+                int(seconds((pod["metadata"].get("annotations") or {}).get(SEEN))),
             )
             for pod in found["items"]
         }

@@ -27,9 +27,10 @@ class Progress:
     code       the exit status of the last one, None when none has ended since the host was started.
     log        the last lines that it has printed.
     other      another kubeadm that runs there, "" for none.
-    written    of each static pod with a manifest: how many seconds ago it was written.
+    clock      the host's own, in seconds since 1970.
+    written    of each static pod with a manifest: how many seconds ago it was put there. ``up``: how many its container has been running.
     parked     static pods that were stopped on purpose; ``lost``: those without a manifest, and kubeadm's newest copy of it.
-    crashed    static pods whose container ends again and again: the last line of its log.
+    crashed    static pods whose container has ended again and again since kubeadm was started: the last line of its log.
     """
 
     running: bool
@@ -40,7 +41,9 @@ class Progress:
     code: int | None
     log: tuple[str, ...]
     other: str
+    clock: int
     written: Mapping[str, int]
+    up: Mapping[str, int]
     parked: tuple[str, ...]
     lost: Mapping[str, str]
     crashed: Mapping[str, str]
@@ -93,7 +96,9 @@ def parse(answer: Answer) -> Progress:
         code=int(said["code"]) if "code" in said else None,
         log=tuple(value for key, value in lines if key == "log"),
         other=said.get("other", ""),
+        clock=int(said.get("clock", 0)),
         written={name: int(seconds) for name, seconds in pairs("manifest").items()},
+        up={name: int(seconds) for name, seconds in pairs("up").items()},
         parked=tuple(value for key, value in lines if key == "parked"),
         lost=pairs("backup"),
         crashed={name: line.partition(" ")[2] for name, line in pairs("crashed").items()},

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from runbooks.commands import etcd, node, static_pods, upgrade_kubeadm, versions
 from runbooks.commands.node_objects import StaticPodSeen, static_pods_of
-from runbooks.commands.upgrade_kubeadm import Action
+from runbooks.commands.upgrade_kubeadm import Action, Progress
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, PrecheckError, RunbookError
@@ -30,7 +30,9 @@ from runbooks.upgrade.window import may_begin
 from runbooks.view import etcd as view_etcd
 
 SETTLED_S = 180  # a kubelet reads its directory of manifests at least every 20 s; what is older than that cannot be unread
+READ_S = 60  # 20 s until a kubelet reads its directory again, 30 s for the old container to end
 SERVES_WITHIN_S = 300
+STEADY_S = 10  # a container that runs that long has read its flags and its files
 
 
 def steps(upgrade: Upgrade, host: Host, action: Action) -> list[Step]:
@@ -100,7 +102,8 @@ def settled(upgrade: Upgrade, host: Host) -> Step:
         api_host = upgrade.serving(run, host)
         pods = run.read(api_host, static_pods_of(api_host, upgrade.node_name(run, host)))
         images = run.read(host, versions.look()).images
-        return Unmet.of("; ".join(filter(None, (_unread(name, pods.get(name), images.get(name, "")) for name in recent))))
+        unread = (_unread(name, pods.get(name), images.get(name, ""), progress) for name in recent)
+        return Unmet.of("; ".join(filter(None, unread)))
 
     def do(run: Run) -> None:
         for name, path in run.read(host, upgrade_kubeadm.look()).lost.items():
@@ -119,12 +122,15 @@ def settled(upgrade: Upgrade, host: Host) -> Step:
     )
 
 
-def _unread(name: str, pod: StaticPodSeen | None, image: str) -> str:
+def _unread(name: str, pod: StaticPodSeen | None, image: str, progress: Progress) -> str:
     """Return why the kubelet may not have read the manifest of ``name`` yet, or ""."""
     if not pod:
         return f"{name} is not in the API yet"
     if image and pod.image != image:
         return f"{name} still has the image {pod.image}"
+    age = progress.written[name]
+    if pod.since < progress.clock - age and age < READ_S:  # the image proves nothing where it is the same
+        return f"{name}: its manifest is {age} s old, the kubelet may not have read it yet"
     return "" if pod.ready else f"{name} is not Ready"
 
 
@@ -247,6 +253,9 @@ def serves(upgrade: Upgrade, host: Host) -> Step:
         running = run.read(host, static_pods.look())
         if ended := [name for name, pod in running.items() if pod.manifest == "on" and not pod.container]:
             return Unmet(f"{listed(ended)} does not run")
+        up = run.read(host, upgrade_kubeadm.look()).up
+        if new := [name for name, pod in running.items() if pod.manifest == "on" and up.get(name, 0) < STEADY_S]:
+            return Unmet(f"{listed(new)} has not been running for {STEADY_S} s")
         if upgrade.site.kubernetes.etcd != "stacked":
             return True
         return Unmet.of("; ".join(etcd_rules.faults(etcd_rules.of_members(view_etcd.view(run)))))

@@ -11,6 +11,8 @@ set -eu
 top=/var/lib/ha-runbooks/upgrade run=/run/ha-runbooks-upgrade unit=ha-runbooks-upgrade
 # shellcheck disable=SC2016 # for the unit's own shell
 job='run=$0 top=$1 what=$2 end_api=$3; shift 3
+    crictl_here ps -a --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | # how often each had ended before: upgrade-look.sh
+        awk "{ for (i = 3; i < NF; i++) if (\$i ~ /^(Running|Exited)\$/) print \$(i + 3), \$(i + 1), \$(i + 2) }" >"$run/attempts"
     if [ "$end_api" = yes ]; then # it stops listening at once; watches keep it until the time is over
         container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=kube-apiserver \
             --label io.kubernetes.pod.namespace=kube-system | head -n 1)

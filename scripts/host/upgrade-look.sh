@@ -7,10 +7,12 @@
 #   kept VERSION       whose manifests are kept (upgrade-backups.sh): an upgrade has begun here and is not verified
 #   code N, log LINE   how the last one ended; the end of its log, masked
 #   other TEXT         a kubeadm that is none of ours
-#   manifest NAME SECONDS   each static pod's manifest, and how long ago it was written
+#   clock SECONDS      of this host, since 1970
+#   manifest NAME SECONDS   each static pod's manifest, and how long ago it was put there
 #   parked NAME        a manifest of a pod that was stopped on purpose
 #   backup NAME PATH   of a manifest that is missing: the newest copy that kubeadm has made before it replaced it
-#   crashed NAME N LINE     a container that has ended N times in its pod, and the last line of its log
+#   up NAME SECONDS         how long the container of a static pod has been running
+#   crashed NAME N LINE     a container that has ended N times in its pod since kubeadm was started, and the last line of its log
 # shellcheck shell=bash
 top=/var/lib/ha-runbooks/upgrade run=/run/ha-runbooks-upgrade unit=ha-runbooks-upgrade
 seen=/etc/kubernetes/manifests parked=/etc/kubernetes/ha-runbooks-parked
@@ -35,9 +37,10 @@ active | activating | deactivating) ;;
     ;;
 esac
 now=$(date +%s)
+echo "clock $now"
 for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do
     if [ -e "$seen/$name.yaml" ]; then
-        echo "manifest $name $((now - $(stat -c %Y "$seen/$name.yaml")))"
+        echo "manifest $name $((now - $(stat -c %Z "$seen/$name.yaml")))" # not %Y: kubeadm writes all of them first and moves them later
     elif [ -e "$parked/$name.yaml" ]; then
         echo "parked $name"
     else
@@ -46,13 +49,25 @@ for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do
         [ -z "$copy" ] || echo "backup $name $copy"
     fi
 done
+# The newest container of each name. What it had ended before kubeadm was started does not count: see upgrade-kubeadm.sh.
 crictl_here ps -a --label io.kubernetes.pod.namespace=kube-system 2>/dev/null |
-    awk '$1 != "CONTAINER" { for (i = 3; i < NF; i++) if ($i == "Running" || $i == "Exited") { if (!($(i + 1) in seen)) { seen[$(i + 1)] = 1; if ($(i + 2) >= 2 && $i == "Exited") print $(i + 1), $(i + 2), $1 } } }' |
-    while read -r name times id; do
-        case $name in
-        etcd | kube-apiserver | kube-controller-manager | kube-scheduler)
-            echo "crashed $name $times $(crictl_here logs --tail 1 "$id" 2>&1 | tail -n 1 | cut -c -300)"
-            ;;
-        esac
+    awk -v before="$run/attempts" '
+        BEGIN { while ((getline line <before) > 0) { split(line, word, " "); if (word[3] > had[word[1], word[2]] + 0) had[word[1], word[2]] = word[3] + 0 } }
+        $1 != "CONTAINER" {
+            for (i = 3; i < NF; i++) if ($i == "Running" || $i == "Exited") {
+                name = $(i + 1)
+                if (!(name in seen)) print $i, name, $(i + 2) - had[$(i + 3), name] + 1, $1
+                seen[name] = 1
+                break
+            }
+        }' |
+    while read -r state name times id; do
+        case $name in etcd | kube-apiserver | kube-controller-manager | kube-scheduler) ;; *) continue ;; esac
+        if [ "$state" = Running ]; then
+            since=$(crictl_here inspect "$id" 2>/dev/null </dev/null | sed -n 's/.*"startedAt": *"\([^"]*\)".*/\1/p' | head -n 1)
+            [ -z "$since" ] || echo "up $name $((now - $(date -d "$since" +%s)))"
+        elif [ "$times" -ge 3 ]; then
+            echo "crashed $name $times $(crictl_here logs --tail 1 "$id" 2>&1 </dev/null | tail -n 1 | cut -c -300)"
+        fi
     done
 true

@@ -34,6 +34,8 @@ IDLE = Progress(
     parked=(),
     lost={},
     crashed={},
+    clock=0,
+    up={},
     kept="",
 )
 

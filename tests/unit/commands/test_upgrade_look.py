@@ -1,0 +1,128 @@
+"""upgrade-look.sh with a crictl and a systemctl that answer as they are told to: what ends again and again, and since when."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from runbooks.commands import upgrade_kubeadm
+from runbooks.commands.upgrade_kubeadm import Progress
+from tests.support import ROOT
+from tests.support.fakes import bash
+
+pytestmark = pytest.mark.unit
+
+TABLE = """CONTAINER           IMAGE               CREATED             STATE               NAME                      ATTEMPT             POD ID              POD
+aaaa1               b4f6b0bffa351       5 seconds ago       {state}             kube-scheduler            {attempt}           {pod}               kube-scheduler-m1
+aaaa0               b4f6b0bffa351       About a minute ago  Exited              kube-scheduler            1                   {pod}               kube-scheduler-m1
+bbbb1               0369cf4303ffd       3 minutes ago       Running             etcd                      0                   pod-etcd            etcd-m1
+cccc1               0369cf4303ffd       3 minutes ago       Exited              coredns                   9                   pod-dns             coredns-x
+"""
+
+
+class Machine:
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        for each in ("bin", "run", "manifests"):
+            (top / each).mkdir()
+        self._program("systemctl", "echo inactive")
+        self._program("pgrep", "exit 1")
+        self.scheduler()
+
+    def _program(self, name: str, text: str) -> None:
+        (self.top / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (self.top / "bin" / name).chmod(0o755)
+
+    def scheduler(self, state: str = "Running", attempt: int = 2, pod: str = "pod-old", up: float = 100) -> None:
+        """The newest container of kube-scheduler."""
+        (self.top / "table").write_text(TABLE.format(state=state, attempt=attempt, pod=pod))
+        since = (datetime.now(UTC) - timedelta(seconds=up)).isoformat().replace("+00:00", "000Z")
+        crictl = f"""case "$*" in
+*" ps "* | "ps "*) cat {self.top}/table ;;
+*inspect*) printf '{{\\n  "status": {{\\n    "startedAt": "{since}",\\n  }},\\n  "startedAt": "x"\\n}}\\n' ;;
+*logs*) echo "Error: unknown flag: --nope" ;;
+esac"""
+        self._program("crictl", crictl)
+
+    def here(self, text: str) -> str:
+        return (
+            text.replace("/run/ha-runbooks-upgrade", str(self.top / "run"))
+            .replace("/etc/kubernetes/manifests", str(self.top / "manifests"))
+            .replace("/var/lib/ha-runbooks/upgrade", str(self.top / "lib"))
+        )
+
+    def begin(self) -> None:
+        """Run the part of upgrade-kubeadm.sh that comes before kubeadm, with a kubeadm that does nothing."""
+        text = (ROOT / "scripts" / "host" / "upgrade-kubeadm.sh").read_text()
+        job = self.here(re.search(r"^job='(.*?)'$", text, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
+        (self.top / "lib").mkdir(exist_ok=True)
+        words = [str(self.top / "run"), str(self.top / "lib"), "node v1.20.3", "", "true"]
+        subprocess.run(
+            ["bash", "-c", f'crictl_here() {{ crictl "$@"; }}\n{job}', *words],
+            check=True,
+            env=os.environ | {"PATH": f"{self.top}/bin:{os.environ['PATH']}"},
+        )
+
+    def look(self) -> Progress:
+        probe = upgrade_kubeadm.look()
+        return probe.parse(bash(f"PATH={self.top}/bin:$PATH\n{self.here(probe.command.program)}"))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "pod", "crashed"),
+    [
+        ("Running", 9, "pod-old", False),
+        ("Exited", 7, "pod-old", False),  # as it was before kubeadm began
+        ("Exited", 8, "pod-old", False),  # once more while etcd was away
+        ("Exited", 9, "pod-old", True),
+        ("Exited", 1, "pod-new", False),
+        ("Exited", 2, "pod-new", True),
+    ],
+)
+def test_what_had_ended_before_kubeadm_began_does_not_count(machine, state, attempt, pod, crashed):
+    machine.scheduler(attempt=7)
+    machine.begin()
+    machine.scheduler(state, attempt, pod)
+    assert machine.look().crashed == ({"kube-scheduler": "Error: unknown flag: --nope"} if crashed else {})
+
+
+def test_a_container_that_waits_for_its_next_start_when_kubeadm_begins_counts_from_there(machine):
+    machine.scheduler("Exited", 10)
+    machine.begin()
+    machine.scheduler("Exited", 11)
+    assert not machine.look().crashed
+
+
+def test_without_a_kubeadm_of_ours_every_end_in_the_pod_counts(machine):
+    machine.scheduler("Exited", 2)
+    assert set(machine.look().crashed) == {"kube-scheduler"}
+
+
+def test_how_long_containers_have_been_running(machine):
+    machine.scheduler(up=7)
+    up = machine.look().up
+    assert set(up) == {"kube-scheduler", "etcd"}
+    assert 6 <= up["kube-scheduler"] <= 12
+    machine.scheduler("Exited", 1)
+    assert set(machine.look().up) == {"etcd"}
+
+
+def test_a_manifest_is_as_old_as_it_has_been_in_its_place(machine):
+    """kubeadm writes all of them at its beginning and moves each into its place when its turn comes."""
+    written = machine.top / "kube-scheduler.yaml"
+    written.touch()
+    os.utime(written, (0, 0))
+    written.rename(machine.top / "manifests" / "kube-scheduler.yaml")
+    found = machine.look()
+    assert found.written["kube-scheduler"] < 60
+    assert abs(found.clock - datetime.now(UTC).timestamp()) < 60
