@@ -47,7 +47,7 @@ def at(version):
 
 def etcd(version, now, target, tag=""):
     """The findings of etcd of a cluster whose members are at ``version``, upgraded from ``now`` to ``target``."""
-    first = SimpleNamespace(view=at(version), versions=SimpleNamespace(cluster=SimpleNamespace(etcd_tag=tag)))
+    first = SimpleNamespace(view=at(version), versions=SimpleNamespace(cluster=SimpleNamespace(etcd_tag=tag)), kubeadm={})
     return list(judge._etcd(SESSION, SimpleNamespace(first=first, v2={}), path.hops(now, target)))
 
 
