@@ -90,7 +90,7 @@ def install_packages(site: Site, host: Host) -> Step:
         if state.joined and (other := rules.other_version(state, version)):
             raise PrecheckError(
                 f"{host} is in the cluster with {other}, but hosts.yaml wants {version}",
-                hint=f"write {other} as kubernetes.version in hosts.yaml; this tool does not upgrade a member (kubeadm upgrade does)",
+                hint=f"write {other} as kubernetes.version in hosts.yaml; an upgrade is `inv upgrade.run --to VERSION`",
             )
 
     def done(run: Run) -> bool:

@@ -50,7 +50,9 @@ look() {
         [ ! -e "/etc/kubernetes/$name.conf" ] || echo "uses kube-$name $(sed -n 's/^ *server: *//p' "/etc/kubernetes/$name.conf" | head -n 1)"
     done
     # No more words of it: a token may follow.
-    pgrep -ax kubeadm | cut -d' ' -f2-4 | grep -E '(^|/)kubeadm (upgrade|init|join|reset|certs)' | head -n 1 | sed 's/^/running /'
+    pgrep -ax kubeadm |
+        awk '($3 == "init" && $4 != "phase") || $3 ~ /^(join|reset)$/ || ($3 == "certs" && $4 == "renew") || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' |
+        head -n 1 | cut -d' ' -f2-4 | sed 's/^/running /'
     true
 }
 keep() {

@@ -31,7 +31,7 @@ job='run=$0 top=$1 what=$2 end_api=$3; shift 3
     echo "$code" >"$run/code.new"
     mv -f -- "$run/code.new" "$run/code"'
 case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) exit 0 ;; esac
-other=$(pgrep -ax kubeadm | awk '$3 ~ /^(init|join|reset|certs|alpha)$/ || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' | head -n 1) || true
+other=$(pgrep -ax kubeadm | awk '($3 == "init" && $4 != "phase") || $3 ~ /^(join|reset)$/ || ($3 == "certs" && $4 == "renew") || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' | head -n 1) || true
 if [ -n "$other" ]; then
     echo "another kubeadm runs here: $other" >&2
     exit 75

@@ -32,7 +32,7 @@ fi
 case $state in
 active | activating | deactivating) ;;
 *) # one that only reads is none
-    pgrep -ax kubeadm | awk '$3 ~ /^(init|join|reset|certs|alpha)$/ || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' | head -n 1 |
+    pgrep -ax kubeadm | awk '($3 == "init" && $4 != "phase") || $3 ~ /^(join|reset)$/ || ($3 == "certs" && $4 == "renew") || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' | head -n 1 |
         cut -c -200 | sed 's/^/other /'
     ;;
 esac
