@@ -147,8 +147,7 @@ def take_out(upgrade: Upgrade, host: Host, action: Action) -> Step:
         if not done(run):
             may_begin(upgrade, host)
             _target_is_set(upgrade, run, host, action)
-            _another_serves(upgrade, run, host)
-            _may_pause(upgrade, run, host)
+            may_be_away(upgrade, run, host)
 
     return replace(step, check=check, done=done)
 
@@ -163,9 +162,11 @@ def _target_is_set(upgrade: Upgrade, run: Run, host: Host, action: Action) -> No
         raise PrecheckError(f"{host}: `kubeadm upgrade node` would change nothing: {reason}", hint="inv upgrade.status")
 
 
-def _another_serves(upgrade: Upgrade, run: Run, host: Host) -> None:
+def may_be_away(upgrade: Upgrade, run: Run, host: Host) -> None:
+    """Raise PrecheckError when the cluster cannot do without ``host`` now: no other API server is ready, or etcd would lose its quorum."""
     if not upgrade.survey.api_host(run, without=host):
         raise PrecheckError(f"{host}: no other API server is ready", hint="inv cluster.status")
+    _may_pause(upgrade, run, host)
 
 
 def _may_pause(upgrade: Upgrade, run: Run, host: Host) -> None:
@@ -182,17 +183,19 @@ def _may_pause(upgrade: Upgrade, run: Run, host: Host) -> None:
         raise PrecheckError(f"{host}: etcd must not be restarted: {reason}", hint="inv etcd.status")
 
 
+def leads(upgrade: Upgrade, run: Run, host: Host) -> bool:
+    """Return whether ``host`` leads etcd, and another member could."""
+    if upgrade.site.kubernetes.etcd != "stacked":
+        return False
+    view = view_etcd.view(run)
+    return host in view.statuses and view.statuses[host].leads and len(etcd_rules.healthy_ids(view)) > 1
+
+
 def hand_over(upgrade: Upgrade, host: Host) -> Step:
     """Make another member etcd's leader: a leader that is restarted costs an election."""
 
-    def leads(run: Run) -> bool:
-        if upgrade.site.kubernetes.etcd != "stacked":
-            return False
-        view = view_etcd.view(run)
-        return host in view.statuses and view.statuses[host].leads and len(etcd_rules.healthy_ids(view)) > 1
-
     def done(run: Run) -> bool | Unmet:
-        return True if complete(upgrade, run, host) or not leads(run) else Unmet("it is etcd's leader")
+        return True if complete(upgrade, run, host) or not leads(upgrade, run, host) else Unmet("it is etcd's leader")
 
     def do(run: Run) -> None:
         run.change(host, etcd.move_leader(next_leader(view_etcd.view(run), host).id))

@@ -12,7 +12,7 @@ from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
 from runbooks.errors import DegradedError, HostErrors, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.text import listed
-from runbooks.upgrade import control_plane, fetching, gate, kept, leftovers, node
+from runbooks.upgrade import control_plane, fetching, gate, kept, leftovers, node, restart
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.order import groups
 
@@ -51,7 +51,7 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
         items.append(Together(tuple(done)))
     for host in order.control_plane:
         if choices.takes(host) and host not in order.done:
-            items += [*node.steps(upgrade, host), gate.gate(upgrade, host)]
+            items += [*control_plane_node(upgrade, host), gate.gate(upgrade, host)]
     items += _workers(upgrade, order)
     pause = choices.pause_after if choices.pause_after not in order.done else None  # it was the end of an earlier run
     items = _until(items, pause)
@@ -80,6 +80,12 @@ def _workers(upgrade: Upgrade, order: Order) -> list[Step | Together]:
         items += lanes[0] if len(lanes) == 1 else [Together(tuple(steps)) for steps in zip(*lanes, strict=True)]
         items.append(not_too_many_failed(upgrade, group))
     return items
+
+
+def control_plane_node(upgrade: Upgrade, host: Host) -> list[Step]:
+    """Return the steps of a control plane host's kubelet: it is out of the load balancers while its containers restart."""
+    drain, kubelet, uncordon = node.steps(upgrade, host)
+    return [drain, *restart.before(upgrade, host), kubelet, *restart.after(upgrade, host), uncordon]
 
 
 def worker_steps(upgrade: Upgrade, host: Host) -> list[Step]:

@@ -12,8 +12,8 @@ from runbooks.errors import DegradedError, HostErrors, InventoryError, OutcomeEr
 from runbooks.inventory.load import load_site
 from runbooks.rules.finding import Finding
 from runbooks.rules.upgrade_seen import NodeSeen, Seen
+from runbooks.upgrade import restart, window
 from runbooks.upgrade import run as running
-from runbooks.upgrade import window
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import Forecast
 from runbooks.upgrade.procedure import Order, not_too_many_failed, procedure, tolerant, unless_left_out
@@ -328,3 +328,18 @@ def test_an_apply_that_has_not_ended_well_is_done_again_on_its_host_first(site, 
         assert ordered(site, monkeypatch, applied=applied, attempts=there) == ("master3", ["master3", "master1", "master2"])
     node = ordered(site, monkeypatch, applied=True, attempts={third: progress("node v1.20.3")})
     assert node == (None, ["master3", "master1", "master2"])
+
+
+# ---- a kubelet of another minor version
+
+
+@pytest.mark.parametrize(("runs", "away"), [((1, 20, 2), False), ((1, 19, 16), True), (None, True)])
+def test_a_host_is_out_of_the_load_balancers_while_another_minor_version_restarts_its_containers(site, runs, away):
+    assert restart.restarts(Upgrade(site, TO, Choices(to=TO)), NodeSeen(name="m", control_plane=True, kubelet_runs=runs)) is away
+    steps = built(site)
+    host = site.control_plane[1]
+    order = [at(steps, host, name) for name in (schedule.DRAIN, f"{schedule.LB_OUT} {restart.WHY}", schedule.KUBELET)]
+    order += [at(steps, host, f"{name} again") for name in (schedule.SERVING, schedule.LB_IN)] + [
+        at(steps, host, schedule.UNCORDON)
+    ]
+    assert order == sorted(order)

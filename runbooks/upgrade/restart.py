@@ -1,0 +1,62 @@
+"""A control plane host while its kubelet goes to another minor version: the kubelet then restarts every container of the host.
+
+https://github.com/kubernetes/kubernetes/issues/129385 ; seen from 1.33.13 to 1.34.9: a connection through that host's API server was silent for
+eight seconds. So the host is out of the load balancers meanwhile, and leads etcd no longer. A patch release restarts nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.inventory.model import Host
+from runbooks.lb import traffic
+from runbooks.rules.upgrade_seen import NodeSeen
+from runbooks.upgrade import control_plane
+from runbooks.upgrade.context import Upgrade
+
+WHY = "while its containers restart"
+
+
+def before(upgrade: Upgrade, host: Host) -> list[Step]:
+    """Return the steps before the kubelet of ``host`` is restarted."""
+    return [take_out(upgrade, host), hand_over(upgrade, host)]
+
+
+def after(upgrade: Upgrade, host: Host) -> list[Step]:
+    """Return the steps after it: the API server and etcd are whole, and the load balancers use it."""
+    whole, let_in = control_plane.serves(upgrade, host), traffic.let_in(host)
+    return [replace(whole, name=f"{whole.name} again"), replace(let_in, name=f"{let_in.name} again")]
+
+
+def take_out(upgrade: Upgrade, host: Host) -> Step:
+    """Send new connections to other hosts."""
+    step = traffic.take_out(host)
+
+    def done(run: Run) -> bool | Unmet:
+        if len(upgrade.site.control_plane) == 1 or not restarts(upgrade, upgrade.node(run, host)):
+            return True
+        return step.done(run) if step.done else True
+
+    def check(run: Run) -> None:
+        if not done(run):
+            control_plane.may_be_away(upgrade, run, host)
+
+    return replace(step, name=f"{step.name} {WHY}", check=check, done=done)
+
+
+def hand_over(upgrade: Upgrade, host: Host) -> Step:
+    """Make another member etcd's leader."""
+    step = control_plane.hand_over(upgrade, host)
+
+    def done(run: Run) -> bool | Unmet:
+        if not restarts(upgrade, upgrade.node(run, host)):
+            return True
+        return True if not control_plane.leads(upgrade, run, host) else Unmet("it is etcd's leader")
+
+    return replace(step, name=f"{step.name} {WHY}", done=done)
+
+
+def restarts(upgrade: Upgrade, seen: NodeSeen) -> bool:
+    """Return whether the new kubelet will restart the containers of the host: it is of another minor version, or not known."""
+    return seen.kubelet_runs is None or seen.kubelet_runs[:2] != upgrade.to[:2]
