@@ -57,7 +57,6 @@ ROWS: Final = {
         "cluster/test_verify.py",
         "cluster/test_upgrade.py",
         "upgrade/test_plan.py",
-        "upgrade/test_containerd.py",
     ),
 }
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}

@@ -9,8 +9,7 @@ from runbooks.inventory.model import Site
 from runbooks.pages.examples import second
 from runbooks.pages.page import Page
 from runbooks.rules.kubeadm import parse
-from runbooks.upgrade import containerd, lb, procedure, rollback
-from runbooks.upgrade.containerd_steps import Runtimes
+from runbooks.upgrade import lb, procedure, rollback
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.lb_steps import UNITS, Pair
 from runbooks.upgrade.procedure import Order
@@ -51,16 +50,4 @@ def balancers(site: Site) -> Page:
     return Page(lb.procedure(pair, way, None), given=f"{order[-1]} holds the VIP, and both get new versions")
 
 
-def runtimes(site: Site) -> Page:
-    """Every node of ``site``."""
-    choices = Choices(to=parse(site.kubernetes.version))
-    hosts = (*rules.control_plane_order(site.control_plane, site.control_plane[0]), *rules.workers(site.nodes))
-    one = Upgrade(site, choices.to, choices)
-    all_ = Runtimes(site, {host: {"containerd": "VERSION", "runc": "VERSION"} for host in hosts}, dict.fromkeys(hosts, one))
-    return Page(
-        containerd.procedure(all_, hosts, choices, whole=True),
-        given=f"etcd's leader is on {site.control_plane[0]}, and all get new versions",
-    )
-
-
-UPGRADE: Final = (run, back, balancers, runtimes)
+UPGRADE: Final = (run, back, balancers)

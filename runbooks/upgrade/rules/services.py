@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runbooks.commands.containerd import Config
 from runbooks.commands.lb import Backend
 from runbooks.commands.service_packages import Choice, Services
 from runbooks.errors import PrecheckError
@@ -63,28 +62,6 @@ def not_current(seen: Services, versions: Mapping[str, str], units: Iterable[str
 def was_interrupted(seen: Services, units: Iterable[str]) -> bool:
     """Whether an upgrade of packages left services behind: stopped, or with a program that is not installed any more."""
     return any(seen.units.get(unit) != "current" for unit in units)
-
-
-def other_config(before: Config, after: Config) -> str:
-    """Say what containerd makes of its configuration otherwise than ``before``: the pause image, the cgroup driver, a plugin.
-
-    What it was before is not known (no pause image) where an installation was interrupted: then it only has to say what it is.
-    """
-    known = bool(before.sandbox)
-    reasons = (
-        (after.invalid, f"containerd cannot read its configuration: {after.invalid}"),
-        (not after.sandbox, "containerd does not say what its configuration is"),
-        (
-            known and after.sandbox != before.sandbox,
-            f"containerd takes the pause image {after.sandbox}, and not {before.sandbox} as before",
-        ),
-        (
-            known and after.cgroups != before.cgroups,
-            f"containerd has the cgroup driver {after.cgroups}, and not {before.cgroups} as before",
-        ),
-        (known and after.disabled != before.disabled, f"containerd has the plugins {after.disabled or '(none)'} switched off"),
-    )
-    return next((text for wrong, text in reasons if wrong), "")
 
 
 def sees_less(mine: Sequence[Backend] | None, other: Sequence[Backend] | None) -> str:
