@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from runbooks.commands import yaml_text
 from runbooks.commands.kubeadm_config import ClusterSettings
@@ -19,6 +18,7 @@ from runbooks.inventory.model import Host
 from runbooks.rules.finding import Finding, unread
 from runbooks.rules.upgrade_seen import Version, text, version_in
 from runbooks.text import counted, first_few, listed
+from runbooks.upgrade.rules.hidden import arguments, hidden
 
 TOPIC = "by hand"
 TOLD = 4
@@ -186,6 +186,8 @@ def _lines(value: object, path: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, each in value.items():
             yield from _lines(each, f"{path}.{key}" if path else str(key))
+    elif path.rpartition(".")[2] in {"command", "args"}:  # of init containers, exec probes and hooks
+        yield from (f"{path}: {each}" for each in arguments(value))
     elif isinstance(value, list) and path == "spec.containers":
         for number, each in enumerate(value):
             yield from _container(each, number)
@@ -193,10 +195,8 @@ def _lines(value: object, path: str) -> Iterator[str]:
         for number, each in enumerate(value):
             name = each.get("name", number) if isinstance(each, dict) else ""
             yield from _lines(each, f"{path}[{name}]" if isinstance(each, dict) else path)
-    elif path.startswith("env[") and path.endswith(".value"):
-        yield f"{path}: sha256 {sha256(str(value).encode()).hexdigest()[:8]}"  # it may be a secret
     elif value not in {"", "null", "{}"}:
-        yield f"{path}: {value}"
+        yield f"{path}: {hidden(path, value)}"
 
 
 def _container(value: object, number: int) -> Iterator[str]:
@@ -205,7 +205,7 @@ def _container(value: object, number: int) -> Iterator[str]:
         return
     for key, each in value.items():
         if key in {"command", "args"} and isinstance(each, list):
-            yield from map(str, each)
+            yield from arguments(each)
         elif key == "image":
             yield f"image: {str(each).partition('@')[0].rpartition(':')[0] or each}"
         elif key == "name" and number == 0:

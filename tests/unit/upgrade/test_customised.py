@@ -1,5 +1,6 @@
 """What was changed by hand and would vanish: by manifests that the real kubeadm has written."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import strategies as st
 
 from runbooks.commands.rendered import Rendered, parse
 from runbooks.commands.settings_look import MANIFESTS
+from runbooks.rules.upgrade_seen import Seen
+from runbooks.upgrade.forecast import Forecast
+from runbooks.upgrade.plan import for_programs
 from runbooks.upgrade.rules.customised import KUBELET_CONFIG, compared, judge, meaning
 from tests.support.fakes import lost, master, site
 from tests.support.recorded import recorded_answer
@@ -64,6 +68,52 @@ def test_a_value_of_the_environment_is_not_shown():
     assert "abc123" not in change.diff
     other = compared("x", secret.replace("abc123", "other"), text)
     assert other != change
+
+
+SECRET = "s3cr3t-abc123"
+SECRETS = {
+    "a header of a probe": (
+        "      httpGet:\n",
+        f"        httpHeaders:\n        - name: Authorization\n          value: Bearer {SECRET}\n",
+    ),
+    "the environment": ("    imagePullPolicy: IfNotPresent\n", f"    env:\n    - name: P\n      value: {SECRET}\n"),
+    "an environment that is no list of names": ("    imagePullPolicy: IfNotPresent\n", f"    env: [P={SECRET}]\n"),
+    "an init container": (
+        "spec:\n",
+        f"  initContainers:\n  - name: x\n    env:\n    - name: P\n      value: {SECRET}\n    args: [--token={SECRET}, --password, {SECRET}]\n",
+    ),
+    "a flag": ("    - kube-apiserver\n", f"    - --oidc-client-secret={SECRET}\n    - --client-key-data={SECRET}\n"),
+    "a flag and its value": ("    - kube-apiserver\n", f"    - --db-password\n    - {SECRET}\n"),
+    "a script": ("    - kube-apiserver\n", f"    - curl --token {SECRET} https://x\n"),
+    "a header in a flag": ("    - kube-apiserver\n", f"    - --header=X-Auth-Token:{SECRET}\n"),
+    "a URL": ("    - kube-apiserver\n", f"    - --audit-webhook=https://me:{SECRET}@host/\n"),
+    "an exec hook": (
+        "    imagePullPolicy: IfNotPresent\n",
+        f"    lifecycle: {{postStart: {{exec: {{command: [x, --token, {SECRET}]}}}}}}\n",
+    ),
+    "a copy of the whole": (
+        "  annotations:\n",
+        f'    kubectl.kubernetes.io/last-applied-configuration: \'{{"value":"{SECRET}"}}\'\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("place", SECRETS)
+def test_what_may_be_a_secret_is_in_no_output(place):
+    written = WRITTEN["1.36.3"]
+    text = written.manifests["kube-apiserver"]
+    after, more = SECRETS[place]
+    lines = edited(text, after, after + more)
+    host = there(written, kube_apiserver=lines)
+    found = judge({M1: host}, {M1: written}, None, (1, 36, 3))
+    assert any("sha256" in line for change in found.changes for line in change.gone)
+    forecast = Forecast(
+        since=None, target=(1, 36, 3), state=None, versions=Seen(nodes=()), findings=found.findings, changes=found.changes
+    )
+    for output in (json.dumps(for_programs(forecast)), *(each.diff for each in found.changes), *map(str, found.findings)):
+        assert SECRET not in output
+    other = judge({M1: there(written, kube_apiserver=lines.replace(SECRET, "other"))}, {M1: written}, None, (1, 36, 3))
+    assert other.changes.keys() != found.changes.keys()  # a change of it is seen
 
 
 @given(st.text(max_size=200))
