@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from runbooks.backup import status as backup
 from runbooks.backup.sets.store import Store
 from runbooks.certs.rules import report
-from runbooks.commands.etcd import Member
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.upgrade_kubeadm import Progress
 from runbooks.errors import InventoryError, RunbookError
@@ -128,7 +127,7 @@ def _etcd(session: Session, seen: Observed, way: Sequence[Hop]) -> Iterator[Find
         crosses |= bool(target.version and target.version >= (3, 6, 0) and _any_before(view, (3, 6, 0)))
         at = _at(at, target.version) if target.version else at
     if crosses:
-        yield from etcd_gates.stored_members(view.members, _stored(session))
+        yield from _stored(session, view)
         yield from etcd_gates.v2_data(brought(seen.first, way[-1].to or (1, way[-1].minor, 0)), view, seen.v2)
 
 
@@ -146,12 +145,17 @@ def _at(view: View, version: Version) -> View:
     return View({**view.said, **newer})
 
 
-def _stored(session: Session) -> dict[str, tuple[Member, ...] | str]:
+def _stored(session: Session, view: View) -> list[Finding]:
+    """Return the findings about the members in the databases of the newest set's snapshots."""
+    hosts = {member.id: host.name for member in view.members if (host := view.host_of(member))}
     try:
         store = Store(session.site)
-        return etcd.stored_members(store, store.one())
+        newest = store.one()
+        made, stored = newest.sound, etcd.stored_members(store, newest)
     except RunbookError:
-        return {}
+        return etcd_gates.stored_members(view.members, {})
+    old = etcd_gates.stale(made.etcd.members, view.members, made.started, datetime.now().astimezone())
+    return etcd_gates.stored_members(view.members, stored, hosts, old=old)
 
 
 def _worst(found: Sequence[Finding]) -> list[Finding]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from runbooks.backup.sets.manifest import Member as Recorded
 from runbooks.commands.etcd import Member
 from runbooks.commands.etcd_v2 import V2Check
 from runbooks.inventory.model import Host
@@ -16,10 +18,11 @@ from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, at_least
 from runbooks.rules.upgrade_seen import Version, each, text, version_in
-from runbooks.text import counted, listed
+from runbooks.text import age_text, counted, listed
 from runbooks.upgrade.rules.etcd_brought import Brought, Minor
 
 TOPIC, MEMBERS, V2 = "etcd", "etcd members", "etcd v2"
+CURRENT = timedelta(days=1)  # an older set says nothing about the members' databases of now
 MUST_NOT_STOP = "its member must not stop now"
 FIX = "inv doctor names the cause and the command"
 TAG = "docs/upgrade.md: a newer etcd before Kubernetes (etcd.local.imageTag in kubeadm-config)"
@@ -129,36 +132,55 @@ def without(view: View, host: Host) -> Finding:
     return Finding("ok", topic=TOPIC, host=host.name, seen="the others keep the quorum while its member restarts")
 
 
-def stored_members(live: Sequence[Member], stored: Mapping[str, Sequence[Member] | str]) -> list[Finding]:
+def stale(listed_then: Sequence[Member | Recorded], live: Sequence[Member], made: datetime, now: datetime) -> str:
+    """Return why a set that was made at ``made``, with this member list, says nothing about the members' databases of ``now``; else ""."""
+    if now - made > CURRENT:
+        return f"the set is {age_text((now - made).total_seconds())} old"
+    then, known = _membership(listed_then), _membership(live)
+    changed = sorted({str(member) for member in live if then.get(member.id) != known[member.id]})
+    changed += sorted(each for each in then.keys() - known.keys())
+    return f"since the set was made the member list has changed: {listed(changed)}" if changed else ""
+
+
+def _membership(members: Sequence[Member | Recorded]) -> dict[str, tuple[bool, frozenset[str]]]:
+    return {member.id: (member.learner, frozenset(member.peer_urls)) for member in members}
+
+
+def stored_members(
+    live: Sequence[Member],
+    stored: Mapping[str, Sequence[Member] | str],
+    hosts: Mapping[str, str] | None = None,
+    *,
+    old: str = "",
+) -> list[Finding]:
     """Compare the live member list with the members that each member's database holds (`bolt.members` of its snapshot).
 
     etcd 3.6 begins with those: a member that was removed long ago comes back, and one that has become a voter is a learner again.
-    ``stored`` is by host; a text says why a snapshot could not be read. Without any snapshot, and without a live list, nothing is proven:
-    a warning.
+    ``stored`` is by host; a text says why a snapshot could not be read. ``hosts``: the host of each member's ID where it is not its name.
+    Without a snapshot, of any or of one live member, nothing is proven: a warning. So it is when the set is too ``old``, as `stale` says.
     """
     if not live:
         return [Finding("fail", topic=MEMBERS, seen="the live member list is not known", fix="inv etcd.status")]
     if not stored:
         return [Finding("warn", topic=MEMBERS, seen="not compared: there is no snapshot to read", fix="inv backup.run")]
-    found = []
-    for host, those in stored.items():
-        if isinstance(those, str):
-            found.append(Finding("warn", topic=MEMBERS, host=host, seen=f"not compared: {those}", fix="inv backup.run"))
-        elif wrong := _differences(live, those):
-            why = "etcd 3.6 takes its members from there: removed ones would come back"
-            found.append(
-                Finding("fail", topic=MEMBERS, host=host, seen="; ".join(wrong), why=why, fix=f"{TAG}; then inv backup.run")
-            )
-        else:
-            found.append(
-                Finding(
-                    "ok",
-                    topic=MEMBERS,
-                    host=host,
-                    seen=f"its database holds the same {counted(len(live), 'member')} as the live list",
-                )
-            )
-    return found
+    found = [_stored(live, host, those, old) for host, those in stored.items()]
+    lacking = [name for each in live if (name := (hosts or {}).get(each.id) or str(each)) not in stored]
+    seen = "not compared: the newest set has no snapshot of its member"
+    return found + [Finding("warn", topic=MEMBERS, host=name, seen=seen, fix="inv backup.run") for name in lacking]
+
+
+def _stored(live: Sequence[Member], host: str, those: Sequence[Member] | str, old: str) -> Finding:
+    if isinstance(those, str):
+        return Finding("warn", topic=MEMBERS, host=host, seen=f"not compared: {those}", fix="inv backup.run")
+    wrong = _differences(live, those)
+    if old:
+        seen = "; ".join([f"its snapshot is stale: {old}", *wrong])
+        return Finding("warn", topic=MEMBERS, host=host, seen=seen, why="so it proves nothing about now", fix="inv backup.run")
+    if wrong:
+        why = "etcd 3.6 takes its members from there: removed ones would come back"
+        return Finding("fail", topic=MEMBERS, host=host, seen="; ".join(wrong), why=why, fix=f"{TAG}; then inv backup.run")
+    seen = f"its database holds the same {counted(len(live), 'member')} as the live list"
+    return Finding("ok", topic=MEMBERS, host=host, seen=seen)
 
 
 def _differences(live: Sequence[Member], stored: Sequence[Member]) -> list[str]:

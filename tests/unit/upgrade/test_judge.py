@@ -1,8 +1,10 @@
 """The gates of etcd for one hop after the other, versions on the way, and what other commands have left."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from runbooks.commands.doctor import Traces
@@ -14,6 +16,7 @@ from runbooks.upgrade import judge
 from runbooks.upgrade.rules import path
 from runbooks.upgrade.rules.packages import newest_between
 from tests.support.fakes import lost, master, site
+from tests.support.sets import manifest_of, put, store_in
 from tests.unit.cluster.test_verify import etcd_view
 
 pytestmark = pytest.mark.unit
@@ -112,3 +115,28 @@ def test_what_others_have_left(traces, progress, severity):
 def test_hosts_in_the_middle():
     first = SimpleNamespace(kubeadm={M1: replace(IDLE, attempt="node v1.36.3"), M2: IDLE})
     assert judge.in_work(first, SimpleNamespace(begun=("m9",))) == {"master1", "m9"}
+
+
+def test_the_newest_set_is_compared_with_the_live_members(tmp_path):
+    store = store_in(tmp_path)
+    view = at("3.5.32")
+    session = SimpleNamespace(site=store.site)
+    assert [each.seen for each in judge._stored(session, view)] == ["not compared: there is no snapshot to read"]
+    put(store, datetime.now(UTC) - timedelta(hours=1))
+    read, *lacking = judge._stored(session, view)
+    assert (read.severity, read.host) == ("warn", "master1")
+    assert "not compared" in read.seen  # it is no database
+    assert [(each.severity, each.host) for each in lacking] == [("warn", "master2"), ("warn", "master3")]
+
+
+def test_the_newest_set_is_stale_once_a_member_was_replaced(tmp_path, monkeypatch):
+    store = store_in(tmp_path)
+    view = at("3.5.32")
+    made = datetime.now(UTC) - timedelta(hours=1)
+    known = manifest_of("x", made, {}).etcd
+    before = msgspec.structs.replace(known.members[2], id="old")
+    put(store, made, etcd=msgspec.structs.replace(known, members=(*known.members[:2], before)))
+    monkeypatch.setattr(judge.etcd, "stored_members", lambda *_: {"master1": view.members[:2]})
+    found, *_ = judge._stored(SimpleNamespace(site=store.site), view)
+    assert (found.severity, found.fix) == ("warn", "inv backup.run")
+    assert "stale: since the set was made the member list has changed" in found.seen
