@@ -40,8 +40,10 @@ def upgraded(cluster: Operator) -> Upgraded:
     assert entry
     old, new = entry.versions[:2]
     cluster.good("etcd.move-leader", "--to", "master3")  # the leader is the last one, so HOST is the first
-    words = ("upgrade.run", "--to", new, "--no-backup")
-    assert cluster.strike(1, signal.SIGKILL, *words, named="kubeadm upgrade apply") == -signal.SIGKILL
+    run = cluster.start("upgrade.run", "--to", new, "--no-backup")
+    eventually(lambda: shell(cluster, HOST, "systemctl is-active ha-runbooks-upgrade", check=False).strip(), "active", 180)
+    run.kill()
+    run.wait()
     found = Upgraded(cluster, old, new)
     eventually(lambda: (images(found, HOST), config(found)), (dict.fromkeys(PODS, new), new), 300)
     eventually(lambda: shell(cluster, HOST, "systemctl is-active ha-runbooks-upgrade", check=False).strip(), "inactive", 120)
