@@ -21,7 +21,7 @@ from runbooks.rules.upgrade_seen import Seen, Version, text, version_in
 from runbooks.rules.upgrade_standing import Standing
 from runbooks.text import listed
 from runbooks.upgrade import etcd, fresh_set
-from runbooks.upgrade.observe import First, Observed, brought
+from runbooks.upgrade.observe import First, Observed, brought, images_unknown
 from runbooks.upgrade.rules import accepted, apis, backups, customised, etcd_gates, packages, path, room, status
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.customised import Customised
@@ -67,7 +67,7 @@ def everything(
         *changed.findings,
         *packages.findings(target, seen.packages),
         *_between(way),
-        *room.findings(seen.rooms, max(1, len(way))),
+        *room.findings(seen.rooms, max(1, len(way)), images_unknown(begun)),
         *_backups(session, choices),
     ]
     return found, changed

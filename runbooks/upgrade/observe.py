@@ -17,7 +17,7 @@ from runbooks.commands.etcd_v2 import V2Check
 from runbooks.commands.rendered import Rendered
 from runbooks.commands.upgrade_kubeadm import Progress
 from runbooks.commands.upgrade_room import HostRoom
-from runbooks.commands.versions import HostVersions
+from runbooks.commands.versions import KUBE_PROXY, HostVersions
 from runbooks.engine.steps import Run
 from runbooks.engine.together import together
 from runbooks.errors import NotServing, RunbookError
@@ -124,8 +124,7 @@ def _from(run: Run, api_host: Host | None, probe: Callable[[Host], Probe[Any]]) 
 
 
 def _rooms(run: Run, first: First, joined: Mapping[Host, HostVersions], target: Version) -> dict[Host, Probe[HostRoom]]:
-    images = (each.images.get(SERVER, "") for each in joined.values())
-    repository = next((image.rpartition("/")[0] for image in images if image), "")
+    repository = _repository(first)
     proxy = not isinstance(first.versions.cluster, str) and bool(first.versions.cluster.proxy)
     return {
         host: upgrade_room.look(
@@ -133,3 +132,20 @@ def _rooms(run: Run, first: First, joined: Mapping[Host, HostVersions], target: 
         )
         for host in joined
     }
+
+
+def images_unknown(first: First) -> str:
+    """Return why it is not known which images the target needs on the hosts, or ""."""
+    if not _repository(first):
+        return "no host says which image of kube-apiserver it has"
+    cluster = first.versions.cluster
+    why = cluster if isinstance(cluster, str) else cluster.errors.get(KUBE_PROXY, "")
+    absent = why.endswith('"kube-proxy" not found')  # the cluster does without it
+    return f"whether kube-proxy runs: {why}" if why and not absent else ""
+
+
+def _repository(first: First) -> str:
+    images = (
+        each.images.get(SERVER, "") for each in first.versions.hosts.values() if isinstance(each, HostVersions) and each.joined
+    )
+    return next((image.rpartition("/")[0] for image in images if image), "")

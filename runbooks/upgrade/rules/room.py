@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from runbooks.commands.upgrade_room import COPIES, IMAGES, PACKAGES, HostRoom
+from runbooks.commands.upgrade_room import COPIES, PACKAGES, HostRoom
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import Finding, unread
@@ -32,14 +32,20 @@ def images(repository: str, target: str, *, control_plane: bool, proxy: bool) ->
     return tuple(f"{repository}/{name}:v{target}" for name in names)
 
 
-def findings(seen: Mapping[Host, HostRoom | RunbookError], runs: int = 1) -> list[Finding]:
-    """Return what there is no room for; one that is ok when there is room everywhere. ``runs``: how many upgrades follow one another."""
+def findings(seen: Mapping[Host, HostRoom | RunbookError], runs: int = 1, unknown: str = "") -> list[Finding]:
+    """Return what there is no room for, or not known to be; one that is ok when there is room everywhere.
+
+    ``runs``: how many upgrades follow one another; ``unknown``: why it is not known which images the hosts need, or "".
+    """
     found: list[Finding] = []
+    if seen and unknown:
+        words = f"which images have to be fetched is not known: {unknown}"
+        found.append(Finding("warn", topic=TOPIC, seen=words, fix="inv upgrade.status"))
     for host, each in seen.items():
         if isinstance(each, RunbookError):
             found.append(unread(TOPIC, host, each))
         else:
-            found += _host(host, each, runs)
+            found += [*_not_seen(host, each), *_host(host, each, runs)]
     if seen and all(each.severity in {"ok", "note"} for each in found):
         lacking = [len(each.lacks) for each in seen.values() if isinstance(each, HostRoom) and each.lacks]
         fetched = f"{counted(sum(lacking), 'image')} to be fetched on {counted(len(lacking), 'host')}"
@@ -48,11 +54,20 @@ def findings(seen: Mapping[Host, HostRoom | RunbookError], runs: int = 1) -> lis
     return found
 
 
+def _not_seen(host: Host, seen: HostRoom) -> Iterator[Finding]:
+    for directory in seen.missing:
+        words = f"{directory} is not there: whether there is room is not known"
+        yield Finding("warn", topic=TOPIC, host=host.name, seen=words, fix=f"on {host}: ls -ld {directory}; df -h")
+    if not seen.told:
+        words = f"where containerd keeps images could not be read; {seen.store} was looked at"
+        yield Finding("note", topic=TOPIC, host=host.name, seen=words, fix=f"on {host}: containerd config dump")
+
+
 def _host(host: Host, seen: HostRoom, runs: int) -> Iterator[Finding]:
     needs: dict[str, dict[str, int]] = {}
     parts = (
         (COPIES, f"{counted(runs, 'copy', 'copies')} of etcd's data", seen.etcd * runs),
-        (IMAGES, counted(len(seen.lacks), "image"), len(seen.lacks) * IMAGE_NEED),
+        (seen.store, counted(len(seen.lacks), "image"), len(seen.lacks) * IMAGE_NEED),
         (PACKAGES, "packages", PACKAGES_NEED),
     )
     for directory, what, size in parts:
@@ -73,7 +88,7 @@ def _host(host: Host, seen: HostRoom, runs: int) -> Iterator[Finding]:
                 why="kubeadm or etcd stops in the middle when it is full",
                 fix=fix,
             )
-        elif IMAGES in seen.rooms and seen.rooms[IMAGES].mount == mount and room.free - need < IMAGE_GC * room.size:
+        elif seen.store in seen.rooms and seen.rooms[seen.store].mount == mount and room.free - need < IMAGE_GC * room.size:
             seen_text = f"{mount} has {size_text(room.free)} free; with {what} less than 15 % of it is left"
             why = "the kubelet then deletes images that no container uses, those of the target too, and evicts Pods"
             yield Finding("warn", topic=TOPIC, host=host.name, seen=seen_text, why=why, fix=fix)
