@@ -41,7 +41,10 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What the host's repositories offer: by package its versions (the newest first), and the one that the host itself would take."""
+    """What the host's repositories offer: by package its versions (the newest first), and the one that the host itself would take.
+
+    That one is never below what is installed. Without one, the host would leave what is installed.
+    """
 
     offered: Mapping[str, tuple[str, ...]]
     candidate: Mapping[str, str]
@@ -89,7 +92,7 @@ def choice(names: Sequence[str]) -> Probe[Choice]:
 def parse_choice(answer: Answer) -> Choice:
     """Parse lines of ``offered NAME VERSION WHERE``, ``candidate NAME VERSION`` and ``trouble TEXT``.
 
-    dnf names no candidate: it takes the newest, which it lists last.
+    dnf names a candidate only where it is newer than what is installed.
     """
     lines = [line.partition(" ")[::2] for line in answer.stdout.splitlines()]
     broken = packages.broken(text for key, text in lines if key == "trouble")
@@ -97,9 +100,6 @@ def parse_choice(answer: Answer) -> Choice:
     for name, version in packages.offers((text for key, text in lines if key == "offered" and " " in text), broken):
         offered.setdefault(name, []).append(version)
     candidate = dict(text.partition(" ")[::2] for key, text in lines if key == "candidate")
-    if not candidate:
-        offered = {name: found[::-1] for name, found in offered.items()}
-        candidate = {name: found[0] for name, found in offered.items()}
     return Choice(offered={name: tuple(found) for name, found in offered.items()}, candidate=candidate, broken=broken)
 
 

@@ -16,7 +16,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import CommandError, OutcomeError, PrecheckError
+from runbooks.errors import CommandError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import lb as lb_rules
 from runbooks.text import indented, listed
@@ -183,21 +183,37 @@ def _prove(pair: Pair, run: Run, host: Host, wrong: Callable[[Services], str]) -
 def _go_back(pair: Pair, run: Run, host: Host, why: Exception) -> None:
     """Put the old packages back, and raise OutcomeError: why, and whether that went well."""
     failed = f"{host}: {pair.told(host)} does not work there: {why}"
+    vip = _where_the_vip_is(pair, run, host)
     run.note(host, f"the new packages do not work; the old ones are put back: {str(why).splitlines()[0]}")
     try:
         run.change(host, commands.put_back(KIND, pair.versions[host], UNITS))
         _prove(pair, run, host, lambda seen: "; ".join(f"{unit} does not run" for unit in UNITS if seen.units[unit] != "current"))
     except (CommandError, OutcomeError) as error:
         raise OutcomeError(
-            f"{failed}\nThe old packages could not be put back: {error}\nThe VIP is on another load balancer, which was not touched.",
+            f"{failed}\nThe old packages could not be put back: {error}\n{vip}",
             hint=f"do not move the VIP to {host}; on {host}: journalctl -u haproxy -u keepalived; then inv upgrade.lb again",
         ) from None
     now = run.read(host, commands.look(KIND, UNITS, UNITS)).packages
     old = listed(f"{name} {now.get(name, '?')}" for name in UNITS)
     raise OutcomeError(
-        f"{failed}\nThe old packages are back ({old}), and {host} serves as before.",
+        f"{failed}\nThe old packages are back ({old}), and {host} serves as before.\n{vip}",
         hint="name another version: --to-haproxy, --to-keepalived; or correct what it says, then inv upgrade.lb again",
     )
+
+
+def _where_the_vip_is(pair: Pair, run: Run, host: Host) -> str:
+    """Say where the VIP stays when ``host`` failed: this command has moved it away from there before, or has not moved it."""
+    try:
+        found = pair.states(run)
+        origin = next((each for each in pair.versions if run.read(each, was_holder())), None)
+    except RunbookError:
+        return "The VIP was on another load balancer before this step."
+    holder = next((each for each, (_, state) in found.items() if state.holds_vip), None)
+    if not holder:
+        return "No load balancer says that it holds the VIP."
+    if not origin or origin == holder:
+        return f"The VIP is on {holder}; it has not moved."
+    return f"The VIP has moved from {origin} to {holder}, and stays there until inv upgrade.lb or inv lb.failover moves it back."
 
 
 def serves_again(pair: Pair, host: Host) -> Step:

@@ -3,6 +3,7 @@
 # is installed: the packages' own scripts restart their services, whether the new program takes the configuration or not.
 #   TOP/new   the packages to install, with what they need besides     TOP/root  the same, unpacked
 #   TOP/old   the packages that they replace                           TOP/tried the versions, then checksums of what they were tried with
+#   TOP/before  lines of "NAME VERSION", what TOP/old is to bring back
 # shellcheck shell=bash disable=SC2154
 umask 022
 by_apt() { command -v apt-get >/dev/null; }
@@ -13,14 +14,25 @@ installed() { # NAME
         dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'
     else rpm -q --qf '%{VERSION}-%{RELEASE}\n' "$1" 2>/dev/null | grep -v 'is not installed'; fi
 }
-differing() { # sets names and words: those of WANTED that are not installed in that version
+differing() { # [LINES]: sets names and words: those of WANTED that are not installed in that version, nor among LINES of "NAME VERSION"
     local name version
     names=() words=()
     for each in "${WANTED[@]}"; do
         read -r name version <<<"$each"
         [ "$(installed "$name")" != "$version" ] || continue
+        ! grep -qxF -- "$name $version" <<<"${1:-}" || continue
         names+=("$name")
         if by_apt; then words+=("$name=$version"); else words+=("$name-$version"); fi
+    done
+}
+# shellcheck disable=SC2016
+fetched() { # prints "NAME VERSION" of each package in TOP/new
+    local each
+    for each in "$TOP"/new/*; do
+        case $each in
+        *.deb) dpkg-deb -W --showformat='${Package} ${Version}\n' "$each" ;;
+        *.rpm) rpm -qp --qf '%{NAME} %{VERSION}-%{RELEASE}\n' "$each" 2>/dev/null ;;
+        esac
     done
 }
 take() { # fetches the packages into TOP/new; ends with the package manager's words when that fails
@@ -47,12 +59,16 @@ take() { # fetches the packages into TOP/new; ends with the package manager's wo
         cd /
     else
         rpms "$manager" --downloadonly --downloaddir="$TOP/new" --setopt=install_weak_deps=False install -- "${words[@]}" || true
-        [ -n "$(ls -A "$TOP/new")" ] || rpms "$manager" --downloadonly --downloaddir="$TOP/new" downgrade -- "${words[@]}" || told $?
-        [ -n "$(ls -A "$TOP/new")" ] || {
-            echo "$said" >&2
-            told 1
-        }
+        differing "$(fetched)"
+        # Those below what is installed.
+        if [ "${#words[@]}" -gt 0 ]; then rpms "$manager" --downloadonly --downloaddir="$TOP/new" downgrade -- "${words[@]}" || true; fi
     fi
+    differing "$(fetched)"
+    [ "${#words[@]}" = 0 ] || {
+        [ -z "$said" ] || echo "$said" >&2
+        echo "could not be fetched: ${words[*]}" >&2
+        told 1
+    }
 }
 unpack() {
     local each
@@ -89,11 +105,14 @@ keep() { # puts the packages that will be replaced into TOP/old: fetched again (
     [ "${#names[@]}" -gt 0 ] || return 0
     rm -rf -- "$TOP/old"
     mkdir -p "$TOP/old"
-    local name
+    : >"$TOP/before"
+    local name version
     for name in "${names[@]}"; do
+        version=$(installed "$name") || true
+        [ -z "$version" ] || echo "$name $version" >>"$TOP/before"
         if by_apt; then
             again "$name"
-        else rpms "$manager" --downloadonly --downloaddir="$TOP/old" reinstall -- "$name" >/dev/null || echo "unkept $name $(installed "$name")"; fi
+        else rpms "$manager" --downloadonly --downloaddir="$TOP/old" reinstall -- "$name" >/dev/null || echo "unkept $name $version"; fi
     done
 }
 again() { # NAME: makes the installed package again, without its configuration files: dpkg leaves those as they are
@@ -148,13 +167,18 @@ put() { # installs TOP/new
         echo "$said" >&2
         told "$code"
     }
-    rm -rf -- "$TOP/new" "$TOP/tried" # installed; containerd's alone takes 100 MB
+    rm -rf -- "$TOP/new" "$TOP/tried"
 }
-put_back() { # installs TOP/old; fails when that is not whole
-    local files=("$TOP"/old/*) code=0
+put_back() { # installs TOP/old; fails when not every package is back then
+    local files=("$TOP"/old/*) code=0 name version
     [ -e "${files[0]}" ] || return 1
     held
     if by_apt; then patiently dpkg --force-confold -i "${files[@]}" || code=$?; else patiently rpm -U --oldpackage -- "${files[@]}" || code=$?; fi
     hold
+    while read -r name version; do
+        [ "$(installed "$name")" != "$version" ] || continue
+        said+="${said:+; }$name $version is not back"
+        code=1
+    done <"$TOP/before" || code=1
     return "$code"
 }

@@ -1,7 +1,8 @@
 # Variables: VERSION (of Kubernetes, such as 1.30.0), PACKAGES (array), LISTS and CONTENTS (arrays, mostly empty: files of repositories as
 # they would be, their names and contents in base64; then only these repositories are asked), CHOICE (yes: also what would be chosen).
-# Prints "offered NAME VERSION WHERE SUITE" of each version that the host's repositories have, with CHOICE "candidate NAME VERSION", the
-# one that apt itself would take by the host's priorities (yes: all lists are fetched), and "trouble TEXT", what was said about
+# Prints "offered NAME VERSION WHERE SUITE" of each version that the host's repositories have, the newest
+# first with CHOICE, and then also "candidate NAME VERSION", the one that the host itself would take by its priorities and excludes: never
+# below the installed one (dnf: none where nothing is newer; apt: all lists are fetched). And "trouble TEXT", what was said about
 # repositories that cannot be used. Changes no list of the host: apt fetches into a scratch directory. Where the host's own lists have
 # the wanted version, it fetches only what shows that a repository is there and valid. (dnf and yum renew their cache as with any command.)
 # shellcheck shell=bash disable=SC2154,SC2153
@@ -41,10 +42,14 @@ by_apt() {
     if [ "${#targets[@]}" = 0 ]; then said=$(madison "${options[@]}"); fi
     if [ -n "$said" ]; then echo "$said"; fi
     [ "${CHOICE:-}" != yes ] || apt-cache "${options[@]}" policy -- "${PACKAGES[@]}" 2>/dev/null | awk '/^[^ ]/ { sub(/:$/, "", $1); name = $1 }
-        $1 == "Candidate:" && $2 != "(none)" { print "candidate", name, $2 }'
+        $1 == "Installed:" { installed = $2 } $1 == "Candidate:" && $2 != "(none)" { print name, installed, $2 }' |
+        while read -r each said code; do # a pin above 1000 makes apt go back
+            if [ "$said" != '(none)' ] && dpkg --compare-versions "$code" lt "$said"; then code=$said; fi
+            echo "candidate $each $code"
+        done
 }
 by_dnf() { # dnf|yum
-    local said options=() scratch
+    local said options=() scratch all=(--disableexcludes=all)
     if [ "${#LISTS[@]}" -gt 0 ]; then
         scratch=$(mktemp -d) || return
         # shellcheck disable=SC2064
@@ -53,11 +58,16 @@ by_dnf() { # dnf|yum
         lists "$scratch"
         options=("--setopt=reposdir=$scratch")
     fi
-    # Excluded packages count: they are installed with --disableexcludes.
-    said=$(timeout --foreground 60 "$1" "${options[@]}" '--setopt=*.skip_if_unavailable=1' --disableexcludes=all --showduplicates list "${PACKAGES[@]}" 2>&1)
+    # Excluded packages count: they are installed with --disableexcludes. But they are not what the host itself would take.
+    [ "${CHOICE:-}" != yes ] || all=()
+    said=$(timeout --foreground 60 "$1" ${options[@]+"${options[@]}"} '--setopt=*.skip_if_unavailable=1' ${all[@]+"${all[@]}"} --showduplicates list "${PACKAGES[@]}" 2>&1)
     awk '/^Available Packages/ { on = 1; next } /^[A-Z][a-z]+ Packages/ { on = 0 }
         /^Errors during downloading metadata/ { head = $0; getline; print "trouble", head $0 } /^Error: / { print "trouble", $0 }
-        on && NF == 3 { sub(/\.[^.]*$/, "", $1); sub(/^[0-9]+:/, "", $2); print "offered", $1, $2, $3 }' <<<"$said"
+        on && NF == 3 { sub(/\.[^.]*$/, "", $1); sub(/^[0-9]+:/, "", $2); print "offered", $1, $2, $3 }' <<<"$said" |
+        if [ "${CHOICE:-}" = yes ]; then tac; else cat; fi
+    [ "${CHOICE:-}" != yes ] || timeout --foreground 25 "$1" -q -C check-update "${PACKAGES[@]}" 2>/dev/null |
+        awk -v names=" ${PACKAGES[*]} " '/^Obsoleting Packages/ { exit }
+            NF == 3 { sub(/\.[^.]*$/, "", $1); sub(/^[0-9]+:/, "", $2); if (index(names, " " $1 " ")) print "candidate", $1, $2 }'
 }
 if command -v apt-get >/dev/null; then by_apt; elif manager=$(command -v dnf || command -v yum); then by_dnf "$manager"; fi
 true

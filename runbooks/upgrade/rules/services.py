@@ -17,13 +17,14 @@ def wanted(host: Host, installed: Mapping[str, str], choice: Choice, asked: Mapp
     """Return the version that each of the ``installed`` packages is to have.
 
     ``asked``: what the operator named, by package; "" for the one that the host itself would take, which is the newest that its
-    repositories offer unless it was told otherwise (pins). Raises PrecheckError when a version that was named is not offered.
+    repositories offer unless it was told otherwise (pins, excludes), and never older than what is installed. Raises PrecheckError when a version that was named is not offered.
     """
     found = {}
     for name, version in installed.items():
         named = asked.get(name, "")
         if not named:
-            found[name] = choice.candidate.get(name, version)
+            newest = next(iter(choice.offered.get(name, ())), "")
+            found[name] = choice.candidate.get(name) or version or newest
             continue
         fits = [each for each in (version, *choice.offered.get(name, ())) if means(named, each)]
         if not fits:

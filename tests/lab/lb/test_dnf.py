@@ -129,7 +129,7 @@ def test_a_newer_package_is_tried_before_it_is_installed_and_the_old_one_is_put_
     del newer["socat"]
     publish(operator.lab, "lb2", {"haproxy": "2.4.98-1.el9"})
     offered = service_packages.parse_choice(Answer(0, run(operator.lab, "lb2", service_packages.choice(list(newer)).command)))
-    assert offered.candidate == newer
+    assert offered.candidate == {"haproxy": newer["haproxy"]}  # nothing is newer than the other one
     run(operator.lab, "lb2", service_packages.try_lb("lb", newer, ["/etc/haproxy/haproxy.cfg"]))
     look = service_packages.look("lb", list(newer), ("haproxy",))
     assert look.parse(Answer(0, run(operator.lab, "lb2", look.command))).tried == newer

@@ -479,6 +479,29 @@ def test_what_dnf_offers(tmp_path):
     assert said["offered"] == ["kubeadm 1.28.0-150500.1.1 kubernetes", "containerd.io 1.7.24-3.1.el9 docker"]
 
 
+def test_what_dnf_would_take_itself(tmp_path):
+    """The newest is first; excludes count; a candidate is only what is newer than the installed one."""
+    tools = only(tmp_path, "bash", "timeout", "awk", "cat", "tac")
+    two = DNF.replace("Available Packages\n", "Available Packages\nkubeadm.x86_64 1.26.0-1 kubernetes\n")
+    news = "\nkubeadm.x86_64 1:1.28.0-150500.1.1 kubernetes\nother.x86_64 2 x\nObsoleting Packages\nkubeadm.x86_64 9.9 other\n"
+    says = f"case $* in *disableexcludes*) exit 1 ;; *check-update*) cat <<'END'\n{news}END\nexit 100 ;; *) cat <<'END'\n{two}END\n;; esac\n"
+    stub(tmp_path, "dnf", says)
+    said = run(script("preflight-packages", {"VERSION": "", "PACKAGES": ["kubeadm", "containerd.io"], "CHOICE": "yes"}), tools)
+    assert [each.split()[1] for each in said["offered"]] == ["1.7.24-3.1.el9", "1.28.0-150500.1.1", "1.26.0-1"]
+    assert said["candidate"] == ["kubeadm 1.28.0-150500.1.1"]
+
+
+@pytest.mark.parametrize(("there", "taken"), [("2.5-1", "2.5-1"), ("(none)", "2.0-1"), ("1.9-1", "2.0-1")])
+def test_apt_is_not_followed_back_by_a_pin(tmp_path, there, taken):
+    tools = only(tmp_path, "bash", "timeout", "awk", "cat", "grep", "sed", "sort", "mktemp", "rm", "mkdir", "dpkg")
+    for name in ("apt-get", "apt-config"):
+        stub(tmp_path, name, "")
+    policy = f"haproxy:\n  Installed: {there}\n  Candidate: 2.0-1\n  Version table:\n     2.0-1 1001\nno:\n  Candidate: (none)\n"
+    stub(tmp_path, "apt-cache", f"[[ $* = *policy* ]] || exit 0\ncat <<'END'\n{policy}END\n")
+    said = run(script("preflight-packages", {"VERSION": "", "PACKAGES": ["haproxy", "no"], "CHOICE": "yes"}), tools)
+    assert said["candidate"] == [f"haproxy {taken}"]
+
+
 def test_what_dnf_says_about_repositories(tmp_path):
     tools = only(tmp_path, "bash", "timeout", "awk", "cat")
     text = "Errors during downloading metadata for repository 'x':\n  - Curl error (28)\nError: Failed to download metadata for repo 'x': no"

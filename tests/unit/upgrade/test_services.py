@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from runbooks.commands.service_packages import Choice, Services
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host
-from runbooks.upgrade import lb
+from runbooks.upgrade import lb, lb_steps
 from runbooks.upgrade.lb_steps import UNITS, Pair
 from runbooks.upgrade.rules import services as rules
 from tests.support.fakes import lb as balancer
@@ -34,9 +35,10 @@ candidate haproxy 2.6.12-1+deb12u5
 candidate keepalived 1:2.2.7-1+b2
 """
 DNF = """\
-offered haproxy 2.4.22-3.el9 baseos
-offered haproxy 2.4.22-4.el9 baseos
 offered keepalived 2.2.8-4.el9 baseos
+offered haproxy 2.4.22-4.el9 baseos
+offered haproxy 2.4.22-3.el9 baseos
+candidate haproxy 2.4.22-4.el9
 """
 INSTALLED = {"haproxy": "2.6.12-1+deb12u3", "keepalived": "1:2.2.7-1+b2"}
 
@@ -60,10 +62,15 @@ def test_what_is_offered_and_what_the_host_would_take():
     assert [each.repository for each in found.broken] == ["http://b.example/debian bookworm"]
 
 
-def test_dnf_lists_the_newest_last():
+def test_without_a_flag_nothing_becomes_older():
+    """dnf names a candidate only where one is newer; an older one may be in another repository."""
     found = choice(DNF)
     assert found.offered["haproxy"] == ("2.4.22-4.el9", "2.4.22-3.el9")
-    assert found.candidate == {"haproxy": "2.4.22-4.el9", "keepalived": "2.2.8-4.el9"}
+    installed = {"haproxy": "2.4.22-3.el9", "keepalived": "2.2.9-1.el9"}
+    assert rules.wanted(balancer(1), installed, found, {}) == {"haproxy": "2.4.22-4.el9", "keepalived": "2.2.9-1.el9"}
+    assert rules.wanted(balancer(1), installed, found, {"keepalived": "2.2.8"})["keepalived"] == "2.2.8-4.el9"
+    half = rules.wanted(balancer(1), {"keepalived": ""}, found, {})
+    assert half == {"keepalived": "2.2.8-4.el9"}  # its installation was interrupted
 
 
 @pytest.mark.parametrize(
@@ -185,3 +192,18 @@ def test_the_note_is_taken_away_only_where_there_is_one():
         assert len(took) <= 1
         assert bool(took) >= bool(wrote)
         assert bool(took) >= bool(moved)
+
+
+@pytest.mark.parametrize(
+    ("noted", "said"),
+    [
+        (None, "The VIP is on lb1; it has not moved."),
+        (1, "The VIP is on lb1; it has not moved."),
+        (2, "The VIP has moved from lb2 to lb1, and stays there until inv upgrade.lb or inv lb.failover moves it back."),
+    ],
+)
+def test_where_the_vip_stays_when_a_load_balancer_failed(noted, said):
+    states = {balancer(1): SimpleNamespace(holds_vip=True), balancer(2): SimpleNamespace(holds_vip=False)}
+    pair = SimpleNamespace(versions=states, states=lambda run: {host: (None, each) for host, each in states.items()})
+    run = SimpleNamespace(read=lambda host, probe: host == (balancer(noted) if noted else None))
+    assert lb_steps._where_the_vip_is(pair, run, balancer(2)) == said
