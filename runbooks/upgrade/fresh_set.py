@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 FRESH = timedelta(hours=1)
 
 
-def require(session: Session, choices: Choices, *, begun: bool = False) -> None:
-    """Make a set unless there is a good one that is not older than FRESH. Nothing with --no-backup.
+def require(session: Session, choices: Choices, *, begun: bool = False) -> bool:
+    """Make a set unless there is a good one that is not older than FRESH; return whether one was made. Nothing with --no-backup.
 
     ``begun``: this goes on with an upgrade, so the newest good set counts, however old: one that is made now has the cluster half upgraded.
     Raises PrecheckError when hosts.yaml has no section backup, and the errors of `inv backup.run`: an incomplete set is none.
     """
     if not choices.backup:
-        return
+        return False
     if not session.site.backup:
         raise PrecheckError(
             "hosts.yaml has no section backup, so there is no set to go back to",
@@ -34,16 +34,17 @@ def require(session: Session, choices: Choices, *, begun: bool = False) -> None:
     store, now = Store(session.site), datetime.now().astimezone()
     if found := newest_good(store, now, FRESH if not begun else None):
         session.run.listener.say(f"backup: {found.id} is good and {age_text(_age(found, now).total_seconds())} old")
-        return
+        return False
     try:
         back_up(session, resume=False)
     except RunbookError as error:
         if session.options.plan or newest_good(store, now):  # the set is good; its copy elsewhere may have failed
             session.run.listener.say(f"backup: {error}")
-            return
+            return not session.options.plan
         error.add_note("the upgrade was not gone on with" if begun else "the upgrade has not begun")
         error.hint = "; or ".join(filter(None, (error.hint, "without a backup: --no-backup")))
         raise
+    return not session.options.plan
 
 
 def newest_good(store: Store, now: datetime, within: timedelta | None = FRESH) -> Manifest | None:

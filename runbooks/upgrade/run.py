@@ -72,9 +72,12 @@ def one_hop(session: Session, one: Upgrade) -> None:
     """Carry out one hop."""
     progress = finish_kubeadm(session.run)
     settle(session.run, progress)
-    found = forecast(session, one.to, replace(one.choices, to=one.to, several=False))
+    choices = replace(one.choices, to=one.to, several=False)
+    found = forecast(session, one.to, choices)
     refuse(one, found)
-    fresh_set.require(session, one.choices, begun=any(each.kept for each in progress.values()))
+    if fresh_set.require(session, one.choices, begun=any(each.kept for each in progress.values())):
+        found = forecast(session, one.to, choices)  # etcd's members are compared with those in the new set
+        refuse(one, found)
     steps = procedure(one, order(one, session.run, found, progress), [set_version(session.site_file, one.version)])
     with clients.watched(session):
         session.carry_out(steps, resume=False)  # it looks at what the nodes run; with --resume as without

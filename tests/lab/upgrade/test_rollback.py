@@ -62,7 +62,9 @@ def config(upgraded: Upgraded) -> str:
 
 
 def status(upgraded: Upgraded) -> dict[str, dict[str, object]]:
-    said = upgraded.operator.inv("upgrade.status", "--json").stdout  # a finding, such as kube-proxy's version, adds the line of an error
+    said = upgraded.operator.inv(
+        "upgrade.status", "--json"
+    ).stdout  # a finding, such as kube-proxy's version, adds the line of an error
     found: dict[str, dict[str, object]] = json.loads(said.splitlines()[0])
     return found
 
