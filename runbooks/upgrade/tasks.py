@@ -53,7 +53,7 @@ def plan(  # noqa: PLR0913 - flags
     force_pods: str = "",
     no_backup: bool = False,
 ) -> None:
-    """Foresee an upgrade: what would stop or harm it, and how long it takes.
+    """Say what would stop an upgrade, and when.
 
     Changes nothing. Looks at the path, at settings and APIs that the target no longer takes, etcd, packages, room, backups, certificates,
     the load balancers, and at what was changed by hand; simulates every drain in the order of the run. Prints all findings in one table and
@@ -81,7 +81,7 @@ def plan(  # noqa: PLR0913 - flags
 
 @procedure(help={"host": "the control plane host; one at a time"})
 def rollback(session: Session, host: str) -> None:
-    """Take the control plane of one host back to the version before its upgrade.
+    """Take one host back to the version before.
 
     Puts back the manifests that this tool or kubeadm has kept, one at a time, while the load balancers do not use the host. Refused, with
     the reason and the way: when no backup is there, a kubelet is newer, more than one minor version lies between, or etcd's data has
@@ -134,7 +134,7 @@ NEWEST = "; without it, the newest that the host's repositories offer"
     }
 )
 def lb(session: Session, to_haproxy: str = "", to_keepalived: str = "") -> None:
-    """Upgrade haproxy and keepalived on the load balancers, the standby first.
+    """Upgrade haproxy and keepalived.
 
     Before anything is installed, the new programs check the configuration of every load balancer. Then the standby is upgraded and has
     to prove that it serves, the VIP moves to it (as by lb.failover, measured), the other one is upgraded, and the VIP goes back to the one

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 
-WORDS = re.compile(r"token|passw|secret|key-?_?data|authorization|bearer|credential", re.IGNORECASE)
+# "authorization" is a header; kubernetes' flags --authorization-mode and the like hold no secret.
+WORDS = re.compile(r"token|passw|secret|key-?_?data|authorization(?!-)|bearer|credential", re.IGNORECASE)
 WITH_VALUE = re.compile(rf"(?:{WORDS.pattern})[\w-]*[\"']?[:=\s]\s*(?!(?:true|false)\b)\S", re.IGNORECASE)
 # Environment and headers of HTTP probes and of the kubelet's staticPodURL, wherever they are; and a copy of a whole manifest that kubectl makes.
 PLACES = re.compile(r"(?:^|\.)(?:env|httpHeaders|staticPodURLHeader)(?:[\[.]|$)|last-applied-configuration$")
