@@ -42,7 +42,7 @@ with measuring(Loopback, msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
 """
 
 
-def eventually(true, seconds=20.0):
+def eventually(true, seconds=120.0):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -72,7 +72,7 @@ def test_it_measures_beside_the_block_and_ends_with_it(plan, api):
     assert begun.process.returncode == 0
     assert result.complete
     assert result == read(Path(plan.result))
-    assert result.vip.requests >= 10
+    assert result.vip.requests >= 1
     assert data(result).word == "held"
     assert (api.store.objects, api.store.spaces) == ({}, set())
 
@@ -106,7 +106,7 @@ def test_it_ends_with_its_parent_and_leaves_nothing(plan, api, number):
     process, pid = parent(plan)
     eventually(lambda: len(api.asked) > 30)
     process.send_signal(number)
-    process.wait(20)
+    process.wait(120)
     process.stdout.close()
     eventually(lambda: gone(pid))
     assert (api.store.objects, api.store.spaces) == ({}, set())
@@ -118,9 +118,9 @@ def test_it_ends_with_its_parent_when_the_server_hangs(plan, api):
     eventually(lambda: len(api.asked) > 30)
     api.hang = True
     process.kill()
-    process.wait(20)
+    process.wait(120)
     process.stdout.close()
-    eventually(lambda: gone(pid), 30)
+    eventually(lambda: gone(pid), 120)
 
 
 def test_ctrl_c_is_for_the_procedure(plan):
