@@ -29,8 +29,6 @@ ROWS: Final = {
         "recover/test_certs.py",
         "recover/test_member.py",
         "recover/test_quorum.py",
-        "upgrade/test_rollback.py",
-        "upgrade/test_run.py",
         "cluster/test_reset.py",
     ),
     "lab": (
@@ -57,6 +55,8 @@ ROWS: Final = {
         "cluster/test_verify.py",
         "cluster/test_upgrade.py",
         "upgrade/test_plan.py",
+        "upgrade/test_rollback.py",
+        "upgrade/test_run.py",
     ),
 }
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}
