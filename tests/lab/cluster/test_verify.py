@@ -265,7 +265,7 @@ def test_a_master_without_power(whole: Operator) -> None:
         )
         seen = failing(rows)
         assert ("host", "master1") in seen
-        assert "master1" in seen["etcd", ""]
+        assert ("etcd", "master1") in seen
         assert "master1 is DOWN" in seen["LB", "lb1"]
         assert rows["API by VIP", ""]["seen"].endswith("asked from master2, master3")
         assert {row["severity"] for (topic, _), row in rows.items() if topic == "write by VIP"} == {"ok"}
