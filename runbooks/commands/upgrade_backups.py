@@ -128,4 +128,4 @@ def parse(answer: Answer) -> Backups:
 def _backups(action: str, **variables: str) -> Command:
     given = {"ACTION": action, "PODS": STATIC_PODS, "KUBELET": KUBELET_FILES, **variables}
     shown = " ".join(["upgrade-backups", action, *variables.values()])
-    return replace(script("upgrade-backups", given, timeout=60), shown=shown)
+    return replace(script("upgrade-backups", given, timeout=60, after=("kubeadm-at-work",)), shown=shown)

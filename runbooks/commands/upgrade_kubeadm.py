@@ -67,13 +67,13 @@ def start(action: Action, version: str, flags: Sequence[str], *, end_api: bool) 
         "END_API": "yes" if end_api else "",
         **NO_FLAGS,
     }
-    command = script("upgrade-kubeadm", variables, timeout=60, after=("etcd-find",))
+    command = script("upgrade-kubeadm", variables, timeout=60, after=("etcd-find", "kubeadm-at-work"))
     return replace(command, shown=" ".join(words))
 
 
 def look() -> Probe[Progress]:
     """Read how far it has come."""
-    command = script("upgrade-look", NO_FLAGS, timeout=30, after=("etcd-find",))
+    command = script("upgrade-look", NO_FLAGS, timeout=30, after=("etcd-find", "kubeadm-at-work"))
     return Probe(replace(command, shown="upgrade-look"), parse)
 
 

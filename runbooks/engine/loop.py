@@ -88,7 +88,7 @@ def perform(run: Run, step: Step) -> str:
             step.do(run)
         return "would change" if step.do else "would wait"
     outcome = _made(run, step) if step.do else "ok"
-    _wait(run, step)
+    wait(run, step)
     return _verified(run, step, outcome)
 
 
@@ -146,7 +146,9 @@ def _verified(run: Run, step: Step, outcome: str) -> str:
     return outcome
 
 
-def _wait(run: Run, step: Step) -> None:
+def wait(run: Run, step: Step) -> None:
+    """Wait until ``step`` is done, up to its ``within`` seconds. No server that answers is "not yet". Raises OutcomeError with what was seen."""
+
     def observe() -> bool | Unmet:
         run.look_anew()
         try:

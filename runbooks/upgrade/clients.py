@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,24 +68,20 @@ def watched(session: Session) -> Iterator[None]:
     directory = session.state / "runs"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / f"{new_run_id(datetime.now(UTC))}{RESULT}"
-    try:
-        plan = plan_for(session.site, kubeconfig_of(session.run), path, _versions(session))
-        begun = measuring(session.site, plan)
-        clients = begun.__enter__()
-    except RunbookError as error:
-        session.run.listener.say(f"what clients see is not measured: {error}")
-        yield
-        return
-    watching = Watching(session, clients)
-    try:
-        yield
-    except RunbookError:
+    with ExitStack() as stack:
+        try:
+            plan = plan_for(session.site, kubeconfig_of(session.run), path, _versions(session))
+            watching = Watching(session, stack.enter_context(measuring(session.site, plan)))
+        except RunbookError as error:
+            session.run.listener.say(f"what clients see is not measured: {error}")
+            yield
+            return
+        try:
+            yield
+        except RunbookError:
+            watching.tell()
+            raise
         watching.tell()
-        raise
-    else:
-        watching.tell()
-    finally:
-        begun.__exit__(None, None, None)
 
 
 def _versions(session: Session) -> dict[str, str]:

@@ -11,8 +11,7 @@ from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import verify
-from runbooks.rules.upgrade_seen import NodeSeen, Seen, Version, text
-from runbooks.upgrade import look
+from runbooks.rules.upgrade_seen import NodeSeen, Version, text
 from runbooks.upgrade.rules import status
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.view.cluster import Survey
@@ -41,13 +40,7 @@ class Upgrade:
 
     def node(self, run: Run, host: Host) -> NodeSeen:
         """Return the versions on ``host``, without those of its pods. Raises the host's RunbookError."""
-        found = run.read(host, versions.look())
-        return seen_alone(self.site, host, found)
-
-    def seen(self, run: Run) -> Seen:
-        """Return the versions of the whole cluster. What cannot be read is part of it."""
-        said = look.look(run)
-        return status.seen(self.site, said.hosts, said.cluster)
+        return status.node(host, run.read(host, versions.look()), "not asked")
 
     def serving(self, run: Run, without: Host) -> Host:
         """Return a control plane host whose API server is ready: another one than ``without`` if there is one. Raises NotServing."""
@@ -67,10 +60,3 @@ def object_of(host: Host, nodes: Mapping[str, Node]) -> Node | None:
     """Return the Node object of ``host``: by its name or its address, else the one with (or without) the domain."""
     found = verify.node_of(nodes.values(), host)
     return found or next((each for name, each in nodes.items() if host.is_called(name)), None)
-
-
-def seen_alone(site: Site, host: Host, said: versions.HostVersions) -> NodeSeen:
-    """Return what one host has, as versions."""
-    nothing: Mapping[Host, status.HostReading] = {each: RunbookError("not asked") for each in site.nodes}
-    found = status.seen(site, {**nothing, host: said}, "not asked")
-    return next(node for node in found.nodes if node.name == host.name)

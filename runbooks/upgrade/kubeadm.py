@@ -21,7 +21,6 @@ ARRIVED_WITHIN_S = 180  # after kubeadm has ended: it does not wait for every po
 ENDS_WITHIN_S = 40 * 60  # five components, five minutes each, and as long to go back
 ASK_EVERY_S = 2.0
 ATTEMPTS = 3
-HEALTH = ("CreateJob", "timed out waiting for the condition", "health check")
 
 
 def carry_out(upgrade: Upgrade, run: Run, host: Host, action: Action) -> None:

@@ -23,10 +23,10 @@ from runbooks.rules.finding import at_least, told
 from runbooks.rules.upgrade_seen import text, version_in
 from runbooks.text import first_few, indented, listed
 from runbooks.upgrade import kubeadm
-from runbooks.upgrade.context import Upgrade, seen_alone
+from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.fetching import KUBELET
 from runbooks.upgrade.packages import install_held
-from runbooks.upgrade.rules import schedule
+from runbooks.upgrade.rules import schedule, status
 from runbooks.upgrade.rules.cordons import cordon_of, is_stale
 from runbooks.upgrade.rules.drain_outcome import outcome
 from runbooks.upgrade.rules.evictions import evictable, one_by_one
@@ -116,7 +116,7 @@ def require_servers(upgrade: Upgrade, run: Run, host: Host) -> None:
     for master, each in said.items():
         if run.plan and run.would_change(master):
             continue
-        seen = None if isinstance(each, RunbookError) else seen_alone(upgrade.site, master, each).server
+        seen = None if isinstance(each, RunbookError) else status.node(master, each, "not asked").server
         if not seen or seen < upgrade.to:
             older.append(f"{master} {text(seen)}")
     if older:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from runbooks import gates
 from runbooks.engine.by_hand import by_hand
-from runbooks.engine.retry import again, until
+from runbooks.engine.loop import wait
+from runbooks.engine.retry import again
 from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
 from runbooks.errors import DegradedError, HostErrors, RunbookError, reason
 from runbooks.inventory.model import Host
@@ -132,18 +133,10 @@ def tolerant(upgrade: Upgrade, step: Step) -> Step:
 
 
 def _made(run: Run, step: Step) -> None:
-    """Carry out a step and wait for its state, as the loop does, so that a state that is not reached in time is the worker's failure too."""
-
-    def observe() -> bool | Unmet:
-        run.look_anew()
-        met = step.done(run) if step.done else True
-        if isinstance(met, Unmet):
-            run.listener.waiting(step, met.seen)
-        return met
-
+    """Carry out a step and wait for its state: one that is not reached in time is the worker's failure too."""
     if step.do:
         step.do(run)
-    until(observe, within=step.within, poll=run.poll)
+    wait(run, step)
 
 
 def not_too_many_failed(upgrade: Upgrade, group: Sequence[Host]) -> Step:

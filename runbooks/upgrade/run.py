@@ -23,7 +23,7 @@ from runbooks.upgrade.forecast import Forecast, forecast
 from runbooks.upgrade.hosts_yaml import change, set_version
 from runbooks.upgrade.node import kubelet_arrived
 from runbooks.upgrade.procedure import Order, procedure
-from runbooks.upgrade.rules import path
+from runbooks.upgrade.rules import path, status
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.going_on import refusals
 from runbooks.upgrade.rules.packages import newest_between
@@ -55,9 +55,10 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
     """Return the versions to go through, the target last. Raises PrecheckError when a patch release in between is not known."""
     if not one.choices.several:
         return (one.to,)
-    state = standing(one.seen(session.run))
+    said = look.look(session.run)
+    state = standing(status.seen(session.site, said.hosts, said.cluster))
     now = state.since or state.to
-    offered = packages.between(session.run, now, one.to, look.look(session.run).hosts) if now else {}
+    offered = packages.between(session.run, now, one.to, said.hosts) if now else {}
     way = path.hops(now, one.to, newest_between(offered)) if now else ()
     if unknown := [str(hop) for hop in way if not hop.to]:
         raise PrecheckError(

@@ -60,23 +60,11 @@ def plan(  # noqa: PLR0913 - flags
     when each host's turn comes, from past runs where there are some. Exit status 0: upgrade.run would be let through. Exit status 1: it
     would be refused, or something that decides about it could not be read.
     """
+    flags = {name: value for name, value in locals().items() if name != "session"}
     from runbooks.upgrade.plan import show  # noqa: PLC0415 - start-up time
     from runbooks.upgrade.rules.choices import choices  # noqa: PLC0415
 
-    chosen = choices(
-        session.site,
-        to=to,
-        hops=hops,
-        only=only,
-        pause_after=pause_after,
-        until=until,
-        workers_at_once=workers_at_once,
-        drain_timeout=drain_timeout,
-        delete_emptydir_data=delete_emptydir_data,
-        force_pods=force_pods,
-        no_backup=no_backup,
-    )
-    show(session, chosen)
+    show(session, choices(session.site, **flags))
 
 
 @procedure(help={"host": "the control plane host; one at a time"})

@@ -1,5 +1,6 @@
 # Variables: ACTION (look, keep, drop or back), PODS (array: names of static pods), KUBELET (array: names of files in /var/lib/kubelet that
-# kubeadm writes); for keep also VERSION (of the control plane, such as 1.36.2); for back also FROM and TO (files) and SHA (of FROM).
+# kubeadm writes); for keep also VERSION (of the control plane, such as 1.36.2); for back also FROM and TO (files) and SHA (of FROM). kubeadm-at-work.sh
+# stands before this.
 # The manifests of a control plane host as they were before an upgrade: what kubeadm moved to /etc/kubernetes/tmp, and what "keep" has copied.
 # look, read-only, one "key value" per line:
 #   folder KIND SECONDS PATH   since 1970. KIND: now (what the kubelet runs), kept (by "keep"), kubeadm (manifests that kubeadm replaced),
@@ -49,10 +50,7 @@ look() {
     for name in controller-manager scheduler; do
         [ ! -e "/etc/kubernetes/$name.conf" ] || echo "uses kube-$name $(sed -n 's/^ *server: *//p' "/etc/kubernetes/$name.conf" | head -n 1)"
     done
-    # No more words of it: a token may follow.
-    pgrep -ax kubeadm |
-        awk '($3 == "init" && $4 != "phase") || $3 ~ /^(join|reset)$/ || ($3 == "certs" && $4 == "renew") || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' |
-        head -n 1 | cut -d' ' -f2-4 | sed 's/^/running /'
+    kubeadm_at_work | cut -d' ' -f2- | sed 's/^/running /'
     true
 }
 keep() {

@@ -1,5 +1,5 @@
 # Variables: ACTION (apply or node), VERSION (such as v1.36.3), WORDS (array: kubeadm's flags), END_API ("yes" on a control plane host), and
-# those of etcd-find.sh, which stands before this.
+# those of etcd-find.sh and kubeadm-at-work.sh, which stand before this.
 # Starts `kubeadm upgrade` as a systemd unit of its own, so that a lost connection or a killed session never stops it half way, and returns at
 # once; upgrade-look.sh says how it goes on. If it runs already, nothing is done. The file "attempt" is written before the first change and
 # removed when kubeadm has ended well; then "ended" says what it has done.
@@ -31,7 +31,7 @@ job='run=$0 top=$1 what=$2 end_api=$3; shift 3
     echo "$code" >"$run/code.new"
     mv -f -- "$run/code.new" "$run/code"'
 case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) exit 0 ;; esac
-other=$(pgrep -ax kubeadm | awk '($3 == "init" && $4 != "phase") || $3 ~ /^(join|reset)$/ || ($3 == "certs" && $4 == "renew") || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' | head -n 1) || true
+other=$(kubeadm_at_work) || true
 if [ -n "$other" ]; then
     echo "another kubeadm runs here: $other" >&2
     exit 75

@@ -1,4 +1,4 @@
-# Variables: those of etcd-find.sh, which stands before this. Says how far `kubeadm upgrade` has come on this host, one "key value" per line;
+# Variables: those of etcd-find.sh and kubeadm-at-work.sh, which stand before this. Says how far `kubeadm upgrade` has come on this host, one "key value" per line;
 # read-only:
 #   unit STATE         of the unit in which upgrade-kubeadm.sh runs kubeadm
 #   attempt TEXT       begun and not ended well: "apply v1.36.3"
@@ -31,10 +31,7 @@ if [ -s "$run/log" ]; then
 fi
 case $state in
 active | activating | deactivating) ;;
-*) # one that only reads is none
-    pgrep -ax kubeadm | awk '($3 == "init" && $4 != "phase") || $3 ~ /^(join|reset)$/ || ($3 == "certs" && $4 == "renew") || ($3 == "upgrade" && $4 ~ /^(apply|node)$/)' | head -n 1 |
-        cut -c -200 | sed 's/^/other /'
-    ;;
+*) kubeadm_at_work | sed 's/^/other /' ;;
 esac
 now=$(date +%s)
 echo "clock $now"

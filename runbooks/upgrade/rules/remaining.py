@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from runbooks.inventory.model import Host
 from runbooks.rules.upgrade_seen import NodeSeen, Seen, Version
+from runbooks.rules.upgrade_standing import arrived
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.order import control_plane_order, groups, workers
 
@@ -33,15 +34,12 @@ class Remaining:
 def remaining(hosts: Sequence[Host], seen: Seen, target: Version, leader: Host | None, choices: Choices) -> Remaining:
     """Return what is left of an upgrade of ``hosts`` (the nodes of the site) to ``target``. A host of which nothing is known is left."""
     nodes = {node.name: node for node in seen.nodes}
-    masters = [host for host in hosts if host.is_control_plane]
-    begun = {host.name for host in hosts if _begun(nodes[host.name], target)}
-    order = control_plane_order(masters, leader, begun)
+    order, others = in_order(hosts, seen, target, leader)
     kubelets = [host for host in order if not _kubelet_done(nodes[host.name], target) and choices.takes(host)]
-    others = workers(hosts, begun)
     left = [host for host in others if not _kubelet_done(nodes[host.name], target) and choices.takes(host)]
     alone = groups(left, choices.workers_at_once, canary=not any(nodes[host.name].kubelet_runs == target for host in others))
     return Remaining(
-        control_plane=tuple(host for host in order if not arrived(nodes[host.name], target) and choices.takes(host)),
+        control_plane=tuple(host for host in order if arrived(nodes[host.name], target) != "done" and choices.takes(host)),
         kubelets=_until([*((host,) for host in kubelets), *alone], choices.pause_after),
         applied=seen.config == target,
     )
@@ -61,12 +59,6 @@ def _until(kubelets: Sequence[tuple[Host, ...]], last: Host | None) -> tuple[tup
     """Return the groups up to that of ``last``; all of them without it."""
     at = next((number for number, group in enumerate(kubelets) if last in group), len(kubelets))
     return tuple(kubelets[: at + 1])
-
-
-def arrived(node: NodeSeen, target: Version) -> bool:
-    """Return whether all parts of a control plane host have arrived, in the manifests and running."""
-    versions = [version for pair in node.parts.values() for version in pair]
-    return bool(versions) and set(versions) == {target}
 
 
 def _begun(node: NodeSeen, target: Version) -> bool:

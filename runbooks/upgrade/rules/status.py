@@ -20,7 +20,7 @@ HostReading = HostVersions | RunbookError
 
 def seen(site: Site, hosts: Mapping[Host, HostReading], cluster: ClusterVersions | str) -> Seen:
     """Return the readings as versions. ``cluster`` is a text when no API server answered, which says why."""
-    nodes = tuple(_node(host, hosts[host], cluster) for host in site.nodes)
+    nodes = tuple(node(host, hosts[host], cluster) for host in site.nodes)
     lost = {host.name: reason(host, each) for host, each in hosts.items() if isinstance(each, RunbookError)}
     if isinstance(cluster, str):
         lost["kubeadm-config"] = cluster
@@ -30,7 +30,8 @@ def seen(site: Site, hosts: Mapping[Host, HostReading], cluster: ClusterVersions
     return Seen(nodes=nodes, config=version_in(cluster.config), unread=lost)
 
 
-def _node(host: Host, said: HostReading, cluster: ClusterVersions | str) -> NodeSeen:
+def node(host: Host, said: HostReading, cluster: ClusterVersions | str) -> NodeSeen:
+    """Return the versions on one host; without the objects of a cluster, those of its pods as their processes say them."""
     if isinstance(said, RunbookError):
         return NodeSeen(name=host.name, control_plane=host.is_control_plane)
     pods = () if isinstance(cluster, str) else cluster.proxy_pods
