@@ -6,6 +6,7 @@ nesting, alias bombs) ends in one clear error.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -95,9 +96,16 @@ def decoded(data: bytes) -> str:
 
 def parse(text: str) -> Node:
     """Return the tree of the one document in ``text``."""
-    try:
+    with _explaining(text):
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
         return _Builder(loader).document()
+
+
+@contextmanager
+def _explaining(text: str) -> Iterator[None]:
+    """Turn what a parser says of ``text`` into an UnreadableError."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         raise _explained(error, text) from None
     except yaml.YAMLError as error:
@@ -219,9 +227,15 @@ class Place(msgspec.Struct, frozen=True):
 def place(text: str, keys: Sequence[str]) -> Place | None:
     """Return where the value at ``keys`` stands; of a duplicate key the last one. ``text`` is a document that `parse` takes.
 
-    None when it is not there, or is not one word on one line: a list, a mapping, a block or folded text.
+    None when it is not there, or is not one word on one line: a list, a mapping, a block or folded text. Raises UnreadableError when
+    only libyaml takes the text.
     """
-    # The parser in Python, whose marks count characters.
+    # The parser in Python, whose marks count characters. It refuses a few texts that libyaml takes, such as "|#".
+    with _explaining(text):
+        return _place(text, keys)
+
+
+def _place(text: str, keys: Sequence[str]) -> Place | None:
     event: Any = _at(yaml.parse(text, Loader=yaml.SafeLoader), keys)
     if event is None or event.start_mark.line != event.end_mark.line:
         return None
