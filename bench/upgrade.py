@@ -154,8 +154,9 @@ def measured(lab: Lab, to: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         built(lab, again=False)
         script = plain(lab, to, Path(directory))
-        print(f"plain script: {script['wall']:.1f} s", flush=True)
-        shown = json.loads(run([*INV, "upgrade.status", "--json"], timeout_s=120, check=False).stdout)
+        print(f"plain script: {script['wall']:.1f} s\n\n{parts(script)}", flush=True)
+        said = run([*INV, "upgrade.status", "--json"], timeout_s=120, check=False).stdout
+        shown = json.loads(said.splitlines()[0])  # an error is a line of its own
         if shown["upgrade"]["state"] != "whole":
             sys.exit(f"the plain script left a cluster that is not whole: {shown['upgrade']}")
         built(lab, again=True)
@@ -181,24 +182,29 @@ def offered(lab: Lab) -> tuple[str, ...]:
 def shown(content: Mapping[str, Any]) -> str:
     """Return all of it as markdown."""
     script, own = content["plain"], content["ours"]
-    totals: dict[str, list[float]] = {}
-    for part in script["parts"]:
-        totals.setdefault(part["part"], []).append(part["seconds"])
-    parts = [["part of the plain script", "times", "s in all", "shortest", "longest"]]
-    parts += [
-        [name, str(len(each)), *(f"{value:.1f}" for value in (sum(each), min(each), max(each)))] for name, each in totals.items()
-    ]
     clients = [["what clients of the VIP saw", "plain script", "`inv upgrade.run`"]]
     clients += [[name, f"{value:,}", f"{own['clients'][name]:,}"] for name, value in script["clients"].items()]
     return "\n\n".join(
         [
             f"plain script {script['wall']:.1f} s, inv upgrade.run {own['wall']:.1f} s: {content['ratio']:.2f} (target: at most {WALL_TARGET:g})",
-            markdown(parts),
+            parts(script),
             table(own),
             verdict(own),
             markdown(clients),
         ]
     )
+
+
+def parts(script: Mapping[str, Any]) -> str:
+    """Return where the plain script's time went, as markdown."""
+    totals: dict[str, list[float]] = {}
+    for part in script["parts"]:
+        totals.setdefault(part["part"], []).append(part["seconds"])
+    lines = [["part of the plain script", "times", "s in all", "shortest", "longest"]]
+    lines += [
+        [name, str(len(each)), *(f"{value:.1f}" for value in (sum(each), min(each), max(each)))] for name, each in totals.items()
+    ]
+    return markdown(lines)
 
 
 def main(words: Iterable[str] | None = None) -> int:
