@@ -7,7 +7,7 @@ https://kubernetes.io/docs/reference/kubectl/jsonpath/
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -86,16 +86,27 @@ FORMATS = {
 
 def look(api_host: Host) -> Probe[Cluster]:
     """Read what decides how drains go from the API server of ``api_host``. What cannot be read is in `Cluster.errors`."""
+    return _look(api_host, tuple(FORMATS), "")
+
+
+def of_node(api_host: Host, node: str) -> Probe[Cluster]:
+    """As `look`, but only ``node`` and its Pods: how far its drain has come."""
+    return _look(api_host, ("nodes", "pods"), node)
+
+
+def _look(api_host: Host, kinds: Sequence[str], node: str) -> Probe[Cluster]:
     variables = {
         "SERVER": url(api_host.address),
-        "KINDS": list(FORMATS),
-        "FORMATS": [template(each) for each in FORMATS.values()],
+        "KINDS": list(kinds),
+        "FORMATS": [template(FORMATS[kind]) for kind in kinds],
+        "NODE": node,
     }
-    return Probe(replace(script("drain-look", variables, timeout=120), shown="drain-look"), parse_look)
+    shown = f"drain-look {node}".rstrip()
+    return Probe(replace(script("drain-look", variables, timeout=120), shown=shown), lambda answer: parse_look(answer, kinds))
 
 
-def parse_look(answer: Answer) -> Cluster:
-    """Parse what drain-look.sh printed. Raises ValueError when a kind is missing or an object does not have the expected fields."""
+def parse_look(answer: Answer, kinds: Sequence[str] = tuple(FORMATS)) -> Cluster:
+    """Parse what drain-look.sh printed of ``kinds``. Raises ValueError when one is missing or an object does not have the expected fields."""
     head, *parts = answer.stdout.split("\n@@ ")
     said = dict(line.partition(" ")[::2] for line in head.splitlines())
     got: dict[str, list[Line]] = {}
@@ -110,7 +121,7 @@ def parse_look(answer: Answer) -> Cluster:
             got[kind] = [Line(FORMATS[kind], line) for line in text.split("\n") if line]  # splitlines would also cut at \x1e
         else:
             errors[kind] = brief(text) or f"kubectl exited {status}"
-    if missing := FORMATS.keys() - got.keys():
+    if missing := set(kinds) - got.keys():
         raise ValueError(f"drain-look said nothing about {', '.join(sorted(missing))}")
     try:
         return _cluster(got, said, errors)
@@ -130,7 +141,7 @@ def _cluster(got: dict[str, list[Line]], said: dict[str, str], errors: dict[str,
         budgets=tuple(each("poddisruptionbudgets", _budget)),
         volumes=tuple(one for one in each("persistentvolumes", _volume) if one),
         services=dict(each("services", _service)),
-        namespaces={one["name"]: one.json("labels") or {} for one in got["namespaces"]},
+        namespaces={one["name"]: one.json("labels") or {} for one in got.get("namespaces", ())},
         hooks=tuple(hook for those in hooks for hook in those),
         version=json.loads(version)["gitVersion"] if version.startswith("{") else "",
         clock=int(said["clock"]),

@@ -71,9 +71,10 @@ def start(action: Action, version: str, flags: Sequence[str], *, end_api: bool) 
     return replace(command, shown=" ".join(words))
 
 
-def look() -> Probe[Progress]:
-    """Read how far it has come."""
-    command = script("upgrade-look", NO_FLAGS, timeout=30, after=("etcd-find", "kubeadm-at-work"))
+def look(*, wait_s: int = 0) -> Probe[Progress]:
+    """Read how far it has come; ``wait_s``: first wait up to so many seconds on the host until kubeadm ends or says something."""
+    variables = {**NO_FLAGS, "WAIT_S": str(wait_s or "")}
+    command = script("upgrade-look", variables, timeout=30 + wait_s, after=("etcd-find", "kubeadm-at-work"))
     return Probe(replace(command, shown="upgrade-look"), parse)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from runbooks.commands import versions
+from runbooks.commands import node, versions
+from runbooks.commands.node import NodeState
 from runbooks.commands.node_objects import Node
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
@@ -24,6 +25,7 @@ class Upgrade:
     to       the version that the hosts get; ``choices.to`` is the last one of several hops.
     failed   workers that are left out since a step of theirs failed, and why; never more than ``choices.max_failed``.
     begun    hosts that this run works on, or has worked on.
+    to_do    control plane hosts that this run has found before kubeadm's step: they stay so until this run has made it.
     """
 
     site: Site
@@ -32,6 +34,8 @@ class Upgrade:
     survey: Survey = field(default_factory=Survey)
     failed: dict[Host, RunbookError] = field(default_factory=dict)
     begun: set[Host] = field(default_factory=set)
+    to_do: set[Host] = field(default_factory=set)
+    _served: Host | None = None
 
     @property
     def version(self) -> str:
@@ -43,8 +47,17 @@ class Upgrade:
         return status.node(host, run.read(host, versions.look()), "not asked")
 
     def serving(self, run: Run, without: Host) -> Host:
-        """Return a control plane host whose API server is ready: another one than ``without`` if there is one. Raises NotServing."""
-        return self.survey.api_host(run, without=without) or self.survey.serving(run)
+        """Return a control plane host whose API server is ready: another one than ``without`` if there is one. Raises NotServing.
+
+        The one that was last ready is asked first, and alone.
+        """
+        last = self._served
+        if last and last != without:
+            state = self.survey.each(run, {last: node.look(last)})[last]
+            if isinstance(state, NodeState) and state.serves:
+                return last
+        self._served = self.survey.api_host(run, without=without) or self.survey.serving(run)
+        return self._served
 
     def node_object(self, run: Run, host: Host) -> Node | None:
         """Return the Node object of ``host``, None when the cluster has none. Raises NotServing."""

@@ -154,7 +154,12 @@ def take_out(upgrade: Upgrade, host: Host, action: Action) -> Step:
 
 def complete(upgrade: Upgrade, run: Run, host: Host) -> bool:
     """Return whether nothing is left to do for kubeadm on ``host``: it has arrived, and so has kubeadm-config."""
-    return bool(has_arrived(upgrade, run, host, "node")) and not config_behind(upgrade, run, host)
+    if host in upgrade.to_do:
+        return False
+    found = bool(has_arrived(upgrade, run, host, "node")) and not config_behind(upgrade, run, host)
+    if not found:
+        upgrade.to_do.add(host)
+    return found
 
 
 def _target_is_set(upgrade: Upgrade, run: Run, host: Host, action: Action) -> None:

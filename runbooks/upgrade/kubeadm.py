@@ -19,7 +19,8 @@ from runbooks.upgrade.rules.kubeadm_flags import leaves_etcd
 
 ARRIVED_WITHIN_S = 180  # after kubeadm has ended: it does not wait for every pod
 ENDS_WITHIN_S = 40 * 60  # five components, five minutes each, and as long to go back
-ASK_EVERY_S = 2.0
+ASK_EVERY_S = 2.0  # while the host cannot be asked
+LISTEN_S = 5  # how long an answer may take while kubeadm says nothing: containers are looked at that often
 ATTEMPTS = 3
 
 
@@ -48,8 +49,9 @@ def _once(upgrade: Upgrade, run: Run, host: Host, action: Action) -> Progress | 
     progress = run.read(host, upgrade_kubeadm.look())
     if not progress.running:
         words = (*wanted_flags(upgrade, run, host), *etcd_flags(upgrade, run, host))
-        others = len(upgrade.site.control_plane) > 1  # the only API server is not ended before kubeadm, which asks it first
-        end_api = host.is_control_plane and others
+        # Before etcd is restarted. The only API server is not ended before kubeadm, which asks it first.
+        restarts_etcd = upgrade.site.kubernetes.etcd == "stacked" and not etcd_flags(upgrade, run, host)
+        end_api = host.is_control_plane and restarts_etcd and len(upgrade.site.control_plane) > 1
         command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, end_api=end_api)
         if run.change(host, command) is None:
             return None
@@ -64,11 +66,12 @@ def follow(run: Run, host: Host) -> Progress:
     deadline = monotonic() + ENDS_WITHIN_S
     lost, told = 0.0, dict[str, str]()
     while monotonic() < deadline:
-        said = run.read_each({host: upgrade_kubeadm.look()}, fresh=True)[host]
+        said = run.read_each({host: upgrade_kubeadm.look(wait_s=LISTEN_S)}, fresh=True)[host]
         if isinstance(said, RunbookError):
             lost = lost or monotonic()
             if monotonic() - lost > 120:
                 raise said
+            sleep(ASK_EVERY_S)
         else:
             lost = 0.0
             if not said.running and (said.code is not None or not said.attempt):
@@ -82,7 +85,6 @@ def follow(run: Run, host: Host) -> Progress:
             if said.word and told.get("") != said.word:
                 told[""] = said.word
                 run.listener.say(f"          {host}: {said.word}")
-        sleep(ASK_EVERY_S)
     raise OutcomeError(
         f"{host}: kubeadm has not ended within {ENDS_WITHIN_S // 60} minutes",
         hint=f"on {host}: systemctl status ha-runbooks-upgrade",

@@ -84,8 +84,7 @@ def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
     def done(run: Run) -> bool | Unmet:
         if finished(run):
             return True
-        cluster = _cluster(upgrade, run, host)
-        name = upgrade.node_name(run, host)
+        cluster, name = _there(upgrade, run, host), upgrade.node_name(run, host)
         if name not in cluster.nodes:
             return Unmet("it is no node of the cluster")
         if not cluster.nodes[name].cordoned:
@@ -134,7 +133,16 @@ def _moves(pod: Pod) -> bool:
 def _cluster(upgrade: Upgrade, run: Run, host: Host) -> Cluster:
     """Return what decides how the drain goes. Raises OutcomeError when a part of it could not be read."""
     api_host = upgrade.serving(run, host)
-    found = run.read(api_host, drain_look.look(api_host))
+    return _whole(api_host, run.read(api_host, drain_look.look(api_host)))
+
+
+def _there(upgrade: Upgrade, run: Run, host: Host) -> Cluster:
+    """Return the node and its Pods only. Raises OutcomeError as `_cluster`."""
+    api_host = upgrade.serving(run, host)
+    return _whole(api_host, run.read(api_host, drain_look.of_node(api_host, upgrade.node_name(run, host))))
+
+
+def _whole(api_host: Host, found: Cluster) -> Cluster:
     if found.errors:
         words = [f"{kind}: {why}" for kind, why in found.errors.items()]
         raise OutcomeError(
@@ -144,7 +152,7 @@ def _cluster(upgrade: Upgrade, run: Run, host: Host) -> Cluster:
 
 
 def _drain(upgrade: Upgrade, run: Run, host: Host) -> None:
-    api_host, cluster = upgrade.serving(run, host), _cluster(upgrade, run, host)
+    api_host, cluster = upgrade.serving(run, host), _there(upgrade, run, host)
     name = upgrade.node_name(run, host)
     own = cluster.nodes[name]
     if is_stale(own):
@@ -179,7 +187,7 @@ def _wait_until_empty(upgrade: Upgrade, run: Run, host: Host) -> None:
 def _still_there(upgrade: Upgrade, run: Run, host: Host) -> str:
     run.look_anew()
     name = upgrade.node_name(run, host)
-    left = [pod.key for pod in _cluster(upgrade, run, host).pods if pod.node == name and _moves(pod)]
+    left = [pod.key for pod in _there(upgrade, run, host).pods if pod.node == name and _moves(pod)]
     return f"still there: {listed(first_few(left, 5))}" if left else ""
 
 

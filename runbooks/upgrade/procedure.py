@@ -41,10 +41,7 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
     """Return the procedure. ``end``: steps after the last host, when no host is left out."""
     choices = upgrade.choices
     chosen = [host for host in order.hosts if choices.takes(host)]
-    items: list[Step | Together] = [
-        gate.pods_start(upgrade, order.control_plane[0]),
-        *fetching.steps(upgrade, chosen),
-    ]
+    items: list[Step | Together] = [gate.pods_start(upgrade, order.control_plane[0]), *fetching.steps(upgrade, chosen)]
     for host in order.control_plane:  # all of them before any kubelet: a kubelet is never newer than an API server
         if choices.takes(host):
             items += control_plane.steps(upgrade, host, "apply" if host == order.apply else "node")
@@ -57,9 +54,10 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
     pause = choices.pause_after if choices.pause_after not in order.done else None  # it was the end of an earlier run
     items = _until(items, pause)
     if len(chosen) == len(upgrade.site.nodes) and not pause:
-        last = [gates.cluster_verified(upgrade.site)]
-        last += [step(host) for step in (kept.forget, leftovers.tidy) for host in order.control_plane]
-        items += [unless_left_out(upgrade, step) for step in (*last, *end)]
+        items.append(unless_left_out(upgrade, gates.cluster_verified(upgrade.site)))
+        for step in (kept.forget, leftovers.tidy):
+            items.append(Together(tuple(unless_left_out(upgrade, step(host)) for host in order.control_plane)))
+        items += [unless_left_out(upgrade, step) for step in end]
     title = f"Upgrade {upgrade.site.name} to Kubernetes {upgrade.version}"
     return Procedure("upgrade.run", title, items, inputs=_inputs(upgrade, order), flags=f"--to {upgrade.version}")
 

@@ -1,15 +1,24 @@
-# Variables: SERVER (URL of an API server), KINDS (array of kinds of objects), FORMATS (array: a jsonpath template for each kind).
+# Variables: SERVER (URL of an API server), KINDS (array of kinds of objects), FORMATS (array: a jsonpath template for each kind), NODE ("", or
+# the name of a node: only this one, and only its Pods).
 # Prints "clock SECONDS" (this host's), "version JSON", then for each kind "@@ KIND EXIT-STATUS" and what its template makes of all
-# objects of all namespaces; of a kind that cannot be read, the error. Read-only; kubectl's cache is thrown away.
+# objects of all namespaces; of a kind that cannot be read, the error. Read-only. kubectl's cache is thrown away; nodes and Pods are the same in
+# every version, so for NODE its usual one will do.
 # shellcheck shell=bash disable=SC2154
 scratch=$(mktemp -d) || exit
 trap 'trap "" TERM HUP INT; rm -rf -- "$scratch"' EXIT
+cache=(--cache-dir="$scratch/cache")
+[ -z "$NODE" ] || cache=()
 ask() {
-    kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=30s --cache-dir="$scratch/cache" "$@" </dev/null
+    kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=30s "${cache[@]}" "$@" </dev/null
 }
 get() { # NUMBER
-    local status
-    ask get "${KINDS[$1]}" --all-namespaces -o "jsonpath=${FORMATS[$1]}" >"$scratch/$1.said" 2>"$scratch/$1.error"
+    local status only=()
+    case $NODE,${KINDS[$1]} in
+    ,*) ;;
+    *,nodes) only=(--field-selector="metadata.name=$NODE") ;;
+    *,pods) only=(--field-selector="spec.nodeName=$NODE") ;;
+    esac
+    ask get "${KINDS[$1]}" --all-namespaces "${only[@]}" -o "jsonpath=${FORMATS[$1]}" >"$scratch/$1.said" 2>"$scratch/$1.error"
     status=$?
     echo "$status" >"$scratch/$1.status"
 }

@@ -5,19 +5,36 @@
 # removed when kubeadm has ended well; then "ended" says what it has done.
 # The names of the folders that it leaves in /etc/kubernetes/tmp are added to "made": see upgrade-leftovers.sh.
 # END_API: the API server ends by itself before etcd is restarted, so that no client waits for one without etcd; the kubelet starts it again.
+# On a control plane host the kubelet gives the old API server 30 s when its manifest is replaced. It stops listening at once, but it does not
+# end while a watch is open. So it gets no more than 10 s from the moment at which it does not listen any more.
 # Exit 75: kubeadm is in use by somebody else.
 # shellcheck shell=bash disable=SC2154
 set -eu
 top=/var/lib/ha-runbooks/upgrade run=/run/ha-runbooks-upgrade unit=ha-runbooks-upgrade
 # shellcheck disable=SC2016 # for the unit's own shell
-job='run=$0 top=$1 what=$2 end_api=$3; shift 3
+job='run=$0 top=$1 what=$2 end_api=$3 api=/etc/kubernetes/manifests/kube-apiserver.yaml; shift 3
+    running() { # the oldest one first
+        crictl_here ps -q --state running --label io.kubernetes.container.name=kube-apiserver \
+            --label io.kubernetes.pod.namespace=kube-system | tac
+    }
+    shorten() {
+        local old=$1 container pid n
+        until [ "$(stat -c %i.%Z "$api" || echo "$old")" != "$old" ]; do sleep 0.2; done
+        read -r container < <(running) || return
+        pid=$(crictl_here inspect "$container" | sed -n "s/.*\"pid\": *\([1-9][0-9]*\),*$/\1/p" | head -n 1)
+        [ -n "$pid" ] || return
+        for ((n = 0; n < 125; n++)); do # a kubelet may read its directory 20 s late
+            ss -Hltnp | grep -q "pid=$pid," || break
+            sleep 0.2
+        done
+        [ "$n" = 125 ] || crictl_here stop --timeout 10 "$container"
+    } >/dev/null 2>&1
     crictl_here ps -a --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | # how often each had ended before: upgrade-look.sh
         awk "{ for (i = 3; i < NF; i++) if (\$i ~ /^(Running|Exited)\$/) print \$(i + 3), \$(i + 1), \$(i + 2) }" >"$run/attempts"
     if [ "$end_api" = yes ]; then # it stops listening at once; watches keep it until the time is over
-        container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=kube-apiserver \
-            --label io.kubernetes.pod.namespace=kube-system | head -n 1)
-        [ -z "$container" ] || crictl_here stop --timeout 10 "$container"
+        for container in $(running); do crictl_here stop --timeout 10 "$container"; done
     fi >/dev/null 2>&1
+    [ ! -e "$api" ] || ! command -v ss >/dev/null || shorten "$(stat -c %i.%Z "$api")" &
     ls -A /etc/kubernetes/tmp >"$run/tmp" 2>/dev/null
     "$@" >"$run/log" 2>&1 </dev/null
     code=$?

@@ -1,5 +1,5 @@
-# Variables: those of etcd-find.sh and kubeadm-at-work.sh, which stand before this. Says how far `kubeadm upgrade` has come on this host, one "key value" per line;
-# read-only:
+# Variables: WAIT_S ("" for none), and those of etcd-find.sh and kubeadm-at-work.sh, which stand before this. Says how far `kubeadm upgrade` has
+# come on this host, one "key value" per line; read-only. WAIT_S: first wait so long for the kubeadm of upgrade-kubeadm.sh to end or say something.
 #   unit STATE         of the unit in which upgrade-kubeadm.sh runs kubeadm
 #   attempt TEXT       begun and not ended well: "apply v1.36.3"
 #   ended TEXT         ended well
@@ -16,6 +16,14 @@
 # shellcheck shell=bash
 top=/var/lib/ha-runbooks/upgrade run=/run/ha-runbooks-upgrade unit=ha-runbooks-upgrade
 seen=/etc/kubernetes/manifests parked=/etc/kubernetes/ha-runbooks-parked
+size() { stat -c %s "$run/log" 2>/dev/null || true; }
+if [ -n "$WAIT_S" ] && [ ! -e "$run/code" ]; then
+    had=$(size)
+    for ((n = 0; n < WAIT_S * 5; n++)); do
+        sleep 0.2
+        [ ! -e "$run/code" ] && [ "$(size)" = "$had" ] || break
+    done
+fi
 state=$(systemctl show -p ActiveState --value "$unit")
 echo "unit $state"
 for name in attempt ended fetched; do

@@ -87,7 +87,7 @@ def test_a_cordon_of_ours_is_seen_and_taken_away_under_the_name_of_the_node(upgr
 
 def test_a_node_with_a_domain_that_is_cordoned_and_empty_is_drained(upgrade, monkeypatch):
     drained = Drained(name=NAME, labels={}, taints=(), cordoned=True, marked=True, ready=True, allocatable={})
-    monkeypatch.setattr(node, "_cluster", lambda *_: Cluster(nodes={NAME: drained}))
+    monkeypatch.setattr(node, "_there", lambda *_: Cluster(nodes={NAME: drained}))
     done = node.drain(upgrade, master(1), lambda run: False).done(Reads())
     assert not isinstance(done, Unmet)
     assert done
