@@ -21,7 +21,7 @@ if [ -n "$WAIT_S" ] && [ ! -e "$run/code" ]; then
     had=$(size)
     for ((n = 0; n < WAIT_S * 5; n++)); do
         sleep 0.2
-        [ ! -e "$run/code" ] && [ "$(size)" = "$had" ] || break
+        if [ -e "$run/code" ] || [ "$(size)" != "$had" ]; then break; fi
     done
 fi
 state=$(systemctl show -p ActiveState --value "$unit")
