@@ -7,6 +7,7 @@ import re
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -30,11 +31,11 @@ class Machine:
         self.top = top
         for each in ("bin", "run", "manifests"):
             (top / each).mkdir()
-        self._program("systemctl", "echo inactive")
-        self._program("pgrep", "exit 1")
+        self.program("systemctl", "echo inactive")
+        self.program("pgrep", "exit 1")
         self.scheduler()
 
-    def _program(self, name: str, text: str) -> None:
+    def program(self, name: str, text: str) -> None:
         (self.top / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
         (self.top / "bin" / name).chmod(0o755)
 
@@ -47,7 +48,7 @@ class Machine:
 *inspect*) printf '{{\\n  "status": {{\\n    "startedAt": "{since}",\\n  }},\\n  "startedAt": "x"\\n}}\\n' ;;
 *logs*) echo "Error: unknown flag: --nope" ;;
 esac"""
-        self._program("crictl", crictl)
+        self.program("crictl", crictl)
 
     def here(self, text: str) -> str:
         return (
@@ -56,20 +57,20 @@ esac"""
             .replace("/var/lib/ha-runbooks/upgrade", str(self.top / "lib"))
         )
 
-    def begin(self) -> None:
-        """Run the part of upgrade-kubeadm.sh that comes before kubeadm, with a kubeadm that does nothing."""
+    def begin(self, *kubeadm: str) -> None:
+        """Run the job of upgrade-kubeadm.sh, with a kubeadm that does nothing, or the command ``kubeadm``."""
         text = (ROOT / "scripts" / "host" / "upgrade-kubeadm.sh").read_text()
         job = self.here(re.search(r"^job='(.*?)'$", text, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
         (self.top / "lib").mkdir(exist_ok=True)
-        words = [str(self.top / "run"), str(self.top / "lib"), "node v1.20.3", "", "true"]
+        words = [str(self.top / "run"), str(self.top / "lib"), "node v1.20.3", "", *(kubeadm or ["true"])]
         subprocess.run(
             ["bash", "-c", f'crictl_here() {{ crictl "$@"; }}\n{job}', *words],
             check=True,
             env=os.environ | {"PATH": f"{self.top}/bin:{os.environ['PATH']}"},
         )
 
-    def look(self) -> Progress:
-        probe = upgrade_kubeadm.look()
+    def look(self, *, wait_s: int = 0) -> Progress:
+        probe = upgrade_kubeadm.look(wait_s=wait_s)
         return probe.parse(bash(f"PATH={self.top}/bin:$PATH\n{self.here(probe.command.program)}"))
 
 
@@ -126,3 +127,39 @@ def test_a_manifest_is_as_old_as_it_has_been_in_its_place(machine):
     found = machine.look()
     assert found.written["kube-scheduler"] < 60
     assert abs(found.clock - datetime.now(UTC).timestamp()) < 60
+
+
+@pytest.mark.parametrize("ends", ["echo 0 >{run}/code", "echo '[upgrade] Done' >>{run}/log"])
+def test_it_waits_until_kubeadm_says_something_or_ends(machine, ends):
+    (machine.top / "run" / "log").write_text("[upgrade] Waiting\n")
+    with subprocess.Popen(["bash", "-c", f"sleep 0.5; {ends.format(run=machine.top / 'run')}"]):
+        before = monotonic()
+        machine.look(wait_s=30)
+    assert 0.4 < monotonic() - before < 30
+
+
+API = "kube-apiserver.yaml"
+
+
+@pytest.mark.parametrize(("listens", "stopped"), [("none", True), ("other", True), ("yes", False)])
+def test_the_old_api_server_gets_ten_seconds_once_its_manifest_is_replaced_and_it_does_not_listen(machine, listens, stopped):
+    manifest, done = machine.top / "manifests" / API, machine.top / "stopped"
+    manifest.write_text("old")
+    said = {
+        "none": "",
+        "other": 'LISTEN *:6443 users:(("kube-apiserver",pid=77,fd=7))',
+        "yes": 'LISTEN *:6443 users:(("kube-apiserver",pid=7,fd=7))',
+    }
+    machine.program("ss", f"touch {machine.top}/asked; echo '{said[listens]}'")
+    machine.program(
+        "crictl",
+        f"""case "$*" in
+*"ps -q"*) printf 'new\\nold\\n' ;;
+*inspect*old) printf '{{ "info": {{\\n    "pid": 7,\\n    "namespaces": [ {{ "type": "pid" }} ] }} }}\\n' ;;
+stop*) echo "$*" >{done} ;;
+esac""",
+    )
+    swap = f"mv {manifest} {manifest}.old; sleep 0.3; [ ! -e {machine.top}/asked ] && echo new >{manifest}; sleep 1.5"
+    machine.begin("bash", "-c", swap)
+    assert (machine.top / "asked").exists(), "only after the manifest was replaced"
+    assert (done.read_text() if done.exists() else "") == ("stop --timeout 10 old\n" if stopped else "")
