@@ -24,9 +24,15 @@ def before(upgrade: Upgrade, host: Host) -> list[Step]:
 
 
 def after(upgrade: Upgrade, host: Host) -> list[Step]:
-    """Return the steps after it: the API server and etcd are whole, and the load balancers use it."""
+    """Return the steps after it: the API server and etcd are whole, and the load balancers use it. Nothing while they use it already."""
     whole, let_in = control_plane.serves(upgrade, host), traffic.let_in(host)
-    return [replace(whole, name=f"{whole.name} again"), replace(let_in, name=f"{let_in.name} again")]
+
+    def done(run: Run) -> bool | Unmet:
+        if len(upgrade.site.control_plane) > 1 and let_in.done and let_in.done(run):
+            return True
+        return whole.done(run) if whole.done else True
+
+    return [replace(whole, name=f"{whole.name} again", done=done), replace(let_in, name=f"{let_in.name} again")]
 
 
 def take_out(upgrade: Upgrade, host: Host) -> Step:
