@@ -54,17 +54,17 @@ class Progress:
         return self.log[-1] if self.log else ""
 
 
-def start(action: Action, version: str, flags: Sequence[str], *, end_api: bool) -> Command:
+def start(action: Action, version: str, flags: Sequence[str], *, end_api: str = "") -> Command:
     """Start `kubeadm upgrade` to ``version`` ("v1.36.3") with ``flags``, and return at once. Nothing when it runs already.
 
-    ``end_api``: the host's API server ends first, by itself: see upgrade-kubeadm.sh. Exits 75 while another kubeadm runs there.
+    ``end_api``: URL of the host's API server, which ends first, by itself: see upgrade-kubeadm.sh. Exits 75 while another kubeadm runs there.
     """
     words = ["kubeadm", "upgrade", action, *([version, "--yes"] if action == "apply" else []), *flags]
     variables = {
         "ACTION": action,
         "VERSION": version,
         "WORDS": list(flags),
-        "END_API": "yes" if end_api else "",
+        "END_API": end_api,
         **NO_FLAGS,
     }
     command = script("upgrade-kubeadm", variables, timeout=60, after=("etcd-find", "kubeadm-at-work"))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from time import monotonic, sleep
 
 from runbooks.commands import kubeadm, upgrade_kubeadm
+from runbooks.commands.kubectl import url
 from runbooks.commands.upgrade_kubeadm import Action, Progress
 from runbooks.engine.steps import Run
 from runbooks.errors import CommandError, OutcomeError, RunbookError
@@ -52,7 +53,7 @@ def _once(upgrade: Upgrade, run: Run, host: Host, action: Action) -> Progress | 
         # Before etcd is restarted. The only API server is not ended before kubeadm, which asks it first.
         restarts_etcd = upgrade.site.kubernetes.etcd == "stacked" and not etcd_flags(upgrade, run, host)
         end_api = host.is_control_plane and restarts_etcd and len(upgrade.site.control_plane) > 1
-        command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, end_api=end_api)
+        command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, end_api=url(host.address) if end_api else "")
         if run.change(host, command) is None:
             return None
     return follow(run, host)

@@ -1,10 +1,12 @@
-# Variables: ACTION (apply or node), VERSION (such as v1.36.3), WORDS (array: kubeadm's flags), END_API ("yes" on a control plane host), and
+# Variables: ACTION (apply or node), VERSION (such as v1.36.3), WORDS (array: kubeadm's flags), END_API (URL of this host's API server, or ""), and
 # those of etcd-find.sh and kubeadm-at-work.sh, which stand before this.
 # Starts `kubeadm upgrade` as a systemd unit of its own, so that a lost connection or a killed session never stops it half way, and returns at
 # once; upgrade-look.sh says how it goes on. If it runs already, nothing is done. The file "attempt" is written before the first change and
 # removed when kubeadm has ended well; then "ended" says what it has done.
 # The names of the folders that it leaves in /etc/kubernetes/tmp are added to "made": see upgrade-leftovers.sh.
-# END_API: the API server ends by itself before etcd is restarted, so that no client waits for one without etcd; the kubelet starts it again.
+# END_API: the API server ends by itself before etcd is restarted, so that no client waits for one without etcd. The kubelet starts it again, and
+# kubeadm begins when it is ready: one that starts while etcd is away ends, and the kubelet then waits longer and longer before the next start. A
+# kubelet that knows only this API server reports no static pod meanwhile, and kubeadm waits for that.
 # On a control plane host the kubelet gives the old API server 30 s when its manifest is replaced. It stops listening at once, but it does not
 # end while a watch is open. So it gets no more than 10 s from the moment at which it does not listen any more.
 # Exit 75: kubeadm is in use by somebody else.
@@ -31,8 +33,12 @@ job='run=$0 top=$1 what=$2 end_api=$3 api=/etc/kubernetes/manifests/kube-apiserv
     } >/dev/null 2>&1
     crictl_here ps -a --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | # how often each had ended before: upgrade-look.sh
         awk "{ for (i = 3; i < NF; i++) if (\$i ~ /^(Running|Exited)\$/) print \$(i + 3), \$(i + 1), \$(i + 2) }" >"$run/attempts"
-    if [ "$end_api" = yes ]; then # it stops listening at once; watches keep it until the time is over
+    if [ -n "$end_api" ]; then # it stops listening at once; watches keep it until the time is over
         for container in $(running); do crictl_here stop --timeout 10 "$container"; done
+        for ((n = 0; n < 200; n++)); do
+            sleep 0.3
+            timeout 5 kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$end_api" get --raw /readyz && break
+        done
     fi >/dev/null 2>&1
     [ ! -e "$api" ] || ! command -v ss >/dev/null || shorten "$(stat -c %i.%Z "$api")" &
     ls -A /etc/kubernetes/tmp >"$run/tmp" 2>/dev/null
