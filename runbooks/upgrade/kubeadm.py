@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic, sleep
 
 from runbooks.commands import kubeadm, upgrade_kubeadm
@@ -10,7 +10,7 @@ from runbooks.commands.kubectl import url
 from runbooks.commands.upgrade_kubeadm import Action, Progress
 from runbooks.engine.steps import Run
 from runbooks.errors import CommandError, OutcomeError, RunbookError
-from runbooks.inventory.model import Host
+from runbooks.inventory.model import Host, Site
 from runbooks.rules.upgrade_checks import flags, ignored
 from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import indented
@@ -49,11 +49,9 @@ def _once(upgrade: Upgrade, run: Run, host: Host, action: Action) -> Progress | 
     """Start it, or join the one that runs, and return how it has ended; None in a plan."""
     progress = run.read(host, upgrade_kubeadm.look())
     if not progress.running:
-        words = (*wanted_flags(upgrade, run, host), *etcd_flags(upgrade, run, host))
-        # Before etcd is restarted. The only API server is not ended before kubeadm, which asks it first.
-        restarts_etcd = upgrade.site.kubernetes.etcd == "stacked" and not etcd_flags(upgrade, run, host)
-        end_api = host.is_control_plane and restarts_etcd and len(upgrade.site.control_plane) > 1
-        command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, end_api=url(host.address) if end_api else "")
+        etcd = etcd_flags(upgrade, run, host)
+        words = (*wanted_flags(upgrade, run, host), *etcd)
+        command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, end_api=ended_first(upgrade.site, host, etcd))
         if run.change(host, command) is None:
             return None
     return follow(run, host)
@@ -121,6 +119,15 @@ def etcd_flags(upgrade: Upgrade, run: Run, host: Host) -> tuple[str, ...]:
     wanted = next((version_in(image) for image in listed if image.rpartition("/")[2].startswith("etcd:")), None)
     seen = upgrade.node(run, host)
     return ("--etcd-upgrade=false",) if leaves_etcd(seen, upgrade.to, wanted) else ()
+
+
+def ended_first(site: Site, host: Host, etcd: Sequence[str]) -> str:
+    """Return the URL of the API server that ends before kubeadm restarts etcd beside it, or "". ``etcd``: kubeadm's flags about etcd.
+
+    The only API server is not ended: kubeadm asks it first.
+    """
+    restarts = host.is_control_plane and site.kubernetes.etcd == "stacked" and not etcd
+    return url(host.address) if restarts and len(site.control_plane) > 1 else ""
 
 
 def flags_by_hand(upgrade: Upgrade) -> str:

@@ -57,12 +57,12 @@ esac"""
             .replace("/var/lib/ha-runbooks/upgrade", str(self.top / "lib"))
         )
 
-    def begin(self, *kubeadm: str) -> None:
+    def begin(self, *kubeadm: str, end_api: str = "") -> None:
         """Run the job of upgrade-kubeadm.sh, with a kubeadm that does nothing, or the command ``kubeadm``."""
         text = (ROOT / "scripts" / "host" / "upgrade-kubeadm.sh").read_text()
         job = self.here(re.search(r"^job='(.*?)'$", text, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
         (self.top / "lib").mkdir(exist_ok=True)
-        words = [str(self.top / "run"), str(self.top / "lib"), "node v1.20.3", "", *(kubeadm or ["true"])]
+        words = [str(self.top / "run"), str(self.top / "lib"), "node v1.20.3", end_api, *(kubeadm or ["true"])]
         subprocess.run(
             ["bash", "-c", f'crictl_here() {{ crictl "$@"; }}\n{job}', *words],
             check=True,
@@ -163,3 +163,12 @@ esac""",
     machine.begin("bash", "-c", swap)
     assert (machine.top / "asked").exists(), "only after the manifest was replaced"
     assert (done.read_text() if done.exists() else "") == ("stop --timeout 10 old\n" if stopped else "")
+
+
+def test_kubeadm_begins_when_the_api_server_that_was_ended_is_ready_again(machine):
+    events = machine.top / "events"
+    machine.program("crictl", f'case "$*" in *"ps -q"*) echo only ;; stop*) echo "$*" >>{events} ;; esac')
+    machine.program("kubectl", f'echo "$*" >>{events}; [ "$(grep -c readyz {events})" -ge 3 ]')
+    machine.begin("bash", "-c", f"echo kubeadm >>{events}", end_api="https://10.0.0.1:6443")
+    asked = "--kubeconfig=/etc/kubernetes/admin.conf --server=https://10.0.0.1:6443 get --raw /readyz"
+    assert events.read_text().splitlines() == ["stop --timeout 10 only", asked, asked, asked, "kubeadm"]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
 from runbooks.commands import node_objects, upgrade_kubeadm, upgrade_pod
@@ -16,6 +17,7 @@ from runbooks.upgrade import restart, window
 from runbooks.upgrade import run as running
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import Forecast
+from runbooks.upgrade.kubeadm import ended_first
 from runbooks.upgrade.procedure import Order, not_too_many_failed, procedure, tolerant, unless_left_out
 from runbooks.upgrade.rules import choices as choosing
 from runbooks.upgrade.rules import going_on, schedule
@@ -328,6 +330,18 @@ def test_an_apply_that_has_not_ended_well_is_done_again_on_its_host_first(site, 
         assert ordered(site, monkeypatch, applied=applied, attempts=there) == ("master3", ["master3", "master1", "master2"])
     node = ordered(site, monkeypatch, applied=True, attempts={third: progress("node v1.20.3")})
     assert node == (None, ["master3", "master1", "master2"])
+
+
+# ---- which API server ends before its etcd
+
+
+def test_an_api_server_is_ended_before_kubeadm_only_where_etcd_restarts_and_another_one_serves(site):
+    master, worker = site.control_plane[0], site.nodes[-1]
+    assert ended_first(site, master, ()) == f"https://{master.address}:6443"
+    assert not ended_first(site, master, ("--etcd-upgrade=false",))
+    assert not ended_first(site, worker, ())
+    alone = msgspec.structs.replace(site, hosts=tuple(host for host in site.hosts if host == master or not host.is_control_plane))
+    assert not ended_first(alone, master, ())
 
 
 # ---- a kubelet of another minor version
