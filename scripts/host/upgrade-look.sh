@@ -70,12 +70,7 @@ crictl_here ps -a --label io.kubernetes.pod.namespace=kube-system 2>/dev/null |
         case $name in etcd | kube-apiserver | kube-controller-manager | kube-scheduler) ;; *) continue ;; esac
         if [ "$state" = Running ]; then
             since=$(crictl_here inspect "$id" 2>/dev/null </dev/null | sed -n 's/.*"startedAt": *"\([^"]*\)".*/\1/p' | head -n 1)
-            case $since in
-            '') continue ;;
-            *[!0-9]*) since=$(date -d "$since" +%s) || continue ;;
-            *) since=$((since / 1000000000)) ;; # some write nanoseconds
-            esac
-            echo "up $name $((now - since))"
+            [ -z "$since" ] || echo "up $name $((now - $(date -d "$since" +%s)))"
         elif [ "$times" -ge 3 ]; then
             echo "crashed $name $times $(crictl_here logs --tail 1 "$id" 2>&1 </dev/null | tail -n 1 | cut -c -300)"
         fi

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -214,9 +215,35 @@ func printText(text, output string) error {
 	return nil
 }
 
+// dated returns the JSON of a status with its moments as crictl writes them there, RFC 3339; in lists they stay nanoseconds.
+func dated(text string) (string, error) {
+	whole := map[string]interface{}{}
+	if err := json.Unmarshal([]byte(text), &whole); err != nil {
+		return "", err
+	}
+	for _, name := range []string{"createdAt", "startedAt", "finishedAt"} {
+		if written, there := whole[name].(string); there {
+			nanoseconds, err := strconv.ParseInt(written, 10, 64)
+			if err != nil {
+				return "", err
+			}
+			moment := time.Time{} // what has not been yet
+			if nanoseconds != 0 {
+				moment = time.Unix(0, nanoseconds)
+			}
+			whole[name] = moment.Format(time.RFC3339Nano)
+		}
+	}
+	printed, err := json.Marshal(whole)
+	return string(printed), err
+}
+
 // detail prints what a runtime says of one thing: {"status": ..., its verbose information, decoded where it is JSON}.
 func detail(said proto.Message, more map[string]string, output string) error {
 	text, err := asJSON(said)
+	if err == nil {
+		text, err = dated(text)
+	}
 	if err != nil {
 		return err
 	}
