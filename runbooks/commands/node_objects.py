@@ -19,6 +19,7 @@ CONTROL_PLANE_KEYS = frozenset({"node-role.kubernetes.io/control-plane", "node-r
 class Node:
     """A Node object. ``pressure``: conditions such as MemoryPressure that are True. ``created``: seconds since 1970.
 
+    ``turned``: when it became Ready or stopped being so, in seconds since 1970, 0 for unknown.
     ``marked``: the cordon is that of an upgrade by this tool (`commands.drain.cordon`).
     """
 
@@ -34,6 +35,7 @@ class Node:
     runtime: str
     created: int
     marked: bool = False
+    turned: int = 0
 
     @property
     def is_control_plane(self) -> bool:
@@ -105,4 +107,5 @@ def parse_node(item: dict[str, Any]) -> Node:
         runtime=status.get("nodeInfo", {}).get("containerRuntimeVersion", ""),
         created=int(seconds(meta.get("creationTimestamp"))),
         marked=MARK in (meta.get("annotations") or {}),
+        turned=int(seconds(ready.get("lastTransitionTime"))),
     )

@@ -22,7 +22,7 @@ KUBEADM_CONFIG = f"{CORE}/namespaces/kube-system/configmaps/kubeadm-config"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod. ``why``: why it is not ready. ``restarted``: when a container last ended (seconds since 1970), 0 for never.
+    """A pod. ``why``: why it is not ready. ``restarted``: when a container last ended (seconds since 1970), 0 for never; ``created``: it itself.
 
     image  of its first container, as it is wanted; of a static pod: as its manifest has it.
     runs   the image that this container runs now, "" when it does not run.
@@ -40,6 +40,7 @@ class Pod:
     restarted: int
     image: str = ""
     runs: str = ""
+    created: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ def _pod(item: dict[str, Any]) -> Pod:
         restarted=int(max(ended, default=0)),
         image=str(wanted["image"]) if wanted else "",
         runs=_running(status, str(wanted["name"])) if wanted else "",
+        created=int(seconds(meta.get("creationTimestamp"))),
     )
 
 

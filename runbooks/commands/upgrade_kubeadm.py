@@ -28,6 +28,7 @@ class Progress:
     log        the last lines that it has printed.
     other      another kubeadm that runs there, "" for none.
     clock      the host's own, in seconds since 1970.
+    started    how many seconds ago the host ("host") and its kubelet ("kubelet") were started; without the one that does not run.
     written    of each static pod with a manifest: how many seconds ago it was put there. ``up``: how many its container has been running.
     parked     static pods that were stopped on purpose; ``lost``: those without a manifest, and kubeadm's newest copy of it.
     crashed    static pods whose container has ended again and again since kubeadm was started: the last line of its log.
@@ -42,6 +43,7 @@ class Progress:
     log: tuple[str, ...]
     other: str
     clock: int
+    started: Mapping[str, int]
     written: Mapping[str, int]
     up: Mapping[str, int]
     parked: tuple[str, ...]
@@ -88,6 +90,9 @@ def parse(answer: Answer) -> Progress:
     def pairs(key: str) -> dict[str, str]:
         return dict(value.partition(" ")[::2] for name, value in lines if name == key)
 
+    def ages(key: str) -> dict[str, int]:
+        return {name: int(seconds) for name, seconds in pairs(key).items()}
+
     return Progress(
         running=said["unit"] in ACTIVE,
         attempt=said.get("attempt", ""),
@@ -98,8 +103,9 @@ def parse(answer: Answer) -> Progress:
         log=tuple(value for key, value in lines if key == "log"),
         other=said.get("other", ""),
         clock=int(said.get("clock", 0)),
-        written={name: int(seconds) for name, seconds in pairs("manifest").items()},
-        up={name: int(seconds) for name, seconds in pairs("up").items()},
+        started=ages("started"),
+        written=ages("manifest"),
+        up=ages("up"),
         parked=tuple(value for key, value in lines if key == "parked"),
         lost=pairs("backup"),
         crashed={name: line.partition(" ")[2] for name, line in pairs("crashed").items()},

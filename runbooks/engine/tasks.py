@@ -86,9 +86,9 @@ class SessionTask(RunbookTask):
                 return self.body(opened, **kwargs)
         except RunbookError as error:
             if options.json:
-                print(
-                    json.dumps({"event": "error", "exit": error.exit_code, "error": str(error), "next": error.hint}), flush=True
-                )
+                notes = getattr(error, "__notes__", [])
+                said = {"event": "error", "exit": error.exit_code, "error": str(error), "next": error.hint}
+                print(json.dumps(said | ({"notes": notes} if notes else {})), flush=True)
             raise
 
 

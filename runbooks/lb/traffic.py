@@ -49,6 +49,12 @@ def let_in(host: Host) -> Step:
     )
 
 
+def taken_out(run: Run) -> dict[Host, list[Host]]:
+    """Return the control plane hosts that are in maintenance, each with the LBs that say so; those that do not answer say nothing."""
+    out = {host: _lbs_with(run, host, maintenance=True) for host in run.site.control_plane}
+    return {host: balancers for host, balancers in out.items() if balancers}
+
+
 def _servers(run: Run, host: Host) -> dict[Host, Backend]:
     """Return the state of ``host`` on each LB that answers and has it in its configuration."""
     found: dict[Host, Backend] = {}

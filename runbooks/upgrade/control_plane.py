@@ -32,6 +32,7 @@ from runbooks.view import etcd as view_etcd
 SETTLED_S = 180  # a kubelet reads its directory of manifests at least every 20 s; what is older than that cannot be unread
 READ_S = 60  # 20 s until a kubelet reads its directory again, 30 s for the old container to end
 SERVES_WITHIN_S = 300
+WHOLE_WITHIN_S = 60
 STEADY_S = 10  # a container that runs that long has read its flags and its files
 
 
@@ -45,6 +46,7 @@ def steps(upgrade: Upgrade, host: Host, action: Action) -> list[Step]:
         run_kubeadm(upgrade, host, action),
         serves(upgrade, host),
         traffic.let_in(host),
+        *etcd_whole(upgrade, host),
     ]
 
 
@@ -226,13 +228,7 @@ def run_kubeadm(upgrade: Upgrade, host: Host, action: Action) -> Step:
         _target_is_set(upgrade, run, host, action)
 
     def do(run: Run) -> None:
-        try:
-            kubeadm.carry_out(upgrade, run, host, action)
-        except RunbookError as error:
-            error.add_note(
-                f"{host} is out of the load balancers; the same command lets it in again, or inv upgrade.rollback --host {host}"
-            )
-            raise
+        kubeadm.carry_out(upgrade, run, host, action)
 
     name = schedule.APPLY if action == "apply" else schedule.NODE
     flags = kubeadm.flags_by_hand(upgrade)
@@ -250,7 +246,10 @@ def _elsewhere(upgrade: Upgrade, run: Run, host: Host) -> str:
 
 
 def serves(upgrade: Upgrade, host: Host) -> Step:
-    """Gate before the host gets requests again: its API server is ready, its pods are the target's, and etcd is whole."""
+    """Gate before the host gets requests again: its API server is ready, its pods are the target's, and its member of etcd is healthy.
+
+    A member of another host that is away by now is no reason to keep it out: the API servers that are left are needed the more.
+    """
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, node.look(host))
@@ -266,7 +265,8 @@ def serves(upgrade: Upgrade, host: Host) -> Step:
             return Unmet(f"{listed(new)} has not been running for {STEADY_S} s")
         if upgrade.site.kubernetes.etcd != "stacked":
             return True
-        return Unmet.of("; ".join(etcd_rules.faults(etcd_rules.of_members(view_etcd.view(run)))))
+        why = etcd_rules.why_unhealthy(view_etcd.view(run), host)
+        return Unmet.of(f"its member of etcd: {why}" if why else "")
 
     def verify(run: Run) -> None:
         crashed = run.read(host, upgrade_kubeadm.look()).crashed
@@ -275,3 +275,15 @@ def serves(upgrade: Upgrade, host: Host) -> Step:
 
     text_ = by_hand("upgrade", "serves", host=host)
     return Step(schedule.SERVING, host, done=done, verify=verify, within=SERVES_WITHIN_S, by_hand=text_)
+
+
+def etcd_whole(upgrade: Upgrade, host: Host) -> list[Step]:
+    """Gate before the next host, where etcd is stacked: every member is healthy."""
+
+    def done(run: Run) -> bool | Unmet:
+        return Unmet.of("; ".join(etcd_rules.faults(etcd_rules.of_members(view_etcd.view(run)))))
+
+    if upgrade.site.kubernetes.etcd != "stacked":
+        return []
+    text_ = by_hand("upgrade", "etcd_whole", host=host)
+    return [Step("every member of etcd is healthy", host, done=done, within=WHOLE_WITHIN_S, by_hand=text_)]

@@ -67,10 +67,20 @@ def everything(
         *changed.findings,
         *packages.findings(target, seen.packages),
         *_between(way),
+        *alone(site),
         *room.findings(seen.rooms, max(1, len(way)), images_unknown(begun)),
         *_backups(session, choices),
     ]
     return found, changed
+
+
+def alone(site: Site) -> Iterator[Finding]:
+    """Return a warning when there is no second API server."""
+    if len(site.control_plane) == 1:
+        words = "it is the only control plane host: nobody serves the API while its API server is replaced"
+        why = "clients see a gap; the load balancers have no other host, so it is not taken out of them"
+        fix = "inv cluster.join adds control plane hosts; or choose the hour"
+        yield Finding("warn", topic="API server", host=site.control_plane[0].name, seen=words, why=why, fix=fix)
 
 
 def leftovers(seen: First) -> Iterator[Finding]:

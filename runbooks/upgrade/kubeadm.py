@@ -9,8 +9,9 @@ from runbooks.commands import kubeadm, upgrade_kubeadm
 from runbooks.commands.kubectl import url
 from runbooks.commands.upgrade_kubeadm import Action, Progress
 from runbooks.engine.steps import Run
-from runbooks.errors import CommandError, OutcomeError, RunbookError
+from runbooks.errors import CommandError, OutcomeError, RunbookError, UnreachableError, reason
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import next_command
 from runbooks.rules.upgrade_checks import flags, ignored
 from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import indented
@@ -22,6 +23,8 @@ ARRIVED_WITHIN_S = 180  # after kubeadm has ended: it does not wait for every po
 ENDS_WITHIN_S = 40 * 60  # five components, five minutes each, and as long to go back
 ASK_EVERY_S = 2.0  # while the host cannot be asked
 LISTEN_S = 5  # how long an answer may take while kubeadm says nothing: containers are looked at that often
+LOST_S = 60
+SLOW_S = 150  # a host that is overloaded, and gives a session but no answer
 ATTEMPTS = 3
 
 
@@ -60,19 +63,24 @@ def _once(upgrade: Upgrade, run: Run, host: Host, action: Action) -> Progress | 
 def follow(run: Run, host: Host) -> Progress:
     """Wait until the kubeadm on ``host`` has ended, and say what it does meanwhile. A session that breaks is made anew.
 
-    Raises OutcomeError when it does not end, and the host's error when it cannot be reached for two minutes.
+    Raises OutcomeError when it does not end, UnreachableError when the host has given no session for LOST_S seconds, and its own error after SLOW_S.
     """
-    deadline = monotonic() + ENDS_WITHIN_S
-    lost, told = 0.0, dict[str, str]()
+    answered = monotonic()
+    deadline = answered + ENDS_WITHIN_S
+    silent, told = False, dict[str, str]()
     while monotonic() < deadline:
         said = run.read_each({host: upgrade_kubeadm.look(wait_s=LISTEN_S)}, fresh=True)[host]
         if isinstance(said, RunbookError):
-            lost = lost or monotonic()
-            if monotonic() - lost > 120:
+            if isinstance(said, UnreachableError) and monotonic() - answered > LOST_S:
+                raise _gone(host, said)
+            if monotonic() - answered > SLOW_S:
                 raise said
+            if not silent:
+                silent = True
+                run.listener.say(f"          {host} does not answer; it is waited for, up to {LOST_S} s: {reason(host, said)}")
             sleep(ASK_EVERY_S)
         else:
-            lost = 0.0
+            answered, silent = monotonic(), False
             if not said.running and (said.code is not None or not said.attempt):
                 run.look_anew()
                 return said
@@ -88,6 +96,11 @@ def follow(run: Run, host: Host) -> Progress:
         f"{host}: kubeadm has not ended within {ENDS_WITHIN_S // 60} minutes",
         hint=f"on {host}: systemctl status ha-runbooks-upgrade",
     )
+
+
+def _gone(host: Host, error: RunbookError) -> UnreachableError:
+    words = f"{host} has not answered for {LOST_S} s, while `kubeadm upgrade` was at work there: {reason(host, error)}"
+    return UnreachableError(words, hint=f"{next_command.unreachable(host, error)}; then the same command goes on")
 
 
 def _tell(run: Run, host: Host, said: Progress, told: dict[str, str]) -> None:

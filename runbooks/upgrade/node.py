@@ -93,8 +93,11 @@ def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
         return Unmet.of(f"still there: {listed(first_few(left, 5))}" if left else "")
 
     def check(run: Run) -> None:
-        if not finished(run):
-            require_servers(upgrade, run, host)
+        if finished(run):
+            return
+        require_servers(upgrade, run, host)
+        known = upgrade.node_object(run, host)
+        if not (known and known.marked):  # an earlier run has begun it: it is not left cordoned
             may_begin(upgrade, host)
 
     def do(run: Run) -> None:

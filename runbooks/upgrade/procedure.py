@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from runbooks import gates
 from runbooks.engine.by_hand import by_hand
@@ -174,11 +175,11 @@ def unless_left_out(upgrade: Upgrade, step: Step) -> Step:
 
 
 def _until(items: Sequence[Step | Together], last: Host | None) -> list[Step | Together]:
-    """Return the items up to the last step of ``last``; all for None."""
+    """Return the items up to the last step of ``last``, and the gate of its group; all for None."""
     if not last:
         return list(items)
-    own = [number for number, item in enumerate(items) if last in _hosts(item)]
-    return list(items[: own[-1] + 1])
+    end = max(number for number, item in enumerate(items) if last in _hosts(item)) + 1
+    return [*items[:end], *takewhile(lambda item: _hosts(item) == [None], items[end:])]
 
 
 def _hosts(item: Step | Together) -> list[Host | None]:

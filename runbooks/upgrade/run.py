@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbooks.commands import upgrade_kubeadm
 from runbooks.commands.upgrade_kubeadm import Progress
-from runbooks.engine.retry import until
 from runbooks.engine.steps import Run
-from runbooks.errors import DegradedError, OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import DegradedError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import told
 from runbooks.rules.upgrade_seen import Version, text
 from runbooks.rules.upgrade_standing import standing
 from runbooks.text import indented, listed
-from runbooks.upgrade import clients, fresh_set, kubeadm, look, packages
+from runbooks.upgrade import clients, fresh_set, interrupted, left, look, packages
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import Forecast, forecast
 from runbooks.upgrade.hosts_yaml import change, set_version
@@ -25,15 +23,11 @@ from runbooks.upgrade.node import kubelet_arrived
 from runbooks.upgrade.procedure import Order, procedure
 from runbooks.upgrade.rules import path, status
 from runbooks.upgrade.rules.choices import Choices
-from runbooks.upgrade.rules.going_on import refusals
 from runbooks.upgrade.rules.packages import newest_between
 from runbooks.upgrade.rules.remaining import in_order
-from runbooks.view import health
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
-
-SETTLED_S = 180
 
 
 def upgrade(session: Session, choices: Choices) -> None:
@@ -70,46 +64,38 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
 
 
 def one_hop(session: Session, one: Upgrade) -> None:
-    """Carry out one hop."""
-    progress = finish_kubeadm(session.run)
-    settle(session.run, progress)
+    """Carry out one hop. An error also says what is left behind in the middle."""
+    progress = interrupted.finish_kubeadm(session.run, interrupted.look(session.run, one.version))
+    interrupted.settle(session.run, progress)
+    try:
+        _one_hop(session, one, progress)
+    except RunbookError as error:
+        if session.run.changed or interrupted.begun(progress):
+            left.add_notes(session.run, error)
+        raise
+
+
+def _one_hop(session: Session, one: Upgrade, progress: Mapping[Host, Progress]) -> None:
     choices = replace(one.choices, to=one.to, several=False)
     found = forecast(session, one.to, choices)
+    if found.refusals and interrupted.may_pass(session.run, found.refusals):
+        interrupted.wait(session.run, progress)
+        found = forecast(session, one.to, choices)
     refuse(one, found)
-    if fresh_set.require(session, one.choices, begun=any(each.kept for each in progress.values())):
+    if fresh_set.require(session, one.choices, begun=interrupted.begun(progress)):
         found = forecast(session, one.to, choices)  # etcd's members are compared with those in the new set
         refuse(one, found)
-    steps = procedure(one, order(one, session.run, found, progress), [set_version(session.site_file, one.version)])
+    hosts = order(one, session.run, found, progress)
+    steps = procedure(one, hosts, [set_version(session.site_file, one.version)])
     with clients.watched(session):
         session.carry_out(steps, resume=False)  # it looks at what the nodes run; with --resume as without
-    if left := change(session.site_file, one.version).by_hand:
-        session.run.listener.say(f"hosts.yaml: {left}")
+    if by_hand := change(session.site_file, one.version).by_hand:
+        session.run.listener.say(f"hosts.yaml: {by_hand}")
     report_failed(one)
-
-
-def finish_kubeadm(run: Run) -> dict[Host, Progress]:
-    """Return how far an upgrade has come on each host that answers. Waits for every kubeadm of an interrupted one that still runs."""
-    said = run.read_each(dict.fromkeys(run.site.nodes, upgrade_kubeadm.look()), fresh=True)
-    progress = {host: each for host, each in said.items() if not isinstance(each, RunbookError)}
-    for host, each in progress.items():
-        if each.running and not run.plan:
-            run.listener.say(f"{host}: `kubeadm upgrade {each.attempt}` of an earlier run is at work; waiting for it")
-            progress[host] = kubeadm.follow(run, host)
-    return progress
-
-
-def settle(run: Run, progress: Mapping[Host, Progress]) -> None:
-    """After an interrupted upgrade, wait up to SETTLED_S for what may still be starting: then what is still wrong is a reason to refuse."""
-    kept = {host.name for host, each in progress.items() if each.kept}
-    work = {host.name for host, each in progress.items() if each.attempt}
-    if run.plan or not kept | work:
-        return
-
-    def well() -> bool:
-        return not refusals(health.wrong(run.site, health.look(run)), work, kept)
-
-    with suppress(OutcomeError):
-        until(well, within=SETTLED_S, poll=2)
+    if choices.pause_after and choices.pause_after not in hosts.done:
+        session.run.listener.say(
+            f"ended after {choices.pause_after}, as --pause-after says; the same command goes on with the rest"
+        )
 
 
 def refuse(one: Upgrade, found: Forecast) -> None:
@@ -125,12 +111,14 @@ def order(one: Upgrade, run: Run, found: Forecast, progress: Mapping[Host, Progr
     """Return the hosts in their order: what an earlier run has begun or finished first, etcd's leader last, one worker alone.
 
     A host on which `kubeadm upgrade apply` has not ended well gets it again, also when kubeadm-config has the target already: kubeadm
-    writes that before the rest.
+    writes that before the rest. What is in the middle comes before what is whole: a node that is cordoned, a member of etcd that may be away.
     """
     masters, workers = in_order(run.site.nodes, found.versions, one.to, found.leader)
     unfinished = [host for host in masters if host in progress and progress[host].attempt == f"apply v{one.version}"]
-    middle = [host for host in masters if host in progress and progress[host].attempt]  # its member of etcd may be away
-    masters = tuple(dict.fromkeys((*unfinished, *middle, *masters)))
+    middle = [host for host in masters if host in progress and progress[host].attempt]
+    drained = [host for host in run.site.nodes if host.name in found.in_work]
+    masters = tuple(dict.fromkeys((*unfinished, *middle, *(host for host in drained if host in masters), *masters)))
+    workers = tuple(dict.fromkeys((*(host for host in drained if host in workers), *workers)))
     chosen = [host for host in masters if one.choices.takes(host)]
     first = None if found.left.applied and not unfinished else next(iter(chosen), None)
     done = frozenset(host for host in run.site.nodes if _finished(one, run, host))

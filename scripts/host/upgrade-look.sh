@@ -11,6 +11,7 @@
 #   manifest NAME SECONDS   each static pod's manifest, and how long ago it was put there
 #   parked NAME        a manifest of a pod that was stopped on purpose
 #   backup NAME PATH   of a manifest that is missing: the newest copy that kubeadm has made before it replaced it
+#   started WHAT SECONDS    how long ago the host was started, and its kubelet
 #   up NAME SECONDS         how long the container of a static pod has been running
 #   crashed NAME N LINE     a container that has ended N times in its pod since kubeadm was started, and the last line of its log
 # shellcheck shell=bash
@@ -43,6 +44,10 @@ active | activating | deactivating) ;;
 esac
 now=$(date +%s)
 echo "clock $now"
+kubelet=$(systemctl show -p MainPID --value kubelet)
+for each in "host 1" "kubelet $kubelet"; do
+    age=$(ps -o etimes= -p "${each#* }" 2>/dev/null) && echo "started ${each% *} $((age))"
+done
 for name in etcd kube-apiserver kube-controller-manager kube-scheduler; do
     if [ -e "$seen/$name.yaml" ]; then
         echo "manifest $name $((now - $(stat -c %Z "$seen/$name.yaml")))" # not %Y: kubeadm writes all of them first and moves them later

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import yaml
@@ -28,7 +30,7 @@ class Operator:
     directory: Path
     checkout: Path = ROOT
     environ: dict[str, str] = field(default_factory=dict)
-    last_words: str = ""  # what a command that was struck said on standard error
+    last_words: str = ""  # what the command that was followed said on standard error
 
     def __post_init__(self) -> None:
         self.site = self.directory / "site.yaml"
@@ -98,24 +100,49 @@ class Operator:
         return (self.directory / "said").read_text()
 
     def strike(self, number: int, how: signal.Signals, *words: str, named: str = "") -> int:
-        """Run a command with --json and send it a signal at its ``number``-th change with ``named`` in it; return its exit status."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "invoke", *words, "--json"],
-            cwd=self.checkout,
-            env=self.env(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout
-        changes = 0
-        for line in process.stdout:
-            changes += json.loads(line)["event"] == "change" and named in line
-            if changes == number:
-                process.send_signal(how)
-                break
-        _, self.last_words = process.communicate(timeout=60)
-        return process.returncode
+        """Run a command and send it a signal at its ``number``-th change with ``named`` in it; return its exit status."""
+        changes = count()
+
+        def reached(event: dict[str, Any]) -> bool:
+            return event["event"] == "change" and named in json.dumps(event) and next(changes) == number - 1
+
+        return self.follow(*words, when=reached, act=lambda process, _: process.send_signal(how))[0]
+
+    def follow(
+        self,
+        *words: str,
+        when: Callable[[dict[str, Any]], bool],
+        act: Callable[[subprocess.Popen[str], dict[str, Any]], object],
+        timeout_s: float = 600,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Run a command with --json and ``act`` at the first event that ``when`` is true of; return its exit status and all its events."""
+        with (self.directory / "last words").open("w+") as last_words:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "invoke", *words, "--json"],
+                cwd=self.checkout,
+                env=self.env(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=last_words,
+                text=True,
+            )
+            assert process.stdout
+            hanging = Timer(timeout_s, process.kill)
+            hanging.start()
+            events: list[dict[str, Any]] = []
+            acted = False
+            for line in process.stdout:
+                if not line.endswith("\n"):
+                    break  # it was killed in the middle of it
+                events.append(json.loads(line))
+                if not acted and when(events[-1]):
+                    acted = True
+                    act(process, events[-1])
+            exited = process.wait(timeout=60)
+            hanging.cancel()
+            last_words.seek(0)
+            self.last_words = last_words.read()
+        return exited, events
 
     def env(self) -> dict[str, str]:
         """The environment of the operator's shell."""

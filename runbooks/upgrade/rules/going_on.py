@@ -64,5 +64,10 @@ def _expected(each: Finding, in_work: Collection[str], member: str) -> bool:
         return bool(member) and (own or etcd_gates.MUST_NOT_STOP in each.seen)
     if each.topic not in IN_WORK and not any(each.topic == topic and words in each.seen for topic, words in NOT_READ):
         return False
-    names = {each.seen.split(" ", 1)[0]} if each.topic == "LB" else {name for name in each.host.split(", ") if name}
+    names = hosts_of(each)
     return bool(names) and names <= set(in_work)
+
+
+def hosts_of(each: Finding) -> set[str]:
+    """Return the hosts that a finding is about. The row of a load balancer names the server in its first word."""
+    return {each.seen.split(" ", 1)[0]} if each.topic == "LB" else {name for name in each.host.split(", ") if name}

@@ -1,20 +1,20 @@
-"""The whole cluster goes to the next version: killed on the way, stopped by a budget, and gone on with by the same command."""
+"""The whole cluster goes to the next version: killed, hosts without power, paused, stopped by a budget; the same command goes on each time."""
 
 from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
 
 from lab.kubernetes import noted
-from runbooks.upgrade.rules.schedule import KUBELET, WORKER
+from runbooks.upgrade.rules.schedule import DRAIN, KUBELET, WORKER
 from tests.support.operator import Operator, sh
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -48,25 +48,29 @@ def words(target: str) -> tuple[str, ...]:
     return ("upgrade.run", "--to", target, "--no-backup", "--drain-timeout", "15")
 
 
-def followed(
-    operator: Operator, command: tuple[str, ...], step: str, act: Callable[[], object]
-) -> tuple[int, list[dict[str, Any]]]:
-    """Run a command, act when a step has ended, and return its exit status and its events."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "invoke", *command, "--json"],
-        cwd=operator.checkout,
-        env=operator.env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout
-    events = []
-    for line in process.stdout:
-        events.append(json.loads(line))
-        if events[-1]["event"] == "step" and step in str(events[-1]):
-            act()
-    return process.wait(timeout=60), events
+def ended(step: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether an event is the end of a step."""
+    return lambda event: event["event"] == "step" and step in event["step"]
+
+
+def changes(command: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether an event is a change by this command."""
+    return lambda event: event["event"] == "change" and command in event["command"]
+
+
+def error(events: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in events if each["event"] == "error")
+    return found
+
+
+def kubelets(operator: Operator) -> dict[str, str]:
+    """The version of each node's kubelet, with "cordoned" behind it where the node takes no Pods."""
+    nodes = json.loads(sh(operator, "master1", f"{KUBECTL} get nodes -o json"))["items"]
+    return {
+        node["metadata"]["name"]: node["status"]["nodeInfo"]["kubeletVersion"]
+        + (" cordoned" if node["spec"].get("unschedulable") else "")
+        for node in nodes
+    }
 
 
 def apply(operator: Operator, *objects: dict[str, Any]) -> None:
@@ -81,32 +85,99 @@ def test_what_was_not_asked_for_is_refused_before_anything_is_changed(cluster: O
     assert cluster.inv("upgrade.run", "--to", "1.20").returncode == 2
 
 
-@pytest.mark.parametrize("change", ["kubeadm upgrade node", "systemctl restart kubelet"])
-def test_killed_on_the_way(cluster: Operator, target: str, change: str) -> None:
-    assert cluster.strike(1, signal.SIGKILL, *words(target), named=change) == -signal.SIGKILL
+def test_killed_while_kubeadm_is_at_work(cluster: Operator, target: str) -> None:
+    assert cluster.strike(1, signal.SIGKILL, *words(target), named="kubeadm upgrade node") == -signal.SIGKILL
+
+
+def test_a_control_plane_host_loses_its_power_while_kubeadm_is_at_work(cluster: Operator, target: str) -> None:
+    lost = []
+
+    def cut(_: object, event: dict[str, Any]) -> None:
+        lost.append(event["host"])
+        image = f"grep -q {target} /etc/kubernetes/manifests/kube-apiserver.yaml"
+        eventually(lambda: cluster.lab.console(lost[0], ["sh", "-c", image]).returncode, 0, 120)
+        cluster.lab.off(lost[0])
+
+    exited, events = cluster.follow(*words(target), when=changes("kubeadm upgrade node"), act=cut)
+    (host,) = lost
+    other = next(name for name in ("master1", "master2") if name != host)
+    said = error(events)
+    assert (exited, said["exit"]) == (4, 4), said
+    assert f"{host} has not answered for" in said["error"]
+    assert "switch it on" in said["next"]
+    assert f"{host} is out of the load balancers (lb1, lb2)" in " ".join(said["notes"])
+    clients = next(each["result"] for each in events if each["event"] == "clients")
+    assert not clients["data"]["lost"]
+    assert sh(cluster, other, f"{KUBECTL} get --raw /readyz") == "ok", "the VIP is served by the others"
+    refused = cluster.inv(*words(target))
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert f"{host}: host: " in refused.stderr
+    assert "then the same command goes on" in refused.stderr
+    assert refused.stdout == "", "no step is begun"
+    cluster.lab.on(host)
+
+
+def test_after_the_time_no_node_is_begun_and_a_begun_one_is_finished(cluster: Operator, target: str) -> None:
+    """The host that lost its power is finished, although the time is over before: it is not another one."""
+    soon = datetime.now().astimezone() + timedelta(seconds=75)
+    done = cluster.inv(*words(target), "--until", f"{soon:%H:%M}", timeout_s=600)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert f"and --until was {soon:%H:%M}" in done.stderr
+    found = json.loads(cluster.inv("upgrade.status", "--json").stdout.splitlines()[0])["upgrade"]
+    assert (found["to"], found["begun"]) == (target.removeprefix("v"), []), found
+    assert "cordoned" not in " ".join(kubelets(cluster).values())
+    assert "out of the load balancers" not in done.stderr
+
+
+def test_killed_at_a_kubelet_and_paused_after_its_node(cluster: Operator, target: str) -> None:
+    before = kubelets(cluster)
+    exited, events = cluster.follow(
+        *words(target), when=changes("systemctl restart kubelet"), act=lambda process, _: process.kill()
+    )
+    assert exited == -signal.SIGKILL
+    host = next(each["host"] for each in events if changes("systemctl restart kubelet")(each))
+    cluster.good(*words(target), "--pause-after", host, timeout_s=600)
+    assert kubelets(cluster) == before | {host: target}
 
 
 def test_a_budget_stops_the_run_before_its_node_is_harmed(cluster: Operator, target: str) -> None:
     apply(cluster, WORKLOAD)
     sh(cluster, "master1", f"{KUBECTL} rollout status deployment/kept --timeout=90s")
     budget = f"{KUBECTL} create poddisruptionbudget kept --selector=app=kept --min-available=1"
-    exited, events = followed(cluster, words(target), f"worker1: {WORKER}", lambda: sh(cluster, "master1", budget))
-    assert exited == 1
-    error = next(each for each in events if each["event"] == "error")
-    assert "default/kept" in error["error"]
-    assert "it takes Pods again" in error["error"]
-    assert "poddisruptionbudgets kept" in error["next"]
-    state = sh(
-        cluster, "master1", f"{KUBECTL} get node worker1 -o jsonpath={{.spec.unschedulable}}/{{.status.nodeInfo.kubeletVersion}}"
+    exited, events = cluster.follow(
+        *words(target), when=ended(f"worker1: {WORKER}"), act=lambda *_: sh(cluster, "master1", budget)
     )
-    assert state.startswith("/"), "it is not cordoned"
-    assert not state.endswith(target), "its kubelet is the old one"
-    masters = sh(cluster, "master1", f"{KUBECTL} get nodes -l node-role.kubernetes.io/master -o jsonpath={{..kubeletVersion}}")
-    assert masters.split() == [target] * 3
-
-
-def test_it_goes_on_when_the_budget_is_gone_and_nothing_is_lost(cluster: Operator, target: str) -> None:
+    said = error(events)
+    assert exited == 1, said
+    assert "default/kept" in said["error"]
+    assert "it takes Pods again" in said["error"]
+    assert "poddisruptionbudgets kept" in said["next"]
+    found = kubelets(cluster)
+    assert found.pop("worker1") not in {target, f"{target} cordoned"}, "its kubelet is the old one"
+    assert set(found.values()) == {target}
     sh(cluster, "master1", f"{KUBECTL} delete poddisruptionbudget kept")
+
+
+def test_a_worker_that_loses_its_power_is_left_out(cluster: Operator, target: str) -> None:
+    """After its drain. The run does no more than that worker, and goes on without it."""
+    exited, events = cluster.follow(
+        *words(target),
+        "--only",
+        "worker1",
+        "--max-failed",
+        "1",
+        when=ended(f"worker1: {DRAIN}"),
+        act=lambda *_: cluster.lab.off("worker1"),
+    )
+    said = error(events)
+    assert exited == 5, said
+    assert "worker1 is not upgraded" in said["error"]
+    assert "worker1 is still cordoned by this upgrade" in " ".join(said["notes"])
+    assert not [each for each in events if each["event"] == "step" and str(each["host"]).startswith("master")]
+    cluster.lab.on("worker1")
+
+
+def test_it_goes_on_and_nothing_is_lost(cluster: Operator, target: str) -> None:
     done = cluster.inv(*words(target), "--json", timeout_s=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -123,7 +194,7 @@ def test_then_the_cluster_is_whole_in_the_new_version(cluster: Operator, target:
     cluster.verified()
     found = json.loads(cluster.good("upgrade.status", "--json"))
     assert (found["upgrade"]["state"], found["upgrade"]["to"]) == ("whole", target.removeprefix("v"))
+    assert set(kubelets(cluster).values()) == {target}
     nodes = json.loads(sh(cluster, "master1", f"{KUBECTL} get nodes -o json"))["items"]
-    assert not [node["metadata"]["name"] for node in nodes if node["spec"].get("unschedulable")]
     assert not [node["metadata"]["name"] for node in nodes if "ha-runbooks/drained" in node["metadata"].get("annotations", {})]
     cluster.idle("upgrade.run", "--to", target, "--no-backup")

@@ -118,6 +118,21 @@ def test_how_long_containers_have_been_running(machine):
     assert set(machine.look().up) == {"etcd"}
 
 
+def test_when_the_host_and_its_kubelet_were_started(machine):
+    machine.program("systemctl", 'case "$*" in *MainPID*) echo 0 ;; *) echo inactive ;; esac')
+    boot = machine.look().started
+    assert set(boot) == {"host"}
+    child = subprocess.Popen(["sleep", "30"])
+    try:
+        machine.program("systemctl", f'case "$*" in *MainPID*) echo {child.pid} ;; *) echo inactive ;; esac')
+        started = machine.look().started
+    finally:
+        child.kill()
+        child.wait()
+    assert 0 <= started["kubelet"] < 30
+    assert boot["host"] <= started["host"]
+
+
 def test_a_manifest_is_as_old_as_it_has_been_in_its_place(machine):
     """kubeadm writes all of them at its beginning and moves each into its place when its turn comes."""
     written = machine.top / "kube-scheduler.yaml"

@@ -197,6 +197,10 @@ def test_an_error_with_json_is_an_event_on_standard_output(opened, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out) == {"event": "error", "exit": 3, "error": "it broke", "next": "fix it"}
     assert err == "error: it broke\nnext:  fix it\n"
+    error = PrecheckError("it broke")
+    error.add_note("stopped at step 1 of 2: look")
+    inv("lb.fail", "--json", lb=failing(error, query))
+    assert json.loads(capsys.readouterr().out)["notes"] == ["stopped at step 1 of 2: look"]
 
 
 def test_ctrl_c(opened, capsys):

@@ -38,6 +38,7 @@ IDLE = Progress(
     lost={},
     crashed={},
     clock=0,
+    started={},
     up={},
     kept="",
 )

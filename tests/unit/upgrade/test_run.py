@@ -112,6 +112,18 @@ def test_a_pause_ends_after_the_last_step_of_its_host(site):
         built(site, pause_after="worker9")
 
 
+def test_a_pause_in_a_group_has_the_gate_of_the_group(site):
+    steps = list(built(site, pause_after="worker2", workers_at_once="2"))
+    assert steps[-1].title.startswith("at most 0 workers have failed, worker2, worker3")
+
+
+def test_a_host_serves_again_before_the_whole_of_etcd_is_looked_at_and_the_next_one_after_it(site):
+    steps = built(site)
+    first, second = site.control_plane[:2]
+    whole = at(steps, first, "every member of etcd is healthy")
+    assert at(steps, first, schedule.LB_IN) < whole < at(steps, second, schedule.LB_OUT)
+
+
 def test_the_steps_have_the_names_that_the_forecast_looks_for(site):
     names = {step.name for step in built(site)}
     planned = schedule.stages(
@@ -213,6 +225,8 @@ attempt apply v1.20.3
 log [upgrade/staticpods] Waiting for the kubelet to restart the component
 manifest etcd 1200
 manifest kube-scheduler 12
+started host 900
+started kubelet 12
 parked kube-apiserver
 backup kube-controller-manager /etc/kubernetes/tmp/kubeadm-backup-manifests-2026/kube-controller-manager.yaml
 crashed kube-apiserver 4 Error: unknown flag: --nope
@@ -223,6 +237,7 @@ def test_how_far_kubeadm_has_come():
     found = upgrade_kubeadm.parse(Answer(0, LOOK))
     assert (found.running, found.attempt, found.code) == (True, "apply v1.20.3", None)
     assert found.written == {"etcd": 1200, "kube-scheduler": 12}
+    assert found.started == {"host": 900, "kubelet": 12}
     assert found.parked == ("kube-apiserver",)
     assert found.lost["kube-controller-manager"].endswith("/kube-controller-manager.yaml")
     assert found.crashed == {"kube-apiserver": "Error: unknown flag: --nope"}
@@ -297,11 +312,17 @@ def test_a_host_that_was_taken_out_by_the_upgrade_itself_is_expected_to_be_out()
 # ---- the order of the hosts
 
 
-def forecasting(site, *, applied):
+def forecasting(site, *, applied, in_work=()):
     nodes = [NodeSeen(name=host.name, control_plane=host.is_control_plane) for host in site.nodes]
     left = Remaining((), (), applied=applied)
     return Forecast(
-        since=(1, 20, 2), target=TO, state=None, versions=Seen(nodes=tuple(nodes)), left=left, leader=site.control_plane[2]
+        since=(1, 20, 2),
+        target=TO,
+        state=None,
+        versions=Seen(nodes=tuple(nodes)),
+        left=left,
+        leader=site.control_plane[2],
+        in_work=frozenset(in_work),
     )
 
 
@@ -330,6 +351,14 @@ def test_an_apply_that_has_not_ended_well_is_done_again_on_its_host_first(site, 
         assert ordered(site, monkeypatch, applied=applied, attempts=there) == ("master3", ["master3", "master1", "master2"])
     node = ordered(site, monkeypatch, applied=True, attempts={third: progress("node v1.20.3")})
     assert node == (None, ["master3", "master1", "master2"])
+
+
+def test_a_node_that_an_earlier_run_has_cordoned_comes_first(site, monkeypatch):
+    monkeypatch.setattr(running, "_finished", lambda one, run, host: False)
+    one = Upgrade(site, TO, Choices(to=TO))
+    found = running.order(one, run_on(FakeHosts()), forecasting(site, applied=True, in_work=("master3", "worker2")), {})
+    assert [host.name for host in found.control_plane] == ["master3", "master1", "master2"]
+    assert [host.name for host in found.workers] == ["worker2", "worker1", "worker3"]
 
 
 # ---- which API server ends before its etcd

@@ -16,6 +16,7 @@ from runbooks.upgrade import control_plane
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.choices import Choices
 from tests.support.fakes import master, site
+from tests.unit.cluster.test_verify import etcd_view
 
 pytestmark = pytest.mark.unit
 
@@ -89,9 +90,7 @@ def test_a_host_serves_when_its_containers_have_been_running_for_some_seconds(up
     names = ("kube-apiserver", "kube-scheduler")
     parts = dict.fromkeys(("kube-apiserver", "kube-controller-manager", "kube-scheduler"), TO)
     monkeypatch.setattr(Upgrade, "node", lambda *_: NodeSeen(name="master1", control_plane=True, manifests=parts, runs=parts))
-    monkeypatch.setattr(control_plane.etcd_rules, "faults", lambda _: ())
-    monkeypatch.setattr(control_plane.etcd_rules, "of_members", lambda _: None)
-    monkeypatch.setattr(control_plane.view_etcd, "view", lambda _: None)
+    monkeypatch.setattr(control_plane.view_etcd, "view", lambda _: etcd_view())
     up = [f"up {name} {number}" for name, number in zip(names, seconds, strict=False)]
     run = Reads(
         upgrade_look=progress(*up),
