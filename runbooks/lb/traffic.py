@@ -55,6 +55,12 @@ def taken_out(run: Run) -> dict[Host, list[Host]]:
     return {host: balancers for host, balancers in out.items() if balancers}
 
 
+def in_use(run: Run, host: Host) -> bool:
+    """Return whether at least one LB answers, and each one that does sends connections to ``host``."""
+    servers = _servers(run, host)
+    return bool(servers) and all(server.up for server in servers.values())
+
+
 def _servers(run: Run, host: Host) -> dict[Host, Backend]:
     """Return the state of ``host`` on each LB that answers and has it in its configuration."""
     found: dict[Host, Backend] = {}

@@ -158,10 +158,10 @@ def complete(upgrade: Upgrade, run: Run, host: Host) -> bool:
     """Return whether nothing is left to do for kubeadm on ``host``: it has arrived, and so has kubeadm-config."""
     if host in upgrade.to_do:
         return False
-    found = bool(has_arrived(upgrade, run, host, "node")) and not config_behind(upgrade, run, host)
-    if not found:
+    if not has_arrived(upgrade, run, host, "node"):
         upgrade.to_do.add(host)
-    return found
+        return False
+    return not config_behind(upgrade, run, host)
 
 
 def _target_is_set(upgrade: Upgrade, run: Run, host: Host, action: Action) -> None:
@@ -229,6 +229,7 @@ def run_kubeadm(upgrade: Upgrade, host: Host, action: Action) -> Step:
 
     def do(run: Run) -> None:
         kubeadm.carry_out(upgrade, run, host, action)
+        upgrade.to_do.discard(host)
 
     name = schedule.APPLY if action == "apply" else schedule.NODE
     flags = kubeadm.flags_by_hand(upgrade)

@@ -28,7 +28,7 @@ def after(upgrade: Upgrade, host: Host) -> list[Step]:
     whole, let_in = control_plane.serves(upgrade, host), traffic.let_in(host)
 
     def done(run: Run) -> bool | Unmet:
-        if len(upgrade.site.control_plane) > 1 and let_in.done and let_in.done(run):
+        if len(upgrade.site.control_plane) > 1 and traffic.in_use(run, host):
             return True
         return whole.done(run) if whole.done else True
 

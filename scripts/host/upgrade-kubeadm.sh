@@ -34,10 +34,16 @@ job='run=$0 top=$1 what=$2 end_api=$3 api=/etc/kubernetes/manifests/kube-apiserv
     crictl_here ps -a --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | # how often each had ended before: upgrade-look.sh
         awk "{ for (i = 3; i < NF; i++) if (\$i ~ /^(Running|Exited)\$/) print \$(i + 3), \$(i + 1), \$(i + 2) }" >"$run/attempts"
     if [ -n "$end_api" ]; then # it stops listening at once; watches keep it until the time is over
-        for container in $(running); do crictl_here stop --timeout 10 "$container"; done
-        for ((n = 0; n < 200; n++)); do
+        container=$(running)
+        for each in $container; do crictl_here stop --timeout 10 "$each"; done
+        began=$SECONDS
+        while [ -n "$container" ] && ! timeout 5 kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$end_api" get --raw /readyz; do
+            if ((SECONDS - began > 120)); then
+                echo "the API server of this host was ended, and is not ready again after 120 s: kubeadm was not started" >"$run/log"
+                echo 70 >"$run/code"
+                exit
+            fi
             sleep 0.3
-            timeout 5 kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$end_api" get --raw /readyz && break
         done
     fi >/dev/null 2>&1
     [ ! -e "$api" ] || ! command -v ss >/dev/null || shorten "$(stat -c %i.%Z "$api")" &

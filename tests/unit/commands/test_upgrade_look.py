@@ -28,7 +28,7 @@ cccc1               0369cf4303ffd       3 minutes ago       Exited              
 
 class Machine:
     def __init__(self, top: Path) -> None:
-        self.top = top
+        self.top, self.patience_s = top, 120
         for each in ("bin", "run", "manifests"):
             (top / each).mkdir()
         self.program("systemctl", "echo inactive")
@@ -55,6 +55,7 @@ esac"""
             text.replace("/run/ha-runbooks-upgrade", str(self.top / "run"))
             .replace("/etc/kubernetes/manifests", str(self.top / "manifests"))
             .replace("/var/lib/ha-runbooks/upgrade", str(self.top / "lib"))
+            .replace("began > 120))", f"began > {self.patience_s}))")
         )
 
     def begin(self, *kubeadm: str, end_api: str = "") -> None:
@@ -187,3 +188,23 @@ def test_kubeadm_begins_when_the_api_server_that_was_ended_is_ready_again(machin
     machine.begin("bash", "-c", f"echo kubeadm >>{events}", end_api="https://10.0.0.1:6443")
     asked = "--kubeconfig=/etc/kubernetes/admin.conf --server=https://10.0.0.1:6443 get --raw /readyz"
     assert events.read_text().splitlines() == ["stop --timeout 10 only", asked, asked, asked, "kubeadm"]
+
+
+def test_kubeadm_is_not_started_beside_an_api_server_that_does_not_come_back(machine):
+    machine.patience_s = 0
+    machine.program("crictl", 'case "$*" in *"ps -q"*) echo only ;; esac')
+    machine.program("kubectl", "exit 1")
+    started = machine.top / "started"
+    machine.begin("touch", str(started), end_api="https://10.0.0.1:6443")
+    assert not started.exists()
+    found = machine.look()
+    assert found.code == 70
+    assert "not ready again" in found.word
+
+
+def test_kubeadm_does_not_wait_for_an_api_server_that_did_not_run(machine):
+    machine.program("crictl", "true")
+    machine.program("kubectl", "exit 1")
+    started = machine.top / "started"
+    machine.begin("touch", str(started), end_api="https://10.0.0.1:6443")
+    assert started.exists()
