@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 
 from runbooks.commands import upgrade_kubeadm
 from runbooks.commands.upgrade_kubeadm import Progress
@@ -20,6 +21,8 @@ from runbooks.upgrade.rules import starting
 from runbooks.upgrade.rules.going_on import refusals
 from runbooks.view import health
 from runbooks.view.health import ClusterReadings
+
+SURE_S = 8  # a host that is busy may give a wrong answer once
 
 
 def look(run: Run, version: str) -> dict[Host, Progress]:
@@ -73,13 +76,19 @@ def wait(run: Run, progress: Mapping[Host, Progress]) -> None:
     kept = {host.name for host, each in progress.items() if each.kept}
     work = {host.name for host, each in progress.items() if each.attempt}
     said: set[str] = set()
+    since = 0.0
 
     def over() -> bool:
+        nonlocal since
         seen = health.look(run)
         # Certificates are judged by the forecast, with other limits.
         wrong = [each for each in refusals(health.wrong(run.site, seen), work, kept) if each.topic != "certificates"]
-        if not wrong or starting.hopeless(wrong, _ages(run, seen)):
+        if not wrong:
             return True
+        if starting.hopeless(wrong, _ages(run, seen)):
+            since = since or monotonic()
+            return monotonic() - since > SURE_S
+        since = 0.0
         if (words := listed(map(told, wrong))) not in said:
             said.add(words)
             run.listener.say(f"waiting for what may still be starting: {words}")
@@ -94,4 +103,5 @@ def _ages(run: Run, seen: ClusterReadings) -> dict[str, int]:
     progress = {host.name: each for host, each in said.items() if not isinstance(each, RunbookError)}
     known = () if isinstance(seen.cluster, str) else seen.cluster.nodes
     nodes = {node.name: host.name for host in run.site.nodes if (node := node_of(known, host))}
-    return starting.ages(progress, seen.cluster, nodes)
+    servers = [server for table in seen.of("backends").values() for server in table or ()]
+    return starting.ages(progress, seen.cluster, nodes, servers)

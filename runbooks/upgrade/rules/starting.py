@@ -5,8 +5,9 @@ A host that was started, a kubelet, a manifest that was put in its place, a pod:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from runbooks.commands.lb import Backend
 from runbooks.commands.objects import Cluster
 from runbooks.commands.upgrade_kubeadm import Progress
 from runbooks.rules.finding import Finding
@@ -19,15 +20,21 @@ STARTS = IN_WORK | {"coredns", "etcd", "host", "objects", "pods"}
 LOOPS = "CrashLoopBackOff"
 
 
-def ages(progress: Mapping[str, Progress], cluster: Cluster | str, nodes: Mapping[str, str]) -> dict[str, int]:
+def ages(
+    progress: Mapping[str, Progress], cluster: Cluster | str, nodes: Mapping[str, str], servers: Iterable[Backend] = ()
+) -> dict[str, int]:
     """Return how many seconds ago something was last started, by host name. CLUSTER: of pods without a node.
 
-    ``progress`` is of the hosts that answer; ``nodes`` has the host's name of each Node. A container that ends again and again does not count.
+    ``progress`` is of the hosts that answer; ``nodes`` has the host's name of each Node. ``servers``: as the load balancers see them; one that
+    they do not use since a moment may only have been slow. A container that ends again and again does not count.
     """
     found = {
         name: min([*each.started.values(), *each.written.values(), *each.up.values()], default=YOUNG_S)
         for name, each in progress.items()
     }
+    for server in servers:
+        if server.server in progress and not server.up:
+            found[server.server] = min(found[server.server], server.since_s)
     if isinstance(cluster, str):
         return found
     events = [(nodes.get(node.name, CLUSTER), node.turned) for node in cluster.nodes]

@@ -8,6 +8,7 @@ import pytest
 
 from runbooks.commands import upgrade_kubeadm
 from runbooks.commands.base import Answer
+from runbooks.commands.lb import Backend
 from runbooks.commands.objects import Cluster
 from runbooks.rules.finding import Finding
 from runbooks.upgrade.rules import starting
@@ -57,6 +58,15 @@ def test_a_node_that_has_turned_and_a_pod_that_is_new_count_too():
     assert starting.ages(old, cluster(late), NODES)["master2"] == 30
     assert starting.ages(old, cluster(replace(late, node="")), NODES)[starting.CLUSTER] == 30
     assert starting.ages(old, cluster(replace(late, ready=True)), NODES)["master2"] == 9000
+
+
+def test_a_server_that_the_load_balancers_do_not_use_since_a_moment_may_only_have_been_slow():
+    old = {M2.name: progress("started host 9000")}
+    late = Backend(proxy="api", server=M2.name, status="DOWN", since_s=4, check="L6TOUT", sessions=0)
+    assert starting.ages(old, "no API server answers", {}, [late]) == {M2.name: 4}
+    assert starting.ages(old, "no API server answers", {}, [replace(late, status="UP"), replace(late, server="x")]) == {
+        M2.name: 9000
+    }
 
 
 def test_a_container_that_ends_again_and_again_is_not_starting():
