@@ -1,7 +1,8 @@
 """Which tests may run beside each other, and in which order: said here and nowhere else.
 
-Tests on hosts run in three rows at the same time: one builds a cluster, changes, loses and recovers it; one has a cluster that is well; one
-has the lab itself and the load balancers. They mostly wait. All other tests go where there is room.
+Tests on hosts run in two rows that take about as long as each other: one builds a cluster, changes, loses and recovers it; the other
+has the lab itself and the load balancers, then everything that only needs a cluster that is well. So two clusters are never built at
+the same time. All other tests go where there is room.
 """
 
 from __future__ import annotations
@@ -43,8 +44,7 @@ ROWS: Final = {
         "upgrade/test_lb.py",
         "cluster/test_preflight.py",
         "recover/test_vip.py",
-    ),
-    "well": (
+        # From here on, on a cluster that is well.
         "etcd/test_etcd.py",
         "doctor/test_doctor.py",
         "recover/test_whole.py",
