@@ -49,12 +49,6 @@ def let_in(host: Host) -> Step:
     )
 
 
-def taken_out(run: Run) -> dict[Host, list[Host]]:
-    """Return the control plane hosts that are in maintenance, each with the LBs that say so; those that do not answer say nothing."""
-    out = {host: _lbs_with(run, host, maintenance=True) for host in run.site.control_plane}
-    return {host: balancers for host, balancers in out.items() if balancers}
-
-
 def in_use(run: Run, host: Host) -> bool:
     """Return whether at least one LB answers, and each one that does sends connections to ``host``."""
     servers = _servers(run, host)

@@ -40,7 +40,8 @@ def look(run: Run, version: str) -> dict[Host, Progress]:
             f"no upgrade to {version} now, and nothing was changed:{indented(map(told, rows))}",
             hint=f"{next(iter(fixes))}; then the same command goes on",
         )
-        left.add_notes(run, error)
+        if begun(found):
+            left.add_notes(run, error, ours(found))
         raise error
     return found
 
@@ -48,6 +49,22 @@ def look(run: Run, version: str) -> dict[Host, Progress]:
 def begun(progress: Mapping[Host, Progress]) -> bool:
     """Return whether an upgrade has begun and is not verified, as the manifests that are kept on the hosts say."""
     return any(each.kept for each in progress.values())
+
+
+def unfinished(progress: Mapping[Host, Progress]) -> bool:
+    """Return whether this goes on with an upgrade that has begun."""
+    return any(each.kept or each.attempt for each in progress.values())
+
+
+def ours(progress: Mapping[Host, Progress]) -> set[Host]:
+    """Return the control plane hosts that an upgrade has begun with: it has taken them out of the load balancers, if they are out."""
+    return {host for host, each in progress.items() if each.kept}
+
+
+def in_work(run: Run, progress: Mapping[Host, Progress]) -> set[Host]:
+    """Return the hosts that an earlier run has left in the middle: they are finished, whatever the time is."""
+    out = left.taken_out(run) if begun(progress) else {}
+    return {host for host, each in progress.items() if each.attempt or (each.kept and host in out)}
 
 
 def finish_kubeadm(run: Run, progress: Mapping[Host, Progress]) -> dict[Host, Progress]:
@@ -62,7 +79,7 @@ def finish_kubeadm(run: Run, progress: Mapping[Host, Progress]) -> dict[Host, Pr
 
 def settle(run: Run, progress: Mapping[Host, Progress]) -> None:
     """After an interruption, `wait`: it leaves behind what looks broken."""
-    if not run.plan and any(each.kept or each.attempt for each in progress.values()):
+    if not run.plan and unfinished(progress):
         wait(run, progress)
 
 

@@ -26,6 +26,7 @@ LISTEN_S = 5  # how long an answer may take while kubeadm says nothing: containe
 LOST_S = 60
 SLOW_S = 150  # a host that is overloaded, and gives a session but no answer
 ATTEMPTS = 3
+NOT_STARTED = 70  # of upgrade-kubeadm.sh: kubeadm was not started
 
 
 def carry_out(upgrade: Upgrade, run: Run, host: Host, action: Action) -> None:
@@ -77,7 +78,7 @@ def follow(run: Run, host: Host) -> Progress:
                 raise said
             if not silent:
                 silent = True
-                run.listener.say(f"          {host} does not answer; it is waited for, up to {LOST_S} s: {reason(host, said)}")
+                run.listener.say(f"          {host} does not answer; it is waited for: {reason(host, said)}")
             sleep(ASK_EVERY_S)
         else:
             answered, silent = monotonic(), False
@@ -149,6 +150,8 @@ def flags_by_hand(upgrade: Upgrade) -> str:
 
 
 def _hint(host: Host, progress: Progress) -> str:
+    if progress.code == NOT_STARTED:
+        return f"on {host}: crictl ps -a --name kube-apiserver; the kubelet starts it again within five minutes; then run the same command again"
     if progress.crashed:
         return f"{crashes(progress.crashed)}; kubeadm has gone back to the manifests before: inv upgrade.status"
     return f"on {host}: cat /run/ha-runbooks-upgrade/log; then run the same command again"

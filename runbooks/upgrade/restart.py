@@ -24,7 +24,7 @@ def before(upgrade: Upgrade, host: Host) -> list[Step]:
 
 
 def after(upgrade: Upgrade, host: Host) -> list[Step]:
-    """Return the steps after it: the API server and etcd are whole, and the load balancers use it. Nothing while they use it already."""
+    """Return the steps after it: its API server and its member of etcd are well, and the load balancers use it. Nothing while they use it already."""
     whole, let_in = control_plane.serves(upgrade, host), traffic.let_in(host)
 
     def done(run: Run) -> bool | Unmet:

@@ -65,20 +65,28 @@ def hops(one: Upgrade, session: Session) -> tuple[Version, ...]:
 
 def one_hop(session: Session, one: Upgrade) -> None:
     """Carry out one hop. An error also says what is left behind in the middle."""
-    progress = interrupted.finish_kubeadm(session.run, interrupted.look(session.run, one.version))
-    interrupted.settle(session.run, progress)
+    run = session.run
+    progress = interrupted.look(run, one.version)
+    begun = interrupted.begun(progress)
     try:
+        progress = interrupted.finish_kubeadm(run, progress)
+        interrupted.settle(run, progress)
+        one.begun |= interrupted.in_work(run, progress)
         _one_hop(session, one, progress)
     except RunbookError as error:
-        if session.run.changed or interrupted.begun(progress):
-            left.add_notes(session.run, error)
+        if run.changed or begun:
+            left.add_notes(run, error, interrupted.ours(progress) | one.begun)
+        raise
+    except KeyboardInterrupt:
+        if run.changed or begun:
+            run.listener.say(left.MAY_BE)
         raise
 
 
 def _one_hop(session: Session, one: Upgrade, progress: Mapping[Host, Progress]) -> None:
     choices = replace(one.choices, to=one.to, several=False)
     found = forecast(session, one.to, choices)
-    if found.refusals and interrupted.may_pass(session.run, found.refusals):
+    if found.refusals and interrupted.unfinished(progress) and interrupted.may_pass(session.run, found.refusals):
         interrupted.wait(session.run, progress)
         found = forecast(session, one.to, choices)
     refuse(one, found)
@@ -92,7 +100,7 @@ def _one_hop(session: Session, one: Upgrade, progress: Mapping[Host, Progress]) 
     if by_hand := change(session.site_file, one.version).by_hand:
         session.run.listener.say(f"hosts.yaml: {by_hand}")
     report_failed(one)
-    if choices.pause_after and choices.pause_after not in hosts.done:
+    if choices.pause_after and choices.pause_after not in {*hosts.done, *one.failed} and not session.run.plan:
         session.run.listener.say(
             f"ended after {choices.pause_after}, as --pause-after says; the same command goes on with the rest"
         )

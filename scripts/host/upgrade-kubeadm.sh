@@ -40,7 +40,9 @@ job='run=$0 top=$1 what=$2 end_api=$3 api=/etc/kubernetes/manifests/kube-apiserv
         while [ -n "$container" ] && ! timeout 5 kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$end_api" get --raw /readyz; do
             if ((SECONDS - began > 120)); then
                 echo "the API server of this host was ended, and is not ready again after 120 s: kubeadm was not started" >"$run/log"
-                echo 70 >"$run/code"
+                if [ -e "$run/attempt" ]; then mv -f -- "$run/attempt" "$top/attempt"; else rm -f -- "$top/attempt"; fi
+                echo 70 >"$run/code.new"
+                mv -f -- "$run/code.new" "$run/code"
                 exit
             fi
             sleep 0.3
@@ -67,6 +69,7 @@ if [ -n "$other" ]; then
 fi
 rm -rf -- "$run"
 mkdir -p "$top" "$run" # 0700: umask 077
+[ ! -e "$top/attempt" ] || cp -- "$top/attempt" "$run/attempt"
 printf '%s\n' "$ACTION $VERSION" >"$top/attempt.new"
 sync -- "$top/attempt.new"
 mv -f -- "$top/attempt.new" "$top/attempt"
