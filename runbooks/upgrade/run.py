@@ -86,7 +86,7 @@ def one_hop(session: Session, one: Upgrade) -> None:
 def _one_hop(session: Session, one: Upgrade, progress: Mapping[Host, Progress]) -> None:
     choices = replace(one.choices, to=one.to, several=False)
     found = forecast(session, one.to, choices)
-    if found.refusals and interrupted.unfinished(progress) and interrupted.may_pass(session.run, found.refusals):
+    if found.refusals and interrupted.may_pass(session.run, found.refusals):
         interrupted.wait(session.run, progress)
         found = forecast(session, one.to, choices)
     refuse(one, found)
