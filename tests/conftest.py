@@ -29,6 +29,7 @@ ROWS: Final = {
         "recover/test_certs.py",
         "recover/test_member.py",
         "recover/test_quorum.py",
+        "upgrade/test_containerd.py",
         "cluster/test_reset.py",
     ),
     "lab": (

@@ -1,4 +1,4 @@
-"""Upgrade the packages of services that are in use: HAProxy and keepalived of a load balancer.
+"""Upgrade the packages of services that are in use: HAProxy and keepalived of a load balancer, containerd and runc of a node.
 
 The packages' own scripts restart (or reload) their services when they are installed, whether the new program takes the configuration or
 not. So a new package is fetched and unpacked first, and its program checks the host's configuration; only then it is installed.
@@ -6,12 +6,15 @@ not. So a new package is fetched and unpacked first, and its program checks the 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from runbooks.commands import packages
-from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.base import Answer, Command, Probe, cmd, script
+from runbooks.commands.containerd import Config, parse_config
+from runbooks.commands.files import File
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.commands.packages import PATIENCE_S, Broken
 
@@ -117,6 +120,43 @@ def try_lb(kind: str, wanted: Mapping[str, str], reads: Sequence[str]) -> Comman
     variables = _variables(kind, wanted) | {"READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
     command = script("lb-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
     return replace(command, shown=f"fetch {_told(wanted)}; the new haproxy -c, keepalived -t")
+
+
+def try_runtime(kind: str, wanted: Mapping[str, str], config: str, file: File | None) -> Command:
+    """Fetch containerd and runc in the ``wanted`` versions, and have that containerd read its configuration. Installs nothing.
+
+    ``config``: the path of its file; ``file``: what that is to be, None when it stays as it is. The answer is for `parse_tried`; `accept`
+    has to follow. Otherwise as `try_lb`.
+    """
+    content = b64encode(file.content.encode()).decode() if file else ""
+    variables = _variables(kind, wanted) | {"CONFIG": config, "CONTENT": content}
+    command = script("runtime-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new", "containerd-dump"))
+    return replace(command, shown=f"fetch {_told(wanted)}; the new containerd config dump")
+
+
+def parse_tried(answer: Answer) -> Config:
+    """Return what the new containerd makes of its configuration. Raises ValueError when the dump is no TOML."""
+    return parse_config(answer.stdout.splitlines())
+
+
+def accept(kind: str) -> Command:
+    """Note that the packages that were tried are right."""
+    return cmd("mv", "-f", f"{TOP}/{kind}/tried.new", f"{TOP}/{kind}/tried")
+
+
+def begin(kind: str) -> Command:
+    """Note on the host that it is being worked on: after an interruption the same command knows what to finish there."""
+    return cmd("install", "-D", "-m", "600", "/dev/null", f"{TOP}/{kind}/begun")
+
+
+def begun(kind: str) -> Probe[bool]:
+    """Ask whether the host is being worked on, or was when a run was interrupted."""
+    return Probe(cmd("test", "-e", f"{TOP}/{kind}/begun").expecting(0, 1), lambda answer: answer.exited == 0)
+
+
+def end(kind: str) -> Command:
+    """Take that note away."""
+    return cmd("rm", "-f", f"{TOP}/{kind}/begun")
 
 
 def put(kind: str, wanted: Mapping[str, str], units: Sequence[str]) -> Command:

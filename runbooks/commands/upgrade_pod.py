@@ -28,10 +28,13 @@ class Probed:
         return "; ".join([*parts, *(f"{what}: {why}" for what, why in self.failed.items())])
 
 
-def probe(image: str, servers: Sequence[str], *, node: str = "", host_network: bool = False) -> Command:
+def probe(
+    image: str, servers: Sequence[str], *, node: str = "", host_network: bool = False, patience_s: int = PATIENCE_S
+) -> Command:
     """Start the Pod on ``node`` and ask for its logs and exec through each of ``servers``; without ``node`` only let it run and end.
 
     ``image``: the pause image that nodes have; its program ends at once with -v, as kubeadm's own health Job wants it.
+    ``patience_s``: how long it may take to start.
     """
     name = f"{NAME}-{node}" if node else NAME
     variables = {
@@ -40,12 +43,12 @@ def probe(image: str, servers: Sequence[str], *, node: str = "", host_network: b
         "NAME": name,
         "ENDS": "" if node else "yes",
         "SERVERS": list(servers),
-        "PATIENCE": str(PATIENCE_S),
+        "PATIENCE": str(patience_s),
         "CONF": ADMIN_CONF,
     }
     where = f"on {node}: logs and exec through {len(servers)} API servers" if node else "that ends by itself"
     return replace(
-        script("upgrade-pod", variables, timeout=PATIENCE_S + 60 * (1 + len(servers))), shown=f"probe with a Pod {where}"
+        script("upgrade-pod", variables, timeout=patience_s + 60 * (1 + len(servers))), shown=f"probe with a Pod {where}"
     )
 
 

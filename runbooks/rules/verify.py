@@ -132,7 +132,8 @@ def _node(host: Host, node: Node) -> Finding:
     if node.cordoned and node.marked:
         odd.append("cordoned by an upgrade, which has not taken it back")
         fixes.append(
-            f"inv upgrade.run with the same --to goes on; if no upgrade is wanted any more: kubectl uncordon {node.name}"
+            "inv upgrade.run with the same --to, or inv upgrade.containerd, whichever it was, goes on;"
+            f" if no upgrade is wanted any more: kubectl uncordon {node.name}"
         )
     elif node.cordoned:
         odd.append("cordoned: takes no new pods")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from runbooks.cluster.files import pause_image
 from runbooks.commands import kubeadm, upgrade_pod, versions
@@ -24,6 +24,9 @@ from runbooks.view.health import write_through_vip
 WITHIN_S = 300
 TRIES_S = 180  # a runtime, or a webhook, that is slow for a moment
 
+Arrived = Callable[[Run], bool | Unmet]
+Image = Callable[[Run], str]
+
 
 def pods_start(upgrade: Upgrade, host: Host) -> Step:
     """Prove before anything is changed that a Pod is scheduled, starts and ends: kubeadm's own health Job gives that only 15 s."""
@@ -38,22 +41,23 @@ def pods_start(upgrade: Upgrade, host: Host) -> Step:
     return Step("Pods start and end", done=done, verify=verify, within=60, by_hand=text)
 
 
-def gate(upgrade: Upgrade, host: Host) -> Step:
+def gate(upgrade: Upgrade, host: Host, arrived: Arrived | None = None, image: Image | None = None) -> Step:
     """Wait until ``host`` is back in service: its node, etcd, its addons.
 
     Then prove with a Pod that it starts Pods, that logs and exec work through every API server, and write through the VIP.
+    ``arrived``: instead of "its kubelet has the version of the upgrade". ``image``: the pause image of the Pod, if not kubeadm's.
     """
 
     def done(run: Run) -> bool | Unmet:
-        arrived = kubelet_arrived(upgrade, run, host)
-        if not arrived:
-            return arrived
+        there = arrived(run) if arrived else kubelet_arrived(upgrade, run, host)
+        if not there:
+            return there
         wrong = _etcd(upgrade, run) if host.is_control_plane else ""
         return Unmet.of(wrong or _addons(upgrade, run, host))
 
     def verify(run: Run) -> None:
         if not run.plan:
-            _probe(upgrade, run, host, upgrade.node_name(run, host))
+            _probe(upgrade, run, host, upgrade.node_name(run, host), image(run) if image else "")
             _writes(upgrade, run)
 
     text = by_hand("upgrade", "gate", host=host, servers=[url(each.address) for each in upgrade.site.control_plane])
@@ -79,20 +83,26 @@ def _addons(upgrade: Upgrade, run: Run, host: Host) -> str:
     return f"{listed(late)}: its pod is not there, or not Ready yet" if late else ""
 
 
-def _probe(upgrade: Upgrade, run: Run, host: Host, node: str) -> None:
-    """Start the Pod until all is well, for up to TRIES_S seconds. Raises OutcomeError."""
+def starts_a_pod(upgrade: Upgrade, run: Run, host: Host, image: str, within: float) -> None:
+    """Prove within about ``within`` seconds that ``host`` starts Pods, and that logs and exec come from it. Raises OutcomeError."""
+    _probe(upgrade, run, host, upgrade.node_name(run, host), image, within)
+
+
+def _probe(upgrade: Upgrade, run: Run, host: Host, node: str, image: str = "", within: float = TRIES_S) -> None:
+    """Start the Pod until all is well, for up to ``within`` seconds. Raises OutcomeError."""
     api_host = upgrade.serving(run, host)
-    image = pause_image(run.read(host, kubeadm.images(upgrade.version, upgrade.site.kubernetes.image_repository)))
+    image = image or pause_image(run.read(host, kubeadm.images(upgrade.version, upgrade.site.kubernetes.image_repository)))
     servers = [url(each.address) for each in _asked(upgrade, api_host)]
     no_network = upgrade.site.kubernetes.cni == "none"
-    command = upgrade_pod.probe(image, servers, node=node, host_network=no_network)
+    patience = min(upgrade_pod.PATIENCE_S, round(within / 2))
+    command = upgrade_pod.probe(image, servers, node=node, host_network=no_network, patience_s=patience)
 
     def proven() -> bool | Unmet:
         answer = run.change(api_host, command)
         return Unmet.of(upgrade_pod.parse(answer).reason) if answer else True
 
     try:
-        until(proven, within=TRIES_S, poll=2)
+        until(proven, within=within, poll=2)
     except OutcomeError as error:
         where = f"{host}: " if node else ""
         raise OutcomeError(f"{where}{error}", hint=_hint(str(error), node)) from None

@@ -74,9 +74,10 @@ def upgrade_worker(upgrade: Upgrade, host: Host) -> Step:
     return Step(schedule.WORKER, host, check=check, done=done, do=do, within=30, by_hand=text_)
 
 
-def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
+def drain(upgrade: Upgrade, host: Host, finished: Finished, *, newer: bool = True) -> Step:
     """Cordon ``host`` and evict its Pods, within the time of --drain-timeout. ``finished``: there is nothing left to drain it for.
 
+    ``newer``: its kubelet gets the version of the upgrade then, so every API server must have it already.
     A drain that fails ends the run with the Pods and the budgets that stopped it. Our own cordon is taken away then; the Pods that are gone
     by then have moved.
     """
@@ -95,7 +96,8 @@ def drain(upgrade: Upgrade, host: Host, finished: Finished) -> Step:
     def check(run: Run) -> None:
         if finished(run):
             return
-        require_servers(upgrade, run, host)
+        if newer:
+            require_servers(upgrade, run, host)
         known = upgrade.node_object(run, host)
         if not (known and known.marked):  # an earlier run has begun it: it is not left cordoned
             may_begin(upgrade, host)

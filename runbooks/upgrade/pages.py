@@ -9,7 +9,8 @@ from runbooks.inventory.model import Site
 from runbooks.pages.examples import second
 from runbooks.pages.page import Page
 from runbooks.rules.kubeadm import parse
-from runbooks.upgrade import lb, procedure, rollback
+from runbooks.upgrade import containerd, lb, procedure, rollback
+from runbooks.upgrade.containerd_steps import Runtimes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.lb_steps import UNITS, Pair
 from runbooks.upgrade.procedure import Order
@@ -50,4 +51,14 @@ def balancers(site: Site) -> Page:
     return Page(lb.procedure(pair, way, None), given=f"{order[-1]} holds the VIP, and both get new versions")
 
 
-UPGRADE: Final = (run, back, balancers)
+def runtimes(site: Site) -> Page:
+    """Every node of ``site``."""
+    choices = Choices(to=parse(site.kubernetes.version))
+    hosts = (*rules.control_plane_order(site.control_plane, site.control_plane[0]), *rules.workers(site.nodes))
+    new = {"containerd": "VERSION", "runc": "VERSION"}
+    all_ = Runtimes(Upgrade(site, choices.to, choices), dict.fromkeys(hosts, new))
+    given = f"`inv cluster.verify` finds nothing, no upgrade of Kubernetes is half done, and etcd's leader is on {site.control_plane[0]}"
+    return Page(containerd.procedure(all_, hosts), given=given)
+
+
+UPGRADE: Final = (run, back, balancers, runtimes)

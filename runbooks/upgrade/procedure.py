@@ -70,14 +70,21 @@ def _inputs(upgrade: Upgrade, order: Order) -> dict[str, object]:
 def _workers(upgrade: Upgrade, order: Order) -> list[Step | Together]:
     chosen = [host for host in order.workers if upgrade.choices.takes(host) and host not in order.done]
     canary = not set(order.workers) & order.done
+    return in_groups(upgrade, chosen, lambda host: worker_steps(upgrade, host), canary=canary)
+
+
+def in_groups(
+    upgrade: Upgrade, workers: Sequence[Host], steps: Callable[[Host], list[Step]], *, canary: bool
+) -> list[Step | Together]:
+    """Return the ``steps`` of all ``workers``: --workers-at-once at the same time, with ``canary`` the first one alone."""
     items: list[Step | Together] = []
-    for group in groups(chosen, upgrade.choices.workers_at_once, canary=canary):
-        lanes = [worker_steps(upgrade, host) for host in group]
+    for group in groups(workers, upgrade.choices.workers_at_once, canary=canary):
+        lanes = [steps(host) for host in group]
         if len(lanes) == 1 and not upgrade.choices.max_failed:
             items += lanes[0]
             continue
         lanes = [[tolerant(upgrade, step) for step in lane] for lane in lanes]
-        items += lanes[0] if len(lanes) == 1 else [Together(tuple(steps)) for steps in zip(*lanes, strict=True)]
+        items += lanes[0] if len(lanes) == 1 else [Together(tuple(step)) for step in zip(*lanes, strict=True)]
         items.append(not_too_many_failed(upgrade, group))
     return items
 
@@ -123,7 +130,7 @@ def tolerant(upgrade: Upgrade, step: Step) -> Step:
     def do(run: Run) -> object:
         if run.plan:
             return step.do(run) if step.do else None
-        return attempt(run, lambda run: _made(run, step))
+        return attempt(run, lambda run: made(run, step))
 
     def verify(run: Run) -> None:
         attempt(run, step.verify)
@@ -131,7 +138,7 @@ def tolerant(upgrade: Upgrade, step: Step) -> Step:
     return replace(step, check=check, done=done, do=do, verify=verify)
 
 
-def _made(run: Run, step: Step) -> None:
+def made(run: Run, step: Step) -> None:
     """Carry out a step and wait for its state: one that is not reached in time is the worker's failure too."""
     if step.do:
         step.do(run)

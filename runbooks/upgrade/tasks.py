@@ -131,3 +131,43 @@ def lb(session: Session, to_haproxy: str = "", to_keepalived: str = "") -> None:
     from runbooks.upgrade.lb import upgrade_lb  # noqa: PLC0415 - start-up time
 
     upgrade_lb(session, to_haproxy, to_keepalived)
+
+
+@procedure(
+    help={
+        "to_containerd": f"the version of containerd, such as 1.7.24{NEWEST}",
+        "to_runc": f"the version of runc, such as 1.1.15{NEWEST}",
+        "only": "only these nodes, separated by commas",
+        **{name: CHOICES[name] for name in ("workers_at_once", "drain_timeout", "delete_emptydir_data", "force_pods")},
+    }
+)
+def containerd(  # noqa: PLR0913 - flags
+    session: Session,
+    *,
+    to_containerd: str = "",
+    to_runc: str = "",
+    only: str = "",
+    workers_at_once: str = "1",
+    drain_timeout: int = 300,
+    delete_emptydir_data: bool = False,
+    force_pods: str = "",
+) -> None:
+    """Upgrade containerd and runc.
+
+    Node by node. Before anything is drained, the new containerd reads the configuration of every node. Each node is drained, gets its
+    packages, has to start a Pod with them, and takes Pods again. Control plane hosts one at a time, out of the load balancers, the host of
+    etcd's leader last. New packages that do not work are replaced by the old ones. Refused while an upgrade of Kubernetes is half done.
+    """
+    from runbooks.upgrade.containerd import upgrade_containerd  # noqa: PLC0415 - start-up time
+    from runbooks.upgrade.rules.choices import choices  # noqa: PLC0415
+
+    chosen = choices(
+        session.site,
+        to=session.site.kubernetes.version,  # of Kubernetes, which stays as it is
+        only=only,
+        workers_at_once=workers_at_once,
+        drain_timeout=drain_timeout,
+        delete_emptydir_data=delete_emptydir_data,
+        force_pods=force_pods,
+    )
+    upgrade_containerd(session, chosen, {"containerd": to_containerd, "containerd.io": to_containerd, "runc": to_runc})

@@ -1,0 +1,207 @@
+"""`inv upgrade.containerd`: containerd and runc, node by node, each drained before and proved after.
+
+Control plane hosts first, one at a time and out of the load balancers, the host of etcd's leader last; then one worker alone, then the
+others in groups. Static pods and DaemonSets keep running: their shims outlive containerd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING
+
+from runbooks import gates
+from runbooks.commands import drain_look
+from runbooks.commands import service_packages as commands
+from runbooks.commands.drain_objects import Cluster
+from runbooks.commands.service_packages import Choice, Services
+from runbooks.engine.retry import until
+from runbooks.engine.steps import Procedure, Run, Step, Together
+from runbooks.errors import OutcomeError, PrecheckError
+from runbooks.inventory.model import Host
+from runbooks.lb import traffic
+from runbooks.rules.finding import Finding, at_least, told
+from runbooks.rules.upgrade_seen import Seen
+from runbooks.rules.upgrade_standing import standing
+from runbooks.text import indented, listed
+from runbooks.upgrade import clients, containerd_steps, control_plane, gate, judge, node, observe, restart
+from runbooks.upgrade.containerd_steps import KIND, NAMES, UNITS, Runtimes
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.forecast import leading, nodes_of
+from runbooks.upgrade.procedure import in_groups
+from runbooks.upgrade.rules import drain_findings, drains, order, runtimes, services, status
+from runbooks.upgrade.rules.choices import Choices
+from runbooks.upgrade.rules.going_on import refusals
+from runbooks.view import health
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+SETTLED_S = 180
+
+
+def upgrade_containerd(session: Session, choices: Choices, asked: Mapping[str, str]) -> None:
+    """Upgrade the container runtime of the nodes that ``choices`` name. ``asked``: the versions that the operator named, by package.
+
+    Raises PrecheckError when a version is not offered or does not fit the kubelet, or the cluster is not well.
+    """
+    run, site = session.run, session.site
+    noted = run.read_all({host: commands.begun(KIND) for host in site.nodes})
+    begun = frozenset(host for host, there in noted.items() if there)
+    settle(run, begun)
+    first = observe.begin(run)
+    versions = status.seen(site, first.versions.hosts, first.versions.cluster)
+    state = standing(versions)
+    names = {host.name for host in begun}
+    found = [
+        *refusals([*health.wrong(site, first.health), *judge.leftovers(first)], names, names),
+        *runtimes.unfinished(state, first.kubeadm, names),
+    ]
+    refuse(found)
+    one = Upgrade(site, state.to or choices.to, choices, survey=first.survey)
+    chosen = in_order(run, choices, leading(first.view))
+    all_ = Runtimes(one, wanted(run, chosen, asked))
+    refuse(not_served(all_, versions, names))
+    cluster = objects(run, one)
+    due = unfinished(all_, run, cluster, begun)
+    refuse(stopped(all_, cluster, [host for host in due if host not in begun]))
+    steps = procedure(all_, due, begun)
+    with clients.watched(session) if due else nullcontext():
+        session.carry_out(steps, resume=False)  # it looks at what the nodes run; with --resume as without
+
+
+def refuse(found: Iterable[Finding]) -> None:
+    """Raise PrecheckError with every failure that is found."""
+    if wrong := at_least("fail", found):
+        raise PrecheckError(
+            f"the container runtime is not upgraded now; nothing was changed:{indented(told(each) for each in wrong)}",
+            hint=next((each.fix for each in wrong if each.fix), "inv cluster.verify"),
+        )
+
+
+def settle(run: Run, begun: Collection[Host]) -> None:
+    """After an interrupted run, wait up to SETTLED_S for what may still be starting: then what is still wrong is a reason to refuse."""
+    names = {host.name for host in begun}
+    if run.plan or not names:
+        return
+    with suppress(OutcomeError):
+        until(lambda: not refusals(health.wrong(run.site, health.look(run)), names, names), within=SETTLED_S, poll=2)
+
+
+def in_order(run: Run, choices: Choices, leader: Host | None) -> list[Host]:
+    """Return the hosts that the operator wants, in their order."""
+    site = run.site
+    hosts = (*order.control_plane_order(site.control_plane, leader), *order.workers(site.nodes))
+    return [host for host in hosts if choices.takes(host)]
+
+
+def wanted(run: Run, hosts: Sequence[Host], asked: Mapping[str, str]) -> dict[Host, dict[str, str]]:
+    """Return the versions that each of ``hosts`` is to have. Says which repositories cannot be used."""
+    seen: dict[Host, Services] = run.read_all({host: commands.look(KIND, NAMES, UNITS) for host in hosts})
+    offers: dict[Host, Choice] = run.read_all({host: commands.choice(NAMES) for host in hosts})
+    found = {}
+    for host, there in seen.items():
+        # An installation that was interrupted may have left a package half installed: then it was tried before.
+        names = [name for name in NAMES if name in {*there.packages, *there.tried}]
+        if not {"containerd", "containerd.io"} & set(names):
+            raise PrecheckError(f"{host}: containerd is not installed as a package", hint="inv cluster.prepare installs it")
+        if asked.get("runc") and "runc" not in names:
+            raise PrecheckError(
+                f"{host}: its containerd brings its own runc; --to-runc cannot be given", hint="leave --to-runc out"
+            )
+        for each in offers[host].broken:
+            run.listener.say(f"{host}: the package repository {each.repository} cannot be used: {each.reason}")
+        found[host] = services.wanted(host, {name: there.packages.get(name, "") for name in names}, offers[host], asked)
+    return found
+
+
+def not_served(all_: Runtimes, seen: Seen, begun: Collection[str]) -> Iterator[Finding]:
+    """Yield a failure for each kubelet that runs and that its new containerd would not serve, or whose version is not known.
+
+    The kubelet of a host in ``begun`` may not run: then the installed one is judged.
+    """
+    nodes = {node.name: node for node in seen.nodes}
+    for host, versions in all_.versions.items():
+        kubelet = nodes[host.name].kubelet_runs or (nodes[host.name].kubelet if host.name in begun else None)
+        package = versions.get("containerd.io") or versions["containerd"]
+        why = runtimes.not_served(package, kubelet) if kubelet else "which kubelet runs there is not known"
+        if why:
+            fix = "name another version: --to-containerd" if kubelet else f"on {host}: systemctl status kubelet"
+            yield Finding("fail", topic=runtimes.TOPIC, host=host.name, seen=why, fix=fix)
+
+
+def objects(run: Run, one: Upgrade) -> Cluster:
+    """Return what decides how drains go. Raises PrecheckError when a part of it cannot be read."""
+    api_host = one.survey.serving(run)
+    cluster = run.read(api_host, drain_look.look(api_host))
+    refuse([Finding("fail", topic=drain_findings.TOPIC, seen=f"{kind}: {why}") for kind, why in cluster.errors.items()])
+    return cluster
+
+
+def unfinished(all_: Runtimes, run: Run, cluster: Cluster, begun: Collection[Host]) -> list[Host]:
+    """Return the hosts to work on, in their order: not at their versions, begun and not ended, or with our mark on their cordon."""
+    names = nodes_of(all_.site, cluster)
+    marked = {host for host, name in names.items() if name in cluster.nodes and cluster.nodes[name].marked}
+    return [host for host in all_.versions if host in begun or host in marked or not all_.current(run, host)]
+
+
+def stopped(all_: Runtimes, cluster: Cluster, hosts: Sequence[Host]) -> list[Finding]:
+    """Return the findings of the drains of ``hosts``, simulated in their order."""
+    if not hosts:
+        return []
+    names, choices = nodes_of(all_.site, cluster), all_.one.choices
+    masters = [host for host in hosts if host.is_control_plane]
+    workers = [host for host in hosts if not host.is_control_plane]
+    groups = [*((host,) for host in masters), *order.groups(workers, choices.workers_at_once)]
+    turns = [[names[host] for host in group] for group in groups]
+    simulated = drains.simulate(cluster, turns, choices.named)
+    found = drain_findings.findings(cluster, turns, choices.named, simulated)
+    return [*found, *drain_findings.too_long(simulated, choices.drain_s)]
+
+
+def procedure(all_: Runtimes, due: Sequence[Host], begun: Collection[Host] = ()) -> Procedure:
+    """Return the procedure for the hosts that are ``due``; the others have arrived, and are looked at first."""
+    one, hosts = all_.one, list(all_.versions)
+    items: list[Step | Together] = []
+    if there := [gated(all_, host) for host in hosts if host not in due]:
+        items.append(Together(tuple(there)))
+    if due:
+        if not begun:  # a Pod may have no other place than a node that an interrupted run has drained
+            items.append(gate.pods_start(one, all_.site.control_plane[0]))
+        items.append(Together(tuple(containerd_steps.try_new(all_, host) for host in due)))
+    for host in due:
+        if host.is_control_plane:
+            items += steps(all_, host)
+    workers = [host for host in due if not host.is_control_plane]
+    # A worker that has arrived, in this run or before, was the canary.
+    canary = len(workers) == sum(not host.is_control_plane for host in hosts)
+    items += in_groups(one, workers, lambda host: steps(all_, host), canary=canary)
+    items.append(gates.cluster_verified(all_.site))
+    names = {host.name: dict(each) for host, each in all_.versions.items()}
+    title = f"Upgrade the container runtime of {listed(due) or all_.site.name}"
+    return Procedure("upgrade.containerd", title, items, inputs={"versions": names})
+
+
+def steps(all_: Runtimes, host: Host) -> list[Step]:
+    """Return the steps of one node. The note on it goes last: until then an interrupted run knows that it is not done."""
+    one = all_.one
+
+    def arrived(run: Run) -> bool:
+        return bool(all_.arrived(run, host))
+
+    first = [node.drain(one, host, arrived, newer=False), containerd_steps.begin(all_, host)]
+    work = [containerd_steps.upgrade(all_, host)]
+    if host.is_control_plane:
+        before = [restart.take_out(one, host, arrived), restart.hand_over(one, host, arrived)]
+        work = [*before, *work, control_plane.serves(one, host), traffic.let_in(host)]
+    return [*first, *work, node.uncordon(one, host), gated(all_, host), containerd_steps.end(host)]
+
+
+def gated(all_: Runtimes, host: Host) -> Step:
+    """Return the gate of one node: it is back in service, with its versions."""
+    return gate.gate(
+        all_.one,
+        host,
+        arrived=lambda run: all_.current(run, host) and containerd_steps.is_ready(all_.one, run, host),
+        image=lambda run: containerd_steps.runtime(run, host).config.sandbox,
+    )

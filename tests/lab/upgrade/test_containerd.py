@@ -1,0 +1,124 @@
+"""`inv upgrade.containerd` on a real cluster: real packages with another version number, real drains, real restarts.
+
+The tests depend on one another, in the order of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.lb.test_setup import events
+from tests.lab.upgrade.test_run import KUBECTL, WORKLOAD, apply
+from tests.support.newer import publish, version, withdraw
+from tests.support.operator import Operator, sh
+
+pytestmark = pytest.mark.lab
+
+NAMES = ("containerd", "runc")
+HOSTS = ("master2", "worker1")
+WORDS = ("upgrade.containerd", "--only", ",".join(HOSTS))
+# Takes the configuration, and does not start.
+FAILS = (
+    "mv usr/bin/containerd usr/bin/containerd.real; printf '#!/bin/sh\\n"
+    'case "$*" in *dump|--version) exec "$0.real" "$@";; esac; echo "containerd: no such luck" >&2; exit 1'
+    "\\n' >usr/bin/containerd; chmod 755 usr/bin/containerd"
+)
+ATTEMPT = "/var/lib/ha-runbooks/upgrade/attempt"
+ON_WORKER1 = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["worker1"]}]}
+NEAR = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": ON_WORKER1}]}}
+
+
+@pytest.fixture(scope="module")
+def operator(cluster: Operator) -> Iterator[Operator]:
+    """The operator of a cluster that is whole, with a workload on worker1; afterwards nothing newer is on offer any more."""
+    cluster.verified()
+    template = json.loads(json.dumps(WORKLOAD["spec"]["template"]))
+    anywhere = [{"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}]
+    template["spec"] |= {"affinity": NEAR, "tolerations": anywhere}
+    apply(cluster, {**WORKLOAD, "spec": {**WORKLOAD["spec"], "template": template}})
+    sh(cluster, "master1", f"{KUBECTL} rollout status deployment/kept --timeout=90s")
+    yield cluster
+    sh(cluster, "master1", f"{KUBECTL} delete deployment kept --wait=false")
+    withdraw(cluster.lab, *HOSTS)
+
+
+def suffixes(operator: Operator, host: str) -> list[str]:
+    """Return which build of ours each package is: "+lab1", or "" for Debian's."""
+    found = [version(operator.lab, host, name) for name in NAMES]
+    return [each[each.rfind("+lab") :] if "+lab" in each else "" for each in found]
+
+
+def node(operator: Operator, host: str) -> dict[str, object]:
+    said = json.loads(sh(operator, "master1", f"{KUBECTL} get node {host} -o json"))
+    ready = next(each["status"] for each in said["status"]["conditions"] if each["type"] == "Ready")
+    marks = [name for name in said["metadata"]["annotations"] if name.startswith("ha-runbooks/")]
+    return {"ready": ready == "True", "cordoned": bool(said["spec"].get("unschedulable")), "marks": marks}
+
+
+def in_lbs(operator: Operator, host: str) -> set[str]:
+    """Return the states of the host on the LBs."""
+    status = json.loads(operator.good("lb.status", "--json"))
+    return {each["status"] for lb in status["lbs"].values() for each in lb["backends"] if each["server"] == host}
+
+
+def place(operator: Operator) -> str:
+    """Return the node on which the workload runs."""
+    return sh(
+        operator, "master1", f"{KUBECTL} get pods -l app=kept --field-selector=status.phase=Running -o jsonpath={{..nodeName}}"
+    )
+
+
+IN_SERVICE = {"ready": True, "cordoned": False, "marks": []}
+
+
+def test_a_new_one_that_does_not_start_is_replaced_by_the_old_package_and_the_workload_has_moved(operator: Operator) -> None:
+    assert place(operator) == "worker1"
+    publish(operator.lab, "worker1", {"containerd": "+lab1"}, FAILS)
+    done = operator.inv("upgrade.containerd", "--only", "worker1", timeout_s=300)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "worker1: containerd 1.6.20~ds1-1+deb12u3+lab1, runc" in done.stderr
+    assert "no such luck" in done.stderr
+    assert "The old packages are back (containerd 1.6.20~ds1-1+deb12u3, runc" in done.stderr
+    assert "it takes Pods again" in done.stderr
+    assert suffixes(operator, "worker1") == ["", ""]
+    assert node(operator, "worker1") == IN_SERVICE
+    assert place(operator) != "worker1"
+
+
+def test_refused_in_an_upgrade_of_kubernetes_that_is_half_done(operator: Operator) -> None:
+    for host in HOSTS:
+        publish(operator.lab, host, dict.fromkeys(NAMES, "+lab2"))
+    sh(operator, "master3", f"mkdir -p -m 700 {ATTEMPT.rpartition('/')[0]}; echo 'node v1.20.3' >{ATTEMPT}")
+    done = operator.inv(*WORDS)
+    sh(operator, "master3", f"rm {ATTEMPT}")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "master3" in done.stderr
+    assert "kubeadm upgrade node v1.20.3 was begun and has not ended well" in done.stderr
+
+
+def test_killed_while_a_host_is_out_of_the_load_balancers_the_same_command_goes_on(operator: Operator) -> None:
+    sh(operator, "master2", f"{KUBECTL} cordon master2")  # by somebody: it stays so
+    etcd = sh(operator, "master2", "crictl ps -q --name '^etcd$'")
+    assert operator.strike(1, signal.SIGKILL, *WORDS, named="install containerd") == -signal.SIGKILL, operator.last_words
+    assert in_lbs(operator, "master2") == {"MAINT"}
+    text = operator.good(*WORDS, "--json", timeout_s=400)
+    for host in HOSTS:
+        assert suffixes(operator, host) == ["+lab2", "+lab2"]
+    assert node(operator, "master2") == {**IN_SERVICE, "cordoned": True}
+    assert node(operator, "worker1") == IN_SERVICE
+    assert in_lbs(operator, "master2") == {"UP"}
+    assert sh(operator, "master2", "crictl ps -q --name '^etcd$'") == etcd, "a container outlives its containerd"
+    clients = next(each["result"] for each in events(text, "clients"))
+    assert clients["complete"]
+    assert not clients["data"]["lost"]
+    assert clients["data"]["stale_reads"] == 0
+
+
+def test_then_there_is_nothing_to_do_and_the_cluster_is_whole(operator: Operator) -> None:
+    operator.idle(*WORDS)
+    sh(operator, "master2", f"{KUBECTL} uncordon master2")
+    operator.verified()
