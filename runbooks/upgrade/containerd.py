@@ -11,7 +11,7 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from runbooks import gates
-from runbooks.commands import drain_look
+from runbooks.commands import drain_look, prepare
 from runbooks.commands import service_packages as commands
 from runbooks.commands.drain_objects import Cluster
 from runbooks.commands.service_packages import Choice, Services
@@ -63,7 +63,8 @@ def upgrade_containerd(session: Session, choices: Choices, asked: Mapping[str, s
     all_ = Runtimes(one, wanted(run, chosen, asked))
     refuse(not_served(all_, versions, names))
     cluster = objects(run, one)
-    due = unfinished(all_, run, cluster, begun)
+    refuse(drained(all_, cluster, begun))
+    due = unfinished(all_, run, begun)
     refuse(stopped(all_, cluster, [host for host in due if host not in begun]))
     steps = procedure(all_, due, begun)
     with clients.watched(session) if due else nullcontext():
@@ -138,11 +139,19 @@ def objects(run: Run, one: Upgrade) -> Cluster:
     return cluster
 
 
-def unfinished(all_: Runtimes, run: Run, cluster: Cluster, begun: Collection[Host]) -> list[Host]:
-    """Return the hosts to work on, in their order: not at their versions, begun and not ended, or with our mark on their cordon."""
-    names = nodes_of(all_.site, cluster)
-    marked = {host for host, name in names.items() if name in cluster.nodes and cluster.nodes[name].marked}
-    return [host for host in all_.versions if host in begun or host in marked or not all_.current(run, host)]
+def drained(all_: Runtimes, cluster: Cluster, begun: Collection[Host]) -> Iterator[Finding]:
+    """Yield a failure for each node that an upgrade of Kubernetes has drained: this command has its note on those that it drains."""
+    for host, name in nodes_of(all_.site, cluster).items():
+        if host not in begun and name in cluster.nodes and cluster.nodes[name].marked:
+            seen = "it was drained by an upgrade of Kubernetes, which has not taken its cordon back"
+            fix = f"inv upgrade.run with the same --to goes on; if none is wanted any more: kubectl uncordon {name}"
+            yield Finding("fail", topic="upgrade", host=host.name, seen=seen, fix=fix)
+
+
+def unfinished(all_: Runtimes, run: Run, begun: Collection[Host]) -> list[Host]:
+    """Return the hosts to work on, in their order: not at their versions, or begun and not ended."""
+    run.read_all(dict.fromkeys(all_.versions, prepare.runtime()))  # all at the same time
+    return [host for host in all_.versions if host in begun or not all_.current(run, host)]
 
 
 def stopped(all_: Runtimes, cluster: Cluster, hosts: Sequence[Host]) -> list[Finding]:
@@ -189,7 +198,7 @@ def steps(all_: Runtimes, host: Host) -> list[Step]:
     def arrived(run: Run) -> bool:
         return bool(all_.arrived(run, host))
 
-    first = [node.drain(one, host, arrived, newer=False), containerd_steps.begin(all_, host)]
+    first = [containerd_steps.begin(all_, host), node.drain(one, host, arrived, newer=False)]
     work = [containerd_steps.upgrade(all_, host)]
     if host.is_control_plane:
         before = [restart.take_out(one, host, arrived), restart.hand_over(one, host, arrived)]

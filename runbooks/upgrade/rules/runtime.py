@@ -106,7 +106,7 @@ def _containerd(host: Host, seen: HostSettings, target: Minor) -> Iterator[Findi
 
 
 def _newer(host: Host) -> str:
-    return f"install a newer containerd on {host}, drained, before the upgrade that needs it"
+    return f"inv upgrade.containerd --only {host}, before the upgrade that needs it; a repository of the host has to offer a newer one"
 
 
 def _field(text: str, name: str) -> object:

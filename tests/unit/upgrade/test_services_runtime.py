@@ -188,13 +188,13 @@ def steps(due: tuple[Host, ...], at_once: int = 1, begun: tuple[Host, ...] = ())
     return titles
 
 
-def test_a_control_plane_host_is_drained_first_and_its_note_goes_last():
+def test_a_control_plane_host_is_noted_and_drained_first_and_its_note_goes_last():
     host = master(2)
     found = [title for title in steps((host,)) if title.startswith(f"{host}: ")]
     assert [title.removeprefix(f"{host}: ") for title in found] == [
         "fetch the packages; the new containerd reads its configuration",
-        "drain",
         "note that it is being worked on",
+        "drain",
         "take it out of the load balancers",
         "hand over etcd's leadership",
         "install containerd 2, restart containerd, prove",
