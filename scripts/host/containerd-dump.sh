@@ -5,16 +5,17 @@
 # Nothing without containerd.
 # shellcheck shell=bash
 containerd_dump() {
-    local said status file=${1:-/etc/containerd/config.toml}
+    local said status file=${1:-/etc/containerd/config.toml} words=(${1:+-c "$1"} config dump)
     command -v containerd >/dev/null || return 0
-    said=$(timeout 5 containerd ${1:+-c "$1"} config dump 2>/dev/null)
+    [ -e "$file" ] || words=(config default) # it starts without a file, but does not dump then
+    said=$(timeout 5 containerd "${words[@]}" 2>/dev/null)
     status=$?
     if [ $status = 0 ]; then
         sed -nE 's/^ *(\[.*\]|(disabled_plugins|sandbox_image|sandbox|SystemdCgroup) = .*)$/dump \1/p' <<<"$said"
     elif [ $status != 124 ]; then # 124: out of time, which says nothing about the file
-        said=$(timeout 5 containerd ${1:+-c "$1"} config dump 2>&1 >/dev/null | tail -n 1)
+        said=$(timeout 5 containerd "${words[@]}" 2>&1 >/dev/null | tail -n 1)
         echo "invalid ${said:-containerd config dump fails}"
     fi
-    grep -Eqs '^[[:space:]]*imports[[:space:]]*=[[:space:]]*\[[^]]' "$file" ||
+    [ ! -e "$file" ] || grep -Eqs '^[[:space:]]*imports[[:space:]]*=[[:space:]]*\[[^]]' "$file" ||
         sed -nE "s/^[[:space:]]*sandbox(_image)?[[:space:]]*=[[:space:]]*[\"']([^\"']+)[\"'].*/written \2/p" "$file" 2>/dev/null | tail -n 1
 }
