@@ -33,7 +33,7 @@ NEAR = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"w
 
 
 @pytest.fixture(scope="module")
-def operator(cluster: Operator) -> Iterator[Operator]:
+def busy(cluster: Operator) -> Iterator[Operator]:
     """The operator of a cluster that is whole, with a workload on worker1; afterwards nothing newer is on offer any more."""
     cluster.verified()
     template = json.loads(json.dumps(WORKLOAD["spec"]["template"]))
@@ -75,50 +75,50 @@ def place(operator: Operator) -> str:
 IN_SERVICE = {"ready": True, "cordoned": False, "marks": []}
 
 
-def test_a_new_one_that_does_not_start_is_replaced_by_the_old_package_and_the_workload_has_moved(operator: Operator) -> None:
-    assert place(operator) == "worker1"
-    publish(operator.lab, "worker1", {"containerd": "+lab1"}, FAILS)
-    done = operator.inv("upgrade.containerd", "--only", "worker1", timeout_s=300)
+def test_a_new_one_that_does_not_start_is_replaced_by_the_old_package_and_the_workload_has_moved(busy: Operator) -> None:
+    assert place(busy) == "worker1"
+    publish(busy.lab, "worker1", {"containerd": "+lab1"}, FAILS)
+    done = busy.inv("upgrade.containerd", "--only", "worker1", timeout_s=300)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "worker1: containerd 1.6.20~ds1-1+deb12u3+lab1, runc" in done.stderr
     assert "no such luck" in done.stderr
     assert "The old packages are back (containerd 1.6.20~ds1-1+deb12u3, runc" in done.stderr
     assert "it takes Pods again" in done.stderr
-    assert suffixes(operator, "worker1") == ["", ""]
-    assert node(operator, "worker1") == IN_SERVICE
-    assert place(operator) != "worker1"
+    assert suffixes(busy, "worker1") == ["", ""]
+    assert node(busy, "worker1") == IN_SERVICE
+    assert place(busy) != "worker1"
 
 
-def test_refused_in_an_upgrade_of_kubernetes_that_is_half_done(operator: Operator) -> None:
+def test_refused_in_an_upgrade_of_kubernetes_that_is_half_done(busy: Operator) -> None:
     for host in HOSTS:
-        publish(operator.lab, host, dict.fromkeys(NAMES, "+lab2"))
-    sh(operator, "master3", f"mkdir -p -m 700 {ATTEMPT.rpartition('/')[0]}; echo 'node v1.20.3' >{ATTEMPT}")
-    done = operator.inv(*WORDS)
-    sh(operator, "master3", f"rm {ATTEMPT}")
+        publish(busy.lab, host, dict.fromkeys(NAMES, "+lab2"))
+    sh(busy, "master3", f"mkdir -p -m 700 {ATTEMPT.rpartition('/')[0]}; echo 'node v1.20.3' >{ATTEMPT}")
+    done = busy.inv(*WORDS)
+    sh(busy, "master3", f"rm {ATTEMPT}")
     assert done.returncode == 3, done.stdout + done.stderr
     assert "master3" in done.stderr
     assert "kubeadm upgrade node v1.20.3 was begun and has not ended well" in done.stderr
 
 
-def test_killed_while_a_host_is_out_of_the_load_balancers_the_same_command_goes_on(operator: Operator) -> None:
-    sh(operator, "master2", f"{KUBECTL} cordon master2")  # by somebody: it stays so
-    etcd = sh(operator, "master2", "crictl ps -q --name '^etcd$'")
-    assert operator.strike(1, signal.SIGKILL, *WORDS, named="install containerd") == -signal.SIGKILL, operator.last_words
-    assert in_lbs(operator, "master2") == {"MAINT"}
-    text = operator.good(*WORDS, "--json", timeout_s=400)
+def test_killed_while_a_host_is_out_of_the_load_balancers_the_same_command_goes_on(busy: Operator) -> None:
+    sh(busy, "master2", f"{KUBECTL} cordon master2")  # by somebody: it stays so
+    etcd = sh(busy, "master2", "crictl ps -q --name '^etcd$'")
+    assert busy.strike(1, signal.SIGKILL, *WORDS, named="install containerd") == -signal.SIGKILL, busy.last_words
+    assert in_lbs(busy, "master2") == {"MAINT"}
+    text = busy.good(*WORDS, "--json", timeout_s=400)
     for host in HOSTS:
-        assert suffixes(operator, host) == ["+lab2", "+lab2"]
-    assert node(operator, "master2") == {**IN_SERVICE, "cordoned": True}
-    assert node(operator, "worker1") == IN_SERVICE
-    assert in_lbs(operator, "master2") == {"UP"}
-    assert sh(operator, "master2", "crictl ps -q --name '^etcd$'") == etcd, "a container outlives its containerd"
+        assert suffixes(busy, host) == ["+lab2", "+lab2"]
+    assert node(busy, "master2") == {**IN_SERVICE, "cordoned": True}
+    assert node(busy, "worker1") == IN_SERVICE
+    assert in_lbs(busy, "master2") == {"UP"}
+    assert sh(busy, "master2", "crictl ps -q --name '^etcd$'") == etcd, "a container outlives its containerd"
     clients = next(each["result"] for each in events(text, "clients"))
     assert clients["complete"]
     assert not clients["data"]["lost"]
     assert clients["data"]["stale_reads"] == 0
 
 
-def test_then_there_is_nothing_to_do_and_the_cluster_is_whole(operator: Operator) -> None:
-    operator.idle(*WORDS)
-    sh(operator, "master2", f"{KUBECTL} uncordon master2")
-    operator.verified()
+def test_then_there_is_nothing_to_do_and_the_cluster_is_whole(busy: Operator) -> None:
+    busy.idle(*WORDS)
+    sh(busy, "master2", f"{KUBECTL} uncordon master2")
+    busy.verified()
