@@ -100,7 +100,9 @@ def parse_runtime(answer: Answer) -> Runtime:
 
 def run_runtime() -> Command:
     """Start containerd with its configuration, now and at every boot, and the kubelet at every boot."""
-    return script("runtime-run", {"CONFIG": CONTAINERD_CONFIG}, timeout=2 * MINUTES)
+    return replace(
+        script("runtime-run", {"CONFIG": CONTAINERD_CONFIG}, timeout=2 * MINUTES), shown="systemctl restart containerd"
+    )
 
 
 def keep(path: str) -> Command:

@@ -22,22 +22,24 @@ from runbooks.inventory.model import Host
 from runbooks.lb import traffic
 from runbooks.rules.finding import Finding, at_least, told
 from runbooks.rules.upgrade_seen import Seen
-from runbooks.rules.upgrade_standing import standing
+from runbooks.rules.upgrade_standing import Standing, standing
 from runbooks.text import indented, listed
 from runbooks.upgrade import clients, containerd_steps, control_plane, gate, judge, node, observe, restart
 from runbooks.upgrade.containerd_steps import KIND, NAMES, UNITS, Runtimes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading, nodes_of
+from runbooks.upgrade.observe import First
 from runbooks.upgrade.procedure import in_groups
 from runbooks.upgrade.rules import drain_findings, drains, order, runtimes, services, status
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.going_on import refusals
 from runbooks.view import health
+from runbooks.view.health import ClusterReadings
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-SETTLED_S = 180
+SETTLED_S, PASSING_S = 180, 60
 
 
 def upgrade_containerd(session: Session, choices: Choices, asked: Mapping[str, str]) -> None:
@@ -48,16 +50,8 @@ def upgrade_containerd(session: Session, choices: Choices, asked: Mapping[str, s
     run, site = session.run, session.site
     noted = run.read_all({host: commands.begun(KIND) for host in site.nodes})
     begun = frozenset(host for host, there in noted.items() if there)
-    settle(run, begun)
-    first = observe.begin(run)
-    versions = status.seen(site, first.versions.hosts, first.versions.cluster)
-    state = standing(versions)
+    first, versions, state = look(run, begun)
     names = {host.name for host in begun}
-    found = [
-        *refusals([*health.wrong(site, first.health), *judge.leftovers(first)], names, names),
-        *runtimes.unfinished(state, first.kubeadm, names),
-    ]
-    refuse(found)
     one = Upgrade(site, state.to or choices.to, choices, survey=first.survey)
     chosen = in_order(run, choices, leading(first.view))
     all_ = Runtimes(one, wanted(run, chosen, asked))
@@ -80,13 +74,27 @@ def refuse(found: Iterable[Finding]) -> None:
         )
 
 
-def settle(run: Run, begun: Collection[Host]) -> None:
-    """After an interrupted run, wait up to SETTLED_S for what may still be starting: then what is still wrong is a reason to refuse."""
+def look(run: Run, begun: Collection[Host]) -> tuple[First, Seen, Standing]:
+    """Return what was read, and how far an upgrade of Kubernetes has come. Raises PrecheckError when it is no time for this one.
+
+    Hosts in ``begun`` may look broken: that is what the run repairs. What is wrong elsewhere gets PASSING_S seconds to pass by itself,
+    after an interrupted run SETTLED_S.
+    """
     names = {host.name for host in begun}
-    if run.plan or not names:
-        return
-    with suppress(OutcomeError):
-        until(lambda: not refusals(health.wrong(run.site, health.look(run)), names, names), within=SETTLED_S, poll=2)
+
+    def wrong(seen: ClusterReadings) -> list[Finding]:
+        return refusals(health.wrong(run.site, seen), names, names)
+
+    first = observe.begin(run)
+    if wrong(first.health) and not run.plan:
+        with suppress(OutcomeError):
+            until(lambda: not wrong(health.look(run)), within=SETTLED_S if begun else PASSING_S, poll=2)
+        first = observe.begin(run)
+    versions = status.seen(run.site, first.versions.hosts, first.versions.cluster)
+    state = standing(versions)
+    left = refusals([*judge.leftovers(first)], names, names)
+    refuse([*wrong(first.health), *left, *runtimes.unfinished(state, first.kubeadm, names)])
+    return first, versions, state
 
 
 def in_order(run: Run, choices: Choices, leader: Host | None) -> list[Host]:

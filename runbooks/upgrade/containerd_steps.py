@@ -15,7 +15,7 @@ from runbooks.commands.prepare import CONTAINERD_CONFIG, Runtime
 from runbooks.commands.service_packages import Services
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
-from runbooks.engine.retry import until
+from runbooks.engine.retry import cause, until
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, NotServing, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
@@ -260,7 +260,7 @@ def prove(all_: Runtimes, run: Run, host: Host, before: Config) -> None:
 def _go_back(all_: Runtimes, run: Run, host: Host, before: Config, why: Exception) -> None:
     """Put the old packages back, and containerd's file in their format. Raises OutcomeError: why, and how that went."""
     failed = f"{host}: {all_.told(host)} does not work there: {why}"
-    run.note(host, f"the new packages do not work; the old ones are put back: {str(why).splitlines()[0]}")
+    run.note(host, f"the new packages do not work; the old ones are put back: {cause(why)}")
     try:
         run.change(host, commands.put_back(KIND, all_.versions[host], ()))
         if file := all_.file_for(run, host, services_of(run, host).packages, before.sandbox):
