@@ -25,6 +25,7 @@ class Config:
     disabled   the plugins that are switched off, when CRI is among them.
     ignored    the pause image that the file names, when it is not the one in force.
     invalid    why containerd cannot read the file.
+    cni        the directories in which it looks for the programs of the pod network; ``networks``: for the network's configuration.
     """
 
     cgroups: str = ""
@@ -32,6 +33,8 @@ class Config:
     disabled: str = ""
     ignored: str = ""
     invalid: str = ""
+    cni: tuple[str, ...] = ()
+    networks: str = ""
 
 
 def major(packages: Mapping[str, str]) -> int | None:
@@ -57,11 +60,14 @@ def parse_config(lines: Iterable[str]) -> Config:
     old, images, runtime = (plugins.get(name, {}) for name in (OLD, IMAGES, RUNTIME))
     sandbox = images.get("pinned_images", {}).get("sandbox") or old.get("sandbox_image", "")
     disabled = whole.get("disabled_plugins", [])
+    cni = runtime.get("cni") or old.get("cni") or {}
     return Config(
         cgroups="systemd" if _systemd(old) or _systemd(runtime) else "cgroupfs",
         sandbox=sandbox,
         disabled=", ".join(disabled) if any("cri" in name for name in disabled) else "",
         ignored=written if written != sandbox else "",
+        cni=tuple(filter(None, [*cni.get("bin_dirs", []), cni.get("bin_dir", "")])),
+        networks=cni.get("conf_dir", ""),
     )
 
 

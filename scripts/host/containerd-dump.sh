@@ -11,7 +11,7 @@ containerd_dump() {
     said=$(timeout 5 containerd "${words[@]}" 2>/dev/null)
     status=$?
     if [ $status = 0 ]; then
-        sed -nE 's/^ *(\[.*\]|(disabled_plugins|sandbox_image|sandbox|SystemdCgroup) = .*)$/dump \1/p' <<<"$said"
+        sed -nE 's/^ *(\[.*\]|(disabled_plugins|sandbox_image|sandbox|SystemdCgroup|bin_dirs?|conf_dir) = .*)$/dump \1/p' <<<"$said"
     elif [ $status != 124 ]; then # 124: out of time, which says nothing about the file
         said=$(timeout 5 containerd "${words[@]}" 2>&1 >/dev/null | tail -n 1)
         echo "invalid ${said:-containerd config dump fails}"

@@ -72,8 +72,9 @@ def config_version(content: str) -> int:
 
 
 def other_config(before: Config, after: Config) -> str:
-    """Say what containerd makes of its configuration otherwise than ``before``: the pause image, the cgroup driver, a plugin.
+    """Say what containerd makes of its configuration otherwise than ``before``: pause image, cgroup driver, plugins, the pod network's programs.
 
+    What a file does not say differs by package: Debian's containerd looks for these in /opt/cni/bin (1.6.20), /usr/lib/cni (1.7.24), or both (2.1.9).
     What it was before is not known (no pause image) where an installation was interrupted: then it only has to say what it is.
     """
     known = bool(before.sandbox)
@@ -89,6 +90,14 @@ def other_config(before: Config, after: Config) -> str:
             f"containerd has the cgroup driver {after.cgroups}, and not {before.cgroups} as before",
         ),
         (known and after.disabled != before.disabled, f"containerd has the plugins {after.disabled or '(none)'} switched off"),
+        (
+            known and not {*before.cni} <= {*after.cni},
+            f"containerd looks for the programs of the pod network (bin_dir) in {listed(after.cni) or 'no directory'}, and not in {listed(before.cni)} as before",
+        ),
+        (
+            known and after.networks != before.networks,
+            f"containerd looks for the pod network (conf_dir) in {after.networks or 'no directory'}, and not in {before.networks} as before",
+        ),
     )
     return next((words for wrong, words in reasons if wrong), "")
 

@@ -30,7 +30,7 @@ from tests.unit.upgrade.clusters import cluster, node, upgrading
 pytestmark = pytest.mark.unit
 
 PAUSE = "registry.k8s.io/pause:3.9"
-CONFIG = Config(cgroups="systemd", sandbox=PAUSE)
+CONFIG = Config(cgroups="systemd", sandbox=PAUSE, cni=("/opt/cni/bin",), networks="/etc/cni/net.d")
 TO = (1, 36, 3)
 SCRIPTS = Path(__file__).parents[3] / "scripts/host"
 
@@ -76,6 +76,15 @@ def test_a_file_of_the_operators_for_containerd_2_is_refused_before_2(major: str
         ({"disabled": "cri"}, "containerd has the plugins cri switched off"),
         ({"invalid": "unknown key"}, "containerd cannot read its configuration: unknown key"),
         ({"sandbox": "", "cgroups": ""}, "containerd does not say what its configuration is"),
+        ({"cni": ("/usr/lib/cni", "/opt/cni/bin")}, ""),
+        (
+            {"cni": ("/usr/lib/cni",)},  # Debian's 1.7.24, after 1.6.20: no Pod starts
+            "containerd looks for the programs of the pod network (bin_dir) in /usr/lib/cni, and not in /opt/cni/bin as before",
+        ),
+        (
+            {"networks": "/etc/cni/other"},
+            "containerd looks for the pod network (conf_dir) in /etc/cni/other, and not in /etc/cni/net.d as before",
+        ),
     ],
 )
 def test_what_is_not_the_same_configuration(change: dict[str, str], said: str) -> None:
