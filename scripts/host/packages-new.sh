@@ -4,6 +4,7 @@
 #   TOP/new   the packages to install, with what they need besides     TOP/root  the same, unpacked
 #   TOP/old   the packages that they replace                           TOP/tried the versions, then checksums of what they were tried with
 #   TOP/before  lines of "NAME VERSION", what TOP/old is to bring back
+# OLD (array of "NAME VERSION", may be missing): what was installed before a run that was interrupted; without it, what is installed now.
 # shellcheck shell=bash disable=SC2154
 umask 022
 by_apt() { command -v apt-get >/dev/null; }
@@ -26,14 +27,22 @@ differing() { # [LINES]: sets names and words: those of WANTED that are not inst
     done
 }
 # shellcheck disable=SC2016
+is() { # FILE: prints "NAME VERSION" of that package
+    case $1 in
+    *.deb) dpkg-deb -W --showformat='${Package} ${Version}\n' "$1" ;;
+    *.rpm) rpm -qp --qf '%{NAME} %{VERSION}-%{RELEASE}\n' "$1" 2>/dev/null ;;
+    esac
+}
 fetched() { # prints "NAME VERSION" of each package in TOP/new
     local each
-    for each in "$TOP"/new/*; do
-        case $each in
-        *.deb) dpkg-deb -W --showformat='${Package} ${Version}\n' "$each" ;;
-        *.rpm) rpm -qp --qf '%{NAME} %{VERSION}-%{RELEASE}\n' "$each" 2>/dev/null ;;
-        esac
+    for each in "$TOP"/new/*; do is "$each"; done
+}
+kept() { # NAME VERSION: prints the file in TOP/old that is this package
+    local each
+    for each in "$TOP"/old/*.{deb,rpm}; do
+        [ ! -f "$each" ] || [ "$(is "$each")" != "$1 $2" ] || { echo "$each" && return; }
     done
+    return 1
 }
 take() { # fetches the packages into TOP/new; ends with the package manager's words when that fails
     rm -rf -- "$TOP/new" "$TOP/root" "$TOP/tried"
@@ -101,18 +110,29 @@ runs() { # NAME WORD: ends with 71 when the new program cannot run here at all, 
     }
 }
 keep() { # puts the packages that will be replaced into TOP/old: fetched again (rpm), or made from what is installed (deb)
-    differing
-    [ "${#names[@]}" -gt 0 ] || return 0
-    rm -rf -- "$TOP/old"
+    # What a run that was interrupted has kept stays: what it has installed since may be what does not work.
+    local name version each old=(${OLD[@]+"${OLD[@]}"})
+    if [ "${#old[@]}" = 0 ]; then
+        rm -rf -- "$TOP/old"
+        for each in "${WANTED[@]}"; do
+            version=$(installed "${each%% *}") || true
+            [ -z "$version" ] || old+=("${each%% *} $version")
+        done
+    fi
     mkdir -p "$TOP/old"
+    rm -rf -- "$TOP"/old/tree.*
     : >"$TOP/before"
-    local name version
-    for name in "${names[@]}"; do
-        version=$(installed "$name") || true
-        [ -z "$version" ] || echo "$name $version" >>"$TOP/before"
-        if by_apt; then
+    for each in ${old[@]+"${old[@]}"}; do
+        if grep -qxF -- "$each" <<<"$(printf '%s\n' "${WANTED[@]}")"; then continue; fi # it stays
+        read -r name version <<<"$each"
+        echo "$each" >>"$TOP/before"
+        kept "$name" "$version" >/dev/null && continue
+        if [ "$(installed "$name")" != "$version" ]; then
+            :
+        elif by_apt; then
             again "$name"
-        else rpms "$manager" --downloadonly --downloaddir="$TOP/old" reinstall -- "$name" >/dev/null || echo "unkept $name $version"; fi
+        else rpms "$manager" --downloadonly --downloaddir="$TOP/old" reinstall -- "$name" >/dev/null || true; fi
+        kept "$name" "$version" >/dev/null || echo "unkept $each"
     done
 }
 again() { # NAME: makes the installed package again, without its configuration files: dpkg leaves those as they are
@@ -134,8 +154,9 @@ again() { # NAME: makes the installed package again, without its configuration f
         printf '%s\n' "${part#/}"
     done | grep -vxFf <(dpkg-query -W -f '${Conffiles}\n' "$1" | awk '{ sub(/^\//, "", $1); print NF ? $1 : "-" }') |
         tar -C / --no-recursion -cf - -T - | tar -C "$tree" -xf -
-    dpkg-deb -Zgzip -z1 -b "$tree" "$TOP/old/$1.deb" >/dev/null
+    dpkg-deb -Zgzip -z1 -b "$tree" "$tree.part" >/dev/null
     rm -rf -- "$tree"
+    mv -f -- "$tree.part" "$TOP/old/$1.deb" # all of it, or nothing
 }
 held() { # sets holds: which of WANTED are held
     local each
@@ -169,16 +190,25 @@ put() { # installs TOP/new
     }
     rm -rf -- "$TOP/new" "$TOP/tried"
 }
-put_back() { # installs TOP/old; fails when not every package is back then
-    local files=("$TOP"/old/*) code=0 name version
-    [ -e "${files[0]}" ] || return 1
-    held
-    if by_apt; then patiently dpkg --force-confold -i "${files[@]}" || code=$?; else patiently rpm -U --oldpackage -- "${files[@]}" || code=$?; fi
-    hold
+put_back() { # installs OLD again, or what TOP/before names, from TOP/old and nothing else; fails when not every package is back then
+    local file name version code=0 lost='' files=() lines
+    lines=$(if [ -n "${OLD[*]-}" ]; then printf '%s\n' "${OLD[@]}"; else cat -- "$TOP/before" 2>/dev/null; fi)
+    [ -n "$lines" ] || return 1
     while read -r name version; do
         [ "$(installed "$name")" != "$version" ] || continue
-        said+="${said:+; }$name $version is not back"
+        if file=$(kept "$name" "$version"); then files+=("$file"); else lost+="${lost:+; }$name $version was not kept"; fi
+    done <<<"$lines"
+    if [ "${#files[@]}" -gt 0 ]; then
+        held
+        if by_apt; then patiently dpkg --force-confold -i "${files[@]}" || code=$?; else patiently rpm -U --oldpackage -- "${files[@]}" || code=$?; fi
+        hold
+    fi
+    while read -r name version; do
+        [ -z "$(kept "$name" "$version")" ] || [ "$(installed "$name")" = "$version" ] || lost+="${lost:+; }$name $version is not back"
+    done <<<"$lines"
+    [ -z "$lost" ] || {
+        said+="${said:+; }$lost"
         code=1
-    done <"$TOP/before" || code=1
+    }
     return "$code"
 }

@@ -97,5 +97,55 @@ def test_back_means_all_of_them(machine, kept):
     said = machine("ACTION=old\n" + (SCRIPTS / "services-new.sh").read_text())
     assert machine.installed() == NEW | dict.fromkeys(kept, "1.0-1")
     assert said.exited == (0 if len(kept) == 2 else 1)
-    expected = {0: "none were kept", 1: "keepalived 1.0-1 is not back", 2: ""}[len(kept)]
-    assert expected in said.stderr
+    for name in NEW:
+        assert (f"{name} 1.0-1 was not kept" in said.stderr) is (name not in kept)
+
+
+OLD = "OLD=('haproxy 1.0-1' 'keepalived 1.0-1')\n"
+
+
+def test_what_an_interrupted_run_has_kept_stays_also_when_other_versions_are_wanted_then(machine):
+    """It has installed haproxy 1.9-1, which may be what does not work; 1.0-1 is what has worked."""
+    machine.package("reinstall", "haproxy", "1.0-1")
+    machine.package("reinstall", "keepalived", "1.0-1")
+    assert machine("keep").exited == 0
+    machine.package("installed", "haproxy", "1.9-1", "haproxy")
+    for path in (machine.top / "reinstall").iterdir():
+        path.unlink()
+    machine.package("reinstall", "haproxy", "1.9-1")
+    said = machine(f"{OLD}keep")
+    assert (said.exited, said.stdout) == (0, "")
+    assert {path.name for path in (machine.top / "lb/old").iterdir()} == {"haproxy-1.0-1.rpm", "keepalived-1.0-1.rpm"}
+    said = machine(f"{OLD}ACTION=old\n" + (SCRIPTS / "services-new.sh").read_text())
+    assert said.exited == 0, said.stderr
+    assert machine.installed() == dict.fromkeys(NEW, "1.0-1")
+
+
+def test_what_an_interrupted_run_has_not_kept_and_is_replaced_by_now_cannot_be_kept(machine):
+    machine.package("installed", "haproxy", "2.0-1", "haproxy")
+    machine.package("reinstall", "keepalived", "1.0-1")
+    said = machine(f"{OLD}keep")
+    assert (said.exited, said.stdout.strip()) == (0, "unkept haproxy 1.0-1")
+
+
+def test_packages_that_are_there_since_long_ago_are_not_put_back(machine):
+    """Only what the note says, and nothing when that is installed."""
+    for name in NEW:
+        machine.package("reinstall", name, "1.0-1")
+    assert machine("keep").exited == 0
+    for name in NEW:
+        machine.package("installed", name, "1.5-1", name)
+    back = (SCRIPTS / "services-new.sh").read_text()
+    said = machine("OLD=('haproxy 1.5-1' 'keepalived 1.5-1')\nACTION=old\n" + back)
+    assert said.exited == 0, said.stderr
+    assert machine.installed() == dict.fromkeys(NEW, "1.5-1")
+    machine.package("installed", "haproxy", "2.0-1", "haproxy")
+    said = machine("OLD=('haproxy 1.5-1' 'keepalived 1.5-1')\nACTION=old\n" + back)
+    assert said.exited == 1
+    assert "haproxy 1.5-1 was not kept" in said.stderr
+    assert machine.installed()["haproxy"] == "2.0-1"
+    for path in (machine.top / "reinstall").iterdir():
+        path.unlink()
+    said = machine("keep")
+    assert said.stdout.strip() == "unkept keepalived 1.5-1"
+    assert not list((machine.top / "lb/old").iterdir()), "without a note, what an earlier work has kept goes"
