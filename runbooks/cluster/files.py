@@ -31,23 +31,26 @@ def node_files(site: Site, host: Host, pause: str, containerd: int = 1) -> tuple
     Raises InventoryError when the site's audit policy is invalid.
     https://kubernetes.io/docs/setup/production-environment/container-runtimes/
     """
-    kubernetes = site.kubernetes
     common = (
         File("/etc/modules-load.d/ha-runbooks.conf", "".join(f"{module}\n" for module in MODULES)),
         File(SYSCTL_FILE, "".join(f"{key} = 1\n" for key in sysctls(site))),
         File("/etc/crictl.yaml", f"runtime-endpoint: {CRI_SOCKET}\nimage-endpoint: {CRI_SOCKET}\ntimeout: 10\n"),
-        File(
-            CONTAINERD_CONFIG,
-            render(
-                "containerd-config.toml",
-                pause=pause,
-                containerd=containerd,
-                systemd_cgroup=kubernetes.cgroup_driver == "systemd",
-                restrict_oom_score_adj=kubernetes.containerd.restrict_oom_score_adj,
-            ),
-        ),
+        containerd_file(site, pause, containerd),
     )
     return (*common, audit_policy(site)) if host.is_control_plane else common
+
+
+def containerd_file(site: Site, pause: str, containerd: int, *, cni: bool = True) -> File:
+    """Return containerd's configuration for the first number of its version. Without ``cni``: as it was written before 1.x had bin_dir in it."""
+    content = render(
+        "containerd-config.toml",
+        pause=pause,
+        containerd=containerd,
+        systemd_cgroup=site.kubernetes.cgroup_driver == "systemd",
+        restrict_oom_score_adj=site.kubernetes.containerd.restrict_oom_score_adj,
+        cni=cni,
+    )
+    return File(CONTAINERD_CONFIG, content)
 
 
 def audit_policy(site: Site) -> File:

@@ -73,6 +73,7 @@ def test_containerd_agrees_with_the_kubelet(make, driver, systemd):
     assert plugin == {
         "sandbox_image": PAUSE,
         "containerd": {"runtimes": {"runc": {"runtime_type": "io.containerd.runc.v2", "options": {"SystemdCgroup": systemd}}}},
+        "cni": {"bin_dir": "/opt/cni/bin"},
         "registry": {"config_path": "/etc/containerd/certs.d"},
     }
 
