@@ -100,9 +100,8 @@ def parse_runtime(answer: Answer) -> Runtime:
 
 def run_runtime() -> Command:
     """Start containerd with its configuration, now and at every boot, and the kubelet at every boot."""
-    return replace(
-        script("runtime-run", {"CONFIG": CONTAINERD_CONFIG}, timeout=2 * MINUTES), shown="systemctl restart containerd"
-    )
+    variables = {"CONFIG": CONTAINERD_CONFIG, "WITHIN": "60"}
+    return replace(script("runtime-run", variables, timeout=3 * MINUTES), shown="systemctl restart containerd")
 
 
 def keep(path: str) -> Command:

@@ -1,4 +1,4 @@
-"""Upgrade the packages of services that are in use: HAProxy and keepalived of a load balancer, containerd and runc of a node.
+"""Upgrade the packages of services that are in use: HAProxy and keepalived of a load balancer; for a node, `runtime_upgrade` has more.
 
 The packages' own scripts restart (or reload) their services when they are installed, whether the new program takes the configuration or
 not. So a new package is fetched and unpacked first, and its program checks the host's configuration; only then it is installed.
@@ -6,15 +6,12 @@ not. So a new package is fetched and unpacked first, and its program checks the 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from runbooks.commands import packages
-from runbooks.commands.base import Answer, Command, Probe, cmd, script
-from runbooks.commands.containerd import Config, parse_config
-from runbooks.commands.files import File
+from runbooks.commands.base import Answer, Command, Probe, script
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.commands.packages import PATIENCE_S, Broken
 
@@ -33,13 +30,14 @@ class Services:
 
     packages  the installed versions by name, as the package manager writes them; ``held``: those that it leaves alone.
     units     by unit: "current" runs the program that is installed, "replaced" an older one whose file is gone, "stopped" does not run.
-    tried     the packages that were fetched, and tried with the configuration as it is now.
+    tried     the packages that were fetched, and tried with the configuration as it is now; ``kept``: those that they replace.
     """
 
     packages: Mapping[str, str]
     held: frozenset[str]
     units: Mapping[str, Runs]
     tried: Mapping[str, str]
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +70,7 @@ def parse(answer: Answer) -> Services:
         held=frozenset(value for key, value in lines if key == "held"),
         units=units,
         tried=dict(zip(tried[::2], tried[1::2], strict=True)),
+        kept=dict(value.partition(" ")[::2] for key, value in lines if key == "kept"),
     )
 
 
@@ -106,9 +105,14 @@ def parse_choice(answer: Answer) -> Choice:
     return Choice(offered={name: tuple(found) for name, found in offered.items()}, candidate=candidate, broken=broken)
 
 
-def _variables(kind: str, wanted: Mapping[str, str]) -> dict[str, str | Sequence[str]]:
-    words = [f"{name} {version}" for name, version in wanted.items()]
-    return {"TOP": f"{TOP}/{kind}", "WANTED": words, "PATIENCE": str(PATIENCE_S)}
+def words(versions: Mapping[str, str]) -> list[str]:
+    """Return lines of "NAME VERSION"."""
+    return [f"{name} {version}" for name, version in versions.items()]
+
+
+def variables(kind: str, wanted: Mapping[str, str]) -> dict[str, str | Sequence[str]]:
+    """Return the variables of packages-new.sh."""
+    return {"TOP": f"{TOP}/{kind}", "WANTED": words(wanted), "PATIENCE": str(PATIENCE_S)}
 
 
 def try_lb(kind: str, wanted: Mapping[str, str], reads: Sequence[str]) -> Command:
@@ -117,59 +121,25 @@ def try_lb(kind: str, wanted: Mapping[str, str], reads: Sequence[str]) -> Comman
     ``reads``: what HAProxy is started with. Keeps the packages that are installed, for `put_back`. Exits with REFUSED or CANNOT_RUN; its
     answer has a line "unkept NAME VERSION" for each package that could not be kept.
     """
-    variables = _variables(kind, wanted) | {"READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
-    command = script("lb-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
-    return replace(command, shown=f"fetch {_told(wanted)}; the new haproxy -c, keepalived -t")
-
-
-def try_runtime(kind: str, wanted: Mapping[str, str], config: str, file: File | None) -> Command:
-    """Fetch containerd and runc in the ``wanted`` versions, and have that containerd read its configuration. Installs nothing.
-
-    ``config``: the path of its file; ``file``: what that is to be, None when it stays as it is. The answer is for `parse_tried`; `accept`
-    has to follow. Otherwise as `try_lb`.
-    """
-    content = b64encode(file.content.encode()).decode() if file else ""
-    variables = _variables(kind, wanted) | {"CONFIG": config, "CONTENT": content}
-    command = script("runtime-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new", "containerd-dump"))
-    return replace(command, shown=f"fetch {_told(wanted)}; the new containerd config dump")
-
-
-def parse_tried(answer: Answer) -> Config:
-    """Return what the new containerd makes of its configuration. Raises ValueError when the dump is no TOML."""
-    return parse_config(answer.stdout.splitlines())
-
-
-def accept(kind: str) -> Command:
-    """Note that the packages that were tried are right."""
-    return cmd("mv", "-f", f"{TOP}/{kind}/tried.new", f"{TOP}/{kind}/tried")
-
-
-def begin(kind: str) -> Command:
-    """Note on the host that it is being worked on: after an interruption the same command knows what to finish there."""
-    return cmd("install", "-D", "-m", "600", "/dev/null", f"{TOP}/{kind}/begun")
-
-
-def begun(kind: str) -> Probe[bool]:
-    """Ask whether the host is being worked on, or was when a run was interrupted."""
-    return Probe(cmd("test", "-e", f"{TOP}/{kind}/begun").expecting(0, 1), lambda answer: answer.exited == 0)
-
-
-def end(kind: str) -> Command:
-    """Take that note away."""
-    return cmd("rm", "-f", f"{TOP}/{kind}/begun")
+    given = variables(kind, wanted) | {"READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
+    command = script("lb-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
+    return replace(command, shown=f"fetch {told(wanted)}; the new haproxy -c, keepalived -t")
 
 
 def put(kind: str, wanted: Mapping[str, str], units: Sequence[str]) -> Command:
     """Install the packages that were tried, and restart ``units``, if any. Exits with NOT_STARTED when one of them does not start."""
-    variables = _variables(kind, wanted) | {"UNITS": units, "ACTION": "new"}
-    command = script("services-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
-    return replace(command, shown=f"install {_told(wanted)}{_restarted(units)}")
+    given = variables(kind, wanted) | {"UNITS": units, "ACTION": "new"}
+    command = script("services-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
+    return replace(command, shown=f"install {told(wanted)}{_restarted(units)}")
 
 
-def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str]) -> Command:
-    """Install the packages that ``wanted`` has replaced again, and restart ``units``."""
-    variables = _variables(kind, wanted) | {"UNITS": units, "ACTION": "old"}
-    command = script("services-new", variables, timeout=15 * MINUTES, after=("packages", "packages-new"))
+def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str], old: Mapping[str, str] | None = None) -> Command:
+    """Install the packages that ``wanted`` has replaced again, and restart ``units``.
+
+    ``old``: these, from those that were kept, and nothing where all are installed; without it, all that was kept when ``wanted`` was tried.
+    """
+    given = variables(kind, wanted) | {"OLD": words(old or {}), "UNITS": units, "ACTION": "old"}
+    command = script("services-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
     return replace(command, shown=f"install the old {', '.join(wanted)} again{_restarted(units)}")
 
 
@@ -183,5 +153,6 @@ def unkept(answer: Answer | None) -> list[str]:
     return [line.removeprefix("unkept ") for line in lines if line.startswith("unkept ")]
 
 
-def _told(wanted: Mapping[str, str]) -> str:
+def told(wanted: Mapping[str, str]) -> str:
+    """Return versions in words."""
     return ", ".join(f"{name} {version}" for name, version in wanted.items())

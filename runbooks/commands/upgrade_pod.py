@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,14 +13,25 @@ from runbooks.commands.kubectl import ADMIN_CONF
 NAMESPACE = "kube-system"
 NAME = "ha-runbooks-probe"
 PATIENCE_S = 60
+# What kubectl says when the API server answers otherwise than by asking the kubelet, or does not answer.
+OF_API = r"forbidden|unauthorized|unable to connect to the server|did you specify the right host or port|apiserver not ready"
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What the Pod has shown. ``late``: why it did not run in time, "" when it did. ``failed``: "logs URL" or "exec URL", and why."""
+    """What the Pod has shown. ``late``: why it did not run in time, "" when it did. ``failed``: "logs URL" or "exec URL", and why.
+
+    ``silent``: it is late because the API server has not taken it, or has not said how it is.
+    """
 
     late: str
     failed: Mapping[str, str]
+    silent: bool = False
+
+    @property
+    def of_api(self) -> bool:
+        """Whether it is the API server that did not do its part, or may not ask the kubelet: that says nothing about the node."""
+        return self.silent or any(re.search(OF_API, why, re.IGNORECASE) for why in self.failed.values())
 
     @property
     def reason(self) -> str:
@@ -72,17 +84,17 @@ def _pod(name: str, image: str, node: str, *, host_network: bool) -> dict[str, o
 
 def parse(answer: Answer) -> Probed:
     """Parse what upgrade-pod.sh printed. Raises ValueError when it said neither that the Pod started nor that it did not."""
-    late, failed, started = "", dict[str, str](), False
+    late, failed, started, silent = "", dict[str, str](), False, False
     for line in answer.stdout.splitlines():
         match line.split(" ", 3):
             case ["started", _]:
                 started = True
-            case ["late", *words]:
-                late = " ".join(words)
+            case ["late" | "silent" as what, *words]:
+                late, silent = " ".join(words), what == "silent"
             case [("logs" | "exec") as what, url, "failed", *words]:
                 failed[f"{what} through {url}"] = " ".join(words)
             case _:
                 pass
     if not started and not late:
         raise ValueError("upgrade-pod said nothing about its Pod")
-    return Probed(late, failed)
+    return Probed(late, failed, silent)

@@ -11,21 +11,33 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from runbooks import gates
-from runbooks.commands import drain_look, prepare
+from runbooks.commands import drain_look, prepare, runtime_upgrade
 from runbooks.commands import service_packages as commands
 from runbooks.commands.drain_objects import Cluster
+from runbooks.commands.runtime_upgrade import KIND
 from runbooks.commands.service_packages import Choice, Services
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import OutcomeError, PrecheckError
-from runbooks.inventory.model import Host
+from runbooks.inventory.model import Host, Site
 from runbooks.lb import traffic
 from runbooks.rules.finding import Finding, at_least, told
 from runbooks.rules.upgrade_seen import Seen
 from runbooks.rules.upgrade_standing import Standing, standing
+from runbooks.rules.verify import node_of
 from runbooks.text import indented, listed
-from runbooks.upgrade import clients, containerd_steps, control_plane, gate, judge, node, observe, restart
-from runbooks.upgrade.containerd_steps import KIND, NAMES, UNITS, Runtimes
+from runbooks.upgrade import (
+    clients,
+    containerd_proof,
+    containerd_state,
+    containerd_steps,
+    control_plane,
+    gate,
+    judge,
+    node,
+    observe,
+)
+from runbooks.upgrade.containerd_state import NAMES, UNITS, Runtimes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading, nodes_of
 from runbooks.upgrade.observe import First
@@ -48,19 +60,20 @@ def upgrade_containerd(session: Session, choices: Choices, asked: Mapping[str, s
     Raises PrecheckError when a version is not offered or does not fit the kubelet, or the cluster is not well.
     """
     run, site = session.run, session.site
-    noted = run.read_all({host: commands.begun(KIND) for host in site.nodes})
-    begun = frozenset(host for host, there in noted.items() if there)
-    first, versions, state = look(run, begun)
-    names = {host.name for host in begun}
+    notes = run.read_all({host: runtime_upgrade.read() for host in site.nodes})
+    noted = frozenset(host for host, there in notes.items() if there)
+    refuse(left_out(choices, noted))
+    first, versions, state = look(run, noted)
+    begun = out_of_service(site, first.health, noted)
     one = Upgrade(site, state.to or choices.to, choices, survey=first.survey)
-    chosen = in_order(run, choices, leading(first.view))
+    chosen = in_order(run, choices, leading(first.view), noted)
     all_ = Runtimes(one, wanted(run, chosen, asked))
-    refuse(not_served(all_, versions, names))
+    refuse(not_served(all_, versions, {host.name for host in begun}))
     cluster = objects(run, one)
-    refuse(drained(all_, cluster, begun))
-    due = unfinished(all_, run, begun)
+    refuse(drained(all_, cluster, noted))
+    due = unfinished(all_, run, noted)
     refuse(stopped(all_, cluster, [host for host in due if host not in begun]))
-    steps = procedure(all_, due, begun)
+    steps = procedure(all_, due, noted)
     with clients.watched(session) if due else nullcontext():
         session.carry_out(steps, resume=False)  # it looks at what the nodes run; with --resume as without
 
@@ -74,22 +87,44 @@ def refuse(found: Iterable[Finding]) -> None:
         )
 
 
-def look(run: Run, begun: Collection[Host]) -> tuple[First, Seen, Standing]:
+def left_out(choices: Choices, noted: Collection[Host]) -> Iterator[Finding]:
+    """Yield a failure for each host on which an earlier run has begun and that --only leaves out: it is finished before others are begun."""
+    names = listed(sorted({*(host.name for host in choices.only or ()), *(host.name for host in noted)}))
+    for host in noted:
+        if not choices.takes(host):
+            seen = "an earlier run has begun there, and has not finished"
+            yield Finding("fail", topic=runtimes.TOPIC, host=host.name, seen=seen, fix=f"name it as well: --only {names}")
+
+
+def out_of_service(site: Site, seen: ClusterReadings, noted: Collection[Host]) -> frozenset[Host]:
+    """Return the hosts of ``noted`` whose Node is cordoned: they are out of service for this work, and may look broken.
+
+    One that takes Pods (its drain has not begun, or its work is over) is judged like every other. So is each when no Node can be read.
+    """
+    known = () if isinstance(seen.cluster, str) else seen.cluster.nodes
+    found = {host: node_of(known, host) for host in noted}
+    return frozenset(host for host, each in found.items() if each and (each.marked or each.cordoned))
+
+
+def look(run: Run, noted: Collection[Host]) -> tuple[First, Seen, Standing]:
     """Return what was read, and how far an upgrade of Kubernetes has come. Raises PrecheckError when it is no time for this one.
 
-    Hosts in ``begun`` may look broken: that is what the run repairs. What is wrong elsewhere gets PASSING_S seconds to pass by itself,
-    after an interrupted run SETTLED_S.
+    Hosts in ``noted`` that are out of service may look broken: that is what the run repairs. What is wrong elsewhere gets PASSING_S seconds
+    to pass by itself, after an interrupted run SETTLED_S.
     """
-    names = {host.name for host in begun}
+
+    def in_work(seen: ClusterReadings) -> set[str]:
+        return {host.name for host in out_of_service(run.site, seen, noted)}
 
     def wrong(seen: ClusterReadings) -> list[Finding]:
-        return refusals(health.wrong(run.site, seen), names, names)
+        return refusals(health.wrong(run.site, seen), in_work(seen), in_work(seen))
 
     first = observe.begin(run)
     if wrong(first.health) and not run.plan:
         with suppress(OutcomeError):
-            until(lambda: not wrong(health.look(run)), within=SETTLED_S if begun else PASSING_S, poll=2)
+            until(lambda: not wrong(health.look(run)), within=SETTLED_S if noted else PASSING_S, poll=2)
         first = observe.begin(run)
+    names = in_work(first.health)
     versions = status.seen(run.site, first.versions.hosts, first.versions.cluster)
     state = standing(versions)
     left = refusals([*judge.leftovers(first)], names, names)
@@ -97,10 +132,10 @@ def look(run: Run, begun: Collection[Host]) -> tuple[First, Seen, Standing]:
     return first, versions, state
 
 
-def in_order(run: Run, choices: Choices, leader: Host | None) -> list[Host]:
-    """Return the hosts that the operator wants, in their order."""
-    site = run.site
-    hosts = (*order.control_plane_order(site.control_plane, leader), *order.workers(site.nodes))
+def in_order(run: Run, choices: Choices, leader: Host | None, noted: Collection[Host]) -> list[Host]:
+    """Return the hosts that the operator wants, in their order; ``noted``: those on which an earlier run has begun come first."""
+    site, names = run.site, {host.name for host in noted}
+    hosts = (*order.control_plane_order(site.control_plane, leader, names), *order.workers(site.nodes, names))
     return [host for host in hosts if choices.takes(host)]
 
 
@@ -147,19 +182,19 @@ def objects(run: Run, one: Upgrade) -> Cluster:
     return cluster
 
 
-def drained(all_: Runtimes, cluster: Cluster, begun: Collection[Host]) -> Iterator[Finding]:
+def drained(all_: Runtimes, cluster: Cluster, noted: Collection[Host]) -> Iterator[Finding]:
     """Yield a failure for each node that an upgrade of Kubernetes has drained: this command has its note on those that it drains."""
     for host, name in nodes_of(all_.site, cluster).items():
-        if host not in begun and name in cluster.nodes and cluster.nodes[name].marked:
+        if host not in noted and name in cluster.nodes and cluster.nodes[name].marked:
             seen = "it was drained by an upgrade of Kubernetes, which has not taken its cordon back"
             fix = f"inv upgrade.run with the same --to goes on; if none is wanted any more: kubectl uncordon {name}"
             yield Finding("fail", topic="upgrade", host=host.name, seen=seen, fix=fix)
 
 
-def unfinished(all_: Runtimes, run: Run, begun: Collection[Host]) -> list[Host]:
-    """Return the hosts to work on, in their order: not at their versions, or begun and not ended."""
+def unfinished(all_: Runtimes, run: Run, noted: Collection[Host]) -> list[Host]:
+    """Return the hosts to work on, in their order: not at their versions, or begun by an earlier run and not ended."""
     run.read_all(dict.fromkeys(all_.versions, prepare.runtime()))  # all at the same time
-    return [host for host in all_.versions if host in begun or not all_.current(run, host)]
+    return [host for host in all_.versions if host in noted or not all_.current(run, host)]
 
 
 def stopped(all_: Runtimes, cluster: Cluster, hosts: Sequence[Host]) -> list[Finding]:
@@ -176,20 +211,28 @@ def stopped(all_: Runtimes, cluster: Cluster, hosts: Sequence[Host]) -> list[Fin
     return [*found, *drain_findings.too_long(simulated, choices.drain_s)]
 
 
-def procedure(all_: Runtimes, due: Sequence[Host], begun: Collection[Host] = ()) -> Procedure:
-    """Return the procedure for the hosts that are ``due``; the others have arrived, and are looked at first."""
+def procedure(all_: Runtimes, due: Sequence[Host], noted: Collection[Host] = ()) -> Procedure:
+    """Return the procedure for the hosts that are ``due``; the others have arrived, and are looked at first.
+
+    ``noted``: those on which an earlier run has begun. They are finished before anything else, whatever they are: they may be what is broken.
+    """
     one, hosts = all_.one, list(all_.versions)
-    items: list[Step | Together] = []
-    if there := [gated(all_, host) for host in hosts if host not in due]:
-        items.append(Together(tuple(there)))
+    ahead = [host for host in due if host in noted]
+    gates_ = tuple(gated(all_, host) for host in hosts if host not in due)
+    arrived = [Together(gates_)] if gates_ else []
+    items: list[Step | Together] = [] if ahead else [*arrived]
     if due:
-        if not begun:  # a Pod may have no other place than a node that an interrupted run has drained
+        if not ahead:  # a Pod may have no other place than a node that an interrupted run has drained
             items.append(gate.pods_start(one, all_.site.control_plane[0]))
         items.append(Together(tuple(containerd_steps.try_new(all_, host) for host in due)))
-    for host in due:
+    for host in ahead:
+        items += steps(all_, host)
+    items += arrived if ahead else []
+    rest = [host for host in due if host not in noted]
+    for host in rest:
         if host.is_control_plane:
             items += steps(all_, host)
-    workers = [host for host in due if not host.is_control_plane]
+    workers = [host for host in rest if not host.is_control_plane]
     # A worker that has arrived, in this run or before, was the canary.
     canary = len(workers) == sum(not host.is_control_plane for host in hosts)
     items += in_groups(one, workers, lambda host: steps(all_, host), canary=canary)
@@ -202,16 +245,12 @@ def procedure(all_: Runtimes, due: Sequence[Host], begun: Collection[Host] = ())
 def steps(all_: Runtimes, host: Host) -> list[Step]:
     """Return the steps of one node. The note on it goes last: until then an interrupted run knows that it is not done."""
     one = all_.one
-
-    def arrived(run: Run) -> bool:
-        return bool(all_.arrived(run, host))
-
-    first = [containerd_steps.begin(all_, host), node.drain(one, host, arrived, newer=False)]
+    first = [containerd_steps.begin(all_, host), containerd_steps.drain(all_, host)]
     work = [containerd_steps.upgrade(all_, host)]
     if host.is_control_plane:
-        before = [restart.take_out(one, host, arrived), restart.hand_over(one, host, arrived)]
-        work = [*before, *work, control_plane.serves(one, host), traffic.let_in(host)]
-    return [*first, *work, node.uncordon(one, host), gated(all_, host), containerd_steps.end(host)]
+        out = containerd_steps.out_of_traffic(all_, host)
+        work = [*out, *work, control_plane.serves(one, host), traffic.let_in(host)]
+    return [*first, *work, node.uncordon(one, host), gated(all_, host), containerd_proof.end(host)]
 
 
 def gated(all_: Runtimes, host: Host) -> Step:
@@ -219,6 +258,6 @@ def gated(all_: Runtimes, host: Host) -> Step:
     return gate.gate(
         all_.one,
         host,
-        arrived=lambda run: all_.current(run, host) and containerd_steps.is_ready(all_.one, run, host),
-        image=lambda run: containerd_steps.runtime(run, host).config.sandbox,
+        arrived=lambda run: all_.current(run, host) and containerd_state.is_ready(all_.one, run, host),
+        image=lambda run: containerd_state.runtime(run, host).config.sandbox,
     )

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from runbooks.cluster.files import pause_image
 from runbooks.commands import kubeadm, upgrade_pod, versions
 from runbooks.commands.kubectl import url
+from runbooks.commands.upgrade_pod import Probed
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import OutcomeError
+from runbooks.errors import NotServing, OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as etcd_rules
 from runbooks.rules.finding import Finding, at_least, told
@@ -84,28 +85,54 @@ def _addons(upgrade: Upgrade, run: Run, host: Host) -> str:
 
 
 def starts_a_pod(upgrade: Upgrade, run: Run, host: Host, image: str, within: float) -> None:
-    """Prove within about ``within`` seconds that ``host`` starts Pods, and that logs and exec come from it. Raises OutcomeError."""
-    _probe(upgrade, run, host, upgrade.node_name(run, host), image, within)
+    """Prove within about ``within`` seconds that ``host`` starts Pods, and that logs and exec come from it. Raises OutcomeError.
 
-
-def _probe(upgrade: Upgrade, run: Run, host: Host, node: str, image: str = "", within: float = TRIES_S) -> None:
-    """Start the Pod until all is well, for up to ``within`` seconds. Raises OutcomeError."""
+    Only one API server is asked, which is ready: what another one does not do is no fault of ``host``. Raises NotServing when that one, or
+    its host, does not do its part.
+    """
     api_host = upgrade.serving(run, host)
+    try:
+        _probe(upgrade, run, host, upgrade.node_name(run, host), image, within)
+    except OutcomeError:
+        run.look_anew()
+        if upgrade.serving(run, host) != api_host:
+            raise NotServing(
+                f"{host}: {api_host} has stopped serving while a Pod was started there", hint="inv cluster.status"
+            ) from None
+        raise
+    except NotServing:
+        raise
+    except RunbookError as error:
+        words = f"{host}: whether it starts Pods could not be asked through {api_host}: {reason(api_host, error)}"
+        raise NotServing(words, hint=error.hint or "inv cluster.status") from error
+
+
+def _probe(upgrade: Upgrade, run: Run, host: Host, node: str, image: str = "", alone: float = 0) -> None:
+    """Start the Pod until all is well, for up to TRIES_S seconds, and ask every API server. Raises OutcomeError.
+
+    ``alone``: so many seconds instead, and only one API server is asked. Raises NotServing when it was that one that did not do its part.
+    """
+    first, within = upgrade.serving(run, host), alone or TRIES_S
+    asked = [first] if alone else _asked(upgrade, first)
     image = image or pause_image(run.read(host, kubeadm.images(upgrade.version, upgrade.site.kubernetes.image_repository)))
-    servers = [url(each.address) for each in _asked(upgrade, api_host)]
+    servers = [url(each.address) for each in asked]
     no_network = upgrade.site.kubernetes.cni == "none"
     patience = min(upgrade_pod.PATIENCE_S, round(within / 2))
     command = upgrade_pod.probe(image, servers, node=node, host_network=no_network, patience_s=patience)
+    last: Probed | None = None
 
     def proven() -> bool | Unmet:
-        answer = run.change(api_host, command)
-        return Unmet.of(upgrade_pod.parse(answer).reason) if answer else True
+        nonlocal last
+        answer = run.change(first, command)
+        last = upgrade_pod.parse(answer) if answer else None
+        return Unmet.of(last.reason) if last else True
 
     try:
         until(proven, within=within, poll=2)
     except OutcomeError as error:
         where = f"{host}: " if node else ""
-        raise OutcomeError(f"{where}{error}", hint=_hint(str(error), node)) from None
+        kind = NotServing if alone and last and last.of_api else OutcomeError
+        raise kind(f"{where}{error}", hint=_hint(str(error), node)) from None
 
 
 def _asked(upgrade: Upgrade, first: Host) -> Sequence[Host]:

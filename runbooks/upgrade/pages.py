@@ -10,7 +10,7 @@ from runbooks.pages.examples import second
 from runbooks.pages.page import Page
 from runbooks.rules.kubeadm import parse
 from runbooks.upgrade import containerd, lb, procedure, rollback
-from runbooks.upgrade.containerd_steps import Runtimes
+from runbooks.upgrade.containerd_state import Runtimes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.lb_steps import UNITS, Pair
 from runbooks.upgrade.procedure import Order

@@ -1,10 +1,14 @@
-# Variables: CONFIG. Restarts containerd with its configuration and enables it at boot; running containers keep running.
+# Variables: CONFIG, WITHIN (seconds in which it has to answer). Restarts containerd with its configuration and enables it at boot; running
+# containers keep running.
 # shellcheck shell=bash disable=SC2154
 set -eu
 systemctl daemon-reload
 systemctl enable -q containerd kubelet
-# runtime-look.sh compares whole seconds: the file, where there is one, must be older than the start. One of the future is not waited for.
-written=$(stat -c %Y "$CONFIG" 2>/dev/null || echo 0)
+# runtime-look.sh compares whole seconds: the file, or the directory where there is none, must be older than the start. One of the future is not
+# waited for.
+file=$CONFIG
+until [ -e "$file" ]; do file=${file%/*} file=${file:-/}; done
+written=$(stat -c %Y "$file")
 if [ "$written" = "$(date +%s)" ]; then
     until [ "$(date +%s)" -gt "$written" ]; do sleep 0.05; done
 fi
@@ -14,9 +18,9 @@ log() { # TEXT
     exit 1
 }
 systemctl reset-failed containerd 2>/dev/null || true
-systemctl restart containerd 2>/dev/null || log "containerd does not start"
-for _ in {1..100}; do
-    timeout 5 crictl version >/dev/null 2>&1 && exit 0
+timeout 100 systemctl restart containerd 2>/dev/null || log "containerd does not start"
+since=$SECONDS
+until timeout 5 crictl version >/dev/null 2>&1; do
+    ((SECONDS - since < WITHIN)) || log "containerd runs, but has not answered the kubelet's questions for $WITHIN s"
     sleep 0.1
 done
-log "containerd runs, but does not answer the kubelet's questions"

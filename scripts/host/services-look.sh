@@ -2,6 +2,7 @@
 #   package NAME VERSION, held NAME   as packages-look.sh prints them; its function stands before this
 #   unit NAME current|replaced|stopped  replaced: the program that runs is not the file that is installed now
 #   tried NAME VERSION NAME VERSION   the packages that were fetched and tried with the configuration as it is now
+#   kept NAME VERSION   what was installed then, and was kept
 # shellcheck shell=bash disable=SC2154
 packages_look "${PACKAGES[@]}"
 for unit in "${UNITS[@]}"; do
@@ -16,4 +17,5 @@ sums=$(tail -n +2 "$TOP/tried" 2>/dev/null)
 if [ -r "$TOP/tried" ] && [ -d "$TOP/new" ] && { [ -z "$sums" ] || sha256sum -c --status <<<"$sums" 2>/dev/null; }; then
     echo "tried $(head -n 1 "$TOP/tried")"
 fi
+[ ! -d "$TOP/old" ] || sed -n 's/^./kept &/p' "$TOP/before" 2>/dev/null
 true

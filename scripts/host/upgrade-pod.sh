@@ -1,7 +1,7 @@
 # Variables: MANIFEST (of one Pod), NAMESPACE, NAME, ENDS ("yes": its program ends by itself, and logs and exec are not asked for), SERVERS (array
 # of URLs of API servers; the Pod is made through the first), PATIENCE (seconds), CONF (kubeconfig).
 # Proves with a Pod of ours that Pods start, and that logs and exec work through every API server; deletes it again. Prints:
-#   started SECONDS | late TEXT
+#   started SECONDS | late TEXT | silent TEXT (as late, and the API server has not taken the Pod, or not said how it is)
 #   logs|exec URL ok | logs|exec URL failed TEXT
 # exec runs `true`: when the image has no such program, the runtime's own answer says that the way there works.
 # shellcheck shell=bash disable=SC2154
@@ -12,7 +12,7 @@ trap 'remove false' EXIT
 begun=$SECONDS
 until said=$(kube "${SERVERS[0]}" create -f - <<<"$MANIFEST" 2>&1); do
     ((SECONDS - begun < PATIENCE)) || {
-        echo "late it was not accepted: $(short <<<"$said")"
+        echo "silent it was not accepted: $(short <<<"$said")"
         exit 0
     }
     case $said in
@@ -22,8 +22,16 @@ until said=$(kube "${SERVERS[0]}" create -f - <<<"$MANIFEST" 2>&1); do
 done
 wanted=Running
 [ "$ENDS" != yes ] || wanted=Succeeded
-until state=$(kube "${SERVERS[0]}" get pod "$NAME" -o 'jsonpath={.status.phase}' 2>&1) && [ "$state" = "$wanted" ]; do
+until
+    code=0
+    state=$(kube "${SERVERS[0]}" get pod "$NAME" -o 'jsonpath={.status.phase}' 2>&1) || code=$?
+    [ "$code" = 0 ] && [ "$state" = "$wanted" ]
+do
     if ((SECONDS - begun >= PATIENCE)); then
+        [ "$code" = 0 ] || {
+            echo "silent how it is cannot be asked: $(short <<<"$state")"
+            exit 0
+        }
         why=$(kube "${SERVERS[0]}" get events --field-selector "involvedObject.name=$NAME" -o 'jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}' 2>&1 | tail -n 1)
         echo "late it is ${state:-not there}: $(short <<<"$why")"
         exit 0

@@ -71,35 +71,39 @@ def config_version(content: str) -> int:
     return int(found[1]) if found else 1
 
 
+def unfit(config: Config, driver: str) -> str:
+    """Say why no node works with this configuration, "" when one can. ``driver``: the cgroup driver of the kubelet."""
+    reasons = (
+        (config.invalid, f"containerd cannot read its configuration: {config.invalid}"),
+        (config.disabled, f"containerd has the plugins {config.disabled} switched off, which the kubelet needs"),
+        (not config.sandbox, "containerd does not say what its configuration is"),
+        (config.ignored, f"containerd ignores the pause image of its file, {config.ignored}, and takes {config.sandbox}"),
+        (config.cgroups != driver, f"containerd has the cgroup driver {config.cgroups}, and the kubelet has {driver}"),
+    )
+    return next((words for wrong, words in reasons if wrong), "")
+
+
 def other_config(before: Config, after: Config) -> str:
-    """Say what containerd makes of its configuration otherwise than ``before``: pause image, cgroup driver, plugins, the pod network's programs.
+    """Say what containerd makes of its configuration otherwise than ``before``: pause image, the pod network's programs and configuration.
 
     What a file does not say differs by package: Debian's containerd looks for these in /opt/cni/bin (1.6.20), /usr/lib/cni (1.7.24), or both (2.1.9).
-    What it was before is not known (no pause image) where an installation was interrupted: then it only has to say what it is.
+    Nothing is compared when it is not known what it was before (no pause image). `unfit` says what is wrong in any case.
     """
-    known = bool(before.sandbox)
     reasons = (
-        (after.invalid, f"containerd cannot read its configuration: {after.invalid}"),
-        (not after.sandbox, "containerd does not say what its configuration is"),
         (
-            known and after.sandbox != before.sandbox,
+            after.sandbox != before.sandbox,
             f"containerd takes the pause image {after.sandbox}, and not {before.sandbox} as before",
         ),
         (
-            known and after.cgroups != before.cgroups,
-            f"containerd has the cgroup driver {after.cgroups}, and not {before.cgroups} as before",
-        ),
-        (known and after.disabled != before.disabled, f"containerd has the plugins {after.disabled or '(none)'} switched off"),
-        (
-            known and not {*before.cni} <= {*after.cni},
+            not {*before.cni} <= {*after.cni},
             f"containerd looks for the programs of the pod network (bin_dir) in {listed(after.cni) or 'no directory'}, and not in {listed(before.cni)} as before",
         ),
         (
-            known and after.networks != before.networks,
+            after.networks != before.networks,
             f"containerd looks for the pod network (conf_dir) in {after.networks or 'no directory'}, and not in {before.networks} as before",
         ),
     )
-    return next((words for wrong, words in reasons if wrong), "")
+    return next((words for wrong, words in reasons if wrong and before.sandbox), "")
 
 
 # ---- not now

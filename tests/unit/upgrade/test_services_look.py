@@ -83,3 +83,11 @@ def test_what_was_tried_counts_only_for_the_configuration_that_it_was_tried_with
 def test_what_was_tried_without_a_configuration_file_counts(machine):
     (machine.state / "tried").write_text("kept 1.1\n")
     assert machine().tried == {"kept": "1.1"}
+
+
+def test_what_was_kept_for_going_back(machine: Machine) -> None:
+    assert machine().kept == {}
+    (machine.state / "before").write_text("kept 1.0\nother 2:3\n")
+    assert machine().kept == {}, "the packages themselves are not there"
+    (machine.state / "old").mkdir()
+    assert machine().kept == {"kept": "1.0", "other": "2:3"}

@@ -1,29 +1,31 @@
-"""`inv upgrade.containerd`: what it refuses, whose file is written anew, the order of the steps, and how it goes back."""
+"""`inv upgrade.containerd`: whose file is written anew, its scripts on a host, what it refuses, the order of the steps."""
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from runbooks.cluster.files import node_files
-from runbooks.commands import packages
+from runbooks.cluster.files import containerd_file, node_files
+from runbooks.commands import prepare, runtime_upgrade, service_packages
+from runbooks.commands.base import Answer
 from runbooks.commands.containerd import Config
 from runbooks.commands.files import Found
-from runbooks.commands.prepare import CONTAINERD_CONFIG, Runtime
-from runbooks.commands.service_packages import Services
+from runbooks.commands.prepare import CONTAINERD_CONFIG
+from runbooks.commands.runtime_upgrade import Note
 from runbooks.engine.steps import Together
-from runbooks.errors import CommandError, NotServing, OutcomeError, PrecheckError, UnreachableError
+from runbooks.errors import PrecheckError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules.upgrade_standing import standing
 from runbooks.upgrade import containerd, containerd_steps
-from runbooks.upgrade.containerd_steps import Runtimes, wanted_file
+from runbooks.upgrade.containerd_state import Runtimes, wanted_file
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules import runtimes
 from runbooks.upgrade.rules.choices import Choices
+from runbooks.view.health import ClusterReadings
 from tests.support.fakes import bash, master, site
 from tests.unit.upgrade.clusters import cluster, node, upgrading
 
@@ -43,18 +45,32 @@ def there(content: str) -> dict[str, Found]:
     return {CONTAINERD_CONFIG: Found(content, "0644", "root:root")}
 
 
+def rewritten(content: str, major: int, programs: tuple[str, ...] = CONFIG.cni) -> str | None:
+    found = wanted_file(site(), there(content)[CONTAINERD_CONFIG], PAUSE, major, programs)
+    return found.content if found else None
+
+
 # ---- the configuration
 
 
 @pytest.mark.parametrize(("was", "major", "becomes"), [(1, 2, 2), (2, 1, 1), (1, 1, None), (2, 2, None), (2, 3, None), (1, 3, 2)])
 def test_our_own_file_gets_the_format_of_the_version(was: int, major: int, becomes: int | None) -> None:
-    found = wanted_file(site(), master(1), there(ours(was)), PAUSE, major)
-    assert (found.content if found else None) == (ours(becomes) if becomes else None)
+    assert rewritten(ours(was), major) == (ours(becomes) if becomes else None)
+
+
+def test_our_own_file_of_before_names_where_the_programs_of_the_pod_network_are():
+    """Debian's 1.7.24 looks elsewhere than 1.6.20 when the file does not say it."""
+    before = containerd_file(site(), PAUSE, 1, cni=False).content
+    assert "bin_dir" not in before
+    assert 'bin_dir = "/opt/cni/bin"' in ours(1)
+    assert rewritten(before, 1) == ours(1)
+    assert rewritten(before, 2) == ours(2)
+    assert rewritten(before, 1, ("/usr/lib/cni",)) is None, "there they have been looked for elsewhere, and found"
 
 
 def test_a_file_of_the_operators_stays():
-    assert wanted_file(site(), master(1), there(ours(1) + "# mine\n"), PAUSE, 2) is None
-    assert wanted_file(site(), master(1), {}, PAUSE, 2) is None
+    assert rewritten(ours(1) + "# mine\n", 2) is None
+    assert wanted_file(site(), None, PAUSE, 2, ()) is None
 
 
 @pytest.mark.parametrize(("major", "refused"), [("1.6.20", True), ("1.7.24", True), ("2.1.4", False)])
@@ -72,10 +88,6 @@ def test_a_file_of_the_operators_for_containerd_2_is_refused_before_2(major: str
     [
         ({}, ""),
         ({"sandbox": "other:1"}, f"containerd takes the pause image other:1, and not {PAUSE} as before"),
-        ({"cgroups": "cgroupfs"}, "containerd has the cgroup driver cgroupfs, and not systemd as before"),
-        ({"disabled": "cri"}, "containerd has the plugins cri switched off"),
-        ({"invalid": "unknown key"}, "containerd cannot read its configuration: unknown key"),
-        ({"sandbox": "", "cgroups": ""}, "containerd does not say what its configuration is"),
         ({"cni": ("/usr/lib/cni", "/opt/cni/bin")}, ""),
         (
             {"cni": ("/usr/lib/cni",)},  # Debian's 1.7.24, after 1.6.20: no Pod starts
@@ -89,24 +101,98 @@ def test_a_file_of_the_operators_for_containerd_2_is_refused_before_2(major: str
 )
 def test_what_is_not_the_same_configuration(change: dict[str, str], said: str) -> None:
     assert runtimes.other_config(CONFIG, replace(CONFIG, **change)) == said
+    assert runtimes.other_config(Config(), replace(CONFIG, **change)) == "", "what was not known before is not compared"
 
 
-def test_what_was_not_known_before_is_not_compared():
-    assert runtimes.other_config(Config(), CONFIG) == ""
-    assert runtimes.other_config(Config(), Config()) != ""
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"cgroups": "cgroupfs"}, "containerd has the cgroup driver cgroupfs, and the kubelet has systemd"),
+        ({"disabled": "cri"}, "containerd has the plugins cri switched off, which the kubelet needs"),
+        ({"invalid": "unknown key"}, "containerd cannot read its configuration: unknown key"),
+        ({"ignored": "mine:1"}, f"containerd ignores the pause image of its file, mine:1, and takes {PAUSE}"),
+        ({"sandbox": "", "cgroups": ""}, "containerd does not say what its configuration is"),
+    ],
+)
+def test_a_configuration_with_which_no_node_works(change: dict[str, str], said: str) -> None:
+    assert runtimes.unfit(replace(CONFIG, **change), "systemd") == said
+
+
+# ---- the scripts
+
+
+def host_with(top: Path, **programs: str) -> str:
+    """Return the first line of a script that finds these programs first."""
+    for name, does in programs.items():
+        (top / name).write_text(f"#!/bin/bash\n{does}\n")
+        (top / name).chmod(0o755)
+    return f"export PATH={top}:$PATH\n"
 
 
 @pytest.mark.parametrize("written", ["", "now", "tomorrow"])
 def test_containerd_is_restarted_also_without_its_file_or_with_one_of_the_future(tmp_path: Path, written: str) -> None:
-    for name in ("systemctl", "crictl"):
-        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/asked\n')
-        (tmp_path / name).chmod(0o755)
+    asked = f'echo "$0 $*" >>{tmp_path}/asked'
+    first = host_with(tmp_path, systemctl=asked, crictl=asked)
     if written:
         bash(f"touch -d {written} {tmp_path}/config.toml")
     script = (SCRIPTS / "runtime-run.sh").read_text()
-    said = bash(f"export PATH={tmp_path}:$PATH CONFIG={tmp_path}/config.toml\nsleep() {{ command sleep 0.01; }}\n{script}")
+    said = bash(f"{first}CONFIG={tmp_path}/config.toml WITHIN=5\nsleep() {{ command sleep 0.01; }}\n{script}")
     assert (said.exited, said.stderr) == (0, "")
     assert "systemctl restart containerd" in (tmp_path / "asked").read_text()
+
+
+def test_a_containerd_that_never_answers_ends_with_its_words_before_the_command_is_out_of_time(tmp_path: Path) -> None:
+    first = host_with(tmp_path, systemctl="", crictl="sleep 0.2; exit 1", journalctl="echo no such luck")
+    script = (SCRIPTS / "runtime-run.sh").read_text()
+    began = time.monotonic()
+    said = bash(f"{first}CONFIG={tmp_path}/none/config.toml WITHIN=1\n{script}")
+    assert said.exited == 1
+    assert "has not answered the kubelet's questions for 1 s" in said.stderr
+    assert "no such luck" in said.stderr
+    assert time.monotonic() - began < 10, "a hundred questions would take longer"
+    assert "WITHIN=60" in prepare.run_runtime().program
+    assert prepare.run_runtime().timeout >= 100 + 60 + 5, "restart, answers, the last question"
+
+
+@pytest.mark.parametrize(
+    ("change", "loaded"), [("", True), ("rm config.toml", False), ("touch config.toml", False), ("rm -r ../etc", False)]
+)
+def test_a_file_that_was_taken_away_since_the_start_is_not_what_containerd_runs_with(
+    tmp_path: Path, change: str, loaded: bool
+) -> None:
+    started = "date -d '1 hour ago'"
+    first = host_with(tmp_path, systemctl=f"case $1 in show) {started} ;; *) echo active ;; esac")
+    top = tmp_path / "host" / "etc"
+    top.mkdir(parents=True)
+    made = bash(f"touch {top}/config.toml; touch -d yesterday {top}/config.toml {top} {top.parent}\ncd {top}; {change}")
+    assert made.exited == 0
+    script = (SCRIPTS / "runtime-look.sh").read_text()
+    said = bash(f"{first}CONFIG={top}/config.toml SOCKET=/none\ncontainerd_dump() {{ :; }}\n{script}")
+    assert ("loaded yes" in said.stdout) is loaded
+
+
+def note_of(tmp_path: Path, note: Note | None = None) -> Note | None:
+    command = runtime_upgrade.write(note) if note else runtime_upgrade.read().command
+    said = bash(command.program.replace(service_packages.TOP, str(tmp_path)))
+    assert said.exited == 0, said.stderr
+    return None if note else runtime_upgrade.parse(said)
+
+
+def test_the_note_on_a_host_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert note_of(tmp_path) is None
+    note = Note(old={"runc": "1.1"}, new={"runc": "1.2~rc'1"}, before=CONFIG, failed='it says "no"\nand ends')
+    note_of(tmp_path, note)
+    assert note_of(tmp_path) == note
+    (tmp_path / "runtime/old").mkdir()
+    bash(runtime_upgrade.forget().program.replace(service_packages.TOP, str(tmp_path)))
+    assert list((tmp_path / "runtime").iterdir()) == []
+
+
+@pytest.mark.parametrize("said", ["{", "[]", "{}", '{"before": {}}', '{"before": {"cni": [], "other": 1}}'])
+def test_a_note_of_something_else_is_no_note(said: str) -> None:
+    with pytest.raises(ValueError, match=r"note\.json cannot be read"):
+        runtime_upgrade.parse(Answer(0, said))
 
 
 # ---- refused
@@ -190,9 +276,9 @@ def runtimes_of(at_once: int = 1) -> Runtimes:
     return Runtimes(Upgrade(site(), TO, choices), {host: {"containerd": "2"} for host in site().nodes})
 
 
-def steps(due: tuple[Host, ...], at_once: int = 1, begun: tuple[Host, ...] = ()) -> list[str]:
+def steps(due: tuple[Host, ...], at_once: int = 1, noted: tuple[Host, ...] = ()) -> list[str]:
     titles = []
-    for item in containerd.procedure(runtimes_of(at_once), due, begun).steps:
+    for item in containerd.procedure(runtimes_of(at_once), due, noted).steps:
         titles.append(" + ".join(step.title for step in item.steps) if isinstance(item, Together) else item.title)
     return titles
 
@@ -222,7 +308,7 @@ def test_hosts_that_have_arrived_pass_the_gate_first_and_the_cluster_is_verified
     assert found[1] == "Pods start and end"
     assert found[-1] == "verify the cluster"
     assert steps(()) == [" + ".join(f"{host}: it is back in service" for host in site().nodes), "verify the cluster"]
-    assert "Pods start and end" not in steps(site().workers, begun=site().workers[:1])
+    assert "Pods start and end" not in steps(site().workers, noted=site().workers[:1])
 
 
 def test_one_worker_alone_then_several_at_a_time():
@@ -232,109 +318,36 @@ def test_one_worker_alone_then_several_at_a_time():
     assert [title for title in steps(workers[1:], 2) if title.endswith(": drain")] == drains[1:]  # the first one is done already
 
 
-# ---- going back
-
-OLD, NEW = {"containerd": "1.6.20-1", "runc": "1.1-1"}, {"containerd": "1.7.24-1", "runc": "1.1-2"}
-WORKS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=True, config=CONFIG)
-
-
-class Node:
-    """A host in memory. ``wrong``: by packages, the part that fails with them: "install", "start", "Ready", "pod"; "API": none answers."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **wrong: str) -> None:
-        self.wrong, self.has, self.changes, self.plan = wrong, OLD, Counter[str](), False
-        self.cordoned = False
-        upgrade = Upgrade(site(), TO, Choices(to=TO))
-        self.all_ = Runtimes(upgrade, {master(2): NEW})
-        monkeypatch.setattr(containerd_steps, "install", lambda run, host, command: self.change(host, command))
-        monkeypatch.setattr(containerd_steps, "services_of", lambda *_: self.services())
-        monkeypatch.setattr(containerd_steps, "runtime", lambda *_: WORKS)
-        monkeypatch.setattr(containerd_steps, "READY_WITHIN_S", 0)
-        monkeypatch.setattr(containerd_steps, "is_ready", lambda *_: self.ready())
-        monkeypatch.setattr(containerd_steps.gate, "starts_a_pod", lambda *_: self.pod())
-        monkeypatch.setattr(
-            containerd_steps, "_in_service", lambda *_: self.changes.update(["in service"]) or "it takes Pods again"
-        )
-        monkeypatch.setattr(Runtimes, "file_for", lambda *_: None)
-        monkeypatch.setattr(Runtimes, "arrived", lambda *_: False)
-        survey = type(upgrade.survey)
-        monkeypatch.setattr(survey, "serving", lambda *_: self.api())
-
-    def services(self) -> Services:
-        return Services(packages=self.has, held=frozenset(), units={"containerd": "current"}, tried=NEW)
-
-    def failing(self) -> str:
-        return self.wrong.get("old" if self.has is OLD else "new", "")
-
-    def ready(self) -> object:
-        return containerd_steps.Unmet("not Ready") if self.failing() in {"Ready", "API"} else True
-
-    def pod(self) -> None:
-        if self.failing() == "pod":
-            raise OutcomeError("a Pod does not start")
-
-    def api(self) -> None:
-        if self.failing() == "API":
-            raise NotServing("no API server is ready")
-
-    def change(self, host: Host, command: object) -> None:
-        said = str(command)
-        self.changes[said] += 1
-        if said.startswith("install the old"):
-            self.has = OLD
-        elif said.startswith("install "):
-            if self.wrong.get("new") == "busy":
-                raise CommandError("dpkg is in use", exited=packages.BUSY)
-            self.has = NEW
-            if self.failing() == "install":
-                raise CommandError("a script of the package failed", exited=100)
-        elif self.failing() == "start":
-            raise CommandError("containerd does not answer", exited=1)
-
-    poll = 0.0
-    note = look_anew = staticmethod(lambda *_: None)
-
-    def upgrade(self) -> None:
-        containerd_steps.upgrade(self.all_, master(2)).do(self)
+def test_a_host_that_an_interrupted_run_has_begun_comes_first_whatever_it_is():
+    worker, others = site().workers[-1], site().control_plane[1:]
+    found = steps((*others, worker), noted=(worker,))
+    drains = [title for title in found if title.endswith(": drain")]
+    assert drains == [f"{host}: drain" for host in (worker, *others)]
+    arrived = next(number for number, title in enumerate(found) if f"{master(1)}: it is back in service" in title)
+    assert found.index(f"{worker}: take that note away") < arrived < found.index(f"{others[0]}: drain")
 
 
-@pytest.mark.parametrize("part", ["install", "start", "Ready", "pod"])
-def test_whatever_does_not_work_with_the_new_packages_brings_the_old_ones_back(monkeypatch, part):
-    node = Node(monkeypatch, new=part)
-    with pytest.raises(OutcomeError, match=r"old packages are back \(containerd 1.6.20-1, runc 1.1-1\).*it takes Pods again"):
-        node.upgrade()
-    assert node.has is OLD
-    assert node.changes["in service"] == 1
+def test_in_their_order_the_begun_ones_are_first():
+    run, chosen = SimpleNamespace(site=site()), Choices(to=TO)
+    noted = (master(3), site().workers[-1])
+    found = containerd.in_order(run, chosen, master(1), noted)
+    assert (found[0], found[len(site().control_plane)]) == noted
+    assert set(found) == set(site().nodes)
 
 
-@pytest.mark.parametrize("part", ["start", "Ready", "pod"])
-def test_a_node_that_the_old_packages_do_not_bring_back_stays_drained(monkeypatch, part):
-    node = Node(monkeypatch, new=part, old=part)
-    with pytest.raises(
-        OutcomeError, match=r"(?s)do not bring it back either.*drained, and out of the load balancers, and stays so"
-    ) as told:
-        node.upgrade()
-    assert "journalctl" in told.value.hint
-    assert not node.changes["in service"]
+def test_a_begun_host_may_not_be_left_out():
+    chosen = Choices(to=TO, only=(master(1),))
+    assert not list(containerd.left_out(chosen, (master(1),)))
+    found = list(containerd.left_out(chosen, (master(2),)))
+    assert [(each.host, each.fix) for each in found] == [(str(master(2)), f"name it as well: --only {master(1)}, {master(2)}")]
+    assert not list(containerd.left_out(Choices(to=TO), (master(2),)))
 
 
-def test_nothing_goes_back_when_it_is_only_not_known_whether_the_node_is_ready(monkeypatch):
-    node = Node(monkeypatch, new="API")
-    with pytest.raises(NotServing):
-        node.upgrade()
-    assert node.has is NEW
-
-
-def test_a_package_manager_that_is_in_use_leaves_the_host_in_service(monkeypatch):
-    node = Node(monkeypatch, new="busy")
-    with pytest.raises(CommandError, match="it takes Pods again"):
-        node.upgrade()
-    assert node.has is OLD
-    assert not [said for said in node.changes if "the old" in said]
-
-
-def test_what_works_stays(monkeypatch):
-    node = Node(monkeypatch)
-    node.upgrade()
-    assert node.has is NEW
-    assert not node.changes["in service"]
+@pytest.mark.parametrize(("marked", "cordoned", "out"), [(True, True, True), (False, True, True), (False, False, False)])
+def test_only_a_begun_host_that_is_out_of_service_may_look_broken(marked: bool, cordoned: bool, out: bool) -> None:
+    host = site().workers[0]
+    node = SimpleNamespace(name=host.name, address=str(host.address), marked=marked, cordoned=cordoned)
+    seen = ClusterReadings({}, cluster=SimpleNamespace(nodes=[node]))
+    assert containerd.out_of_service(site(), seen, {host}) == (frozenset({host}) if out else frozenset())
+    assert not containerd.out_of_service(site(), seen, ())
+    assert not containerd.out_of_service(site(), ClusterReadings({}), {host}), "no Node can be read"
