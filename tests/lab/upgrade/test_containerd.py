@@ -65,6 +65,12 @@ def in_lbs(operator: Operator, host: str) -> set[str]:
     return {each["status"] for lb in status["lbs"].values() for each in lb["backends"] if each["server"] == host}
 
 
+def kept(operator: Operator, host: str) -> list[str]:
+    """Return what is left of the note on the host, and of what goes with it."""
+    said = sh(operator, host, "ls /var/lib/ha-runbooks/upgrade/runtime 2>/dev/null || true").split()
+    return [name for name in ("note.json", "old", "before", "new", "tried") if name in said]
+
+
 def place(operator: Operator) -> str:
     """Return the node on which the workload runs."""
     return sh(
@@ -86,6 +92,7 @@ def test_a_new_one_that_does_not_start_is_replaced_by_the_old_package_and_the_wo
     assert "it takes Pods again" in done.stderr
     assert suffixes(busy, "worker1") == ["", ""]
     assert node(busy, "worker1") == IN_SERVICE
+    assert kept(busy, "worker1") == []
     assert place(busy) != "worker1"
 
 
@@ -120,5 +127,6 @@ def test_killed_while_a_host_is_out_of_the_load_balancers_the_same_command_goes_
 
 def test_then_there_is_nothing_to_do_and_the_cluster_is_whole(busy: Operator) -> None:
     busy.idle(*WORDS)
+    assert [kept(busy, host) for host in HOSTS] == [[], []]
     sh(busy, "master2", f"{KUBECTL} uncordon master2")
     busy.verified()
