@@ -110,7 +110,7 @@ def go_back(all_: Runtimes, run: Run, host: Host, there: Note, why: Exception | 
         prove(all_, run, host, there.before)
     except (CommandError, OutcomeError) as error:
         raise OutcomeError(
-            f"{failed}\nThe old packages do not bring it back either: {error}\n{_where(all_, host)}",
+            f"{failed}\nThe old packages do not bring it back either: {error}\n{stays_out(all_, host)}",
             hint=f"on {host}: journalctl -u containerd -u kubelet; then inv upgrade.containerd again",
         ) from None
     now = services_of(run, host).packages
@@ -124,7 +124,8 @@ def place(run: Run, host: Host, file: File) -> None:
     run.place(host, [file], run.read(host, files.found([file.path])), files.place([file]))
 
 
-def _where(all_: Runtimes, host: Host) -> str:
+def stays_out(all_: Runtimes, host: Host) -> str:
+    """Say where a host is that this command leaves as it is."""
     out = ", and out of the load balancers" if host.is_control_plane and len(all_.site.control_plane) > 1 else ""
     return f"The node is drained{out}, and stays so."
 

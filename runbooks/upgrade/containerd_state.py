@@ -124,12 +124,12 @@ def is_ready(one: Upgrade, run: Run, host: Host) -> bool | Unmet:
 def wanted_file(site: Site, present: Found | None, pause: str, major: int, programs: Collection[str]) -> File | None:
     """Return containerd's file as it is to be for containerd ``major``, None when it stays as it is.
 
-    Only a file that cluster.prepare wrote is written anew: in the format of another version, or one that does not name the directory of the
-    pod network's programs, as earlier releases wrote it, where containerd has looked there (``programs``). An operator's own stays.
+    Only a file that cluster.prepare wrote is written anew, in the format of another version. For 1.x it names the directory of the pod network's
+    programs if containerd has looked there (``programs``; not known: as it is). An operator's own stays.
     """
-    plain, wanted = containerd_file(site, pause, 1, cni=False), containerd_file(site, pause, min(major, 2))
-    ours = {each.content for each in (plain, containerd_file(site, pause, 1), containerd_file(site, pause, 2))}
-    if not present or present.content not in ours or present.content == wanted.content:
+    forms = [containerd_file(site, pause, number, cni=cni) for number, cni in ((1, True), (1, False), (2, True))]
+    if not present or present.content not in {each.content for each in forms}:
         return None
-    stays = major < 2 and present.content == plain.content and PROGRAMS not in programs
-    return None if stays else wanted
+    named = PROGRAMS in programs if programs else present.content != forms[1].content
+    wanted = containerd_file(site, pause, min(major, 2), cni=named)
+    return wanted if present.content != wanted.content else None

@@ -13,11 +13,11 @@ from runbooks.commands.runtime_upgrade import KIND
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import CommandError, OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import CommandError, NotServing, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb import traffic
 from runbooks.upgrade import control_plane, node, restart
-from runbooks.upgrade.containerd_proof import READY_WITHIN_S, go_back, place, prove, release
+from runbooks.upgrade.containerd_proof import READY_WITHIN_S, go_back, place, prove, release, stays_out
 from runbooks.upgrade.containerd_state import Runtimes, note, runtime, services_of
 from runbooks.upgrade.rules import runtimes as rules
 
@@ -156,19 +156,27 @@ def upgrade(all_: Runtimes, host: Host) -> Step:
             may_be_away(all_, run, host)
 
     def do(run: Run) -> None:
-        there = note(run, host) or all_.beginning(run, host)  # none in a plan
-        if there.failed:  # an attempt that lost its connection was going back
-            go_back(all_, run, host, there)
         try:
-            _replace(all_, run, host)
-            prove(all_, run, host, there.before)
-        except (CommandError, OutcomeError) as error:
-            go_back(all_, run, host, there, error)
-        run.change(host, runtime_upgrade.write(replace(there, proved=True)))
+            _carry_out(all_, run, host)
+        except NotServing as error:
+            error.add_note(f"{stays_out(all_, host)} The same command goes on.")
+            raise
 
     name = f"install {all_.told(host)}, restart containerd, prove"
     text = by_hand("upgrade", "runtime_install", host=host, versions=all_.versions[host], config=CONTAINERD_CONFIG)
     return Step(name, host, check=check, done=done, do=do, within=READY_WITHIN_S, by_hand=text)
+
+
+def _carry_out(all_: Runtimes, run: Run, host: Host) -> None:
+    there = note(run, host) or all_.beginning(run, host)  # none in a plan
+    if there.failed:  # an attempt that lost its connection was going back
+        go_back(all_, run, host, there)
+    try:
+        _replace(all_, run, host)
+        prove(all_, run, host, there.before)
+    except (CommandError, OutcomeError) as error:
+        go_back(all_, run, host, there, error)
+    run.change(host, runtime_upgrade.write(replace(there, proved=True)))
 
 
 def _replace(all_: Runtimes, run: Run, host: Host) -> None:

@@ -302,8 +302,9 @@ def test_a_node_that_the_old_packages_do_not_bring_back_stays_drained(make, part
 @pytest.mark.parametrize("part", ["API", "API host", "pod's API"])
 def test_nothing_goes_back_for_what_an_api_server_or_its_host_does_wrong(make, part):
     node = make(new=part)
-    with pytest.raises(NotServing):
+    with pytest.raises(NotServing) as told:
         node.upgrade()
+    assert told.value.__notes__ == ["The node is drained, and out of the load balancers, and stays so. The same command goes on."]
     assert node.has is NEW
     assert node.noted() == NOTED, "the same command proves it then"
 

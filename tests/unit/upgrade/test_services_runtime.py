@@ -66,6 +66,9 @@ def test_our_own_file_of_before_names_where_the_programs_of_the_pod_network_are(
     assert rewritten(before, 1) == ours(1)
     assert rewritten(before, 2) == ours(2)
     assert rewritten(before, 1, ("/usr/lib/cni",)) is None, "there they have been looked for elsewhere, and found"
+    assert rewritten(ours(2), 1, ("/usr/lib/cni",)) == before, "on the way back"
+    assert rewritten(before, 1, ()) is None, "not known"
+    assert rewritten(ours(1), 1, ()) is None
 
 
 def test_a_file_of_the_operators_stays():
