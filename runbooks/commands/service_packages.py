@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from runbooks.commands import packages
-from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.commands.packages import PATIENCE_S, Broken
 
@@ -115,13 +115,14 @@ def variables(kind: str, wanted: Mapping[str, str]) -> dict[str, str | Sequence[
     return {"TOP": f"{TOP}/{kind}", "WANTED": words(wanted), "PATIENCE": str(PATIENCE_S)}
 
 
-def try_lb(kind: str, wanted: Mapping[str, str], reads: Sequence[str]) -> Command:
+def try_lb(kind: str, wanted: Mapping[str, str], old: Mapping[str, str], reads: Sequence[str]) -> Command:
     """Fetch HAProxy and keepalived in the ``wanted`` versions, and have them check the configuration. Installs nothing.
 
-    ``reads``: what HAProxy is started with. Keeps the packages that are installed, for `put_back`. Exits with REFUSED or CANNOT_RUN; its
-    answer has a line "unkept NAME VERSION" for each package that could not be kept.
+    ``reads``: what HAProxy is started with. Keeps the packages that are installed, for `put_back`; those of ``old`` instead, when an earlier
+    run has kept them and what it installed does not work. Exits with REFUSED or CANNOT_RUN; its answer has a line "unkept NAME VERSION" for
+    each package that could not be kept.
     """
-    given = variables(kind, wanted) | {"READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
+    given = variables(kind, wanted) | {"OLD": words(old), "READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
     command = script("lb-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
     return replace(command, shown=f"fetch {told(wanted)}; the new haproxy -c, keepalived -t")
 
@@ -141,6 +142,12 @@ def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str], old: Ma
     given = variables(kind, wanted) | {"OLD": words(old or {}), "UNITS": units, "ACTION": "old"}
     command = script("services-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
     return replace(command, shown=f"install the old {', '.join(wanted)} again{_restarted(units)}")
+
+
+def forget(kind: str) -> Command:
+    """Take the packages that were kept and tried away: the new ones work, or the old ones are back."""
+    paths = [f"{TOP}/{kind}/{name}" for name in ("old", "before", "tried", "tried.new", "new", "root")]
+    return replace(cmd("rm", "-rf", "--", *paths), shown="rm the packages that were kept")
 
 
 def _restarted(units: Sequence[str]) -> str:

@@ -91,8 +91,11 @@ def try_new(pair: Pair, host: Host) -> Step:
 
     def do(run: Run) -> None:
         reads = run.read(host, lb_claims.look()).haproxy_reads
+        seen, state = run.read(host, pair.look(host))
         try:
-            answer = run.change(host, commands.try_lb(KIND, versions, reads))
+            answer = run.change(
+                host, commands.try_lb(KIND, versions, rules.to_keep(seen, UNITS, lb_rules.not_serving(state)), reads)
+            )
         except CommandError as error:
             raise _not_tried(host, error) from None
         for each in commands.unkept(answer):
@@ -150,6 +153,7 @@ def upgrade(pair: Pair, host: Host) -> Step:
             if isinstance(error, CommandError) and error.exited != commands.NOT_STARTED:
                 raise
             _go_back(pair, run, host, error)
+        run.change(host, commands.forget(KIND))
 
     return Step(
         f"install {pair.told(host)}, restart, prove",
@@ -193,6 +197,7 @@ def _go_back(pair: Pair, run: Run, host: Host, why: Exception) -> None:
             f"{failed}\nThe old packages could not be put back: {error}\n{vip}",
             hint=f"do not move the VIP to {host}; on {host}: journalctl -u haproxy -u keepalived; then inv upgrade.lb again",
         ) from None
+    run.change(host, commands.forget(KIND))
     now = run.read(host, commands.look(KIND, UNITS, UNITS)).packages
     old = listed(f"{name} {now.get(name, '?')}" for name in UNITS)
     raise OutcomeError(

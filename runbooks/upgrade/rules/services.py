@@ -65,6 +65,14 @@ def was_interrupted(seen: Services, units: Iterable[str]) -> bool:
     return any(seen.units.get(unit) != "current" for unit in units)
 
 
+def to_keep(seen: Services, units: Iterable[str], not_serving: str) -> Mapping[str, str]:
+    """Return the packages that going back is to bring back: what an earlier run has kept, as long as what it installed does not work.
+
+    {} for what is installed now. ``not_serving``: why the host does not serve, "" when it does: then what was kept is out of date.
+    """
+    return seen.kept if not_serving or was_interrupted(seen, units) else {}
+
+
 def sees_less(mine: Sequence[Backend] | None, other: Sequence[Backend] | None) -> str:
     """Say which servers an HAProxy does not take for up although the one of another LB does."""
     if mine is None:

@@ -123,6 +123,25 @@ def test_what_a_host_has():
     assert rules.was_interrupted(found, UNITS)
 
 
+@pytest.mark.parametrize(
+    ("keepalived", "not_serving", "old"),
+    [
+        ("current", "", {}),
+        ("stopped", "", {"haproxy": "2.6.12-1"}),
+        ("current", "haproxy does not answer", {"haproxy": "2.6.12-1"}),
+    ],
+)
+def test_what_an_earlier_run_has_kept_counts_as_long_as_what_it_installed_does_not_work(keepalived, not_serving, old):
+    seen = Services(
+        packages={"haproxy": "2.6.13-1"},
+        held=frozenset(),
+        units={"haproxy": "current", "keepalived": keepalived},
+        tried={},
+        kept={"haproxy": "2.6.12-1"},
+    )
+    assert rules.to_keep(seen, UNITS, not_serving) == old
+
+
 def test_a_state_that_nobody_knows_is_no_state():
     with pytest.raises(ValueError, match="asleep"):
         seen("unit haproxy asleep")
