@@ -1,67 +1,22 @@
 """What an attempt leaves behind: its record, and metrics that node_exporter can read."""
 
 import json
-import re
 import stat
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runbooks.backup.run import metrics as run_metrics
 from runbooks.backup.run import prune
-from runbooks.backup.run.metrics import Family, attempt, check, render, write
+from runbooks.backup.run.metrics import attempt, check, write
 from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.procedure import back_up, shortcomings
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep
+from tests.support.exposition import parse
 from tests.support.sets import NOON, damage, put, store_in
 
 pytestmark = pytest.mark.unit
-
-NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
-SAMPLE = re.compile(rf"({NAME})\{{(.*)\}} (\S+)")
-LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\n"])*)"(?:,|$)')
-
-
-def unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", lambda found: {"n": "\n"}.get(found[1], found[1]), text)
-
-
-def parse(text: str) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
-    """Read Prometheus' text format, strictly: per family one HELP, one TYPE, then its samples, and nothing else.
-
-    https://prometheus.io/docs/instrumenting/exposition_formats/
-    """
-    assert text == "" or text.endswith("\n"), "the last line must end with a line feed"
-    found: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
-    helped = typed = ""
-    for line in text.split("\n")[:-1]:
-        if line.startswith("# HELP "):
-            _, _, helped, meaning = line.split(" ", 3)
-            assert re.fullmatch(NAME, helped)
-            assert helped not in found, "one HELP line per metric, and its samples together"
-            assert meaning
-            assert re.fullmatch(r"(?:[^\\]|\\[\\n])*", meaning)
-        elif line.startswith("# TYPE "):
-            _, _, typed, kind = line.split(" ")
-            assert (typed, kind) == (helped, "gauge")
-            assert typed not in found, "one TYPE line per metric, before its first sample"
-            found[typed] = {}
-        else:
-            sample = SAMPLE.fullmatch(line)
-            assert sample, line
-            name, labels, value = sample.groups()
-            assert name == typed == helped, "samples stand under their own TYPE line"
-            pairs = LABEL.findall(labels)
-            assert "".join(whole[0] for whole in LABEL.finditer(labels)) == labels
-            key = frozenset((label, unescaped(content)) for label, content in pairs)
-            assert len({label for label, _ in pairs}) == len(pairs)
-            assert key not in found[name], "each sample once"
-            found[name][key] = float(value)
-    assert all(found.values())
-    return found
 
 
 @pytest.fixture
@@ -114,17 +69,6 @@ def test_node_exporter_may_read_it_and_finds_nothing_else(store):
 def test_a_site_without_metrics_gets_none(tmp_path):
     write(store_in(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["sets"]
-
-
-@given(
-    st.text(st.characters(exclude_categories=["Cs"])),
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
-    st.text(st.characters(exclude_categories=["Cs"])),
-    st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**60), 2**60),
-)
-def test_any_text_and_any_number_come_back_as_they_were(site, meaning, label, value):
-    text = render([Family("x", meaning, {(("state", label),): value})], site)
-    assert parse(text) == {"ha_runbooks_backup_x": {frozenset({("site", site), ("state", label)}): float(value)}}
 
 
 # ---- attempts
