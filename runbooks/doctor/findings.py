@@ -12,7 +12,7 @@ from runbooks.backup import status
 from runbooks.commands.lock import Held
 from runbooks.doctor.look import Examination
 from runbooks.doctor.rules import etcd, etcd_order, hosts, leftovers, overload, pair, upgrades
-from runbooks.engine.journal import summaries
+from runbooks.engine import history
 from runbooks.engine.lock import has_ended
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
@@ -187,15 +187,14 @@ def _backups(session: Session) -> list[Finding]:
 
 
 def _runs(session: Session, held: Held | None) -> list[Finding]:
-    """Return which commands failed or were interrupted on this machine, but for the one that holds the site's lock now."""
+    """Return which commands failed or were interrupted on this machine, but for those that are at work now."""
     found: list[Finding] = []
-    newest: dict[str, dict[str, str]] = {}
-    for each in summaries(session.state / "runs", RUNS):
-        newest.setdefault(each["procedure"], each)
-    for each in newest.values():
-        if each["outcome"] != "ok" and not (held and held.holder.run == each["run"]):
-            seen = f"inv {each['procedure']} did not end well ({each['outcome']}): {each['detail']}"
-            found.append(
-                Finding("note", topic="runs", seen=seen, fix=f"inv {each['procedure']} again, or with --resume {each['run']}")
-            )
+    latest: dict[str, history.RunRecord] = {}
+    for each in history.newest(session.state / "runs", RUNS):
+        latest.setdefault(each.procedure, each)
+    for each in latest.values():
+        if each.outcome not in {"ok", history.RUNNING} and not (held and held.holder.run == each.run):
+            seen = f"inv {each.procedure} did not end well ({each.outcome}): {each.detail}"
+            fix = f"{each.command} again, or with --resume {each.run}; inv runs.show --id {each.run} tells what it did"
+            found.append(Finding("note", topic="runs", seen=seen, fix=fix))
     return found

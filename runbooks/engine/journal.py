@@ -1,27 +1,36 @@
 """The journal: what a run has done, step by step. It is the report of the run, and --resume reads it.
 
-One file of JSON lines per run, in the site's state directory: one ``begin``; ``change``, ``diff`` and ``note`` while a step runs; one
-``step`` when it has finished; one ``end``.
+One file of JSON lines per run, in the site's state directory; lines are only added. One ``begin``; for each step a ``start``, then ``change``,
+``diff`` and ``note`` while it runs, and a ``step`` when it has ended; one ``end``. While the run is at work, its process holds a lock (flock) on
+the file. `engine.history` reads all of them.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from threading import Lock, get_ident
+from typing import Any, Final
 
+from runbooks.engine.lock import user
 from runbooks.engine.steps import Procedure
-from runbooks.errors import InventoryError
-from runbooks.local import files
+from runbooks.errors import DiskError, InventoryError, PrecheckError
+from runbooks.local import disk, files
+from runbooks.text import MIB
 
 KEEP = 200
+BESIDE: Final = (".clients.json", ".html")  # what may lie beside a journal: what was measured in the run, and its page
+ROOM: Final = 16 * MIB  # the longest reports, those of upgrades, have about 1 MiB
+DURABLE: Final = frozenset({"begin", "change", "end"})
 
 
 def new_run_id(now: datetime) -> str:
@@ -42,6 +51,9 @@ class NullJournal:
         """Return False: no step was finished before."""
         return False
 
+    def start(self, title: str) -> None:
+        """Record nothing."""
+
     def record(self, title: str, outcome: str, seconds: float) -> None:
         """Record nothing."""
 
@@ -50,54 +62,153 @@ class NullJournal:
 
 
 class RunJournal:
-    """Writes ``DIRECTORY/RUN.jsonl``. Each line is written before the next step starts; a change is also synced to disk."""
+    """Writes ``DIRECTORY/RUN.jsonl``.
+
+    Each line is written before the run goes on. A change is also synced to disk before it is made, and after its step has ended; so are
+    the first and the last line. Where the disk is full, the run is refused before its first step. When it becomes full later, the
+    step that is at work is carried out to its end, and the run stops then: `record` raises DiskError. Lines that could not be
+    written are tried again with the next one, and a part of a line is never left behind.
+
+    The constructor raises PrecheckError when nothing can be written, or less than ``ROOM``.
+    """
 
     def __init__(self, directory: Path, run: str, procedure: Procedure, finished: frozenset[str] = frozenset()) -> None:
         self._finished = finished
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = directory / f"{run}.jsonl"
-        self._file = os.fdopen(files.create(self.path), "w", encoding="utf-8")
+        self._command = procedure.command
+        self._steps: dict[int, str] = {}  # the title of the step that is at work, by thread: a step runs in one thread
         self._lock = Lock()  # steps of one Together write at the same time
+        self._unwritten: list[bytes] = []
+        self._size = 0
+        self.path = directory / f"{run}.jsonl"
+        self._file = _opened(self.path)
+        try:
+            self._begin(run, procedure)
+            _sync_directory(directory)
+        except (OSError, DiskError) as error:
+            self._file.close()
+            self.path.unlink(missing_ok=True)
+            raise _refused(self.path, error) from None
+
+    @property
+    def unwritten(self) -> int:
+        """How many lines could not be written so far."""
+        return len(self._unwritten)
+
+    def finished(self, title: str) -> bool:
+        """Return whether the interrupted run that this one resumes had finished the step."""
+        return title in self._finished
+
+    def start(self, title: str) -> None:
+        """Record that a step begins; what this thread notes from now on belongs to it."""
+        self._steps[get_ident()] = title
+        with suppress(DiskError):
+            self._write({"event": "start", "step": title})
+
+    def record(self, title: str, outcome: str, seconds: float) -> None:
+        """Record that a step has ended. Raises DiskError when that, or anything noted before it, cannot be written."""
+        self._steps.pop(get_ident(), None)
+        line = {"event": "step", "step": title, "outcome": outcome, "seconds": round(seconds, 3)}
+        self._write(line, durable=outcome in {"changed", "failed"})
+
+    def note(self, kind: str, host: str, text: str) -> None:
+        """Record what a step is about to change on a host (``change``, ``diff``) or has found there (``note``), secrets masked.
+
+        A full disk does not stop it here, in the middle of a step.
+        """
+        step = self._steps.get(get_ident())
+        with suppress(DiskError):
+            self._write({"event": kind, "host": host, "text": text, **({"step": step} if step else {})})
+
+    def end(self, outcome: str, error: str = "") -> None:
+        """Record the outcome of the run (``ok``, ``failed`` or ``interrupted``) and close the file."""
+        with suppress(DiskError):
+            self._write({"event": "end", "outcome": outcome, **({"error": error} if error else {})})
+        self._file.close()
+
+    def _begin(self, run: str, procedure: Procedure) -> None:
+        with suppress(OSError):  # a file system without locks: a run that is at work looks like one that was killed
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._write(
             {
                 "event": "begin",
                 "run": run,
                 "procedure": procedure.key,
                 "title": procedure.title,
+                "command": procedure.command,
+                **_origin(),
                 "digest": digest(procedure),
                 "inputs": dict(procedure.inputs),
                 "steps": [step.title for step in procedure],
             }
         )
-        for title in sorted(finished):
+        for title in sorted(self._finished):
             self._write({"event": "step", "step": title, "outcome": "done before", "seconds": 0})
 
-    def finished(self, title: str) -> bool:
-        """Return whether the interrupted run that this one resumes had finished the step."""
-        return title in self._finished
-
-    def record(self, title: str, outcome: str, seconds: float) -> None:
-        """Add a finished step."""
-        self._write(
-            {"event": "step", "step": title, "outcome": outcome, "seconds": round(seconds, 3)}, durable=outcome == "changed"
-        )
-
-    def note(self, kind: str, host: str, text: str) -> None:
-        """Record what a step is about to change on a host (``change``, ``diff``) or has found there (``note``), secrets masked."""
-        self._write({"event": kind, "host": host, "text": text})
-
-    def end(self, outcome: str, error: str = "") -> None:
-        """Record the outcome of the run (``ok``, ``failed`` or ``interrupted``) and close the file."""
-        self._write({"event": "end", "outcome": outcome, **({"error": error} if error else {})})
-        self._file.close()
-
     def _write(self, line: Mapping[str, Any], *, durable: bool = False) -> None:
+        """Add a line, after those that could not be written before. Raises DiskError when that fails."""
         text = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **line}) + "\n"
-        with self._lock:
-            self._file.write(text)
-            self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
+        try:
+            with self._lock:
+                self._unwritten.append(text.encode())
+                while self._unwritten:
+                    self._append(self._unwritten[0])
+                    del self._unwritten[0]
+            if durable or line["event"] in DURABLE:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            hint = f"{_way_out(self.path.parent)}, then run `{self._command}` again: it continues with what is not done yet"
+            raise DiskError(f"the report {self.path} cannot be written: {error.strerror or error}", hint=hint) from None
+
+    def _append(self, data: bytes) -> None:
+        """Write all of ``data`` at the end of the file, or nothing of it. Raises OSError."""
+        done = 0
+        try:
+            while done < len(data):
+                done += os.pwrite(self._file.fileno(), data[done:], self._size + done)
+        except OSError:
+            if done:
+                self._file.truncate(self._size)
+            raise
+        self._size += done
+
+
+def _origin() -> dict[str, Any]:
+    """Return who runs this command, on which machine, in which process, and from which address that user is logged in there by SSH."""
+    client = os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
+    return {"user": user(), "machine": socket.gethostname(), "pid": os.getpid(), **({"client": client} if client else {})}
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make sure that the name of a new file is on disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> FileIO:
+    """Create the file of a journal. Raises PrecheckError where there is no room for it, FileExistsError when it is there already."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from None
+    disk.require_room(path.parent, ROOM, "the report of a run may take", hint=_way_out(path.parent))
+    try:
+        return os.fdopen(files.create(path), "r+b", buffering=0)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _refused(path, error) from None
+
+
+def _way_out(directory: Path) -> str:
+    return f"make room on the disk of {directory}"
+
+
+def _refused(path: Path, error: OSError | DiskError) -> PrecheckError:
+    why = str(error) if isinstance(error, DiskError) else f"the report {path} cannot be written: {error.strerror or error}"
+    return PrecheckError(f"{why}; nothing was started", hint=_way_out(path.parent))
 
 
 def finished_steps(directory: Path, procedure: Procedure, run: str) -> frozenset[str]:
@@ -137,72 +248,29 @@ def _interrupted(directory: Path, key: str, run: str) -> tuple[Path, list[dict[s
 
 
 def prune(directory: Path) -> None:
-    """Delete the oldest journals beyond the newest 200, and what else was measured in these runs: ``RUN.clients.json``."""
+    """Delete the oldest journals beyond the newest 200, and what lies beside them (``BESIDE``)."""
     for path in sorted(directory.glob("*.jsonl"), reverse=True)[KEEP:]:
-        path.with_name(f"{path.stem}.clients.json").unlink(
-            missing_ok=True
-        )  # first: without its journal nobody would find it again
+        for suffix in BESIDE:  # first: without its journal nobody would find it again
+            path.with_name(path.stem + suffix).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a journal, without one that was cut off; [] when it cannot be read."""
-    events = []
+    """Return the lines of a journal, without those that are none, as one that was cut off by a power cut; [] when it cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return []
-    for line in lines:
-        try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError:  # the run was killed while it wrote its last line
-            break
-    return events
+    return [event for event in map(_event, lines) if event]
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """How long a procedure took in earlier runs, in seconds, the newest run first.
-
-    steps   by the step's title: of the runs in which it made its change, or in which a gate or a wait let it through.
-    totals  of the runs that ended well, changed something, and were not resumed.
-    """
-
-    steps: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    totals: tuple[float, ...] = ()
+def _event(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else {}
 
 
-def past(directory: Path, key: str, runs: int = 20) -> Past:
-    """Return what the newest ``runs`` journals of the procedure ``key`` say. Steps that failed or had nothing to do are left out."""
-    steps: dict[str, list[float]] = {}
-    totals, seen = [], 0
-    for path in sorted(directory.glob("*.jsonl"), reverse=True):
-        events = read(path) if seen < runs else []
-        if not events or events[0].get("procedure") != key:
-            continue
-        seen += 1
-        finished = [event for event in events if event["event"] == "step"]
-        for event in finished:
-            if event["outcome"] in {"changed", "ok"}:
-                steps.setdefault(event["step"], []).append(float(event["seconds"]))
-        whole = events[-1]["event"] == "end" and events[-1]["outcome"] == "ok"
-        outcomes = {event["outcome"] for event in finished}
-        if whole and "changed" in outcomes and "done before" not in outcomes:
-            begun, ended = (datetime.fromisoformat(event["at"]) for event in (events[0], events[-1]))
-            totals.append((ended - begun).total_seconds())
-    return Past({title: tuple(seconds) for title, seconds in steps.items()}, tuple(totals))
-
-
-def summaries(directory: Path, last: int) -> list[dict[str, str]]:
-    """Return the newest ``last`` runs, newest first: run, procedure, outcome, detail."""
-    found = []
-    for path in sorted(directory.glob("*.jsonl"), reverse=True)[:last]:
-        events = read(path)
-        if not events:
-            continue
-        end = events[-1] if events[-1]["event"] == "end" else {"outcome": "not ended"}
-        steps = [event for event in events if event["event"] == "step"]
-        changed = sum(event["outcome"] == "changed" for event in steps)
-        detail = end.get("error", "").splitlines()[:1] or [f"{len(steps)} of {len(events[0]['steps'])} steps, {changed} changed"]
-        found.append({"run": path.stem, "procedure": events[0]["procedure"], "outcome": end["outcome"], "detail": detail[0]})
-    return found
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")

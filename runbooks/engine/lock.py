@@ -48,7 +48,7 @@ class SiteLock:
             return
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         self._me = Holder(
-            run=run, user=_user(), machine=socket.gethostname(), pid=os.getpid(), what=what, since=now, kernel=_kernel()
+            run=run, user=user(), machine=socket.gethostname(), pid=os.getpid(), what=what, since=now, kernel=_kernel()
         )
 
     def hold(self) -> bool:
@@ -142,7 +142,7 @@ def describe(site: str, held: Held) -> str:
 def has_ended(holder: Holder) -> bool:
     """Return whether the holder was a process of this user on this machine, and is gone: the next command takes its lock over."""
     return _has_ended(
-        holder, Holder(run="", user=_user(), machine=socket.gethostname(), pid=os.getpid(), what="", since="", kernel=_kernel())
+        holder, Holder(run="", user=user(), machine=socket.gethostname(), pid=os.getpid(), what="", since="", kernel=_kernel())
     )
 
 
@@ -170,7 +170,8 @@ def _kernel() -> str:
         return ""
 
 
-def _user() -> str:
+def user() -> str:
+    """Return the name of the user who runs this command; below sudo, of the one who called it."""
     import getpass  # noqa: PLC0415 - start-up time
 
     return os.environ.get("SUDO_USER") or getpass.getuser()

@@ -8,7 +8,7 @@ from time import monotonic
 
 from runbooks.engine.retry import ATTEMPTS, again, cause, until
 from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
-from runbooks.errors import HostErrors, NotServing, OutcomeError, RunbookError
+from runbooks.errors import DiskError, HostErrors, NotServing, OutcomeError, RunbookError
 
 PASSING_S = 30
 
@@ -59,16 +59,29 @@ def _one(run: Run, step: Step, number: int, total: int) -> None:
         raise KeyboardInterrupt
     run.listener.step(number, step)
     started = monotonic()
+    if not run.journal.finished(step.title):
+        run.journal.start(step.title)
     try:
         outcome = perform(run, step)
     except RunbookError as error:
         error.add_note(f"stopped at step {number} of {total}: {step.title}")
+        with suppress(DiskError):  # the step's own error counts
+            _record(run, step, "failed", monotonic() - started)
         run.listener.outcome(number, step, "failed", monotonic() - started)
         raise
     seconds = monotonic() - started
-    if not run.plan:
+    try:
+        _record(run, step, outcome, seconds)
+    except DiskError as error:
+        error.add_note(f"stopped after step {number} of {total}, which has ended: {step.title}")
+        raise
+    finally:
+        run.listener.outcome(number, step, outcome, seconds)
+
+
+def _record(run: Run, step: Step, outcome: str, seconds: float) -> None:
+    if not run.plan and not run.journal.finished(step.title):
         run.journal.record(step.title, outcome, seconds)
-    run.listener.outcome(number, step, outcome, seconds)
 
 
 def perform(run: Run, step: Step) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbooks.engine import loop
 from runbooks.engine.protocols import Lease
@@ -18,6 +18,10 @@ from runbooks.engine.steps import Procedure, Run
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.problems import Problem
+from runbooks.text import counted
+
+if TYPE_CHECKING:
+    from runbooks.engine.journal import RunJournal
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,7 +132,7 @@ class Session:
                 loop.carry_out(run, procedure)
             except RunbookError as error:
                 records.end("failed", str(error))
-                error.add_note(f"report: {records.path}")
+                error.add_note(f"report: {_told(records)}")
                 error.hint = (
                     error.hint or f"fix that, then run `{procedure.command}` again: it continues with what is not done yet"
                 )
@@ -139,7 +143,7 @@ class Session:
                 raise
         records.end("ok")
         journal.prune(directory)
-        display.finish(display.summary() + (f"; report: {records.path}" if run.changed else ""))
+        display.finish(display.summary() + (f"; report: {_told(records)}" if run.changed or records.unwritten else ""))
 
     def resumed(self, key: str) -> dict[str, Any] | None:
         """Return the inputs of the run that --resume continues, or None without --resume.
@@ -174,6 +178,12 @@ class Session:
         with suppress(Exception if interrupted else RunbookError):
             self._lock.release(interrupted=interrupted)
         self._ssh.close()
+
+
+def _told(records: RunJournal) -> str:
+    """Return where the report of a run is, and whether something is missing in it."""
+    left = records.unwritten
+    return f"{records.path}" + (f", without its last {counted(left, 'line')}: the disk is full" if left else "")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runbooks.commands.drain_objects import Cluster
 from runbooks.commands.versions import HostVersions
-from runbooks.engine import journal
+from runbooks.engine.past import past
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.etcd import View
@@ -169,8 +169,8 @@ def _schedule(session: Session, whole: Forecast, simulated: drains.Forecast | No
         takes = Spread(least, least + TYPICAL * (most - least), most, "no past run; foreseen from its Pods")
         foreseen.update({Part(DRAIN, name).title: takes for name in group})
     runs = session.state / "runs"
-    past = {**journal.past(runs, RUN).steps, schedule.BACKUP: journal.past(runs, BACKUP_RUN).totals}
-    return schedule.schedule(stages, past, foreseen)
+    took = {**past(runs, RUN).steps, schedule.BACKUP: past(runs, BACKUP_RUN).totals}
+    return schedule.schedule(stages, took, foreseen)
 
 
 def _backs_up(found: Sequence[Finding], choices: Choices) -> bool:

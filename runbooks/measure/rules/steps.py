@@ -44,25 +44,22 @@ class Joined:
 
 
 def spans(events: Iterable[Mapping[str, Any]]) -> tuple[Span, ...]:
-    """Return when each step ran, from the lines of a run's journal (`engine.journal.read`).
+    """Return when each step ran, from the lines of a run's journal (`engine.journal.read`). Steps that an earlier run had finished are left out.
 
-    The journal has a line for each step that has ended well. If the run failed or still runs, the first step without such a line is taken
-    to have begun when the last one ended; of steps that run at the same time it may be another one.
+    A step that has begun and not ended lasts until the end of the run.
     """
-    found, titles, begin_s, end_s = [], [], 0.0, FOREVER
+    found, begun, end_s = [], dict[str, float](), FOREVER
     for event in events:
         at_s, title = datetime.fromisoformat(event["at"]).timestamp(), event.get("step", "")
-        if event["event"] == "begin":
-            begin_s, titles = at_s, list(event["steps"])
+        if event["event"] == "start":
+            begun[title] = at_s
         elif event["event"] == "step":
-            titles.remove(title)
+            begun.pop(title, None)
             if event["outcome"] != "done before":
                 found.append(Span(title=title, begin_s=at_s - event["seconds"], end_s=at_s))
         elif event["event"] == "end":
             end_s = at_s
-    if titles:
-        last_s = max((each.end_s for each in found), default=begin_s)
-        found.append(Span(title=titles[0], begin_s=last_s, end_s=end_s))
+    found += [Span(title=title, begin_s=at_s, end_s=end_s) for title, at_s in begun.items()]
     return tuple(sorted(found, key=lambda each: each.begin_s))
 
 

@@ -137,7 +137,7 @@ class Schedule:
 def takes(part: Part, past: Mapping[str, Sequence[float]], foreseen: Mapping[str, Spread] | None = None) -> Spread:
     """Return how long a step takes: from its host's own past runs, else as ``foreseen``, else from those of other hosts, else from `DEFAULTS`.
 
-    ``past`` has the seconds of past runs by the steps' titles (`engine.journal.past`), ``foreseen`` what is known of a step beforehand.
+    ``past`` has the seconds of past runs by the steps' titles (`engine.past.past`), ``foreseen`` what is known of a step beforehand.
     """
     own = past.get(part.title, ())
     if foreseen and not own and part.title in foreseen:

@@ -1,5 +1,6 @@
 """A command's session: journal, lock and display around a procedure, and how it ends when it is interrupted."""
 
+import errno
 import json
 import os
 import signal
@@ -7,9 +8,10 @@ import stat
 
 import pytest
 
+from runbooks.engine.journal import RunJournal
 from runbooks.engine.session import Options, Session, session
 from runbooks.engine.steps import Step
-from runbooks.errors import CommandError, InventoryError, PrecheckError, RunbookError
+from runbooks.errors import CommandError, DiskError, InventoryError, PrecheckError, RunbookError
 from tests.support import ROOT
 from tests.support.fakes import FakeHosts, FakeLease, Fault, get, lb, run_on, setting, toy
 
@@ -177,7 +179,25 @@ def test_a_bug_leaves_a_journal_without_an_end(make, site_file):
 
     with pytest.raises(ZeroDivisionError):
         make().carry_out(toy(Step("divide", check=wrong)))
-    assert [each["event"] for each in journals(site_file)[0]] == ["begin"]
+    assert [each["event"] for each in journals(site_file)[0]] == ["begin", "start"]
+
+
+def test_a_report_that_cannot_be_written_any_more_ends_the_run_after_the_step_and_says_what_is_missing(make, monkeypatch):
+    def fill(run):
+        def full(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(RunJournal, "_append", full)
+
+    one = make()
+    with pytest.raises(DiskError) as error:
+        one.carry_out(toy(Step("fill the disk", check=fill), setting(lb(1), "a")))
+    assert one._ssh.values == {}
+    stopped, report = error.value.__notes__
+    assert stopped == "stopped after step 1 of 2, which has ended: fill the disk"
+    assert report.endswith(".jsonl, without its last 2 lines: the disk is full")
+    assert "make room on the disk of" in error.value.hint
+    assert one.run.listener.outcomes == {"fill the disk": "ok"}
 
 
 # ---- closing

@@ -244,18 +244,31 @@ def test_the_longest_gaps_of_every_kind():
 
 
 def test_a_real_journal(tmp_path):
-    """As the engine writes it. What has no line of its end began when the last step ended."""
+    """As the engine writes it. What has no line of its end lasts until the end of the run."""
     procedure = Procedure("x.y", "x", [Step("one"), Step("two"), Step("three"), Step("four")])
     journal = RunJournal(tmp_path, "run", procedure, frozenset({"one"}))
+    journal.start("two")
     journal.record("two", "changed", 0.25)
+    journal.start("three")
     still = steps.spans(read_journal(journal.path))
     assert [each.title for each in still] == ["two", "three"]
     assert still[0].end_s - still[0].begin_s == pytest.approx(0.25)
-    assert (still[1].begin_s, still[1].end_s) == (still[0].end_s, steps.FOREVER)
+    assert still[0].end_s <= still[1].begin_s
+    assert still[1].end_s == steps.FOREVER
     journal.end("failed", "no good")
     failed = steps.spans(read_journal(journal.path))
     assert failed[1].title == "three"
     assert failed[1].end_s < steps.FOREVER
+
+
+def test_the_journal_of_a_resumed_run_that_failed(tmp_path):
+    procedure = Procedure("x.y", "x", [Step("one"), Step("two"), Step("three")])
+    journal = RunJournal(tmp_path, "run", procedure, frozenset({"one"}))
+    journal.record("one", "done before", 0)  # as older versions wrote it, a second time
+    journal.start("two")
+    journal.record("two", "failed", 0.5)
+    journal.end("failed", "no good")
+    assert [each.title for each in steps.spans(read_journal(journal.path))] == ["two"]
 
 
 def test_the_summary():

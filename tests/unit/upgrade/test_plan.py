@@ -120,7 +120,13 @@ def test_the_times_come_from_past_runs(foreseen, session):
     for number, seconds in enumerate((300, 310, 320)):
         events = [
             {"event": "begin", "procedure": "upgrade.run", "at": "2026-01-01T00:00:00+00:00"},
-            {"event": "step", "step": f"{MASTERS[0]}: {APPLY}", "outcome": "changed", "seconds": seconds},
+            {
+                "event": "step",
+                "step": f"{MASTERS[0]}: {APPLY}",
+                "outcome": "changed",
+                "seconds": seconds,
+                "at": "2026-01-01T00:05:00+00:00",
+            },
             {"event": "end", "outcome": "ok", "at": "2026-01-01T00:10:00+00:00"},
         ]
         (runs / f"2026010{number}T000000Z.jsonl").write_text("\n".join(map(json.dumps, events)))
