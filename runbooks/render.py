@@ -1,4 +1,4 @@
-"""Render the templates with jinja2: files for hosts, and prose for pages. A missing value raises jinja2.UndefinedError."""
+"""Render the templates with jinja2: files for hosts, prose for pages, reports. A missing value raises jinja2.UndefinedError."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WRAPPED = re.compile(r"(?<=\S)\n(?=\S)")
 
 
 def render(name: str, **facts: Any) -> str:
-    """Render ``templates/NAME.j2``."""
+    """Render ``templates/NAME.j2``. In those called ``*.html.j2`` every value is escaped."""
     return str(_environment().get_template(f"{name}.j2").render(facts))
 
 
@@ -31,7 +31,7 @@ def section(name: str, macro: str, values: Mapping[str, Any]) -> str:
 
 @cache
 def _environment() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - start-up time
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape  # noqa: PLC0415 - start-up time
 
     environment = Environment(
         loader=FileSystemLoader(ROOT / "templates"),
@@ -39,7 +39,7 @@ def _environment() -> Any:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - configuration files and Markdown, not HTML
+        autoescape=select_autoescape(("html.j2",), default=False),  # the others are configuration files and Markdown
     )
     environment.filters |= {"literal": literal, "url": url, "percent": "{:.0%}".format}
     return environment

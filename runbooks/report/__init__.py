@@ -1,0 +1,1 @@
+"""A report as one HTML file: facts, a picture of what happened when, tables and texts."""
