@@ -10,6 +10,7 @@ from runbooks.doctor import tasks as doctor
 from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
 from runbooks.recover import tasks as recover
+from runbooks.runs import tasks as runs
 from runbooks.site import tasks as site
 from runbooks.upgrade import tasks as upgrade
 
@@ -23,6 +24,7 @@ CHAPTERS = {
     "certs": certs,
     "recover": recover,
     "upgrade": upgrade,
+    "runs": runs,
     "lab": lab,
 }
 for name, chapter in CHAPTERS.items():

@@ -97,6 +97,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "view": (*WORDS, "engine", "rules"),
     "gates": (*WORDS, "engine", "rules", "view"),
     "pages": (*WORDS, "engine", "render"),
+    "report": ("text", "render"),
     "measure": (*WORDS, "engine", "rules", "local", "view"),
     "lb": (*FLOORS, "render"),
     "etcd": FLOORS,
@@ -106,6 +107,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
+    "runs": (*FLOORS, "report"),
     "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "recover", "upgrade"),
 }
 # The same within a wing, where its rooms have a direction of their own.
@@ -118,6 +120,7 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
     "etcd.rules": (),
     "measure.rules": (),
     "recover.rules": (),
+    "runs.rules": (),
     "upgrade.rules": (),
     "recover.vip": ("recover.rules",),
     "recover.member": ("recover.rules",),
@@ -126,6 +129,7 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
 # The few exceptions, each with its reason.
 EXCEPTIONS = {
     ("engine", "runbooks.local.files"),  # journals and host keys are private files as well, and it imports nothing of ours
+    ("engine", "runbooks.local.disk"),  # a run begins only where there is room for its journal
 }
 
 

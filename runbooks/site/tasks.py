@@ -1,4 +1,4 @@
-"""The site itself: check hosts.yaml, record host keys, show and break the lock, list runs, write the pages."""
+"""The site itself: check hosts.yaml, record host keys, show and break the lock, write the pages."""
 
 from __future__ import annotations
 
@@ -113,22 +113,6 @@ def unlock(session: Session, yes: bool = False) -> None:
         )
     done = [host.name for host in session.break_lock()]
     print(f"unlocked on {listed(done)}" if done else "no host answered")
-
-
-@query(help={"last": "number of runs to list"})
-def runs(session: Session, last: int = 20) -> None:
-    """List the latest runs and how they ended."""
-    from runbooks.engine.journal import summaries  # noqa: PLC0415 - start-up time
-
-    found = summaries(session.state / "runs", last)
-    for each in found:
-        print(
-            json.dumps(each)
-            if session.options.json
-            else f"{each['run']}  {each['procedure']:16} {each['outcome']:12} {each['detail']}"
-        )
-    if not found and not session.options.json:
-        print("no runs yet")
 
 
 @query(

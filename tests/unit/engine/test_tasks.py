@@ -278,7 +278,7 @@ def test_what_changes_the_site_can_be_planned():
     kinds = {name: type(shipped.ns[name]) for name in shipped.ns.task_names}
     for name in ("lb.setup", "lb.failover", "lb.rollback"):
         assert kinds[name] is ProcedureTask
-    for name in ("lb.status", "lb.render", "site.check", "site.runs"):
+    for name in ("lb.status", "lb.render", "site.check", "runs.list"):
         assert kinds[name] is SessionTask
 
 

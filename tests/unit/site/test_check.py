@@ -8,6 +8,7 @@ import pytest
 
 from runbooks.engine.session import Options, Session
 from runbooks.inventory.problems import SiteError
+from runbooks.runs import tasks as runs
 from runbooks.site import tasks
 
 pytestmark = pytest.mark.unit
@@ -87,7 +88,7 @@ def test_flags_that_kubeadm_sets_itself_are_named_with_their_lines(session) -> N
 
 def test_without_the_key_nothing_connects_but_the_rest_works(session, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = session(("{user: ops}", "{user: ops, key: nokey}"))
-    tasks.runs.body(opened)
+    runs.list_.body(opened)
     with pytest.raises(SiteError, match=r"hosts\.yaml:6: ssh\.key: \S+nokey does not exist"):
         _ = opened.run
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")  # which may have it
