@@ -59,7 +59,7 @@ class RunRecord:
     begun, ended  of the journal's first and last line.
     outcome    one of ``OUTCOMES``: "running" while its process is at work, "not ended" when that was killed or lost its power.
     planned    the titles of all steps. ``steps``: those that were reached, in the order of ``planned``.
-    loose      what belongs to no step.
+    loose      lines of which the journal does not say to which step they belong, as in those of older versions.
     """
 
     run: str
@@ -167,9 +167,6 @@ class _Steps:
             (self.lines.setdefault(event.step, []) if event.step else self.loose).append(line)
         elif isinstance(event, _Step):
             self.ended[event.step] = event
-            if self.loose:  # older versions did not write which step a line belongs to: it stands before the step's end
-                self.lines.setdefault(event.step, []).extend(self.loose)
-                self.loose.clear()
 
     def records(self, planned: Sequence[str], last: datetime) -> Iterator[StepRecord]:
         """Yield the steps in their order; ``last`` is when the journal ends."""

@@ -15,6 +15,7 @@ LINE, AXIS = 15.0, 24.0  # heights of a row of labels above the plot, and of the
 LETTER: Final = 6.1  # the width of a letter at the picture's font size, on the large side
 NAME_LETTERS: Final = int((LEFT - 10) / LETTER)
 THINNEST: Final = 1.5  # so wide is the shortest span
+SLACK: Final = 1.0  # spans that overlap by no more follow each other: their times are rounded
 TICKS: Final = 9
 SCALE: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
@@ -122,14 +123,17 @@ def _days(whole: float) -> float:
 
 
 def tick_label(seconds: float) -> str:
-    """Return a time since the begin in its largest unit that needs no more than one decimal.
+    """Return a time since the begin in its largest unit.
 
-    >>> [tick_label(each) for each in (0, 0.2, 45, 60, 90, 300, 3600, 5400, 172800)]
-    ['0', '0.2 s', '45 s', '1 min', '1.5 min', '5 min', '1 h', '1.5 h', '2 d']
+    >>> [tick_label(each) for each in (0, 0.2, 45, 60, 75, 300, 3600, 5400, 129_600)]
+    ['0', '0.2 s', '45 s', '1 min', '1:15 min', '5 min', '1 h', '1:30 h', '1.5 d']
     """
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+    if seconds >= 86_400:
+        return f"{seconds / 86_400:.3g} d"
+    for unit, length, part in (("h", 3600, 60), ("min", 60, 1)):
         if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
+            whole, rest = divmod(round(seconds), length)
+            return f"{whole}:{rest // part:02} {unit}" if rest else f"{whole} {unit}"
     return f"{seconds:.3g} s" if seconds else "0"
 
 
@@ -147,12 +151,15 @@ def _row(axis: _Axis, track: Track, y: float) -> Row:
 
 
 def _lanes(axis: _Axis, spans: Iterable[Span]) -> list[list[Span]]:
-    """Put spans that would cover each other below each other, in as few lanes as possible."""
+    """Put spans that overlap below each other, in as few lanes as possible.
+
+    Those that follow each other stay in one lane, although the shortest are drawn wider than they are.
+    """
     lanes: list[list[Span]] = []
     ends: list[float] = []
-    for span in sorted(spans, key=lambda each: (each.begin_s, -each.end_s)):
-        x, end = _edges(axis, span)
-        free = next((number for number, taken in enumerate(ends) if taken <= x), None)
+    for span in sorted(spans, key=lambda each: (each.begin_s, each.end_s)):
+        x, end = axis.x(span.begin_s), axis.x(max(span.end_s, span.begin_s))
+        free = next((number for number, taken in enumerate(ends) if taken <= x + SLACK), None)
         if free is None:
             lanes.append([span])
             ends.append(end)
@@ -162,17 +169,11 @@ def _lanes(axis: _Axis, spans: Iterable[Span]) -> list[list[Span]]:
     return lanes
 
 
-def _edges(axis: _Axis, span: Span) -> tuple[float, float]:
-    x, end = axis.x(span.begin_s), axis.x(max(span.end_s, span.begin_s))
-    width = max(end - x, THINNEST)
-    x = min(x, RIGHT - width)
-    return x, x + width
-
-
 def _box(axis: _Axis, span: Span, y: float) -> Box:
-    x, end = _edges(axis, span)
-    fits = len(span.label) * LETTER + 6 <= end - x
-    return Box(x, y, round(end - x, 2), span.label if fits else "", span.tone, span.hint or span.label)
+    begin, end = axis.x(span.begin_s), axis.x(max(span.end_s, span.begin_s))
+    width = round(max(end - begin, THINNEST), 2)
+    fits = len(span.label) * LETTER + 6 <= width
+    return Box(min(begin, RIGHT - width), y, width, span.label if fits else "", span.tone, span.hint or span.label)
 
 
 def _dots(axis: _Axis, points: Iterable[Point], y: float) -> tuple[Dot, ...]:

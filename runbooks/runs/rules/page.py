@@ -11,7 +11,7 @@ from runbooks.measure.rules.gaps import Gap
 from runbooks.measure.rules.result import Result
 from runbooks.measure.rules.words import gap_text
 from runbooks.report.model import Cell, Page, Picture, Point, Section, Span, Table, Text, Tone, Track
-from runbooks.runs.rules.words import after, at, who
+from runbooks.runs.rules.words import after, at, told, who
 from runbooks.text import age_text, first_few
 
 EVERYWHERE: Final = "all hosts"  # the track of steps that belong to no single host
@@ -161,7 +161,8 @@ def _changes(run: RunRecord, hosts: Sequence[str]) -> Iterator[Section]:
             )
             yield Section(title=title, blocks=tuple(blocks))
     if run.loose:
-        yield Section(title="What belongs to no step that has ended", blocks=tuple(_texts(run.loose, "", "")))
+        blocks = [Text(text=told(line), kind="diff" if line.kind == "diff" else "code") for line in run.loose]
+        yield Section(title="What the report assigns to no step", blocks=tuple(blocks))
 
 
 def _texts(lines: Sequence[Line], title: str, anchor: str) -> Iterator[Text]:

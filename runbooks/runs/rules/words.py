@@ -72,7 +72,7 @@ def shown(run: RunRecord) -> Iterator[str]:
         yield step_line(run, step)
         yield from _lines(step.lines)
     if run.loose:
-        yield "what belongs to no step that has ended:"
+        yield "what the report assigns to no step:"
         yield from _lines(run.loose)
 
 

@@ -92,7 +92,7 @@ def test_the_newest_come_first_and_no_more_than_wanted(tmp_path):
 # ---- journals of older versions
 
 
-def test_without_a_step_at_each_line_the_lines_before_its_end_are_its_own():
+def test_what_does_not_say_its_step_is_kept_apart():
     events = [
         begin(),
         {"at": at(1), "event": "change", "host": "m1", "text": "stop etcd"},
@@ -107,10 +107,10 @@ def test_without_a_step_at_each_line_the_lines_before_its_end_are_its_own():
             outcome="changed",
             begun=BEGUN + timedelta(seconds=0.5),
             seconds=2.5,
-            lines=(Line(at=BEGUN + timedelta(seconds=1), kind="change", host="m1", text="stop etcd"),),
         ),
     )
-    assert [line.text for line in run.loose] == ["restore"]
+    assert run.loose[0] == Line(at=BEGUN + timedelta(seconds=1), kind="change", host="m1", text="stop etcd")
+    assert [line.text for line in run.loose] == ["stop etcd", "restore"]
     assert (run.command, run.user, run.outcome, run.seconds) == ("inv recover.quorum", "", "not ended", 4)
 
 

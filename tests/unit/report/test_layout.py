@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.report.layout import LANE, LEFT, RIGHT, TICKS, WIDTH, draw
+from runbooks.report.layout import LANE, LEFT, RIGHT, SLACK, THINNEST, TICKS, WIDTH, draw
 from runbooks.report.model import TONES, Picture, Point, Span, Track
 
 pytestmark = pytest.mark.unit
@@ -31,6 +31,11 @@ def test_what_overlaps_is_drawn_below_each_other_in_as_few_lanes_as_possible():
     lanes = sorted({box.y for box in row.boxes})
     assert len(lanes) == 2
     assert row.height > 2 * LANE
+
+
+def test_what_follows_each_other_stays_in_one_lane_also_when_it_takes_no_time():
+    (row,) = drawn(Track(name="lb1", spans=(span(0, 50), span(49.99, 50.01), span(50.01, 50.01), span(50.02, 70)))).rows
+    assert len({box.y for box in row.boxes}) == 1
 
 
 def test_a_moment_can_still_be_seen():
@@ -103,7 +108,7 @@ TRACKS = st.builds(
 
 
 @given(st.lists(TRACKS, max_size=4), st.lists(POINTS, max_size=5), TIMES, TIMES)
-def test_everything_is_inside_and_nothing_covers_anything(tracks, marks, begin_s, end_s):
+def test_everything_is_inside_and_nothing_is_hidden(tracks, marks, begin_s, end_s):
     drawing = drawn(*tracks, marks=tuple(marks), begin_s=begin_s, end_s=end_s)
     assert 0 < drawing.top <= drawing.bottom < drawing.height
     below = drawing.top
@@ -118,7 +123,7 @@ def test_everything_is_inside_and_nothing_covers_anything(tracks, marks, begin_s
             assert row.y < dot.y < row.y + row.height
         lanes = {}
         for box in sorted(row.boxes, key=lambda each: each.x):
-            assert lanes.get(box.y, 0) <= box.x + 0.01
+            assert lanes.get(box.y, 0) <= box.x + SLACK + THINNEST
             lanes[box.y] = box.x + box.width
     assert below == pytest.approx(drawing.bottom)
     assert all(LEFT <= each.x <= RIGHT and each.y < drawing.top for each in drawing.marks)
