@@ -117,7 +117,8 @@ def look(run: Run, noted: Collection[Host]) -> tuple[First, Seen, Standing]:
         return {host.name for host in out_of_service(run.site, seen, noted)}
 
     def wrong(seen: ClusterReadings) -> list[Finding]:
-        return refusals(health.wrong(run.site, seen), in_work(seen), in_work(seen))
+        names = in_work(seen)
+        return refusals(runtimes.unrepaired(health.wrong(run.site, seen), names), names, names)
 
     first = observe.begin(run)
     if wrong(first.health) and not run.plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,6 +107,15 @@ def other_config(before: Config, after: Config) -> str:
 
 
 # ---- not now
+
+
+def unrepaired(found: Sequence[Finding], begun: Collection[str]) -> list[Finding]:
+    """Return the findings without those that going on repairs: on a host of ``begun``, that containerd or the kubelet does not run."""
+    return [
+        each
+        for each in found
+        if not (each.topic == "host" and each.host in begun and re.match(r"(containerd|kubelet) is ", each.seen))
+    ]
 
 
 def unfinished(state: Standing, progress: Mapping[Host, Progress | RunbookError], begun: Collection[str]) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ def suffixes(operator: Operator) -> dict[str, list[str]]:
     }
 
 
-def kept(operator: Operator) -> dict[str, list[str]]:
+def left(operator: Operator) -> dict[str, list[str]]:
     """Return what is left on each LB of the packages that were fetched, and of those that they replaced."""
     return {
         host: operator.lab.console(host, ["ls", "/var/lib/ha-runbooks/upgrade/lb"], check=True).stdout.split() for host in LBS
@@ -104,7 +104,7 @@ def test_the_standby_first_then_the_vip_and_the_other_one_and_the_vip_back(opera
     assert holders(operator.lab) == ["lb1"]
     assert drained(operator) == []
     assert operator.lab.console("lb1", ["apt-mark", "showhold"]).stdout.split() == ["haproxy"]
-    assert kept(operator) == NOTHING
+    assert left(operator) == NOTHING
     measured = [event["note"] for event in events(text, "note") if "connections through the VIP" in event["note"]]
     assert len(measured) == 2
     for host in LBS:  # what runs is what is installed
@@ -142,7 +142,7 @@ def test_a_new_program_that_does_not_start_is_replaced_by_the_old_package(operat
     assert pids(operator.lab, "lb1") == before
     assert holders(operator.lab) == ["lb1"]
     assert drained(operator) == []
-    assert kept(operator)["lb2"] == []
+    assert left(operator)["lb2"] == []
     # The old package was made without its configuration files: the next upgrade leaves them alone as well.
     for host in LBS:
         withdraw(operator.lab, host)
@@ -167,6 +167,6 @@ def test_killed_anywhere_the_same_command_ends_it_with_the_vip_where_it_was(
     assert suffixes(operator) == {host: [suffix, suffix] for host in LBS}
     eventually(lambda: holders(operator.lab), ["lb1"])
     assert drained(operator) == []
-    assert kept(operator) == NOTHING
+    assert left(operator) == NOTHING
     operator.idle("upgrade.lb")
     operator.idle("lb.setup")

@@ -19,6 +19,7 @@ from runbooks.commands.runtime_upgrade import Note
 from runbooks.engine.steps import Together
 from runbooks.errors import PrecheckError, UnreachableError
 from runbooks.inventory.model import Host
+from runbooks.rules.finding import Finding
 from runbooks.rules.upgrade_standing import standing
 from runbooks.upgrade import containerd, containerd_steps
 from runbooks.upgrade.containerd_state import Runtimes, wanted_file
@@ -354,3 +355,17 @@ def test_only_a_begun_host_that_is_out_of_service_may_look_broken(marked: bool, 
     assert containerd.out_of_service(site(), seen, {host}) == (frozenset({host}) if out else frozenset())
     assert not containerd.out_of_service(site(), seen, ())
     assert not containerd.out_of_service(site(), ClusterReadings({}), {host}), "no Node can be read"
+
+
+@pytest.mark.parametrize(
+    ("host", "seen", "left"),
+    [
+        ("worker1", "containerd is activating", False),
+        ("worker1", "kubelet is failed", False),
+        ("worker2", "containerd is activating", True),
+        ("worker1", "is in no cluster", True),
+    ],
+)
+def test_a_runtime_that_does_not_run_is_what_going_on_repairs(host: str, seen: str, left: bool) -> None:
+    found = [Finding("fail", topic="host", host=host, seen=seen)]
+    assert runtimes.unrepaired(found, {"worker1"}) == (found if left else [])
