@@ -211,9 +211,9 @@ def test_each_library_has_one_importer():
     assert importers("cryptography") == {"runbooks.rules.kubeconfig"}
     assert importers("yaml") == {
         "runbooks.commands.yaml_text",
+        "runbooks.commands.yaml_written",
         "runbooks.inventory.source",
         "runbooks.rules.kubeadm_documents",
-        "runbooks.backup.rules.clean",
         "lab.twin",
     }
     assert importers("invoke") == {"tasks", "runbooks.engine.tasks", "lab.tasks"}
