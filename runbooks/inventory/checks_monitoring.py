@@ -123,6 +123,17 @@ def scrapers_are_few(draft: Draft) -> Findings:
             )
 
 
+def operators_have_addresses(draft: Draft) -> Findings:
+    """An Endpoints object, by which the Prometheus operator finds what is no Pod, takes addresses only."""
+    operators = draft.values.get(f"{KEY}.operators")
+    if draft.text(f"{KEY}.form") == "operator" and isinstance(operators, tuple):
+        for number, each in enumerate(operators):
+            if isinstance(each, str):
+                yield Finding(
+                    f"{KEY}.operators[{number}]", f"{each} is a name, and the Prometheus operator needs an IP address: write that"
+                )
+
+
 def backups_tell_of_themselves(draft: Draft) -> Findings:
     """Without ``backup.metrics`` no alert says that backups have stopped."""
     if draft.text(f"{KEY}.form") and draft.text("backup.host_directory") and draft.values.get("backup.metrics") is None:
@@ -138,5 +149,6 @@ CHECKS: Final = (
     jobs_can_be_scraped,
     labels_are_labels,
     scrapers_are_few,
+    operators_have_addresses,
     backups_tell_of_themselves,
 )

@@ -230,6 +230,7 @@ class Monitoring(Model, frozen=True):
 
     form: Literal["operator", "files"] = "operator"
     prometheus: Url | None = None
+    alertmanager: Url | None = None
     runbooks: Url | None = None
     control_plane: Literal["proxy", "bound"] = "proxy"
     proxy_port: Port = 8406
@@ -241,7 +242,6 @@ class Monitoring(Model, frozen=True):
     textfiles: HostPath = "/var/lib/prometheus/node-exporter"
     certificate_days: Annotated[int, msgspec.Meta(ge=8, le=300)] = 30
     namespace: Name = "monitoring"
-    service_account: Name = "prometheus-k8s"
     labels: Flags = msgspec.field(default_factory=dict)
     token_file: HostPath = "/etc/prometheus/ha-runbooks.token"  # noqa: S105 - a path
     ca_file: HostPath = "/etc/prometheus/ha-runbooks-ca.crt"
