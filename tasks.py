@@ -9,6 +9,7 @@ from runbooks.cluster import tasks as cluster
 from runbooks.doctor import tasks as doctor
 from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
+from runbooks.monitor import tasks as monitor
 from runbooks.recover import tasks as recover
 from runbooks.site import tasks as site
 from runbooks.upgrade import tasks as upgrade
@@ -23,6 +24,7 @@ CHAPTERS = {
     "certs": certs,
     "recover": recover,
     "upgrade": upgrade,
+    "monitor": monitor,
     "lab": lab,
 }
 for name, chapter in CHAPTERS.items():

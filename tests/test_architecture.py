@@ -106,7 +106,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
-    "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "recover", "upgrade"),
+    "monitor": (*FLOORS, "render"),
+    "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "monitor", "recover", "upgrade"),
 }
 # The same within a wing, where its rooms have a direction of their own.
 INNER_ARROWS: dict[str, tuple[str, ...]] = {
@@ -117,6 +118,8 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
     "backup.schedule": ("backup.rules", "backup.sets"),
     "etcd.rules": (),
     "measure.rules": (),
+    "monitor.rules": (),
+    "monitor.dashboards": ("monitor.rules",),
     "recover.rules": (),
     "upgrade.rules": (),
     "recover.vip": ("recover.rules",),

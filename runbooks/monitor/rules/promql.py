@@ -60,7 +60,7 @@ def _jobs(matchers: list[str]) -> tuple[str, ...]:
 def normal(expr: str) -> str:
     r"""Return ``expr`` without what Prometheus writes in another way when it is asked for its rules: spaces, and forms of numbers.
 
-    >>> normal('sum by(job) (a) > 1e+06') == normal("sum by (job)(a)\\n > 1000000")
+    >>> normal('sum by(job) (a) > 1e+06') == normal("sum by (job)(a)\n > 1000000")
     True
     """
     return " ".join(map(_number, WORD.findall(expr)))

@@ -1,0 +1,40 @@
+"""Monitoring: rules that alert people in time, what Prometheus scrapes, and dashboards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbooks.engine.tasks import query
+from runbooks.errors import DiskError, InventoryError
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+MOST = 1000
+
+
+@query(
+    help={
+        "to": "directory to write to; created when missing",
+        "faster": "divide every duration by so many: for rehearsals, in which nobody can wait for an hour",
+    }
+)
+def render(session: Session, to: str, faster: int = 1) -> None:
+    """Write rules, targets, dashboards and the hosts' files to a directory.
+
+    For the Prometheus operator, or for an ordinary Prometheus: monitoring.form in hosts.yaml. Connects to no host.
+    """
+    from runbooks.monitor.files import everything  # noqa: PLC0415 - start-up time
+    from runbooks.monitor.rules.scope import Scope  # noqa: PLC0415
+
+    if not 1 <= faster <= MOST:
+        raise InventoryError(f"--faster {faster} is not a whole number from 1 to {MOST}")
+    for name, text in everything(Scope(session.site, faster)).items():
+        path = Path(to).expanduser() / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise DiskError(f"{path}: cannot be written: {error.strerror or error}", hint="another --to") from None
+        print(path)
