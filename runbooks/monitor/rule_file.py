@@ -31,7 +31,7 @@ def _record(record: Record) -> dict[str, Any]:
 
 def _alert(scope: Scope, alert: Alert) -> dict[str, Any]:
     wait = {"for": span(alert.for_s)} if alert.for_s else {}
-    labels = {"severity": alert.severity, "site": scope.site.name}
+    labels = {"severity": alert.severity, "site": scope.site.name, **alert.labels}
     return {"alert": alert.name, "expr": alert.expr, **wait, "labels": labels, "annotations": annotations(scope, alert)}
 
 

@@ -14,6 +14,6 @@ from runbooks.monitor.rules.targets import scrapes
 def wanted(scope: Scope) -> Wanted:
     """Return the targets, rules and dashboards that `inv monitor.render` writes for ``scope``."""
     found = groups(scope)
-    said = {(alert.name, alert.severity): annotations(scope, alert) for _, alert in alerts(found)}
+    said = {alert.key: annotations(scope, alert) for _, alert in alerts(found)}
     shown = {name: expressions(board) for name, board in boards(scope).items()}
     return Wanted(scope=scope, scrapes=scrapes(scope), groups=found, annotations=said, shown=shown)

@@ -41,6 +41,7 @@ class Alert:
     description  what was measured, and what it means for clients.
     command      the first command of this tool to run.
     then         what to do after it, for the page of the alerts; Markdown, with links relative to docs/runbooks.
+    labels       more labels than severity and site, where two rules of a name have one severity.
     rare         for series that are absent on sites where all is well: when they are there. Without them the alert cannot fire.
     """
 
@@ -52,7 +53,13 @@ class Alert:
     description: str
     command: str
     then: str
+    labels: Mapping[str, str] = field(default_factory=dict)
     rare: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from every other rule of a site."""
+        return (self.name, self.severity, *self.labels.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,6 +144,7 @@ def _budget(scope: Scope) -> tuple[Alert, ...]:
                 f" {BUDGET:.0%} is expected at most. It still goes on.",
                 command="inv doctor",
                 then=LATE,
+                labels={"long": span(burn.long), "short": span(burn.short)},
             )
         )
     return tuple(found)

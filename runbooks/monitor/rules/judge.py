@@ -45,13 +45,13 @@ class Seen:
 class Wanted:
     """What this Prometheus should have.
 
-    ``annotations``: those of each alert, by name and severity. ``shown``: the expressions of each dashboard, by its name.
+    ``annotations``: those of each alert, by its key. ``shown``: the expressions of each dashboard, by its name.
     """
 
     scope: Scope
     scrapes: Sequence[Scrape]
     groups: Sequence[Group]
-    annotations: Mapping[tuple[str, str], Mapping[str, str]]
+    annotations: Mapping[tuple[str, ...], Mapping[str, str]]
     shown: Mapping[str, Sequence[str]]
 
 
@@ -131,15 +131,12 @@ def _rules(wanted: Wanted, seen: Seen) -> Iterator[Finding]:
             there = [rule for rule in ours if not rule.alerting and rule.name == record.name]
             yield from _rule(record.name, [rule for rule in there if _same(record, rule)], there)
         for alert in group.alerts:
-            there = [
-                rule
-                for rule in ours
-                if rule.alerting and rule.name == alert.name and rule.labels.get("severity") == alert.severity
-            ]
+            labels = {"severity": alert.severity, **alert.labels}
+            there = [rule for rule in ours if rule.alerting and rule.name == alert.name and labels.items() <= rule.labels.items()]
             good = [rule for rule in there if _same(alert, rule) and rule.for_s == alert.for_s]
-            title = f"{alert.name} ({alert.severity})"
+            title = f"{alert.name} ({listed(alert.key[1:])})"
             yield from _rule(title, good, there)
-            yield from _annotations(title, wanted.annotations[alert.name, alert.severity], good)
+            yield from _annotations(title, wanted.annotations[alert.key], good)
 
 
 def _same(rule: Alert | Record, there: Rule) -> bool:
