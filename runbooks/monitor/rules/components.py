@@ -123,7 +123,7 @@ def _certificates(scope: Scope) -> tuple[Alert, ...]:
         ("Server", "kubelet_certificate_manager_server_ttl_seconds", "kubelet_server_expiration_renew_errors"),
     ):
         what = f"{which.lower()} certificate"
-        rare = {metric: serving, errors: serving} if which == "Server" else {}
+        rare = {each: {each: serving} if which == "Server" else {} for each in (metric, errors)}
         for days, critical in ((7, False), (1, True)):
             found.append(
                 Alert(
@@ -135,7 +135,7 @@ def _certificates(scope: Scope) -> tuple[Alert, ...]:
                     description=f"The {what} of the kubelet on {{{{ $labels.instance }}}} ends in {{{{ $value | humanizeDuration }}}}.",
                     command="inv certs.check",
                     then=ROTATED,
-                    rare=rare,
+                    rare=rare[metric],
                 )
             )
         found.append(
@@ -148,7 +148,7 @@ def _certificates(scope: Scope) -> tuple[Alert, ...]:
                 description=f"Renewing the {what} of the kubelet on {{{{ $labels.instance }}}} fails again and again.",
                 command="inv certs.check",
                 then=ROTATED,
-                rare=rare,
+                rare=rare[errors],
             )
         )
     return tuple(found)

@@ -19,7 +19,7 @@ DISK: Final = (
     " writes to that disk, or give etcd a disk of its own: [etcd](../etcd.md)."
 )
 MEMBER: Final = (
-    "`inv recover.etcd-member` finds out which repair the member needs ([start](recover.etcd-member.start.md),"
+    "`inv recover.etcd-member --member HOST` finds out which repair the member needs ([start](recover.etcd-member.start.md),"
     " [rejoin](recover.etcd-member.rejoin.md), [rebuild](recover.etcd-member.rebuild.md))."
 )
 ROOM: Final = (
@@ -217,7 +217,7 @@ def _room(scope: Scope) -> tuple[Alert, ...]:
             expr=f"{size} / {quota} > 0.95",
             severity="critical",
             for_s=scope.wait(300),
-            summary="etcd's database on {{ $labels.instance }} is full",
+            summary="etcd's database on {{ $labels.instance }} is nearly full",
             description=f"{told} etcd is about to refuse every write (NOSPACE), on all members.",
             command="inv etcd.defrag",
             then=ROOM,

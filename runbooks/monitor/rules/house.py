@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from runbooks.inventory.settings import Job
 from runbooks.monitor.rules.alert import Alert, AlertSeverity, Group
 from runbooks.monitor.rules.scope import Scope
 from runbooks.text import DAY, HOUR
 
 DAMAGED: Final = 'state="damaged"'
+SILENT: Final[tuple[Job, ...]] = (
+    "kube-controller-manager",
+    "kube-scheduler",
+    "node-exporter",
+)  # no other alert names a single one
 SOON: Final = 7  # days in which a certificate's end becomes urgent
 NAMED: Final = "{{ $labels.path }} on {{ $labels.instance }}"
 RENEW: Final = (
@@ -128,6 +134,7 @@ def backups(scope: Scope) -> Group:
 
 def monitoring(scope: Scope) -> Group:
     """Return the alerts about monitoring itself."""
+    unwatched = scope.across(*([job for job in SILENT if job in scope.jobs] or SILENT))
     absent = "\n  or\n".join(f"absent({scope.of(job)('up')})" for job in scope.jobs)
     alerts = (
         Alert(
@@ -141,14 +148,14 @@ def monitoring(scope: Scope) -> Group:
         ),
         Alert(
             name="TargetDown",
-            expr=f"up{{{scope.own}}} == 0",
+            expr=f"{unwatched('up')} == 0",
             severity="warning",
             for_s=scope.wait(600),
             summary="Prometheus cannot read {{ $labels.job }} on {{ $labels.instance }}",
             description="The metrics of {{ $labels.job }} on {{ $labels.instance }} have been missing for ten minutes. Alerts about it are blind.",
             command="inv doctor",
-            then="When another alert says that the program or its host is down, that is why. Otherwise the way to it: firewall, certificate,"
-            " token, `systemctl status ha-runbooks-metrics` on a control plane host. [Monitoring](../monitoring.md).",
+            then="The other jobs have alerts of their own. When the host or the program is down, that is why; otherwise the way to it: firewall,"
+            " certificate, token, `systemctl status ha-runbooks-metrics` on a control plane host. [Monitoring](../monitoring.md).",
         ),
         Alert(
             name="TargetsMissing",

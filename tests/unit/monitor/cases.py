@@ -86,8 +86,8 @@ MONITORING = (
     Case(
         alert="TargetDown",
         severity="warning",
-        sick=up("kubelet", "worker1", down=("worker1",)),
-        well=up("kubelet", "worker1"),
+        sick=up("node-exporter", *LBS, down=("lb1",)),
+        well=up("node-exporter", *LBS) | up("kubelet", "worker1", down=("worker1",)),
         minutes=11,
     ),
     Case(
