@@ -41,6 +41,8 @@ def _series(tokens: list[str]) -> Iterator[Series]:
         at += 1
         if word in LISTS and following == "(":
             at = tokens.index(")", at) + 1
+        elif word == "{":  # without a name in front: it says nothing of a single metric
+            at = tokens.index("}", at) + 1
         elif re.match(r"[A-Za-z_:]", word) and word not in KEYWORDS and following not in {"(", "by", "without"}:
             jobs: tuple[str, ...] = ()
             if following == "{":
@@ -58,12 +60,25 @@ def _jobs(matchers: list[str]) -> tuple[str, ...]:
 
 
 def normal(expr: str) -> str:
-    r"""Return ``expr`` without what Prometheus writes in another way when it is asked for its rules: spaces, and forms of numbers.
+    r"""Return ``expr`` without what Prometheus writes in another way when it is asked for its rules: spaces, numbers, the order of matchers.
 
-    >>> normal('sum by(job) (a) > 1e+06') == normal("sum by (job)(a)\n > 1000000")
+    >>> normal('sum by(job) (a{x="1",b!="2"}) > 1e+06') == normal('sum by (job)(a{b!="2", x="1"})\n > 1000000')
     True
     """
-    return " ".join(map(_number, WORD.findall(expr)))
+    found, matchers = [], None
+    for word in map(_number, WORD.findall(expr)):
+        if word == "{":
+            matchers = [""]
+        elif matchers is None:
+            found.append(word)
+        elif word == "}":
+            found.append("{" + ",".join(sorted(matchers)) + "}")
+            matchers = None
+        elif word == ",":
+            matchers.append("")
+        else:
+            matchers[-1] += word
+    return " ".join([*found, *(matchers or ())])
 
 
 def _number(word: str) -> str:

@@ -68,7 +68,7 @@ def test_when_all_is_well_each_part_says_so(goal):
         ("ok", "series"),
         ("ok", "alerts"),
     ]
-    assert "30 targets of 8 jobs" in found[0].seen
+    assert "29 targets of 8 jobs" in found[0].seen
     assert "10.1.1.50:9093" in found[3].seen
 
 

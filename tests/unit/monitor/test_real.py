@@ -10,6 +10,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,11 @@ class Exporter(BaseHTTPRequestHandler):
         self.answer("{}", "application/json")
 
     def answer(self, text: str, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.end_headers()
-        self.wfile.write(text.encode())
+        with suppress(ConnectionError):  # Prometheus was stopped meanwhile
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(text.encode())
 
     def log_message(self, *_: object) -> None:
         pass
@@ -132,13 +134,15 @@ def seen(goal: Wanted, ask: Any) -> Seen:
 
 def settled(goal: Wanted, ask: Any) -> list[Finding]:
     """Return the findings once every target has been read and every rule evaluated, or those after a minute."""
-    deadline, found = time.monotonic() + 60, [Finding("fail", seen="Prometheus does not answer")]
-    while time.monotonic() < deadline and sum(each.severity == "ok" for each in found) < 2:
+    found: list[Finding] = []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         time.sleep(0.5)
-        try:
+        with suppress(OSError):  # it is not ready yet
             found = findings(goal, seen(goal, ask))
-        except OSError:
-            continue
+            well = {each.topic for each in found if each.severity == "ok"}
+            if {"targets", "rules"} <= well and sum(each.topic == "series" for each in found) <= 2:
+                break
     return found
 
 
