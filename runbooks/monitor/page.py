@@ -16,7 +16,7 @@ MARK = "<!-- written by `inv site.pages` from the rules of monitoring; do not ed
 def text(scope: Scope) -> str:
     """Return the page as Markdown, with one heading for each name of an alert: the links in alerts lead there."""
     found = groups(scope, promised=True)
-    parts = [f"{MARK}\n# Alerts", markdown(by_hand("monitor", "alerts", site=scope.site.name, total=_total(found)))]
+    parts = [f"{MARK}\n# Alerts", markdown(by_hand("page", "alerts", site=scope.site.name, total=_total(found)))]
     for group in found:
         parts.append(f"## {group.title}")
         parts += [_entry(list(same)) for _, same in groupby(group.alerts, key=lambda alert: alert.name)]

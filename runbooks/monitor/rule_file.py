@@ -32,10 +32,10 @@ def _record(record: Record) -> dict[str, Any]:
 def _alert(scope: Scope, alert: Alert) -> dict[str, Any]:
     wait = {"for": span(alert.for_s)} if alert.for_s else {}
     labels = {"severity": alert.severity, "site": scope.site.name, **alert.labels}
-    return {"alert": alert.name, "expr": alert.expr, **wait, "labels": labels, "annotations": annotations(scope, alert)}
+    return {"alert": alert.name, "expr": alert.expr, **wait, "labels": labels, "annotations": words(scope, alert)}
 
 
-def annotations(scope: Scope, alert: Alert) -> dict[str, str]:
+def words(scope: Scope, alert: Alert) -> dict[str, str]:
     """Return what the people on call read, with the command and the place of the page.
 
     ``runbook_url`` is a link, which Alertmanager and Grafana show as such; without ``monitoring.runbooks`` the annotation ``runbook``

@@ -79,3 +79,8 @@ class Group:
     title: str
     alerts: tuple[Alert, ...]
     records: tuple[Record, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Record | Alert, ...]:
+        """All of them, in the order of their evaluation."""
+        return (*self.records, *self.alerts)

@@ -59,7 +59,7 @@ DOWN: Final = (
 
 def group(scope: Scope) -> Group:
     """Return the alerts about the API servers, and the recorded burn rates that they use."""
-    alerts = (*_reached(scope), *_budget(scope), *_certificates(scope), *_aggregated(scope))
+    alerts = (*_reached(scope), *_budget(scope), *_certificates(scope), *_aggregated(scope), *_clients(scope))
     return Group(
         name="kube-apiserver", title="API server", alerts=alerts, records=tuple(_record(scope, seconds) for seconds in WINDOWS)
     )
@@ -172,11 +172,11 @@ def _certificates(scope: Scope) -> tuple[Alert, ...]:
 
 def _aggregated(scope: Scope) -> tuple[Alert, ...]:
     api, clients, over = scope.of("apiserver"), scope.across(*CLIENTS), scope.range(300)
-    failed, requests = (
+    _failed, _requests = (
         f"sum by (job, instance) (rate({clients('rest_client_requests_total', *matchers)}[{over}]))"
         for matchers in ((FAILED,), ())
     )
-    versions = scope.across("apiserver", *CLIENTS)("kubernetes_build_info")
+    scope.across("apiserver", *CLIENTS)("kubernetes_build_info")
     return (
         Alert(
             name="KubeAggregatedAPIDown",
@@ -190,6 +190,17 @@ def _aggregated(scope: Scope) -> tuple[Alert, ...]:
             then="`kubectl get apiservices` names its service; look at the Pods behind it.",
             rare={"aggregator_unavailable_apiservice": "the API server has it once it has looked at its APIServices"},
         ),
+    )
+
+
+def _clients(scope: Scope) -> tuple[Alert, ...]:
+    _api, clients, over = scope.of("apiserver"), scope.across(*CLIENTS), scope.range(300)
+    failed, requests = (
+        f"sum by (job, instance) (rate({clients('rest_client_requests_total', *matchers)}[{over}]))"
+        for matchers in ((FAILED,), ())
+    )
+    versions = scope.across("apiserver", *CLIENTS)("kubernetes_build_info")
+    return (
         Alert(
             name="KubeClientErrors",
             expr=f"{failed}\n  /\n{requests}\n  > 0.01",

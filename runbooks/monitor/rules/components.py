@@ -14,6 +14,7 @@ from runbooks.monitor.rules.alert import Alert, Group
 from runbooks.monitor.rules.scope import Scope
 
 KUBELET: Final = "On its host: `systemctl status kubelet containerd`, `journalctl -u kubelet -n 50`. A host that is gone: [recover.node](recover.node.md)."
+SERVING: Final = "the kubelet has it with serverTLSBootstrap only; kubeadm's kubelets sign their serving certificate themselves"
 ROTATED: Final = (
     "The kubelet renews it by itself, through the API. `journalctl -u kubelet` says why not; after its end only [recover.certs]"
     "(recover.certs.md) helps."
@@ -111,44 +112,42 @@ def _work(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _certificates(scope: Scope) -> tuple[Alert, ...]:
-    kubelet = scope.of("kubelet")
-    serving = "the kubelet has it with serverTLSBootstrap only; kubeadm's kubelets sign their serving certificate themselves"
-    found = []
-    for which, metric, errors in (
-        (
-            "Client",
-            "kubelet_certificate_manager_client_ttl_seconds",
-            "kubelet_certificate_manager_client_expiration_renew_errors",
-        ),
-        ("Server", "kubelet_certificate_manager_server_ttl_seconds", "kubelet_server_expiration_renew_errors"),
-    ):
-        what = f"{which.lower()} certificate"
-        rare = {each: {each: serving} if which == "Server" else {} for each in (metric, errors)}
-        for days, critical in ((7, False), (1, True)):
-            found.append(
-                Alert(
-                    name=f"Kubelet{which}CertificateExpiration",
-                    expr=f"{kubelet(metric)} < {days} * 24 * 3600",
-                    severity="critical" if critical else "warning",
-                    for_s=scope.wait(300),
-                    summary=f"The kubelet's {what} on {{{{ $labels.instance }}}} ends within {days} day(s)",
-                    description=f"The {what} of the kubelet on {{{{ $labels.instance }}}} ends in {{{{ $value | humanizeDuration }}}}.",
-                    command="inv certs.check",
-                    then=ROTATED,
-                    rare=rare[metric],
-                )
-            )
-        found.append(
-            Alert(
-                name=f"Kubelet{which}CertificateRenewalErrors",
-                expr=f"increase({kubelet(errors)}[{scope.range(300)}]) > 0",
-                severity="warning",
-                for_s=scope.wait(900),
-                summary=f"The kubelet on {{{{ $labels.instance }}}} cannot renew its {what}",
-                description=f"Renewing the {what} of the kubelet on {{{{ $labels.instance }}}} fails again and again.",
-                command="inv certs.check",
-                then=ROTATED,
-                rare=rare[errors],
-            )
-        )
-    return tuple(found)
+    client, server = "kubelet_certificate_manager_client_ttl_seconds", "kubelet_certificate_manager_server_ttl_seconds"
+    return (
+        _ends(scope, "Client", client, days=7),
+        _ends(scope, "Client", client, days=1),
+        _not_renewed(scope, "Client", "kubelet_certificate_manager_client_expiration_renew_errors"),
+        _ends(scope, "Server", server, days=7),
+        _ends(scope, "Server", server, days=1),
+        _not_renewed(scope, "Server", "kubelet_server_expiration_renew_errors"),
+    )
+
+
+def _ends(scope: Scope, which: str, metric: str, *, days: int) -> Alert:
+    what = f"{which.lower()} certificate"
+    return Alert(
+        name=f"Kubelet{which}CertificateExpiration",
+        expr=f"{scope.of('kubelet')(metric)} < {days} * 24 * 3600",
+        severity="critical" if days == 1 else "warning",
+        for_s=scope.wait(300),
+        summary=f"The kubelet's {what} on {{{{ $labels.instance }}}} ends within {days} day(s)",
+        description=f"The {what} of the kubelet on {{{{ $labels.instance }}}} ends in {{{{ $value | humanizeDuration }}}}.",
+        command="inv certs.check",
+        then=ROTATED,
+        rare={metric: SERVING} if which == "Server" else {},
+    )
+
+
+def _not_renewed(scope: Scope, which: str, metric: str) -> Alert:
+    what = f"{which.lower()} certificate"
+    return Alert(
+        name=f"Kubelet{which}CertificateRenewalErrors",
+        expr=f"increase({scope.of('kubelet')(metric)}[{scope.range(300)}]) > 0",
+        severity="warning",
+        for_s=scope.wait(900),
+        summary=f"The kubelet on {{{{ $labels.instance }}}} cannot renew its {what}",
+        description=f"Renewing the {what} of the kubelet on {{{{ $labels.instance }}}} fails again and again.",
+        command="inv certs.check",
+        then=ROTATED,
+        rare={metric: SERVING} if which == "Server" else {},
+    )

@@ -30,7 +30,15 @@ ROOM: Final = (
 
 def group(scope: Scope) -> Group:
     """Return the alerts about etcd."""
-    alerts = (*_members(scope), *_requests(scope), *_disk(scope), *_room(scope))
+    alerts = (
+        *_members(scope),
+        *_elections(scope),
+        *_requests(scope),
+        *_slowness(scope),
+        *_disk(scope),
+        *_room(scope),
+        *_growth(scope),
+    )
     return Group(name="etcd", title="etcd", alerts=alerts)
 
 
@@ -71,6 +79,13 @@ def _members(scope: Scope) -> tuple[Alert, ...]:
             command="inv etcd.status",
             then="One member only: its network, then " + MEMBER + " All of them: see etcdInsufficientMembers.",
         ),
+    )
+
+
+def _elections(scope: Scope) -> tuple[Alert, ...]:
+    etcd = scope.of("etcd")
+    f"rate({etcd('etcd_network_peer_sent_failures_total')}[{scope.range(120)}]) > 0.01"
+    return (
         Alert(
             name="etcdHighNumberOfLeaderChanges",
             expr=f"max by (job, site) (increase({etcd('etcd_server_leader_changes_seen_total')}[{scope.range(900)}])) >= 4",
@@ -106,7 +121,7 @@ def _requests(scope: Scope) -> tuple[Alert, ...]:
         "{{ $value | humanizePercentage }} of the requests {{ $labels.grpc_service }}/{{ $labels.grpc_method }} to the member on"
         " {{ $labels.instance }} fail."
     )
-    slow = etcd("grpc_server_handling_seconds_bucket", 'grpc_type="unary"', 'grpc_method!="Defragment"')
+    etcd("grpc_server_handling_seconds_bucket", 'grpc_type="unary"', 'grpc_method!="Defragment"')
     requests = {"grpc_server_handled_total": "etcd has it after the first request"}
     return (
         Alert(
@@ -131,6 +146,16 @@ def _requests(scope: Scope) -> tuple[Alert, ...]:
             then="`inv doctor` names the cause as a rule: no leader, no space, a slow disk.",
             rare=requests,
         ),
+    )
+
+
+def _slowness(scope: Scope) -> tuple[Alert, ...]:
+    etcd = scope.of("etcd")
+    by, span = "job, site, instance, grpc_service, grpc_method", scope.range(300)
+    handled = "grpc_server_handled_total", 'grpc_type="unary"'
+    f"sum by ({by}) (rate({etcd(*handled, FAULTS)}[{span}]))\n  /\nsum by ({by}) (rate({etcd(*handled)}[{span}]))\n  > "
+    slow = etcd("grpc_server_handling_seconds_bucket", 'grpc_type="unary"', 'grpc_method!="Defragment"')
+    return (
         Alert(
             name="etcdGRPCRequestsSlow",
             expr=_p99(slow, scope, "instance, grpc_service, grpc_method", 0.15),
@@ -197,7 +222,7 @@ def _disk(scope: Scope) -> tuple[Alert, ...]:
 def _room(scope: Scope) -> tuple[Alert, ...]:
     etcd = scope.of("etcd")
     size, quota = etcd("etcd_mvcc_db_total_size_in_bytes"), etcd("etcd_server_quota_backend_bytes")
-    used = etcd("etcd_mvcc_db_total_size_in_use_in_bytes")
+    etcd("etcd_mvcc_db_total_size_in_use_in_bytes")
     told = (
         "The database of the member on {{ $labels.instance }} has {{ $value | humanizePercentage }} of the size that it may have."
     )
@@ -222,6 +247,14 @@ def _room(scope: Scope) -> tuple[Alert, ...]:
             command="inv etcd.defrag",
             then=ROOM,
         ),
+    )
+
+
+def _growth(scope: Scope) -> tuple[Alert, ...]:
+    etcd = scope.of("etcd")
+    size, quota = etcd("etcd_mvcc_db_total_size_in_bytes"), etcd("etcd_server_quota_backend_bytes")
+    used = etcd("etcd_mvcc_db_total_size_in_use_in_bytes")
+    return (
         Alert(
             name="etcdExcessiveDatabaseGrowth",
             expr=f"predict_linear({size}[{scope.range(14_400)}], {scope.wait(14_400)}) > {quota}",

@@ -28,13 +28,19 @@ def group(scope: Scope) -> Group:
     return Group(
         name="haproxy",
         title="Load balancers: HAProxy",
-        alerts=(*_servers(scope, haproxy), *_checks(scope, haproxy), *_load(scope, haproxy)),
+        alerts=(
+            *_servers(scope, haproxy),
+            *_left(scope, haproxy),
+            *_checks(scope, haproxy),
+            *_load(scope, haproxy),
+            *_waiting(scope, haproxy),
+        ),
     )
 
 
 def _servers(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
-    active, status = haproxy("haproxy_backend_active_servers", API), "haproxy_server_status"
-    parked = haproxy(status, API, 'state=~"MAINT|DRAIN"')
+    _active, status = haproxy("haproxy_backend_active_servers", API), "haproxy_server_status"
+    haproxy(status, API, 'state=~"MAINT|DRAIN"')
     return (
         Alert(
             name="HAProxyDown",
@@ -58,6 +64,13 @@ def _servers(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
             then="When both LBs say so, it is the API server: see KubeAPIServerDown. When one does, it is the network between the two. "
             + LOOK,
         ),
+    )
+
+
+def _left(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
+    active, status = haproxy("haproxy_backend_active_servers", API), "haproxy_server_status"
+    parked = haproxy(status, API, 'state=~"MAINT|DRAIN"')
+    return (
         Alert(
             name="HAProxyOneServerLeft",
             expr=f"{active} == 1",
@@ -131,7 +144,7 @@ def _checks(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
 def _load(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
     in_use, allowed = haproxy("haproxy_frontend_current_sessions", API), haproxy("haproxy_frontend_limit_sessions", API)
     at_server, at_most = haproxy("haproxy_server_current_sessions", API), haproxy("haproxy_server_limit_sessions", API)
-    errors = haproxy("haproxy_backend_connection_errors_total", API)
+    haproxy("haproxy_backend_connection_errors_total", API)
     return (
         Alert(
             name="HAProxySessionsNearLimit",
@@ -153,6 +166,14 @@ def _load(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
             command="inv lb.status",
             then=f"{LIMITS}`load_balancer.limits.server_maxconn`), then `inv lb.setup`. With one server out, the others have more.",
         ),
+    )
+
+
+def _waiting(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
+    _in_use, _allowed = haproxy("haproxy_frontend_current_sessions", API), haproxy("haproxy_frontend_limit_sessions", API)
+    _at_server, _at_most = haproxy("haproxy_server_current_sessions", API), haproxy("haproxy_server_limit_sessions", API)
+    errors = haproxy("haproxy_backend_connection_errors_total", API)
+    return (
         Alert(
             name="HAProxyQueue",
             expr=f"{haproxy('haproxy_backend_current_queue', API)} > 0",

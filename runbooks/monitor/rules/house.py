@@ -9,6 +9,8 @@ from runbooks.monitor.rules.alert import Alert, AlertSeverity, Group
 from runbooks.monitor.rules.scope import Scope
 from runbooks.text import DAY, HOUR
 
+ENDS: Final = "certificate_end_timestamp_seconds"
+LAST: Final = "backup_last_success_timestamp_seconds"
 DAMAGED: Final = 'state="damaged"'
 SILENT: Final[tuple[Job, ...]] = (
     "kube-controller-manager",
@@ -25,27 +27,30 @@ SETS: Final = "`inv backup.status`, then the log of the run: `.runbooks/*.backup
 
 def certificates(scope: Scope) -> Group:
     """Return the alerts about certificates on control plane hosts."""
-    ends, served = scope.textfile("certificate_end_timestamp_seconds"), scope.textfile("certificate_served_end_timestamp_seconds")
     days = scope.settings.certificate_days
+    urgent = _ends(scope, min(SOON, days - 1), "critical")
+    return Group(name="certificates", title="Certificates", alerts=(_ends(scope, days, "warning"), urgent, *_served(scope)))
 
-    def alert(within: int, severity: AlertSeverity) -> Alert:
-        return Alert(
-            name="CertificateEndsSoon",
-            expr=f"{ends} - time() < {within} * 24 * 3600",
-            severity=severity,
-            for_s=scope.wait(HOUR),
-            summary=f"{NAMED} ends within {within} days",
-            description=f"The certificate {NAMED} ends in {{{{ $value | humanizeDuration }}}}. A negative time means that it has ended.",
-            command="inv certs.check",
-            then=RENEW,
-        )
 
-    alerts = (
-        alert(days, "warning"),
-        alert(min(SOON, days - 1), "critical"),
+def _ends(scope: Scope, within: int, severity: AlertSeverity) -> Alert:
+    return Alert(
+        name="CertificateEndsSoon",
+        expr=f"{scope.textfile(ENDS)} - time() < {within} * 24 * 3600",
+        severity=severity,
+        for_s=scope.wait(HOUR),
+        summary=f"{NAMED} ends within {within} days",
+        description=f"The certificate {NAMED} ends in {{{{ $value | humanizeDuration }}}}. A negative time means that it has ended.",
+        command="inv certs.check",
+        then=RENEW,
+    )
+
+
+def _served(scope: Scope) -> tuple[Alert, ...]:
+    served = scope.textfile("certificate_served_end_timestamp_seconds")
+    return (
         Alert(
             name="CertificateServedIsOld",
-            expr=f"{served} < on (instance, path) {ends}",
+            expr=f"{served} < on (instance, path) {scope.textfile(ENDS)}",
             severity="warning",
             for_s=scope.wait(HOUR),
             summary="Port {{ $labels.port }} of {{ $labels.instance }} serves an old certificate",
@@ -60,64 +65,70 @@ def certificates(scope: Scope) -> Group:
             severity="warning",
             for_s=scope.wait(HOUR),
             summary="Nobody reads the certificates of {{ $labels.instance }} any more",
-            description="The certificates of {{ $labels.instance }} were last read {{ $value | humanizeDuration }} ago: the alerts about them are blind.",
+            description="The certificates of {{ $labels.instance }} were last read {{ $value | humanizeDuration }} ago: the alerts about them are"
+            " blind.",
             command="inv certs.check",
             then="On the host: `systemctl status ha-runbooks-certs.timer ha-runbooks-certs`. [Monitoring](../monitoring.md).",
         ),
     )
-    return Group(name="certificates", title="Certificates", alerts=alerts)
 
 
 def backups(scope: Scope) -> Group:
     """Return the alerts about backups, from the file that every attempt writes (backup.metrics in hosts.yaml)."""
-    last, code = scope.textfile("backup_last_success_timestamp_seconds"), scope.textfile("backup_last_attempt_exit_code")
-    hours = scope.site.backup.max_age_h if scope.site.backup else 26
+    alerts = (_old(scope, 1, "warning"), _old(scope, 3, "critical"), _missing(scope), *_attempts(scope))
+    return Group(name="backups", title="Backups", alerts=alerts)
 
-    def old(times: int, severity: AlertSeverity) -> Alert:
-        return Alert(
-            name="BackupTooOld",
-            expr=f"time() - max by (site) ({last}) > {times * hours} * 3600",
-            severity=severity,
-            for_s=scope.wait(600),
-            summary=f"The newest good backup of {{{{ $labels.site }}}} is older than {times * hours} hours",
-            description="The newest good backup of {{ $labels.site }} is {{ $value | humanizeDuration }} old. What was written since would be lost"
-            " with the cluster.",
-            command="inv backup.status",
-            then=SETS,
-        )
 
-    def ended(name: str, condition: str, summary: str, description: str) -> Alert:
-        return Alert(
-            name=name,
-            expr=f"{code} {condition}",
-            severity="warning",
-            summary=summary,
-            description=f"{description} Exit status: {{{{ $value }}}}.",
-            command="inv backup.status",
-            then=SETS,
-        )
+def _old(scope: Scope, times: int, severity: AlertSeverity) -> Alert:
+    hours = times * (scope.site.backup.max_age_h if scope.site.backup else 26)
+    return Alert(
+        name="BackupTooOld",
+        expr=f"time() - max by (site) ({scope.textfile(LAST)}) > {hours} * 3600",
+        severity=severity,
+        for_s=scope.wait(600),
+        summary=f"The newest good backup of {{{{ $labels.site }}}} is older than {hours} hours",
+        description="The newest good backup of {{ $labels.site }} is {{ $value | humanizeDuration }} old. What was written since would be lost"
+        " with the cluster.",
+        command="inv backup.status",
+        then=SETS,
+    )
 
-    alerts = (
-        old(1, "warning"),
-        old(3, "critical"),
+
+def _missing(scope: Scope) -> Alert:
+    return Alert(
+        name="BackupMissing",
+        expr=f"absent({scope.textfile(LAST)})",
+        severity="critical",
+        for_s=scope.wait(HOUR),
+        summary="There is no good backup",
+        description="No good backup is known: there is none, or nobody reads the file that tells of it. Nothing could be restored.",
+        command="inv backup.status",
+        then="When `inv backup.status` shows a good set, node_exporter on the machine that makes the backups does not read `backup.metrics`:"
+        f" [monitoring](../monitoring.md). Otherwise: {SETS}",
+    )
+
+
+def _attempts(scope: Scope) -> tuple[Alert, ...]:
+    code = scope.textfile("backup_last_attempt_exit_code")
+    return (
         Alert(
-            name="BackupMissing",
-            expr=f"absent({last})",
-            severity="critical",
-            for_s=scope.wait(HOUR),
-            summary="There is no good backup",
-            description="No good backup is known: there is none, or nobody reads the file that tells of it. Nothing could be restored.",
+            name="BackupDegraded",
+            expr=f"{code} == 5",
+            severity="warning",
+            summary="The last backup lacks something",
+            description="A set was made, but something is missing in it, or it is not off-site.",
             command="inv backup.status",
-            then="When `inv backup.status` shows a good set, node_exporter on the machine that makes the backups does not read `backup.metrics`:"
-            f" [monitoring](../monitoring.md). Otherwise: {SETS}",
+            then=SETS,
         ),
-        ended(
-            "BackupDegraded",
-            "== 5",
-            "The last backup lacks something",
-            "A set was made, but something is missing in it, or it is not off-site.",
+        Alert(
+            name="BackupFailed",
+            expr=f"{code} > 0 != 5",
+            severity="warning",
+            summary="The last backup failed",
+            description="The last attempt made no set. Exit status: {{ $value }}.",
+            command="inv backup.status",
+            then=SETS,
         ),
-        ended("BackupFailed", "> 0 != 5", "The last backup failed", "The last attempt made no set."),
         Alert(
             name="BackupSetDamaged",
             expr=f"{scope.textfile('backup_sets', DAMAGED)} > 0",
@@ -129,7 +140,6 @@ def backups(scope: Scope) -> Group:
             then="`inv backup.verify --id ID` says what is wrong; a set that is of no use goes with `inv backup.prune --id ID`.",
         ),
     )
-    return Group(name="backups", title="Backups", alerts=alerts)
 
 
 def monitoring(scope: Scope) -> Group:

@@ -63,7 +63,7 @@ def series_query(wanted: Wanted) -> str:
 
 def needed(wanted: Wanted) -> frozenset[Series]:
     """Return every series that a rule or a dashboard reads."""
-    rules = [rule.expr for group in wanted.groups for rule in (*group.records, *group.alerts)]
+    rules = [rule.expr for group in wanted.groups for rule in group.rules]
     shown = [expr for expressions in wanted.shown.values() for expr in expressions]
     return frozenset(each for expr in (*rules, *shown) for each in series(expr))
 
@@ -179,9 +179,7 @@ def _series(wanted: Wanted, seen: Seen) -> Iterator[Finding]:
     def missing(expr: str) -> list[Series]:
         return [each for each in sorted(series(expr)) if each.metric not in OWN | recorded and not _exists(each, seen.counts)]
 
-    blind = [
-        _blind(rule, each) for group in wanted.groups for rule in (*group.records, *group.alerts) for each in missing(rule.expr)
-    ]
+    blind = [_blind(rule, each) for group in wanted.groups for rule in group.rules for each in missing(rule.expr)]
     rare = {metric: when for group in wanted.groups for alert in group.alerts for metric, when in alert.rare.items()}
     empty = [
         Finding("warn", topic="series", seen=f"the dashboard {name} shows nothing for {each.metric}", fix=CHECK)

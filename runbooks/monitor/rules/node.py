@@ -30,7 +30,17 @@ LOAD: Final = "`inv doctor` shows load, pressure and stolen CPU time of every ho
 def group(scope: Scope) -> Group:
     """Return the alerts about the hosts."""
     return Group(
-        name="node", title="Hosts", alerts=(*_space(scope), *_files(scope), *_clock(scope), *_limits(scope), *_load(scope))
+        name="node",
+        title="Hosts",
+        alerts=(
+            *_space(scope),
+            *_files(scope),
+            *_clock(scope),
+            *_limits(scope),
+            *_tables(scope),
+            *_load(scope),
+            *_devices(scope),
+        ),
     )
 
 
@@ -133,6 +143,12 @@ def _limits(scope: Scope) -> tuple[Alert, ...]:
             then=f"On the host: `journalctl -u prometheus-node-exporter` names the file in `{scope.settings.textfiles}`. [Monitoring](../monitoring.md)"
             " says who writes it.",
         ),
+    )
+
+
+def _tables(scope: Scope) -> tuple[Alert, ...]:
+    node = scope.of("node-exporter")
+    return (
         Alert(
             name="NodeHighNumberConntrackEntriesUsed",
             expr=f"{node('node_nf_conntrack_entries')} / {node('node_nf_conntrack_entries_limit')} > 0.75",
@@ -164,7 +180,7 @@ def _limits(scope: Scope) -> tuple[Alert, ...]:
 def _load(scope: Scope) -> tuple[Alert, ...]:
     node = scope.of("node-exporter")
     cpus = f"count by (job, site, instance) ({node('node_cpu_seconds_total', IDLE)})"
-    busy = f"rate({node('node_disk_io_time_weighted_seconds_total')}[{scope.range(300)}])"
+    f"rate({node('node_disk_io_time_weighted_seconds_total')}[{scope.range(300)}])"
     return (
         Alert(
             name="NodeSystemSaturation",
@@ -186,6 +202,14 @@ def _load(scope: Scope) -> tuple[Alert, ...]:
             command="inv doctor",
             then=LOAD,
         ),
+    )
+
+
+def _devices(scope: Scope) -> tuple[Alert, ...]:
+    node = scope.of("node-exporter")
+    f"count by (job, site, instance) ({node('node_cpu_seconds_total', IDLE)})"
+    busy = f"rate({node('node_disk_io_time_weighted_seconds_total')}[{scope.range(300)}])"
+    return (
         Alert(
             name="NodeDiskIOSaturation",
             expr=f"{busy} > 10",

@@ -21,7 +21,9 @@ THEN: Final = (
 
 def group(scope: Scope) -> Group:
     """Return the alerts about the VIP and keepalived."""
-    return Group(name="vip", title="Load balancers: VIP and keepalived", alerts=(*_holders(scope), *_keepalived(scope)))
+    return Group(
+        name="vip", title="Load balancers: VIP and keepalived", alerts=(*_holders(scope), *_keepalived(scope), *_moves(scope))
+    )
 
 
 def _holders(scope: Scope) -> tuple[Alert, ...]:
@@ -62,10 +64,10 @@ def _holders(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _keepalived(scope: Scope) -> tuple[Alert, ...]:
-    node, moves = scope.of("node-exporter"), scope.textfile("vrrp_transitions_total")
+    node, _moves = scope.of("node-exporter"), scope.textfile("vrrp_transitions_total")
     names = [host.name for host in scope.site.load_balancers]
     there = node("up", f'instance=~"{"|".join(name.replace(".", "[.]") for name in names)}"')
-    first = scope.textfile("vrrp_master", f'instance="{names[0]}"')
+    scope.textfile("vrrp_master", f'instance="{names[0]}"')
     return (
         Alert(
             name="KeepalivedStateUnknown",
@@ -88,6 +90,15 @@ def _keepalived(scope: Scope) -> tuple[Alert, ...]:
             command="inv lb.status",
             then="On the host: `systemctl status haproxy`, `ip link`. [lb.setup](lb.setup.md) repairs the configuration.",
         ),
+    )
+
+
+def _moves(scope: Scope) -> tuple[Alert, ...]:
+    node, moves = scope.of("node-exporter"), scope.textfile("vrrp_transitions_total")
+    names = [host.name for host in scope.site.load_balancers]
+    node("up", f'instance=~"{"|".join(name.replace(".", "[.]") for name in names)}"')
+    first = scope.textfile("vrrp_master", f'instance="{names[0]}"')
+    return (
         Alert(
             name="KeepalivedFlapping",
             expr=f"sum by (site, instance) (increase({moves}[{scope.range(900)}])) > 5",

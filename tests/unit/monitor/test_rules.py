@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tasks
 from runbooks.monitor import page
-from runbooks.monitor.rule_file import annotations, rule_groups
+from runbooks.monitor.rule_file import rule_groups, words
 from runbooks.monitor.rules.alert import span
 from runbooks.monitor.rules.catalogue import alerts, groups
 from runbooks.monitor.rules.promql import Series, normal, series
@@ -57,7 +57,7 @@ def test_every_command_exists_and_takes_its_flags(scope):
 
 def test_the_words_are_for_people_on_call(scope):
     for _, alert in alerts(groups(scope)):
-        said = annotations(scope, alert)
+        said = words(scope, alert)
         assert len(said["summary"]) <= 90, alert.name
         assert not said["summary"].endswith("."), alert.name
         assert said["description"].endswith("."), alert.name
@@ -130,15 +130,15 @@ def test_every_rule_of_a_site_carries_its_name(scope):
 
 def test_links_lead_to_the_published_pages_or_name_the_file(scope):
     alert = next(alert for _, alert in alerts(groups(scope)) if alert.name == "KubeAPIDown")
-    assert annotations(scope, alert)["runbook"] == "docs/runbooks/alerts.md#kubeapidown"
+    assert words(scope, alert)["runbook"] == "docs/runbooks/alerts.md#kubeapidown"
     published = Scope(site(runbooks="https://git.company.local/ha/"))
-    assert annotations(published, alert)["runbook_url"] == "https://git.company.local/ha/alerts.md#kubeapidown"
+    assert words(published, alert)["runbook_url"] == "https://git.company.local/ha/alerts.md#kubeapidown"
 
 
 def test_the_page_has_a_heading_for_every_link(scope):
     text = page.text(scope)
     headings = {line.removeprefix("### ").lower() for line in text.splitlines() if line.startswith("### ")}
-    anchors = {annotations(scope, alert)["runbook"].partition("#")[2] for _, alert in alerts(groups(scope))}
+    anchors = {words(scope, alert)["runbook"].partition("#")[2] for _, alert in alerts(groups(scope))}
     assert anchors == headings
     assert "{{" not in text
 
