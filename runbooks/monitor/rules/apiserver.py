@@ -171,16 +171,11 @@ def _certificates(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _aggregated(scope: Scope) -> tuple[Alert, ...]:
-    api, clients, over = scope.of("apiserver"), scope.across(*CLIENTS), scope.range(300)
-    _failed, _requests = (
-        f"sum by (job, instance) (rate({clients('rest_client_requests_total', *matchers)}[{over}]))"
-        for matchers in ((FAILED,), ())
-    )
-    scope.across("apiserver", *CLIENTS)("kubernetes_build_info")
+    unavailable = scope.of("apiserver")("aggregator_unavailable_apiservice")
     return (
         Alert(
             name="KubeAggregatedAPIDown",
-            expr=f"max by (name) (avg_over_time({api('aggregator_unavailable_apiservice')}[{scope.range(600)}])) > 0.15",
+            expr=f"max by (name) (avg_over_time({unavailable}[{scope.range(600)}])) > 0.15",
             severity="warning",
             for_s=scope.wait(300),
             summary="The aggregated API {{ $labels.name }} is down",
@@ -194,7 +189,7 @@ def _aggregated(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _clients(scope: Scope) -> tuple[Alert, ...]:
-    _api, clients, over = scope.of("apiserver"), scope.across(*CLIENTS), scope.range(300)
+    clients, over = scope.across(*CLIENTS), scope.range(300)
     failed, requests = (
         f"sum by (job, instance) (rate({clients('rest_client_requests_total', *matchers)}[{over}]))"
         for matchers in ((FAILED,), ())

@@ -84,7 +84,6 @@ def _members(scope: Scope) -> tuple[Alert, ...]:
 
 def _elections(scope: Scope) -> tuple[Alert, ...]:
     etcd = scope.of("etcd")
-    f"rate({etcd('etcd_network_peer_sent_failures_total')}[{scope.range(120)}]) > 0.01"
     return (
         Alert(
             name="etcdHighNumberOfLeaderChanges",
@@ -121,8 +120,6 @@ def _requests(scope: Scope) -> tuple[Alert, ...]:
         "{{ $value | humanizePercentage }} of the requests {{ $labels.grpc_service }}/{{ $labels.grpc_method }} to the member on"
         " {{ $labels.instance }} fail."
     )
-    etcd("grpc_server_handling_seconds_bucket", 'grpc_type="unary"', 'grpc_method!="Defragment"')
-    requests = {"grpc_server_handled_total": "etcd has it after the first request"}
     return (
         Alert(
             name="etcdHighNumberOfFailedGRPCRequests",
@@ -133,7 +130,6 @@ def _requests(scope: Scope) -> tuple[Alert, ...]:
             description=f"{told} The API server tries another time; clients see it as slowness.",
             command="inv etcd.status",
             then="`inv doctor` names the cause as a rule: no leader, no space, a slow disk.",
-            rare=requests,
         ),
         Alert(
             name="etcdHighNumberOfFailedGRPCRequests",
@@ -144,16 +140,12 @@ def _requests(scope: Scope) -> tuple[Alert, ...]:
             description=f"{told} Clients of the API see errors.",
             command="inv etcd.status",
             then="`inv doctor` names the cause as a rule: no leader, no space, a slow disk.",
-            rare=requests,
         ),
     )
 
 
 def _slowness(scope: Scope) -> tuple[Alert, ...]:
     etcd = scope.of("etcd")
-    by, span = "job, site, instance, grpc_service, grpc_method", scope.range(300)
-    handled = "grpc_server_handled_total", 'grpc_type="unary"'
-    f"sum by ({by}) (rate({etcd(*handled, FAULTS)}[{span}]))\n  /\nsum by ({by}) (rate({etcd(*handled)}[{span}]))\n  > "
     slow = etcd("grpc_server_handling_seconds_bucket", 'grpc_type="unary"', 'grpc_method!="Defragment"')
     return (
         Alert(
@@ -222,7 +214,6 @@ def _disk(scope: Scope) -> tuple[Alert, ...]:
 def _room(scope: Scope) -> tuple[Alert, ...]:
     etcd = scope.of("etcd")
     size, quota = etcd("etcd_mvcc_db_total_size_in_bytes"), etcd("etcd_server_quota_backend_bytes")
-    etcd("etcd_mvcc_db_total_size_in_use_in_bytes")
     told = (
         "The database of the member on {{ $labels.instance }} has {{ $value | humanizePercentage }} of the size that it may have."
     )

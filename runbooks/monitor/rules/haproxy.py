@@ -39,8 +39,6 @@ def group(scope: Scope) -> Group:
 
 
 def _servers(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
-    _active, status = haproxy("haproxy_backend_active_servers", API), "haproxy_server_status"
-    haproxy(status, API, 'state=~"MAINT|DRAIN"')
     return (
         Alert(
             name="HAProxyDown",
@@ -55,7 +53,7 @@ def _servers(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
         ),
         Alert(
             name="HAProxyServerDown",
-            expr=f"{haproxy(status, API, DOWN)} == 1",
+            expr=f"{haproxy('haproxy_server_status', API, DOWN)} == 1",
             severity="warning",
             for_s=scope.wait(60),
             summary=f"{SERVER} is down",
@@ -68,8 +66,8 @@ def _servers(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
 
 
 def _left(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
-    active, status = haproxy("haproxy_backend_active_servers", API), "haproxy_server_status"
-    parked = haproxy(status, API, 'state=~"MAINT|DRAIN"')
+    active = haproxy("haproxy_backend_active_servers", API)
+    parked = haproxy("haproxy_server_status", API, 'state=~"MAINT|DRAIN"')
     return (
         Alert(
             name="HAProxyOneServerLeft",
@@ -144,7 +142,6 @@ def _checks(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
 def _load(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
     in_use, allowed = haproxy("haproxy_frontend_current_sessions", API), haproxy("haproxy_frontend_limit_sessions", API)
     at_server, at_most = haproxy("haproxy_server_current_sessions", API), haproxy("haproxy_server_limit_sessions", API)
-    haproxy("haproxy_backend_connection_errors_total", API)
     return (
         Alert(
             name="HAProxySessionsNearLimit",
@@ -170,8 +167,6 @@ def _load(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
 
 
 def _waiting(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
-    _in_use, _allowed = haproxy("haproxy_frontend_current_sessions", API), haproxy("haproxy_frontend_limit_sessions", API)
-    _at_server, _at_most = haproxy("haproxy_server_current_sessions", API), haproxy("haproxy_server_limit_sessions", API)
     errors = haproxy("haproxy_backend_connection_errors_total", API)
     return (
         Alert(

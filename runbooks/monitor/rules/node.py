@@ -180,7 +180,6 @@ def _tables(scope: Scope) -> tuple[Alert, ...]:
 def _load(scope: Scope) -> tuple[Alert, ...]:
     node = scope.of("node-exporter")
     cpus = f"count by (job, site, instance) ({node('node_cpu_seconds_total', IDLE)})"
-    f"rate({node('node_disk_io_time_weighted_seconds_total')}[{scope.range(300)}])"
     return (
         Alert(
             name="NodeSystemSaturation",
@@ -207,7 +206,6 @@ def _load(scope: Scope) -> tuple[Alert, ...]:
 
 def _devices(scope: Scope) -> tuple[Alert, ...]:
     node = scope.of("node-exporter")
-    f"count by (job, site, instance) ({node('node_cpu_seconds_total', IDLE)})"
     busy = f"rate({node('node_disk_io_time_weighted_seconds_total')}[{scope.range(300)}])"
     return (
         Alert(

@@ -64,10 +64,8 @@ def _holders(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _keepalived(scope: Scope) -> tuple[Alert, ...]:
-    node, _moves = scope.of("node-exporter"), scope.textfile("vrrp_transitions_total")
-    names = [host.name for host in scope.site.load_balancers]
-    there = node("up", f'instance=~"{"|".join(name.replace(".", "[.]") for name in names)}"')
-    scope.textfile("vrrp_master", f'instance="{names[0]}"')
+    names = "|".join(host.name.replace(".", "[.]") for host in scope.site.load_balancers)
+    there = scope.of("node-exporter")("up", f'instance=~"{names}"')
     return (
         Alert(
             name="KeepalivedStateUnknown",
@@ -94,10 +92,8 @@ def _keepalived(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _moves(scope: Scope) -> tuple[Alert, ...]:
-    node, moves = scope.of("node-exporter"), scope.textfile("vrrp_transitions_total")
-    names = [host.name for host in scope.site.load_balancers]
-    node("up", f'instance=~"{"|".join(name.replace(".", "[.]") for name in names)}"')
-    first = scope.textfile("vrrp_master", f'instance="{names[0]}"')
+    moves, home = scope.textfile("vrrp_transitions_total"), scope.site.load_balancers[0].name
+    first = scope.textfile("vrrp_master", f'instance="{home}"')
     return (
         Alert(
             name="KeepalivedFlapping",
@@ -123,8 +119,8 @@ def _moves(scope: Scope) -> tuple[Alert, ...]:
             expr=f"{first} == 0",
             severity="info",
             for_s=scope.wait(4 * HOUR),
-            summary=f"{names[0]} has not held the VIP for hours",
-            description=f"{names[0]} has the highest priority and is there, but another load balancer has held the VIP for hours.",
+            summary=f"{home} has not held the VIP for hours",
+            description=f"{home} has the highest priority and is there, but another load balancer has held the VIP for hours.",
             command="inv lb.status",
             then="After maintenance: `inv lb.failover` hands it back. `inv lb.status` says whether an LB is still drained.",
         ),
