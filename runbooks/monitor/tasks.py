@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 MOST = 1000
+FASTER = "divide every duration by so many: for rehearsals, in which nobody can wait for an hour"
 
 
 @query(
     help={
         "to": "directory to write to; created when missing",
-        "faster": "divide every duration by so many: for rehearsals, in which nobody can wait for an hour",
+        "faster": FASTER,
     }
 )
 def render(session: Session, to: str, faster: int = 1) -> None:
@@ -28,8 +29,7 @@ def render(session: Session, to: str, faster: int = 1) -> None:
     from runbooks.monitor.files import everything  # noqa: PLC0415 - start-up time
     from runbooks.monitor.rules.scope import Scope  # noqa: PLC0415
 
-    if not 1 <= faster <= MOST:
-        raise InventoryError(f"--faster {faster} is not a whole number from 1 to {MOST}")
+    _sound(faster)
     for name, text in everything(Scope(session.site, faster)).items():
         path = Path(to).expanduser() / name
         try:
@@ -38,3 +38,21 @@ def render(session: Session, to: str, faster: int = 1) -> None:
         except OSError as error:
             raise DiskError(f"{path}: cannot be written: {error.strerror or error}", hint="another --to") from None
         print(path)
+
+
+@query(help={"faster": f"as for monitor.render: {FASTER}"})
+def check(session: Session, faster: int = 1) -> None:
+    """Show whether monitoring works: targets, rules, series, alerts.
+
+    Asks the Prometheus of hosts.yaml (monitoring.prometheus). A rule whose series do not exist never fires: every one is looked at.
+    Also shows what fires now. Exit status 1 when something is missing or a critical alert fires.
+    """
+    from runbooks.monitor.check import check  # noqa: PLC0415 - start-up time
+
+    _sound(faster)
+    check(session, faster)
+
+
+def _sound(faster: int) -> None:
+    if not 1 <= faster <= MOST:
+        raise InventoryError(f"--faster {faster} is not a whole number from 1 to {MOST}")

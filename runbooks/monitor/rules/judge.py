@@ -116,7 +116,7 @@ def _down(target: Target) -> Finding:
         topic="targets",
         host=target.instance,
         seen=f"{target.job} has not been read yet",
-        fix="wait for one scrape, then again",
+        fix="wait for one scrape, then inv monitor.check",
     )
 
 

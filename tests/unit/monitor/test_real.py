@@ -7,9 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,15 +15,19 @@ from typing import Any
 
 import pytest
 
-from runbooks.commands import prometheus
 from runbooks.commands.yaml_written import written
+from runbooks.engine.session import Options, Session
+from runbooks.errors import CommandError, InventoryError, OutcomeError, RunbookError, UnreachableError
+from runbooks.monitor import tasks
+from runbooks.monitor.look import look
 from runbooks.monitor.rule_file import rule_groups
 from runbooks.monitor.rules.catalogue import groups
-from runbooks.monitor.rules.judge import OWN, Seen, Wanted, findings, needed, series_query
+from runbooks.monitor.rules.judge import OWN, Wanted, findings, needed
 from runbooks.monitor.rules.scope import Scope
 from runbooks.monitor.scrape_file import prometheus_config
 from runbooks.monitor.wanted import wanted
 from runbooks.rules.finding import Finding
+from tests.support import fakes
 from tests.unit.monitor.conftest import program
 
 pytestmark = pytest.mark.unit
@@ -39,7 +41,7 @@ class Exporter(BaseHTTPRequestHandler):
     series: dict[str, set[str]]
 
     def do_GET(self) -> None:
-        lines = [f"{name} 1\n" for name in sorted(self.series[self.path.strip("/")])]
+        lines = [f"{name} 1\n" for name in sorted(self.series[self.path.split("/")[1]])]
         self.answer("".join(lines), "text/plain; version=0.0.4")
 
     def do_POST(self) -> None:
@@ -98,8 +100,8 @@ def configuration(scope: Scope, rules: Path, exporter: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def ask(scope: Scope, exporter: int, tmp_path: Path) -> Iterator[Any]:
-    """Ask the API of a Prometheus that runs with our configuration."""
+def url(scope: Scope, exporter: int, tmp_path: Path) -> Iterator[str]:
+    """Where a Prometheus answers that runs with our configuration."""
     rules, config = tmp_path / "rules.yml", tmp_path / "prometheus.yml"
     rules.write_text(written({"groups": rule_groups(scope, groups(scope))}))
     config.write_text(json.dumps(configuration(scope, rules, exporter)))
@@ -113,41 +115,26 @@ def ask(scope: Scope, exporter: int, tmp_path: Path) -> Iterator[Any]:
         f"--web.listen-address={HERE}:{port}",
     ]
     with (tmp_path / "log").open("w") as log, subprocess.Popen(words, stdout=log, stderr=log, cwd=tmp_path) as process:
-
-        def get(path: str) -> str:
-            with urllib.request.urlopen(f"http://{HERE}:{port}{path}", timeout=10) as answer:
-                return str(answer.read().decode())
-
-        yield get
+        yield f"http://{HERE}:{port}"
         process.terminate()
 
 
-def seen(goal: Wanted, ask: Any) -> Seen:
-    return Seen(
-        targets=prometheus.targets(ask(prometheus.TARGETS)),
-        rules=prometheus.rules(ask(prometheus.RULES)),
-        firing=prometheus.alerts(ask(prometheus.ALERTS)),
-        alertmanagers=prometheus.alertmanagers(ask(prometheus.ALERTMANAGERS)),
-        counts=prometheus.counts(ask(prometheus.QUERY + urllib.parse.quote(series_query(goal)))),
-    )
-
-
-def settled(goal: Wanted, ask: Any) -> list[Finding]:
+def settled(goal: Wanted, url: str) -> list[Finding]:
     """Return the findings once every target has been read and every rule evaluated, or those after a minute."""
     found: list[Finding] = []
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.5)
-        with suppress(OSError):  # it is not ready yet
-            found = findings(goal, seen(goal, ask))
+        with suppress(RunbookError):  # it is not ready yet
+            found = findings(goal, look(url, goal))
             well = {each.topic for each in found if each.severity == "ok"}
             if {"targets", "rules"} <= well and sum(each.topic == "series" for each in found) <= 2:
                 break
     return found
 
 
-def test_the_judge_understands_a_real_prometheus(goal, ask):
-    found = settled(goal, ask)
+def test_a_real_prometheus_is_judged(goal, url):
+    found = settled(goal, url)
     by_topic = {topic: [each for each in found if each.topic == topic] for topic in ("targets", "rules", "series", "alerts")}
     assert [each.severity for each in by_topic["targets"]] == ["ok"], by_topic["targets"]
     assert [each.severity for each in by_topic["rules"]] == ["ok"], by_topic["rules"]
@@ -157,3 +144,54 @@ def test_the_judge_understands_a_real_prometheus(goal, ask):
         ("warn", True),
     ]
     assert not [each for each in by_topic["alerts"] if "Watchdog" in each.seen or "nobody" in each.seen]
+
+
+# ---- the command
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
+    """Sessions on the shipped site as somebody's own, with its Prometheus at a URL."""
+
+    def one(more: str, **options: Any) -> Session:
+        text = (fakes.ROOT / "hosts.yaml").read_text().replace("example: true", "")
+        text = text.replace(
+            "  directory: /var/backups/ha-cluster", "  directory: /var/backups/ha-cluster\n  metrics: /var/b.prom"
+        )
+        (tmp_path / "hosts.yaml").write_text(f"{text}\nmonitoring: {more}\n")
+        monkeypatch.setenv("RUNBOOKS_SITE", str(tmp_path / "hosts.yaml"))
+        return Session(Options(**options))
+
+    return one
+
+
+def test_the_command_says_what_is_wrong_and_fails(goal, url, opened, capsys):
+    settled(goal, url)
+    with pytest.raises(OutcomeError, match="series: etcdNoLeader has no series etcd_server_has_leader of etcd") as raised:
+        tasks.check.body(opened(f"{{prometheus: '{url}'}}"))
+    assert "does its version have the metric" in raised.value.hint
+    said = capsys.readouterr().out
+    assert f"ha-cluster: {url}" in said
+    assert "29 targets of 8 jobs scraped" in said
+    with pytest.raises(OutcomeError):
+        tasks.check.body(opened(f"{{prometheus: '{url}'}}", json=True))
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["prometheus"]) == (False, url)
+    assert "etcdNoLeader has no series etcd_server_has_leader of etcd" in [each["seen"] for each in told["findings"]]
+
+
+def test_a_prometheus_that_does_not_answer_is_said(opened, exporter):
+    with socket.socket() as free:
+        free.bind((HERE, 0))
+        nobody = f"http://{HERE}:{free.getsockname()[1]}"
+    with pytest.raises(UnreachableError, match=f"{nobody}: Prometheus does not answer: .*refused"):
+        tasks.check.body(opened(f"{{prometheus: '{nobody}'}}"))
+    with pytest.raises(CommandError, match="not an answer of Prometheus") as raised:
+        tasks.check.body(opened(f"{{prometheus: 'http://{HERE}:{exporter}/haproxy'}}"))
+    assert "monitoring.prometheus" in raised.value.hint
+
+
+def test_without_a_prometheus_there_is_nothing_to_ask(opened):
+    with pytest.raises(InventoryError, match=r"hosts\.yaml:\d+: monitoring\.prometheus is not given") as raised:
+        tasks.check.body(opened("{form: files}"))
+    assert raised.value.hint == "write its URL, such as http://10.1.1.50:9090"
