@@ -75,7 +75,7 @@ leave)
 gone)
     rm -f "$run/vrrp_state"
     ip address delete "$2" dev "$3" 2>/dev/null || true
-    metrics
+    metrics || true # systemd takes an error here for a failure of keepalived
     ;;
 loaded)
     umask 077 # keepalived.conf holds a short password, which could be guessed from its digest
