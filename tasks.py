@@ -22,9 +22,9 @@ CHAPTERS = {
     "etcd": etcd,
     "backup": backup,
     "certs": certs,
+    "monitor": monitor,
     "recover": recover,
     "upgrade": upgrade,
-    "monitor": monitor,
     "lab": lab,
 }
 for name, chapter in CHAPTERS.items():

@@ -103,10 +103,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "backup": FLOORS,
     "cluster": (*FLOORS, "render", "backup", "lb"),
     "certs": (*FLOORS, "lb"),
+    "monitor": (*FLOORS, "render"),
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
-    "monitor": (*FLOORS, "render"),
     "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "monitor", "recover", "upgrade"),
 }
 # The same within a wing, where its rooms have a direction of their own.

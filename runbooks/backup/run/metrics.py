@@ -1,23 +1,35 @@
-"""What every attempt at a backup leaves behind: a record of how it ended, and metrics for node_exporter's textfile collector."""
+"""What every attempt at a backup leaves behind: a record of how it ended, and metrics for node_exporter's textfile collector.
+
+Format of the metrics: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from runbooks.backup.sets.store import Store
 from runbooks.errors import InventoryError, RunbookError
 from runbooks.local import files
-from runbooks.rules.textfile import READABLE, Family, render
 
 ATTEMPT: Final = "last-attempt"
+PREFIX: Final = "ha_runbooks_backup_"
+READABLE: Final = 0o644  # node_exporter runs as another user; the file holds no secret
 INTERRUPTED: Final = 130
 STATES: Final = ("good", "degraded", "damaged")
+
+
+class Family(NamedTuple):
+    """One metric: its name without the prefix, its meaning, and its samples by label."""
+
+    name: str
+    meaning: str
+    samples: Mapping[tuple[tuple[str, str], ...], float]
 
 
 def check(store: Store) -> None:
@@ -71,13 +83,31 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 
 
+def render(families: Iterable[Family], site: str) -> str:
+    """Return ``families`` in Prometheus' text format; all are gauges, and all have the label ``site``."""
+    lines = []
+    for family in families:
+        if family.samples:
+            name = PREFIX + family.name
+            lines += [f"# HELP {name} {_escaped(family.meaning)}", f"# TYPE {name} gauge"]
+            lines += [f"{name}{{{_labels((('site', site), *labels))}}} {value!r}" for labels, value in family.samples.items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _labels(labels: Iterable[tuple[str, str]]) -> str:
+    return ",".join(f'{name}="{_escaped(value, quote=True)}"' for name, value in labels)
+
+
+def _escaped(text: str, *, quote: bool = False) -> str:
+    text = text.replace("\\", r"\\").replace("\n", r"\n")
+    return text.replace('"', r"\"") if quote else text
+
+
 def _families(store: Store) -> list[Family]:
     sets = store.sets()
     states = Counter(each.manifest.state if each.manifest else "damaged" for each in sets)
     good = next((each.manifest for each in sets if each.manifest and each.manifest.state == "good"), None)
-    found = [
-        Family("backup_sets", "Backup sets in the directory, by state.", {(("state", each),): states[each] for each in STATES})
-    ]
+    found = [Family("sets", "Backup sets in the directory, by state.", {(("state", each),): states[each] for each in STATES})]
     values: list[tuple[str, str, float]] = []
     if good:
         values = [
@@ -92,9 +122,7 @@ def _families(store: Store) -> list[Family]:
             ("last_success_members", "Members of etcd that the newest good set has a snapshot of.", len(good.snapshots)),
             ("last_success_objects", "Objects of Kubernetes in the newest good set.", good.objects),
         ]
-    return found + [
-        Family(f"backup_{name}", meaning, {(): value}) for name, meaning, value in values + _of_attempt(store.records(ATTEMPT))
-    ]
+    return found + [Family(name, meaning, {(): value}) for name, meaning, value in values + _of_attempt(store.records(ATTEMPT))]
 
 
 def _of_attempt(record: Mapping[str, Any]) -> list[tuple[str, str, float]]:

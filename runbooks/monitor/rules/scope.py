@@ -10,9 +10,9 @@ from typing import Final, get_args
 from runbooks.inventory.model import Site
 from runbooks.inventory.settings import Job, Monitoring
 from runbooks.monitor.rules.alert import span
-from runbooks.rules.textfile import PREFIX
 
 JOBS: Final[tuple[Job, ...]] = get_args(Job)
+PREFIX: Final = "ha_runbooks_"  # of the metrics that this tool writes for node_exporter
 SCRAPES: Final = 4  # in the shortest range of a rate: two samples are still there when one scrape failed
 Selector = Callable[..., str]
 

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from runbooks.backup.run import metrics as run_metrics
 from runbooks.backup.run import prune
-from runbooks.backup.run.metrics import attempt, check, write
+from runbooks.backup.run.metrics import Family, attempt, check, render, write
 from runbooks.backup.run.new_set import NewSet
 from runbooks.backup.run.procedure import back_up, shortcomings
 from runbooks.errors import DegradedError, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.settings import Keep
-from runbooks.rules.textfile import Family, render
 from tests.support.sets import NOON, damage, put, store_in
 
 pytestmark = pytest.mark.unit
@@ -124,7 +123,7 @@ def test_a_site_without_metrics_gets_none(tmp_path):
     st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**60), 2**60),
 )
 def test_any_text_and_any_number_come_back_as_they_were(site, meaning, label, value):
-    text = render([Family("backup_x", meaning, {(("state", label),): value})], site)
+    text = render([Family("x", meaning, {(("state", label),): value})], site)
     assert parse(text) == {"ha_runbooks_backup_x": {frozenset({("site", site), ("state", label)}): float(value)}}
 
 
