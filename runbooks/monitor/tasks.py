@@ -35,6 +35,7 @@ def render(session: Session, to: str, faster: int = 1) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+            path.chmod(0o755 if text.startswith("#!") else 0o644)
         except OSError as error:
             raise DiskError(f"{path}: cannot be written: {error.strerror or error}", hint="another --to") from None
         print(path)

@@ -21,12 +21,13 @@ BOTH: Final = 'verb=~"GET|LIST|POST|PUT|PATCH|DELETE"'
 FAILED: Final = 'code=~"5.."'
 SHORT: Final = 'subresource!~"proxy|attach|log|exec|portforward"'  # the others last as long as somebody uses them
 CLIENTS: Final[tuple[Job, ...]] = ("kube-scheduler", "kube-controller-manager", "kubelet")
+# Prometheus 3 stores le="1" as le="1.0".
 # How long a request of each kind may take, in seconds: https://github.com/kubernetes/community/blob/master/sig-scalability/slos/api_call_latency.md
 FAST: Final = (
-    (WRITES, 'le="1"'),
-    (READS, 'scope=~"resource|"', 'le="1"'),
-    (READS, 'scope="namespace"', 'le="5"'),
-    (READS, 'scope="cluster"', 'le="30"'),
+    (WRITES, 'le=~"1|1[.]0"'),
+    (READS, 'scope=~"resource|"', 'le=~"1|1[.]0"'),
+    (READS, 'scope="namespace"', 'le=~"5|5[.]0"'),
+    (READS, 'scope="cluster"', 'le=~"30|30[.]0"'),
 )
 WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, DAY, 3 * DAY)
 

@@ -253,7 +253,7 @@ def requests(failing: float) -> dict[str, str]:
     )
     found |= api("apiserver_request_duration_seconds_count", rising(100), verb="GET", scope="resource", subresource="")
     return found | api(
-        "apiserver_request_duration_seconds_bucket", rising(100), verb="GET", scope="resource", subresource="", le="1"
+        "apiserver_request_duration_seconds_bucket", rising(100), verb="GET", scope="resource", subresource="", le="1.0"
     )
 
 

@@ -259,6 +259,8 @@ def test_it_is_written_to_a_directory(tmp_path, monkeypatch, capsys):
     written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert written == everything(Scope(session.site)).keys()
     assert len(capsys.readouterr().out.splitlines()) == len(written)
+    programs = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_mode & 0o100}
+    assert programs == {"certs-textfile"}
     with pytest.raises(InventoryError, match="--faster 0 is not a whole number from 1 to 1000"):
         tasks.render.body(session, str(tmp_path / "out"), 0)
     (tmp_path / "file").touch()
