@@ -9,6 +9,7 @@ from runbooks.cluster import tasks as cluster
 from runbooks.doctor import tasks as doctor
 from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
+from runbooks.monitor import tasks as monitor
 from runbooks.recover import tasks as recover
 from runbooks.runs import tasks as runs
 from runbooks.site import tasks as site
@@ -22,6 +23,7 @@ CHAPTERS = {
     "etcd": etcd,
     "backup": backup,
     "certs": certs,
+    "monitor": monitor,
     "recover": recover,
     "upgrade": upgrade,
     "runs": runs,

@@ -81,7 +81,8 @@ def twin_text(site: Site, instance: Instance, source: Path, kubernetes: Mapping[
     ssh = replace(site.ssh, user=USER, key=instance.key, known_hosts=instance.known_hosts, gateway=None)
     # What a rehearsal makes must reach neither the real repository nor the real monitoring.
     backup = site.backup and replace(site.backup, directory=instance.state / "backup", restic=None, metrics=None)
-    twin = replace(site, hosts=hosts, ssh=ssh, backup=backup, lab=LabTwin(namespace=instance.namespace))
+    monitoring = site.monitoring and replace(site.monitoring, operators=None)  # its other addresses are the lab's
+    twin = replace(site, hosts=hosts, ssh=ssh, backup=backup, monitoring=monitoring, lab=LabTwin(namespace=instance.namespace))
     plain = msgspec.to_builtins(twin, enc_hook=str)
     plain["kubernetes"] = overlaid(plain["kubernetes"], kubernetes or {})
     head = f"# The lab's twin of {source}, written by `inv lab.up`. Edit that file and run `inv lab.up` again.\n"

@@ -104,11 +104,12 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "backup": FLOORS,
     "cluster": (*FLOORS, "render", "backup", "lb"),
     "certs": (*FLOORS, "lb"),
+    "monitor": (*FLOORS, "render"),
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "runs": (*FLOORS, "report"),
-    "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "recover", "upgrade"),
+    "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "monitor", "recover", "upgrade"),
 }
 # The same within a wing, where its rooms have a direction of their own.
 INNER_ARROWS: dict[str, tuple[str, ...]] = {
@@ -119,6 +120,8 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
     "backup.schedule": ("backup.rules", "backup.sets"),
     "etcd.rules": (),
     "measure.rules": (),
+    "monitor.rules": (),
+    "monitor.dashboards": ("monitor.rules",),
     "recover.rules": (),
     "runs.rules": (),
     "upgrade.rules": (),
@@ -215,9 +218,9 @@ def test_each_library_has_one_importer():
     assert importers("cryptography") == {"runbooks.rules.kubeconfig"}
     assert importers("yaml") == {
         "runbooks.commands.yaml_text",
+        "runbooks.commands.yaml_written",
         "runbooks.inventory.source",
         "runbooks.rules.kubeadm_documents",
-        "runbooks.backup.rules.clean",
         "lab.twin",
     }
     assert importers("invoke") == {"tasks", "runbooks.engine.tasks", "lab.tasks"}

@@ -10,7 +10,7 @@ from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.etcd_metrics import Metrics
 from runbooks.commands.kubectl import read_json
 from runbooks.commands.load import DIRECTORIES
-from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 
 CLIENT_PORT, PEER_PORT = 2379, 2380

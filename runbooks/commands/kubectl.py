@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
-from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import Address, literal
 

@@ -12,7 +12,7 @@ from runbooks.commands.base import Answer, Probe, batch, cmd, script
 from runbooks.commands.lb import parse_installed
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Listener, Packages, Reach, Space
 from runbooks.commands.setup_look import TIME_SERVICES, sysctls
-from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 
 ETCD, CONTAINERD, KUBELET = "/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet"

@@ -11,7 +11,7 @@ from runbooks.commands import certs
 from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.certs import Certificate
 from runbooks.commands.kubectl import through_vip, url
-from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 

@@ -5,7 +5,18 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from runbooks.errors import InventoryError
-from runbooks.inventory.settings import Backup, Endpoint, Gateway, HostSsh, Kubernetes, LoadBalancer, Model, Networks, Ssh
+from runbooks.inventory.settings import (
+    Backup,
+    Endpoint,
+    Gateway,
+    HostSsh,
+    Kubernetes,
+    LoadBalancer,
+    Model,
+    Monitoring,
+    Networks,
+    Ssh,
+)
 from runbooks.inventory.words import Address, HostName, Interface, Name, Priority, Role
 
 WORDS: Final = {
@@ -74,6 +85,7 @@ class Site(Model, frozen=True):
     ssh: Ssh
     hosts: tuple[Host, ...]
     backup: Backup | None = None
+    monitoring: Monitoring | None = None
     example: bool = False
     lab: LabTwin | None = None
 

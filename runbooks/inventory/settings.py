@@ -13,11 +13,13 @@ from runbooks.inventory.words import (
     ImageRepository,
     Interface,
     LoginName,
+    Name,
     Network,
     Port,
     Recipient,
     Repository,
     Settings,
+    Url,
     UrlPath,
     Version,
 )
@@ -209,3 +211,37 @@ class Backup(Model, frozen=True):
     age: Age | None = None
     restic: Restic | None = None
     metrics: Path | None = None
+
+
+# What is scraped. The names are those of kube-prometheus, where it has the job.
+Job = Literal[
+    "apiserver", "apiserver-vip", "etcd", "kube-controller-manager", "kube-scheduler", "kubelet", "node-exporter", "haproxy"
+]
+
+
+class Monitoring(Model, frozen=True):
+    """How Prometheus watches the site.
+
+    ``form``: what `monitor.render` writes, objects for the Prometheus operator or files for an ordinary Prometheus. ``control_plane``:
+    whether the metrics that kubeadm binds to localhost are read through a proxy on each control plane host, or whether the site has
+    bound them to the hosts' addresses. ``scrapers`` may read that proxy; none means the management and pod networks. ``jobs`` are those
+    that this tool sets up; None for all of them. ``operators`` are the machines that run `inv`, whose node_exporter tells of backups.
+    """
+
+    form: Literal["operator", "files"] = "operator"
+    prometheus: Url | None = None
+    alertmanager: Url | None = None
+    runbooks: Url | None = None
+    control_plane: Literal["proxy", "bound"] = "proxy"
+    proxy_port: Port = 8406
+    scrapers: tuple[Network | Address, ...] | None = None
+    jobs: tuple[Job, ...] | None = None
+    operators: tuple[Address | DnsName, ...] | None = None
+    interval_s: Annotated[int, msgspec.Meta(ge=5, le=120)] = 30
+    node_exporter_port: Port = 9100
+    textfiles: HostPath = "/var/lib/prometheus/node-exporter"
+    certificate_days: Annotated[int, msgspec.Meta(ge=8, le=300)] = 30
+    namespace: Name = "monitoring"
+    labels: Flags = msgspec.field(default_factory=dict)
+    token_file: HostPath = "/etc/prometheus/ha-runbooks.token"  # noqa: S105 - a path
+    ca_file: HostPath = "/etc/prometheus/ha-runbooks-ca.crt"

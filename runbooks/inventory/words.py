@@ -82,6 +82,14 @@ HostPath = Annotated[
         description="an absolute path below a directory, such as /var/lib/ha-runbooks/backup (letters, digits and . _ -)",
     ),
 ]
+Url = Annotated[
+    str,
+    msgspec.Meta(
+        # No user and password in it: it ends up in rules, messages and command lines.
+        pattern=r"^https?://[A-Za-z0-9\[]([A-Za-z0-9.:\]-]*[A-Za-z0-9\]])?(/[A-Za-z0-9/_.~%+-]*)?\Z",
+        description="a URL such as https://prometheus.company.local or http://10.1.1.50:9090, without a password in it",
+    ),
+]
 Flags = dict[str, str]
 Settings = dict[str, Any]
 UrlPath = Annotated[

@@ -20,7 +20,7 @@ from runbooks.commands.base import Secret
 from runbooks.engine.namespace import permit
 from runbooks.engine.steps import Run
 from runbooks.errors import OutcomeError, PrecheckError
-from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Site
 from runbooks.measure import record
 from runbooks.measure.plan import STOP, Plan

@@ -11,7 +11,7 @@ from typing import Any
 from runbooks.commands.base import Secret
 from runbooks.commands.prepare import SOCKET
 from runbooks.errors import InventoryError
-from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.kubeadm_args import check

@@ -3,3 +3,5 @@
 set -eu
 umask 022
 echo "$STATE $(date +%s)" >/run/ha-runbooks/vrrp_state
+hook=/usr/libexec/keepalived/ha-runbooks/lb-hook
+[ ! -x "$hook" ] || "$hook" metrics || true # one from before monitoring does not know the word

@@ -9,10 +9,48 @@
 #                   reload is not recorded here: the old worker goes on when the new one cannot start, and only root's `inv lb.setup`
 #                   proves which of them runs
 #   state ...       keepalived's notify call: type, instance, state, priority
+#   metrics         write lb.prom anew from what was recorded: keepalived's state, for node_exporter (docs/monitoring.md)
 set -eu
 umask 022
 run=/run/ha-runbooks
 mkdir -p "$run"
+moved() { # SITE STATE: counts the changes into each state, since this host was booted
+    site=$1 into=$2
+    set -- MASTER BACKUP FAULT STOP
+    [ ! -r "$run/vrrp_moves" ] || read -r _ master backup fault stop <"$run/vrrp_moves" || true
+    for each in "${master:-0}" "${backup:-0}" "${fault:-0}" "${stop:-0}"; do
+        [ "$1" != "$into" ] || each=$((each + 1))
+        shift
+        set -- "$@" "$each"
+    done
+    echo "$site $*" >"$run/vrrp_moves"
+}
+metrics() { # node_exporter reads this file as any user; another process may read it at any time, so it is replaced
+    [ -r "$run/vrrp_moves" ] || return 0
+    read -r site master backup fault stop <"$run/vrrp_moves" || return 0
+    state=STOP since=0
+    [ ! -r "$run/vrrp_state" ] || read -r state since <"$run/vrrp_state" || true
+    {
+        echo "# HELP ha_runbooks_vrrp_master Whether keepalived of this load balancer is MASTER, as it told last."
+        echo "# TYPE ha_runbooks_vrrp_master gauge"
+        [ "$state" = MASTER ] && echo "ha_runbooks_vrrp_master{site=\"$site\"} 1" || echo "ha_runbooks_vrrp_master{site=\"$site\"} 0"
+        echo "# HELP ha_runbooks_vrrp_state The state of keepalived: 1 for the one that it told last."
+        echo "# TYPE ha_runbooks_vrrp_state gauge"
+        for each in MASTER BACKUP FAULT STOP; do
+            [ "$each" = "$state" ] && is=1 || is=0
+            echo "ha_runbooks_vrrp_state{site=\"$site\",state=\"$each\"} $is"
+        done
+        echo "# HELP ha_runbooks_vrrp_last_change_timestamp_seconds When it told that."
+        echo "# TYPE ha_runbooks_vrrp_last_change_timestamp_seconds gauge"
+        echo "ha_runbooks_vrrp_last_change_timestamp_seconds{site=\"$site\"} $since"
+        echo "# HELP ha_runbooks_vrrp_transitions_total How often it has changed into a state, since this host was booted."
+        echo "# TYPE ha_runbooks_vrrp_transitions_total counter"
+        for each in "MASTER $master" "BACKUP $backup" "FAULT $fault" "STOP $stop"; do
+            echo "ha_runbooks_vrrp_transitions_total{site=\"$site\",to=\"${each% *}\"} ${each#* }"
+        done
+    } >"$run/lb.prom.$$"
+    mv -f "$run/lb.prom.$$" "$run/lb.prom"
+}
 case $1 in
 prepare)
     echo 0 >"$run/leaving"
@@ -37,6 +75,7 @@ leave)
 gone)
     rm -f "$run/vrrp_state"
     ip address delete "$2" dev "$3" 2>/dev/null || true
+    metrics || true # systemd takes an error here for a failure of keepalived
     ;;
 loaded)
     umask 077 # keepalived.conf holds a short password, which could be guessed from its digest
@@ -54,7 +93,7 @@ loaded)
     ;;
 state)
     # keepalived does not wait for one call to end before the next: the state of the call that was started last is kept.
-    state=$4
+    name=$3 state=$4
     read -r mine </proc/$$/stat
     # shellcheck disable=SC2086 # field 22, here the 20th: when this process was started, in ticks since boot
     set -- ${mine##*) }
@@ -66,6 +105,9 @@ state)
         echo "$1 $$" >"$run/vrrp_state.order"
         echo "$state $(date +%s)" >"$run/vrrp_state"
     fi
+    moved "$name" "$state" # last: neither may keep the state from being recorded
+    metrics
     ;;
+metrics) metrics ;;
 *) exit 64 ;;
 esac

@@ -6,12 +6,11 @@ Values of the old object (uid, node, status) would be refused by the API server,
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-import yaml
+from runbooks.commands.yaml_written import written
 
 Object = dict[str, Any]
 Path = tuple[str, ...]
@@ -61,12 +60,6 @@ BY_KIND: Final[Mapping[str, tuple[Path, ...]]] = {
 }
 MIRROR: Final = "kubernetes.io/config.mirror"
 TOKENS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # the token is mounted here, from a volume that the server adds
-
-ODD_BREAKS: Final = re.compile("[\x85\u2028\u2029]")  # line breaks for PyYAML, but not for every reader of YAML
-BLOCK: Final = re.compile(r"[ -~\n\u00a0-\u2027\u2030-\ud7ff]*")
-# Text without quotes in every version of YAML. kubectl's reader takes y for a boolean and 1e3 for a number.
-PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*")
-WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 
 
 def clean(found: Object) -> Object:
@@ -187,30 +180,6 @@ def _plurals(word: str) -> tuple[str, ...]:
     return (word, f"{word}s", f"{word}es", f"{word.removesuffix('y')}ies" if word.endswith("y") else word)
 
 
-# ---- YAML
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes text that a reader of YAML might take for another type; writes text of several lines as a block. No anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style: str | None = None
-    if ODD_BREAKS.search(text):
-        style = '"'
-    elif "\n" in text and BLOCK.fullmatch(text):
-        style = "|"
-    elif not PLAIN.fullmatch(text) or text.lower() in WORDS:
-        style = '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
 def document(found: Object) -> str:
     """Return ``found`` as one YAML document that begins with `---`."""
-    return yaml.dump(found, Dumper=_Dumper, explicit_start=True, sort_keys=False, allow_unicode=True, width=1 << 20)
+    return f"---\n{written(found)}"

@@ -11,7 +11,7 @@ from runbooks.certs.rules.renewal import CertsByHost, answered
 from runbooks.commands.certs import ROOTS_COPY, SERVED_BY, UNLISTED, VIP, Certificate, HostCerts
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.errors import RunbookError
-from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.certs import days_left, ending, short

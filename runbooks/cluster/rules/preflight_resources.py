@@ -6,7 +6,7 @@ import re
 
 from runbooks.commands.preflight import CONTAINERD, ETCD, KUBELET, ports
 from runbooks.commands.preflight_facts import Facts, Packages, Space
-from runbooks.inventory.checks import API_PORT
+from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.rules.finding import Finding, worst

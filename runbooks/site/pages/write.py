@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from runbooks.errors import DiskError, InventoryError, OutcomeError
 from runbooks.inventory.model import Site
+from runbooks.monitor import page as monitor_page
+from runbooks.monitor import rule_file
+from runbooks.monitor.rules.scope import Scope
 from runbooks.pages import page
 from runbooks.render import ROOT
 from runbooks.site.pages import files, table
@@ -22,7 +25,8 @@ SHIPPED = ROOT / "docs" / "runbooks"
 
 def everything(site: Site) -> dict[str, str]:
     """Return every page and file of ``site``, by its path below the folder."""
-    return page.written(site, table.pages(site), table.PAGELESS) | files.files(site)
+    alerts = {rule_file.PAGE: monitor_page.text(Scope(site))}
+    return page.written(site, table.pages(site), table.PAGELESS) | alerts | files.files(site)
 
 
 def stale(wanted: Mapping[str, str], folder: Path) -> dict[str, str]:

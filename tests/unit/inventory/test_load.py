@@ -15,7 +15,7 @@ from runbooks.inventory.convert import fields
 from runbooks.inventory.load import load_site
 from runbooks.inventory.model import Site
 from runbooks.inventory.problems import SiteError
-from runbooks.inventory.settings import Gateway, Ingress, Limits
+from runbooks.inventory.settings import Gateway, Ingress, Limits, Monitoring
 
 pytestmark = pytest.mark.unit
 
@@ -267,6 +267,30 @@ def test_a_link_into_the_system_is_refused(write, tmp_path: Path) -> None:
 @pytest.mark.parametrize("directory", ["~/sets", "/mnt/sets", "/usr/local/backups", "/var/backups/sets", "..", "/run/lab/sets"])
 def test_a_directory_for_sets_alone(directory: str, write) -> None:
     assert not load_site(write(f"{GOOD}backup: {{directory: {directory}}}\n")).warnings
+
+
+def test_monitoring_has_defaults_for_everything(write) -> None:
+    assert load(write(GOOD)).monitoring is None
+    assert load(write(f"{GOOD}monitoring: {{form: files}}\n")).monitoring == Monitoring(form="files")
+
+
+def test_metrics_that_the_site_has_bound_itself(write) -> None:
+    args = "scheduler: {bind-address: 10.1.1.101}, controller_manager: {bind-address: '::'}"
+    args += ", etcd: {listen-metrics-urls: 'http://127.0.0.1:2381,http://0.0.0.0:2381'}"
+    text = GOOD.replace('"1.30.0"', f'"1.30.0", extra_args: {{{args}}}')
+    assert not load_site(write(f"{text}monitoring: {{control_plane: bound}}\n")).warnings
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ("monitoring: {scrapers: [0.0.0.0/0]}", "monitoring.scrapers[0]"),
+        ("monitoring: {}\nbackup: {directory: /srv/sets}", "backup.metrics"),
+    ],
+)
+def test_monitoring_that_is_possible_but_unwise_is_a_warning(more: str, key: str, write) -> None:
+    (warning,) = load_site(write(f"{GOOD}{more}\n")).warnings
+    assert warning.key == key
 
 
 def test_warnings(write) -> None:

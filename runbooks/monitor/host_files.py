@@ -1,0 +1,84 @@
+"""Files on the hosts: the proxy for metrics that are served on localhost only, and what writes files for node_exporter."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+from typing import Final, NamedTuple
+
+from runbooks.commands.certs import PKI
+from runbooks.commands.files import File
+from runbooks.inventory.model import Host
+from runbooks.monitor.rules.scope import Scope
+from runbooks.monitor.rules.targets import loopback_port, proxied
+from runbooks.render import ROOT, render
+
+PROXY_CFG: Final = "/etc/ha-runbooks/metrics-proxy.cfg"
+PROXY_UNIT: Final = "ha-runbooks-metrics.service"
+RELOADER: Final = "ha-runbooks-metrics-certificate"
+CERTS_UNIT: Final = "ha-runbooks-certs"
+CERTS_PROGRAM: Final = "/usr/libexec/ha-runbooks/certs-textfile"
+CERTIFICATE: Final = f"{PKI}/apiserver.crt"
+UNITS: Final = "/etc/systemd/system"
+LB_TEXTFILE: Final = "/run/ha-runbooks/lb.prom"  # written by lb-hook
+TMPFILES: Final = "/etc/tmpfiles.d/ha-runbooks-monitoring.conf"
+
+
+class Proxied(NamedTuple):
+    """A program behind the proxy. ``token``: whether it checks the API's token."""
+
+    name: str
+    port: int
+    token: bool
+
+
+def host_files(scope: Scope, host: Host) -> tuple[File, ...]:
+    """Return the files that ``host`` should have for monitoring. The file itself of keepalived's state comes with `inv lb.setup`."""
+    found: list[File] = []
+    if host.is_control_plane:
+        found += _certs(scope, host)
+        if proxied(scope):
+            found += _proxy(scope, host)
+    if host.is_lb:
+        link = f"L+ {scope.settings.textfiles}/ha-runbooks-lb.prom - - - - {LB_TEXTFILE}"
+        found.append(
+            File(
+                TMPFILES,
+                f"# Written by `inv monitor.render`: node_exporter reads keepalived's state, which its notify hook writes.\n{link}\n",
+            )
+        )
+    return tuple(found)
+
+
+def _proxy(scope: Scope, host: Host) -> list[File]:
+    site = scope.site
+    jobs = [Proxied(job, loopback_port(site, job), token=job != "etcd") for job in proxied(scope)]
+    config = render(
+        "metrics-proxy.cfg",
+        site=site,
+        host=host,
+        port=scope.settings.proxy_port,
+        certificate=CERTIFICATE,
+        scrapers=scope.settings.scrapers or (site.networks.management, site.networks.pods),
+        jobs=jobs,
+        loopback="[::1]" if isinstance(host.address, IPv6Address) else "127.0.0.1",
+    )
+    return [
+        File(PROXY_CFG, config, mode="0640"),
+        File(f"{UNITS}/{PROXY_UNIT}", render("metrics-proxy.service", config=PROXY_CFG)),
+        File(f"{UNITS}/{RELOADER}.path", render("metrics-certificate.path", certificate=CERTIFICATE)),
+        File(f"{UNITS}/{RELOADER}.service", render("metrics-certificate.service", unit=PROXY_UNIT)),
+    ]
+
+
+def _certs(scope: Scope, host: Host) -> list[File]:
+    program = "#!/bin/bash\n" + "".join(_script(name) for name in ("host/certs-find", "monitor/certs-textfile"))
+    unit = render("certs-textfile.service", site=scope.site, host=host, directory=scope.settings.textfiles, program=CERTS_PROGRAM)
+    return [
+        File(CERTS_PROGRAM, program, mode="0755"),
+        File(f"{UNITS}/{CERTS_UNIT}.service", unit),
+        File(f"{UNITS}/{CERTS_UNIT}.timer", render("certs-textfile.timer")),
+    ]
+
+
+def _script(name: str) -> str:
+    return (ROOT / "scripts" / f"{name}.sh").read_text(encoding="utf-8")

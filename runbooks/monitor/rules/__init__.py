@@ -1,0 +1,1 @@
+"""The alerts of the site as data, and decisions about them. Pure."""

@@ -1,0 +1,100 @@
+"""scripts/lb/lb-hook.sh, run for real: what node_exporter reads of keepalived's state."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+pytestmark = pytest.mark.unit
+SAMPLE = re.compile(r'(\w+)\{site="ha-cluster"(?:,(?:state|to)="(\w+)")?\} (\d+)')
+
+
+class Host:
+    """A load balancer's /run/ha-runbooks in a directory."""
+
+    def __init__(self, top: Path) -> None:
+        self.run = top / "run"
+        self.hook = top / "lb-hook"
+        self.hook.write_text((ROOT / "scripts/lb/lb-hook.sh").read_text().replace("/run/ha-runbooks", str(self.run)))
+
+    def call(self, *words: str) -> None:
+        subprocess.run(["sh", self.hook, *words], check=True, timeout=30)
+
+    def notify(self, state: str) -> None:
+        """As keepalived calls it: type, instance, state, priority."""
+        self.call("state", "INSTANCE", "ha-cluster", state, "254")
+
+    def metrics(self) -> dict[tuple[str, str], int]:
+        text = (self.run / "lb.prom").read_text()
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        found = [SAMPLE.fullmatch(line) for line in lines]
+        assert all(found), text
+        return {(each[1].removeprefix("ha_runbooks_vrrp_"), each[2] or ""): int(each[3]) for each in found if each}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_it_tells_the_state_and_counts_the_changes(host):
+    for state in ("BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"):
+        host.notify(state)
+    found = host.metrics()
+    assert found["master", ""] == 1
+    assert {state: found["state", state] for state in ("MASTER", "BACKUP", "FAULT", "STOP")} == {
+        "MASTER": 1,
+        "BACKUP": 0,
+        "FAULT": 0,
+        "STOP": 0,
+    }
+    assert {state: found["transitions_total", state] for state in ("MASTER", "BACKUP", "FAULT", "STOP")} == {
+        "MASTER": 2,
+        "BACKUP": 2,
+        "FAULT": 1,
+        "STOP": 0,
+    }
+    state, since = (host.run / "vrrp_state").read_text().split()
+    assert (state, int(since)) == ("MASTER", found["last_change_timestamp_seconds", ""])
+
+
+def test_when_keepalived_has_ended_it_holds_nothing(host):
+    host.notify("MASTER")
+    host.call("gone", "192.0.2.1", "lo")
+    found = host.metrics()
+    assert (found["master", ""], found["state", "STOP"], found["state", "MASTER"]) == (0, 1, 0)
+    assert found["transitions_total", "MASTER"] == 1
+
+
+def test_a_state_that_recover_vip_has_corrected_is_told_again(host):
+    host.notify("MASTER")
+    (host.run / "vrrp_state").write_text("BACKUP 1000\n")
+    host.call("metrics")
+    assert (host.metrics()["master", ""], host.metrics()["state", "BACKUP"]) == (0, 1)
+
+
+def test_node_exporter_may_read_it_and_never_reads_half_of_it(host):
+    host.notify("BACKUP")
+    assert stat.S_IMODE((host.run / "lb.prom").stat().st_mode) == 0o644
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(host.notify, state) for state in ("MASTER", "BACKUP") * 8]
+        while not all(call.done() for call in calls):
+            assert len(host.metrics()) == 10
+        for call in calls:
+            call.result()
+    found = host.metrics()
+    assert (found["transitions_total", "MASTER"], found["transitions_total", "BACKUP"]) == (8, 9)
+    assert not list(host.run.glob("lb.prom.*"))
+
+
+def test_before_keepalived_has_told_anything_there_is_no_file(host):
+    host.call("prepare")
+    host.call("metrics")
+    assert not (host.run / "lb.prom").exists()
