@@ -7,6 +7,7 @@ import msgspec
 from runbooks.errors import InventoryError
 from runbooks.inventory.settings import (
     Backup,
+    Drills,
     Endpoint,
     Gateway,
     HostSsh,
@@ -86,6 +87,7 @@ class Site(Model, frozen=True):
     hosts: tuple[Host, ...]
     backup: Backup | None = None
     monitoring: Monitoring | None = None
+    drills: Drills = Drills()
     example: bool = False
     lab: LabTwin | None = None
 

@@ -245,3 +245,18 @@ class Monitoring(Model, frozen=True):
     labels: Flags = msgspec.field(default_factory=dict)
     token_file: HostPath = "/etc/prometheus/ha-runbooks.token"  # noqa: S105 - a path
     ca_file: HostPath = "/etc/prometheus/ha-runbooks-ca.crt"
+
+
+class Drills(Model, frozen=True):
+    """What a drill has to show (`inv drill.list`), and for how long it breaks something.
+
+    ``outage_ms``: the longest time for which nobody gets an answer through the VIP on a new connection, ``reused_ms`` on one that is kept
+    open. ``recovery_s``: from the heal until the whole cluster is verified again. ``alert_s``: from the injection until one of
+    the scenario's alerts fires; None: alerts are not judged. ``hold_s``: how long the fault lasts.
+    """
+
+    outage_ms: Annotated[int, msgspec.Meta(ge=100, le=600_000)] = 5000
+    reused_ms: Annotated[int, msgspec.Meta(ge=100, le=600_000)] = 15_000
+    recovery_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] = 180
+    alert_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] | None = None
+    hold_s: Annotated[int, msgspec.Meta(ge=10, le=1800)] = 60
