@@ -1,4 +1,4 @@
-# Variables: ACTION (look, park, unpark or restart), PODS (array: names of static pods), PATIENCE (seconds that a pod may take to
+# Variables: ACTION (look, park, unpark or restart; "": only defines the functions), PODS (array: names of static pods), PATIENCE (seconds that a pod may take to
 # go, or to come), and those of etcd-find.sh, which stands before this.
 # Parking moves the manifest to a directory that the kubelet does not read, on the same disk, and waits until the pod is gone; it also
 # works when the kubelet is stopped. Unparking moves it back and waits for the container. restart gives a pod a new container. Safe to run again.

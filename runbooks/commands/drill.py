@@ -1,0 +1,124 @@
+"""The faults of drills on a host: injected, undone by a timer of the host itself, looked at. Runs nothing.
+
+Every fault is a pair of scripts in scripts/host: one that says how it is injected and undone (drill-service, drill-pods, drill-master,
+drill-cut), and drill-timer, drill-inject, drill-heal, drill-look, drill-end, which are the same for all.
+https://www.freedesktop.org/software/systemd/man/latest/systemd.timer.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.static_pods import PATIENCE_S
+from runbooks.inventory.model import Host, Site
+
+UNIT: Final = "ha-runbooks-drill"
+DIRECTORY: Final = "/var/lib/ha-runbooks/drill"
+LOCK: Final = "/run/ha-runbooks-drill.lock"
+HEAL_S: Final = 2 * PATIENCE_S + 30  # what undoing may take before a command gives up waiting; systemd goes on with it
+INJECT_S: Final = 60
+COMMON: Final[Mapping[str, str]] = {"UNIT": UNIT, "DIRECTORY": DIRECTORY, "LOCK": LOCK}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a drill breaks on a host. ``scripts`` define how it is injected, looked at and undone; ``variables`` are theirs."""
+
+    scenario: str
+    scripts: tuple[str, ...]
+    variables: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a drill is at work on a host, which one, and whether its fault is there (None: not known)."""
+
+    armed: bool
+    scenario: str = ""
+    there: bool | None = None
+
+
+def services(scenario: str, units: Sequence[str]) -> Fault:
+    """Services are stopped."""
+    return Fault(scenario, ("drill-service",), {"UNITS": list(units)})
+
+
+def pods(scenario: str, names: Sequence[str]) -> Fault:
+    """The containers of static pods are killed, and their manifests parked."""
+    return Fault(scenario, ("etcd-find", "static-pods", "drill-pods"), _pods(names))
+
+
+def master(scenario: str, names: Sequence[str]) -> Fault:
+    """The kubelet is stopped, and the containers of the static pods are killed."""
+    return Fault(scenario, ("etcd-find", "static-pods", "drill-master"), _pods(names))
+
+
+def _pods(names: Sequence[str]) -> dict[str, str | Sequence[str]]:
+    return {"ACTION": "", "PODS": list(names), "PATIENCE": str(PATIENCE_S)}
+
+
+def cut(scenario: str, site: Site, host: Host, peers: Sequence[Host] = (), *, vip: bool = False) -> Fault:
+    """``host`` is cut from ``peers`` (none: from everything), except SSH. ``vip``: it does not answer for the VIP in ARP any more."""
+    variables = {
+        "PEERS": [str(peer.address) for peer in peers],
+        "FAMILY": "ip" if host.address.version == 4 else "ip6",
+        "SSH_PORT": str(host.ssh.port or site.ssh.port),
+        "VIP": str(site.endpoint.vip) if vip else "",
+    }
+    return Fault(scenario, ("drill-cut",), variables)
+
+
+def prove(fault: Fault) -> Command:
+    """Have the timer run the heal on the host now, with nothing to undo. Exits 65 when the fault cannot be injected or the timer does not work."""
+    return _timer(fault, "prove", 1)
+
+
+def arm(fault: Fault, after_s: int) -> Command:
+    """Start the timer that undoes ``fault`` by itself ``after_s`` seconds from now."""
+    return _timer(fault, "arm", after_s)
+
+
+def _timer(fault: Fault, action: str, after_s: int) -> Command:
+    variables = {**_variables(fault), "TIMER": action, "AFTER": str(after_s), "HEAL": heal_program(fault)}
+    shown = f"drill-timer {action} {fault.scenario}" + (f" {after_s} s" if action == "arm" else "")
+    return replace(script("drill-timer", variables, timeout=INJECT_S, after=fault.scripts), shown=shown)
+
+
+def heal_program(fault: Fault) -> str:
+    """Return the program that undoes ``fault``, which is kept on the host while the drill is at work."""
+    return script("drill-heal", _variables(fault), after=fault.scripts).program
+
+
+def inject(fault: Fault) -> Command:
+    """Inject ``fault``. Exits 65, and injects nothing, when the timer that undoes it does not run."""
+    return replace(
+        script("drill-inject", _variables(fault), timeout=INJECT_S, after=fault.scripts), shown=f"drill-inject {fault.scenario}"
+    )
+
+
+def end() -> Command:
+    """Undo the drill of this host now, if there is one. systemd does it there, so it goes on when the session breaks."""
+    return replace(script("drill-end", COMMON, timeout=HEAL_S), shown=f"systemctl start {UNIT}.service")
+
+
+def look() -> Probe[Standing]:
+    """Ask whether a drill is at work on this host."""
+    return Probe(replace(script("drill-look", COMMON, timeout=20), shown="drill-look"), parse_look)
+
+
+def parse_look(answer: Answer) -> Standing:
+    """Read lines of ``key value``. Raises ValueError when they are not those of drill-look.sh."""
+    found = dict(line.partition(" ")[::2] for line in answer.stdout.splitlines())
+    match found.get("armed"), found.get("there"):
+        case "no", None:
+            return Standing(armed=False)
+        case "yes", ("yes" | "no" | None) as there:
+            return Standing(True, found.get("scenario", ""), None if there is None else there == "yes")
+    raise ValueError(f"drill-look printed something unexpected: {answer.stdout!r}")
+
+
+def _variables(fault: Fault) -> dict[str, str | Sequence[str]]:
+    return {**COMMON, "SCENARIO": fault.scenario, **fault.variables}

@@ -1,0 +1,1 @@
+"""Drills: a fault is injected on purpose, and what clients saw is judged."""

@@ -1,0 +1,1 @@
+"""Which drills there are, when they are refused, and what they have shown. Pure."""

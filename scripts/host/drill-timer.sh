@@ -1,0 +1,64 @@
+# The timer that undoes a drill by itself, on this host: it needs no operator, no network and no login, and goes on after a reboot.
+# Variables: TIMER (prove or arm), UNIT, DIRECTORY, LOCK, SCENARIO, AFTER (seconds), HEAL (the program of drill-heal.sh), and those of the
+# fault, which stands before this. prove: the timer runs the heal now, with nothing to undo, and both have to be gone then. arm: it does so
+# AFTER seconds from now. Exit 65: the fault cannot be injected here, or the timer does not do its work; nothing is left behind.
+# shellcheck shell=bash disable=SC2154
+set -u
+units=/etc/systemd/system
+refuse() {
+    echo "$1" >&2
+    exit 65
+}
+
+[ "$(cat /proc/1/comm)" = systemd ] || refuse "this host is not run by systemd: no timer would undo the drill"
+ready || exit 65
+if there; then refuse "the fault is there already, and not by this drill"; fi
+exec 9>"$LOCK"
+flock 9
+if [ -e "$units/$UNIT.service" ]; then refuse "another drill is at work here: inv drill.heal ends it"; fi
+[ "$TIMER" = arm ] || AFTER=1
+mkdir -p -- "$DIRECTORY" # 0700: umask 077
+printf '%s\n' "$HEAL" >"$DIRECTORY/heal"
+printf '%s\n' "$SCENARIO" >"$DIRECTORY/scenario"
+cat >"$units/$UNIT.service" <<EOF
+[Unit]
+Description=ha-runbooks: undoes the drill $SCENARIO
+
+[Service]
+Type=oneshot
+Environment=LC_ALL=C
+ExecStart=/bin/bash -o pipefail $DIRECTORY/heal
+TimeoutStartSec=infinity
+EOF
+cat >"$units/$UNIT.timer" <<EOF
+[Unit]
+Description=ha-runbooks: undoes the drill $SCENARIO after $AFTER s
+
+[Timer]
+OnActiveSec=$AFTER
+AccuracySec=100ms
+
+[Install]
+WantedBy=timers.target
+EOF
+chmod 644 "$units/$UNIT.service" "$units/$UNIT.timer"
+sync -- "$DIRECTORY" "$units"
+give_up() {
+    systemctl disable -q --now "$UNIT.timer"
+    systemctl stop "$UNIT.service"
+    rm -rf -- "$units/$UNIT.timer" "$units/$UNIT.service" "$DIRECTORY"
+    systemctl daemon-reload
+    refuse "$1"
+}
+systemctl daemon-reload
+systemctl enable -q --now "$UNIT.timer" || give_up "systemd does not start the timer"
+flock -u 9
+if [ "$TIMER" = arm ]; then
+    systemctl -q is-active "$UNIT.timer" || give_up "the timer does not run"
+    exit 0
+fi
+for ((i = 0; i < 300; i++)); do
+    if [ ! -e "$units/$UNIT.service" ] && [ ! -e "$DIRECTORY" ]; then exit 0; fi
+    sleep 0.1
+done
+give_up "the timer has not run the heal within 30 s: journalctl -u $UNIT"
