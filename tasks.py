@@ -7,6 +7,7 @@ from runbooks.backup import tasks as backup
 from runbooks.certs import tasks as certs
 from runbooks.cluster import tasks as cluster
 from runbooks.doctor import tasks as doctor
+from runbooks.drill import tasks as drill
 from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
 from runbooks.monitor import tasks as monitor
@@ -26,6 +27,7 @@ CHAPTERS = {
     "monitor": monitor,
     "recover": recover,
     "upgrade": upgrade,
+    "drill": drill,
     "runs": runs,
     "lab": lab,
 }

@@ -109,7 +109,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "runs": (*FLOORS, "report"),
-    "site": (*FLOORS, "render", "backup", "certs", "cluster", "etcd", "lb", "monitor", "recover", "upgrade"),
+    "drill": (*FLOORS, "report", "backup", "lb", "monitor"),
+    "site": (*FLOORS, "render", "backup", "certs", "cluster", "drill", "etcd", "lb", "monitor", "recover", "upgrade"),
 }
 # The same within a wing, where its rooms have a direction of their own.
 INNER_ARROWS: dict[str, tuple[str, ...]] = {
@@ -118,6 +119,7 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
     "backup.run": ("backup.rules", "backup.sets"),
     "backup.read": ("backup.rules", "backup.sets", "backup.run"),
     "backup.schedule": ("backup.rules", "backup.sets"),
+    "drill.rules": (),
     "etcd.rules": (),
     "measure.rules": (),
     "monitor.rules": (),

@@ -28,7 +28,8 @@ from runbooks.local import disk, files
 from runbooks.text import MIB
 
 KEEP = 200
-BESIDE: Final = (".clients.json", ".html")  # what may lie beside a journal: what was measured in the run, and its page
+# What may lie beside a journal: what was measured in the run, its page, and what a drill has shown.
+BESIDE: Final = (".clients.json", ".html", ".drill.json", ".drill.html")
 ROOM: Final = 16 * MIB  # the longest reports, those of upgrades, have about 1 MiB
 DURABLE: Final = frozenset({"begin", "change", "end"})
 

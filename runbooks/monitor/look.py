@@ -9,8 +9,10 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from runbooks.commands import prometheus
+from runbooks.commands.prometheus import Firing
 from runbooks.engine import namespace
 from runbooks.errors import CommandError, UnreachableError
+from runbooks.inventory.model import Site
 from runbooks.monitor.rules.judge import Seen, Wanted, series_query
 
 T = TypeVar("T")
@@ -29,6 +31,13 @@ def look(url: str, goal: Wanted) -> Seen:
         alertmanagers=_asked(url, prometheus.ALERTMANAGERS, prometheus.alertmanagers),
         counts=_asked(url, prometheus.QUERY + quote(series_query(goal)), prometheus.counts),
     )
+
+
+def firing(site: Site, url: str) -> tuple[Firing, ...]:
+    """Return the alerts of ``site`` that fire or are pending in the Prometheus at ``url``. Raises as `look` does."""
+    namespace.enter(site)
+    namespace.permit(site)
+    return tuple(each for each in _asked(url, prometheus.ALERTS, prometheus.alerts) if each.labels.get("site", site.name) == site.name)
 
 
 def _asked(url: str, path: str, parse: Callable[[str], T]) -> T:

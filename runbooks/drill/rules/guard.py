@@ -43,6 +43,7 @@ def refusals(site: Site, scenario: Scenario, host: Host, seen: Seen, now: dateti
     """
     return [
         *_possible(site, scenario, host),
+        *_holder(scenario, host, seen),
         *_drills(site.hosts, seen),
         *_quorum(site, scenario, host, seen.etcd),
         *_balancers(site, seen),
@@ -68,6 +69,14 @@ def _possible(site: Site, scenario: Scenario, host: Host) -> Iterator[Finding]:
         yield _fail("network", "with IPv6 the host would go on answering for the VIP", "inv drill.haproxy")
     if host.is_lb and host.is_node:
         yield _fail("roles", "it is a load balancer and a node: cutting it takes both away", "choose another host", host.name)
+
+
+def _holder(scenario: Scenario, host: Host, seen: Seen) -> Iterator[Finding]:
+    state = seen.lbs.get(host)
+    if scenario.effect == "another LB holds the VIP" and isinstance(state, LbState) and not state.holds_vip:
+        yield _fail(
+            "lb", "it does not hold the VIP, so nothing would have to fail over", "choose the holder: inv lb.status", host.name
+        )
 
 
 def _is_gateway(site: Site, host: Host, other: Host) -> bool:

@@ -9,7 +9,8 @@ from typing import Final, Literal
 from runbooks.commands import drill
 from runbooks.commands.drill import Fault
 from runbooks.commands.node import STATIC_PODS
-from runbooks.inventory.model import Host, Role, Site
+from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import Role
 
 # Which host is taken when nobody says: the one whose loss is hardest.
 Default = Literal["etcd's leader", "the holder of the VIP", "the last one"]

@@ -7,6 +7,7 @@ from typing import Final
 
 from runbooks.backup import pages as backup_pages
 from runbooks.cluster import pages as cluster_pages
+from runbooks.drill import pages as drill_pages
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
 from runbooks.lb import pages as lb_pages
@@ -26,4 +27,4 @@ def pages(site: Site) -> list[Page]:
     """Return every page of ``site``, in the order of the chapters. A site without ``backup`` has no backup pages."""
     backup = backup_pages.BACKUP if site.backup else ()
     chapters = (*lb_pages.LB, *cluster_pages.CLUSTER, *etcd_pages.ETCD, *backup, *recover_pages.RECOVER, *upgrade_pages.UPGRADE)
-    return [build(site) for build in chapters]
+    return [*(build(site) for build in chapters), *drill_pages.pages(site)]

@@ -1,0 +1,217 @@
+"""Carry out drills: choose the host, measure from the outside, undo the fault in every case, judge, keep the result."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbooks.commands import drill, lb
+from runbooks.commands.lb import LbState
+from runbooks.drill import show, steps
+from runbooks.drill.course import Course
+from runbooks.drill.kept import CLIENTS, Kept, keep
+from runbooks.drill.observe import standings
+from runbooks.drill.rules.scenarios import ALL, BY_NAME, Scenario
+from runbooks.drill.rules.verdict import Word, judge, overall
+from runbooks.engine.journal import RunJournal, new_run_id
+from runbooks.engine.session import Session as FreshSession
+from runbooks.errors import DegradedError, OutcomeError, PrecheckError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.measure.rules.result import Result
+from runbooks.measure.start import Measuring, kubeconfig_of, measuring, plan_for
+from runbooks.rules import etcd as etcd_rules
+from runbooks.text import indented, listed
+from runbooks.view import etcd
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+
+def one(session: Session, name: str, host: str = "", *, backup: bool = True) -> None:
+    """Carry out the drill ``name``. Raises PrecheckError when it is refused, else what `_outcome` raises unless every objective was held."""
+    kept = carry_out(session, BY_NAME[name], host, backup=backup)
+    if kept:
+        show.result(session, kept)
+        _outcome([kept])
+
+
+def all_(session: Session, *, backup: bool = True) -> None:
+    """Carry out every drill in turn; one that was not held does not keep the next one from being tried, one that was refused does.
+
+    Raises as `one`.
+    """
+    done: list[Kept] = []
+    for scenario in ALL:
+        if not _fits(session, scenario):
+            session.run.listener.say(f"{scenario.key} is left out: etcd is external")
+            continue
+        kept = carry_out(session, scenario, "", backup=backup)
+        if kept:
+            show.result(session, kept)
+            done.append(kept)
+    if done:
+        show.overview(session, done)
+        _outcome(done)
+
+
+def _fits(session: Session, scenario: Scenario) -> bool:
+    return session.site.kubernetes.etcd == "stacked" or not scenario.member
+
+
+def carry_out(session: Session, scenario: Scenario, host: str, *, backup: bool) -> Kept | None:
+    """Carry out one drill and return what it has shown; None in a plan. What was measured until an error is kept as well."""
+    course = Course(session.site, scenario, _host(session, scenario, host), backup_wanted=backup)
+    show.objectives(session, course)
+    if session.options.plan:
+        session.carry_out(steps.procedure(course), resume=False)
+        return None
+    steps.refuse(course, session.run)
+    directory = session.state / "runs"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / f"{new_run_id(datetime.now(UTC))}{CLIENTS}"
+    plan = plan_for(session.site, kubeconfig_of(session.run), path, _versions(session))
+    with measuring(session.site, plan) as course.measuring:
+        attempt = _Attempt(session, course, course.measuring)
+        try:
+            session.carry_out(steps.procedure(course), resume=False)
+        except KeyboardInterrupt:
+            attempt.heal_anew()
+            raise
+        except RunbookError:
+            attempt.heal()
+            attempt.keep()
+            raise
+        return attempt.keep()
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A drill that is carried out: what is done at its end, however it ended."""
+
+    session: Session
+    course: Course
+    measuring: Measuring
+
+    def keep(self) -> Kept:
+        """End the measurement, judge, and keep everything beside the report of the run."""
+        result, facts = self._result(), self.course.facts()
+        found = judge(self.course.scenario, self.course.limits, facts, result)
+        journal = self.session.run.journal
+        run = journal.path.stem if isinstance(journal, RunJournal) else ""
+        kept = Kept(run=run, limits=self.course.limits, facts=facts, judgements=found)
+        if isinstance(journal, RunJournal):
+            with suppress(FileNotFoundError):
+                Path(self.measuring.plan.result).replace(journal.path.with_suffix(CLIENTS))
+            keep(journal.path.parent, kept)
+            show.write_page(journal.path.parent, kept, result)
+        return kept
+
+    def _result(self) -> Result | None:
+        try:
+            return self.measuring.stop()
+        except RunbookError as error:
+            self.session.run.listener.say(f"what clients saw is not known: {error}")
+            return None
+
+    def heal(self) -> None:
+        """Undo the fault after an error, if it may be there. The host's own timer does it when this fails."""
+        if self._may_be_there():
+            self._try(self.session)
+
+    def heal_anew(self) -> None:
+        """The same after an interruption, which has ended all connections: by new ones, with the lock that is still ours."""
+        if not self._may_be_there():
+            return
+        fresh = FreshSession(self.session.options)
+        fresh.run.lease = _StillOurs()
+        try:
+            self._try(fresh)
+        finally:
+            fresh.close()
+
+    def _may_be_there(self) -> bool:
+        return self.course.proved and "healed_s" not in self.course.times
+
+    def _try(self, session: Session) -> None:
+        host, timer_s = self.course.host, self.course.timer_s
+        say = self.session.run.listener.say
+        say(f"{host}: undoing the fault")
+        try:
+            session.run.change(host, drill.end())
+        except RunbookError as error:
+            say(
+                f"{host}: not undone by this command ({error}); the host does that itself within {timer_s} s. See: inv drill.list"
+            )
+        else:
+            say(f"{host}: the fault is undone")
+
+
+class _StillOurs:
+    """The lock of the run that was interrupted: it is renewed until this process ends."""
+
+    def hold(self) -> bool:
+        """Return False: it was taken before."""
+        return False
+
+
+def _host(session: Session, scenario: Scenario, name: str) -> Host:
+    """Return the host that was named, else the scenario's own choice. Raises PrecheckError when that is not known now."""
+    site = session.site
+    if name:
+        return site.host(name, scenario.role)
+    if scenario.default == "the holder of the VIP":
+        states = session.run.read_each({host: lb.state(site, host) for host in site.load_balancers}, fresh=True)
+        holders = [host for host, state in states.items() if isinstance(state, LbState) and state.holds_vip]
+        if len(holders) != 1:
+            raise PrecheckError(f"the VIP is on {listed(holders) or 'no load balancer'}", hint="inv recover.vip")
+        return holders[0]
+    if scenario.default == "etcd's leader" and site.kubernetes.etcd == "stacked":
+        seen = etcd.view(session.run)
+        leading = [host for host, status in seen.statuses.items() if status.leads and not etcd_rules.why_unhealthy(seen, host)]
+        if not leading:
+            raise PrecheckError("no healthy member of etcd leads", hint="inv etcd.status")
+        return leading[0]
+    return site.named("", scenario.role)[-1]
+
+
+def _versions(session: Session) -> dict[str, str]:
+    """Return etcd's versions, for the report: some are known to answer stale reads around a paused process (etcd issue 20418)."""
+    if session.site.kubernetes.etcd != "stacked":
+        return {}
+    return {"etcd": listed(sorted({status.version for status in etcd.view(session.run).statuses.values()}))}
+
+
+def _outcome(done: list[Kept]) -> None:
+    """Raise OutcomeError when an objective was violated, DegradedError when one could not be told; nothing when all were held."""
+    words: dict[Word, list[str]] = {}
+    for each in done:
+        for judgement in each.judgements:
+            if judgement.word != "held":
+                said = f"{each.facts.scenario}: {judgement.objective}: {judgement.seen}"
+                words.setdefault(judgement.word, []).append(f"{said} ({judgement.margin})" if judgement.margin else said)
+    worst = overall(judgement for each in done for judgement in each.judgements)
+    if worst == "violated":
+        raise OutcomeError(f"objectives were violated:{indented(words['violated'])}", hint="inv drill.history")
+    if worst != "held":
+        raise DegradedError(
+            f"it could not be told whether all objectives were held:{indented(words[worst])}", hint="inv drill.list"
+        )
+
+
+def heal(session: Session, host: str = "") -> None:
+    """Undo every drill that is at work on the hosts that answer (or only on ``host``)."""
+    said = standings(session.run)
+    wanted = session.site.named(host)
+    armed = tuple(each for each, found in said.items() if each in wanted and not isinstance(found, RunbookError) and found.armed)
+    silent = {each: found for each, found in said.items() if each in wanted and isinstance(found, RunbookError)}
+    if armed:
+        session.carry_out(steps.heal_all(session.site, armed), resume=False)
+    else:
+        session.run.listener.say("no drill is at work on the hosts that answer")
+    if silent:
+        raise DegradedError(
+            f"{listed(silent)} did not answer: a drill there undoes itself when its time is over", hint="inv cluster.verify"
+        )
