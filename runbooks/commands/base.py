@@ -104,6 +104,15 @@ def script(
     return Command("\n".join([*lines, *scripts]), shown, timeout, root)
 
 
+def following(first: Command, then: Command) -> Command:
+    """Return ``then``, with the program of ``first`` before its own: functions that it calls.
+
+    >>> following(cmd("a"), cmd("b")).program, following(cmd("a"), cmd("b")).shown
+    ('a\\nb', 'b')
+    """
+    return replace(then, program=f"{first.program}\n{then.program}")
+
+
 def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:
     """Return one probe for several, in one round trip; its result has their results in the same order.
 

@@ -8,10 +8,10 @@ https://www.freedesktop.org/software/systemd/man/latest/systemd.timer.html
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
-from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands.base import Answer, Command, Probe, following, script
 from runbooks.commands.static_pods import PATIENCE_S
 from runbooks.inventory.model import Host, Site
 
@@ -25,11 +25,16 @@ COMMON: Final[Mapping[str, str]] = {"UNIT": UNIT, "DIRECTORY": DIRECTORY, "LOCK"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a drill breaks on a host. ``scripts`` define how it is injected, looked at and undone; ``variables`` are theirs."""
+    """What a drill breaks on a host.
+
+    kind         its script, which says how it is injected, looked at and undone; ``variables`` are its own.
+    definitions  that script as a program, which the scripts of the drill follow.
+    """
 
     scenario: str
-    scripts: tuple[str, ...]
-    variables: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    kind: Literal["drill-service", "drill-pods", "drill-master", "drill-cut"]
+    variables: Mapping[str, str | Sequence[str]]
+    definitions: Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +48,20 @@ class Standing:
 
 def services(scenario: str, units: Sequence[str]) -> Fault:
     """Services are stopped."""
-    return Fault(scenario, ("drill-service",), {"UNITS": list(units)})
+    variables = {"UNITS": list(units)}
+    return Fault(scenario, "drill-service", variables, script("drill-service", variables))
 
 
 def pods(scenario: str, names: Sequence[str]) -> Fault:
     """The containers of static pods are killed, and their manifests parked."""
-    return Fault(scenario, ("etcd-find", "static-pods", "drill-pods"), _pods(names))
+    variables = _pods(names)
+    return Fault(scenario, "drill-pods", variables, script("drill-pods", variables, after=("etcd-find", "static-pods")))
 
 
 def master(scenario: str, names: Sequence[str]) -> Fault:
     """The kubelet is stopped, and the containers of the static pods are killed."""
-    return Fault(scenario, ("etcd-find", "static-pods", "drill-master"), _pods(names))
+    variables = _pods(names)
+    return Fault(scenario, "drill-master", variables, script("drill-master", variables, after=("etcd-find", "static-pods")))
 
 
 def _pods(names: Sequence[str]) -> dict[str, str | Sequence[str]]:
@@ -62,13 +70,13 @@ def _pods(names: Sequence[str]) -> dict[str, str | Sequence[str]]:
 
 def cut(scenario: str, site: Site, host: Host, peers: Sequence[Host] = (), *, vip: bool = False) -> Fault:
     """``host`` is cut from ``peers`` (none: from everything), except SSH. ``vip``: it does not answer for the VIP in ARP any more."""
-    variables = {
+    variables: dict[str, str | Sequence[str]] = {
         "PEERS": [str(peer.address) for peer in peers],
         "FAMILY": "ip" if host.address.version == 4 else "ip6",
         "SSH_PORT": str(host.ssh.port or site.ssh.port),
         "VIP": str(site.endpoint.vip) if vip else "",
     }
-    return Fault(scenario, ("drill-cut",), variables)
+    return Fault(scenario, "drill-cut", variables, script("drill-cut", variables))
 
 
 def prove(fault: Fault) -> Command:
@@ -84,19 +92,25 @@ def arm(fault: Fault, after_s: int) -> Command:
 def _timer(fault: Fault, action: str, after_s: int) -> Command:
     variables = {**_variables(fault), "TIMER": action, "AFTER": str(after_s), "HEAL": heal_program(fault)}
     shown = f"drill-timer {action} {fault.scenario}" + (f" {after_s} s" if action == "arm" else "")
-    return replace(script("drill-timer", variables, timeout=INJECT_S, after=fault.scripts), shown=shown)
+    return _following(fault, script("drill-timer", variables, timeout=INJECT_S), shown)
 
 
 def heal_program(fault: Fault) -> str:
     """Return the program that undoes ``fault``, which is kept on the host while the drill is at work."""
-    return script("drill-heal", _variables(fault), after=fault.scripts).program
+    return _following(fault, script("drill-heal", _variables(fault)), "drill-heal").program
 
 
 def inject(fault: Fault) -> Command:
     """Inject ``fault``. Exits 65, and injects nothing, when the timer that undoes it does not run."""
-    return replace(
-        script("drill-inject", _variables(fault), timeout=INJECT_S, after=fault.scripts), shown=f"drill-inject {fault.scenario}"
-    )
+    return _following(fault, script("drill-inject", _variables(fault), timeout=INJECT_S), f"drill-inject {fault.scenario}")
+
+
+def _following(fault: Fault, command: Command, shown: str) -> Command:
+    return replace(following(fault.definitions, command), shown=shown)
+
+
+def _variables(fault: Fault) -> dict[str, str]:
+    return {**COMMON, "SCENARIO": fault.scenario}
 
 
 def end() -> Command:
@@ -118,7 +132,3 @@ def parse_look(answer: Answer) -> Standing:
         case "yes", ("yes" | "no" | None) as there:
             return Standing(True, found.get("scenario", ""), None if there is None else there == "yes")
     raise ValueError(f"drill-look printed something unexpected: {answer.stdout!r}")
-
-
-def _variables(fault: Fault) -> dict[str, str | Sequence[str]]:
-    return {**COMMON, "SCENARIO": fault.scenario, **fault.variables}

@@ -48,6 +48,11 @@ class Course:
         return self.scenario.fault(self.site, self.host)
 
     @property
+    def unit(self) -> str:
+        """The name of the units on the host that undo the fault."""
+        return drill.UNIT
+
+    @property
     def hold_s(self) -> int:
         """How long the fault lasts at least; until the alert fires it may last up to ``alert_s``."""
         return max(self.limits.hold_s, self.scenario.least_s)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -12,7 +11,7 @@ from runbooks.commands import drill
 from runbooks.drill import observe
 from runbooks.drill.course import Course
 from runbooks.drill.rules.guard import refusals
-from runbooks.engine.by_hand import ByHand, by_hand
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
@@ -101,7 +100,9 @@ def prove(course: Course) -> Step:
     def done(run: Run) -> bool | Unmet:
         return course.proved or Unmet("the heal is not proved yet")
 
-    return Step("prove that the host heals by itself", course.host, done=done, do=do, by_hand=_words("prove", course))
+    return Step(
+        "prove that the host heals by itself", course.host, done=done, do=do, by_hand=by_hand("drill", "prove", course=course)
+    )
 
 
 def arm(course: Course) -> Step:
@@ -111,7 +112,7 @@ def arm(course: Course) -> Step:
         course.host,
         done=lambda run: run.read(course.host, drill.look()).armed or Unmet("the timer does not run"),
         do=lambda run: run.change(course.host, drill.arm(course.fault, course.timer_s)),
-        by_hand=_words("arm", course),
+        by_hand=by_hand("drill", "arm", course=course),
     )
 
 
@@ -130,7 +131,9 @@ def inject(course: Course) -> Step:
             course.now("injected_s")
         return True
 
-    return Step(f"inject: {course.scenario.breaks}", course.host, done=done, do=do, by_hand=_words("inject", course))
+    return Step(
+        f"inject: {course.scenario.breaks}", course.host, done=done, do=do, by_hand=by_hand("drill", "inject", course=course)
+    )
 
 
 def hold(course: Course) -> Step:
@@ -152,7 +155,7 @@ def hold(course: Course) -> Step:
         return True if lasted >= until else Unmet(f"{until - lasted:.0f} s left; {_in_words(seen.holders, seen.leader)}")
 
     within = course.longest_s + 60
-    return Step("observe from outside", done=done, within=within, by_hand=_words("hold", course))
+    return Step("observe from outside", done=done, within=within, by_hand=by_hand("drill", "hold", course=course))
 
 
 def _in_words(holders: tuple[str, ...] | None, leader: str) -> str:
@@ -203,8 +206,8 @@ def recover(course: Course) -> Step:
         course.now("recovered_s")
         return True
 
-    step = Step("wait until the cluster has recovered", done=done, within=within + 120)
-    return replace(step, by_hand=_words("recover", course))
+    words = by_hand("drill", "recover", course=course)
+    return Step("wait until the cluster has recovered", done=done, within=within + 120, by_hand=words)
 
 
 def _missing(run: Run, part: Step) -> str:
@@ -217,7 +220,3 @@ def _missing(run: Run, part: Step) -> str:
     except RunbookError as error:
         return str(error).partition("\n")[0]
     return ""
-
-
-def _words(section: str, course: Course) -> ByHand:
-    return by_hand("drill", section, course=course, fault=course.fault, unit=drill.UNIT)

@@ -37,7 +37,9 @@ def firing(site: Site, url: str) -> tuple[Firing, ...]:
     """Return the alerts of ``site`` that fire or are pending in the Prometheus at ``url``. Raises as `look` does."""
     namespace.enter(site)
     namespace.permit(site)
-    return tuple(each for each in _asked(url, prometheus.ALERTS, prometheus.alerts) if each.labels.get("site", site.name) == site.name)
+    return tuple(
+        each for each in _asked(url, prometheus.ALERTS, prometheus.alerts) if each.labels.get("site", site.name) == site.name
+    )
 
 
 def _asked(url: str, path: str, parse: Callable[[str], T]) -> T:

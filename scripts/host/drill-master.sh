@@ -1,5 +1,6 @@
 # The fault "the control plane of this host is gone", for the drill-*.sh after it: the kubelet is stopped, and the containers of the static pods
-# are killed. The manifests stay where they are, so that a reboot undoes it as well. Variables: as drill-pods.sh.
+# are killed. The manifests stay where they are, so that a reboot undoes it as well. Variables: PODS (array), and as for
+# drill-pods.sh.
 # shellcheck shell=bash disable=SC2154
 ready() {
     local pod

@@ -19,6 +19,7 @@ from runbooks.upgrade import pages as upgrade_pages
 PAGELESS: Final[Mapping[str, str]] = {
     "backup.decrypt": "`age --decrypt --identity FILE` of every file of a set: [backup](../backup.md)",
     "backup.schedule": "one line in a crontab, or one timer: [backup](../backup.md)",
+    "drill.all": "the pages of the drills, one after the other: drill.kubelet, drill.apiserver ...",
     "backup.unschedule": "that line or timer is deleted again",
 }
 
