@@ -14,6 +14,9 @@ rule() { # saddr or daddr
     local IFS=,
     if ((${#PEERS[@]})); then echo "$FAMILY $1 { ${PEERS[*]} } drop"; else echo drop; fi
 }
+no_arp() {
+    [ -z "$VIP" ] || echo "table arp $name { chain output { type filter hook output priority 0; policy accept; arp saddr ip $VIP drop; }; }"
+}
 inject() {
     nft -f - <<EOF
 table inet $name {
@@ -37,7 +40,7 @@ table inet $name {
         $(rule daddr)
     }
 }
-${VIP:+table arp $name { chain output { type filter hook output priority 0; policy accept; arp saddr ip $VIP drop; }; }}
+$(no_arp)
 EOF
 }
 there() { has inet || has arp; }

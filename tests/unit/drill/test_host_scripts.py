@@ -1,0 +1,220 @@
+"""The programs that run on hosts, by real bash: the fault is only injected under a timer, and undone by it whatever becomes of the operator.
+
+systemd is a stand-in here that knows its few words and really waits; tests/lab/drill has the real one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from runbooks.commands import drill
+from runbooks.commands.base import Answer, Command
+from runbooks.commands.drill import Standing
+from runbooks.drill.rules.scenarios import ALL
+from tests.support import fakes
+
+pytestmark = pytest.mark.unit
+
+SYSTEMCTL = """#!/bin/bash
+exec 9>&-
+cd "@TOP@" || exit 1
+echo "$*" >>log
+run() { bash -c "$(sed -n 's/^ExecStart=//p' units/ha-runbooks-drill.service)"; }
+case "$*" in
+"-q is-active kubelet") [ -e kubelet ] ;;
+"stop kubelet") rm -f kubelet ;;
+"start kubelet") if [ -e stuck ]; then rm stuck; exit 1; fi; touch kubelet ;;
+"-q is-active ha-runbooks-drill.timer") [ -e timer ] ;;
+"enable -q --now ha-runbooks-drill.timer")
+    [ ! -e no-timers ] || exit 1
+    touch timer
+    after=$(sed -n 's/^OnActiveSec=//p' units/ha-runbooks-drill.timer)
+    [ ! -e never ] || exit 0
+    setsid bash -c "sleep $after; [ ! -e timer ] || systemctl start ha-runbooks-drill.service" >/dev/null 2>&1 </dev/null &
+    ;;
+"disable -q --now ha-runbooks-drill.timer") rm -f timer ;;
+"start ha-runbooks-drill.service") run ;;
+"stop ha-runbooks-drill.service" | daemon-reload) ;;
+*) echo "unexpected: systemctl $*" >>log; exit 9 ;;
+esac
+"""
+
+
+class SandboxHost:
+    """A host that is a directory, with a kubelet that runs."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        for name in ("bin", "units"):
+            (top / name).mkdir()
+        (top / "bin" / "systemctl").write_text(SYSTEMCTL.replace("@TOP@", str(top)))
+        (top / "bin" / "systemctl").chmod(0o755)
+        (top / "comm").write_text("systemd\n")
+        self.flag("kubelet")
+
+    def flag(self, name: str) -> None:
+        (self.top / name).touch()
+
+    def there(self, name: str) -> bool:
+        return (self.top / name).exists()
+
+    def program(self, command: Command) -> str:
+        places = {
+            "/etc/systemd/system": "units",
+            "/var/lib/ha-runbooks/drill": "drill",
+            "/run/ha-runbooks-drill.lock": "lock",
+            "/proc/1/comm": "comm",
+        }
+        text = command.program
+        for path, name in places.items():
+            text = text.replace(path, str(self.top / name))
+        text = text.replace("i < 300", "i < 20").replace("sleep 5", "sleep 0.1")
+        return f"PATH={self.top}/bin:$PATH\n{text}"
+
+    def run(self, command: Command) -> Answer:
+        return fakes.bash(self.program(command))
+
+    def standing(self) -> Standing:
+        return drill.look().parse(self.run(drill.look().command))
+
+    def clean(self) -> bool:
+        return not self.there("timer") and not self.there("drill") and list((self.top / "units").iterdir()) == []
+
+    def waits_for(self, name: str, seconds: float = 10) -> bool:
+        deadline = time.monotonic() + seconds
+        while not self.there(name) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return self.there(name)
+
+    @property
+    def log(self) -> list[str]:
+        return (self.top / "log").read_text().splitlines()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> SandboxHost:
+    return SandboxHost(tmp_path)
+
+
+FAULT = drill.services("kubelet", ("kubelet",))
+
+
+def test_the_proof_runs_the_heal_by_the_timer_and_leaves_nothing(host):
+    assert host.run(drill.prove(FAULT)).exited == 0
+    assert host.clean()
+    assert "start ha-runbooks-drill.service" in host.log
+    assert "stop kubelet" not in host.log
+
+
+@pytest.mark.parametrize("broken", ["no-timers", "never"])
+def test_a_timer_that_does_not_work_refuses_the_drill_and_leaves_nothing(host, broken):
+    host.flag(broken)
+    said = host.run(drill.prove(FAULT))
+    assert said.exited == 65
+    assert "timer" in said.stderr
+    assert host.clean()
+
+
+def test_a_fault_that_cannot_be_injected_refuses_the_drill(host):
+    (host.top / "kubelet").unlink()
+    said = host.run(drill.prove(FAULT))
+    assert (said.exited, said.stderr.strip()) == (65, "kubelet does not run here")
+    assert host.clean()
+
+
+def test_without_systemd_there_is_no_drill(host):
+    (host.top / "comm").write_text("openrc-init\n")
+    assert host.run(drill.prove(FAULT)).exited == 65
+
+
+def test_nothing_is_injected_without_the_timer(host):
+    said = host.run(drill.inject(FAULT))
+    assert said.exited == 65
+    assert "nothing was injected" in said.stderr
+    assert host.there("kubelet")
+
+
+def test_the_host_undoes_the_fault_by_itself_when_nobody_comes_back(host):
+    assert host.run(drill.arm(FAULT, 2)).exited == 0
+    assert host.run(drill.inject(FAULT)).exited == 0
+    assert not host.there("kubelet")
+    assert host.standing() == Standing(True, "kubelet", there=True)
+    assert host.waits_for("kubelet")
+    deadline = time.monotonic() + 5
+    while not host.clean() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert host.clean()
+    assert host.standing() == Standing(armed=False)
+
+
+def test_an_injection_that_is_killed_in_the_middle_is_undone(host):
+    """The operator's machine is gone while the host injects: the injection holds the lock, and loses it with its life."""
+    slow = host.program(drill.inject(FAULT)).replace("inject() { systemctl stop", "inject() { sleep 60; systemctl stop")
+    host.run(drill.arm(FAULT, 1))
+    with subprocess.Popen(["bash", "-c", slow], start_new_session=True) as injecting:
+        time.sleep(0.3)
+        subprocess.run(["kill", "-KILL", "--", f"-{injecting.pid}"], check=True)
+    deadline = time.monotonic() + 5
+    while not host.clean() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert host.clean()
+    assert host.there("kubelet")
+
+
+def test_the_heal_can_be_run_again_and_without_a_drill(host):
+    host.run(drill.arm(FAULT, 9))
+    host.run(drill.inject(FAULT))
+    for _ in range(2):
+        assert host.run(drill.end()).exited == 0
+        assert host.there("kubelet")
+        assert host.clean()
+
+
+def test_the_heal_tries_until_the_fault_is_gone(host):
+    host.run(drill.arm(FAULT, 9))
+    host.run(drill.inject(FAULT))
+    host.flag("stuck")
+    assert host.run(drill.end()).exited == 0
+    assert host.there("kubelet")
+    assert host.clean()
+    assert host.log.count("start kubelet") == 2
+
+
+def test_one_drill_at_a_time_on_a_host(host):
+    host.run(drill.arm(FAULT, 9))
+    said = host.run(drill.arm(FAULT, 9))
+    assert said.exited == 65
+    assert "inv drill.heal" in said.stderr
+    assert host.there("timer")
+    host.run(drill.end())
+
+
+def test_an_injection_can_be_repeated(host):
+    host.run(drill.arm(FAULT, 9))
+    for _ in range(2):
+        assert host.run(drill.inject(FAULT)).exited == 0
+    assert host.log.count("stop kubelet") == 1
+    host.run(drill.end())
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=lambda each: each.name)
+def test_every_heal_is_a_whole_program_with_its_own_values(scenario):
+    """It runs long after the operator's command is gone: nothing may be missing in it."""
+    site = fakes.site()
+    on = site.named("", scenario.role)[0]
+    fault = scenario.fault(site, on)
+    text = drill.heal_program(fault)
+    checked = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert all(f"{name}=" in text for name in (*fault.variables, "UNIT", "DIRECTORY", "LOCK", "SCENARIO"))
+    assert all(f"\n{name}() " in text for name in ("ready", "inject", "there", "undo"))
+
+
+@pytest.mark.parametrize("said", ["", "armed maybe\n", "armed no\nthere yes\n", "there yes\n"])
+def test_what_look_cannot_have_printed_is_refused(said):
+    with pytest.raises(ValueError, match="drill-look"):
+        drill.parse_look(Answer(0, said))
