@@ -1,0 +1,154 @@
+"""The steps of a drill, carried out on a host that is a directory: what they leave, and what they write down for the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+
+from runbooks.commands import drill
+from runbooks.commands.base import Answer, Command
+from runbooks.commands.drill import Standing
+from runbooks.drill import observe, steps
+from runbooks.drill.course import Course
+from runbooks.drill.rules.facts import Sample
+from runbooks.drill.rules.scenarios import ALL, BY_NAME
+from runbooks.engine import loop
+from runbooks.engine.steps import Procedure
+from runbooks.errors import CommandError, RunbookError
+from runbooks.inventory.model import Host
+from runbooks.inventory.settings import Drills
+from tests.support import fakes
+from tests.unit.drill.sandbox import SandboxHost
+
+pytestmark = pytest.mark.unit
+
+
+class Sandboxed:
+    """One host that is a directory; no other host answers."""
+
+    def __init__(self, host: SandboxHost) -> None:
+        self.host = host
+        self.sent: list[str] = []
+
+    def run(self, host: Host, command: Command) -> Answer:
+        self.sent.append(str(command))
+        answer = self.host.run(command)
+        if answer.exited not in command.expect:
+            raise CommandError(f"{host}: `{command}` exited {answer.exited}: {answer.stderr}", exited=answer.exited)
+        return answer
+
+    def run_each(self, commands: Mapping[Host, Command]) -> dict[Host, Answer | RunbookError]:
+        return fakes.one_by_one(self.run, commands)
+
+    def abort(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def sandbox(tmp_path) -> SandboxHost:
+    return SandboxHost(tmp_path)
+
+
+@pytest.fixture
+def course() -> Course:
+    """A drill of the kubelet that lasts as long as two looks at it."""
+    site = msgspec.structs.replace(fakes.site(), drills=Drills(hold_s=10))
+    return Course(site, BY_NAME["kubelet"], site.workers[-1])
+
+
+@pytest.fixture
+def quick(monkeypatch, sandbox):
+    """Only the fault is looked at, and it lasts for a moment."""
+
+    def sample(run, course) -> Sample:
+        there = drill.look().parse(sandbox.run(drill.look().command))
+        return Sample(at_s=course.times["injected_s"] + course.since("injected_s"), there=there.there if there.armed else False)
+
+    monkeypatch.setattr(observe, "sample", sample)
+    monkeypatch.setattr(Course, "hold_s", property(lambda self: 0))
+
+
+def middle(course: Course) -> Procedure:
+    parts = (steps.prove, steps.arm, steps.inject, steps.hold)
+    return Procedure("drill.kubelet", "", [*(part(course) for part in parts), steps.heal(course.host, course)])
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_course_of_a_drill(sandbox, course):
+    hosts = Sandboxed(sandbox)
+    run = fakes.run_on(hosts)
+    loop.carry_out(run, middle(course))
+    assert sandbox.there("kubelet")
+    assert sandbox.clean()
+    facts = course.facts()
+    assert None not in (facts.injecting_s, facts.injected_s, facts.held_s, facts.healing_s, facts.healed_s)
+    times = [facts.injecting_s, facts.injected_s, facts.held_s, facts.healing_s, facts.healed_s]
+    assert times == sorted(times)
+    changes = [each for each in hosts.sent if each != "drill-look"]
+    assert [each.split()[:2] for each in changes[:3]] == [
+        ["drill-timer", "prove"],
+        ["drill-timer", "arm"],
+        ["drill-inject", "kubelet"],
+    ]
+    assert changes[3:] == ["systemctl start ha-runbooks-drill.service"]
+
+
+def test_a_plan_sends_nothing_but_questions(sandbox, course):
+    hosts = Sandboxed(sandbox)
+    run = fakes.run_on(hosts, plan=True)
+    loop.carry_out(run, middle(course))
+    assert set(hosts.sent) <= {"drill-look"}
+    assert sandbox.there("kubelet")
+    assert course.times == {}
+
+
+def test_without_a_proof_nothing_is_injected(sandbox, course):
+    sandbox.flag("no-timers")
+    with pytest.raises(CommandError, match="timer"):
+        loop.carry_out(fakes.run_on(Sandboxed(sandbox)), middle(course))
+    assert sandbox.there("kubelet")
+    assert sandbox.clean()
+    assert not course.proved
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_interruption_while_the_fault_is_there_leaves_it_to_the_timer(sandbox, course):
+    run = fakes.run_on(Sandboxed(sandbox))
+    before = [steps.prove(course), steps.arm(course), steps.inject(course)]
+    loop.carry_out(run, Procedure("drill.kubelet", "", before))
+    run.interrupted = True
+    hold = steps.hold(course)
+    assert hold.done
+    with pytest.raises(KeyboardInterrupt):
+        hold.done(run)
+    assert sandbox.standing() == Standing(True, "kubelet", there=True)
+    assert sandbox.run(drill.end()).exited == 0
+    assert sandbox.there("kubelet")
+    assert sandbox.clean()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_fault_that_the_timer_has_undone_early_is_noted(sandbox, course, monkeypatch):
+    monkeypatch.setattr(Course, "hold_s", property(lambda self: 30))
+    monkeypatch.setattr(Course, "timer_s", property(lambda self: 1))
+    run = fakes.run_on(Sandboxed(sandbox))
+    loop.carry_out(run, middle(course))
+    assert sandbox.clean()
+    assert course.samples[-1].there is False
+    assert course.facts().healing_s is None
+
+
+@pytest.mark.parametrize("scenario", ALL, ids=lambda each: each.name)
+def test_the_timer_is_later_than_the_longest_fault(scenario):
+    site = msgspec.structs.replace(fakes.site(), drills=Drills(hold_s=60, alert_s=900))
+    course = Course(site, scenario, site.named("", scenario.role)[0])
+    assert course.timer_s > course.longest_s + 60
+    assert course.longest_s >= max(course.hold_s, 900)
+    titles = [step.name for step in steps.procedure(course)]
+    order = ["prove", "start", "inject:", "observe", "undo", "wait"]
+    assert [title.split()[0] for title in titles[2:]] == order
