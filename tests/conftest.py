@@ -54,6 +54,7 @@ ROWS: Final = {
         "backup/test_verify.py",
         "backup/test_run.py",
         "cluster/test_verify.py",
+        "drill/test_drill.py",
         "cluster/test_upgrade.py",
         "upgrade/test_plan.py",
         "upgrade/test_rollback.py",

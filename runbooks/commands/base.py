@@ -105,10 +105,10 @@ def script(
 
 
 def following(first: Command, then: Command) -> Command:
-    """Return ``then``, with the program of ``first`` before its own: functions that it calls.
+    r"""Return ``then``, with the program of ``first`` before its own: functions that it calls.
 
     >>> following(cmd("a"), cmd("b")).program, following(cmd("a"), cmd("b")).shown
-    ('a\\nb', 'b')
+    ('a\nb', 'b')
     """
     return replace(then, program=f"{first.program}\n{then.program}")
 

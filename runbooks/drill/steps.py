@@ -166,7 +166,10 @@ def heal(host: Host, course: Course | None = None) -> Step:
     """Undo the fault by the host's own heal, which is there while the timer is. Nothing to do when it has done that already."""
 
     def done(run: Run) -> bool | Unmet:
-        if run.read(host, drill.look()).armed:
+        standing = run.read(host, drill.look())
+        if course and standing.there and "healing_s" not in course.times:
+            course.now("held_s")
+        if standing.armed:
             return Unmet("the drill is at work")
         if course and "healing_s" in course.times:
             course.times.setdefault("healed_s", course.times["healing_s"])

@@ -1,0 +1,122 @@
+"""Every drill on a real cluster: held, killed in the middle, interrupted, refused, violated."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbooks.commands.drill import DIRECTORY, UNIT
+from runbooks.drill.rules.scenarios import ALL
+from tests.support.operator import Operator, sh
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.lab
+
+HOLD_S = 15
+LEFT = f"ls -d {DIRECTORY} /etc/systemd/system/{UNIT}.* /etc/systemd/system/timers.target.wants/{UNIT}.timer 2>/dev/null; nft list tables"
+
+
+@pytest.fixture(scope="module")
+def drilled(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """An operator with objectives that a busy machine of two cores can hold."""
+    somebody = Operator(cluster.lab, tmp_path_factory.mktemp("drilled"))
+    somebody.edit(
+        lambda site: site.update(drills={"outage_ms": 10_000, "reused_ms": 30_000, "recovery_s": 300, "hold_s": HOLD_S})
+    )
+    return somebody
+
+
+@pytest.fixture(autouse=True)
+def whole(drilled: Operator) -> Iterator[None]:
+    """A cluster that is well before each test, and no drill on any host after it."""
+    drilled.verified()
+    yield
+    drilled.inv("drill.heal", timeout_s=600)
+
+
+def kept(operator: Operator) -> dict[str, Any]:
+    newest = max(Path(operator.directory).glob(".runbooks/*/runs/*.drill.json"))
+    found: dict[str, Any] = json.loads(newest.read_text())
+    assert newest.with_name(newest.name.replace(".json", ".html")).exists()
+    return found
+
+
+def at_work(operator: Operator) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(operator.good("drill.list", "--at-work", "--json"))["at_work"]
+    return found
+
+
+def observing(event: dict[str, Any]) -> bool:
+    """Whether the fault is there and is being observed."""
+    return event["event"] == "waiting" and "observe" in event["step"]
+
+
+@pytest.mark.parametrize("name", [each.name for each in ALL])
+def test_a_cluster_that_is_well_holds_its_objectives(drilled: Operator, name: str) -> None:
+    drilled.good(f"drill.{name}", "--no-backup", timeout_s=900)
+    found = kept(drilled)
+    assert {each["objective"]: each["word"] for each in found["judgements"]} == dict.fromkeys(
+        ("fault", "outage, new connections", "outage, reused connection", "data", "recovery"), "held"
+    )
+    host = found["facts"]["host"]
+    assert "drill" not in sh(drilled, host, f"{LEFT}; true")
+    assert at_work(drilled) == []
+
+
+@pytest.mark.parametrize("name", ["haproxy", "etcd", "partition"])
+def test_a_drill_whose_command_is_killed_heals_by_itself(drilled: Operator, name: str) -> None:
+    drilled.follow(f"drill.{name}", "--no-backup", when=observing, act=lambda process, _: process.send_signal(signal.SIGKILL))
+    assert [each["drill"].partition(":")[0] for each in at_work(drilled)] == [name]
+    eventually(lambda: at_work(drilled), [], HOLD_S + 120 + 60 + 60)
+    drilled.verified()
+
+
+def test_ctrl_c_heals_at_once(drilled: Operator) -> None:
+    exited, _ = drilled.follow(
+        "drill.haproxy", "--no-backup", when=observing, act=lambda process, _: process.send_signal(signal.SIGINT)
+    )
+    assert exited == 130
+    assert at_work(drilled) == []
+    drilled.verified()
+
+
+def test_a_drill_that_is_left_over_refuses_the_next_one_and_heal_ends_it(drilled: Operator) -> None:
+    drilled.follow("drill.kubelet", "--no-backup", when=observing, act=lambda process, _: process.send_signal(signal.SIGKILL))
+    refused = drilled.inv("drill.haproxy", "--no-backup", timeout_s=300)
+    assert refused.returncode == 3
+    assert "the drill kubelet is still at work" in refused.stderr
+    drilled.good("drill.heal", timeout_s=600)
+    assert at_work(drilled) == []
+    drilled.verified()
+
+
+def test_a_load_balancer_that_does_not_serve_refuses_every_drill(drilled: Operator) -> None:
+    sh(drilled, "lb2", "systemctl stop haproxy")
+    try:
+        refused = drilled.inv("drill.apiserver", "--no-backup", timeout_s=300)
+    finally:
+        sh(drilled, "lb2", "systemctl start haproxy")
+    assert refused.returncode == 3
+    assert "lb2: lb: haproxy is inactive" in refused.stderr
+
+
+def test_without_a_backup_a_drill_is_refused(drilled: Operator) -> None:
+    refused = drilled.inv("drill.apiserver", timeout_s=300)
+    assert refused.returncode == 3
+    assert "backup" in refused.stderr
+
+
+def test_a_violated_objective_says_by_how_much(drilled: Operator) -> None:
+    limits = {"outage_ms": 100, "reused_ms": 100, "recovery_s": 300, "hold_s": HOLD_S}
+    drilled.edit(lambda site: site.update(drills=limits))
+    try:
+        done = drilled.inv("drill.haproxy", "--no-backup", timeout_s=900)
+    finally:
+        drilled.edit(lambda site: site.update(drills={**limits, "outage_ms": 10_000, "reused_ms": 30_000}))
+    assert done.returncode == 1
+    assert "too long" in done.stderr
