@@ -50,10 +50,7 @@ def standings(run: Run) -> dict[Host, Standing | RunbookError]:
 
 def newest_good(site: Site) -> datetime | None:
     """Return when the newest good backup set was finished, None when there is none."""
-    if not site.backup:
-        return None
-    good = (each.manifest for each in Store(site).sets() if each.manifest and each.manifest.state == "good")
-    found = next(good, None)
+    found = Store(site).newest_good() if site.backup else None
     return found.finished if found else None
 
 

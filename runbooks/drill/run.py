@@ -82,7 +82,8 @@ def carry_out(session: Session, scenario: Scenario, host: str, *, backup: bool) 
             raise
         except RunbookError:
             attempt.heal()
-            attempt.keep()
+            if "injecting_s" in course.times:
+                show.result(session, attempt.keep())
             raise
         return attempt.keep()
 

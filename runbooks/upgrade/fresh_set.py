@@ -49,8 +49,8 @@ def require(session: Session, choices: Choices, *, begun: bool = False) -> bool:
 
 def newest_good(store: Store, now: datetime, within: timedelta | None = FRESH) -> Manifest | None:
     """Return the newest good set, when it is not older than ``within`` (None: however old), else None."""
-    good = (each.manifest for each in store.sets() if each.manifest and each.manifest.state == "good")
-    return next((found for found in good if within is None or _age(found, now) <= within), None)
+    found = store.newest_good()
+    return found if found and (within is None or _age(found, now) <= within) else None
 
 
 def _age(found: Manifest, now: datetime) -> timedelta:

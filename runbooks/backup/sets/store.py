@@ -136,6 +136,10 @@ class Store:
         found = [self._read(name) for name in names]
         return [each for each in found if not each.manifest or each.manifest.site == self.site.name]
 
+    def newest_good(self) -> Manifest | None:
+        """Return the manifest of the newest good set, None when there is none. Raises InventoryError."""
+        return next((each.manifest for each in self.sets() if each.manifest and each.manifest.state == "good"), None)
+
     def one(self, name: str = "") -> Set:
         """Return the set called ``name``, or the newest one. Raises InventoryError when there is none."""
         sets = self.sets()
