@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -11,12 +12,13 @@ from runbooks.commands import drill
 from runbooks.commands.base import Answer, Command
 from runbooks.commands.drill import Standing
 from runbooks.drill import observe, steps
+from runbooks.drill import run as run_module
 from runbooks.drill.course import Course
 from runbooks.drill.rules.facts import Sample
 from runbooks.drill.rules.scenarios import ALL, BY_NAME
 from runbooks.engine import loop
 from runbooks.engine.steps import Procedure
-from runbooks.errors import CommandError, RunbookError
+from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.inventory.settings import Drills
 from tests.support import fakes
@@ -130,6 +132,52 @@ def test_an_interruption_while_the_fault_is_there_leaves_it_to_the_timer(sandbox
     assert sandbox.run(drill.end()).exited == 0
     assert sandbox.there("kubelet")
     assert sandbox.clean()
+
+
+def broken(sandbox: SandboxHost, course: Course) -> None:
+    """A drill whose fault is there."""
+    parts = [steps.prove(course), steps.arm(course), steps.inject(course)]
+    loop.carry_out(fakes.run_on(Sandboxed(sandbox)), Procedure("drill.kubelet", "", parts))
+    assert not sandbox.there("kubelet")
+
+
+def attempt(sandbox: SandboxHost, course: Course, lease: fakes.FakeLease) -> run_module._Attempt:
+    session = SimpleNamespace(run=fakes.run_on(Sandboxed(sandbox), lease=lease), options=None, close=lambda: None)
+    return run_module._Attempt(session, course, None)
+
+
+def test_after_ctrl_c_the_fault_is_undone_by_new_connections_and_the_old_lock(sandbox, course, monkeypatch):
+    broken(sandbox, course)
+    taken = fakes.FakeLease(refusal=PrecheckError("locked by the run that was interrupted"))
+    ended = attempt(sandbox, course, taken)
+    monkeypatch.setattr(run_module, "FreshSession", lambda options: ended.session)
+    ended.heal_anew()
+    assert sandbox.there("kubelet")
+    assert sandbox.clean()
+
+
+def test_after_an_error_the_fault_is_undone(sandbox, course):
+    broken(sandbox, course)
+    attempt(sandbox, course, fakes.FakeLease()).heal()
+    assert sandbox.there("kubelet")
+    assert sandbox.clean()
+
+
+def test_when_the_host_cannot_be_reached_it_is_said_who_undoes_the_fault(sandbox, course, monkeypatch):
+    broken(sandbox, course)
+    ended = attempt(sandbox, course, fakes.FakeLease())
+    monkeypatch.setattr(Sandboxed, "run", lambda self, host, command: (_ for _ in ()).throw(fakes.lost(host)))
+    ended.heal()
+    said = ended.session.run.listener.of("say")
+    assert said[-1].endswith(f"the host does that itself within {course.timer_s} s. See: inv drill.list --at-work")
+    assert sandbox.standing().there
+
+
+def test_nothing_is_undone_where_nothing_can_be(sandbox, course):
+    ended = attempt(sandbox, course, fakes.FakeLease())
+    ended.heal()
+    ended.heal_anew()
+    assert ended.session.run.listener.of("say") == []
 
 
 @pytest.mark.usefixtures("quick")
