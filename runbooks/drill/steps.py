@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from math import ceil
 from typing import Final
 
 from runbooks import gates
@@ -152,7 +153,11 @@ def hold(course: Course) -> Step:
             return True
         fired = set(seen.alerts or ()) - set(course.fired_before or ())
         until = course.hold_s if course.limits.alert_s is None or fired else course.longest_s
-        return True if lasted >= until else Unmet(f"{until - lasted:.0f} s left; {_in_words(seen.holders, seen.leader)}")
+        return (
+            True
+            if lasted >= until
+            else Unmet(f"about {ceil((until - lasted) / 10) * 10} s left; {_in_words(seen.holders, seen.leader)}")
+        )
 
     within = course.longest_s + 60
     return Step("observe from outside", done=done, within=within, by_hand=by_hand("drill", "hold", course=course))
