@@ -21,6 +21,16 @@ REFUSED: Final = 65  # the new program does not take the configuration
 NOT_STARTED: Final = 67  # a unit does not start
 CANNOT_RUN: Final = 71  # the new program does not run on this host as it is, for example because of its libraries
 
+LEFT: Final = (
+    "before",
+    "trial",
+    "old",
+    "tried",
+    "tried.new",
+    "new",
+    "root",
+)  # what packages-new.sh may leave, as it is to be taken away
+
 Runs = Literal["current", "replaced", "stopped"]
 
 
@@ -31,6 +41,7 @@ class Services:
     packages  the installed versions by name, as the package manager writes them; ``held``: those that it leaves alone.
     units     by unit: "current" runs the program that is installed, "replaced" an older one whose file is gone, "stopped" does not run.
     tried     the packages that were fetched, and tried with the configuration as it is now; ``kept``: those that they replace.
+    trial     of each package what was installed ("" for none) and what was wanted when packages were tried last.
     """
 
     packages: Mapping[str, str]
@@ -38,6 +49,7 @@ class Services:
     units: Mapping[str, Runs]
     tried: Mapping[str, str]
     kept: Mapping[str, str] = field(default_factory=dict)
+    trial: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +77,14 @@ def parse(answer: Answer) -> Services:
     for name, _, state in (value.partition(" ") for key, value in lines if key == "unit"):
         units[name] = _runs(state)
     tried = next((value.split() for key, value in lines if key == "tried"), [])
+    trials = [value.split(" ", 2) for key, value in lines if key == "trial" and value.count(" ") == 2]
     return Services(
         packages=dict(value.partition(" ")[::2] for key, value in lines if key == "package"),
         held=frozenset(value for key, value in lines if key == "held"),
         units=units,
         tried=dict(zip(tried[::2], tried[1::2], strict=True)),
         kept=dict(value.partition(" ")[::2] for key, value in lines if key == "kept"),
+        trial={name: (had.removeprefix("-"), wanted) for name, had, wanted in trials},
     )
 
 
@@ -118,9 +132,9 @@ def variables(kind: str, wanted: Mapping[str, str]) -> dict[str, str | Sequence[
 def try_lb(kind: str, wanted: Mapping[str, str], old: Mapping[str, str], reads: Sequence[str]) -> Command:
     """Fetch HAProxy and keepalived in the ``wanted`` versions, and have them check the configuration. Installs nothing.
 
-    ``reads``: what HAProxy is started with. Keeps the packages that are installed, for `put_back`; those of ``old`` instead, when an earlier
-    run has kept them and what it installed does not work. Exits with REFUSED or CANNOT_RUN; its answer has a line "unkept NAME VERSION" for
-    each package that could not be kept.
+    ``reads``: what HAProxy is started with. Keeps the packages that are installed, for `put_back`; those of ``old`` instead, when a run that
+    was interrupted has kept them. Exits with REFUSED or CANNOT_RUN; its answer has a line "unkept NAME VERSION" for each package that could
+    not be kept.
     """
     given = variables(kind, wanted) | {"OLD": words(old), "READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
     command = script("lb-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
@@ -145,8 +159,8 @@ def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str], old: Ma
 
 
 def forget(kind: str) -> Command:
-    """Take the packages that were kept and tried away: the new ones work, or the old ones are back."""
-    paths = [f"{TOP}/{kind}/{name}" for name in ("old", "before", "tried", "tried.new", "new", "root")]
+    """Take the packages that were kept and tried away: the new ones work, or the old ones are back. What going back goes by goes first."""
+    paths = [f"{TOP}/{kind}/{name}" for name in LEFT]
     return replace(cmd("rm", "-rf", "--", *paths), shown="rm the packages that were kept")
 
 

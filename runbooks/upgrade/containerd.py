@@ -147,7 +147,7 @@ def wanted(run: Run, hosts: Sequence[Host], asked: Mapping[str, str]) -> dict[Ho
     found = {}
     for host, there in seen.items():
         # An installation that was interrupted may have left a package half installed: then it was tried before.
-        names = [name for name in NAMES if name in {*there.packages, *there.tried}]
+        names = [name for name in NAMES if name in {*there.packages, *there.tried, *there.kept}]
         if not {"containerd", "containerd.io"} & set(names):
             raise PrecheckError(f"{host}: containerd is not installed as a package", hint="inv cluster.prepare installs it")
         if asked.get("runc") and "runc" not in names:

@@ -26,6 +26,7 @@ from runbooks.upgrade.lb_steps import (
     pair_is_whole,
     remember,
     serves_again,
+    settle,
     try_new,
     upgrade,
     was_holder,
@@ -61,7 +62,7 @@ def versions(run: Run, site: Site, asked: Mapping[str, str]) -> dict[Host, dict[
     found = {}
     for host, services in seen.items():
         # An installation that was interrupted may have left a package half installed: then it was tried before.
-        if missing := [name for name in UNITS if name not in {*services.packages, *services.tried}]:
+        if missing := [name for name in UNITS if name not in {*services.packages, *services.tried, *services.kept}]:
             raise PrecheckError(f"{host}: {listed(missing)} is not installed, or only in part", hint="inv lb.setup")
         for each in offers[host].broken:
             run.listener.say(f"{host}: the package repository {each.repository} cannot be used: {each.reason}")
@@ -85,7 +86,7 @@ def procedure(pair: Pair, way: Moves, watching: Host | None, origin: Host | None
             if not origin:
                 items.append(remember(host))
             items += [can_hold(way.away), take_over(way.away, watching)]
-        items += [upgrade(pair, host), serves_again(pair, host)]
+        items += [upgrade(pair, host), serves_again(pair, host), settle(host)]
     if way.back:
         items += [can_hold(way.back), take_over(way.back, watching)]
     if origin or way.away:

@@ -94,9 +94,11 @@ def test_the_standby_first_then_the_vip_and_the_other_one_and_the_vip_back(opera
     assert set(changed[:2]) == {f"{host}: fetch the packages; the new programs check the configuration" for host in LBS}
     assert changed[2:] == [
         "lb2: install haproxy 2.6.12-1+deb12u4+lab1",
+        "lb2: take away what was kept for going back",
         "lb1: note that it held the VIP",
         "lb2: take over the VIP",
         "lb1: install haproxy 2.6.12-1+deb12u4+lab1",
+        "lb1: take away what was kept for going back",
         "lb1: take over the VIP",
         "lb1: take that note away",
     ]
@@ -155,7 +157,7 @@ def test_a_new_program_that_does_not_start_is_replaced_by_the_old_package(operat
 
 @pytest.mark.parametrize(
     ("number", "named", "suffix"),
-    [(1, "install haproxy", "+lab11"), (2, "lb-drain", "+lab12")],
+    [(1, "install haproxy", "+lab11"), (2, "lb-drain", "+lab12"), (1, "the packages that were kept", "+lab13")],
 )
 def test_killed_anywhere_the_same_command_ends_it_with_the_vip_where_it_was(
     operator: Operator, number: int, named: str, suffix: str
