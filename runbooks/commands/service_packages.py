@@ -21,16 +21,6 @@ REFUSED: Final = 65  # the new program does not take the configuration
 NOT_STARTED: Final = 67  # a unit does not start
 CANNOT_RUN: Final = 71  # the new program does not run on this host as it is, for example because of its libraries
 
-LEFT: Final = (
-    "before",
-    "trial",
-    "old",
-    "tried",
-    "tried.new",
-    "new",
-    "root",
-)  # what packages-new.sh may leave, as it is to be taken away
-
 Runs = Literal["current", "replaced", "stopped"]
 
 
@@ -50,6 +40,11 @@ class Services:
     tried: Mapping[str, str]
     kept: Mapping[str, str] = field(default_factory=dict)
     trial: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def known(self) -> set[str]:
+        """The packages that are installed, also in part: an installation that was interrupted leaves what was tried, or kept for going back."""
+        return {*self.packages, *self.tried, *self.kept}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +154,14 @@ def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str], old: Ma
 
 
 def forget(kind: str) -> Command:
-    """Take the packages that were kept and tried away: the new ones work, or the old ones are back. What going back goes by goes first."""
-    paths = [f"{TOP}/{kind}/{name}" for name in LEFT]
-    return replace(cmd("rm", "-rf", "--", *paths), shown="rm the packages that were kept")
+    """Take the packages that were kept and tried away: the new ones work, or the old ones are back."""
+    return replace(cmd("rm", "-rf", "--", *left(kind)), shown="rm the packages that were kept")
+
+
+def left(kind: str) -> list[str]:
+    """Return the paths of all that packages-new.sh may leave on a host, in the order in which it is taken away: first what going back goes by."""
+    names = ("before", "trial", "old", "tried", "tried.new", "new", "root")
+    return [f"{TOP}/{kind}/{name}" for name in names]
 
 
 def _restarted(units: Sequence[str]) -> str:

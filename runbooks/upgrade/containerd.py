@@ -146,8 +146,7 @@ def wanted(run: Run, hosts: Sequence[Host], asked: Mapping[str, str]) -> dict[Ho
     offers: dict[Host, Choice] = run.read_all({host: commands.choice(NAMES) for host in hosts})
     found = {}
     for host, there in seen.items():
-        # An installation that was interrupted may have left a package half installed: then it was tried before.
-        names = [name for name in NAMES if name in {*there.packages, *there.tried, *there.kept}]
+        names = [name for name in NAMES if name in there.known]
         if not {"containerd", "containerd.io"} & set(names):
             raise PrecheckError(f"{host}: containerd is not installed as a package", hint="inv cluster.prepare installs it")
         if asked.get("runc") and "runc" not in names:

@@ -25,6 +25,7 @@ from runbooks.upgrade.rules import services as rules
 
 KIND: Final = "lb"
 UNITS: Final = ("haproxy", "keepalived")  # packages of the same names
+LOOK: Final = commands.look(KIND, UNITS, UNITS)
 SERVES_WITHIN_S = 30
 
 
@@ -37,7 +38,7 @@ class Pair:
 
     def look(self, host: Host) -> Probe[tuple[Services, LbState]]:
         """Ask for the packages and the state of one LB."""
-        both = batch(commands.look(KIND, UNITS, UNITS), lb.state(self.site, host))
+        both = batch(LOOK, lb.state(self.site, host))
         return Probe(both.command, lambda answer: _two(both.parse(answer)))
 
     def states(self, run: Run) -> dict[Host, tuple[Services, LbState]]:
@@ -87,12 +88,12 @@ def try_new(pair: Pair, host: Host) -> Step:
     versions = pair.versions[host]
 
     def done(run: Run) -> bool:
-        seen = run.read(host, commands.look(KIND, UNITS, UNITS))
+        seen = run.read(host, LOOK)
         return rules.tried(seen, versions) or all(seen.packages.get(name) == version for name, version in versions.items())
 
     def do(run: Run) -> None:
         reads = run.read(host, lb_claims.look()).haproxy_reads
-        old = rules.to_keep(run.read(host, commands.look(KIND, UNITS, UNITS)))
+        old = rules.to_keep(run.read(host, LOOK))
         try:
             answer = run.change(host, commands.try_lb(KIND, versions, old, reads))
         except CommandError as error:
@@ -195,7 +196,7 @@ def _go_back(pair: Pair, run: Run, host: Host, why: Exception) -> None:
             f"{failed}\nThe old packages could not be put back: {error}\n{vip}",
             hint=f"do not move the VIP to {host}; on {host}: journalctl -u haproxy -u keepalived; then inv upgrade.lb again",
         ) from None
-    now = run.read(host, commands.look(KIND, UNITS, UNITS)).packages
+    now = run.read(host, LOOK).packages
     old = listed(f"{name} {now.get(name, '?')}" for name in UNITS)
     with suppress(RunbookError):  # the next run does it
         run.change(host, commands.forget(KIND))
@@ -237,7 +238,7 @@ def settle(host: Host) -> Step:
     """Take the packages that were kept away: the new ones are proved, there is nothing to go back to any more."""
 
     def done(run: Run) -> bool:
-        seen = run.read(host, commands.look(KIND, UNITS, UNITS))
+        seen = run.read(host, LOOK)
         return not (seen.kept or seen.tried or seen.trial)
 
     return Step(
