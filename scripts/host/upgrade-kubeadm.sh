@@ -65,9 +65,10 @@ job='run=$0 top=$1 what=$2 end_api=$3 api=/etc/kubernetes/manifests/kube-apiserv
     mv -f -- "$run/code.new" "$run/code"
     # systemd ends what is left of this unit together with this shell: crictl would not give the old API server its 10 s, but all its 30 s.
     # Where the manifest is the same, there is nothing to wait for.
-    [ -n "$shortened" ] || exit
-    [ "$(stat -c %i.%Z "$api" 2>/dev/null)" != "$had" ] || kill "$shortened"
-    wait "$shortened"'
+    if [ -n "$shortened" ]; then
+        [ "$(stat -c %i.%Z "$api" 2>/dev/null)" != "$had" ] || kill "$shortened"
+        wait "$shortened" || true
+    fi'
 case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) exit 0 ;; esac
 other=$(kubeadm_at_work) || true
 if [ -n "$other" ]; then
