@@ -195,7 +195,7 @@ def test_the_unit_lasts_until_the_old_api_server_has_ended_and_no_longer_than_ku
     events, manifest = machine.top / "events", machine.top / "manifests" / "kube-apiserver.yaml"
     manifest.write_text("old\n")
     machine.program("ss", "true")  # it does not listen any more
-    stop = f"stop*) sleep 1; echo \"$*\" >>{events} ;;"
+    stop = f'stop*) sleep 1; echo "$*" >>{events} ;;'
     machine.program("crictl", f"""case "$*" in *"ps -q"*) echo old ;; inspect*) echo '"pid": 4711,' ;; {stop} esac""")
     machine.begin("bash", "-c", f"echo new >{manifest}.new; mv {manifest}.new {manifest}" if replaced else "true")
     assert (events.read_text() if events.exists() else "") == ("stop --timeout 10 old\n" if replaced else "")
