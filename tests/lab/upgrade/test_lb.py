@@ -149,7 +149,7 @@ def test_a_new_program_that_does_not_start_is_replaced_by_the_old_package(operat
     for host in LBS:
         withdraw(operator.lab, host)
         publish(operator.lab, host, dict.fromkeys(NAMES, "+lab4"))
-    operator.good("upgrade.lb")
+    operator.done("upgrade.lb")
     assert suffixes(operator) == {host: ["+lab4", "+lab4"] for host in LBS}
     assert {host: operator.lab.console(host, ["cat", CFG]).stdout for host in LBS} == kept
     operator.idle("lb.setup")
@@ -165,7 +165,7 @@ def test_killed_anywhere_the_same_command_ends_it_with_the_vip_where_it_was(
     for host in LBS:
         publish(operator.lab, host, dict.fromkeys(NAMES, suffix))
     assert operator.strike(number, signal.SIGKILL, "upgrade.lb", named=named) == -signal.SIGKILL, operator.last_words
-    operator.good("upgrade.lb")
+    operator.done("upgrade.lb")
     assert suffixes(operator) == {host: [suffix, suffix] for host in LBS}
     eventually(lambda: holders(operator.lab), ["lb1"])
     assert drained(operator) == []
