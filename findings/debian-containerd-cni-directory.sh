@@ -7,11 +7,13 @@
 # containerd's file, in the section [plugins."io.containerd.grpc.v1.cri".cni], before the upgrade.
 # Exits 0 while that is so, 1 once it has changed. Needs apt-get with a mirror of Debian; starts no daemon and connects to nothing else.
 set -euo pipefail
+shopt -s inherit_errexit
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 cd "$directory"
 # shellcheck disable=SC2016 # the format of apt-get, not ours
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | head -n 1)
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
+[ -n "$mirror" ] || { echo 'apt-get has no mirror of Debian 12 here' >&2 && exit 2; }
 looks_in() { # SUITE VERSION: prints the version, and the directory that a configuration without bin_dir gets
     mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main" >"$1/sources.list"

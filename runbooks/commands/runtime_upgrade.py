@@ -14,7 +14,7 @@ from typing import Final
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.containerd import Config, parse_config
 from runbooks.commands.files import File
-from runbooks.commands.service_packages import MINUTES, TOP, told, variables, words
+from runbooks.commands.service_packages import MINUTES, TOP, left, told, variables, words
 
 KIND: Final = "runtime"
 DIRECTORY: Final = f"{TOP}/{KIND}"
@@ -69,8 +69,7 @@ def parse(answer: Answer) -> Note | None:
 
 def forget() -> Command:
     """Take the note away (first), and the packages that were kept and tried: without the note they belong to nothing."""
-    paths = [f"{DIRECTORY}/{name}" for name in ("old", "before", "tried", "tried.new", "new")]
-    return replace(cmd("rm", "-rf", "--", NOTE, *paths), shown=f"rm {NOTE}, the packages that were kept")
+    return replace(cmd("rm", "-rf", "--", NOTE, *left(KIND)), shown=f"rm {NOTE}, the packages that were kept")
 
 
 def try_new(wanted: Mapping[str, str], old: Mapping[str, str], config: str, file: File | None) -> Command:

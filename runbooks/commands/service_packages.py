@@ -31,6 +31,7 @@ class Services:
     packages  the installed versions by name, as the package manager writes them; ``held``: those that it leaves alone.
     units     by unit: "current" runs the program that is installed, "replaced" an older one whose file is gone, "stopped" does not run.
     tried     the packages that were fetched, and tried with the configuration as it is now; ``kept``: those that they replace.
+    trial     of each package what was installed ("" for none) and what was wanted when packages were tried last.
     """
 
     packages: Mapping[str, str]
@@ -38,6 +39,12 @@ class Services:
     units: Mapping[str, Runs]
     tried: Mapping[str, str]
     kept: Mapping[str, str] = field(default_factory=dict)
+    trial: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def known(self) -> set[str]:
+        """The packages that are installed, also in part: an installation that was interrupted leaves what was tried, or kept for going back."""
+        return {*self.packages, *self.tried, *self.kept}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +72,14 @@ def parse(answer: Answer) -> Services:
     for name, _, state in (value.partition(" ") for key, value in lines if key == "unit"):
         units[name] = _runs(state)
     tried = next((value.split() for key, value in lines if key == "tried"), [])
+    trials = [value.split(" ", 2) for key, value in lines if key == "trial" and value.count(" ") == 2]
     return Services(
         packages=dict(value.partition(" ")[::2] for key, value in lines if key == "package"),
         held=frozenset(value for key, value in lines if key == "held"),
         units=units,
         tried=dict(zip(tried[::2], tried[1::2], strict=True)),
         kept=dict(value.partition(" ")[::2] for key, value in lines if key == "kept"),
+        trial={name: (had.removeprefix("-"), wanted) for name, had, wanted in trials},
     )
 
 
@@ -118,9 +127,9 @@ def variables(kind: str, wanted: Mapping[str, str]) -> dict[str, str | Sequence[
 def try_lb(kind: str, wanted: Mapping[str, str], old: Mapping[str, str], reads: Sequence[str]) -> Command:
     """Fetch HAProxy and keepalived in the ``wanted`` versions, and have them check the configuration. Installs nothing.
 
-    ``reads``: what HAProxy is started with. Keeps the packages that are installed, for `put_back`; those of ``old`` instead, when an earlier
-    run has kept them and what it installed does not work. Exits with REFUSED or CANNOT_RUN; its answer has a line "unkept NAME VERSION" for
-    each package that could not be kept.
+    ``reads``: what HAProxy is started with. Keeps the packages that are installed, for `put_back`; those of ``old`` instead, when a run that
+    was interrupted has kept them. Exits with REFUSED or CANNOT_RUN; its answer has a line "unkept NAME VERSION" for each package that could
+    not be kept.
     """
     given = variables(kind, wanted) | {"OLD": words(old), "READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
     command = script("lb-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
@@ -146,8 +155,13 @@ def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str], old: Ma
 
 def forget(kind: str) -> Command:
     """Take the packages that were kept and tried away: the new ones work, or the old ones are back."""
-    paths = [f"{TOP}/{kind}/{name}" for name in ("old", "before", "tried", "tried.new", "new", "root")]
-    return replace(cmd("rm", "-rf", "--", *paths), shown="rm the packages that were kept")
+    return replace(cmd("rm", "-rf", "--", *left(kind)), shown="rm the packages that were kept")
+
+
+def left(kind: str) -> list[str]:
+    """Return the paths of all that packages-new.sh may leave on a host, in the order in which it is taken away: first what going back goes by."""
+    names = ("before", "trial", "old", "tried", "tried.new", "new", "root")
+    return [f"{TOP}/{kind}/{name}" for name in names]
 
 
 def _restarted(units: Sequence[str]) -> str:

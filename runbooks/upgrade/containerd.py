@@ -7,7 +7,7 @@ others in groups. Static pods and DaemonSets keep running: their shims outlive c
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from runbooks import gates
@@ -16,9 +16,8 @@ from runbooks.commands import service_packages as commands
 from runbooks.commands.drain_objects import Cluster
 from runbooks.commands.runtime_upgrade import KIND
 from runbooks.commands.service_packages import Choice, Services
-from runbooks.engine.retry import until
 from runbooks.engine.steps import Procedure, Run, Step, Together
-from runbooks.errors import OutcomeError, PrecheckError
+from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb import traffic
 from runbooks.rules.finding import Finding, at_least, told
@@ -120,11 +119,7 @@ def look(run: Run, noted: Collection[Host]) -> tuple[First, Seen, Standing]:
         names = in_work(seen)
         return refusals(runtimes.unrepaired(health.wrong(run.site, seen), names), names, names)
 
-    first = observe.begin(run)
-    if wrong(first.health) and not run.plan:
-        with suppress(OutcomeError):
-            until(lambda: not wrong(health.look(run)), within=SETTLED_S if noted else PASSING_S, poll=2)
-        first = observe.begin(run)
+    first = observe.settled(run, wrong, SETTLED_S if noted else PASSING_S)
     names = in_work(first.health)
     versions = status.seen(run.site, first.versions.hosts, first.versions.cluster)
     state = standing(versions)
@@ -146,8 +141,7 @@ def wanted(run: Run, hosts: Sequence[Host], asked: Mapping[str, str]) -> dict[Ho
     offers: dict[Host, Choice] = run.read_all({host: commands.choice(NAMES) for host in hosts})
     found = {}
     for host, there in seen.items():
-        # An installation that was interrupted may have left a package half installed: then it was tried before.
-        names = [name for name in NAMES if name in {*there.packages, *there.tried}]
+        names = [name for name in NAMES if name in there.known]
         if not {"containerd", "containerd.io"} & set(names):
             raise PrecheckError(f"{host}: containerd is not installed as a package", hint="inv cluster.prepare installs it")
         if asked.get("runc") and "runc" not in names:

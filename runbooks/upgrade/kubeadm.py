@@ -9,7 +9,7 @@ from runbooks.commands import kubeadm, upgrade_kubeadm
 from runbooks.commands.kubectl import url
 from runbooks.commands.upgrade_kubeadm import Action, Progress
 from runbooks.engine.steps import Run
-from runbooks.errors import CommandError, OutcomeError, RunbookError, UnreachableError, reason
+from runbooks.errors import CommandError, NotLetIn, OutcomeError, RunbookError, UnreachableError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import next_command
 from runbooks.rules.upgrade_checks import flags, ignored
@@ -101,7 +101,11 @@ def follow(run: Run, host: Host) -> Progress:
 
 def _gone(host: Host, error: RunbookError) -> UnreachableError:
     words = f"{host} has not answered for {LOST_S} s, while `kubeadm upgrade` was at work there: {reason(host, error)}"
-    return UnreachableError(words, hint=f"{next_command.unreachable(host, error)}; then the same command goes on")
+    what = next_command.unreachable(host, error)
+    if isinstance(error, NotLetIn) and "connect_timeout_s" in error.hint:
+        # Over a connection that was up, a host without power looks like one that is slow, until TCP gives up.
+        what = f"if it is off: {next_command.no_answer(host)}; if it runs: {what}"
+    return UnreachableError(words, hint=f"{what}; then the same command goes on")
 
 
 def _tell(run: Run, host: Host, said: Progress, told: dict[str, str]) -> None:

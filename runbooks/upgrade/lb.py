@@ -18,7 +18,7 @@ from runbooks.lb.failover import can_hold, observer, take_over
 from runbooks.rules import lb as lb_rules
 from runbooks.text import listed
 from runbooks.upgrade.lb_steps import (
-    KIND,
+    LOOK,
     UNITS,
     Pair,
     all_arrived,
@@ -26,6 +26,7 @@ from runbooks.upgrade.lb_steps import (
     pair_is_whole,
     remember,
     serves_again,
+    settle,
     try_new,
     upgrade,
     was_holder,
@@ -56,12 +57,11 @@ def upgrade_lb(session: Session, to_haproxy: str, to_keepalived: str) -> None:
 
 def versions(run: Run, site: Site, asked: Mapping[str, str]) -> dict[Host, dict[str, str]]:
     """Return the versions that each LB is to have. Says which repositories cannot be used, and where versions differ."""
-    seen: dict[Host, Services] = run.read_all({host: commands.look(KIND, UNITS, UNITS) for host in site.load_balancers})
+    seen: dict[Host, Services] = run.read_all(dict.fromkeys(site.load_balancers, LOOK))
     offers: dict[Host, Choice] = run.read_all({host: commands.choice(UNITS) for host in site.load_balancers})
     found = {}
     for host, services in seen.items():
-        # An installation that was interrupted may have left a package half installed: then it was tried before.
-        if missing := [name for name in UNITS if name not in {*services.packages, *services.tried}]:
+        if missing := [name for name in UNITS if name not in services.known]:
             raise PrecheckError(f"{host}: {listed(missing)} is not installed, or only in part", hint="inv lb.setup")
         for each in offers[host].broken:
             run.listener.say(f"{host}: the package repository {each.repository} cannot be used: {each.reason}")
@@ -85,7 +85,7 @@ def procedure(pair: Pair, way: Moves, watching: Host | None, origin: Host | None
             if not origin:
                 items.append(remember(host))
             items += [can_hold(way.away), take_over(way.away, watching)]
-        items += [upgrade(pair, host), serves_again(pair, host)]
+        items += [upgrade(pair, host), serves_again(pair, host), settle(host)]
     if way.back:
         items += [can_hold(way.back), take_over(way.back, watching)]
     if origin or way.away:

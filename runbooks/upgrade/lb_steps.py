@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,7 @@ from runbooks.upgrade.rules import services as rules
 
 KIND: Final = "lb"
 UNITS: Final = ("haproxy", "keepalived")  # packages of the same names
+LOOK: Final = commands.look(KIND, UNITS, UNITS)
 SERVES_WITHIN_S = 30
 
 
@@ -36,7 +38,7 @@ class Pair:
 
     def look(self, host: Host) -> Probe[tuple[Services, LbState]]:
         """Ask for the packages and the state of one LB."""
-        both = batch(commands.look(KIND, UNITS, UNITS), lb.state(self.site, host))
+        both = batch(LOOK, lb.state(self.site, host))
         return Probe(both.command, lambda answer: _two(both.parse(answer)))
 
     def states(self, run: Run) -> dict[Host, tuple[Services, LbState]]:
@@ -86,16 +88,14 @@ def try_new(pair: Pair, host: Host) -> Step:
     versions = pair.versions[host]
 
     def done(run: Run) -> bool:
-        seen = run.read(host, commands.look(KIND, UNITS, UNITS))
-        return seen.tried == versions or all(seen.packages.get(name) == version for name, version in versions.items())
+        seen = run.read(host, LOOK)
+        return rules.tried(seen, versions) or all(seen.packages.get(name) == version for name, version in versions.items())
 
     def do(run: Run) -> None:
         reads = run.read(host, lb_claims.look()).haproxy_reads
-        seen, state = run.read(host, pair.look(host))
+        old = rules.to_keep(run.read(host, LOOK))
         try:
-            answer = run.change(
-                host, commands.try_lb(KIND, versions, rules.to_keep(seen, UNITS, lb_rules.not_serving(state)), reads)
-            )
+            answer = run.change(host, commands.try_lb(KIND, versions, old, reads))
         except CommandError as error:
             raise _not_tried(host, error) from None
         for each in commands.unkept(answer):
@@ -153,7 +153,6 @@ def upgrade(pair: Pair, host: Host) -> Step:
             if isinstance(error, CommandError) and error.exited != commands.NOT_STARTED:
                 raise
             _go_back(pair, run, host, error)
-        run.change(host, commands.forget(KIND))
 
     return Step(
         f"install {pair.told(host)}, restart, prove",
@@ -197,9 +196,10 @@ def _go_back(pair: Pair, run: Run, host: Host, why: Exception) -> None:
             f"{failed}\nThe old packages could not be put back: {error}\n{vip}",
             hint=f"do not move the VIP to {host}; on {host}: journalctl -u haproxy -u keepalived; then inv upgrade.lb again",
         ) from None
-    run.change(host, commands.forget(KIND))
-    now = run.read(host, commands.look(KIND, UNITS, UNITS)).packages
+    now = run.read(host, LOOK).packages
     old = listed(f"{name} {now.get(name, '?')}" for name in UNITS)
+    with suppress(RunbookError):  # the next run does it
+        run.change(host, commands.forget(KIND))
     raise OutcomeError(
         f"{failed}\nThe old packages are back ({old}), and {host} serves as before.\n{vip}",
         hint="name another version: --to-haproxy, --to-keepalived; or correct what it says, then inv upgrade.lb again",
@@ -232,6 +232,22 @@ def serves_again(pair: Pair, host: Host) -> Step:
 
     text = by_hand("upgrade", "lb_serves", host=host, balancer=pair.site.load_balancer)
     return Step("serves, and sees the API servers", host, done=done, within=SERVES_WITHIN_S, by_hand=text)
+
+
+def settle(host: Host) -> Step:
+    """Take the packages that were kept away: the new ones are proved, there is nothing to go back to any more."""
+
+    def done(run: Run) -> bool:
+        seen = run.read(host, LOOK)
+        return not (seen.kept or seen.tried or seen.trial)
+
+    return Step(
+        "take away what was kept for going back",
+        host,
+        done=done,
+        do=lambda run: run.change(host, commands.forget(KIND)),
+        by_hand=by_hand("upgrade", "lb_settle"),
+    )
 
 
 def remember(host: Host) -> Step:

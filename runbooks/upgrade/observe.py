@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,10 @@ from runbooks.commands.rendered import Rendered
 from runbooks.commands.upgrade_kubeadm import Progress
 from runbooks.commands.upgrade_room import HostRoom
 from runbooks.commands.versions import KUBE_PROXY, HostVersions
+from runbooks.engine.retry import until
 from runbooks.engine.steps import Run
 from runbooks.engine.together import together
-from runbooks.errors import NotServing, RunbookError
+from runbooks.errors import NotServing, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
@@ -84,6 +85,28 @@ def begin(run: Run) -> First:
     )
     health.once_more(run, found["health"])
     return First(survey=survey, **found)
+
+
+def settled(run: Run, wrong: Callable[[ClusterReadings], Sequence[Finding]], within: float) -> First:
+    """Return what `begin` reads, as soon as nothing is ``wrong`` with the cluster's health; after ``within`` seconds what is there then.
+
+    Only what `begin` read counts: on a host that is busy, a look after the one that was good may be bad again. A plan does not wait.
+    """
+    first = begin(run)
+
+    def passed() -> bool:
+        nonlocal first
+        if wrong(health.look(run)):
+            return False
+        first = begin(run)
+        return not wrong(first.health)
+
+    if wrong(first.health) and not run.plan:
+        try:
+            until(passed, within=within, poll=2)
+        except OutcomeError:
+            first = begin(run)
+    return first
 
 
 def observe(run: Run, first: First, now: Version, target: Version) -> Observed:

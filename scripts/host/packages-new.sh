@@ -3,7 +3,7 @@
 # is installed: the packages' own scripts restart their services, whether the new program takes the configuration or not.
 #   TOP/new   the packages to install, with what they need besides     TOP/root  the same, unpacked
 #   TOP/old   the packages that they replace                           TOP/tried the versions, then checksums of what they were tried with
-#   TOP/before  lines of "NAME VERSION", what TOP/old is to bring back
+#   TOP/before  lines of "NAME VERSION", what TOP/old is to bring back   TOP/trial  lines of "NAME INSTALLED WANTED" (none: -) of that trial
 # OLD (array of "NAME VERSION", may be missing): what was installed before a run that was interrupted; without it, what is installed now.
 # shellcheck shell=bash disable=SC2154
 umask 022
@@ -113,7 +113,7 @@ keep() { # puts the packages that will be replaced into TOP/old: fetched again (
     # What a run that was interrupted has kept stays: what it has installed since may be what does not work.
     local name version each old=(${OLD[@]+"${OLD[@]}"})
     if [ "${#old[@]}" = 0 ]; then
-        rm -rf -- "$TOP/old"
+        rm -rf -- "$TOP/before" "$TOP/old"
         for each in "${WANTED[@]}"; do
             version=$(installed "${each%% *}") || true
             [ -z "$version" ] || old+=("${each%% *} $version")
@@ -121,11 +121,11 @@ keep() { # puts the packages that will be replaced into TOP/old: fetched again (
     fi
     mkdir -p "$TOP/old"
     rm -rf -- "$TOP"/old/tree.*
-    : >"$TOP/before"
+    : >"$TOP/before.new"
     for each in ${old[@]+"${old[@]}"}; do
         if grep -qxF -- "$each" <<<"$(printf '%s\n' "${WANTED[@]}")"; then continue; fi # it stays
         read -r name version <<<"$each"
-        echo "$each" >>"$TOP/before"
+        echo "$each" >>"$TOP/before.new"
         kept "$name" "$version" >/dev/null && continue
         if [ "$(installed "$name")" != "$version" ]; then
             :
@@ -134,6 +134,12 @@ keep() { # puts the packages that will be replaced into TOP/old: fetched again (
         else rpms "$manager" --downloadonly --downloaddir="$TOP/old" reinstall -- "$name" >/dev/null || true; fi
         kept "$name" "$version" >/dev/null || echo "unkept $each"
     done
+    for each in "${WANTED[@]}"; do
+        version=$(installed "${each%% *}") || true
+        echo "${each%% *} ${version:--} ${each#* }"
+    done >"$TOP/trial.new"
+    mv -f -- "$TOP/trial.new" "$TOP/trial"
+    mv -f -- "$TOP/before.new" "$TOP/before"
 }
 again() { # NAME: makes the installed package again, without its configuration files: dpkg leaves those as they are
     local tree part

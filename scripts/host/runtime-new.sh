@@ -9,7 +9,6 @@ take
 unpack
 runs containerd --version
 runs runc --version
-libraries=$(find "$TOP/root" -name '*.so*' -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
 file=()
 [ ! -e "$CONFIG" ] || file=("$CONFIG")
 if [ -n "$CONTENT" ]; then
@@ -17,8 +16,8 @@ if [ -n "$CONTENT" ]; then
     base64 -d <<<"$CONTENT" >"${file[0]}"
 fi
 said=$(
-    export PATH="$TOP/root/usr/bin:$PATH" LD_LIBRARY_PATH=$libraries
-    containerd_dump ${file[@]+"${file[@]}"}
+    export PATH="$TOP/root/usr/bin:$PATH"
+    beside containerd_dump ${file[@]+"${file[@]}"}
 )
 if wrong=$(grep '^invalid ' <<<"$said"); then
     echo "the new containerd cannot read its configuration: ${wrong#invalid }" >&2

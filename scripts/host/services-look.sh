@@ -3,6 +3,7 @@
 #   unit NAME current|replaced|stopped  replaced: the program that runs is not the file that is installed now
 #   tried NAME VERSION NAME VERSION   the packages that were fetched and tried with the configuration as it is now
 #   kept NAME VERSION   what was installed then, and was kept
+#   trial NAME INSTALLED WANTED   what was installed (none: -) and what was wanted when packages were tried last
 # shellcheck shell=bash disable=SC2154
 packages_look "${PACKAGES[@]}"
 for unit in "${UNITS[@]}"; do
@@ -18,4 +19,5 @@ if [ -r "$TOP/tried" ] && [ -d "$TOP/new" ] && { [ -z "$sums" ] || sha256sum -c 
     echo "tried $(head -n 1 "$TOP/tried")"
 fi
 [ ! -d "$TOP/old" ] || sed -n 's/^./kept &/p' "$TOP/before" 2>/dev/null
+sed -n 's/^./trial &/p' "$TOP/trial" 2>/dev/null
 true

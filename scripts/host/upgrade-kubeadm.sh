@@ -48,7 +48,9 @@ job='run=$0 top=$1 what=$2 end_api=$3 api=/etc/kubernetes/manifests/kube-apiserv
             sleep 0.3
         done
     fi >/dev/null 2>&1
-    [ ! -e "$api" ] || ! command -v ss >/dev/null || shorten "$(stat -c %i.%Z "$api")" &
+    had=$(stat -c %i.%Z "$api" 2>/dev/null)
+    shortened=
+    if [ -n "$had" ] && command -v ss >/dev/null; then shorten "$had" & shortened=$!; fi
     ls -A /etc/kubernetes/tmp >"$run/tmp" 2>/dev/null
     "$@" >"$run/log" 2>&1 </dev/null
     code=$?
@@ -60,7 +62,13 @@ job='run=$0 top=$1 what=$2 end_api=$3 api=/etc/kubernetes/manifests/kube-apiserv
         rm -f -- "$top/attempt"
     fi
     echo "$code" >"$run/code.new"
-    mv -f -- "$run/code.new" "$run/code"'
+    mv -f -- "$run/code.new" "$run/code"
+    # systemd ends what is left of this unit together with this shell: crictl would not give the old API server its 10 s, but all its 30 s.
+    # Where the manifest is the same, there is nothing to wait for.
+    if [ -n "$shortened" ]; then
+        [ "$(stat -c %i.%Z "$api" 2>/dev/null)" != "$had" ] || kill "$shortened"
+        wait "$shortened" || true
+    fi'
 case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) exit 0 ;; esac
 other=$(kubeadm_at_work) || true
 if [ -n "$other" ]; then

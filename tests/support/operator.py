@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from threading import Timer
+from time import monotonic, sleep
 from typing import Any
 
 import yaml
@@ -20,6 +21,9 @@ from lab.control import Lab
 from lab.process import Done
 from tests.support import ROOT
 from tests.support.waiting import eventually
+
+REFUSES = 3  # the exit status of a command that refuses to begin: nothing was changed
+REFUSED_S = 240  # on a machine that is busy a check before the first change may fail, and pass soon after
 
 
 @dataclass
@@ -62,6 +66,19 @@ class Operator:
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def admitted(self, *words: str, timeout_s: float = 180) -> Done:
+        """Run a command to its end, again while it refuses to begin (exit 3, nothing was touched), for up to REFUSED_S."""
+        deadline = monotonic() + REFUSED_S
+        while (done := self.inv(*words, timeout_s=timeout_s)).returncode == REFUSES and monotonic() < deadline:
+            sleep(2)
+        return done
+
+    def done(self, *words: str, timeout_s: float = 180) -> str:
+        """Run a command that must be `admitted` and succeed, and return what it printed."""
+        done = self.admitted(*words, timeout_s=timeout_s)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
     def idle(self, *words: str) -> None:
         """Run a command that must find nothing to do; a failure shows all that it did."""
         said = self.busy(*words)
@@ -69,7 +86,7 @@ class Operator:
 
     def busy(self, *words: str) -> str:
         """Run a command that must succeed; return "" when it found nothing to do, and otherwise what it printed."""
-        said = self.good(*words)
+        said = self.done(*words)
         return "" if "nothing to do: " in said else said
 
     def trouble(self, *words: str) -> str:
@@ -115,7 +132,22 @@ class Operator:
         act: Callable[[subprocess.Popen[str], dict[str, Any]], object],
         timeout_s: float = 600,
     ) -> tuple[int, list[dict[str, Any]]]:
-        """Run a command with --json and ``act`` at the first event that ``when`` is true of; return its exit status and all its events."""
+        """Run a command with --json and ``act`` at the first event that ``when`` is true of; return its exit status and all its events.
+
+        As `admitted` does, it is run again while it refuses to begin.
+        """
+        deadline = monotonic() + REFUSED_S
+        while (found := self._follow(words, when, act, timeout_s))[0] == REFUSES and monotonic() < deadline:
+            sleep(2)
+        return found
+
+    def _follow(
+        self,
+        words: tuple[str, ...],
+        when: Callable[[dict[str, Any]], bool],
+        act: Callable[[subprocess.Popen[str], dict[str, Any]], object],
+        timeout_s: float,
+    ) -> tuple[int, list[dict[str, Any]]]:
         with (self.directory / "last words").open("w+") as last_words:
             process = subprocess.Popen(
                 [sys.executable, "-m", "invoke", *words, "--json"],

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 TESTS = (
     "tests/lab/cluster/test_build.py",
-    "tests/lab/cluster/test_verify.py",
+    "tests/lab/doctor/test_doctor.py",
     "tests/lab/lb/test_setup.py",
     "tests/unit/test_one.py",
 )
@@ -78,7 +78,7 @@ def test_the_runner_has_the_last_word(said):
 def test_each_row_stays_on_one_worker(tree):
     workers = dict(line.split() for line in (tree / "ran").read_text().splitlines())
     assert len(workers) == len(TESTS)
-    assert workers["test_verify"] == workers["test_setup"]
+    assert workers["test_doctor"] == workers["test_setup"]
     assert len(set(workers.values())) == 2
 
 

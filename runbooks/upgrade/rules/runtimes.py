@@ -110,11 +110,14 @@ def other_config(before: Config, after: Config) -> str:
 
 
 def unrepaired(found: Sequence[Finding], begun: Collection[str]) -> list[Finding]:
-    """Return the findings without those that going on repairs: on a host of ``begun``, that containerd or the kubelet does not run."""
+    """Return the findings without those that going on repairs on a host of ``begun``: containerd does not run, and its kubelet waits for it.
+
+    A kubelet that was stopped is not started by this command.
+    """
     return [
         each
         for each in found
-        if not (each.topic == "host" and each.host in begun and re.match(r"(containerd|kubelet) is ", each.seen))
+        if not (each.topic == "host" and each.host in begun and re.match(r"containerd is |kubelet is activating", each.seen))
     ]
 
 

@@ -65,12 +65,18 @@ def was_interrupted(seen: Services, units: Iterable[str]) -> bool:
     return any(seen.units.get(unit) != "current" for unit in units)
 
 
-def to_keep(seen: Services, units: Iterable[str], not_serving: str) -> Mapping[str, str]:
-    """Return the packages that going back is to bring back: what an earlier run has kept, as long as what it installed does not work.
+def to_keep(seen: Services) -> Mapping[str, str]:
+    """Return the packages that going back is to bring back: what a run that was interrupted has kept, and the others as they are now.
 
-    {} for what is installed now. ``not_serving``: why the host does not serve, "" when it does: then what was kept is out of date.
+    {} for what is installed now: nothing was kept, or somebody else has installed another version since, so that it is out of date.
     """
-    return seen.kept if not_serving or was_interrupted(seen, units) else {}
+    same = all(seen.packages.get(name, "") in {"", old, *seen.trial.get(name, ())} for name, old in seen.kept.items())
+    return {**seen.packages, **seen.kept} if seen.kept and seen.trial and same else {}
+
+
+def tried(seen: Services, versions: Mapping[str, str]) -> bool:
+    """Return whether ``versions`` were tried with the configuration as it is now, and beside the packages that are installed now."""
+    return seen.tried == versions and all(seen.trial.get(name, ("?",))[0] == seen.packages.get(name, "") for name in versions)
 
 
 def sees_less(mine: Sequence[Backend] | None, other: Sequence[Backend] | None) -> str:

@@ -130,7 +130,7 @@ def test_a_newer_package_is_tried_before_it_is_installed_and_the_old_one_is_put_
     publish(operator.lab, "lb2", {"haproxy": "2.4.98-1.el9"})
     offered = service_packages.parse_choice(Answer(0, run(operator.lab, "lb2", service_packages.choice(list(newer)).command)))
     assert offered.candidate == {"haproxy": newer["haproxy"]}  # nothing is newer than the other one
-    run(operator.lab, "lb2", service_packages.try_lb("lb", newer, ["/etc/haproxy/haproxy.cfg"]))
+    run(operator.lab, "lb2", service_packages.try_lb("lb", newer, {}, ["/etc/haproxy/haproxy.cfg"]))
     look = service_packages.look("lb", list(newer), ("haproxy",))
     assert look.parse(Answer(0, run(operator.lab, "lb2", look.command))).tried == newer
     assert installed(operator.lab, "lb2") == EL9
@@ -139,10 +139,10 @@ def test_a_newer_package_is_tried_before_it_is_installed_and_the_old_one_is_put_
     run(operator.lab, "lb2", service_packages.put_back("lb", newer, ()))
     assert installed(operator.lab, "lb2") == EL9
     # An older version that is named is installed as well.
-    run(operator.lab, "lb2", service_packages.try_lb("lb", newer, ["/etc/haproxy/haproxy.cfg"]))
+    run(operator.lab, "lb2", service_packages.try_lb("lb", newer, {}, ["/etc/haproxy/haproxy.cfg"]))
     run(operator.lab, "lb2", service_packages.put("lb", newer, ()))
     older = {name: EL9[name] for name in newer}
-    run(operator.lab, "lb2", service_packages.try_lb("lb", older, ["/etc/haproxy/haproxy.cfg"]))
+    run(operator.lab, "lb2", service_packages.try_lb("lb", older, {}, ["/etc/haproxy/haproxy.cfg"]))
     run(operator.lab, "lb2", service_packages.put("lb", older, ()))
     assert installed(operator.lab, "lb2") == EL9
     operator.lab.console("lb2", ["bash", "-c", "rm /srv/rpms/*/haproxy-2.4.98* && createrepo_c -q /srv/rpms"], check=True)

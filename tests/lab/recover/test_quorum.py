@@ -221,9 +221,13 @@ def test_three_of_three_are_restored_at_once(lost: Operator) -> None:
 
 
 def strike(operator: Operator, steps: int, *words: str) -> tuple[int, list[dict[str, Any]]]:
-    """Kill a command with SIGKILL as soon as ``steps`` more steps are over; return how it ended, and what it said."""
+    """Kill a command with SIGKILL as soon as ``steps`` more steps are over; return how it ended, and what it said.
+
+    Never after a procedure's last step: whether its end is recorded by then would be chance.
+    """
     line = [sys.executable, "-m", "invoke", *words, "--json"]
     events: list[dict[str, Any]] = []
+    left = 0
     with subprocess.Popen(
         line, cwd=operator.checkout, env=operator.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -231,10 +235,14 @@ def strike(operator: Operator, steps: int, *words: str) -> tuple[int, list[dict[
         for text in process.stdout:
             event = json.loads(text)
             events.append(event)
-            if event.get("event") == "begin" and event.get("procedure") == "backup.run":
-                steps = 1_000  # the restore itself is over
-            steps -= event.get("event") == "step" and event.get("outcome") in {"changed", "ok"}
-            if not steps:
+            if event.get("event") == "begin":
+                left = len(event["steps"])
+                if event["procedure"] == "backup.run":
+                    steps = 1_000  # the restore itself is over
+            if event.get("event") == "step":
+                left -= 1
+                steps -= event["outcome"] in {"changed", "ok"}
+            if steps <= 0 < left:
                 process.send_signal(signal.SIGKILL)
                 break
         _, error = process.communicate(timeout=600)

@@ -84,7 +84,7 @@ IN_SERVICE = {"ready": True, "cordoned": False, "marks": []}
 def test_a_new_one_that_does_not_start_is_replaced_by_the_old_package_and_the_workload_has_moved(busy: Operator) -> None:
     assert place(busy) == "worker1"
     publish(busy.lab, "worker1", {"containerd": "+lab1"}, FAILS)
-    done = busy.inv("upgrade.containerd", "--only", "worker1", timeout_s=300)
+    done = busy.admitted("upgrade.containerd", "--only", "worker1", timeout_s=300)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "worker1: containerd 1.6.20~ds1-1+deb12u3+lab1, runc" in done.stderr
     assert "no such luck" in done.stderr
@@ -112,7 +112,7 @@ def test_killed_while_a_host_is_out_of_the_load_balancers_the_same_command_goes_
     etcd = sh(busy, "master2", "crictl ps -q --name '^etcd$'")
     assert busy.strike(1, signal.SIGKILL, *WORDS, named="install containerd") == -signal.SIGKILL, busy.last_words
     assert in_lbs(busy, "master2") == {"MAINT"}
-    text = busy.good(*WORDS, "--json", timeout_s=400)
+    text = busy.done(*WORDS, "--json", timeout_s=400)
     for host in HOSTS:
         assert suffixes(busy, host) == ["+lab2", "+lab2"]
     assert node(busy, "master2") == {**IN_SERVICE, "cordoned": True}

@@ -94,9 +94,11 @@ def test_the_standby_first_then_the_vip_and_the_other_one_and_the_vip_back(opera
     assert set(changed[:2]) == {f"{host}: fetch the packages; the new programs check the configuration" for host in LBS}
     assert changed[2:] == [
         "lb2: install haproxy 2.6.12-1+deb12u4+lab1",
+        "lb2: take away what was kept for going back",
         "lb1: note that it held the VIP",
         "lb2: take over the VIP",
         "lb1: install haproxy 2.6.12-1+deb12u4+lab1",
+        "lb1: take away what was kept for going back",
         "lb1: take over the VIP",
         "lb1: take that note away",
     ]
@@ -147,7 +149,7 @@ def test_a_new_program_that_does_not_start_is_replaced_by_the_old_package(operat
     for host in LBS:
         withdraw(operator.lab, host)
         publish(operator.lab, host, dict.fromkeys(NAMES, "+lab4"))
-    operator.good("upgrade.lb")
+    operator.done("upgrade.lb")
     assert suffixes(operator) == {host: ["+lab4", "+lab4"] for host in LBS}
     assert {host: operator.lab.console(host, ["cat", CFG]).stdout for host in LBS} == kept
     operator.idle("lb.setup")
@@ -155,7 +157,7 @@ def test_a_new_program_that_does_not_start_is_replaced_by_the_old_package(operat
 
 @pytest.mark.parametrize(
     ("number", "named", "suffix"),
-    [(1, "install haproxy", "+lab11"), (2, "lb-drain", "+lab12")],
+    [(1, "install haproxy", "+lab11"), (2, "lb-drain", "+lab12"), (1, "the packages that were kept", "+lab13")],
 )
 def test_killed_anywhere_the_same_command_ends_it_with_the_vip_where_it_was(
     operator: Operator, number: int, named: str, suffix: str
@@ -163,7 +165,7 @@ def test_killed_anywhere_the_same_command_ends_it_with_the_vip_where_it_was(
     for host in LBS:
         publish(operator.lab, host, dict.fromkeys(NAMES, suffix))
     assert operator.strike(number, signal.SIGKILL, "upgrade.lb", named=named) == -signal.SIGKILL, operator.last_words
-    operator.good("upgrade.lb")
+    operator.done("upgrade.lb")
     assert suffixes(operator) == {host: [suffix, suffix] for host in LBS}
     eventually(lambda: holders(operator.lab), ["lb1"])
     assert drained(operator) == []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import dataclass
+from subprocess import Popen
 
 import pytest
 
 from lab.kubernetes import noted
+from tests.lab.upgrade.test_run import changes
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 
@@ -40,10 +42,15 @@ def upgraded(cluster: Operator) -> Upgraded:
     assert entry
     old, new = entry.versions[:2]
     cluster.good("etcd.move-leader", "--to", "master3")  # the leader is the last one, so HOST is the first
-    run = cluster.start("upgrade.run", "--to", new, "--no-backup")
-    eventually(lambda: shell(cluster, HOST, "systemctl is-active ha-runbooks-upgrade", check=False).strip(), "active", 180)
-    run.kill()
-    run.wait()
+
+    def kill(process: Popen[str], event: dict[str, object]) -> None:
+        assert event["host"] == HOST
+        eventually(lambda: shell(cluster, HOST, "systemctl is-active ha-runbooks-upgrade", check=False).strip(), "active", 180)
+        process.kill()
+
+    begun = changes("kubeadm upgrade apply")
+    exited, _ = cluster.follow("upgrade.run", "--to", new, "--no-backup", when=begun, act=kill)
+    assert exited == -signal.SIGKILL, cluster.last_words
     found = Upgraded(cluster, old, new)
     eventually(lambda: (images(found, HOST), config(found)), (dict.fromkeys(PODS, new), new), 300)
     eventually(lambda: shell(cluster, HOST, "systemctl is-active ha-runbooks-upgrade", check=False).strip(), "inactive", 120)
@@ -89,7 +96,7 @@ def test_it_goes_back_also_after_being_killed(upgraded: Upgraded) -> None:
         upgraded.operator.strike(1, signal.SIGKILL, "upgrade.rollback", "--host", HOST, named="kube-scheduler.yaml")
         == -signal.SIGKILL
     )
-    said = upgraded.operator.good("upgrade.rollback", "--host", HOST, timeout_s=900)
+    said = upgraded.operator.done("upgrade.rollback", "--host", HOST, timeout_s=900)
     assert f"{HOST} is at {upgraded.old[1:]}" in said
     assert images(upgraded, HOST) == dict.fromkeys(PODS, upgraded.old)
     assert shell(upgraded.operator, HOST, f"cat {MANIFESTS}/etcd.yaml") == etcd

@@ -136,7 +136,7 @@ def test_killed_at_a_kubelet_and_paused_after_its_node(cluster: Operator, target
     )
     assert exited == -signal.SIGKILL
     host = next(each["host"] for each in events if changes("systemctl restart kubelet")(each))
-    cluster.good(*words(target), "--pause-after", host, timeout_s=600)
+    cluster.done(*words(target), "--pause-after", host, timeout_s=600)
     assert kubelets(cluster) == before | {host: target}
 
 
@@ -178,7 +178,7 @@ def test_a_worker_that_loses_its_power_is_left_out(cluster: Operator, target: st
 
 
 def test_it_goes_on_and_nothing_is_lost(cluster: Operator, target: str) -> None:
-    done = cluster.inv(*words(target), "--json", timeout_s=600)
+    done = cluster.admitted(*words(target), "--json", timeout_s=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     changed = [each["step"] for each in events if each["event"] == "step" and each.get("outcome") == "changed"]

@@ -190,6 +190,17 @@ def test_kubeadm_begins_when_the_api_server_that_was_ended_is_ready_again(machin
     assert events.read_text().splitlines() == ["stop --timeout 10 only", asked, asked, asked, "kubeadm"]
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_unit_lasts_until_the_old_api_server_has_ended_and_no_longer_than_kubeadm_without_a_new_one(machine, replaced):
+    events, manifest = machine.top / "events", machine.top / "manifests" / "kube-apiserver.yaml"
+    manifest.write_text("old\n")
+    machine.program("ss", "true")  # it does not listen any more
+    stop = f'stop*) sleep 1; echo "$*" >>{events} ;;'
+    machine.program("crictl", f"""case "$*" in *"ps -q"*) echo old ;; inspect*) echo '"pid": 4711,' ;; {stop} esac""")
+    machine.begin("bash", "-c", f"echo new >{manifest}.new; mv {manifest}.new {manifest}" if replaced else "true")
+    assert (events.read_text() if events.exists() else "") == ("stop --timeout 10 old\n" if replaced else "")
+
+
 def test_kubeadm_is_not_started_beside_an_api_server_that_does_not_come_back(machine):
     machine.patience_s = 0
     machine.program("crictl", 'case "$*" in *"ps -q"*) echo only ;; esac')

@@ -8,9 +8,9 @@ import pytest
 
 from runbooks.commands import lb, upgrade_kubeadm
 from runbooks.commands.base import Answer
-from runbooks.errors import UnreachableError
+from runbooks.errors import GatewayError, NotLetIn, UnreachableError
 from runbooks.lb import traffic
-from runbooks.upgrade import interrupted, left
+from runbooks.upgrade import interrupted, kubeadm, left
 from runbooks.upgrade import run as running
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.choices import Choices
@@ -90,3 +90,28 @@ def test_a_host_is_in_use_when_a_load_balancer_says_so(states, used):
 
 def test_the_table_of_this_test_is_one_that_is_parsed():
     assert lb.backends().parse(Answer(0, Balancers({"master1": "MAINT"}).table))[0].status == "MAINT"
+
+
+SLOW = NotLetIn("master1: the login took longer than 15 s", hint="ssh.connect_timeout_s: 30 in hosts.yaml")
+REPLACED = NotLetIn("master1: its host key is not the one in known_hosts", hint="inv site.trust --host master1 --replace")
+BEHIND = GatewayError("gw: no answer; master1 is behind it", everywhere=False, hint="check that gw is switched on")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (lost(master(1)), ["switch it on, or repair its network"]),
+        (SLOW, ["if it is off: switch it on, or repair its network", "if it runs: ssh.connect_timeout_s: 30"]),
+        (REPLACED, ["inv site.trust --host master1 --replace"]),
+        (BEHIND, ["check that gw is switched on"]),
+    ],
+)
+def test_a_host_that_falls_silent_while_kubeadm_is_at_work_may_be_off_whatever_its_session_says(monkeypatch, error, words):
+    monkeypatch.setattr(kubeadm, "LOST_S", 0)
+    hosts = FakeHosts()
+    hosts.run_each = lambda commands: dict.fromkeys(commands, error)
+    with pytest.raises(UnreachableError, match="has not answered for 0 s") as caught:
+        kubeadm.follow(run_on(hosts), master(1))
+    assert caught.value.hint.endswith("; then the same command goes on")
+    assert all(each in caught.value.hint for each in words), caught.value.hint
+    assert ("if it is off" in caught.value.hint) == (len(words) == 2)

@@ -123,23 +123,44 @@ def test_what_a_host_has():
     assert rules.was_interrupted(found, UNITS)
 
 
+V1, V2, V3 = "2.6.12-1", "2.6.13-1", "2.6.14-1"
+K1, K2 = "1:2.2.7-1", "1:2.2.8-1"
+
+
+def trial(haproxy: str, kept: str = V1, had: str = V1, wanted: str = V2) -> Services:
+    """What an LB has after HAProxy ``wanted`` was tried beside ``had``, and ``haproxy`` is installed by now; keepalived stayed."""
+    return Services(
+        packages={name: version for name, version in {"haproxy": haproxy, "keepalived": K1}.items() if version},
+        held=frozenset(),
+        units={"haproxy": "current", "keepalived": "current"},
+        tried={"haproxy": wanted, "keepalived": K1},
+        kept={"haproxy": kept} if kept else {},
+        trial={"haproxy": (had, wanted), "keepalived": (K1, K1)},
+    )
+
+
 @pytest.mark.parametrize(
-    ("keepalived", "not_serving", "old"),
+    ("seen", "old"),
     [
-        ("current", "", {}),
-        ("stopped", "", {"haproxy": "2.6.12-1"}),
-        ("current", "haproxy does not answer", {"haproxy": "2.6.12-1"}),
+        pytest.param(
+            trial(V2),
+            {"haproxy": V1, "keepalived": K1},
+            id="interrupted after the installation; the other package is kept as well",
+        ),
+        pytest.param(trial(V1), {"haproxy": V1, "keepalived": K1}, id="interrupted before it"),
+        pytest.param(trial(""), {"haproxy": V1, "keepalived": K1}, id="in the middle of it"),
+        pytest.param(trial(V2, wanted=V3, had=V2), {"haproxy": V1, "keepalived": K1}, id="two runs were interrupted"),
+        pytest.param(trial(V3), {}, id="somebody has installed another version since"),
+        pytest.param(trial(V2, kept=""), {}, id="nothing was kept"),
     ],
 )
-def test_what_an_earlier_run_has_kept_counts_as_long_as_what_it_installed_does_not_work(keepalived, not_serving, old):
-    seen = Services(
-        packages={"haproxy": "2.6.13-1"},
-        held=frozenset(),
-        units={"haproxy": "current", "keepalived": keepalived},
-        tried={},
-        kept={"haproxy": "2.6.12-1"},
-    )
-    assert rules.to_keep(seen, UNITS, not_serving) == old
+def test_what_going_back_brings_back(seen, old):
+    assert rules.to_keep(seen) == old
+
+
+@pytest.mark.parametrize(("haproxy", "wanted", "tried"), [(V1, V2, True), (V3, V2, False), ("", V2, False), (V1, V3, False)])
+def test_a_trial_counts_beside_what_was_installed_then(haproxy, wanted, tried):
+    assert rules.tried(trial(haproxy), {"haproxy": wanted, "keepalived": K1}) is tried
 
 
 def test_a_state_that_nobody_knows_is_no_state():

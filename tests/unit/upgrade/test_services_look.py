@@ -91,3 +91,9 @@ def test_what_was_kept_for_going_back(machine: Machine) -> None:
     assert machine().kept == {}, "the packages themselves are not there"
     (machine.state / "old").mkdir()
     assert machine().kept == {"kept": "1.0", "other": "2:3"}
+
+
+def test_what_was_installed_when_packages_were_tried(machine: Machine) -> None:
+    assert machine().trial == {}
+    (machine.state / "trial").write_text("kept 1.0 1.1\nother - 2:3\n")
+    assert machine().trial == {"kept": ("1.0", "1.1"), "other": ("", "2:3")}

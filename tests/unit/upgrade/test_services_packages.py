@@ -14,7 +14,7 @@ from tests.support.fakes import bash
 pytestmark = pytest.mark.unit
 
 SCRIPTS: Final = Path(__file__).parents[3] / "scripts/host"
-TOOLS: Final = ("bash", "rm", "mkdir", "cat", "grep", "cut", "awk", "sed", "tail", "head", "cp", "ls")
+TOOLS: Final = ("bash", "rm", "mkdir", "cat", "grep", "cut", "awk", "sed", "tail", "head", "cp", "ls", "mv")
 
 # A package is a file NAME-VERSION.rpm with "NAME VERSION" in it; what is installed is a directory of such files.
 RPM = """
