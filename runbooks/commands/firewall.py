@@ -36,9 +36,9 @@ class Firewall:
     kept: Openings
 
 
-def look(interface: str) -> Probe[Firewall | None]:
-    """Ask what firewalld lets in on ``interface``; None when firewalld does not run."""
-    return Probe(script("firewall-look", {"INTERFACE": interface}, timeout=20), parse)
+def look(interface: str = "", address: str = "") -> Probe[Firewall | None]:
+    """Ask what firewalld lets in on ``interface``, or on the one that has ``address``; None when firewalld does not run."""
+    return Probe(script("firewall-look", {"INTERFACE": interface, "ADDRESS": address}, timeout=20), parse)
 
 
 def parse(answer: Answer) -> Firewall | None:

@@ -222,10 +222,11 @@ Job = Literal[
 class Monitoring(Model, frozen=True):
     """How Prometheus watches the site.
 
-    ``form``: what `monitor.render` writes, objects for the Prometheus operator or files for an ordinary Prometheus. ``control_plane``:
+    ``form``: what `monitor.apply` and `monitor.render` make, objects for the Prometheus operator or files for an ordinary Prometheus. ``control_plane``:
     whether the metrics that kubeadm binds to localhost are read through a proxy on each control plane host, or whether the site has
     bound them to the hosts' addresses. ``scrapers`` may read that proxy; none means the management and pod networks. ``jobs`` are those
-    that this tool sets up; None for all of them. ``operators`` are the machines that run `inv`, whose node_exporter tells of backups.
+    that this tool sets up; None for all of them. ``node_exporter``: whether `monitor.apply` installs it where none answers, or something else
+    does. ``operators`` are the machines that run `inv`, whose node_exporter tells of backups.
     """
 
     form: Literal["operator", "files"] = "operator"
@@ -238,6 +239,7 @@ class Monitoring(Model, frozen=True):
     jobs: tuple[Job, ...] | None = None
     operators: tuple[Address | DnsName, ...] | None = None
     interval_s: Annotated[int, msgspec.Meta(ge=5, le=120)] = 30
+    node_exporter: Literal["install", "present"] = "install"
     node_exporter_port: Port = 9100
     textfiles: HostPath = "/var/lib/prometheus/node-exporter"
     certificate_days: Annotated[int, msgspec.Meta(ge=8, le=300)] = 30

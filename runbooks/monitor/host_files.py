@@ -7,20 +7,24 @@ from typing import Final, NamedTuple
 
 from runbooks.commands.certs import PKI
 from runbooks.commands.files import File
+from runbooks.commands.monitor import (
+    CERTS_PROGRAM,
+    CERTS_UNIT,
+    LB_PROM,
+    LB_TEXTFILE,
+    PROXY_CFG,
+    PROXY_UNIT,
+    RELOADER,
+    TMPFILES,
+    UNITS,
+)
 from runbooks.inventory.model import Host
+from runbooks.inventory.words import Address, Network
 from runbooks.monitor.rules.scope import Scope
-from runbooks.monitor.rules.targets import loopback_port, proxied
+from runbooks.monitor.rules.targets import loopback_port, proxied, readers
 from runbooks.render import ROOT, render
 
-PROXY_CFG: Final = "/etc/ha-runbooks/metrics-proxy.cfg"
-PROXY_UNIT: Final = "ha-runbooks-metrics.service"
-RELOADER: Final = "ha-runbooks-metrics-certificate"
-CERTS_UNIT: Final = "ha-runbooks-certs"
-CERTS_PROGRAM: Final = "/usr/libexec/ha-runbooks/certs-textfile"
 CERTIFICATE: Final = f"{PKI}/apiserver.crt"
-UNITS: Final = "/etc/systemd/system"
-LB_TEXTFILE: Final = "/run/ha-runbooks/lb.prom"  # written by lb-hook
-TMPFILES: Final = "/etc/tmpfiles.d/ha-runbooks-monitoring.conf"
 
 
 class Proxied(NamedTuple):
@@ -39,11 +43,11 @@ def host_files(scope: Scope, host: Host) -> tuple[File, ...]:
         if proxied(scope):
             found += _proxy(scope, host)
     if host.is_lb:
-        link = f"L+ {scope.settings.textfiles}/ha-runbooks-lb.prom - - - - {LB_TEXTFILE}"
+        link = f"L+ {scope.settings.textfiles}/{LB_PROM} - - - - {LB_TEXTFILE}"
         found.append(
             File(
                 TMPFILES,
-                f"# Written by `inv monitor.render`: node_exporter reads keepalived's state, which its notify hook writes.\n{link}\n",
+                f"# Written by `inv monitor.apply`: node_exporter reads keepalived's state, which its notify hook writes.\n{link}\n",
             )
         )
     return tuple(found)
@@ -58,7 +62,7 @@ def _proxy(scope: Scope, host: Host) -> list[File]:
         host=host,
         port=scope.settings.proxy_port,
         certificate=CERTIFICATE,
-        scrapers=scope.settings.scrapers or (site.networks.management, site.networks.pods),
+        scrapers=_readers(scope, host),
         jobs=jobs,
         loopback="[::1]" if isinstance(host.address, IPv6Address) else "127.0.0.1",
     )
@@ -68,6 +72,13 @@ def _proxy(scope: Scope, host: Host) -> list[File]:
         File(f"{UNITS}/{RELOADER}.path", render("metrics-certificate.path", certificate=CERTIFICATE)),
         File(f"{UNITS}/{RELOADER}.service", render("metrics-certificate.service", unit=PROXY_UNIT)),
     ]
+
+
+def _readers(scope: Scope, host: Host) -> tuple[Network | Address, ...]:
+    """Return who may read the proxy: the scrapers, and the host itself, which could read what is behind it anyway and proves it with that."""
+    found = readers(scope)
+    inside = any(host.address == each if isinstance(each, Address) else host.address in each for each in found)
+    return found if inside else (*found, host.address)
 
 
 def _certs(scope: Scope, host: Host) -> list[File]:

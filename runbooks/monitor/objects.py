@@ -28,12 +28,17 @@ OUTSIDE: Final = "kube-system"
 Object = dict[str, Any]
 
 
+def account_namespace(scope: Scope) -> str:
+    """Return where the account is: beside the operator's Prometheus, which reads its Secret, or in kube-system."""
+    return scope.settings.namespace if scope.settings.form == "operator" else OUTSIDE
+
+
 def account(scope: Scope) -> list[Object]:
     """Return the account that may read metrics and nothing else, with a token that does not expire.
 
     https://kubernetes.io/docs/concepts/cluster-administration/system-metrics/
     """
-    namespace = scope.settings.namespace if scope.settings.form == "operator" else OUTSIDE
+    namespace = account_namespace(scope)
     name = {"name": ACCOUNT, "labels": PART_OF}
     rules = [
         {"nonResourceURLs": ["/metrics", "/metrics/slis"], "verbs": ["get"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks.engine.tasks import query
+from runbooks.engine.tasks import procedure, query
 from runbooks.errors import DiskError, InventoryError
 
 if TYPE_CHECKING:
@@ -39,6 +39,46 @@ def render(session: Session, to: str, faster: int = 1) -> None:
         except OSError as error:
             raise DiskError(f"{path}: cannot be written: {error.strerror or error}", hint="another --to") from None
         print(path)
+
+
+@procedure(
+    help={
+        "to": "with an ordinary Prometheus: directory here for the files of its host; default: .runbooks/SITE/prometheus",
+        "host": "only these hosts, separated by commas; default: all",
+        "faster": f"as for monitor.render: {FASTER}",
+    }
+)
+def apply(session: Session, to: str = "", host: str = "", faster: int = 1) -> None:
+    """Set up monitoring on the hosts and in the cluster.
+
+    node_exporter and our files for it on every host, the proxy for metrics on control plane hosts, firewalld where it runs, the account
+    that reads metrics, and with the Prometheus operator rules, targets and dashboards. Proves that the proxies answer and that node_exporter
+    serves our files. With an ordinary Prometheus it writes the files for its host here, and says what is left to do there. Safe to run again.
+    """
+    from runbooks.monitor.apply import apply_procedure  # noqa: PLC0415 - start-up time
+    from runbooks.monitor.prometheus_host import left_to_do  # noqa: PLC0415
+    from runbooks.monitor.rules.scope import Scope  # noqa: PLC0415
+
+    _sound(faster)
+    scope, hosts = Scope(session.site, faster), session.site.named(host)
+    directory = Path(to).expanduser().absolute() if to else session.state / "prometheus"
+    given = (("--to", to), ("--host", host), ("--faster", str(faster) if faster != 1 else ""))
+    flags = " ".join(f"{name} {value}" for name, value in given if value)
+    session.carry_out(apply_procedure(scope, hosts, directory, flags))
+    if not session.options.plan and scope.settings.form == "files":
+        session.run.listener.say(left_to_do(scope, directory))
+
+
+@procedure(help={"host": "only from these hosts, separated by commas, and nothing in the cluster; default: all"})
+def remove(session: Session, host: str = "") -> None:
+    """Take monitoring away again: our files and units on the hosts, our objects in the cluster.
+
+    Packages (node_exporter, HAProxy) and what was opened in firewalld stay; what Prometheus itself has is not touched.
+    """
+    from runbooks.monitor.apply import remove_procedure  # noqa: PLC0415 - start-up time
+    from runbooks.monitor.rules.scope import Scope  # noqa: PLC0415
+
+    session.carry_out(remove_procedure(Scope(session.site), session.site.named(host), cluster=not host))
 
 
 @query(help={"faster": f"as for monitor.render: {FASTER}"})

@@ -1,5 +1,6 @@
-# Variables: INTERFACE. Prints what firewalld lets in there, three lines: the interface's zone, then that zone's runtime and permanent
-# settings (JSON of D-Bus). Prints nothing when firewalld does not run. Uses D-Bus, because firewall-cmd takes 20 times as long. Read-only.
+# Variables: INTERFACE, or where that is empty ADDRESS (one of this host's). Prints what firewalld lets in there, three lines: the interface's
+# zone, then that zone's runtime and permanent settings (JSON of D-Bus). Prints nothing when firewalld does not run. Uses D-Bus, because
+# firewall-cmd takes 20 times as long. Read-only.
 # shellcheck shell=bash disable=SC2154
 command -v firewall-cmd >/dev/null || exit 0
 set -eu
@@ -11,6 +12,9 @@ text() { # {"type":"s","data":["public"]} -> public
     local rest=${1#*'"data":["'}
     REPLY=${rest%%'"'*}
 }
+if [ -z "$INTERFACE" ]; then
+    read -r _ INTERFACE _ < <(ip -o address show to "$ADDRESS") || true
+fi
 said=$(call '' .zone getZoneOfInterface s "$INTERFACE" 2>&1) || {
     systemctl -q is-active firewalld || exit 0
     printf '%s\n' "$said" >&2

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Job
-from runbooks.inventory.words import Address, literal
+from runbooks.inventory.words import Address, Network, literal
 from runbooks.monitor.rules.scope import Scope
 from runbooks.rules.kubeadm import parse as version
 
@@ -76,6 +76,11 @@ def proxied(scope: Scope) -> tuple[Job, ...]:
     if scope.settings.control_plane != "proxy":
         return ()
     return tuple(job for job in scope.jobs if job == "etcd" or job in PROGRAMS)
+
+
+def readers(scope: Scope) -> tuple[Network | Address, ...]:
+    """Return who may read the proxy and node_exporter through a firewall: the scrapers of hosts.yaml, else the management and pod networks."""
+    return scope.settings.scrapers or (scope.site.networks.management, scope.site.networks.pods)
 
 
 def _scrape(scope: Scope, job: Job) -> Scrape:

@@ -7,6 +7,9 @@ from runbooks.commands.base import MASK, Secret
 from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.inventory.model import Site
 from runbooks.lb.files import lb_files
+from runbooks.monitor.apply import objects
+from runbooks.monitor.host_files import host_files
+from runbooks.monitor.rules.scope import Scope
 from runbooks.rules import kubeadm
 
 PAUSE = "PAUSE-IMAGE"
@@ -25,6 +28,9 @@ def files(site: Site) -> dict[str, str]:
         newer = (file for file in node_files(site, host, PAUSE, containerd=2) if file.path == CONTAINERD_CONFIG)
         found |= {f"{role}{file.path}{NEWER}": file.content for file in newer}
     found |= {f"kubeadm/{name}": text for name, text in _kubeadm(site).items()}
+    scope = Scope(site)
+    found |= {f"monitor/{host}{file.path}": file.content for host in site.hosts for file in host_files(scope, host)}
+    found |= {f"monitor/{name}": text for name, text in objects(scope).items()}
     if network := cni_manifest(site):
         found["pod-network.yaml"] = network
     return {f"files/{path}": text for path, text in found.items()}

@@ -11,6 +11,7 @@ from runbooks.drill import pages as drill_pages
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
 from runbooks.lb import pages as lb_pages
+from runbooks.monitor import pages as monitor_pages
 from runbooks.pages.page import Page
 from runbooks.recover import pages as recover_pages
 from runbooks.upgrade import pages as upgrade_pages
@@ -28,4 +29,4 @@ def pages(site: Site) -> list[Page]:
     """Return every page of ``site``, in the order of the chapters. A site without ``backup`` has no backup pages."""
     backup = backup_pages.BACKUP if site.backup else ()
     chapters = (*lb_pages.LB, *cluster_pages.CLUSTER, *etcd_pages.ETCD, *backup, *recover_pages.RECOVER, *upgrade_pages.UPGRADE)
-    return [*(build(site) for build in chapters), *drill_pages.pages(site)]
+    return [*(build(site) for build in (*chapters, *monitor_pages.MONITOR)), *drill_pages.pages(site)]

@@ -174,7 +174,7 @@ def test_the_proxy_serves_three_paths_to_the_scrapers_and_nothing_else():
     described = site(scrapers=(ip_address("10.1.1.50"), ip_network("10.9.0.0/16")))
     text = files_of(described, "master2")["/etc/ha-runbooks/metrics-proxy.cfg"]
     assert "bind 10.1.1.102:8406 ssl crt /etc/kubernetes/pki/apiserver.crt" in text
-    assert "tcp-request connection reject unless { src 10.1.1.50 10.9.0.0/16 }" in text
+    assert "tcp-request connection reject unless { src 10.1.1.50 10.9.0.0/16 10.1.1.102 }" in text
     assert "http-request deny deny_status 405 unless METH_GET" in text
     paths = "/etcd/metrics /kube-controller-manager/metrics /kube-scheduler/metrics"
     assert f"http-request deny deny_status 404 unless {{ path {paths} }}" in text

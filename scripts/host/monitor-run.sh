@@ -1,0 +1,26 @@
+# Variables: UNITS (array: enabled; started, or reloaded where they run), ONCE (array: services that run and end, started now), TMPFILES
+# (a file of systemd-tmpfiles, or empty), MARK (taken away in the end). Exit 67: a unit does not start; its log is on standard error.
+# shellcheck shell=bash disable=SC2154
+set -eu
+failed() { # UNIT
+    echo "$1 does not start:" >&2
+    journalctl -q -u "$1" -n 5 --no-pager -o cat >&2 || true
+    exit 67
+}
+stale=' '
+for unit in "${UNITS[@]}"; do
+    if [ "$(systemctl show "$unit" -p NeedDaemonReload --value)" = yes ]; then stale+="$unit "; fi
+done
+systemctl daemon-reload
+for unit in "${UNITS[@]}"; do
+    systemctl enable -q "$unit"
+    if systemctl is-active -q "$unit" && [[ $unit = *.service && $stale != *" $unit "* ]]; then
+        systemctl reload "$unit" || failed "$unit"
+    else # a timer or path reads its file only when it is started
+        systemctl reset-failed "$unit" 2>/dev/null || true
+        systemctl restart "$unit" || failed "$unit"
+    fi
+done
+[ -z "$TMPFILES" ] || systemd-tmpfiles --create "$TMPFILES"
+for unit in "${ONCE[@]}"; do systemctl start "$unit" || failed "$unit"; done
+rm -f -- "$MARK"
