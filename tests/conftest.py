@@ -33,6 +33,7 @@ ROWS: Final = {
         "cluster/test_verify.py",
         "drill/test_drill.py",
         "upgrade/test_containerd.py",
+        "monitor/test_monitor.py",
         "cluster/test_reset.py",
     ),
     "lab": (

@@ -10,7 +10,7 @@ from runbooks.cluster import members
 from runbooks.cluster.admission import accepts_a_change
 from runbooks.cluster.drain import Named, drain
 from runbooks.cluster.node_settings import keep_settings
-from runbooks.commands import kubeadm, kubectl, node
+from runbooks.commands import kubeadm, kubectl, monitor, node
 from runbooks.commands.base import Probe
 from runbooks.commands.node import NodeState
 from runbooks.engine.by_hand import by_hand
@@ -18,6 +18,7 @@ from runbooks.engine.confirm import confirm
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.settings import Monitoring
 from runbooks.lb.traffic import take_out
 from runbooks.rules import etcd as etcd_rules
 from runbooks.text import listed
@@ -43,7 +44,7 @@ def remove_procedure(site: Site, host: Host, named: Named | None = None) -> Proc
     steps.append(drain(survey, host, named or Named()))
     if control_plane:
         steps.append(leave_etcd(survey, host))
-    steps += [wipe(survey, host), delete_node(survey, host)]
+    steps += [wipe(survey, host), unwatched(site, host, survey), delete_node(survey, host)]
     return Procedure("cluster.remove", f"Remove {host} from {site.name}", steps, inputs={"host": host.name})
 
 
@@ -204,7 +205,32 @@ def reset_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
     """
     title = f"Destroy the cluster {site.name}" if len(hosts) > 1 else f"Remove every trace of a cluster from {hosts[0]}"
     return Procedure(
-        "cluster.reset", title, [Together(tuple(erase(host) for host in hosts))], inputs={"hosts": [str(h) for h in hosts]}
+        "cluster.reset",
+        title,
+        [Together(tuple(erase(host) for host in hosts)), Together(tuple(unwatched(site, host) for host in hosts))],
+        inputs={"hosts": [str(h) for h in hosts]},
+    )
+
+
+def unwatched(site: Site, host: Host, survey: Survey | None = None) -> Step:
+    """Return the step that removes what `inv monitor.apply` has put on a node: nothing is left there that it could tell of.
+
+    ``survey``: a host that it could not reach is left as it is.
+    """
+    paths = monitor.node_files((site.monitoring or Monitoring()).textfiles)
+
+    def left(run: Run) -> tuple[str, ...]:
+        asked = {host: monitor.left(paths)}
+        seen = survey.each(run, asked)[host] if survey else run.read(host, asked[host])
+        return () if isinstance(seen, RunbookError) else seen
+
+    return Step(
+        "remove its files for monitoring",
+        host,
+        done=lambda run: not left(run),
+        do=lambda run: run.change(host, monitor.remove(left(run))),
+        settled=True,
+        by_hand=by_hand("cluster", "unwatched", host=host, paths=paths, units=monitor.OURS),
     )
 
 

@@ -54,7 +54,15 @@ def written(scope: Scope, survey: Survey, directory: Path) -> Step:
         "write the files for the host of Prometheus, here",
         done=done,
         do=do,
-        by_hand=by_hand("monitor", "written", namespace=account_namespace(scope), secret=ACCOUNT, **_places(scope)),
+        by_hand=by_hand(
+            "monitor",
+            "written",
+            namespace=account_namespace(scope),
+            secret=ACCOUNT,
+            token_file=scope.settings.token_file,
+            ca_file=scope.settings.ca_file,
+            rules=RULES,
+        ),
     )
 
 
@@ -84,10 +92,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _places(scope: Scope) -> dict[str, str]:
-    return {"token_file": scope.settings.token_file, "ca_file": scope.settings.ca_file, "rules": RULES}
 
 
 def left_to_do(scope: Scope, directory: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jinja2
+import msgspec
 import pytest
 
 from runbooks.backup import pages
@@ -18,8 +19,11 @@ from runbooks.cluster.cgroups import kubelets_accept_v1
 from runbooks.engine.steps import Step
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
+from runbooks.inventory.settings import Monitoring
 from runbooks.lb import steps as lb_steps
 from runbooks.lb.wanted import Wanted
+from runbooks.monitor.apply import apply_procedure
+from runbooks.monitor.rules.scope import Scope
 from runbooks.pages import page as pages_page
 from runbooks.recover import pages as recover_pages
 from runbooks.recover.member import procedure
@@ -102,6 +106,9 @@ def on_no_page(site: Site) -> Iterator[Step]:
     yield hosts_yaml.set_version(Path("hosts.yaml"), "1.36.3")
     upgrade = Upgrade(site, (1, 36, 3), Choices(to=(1, 36, 3)))
     yield not_too_many_failed(upgrade, site.workers[:2])
+    # An ordinary Prometheus.
+    ordinary = msgspec.structs.replace(site, monitoring=Monitoring(form="files"))
+    yield from apply_procedure(Scope(ordinary), ordinary.hosts, Path("prometheus"))
 
 
 def test_every_section_is_rendered_for_a_real_step():

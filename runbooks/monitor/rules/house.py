@@ -175,7 +175,7 @@ def monitoring(scope: Scope) -> Group:
             summary="Prometheus does not know {{ $labels.job }}",
             description="Prometheus has no target of the job {{ $labels.job }}: it was never told, or has lost it. Alerts about it are blind.",
             command="inv monitor.check",
-            then="`inv monitor.render --to DIR` writes what Prometheus has to be told. With the operator: do the labels of the ServiceMonitors match"
+            then="`inv monitor.apply` writes what Prometheus has to be told. With the operator: do the labels of the ServiceMonitors match"
             " its `serviceMonitorSelector` (`monitoring.labels` in hosts.yaml)? [Monitoring](../monitoring.md).",
         ),
     )

@@ -18,7 +18,7 @@ from runbooks.monitor.rules.targets import Scrape
 from runbooks.rules.finding import Finding, Severity
 from runbooks.text import counted, listed
 
-RENDER: Final = "inv monitor.render --to DIR, and load what it writes (docs/monitoring.md)"
+RENDER: Final = "inv monitor.apply, and with an ordinary Prometheus what it says is left to do (docs/monitoring.md)"
 SEVERITIES: Final[Mapping[str, Severity]] = {"critical": "fail", "warning": "warn"}
 WATCHDOG: Final = "Watchdog"
 # Metrics that Prometheus makes itself; `up` of a job is judged with its targets.
