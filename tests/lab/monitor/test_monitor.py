@@ -218,7 +218,7 @@ def test_it_is_taken_away_again(watched: Operator) -> None:
     for host in (*MASTERS, *LBS, WATCHER):
         assert sh(watched, host, f"ls -d {paths} 2>/dev/null; true") == ""
     assert (
-        sh(watched, "master1", f"systemctl list-units --all --plain --no-legend 'ha-runbooks-metrics*' 'ha-runbooks-certs*'")
+        sh(watched, "master1", "systemctl list-units --all --plain --no-legend 'ha-runbooks-metrics*' 'ha-runbooks-certs*'")
         == ""
     )
     watched.idle("monitor.remove")
