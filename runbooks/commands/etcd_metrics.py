@@ -55,7 +55,7 @@ def metrics(access: Access = STACKED, url: str = "") -> Probe[Metrics]:
     return Probe(replace(script("etcd-metrics", variables, timeout=20), shown="GET etcd's /metrics"), parse_metrics)
 
 
-SLOW_S = 0.128  # a bound of etcd's histogram, ten times what a good disk takes
+SLOW_S = 0.064  # a bound of etcd's histogram, six times what a good disk takes
 
 
 def syncs(access: Access = STACKED) -> Probe[tuple[int, int] | None]:

@@ -153,5 +153,5 @@ def test_metrics_are_read_without_curl_too(tmp_path):
 def test_how_many_syncs_of_the_log_were_slow():
     every, slow = parse_syncs(Answer(0, RECORDED)) or (0, -1)
     assert every == SEEN.fsync[-1][1]
-    assert slow == every - dict(SEEN.fsync)[0.128]
+    assert slow == every - dict(SEEN.fsync)[0.064]
     assert parse_syncs(Answer(69, "", "etcd's metrics cannot be read")) is None
