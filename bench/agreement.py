@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,23 @@ class Ask:
     def end(self) -> float:
         """When it was over."""
         return self.start + self.seconds
+
+
+def pause_ms(asks: Sequence[Ask]) -> float:
+    """Return for how long the independent client has begun no request, at most."""
+    return max((1000 * (later.start - each.start) for each, later in pairwise(asks)), default=0.0)
+
+
+def agreement(drill_ms: float, own_ms: float, probe_ms: float, every_ms: float, paused_ms: float) -> str:
+    """Return "yes" when both are within one interval, "no" when they are not.
+
+    "could not tell" when one of the two did not run for a time that is longer than that: ``own_ms`` is what the drill itself says of its gap,
+    ``paused_ms`` the independent client's. That never becomes a "yes".
+    """
+    apart = abs(drill_ms - probe_ms)
+    if apart <= every_ms:
+        return "yes"
+    return "could not tell" if apart <= every_ms + own_ms + paused_ms and max(own_ms, paused_ms) > every_ms else "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +103,9 @@ def other_begins(opened: Mapping[int, Sequence[float]], asks: Iterable[Ask]) -> 
 
 
 def quiet(times: Iterable[float], begin_s: float, end_s: float, gaps: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return those between these times that are not beside a gap (as the drill keeps them: begin_s, ms)."""
-    around = [(each["begin_s"] - AROUND_S, each["begin_s"] + each["ms"] / 1000 + AROUND_S) for each in gaps]
+    """Return those between these times that are not beside an outage: a gap, as the drill keeps them, with a failure or of a second."""
+    outages = [each for each in gaps if each["reason"] or each["ms"] >= 1000]
+    around = [(each["begin_s"] - AROUND_S, each["begin_s"] + each["ms"] / 1000 + AROUND_S) for each in outages]
     return [at for at in times if begin_s <= at <= end_s and not any(begin <= at <= end for begin, end in around)]
 
 
@@ -122,6 +141,7 @@ def compared(event: str, drill: Mapping[str, Any], asks: Sequence[Ask], opened: 
     vip = drill["vip"]
     probe = longest(asks, begin, end)
     kept = max(vip["gaps"], key=lambda each: each["ms"], default=None)
+    paused, own = pause_ms(asks), kept["own_ms"] if kept else 0.0
     differs = vip["longest_gap_ms"] - probe.ms
     return {
         "event": event,
@@ -130,7 +150,9 @@ def compared(event: str, drill: Mapping[str, Any], asks: Sequence[Ask], opened: 
         "probe_ms": round(probe.ms, 1),
         "differs_ms": round(differs, 1),
         "begins_differ_ms": round((kept["begin_s"] - probe.begin_s) * 1000, 1) if kept else None,
-        "agrees": abs(differs) <= every,
+        "agrees": agreement(vip["longest_gap_ms"], own, probe.ms, every, paused),
+        "own_ms": own,
+        "probe_pause_ms": round(paused, 1),
         "requests": vip["requests"],
         "probe_requests": len(asks),
         "jitter_ms": jitter_ms(quiet(other_begins(opened, asks), begin, end, vip["gaps"]), every),

@@ -224,13 +224,13 @@ def table(found: Sequence[dict[str, Any]]) -> str:
             f"{each[key]:.1f}" if each[key] is not None else "-"
             for key in ("measuring_core_percent", "command_core_percent", "jitter_ms")
         ]
-        rows.append([each["event"], *numbers, "yes" if each["agrees"] else "NO", *spent])
+        rows.append([each["event"], *numbers, each["agrees"], *spent])
     return markdown(rows)
 
 
 def verdict(found: Sequence[dict[str, Any]]) -> str:
     """Return the figures beside their targets, one line each. What was not measured is no success."""
-    agree = sum(each["agrees"] for each in found)
+    agree = sum(each["agrees"] == "yes" for each in found)
     lines = [f"agree within one interval ({found[0]['every_ms']:.0f} ms): {agree} of {len(found)}"]
     for title, key, target in (
         ("measuring, per cent of one core", "measuring_core_percent", CORE_TARGET),
@@ -274,7 +274,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.save:
         facts = environment("loopback" if options.loopback else "lab")
         print(save("drill_accuracy", {"environment": facts, "probe_every_ms": options.every_ms, "events": found}))
-    return 0 if all(each["agrees"] for each in found) else 1
+    return 0 if all(each["agrees"] == "yes" for each in found) else 1
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ SETTINGS is one line of JSON: address, port, path, ca, certificate, key (PEM), e
 Times are seconds since 1970. Without the right to see packets there is no "syn".
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import socket
@@ -21,7 +23,8 @@ import time
 
 SO_TIMESTAMPNS = 35
 OUTGOING = 4
-IPV4 = 0x0800
+ALL = 3
+SO_ATTACH_FILTER = 26
 
 
 def context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
@@ -59,24 +62,46 @@ def ask(tls: ssl.SSLContext, address: str, port: int, path: str, timeout_s: floa
     say(f"ask {started:.6f} {time.monotonic() - began:.6f} {result} {own}")
 
 
+def opens(address: bytes, port: int) -> bytes:
+    """Return the program for the kernel that lets only IPv4 packets pass that open a TCP connection to ``address`` and ``port``."""
+    load8, load16, load32, equal, both, done = 0x30, 0x28, 0x20, 0x15, 0x54, 0x06
+    steps = [
+        (load8, 9, socket.IPPROTO_TCP),
+        (load32, 16, int.from_bytes(address, "big")),
+        (load16, 22, port),  # a SYN of ours has no IP options
+        (load8, 33, 0x02),
+    ]
+    code: list[tuple[int, int, int, int]] = []
+    for number, (load, at, wanted) in enumerate(steps):
+        code.append((load, 0, 0, at))
+        if at == 33:
+            code.append((both, 0, 0, 0x12))
+        left = sum(3 if each[1] == 33 else 2 for each in steps[number + 1 :])
+        code.append((equal, 0, left + 1, wanted))
+    code += [(done, 0, 0, 0xFFFF), (done, 0, 0, 0)]
+    return b"".join(struct.pack("HBBI", *each) for each in code)
+
+
 def listen(address: str, port: int) -> None:
     """Print each TCP connection that is opened from this network to ``address`` and ``port``. Only looks."""
     try:
-        seen = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(IPV4))
-        target = socket.inet_aton(address)
+        program = opens(socket.inet_aton(address), port)
+        held = ctypes.create_string_buffer(program, len(program))
+        seen = socket.socket(
+            socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL)
+        )  # only one for all protocols sees what goes out
+        seen.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program) // 8, ctypes.addressof(held)))
+        seen.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     except OSError:  # not root, or IPv6
         return
-    seen.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    with contextlib.suppress(BlockingIOError):  # what came before the filter
+        while True:
+            seen.recv(64, socket.MSG_DONTWAIT)
     while True:
         packet, ancillary, _, (_, _, kind, *_) = seen.recvmsg(64, 64)
-        length = (packet[0] & 15) * 4
-        if kind != OUTGOING or packet[9] != socket.IPPROTO_TCP or packet[16:20] != target:
-            continue
-        own, to = struct.unpack_from("!HH", packet, length)
-        if to == port and packet[length + 13] & 0x12 == 0x02:  # SYN without ACK
+        if kind == OUTGOING:
             at = next((struct.unpack("ll", data) for _, which, data in ancillary if which == SO_TIMESTAMPNS), None)
-            moment = at[0] + at[1] / 1e9 if at else time.time()
-            say(f"syn {moment:.6f} {own}")
+            say(f"syn {at[0] + at[1] / 1e9 if at else time.time():.6f} {struct.unpack_from('!H', packet, 20)[0]}")
 
 
 def say(line: str) -> None:
