@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from runbooks.commands.base import Answer, Probe, script
-from runbooks.commands.etcd import STACKED, Access
+from runbooks.commands.etcd import STACKED, UNAVAILABLE, Access
 
 # A Prometheus histogram: (upper bound in s, number of samples up to it) by rising bound; the last bound is infinite.
 Buckets = tuple[tuple[float, float], ...]
@@ -53,6 +53,28 @@ def metrics(access: Access = STACKED, url: str = "") -> Probe[Metrics]:
     """Return the metrics of the member on this host. ``url``: without a path; "" for the one in kubeadm's manifest."""
     variables = {"URL": url, "CA": access.ca, "CERT": access.cert, "KEY": access.key, "NAMES": NAMES}
     return Probe(replace(script("etcd-metrics", variables, timeout=20), shown="GET etcd's /metrics"), parse_metrics)
+
+
+SLOW_S = 0.064  # a bound of etcd's histogram, six times what a good disk takes
+
+
+def syncs(access: Access = STACKED) -> Probe[tuple[int, int] | None]:
+    """Return how often the member on this host has synced its log since it started, and how many of these took longer than `SLOW_S`.
+
+    None when it does not say: that is part of the answer, not an error.
+    """
+    whole = metrics(access)
+    return Probe(whole.command.expecting(0, UNAVAILABLE), parse_syncs)
+
+
+def parse_syncs(answer: Answer) -> tuple[int, int] | None:
+    """Read the histogram of the log's syncs. Returns None when there is none."""
+    try:
+        fsync = parse_metrics(answer).fsync
+    except ValueError:
+        return None
+    every, quick = fsync[-1][1], max((count for bound, count in fsync if bound <= SLOW_S), default=0.0)
+    return int(every), int(every - quick)
 
 
 _LINE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)(?: -?\d+)?")

@@ -8,9 +8,9 @@ from time import time
 from typing import Any
 
 from runbooks.backup.sets.store import Store
-from runbooks.commands import drill, etcd, lb
+from runbooks.commands import drill, etcd, etcd_metrics, lb
 from runbooks.commands.base import Probe, named_batch
-from runbooks.commands.drill import Standing
+from runbooks.commands.drill import Ready, Standing
 from runbooks.commands.lb import LbState
 from runbooks.commands.node_objects import nodes
 from runbooks.drill.course import Course
@@ -26,9 +26,9 @@ from runbooks.view import etcd as view_etcd
 from runbooks.view import health
 
 
-def before(run: Run, *, backup_wanted: bool) -> Seen:
-    """Read what decides whether this site may be drilled now."""
-    site = run.site
+def before(run: Run, course: Course) -> Seen:
+    """Read what decides whether this drill may be done now."""
+    site, backup_wanted = run.site, course.backup_wanted
     stacked = site.kubernetes.etcd == "stacked"
     lbs: dict[Host, LbState | RunbookError] = run.read_each(
         {host: lb.state(site, host) for host in site.load_balancers}, fresh=True
@@ -38,9 +38,15 @@ def before(run: Run, *, backup_wanted: bool) -> Seen:
         lbs=lbs,
         drills=standings(run),
         wrong=health.wrong(site, health.look(run)),
+        ready=ready(run, course) if course.scenario.rare and stacked else None,
         backup=newest_good(site) if backup_wanted else None,
         backup_wanted=backup_wanted,
     )
+
+
+def ready(run: Run, course: Course) -> Ready | RunbookError:
+    """Ask the host whether the fault can be injected there."""
+    return run.read_each({course.host: drill.ready(course.fault)}, fresh=True)[course.host]
 
 
 def standings(run: Run) -> dict[Host, Standing | RunbookError]:
@@ -82,6 +88,7 @@ def sample(run: Run, course: Course) -> Sample:
         not_ready=_not_ready(run, course),
         down=_down(said),
         alerts=alerts(course),
+        syncs=(said.get(course.host) or {}).get("syncs"),
     )
 
 
@@ -89,6 +96,8 @@ def _parts(site: Site, course: Course, host: Host) -> dict[str, Probe[Any]]:
     parts: dict[str, Probe[Any]] = {}
     if host == course.host:
         parts["drill"] = drill.look()
+        if course.scenario.effect == "its etcd is slow to sync its log":
+            parts["syncs"] = etcd_metrics.syncs()
     if host.is_lb:
         parts |= {"lb": lb.state(site, host), "backends": lb.backends()}
     # The member that is away would only cost the time until etcdctl gives up.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks.commands import drill, lb
+from runbooks.commands.drill import Ready
 from runbooks.commands.lb import LbState
 from runbooks.drill import show, steps
 from runbooks.drill.course import Course
 from runbooks.drill.kept import CLIENTS, Kept, keep
-from runbooks.drill.observe import standings
+from runbooks.drill.observe import ready, standings
 from runbooks.drill.rules.scenarios import ALL, BY_NAME, Scenario
-from runbooks.drill.rules.verdict import Word, judge, overall
+from runbooks.drill.rules.verdict import UNKNOWN, Word, judge, overall
 from runbooks.engine.journal import RunJournal, new_run_id
 from runbooks.engine.session import Session as FreshSession
 from runbooks.errors import DegradedError, OutcomeError, PrecheckError, RunbookError
@@ -41,24 +43,37 @@ def one(session: Session, name: str, host: str = "", *, backup: bool = True) -> 
 def all_(session: Session, *, backup: bool = True) -> None:
     """Carry out every drill in turn; one that was not held does not keep the next one from being tried, one that was refused does.
 
-    Raises as `one`.
+    One that is not possible on its host is left out and said so: what it would have shown could not be told. Raises as `one`.
     """
     done: list[Kept] = []
+    untold: dict[str, str] = {}
     for scenario in ALL:
         if not _fits(session, scenario):
             session.run.listener.say(f"{scenario.key} is left out: etcd is external")
+            continue
+        if why := _impossible(session, scenario, backup=backup):
+            session.run.listener.say(f"{scenario.key} is left out: {why}")
+            untold[scenario.name] = why
             continue
         kept = carry_out(session, scenario, "", backup=backup)
         if kept:
             show.result(session, kept)
             done.append(kept)
     if done:
-        show.overview(session, done)
-        _outcome(done)
+        show.overview(session, done, untold)
+        _outcome(done, untold)
 
 
 def _fits(session: Session, scenario: Scenario) -> bool:
     return session.site.kubernetes.etcd == "stacked" or not scenario.member
+
+
+def _impossible(session: Session, scenario: Scenario, *, backup: bool) -> str:
+    """Return why the host cannot have this fault at all, whatever its state; "" when it can, and when that is not known: the guard refuses then."""
+    if not scenario.rare:
+        return ""
+    found = ready(session.run, Course(session.site, scenario, _host(session, scenario, ""), backup_wanted=backup))
+    return found.why if isinstance(found, Ready) and found.never else ""
 
 
 def carry_out(session: Session, scenario: Scenario, host: str, *, backup: bool) -> Kept | None:
@@ -185,15 +200,21 @@ def _versions(session: Session) -> dict[str, str]:
     return {"etcd": listed(sorted({status.version for status in etcd.view(session.run).statuses.values()}))}
 
 
-def _outcome(done: list[Kept]) -> None:
-    """Raise OutcomeError when an objective was violated, DegradedError when one could not be told; nothing when all were held."""
+def _outcome(done: Sequence[Kept], untold: Mapping[str, str] | None = None) -> None:
+    """Raise OutcomeError when an objective was violated, DegradedError when one could not be told; nothing when all were held.
+
+    ``untold``: the drills that were left out, and why.
+    """
     words: dict[Word, list[str]] = {}
     for each in done:
         for judgement in each.judgements:
             if judgement.word != "held":
                 said = f"{each.facts.scenario}: {judgement.objective}: {judgement.seen}"
                 words.setdefault(judgement.word, []).append(f"{said} ({judgement.margin})" if judgement.margin else said)
+    for name, why in (untold or {}).items():
+        words.setdefault(UNKNOWN, []).append(f"{name}: left out: {why}")
     worst = overall(judgement for each in done for judgement in each.judgements)
+    worst = UNKNOWN if worst == "held" and untold else worst
     if worst == "violated":
         raise OutcomeError(f"objectives were violated:{indented(words['violated'])}", hint="inv drill.history")
     if worst != "held":

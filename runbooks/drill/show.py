@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,10 +54,14 @@ def result(session: Session, kept: Kept) -> None:
     say(f"{kept.facts.scenario} on {kept.facts.host}: {kept.word}; page: {session.state / 'runs' / (kept.run + PAGE)}")
 
 
-def overview(session: Session, done: Sequence[Kept]) -> None:
-    """Print one line for each drill of the whole set."""
-    if not session.options.json:
-        rows = [(each.facts.scenario, each.facts.host, each.word) for each in done]
+def overview(session: Session, done: Sequence[Kept], untold: Mapping[str, str]) -> None:
+    """Print one line for each drill of the whole set; ``untold`` were left out, and why."""
+    if session.options.json:
+        for name, why in untold.items():
+            _print({"event": "left out", "drill": name, "verdict": "could not tell", "why": why})
+    else:
+        rows: list[tuple[str, str, str]] = [(each.facts.scenario, each.facts.host, each.word) for each in done]
+        rows += [(name, "-", "could not tell: left out") for name in untold]
         session.run.listener.say("\n" + table(("drill", "host", "verdict"), rows))
 
 

@@ -11,7 +11,7 @@ from runbooks import gates
 from runbooks.commands import drill
 from runbooks.drill import observe
 from runbooks.drill.course import Course
-from runbooks.drill.rules.guard import refusals
+from runbooks.drill.rules.guard import refusals, remarks
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
 from runbooks.errors import PrecheckError, RunbookError
@@ -47,14 +47,15 @@ def heal_all(site: Site, hosts: tuple[Host, ...]) -> Procedure:
     return Procedure("drill.heal", f"Undo the drills of {site.name}", [heal(host) for host in hosts])
 
 
-def refuse(course: Course, run: Run) -> None:
-    """Raise PrecheckError with every reason not to do this drill now."""
-    seen = observe.before(run, backup_wanted=course.backup_wanted)
+def refuse(course: Course, run: Run) -> list[str]:
+    """Raise PrecheckError with every reason not to do this drill now; return what people on call should know before it."""
+    seen = observe.before(run, course)
     if wrong := refusals(course.site, course.scenario, course.host, seen, datetime.now().astimezone()):
         raise PrecheckError(
             f"no drill {course.scenario.name} on {course.host} now:{indented(told(each) for each in wrong)}",
             hint=next((each.fix for each in wrong if each.fix), "inv cluster.verify"),
         )
+    return remarks(course.scenario, course.host, seen)
 
 
 def may_begin(course: Course) -> Step:
@@ -63,7 +64,8 @@ def may_begin(course: Course) -> Step:
     def check(run: Run) -> None:
         if not run.plan:
             run.hold()
-        refuse(course, run)
+        for each in refuse(course, run):
+            run.note(course.host, each)
 
     words = by_hand("drill", "may_begin", site=course.site, scenario=course.scenario, host=course.host)
     return Step("the site can survive the drill", check=check, by_hand=words)

@@ -14,6 +14,8 @@ class Sample:
     leader     the host of etcd's leader and ``term``; "" and 0 when not known.
     not_ready  the nodes that are not Ready, None when no API server said.
     down       of each load balancer that answered, the API servers that it does not use.
+    syncs      how often etcd of the host that is broken has synced its log since it started, and how many of these were slow; None when not asked,
+               or not known.
     alerts     the names of the scenario's alerts that fire, None when Prometheus was not asked or did not answer.
     """
 
@@ -25,6 +27,7 @@ class Sample:
     not_ready: tuple[str, ...] | None = None
     down: dict[str, tuple[str, ...]] = field(default_factory=dict)
     alerts: tuple[str, ...] | None = None
+    syncs: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

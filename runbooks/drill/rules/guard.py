@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
-from runbooks.commands.drill import Standing
+from runbooks.commands.drill import Ready, Standing
 from runbooks.commands.lb import LbState
 from runbooks.drill.rules.scenarios import Scenario
 from runbooks.errors import RunbookError, reason
@@ -16,6 +17,8 @@ from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, told
 from runbooks.text import age_text, counted, listed
 
+ELECTION_MS: Final = 1000  # etcd's default of election-timeout; the others wait once to twice that long
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -24,6 +27,7 @@ class Seen:
     etcd     as every control plane host sees it; None for an external etcd.
     lbs      the state of each load balancer, or its error. ``drills``: whether a drill is at work, on every host.
     wrong    what `inv cluster.verify` would report as failures.
+    ready    whether the fault can be injected on its host, or the error; None when that was not asked: only a `rare` fault is asked for.
     backup   when the newest good set was finished, None when there is none; ``backup_wanted``: whether one is asked for.
     """
 
@@ -31,6 +35,7 @@ class Seen:
     lbs: Mapping[Host, LbState | RunbookError]
     drills: Mapping[Host, Standing | RunbookError] = field(default_factory=dict)
     wrong: Sequence[Finding] = ()
+    ready: Ready | RunbookError | None = None
     backup: datetime | None = None
     backup_wanted: bool = True
 
@@ -43,13 +48,22 @@ def refusals(site: Site, scenario: Scenario, host: Host, seen: Seen, now: dateti
     """
     return [
         *_possible(site, scenario, host),
+        *_ready(scenario, host, seen),
         *_holder(scenario, host, seen),
+        *_election(site, scenario, host, seen.etcd),
         *_drills(site.hosts, seen),
         *_quorum(site, scenario, host, seen.etcd),
         *_balancers(site, seen),
         *(Finding("fail", topic="cluster", seen=told(each), fix=each.fix or "inv cluster.verify") for each in seen.wrong),
         *_backup(site, seen, now),
     ]
+
+
+def remarks(scenario: Scenario, host: Host, seen: Seen) -> list[str]:
+    """Return what people on call should know before a drill that may be done."""
+    if scenario.name == "slow-disk" and _leads(host, seen.etcd):
+        return ["its member leads etcd: leadership may move to another host, and stays there"]
+    return []
 
 
 def _fail(topic: str, seen: str, fix: str, host: str = "") -> Finding:
@@ -69,6 +83,33 @@ def _possible(site: Site, scenario: Scenario, host: Host) -> Iterator[Finding]:
         yield _fail("network", "with IPv6 the host would go on answering for the VIP", "inv drill.haproxy")
     if host.is_lb and host.is_node:
         yield _fail("roles", "it is a load balancer and a node: cutting it takes both away", "choose another host", host.name)
+
+
+def _ready(scenario: Scenario, host: Host, seen: Seen) -> Iterator[Finding]:
+    if not scenario.rare:
+        return
+    if not isinstance(seen.ready, Ready):
+        yield _fail("hosts", reason(host, seen.ready) if seen.ready else "was not asked", "inv cluster.verify", host.name)
+    elif seen.ready.why:
+        fix = "choose a host whose etcd is on a disk" if seen.ready.never else "inv cluster.verify"
+        yield _fail("disk", seen.ready.why, fix, host.name)
+
+
+def _leads(host: Host, view: View | None) -> bool:
+    status = view.statuses.get(host) if view else None
+    return bool(status and status.leads)
+
+
+def _election(site: Site, scenario: Scenario, host: Host, view: View | None) -> Iterator[Finding]:
+    """Refuse where the objective cannot hold: the others notice only after election-timeout that the leader is too slow."""
+    if scenario.name != "slow-disk" or not _leads(host, view):
+        return
+    given = site.kubernetes.extra_args.etcd.get("election-timeout", "")
+    election_ms = int(given) if given.isascii() and given.isdecimal() else ELECTION_MS
+    for key, limit_ms in (("outage_ms", site.drills.outage_ms), ("reused_ms", site.drills.reused_ms)):
+        if limit_ms <= election_ms:
+            seen = f"its member leads etcd, and a new leader takes more than {election_ms} ms, but drills.{key} is {limit_ms}"
+            yield _fail("etcd", seen, "choose another host, or inv etcd.move-leader", host.name)
 
 
 def _holder(scenario: Scenario, host: Host, seen: Seen) -> Iterator[Finding]:

@@ -15,7 +15,9 @@ from runbooks.inventory.words import Role
 # Which host is taken when nobody says: the one whose loss is hardest.
 Default = Literal["etcd's leader", "the holder of the VIP", "the last one"]
 # What must be seen from outside while the fault is there; without it the drill has not happened.
-Effect = Literal["its API server is away", "another LB holds the VIP", "its node is not Ready", ""]
+Effect = Literal[
+    "its API server is away", "another LB holds the VIP", "its node is not Ready", "its etcd is slow to sync its log", ""
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,8 @@ class Scenario:
     name        of the command: ``inv drill.NAME``.
     breaks      what is broken. ``expected``: what should happen, written before it is tried.
     role        of the hosts that it can be done on; ``default`` says which of them is taken.
-    member      whether the host's member of etcd is away meanwhile.
+    member      whether the host's member of etcd is away meanwhile, or as good as away.
+    rare        whether a host may be of a kind on which it is not possible at all.
     effect      what has to be seen from outside. ``least_s``: how long the fault lasts at least, so that it can be seen.
     alerts      of which one has to fire, by name.
     not_tested  what this drill says nothing about.
@@ -39,6 +42,7 @@ class Scenario:
     fault: Callable[[Site, Host], Fault]
     effect: Effect = ""
     member: bool = False
+    rare: bool = False
     least_s: int = 0
     alerts: tuple[str, ...] = ()
     not_tested: str = ""
@@ -143,6 +147,25 @@ ALL: Final = (
         member=True,
         alerts=("etcdMembersDown", "etcdNoLeader", "HAProxyServerDown", "TargetDown"),
         not_tested="a cut in one direction only, and one that loses some packets",
+    ),
+    Scenario(
+        name="slow-disk",
+        breaks=f"etcd's disk of a control plane host carries out only {drill.IOPS} of etcd's writes a second",
+        expected="no acknowledged write is lost; a leader that is too slow loses its leadership to a member with a good disk, and clients wait "
+        "no longer than for an election",
+        role="control-plane",
+        default="etcd's leader",
+        fault=lambda site, host: drill.slow_disk("slow-disk"),
+        effect="its etcd is slow to sync its log",
+        member=True,
+        rare=True,
+        alerts=(
+            "etcdHighFsyncDurations",
+            "etcdHighCommitDurations",
+            "etcdMemberCommunicationSlow",
+            "etcdHighNumberOfLeaderChanges",
+        ),
+        not_tested="a disk that fails or hangs, one that is slow to read, and one that is slow for the whole host",
     ),
 )
 BY_NAME: Final[Mapping[str, Scenario]] = {each.name: each for each in ALL}

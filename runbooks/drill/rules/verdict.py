@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 from runbooks.drill.rules.facts import Facts
@@ -17,6 +18,7 @@ from runbooks.measure.rules.words import seconds
 Word = Literal["held", "violated", "could not tell"]
 UNKNOWN: Final = "could not tell"
 AWAY_MS: Final = 2000.0  # of an API server that is asked once a second: longer than two questions
+SLOW_SHARE: Final = 0.5  # of the syncs of etcd's log, while its disk is slow
 EDGE_S: Final = 15.0  # at the end of the fault it has to have been seen in place within so many seconds before the heal
 
 
@@ -117,7 +119,18 @@ def _no_effect(scenario: Scenario, facts: Facts, result: Result | None) -> str:
     if scenario.effect == "its node is not Ready":
         gone = any(each.not_ready and facts.host in each.not_ready for each in during)
         return "" if gone else f"the node {facts.host} was not seen to be NotReady"
+    if scenario.effect == "its etcd is slow to sync its log":
+        return _not_slow(facts.host, [each.syncs for each in during if each.syncs])
     return ""
+
+
+def _not_slow(host: str, counted: Sequence[tuple[int, int]]) -> str:
+    """Return why etcd was not seen to be slow. What it counts begins anew when it is started again: only what it counted on is used."""
+    more = [(now[0] - then[0], now[1] - then[1]) for then, now in pairwise(counted) if now[0] > then[0] and now[1] >= then[1]]
+    every, slow = sum(each for each, _ in more), sum(each for _, each in more)
+    if not every:
+        return f"etcd on {host} did not say how long it takes to sync its log"
+    return "" if slow >= SLOW_SHARE * every else f"only {slow} of {every} syncs of etcd's log on {host} were slow"
 
 
 def _inside(facts: Facts, at_s: float) -> bool:

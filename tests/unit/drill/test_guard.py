@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.commands.drill import Standing
-from runbooks.drill.rules.guard import Seen, refusals
+from runbooks.commands.drill import Ready, Standing
+from runbooks.drill.rules.guard import Seen, refusals, remarks
 from runbooks.drill.rules.scenarios import ALL, BY_NAME
 from runbooks.errors import UnreachableError
-from runbooks.inventory.settings import Gateway, HostSsh
+from runbooks.inventory.settings import Drills, Gateway, HostSsh
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding
 from tests.support.fakes import lb, master, site
@@ -32,6 +32,7 @@ GOOD = Seen(
     etcd=view(*WELL),
     lbs={lb(1): HOLDER, lb(2): STANDBY},
     drills=IDLE,
+    ready=Ready(),
     backup=NOW - timedelta(hours=2),
 )
 SITE = site()
@@ -109,6 +110,37 @@ def test_an_external_etcd_is_drilled_where_it_is_managed():
     seen = replace(GOOD, etcd=None)
     assert [topic for topic, _ in why(seen, "etcd", at=external)] == ["etcd"]
     assert why(seen, "haproxy", at=external) == []
+
+
+@pytest.mark.parametrize(
+    ("ready", "topic"),
+    [(Ready("it is on tmpfs", never=True), "disk"), (Ready("etcd does not run"), "disk"), (SILENT, "hosts"), (None, "hosts")],
+)
+def test_a_fault_that_cannot_be_injected_refuses_its_own_drill_only(ready, topic):
+    seen = replace(GOOD, ready=ready)
+    assert [found for found, _ in why(seen, "slow-disk")] == [topic]
+    assert why(seen, "etcd") == []
+
+
+def with_limits(outage_ms: int, reused_ms: int = 15_000, **flags: str):
+    extra = msgspec.structs.replace(SITE.kubernetes.extra_args, etcd=flags)
+    kubernetes = msgspec.structs.replace(SITE.kubernetes, extra_args=extra)
+    return msgspec.structs.replace(SITE, drills=Drills(outage_ms=outage_ms, reused_ms=reused_ms), kubernetes=kubernetes)
+
+
+def test_a_slow_leader_is_refused_only_where_an_election_is_longer_than_allowed():
+    leader = next(host for host, status in view(*WELL).statuses.items() if status.leads)
+    other = next(host for host in SITE.control_plane if host != leader)
+    scenario = BY_NAME["slow-disk"]
+    assert why(GOOD, "slow-disk", leader) == []
+    assert remarks(scenario, leader, GOOD) == ["its member leads etcd: leadership may move to another host, and stays there"]
+    assert remarks(scenario, other, GOOD) == remarks(BY_NAME["etcd"], leader, GOOD) == []
+    told = "its member leads etcd, and a new leader takes more than 1000 ms, but drills.outage_ms is 1000"
+    assert why(GOOD, "slow-disk", leader, with_limits(1000)) == [("etcd", told)]
+    assert why(GOOD, "slow-disk", leader, with_limits(5000, 900))[0][1].endswith("drills.reused_ms is 900")
+    assert why(GOOD, "slow-disk", leader, with_limits(4000, **{"election-timeout": "5000"}))
+    assert why(GOOD, "slow-disk", other, with_limits(500)) == []
+    assert why(GOOD, "etcd", leader, with_limits(500)) == []
 
 
 @given(st.lists(st.booleans(), min_size=3, max_size=3), st.sampled_from(ALL))

@@ -52,6 +52,21 @@ def test_exit_status_0_only_when_everything_was_held(tmp_path):
         _outcome([held, unknown, violated])
 
 
+def test_what_was_left_out_could_not_be_told(tmp_path, capsys):
+    held, left = drill(tmp_path), {"slow-disk": "it is on tmpfs"}
+    with pytest.raises(DegradedError, match="slow-disk: left out: it is on tmpfs"):
+        _outcome([held], left)
+    with pytest.raises(OutcomeError):
+        _outcome([held, drill(tmp_path, SLOW, number=2)], left)
+    show.overview(session(tmp_path, as_json=True), [held], left)
+    assert json.loads(capsys.readouterr().out) == {
+        "event": "left out",
+        "drill": "slow-disk",
+        "verdict": "could not tell",
+        "why": "it is on tmpfs",
+    }
+
+
 def test_the_history_shows_the_trend_newest_first(tmp_path, capsys):
     runs = tmp_path / "runs"
     drill(runs)

@@ -10,7 +10,7 @@ import pytest
 
 from runbooks.commands import drill
 from runbooks.commands.base import Answer, Command
-from runbooks.commands.drill import Standing
+from runbooks.commands.drill import Ready, Standing
 from runbooks.drill import observe, steps
 from runbooks.drill import run as run_module
 from runbooks.drill.course import Course
@@ -189,6 +189,28 @@ def test_a_fault_that_the_timer_has_undone_early_is_noted(sandbox, course, monke
     assert sandbox.clean()
     assert course.samples[-1].there is False
     assert course.facts().healing_s is None
+
+
+@pytest.mark.parametrize(
+    ("found", "tried"),
+    [(Ready("it is on tmpfs", never=True), False), (Ready("etcd does not run"), True), (fakes.lost(fakes.master(1)), True)],
+)
+def test_the_regular_exercise_leaves_out_only_what_a_host_can_never_have(monkeypatch, found, tried):
+    """What is refused now is tried, and refuses; what is never possible is left out, and is not held."""
+    run, told, names = fakes.run_on(None), [], []
+    monkeypatch.setattr(run_module, "ready", lambda run, course: found)
+    monkeypatch.setattr(run_module, "_host", lambda session, scenario, name: fakes.site().named("", scenario.role)[0])
+    monkeypatch.setattr(
+        run_module, "carry_out", lambda session, scenario, host, backup: names.append(scenario.name) or scenario.name
+    )
+    monkeypatch.setattr(run_module.show, "result", lambda session, kept: None)
+    monkeypatch.setattr(run_module.show, "overview", lambda session, done, untold: told.append(untold))
+    monkeypatch.setattr(run_module, "_outcome", lambda done, untold: told.append(untold))
+    run_module.all_(SimpleNamespace(run=run, site=fakes.site()))
+    assert ("slow-disk" in names) is tried
+    assert len(names) == len(ALL) - (not tried)
+    assert told == [{} if tried else {"slow-disk": "it is on tmpfs"}] * 2
+    assert ("drill.slow-disk is left out: it is on tmpfs" in run.listener.of("say")) is not tried
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda each: each.name)

@@ -110,6 +110,29 @@ def test_each_effect_is_asked_for():
     assert words(down, scenario=kubelet)["fault"] == "held"
 
 
+@pytest.mark.parametrize(
+    ("syncs", "word"),
+    [
+        (((1000, 10), (1040, 45)), "held"),
+        (((1000, 10), None, (1040, 30)), "held"),
+        (((1000, 10), (1400, 45)), UNKNOWN),
+        (((1000, 10),), UNKNOWN),
+        (((1000, 10), (1000, 10)), UNKNOWN),
+        ((None, None), UNKNOWN),
+        (((1000, 900), (20, 19)), UNKNOWN),  # started again meanwhile: it counts from 0
+        (((1000, 900), (20, 0), (60, 38)), "held"),
+    ],
+)
+def test_a_slow_disk_counts_only_when_etcd_itself_says_that_it_is_slow(syncs, word):
+    facts = replace(FACTS, samples=tuple(sample(5 + number, syncs=each) for number, each in enumerate(syncs)))
+    assert words(facts, scenario=BY_NAME["slow-disk"])["fault"] == word
+
+
+def test_a_disk_that_was_slow_at_another_time_proves_nothing():
+    early = tuple(sample(after, syncs=(1000 + number * 50, number * 50)) for number, after in enumerate((-20, -10, 80, 90)))
+    assert words(replace(FACTS, samples=early), scenario=BY_NAME["slow-disk"])["fault"] == UNKNOWN
+
+
 def test_recovery_is_violated_only_when_something_was_missing_after_the_limit():
     late = replace(FACTS, unwell_s=BEGIN + 62 + 190, recovered_s=BEGIN + 62 + 200, missing="m1 is not Ready")
     assert (one("recovery", late).word, one("recovery", late).margin) == ("violated", "10.0 s too long")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.commands.base import Answer
-from runbooks.commands.etcd_metrics import metrics, parse_metrics
+from runbooks.commands.etcd_metrics import metrics, parse_metrics, parse_syncs
 from runbooks.etcd.rules.latencies import Latency, Perf, judged, latency, ms, quantile, summary
 from tests.support.fakes import bash, master
 from tests.support.recorded import recorded_answer
@@ -148,3 +148,10 @@ def test_metrics_are_read_without_curl_too(tmp_path):
         gone = bash(path + probe.command.program)
         assert gone.exited == 69
         assert "cannot be read" in gone.stderr
+
+
+def test_how_many_syncs_of_the_log_were_slow():
+    every, slow = parse_syncs(Answer(0, RECORDED)) or (0, -1)
+    assert every == SEEN.fsync[-1][1]
+    assert slow == every - dict(SEEN.fsync)[0.064]
+    assert parse_syncs(Answer(69, "", "etcd's metrics cannot be read")) is None
