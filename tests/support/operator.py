@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from threading import Timer
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 import yaml
@@ -20,7 +20,7 @@ import yaml
 from lab.control import Lab
 from lab.process import Done
 from tests.support import ROOT
-from tests.support.waiting import eventually
+from tests.support.waiting import SLOWEST, Patience, eventually
 
 REFUSES = 3  # the exit status of a command that refuses to begin: nothing was changed
 REFUSED_S = 240  # on a machine that is busy a check before the first change may fail, and pass soon after
@@ -48,14 +48,14 @@ class Operator:
         self.site.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def inv(self, *words: str, timeout_s: float = 180) -> Done:
-        """Run a command to its end."""
+        """Run a command to its end. ``timeout_s``: it hangs when it takes longer, SLOWEST times that on a busy machine."""
         return subprocess.run(
             [sys.executable, "-m", "invoke", *words],
             cwd=self.checkout,
             env=self.env(),
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=timeout_s * SLOWEST,
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -68,8 +68,8 @@ class Operator:
 
     def admitted(self, *words: str, timeout_s: float = 180) -> Done:
         """Run a command to its end, again while it refuses to begin (exit 3, nothing was touched), for up to REFUSED_S."""
-        deadline = monotonic() + REFUSED_S
-        while (done := self.inv(*words, timeout_s=timeout_s)).returncode == REFUSES and monotonic() < deadline:
+        patience = Patience(REFUSED_S)
+        while (done := self.inv(*words, timeout_s=timeout_s)).returncode == REFUSES and not patience.over():
             sleep(2)
         return done
 
@@ -113,7 +113,7 @@ class Operator:
 
     def words(self, process: subprocess.Popen[str]) -> str:
         """Wait until a started command ends, and return what it said."""
-        process.wait(timeout=600)
+        process.wait(timeout=600 * SLOWEST)
         return (self.directory / "said").read_text()
 
     def strike(self, number: int, how: signal.Signals, *words: str, named: str = "") -> int:
@@ -136,8 +136,8 @@ class Operator:
 
         As `admitted` does, it is run again while it refuses to begin.
         """
-        deadline = monotonic() + REFUSED_S
-        while (found := self._follow(words, when, act, timeout_s))[0] == REFUSES and monotonic() < deadline:
+        patience = Patience(REFUSED_S)
+        while (found := self._follow(words, when, act, timeout_s))[0] == REFUSES and not patience.over():
             sleep(2)
         return found
 
@@ -159,7 +159,7 @@ class Operator:
                 text=True,
             )
             assert process.stdout
-            hanging = Timer(timeout_s, process.kill)
+            hanging = Timer(timeout_s * SLOWEST, process.kill)
             hanging.start()
             events: list[dict[str, Any]] = []
             acted = False
@@ -193,6 +193,6 @@ def holders(lab: Lab, vip: str = "10.1.1.100") -> list[str]:
 
 def sh(operator: Operator, host: str, text: str) -> str:
     """Run a shell's text on a host's console and return what it printed; it must succeed."""
-    done = operator.lab.console(host, ["bash", "-c", text], timeout_s=120)
+    done = operator.lab.console(host, ["bash", "-c", text], timeout_s=120 * SLOWEST)
     assert done.returncode == 0, f"{host}: {done.stdout}{done.stderr}"
     return done.stdout
