@@ -40,7 +40,7 @@ def busy(cluster: Operator) -> Iterator[Operator]:
     anywhere = [{"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}]
     template["spec"] |= {"affinity": NEAR, "tolerations": anywhere}
     apply(cluster, {**WORKLOAD, "spec": {**WORKLOAD["spec"], "template": template}})
-    sh(cluster, "master1", f"{KUBECTL} rollout status deployment/kept --timeout=90s")
+    sh(cluster, "master1", f"{KUBECTL} rollout status deployment/kept --timeout=300s")
     yield cluster
     sh(cluster, "master1", f"{KUBECTL} delete deployment kept --wait=false")
     withdraw(cluster.lab, *HOSTS)
