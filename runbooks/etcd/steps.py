@@ -55,23 +55,25 @@ def transfer(run: Run, seen: View, target: Member) -> None:
     When no host says that it leads, they are asked again for LEADER_WITHIN_S seconds: an election takes some, and a host that is busy may not
     have answered once. Raises PrecheckError after that.
     """
-    now = [seen]
+    leading = _leading(seen)
 
-    def leading() -> Host | None:
-        return next((host for host, status in now[0].statuses.items() if status.leads), None)
-
-    def there() -> bool:
+    def answers() -> bool:
+        nonlocal leading
         run.look_anew()
-        now[:] = [view(run)]
-        return leading() is not None
+        leading = _leading(view(run))
+        return leading is not None
 
-    if not leading() and not run.plan:
+    if not leading and not run.plan:
         with suppress(OutcomeError):
-            until(there, within=LEADER_WITHIN_S, poll=run.poll)
-    host = leading()
-    if not host:
+            until(answers, within=LEADER_WITHIN_S, poll=run.poll)
+    if not leading:
         raise PrecheckError("the leader of etcd does not answer; only the leader can move the leadership", hint=STATUS_FIRST)
-    run.change(host, etcd.move_leader(target.id))
+    run.change(leading, etcd.move_leader(target.id))
+
+
+def _leading(seen: View) -> Host | None:
+    """Return the host that says it leads."""
+    return next((host for host, status in seen.statuses.items() if status.leads), None)
 
 
 @dataclass(frozen=True, slots=True)

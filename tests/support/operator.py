@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from threading import Timer
-from time import sleep
 from typing import Any
 
 import yaml
@@ -20,7 +19,7 @@ import yaml
 from lab.control import Lab
 from lab.process import Done
 from tests.support import ROOT
-from tests.support.waiting import SLOWEST, Patience, eventually
+from tests.support.waiting import SLOWEST, again, eventually
 
 REFUSES = 3  # the exit status of a command that refuses to begin: nothing was changed
 REFUSED_S = 240  # on a machine that is busy a check before the first change may fail, and pass soon after
@@ -62,22 +61,15 @@ class Operator:
 
     def good(self, *words: str, timeout_s: float = 180) -> str:
         """Run a command that must succeed, and return what it printed."""
-        done = self.inv(*words, timeout_s=timeout_s)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return printed(words, self.inv(*words, timeout_s=timeout_s))
 
     def admitted(self, *words: str, timeout_s: float = 180) -> Done:
         """Run a command to its end, again while it refuses to begin (exit 3, nothing was touched), for up to REFUSED_S."""
-        patience = Patience(REFUSED_S)
-        while (done := self.inv(*words, timeout_s=timeout_s)).returncode == REFUSES and not patience.over():
-            sleep(2)
-        return done
+        return again(lambda: self.inv(*words, timeout_s=timeout_s), lambda done: done.returncode == REFUSES, REFUSED_S)
 
     def done(self, *words: str, timeout_s: float = 180) -> str:
         """Run a command that must be `admitted` and succeed, and return what it printed."""
-        done = self.admitted(*words, timeout_s=timeout_s)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return printed(words, self.admitted(*words, timeout_s=timeout_s))
 
     def idle(self, *words: str) -> None:
         """Run a command that must find nothing to do; a failure shows all that it did."""
@@ -136,10 +128,7 @@ class Operator:
 
         As `admitted` does, it is run again while it refuses to begin.
         """
-        patience = Patience(REFUSED_S)
-        while (found := self._follow(words, when, act, timeout_s))[0] == REFUSES and not patience.over():
-            sleep(2)
-        return found
+        return again(lambda: self._follow(words, when, act, timeout_s), lambda found: found[0] == REFUSES, REFUSED_S)
 
     def _follow(
         self,
@@ -180,6 +169,12 @@ class Operator:
         """The environment of the operator's shell."""
         mine = {key: value for key, value in os.environ.items() if not key.startswith("RUNBOOKS_")}
         return mine | {"RUNBOOKS_SITE": str(self.site)} | self.environ
+
+
+def printed(words: tuple[str, ...], done: Done) -> str:
+    """Return what a command has printed, which must have succeeded."""
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def holders(lab: Lab, vip: str = "10.1.1.100") -> list[str]:

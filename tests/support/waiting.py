@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # The longest that a second of waiting may take, in seconds: on a machine of two cores with a load of 40, all that is waited for takes many times as long.
 SLOWEST = 4.0
@@ -36,6 +39,14 @@ def slowness(load: float, cores: int) -> float:
     (1.0, 3.0, 4.0)
     """
     return min(max(load / cores, 1.0), SLOWEST)
+
+
+def again(call: Callable[[], T], refused: Callable[[T], bool], seconds: float) -> T:
+    """Return what ``call`` gives, called again every two seconds while that is ``refused``. ``seconds``: see `Patience`."""
+    patience = Patience(seconds)
+    while refused(found := call()) and not patience.over():
+        time.sleep(2)
+    return found
 
 
 def eventually(what: Callable[[], object], expected: object = True, seconds: float = 90) -> None:
