@@ -130,7 +130,7 @@ def _readiness(text: str) -> str:
 
 
 def health(servers: Iterable[str]) -> Probe[tuple[Health, ...]]:
-    """Read /livez and /readyz of the API servers at these URLs from one control plane host."""
+    """Read /readyz of the API servers at these URLs from one control plane host, and /livez of one of which a check failed."""
     return Probe(replace(script("verify-api", {"SERVERS": servers}, timeout=20), shown="verify-api"), parse_health)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -450,6 +451,21 @@ def of_user(data):
     return f"users:\n- user:\n    client-certificate-data: {base64.b64encode(data).decode()}\n"
 
 
+def test_a_ca_as_kubeadm_makes_it_is_read_without_a_word(tmp_path):
+    """Its serial number is 0."""
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=kubernetes -set_serial 0 -days 3650 -keyout key -out crt"
+    subprocess.run(made.split(), cwd=tmp_path, check=True, capture_output=True)
+    program = "import sys; from runbooks.rules import kubeconfig; print(kubeconfig.client(sys.stdin.read(), 'x').subject)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=of_user((tmp_path / "crt").read_bytes()),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("CN=kubernetes\n", "")
+
+
 @pytest.mark.parametrize("days", [36_500, 2_900_000], ids=["beyond 2050", "beyond 9000"])
 def test_a_certificate_that_outlives_the_century_is_read(tmp_path, days):
     made = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days {days} -keyout key -out crt"
@@ -466,7 +482,6 @@ def test_bytes_that_are_no_certificate_are_none(data):
     assert kubeconfig.client(of_user(data), "x") is None
 
 
-@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_a_damaged_certificate_is_read_or_none(authority, at, byte):
     body = base64.b64decode("".join((authority / "ca.crt").read_text().splitlines()[1:-1]))

@@ -28,7 +28,7 @@ def test_a_control_plane_host():
     assert facts.manifests == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
     assert facts.sums.keys() == {"ca.crt", "front-proxy-ca.crt", "etcd/ca.crt", "sa.pub"}
     ends = {each.path: datetime.fromtimestamp(each.ends, UTC) for each in facts.certificates}
-    assert ends["/etc/kubernetes/pki/apiserver.crt"] == datetime(2027, 11, 23, 6, 9, 12, tzinfo=UTC)
+    assert ends["/etc/kubernetes/pki/apiserver.crt"] == datetime(2027, 11, 29, 14, 19, 25, tzinfo=UTC)
     # Those that kubeadm's and the kubelet's kubeconfigs hold count like files.
     assert {
         "/etc/kubernetes/admin.conf",
