@@ -7,8 +7,11 @@ umask 022
 command -v openssl >/dev/null || { echo "openssl is not installed" >&2 && exit 1; }
 tree=/etc/kubernetes/pki mine=/var/lib/kubelet/pki
 ending() { # a line of certs-find.sh: when its certificate ends, in seconds since 1970
-    local after=${1#*$'\t'notAfter=}
-    [ "$after" != "$1" ] && date -d "${after%%$'\t'*}" +%s
+    local encoded=${1#*$'\t'} form=DER after
+    [ "$encoded" != "$1" ] || return
+    [[ $encoded != LS0tLS1* ]] || form=PEM # "-----" in base64
+    after=$(base64 -d <<<"$encoded" 2>/dev/null | openssl x509 -inform "$form" -noout -enddate 2>/dev/null) || return
+    date -d "${after#notAfter=}" +%s
 }
 family() { # NAME MEANING
     printf '# HELP ha_runbooks_%s %s\n# TYPE ha_runbooks_%s gauge\n' "$1" "$2" "$1"
