@@ -189,6 +189,32 @@ def remove(directories: Iterable[Path]) -> bool:
     return True
 
 
+class Freezer(NamedTuple):
+    """What freezes one host: the file, and the words for it."""
+
+    file: Path
+    on: str
+    off: str
+
+    def frozen(self) -> bool:
+        """Whether every process of the host stands still."""
+        if self.file.name == "freezer.state":
+            return self.file.read_text().strip() == "FROZEN"
+        return "frozen 1" in (self.file.parent / "cgroup.events").read_text().splitlines()
+
+
+def freezers(tops: Iterable[Path]) -> list[Freezer]:
+    """Return what freezes each of the hosts whose cgroups are in ``tops``; nothing where the kernel cannot freeze."""
+    v1, v2 = list[Freezer](), list[Freezer]()
+    for top in tops:
+        for host in sorted(path for path in top.iterdir() if path.is_dir()):
+            if (host / "freezer.state").exists():
+                v1.append(Freezer(host / "freezer.state", "FROZEN", "THAWED"))
+            elif (host / "cgroup.freeze").exists():
+                v2.append(Freezer(host / "cgroup.freeze", "1", "0"))
+    return v1 or v2
+
+
 def launching(directories: Iterable[Path], argv: Sequence[str]) -> list[str]:
     """Return the command line that runs ``argv`` inside the cgroups ``directories``."""
     return ["sh", "-c", LAUNCHER, "lab-launch", *map(str, directories), "--", *argv]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from lab.mounts import Mount, mounts, remove_tree
 from lab.process import run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lab.kube_build import Job
 
@@ -30,20 +30,30 @@ def stackable(directory: Path, found: Sequence[Mount]) -> bool:
     return nearest is not None and nearest.fstype in STACKABLE
 
 
-def give(golden: Path, target: Path) -> None:
-    """Make ``target`` a copy of ``golden``: hard links where both are on one file system, but the databases are real copies.
+def is_database(path: Path) -> bool:
+    """Whether containerd writes to the file in place."""
+    return path.suffix == ".db"
 
-    containerd writes blobs and layers once and only ever reads them afterwards; the databases it writes in place.
+
+def only_here(path: Path) -> bool:
+    """Whether the file is in no other state of containerd: a database, or of a container's own layer, which it may still write to."""
+    return is_database(path) or path.lstat().st_nlink == 1
+
+
+def give(golden: Path, target: Path, own: Callable[[Path], bool] = is_database) -> None:
+    """Make ``target`` a copy of ``golden``: hard links where both are on one file system, but real copies of the files that are its ``own``.
+
+    containerd writes blobs and the layers of images once and only ever reads them afterwards; the databases it writes in place.
     """
     fresh = target.with_name(f"{target.name}.new")
     remove_tree(fresh)
     linked = golden.stat().st_dev == target.parent.stat().st_dev
+    mine = [path for path in golden.rglob("*") if own(path) and stat.S_ISREG(path.lstat().st_mode)] if linked else []
     run(["cp", "--archive", *(["--link"] if linked else []), str(golden), str(fresh)], timeout_s=300)
-    if linked:
-        for database in golden.rglob("*.db"):
-            mine = fresh / database.relative_to(golden)
-            mine.unlink()
-            shutil.copy2(database, mine)
+    for path in mine:
+        copy = fresh / path.relative_to(golden)
+        copy.unlink()
+        run(["cp", "--archive", "--sparse=always", str(path), str(copy)])
     if target.exists():
         target.rmdir()
     fresh.rename(target)

@@ -122,5 +122,5 @@ def prune(place: Path, wanted: Path) -> None:
         key=lambda path: -path.stat().st_mtime,
     )
     for path in old[KEPT:]:
-        if path != wanted and f"lowerdir={path}/" not in used:
+        if path != wanted and f"{path}/root" not in used:
             remove_tree(path)

@@ -1,0 +1,211 @@
+"""The saves of whole labs in the cache: which there are, whether a lab can boot from one, and forgetting one.
+
+A save is a directory ``saved/NAME``: ``about.json``, ``lab`` (login key, site file, what the runbooks keep) and one directory a host with
+``upper`` (its files above the base tree), ``data`` (etcd, kubelet), ``containerd`` and the note of its disk. Labs that boot from it have
+``upper`` below their own files, so that they share it; nothing ever writes there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from lab import archive, mounts, tree
+from lab.names import RUN, cache
+from runbooks.errors import InventoryError, PrecheckError
+from runbooks.text import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from runbooks.inventory.model import Site
+
+ABOUT: Final = "about.json"
+PATTERN: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?")
+HEADINGS: Final = ("save", "site", "hosts", "Kubernetes", "offered", "made", "size", "can boot")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Save:
+    """One save. ``size`` is in bytes, without what it shares with the cache; ``versions`` and ``kubernetes`` are empty without Kubernetes.
+
+    tree        the base tree that its hosts were made on.
+    kubernetes  the cache's entry with their packages and images; ``versions`` are those in it (with a v), ``cluster`` is hosts.yaml's.
+    made        when its hosts were frozen, ISO 8601, UTC.
+    """
+
+    name: str
+    site: str
+    hosts: tuple[str, ...]
+    tree: str
+    kubernetes: str
+    versions: tuple[str, ...]
+    cluster: str
+    made: str
+    size: int
+
+    @property
+    def path(self) -> Path:
+        """The directory of the save."""
+        return place(self.name)
+
+    def host(self, name: str) -> Path:
+        """Return the directory of one host."""
+        return self.path / "hosts" / name
+
+    @property
+    def lab(self) -> Path:
+        """What does not belong to one host."""
+        return self.path / "lab"
+
+
+def shelf() -> Path:
+    """Return the directory of all saves. Only root may look into it: a save holds all secrets of a cluster."""
+    return cache() / "saved"
+
+
+def place(name: str) -> Path:
+    """Return the directory of the save ``name``. Raises InventoryError when that cannot be the name of one."""
+    if not PATTERN.fullmatch(name):
+        raise InventoryError(
+            f"{name!r} cannot name a save", hint="use up to 40 lower-case letters, digits, and inner dots and hyphens"
+        )
+    return shelf() / name
+
+
+def keep(save: Save, path: Path) -> None:
+    """Write what is known about a save into its directory ``path``, last of all: with it the save is complete."""
+    (path / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(save), indent=1))
+
+
+def all_of() -> list[Save]:
+    """Return every complete save, the newest first."""
+    found = [read(path.parent) for path in shelf().glob(f"[a-z0-9]*/{ABOUT}")]
+    return sorted(found, key=lambda save: save.made, reverse=True)
+
+
+def read(path: Path) -> Save:
+    """Return the save in the directory ``path``."""
+    return msgspec.json.decode((path / ABOUT).read_bytes(), type=Save)
+
+
+def one(name: str) -> Save:
+    """Return the save ``name``. Raises InventoryError, with those that there are, when there is none."""
+    path = place(name)
+    if not (path / ABOUT).is_file():
+        known = ", ".join(save.name for save in all_of())
+        raise InventoryError(
+            f"no save is called {name}", hint=f"there are {known}" if known else f"inv lab.save {name}  makes one"
+        )
+    return read(path)
+
+
+def why_not(save: Save, current_tree: str) -> str:
+    """Return why no lab can boot from ``save``, or "". ``current_tree``: the name of the tree that new hosts are made on now."""
+    base, entry = cache() / save.tree, cache() / "kubernetes" / save.kubernetes
+    if save.tree != current_tree:
+        return "the recipe of the hosts has changed since"
+    if not base.is_dir():
+        return f"its base tree {base} is gone"
+    if save.kubernetes and not (entry / ABOUT).is_file():
+        return f"its Kubernetes {entry} is gone"
+    return ""
+
+
+def usable(name: str) -> Save:
+    """Return the save ``name``. Raises PrecheckError when it is too old."""
+    save = one(name)
+    if why := why_not(save, tree.digest(archive.machine_archive())):
+        raise PrecheckError(f"no lab can boot from {name}: {why}", hint=f"inv lab.forget {name}; save a new lab under that name")
+    return save
+
+
+def refuse_other_site(save: Save, kept: Site, wanted: Site) -> None:
+    """Raise PrecheckError when the site file describes other hosts, or another VIP, than those that were saved."""
+
+    def told(site: Site) -> dict[str, object]:
+        hosts = [(host.name, host.address, host.roles) for host in site.hosts]
+        return {"site.name": site.name, "hosts": hosts, "endpoint": site.endpoint, "networks": site.networks}
+
+    before, now = told(kept), told(wanted)
+    differ = [name for name in before if before[name] != now[name]]
+    if differ:
+        raise PrecheckError(
+            f"{save.name} was saved with other values of {', '.join(differ)} than the site file has now",
+            hint="inv lab.up --site FILE --from NAME with the site file of that lab; or forget the save and make a new one",
+        )
+
+
+def labs_on(path: Path) -> list[str]:
+    """Return the labs of this machine whose hosts run on the save in ``path``."""
+    found = set[str]()
+    for mount in mounts.mounts():
+        if mount.fstype == "overlay" and f"{path}/" in mount.options and RUN in mount.point.parents:
+            found.add(mount.point.relative_to(RUN).parts[0])
+    return sorted(found)
+
+
+def refuse_used(path: Path) -> None:
+    """Raise PrecheckError when a lab runs on the save in ``path``."""
+    if labs := labs_on(path):
+        first = "" if labs[0] == "default" else f"RUNBOOKS_LAB={labs[0]} "
+        raise PrecheckError(
+            f"the lab {', '.join(labs)} runs on the save {path.name}", hint=f"{first}inv lab.down first, or another name"
+        )
+
+
+def forget(name: str) -> None:
+    """Remove the save ``name``, also a broken one."""
+    path = place(name)
+    if not path.is_dir():
+        one(name)
+    refuse_used(path)
+    mounts.remove_tree(path)
+
+
+def text(found: Iterable[Save]) -> str:
+    """Return all saves as a table, or a line that says how one is made."""
+    now, current = datetime.now(UTC), tree.digest(archive.machine_archive())
+    rows = [row(save, now, why_not(save, current)) for save in found]
+    return table(HEADINGS, rows) if rows else "no lab was saved: inv lab.save NAME saves the one that is up"
+
+
+def row(save: Save, now: datetime, why: str) -> tuple[str, ...]:
+    """Return the cells of the table for one save."""
+    return (
+        save.name,
+        save.site,
+        str(len(save.hosts)),
+        save.cluster if save.kubernetes else "-",
+        ", ".join(save.versions) or "-",
+        ago(now, datetime.fromisoformat(save.made)),
+        mebibytes(save.size),
+        f"no: {why}" if why else "yes",
+    )
+
+
+def ago(now: datetime, then: datetime) -> str:
+    """Return how long ago that is, in words.
+
+    >>> ago(datetime(2026, 1, 3, 12), datetime(2026, 1, 1, 11)), ago(datetime(2026, 1, 1, 12, 5), datetime(2026, 1, 1, 12))
+    ('2 d ago', '5 min ago')
+    """
+    seconds = max(0, int((now - then).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def mebibytes(size: int) -> str:
+    """Return ``size`` bytes in MiB.
+
+    >>> mebibytes(1536 * 1024 * 1024)
+    '1,536 MiB'
+    """
+    return f"{size // 2**20:,} MiB"

@@ -1,0 +1,179 @@
+"""Save a whole lab: all its hosts are frozen at one moment, copied, and go on.
+
+What a boot from the save sees is what a host sees that lost its power at that moment, with all that its programs had written by then.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import cgroups, disk, kube_golden, mounts, saves
+from lab.building import locked
+from lab.kubernetes import noted
+from lab.process import run
+from lab.saves import Save
+from runbooks.errors import OutcomeError, PrecheckError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lab.names import Instance
+    from runbooks.inventory.model import Site
+
+FILES = ("id_ed25519", "id_ed25519.pub", "site.yaml")
+DIRECTORIES = (".runbooks", "backup")  # what the runbooks keep beside the twin's site file, and their backups
+SPARE = 256 * 2**20  # bytes that a save leaves free
+FROZEN_WITHIN_S = 20
+# Ends when the process that made it has ended, however that was, or has closed its input; then nothing is frozen any more.
+THAW = 'cat >/dev/null; for file in "$@"; do echo "$WORD" >"$file" 2>/dev/null; done; true'
+
+
+def save(instance: Instance, site: Site, name: str, say: Callable[[str], None]) -> Save:
+    """Save the lab ``instance``, which is up, as ``name``; one of that name is replaced. Its hosts stand still meanwhile.
+
+    Raises PrecheckError when there is no room, when the cache is on no disk that an overlay can be on, or when a lab runs on the save
+    that would be replaced.
+    """
+    shelf, path = saves.shelf(), saves.place(name)
+    hosts = [host.name for host in site.hosts if host.name in disk.all_of(instance)]
+    shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not kube_golden.stackable(shelf.resolve(), mounts.mounts()):
+        raise PrecheckError(f"{shelf} is on no disk that an overlay can be on", hint="HA_LAB_CACHE=DIR on ext4, xfs or btrfs")
+    with locked(shelf / ".lock", "a save", say):
+        saves.refuse_used(path)
+        for stale in shelf.glob(".new-*"):
+            mounts.remove_tree(stale)
+        require_room(instance, hosts, shelf)
+        work = Path(tempfile.mkdtemp(prefix=".new-", dir=shelf))
+        try:
+            began = time.monotonic()
+            with frozen(instance):
+                made = datetime.now(UTC)
+                copy(instance, hosts, work)
+            stood = time.monotonic() - began
+            found = described(instance, site, name, hosts, work, made)
+            saves.keep(found, work)
+            mounts.remove_tree(path)
+            work.rename(path)
+        except BaseException:
+            mounts.remove_tree(work)
+            raise
+    say(f"saved {len(hosts)} hosts as {name}: {saves.mebibytes(found.size)}; they stood still for {stood:.1f} s")
+    return found
+
+
+def described(instance: Instance, site: Site, name: str, hosts: Sequence[str], work: Path, made: datetime) -> Save:
+    """Return what is known about the save in ``work``. Raises PrecheckError when its hosts were made on different base trees."""
+    trees = {Path((disk.note(instance, host) or {})["tree"]).name for host in hosts}
+    if len(trees) != 1:
+        raise PrecheckError("the hosts of this lab were made on different base trees", hint="save a new lab")
+    entry = noted(instance)
+    return Save(
+        name=name,
+        site=site.name,
+        hosts=tuple(hosts),
+        tree=trees.pop(),
+        kubernetes=entry.path.name if entry else "",
+        versions=entry.versions if entry else (),
+        cluster=site.kubernetes.version if entry else "",
+        made=made.isoformat(timespec="seconds"),
+        size=used(work),
+    )
+
+
+def require_room(instance: Instance, hosts: Sequence[str], shelf: Path) -> None:
+    """Raise PrecheckError when the disk of ``shelf`` has no room for what is copied."""
+    needed = sum(used(part) for host in hosts for part in (instance.disk(host) / "upper", instance.disk(host) / "data"))
+    needed += sum(used(instance.state / name) for name in DIRECTORIES if (instance.state / name).is_dir())
+    free = shutil.disk_usage(shelf).free
+    if free < needed + SPARE:
+        raise PrecheckError(
+            f"no room to save the lab: {shelf} has {saves.mebibytes(free)} free, and up to {saves.mebibytes(needed + SPARE)} are needed",
+            hint="inv lab.saved; inv lab.forget NAME; or HA_LAB_CACHE=DIR on a larger disk",
+        )
+
+
+def used(path: Path) -> int:
+    """Return the bytes that ``path`` and all below it take on their disk; a file with several names only while it has no other name elsewhere."""
+    total = 0
+    for directory, _, files in os.walk(path):
+        for name in files:
+            found = os.lstat(os.path.join(directory, name))  # noqa: PTH118 - walks a whole host
+            if found.st_nlink == 1:
+                total += found.st_blocks * 512
+    return total
+
+
+def copy(instance: Instance, hosts: Sequence[str], work: Path) -> None:
+    """Copy the lab and its hosts into ``work``."""
+    (work / "lab").mkdir()
+    for name in (*FILES, *DIRECTORIES):
+        if (instance.state / name).exists():
+            clone(instance.state / name, work / "lab" / name)
+    for host in hosts:
+        place = work / "hosts" / host
+        (place / disk.LAYERS).mkdir(parents=True)
+        below = disk.saved_layers(instance, host)
+        for number, layer in enumerate(reversed(below)):
+            link(layer, place / disk.LAYERS / f"{number:02}")
+        clone(instance.disk(host) / "upper", place / disk.LAYERS / f"{len(below):02}")
+        clone(instance.disk(host) / "data", place / "data")
+        kube_golden.give(disk.containerd_store(instance, host), place / "containerd", own=kube_golden.only_here)
+        clone(instance.disk(host) / disk.NOTE, place / disk.NOTE)
+
+
+def clone(source: Path, target: Path) -> None:
+    """Copy ``source`` with everything that belongs to its files; holes stay holes, and where the disk can it shares the blocks."""
+    run(
+        ["cp", "--archive", "--sparse=always", "--reflink=auto", "--no-target-directory", str(source), str(target)], timeout_s=600
+    )
+
+
+def link(source: Path, target: Path) -> None:
+    """Make ``target`` a tree of its own with the same files as ``source``, which nobody ever writes to."""
+    run(["cp", "--archive", "--link", "--no-target-directory", str(source), str(target)], timeout_s=600)
+
+
+@contextmanager
+def frozen(instance: Instance) -> Iterator[None]:
+    """Freeze every host of the lab at the same moment, and let them all go on afterwards: also when this process is killed meanwhile.
+
+    Raises OutcomeError when the kernel does not freeze them all within FROZEN_WITHIN_S seconds.
+    """
+    switches = cgroups.freezers(cgroups.find(instance.namespace))
+    words = {switch.on for switch in switches}, {switch.off for switch in switches}
+    if len(words[0]) != 1:
+        raise PrecheckError(
+            "this kernel has no control group that can freeze a host", hint="mount the freezer hierarchy, or cgroup v2"
+        )
+    files = [str(switch.file) for switch in switches]
+    thaw = subprocess.Popen(
+        ["sh", "-c", THAW, "thaw", *files],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "WORD": words[1].pop()},
+    )
+    try:
+        word = words[0].pop()
+        for switch in switches:
+            switch.file.write_text(word)
+        deadline = time.monotonic() + FROZEN_WITHIN_S
+        while waiting := [switch.file.parent.name for switch in switches if not switch.frozen()]:
+            if time.monotonic() > deadline:
+                raise OutcomeError(
+                    f"{', '.join(waiting)} could not be frozen in {FROZEN_WITHIN_S} s", hint="the same command again"
+                )
+            time.sleep(0.02)
+        yield
+    finally:
+        assert thaw.stdin  # noqa: S101 - it was opened with a pipe
+        thaw.stdin.close()
+        thaw.wait()

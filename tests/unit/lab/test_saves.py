@@ -1,0 +1,174 @@
+"""Saves of labs: which can be booted, what is copied and what is shared, and that frozen hosts always go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lab import kube_golden, saves, saving, twin
+from lab.names import Instance
+from runbooks.errors import InventoryError, PrecheckError
+from tests.support import ROOT
+from tests.support.waiting import eventually
+
+NEWER = "1.28.9"
+ONE = saves.Save(
+    name="whole",
+    site="ha-cluster",
+    hosts=("lb1", "master1"),
+    tree="bookworm-1",
+    kubernetes="k1",
+    versions=("v1.20.2", "v1.20.3"),
+    cluster="1.20.2",
+    made="2026-11-29T09:00:00+00:00",
+    size=3 * 2**30,
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HA_LAB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def shelve(cache: Path, save: saves.Save) -> None:
+    save.path.mkdir(parents=True)
+    saves.keep(save, save.path)
+    (cache / save.tree).mkdir(exist_ok=True)
+    (cache / "kubernetes" / save.kubernetes).mkdir(parents=True, exist_ok=True)
+    (cache / "kubernetes" / save.kubernetes / "about.json").write_text("{}")
+
+
+def test_what_is_kept_is_read_again_the_newest_first(cache: Path) -> None:
+    newer = dataclasses.replace(ONE, name="newer", made="2026-11-29T10:00:00+00:00", kubernetes="", versions=(), cluster="")
+    for each in (ONE, newer):
+        shelve(cache, each)
+    (saves.shelf() / ".new-abc").mkdir()
+    assert saves.all_of() == [newer, ONE]
+    assert saves.one("whole") == ONE
+
+
+@pytest.mark.parametrize(
+    ("gone", "tree", "why"),
+    [
+        ("", "bookworm-1", ""),
+        ("", "bookworm-2", "the recipe of the hosts has changed since"),
+        ("bookworm-1", "bookworm-1", "its base tree {cache}/bookworm-1 is gone"),
+        ("kubernetes/k1/about.json", "bookworm-1", "its Kubernetes {cache}/kubernetes/k1 is gone"),
+    ],
+)
+def test_an_old_save_is_refused_with_the_reason(cache: Path, gone: str, tree: str, why: str) -> None:
+    shelve(cache, ONE)
+    path = cache / gone
+    if gone:
+        path.unlink() if path.is_file() else path.rmdir()
+    assert saves.why_not(ONE, tree) == why.format(cache=cache)
+
+
+@pytest.mark.parametrize("name", ["", "A", "a_b", "../x", ".new-1", "a/b", "-a", "a-", "x" * 41])
+def test_a_name_that_cannot_be_one(name: str) -> None:
+    with pytest.raises(InventoryError, match="cannot name a save"):
+        saves.place(name)
+
+
+def test_one_that_is_not_there_names_those_that_are(cache: Path) -> None:
+    with pytest.raises(InventoryError) as none:
+        saves.one("other")
+    assert none.value.hint == "inv lab.save other  makes one"
+    shelve(cache, ONE)
+    with pytest.raises(InventoryError) as error:
+        saves.one("other")
+    assert error.value.hint == "there are whole"
+
+
+def test_another_site_is_refused_and_the_same_in_another_version_is_not(tmp_path: Path) -> None:
+    text = (ROOT / "hosts.yaml").read_text()
+    kept = twin.read(ROOT / "hosts.yaml")
+    other, newer = tmp_path / "other.yaml", tmp_path / "newer.yaml"
+    other.write_text(text.replace("10.1.1.100", "10.1.1.99"))
+    saves.refuse_other_site(ONE, kept, kept)
+    with pytest.raises(PrecheckError, match="other values of endpoint than"):
+        saves.refuse_other_site(ONE, kept, twin.read(other))
+    newer.write_text(
+        text.replace(f"version: {kept.kubernetes.version}", f"version: {NEWER}").replace(
+            f'"{kept.kubernetes.version}"', f'"{NEWER}"'
+        )
+    )
+    assert twin.read(newer).kubernetes.version == NEWER
+    saves.refuse_other_site(ONE, kept, twin.read(newer))
+
+
+def test_the_table_says_what_can_boot() -> None:
+    assert saves.row(ONE, datetime(2026, 11, 29, 12, tzinfo=UTC), "") == (
+        *("whole", "ha-cluster", "2", "1.20.2", "v1.20.2, v1.20.3", "3 h ago", "3,072 MiB", "yes"),
+    )
+    assert saves.row(ONE, datetime(2026, 11, 29, 9, 0, 5, tzinfo=UTC), "it is old")[-3:] == (
+        "5 s ago",
+        "3,072 MiB",
+        "no: it is old",
+    )
+
+
+def test_layers_of_images_are_shared_and_what_is_written_to_is_copied(tmp_path: Path) -> None:
+    golden = tmp_path / "golden"
+    (golden / "content").mkdir(parents=True)
+    (golden / "content/blob").write_text("blob")
+    (golden / "meta.db").write_text("db")
+    store = tmp_path / "store"
+    kube_golden.give(golden, store)
+    (store / "own").write_text("a container's own")
+    saved = tmp_path / "saved"
+    kube_golden.give(store, saved, own=kube_golden.only_here)
+    same = {name: (store / name).samefile(saved / name) for name in ("content/blob", "meta.db", "own")}
+    assert same == {"content/blob": True, "meta.db": False, "own": False}
+    assert {name: (saved / name).read_text() for name in ("meta.db", "own")} == {"meta.db": "db", "own": "a container's own"}
+
+
+def test_no_room_is_refused_before_anything_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Instance, "state", property(lambda _: tmp_path / "state"))
+    disk = tmp_path / "state/disks/lb1"
+    (disk / "upper").mkdir(parents=True)
+    (disk / "data").mkdir()
+    (disk / "upper/file").write_bytes(b"x" * 2**20)
+    room = SimpleNamespace(free=saving.SPARE + 2**20)
+    monkeypatch.setattr(saving.shutil, "disk_usage", lambda _: room)
+    saving.require_room(Instance("x"), ["lb1"], tmp_path)
+    room.free -= 1
+    with pytest.raises(PrecheckError, match=r"no room to save the lab: .* 256 MiB free, and up to 257 MiB are needed"):
+        saving.require_room(Instance("x"), ["lb1"], tmp_path)
+
+
+FREEZE = """
+import sys, time
+from pathlib import Path
+from lab import cgroups, saving
+from lab.names import Instance
+files = [Path(word) for word in sys.argv[1:]]
+class Switch(cgroups.Freezer):
+    def frozen(self):
+        return True
+cgroups.find = lambda _: []
+cgroups.freezers = lambda _: [Switch(file, "FROZEN", "THAWED") for file in files]
+with saving.frozen(Instance("x")):
+    print("frozen", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_hosts_go_on_also_when_the_command_is_killed(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("lb1", "lb2")]
+    words = [sys.executable, "-c", FREEZE, *map(str, files)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout
+    assert process.stdout.readline() == "frozen\n"
+    assert [file.read_text() for file in files] == ["FROZEN", "FROZEN"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    eventually(lambda: [file.read_text().strip() for file in files], ["THAWED", "THAWED"])
