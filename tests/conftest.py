@@ -32,6 +32,7 @@ ROWS: Final = {
         # From here on, on a cluster that is well.
         "cluster/test_verify.py",
         "upgrade/test_containerd.py",
+        "lab/test_saves.py",
         "cluster/test_reset.py",
     ),
     "lab": (
