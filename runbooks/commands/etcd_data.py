@@ -12,15 +12,20 @@ from runbooks.commands.etcd import STACKED, access_variables
 class EtcdData:
     """``db`` is the size of the database in bytes, 0 when it is missing; ``wal`` is the number of write-ahead log files.
 
-    ``asides`` are the paths of data that was set aside earlier; ``log`` are the last messages of the last two containers.
+    ``free`` is the free space of its disk in bytes. ``asides`` are the paths of data that was set aside earlier. ``certificates`` are
+    the paths of etcd's certificates that are not valid now, with the reason; ``ports`` those of etcd's ports that another program has,
+    with its name. ``log`` are the last messages of the last two containers about this data, the latest one last.
     """
 
     directory: str
     _: KW_ONLY
+    free: int | None = None
     db: int = 0
     wal: int = 0
     asides: tuple[str, ...] = ()
     units: tuple[tuple[str, str], ...] = ()
+    certificates: tuple[tuple[str, str], ...] = ()
+    ports: tuple[tuple[str, str], ...] = ()
     log: tuple[str, ...] = ()
 
     @property
@@ -46,14 +51,20 @@ def parse(answer: Answer) -> EtcdData:
     def every(key: str) -> tuple[str, ...]:
         return tuple(value for first, value in lines if first == key)
 
+    def pairs(key: str) -> tuple[tuple[str, str], ...]:
+        return tuple((first, rest) for first, _, rest in (each.partition(" ") for each in every(key)))
+
     if not every("directory"):
         raise ValueError("this does not describe etcd's data")
     return EtcdData(
         directory=every("directory")[0],
+        free=int(every("free")[0]) if every("free") else None,
         db=int(next(iter(every("db")), "0")),
         wal=int(next(iter(every("wal")), "0")),
         asides=every("aside"),
-        units=tuple((name, state) for name, _, state in (each.partition(" ") for each in every("unit"))),
+        units=pairs("unit"),
+        certificates=pairs("certificate"),
+        ports=pairs("port"),
         log=every("log"),
     )
 

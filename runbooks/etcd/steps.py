@@ -6,14 +6,16 @@ Source: https://etcd.io/docs/v3.5/op-guide/maintenance/#defragmentation. One mem
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
 from runbooks.commands import etcd
 from runbooks.commands.etcd import Member, Status
 from runbooks.engine.by_hand import by_hand
+from runbooks.engine.retry import until
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
-from runbooks.errors import PrecheckError
+from runbooks.errors import OutcomeError, PrecheckError
 from runbooks.etcd.rules import data_file
 from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
@@ -25,6 +27,7 @@ from runbooks.view.etcd import view
 STATUS_FIRST = "inv etcd.status shows every member"
 # After defragmentation or an election a member is healthy within seconds; with a big data file it takes longer.
 HEALTHY_WITHIN_S = 120
+LEADER_WITHIN_S = 20  # an election takes some seconds
 
 
 def move_leader(target: Member, first: View) -> Procedure:
@@ -47,11 +50,30 @@ def move_leader(target: Member, first: View) -> Procedure:
 
 
 def transfer(run: Run, seen: View, target: Member) -> None:
-    """Move the leadership to ``target``, by a command on the leader's own host. Raises PrecheckError when no host says it leads."""
-    leading = next((host for host, status in seen.statuses.items() if status.leads), None)
+    """Move the leadership to ``target``, by a command on the leader's own host.
+
+    When no host says that it leads, they are asked again for LEADER_WITHIN_S seconds: an election takes some, and a host that is busy may not
+    have answered once. Raises PrecheckError after that.
+    """
+    leading = _leading(seen)
+
+    def answers() -> bool:
+        nonlocal leading
+        run.look_anew()
+        leading = _leading(view(run))
+        return leading is not None
+
+    if not leading and not run.plan:
+        with suppress(OutcomeError):
+            until(answers, within=LEADER_WITHIN_S, poll=run.poll)
     if not leading:
         raise PrecheckError("the leader of etcd does not answer; only the leader can move the leadership", hint=STATUS_FIRST)
     run.change(leading, etcd.move_leader(target.id))
+
+
+def _leading(seen: View) -> Host | None:
+    """Return the host that says it leads."""
+    return next((host for host, status in seen.statuses.items() if status.leads), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_flags
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import corrupt
-from runbooks.text import listed
+from runbooks.text import listed, size_text
 
 ETCD_PHASE = "etcd"  # NodeState.attempt of a host that was joining etcd again
 
@@ -72,16 +72,8 @@ UNUSABLE_DATA = {
     r"file (?:already )?freed|panic: (?:page|assertion)|unexpected fault address": "its database is corrupt",
     r"data inconsistency|checkInitialHashKV|corrupt(?:ion)? (?:check|alarm)": "its data differs from the others'",
 }
-# Last messages of an etcd for which neither a restart nor new data helps: what they mean, and the fix.
-OBSTACLES = {
-    r"no space left on device": ("the disk of {directory} is full", "free space there, then run this again"),
-    r"permission denied": (
-        "etcd may not read {directory} or its certificates",
-        "on the host: ls -ld {directory} /etc/kubernetes/pki/etcd; the user that etcd runs as (root, as kubeadm sets it up) must own both",
-    ),
-    r"certificate has expired|x509: certificate": ("its certificates are not valid", "inv recover.certs"),
-    r"address already in use": ("another process has etcd's ports", "on the host: ss -ltnp | grep 23"),
-}
+# etcd allocates each file of its write-ahead log at once. Source: etcd, server/storage/wal, SegmentSizeBytes.
+WAL_FILE = 64 * 1024 * 1024
 # What an etcd says that does not take a flag of its etcd.yaml; after it comes its usage.
 FLAG = re.compile(
     r"^flag provided but not defined: -(?P<unknown>\S+)|^invalid value .* for flag -(?P<value>[\w-]+): .*", re.MULTILINE
@@ -195,14 +187,27 @@ def why_unusable(data: EtcdData) -> str:
 
 
 def obstacle(data: EtcdData) -> tuple[str, str]:
-    """Return what keeps etcd from running although neither a restart nor new data helps, and the fix; ("", "") if nothing does."""
+    """Return what keeps etcd from running although neither a restart nor new data helps, and the fix; ("", "") if nothing does.
+
+    What the host can be asked now counts, not what etcd once said of it: a healthy etcd tells in its log of others' expired
+    certificates, and a disk that was full may have been made free.
+    """
     text = "\n".join(data.log[-12:])
     if said := [*FLAG.finditer(text)]:
         flag = said[-1]["unknown"] or said[-1]["value"]
         return f"its etcd does not take --{flag} of etcd.yaml ({said[-1][0]})", f"on the host: {etcd_flags.way_out([flag])}"
-    for pattern, (what, fix) in OBSTACLES.items():
-        if re.search(pattern, text):
-            return what.format(directory=data.directory), fix.format(directory=data.directory)
+    if data.free is not None and data.free < WAL_FILE:
+        return f"the disk of {data.directory} is full ({size_text(data.free)} free)", "free space there, then run this again"
+    for path, why in data.certificates:
+        return f"its certificate {path} is not valid ({why})", "inv recover.certs"
+    for port, program in data.ports:
+        return f"another process ({program}) has etcd's port {port}", f"on the host: ss -ltnp | grep {port}"
+    ended = [line for line in data.log if _FATAL.search(line)]
+    if ended and "permission denied" in ended[-1]:
+        return (
+            f"etcd may not read {data.directory} or its certificates",
+            f"on the host: ls -ld {data.directory} /etc/kubernetes/pki/etcd; both must belong to the user that etcd runs as (root by default)",
+        )
     return "", ""
 
 

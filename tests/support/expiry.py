@@ -53,6 +53,22 @@ cat new >"$(readlink -f $pem)"
 """
 )
 
+KNOCK = (
+    AGO
+    + r"""
+pki=/etc/kubernetes/pki/etcd
+signed_long_ago $pki/healthcheck-client.crt $pki/healthcheck-client.key $pki/ca.crt $pki/ca.key >old
+for i in {1..9}; do
+    openssl s_client -connect 127.0.0.1:2379 -cert old -key $pki/healthcheck-client.key </dev/null >/dev/null 2>&1 || true
+done
+"""
+)
+
+
+def knock(operator: Operator, host: str) -> None:
+    """Connect to the etcd of ``host`` with a certificate that has expired, as somebody does whose certificate nobody renewed."""
+    sh(operator, host, KNOCK)
+
 
 def end_everything(operator: Operator) -> None:
     """Replace every certificate by an expired one, and restart everything that uses them."""

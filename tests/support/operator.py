@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from threading import Timer
-from time import monotonic, sleep
 from typing import Any
 
 import yaml
@@ -20,7 +19,7 @@ import yaml
 from lab.control import Lab
 from lab.process import Done
 from tests.support import ROOT
-from tests.support.waiting import eventually
+from tests.support.waiting import SLOWEST, again, eventually
 
 REFUSES = 3  # the exit status of a command that refuses to begin: nothing was changed
 REFUSED_S = 240  # on a machine that is busy a check before the first change may fail, and pass soon after
@@ -48,36 +47,29 @@ class Operator:
         self.site.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def inv(self, *words: str, timeout_s: float = 180) -> Done:
-        """Run a command to its end."""
+        """Run a command to its end. ``timeout_s``: it hangs when it takes longer, SLOWEST times that on a busy machine."""
         return subprocess.run(
             [sys.executable, "-m", "invoke", *words],
             cwd=self.checkout,
             env=self.env(),
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=timeout_s * SLOWEST,
             stdin=subprocess.DEVNULL,
             check=False,
         )
 
     def good(self, *words: str, timeout_s: float = 180) -> str:
         """Run a command that must succeed, and return what it printed."""
-        done = self.inv(*words, timeout_s=timeout_s)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return printed(words, self.inv(*words, timeout_s=timeout_s))
 
     def admitted(self, *words: str, timeout_s: float = 180) -> Done:
         """Run a command to its end, again while it refuses to begin (exit 3, nothing was touched), for up to REFUSED_S."""
-        deadline = monotonic() + REFUSED_S
-        while (done := self.inv(*words, timeout_s=timeout_s)).returncode == REFUSES and monotonic() < deadline:
-            sleep(2)
-        return done
+        return again(lambda: self.inv(*words, timeout_s=timeout_s), lambda done: done.returncode == REFUSES, REFUSED_S)
 
     def done(self, *words: str, timeout_s: float = 180) -> str:
         """Run a command that must be `admitted` and succeed, and return what it printed."""
-        done = self.admitted(*words, timeout_s=timeout_s)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return printed(words, self.admitted(*words, timeout_s=timeout_s))
 
     def idle(self, *words: str) -> None:
         """Run a command that must find nothing to do; a failure shows all that it did."""
@@ -113,7 +105,7 @@ class Operator:
 
     def words(self, process: subprocess.Popen[str]) -> str:
         """Wait until a started command ends, and return what it said."""
-        process.wait(timeout=600)
+        process.wait(timeout=600 * SLOWEST)
         return (self.directory / "said").read_text()
 
     def strike(self, number: int, how: signal.Signals, *words: str, named: str = "") -> int:
@@ -136,10 +128,7 @@ class Operator:
 
         As `admitted` does, it is run again while it refuses to begin.
         """
-        deadline = monotonic() + REFUSED_S
-        while (found := self._follow(words, when, act, timeout_s))[0] == REFUSES and monotonic() < deadline:
-            sleep(2)
-        return found
+        return again(lambda: self._follow(words, when, act, timeout_s), lambda found: found[0] == REFUSES, REFUSED_S)
 
     def _follow(
         self,
@@ -159,7 +148,7 @@ class Operator:
                 text=True,
             )
             assert process.stdout
-            hanging = Timer(timeout_s, process.kill)
+            hanging = Timer(timeout_s * SLOWEST, process.kill)
             hanging.start()
             events: list[dict[str, Any]] = []
             acted = False
@@ -182,6 +171,12 @@ class Operator:
         return mine | {"RUNBOOKS_SITE": str(self.site)} | self.environ
 
 
+def printed(words: tuple[str, ...], done: Done) -> str:
+    """Return what a command has printed, which must have succeeded."""
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
 def holders(lab: Lab, vip: str = "10.1.1.100") -> list[str]:
     """Return the LBs that have the VIP on an interface, asked on their consoles."""
     found = []
@@ -193,6 +188,6 @@ def holders(lab: Lab, vip: str = "10.1.1.100") -> list[str]:
 
 def sh(operator: Operator, host: str, text: str) -> str:
     """Run a shell's text on a host's console and return what it printed; it must succeed."""
-    done = operator.lab.console(host, ["bash", "-c", text], timeout_s=120)
+    done = operator.lab.console(host, ["bash", "-c", text], timeout_s=120 * SLOWEST)
     assert done.returncode == 0, f"{host}: {done.stdout}{done.stderr}"
     return done.stdout

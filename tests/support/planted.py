@@ -49,9 +49,10 @@ def expected(pod_cidr: object, *, cordoned: bool = False) -> dict[str, Any]:
 
 
 def pull_out(operator: Operator, via: str, host: str) -> None:
-    """Take all of it away again."""
+    """Take away again what there is of it."""
     kubectl(operator, via, "label", "node", host, *(f"{key}-" for key in LABELS))
-    kubectl(operator, via, "taint", "node", host, f"{TAINT['key']}-")
+    if planted(operator, via, host)["taints"]:
+        kubectl(operator, via, "taint", "node", host, f"{TAINT['key']}-")
     kubectl(operator, via, "annotate", "node", host, *(f"{key}-" for key in ANNOTATION))
     kubectl(operator, via, "uncordon", host)
 

@@ -77,7 +77,7 @@ def test_a_cluster_that_is_well_would_be_let_through_and_nothing_is_touched(clus
 @pytest.fixture
 def hindered(cluster: Operator) -> Iterator[None]:
     """A Pod that may not go, a manifest that was edited by hand, and a feature gate in kubeadm-config that 1.21 does not know."""
-    sh(cluster, "master1", f"echo '{WORKLOAD}' | {KUBECTL} apply -f -; {KUBECTL} rollout status deployment/alone --timeout=90s")
+    sh(cluster, "master1", f"echo '{WORKLOAD}' | {KUBECTL} apply -f -; {KUBECTL} rollout status deployment/alone --timeout=300s")
     sh(cluster, "master1", f"{KUBECTL} create poddisruptionbudget alone --selector=app=alone --min-available=1")
     sh(cluster, "master1", f"{CONFIG} >/root/config.yaml; cp -p {SCHEDULER} /root/scheduler.yaml")
     edit = "s/^    - kube-scheduler$/&\\n    - --v=1/"

@@ -142,7 +142,7 @@ def test_killed_at_a_kubelet_and_paused_after_its_node(cluster: Operator, target
 
 def test_a_budget_stops_the_run_before_its_node_is_harmed(cluster: Operator, target: str) -> None:
     apply(cluster, WORKLOAD)
-    sh(cluster, "master1", f"{KUBECTL} rollout status deployment/kept --timeout=90s")
+    sh(cluster, "master1", f"{KUBECTL} rollout status deployment/kept --timeout=300s")
     budget = f"{KUBECTL} create poddisruptionbudget kept --selector=app=kept --min-available=1"
     exited, events = cluster.follow(
         *words(target), when=ended(f"worker1: {WORKER}"), act=lambda *_: sh(cluster, "master1", budget)

@@ -185,23 +185,39 @@ def test_what_a_healthy_member_says_of_others_is_not_held_against_it():
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("seen", "words"),
     [
-        (log("fatal", "etcd failed", "open /var/lib/etcd/member: no space left on device"), "the disk of /var/lib/etcd is full"),
-        (log("fatal", "discovery failed", "listen tcp 10.1.1.102:2380: bind: address already in use"), "another process"),
-        (log("warn", "rejected connection", "tls: x509: certificate has expired"), "its certificates are not valid"),
-        ("flag provided but not defined: -feature-gates", "its etcd does not take --feature-gates of etcd.yaml"),
+        ({"free": 20 << 20}, "the disk of /var/lib/etcd is full (20.0 MiB free)"),
+        ({"ports": (("2380", "python3"),)}, "another process (python3) has etcd's port 2380"),
         (
-            'invalid value "X=true" for flag -feature-gates: unrecognized feature gate: X',
+            {"certificates": (("/etc/kubernetes/pki/etcd/peer.crt", "certificate has expired"),)},
+            "its certificate /etc/kubernetes/pki/etcd/peer.crt is not valid (certificate has expired)",
+        ),
+        ({"log": (log("fatal", "x", "open /var/lib/etcd/member: permission denied"),)}, "etcd may not read /var/lib/etcd"),
+        ({"log": ("flag provided but not defined: -feature-gates",)}, "its etcd does not take --feature-gates of etcd.yaml"),
+        (
+            {"log": ('invalid value "X=true" for flag -feature-gates: unrecognized feature gate: X',)},
             "its etcd does not take --feature-gates",
         ),
     ],
 )
-def test_obstacles_that_new_data_does_not_mend(line, words):
-    what, fix = obstacle(replace(WHOLE, log=(line,)))
+def test_obstacles_that_new_data_does_not_mend(seen, words):
+    what, fix = obstacle(replace(WHOLE, **seen))
     assert what.startswith(words)
     assert fix
-    assert obstacle(WHOLE) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (log("warn", "rejected connection", "tls: x509: certificate has expired"),),
+        (log("fatal", "etcd failed", "open /var/lib/etcd/member: no space left on device"),),
+        (log("fatal", "discovery failed", "listen tcp 10.1.1.102:2380: bind: address already in use"),),
+        (log("fatal", "x", "open /var/lib/etcd/member: permission denied"), log("fatal", "y", "walpb: crc mismatch")),
+    ],
+)
+def test_what_etcd_once_said_is_no_obstacle_when_it_is_no_longer_so(lines):
+    assert obstacle(replace(WHOLE, free=1 << 30, log=lines)) == ("", "")
 
 
 def test_the_last_line_is_told_in_etcds_words():
@@ -212,10 +228,15 @@ def test_the_last_line_is_told_in_etcds_words():
 
 
 def test_data_is_read_from_its_lines():
-    said = "directory /srv/etcd\ndb 20480\nwal 2\naside /srv/etcd.aside-1\nunit kubelet active\nlog a b\nlog c\n"
+    said = (
+        "directory /srv/etcd\nfree 512\ndb 20480\nwal 2\naside /srv/etcd.aside-1\nunit kubelet active\n"
+        "certificate /pki/peer.crt certificate has expired\nport 2380 python3\nlog a b\nlog c\n"
+    )
     found = parse(Answer(0, said))
     assert (found.directory, found.db, found.wal, found.asides) == ("/srv/etcd", 20480, 2, ("/srv/etcd.aside-1",))
     assert (found.units, found.log, found.whole) == ((("kubelet", "active"),), ("a b", "c"), True)
+    assert (found.free, found.ports) == (512, (("2380", "python3"),))
+    assert found.certificates == (("/pki/peer.crt", "certificate has expired"),)
     assert not parse(Answer(0, "directory /srv/etcd\n")).whole
 
 
