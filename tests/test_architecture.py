@@ -208,7 +208,7 @@ def test_each_library_has_one_importer():
     assert importers("paramiko") <= {
         f"runbooks.engine.{each}" for each in ("hops", "login", "slots", "ssh", "ssh_errors", "trust")
     }
-    assert importers("cryptography") == {"runbooks.rules.kubeconfig"}
+    assert importers("cryptography") == {"runbooks.commands.certs"}
     assert importers("yaml") == {
         "runbooks.commands.yaml_text",
         "runbooks.inventory.source",

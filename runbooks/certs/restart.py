@@ -52,6 +52,8 @@ def restart(renewal: Renewal, host: Host) -> Step:
     """Restart each static pod that does not use the certificates in the files, until every port serves the one in its file."""
 
     def check(run: Run) -> None:
+        if not _stale_pods(renewal, run, host):
+            return
         require_restartable(renewal, run, host)
         api_restarts = "kube-apiserver" in _stale_pods(renewal, run, host)
         if api_restarts and not renewal.allow_outage and _is_last_server(renewal, run, host):
@@ -211,6 +213,4 @@ def _move_leader(renewal: Renewal, run: Run, host: Host) -> None:
 
 
 def _etcd(renewal: Renewal, run: Run) -> View:
-    """Read etcd on all control plane hosts; the answer is cached until something is changed."""
-    said = renewal.survey.each(run, dict.fromkeys(renewal.site.control_plane, etcd.look()))
-    return view_etcd.view_of(said)
+    return view_etcd.kept(run, renewal.survey)

@@ -80,7 +80,8 @@ def others_removed(survey: Survey, join: Join) -> Step:
         allowed(run)
 
     def do(run: Run) -> None:
-        for each in allowed(run):  # asked again: a host may have gone since the check
+        run.look_anew()  # a host may have gone since the check
+        for each in allowed(run):
             members.remove_from_etcd(run, survey, each.member)
             if each.host and each.whole:
                 forget_node(run, survey.serving(run, without=each.host), each.host)
@@ -98,7 +99,7 @@ def others_removed(survey: Survey, join: Join) -> Step:
 
 
 def _view(run: Run, survey: Survey) -> View:
-    return etcd.view(run, survey.reachable(run))
+    return etcd.kept(run, survey, survey.reachable(run))
 
 
 def _dead_others(run: Run, survey: Survey, join: Join) -> list[DeadMember]:

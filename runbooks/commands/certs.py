@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Literal
 
 from runbooks.commands.base import Answer, Command, Probe, script
@@ -26,6 +27,8 @@ KUBELET_DAYS = 365  # validity of a kubelet's client certificate, as the control
 SERVED_BY = {6443: "kube-apiserver", 2379: "etcd", 2380: "etcd", 10257: "kube-controller-manager", 10259: "kube-scheduler"}
 KUBELET_PORT = 10250
 UNLISTED = "crictl ps; systemctl status containerd"  # what to look at when containers cannot be listed
+# kubeadm's own CAs have the serial number 0, which RFC 5280 does not allow. A test holds that this cryptography still reads them.
+warnings.filterwarnings("ignore", message="Parsed a serial number which wasn't positive")
 VIP = 0  # stands for the VIP among the ports that were read
 
 KeyState = Literal["ok", "differs", "missing"]
@@ -33,13 +36,17 @@ KeyState = Literal["ok", "differs", "missing"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """A certificate in the file or kubeconfig ``path``. It is valid from ``starts`` to ``ends``, in seconds since 1970."""
+    """A certificate in the file or kubeconfig ``path``. It is valid from ``starts`` to ``ends``, in seconds since 1970.
+
+    fingerprint  its SHA-256, as openssl writes it; ``public`` is its public key (SubjectPublicKeyInfo, DER in base64).
+    """
 
     path: str
     ends: int
     fingerprint: str
     starts: int = 0
     subject: str = ""
+    public: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +118,17 @@ def parse(answer: Answer) -> HostCerts:
     if not texts("clock"):
         raise ValueError("the answer has no clock")
     state, _, since = (texts("kubelet") or ["unknown 0"])[0].partition(" ")
-    served = [certificate(text) for text in texts("served")]
+    certificates = {each.path: each for text in texts("certificate") if (each := certificate(text))}
+    served = {int(text.partition("\t")[0]): certificate(text) for text in texts("served")}
+    silent = {int(port): why for port, _, why in (text.partition(" ") for text in texts("silent"))}
     return HostCerts(
         clock=int(texts("clock")[0]),
         joined="yes" in texts("joined"),
         openssl="yes" in texts("openssl"),
-        certificates=tuple(certificate(text) for text in texts("certificate")),
-        served={int(each.path): each for each in served},
-        silent={int(port): why for port, _, why in (text.partition(" ") for text in texts("silent"))},
-        keys={path: _key_state(state) for state, path in (text.split(" ", 1) for text in texts("key"))},
+        certificates=tuple(certificates.values()),
+        served={port: each for port, each in served.items() if each},
+        silent=silent | {port: "what it serves cannot be read" for port, each in served.items() if not each},
+        keys={path: _key_state(public, certificates.get(path)) for public, path in (text.split(" ", 1) for text in texts("key"))},
         changed={path: int(at) for at, path in (text.split(" ", 1) for text in texts("changed"))},
         containers=_containers((texts("containers") or ["{}"])[0]),
         unlisted=(texts("unlisted") or [""])[0],
@@ -129,29 +138,43 @@ def parse(answer: Answer) -> HostCerts:
     )
 
 
-def certificate(text: str) -> Certificate:
-    """Parse a path and the lines of `openssl x509` about it, separated by tabs. Raises ValueError when a date is malformed."""
-    path, *facts = text.split("\t")
-    said = {key.lower(): value.strip() for key, _, value in (fact.partition("=") for fact in facts)}
-    starts = _moment(said["notbefore"]) if "notbefore" in said else 0
+def certificate(text: str) -> Certificate | None:
+    """Parse a path, a tab, and a certificate in base64; None when that is none, as in a file that somebody has spoiled."""
+    path, _, encoded = text.partition("\t")
+    return read(path, encoded)
+
+
+def read(path: str, encoded: str) -> Certificate | None:
+    """Return the certificate ``encoded`` (DER or PEM text, in base64) of the file ``path``; None when it is not a certificate."""
+    from cryptography import x509  # noqa: PLC0415 - start-up time
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
+
+    try:
+        content = b64decode(encoded, validate=True)
+        load = x509.load_pem_x509_certificate if b"-----BEGIN" in content else x509.load_der_x509_certificate
+        found = load(content)
+        public = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        subject = found.subject.rfc4514_string()
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+        return None
+    starts, ends = (int(each.timestamp()) for each in (found.not_valid_before_utc, found.not_valid_after_utc))
     return Certificate(
         path=path,
-        ends=_moment(said.get("notafter", "")),
-        fingerprint=said.get("sha256 fingerprint", ""),
+        ends=ends,
+        fingerprint=found.fingerprint(SHA256()).hex(":").upper(),
         starts=starts,
-        subject=said.get("subject", ""),
+        subject=subject,
+        public=b64encode(public).decode(),
     )
 
 
-def _moment(text: str) -> int:
-    return int(datetime.strptime(text, "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC).timestamp())
-
-
-def _key_state(text: str) -> KeyState:
-    match text:
-        case "ok" | "differs" | "missing":
-            return text
-    raise ValueError(f"{text!r} is not the state of a key")
+def _key_state(public: str, found: Certificate | None) -> KeyState:
+    """Return whether the private key whose public one is ``public`` belongs to a certificate."""
+    if public == "missing":
+        return "missing"
+    return "ok" if found and public == found.public else "differs"
 
 
 def _containers(text: str) -> dict[str, int]:

@@ -87,9 +87,9 @@ def host_facts(host: Host) -> Probe[HostFacts]:
 
 
 def parse_host(answer: Answer) -> HostFacts:
-    """Parse lines of ``key value``. Raises ValueError when the clock is missing or a date is malformed."""
+    """Parse lines of ``key value``. Raises ValueError when the clock is missing."""
     said = _Lines(answer.stdout)
-    certificates = tuple(certs.certificate(text) for text in said.all("certificate"))
+    certificates = tuple(each for text in said.all("certificate") if (each := certs.certificate(text)))
     return HostFacts(
         clock=int(said.one("clock")),
         joined="yes" in said.all("joined"),
@@ -130,7 +130,7 @@ def _readiness(text: str) -> str:
 
 
 def health(servers: Iterable[str]) -> Probe[tuple[Health, ...]]:
-    """Read /livez and /readyz of the API servers at these URLs from one control plane host."""
+    """Read /readyz of the API servers at these URLs from one control plane host, and /livez of one of which a check failed."""
     return Probe(replace(script("verify-api", {"SERVERS": servers}, timeout=20), shown="verify-api"), parse_health)
 
 

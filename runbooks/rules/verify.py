@@ -176,7 +176,7 @@ def _by_vip(site: Site, asked: Mapping[Host, Sequence[Health]]) -> list[Finding]
         said = "; ".join(_unwell(each) for each in answers if each.server == vip and not each.ok)
         from_whom.setdefault(said, []).append(host.name)
     wrong = [f"{said} (asked from {', '.join(names)})" for said, names in from_whom.items() if said]
-    fine = f"livez and readyz ok, asked from {listed(asked)}"
+    fine = f"readyz ok, asked from {listed(asked)}"
     return [
         judged(
             "API by VIP",

@@ -15,11 +15,17 @@ from runbooks.text import naming
 
 if TYPE_CHECKING:
     from runbooks.engine.steps import Run
+    from runbooks.view.cluster import Survey
 
 
 def view(run: Run, hosts: Collection[Host] = ()) -> View:
     """Ask all control plane hosts (or only ``hosts``). A host that does not answer is part of the view, never an error."""
     return view_of(answers(run, hosts))
+
+
+def kept(run: Run, survey: Survey, hosts: Collection[Host] = ()) -> View:
+    """As `view`, but the answers are kept until something is changed or somebody looks anew: for several questions about one moment."""
+    return view_of(survey.each(run, dict.fromkeys(hosts or run.site.control_plane, etcd.look())))
 
 
 def view_of(said: Mapping[Host, Look | RunbookError]) -> View:

@@ -21,7 +21,8 @@ if [ -e /etc/kubernetes/pki/ca.crt ]; then
     echo "ca $(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1)"
 fi
 if [ -e /etc/kubernetes/admin.conf ] && [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]; then
-    said=$(kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$URL" --request-timeout=3s get --raw /readyz 2>&1)
+    # Without collecting garbage kubectl takes two thirds of the time; the answer is one word.
+    said=$(GOGC=off kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$URL" --request-timeout=3s get --raw /readyz 2>&1)
     echo "api ${said//$'\n'/ }"
 fi
 if [ -e /etc/kubernetes/kubelet.conf ]; then

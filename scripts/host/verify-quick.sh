@@ -10,7 +10,7 @@ for file in /etc/kubernetes/manifests/*.yaml; do
     fi
 done
 [ -n "$SERVER" ] && [ -r /etc/kubernetes/admin.conf ] || exit 0
-if said=$(kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=3s get --raw /readyz 2>&1 </dev/null); then
+if said=$(GOGC=off kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=3s get --raw /readyz 2>&1 </dev/null); then
     echo "api $said"
     exit 0
 fi

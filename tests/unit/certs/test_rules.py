@@ -2,8 +2,10 @@
 
 import base64
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -329,24 +331,29 @@ def test_the_most_urgent_comes_first(seen):
 # ---- answers
 
 
-def test_an_answer_is_read():
+def test_an_answer_is_read(authority):
+    der = "".join((authority / "ca.crt").read_text().splitlines()[1:-1])
+    public = bash(f"openssl pkey -pubout -in {authority}/ca.key | sed '/-----/d' | tr -d '\\n'").stdout
     said = "\n".join([
         "clock 100", "joined yes", "manifest etcd", "kubelet active 7", "openssl yes", f"changed 5 {PKI}/ca.crt",
         'containers {"containers": [{"metadata": {"name": "etcd"}, "createdAt": "9000000001"}, {"metadata": {"name": "etcd"}, "createdAt": "8"}]}',
-        f"certificate {PKI}/ca.crt\tnotBefore=Nov 23 13:09:16 2026 GMT\tnotAfter=Nov 23 13:09:16 2027 GMT\tsha256 Fingerprint=AA\tsubject=CN=x,O=y",
-        f"key differs {PKI}/ca.crt", "served 6443\tnotAfter=Nov 23 13:09:16 2027 GMT\tsha256 Fingerprint=BB",
+        f"certificate {PKI}/ca.crt\t{der}", f"certificate {PKI}/a.crt\t{der}", f"certificate {PKI}/spoiled.crt\tAAAA",
+        f"key {public} {PKI}/ca.crt", f"key MAAA {PKI}/a.crt", f"key missing {PKI}/b.crt", f"served 6443\t{der}", "served 2379\tAAAA",
     ])  # fmt: skip
     seen = commands.parse(Answer(0, said))
     assert (seen.clock, seen.joined, seen.kubelet, seen.changed) == (100, True, ("active", 7), {f"{PKI}/ca.crt": 5})
     assert seen.containers == {"etcd": 0}
-    (ca,) = seen.certificates
-    assert (ca.ends - ca.starts, ca.subject, seen.served[6443].fingerprint) == (365 * DAY, "CN=x,O=y", "BB")
+    ca, other = seen.certificates
+    assert (ca.path, ca.ends - ca.starts, ca.subject) == (f"{PKI}/ca.crt", 3650 * DAY, "CN=kubernetes")
+    assert (seen.served[6443].fingerprint, other.fingerprint) == (ca.fingerprint, ca.fingerprint)
+    assert seen.keys == {f"{PKI}/ca.crt": "ok", f"{PKI}/a.crt": "differs", f"{PKI}/b.crt": "missing"}
+    assert (seen.silent, seen.served.keys()) == ({2379: "what it serves cannot be read"}, {6443})
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "clock noon\n", "clock 1\nkey torn /x\n", "clock 1\ncontainers []\n", 'clock 1\ncontainers {"containers": [{}]}\n',
-     "clock 1\ncertificate x\tnotAfter=soon\n", "clock 1\nserved api\tnotAfter=Nov 23 13:09:16 2027 GMT\n", "clock 1\nkubelet active\n"],
+    ["", "clock noon\n", "clock 1\nkey torn\n", "clock 1\ncontainers []\n", 'clock 1\ncontainers {"containers": [{}]}\n',
+     "clock 1\nserved api\tAAAA\n", "clock 1\nkubelet active\n"],
 )  # fmt: skip
 def test_nonsense_is_an_error(text):
     with pytest.raises(ValueError, match=r"."):
@@ -416,15 +423,47 @@ def test_the_certificates_of_a_kubeconfig_are_read_as_openssl_reads_them(authori
         f"clusters:\n- cluster:\n    certificate-authority-data: {data}\nusers:\n- user:\n    client-certificate-data: {data}\n"
     )
     found = kubeconfig.client(text, "mine")
-    said = bash(f"openssl x509 -noout -startdate -enddate -fingerprint -sha256 -in {authority}/ca.crt").stdout
-    wanted = commands.certificate("mine\t" + said.replace("\n", "\t"))
-    assert found == wanted
-    assert kubeconfig.authority(text) == wanted.fingerprint
+    said = bash(
+        f"openssl x509 -noout -startdate -enddate -subject -nameopt RFC2253 -fingerprint -sha256 -in {authority}/ca.crt"
+    ).stdout
+    told = dict(line.split("=", 1) for line in said.splitlines())
+    starts, ends = (
+        datetime.strptime(told[key], "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC).timestamp() for key in ("notBefore", "notAfter")
+    )
+    assert found
+    assert (found.path, found.starts, found.ends) == ("mine", starts, ends)
+    assert (found.subject, found.fingerprint) == (told["subject"], told["sha256 Fingerprint"])
+    assert kubeconfig.authority(text) == found.fingerprint
+
+
+@pytest.mark.parametrize("subject", ["/O=system:nodes/CN=system:node:m1.example", '/C=KR/O=a, b+c=d/OU=x;y/CN=\\"q\\"'])
+def test_a_subject_is_told_as_openssl_tells_it(tmp_path, subject):
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run([*made, "-subj", subject, "-keyout", "key", "-out", "crt"], cwd=tmp_path, check=True, capture_output=True)
+    found = kubeconfig.client(of_user((tmp_path / "crt").read_bytes()), "x")
+    said = bash(f"openssl x509 -noout -subject -nameopt RFC2253 -in {tmp_path}/crt").stdout
+    assert found
+    assert f"subject={found.subject}" == said.strip()
 
 
 def of_user(data):
     """Return a kubeconfig whose user has this client certificate."""
     return f"users:\n- user:\n    client-certificate-data: {base64.b64encode(data).decode()}\n"
+
+
+def test_a_ca_as_kubeadm_makes_it_is_read_without_a_word(tmp_path):
+    """Its serial number is 0."""
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=kubernetes -set_serial 0 -days 3650 -keyout key -out crt"
+    subprocess.run(made.split(), cwd=tmp_path, check=True, capture_output=True)
+    program = "import sys; from runbooks.rules import kubeconfig; print(kubeconfig.client(sys.stdin.read(), 'x').subject)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=of_user((tmp_path / "crt").read_bytes()),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("CN=kubernetes\n", "")
 
 
 @pytest.mark.parametrize("days", [36_500, 2_900_000], ids=["beyond 2050", "beyond 9000"])
@@ -443,7 +482,6 @@ def test_bytes_that_are_no_certificate_are_none(data):
     assert kubeconfig.client(of_user(data), "x") is None
 
 
-@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_a_damaged_certificate_is_read_or_none(authority, at, byte):
     body = base64.b64decode("".join((authority / "ca.crt").read_text().splitlines()[1:-1]))
