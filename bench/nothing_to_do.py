@@ -35,6 +35,8 @@ WANTED = {
     "lb.setup": None,
 }
 
+FINDS = {"doctor", "cluster.preflight"}  # exit status 1: they found something
+
 
 def took(checkout: Path, lab: str, command: str) -> float:
     """Return the seconds that ``command`` of the build in ``checkout`` takes. Raises RuntimeError when it does not succeed."""
@@ -43,7 +45,7 @@ def took(checkout: Path, lab: str, command: str) -> float:
     line = [str(checkout / ".venv/bin/python"), "-m", "invoke", command]
     done = subprocess.run(line, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - began
-    if done.returncode:
+    if done.returncode not in ({0, 1} if command in FINDS else {0}):
         raise RuntimeError(f"{command} of {checkout}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
     return seconds
 
