@@ -118,17 +118,18 @@ def parse(answer: Answer) -> HostCerts:
     if not texts("clock"):
         raise ValueError("the answer has no clock")
     state, _, since = (texts("kubelet") or ["unknown 0"])[0].partition(" ")
-    certificates = {each.path: each for text in texts("certificate") if (each := certificate(text))}
+    certificates = [each for text in texts("certificate") if (each := certificate(text))]
+    first = {each.path: each for each in reversed(certificates)}
     served = {int(text.partition("\t")[0]): certificate(text) for text in texts("served")}
     silent = {int(port): why for port, _, why in (text.partition(" ") for text in texts("silent"))}
     return HostCerts(
         clock=int(texts("clock")[0]),
         joined="yes" in texts("joined"),
         openssl="yes" in texts("openssl"),
-        certificates=tuple(certificates.values()),
+        certificates=tuple(certificates),
         served={port: each for port, each in served.items() if each},
         silent=silent | {port: "what it serves cannot be read" for port, each in served.items() if not each},
-        keys={path: _key_state(public, certificates.get(path)) for public, path in (text.split(" ", 1) for text in texts("key"))},
+        keys={path: _key_state(public, first.get(path)) for public, path in (text.split(" ", 1) for text in texts("key"))},
         changed={path: int(at) for at, path in (text.split(" ", 1) for text in texts("changed"))},
         containers=_containers((texts("containers") or ["{}"])[0]),
         unlisted=(texts("unlisted") or [""])[0],

@@ -12,14 +12,16 @@ from runbooks.commands.etcd import STACKED, access_variables
 class EtcdData:
     """``db`` is the size of the database in bytes, 0 when it is missing; ``wal`` is the number of write-ahead log files.
 
-    ``free`` is the free space of its disk in bytes. ``asides`` are the paths of data that was set aside earlier. ``certificates`` are
-    the paths of etcd's certificates that are not valid now, with the reason; ``ports`` those of etcd's ports that another program has,
-    with its name. ``log`` are the last messages of the last two containers about this data, the latest one last.
+    ``free`` are the free bytes of its disk, None when it does not say; ``no_inodes``: it has room for no more files. ``asides`` are the
+    paths of data that was set aside earlier. ``certificates`` are the paths of etcd's certificates and CAs that are not valid now, with the reason; ``ports`` those of etcd's
+    ports that another program has, with its name. ``latest`` are the last messages about this data of the latest container that said any,
+    ``log`` those of the one before, then these.
     """
 
     directory: str
     _: KW_ONLY
     free: int | None = None
+    no_inodes: bool = False
     db: int = 0
     wal: int = 0
     asides: tuple[str, ...] = ()
@@ -27,6 +29,7 @@ class EtcdData:
     certificates: tuple[tuple[str, str], ...] = ()
     ports: tuple[tuple[str, str], ...] = ()
     log: tuple[str, ...] = ()
+    latest: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -59,13 +62,15 @@ def parse(answer: Answer) -> EtcdData:
     return EtcdData(
         directory=every("directory")[0],
         free=int(every("free")[0]) if every("free") else None,
+        no_inodes="none" in every("inodes"),
         db=int(next(iter(every("db")), "0")),
         wal=int(next(iter(every("wal")), "0")),
         asides=every("aside"),
         units=pairs("unit"),
         certificates=pairs("certificate"),
         ports=pairs("port"),
-        log=every("log"),
+        log=(*every("log"), *every("last")),
+        latest=every("last"),
     )
 
 

@@ -65,12 +65,25 @@ UNUSABLE_DATA = {
     r"member count is unequal|has already been bootstrapped|error validating peerURLs": "its data is gone, and etcd does not accept it again",
     r"cluster ID mismatch": "its data belongs to another cluster",
     r"out of range \[lastIndex|raft log corrupted": "its log was lost",
-    r"crc mismatch|walpb|failed to (?:open|read|recover) WAL|error reading WAL|wal: ": "its write-ahead log is corrupt",
+    r"crc mismatch|walpb|failed to (?:open|read|recover) WAL|error reading WAL|(?<![\w.])wal: ": "its write-ahead log is corrupt",
     r"failed to find database snapshot|failed to recover v3 backend|invalid database|freepages|freelist|checksum error|bucket .* nil": (
         "its database is corrupt"
     ),
     r"file (?:already )?freed|panic: (?:page|assertion)|unexpected fault address": "its database is corrupt",
     r"data inconsistency|checkInitialHashKV|corrupt(?:ion)? (?:check|alarm)": "its data differs from the others'",
+}
+# What the disk or the machine refused: such a message says nothing of the data.
+REFUSED_BY_THE_SYSTEM = re.compile(
+    r"no space left|disk quota|permission denied|read-only file system|input/output error|too many open files|address already in use"
+)
+# Last messages of an etcd for which neither a restart nor new data helps, of what the host cannot be asked: what they mean, and the fix.
+OBSTACLES = {
+    r"permission denied": (
+        "etcd may not read {directory} or its certificates",
+        "on the host: ls -ld {directory} /etc/kubernetes/pki/etcd; both must belong to the user that etcd runs as (root by default)",
+    ),
+    r"certificate has expired|x509: ": ("its certificates are not accepted", "inv certs.check"),
+    r"address already in use": ("another process has etcd's ports", "on the host: ss -ltnp | grep 23"),
 }
 # etcd allocates each file of its write-ahead log at once. Source: etcd, server/storage/wal, SegmentSizeBytes.
 WAL_FILE = 64 * 1024 * 1024
@@ -182,32 +195,30 @@ _FATAL = re.compile(r'"level":"(?:fatal|panic)"|panic:| C \| |permanently remove
 
 def why_unusable(data: EtcdData) -> str:
     """Return why etcd cannot continue with its data, by its log, or ""."""
-    text = "\n".join(line for line in data.log if _FATAL.search(line))
+    text = "\n".join(line for line in data.log if _FATAL.search(line) and not REFUSED_BY_THE_SYSTEM.search(line))
     return next((reason for pattern, reason in UNUSABLE_DATA.items() if re.search(pattern, text)), "")
 
 
 def obstacle(data: EtcdData) -> tuple[str, str]:
     """Return what keeps etcd from running although neither a restart nor new data helps, and the fix; ("", "") if nothing does.
 
-    What the host can be asked now counts, not what etcd once said of it: a healthy etcd tells in its log of others' expired
-    certificates, and a disk that was full may have been made free.
+    What the host can be asked now counts more than what etcd once said of it: a healthy etcd tells in its log of others' expired
+    certificates, and a disk that was full may have been made free. Only the last words of the latest container count beside it.
     """
-    text = "\n".join(data.log[-12:])
-    if said := [*FLAG.finditer(text)]:
+    if said := [*FLAG.finditer("\n".join(data.latest))]:
         flag = said[-1]["unknown"] or said[-1]["value"]
         return f"its etcd does not take --{flag} of etcd.yaml ({said[-1][0]})", f"on the host: {etcd_flags.way_out([flag])}"
-    if data.free is not None and data.free < WAL_FILE:
-        return f"the disk of {data.directory} is full ({size_text(data.free)} free)", "free space there, then run this again"
+    if data.no_inodes or (data.free is not None and data.free < WAL_FILE):
+        left = "no inode" if data.no_inodes else size_text(data.free or 0)
+        return f"the disk of {data.directory} is full ({left} free)", "free space there, then run this again"
     for path, why in data.certificates:
         return f"its certificate {path} is not valid ({why})", "inv recover.certs"
     for port, program in data.ports:
         return f"another process ({program}) has etcd's port {port}", f"on the host: ss -ltnp | grep {port}"
-    ended = [line for line in data.log if _FATAL.search(line)]
-    if ended and "permission denied" in ended[-1]:
-        return (
-            f"etcd may not read {data.directory} or its certificates",
-            f"on the host: ls -ld {data.directory} /etc/kubernetes/pki/etcd; both must belong to the user that etcd runs as (root by default)",
-        )
+    words = next((line for line in reversed(data.latest) if _FATAL.search(line)), "")
+    for pattern, (what, fix) in OBSTACLES.items():
+        if re.search(pattern, words):
+            return what.format(directory=data.directory), fix.format(directory=data.directory)
     return "", ""
 
 

@@ -6,6 +6,7 @@
 PATH=$PATH:/usr/local/bin # not in sudo's secure_path on the Red Hat family
 manifest=/etc/kubernetes/manifests/etcd.yaml pki=/etc/kubernetes/pki/etcd
 unset "${!ETCDCTL_@}" # a value that is also given as a flag is a fatal error
+unset {http,https,all}_proxy {HTTP,HTTPS,ALL}_PROXY # members are never asked by way of one
 crictl_here() { # without /etc/crictl.yaml, crictl tries several sockets and prints warnings
     local socket
     command -v crictl >/dev/null || return

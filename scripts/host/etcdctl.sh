@@ -16,7 +16,13 @@ done
 # One that needs libraries may miss them here.
 [ ! -x "$own" ] || ! head -c 4096 "$own" | grep -qa '/ld-' || own=''
 call() {
-    if [ -x "$own" ]; then "$own" "${flags[@]}" "$@"; elif [ -n "$container" ]; then crictl_here exec -s "$container" etcdctl "${flags[@]}" "$@"; else
+    local code
+    if [ -x "$own" ]; then
+        "$own" "${flags[@]}" "$@"
+        code=$?
+        case $code in 126 | 127) ;; *) return "$code" ;; esac # not allowed here, or its container has just ended
+    fi
+    if [ -n "$container" ]; then crictl_here exec -s "$container" etcdctl "${flags[@]}" "$@"; else
         ETCDCTL_API=3 etcdctl "${flags[@]}" "$@"
     fi
 }

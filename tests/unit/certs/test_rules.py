@@ -337,7 +337,7 @@ def test_an_answer_is_read(authority):
     said = "\n".join([
         "clock 100", "joined yes", "manifest etcd", "kubelet active 7", "openssl yes", f"changed 5 {PKI}/ca.crt",
         'containers {"containers": [{"metadata": {"name": "etcd"}, "createdAt": "9000000001"}, {"metadata": {"name": "etcd"}, "createdAt": "8"}]}',
-        f"certificate {PKI}/ca.crt\t{der}", f"certificate {PKI}/a.crt\t{der}", f"certificate {PKI}/spoiled.crt\tAAAA",
+        f"certificate {PKI}/ca.crt\t{der}", f"certificate {PKI}/a.crt\t{der}", f"certificate {PKI}/a.crt\tAAAA{der}", f"certificate {PKI}/spoiled.crt\tAAAA",
         f"key {public} {PKI}/ca.crt", f"key MAAA {PKI}/a.crt", f"key missing {PKI}/b.crt", f"served 6443\t{der}", "served 2379\tAAAA",
     ])  # fmt: skip
     seen = commands.parse(Answer(0, said))

@@ -69,6 +69,9 @@ def pki(tmp_path):
         made = bash(make.format(tmp_path / name) + " 2>&1")
         assert made.exited == 0, made.stdout
     (tmp_path / "pki/broken.crt").write_text("no certificate\n")
+    ca, key = ((tmp_path / f"pki/ca.{kind}").read_text() for kind in ("crt", "key"))
+    (tmp_path / "pki/windows.crt").write_text(ca.replace("\n", "\r\n"), newline="")
+    (tmp_path / "pki/torn.crt").write_text(ca.rstrip() + key)
     bash(
         f"printf 'users:\\n- user:\\n    client-certificate-data: %s\\n' $(base64 -w0 {tmp_path}/pki/ca.crt) >{tmp_path}/admin.conf"
     )
@@ -83,7 +86,10 @@ def test_the_script_reads_real_certificates_and_nothing_of_their_keys(pki):
     facts = verify.parse_host(answer)
     found = {each.path.removeprefix(f"{pki}/"): each for each in facts.certificates}
     assert found.keys() >= {"pki/ca.crt", "pki/etcd/server.crt", "admin.conf"}
-    assert "pki/broken.crt" not in found
+    assert not {"pki/broken.crt", "pki/torn.crt"} & found.keys()
+    assert found["pki/windows.crt"].fingerprint == found["pki/ca.crt"].fingerprint
+    key = (pki / "pki/ca.key").read_text().splitlines()[1]
+    assert key not in answer.stdout
     assert found["admin.conf"].fingerprint == found["pki/ca.crt"].fingerprint != found["pki/etcd/server.crt"].fingerprint
     assert 39 <= (found["pki/ca.crt"].ends - facts.clock) / 86_400 <= 40
 

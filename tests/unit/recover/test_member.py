@@ -193,10 +193,13 @@ def test_what_a_healthy_member_says_of_others_is_not_held_against_it():
             {"certificates": (("/etc/kubernetes/pki/etcd/peer.crt", "certificate has expired"),)},
             "its certificate /etc/kubernetes/pki/etcd/peer.crt is not valid (certificate has expired)",
         ),
-        ({"log": (log("fatal", "x", "open /var/lib/etcd/member: permission denied"),)}, "etcd may not read /var/lib/etcd"),
-        ({"log": ("flag provided but not defined: -feature-gates",)}, "its etcd does not take --feature-gates of etcd.yaml"),
+        ({"free": 1 << 40, "no_inodes": True}, "the disk of /var/lib/etcd is full (no inode free)"),
+        ({"latest": (log("fatal", "x", "open /var/lib/etcd/member: permission denied"),)}, "etcd may not read /var/lib/etcd"),
+        ({"latest": (log("fatal", "x", "listen tcp 10.1.1.102:2381: bind: address already in use"),)}, "another process"),
+        ({"latest": (log("fatal", "x", "x509: certificate is valid for 10.1.1.1, not 10.1.1.2"),)}, "its certificates are not"),
+        ({"latest": ("flag provided but not defined: -feature-gates",)}, "its etcd does not take --feature-gates of etcd.yaml"),
         (
-            {"log": ('invalid value "X=true" for flag -feature-gates: unrecognized feature gate: X',)},
+            {"latest": ('invalid value "X=true" for flag -feature-gates: unrecognized feature gate: X',)},
             "its etcd does not take --feature-gates",
         ),
     ],
@@ -208,16 +211,26 @@ def test_obstacles_that_new_data_does_not_mend(seen, words):
 
 
 @pytest.mark.parametrize(
-    "lines",
+    ("before", "latest"),
     [
-        (log("warn", "rejected connection", "tls: x509: certificate has expired"),),
-        (log("fatal", "etcd failed", "open /var/lib/etcd/member: no space left on device"),),
-        (log("fatal", "discovery failed", "listen tcp 10.1.1.102:2380: bind: address already in use"),),
-        (log("fatal", "x", "open /var/lib/etcd/member: permission denied"), log("fatal", "y", "walpb: crc mismatch")),
+        ((), (log("warn", "rejected connection", "tls: x509: certificate has expired"),)),
+        ((), (log("fatal", "etcd failed", "open /var/lib/etcd/member: no space left on device"),)),
+        ((log("fatal", "discovery failed", "listen tcp 10.1.1.102:2380: bind: address already in use"),), (log("warn", "x"),)),
+        (("flag provided but not defined: -feature-gates",), (log("warn", "slow"),)),
+        ((), (log("fatal", "x", "open /var/lib/etcd/member: permission denied"), log("fatal", "y", "walpb: crc mismatch"))),
     ],
 )
-def test_what_etcd_once_said_is_no_obstacle_when_it_is_no_longer_so(lines):
-    assert obstacle(replace(WHOLE, free=1 << 30, log=lines)) == ("", "")
+def test_what_etcd_once_said_is_no_obstacle_when_it_is_no_longer_so(before, latest):
+    assert obstacle(replace(WHOLE, free=1 << 30, log=(*before, *latest), latest=latest)) == ("", "")
+
+
+FULL = "write /var/lib/etcd/member/wal/0000000000000001-0000000000012f5e.wal: no space left on device"
+
+
+def test_a_disk_that_was_full_says_nothing_of_the_data():
+    full = (log("fatal", "failed to save Raft hard state and entries", FULL),)
+    assert why_unusable(replace(WHOLE, log=full, latest=full)) == ""
+    assert case(data=replace(WHOLE, log=full, latest=full)) == Repair.START
 
 
 def test_the_last_line_is_told_in_etcds_words():
@@ -230,12 +243,12 @@ def test_the_last_line_is_told_in_etcds_words():
 def test_data_is_read_from_its_lines():
     said = (
         "directory /srv/etcd\nfree 512\ndb 20480\nwal 2\naside /srv/etcd.aside-1\nunit kubelet active\n"
-        "certificate /pki/peer.crt certificate has expired\nport 2380 python3\nlog a b\nlog c\n"
+        "certificate /pki/peer.crt certificate has expired\nport 2380 python3\nlog a b\nlast c\n"
     )
     found = parse(Answer(0, said))
     assert (found.directory, found.db, found.wal, found.asides) == ("/srv/etcd", 20480, 2, ("/srv/etcd.aside-1",))
     assert (found.units, found.log, found.whole) == ((("kubelet", "active"),), ("a b", "c"), True)
-    assert (found.free, found.ports) == (512, (("2380", "python3"),))
+    assert (found.latest, found.free, found.no_inodes, found.ports) == (("c",), 512, False, (("2380", "python3"),))
     assert found.certificates == (("/pki/peer.crt", "certificate has expired"),)
     assert not parse(Answer(0, "directory /srv/etcd\n")).whole
 
