@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,6 +165,8 @@ def kill(pid: int, name: str) -> None:
 
 def empty(directories: Sequence[Path], name: str, *, within_s: float = 20) -> None:
     """End every process in ``directories``, which are cgroups called ``name``, and remove the cgroups."""
+    for one in filter(None, map(freezer, directories)):
+        one.write(one.off)  # what is frozen does not die
     deadline = time.monotonic() + within_s
     while True:
         alive = pids(directories)
@@ -190,29 +193,47 @@ def remove(directories: Iterable[Path]) -> bool:
 
 
 class Freezer(NamedTuple):
-    """What freezes one host: the file, and the words for it."""
+    """What freezes one host: the file, and the words for it. A host that went off meanwhile has none any more."""
 
     file: Path
     on: str
     off: str
 
+    def write(self, word: str) -> None:
+        """Freeze the host, or let it go on."""
+        with suppress(FileNotFoundError):
+            self.file.write_text(word)
+
     def frozen(self) -> bool:
-        """Whether every process of the host stands still."""
-        if self.file.name == "freezer.state":
-            return self.file.read_text().strip() == "FROZEN"
-        return "frozen 1" in (self.file.parent / "cgroup.events").read_text().splitlines()
+        """Whether nothing of the host runs."""
+        try:
+            if self.file.name == "freezer.state":
+                return self.file.read_text().strip() == "FROZEN"
+            return "frozen 1" in (self.file.parent / "cgroup.events").read_text().splitlines()
+        except FileNotFoundError:
+            return True
+
+
+def freezer(host: Path) -> Freezer | None:
+    """Return what freezes the host with the cgroup ``host``, if this hierarchy can."""
+    if (host / "freezer.state").exists():
+        return Freezer(host / "freezer.state", "FROZEN", "THAWED")
+    if (host / "cgroup.freeze").exists():
+        return Freezer(host / "cgroup.freeze", "1", "0")
+    return None
 
 
 def freezers(tops: Iterable[Path]) -> list[Freezer]:
     """Return what freezes each of the hosts whose cgroups are in ``tops``; nothing where the kernel cannot freeze."""
-    v1, v2 = list[Freezer](), list[Freezer]()
-    for top in tops:
-        for host in sorted(path for path in top.iterdir() if path.is_dir()):
-            if (host / "freezer.state").exists():
-                v1.append(Freezer(host / "freezer.state", "FROZEN", "THAWED"))
-            elif (host / "cgroup.freeze").exists():
-                v2.append(Freezer(host / "cgroup.freeze", "1", "0"))
-    return v1 or v2
+    hosts = (host for top in tops for host in sorted(path for path in top.iterdir() if path.is_dir()))
+    found = [one for host in hosts if (one := freezer(host))]
+    return [one for one in found if one.on == "FROZEN"] or found
+
+
+def thaw(tops: Iterable[Path]) -> None:
+    """Let every host in ``tops`` go on that a save has left frozen, which was killed together with what should have thawed it."""
+    for one in freezers(tops):
+        one.write(one.off)
 
 
 def launching(directories: Iterable[Path], argv: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from lab import cgroups, disk, login, machine, mounts, network, power, saves, tr
 from lab import kubernetes as lab_kubernetes
 from lab.lock import exclusive
 from lab.names import RUN, Instance, cache
-from lab.process import Done, run
+from lab.process import DIES, Done, run
 from runbooks.errors import PrecheckError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Lab:
         site = twin.read(source)
         names = twin.chosen(site, hosts)
         with exclusive(self.instance, self.say):
+            cgroups.thaw(cgroups.find(self.instance.namespace))
             wanted = self._found(site)
             entry = lab_kubernetes.settle(self.instance, kubernetes, self.say)
             running = power.look(self.instance, names)
@@ -96,20 +97,21 @@ class Lab:
         when this lab is up already, or the save cannot be used any more.
         """
         machine.require()
-        found = saves.usable(name)
-        kept = twin.read(found.lab / "site.yaml")
-        if source:
-            saves.refuse_other_site(found, kept, twin.read(source))
-        if found.kubernetes:
-            machine.require_bridge_filter()
         with exclusive(self.instance, self.say):
-            if self.instance.site.exists():
-                raise PrecheckError(
-                    f"the lab {self.instance.name} is there already",
-                    hint="inv lab.down first, or RUNBOOKS_LAB=NAME for another lab",
-                )
-            wanted = self._taken(found, kept)
-            self._boot([*wanted], wanted)
+            with saves.held(self.say):
+                found = saves.usable(name)
+                kept = twin.read(found.lab / "site.yaml")
+                if source:
+                    saves.refuse_other_site(found, kept, twin.read(source))
+                if found.kubernetes:
+                    machine.require_bridge_filter()
+                if self.instance.site.exists():
+                    raise PrecheckError(
+                        f"the lab {self.instance.name} is there already",
+                        hint="inv lab.down first, or RUNBOOKS_LAB=NAME for another lab",
+                    )
+                wanted = self._taken(found, kept)
+                self._boot([*wanted], wanted)
             self._pin(kept)
             place(self.instance.site, twin.twin_text(kept, self.instance, (source or found.path).absolute()))
             self._await([*wanted], [])
@@ -117,11 +119,18 @@ class Lab:
     def _taken(self, found: Save, kept: Site) -> dict[str, twin.Identity]:
         """Make the lab and the disks of all its hosts from a save; what a command that was killed has left is made anew."""
         instance = self.instance
+        left = {*found.hosts, *(path.name for path in instance.disks.glob("*"))}
         if instance.state.exists():
-            power.cut_power(instance, found.hosts)
+            power.cut_power(instance, sorted(left))
+            for host in left:
+                disk.erase(instance, host)
+            instance.kubernetes.unlink(missing_ok=True)
         instance.state.mkdir(mode=0o700, exist_ok=True)
-        run(["cp", "--archive", "--reflink=auto", "--no-target-directory", str(found.lab), str(instance.state)], timeout_s=300)
-        instance.site.unlink()  # is written last
+        for path in found.lab.iterdir():
+            if path.name != "site.yaml":  # the twin's is written last: with it the lab is there
+                if path.is_dir():
+                    mounts.remove_tree(instance.state / path.name)
+                run([*DIES, "cp", "--archive", "--reflink=auto", str(path), str(instance.state)], timeout_s=300)
         wanted = self._found(kept)
         if found.kubernetes:
             instance.kubernetes.write_text(f"{cache() / 'kubernetes' / found.kubernetes}\n")

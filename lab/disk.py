@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from lab import kube_golden, mounts
 from lab.names import Instance, hostname
-from lab.process import run
+from lab.process import DIES, run
 from lab.twin import Identity, made
 from runbooks.errors import PrecheckError
 
@@ -84,12 +85,17 @@ def take(instance: Instance, host: str, place: Path) -> None:
     erase(instance, host)
     for part in ("upper", "work", "root"):
         (instance.disk(host) / part).mkdir(parents=True)
-    run(["cp", "--archive", "--sparse=always", str(place / "data"), str(instance.disk(host) / "data")], timeout_s=300)
+    run([*DIES, "cp", "--archive", "--sparse=always", str(place / "data"), str(instance.disk(host) / "data")], timeout_s=300)
     store = containerd_store(instance, host)
     store.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-    kube_golden.give(place / "containerd", store, own=kube_golden.only_here)
     kept = json.loads((place / NOTE).read_text())
+    kube_golden.give(place / "containerd", store, own=own_files(kept))
     keep(instance, {**kept, "containerd": str(store), "saved": str(place)})
+
+
+def own_files(kept: Mapping[str, Any]) -> Callable[[Path], bool]:
+    """Return whether a file of containerd's state is the host's own, by the note ``kept`` of its disk: see `kube_golden.not_of`."""
+    return kube_golden.not_of(Path(kept["kubernetes"]) / "containerd") if kept.get("kubernetes") else lambda _: True
 
 
 def prepare(instance: Instance, wanted: Identity, tree: Path, entry: Path | None) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.mounts import Mount, mounts, remove_tree
-from lab.process import run
+from lab.process import DIES, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lab.kube_build import Job
 
@@ -35,9 +35,18 @@ def is_database(path: Path) -> bool:
     return path.suffix == ".db"
 
 
-def only_here(path: Path) -> bool:
-    """Whether the file is in no other state of containerd: a database, or of a container's own layer, which it may still write to."""
-    return is_database(path) or path.lstat().st_nlink == 1
+def not_of(golden: Path) -> Callable[[Path], bool]:
+    """Return whether a file is one that its owner may still write to: a database, or any that does not come from ``golden``.
+
+    What a container or a build wrote into a layer of its own may have several names too, so that counting names says nothing.
+    """
+    shared = {(found.st_dev, found.st_ino) for path in files(golden) if (found := path.lstat())}
+
+    def own(path: Path) -> bool:
+        found = path.lstat()
+        return is_database(path) or (found.st_dev, found.st_ino) not in shared
+
+    return own
 
 
 def give(golden: Path, target: Path, own: Callable[[Path], bool] = is_database) -> None:
@@ -48,12 +57,23 @@ def give(golden: Path, target: Path, own: Callable[[Path], bool] = is_database) 
     fresh = target.with_name(f"{target.name}.new")
     remove_tree(fresh)
     linked = golden.stat().st_dev == target.parent.stat().st_dev
-    mine = [path for path in golden.rglob("*") if own(path) and stat.S_ISREG(path.lstat().st_mode)] if linked else []
-    run(["cp", "--archive", *(["--link"] if linked else []), str(golden), str(fresh)], timeout_s=300)
+    mine = [path.relative_to(golden) for path in files(golden) if own(path)] if linked else []
+    run([*DIES, "cp", "--archive", *(["--link"] if linked else []), str(golden), str(fresh)], timeout_s=300)
     for path in mine:
-        copy = fresh / path.relative_to(golden)
-        copy.unlink()
-        run(["cp", "--archive", "--sparse=always", str(path), str(copy)])
+        (fresh / path).unlink()
+    for some in batched(mine, 500):  # files with several names stay one file within each call
+        words = ["cp", "--archive", "--sparse=always", "--parents", "--target-directory", str(fresh), "--", *map(str, some)]
+        run([*DIES, "env", f"--chdir={golden}", *words], timeout_s=300)
     if target.exists():
         target.rmdir()
     fresh.rename(target)
+
+
+def files(directory: Path) -> Iterator[Path]:
+    """Return every plain file below ``directory``."""
+    return (path for path in directory.rglob("*") if stat.S_ISREG(path.lstat().st_mode))
+
+
+def batched(some: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
+    """Return ``some`` in slices of at most ``size``."""
+    return (some[start : start + size] for start in range(0, len(some), size))

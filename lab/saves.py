@@ -8,20 +8,25 @@ A save is a directory ``saved/NAME``: ``about.json``, ``lab`` (login key, site f
 from __future__ import annotations
 
 import re
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from lab import archive, mounts, tree
+from lab.building import locked
 from lab.names import RUN, cache
+from lab.process import run
 from runbooks.errors import InventoryError, PrecheckError
 from runbooks.text import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
     from runbooks.inventory.model import Site
 
@@ -34,7 +39,7 @@ HEADINGS: Final = ("save", "site", "hosts", "Kubernetes", "offered", "made", "si
 class Save:
     """One save. ``size`` is in bytes, without what it shares with the cache; ``versions`` and ``kubernetes`` are empty without Kubernetes.
 
-    tree        the base tree that its hosts were made on.
+    tree        the base tree that its hosts were made on; ``packages`` is the digest of the packages in it.
     kubernetes  the cache's entry with their packages and images; ``versions`` are those in it (with a v), ``cluster`` is hosts.yaml's.
     made        when its hosts were frozen, ISO 8601, UTC.
     """
@@ -43,6 +48,7 @@ class Save:
     site: str
     hosts: tuple[str, ...]
     tree: str
+    packages: str
     kubernetes: str
     versions: tuple[str, ...]
     cluster: str
@@ -84,25 +90,36 @@ def keep(save: Save, path: Path) -> None:
 
 
 def all_of() -> list[Save]:
-    """Return every complete save, the newest first."""
+    """Return every complete save that can be read, the newest first."""
     found = [read(path.parent) for path in shelf().glob(f"[a-z0-9]*/{ABOUT}")]
-    return sorted(found, key=lambda save: save.made, reverse=True)
+    return sorted((save for save in found if save), key=lambda save: save.made, reverse=True)
 
 
-def read(path: Path) -> Save:
-    """Return the save in the directory ``path``."""
-    return msgspec.json.decode((path / ABOUT).read_bytes(), type=Save)
+def read(path: Path) -> Save | None:
+    """Return the save in the directory ``path``, None when there is none that this version can read."""
+    try:
+        return msgspec.json.decode((path / ABOUT).read_bytes(), type=Save)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def one(name: str) -> Save:
     """Return the save ``name``. Raises InventoryError, with those that there are, when there is none."""
     path = place(name)
-    if not (path / ABOUT).is_file():
-        known = ", ".join(save.name for save in all_of())
-        raise InventoryError(
-            f"no save is called {name}", hint=f"there are {known}" if known else f"inv lab.save {name}  makes one"
-        )
-    return read(path)
+    if found := read(path):
+        return found
+    if path.is_dir():
+        raise InventoryError(f"the save {name} is broken, or another version made it", hint=f"inv lab.forget {name}")
+    known = ", ".join(save.name for save in all_of())
+    raise InventoryError(f"no save is called {name}", hint=f"there are {known}" if known else f"inv lab.save {name}  makes one")
+
+
+def packages_of(base: Path) -> str:
+    """Return the digest of the packages that the base tree ``base`` has: the same recipe makes another tree when Debian has newer ones."""
+    try:
+        return sha256((base / "root/var/lib/dpkg/status").read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def why_not(save: Save, current_tree: str) -> str:
@@ -112,6 +129,8 @@ def why_not(save: Save, current_tree: str) -> str:
         return "the recipe of the hosts has changed since"
     if not base.is_dir():
         return f"its base tree {base} is gone"
+    if packages_of(base) != save.packages:
+        return f"its base tree {base} was built anew, with other packages"
     if save.kubernetes and not (entry / ABOUT).is_file():
         return f"its Kubernetes {entry} is gone"
     return ""
@@ -159,13 +178,53 @@ def refuse_used(path: Path) -> None:
         )
 
 
-def forget(name: str) -> None:
+@contextmanager
+def held(say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of the shelf: nobody saves, forgets, or boots from a save meanwhile. After a lab's own lock, never before it."""
+    shelf().mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(shelf() / ".lock", "or using a save", say):
+        yield
+
+
+def clear() -> None:
+    """Remove what commands that were killed have left on the shelf. The lock is held."""
+    for pattern in (".new-*", ".old-*"):
+        for stale in shelf().glob(pattern):
+            mounts.remove_tree(stale)
+
+
+def put(work: Path, path: Path) -> None:
+    """Make the complete save in ``work`` the one in ``path``; at every moment one of the two is there. The lock is held."""
+    run(["sync", "--file-system", str(work)], timeout_s=300)
+    old = aside(path)
+    try:
+        work.rename(path)
+    except BaseException:
+        if old and not path.exists():
+            old.rename(path)
+        raise
+    if old:
+        mounts.remove_tree(old)
+
+
+def aside(path: Path) -> Path | None:
+    """Take the save in ``path`` from the shelf at once, so that half of one is never found there; return where it is, None without one."""
+    if not path.exists():
+        return None
+    old = Path(tempfile.mkdtemp(prefix=".old-", dir=shelf())) / path.name
+    path.rename(old)
+    return old
+
+
+def forget(name: str, say: Callable[[str], None] = lambda _: None) -> None:
     """Remove the save ``name``, also a broken one."""
     path = place(name)
-    if not path.is_dir():
-        one(name)
-    refuse_used(path)
-    mounts.remove_tree(path)
+    with held(say):
+        if not path.is_dir():
+            one(name)
+        refuse_used(path)
+        aside(path)
+        clear()
 
 
 def text(found: Iterable[Save]) -> str:

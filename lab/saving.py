@@ -10,17 +10,19 @@ import shutil
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from collections import Counter
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import cgroups, disk, kube_golden, mounts, saves
-from lab.building import locked
 from lab.kubernetes import noted
-from lab.process import run
+from lab.names import cache
+from lab.process import DIES, run
 from lab.saves import Save
 from runbooks.errors import OutcomeError, PrecheckError
+from runbooks.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +34,7 @@ FILES = ("id_ed25519", "id_ed25519.pub", "site.yaml")
 DIRECTORIES = (".runbooks", "backup")  # what the runbooks keep beside the twin's site file, and their backups
 SPARE = 256 * 2**20  # bytes that a save leaves free
 FROZEN_WITHIN_S = 20
+LONGEST_LOWER = 255  # bytes: what mount takes since util-linux 2.39 as one option. Source: fsconfig(2)
 # Ends when the process that made it has ended, however that was, or has closed its input; then nothing is frozen any more.
 THAW = 'cat >/dev/null; for file in "$@"; do echo "$WORD" >"$file" 2>/dev/null; done; true'
 
@@ -42,15 +45,18 @@ def save(instance: Instance, site: Site, name: str, say: Callable[[str], None]) 
     Raises PrecheckError when there is no room, when the cache is on no disk that an overlay can be on, or when a lab runs on the save
     that would be replaced.
     """
-    shelf, path = saves.shelf(), saves.place(name)
+    path = saves.place(name)
     hosts = [host.name for host in site.hosts if host.name in disk.all_of(instance)]
-    shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not kube_golden.stackable(shelf.resolve(), mounts.mounts()):
-        raise PrecheckError(f"{shelf} is on no disk that an overlay can be on", hint="HA_LAB_CACHE=DIR on ext4, xfs or btrfs")
-    with locked(shelf / ".lock", "a save", say):
+    with saves.held(say):
+        shelf = saves.shelf()
+        if not kube_golden.stackable(shelf.resolve(), mounts.mounts()):
+            raise PrecheckError(
+                f"{shelf} is on no disk that an overlay can be on",
+                hint="inv lab.down, then HA_LAB_CACHE=DIR on ext4, xfs or btrfs for the lab and for its saves",
+            )
         saves.refuse_used(path)
-        for stale in shelf.glob(".new-*"):
-            mounts.remove_tree(stale)
+        saves.clear()
+        base = base_of(instance, hosts, name)
         require_room(instance, hosts, shelf)
         work = Path(tempfile.mkdtemp(prefix=".new-", dir=shelf))
         try:
@@ -59,10 +65,9 @@ def save(instance: Instance, site: Site, name: str, say: Callable[[str], None]) 
                 made = datetime.now(UTC)
                 copy(instance, hosts, work)
             stood = time.monotonic() - began
-            found = described(instance, site, name, hosts, work, made)
+            found = described(instance, site, name, hosts, base, made, used(work))
             saves.keep(found, work)
-            mounts.remove_tree(path)
-            work.rename(path)
+            saves.put(work, path)
         except BaseException:
             mounts.remove_tree(work)
             raise
@@ -70,28 +75,52 @@ def save(instance: Instance, site: Site, name: str, say: Callable[[str], None]) 
     return found
 
 
-def described(instance: Instance, site: Site, name: str, hosts: Sequence[str], work: Path, made: datetime) -> Save:
-    """Return what is known about the save in ``work``. Raises PrecheckError when its hosts were made on different base trees."""
-    trees = {Path((disk.note(instance, host) or {})["tree"]).name for host in hosts}
-    if len(trees) != 1:
-        raise PrecheckError("the hosts of this lab were made on different base trees", hint="save a new lab")
+def described(  # noqa: PLR0913, PLR0917 - what is known about a save
+    instance: Instance, site: Site, name: str, hosts: Sequence[str], base: Path, made: datetime, size: int
+) -> Save:
+    """Return what is known about a save."""
     entry = noted(instance)
     return Save(
         name=name,
         site=site.name,
         hosts=tuple(hosts),
-        tree=trees.pop(),
+        tree=base.name,
+        packages=saves.packages_of(base),
         kubernetes=entry.path.name if entry else "",
         versions=entry.versions if entry else (),
         cluster=site.kubernetes.version if entry else "",
         made=made.isoformat(timespec="seconds"),
-        size=used(work),
+        size=size,
     )
+
+
+def base_of(instance: Instance, hosts: Sequence[str], name: str) -> Path:
+    """Return the base tree of all hosts. Raises PrecheckError when no lab could boot from a save of them."""
+    notes = {host: disk.note(instance, host) or {} for host in hosts}
+    trees = {Path(kept["tree"]) for kept in notes.values()}
+    if len(trees) != 1:
+        raise PrecheckError("the hosts of this lab were made on different base trees", hint="inv lab.down, and save a new lab")
+    needed = {*trees, *(Path(kept["kubernetes"]).parent.parent for kept in notes.values() if kept.get("kubernetes"))}
+    if outside := [path for path in needed if path not in {cache(), *((cache() / each.name) for each in trees)}]:
+        raise PrecheckError(
+            f"this lab was made with {outside[0]}, and the cache is {cache()} now",
+            hint="save it with the HA_LAB_CACHE that it was made with",
+        )
+    base = trees.pop()
+    for host in hosts:
+        layers = [saves.place(name) / "hosts" / host / disk.LAYERS / "00"] * (len(disk.saved_layers(instance, host)) + 1)
+        if len(":".join(map(str, [*layers, base / "root"]))) > LONGEST_LOWER:
+            raise PrecheckError(
+                f"{host} would lie on {counted(len(layers), 'layer')} of saves, more than can be mounted",
+                hint="inv lab.down, and save a new lab; or a shorter name",
+            )
+    return base
 
 
 def require_room(instance: Instance, hosts: Sequence[str], shelf: Path) -> None:
     """Raise PrecheckError when the disk of ``shelf`` has no room for what is copied."""
     needed = sum(used(part) for host in hosts for part in (instance.disk(host) / "upper", instance.disk(host) / "data"))
+    needed += sum(used_by_itself(instance, host) for host in hosts)
     needed += sum(used(instance.state / name) for name in DIRECTORIES if (instance.state / name).is_dir())
     free = shutil.disk_usage(shelf).free
     if free < needed + SPARE:
@@ -101,20 +130,30 @@ def require_room(instance: Instance, hosts: Sequence[str], shelf: Path) -> None:
         )
 
 
+def used_by_itself(instance: Instance, host: str) -> int:
+    """Return the bytes of containerd's state that no other host has, which is what is copied of it."""
+    own, total = disk.own_files(disk.note(instance, host) or {}), 0
+    for path in kube_golden.files(disk.containerd_store(instance, host)):
+        with suppress(FileNotFoundError):  # the host is at work
+            total += path.lstat().st_blocks * 512 if own(path) else 0
+    return total
+
+
 def used(path: Path) -> int:
-    """Return the bytes that ``path`` and all below it take on their disk; a file with several names only while it has no other name elsewhere."""
-    total = 0
+    """Return the bytes that ``path`` and all below it take on their disk, without files that have another name elsewhere."""
+    names, blocks = Counter[tuple[int, int]](), dict[tuple[int, int], tuple[int, int]]()
     for directory, _, files in os.walk(path):
         for name in files:
-            found = os.lstat(os.path.join(directory, name))  # noqa: PTH118 - walks a whole host
-            if found.st_nlink == 1:
-                total += found.st_blocks * 512
-    return total
+            with suppress(FileNotFoundError):  # the host is at work
+                found = os.lstat(os.path.join(directory, name))  # noqa: PTH118 - walks a whole host
+                names[found.st_dev, found.st_ino] += 1
+                blocks[found.st_dev, found.st_ino] = (found.st_nlink, found.st_blocks * 512)
+    return sum(size for inode, (links, size) in blocks.items() if names[inode] >= links)
 
 
 def copy(instance: Instance, hosts: Sequence[str], work: Path) -> None:
     """Copy the lab and its hosts into ``work``."""
-    (work / "lab").mkdir()
+    (work / "lab").mkdir(mode=0o700)
     for name in (*FILES, *DIRECTORIES):
         if (instance.state / name).exists():
             clone(instance.state / name, work / "lab" / name)
@@ -126,20 +165,22 @@ def copy(instance: Instance, hosts: Sequence[str], work: Path) -> None:
             link(layer, place / disk.LAYERS / f"{number:02}")
         clone(instance.disk(host) / "upper", place / disk.LAYERS / f"{len(below):02}")
         clone(instance.disk(host) / "data", place / "data")
-        kube_golden.give(disk.containerd_store(instance, host), place / "containerd", own=kube_golden.only_here)
+        own = disk.own_files(disk.note(instance, host) or {})
+        kube_golden.give(disk.containerd_store(instance, host), place / "containerd", own=own)
         clone(instance.disk(host) / disk.NOTE, place / disk.NOTE)
 
 
 def clone(source: Path, target: Path) -> None:
     """Copy ``source`` with everything that belongs to its files; holes stay holes, and where the disk can it shares the blocks."""
     run(
-        ["cp", "--archive", "--sparse=always", "--reflink=auto", "--no-target-directory", str(source), str(target)], timeout_s=600
+        [*DIES, "cp", "--archive", "--sparse=always", "--reflink=auto", "--no-target-directory", str(source), str(target)],
+        timeout_s=600,
     )
 
 
 def link(source: Path, target: Path) -> None:
     """Make ``target`` a tree of its own with the same files as ``source``, which nobody ever writes to."""
-    run(["cp", "--archive", "--link", "--no-target-directory", str(source), str(target)], timeout_s=600)
+    run([*DIES, "cp", "--archive", "--link", "--no-target-directory", str(source), str(target)], timeout_s=600)
 
 
 @contextmanager
@@ -148,7 +189,11 @@ def frozen(instance: Instance) -> Iterator[None]:
 
     Raises OutcomeError when the kernel does not freeze them all within FROZEN_WITHIN_S seconds.
     """
-    switches = cgroups.freezers(cgroups.find(instance.namespace))
+    tops = cgroups.find(instance.namespace)
+    if not cgroups.pids(tops):  # all hosts are off
+        yield
+        return
+    switches = cgroups.freezers(tops)
     words = {switch.on for switch in switches}, {switch.off for switch in switches}
     if len(words[0]) != 1:
         raise PrecheckError(
@@ -164,7 +209,7 @@ def frozen(instance: Instance) -> Iterator[None]:
     try:
         word = words[0].pop()
         for switch in switches:
-            switch.file.write_text(word)
+            switch.write(word)
         deadline = time.monotonic() + FROZEN_WITHIN_S
         while waiting := [switch.file.parent.name for switch in switches if not switch.frozen()]:
             if time.monotonic() > deadline:
@@ -177,3 +222,5 @@ def frozen(instance: Instance) -> Iterator[None]:
         assert thaw.stdin  # noqa: S101 - it was opened with a pipe
         thaw.stdin.close()
         thaw.wait()
+        for switch in switches:  # in case somebody has ended it
+            switch.write(switch.off)

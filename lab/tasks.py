@@ -103,8 +103,10 @@ def save(_: Context, name: str) -> None:
 @runbook()
 def saved(_: Context) -> None:
     """List the saves: site, versions, age, size."""
+    from lab.machine import require  # noqa: PLC0415
     from lab.saves import all_of, text  # noqa: PLC0415
 
+    require()  # only root may look into them
     print(text(all_of()))
 
 
@@ -115,7 +117,7 @@ def forget(_: Context, name: str) -> None:
     from lab.saves import forget as remove  # noqa: PLC0415
 
     require()
-    remove(name)
+    remove(name, lambda said: print(said, flush=True))
 
 
 @runbook()

@@ -115,8 +115,10 @@ def index(repo: Path) -> str:
 
 
 def prune(place: Path, wanted: Path) -> None:
-    """Remove the oldest trees beyond ``KEPT``, but none that a disk is mounted on."""
-    used = "\n".join(mount.options for mount in mounts())
+    """Remove the oldest trees beyond ``KEPT``, but none that a disk is mounted on or a save needs."""
+    from lab import saves  # noqa: PLC0415 - it needs this module
+
+    used = "\n".join([*(mount.options for mount in mounts()), *(f"{place / save.tree}/root" for save in saves.all_of())])
     old = sorted(
         (path for path in place.iterdir() if path.is_dir() and NAME.fullmatch(path.name)),
         key=lambda path: -path.stat().st_mtime,

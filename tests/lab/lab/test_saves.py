@@ -78,7 +78,9 @@ def kept(whole: Operator) -> tuple[Save, list[tuple[str, float]], str]:
 def begun(words: list[str], operator: Operator, when: str) -> Iterator[subprocess.Popen[str]]:
     """Start a command and yield it at the moment at which a path matches ``when``."""
     directory = saves.shelf() if when.startswith(".new") else operator.lab.instance.state
-    with subprocess.Popen([sys.executable, "-m", "invoke", *words], cwd=operator.checkout, env=operator.env(), text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "invoke", *words], cwd=operator.checkout, env=operator.env(), text=True
+    ) as process:
         while not list(directory.glob(when)):
             assert process.poll() is None, "it ended before"
             time.sleep(0.002)
@@ -130,6 +132,7 @@ def test_it_boots_again_also_after_being_killed_and_is_the_same_cluster(
     for process in begun(["lab.up", "--from", save.name, *site], whole, "disks/master2/made.json"):
         process.kill()
     whole.good("lab.up", "--from", save.name, *site)
+    assert whole.lab.instance.state.stat().st_mode & 0o77 == 0
     whole.verified()
     assert fingerprints(whole) == certificates
     there = sh(whole, "master1", f"{KUBECTL} get configmaps -o name").replace("configmap/", "").split()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +26,7 @@ ONE = saves.Save(
     site="ha-cluster",
     hosts=("lb1", "master1"),
     tree="bookworm-1",
+    packages=sha256(b"as it was").hexdigest(),
     kubernetes="k1",
     versions=("v1.20.2", "v1.20.3"),
     cluster="1.20.2",
@@ -41,7 +44,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shelve(cache: Path, save: saves.Save) -> None:
     save.path.mkdir(parents=True)
     saves.keep(save, save.path)
-    (cache / save.tree).mkdir(exist_ok=True)
+    status = cache / save.tree / "root/var/lib/dpkg/status"
+    status.parent.mkdir(parents=True, exist_ok=True)
+    status.write_text("as it was")
     (cache / "kubernetes" / save.kubernetes).mkdir(parents=True, exist_ok=True)
     (cache / "kubernetes" / save.kubernetes / "about.json").write_text("{}")
 
@@ -68,8 +73,51 @@ def test_an_old_save_is_refused_with_the_reason(cache: Path, gone: str, tree: st
     shelve(cache, ONE)
     path = cache / gone
     if gone:
-        path.unlink() if path.is_file() else path.rmdir()
+        path.unlink() if path.is_file() else shutil.rmtree(path)
     assert saves.why_not(ONE, tree) == why.format(cache=cache)
+
+
+def test_a_tree_that_was_built_anew_with_other_packages_is_another_one(cache: Path) -> None:
+    shelve(cache, ONE)
+    (cache / "bookworm-1/root/var/lib/dpkg/status").write_text("newer")
+    assert "with other packages" in saves.why_not(ONE, "bookworm-1")
+
+
+def test_a_broken_save_hides_no_other_and_can_be_forgotten(cache: Path) -> None:
+    shelve(cache, ONE)
+    broken = saves.shelf() / "broken"
+    broken.mkdir()
+    (broken / "about.json").write_text("")
+    assert saves.all_of() == [ONE]
+    with pytest.raises(InventoryError, match="the save broken is broken") as error:
+        saves.one("broken")
+    assert error.value.hint == "inv lab.forget broken"
+    saves.forget("broken")
+    assert sorted(path.name for path in saves.shelf().iterdir()) == [".lock", "whole"]
+
+
+def test_the_old_save_stays_until_the_new_one_is_in_its_place(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelve(cache, ONE)
+    work = saves.shelf() / ".new-1"
+    work.mkdir()
+    saves.keep(dataclasses.replace(ONE, site="newer"), work)
+    rename = Path.rename
+
+    def stopped(path: Path, target: Path) -> Path:
+        if path == work:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        saves.put(work, ONE.path)
+    assert saves.one("whole") == ONE
+    monkeypatch.undo()
+    monkeypatch.setenv("HA_LAB_CACHE", str(cache))
+    saves.put(work, ONE.path)
+    assert saves.one("whole").site == "newer"
+    saves.clear()
+    assert [path.name for path in saves.shelf().iterdir()] == ["whole"]
 
 
 @pytest.mark.parametrize("name", ["", "A", "a_b", "../x", ".new-1", "a/b", "-a", "a-", "x" * 41])
@@ -124,15 +172,28 @@ def test_layers_of_images_are_shared_and_what_is_written_to_is_copied(tmp_path: 
     store = tmp_path / "store"
     kube_golden.give(golden, store)
     (store / "own").write_text("a container's own")
+    (store / "own too").hardlink_to(store / "own")
     saved = tmp_path / "saved"
-    kube_golden.give(store, saved, own=kube_golden.only_here)
-    same = {name: (store / name).samefile(saved / name) for name in ("content/blob", "meta.db", "own")}
-    assert same == {"content/blob": True, "meta.db": False, "own": False}
+    kube_golden.give(store, saved, own=kube_golden.not_of(golden))
+    same = {name: (store / name).samefile(saved / name) for name in ("content/blob", "meta.db", "own", "own too")}
+    assert same == {"content/blob": True, "meta.db": False, "own": False, "own too": False}
+    assert (saved / "own").samefile(saved / "own too")
     assert {name: (saved / name).read_text() for name in ("meta.db", "own")} == {"meta.db": "db", "own": "a container's own"}
+
+
+def test_what_a_save_takes_counts_a_file_once_and_not_when_somebody_else_has_it(tmp_path: Path) -> None:
+    place = tmp_path / "save"
+    place.mkdir()
+    (place / "twice").write_bytes(b"x" * 2**20)
+    (place / "again").hardlink_to(place / "twice")
+    (tmp_path / "elsewhere").write_bytes(b"x" * 2**20)
+    (place / "shared").hardlink_to(tmp_path / "elsewhere")
+    assert saving.used(place) == 2**20
 
 
 def test_no_room_is_refused_before_anything_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Instance, "state", property(lambda _: tmp_path / "state"))
+    monkeypatch.setattr(saving, "used_by_itself", lambda *_: 0)
     disk = tmp_path / "state/disks/lb1"
     (disk / "upper").mkdir(parents=True)
     (disk / "data").mkdir()
@@ -155,11 +216,18 @@ class Switch(cgroups.Freezer):
     def frozen(self):
         return True
 cgroups.find = lambda _: []
+cgroups.pids = lambda _: {1}
 cgroups.freezers = lambda _: [Switch(file, "FROZEN", "THAWED") for file in files]
 with saving.frozen(Instance("x")):
     print("frozen", flush=True)
     time.sleep(60)
 """
+
+
+def test_a_lab_whose_hosts_are_all_off_needs_no_freezing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving.cgroups, "find", lambda _: [])
+    with saving.frozen(Instance("x")):
+        pass
 
 
 def test_hosts_go_on_also_when_the_command_is_killed(tmp_path: Path) -> None:
