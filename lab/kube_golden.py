@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def not_of(golden: Path) -> Callable[[Path], bool]:
 
     What a container or a build wrote into a layer of its own may have several names too, so that counting names says nothing.
     """
-    shared = {(found.st_dev, found.st_ino) for path in files(golden) if (found := path.lstat())}
+    shared = inodes(golden)
 
     def own(path: Path) -> bool:
         found = path.lstat()
@@ -67,6 +68,12 @@ def give(golden: Path, target: Path, own: Callable[[Path], bool] = is_database) 
     if target.exists():
         target.rmdir()
     fresh.rename(target)
+
+
+@cache
+def inodes(golden: Path) -> frozenset[tuple[int, int]]:
+    """Return the device and inode of every file below ``golden``, which nobody changes."""
+    return frozenset((found.st_dev, found.st_ino) for path in files(golden) if (found := path.lstat()))
 
 
 def files(directory: Path) -> Iterator[Path]:
