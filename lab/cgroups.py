@@ -4,12 +4,12 @@ cgroup v1, v2 and the mixture of both are told apart by what is mounted. Pids ar
 signal, through a pidfd, so that a pid that another process has got in the meantime is never signalled.
 """
 
+import errno
 import os
 import re
 import signal
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,9 @@ from runbooks.errors import OutcomeError, PrecheckError
 # Moves itself into the cgroups whose directories come before "--", then becomes the program after it. A directory that has
 # vanished (the lab is being taken down) ends it.
 LAUNCHER = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+
+# What a file of a cgroup says that has just been removed.
+GONE = {errno.ENOENT, errno.ENODEV}
 
 
 class Hierarchy(NamedTuple):
@@ -165,8 +168,10 @@ def kill(pid: int, name: str) -> None:
 
 def empty(directories: Sequence[Path], name: str, *, within_s: float = 20) -> None:
     """End every process in ``directories``, which are cgroups called ``name``, and remove the cgroups."""
-    for one in filter(None, map(freezer, directories)):
-        one.write(one.off)  # what is frozen does not die
+    for top in directories:  # what is frozen does not die
+        for directory, _, _ in os.walk(top):
+            if one := freezer(Path(directory)):
+                one.write(one.off)
     deadline = time.monotonic() + within_s
     while True:
         alive = pids(directories)
@@ -201,8 +206,11 @@ class Freezer(NamedTuple):
 
     def write(self, word: str) -> None:
         """Freeze the host, or let it go on."""
-        with suppress(FileNotFoundError):
+        try:
             self.file.write_text(word)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
 
     def frozen(self) -> bool:
         """Whether nothing of the host runs."""
@@ -210,7 +218,9 @@ class Freezer(NamedTuple):
             if self.file.name == "freezer.state":
                 return self.file.read_text().strip() == "FROZEN"
             return "frozen 1" in (self.file.parent / "cgroup.events").read_text().splitlines()
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
             return True
 
 

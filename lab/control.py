@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from lab import cgroups, disk, login, machine, mounts, network, power, saves, tree, twin
 from lab import kubernetes as lab_kubernetes
 from lab.lock import exclusive
-from lab.names import RUN, Instance, cache
-from lab.process import DIES, Done, run
+from lab.names import RUN, Instance
+from lab.process import Done, run
 from runbooks.errors import PrecheckError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Lab:
         machine.require()
         with exclusive(self.instance, self.say):
             with saves.held(self.say):
-                found = saves.usable(name)
+                found = saves.usable(name, tree.wanted_name())
                 kept = twin.read(found.lab / "site.yaml")
                 if source:
                     saves.refuse_other_site(found, kept, twin.read(source))
@@ -118,24 +118,12 @@ class Lab:
 
     def _taken(self, found: Save, kept: Site) -> dict[str, twin.Identity]:
         """Make the lab and the disks of all its hosts from a save; what a command that was killed has left is made anew."""
-        instance = self.instance
-        left = {*found.hosts, *(path.name for path in instance.disks.glob("*"))}
-        if instance.state.exists():
-            power.cut_power(instance, sorted(left))
-            for host in left:
-                disk.erase(instance, host)
-            instance.kubernetes.unlink(missing_ok=True)
-        instance.state.mkdir(mode=0o700, exist_ok=True)
-        for path in found.lab.iterdir():
-            if path.name != "site.yaml":  # the twin's is written last: with it the lab is there
-                if path.is_dir():
-                    mounts.remove_tree(instance.state / path.name)
-                run([*DIES, "cp", "--archive", "--reflink=auto", str(path), str(instance.state)], timeout_s=300)
+        from lab.saving import take  # noqa: PLC0415 - start-up time
+
+        take(self.instance, found)
         wanted = self._found(kept)
-        if found.kubernetes:
-            instance.kubernetes.write_text(f"{cache() / 'kubernetes' / found.kubernetes}\n")
         for host in found.hosts:
-            disk.take(instance, host, found.host(host))
+            disk.take(self.instance, host, found.host(host))
         return {host: wanted[host] for host in found.hosts}
 
     def exists(self) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lab import kube_golden, mounts
+from lab import kube_golden, mounts, stores
 from lab.names import Instance, hostname
 from lab.process import DIES, run
 from lab.twin import Identity, made
@@ -89,13 +89,13 @@ def take(instance: Instance, host: str, place: Path) -> None:
     store = containerd_store(instance, host)
     store.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     kept = json.loads((place / NOTE).read_text())
-    kube_golden.give(place / "containerd", store, own=own_files(kept))
+    stores.give(place / "containerd", store, own=own_files(kept))
     keep(instance, {**kept, "containerd": str(store), "saved": str(place)})
 
 
-def own_files(kept: Mapping[str, Any]) -> Callable[[Path], bool]:
-    """Return whether a file of containerd's state is the host's own, by the note ``kept`` of its disk: see `kube_golden.not_of`."""
-    return kube_golden.not_of(Path(kept["kubernetes"]) / "containerd") if kept.get("kubernetes") else lambda _: True
+def own_files(kept: Mapping[str, Any]) -> stores.Own:
+    """Return whether a file of containerd's state is the host's own, by the note ``kept`` of its disk: see `stores.not_of`."""
+    return stores.not_of(Path(kept["kubernetes"]) / "containerd") if kept.get("kubernetes") else lambda *_: True
 
 
 def prepare(instance: Instance, wanted: Identity, tree: Path, entry: Path | None) -> None:
@@ -133,7 +133,7 @@ def offer(instance: Instance, wanted: Identity, entry: Path | None) -> None:
     (root(instance, wanted.name) / "etc/apt/sources.list.d/lab-kubernetes.list").write_text(SECOND_SOURCE)
     store = containerd_store(instance, wanted.name)
     if wanted.runs_pods and not any(store.iterdir()):
-        kube_golden.give(entry / "containerd", store)
+        stores.give(entry / "containerd", store)
 
 
 def containerd_store(instance: Instance, host: str) -> Path:

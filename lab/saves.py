@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from lab import archive, mounts, tree
+from lab import mounts
 from lab.building import locked
 from lab.names import RUN, cache
 from lab.process import run
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from runbooks.inventory.model import Site
 
 ABOUT: Final = "about.json"
+# What is kept of a lab beside its hosts.
+FILES = ("id_ed25519", "id_ed25519.pub", "site.yaml")
+DIRECTORIES = (".runbooks", "backup")  # what the runbooks keep beside the twin's site file, and their backups
 PATTERN: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?")
 HEADINGS: Final = ("save", "site", "hosts", "Kubernetes", "offered", "made", "size", "can boot")
 
@@ -136,10 +139,10 @@ def why_not(save: Save, current_tree: str) -> str:
     return ""
 
 
-def usable(name: str) -> Save:
+def usable(name: str, current_tree: str) -> Save:
     """Return the save ``name``. Raises PrecheckError when it is too old."""
     save = one(name)
-    if why := why_not(save, tree.digest(archive.machine_archive())):
+    if why := why_not(save, current_tree):
         raise PrecheckError(f"no lab can boot from {name}: {why}", hint=f"inv lab.forget {name}; save a new lab under that name")
     return save
 
@@ -169,13 +172,11 @@ def labs_on(path: Path) -> list[str]:
     return sorted(found)
 
 
-def refuse_used(path: Path) -> None:
-    """Raise PrecheckError when a lab runs on the save in ``path``."""
+def refuse_used(path: Path, otherwise: str = "; or another name") -> None:
+    """Raise PrecheckError when a lab runs on the save in ``path``; ``otherwise``: what else the operator can do."""
     if labs := labs_on(path):
-        first = "" if labs[0] == "default" else f"RUNBOOKS_LAB={labs[0]} "
-        raise PrecheckError(
-            f"the lab {', '.join(labs)} runs on the save {path.name}", hint=f"{first}inv lab.down first, or another name"
-        )
+        down = "; ".join(("" if lab == "default" else f"RUNBOOKS_LAB={lab} ") + "inv lab.down" for lab in labs)
+        raise PrecheckError(f"the lab {', '.join(labs)} runs on the save {path.name}", hint=f"{down}{otherwise}")
 
 
 @contextmanager
@@ -187,33 +188,29 @@ def held(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def clear() -> None:
-    """Remove what commands that were killed have left on the shelf. The lock is held."""
-    for pattern in (".new-*", ".old-*"):
+    """Remove what commands that were killed have left on the shelf, and put back what one was about to replace. The lock is held."""
+    for stale in shelf().glob(".old-*/*"):
+        if not place(stale.name).exists():
+            stale.rename(place(stale.name))
+    for pattern in (".new-*", ".old-*", ".gone-*"):
         for stale in shelf().glob(pattern):
             mounts.remove_tree(stale)
 
 
 def put(work: Path, path: Path) -> None:
-    """Make the complete save in ``work`` the one in ``path``; at every moment one of the two is there. The lock is held."""
+    """Make the complete save in ``work`` the one in ``path``; one that is replaced comes back when that is interrupted. The lock is held."""
     run(["sync", "--file-system", str(work)], timeout_s=300)
-    old = aside(path)
+    if not path.exists():
+        work.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=".old-", dir=shelf()))
     try:
+        path.rename(old / path.name)
         work.rename(path)
     except BaseException:
-        if old and not path.exists():
-            old.rename(path)
+        clear()
         raise
-    if old:
-        mounts.remove_tree(old)
-
-
-def aside(path: Path) -> Path | None:
-    """Take the save in ``path`` from the shelf at once, so that half of one is never found there; return where it is, None without one."""
-    if not path.exists():
-        return None
-    old = Path(tempfile.mkdtemp(prefix=".old-", dir=shelf())) / path.name
-    path.rename(old)
-    return old
+    mounts.remove_tree(old)
 
 
 def forget(name: str, say: Callable[[str], None] = lambda _: None) -> None:
@@ -222,15 +219,18 @@ def forget(name: str, say: Callable[[str], None] = lambda _: None) -> None:
     with held(say):
         if not path.is_dir():
             one(name)
-        refuse_used(path)
-        aside(path)
+        refuse_used(path, "")
+        path.rename(Path(tempfile.mkdtemp(prefix=".gone-", dir=shelf())) / name)  # half a save is never found there
         clear()
 
 
-def text(found: Iterable[Save]) -> str:
-    """Return all saves as a table, or a line that says how one is made."""
-    now, current = datetime.now(UTC), tree.digest(archive.machine_archive())
-    rows = [row(save, now, why_not(save, current)) for save in found]
+def text(found: Iterable[Save], current_tree: str) -> str:
+    """Return all saves as a table, or a line that says how one is made. ``current_tree``: see `why_not`."""
+    now = datetime.now(UTC)
+    rows = [row(save, now, why_not(save, current_tree)) for save in found]
+    known = {save[0] for save in rows}
+    broken = sorted(path.name for path in shelf().glob("[a-z0-9]*") if path.name not in known)
+    rows += [(name, *["?"] * (len(HEADINGS) - 2), "no: broken, or another version made it") for name in broken]
     return table(HEADINGS, rows) if rows else "no lab was saved: inv lab.save NAME saves the one that is up"
 
 

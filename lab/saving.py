@@ -1,4 +1,4 @@
-"""Save a whole lab: all its hosts are frozen at one moment, copied, and go on.
+"""Save a whole lab: all its hosts are frozen at one moment, copied, and go on; and make another one from it.
 
 What a boot from the save sees is what a host sees that lost its power at that moment, with all that its programs had written by then.
 """
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, disk, kube_golden, mounts, saves
+from lab import cgroups, disk, kube_golden, mounts, power, saves, stores
 from lab.kubernetes import noted
 from lab.names import cache
 from lab.process import DIES, run
@@ -30,13 +30,11 @@ if TYPE_CHECKING:
     from lab.names import Instance
     from runbooks.inventory.model import Site
 
-FILES = ("id_ed25519", "id_ed25519.pub", "site.yaml")
-DIRECTORIES = (".runbooks", "backup")  # what the runbooks keep beside the twin's site file, and their backups
 SPARE = 256 * 2**20  # bytes that a save leaves free
 FROZEN_WITHIN_S = 20
 LONGEST_LOWER = 255  # bytes: what mount takes since util-linux 2.39 as one option. Source: fsconfig(2)
 # Ends when the process that made it has ended, however that was, or has closed its input; then nothing is frozen any more.
-THAW = 'cat >/dev/null; for file in "$@"; do echo "$WORD" >"$file" 2>/dev/null; done; true'
+THAW = 'trap "" HUP INT TERM; cat >/dev/null; for file in "$@"; do echo "$WORD" >"$file" 2>/dev/null; done; true'
 
 
 def save(instance: Instance, site: Site, name: str, say: Callable[[str], None]) -> Save:
@@ -69,7 +67,8 @@ def save(instance: Instance, site: Site, name: str, say: Callable[[str], None]) 
             saves.keep(found, work)
             saves.put(work, path)
         except BaseException:
-            mounts.remove_tree(work)
+            with suppress(Exception):  # the next command on the shelf removes it
+                mounts.remove_tree(work)
             raise
     say(f"saved {len(hosts)} hosts as {name}: {saves.mebibytes(found.size)}; they stood still for {stood:.1f} s")
     return found
@@ -121,7 +120,7 @@ def require_room(instance: Instance, hosts: Sequence[str], shelf: Path) -> None:
     """Raise PrecheckError when the disk of ``shelf`` has no room for what is copied."""
     needed = sum(used(part) for host in hosts for part in (instance.disk(host) / "upper", instance.disk(host) / "data"))
     needed += sum(used_by_itself(instance, host) for host in hosts)
-    needed += sum(used(instance.state / name) for name in DIRECTORIES if (instance.state / name).is_dir())
+    needed += sum(used(instance.state / name) for name in saves.DIRECTORIES if (instance.state / name).is_dir())
     free = shutil.disk_usage(shelf).free
     if free < needed + SPARE:
         raise PrecheckError(
@@ -132,11 +131,8 @@ def require_room(instance: Instance, hosts: Sequence[str], shelf: Path) -> None:
 
 def used_by_itself(instance: Instance, host: str) -> int:
     """Return the bytes of containerd's state that no other host has, which is what is copied of it."""
-    own, total = disk.own_files(disk.note(instance, host) or {}), 0
-    for path in kube_golden.files(disk.containerd_store(instance, host)):
-        with suppress(FileNotFoundError):  # the host is at work
-            total += path.lstat().st_blocks * 512 if own(path) else 0
-    return total
+    own = disk.own_files(disk.note(instance, host) or {})
+    return sum(found.st_blocks * 512 for path, found in stores.files(disk.containerd_store(instance, host)) if own(path, found))
 
 
 def used(path: Path) -> int:
@@ -154,7 +150,7 @@ def used(path: Path) -> int:
 def copy(instance: Instance, hosts: Sequence[str], work: Path) -> None:
     """Copy the lab and its hosts into ``work``."""
     (work / "lab").mkdir(mode=0o700)
-    for name in (*FILES, *DIRECTORIES):
+    for name in (*saves.FILES, *saves.DIRECTORIES):
         if (instance.state / name).exists():
             clone(instance.state / name, work / "lab" / name)
     for host in hosts:
@@ -166,8 +162,28 @@ def copy(instance: Instance, hosts: Sequence[str], work: Path) -> None:
         clone(instance.disk(host) / "upper", place / disk.LAYERS / f"{len(below):02}")
         clone(instance.disk(host) / "data", place / "data")
         own = disk.own_files(disk.note(instance, host) or {})
-        kube_golden.give(disk.containerd_store(instance, host), place / "containerd", own=own)
+        stores.give(disk.containerd_store(instance, host), place / "containerd", own=own)
         clone(instance.disk(host) / disk.NOTE, place / disk.NOTE)
+
+
+def take(instance: Instance, found: Save) -> None:
+    """Make the lab ``instance`` from a save, without its hosts' disks; first remove what a command that was killed has left of it."""
+    state = instance.state
+    if state.exists():
+        left = sorted({*found.hosts, *(path.name for path in instance.disks.glob("*"))})
+        power.cut_power(instance, left)
+        for host in left:
+            disk.erase(instance, host)
+        for name in (*saves.FILES, instance.known_hosts.name, instance.kubernetes.name):
+            (state / name).unlink(missing_ok=True)
+        for name in saves.DIRECTORIES:
+            mounts.remove_tree(state / name)
+    state.mkdir(mode=0o700, exist_ok=True)
+    for path in found.lab.iterdir():
+        if path.name != instance.site.name:  # the twin's is written last: with it the lab is there
+            clone(path, state / path.name)
+    if found.kubernetes:
+        instance.kubernetes.write_text(f"{cache() / 'kubernetes' / found.kubernetes}\n")
 
 
 def clone(source: Path, target: Path) -> None:

@@ -105,9 +105,10 @@ def saved(_: Context) -> None:
     """List the saves: site, versions, age, size."""
     from lab.machine import require  # noqa: PLC0415
     from lab.saves import all_of, text  # noqa: PLC0415
+    from lab.tree import wanted_name  # noqa: PLC0415
 
     require()  # only root may look into them
-    print(text(all_of()))
+    print(text(all_of(), wanted_name()))
 
 
 @runbook(positional=["name"], help={"name": "which save"})

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import kube_golden, saves, saving, twin
+from lab import cgroups, saves, saving, stores, twin
 from lab.names import Instance
 from runbooks.errors import InventoryError, PrecheckError
 from tests.support import ROOT
@@ -108,16 +108,43 @@ def test_the_old_save_stays_until_the_new_one_is_in_its_place(cache: Path, monke
             raise KeyboardInterrupt
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        saves.put(work, ONE.path)
+    monkeypatch.setattr(saves, "run", lambda *_, **__: None)  # it makes the whole disk write
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            saves.put(work, ONE.path)
     assert saves.one("whole") == ONE
-    monkeypatch.undo()
-    monkeypatch.setenv("HA_LAB_CACHE", str(cache))
+    assert [path.name for path in saves.shelf().iterdir()] == ["whole"]
+    work.mkdir()
+    saves.keep(dataclasses.replace(ONE, site="newer"), work)
     saves.put(work, ONE.path)
     assert saves.one("whole").site == "newer"
-    saves.clear()
     assert [path.name for path in saves.shelf().iterdir()] == ["whole"]
+
+
+def test_a_save_that_was_about_to_be_replaced_comes_back_after_a_power_cut(cache: Path) -> None:
+    shelve(cache, ONE)
+    (saves.shelf() / ".old-1").mkdir()
+    ONE.path.rename(saves.shelf() / ".old-1" / "whole")
+    (saves.shelf() / ".gone-1" / "forgotten").mkdir(parents=True)
+    saves.clear()
+    assert saves.one("whole") == ONE
+    assert [path.name for path in saves.shelf().iterdir()] == ["whole"]
+
+
+def test_one_that_cannot_be_read_is_listed(cache: Path) -> None:
+    (saves.shelf() / "older").mkdir(parents=True)
+    (saves.shelf() / "older/about.json").write_text('{"name": "older"}')
+    assert "no: broken, or another version made it" in saves.text(saves.all_of(), "bookworm-1")
+
+
+def test_one_that_labs_run_on_is_neither_replaced_nor_forgotten(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelve(cache, ONE)
+    monkeypatch.setattr(saves, "labs_on", lambda _: ["default", "two"])
+    with pytest.raises(PrecheckError, match="the lab default, two runs on the save whole") as error:
+        saves.forget("whole")
+    assert error.value.hint == "inv lab.down; RUNBOOKS_LAB=two inv lab.down"
+    assert saves.one("whole") == ONE
 
 
 @pytest.mark.parametrize("name", ["", "A", "a_b", "../x", ".new-1", "a/b", "-a", "a-", "x" * 41])
@@ -170,11 +197,11 @@ def test_layers_of_images_are_shared_and_what_is_written_to_is_copied(tmp_path: 
     (golden / "content/blob").write_text("blob")
     (golden / "meta.db").write_text("db")
     store = tmp_path / "store"
-    kube_golden.give(golden, store)
+    stores.give(golden, store)
     (store / "own").write_text("a container's own")
     (store / "own too").hardlink_to(store / "own")
     saved = tmp_path / "saved"
-    kube_golden.give(store, saved, own=kube_golden.not_of(golden))
+    stores.give(store, saved, own=stores.not_of(golden))
     same = {name: (store / name).samefile(saved / name) for name in ("content/blob", "meta.db", "own", "own too")}
     assert same == {"content/blob": True, "meta.db": False, "own": False, "own too": False}
     assert (saved / "own").samefile(saved / "own too")
@@ -204,6 +231,47 @@ def test_no_room_is_refused_before_anything_stands_still(tmp_path: Path, monkeyp
     room.free -= 1
     with pytest.raises(PrecheckError, match=r"no room to save the lab: .* 256 MiB free, and up to 257 MiB are needed"):
         saving.require_room(Instance("x"), ["lb1"], tmp_path)
+
+
+def made_on(monkeypatch: pytest.MonkeyPatch, cache: Path, layers: int = 0, **notes: str) -> None:
+    monkeypatch.setattr(saving.disk, "note", lambda _, host: {"tree": notes[host], "kubernetes": f"{cache}/kubernetes/k1"})
+    monkeypatch.setattr(saving.disk, "saved_layers", lambda *_: [cache] * layers)
+
+
+def test_a_lab_of_which_no_save_could_boot_is_refused_before_anything_stands_still(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, hosts = Instance("x"), ("lb1", "lb2")
+    tree = f"{cache}/bookworm-1"
+    made_on(monkeypatch, cache, lb1=tree, lb2=tree)
+    assert saving.base_of(lab, hosts, "whole") == Path(tree)
+    made_on(monkeypatch, cache, lb1=tree, lb2=f"{cache}/bookworm-2")
+    with pytest.raises(PrecheckError, match="different base trees"):
+        saving.base_of(lab, hosts, "whole")
+    made_on(monkeypatch, cache, lb1="/elsewhere/bookworm-1", lb2="/elsewhere/bookworm-1")
+    with pytest.raises(PrecheckError, match=f"made with /elsewhere/bookworm-1, and the cache is {cache} now"):
+        saving.base_of(lab, hosts, "whole")
+    made_on(monkeypatch, cache, layers=6, lb1=tree, lb2=tree)
+    with pytest.raises(PrecheckError, match="lb1 would lie on 7 layers of saves"):
+        saving.base_of(lab, hosts, "whole")
+
+
+@pytest.mark.parametrize(("name", "off"), [("freezer.state", "THAWED"), ("cgroup.freeze", "0")])
+def test_what_a_save_left_frozen_goes_on_before_a_lab_is_repaired_or_taken_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, off: str
+) -> None:
+    hosts = [tmp_path / "ha-lab-x" / host for host in ("lb1", "lb2")]
+    for host in hosts:
+        host.mkdir(parents=True)
+    for call in (lambda: cgroups.thaw([tmp_path / "ha-lab-x"]), lambda: cgroups.empty([tmp_path / "ha-lab-x"], "ha-lab-x")):
+        for host in hosts:
+            (host / name).write_text("frozen")
+        monkeypatch.setattr(cgroups, "remove", lambda _: True)
+        call()
+        assert [(host / name).read_text() for host in hosts] == [off, off]
+    gone = cgroups.Freezer(tmp_path / "gone" / name, "on", off)
+    gone.write(off)
+    assert gone.frozen()
 
 
 FREEZE = """
