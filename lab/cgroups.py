@@ -4,6 +4,7 @@ cgroup v1, v2 and the mixture of both are told apart by what is mounted. Pids ar
 signal, through a pidfd, so that a pid that another process has got in the meantime is never signalled.
 """
 
+import errno
 import os
 import re
 import signal
@@ -18,6 +19,9 @@ from runbooks.errors import OutcomeError, PrecheckError
 # Moves itself into the cgroups whose directories come before "--", then becomes the program after it. A directory that has
 # vanished (the lab is being taken down) ends it.
 LAUNCHER = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+
+# What a file of a cgroup says that has just been removed.
+GONE = {errno.ENOENT, errno.ENODEV}
 
 
 class Hierarchy(NamedTuple):
@@ -164,6 +168,10 @@ def kill(pid: int, name: str) -> None:
 
 def empty(directories: Sequence[Path], name: str, *, within_s: float = 20) -> None:
     """End every process in ``directories``, which are cgroups called ``name``, and remove the cgroups."""
+    for top in directories:  # what is frozen does not die
+        for directory, _, _ in os.walk(top):
+            if one := freezer(Path(directory)):
+                one.write(one.off)
     deadline = time.monotonic() + within_s
     while True:
         alive = pids(directories)
@@ -187,6 +195,55 @@ def remove(directories: Iterable[Path]) -> bool:
             except OSError:
                 return False
     return True
+
+
+class Freezer(NamedTuple):
+    """What freezes one host: the file, and the words for it. A host that went off meanwhile has none any more."""
+
+    file: Path
+    on: str
+    off: str
+
+    def write(self, word: str) -> None:
+        """Freeze the host, or let it go on."""
+        try:
+            self.file.write_text(word)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+
+    def frozen(self) -> bool:
+        """Whether nothing of the host runs."""
+        try:
+            if self.file.name == "freezer.state":
+                return self.file.read_text().strip() == "FROZEN"
+            return "frozen 1" in (self.file.parent / "cgroup.events").read_text().splitlines()
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            return True
+
+
+def freezer(host: Path) -> Freezer | None:
+    """Return what freezes the host with the cgroup ``host``, if this hierarchy can."""
+    if (host / "freezer.state").exists():
+        return Freezer(host / "freezer.state", "FROZEN", "THAWED")
+    if (host / "cgroup.freeze").exists():
+        return Freezer(host / "cgroup.freeze", "1", "0")
+    return None
+
+
+def freezers(tops: Iterable[Path]) -> list[Freezer]:
+    """Return what freezes each of the hosts whose cgroups are in ``tops``; nothing where the kernel cannot freeze."""
+    hosts = (host for top in tops for host in sorted(path for path in top.iterdir() if path.is_dir()))
+    found = [one for host in hosts if (one := freezer(host))]
+    return [one for one in found if one.on == "FROZEN"] or found
+
+
+def thaw(tops: Iterable[Path]) -> None:
+    """Let every host in ``tops`` go on that a save has left frozen, which was killed together with what should have thawed it."""
+    for one in freezers(tops):
+        one.write(one.off)
 
 
 def launching(directories: Iterable[Path], argv: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, disk, login, machine, mounts, network, power, tree, twin
+from lab import cgroups, disk, login, machine, mounts, network, power, saves, tree, twin
 from lab import kubernetes as lab_kubernetes
 from lab.lock import exclusive
 from lab.names import RUN, Instance
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lab.kubernetes import Entry, Kubernetes
+    from lab.saves import Save
     from runbooks.inventory.model import Site
 
 
@@ -47,6 +48,7 @@ class Lab:
         site = twin.read(source)
         names = twin.chosen(site, hosts)
         with exclusive(self.instance, self.say):
+            cgroups.thaw(cgroups.find(self.instance.namespace))
             wanted = self._found(site)
             entry = lab_kubernetes.settle(self.instance, kubernetes, self.say)
             running = power.look(self.instance, names)
@@ -78,6 +80,51 @@ class Lab:
             network.remove(instance)
             instance.lock.unlink()
         mounts.remove_empty(RUN)
+
+    def save(self, name: str) -> Save:
+        """Keep the whole lab as it is at this moment under ``name``; see `lab.saving.save`. The lab goes on."""
+        from lab.saving import save  # noqa: PLC0415 - start-up time
+
+        machine.require()
+        self._require()
+        with exclusive(self.instance, self.say):
+            return save(self.instance, self.site(), name, self.say)
+
+    def up_from(self, name: str, source: Path | None = None) -> None:
+        """Boot all hosts of the save ``name`` at once: same keys, certificates and objects, as after a power cut of all of them.
+
+        ``source``: the site file that goes with it; it must describe the same hosts. None: whatever was saved. Raises PrecheckError
+        when this lab is up already, or the save cannot be used any more.
+        """
+        machine.require()
+        with exclusive(self.instance, self.say):
+            with saves.held(self.say):
+                found = saves.usable(name, tree.wanted_name())
+                kept = twin.read(found.lab / "site.yaml")
+                if source:
+                    saves.refuse_other_site(found, kept, twin.read(source))
+                if found.kubernetes:
+                    machine.require_bridge_filter()
+                if self.instance.site.exists():
+                    raise PrecheckError(
+                        f"the lab {self.instance.name} is there already",
+                        hint="inv lab.down first, or RUNBOOKS_LAB=NAME for another lab",
+                    )
+                wanted = self._taken(found, kept)
+                self._boot([*wanted], wanted)
+            self._pin(kept)
+            place(self.instance.site, twin.twin_text(kept, self.instance, (source or found.path).absolute()))
+            self._await([*wanted], [])
+
+    def _taken(self, found: Save, kept: Site) -> dict[str, twin.Identity]:
+        """Make the lab and the disks of all its hosts from a save; what a command that was killed has left is made anew."""
+        from lab.saving import take  # noqa: PLC0415 - start-up time
+
+        take(self.instance, found)
+        wanted = self._found(kept)
+        for host in found.hosts:
+            disk.take(self.instance, host, found.host(host))
+        return {host: wanted[host] for host in found.hosts}
 
     def exists(self) -> bool:
         """Whether there is anything of this lab, half of it included."""

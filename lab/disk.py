@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from lab import kube_golden, mounts
+from lab import kube_golden, mounts, stores
 from lab.names import Instance, hostname
-from lab.process import run
+from lab.process import DIES, run
 from lab.twin import Identity, made
 from runbooks.errors import PrecheckError
 
 # Overlay file systems cannot be stacked and etcd wants a plain file system: these are outside of the overlay, as is containerd's.
 DATA = ("kubelet", "etcd")
 NOTE = "made.json"
+LAYERS = "layers"  # of a save: what lies between the base tree and a disk's own files, the lowest first
 SECOND_SOURCE = "deb [trusted=yes] file:/srv/lab-kubernetes ./\n"
 
 
@@ -59,6 +61,13 @@ def kubernetes(instance: Instance, host: str) -> Path | None:
     return Path(kept["kubernetes"]) if kept and kept.get("kubernetes") else None
 
 
+def saved_layers(instance: Instance, host: str) -> list[Path]:
+    """Return what lies between the base tree and the disk's own files, the uppermost first: nothing unless it was made from a save."""
+    kept = note(instance, host) or {}
+    place = kept.get("saved")
+    return sorted((Path(place) / LAYERS).iterdir(), reverse=True) if place else []
+
+
 def ready(instance: Instance, host: str) -> bool:
     """Whether the disk is complete and mounted."""
     return note(instance, host) is not None and mounts.is_mounted(root(instance, host))
@@ -66,7 +75,27 @@ def ready(instance: Instance, host: str) -> bool:
 
 def keep_made(instance: Instance, who: Identity, tree: Path, key: str, entry: Path | None) -> None:
     """Write the note: from now on the disk is complete."""
-    keep(instance, made(who, tree, key, {"kubernetes": entry, "containerd": containerd_store(instance, who.name)}))
+    saved = (note(instance, who.name) or {}).get("saved")
+    places = {"kubernetes": entry, "containerd": containerd_store(instance, who.name), "saved": Path(saved) if saved else None}
+    keep(instance, made(who, tree, key, places))
+
+
+def take(instance: Instance, host: str, place: Path) -> None:
+    """Make the disk of a host that is off from its part of a save, ``place``, of which nothing is copied but what is written in place."""
+    erase(instance, host)
+    for part in ("upper", "work", "root"):
+        (instance.disk(host) / part).mkdir(parents=True)
+    run([*DIES, "cp", "--archive", "--sparse=always", str(place / "data"), str(instance.disk(host) / "data")], timeout_s=300)
+    store = containerd_store(instance, host)
+    store.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    kept = json.loads((place / NOTE).read_text())
+    stores.give(place / "containerd", store, own=own_files(kept))
+    keep(instance, {**kept, "containerd": str(store), "saved": str(place)})
+
+
+def own_files(kept: Mapping[str, Any]) -> stores.Own:
+    """Return whether a file of containerd's state is the host's own, by the note ``kept`` of its disk: see `stores.not_of`."""
+    return stores.not_of(Path(kept["kubernetes"]) / "containerd") if kept.get("kubernetes") else lambda *_: True
 
 
 def prepare(instance: Instance, wanted: Identity, tree: Path, entry: Path | None) -> None:
@@ -81,13 +110,15 @@ def prepare(instance: Instance, wanted: Identity, tree: Path, entry: Path | None
             (directory / part).mkdir(parents=True)
     containerd_store(instance, wanted.name).mkdir(mode=0o711, parents=True, exist_ok=True)
     below = Path(kept["tree"]) if kept else tree
-    if not below.is_dir():
+    saved = Path(kept["saved"]) if kept and kept.get("saved") else below
+    if gone := [path for path in (below, saved) if not path.is_dir()]:
         raise PrecheckError(
-            f"{wanted.name}: its disk was made on {below}, which is gone",
+            f"{wanted.name}: its disk was made on {gone[0]}, which is gone",
             hint=f"inv lab.reset --host {wanted.name}  (an empty disk)",
         )
     if not mounts.is_mounted(root(instance, wanted.name)):
-        options = f"lowerdir={below}/root,upperdir={directory}/upper,workdir={directory}/work"
+        lower = ":".join(map(str, [*saved_layers(instance, wanted.name), below / "root"]))
+        options = f"lowerdir={lower},upperdir={directory}/upper,workdir={directory}/work"
         mounts.mount("overlay", wanted.name, root(instance, wanted.name), options)
     key = kept["host_key"] if kept else personalise(instance, wanted.name)
     label(instance, wanted)
@@ -102,7 +133,7 @@ def offer(instance: Instance, wanted: Identity, entry: Path | None) -> None:
     (root(instance, wanted.name) / "etc/apt/sources.list.d/lab-kubernetes.list").write_text(SECOND_SOURCE)
     store = containerd_store(instance, wanted.name)
     if wanted.runs_pods and not any(store.iterdir()):
-        kube_golden.give(entry / "containerd", store)
+        stores.give(entry / "containerd", store)
 
 
 def containerd_store(instance: Instance, host: str) -> Path:

@@ -1,13 +1,11 @@
-"""A state of containerd that has every image, made once, and every host's own copy of it: links that cost neither time nor space."""
+"""A state of containerd that has every image, made once; `lab.stores` gives every host its own copy."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.mounts import Mount, mounts, remove_tree
-from lab.process import run
+from lab.mounts import Mount, mounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,22 +26,3 @@ def stackable(directory: Path, found: Sequence[Mount]) -> bool:
     above = [mount for mount in found if mount.point == directory or mount.point in directory.parents]
     nearest = max(above, key=lambda mount: len(mount.point.parts), default=None)
     return nearest is not None and nearest.fstype in STACKABLE
-
-
-def give(golden: Path, target: Path) -> None:
-    """Make ``target`` a copy of ``golden``: hard links where both are on one file system, but the databases are real copies.
-
-    containerd writes blobs and layers once and only ever reads them afterwards; the databases it writes in place.
-    """
-    fresh = target.with_name(f"{target.name}.new")
-    remove_tree(fresh)
-    linked = golden.stat().st_dev == target.parent.stat().st_dev
-    run(["cp", "--archive", *(["--link"] if linked else []), str(golden), str(fresh)], timeout_s=300)
-    if linked:
-        for database in golden.rglob("*.db"):
-            mine = fresh / database.relative_to(golden)
-            mine.unlink()
-            shutil.copy2(database, mine)
-    if target.exists():
-        target.rmdir()
-    fresh.rename(target)

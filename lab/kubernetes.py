@@ -17,7 +17,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import archive, kube_build, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, tree
+from lab import archive, kube_build, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, saves, tree
 from lab.building import Say, locked
 from lab.mounts import remove_tree
 from lab.names import RUN, Instance, cache
@@ -271,8 +271,10 @@ def version(directory: Path) -> str:
 
 
 def prune(place: Path, wanted: Path) -> None:
-    """Remove the oldest entries beyond ``KEPT``, but none that a lab has."""
-    used = {note.read_text().strip() for note in RUN.glob("*/kubernetes")}
+    """Remove the oldest entries beyond ``KEPT``, but none that a lab or a save has."""
+    used = {note.read_text().strip() for note in RUN.glob("*/kubernetes")} | {
+        str(place / save.kubernetes) for save in saves.all_of()
+    }
     entries = sorted((path.parent for path in place.glob(f"*/{ABOUT}")), key=lambda path: -path.stat().st_mtime)
     for path in surplus(entries, used | {str(wanted)}):
         remove_tree(path)

@@ -8,6 +8,9 @@ from runbooks.errors import CommandError
 
 Done = subprocess.CompletedProcess[str]
 
+# Before a program that must not outlive the command which started it, however that ends: it holds none of its locks.
+DIES = ("setpriv", "--pdeathsig", "KILL")
+
 
 def run(argv: Sequence[str], *, stdin: str = "", check: bool = True, timeout_s: float = 60) -> Done:
     """Run ``argv`` with ``stdin`` as its input. CommandError when it fails (unless ``check`` is false) or runs out of time."""

@@ -41,6 +41,7 @@ def split(text: str) -> list[str]:
         "containerd": "a newer Debian's containerd for the hosts: 1.7 or 2",
         "mirror": "address of a copy of the releases, instead of the official places",
         "no-kubernetes": "without packages and images of Kubernetes",
+        "from_": "boot all hosts of a save instead (inv lab.saved)",
     },
 )
 def up(  # noqa: PLR0913, PLR0917 - flags
@@ -53,6 +54,7 @@ def up(  # noqa: PLR0913, PLR0917 - flags
     containerd: str = "",
     mirror: str = "",
     no_kubernetes: bool = False,
+    from_: str = "",
 ) -> None:
     """Boot the site's hosts, or repair the lab.
 
@@ -67,12 +69,56 @@ def up(  # noqa: PLR0913, PLR0917 - flags
     twin = lab()
     require()
     source = Path(site) if site else Path(__file__).parent.parent / "hosts.yaml"
+    if from_:
+        refuse_beside_from(hosts, kubernetes, upgrade, etcd, containerd, mirror, no_kubernetes)
+        twin.up_from(from_, source)
+        print(closing(twin))
+        return
     hosts_of(read(source), split(hosts))  # refuses what is wrong before anything is fetched
     ups = tuple(word for text in upgrade or () for word in split(text))
     flags = Flags(kubernetes=kubernetes, upgrade=ups, etcd=etcd, containerd=containerd, mirror=mirror, without=no_kubernetes)
     wanted = chosen(flags, twin.say)
     twin.up(source, split(hosts), wanted)
     print(closing(twin))
+
+
+def refuse_beside_from(*given: object) -> None:
+    """Raise Exit when a flag is given that a save decides."""
+    if any(given):
+        raise Exit("error: with --from only --site can be given: the hosts and their Kubernetes are those of the save", code=2)
+
+
+@runbook(positional=["name"], help={"name": "what to call it"})
+def save(_: Context, name: str) -> None:
+    """Keep the lab as it is now, to boot it again: inv lab.up --from NAME.
+
+    Its hosts stand still for some seconds. A save of that name is replaced.
+    """
+    lab().save(name)
+    print(
+        f"\n`inv lab.up --from {name}` boots it again; another lab beside this one: RUNBOOKS_LAB=second inv lab.up --from {name}"
+    )
+
+
+@runbook()
+def saved(_: Context) -> None:
+    """List the saves: site, versions, age, size."""
+    from lab.machine import require  # noqa: PLC0415
+    from lab.saves import all_of, text  # noqa: PLC0415
+    from lab.tree import wanted_name  # noqa: PLC0415
+
+    require()  # only root may look into them
+    print(text(all_of(), wanted_name()))
+
+
+@runbook(positional=["name"], help={"name": "which save"})
+def forget(_: Context, name: str) -> None:
+    """Remove a save."""
+    from lab.machine import require  # noqa: PLC0415
+    from lab.saves import forget as remove  # noqa: PLC0415
+
+    require()
+    remove(name, lambda said: print(said, flush=True))
 
 
 @runbook()

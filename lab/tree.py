@@ -11,7 +11,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import archive, cgroups
+from lab import archive, cgroups, saves
 from lab.building import Say, follow, locked
 from lab.mounts import mounts, remove_tree
 from lab.names import cache
@@ -38,6 +38,11 @@ def current(instance: Instance, say: Say) -> Path:
             prune(place, wanted)
     os.utime(wanted)
     return wanted
+
+
+def wanted_name() -> str:
+    """Return the name of the tree that new hosts of this machine are made on."""
+    return digest(archive.machine_archive())
 
 
 def digest(source: archive.Archive) -> str:
@@ -115,12 +120,12 @@ def index(repo: Path) -> str:
 
 
 def prune(place: Path, wanted: Path) -> None:
-    """Remove the oldest trees beyond ``KEPT``, but none that a disk is mounted on."""
-    used = "\n".join(mount.options for mount in mounts())
+    """Remove the oldest trees beyond ``KEPT``, but none that a disk is mounted on or a save needs."""
+    used = "\n".join([*(mount.options for mount in mounts()), *(f"{place / save.tree}/root" for save in saves.all_of())])
     old = sorted(
         (path for path in place.iterdir() if path.is_dir() and NAME.fullmatch(path.name)),
         key=lambda path: -path.stat().st_mtime,
     )
     for path in old[KEPT:]:
-        if path != wanted and f"lowerdir={path}/" not in used:
+        if path != wanted and f"{path}/root" not in used:
             remove_tree(path)

@@ -35,6 +35,7 @@ ROWS: Final = {
         "drill/test_drill.py",
         "upgrade/test_containerd.py",
         "monitor/test_monitor.py",
+        "lab/test_saves.py",
         "cluster/test_reset.py",
     ),
     "lab": (

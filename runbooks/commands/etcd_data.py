@@ -13,9 +13,9 @@ class EtcdData:
     """``db`` is the size of the database in bytes, 0 when it is missing; ``wal`` is the number of write-ahead log files.
 
     ``free`` are the free bytes of its disk, None when it does not say; ``no_inodes``: it has room for no more files. ``asides`` are the
-    paths of data that was set aside earlier. ``certificates`` are the paths of etcd's certificates and CAs that are not valid now, with the reason; ``ports`` those of etcd's
-    ports that another program has, with its name. ``latest`` are the last messages about this data of the latest container that said any,
-    ``log`` those of the one before, then these.
+    paths of data that was set aside earlier. ``certificates`` are the paths of etcd's certificates and CAs that are not valid now, with
+    the reason; ``ports`` those of etcd's ports that another program has, with its name. ``latest`` are the last messages about this data of
+    the latest container that said any, ``log`` those of the one before, then these.
     """
 
     directory: str

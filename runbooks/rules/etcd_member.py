@@ -16,7 +16,7 @@ from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_flags
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import corrupt
-from runbooks.text import listed, size_text
+from runbooks.text import MIB, listed, size_text
 
 ETCD_PHASE = "etcd"  # NodeState.attempt of a host that was joining etcd again
 
@@ -86,7 +86,7 @@ OBSTACLES = {
     r"address already in use": ("another process has etcd's ports", "on the host: ss -ltnp | grep 23"),
 }
 # etcd allocates each file of its write-ahead log at once. Source: etcd, server/storage/wal, SegmentSizeBytes.
-WAL_FILE = 64 * 1024 * 1024
+WAL_FILE = 64 * MIB
 # What an etcd says that does not take a flag of its etcd.yaml; after it comes its usage.
 FLAG = re.compile(
     r"^flag provided but not defined: -(?P<unknown>\S+)|^invalid value .* for flag -(?P<value>[\w-]+): .*", re.MULTILINE
@@ -199,16 +199,17 @@ def why_unusable(data: EtcdData) -> str:
     return next((reason for pattern, reason in UNUSABLE_DATA.items() if re.search(pattern, text)), "")
 
 
-def obstacle(data: EtcdData) -> tuple[str, str]:
+def obstacle(data: EtcdData, *, new: bool = False) -> tuple[str, str]:
     """Return what keeps etcd from running although neither a restart nor new data helps, and the fix; ("", "") if nothing does.
 
     What the host can be asked now counts more than what etcd once said of it: a healthy etcd tells in its log of others' expired
     certificates, and a disk that was full may have been made free. Only the last words of the latest container count beside it.
+    ``new``: it gets new data, which needs more room than going on with what it has.
     """
     if said := [*FLAG.finditer("\n".join(data.latest))]:
         flag = said[-1]["unknown"] or said[-1]["value"]
         return f"its etcd does not take --{flag} of etcd.yaml ({said[-1][0]})", f"on the host: {etcd_flags.way_out([flag])}"
-    if data.no_inodes or (data.free is not None and data.free < WAL_FILE):
+    if data.no_inodes or (data.free is not None and data.free < (WAL_FILE if new else MIB)):
         left = "no inode" if data.no_inodes else size_text(data.free or 0)
         return f"the disk of {data.directory} is full ({left} free)", "free space there, then run this again"
     for path, why in data.certificates:

@@ -1,7 +1,8 @@
 # Functions that read certificates on this host; another script follows. Variables: none. Read-only.
 # certificates FILE... prints one line for the first certificate of each PEM file, and one for each user's in a kubeconfig: "certificate
-# PATH" and a tab, then the certificate in base64 (in a kubeconfig: of its PEM text); nothing for a file without one. served KEY ADDRESS:PORT does the same for the certificate
-# served there, or prints "silent PORT REASON". No private key is printed. openssl, which takes up to 50 ms a certificate, is left out.
+# PATH", a tab, and the certificate in base64 (in a kubeconfig: of its PEM text); nothing for a file without one. served KEY
+# ADDRESS:PORT does the same for the certificate served there, or prints "silent PORT REASON". No private key is printed. openssl,
+# which takes up to 50 ms a certificate, is left out.
 # shellcheck shell=bash disable=SC2094
 shopt -s globstar nullglob
 certificate() { # KEY NAME: the first certificate of the PEM text on standard input

@@ -1,9 +1,10 @@
 # Variables: ACTION (look or aside), STAMP (ends the name of what is set aside), and those of etcd-find.sh. etcd-find.sh and
 # etcd-place.sh are sent before this script.
-# look: changes nothing. Prints this host's etcd data, one "key value" per line: "directory PATH"; "free BYTES" on its disk;
-# "inodes none" when it has none left; "db BYTES" and "wal FILES" if they exist; "aside PATH" for data that was set aside before; "unit NAME STATE"; "certificate PATH WHY" for one of
-# etcd.yaml, or of its CA, that is not valid now; "port NUMBER PROCESS" for one of etcd's ports that another program has; "log LINE" for
-# the last lines that etcd's container before the latest one said of this data, then "last LINE" for those of the latest that said any.
+# look: changes nothing. Prints this host's etcd data, one "key value" per line: "directory PATH"; "free BYTES" on its disk; "inodes
+# none" when it has none left; "db BYTES" and "wal FILES" if they exist; "aside PATH" for data that was set aside before; "unit NAME
+# STATE"; "certificate PATH WHY" for one of etcd.yaml, or its CA, that is not valid now; "port NUMBER PROCESS" for one of etcd's ports
+# that another program has; "log LINE" for the last lines that etcd's container before the latest one said of this data, then "last
+# LINE" for those of the latest that said any.
 # aside: moves the data to another directory on the same disk and prints its path; prints nothing without data. etcd must not run.
 # shellcheck shell=bash disable=SC2154
 verified() { # CERTIFICATE CA: prints nothing when there is no openssl, or no file

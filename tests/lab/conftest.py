@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab import saves
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
 from tests.support.lab import HOSTS, SITE, Traces, cluster_site, name, traces
@@ -56,6 +57,8 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     finally:
         if not keep:
             lab.down()
+            if lab.instance.name in [save.name for save in saves.all_of()]:  # tests/lab/lab/test_saves.py
+                saves.forget(lab.instance.name)
 
 
 @pytest.fixture(scope="package")

@@ -86,7 +86,7 @@ def refuse(run: Run, seen: View, found: MemberState, diagnosis: Diagnosis, *, as
             hint=f"repair the connection to {host} ({diagnosis.why})",
         )
     if repair in {Repair.START, Repair.REJOIN} and found.data and host not in well:
-        what, fix = obstacle(found.data)
+        what, fix = obstacle(found.data, new=repair == Repair.REJOIN)
         if what:
             raise PrecheckError(f"{host}: {what}: neither a restart nor new data helps", hint=fix)
     if repair == Repair.WELL and (faults := rules.faults(rules.of_members(seen))):

@@ -10,7 +10,19 @@ import pytest
 from invoke.collection import Collection
 from invoke.program import Program
 
-from lab import cgroups, kube_choice, kube_etcd, kube_golden, kube_images, kube_packages, kube_parts, kubernetes, tasks, twin
+from lab import (
+    cgroups,
+    kube_choice,
+    kube_etcd,
+    kube_golden,
+    kube_images,
+    kube_packages,
+    kube_parts,
+    kubernetes,
+    stores,
+    tasks,
+    twin,
+)
 from lab.archive import Archive, other_suite
 from lab.kube_choice import Flags
 from lab.kubernetes import PROGRAMS, Kubernetes
@@ -428,7 +440,7 @@ class TestGolden:
         (golden / "content/blob").write_text("blob")
         (golden / "meta.db").write_text("database")
         target.mkdir()
-        kube_golden.give(golden, target)
+        stores.give(golden, target)
         assert (golden / "content/blob").samefile(target / "content/blob")
         (target / "meta.db").write_text("changed")
         assert (golden / "meta.db").read_text() == "database"

@@ -187,7 +187,7 @@ def test_what_a_healthy_member_says_of_others_is_not_held_against_it():
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        ({"free": 20 << 20}, "the disk of /var/lib/etcd is full (20.0 MiB free)"),
+        ({"free": 20 << 10}, "the disk of /var/lib/etcd is full (20.0 KiB free)"),
         ({"ports": (("2380", "python3"),)}, "another process (python3) has etcd's port 2380"),
         (
             {"certificates": (("/etc/kubernetes/pki/etcd/peer.crt", "certificate has expired"),)},
@@ -222,6 +222,12 @@ def test_obstacles_that_new_data_does_not_mend(seen, words):
 )
 def test_what_etcd_once_said_is_no_obstacle_when_it_is_no_longer_so(before, latest):
     assert obstacle(replace(WHOLE, free=1 << 30, log=(*before, *latest), latest=latest)) == ("", "")
+
+
+def test_new_data_needs_more_room_than_going_on():
+    little = replace(WHOLE, free=20 << 20)
+    assert obstacle(little) == ("", "")
+    assert obstacle(little, new=True)[0] == "the disk of /var/lib/etcd is full (20.0 MiB free)"
 
 
 FULL = "write /var/lib/etcd/member/wal/0000000000000001-0000000000012f5e.wal: no space left on device"
