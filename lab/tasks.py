@@ -90,9 +90,9 @@ def refuse_beside_from(*given: object) -> None:
 
 @runbook(positional=["name"], help={"name": "what to call it"})
 def save(_: Context, name: str) -> None:
-    """Keep the lab as it is now, to boot it again: inv lab.up --from NAME.
+    """Keep the lab as it is now, to boot it again.
 
-    Its hosts stand still for some seconds. A save of that name is replaced.
+    inv lab.up --from NAME does that. Its hosts stand still for some seconds. A save of that name is replaced.
     """
     lab().save(name)
     print(

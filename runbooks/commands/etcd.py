@@ -235,9 +235,10 @@ def _cause(text: str) -> str:
         if sign in text:
             return sign
     found = re.search(r'"error":"([^"\\]+)"', text) if '"health":' in text else None
-    found = found or re.search(r"\((context deadline exceeded)\)|Error: ([^\n\\\"]+)", text)
+    found = found or re.search(r"\((context deadline exceeded)\)|Error: ((?:[^\n\\]|\\\")+)", text)  # crictl writes \" for "
     words = next(filter(None, found.groups()), "") if found else (text.strip().splitlines() or [""])[-1][:200]
-    return words.rpartition("desc = ")[2].replace("context deadline exceeded", "no answer in time") or "etcdctl printed no reason"
+    words = words.replace('\\"', '"').rpartition("desc = ")[2].strip('" ')
+    return words.replace("context deadline exceeded", "no answer in time") or "etcdctl printed no reason"
 
 
 def _hex(number: object) -> str:

@@ -28,6 +28,7 @@ STATUS_FIRST = "inv etcd.status shows every member"
 # After defragmentation or an election a member is healthy within seconds; with a big data file it takes longer.
 HEALTHY_WITHIN_S = 120
 LEADER_WITHIN_S = 20  # an election takes some seconds
+ANSWER_WITHIN_S = 20  # a member on a busy host may leave one question without an answer
 
 
 def move_leader(target: Member, first: View) -> Procedure:
@@ -47,6 +48,22 @@ def move_leader(target: Member, first: View) -> Procedure:
     step = Step(f"make {target} the leader", check=check, done=done, do=do, within=30, by_hand=text)
     title = f"Make {target} the leader of etcd (now {name_of(first, leader_of(first))})"
     return Procedure("etcd.move-leader", title, [step], inputs={"member": target.id})
+
+
+def answering(run: Run, host: Host) -> View:
+    """Return etcd as it is now. While the member on ``host`` does not answer, all are asked again for ANSWER_WITHIN_S seconds: it may be busy."""
+    seen = view(run)
+
+    def answers() -> bool:
+        nonlocal seen
+        run.look_anew()
+        seen = view(run)
+        return host in seen.statuses
+
+    if host not in seen.statuses and not run.plan:
+        with suppress(OutcomeError):
+            until(answers, within=ANSWER_WITHIN_S, poll=run.poll)
+    return seen
 
 
 def transfer(run: Run, seen: View, target: Member) -> None:
@@ -128,7 +145,7 @@ class MemberDefrag:
             "defragment",
             self.host,
             check=self.check,
-            done=lambda run: not self.reason(view(run)),
+            done=self.needless,
             do=self.do,
             within=30,
             by_hand=by_hand(
@@ -152,7 +169,7 @@ class MemberDefrag:
 
     def check(self, run: Run) -> None:
         """Note the sizes. Raises PrecheckError when the member must not stop answering now, or leads."""
-        seen = view(run)
+        seen = answering(run, self.host)
         status = status_of(seen, self.host)
         reason = self.reason(seen)
         if self.noted != (reason or self.policy.unneeded):  # the check runs again once the lock is taken
@@ -163,15 +180,22 @@ class MemberDefrag:
             if status.leads and len(rules.voters(seen.members)) > 1:
                 raise PrecheckError(f"{self.host} has become the leader in the meantime", hint="run the same command again")
 
+    def needless(self, run: Run) -> bool | Unmet:
+        """Return whether the member need not be defragmented (any more)."""
+        seen = answering(run, self.host)
+        if self.host not in seen.statuses:
+            return Unmet(naming(self.host, rules.why_unhealthy(seen, self.host)))
+        return not self.reason(seen)
+
     def do(self, run: Run) -> None:
         """Defragment the member; note its size before and after, and how long it took."""
-        before, started = status_of(view(run), self.host), monotonic()
+        before, started = status_of(answering(run, self.host), self.host), monotonic()
         self.changed = not run.plan
         if run.change(self.host, etcd.defragment()) is None:
             return
         took = monotonic() - started
         self.finished = True
-        after = status_of(view(run), self.host)
+        after = status_of(answering(run, self.host), self.host)
         run.note(self.host, f"{size_text(before.size)} -> {size_text(after.size)} in {took:.1f} s")
 
     def healthy(self, run: Run) -> bool | Unmet:
@@ -180,16 +204,18 @@ class MemberDefrag:
 
     def check_transfer(self, run: Run) -> None:
         """Raise PrecheckError when the member must not be defragmented, so that the leadership does not move for nothing."""
-        seen = view(run)
+        seen = answering(run, self.host)
         if self.reason(seen):
             self.policy.refuse(run, seen, self.host)
 
     def leads_no_more(self, run: Run) -> bool | Unmet:
         """Return whether another member leads, or this one need not be defragmented."""
-        seen = view(run)
+        seen = answering(run, self.host)
         leader = leader_of(seen)
         if not leader:
             return Unmet("etcd has no leader at the moment")
+        if self.host not in seen.statuses:
+            return Unmet(naming(self.host, rules.why_unhealthy(seen, self.host)))
         return leader != status_of(seen, self.host).member or not self.reason(seen)
 
     def move_leadership(self, run: Run) -> None:

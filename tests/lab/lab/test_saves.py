@@ -51,7 +51,7 @@ def whole(cluster: Operator) -> Operator:
     """The operator of a cluster that is well. Where the cache is on no disk for saves, the refusal is all that can be proved."""
     cluster.environ["RUNBOOKS_LAB"] = own(cluster)
     cluster.verified()
-    if not kube_golden.stackable(saves.shelf().parent.resolve(), mounts.mounts()):
+    if not kube_golden.stackable(saves.shelf().parent.resolve(), mounts()):
         done = cluster.inv("lab.save", own(cluster))
         assert (done.returncode, "is on no disk that an overlay can be on" in done.stderr) == (3, True), done.stderr
         pytest.skip(f"lab.save is refused here, with its reason: {done.stderr}")

@@ -90,6 +90,9 @@ def test_no_etcd_here():
         ("Error: open /etc/kubernetes/pki/etcd/server.crt: no such file or directory", "no such file or directory"),
         ("tls: failed to verify certificate: x509: certificate has expired or is not yet valid", "certificate has expired"),
         (r'level=fatal msg="execing command in container synchronously: ... {\"level\"}\nError: no endpoints\n"', "no endpoints"),
+        ('Error: connection error: desc = "transport: authentication handshake failed: context deadline exceeded"',
+         "transport: authentication handshake failed: no answer in time"),
+        (r'"Error: rpc error: desc = connection error: desc = \"transport: handshake failed: EOF\"\n"', "transport: handshake failed: EOF"),
         ("", "etcdctl printed no reason"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Moving etcd's leadership waits for a leader that does not answer once: an election, or a busy host."""
+"""A member or a leader that does not answer once is asked again: an election, or a busy host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runbooks.engine.steps import Unmet
 from runbooks.errors import PrecheckError
 from runbooks.etcd import steps
 
@@ -47,3 +48,27 @@ def test_the_leaders_own_host_is_asked_once_there_is_one(
             steps.transfer(run, seen, target)
     assert [words.split()[0] for words in asked] == ([expected] if expected else [])
     assert next(left, None) is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "later", "there"),
+    [(False, [view(), view(False)], True), (False, [view()], False), (True, [view(), view(False)], False)],
+    ids=["it was busy", "it stays away", "a plan does not wait"],
+)
+def test_a_member_that_does_not_answer_once_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, plan: bool, later: list[Any], there: bool
+) -> None:
+    left = iter(later)
+    monkeypatch.setattr(steps, "view", lambda _: next(left, later[-1]))
+    monkeypatch.setattr(steps, "ANSWER_WITHIN_S", 5 if there else 0.1)
+    run: Any = SimpleNamespace(plan=plan, poll=0.01, look_anew=lambda: None)
+    host: Any = "m1"
+    assert ("m1" in steps.answering(run, host).statuses) is there
+
+
+def test_a_member_that_does_not_answer_is_not_taken_for_one_that_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "answering", lambda *_: view())
+    monkeypatch.setattr(steps.rules, "why_unhealthy", lambda *_: "no answer in time")
+    nothing: Any = SimpleNamespace()
+    host: Any = "m1"
+    assert isinstance(steps.MemberDefrag(host=host, policy=nothing).needless(nothing), Unmet)
