@@ -1,8 +1,8 @@
 """The saves of whole labs in the cache: which there are, whether a lab can boot from one, and forgetting one.
 
 A save is a directory ``saved/NAME``: ``about.json``, ``lab`` (login key, site file, what the runbooks keep) and one directory a host with
-``upper`` (its files above the base tree), ``data`` (etcd, kubelet), ``containerd`` and the note of its disk. Labs that boot from it have
-``upper`` below their own files, so that they share it; nothing ever writes there.
+``layers`` (its files above the base tree), ``data`` (etcd, kubelet), ``containerd`` and the note of its disk. Labs that boot from it have
+the layers below their own files, so that they share them; nothing ever writes there.
 """
 
 from __future__ import annotations

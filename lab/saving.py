@@ -138,12 +138,9 @@ def used_by_itself(instance: Instance, host: str) -> int:
 def used(path: Path) -> int:
     """Return the bytes that ``path`` and all below it take on their disk, without files that have another name elsewhere."""
     names, blocks = Counter[tuple[int, int]](), dict[tuple[int, int], tuple[int, int]]()
-    for directory, _, files in os.walk(path):
-        for name in files:
-            with suppress(FileNotFoundError):  # the host is at work
-                found = os.lstat(os.path.join(directory, name))  # noqa: PTH118 - walks a whole host
-                names[found.st_dev, found.st_ino] += 1
-                blocks[found.st_dev, found.st_ino] = (found.st_nlink, found.st_blocks * 512)
+    for _, found in stores.files(path):
+        names[found.st_dev, found.st_ino] += 1
+        blocks[found.st_dev, found.st_ino] = (found.st_nlink, found.st_blocks * 512)
     return sum(size for inode, (links, size) in blocks.items() if names[inode] >= links)
 
 

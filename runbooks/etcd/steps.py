@@ -27,8 +27,7 @@ from runbooks.view.etcd import view
 STATUS_FIRST = "inv etcd.status shows every member"
 # After defragmentation or an election a member is healthy within seconds; with a big data file it takes longer.
 HEALTHY_WITHIN_S = 120
-LEADER_WITHIN_S = 20  # an election takes some seconds
-ANSWER_WITHIN_S = 20  # a member on a busy host may leave one question without an answer
+ANSWER_WITHIN_S = 20  # an election takes some seconds, and a member on a busy host may leave one question without an answer
 
 
 def move_leader(target: Member, first: View) -> Procedure:
@@ -52,37 +51,31 @@ def move_leader(target: Member, first: View) -> Procedure:
 
 def answering(run: Run, host: Host) -> View:
     """Return etcd as it is now. While the member on ``host`` does not answer, all are asked again for ANSWER_WITHIN_S seconds: it may be busy."""
-    seen = view(run)
+    return _asked_until(run, view(run), lambda seen: host in seen.statuses)
 
-    def answers() -> bool:
+
+def _asked_until(run: Run, seen: View, enough: Callable[[View], bool]) -> View:
+    """Return ``seen`` when it is ``enough``, and otherwise what is seen later, at the latest after ANSWER_WITHIN_S seconds. A plan does not wait."""
+
+    def now_enough() -> bool:
         nonlocal seen
         run.look_anew()
         seen = view(run)
-        return host in seen.statuses
+        return enough(seen)
 
-    if host not in seen.statuses and not run.plan:
+    if not enough(seen) and not run.plan:
         with suppress(OutcomeError):
-            until(answers, within=ANSWER_WITHIN_S, poll=run.poll)
+            until(now_enough, within=ANSWER_WITHIN_S, poll=run.poll)
     return seen
 
 
 def transfer(run: Run, seen: View, target: Member) -> None:
     """Move the leadership to ``target``, by a command on the leader's own host.
 
-    When no host says that it leads, they are asked again for LEADER_WITHIN_S seconds: an election takes some, and a host that is busy may not
+    When no host says that it leads, they are asked again for ANSWER_WITHIN_S seconds: an election takes some, and a host that is busy may not
     have answered once. Raises PrecheckError after that.
     """
-    leading = _leading(seen)
-
-    def answers() -> bool:
-        nonlocal leading
-        run.look_anew()
-        leading = _leading(view(run))
-        return leading is not None
-
-    if not leading and not run.plan:
-        with suppress(OutcomeError):
-            until(answers, within=LEADER_WITHIN_S, poll=run.poll)
+    leading = _leading(_asked_until(run, seen, lambda found: _leading(found) is not None))
     if not leading:
         raise PrecheckError("the leader of etcd does not answer; only the leader can move the leadership", hint=STATUS_FIRST)
     run.change(leading, etcd.move_leader(target.id))

@@ -22,6 +22,7 @@ from tests.support import ROOT
 from tests.support.waiting import SLOWEST, again, eventually
 
 REFUSES = 3  # the exit status of a command that refuses to begin: nothing was changed
+LOOKS_S = 120  # a command that only looks is asked again for so long
 REFUSED_S = 240  # on a machine that is busy a check before the first change may fail, and pass soon after
 
 
@@ -80,6 +81,19 @@ class Operator:
         """Run a command that must succeed; return "" when it found nothing to do, and otherwise what it printed."""
         said = self.done(*words)
         return "" if "nothing to do: " in said else said
+
+    def well(self, *words: str) -> str:
+        """Run a command that only looks, again until it finds all well, and return what it printed.
+
+        For what a test needs to go on, once what it waits for has happened: on a machine that is busy a server may miss one question.
+        """
+        return printed(words, again(lambda: self.inv(*words), lambda done: done.returncode != 0, LOOKS_S))
+
+    def sees(self, *words: str, told: str) -> Done:
+        """Run a command that only looks, again until it says ``told``: on a machine that is busy a cause may show late."""
+        done = again(lambda: self.inv(*words), lambda done: told not in done.stdout + done.stderr, LOOKS_S)
+        assert told in done.stdout + done.stderr, f"{words} do not say {told!r}: {done.stdout}{done.stderr}"
+        return done
 
     def trouble(self, *words: str) -> str:
         """Run a command; return "" when it succeeds, and otherwise what it printed."""

@@ -237,7 +237,7 @@ def test_its_empty_replacement_joins(cluster: Operator) -> None:
     assert there == planted.expected(there["podCIDR"])
     planted.pull_out(cluster, "master2", "master1")
     cluster.lab.console("master1", ["ls", "-d", *known.split()], check=True)
-    cluster.good("etcd.status")
+    cluster.well("etcd.status")
     assert backends(cluster)["master1"] == {"UP"}
 
 
@@ -249,7 +249,7 @@ def test_a_replacement_that_nobody_removed_joins_as_well(cluster: Operator) -> N
     there = planted.planted(cluster, "master2", "master3")
     assert there == planted.expected(there["podCIDR"], cordoned=True)
     planted.pull_out(cluster, "master2", "master3")
-    cluster.good("etcd.status")
+    cluster.well("etcd.status")
     members = json.loads(cluster.good("etcd.members", "--json"))
     assert sorted(each["name"] for each in members) == ["master1", "master2", "master3"]
 
@@ -260,11 +260,11 @@ def test_a_removed_host_that_returns_with_its_old_disk_joins(cluster: Operator) 
     cluster.lab.on("master2")
     time.sleep(5)  # its old etcd starts, and learns that it is no member any more
     cluster.good("cluster.join", "--host", "master2", timeout_s=600)
-    cluster.good("etcd.status")
+    cluster.well("etcd.status")
 
 
 def test_the_leader_itself_leaves_in_order_and_comes_back(cluster: Operator) -> None:
-    hosts = json.loads(cluster.good("etcd.status", "--json"))["hosts"]
+    hosts = json.loads(cluster.well("etcd.status", "--json"))["hosts"]
     leader = next(host for host, each in hosts.items() if each["status"]["leads"])
     said = cluster.good("cluster.remove", "--host", leader, "--diff", timeout_s=300)
     assert "move-leader" in said
@@ -284,4 +284,4 @@ def test_a_member_is_not_reset(cluster: Operator) -> None:
 def test_a_cluster_is_not_destroyed_by_a_slip(cluster: Operator, words: tuple[str, ...]) -> None:
     done = cluster.inv("cluster.reset", *words)
     assert (done.returncode, "ha-cluster is not destroyed" in done.stderr) == (3, True), done.stderr
-    cluster.good("cluster.status")
+    cluster.well("cluster.status")

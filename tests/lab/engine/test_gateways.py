@@ -77,11 +77,11 @@ def refused(operator: Operator, command: str) -> str:
 
 def test_it_works_through_one_gateway_and_through_two(behind: Operator) -> None:
     with closed(behind.lab, BASTION):
-        assert "proxy" in behind.inv("lb.status").stdout
+        behind.sees("lb.status", told="proxy")
     with closed(behind.lab, SECOND), ways(behind, [{"address": BASTION}, {"address": SECOND}]):
-        assert "proxy" in behind.inv("lb.status").stdout
+        behind.sees("lb.status", told="proxy")
     with closed(behind.lab, BASTION, SECOND), ways(behind, {"address": BASTION}, lb2=[{"address": SECOND}]):
-        assert "proxy" in behind.inv("lb.status").stdout
+        behind.sees("lb.status", told="proxy")
 
 
 def test_a_host_that_is_off_behind_a_gateway_is_that_hosts_error(behind: Operator) -> None:
@@ -144,7 +144,7 @@ def test_a_gateways_new_key_is_the_gateways_and_only_it_is_replaced(behind: Oper
     assert (done.returncode, "--gateways --replace" in done.stderr) == (3, True)
     assert "lb1 " not in done.stdout
     assert "lb1" not in behind.good("site.trust", "--gateways", "--replace", "--yes")
-    assert "proxy" in behind.inv("lb.status").stdout
+    behind.sees("lb.status", told="proxy")
     known.write_text(true)
 
 

@@ -95,7 +95,7 @@ def test_neither_start_up_files_nor_variables_that_sudo_passes_on_change_anythin
         assert "Welcome" in given
         assert "http_proxy=http://10.1.1.250:3128" in given
         whole.idle("lb.setup")
-        whole.good("lb.status")
+        whole.well("lb.status")
 
 
 def test_a_login_that_starts_no_program_is_named_for_what_it_is(whole: Operator) -> None:

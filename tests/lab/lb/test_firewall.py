@@ -185,5 +185,5 @@ def test_the_zone_of_the_interface_is_what_counts(operator: Operator) -> None:
     done = operator.good("lb.setup", "--json")
     (said,) = [event["command"] for event in events(done, "change")]
     assert said.startswith("firewall-allow in zone internal, now and after a restart: 6443/tcp")
-    assert json.loads(operator.good("lb.status", "--json"))["ok"]
+    assert json.loads(operator.well("lb.status", "--json"))["ok"]
     operator.idle("lb.setup")

@@ -210,8 +210,7 @@ def test_a_running_member_with_the_alarm_corrupt_and_killed_after_every_step(sav
         sh(saved, "master2", "ls -d /var/lib/etcd*/*aside-* /var/lib/etcd*aside-* 2>/dev/null; true").split(),
     )
     raise_corrupt(saved, "master2")
-    finding = saved.inv("doctor")
-    assert "-> inv recover.etcd-member --member master2 --rejoin" in finding.stdout, finding.stdout
+    saved.sees("doctor", told="-> inv recover.etcd-member --member master2 --rejoin")
     other = saved.inv("recover.etcd-member", "--member", "master3", "--rejoin", "--no-backup")
     assert (other.returncode, "--member master2 --rejoin" in other.stderr) == (3, True), other.stderr
     assert killed_after_every_step(saved, "recover.etcd-member", "--member", "master2", "--rejoin", "--no-backup") > 9

@@ -133,7 +133,7 @@ def test_a_wrong_recorded_state_is_corrected(operator: Operator) -> None:
     done = operator.good("recover.vip", "--json")
     assert [each["evidence"] for each in findings(done)] == ["/run/ha-runbooks/vrrp_state says MASTER, keepalived says BACKUP"]
     assert changes(done) == [("lb2", "vip-note")]
-    operator.good("lb.status")
+    operator.well("lb.status")
 
 
 def test_keepalived_stopped_on_both(operator: Operator) -> None:
@@ -239,7 +239,7 @@ def test_a_replaced_holder_comes_back_only_when_it_is_trusted_and_the_vip_stays(
 
     operator.good("lb.failover")
     assert holders(operator.lab) == ["lb1"]
-    operator.good("lb.status")
+    operator.well("lb.status")
 
 
 def test_without_another_one_that_serves_nothing_is_changed(operator: Operator) -> None:

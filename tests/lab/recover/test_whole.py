@@ -63,7 +63,7 @@ def test_without_the_key_nothing_is_touched(gone: tuple[Operator, Path]) -> None
     quorum = operator.inv("recover.etcd-quorum", "--yes-restore", "ha-cluster", "--diff")
     assert (quorum.returncode, "inv recover.control-plane" in quorum.stderr) == (3, True), quorum.stdout + quorum.stderr
     assert "ran on" not in done.stdout + quorum.stdout
-    assert "-> inv recover.control-plane\n" in operator.inv("doctor").stdout
+    operator.sees("doctor", told="-> inv recover.control-plane\n")
 
 
 def test_empty_machines_become_the_control_plane_again(gone: tuple[Operator, Path]) -> None:

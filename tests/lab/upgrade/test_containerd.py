@@ -64,7 +64,7 @@ def node(operator: Operator, host: str) -> dict[str, object]:
 
 def in_lbs(operator: Operator, host: str) -> set[str]:
     """Return the states of the host on the LBs."""
-    status = json.loads(operator.good("lb.status", "--json"))
+    status = json.loads(operator.well("lb.status", "--json"))
     return {each["status"] for lb in status["lbs"].values() for each in lb["backends"] if each["server"] == host}
 
 

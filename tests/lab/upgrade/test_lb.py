@@ -60,7 +60,7 @@ NOTHING: dict[str, list[str]] = {host: [] for host in LBS}
 
 
 def drained(operator: Operator) -> list[str]:
-    told = json.loads(operator.good("lb.status", "--json"))
+    told = json.loads(operator.well("lb.status", "--json"))
     assert told["ok"], told
     return [host for host in LBS if told["lbs"][host]["drained"]]
 

@@ -36,7 +36,7 @@ def test_the_leaders_own_host_is_asked_once_there_is_one(
     left = iter(later)
     asked: list[str] = []
     monkeypatch.setattr(steps, "view", lambda _: next(left, view(False)))
-    monkeypatch.setattr(steps, "LEADER_WITHIN_S", 5 if later else 0.1)
+    monkeypatch.setattr(steps, "ANSWER_WITHIN_S", 5 if later else 0.1)
     run: Any = SimpleNamespace(
         plan=plan, poll=0.01, look_anew=lambda: None, change=lambda host, command: asked.append(f"{host} {command.shown}")
     )
