@@ -161,7 +161,7 @@ class MemberDefrag:
         )
 
     def check(self, run: Run) -> None:
-        """Note the sizes. Raises PrecheckError when the member must not stop answering now, or leads."""
+        """Note the sizes. Raises PrecheckError when the member must not stop answering now."""
         seen = answering(run, self.host)
         status = status_of(seen, self.host)
         reason = self.reason(seen)
@@ -170,8 +170,6 @@ class MemberDefrag:
             run.note(self.host, f"{data_file.sizes_text(status)}: {self.noted}")
         if reason:
             self.policy.refuse(run, seen, self.host)
-            if status.leads and len(rules.voters(seen.members)) > 1:
-                raise PrecheckError(f"{self.host} has become the leader in the meantime", hint="run the same command again")
 
     def needless(self, run: Run) -> bool | Unmet:
         """Return whether the member need not be defragmented (any more)."""
@@ -182,14 +180,24 @@ class MemberDefrag:
 
     def do(self, run: Run) -> None:
         """Defragment the member; note its size before and after, and how long it took."""
-        before, started = status_of(answering(run, self.host), self.host), monotonic()
-        self.changed = not run.plan
+        before = status_of(self._following(run), self.host)
+        self.changed, started = not run.plan, monotonic()
         if run.change(self.host, etcd.defragment()) is None:
             return
         took = monotonic() - started
         self.finished = True
         after = status_of(answering(run, self.host), self.host)
         run.note(self.host, f"{size_text(before.size)} -> {size_text(after.size)} in {took:.1f} s")
+
+    def _following(self, run: Run) -> View:
+        """Return what is seen once the member does not lead: one that has become the leader since the start hands that on first."""
+        seen = answering(run, self.host)
+        if run.plan or not status_of(seen, self.host).leads or len(rules.voters(seen.members)) < 2:
+            return seen
+        run.note(self.host, "it has become the leader in the meantime: the leadership moves first")
+        self.move_leadership(run)
+        until(lambda: self.leads_no_more(run), within=30, poll=run.poll)
+        return answering(run, self.host)
 
     def healthy(self, run: Run) -> bool | Unmet:
         """Return whether the next member may be defragmented."""

@@ -72,3 +72,39 @@ def test_a_member_that_does_not_answer_is_not_taken_for_one_that_needs_nothing(m
     nothing: Any = SimpleNamespace()
     host: Any = "m1"
     assert isinstance(steps.MemberDefrag(host=host, policy=nothing).needless(nothing), Unmet)
+
+
+@pytest.mark.parametrize(
+    ("plan", "leads", "voters", "did"),
+    [
+        (False, False, 3, ["defrag"]),
+        (False, True, 3, ["move-leader", "defrag"]),
+        (False, True, 1, ["defrag"]),  # nobody else can lead
+        (True, True, 3, ["defrag"]),  # a plan begins with what is seen, and the leader has a step of its own
+    ],
+    ids=["it follows", "it has become the leader", "it is alone", "a plan"],
+)
+def test_a_member_that_has_become_the_leader_hands_that_on_before_it_stops_answering(
+    monkeypatch: pytest.MonkeyPatch, plan: bool, leads: bool, voters: int, did: list[str]
+) -> None:
+    leading = [leads]
+    done: list[str] = []
+
+    def seen(*_: Any) -> Any:
+        status = SimpleNamespace(leads=leading[0], member="a", leader="a" if leading[0] else "b", size=1, in_use=1)
+        return SimpleNamespace(statuses={"m1": status}, members=[])
+
+    def change(_: Any, command: Any) -> Any:
+        done.append(command.shown.split()[1])
+        leading[0] = leading[0] and done[-1] != "move-leader"
+        return None if plan else "done"
+
+    monkeypatch.setattr(steps, "view", seen)
+    monkeypatch.setattr(steps.rules, "voters", lambda _: range(voters))
+    monkeypatch.setattr(steps, "next_leader", lambda *_: SimpleNamespace(id="b"))
+    monkeypatch.setattr(steps, "leader_of", lambda found: found.statuses["m1"].leader)
+    run: Any = SimpleNamespace(plan=plan, poll=0.01, change=change, note=lambda *_: None, look_anew=lambda: None)
+    policy: Any = SimpleNamespace(reason=lambda _: "too large")
+    host: Any = "m1"
+    steps.MemberDefrag(host=host, policy=policy).do(run)
+    assert done == did
