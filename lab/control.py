@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab import cgroups, disk, login, machine, mounts, network, power, saves, tree, twin
 from lab import kubernetes as lab_kubernetes
+from lab.files import replace
 from lab.lock import exclusive
 from lab.names import RUN, Instance
 from lab.process import Done, run
@@ -113,7 +114,7 @@ class Lab:
                 wanted = self._taken(found, kept)
                 self._boot([*wanted], wanted)
             self._pin(kept)
-            place(self.instance.site, twin.twin_text(kept, self.instance, (source or found.path).absolute()))
+            replace(self.instance.site, twin.twin_text(kept, self.instance, (source or found.path).absolute()))
             self._await([*wanted], [])
 
     def _taken(self, found: Save, kept: Site) -> dict[str, twin.Identity]:
@@ -250,11 +251,11 @@ class Lab:
         if entry:
             now, oom, v1 = twin.version_in(self.instance.site), machine.may_raise_limits(), cgroups.hosts_have_v1(mounts.mounts())
             options = twin.kubernetes_options(entry.versions, now=now, oom=oom, cgroup_v1=v1)
-        place(self.instance.site, twin.twin_text(site, self.instance, source.absolute(), options))
+        replace(self.instance.site, twin.twin_text(site, self.instance, source.absolute(), options))
 
     def _pin(self, site: Site) -> None:
         keys = {host: key for host in disk.all_of(self.instance) if (key := disk.host_key(self.instance, host))}
-        place(self.instance.known_hosts, twin.known_hosts_text(site, keys))
+        replace(self.instance.known_hosts, twin.known_hosts_text(site, keys))
 
     def _await(self, hosts: Iterable[str], good: Sequence[str]) -> None:
         tops = cgroups.find(self.instance.namespace)
@@ -287,10 +288,3 @@ class Lab:
             if strangers:
                 raise PrecheckError(f"not in the lab: {', '.join(strangers)}", hint=f"inv lab.up --hosts {','.join(strangers)}")
             yield
-
-
-def place(path: Path, text: str) -> None:
-    """Replace ``path`` atomically."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text)
-    fresh.replace(path)

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from lab import kube_golden, mounts, stores
+from lab.files import replace
 from lab.names import Instance, hostname
 from lab.process import DIES, run
 from lab.twin import Identity, made
@@ -161,10 +162,7 @@ def refresh(instance: Instance, wanted: Identity) -> None:
 
 def keep(instance: Instance, kept: dict[str, Any]) -> None:
     """Write the note in one stroke: a disk with a note is complete."""
-    path = instance.disk(kept["identity"]["name"]) / NOTE
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(kept, indent=1))
-    fresh.replace(path)
+    replace(instance.disk(kept["identity"]["name"]) / NOTE, json.dumps(kept, indent=1))
 
 
 def personalise(instance: Instance, host: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.mounts import Mount, mounts
+from lab.mounts import Mount, holding, mounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,5 @@ def make(job: Job, target: Path) -> None:
 
 def stackable(directory: Path, found: Sequence[Mount]) -> bool:
     """Whether an overlay can be mounted with its upper directory in ``directory``. Pure. Not so in most containers' own root."""
-    above = [mount for mount in found if mount.point == directory or mount.point in directory.parents]
-    nearest = max(above, key=lambda mount: len(mount.point.parts), default=None)
+    nearest = holding(directory, found)
     return nearest is not None and nearest.fstype in STACKABLE

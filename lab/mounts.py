@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 
 
 class Mount(NamedTuple):
-    """One line of mountinfo. ``root`` is what part of its file system is mounted at ``point``."""
+    """One line of mountinfo. ``root`` is what part of its file system is mounted at ``point``; ``device`` is MAJOR:MINOR."""
 
     point: Path
     root: str
@@ -40,6 +41,12 @@ def plain(text: str) -> str:
 def mounts() -> list[Mount]:
     """Return this process's mounts, oldest first."""
     return parse(MOUNTINFO.read_text())
+
+
+def holding(path: Path, found: Sequence[Mount]) -> Mount | None:
+    """Return which of the mounts ``found`` the resolved ``path`` lies on. Pure."""
+    above = [each for each in found if path.is_relative_to(each.point)]
+    return max(reversed(above), key=lambda each: len(each.point.parts), default=None)
 
 
 def is_mounted(path: Path) -> bool:

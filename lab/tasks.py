@@ -192,6 +192,17 @@ def reset(_: Context, host: str, trust: bool = True) -> None:
     lab().reset(*split(host), trust=trust)
 
 
+@runbook(help={"host": "its name; several with commas; default: all control plane hosts"})
+def etcd_disk(_: Context, host: str = "") -> None:
+    """Put etcd's data on the machine's disk.
+
+    It is in memory otherwise, which cannot be made slow (inv drill.slow-disk). The hosts lose their power and are booted again.
+    """
+    from lab.etcd_disk import move  # noqa: PLC0415
+
+    move(lab(), *split(host))
+
+
 def finish(argv: list[str]) -> None:
     """Run ``argv`` on this terminal and end with its exit status."""
     code = subprocess.run(argv, check=False).returncode

@@ -31,10 +31,9 @@ ROWS: Final = {
         "recover/test_member.py",
         "recover/test_quorum.py",
         # From here on, on a cluster that is well.
-        "cluster/test_verify.py",
-        "drill/test_drill.py",
-        "upgrade/test_containerd.py",
         "monitor/test_monitor.py",
+        "drill/test_drill.py",
+        "monitor/test_removal.py",
         "lab/test_saves.py",
         "cluster/test_reset.py",
     ),
@@ -53,6 +52,7 @@ ROWS: Final = {
         "recover/test_vip.py",
         # From here on, on a cluster that is well.
         "etcd/test_etcd.py",
+        "cluster/test_verify.py",
         "doctor/test_doctor.py",
         "recover/test_whole.py",
         "backup/test_schedule.py",
@@ -60,6 +60,7 @@ ROWS: Final = {
         "backup/test_verify.py",
         "backup/test_run.py",
         "cluster/test_upgrade.py",
+        "upgrade/test_containerd.py",
         "upgrade/test_plan.py",
         "upgrade/test_rollback.py",
         "upgrade/test_run.py",

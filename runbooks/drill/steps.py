@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from math import ceil
 from typing import Final
@@ -11,16 +12,18 @@ from runbooks import gates
 from runbooks.commands import drill
 from runbooks.drill import observe
 from runbooks.drill.course import Course
-from runbooks.drill.rules.guard import refusals, remarks
+from runbooks.drill.rules.guard import Seen, may_pass, refusals, remarks
 from runbooks.engine.by_hand import by_hand
+from runbooks.engine.retry import until
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
-from runbooks.errors import PrecheckError, RunbookError
+from runbooks.errors import OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.measure.rules.words import seconds
-from runbooks.rules.finding import told
+from runbooks.rules.finding import Finding, told
 from runbooks.text import indented, listed
 
 BASELINE_S: Final = 10
+SETTLES_S: Final = 60  # what may pass by itself is waited for, before a drill is refused
 LATEST_S: Final = 300  # for how long the recovery is waited for, at least
 
 
@@ -48,14 +51,35 @@ def heal_all(site: Site, hosts: tuple[Host, ...]) -> Procedure:
 
 
 def refuse(course: Course, run: Run) -> list[str]:
-    """Raise PrecheckError with every reason not to do this drill now; return what people on call should know before it."""
+    """Raise PrecheckError with every reason not to do this drill now; return what people on call should know before it.
+
+    What may pass by itself is looked at again for SETTLES_S seconds: a host that is busy may have missed one question, and after a drill
+    the load balancers take their time. A plan does not wait.
+    """
     seen = observe.before(run, course)
-    if wrong := refusals(course.site, course.scenario, course.host, seen, datetime.now().astimezone()):
+    wrong = _refusals(course, seen)
+    if wrong and all(map(may_pass, wrong)) and not run.plan:
+        run.listener.say(f"not well yet, asked again for {SETTLES_S} s:{indented(told(each) for each in wrong)}")
+
+        def well() -> bool:
+            nonlocal seen, wrong
+            run.look_anew()
+            seen = observe.before(run, course)
+            wrong = _refusals(course, seen)
+            return not wrong
+
+        with suppress(OutcomeError):
+            until(well, within=SETTLES_S, poll=run.poll)
+    if wrong:
         raise PrecheckError(
             f"no drill {course.scenario.name} on {course.host} now:{indented(told(each) for each in wrong)}",
             hint=next((each.fix for each in wrong if each.fix), "inv cluster.verify"),
         )
     return remarks(course.scenario, course.host, seen)
+
+
+def _refusals(course: Course, seen: Seen) -> list[Finding]:
+    return refusals(course.site, course.scenario, course.host, seen, datetime.now().astimezone())
 
 
 def may_begin(course: Course) -> Step:

@@ -67,10 +67,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A place on the axis."""
+    """A place on the axis. Its label stands around ``x``, or (with ``left``) ends at the picture's edge, which it would run out of."""
 
     x: float
     label: str
+    left: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +113,11 @@ class _Axis:
         """At most ``TICKS`` and one, at round distances from the begin."""
         whole = self.end_s - self.begin_s
         step = next((each for each in SCALE if whole / each <= TICKS), None) or _days(whole)
-        return tuple(
-            Tick(self.x(self.begin_s + number * step), tick_label(number * step)) for number in range(int(whole / step) + 1)
-        )
+        return tuple(self._tick(number * step) for number in range(int(whole / step) + 1))
+
+    def _tick(self, after_s: float) -> Tick:
+        x, label = self.x(self.begin_s + after_s), tick_label(after_s)
+        return Tick(x, label, left=x + len(label) * LETTER / 2 > WIDTH)
 
 
 def _days(whole: float) -> float:

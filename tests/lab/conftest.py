@@ -8,6 +8,7 @@ import pytest
 from lab import saves
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
+from tests.support import prometheus
 from tests.support.lab import HOSTS, SITE, Traces, cluster_site, name, traces
 from tests.support.operator import Operator
 from tests.support.stock import HOST_DIRECTORY, fill
@@ -75,4 +76,17 @@ def saved(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operat
     somebody = Operator(cluster.lab, tmp_path_factory.mktemp("saved"))
     backup = {"directory": str(somebody.directory / "sets"), "host_directory": HOST_DIRECTORY}
     somebody.edit(lambda site: site.update(backup=backup))
+    return somebody
+
+
+@pytest.fixture(scope="module")
+def watched(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """An operator whose cluster a real Prometheus watches, on a worker; it is set up unless it runs already."""
+    somebody = Operator(cluster.lab, tmp_path_factory.mktemp("watched"))
+    somebody.edit(lambda site: site.update(monitoring=prometheus.section(somebody)))
+    somebody.verified()
+    somebody.done(*prometheus.words(somebody), timeout_s=900)
+    if not prometheus.runs(somebody):
+        prometheus.start(somebody)
+    prometheus.green(somebody)
     return somebody

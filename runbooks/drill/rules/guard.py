@@ -59,6 +59,11 @@ def refusals(site: Site, scenario: Scenario, host: Host, seen: Seen, now: dateti
     ]
 
 
+def may_pass(refusal: Finding) -> bool:
+    """Return whether a refusal may be over in a moment: what is asked of servers and hosts, not what hosts.yaml or a backup says."""
+    return refusal.topic in {"cluster", "etcd", "lb", "hosts"}
+
+
 def remarks(scenario: Scenario, host: Host, seen: Seen) -> list[str]:
     """Return what people on call should know before a drill that may be done."""
     if scenario.name == "slow-disk" and _leads(host, seen.etcd):

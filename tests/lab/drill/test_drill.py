@@ -10,24 +10,27 @@ from typing import Any
 
 import pytest
 
+from lab import etcd_disk
 from runbooks.commands.drill import DIRECTORY, UNIT
-from runbooks.drill.rules.scenarios import ALL
+from runbooks.drill.rules.scenarios import ALL, BY_NAME
+from tests.support import browser, prometheus
 from tests.support.operator import Operator, sh
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 HOLD_S = 15
+LIMITS = {"outage_ms": 10_000, "reused_ms": 30_000, "recovery_s": 300, "hold_s": HOLD_S}
+ALERT_S = 240
 LEFT = f"ls -d {DIRECTORY} /etc/systemd/system/{UNIT}.* /etc/systemd/system/timers.target.wants/{UNIT}.timer 2>/dev/null; nft list tables"
 
 
 @pytest.fixture(scope="module")
-def drilled(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
-    """An operator with objectives that a busy machine of two cores can hold."""
-    somebody = Operator(cluster.lab, tmp_path_factory.mktemp("drilled"))
-    somebody.edit(
-        lambda site: site.update(drills={"outage_ms": 10_000, "reused_ms": 30_000, "recovery_s": 300, "hold_s": HOLD_S})
-    )
+def drilled(watched: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """An operator with objectives that a busy machine of two cores can hold; alerts are not asked for."""
+    somebody = Operator(watched.lab, tmp_path_factory.mktemp("drilled"))
+    somebody.site.write_text(watched.site.read_text())
+    somebody.edit(lambda site: site.update(drills=LIMITS))
     return somebody
 
 
@@ -57,27 +60,49 @@ def observing(event: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", [each.name for each in ALL if not each.rare])
-def test_a_cluster_that_is_well_holds_its_objectives(drilled: Operator, name: str) -> None:
-    drilled.good(f"drill.{name}", "--no-backup", timeout_s=900)
+def test_a_cluster_that_is_well_holds_its_objectives_and_the_right_alert_fires(drilled: Operator, name: str) -> None:
+    drilled.edit(lambda site: site["drills"].update(alert_s=ALERT_S))
+    try:
+        drilled.good(f"drill.{name}", "--no-backup", timeout_s=900)
+    finally:
+        drilled.edit(lambda site: site["drills"].pop("alert_s"))
     found = kept(drilled)
-    assert {each["objective"]: each["word"] for each in found["judgements"]} == dict.fromkeys(
-        ("fault", "outage, new connections", "outage, reused connection", "data", "recovery"), "held"
-    )
+    objectives = ("fault", "outage, new connections", "outage, reused connection", "data", "recovery", "alert")
+    assert {each["objective"]: each["word"] for each in found["judgements"]} == dict.fromkeys(objectives, "held")
     host = found["facts"]["host"]
     assert "drill" not in sh(drilled, host, f"{LEFT}; true")
     assert at_work(drilled) == []
+    eventually(lambda: prometheus.firing(drilled) & set(BY_NAME[name].alerts), set(), 240)
 
 
-def test_a_disk_in_memory_cannot_be_made_slow(drilled: Operator) -> None:
-    """The lab's etcd is on a tmpfs."""
-    refused = drilled.inv("drill.slow-disk", "--no-backup", timeout_s=300)
+def test_a_disk_in_memory_cannot_be_made_slow_and_one_that_is_a_disk_can(drilled: Operator) -> None:
+    """The lab's etcd is on a tmpfs, until it is told otherwise."""
+    words = ("drill.slow-disk", "--host", "master3", "--no-backup")
+    refused = drilled.inv(*words, timeout_s=300)
     assert refused.returncode == 3
     assert "is on tmpfs, which has no block device that could be made slow: this drill is not possible here" in refused.stderr
     assert at_work(drilled) == []
+    etcd_disk.move(drilled.lab, "master3")
+    drilled.verified()
+    drilled.good(*words, timeout_s=900)
+    assert {each["objective"]: each["word"] for each in kept(drilled)["judgements"]}["fault"] == "held"
 
 
-@pytest.mark.parametrize("name", ["haproxy", "etcd", "partition"])
-def test_a_drill_whose_command_is_killed_heals_by_itself(drilled: Operator, name: str) -> None:
+def test_the_pages_are_read_in_a_real_browser(drilled: Operator) -> None:
+    """A drill's page, and that of the run: what both show is what a real run has left."""
+    newest = max((drilled.directory / ".runbooks").glob("*/runs/*.drill.html"))
+    run = newest.name.removesuffix(".drill.html")
+    drilled.good("runs.show", run, "--html", str(drilled.directory / "run.html"))
+    for page in (newest, drilled.directory / "run.html"):
+        for dark in (False, True):
+            seen = browser.look(page, dark=dark)
+            assert (seen.asked, seen.faint, seen.outside, seen.too_wide) == ([], [], [], False)
+        assert "inv drill.slow-disk" in browser.printed(page)
+
+
+def test_a_drill_whose_command_is_killed_heals_by_itself(drilled: Operator) -> None:
+    """The host cut from its peers: neither they nor the command could undo that."""
+    name = "partition"
     drilled.follow(f"drill.{name}", "--no-backup", when=observing, act=lambda process, _: process.send_signal(signal.SIGKILL))
     assert [each["drill"].partition(":")[0] for each in at_work(drilled)] == [name]
     eventually(lambda: at_work(drilled), [], HOLD_S + 120 + 60 + 60)
@@ -120,11 +145,10 @@ def test_without_a_backup_a_drill_is_refused(drilled: Operator) -> None:
 
 
 def test_a_violated_objective_says_by_how_much(drilled: Operator) -> None:
-    limits = {"outage_ms": 100, "reused_ms": 100, "recovery_s": 300, "hold_s": HOLD_S}
-    drilled.edit(lambda site: site.update(drills=limits))
+    drilled.edit(lambda site: site.update(drills={**LIMITS, "outage_ms": 100, "reused_ms": 100}))
     try:
         done = drilled.inv("drill.haproxy", "--no-backup", timeout_s=900)
     finally:
-        drilled.edit(lambda site: site.update(drills={**limits, "outage_ms": 10_000, "reused_ms": 30_000}))
+        drilled.edit(lambda site: site.update(drills=LIMITS))
     assert done.returncode == 1
     assert "too long" in done.stderr

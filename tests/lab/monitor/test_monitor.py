@@ -8,72 +8,47 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runbooks.commands import monitor
-from runbooks.monitor.prometheus_host import CA, TOKEN
-from runbooks.monitor.scrape_file import RULES
+from runbooks.monitor.prometheus_host import TOKEN
+from tests.support import prometheus
 from tests.support.operator import Operator, sh
+from tests.support.prometheus import WATCHER, asked, folder, words
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
-MASTERS, LBS, WATCHER = ("master1", "master2", "master3"), ("lb1", "lb2"), "worker1"
-FASTER = "10"  # two minutes are twelve seconds
+MASTERS, LBS = ("master1", "master2", "master3"), ("lb1", "lb2")
 MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
-FIRES_S, CLEARS_S, GREEN_S = 180, 240, 420
+FIRES_S, CLEARS_S = 180, 240
 
 
 @pytest.fixture(scope="module")
 def watched(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """An operator whose hosts.yaml names a Prometheus of its own, on a worker."""
     somebody = Operator(cluster.lab, tmp_path_factory.mktemp("watched"))
-    address = cluster.lab.site.host(WATCHER).address
-    monitoring = {
-        "form": "files",
-        "prometheus": f"http://{address}:9090",
-        "alertmanager": f"http://{address}:9093",
-        "interval_s": 5,
-    }
-    somebody.edit(lambda site: site.update(monitoring=monitoring))
+    somebody.edit(lambda site: site.update(monitoring=prometheus.section(somebody)))
     somebody.verified()
     return somebody
 
 
-def folder(operator: Operator) -> Path:
-    return operator.directory / "prometheus"
-
-
-def words(operator: Operator) -> tuple[str, ...]:
-    return ("monitor.apply", "--to", str(folder(operator)), "--faster", FASTER)
-
-
-def asked(operator: Operator, port: int, path: str) -> Any:
-    """What Prometheus (9090) or Alertmanager (9093) answers."""
-    return json.loads(sh(operator, WATCHER, f"curl -sf -m 10 'http://127.0.0.1:{port}{path}'"))
-
-
 def firing(operator: Operator, name: str, instance: str) -> bool:
     """Whether an alert fires, and the Alertmanager has it."""
-    alerts = asked(operator, 9090, "/api/v1/alerts")["data"]["alerts"]
+    alerts = asked(operator, "/api/v1/alerts")["data"]["alerts"]
     there = [each for each in alerts if each["state"] == "firing"]
-    told = asked(operator, 9093, "/api/v2/alerts?active=true")
+    told = asked(operator, "/api/v2/alerts?active=true", 9093)
     wanted = {"alertname": name, "instance": instance}
     return all(any(wanted.items() <= each["labels"].items() for each in found) for found in (there, told))
 
 
 def silent(operator: Operator, name: str, instance: str) -> bool:
     """Whether neither of the two has the alert."""
-    alerts = asked(operator, 9090, "/api/v1/alerts")["data"]["alerts"]
-    told = asked(operator, 9093, "/api/v2/alerts?active=true")
+    alerts = asked(operator, "/api/v1/alerts")["data"]["alerts"]
+    told = asked(operator, "/api/v2/alerts?active=true", 9093)
     wanted = {"alertname": name, "instance": instance}
     return not any(wanted.items() <= each["labels"].items() for each in (*alerts, *told))
-
-
-def put(operator: Operator, path: str, text: str) -> None:
-    operator.lab.console(WATCHER, ["tee", path], stdin=text, check=True)
 
 
 def test_without_the_operators_kinds_it_is_refused_and_nothing_is_changed(watched: Operator) -> None:
@@ -153,29 +128,9 @@ def test_a_change_reloads_what_reads_it_and_nothing_else(watched: Operator) -> N
     watched.done(*words(watched), timeout_s=600)
 
 
-def test_a_real_prometheus_is_set_up_with_what_is_left_to_do(watched: Operator) -> None:
-    packages = "prometheus prometheus-alertmanager"
-    sh(
-        watched,
-        WATCHER,
-        f"apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends {packages}",
-    )
-    here = folder(watched)
-    for name, path in (
-        (TOKEN, "/etc/prometheus/ha-runbooks.token"),
-        (CA, "/etc/prometheus/ha-runbooks-ca.crt"),
-        ("rules.yml", RULES),
-        ("prometheus.yml", "/etc/prometheus/prometheus.yml"),
-    ):
-        put(watched, path, (here / name).read_text())
-    sh(watched, WATCHER, "chgrp prometheus /etc/prometheus/ha-runbooks.token && chmod 640 /etc/prometheus/ha-runbooks.token")
-    sh(watched, WATCHER, "promtool check config /etc/prometheus/prometheus.yml")
-    sh(watched, WATCHER, "systemctl restart prometheus prometheus-alertmanager")
-
-
-def test_monitoring_is_green(watched: Operator) -> None:
-    """Every target is scraped, every rule is loaded, and every series that a rule reads is there."""
-    eventually(lambda: watched.trouble("monitor.check", "--faster", FASTER), "", GREEN_S)
+def test_a_real_prometheus_takes_what_is_left_to_do_and_monitoring_is_green(watched: Operator) -> None:
+    prometheus.start(watched)
+    prometheus.green(watched)
 
 
 def test_an_api_server_that_stops_is_told_and_the_alert_clears(watched: Operator) -> None:
@@ -196,32 +151,16 @@ def test_a_haproxy_that_stops_is_told_and_the_alert_clears(watched: Operator) ->
         sh(watched, "lb2", "systemctl start haproxy")
     eventually(lambda: silent(watched, "HAProxyDown", "lb2"), True, CLEARS_S)
     watched.verified()
-    eventually(lambda: watched.trouble("monitor.check", "--faster", FASTER), "", GREEN_S)
+    prometheus.green(watched)
 
 
 def test_a_move_of_the_vip_is_seen_in_the_metrics_of_keepalived(watched: Operator) -> None:
     def holder() -> list[str]:
         query = "/api/v1/query?query=ha_runbooks_vrrp_master%3D%3D1"
-        return [each["metric"]["instance"] for each in asked(watched, 9090, query)["data"]["result"]]
+        return [each["metric"]["instance"] for each in asked(watched, query)["data"]["result"]]
 
     eventually(holder, ["lb1"])
     watched.good("lb.failover")
     eventually(holder, ["lb2"])
     watched.good("lb.failover")
     eventually(holder, ["lb1"])
-
-
-def test_it_is_taken_away_again(watched: Operator) -> None:
-    sh(watched, WATCHER, "systemctl stop prometheus prometheus-alertmanager")
-    watched.done("monitor.remove", timeout_s=300)
-    paths = " ".join(monitor.all_files("/var/lib/prometheus/node-exporter"))
-    for host in (*MASTERS, *LBS, WATCHER):
-        assert sh(watched, host, f"ls -d {paths} 2>/dev/null; true") == ""
-    assert (
-        sh(watched, "master1", "systemctl list-units --all --plain --no-legend 'ha-runbooks-metrics*' 'ha-runbooks-certs*'")
-        == ""
-    )
-    watched.idle("monitor.remove")
-    watched.verified()
-    # For the last test of the row: what a reset takes away.
-    watched.done(*words(watched), timeout_s=900)
