@@ -2,16 +2,21 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from lab import saves
+from lab import kube_golden, saves
 from lab.control import Lab
 from lab.kubernetes import Kubernetes
+from lab.mounts import mounts
+from runbooks.errors import RunbookError
 from tests.support import prometheus
 from tests.support.lab import HOSTS, SITE, Traces, cluster_site, name, traces
 from tests.support.operator import Operator
 from tests.support.stock import HOST_DIRECTORY, fill
+
+BUILT = "-built"
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +55,8 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     source = cluster_site(tmp_path_factory.mktemp("site"))
     if not keep:
         lab.down()
+        killed = (save.name for save in saves.all_of() if save.name.startswith(f"{name()}-") and save.name.endswith(BUILT))
+        forget(*(each for each in killed if each != built()))
     try:
         lab.up(source, kubernetes=Kubernetes())
         somebody = Operator(lab, tmp_path_factory.mktemp("operator"))
@@ -58,14 +65,33 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     finally:
         if not keep:
             lab.down()
-            if lab.instance.name in [save.name for save in saves.all_of()]:  # tests/lab/lab/test_saves.py
-                saves.forget(lab.instance.name)
+            forget(lab.instance.name, built())  # tests/lab/lab/test_saves.py, and `cluster`
+
+
+def built() -> str:
+    """Return the name of the save of a cluster that was just built, for both rows of one run; "" where there are no rows."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
+    return f"{name()}-{run[:8]}{BUILT}" if run and kube_golden.stackable(saves.shelf().parent.resolve(), mounts()) else ""
+
+
+def forget(*names: str) -> None:
+    """Remove the saves that there are of these."""
+    for each in {save.name for save in saves.all_of()} & set(names):
+        with suppress(RunbookError):  # the other row's lab runs on it, and forgets it at its end
+            saves.forget(each)
 
 
 @pytest.fixture(scope="package")
 def cluster(operator: Operator) -> Operator:
-    """The operator of a cluster that is whole."""
+    """The operator of a cluster that is whole. The row that needs one later boots what the other one has built."""
+    if built() in [save.name for save in saves.all_of()]:
+        operator.lab.down()
+        operator.lab.up_from(built())
+        operator.verified()
+        return operator
     operator.good("cluster.init", timeout_s=900)
+    if built():
+        operator.lab.save(built())
     return operator
 
 

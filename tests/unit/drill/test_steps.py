@@ -21,6 +21,7 @@ from runbooks.engine.steps import Procedure
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.inventory.settings import Drills
+from runbooks.rules.finding import Finding
 from tests.support import fakes
 from tests.unit.drill.sandbox import SandboxHost
 
@@ -78,6 +79,38 @@ def quick(monkeypatch, sandbox):
 def middle(course: Course) -> Procedure:
     parts = (steps.prove, steps.arm, steps.inject, steps.hold)
     return Procedure("drill.kubelet", "", [*(part(course) for part in parts), steps.heal(course.host, course)])
+
+
+@pytest.mark.parametrize(
+    ("topic", "later", "plan", "asked"),
+    [
+        ("cluster", [[]], False, 2),  # a check that failed once
+        ("cluster", [["lb"], []], False, 3),
+        ("backup", [[]], False, 1),  # it does not come by itself
+        ("cluster", [[]], True, 1),
+        ("cluster", None, False, None),  # it does not pass
+    ],
+)
+def test_what_may_pass_by_itself_is_looked_at_again_before_a_drill_is_refused(monkeypatch, course, topic, later, plan, asked):
+    looks = []
+
+    def found(*_) -> list[Finding]:
+        looks.append(1)
+        topics = [topic] if len(looks) == 1 or later is None else later[len(looks) - 2]
+        return [Finding("fail", topic=each, seen="away", fix="inv cluster.verify") for each in topics]
+
+    monkeypatch.setattr(observe, "before", lambda *_: None)
+    monkeypatch.setattr(steps, "refusals", found)
+    monkeypatch.setattr(steps, "remarks", lambda *_: [])
+    monkeypatch.setattr(steps, "SETTLES_S", 5 if later else 0.1)
+    run = fakes.run_on(fakes.FakeHosts(), plan=plan)
+    run.poll = 0.01
+    if plan or topic == "backup" or later is None:
+        with pytest.raises(PrecheckError, match="no drill kubelet on"):
+            steps.refuse(course, run)
+    else:
+        steps.refuse(course, run)
+    assert len(looks) == asked if asked else len(looks) > 1
 
 
 @pytest.mark.usefixtures("quick")

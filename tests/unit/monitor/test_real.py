@@ -28,7 +28,7 @@ from runbooks.monitor.scrape_file import prometheus_config
 from runbooks.monitor.wanted import wanted
 from runbooks.rules.finding import Finding
 from tests.support import fakes
-from tests.unit.monitor.conftest import program
+from tests.support.programs import program
 
 pytestmark = pytest.mark.unit
 HERE = "127.0.0.1"
@@ -100,7 +100,7 @@ def configuration(scope: Scope, rules: Path, exporter: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def url(scope: Scope, exporter: int, tmp_path: Path) -> Iterator[str]:
+def url(scope: Scope, exporter: int, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """Where a Prometheus answers that runs with our configuration."""
     rules, config = tmp_path / "rules.yml", tmp_path / "prometheus.yml"
     rules.write_text(written({"groups": rule_groups(scope, groups(scope))}))
@@ -109,7 +109,7 @@ def url(scope: Scope, exporter: int, tmp_path: Path) -> Iterator[str]:
         free.bind((HERE, 0))
         port = free.getsockname()[1]
     words = [
-        program("prometheus"),
+        program("prometheus", request.config),
         f"--config.file={config}",
         f"--storage.tsdb.path={tmp_path / 'data'}",
         f"--web.listen-address={HERE}:{port}",

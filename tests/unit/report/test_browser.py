@@ -12,6 +12,7 @@ from runbooks.drill.rules.verdict import judge
 from runbooks.report.model import TONES, Cell, Page, Picture, Point, Section, Span, Table, Text, Track
 from runbooks.report.page import html
 from tests.support import browser
+from tests.support.programs import program
 from tests.unit.drill.course import ETCD, FACTS, LIMITS, RESULT
 
 pytestmark = pytest.mark.unit
@@ -56,6 +57,12 @@ EVERYTHING = Page(
     foot="written by nobody",
 )
 PAGES = {"drill": drill_page(judge(ETCD, LIMITS, FACTS, RESULT), FACTS, RESULT, "written by nobody"), "everything": EVERYTHING}
+
+
+@pytest.fixture(autouse=True)
+def installed(request: pytest.FixtureRequest) -> None:
+    for name in ("chromium", "pdftotext"):
+        program(name, request.config)
 
 
 @pytest.fixture(params=PAGES)
