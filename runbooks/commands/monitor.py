@@ -23,7 +23,6 @@ RELOADER: Final = "ha-runbooks-metrics-certificate"
 CERTS_UNIT: Final = "ha-runbooks-certs"
 CERTS_PROGRAM: Final = "/usr/libexec/ha-runbooks/certs-textfile"
 LB_TEXTFILE: Final = "/run/ha-runbooks/lb.prom"  # written by lb-hook
-TMPFILES: Final = "/etc/tmpfiles.d/ha-runbooks-monitoring.conf"
 LB_PROM: Final = "ha-runbooks-lb.prom"
 CERTS_PROM: Final = "ha-runbooks-certs.prom"
 
@@ -49,7 +48,7 @@ def node_files(textfiles: str) -> tuple[str, ...]:
 
 def all_files(textfiles: str) -> tuple[str, ...]:
     """Return every path of ours on any host."""
-    return (*node_files(textfiles), TMPFILES, f"{textfiles}/{LB_PROM}")
+    return (*node_files(textfiles), f"{textfiles}/{LB_PROM}")
 
 
 class Unit(NamedTuple):
@@ -158,14 +157,14 @@ def place(wanted: Sequence[File]) -> Command:
     return replace(script("files-place", variables, after=("monitor-mark",)), shown=shown)
 
 
-def run(units: Sequence[str], once: Sequence[str] = (), tmpfiles: str = "") -> Command:
-    """Enable ``units``, start or reload them, start ``once`` those that run and end, make what ``tmpfiles`` says; then take the mark away.
+def run(units: Sequence[str], once: Sequence[str] = (), link: str = "") -> Command:
+    """Enable ``units``, start or reload them, start ``once`` those that run and end, let ``link`` lead to LB_TEXTFILE; then take the mark away.
 
     Exits with NOT_STARTED when a unit does not start or reload; then the mark stays.
     """
-    variables = {"UNITS": units, "ONCE": once, "TMPFILES": tmpfiles, "MARK": MARK}
+    variables = {"UNITS": units, "ONCE": once, "LINK": link, "TARGET": LB_TEXTFILE, "MARK": MARK}
     return replace(
-        script("monitor-run", variables, timeout=400), shown=f"monitor-run {' '.join((*units, *once))} {tmpfiles}".rstrip()
+        script("monitor-run", variables, timeout=400), shown=f"monitor-run {' '.join((*units, *once))} {link}".rstrip()
     )
 
 

@@ -195,6 +195,6 @@ def _runs(session: Session, held: Held | None) -> list[Finding]:
     for each in latest.values():
         if each.outcome not in {"ok", history.RUNNING} and not (held and held.holder.run == each.run):
             seen = f"inv {each.procedure} did not end well ({each.outcome}): {each.detail}"
-            fix = f"{each.command} again, or with --resume {each.run}; inv runs.show --id {each.run} tells what it did"
+            fix = f"{each.command} again, or with --resume {each.run}; inv runs.show {each.run} tells what it did"
             found.append(Finding("note", topic="runs", seen=seen, fix=fix))
     return found

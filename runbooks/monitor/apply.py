@@ -60,7 +60,7 @@ def _on_hosts(scope: Scope, hosts: Sequence[Host]) -> list[list[Step]]:
         [host_steps.install_haproxy(scope, host) for host in hosts if rules.has_proxy(scope, host)],
         [host_steps.open_firewall(scope, host) for host in hosts if rules.openings(scope, host)],
         [host_steps.install_files(scope, host) for host in hosts],
-        [host_steps.run_units(scope, host) for host in hosts if host_files(scope, host)],
+        [host_steps.run_units(scope, host) for host in hosts if host_files(scope, host) or host.is_lb],
     ]
 
 

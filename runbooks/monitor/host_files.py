@@ -10,12 +10,9 @@ from runbooks.commands.files import File
 from runbooks.commands.monitor import (
     CERTS_PROGRAM,
     CERTS_UNIT,
-    LB_PROM,
-    LB_TEXTFILE,
     PROXY_CFG,
     PROXY_UNIT,
     RELOADER,
-    TMPFILES,
     UNITS,
 )
 from runbooks.inventory.model import Host
@@ -36,20 +33,12 @@ class Proxied(NamedTuple):
 
 
 def host_files(scope: Scope, host: Host) -> tuple[File, ...]:
-    """Return the files that ``host`` should have for monitoring. The file itself of keepalived's state comes with `inv lb.setup`."""
+    """Return the files that ``host`` should have for monitoring. That of keepalived's state on a load balancer comes with `inv lb.setup`."""
     found: list[File] = []
     if host.is_control_plane:
         found += _certs(scope, host)
         if proxied(scope):
             found += _proxy(scope, host)
-    if host.is_lb:
-        link = f"L+ {scope.settings.textfiles}/{LB_PROM} - - - - {LB_TEXTFILE}"
-        found.append(
-            File(
-                TMPFILES,
-                f"# Written by `inv monitor.apply`: node_exporter reads keepalived's state, which its notify hook writes.\n{link}\n",
-            )
-        )
     return tuple(found)
 
 

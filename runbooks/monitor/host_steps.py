@@ -126,8 +126,8 @@ def install_files(scope: Scope, host: Host) -> Step:
 def run_units(scope: Scope, host: Host) -> Step:
     """Return the step that enables and starts the host's units, reloads them after their files were written, and makes an LB's link."""
     units, once = rules.units(scope, host), rules.once(host)
-    tmpfiles = monitor.TMPFILES if host.is_lb else ""
     directory = scope.settings.textfiles
+    link = f"{directory}/{monitor.LB_PROM}" if host.is_lb else ""
 
     def do(run: Run) -> None:
         if not run.plan and not run.read(host, look(scope, host)).directory:
@@ -136,12 +136,12 @@ def run_units(scope: Scope, host: Host) -> Step:
                 hint=f"write the directory that node_exporter there reads, or make it: install -d -m 755 {directory}",
             )
         try:
-            run.change(host, monitor.run(units, once, tmpfiles))
+            run.change(host, monitor.run(units, once, link))
         except CommandError as error:
             error.hint = f"on {host}: systemctl status {' '.join((*units, *once))}; then inv monitor.apply again"
             raise
 
-    text = by_hand("monitor", "run_units", host=host, units=units, once=once, tmpfiles=tmpfiles, textfile=monitor.LB_TEXTFILE)
+    text = by_hand("monitor", "run_units", host=host, units=units, once=once, link=link, textfile=monitor.LB_TEXTFILE)
     return Step(
         "run what its files are for",
         host,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runbooks.engine import history
 from runbooks.engine.history import RunRecord
@@ -34,20 +34,22 @@ def latest(session: Session, last: int, command: str = "") -> list[RunRecord]:
     return list(islice((each for each in runs if not wanted or each.procedure == wanted), last or None))
 
 
-def one(session: Session, run: str = "") -> RunRecord:
-    """Return the run with this id, of which a part is enough when no other has it; "" is the newest. Raises InventoryError."""
+NEWEST: Final = "last"  # said instead of an id
+
+
+def one(session: Session, run: str) -> RunRecord:
+    """Return the run with this id, of which a part is enough when no other has it; NEWEST is the newest. Raises InventoryError."""
+    run = "" if run == NEWEST else run
     there = sorted((path.stem for path in directory(session).glob("*.jsonl")), reverse=True)
     found = [run] if run in there else [name for name in there if run in name]
     if run and len(found) > 1:
         hint = f"write more of the id: {listed(first_few(found, 3))}"
-        raise InventoryError(f"--id: {run} is a part of the ids of {len(found)} runs", hint=hint)
+        raise InventoryError(f"{run} is a part of the ids of {len(found)} runs", hint=hint)
     readable = (each for name in found if (each := history.of(directory(session) / f"{name}.jsonl")))
     if first := next(readable, None):
         return first
     if run and found:
-        raise InventoryError(
-            f"--id: the report of {found[0]} cannot be read", hint=f"look at {directory(session) / found[0]}.jsonl"
-        )
+        raise InventoryError(f"the report of {found[0]} cannot be read", hint=f"look at {directory(session) / found[0]}.jsonl")
     raise InventoryError(f"there is no run {run}".rstrip() if run else "there is no run yet", hint="inv runs.list lists them")
 
 

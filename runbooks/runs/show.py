@@ -40,7 +40,7 @@ def show_list(session: Session, last: int, command: str) -> None:
 def show_run(session: Session, run: str, *, as_html: bool, to: str) -> None:
     """Print one run, or write its page. Raises InventoryError for an unknown run, DiskError when the page cannot be written."""
     if to and not as_html:
-        raise InventoryError("--to is the file of the page", hint="inv runs.show --html --to FILE")
+        raise InventoryError("--to is the file of the page", hint="inv runs.show ID --html --to FILE")
     found = look.one(session, run)
     if as_html:
         path = Path(to).expanduser() if to else look.directory(session) / f"{found.run}.html"

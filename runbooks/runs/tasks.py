@@ -25,13 +25,14 @@ def list_(session: Session, last: int = 20, command: str = "") -> None:
 
 
 @query(
+    positional=["id_"],
     help={
-        "id_": "the run, or a part of its id; the newest when it is not given",
+        "id_": "the run, or a part of its id that no other has; last: the newest",
         "html": "write it as a page with a timeline, beside the report",
         "to": "file to write the page into",
-    }
+    },
 )
-def show(session: Session, id_: str = "", html: bool = False, to: str = "") -> None:
+def show(session: Session, id_: str, html: bool = False, to: str = "") -> None:
     """Show what a run did on which host, and when.
 
     Every step with its time, and below it every command, every diff (secrets masked) and every note. With --html one file that

@@ -1,5 +1,6 @@
-# Variables: UNITS (array: enabled; started, or reloaded where they run), ONCE (array: services that run and end, started now), TMPFILES
-# (a file of systemd-tmpfiles, or empty), MARK (taken away in the end). Exit 67: a unit does not start; its log is on standard error.
+# Variables: UNITS (array: enabled; started, or reloaded where they run), ONCE (array: services that run and end, started now), LINK (leads to
+# TARGET, or empty), MARK (taken away in the end). Exit 67: a unit does not start; its log is on standard error.
+# The link is on disk, so it is there after a boot. systemd-tmpfiles does not make it: it refuses a directory of root below one of prometheus.
 # shellcheck shell=bash disable=SC2154
 set -eu
 failed() { # UNIT
@@ -21,6 +22,6 @@ for unit in "${UNITS[@]}"; do
         systemctl restart "$unit" || failed "$unit"
     fi
 done
-[ -z "$TMPFILES" ] || systemd-tmpfiles --create "$TMPFILES"
+[ -z "$LINK" ] || ln -sfn -- "$TARGET" "$LINK"
 for unit in "${ONCE[@]}"; do systemctl start "$unit" || failed "$unit"; done
 rm -f -- "$MARK"

@@ -40,7 +40,7 @@ def once(host: Host) -> tuple[str, ...]:
 
 def all_paths() -> tuple[str, ...]:
     """Return every path that this tool writes for monitoring on any host, but those in the directory of the textfiles."""
-    return (*monitor.PROXY_FILES, *monitor.CERTS_FILES, monitor.TMPFILES)
+    return (*monitor.PROXY_FILES, *monitor.CERTS_FILES)
 
 
 def openings(scope: Scope, host: Host) -> Openings:

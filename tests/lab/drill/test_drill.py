@@ -92,7 +92,7 @@ def test_the_pages_are_read_in_a_real_browser(drilled: Operator) -> None:
     """A drill's page, and that of the run: what both show is what a real run has left."""
     newest = max((drilled.directory / ".runbooks").glob("*/runs/*.drill.html"))
     run = newest.name.removesuffix(".drill.html")
-    drilled.good("runs.show", run, "--html", str(drilled.directory / "run.html"))
+    drilled.good("runs.show", run, "--html", "--to", str(drilled.directory / "run.html"))
     for page in (newest, drilled.directory / "run.html"):
         for dark in (False, True):
             seen = browser.look(page, dark=dark)

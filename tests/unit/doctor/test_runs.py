@@ -25,11 +25,11 @@ def test_the_newest_run_of_each_command_counts_and_what_is_at_work_is_no_finding
     assert found == {
         "inv cluster.join did not end well (not ended): 0 of 1 steps, 0 changed": (
             "inv cluster.join --host m1 again, or with --resume 20260104T101112000Z-0000; "
-            "inv runs.show --id 20260104T101112000Z-0000 tells what it did"
+            "inv runs.show 20260104T101112000Z-0000 tells what it did"
         ),
         "inv cluster.init did not end well (failed): m1: it exited 1": (
             "inv cluster.init --host m1 again, or with --resume 20260103T101112000Z-0000; "
-            "inv runs.show --id 20260103T101112000Z-0000 tells what it did"
+            "inv runs.show 20260103T101112000Z-0000 tells what it did"
         ),
     }
     records.end("interrupted")

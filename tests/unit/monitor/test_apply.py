@@ -278,7 +278,7 @@ esac
 def shell(tmp_path: Path) -> Any:
     """Run a program with a systemctl that only writes down; ``calls`` are its words."""
     (tmp_path / "bin").mkdir()
-    for name, text in (("systemctl", SYSTEMCTL), ("journalctl", "#!/bin/bash\necho its log\n"), ("systemd-tmpfiles", SYSTEMCTL)):
+    for name, text in (("systemctl", SYSTEMCTL), ("journalctl", "#!/bin/bash\necho its log\n")):
         (tmp_path / "bin" / name).write_text(text.format(top=tmp_path))
         (tmp_path / "bin" / name).chmod(0o755)
 
@@ -294,9 +294,10 @@ def shell(tmp_path: Path) -> Any:
 
 def test_units_are_started_and_after_a_change_reloaded(shell):
     shell.mark.touch()
-    command = monitor.run(("p.service", "c.timer"), ("c.service",), "/etc/tmpfiles.d/x.conf")
+    command = monitor.run(("p.service", "c.timer"), ("c.service",), str(shell.top / "lb.prom"))
     assert shell.run(command).exited == 0
     assert not shell.mark.exists()
+    assert (shell.top / "lb.prom").readlink() == Path(monitor.LB_TEXTFILE)
     started = [call for call in shell.calls() if not call.startswith(("is-active", "reset-failed"))]
     assert started == [
         "daemon-reload",
@@ -304,7 +305,6 @@ def test_units_are_started_and_after_a_change_reloaded(shell):
         "restart p.service",
         "enable -q c.timer",
         "restart c.timer",
-        "--create /etc/tmpfiles.d/x.conf",
         "start c.service",
     ]
     (shell.top / "active").touch()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from runbooks.commands.monitor import LB_TEXTFILE
 from runbooks.commands.yaml_text import documents
 from runbooks.engine.session import Options, Session
 from runbooks.errors import DiskError, InventoryError
@@ -191,7 +192,7 @@ def test_without_scrapers_it_is_the_networks_of_hosts_and_pods():
 
 
 def test_each_host_gets_what_its_role_needs():
-    assert [path.rpartition("/")[2] for path in files_of(site(), "lb1")] == ["ha-runbooks-monitoring.conf"]
+    assert files_of(site(), "lb1") == {}
     assert len(files_of(site(), "master1")) == 7
     assert files_of(site(), "worker1") == {}
     bound = files_of(site(control_plane="bound"), "master1")
@@ -203,12 +204,7 @@ def test_each_host_gets_what_its_role_needs():
 def test_the_hook_writes_where_node_exporter_is_led():
     hook = (ROOT / "scripts" / "lb" / "lb-hook.sh").read_text()
     directory = re.search(r"^run=(.*)$", hook, re.MULTILINE)[1]  # type: ignore[index]
-    (line,) = [
-        line
-        for line in files_of(site(textfiles="/srv/textfiles"), "lb1")["/etc/tmpfiles.d/ha-runbooks-monitoring.conf"].splitlines()
-        if not line.startswith("#")
-    ]
-    assert line == f"L+ /srv/textfiles/ha-runbooks-lb.prom - - - - {directory}/lb.prom"
+    assert f"{directory}/lb.prom" == LB_TEXTFILE
 
 
 def test_units_name_files_that_are_written():

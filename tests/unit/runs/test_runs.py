@@ -140,7 +140,7 @@ def test_nothing_to_list(session, capsys):
 def test_everything_of_the_newest_run_step_by_step(session, capsys):
     carried_out(session(), FIRST)
     carried_out(session(), SECOND, hosts=broken())
-    tasks.show.body(session())
+    tasks.show.body(session(), id_="last")
     lines = said(capsys).splitlines()
     assert lines[0] == f"{SECOND}  inv lb.setup --take-over: Set up the load balancers"
     assert lines[1].startswith("failed: began 20")
@@ -166,7 +166,7 @@ def test_a_run_can_be_named_by_a_part_of_its_id(session, capsys, part):
 
 def test_a_run_that_is_not_one_run_is_refused_with_the_way_out(session):
     with pytest.raises(InventoryError, match="there is no run yet"):
-        tasks.show.body(session())
+        tasks.show.body(session(), id_="last")
     for run in (FIRST, SECOND):
         carried_out(session(), run)
     for name in ("nonsense", "../../hosts", "/etc/passwd"):
@@ -180,12 +180,12 @@ def test_a_run_that_is_not_one_run_is_refused_with_the_way_out(session):
     with pytest.raises(InventoryError, match=f"the report of {THIRD} cannot be read"):
         tasks.show.body(session(), id_="a1b3")
     with pytest.raises(InventoryError, match="--to is the file of the page"):
-        tasks.show.body(session(), to="x.html")
+        tasks.show.body(session(), id_="last", to="x.html")
 
 
 def test_one_run_for_machines(session, capsys):
     carried_out(session(), FIRST)
-    tasks.show.body(session(json=True))
+    tasks.show.body(session(json=True), id_="last")
     found = json.loads(said(capsys))
     titles = [step["title"] for step in found["steps"]]
     assert titles == ["lb1: install the configuration", "lb1: set a", "lb2: set a", "both serve"]
@@ -198,7 +198,7 @@ def test_one_run_for_machines(session, capsys):
 
 def test_the_page_of_a_run_lies_beside_its_report_and_only_the_owner_may_read_it(session, capsys):
     carried_out(session(), FIRST, hosts=broken())
-    tasks.show.body(session(), html=True)
+    tasks.show.body(session(), id_="last", html=True)
     path = look.directory(session()) / f"{FIRST}.html"
     assert said(capsys) == f"wrote {path}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -224,9 +224,9 @@ def test_the_page_of_a_run_lies_beside_its_report_and_only_the_owner_may_read_it
 def test_the_secret_is_in_no_form_of_a_report(session, capsys, tmp_path):
     """Neither the new nor the older one: what the journal has masked stays masked."""
     carried_out(session(), FIRST)
-    tasks.show.body(session(), html=True)
-    tasks.show.body(session())
-    tasks.show.body(session(json=True))
+    tasks.show.body(session(), id_="last", html=True)
+    tasks.show.body(session(), id_="last")
+    tasks.show.body(session(json=True), id_="last")
     tasks.list_.body(session(json=True))
     out = said(capsys)
     files = [path for path in tmp_path.rglob("*") if path.is_file() and ".runbooks" in path.parts]
@@ -238,18 +238,18 @@ def test_the_secret_is_in_no_form_of_a_report(session, capsys, tmp_path):
 
 def test_the_page_can_be_written_elsewhere(session, capsys, tmp_path):
     carried_out(session(), FIRST)
-    tasks.show.body(session(json=True), html=True, to=str(tmp_path / "ticket.html"))
+    tasks.show.body(session(json=True), id_="last", html=True, to=str(tmp_path / "ticket.html"))
     assert json.loads(said(capsys)) == {"run": FIRST, "file": str(tmp_path / "ticket.html")}
     assert (tmp_path / "ticket.html").read_text().startswith("<!DOCTYPE html>")
     with pytest.raises(InventoryError, match=r"--to: the directory .*/none does not exist"):
-        tasks.show.body(session(), html=True, to=str(tmp_path / "none" / "x.html"))
+        tasks.show.body(session(), id_="last", html=True, to=str(tmp_path / "none" / "x.html"))
     with pytest.raises(DiskError, match="cannot be written"):
-        tasks.show.body(session(), html=True, to=str(tmp_path))
+        tasks.show.body(session(), id_="last", html=True, to=str(tmp_path))
 
 
 def test_what_clients_saw_is_in_the_page_of_the_run(session):
     carried_out(session(), FIRST)
-    run = look.one(session())
+    run = look.one(session(), "last")
     begun = run.begun.timestamp()
     gap = Gap(begin_s=begun, ms=930, reason="refused")
     result = Result(
@@ -260,14 +260,14 @@ def test_what_clients_saw_is_in_the_page_of_the_run(session):
         vip=NewConnections(requests=2400, failed=3, longest_gap_ms=930, gaps=(gap,)),
     )
     record.write(look.directory(session()) / f"{FIRST}.clients.json", result)
-    tasks.show.body(session(), html=True)
+    tasks.show.body(session(), id_="last", html=True)
     text = (look.directory(session()) / f"{FIRST}.html").read_text()
     assert "<h2>What clients of the VIP saw</h2>" in text
     assert "<td>2400</td><td>3</td><td>930 ms</td>" in text
     assert ">new connections</text>" in text
     assert "during lb1: install the configuration" in text
     (look.directory(session()) / f"{FIRST}.clients.json").write_text("junk")
-    tasks.show.body(session(), html=True)
+    tasks.show.body(session(), id_="last", html=True)
     assert "clients of the VIP" not in (look.directory(session()) / f"{FIRST}.html").read_text()
 
 
@@ -279,7 +279,7 @@ def test_a_run_of_hosts_that_are_no_longer_in_the_site(session):
     journal.note("change", "here", "forget its key")
     journal.record("gone: take it out", "changed", 1)
     journal.end("ok")
-    tasks.show.body(session(), html=True)
+    tasks.show.body(session(), id_="last", html=True)
     text = (look.directory(session()) / f"{FIRST}.html").read_text()
     assert "<h2>What was changed and found on gone</h2>" in text
     assert "<h2>What was changed and found on the operator&#39;s machine</h2>" in text
