@@ -11,6 +11,7 @@ HOOK: Final = "/usr/libexec/ha-runbooks/lb-hook"
 NOTIFY: Final = f"{LIBRARY}/lb-hook"
 CHECK: Final = f"{LIBRARY}/check-haproxy"
 SYSCTL_CONF: Final = "/etc/sysctl.d/zz-ha-runbooks-lb.conf"  # its name sorts last: the last file wins at boot
+STATE: Final = "/run/ha-runbooks/vrrp_state"  # keepalived's, as the hook records it
 FLAGS: Final = {
     "down": "/run/ha-runbooks/haproxy_down",
     "yield": "/run/ha-runbooks/yield",

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from runbooks.commands import files, kubectl
 from runbooks.commands.base import Answer, Command, Probe, Secret, cmd, script
 from runbooks.commands.files import File
+from runbooks.commands.lb_paths import NOTIFY, STATE
 from runbooks.commands.packages import PATIENCE_S
 from runbooks.inventory.model import Host
 from runbooks.inventory.words import literal
@@ -39,6 +40,7 @@ HAPROXY: Final = "haproxy"  # the package, and its own unit
 EXPORTER: Final = "prometheus-node-exporter"  # Debian's package, and its unit
 GROUP: Final = "monitoring.coreos.com"  # the Prometheus operator's
 NOT_STARTED: Final = 67  # monitor-run.sh
+OLD_HOOK: Final = 68  # monitor-run.sh
 
 
 def node_files(textfiles: str) -> tuple[str, ...]:
@@ -66,6 +68,7 @@ class Seen:
     ``manager``: apt-get, dnf, yum or "". ``packages``: HAProxy and node_exporter, as far as they are wholly installed. ``distribution``:
     how HAProxy's own unit is enabled, in systemd's word. ``unproved``: files were written, and what reads them was not reloaded.
     ``directory``: whether the textfile collector's is there. ``link``: where the link for keepalived's state leads, "" for none.
+    ``untold``: that state is recorded, and the file for node_exporter is not there.
     """
 
     manager: str
@@ -75,6 +78,7 @@ class Seen:
     unproved: bool
     directory: bool
     link: str
+    untold: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ def look(units: Sequence[str], directory: str) -> Probe[Seen]:
         "MARK": MARK,
         "DIRECTORY": directory,
         "LINK": f"{directory}/{LB_PROM}",
+        "TARGET": LB_TEXTFILE,
+        "STATE": STATE,
     }
     return Probe(replace(script("monitor-look", variables, timeout=30, after=("packages-found",)), shown="monitor-look"), parse)
 
@@ -124,6 +130,7 @@ def parse(answer: Answer) -> Seen:
             unproved=values["unproved"] == "yes",
             directory=values["directory"] == "yes",
             link=values["link"],
+            untold=values["untold"] == "yes",
         )
     except KeyError as error:
         raise ValueError(f"monitor-look printed nothing about {error}") from None
@@ -157,12 +164,14 @@ def place(wanted: Sequence[File]) -> Command:
     return replace(script("files-place", variables, after=("monitor-mark",)), shown=shown)
 
 
-def run(units: Sequence[str], once: Sequence[str] = (), link: str = "") -> Command:
+def run(units: Sequence[str], once: Sequence[str] = (), link: str = "", site: str = "") -> Command:
     """Enable ``units``, start or reload them, start ``once`` those that run and end, let ``link`` lead to LB_TEXTFILE; then take the mark away.
 
-    Exits with NOT_STARTED when a unit does not start or reload; then the mark stays.
+    With ``link``, the hook of the load balancer writes LB_TEXTFILE for ``site`` first. Exits with NOT_STARTED when a unit does not start or
+    reload, with OLD_HOOK when that hook is not there or cannot do that; then the mark stays.
     """
-    variables = {"UNITS": units, "ONCE": once, "LINK": link, "TARGET": LB_TEXTFILE, "MARK": MARK}
+    variables = {"UNITS": units, "ONCE": once, "MARK": MARK}
+    variables |= {"LINK": link, "TARGET": LB_TEXTFILE, "HOOK": NOTIFY, "SITE": site, "STATE": STATE}
     return replace(
         script("monitor-run", variables, timeout=400), shown=f"monitor-run {' '.join((*units, *once))} {link}".rstrip()
     )

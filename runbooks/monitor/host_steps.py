@@ -6,6 +6,7 @@ from runbooks.commands import files, firewall, monitor
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.files import Found
 from runbooks.commands.firewall import Openings
+from runbooks.commands.lb_paths import NOTIFY
 from runbooks.commands.monitor import Seen
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
@@ -136,12 +137,16 @@ def run_units(scope: Scope, host: Host) -> Step:
                 hint=f"write the directory that node_exporter there reads, or make it: install -d -m 755 {directory}",
             )
         try:
-            run.change(host, monitor.run(units, once, link))
+            run.change(host, monitor.run(units, once, link, scope.site.name))
         except CommandError as error:
-            error.hint = f"on {host}: systemctl status {' '.join((*units, *once))}; then inv monitor.apply again"
+            first = (
+                "inv lb.setup" if error.exited == monitor.OLD_HOOK else f"on {host}: systemctl status {' '.join((*units, *once))}"
+            )
+            error.hint = f"{first}; then inv monitor.apply again"
             raise
 
-    text = by_hand("monitor", "run_units", host=host, units=units, once=once, link=link, textfile=monitor.LB_TEXTFILE)
+    tell = f"{NOTIFY} metrics {scope.site.name}"
+    text = by_hand("monitor", "run_units", host=host, units=units, once=once, link=link, textfile=monitor.LB_TEXTFILE, tell=tell)
     return Step(
         "run what its files are for",
         host,

@@ -1,5 +1,6 @@
 # Variables: UNITS (array: enabled; started, or reloaded where they run), ONCE (array: services that run and end, started now), LINK (leads to
-# TARGET, or empty), MARK (taken away in the end). Exit 67: a unit does not start; its log is on standard error.
+# TARGET, or empty), HOOK (lb-hook, which writes TARGET where there is a LINK), SITE (its name), STATE (where the hook records keepalived's
+# state), MARK (taken away in the end). Exit 67: a unit does not start; its log is on standard error. Exit 68: the hook is not there or too old.
 # The link is on disk, so it is there after a boot. systemd-tmpfiles does not make it: it refuses a directory of root below one of prometheus.
 # shellcheck shell=bash disable=SC2154
 set -eu
@@ -22,6 +23,12 @@ for unit in "${UNITS[@]}"; do
         systemctl restart "$unit" || failed "$unit"
     fi
 done
-[ -z "$LINK" ] || ln -sfn -- "$TARGET" "$LINK"
+if [ -n "$LINK" ]; then # the hook writes only when keepalived's state changes, which may be never
+    if ! "$HOOK" metrics "$SITE" || { [ -s "$STATE" ] && [ ! -e "$TARGET" ]; }; then
+        echo "$HOOK is not there, or from before monitoring: inv lb.setup first" >&2
+        exit 68
+    fi
+    ln -sfn -- "$TARGET" "$LINK"
+fi
 for unit in "${ONCE[@]}"; do systemctl start "$unit" || failed "$unit"; done
 rm -f -- "$MARK"

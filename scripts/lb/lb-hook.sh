@@ -9,7 +9,8 @@
 #                   reload is not recorded here: the old worker goes on when the new one cannot start, and only root's `inv lb.setup`
 #                   proves which of them runs
 #   state ...       keepalived's notify call: type, instance, state, priority
-#   metrics         write lb.prom anew from what was recorded: keepalived's state, for node_exporter (docs/monitoring.md)
+#   metrics [SITE]  write lb.prom anew from what was recorded: keepalived's state, for node_exporter (docs/monitoring.md). With the site's
+#                   name also where an earlier version of this hook recorded the state, and counted no changes
 set -eu
 umask 022
 run=/run/ha-runbooks
@@ -108,6 +109,13 @@ state)
     moved "$name" "$state" # last: neither may keep the state from being recorded
     metrics
     ;;
-metrics) metrics ;;
+metrics)
+    if [ -n "${2:-}" ] && [ -s "$run/vrrp_state" ]; then
+        exec 9>>"$run/vrrp_state.order"
+        flock 9
+        [ -s "$run/vrrp_moves" ] || echo "$2 0 0 0 0" >"$run/vrrp_moves"
+    fi
+    metrics
+    ;;
 *) exit 64 ;;
 esac

@@ -100,9 +100,14 @@ def not_running(scope: Scope, host: Host, seen: Seen) -> str:
             return f"systemd has not read the new file of {name}"
     if seen.unproved:
         return "files were written, and what reads them was not reloaded"
-    if host.is_lb and seen.link != monitor.LB_TEXTFILE:
+    return _state_not_told(scope, seen) if host.is_lb else ""
+
+
+def _state_not_told(scope: Scope, seen: Seen) -> str:
+    """Say why node_exporter on a load balancer cannot read keepalived's state, "" when it can."""
+    if seen.link != monitor.LB_TEXTFILE:
         return f"{scope.settings.textfiles}/{monitor.LB_PROM} does not lead to {monitor.LB_TEXTFILE}"
-    return ""
+    return f"keepalived has told its state, and {monitor.LB_TEXTFILE} is not there" if seen.untold else ""
 
 
 def not_answering(said: Mapping[str, str], address: Address, port: int) -> str:

@@ -98,3 +98,20 @@ def test_before_keepalived_has_told_anything_there_is_no_file(host):
     host.call("prepare")
     host.call("metrics")
     assert not (host.run / "lb.prom").exists()
+
+
+def test_a_state_that_an_earlier_hook_recorded_is_told_without_a_change(host):
+    host.call("prepare")
+    (host.run / "vrrp_state").write_text("BACKUP 1000\n")
+    host.call("metrics", "ha-cluster")
+    found = host.metrics()
+    assert (found["master", ""], found["state", "BACKUP"], found["transitions_total", "BACKUP"]) == (0, 1, 0)
+    host.notify("MASTER")
+    host.call("metrics", "ha-cluster")
+    assert host.metrics()["transitions_total", "MASTER"] == 1
+
+
+def test_a_site_without_a_state_is_told_nothing_of(host):
+    host.call("prepare")
+    host.call("metrics", "ha-cluster")
+    assert not (host.run / "lb.prom").exists()

@@ -20,6 +20,7 @@ import pytest
 from runbooks.commands import monitor
 from runbooks.commands.base import Answer, Command, Probe, Secret
 from runbooks.commands.firewall import Openings
+from runbooks.commands.lb_paths import NOTIFY
 from runbooks.commands.monitor import Account, Exported, Seen, Unit
 from runbooks.engine.steps import Together
 from runbooks.errors import NotServing, PrecheckError
@@ -30,6 +31,7 @@ from runbooks.monitor.cluster_steps import can_be_set_up
 from runbooks.monitor.prometheus_host import left_to_do, written
 from runbooks.monitor.rules import hosts as rules
 from runbooks.monitor.rules.scope import Scope
+from tests.support import ROOT
 from tests.support.facts import EMPTY_NODE
 from tests.support.fakes import bash, lb, master
 from tests.unit.monitor.conftest import site
@@ -48,6 +50,7 @@ WELL = Seen(
     unproved=False,
     directory=True,
     link=monitor.LB_TEXTFILE,
+    untold=False,
 )
 SERVES = Exported(answers=True, textfiles="0", series=frozenset({rules.CERTIFICATES, rules.KEEPALIVED}))
 
@@ -94,6 +97,7 @@ def test_the_firewall_is_opened_for_those_who_read_and_for_nobody_else():
         (master(1), replace(WELL, unproved=True), "was not reloaded"),
         (lb(1), WELL, ""),
         (lb(1), replace(WELL, link=""), "ha-runbooks-lb.prom does not lead to /run/ha-runbooks/lb.prom"),
+        (lb(1), replace(WELL, untold=True), "and /run/ha-runbooks/lb.prom is not there"),
         (master(1), replace(WELL, link=""), ""),
     ],
 )
@@ -149,11 +153,12 @@ def test_only_a_200_is_an_answer_of_the_proxy():
 
 def test_a_look_is_read():
     text = "haproxy 2.6.12-1\n@@\nmanager apt-get\nunit a.service active enabled no\nunit b.timer inactive - yes\n"
-    text += "distribution disabled\nunproved no\ndirectory yes\nlink \n"
+    text += "distribution disabled\nunproved no\ndirectory yes\nuntold yes\nlink \n"
     seen = monitor.parse(Answer(0, text))
     assert seen.packages == {"haproxy": "2.6.12-1"}
     assert seen.units == {"a.service": RUNS, "b.timer": Unit("inactive", "-", stale=True)}
     assert (seen.manager, seen.distribution, seen.unproved, seen.directory, seen.link) == ("apt-get", "disabled", False, True, "")
+    assert seen.untold
     with pytest.raises(ValueError, match="nothing about 'link'"):
         monitor.parse(Answer(0, text.replace("link", "lnk")))
 
@@ -294,10 +299,9 @@ def shell(tmp_path: Path) -> Any:
 
 def test_units_are_started_and_after_a_change_reloaded(shell):
     shell.mark.touch()
-    command = monitor.run(("p.service", "c.timer"), ("c.service",), str(shell.top / "lb.prom"))
+    command = monitor.run(("p.service", "c.timer"), ("c.service",))
     assert shell.run(command).exited == 0
     assert not shell.mark.exists()
-    assert (shell.top / "lb.prom").readlink() == Path(monitor.LB_TEXTFILE)
     started = [call for call in shell.calls() if not call.startswith(("is-active", "reset-failed"))]
     assert started == [
         "daemon-reload",
@@ -323,6 +327,31 @@ def test_a_unit_that_does_not_start_keeps_the_mark_and_shows_its_log(shell):
     assert answer.exited == monitor.NOT_STARTED
     assert "p.service does not start:\nits log" in answer.stderr
     assert shell.mark.exists()
+
+
+OLD_HOOK = "#!/bin/sh\ncase $1 in state) ;; *) exit 64 ;; esac\n"
+DUMB_HOOK = "#!/bin/sh\ncase $1 in state | metrics) ;; *) exit 64 ;; esac\n"  # knows `metrics`, and no site
+
+
+@pytest.mark.parametrize("hook", ["now", OLD_HOOK, DUMB_HOOK, ""])
+def test_on_an_lb_the_hook_writes_the_state_before_the_link_is_made(shell, hook):
+    run = shell.top / "run"
+    run.mkdir()
+    (run / "vrrp_state").write_text("MASTER 1000\n")
+    script = (ROOT / "scripts/lb/lb-hook.sh").read_text() if hook == "now" else hook
+    if script:
+        (shell.top / "lb-hook").write_text(script.replace("/run/ha-runbooks", str(run)))
+        (shell.top / "lb-hook").chmod(0o755)
+    command = monitor.run((), (), str(shell.top / "link.prom"), "ha-cluster")
+    program = command.program.replace("/run/ha-runbooks", str(run)).replace(NOTIFY, str(shell.top / "lb-hook"))
+    answer = shell.run(replace(command, program=program))
+    if hook == "now":
+        assert answer.exited == 0
+        assert 'ha_runbooks_vrrp_master{site="ha-cluster"} 1' in (shell.top / "link.prom").read_text()
+    else:
+        assert answer.exited == monitor.OLD_HOOK
+        assert "inv lb.setup first" in answer.stderr
+        assert not (shell.top / "link.prom").is_symlink()
 
 
 def test_haproxys_own_service_is_masked_only_while_the_package_comes(shell):
