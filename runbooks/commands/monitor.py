@@ -38,6 +38,7 @@ MARK: Final = "/var/lib/ha-runbooks/monitor/unproved"
 
 HAPROXY: Final = "haproxy"  # the package, and its own unit
 EXPORTER: Final = "prometheus-node-exporter"  # Debian's package, and its unit
+EXPORTER_DIRECTORY: Final = "/var/lib/prometheus/node-exporter"  # of textfiles, in that package
 GROUP: Final = "monitoring.coreos.com"  # the Prometheus operator's
 NOT_STARTED: Final = 67  # monitor-run.sh
 OLD_HOOK: Final = 68  # monitor-run.sh

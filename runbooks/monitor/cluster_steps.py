@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runbooks.commands import kubectl, monitor, node
 from runbooks.commands.base import Secret
-from runbooks.commands.monitor import Account
+from runbooks.commands.monitor import Account, Exported, Seen
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import PrecheckError
@@ -29,7 +29,10 @@ def can_be_set_up(scope: Scope, survey: Survey, hosts: Sequence[Host]) -> Step:
         api_host = survey.serving(run)
         _refuse_no_operator(run, scope, api_host)
         _refuse_outside(run, hosts)
-        _refuse_no_exporter(run, scope, hosts)
+        seen = run.read_all({host: look(scope, host) for host in hosts})
+        exported = run.read_all({host: monitor.exported(host, scope.settings.node_exporter_port) for host in hosts})
+        _refuse_no_exporter(scope, hosts, seen, exported)
+        _refuse_no_directory(scope, hosts, seen, exported)
 
     return Step(
         "monitoring can be set up on these hosts",
@@ -41,6 +44,7 @@ def can_be_set_up(scope: Scope, survey: Survey, hosts: Sequence[Host]) -> Step:
             kinds=sorted(KINDS),
             namespace=scope.settings.namespace,
             port=scope.settings.node_exporter_port,
+            directory=scope.settings.textfiles,
         ),
     )
 
@@ -74,18 +78,28 @@ def _refuse_outside(run: Run, hosts: Sequence[Host]) -> None:
         )
 
 
-def _refuse_no_exporter(run: Run, scope: Scope, hosts: Sequence[Host]) -> None:
+def _refuse_no_exporter(scope: Scope, hosts: Sequence[Host], seen: Mapping[Host, Seen], answers: Mapping[Host, Exported]) -> None:
     """Raise PrecheckError, with a line for each host, where node_exporter is missing and nobody would install it."""
-    if "node-exporter" not in scope.jobs:
-        return
-    seen = run.read_all({host: look(scope, host) for host in hosts})
-    answers = run.read_all({host: monitor.exported(host, scope.settings.node_exporter_port) for host in hosts})
     reasons = [reason for host in hosts if (reason := rules.cannot_install(scope, host, seen[host], answers[host]))]
     if reasons:
         port, directory = scope.settings.node_exporter_port, scope.settings.textfiles
         raise PrecheckError(
             f"node_exporter is missing:{indented(reasons)}",
             hint=f"install it there, with --web.listen-address=:{port} and --collector.textfile.directory={directory}; then inv monitor.apply again",
+        )
+
+
+def _refuse_no_directory(
+    scope: Scope, hosts: Sequence[Host], seen: Mapping[Host, Seen], answers: Mapping[Host, Exported]
+) -> None:
+    """Raise PrecheckError, with a line for each host, where files of ours would have no directory."""
+    reasons = [reason for host in hosts if (reason := rules.no_directory(scope, host, seen[host], answers[host]))]
+    if reasons:
+        directory = scope.settings.textfiles
+        raise PrecheckError(
+            f"node_exporter's directory for files is missing:{indented(reasons)}",
+            hint=f"write the directory that node_exporter there reads (its --collector.textfile.directory) as monitoring.textfiles in hosts.yaml; or"
+            f" install -d -m 755 {directory}, and let node_exporter read it: --collector.textfile.directory={directory}",
         )
 
 

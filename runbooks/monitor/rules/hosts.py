@@ -76,6 +76,15 @@ def cannot_install(scope: Scope, host: Host, seen: Seen, exported: Exported) -> 
     return ""
 
 
+def no_directory(scope: Scope, host: Host, seen: Seen, exported: Exported) -> str:
+    """Say that the directory for files of ours is missing on ``host`` and nothing will make it, "" when it is there, comes, or is not needed."""
+    if seen.directory or not (host.is_control_plane or host.is_lb):
+        return ""
+    installed = "node-exporter" in scope.jobs and scope.settings.node_exporter == "install" and not exported.answers
+    comes = installed and monitor.EXPORTER not in seen.packages and scope.settings.textfiles == monitor.EXPORTER_DIRECTORY
+    return "" if comes else f"{host}: there is no directory {scope.settings.textfiles}"
+
+
 def haproxy_missing(seen: Seen) -> str:
     """Say what is missing of HAProxy for the proxy, "" when all is there."""
     if monitor.HAPROXY not in seen.packages:

@@ -124,6 +124,20 @@ def test_where_nobody_would_install_node_exporter_is_said_before(scope):
     assert rules.cannot_install(Scope(site(jobs=("haproxy",))), worker(), replace(bare, manager="dnf"), silent) == ""
 
 
+def test_where_files_of_ours_would_have_no_directory_is_said_before(scope):
+    bare, silent = replace(WELL, packages={}, directory=False), Exported(answers=False)
+    said = "there is no directory /var/lib/prometheus/node-exporter"
+    assert rules.no_directory(scope, master(1), bare, silent) == ""  # the package that comes makes it
+    assert rules.no_directory(scope, worker(), bare, SERVES) == ""
+    assert rules.no_directory(scope, lb(1), WELL, SERVES) == ""
+    for host in (master(1), lb(1)):
+        assert rules.no_directory(scope, host, bare, SERVES) == f"{host}: {said}"
+        assert said in rules.no_directory(scope, host, replace(bare, packages=WELL.packages), silent)
+        assert said in rules.no_directory(Scope(site(node_exporter="present")), host, bare, SERVES)
+        assert said in rules.no_directory(Scope(site(jobs=("haproxy",))), host, bare, silent)
+    assert "no directory /srv/textfiles" in rules.no_directory(Scope(site(textfiles="/srv/textfiles")), lb(1), bare, silent)
+
+
 @pytest.mark.parametrize(
     ("host", "seen", "reason"),
     [
@@ -461,12 +475,18 @@ JOINED = replace(EMPTY_NODE, files=frozenset({"kubelet.conf"}), api="ok")
 
 
 def refusal(
-    scope: Scope, kinds: frozenset[str], *, exported: Exported = SERVES, node: Any = JOINED, namespace: bool = True
+    scope: Scope,
+    kinds: frozenset[str],
+    *,
+    exported: Exported = SERVES,
+    node: Any = JOINED,
+    namespace: bool = True,
+    directory: bool = True,
 ) -> Any:
     run = Hosts(
         kubectl=lambda words: kinds if " crd " in words else namespace,
         node_look=node,
-        monitor_look=replace(WELL, manager="dnf", packages={}),
+        monitor_look=replace(WELL, manager="dnf", packages={}, directory=directory),
         exporter_look=exported,
     )
     survey = SimpleNamespace(serving=lambda _: master(1))
@@ -493,6 +513,10 @@ def test_what_would_fail_later_is_refused_before_anything(scope):
     with pytest.raises(PrecheckError, match="node_exporter is missing:\n  lb1: no node_exporter answers at port 9100") as raised:
         refusal(scope, BOTH, exported=Exported(answers=False))
     assert "--collector.textfile.directory=/var/lib/prometheus/node-exporter" in raised.value.hint
+    with pytest.raises(PrecheckError, match="lb1: there is no directory") as raised:
+        refusal(scope, BOTH, directory=False)
+    assert "monitoring.textfiles" in raised.value.hint
+    assert "--collector.textfile.directory=" in raised.value.hint
 
 
 class Here(Hosts):
