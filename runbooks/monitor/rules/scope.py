@@ -55,8 +55,12 @@ class Scope:
         return lambda metric, *more: f"{metric}{{{','.join([*both, *more])}}}"
 
     def textfile(self, metric: str, *more: str) -> str:
-        """Select a metric of our own, which node_exporter reads from a file, such as ``ha_runbooks_backup_sets``."""
-        return f"{PREFIX}{metric}{{{','.join([self.own, *more])}}}"
+        """Select a metric of our own, which node_exporter reads from a file, such as ``ha_runbooks_backup_sets``.
+
+        Only from our own job where there is one: a host whose node_exporter another job scrapes, too, would count twice.
+        """
+        which = ['job="node-exporter"'] if "node-exporter" in self.jobs else []
+        return f"{PREFIX}{metric}{{{','.join([*which, self.own, *more])}}}"
 
     def wait(self, seconds: int) -> int:
         """Return how long a condition has to hold, in seconds."""

@@ -122,7 +122,13 @@ VIP = (
         minutes=2,
     ),
     Case(alert="VIPWithoutHolder", severity="critical", sick=masters(0, 0), well=masters(0, 1), minutes=2),
-    Case(alert="VIPHeldTwice", severity="critical", sick=masters(1, 1), well=masters(1, 0), minutes=2),
+    Case(
+        alert="VIPHeldTwice",
+        severity="critical",
+        sick=masters(1, 1),
+        well=masters(1, 0) | {of("somebody", "ha_runbooks_vrrp_master", "10.1.1.11:9100"): flat(1)},
+        minutes=2,
+    ),
     Case(
         alert="KeepalivedStateUnknown",
         severity="warning",

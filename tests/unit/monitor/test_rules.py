@@ -114,6 +114,11 @@ def test_a_job_of_somebody_else_has_no_label_of_the_site():
     assert scope.across("etcd", "kubelet")("up") == 'up{job=~"etcd|kubelet"}'
 
 
+def test_a_host_that_two_jobs_scrape_counts_once(scope):
+    assert scope.textfile("vrrp_master", 'a="b"') == 'ha_runbooks_vrrp_master{job="node-exporter",site="ha-cluster",a="b"}'
+    assert Scope(site(jobs=("haproxy",))).textfile("vrrp_master") == 'ha_runbooks_vrrp_master{site="ha-cluster"}'
+
+
 def test_the_age_of_backups_is_that_of_hosts_yaml(scope):
     backup = msgspec.structs.replace(scope.site.backup, max_age_h=50)
     found = groups(Scope(msgspec.structs.replace(scope.site, backup=backup)))
