@@ -86,12 +86,13 @@ class Seen:
 class Exported:
     """What node_exporter serves on the host's own address: nothing (``answers`` False), or which of our series (without their labels).
 
-    ``textfiles``: the value of node_textfile_scrape_error, "" where it reads no directory.
+    ``textfiles``: the value of node_textfile_scrape_error, "" where it reads no directory. ``listens``: anything listens on its port.
     """
 
     answers: bool
     textfiles: str = ""
     series: frozenset[str] = frozenset()
+    listens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +199,17 @@ def exported(host: Host, port: int) -> Probe[Exported]:
 def parse_exported(answer: Answer) -> Exported:
     r"""Read the lines of exporter-look.sh.
 
-    >>> parse_exported(Answer(0, "exporter\ntextfiles 0\nseries ha_runbooks_vrrp_master\n"))
-    Exported(answers=True, textfiles='0', series=frozenset({'ha_runbooks_vrrp_master'}))
+    >>> parse_exported(Answer(0, "listens yes\nexporter\ntextfiles 0\nseries ha_runbooks_vrrp_master\n"))
+    Exported(answers=True, textfiles='0', series=frozenset({'ha_runbooks_vrrp_master'}), listens=True)
     """
     lines = [line.partition(" ")[::2] for line in answer.stdout.splitlines()]
     found = dict(lines)
-    return Exported("exporter" in found, found.get("textfiles", ""), frozenset(name for key, name in lines if key == "series"))
+    return Exported(
+        answers="exporter" in found,
+        textfiles=found.get("textfiles", ""),
+        series=frozenset(name for key, name in lines if key == "series"),
+        listens="listens" in found,
+    )
 
 
 def proxied(host: Host, port: int, jobs: Sequence[tuple[str, bool]], token: Secret) -> Probe[dict[str, str]]:

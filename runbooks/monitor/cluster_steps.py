@@ -79,14 +79,18 @@ def _refuse_outside(run: Run, hosts: Sequence[Host]) -> None:
 
 
 def _refuse_no_exporter(scope: Scope, hosts: Sequence[Host], seen: Mapping[Host, Seen], answers: Mapping[Host, Exported]) -> None:
-    """Raise PrecheckError, with a line for each host, where node_exporter is missing and nobody would install it."""
+    """Raise PrecheckError, with a line for each host, where node_exporter does not answer and nobody would install it."""
     reasons = [reason for host in hosts if (reason := rules.cannot_install(scope, host, seen[host], answers[host]))]
     if reasons:
         port, directory = scope.settings.node_exporter_port, scope.settings.textfiles
-        raise PrecheckError(
-            f"node_exporter is missing:{indented(reasons)}",
-            hint=f"install it there, with --web.listen-address=:{port} and --collector.textfile.directory={directory}; then inv monitor.apply again",
-        )
+        hint = f"install it there, with --web.listen-address=:{port} and --collector.textfile.directory={directory}"
+        if any(answers[host].listens and not answers[host].answers for host in hosts):
+            hint = (
+                f"where something listens (ss -ltnp 'sport = :{port}'): a node_exporter without TLS, without a password and on every address; or"
+                f" another port for ours, monitoring.node_exporter_port; or monitoring.jobs without node-exporter, if a job of yours reads it."
+                f" Where nothing listens: {hint}"
+            )
+        raise PrecheckError(f"node_exporter is missing:{indented(reasons)}", hint=f"{hint}; then inv monitor.apply again")
 
 
 def _refuse_no_directory(

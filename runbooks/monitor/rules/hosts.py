@@ -64,10 +64,14 @@ def series(scope: Scope, host: Host) -> frozenset[str]:
 
 
 def cannot_install(scope: Scope, host: Host, seen: Seen, exported: Exported) -> str:
-    """Say why node_exporter is not there and is not installed, "" when it is, or can be."""
-    if "node-exporter" not in scope.jobs or exported.answers or monitor.EXPORTER in seen.packages:
+    """Say why node_exporter is not there and is not installed, "" when it is, or can be. Never beside something that has its port."""
+    if "node-exporter" not in scope.jobs or exported.answers:
         return ""
     port = scope.settings.node_exporter_port
+    if exported.listens:
+        return f"{host}: something listens on port {port}, and does not answer at {host.address} as node_exporter in plain HTTP"
+    if monitor.EXPORTER in seen.packages:
+        return ""
     where = f"{host}: no node_exporter answers at port {port}"
     if scope.settings.node_exporter == "present":
         return f"{where}, and hosts.yaml says that something else installs it (monitoring.node_exporter: present)"

@@ -124,6 +124,18 @@ def test_where_nobody_would_install_node_exporter_is_said_before(scope):
     assert rules.cannot_install(Scope(site(jobs=("haproxy",))), worker(), replace(bare, manager="dnf"), silent) == ""
 
 
+def test_nothing_is_installed_beside_something_that_has_the_port(scope):
+    bare, foreign = replace(WELL, packages={}), Exported(answers=False, listens=True)
+    for seen in (bare, WELL):
+        said = rules.cannot_install(scope, worker(), seen, foreign)
+        assert "something listens on port 9100, and does not answer" in said
+    assert rules.cannot_install(scope, worker(), bare, replace(foreign, answers=True)) == ""
+    assert rules.cannot_install(Scope(site(jobs=("haproxy",))), worker(), bare, foreign) == ""
+    with pytest.raises(PrecheckError, match="something listens on port 9100") as raised:
+        refusal(scope, BOTH, exported=foreign)
+    assert "monitoring.node_exporter_port" in raised.value.hint
+
+
 def test_where_files_of_ours_would_have_no_directory_is_said_before(scope):
     bare, silent = replace(WELL, packages={}, directory=False), Exported(answers=False)
     said = "there is no directory /var/lib/prometheus/node-exporter"
@@ -242,7 +254,9 @@ def test_node_exporter_is_asked_over_plain_bash(served, monkeypatch):
     monkeypatch.setattr(Handler, "body", ("\n".join([*lines, *lines[2:]]) + "\n").encode())
     port = served.server_address[1]
     found = asked(monitor.exported(here(lb(1)), port))
-    assert found == Exported(answers=True, textfiles="0", series=frozenset({rules.KEEPALIVED}))
+    assert found == Exported(answers=True, textfiles="0", series=frozenset({rules.KEEPALIVED}), listens=True)
+    monkeypatch.setattr(Handler, "body", b"another program\n")
+    assert asked(monitor.exported(here(lb(1)), port)) == Exported(answers=False, listens=True)
     served.shutdown()
     served.server_close()
     assert asked(monitor.exported(here(lb(1)), port)) == Exported(answers=False)
