@@ -21,8 +21,9 @@ from runbooks.text import counted, listed
 RENDER: Final = "inv monitor.apply, and with an ordinary Prometheus what it says is left to do (docs/monitoring.md)"
 SEVERITIES: Final[Mapping[str, Severity]] = {"critical": "fail", "warning": "warn"}
 WATCHDOG: Final = "Watchdog"
-# Metrics that Prometheus makes itself; `up` of a job is judged with its targets.
-OWN: Final = frozenset({"up", "ALERTS"})
+# Metrics that Prometheus makes itself; `up` of a job that this tool sets up is judged with its targets.
+UP: Final = "up"
+OWN: Final = frozenset({UP, "ALERTS"})
 # For which port of a job a firewall or a proxy may be in the way is in the error that Prometheus gives.
 CHECK: Final = "is the job scraped, and does its version have the metric? docs/monitoring.md"
 WAY: Final = (
@@ -57,7 +58,7 @@ class Wanted:
 
 def series_query(wanted: Wanted) -> str:
     """Return the query that counts the series that are needed and exist now, by metric and job."""
-    names = sorted({each.metric for each in needed(wanted)} - OWN)
+    names = sorted({each.metric for each in needed(wanted)} - OWN | ({UP} if left_to_others(wanted) else set()))
     return f'count by (__name__, job) ({{__name__=~"{"|".join(names)}"}})'
 
 
@@ -66,6 +67,11 @@ def needed(wanted: Wanted) -> frozenset[Series]:
     rules = [rule.expr for group in wanted.groups for rule in group.rules]
     shown = [expr for expressions in wanted.shown.values() for expr in expressions]
     return frozenset(each for expr in (*rules, *shown) for each in series(expr))
+
+
+def left_to_others(wanted: Wanted) -> frozenset[str]:
+    """Return the jobs that a rule reads and that are not among those of hosts.yaml: whether they exist is known by their `up` alone."""
+    return frozenset(job for each in needed(wanted) for job in each.jobs if each.metric == UP) - set(wanted.scope.jobs)
 
 
 def findings(wanted: Wanted, seen: Seen) -> list[Finding]:
@@ -175,9 +181,13 @@ def _annotations(title: str, wanted: Mapping[str, str], good: Sequence[Rule]) ->
 def _series(wanted: Wanted, seen: Seen) -> Iterator[Finding]:
     """A record counts as there when it is ours: its own series are looked at, it may have no value yet."""
     recorded = {record.name for group in wanted.groups for record in group.records}
+    foreign = left_to_others(wanted)
 
     def missing(expr: str) -> list[Series]:
-        return [each for each in sorted(series(expr)) if each.metric not in OWN | recorded and not _exists(each, seen.counts)]
+        read = series(expr)
+        ups = {Series(UP, (job,)) for each in read if each.metric == UP for job in each.jobs if job in foreign}
+        others = {each for each in read if each.metric not in OWN | recorded}
+        return [each for each in sorted(ups | others) if not _exists(each, seen.counts)]
 
     blind = [_blind(rule, each) for group in wanted.groups for rule in group.rules for each in missing(rule.expr)]
     rare = {metric: when for group in wanted.groups for alert in group.alerts for metric, when in alert.rare.items()}
@@ -202,13 +212,8 @@ def _blind(rule: Alert | Record, missing: Series) -> Finding:
     said = f"{rule.name} has no series {missing.metric}{where}"
     if isinstance(rule, Alert) and (when := rule.rare.get(missing.metric)):
         return Finding("note", topic="series", seen=said, why=f"that may be right: {when}")
-    return Finding(
-        "fail",
-        topic="series",
-        seen=said,
-        why="the rule never fires",
-        fix=CHECK,
-    )
+    why = "it is not in monitoring.jobs, and no other job has this name" if missing.metric == UP else "the rule never fires"
+    return Finding("fail", topic="series", seen=said, why=why, fix=CHECK)
 
 
 # ---- alerts

@@ -228,3 +228,15 @@ def test_jobs_that_somebody_else_scrapes_are_not_asked_for():
     seen = whole(goal)
     assert {each.job for each in seen.targets} == {"etcd", "haproxy"}
     assert wrong(goal, seen) == []
+
+
+def test_a_job_that_is_left_to_somebody_who_does_not_scrape_it_is_a_failure():
+    """VIPUnreachable reads nothing of apiserver-vip but `up`: without a target it is silent while the VIP is dead."""
+    goal = wanted(Scope(site(jobs=("etcd", "haproxy"))))
+    assert series_query(goal).endswith('|up"})')
+    found = wrong(goal, without(whole(goal), "up", "apiserver-vip"))
+    assert (found[0].severity, found[0].seen) == ("fail", "VIPUnreachable has no series up of apiserver-vip")
+    assert "not in monitoring.jobs" in found[0].why
+    several = [each.seen for each in wrong(goal, without(whole(goal), "up", "kube-scheduler"))]
+    assert "TargetDown has no series up of kube-scheduler" in several  # also where the rule reads other jobs, which are there
+    assert "KubeSchedulerDown has no series up of kube-scheduler" in several
