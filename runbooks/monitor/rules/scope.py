@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, get_args
 
-from runbooks.inventory.model import Site
+from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Job, Monitoring
+from runbooks.inventory.words import literal
 from runbooks.monitor.rules.alert import span
 
 JOBS: Final[tuple[Job, ...]] = get_args(Job)
@@ -61,6 +63,12 @@ class Scope:
         """
         which = ['job="node-exporter"'] if "node-exporter" in self.jobs else []
         return f"{PREFIX}{metric}{{{','.join([*which, self.own, *more])}}}"
+
+    def on(self, *hosts: Host) -> str:
+        """Return the matcher of the label ``instance`` of these hosts: their names, or their addresses and a port where a job is not ours."""
+        words = [word for host in hosts for word in (host.name, literal(host.address))]
+        either = "|".join(re.sub(r"[.[\]]", r"[\g<0>]", word) for word in words)
+        return f'instance=~"({either})(:[0-9]+)?"'
 
     def wait(self, seconds: int) -> int:
         """Return how long a condition has to hold, in seconds."""

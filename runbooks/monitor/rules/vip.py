@@ -64,8 +64,7 @@ def _holders(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _keepalived(scope: Scope) -> tuple[Alert, ...]:
-    names = "|".join(host.name.replace(".", "[.]") for host in scope.site.load_balancers)
-    there = scope.of("node-exporter")("up", f'instance=~"{names}"')
+    there = scope.of("node-exporter")("up", scope.on(*scope.site.load_balancers))
     return (
         Alert(
             name="KeepalivedStateUnknown",
@@ -92,8 +91,8 @@ def _keepalived(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _moves(scope: Scope) -> tuple[Alert, ...]:
-    moves, home = scope.textfile("vrrp_transitions_total"), scope.site.load_balancers[0].name
-    first = scope.textfile("vrrp_master", f'instance="{home}"')
+    moves, home = scope.textfile("vrrp_transitions_total"), scope.site.load_balancers[0]
+    first = scope.textfile("vrrp_master", scope.on(home))
     return (
         Alert(
             name="KeepalivedFlapping",

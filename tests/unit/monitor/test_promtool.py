@@ -134,6 +134,24 @@ def test_every_alert_fires_in_time_and_only_then(name, scope, promtool: Promtool
     promtool("test", "rules", *files)
 
 
+def test_load_balancers_are_known_by_their_address_where_another_job_scrapes_them(promtool: Promtool, tmp_path):
+    scope = Scope(site(jobs=("haproxy",)))
+    group = next(each for each in groups(scope) if each.name == "vip")
+    one, two = (f"{host.address}:9100" for host in scope.site.load_balancers)
+    there = {f'up{{job="node-exporter",instance="{each}"}}': "1+0x300" for each in (one, two, "10.1.1.111:9100")}
+    there[f'ha_runbooks_vrrp_master{{job="node-exporter",site="ha-cluster",instance="{one}"}}'] = "0+0x300"
+    counts = {"KeepalivedStateUnknown": f'instance="{two}"', "VIPNotAtHome": f'instance="{one}"'}
+    checks = [
+        expected(f'count(ALERTS{{alertname="{name}",alertstate="firing"{more}}}) or vector(0)', 250, 1)
+        for name, instance in counts.items()
+        for more in ("", f",{instance}")
+    ]
+    content = [{"series": name, "values": values} for name, values in there.items()]
+    test = {"interval": "1m", "input_series": content, "promql_expr_test": checks}
+    written(tmp_path / "rules.yml", {"groups": rule_groups(scope, [group])})
+    promtool("test", "rules", written(tmp_path / "tests.yml", {"rule_files": ["rules.yml"], "tests": [test]}))
+
+
 def test_every_alert_has_a_case(scope):
     there = {group.name: [alert.key for alert in group.alerts] for group in groups(scope)}
     assert there.keys() == CASES.keys()

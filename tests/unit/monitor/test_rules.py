@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 import msgspec
 import pytest
@@ -112,6 +113,13 @@ def test_a_job_of_somebody_else_has_no_label_of_the_site():
     assert scope.of("apiserver")("up") == 'up{job="apiserver"}'
     assert scope.of("etcd")("up", 'a="b"') == 'up{job="etcd",site="ha-cluster",a="b"}'
     assert scope.across("etcd", "kubelet")("up") == 'up{job=~"etcd|kubelet"}'
+
+
+def test_a_host_is_known_by_its_name_and_address(scope):
+    first = msgspec.structs.replace(scope.site.load_balancers[0], name="lb1.x", address=ip_address("fd00::11"))
+    pattern = re.compile(scope.on(first).removeprefix('instance=~"').removesuffix('"').replace("[[]", r"\["))
+    assert all(map(pattern.fullmatch, ("lb1.x", "lb1.x:9100", "[fd00::11]:9100")))
+    assert not any(map(pattern.fullmatch, ("lb1-x", "lb1.x1", "[fd00::111]:9100")))
 
 
 def test_a_host_that_two_jobs_scrape_counts_once(scope):
