@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -59,7 +60,7 @@ def _get(asked: str, url: str) -> str:
     except urllib.error.HTTPError as error:
         said = f"{url} answers with status {error.code}"
         raise CommandError(said, hint="is monitoring.prometheus in hosts.yaml the address of Prometheus?") from None
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UnreachableError(
             f"{url}: Prometheus does not answer: {reason}", hint="systemctl status prometheus on its host"

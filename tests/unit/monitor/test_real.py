@@ -191,6 +191,22 @@ def test_a_prometheus_that_does_not_answer_is_said(opened, exporter):
     assert "monitoring.prometheus" in raised.value.hint
 
 
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.2\r\n", b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"status":'])
+def test_an_answer_that_is_no_http_or_ends_too_early_is_said(opened, said):
+    with socket.create_server((HERE, 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(said)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://{HERE}:{server.getsockname()[1]}"
+        with pytest.raises(UnreachableError, match=f"{url}: Prometheus does not answer: .*(SSH-2.0|10 bytes read)"):
+            tasks.check.body(opened(f"{{prometheus: '{url}'}}"))
+
+
 def test_without_a_prometheus_there_is_nothing_to_ask(opened):
     with pytest.raises(InventoryError, match=r"hosts\.yaml:\d+: monitoring\.prometheus is not given") as raised:
         tasks.check.body(opened("{form: files}"))
