@@ -24,10 +24,10 @@ CLIENTS: Final[tuple[Job, ...]] = ("kube-scheduler", "kube-controller-manager", 
 # Prometheus 3 stores le="1" as le="1.0".
 # How long a request of each kind may take, in seconds: https://github.com/kubernetes/community/blob/master/sig-scalability/slos/api_call_latency.md
 FAST: Final = (
-    (WRITES, 'le=~"1|1[.]0"'),
-    (READS, 'scope=~"resource|"', 'le=~"1|1[.]0"'),
-    (READS, 'scope="namespace"', 'le=~"5|5[.]0"'),
-    (READS, 'scope="cluster"', 'le=~"30|30[.]0"'),
+    ((WRITES,), 'le=~"1|1[.]0"'),
+    ((READS, 'scope=~"resource|"'), 'le=~"1|1[.]0"'),
+    ((READS, 'scope="namespace"'), 'le=~"5|5[.]0"'),
+    ((READS, 'scope="cluster"'), 'le=~"30|30[.]0"'),
 )
 WINDOWS: Final = (5 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, DAY, 3 * DAY)
 
@@ -67,23 +67,29 @@ def group(scope: Scope) -> Group:
 
 
 def recorded(seconds: int) -> str:
-    """Return the name of the burn rate over a window.
+    """Return the name of the burn rate over a window. Never kube-prometheus' own, which may be beside it in the same Prometheus.
 
     >>> recorded(300)
-    'apiserver_request:burnrate5m'
+    'ha_runbooks:apiserver_request:burnrate5m'
     """
-    return f"apiserver_request:burnrate{span(seconds)}"
+    return f"ha_runbooks:apiserver_request:burnrate{span(seconds)}"
 
 
 def _record(scope: Scope, seconds: int) -> Record:
-    """Return the share of requests that failed or were slow, over one window. A kind of request that nobody made counts as 0."""
+    """Return the share of requests that failed or were slow, over one window.
+
+    A kind of request counts as 0 when nobody made one, or when its bucket is not scraped: then nothing says that one was slow.
+    """
     api, over = scope.of("apiserver"), scope.range(seconds)
 
     def rate(metric: str, *matchers: str) -> str:
-        return f"(sum(rate({api(f'apiserver_request_{metric}', *matchers)}[{over}])) or vector(0))"
+        return f"sum(rate({api(f'apiserver_request_{metric}', *matchers)}[{over}]))"
 
-    fast = "".join(f"\n  - {rate('duration_seconds_bucket', *matchers, SHORT)}" for matchers in FAST)
-    bad = f"{rate('total', BOTH, FAILED)}\n  + {rate('duration_seconds_count', BOTH, SHORT)}{fast}"
+    slow = [
+        f"({rate('duration_seconds_count', *kind, SHORT)} - {rate('duration_seconds_bucket', *kind, within, SHORT)} or vector(0))"
+        for kind, within in FAST
+    ]
+    bad = "\n  + ".join([f"({rate('total', BOTH, FAILED)} or vector(0))", *slow])
     requests = f"sum(rate({api('apiserver_request_total', BOTH)}[{over}]))"
     return Record(name=recorded(seconds), expr=f"(\n  {bad}\n)\n  /\n{requests}", labels={"site": scope.site.name})
 

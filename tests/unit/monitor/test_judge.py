@@ -142,9 +142,9 @@ def test_a_rule_that_is_missing_or_loaded_twice(goal):
     assert (missing.severity, missing.seen) == ("fail", "etcdHighFsyncDurations (critical) is not loaded")
     (twice,) = wrong(goal, with_rule(seen, old, old, old))
     assert (twice.severity, twice.seen) == ("warn", "etcdHighFsyncDurations (critical) is loaded 2 times")
-    record = rule(seen, "apiserver_request:burnrate3d")
+    record = rule(seen, "ha_runbooks:apiserver_request:burnrate3d")
     (unrecorded,) = wrong(goal, with_rule(seen, record))
-    assert unrecorded.seen == "apiserver_request:burnrate3d is not loaded"
+    assert unrecorded.seen == "ha_runbooks:apiserver_request:burnrate3d is not loaded"
 
 
 def test_rules_of_others_do_not_matter(goal):

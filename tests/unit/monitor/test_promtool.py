@@ -17,6 +17,7 @@ from runbooks.monitor.dashboards.panels import expressions
 from runbooks.monitor.files import everything
 from runbooks.monitor.rule_file import rule_groups
 from runbooks.monitor.rules.alert import Alert
+from runbooks.monitor.rules.apiserver import recorded
 from runbooks.monitor.rules.catalogue import alerts, groups
 from runbooks.monitor.rules.promql import series
 from runbooks.monitor.rules.scope import Scope
@@ -92,7 +93,7 @@ def firing(case: Case, *more: str) -> str:
     return f"count(ALERTS{{{','.join(matchers)}}}) or vector(0)"
 
 
-def expected(expr: str, minutes: int, value: int) -> dict[str, Any]:
+def expected(expr: str, minutes: int, value: float) -> dict[str, Any]:
     return {"expr": expr, "eval_time": f"{minutes}m", "exp_samples": [{"labels": "{}", "value": value}]}
 
 
@@ -132,6 +133,32 @@ def test_every_alert_fires_in_time_and_only_then(name, scope, promtool: Promtool
             tried += len(part.alerts)
     assert tried == len(group.alerts)
     promtool("test", "rules", *files)
+
+
+@pytest.mark.parametrize(("buckets", "share"), [({}, 0.0), ({"POST": 60}, 0.2), ({"POST": 60, "LIST": 0}, 0.7)])
+def test_requests_whose_buckets_are_not_scraped_do_not_count_as_slow(buckets, share, scope, promtool: Promtool, tmp_path):
+    """100 writes and 100 reads of a namespace each minute. ``buckets``: how many were fast enough, by verb."""
+    kinds = {"POST": ("resource", "1"), "LIST": ("namespace", "5.0")}
+    there = {}
+    for verb, (within, limit) in kinds.items():
+        labels = f'job="apiserver",site="ha-cluster",verb="{verb}"'
+        there[f'apiserver_request_total{{{labels},code="200"}}'] = "0+100x20"
+        there[f'apiserver_request_duration_seconds_count{{{labels},scope="{within}"}}'] = "0+100x20"
+        if verb in buckets:
+            bucket = f'apiserver_request_duration_seconds_bucket{{{labels},scope="{within}",le="{limit}"}}'
+            there[bucket] = f"0+{buckets[verb]}x20"
+    content = [{"series": name, "values": values} for name, values in there.items()]
+    check = expected(f"round(sum({recorded(300)}), 0.001)", 15, share)
+    test = {"interval": "1m", "input_series": content, "promql_expr_test": [check]}
+    group = next(each for each in groups(scope) if each.name == "kube-apiserver")
+    written(tmp_path / "rules.yml", {"groups": rule_groups(scope, [replace(group, alerts=())])})
+    promtool("test", "rules", written(tmp_path / "tests.yml", {"rule_files": ["rules.yml"], "tests": [test]}))
+
+
+def test_our_records_have_names_of_our_own(scope):
+    names = [record.name for group in groups(scope) for record in group.records]
+    assert names
+    assert all(name.startswith("ha_runbooks:") for name in names)
 
 
 def test_load_balancers_are_known_by_their_address_where_another_job_scrapes_them(promtool: Promtool, tmp_path):
