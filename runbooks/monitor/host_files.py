@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 from runbooks.commands.certs import PKI
@@ -18,7 +17,7 @@ from runbooks.commands.monitor import (
 from runbooks.inventory.model import Host
 from runbooks.inventory.words import Address, Network
 from runbooks.monitor.rules.scope import Scope
-from runbooks.monitor.rules.targets import loopback_port, proxied, readers
+from runbooks.monitor.rules.targets import loopback, loopback_port, proxied, readers
 from runbooks.render import ROOT, render
 
 CERTIFICATE: Final = f"{PKI}/apiserver.crt"
@@ -28,6 +27,7 @@ class Proxied(NamedTuple):
     """A program behind the proxy. ``token``: whether it checks the API's token."""
 
     name: str
+    address: str
     port: int
     token: bool
 
@@ -44,7 +44,7 @@ def host_files(scope: Scope, host: Host) -> tuple[File, ...]:
 
 def _proxy(scope: Scope, host: Host) -> list[File]:
     site = scope.site
-    jobs = [Proxied(job, loopback_port(site, job), token=job != "etcd") for job in proxied(scope)]
+    jobs = [Proxied(job, loopback(site, job, host), loopback_port(site, job), token=job != "etcd") for job in proxied(scope)]
     config = render(
         "metrics-proxy.cfg",
         site=site,
@@ -53,7 +53,6 @@ def _proxy(scope: Scope, host: Host) -> list[File]:
         certificate=CERTIFICATE,
         scrapers=_readers(scope, host),
         jobs=jobs,
-        loopback="[::1]" if isinstance(host.address, IPv6Address) else "127.0.0.1",
     )
     return [
         File(PROXY_CFG, config, mode="0640"),

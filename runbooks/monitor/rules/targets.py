@@ -71,6 +71,19 @@ def loopback_port(site: Site, job: Job) -> int:
     return int(given) if given.isdecimal() else PORTS[job]
 
 
+def loopback(site: Site, job: Job, host: Host) -> str:
+    """Return the address at which the program of ``job`` serves its metrics on its own host, as in a URL.
+
+    kubeadm gives etcd the loopback of the host's family, and the others 127.0.0.1 in either family.
+    """
+    if job == "etcd":
+        return "[::1]" if host.address.version == 6 else "127.0.0.1"
+    given = getattr(site.kubernetes.extra_args, PROGRAMS[job]).get("bind-address", "").strip("[]")
+    if given in {"", "0.0.0.0"}:  # noqa: S104 - nothing is bound here
+        return "127.0.0.1"
+    return "[::1]" if given == "::" else f"[{given}]" if ":" in given else given
+
+
 def proxied(scope: Scope) -> tuple[Job, ...]:
     """Return the jobs that are read through the proxy on each control plane host."""
     if scope.settings.control_plane != "proxy":

@@ -19,7 +19,7 @@ from runbooks.monitor.dashboards import boards
 from runbooks.monitor.files import everything
 from runbooks.monitor.host_files import host_files
 from runbooks.monitor.rules.scope import Scope
-from runbooks.monitor.rules.targets import scrapes
+from runbooks.monitor.rules.targets import loopback, scrapes
 from tests.support import ROOT, fakes
 from tests.unit.monitor.conftest import site
 
@@ -185,6 +185,29 @@ def test_the_proxy_serves_three_paths_to_the_scrapers_and_nothing_else():
         ("kube-scheduler", "127.0.0.1:10259", " ssl verify none"),
     ]
     assert "listen-metrics" not in text
+
+
+def test_the_proxy_asks_each_program_where_it_listens():
+    """kubeadm gives scheduler and controller manager --bind-address=127.0.0.1 also where the hosts have IPv6."""
+    described = site()
+    host = replace(described.host("master2"), address=ip_address("fd00::102"))
+    args = replace(described.kubernetes.extra_args, scheduler={"bind-address": "::"})
+    bound = replace(described, kubernetes=replace(described.kubernetes, extra_args=args))
+    for each, scheduler in ((described, "127.0.0.1"), (bound, "[::1]")):
+        text = next(file.content for file in host_files(Scope(each), host) if file.path == "/etc/ha-runbooks/metrics-proxy.cfg")
+        assert re.findall(r"^    server \S+ (\S+)", text, re.MULTILINE) == [
+            "[::1]:2381",
+            "127.0.0.1:10257",
+            f"{scheduler}:10259",
+        ]
+
+
+@pytest.mark.parametrize(("given", "address"), [("0.0.0.0", "127.0.0.1"), ("10.1.1.102", "10.1.1.102"), ("fd00::5", "[fd00::5]")])  # noqa: S104 - nothing is bound here
+def test_a_bind_address_of_hosts_yaml_is_where_the_proxy_asks(given, address):
+    described = site()
+    args = replace(described.kubernetes.extra_args, controller_manager={"bind-address": given})
+    bound = replace(described, kubernetes=replace(described.kubernetes, extra_args=args))
+    assert loopback(bound, "kube-controller-manager", bound.host("master2")) == address
 
 
 def test_without_scrapers_it_is_the_networks_of_hosts_and_pods():
