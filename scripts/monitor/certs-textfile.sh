@@ -17,12 +17,13 @@ family() { # NAME MEANING
     printf '# HELP ha_runbooks_%s %s\n# TYPE ha_runbooks_%s gauge\n' "$1" "$2" "$1"
 }
 in_files() {
-    local line path seconds
+    local line path seconds serving="$mine/kubelet-server-current.pem"
+    [ -e "$serving" ] || serving=$mine/kubelet.crt # signed by itself; left behind, and never renewed, where the API has signed one
     while IFS= read -r line; do
         path=${line#certificate } && path=${path%%$'\t'*}
         if [[ $path == *[\"\\]* ]] || ! seconds=$(ending "$line"); then continue; fi
         printf 'ha_runbooks_certificate_end_timestamp_seconds{site="%s",path="%s"} %s\n' "$SITE" "$path" "$seconds"
-    done < <(certificates "$tree"/**/*.crt "$mine"/{kubelet-client-current.pem,kubelet-server-current.pem,kubelet.crt} /etc/kubernetes/*.conf)
+    done < <(certificates "$tree"/**/*.crt "$mine/kubelet-client-current.pem" "$serving" /etc/kubernetes/*.conf)
 }
 on_ports() { # what is served, beside the file that it should be
     local port file line seconds

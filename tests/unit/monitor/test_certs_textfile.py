@@ -99,6 +99,18 @@ def test_every_certificate_is_told_with_its_end(machine, tmp_path):
     assert not [name for name, _ in found if name == SERVED], "nothing listens"
 
 
+def test_a_certificate_that_the_kubelet_has_left_behind_is_not_told(machine, tmp_path):
+    """With serverTLSBootstrap the API signs another one; kubelet.crt stays there, and ends some day."""
+    mine = tmp_path / "kubelet" / "pki"
+    make(mine / "kubelet.crt", 5)
+    ends = {path.rpartition("/")[2] for name, path in machine.run() if name == FILE}
+    assert ends == {"kubelet.crt"}
+    make(mine / "kubelet-server-2026.pem", 300)
+    (mine / "kubelet-server-current.pem").symlink_to(mine / "kubelet-server-2026.pem")
+    ends = {path.rpartition("/")[2] for name, path in machine.run() if name == FILE}
+    assert ends == {"kubelet-server-current.pem"}
+
+
 def test_what_a_port_serves_is_told_beside_its_file(machine):
     """The certificate was renewed, and the server has not been restarted."""
     make(machine.pki / "apiserver.crt", 40)
