@@ -154,7 +154,7 @@ class _Attempt:
         """Send the command first, and without the lock: nothing that cannot be written or printed may keep the fault there."""
         host, timer_s = self.course.host, self.course.timer_s
         try:
-            session.run.transport.run(host, drill.end())
+            session.run.undo(host, drill.end())
         except Exception as error:
             said = f"{host}: not undone by this command ({error}); the host does that itself within {timer_s} s. See: inv drill.list --at-work"
         else:
