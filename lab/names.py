@@ -121,5 +121,14 @@ def current() -> Instance:
 
 
 def cache() -> Path:
-    """Return the directory of the built trees: HA_LAB_CACHE, or /var/cache/ha-lab."""
-    return Path(os.environ.get("HA_LAB_CACHE") or "/var/cache/ha-lab").absolute()
+    """Return the directory of the built trees: HA_LAB_CACHE, or /var/cache/ha-lab.
+
+    Raises InventoryError when the options of a mount could not name it.
+    """
+    path = Path(os.environ.get("HA_LAB_CACHE") or "/var/cache/ha-lab").absolute()
+    if wrong := sorted(set(":,\\ \t\n") & set(str(path))):
+        named = " and ".join(map(repr, wrong))
+        raise InventoryError(
+            f"HA_LAB_CACHE: {path} has {named} in it", hint="HA_LAB_CACHE=DIR with another directory: it is mounted"
+        )
+    return path

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from lab.names import Instance
 
 NSPAWN = Path("/run/systemd/nspawn")
-# runc joins a session keyring; the rest is what etcd's and the kubelet's programs call.
-# swapon and swapoff would act on the machine.
-SYSCALLS = "add_key keyctl bpf request_key perf_event_open ~@swap"
+# runc joins a session keyring; adjtimex tells node_exporter how good the clock is (setting it takes CAP_SYS_TIME, which no host has); the rest
+# is what etcd's and the kubelet's programs call. swapon and swapoff would act on the machine.
+SYSCALLS = "add_key keyctl bpf request_key perf_event_open adjtimex clock_adjtime ~@swap"
 # The clock and the kernel are the machine's: a host that may change everything else must not reach them.
 MACHINES_OWN = "CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO"
 

@@ -23,7 +23,7 @@ from lab.building import locked
 from lab.names import RUN, cache
 from lab.process import run
 from runbooks.errors import InventoryError, PrecheckError
-from runbooks.text import table
+from runbooks.text import age_text, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -242,23 +242,10 @@ def row(save: Save, now: datetime, why: str) -> tuple[str, ...]:
         str(len(save.hosts)),
         save.cluster if save.kubernetes else "-",
         ", ".join(save.versions) or "-",
-        ago(now, datetime.fromisoformat(save.made)),
+        f"{age_text((now - datetime.fromisoformat(save.made)).total_seconds())} ago",
         mebibytes(save.size),
         f"no: {why}" if why else "yes",
     )
-
-
-def ago(now: datetime, then: datetime) -> str:
-    """Return how long ago that is, in words.
-
-    >>> ago(datetime(2026, 1, 3, 12), datetime(2026, 1, 1, 11)), ago(datetime(2026, 1, 1, 12, 5), datetime(2026, 1, 1, 12))
-    ('2 d ago', '5 min ago')
-    """
-    seconds = max(0, int((now - then).total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit} ago"
-    return f"{seconds} s ago"
 
 
 def mebibytes(size: int) -> str:

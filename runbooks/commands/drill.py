@@ -84,7 +84,7 @@ def cut(scenario: str, site: Site, host: Host, peers: Sequence[Host] = (), *, vi
     variables: dict[str, str | Sequence[str]] = {
         "PEERS": [str(peer.address) for peer in peers],
         "FAMILY": "ip" if host.address.version == 4 else "ip6",
-        "SSH_PORT": str(host.ssh.port or site.ssh.port),
+        "SSH_PORTS": [str(port) for port in sorted({each.ssh.port or site.ssh.port for each in site.hosts})],
         "VIP": str(site.endpoint.vip) if vip else "",
     }
     return Fault(scenario, "drill-cut", variables, script("drill-cut", variables))

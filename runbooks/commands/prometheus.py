@@ -6,8 +6,10 @@ https://prometheus.io/docs/prometheus/latest/querying/api/
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 TARGETS: Final = "/api/v1/targets?state=active"
@@ -44,12 +46,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firing:
-    """One alert that is firing or pending."""
+    """One alert that is firing or pending. ``active_s``: since when its expression is true, by Prometheus' clock, in seconds since 1970."""
 
     name: str
     state: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    active_s: float = 0.0
 
 
 def targets(text: str) -> tuple[Target, ...]:
@@ -93,8 +96,22 @@ def alerts(text: str) -> tuple[Firing, ...]:
     for each in _list(_data(text), "alerts"):
         labels = _texts(each, "labels")
         name, state = labels.get("alertname", ""), str(each.get("state", ""))
-        found.append(Firing(name=name, state=state, labels=labels, annotations=_texts(each, "annotations")))
+        active_s = _seconds(str(each.get("activeAt", "")))
+        found.append(Firing(name=name, state=state, labels=labels, annotations=_texts(each, "annotations"), active_s=active_s))
     return tuple(found)
+
+
+def _seconds(stamp: str) -> float:
+    """Return a time of RFC 3339 with up to nanoseconds in seconds since 1970; 0 when it is none.
+
+    >>> _seconds("2026-11-29T18:20:00.123456789Z"), _seconds("2026-11-29T20:20:00+02:00"), _seconds("")
+    (1795976400.123456, 1795976400.0, 0.0)
+    """
+    whole = re.sub(r"(\.\d{1,6})\d*", r"\1", stamp)
+    try:
+        return datetime.fromisoformat(whole).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def alertmanagers(text: str) -> tuple[str, ...]:

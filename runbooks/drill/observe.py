@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from time import time
-from typing import Any
+from typing import Any, Final
 
 from runbooks.backup.sets.store import Store
 from runbooks.commands import drill, etcd, etcd_metrics, lb
@@ -25,23 +26,30 @@ from runbooks.rules.etcd import View
 from runbooks.view import etcd as view_etcd
 from runbooks.view import health
 
+SKEW_S: Final = 5.0  # so far the clock of Prometheus may be behind this machine's
+
 
 def before(run: Run, course: Course) -> Seen:
     """Read what decides whether this drill may be done now."""
     site, backup_wanted = run.site, course.backup_wanted
     stacked = site.kubernetes.etcd == "stacked"
-    lbs: dict[Host, LbState | RunbookError] = run.read_each(
-        {host: lb.state(site, host) for host in site.load_balancers}, fresh=True
-    )
-    return Seen(
-        etcd=view_etcd.view(run) if stacked else None,
-        lbs=lbs,
+    return replace(
+        margins(run),
         drills=standings(run),
         wrong=health.wrong(site, health.look(run)),
         ready=ready(run, course) if course.scenario.rare and stacked else None,
         backup=newest_good(site) if backup_wanted else None,
         backup_wanted=backup_wanted,
     )
+
+
+def margins(run: Run) -> Seen:
+    """Read only what a drill takes from: etcd's members and the load balancers."""
+    site = run.site
+    lbs: dict[Host, LbState | RunbookError] = run.read_each(
+        {host: lb.state(site, host) for host in site.load_balancers}, fresh=True
+    )
+    return Seen(etcd=view_etcd.view(run) if site.kubernetes.etcd == "stacked" else None, lbs=lbs)
 
 
 def ready(run: Run, course: Course) -> Ready | RunbookError:
@@ -60,8 +68,11 @@ def newest_good(site: Site) -> datetime | None:
     return found.finished if found else None
 
 
-def alerts(course: Course) -> tuple[str, ...] | None:
-    """Return which of the scenario's alerts fire; None when no objective asks for them, or Prometheus does not answer."""
+def alerts(course: Course, since_s: float = 0.0) -> tuple[str, ...] | None:
+    """Return which of the scenario's alerts of this site fire; None when no objective asks for them, or Prometheus does not answer.
+
+    Only those that became active after ``since_s``: one that was pending before the injection is not the drill's.
+    """
     monitoring = course.site.monitoring
     if course.limits.alert_s is None or not monitoring or not monitoring.prometheus:
         return None
@@ -69,7 +80,8 @@ def alerts(course: Course) -> tuple[str, ...] | None:
         found = firing(course.site, monitoring.prometheus)
     except RunbookError:
         return None
-    names = {each.name for each in found if each.state == "firing"}
+    ours = (each for each in found if each.state == "firing" and each.labels.get("site") == course.site.name)
+    names = {each.name for each in ours if each.active_s >= since_s - SKEW_S}
     return tuple(each for each in course.scenario.alerts if each in names)
 
 
@@ -87,7 +99,7 @@ def sample(run: Run, course: Course) -> Sample:
         term=term,
         not_ready=_not_ready(run, course),
         down=_down(said),
-        alerts=alerts(course),
+        alerts=alerts(course, course.times.get("injecting_s", 0.0)),
         syncs=(said.get(course.host) or {}).get("syncs"),
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runbooks.commands import drill, lb
 from runbooks.commands.drill import Ready
 from runbooks.commands.lb import LbState
-from runbooks.drill import show, steps
+from runbooks.drill import gate, show, steps
 from runbooks.drill.course import Course
 from runbooks.drill.kept import CLIENTS, Kept, keep
 from runbooks.drill.observe import ready, standings
@@ -83,7 +83,7 @@ def carry_out(session: Session, scenario: Scenario, host: str, *, backup: bool) 
     if session.options.plan:
         session.carry_out(steps.procedure(course), resume=False)
         return None
-    steps.refuse(course, session.run)
+    gate.refuse(course, session.run)
     directory = session.state / "runs"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / f"{new_run_id(datetime.now(UTC))}{CLIENTS}"
@@ -138,11 +138,10 @@ class _Attempt:
             self._try(self.session)
 
     def heal_anew(self) -> None:
-        """The same after an interruption, which has ended all connections: by new ones, with the lock that is still ours."""
+        """The same after an interruption, which has ended all connections: by new ones."""
         if not self._may_be_there():
             return
         fresh = FreshSession(self.session.options)
-        fresh.run.lease = _StillOurs()
         try:
             self._try(fresh)
         finally:
@@ -152,25 +151,17 @@ class _Attempt:
         return self.course.proved and "healed_s" not in self.course.times
 
     def _try(self, session: Session) -> None:
+        """Send the command first, and without the lock: nothing that cannot be written or printed may keep the fault there."""
         host, timer_s = self.course.host, self.course.timer_s
-        say = self.session.run.listener.say
-        say(f"{host}: undoing the fault")
         try:
-            session.run.change(host, drill.end())
-        except RunbookError as error:
-            say(
-                f"{host}: not undone by this command ({error}); the host does that itself within {timer_s} s. See: inv drill.list --at-work"
-            )
+            session.run.undo(host, drill.end())
+        except Exception as error:
+            said = f"{host}: not undone by this command ({error}); the host does that itself within {timer_s} s. See: inv drill.list --at-work"
         else:
-            say(f"{host}: the fault is undone")
-
-
-class _StillOurs:
-    """The lock of the run that was interrupted: it is renewed until this process ends."""
-
-    def hold(self) -> bool:
-        """Return False: it was taken before."""
-        return False
+            said = f"{host}: the fault is undone"
+        with suppress(OSError, ValueError, RunbookError):  # the terminal is closed, the disk is full
+            self.session.run.listener.say(said)
+            self.session.run.journal.note("note", host.name, said)
 
 
 def _host(session: Session, scenario: Scenario, name: str) -> Host:

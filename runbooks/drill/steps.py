@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime
 from math import ceil
+from time import time
 from typing import Final
 
 from runbooks import gates
 from runbooks.commands import drill
-from runbooks.drill import observe
+from runbooks.drill import gate, observe
 from runbooks.drill.course import Course
-from runbooks.drill.rules.guard import Seen, may_pass, refusals, remarks
 from runbooks.engine.by_hand import by_hand
-from runbooks.engine.retry import until
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
-from runbooks.errors import OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.measure.rules.words import seconds
-from runbooks.rules.finding import Finding, told
-from runbooks.text import indented, listed
+from runbooks.text import listed
 
 BASELINE_S: Final = 10
-SETTLES_S: Final = 60  # what may pass by itself is waited for, before a drill is refused
+QUIET_WITHIN_S: Final = 60  # a stretch of BASELINE_S without a failure is waited for
 LATEST_S: Final = 300  # for how long the recovery is waited for, at least
 
 
@@ -50,45 +46,13 @@ def heal_all(site: Site, hosts: tuple[Host, ...]) -> Procedure:
     return Procedure("drill.heal", f"Undo the drills of {site.name}", [heal(host) for host in hosts])
 
 
-def refuse(course: Course, run: Run) -> list[str]:
-    """Raise PrecheckError with every reason not to do this drill now; return what people on call should know before it.
-
-    What may pass by itself is looked at again for SETTLES_S seconds: a host that is busy may have missed one question, and after a drill
-    the load balancers take their time. A plan does not wait.
-    """
-    seen = observe.before(run, course)
-    wrong = _refusals(course, seen)
-    if wrong and all(map(may_pass, wrong)) and not run.plan:
-        run.listener.say(f"not well yet, asked again for {SETTLES_S} s:{indented(told(each) for each in wrong)}")
-
-        def well() -> bool:
-            nonlocal seen, wrong
-            run.look_anew()
-            seen = observe.before(run, course)
-            wrong = _refusals(course, seen)
-            return not wrong
-
-        with suppress(OutcomeError):
-            until(well, within=SETTLES_S, poll=run.poll)
-    if wrong:
-        raise PrecheckError(
-            f"no drill {course.scenario.name} on {course.host} now:{indented(told(each) for each in wrong)}",
-            hint=next((each.fix for each in wrong if each.fix), "inv cluster.verify"),
-        )
-    return remarks(course.scenario, course.host, seen)
-
-
-def _refusals(course: Course, seen: Seen) -> list[Finding]:
-    return refusals(course.site, course.scenario, course.host, seen, datetime.now().astimezone())
-
-
 def may_begin(course: Course) -> Step:
     """Gate: everything that this drill does not take away is there. The lock is taken first: another command may have just changed something."""
 
     def check(run: Run) -> None:
         if not run.plan:
             run.hold()
-        for each in refuse(course, run):
+        for each in gate.refuse(course, run):
             run.note(course.host, each)
 
     words = by_hand("drill", "may_begin", site=course.site, scenario=course.scenario, host=course.host)
@@ -107,13 +71,18 @@ def baseline(course: Course) -> Step:
         seen = course.measuring.seen()
         if not seen or seen.ended_s - seen.began_s < BASELINE_S:
             return Unmet("clients are being measured")
-        if seen.vip.failed or seen.vip.longest_gap_ms > course.limits.outage_ms:
+        if seen.vip.longest_gap_ms > course.limits.outage_ms or seen.ended_s - seen.began_s > QUIET_WITHIN_S:
             failed = f"{seen.vip.failed} requests failed, longest gap {seconds(seen.vip.longest_gap_ms)}"
             raise PrecheckError(f"clients are not served well before the drill: {failed}", hint="inv cluster.verify")
-        return True
+        worst = max((gap.end_s for gap in seen.vip.gaps if gap.reason), default=0.0)
+        return Unmet.of(f"a request failed {seen.ended_s - worst:.0f} s ago" if seen.ended_s - worst < BASELINE_S else "")
 
     return Step(
-        "clients are served well", check=check, done=done, within=60, by_hand=by_hand("drill", "baseline", site=course.site)
+        "clients are served well",
+        check=check,
+        done=done,
+        within=QUIET_WITHIN_S + 30,
+        by_hand=by_hand("drill", "baseline", site=course.site),
     )
 
 
@@ -146,6 +115,12 @@ def arm(course: Course) -> Step:
 def inject(course: Course) -> Step:
     """Inject the fault."""
 
+    def check(run: Run) -> None:
+        """Between the first look and now somebody may have taken something else away."""
+        if run.plan or "injecting_s" in course.times:
+            return
+        gate.refuse_now(course, run)
+
     def do(run: Run) -> None:
         if not run.plan and "injecting_s" not in course.times:
             course.now("injecting_s")
@@ -159,7 +134,12 @@ def inject(course: Course) -> Step:
         return True
 
     return Step(
-        f"inject: {course.scenario.breaks}", course.host, done=done, do=do, by_hand=by_hand("drill", "inject", course=course)
+        f"inject: {course.scenario.breaks}",
+        course.host,
+        check=check,
+        done=done,
+        do=do,
+        by_hand=by_hand("drill", "inject", course=course),
     )
 
 
@@ -177,16 +157,31 @@ def hold(course: Course) -> Step:
         if seen.there is False:
             run.note(course.host, f"the fault was gone {lasted:.0f} s after its injection")
             return True
-        fired = set(seen.alerts or ()) - set(course.fired_before or ())
-        until = course.hold_s if course.limits.alert_s is None or fired else course.longest_s
+        if why := _too_much(course):
+            run.note(course.host, f"ended early, after {lasted:.0f} s: {why}")
+            return True
+        fired = any(each.alerts for each in course.samples)
+        ends = course.hold_s if course.limits.alert_s is None or fired else course.longest_s
         return (
             True
-            if lasted >= until
-            else Unmet(f"about {ceil((until - lasted) / 10) * 10} s left; {_in_words(seen.holders, seen.leader)}")
+            if lasted >= ends
+            else Unmet(f"about {ceil((ends - lasted) / 10) * 10} s left; {_in_words(seen.holders, seen.leader)}")
         )
 
     within = course.longest_s + 60
     return Step("observe from outside", done=done, within=within, by_hand=by_hand("drill", "hold", course=course))
+
+
+def _too_much(course: Course) -> str:
+    """Return why the fault has to end now, or "": clients have not been served for longer than any objective allows, or nobody measures."""
+    if not course.measuring:
+        return ""
+    if not course.measuring.runs():
+        return "nobody measures any more what clients see"
+    seen, longest_ms = course.measuring.seen(), max(course.limits.outage_ms, course.limits.reused_ms)
+    if seen and any(not gap.ended and gap.ms > longest_ms for gap in seen.vip.gaps):
+        return f"clients of the VIP have not been served for more than {seconds(longest_ms)}"
+    return ""
 
 
 def _in_words(holders: tuple[str, ...] | None, leader: str) -> str:
@@ -229,9 +224,10 @@ def recover(course: Course) -> Step:
             raise KeyboardInterrupt
         if not run.plan:
             course.samples.append(observe.sample(run, course))
+        begun_s = time()
         if why := next((text for part in parts if (text := _missing(run, part))), ""):
             course.missing = why
-            course.now("unwell_s")
+            course.times["unwell_s"] = begun_s
             if course.since("healing_s") > within:
                 run.note(course.host, f"not recovered: {why}")
                 return True

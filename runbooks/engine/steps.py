@@ -143,7 +143,7 @@ class Run:
     """What a step works with: it reads from hosts, and changes them or (in a plan) only reports what it would change.
 
     Invariant: every change goes through `change`, `place` or `here`. They take the lock first, record the change in the journal, and
-    change nothing in a plan.
+    change nothing in a plan. Only `undo` does not wait for that.
     """
 
     site: Site
@@ -207,6 +207,13 @@ class Run:
             return self.transport.stream(host, command, flow) if flow else self.transport.run(host, command)
         finally:
             self._readings.forget()
+
+    def undo(self, host: Host, command: Command) -> Answer:
+        """Run what undoes this run's own fault, and return its answer. Raises as the transport does.
+
+        Without the lock, and before anybody is told: nothing that cannot be written or printed keeps the fault there. The caller records it.
+        """
+        return self.transport.run(host, command)
 
     def would_change(self, host: Host | None) -> bool:
         """Return whether a change of ``host`` (None: any change) was made, or reported in a plan."""

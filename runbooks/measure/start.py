@@ -71,6 +71,10 @@ class Measuring:
             self._input().write(line)
             self._input().flush()
 
+    def runs(self) -> bool:
+        """Return whether the process is still there."""
+        return self.process.poll() is None
+
     def seen(self) -> Result | None:
         """Return what was seen until a few seconds ago, None when there is nothing yet. Raises DiskError."""
         return record.read(Path(self.plan.result))

@@ -26,11 +26,12 @@ find_limit() { # sets limit, the file; and slow and fast: what is written to it
     local container group
     local -a named
     container=$(running etcd)
-    if [ "$container" = unlisted ]; then
+    if [ -z "$container" ] || [ "$container" = unlisted ]; then
         echo "crictl does not say which container is etcd's" >&2
         return 1
     fi
-    named=(-type d -name "*$container*" ! -name "*conmon*" -print -quit) # CRI-O's monitor of the container has a cgroup too
+    # CRI-O's monitor of the container has a cgroup too, and systemd has one for each mount of a container.
+    named=(-type d -name "*$container*" ! -name "*conmon*" ! -name "*.mount" -print -quit)
     if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
         group=$(find /sys/fs/cgroup/ "${named[@]}")
         [[ ${group%/*} =~ (/|-)pod[0-9a-f][^/]*$ ]] && group=${group%/*}

@@ -16,11 +16,20 @@ if there; then refuse "the fault is there already, and not by this drill"; fi
 exec 9>"$LOCK"
 flock 9
 if [ -e "$units/$UNIT.service" ]; then refuse "another drill is at work here: inv drill.heal ends it"; fi
+give_up() {
+    systemctl disable -q --now "$UNIT.timer"
+    systemctl stop "$UNIT.service"
+    rm -rf -- "$units/$UNIT.timer" "$units/$UNIT.service" "$DIRECTORY"
+    systemctl daemon-reload
+    refuse "$1"
+}
 [ "$TIMER" = arm ] || AFTER=1
-mkdir -p -- "$DIRECTORY" # 0700: umask 077
-printf '%s\n' "$HEAL" >"$DIRECTORY/heal"
-printf '%s\n' "$SCENARIO" >"$DIRECTORY/scenario"
-cat >"$units/$UNIT.service" <<EOF
+unwritten="what undoes the drill cannot be written to this host's disk (full?)"
+mkdir -p -- "$DIRECTORY" || give_up "$unwritten" # 0700: umask 077
+printf '%s\n' "$SCENARIO" >"$DIRECTORY/scenario" || give_up "$unwritten"
+printf '%s\n' "$HEAL" >"$DIRECTORY/heal" || give_up "$unwritten"
+printf '%s\n' "$HEAL" | cmp -s - "$DIRECTORY/heal" || give_up "$unwritten"
+cat >"$units/$UNIT.service" <<EOF || give_up "$unwritten"
 [Unit]
 Description=ha-runbooks: undoes the drill $SCENARIO
 
@@ -29,34 +38,30 @@ Type=oneshot
 Environment=LC_ALL=C
 ExecStart=/bin/bash -o pipefail $DIRECTORY/heal
 TimeoutStartSec=infinity
+OOMScoreAdjust=-900
 EOF
-cat >"$units/$UNIT.timer" <<EOF
+cat >"$units/$UNIT.timer" <<EOF || give_up "$unwritten"
 [Unit]
 Description=ha-runbooks: undoes the drill $SCENARIO after $AFTER s
 
 [Timer]
 OnActiveSec=$AFTER
+# A heal that was killed is started again; one that has done its work takes this timer away.
+OnUnitInactiveSec=10
 AccuracySec=100ms
 
 [Install]
 WantedBy=timers.target
 EOF
-chmod 644 "$units/$UNIT.service" "$units/$UNIT.timer"
-sync -- "$DIRECTORY" "$units"
-give_up() {
-    systemctl disable -q --now "$UNIT.timer"
-    systemctl stop "$UNIT.service"
-    rm -rf -- "$units/$UNIT.timer" "$units/$UNIT.service" "$DIRECTORY"
-    systemctl daemon-reload
-    refuse "$1"
-}
+chmod 644 "$units/$UNIT.service" "$units/$UNIT.timer" || give_up "$unwritten"
 systemctl daemon-reload
 systemctl enable -q --now "$UNIT.timer" || give_up "systemd does not start the timer"
-flock -u 9
-if [ "$TIMER" = arm ]; then
+if [ "$TIMER" = arm ]; then # a host that loses its power has to find all of it on its disk
+    sync -f -- "$DIRECTORY" "$units" || give_up "$unwritten"
     systemctl -q is-active "$UNIT.timer" || give_up "the timer does not run"
     exit 0
 fi
+flock -u 9
 for ((i = 0; i < 300; i++)); do
     if [ ! -e "$units/$UNIT.service" ] && [ ! -e "$DIRECTORY" ]; then exit 0; fi
     sleep 0.1

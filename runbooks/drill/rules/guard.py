@@ -59,6 +59,16 @@ def refusals(site: Site, scenario: Scenario, host: Host, seen: Seen, now: dateti
     ]
 
 
+def margins(site: Site, scenario: Scenario, host: Host, seen: Seen) -> list[Finding]:
+    """Return what would make the drill take the last thing of its kind away, by a short look just before the injection."""
+    return [
+        *_holder(scenario, host, seen),
+        *_election(site, scenario, host, seen.etcd),
+        *_quorum(site, scenario, host, seen.etcd),
+        *_balancers(site, seen),
+    ]
+
+
 def may_pass(refusal: Finding) -> bool:
     """Return whether a refusal may be over in a moment: what is asked of servers and hosts, not what hosts.yaml or a backup says."""
     return refusal.topic in {"cluster", "etcd", "lb", "hosts"}
@@ -78,6 +88,8 @@ def _fail(topic: str, seen: str, fix: str, host: str = "") -> Finding:
 def _possible(site: Site, scenario: Scenario, host: Host) -> Iterator[Finding]:
     if scenario.member and site.kubernetes.etcd != "stacked":
         yield _fail("etcd", "etcd is external: its members are not in hosts.yaml", "drill it where it is managed")
+    if scenario.effect == "its API server is away" and len(site.control_plane) < 2:
+        yield _fail("API server", "it is the only control plane host: nobody would answer", "add control plane hosts", host.name)
     if not scenario.is_cut:
         return
     if leads_to := [each.name for each in site.hosts if each != host and _is_gateway(site, host, each)]:

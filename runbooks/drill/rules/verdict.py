@@ -58,6 +58,8 @@ def judge(scenario: Scenario, limits: Drills, facts: Facts, result: Result | Non
         _recovery(limits, facts),
         *([_alert(scenario, limits, facts)] if limits.alert_s is not None else []),
     ]
+    if result and result.itself.clock_jumps:
+        found = [_by_no_clock(each) if each.unit == "s" else each for each in found]
     return tuple(found if effect.word == "held" else [effect, *map(_doubtful, found[1:])])
 
 
@@ -74,6 +76,11 @@ def _doubtful(one: Judgement) -> Judgement:
     if one.word != "held":
         return one
     return _unknown(one.objective, one.wanted, f"{one.seen}, but the fault was not proved")
+
+
+def _by_no_clock(one: Judgement) -> Judgement:
+    """Return a judgement on a time that a clock said that was set meanwhile."""
+    return _unknown(one.objective, one.wanted, f"{one.seen}, but this machine's clock was set, or it slept")
 
 
 def _unknown(objective: str, wanted: str, seen: str, fix: str = "") -> Judgement:
@@ -231,6 +238,8 @@ def _recovery(limits: Drills, facts: Facts) -> Judgement:
     if not until:
         return _unknown("recovery", wanted, f"it was not waited for to the end{missing}", "inv cluster.verify")
     took = until - facts.healing_s
+    if took < 0:
+        return _unknown("recovery", wanted, "this machine's clock was set")
     if took > limit:
         return _unknown("recovery", wanted, f"between {seconds(unwell * 1000)} and {seconds(took * 1000)} after the heal")
     seen = f"after {seconds(took * 1000)}"
@@ -238,7 +247,7 @@ def _recovery(limits: Drills, facts: Facts) -> Judgement:
 
 
 def _alert(scenario: Scenario, limits: Drills, facts: Facts) -> Judgement:
-    """Judge the time until one of the scenario's alerts fired that did not fire before."""
+    """Judge the time until one of the scenario's alerts fired: the samples have only those that became active after the injection."""
     wanted = f"within {limits.alert_s} s after the injection: one of {', '.join(scenario.alerts)}"
     limit = limits.alert_s or 0
     if facts.injected_s is None or facts.injecting_s is None:
@@ -247,16 +256,16 @@ def _alert(scenario: Scenario, limits: Drills, facts: Facts) -> Judgement:
         return _unknown("alert", wanted, "Prometheus did not say what fired before", "inv monitor.check")
     before = set(facts.fired_before)
     asked = [each for each in facts.samples if each.at_s >= facts.injecting_s and each.alerts is not None]
-    fired = next((each for each in asked if set(each.alerts or ()) - before), None)
+    fired = next((each for each in asked if each.alerts), None)
     silent = (each.at_s for each in asked if not fired or each.at_s < fired.at_s)
     last = max(silent, default=facts.injecting_s) - facts.injecting_s
     if fired:
         took = fired.at_s - facts.injecting_s
-        seen = f"{sorted(set(fired.alerts or ()) - before)[0]} after {seconds(took * 1000)}"
+        seen = f"{sorted(fired.alerts or ())[0]} after {seconds(took * 1000)}"
         if last < limit < took:
             return _unknown("alert", wanted, f"{seen}, or up to {seconds((took - last) * 1000)} earlier", "inv monitor.check")
         word: Word = "violated" if took > limit else "held"
         return Judgement(objective="alert", word=word, wanted=wanted, seen=seen, over=took - limit, unit="s")
-    if last < limit or set(scenario.alerts) <= before:
+    if last < limit or before & set(scenario.alerts):
         return _unknown("alert", wanted, "Prometheus was not asked until then, or its alerts fired before", "inv monitor.check")
     return Judgement(objective="alert", word="violated", wanted=wanted, seen="none has fired", fix="inv monitor.check")

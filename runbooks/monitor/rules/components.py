@@ -107,6 +107,9 @@ def _work(scope: Scope) -> tuple[Alert, ...]:
             description="The kubelet on {{ $labels.instance }} takes up to {{ $value | humanizeDuration }} for one step of a Pod.",
             command="inv doctor",
             then="Usually an overloaded host, or a registry that is slow: `journalctl -u kubelet -u containerd -n 100`.",
+            rare={
+                "kubelet_pod_worker_duration_seconds_bucket": "old kubelets (1.20) have it after the first step of a Pod that failed"
+            },
         ),
     )
 

@@ -20,6 +20,7 @@ case "$*" in
 "stop kubelet") rm -f kubelet ;;
 "start kubelet") if [ -e stuck ]; then rm stuck; exit 1; fi; touch kubelet ;;
 "-q is-active ha-runbooks-drill.timer") [ -e timer ] ;;
+"show ha-runbooks-drill.timer -p SubState --value") if [ -e timer ]; then cat elapsed 2>/dev/null || echo waiting; else echo dead; fi ;;
 "enable -q --now ha-runbooks-drill.timer")
     [ ! -e no-timers ] || exit 1
     touch timer

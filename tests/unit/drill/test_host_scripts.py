@@ -14,7 +14,7 @@ import pytest
 from runbooks.commands import drill
 from runbooks.commands.base import Answer
 from runbooks.commands.drill import Standing
-from runbooks.drill.rules.scenarios import ALL
+from runbooks.drill.rules.scenarios import ALL, BY_NAME
 from tests.support import fakes
 from tests.unit.drill.sandbox import SandboxHost
 
@@ -125,6 +125,68 @@ def test_an_injection_can_be_repeated(host):
         assert host.run(drill.inject(FAULT)).exited == 0
     assert host.log.count("stop kubelet") == 1
     host.run(drill.end())
+
+
+def test_a_full_disk_refuses_the_drill_and_leaves_nothing(host):
+    full = host.program(drill.arm(FAULT, 9)).replace('>"$DIRECTORY/heal"', ">/dev/full")
+    said = fakes.bash(full)
+    assert (said.exited, "full?" in said.stderr) == (65, True)
+    assert host.clean()
+
+
+@pytest.mark.parametrize("broken", ["the timer has elapsed", "its program is empty"])
+def test_nothing_is_injected_when_the_timer_would_undo_nothing(host, broken):
+    host.run(drill.arm(FAULT, 9))
+    if broken == "the timer has elapsed":
+        (host.top / "elapsed").write_text("elapsed\n")
+    else:
+        (host.top / "drill" / "heal").write_text("")
+    assert host.run(drill.inject(FAULT)).exited == 65
+    assert host.there("kubelet")
+
+
+NFT = """#!/bin/bash
+cd "@TOP@" || exit 1
+if [ "$1" = list ]; then
+    [ ! -e unwell ] || { echo "netlink: Error: cache initialization failed: Cannot allocate memory" >&2; exit 1; }
+    [ ! -e "table-$3" ] || exit 0
+    echo "Error: No such file or directory" >&2
+    exit 1
+fi
+while read -r what first second _; do
+    case $what in
+    table) touch "table-$first" ;;
+    add) touch "table-$second" ;;
+    delete) rm "table-$second" ;;
+    esac
+done
+"""
+
+
+@pytest.mark.parametrize("name", ["lb", "partition"])
+def test_a_cut_host_is_healed_although_nft_cannot_list_its_tables(host, name):
+    """An answer that does not come is none: the fault may be there, and is undone."""
+    site = fakes.site()
+    nft = host.top / "bin" / "nft"
+    nft.write_text(NFT.replace("@TOP@", str(host.top)))
+    nft.chmod(0o755)
+    on = site.load_balancers[0] if name == "lb" else site.control_plane[0]
+    fault = BY_NAME[name].fault(site, on)
+    assert host.run(drill.prove(fault)).exited == 0
+    host.run(drill.arm(fault, 60))
+    assert host.run(drill.inject(fault)).exited == 0
+    assert host.there("table-inet")
+    host.flag("unwell")
+    assert host.standing().there is True
+    with subprocess.Popen(["bash", "-c", host.program(drill.end())]) as ending:
+        deadline = time.monotonic() + 10
+        while host.there("table-inet") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not host.there("table-inet")
+        assert not host.clean()  # nobody could say that it is gone: the timer stays
+        (host.top / "unwell").unlink()
+        ending.wait(20)
+    assert host.clean()
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda each: each.name)

@@ -11,7 +11,7 @@ import pytest
 from runbooks.commands import drill
 from runbooks.commands.base import Answer, Command
 from runbooks.commands.drill import Ready, Standing
-from runbooks.drill import observe, steps
+from runbooks.drill import gate, observe, steps
 from runbooks.drill import run as run_module
 from runbooks.drill.course import Course
 from runbooks.drill.rules.facts import Sample
@@ -21,6 +21,8 @@ from runbooks.engine.steps import Procedure
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.inventory.settings import Drills
+from runbooks.measure.rules.gaps import Gap
+from runbooks.measure.rules.result import NewConnections, Result
 from runbooks.rules.finding import Finding
 from tests.support import fakes
 from tests.unit.drill.sandbox import SandboxHost
@@ -53,7 +55,9 @@ class Sandboxed:
 
 
 @pytest.fixture
-def sandbox(tmp_path) -> SandboxHost:
+def sandbox(tmp_path, monkeypatch) -> SandboxHost:
+    monkeypatch.setattr(gate, "margins", lambda *_: [])  # there is no other host
+    monkeypatch.setattr(observe, "margins", lambda _: None)
     return SandboxHost(tmp_path)
 
 
@@ -100,16 +104,16 @@ def test_what_may_pass_by_itself_is_looked_at_again_before_a_drill_is_refused(mo
         return [Finding("fail", topic=each, seen="away", fix="inv cluster.verify") for each in topics]
 
     monkeypatch.setattr(observe, "before", lambda *_: None)
-    monkeypatch.setattr(steps, "refusals", found)
-    monkeypatch.setattr(steps, "remarks", lambda *_: [])
-    monkeypatch.setattr(steps, "SETTLES_S", 5 if later else 0.1)
+    monkeypatch.setattr(gate, "refusals", found)
+    monkeypatch.setattr(gate, "remarks", lambda *_: [])
+    monkeypatch.setattr(gate, "SETTLES_S", 5 if later else 0.1)
     run = fakes.run_on(fakes.FakeHosts(), plan=plan)
     run.poll = 0.01
     if plan or topic == "backup" or later is None:
         with pytest.raises(PrecheckError, match="no drill kubelet on"):
-            steps.refuse(course, run)
+            gate.refuse(course, run)
     else:
-        steps.refuse(course, run)
+        gate.refuse(course, run)
     assert len(looks) == asked if asked else len(looks) > 1
 
 
@@ -204,6 +208,44 @@ def test_when_the_host_cannot_be_reached_it_is_said_who_undoes_the_fault(sandbox
     said = ended.session.run.listener.of("say")
     assert said[-1].endswith(f"the host does that itself within {course.timer_s} s. See: inv drill.list --at-work")
     assert sandbox.standing().there
+
+
+def test_the_fault_is_undone_although_nobody_can_be_told(sandbox, course, monkeypatch):
+    """`inv drill.etcd | tee log`, and Ctrl-C, which ends tee as well; somebody else has the lock; the disk is full."""
+    broken(sandbox, course)
+    ended = attempt(sandbox, course, fakes.FakeLease(refusal=PrecheckError("taken")))
+    gone = (_ for _ in ()).throw
+    monkeypatch.setattr(ended.session.run.listener, "say", lambda text: gone(BrokenPipeError()))
+    monkeypatch.setattr(ended.session.run.listener, "change", lambda *_, **__: gone(BrokenPipeError()))
+    ended.heal()
+    assert sandbox.there("kubelet")
+    assert sandbox.clean()
+
+
+def test_somebody_else_has_taken_something_away_before_the_injection(sandbox, course, monkeypatch):
+    monkeypatch.setattr(gate, "margins", lambda *_: [Finding("fail", topic="drills", seen="2 of 3", fix="inv etcd.status")])
+    run = fakes.run_on(Sandboxed(sandbox))
+    with pytest.raises(PrecheckError, match="no drill kubelet on worker3 any more"):
+        loop.carry_out(run, Procedure("drill.kubelet", "", [steps.prove(course), steps.arm(course), steps.inject(course)]))
+    assert sandbox.there("kubelet")
+
+
+@pytest.mark.parametrize(
+    ("runs", "gap", "ended"),
+    [
+        (True, None, ""),
+        (True, (20_000, False), "not been served"),
+        (True, (20_000, True), ""),
+        (True, (9_000, False), ""),
+        (False, None, "nobody"),
+    ],
+)
+def test_the_fault_ends_early_when_clients_have_suffered_enough_or_nobody_measures(course, runs, gap, ended):
+    gaps = (Gap(begin_s=1.0, ms=gap[0], ended=gap[1]),) if gap else ()
+    seen = Result(began_s=0, ended_s=1, every_ms=100, timeout_s=10, vip=NewConnections(gaps=gaps))
+    course.measuring = SimpleNamespace(runs=lambda: runs, seen=lambda: seen)
+    assert ended in steps._too_much(course)
+    assert bool(steps._too_much(course)) == bool(ended)
 
 
 def test_nothing_is_undone_where_nothing_can_be(sandbox, course):

@@ -127,3 +127,10 @@ def test_a_full_machine_that_cannot_be_changed_is_refused(monkeypatch: pytest.Mo
 def test_missing_capabilities_are_read_from_the_kernel() -> None:
     assert machine.missing_capabilities("Name:\tx\nCapEff:\t000001fffeffffff\n") == []
     assert machine.missing_capabilities("CapEff:\t0000000000001000\n") == ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_MKNOD"]
+
+
+@pytest.mark.parametrize("place", ["/srv/a:b", "/srv/a,b", "/srv/my cache"])
+def test_a_cache_that_no_mount_could_name_is_refused(monkeypatch, place):
+    monkeypatch.setenv("HA_LAB_CACHE", place)
+    with pytest.raises(InventoryError, match="HA_LAB_CACHE: /srv/"):
+        cache()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 
 import pytest
 
@@ -21,6 +22,7 @@ from runbooks.runs import look, tasks
 from tests.support import ROOT
 from tests.support.exposition import parse
 from tests.support.fakes import FakeHosts, Fault, get, lb, put, run_on, setting
+from tests.support.programs import program
 
 pytestmark = pytest.mark.unit
 
@@ -349,3 +351,12 @@ def test_wrong_flags_of_the_export(session, tmp_path):
 def test_without_runs_there_are_no_metrics(session, capsys):
     tasks.export.body(session(), prometheus=True)
     assert said(capsys) == ""
+
+
+def test_promtool_finds_nothing_wrong_with_the_metrics(session, capsys, request):
+    carried_out(session(), FIRST)
+    carried_out(session(), SECOND, "lb.rollback", broken())
+    tasks.export.body(session(), prometheus=True)
+    words = [program("promtool", request.config), "check", "metrics"]
+    done = subprocess.run(words, input=said(capsys), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
