@@ -455,7 +455,8 @@ def test_the_shipped_site_renders(make):
 # ---- rendering
 
 
-FILLED = [path for path in sorted((ROOT / "templates").glob("*.j2")) if "{{" in path.read_text()]
+MACROS = re.compile(r"{% macro .*?{% endmacro %}", re.DOTALL)  # they get their names from those who call them
+FILLED = [path for path in sorted((ROOT / "templates").glob("*.j2")) if "{{" in MACROS.sub("", path.read_text())]
 
 
 @pytest.mark.parametrize("name", [path.name.removesuffix(".j2") for path in FILLED])
