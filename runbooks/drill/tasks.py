@@ -65,7 +65,7 @@ def haproxy(session: Session, host: str = "", no_backup: bool = False) -> None:
 
 @planned(help=HOST)
 def lb(session: Session, host: str = "", no_backup: bool = False) -> None:
-    """Cut the load balancer with the VIP off the network.
+    """Cut the load balancer with the VIP off.
 
     All but SSH. The other load balancer should take the VIP. Needs nftables there. Undone by this command, by a timer of the host itself, and
     by a reboot. Exit status 0: every objective held; 1: one was violated; 5: could not tell.
@@ -75,9 +75,9 @@ def lb(session: Session, host: str = "", no_backup: bool = False) -> None:
 
 @planned(help=HOST)
 def partition(session: Session, host: str = "", no_backup: bool = False) -> None:
-    """Cut a control plane host off its peers, not off clients.
+    """Cut a control plane host off its peers.
 
-    Its API server should fail and never answer old. Default: the host of etcd's leader. Needs nftables there. Undone by this command, by a
+    Not off clients. Its API server should fail and never answer old. Default: the host of etcd's leader. Needs nftables there. Undone by this command, by a
     timer of the host itself, and by a reboot. Exit status 0: every objective held; 1: one was violated; 5: could not tell.
     """
     _drill(session, "partition", host, no_backup)
@@ -95,9 +95,9 @@ def slow_disk(session: Session, host: str = "", no_backup: bool = False) -> None
 
 @planned(name="all", help=FLAGS)
 def all_(session: Session, no_backup: bool = False) -> None:
-    """Carry out every drill in turn: the regular exercise.
+    """Carry out every drill in turn.
 
-    Each on the host whose loss is hardest; the next one begins when the cluster has recovered. Exit status 0: every objective of every
+    The regular exercise. Each on the host whose loss is hardest; the next one begins when the cluster has recovered. Exit status 0: every objective of every
     drill held; 1: one was violated; 5: could not tell, also because a drill is not possible on its host and was left out.
     """
     from runbooks.drill.run import all_ as every  # noqa: PLC0415 - start-up time
@@ -118,9 +118,9 @@ def heal(session: Session, host: str = "") -> None:
 
 @query(name="list", help={"at_work": "ask the hosts which drills are at work now"})
 def list_(session: Session, at_work: bool = False) -> None:
-    """List the drills, the objectives, and what each has shown last.
+    """List the drills and what each has shown last.
 
-    Connects to no host without --at-work.
+    With the objectives. Connects to no host without --at-work.
     """
     from runbooks.drill import show  # noqa: PLC0415 - start-up time
 

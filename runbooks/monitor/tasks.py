@@ -22,9 +22,9 @@ FASTER = "divide every duration by so many: for rehearsals, in which nobody can 
     }
 )
 def render(session: Session, to: str, faster: int = 1) -> None:
-    """Write rules, targets, dashboards and the hosts' files to a directory.
+    """Write all files of monitoring to a directory.
 
-    For the Prometheus operator, or for an ordinary Prometheus: monitoring.form in hosts.yaml. Connects to no host.
+    Rules, targets, dashboards, and the hosts' files. For the Prometheus operator, or for an ordinary Prometheus: monitoring.form in hosts.yaml. Connects to no host.
     """
     from runbooks.monitor.files import everything  # noqa: PLC0415 - start-up time
     from runbooks.monitor.rules.scope import Scope  # noqa: PLC0415
@@ -71,9 +71,9 @@ def apply(session: Session, to: str = "", host: str = "", faster: int = 1) -> No
 
 @procedure(help={"host": "only from these hosts, separated by commas, and nothing in the cluster; default: all"})
 def remove(session: Session, host: str = "") -> None:
-    """Take monitoring away again: our files and units on the hosts, our objects in the cluster.
+    """Take monitoring away again.
 
-    Packages (node_exporter, HAProxy) and what was opened in firewalld stay; what Prometheus itself has is not touched.
+    Our files and units on the hosts, our objects in the cluster. Packages (node_exporter, HAProxy) and what was opened in firewalld stay; what Prometheus itself has is not touched.
     """
     from runbooks.monitor.apply import remove_procedure  # noqa: PLC0415 - start-up time
     from runbooks.monitor.rules.scope import Scope  # noqa: PLC0415
@@ -83,9 +83,9 @@ def remove(session: Session, host: str = "") -> None:
 
 @query(help={"faster": f"as for monitor.render: {FASTER}"})
 def check(session: Session, faster: int = 1) -> None:
-    """Show whether monitoring works: targets, rules, series, alerts.
+    """Show whether monitoring works.
 
-    Asks the Prometheus of hosts.yaml (monitoring.prometheus). A rule whose series do not exist never fires: every one is looked at.
+    Targets, rules, series, alerts. Asks the Prometheus of hosts.yaml (monitoring.prometheus). A rule whose series do not exist never fires: every one is looked at.
     Also shows what fires now. Exit status 1 when something is missing or a critical alert fires.
     """
     from runbooks.monitor.check import check  # noqa: PLC0415 - start-up time

@@ -14,6 +14,7 @@ from runbooks.monitor.rules.alert import Alert, Group
 from runbooks.monitor.rules.scope import Scope
 
 KUBELET: Final = "On its host: `systemctl status kubelet containerd`, `journalctl -u kubelet -n 50`. A host that is gone: [recover.node](recover.node.md)."
+POD_WORKER: Final = "kubelet_pod_worker_duration_seconds_bucket"
 SERVING: Final = "the kubelet has it with serverTLSBootstrap only; kubeadm's kubelets sign their serving certificate themselves"
 ROTATED: Final = (
     "The kubelet renews it by itself, through the API. `journalctl -u kubelet` says why not; after its end only [recover.certs]"
@@ -93,23 +94,20 @@ def _work(scope: Scope) -> tuple[Alert, ...]:
             severity="warning",
             for_s=scope.wait(300),
             summary="The kubelet on {{ $labels.instance }} looks at its containers slowly",
-            description="It takes up to {{ $value | humanizeDuration }} to list the containers on {{ $labels.instance }}. Above three minutes the"
-            " node becomes NotReady.",
+            description="It takes up to {{ $value | humanizeDuration }} to list its containers. Above three minutes the node becomes NotReady.",
             command="inv doctor",
             then="Usually an overloaded host or disk, or a containerd that hangs: `crictl ps` on the host.",
         ),
         Alert(
             name="KubeletPodStartUpLatencyHigh",
-            expr=f"{p99('kubelet_pod_worker_duration_seconds_bucket')}\n  > 60",
+            expr=f"{p99(POD_WORKER)}\n  > 60",
             severity="warning",
             for_s=scope.wait(900),
             summary="Pods on {{ $labels.instance }} start slowly",
             description="The kubelet on {{ $labels.instance }} takes up to {{ $value | humanizeDuration }} for one step of a Pod.",
             command="inv doctor",
             then="Usually an overloaded host, or a registry that is slow: `journalctl -u kubelet -u containerd -n 100`.",
-            rare={
-                "kubelet_pod_worker_duration_seconds_bucket": "old kubelets (1.20) have it after the first step of a Pod that failed"
-            },
+            rare={POD_WORKER: "old kubelets (1.20) have it after the first step of a Pod that failed"},
         ),
     )
 
