@@ -100,7 +100,7 @@ def test_haproxys_own_service_is_neither_enabled_nor_running_on_control_plane_ho
 
 
 def test_the_proxy_gives_three_paths_and_nothing_else(watched: Operator) -> None:
-    address = watched.lab.site.host("master2").address
+    address = watched.lab.site().host("master2").address
 
     def status(path: str, *more: str) -> str:
         flags = " ".join(("-sk", "-m 10", "-o /dev/null", "-w '%{http_code}'", *more))
