@@ -27,10 +27,12 @@ def move(lab: Lab, *hosts: str) -> None:
         return
     refuse(lab.instance)
     lab.off(*moving)
-    with exclusive(lab.instance, lab.say):
-        for host in moving:
-            _move(lab.instance, host)
-    lab.on(*moving)
+    try:
+        with exclusive(lab.instance, lab.say):
+            for host in moving:
+                _move(lab.instance, host)
+    finally:
+        lab.on(*moving)
 
 
 def is_there(instance: Instance, host: str) -> bool:

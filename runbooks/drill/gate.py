@@ -17,6 +17,7 @@ from runbooks.rules.finding import Finding, told
 from runbooks.text import indented
 
 SETTLES_S: Final = 60  # what may pass by itself is waited for, before a drill is refused
+AGAIN_S: Final = 5  # the same just before the injection: a question that was missed, not what somebody has just restarted
 
 
 def refuse(course: Course, run: Run) -> list[str]:
@@ -31,7 +32,7 @@ def refuse(course: Course, run: Run) -> list[str]:
         looks.append(observe.before(run, course))
         return refusals(course.site, course.scenario, course.host, looks[-1], datetime.now().astimezone())
 
-    _refuse(course, "now", _settled(run, ask))
+    _refuse(course, "now", _settled(run, ask, SETTLES_S))
     return remarks(course.scenario, course.host, looks[-1])
 
 
@@ -41,14 +42,14 @@ def refuse_now(course: Course, run: Run) -> None:
     def ask() -> list[Finding]:
         return margins(course.site, course.scenario, course.host, observe.margins(run))
 
-    _refuse(course, "any more", _settled(run, ask))
+    _refuse(course, "any more", _settled(run, ask, AGAIN_S))
 
 
-def _settled(run: Run, ask: Callable[[], list[Finding]]) -> list[Finding]:
-    """Return the refusals that ``ask`` gives; those that may pass by themselves only once SETTLES_S are over. A plan does not wait."""
+def _settled(run: Run, ask: Callable[[], list[Finding]], within_s: int) -> list[Finding]:
+    """Return the refusals that ``ask`` gives; those that may pass by themselves only once ``within_s`` are over. A plan does not wait."""
     wrong = ask()
     if wrong and all(map(may_pass, wrong)) and not run.plan:
-        run.listener.say(f"not well yet, asked again for {SETTLES_S} s:{indented(told(each) for each in wrong)}")
+        run.listener.say(f"not well yet, asked again for {within_s} s:{indented(told(each) for each in wrong)}")
 
         def well() -> bool:
             nonlocal wrong
@@ -57,7 +58,7 @@ def _settled(run: Run, ask: Callable[[], list[Finding]]) -> list[Finding]:
             return not wrong
 
         with suppress(OutcomeError):
-            until(well, within=SETTLES_S, poll=run.poll)
+            until(well, within=within_s, poll=run.poll)
     return wrong
 
 

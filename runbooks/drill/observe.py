@@ -68,10 +68,10 @@ def newest_good(site: Site) -> datetime | None:
     return found.finished if found else None
 
 
-def alerts(course: Course, since_s: float = 0.0) -> tuple[str, ...] | None:
-    """Return which of the scenario's alerts of this site fire; None when no objective asks for them, or Prometheus does not answer.
+def alerts(course: Course, since_s: float | None = None) -> tuple[str, ...] | None:
+    """Return which of the scenario's alerts of this site fire that became active after ``since_s``; None when no objective asks for them, or Prometheus does not answer.
 
-    Only those that became active after ``since_s``: one that was pending before the injection is not the drill's.
+    Without ``since_s`` those that fire or are pending: what is there before the injection is not the drill's.
     """
     monitoring = course.site.monitoring
     if course.limits.alert_s is None or not monitoring or not monitoring.prometheus:
@@ -80,8 +80,10 @@ def alerts(course: Course, since_s: float = 0.0) -> tuple[str, ...] | None:
         found = firing(course.site, monitoring.prometheus)
     except RunbookError:
         return None
-    ours = (each for each in found if each.state == "firing" and each.labels.get("site") == course.site.name)
-    names = {each.name for each in ours if each.active_s >= since_s - SKEW_S}
+    ours = [each for each in found if each.labels.get("site") == course.site.name]
+    if since_s is not None:
+        ours = [each for each in ours if each.state == "firing" and each.active_s >= since_s - SKEW_S]
+    names = {each.name for each in ours}
     return tuple(each for each in course.scenario.alerts if each in names)
 
 
@@ -99,7 +101,7 @@ def sample(run: Run, course: Course) -> Sample:
         term=term,
         not_ready=_not_ready(run, course),
         down=_down(said),
-        alerts=alerts(course, course.times.get("injecting_s", 0.0)),
+        alerts=alerts(course, course.times.get("injecting_s", at_s)),
         syncs=(said.get(course.host) or {}).get("syncs"),
     )
 

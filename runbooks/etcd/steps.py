@@ -197,7 +197,9 @@ class MemberDefrag:
         run.note(self.host, "it has become the leader in the meantime: the leadership moves first")
         self.move_leadership(run)
         until(lambda: self.leads_no_more(run), within=30, poll=run.poll)
-        return answering(run, self.host)
+        seen = answering(run, self.host)
+        self.policy.refuse(run, seen, self.host)  # another one may have gone meanwhile
+        return seen
 
     def healthy(self, run: Run) -> bool | Unmet:
         """Return whether the next member may be defragmented."""

@@ -7,7 +7,7 @@ name=ha_runbooks_drill
 gone() { # FAMILY: nft says that there is no such table; when it fails for another reason, the table may be there
     local said
     if said=$(LC_ALL=C nft list table "$1" "$name" 2>&1 >/dev/null); then return 1; fi
-    [[ $said == *'No such file or directory'* ]]
+    [[ $said == *'No such file or directory'* || $said == *'does not exist'* ]] # nft 0.9.0 and before: the second
 }
 families() { echo "inet${VIP:+ arp}"; }
 ready() {

@@ -70,7 +70,7 @@ def margins(site: Site, scenario: Scenario, host: Host, seen: Seen) -> list[Find
 
 
 def may_pass(refusal: Finding) -> bool:
-    """Return whether a refusal may be over in a moment: what is asked of servers and hosts, not what hosts.yaml or a backup says."""
+    """Return whether a refusal may be over in a moment: what servers and hosts answer, not what hosts.yaml, the choice or a backup is."""
     return refusal.topic in {"cluster", "etcd", "lb", "hosts"}
 
 
@@ -87,7 +87,7 @@ def _fail(topic: str, seen: str, fix: str, host: str = "") -> Finding:
 
 def _possible(site: Site, scenario: Scenario, host: Host) -> Iterator[Finding]:
     if scenario.member and site.kubernetes.etcd != "stacked":
-        yield _fail("etcd", "etcd is external: its members are not in hosts.yaml", "drill it where it is managed")
+        yield _fail("hosts.yaml", "etcd is external: its members are not in hosts.yaml", "drill it where it is managed")
     if scenario.effect == "its API server is away" and len(site.control_plane) < 2:
         yield _fail("API server", "it is the only control plane host: nobody would answer", "add control plane hosts", host.name)
     if not scenario.is_cut:
@@ -126,14 +126,14 @@ def _election(site: Site, scenario: Scenario, host: Host, view: View | None) -> 
     for key, limit_ms in (("outage_ms", site.drills.outage_ms), ("reused_ms", site.drills.reused_ms)):
         if limit_ms <= election_ms:
             seen = f"its member leads etcd, and a new leader takes more than {election_ms} ms, but drills.{key} is {limit_ms}"
-            yield _fail("etcd", seen, "choose another host, or inv etcd.move-leader", host.name)
+            yield _fail("hosts.yaml", seen, "choose another host, or inv etcd.move-leader", host.name)
 
 
 def _holder(scenario: Scenario, host: Host, seen: Seen) -> Iterator[Finding]:
     state = seen.lbs.get(host)
     if scenario.effect == "another LB holds the VIP" and isinstance(state, LbState) and not state.holds_vip:
         yield _fail(
-            "lb", "it does not hold the VIP, so nothing would have to fail over", "choose the holder: inv lb.status", host.name
+            "host", "it does not hold the VIP, so nothing would have to fail over", "choose the holder: inv lb.status", host.name
         )
 
 
@@ -167,7 +167,7 @@ def _quorum(site: Site, scenario: Scenario, host: Host, view: View | None) -> It
         )
         yield _fail("etcd", margin, "inv etcd.status")
     elif scenario.member and not view.member_of(host):
-        yield _fail("etcd", "it has no member of etcd", "inv etcd.members", host.name)
+        yield _fail("host", "it has no member of etcd", "inv etcd.members", host.name)
 
 
 def _balancers(site: Site, seen: Seen) -> Iterator[Finding]:
@@ -178,10 +178,10 @@ def _balancers(site: Site, seen: Seen) -> Iterator[Finding]:
         elif why := lb.not_serving(state):
             yield _fail("lb", why, "inv lb.setup", host.name)
         elif state.drained:
-            yield _fail("lb", "it is drained, so it would not take the VIP", "inv lb.failover hands the VIP back", host.name)
+            yield _fail("drained", "it is drained, so it would not take the VIP", "inv lb.failover hands the VIP back", host.name)
     states = {host: state for host, state in seen.lbs.items() if isinstance(state, LbState)}
     if len(site.load_balancers) < 2:
-        yield _fail("lb", "there is only one load balancer", "add a second one to hosts.yaml")
+        yield _fail("hosts.yaml", "there is only one load balancer", "add a second one to hosts.yaml")
     elif len(states) == len(site.load_balancers) and (apart := lb.not_a_pair(states)):
         yield _fail("lb", apart, "inv recover.vip")
 

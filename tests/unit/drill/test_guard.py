@@ -62,7 +62,7 @@ def test_a_site_that_is_well_may_be_drilled(scenario):
         ("lb", replace(GOOD, lbs={lb(1): HOLDER, lb(2): SILENT})),
         ("lb", replace(GOOD, lbs={lb(1): HOLDER})),
         ("lb", replace(GOOD, lbs={lb(1): HOLDER, lb(2): replace(STANDBY, haproxy_down=True)})),
-        ("lb", replace(GOOD, lbs={lb(1): HOLDER, lb(2): replace(STANDBY, drained=True)})),
+        ("drained", replace(GOOD, lbs={lb(1): HOLDER, lb(2): replace(STANDBY, drained=True)})),
         ("lb", replace(GOOD, lbs={lb(1): HOLDER, lb(2): HOLDER})),
         ("lb", replace(GOOD, lbs={lb(1): STANDBY, lb(2): STANDBY})),
         ("drills", replace(GOOD, drills={**IDLE, lb(2): Standing(True, "haproxy", there=True)})),
@@ -93,7 +93,7 @@ def test_without_a_backup_only_when_that_is_asked_for():
 
 @pytest.mark.parametrize("name", ["haproxy", "lb"])
 def test_only_the_holder_of_the_vip_is_drilled(name):
-    assert why(GOOD, name, lb(2)) == [("lb", "it does not hold the VIP, so nothing would have to fail over")]
+    assert why(GOOD, name, lb(2)) == [("host", "it does not hold the VIP, so nothing would have to fail over")]
 
 
 def test_the_gateway_to_another_host_is_never_cut():
@@ -108,7 +108,7 @@ def test_the_gateway_to_another_host_is_never_cut():
 def test_an_external_etcd_is_drilled_where_it_is_managed():
     external = msgspec.structs.replace(SITE, kubernetes=msgspec.structs.replace(SITE.kubernetes, etcd="external"))
     seen = replace(GOOD, etcd=None)
-    assert [topic for topic, _ in why(seen, "etcd", at=external)] == ["etcd"]
+    assert [topic for topic, _ in why(seen, "etcd", at=external)] == ["hosts.yaml"]
     assert why(seen, "haproxy", at=external) == []
 
 
@@ -136,7 +136,7 @@ def test_a_slow_leader_is_refused_only_where_an_election_is_longer_than_allowed(
     assert remarks(scenario, leader, GOOD) == ["its member leads etcd: leadership may move to another host, and stays there"]
     assert remarks(scenario, other, GOOD) == remarks(BY_NAME["etcd"], leader, GOOD) == []
     told = "its member leads etcd, and a new leader takes more than 1000 ms, but drills.outage_ms is 1000"
-    assert why(GOOD, "slow-disk", leader, with_limits(1000)) == [("etcd", told)]
+    assert why(GOOD, "slow-disk", leader, with_limits(1000)) == [("hosts.yaml", told)]
     assert why(GOOD, "slow-disk", leader, with_limits(5000, 900))[0][1].endswith("drills.reused_ms is 900")
     assert why(GOOD, "slow-disk", leader, with_limits(4000, **{"election-timeout": "5000"}))
     assert why(GOOD, "slow-disk", other, with_limits(500)) == []

@@ -11,16 +11,17 @@ import pytest
 from runbooks.commands import drill
 from runbooks.commands.base import Answer, Command
 from runbooks.commands.drill import Ready, Standing
+from runbooks.commands.prometheus import Firing
 from runbooks.drill import gate, observe, steps
 from runbooks.drill import run as run_module
 from runbooks.drill.course import Course
 from runbooks.drill.rules.facts import Sample
 from runbooks.drill.rules.scenarios import ALL, BY_NAME
 from runbooks.engine import loop
-from runbooks.engine.steps import Procedure
+from runbooks.engine.steps import Procedure, Unmet
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.inventory.settings import Drills
+from runbooks.inventory.settings import Drills, Monitoring
 from runbooks.measure.rules.gaps import Gap
 from runbooks.measure.rules.result import NewConnections, Result
 from runbooks.rules.finding import Finding
@@ -248,6 +249,26 @@ def test_the_fault_ends_early_when_clients_have_suffered_enough_or_nobody_measur
     assert bool(steps._too_much(course)) == bool(ended)
 
 
+@pytest.mark.parametrize(
+    ("failed", "waits"),
+    [
+        ([0] * 12, [True] * 9 + [False]),  # ten seconds without a failure
+        ([0, 3, 3] + [3] * 12, [True] * 11 + [False]),  # ten seconds after the last one
+        (list(range(70)), [True] * 60 + [None]),  # each hangs while others are served, so that there is no gap: refused
+    ],
+)
+def test_clients_are_served_well_once_none_has_failed_for_a_while(course, failed, waits):
+    step, said = steps.baseline(course), []
+    for second, number in enumerate(failed[: len(waits)], start=1):
+        seen = Result(began_s=100, ended_s=100 + second, every_ms=100, timeout_s=10, vip=NewConnections(failed=number))
+        course.measuring = SimpleNamespace(seen=lambda seen=seen: seen)
+        try:
+            said.append(isinstance(step.done(None), Unmet))
+        except PrecheckError:
+            said.append(None)
+    assert said == waits
+
+
 def test_nothing_is_undone_where_nothing_can_be(sandbox, course):
     ended = attempt(sandbox, course, fakes.FakeLease())
     ended.heal()
@@ -297,3 +318,23 @@ def test_the_timer_is_later_than_the_longest_fault(scenario):
     titles = [step.name for step in steps.procedure(course)]
     order = ["prove", "start", "inject:", "observe", "undo", "wait"]
     assert [title.split()[0] for title in titles[2:]] == order
+
+
+def test_only_alerts_of_this_site_that_became_active_after_the_injection_count(course, monkeypatch):
+    def alert(name: str, state: str, active_s: float, site: str = "ha-cluster") -> Firing:
+        return Firing(name=name, state=state, labels={"site": site}, annotations={}, active_s=active_s)
+
+    there = (
+        alert("KubeletDown", "firing", 100),  # before
+        alert("KubeNodeNotReady", "firing", 207),
+        alert("TargetDown", "pending", 208),
+        alert("TargetDown", "firing", 209, site="another"),
+        alert("Watchdog", "firing", 209),  # none of this drill's
+    )
+    monkeypatch.setattr(observe, "firing", lambda *_: there)
+    course.site = msgspec.structs.replace(
+        course.site, monitoring=Monitoring(prometheus="http://10.1.1.50:9090"), drills=Drills(hold_s=10, alert_s=60)
+    )
+    assert set(observe.alerts(course) or ()) == {"KubeletDown", "KubeNodeNotReady", "TargetDown"}
+    assert observe.alerts(course, 203) == ("KubeNodeNotReady",)
+    assert observe.alerts(course, 300) == ()

@@ -104,7 +104,7 @@ def test_a_member_that_has_become_the_leader_hands_that_on_before_it_stops_answe
     monkeypatch.setattr(steps, "next_leader", lambda *_: SimpleNamespace(id="b"))
     monkeypatch.setattr(steps, "leader_of", lambda found: found.statuses["m1"].leader)
     run: Any = SimpleNamespace(plan=plan, poll=0.01, change=change, note=lambda *_: None, look_anew=lambda: None)
-    policy: Any = SimpleNamespace(reason=lambda _: "too large")
+    policy: Any = SimpleNamespace(reason=lambda _: "too large", refuse=lambda *_: None)
     host: Any = "m1"
     steps.MemberDefrag(host=host, policy=policy).do(run)
     assert done == did
