@@ -15,6 +15,6 @@ def program(name: str, config: pytest.Config) -> str:
     found = str(own) if own.is_file() else shutil.which(name)
     if not found:
         (pytest.skip if config.getoption("markexpr") == "not lab" else pytest.fail)(
-            f"there is no {name}: scripts/setup installs it"
+            f"there is no {name}: scripts/setup --tests installs it"
         )
     return found
