@@ -30,7 +30,8 @@ class Loopback:
 
 
 PARENT = """
-import sys, msgspec
+import signal, sys, msgspec
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
 from pathlib import Path
 from runbooks.measure.plan import Plan
 from runbooks.measure.start import measuring
