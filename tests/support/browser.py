@@ -43,7 +43,7 @@ for (const element of document.querySelectorAll("body *")) {
   if (!own || ["SCRIPT", "STYLE", "title"].includes(element.tagName)) continue;
   const ratio = svg ? contrast(numbers(getComputedStyle(element).fill), below(element))
     : contrast(numbers(getComputedStyle(element).color), behind(element));
-  if (ratio < 4.5) faint.push(`${own} (${ratio.toFixed(1)})`);
+  if (ratio < READABLE) faint.push(`${own} (${ratio.toFixed(1)})`);
   const place = element.getBoundingClientRect(), edge = svg && svg.getBoundingClientRect();
   if (svg && (place.left < edge.left - 1 || place.right > edge.right + 1)) outside.push(own);
 }
@@ -80,7 +80,7 @@ def look(page: Path, *, dark: bool = False, width: int = 1200) -> Look:
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory, "page.html")
         allowed = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
-        copy.write_text(allowed.replace("</body>", f"<script>{PROBE}</script></body>"))
+        copy.write_text(allowed.replace("</body>", f"<script>const READABLE = {READABLE};{PROBE}</script></body>"))
         scheme = f"--blink-settings=preferredColorScheme={DARK if dark else LIGHT}"
         shown = browse(directory, copy, "--dump-dom", scheme, f"--window-size={width},1600")
     found = re.search(r'<pre id="seen">(.*?)</pre>', shown, re.DOTALL)

@@ -19,7 +19,6 @@ from runbooks.inventory.load import load_site
 from runbooks.rules import kubeadm as config
 from tests.support import planted
 from tests.support.operator import Operator
-from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -55,7 +54,7 @@ def names(cluster: Operator, host: str = "master2") -> set[str]:
 
 def whole(cluster: Operator) -> None:
     """Wait until everything holds: the kubelet of 1.20 may take a minute to call the pods of a new control plane ready."""
-    eventually(lambda: cluster.trouble("cluster.verify"), "", 180)
+    cluster.verified()
 
 
 def backends(cluster: Operator) -> dict[str, set[str]]:

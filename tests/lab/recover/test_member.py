@@ -49,7 +49,7 @@ def etcdctl(saved: Operator, host: str, *words: str) -> str:
 
 def whole(saved: Operator) -> None:
     """The proof of each recovery: cluster.verify is green, and every object is there with its content."""
-    eventually(lambda: saved.trouble("cluster.verify"), "", 180)  # the kubelet of 1.20 is slow to call a pod ready
+    saved.verified()  # the kubelet of 1.20 is slow to call a pod ready
     for host in MASTERS:  # each has a store of its own behind it
         server = [*KUBECTL, f"--server=https://{address(saved, host)}:6443", "-n", STOCK]
         found = saved.lab.console(host, [*server, "get", "configmaps", "-o", "json"], check=True, timeout_s=60)

@@ -53,7 +53,7 @@ def gone(saved: Operator) -> Iterator[tuple[Operator, Path]]:
     yield saved, key
     saved.lab.console("master1", ["bash", "-c", NO_OIDC])
     # The tests after these need the cluster; a busy machine may need a while until it is healthy again.
-    eventually(lambda: saved.trouble("cluster.verify"), "", seconds=180)
+    saved.verified()
 
 
 def test_without_the_key_nothing_is_touched(gone: tuple[Operator, Path]) -> None:
