@@ -69,6 +69,12 @@ ROWS: Final = {
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what scripts/test asks for when it has no hour and a half."""
+    words = "leave out the tests that are marked long, and kill a command after some of its steps instead of after every one"
+    parser.addoption("--brief", action="store_true", help=words)
+
+
 def pytest_configure() -> None:
     """Let the commands that the tests start find their modules compiled, outside the checkout: there are well over a thousand of them."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -89,8 +95,12 @@ def row(nodeid: str) -> str:
     return ORDER[path][0]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests on hosts first, each row in its order."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests on hosts first, each row in its order; --brief leaves the long ones out."""
+    if config.getoption("--brief"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: ORDER[item.nodeid.partition("::")[0]] if row(item.nodeid) else ("z", 0))
 
 
@@ -107,7 +117,7 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> LoadScopeScheduling:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how long each row took, and all other tests together: seconds of their tests, with what is set up and taken down."""
     seconds = Counter[str]()
     for report in (
@@ -119,3 +129,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("rows")
     for name in sorted(seconds, reverse=True):
         terminalreporter.line(f"{seconds[name]:8.1f} s  {name or 'all other tests'}")
+    if config.getoption("--brief"):
+        terminalreporter.line("the tests that are marked long were left out: scripts/test --long")

@@ -20,6 +20,12 @@ BUILT = "-built"
 
 
 @pytest.fixture(scope="session")
+def brief(request: pytest.FixtureRequest) -> bool:
+    """Whether a proof takes some of its steps instead of every one."""
+    return bool(request.config.getoption("--brief"))
+
+
+@pytest.fixture(scope="session")
 def machine_before() -> Traces:
     """Return what the machine looked like before the lab."""
     return traces(name())

@@ -85,11 +85,13 @@ def test_the_first_host_loses_its_power_during_init(operator: Operator) -> None:
     operator.lab.on("master1")
 
 
+@pytest.mark.long
 def test_killed_during_init(operator: Operator) -> None:
     """What kubeadm has begun goes on without us, and is waited for by the next run; the half cluster of the last one is gone."""
     strike_when(operator, begun(operator, "kubeadm init", "master1", ETCD), kill)
 
 
+@pytest.mark.long
 def test_a_host_is_cut_off_while_it_joins(operator: Operator) -> None:
     """With etcd of Kubernetes 1.20 the cluster has no quorum at this moment: two members, one of them cut off."""
     assert strike_when(operator, begun(operator, "kubeadm join", "master2", ETCD), lambda _: operator.lab.cut("master2")) != 0

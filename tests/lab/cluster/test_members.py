@@ -240,6 +240,7 @@ def test_its_empty_replacement_joins(cluster: Operator) -> None:
     assert backends(cluster)["master1"] == {"UP"}
 
 
+@pytest.mark.long
 def test_a_replacement_that_nobody_removed_joins_as_well(cluster: Operator) -> None:
     """The old member and node of the same name are cleaned away by the join itself."""
     planted.plant(cluster, "master2", "master3", cordon=True)
@@ -253,6 +254,7 @@ def test_a_replacement_that_nobody_removed_joins_as_well(cluster: Operator) -> N
     assert sorted(each["name"] for each in members) == ["master1", "master2", "master3"]
 
 
+@pytest.mark.long
 def test_a_removed_host_that_returns_with_its_old_disk_joins(cluster: Operator) -> None:
     cluster.lab.off("master2")
     cluster.good("cluster.remove", "--host", "master2", timeout_s=300)

@@ -185,6 +185,7 @@ def test_a_scheduler_that_is_gone_and_an_api_server_that_the_lbs_cannot_reach(he
         healthy.lab.console("master2", ["mv", f"{ASIDE}/kube-scheduler.yaml", MANIFESTS], check=True)
 
 
+@pytest.mark.long
 def test_an_api_server_that_the_load_balancers_do_not_know(healthy: Operator, tmp_path: Path) -> None:
     """As after a new control plane host has joined: the LBs have another hosts.yaml than the cluster."""
     before = Operator(healthy.lab, tmp_path)
@@ -254,6 +255,7 @@ def test_a_webhook_that_does_not_answer_is_named_before_anything_is_deleted(heal
         assert "ha-runbooks-try" not in kubectl(healthy, "master1", "get", kind, "-A", "-o", "name")
 
 
+@pytest.mark.long
 def test_a_master_without_power(whole: Operator) -> None:
     """Everything that reads still works, whoever is gone: here the host that the cluster began with."""
     whole.lab.off("master1")

@@ -87,6 +87,7 @@ def test_a_host_without_power_is_one_finding(saved: Operator) -> None:
     settled(saved, 0)
 
 
+@pytest.mark.long
 def test_parked_pods_are_one_finding_and_its_command_brings_them_back(saved: Operator) -> None:
     park = "mkdir -p /etc/kubernetes/ha-runbooks-parked && cd /etc/kubernetes/manifests && mv etcd.yaml kube-apiserver.yaml ../ha-runbooks-parked/"
     saved.lab.console("master2", ["bash", "-c", park], check=True)

@@ -145,6 +145,7 @@ def test_a_worker_cannot_lead(cluster: Operator) -> None:
     assert "that is no member of etcd; the members are master1 (" in done.stderr
 
 
+@pytest.mark.long
 def test_with_one_off_the_others_are_asked(cluster: Operator) -> None:
     old = leader(cluster)
     cluster.lab.off(old)

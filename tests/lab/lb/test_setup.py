@@ -63,6 +63,16 @@ def events(text: str, kind: str) -> list[dict[str, Any]]:
     return [event for event in map(json.loads, text.splitlines()) if event["event"] == kind]
 
 
+def moments() -> list[object]:
+    """Every signal at each of the changes; all but one of them at each are long."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+    return [
+        pytest.param(number, how, marks=() if how == signals[number % 3] else pytest.mark.long)
+        for number in (1, 2, 3, 4)
+        for how in signals
+    ]
+
+
 def pids(lab: Lab, host: str) -> str:
     """The processes and the moments of the last (re)load of both services: changes when either is restarted or reloaded."""
     shown = lab.console(host, ["systemctl", "show", "haproxy", "keepalived", "-p", "MainPID", "-p", "InvocationID"]).stdout
@@ -307,8 +317,7 @@ def test_a_hand_over_to_an_lb_that_cannot_serve_is_refused(operator: Operator) -
     assert operator.inv("lb.failover", "--to", "lb3").returncode == 2
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize(("number", "how"), moments())
 def test_interrupted_at_any_change_and_run_again_converges(operator: Operator, number: int, how: signal.Signals) -> None:
     wanted = 5000 + 10 * number + how
     operator.edit(maxconn(wanted))

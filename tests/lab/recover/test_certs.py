@@ -141,6 +141,7 @@ def test_an_external_ca_is_refused_before_anything(saved: Operator) -> None:
     assert "| ran on" not in done.stdout
 
 
+@pytest.mark.long
 def test_one_master_is_off_and_the_others_are_done(saved: Operator) -> None:
     """With one of three members down no other may pause. None has to: etcd reads its certificates at every handshake."""
     old = {host: served(saved, host) for host in ("master1", "master2")}

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +85,7 @@ def test_a_cluster_that_has_its_quorum_is_not_restored(lost: Operator) -> None:
     assert untouched(lost, *MASTERS)
 
 
+@pytest.mark.long
 def test_a_majority_that_only_has_to_be_started_is_not_restored_over(lost: Operator) -> None:
     for host in ("master2", "master3"):
         lost.lab.console(
@@ -225,31 +224,24 @@ def strike(operator: Operator, steps: int, *words: str) -> tuple[int, list[dict[
 
     Never after a procedure's last step: whether its end is recorded by then would be chance.
     """
-    line = [sys.executable, "-m", "invoke", *words, "--json"]
-    events: list[dict[str, Any]] = []
     left = 0
-    with subprocess.Popen(
-        line, cwd=operator.checkout, env=operator.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        for text in process.stdout:
-            event = json.loads(text)
-            events.append(event)
-            if event.get("event") == "begin":
-                left = len(event["steps"])
-                if event["procedure"] == "backup.run":
-                    steps = 1_000  # the restore itself is over
-            if event.get("event") == "step":
-                left -= 1
-                steps -= event["outcome"] in {"changed", "ok"}
-            if steps <= 0 < left:
-                process.send_signal(signal.SIGKILL)
-                break
-        _, error = process.communicate(timeout=600)
-    return process.returncode, [*events, {"error": error}]
+
+    def over(event: dict[str, Any]) -> bool:
+        nonlocal left, steps
+        if event["event"] == "begin":
+            left = len(event["steps"])
+            if event["procedure"] == "backup.run":
+                steps = 1_000  # the restore itself is over
+        if event["event"] == "step":
+            left -= 1
+            steps -= event["outcome"] in {"changed", "ok"}
+        return steps <= 0 < left
+
+    exited, events = operator.follow(*words, when=over, act=lambda process, _: process.send_signal(signal.SIGKILL))
+    return exited, [*events, {"error": operator.last_words}]
 
 
-def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Operator) -> None:
+def test_one_of_three_goes_on_with_a_set_and_is_killed_on_the_way(lost: Operator, *, brief: bool) -> None:
     """Two hosts are off for good. The survivor has newer data, which is given up on purpose; each run is killed, and goes on."""
     newest = max(path.name for path in (lost.directory / "sets").glob("2*"))
     create(lost, "after-the-set")
@@ -263,12 +255,12 @@ def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Op
     code, rounds, said = -9, 0, []
     while code == -signal.SIGKILL:
         # Once without --resume, in the middle: what was done is then seen on the hosts.
-        go_on = [*RESTORE, "--backup", newest] if rounds in {0, 8} else ["recover.etcd-quorum", "--resume"]
-        code, said = strike(lost, 1, *go_on)
+        go_on = [*RESTORE, "--backup", newest] if rounds in {0, 2 if brief else 8} else ["recover.etcd-quorum", "--resume"]
+        code, said = strike(lost, 5 if brief else 1, *go_on)
         rounds += 1
         assert rounds < 40, said
     assert code == 5, said
-    assert rounds > 15
+    assert rounds > (3 if brief else 15)
     assert "inv cluster.join --host master2,master3" in said[-1]["error"]
     assert counted(lost) == WHOLE
     assert kubectl(lost, "-n", STOCK, "get", "configmap", "after-the-set").returncode == 1

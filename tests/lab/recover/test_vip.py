@@ -136,6 +136,7 @@ def test_a_wrong_recorded_state_is_corrected(operator: Operator) -> None:
     operator.well("lb.status")
 
 
+@pytest.mark.long
 def test_keepalived_stopped_on_both(operator: Operator) -> None:
     for host in LBS:
         shell(operator, host, "systemctl stop keepalived")
@@ -146,6 +147,7 @@ def test_keepalived_stopped_on_both(operator: Operator) -> None:
     eventually(lambda: holders(operator.lab), ["lb1"])
 
 
+@pytest.mark.long
 def test_haproxy_that_hangs_on_the_holder_and_is_masked_on_the_standby(operator: Operator) -> None:
     """One LB is repaired although a person has to repair the other one; the message says how."""
     shell(operator, "lb2", "systemctl stop haproxy && systemctl mask --runtime haproxy")
@@ -201,6 +203,7 @@ def test_an_lb_without_its_address_is_reported_with_the_commands_for_its_console
     eventually(lambda: holders(operator.lab), ["lb1"])
 
 
+@pytest.mark.long
 def test_an_interrupted_repair_is_resumed(operator: Operator) -> None:
 
     for host in LBS:

@@ -84,6 +84,7 @@ def place(operator: Operator) -> str:
 IN_SERVICE = {"ready": True, "cordoned": False, "marks": []}
 
 
+@pytest.mark.long
 def test_a_new_one_that_does_not_start_is_replaced_by_the_old_package_and_the_workload_has_moved(busy: Operator) -> None:
     assert place(busy) == "worker1"
     publish(busy.lab, "worker1", {"containerd": "+lab1"}, FAILS)

@@ -157,7 +157,11 @@ def test_a_new_program_that_does_not_start_is_replaced_by_the_old_package(operat
 
 @pytest.mark.parametrize(
     ("number", "named", "suffix"),
-    [(1, "install haproxy", "+lab11"), (2, "lb-drain", "+lab12"), (1, "the packages that were kept", "+lab13")],
+    [
+        pytest.param(1, "install haproxy", "+lab11", marks=pytest.mark.long),
+        (2, "lb-drain", "+lab12"),
+        pytest.param(1, "the packages that were kept", "+lab13", marks=pytest.mark.long),
+    ],
 )
 def test_killed_anywhere_the_same_command_ends_it_with_the_vip_where_it_was(
     operator: Operator, number: int, named: str, suffix: str

@@ -117,6 +117,7 @@ def test_a_control_plane_host_loses_its_power_while_kubeadm_is_at_work(cluster: 
     cluster.lab.on(host)
 
 
+@pytest.mark.long
 def test_after_the_time_no_node_is_begun_and_a_begun_one_is_finished(cluster: Operator, target: str) -> None:
     """The host that lost its power is finished, although the time is over before: it is not another one."""
     soon = datetime.now().astimezone() + timedelta(seconds=75)
@@ -129,6 +130,7 @@ def test_after_the_time_no_node_is_begun_and_a_begun_one_is_finished(cluster: Op
     assert "is out of the load balancers" not in done.stderr
 
 
+@pytest.mark.long
 def test_killed_at_a_kubelet_and_paused_after_its_node(cluster: Operator, target: str) -> None:
     before = kubelets(cluster)
     exited, events = cluster.follow(
@@ -140,6 +142,7 @@ def test_killed_at_a_kubelet_and_paused_after_its_node(cluster: Operator, target
     assert kubelets(cluster) == before | {host: target}
 
 
+@pytest.mark.long
 def test_a_budget_stops_the_run_before_its_node_is_harmed(cluster: Operator, target: str) -> None:
     apply(cluster, WORKLOAD)
     sh(cluster, "master1", f"{KUBECTL} rollout status deployment/kept --timeout=300s")
@@ -158,6 +161,7 @@ def test_a_budget_stops_the_run_before_its_node_is_harmed(cluster: Operator, tar
     sh(cluster, "master1", f"{KUBECTL} delete poddisruptionbudget kept")
 
 
+@pytest.mark.long
 def test_a_worker_that_loses_its_power_is_left_out(cluster: Operator, target: str) -> None:
     """After its drain. The run does no more than that worker, and goes on without it."""
     exited, events = cluster.follow(
