@@ -79,6 +79,7 @@ class Course:
         return Facts(
             scenario=self.scenario.name,
             host=self.host.name,
+            lab=bool(self.site.lab),
             samples=tuple(self.samples),
             missing=self.missing,
             fired_before=self.fired_before,

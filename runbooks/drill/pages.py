@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbooks.drill import steps
 from runbooks.drill.course import Course
-from runbooks.drill.rules.scenarios import ALL, Scenario
+from runbooks.drill.rules.scenarios import Scenario, scenarios
 from runbooks.inventory.model import Host, Site
 from runbooks.pages.examples import second
 from runbooks.pages.page import Page
@@ -33,4 +33,4 @@ def heal(site: Site) -> Page:
 def pages(site: Site) -> list[Page]:
     """Return the pages of all drills that this site can have."""
     stacked = site.kubernetes.etcd == "stacked"
-    return [*(of(site, each) for each in ALL if stacked or not each.member), heal(site)]
+    return [*(of(site, each) for each in scenarios(site) if stacked or not each.member), heal(site)]

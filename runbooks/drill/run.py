@@ -16,7 +16,7 @@ from runbooks.drill import gate, show, steps
 from runbooks.drill.course import Course
 from runbooks.drill.kept import CLIENTS, Kept, keep
 from runbooks.drill.observe import ready, standings
-from runbooks.drill.rules.scenarios import ALL, BY_NAME, Scenario
+from runbooks.drill.rules.scenarios import Scenario, named, scenarios
 from runbooks.drill.rules.verdict import UNKNOWN, Word, judge, overall
 from runbooks.engine.journal import RunJournal, new_run_id
 from runbooks.engine.session import Session as FreshSession
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def one(session: Session, name: str, host: str = "", *, backup: bool = True) -> None:
     """Carry out the drill ``name``. Raises PrecheckError when it is refused, else what `_outcome` raises unless every objective was held."""
-    kept = carry_out(session, BY_NAME[name], host, backup=backup)
+    kept = carry_out(session, named(name, lab=bool(session.site.lab)), host, backup=backup)
     if kept:
         show.result(session, kept)
         _outcome([kept])
@@ -47,7 +47,7 @@ def all_(session: Session, *, backup: bool = True) -> None:
     """
     done: list[Kept] = []
     untold: dict[str, str] = {}
-    for scenario in ALL:
+    for scenario in scenarios(session.site):
         if not _fits(session, scenario):
             session.run.listener.say(f"{scenario.key} is left out: etcd is external")
             continue

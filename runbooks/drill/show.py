@@ -15,7 +15,7 @@ from runbooks.drill.course import Course
 from runbooks.drill.kept import PAGE, Kept, runs
 from runbooks.drill.observe import standings
 from runbooks.drill.rules.page import page
-from runbooks.drill.rules.scenarios import ALL, BY_NAME
+from runbooks.drill.rules.scenarios import named, scenarios
 from runbooks.errors import InventoryError, RunbookError, reason
 from runbooks.inventory.model import Site
 from runbooks.local import files
@@ -50,7 +50,7 @@ def result(session: Session, kept: Kept) -> None:
     rows = [(each.objective, each.word, each.wanted, each.seen, each.margin) for each in kept.judgements]
     fixes = [f"-> {each.objective}: {each.fix}" for each in kept.judgements if each.fix and each.word != "held"]
     say = session.run.listener.say
-    say("\n".join([table(HEADER, rows), *fixes, f"not tested: {BY_NAME[kept.facts.scenario].not_tested}"]))
+    say("\n".join([table(HEADER, rows), *fixes, f"not tested: {named(kept.facts.scenario, lab=kept.facts.lab).not_tested}"]))
     say(f"{kept.facts.scenario} on {kept.facts.host}: {kept.word}; page: {session.state / 'runs' / (kept.run + PAGE)}")
 
 
@@ -67,7 +67,7 @@ def overview(session: Session, done: Sequence[Kept], untold: Mapping[str, str]) 
 
 def write_page(directory: Path, kept: Kept, measured: Result | None) -> None:
     """Write the page of a drill beside its report, mode 0600. Raises DiskError."""
-    foot = f"Written by `inv {BY_NAME[kept.facts.scenario].key}` at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; run {kept.run}."
+    foot = f"Written by `inv {named(kept.facts.scenario, lab=kept.facts.lab).key}` at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; run {kept.run}."
     text = html(page(kept.judgements, kept.facts, measured, foot))
     files.replace(directory / f"{kept.run}{PAGE}", text.encode())
 
@@ -79,13 +79,13 @@ def listing(session: Session) -> None:
         if kept:
             last.setdefault(kept.facts.scenario, kept)
     if session.options.json:
-        for each in ALL:
+        for each in scenarios(session.site):
             found = last.get(each.name)
             _print({"drill": each.name, "breaks": each.breaks, "expected": each.expected, "last": found.word if found else None})
         return
     rows = [
         (f"inv {each.key}", each.breaks, f"{kept.word}, {kept.run[:8]}" if (kept := last.get(each.name)) else "never")
-        for each in ALL
+        for each in scenarios(session.site)
     ]
     print(table(("drill", "what is broken", "last"), rows))
     print(f"\nobjectives (hosts.yaml, drills):{indented(_objectives(session.site))}")

@@ -34,6 +34,7 @@ class Sample:
 class Facts:
     """The course of a drill; a time is None for what did not happen, or was not seen to its end.
 
+    lab          whether it was carried out on a twin.
     injected_s   when the injection had succeeded; ``injecting_s``: when it began.
     held_s       when the fault was last seen in place before the heal. ``healed_s``: when it was gone; ``healing_s``: when the heal began.
     recovered_s  when everything was verified. ``unwell_s``: when something was missing last; ``missing``: what that was.
@@ -42,6 +43,7 @@ class Facts:
 
     scenario: str
     host: str
+    lab: bool = False
     samples: tuple[Sample, ...] = ()
     injecting_s: float | None = None
     injected_s: float | None = None

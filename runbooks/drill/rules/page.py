@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from runbooks.drill.rules.facts import Facts, Sample
-from runbooks.drill.rules.scenarios import BY_NAME
+from runbooks.drill.rules.scenarios import named
 from runbooks.drill.rules.verdict import Judgement, overall
 from runbooks.measure.rules.gaps import Gap
 from runbooks.measure.rules.result import Result
@@ -28,7 +28,7 @@ NOT_MEASURED: Final = "Clients inside the cluster, and HTTP/2. Clients are measu
 
 def page(found: Sequence[Judgement], facts: Facts, result: Result | None, foot: str) -> Page:
     """Return the report of a drill."""
-    scenario, word = BY_NAME[facts.scenario], overall(found)
+    scenario, word = named(facts.scenario, lab=facts.lab), overall(found)
     sections = [objectives(found), _course(facts)]
     if result:
         sections.append(_method(result))

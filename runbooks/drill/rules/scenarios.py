@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from runbooks.commands import drill
@@ -28,6 +28,7 @@ class Scenario:
     breaks      what is broken. ``expected``: what should happen, written before it is tried.
     role        of the hosts that it can be done on; ``default`` says which of them is taken.
     member      whether the host's member of etcd is away meanwhile, or as good as away.
+    is_cut      whether the host's network is cut.
     rare        whether a host may be of a kind on which it is not possible at all.
     effect      what has to be seen from outside. ``least_s``: how long the fault lasts at least, so that it can be seen.
     alerts      of which one has to fire, by name.
@@ -42,6 +43,7 @@ class Scenario:
     fault: Callable[[Site, Host], Fault]
     effect: Effect = ""
     member: bool = False
+    is_cut: bool = False
     rare: bool = False
     least_s: int = 0
     alerts: tuple[str, ...] = ()
@@ -51,11 +53,6 @@ class Scenario:
     def key(self) -> str:
         """The command's key, such as "drill.etcd"."""
         return f"drill.{self.name}"
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the host's network is cut."""
-        return self.name in {"lb", "partition"}
 
 
 def _peers(site: Site, host: Host) -> tuple[Host, ...]:
@@ -132,6 +129,7 @@ ALL: Final = (
         role="lb",
         default="the holder of the VIP",
         fault=lambda site, host: drill.cut("lb", site, host, vip=True),
+        is_cut=True,
         effect="another LB holds the VIP",
         alerts=("VIPMoved", "VIPNotAtHome", "HAProxyDown", "KeepalivedStateUnknown", "TargetDown"),
         not_tested="a switch that goes on sending to the old port: the VIP stays configured on the host that was cut, as in a real cut",
@@ -143,6 +141,7 @@ ALL: Final = (
         role="control-plane",
         default="etcd's leader",
         fault=lambda site, host: drill.cut("partition", site, host, _peers(site, host)),
+        is_cut=True,
         effect="its API server is away",
         member=True,
         alerts=("etcdMembersDown", "etcdNoLeader", "HAProxyServerDown", "TargetDown"),
@@ -169,3 +168,22 @@ ALL: Final = (
     ),
 )
 BY_NAME: Final[Mapping[str, Scenario]] = {each.name: each for each in ALL}
+
+# On the twin a host may fall silent as one does that has lost its power: nobody closes its connections, every packet to it is lost.
+_SILENT: Final = replace(
+    BY_NAME["master"],
+    breaks="a control plane host is cut from the network, except SSH, as if it had lost its power",
+    fault=lambda site, host: drill.cut("master", site, host),
+    is_cut=True,
+    not_tested="its start after a power cut: inv lab.off, then inv lab.on; and a kubelet that is stopped while the host stays: inv drill.kubelet",
+)
+
+
+def named(name: str, *, lab: bool) -> Scenario:
+    """Return a scenario by its name. ``lab``: as it is carried out on a twin. Raises KeyError."""
+    return _SILENT if lab and name == _SILENT.name else BY_NAME[name]
+
+
+def scenarios(site: Site) -> tuple[Scenario, ...]:
+    """Return every scenario, as it is carried out on this site."""
+    return tuple(named(each.name, lab=bool(site.lab)) for each in ALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from lab import etcd_disk
 from runbooks.commands.drill import DIRECTORY, UNIT
-from runbooks.drill.rules.scenarios import ALL, BY_NAME
+from runbooks.drill.rules.scenarios import ALL, BY_NAME, NODE_S
 from tests.support import browser, prometheus
 from tests.support.operator import Operator, sh
 from tests.support.waiting import eventually
@@ -117,6 +118,24 @@ def test_a_drill_whose_command_is_killed_heals_by_itself(drilled: Operator) -> N
     drilled.verified()
 
 
+@pytest.mark.long
+def test_a_host_that_this_machine_cannot_reach_any_more_heals_by_itself(drilled: Operator) -> None:
+    """The way to it is cut in the middle of the drill: the command says who undoes the fault, and when."""
+    cut = "nft -f - <<<'table inet test { chain in { type filter hook input priority 0; tcp dport 22 drop; }; }'"
+    kubelet = "systemctl is-active kubelet || true"
+    exited, _ = drilled.follow(
+        "drill.kubelet", "--host", "worker1", "--no-backup", when=observing, act=lambda *_: sh(drilled, "worker1", cut)
+    )
+    try:
+        eventually(lambda: sh(drilled, "worker1", kubelet).strip(), "active", NODE_S + 120 + 60 + 60)
+    finally:
+        sh(drilled, "worker1", "nft delete table inet test")
+    assert exited not in {0, 1}, drilled.last_words
+    assert re.search(r"worker1: not undone by this command .*; the host does that itself within \d+ s", drilled.last_words)
+    assert at_work(drilled) == []
+    drilled.verified()
+
+
 def test_ctrl_c_heals_at_once(drilled: Operator) -> None:
     exited, _ = drilled.follow(
         "drill.haproxy", "--no-backup", when=observing, act=lambda process, _: process.send_signal(signal.SIGINT)
@@ -144,6 +163,21 @@ def test_a_load_balancer_that_does_not_serve_refuses_every_drill(drilled: Operat
         sh(drilled, "lb2", "systemctl start haproxy")
     assert refused.returncode == 3
     assert "lb2: lb: haproxy is inactive" in refused.stderr
+
+
+@pytest.mark.long
+def test_without_a_member_to_spare_every_drill_is_refused(drilled: Operator) -> None:
+    """Whatever it breaks: what the drill takes away may not be all that fails at this moment."""
+    manifest = "/etc/kubernetes/manifests/etcd.yaml"
+    sh(drilled, "master3", f"mv {manifest} /root/")
+    try:
+        drilled.sees("etcd.status", told="2 of 3 members are healthy")
+        refused = drilled.inv("drill.kubelet", "--no-backup", timeout_s=300)
+    finally:
+        sh(drilled, "master3", f"mv /root/etcd.yaml {manifest}")
+    assert refused.returncode == 3
+    assert "2 of 3 members are healthy and 2 are needed: none may fail" in refused.stderr
+    assert at_work(drilled) == []
 
 
 def test_without_a_backup_a_drill_is_refused(drilled: Operator) -> None:

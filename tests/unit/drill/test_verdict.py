@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.drill.course import Course
 from runbooks.drill.rules.facts import Facts
-from runbooks.drill.rules.scenarios import ALL, BY_NAME
+from runbooks.drill.rules.scenarios import ALL, BY_NAME, named, scenarios
 from runbooks.drill.rules.verdict import UNKNOWN, judge, overall
+from runbooks.inventory.model import LabTwin
 from runbooks.measure.rules.gaps import Gap
 from runbooks.measure.rules.result import Result
+from tests.support.fakes import site
 from tests.unit.drill.course import AWAY, BEGIN, ETCD, FACTS, LIMITS, RESULT, result, sample
 
 pytestmark = pytest.mark.unit
@@ -207,3 +211,16 @@ def test_less_evidence_never_makes_anything_held(missing):
 def test_scenarios_are_told_apart_and_name_alerts_that_exist():
     assert len({each.name for each in ALL}) == len(ALL)
     assert all(each.alerts and each.expected and each.not_tested for each in ALL)
+
+
+def test_on_a_twin_a_control_plane_host_falls_silent_instead_of_being_stopped():
+    """Everything that is kept of a drill says which of the two it was."""
+    real, twin = site(), msgspec.structs.replace(site(), lab=LabTwin(namespace="ha-lab-x"))
+    for at, kind in ((real, "drill-master"), (twin, "drill-cut")):
+        assert [each.name for each in scenarios(at)] == [each.name for each in ALL]
+        (scenario,) = (each for each in scenarios(at) if each.name == "master")
+        assert scenario.fault(at, at.control_plane[1]).kind == kind
+        assert scenario.fault(at, at.control_plane[1]).scenario == "master"
+        assert scenario.is_cut is (at is twin)
+        facts = Course(at, scenario, at.control_plane[1]).facts()
+        assert named(facts.scenario, lab=facts.lab) is scenario
