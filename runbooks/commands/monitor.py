@@ -69,7 +69,7 @@ class Seen:
     ``manager``: apt-get, dnf, yum or "". ``packages``: HAProxy and node_exporter, as far as they are wholly installed. ``distribution``:
     how HAProxy's own unit is enabled, in systemd's word. ``unproved``: files were written, and what reads them was not reloaded.
     ``directory``: whether the textfile collector's is there. ``link``: where the link for keepalived's state leads, "" for none.
-    ``untold``: that state is recorded, and the file for node_exporter is not there.
+    ``untold``: that state is recorded, and the file for node_exporter is not there. ``hook``: the load balancer's hook can write it.
     """
 
     manager: str
@@ -80,6 +80,7 @@ class Seen:
     directory: bool
     link: str
     untold: bool
+    hook: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def look(units: Sequence[str], directory: str) -> Probe[Seen]:
         "LINK": f"{directory}/{LB_PROM}",
         "TARGET": LB_TEXTFILE,
         "STATE": STATE,
+        "HOOK": NOTIFY,
     }
     return Probe(replace(script("monitor-look", variables, timeout=30, after=("packages-found",)), shown="monitor-look"), parse)
 
@@ -133,6 +135,7 @@ def parse(answer: Answer) -> Seen:
             directory=values["directory"] == "yes",
             link=values["link"],
             untold=values["untold"] == "yes",
+            hook=values["hook"] == "yes",
         )
     except KeyError as error:
         raise ValueError(f"monitor-look printed nothing about {error}") from None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from runbooks.commands import kubectl, monitor, node
 from runbooks.commands.base import Secret
+from runbooks.commands.lb_paths import NOTIFY
 from runbooks.commands.monitor import Account, Exported, Seen
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
@@ -33,6 +34,10 @@ def can_be_set_up(scope: Scope, survey: Survey, hosts: Sequence[Host]) -> Step:
         exported = run.read_all({host: monitor.exported(host, scope.settings.node_exporter_port) for host in hosts})
         _refuse_no_exporter(scope, hosts, seen, exported)
         _refuse_no_directory(scope, hosts, seen, exported)
+        if reasons := [reason for host in hosts if (reason := rules.cannot_tell(host, seen[host]))]:
+            raise PrecheckError(
+                f"keepalived's state cannot be told:{indented(reasons)}", hint="inv lb.setup, then inv monitor.apply again"
+            )
 
     return Step(
         "monitoring can be set up on these hosts",
@@ -45,6 +50,7 @@ def can_be_set_up(scope: Scope, survey: Survey, hosts: Sequence[Host]) -> Step:
             namespace=scope.settings.namespace,
             port=scope.settings.node_exporter_port,
             directory=scope.settings.textfiles,
+            hook=NOTIFY,
         ),
     )
 

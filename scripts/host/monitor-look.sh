@@ -1,4 +1,4 @@
-# Variables: UNITS (array), HAPROXY (a unit), MARK, DIRECTORY, LINK, TARGET, STATE, and those of packages-found.sh, which stands before this and prints
+# Variables: UNITS (array), HAPROXY (a unit), MARK, DIRECTORY, LINK, TARGET, STATE, HOOK, and those of packages-found.sh, which stands before this and prints
 # its lines first. Then "@@", and what is there of monitoring, one "key value" a line. Read-only.
 # shellcheck shell=bash disable=SC2154
 echo "@@"
@@ -22,5 +22,7 @@ echo "unproved $(yes test -e "$MARK")"
 echo "directory $(yes test -d "$DIRECTORY")"
 untold() { [ -s "$STATE" ] && [ ! -e "$TARGET" ]; }
 echo "untold $(yes untold)"
+tells() { [ -x "$HOOK" ] && grep -q '^metrics)' "$HOOK"; }
+echo "hook $(yes tells)"
 echo "link $(readlink -- "$LINK")"
 true

@@ -7,6 +7,7 @@ from typing import Final
 
 from runbooks.commands import monitor
 from runbooks.commands.firewall import Openings
+from runbooks.commands.lb_paths import NOTIFY
 from runbooks.commands.monitor import Exported, Seen
 from runbooks.inventory.model import Host
 from runbooks.inventory.words import Address
@@ -87,6 +88,11 @@ def no_directory(scope: Scope, host: Host, seen: Seen, exported: Exported) -> st
     installed = "node-exporter" in scope.jobs and scope.settings.node_exporter == "install" and not exported.answers
     comes = installed and monitor.EXPORTER not in seen.packages and scope.settings.textfiles == monitor.EXPORTER_DIRECTORY
     return "" if comes else f"{host}: there is no directory {scope.settings.textfiles}"
+
+
+def cannot_tell(host: Host, seen: Seen) -> str:
+    """Say that a load balancer's hook cannot tell keepalived's state, "" when it can, or ``host`` is none."""
+    return f"{host}: {NOTIFY} is not there, or is from before monitoring" if host.is_lb and not seen.hook else ""
 
 
 def haproxy_missing(seen: Seen) -> str:

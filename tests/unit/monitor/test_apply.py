@@ -51,6 +51,7 @@ WELL = Seen(
     directory=True,
     link=monitor.LB_TEXTFILE,
     untold=False,
+    hook=True,
 )
 SERVES = Exported(answers=True, textfiles="0", series=frozenset({rules.CERTIFICATES, rules.KEEPALIVED}))
 
@@ -179,12 +180,12 @@ def test_only_a_200_is_an_answer_of_the_proxy():
 
 def test_a_look_is_read():
     text = "haproxy 2.6.12-1\n@@\nmanager apt-get\nunit a.service active enabled no\nunit b.timer inactive - yes\n"
-    text += "distribution disabled\nunproved no\ndirectory yes\nuntold yes\nlink \n"
+    text += "distribution disabled\nunproved no\ndirectory yes\nuntold yes\nhook yes\nlink \n"
     seen = monitor.parse(Answer(0, text))
     assert seen.packages == {"haproxy": "2.6.12-1"}
     assert seen.units == {"a.service": RUNS, "b.timer": Unit("inactive", "-", stale=True)}
     assert (seen.manager, seen.distribution, seen.unproved, seen.directory, seen.link) == ("apt-get", "disabled", False, True, "")
-    assert seen.untold
+    assert (seen.untold, seen.hook) == (True, True)
     with pytest.raises(ValueError, match="nothing about 'link'"):
         monitor.parse(Answer(0, text.replace("link", "lnk")))
 
@@ -496,11 +497,12 @@ def refusal(
     node: Any = JOINED,
     namespace: bool = True,
     directory: bool = True,
+    hook: bool = True,
 ) -> Any:
     run = Hosts(
         kubectl=lambda words: kinds if " crd " in words else namespace,
         node_look=node,
-        monitor_look=replace(WELL, manager="dnf", packages={}, directory=directory),
+        monitor_look=replace(WELL, manager="dnf", packages={}, directory=directory, hook=hook),
         exporter_look=exported,
     )
     survey = SimpleNamespace(serving=lambda _: master(1))
@@ -530,6 +532,9 @@ def test_what_would_fail_later_is_refused_before_anything(scope):
     with pytest.raises(PrecheckError, match="lb1: there is no directory") as raised:
         refusal(scope, BOTH, directory=False)
     assert "monitoring.textfiles" in raised.value.hint
+    with pytest.raises(PrecheckError, match=r"cannot be told:\n  lb1: \S+lb-hook is not there, or is from before") as hooks:
+        refusal(scope, BOTH, hook=False)
+    assert hooks.value.hint.startswith("inv lb.setup")
     assert "--collector.textfile.directory=" in raised.value.hint
 
 
