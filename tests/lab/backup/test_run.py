@@ -178,7 +178,7 @@ def test_two_at_once(saved: Operator) -> None:
     assert len(sets(saved)) == len(before) + 1
 
 
-@pytest.mark.parametrize("number", [1, 2, 4, 7, 10, 11, 12])
+@pytest.mark.parametrize("number", [1, *(pytest.param(each, marks=pytest.mark.long) for each in (2, 4, 10, 11)), 7, 12])
 def test_killed_at_any_moment(saved: Operator, number: int) -> None:
     """No half set is ever listed, the hosts tidy up by themselves, and the next run clears what is left here."""
     before = sets(saved)
@@ -310,6 +310,7 @@ def test_a_member_and_a_load_balancer_are_off(saved: Operator) -> None:
     assert {"hosts/lb1.tar.gz", "hosts/master2.tar.gz", "etcd/master3.db"} <= set(made["files"])
 
 
+@pytest.mark.long
 def test_no_etcd_no_set(saved: Operator) -> None:
     before = sets(saved)
     saved.lab.off(*MASTERS)
@@ -321,6 +322,7 @@ def test_no_etcd_no_set(saved: Operator) -> None:
     assert "no member of etcd answers: there is nothing to make a backup of" in done.stderr
 
 
+@pytest.mark.long
 def test_older_than_the_last_set(saved: Operator) -> None:
     """Somebody has restored an old state: that must not pass for progress, nor push the newer sets out."""
     last = sets(saved)[-1]

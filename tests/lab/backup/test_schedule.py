@@ -290,6 +290,7 @@ def test_cron_takes_the_place_of_the_timer(checkout: Operator) -> None:
     assert (done.returncode, "no backups of ha-cluster are scheduled there" in done.stderr) == (1, True)
 
 
+@pytest.mark.long
 def test_a_machine_with_systemd_can_have_either(checkout: Operator) -> None:
     """That host as an operator's own machine: the timer takes the place of the entry, which takes the place of the timer."""
     begin = f"cd {ROOT} && RUNBOOKS_SITE={THERE}/hosts.yaml .venv/bin/inv"

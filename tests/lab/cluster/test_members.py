@@ -264,6 +264,7 @@ def test_a_removed_host_that_returns_with_its_old_disk_joins(cluster: Operator) 
     cluster.well("etcd.status")
 
 
+@pytest.mark.long
 def test_the_leader_itself_leaves_in_order_and_comes_back(cluster: Operator) -> None:
     hosts = json.loads(cluster.well("etcd.status", "--json"))["hosts"]
     leader = next(host for host, each in hosts.items() if each["status"]["leads"])

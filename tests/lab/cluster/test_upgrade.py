@@ -137,6 +137,7 @@ def test_kubeadm_plans_an_upgrade_when_it_is_told_what_to_ignore_and_not_otherwi
     assert parse_preflight(Answer(0, done.stdout, done.stderr))["warn"] == list(COREDNS)
 
 
+@pytest.mark.long
 def test_crictl_stop_waits_for_a_graceful_end_as_long_as_it_is_told_to(cluster: Operator) -> None:
     shell(cluster, "master1", f"{KUBECTL} apply -f -", stdin=json.dumps(SLOW))
     try:
@@ -160,6 +161,7 @@ def running(operator: Operator) -> str:
     return str(shell(operator, "worker1", "crictl ps -q --name '^slow$'").stdout.strip())
 
 
+@pytest.mark.long
 def test_the_operators_flags_reach_the_kubelet(cluster: Operator) -> None:
     """In /etc/default/kubelet, as the community's package reads it; no drop-in of the lab's is in the way."""
     shown = shell(cluster, "worker1", "systemctl show kubelet --property=DropInPaths --value").stdout

@@ -112,6 +112,7 @@ def blocked(operator: Operator) -> Iterator[None]:
         operator.lab.console("master2", ["bash", "-c", "; ".join(f"iptables -D {line}" for line in lines)], check=True)
 
 
+@pytest.mark.long
 def test_members_that_do_not_reach_each_other_are_one_finding(saved: Operator) -> None:
     with blocked(saved):
         (only,) = settled(saved, 1)
@@ -121,6 +122,7 @@ def test_members_that_do_not_reach_each_other_are_one_finding(saved: Operator) -
     settled(saved, 0)
 
 
+@pytest.mark.long
 def test_two_hosts_without_power_are_the_quorum_lost(saved: Operator) -> None:
     """What follows from the loss (API servers, nodes, pods, backends) is not told; what brought it about is."""
     saved.lab.off("master2", "master3")
@@ -136,6 +138,7 @@ def test_two_hosts_without_power_are_the_quorum_lost(saved: Operator) -> None:
     settled(saved, 0)
 
 
+@pytest.mark.long
 def test_nobody_answers(saved: Operator) -> None:
     everyone = [host.name for host in saved.lab.site().hosts]
     saved.lab.cut(*everyone)
@@ -171,6 +174,7 @@ def test_no_inode_left_on_a_load_balancer_and_a_file_system_that_became_read_onl
         assert f"du -x --inodes --max-depth=5 {there}" in full["fix"]
 
 
+@pytest.mark.long
 def test_a_kubelet_at_its_cpu_limit(saved: Operator) -> None:
     """The least limit that there is, 1 % of a core, in a cgroup as systemd and LXC make them."""
     cgroup = "/sys/fs/cgroup/cpu/tight"

@@ -172,6 +172,7 @@ def sizes(cluster: Operator) -> list[int]:
     return [member(seen, host)["size"] for host in MASTERS]
 
 
+@pytest.mark.long
 def test_a_fragmented_file_shrinks_and_the_leader_comes_last(cluster: Operator) -> None:
     assert "OK" in shell(cluster, "master1", "times=115;" + FILL)
     assert "compacted revision" in shell(cluster, "master1", COMPACT)

@@ -152,6 +152,7 @@ def test_the_vip_moves_through_the_firewall_and_back(operator: Operator) -> None
     eventually(lambda: holders(operator.lab), ["lb1"])
 
 
+@pytest.mark.long
 def test_it_survives_a_restart_of_firewalld_and_of_the_host(operator: Operator) -> None:
     operator.lab.console("lb2", ["systemctl", "restart", "firewalld"], check=True)
     operator.lab.off("lb1")
@@ -161,6 +162,7 @@ def test_it_survives_a_restart_of_firewalld_and_of_the_host(operator: Operator) 
     operator.idle("lb.setup")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("when", "said"), [([], "now"), (["--permanent"], "after a restart")], ids=["only for now", "only for after a restart"]
 )
@@ -171,6 +173,7 @@ def test_a_closed_port_is_opened_again_where_it_is_missing(operator: Operator, w
     open_as_wanted(operator.lab)
 
 
+@pytest.mark.long
 def test_a_range_that_covers_a_port_is_enough_and_stays(operator: Operator) -> None:
     for when in ([], ["--permanent"]):
         for words in ("--remove-port=6443/tcp", "--add-port=6000-7000/tcp"):
@@ -179,6 +182,7 @@ def test_a_range_that_covers_a_port_is_enough_and_stays(operator: Operator) -> N
     assert "6000-7000/tcp" in firewall(operator.lab, "lb2")[0]
 
 
+@pytest.mark.long
 def test_the_zone_of_the_interface_is_what_counts(operator: Operator) -> None:
     """The interface is moved to another zone: from then on that zone's rules apply."""
     operator.lab.console("lb2", ["firewall-cmd", "--zone=internal", "--change-interface=eth0"], check=True)

@@ -111,6 +111,7 @@ def test_nothing_to_do(saved: Operator) -> None:
     assert containers(saved, "master1") == before
 
 
+@pytest.mark.long
 def test_what_is_served_is_not_what_is_in_the_file(saved: Operator) -> None:
     """A certificate for another key: the API server, which reads its files every minute, cannot use it."""
     sh(saved, "master2", FOR_ANOTHER_KEY)

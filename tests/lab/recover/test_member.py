@@ -104,6 +104,7 @@ def test_a_member_that_is_well_is_left_alone(saved: Operator) -> None:
     assert (unknown.returncode, "10.1.1.199" in unknown.stderr) == (2, True), unknown.stderr
 
 
+@pytest.mark.long
 def test_a_stopped_one_is_only_started(saved: Operator) -> None:
     """Its data is good: no removal, the same identity afterwards."""
     before = members(saved)

@@ -241,7 +241,8 @@ def strike(operator: Operator, steps: int, *words: str) -> tuple[int, list[dict[
     return exited, [*events, {"error": operator.last_words}]
 
 
-def test_one_of_three_goes_on_with_a_set_and_is_killed_on_the_way(lost: Operator, *, brief: bool) -> None:
+@pytest.mark.long
+def test_one_of_three_goes_on_with_a_set_and_is_killed_after_every_step(lost: Operator) -> None:
     """Two hosts are off for good. The survivor has newer data, which is given up on purpose; each run is killed, and goes on."""
     newest = max(path.name for path in (lost.directory / "sets").glob("2*"))
     create(lost, "after-the-set")
@@ -255,12 +256,12 @@ def test_one_of_three_goes_on_with_a_set_and_is_killed_on_the_way(lost: Operator
     code, rounds, said = -9, 0, []
     while code == -signal.SIGKILL:
         # Once without --resume, in the middle: what was done is then seen on the hosts.
-        go_on = [*RESTORE, "--backup", newest] if rounds in {0, 2 if brief else 8} else ["recover.etcd-quorum", "--resume"]
-        code, said = strike(lost, 5 if brief else 1, *go_on)
+        go_on = [*RESTORE, "--backup", newest] if rounds in {0, 8} else ["recover.etcd-quorum", "--resume"]
+        code, said = strike(lost, 1, *go_on)
         rounds += 1
         assert rounds < 40, said
     assert code == 5, said
-    assert rounds > (3 if brief else 15)
+    assert rounds > 15
     assert "inv cluster.join --host master2,master3" in said[-1]["error"]
     assert counted(lost) == WHOLE
     assert kubectl(lost, "-n", STOCK, "get", "configmap", "after-the-set").returncode == 1
@@ -272,6 +273,7 @@ def test_one_of_three_goes_on_with_a_set_and_is_killed_on_the_way(lost: Operator
     works(lost)
 
 
+@pytest.mark.long
 def test_the_lost_hosts_come_back_as_empty_machines(lost: Operator) -> None:
     lost.lab.reset("master2", "master3")
     lost.good("cluster.join", "--host", "master2,master3", timeout_s=900)

@@ -100,6 +100,7 @@ def test_vrrp_blocked_between_them_makes_two_holders_and_then_one_again(operator
         assert "nothing is wrong" in operator.good("recover.vip")
 
 
+@pytest.mark.long
 def test_a_drop_of_unknown_cause_is_narrowed_down_and_nothing_is_changed(operator: Operator) -> None:
     """A rule that this tool cannot evaluate: adverts reach the interface, but keepalived does not receive them."""
     theirs = "nft add table inet theirs; nft add set inet theirs bad '{ type inet_proto; elements = { 112 } }'"
@@ -125,6 +126,7 @@ def test_a_drop_of_unknown_cause_is_narrowed_down_and_nothing_is_changed(operato
     eventually(lambda: holders(operator.lab), ["lb1"])
 
 
+@pytest.mark.long
 def test_a_wrong_recorded_state_is_corrected(operator: Operator) -> None:
     """keepalived does not wait for the notify script, so on a busy machine an earlier state may be recorded last."""
     eventually(lambda: [state(operator, host) for host in LBS], ["MASTER", "BACKUP"])  # the hook of the test before has ended
@@ -189,6 +191,7 @@ def test_the_vip_added_by_hand_is_taken_away(operator: Operator) -> None:
     assert holders(operator.lab) == ["lb1"]
 
 
+@pytest.mark.long
 def test_an_lb_without_its_address_is_reported_with_the_commands_for_its_console(operator: Operator) -> None:
     shell(operator, "lb1", "ip address delete 10.1.1.11/24 dev eth0")
     try:
@@ -245,6 +248,7 @@ def test_a_replaced_holder_comes_back_only_when_it_is_trusted_and_the_vip_stays(
     operator.well("lb.status")
 
 
+@pytest.mark.long
 def test_without_another_one_that_serves_nothing_is_changed(operator: Operator) -> None:
     operator.lab.reset("lb2")
     shell(operator, "lb1", "systemctl stop keepalived")

@@ -129,6 +129,7 @@ def test_a_configuration_that_the_new_program_refuses_ends_it_before_anything_is
     assert suffixes(operator) == {host: ["+lab1", "+lab1"] for host in LBS}
 
 
+@pytest.mark.long
 def test_a_new_program_that_does_not_start_is_replaced_by_the_old_package(operator: Operator) -> None:
     for host in LBS:
         withdraw(operator.lab, host)  # no repository has the old version any more
