@@ -1,0 +1,1 @@
+"""What bench.many_hosts runs beside our commands."""
