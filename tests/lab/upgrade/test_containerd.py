@@ -15,6 +15,7 @@ from tests.lab.lb.test_setup import events
 from tests.lab.upgrade.test_run import KUBECTL, WORKLOAD, apply
 from tests.support.newer import publish, version, withdraw
 from tests.support.operator import Operator, sh
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -121,7 +122,7 @@ def test_killed_while_a_host_is_out_of_the_load_balancers_the_same_command_goes_
         assert suffixes(busy, host) == ["+lab2", "+lab2"]
     assert node(busy, "master2") == {**IN_SERVICE, "cordoned": True}
     assert node(busy, "worker1") == IN_SERVICE
-    assert in_lbs(busy, "master2") == {"UP"}
+    eventually(lambda: in_lbs(busy, "master2"), {"UP"})
     assert sh(busy, "master2", "crictl ps -q --name '^etcd$'") == etcd, "a container outlives its containerd"
     clients = next(each["result"] for each in events(text, "clients"))
     assert clients["complete"]

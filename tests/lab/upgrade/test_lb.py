@@ -103,7 +103,7 @@ def test_the_standby_first_then_the_vip_and_the_other_one_and_the_vip_back(opera
         "lb1: take that note away",
     ]
     assert suffixes(operator) == {host: ["+lab1", "+lab1"] for host in LBS}
-    assert holders(operator.lab) == ["lb1"]
+    eventually(lambda: holders(operator.lab), ["lb1"])
     assert drained(operator) == []
     assert operator.lab.console("lb1", ["apt-mark", "showhold"]).stdout.split() == ["haproxy"]
     assert left(operator) == NOTHING
