@@ -192,6 +192,7 @@ def test_what_would_cost_the_quorum_is_refused(saved: Operator) -> None:
     assert "its member must not be removed" in done.stderr
     assert "recover.etcd-quorum" in done.stderr
     assert "ran on" not in done.stdout
+    saved.well("etcd.status")  # its member is back
 
 
 def raise_corrupt(saved: Operator, host: str) -> None:
