@@ -308,6 +308,7 @@ def test_a_member_and_a_load_balancer_are_off(saved: Operator) -> None:
     assert made["state"] == "degraded"
     assert made["kinds"]["configmaps"]["objects"] >= CONFIG_MAPS
     assert {"hosts/lb1.tar.gz", "hosts/master2.tar.gz", "etcd/master3.db"} <= set(made["files"])
+    saved.verified()  # they are back
 
 
 @pytest.mark.long
@@ -320,6 +321,7 @@ def test_no_etcd_no_set(saved: Operator) -> None:
         saved.lab.on(*MASTERS)
     assert (done.returncode, sets(saved)) == (4, before)
     assert "no member of etcd answers: there is nothing to make a backup of" in done.stderr
+    saved.verified()
 
 
 @pytest.mark.long
