@@ -89,6 +89,7 @@ def test_killed_while_kubeadm_is_at_work(cluster: Operator, target: str) -> None
     assert cluster.strike(1, signal.SIGKILL, *words(target), named="kubeadm upgrade node") == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_control_plane_host_loses_its_power_while_kubeadm_is_at_work(cluster: Operator, target: str) -> None:
     lost = []
 
