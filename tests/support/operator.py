@@ -200,6 +200,18 @@ def holders(lab: Lab, vip: str = "10.1.1.100") -> list[str]:
     return found
 
 
+FLAGS = "cd /run/ha-runbooks && grep -H . drain haproxy_down hung late leaving yield blind vrrp_state; cd /; journalctl -q -u keepalived -n 25 -o short-iso"
+
+
+def vip_on(lab: Lab, *hosts: str) -> None:
+    """Wait until exactly ``hosts`` hold the VIP. A failure shows what keepalived is told and what it said on each LB."""
+    try:
+        eventually(lambda: holders(lab), list(hosts))
+    except AssertionError as error:
+        told = [f"{host}:\n{lab.console(host, ['bash', '-c', FLAGS]).stdout}" for host in ("lb1", "lb2")]
+        raise AssertionError("\n".join([str(error), *told])) from None
+
+
 def sh(operator: Operator, host: str, text: str) -> str:
     """Run a shell's text on a host's console and return what it printed; it must succeed."""
     done = operator.lab.console(host, ["bash", "-c", text], timeout_s=120 * SLOWEST)

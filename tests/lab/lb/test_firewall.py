@@ -12,8 +12,7 @@ import pytest
 
 from lab.control import Lab
 from tests.lab.lb.test_setup import LBS, events
-from tests.support.operator import Operator, holders
-from tests.support.waiting import eventually
+from tests.support.operator import Operator, vip_on
 
 pytestmark = pytest.mark.lab
 
@@ -125,7 +124,7 @@ def test_a_plan_names_what_would_be_opened_and_opens_nothing(operator: Operator)
 def test_it_opens_the_firewall_and_the_pair_works(operator: Operator) -> None:
     done = operator.good("lb.setup", "--json")
     assert [event["outcome"] for event in events(done, "step") if STEP in event["step"]] == ["changed", "changed"]
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     open_as_wanted(operator.lab)
     for port in (6443, 80, 443):
         assert connect(operator.lab, "worker1", "10.1.1.100", port) == "open"
@@ -146,10 +145,10 @@ def test_a_second_run_does_nothing(operator: Operator) -> None:
 
 def test_the_vip_moves_through_the_firewall_and_back(operator: Operator) -> None:
     operator.lab.console("lb1", ["systemctl", "stop", "haproxy"])
-    eventually(lambda: holders(operator.lab), ["lb2"])
+    vip_on(operator.lab, "lb2")
     assert connect(operator.lab, "worker1", "10.1.1.100", 6443) == "open"
     operator.lab.console("lb1", ["systemctl", "start", "haproxy"])
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 @pytest.mark.long
@@ -157,7 +156,7 @@ def test_it_survives_a_restart_of_firewalld_and_of_the_host(operator: Operator) 
     operator.lab.console("lb2", ["systemctl", "restart", "firewalld"], check=True)
     operator.lab.off("lb1")
     operator.lab.on("lb1")
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     open_as_wanted(operator.lab)
     operator.idle("lb.setup")
 

@@ -21,7 +21,7 @@ from runbooks.commands import packages, prepare
 from runbooks.commands.base import Command, script
 from runbooks.lb.traffic import BACKENDS
 from tests.support import ROOT
-from tests.support.operator import Operator, holders
+from tests.support.operator import Operator, holders, vip_on
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -104,7 +104,7 @@ def test_an_installation_that_is_interrupted_converges(operator: Operator) -> No
         told = [event["note"] for event in events(text, "note") if event["host"] == host]
         assert re.fullmatch(r"waited \d+ s for perl \(process \d+\), which used the package manager", told[0])
         assert told[1] == "the package repository file:/srv/vendor sid cannot be used: does not have a Release file"
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 def test_what_cannot_be_installed_is_named_with_the_repository_that_cannot_be_used(operator: Operator) -> None:
@@ -183,7 +183,7 @@ def test_a_change_is_planned_as_its_diff_only_and_reloads_the_standby_first(oper
         for host in LBS
     }
     assert after == before
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 def test_a_broken_template_is_refused_on_the_standby_and_touches_nothing(operator: Operator, tmp_path: Path) -> None:
@@ -220,10 +220,10 @@ def test_render_writes_what_the_hosts_have(operator: Operator, tmp_path: Path) -
 
 def test_haproxy_stopped_the_vip_moves_and_comes_back(operator: Operator) -> None:
     operator.lab.console("lb1", ["systemctl", "stop", "haproxy"])
-    eventually(lambda: holders(operator.lab), ["lb2"])
+    vip_on(operator.lab, "lb2")
     assert operator.sees("lb.status", told="lb1: haproxy is inactive").returncode == 1
     operator.lab.console("lb1", ["systemctl", "start", "haproxy"])
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 def test_haproxy_killed_the_vip_moves_and_comes_back(operator: Operator) -> None:
@@ -234,7 +234,7 @@ def test_haproxy_killed_the_vip_moves_and_comes_back(operator: Operator) -> None
     pid = operator.lab.console("lb1", ["systemctl", "show", "haproxy", "-p", "MainPID", "--value"]).stdout.strip()
     operator.lab.console("lb1", ["kill", "-KILL", pid])
     eventually(masters, before + 1)
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     assert json.loads(operator.well("lb.status", "--json"))["ok"]
 
 
@@ -248,14 +248,14 @@ def test_haproxy_hung_on_one_moves_the_vip_and_on_both_leaves_it_on_one(operator
         return [host for host in LBS if operator.lab.console(host, ["test", "-e", "/run/ha-runbooks/hung"]).returncode == 0]
 
     signalled("lb1", "STOP")
-    eventually(lambda: holders(operator.lab), ["lb2"])
+    vip_on(operator.lab, "lb2")
     signalled("lb2", "STOP")
     eventually(hung, ["lb1", "lb2"])
-    eventually(lambda: holders(operator.lab), ["lb1"])  # by its priority: they are equally bad
+    vip_on(operator.lab, "lb1")  # by its priority: they are equally bad
     for host in LBS:
         signalled(host, "CONT")
     eventually(hung, [])
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 def test_servers_that_fail_their_check_are_better_than_none(operator: Operator) -> None:
@@ -287,7 +287,7 @@ def test_a_power_cut_moves_the_vip_and_the_host_comes_back_by_itself(operator: O
     operator.lab.off("lb1")
     eventually(lambda: "10.1.1.100" in operator.lab.console("lb2", ["ip", "address"]).stdout, True)
     operator.lab.on("lb1")
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     operator.idle("lb.setup")
 
 
@@ -295,7 +295,7 @@ def test_a_cut_and_healed_network_leaves_one_holder(operator: Operator) -> None:
     operator.lab.cut("lb1")
     eventually(lambda: "lb2" in holders(operator.lab), True)
     operator.lab.heal("lb1")
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 def test_a_planned_hand_over_and_back(operator: Operator) -> None:
@@ -361,7 +361,7 @@ def test_vrrp_version_2_keeps_its_secret(operator: Operator) -> None:
     ]
     assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
     operator.idle("lb.setup")
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     for host in LBS:  # eight characters can be guessed from their digest
         assert operator.lab.console(host, ["stat", "-c", "%a", "/run/ha-runbooks/keepalived.conf.loaded"]).stdout == "600\n"
 

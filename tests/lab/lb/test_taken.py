@@ -12,7 +12,7 @@ import pytest
 
 from lab.control import Lab
 from tests.lab.lb.test_setup import CFG, LBS
-from tests.support.operator import Operator, holders
+from tests.support.operator import Operator, holders, vip_on
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -191,7 +191,7 @@ def test_what_others_serve_is_not_taken_over_without_a_word(operator: Operator) 
 
 def test_a_take_over_is_undone_however_many_changes_later(operator: Operator) -> None:
     operator.good("lb.setup", "--take-over")
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     operator.good("lb.rollback", "--original")
     for host in LBS:
         assert shell(operator, host, f"cat {CFG}") == THEIR_CFG

@@ -16,7 +16,7 @@ import pytest
 from lab.control import Lab
 from runbooks.recover.rules.load_balancer import SETTLED_S
 from tests.lab.lb.test_setup import CFG, LBS
-from tests.support.operator import Operator, holders
+from tests.support.operator import Operator, holders, vip_on
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -82,7 +82,7 @@ def test_when_nothing_is_wrong_nothing_is_changed(operator: Operator) -> None:
 
 def test_vrrp_blocked_between_them_makes_two_holders_and_then_one_again(operator: Operator) -> None:
     with filtered(operator):
-        eventually(lambda: holders(operator.lab), ["lb1", "lb2"])
+        vip_on(operator.lab, "lb1", "lb2")
         plan = operator.good("recover.vip", "--plan", "--json")
         assert {(each["host"], each["seen"]) for each in findings(plan)} == {
             ("lb1", "its packet filter drops VRRP from lb2"),
@@ -123,7 +123,7 @@ def test_a_drop_of_unknown_cause_is_narrowed_down_and_nothing_is_changed(operato
     finally:
         for host in LBS:
             shell(operator, host, "nft delete table inet theirs")
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 @pytest.mark.long
@@ -146,7 +146,7 @@ def test_keepalived_stopped_on_both(operator: Operator) -> None:
     done = operator.good("recover.vip", "--json")
     assert [(each["host"], each["seen"]) for each in findings(done)] == [(host, "keepalived is inactive") for host in LBS]
     assert changes(done) == [("lb2", "lb-run"), ("lb1", "lb-run")]
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 @pytest.mark.long
@@ -174,7 +174,7 @@ def test_haproxy_that_hangs_on_the_holder_and_is_masked_on_the_standby(operator:
 
 def test_a_drifted_configuration_is_put_back(operator: Operator) -> None:
     shell(operator, "lb2", f"sed -i 's/virtual_router_id .*/virtual_router_id 77/' {CONF} && systemctl reload keepalived")
-    eventually(lambda: holders(operator.lab), ["lb1", "lb2"])
+    vip_on(operator.lab, "lb1", "lb2")
     done = operator.good("recover.vip", "--json")
     (only,) = findings(done)
     assert (only["host"], only["seen"], only["evidence"]) == ("lb2", "its configuration differs from hosts.yaml", CONF)
@@ -203,7 +203,7 @@ def test_an_lb_without_its_address_is_reported_with_the_commands_for_its_console
         assert "ip -br address show dev eth0 (is 10.1.1.11 there, is it UP?)" in only["fix"]
     finally:
         shell(operator, "lb1", "ip address add 10.1.1.11/24 dev eth0")
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
 
 
 @pytest.mark.long
@@ -213,7 +213,7 @@ def test_an_interrupted_repair_is_resumed(operator: Operator) -> None:
         shell(operator, host, "systemctl stop keepalived")
     assert operator.strike(1, signal.SIGKILL, "recover.vip") == -signal.SIGKILL
     operator.good("recover.vip", "--resume")
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     assert "nothing is wrong" in operator.good("recover.vip")
 
 
@@ -230,7 +230,7 @@ def test_an_lb_that_is_fine_has_nothing_to_recover(operator: Operator) -> None:
 def test_a_replaced_holder_comes_back_only_when_it_is_trusted_and_the_vip_stays(operator: Operator) -> None:
     """The LB of higher priority was replaced: it must not take the VIP when it starts."""
     operator.lab.reset("lb1", trust=False)
-    eventually(lambda: holders(operator.lab), ["lb2"])
+    vip_on(operator.lab, "lb2")
     since = shell(operator, "lb2", "cat /run/ha-runbooks/vrrp_state")
     refused = operator.inv("recover.lb", "--host", "lb1")
     assert refused.returncode == 4

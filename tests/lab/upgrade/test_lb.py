@@ -14,8 +14,7 @@ import pytest
 from lab.control import Lab
 from tests.lab.lb.test_setup import CFG, LBS, events, pids
 from tests.support.newer import publish, version, withdraw
-from tests.support.operator import Operator, holders
-from tests.support.waiting import eventually
+from tests.support.operator import Operator, holders, vip_on
 
 pytestmark = pytest.mark.lab
 
@@ -32,7 +31,7 @@ def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ope
     lab.reset(*LBS)
     somebody = Operator(lab, tmp_path_factory.mktemp("operator"))
     somebody.good("lb.setup")
-    eventually(lambda: holders(lab), ["lb1"])
+    vip_on(lab, "lb1")
     yield somebody
     lab.reset(*LBS)
 
@@ -103,7 +102,7 @@ def test_the_standby_first_then_the_vip_and_the_other_one_and_the_vip_back(opera
         "lb1: take that note away",
     ]
     assert suffixes(operator) == {host: ["+lab1", "+lab1"] for host in LBS}
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     assert drained(operator) == []
     assert operator.lab.console("lb1", ["apt-mark", "showhold"]).stdout.split() == ["haproxy"]
     assert left(operator) == NOTHING
@@ -172,7 +171,7 @@ def test_killed_anywhere_the_same_command_ends_it_with_the_vip_where_it_was(
     assert operator.strike(number, signal.SIGKILL, "upgrade.lb", named=named) == -signal.SIGKILL, operator.last_words
     operator.done("upgrade.lb")
     assert suffixes(operator) == {host: [suffix, suffix] for host in LBS}
-    eventually(lambda: holders(operator.lab), ["lb1"])
+    vip_on(operator.lab, "lb1")
     assert drained(operator) == []
     assert left(operator) == NOTHING
     operator.idle("upgrade.lb")
