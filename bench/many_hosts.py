@@ -34,7 +34,6 @@ FACTS = (
     "server.Hostname", "server.Kernel", "server.KernelModules", "server.LinuxDistribution", "server.Mounts", "server.Sysctl", "server.Date",
     "deb.DebPackages", "systemd.SystemdStatus", "hardware.Cpus", "hardware.Memory", "hardware.Ipv4Addrs",
 )  # fmt: skip
-MEMORY_MB = 200
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 found[size] = measured(lab, options.rounds, Path(directory))
             finally:
                 lab.down()
-    print(table(found))
+        print(table(found), flush=True)
     if options.save:
         plain = {
             size: {

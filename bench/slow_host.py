@@ -32,7 +32,11 @@ def site_of(hosts: int, directory: Path) -> Path:
     """Write a site with so many hosts into ``directory``: the example's, and workers."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "hosts.yaml").read_text())
     known = content["hosts"]
-    workers = ({"name": f"more{n}", "address": f"10.1.1.{20 + n}", "roles": ["worker"]} for n in range(1, hosts - len(known) + 1))
+    taken = {content["endpoint"]["vip"], *(host["address"] for host in known)}
+    free = (address for number in range(20, 250) if (address := f"10.1.1.{number}") not in taken)
+    workers = (
+        {"name": f"more{number}", "address": next(free), "roles": ["worker"]} for number in range(1, hosts - len(known) + 1)
+    )
     content["hosts"] = [*known, *workers]
     path = directory / "hosts.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))

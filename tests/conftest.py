@@ -70,7 +70,7 @@ ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what scripts/test asks for when it has no hour and a half."""
+    """Add the option of the usual run of scripts/test."""
     words = "leave out the tests that are marked long, and kill a command after some of its steps instead of after every one"
     parser.addoption("--brief", action="store_true", help=words)
 

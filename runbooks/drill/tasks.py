@@ -48,8 +48,8 @@ def master(session: Session, host: str = "", no_backup: bool = False) -> None:
     """Stop a whole control plane host's work.
 
     Its kubelet is stopped; API server, etcd, scheduler and controller-manager are killed. In the lab the host is cut from the network instead, except SSH,
-    as if it had lost its power. Default: the host of etcd's leader. Undone by this command, by a timer of the host itself, and by a reboot. Exit status 0:
-    every objective held; 1: one was violated; 5: could not tell.
+    as if it had lost its power; that needs nftables there. Default: the host of etcd's leader. Undone by this command, by a timer of the host itself, and by a
+    reboot. Exit status 0: every objective held; 1: one was violated; 5: could not tell.
     """
     _drill(session, "master", host, no_backup)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from runbooks.monitor.prometheus_host import CA, TOKEN
 from runbooks.monitor.scrape_file import RULES
@@ -64,6 +65,13 @@ def green(operator: Operator) -> None:
 def asked(operator: Operator, path: str, port: int = 9090) -> Any:
     """Return what Prometheus (9090) or Alertmanager (9093) answers."""
     return json.loads(sh(operator, WATCHER, f"curl -sf -m 10 'http://127.0.0.1:{port}{path}'"))
+
+
+def fired(operator: Operator, seconds: float) -> set[str]:
+    """Return the names of the alerts that fired at any moment of the last ``seconds``."""
+    query = f'count by (alertname) (max_over_time(ALERTS{{alertstate="firing"}}[{int(seconds) + 1}s]))'
+    found = asked(operator, f"/api/v1/query?query={quote(query)}")["data"]["result"]
+    return {each["metric"]["alertname"] for each in found}
 
 
 def firing(operator: Operator) -> set[str]:

@@ -1,5 +1,6 @@
 """tests/conftest.py, in a tree of its own: the rows of scripts/test, and how long they took."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,6 @@ from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
 
-SCRIPT = (ROOT / "scripts" / "test").read_text()
 TESTS = (
     "tests/lab/cluster/test_build.py",
     "tests/lab/doctor/test_doctor.py",
@@ -51,18 +51,64 @@ def tree(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def said(tree):
-    (usual,) = re.findall(r"^args=\((.+)\)$", SCRIPT, re.MULTILINE)
-    return lines(tree, usual)
+def script(tmp_path_factory):
+    """scripts/test in a tree whose programs do nothing; it gives what it would start pytest with, and how it was set up."""
+    top = tmp_path_factory.mktemp("stubs")
+    (top / "scripts").mkdir()
+    (top / ".venv/bin").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts/test", top / "scripts")
+    (top / "tests").mkdir()
+    stubs = {
+        ".venv/bin/ruff": "",
+        ".venv/bin/mypy": "",
+        "shellcheck": "",
+        "scripts/setup": "echo $1",
+        ".venv/bin/python": 'printf "%s\\n" "$@"',
+    }
+    for path, text in stubs.items():
+        (top / path).write_text(f"#!/bin/bash\n{text}\n")
+        (top / path).chmod(0o755)
+
+    def ask(*words: str) -> tuple[str, list[str]]:
+        environ = {**os.environ, "PATH": f"{top}:{os.environ['PATH']}"}
+        done = subprocess.run([top / "scripts/test", *words], env=environ, capture_output=True, text=True, check=True)
+        setup, module, *started = done.stdout.splitlines()
+        assert module == "-m"
+        return setup, started
+
+    return ask
 
 
-def lines(tree, *words: str) -> list[str]:
-    """What scripts/test prints when it runs these tests."""
-    (started,) = re.findall(r"exec .venv/bin/python -m (pytest .*?) \"\$", SCRIPT)
-    command = [sys.executable, "-m", *started.split(), "-p", "no:cacheprovider", *words]
+@pytest.fixture(scope="module")
+def said(tree, script):
+    return lines(tree, script()[1])
+
+
+def lines(tree, started: list[str], *words: str) -> list[str]:
+    """What it prints when scripts/test starts pytest with these words, and ``words``."""
+    command = [sys.executable, "-m", *started, "-p", "no:cacheprovider", *words]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "setup", "more"),
+    [
+        ((), "--tests", ["--brief"]),
+        (("-k", "etcd"), "--tests", ["--brief", "-k", "etcd"]),
+        (("--long",), "--tests", []),
+        (("--long", "-x"), "--tests", ["-x"]),
+        (("--quick", "-x"), "--no-lab", ["-m", "not lab", "-x"]),
+        (("tests",), "--tests", ["tests"]),  # who names files wants all that is in them
+        (("tests::test_it",), "--tests", ["tests::test_it"]),
+        (("--quick", "tests"), "--no-lab", ["-m", "not lab", "tests"]),
+    ],
+)
+def test_what_pytest_is_started_with(script, words, setup, more):
+    usual = script("--long")[1]
+    assert "--brief" not in usual
+    assert script(*words) == (setup, [*usual, *more])
 
 
 def test_the_end_tells_the_slowest_tests_and_the_time_of_each_row(said):
@@ -91,14 +137,14 @@ def test_each_row_stays_on_one_worker(tree):
     assert len(set(workers.values())) == 2
 
 
-def test_without_rows_there_is_nothing_to_tell_of_them(tree):
-    assert [line for line in lines(tree, "tests/unit") if "= rows =" in line or "all other" in line] == []
+def test_without_rows_there_is_nothing_to_tell_of_them(tree, script):
+    assert [line for line in lines(tree, script()[1], "tests/unit") if "= rows =" in line or "all other" in line] == []
 
 
 @pytest.mark.usefixtures("said")
-def test_a_long_test_runs_only_when_it_is_asked_for(tree):
+def test_a_long_test_runs_only_when_it_is_asked_for(tree, script):
     assert not (tree / "long").exists()
-    *_, row, last = lines(tree)
+    *_, row, last = lines(tree, script("--long")[1])
     assert row.endswith("all other tests")
     assert re.fullmatch(r"=+ 5 passed in [0-9.]+s =+", last)
     assert (tree / "long").exists()

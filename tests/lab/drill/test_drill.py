@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,20 @@ pytestmark = pytest.mark.lab
 HOLD_S = 15
 LIMITS = {"outage_ms": 10_000, "reused_ms": 30_000, "recovery_s": 300, "hold_s": HOLD_S}
 ALERT_S = 240
+# What a machine of two cores that hosts the whole cluster may raise at any time, with every `for` ten times shorter: it is busy, its hosts
+# have no time server, and a standby that hears no advert for 600 ms takes the VIP for a moment.
+OF_THE_MACHINE = {"NodeSystemSaturation", "NodeClockNotSynchronising", "VIPMoved"}
+# What is seen of a fault besides the alerts of which one has to fire, while it is there or when the host comes back.
+BACK = {"HAProxyServerCheckSlow", "etcdHighNumberOfFailedGRPCRequests"}
+CAUSED: dict[str, set[str]] = {
+    "kubelet": set(),
+    "apiserver": BACK,
+    "etcd": BACK | {"KubeAPIServerDown", "etcdNoLeader", "etcdHighNumberOfLeaderChanges"},
+    "master": BACK | {"KubeNodeNotReady", "etcdNoLeader", "etcdHighNumberOfLeaderChanges"},
+    "haproxy": {"KeepalivedFault"},
+    "lb": {"KeepalivedFault", "KeepalivedFlapping", "VIPHeldTwice"},
+    "partition": BACK | {"KubeAPIServerDown", "etcdHighNumberOfLeaderChanges", "etcdInsufficientMembers"},
+}
 LEFT = f"ls -d {DIRECTORY} /etc/systemd/system/{UNIT}.* /etc/systemd/system/timers.target.wants/{UNIT}.timer 2>/dev/null; nft list tables"
 
 
@@ -67,6 +82,8 @@ def names() -> list[object]:
 
 @pytest.mark.parametrize("name", names())
 def test_a_cluster_that_is_well_holds_its_objectives_and_the_right_alert_fires(drilled: Operator, name: str) -> None:
+    """It clears, and nothing fires that has nothing to do with the fault."""
+    before, began = prometheus.firing(drilled), time.monotonic()
     drilled.edit(lambda site: site["drills"].update(alert_s=ALERT_S))
     try:
         drilled.good(f"drill.{name}", "--no-backup", timeout_s=900)
@@ -79,6 +96,8 @@ def test_a_cluster_that_is_well_holds_its_objectives_and_the_right_alert_fires(d
     assert "drill" not in sh(drilled, host, f"{LEFT}; true")
     assert at_work(drilled) == []
     eventually(lambda: prometheus.firing(drilled) & set(BY_NAME[name].alerts), set(), 240)
+    others = prometheus.fired(drilled, time.monotonic() - began) - before - set(BY_NAME[name].alerts)
+    assert others - OF_THE_MACHINE - CAUSED[name] == set()
 
 
 @pytest.mark.long
@@ -123,13 +142,13 @@ def test_a_host_that_this_machine_cannot_reach_any_more_heals_by_itself(drilled:
     """The way to it is cut in the middle of the drill: the command says who undoes the fault, and when."""
     cut = "nft -f - <<<'table inet test { chain in { type filter hook input priority 0; tcp dport 22 drop; }; }'"
     kubelet = "systemctl is-active kubelet || true"
-    exited, _ = drilled.follow(
-        "drill.kubelet", "--host", "worker1", "--no-backup", when=observing, act=lambda *_: sh(drilled, "worker1", cut)
-    )
     try:
+        exited, _ = drilled.follow(
+            "drill.kubelet", "--host", "worker1", "--no-backup", when=observing, act=lambda *_: sh(drilled, "worker1", cut)
+        )
         eventually(lambda: sh(drilled, "worker1", kubelet).strip(), "active", NODE_S + 120 + 60 + 60)
     finally:
-        sh(drilled, "worker1", "nft delete table inet test")
+        sh(drilled, "worker1", "nft delete table inet test || true")
     assert exited not in {0, 1}, drilled.last_words
     assert re.search(r"worker1: not undone by this command .*; the host does that itself within \d+ s", drilled.last_words)
     assert at_work(drilled) == []
@@ -155,6 +174,7 @@ def test_a_drill_that_is_left_over_refuses_the_next_one_and_heal_ends_it(drilled
     drilled.verified()
 
 
+@pytest.mark.long
 def test_a_load_balancer_that_does_not_serve_refuses_every_drill(drilled: Operator) -> None:
     sh(drilled, "lb2", "systemctl stop haproxy")
     try:

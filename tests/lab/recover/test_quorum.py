@@ -224,18 +224,20 @@ def strike(operator: Operator, steps: int, *words: str) -> tuple[int, list[dict[
 
     Never after a procedure's last step: whether its end is recorded by then would be chance.
     """
-    left = 0
+    left = missing = 0
 
     def over(event: dict[str, Any]) -> bool:
-        nonlocal left, steps
+        nonlocal left, missing
         if event["event"] == "begin":
             left = len(event["steps"])
+            if event["procedure"] == words[0]:
+                missing = steps
             if event["procedure"] == "backup.run":
-                steps = 1_000  # the restore itself is over
+                missing = 1_000  # the restore itself is over
         if event["event"] == "step":
             left -= 1
-            steps -= event["outcome"] in {"changed", "ok"}
-        return steps <= 0 < left
+            missing -= event["outcome"] in {"changed", "ok"}
+        return missing <= 0 < left
 
     exited, events = operator.follow(*words, when=over, act=lambda process, _: process.send_signal(signal.SIGKILL))
     return exited, [*events, {"error": operator.last_words}]

@@ -14,7 +14,7 @@ from tests.lab.upgrade.test_run import changes
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.lab, pytest.mark.long]
+pytestmark = pytest.mark.lab
 
 HOST, OTHER = "master1", "master2"
 KUBECTL = "kubectl --kubeconfig=/etc/kubernetes/admin.conf"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands.drill import Ready, Standing
 from runbooks.drill.rules.guard import Seen, refusals, remarks
-from runbooks.drill.rules.scenarios import ALL, BY_NAME
+from runbooks.drill.rules.scenarios import ALL, BY_NAME, named
 from runbooks.errors import UnreachableError
 from runbooks.inventory.settings import Drills, Gateway, HostSsh
 from runbooks.rules.etcd import View
@@ -103,6 +103,16 @@ def test_the_gateway_to_another_host_is_never_cut():
     seen = replace(GOOD, drills=dict.fromkeys(hosts, Standing(armed=False)))
     assert ("ssh", "it is the gateway to master2: they could not be reached") in why(seen, "lb", lb(1), behind)
     assert why(seen, "haproxy", lb(1), behind) == []
+
+
+def test_on_a_twin_the_gateway_to_another_host_is_not_cut_as_if_it_had_lost_its_power_either():
+    through = HostSsh(gateway=Gateway(address=master(1).address))
+    hosts = tuple(msgspec.structs.replace(host, ssh=through) if host == master(2) else host for host in SITE.hosts)
+    behind = msgspec.structs.replace(SITE, hosts=hosts)
+    seen = replace(GOOD, drills=dict.fromkeys(hosts, Standing(armed=False)))
+    refused = [each.topic for each in refusals(behind, named("master", lab=True), master(1), seen, NOW)]
+    assert refused == ["ssh"]
+    assert refusals(behind, named("master", lab=False), master(1), seen, NOW) == []
 
 
 def test_an_external_etcd_is_drilled_where_it_is_managed():

@@ -136,3 +136,15 @@ def test_api_servers_are_seen_or_not_and_in_doubt_it_is_as_it_was(host):
         assert host.check("masters") == seen
         assert silent() == seen
         assert host.terminated("masters") == seen
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_only_the_row_of_the_api_counts(host, before):
+    host.own.write_text(TABLE.format("DOWN" if before else "UP"))
+    assert host.check("masters") == before
+    host.own.write_text(TABLE.format("UP").replace("unchecked,BACKEND,0,UP", "unchecked,BACKEND,0,DOWN"))
+    assert host.check("masters") == 0
+    host.own.write_text(TABLE.format("DOWN" if before else "UP"))
+    assert host.check("masters") == before
+    host.own.write_text(TABLE.format("UP").replace("\napi,", "\nweb,"))  # a table without it says nothing
+    assert host.check("masters") == before
