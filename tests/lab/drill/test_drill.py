@@ -143,14 +143,15 @@ def test_a_host_that_this_machine_cannot_reach_any_more_heals_by_itself(drilled:
     cut = "nft -f - <<<'table inet test { chain in { type filter hook input priority 0; tcp dport 22 drop; }; }'"
     kubelet = "systemctl is-active kubelet || true"
     try:
-        exited, _ = drilled.follow(
+        exited, events = drilled.follow(
             "drill.kubelet", "--host", "worker1", "--no-backup", when=observing, act=lambda *_: sh(drilled, "worker1", cut)
         )
         eventually(lambda: sh(drilled, "worker1", kubelet).strip(), "active", NODE_S + 120 + 60 + 60)
     finally:
         sh(drilled, "worker1", "nft delete table inet test || true")
     assert exited not in {0, 1}, drilled.last_words
-    assert re.search(r"worker1: not undone by this command .*; the host does that itself within \d+ s", drilled.last_words)
+    said = " ".join(each["text"] for each in events if each["event"] == "said")
+    assert re.search(r"worker1: not undone by this command .*; the host does that itself within \d+ s", said)
     assert at_work(drilled) == []
     drilled.verified()
 

@@ -348,7 +348,7 @@ def test_a_watch_that_ends_goes_on_where_it_was(measured, api):
 
     seen = measured(during)
     assert (seen.watch.resumed, seen.watch.missing, seen.watch.duplicates) == (1, 0, 0)
-    assert 0 < seen.watch.longest_resume_ms < 1000
+    assert seen.watch.longest_resume_ms > 0
     assert data(seen).word == "held"
 
 
