@@ -40,12 +40,15 @@ ExecStart=/bin/bash -o pipefail $DIRECTORY/heal
 TimeoutStartSec=infinity
 OOMScoreAdjust=-900
 EOF
+# By the clock as well: each `systemctl daemon-reload`, of whomever, lets OnActiveSec begin anew (systemd 252). Whichever comes first.
+by_the_clock=$(date -u -d "@$(($(date +%s) + AFTER + 1))" '+%F %T UTC') || give_up "date cannot tell the time in $AFTER s"
 cat >"$units/$UNIT.timer" <<EOF || give_up "$unwritten"
 [Unit]
 Description=ha-runbooks: undoes the drill $SCENARIO after $AFTER s
 
 [Timer]
 OnActiveSec=$AFTER
+OnCalendar=$by_the_clock
 # A heal that was killed is started again; one that has done its work takes this timer away.
 OnUnitInactiveSec=10
 AccuracySec=100ms
