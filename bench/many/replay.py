@@ -13,7 +13,10 @@ async def one(address: str, sent: list[dict[str, str]], options: asyncssh.SSHCli
     async with asyncssh.connect(address, options=options) as connection:
         await connection.run("true", check=True)
         for each in sent:
-            await connection.run(each["line"], input=base64.b64decode(each["stdin"]), encoding=None)
+            # Standard input stays open, as ours does: its end would tell session.sh that the operator is gone.
+            async with connection.create_process(each["line"], encoding=None) as process:
+                process.stdin.write(base64.b64decode(each["stdin"]))
+                await process.stdout.read()
 
 
 async def main(path: str, user: str, key: str, known_hosts: str) -> None:
