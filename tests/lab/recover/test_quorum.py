@@ -224,7 +224,7 @@ def strike(operator: Operator, steps: int, *words: str) -> tuple[int, list[dict[
 
     Never after a procedure's last step: whether its end is recorded by then would be chance.
     """
-    left = missing = 0
+    left, missing = 0, steps
 
     def over(event: dict[str, Any]) -> bool:
         nonlocal left, missing
