@@ -81,7 +81,9 @@ def names() -> list[object]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_cluster_that_is_well_holds_its_objectives_and_the_right_alert_fires(drilled: Operator, name: str, *, brief: bool) -> None:
+def test_a_cluster_that_is_well_holds_its_objectives_and_the_right_alert_fires(
+    drilled: Operator, name: str, *, brief: bool
+) -> None:
     """It clears, and nothing fires that has nothing to do with the fault.
 
     That nothing else fires is for the long run, where drills follow drills: in the usual one, what was pending of the test before would count.
