@@ -83,9 +83,9 @@ class Cluster:
 
     async def _ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         common = self._common
-        within_s = min(common.timeout_s, DELETE_S)
-        connection = await common.client.open(common.address, common.port, within_s)
+        until = monotonic() + min(common.timeout_s, DELETE_S)
+        connection = await common.client.open(common.address, common.port, until)
         try:
-            return await connection.ask(method, path, within_s, body, last=True)
+            return await connection.ask(method, path, until, body, last=True)
         finally:
             connection.close()

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection over TLS to an API server, on asyncio. Every failure has a name, and nothing is tried again here."""
+"""HTTP/1.1 over one connection to an API server. Every failure has a name, and nothing is tried again here."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, parse_headers
-from io import BytesIO
-from typing import Final
+from typing import Final, TypeVar
 
 from runbooks.engine.namespace import Place, permit
+from runbooks.measure.channel import Channel
 
 LIMIT: Final = 256 * 1024  # bytes of the head of an answer
 BODY: Final = 4 * 1024**2
 OWN: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EPERM, errno.EACCES}
 NO_ROUTE: Final = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 HANG: Final = "hang"
+
+Content = TypeVar("Content", bytes, bytearray)
 
 
 class RequestError(Exception):
@@ -62,56 +64,53 @@ class Client:
     context: ssl.SSLContext
     headers: Mapping[str, str]
 
-    async def open(self, address: str, port: int, within_s: float) -> Connection:
-        """Connect. Raises PrecheckError (the guard of `engine.namespace`), NotSentError, OwnError."""
+    async def open(self, address: str, port: int, until: float) -> Connection:
+        """Connect, by ``until`` on the monotonic clock. Raises PrecheckError (the guard of `engine.namespace`), NotSentError, OwnError."""
         permit(self.place)
         try:
-            async with asyncio.timeout(within_s):
-                reader, writer = await asyncio.open_connection(
-                    *(address, port),
-                    ssl=self.context,
-                    server_hostname=address,
-                    limit=LIMIT,
-                    ssl_handshake_timeout=within_s + 5,
-                    ssl_shutdown_timeout=1,
-                )
-        except OSError as error:
+            async with asyncio.timeout_at(until):
+                return Connection(await Channel.open(self.context, address, port), address, self.headers)
+        except (OSError, EOFError) as error:
             raise NotSentError(_reason(error)) from None
-        return Connection(reader, writer, host_name(address), self.headers)
 
 
 class Connection:
     """One open connection; one request at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, headers: Mapping[str, str]) -> None:
-        self._reader, self._writer = reader, writer
-        self._headers = {"Host": host, "Accept": "application/json", "User-Agent": "ha-runbooks-measure", **headers}
+    def __init__(self, channel: Channel, address: str, headers: Mapping[str, str]) -> None:
+        self._channel = channel
+        said = {"Host": host_name(address), "Accept": "application/json", "User-Agent": "ha-runbooks-measure", **headers}
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+        self._come = bytearray()  # and not used yet
         self._rest = b""
 
     @property
     def ended(self) -> bool:
         """Whether the other side has ended it."""
-        return self._reader.at_eof() or self._reader.exception() is not None or self._writer.is_closing()
+        return self._channel.ended
 
-    async def ask(self, method: str, path: str, within_s: float, body: bytes = b"", *, last: bool = False) -> Answer:
-        """Send a request and return its answer; ``last``: ask the server to end the connection then. Raises UnansweredError, OwnError."""
+    async def ask(self, method: str, path: str, until: float, body: bytes = b"", *, last: bool = False) -> Answer:
+        """Send a request and return its answer, by ``until`` on the monotonic clock; ``last``: ask the server to end the connection then.
+
+        Raises UnansweredError, OwnError.
+        """
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout_at(until):
                 await self._send(method, path, body, last=last)
                 status, said = await self._head()
-                return Answer(status, await self._body(said), "close" in said.get("Connection", "").lower())
-        except (OSError, EOFError, ValueError, HTTPException, asyncio.LimitOverrunError) as error:
+                return Answer(status, await self._body(said), "close" in said.get("connection", ""))
+        except (OSError, EOFError, ValueError) as error:
             raise UnansweredError(_reason(error)) from None
 
-    async def stream(self, path: str, within_s: float) -> int:
+    async def stream(self, path: str, until: float) -> int:
         """Ask for a stream of lines, which `line` returns, and return the status. Raises UnansweredError, OwnError."""
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout_at(until):
                 await self._send("GET", path, b"", last=False)
                 status, said = await self._head()
-        except (OSError, EOFError, ValueError, HTTPException, asyncio.LimitOverrunError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise UnansweredError(_reason(error)) from None
-        if said.get("Transfer-Encoding", "").lower() != "chunked" and 200 <= status < 300:
+        if said.get("transfer-encoding") != "chunked" and 200 <= status < 300:
             raise UnansweredError("not HTTP")
         return status
 
@@ -123,54 +122,74 @@ class Connection:
                 if not chunk:
                     return b""
                 self._rest = _bounded(self._rest + chunk)
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise UnansweredError(_reason(error)) from None
         line, _, self._rest = self._rest.partition(b"\n")
         return line
 
     def close(self) -> None:
-        """End it, without waiting for the other side; whoever waits for an answer gets an error, within a second."""
-        self._writer.close()
+        """End it, without waiting for the other side; whoever waits for an answer gets an error at once."""
+        self._channel.close()
 
     async def _send(self, method: str, path: str, body: bytes, *, last: bool) -> None:
-        headers = dict(self._headers)
-        if body:
-            headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        if last:
-            headers["Connection"] = "close"
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        self._writer.write("\r\n".join(lines).encode() + body)
-        await self._writer.drain()
+        more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+        end = "Connection: close\r\n" if last else ""
+        await self._channel.send(f"{method} {path} HTTP/1.1\r\n{self._headers}{more}{end}\r\n".encode() + body)
 
-    async def _head(self) -> tuple[int, HTTPMessage]:
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        first, _, rest = head.partition(b"\r\n")
+    async def _head(self) -> tuple[int, dict[str, str]]:
+        """Return the status, and the headers with their names and values in lower case."""
+        first, *lines = (await self._until(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         version, status = first.split()[:2]
-        if not version.startswith(b"HTTP/1."):
+        if not version.startswith("HTTP/1."):
             raise ValueError
-        return int(status), parse_headers(BytesIO(rest))
+        parts = (line.partition(":") for line in lines)
+        return int(status), {name.strip().lower(): value.strip().lower() for name, _, value in parts}
 
-    async def _body(self, said: HTTPMessage) -> bytes:
-        if said.get("Transfer-Encoding", "").lower() == "chunked":
-            parts = b""
+    async def _body(self, said: Mapping[str, str]) -> bytes:
+        parts = b""
+        if said.get("transfer-encoding") == "chunked":
             while chunk := await self._chunk():
                 parts = _bounded(parts + chunk)
             return parts
-        length = int(said.get("Content-Length", "-1"))
+        length = int(said.get("content-length", "-1"))
         if length > BODY:
             raise ValueError
         if length >= 0:
-            return await self._reader.readexactly(length)
-        parts = b""
-        while more := await self._reader.read(LIMIT):
-            parts = _bounded(parts + more)
-        return parts
+            return await self._exactly(length)
+        with suppress(EOFError, ssl.SSLEOFError):
+            while True:
+                await self._more()
+                _bounded(self._come)
+        return bytes(self._come)
 
     async def _chunk(self) -> bytes:
-        size = int((await self._reader.readuntil(b"\r\n")).partition(b";")[0], 16)
+        size = int((await self._until(b"\r\n")).partition(b";")[0], 16)
         if not 0 <= size <= BODY:
             raise ValueError
-        return (await self._reader.readexactly(size + 2))[:size]
+        return (await self._exactly(size + 2))[:size]
+
+    async def _until(self, mark: bytes) -> bytes:
+        """Return what comes before ``mark``, and leave both behind. Raises ValueError when that is too long for a head."""
+        while (at := self._come.find(mark)) < 0:
+            if len(self._come) > LIMIT:
+                raise ValueError("too long")
+            await self._more()
+        found = bytes(self._come[:at])
+        del self._come[: at + len(mark)]
+        return found
+
+    async def _exactly(self, length: int) -> bytes:
+        while len(self._come) < length:
+            await self._more()
+        found = bytes(self._come[:length])
+        del self._come[:length]
+        return found
+
+    async def _more(self) -> None:
+        """Wait for more. Raises EOFError when the other side has ended the connection."""
+        if not (more := await self._channel.receive()):
+            raise EOFError
+        self._come += more
 
 
 def host_name(address: str) -> str:
@@ -178,7 +197,7 @@ def host_name(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _bounded(text: bytes) -> bytes:
+def _bounded(text: Content) -> Content:
     """Return ``text``. Raises ValueError when it is too long to be an answer."""
     if len(text) > BODY:
         raise ValueError("too long")

@@ -29,21 +29,23 @@ class Common:
     own: Own = field(default_factory=Own)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def until(self) -> float:
+        """When a request that begins now has to be over, on the monotonic clock."""
+        return monotonic() + self.timeout_s
+
     async def read(self, address: str, port: int, where: str) -> tuple[Stored, str]:
         """Read the object once by a new connection, judge what was read, and return it with its resourceVersion.
 
         Raises RequestError, OwnError.
         """
+        until = self.until
+        connection = await self.client.open(address, port, until)
+        floor = self.register.known
         try:
-            async with asyncio.timeout(self.timeout_s):
-                connection = await self.client.open(address, port, self.timeout_s)
-                floor = self.register.known
-                try:
-                    answer = await connection.ask("GET", self.place.object, self.timeout_s, last=True)
-                finally:
-                    connection.close()
-        except TimeoutError:
-            raise RequestError("hang") from None
+            answer = await connection.ask("GET", self.place.object, until, last=True)
+        finally:
+            connection.close()
         return self.judged(answer.status, answer.body, floor, where)
 
     def judged(self, status: int, body: bytes, floor: int, where: str) -> tuple[Stored, str]:

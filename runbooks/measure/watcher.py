@@ -101,8 +101,8 @@ class Watcher:
         common = self._common
         if not self._version:
             await self._start_anew()
-        self._connection = await common.client.open(common.address, common.port, common.timeout_s)
-        status = await self._connection.stream(common.place.watch(self._version), common.timeout_s)
+        self._connection = await common.client.open(common.address, common.port, common.until)
+        status = await self._connection.stream(common.place.watch(self._version), common.until)
         if status == 410:
             self._version = ""
         if status != 200:

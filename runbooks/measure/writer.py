@@ -126,7 +126,7 @@ class Writer:
             at = monotonic()
             self._waits.begun(at, time() - at)
             try:
-                self._connection = await self._common.client.open(self._common.address, self._common.port, self._common.timeout_s)
+                self._connection = await self._common.client.open(self._common.address, self._common.port, self._common.until)
             except NotSentError as error:
                 self._fail(at, error.reason)
                 raise
@@ -140,7 +140,7 @@ class Writer:
         self._waits.begun(at, time() - at)
         self._requests += 1
         try:
-            answer = await connection.ask(method, path or self._common.place.object, self._common.timeout_s, body)
+            answer = await connection.ask(method, path or self._common.place.object, self._common.until, body)
         except UnansweredError as error:
             self._fail(at, error.reason)
             if error.reason == HANG:

@@ -5,6 +5,7 @@ Times are seconds of the monotonic clock, except where a name says otherwise.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 KEEP = 50  # of gaps only the longest are kept
 STEP = 1.2  # each class of durations is so much longer than the one before
 CLASSES = 60  # 1 ms to 47 s
+ENDS = [STEP**number for number in range(CLASSES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +130,7 @@ class Durations:
     def add(self, ms: float) -> None:
         """Count one."""
         self.longest_ms = max(self.longest_ms, ms)
-        number = next((number for number in range(CLASSES - 1) if ms <= STEP**number), CLASSES - 1)
-        self._counts[number] += 1
+        self._counts[min(bisect_left(ENDS, ms), CLASSES - 1)] += 1
 
     def percentile(self, percent: float) -> float:
         """Return in ms the upper end of the class in which this percentile is; 0 when nothing was counted."""
@@ -137,7 +138,7 @@ class Durations:
         for number, count in enumerate(self._counts):
             seen += count
             if count and seen >= wanted:
-                return round(min(STEP**number, self.longest_ms), 1)
+                return round(min(ENDS[number], self.longest_ms), 1)
         return 0.0
 
 
