@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-AROUND_S = 3.0  # beside a gap, connections are opened out of turn
+LEAST = 50  # times, for a 99th percentile
+EDGE_S = 1.0  # at the begin and the end some connections are opened once
+AROUND_S = 3.0  # after a gap, connections are opened more often for a second, and out of turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +105,18 @@ def other_begins(opened: Mapping[int, Sequence[float]], asks: Iterable[Ask]) -> 
 
 
 def quiet(times: Iterable[float], begin_s: float, end_s: float, gaps: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return those between these times that are not beside an outage: a gap, as the drill keeps them, with a failure or of a second."""
-    outages = [each for each in gaps if each["reason"] or each["ms"] >= 1000]
-    around = [(each["begin_s"] - AROUND_S, each["begin_s"] + each["ms"] / 1000 + AROUND_S) for each in outages]
+    """Return those between these times at which connections are opened at regular times only.
+
+    Left out: the begin and the end, with connections that are opened once, and all that is beside an outage: a gap, as the drill keeps them.
+    """
+    around = [(each["begin_s"] - EDGE_S, each["begin_s"] + each["ms"] / 1000 + AROUND_S) for each in gaps]
+    begin_s, end_s = begin_s + EDGE_S, end_s - EDGE_S
     return [at for at in times if begin_s <= at <= end_s and not any(begin <= at <= end for begin, end in around)]
 
 
 def jitter_ms(times: Sequence[float], every_ms: float, percent: float = 99) -> float | None:
-    """Return how far, at this percentile, ``times`` are from regular ones ``every_ms`` apart; None for fewer than a hundred of them."""
-    if len(times) < 100:
+    """Return how far, at this percentile, ``times`` are from regular ones ``every_ms`` apart; None for too few of them."""
+    if len(times) < LEAST:
         return None
     phases = [((at - times[0]) * 1000) % every_ms for at in times]
     # The middle of a circle: the phase that is nearest to all the others among some of them.
@@ -155,6 +160,6 @@ def compared(event: str, drill: Mapping[str, Any], asks: Sequence[Ask], opened: 
         "probe_pause_ms": round(paused, 1),
         "requests": vip["requests"],
         "probe_requests": len(asks),
-        "jitter_ms": jitter_ms(quiet(other_begins(opened, asks), begin, end, vip["gaps"]), every),
+        "jitter_ms": jitter_ms(quiet(other_begins(opened, asks), begin, end, vip["gaps"]), drill.get("quick_ms") or every),
         "pause_ms": drill["itself"]["longest_pause_ms"],
     }

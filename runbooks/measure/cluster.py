@@ -51,7 +51,7 @@ class Cluster:
                     f"what clients see cannot be measured: creating an object of ours through {where} failed: {reason}",
                     hint="inv cluster.verify; this machine itself has to reach the VIP",
                 )
-            await asyncio.sleep(self._common.every_s)
+            await asyncio.sleep(self._common.pace.every_s)
 
     async def version(self) -> str:
         """Return the version of Kubernetes that the VIP answers with, "" when it does not answer."""
@@ -78,7 +78,7 @@ class Cluster:
             else:
                 if answer.good or answer.status in {404, 409}:  # 409: it is being deleted already
                     return True
-            await asyncio.sleep(self._common.every_s)
+            await asyncio.sleep(self._common.pace.every_s)
         return False
 
     async def _ask(self, method: str, path: str, body: bytes = b"") -> Answer:

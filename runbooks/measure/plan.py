@@ -7,8 +7,9 @@ from typing import Final
 
 from runbooks.inventory.model import LabTwin
 
-EVERY_MS: Final = 100.0
-SERVERS_EVERY_MS: Final = 1000.0
+EVERY_MS: Final = 250.0
+SERVERS_EVERY_MS: Final = 2000.0
+QUICK: Final = 2  # so many times as often while there is trouble: every 125 ms
 TIMEOUT_S: Final = 10.0
 NICENESS: Final = -10
 STOP: Final = b"stop\n"  # the second line: end in good order. Without it, at the end of the input: the parent is gone
@@ -22,6 +23,8 @@ class Plan:
     address, port        of the VIP; ``servers``: of the API server of each host.
     kubeconfig           the text of the kubeconfig, a secret.
     object               the name for the namespace and the object in it.
+    every_ms             the interval of requests through the VIP while all is well, ``servers_every_ms`` of those to each API server;
+                         ``quick``: into so many parts it is divided while something fails or is waited for.
     result               the file for the result, replaced every few seconds.
     niceness             of the process, where this user may choose it: what loads this machine is not to delay its requests.
     """
@@ -38,5 +41,6 @@ class Plan:
     versions: dict[str, str] = field(default_factory=dict)
     every_ms: float = EVERY_MS
     servers_every_ms: float = SERVERS_EVERY_MS
+    quick: int = QUICK
     timeout_s: float = TIMEOUT_S
     niceness: int = NICENESS

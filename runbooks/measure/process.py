@@ -26,6 +26,7 @@ from runbooks.measure.credentials import tls
 from runbooks.measure.plan import STOP, Plan
 from runbooks.measure.requests import Common, Requests
 from runbooks.measure.rules.objects import Place
+from runbooks.measure.rules.pace import Pace
 from runbooks.measure.rules.register import Register
 from runbooks.measure.rules.result import VIP, Data, Itself, Result
 from runbooks.measure.watcher import Watcher
@@ -49,14 +50,16 @@ class Measurement:
             register=Register(self._began_s),
             address=plan.address,
             port=plan.port,
-            every_s=plan.every_ms / 1000,
+            pace=Pace(plan.every_ms / 1000, plan.every_ms / 1000 / plan.quick),
             timeout_s=plan.timeout_s,
         )
         self._cluster = Cluster(self._common)
         self._versions = {**plan.versions, "python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION}
-        self._vip = Requests(self._common, VIP, plan.address, plan.port, self._common.every_s)
+        self._vip = Requests(self._common, VIP, plan.address, plan.port, self._common.pace)
         self._servers = {
-            name: Requests(self._common, name, address, port, plan.servers_every_ms / 1000)
+            name: Requests(
+                self._common, name, address, port, Pace(plan.servers_every_ms / 1000, plan.servers_every_ms / 1000 / plan.quick)
+            )
             for name, (address, port) in plan.servers.items()
         }
         self._final: dict[str, int] = {}
@@ -124,7 +127,7 @@ class Measurement:
                     return
             if monotonic() > deadline:
                 return
-            await asyncio.sleep(self._common.every_s)
+            await asyncio.sleep(self._common.pace.every_s)
 
     async def _housekeeping(self) -> None:
         """Look after the watch, and record what was seen so far. The disk may be slow: writing waits in a thread of its own."""
@@ -142,6 +145,8 @@ class Measurement:
             began_s=self._began_s,
             ended_s=time(),
             every_ms=self._plan.every_ms,
+            quick_ms=self._plan.every_ms / self._plan.quick,
+            servers_every_ms=self._plan.servers_every_ms,
             timeout_s=self._plan.timeout_s,
             complete=self._complete,
             versions=dict(self._versions),

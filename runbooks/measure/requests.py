@@ -11,6 +11,7 @@ from time import monotonic, time
 from runbooks.measure.connection import Client, OwnError, RequestError
 from runbooks.measure.rules import objects
 from runbooks.measure.rules.gaps import Durations, Own, Waits, with_pauses
+from runbooks.measure.rules.pace import Pace
 from runbooks.measure.rules.register import GONE, Register, Stored
 from runbooks.measure.rules.result import NewConnections
 
@@ -24,7 +25,7 @@ class Common:
     register: Register
     address: str
     port: int
-    every_s: float
+    pace: Pace
     timeout_s: float
     own: Own = field(default_factory=Own)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,10 +67,10 @@ class Common:
 class Requests:
     """New connections to one address, at regular times."""
 
-    def __init__(self, common: Common, where: str, address: str, port: int, every_s: float) -> None:
-        self._common, self._where, self._address, self._port, self._every_s = common, where, address, port, every_s
-        in_flight = int(2 * common.timeout_s / every_s) + 10
-        self._waits = Waits(every_s * 1000, in_flight)
+    def __init__(self, common: Common, where: str, address: str, port: int, pace: Pace) -> None:
+        self._common, self._where, self._address, self._port, self._pace = common, where, address, port, pace
+        in_flight = int(2 * common.timeout_s / pace.quick_s) + 10
+        self._waits = Waits(pace.every_s * 1000, in_flight)
         self._durations = Durations()
         self._reasons: Counter[str] = Counter()
         self._requests = self._failed = self._failed_after_retry = 0
@@ -82,10 +83,14 @@ class Requests:
 
         Raises PrecheckError when the guard of `engine.namespace` refuses a connection; then everything stops.
         """
-        await regularly(self._every_s, self._begin, self._common.stop, own)
-        self._stopped = monotonic()
-        if self._running:
-            await asyncio.wait(self._running)
+        try:
+            await regularly(self._interval, self._begin, self._common.stop, own)
+            self._stopped = monotonic()
+            if self._running:
+                await asyncio.wait(self._running)
+        finally:
+            for each in self._running:  # it is abandoned: what is deleted now is not to be read
+                each.cancel()
         if self._bug:
             raise self._bug
 
@@ -104,6 +109,11 @@ class Requests:
             gaps=with_pauses(self._waits.gaps(now), self._common.own.pauses()),
             gaps_in_all=self._waits.longest.count,
         )
+
+    def _interval(self, now: float) -> float:
+        if self._waits.waiting_s(now) >= self._pace.every_s:
+            self._pace.trouble(now)
+        return self._pace.interval(now)
 
     def _begin(self) -> None:
         at = monotonic()
@@ -130,6 +140,7 @@ class Requests:
             self._failed += 1
             self._reasons[error.reason] += 1
             self._waits.failed(at, error.reason)
+            self._pace.trouble(monotonic())
             await self._again()
             return
         now = monotonic()
@@ -141,7 +152,7 @@ class Requests:
         await self._common.read(self._address, self._port, self._where)
 
     async def _again(self) -> None:
-        await asyncio.sleep(self._every_s)
+        await asyncio.sleep(self._pace.every_s)
         try:
             await self._attempt()
         except OwnError as error:
@@ -151,14 +162,17 @@ class Requests:
             self._failed_after_retry += 1
 
 
-async def regularly(every_s: float, act: Callable[[], None], stop: asyncio.Event, own: Own | None = None) -> None:
-    """Call ``act`` every ``every_s`` seconds until ``stop`` is set; times that have passed are left out, and counted."""
+async def regularly(
+    interval: Callable[[float], float], act: Callable[[], None], stop: asyncio.Event, own: Own | None = None
+) -> None:
+    """Call ``act`` every ``interval(now)`` seconds until ``stop`` is set; times that have passed are left out, and counted."""
     planned = monotonic()
     while not stop.is_set():
         now = monotonic()
         if own:
             own.tick(planned, now, time())
         act()
+        every_s = interval(now)
         planned += every_s
         if (behind := now - planned) > 0:
             skipped = int(behind / every_s) + 1

@@ -39,7 +39,7 @@ def kubeconfig_of(run: Run) -> Secret:
 
 
 def plan_for(site: Site, admin: Secret, result: Path, versions: Mapping[str, str] | None = None) -> Plan:
-    """Return the plan for ``site``: through its VIP, and once a second to each of its API servers directly.
+    """Return the plan for ``site``: through its VIP, and more seldom to each of its API servers directly.
 
     ``result``: where the result is kept, in a private directory that exists. ``versions``: what else is to stand in the result: etcd's.
     """

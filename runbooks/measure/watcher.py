@@ -46,7 +46,7 @@ class Watcher:
                 self._last_reason = error.reason
             self._drop()
             self._ended_at = self._ended_at or monotonic()
-            await asyncio.sleep(self._common.every_s)
+            await asyncio.sleep(self._common.pace.every_s)
 
     def look_after(self) -> None:
         """Give the watch up when it stays silent although writes are acknowledged. To be called about once a second."""
@@ -141,7 +141,7 @@ class Watcher:
     def _silence(self, now: float) -> None:
         ms = (now - self._heard) * 1000
         self._longest_silence_ms = max(self._longest_silence_ms, ms)
-        if ms > self._common.every_s * 2000:
+        if ms > self._common.pace.every_s * 2000:
             self._silences.add(Gap(begin_s=self._heard + time() - monotonic(), ms=round(ms, 1), reason=self._last_reason))
         self._heard = now
 

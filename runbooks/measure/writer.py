@@ -26,14 +26,14 @@ class Writer:
         self._version = version  # resourceVersion that the next write replaces, "" when it has to be read first
         self._connection: Connection | None = None
         self._older_since: float | None = None
-        self._waits = Waits(common.every_s * 2000, 10)
+        self._waits = Waits(common.pace.every_s * 2000, 10)
         self._reasons: Counter[str] = Counter()
         self._requests = self._cut = self._hung = 0
         self._stopped: float | None = None
 
     async def run(self) -> None:
         """Write and read until ``stop`` is set, half an interval after new connections begin: these are to read what was acknowledged."""
-        await asyncio.sleep(self._common.every_s / 2)
+        await asyncio.sleep(self._common.pace.every_s / 2)
         planned = monotonic()
         while not self._common.stop.is_set():
             try:
@@ -42,8 +42,9 @@ class Writer:
                 self._common.own.trouble(str(error))
             except RequestError:
                 pass  # it is counted
-            planned = max(planned + self._common.every_s, monotonic())
-            await asyncio.sleep(planned - monotonic())
+            now = monotonic()
+            planned = max(planned + self._common.pace.interval(now), now)
+            await asyncio.sleep(planned - now)
         self._stopped = monotonic()
         self._drop()
 
@@ -165,6 +166,7 @@ class Writer:
     def _fail(self, at: float, reason: str) -> None:
         self._reasons[reason] += 1
         self._waits.failed(at, reason)
+        self._common.pace.trouble(monotonic())
 
     def _drop(self) -> None:
         if self._connection:

@@ -17,7 +17,7 @@ from runbooks.measure.rules.words import seconds
 
 Word = Literal["held", "violated", "could not tell"]
 UNKNOWN: Final = "could not tell"
-AWAY_MS: Final = 2000.0  # of an API server that is asked once a second: longer than two questions
+AWAY_MS: Final = 2000.0  # for so long at least an API server that was taken away gives no answer
 SLOW_SHARE: Final = 0.5  # of the syncs of etcd's log, while its disk is slow
 EDGE_S: Final = 15.0  # at the end of the fault it has to have been seen in place within so many seconds before the heal
 

@@ -98,6 +98,10 @@ class Waits:
             self._later.popleft()
         self._oldest, self._reason = (self._later.popleft() if self._later else None), ""
 
+    def waiting_s(self, now: float) -> float:
+        """Return for how long nothing has been answered ``now``, in seconds."""
+        return now - self._oldest[0] if self._oldest else 0.0
+
     def forget(self, at: float) -> None:
         """Take back a request that never really began, because the measuring process itself could not make it."""
         self._later = deque((each for each in self._later if each[0] != at), self._later.maxlen)

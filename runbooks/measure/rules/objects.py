@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
-
-import msgspec
 
 from runbooks.measure.rules.register import GONE, Stored
 
@@ -90,13 +89,13 @@ def _stored(found: dict[str, Any]) -> tuple[Stored, str]:
 
 def _json(text: bytes) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        raise ValueError("it is no JSON") from None
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
     if not isinstance(found, dict):
         raise ValueError("it is no object")  # noqa: TRY004 - as every text that is not understood
     return found
 
 
 def _text(found: dict[str, object]) -> bytes:
-    return msgspec.json.encode(found)
+    return json.dumps(found).encode()

@@ -9,8 +9,8 @@ from runbooks.measure.rules.register import Lost, Stale
 
 VIP = "VIP"
 METHOD = (
-    "HTTP/1.1 over TLS. A new connection reads one object of ours, consistently (GET without resourceVersion), every {every_ms:g} ms; "
-    "one that has no answer after {timeout_s:g} s has failed; a failed one is tried once more after {every_ms:g} ms. One connection "
+    "HTTP/1.1 over TLS. A new connection reads one object of ours, consistently (GET without resourceVersion), every {every_ms:g} ms, "
+    "and every {quick_ms:g} ms while something fails or is waited for; one that has no answer after {timeout_s:g} s has failed; a failed one is tried once more after {every_ms:g} ms. One connection "
     "that is used again writes and reads that object at the same interval; one more watches it. Nothing else is retried."
 )
 
@@ -124,15 +124,18 @@ class Itself:
 class Result:
     """What clients saw.
 
+    every_ms    the interval of new connections through the VIP, and of writes, while all is well; ``quick_ms``: otherwise.
     complete    whether it was ended by the command that began it, and the last reads were made.
     versions    of Kubernetes at the begin and at the end, of Python and OpenSSL, and what the caller has added.
-    vip         new connections through the VIP; ``servers``: to the API server of each host directly, once a second.
+    vip         new connections through the VIP; ``servers``: to the API server of each host directly, every ``servers_every_ms``.
     left        what could not be deleted at the end, as a command that deletes it.
     """
 
     began_s: float
     ended_s: float
     every_ms: float
+    quick_ms: float = 0
+    servers_every_ms: float = 0
     timeout_s: float
     complete: bool = False
     versions: dict[str, str] = field(default_factory=dict)
@@ -148,4 +151,4 @@ class Result:
     @property
     def method(self) -> str:
         """How it was measured, in a few sentences."""
-        return METHOD.format(every_ms=self.every_ms, timeout_s=self.timeout_s)
+        return METHOD.format(every_ms=self.every_ms, quick_ms=self.quick_ms or self.every_ms, timeout_s=self.timeout_s)

@@ -284,7 +284,7 @@ def test_the_summary():
         "the longest gap may have 100 ms; 20 ms of it are of the measuring process itself",
         "  new connections: 10:11:12.5 930 ms (refused, 20 ms of it the measuring process itself): during master1: kubeadm upgrade",
         "away for, each asked directly: master1 36.0 s",
-        "every 100 ms; one that has no answer after 10 s has failed",
+        "every 100 ms, and every 100 ms while something fails or is waited for; one that has no answer after 10 s has failed",
         "versions: kubernetes at the begin v1.36.2",
     ):
         assert part in text
