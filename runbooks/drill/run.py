@@ -91,12 +91,10 @@ def carry_out(session: Session, scenario: Scenario, host: str, *, backup: bool) 
     with measuring(session.site, plan) as course.measuring:
         attempt = _Attempt(session, course, course.measuring)
         try:
-            session.carry_out(steps.procedure(course), resume=False)
-        except KeyboardInterrupt:
-            attempt.heal_anew()
-            raise
-        except Exception as error:  # a bug as well: the fault is not left to the timer alone
-            attempt.heal()
+            session.carry_out(steps.procedure(course), resume=False, failed=attempt.heal)
+        except Exception as error:
+            if not isinstance(error, RunbookError):  # a bug: the fault is not left to the timer alone
+                attempt.heal(error)
             if isinstance(error, RunbookError) and "injecting_s" in course.times:
                 show.result(session, attempt.keep())
             raise
@@ -132,16 +130,14 @@ class _Attempt:
             self.session.run.listener.say(f"what clients saw is not known: {error}")
             return None
 
-    def heal(self) -> None:
+    def heal(self, error: BaseException) -> None:
         """Undo the fault after an error, if it may be there. The host's own timer does it when this fails."""
-        if self._may_be_there():
-            self._try(self.session)
-
-    def heal_anew(self) -> None:
-        """The same after an interruption, which has ended all connections: by new ones."""
         if not self._may_be_there():
             return
-        fresh = FreshSession(self.session.options)
+        if not isinstance(error, KeyboardInterrupt):
+            self._try(self.session)
+            return
+        fresh = FreshSession(self.session.options)  # an interruption has ended all connections
         try:
             self._try(fresh)
         finally:

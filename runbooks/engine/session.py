@@ -104,10 +104,18 @@ class Session:
         if common and not self.site.example and not os.environ.get("SSH_AUTH_SOCK"):
             raise SiteError(self.problems(common))
 
-    def carry_out(self, procedure: Procedure, *, lease: Lease | None = None, resume: bool = True) -> None:
+    def carry_out(
+        self,
+        procedure: Procedure,
+        *,
+        lease: Lease | None = None,
+        resume: bool = True,
+        failed: Callable[[BaseException], None] = lambda _: None,
+    ) -> None:
         """Run ``procedure`` with journal, lock and summary. Raises its first error, with notes on where it stopped.
 
         ``lease`` is held instead of the site's lock. With ``resume`` False the flag --resume is ignored: it means another procedure.
+        ``failed`` is called with a RunbookError or KeyboardInterrupt that ends the run, while its report can still be written to.
         """
         before = self.options.resume if resume else None
         run, display = self.run, self.run.listener
@@ -131,15 +139,21 @@ class Session:
             try:
                 loop.carry_out(run, procedure)
             except RunbookError as error:
-                records.end("failed", str(error))
+                try:
+                    failed(error)
+                finally:
+                    records.end("failed", str(error))
                 error.add_note(f"report: {_told(records)}")
                 error.hint = (
                     error.hint or f"fix that, then run `{procedure.command}` again: it continues with what is not done yet"
                 )
                 raise
-            except KeyboardInterrupt:
-                records.end("interrupted")
+            except KeyboardInterrupt as error:
                 self._ssh.abort()
+                try:
+                    failed(error)
+                finally:
+                    records.end("interrupted")
                 raise
         records.end("ok")
         journal.prune(directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -67,9 +68,11 @@ def asked(operator: Operator, path: str, port: int = 9090) -> Any:
     return json.loads(sh(operator, WATCHER, f"curl -sf -m 10 'http://127.0.0.1:{port}{path}'"))
 
 
-def fired(operator: Operator, seconds: float) -> set[str]:
-    """Return the names of the alerts that fired at any moment of the last ``seconds``."""
-    query = f'count by (alertname) (max_over_time(ALERTS{{alertstate="firing"}}[{int(seconds) + 1}s]))'
+def fired(operator: Operator, since_s: float) -> set[str]:
+    """Return the names of the alerts that became active after ``since_s`` (seconds since 1970) and have fired."""
+    window = f"[{int(time.time() - since_s) + 1}s]"
+    began = f"max_over_time(ALERTS_FOR_STATE{window}) >= {since_s:.0f}"  # its value is when it became active
+    query = f'count by (alertname) (max_over_time(ALERTS{{alertstate="firing"}}{window}) and ignoring (alertstate) ({began}))'
     found = asked(operator, f"/api/v1/query?query={quote(query)}")["data"]["result"]
     return {each["metric"]["alertname"] for each in found}
 

@@ -163,6 +163,24 @@ def test_ctrl_c_is_recorded_and_breaks_the_sessions_off(make, site_file):
     assert journals(site_file)[0][-1]["outcome"] == "interrupted"
 
 
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(lambda: CommandError("no", exited=1), "failed"), (KeyboardInterrupt, "interrupted")]
+)
+def test_what_is_done_after_an_error_stands_in_the_report_too(error, outcome, make, site_file):
+    one = make(Closing(faults=[Fault("lb2 put a", error)]))
+    seen = []
+
+    def failed(why):
+        seen.append(type(why))
+        one.run.journal.note("note", "lb2", "undone")
+
+    with pytest.raises((CommandError, KeyboardInterrupt)):
+        one.carry_out(PROCEDURE, failed=failed)
+    last, end = journals(site_file)[0][-2:]
+    assert (last["text"], end["outcome"]) == ("undone", outcome)
+    assert seen == [type(error())]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_would_end_us_is_like_ctrl_c(number, make, site_file):
     before = signal.getsignal(number)
