@@ -119,7 +119,7 @@ def ask(api_host: Host, tried: Sequence[Write], *, delete: str = "") -> Probe[Ad
         "NODE": delete,
         "RESOURCES": list(CONFIGURATIONS),
     }
-    command = replace(script("dry-writes", variables, timeout=75), shown="dry-writes")
+    command = replace(script("dry-writes", variables, timeout=75, after=("api-ask",)), shown="dry-writes")
     return Probe(command, lambda answer: parse(answer, tried, delete))
 
 
@@ -158,7 +158,7 @@ def silent(api_host: Host, services: Iterable[str]) -> Probe[dict[str, str]]:
     paths = {f"/api/v1/namespaces/{each.partition('/')[0]}/endpoints/{each.partition('/')[2]}": each for each in services}
     variables = {"SERVER": url(api_host.address), "RESOURCES": list(paths)}
     return Probe(
-        replace(script("verify-cluster", variables, timeout=30), shown="verify-cluster"),
+        replace(script("verify-cluster", variables, timeout=30, after=("api-ask",)), shown="verify-cluster"),
         lambda answer: parse_silent(answer, paths),
     )
 

@@ -80,7 +80,10 @@ def start_new_kubelet() -> Command:
 def look(host: Host) -> Probe[NodeState]:
     """Read the state of ``host`` in one round trip."""
     return Probe(
-        replace(script("node-look", {"URL": url(host.address)}, timeout=20, after=("packages-look",)), shown="node-look"), parse
+        replace(
+            script("node-look", {"URL": url(host.address)}, timeout=20, after=("packages-look", "api-ask")), shown="node-look"
+        ),
+        parse,
     )
 
 

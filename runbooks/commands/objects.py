@@ -83,7 +83,9 @@ def cluster(host: Host, namespaces: Sequence[str]) -> Probe[Cluster]:
 def objects(host: Host, paths: Sequence[str]) -> Probe[Cluster]:
     """Read the objects at these API paths from the API server of ``host``; all other fields stay empty."""
     variables = {"SERVER": url(host.address), "RESOURCES": paths}
-    return Probe(replace(script("verify-cluster", variables, timeout=30), shown="verify-cluster"), parse_cluster)
+    return Probe(
+        replace(script("verify-cluster", variables, timeout=30, after=("api-ask",)), shown="verify-cluster"), parse_cluster
+    )
 
 
 def parse_cluster(answer: Answer) -> Cluster:

@@ -105,7 +105,9 @@ def parse_host(answer: Answer) -> HostFacts:
 def host_status(host: Host) -> Probe[HostStatus]:
     """Read the state of ``host`` quickly."""
     server = url(host.address) if host.is_control_plane else ""
-    return Probe(replace(script("verify-quick", {"SERVER": server}, timeout=30), shown="verify-quick"), parse_status)
+    return Probe(
+        replace(script("verify-quick", {"SERVER": server}, timeout=30, after=("api-ask",)), shown="verify-quick"), parse_status
+    )
 
 
 def parse_status(answer: Answer) -> HostStatus:
@@ -131,7 +133,9 @@ def _readiness(text: str) -> str:
 
 def health(servers: Iterable[str]) -> Probe[tuple[Health, ...]]:
     """Read /readyz of the API servers at these URLs from one control plane host, and /livez of one of which a check failed."""
-    return Probe(replace(script("verify-api", {"SERVERS": servers}, timeout=20), shown="verify-api"), parse_health)
+    return Probe(
+        replace(script("verify-api", {"SERVERS": servers}, timeout=20, after=("api-ask",)), shown="verify-api"), parse_health
+    )
 
 
 def parse_health(answer: Answer) -> tuple[Health, ...]:
@@ -168,7 +172,10 @@ def write(site: Site, name: str) -> Probe[Written]:
         "MANIFEST": json.dumps(manifest, separators=(",", ":")),
         "WORD": f'"written":"{name}"',
     }
-    return Probe(replace(script("verify-write", variables, timeout=30), shown=f"verify-write NAME={name}"), parse_written)
+    return Probe(
+        replace(script("verify-write", variables, timeout=30, after=("api-ask",)), shown=f"verify-write NAME={name}"),
+        parse_written,
+    )
 
 
 def parse_written(answer: Answer) -> Written:

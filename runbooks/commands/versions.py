@@ -102,7 +102,9 @@ def parse_host(answer: Answer) -> HostVersions:
 def of_cluster(host: Host) -> Probe[ClusterVersions]:
     """Read kubeadm-config, CoreDNS and kube-proxy from the API server of ``host``."""
     variables = {"SERVER": url(host.address), "RESOURCES": [KUBEADM_CONFIG, COREDNS, KUBE_PROXY, PODS]}
-    return Probe(replace(script("verify-cluster", variables, timeout=30), shown="verify-cluster"), parse_cluster)
+    return Probe(
+        replace(script("verify-cluster", variables, timeout=30, after=("api-ask",)), shown="verify-cluster"), parse_cluster
+    )
 
 
 def parse_cluster(answer: Answer) -> ClusterVersions:

@@ -136,28 +136,24 @@ class Session:
         run.journal = records = journal.RunJournal(directory, name, procedure, finished)
         self._lock.name(name, f"inv {procedure.key}")
         with _interruptible(self._stop):
-            try:
-                loop.carry_out(run, procedure)
-            except RunbookError as error:
-                try:
-                    failed(error)
-                finally:
-                    records.end("failed", str(error))
-                error.add_note(f"report: {_told(records)}")
-                error.hint = (
-                    error.hint or f"fix that, then run `{procedure.command}` again: it continues with what is not done yet"
-                )
-                raise
-            except KeyboardInterrupt as error:
-                self._ssh.abort()
-                try:
-                    failed(error)
-                finally:
-                    records.end("interrupted")
-                raise
-        records.end("ok")
+            self._recorded(procedure, records, failed)
         journal.prune(directory)
         display.finish(display.summary() + (f"; report: {_told(records)}" if run.changed or records.unwritten else ""))
+
+    def _recorded(self, procedure: Procedure, records: RunJournal, failed: Callable[[BaseException], None]) -> None:
+        """Carry ``procedure`` out, and record how it ended; a bug leaves the report without an end."""
+        try:
+            loop.carry_out(self.run, procedure)
+        except RunbookError as error:
+            _end(records, failed, error, "failed", str(error))
+            error.add_note(f"report: {_told(records)}")
+            error.hint = error.hint or f"fix that, then run `{procedure.command}` again: it continues with what is not done yet"
+            raise
+        except KeyboardInterrupt as error:
+            self._ssh.abort()
+            _end(records, failed, error, "interrupted")
+            raise
+        records.end("ok")
 
     def resumed(self, key: str) -> dict[str, Any] | None:
         """Return the inputs of the run that --resume continues, or None without --resume.
@@ -192,6 +188,16 @@ class Session:
         with suppress(Exception if interrupted else RunbookError):
             self._lock.release(interrupted=interrupted)
         self._ssh.close()
+
+
+def _end(
+    records: RunJournal, failed: Callable[[BaseException], None], error: BaseException, outcome: str, said: str = ""
+) -> None:
+    """Call ``failed``, and then record the outcome in any case."""
+    try:
+        failed(error)
+    finally:
+        records.end(outcome, said)
 
 
 def _told(records: RunJournal) -> str:

@@ -8,7 +8,7 @@ containerd_dump() {
     local said status file=${1:-/etc/containerd/config.toml} words=(${1:+-c "$1"} config dump)
     command -v containerd >/dev/null || return 0
     [ -e "$file" ] || words=(config default) # it starts without a file, but does not dump then
-    said=$(timeout 5 containerd "${words[@]}" 2>/dev/null)
+    said=$(GOGC=off timeout 5 containerd "${words[@]}" 2>/dev/null)
     status=$?
     if [ $status = 0 ]; then
         sed -nE 's/^ *(\[.*\]|(disabled_plugins|sandbox_image|sandbox|SystemdCgroup|bin_dirs?|conf_dir) = .*)$/dump \1/p' <<<"$said"

@@ -1,4 +1,4 @@
-# Variables: URL (this host's own API server). Needs the function of packages-look.sh before it.
+# Variables: URL (this host's own API server). Needs packages-look.sh and api-ask.sh before it.
 # Prints the state of a Kubernetes host, one "key value" per line. Read-only.
 # shellcheck shell=bash disable=SC2154
 top=/var/lib/ha-runbooks/kubeadm
@@ -21,8 +21,7 @@ if [ -e /etc/kubernetes/pki/ca.crt ]; then
     echo "ca $(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1)"
 fi
 if [ -e /etc/kubernetes/admin.conf ] && [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]; then
-    # Without collecting garbage kubectl takes two thirds of the time; the answer is one word.
-    said=$(GOGC=off kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$URL" --request-timeout=3s get --raw /readyz 2>&1)
+    said=$(api get "$URL" 3 /readyz)
     echo "api ${said//$'\n'/ }"
 fi
 if [ -e /etc/kubernetes/kubelet.conf ]; then

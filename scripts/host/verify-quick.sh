@@ -1,4 +1,4 @@
-# Variables: SERVER (URL of this host's own API server, or "" where there is none).
+# Variables: SERVER (URL of this host's own API server, or "" where there is none). Needs api-ask.sh before it.
 # What one host of the cluster does just now, one "key value" a line. Read-only, and quick.
 # shellcheck shell=bash disable=SC2154
 for unit in kubelet containerd; do echo "unit $unit $(systemctl is-active "$unit")"; done
@@ -10,7 +10,7 @@ for file in /etc/kubernetes/manifests/*.yaml; do
     fi
 done
 [ -n "$SERVER" ] && [ -r /etc/kubernetes/admin.conf ] || exit 0
-if said=$(GOGC=off kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=3s get --raw /readyz 2>&1 </dev/null); then
+if said=$(api get "$SERVER" 3 /readyz); then
     echo "api $said"
     exit 0
 fi

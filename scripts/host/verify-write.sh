@@ -1,8 +1,8 @@
 # Variables: SERVER (URL of the API server as clients see it), COLLECTION (API path), NAME, MANIFEST (JSON of that name), WORD.
+# Needs api-ask.sh before it.
 # Creates one small object, reads it back and deletes it again, whatever happens in between. One line for each that was done:
 # "created|read|deleted MILLISECONDS" (read only when WORD is in it); "failed ERROR" when one was not.
 # shellcheck shell=bash disable=SC2154
-ask() { kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=5s "$@" 2>&1; }
 failed() {
     echo "failed $1 ${2//$'\n'/ }"
     exit 0
@@ -15,12 +15,12 @@ took() {
 began=${EPOCHREALTIME/./}
 there=yes
 # An answer that was lost may have followed a write that was made, so it is always taken away again.
-trap 'if [ "$there" ]; then ask delete --raw "$COLLECTION/$NAME" >/dev/null </dev/null; fi' EXIT
-said=$(ask create --raw "$COLLECTION" -f - <<<"$MANIFEST") || failed create "$said"
+trap 'if [ "$there" ]; then api delete "$SERVER" 5 "$COLLECTION/$NAME" >/dev/null; fi' EXIT
+said=$(api create "$SERVER" 5 "$COLLECTION" "$MANIFEST") || failed create "$said"
 took created
-said=$(ask get --raw "$COLLECTION/$NAME" </dev/null) || failed get "$said"
+said=$(api get "$SERVER" 5 "$COLLECTION/$NAME") || failed get "$said"
 [[ $said == *"$WORD"* ]] || failed get "$said"
 took read
-said=$(ask delete --raw "$COLLECTION/$NAME" </dev/null) || failed delete "$said"
+said=$(api delete "$SERVER" 5 "$COLLECTION/$NAME") || failed delete "$said"
 there=''
 took deleted

@@ -19,7 +19,7 @@ from runbooks.drill.rules.facts import Sample
 from runbooks.drill.rules.scenarios import ALL, BY_NAME
 from runbooks.engine import loop
 from runbooks.engine.steps import Procedure, Unmet
-from runbooks.errors import CommandError, PrecheckError, RunbookError
+from runbooks.errors import CommandError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.inventory.settings import Drills, Monitoring
 from runbooks.measure.rules.gaps import Gap
@@ -189,14 +189,14 @@ def test_after_ctrl_c_the_fault_is_undone_by_new_connections_and_the_old_lock(sa
     taken = fakes.FakeLease(refusal=PrecheckError("locked by the run that was interrupted"))
     ended = attempt(sandbox, course, taken)
     monkeypatch.setattr(run_module, "FreshSession", lambda options: ended.session)
-    ended.heal_anew()
+    ended.heal(KeyboardInterrupt())
     assert sandbox.there("kubelet")
     assert sandbox.clean()
 
 
 def test_after_an_error_the_fault_is_undone(sandbox, course):
     broken(sandbox, course)
-    attempt(sandbox, course, fakes.FakeLease()).heal()
+    attempt(sandbox, course, fakes.FakeLease()).heal(OutcomeError("no"))
     assert sandbox.there("kubelet")
     assert sandbox.clean()
 
@@ -205,7 +205,7 @@ def test_when_the_host_cannot_be_reached_it_is_said_who_undoes_the_fault(sandbox
     broken(sandbox, course)
     ended = attempt(sandbox, course, fakes.FakeLease())
     monkeypatch.setattr(Sandboxed, "run", lambda self, host, command: (_ for _ in ()).throw(fakes.lost(host)))
-    ended.heal()
+    ended.heal(OutcomeError("no"))
     said = ended.session.run.listener.of("say")
     assert said[-1].endswith(f"the host does that itself within {course.timer_s} s. See: inv drill.list --at-work")
     assert sandbox.standing().there
@@ -218,7 +218,7 @@ def test_the_fault_is_undone_although_nobody_can_be_told(sandbox, course, monkey
     gone = (_ for _ in ()).throw
     monkeypatch.setattr(ended.session.run.listener, "say", lambda text: gone(BrokenPipeError()))
     monkeypatch.setattr(ended.session.run.listener, "change", lambda *_, **__: gone(BrokenPipeError()))
-    ended.heal()
+    ended.heal(OutcomeError("no"))
     assert sandbox.there("kubelet")
     assert sandbox.clean()
 
@@ -271,8 +271,8 @@ def test_clients_are_served_well_once_none_has_failed_for_a_while(course, failed
 
 def test_nothing_is_undone_where_nothing_can_be(sandbox, course):
     ended = attempt(sandbox, course, fakes.FakeLease())
-    ended.heal()
-    ended.heal_anew()
+    ended.heal(OutcomeError("no"))
+    ended.heal(KeyboardInterrupt())
     assert ended.session.run.listener.of("say") == []
 
 

@@ -44,6 +44,21 @@ def peers(seconds: float = SECONDS) -> Iterator[tuple[Transport, socket.socket]]
         theirs.close()
 
 
+def test_no_small_message_waits_for_the_acknowledgement_of_the_one_before():
+    with socket.create_server(("127.0.0.1", 0)) as sshd:
+        plain = socket.create_connection(sshd.getsockname())
+        transport = Transport(plain, seconds=SECONDS)
+        try:
+            assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            with sshd.accept()[0] as peer:
+                peer.sendall(b"a")
+                assert transport.sock.recv(1) == b"a"
+            assert plain.fileno() == -1, "it has one owner"
+        finally:
+            transport.close()
+            transport.sock.close()
+
+
 @pytest.mark.parametrize(("said", "stage"), [(b"", "sshd's first line"), (b"SSH-2.0-OpenSSH_9.2\r\n", "the exchange of keys")])
 def test_an_sshd_that_says_nothing_or_only_its_version(said, stage):
     with peers() as (transport, sshd):

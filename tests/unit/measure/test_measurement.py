@@ -130,7 +130,7 @@ def test_single_requests_that_hang_beside_others_make_no_gap(measured, api):
 
     seen = measured(during, timeout_s=SHORT_S)
     assert seen.vip.reasons["hang"] >= 1
-    assert seen.vip.longest_gap_ms < SHORT_S * 1000 * 0.6
+    assert seen.vip.longest_gap_ms < SHORT_S * 1000 * 0.6 + seen.itself.longest_pause_ms
 
 
 def test_a_status_that_is_no_success(measured, api):
