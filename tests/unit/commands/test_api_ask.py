@@ -1,0 +1,152 @@
+"""api-ask.sh against a real server over TLS: what curl is asked, and what kubectl, which is a script here that says that it was."""
+
+import subprocess
+from base64 import b64encode
+
+import pytest
+
+from runbooks.commands.base import HOST_SCRIPTS
+from tests.support.api_server import certificates, serving
+
+pytestmark = pytest.mark.unit
+
+KUBECTL = '#!/bin/bash\nwhile [ "$1" ]; do case $1 in get | create | delete) action=$1 ;; --raw) path=$2 ;; esac; shift; done\necho "kubectl: $action $path"\nexit 1\n'
+CURL = '#!/bin/bash\nprintf "%s\\n" "$@" >>"${0%/*}/curl.log"\nexec /usr/bin/curl "$@"\n'
+OBJECT = "/api/v1/namespaces/one/configmaps/one"
+MANIFEST = '{"kind":"ConfigMap","metadata":{"name":"one"}}'
+
+
+def admin_conf(pki, user: str = "") -> str:
+    certificate, key = (b64encode((pki / f"client.{end}").read_bytes()).decode() for end in ("crt", "key"))
+    own = f"    client-certificate-data: {certificate}\n    client-key-data: {key}\n"
+    return f"apiVersion: v1\nkind: Config\nusers:\n- name: kubernetes-admin\n  user:\n{user or own}"
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pki")
+    certificates(directory)
+    return directory
+
+
+@pytest.fixture
+def api(pki):
+    with serving(pki) as server:
+        server.store.spaces.add("one")
+        server.store.put(OBJECT, {"kind": "ConfigMap", "metadata": {"name": "one"}})
+        yield server
+
+
+@pytest.fixture
+def ask(pki, api, tmp_path):
+    """Ask with `api`; return the exit status and what was printed."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in {"kubectl": KUBECTL, "curl": CURL}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    (tmp_path / "admin.conf").write_text(admin_conf(pki))
+    text = (HOST_SCRIPTS / "api-ask.sh").read_text()
+    text = text.replace("/etc/kubernetes/admin.conf", str(tmp_path / "admin.conf"))
+    text = text.replace("/etc/kubernetes/pki/ca.crt", str(pki / "ca.crt"))
+
+    def ask(method: str, path: str, body: str = "", *, seconds: int = 5, port: int = 0) -> tuple[int, str]:
+        words = [method, f"https://127.0.0.1:{port or api.port}", str(seconds), path, *([body] if body else [])]
+        environment = {"PATH": f"{programs}:/usr/bin:/bin", "https_proxy": "http://127.0.0.1:1", "LC_ALL": "C"}
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f'{text}\napi "$@"', "-", *words],
+            env=environment, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        return done.returncode, done.stdout.strip()
+
+    ask.tmp = tmp_path
+    return ask
+
+
+def test_what_is_there_is_read_written_and_deleted_without_kubectl(ask, api):
+    status, said = ask("get", OBJECT)
+    assert (status, '"name": "one"' in said) == (0, True)
+    assert ask("delete", OBJECT)[0] == 0
+    assert ask("create", OBJECT.rpartition("/")[0], MANIFEST)[0] == 0
+    assert [each.partition(" ")[0] for each in api.asked] == ["GET", "DELETE", "POST"]
+    assert api.store.objects[OBJECT]["kind"] == "ConfigMap"
+
+
+def test_the_key_is_on_no_command_line(ask, pki):
+    ask("get", OBJECT)
+    given = (ask.tmp / "bin" / "curl.log").read_text()
+    assert "--key" in given
+    for text in (pki / "client.key").read_text().split():
+        assert text not in given
+    assert b64encode((pki / "client.key").read_bytes()).decode() not in given
+
+
+def test_an_error_of_a_read_is_put_by_kubectl(ask, api):
+    assert ask("get", "/api/v1/nodes") == (1, "kubectl: get /api/v1/nodes")
+    api.status = 403
+    assert ask("get", OBJECT) == (1, f"kubectl: get {OBJECT}")
+
+
+def test_a_write_that_was_refused_for_sure_is_sent_again_and_another_one_is_not(ask, api):
+    api.status = 403
+    assert ask("create", OBJECT.rpartition("/")[0], MANIFEST) == (1, f"kubectl: create {OBJECT.rpartition('/')[0]}")
+    api.status, api.asked[:] = 500, []
+    status, said = ask("create", OBJECT.rpartition("/")[0], MANIFEST)
+    assert (status, "kubectl" in said, len(api.asked)) == (1, False, 1)
+    api.status, api.cut, api.asked[:] = 0, True, []
+    status, said = ask("delete", OBJECT)
+    assert (status, "kubectl" in said, len(api.asked)) == (1, False, 1)
+    assert said.startswith("curl: (")
+
+
+def test_a_server_that_is_silent_is_not_asked_again(ask, api):
+    api.hang = True
+    try:
+        assert ask("get", OBJECT, seconds=1) == (1, "no answer within 1 s")
+    finally:
+        api.hang = False
+    assert len(api.asked) == 1
+
+
+def test_why_a_server_is_not_there_is_left_to_kubectl(ask):
+    assert ask("get", OBJECT, port=1) == (1, f"kubectl: get {OBJECT}")
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "    token: abc\n",
+        "    exec:\n      command: login\n",
+        "    client-certificate-data: YQ==\n    client-key-data: YQ==\n- name: other\n  user:\n    client-certificate-data: YQ==\n    client-key-data: YQ==\n",
+        "    client-certificate: /a/file.crt\n    client-key: /a/file.key\n",
+        "    client-certificate-data: YQ==\n    client-key-data: YQ==\n",  # no certificate
+    ],
+)
+def test_an_admin_conf_that_holds_no_certificate_of_one_user_is_left_to_kubectl(ask, pki, user, api):
+    (ask.tmp / "admin.conf").write_text(admin_conf(pki, user))
+    assert ask("get", OBJECT) == (1, f"kubectl: get {OBJECT}")
+    assert api.asked == []
+
+
+def test_without_curl_kubectl_is_asked(ask, api):
+    (ask.tmp / "bin" / "curl").write_text("#!/bin/bash\nexit 127\n")
+    (ask.tmp / "bin" / "curl").chmod(0o755)
+    assert ask("get", OBJECT) == (1, f"kubectl: get {OBJECT}")
+    assert api.asked == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            '{"kind":"Status","message":"failed calling webhook \\"a.b\\": x","reason":"InternalError","code":500}',
+            'Error from server (InternalError): failed calling webhook "a.b": x',
+        ),
+        ("[+]ping ok", "[+]ping ok"),
+        ('{"message":"no","code":500}', "Error from server (): no"),
+    ],
+)
+def test_a_status_is_put_as_kubectl_does(answer, said):
+    text = (HOST_SCRIPTS / "api-ask.sh").read_text()
+    done = subprocess.run(["bash", "-c", f'{text}\nrefused "$1"', "-", answer], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == said
