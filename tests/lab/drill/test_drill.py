@@ -35,7 +35,7 @@ CAUSED: dict[str, set[str]] = {
     "etcd": BACK | {"KubeAPIServerDown", "etcdNoLeader", "etcdHighNumberOfLeaderChanges"},
     "master": BACK | {"KubeNodeNotReady", "etcdNoLeader", "etcdHighNumberOfLeaderChanges"},
     "haproxy": {"KeepalivedFault"},
-    "lb": {"KeepalivedFault", "KeepalivedFlapping", "VIPHeldTwice"},
+    "lb": {"KeepalivedFault", "KeepalivedFlapping", "VIPHeldTwice", "VIPUnreachable"},
     "partition": BACK | {"KubeAPIServerDown", "etcdHighNumberOfLeaderChanges", "etcdInsufficientMembers"},
 }
 LEFT = f"ls -d {DIRECTORY} /etc/systemd/system/{UNIT}.* /etc/systemd/system/timers.target.wants/{UNIT}.timer 2>/dev/null; nft list tables"
