@@ -223,9 +223,14 @@ def test_without_a_backup_a_drill_is_refused(drilled: Operator) -> None:
 
 @pytest.mark.long
 def test_a_violated_objective_says_by_how_much(drilled: Operator) -> None:
+    """The gap is about twice what is allowed; a machine on which the measuring process itself waited meanwhile cannot tell, and says so."""
     drilled.edit(lambda site: site.update(drills={**LIMITS, "reused_ms": 250}))
     try:
-        done = drilled.inv("drill.haproxy", "--no-backup", timeout_s=900)
+        for _ in range(3):
+            done = drilled.inv("drill.haproxy", "--no-backup", timeout_s=900)
+            if done.returncode != 5:
+                break
+            assert "of the measuring process itself" in done.stderr
     finally:
         drilled.edit(lambda site: site.update(drills=LIMITS))
     assert done.returncode == 1
