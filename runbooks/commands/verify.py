@@ -123,7 +123,7 @@ def parse_status(answer: Answer) -> HostStatus:
 
 
 def _readiness(text: str) -> str:
-    """Return "ok", "", or the failed checks; kubectl puts the list of all checks into its error."""
+    """Return "ok", "", or the failed checks: the answer of a server that is not ready lists all of them."""
     failed = FAILED_CHECK.findall(text)
     return f"not ready: {', '.join(failed)}" if failed else brief(text)
 
@@ -134,12 +134,12 @@ def _readiness(text: str) -> str:
 def health(servers: Iterable[str]) -> Probe[tuple[Health, ...]]:
     """Read /readyz of the API servers at these URLs from one control plane host, and /livez of one of which a check failed."""
     return Probe(
-        replace(script("verify-api", {"SERVERS": servers}, timeout=20, after=("api-ask",)), shown="verify-api"), parse_health
+        replace(script("verify-api", {"SERVERS": servers}, timeout=30, after=("api-ask",)), shown="verify-api"), parse_health
     )
 
 
 def parse_health(answer: Answer) -> tuple[Health, ...]:
-    r"""Parse lines of ``SERVER livez|readyz EXIT ANSWER``; kubectl puts the checks of a failing server into its error.
+    r"""Parse lines of ``SERVER livez|readyz EXIT ANSWER``; kubectl, where it is asked, puts the checks of a failing server into its error.
 
     >>> parse_health(Answer(0, "https://a readyz 1 Error: ([+]ping ok\\n[-]etcd failed: reason withheld\\n) prevented it\n"))[0].failed
     ('etcd',)
@@ -149,7 +149,7 @@ def parse_health(answer: Answer) -> tuple[Health, ...]:
         server, what, status, *text = line.split(" ", 3)
         said = text[0] if text else ""
         failed = tuple(FAILED_CHECK.findall(said))
-        error = "" if status == "0" or failed else brief(said) or f"kubectl exited {status}"
+        error = "" if status == "0" or failed else brief(said) or "it gave no answer"
         found.append(Health(server=server, what=what, passed=len(re.findall(r"\[\+\]\S+ ok", said)), failed=failed, error=error))
     return tuple(sorted(found, key=lambda each: (each.server, each.what)))
 
@@ -211,7 +211,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def brief(text: str) -> str:
-    """Return kubectl's error in one line of at most 160 characters, without the parts that are always the same."""
+    """Return the error of kubectl or curl in one line of at most 160 characters, without the parts that are always the same."""
     line = " ".join(text.split())
     line = re.sub(r"^(error: |Error from server \(\w+\): |Unable to connect to the server: )", "", line)
     line = re.sub(r" - did you specify the right host or port\?$", "", line)

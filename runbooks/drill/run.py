@@ -149,15 +149,18 @@ class _Attempt:
     def _try(self, session: Session) -> None:
         """Send the command first, and without the lock: nothing that cannot be written or printed may keep the fault there."""
         host, timer_s = self.course.host, self.course.timer_s
+        said = f"{host}: the fault is undone"
         try:
             session.run.undo(host, drill.end())
-        except Exception as error:
-            said = f"{host}: not undone by this command ({error}); the host does that itself within {timer_s} s. See: inv drill.list --at-work"
-        else:
-            said = f"{host}: the fault is undone"
-        with suppress(OSError, ValueError, RunbookError):  # the terminal is closed, the disk is full
-            self.session.run.listener.say(said)
-            self.session.run.journal.note("note", host.name, said)
+        except BaseException as error:
+            why = str(error) or "interrupted"
+            said = f"{host}: not undone by this command ({why}); the host does that itself within {timer_s} s. See: inv drill.list --at-work"
+            if not isinstance(error, Exception):  # Ctrl-C, again
+                raise
+        finally:
+            with suppress(OSError, ValueError, RunbookError):  # the terminal is closed, the disk is full
+                self.session.run.listener.say(said)
+                self.session.run.journal.note("note", host.name, said)
 
 
 def _host(session: Session, scenario: Scenario, name: str) -> Host:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, time
+from typing import Final
 
 from runbooks.measure.connection import Client, OwnError, RequestError
 from runbooks.measure.rules import objects
@@ -14,6 +15,8 @@ from runbooks.measure.rules.gaps import Durations, Own, Waits, with_pauses
 from runbooks.measure.rules.pace import Pace
 from runbooks.measure.rules.register import GONE, Register, Stored
 from runbooks.measure.rules.result import NewConnections
+
+LATE: Final = 0.9  # of an interval: what began at the last one and has no answer yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,7 @@ class Requests:
         )
 
     def _interval(self, now: float) -> float:
-        if self._waits.waiting_s(now) >= self._pace.every_s:
+        if self._waits.waiting_s(now) > self._pace.every_s * LATE:
             self._pace.trouble(now)
         return self._pace.interval(now)
 

@@ -26,7 +26,7 @@ class Writer:
         self._version = version  # resourceVersion that the next write replaces, "" when it has to be read first
         self._connection: Connection | None = None
         self._older_since: float | None = None
-        self._waits = Waits(common.pace.every_s * 2000, 10)
+        self._waits = Waits(common.pace.every_s * 1000, 10)
         self._reasons: Counter[str] = Counter()
         self._requests = self._cut = self._hung = 0
         self._stopped: float | None = None

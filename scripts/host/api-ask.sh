@@ -1,37 +1,41 @@
 # How to ask an API server as the administrator; stands before another script. Variables: none.
 # api get|create|delete SERVER SECONDS PATH [JSON] prints the answer; when it is refused or does not come, it prints why and returns 1.
 # By curl where that is installed and admin.conf holds a certificate: it takes a quarter of kubectl's processor time. kubectl is asked where
-# that is not so, and where the answer is an error that it puts better.
+# that is not so, and where the answer is an error that it puts better. Needs no temporary file: the disk may be full.
 # shellcheck shell=bash
 conf=/etc/kubernetes/admin.conf
-login() { # sets certificate and key to those of the only user in admin.conf, in base64
+login() { # sets ca, certificate and key to those of the only user in admin.conf, in base64
     local name value
-    certificate='' key=''
+    ca='' certificate='' key=''
     command -v curl >/dev/null || return
     while read -r name value; do
         case $name in
+        certificate-authority-data:) [ -z "$ca" ] || return; ca=$value ;;
         client-certificate-data:) [ -z "$certificate" ] || return; certificate=$value ;;
         client-key-data:) [ -z "$key" ] || return; key=$value ;;
+        token: | tokenFile: | exec: | auth-provider: | username: | client-certificate:) return 1 ;; # another user, who may be the one
         esac
     done 2>/dev/null <"$conf"
-    [ -n "$certificate" ] && [ -n "$key" ]
+    [ -n "$ca" ] && [ -n "$certificate" ] && [ -n "$key" ]
 }
+decoded() { printf %s "$1" | base64 -d; }
 by_curl() { # METHOD URL SECONDS JSON: as `api`; returns 2 when kubectl is to be asked
-    local certificate key said code http words=(-m "$3")
+    local ca certificate key said code http words=(-m "$3")
     login || return 2
     case $1 in
     create) words+=(-H 'Content-Type: application/json' --data-binary @-) ;;
     delete) words+=(-X DELETE) ;;
     esac
-    said=$(curl -sS -g --noproxy '*' -A ha-runbooks --cacert /etc/kubernetes/pki/ca.crt "${words[@]}" -w '\n%{http_code}' \
-        --cert <(base64 -d <<<"$certificate") --key <(base64 -d <<<"$key") -- "$2" 2>&1 <<<"$4")
+    # -q: nobody's .curlrc
+    said=$(printf %s "$4" | curl -q -sS -g --noproxy '*' -A ha-runbooks "${words[@]}" -w '\n%{http_code}' --cacert <(decoded "$ca") \
+        --cert <(decoded "$certificate") --key <(decoded "$key") -- "$2" 2>&1)
     code=$?
     http=${said##*$'\n'} said=${said%$'\n'*}
     case $1:$code:$http in
     *:0:2*) echo "$said" && return ;;
-    *:28:*) said="no answer within $3 s" ;;
+    *:28:*) said="timeout: no answer within $3 s" ;;
     get:0:*) [[ $said == *'[-]'* ]] || return 2 ;; # the checks of a server that is not ready
-    get:* | *:0:4* | *:2:* | *:7:* | *:35:* | *:58:* | *:60:*) return 2 ;; # a write was not made for sure: it may be sent again
+    get:* | *:0:4* | *:2:* | *:7:* | *:35:* | *:58:* | *:60:* | *:77:* | *:126:* | *:127:*) return 2 ;; # not sent, or not carried out: may be sent again
     *:0:*) said=$(refused "$said") ;;
     esac
     echo "$said"
@@ -42,7 +46,7 @@ refused() { # ANSWER: what a Status says, as kubectl puts it
     [[ $1 =~ $text ]] || { echo "$1" && return; }
     text=${BASH_REMATCH[1]}
     [[ $1 =~ $why ]]
-    echo "Error from server (${BASH_REMATCH[1]-}): ${text//\\\"/\"}"
+    echo "Error from server${BASH_REMATCH[1]:+ (${BASH_REMATCH[1]})}: ${text//\\\"/\"}"
 }
 api() {
     local said status words=()
@@ -50,8 +54,8 @@ api() {
     case $? in 0) return ;; 1) return 1 ;; esac
     [ "$1" != create ] || words=(-f -)
     # Without collecting garbage kubectl takes two thirds of the time, for an answer of a few KiB.
-    said=$(GOGC=off kubectl --kubeconfig="$conf" --server="$2" --request-timeout="$3s" "$1" --raw "$4" "${words[@]}" 2>&1 <<<"${5-}")
+    said=$(printf %s "${5-}" | GOGC=off kubectl --kubeconfig="$conf" --server="$2" --request-timeout="$3s" "$1" --raw "$4" "${words[@]}" 2>&1)
     status=$?
-    grep -v '^Warning: ' <<<"$said" # of the server: a version of the API that is deprecated
+    printf '%s\n' "$said" | grep -v '^Warning: ' # of the server: a version of the API that is deprecated
     [ $status = 0 ]
 }

@@ -10,7 +10,7 @@
 #   limit SERVICE CGROUP PERCENT PERIODS THROTTLED   a CPU limit on a service of the cluster, or on a cgroup above it: percent of one core
 #   killed SECONDS host|limit NAME          killed for lack of memory so long ago: the host was short of it, or the program at its own limit
 #   readonly MOUNT
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2206
 read -r up _ </proc/uptime
 echo "time $up"
 echo "cores $(nproc)"
@@ -43,14 +43,16 @@ if [ -r "${table}_count" ]; then echo "connections $(<"${table}_count") $(<"${ta
 # system that is needed, what is mounted there; in a container without a cgroup namespace it is the container's.
 root_v1='' root_v2=''
 mapfile -t mounts </proc/self/mountinfo
+set -f # words are split, and not taken for patterns
 for mount in "${mounts[@]}"; do
     [[ $mount == *' /sys/fs/cgroup'* ]] || continue
-    read -r _ _ _ root target _ <<<"$mount"
-    case $target in
-    /sys/fs/cgroup/cpu) root_v1=${root%/} ;;
-    /sys/fs/cgroup) root_v2=${root%/} ;;
+    words=($mount)
+    case ${words[4]} in
+    /sys/fs/cgroup/cpu) root_v1=${words[3]%/} ;;
+    /sys/fs/cgroup) root_v2=${words[3]%/} ;;
     esac
 done
+set +f
 limits() { # SERVICE PID: the CPU limits of the cgroup of this process, and of those above it
     local service=$1 controllers path top root quota period periods throttled key value
     while IFS=: read -r _ controllers path; do
@@ -108,9 +110,13 @@ done
 mapfile -t mounts </proc/mounts
 { df --output=target -- "${there[@]}" 2>/dev/null | sort -u; } | while read -r target; do
     how=''
+    set -f
     for mount in "${mounts[@]}"; do # the last one that is mounted there is in force
-        case $mount in *" $target "*) read -r _ name _ options _ <<<"$mount" && [ "$name" != "$target" ] || how=$options ;; esac
+        [[ $mount == *" $target "* ]] || continue
+        words=($mount)
+        if [ "${words[1]}" = "$target" ]; then how=${words[3]}; fi
     done
+    set +f
     if [[ ,$how, == *,ro,* ]]; then echo "readonly $target"; fi
 done
 true

@@ -6,6 +6,8 @@ from base64 import b64encode
 import pytest
 
 from runbooks.commands.base import HOST_SCRIPTS
+from runbooks.doctor.rules.overload import LATE
+from runbooks.rules.admission import MESSAGES
 from tests.support.api_server import certificates, serving
 
 pytestmark = pytest.mark.unit
@@ -18,8 +20,12 @@ MANIFEST = '{"kind":"ConfigMap","metadata":{"name":"one"}}'
 
 def admin_conf(pki, user: str = "") -> str:
     certificate, key = (b64encode((pki / f"client.{end}").read_bytes()).decode() for end in ("crt", "key"))
+    ca = b64encode((pki / "ca.crt").read_bytes()).decode()
     own = f"    client-certificate-data: {certificate}\n    client-key-data: {key}\n"
-    return f"apiVersion: v1\nkind: Config\nusers:\n- name: kubernetes-admin\n  user:\n{user or own}"
+    clusters = (
+        f"clusters:\n- cluster:\n    certificate-authority-data: {ca}\n    server: https://10.1.1.100:6443\n  name: kubernetes\n"
+    )
+    return f"apiVersion: v1\nkind: Config\n{clusters}users:\n- name: kubernetes-admin\n  user:\n{user or own}"
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +54,15 @@ def ask(pki, api, tmp_path):
     (tmp_path / "admin.conf").write_text(admin_conf(pki))
     text = (HOST_SCRIPTS / "api-ask.sh").read_text()
     text = text.replace("/etc/kubernetes/admin.conf", str(tmp_path / "admin.conf"))
-    text = text.replace("/etc/kubernetes/pki/ca.crt", str(pki / "ca.crt"))
 
     def ask(method: str, path: str, body: str = "", *, seconds: int = 5, port: int = 0) -> tuple[int, str]:
         words = [method, f"https://127.0.0.1:{port or api.port}", str(seconds), path, *([body] if body else [])]
-        environment = {"PATH": f"{programs}:/usr/bin:/bin", "https_proxy": "http://127.0.0.1:1", "LC_ALL": "C"}
+        environment = {
+            "PATH": f"{programs}:/usr/bin:/bin",
+            "https_proxy": "http://127.0.0.1:1",
+            "LC_ALL": "C",
+            "HOME": str(tmp_path),
+        }
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", f'{text}\napi "$@"', "-", *words],
             env=environment, capture_output=True, text=True, check=False, timeout=60,
@@ -70,6 +80,33 @@ def test_what_is_there_is_read_written_and_deleted_without_kubectl(ask, api):
     assert ask("create", OBJECT.rpartition("/")[0], MANIFEST)[0] == 0
     assert [each.partition(" ")[0] for each in api.asked] == ["GET", "DELETE", "POST"]
     assert api.store.objects[OBJECT]["kind"] == "ConfigMap"
+
+
+def test_nobodys_curlrc_is_read(ask):
+    (ask.tmp / ".curlrc").write_text("include\nfail\n")
+    status, said = ask("get", OBJECT)
+    assert (status, said[:1]) == (0, "{")
+
+
+def test_the_ca_is_that_of_admin_conf(ask, pki, api):
+    """As kubectl's: one that is out of date is not covered up."""
+    text = (ask.tmp / "admin.conf").read_text()
+    ca, client = (b64encode((pki / name).read_bytes()).decode() for name in ("ca.crt", "client.crt"))
+    (ask.tmp / "admin.conf").write_text(text.replace(ca, client))
+    assert ask("get", OBJECT) == (1, f"kubectl: get {OBJECT}")
+    assert api.asked == []
+
+
+@pytest.mark.parametrize("code", [77, 126, 127])
+def test_a_write_that_curl_could_not_begin_is_sent_by_kubectl(ask, code):
+    (ask.tmp / "bin" / "curl").write_text(f"#!/bin/bash\nexit {code}\n")
+    assert ask("create", OBJECT.rpartition("/")[0], MANIFEST) == (1, f"kubectl: create {OBJECT.rpartition('/')[0]}")
+
+
+def test_a_server_that_is_silent_is_late_and_does_not_refuse():
+    said = "timeout: no answer within 32 s"
+    assert LATE.search(said)
+    assert next(kind for kind, pattern in MESSAGES if pattern.search(said)) == "slow"
 
 
 def test_the_key_is_on_no_command_line(ask, pki):
@@ -102,7 +139,7 @@ def test_a_write_that_was_refused_for_sure_is_sent_again_and_another_one_is_not(
 def test_a_server_that_is_silent_is_not_asked_again(ask, api):
     api.hang = True
     try:
-        assert ask("get", OBJECT, seconds=1) == (1, "no answer within 1 s")
+        assert ask("get", OBJECT, seconds=1) == (1, "timeout: no answer within 1 s")
     finally:
         api.hang = False
     assert len(api.asked) == 1
@@ -118,12 +155,14 @@ def test_why_a_server_is_not_there_is_left_to_kubectl(ask):
         "    token: abc\n",
         "    exec:\n      command: login\n",
         "    client-certificate-data: YQ==\n    client-key-data: YQ==\n- name: other\n  user:\n    client-certificate-data: YQ==\n    client-key-data: YQ==\n",
+        "@OWN@- name: other\n  user:\n    token: abc\n",
         "    client-certificate: /a/file.crt\n    client-key: /a/file.key\n",
         "    client-certificate-data: YQ==\n    client-key-data: YQ==\n",  # no certificate
     ],
 )
 def test_an_admin_conf_that_holds_no_certificate_of_one_user_is_left_to_kubectl(ask, pki, user, api):
-    (ask.tmp / "admin.conf").write_text(admin_conf(pki, user))
+    own = admin_conf(pki).partition("  user:\n")[2]
+    (ask.tmp / "admin.conf").write_text(admin_conf(pki, user.replace("@OWN@", own)))
     assert ask("get", OBJECT) == (1, f"kubectl: get {OBJECT}")
     assert api.asked == []
 
@@ -143,7 +182,7 @@ def test_without_curl_kubectl_is_asked(ask, api):
             'Error from server (InternalError): failed calling webhook "a.b": x',
         ),
         ("[+]ping ok", "[+]ping ok"),
-        ('{"message":"no","code":500}', "Error from server (): no"),
+        ('{"message":"no","code":500}', "Error from server: no"),
     ],
 )
 def test_a_status_is_put_as_kubectl_does(answer, said):

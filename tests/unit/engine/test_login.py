@@ -50,9 +50,11 @@ def test_no_small_message_waits_for_the_acknowledgement_of_the_one_before():
         transport = Transport(plain, seconds=SECONDS)
         try:
             assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
             with sshd.accept()[0] as peer:
                 peer.sendall(b"a")
                 assert transport.sock.recv(1) == b"a"
+                assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
             assert plain.fileno() == -1, "it has one owner"
         finally:
             transport.close()
