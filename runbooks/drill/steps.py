@@ -199,8 +199,14 @@ def _in_words(holders: tuple[str, ...] | None, leader: str) -> str:
 def heal(host: Host, course: Course | None = None) -> Step:
     """Undo the fault by the host's own heal, which is there while the timer is. Nothing to do when it has done that already."""
 
+    there: bool | None = (
+        None  # when it was looked for last: what the host is about to have undone itself is not this command's heal
+    )
+
     def done(run: Run) -> bool | Unmet:
+        nonlocal there
         standing = run.read(host, drill.look())
+        there = standing.there
         if course and standing.there and "healing_s" not in course.times:
             course.now("held_s")
         if standing.armed:
@@ -210,7 +216,7 @@ def heal(host: Host, course: Course | None = None) -> Step:
         return True
 
     def do(run: Run) -> None:
-        if course and not run.plan and "healing_s" not in course.times:
+        if course and there is not False and not run.plan and "healing_s" not in course.times:
             course.now("healing_s")
         run.change(host, drill.end())
         if course and not run.plan:
