@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.loss import without_quorum
-from tests.support.operator import Operator
+from tests.support.operator import Operator, edit_manifest
 from tests.support.stock import STOCK, WHOLE, counted, kubectl, works
 from tests.support.waiting import eventually
 
@@ -137,13 +137,12 @@ def test_a_cluster_that_began_by_itself_on_an_empty_disk_is_not_taken_for_the_ol
 
 def test_an_etcd_that_does_not_know_its_flags_is_refused_before_anything_is_stopped(lost: Operator) -> None:
     """kubeadm 1.36 writes this flag for etcd 3.6; the etcd of this cluster would end at once."""
-    sed = "sed -i {} /etc/kubernetes/manifests/etcd.yaml"
-    plant, mend = "'s|^    - --data-dir|    - --feature-gates=InitialCorruptCheck=true\\n&|'", "/feature-gates/d"
-    lost.lab.console("master3", ["bash", "-c", sed.format(plant)], check=True)
+    plant, mend = r"s|^    - --data-dir|    - --feature-gates=InitialCorruptCheck=true\n&|", "/feature-gates/d"
+    lost.lab.console("master3", ["bash", "-c", edit_manifest("etcd", plant)], check=True)
     try:
         done = lost.inv(*RESTORE, "--insist", "--plan")
     finally:
-        lost.lab.console("master3", ["bash", "-c", sed.format(mend)], check=True)
+        lost.lab.console("master3", ["bash", "-c", edit_manifest("etcd", mend)], check=True)
     assert (done.returncode, "nothing was stopped, because etcd would not start" in done.stderr) == (3, True), done.stderr
     assert "does not take --feature-gates of its etcd.yaml" in done.stderr
     assert "etcd 3.6 and newer" in done.stderr

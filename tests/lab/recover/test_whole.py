@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.recover.test_quorum import MASTERS, revisions
-from tests.support.operator import Operator
+from tests.support.operator import Operator, edit_manifest
 from tests.support.stock import WHOLE, counted, kubectl, works
 from tests.support.waiting import eventually
 
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.lab
 
 SSO = "/etc/ssl/certs/company-sso-ca.pem"
 # The API server of master1 does not start without a CA that lies outside of /etc/kubernetes: a link, as update-ca-certificates makes it.
+FLAGS = rf"s|^    - kube-apiserver$|&\n    - --oidc-issuer-url=https://sso.example\n    - --oidc-client-id=kube\n    - --oidc-ca-file={SSO}|"
 OIDC = f"""
 set -e
 install -m 640 -g 33 /etc/kubernetes/pki/ca.crt /usr/local/share/ca-certificates/company-sso.crt
 ln -sf ../../../usr/local/share/ca-certificates/company-sso.crt {SSO}
-sed -i 's|^    - kube-apiserver$|&\\n    - --oidc-issuer-url=https://sso.example\\n    - --oidc-client-id=kube\\n    - --oidc-ca-file={SSO}|' \
-    /etc/kubernetes/manifests/kube-apiserver.yaml
+{edit_manifest("kube-apiserver", FLAGS)}
 """
-NO_OIDC = f"sed -i /--oidc-/d /etc/kubernetes/manifests/kube-apiserver.yaml; rm -f {SSO}"
+NO_OIDC = f"{edit_manifest('kube-apiserver', '/--oidc-/d')}; rm -f {SSO}"
 ALL_OF_IT = ("recover.control-plane", "--yes-restore", "ha-cluster")
 
 
