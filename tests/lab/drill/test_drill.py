@@ -34,7 +34,7 @@ CAUSED: dict[str, set[str]] = {
     "apiserver": BACK,
     "etcd": BACK | {"KubeAPIServerDown", "etcdNoLeader", "etcdHighNumberOfLeaderChanges"},
     "master": BACK | {"KubeNodeNotReady", "etcdNoLeader", "etcdHighNumberOfLeaderChanges"},
-    "haproxy": {"KeepalivedFault"},
+    "haproxy": {"KeepalivedFault", "KeepalivedFlapping"},
     "lb": {"KeepalivedFault", "KeepalivedFlapping", "VIPHeldTwice", "VIPUnreachable"},
     "partition": BACK | {"KubeAPIServerDown", "etcdHighNumberOfLeaderChanges", "etcdInsufficientMembers"},
 }
