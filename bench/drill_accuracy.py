@@ -39,7 +39,7 @@ DRILLS = ("haproxy", "apiserver", "etcd")
 PATH = "/api/v1/namespaces/kube-system"  # a consistent read, as the drill's
 CORE_TARGET, JITTER_TARGET_MS = 2.0, 5.0
 TICK = os.sysconf("SC_CLK_TCK")
-QUIET_S = 20.0
+QUIET_S = 60.0  # as long as a fault lasts by default
 
 
 @dataclass
@@ -177,7 +177,7 @@ def on_loopback(every_ms: float, seconds: float) -> Iterator[dict[str, Any]]:
     """Let a stand-in API server fail in three ways for ``seconds``."""
     from runbooks.measure.plan import Plan  # noqa: PLC0415
     from runbooks.measure.start import measuring  # noqa: PLC0415
-    from tests.support.api_server import Api, certificates, serving  # noqa: PLC0415
+    from tests.support.api_server import RSA, Api, certificates, serving  # noqa: PLC0415
     from tests.support.api_server import kubeconfig as written  # noqa: PLC0415
 
     events: dict[str, Callable[[Api, bool], None]] = {
@@ -186,14 +186,16 @@ def on_loopback(every_ms: float, seconds: float) -> Iterator[dict[str, Any]]:
         "answers 500": lambda api, bad: setattr(api, "status", 500 if bad else 0),
     }
     with TemporaryDirectory() as scratch:
-        certificates(Path(scratch))
+        certificates(Path(scratch), RSA)
         admin = written(Path(scratch))
         for event, switch in events.items():
             with serving(Path(scratch)) as api:
                 api.store.objects["/independent"] = {"metadata": {}}
                 place: dict[str, Any] = {"address": "127.0.0.1", "port": api.port}
                 result = str(Path(scratch) / "clients.json")
-                plan = Plan(name="loopback", example=False, lab=None, object="measured", kubeconfig=admin, result=result, **place)
+                servers = dict.fromkeys(("master1", "master2", "master3"), ("127.0.0.1", api.port))
+                own: dict[str, Any] = {"object": "measured", "kubeconfig": admin, "result": result, "servers": servers}
+                plan = Plan(name="loopback", example=False, lab=None, **own, **place)
                 told = place | login(admin) | {"path": "/independent", "every_ms": every_ms, "timeout_s": 10}
                 argv = [sys.executable, str(Path(__file__).with_name("independent.py"))]
                 with Independent(argv, told) as client, measuring(plan, plan) as clients, Cost(os.getpid()) as cost:  # type: ignore[arg-type]

@@ -257,8 +257,8 @@ class Drills(Model, frozen=True):
     the scenario's alerts fires; None: alerts are not judged. ``hold_s``: how long the fault lasts.
     """
 
-    outage_ms: Annotated[int, msgspec.Meta(ge=250, le=600_000)] = 5000
-    reused_ms: Annotated[int, msgspec.Meta(ge=250, le=600_000)] = 15_000
+    outage_ms: Annotated[int, msgspec.Meta(ge=300, le=600_000)] = 5000
+    reused_ms: Annotated[int, msgspec.Meta(ge=300, le=600_000)] = 15_000
     recovery_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] = 180
     alert_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] | None = None
     hold_s: Annotated[int, msgspec.Meta(ge=10, le=1800)] = 60

@@ -7,9 +7,9 @@ from typing import Final
 
 from runbooks.inventory.model import LabTwin
 
-EVERY_MS: Final = 250.0
-SERVERS_EVERY_MS: Final = 2000.0
-QUICK: Final = 2  # so many times as often while there is trouble: every 125 ms
+EVERY_MS: Final = 300.0
+SERVERS_EVERY_MS: Final = 4500.0
+QUICK: Final = 2  # so many times as often while there is trouble: every 150 ms
 TIMEOUT_S: Final = 10.0
 NICENESS: Final = -10
 STOP: Final = b"stop\n"  # the second line: end in good order. Without it, at the end of the input: the parent is gone

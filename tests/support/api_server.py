@@ -27,9 +27,13 @@ def openssl(directory: Path, *words: str) -> None:
     subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True)
 
 
-def certificates(directory: Path) -> None:
+EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+RSA = ("-newkey", "rsa:2048")  # as kubeadm's
+
+
+def certificates(directory: Path, kind: tuple[str, ...] = EC) -> None:
     """Make a CA, a certificate of the server for 127.0.0.1 and one of a client, with openssl."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    key = [*kind, "-nodes"]
     usage = ["-addext", "keyUsage=critical,keyCertSign", "-addext", "basicConstraints=critical,CA:TRUE"]
     openssl(directory, "req", "-x509", *key, *usage, "-subj", "/CN=kubernetes", "-keyout", "ca.key", "-out", "ca.crt")
     for name, subject in (("server", "/CN=kube-apiserver"), ("client", "/O=system:masters/CN=kubernetes-admin")):

@@ -223,8 +223,8 @@ def test_without_a_backup_a_drill_is_refused(drilled: Operator) -> None:
 
 @pytest.mark.long
 def test_a_violated_objective_says_by_how_much(drilled: Operator) -> None:
-    """The gap is about twice what is allowed; a machine on which the measuring process itself waited meanwhile cannot tell, and says so."""
-    drilled.edit(lambda site: site.update(drills={**LIMITS, "reused_ms": 250}))
+    """The gap is longer than what is allowed; a machine on which the measuring process itself waited meanwhile cannot tell, and says so."""
+    drilled.edit(lambda site: site.update(drills={**LIMITS, "reused_ms": 300}))
     try:
         for _ in range(3):
             done = drilled.inv("drill.haproxy", "--no-backup", timeout_s=900)
