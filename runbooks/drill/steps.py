@@ -198,9 +198,8 @@ def _in_words(holders: tuple[str, ...] | None, leader: str) -> str:
 
 def heal(host: Host, course: Course | None = None) -> Step:
     """Undo the fault by the host's own heal, which is there while the timer is. Nothing to do when it has done that already."""
-    there: bool | None = (
-        None  # when it was looked for last: what the host is about to have undone itself is not this command's heal
-    )
+    # Whether the fault was there at the last look: what the host is about to have undone itself is not this command's heal.
+    there: bool | None = None
 
     def done(run: Run) -> bool | Unmet:
         nonlocal there
