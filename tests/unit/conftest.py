@@ -2,6 +2,7 @@ import pytest
 
 from runbooks.engine.session import Options, Session
 from tests.support import ROOT
+from tests.support.api_server import certificates
 from tests.support.fakes import without_waiting
 
 
@@ -24,3 +25,11 @@ def opened(store, tmp_path, monkeypatch):
         return one
 
     return open_one
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory):
+    """Return a directory with a CA and the certificates of a stand-in API server and its client."""
+    directory = tmp_path_factory.mktemp("pki")
+    certificates(directory)
+    return directory

@@ -8,7 +8,7 @@ import pytest
 from runbooks.commands.base import HOST_SCRIPTS
 from runbooks.doctor.rules.overload import LATE
 from runbooks.rules.admission import MESSAGES
-from tests.support.api_server import certificates, serving
+from tests.support.api_server import serving
 
 pytestmark = pytest.mark.unit
 
@@ -26,13 +26,6 @@ def admin_conf(pki, user: str = "") -> str:
         f"clusters:\n- cluster:\n    certificate-authority-data: {ca}\n    server: https://10.1.1.100:6443\n  name: kubernetes\n"
     )
     return f"apiVersion: v1\nkind: Config\n{clusters}users:\n- name: kubernetes-admin\n  user:\n{user or own}"
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("pki")
-    certificates(directory)
-    return directory
 
 
 @pytest.fixture

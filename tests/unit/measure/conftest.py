@@ -9,17 +9,10 @@ import pytest
 from runbooks.measure.plan import STOP, Plan
 from runbooks.measure.process import Measurement
 from runbooks.measure.record import read
-from tests.support.api_server import certificates, kubeconfig, serving
+from tests.support.api_server import kubeconfig, serving
 
 EVERY_MS = 20.0
 TIMEOUT_S = 5.0  # on a machine that is busy, nothing is to be taken for a hang that is none
-
-
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("pki")
-    certificates(directory)
-    return directory
 
 
 @pytest.fixture
