@@ -63,19 +63,19 @@ def writes_through_vip(site: Site, survey: Survey) -> Step:
     )
 
 
-def cluster_verified(site: Site, *, joined_only: bool = False) -> Step:
+def cluster_verified(site: Site, *, joined_only: bool = False, fresh: bool = True) -> Step:
     """Return the step that waits until no check of `inv cluster.verify` fails, then writes through the VIP and reads it back.
 
     A new host's node and pods get ready last. Until they are, only these are asked for, from one API server: all other checks take
     the time of hosts that have just begun to work. ``joined_only``: hosts of hosts.yaml that have not joined are not waited for:
-    nothing would join them meanwhile.
+    nothing would join them meanwhile. ``fresh`` False: what the run has read since its last change is not read again.
     """
     readers = list(site.control_plane[:1])  # whose API server is asked
 
     def done(run: Run) -> bool | Unmet:
-        found = [each for reader in readers for each in not_ready(run, reader)] if not joined_only else []
+        found = [each for reader in readers for each in not_ready(run, reader, fresh=fresh)] if not joined_only else []
         if not found:
-            seen = look(run)
+            seen = look(run, fresh=fresh)
             readers[:] = [seen.reader] if seen.reader else []
             found = wrong(site, seen, joined_only=joined_only)
         lines = [shorten(told(each), FINDING_WIDTH, placeholder=" ...") for each in found]

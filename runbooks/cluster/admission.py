@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
+from runbooks.cluster import members
 from runbooks.commands import admission as commands
 from runbooks.commands.admission import Write
 from runbooks.engine.by_hand import by_hand
@@ -18,10 +19,15 @@ from runbooks.view.cluster import Survey
 NAME = "the API accepts what {} writes (dry run)"
 
 
-def accepts_a_join(survey: Survey) -> Step:
-    """Return the step that refuses a join, before the old Node is deleted, when a webhook or a policy would not let it be written."""
+def accepts_a_join(survey: Survey, hosts: Sequence[Host]) -> Step:
+    """Return the step that refuses a join, before the old Node is deleted, when a webhook or a policy would not let it be written.
+
+    When all of ``hosts`` are in the cluster already, nothing is tried.
+    """
 
     def done(run: Run) -> bool | Unmet:
+        if not members.to_join(run, survey, hosts):
+            return True
         return _accepted(run, survey, None, commands.writes_of_a_join, deletes=False)
 
     return Step(NAME.format("a join"), done=done, by_hand=by_hand("cluster", "dry_run", host=None, joins=True, deletes=False))

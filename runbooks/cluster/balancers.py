@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
 
-def name_setup(session: Session) -> None:
-    """Raise DegradedError, which names `inv lb.setup`, when an LB that answers has other servers than hosts.yaml. Not in a plan."""
+def name_setup(session: Session, *, fresh: bool = True) -> None:
+    """Raise DegradedError, which names `inv lb.setup`, when an LB that answers has other servers than hosts.yaml. Not in a plan.
+
+    ``fresh`` False: what the run has read since its last change is not read again.
+    """
     if session.options.plan:
         return
-    if wrong := _differences(session):
+    if wrong := _differences(session, fresh=fresh):
         raise DegradedError(
             "the cluster is as hosts.yaml has it, but the load balancers are not:"
             + "".join(f"\n  {told(each)}" for each in wrong),
@@ -34,7 +37,7 @@ def name_left(session: Session, host: Host) -> None:
         session.run.listener.say(f"{host}: {text}")
 
 
-def _differences(session: Session) -> list[Finding]:
+def _differences(session: Session, *, fresh: bool) -> list[Finding]:
     site = session.site
-    seen = session.run.read_each({host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}, fresh=True)
+    seen = session.run.read_each({host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}, fresh=fresh)
     return lb_servers.findings(site, seen)

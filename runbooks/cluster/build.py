@@ -17,7 +17,7 @@ from runbooks.cluster.offer import Offer, new_key, new_token
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import kubeadm, kubectl, node
-from runbooks.commands.base import Probe, Secret
+from runbooks.commands.base import Secret
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError
@@ -74,11 +74,11 @@ def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
         steps.append(kubeadm_init(plan, init_host, offer))
     steps.append(api_server_answers(plan))
     if not init_host:  # a cluster that has just begun has no webhooks, and nothing is deleted there
-        steps.append(accepts_a_join(plan.survey))
+        steps.append(accepts_a_join(plan.survey, plan.hosts))
     if network:
         steps.append(install_network(plan, network))
     steps += kubeadm_joins(plan, [host for host in plan.hosts if host != init_host], offer)
-    steps.append(gates.cluster_verified(site))
+    steps.append(gates.cluster_verified(site, fresh=False))
     title = f"Build the cluster {site.name}, Kubernetes {site.kubernetes.version}"
     return Procedure(
         "cluster.init", title, steps, inputs={"version": site.kubernetes.version, "hosts": [str(h) for h in plan.hosts]}
@@ -92,7 +92,7 @@ def join_procedure(plan: Plan) -> Procedure:
     steps: list[Step | Together] = [
         preflight(site, plan.hosts),
         *same_cgroups(plan),
-        accepts_a_join(plan.survey),
+        accepts_a_join(plan.survey, plan.hosts),
         *no_dead_others(plan, f"inv cluster.join --host {','.join(names)}"),
         *join_steps(plan),
     ]
@@ -192,8 +192,7 @@ def install_network(plan: Plan, manifest: str) -> Step:
         api_host = plan.survey.api_host(run)
         if not api_host:
             return False
-        look = kubectl.apply(api_host, manifest, "get").expecting(0, 1)
-        return run.read(api_host, Probe(look, lambda answer: answer.exited == 0))
+        return run.read(api_host, kubectl.is_there(api_host, manifest))
 
     def do(run: Run) -> None:
         api_host = plan.survey.api_host(run) or plan.site.control_plane[0]  # --plan may run before any API server does

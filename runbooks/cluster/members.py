@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from runbooks.cluster import node_settings
-from runbooks.commands import etcd, kubeadm, kubectl
+from runbooks.commands import etcd, kubeadm, kubectl, node
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
 from runbooks.commands.kubeadm import Admission
@@ -25,6 +27,17 @@ def is_member(run: Run, api_host: Host, host: Host) -> bool:
     return not host.is_control_plane or etcd_member_of(run, api_host, host) is not None
 
 
+def to_join(run: Run, survey: Survey, hosts: Sequence[Host]) -> list[Host]:
+    """Return those of ``hosts`` on which kubeadm has not finished, or which are no members of the cluster.
+
+    All of them when no API server is ready. Raises UnreachableError or HostErrors when a host does not answer.
+    """
+    if not (api_host := survey.api_host(run)):
+        return list(hosts)
+    states = run.read_all({host: node.look(host) for host in hosts})
+    return [host for host, state in states.items() if not state.joined or not is_member(run, api_host, host)]
+
+
 def etcd_member_of(run: Run, api_host: Host, host: Host) -> Member | None:
     """Return the entry of ``host`` in the member list of the etcd member on ``api_host``, None when it has none."""
     return next((member for member in run.read(api_host, etcd.members()) if etcd_rules.lives_on(member, host)), None)
@@ -32,12 +45,12 @@ def etcd_member_of(run: Run, api_host: Host, host: Host) -> Member | None:
 
 def not_in_service(run: Run, api_host: Host, host: Host, state: NodeState) -> str:
     """Return why ``host``, where kubeadm has finished, is not in service yet, or ""."""
-    node = run.read(api_host, nodes(api_host)).get(host.name)
-    if not node:
+    known = run.read(api_host, nodes(api_host)).get(host.name)
+    if not known:
         return "it has no node yet"
     if not host.is_control_plane:
         return ""
-    if not node.is_control_plane:
+    if not known.is_control_plane:
         return "its node has no control plane label yet"
     member = etcd_member_of(run, api_host, host)
     if not member or not member.name or member.learner:

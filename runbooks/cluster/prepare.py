@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from runbooks.cluster.files import node_files, pause_image, wanted_images
 from runbooks.commands import containerd, files, kubeadm, node, prepare, setup_look
-from runbooks.commands.files import File
+from runbooks.commands.base import Probe
+from runbooks.commands.files import File, Found
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
@@ -50,7 +51,7 @@ def ready_kernel(site: Site, host: Host) -> Step:
         reason = host_setup.not_ready(seen, swap=site.kubernetes.swap, member=_member(run, host))
         if reason:
             return Unmet(reason)
-        return not files.differing(wanted, run.read(host, files.found(file.path for file in wanted)))
+        return not files.differing(wanted, run.read(host, kernel_look(site, host)))
 
     def do(run: Run) -> None:
         swap = "keep" if _member(run, host) else site.kubernetes.swap
@@ -75,6 +76,11 @@ def ready_kernel(site: Site, host: Host) -> Step:
             keep_swap=keep_swap,
         ),
     )
+
+
+def kernel_look(site: Site, host: Host) -> Probe[dict[str, Found]]:
+    """Read the files that `ready_kernel` places."""
+    return files.found(file.path for file in _files(site, host, kernel=True))
 
 
 def install_packages(site: Site, host: Host) -> Step:

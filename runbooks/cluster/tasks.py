@@ -44,14 +44,16 @@ def init(session: Session) -> None:
     Safe to run again, also after an interruption.
     Exit status 5: done, but the load balancers lack a host; the next command is named.
     """
+    from runbooks.cluster.ahead import look_ahead  # noqa: PLC0415
     from runbooks.cluster.balancers import name_setup  # noqa: PLC0415
     from runbooks.cluster.build import Plan, init_procedure  # noqa: PLC0415
     from runbooks.rules.cluster import init_host  # noqa: PLC0415
 
     plan = Plan(session.site, session.site.nodes)
+    look_ahead(session.run, plan.survey)
     first = init_host(session.site.control_plane, plan.survey.control_plane(session.run))
     session.carry_out(init_procedure(plan, first))
-    name_setup(session)
+    name_setup(session, fresh=False)
 
 
 @procedure(help=HOSTS | {"others": "first remove from etcd the dead members of other hosts, which keep every host from joining"})

@@ -13,7 +13,7 @@ from runbooks.rules import verify as rules
 from runbooks.rules.finding import Finding, at_least, for_machines, shown, told
 from runbooks.text import first_few
 from runbooks.view import admission, upgrading
-from runbooks.view.health import ClusterReadings, host_facts, judge, look, write_through_vip
+from runbooks.view.health import ClusterReadings, More, host_facts, judge, look, write_through_vip
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 def verify(session: Session) -> None:
     """Print all findings. Raises OutcomeError when a check fails; warnings are not failures."""
     run = session.run
-    seen = look(run)
+    seen = look(run, More(reader=lambda host: {"admission": admission.probe(host)}))
     if rules.no_cluster(host_facts(run.site, seen)):
         raise OutcomeError(f"{run.site.name}: no cluster yet", hint="inv cluster.init builds it")
     found = upgrading.told(run, judge(run.site, seen, session.place("kubernetes.version")))
     if seen.reader:
-        found += [*admission.findings(run, seen.reader), write_through_vip(run, seen.reader)]
+        tried = seen.said_later(seen.reader, "admission")
+        found += [*admission.findings(run, seen.reader, tried), write_through_vip(run, seen.reader)]
     failing = at_least("fail", found)
     if session.options.json:
         print(json.dumps({"ok": not failing, "findings": [for_machines(each) for each in found]}))

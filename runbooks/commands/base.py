@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 HOST_SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "host"
@@ -73,6 +74,19 @@ class Probe(Generic[T_co]):
     parse: Callable[[Answer], T_co]
 
 
+@dataclass(frozen=True, slots=True)
+class Batch(Probe[T_co]):
+    """Several probes in one round trip.
+
+    ``split`` takes the answer apart: one answer for each of ``parts``, in their order; it raises ValueError when some are missing.
+    ``read`` makes the result of such answers, wherever they come from; it raises ValueError as ``parse`` does.
+    """
+
+    parts: tuple[Probe[Any], ...]
+    split: Callable[[Answer], tuple[Answer, ...]]
+    read: Callable[[Sequence[Answer]], T_co]
+
+
 def cmd(*words: str, timeout: float = 60, root: bool = True) -> Command:
     """Return the Command for one program with its arguments, each quoted.
 
@@ -113,32 +127,45 @@ def following(first: Command, then: Command) -> Command:
     return replace(then, program=f"{first.program}\n{then.program}")
 
 
-def batch(*probes: Probe[Any]) -> Probe[tuple[Any, ...]]:
+def batch(*probes: Probe[Any], in_turn: bool = False) -> Batch[tuple[Any, ...]]:
     """Return one probe for several, in one round trip; its result has their results in the same order.
 
-    When a command's exit status is not in its ``expect``, the parser raises ValueError with the line that failed.
+    All of them run at the same time, so that one which waits holds up none of the others; ``in_turn``: one after the other, for one that
+    the others would disturb. When a command's exit status is not in its ``expect``, the parser raises ValueError with the line that failed.
     """
+    return _batch(probes, lambda results: results, in_turn=in_turn)
+
+
+def named_batch(probes: Mapping[str, Probe[Any]]) -> Batch[dict[str, Any]]:
+    """As `batch`, with the results by the names of the probes."""
+    return _batch(tuple(probes.values()), lambda results: dict(zip(probes, results, strict=True)))
+
+
+def _batch(probes: tuple[Probe[Any], ...], join: Callable[[tuple[Any, ...]], T], *, in_turn: bool = False) -> Batch[T]:
     # Each part runs in its own subshell, so that its variables and failures do not affect the others. The output of a part ends with
     # a digest of all the programs: no program prints it by chance, and a batch inside a batch has another one.
-    end = "@@" + sha256("".join(probe.command.program for probe in probes).encode()).hexdigest()[:24]
-    parts = [f"( {probe.command.program}\n)\nprintf '\\n{end} %s\\n' \"$?\"" for probe in probes]
-    framed = re.compile(rf"(.*?)\n{end} (\d+)\n", re.DOTALL)
+    digest = sha256("".join(probe.command.program for probe in probes).encode()).hexdigest()[:24]
+    names = [f"part_{number}_{digest}" for number in range(len(probes))]
+    parts = [f"{name}() {{\n{probe.command.program}\n}}" for name, probe in zip(names, probes, strict=True)]
+    runs = [f"( {name}; ); printf '\\n@@{digest} %s\\n' \"$?\"" for name in names]
+    command = Command(
+        "\n".join([*parts, *(runs if in_turn else [" ".join(["cat", *(f"<({each})" for each in runs)])])]),
+        "; ".join(probe.command.shown for probe in probes),
+        sum(probe.command.timeout for probe in probes),
+        any(probe.command.root for probe in probes),
+    )
+    framed = re.compile(rf"(.*?)\n@@{digest} (\d+)\n", re.DOTALL)
 
-    def parse(answer: Answer) -> tuple[Any, ...]:
-        answers = [Answer(int(exited), said) for said, exited in framed.findall(answer.stdout)]
+    def split(answer: Answer) -> tuple[Answer, ...]:
+        answers = tuple(Answer(int(exited), said) for said, exited in framed.findall(answer.stdout))
         if len(answers) != len(probes):
-            raise ValueError(f"{len(answers)} of {len(probes)} answers came back from `{shown}`")
-        return tuple(_reading(probe, each) for probe, each in zip(probes, answers, strict=True))
+            raise ValueError(f"{len(answers)} of {len(probes)} answers came back from `{command}`")
+        return answers
 
-    timeout = sum(probe.command.timeout for probe in probes)
-    shown = "; ".join(probe.command.shown for probe in probes)
-    return Probe(Command("\n".join(parts), shown, timeout, any(probe.command.root for probe in probes)), parse)
+    def read(answers: Sequence[Answer]) -> T:
+        return join(tuple(_reading(probe, each) for probe, each in zip(probes, answers, strict=True)))
 
-
-def named_batch(probes: Mapping[str, Probe[Any]]) -> Probe[dict[str, Any]]:
-    """As `batch`, with the results by the names of the probes."""
-    whole = batch(*probes.values())
-    return Probe(whole.command, lambda answer: dict(zip(probes, whole.parse(answer), strict=True)))
+    return Batch(command, lambda answer: read(split(answer)), parts=probes, split=split, read=read)
 
 
 def _reading(probe: Probe[Any], answer: Answer) -> object:

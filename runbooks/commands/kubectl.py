@@ -46,6 +46,11 @@ def apply(host: Host, manifest: str, action: str = "apply") -> Command:
     return replace(script("kubectl-manifest", variables, timeout=120), shown=f"kubectl {action} -f -")
 
 
+def is_there(host: Host, manifest: str) -> Probe[bool]:
+    """Whether every object of ``manifest`` is there."""
+    return Probe(apply(host, manifest, "get").expecting(0, 1), lambda answer: answer.exited == 0)
+
+
 def seconds(text: str | None) -> float:
     """Return a time of the API in seconds since 1970, 0 for None.
 

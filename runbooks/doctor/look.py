@@ -1,4 +1,4 @@
-"""Collect everything that `inv doctor` judges, in three round trips; all hosts are asked at the same time."""
+"""Collect everything that `inv doctor` judges, in three round trips: everything, the objects and the load once more, the clocks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runbooks.commands import doctor, load, lock
-from runbooks.commands.base import Probe, named_batch
+from runbooks.commands.base import Probe
 from runbooks.commands.doctor import Traces
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_metrics import Metrics
@@ -21,7 +21,7 @@ from runbooks.rules.finding import Finding, at_least
 from runbooks.rules.preflight_peers import Clock
 from runbooks.rules.verify_hosts import LbReading
 from runbooks.view import admission, clock, health
-from runbooks.view.health import ClusterReadings
+from runbooks.view.health import ClusterReadings, More
 
 
 @dataclass(slots=True)
@@ -58,37 +58,35 @@ class Examination:
 
 def look(run: Run) -> Examination:
     """Look at every host. A host that does not answer raises nothing: it becomes a finding."""
-    seen = health.look(run)
-    errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
-    examined = Examination(seen, errors)
-    first: dict[Host, Load] = seen.of("load")
-    examined.loads = {host: (each, None) for host, each in first.items()}
-    there = [host for host in seen.hosts if host not in errors]
-    probes = {host: _parts(run, host) for host in there}
-    if seen.reader:
-        probes[seen.reader]["endpoints"] = doctor.endpoints(seen.reader)
-    for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
-        if isinstance(said, RunbookError):
-            examined.errors[host] = said
-            continue
-        examined.traces[host] = said["traces"]
-        examined.loads[host] = (said["load"], first.get(host))
-        examined.endpoints = said.get("endpoints", examined.endpoints)
-        if metrics := said.get("metrics"):
-            examined.metrics[host] = metrics
-        if held := said.get("held"):
-            examined.held[host] = held
+    seen = health.look(
+        run,
+        More(
+            first=lambda host: _parts(run, host),
+            second=lambda _: {"load": load.look()},
+            reader=lambda host: {"endpoints": doctor.endpoints(host), "admission": admission.probe(host)},
+        ),
+    )
+    errors = {host: said for host, said in [*seen.later.items(), *seen.hosts.items()] if isinstance(said, RunbookError)}
+    examined = Examination(seen, errors, seen.of("traces"), seen.of("metrics"))
+    examined.held = {host: held for host, held in seen.of("held").items() if held}
+    examined.loads = {host: _loads(each, seen.said_later(host, "load")) for host, each in seen.of("load").items()}
     health.once_more(run, seen)
     if seen.reader:
-        examined.admission = tuple(at_least("note", admission.findings(run, seen.reader)))
-    examined.clocks = clock.clocks(run, examined.traces)
+        examined.endpoints = seen.said_later(seen.reader, "endpoints")
+        tried = admission.findings(run, seen.reader, seen.said_later(seen.reader, "admission"))
+        examined.admission = tuple(at_least("note", tried))
+    examined.clocks = clock.clocks(run, [host for host in seen.there if host not in errors])
     return examined
+
+
+def _loads(first: Load, second: Load | None) -> tuple[Load, Load | None]:
+    """Return the last reading, and the one before."""
+    return (second, first) if second else (first, None)
 
 
 def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:
     parts: dict[str, Probe[Any]] = {
         "traces": doctor.look(run.site, host),
-        "load": load.look(),
         "held": lock.show(run.site.name),
     }
     if host.is_control_plane and run.site.kubernetes.etcd == "stacked":

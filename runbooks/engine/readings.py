@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
-from runbooks.commands.base import Answer, Command, Probe
+from runbooks.commands.base import Answer, Batch, Command, Probe, batch
 from runbooks.engine.protocols import Transport
 from runbooks.engine.retry import again, transient
 from runbooks.errors import CommandError, HostErrors, RunbookError
 from runbooks.inventory.model import Host
 
 T = TypeVar("T")
+Answers = dict[tuple[Host, Command], Answer]
 
 
 class Readings:
@@ -19,22 +21,28 @@ class Readings:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._seen: dict[tuple[Host, Command], Answer] = {}
+        self._seen: Answers = {}
 
     def read_each(self, probes: Mapping[Host, Probe[T]], *, fresh: bool) -> dict[Host, T | RunbookError]:
-        """As `Run.read_each`."""
+        """As `Run.read_each`. Of a batch only those parts are asked for that are not cached."""
         # Another thread may call `forget` at any time. This call then goes on with the dropped cache, and the new one stays clean.
         seen = self._seen
-        answers: dict[Host, Answer | RunbookError] = {}
-        if not fresh:
-            keys = {host: (host, probe.command) for host, probe in probes.items()}
-            answers |= {host: answer for host, key in keys.items() if (answer := seen.get(key))}
-        missing = {host: probe.command for host, probe in probes.items() if host not in answers}
+        known: Answers = {} if fresh else dict(seen)
+        missing = {host: rest for host, probe in probes.items() if (rest := _unknown(known, host, probe))}
+        failed: dict[Host, RunbookError] = {}
         if missing:
-            asked = self._transport.run_each(missing) if fresh else _asked(self._transport, missing)
-            seen.update({(host, missing[host]): each for host, each in asked.items() if isinstance(each, Answer)})
-            answers |= asked
-        return {host: _parsed(host, probe, answers[host]) for host, probe in probes.items()}
+            commands = {host: rest.command for host, rest in missing.items()}
+            for host, said in (self._transport.run_each(commands) if fresh else _asked(self._transport, commands)).items():
+                if isinstance(said, RunbookError):
+                    failed[host] = said
+                    continue
+                got = _kept(host, missing[host], said)
+                known |= got
+                seen.update(got)
+        return {
+            host: failed[host] if host in failed else _parsed(known, host, probe, missing.get(host))
+            for host, probe in probes.items()
+        }
 
     def read_all(self, probes: Mapping[Host, Probe[T]]) -> dict[Host, T]:
         """As `Run.read_all`."""
@@ -75,12 +83,39 @@ def _asked(transport: Transport, commands: Mapping[Host, Command]) -> dict[Host,
     return answers
 
 
-def _parsed(host: Host, probe: Probe[T], answer: Answer | RunbookError) -> T | RunbookError:
-    if isinstance(answer, RunbookError):
-        return answer
+def _unknown(known: Answers, host: Host, probe: Probe[Any]) -> Probe[Any] | None:
+    """Return what of ``probe`` has to be asked for, None when its answer is known."""
+    if (host, probe.command) in known:
+        return None
+    if not isinstance(probe, Batch):
+        return probe
+    rest = [part for part in probe.parts if (host, part.command) not in known]
+    if not rest or len(rest) == len(probe.parts):
+        return probe if rest else None
+    return rest[0] if len(rest) == 1 else batch(*rest)
+
+
+def _kept(host: Host, probe: Probe[Any], answer: Answer) -> Answers:
+    """Return the answer by host and command, and those of the parts of a batch, without those that failed."""
+    found: Answers = {(host, probe.command): answer}
+    if isinstance(probe, Batch):
+        with suppress(ValueError):  # answers are missing: the one who parses them says so
+            for part, said in zip(probe.parts, probe.split(answer), strict=True):
+                found |= _kept(host, part, said) if said.exited in part.command.expect else {}
+    return found
+
+
+def _parsed(known: Answers, host: Host, probe: Probe[T], asked: Probe[Any] | None) -> T | RunbookError:
+    """Return the result of ``probe`` from the ``known`` answers; ``asked`` is what of it was asked for just now."""
+    said = known.get((host, probe.command)) or (known[host, asked.command] if asked else None)
     try:
-        return probe.parse(answer)
+        if (host, probe.command) in known or not isinstance(probe, Batch):
+            return probe.parse(known[host, probe.command])
+        parts = [known.get((host, part.command)) for part in probe.parts]
+        if asked and said and None in parts:
+            asked.parse(said)  # raises for the one that failed
+        return cast("T", probe.read([each for each in parts if each]))
     except ValueError as error:
-        text = f"\n  {answer.stderr.strip()}" if answer.stderr.strip() else ""
+        text = f"\n  {said.stderr.strip()}" if said and said.stderr.strip() else ""
         hint = f"log in to {host} and run that command: its output is not in the form that this tool knows"
         return CommandError(f"{host}: {error}{text}", hint=hint)

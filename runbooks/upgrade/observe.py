@@ -122,7 +122,7 @@ def observe(run: Run, first: First, now: Version, target: Version) -> Observed:
         "rooms": lambda: run.read_each(_rooms(run, first, joined, target), fresh=True),
         "rendered": lambda: run.read_each({host: rendered.look(host, etcd=stacked) for host in masters}, fresh=True),
         "drains": lambda: _from(run, api_host, drain_look.look),
-        "admission": lambda: admission.findings(run, api_host) if api_host else [],
+        "admission": lambda: admission.asked(run, api_host) if api_host else [],
     }
     if now[:2] != target[:2]:
         wanted = apis.wanted(now[:2], target[:2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,23 @@ class ClusterReadings:
     reader      the control plane host whose API server returned the objects, or None.
     cluster     the objects, or why there are none.
     namespaces  the namespaces whose pods were read.
+    later       as ``hosts``, what was asked in the second round trip; without the hosts of which nothing was.
     """
 
     hosts: dict[Host, dict[str, Any] | RunbookError]
     reader: Host | None = None
     cluster: Cluster | str = "no API server answers"
     namespaces: tuple[str, ...] = field(default=())
+    later: dict[Host, dict[str, Any] | RunbookError] = field(default_factory=dict)
+
+    @property
+    def there(self) -> list[Host]:
+        """The hosts that answered."""
+        return [host for host, said in self.hosts.items() if not isinstance(said, RunbookError)]
+
+    def said_later(self, host: Host | None, kind: str) -> Any:
+        """Return one kind of reading of the second round trip, None where there is none."""
+        return _read(self.later, host).get(kind) if host else None
 
     def of(self, kind: str) -> dict[Host, Any]:
         """Return one kind of reading from every host that has it."""
@@ -76,34 +87,69 @@ def not_joined(site: Site, seen: ClusterReadings) -> list[Host]:
     return [host for host, each in host_facts(site, seen).items() if isinstance(each, HostFacts) and not each.joined]
 
 
-def not_ready(run: Run, host: Host) -> list[Finding]:
+def not_ready(run: Run, host: Host, *, fresh: bool = True) -> list[Finding]:
     """Return the failures of nodes and pods, asked from the API server of ``host`` alone; none when it does not return the nodes."""
     site, spaces = run.site, cluster_namespaces(run.site)
-    found = run.read_each({host: objects.cluster(host, spaces)}, fresh=True)[host]
+    found = run.read_each({host: objects.cluster(host, spaces)}, fresh=fresh)[host]
     if isinstance(found, RunbookError) or objects.NODES in found.errors:
         return []
     return at_least("fail", [*rules.nodes(site, found), *verify_pods.pods(site, found, spaces)])
 
 
-def look(run: Run) -> ClusterReadings:
-    """Read all hosts in parallel, then the cluster's objects from the first API server that returns them."""
-    site = run.site
-    probes = {host: named_batch(parts) for host in site.hosts if (parts := _parts(site, host))}
-    seen = ClusterReadings(run.read_each(probes, fresh=True), namespaces=cluster_namespaces(site))
+Parts = Callable[[Host], Mapping[str, Probe[Any]]]
+
+
+def _nothing(_: Host) -> Mapping[str, Probe[Any]]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """What a command asks in the same round trips as `look`: the results stand beside its own.
+
+    first   of every host, with everything else.
+    second  of every host that has answered, while the objects are read.
+    reader  of the host whose API server returns the objects, with these.
+    """
+
+    first: Parts = _nothing
+    second: Parts = _nothing
+    reader: Parts = _nothing
+
+
+def look(run: Run, more: More | None = None, *, fresh: bool = True) -> ClusterReadings:
+    """Read all hosts in parallel, then the cluster's objects from the first API server that returns them.
+
+    ``fresh`` False: what this run has read since its last change is not read again.
+    """
+    site, more = run.site, more or More()
+    probes = {host: named_batch(parts) for host in site.hosts if (parts := {**parts_of(site, host), **more.first(host)})}
+    seen = ClusterReadings(run.read_each(probes, fresh=fresh), namespaces=cluster_namespaces(site))
+    left = {host: wanted for host in seen.there if (wanted := more.second(host))}
     for host in rules.readers(seen.of("health")):
-        found = run.read_each({host: objects.cluster(host, seen.namespaces)}, fresh=True)[host]
+        parts = {"objects": objects.cluster(host, seen.namespaces), **more.reader(host)}
+        asked = left | {host: {**left.get(host, {}), **parts}}
+        said = run.read_each({each: named_batch(those) for each, those in asked.items()}, fresh=fresh)
+        found, left = said[host], {}
+        _add(seen, said)
         if isinstance(found, RunbookError):
             seen.cluster = f"{host}: {reason(host, found)}"
-            continue
-        if objects.NODES not in found.errors:
-            seen.reader, seen.cluster = host, found
+        elif objects.NODES in found["objects"].errors:
+            seen.cluster = found["objects"].errors[objects.NODES]
+        else:
+            seen.reader, seen.cluster = host, found["objects"]
             break
-        seen.cluster = found.errors[objects.NODES]
+    _add(seen, run.read_each({each: named_batch(those) for each, those in left.items()}, fresh=fresh))
     return seen
 
 
-def _parts(site: Site, host: Host) -> dict[str, Probe[Any]]:
-    """Return the probes for one host by kind; they run in one round trip."""
+def _add(seen: ClusterReadings, said: Mapping[Host, dict[str, Any] | RunbookError]) -> None:
+    for host, each in said.items():
+        seen.later[host] = each if isinstance(each, RunbookError) else _read(seen.later, host) | each
+
+
+def parts_of(site: Site, host: Host) -> dict[str, Probe[Any]]:
+    """Return the probes of `look` for one host by kind; they run in one round trip."""
     parts: dict[str, Probe[Any]] = {"load": load.look()}
     if host.is_node:
         parts |= {"facts": commands.host_facts(host), "setup": setup_look.look(site)}
@@ -130,11 +176,11 @@ def once_more(run: Run, seen: ClusterReadings) -> None:
             probes.setdefault(host, {})["etcd"] = etcd.look()
     for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
         if isinstance(said, dict):
-            seen.hosts[host] = _read(seen, host) | said
+            seen.hosts[host] = _read(seen.hosts, host) | said
 
 
-def _read(seen: ClusterReadings, host: Host) -> dict[str, Any]:
-    own = seen.hosts.get(host)
+def _read(said: Mapping[Host, dict[str, Any] | RunbookError], host: Host) -> dict[str, Any]:
+    own = said.get(host)
     return own if isinstance(own, dict) else {}
 
 
