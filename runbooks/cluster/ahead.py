@@ -1,7 +1,4 @@
-"""What `inv cluster.init` will ask about a cluster that is there: asked at the beginning, of all hosts at the same time.
-
-The answers are kept until something is changed. When nothing is to be changed, hardly any host is asked a second time.
-"""
+"""What `inv cluster.init` will ask about a cluster that is there: asked at the beginning, of all hosts at the same time."""
 
 from __future__ import annotations
 
@@ -19,16 +16,14 @@ from runbooks.view.cluster import Survey
 
 
 def look_ahead(run: Run, survey: Survey) -> None:
-    """Ask every host; then, when an API server is ready, its host for the cluster's objects. What fails here, its own step will tell."""
-    site = run.site
-    survey.each(run, {host: named_batch(parts) for host in site.hosts if (parts := _parts(run, host))})
+    """Ask every host; then, when an API server is ready, its host for the cluster's objects. The answers are kept as `health.ahead` says."""
+
+    def of_host(host: Host) -> dict[str, Probe[Any]]:
+        return {"node": node.look(host), "files": kernel_look(run.site, host)} if host.is_node else {}
+
+    health.ahead(run, survey, of_host)
     if api_host := survey.api_host(run):
         run.read_each({api_host: named_batch(_of_cluster(run, api_host))})
-
-
-def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:
-    own = {"node": node.look(host), "files": kernel_look(run.site, host)} if host.is_node else {}
-    return {**health.parts_of(run.site, host), **own}
 
 
 def _of_cluster(run: Run, api_host: Host) -> dict[str, Probe[Any]]:

@@ -123,7 +123,7 @@ def state(site: Site, host: Host) -> Probe[LbState]:
         "KEEPALIVED_CONF": KEEPALIVED_CONF,
         "MARK": MARK,
     }
-    return Probe(replace(script("lb-look", variables, timeout=20), shown="lb-look"), parse_state)
+    return Probe(replace(script("lb-look", variables, timeout=20, after=("knock",)), shown="lb-look"), parse_state)
 
 
 def parse_state(answer: Answer) -> LbState:

@@ -24,9 +24,11 @@ OTHER_SOCKETS = {
     "/run/crio/crio.sock": "CRI-O",
     "/run/cri-dockerd.sock": "cri-dockerd",
 }
-UNITS = (*TIME_SERVICES, "firewalld", "containerd", "kubelet")
+PROXIED = ("containerd", "kubelet")
+UNITS = (*TIME_SERVICES, "firewalld", *PROXIED)
 # containerd.io is Docker's build of containerd; either one works.
-PACKAGES = ("kubeadm", "kubelet", "kubectl", "cri-tools", "containerd", "containerd.io")
+MANAGED = ("kubeadm", "kubelet", "kubectl")  # in the version of hosts.yaml
+PACKAGES = (*MANAGED, "cri-tools", "containerd", "containerd.io")
 OF_PROGRAMS = tuple(dict.fromkeys(name for names in PROGRAMS.values() for name in names))
 
 # Official source: https://kubernetes.io/docs/reference/networking/ports-and-protocols/ ; 2381, 10248 and 10249 are metrics and
@@ -85,11 +87,12 @@ def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
                 "DIRECTORIES": directories(site, host),
                 "SYSCTLS": sysctls(site),
                 "UNITS": UNITS,
+                "PROXIED": PROXIED,
                 "SOCKETS": (CONTAINERD_SOCKET, *OTHER_SOCKETS),
                 "OPTIONS": OPTIONS,
                 "TOOLS": tuple(PROGRAMS),
             },
-            after=("cgroup",),
+            after=("cgroup", "container"),
         ),
         script(
             "preflight-net",
@@ -99,13 +102,30 @@ def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
         ),
         script("packages-found", {"PACKAGES": PACKAGES}),
         setup_look.look(site).command,
-        script("preflight-packages", {"VERSION": site.kubernetes.version, "PACKAGES": (*PACKAGES, *OF_PROGRAMS)}, timeout=90),
+        script(
+            "preflight-packages",
+            {
+                "VERSION": site.kubernetes.version,
+                "PACKAGES": (*PACKAGES, *OF_PROGRAMS),
+                "NEEDED": MANAGED,
+                "TOOLS": tuple(PROGRAMS),
+            },
+            timeout=90,
+            after=("packages-look",),
+        ),
         load.look().command,
     ]
-    if disk and ETCD in directories(site, host):
-        parts.append(script("preflight-disk", {"DIRECTORY": ETCD}, timeout=40))
     everything = batch(*(Probe(command, _itself) for command in parts))
-    return Probe(replace(everything.command, shown="preflight"), lambda answer: parse(everything.parse(answer)))
+    if not disk or ETCD not in directories(site, host):
+        return Probe(replace(everything.command, shown="preflight"), lambda answer: parse(everything.parse(answer)))
+    writes = Probe(script("preflight-disk", {"DIRECTORY": ETCD}, timeout=40), _itself)
+    both = batch(everything, writes, in_turn=True)  # all others would slow these writes down
+
+    def parse_both(answer: Answer) -> Facts:
+        said, fsync = both.parse(answer)
+        return parse([*said, fsync])
+
+    return Probe(replace(both.command, shown="preflight"), parse_both)
 
 
 def _itself(answer: Answer) -> Answer:

@@ -63,7 +63,10 @@ def look(site: Site) -> Probe[Setup]:
     """Read what was prepared on a host."""
     variables = {"MODULES": MODULES, "SYSCTLS": sysctls(site), "PROGRAMS": PROGRAMS, "TIME_SERVICES": TIME_SERVICES}
     return Probe(
-        replace(script("setup-look", variables, timeout=30, after=("packages-look", "containerd-dump")), shown="setup-look"),
+        replace(
+            script("setup-look", variables, timeout=30, after=("container", "packages-look", "containerd-dump")),
+            shown="setup-look",
+        ),
         parse,
     )
 

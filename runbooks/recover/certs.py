@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbooks import gates
 from runbooks.certs import look, restart
@@ -17,12 +17,14 @@ from runbooks.certs import steps as certs_steps
 from runbooks.certs.renew import all_answered, report_unreached, split_by_reachable, tell_outside
 from runbooks.certs.rules import renewal as rules
 from runbooks.certs.steps import Renewal
-from runbooks.commands import certs
+from runbooks.commands import certs, node
+from runbooks.commands.base import Probe
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError
-from runbooks.inventory.model import Host
+from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in
+from runbooks.view import health
 from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ KEY = "recover.certs"
 def recover(session: Session) -> None:
     """Renew what is due on every host that can be reached. Raises DegradedError at the end when some hosts could not be reached."""
     run, site, survey = session.run, session.site, Survey()
+    health.ahead(run, survey, lambda host: _asked(site, host))
     reached, unreached = split_by_reachable(look.all_hosts(run, survey, site.nodes))
     if not any(host.is_control_plane for host in reached):
         raise PrecheckError("no control plane host could be read, and only they have the CAs' keys", hint="inv certs.check")
@@ -44,6 +47,11 @@ def recover(session: Session) -> None:
     session.carry_out(plan)
     tell_outside(session, unreached)
     report_unreached(unreached, "inv recover.certs")
+
+
+def _asked(site: Site, host: Host) -> dict[str, Probe[Any]]:
+    state = {"node": node.look(host)} if host.is_control_plane else {}
+    return {"certs": certs.look(site, host), **state} if host.is_node else {}
 
 
 def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path, *, at_once: bool, whole: bool = True) -> Procedure:
@@ -66,7 +74,7 @@ def procedure(renewal: Renewal, hosts: Sequence[Host], kubeconfig: Path, *, at_o
     steps.append(Together(tuple(let_in(host) for host in control_plane)))
     steps.append(certs_steps.kubeconfig(renewal, kubeconfig))
     if whole:
-        steps.append(gates.cluster_verified(site, joined_only=True))
+        steps.append(gates.cluster_verified(site, joined_only=True, fresh=False))
     how = "no API server and no quorum, so all control plane hosts at once" if at_once else "one control plane host at a time"
     inputs = {"hosts": [host.name for host in hosts], "at_once": at_once}
     return Procedure(KEY, f"Renew the certificates of {site.name}: {how}", steps, inputs=inputs)

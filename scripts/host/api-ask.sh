@@ -4,9 +4,9 @@
 # that is not so, and where the answer is an error that it puts better. Needs no temporary file: the disk may be full.
 # shellcheck shell=bash
 conf=/etc/kubernetes/admin.conf
-login() { # sets ca, certificate and key to those of the only user in admin.conf, in base64
+ca='' certificate='' key=''
+login() { # sets these three to the PEM texts of the only user in admin.conf
     local name value
-    ca='' certificate='' key=''
     command -v curl >/dev/null || return
     while read -r name value; do
         case $name in
@@ -16,19 +16,20 @@ login() { # sets ca, certificate and key to those of the only user in admin.conf
         token: | tokenFile: | exec: | auth-provider: | username: | client-certificate:) return 1 ;; # another user, who may be the one
         esac
     done 2>/dev/null <"$conf"
-    [ -n "$ca" ] && [ -n "$certificate" ] && [ -n "$key" ]
+    [ -n "$ca" ] && [ -n "$certificate" ] && [ -n "$key" ] &&
+        ca=$(base64 -d <<<"$ca") && certificate=$(base64 -d <<<"$certificate") && key=$(base64 -d <<<"$key")
 }
-decoded() { printf %s "$1" | base64 -d; }
+if login 2>/dev/null; then by_curl=yes; else by_curl=no; fi
 by_curl() { # METHOD URL SECONDS JSON: as `api`; returns 2 when kubectl is to be asked
-    local ca certificate key said code http words=(-m "$3")
-    login || return 2
+    local said code http words=(-m "$3")
+    [ "$by_curl" = yes ] || return 2
     case $1 in
     create) words+=(-H 'Content-Type: application/json' --data-binary @-) ;;
     delete) words+=(-X DELETE) ;;
     esac
     # -q: nobody's .curlrc
-    said=$(printf %s "$4" | curl -q -sS -g --noproxy '*' -A ha-runbooks "${words[@]}" -w '\n%{http_code}' --cacert <(decoded "$ca") \
-        --cert <(decoded "$certificate") --key <(decoded "$key") -- "$2" 2>&1)
+    said=$(printf %s "$4" | curl -q -sS -g --noproxy '*' -A ha-runbooks "${words[@]}" -w '\n%{http_code}' --cacert <(echo "$ca") \
+        --cert <(echo "$certificate") --key <(echo "$key") -- "$2" 2>&1)
     code=$?
     http=${said##*$'\n'} said=${said%$'\n'*}
     case $1:$code:$http in

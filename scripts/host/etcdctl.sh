@@ -10,8 +10,9 @@ find_etcd || exit
 for word in "${ARGS[@]}"; do case $word in --command-timeout=*) limit='' ;; esac done
 [ -z "$limit" ] || flags+=(--command-timeout="$limit")
 own='' # the container's etcdctl as the host sees it: run from here, it costs a third of what `crictl exec` does
-for pid in $([ -z "$container" ] || pgrep -x etcd); do
-    if grep -qs "$container" "/proc/$pid/cgroup" && own=$(readlink "/proc/$pid/exe"); then own=/proc/$pid/root${own%/*}/etcdctl; fi
+for pid in $([ -z "$container" ] || grep -lsx etcd /proc/[0-9]*/comm); do
+    pid=${pid#/proc/} pid=${pid%/comm}
+    if [[ $(<"/proc/$pid/cgroup") == *"$container"* ]] && own=$(readlink "/proc/$pid/exe"); then own=/proc/$pid/root${own%/*}/etcdctl; fi
 done
 # One that needs libraries may miss them here.
 [ ! -x "$own" ] || ! head -c 4096 "$own" | grep -qa '/ld-' || own=''

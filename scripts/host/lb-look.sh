@@ -1,4 +1,4 @@
-# Variables: VIP, FAMILY (4 or 6), API_PORT, ADDRESS (this host's own), STATS_PORT, METRICS_PORT, HAPROXY_CFG, KEEPALIVED_CONF, MARK.
+# Variables: VIP, FAMILY (4 or 6), API_PORT, ADDRESS (this host's own), STATS_PORT, METRICS_PORT, HAPROXY_CFG, KEEPALIVED_CONF, MARK. Needs knock.sh before it.
 # Prints the state of this LB, one "key value" a line. Read-only. Starts few processes, because it is run very often.
 # shellcheck shell=bash disable=SC2154
 run=/run/ha-runbooks
@@ -46,9 +46,8 @@ done
 echo "file_mark $([ ! -r "$HAPROXY_CFG" ] || marked <"$HAPROXY_CFG")"
 printf 'clock %(%s)T\n' -1
 # A short timeout for an address that does not answer. "open" says only that HAProxy accepts: without backends it closes at once.
-# shellcheck disable=SC2016
-timeout 0.7 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$VIP" "$API_PORT" 2>/dev/null
-case $? in 0) echo api open ;; 124) echo api silent ;; *) echo api refused ;; esac
+connects "$VIP" "$API_PORT" 0.7
+case $said in open | silent) echo "api $said" ;; *) echo api refused ;; esac
 status() ( # PORT PATH: prints the HTTP status of this host's own address
     exec 3<>"/dev/tcp/$ADDRESS/$1" || exit
     # Through cat: bash itself sends each line separately, the second one 40 ms later (Nagle).

@@ -1,5 +1,7 @@
 # Variables: VERSION (of Kubernetes, such as 1.30.0), PACKAGES (array), LISTS and CONTENTS (arrays, mostly empty: files of repositories as
-# they would be, their names and contents in base64; then only these repositories are asked), CHOICE (yes: also what would be chosen).
+# they would be, their names and contents in base64; then only these repositories are asked), CHOICE (yes: also what would be chosen),
+# NEEDED and TOOLS (arrays, mostly empty; then packages-look.sh stands before this): when these packages are installed in that version, and
+# containerd, cri-tools and these programs are there, nothing will be installed: no repository is asked, and nothing printed.
 # Prints "offered NAME VERSION WHERE SUITE" of each version that the host's repositories have, the newest
 # first with CHOICE, and then also "candidate NAME VERSION", the one that the host itself would take by its priorities and excludes: never
 # below the installed one (dnf: none where nothing is newer; apt: all lists are fetched). And "trouble TEXT", what was said about
@@ -16,6 +18,15 @@ lists() { # DIRECTORY: writes the files of LISTS into it
     local each
     mkdir -p "$1"
     for each in "${!LISTS[@]}"; do base64 -d <<<"${CONTENTS[each]}" >"$1/${LISTS[each]##*/}"; done
+}
+enough() {
+    local each have
+    for each in "${TOOLS[@]}"; do command -v "$each" >/dev/null || return; done
+    have=$'\n'$(packages_look "${NEEDED[@]}" cri-tools containerd containerd.io)$'\n'
+    for each in "${NEEDED[@]}"; do
+        [[ $have =~ $'\n'"package $each "([0-9]+:)?"$VERSION"[-$'\n'] ]] || return
+    done
+    [[ $have == *$'\n'"package cri-tools "* && $have == *$'\n'"package containerd"[.\ ]* ]]
 }
 by_apt() {
     local said='' error scratch each code=0
@@ -69,5 +80,6 @@ by_dnf() { # dnf|yum
         awk -v names=" ${PACKAGES[*]} " '/^Obsoleting Packages/ { exit }
             NF == 3 { sub(/\.[^.]*$/, "", $1); sub(/^[0-9]+:/, "", $2); if (index(names, " " $1 " ")) print "candidate", $1, $2 }'
 }
+if [ "${#NEEDED[@]}" -gt 0 ] && enough; then exit 0; fi
 if command -v apt-get >/dev/null; then by_apt; elif manager=$(command -v dnf || command -v yum); then by_dnf "$manager"; fi
 true

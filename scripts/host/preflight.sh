@@ -1,7 +1,8 @@
-# Variables: ADDRESS (this host's own), ENDPOINT_NAME ("" for none), DIRECTORIES, SYSCTLS, UNITS, SOCKETS, OPTIONS (of the kernel), TOOLS
-# (programs) (arrays); cgroup.sh stands before this.
+# Variables: ADDRESS (this host's own), ENDPOINT_NAME ("" for none), DIRECTORIES, SYSCTLS, UNITS, PROXIED (of these), SOCKETS, OPTIONS (of the kernel), TOOLS
+# (programs) (arrays); cgroup.sh and container.sh stand before this.
 # What a host is before Kubernetes goes there, one "key value" a line. Read-only. What cannot be told is left out.
 # shellcheck shell=bash disable=SC2154,SC2153
+there=()
 line() { # KEY FILE: the first line of a file, when there is one
     local text=''
     if [ -r "$2" ]; then read -r text <"$2"; fi 2>/dev/null
@@ -17,8 +18,8 @@ line kernel /proc/sys/kernel/osrelease
 line hostname /proc/sys/kernel/hostname
 line machine_id /etc/machine-id
 line product_uuid /sys/class/dmi/id/product_uuid
-container=$(systemd-detect-virt --container 2>/dev/null)
-echo "container ${container:-unknown}"
+container=$(container_kind)
+echo "container $container"
 while read -r name _; do if [ "$name" != Filename ]; then echo "swap $name"; fi; done </proc/swaps
 
 module() { # NAME [SIGN...]: loaded when its directory or any of the signs is there
@@ -63,10 +64,12 @@ for name in "${TOOLS[@]}"; do if command -v "$name" >/dev/null; then echo "progr
 echo "cpus $(nproc)"
 while read -r key value _; do if [ "$key" = MemTotal: ]; then echo "memory_kib $value" && break; fi; done </proc/meminfo
 for directory in "${DIRECTORIES[@]}"; do
-    there=$directory
-    until [ -d "$there" ]; do there=${there%/*} there=${there:-/}; done
-    said=$(df -B1 --output=fstype,size,avail,itotal,iavail,target -- "$there" 2>/dev/null)
-    if [ -n "$said" ]; then echo "space $directory ${said##*$'\n'}"; fi
+    until [ -d "$directory" ]; do directory=${directory%/*} directory=${directory:-/}; done
+    there+=("$directory")
+done
+mapfile -t states < <(df -B1 --output=fstype,size,avail,itotal,iavail,target -- "${there[@]}" 2>/dev/null)
+for at in "${!DIRECTORIES[@]}"; do
+    if [ "${#states[@]}" -gt "${#there[@]}" ]; then echo "space ${DIRECTORIES[at]} ${states[at + 1]}"; fi
 done
 if command -v ss >/dev/null; then
     echo "listeners known"
@@ -83,30 +86,37 @@ if [ -n "$ENDPOINT_NAME" ]; then
         if [ "$kind" = STREAM ]; then echo "resolved $address"; fi
     done
 fi
-mapfile -t states < <(systemctl is-active "${UNITS[@]}" 2>/dev/null)
-for at in "${!UNITS[@]}"; do echo "unit ${UNITS[at]} ${states[at]:-unknown}"; done
 if grep -qsi '^ENABLED=yes' /etc/ufw/ufw.conf; then echo "ufw on"; fi
 for path in "${SOCKETS[@]}"; do if [ -S "$path" ]; then echo "socket $path"; fi; done
 line selinux /sys/fs/selinux/enforce
-echo "synchronized $(timeout 5 timedatectl show -p NTPSynchronized --value 2>/dev/null)"
+case $container in # in any other one, the machine below keeps the clock
+none | unknown) echo "synchronized $(timeout 5 timedatectl show -p NTPSynchronized --value 2>/dev/null)" ;;
+esac
 
-# Proxies that systemd gives to a service. Only its NO_PROXY is told: a proxy's address may hold a password.
-for unit in containerd kubelet; do
-    {
-        systemctl show-environment
-        while IFS='=' read -r key value; do
-            case $key in
-            Environment) xargs -n 1 printf '%s\n' <<<"$value" ;;
-            EnvironmentFiles) cat -- "${value% (ignore_errors=*}" ;;
-            esac
-        done < <(systemctl show -p Environment -p EnvironmentFiles "$unit")
-    } 2>/dev/null | awk -F= -v unit="$unit" '
+# Units, and the proxies that systemd gives to them. Only their NO_PROXY is told: a proxy's address may hold a password.
+proxied() { # UNIT: of the variables on standard input
+    awk -F= -v unit="$1" '
         { value = substr($0, length($1) + 2); gsub(/^["\047]|["\047]$/, "", value); given[$1] = value }
         END {
             if (given["HTTP_PROXY"] given["http_proxy"] given["HTTPS_PROXY"] given["https_proxy"] == "") exit
             print "proxied", unit, (given["NO_PROXY"] == "" ? given["no_proxy"] : given["NO_PROXY"])
         }'
-done
+}
+at=0 all=$(systemctl show-environment 2>/dev/null) given='' state=''
+while IFS='=' read -r key value; do # a block of properties for each unit, with an empty line after it
+    case $key in
+    ActiveState) state=$value ;;
+    Environment) given+=$'\n'$(xargs -n 1 printf '%s\n' <<<"$value") ;;
+    EnvironmentFiles) given+=$'\n'$(cat -- "${value% (ignore_errors=*}") ;;
+    '')
+        [ -n "$state" ] || continue
+        echo "unit ${UNITS[at]} $state"
+        given=$all$given
+        [[ ${given,,} != *_proxy=* || " ${PROXIED[*]} " != *" ${UNITS[at]} "* ]] || proxied "${UNITS[at]}" <<<"$given"
+        at=$((at + 1)) given='' state=''
+        ;;
+    esac
+done 2>/dev/null < <(systemctl show -p ActiveState -p Environment -p EnvironmentFiles "${UNITS[@]}" && echo)
 
 # ---- what an earlier cluster left, or this one is
 find /var/lib/etcd -mindepth 1 -maxdepth 1 -printf 'etcd_data %f\n' 2>/dev/null

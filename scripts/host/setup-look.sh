@@ -1,7 +1,9 @@
-# Variables: MODULES, SYSCTLS, PROGRAMS, TIME_SERVICES (arrays). What was prepared on this host for Kubernetes, and what undoes it at the
-# next boot or has undone it, one "key value" a line. Read-only.
+# Variables: MODULES, SYSCTLS, PROGRAMS, TIME_SERVICES (arrays). Needs container.sh, packages-look.sh and containerd-dump.sh
+# before it. What was prepared on this host for Kubernetes, and what undoes it at the next boot or has undone it, one "key value" a line.
+# Read-only.
 # shellcheck shell=bash disable=SC2154
-builtin() { grep -qs "/$1\\.ko" "/lib/modules/$(uname -r)/modules.builtin"; }
+built_in=$(IFS='|' && grep -Es "/(${MODULES[*]})\\.ko" "/lib/modules/$(</proc/sys/kernel/osrelease)/modules.builtin")
+builtin() { [[ $built_in == *"/$1.ko"* ]]; }
 loaded() {
     [ -d "/sys/module/$1" ] || builtin "$1" || case $1 in
     br_netfilter) [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] ;;
@@ -33,13 +35,15 @@ else
         if [ -L "$path" ] && [ ! /dev/null -ef "/etc/systemd/system/$name" ]; then echo "swap_at_boot $name"; fi
     done
 fi
-if [ "$(systemctl is-enabled zramswap 2>/dev/null)" = enabled ]; then echo "swap_at_boot zramswap.service"; fi
+for path in /{etc,run}/systemd/system/*.{wants,requires}/zramswap.service; do
+    if [ -L "$path" ]; then echo "swap_at_boot zramswap.service" && break; fi
+done
 packages_look "${PROGRAMS[@]}"
 containerd_dump
-container=$(systemd-detect-virt --container 2>/dev/null)
-echo "container ${container:-unknown}"
+container=$(container_kind)
+echo "container $container"
 case $container in
-none | '')
+none | unknown)
     systemctl is-active "${TIME_SERVICES[@]}" 2>/dev/null | grep -qx active && echo "time runs"
     echo "synchronized $(timeout 3 timedatectl show -p NTPSynchronized --value 2>/dev/null)"
     ;;

@@ -4,16 +4,16 @@
 # shellcheck shell=bash disable=SC2154
 pki=/etc/kubernetes/pki
 printf 'clock %(%s)T\n' -1
-for unit in kubelet containerd; do echo "unit $unit $(systemctl is-active "$unit")"; done
+units=(kubelet containerd)
+mapfile -t states < <(systemctl is-active "${units[@]}")
+for at in "${!units[@]}"; do echo "unit ${units[at]} ${states[at]}"; done
 [ -e /etc/kubernetes/kubelet.conf ] && echo joined yes
 for file in /etc/kubernetes/manifests/*.yaml; do
     name=${file##*/}
     echo "manifest ${name%.yaml}"
 done
 # What the control planes must have in common, or a token of one is refused by another.
-for file in "$pki"/{ca.crt,front-proxy-ca.crt,etcd/ca.crt,sa.pub}; do
-    [ -r "$file" ] && read -r sum _ < <(sha256sum "$file") && echo "sum $sum ${file#"$pki/"}"
-done
+while read -r sum file; do echo "sum $sum ${file#"$pki/"}"; done < <(sha256sum "$pki"/{ca.crt,front-proxy-ca.crt,etcd/ca.crt,sa.pub} 2>/dev/null)
 command -v openssl >/dev/null || exit 0
 echo openssl yes
 certificates "$pki"/**/*.crt /var/lib/kubelet/pki/kubelet-client-current.pem /etc/kubernetes/*.conf

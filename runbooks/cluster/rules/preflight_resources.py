@@ -165,7 +165,7 @@ def fsync(site: Site, host: Host, facts: Facts) -> Finding | None:
 def packages(site: Site, host: Host, facts: Facts) -> Finding:
     """Fails unless kubeadm, kubelet, kubectl, cri-tools and containerd are installed or offered in usable versions.
 
-    Warns about a repository that cannot be used, when everything is on offer without it.
+    Warns about a repository that cannot be used, when everything is on offer without it. Where nothing is to be installed, none is asked.
     """
     those, version = facts.packages, site.kubernetes.version
     names: dict[str, list[str]] = {}
