@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from runbooks.commands.base import Answer, Batch, Command, Probe, batch
@@ -37,7 +36,7 @@ class Readings:
                     failed[host] = said
                     continue
                 got = _kept(host, missing[host], said)
-                known |= got
+                known |= {(host, missing[host].command): said, **got}
                 seen.update(got)
         return {
             host: failed[host] if host in failed else _parsed(known, host, probe, missing.get(host))
@@ -96,13 +95,19 @@ def _unknown(known: Answers, host: Host, probe: Probe[Any]) -> Probe[Any] | None
 
 
 def _kept(host: Host, probe: Probe[Any], answer: Answer) -> Answers:
-    """Return the answer by host and command, and those of the parts of a batch, without those that failed."""
-    found: Answers = {(host, probe.command): answer}
-    if isinstance(probe, Batch):
-        with suppress(ValueError):  # answers are missing: the one who parses them says so
-            for part, said in zip(probe.parts, probe.split(answer), strict=True):
-                found |= _kept(host, part, said) if said.exited in part.command.expect else {}
-    return found
+    """Return what is remembered: the answer by host and command, and those of the parts of a batch. Parts that failed are asked again."""
+    whole: Answers = {(host, probe.command): answer}
+    if not isinstance(probe, Batch):
+        return whole
+    try:
+        said = dict(zip(probe.parts, probe.split(answer), strict=True))
+    except ValueError:  # answers are missing: the one who parses them says so
+        return {}
+    good = {part: each for part, each in said.items() if each.exited in part.command.expect}
+    parts: Answers = {}
+    for part, each in good.items():
+        parts |= _kept(host, part, each)
+    return parts | (whole if len(good) == len(said) else {})
 
 
 def _parsed(known: Answers, host: Host, probe: Probe[T], asked: Probe[Any] | None) -> T | RunbookError:

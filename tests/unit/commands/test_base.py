@@ -1,5 +1,6 @@
 """Commands as data: quoting proven by real bash, secrets that never show, several probes in one round trip."""
 
+import os
 import shlex
 from base64 import b64encode
 
@@ -269,3 +270,26 @@ class scripts_in:  # noqa: N801 - reads as a sentence
 
 def test_the_shown_line_could_be_typed():
     assert shlex.split(cmd("echo", *NASTY).shown) == ["echo", *NASTY]
+
+
+def test_the_parts_of_a_batch_run_at_the_same_time(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    first, second = ask(reading(f"read -r said <{pipe}; echo got $said"), reading(f"echo word >{pipe}; echo sent"))
+    assert (first.stdout, second.stdout) == ("got word\n", "sent\n")
+
+
+def test_in_turn_the_next_part_begins_when_the_one_before_has_ended(tmp_path):
+    file = tmp_path / "file"
+    probe = batch(reading(f"sleep 0.2; echo one >>{file}"), reading(f"echo two >>{file}"), in_turn=True)
+    probe.parse(bash(probe.command.program))
+    assert file.read_text() == "one\ntwo\n"
+
+
+def test_the_answers_of_the_parts_can_be_taken_apart_and_put_together():
+    probe = batch(reading("echo 1"), reading("exit 3", 0, 3))
+    answers = probe.split(bash(probe.command.program))
+    assert [(each.exited, each.stdout) for each in answers] == [(0, "1\n"), (3, "")]
+    assert probe.read(answers) == answers
+    with pytest.raises(ValueError, match="0 of 2 answers came back from `echo 1; exit 3`"):
+        probe.split(Answer(0, "else"))

@@ -1,8 +1,10 @@
 """Several hosts asked at the same time: what is remembered, what is tried again, and what stands in the place of an error."""
 
+import re
+
 import pytest
 
-from runbooks.commands.base import Probe, cmd
+from runbooks.commands.base import Answer, Command, Probe, cmd, named_batch
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, PrecheckError
 from runbooks.view.cluster import Survey
 from tests.support.fakes import FakeHosts, Fault, get, lb, lost, master, put, run_on
@@ -106,3 +108,59 @@ def test_a_survey_waits_for_a_dead_host_once_and_believes_nothing_older():
     assert str(said[master(2)]).startswith("master2")
     assert [line for line in hosts.asked if "master2" in line] == ["master2 get a"]
     assert [line for line in hosts.asked if "master1" in line] == ["master1 get a"] * 3
+
+
+class Batches(FakeHosts):
+    """Answers a batch as bash would: each part that reads."""
+
+    def run(self, host, command):
+        parts = re.findall(r"part_(\d+)_(\w+)\(\) \{\n(.*?)\n\}", command.program)
+        if not parts:
+            return super().run(host, command)
+        said = [(super(Batches, self).run(host, Command(program, program)), digest) for _, digest, program in parts]
+        return Answer(0, "".join(f"{each.stdout}\n@@{digest} {each.exited}\n" for each, digest in said))
+
+
+def a_batch(*keys: str):
+    return {lb(1): named_batch({key: get(key) for key in keys})}
+
+
+def test_what_a_batch_has_read_is_known_of_its_parts():
+    hosts = Batches({("lb1", "a"): "1", ("lb1", "b"): "2"})
+    run = run_on(hosts)
+    assert run.read_each(a_batch("a", "b")) == {lb(1): {"a": "1", "b": "2"}}
+    assert run.read(lb(1), get("b")) == "2"
+    assert hosts.asked == ["lb1 get a", "lb1 get b"]
+
+
+def test_a_batch_asks_only_for_the_parts_that_are_not_known():
+    hosts = Batches({("lb1", key): key.upper() for key in "abcd"})
+    run = run_on(hosts)
+    run.read(lb(1), get("b"))
+    assert run.read_each(a_batch("a", "b")) == {lb(1): {"a": "A", "b": "B"}}
+    assert run.read_each(a_batch("d", "a", "c")) == {lb(1): {"d": "D", "a": "A", "c": "C"}}
+    assert run.read_each(a_batch("c", "d", "b", "a"))[lb(1)] == {"c": "C", "d": "D", "b": "B", "a": "A"}
+    assert hosts.asked == ["lb1 get b", "lb1 get a", "lb1 get d", "lb1 get c"]
+
+
+def test_a_fresh_batch_asks_for_everything_and_a_change_makes_all_unknown():
+    hosts = Batches({("lb1", key): key.upper() for key in "ab"})
+    run = run_on(hosts)
+    run.read_each(a_batch("a", "b"))
+    hosts.values["lb1", "a"] = "new"
+    assert run.read_each(a_batch("a", "b"), fresh=True)[lb(1)] == {"a": "new", "b": "B"}
+    assert run.read(lb(1), get("a")) == "new"
+    hosts.values["lb1", "b"] = "newer"
+    run.change(lb(2), put("x"))
+    assert run.read(lb(1), get("b")) == "newer"
+
+
+def test_a_part_that_fails_is_named_and_asked_again_and_the_others_are_known():
+    hosts = Batches({("lb1", key): key.upper() for key in "ab"})
+    strict = Probe(cmd("get", "b").expecting(7), lambda answer: answer.stdout)
+    both = {lb(1): named_batch({"a": get("a"), "b": strict})}
+    run = run_on(hosts)
+    assert str(run.read_each(both)[lb(1)]) == "lb1: `get b` exited 0"
+    assert run.read(lb(1), get("a")) == "A"
+    assert str(run.read_each(both)[lb(1)]).startswith("lb1: `get b` exited 0")
+    assert hosts.asked == ["lb1 get a", "lb1 get b", "lb1 get b"]
