@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from runbooks.commands import load, packages, setup_look
-from runbooks.commands.base import Answer, Probe, batch, cmd, script
+from runbooks.commands.base import Answer, Command, Probe, batch, cmd, script
 from runbooks.commands.lb import parse_installed
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Listener, Packages, Reach, Space
 from runbooks.commands.setup_look import TIME_SERVICES, sysctls
@@ -75,47 +75,7 @@ def now() -> Probe[float]:
 
 def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
     """Read all facts about ``host``. With ``disk``, a test writes a few MB beside etcd's directory for two seconds."""
-    endpoint = site.endpoint
-    targets = [f"{peer.address} {port}" for peer, those in peers(site, host).items() for port in those]
-    others = [str(peer.address) for peer in site.control_plane if peer != host and host in site.control_plane]
-    parts = [
-        script(
-            "preflight",
-            {
-                "ADDRESS": str(host.address),
-                "ENDPOINT_NAME": endpoint.name or "",
-                "DIRECTORIES": directories(site, host),
-                "SYSCTLS": sysctls(site),
-                "UNITS": UNITS,
-                "PROXIED": PROXIED,
-                "SOCKETS": (CONTAINERD_SOCKET, *OTHER_SOCKETS),
-                "OPTIONS": OPTIONS,
-                "TOOLS": tuple(PROGRAMS),
-            },
-            after=("cgroup", "container"),
-        ),
-        script(
-            "preflight-net",
-            {"TARGETS": [f"{endpoint.vip} {endpoint.port}", *targets], "PEERS": others},
-            timeout=30,
-            after=("knock",),
-        ),
-        script("packages-found", {"PACKAGES": PACKAGES}),
-        setup_look.look(site).command,
-        script(
-            "preflight-packages",
-            {
-                "VERSION": site.kubernetes.version,
-                "PACKAGES": (*PACKAGES, *OF_PROGRAMS),
-                "NEEDED": MANAGED,
-                "TOOLS": tuple(PROGRAMS),
-            },
-            timeout=90,
-            after=("packages-look",),
-        ),
-        load.look().command,
-    ]
-    everything = batch(*(Probe(command, _itself) for command in parts))
+    everything = batch(*(Probe(command, _itself) for command in _parts(site, host)))
     if not disk or ETCD not in directories(site, host):
         return Probe(replace(everything.command, shown="preflight"), lambda answer: parse(everything.parse(answer)))
     writes = Probe(script("preflight-disk", {"DIRECTORY": ETCD}, timeout=40), _itself)
@@ -126,6 +86,34 @@ def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
         return parse([*said, fsync])
 
     return Probe(replace(both.command, shown="preflight"), parse_both)
+
+
+def _parts(site: Site, host: Host) -> list[Command]:
+    """Return the scripts in the order of `parse`."""
+    endpoint, version = site.endpoint, site.kubernetes.version
+    targets = [f"{peer.address} {port}" for peer, those in peers(site, host).items() for port in those]
+    others = [str(peer.address) for peer in site.control_plane if peer != host and host in site.control_plane]
+    own = {
+        "ADDRESS": str(host.address),
+        "ENDPOINT_NAME": endpoint.name or "",
+        "DIRECTORIES": directories(site, host),
+        "SYSCTLS": sysctls(site),
+        "UNITS": UNITS,
+        "PROXIED": PROXIED,
+        "SOCKETS": (CONTAINERD_SOCKET, *OTHER_SOCKETS),
+        "OPTIONS": OPTIONS,
+        "TOOLS": tuple(PROGRAMS),
+    }
+    net = {"TARGETS": [f"{endpoint.vip} {endpoint.port}", *targets], "PEERS": others}
+    wanted = {"VERSION": version, "PACKAGES": (*PACKAGES, *OF_PROGRAMS), "NEEDED": MANAGED, "TOOLS": tuple(PROGRAMS)}
+    return [
+        script("preflight", own, after=("cgroup", "container")),
+        script("preflight-net", net, timeout=30, after=("knock",)),
+        script("packages-found", {"PACKAGES": PACKAGES}),
+        setup_look.look(site).command,
+        script("preflight-packages", wanted, timeout=90, after=("packages-look",)),
+        load.look().command,
+    ]
 
 
 def _itself(answer: Answer) -> Answer:

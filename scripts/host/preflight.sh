@@ -117,6 +117,7 @@ while IFS='=' read -r key value; do # a block of properties for each unit, with 
         ;;
     esac
 done 2>/dev/null < <(systemctl show -p ActiveState -p Environment -p EnvironmentFiles "${UNITS[@]}" && echo)
+for ((; at < ${#UNITS[@]}; at++)); do echo "unit ${UNITS[at]} unknown"; done
 
 # ---- what an earlier cluster left, or this one is
 find /var/lib/etcd -mindepth 1 -maxdepth 1 -printf 'etcd_data %f\n' 2>/dev/null

@@ -290,6 +290,7 @@ VARIABLES = {
     "DIRECTORIES": ["/nowhere/at all", "/proc"],
     "SYSCTLS": ["net.ipv4.ip_forward", "no.such"],
     "UNITS": ["no-such-unit"],
+    "PROXIED": ["no-such-unit"],
     "SOCKETS": ["/nowhere"],
     "OPTIONS": ["NET_NS", "NO_SUCH_OPTION"],
     "TOOLS": ["mount", "no-such-program"],
@@ -297,7 +298,7 @@ VARIABLES = {
 
 
 def test_the_facts_of_this_machine():
-    said = run(script("preflight", VARIABLES, after=("cgroup",)))
+    said = run(script("preflight", VARIABLES, after=("cgroup", "container")))
     assert said["kernel"] == [os.uname().release]
     assert said["hostname"] == [os.uname().nodename]
     assert said["cpus"] == [str(len(os.sched_getaffinity(0)))]
@@ -314,13 +315,31 @@ def test_the_facts_of_this_machine():
 
 def test_without_its_tools_it_tells_less_and_does_not_fail(tmp_path):
     said = run(
-        script("preflight", VARIABLES, after=("cgroup",)),
+        script("preflight", VARIABLES, after=("cgroup", "container")),
         only(tmp_path, "bash", "timeout", "stat", "awk", "nproc", "sed", "grep"),
     )
     assert {"kernel", "hostname", "cpus", "memory_kib", "cgroup"} <= said.keys()
     assert not {"space", "listeners", "interface", "resolved"} & said.keys()
     assert said["unit"] == ["no-such-unit unknown"]
     assert said["container"] == ["unknown"]
+
+
+SYSTEMCTL = """case $1 in
+show-environment) echo 'HTTPS_PROXY=http://all.example' ;;
+*) printf '%s\\n' 'Environment=A=1 "NO_PROXY=a b,10.0.0.0/8"' ActiveState=active '' ActiveState=inactive Environment= '' \\
+    'EnvironmentFiles={file} (ignore_errors=no)' Environment= ActiveState=failed '' ;;
+esac
+"""
+
+
+def test_units_and_the_proxies_that_systemd_gives_them(tmp_path):
+    """The address of a proxy may hold a password: only what goes past it is told."""
+    (tmp_path / "given").write_text("no_proxy=from.a.file\n")
+    stub(tmp_path, "systemctl", SYSTEMCTL.replace("{file}", str(tmp_path / "given")))
+    units = {"UNITS": ["containerd", "chrony", "kubelet", "other"], "PROXIED": ["containerd", "kubelet"]}
+    said = run(script("preflight", VARIABLES | units, after=("cgroup", "container")), f"{tmp_path}:{os.environ['PATH']}")
+    assert said["unit"] == ["containerd active", "chrony inactive", "kubelet failed", "other unknown"]
+    assert said["proxied"] == ["containerd a b,10.0.0.0/8", "kubelet from.a.file"]
 
 
 @pytest.fixture
@@ -459,6 +478,29 @@ def test_for_a_version_that_they_lack_new_lists_are_fetched_elsewhere(tmp_path, 
     (scratch,) = [word.partition("=")[2] for word in asked.split() if word.startswith("Dir::State::Lists=")]
     assert not Path(scratch).exists()
     assert not scratch.startswith("/var/lib/apt")
+
+
+@pytest.mark.parametrize(
+    ("installed", "asked"),
+    [
+        (("kubeadm 1.28.0-1.1", "kubelet 1.28.0-1.1", "cri-tools 1.28-1", "containerd.io 1.7"), False),
+        (("kubeadm 1:1.28.0-1.1", "kubelet 1.28.0", "cri-tools 1.28-1", "containerd 1.7"), False),
+        (("kubeadm 1.28.0-1.1", "kubelet 1.28.1-1.1", "cri-tools 1.28-1", "containerd 1.7"), True),
+        (("kubeadm 1.28.0-1.1", "kubelet 1.28.00-1.1", "cri-tools 1.28-1", "containerd 1.7"), True),
+        (("kubeadm 1.28.0-1.1", "kubelet 1.28.0-1.1", "cri-tools 1.28-1"), True),
+        (("kubeadm 1.28.0-1.1", "kubelet 1.28.0-1.1", "containerd 1.7"), True),
+        ((), True),
+    ],
+)
+@pytest.mark.parametrize("tool", ["bash", "no-such-program"])
+def test_where_nothing_will_be_installed_no_repository_is_asked(tmp_path, installed, asked, tool):
+    stub(tmp_path, "dpkg-query", "".join(f"echo 'install installed {each}'\n" for each in installed))
+    for name in ("apt-cache", "apt-config"):
+        stub(tmp_path, name, "")
+    stub(tmp_path, "apt-get", f"touch {tmp_path}/asked")
+    wanted = {"VERSION": "1.28.0", "PACKAGES": ["kubeadm"], "NEEDED": ["kubeadm", "kubelet"], "TOOLS": [tool]}
+    run(script("preflight-packages", wanted, after=("packages-look",)), f"{tmp_path}:{os.environ['PATH']}")
+    assert (tmp_path / "asked").exists() == (asked or tool == "no-such-program")
 
 
 DNF = """\

@@ -698,8 +698,8 @@ class Proof:
         self.asked += [f"objects {host}" for host in probes]
         return dict.fromkeys(probes, self.objects)
 
-    def _look(self, run: Any) -> Any:
-        self.asked.append("everything")
+    def _look(self, run: Any, *, fresh: bool) -> Any:
+        self.asked.append("everything" if fresh else "what is not known")
         return self.seen
 
     def _write(self, run: Any, host: Any) -> Any:
@@ -732,6 +732,12 @@ def test_the_proof_looks_at_everything_and_writes_before_it_is_content(monkeypat
     proof.seen.hosts[M3] = lost(M3)
     assert not step.done(proof)
     assert proof.asked[3:] == ["objects master2", "everything"]
+
+
+def test_the_proof_of_a_procedure_that_has_looked_ahead_asks_only_for_what_is_not_known(monkeypatch):
+    proof: Any = Proof(monkeypatch, cluster(), whole())
+    assert gates.cluster_verified(SITE, fresh=False).done(proof)
+    assert proof.asked == ["objects master1", "what is not known"]
 
 
 @pytest.mark.parametrize("objects", [lost(M1), cluster(errors={NODES: "refused"})], ids=["silent", "refused"])
