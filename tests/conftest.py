@@ -46,6 +46,7 @@ ROWS: Final = {
         "lab/test_lab.py",
         "lab/test_kubernetes.py",
         "lb/test_setup.py",
+        "lb/test_maintenance.py",
         "lb/test_taken.py",
         "lb/test_dnf.py",
         "lb/test_firewall.py",

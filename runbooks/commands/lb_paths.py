@@ -20,6 +20,9 @@ FLAGS: Final = {
 }
 # On the LB that held the VIP before `inv upgrade.lb` moved it; a reboot deletes it, as it deletes the drain.
 HELD_BEFORE: Final = "/run/ha-runbooks/held-before-upgrade"
+# The servers that were taken out, as HAProxy tells them: it reads this file at every start. In its own directory, where SELinux lets it read.
+TAKEN_OUT: Final = "/var/lib/haproxy/ha-runbooks-servers"
+MAINTENANCE: Final = "/var/lib/ha-runbooks/lb/maintenance"  # who took them out by `inv lb.maintenance`, when, and why
 # In the first line of every configuration that lb.setup has ever written, and in the `description` of HAProxy's.
 OURS: Final = "written by `inv lb.setup`"
 MARK: Final = "ha-runbooks"

@@ -10,7 +10,18 @@ from typing import Any
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
 from runbooks.commands.lb import interface
-from runbooks.commands.lb_paths import CHECK, FLAGS, HAPROXY_CFG, HOOK, KEEPALIVED_CONF, MARK, NOTIFY, SYSCTL_CONF, UNCHECKED
+from runbooks.commands.lb_paths import (
+    CHECK,
+    FLAGS,
+    HAPROXY_CFG,
+    HOOK,
+    KEEPALIVED_CONF,
+    MARK,
+    NOTIFY,
+    SYSCTL_CONF,
+    TAKEN_OUT,
+    UNCHECKED,
+)
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
 from runbooks.render import ROOT, render
@@ -42,6 +53,7 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         "auth_pass": auth_pass,
         "flags": FLAGS,
         "unchecked": UNCHECKED,
+        "taken_out": TAKEN_OUT,
         "hook": HOOK,
         "check": CHECK,
     }

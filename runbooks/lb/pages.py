@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from runbooks.commands.base import MASK, Secret
+from runbooks.commands.lb import Maintenance
 from runbooks.inventory.model import Host, Site
-from runbooks.lb import failover, steps
+from runbooks.lb import failover, maintenance, steps
 from runbooks.lb.files import lb_files
+from runbooks.lb.rules.maintenance import Server
 from runbooks.lb.wanted import Wanted
 from runbooks.pages.page import Page
 
@@ -38,4 +40,11 @@ def lb_failover(site: Site) -> Page:
     return Page(failover.hand_over(site, second, None), f"--to {second}", f"{first} holds the VIP")
 
 
-LB: Final = (lb_setup, lb_rollback, lb_failover)
+def lb_maintenance(site: Site) -> Page:
+    """Return the page of lb.maintenance on, for the last control plane host."""
+    server = Server("api", site.control_plane[-1].name)
+    work = maintenance.Work((server,), Maintenance(0, "", ""), f"--server {server.name}")
+    return Page(maintenance.procedure(site, work), f'on --server {server.name} --reason "..."', "another API server is up")
+
+
+LB: Final = (lb_setup, lb_rollback, lb_failover, lb_maintenance)

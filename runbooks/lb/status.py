@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -82,6 +83,13 @@ def _print_tables(site: Site, seen: Mapping[Host, LbStatus], failed: Mapping[Hos
         for each in backends or ()
     ]
     print("\n" + table(["LB", "proxy", "server", "state", "since", "last check", "sessions"], rows))
+    if rows := [
+        [host.name, f"{each.proxy}/{each.server}", age_text(time.time() - note.since), note.who, note.reason]
+        for host, (_, backends) in seen.items()
+        for each in backends or ()
+        if (note := each.maintenance)
+    ]:
+        print("\n" + table(["LB", "maintenance", "for", "by", "reason"], rows))
 
 
 def _for_machines(seen: Mapping[Host, LbStatus], found: list[str]) -> dict[str, object]:

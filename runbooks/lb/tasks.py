@@ -124,6 +124,26 @@ def render(session: Session, to: str) -> None:
             print(path)
 
 
+@procedure(
+    positional=["state"],
+    help={
+        "state": "on or off",
+        "server": "a host, such as master2: in all back ends that have it",
+        "backend": "a back end, such as ingress-http: all of its servers, or only --server",
+        "reason": "with on: why; lb.status shows it until the maintenance is over",
+    },
+)
+def maintenance(session: Session, state: str, server: str = "", backend: str = "", reason: str = "") -> None:
+    """Take servers out of the load balancers, or let them in.
+
+    With on, they get no new connections; those that are open stay open. It lasts, also over a reload of HAProxy and a reboot of a load
+    balancer, until off is said, and no other command ends it. Refused (3) when no other API server is up.
+    """
+    from runbooks.lb.maintenance import maintenance as work  # noqa: PLC0415 - start-up time
+
+    work(session, state, server, backend, reason)
+
+
 @procedure(help={"to": "the LB that gets the VIP; default: the one that does not hold it"})
 def failover(session: Session, to: str = "") -> None:
     """Hand the VIP to the other LB, without a gap.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Literal
 
 from runbooks.commands import lb
-from runbooks.commands.base import Command, script
 from runbooks.commands.lb import Backend
 from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.engine.by_hand import by_hand
@@ -31,17 +30,26 @@ def take_out(host: Host) -> Step:
 
 
 def let_in(host: Host) -> Step:
-    """End the maintenance of ``host`` in HAProxy, and wait until its health check passes on every LB that answers."""
+    """End the maintenance of ``host`` in HAProxy, and wait until its health check passes on every LB that answers.
+
+    One that was begun by `inv lb.maintenance` is left as it is: whoever began it ends it.
+    """
+
+    def tell(run: Run) -> None:
+        for balancer, server in _servers(run, host).items():
+            if server.maintenance:
+                run.note(host, f"stays out of {balancer}: {server.maintenance.who} took it out ({server.maintenance.reason})")
 
     def done(run: Run) -> bool | Unmet:
         for balancer, server in _servers(run, host).items():
-            if not server.up:
+            if not server.up and not server.maintenance:
                 return Unmet(f"{balancer} says it is {server.status} ({server.check.lstrip('* ')})")
         return True
 
     return Step(
         "let the load balancers use it",
         host,
+        check=tell,
         done=done,
         do=lambda run: _set(run, host, "ready"),
         within=60,
@@ -70,15 +78,13 @@ def _servers(run: Run, host: Host) -> dict[Host, Backend]:
 
 
 def _lbs_with(run: Run, host: Host, *, maintenance: bool) -> list[Host]:
-    """Return the LBs on which ``host`` is in maintenance, or on which it is not."""
-    return [balancer for balancer, server in _servers(run, host).items() if server.status.startswith("MAINT") == maintenance]
+    """Return the LBs on which ``host`` is in maintenance (other than by `inv lb.maintenance`), or on which it is not."""
+    there = _servers(run, host)
+    return [
+        balancer for balancer, server in there.items() if server.out == maintenance and not (maintenance and server.maintenance)
+    ]
 
 
-def _set(run: Run, host: Host, state: str) -> None:
+def _set(run: Run, host: Host, state: Literal["maint", "ready"]) -> None:
     for balancer in _lbs_with(run, host, maintenance=state == "ready"):
-        run.change(balancer, _server(host, state))
-
-
-def _server(host: Host, state: str) -> Command:
-    command = script("lb-server", {"BACKENDS": BACKENDS, "SERVER": host.name, "STATE": state})
-    return replace(command, shown=f"lb-server {BACKEND}/{host.name} {state}")
+        run.change(balancer, lb.set_servers([f"{backend}/{host.name}" for backend in BACKENDS], state))

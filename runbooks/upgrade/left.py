@@ -62,7 +62,7 @@ def _out(run: Run, tables: Mapping[Host, tuple[Backend, ...] | RunbookError | No
     for balancer, table in tables.items():
         if isinstance(table, RunbookError):
             continue
-        names = {each.server for each in table or () if each.proxy == traffic.BACKEND and each.status.startswith("MAINT")}
+        names = {each.server for each in table or () if each.proxy == traffic.BACKEND and each.out and not each.maintenance}
         for host in run.site.control_plane:
             if host.name in names:
                 out.setdefault(host, []).append(balancer)

@@ -1,14 +1,21 @@
-# Variables: BACKENDS (array), SERVER, STATE (maint or ready). Sets the server's state in each of these backends of the running HAProxy.
-# An unknown backend or server is no error. Exit 69: HAProxy does not answer.
+# Variables: SERVERS (array of "backend/server"), STATE (maint or ready), TAKEN_OUT (file). Sets their state in the running HAProxy, and writes
+# which servers are out to the file that HAProxy reads at its start. An unknown backend or server is no error. Exit 69: HAProxy does not
+# answer.
 # shellcheck shell=bash disable=SC2154
-for backend in "${BACKENDS[@]}"; do
-    said=$(echo "set server $backend/$SERVER state $STATE" | timeout 3 socat -T2 - UNIX-CONNECT:/run/haproxy/admin.sock 2>&1) || {
-        echo "HAProxy does not answer on its socket: $said" >&2
-        exit 69
-    }
+ask() {
+    said=$(echo "$1" | timeout 3 socat -T2 - UNIX-CONNECT:/run/haproxy/admin.sock 2>&1) && return
+    echo "HAProxy does not answer on its socket: $said" >&2
+    exit 69
+}
+for server in "${SERVERS[@]}"; do
+    ask "set server $server state $STATE"
     case $said in *'No such'* | '') ;; *)
         echo "$said" >&2
         exit 1
         ;;
     esac
 done
+ask 'show servers state'
+# An odd srv_admin_state: taken out by hand (https://docs.haproxy.org/2.6/management.html#9.3-show%20servers%20state).
+awk 'NR <= 2 || (NF > 6 && $7 % 2 == 1)' <<<"$said" >"$TAKEN_OUT.new" &&
+    chmod 644 -- "$TAKEN_OUT.new" && mv -f -- "$TAKEN_OUT.new" "$TAKEN_OUT"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from runbooks.commands.kubectl import url
-from runbooks.commands.lb import LbState
+from runbooks.commands.lb import LbState, Maintenance
 from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health, HostFacts
@@ -87,13 +88,23 @@ def api_servers(health: Mapping[Host, Sequence[Health]], explained: Collection[H
 
 
 def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) -> Iterator[Finding]:
-    """Return the servers that a person or an interrupted command has taken out of the LBs (MAINT) and not put back."""
+    """Return the servers that a person or an interrupted command has taken out of the LBs (MAINT) and not put back.
+
+    One that was taken out by `inv lb.maintenance` is a note: somebody is at work there.
+    """
     names = {host.name for host in explained}
     out: dict[tuple[str, str], list[Host]] = {}
+    noted: dict[tuple[str, str, Maintenance], list[Host]] = {}
     for host, (_, backends) in balancers.items():
         for each in backends or ():
-            if each.status.startswith("MAINT") and each.server not in names:
+            if each.maintenance:
+                noted.setdefault((each.proxy, each.server, each.maintenance), []).append(host)
+            elif each.out and each.server not in names:
                 out.setdefault((each.proxy, each.server), []).append(host)
+    for (proxy, server, why), hosts in noted.items():
+        seen = f"{server} is taken out of {proxy} since {datetime.fromtimestamp(why.since, UTC):%Y-%m-%d %H:%M} UTC by {why.who}: {why.reason}"
+        fix = f"when that is over: inv lb.maintenance off --server {server} --backend {proxy}"
+        yield Finding("note", topic="LB", host=listed(hosts), seen=seen, fix=fix)
     for (proxy, server), hosts in out.items():
         both = (UNCHECKED, proxy) if proxy == lb_servers.API else (proxy,)
         ready = "; ".join(f"set server {each}/{server} state ready" for each in both)
@@ -151,7 +162,7 @@ def without_servers(seen: LbReading, hosts: Iterable[Host]) -> LbReading:
     names = {host.name for host in hosts}
     if backends is None:
         return state, None
-    return state, tuple(each for each in backends if each.server not in names and not each.status.startswith("MAINT"))
+    return state, tuple(each for each in backends if each.server not in names and not each.out)
 
 
 def remaining(rows: Iterable[Finding], hosts: Iterable[Host]) -> list[Finding]:

@@ -19,6 +19,7 @@ from lab.control import Lab
 from lab.process import Done
 from runbooks.commands import packages, prepare
 from runbooks.commands.base import Command, script
+from runbooks.commands.lb import set_servers
 from runbooks.lb.traffic import BACKENDS
 from tests.support import ROOT
 from tests.support.operator import Operator, holders, vip_on
@@ -268,8 +269,7 @@ def test_servers_that_fail_their_check_are_better_than_none(operator: Operator) 
         return {each["server"]: each["status"] for each in told if each["proxy"] == "api"}
 
     def set_state(state: str) -> None:
-        variables = {"BACKENDS": BACKENDS, "SERVER": "master1", "STATE": state}
-        program = script("lb-server", variables).program
+        program = set_servers([f"{each}/master1" for each in BACKENDS], state).program
         assert operator.lab.console("lb1", ["bash", "-s"], stdin=program).returncode == 0
 
     operator.lab.console("master1", ["systemd-run", "-q", "--unit=listener", "perl", "-e", UNREADY], check=True)

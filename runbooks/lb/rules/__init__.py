@@ -1,0 +1,1 @@
+"""Decisions about load balancers that only this wing needs. Pure."""
