@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbooks.commands import lb
+from runbooks.commands import haproxy, lb
 from runbooks.commands.base import batch
 from runbooks.errors import DegradedError
 from runbooks.inventory.model import Host
@@ -39,5 +39,7 @@ def name_left(session: Session, host: Host) -> None:
 
 def _differences(session: Session, *, fresh: bool) -> list[Finding]:
     site = session.site
-    seen = session.run.read_each({host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}, fresh=fresh)
+    seen = session.run.read_each(
+        {host: batch(lb.state(site, host), haproxy.backends()) for host in site.load_balancers}, fresh=fresh
+    )
     return lb_servers.findings(site, seen)

@@ -9,7 +9,7 @@ from time import time
 from typing import Any, Final
 
 from runbooks.backup.sets.store import Store
-from runbooks.commands import drill, etcd, etcd_metrics, lb
+from runbooks.commands import drill, etcd, etcd_metrics, haproxy, lb
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.drill import Ready, Standing
 from runbooks.commands.lb import LbState
@@ -113,7 +113,7 @@ def _parts(site: Site, course: Course, host: Host) -> dict[str, Probe[Any]]:
         if course.scenario.effect == "its etcd is slow to sync its log":
             parts["syncs"] = etcd_metrics.syncs()
     if host.is_lb:
-        parts |= {"lb": lb.state(site, host), "backends": lb.backends()}
+        parts |= {"lb": lb.state(site, host), "backends": haproxy.backends()}
     # The member that is away would only cost the time until etcdctl gives up.
     away = course.scenario.member and host == course.host
     if host.is_control_plane and site.kubernetes.etcd == "stacked" and not away:

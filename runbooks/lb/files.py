@@ -52,8 +52,6 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         "advert_s": f"{balancer.vrrp.advert_ms / 1000:g}",
         "auth_pass": auth_pass,
         "flags": FLAGS,
-        "unchecked": UNCHECKED,
-        "taken_out": TAKEN_OUT,
         "hook": HOOK,
         "check": CHECK,
     }
@@ -75,8 +73,9 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
 
 def _haproxy_cfg(facts: Mapping[str, Any]) -> str:
     """Render haproxy.cfg, with the digest of its other lines in it: the running HAProxy tells it, and no other configuration has it."""
-    bare = render("haproxy.cfg", **facts, mark=MARK, digest="")
-    return render("haproxy.cfg", **facts, mark=MARK, digest=sha256(bare.encode()).hexdigest()[:32])
+    own = {**facts, "mark": MARK, "unchecked": UNCHECKED, "taken_out": TAKEN_OUT}
+    bare = render("haproxy.cfg", **own, digest="")
+    return render("haproxy.cfg", **own, digest=sha256(bare.encode()).hexdigest()[:32])
 
 
 def nonlocal_bind(site: Site) -> str:

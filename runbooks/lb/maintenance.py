@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from socket import gethostname
 from typing import TYPE_CHECKING
 
-from runbooks.commands import lb
-from runbooks.commands.lb import Backend, Maintenance
+from runbooks.commands import haproxy
+from runbooks.commands.haproxy import Backend, Maintenance
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.lock import user
 from runbooks.engine.steps import Procedure, Run, Step, Unmet
@@ -64,7 +64,7 @@ def procedure(site: Site, work: Work) -> Procedure:
 
 def tables(run: Run) -> Tables:
     """Return the servers of every LB. Raises the error of one that does not answer: it would not know of the maintenance."""
-    said = run.read_all({host: lb.backends() for host in run.site.load_balancers})
+    said = run.read_all({host: haproxy.backends() for host in run.site.load_balancers})
     return {host: _there(host, table) for host, table in said.items()}
 
 
@@ -76,10 +76,10 @@ def _there(host: Host, table: tuple[Backend, ...] | None) -> tuple[Backend, ...]
 
 def _step(host: Host, work: Work) -> Step:
     def done(run: Run) -> bool | Unmet:
-        return Unmet.of(rules.not_so(_there(host, run.read(host, lb.backends())), work.servers, work.note))
+        return Unmet.of(rules.not_so(_there(host, run.read(host, haproxy.backends())), work.servers, work.note))
 
     def check(run: Run) -> None:
-        if work.note and (why := rules.refusal(host.name, _there(host, run.read(host, lb.backends())), work.servers)):
+        if work.note and (why := rules.refusal(host.name, _there(host, run.read(host, haproxy.backends())), work.servers)):
             raise PrecheckError(why, hint="inv lb.status")
 
     name = f"take {listed(map(str, work.servers))} out" if work.note else f"let {listed(map(str, work.servers))} in"
@@ -89,7 +89,7 @@ def _step(host: Host, work: Work) -> Step:
         host,
         check=check,
         done=done,
-        do=lambda run: run.change(host, lb.maintain(work.names, work.note)),
+        do=lambda run: run.change(host, haproxy.maintain(work.names, work.note)),
         within=10,
         by_hand=text,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from runbooks.commands.base import MASK, Secret
-from runbooks.commands.lb import Maintenance
+from runbooks.commands.haproxy import Maintenance
 from runbooks.inventory.model import Host, Site
 from runbooks.lb import failover, maintenance, steps
 from runbooks.lb.files import lb_files

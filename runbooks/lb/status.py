@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from runbooks.commands import lb
+from runbooks.commands import haproxy, lb
 from runbooks.commands.base import batch
-from runbooks.commands.lb import Backend, LbState
+from runbooks.commands.haproxy import Backend
+from runbooks.commands.lb import LbState
 from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
@@ -26,7 +27,7 @@ LbStatus = tuple[LbState, tuple[Backend, ...] | None]
 def show(session: Session) -> None:
     """Print every LB and every server behind it. Raises OutcomeError unless exactly one LB holds the VIP and all of them serve."""
     site = session.site
-    probes = {host: batch(lb.state(site, host), lb.backends()) for host in site.load_balancers}
+    probes = {host: batch(lb.state(site, host), haproxy.backends()) for host in site.load_balancers}
     answers = session.run.read_at_once(probes)
     seen: dict[Host, LbStatus] = {}
     failed: dict[Host, RunbookError] = {}

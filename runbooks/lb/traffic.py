@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from runbooks.commands import lb
-from runbooks.commands.lb import Backend
+from runbooks.commands import haproxy
+from runbooks.commands.haproxy import Backend
 from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
@@ -68,7 +68,7 @@ def _servers(run: Run, host: Host) -> dict[Host, Backend]:
     found: dict[Host, Backend] = {}
     for balancer in run.site.load_balancers:
         try:
-            table = run.read(balancer, lb.backends()) or ()
+            table = run.read(balancer, haproxy.backends()) or ()
         except RunbookError:
             continue
         mine = [server for server in table if server.proxy == BACKEND and server.server == host.name]
@@ -87,4 +87,4 @@ def _lbs_with(run: Run, host: Host, *, maintenance: bool) -> list[Host]:
 
 def _set(run: Run, host: Host, state: Literal["maint", "ready"]) -> None:
     for balancer in _lbs_with(run, host, maintenance=state == "ready"):
-        run.change(balancer, lb.set_servers([f"{backend}/{host.name}" for backend in BACKENDS], state))
+        run.change(balancer, haproxy.set_servers([f"{backend}/{host.name}" for backend in BACKENDS], state))

@@ -15,7 +15,7 @@ from runbooks.backup.sets.store import Set, Store
 from runbooks.cluster import prepare
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import control_plane_files as files
-from runbooks.commands import lb, node
+from runbooks.commands import haproxy, node
 from runbooks.commands.backup import saved
 from runbooks.commands.base import batch
 from runbooks.commands.control_plane_files import RestoredFiles
@@ -124,7 +124,7 @@ def look(run: Run) -> ControlPlaneHosts:
 
 def _seen_up(run: Run) -> set[str]:
     """Return the servers behind HAProxy that a load balancer reaches, by name."""
-    said = run.read_each(dict.fromkeys(run.site.load_balancers, lb.backends()), fresh=True)
+    said = run.read_each(dict.fromkeys(run.site.load_balancers, haproxy.backends()), fresh=True)
     control_plane = {str(host) for host in run.site.control_plane}
     return {each.server for those in said.values() if isinstance(those, tuple) for each in those if each.up} & control_plane
 

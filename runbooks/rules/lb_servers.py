@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from runbooks.commands.lb import Backend, LbState
+from runbooks.commands.haproxy import Backend
+from runbooks.commands.lb import LbState
 from runbooks.errors import RunbookError
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site

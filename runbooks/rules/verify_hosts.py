@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from runbooks.commands.lb import Backend, LbState
+from runbooks.commands.haproxy import Backend
+from runbooks.commands.lb import LbState
 from runbooks.commands.load import Load
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import RunbookError

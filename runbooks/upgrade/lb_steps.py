@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from runbooks.commands import lb, lb_claims
+from runbooks.commands import haproxy, lb, lb_claims
 from runbooks.commands import service_packages as commands
 from runbooks.commands.base import Probe, batch, cmd
 from runbooks.commands.lb import LbState
@@ -226,7 +226,7 @@ def serves_again(pair: Pair, host: Host) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         holder = next((each for each, (_, state) in pair.states(run).items() if state.holds_vip and each != host), None)
-        asked = run.read_all({each: lb.backends() for each in (host, holder) if each})
+        asked = run.read_all({each: haproxy.backends() for each in (host, holder) if each})
         seen, state = run.read(host, pair.look(host))
         return Unmet.of(pair.lacking(seen, state, host) or (rules.sees_less(asked[host], asked[holder]) if holder else ""))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from runbooks.commands import lb
-from runbooks.commands.lb import Backend
+from runbooks.commands import haproxy
+from runbooks.commands.haproxy import Backend
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
@@ -54,7 +54,7 @@ def notes(run: Run, ours: Collection[Host]) -> list[str]:
 
 
 def _tables(run: Run) -> dict[Host, tuple[Backend, ...] | RunbookError | None]:
-    return run.read_each(dict.fromkeys(run.site.load_balancers, lb.backends()))
+    return run.read_each(dict.fromkeys(run.site.load_balancers, haproxy.backends()))
 
 
 def _out(run: Run, tables: Mapping[Host, tuple[Backend, ...] | RunbookError | None]) -> dict[Host, list[Host]]:

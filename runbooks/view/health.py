@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from runbooks.commands import etcd, kubectl, lb, load, objects, setup_look, yaml_text
+from runbooks.commands import etcd, haproxy, kubectl, lb, load, objects, setup_look, yaml_text
 from runbooks.commands import verify as commands
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.objects import Cluster
@@ -168,7 +168,7 @@ def parts_of(site: Site, host: Host) -> dict[str, Probe[Any]]:
         if site.kubernetes.etcd == "stacked":
             parts["etcd"] = etcd.look()
     if host.is_lb:
-        parts |= {"lb": lb.state(site, host), "backends": lb.backends()}
+        parts |= {"lb": lb.state(site, host), "backends": haproxy.backends()}
     return parts
 
 
@@ -177,7 +177,7 @@ def once_more(run: Run, seen: ClusterReadings) -> None:
     states = seen.of("lb")
     apart = lb_rules.not_a_pair(states) if states else ""
     probes: dict[Host, dict[str, Probe[Any]]] = {
-        host: {"lb": lb.state(run.site, host), "backends": lb.backends()}
+        host: {"lb": lb.state(run.site, host), "backends": haproxy.backends()}
         for host, state in states.items()
         if apart or lb_rules.not_serving(state)
     }

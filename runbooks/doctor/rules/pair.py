@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from runbooks.commands.haproxy import Maintenance
 from runbooks.commands.kubectl import url
-from runbooks.commands.lb import LbState, Maintenance
+from runbooks.commands.lb import LbState
 from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health, HostFacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runbooks.commands.lb import Backend, Maintenance
+from runbooks.commands.haproxy import Backend, Maintenance
 from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runbooks.commands.firewall import Openings
-from runbooks.commands.lb import Backend, LbState, interface
+from runbooks.commands.haproxy import Backend
+from runbooks.commands.lb import LbState, interface
 from runbooks.commands.vip import VipFacts
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runbooks.commands import files, lb, lb_config, vip
+from runbooks.commands import files, haproxy, lb, lb_config, vip
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb import PACKAGES
@@ -92,11 +92,11 @@ def look(run: Run, everyone: Sequence[Wanted]) -> dict[Host, LbView | RunbookErr
 
 
 def _probe(want: Wanted) -> Probe[LbView]:
-    whole = batch(vip.look(want.site, want.host), lb.backends(), want.look)
+    whole = batch(vip.look(want.site, want.host), haproxy.backends(), want.look)
     return Probe(whole.command, lambda answer: _view(want, *whole.parse(answer)))
 
 
-def _view(want: Wanted, seen: vip.VipFacts, backends: tuple[lb.Backend, ...] | None, facts: LbFacts) -> LbView:
+def _view(want: Wanted, seen: vip.VipFacts, backends: tuple[haproxy.Backend, ...] | None, facts: LbFacts) -> LbView:
     needed = firewall_rules.wanted(want.site, want.host)
     configs = {"haproxy": HAPROXY_CFG, "keepalived": KEEPALIVED_CONF}
     drifted = tuple(file.path for file in files.differing(want.files, facts.files))

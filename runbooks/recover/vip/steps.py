@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runbooks.commands import lb, vip
+from runbooks.commands import haproxy, lb, vip
 from runbooks.commands.base import batch
 from runbooks.commands.firewall import look
 from runbooks.commands.lb import LbState
@@ -100,7 +100,7 @@ def accept_vrrp(want: Wanted) -> Step:
 
 def haproxy_answers(want: Wanted) -> Step:
     """Restart an HAProxy that runs and hangs: it cannot be reloaded. It serves no client, so no connection is lost."""
-    probe = batch(lb.state(want.site, want.host), lb.backends())
+    probe = batch(lb.state(want.site, want.host), haproxy.backends())
 
     def done(run: Run) -> bool | Unmet:
         state, seen = run.read(want.host, probe)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runbooks.commands.lb import Backend
+from runbooks.commands.haproxy import Backend
 from runbooks.commands.service_packages import Choice, Services
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host

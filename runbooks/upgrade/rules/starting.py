@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from runbooks.commands.lb import Backend
+from runbooks.commands.haproxy import Backend
 from runbooks.commands.objects import Cluster
 from runbooks.commands.upgrade_kubeadm import Progress
 from runbooks.rules.finding import Finding

@@ -19,7 +19,7 @@ from lab.control import Lab
 from lab.process import Done
 from runbooks.commands import packages, prepare
 from runbooks.commands.base import Command, script
-from runbooks.commands.lb import set_servers
+from runbooks.commands.haproxy import set_servers
 from runbooks.lb.traffic import BACKENDS
 from tests.support import ROOT
 from tests.support.operator import Operator, holders, vip_on

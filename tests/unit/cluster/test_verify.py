@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from runbooks import gates
 from runbooks.commands.certs import Certificate
 from runbooks.commands.etcd import Alarm, Look, Member, Status
+from runbooks.commands.haproxy import Backend
 from runbooks.commands.kubectl import url
-from runbooks.commands.lb import Backend
 from runbooks.commands.node_objects import Node
 from runbooks.commands.objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Pod, pods_in
 from runbooks.commands.verify import Health, HostFacts, Written

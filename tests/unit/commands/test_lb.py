@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runbooks.commands import lb
+from runbooks.commands import haproxy, lb
 from runbooks.commands.base import Answer
-from runbooks.commands.lb import Backend, Unit, parse_backends, parse_installed, parse_state
+from runbooks.commands.haproxy import Backend, parse_backends
+from runbooks.commands.lb import Unit, parse_installed, parse_state
 from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.commands.lock import HELD, parse_held
 from tests.support.fakes import bash, site
@@ -147,7 +148,7 @@ def test_servers_without_checks_say_nothing():
 
 
 def test_an_haproxy_that_does_not_answer_is_an_answer():
-    probe = lb.backends()
+    probe = haproxy.backends()
     assert probe.command.expect == {0, 69}
     assert probe.parse(Answer(69, "")) is None
     assert probe.parse(Answer(0, RECORDED)) == parse_backends(RECORDED)
@@ -310,7 +311,7 @@ JUNK = st.text(max_size=200) | st.lists(TOKENS, max_size=40).map(" ".join) | st.
     [
         parse_state,
         parse_installed,
-        lb.backends().parse,
+        haproxy.backends().parse,
         lb.previous([]).parse,
         lb.probe_vip(site(), 1).parse,
         lambda answer: parse_held(replace(answer, exited=HELD)),

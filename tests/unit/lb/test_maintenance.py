@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from runbooks.commands import lb
+from runbooks.commands import haproxy
 from runbooks.commands.base import Answer
-from runbooks.commands.lb import Backend, Maintenance, parse_backends
+from runbooks.commands.haproxy import Backend, Maintenance, parse_backends
 from runbooks.commands.lb_paths import MAINTENANCE, TAKEN_OUT
 from runbooks.errors import PrecheckError
 from runbooks.lb import traffic
@@ -151,7 +151,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_haproxy_reads_at_its_start_who_was_taken_out_by_hand(here, tmp_path):
-    answer = here(lb.set_servers(["api-unchecked/master2", "api/master2"], "maint"))
+    answer = here(haproxy.set_servers(["api-unchecked/master2", "api/master2"], "maint"))
     assert (answer.exited, answer.stdout, answer.stderr) == (0, "", "")
     assert (tmp_path / "asked").read_text().splitlines() == [
         "set server api-unchecked/master2 state maint",
@@ -166,23 +166,23 @@ def test_haproxy_reads_at_its_start_who_was_taken_out_by_hand(here, tmp_path):
 
 def test_who_took_them_out_is_kept_until_they_are_let_in(here, tmp_path):
     nasty = replace(NOTE, reason='it\'s "$HOME" 100 % `x` \\n *')
-    assert here(lb.maintain(["api-unchecked/master2", "api/master2"], NOTE)).exited == 0
-    assert here(lb.maintain(["ingress-http/worker1"], nasty)).exited == 0
+    assert here(haproxy.maintain(["api-unchecked/master2", "api/master2"], NOTE)).exited == 0
+    assert here(haproxy.maintain(["ingress-http/worker1"], nasty)).exited == 0
     file = tmp_path / "lib/maintenance"
     assert file.read_text().splitlines() == [
         "api-unchecked/master2 1700000000 ops@bastion a new disk",
         "api/master2 1700000000 ops@bastion a new disk",
         f"ingress-http/worker1 1700000000 ops@bastion {nasty.reason}",
     ]
-    assert here(lb.backends().command).stdout.splitlines()[1:] == [f"@@ {line}" for line in file.read_text().splitlines()]
-    assert here(lb.maintain(["api-unchecked/master2", "api/master2"], None)).exited == 0
+    assert here(haproxy.backends().command).stdout.splitlines()[1:] == [f"@@ {line}" for line in file.read_text().splitlines()]
+    assert here(haproxy.maintain(["api-unchecked/master2", "api/master2"], None)).exited == 0
     assert file.read_text() == f"ingress-http/worker1 1700000000 ops@bastion {nasty.reason}\n"
     assert "set server api/master2 state ready" in (tmp_path / "asked").read_text()
 
 
 def test_an_haproxy_that_does_not_answer_is_an_error(here, tmp_path):
     (tmp_path / "bin/socat").write_text("#!/bin/bash\necho refused >&2; exit 1\n")
-    answer = here(lb.set_servers(["api/master2"], "maint"))
+    answer = here(haproxy.set_servers(["api/master2"], "maint"))
     assert (answer.exited, answer.stderr) == (69, "HAProxy does not answer on its socket: refused\n")
     assert not (tmp_path / "servers").exists()
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from runbooks.commands.lb import Backend, parse_backends
+from runbooks.commands.haproxy import Backend, parse_backends
 from runbooks.rules import lb_servers
 from tests.support import fakes, recorded
 from tests.unit.rules.test_lb import HOLDER, LB1, LB2, STANDBY

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbooks.commands import lb, upgrade_kubeadm
+from runbooks.commands import haproxy, upgrade_kubeadm
 from runbooks.commands.base import Answer
 from runbooks.errors import GatewayError, NotLetIn, UnreachableError
 from runbooks.lb import traffic
@@ -89,7 +89,7 @@ def test_a_host_is_in_use_when_a_load_balancer_says_so(states, used):
 
 
 def test_the_table_of_this_test_is_one_that_is_parsed():
-    assert lb.backends().parse(Answer(0, Balancers({"master1": "MAINT"}).table))[0].status == "MAINT"
+    assert haproxy.backends().parse(Answer(0, Balancers({"master1": "MAINT"}).table))[0].status == "MAINT"
 
 
 SLOW = NotLetIn("master1: the login took longer than 15 s", hint="ssh.connect_timeout_s: 30 in hosts.yaml")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands import service_packages
 from runbooks.commands.base import Answer
-from runbooks.commands.lb import Backend
+from runbooks.commands.haproxy import Backend
 from runbooks.commands.service_packages import Choice, Services
 from runbooks.engine.steps import Procedure, Step
 from runbooks.errors import PrecheckError

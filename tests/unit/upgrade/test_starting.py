@@ -8,7 +8,7 @@ import pytest
 
 from runbooks.commands import upgrade_kubeadm
 from runbooks.commands.base import Answer
-from runbooks.commands.lb import Backend
+from runbooks.commands.haproxy import Backend
 from runbooks.commands.objects import Cluster
 from runbooks.rules.finding import Finding
 from runbooks.upgrade.rules import starting
