@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from runbooks.commands.base import Command, Probe, following, script
-from runbooks.commands.lb_paths import MAINTENANCE, TAKEN_OUT, UNCHECKED
+from runbooks.commands.lb_paths import HAPROXY_CFG, MAINTENANCE, TAKEN_OUT, UNCHECKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ def _backend(row: dict[str, str], notes: Mapping[str, Maintenance]) -> Backend:
 
 def set_servers(servers: Sequence[str], state: Literal["maint", "ready"]) -> Command:
     """Take ``servers`` ("BACKEND/SERVER") out of the running HAProxy, or let them in again; it stays so when HAProxy is started anew."""
-    command = script("lb-server", {"SERVERS": servers, "STATE": state, "TAKEN_OUT": TAKEN_OUT})
+    files = {"HAPROXY_CFG": HAPROXY_CFG, "TAKEN_OUT": TAKEN_OUT}
+    command = script("lb-server", {"SERVERS": servers, "STATE": state, **files}, after=("lb-taken-out",))
     return replace(command, shown=f"lb-server {servers[-1]} {state}")
 
 

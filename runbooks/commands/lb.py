@@ -9,7 +9,7 @@ from typing import Literal
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.files import File
-from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY, MARK, OURS
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY, MARK, OURS, TAKEN_OUT
 from runbooks.commands.packages import PATIENCE_S
 from runbooks.inventory.model import Host, Site
 
@@ -156,13 +156,15 @@ def apply(
         "READ": read,
         "LIBRARY": LIBRARY,
         "HAPROXY_CFG": HAPROXY_CFG,
+        "TAKEN_OUT": TAKEN_OUT,
         "KEEPALIVED_CONF": KEEPALIVED_CONF,
         "KEEP": str(KEPT_GENERATIONS),
         "FOREIGN": "yes" if foreign else "no",
         "OURS": OURS,
     }
     return replace(
-        script("lb-apply", variables, timeout=120), shown="lb-apply (haproxy -c, keepalived -t, keep the old files, rename)"
+        script("lb-apply", variables, timeout=120, after=("lb-taken-out",)),
+        shown="lb-apply (haproxy -c, keepalived -t, keep the old files, rename)",
     )
 
 
@@ -185,10 +187,13 @@ def run_service(unit: str, paths: Sequence[str]) -> Command:
         "UNIT": unit,
         "PATHS": paths,
         "HAPROXY_CFG": HAPROXY_CFG,
+        "TAKEN_OUT": TAKEN_OUT,
         "KEEPALIVED_CONF": KEEPALIVED_CONF,
         "MARK": MARK,
     }
-    return replace(script("lb-run", variables, timeout=180).expecting(0, NOT_LOADED), shown=f"lb-run {unit}")
+    return replace(
+        script("lb-run", variables, timeout=180, after=("lb-taken-out",)).expecting(0, NOT_LOADED), shown=f"lb-run {unit}"
+    )
 
 
 def parse_not_loaded(text: str) -> tuple[str, Literal["back", "broken", "none"]]:

@@ -1,7 +1,7 @@
-# Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, KEEP,
+# Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, TAKEN_OUT, KEEPALIVED_CONF, KEEP,
 # GONE (array: files to delete), READ (array: the files and directories that HAProxy is started with), FOREIGN (yes: the present files
 # are the operator's own, and are kept for good; no: they are ours or the package's), OURS (text that is in every file of ours).
-# Installs a load balancer's configuration: stages the files, has haproxy and keepalived check them, keeps the present files as a
+# lb-taken-out.sh stands before this. Installs a load balancer's configuration: stages the files, has haproxy and keepalived check them, keeps the present files as a
 # generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file; exit 67: a service cannot be enabled;
 # in both cases nothing was changed.
 # shellcheck shell=bash disable=SC2154
@@ -99,6 +99,7 @@ for path in "${PATHS[@]}"; do
     label "$path"
 done
 [ "${#GONE[@]}" -eq 0 ] || rm -f -- "${GONE[@]}"
+fit_taken_out
 # It holds the digest of a short password; earlier builds let everybody read it.
 [ ! -e /run/ha-runbooks/keepalived.conf.loaded ] || chmod 600 /run/ha-runbooks/keepalived.conf.loaded
 systemctl daemon-reload

@@ -1,4 +1,4 @@
-# Variables: UNIT (haproxy or keepalived), PATHS (array), HAPROXY_CFG, KEEPALIVED_CONF, MARK.
+# Variables: UNIT (haproxy or keepalived), PATHS (array), HAPROXY_CFG, TAKEN_OUT, KEEPALIVED_CONF, MARK; lb-taken-out.sh stands before this.
 # Enables the unit, starts it or reloads it, and proves that it has loaded its file. `systemctl reload haproxy` succeeds, too, when the
 # new worker could not bind a port and the old one goes on with the old configuration; so HAProxy itself is asked.
 # When the file cannot be loaded, the files from before lb-apply are put back and loaded. Then exit 66, with these lines on standard
@@ -77,6 +77,7 @@ put_back() { # puts the files of the generation $1 back, and deletes those that 
         new=$(mktemp -- "$path.XXXXXXXX.new") && cp -p -- "$1$path" "$new" && sync -- "$new" && mv -fT -- "$new" "$path" || return 1
         label "$path"
     done
+    fit_taken_out
     systemctl daemon-reload
     rm -f -- "$top/unproved" "$top/applying"
 }

@@ -1,4 +1,4 @@
-# Variables: SERVERS (array of "backend/server"), STATE (maint or ready), TAKEN_OUT (file). Sets their state in the running HAProxy, and writes
+# Variables: SERVERS (array of "backend/server"), STATE (maint or ready), HAPROXY_CFG, TAKEN_OUT (files); lb-taken-out.sh stands before this. Sets their state in the running HAProxy, and writes
 # which servers are out to the file that HAProxy reads at its start. An unknown backend or server is no error. Exit 69: HAProxy does not
 # answer.
 # shellcheck shell=bash disable=SC2154
@@ -17,5 +17,4 @@ for server in "${SERVERS[@]}"; do
 done
 ask 'show servers state'
 # An odd srv_admin_state: taken out by hand (https://docs.haproxy.org/2.6/management.html#9.3-show%20servers%20state).
-awk 'NR <= 2 || (NF > 6 && $7 % 2 == 1)' <<<"$said" >"$TAKEN_OUT.new" &&
-    chmod 644 -- "$TAKEN_OUT.new" && mv -f -- "$TAKEN_OUT.new" "$TAKEN_OUT"
+awk 'NR <= 2 || (NF > 6 && $7 % 2 == 1)' <<<"$said" >"$TAKEN_OUT.now" && mv -f -- "$TAKEN_OUT.now" "$TAKEN_OUT" && fit_taken_out

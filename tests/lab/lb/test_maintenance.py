@@ -70,6 +70,24 @@ def test_it_lasts_over_a_reload_a_restart_and_a_reboot(operator: Operator) -> No
     assert [worker1(operator, host) for host in LBS] == [("MAINT", ON[-1])] * 2
 
 
+def test_a_port_that_changes_meanwhile_is_the_one_that_is_used_afterwards(operator: Operator) -> None:
+    """HAProxy would take the old one from the file: findings/haproxy-state-file-port.sh."""
+
+    def address(host: str) -> str:
+        told = json.loads(operator.inv("lb.status", "--json").stdout)["lbs"][host]["backends"]
+        return next(str(each["address"]) for each in told if (each["proxy"], each["server"]) == ("ingress-http", "worker1"))
+
+    def port(number: int) -> None:
+        operator.edit(lambda site: site["load_balancer"]["ingress"].update(http_node_port=number))
+        operator.good("lb.setup")
+
+    port(30081)
+    assert [address(host) for host in LBS] == ["10.1.1.201:30081"] * 2
+    assert [worker1(operator, host) for host in LBS] == [("MAINT", ON[-1])] * 2
+    port(30080)
+    assert [address(host) for host in LBS] == ["10.1.1.201:30080"] * 2
+
+
 def test_while_a_load_balancer_is_off_nothing_is_changed(operator: Operator) -> None:
     operator.lab.off("lb2")
     assert operator.inv(*OFF).returncode == 4

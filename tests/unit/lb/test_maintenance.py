@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from runbooks.commands import haproxy
-from runbooks.commands.base import Answer
+from runbooks.commands.base import Answer, Command, script
 from runbooks.commands.haproxy import Backend, Maintenance, parse_backends
-from runbooks.commands.lb_paths import MAINTENANCE, TAKEN_OUT
+from runbooks.commands.lb_paths import HAPROXY_CFG, MAINTENANCE, TAKEN_OUT
 from runbooks.errors import PrecheckError
 from runbooks.lb import traffic
 from runbooks.lb.rules.maintenance import Server, chosen, not_so, proxies, refusal, refuse_words
@@ -145,7 +145,7 @@ def here(tmp_path, monkeypatch):
 
     def run(command):
         program = command.program.replace(TAKEN_OUT, f"{tmp_path}/servers").replace(MAINTENANCE, f"{tmp_path}/lib/maintenance")
-        return bash(program)
+        return bash(program.replace(HAPROXY_CFG, f"{tmp_path}/haproxy.cfg"))
 
     return run
 
@@ -162,6 +162,47 @@ def test_haproxy_reads_at_its_start_who_was_taken_out_by_hand(here, tmp_path):
     assert kept == [["api", "master2"], ["api-unchecked", "master2"], ["ingress-http", "worker2"]]
     assert (tmp_path / "servers").read_text().startswith("1\n# be_id")
     assert (tmp_path / "servers").stat().st_mode & 0o777 == 0o644
+
+
+CONFIGURATION = """\
+listen api
+    server master1 10.1.1.101:6443 weight 100
+    server master2 10.1.1.102:6443 weight 100
+
+backend api-unchecked
+    server master2 10.1.1.102:6443
+listen ingress-http
+    # server worker1 10.1.1.201:1
+    server worker1 [fd00::1]:31080 weight 100
+frontend stats
+    bind 10.1.1.11:9000
+"""
+LINE = "{0} 0 0 0 0 0 0 0 0 - {1} - 0 0 - - 0"
+
+
+def test_what_haproxy_reads_has_the_ports_of_its_configuration(here, tmp_path):
+    """Or it would go on with the old ones: findings/haproxy-state-file-port.sh."""
+    (tmp_path / "haproxy.cfg").write_text(CONFIGURATION)
+    lines = [
+        LINE.format("2 api 2 master2 10.1.1.102 0 1 100 100", 6443),
+        LINE.format("9 ingress-http 1 worker1 fd00::1 0 1 1 1", 30080),
+        LINE.format("4 ingress-http 2 worker2 10.1.1.202 0 1 1 1", 30080),
+        LINE.format("5 gone 1 master2 10.1.1.102 0 1 1 1", 6443),
+    ]
+    (tmp_path / "servers").write_text("1\n# head\n" + "".join(f"{line}\n" for line in lines))
+    program = script("lb-taken-out", {"HAPROXY_CFG": HAPROXY_CFG, "TAKEN_OUT": TAKEN_OUT}).program + "fit_taken_out\n"
+    answer = here(Command(program, "fit"))
+    assert (answer.exited, answer.stdout, answer.stderr) == (0, "", "")
+    assert (tmp_path / "servers").read_text().splitlines() == ["1", "# head", lines[0], lines[1].replace("30080", "31080")]
+
+
+def test_without_a_configuration_or_such_servers_nothing_happens(here, tmp_path):
+    program = script("lb-taken-out", {"HAPROXY_CFG": HAPROXY_CFG, "TAKEN_OUT": TAKEN_OUT}).program + "fit_taken_out\n"
+    assert here(Command(program, "fit")).exited == 0
+    assert not (tmp_path / "servers").exists()
+    (tmp_path / "servers").write_text("1\n# head\n")
+    assert here(Command(program, "fit")).exited == 0
+    assert (tmp_path / "servers").read_text() == "1\n# head\n"
 
 
 def test_who_took_them_out_is_kept_until_they_are_let_in(here, tmp_path):
