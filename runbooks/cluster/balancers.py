@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbooks.commands import haproxy, lb
-from runbooks.commands.base import batch
-from runbooks.errors import DegradedError
+from runbooks.commands.base import named_batch
+from runbooks.errors import DegradedError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.rules import lb_servers
 from runbooks.rules.finding import Finding, told
@@ -39,7 +39,7 @@ def name_left(session: Session, host: Host) -> None:
 
 def _differences(session: Session, *, fresh: bool) -> list[Finding]:
     site = session.site
-    seen = session.run.read_each(
-        {host: batch(lb.state(site, host), haproxy.backends()) for host in site.load_balancers}, fresh=fresh
-    )
+    probes = {host: named_batch({"lb": lb.state(site, host), "backends": haproxy.backends()}) for host in site.load_balancers}
+    said = session.run.read_each(probes, fresh=fresh)
+    seen = {host: each if isinstance(each, RunbookError) else (each["lb"], each["backends"]) for host, each in said.items()}
     return lb_servers.findings(site, seen)

@@ -27,7 +27,7 @@ def verify(session: Session) -> None:
         raise OutcomeError(f"{run.site.name}: no cluster yet", hint="inv cluster.init builds it")
     found = upgrading.told(run, judge(run.site, seen, session.place("kubernetes.version")))
     if seen.reader:
-        tried = seen.said_later(seen.reader, "admission")
+        tried = seen.extra.get("admission")
         found += [*admission.findings(run, seen.reader, tried), write_through_vip(run, seen.reader)]
     failing = at_least("fail", found)
     if session.options.json:

@@ -20,6 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 HOST_SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "host"
 MASK = "***"
+SLACK_S = 20  # parts that run at the same time slow each other down
 TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h: a host script says "try again"
 
 
@@ -79,9 +80,11 @@ class Batch(Probe[T_co]):
     """Several probes in one round trip.
 
     ``split`` takes the answer apart: one answer for each of ``parts``, in their order; it raises ValueError when some are missing.
-    ``read`` makes the result of such answers, wherever they come from; it raises ValueError as ``parse`` does.
+    ``read`` makes the result of such answers, wherever they come from; it raises ValueError as ``parse`` does. ``loose``: they may be
+    of different moments; otherwise the parts are compared with each other, and all of them are read at once.
     """
 
+    loose: bool
     parts: tuple[Probe[Any], ...]
     split: Callable[[Answer], tuple[Answer, ...]]
     read: Callable[[Sequence[Answer]], T_co]
@@ -137,11 +140,25 @@ def batch(*probes: Probe[Any], in_turn: bool = False) -> Batch[tuple[Any, ...]]:
 
 
 def named_batch(probes: Mapping[str, Probe[Any]]) -> Batch[dict[str, Any]]:
-    """As `batch`, with the results by the names of the probes."""
-    return _batch(tuple(probes.values()), lambda results: dict(zip(probes, results, strict=True)))
+    """As `batch`, with the results by the names of the probes, and loose: what is known of them already is not asked again."""
+    return _batch(tuple(probes.values()), lambda results: dict(zip(probes, results, strict=True)), loose=True)
 
 
-def _batch(probes: tuple[Probe[Any], ...], join: Callable[[tuple[Any, ...]], T], *, in_turn: bool = False) -> Batch[T]:
+def optional(probe: Probe[T]) -> Probe[T | None]:
+    """Return ``probe`` for a batch whose other parts must not be lost with it: its result is None when it fails."""
+
+    def parse(answer: Answer) -> T | None:
+        try:
+            return probe.parse(answer) if answer.exited in probe.command.expect else None
+        except ValueError:
+            return None
+
+    return Probe(probe.command.expecting(*range(256)), parse)
+
+
+def _batch(
+    probes: tuple[Probe[Any], ...], join: Callable[[tuple[Any, ...]], T], *, in_turn: bool = False, loose: bool = False
+) -> Batch[T]:
     # Each part runs in its own subshell, so that its variables and failures do not affect the others. The output of a part ends with
     # a digest of all the programs: no program prints it by chance, and a batch inside a batch has another one.
     digest = sha256("".join(probe.command.program for probe in probes).encode()).hexdigest()[:24]
@@ -151,7 +168,7 @@ def _batch(probes: tuple[Probe[Any], ...], join: Callable[[tuple[Any, ...]], T],
     command = Command(
         "\n".join([*parts, *(runs if in_turn else [" ".join(["cat", *(f"<({each})" for each in runs)])])]),
         "; ".join(probe.command.shown for probe in probes),
-        sum(probe.command.timeout for probe in probes),
+        sum(probe.command.timeout for probe in probes) if in_turn else max(probe.command.timeout for probe in probes) + SLACK_S,
         any(probe.command.root for probe in probes),
     )
     framed = re.compile(rf"(.*?)\n@@{digest} (\d+)\n", re.DOTALL)
@@ -165,7 +182,7 @@ def _batch(probes: tuple[Probe[Any], ...], join: Callable[[tuple[Any, ...]], T],
     def read(answers: Sequence[Answer]) -> T:
         return join(tuple(_reading(probe, each) for probe, each in zip(probes, answers, strict=True)))
 
-    return Batch(command, lambda answer: read(split(answer)), parts=probes, split=split, read=read)
+    return Batch(command, lambda answer: read(split(answer)), loose, probes, split, read)
 
 
 def _reading(probe: Probe[Any], answer: Answer) -> object:

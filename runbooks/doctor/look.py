@@ -1,12 +1,14 @@
-"""Collect everything that `inv doctor` judges, in three round trips: everything, the objects and the load once more, the clocks."""
+"""Collect everything that `inv doctor` judges, in four round trips: everything, the objects, the clocks, and the load once more."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from runbooks.commands import doctor, load, lock
-from runbooks.commands.base import Probe
+from runbooks.commands.base import Probe, optional
 from runbooks.commands.doctor import Traces
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_metrics import Metrics
@@ -26,7 +28,12 @@ from runbooks.view.health import ClusterReadings, More
 
 @dataclass(slots=True)
 class Examination:
-    """What was seen on all hosts. ``errors`` has the hosts that could not be asked; ``loads`` the last reading, and the one before."""
+    """What was seen on all hosts.
+
+    errors  the hosts that could not be asked.
+    loads   the last reading, and the one before.
+    unread  the commands that failed on hosts that answer.
+    """
 
     seen: ClusterReadings
     errors: dict[Host, RunbookError]
@@ -37,6 +44,7 @@ class Examination:
     clocks: dict[Host, Clock] = field(default_factory=dict)
     endpoints: tuple[str, ...] = ()
     admission: tuple[Finding, ...] = ()
+    unread: dict[Host, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[Host, HostFacts]:
@@ -53,35 +61,48 @@ class Examination:
         """Return etcd as every control plane host sees it."""
         looks: dict[Host, Look] = self.seen.of("etcd")
         said = {host: error for host, error in self.errors.items() if host.is_control_plane}
-        return View(looks | {host: reason(host, error) for host, error in said.items()})
+        silent: dict[Host, Look | str] = {host: reason(host, error) for host, error in said.items()}
+        return View(silent | looks)
 
 
 def look(run: Run) -> Examination:
     """Look at every host. A host that does not answer raises nothing: it becomes a finding."""
+    began = time.monotonic()
     seen = health.look(
         run,
         More(
-            first=lambda host: _parts(run, host),
-            second=lambda _: {"load": load.look()},
-            reader=lambda host: {"endpoints": doctor.endpoints(host), "admission": admission.probe(host)},
+            hosts=lambda host: {kind: optional(probe) for kind, probe in _parts(run, host).items()},
+            reader=lambda host: {"endpoints": optional(doctor.endpoints(host)), "admission": admission.probe(host)},
         ),
     )
-    errors = {host: said for host, said in [*seen.later.items(), *seen.hosts.items()] if isinstance(said, RunbookError)}
-    examined = Examination(seen, errors, seen.of("traces"), seen.of("metrics"))
-    examined.held = {host: held for host, held in seen.of("held").items() if held}
-    examined.loads = {host: _loads(each, seen.said_later(host, "load")) for host, each in seen.of("load").items()}
-    health.once_more(run, seen)
+    errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
+    examined = Examination(seen, errors, _told(seen, "traces"), _told(seen, "metrics"), held=_told(seen, "held"))
+    examined.unread = {
+        host: kinds for host, said in seen.hosts.items() if isinstance(said, dict) and (kinds := _unread(run, host, said))
+    }
+    health.once_more(run, seen, began)
     if seen.reader:
-        examined.endpoints = seen.said_later(seen.reader, "endpoints")
-        tried = admission.findings(run, seen.reader, seen.said_later(seen.reader, "admission"))
+        examined.endpoints = seen.extra.get("endpoints") or ()
+        tried = admission.findings(run, seen.reader, seen.extra.get("admission"))
         examined.admission = tuple(at_least("note", tried))
-    examined.clocks = clock.clocks(run, [host for host in seen.there if host not in errors])
+    examined.clocks = clock.clocks(run, seen.there)
+    again = run.read_each(dict.fromkeys(seen.there, load.look()), fresh=True)
+    examined.loads = {host: _loads(each, again.get(host)) for host, each in seen.of("load").items()}
     return examined
 
 
-def _loads(first: Load, second: Load | None) -> tuple[Load, Load | None]:
+def _told(seen: ClusterReadings, kind: str) -> dict[Host, Any]:
+    return {host: each for host, each in seen.of(kind).items() if each}
+
+
+def _unread(run: Run, host: Host, said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the lines of the commands that have failed on a host that answers. That nobody holds the lock is no failure."""
+    return tuple(str(probe.command) for kind, probe in _parts(run, host).items() if kind != "held" and said[kind] is None)
+
+
+def _loads(first: Load, second: Load | RunbookError | None) -> tuple[Load, Load | None]:
     """Return the last reading, and the one before."""
-    return (second, first) if second else (first, None)
+    return (second, first) if isinstance(second, Load) else (first, None)
 
 
 def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:

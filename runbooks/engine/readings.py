@@ -86,7 +86,7 @@ def _unknown(known: Answers, host: Host, probe: Probe[Any]) -> Probe[Any] | None
     """Return what of ``probe`` has to be asked for, None when its answer is known."""
     if (host, probe.command) in known:
         return None
-    if not isinstance(probe, Batch):
+    if not isinstance(probe, Batch) or not probe.loose:
         return probe
     rest = [part for part in probe.parts if (host, part.command) not in known]
     if not rest or len(rest) == len(probe.parts):
@@ -114,7 +114,7 @@ def _parsed(known: Answers, host: Host, probe: Probe[T], asked: Probe[Any] | Non
     """Return the result of ``probe`` from the ``known`` answers; ``asked`` is what of it was asked for just now."""
     said = known.get((host, probe.command)) or (known[host, asked.command] if asked else None)
     try:
-        if (host, probe.command) in known or not isinstance(probe, Batch):
+        if (host, probe.command) in known or not isinstance(probe, Batch) or not probe.loose:
             return probe.parse(known[host, probe.command])
         parts = [known.get((host, part.command)) for part in probe.parts]
         if asked and said and None in parts:

@@ -195,6 +195,12 @@ def readers(asked: Mapping[Host, Sequence[Health]]) -> list[Host]:
     return sorted(answering, key=lambda host: sum(not each.ok for each in own[host]))
 
 
+def is_well(host: Host, health: Sequence[Health]) -> bool:
+    """Return whether the API server of ``host`` answers and no check of its own fails."""
+    own = [each for each in health if each.server == url(host.address)]
+    return bool(own) and all(each.ok for each in own)
+
+
 def _unwell(health: Health) -> str:
     return f"{health.what}: " + (f"failed: {', '.join(health.failed)}" if health.failed else health.error)
 

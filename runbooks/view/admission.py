@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
 
 from runbooks.commands import admission as commands
 from runbooks.commands.admission import Admission, Write
-from runbooks.commands.base import Answer, Probe
+from runbooks.commands.base import Probe, optional
 from runbooks.engine.steps import Run
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
@@ -19,14 +18,7 @@ from runbooks.rules.finding import Finding
 
 def probe(api_host: Host) -> Probe[Admission | None]:
     """Ask the API server of ``api_host`` whether Secrets and Pods can be written, by dry runs; None when it cannot be told."""
-    tried = commands.ask(api_host, commands.writes(f"ha-runbooks-try-{uuid4().hex[:8]}"))
-
-    def parse(answer: Answer) -> Admission | None:
-        with suppress(ValueError):
-            return tried.parse(answer)
-        return None
-
-    return Probe(tried.command.expecting(*range(256)), parse)
+    return optional(commands.ask(api_host, commands.writes(f"ha-runbooks-try-{uuid4().hex[:8]}")))
 
 
 def findings(run: Run, api_host: Host, seen: Admission | None) -> list[Finding]:

@@ -37,6 +37,13 @@ class Survey:
             self._lost |= lost
             run.look_anew()
 
+    def once(self, run: Run, probes: Mapping[Host, Probe[T]]) -> None:
+        """Read ``probes`` for later, each host once. When one is unreachable, the answers of the others are dropped: they may be outdated."""
+        said = run.read_each(probes)
+        if lost := {host: each for host, each in said.items() if isinstance(each, UnreachableError)}:
+            self._lost |= lost
+            run.look_anew()
+
     def control_plane(self, run: Run) -> dict[Host, NodeState | RunbookError]:
         """Return the state of every control plane host, or its error."""
         return self.each(run, {host: node.look(host) for host in run.site.control_plane})

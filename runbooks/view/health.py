@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,23 +34,19 @@ class ClusterReadings:
     reader      the control plane host whose API server returned the objects, or None.
     cluster     the objects, or why there are none.
     namespaces  the namespaces whose pods were read.
-    later       as ``hosts``, what was asked in the second round trip; without the hosts of which nothing was.
+    extra       what a command has asked of the reader besides, by kind; None for what has failed.
     """
 
     hosts: dict[Host, dict[str, Any] | RunbookError]
     reader: Host | None = None
     cluster: Cluster | str = "no API server answers"
     namespaces: tuple[str, ...] = field(default=())
-    later: dict[Host, dict[str, Any] | RunbookError] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def there(self) -> list[Host]:
         """The hosts that answered."""
         return [host for host, said in self.hosts.items() if not isinstance(said, RunbookError)]
-
-    def said_later(self, host: Host | None, kind: str) -> Any:
-        """Return one kind of reading of the second round trip, None where there is none."""
-        return _read(self.later, host).get(kind) if host else None
 
     def of(self, kind: str) -> dict[Host, Any]:
         """Return one kind of reading from every host that has it."""
@@ -97,6 +94,7 @@ def not_ready(run: Run, host: Host, *, fresh: bool = True) -> list[Finding]:
     return at_least("fail", [*rules.nodes(site, found), *verify_pods.pods(site, found, spaces)])
 
 
+SETTLED_S = 3  # a VIP that moves, or an election, is over by then
 Parts = Callable[[Host], Mapping[str, Probe[Any]]]
 
 
@@ -106,15 +104,13 @@ def _nothing(_: Host) -> Mapping[str, Probe[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """What a command asks in the same round trips as `look`: the results stand beside its own.
+    """What a command asks in the same round trips as `look`: the results stand beside its own. All of them are `optional`.
 
-    first   of every host, with everything else.
-    second  of every host that has answered, while the objects are read.
+    hosts   of every host, with everything else.
     reader  of the host whose API server returns the objects, with these.
     """
 
-    first: Parts = _nothing
-    second: Parts = _nothing
+    hosts: Parts = _nothing
     reader: Parts = _nothing
 
 
@@ -124,24 +120,28 @@ def look(run: Run, more: More | None = None, *, fresh: bool = True) -> ClusterRe
     ``fresh`` False: what this run has read since its last change is not read again.
     """
     site, more = run.site, more or More()
-    probes = {host: named_batch(parts) for host in site.hosts if (parts := {**parts_of(site, host), **more.first(host)})}
+    probes = {host: named_batch(parts) for host in site.hosts if (parts := {**parts_of(site, host), **more.hosts(host)})}
     seen = ClusterReadings(run.read_each(probes, fresh=fresh), namespaces=cluster_namespaces(site))
-    left = {host: wanted for host in seen.there if (wanted := more.second(host))}
-    for host in rules.readers(seen.of("health")):
-        parts = {"objects": objects.cluster(host, seen.namespaces), **more.reader(host)}
-        asked = left | {host: {**left.get(host, {}), **parts}}
-        said = run.read_each({each: named_batch(those) for each, those in asked.items()}, fresh=fresh)
-        found, left = said[host], {}
-        _add(seen, said)
+    health = seen.of("health")
+    for host in rules.readers(health):
+        # A server that is not well may need minutes for these, and return no objects after all.
+        early = more.reader(host) if rules.is_well(host, health[host]) else {}
+        asked = named_batch({"objects": objects.cluster(host, seen.namespaces), **early})
+        found = run.read_each({host: asked}, fresh=fresh)[host]
         if isinstance(found, RunbookError):
             seen.cluster = f"{host}: {reason(host, found)}"
-        elif objects.NODES in found["objects"].errors:
-            seen.cluster = found["objects"].errors[objects.NODES]
-        else:
-            seen.reader, seen.cluster = host, found["objects"]
+            continue
+        cluster: Cluster = found.pop("objects")
+        if objects.NODES not in cluster.errors:
+            seen.reader, seen.cluster, seen.extra = host, cluster, found or _extra(run, host, more.reader(host))
             break
-    _add(seen, run.read_each({each: named_batch(those) for each, those in left.items()}, fresh=fresh))
+        seen.cluster = cluster.errors[objects.NODES]
     return seen
+
+
+def _extra(run: Run, host: Host, parts: Mapping[str, Probe[Any]]) -> dict[str, Any]:
+    said = run.read_each({host: named_batch(parts)}, fresh=True)[host] if parts else {}
+    return {} if isinstance(said, RunbookError) else said
 
 
 def ahead(run: Run, survey: Survey, more: Parts) -> None:
@@ -150,12 +150,7 @@ def ahead(run: Run, survey: Survey, more: Parts) -> None:
     For a procedure that often finds nothing to do: hardly any host is asked again. What fails here, the step that needs it will tell.
     """
     site = run.site
-    survey.each(run, {host: named_batch(parts) for host in site.hosts if (parts := {**parts_of(site, host), **more(host)})})
-
-
-def _add(seen: ClusterReadings, said: Mapping[Host, dict[str, Any] | RunbookError]) -> None:
-    for host, each in said.items():
-        seen.later[host] = each if isinstance(each, RunbookError) else _read(seen.later, host) | each
+    survey.once(run, {host: named_batch(parts) for host in site.hosts if (parts := {**parts_of(site, host), **more(host)})})
 
 
 def parts_of(site: Site, host: Host) -> dict[str, Probe[Any]]:
@@ -172,8 +167,11 @@ def parts_of(site: Site, host: Host) -> dict[str, Probe[Any]]:
     return parts
 
 
-def once_more(run: Run, seen: ClusterReadings) -> None:
-    """Ask the LBs and members of etcd that have a problem again, some seconds later: a VIP that is moving, or an election, is no finding."""
+def once_more(run: Run, seen: ClusterReadings, since: float = -SETTLED_S) -> None:
+    """Ask the LBs and members of etcd that have a problem again: a VIP that is moving, or an election, is no finding.
+
+    Not before SETTLED_S seconds after ``since`` (monotonic), when the first answers were asked for; by default at once.
+    """
     states = seen.of("lb")
     apart = lb_rules.not_a_pair(states) if states else ""
     probes: dict[Host, dict[str, Probe[Any]]] = {
@@ -184,13 +182,15 @@ def once_more(run: Run, seen: ClusterReadings) -> None:
     if run.site.kubernetes.etcd == "stacked" and etcd_rules.faults(_view(run.site, seen)):
         for host in seen.of("etcd"):
             probes.setdefault(host, {})["etcd"] = etcd.look()
+    if probes:
+        time.sleep(max(0.0, since + SETTLED_S - time.monotonic()))
     for host, said in run.read_each({host: named_batch(parts) for host, parts in probes.items()}, fresh=True).items():
         if isinstance(said, dict):
-            seen.hosts[host] = _read(seen.hosts, host) | said
+            seen.hosts[host] = _read(seen, host) | said
 
 
-def _read(said: Mapping[Host, dict[str, Any] | RunbookError], host: Host) -> dict[str, Any]:
-    own = said.get(host)
+def _read(seen: ClusterReadings, host: Host) -> dict[str, Any]:
+    own = seen.hosts.get(host)
     return own if isinstance(own, dict) else {}
 
 

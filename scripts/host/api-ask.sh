@@ -4,20 +4,22 @@
 # that is not so, and where the answer is an error that it puts better. Needs no temporary file: the disk may be full.
 # shellcheck shell=bash
 conf=/etc/kubernetes/admin.conf
-ca='' certificate='' key=''
-login() { # sets these three to the PEM texts of the only user in admin.conf
+api_ca='' api_certificate='' api_key=''
+login() { # sets these three, which no script takes for something else, to the PEM texts of the only user in admin.conf
     local name value
     command -v curl >/dev/null || return
     while read -r name value; do
         case $name in
-        certificate-authority-data:) [ -z "$ca" ] || return; ca=$value ;;
-        client-certificate-data:) [ -z "$certificate" ] || return; certificate=$value ;;
-        client-key-data:) [ -z "$key" ] || return; key=$value ;;
+        certificate-authority-data:) [ -z "$api_ca" ] || return; api_ca=$value ;;
+        client-certificate-data:) [ -z "$api_certificate" ] || return; api_certificate=$value ;;
+        client-key-data:) [ -z "$api_key" ] || return; api_key=$value ;;
         token: | tokenFile: | exec: | auth-provider: | username: | client-certificate:) return 1 ;; # another user, who may be the one
         esac
     done 2>/dev/null <"$conf"
-    [ -n "$ca" ] && [ -n "$certificate" ] && [ -n "$key" ] &&
-        ca=$(base64 -d <<<"$ca") && certificate=$(base64 -d <<<"$certificate") && key=$(base64 -d <<<"$key")
+    [ -n "$api_ca" ] && [ -n "$api_certificate" ] && [ -n "$api_key" ] || return
+    # Pipes: before bash 5.1, a here-string is a file.
+    api_ca=$(printf %s "$api_ca" | base64 -d) && api_certificate=$(printf %s "$api_certificate" | base64 -d) &&
+        api_key=$(printf %s "$api_key" | base64 -d)
 }
 if login 2>/dev/null; then by_curl=yes; else by_curl=no; fi
 by_curl() { # METHOD URL SECONDS JSON: as `api`; returns 2 when kubectl is to be asked
@@ -28,8 +30,8 @@ by_curl() { # METHOD URL SECONDS JSON: as `api`; returns 2 when kubectl is to be
     delete) words+=(-X DELETE) ;;
     esac
     # -q: nobody's .curlrc
-    said=$(printf %s "$4" | curl -q -sS -g --noproxy '*' -A ha-runbooks "${words[@]}" -w '\n%{http_code}' --cacert <(echo "$ca") \
-        --cert <(echo "$certificate") --key <(echo "$key") -- "$2" 2>&1)
+    said=$(printf %s "$4" | curl -q -sS -g --noproxy '*' -A ha-runbooks "${words[@]}" -w '\n%{http_code}' --cacert <(echo "$api_ca") \
+        --cert <(echo "$api_certificate") --key <(echo "$api_key") -- "$2" 2>&1)
     code=$?
     http=${said##*$'\n'} said=${said%$'\n'*}
     case $1:$code:$http in

@@ -17,4 +17,4 @@ for server in "${SERVERS[@]}"; do
 done
 ask 'show servers state'
 # An odd srv_admin_state: taken out by hand (https://docs.haproxy.org/2.6/management.html#9.3-show%20servers%20state).
-awk 'NR <= 2 || (NF > 6 && $7 % 2 == 1)' <<<"$said" >"$TAKEN_OUT.now" && mv -f -- "$TAKEN_OUT.now" "$TAKEN_OUT" && fit_taken_out
+awk 'NR <= 2 || (NF > 6 && $7 % 2 == 1)' <<<"$said" >"$TAKEN_OUT.now" && chmod 644 -- "$TAKEN_OUT.now" && mv -f -- "$TAKEN_OUT.now" "$TAKEN_OUT" && fit_taken_out

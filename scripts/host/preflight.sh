@@ -67,9 +67,11 @@ for directory in "${DIRECTORIES[@]}"; do
     until [ -d "$directory" ]; do directory=${directory%/*} directory=${directory:-/}; done
     there+=("$directory")
 done
-mapfile -t states < <(df -B1 --output=fstype,size,avail,itotal,iavail,target -- "${there[@]}" 2>/dev/null)
+sizes() { df -B1 --output=fstype,size,avail,itotal,iavail,target -- "$@" 2>/dev/null; }
+mapfile -t states < <(sizes "${there[@]}")
 for at in "${!DIRECTORIES[@]}"; do
-    if [ "${#states[@]}" -gt "${#there[@]}" ]; then echo "space ${DIRECTORIES[at]} ${states[at + 1]}"; fi
+    if [ "${#states[@]}" -gt "${#there[@]}" ]; then said=${states[at + 1]}; else said=$(sizes "${there[at]}"); fi
+    if [ -n "$said" ]; then echo "space ${DIRECTORIES[at]} ${said##*$'\n'}"; fi
 done
 if command -v ss >/dev/null; then
     echo "listeners known"
@@ -94,26 +96,45 @@ none | unknown) echo "synchronized $(timeout 5 timedatectl show -p NTPSynchroniz
 esac
 
 # Units, and the proxies that systemd gives to them. Only their NO_PROXY is told: a proxy's address may hold a password.
-proxied() { # UNIT: of the variables on standard input
-    awk -F= -v unit="$1" '
-        { value = substr($0, length($1) + 2); gsub(/^["\047]|["\047]$/, "", value); given[$1] = value }
+proxied() { # UNIT: of the variables on standard input, one a line; after "@", several as systemd shows them
+    awk -v unit="$1" '
+        function keep(text,  at) {
+            at = index(text, "=")
+            value = substr(text, at + 1)
+            gsub(/^["\047]|["\047]$/, "", value)
+            if (at) given[substr(text, 1, at - 1)] = value
+        }
+        sub(/^@/, "") {
+            while (match($0, /("([^"\\]|\\.)*"|[^ "]+)/)) {
+                word = substr($0, RSTART, RLENGTH)
+                $0 = substr($0, RSTART + RLENGTH)
+                gsub(/^"|"$/, "", word)
+                keep(word)
+            }
+            next
+        }
+        { keep($0) }
         END {
             if (given["HTTP_PROXY"] given["http_proxy"] given["HTTPS_PROXY"] given["https_proxy"] == "") exit
             print "proxied", unit, (given["NO_PROXY"] == "" ? given["no_proxy"] : given["NO_PROXY"])
         }'
 }
-at=0 all=$(systemctl show-environment 2>/dev/null) given='' state=''
+at=0 all=$(systemctl show-environment 2>/dev/null) given='' state='' files=()
 while IFS='=' read -r key value; do # a block of properties for each unit, with an empty line after it
     case $key in
     ActiveState) state=$value ;;
-    Environment) given+=$'\n'$(xargs -n 1 printf '%s\n' <<<"$value") ;;
-    EnvironmentFiles) given+=$'\n'$(cat -- "${value% (ignore_errors=*}") ;;
+    Environment) given+=$'\n'@$value ;;
+    EnvironmentFiles) files+=("${value% (ignore_errors=*}") ;;
     '')
         [ -n "$state" ] || continue
         echo "unit ${UNITS[at]} $state"
-        given=$all$given
-        [[ ${given,,} != *_proxy=* || " ${PROXIED[*]} " != *" ${UNITS[at]} "* ]] || proxied "${UNITS[at]}" <<<"$given"
-        at=$((at + 1)) given='' state=''
+        if [[ " ${PROXIED[*]} " == *" ${UNITS[at]} "* ]]; then
+            for path in "${files[@]}"; do given+=$'\n'$(cat -- "$path"); done
+            given=$all$given
+            # A pipe: before bash 5.1, a here-string is a file. An address may hold a password.
+            [[ ${given,,} != *_proxy=* ]] || printf '%s\n' "$given" | proxied "${UNITS[at]}"
+        fi
+        at=$((at + 1)) given='' state='' files=()
         ;;
     esac
 done 2>/dev/null < <(systemctl show -p ActiveState -p Environment -p EnvironmentFiles "${UNITS[@]}" && echo)

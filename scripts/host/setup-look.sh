@@ -36,7 +36,7 @@ else
     done
 fi
 for path in /{etc,run}/systemd/system/*.{wants,requires}/zramswap.service; do
-    if [ -L "$path" ]; then echo "swap_at_boot zramswap.service" && break; fi
+    if [ -e "$path" ] && [ ! /dev/null -ef /etc/systemd/system/zramswap.service ]; then echo "swap_at_boot zramswap.service" && break; fi
 done
 packages_look "${PROGRAMS[@]}"
 containerd_dump

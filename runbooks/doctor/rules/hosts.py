@@ -51,6 +51,13 @@ def silent(site: Site, errors: Mapping[Host, RunbookError], standing: str = "") 
         )
 
 
+def not_told(unread: Mapping[Host, Sequence[str]]) -> Iterator[Finding]:
+    """Return the hosts that answer, and on which a part of what is asked has failed."""
+    for host, commands in unread.items():
+        seen = f"it did not tell everything: {listed(commands)} failed"
+        yield Finding("note", topic="host", host=host.name, seen=seen, fix=f"on {host}: df -h / /run /tmp /var; dmesg | tail")
+
+
 def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
     """Return leftovers of interrupted commands: a restore of etcd, a run of kubeadm, parked static pods."""
     restoring = [host for host, each in traces.items() if each.restoring]

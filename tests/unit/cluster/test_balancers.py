@@ -13,12 +13,16 @@ from tests.unit.rules.test_lb import HOLDER, STANDBY
 pytestmark = pytest.mark.unit
 
 
+def told(seen):
+    return seen if isinstance(seen, Exception) else dict(zip(("lb", "backends"), seen, strict=True))
+
+
 def session(*, plan=False, **seen):
     """A session after its procedure has ended: the journal is closed, so only the display is there."""
     said = []
     run = SimpleNamespace(
         listener=SimpleNamespace(say=said.append),
-        read_each=lambda probes, fresh: {host: seen[host.name] for host in probes},
+        read_each=lambda probes, fresh: {host: told(seen[host.name]) for host in probes},
     )
     return SimpleNamespace(options=SimpleNamespace(plan=plan), site=fakes.site(), run=run, said=said)
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runbooks.commands import base
-from runbooks.commands.base import Answer, Command, Probe, Secret, batch, cmd, script
+from runbooks.commands.base import Answer, Command, Probe, Secret, batch, cmd, optional, script
 from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
@@ -216,10 +216,11 @@ def test_a_batch_runs_as_root_when_one_of_its_probes_must():
     assert not batch(user, user).command.root
 
 
-def test_a_batch_has_the_time_of_all_its_probes():
-    """They run one after the other."""
+def test_a_batch_has_the_time_that_its_probes_need():
+    """At the same time that of the slowest, and some more; one after the other that of all."""
     probes = [Probe(cmd("a", timeout=20), str), Probe(cmd("b", timeout=60), str), Probe(cmd("c", timeout=30), str)]
-    assert batch(*probes).command.timeout == 110
+    assert batch(*probes).command.timeout == 80
+    assert batch(*probes, in_turn=True).command.timeout == 110
 
 
 @settings(max_examples=20, deadline=None)
@@ -284,6 +285,12 @@ def test_in_turn_the_next_part_begins_when_the_one_before_has_ended(tmp_path):
     probe = batch(reading(f"sleep 0.2; echo one >>{file}"), reading(f"echo two >>{file}"), in_turn=True)
     probe.parse(bash(probe.command.program))
     assert file.read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(("program", "result"), [("echo 7", 7), ("echo seven", None), ("echo 7; exit 1", None)])
+def test_a_part_that_may_fail_costs_the_others_nothing(program, result):
+    said = ask(optional(reading(program, parse=lambda answer: int(answer.stdout))), reading("echo next"))
+    assert (said[0], said[1].stdout) == (result, "next\n")
 
 
 def test_the_answers_of_the_parts_can_be_taken_apart_and_put_together():

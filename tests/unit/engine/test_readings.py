@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from runbooks.commands.base import Answer, Command, Probe, cmd, named_batch
+from runbooks.commands.base import Answer, Command, Probe, batch, cmd, named_batch
 from runbooks.errors import CommandError, ConnectionLost, HostErrors, PrecheckError
 from runbooks.view.cluster import Survey
 from tests.support.fakes import FakeHosts, Fault, get, lb, lost, master, put, run_on
@@ -141,6 +141,15 @@ def test_a_batch_asks_only_for_the_parts_that_are_not_known():
     assert run.read_each(a_batch("d", "a", "c")) == {lb(1): {"d": "D", "a": "A", "c": "C"}}
     assert run.read_each(a_batch("c", "d", "b", "a"))[lb(1)] == {"c": "C", "d": "D", "b": "B", "a": "A"}
     assert hosts.asked == ["lb1 get b", "lb1 get a", "lb1 get d", "lb1 get c"]
+
+
+def test_a_batch_whose_parts_are_compared_is_of_one_moment():
+    hosts = Batches({("lb1", key): key.upper() for key in "ab"})
+    run = run_on(hosts)
+    run.read(lb(1), get("a"))
+    hosts.values["lb1", "a"] = "later"
+    assert run.read_each({lb(1): batch(get("a"), get("b"))}) == {lb(1): ("later", "B")}
+    assert run.read(lb(1), get("a")) == "later"
 
 
 def test_a_fresh_batch_asks_for_everything_and_a_change_makes_all_unknown():
