@@ -19,14 +19,14 @@ from runbooks.view.cluster import Survey
 NAME = "the API accepts what {} writes (dry run)"
 
 
-def accepts_a_join(survey: Survey, hosts: Sequence[Host]) -> Step:
+def accepts_a_join(survey: Survey, hosts: Sequence[Host] | None = None) -> Step:
     """Return the step that refuses a join, before the old Node is deleted, when a webhook or a policy would not let it be written.
 
-    When all of ``hosts`` are in the cluster already, nothing is tried.
+    When ``hosts`` are given and all of them are in the cluster already, nothing is tried.
     """
 
     def done(run: Run) -> bool | Unmet:
-        if not members.to_join(run, survey, hosts):
+        if hosts is not None and not members.to_join(run, survey, hosts):
             return True
         return _accepted(run, survey, None, commands.writes_of_a_join, deletes=False)
 

@@ -92,7 +92,7 @@ def join_procedure(plan: Plan) -> Procedure:
     steps: list[Step | Together] = [
         preflight(site, plan.hosts),
         *same_cgroups(plan),
-        accepts_a_join(plan.survey, plan.hosts),
+        accepts_a_join(plan.survey),
         *no_dead_others(plan, f"inv cluster.join --host {','.join(names)}"),
         *join_steps(plan),
     ]

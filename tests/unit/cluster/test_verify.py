@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks import gates
+from runbooks.commands import preflight
 from runbooks.commands.certs import Certificate
 from runbooks.commands.etcd import Alarm, Look, Member, Status
 from runbooks.commands.haproxy import Backend
@@ -796,3 +797,57 @@ def test_pods_of_which_pod_network_are_asked_for(tmp_path):
     assert cluster_namespaces(having(manifest)) == ("kube-system", "my-net")
     for unknown in ("none", None, tmp_path / "missing.yaml", broken):
         assert "calico-system" in cluster_namespaces(having(unknown))
+
+
+# ---- what is asked besides
+
+
+class Answers:
+    """Hosts that say what ``everything`` has, and objects or errors by host; remembers which parts were asked of whom."""
+
+    def __init__(self, seen, objects):
+        self.seen, self.objects, self.asked = seen, objects, []
+        self.site = SITE
+
+    def read_each(self, probes, *, fresh):
+        assert fresh
+        if len(probes) > 1:
+            return {host: self.seen.hosts[host] for host in probes}
+        ((host, probe),) = probes.items()
+        shown = [str(part.command).split()[0] for part in probe.parts]
+        self.asked.append((host.name, shown))
+        said = self.objects.get(host, cluster())
+        if isinstance(said, Exception):
+            return {host: said}
+        names = {"verify-cluster": said, "date": 7}
+        return {host: {"objects" if each == "verify-cluster" else "extra": names[each] for each in shown}}
+
+
+MORE = health.More(reader=lambda _: {"extra": preflight.now()})
+
+
+def test_what_a_command_asks_besides_goes_with_the_objects():
+    run: Any = Answers(everything(), {})
+    seen = health.look(run, MORE)
+    assert (seen.reader, seen.extra) == (M1, {"extra": 7})
+    assert run.asked == [("master1", ["verify-cluster", "date"])]
+
+
+def test_a_server_that_is_not_well_is_asked_for_the_objects_first():
+    """Without a quorum each of the others may take its whole time, or fail, on one server after the other."""
+    sick = {f"master{number}": {"health": answers(master(number), failed=("etcd",))} for number in (1, 2, 3)}
+    seen = everything(**{name: everything().hosts[SITE.host(name)] | said for name, said in sick.items()})
+    gone = cluster(errors={NODES: "etcdserver: request timed out"})
+    run: Any = Answers(seen, {M1: lost(M1), M2: gone})
+    found = health.look(run, MORE)
+    assert (found.reader, found.extra) == (M3, {"extra": 7})
+    assert run.asked == [
+        ("master1", ["verify-cluster"]),
+        ("master2", ["verify-cluster"]),
+        ("master3", ["verify-cluster"]),
+        ("master3", ["date"]),
+    ]
+    run = Answers(seen, dict.fromkeys((M1, M2, M3), gone))
+    found = health.look(run, MORE)
+    assert (found.reader, found.cluster, found.extra) == (None, "etcdserver: request timed out", {})
+    assert [parts for _, parts in run.asked] == [["verify-cluster"]] * 3
