@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +31,7 @@ class Examination:
 
     errors  the hosts that could not be asked.
     loads   the last reading, and the one before.
-    unread  the commands that failed on hosts that answer.
+    unread  the hosts that answer, and that did not tell their ``traces``.
     """
 
     seen: ClusterReadings
@@ -44,7 +43,7 @@ class Examination:
     clocks: dict[Host, Clock] = field(default_factory=dict)
     endpoints: tuple[str, ...] = ()
     admission: tuple[Finding, ...] = ()
-    unread: dict[Host, tuple[str, ...]] = field(default_factory=dict)
+    unread: tuple[Host, ...] = ()
 
     @property
     def facts(self) -> dict[Host, HostFacts]:
@@ -77,9 +76,7 @@ def look(run: Run) -> Examination:
     )
     errors = {host: said for host, said in seen.hosts.items() if isinstance(said, RunbookError)}
     examined = Examination(seen, errors, _told(seen, "traces"), _told(seen, "metrics"), held=_told(seen, "held"))
-    examined.unread = {
-        host: kinds for host, said in seen.hosts.items() if isinstance(said, dict) and (kinds := _unread(run, host, said))
-    }
+    examined.unread = tuple(host for host in seen.there if host not in examined.traces)
     health.once_more(run, seen, began)
     if seen.reader:
         examined.endpoints = seen.extra.get("endpoints") or ()
@@ -93,11 +90,6 @@ def look(run: Run) -> Examination:
 
 def _told(seen: ClusterReadings, kind: str) -> dict[Host, Any]:
     return {host: each for host, each in seen.of(kind).items() if each}
-
-
-def _unread(run: Run, host: Host, said: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the lines of the commands that have failed on a host that answers. That nobody holds the lock is no failure."""
-    return tuple(str(probe.command) for kind, probe in _parts(run, host).items() if kind != "held" and said[kind] is None)
 
 
 def _loads(first: Load, second: Load | RunbookError | None) -> tuple[Load, Load | None]:

@@ -51,10 +51,10 @@ def silent(site: Site, errors: Mapping[Host, RunbookError], standing: str = "") 
         )
 
 
-def not_told(unread: Mapping[Host, Sequence[str]]) -> Iterator[Finding]:
-    """Return the hosts that answer, and on which a part of what is asked has failed."""
-    for host, commands in unread.items():
-        seen = f"it did not tell everything: {listed(commands)} failed"
+def not_told(unread: Sequence[Host]) -> Iterator[Finding]:
+    """Return the hosts that answer, and that did not tell their disks, leftovers and peers."""
+    for host in unread:
+        seen = "it did not tell its disks, what interrupted commands left, and whom it reaches"
         yield Finding("note", topic="host", host=host.name, seen=seen, fix=f"on {host}: df -h / /run /tmp /var; dmesg | tail")
 
 
