@@ -134,7 +134,7 @@ def render(session: Session, to: str) -> None:
     },
 )
 def maintenance(session: Session, state: str, server: str = "", backend: str = "", reason: str = "") -> None:
-    """Take servers out of the load balancers, or let them in.
+    """Take servers out of the LBs, or let them in.
 
     With on, they get no new connections; those that are open stay open. It lasts, also over a reload of HAProxy and a reboot of a load
     balancer, until off is said, and no other command ends it. Refused (3) when no other API server is up.

@@ -115,7 +115,7 @@ def test_the_end_tells_the_slowest_tests_and_the_time_of_each_row(said):
     slowest, rows = (
         next(number for number, line in enumerate(said) if f"= {title} =" in line) for title in ("slowest 5 durations", "rows")
     )
-    assert all(re.match(r"\d\.\d\ds setup ", line) for line in said[slowest + 1 : slowest + 5])
+    assert all(re.match(r"\d+\.\d\ds (setup|call|teardown) ", line) for line in said[slowest + 1 : slowest + 5])
     assert said[-2] == "the tests that are marked long were left out: scripts/test --long"
     told = [line.split(" s  ") for line in said[rows + 1 : -2]]
     assert [name for _, name in told] == ["lab", "cluster", "all other tests"]
