@@ -20,6 +20,7 @@ from runbooks.errors import CommandError, PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.rules import maintenance as rules
 from runbooks.lb.rules.maintenance import Server
+from runbooks.rules.lb_servers import backends_of
 from runbooks.text import listed
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Work:
     @property
     def names(self) -> list[str]:
         """The servers as HAProxy calls them; those of the API also in the backend that is used when all checks fail."""
-        return [f"{proxy}/{each.name}" for each in self.servers for proxy in rules.proxies(each.proxy)]
+        return [f"{proxy}/{each.name}" for each in self.servers for proxy in backends_of(each.proxy)]
 
 
 def maintenance(session: Session, state: str, server: str, backend: str, reason: str) -> None:

@@ -6,15 +6,14 @@ from typing import Literal
 
 from runbooks.commands import haproxy
 from runbooks.commands.haproxy import Backend
-from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
+from runbooks.rules.lb_servers import API, backends_of
 
-BACKEND = "api"  # in templates/haproxy.cfg.j2
-# Where a server's state is set. The one that is looked at is the last: an interrupted run does both again.
-BACKENDS = (UNCHECKED, BACKEND)
+BACKEND = API
+BACKENDS = backends_of(API)  # the one that is looked at is the last: an interrupted run does both again
 
 
 def take_out(host: Host) -> Step:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from runbooks.commands.haproxy import Backend
 from runbooks.commands.lb import LbState
+from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.errors import RunbookError
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
@@ -15,6 +16,11 @@ from runbooks.text import listed
 
 TOPIC = "LB servers"
 API = "api"  # the proxy of the API servers, as in templates/haproxy.cfg.j2
+
+
+def backends_of(proxy: str) -> tuple[str, ...]:
+    """Return where a server's state is set: those of the API also in the backend that is used when all checks fail, and there first."""
+    return (UNCHECKED, API) if proxy == API else (proxy,)
 
 
 def wanted(site: Site) -> dict[str, dict[str, str]]:

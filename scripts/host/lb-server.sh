@@ -1,6 +1,6 @@
-# Variables: SERVERS (array of "backend/server"), STATE (maint or ready), HAPROXY_CFG, TAKEN_OUT (files); lb-taken-out.sh stands before this. Sets their state in the running HAProxy, and writes
-# which servers are out to the file that HAProxy reads at its start. An unknown backend or server is no error. Exit 69: HAProxy does not
-# answer.
+# Variables: SERVERS (array of "backend/server"), STATE (maint or ready), HAPROXY_CFG, TAKEN_OUT (files). Needs lb-taken-out.sh before it.
+# Sets their state in the running HAProxy, and writes which servers are out to the file that HAProxy reads at its start. An unknown backend
+# or server is no error. Exit 69: HAProxy does not answer.
 # shellcheck shell=bash disable=SC2154
 ask() {
     said=$(echo "$1" | timeout 3 socat -T2 - UNIX-CONNECT:/run/haproxy/admin.sock 2>&1) && return

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from runbooks.commands.haproxy import Maintenance
 from runbooks.commands.kubectl import url
 from runbooks.commands.lb import LbState
-from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.commands.objects import Cluster
 from runbooks.commands.verify import Health, HostFacts
 from runbooks.inventory.model import Host, Site
@@ -107,11 +106,10 @@ def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) 
         fix = f"when that is over: inv lb.maintenance off --server {server} --backend {proxy}"
         yield Finding("note", topic="LB", host=listed(hosts), seen=seen, fix=fix)
     for (proxy, server), hosts in out.items():
-        both = (UNCHECKED, proxy) if proxy == lb_servers.API else (proxy,)
-        ready = "; ".join(f"set server {each}/{server} state ready" for each in both)
-        words = f"echo '{ready}' | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
         seen = f"{server} gets no connections: it was taken out of {proxy} (MAINT) and not put back"
-        yield Finding("warn", topic="LB", host=listed(hosts), seen=seen, fix=f"on {listed(hosts)}: {words}")
+        yield Finding(
+            "warn", topic="LB", host=listed(hosts), seen=seen, fix=f"inv lb.maintenance off --server {server} --backend {proxy}"
+        )
 
 
 def servers(

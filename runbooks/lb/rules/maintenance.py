@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runbooks.commands.haproxy import Backend, Maintenance
-from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.rules.lb_servers import API
@@ -25,11 +24,6 @@ class Server:
 
     def __str__(self) -> str:
         return f"{self.proxy}/{self.name}"
-
-
-def proxies(proxy: str) -> tuple[str, ...]:
-    """Return where a server's state is set: those of the API also in the backend that is used when all checks fail, and there first."""
-    return (UNCHECKED, API) if proxy == API else (proxy,)
 
 
 def refuse_words(state: str, server: str, backend: str, reason: str) -> None:

@@ -97,7 +97,7 @@ def _left(scope: Scope, haproxy: Selector) -> tuple[Alert, ...]:
             summary=f"{SERVER} has been taken out for hours",
             description=f"The API server {SERVER} is in maintenance or drained, and gets no connections. Perhaps it was forgotten.",
             command="inv lb.status",
-            then='Nobody works on it: on the LB, `echo "set server api/NAME state ready" | socat - /run/haproxy/admin.sock`. An upgrade that was'
+            then="Nobody works on it: `inv lb.maintenance off --server NAME`. An upgrade that was"
             " interrupted puts it back when it goes on: `inv upgrade.status`.",
         ),
     )

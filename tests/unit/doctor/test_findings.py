@@ -301,7 +301,7 @@ def test_a_server_that_was_left_out_of_the_load_balancers():
         )
     (only,) = examined(looked(seen=seen))
     assert placed(only) == "lb1, lb2"
-    assert "set server api/master2 state ready" in only.fix
+    assert only.fix == "inv lb.maintenance off --server master2 --backend api"
 
 
 def test_an_api_server_that_the_load_balancers_do_not_know():

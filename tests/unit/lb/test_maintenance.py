@@ -10,7 +10,8 @@ from runbooks.commands.haproxy import Backend, Maintenance, parse_backends
 from runbooks.commands.lb_paths import HAPROXY_CFG, MAINTENANCE, TAKEN_OUT
 from runbooks.errors import PrecheckError
 from runbooks.lb import traffic
-from runbooks.lb.rules.maintenance import Server, chosen, not_so, proxies, refusal, refuse_words
+from runbooks.lb.rules.maintenance import Server, chosen, not_so, refusal, refuse_words
+from runbooks.rules.lb_servers import backends_of
 from tests.support.fakes import FakeHosts, bash, master, run_on
 from tests.support.fakes import lb as balancer
 
@@ -114,8 +115,8 @@ def test_when_it_is_done(seen, note, said):
 
 
 def test_the_state_of_an_api_server_is_set_last_where_it_is_looked_at():
-    assert proxies("api") == ("api-unchecked", "api")
-    assert proxies("ingress-http") == ("ingress-http",)
+    assert backends_of("api") == ("api-unchecked", "api")
+    assert backends_of("ingress-http") == ("ingress-http",)
 
 
 # ---- what is kept on the load balancer
