@@ -6,6 +6,7 @@ from lab import tasks as lab
 from runbooks.backup import tasks as backup
 from runbooks.certs import tasks as certs
 from runbooks.cluster import tasks as cluster
+from runbooks.day2 import tasks as day2
 from runbooks.doctor import tasks as doctor
 from runbooks.drill import tasks as drill
 from runbooks.etcd import tasks as etcd
@@ -33,4 +34,6 @@ CHAPTERS = {
 }
 for name, chapter in CHAPTERS.items():
     ns.add_collection(Collection.from_module(chapter, name=name))
+for command in (day2.cordon, day2.drain, day2.uncordon, day2.reboot):
+    ns.collections["cluster"].add_task(command)
 ns.add_task(doctor.examine, name="doctor")  # one command, no chapter

@@ -23,6 +23,8 @@ NSPAWN = Path("/run/systemd/nspawn")
 SYSCALLS = "add_key keyctl bpf request_key perf_event_open adjtimex clock_adjtime ~@swap"
 # The clock and the kernel are the machine's: a host that may change everything else must not reach them.
 MACHINES_OWN = "CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO"
+# systemd-nspawn ends with this status when its host wants to boot again, and leaves that to whoever started it.
+AGAIN = 'while :; do "$@"; [ $? -eq 133 ] || break; done'
 
 
 class Power(NamedTuple):
@@ -44,10 +46,11 @@ def look(instance: Instance, hosts: Sequence[str]) -> dict[str, Power]:
 
 
 def boot(instance: Instance, host: str) -> list[Path]:
-    """Start ``host``, which must be off and have a disk. Returns its cgroups; the host keeps running after this process ends."""
+    """Start ``host``, which must be off and have a disk. Returns its cgroups; the host keeps running after this process ends, and may reboot."""
     directories = cgroups.make(instance.namespace, host)
     instance.console(host).parent.mkdir(exist_ok=True)
-    argv = ["setsid", "--fork", *cgroups.launching(directories, [*network.entering(instance), *nspawn(instance, host)])]
+    again = ["sh", "-c", AGAIN, "lab-host", *network.entering(instance), *nspawn(instance, host)]
+    argv = ["setsid", "--fork", *cgroups.launching(directories, again)]
     environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
     with instance.console(host).open("ab") as console:
         subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment, check=True, cwd="/")

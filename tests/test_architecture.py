@@ -108,9 +108,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
+    "day2": (*FLOORS, "cluster", "etcd", "lb", "upgrade"),
     "runs": (*FLOORS, "report"),
     "drill": (*FLOORS, "report", "backup", "lb", "monitor"),
-    "site": (*FLOORS, "render", "backup", "certs", "cluster", "drill", "etcd", "lb", "monitor", "recover", "upgrade"),
+    "site": (*FLOORS, "render", "backup", "certs", "cluster", "day2", "drill", "etcd", "lb", "monitor", "recover", "upgrade"),
 }
 # The same within a wing, where its rooms have a direction of their own.
 INNER_ARROWS: dict[str, tuple[str, ...]] = {
@@ -119,6 +120,7 @@ INNER_ARROWS: dict[str, tuple[str, ...]] = {
     "backup.run": ("backup.rules", "backup.sets"),
     "backup.read": ("backup.rules", "backup.sets", "backup.run"),
     "backup.schedule": ("backup.rules", "backup.sets"),
+    "day2.rules": (),
     "drill.rules": (),
     "etcd.rules": (),
     "measure.rules": (),

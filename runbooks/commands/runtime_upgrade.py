@@ -43,14 +43,14 @@ def write(note: Note) -> Command:
     """Write the note."""
     how = "it is going back" if note.failed else "they are proved" if note.proved else "work begins"
     return replace(
-        script("runtime-note", {"ACTION": "write", "NOTE": NOTE, "CONTENT": json.dumps(asdict(note))}),
+        script("work-note", {"ACTION": "write", "NOTE": NOTE, "CONTENT": json.dumps(asdict(note))}),
         shown=f"note in {NOTE}: {how}",
     )
 
 
 def read() -> Probe[Note | None]:
     """Read the note; None when there is none: nobody works on the host, and no run was interrupted there."""
-    command = replace(script("runtime-note", {"ACTION": "read", "NOTE": NOTE}), shown=f"cat {NOTE}")
+    command = replace(script("work-note", {"ACTION": "read", "NOTE": NOTE}), shown=f"cat {NOTE}")
     return Probe(command, parse)
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.engine.by_hand import ByHand, by_hand
@@ -21,6 +21,7 @@ from runbooks.text import listed
 
 REFRESH = "inv site.pages"
 MARK = f"<!-- written by `{REFRESH}` from the steps of the procedure; do not edit this page -->"
+ALSO_IN: Final = {"cluster": ("day2",)}  # the wings that have commands of a chapter besides its own
 WORDS = (by_hand("page", "kubectl", admin_conf=ADMIN_CONF), by_hand("page", "etcdctl", pki="/etc/kubernetes/pki/etcd"))
 
 
@@ -90,11 +91,11 @@ def index(site: Site, pages: Sequence[Page], pageless: Mapping[str, str]) -> str
 def purpose(key: str) -> str:
     """Return the docstring of the command ``key`` ("lb.setup"). Raises LookupError when there is no such command."""
     chapter, _, name = key.partition(".")
-    # Imported by name: no module depends on the tasks of a chapter, and only a docstring is needed here.
-    module = import_module(f"runbooks.{chapter}.tasks")
-    for found in vars(module).values():
-        if hasattr(found, "body") and found.name.replace("_", "-") == name:
-            return inspect.getdoc(found.body) or ""
+    for wing in (chapter, *ALSO_IN.get(chapter, ())):
+        # Imported by name: no module depends on the tasks of a chapter, and only a docstring is needed here.
+        for found in vars(import_module(f"runbooks.{wing}.tasks")).values():
+            if hasattr(found, "body") and found.name.replace("_", "-") == name:
+                return inspect.getdoc(found.body) or ""
     raise LookupError(f"there is no command {key}")
 
 

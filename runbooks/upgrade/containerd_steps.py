@@ -15,8 +15,7 @@ from runbooks.engine.packages import install
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, NotServing, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.lb import traffic
-from runbooks.upgrade import control_plane, node, restart
+from runbooks.upgrade import node, nodes
 from runbooks.upgrade.containerd_proof import READY_WITHIN_S, go_back, place, prove, release, stays_out
 from runbooks.upgrade.containerd_state import Runtimes, note, runtime, services_of
 from runbooks.upgrade.rules import runtimes as rules
@@ -118,24 +117,7 @@ def drain(all_: Runtimes, host: Host) -> Step:
 
 def out_of_traffic(all_: Runtimes, host: Host) -> list[Step]:
     """Return the steps that send clients and etcd's leadership to other hosts, if there are any."""
-    arrived = _arrived(all_, host)
-    step = restart.take_out(all_.one, host, arrived)
-
-    def check(run: Run) -> None:
-        if step.done and not step.done(run):
-            may_be_away(all_, run, host)
-
-    return [replace(step, check=check), restart.hand_over(all_.one, host, arrived)]
-
-
-def may_be_away(all_: Runtimes, run: Run, host: Host) -> None:
-    """Raise PrecheckError when clients or etcd cannot do without ``host`` now.
-
-    Of the other API servers only those count that every load balancer that answers uses: one that was left in maintenance serves nobody.
-    """
-    control_plane.may_be_away(all_.one, run, host)
-    if not any(traffic.in_use(run, other) for other in all_.site.control_plane if other != host):
-        raise PrecheckError(f"{host}: the load balancers use no other control plane host", hint="inv lb.status")
+    return nodes.out_of_traffic(all_.one, host, _arrived(all_, host))
 
 
 def _arrived(all_: Runtimes, host: Host) -> Callable[[Run], bool]:
@@ -153,7 +135,7 @@ def upgrade(all_: Runtimes, host: Host) -> Step:
 
     def check(run: Run) -> None:
         if host.is_control_plane and len(all_.site.control_plane) > 1 and not done(run):
-            may_be_away(all_, run, host)
+            nodes.may_be_away(all_.one, run, host)
 
     def do(run: Run) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from runbooks.backup import pages as backup_pages
 from runbooks.cluster import pages as cluster_pages
+from runbooks.day2 import pages as day2_pages
 from runbooks.drill import pages as drill_pages
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
@@ -28,5 +29,13 @@ PAGELESS: Final[Mapping[str, str]] = {
 def pages(site: Site) -> list[Page]:
     """Return every page of ``site``, in the order of the chapters. A site without ``backup`` has no backup pages."""
     backup = backup_pages.BACKUP if site.backup else ()
-    chapters = (*lb_pages.LB, *cluster_pages.CLUSTER, *etcd_pages.ETCD, *backup, *recover_pages.RECOVER, *upgrade_pages.UPGRADE)
+    chapters = (
+        *lb_pages.LB,
+        *cluster_pages.CLUSTER,
+        *day2_pages.DAY2,
+        *etcd_pages.ETCD,
+        *backup,
+        *recover_pages.RECOVER,
+        *upgrade_pages.UPGRADE,
+    )
     return [*(build(site) for build in (*chapters, *monitor_pages.MONITOR)), *drill_pages.pages(site)]

@@ -7,6 +7,7 @@ the control plane in the same order, one worker alone (the canary), then the oth
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import groupby
 from typing import TypeVar
 
 from runbooks.inventory.model import Host
@@ -44,3 +45,11 @@ def groups(hosts: Sequence[T], at_once: int, *, canary: bool = True) -> tuple[tu
     return tuple(
         tuple(group) for group in (hosts[:first], *(rest[at : at + at_once] for at in range(0, len(rest), at_once))) if group
     )
+
+
+def turns(hosts: Sequence[Host], at_once: int) -> tuple[tuple[Host, ...], ...]:
+    """Return ``hosts`` in the groups that are out of service at the same time: control plane hosts alone, workers that follow each other as `groups`."""
+    found: list[tuple[Host, ...]] = []
+    for control_plane, each in groupby(hosts, key=lambda host: host.is_control_plane):
+        found += groups(list(each), 1 if control_plane else at_once)
+    return tuple(found)

@@ -22,7 +22,7 @@ from runbooks.engine import loop
 from runbooks.engine.steps import Unmet
 from runbooks.errors import CommandError, ConnectionLost, NotServing, OutcomeError, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
-from runbooks.upgrade import containerd_proof, containerd_steps, control_plane, gate
+from runbooks.upgrade import containerd_proof, containerd_steps, control_plane, gate, nodes
 from runbooks.upgrade.containerd_state import Runtimes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.choices import Choices
@@ -398,8 +398,8 @@ def test_when_it_is_not_known_whether_the_host_is_in_service_the_note_stays(make
 def test_an_api_server_that_no_load_balancer_uses_does_not_count(make, monkeypatch, used, refused):
     node = make()
     monkeypatch.setattr(control_plane, "may_be_away", lambda *_: None)
-    monkeypatch.setattr(containerd_steps.traffic, "in_use", lambda _, host: host in used)
-    monkeypatch.setattr(containerd_steps.restart.traffic, "_lbs_with", lambda *_, **__: [site().load_balancers[0]])
+    monkeypatch.setattr(nodes.traffic, "in_use", lambda _, host: host in used)
+    monkeypatch.setattr(nodes.restart.traffic, "_lbs_with", lambda *_, **__: [site().load_balancers[0]])
     checks = [
         step.check for step in (*containerd_steps.out_of_traffic(node.all_, HOST), containerd_steps.upgrade(node.all_, HOST))
     ]

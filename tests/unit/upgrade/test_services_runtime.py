@@ -20,10 +20,10 @@ from runbooks.errors import PrecheckError, UnreachableError
 from runbooks.inventory.model import Host
 from runbooks.rules.finding import Finding
 from runbooks.rules.upgrade_standing import standing
-from runbooks.upgrade import containerd, containerd_steps
+from runbooks.upgrade import containerd, containerd_steps, nodes
 from runbooks.upgrade.containerd_state import Runtimes, wanted_file
 from runbooks.upgrade.context import Upgrade
-from runbooks.upgrade.rules import runtimes
+from runbooks.upgrade.rules import node_work, runtimes
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.view.health import ClusterReadings
 from tests.support.fakes import bash, master, site
@@ -245,15 +245,15 @@ def progress(**facts: object) -> SimpleNamespace:
     ],
 )
 def test_not_while_an_upgrade_of_kubernetes_is_half_done(seen: object, refused: str) -> None:
-    found = [each.seen for each in runtimes.unfinished(standing(seen), {}, ())]
+    found = [each.seen for each in node_work.unfinished(standing(seen), {}, ())]
     assert len(found) == bool(refused)
     assert refused in "".join(found)
 
 
 def test_a_kubelet_that_does_not_run_on_a_host_in_work_is_no_reason():
     seen = cluster(TO, w1=replace(node("w1", TO), kubelet_runs=None))
-    assert not list(runtimes.unfinished(standing(seen), {}, {"w1"}))
-    assert list(runtimes.unfinished(standing(seen), {}, {"w2"}))
+    assert not list(node_work.unfinished(standing(seen), {}, {"w1"}))
+    assert list(node_work.unfinished(standing(seen), {}, {"w2"}))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_kubelet_that_does_not_run_on_a_host_in_work_is_no_reason():
     ],
 )
 def test_not_while_kubeadm_has_left_something(left: object, said: str) -> None:
-    found = [each.seen for each in runtimes.unfinished(standing(cluster(TO)), {master(1): left}, ())]
+    found = [each.seen for each in node_work.unfinished(standing(cluster(TO)), {master(1): left}, ())]
     assert len(found) == bool(said)
     assert said in "".join(found)
 
@@ -334,17 +334,16 @@ def test_a_host_that_an_interrupted_run_has_begun_comes_first_whatever_it_is():
 def test_in_their_order_the_begun_ones_are_first():
     run, chosen = SimpleNamespace(site=site()), Choices(to=TO)
     noted = (master(3), site().workers[-1])
-    found = containerd.in_order(run, chosen, master(1), noted)
+    found = nodes.in_order(run, chosen, master(1), noted)
     assert (found[0], found[len(site().control_plane)]) == noted
     assert set(found) == set(site().nodes)
 
 
 def test_a_begun_host_may_not_be_left_out():
-    chosen = Choices(to=TO, only=(master(1),))
-    assert not list(containerd.left_out(chosen, (master(1),)))
-    found = list(containerd.left_out(chosen, (master(2),)))
-    assert [(each.host, each.fix) for each in found] == [(str(master(2)), f"name it as well: --only {master(1)}, {master(2)}")]
-    assert not list(containerd.left_out(Choices(to=TO), (master(2),)))
+    chosen = (master(1),)
+    assert not list(containerd.WORK.left_out(chosen, (master(1),)))
+    found = list(containerd.WORK.left_out(chosen, (master(2),)))
+    assert [(each.host, each.fix) for each in found] == [(str(master(2)), f"name it as well: --only {master(1)},{master(2)}")]
 
 
 @pytest.mark.parametrize(("marked", "cordoned", "out"), [(True, True, True), (False, True, True), (False, False, False)])
@@ -352,9 +351,9 @@ def test_only_a_begun_host_that_is_out_of_service_may_look_broken(marked: bool, 
     host = site().workers[0]
     node = SimpleNamespace(name=host.name, address=str(host.address), marked=marked, cordoned=cordoned)
     seen = ClusterReadings({}, cluster=SimpleNamespace(nodes=[node]))
-    assert containerd.out_of_service(site(), seen, {host}) == (frozenset({host}) if out else frozenset())
-    assert not containerd.out_of_service(site(), seen, ())
-    assert not containerd.out_of_service(site(), ClusterReadings({}), {host}), "no Node can be read"
+    assert nodes.out_of_service(site(), seen, {host}) == (frozenset({host}) if out else frozenset())
+    assert not nodes.out_of_service(site(), seen, ())
+    assert not nodes.out_of_service(site(), ClusterReadings({}), {host}), "no Node can be read"
 
 
 @pytest.mark.parametrize(
@@ -369,4 +368,4 @@ def test_only_a_begun_host_that_is_out_of_service_may_look_broken(marked: bool, 
 )
 def test_a_runtime_that_does_not_run_is_what_going_on_repairs(host: str, seen: str, left: bool) -> None:
     found = [Finding("fail", topic="host", host=host, seen=seen)]
-    assert runtimes.unrepaired(found, {"worker1"}) == (found if left else [])
+    assert node_work.unrepaired(found, {"worker1"}) == (found if left else [])

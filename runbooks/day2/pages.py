@@ -1,0 +1,52 @@
+"""The pages to follow by hand for the commands of the second day."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from runbooks.day2 import cordons, reboot
+from runbooks.day2.reboot import BOOT_S, Turns
+from runbooks.day2.reboot_steps import Reboots
+from runbooks.day2.rules import reboots as rules
+from runbooks.inventory.model import Site
+from runbooks.pages.examples import second
+from runbooks.pages.page import Page
+from runbooks.rules.kubeadm import parse
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.lb_steps import Pair
+from runbooks.upgrade.rules import order, services
+from runbooks.upgrade.rules.choices import Choices
+
+
+def cordon(site: Site) -> Page:
+    """One node."""
+    host = site.nodes[-1]
+    return Page(cordons.cordoned([host]), f"--host {host}")
+
+
+def drain(site: Site) -> Page:
+    """One node."""
+    host = site.nodes[-1]
+    return Page(cordons.drained(site, [host], Choices(to=parse(site.kubernetes.version))), f"--host {host}")
+
+
+def uncordon(site: Site) -> Page:
+    """One node."""
+    host = site.nodes[-1]
+    return Page(cordons.uncordoned([host]), f"--host {host}")
+
+
+def reboots(site: Site) -> Page:
+    """A worker, a control plane host and every load balancer; the first one holds the VIP."""
+    choices = Choices(to=parse(site.kubernetes.version))
+    masters = order.control_plane_order(site.control_plane, site.control_plane[0])
+    hosts = rules.in_order({site.nodes[-1], second(site)}, masters, ())
+    balancers = tuple(reversed(site.load_balancers))
+    way = services.moves(balancers, balancers[-1], None, balancers)
+    all_ = Reboots(Upgrade(site, choices.to, choices), Pair(site, {host: {} for host in balancers}), BOOT_S)
+    names = ",".join(str(host) for host in (*hosts, *balancers))
+    given = f"`inv cluster.verify` finds nothing, and {balancers[-1]} holds the VIP"
+    return Page(reboot.procedure(all_, Turns(hosts, way)), f"--host {names}", given)
+
+
+DAY2: Final = (cordon, drain, uncordon, reboots)

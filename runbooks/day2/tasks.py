@@ -1,0 +1,93 @@
+"""Nodes out of service and back, and reboots: commands of the chapter cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from runbooks.engine.tasks import procedure
+from runbooks.upgrade.tasks import CHOICES
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+    from runbooks.upgrade.rules.choices import Choices
+
+HOSTS: Final = {"host": "one node, or several separated by commas"}
+DRAINS: Final = {name: CHOICES[name] for name in ("drain_timeout", "delete_emptydir_data", "force_pods")}
+
+
+def _choices(session: Session, **flags: Any) -> Choices:
+    from runbooks.upgrade.rules.choices import choices  # noqa: PLC0415 - start-up time
+
+    return choices(session.site, to=session.site.kubernetes.version, **flags)
+
+
+@procedure(help=HOSTS)
+def cordon(session: Session, host: str) -> None:
+    """Keep new Pods away from nodes.
+
+    Pods that run there stay. It lasts until `inv cluster.uncordon`: upgrades and reboots leave such a node cordoned.
+    """
+    from runbooks.day2.cordons import cordoned  # noqa: PLC0415 - start-up time
+
+    session.carry_out(cordoned(session.site.named(host, "node")))
+
+
+@procedure(help=HOSTS | DRAINS)
+def drain(
+    session: Session, host: str, drain_timeout: int = 300, delete_emptydir_data: bool = False, force_pods: str = ""
+) -> None:
+    """Cordon nodes and move their Pods away.
+
+    One node after the other. All drains are simulated before, with budgets and where the Pods find a place: refused (3) when one of them
+    would not end. The nodes stay cordoned until `inv cluster.uncordon`, also when a drain fails. --plan only says what it would do.
+    """
+    from runbooks.day2.cordons import drain as carry_out  # noqa: PLC0415 - start-up time
+
+    flags = {"drain_timeout": drain_timeout, "delete_emptydir_data": delete_emptydir_data, "force_pods": force_pods}
+    carry_out(session, session.site.named(host, "node"), _choices(session, **flags))
+
+
+@procedure(help=HOSTS)
+def uncordon(session: Session, host: str) -> None:
+    """Let nodes take Pods again.
+
+    Refused (3) while an upgrade or a reboot has the node in work: the same command again finishes that.
+    """
+    from runbooks.day2.cordons import uncordoned  # noqa: PLC0415 - start-up time
+
+    session.carry_out(uncordoned(session.site.named(host, "node")))
+
+
+@procedure(
+    help={
+        "host": "these hosts, separated by commas",
+        "all": "every host of the site",
+        "if_needed": "only hosts with a newer kernel or C library than what runs, or whose system asks for a reboot",
+        "within": "seconds that a host gets to come back",
+        "workers_at_once": CHOICES["workers_at_once"],
+        **DRAINS,
+    }
+)
+def reboot(  # noqa: PLR0913 - flags
+    session: Session,
+    *,
+    host: str = "",
+    all: bool = False,  # noqa: A002 - the flag's name
+    if_needed: bool = False,
+    within: int = 900,
+    workers_at_once: str = "1",
+    drain_timeout: int = 300,
+    delete_emptydir_data: bool = False,
+    force_pods: str = "",
+) -> None:
+    """Reboot hosts, one after the other.
+
+    Workers first, one of them alone; then the control plane, etcd's leader last, each out of the load balancers; then the load balancers,
+    the standby first, the VIP is handed over before the other one and back in the end. Nodes are drained, and have to start a Pod after
+    the reboot before they take Pods again. A host that does not come back ends the run. Interrupted, the same command goes on.
+    """
+    from runbooks.day2.reboot import reboot_hosts, wanted  # noqa: PLC0415 - start-up time
+
+    asked = wanted(session.site, host, every=all, if_needed=if_needed)
+    flags = {"drain_timeout": drain_timeout, "delete_emptydir_data": delete_emptydir_data, "force_pods": force_pods}
+    reboot_hosts(session, asked, _choices(session, workers_at_once=workers_at_once, **flags), within)
