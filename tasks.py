@@ -34,6 +34,6 @@ CHAPTERS = {
 }
 for name, chapter in CHAPTERS.items():
     ns.add_collection(Collection.from_module(chapter, name=name))
-for command in (day2.cordon, day2.drain, day2.uncordon, day2.reboot):
+for command in (day2.diff, day2.reconfigure, day2.cordon, day2.drain, day2.uncordon, day2.reboot):
     ns.collections["cluster"].add_task(command)
 ns.add_task(doctor.examine, name="doctor")  # one command, no chapter

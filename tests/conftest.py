@@ -33,6 +33,7 @@ ROWS: Final = {
         # From here on, on a cluster that is well.
         "monitor/test_monitor.py",
         "drill/test_drill.py",
+        "day2/test_reboot.py",
         "monitor/test_removal.py",
         "backup/test_schedule.py",
         "backup/test_offsite.py",

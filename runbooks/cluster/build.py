@@ -26,6 +26,7 @@ from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
 from runbooks.rules import kubeadm as config
 from runbooks.rules.kubeadm_checks import accepts_cgroup_v1
+from runbooks.rules.node_wanted import is_given
 from runbooks.view.cluster import Survey
 
 
@@ -78,6 +79,7 @@ def init_procedure(plan: Plan, init_host: Host | None) -> Procedure:
     if network:
         steps.append(install_network(plan, network))
     steps += kubeadm_joins(plan, [host for host in plan.hosts if host != init_host], offer)
+    steps += settled(plan)
     steps.append(gates.cluster_verified(site, fresh=False))
     title = f"Build the cluster {site.name}, Kubernetes {site.kubernetes.version}"
     return Procedure(
@@ -118,6 +120,7 @@ def join_steps(plan: Plan) -> list[Step | Together]:
         *prepare.steps(site, plan.hosts),
         api_server_answers(plan),
         *kubeadm_joins(plan, plan.hosts, plan.offer()),
+        *settled(plan),
     ]
     steps += [let_in(host) for host in plan.hosts if host.is_control_plane]
     if site.kubernetes.cni != "none":  # with "none", the pod network may be installed later
@@ -129,6 +132,12 @@ def kubeadm_joins(plan: Plan, hosts: Sequence[Host], offer: Offer) -> list[Step 
     """Return the join steps: those that `rules.cluster.join_groups` allows at the same time are one Together."""
     groups = rules.join_groups(hosts, learners=config.joins_as_learners(plan.site))
     return [Together(tuple(kubeadm_join(plan, host, offer) for host in group)) for group in groups]
+
+
+def settled(plan: Plan) -> list[Step | Together]:
+    """Return the steps that give nodes what hosts.yaml says of them, where it says anything."""
+    given = [host for host in plan.hosts if is_given(plan.site.of_node(host))]
+    return [Together(tuple(node_settings.settle(plan.survey, plan.site, host) for host in given))] if given else []
 
 
 def node_ready(plan: Plan, host: Host) -> Step:

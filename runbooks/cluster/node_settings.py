@@ -11,12 +11,13 @@ from contextlib import suppress
 from runbooks.backup.read.saved import saved_node
 from runbooks.commands import kubectl
 from runbooks.commands import node_settings as commands
-from runbooks.commands.node_settings import Found, NodeSettings
+from runbooks.commands.node_settings import Found, Live, NodeSettings
 from runbooks.engine.by_hand import by_hand
-from runbooks.engine.steps import Run, Step
-from runbooks.errors import RunbookError
-from runbooks.inventory.model import Host
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import PrecheckError, RunbookError
+from runbooks.inventory.model import Host, Site
 from runbooks.rules import node_settings as rules
+from runbooks.rules import node_wanted as wanted
 from runbooks.view.cluster import Survey
 
 
@@ -61,6 +62,8 @@ def give_back(run: Run, api_host: Host, host: Host, *, replaces: bool) -> None:
     kept, source = found.kept, ""
     if not kept or not rules.told(kept):
         kept, source = _from_set(run, host, found.cluster)
+    if wanted.is_given(run.site.of_node(host)):
+        kept = wanted.with_wanted(kept or wanted.NOTHING, run.site.of_node(host))
     if not kept:
         if replaces or source:
             why = f" ({source})" if source else ""
@@ -80,6 +83,34 @@ def _from_set(run: Run, host: Host, cluster: str) -> tuple[NodeSettings | None, 
     saved, text = saved_node(run.site, host.name, cluster)
     settings = rules.own(commands.settings_of(saved)) if saved else None
     return (settings, text) if settings and rules.told(settings) else (None, text)
+
+
+def settle(survey: Survey, site: Site, host: Host) -> Step:
+    """Give the Node of ``host`` the labels, annotations and taints of hosts.yaml. What hosts.yaml does not name is left as it is."""
+
+    def live(run: Run) -> tuple[Host, str, Live]:
+        api_host = survey.serving(run)
+        nodes = run.read(api_host, commands.every(api_host))
+        name = next((name for name in (host.name, *nodes) if name in nodes and host.is_called(name)), "")
+        if not name:
+            raise PrecheckError(f"{host} is no node of the cluster", hint="inv cluster.status")
+        return api_host, name, nodes[name]
+
+    def done(run: Run) -> bool | Unmet:
+        _, _, found = live(run)
+        said = run.site.of_node(host)
+        if wanted.is_right(found.settings, said):
+            return True
+        return Unmet("; ".join(map(str, wanted.differences(found.settings, said))) or "the record of what hosts.yaml has set")
+
+    def do(run: Run) -> None:
+        api_host, name, found = live(run)
+        for each in wanted.differences(found.settings, run.site.of_node(host)):
+            run.note(host, str(each))
+        run.change(api_host, commands.change(api_host, name, wanted.patch(found.settings, run.site.of_node(host), found.version)))
+
+    text = by_hand("cluster", "settle", host=host, wanted=site.of_node(host))
+    return Step("labels, annotations and taints of hosts.yaml", host, done=done, do=do, within=30, by_hand=text)
 
 
 def forget(run: Run, api_host: Host, host: Host) -> None:

@@ -50,6 +50,18 @@ def look(api_host: Host, minor: int) -> Probe[ClusterSettings]:
     return kubectl.read_json(api_host, "-n", NAMESPACE, "get", *what, "--ignore-not-found", parse=parse)
 
 
+def cluster_configuration(api_host: Host) -> Probe[str]:
+    """Read the text of ClusterConfiguration. Raises ValueError when there is no kubeadm-config."""
+
+    def parse_(found: Any) -> str:
+        try:
+            return str(found["data"]["ClusterConfiguration"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"there is no ClusterConfiguration in kubeadm-config: {error!r}") from None
+
+    return kubectl.read_json(api_host, "-n", NAMESPACE, "get", "configmap", "kubeadm-config", parse=parse_)
+
+
 def kubelet_map(minor: int) -> str:
     """Return the name of the ConfigMap with KubeletConfiguration in a cluster of 1.``minor``.
 

@@ -11,6 +11,7 @@ from runbooks.commands.base import Command, Probe
 from runbooks.inventory.model import Host
 
 NAMESPACE = "kube-system"
+RECORD = "ha-runbooks/from-hosts-yaml"  # on a Node: which of its labels, annotations and taints hosts.yaml has set
 BY_CLOUD = "alpha.kubernetes.io/provided-node-ip"  # a kubelet with --cloud-provider=external sets it, for the cloud controller
 
 
@@ -43,6 +44,14 @@ class NodeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """The settings of a Node, and its resourceVersion when they were read."""
+
+    settings: NodeSettings
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What the API has of a node's settings: those of the Node itself, and those that were kept. None: there is none.
 
@@ -63,6 +72,24 @@ def look(api_host: Host, host: Host) -> Probe[Found]:
     """Read the settings of ``host`` from the API server of ``api_host``."""
     what = (f"node/{host}", f"configmap/{kept_name(host)}", f"namespace/{NAMESPACE}")
     return kubectl.read_json(api_host, "-n", NAMESPACE, "get", *what, "--ignore-not-found", parse=parse)
+
+
+def every(api_host: Host) -> Probe[dict[str, Live]]:
+    """Read the settings of all Nodes from the API server of ``api_host``, by the Node's name."""
+    return kubectl.read_json(api_host, "get", "nodes", parse=_every)
+
+
+def _every(found: Any) -> dict[str, Live]:
+    try:
+        return {each["metadata"]["name"]: Live(settings_of(each), each["metadata"]["resourceVersion"]) for each in found["items"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no list of nodes: {error!r}") from None
+
+
+def change(api_host: Host, name: str, patch: dict[str, Any]) -> Command:
+    """Change a Node by a merge patch. Fails when the patch has an older resourceVersion than the Node."""
+    text = json.dumps(patch, separators=(",", ":"), sort_keys=True)
+    return kubectl.kubectl(api_host, "patch", "node", name, "--type=merge", "-p", text)
 
 
 def parse(found: Any) -> Found:

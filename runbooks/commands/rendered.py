@@ -24,13 +24,17 @@ class Rendered:
     error: str = ""
 
 
-def look(host: Host, *, etcd: bool) -> Probe[Rendered]:
-    """Have kubeadm write the manifests of ``host`` into a scratch directory. ``etcd``: also that of etcd, where it is stacked."""
+def look(host: Host, *, etcd: bool, config: str = "") -> Probe[Rendered]:
+    """Have kubeadm write the manifests of ``host`` into a scratch directory. ``etcd``: also that of etcd, where it is stacked.
+
+    ``config``: the text of a ClusterConfiguration, instead of the one in the cluster.
+    """
     variables = {
         "SERVER": url(host.address),
         "NAME": host.name,
         "ADDRESS": str(host.address),
         "ETCD": "yes" if etcd else "",
+        "CONFIG": config,
     }
     shown = "kubeadm init phase control-plane all, into a scratch directory"
     return Probe(replace(script("manifests-rendered", variables, timeout=60), shown=shown), parse)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from runbooks.day2 import cordons, reboot
+from runbooks import gates
+from runbooks.day2 import control_plane, cordons, reboot
+from runbooks.day2.control_plane import Changes
 from runbooks.day2.reboot import BOOT_S, Turns
 from runbooks.day2.reboot_steps import Reboots
 from runbooks.day2.rules import reboots as rules
+from runbooks.engine.steps import Procedure
 from runbooks.inventory.model import Site
 from runbooks.pages.examples import second
 from runbooks.pages.page import Page
@@ -49,4 +52,20 @@ def reboots(site: Site) -> Page:
     return Page(reboot.procedure(all_, Turns(hosts, way)), f"--host {names}", given)
 
 
-DAY2: Final = (cordon, drain, uncordon, reboots)
+def reconfigured(site: Site) -> Page:
+    """The control plane."""
+    changes = Changes(Upgrade(site, parse(site.kubernetes.version), Choices(to=parse(site.kubernetes.version))), "")
+    first, *others = order.control_plane_order(site.control_plane, site.control_plane[0])
+    items = [*control_plane.steps(changes, first), control_plane.upload(changes, first)]
+    for host in others:
+        items += control_plane.steps(changes, host)
+    steps = Procedure(
+        "cluster.reconfigure",
+        f"Bring the control plane of {site.name} to what hosts.yaml says",
+        [*items, gates.cluster_verified(site)],
+    )
+    given = f"flags of the control plane have changed in hosts.yaml, and etcd's leader is on {site.control_plane[0]}"
+    return Page(steps, "--only control-plane", given)
+
+
+DAY2: Final = (reconfigured, cordon, drain, uncordon, reboots)

@@ -19,7 +19,7 @@ from runbooks.commands.reboot import Boot
 from runbooks.day2.reboot_steps import Reboots, back_in_service, begin, end, out_of_service, reboot
 from runbooks.day2.rules import reboots as rules
 from runbooks.engine.steps import Procedure, Run, Step, Together
-from runbooks.errors import InventoryError, PrecheckError
+from runbooks.errors import HostErrors, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.failover import can_hold, observer, take_over
 from runbooks.rules import lb as lb_rules
@@ -61,7 +61,7 @@ def wanted(site: Site, host: str, *, every: bool, if_needed: bool) -> Wanted:
 def reboot_hosts(session: Session, asked: Wanted, choices: Choices, within: int) -> None:
     """Reboot the hosts. Raises PrecheckError when the cluster or the load balancers are not well, or a drain would not end."""
     run, site = session.run, session.site
-    boots = run.read_all({host: commands.look() for host in site.hosts})
+    boots = _boots(run, asked.hosts)
     noted = [host for host, each in boots.items() if each.note]
     WORK.refuse(WORK.left_out(asked.hosts, noted))
     due = _due(run, asked, boots, noted)
@@ -78,6 +78,15 @@ def reboot_hosts(session: Session, asked: Wanted, choices: Choices, within: int)
         session.carry_out(procedure(Reboots(one, pair, within), turns, watching), resume=False)
 
 
+def _boots(run: Run, asked: Collection[Host]) -> dict[Host, Boot]:
+    """Return the present boot of every host that answers. Raises the error of one that was ``asked`` for and does not."""
+    said = run.read_each({host: commands.look() for host in run.site.hosts})
+    silent = {str(host): each for host, each in said.items() if host in asked and isinstance(each, RunbookError)}
+    if silent:
+        raise next(iter(silent.values())) if len(silent) == 1 else HostErrors(silent, len(asked))
+    return {host: each for host, each in said.items() if isinstance(each, Boot)}
+
+
 def _begun(boots: Mapping[Host, Boot]) -> Iterator[Host]:
     """Yield the hosts that an interrupted run has rebooted, and has not finished."""
     return (host for host, each in boots.items() if each.note and each.note.boot != each.boot)
@@ -86,7 +95,7 @@ def _begun(boots: Mapping[Host, Boot]) -> Iterator[Host]:
 def _due(run: Run, asked: Wanted, boots: Mapping[Host, Boot], noted: Collection[Host]) -> list[Host]:
     """Return the hosts to reboot, and say why; those that an interrupted run has left are finished first, and alone."""
     if noted:
-        run.listener.say(f"an interrupted run goes on: {listed(noted)} are left of it")
+        run.listener.say(f"an interrupted run goes on; left of it: {listed(noted)}")
         return [host for host in asked.hosts if host in noted]
     found = []
     for host in asked.hosts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbooks.commands import prepare
 from runbooks.commands import reboot as commands
@@ -122,7 +122,7 @@ def _await(all_: Reboots, run: Run, host: Host) -> None:
             f"{host} was rebooted and is not up after {all_.within} s: {str(error).rpartition(' s: ')[2]}\n{stays}No other host is rebooted.",
             hint=f"look at the console of {host}; when it is up, the same command again goes on; when it is lost: {lost}",
         ) from None
-    run.look_anew()
+    run.rebooted(host)
 
 
 def _tell(run: Run, host: Host) -> None:
@@ -139,18 +139,22 @@ def back_in_service(all_: Reboots, host: Host) -> list[Step]:
     if all_.one and host.is_node:
         if host.is_control_plane:
             found += [control_plane.serves(all_.one, host), traffic.let_in(host)]
-        found += [node.uncordon(all_.one, host), gated(all_.one, host)]
+        found += [gated(all_.one, host), node.uncordon(all_.one, host)]
     return found
 
 
 def gated(one: Upgrade, host: Host) -> Step:
-    """Return the gate of one node: it is Ready and starts Pods, with the pause image that its own configuration names."""
-    return gate.gate(
+    """Return the gate of one node, before it takes Pods again: it is Ready and starts a Pod, with the pause image of its own configuration.
+
+    That it is Ready proves nothing alone: the cluster notices a kubelet that is away only after a while.
+    """
+    step = gate.gate(
         one,
         host,
         arrived=lambda run: containerd_state.is_ready(one, run, host),
         image=lambda run: run.read(host, prepare.runtime()).config.sandbox,
     )
+    return replace(step, name="it starts Pods, and the cluster is whole with it")
 
 
 def end(host: Host) -> Step:

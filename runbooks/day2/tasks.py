@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from runbooks.engine.tasks import procedure
-from runbooks.upgrade.tasks import CHOICES
+from runbooks.engine.tasks import procedure, query
+from runbooks.upgrade.rules.flags import CHOICES
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -19,6 +19,39 @@ def _choices(session: Session, **flags: Any) -> Choices:
     from runbooks.upgrade.rules.choices import choices  # noqa: PLC0415 - start-up time
 
     return choices(session.site, to=session.site.kubernetes.version, **flags)
+
+
+@query
+def diff(session: Session) -> None:
+    """Show what differs from hosts.yaml.
+
+    Changes nothing. Compares hosts.yaml with what is in force: labels, annotations and taints of nodes, flags of the control plane,
+    the configuration of kubelets and kube-proxy, files, kernel settings and packages of every host, the load balancers' files. What was
+    edited by hand on a host is told apart. Each difference has the command that brings it about. Exit status 0 only when nothing differs.
+    """
+    from runbooks.day2.diff import show  # noqa: PLC0415 - start-up time
+
+    show(session)
+
+
+@procedure(
+    help={
+        "only": "only these topics, separated by commas: nodes, control-plane",
+        "host": "only these nodes, separated by commas; default: all",
+        "drop": "also take out flags of the control plane that hosts.yaml does not name",
+    }
+)
+def reconfigure(session: Session, only: str = "", host: str = "", drop: bool = False) -> None:
+    """Bring about what hosts.yaml says.
+
+    Labels, annotations and taints of nodes. Flags, volumes and the audit policy of the control plane: one host at a time, etcd's leader last,
+    out of the load balancers meanwhile. The first host has to run with them before the cluster gets them; when it does not, its files are
+    put back, and no other host is touched. Refused (3) is what a living cluster cannot change. What clients see is measured.
+    """
+    from runbooks.day2.reconfigure import reconfigure_cluster, topics  # noqa: PLC0415 - start-up time
+
+    chosen = topics(only)
+    reconfigure_cluster(session, session.site.named(host, "node"), chosen, _choices(session), drop=drop)
 
 
 @procedure(help=HOSTS)

@@ -65,6 +65,20 @@ class SiteLock:
         self._heart.start()
         return True
 
+    def regain(self, host: Host) -> None:
+        """Take the lock again on ``host``, which this run has rebooted: a reboot deletes it there. Nothing when it was not held there.
+
+        Raises PrecheckError when another run holds it by now, and the host's own error.
+        """
+        if host not in self._on:
+            return
+        answer = self._transport.run_each({host: lock("take", self._site.name, self._me, seconds=LEASE_S)})[host]
+        if isinstance(answer, RunbookError):
+            raise answer
+        if held := parse_held(answer):
+            self._lost = describe(self._site.name, held)
+            raise PrecheckError(self._lost, hint="check what the other command did, then run this again")
+
     def release(self, *, interrupted: bool = False) -> None:
         """Release the lock. After an interruption let it expire in 15 s instead: a command may still be ending on its host."""
         self._stop.set()
@@ -113,11 +127,13 @@ class SiteLock:
                 answers = own.run_each(dict.fromkeys(self._on, command))
             except RunbookError:  # unreachable for the moment: the lease outlasts several missed renewals
                 continue
-            kept = [answer for answer in answers.values() if isinstance(answer, Answer) and answer.exited == 0]
-            refused = [answer for answer in answers.values() if isinstance(answer, Answer) and answer.exited != 0]
+            kept = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited == 0]
+            refused = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited != 0]
             if refused and not kept:
                 self._lost = f"the lock of {self._site.name} was lost while this command ran: it expired or was broken"
                 return
+            if refused:  # it was rebooted, for example; nobody else can have the lock while the others keep it
+                own.run_each(dict.fromkeys(refused, lock("take", self._site.name, self._me, seconds=LEASE_S)))
 
 
 def break_lock(site: Site, transport: Transport) -> list[Host]:

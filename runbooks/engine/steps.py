@@ -247,6 +247,11 @@ class Run:
                 self._readings.forget()
         return taken
 
+    def rebooted(self, host: Host) -> None:
+        """Take note that this run has rebooted ``host``: the lock is taken there again. Raises PrecheckError when another run holds it by now."""
+        self.lease.regain(host)
+        self._readings.forget()
+
     def place(self, host: Host, wanted: Sequence[File], there: Mapping[str, Found], command: Command) -> None:
         """Report the diffs between the files ``there`` and ``wanted``, then run ``command``, which writes the files."""
         for file in wanted:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from runbooks.inventory import checks_drills, checks_monitoring, checks_networks, checks_ports, checks_values
+from runbooks.inventory import checks_drills, checks_monitoring, checks_networks, checks_nodes, checks_ports, checks_values
 from runbooks.inventory.draft import Draft, DraftHost
 from runbooks.inventory.problems import Finding
 
@@ -97,5 +97,6 @@ CHECKS: Final[tuple[Callable[[Draft], Findings], ...]] = (
     *checks_ports.CHECKS,
     adverts_fit_the_version,
     *checks_monitoring.CHECKS,
+    *checks_nodes.CHECKS,
     *checks_drills.CHECKS,
 )

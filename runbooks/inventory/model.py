@@ -16,9 +16,11 @@ from runbooks.inventory.settings import (
     Model,
     Monitoring,
     Networks,
+    OfNodes,
+    Roles,
     Ssh,
 )
-from runbooks.inventory.words import Address, HostName, Interface, Name, Priority, Role
+from runbooks.inventory.words import Address, Flags, HostName, Interface, Name, Priority, Role, TaintText
 
 WORDS: Final = {
     None: "host",
@@ -30,7 +32,10 @@ WORDS: Final = {
 
 
 class Host(Model, frozen=True):
-    """One machine. ``priority`` and ``interface`` are for LBs; ``weight`` (0-256) is its share of the LBs' connections."""
+    """One machine. ``priority`` and ``interface`` are for LBs; ``weight`` (0-256) is its share of the LBs' connections.
+
+    ``labels``, ``annotations`` and ``taints`` are of its node, on top of those of its roles (`Site.of_node`).
+    """
 
     name: HostName
     address: Address
@@ -38,10 +43,16 @@ class Host(Model, frozen=True):
     priority: Priority | None = None
     interface: Interface | None = None
     weight: Annotated[int, msgspec.Meta(ge=0, le=256)] = 100
+    labels: Flags = msgspec.field(default_factory=dict)
+    annotations: Flags = msgspec.field(default_factory=dict)
+    taints: tuple[TaintText, ...] = ()
     ssh: HostSsh = HostSsh()
 
     def __str__(self) -> str:
         return self.name
+
+    def __hash__(self) -> int:  # the groups of labels have none; hosts of one site differ by name
+        return hash(self.name)
 
     def is_called(self, hostname: str) -> bool:
         """Whether a machine that calls itself ``hostname`` may be this host: of the two, either may have the domain and the other not."""
@@ -85,6 +96,7 @@ class Site(Model, frozen=True):
     load_balancer: LoadBalancer
     ssh: Ssh
     hosts: tuple[Host, ...]
+    roles: Roles = Roles()
     backup: Backup | None = None
     monitoring: Monitoring | None = None
     drills: Drills = Drills()
@@ -111,6 +123,20 @@ class Site(Model, frozen=True):
     def nodes(self) -> tuple[Host, ...]:
         """The hosts that are to be nodes, each once: the control plane first, then the other workers."""
         return (*self.control_plane, *(host for host in self.workers if not host.is_control_plane))
+
+    def of_node(self, host: Host) -> OfNodes:
+        """Return what the Node of ``host`` is to have: that of its roles, the host's own over it. A taint is known by its key and effect."""
+        having = ((host.is_control_plane, self.roles.control_plane), (host.is_worker, self.roles.worker))
+        own = OfNodes(labels=host.labels, annotations=host.annotations, taints=host.taints)
+        groups = [*(group for has, group in having if has), own]
+        taints = {
+            (text.partition(":")[0].partition("=")[0], text.rpartition(":")[2]): text for each in groups for text in each.taints
+        }
+        return OfNodes(
+            labels={key: text for each in groups for key, text in each.labels.items()},
+            annotations={key: text for each in groups for key, text in each.annotations.items()},
+            taints=tuple(taints.values()),
+        )
 
     def hops(self, host: Host) -> tuple[Gateway, ...]:
         """Return the gateways that lead to ``host``, the first one first.

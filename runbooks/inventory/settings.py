@@ -19,6 +19,7 @@ from runbooks.inventory.words import (
     Recipient,
     Repository,
     Settings,
+    TaintText,
     Url,
     UrlPath,
     Version,
@@ -98,6 +99,21 @@ class Kubernetes(Model, frozen=True):
     extra_args: ExtraArgs = ExtraArgs()
     kubelet: Settings = msgspec.field(default_factory=dict)
     kube_proxy: Settings = msgspec.field(default_factory=dict)
+
+
+class OfNodes(Model, frozen=True):
+    """What the Node objects of one role have: labels and annotations by key, and taints as KEY=VALUE:EFFECT."""
+
+    labels: Flags = msgspec.field(default_factory=dict)
+    annotations: Flags = msgspec.field(default_factory=dict)
+    taints: tuple[TaintText, ...] = ()
+
+
+class Roles(Model, frozen=True):
+    """What nodes have by their role; a host's own keys come on top."""
+
+    control_plane: OfNodes = OfNodes()
+    worker: OfNodes = OfNodes()
 
 
 class Vrrp(Model, frozen=True):

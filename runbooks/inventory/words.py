@@ -90,6 +90,17 @@ Url = Annotated[
         description="a URL such as https://prometheus.company.local or http://10.1.1.50:9090, without a password in it",
     ),
 ]
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+LABEL_KEY = r"((?=.{1,253}/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?(?=.{1,63}(?:[=:]|\Z))[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?"
+LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
+TaintText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=rf"^{LABEL_KEY}(={LABEL_VALUE})?:(NoSchedule|PreferNoSchedule|NoExecute)\Z",
+        description="a taint such as dedicated=gpu:NoSchedule (KEY=VALUE:EFFECT or KEY:EFFECT; the effects are NoSchedule,"
+        " PreferNoSchedule and NoExecute)",
+    ),
+]
 Flags = dict[str, str]
 Settings = dict[str, Any]
 UrlPath = Annotated[

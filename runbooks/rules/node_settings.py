@@ -8,7 +8,7 @@ from typing import Any
 
 from runbooks.commands.drain_objects import MARK
 from runbooks.commands.node_objects import CONTROL_PLANE_KEYS
-from runbooks.commands.node_settings import NodeSettings, Taint
+from runbooks.commands.node_settings import RECORD, NodeSettings, Taint
 from runbooks.inventory.model import Host
 from runbooks.text import listed
 
@@ -45,7 +45,9 @@ def own(settings: NodeSettings) -> NodeSettings:
     return replace(
         settings,
         labels={key: text for key, text in settings.labels.items() if key not in KUBELET_LABELS | CONTROL_PLANE_KEYS},
-        annotations={key: text for key, text in settings.annotations.items() if not key.startswith(SOFTWARE_ANNOTATIONS)},
+        annotations={
+            key: text for key, text in settings.annotations.items() if key == RECORD or not key.startswith(SOFTWARE_ANNOTATIONS)
+        },
         taints=tuple(each for each in settings.taints if not each.key.startswith(STATE_TAINTS)),
         cordoned=settings.cordoned
         and MARK not in settings.annotations,  # that of an upgrade which has not finished is no setting
@@ -79,7 +81,7 @@ def told(settings: NodeSettings) -> str:
     parts = {
         "labels": listed([f"{key}={text}" if text else key for key, text in sorted(settings.labels.items())]),
         "taints": listed([str(each) for each in settings.taints]),
-        "annotations": listed(sorted(settings.annotations)),
+        "annotations": listed(sorted(settings.annotations.keys() - {RECORD})),
         "podCIDR": listed(settings.pod_cidrs),
     }
     return "; ".join([*(f"{name} {text}" for name, text in parts.items() if text), *(["cordoned"] if settings.cordoned else [])])

@@ -36,11 +36,15 @@ SETTLED_S, PASSING_S = 180, 60
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done, in words. ``topic``: of its own findings; ``not_now``: the first words when it is refused; ``flag``: names the hosts."""
+    """What is done, in words. ``topic``: of its own findings; ``not_now``: the first words when it is refused; ``flag``: names the hosts.
+
+    ``cordons``: a host in work is cordoned. Otherwise every host with a note is in work.
+    """
 
     topic: str
     not_now: str
     flag: str
+    cordons: bool = True
 
     def refuse(self, found: Iterable[Finding]) -> None:
         """Raise PrecheckError with every failure that is found."""
@@ -67,7 +71,7 @@ class Work:
         """
 
         def in_work(seen: ClusterReadings) -> set[str]:
-            return {host.name for host in out_of_service(run.site, seen, noted)}
+            return {host.name for host in (out_of_service(run.site, seen, noted) if self.cordons else noted)}
 
         def wrong(seen: ClusterReadings) -> list[Finding]:
             names = in_work(seen)

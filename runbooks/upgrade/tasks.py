@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbooks.engine.tasks import procedure, query
+from runbooks.upgrade.rules.flags import CHOICES
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -22,20 +23,6 @@ def status(session: Session) -> None:
     from runbooks.upgrade.status import show  # noqa: PLC0415 - start-up time
 
     show(session)
-
-
-CHOICES = {
-    "to": "the version to upgrade to, such as 1.36.3",
-    "hops": "also several minor versions, one whole upgrade after the other",
-    "only": "only these nodes, separated by commas; every control plane host comes before any kubelet",
-    "pause_after": "end the run after this node; the same command goes on with the next one",
-    "until": "begin no other node after this time (05:00); a node that was begun is finished",
-    "workers_at_once": "how many workers at the same time, after the first one alone: a number, or a percentage",
-    "drain_timeout": "seconds that the Pods of a node get to move",
-    "delete_emptydir_data": "Pods with emptyDir volumes may be evicted; what is in these volumes is lost",
-    "force_pods": "Pods without a controller that may be deleted for good: NAMESPACE/NAME, separated by commas",
-    "no_backup": "make no backup before",
-}
 
 
 @query(help=CHOICES)

@@ -1,5 +1,6 @@
-# Variables: SERVER (URL of this host's API server), NAME and ADDRESS (of this host, where its manifests do not say them), ETCD ("yes": also etcd's).
-# The static pod manifests that the installed kubeadm would write for this host now, from the cluster's kubeadm-config:
+# Variables: SERVER (URL of this host's API server), NAME and ADDRESS (of this host, where its manifests do not say them), ETCD ("yes": also etcd's),
+# CONFIG (a ClusterConfiguration; "": the one of the cluster's kubeadm-config).
+# The static pod manifests that the installed kubeadm would write for this host now:
 #   kubeadm VERSION, rendered NAME BASE64, error TEXT
 # Changes nothing: kubeadm writes into a scratch directory, which is mounted over /etc/kubernetes/manifests in a mount namespace of its own, where the
 # rest of the host is read-only. The kubelet and everybody else see neither.
@@ -10,13 +11,17 @@ trap 'trap "" TERM HUP INT; rm -rf -- "$scratch"' EXIT
 stop() { echo "error $*" && exit 0; }
 said() { tr '\n' ' ' <"$scratch/said" | tail -c 600; }
 echo "kubeadm $(kubeadm version -o short 2>/dev/null)"
-kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=15s -n kube-system get configmap kubeadm-config \
-    -o 'jsonpath={.data.ClusterConfiguration}' >"$scratch/cluster" 2>"$scratch/said" </dev/null || stop "kubeadm-config: $(said)"
+if [ -n "$CONFIG" ]; then
+    printf '%s\n' "$CONFIG" >"$scratch/cluster"
+else
+    kubectl --kubeconfig=/etc/kubernetes/admin.conf --server="$SERVER" --request-timeout=15s -n kube-system get configmap kubeadm-config \
+        -o 'jsonpath={.data.ClusterConfiguration}' >"$scratch/cluster" 2>"$scratch/said" </dev/null || stop "kubeadm-config: $(said)"
+fi
 endpoint=$(sed -n 's/^ *kubeadm.kubernetes.io\/kube-apiserver.advertise-address.endpoint: *//p' "$manifests/kube-apiserver.yaml" 2>/dev/null | tr -d "\"'")
 address=${endpoint%:*} address=${address#[} address=${address%]}
 name=$(sed -n 's/^ *- --name=//p' "$manifests/etcd.yaml" 2>/dev/null | head -n 1)
 {
-    echo "apiVersion: $(sed -n 's/^apiVersion: *//p' "$scratch/cluster" | head -n 1)"
+    echo "apiVersion: $(sed -n 's/^"\{0,1\}apiVersion"\{0,1\}: *//p' "$scratch/cluster" | head -n 1)"
     echo 'kind: InitConfiguration'
     echo 'localAPIEndpoint:'
     echo "  advertiseAddress: \"${address:-$ADDRESS}\""

@@ -205,6 +205,7 @@ class FakeLease:
         self.refusal, self.on_taking = refusal, on_taking
         self.asked = 0
         self.taken = 0
+        self.regained: list[Host] = []
 
     def hold(self) -> bool:
         self.asked += 1
@@ -215,6 +216,10 @@ class FakeLease:
         self.taken += 1
         self.on_taking()
         return True
+
+    def regain(self, host: Host) -> None:
+        """Take it again on a host that was rebooted."""
+        self.regained.append(host)
 
 
 def run_on(hosts: Any, *, journal: Any = None, lease: Any = None, plan: bool = False) -> Run:

@@ -27,7 +27,7 @@ from typing import Any, Final
 from runbooks.backup.sets import manifest
 from runbooks.backup.sets.manifest import Manifest
 from runbooks.errors import InventoryError, PrecheckError, RunbookError
-from runbooks.inventory.model import Site
+from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings import Backup
 from runbooks.local import files
 
@@ -63,6 +63,9 @@ class Unlocked:
     def hold(self) -> bool:
         """Return False: no lock was taken."""
         return False
+
+    def regain(self, host: Host) -> None:
+        """Do nothing: no host has a lock."""
 
 
 def configured(site: Site) -> Backup:

@@ -5,16 +5,15 @@ The tests depend on one another, in the order of this file.
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.lab.lb.test_setup import events
-from tests.lab.upgrade.test_run import KUBECTL, WORKLOAD, apply
 from tests.support.newer import publish, version, withdraw
 from tests.support.operator import Operator, sh
+from tests.support.service import IN_SERVICE, KUBECTL, in_lbs, node, place, run_workload
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -29,22 +28,13 @@ FAILS = (
     "\\n' >usr/bin/containerd; chmod 755 usr/bin/containerd"
 )
 ATTEMPT = "/var/lib/ha-runbooks/upgrade/attempt"
-ON_WORKER1 = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["worker1"]}]}
-NEAR = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": ON_WORKER1}]}}
 
 
 @pytest.fixture(scope="module")
 def busy(cluster: Operator) -> Iterator[Operator]:
     """The operator of a cluster that is whole, with a workload on worker1; afterwards nothing newer is on offer any more."""
     cluster.verified()
-    template = json.loads(json.dumps(WORKLOAD["spec"]["template"]))
-    anywhere = [{"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"}]
-    template["spec"] |= {"affinity": NEAR, "tolerations": anywhere}
-    others = "master1 master2 master3"  # cordoned until it runs: the scheduler may think better of what is only preferred
-    sh(cluster, "master1", f"{KUBECTL} cordon {others}")
-    apply(cluster, {**WORKLOAD, "spec": {**WORKLOAD["spec"], "template": template}})
-    look = f"{KUBECTL} rollout status deployment/kept --timeout=300s"
-    sh(cluster, "master1", f"{look}; code=$?; {KUBECTL} uncordon {others}; exit $code")
+    run_workload(cluster)
     yield cluster
     sh(cluster, "master1", f"{KUBECTL} delete deployment kept --wait=false")
     withdraw(cluster.lab, *HOSTS)
@@ -56,33 +46,10 @@ def suffixes(operator: Operator, host: str) -> list[str]:
     return [each[each.rfind("+lab") :] if "+lab" in each else "" for each in found]
 
 
-def node(operator: Operator, host: str) -> dict[str, object]:
-    said = json.loads(sh(operator, "master1", f"{KUBECTL} get node {host} -o json"))
-    ready = next(each["status"] for each in said["status"]["conditions"] if each["type"] == "Ready")
-    marks = [name for name in said["metadata"]["annotations"] if name.startswith("ha-runbooks/")]
-    return {"ready": ready == "True", "cordoned": bool(said["spec"].get("unschedulable")), "marks": marks}
-
-
-def in_lbs(operator: Operator, host: str) -> set[str]:
-    """Return the states of the host on the LBs."""
-    status = json.loads(operator.well("lb.status", "--json"))
-    return {each["status"] for lb in status["lbs"].values() for each in lb["backends"] if each["server"] == host}
-
-
 def kept(operator: Operator, host: str) -> list[str]:
     """Return what is left of the note on the host, and of what goes with it."""
     said = sh(operator, host, "ls /var/lib/ha-runbooks/upgrade/runtime 2>/dev/null || true").split()
     return [name for name in ("note.json", "old", "before", "new", "tried") if name in said]
-
-
-def place(operator: Operator) -> str:
-    """Return the node on which the workload runs."""
-    return sh(
-        operator, "master1", f"{KUBECTL} get pods -l app=kept --field-selector=status.phase=Running -o jsonpath={{..nodeName}}"
-    )
-
-
-IN_SERVICE = {"ready": True, "cordoned": False, "marks": []}
 
 
 @pytest.mark.long

@@ -14,27 +14,10 @@ import yaml
 from lab.kubernetes import noted
 from runbooks.upgrade.rules.schedule import APPLY, DRAIN, KUBELET, WORKER
 from tests.support.operator import Operator, sh
+from tests.support.service import KUBECTL, WORKLOAD, apply
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
-
-KUBECTL = "kubectl --kubeconfig=/etc/kubernetes/admin.conf"
-WORKLOAD = {
-    "apiVersion": "apps/v1",
-    "kind": "Deployment",
-    "metadata": {"name": "kept", "namespace": "default"},
-    "spec": {
-        "replicas": 1,
-        "selector": {"matchLabels": {"app": "kept"}},
-        "template": {
-            "metadata": {"labels": {"app": "kept"}},
-            "spec": {
-                "terminationGracePeriodSeconds": 0,
-                "containers": [{"name": "kept", "image": "ha-lab/tools:1", "command": ["sleep", "100000"]}],
-            },
-        },
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +54,6 @@ def kubelets(operator: Operator) -> dict[str, str]:
         + (" cordoned" if node["spec"].get("unschedulable") else "")
         for node in nodes
     }
-
-
-def apply(operator: Operator, *objects: dict[str, Any]) -> None:
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-    operator.lab.console("master1", ["sh", "-c", f"{KUBECTL} apply -f -"], stdin=text, timeout_s=60)
 
 
 def test_what_was_not_asked_for_is_refused_before_anything_is_changed(cluster: Operator, target: str) -> None:

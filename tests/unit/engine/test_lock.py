@@ -282,6 +282,40 @@ def test_when_it_was_taken_from_us_the_next_change_is_refused(hosts, locks, monk
     assert holders(hosts) == {"lb1": "other-run", "lb2": "other-run"}
 
 
+def test_a_host_that_was_rebooted_gets_it_again_with_the_next_renewal(hosts, locks, monkeypatch):
+    mine = locks()
+    monkeypatch.setattr(engine_lock, "RENEW_S", 0.01)
+    mine.hold()
+    own = holders(hosts)
+    hosts.run(lb(2), lock("break", site().name))
+    eventually(lambda: holders(hosts) == own)
+    assert mine.hold() is False
+
+
+def test_one_host_after_the_other_is_rebooted_by_the_run_itself(hosts, locks):
+    mine = locks()
+    mine.hold()
+    own = holders(hosts)
+    for host in (lb(2), lb(1)):
+        hosts.run(host, lock("break", site().name))
+        mine.regain(host)
+        assert holders(hosts) == own
+    mine.regain(master(1))  # it was never held there
+    assert holders(hosts) == own
+
+
+def test_what_somebody_else_has_taken_meanwhile_is_not_taken_again(hosts, locks):
+    mine = locks()
+    mine.hold()
+    hosts.run(lb(2), lock("break", site().name))
+    held_by(LEE, hosts, lb(2))
+    with pytest.raises(PrecheckError, match=r"inv lb\.failover"):
+        mine.regain(lb(2))
+    with pytest.raises(PrecheckError, match=r"inv lb\.failover"):
+        mine.hold()
+    assert holders(hosts)["lb2"] == "other-run"
+
+
 def test_hosts_that_do_not_answer_a_renewal_do_not_end_it(hosts, locks, monkeypatch):
     monkeypatch.setattr(engine_lock, "RENEW_S", 0.01)
     mine = locks()

@@ -1,0 +1,238 @@
+"""Flags and files of a living control plane: one host at a time, through kubeadm's own phases.
+
+https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-reconfigure/
+
+The first host proves the new settings before kubeadm's ConfigMap gets them. When its static pods do not run with them, its files are put back, and
+no other host is touched. Never writes a manifest that kubeadm would not write itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from runbooks.cluster.files import audit_policy
+from runbooks.commands import files, kubeadm_config, node, reconfigure, rendered, settings_look, static_pods, upgrade_kubeadm
+from runbooks.commands.reconfigure import Note
+from runbooks.commands.settings_look import MANIFESTS, HostSettings
+from runbooks.day2.rules.merged import with_host
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.retry import until
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import OutcomeError, PrecheckError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.lb import traffic
+from runbooks.rules.kubeadm import AUDIT_POLICY
+from runbooks.text import listed
+from runbooks.upgrade import control_plane, kubeadm, nodes
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.procedure import made
+from runbooks.upgrade.rules import customised
+
+WITHIN_S: Final = 180  # the kubelet reads its manifests at least every 20 s, an old API server takes up to 30 s to end
+API: Final = "kube-apiserver"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The changes of one run. ``configuration``: the ClusterConfiguration that every host is to have."""
+
+    one: Upgrade
+    configuration: str
+
+    @property
+    def site(self) -> Site:
+        """The site."""
+        return self.one.site
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What differs on one host: manifests by name, the audit policy; and how these are now, by path."""
+
+    manifests: Mapping[str, str]
+    policy: bool
+    now: Mapping[str, str]
+
+    @property
+    def pods(self) -> list[str]:
+        """The static pods that restart."""
+        return [*self.manifests, *([API] if self.policy and API not in self.manifests else [])]
+
+
+def differing(all_: Changes, run: Run, host: Host) -> Files:
+    """Return which files of ``host`` are not as kubeadm makes them of the new configuration. Raises OutcomeError when kubeadm makes none."""
+    probe = rendered.look(host, etcd=all_.site.kubernetes.etcd == "stacked", config=all_.configuration)
+    wanted, there = run.read(host, probe), run.read(host, settings_look.look())
+    if wanted.error:
+        raise PrecheckError(
+            f"{host}: kubeadm does not take these settings; nothing was changed there: {wanted.error}",
+            hint="correct kubernetes.extra_args in hosts.yaml",
+        )
+    policy = audit_policy(all_.site)
+    kept = run.read(host, files.found([AUDIT_POLICY])).get(AUDIT_POLICY)
+    manifests = {name: text for name, text in wanted.manifests.items() if _differs(there, name, text)}
+    now = {_path(name): there.files[_path(name)] for name in manifests if _path(name) in there.files}
+    other = kept is None or kept.content != policy.content
+    return Files(manifests, other, now | ({AUDIT_POLICY: kept.content} if other and kept else {}))
+
+
+def _differs(there: HostSettings, name: str, wanted: str) -> bool:
+    have = there.files.get(_path(name))
+    return have is None or customised.compared(_path(name), have, wanted) is not None
+
+
+def _path(name: str) -> str:
+    return f"{MANIFESTS}/{name}.yaml"
+
+
+def arrived(all_: Changes, run: Run, host: Host) -> bool | Unmet:
+    """Return whether ``host`` has its files, and its static pods run with them."""
+    there = run.read(host, reconfigure.read())
+    if there and not there.proved:
+        return Unmet("its static pods have not proved that they run with the new files")
+    left = differing(all_, run, host)
+    return Unmet.of(f"other than hosts.yaml says: {listed(left.pods)}" if left.pods else "")
+
+
+def steps(all_: Changes, host: Host) -> list[Step]:
+    """Return the steps of one host. Its note goes last."""
+
+    def spared(run: Run) -> bool:
+        return bool(arrived(all_, run, host))
+
+    let_in = [traffic.let_in(host)] if len(all_.site.control_plane) > 1 else []
+    whole = control_plane.etcd_whole(all_.one, host)
+    out = nodes.out_of_traffic(all_.one, host, spared)
+    return [begin(all_, host), *out, write(all_, host), control_plane.serves(all_.one, host), *let_in, *whole, end(host)]
+
+
+def begin(all_: Changes, host: Host) -> Step:
+    """Keep the files of ``host`` as they are, before they are changed."""
+
+    def done(run: Run) -> bool | Unmet:
+        return True if run.read(host, reconfigure.read()) else arrived(all_, run, host)
+
+    def do(run: Run) -> None:
+        run.change(host, reconfigure.write(Note(differing(all_, run, host).now)))
+
+    return Step("keep its files as they are", host, done=done, do=do, by_hand=by_hand("day2", "keep_files", host=host))
+
+
+def write(all_: Changes, host: Host) -> Step:
+    """Write the files that kubeadm makes of the new configuration, and prove that the static pods run with them; else put the old ones back."""
+
+    def do(run: Run) -> None:
+        left, there = differing(all_, run, host), run.read(host, reconfigure.read())
+        if run.plan or left.pods:
+            _place(all_, run, host, left)
+        if run.plan or not there:
+            return
+        try:
+            _prove(run, host, left.pods or _pods_of(there))
+        except OutcomeError as error:
+            _go_back(all_, run, host, there, error)
+        run.change(host, reconfigure.write(replace(there, proved=True)))
+
+    name = "write the files that kubeadm makes of hosts.yaml; its static pods run with them"
+    text = by_hand("day2", "write_files", host=host)
+    return Step(name, host, done=lambda run: arrived(all_, run, host), do=do, within=30, by_hand=text)
+
+
+def _pods_of(there: Note) -> list[str]:
+    names = [path.rpartition("/")[2].removesuffix(".yaml") for path in there.before if path.startswith(MANIFESTS)]
+    return [*names, *([API] if AUDIT_POLICY in there.before and API not in names else [])]
+
+
+def _place(all_: Changes, run: Run, host: Host, left: Files) -> None:
+    """Show what changes, and write it. The API server reads its audit policy only when it starts."""
+    if left.policy:
+        policy = audit_policy(all_.site)
+        run.place(host, [policy], run.read(host, files.found([AUDIT_POLICY])), files.place([policy]))
+    for name, text in left.manifests.items():
+        change = customised.compared(_path(name), left.now.get(_path(name), ""), text)
+        for line in (*(f"-{line}" for line in change.gone), *(f"+{line}" for line in change.comes)) if change else ():
+            run.note(host, f"{name}: {line}")
+    if left.manifests:
+        run.change(host, reconfigure.place(left.manifests))
+    if left.policy and API not in left.manifests:
+        run.change(host, static_pods.restart([API]))
+
+
+def _prove(run: Run, host: Host, pods: list[str]) -> None:
+    """Wait until new containers of ``pods`` have been running for a while, and the API server is ready. Raises OutcomeError with the last words."""
+
+    def runs() -> bool | Unmet:
+        run.look_anew()
+        seen = run.read(host, upgrade_kubeadm.look())
+        if crashed := {name: line for name, line in seen.crashed.items() if name in pods}:
+            raise OutcomeError(f"ends again and again: {kubeadm.crashes(crashed)}")
+        old = [name for name in pods if seen.up.get(name, 0) > seen.written.get(name, 0)]
+        late = [name for name in pods if name not in seen.up or seen.up[name] < control_plane.STEADY_S]
+        if old or late:
+            return Unmet(f"{listed(dict.fromkeys([*old, *late]))} does not run with the new files yet")
+        state = run.read(host, node.look(host))
+        return True if state.serves else Unmet(f"its API server says: {state.api or 'nothing yet'}")
+
+    until(runs, within=WITHIN_S, poll=run.poll)
+
+
+def _go_back(all_: Changes, run: Run, host: Host, there: Note, why: OutcomeError) -> None:
+    """Put the old files back, wait until they run, let the load balancers use the host again, and raise OutcomeError."""
+    run.note(host, f"it does not run with the new files; the old ones are put back: {str(why).splitlines()[0]}")
+    failed = f"{host} does not run with these settings: {why}"
+    old = {path.rpartition("/")[2].removesuffix(".yaml"): text for path, text in there.before.items() if path != AUDIT_POLICY}
+    try:
+        if AUDIT_POLICY in there.before:
+            run.change(host, files.place([replace(audit_policy(all_.site), content=there.before[AUDIT_POLICY])]))
+        if old:
+            run.change(host, reconfigure.place(old))
+        if AUDIT_POLICY in there.before and API not in old:
+            run.change(host, static_pods.restart([API]))
+        _prove(run, host, _pods_of(there))
+        run.change(host, reconfigure.forget())
+        if len(all_.site.control_plane) > 1:
+            made(run, traffic.let_in(host))
+    except RunbookError as error:
+        raise OutcomeError(
+            f"{failed}\nThe old files are put back, and it does not serve again: {error}\nNo other host was touched.",
+            hint=f"on {host}: crictl ps -a; crictl logs ID; then inv cluster.status",
+        ) from None
+    raise OutcomeError(
+        f"{failed}\nIts old files are back, and it serves as before. No other host was touched, and kubeadm-config is as it was.",
+        hint="correct it in hosts.yaml, then inv cluster.reconfigure again",
+    )
+
+
+def upload(all_: Changes, host: Host) -> Step:
+    """Put the new configuration into the cluster, with kubeadm: later joins and upgrades use it. Only after ``host`` has proved it."""
+
+    def done(run: Run) -> bool | Unmet:
+        api_host = all_.one.survey.serving(run)
+        there = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
+        return Unmet.of("" if same(there, all_.configuration) else "kubeadm-config has other settings")
+
+    def do(run: Run) -> None:
+        run.change(host, reconfigure.upload(with_host(all_.configuration, host)))
+
+    text = by_hand("day2", "upload", host=host)
+    return Step("kubeadm-config has the settings of hosts.yaml", done=done, do=do, within=30, by_hand=text)
+
+
+def same(there: str, wanted: str) -> bool:
+    """Return whether two texts of ClusterConfiguration say the same."""
+    import yaml  # noqa: PLC0415 - start-up time
+
+    return bool(yaml.safe_load(there) == yaml.safe_load(wanted))
+
+
+def end(host: Host) -> Step:
+    """Take the note away: the old files are not needed any more."""
+    return Step(
+        "take that note away",
+        host,
+        done=lambda run: run.read(host, reconfigure.read()) is None,
+        do=lambda run: run.change(host, reconfigure.forget()),
+        by_hand=by_hand("day2", "reboot_end"),
+    )

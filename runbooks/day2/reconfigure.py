@@ -1,0 +1,134 @@
+"""`inv cluster.reconfigure`: what hosts.yaml says is brought about on the living cluster.
+
+Labels, annotations and taints of nodes; flags of the control plane and its audit policy, one host at a time. What cannot be changed in place is
+refused with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final
+
+from runbooks import gates
+from runbooks.cluster import node_settings as cluster_node_settings
+from runbooks.commands import kubeadm_config, reconfigure
+from runbooks.commands import node_settings as commands
+from runbooks.commands.node_settings import Live
+from runbooks.day2 import control_plane
+from runbooks.day2.control_plane import Changes
+from runbooks.day2.rules import difference as rules
+from runbooks.day2.rules.merged import merged
+from runbooks.engine.steps import Procedure, Run, Step, Together
+from runbooks.errors import InventoryError
+from runbooks.inventory.model import Host
+from runbooks.rules import node_wanted
+from runbooks.rules.finding import Finding
+from runbooks.rules.kubeadm import minor_of
+from runbooks.text import listed
+from runbooks.upgrade import clients
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.forecast import leading
+from runbooks.upgrade.nodes import Work
+from runbooks.upgrade.rules import order
+from runbooks.upgrade.rules.choices import Choices
+from runbooks.view.cluster import Survey
+
+if TYPE_CHECKING:
+    from runbooks.engine.session import Session
+
+TOPICS: Final = ("nodes", "control-plane")
+WORK: Final = Work("reconfigure", "nothing is reconfigured now", "--host", cordons=False)
+
+
+def topics(only: str) -> tuple[str, ...]:
+    """Return the topics that --only names, all of them for "". Raises InventoryError for any other word."""
+    wanted = [word.strip() for word in only.split(",") if word.strip()]
+    if wrong := [word for word in wanted if word not in TOPICS]:
+        raise InventoryError(
+            f"--only {wrong[0]}: not one of {listed(TOPICS)}", hint="inv cluster.diff names the command for each difference"
+        )
+    return tuple(topic for topic in TOPICS if not wanted or topic in wanted)
+
+
+def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequence[str], choices: Choices, *, drop: bool) -> None:
+    """Bring about what hosts.yaml says. Raises PrecheckError when the cluster is not well, or hosts.yaml asks for what cannot be changed."""
+    run = session.run
+    items: list[Step | Together] = []
+    if "nodes" in chosen:
+        items += _nodes(run, hosts)
+    changes = _control_plane(run, hosts, choices, drop=drop) if "control-plane" in chosen else []
+    items += changes
+    if changes:
+        items.append(gates.cluster_verified(run.site))
+    if not items:
+        run.listener.say("nothing to do: everything is as hosts.yaml says")
+        return
+    names = [host.name for host in hosts]
+    inputs = {"hosts": names, "topics": list(chosen), "drop": drop}
+    title = f"Bring {listed(chosen)} of {run.site.name} to what hosts.yaml says"
+    with clients.watched(session) if changes else nullcontext():
+        session.carry_out(Procedure("cluster.reconfigure", title, items, inputs=inputs), resume=False)
+
+
+def _nodes(run: Run, hosts: Sequence[Host]) -> list[Step | Together]:
+    """Return the steps for the nodes whose labels, annotations or taints differ."""
+    survey = Survey()
+    api_host = survey.serving(run)
+    there: Mapping[str, Live] = run.read(api_host, commands.every(api_host))
+    found = []
+    for host in hosts:
+        live = next((each for name, each in there.items() if host.is_called(name)), None)
+        if live and not node_wanted.is_right(live.settings, run.site.of_node(host)):
+            found.append(cluster_node_settings.settle(survey, run.site, host))
+    return [Together(tuple(found))] if found else []
+
+
+def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool) -> list[Step | Together]:
+    """Return the steps for the control plane, [] when it is as hosts.yaml says. Raises PrecheckError when it is no time for them."""
+    site, survey = run.site, Survey()
+    masters = [host for host in site.control_plane if host in hosts]
+    if not masters:
+        return []
+    notes = run.read_all({host: reconfigure.read() for host in site.control_plane})
+    noted = [host for host, there in notes.items() if there]
+    api_host = survey.serving(run)
+    live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
+    _refuse_fixed(run, api_host, live)
+    wanted = merged(site, live, drop=drop)
+    changes = Changes(Upgrade(site, choices.to, choices, survey=survey), wanted)
+    current = control_plane.same(live, wanted)
+    if current and not noted and all(control_plane.arrived(changes, run, host) for host in masters):
+        return []
+    WORK.refuse(WORK.left_out(masters, noted))
+    first, _, state = WORK.look(run, noted)
+    changes = Changes(Upgrade(site, state.to or choices.to, choices, survey=first.survey), wanted)
+    ordered = [
+        host
+        for host in order.control_plane_order(site.control_plane, leading(first.view), {host.name for host in noted})
+        if host in masters
+    ]
+    items: list[Step | Together] = []
+    for number, host in enumerate(ordered):
+        items += control_plane.steps(changes, host)
+        if number == 0:
+            items.append(control_plane.upload(changes, host))
+    return items
+
+
+def _refuse_fixed(run: Run, api_host: Host, live: str) -> None:
+    """Raise PrecheckError for what a living cluster cannot change."""
+    settings = run.read(api_host, kubeadm_config.look(api_host, minor_of(run.site)))
+    found = [each for each in rules.of_cluster(run.site, settings, live) if each.key in rules.FIXED]
+    if found:
+        WORK.refuse(
+            Finding(
+                "fail",
+                topic=each.key,
+                seen=f"it is {each.there}, and hosts.yaml says {each.wanted}: {each.why}",
+                fix="put back in hosts.yaml what is in force: inv cluster.diff",
+            )
+            for each in found
+        )
+    if len(run.site.control_plane) == 1:
+        run.listener.say("there is one control plane host: the API is away while its static pods restart")

@@ -1,0 +1,89 @@
+"""The ClusterConfiguration that hosts.yaml asks for, made from the one in the cluster. Pure.
+
+What hosts.yaml does not name stays: kubeadm's defaults, and what somebody has added by hand. Such flags go only when the operator says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+from runbooks.commands.kubeadm_config import PARTS, args_of
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import kubeadm
+from runbooks.rules.kubeadm_documents import documents
+
+STAYS: Final = ("kind", "kubernetesVersion")
+# kubeadm itself writes these flags into kubeadm-config.
+OF_KUBEADM: Final = {"kube-apiserver": frozenset({"authorization-mode"})}
+
+
+def merged(site: Site, live: str, *, drop: bool) -> str:
+    """Return the text of ClusterConfiguration. ``live``: the one in the cluster; ``drop``: flags that hosts.yaml does not name go.
+
+    Raises InventoryError for settings that kubeadm cannot use, ValueError when ``live`` is no mapping.
+    """
+    there = yaml.safe_load(live)
+    if not isinstance(there, dict):
+        raise ValueError("ClusterConfiguration in kubeadm-config is no mapping")  # noqa: TRY004 - the text is wrong, not a type of ours
+    version = kubeadm.parse(site.kubernetes.version)
+    wanted = _cluster(str(kubeadm.init_config(site, site.control_plane[0], version, None)))
+    for part, component in PARTS.items():
+        _flags(there, wanted, part, component, drop=drop)
+    return documents(_over(there, {key: each for key, each in wanted.items() if key not in STAYS}))
+
+
+def with_host(configuration: str, host: Host) -> str:
+    """Return ``configuration`` with the InitConfiguration of ``host``, as kubeadm's phases take it."""
+    version = str(yaml.safe_load(configuration)["apiVersion"])
+    init = {
+        "apiVersion": version,
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": {"advertiseAddress": str(host.address), "bindPort": 6443},
+        "nodeRegistration": {"name": host.name, "criSocket": kubeadm.CRI_SOCKET},
+    }
+    return f"{documents(init)}---\n{configuration}"
+
+
+def _cluster(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in yaml.safe_load_all(text) if each["kind"] == "ClusterConfiguration")
+    return found
+
+
+def _flags(there: dict[str, Any], wanted: dict[str, Any], part: str, component: str, *, drop: bool) -> None:
+    """Put into ``wanted`` the flags of ``there`` that stay: all that hosts.yaml does not name, or with ``drop`` only kubeadm's own."""
+    given = args_of(wanted, part)
+    names = {name for name, _ in given}
+    kept = [(name, text) for name, text in args_of(there, part) if name not in names and _stays(name, component, drop=drop)]
+    _at(there, part).pop("extraArgs", None)
+    if flags := [*kept, *given]:
+        listed = str(wanted["apiVersion"]).endswith("v1beta4")
+        _make(wanted, part)["extraArgs"] = [{"name": name, "value": text} for name, text in flags] if listed else dict(flags)
+
+
+def _stays(name: str, component: str, *, drop: bool) -> bool:
+    return not drop or name in OF_KUBEADM.get(component, ())
+
+
+def _at(tree: Mapping[str, Any], path: str) -> dict[str, Any]:
+    found: Any = tree
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _make(tree: dict[str, Any], path: str) -> dict[str, Any]:
+    for key in path.split("."):
+        tree = tree.setdefault(key, {})
+    return tree
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``below`` updated with ``above``: mappings at every level, lists are replaced."""
+    found = dict(below)
+    for key, value in above.items():
+        old = found.get(key)
+        found[key] = _over(old, value) if isinstance(old, dict) and isinstance(value, dict) and key != "extraArgs" else value
+    return found
