@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.operator import Operator, sh
@@ -32,6 +33,11 @@ IN_SERVICE = {"ready": True, "cordoned": False, "marks": []}
 def apply(operator: Operator, *objects: dict[str, Any]) -> None:
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     operator.lab.console("master1", ["sh", "-c", f"{KUBECTL} apply -f -"], stdin=text, timeout_s=60)
+
+
+def ended(step: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether an event is the end of a step."""
+    return lambda event: event["event"] == "step" and step in event["step"]
 
 
 def run_workload(operator: Operator) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.lab.lb.test_setup import events
 from tests.support.operator import Operator, holders, sh
-from tests.support.service import IN_SERVICE, KUBECTL, in_lbs, node, place, run_workload
+from tests.support.service import IN_SERVICE, KUBECTL, ended, in_lbs, node, place, run_workload
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -85,8 +85,9 @@ def test_killed_while_a_control_plane_host_is_down_the_same_command_goes_on(busy
     before = boots(busy, "master2", "worker1")
     words = ("cluster.reboot", "--host", "master2,worker1")
     busy.good("cluster.cordon", "--host", "worker1")  # by the operator: it stays so
-    assert busy.strike(2, signal.SIGKILL, *words, named="systemctl reboot") == -signal.SIGKILL, busy.last_words
-    eventually(lambda: boots(busy, "master2")["master2"] != before["master2"])
+    exited, said = busy.follow(*words, when=ended("master2: reboot"), act=lambda process, _: process.send_signal(signal.SIGKILL))
+    assert exited == -signal.SIGKILL, said
+    assert boots(busy, "master2")["master2"] != before["master2"]
     assert in_lbs(busy, "master2") == {"MAINT"}
     assert (noted(busy, "master2"), noted(busy, "worker1")) == (True, False)
     refused = busy.inv("cluster.uncordon", "--host", "master2")

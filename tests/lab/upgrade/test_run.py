@@ -14,7 +14,7 @@ import yaml
 from lab.kubernetes import noted
 from runbooks.upgrade.rules.schedule import APPLY, DRAIN, KUBELET, WORKER
 from tests.support.operator import Operator, sh
-from tests.support.service import KUBECTL, WORKLOAD, apply
+from tests.support.service import KUBECTL, WORKLOAD, apply, ended
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -29,11 +29,6 @@ def target(cluster: Operator) -> str:
 
 def words(target: str) -> tuple[str, ...]:
     return ("upgrade.run", "--to", target, "--no-backup", "--drain-timeout", "15")
-
-
-def ended(step: str) -> Callable[[dict[str, Any]], bool]:
-    """Whether an event is the end of a step."""
-    return lambda event: event["event"] == "step" and step in event["step"]
 
 
 def changes(command: str) -> Callable[[dict[str, Any]], bool]:
