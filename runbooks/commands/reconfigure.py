@@ -6,14 +6,18 @@ https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-reconfigure/
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from collections.abc import Mapping
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Any, Final, Literal
 
+from runbooks.commands import kubectl
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
+from runbooks.inventory.model import Host
 
-NOTE: Final = "/var/lib/ha-runbooks/reconfigure/note.json"
+DIRECTORY: Final = "/var/lib/ha-runbooks/reconfigure"
+Kind = Literal["control-plane", "kubelet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,19 @@ class Note:
     proved: bool = False
 
 
-def write(note: Note) -> Command:
+def _path(kind: Kind) -> str:
+    return f"{DIRECTORY}/{kind}.json"
+
+
+def write(note: Note, kind: Kind) -> Command:
     """Write the note."""
-    command = script("work-note", {"ACTION": "write", "NOTE": NOTE, "CONTENT": json.dumps(asdict(note))})
-    return replace(command, shown=f"note in {NOTE}: {'the new files work' if note.proved else 'the files as they were'}")
+    command = script("work-note", {"ACTION": "write", "NOTE": _path(kind), "CONTENT": json.dumps(asdict(note))})
+    return replace(command, shown=f"note in {_path(kind)}: {'the new files work' if note.proved else 'the files as they were'}")
 
 
-def read() -> Probe[Note | None]:
+def read(kind: Kind) -> Probe[Note | None]:
     """Read the note; None when there is none."""
-    command = replace(script("work-note", {"ACTION": "read", "NOTE": NOTE}), shown=f"cat {NOTE}")
+    command = replace(script("work-note", {"ACTION": "read", "NOTE": _path(kind)}), shown=f"cat {_path(kind)}")
     return Probe(command, parse)
 
 
@@ -47,18 +55,74 @@ def parse(answer: Answer) -> Note | None:
     try:
         return Note(**json.loads(answer.stdout))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{NOTE} cannot be read: {error}") from None
+        raise ValueError(f"the note in {DIRECTORY} cannot be read: {error}") from None
 
 
-def forget() -> Command:
+def forget(kind: Kind) -> Command:
     """Take the note away."""
-    return cmd("rm", "-f", "--", NOTE)
+    return cmd("rm", "-f", "--", _path(kind))
 
 
-def upload(config: str) -> Command:
-    """Put ``config`` (InitConfiguration and ClusterConfiguration) into the cluster. kubeadm checks it first."""
-    shown = "kubeadm init phase upload-config kubeadm --config FILE"
-    return replace(script("upload-config", {"CONFIG": config}, timeout=60), shown=shown)
+def upload(config: str, part: Literal["kubeadm", "kubelet"]) -> Command:
+    """Put ``config`` into the cluster's ConfigMap of kubeadm or of kubelets. kubeadm checks it first.
+
+    It is InitConfiguration, ClusterConfiguration and, for kubelets, KubeletConfiguration.
+    """
+    shown = f"kubeadm init phase upload-config {part} --config FILE"
+    return replace(script("upload-config", {"CONFIG": config, "PART": part}, timeout=60), shown=shown)
+
+
+def write_kubelet(states: Sequence[str]) -> Command:
+    """Have kubeadm write the kubelet's configuration from the ConfigMap, and restart the kubelet without the files ``states``; Pods keep running."""
+    command = script("kubelet-config", {"ACTION": "write", "STATES": states, "CONTENT": ""}, timeout=120)
+    return replace(command, shown="kubeadm upgrade node phase kubelet-config; systemctl restart kubelet")
+
+
+def put_back_kubelet(content: str, states: Sequence[str]) -> Command:
+    """Put the kubelet's old configuration back, and restart it."""
+    command = script("kubelet-config", {"ACTION": "back", "STATES": states, "CONTENT": content}, timeout=120)
+    return replace(command, shown="put the old /var/lib/kubelet/config.yaml back; systemctl restart kubelet")
+
+
+def configz(api_host: Host, nodes: Sequence[str]) -> Probe[dict[str, dict[str, Any] | str]]:
+    """Ask the kubelets of ``nodes`` for the configuration that they run with, by name; a text where one does not say: why."""
+    command = script("configz", {"SERVER": kubectl.url(api_host.address), "NODES": nodes}, timeout=30 + 6 * len(nodes))
+    return Probe(replace(command, shown="what kubelets run with (configz)"), parse_configz)
+
+
+def parse_configz(answer: Answer) -> dict[str, dict[str, Any] | str]:
+    """Parse what configz.sh printed. Raises ValueError for anything else."""
+    found: dict[str, dict[str, Any] | str] = {}
+    for line in answer.stdout.splitlines():
+        kind, name, text = line.split(" ", 2)
+        if kind == "error":
+            found[name] = text
+            continue
+        said = json.loads(b64decode(text, validate=True))
+        found[name] = said["kubeletconfig"] if isinstance(said, dict) and "kubeletconfig" in said else "it says something else"
+    return found
+
+
+def kubelet_log() -> Probe[str]:
+    """Return the last line of the kubelet's journal that tells why it ended."""
+    command = cmd("journalctl", "-u", "kubelet", "-n", "60", "-o", "cat", "--no-pager").expecting(0, 1)
+    return Probe(command, lambda answer: last_words(answer.stdout))
+
+
+def last_words(log: str) -> str:
+    """Return the last line of a kubelet's log that tells an error.
+
+    >>> last_words("I1130 all well\\nF1130 10:00 server.go:198] failed to load Kubelet config file\\nkubelet.service: Failed with result")
+    'F1130 10:00 server.go:198] failed to load Kubelet config file'
+    """
+    lines = [line for line in log.splitlines() if re.match(r"[EF]\d{4} ", line) or re.search(r"\berr(or)?\b|[Ff]ailed to", line)]
+    own = [line for line in lines if "kubelet.service:" not in line]
+    fatal = [
+        line
+        for line in own
+        if line.startswith("F") or "command failed" in line or "failed to load" in line or "failed to run" in line
+    ]
+    return (fatal or own or [""])[-1][:400]
 
 
 def place(manifests: Mapping[str, str]) -> Command:

@@ -89,7 +89,7 @@ def _path(name: str) -> str:
 
 def arrived(all_: Changes, run: Run, host: Host) -> bool | Unmet:
     """Return whether ``host`` has its files, and its static pods run with them."""
-    there = run.read(host, reconfigure.read())
+    there = run.read(host, reconfigure.read("control-plane"))
     if there and not there.proved:
         return Unmet("its static pods have not proved that they run with the new files")
     left = differing(all_, run, host)
@@ -112,10 +112,10 @@ def begin(all_: Changes, host: Host) -> Step:
     """Keep the files of ``host`` as they are, before they are changed."""
 
     def done(run: Run) -> bool | Unmet:
-        return True if run.read(host, reconfigure.read()) else arrived(all_, run, host)
+        return True if run.read(host, reconfigure.read("control-plane")) else arrived(all_, run, host)
 
     def do(run: Run) -> None:
-        run.change(host, reconfigure.write(Note(differing(all_, run, host).now)))
+        run.change(host, reconfigure.write(Note(differing(all_, run, host).now), "control-plane"))
 
     return Step("keep its files as they are", host, done=done, do=do, by_hand=by_hand("day2", "keep_files", host=host))
 
@@ -124,7 +124,7 @@ def write(all_: Changes, host: Host) -> Step:
     """Write the files that kubeadm makes of the new configuration, and prove that the static pods run with them; else put the old ones back."""
 
     def do(run: Run) -> None:
-        left, there = differing(all_, run, host), run.read(host, reconfigure.read())
+        left, there = differing(all_, run, host), run.read(host, reconfigure.read("control-plane"))
         if run.plan or left.pods:
             _place(all_, run, host, left)
         if run.plan or not there:
@@ -133,7 +133,7 @@ def write(all_: Changes, host: Host) -> Step:
             _prove(run, host, left.pods or _pods_of(there))
         except OutcomeError as error:
             _go_back(all_, run, host, there, error)
-        run.change(host, reconfigure.write(replace(there, proved=True)))
+        run.change(host, reconfigure.write(replace(there, proved=True), "control-plane"))
 
     name = "write the files that kubeadm makes of hosts.yaml; its static pods run with them"
     text = by_hand("day2", "write_files", host=host)
@@ -191,7 +191,7 @@ def _go_back(all_: Changes, run: Run, host: Host, there: Note, why: OutcomeError
         if AUDIT_POLICY in there.before and API not in old:
             run.change(host, static_pods.restart([API]))
         _prove(run, host, _pods_of(there))
-        run.change(host, reconfigure.forget())
+        run.change(host, reconfigure.forget("control-plane"))
         if len(all_.site.control_plane) > 1:
             made(run, traffic.let_in(host))
     except RunbookError as error:
@@ -214,7 +214,7 @@ def upload(all_: Changes, host: Host) -> Step:
         return Unmet.of("" if same(there, all_.configuration) else "kubeadm-config has other settings")
 
     def do(run: Run) -> None:
-        run.change(host, reconfigure.upload(with_host(all_.configuration, host)))
+        run.change(host, reconfigure.upload(with_host(all_.configuration, host), "kubeadm"))
 
     text = by_hand("day2", "upload", host=host)
     return Step("kubeadm-config has the settings of hosts.yaml", done=done, do=do, within=30, by_hand=text)
@@ -232,7 +232,7 @@ def end(host: Host) -> Step:
     return Step(
         "take that note away",
         host,
-        done=lambda run: run.read(host, reconfigure.read()) is None,
-        do=lambda run: run.change(host, reconfigure.forget()),
+        done=lambda run: run.read(host, reconfigure.read("control-plane")) is None,
+        do=lambda run: run.change(host, reconfigure.forget("control-plane")),
         by_hand=by_hand("day2", "reboot_end"),
     )

@@ -90,7 +90,7 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
     masters = [host for host in site.control_plane if host in hosts]
     if not masters:
         return []
-    notes = run.read_all({host: reconfigure.read() for host in site.control_plane})
+    notes = run.read_all({host: reconfigure.read("control-plane") for host in site.control_plane})
     noted = [host for host, there in notes.items() if there]
     api_host = survey.serving(run)
     live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))

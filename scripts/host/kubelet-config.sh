@@ -1,0 +1,17 @@
+# Variables: ACTION (write, back), STATES (array: files of the kubelet's that say which settings it was started with), CONTENT (of back). Has kubeadm
+# write the kubelet's configuration from the cluster's ConfigMap (write), or puts an old one back, then restarts the kubelet.
+# https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-reconfigure/#reflecting-the-kubelet-changes
+# shellcheck shell=bash disable=SC2154
+set -eu
+if [ "$ACTION" = write ]; then
+    kubeadm upgrade node phase kubelet-config
+else
+    printf '%s' "$CONTENT" >/var/lib/kubelet/config.yaml.new
+    chmod 0644 /var/lib/kubelet/config.yaml.new
+    sync -- /var/lib/kubelet/config.yaml.new
+    mv -f -- /var/lib/kubelet/config.yaml.new /var/lib/kubelet/config.yaml
+fi
+systemctl stop kubelet
+for state in "${STATES[@]}"; do rm -f -- "$state"; done
+systemctl reset-failed kubelet 2>/dev/null || true
+systemctl start kubelet
