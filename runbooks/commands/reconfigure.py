@@ -6,7 +6,6 @@ https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-reconfigure/
 from __future__ import annotations
 
 import json
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from runbooks.commands import kubectl
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.inventory.model import Host
 
+CRASHES: Final = 2
 DIRECTORY: Final = "/var/lib/ha-runbooks/reconfigure"
 Kind = Literal["control-plane", "kubelet"]
 
@@ -103,26 +103,21 @@ def parse_configz(answer: Answer) -> dict[str, dict[str, Any] | str]:
     return found
 
 
-def kubelet_log() -> Probe[str]:
-    """Return the last line of the kubelet's journal that tells why it ended."""
-    command = cmd("journalctl", "-u", "kubelet", "-n", "60", "-o", "cat", "--no-pager").expecting(0, 1)
-    return Probe(command, lambda answer: last_words(answer.stdout))
+def kubelet_crash() -> Probe[str]:
+    """Return why the kubelet ends again and again, "" when it does not: systemd has restarted it at least twice since it was started."""
+    return Probe(replace(script("kubelet-crash"), shown="systemctl show kubelet; journalctl -u kubelet"), parse_crash)
 
 
-def last_words(log: str) -> str:
-    """Return the last line of a kubelet's log that tells an error.
+def parse_crash(answer: Answer) -> str:
+    r"""Parse what kubelet-crash.sh printed. Raises ValueError for anything else.
 
-    >>> last_words("I1130 all well\\nF1130 10:00 server.go:198] failed to load Kubelet config file\\nkubelet.service: Failed with result")
-    'F1130 10:00 server.go:198] failed to load Kubelet config file'
+    >>> parse_crash(Answer(0, "restarts 2\nwords F1130 failed to run Kubelet")), parse_crash(Answer(0, "restarts 0"))
+    ('F1130 failed to run Kubelet', '')
     """
-    lines = [line for line in log.splitlines() if re.match(r"[EF]\d{4} ", line) or re.search(r"\berr(or)?\b|[Ff]ailed to", line)]
-    own = [line for line in lines if "kubelet.service:" not in line]
-    fatal = [
-        line
-        for line in own
-        if line.startswith("F") or "command failed" in line or "failed to load" in line or "failed to run" in line
-    ]
-    return (fatal or own or [""])[-1][:400]
+    said = dict(line.split(" ", 1) for line in answer.stdout.splitlines())
+    if "restarts" not in said:
+        raise ValueError("kubelet-crash said nothing about restarts")
+    return (said.get("words") or "its journal does not say why") if int(said["restarts"]) >= CRASHES else ""
 
 
 def place(manifests: Mapping[str, str]) -> Command:

@@ -160,13 +160,16 @@ def _place(all_: Changes, run: Run, host: Host, left: Files) -> None:
         run.change(host, static_pods.restart([API]))
 
 
-def _prove(run: Run, host: Host, pods: list[str]) -> None:
-    """Wait until new containers of ``pods`` have been running for a while, and the API server is ready. Raises OutcomeError with the last words."""
+def _prove(run: Run, host: Host, pods: list[str], *, crashes: bool = True) -> None:
+    """Wait until new containers of ``pods`` have been running for a while, and the API server is ready. Raises OutcomeError with the last words.
+
+    ``crashes``: one that ends again and again ends the wait. After going back the last ones that have ended are those of before.
+    """
 
     def runs() -> bool | Unmet:
         run.look_anew()
         seen = run.read(host, upgrade_kubeadm.look())
-        if crashed := {name: line for name, line in seen.crashed.items() if name in pods}:
+        if crashes and (crashed := {name: line for name, line in seen.crashed.items() if name in pods}):
             raise OutcomeError(f"ends again and again: {kubeadm.crashes(crashed)}")
         old = [name for name in pods if seen.up.get(name, 0) > seen.written.get(name, 0)]
         late = [name for name in pods if name not in seen.up or seen.up[name] < control_plane.STEADY_S]
@@ -190,7 +193,7 @@ def _go_back(all_: Changes, run: Run, host: Host, there: Note, why: OutcomeError
             run.change(host, reconfigure.place(old))
         if AUDIT_POLICY in there.before and API not in old:
             run.change(host, static_pods.restart([API]))
-        _prove(run, host, _pods_of(there))
+        _prove(run, host, _pods_of(there), crashes=False)
         run.change(host, reconfigure.forget("control-plane"))
         if len(all_.site.control_plane) > 1:
             made(run, traffic.let_in(host))

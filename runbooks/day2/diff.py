@@ -28,6 +28,7 @@ from runbooks.rules import cluster as cluster_rules
 from runbooks.rules import host_setup, node_wanted
 from runbooks.rules.kubeadm import AUDIT_POLICY, minor_of
 from runbooks.rules.upgrade_seen import version_in
+from runbooks.text import counted
 from runbooks.upgrade.rules import customised
 from runbooks.view.cluster import Survey
 
@@ -141,7 +142,9 @@ def _by_hand(seen: Seen, settings: ClusterSettings) -> list[Difference]:
         for host in hosts:
             key, fix = f"lines of {change.file}", f"inv cluster.reconfigure --only {topic} --host {host}"
             why = "it differs from what kubeadm makes of the cluster's ConfigMaps: edited by hand, or not yet brought about"
-            found.append(Difference("by-hand", host=host.name, key=key, why=why, fix=fix, diff=f"{host}:\n{change.diff}"))
+            there, wanted = counted(len(change.gone), "line"), counted(len(change.comes), "line")
+            diff = f"{host}:\n{change.diff}"
+            found.append(Difference("by-hand", host=host.name, key=key, there=there, wanted=wanted, why=why, fix=fix, diff=diff))
     return found
 
 
@@ -156,23 +159,28 @@ def _of_hosts(site: Site, seen: Seen) -> list[Difference]:
         if isinstance(said, RunbookError):
             continue
         setup, state = said["setup"], said["state"]
-        fix = f"inv cluster.prepare --host {host}"
+        fix = f"inv cluster.reconfigure --only hosts --host {host}"
         for file in _wanted_files(site, host, setup, state, said["files"]):
             text = files.diff(file, said["files"].get(file.path))
             how = "missing" if file.path not in said["files"] else "different"
-            own = (
-                fix
-                if file.path not in {CONTAINERD_CONFIG, AUDIT_POLICY}
-                else f"inv cluster.reconfigure --only hosts --host {host}"
-            )
-            found.append(
-                Difference(
-                    "hosts", host=host.name, key=file.path, there=how, wanted="as rendered", fix=own, diff=f"{host}:\n{text}"
-                )
-            )
+            topic, own = _brought_about(host, file.path)
+            diff = f"{host}:\n{text}"
+            found.append(Difference(topic, host=host.name, key=file.path, there=how, wanted="as rendered", fix=own, diff=diff))
         found += _of_kernel(site, host, setup, fix)
         found += _of_packages(site, host, state, setup, fix)
     return found
+
+
+def _brought_about(host: Host, path: str) -> tuple[Topic, str]:
+    """Return the topic of a file on a node, and what brings it about."""
+    if path == AUDIT_POLICY:
+        return "control-plane", f"inv cluster.reconfigure --only control-plane --host {host}"
+    if path == CONTAINERD_CONFIG:
+        return (
+            "hosts",
+            f"inv cluster.drain --host {host}; put the file in place; systemctl restart containerd; inv cluster.uncordon --host {host}",
+        )
+    return "hosts", f"inv cluster.reconfigure --only hosts --host {host}"
 
 
 def _wanted_files(site: Site, host: Host, setup: Setup, state: NodeState, there: dict[str, Found]) -> list[File]:
@@ -209,7 +217,16 @@ def _of_packages(site: Site, host: Host, state: NodeState, setup: Setup, fix: st
             )
         )
     for name in setup.loose:
-        found.append(Difference("versions", host=host.name, key=f"package {name}", there="not held", wanted="held", fix=fix))
+        found.append(
+            Difference(
+                "versions",
+                host=host.name,
+                key=f"package {name}",
+                there="not held",
+                wanted="held",
+                fix=f"inv cluster.prepare --host {host}",
+            )
+        )
     return found
 
 

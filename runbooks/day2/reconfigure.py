@@ -8,25 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from runbooks import gates
 from runbooks.cluster import node_settings as cluster_node_settings
-from runbooks.commands import kubeadm_config, reconfigure
+from runbooks.cluster.files import node_files
+from runbooks.cluster.prepare import ready_kernel
+from runbooks.commands import files, kubeadm_config, reconfigure, yaml_text
 from runbooks.commands import node_settings as commands
 from runbooks.commands.node_settings import Live
-from runbooks.day2 import control_plane
+from runbooks.commands.reconfigure import Note
+from runbooks.day2 import control_plane, kubelet
 from runbooks.day2.control_plane import Changes
+from runbooks.day2.kubelet import Kubelets
 from runbooks.day2.rules import difference as rules
-from runbooks.day2.rules.merged import merged
+from runbooks.day2.rules.merged import changed_keys, merged
+from runbooks.day2.rules.merged import kubelet as wanted_kubelet
+from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import InventoryError
-from runbooks.inventory.model import Host
+from runbooks.inventory.model import Host, Site
 from runbooks.rules import node_wanted
 from runbooks.rules.finding import Finding
 from runbooks.rules.kubeadm import minor_of
 from runbooks.text import listed
-from runbooks.upgrade import clients
+from runbooks.upgrade import clients, nodes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading
 from runbooks.upgrade.nodes import Work
@@ -37,7 +44,8 @@ from runbooks.view.cluster import Survey
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-TOPICS: Final = ("nodes", "control-plane")
+TOPICS: Final = ("hosts", "nodes", "control-plane", "kubelet")
+CRICTL: Final = "/etc/crictl.yaml"
 WORK: Final = Work("reconfigure", "nothing is reconfigured now", "--host", cordons=False)
 
 
@@ -55,9 +63,12 @@ def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequenc
     """Bring about what hosts.yaml says. Raises PrecheckError when the cluster is not well, or hosts.yaml asks for what cannot be changed."""
     run = session.run
     items: list[Step | Together] = []
+    if "hosts" in chosen:
+        items += _hosts(run, hosts)
     if "nodes" in chosen:
         items += _nodes(run, hosts)
     changes = _control_plane(run, hosts, choices, drop=drop) if "control-plane" in chosen else []
+    changes += _kubelets(run, hosts, choices) if "kubelet" in chosen else []
     items += changes
     if changes:
         items.append(gates.cluster_verified(run.site))
@@ -69,6 +80,28 @@ def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequenc
     title = f"Bring {listed(chosen)} of {run.site.name} to what hosts.yaml says"
     with clients.watched(session) if changes else nullcontext():
         session.carry_out(Procedure("cluster.reconfigure", title, items, inputs=inputs), resume=False)
+
+
+def _hosts(run: Run, hosts: Sequence[Host]) -> list[Step | Together]:
+    """Return the steps for hosts whose modules, sysctls or files of crictl differ; swap that is in use is left to a person."""
+    steps = [step for host in hosts for step in (ready_kernel(run.site, host), crictl(run.site, host))]
+    due = [step for step in steps if step.done and not step.done(run)]
+    return [
+        Together(tuple(each for each in due if each.host == host)) for host in hosts if any(each.host == host for each in due)
+    ]
+
+
+def crictl(site: Site, host: Host) -> Step:
+    """Write crictl's file, which only people and this tool use: nothing is restarted."""
+    wanted = [file for file in node_files(site, host, "") if file.path == CRICTL]
+
+    def do(run: Run) -> None:
+        run.place(host, wanted, run.read(host, files.found([CRICTL])), files.place(wanted))
+
+    text = by_hand("day2", "crictl", host=host, file=wanted[0])
+    return Step(
+        CRICTL, host, done=lambda run: not files.differing(wanted, run.read(host, files.found([CRICTL]))), do=do, by_hand=text
+    )
 
 
 def _nodes(run: Run, hosts: Sequence[Host]) -> list[Step | Together]:
@@ -114,6 +147,32 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
         if number == 0:
             items.append(control_plane.upload(changes, host))
     return items
+
+
+def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices) -> list[Step | Together]:
+    """Return the steps for kubelets, [] when they run with what hosts.yaml says. Raises PrecheckError when it is no time for them."""
+    site, one = run.site, Upgrade(run.site, choices.to, choices)
+    notes: dict[Host, Note | None] = run.read_all({host: reconfigure.read("kubelet") for host in site.nodes})
+    noted = {host: there for host, there in notes.items() if there}
+    api_host = one.survey.serving(run)
+    kept = kubelet.settings(run, one)
+    live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
+    begun = next((host for host, there in noted.items() if kubelet.MAP in there.before), None)
+    before = noted[begun].before[kubelet.MAP] if begun else kept.kubelet
+    wanted = wanted_kubelet(site, kept.kubelet)
+    first = begun or (None if yaml_text.mapping(wanted) == yaml_text.mapping(kept.kubelet) else hosts[0])
+    keys = changed_keys(before, wanted)
+    all_ = Kubelets(one, wanted, before, live, first, keys)
+    if not noted and not first and all(kubelet.arrived(all_, run, host) for host in hosts):
+        return []
+    WORK.refuse(WORK.left_out(hosts, noted))
+    seen, _, state = WORK.look(run, noted)
+    one = Upgrade(site, state.to or choices.to, choices, survey=seen.survey)
+    ordered = sorted(hosts, key=lambda host: (host not in noted, host.is_control_plane))  # the canary is a worker
+    all_ = replace(all_, one=one, first=begun or (ordered[0] if first else None))
+    if all_.drains:
+        WORK.refuse(nodes.stopped(one, WORK.objects(run, one), ordered))
+    return list(kubelet.steps(all_, ordered))
 
 
 def _refuse_fixed(run: Run, api_host: Host, live: str) -> None:

@@ -36,7 +36,7 @@ def diff(session: Session) -> None:
 
 @procedure(
     help={
-        "only": "only these topics, separated by commas: nodes, control-plane",
+        "only": "only these topics, separated by commas: hosts, nodes, control-plane, kubelet",
         "host": "only these nodes, separated by commas; default: all",
         "drop": "also take out flags of the control plane that hosts.yaml does not name",
     }
@@ -44,9 +44,10 @@ def diff(session: Session) -> None:
 def reconfigure(session: Session, only: str = "", host: str = "", drop: bool = False) -> None:
     """Bring about what hosts.yaml says.
 
-    Labels, annotations and taints of nodes. Flags, volumes and the audit policy of the control plane: one host at a time, etcd's leader last,
-    out of the load balancers meanwhile. The first host has to run with them before the cluster gets them; when it does not, its files are
-    put back, and no other host is touched. Refused (3) is what a living cluster cannot change. What clients see is measured.
+    Modules, sysctls and files of hosts. Labels, annotations and taints of nodes. Flags, volumes and the audit policy of the control plane: one host at a time, etcd's leader last,
+    out of the load balancers meanwhile. The configuration of kubelets: a worker first. The first host has to run with what is new; when it
+    does not, its files are put back, and no other host is touched. Refused (3) is what a living cluster cannot change. What clients see
+    is measured.
     """
     from runbooks.day2.reconfigure import reconfigure_cluster, topics  # noqa: PLC0415 - start-up time
 

@@ -31,10 +31,9 @@ FIXED: Final = {
 }
 # Of ClusterConfiguration: what is compared elsewhere, or says nothing of its own.
 LEFT_OUT: Final = frozenset({"apiVersion", "kind", "kubernetesVersion"})
-# What no command brings about yet.
-BY_HAND: Final = {
-    "kubelet": "kubectl -n kube-system edit configmap kubelet-config (before 1.24: kubelet-config-1.MINOR); then on each node, one after the other:"
-    " kubeadm upgrade node phase kubelet-config; systemctl restart kubelet",
+FIXES: Final = {
+    "kubelet": "inv cluster.reconfigure --only kubelet",
+    # No command brings it about yet.
     "kube-proxy": "kubectl -n kube-system edit configmap kube-proxy; then kubectl -n kube-system rollout restart daemonset kube-proxy",
 }
 DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|us|ns|m|s))+\Z")
@@ -91,8 +90,23 @@ def of_cluster(site: Site, live: ClusterSettings, configuration: str) -> list[Di
         there = yaml_text.mapping(text)
         for key, old, new in subset(document, there):
             if key not in LEFT_OUT:
-                found.append(Difference(_topic(topic), key=key, there=old, wanted=new, fix=BY_HAND[topic]))
+                found.append(Difference(_topic(topic), key=key, there=old, wanted=new, fix=FIXES[topic]))
     return found
+
+
+def of_kubelet(site: Site, said: object) -> list[tuple[str, str | None, str]]:
+    """Return which values a kubelet does not run with: path, its value, the one of hosts.yaml. ``said``: what it says of itself (configz)."""
+    wanted = documents(site)["KubeletConfiguration"]
+    return [each for each in subset(wanted, _texts(said)) if each[0] not in LEFT_OUT]
+
+
+def _texts(value: object) -> object:
+    """Return a value of JSON as YAML would be read here: every scalar is text."""
+    if isinstance(value, dict):
+        return {key: _texts(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
 
 
 def _topic(name: str) -> Topic:

@@ -35,6 +35,27 @@ def merged(site: Site, live: str, *, drop: bool) -> str:
     return documents(_over(there, {key: each for key, each in wanted.items() if key not in STAYS}))
 
 
+def kubelet(site: Site, live: str) -> str:
+    """Return the text of KubeletConfiguration that hosts.yaml asks for, made from the one in the cluster. Raises ValueError as `merged`."""
+    there = yaml.safe_load(live)
+    if not isinstance(there, dict):
+        raise ValueError("the KubeletConfiguration in the cluster is no mapping")  # noqa: TRY004 - the text is wrong, not a type of ours
+    version = kubeadm.parse(site.kubernetes.version)
+    text = str(kubeadm.init_config(site, site.control_plane[0], version, None))
+    wanted = next(each for each in yaml.safe_load_all(text) if each["kind"] == "KubeletConfiguration")
+    return documents(_over(there, wanted))
+
+
+def changed_keys(before: str, after: str) -> tuple[str, ...]:
+    r"""Return the fields that differ between two texts of KubeletConfiguration.
+
+    >>> changed_keys("a: 1\nb: 2", "a: 1\nb: 3\nc: 4")
+    ('b', 'c')
+    """
+    old, new = yaml.safe_load(before) or {}, yaml.safe_load(after) or {}
+    return tuple(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+
+
 def with_host(configuration: str, host: Host) -> str:
     """Return ``configuration`` with the InitConfiguration of ``host``, as kubeadm's phases take it."""
     version = str(yaml.safe_load(configuration)["apiVersion"])

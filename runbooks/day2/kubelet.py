@@ -1,0 +1,256 @@
+"""The configuration of kubelets on a living cluster: the ConfigMap, then one node after the other, a worker first.
+
+https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-reconfigure/#applying-kubelet-configuration-changes
+
+A kubelet that is restarted leaves its Pods running. The first one has to run with the new configuration; when it does not, its old file and the
+old ConfigMap are put back, and no other node is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import yaml
+
+from runbooks.commands import kubeadm_config, reconfigure, settings_look, upgrade_kubeadm
+from runbooks.commands.kubeadm_config import ClusterSettings
+from runbooks.commands.reconfigure import Note
+from runbooks.day2.rules import difference
+from runbooks.day2.rules.merged import with_host
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.retry import until
+from runbooks.engine.steps import Run, Step, Unmet
+from runbooks.errors import OutcomeError, RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules.kubeadm import minor_of
+from runbooks.text import listed
+from runbooks.upgrade import node
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.rules import customised
+from runbooks.upgrade.rules.customised import KUBELET_CONFIG
+
+WITHIN_S: Final = 120
+STEADY_S: Final = (
+    10  # a kubelet that was restarted says once that it is not Ready; what the cluster knows before that is of the old one
+)
+MAP: Final = "ConfigMap"  # in the note of the first node: the configuration that the cluster had before
+# The kubelet applies these to Pods only when they start, and does not start at all while a file says that it had other ones.
+# https://kubernetes.io/docs/tasks/administer-cluster/cpu-management-policies/#changing-the-cpu-manager-policy
+STATES: Final = {
+    "cpuManagerPolicy": "/var/lib/kubelet/cpu_manager_state",
+    "memoryManagerPolicy": "/var/lib/kubelet/memory_manager_state",
+}
+DRAINED: Final = frozenset(
+    {*STATES, "topologyManagerPolicy", "topologyManagerScope", "reservedSystemCPUs", "cgroupDriver", "cgroupsPerQOS"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kubelets:
+    """The change of one run.
+
+    wanted         KubeletConfiguration as the cluster is to keep it; before: as it keeps it now.
+    configuration  the cluster's ClusterConfiguration, which kubeadm needs besides.
+    first          the node that proves it; None when an earlier run has done so.
+    keys           the fields that change, such as "maxPods".
+    """
+
+    one: Upgrade
+    wanted: str
+    before: str
+    configuration: str
+    first: Host | None
+    keys: tuple[str, ...]
+
+    @property
+    def site(self) -> Site:
+        """The site."""
+        return self.one.site
+
+    @property
+    def drains(self) -> bool:
+        """Return whether a field changes that Pods get only when they start."""
+        return bool(DRAINED & set(self.keys))
+
+    @property
+    def states(self) -> list[str]:
+        """The files that keep the kubelet from starting with the new settings."""
+        return [path for key, path in STATES.items() if key in self.keys]
+
+
+def settings(run: Run, one: Upgrade) -> ClusterSettings:
+    """Return what the cluster keeps for kubeadm."""
+    api_host = one.survey.serving(run)
+    return run.read(api_host, kubeadm_config.look(api_host, minor_of(one.site)))
+
+
+def wrong(all_: Kubelets, run: Run, host: Host) -> str:
+    """Return how the configuration of the kubelet on ``host``, in its file or as it runs, differs from what hosts.yaml says; or ""."""
+    have = run.read(host, settings_look.look())
+    kept = settings(run, all_.one)
+    file = customised.judge({host: have}, {}, kept, None).changes
+    if file:
+        return f"{KUBELET_CONFIG} is not as the cluster's ConfigMap"
+    api_host, name = all_.one.serving(run, host), all_.one.node_name(run, host)
+    said = run.read(api_host, reconfigure.configz(api_host, [name]))[name]
+    if isinstance(said, str):
+        return f"its kubelet does not say what it runs with: {said}"
+    return not_running(all_.site, said)
+
+
+def not_running(site: Site, said: object) -> str:
+    """Return which settings of hosts.yaml a kubelet does not run with, by what it says of itself; or ""."""
+    found = difference.of_kubelet(site, said)
+    return f"it runs with other values of {listed(key for key, _, _ in found)}" if found else ""
+
+
+def arrived(all_: Kubelets, run: Run, host: Host) -> bool | Unmet:
+    """Return whether the kubelet on ``host`` has, and runs with, what hosts.yaml says."""
+    there = run.read(host, reconfigure.read("kubelet"))
+    if there and not there.proved:
+        return Unmet("its kubelet has not proved that it runs with the new configuration")
+    return Unmet.of(wrong(all_, run, host))
+
+
+def uploaded(all_: Kubelets, run: Run) -> bool:
+    """Return whether the cluster's ConfigMap has the new configuration."""
+    return bool(yaml.safe_load(settings(run, all_.one).kubelet) == yaml.safe_load(all_.wanted))
+
+
+def steps(all_: Kubelets, hosts: Sequence[Host]) -> list[Step]:
+    """Return the steps of all ``hosts`` in their order; with the first one goes the ConfigMap."""
+    found = []
+    for host in hosts:
+        found.append(begin(all_, host))
+        if host == all_.first:
+            found.append(upload(all_, host))
+        found += of_node(all_, host)
+    return found
+
+
+def of_node(all_: Kubelets, host: Host) -> Iterable[Step]:
+    """Return the steps of one node, after its file is kept."""
+
+    def spared(run: Run) -> bool:
+        return bool(arrived(all_, run, host))
+
+    before = [node.drain(all_.one, host, spared, newer=False)] if all_.drains else []
+    after = [node.uncordon(all_.one, host)] if all_.drains else []
+    return [*before, write(all_, host), *after, end(host)]
+
+
+def begin(all_: Kubelets, host: Host) -> Step:
+    """Keep the kubelet's file as it is; of the first node also the ConfigMap."""
+
+    def done(run: Run) -> bool | Unmet:
+        return True if run.read(host, reconfigure.read("kubelet")) else arrived(all_, run, host)
+
+    def do(run: Run) -> None:
+        before = {KUBELET_CONFIG: run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")}
+        if host == all_.first:
+            before[MAP] = all_.before
+        run.change(host, reconfigure.write(Note(before), "kubelet"))
+
+    text = by_hand("day2", "keep_kubelet", host=host)
+    return Step("keep its kubelet's configuration as it is", host, done=done, do=do, by_hand=text)
+
+
+def upload(all_: Kubelets, host: Host) -> Step:
+    """Put the configuration into the cluster's ConfigMap, with kubeadm, which refuses what is no configuration."""
+    master = all_.site.control_plane[0] if not host.is_control_plane else host
+
+    def do(run: Run) -> None:
+        run.change(master, reconfigure.upload(with_kubelet(all_.configuration, master, all_.wanted), "kubelet"))
+
+    text = by_hand("day2", "upload_kubelet", host=master)
+    name = "the cluster's ConfigMap for kubelets has the settings of hosts.yaml"
+    return Step(name, done=lambda run: uploaded(all_, run), do=do, within=30, by_hand=text)
+
+
+def with_kubelet(configuration: str, host: Host, wanted: str) -> str:
+    """Return kubeadm's configuration of ``host`` with KubeletConfiguration."""
+    return f"{with_host(configuration, host)}---\n{wanted}"
+
+
+def write(all_: Kubelets, host: Host) -> Step:
+    """Have kubeadm write the file, restart the kubelet, and prove that it runs with it; else put the old file back."""
+
+    def do(run: Run) -> None:
+        there = run.read(host, reconfigure.read("kubelet"))
+        run.change(host, reconfigure.write_kubelet(all_.states))
+        if run.plan or not there:
+            return
+        try:
+            _prove(all_, run, host)
+        except OutcomeError as error:
+            _go_back(all_, run, host, there, error)
+        run.change(host, reconfigure.write(replace(there, proved=True), "kubelet"))
+
+    name = "write its kubelet's configuration, restart it, and prove that it runs with it"
+    text = by_hand("day2", "write_kubelet", host=host)
+    return Step(name, host, done=lambda run: arrived(all_, run, host), do=do, within=30, by_hand=text)
+
+
+def _prove(all_: Kubelets, run: Run, host: Host) -> None:
+    """Wait until the kubelet runs with the new configuration and its node is Ready. Raises OutcomeError with its last words."""
+
+    def runs() -> bool | Unmet:
+        run.look_anew()
+        if words := run.read(host, reconfigure.kubelet_crash()):
+            raise OutcomeError(f"ends again and again: {words}")
+        if why := wrong(all_, run, host):
+            return Unmet(why)
+        if run.read(host, upgrade_kubeadm.look()).started.get("kubelet", 0) < STEADY_S:
+            return Unmet(f"its kubelet has not been running for {STEADY_S} s")
+        known = all_.one.node_object(run, host)
+        return True if known and known.ready else Unmet("its node is not Ready")
+
+    until(runs, within=WITHIN_S, poll=run.poll)
+
+
+def _go_back(all_: Kubelets, run: Run, host: Host, there: Note, why: OutcomeError) -> None:
+    """Put the old file back, of the first node also the ConfigMap, and raise OutcomeError."""
+    run.note(host, f"it does not run with the new configuration; the old one is put back: {str(why).splitlines()[0]}")
+    failed = f"{host}: its kubelet does not run with these settings: {why}"
+    others = "No other node was touched" if MAP in there.before else "The nodes before it have the new configuration"
+    try:
+        run.change(host, reconfigure.put_back_kubelet(there.before[KUBELET_CONFIG], all_.states))
+        if MAP in there.before:
+            master = all_.site.control_plane[0]
+            run.change(master, reconfigure.upload(with_kubelet(all_.configuration, master, there.before[MAP]), "kubelet"))
+        _ready(all_, run, host)
+        run.change(host, reconfigure.forget("kubelet"))
+    except RunbookError as error:
+        raise OutcomeError(
+            f"{failed}\nThe old configuration does not bring it back either: {error}\n{others}.",
+            hint=f"on {host}: journalctl -u kubelet; then inv cluster.reconfigure again",
+        ) from None
+    raise OutcomeError(
+        f"{failed}\nIts old configuration is back, and it runs as before. {others}.",
+        hint="correct kubernetes.kubelet in hosts.yaml, then inv cluster.reconfigure again",
+    )
+
+
+def _ready(all_: Kubelets, run: Run, host: Host) -> None:
+    """Wait until the kubelet says what it runs with, whatever that is."""
+
+    def runs() -> bool | Unmet:
+        run.look_anew()
+        api_host, name = all_.one.serving(run, host), all_.one.node_name(run, host)
+        said = run.read(api_host, reconfigure.configz(api_host, [name]))[name]
+        return Unmet.of(said if isinstance(said, str) else "")
+
+    until(runs, within=WITHIN_S, poll=run.poll)
+
+
+def end(host: Host) -> Step:
+    """Take the note away."""
+    return Step(
+        "take the kubelet's note away",
+        host,
+        done=lambda run: run.read(host, reconfigure.read("kubelet")) is None,
+        do=lambda run: run.change(host, reconfigure.forget("kubelet")),
+        by_hand=by_hand("day2", "reboot_end"),
+    )
