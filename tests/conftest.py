@@ -34,6 +34,7 @@ ROWS: Final = {
         "monitor/test_monitor.py",
         "drill/test_drill.py",
         "day2/test_reboot.py",
+        "day2/test_reconfigure.py",
         "monitor/test_removal.py",
         "backup/test_schedule.py",
         "backup/test_offsite.py",
