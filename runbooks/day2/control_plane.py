@@ -24,6 +24,7 @@ from runbooks.errors import OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb import traffic
 from runbooks.rules.kubeadm import AUDIT_POLICY
+from runbooks.rules.kubeadm_documents import one
 from runbooks.text import listed
 from runbooks.upgrade import control_plane, kubeadm, nodes
 from runbooks.upgrade.context import Upgrade
@@ -225,9 +226,7 @@ def upload(all_: Changes, host: Host) -> Step:
 
 def same(there: str, wanted: str) -> bool:
     """Return whether two texts of ClusterConfiguration say the same."""
-    import yaml  # noqa: PLC0415 - start-up time
-
-    return bool(yaml.safe_load(there) == yaml.safe_load(wanted))
+    return one(there) == one(wanted)
 
 
 def end(host: Host) -> Step:

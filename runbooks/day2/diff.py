@@ -20,7 +20,7 @@ from runbooks.commands.setup_look import Setup
 from runbooks.day2.rules import difference as rules
 from runbooks.day2.rules.difference import Difference, Topic, Unread
 from runbooks.engine.steps import Run
-from runbooks.errors import RunbookError, reason
+from runbooks.errors import OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.auth_pass import of_site
 from runbooks.lb.files import lb_files
@@ -52,16 +52,16 @@ class Seen:
 
 
 def show(session: Session) -> None:
-    """Print the differences and exit with 1 when there are any, or when something could not be compared."""
-    from invoke.exceptions import Exit  # noqa: PLC0415
-
+    """Print the differences. Raises OutcomeError when there are any, or when something could not be compared."""
     found, unread = differences(session)
     if session.options.json:
         print(json.dumps(rules.for_programs(found, unread)))
     else:
-        print(rules.for_people(session.site.name, found, unread))
+        print(rules.for_people(found, unread))
     if found or unread:
-        raise Exit(code=1)
+        raise OutcomeError(rules.summary(session.site.name, found, unread), hint="the lines marked -> say what to do next")
+    if not session.options.json:
+        print(rules.summary(session.site.name, found, unread))
 
 
 def differences(session: Session) -> tuple[list[Difference], list[Unread]]:

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import yaml
-
 from runbooks.commands import kubeadm_config, reconfigure, settings_look, upgrade_kubeadm
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.reconfigure import Note
@@ -25,6 +23,7 @@ from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.kubeadm import minor_of
+from runbooks.rules.kubeadm_documents import one
 from runbooks.text import listed
 from runbooks.upgrade import node
 from runbooks.upgrade.context import Upgrade
@@ -116,7 +115,7 @@ def arrived(all_: Kubelets, run: Run, host: Host) -> bool | Unmet:
 
 def uploaded(all_: Kubelets, run: Run) -> bool:
     """Return whether the cluster's ConfigMap has the new configuration."""
-    return bool(yaml.safe_load(settings(run, all_.one).kubelet) == yaml.safe_load(all_.wanted))
+    return bool(one(settings(run, all_.one).kubelet) == one(all_.wanted))
 
 
 def steps(all_: Kubelets, hosts: Sequence[Host]) -> list[Step]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from runbooks import gates
-from runbooks.day2 import control_plane, cordons, reboot
+from runbooks.cluster import node_settings
+from runbooks.day2 import control_plane, cordons, kubelet, proxy, reboot, reconfigure
 from runbooks.day2.control_plane import Changes
+from runbooks.day2.kubelet import Kubelets
 from runbooks.day2.reboot import BOOT_S, Turns
 from runbooks.day2.reboot_steps import Reboots
 from runbooks.day2.rules import reboots as rules
-from runbooks.engine.steps import Procedure
+from runbooks.engine.steps import Procedure, Step
 from runbooks.inventory.model import Site
+from runbooks.inventory.settings import OfNodes, Roles
 from runbooks.pages.examples import second
 from runbooks.pages.page import Page
 from runbooks.rules.kubeadm import parse
@@ -19,6 +24,7 @@ from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.lb_steps import Pair
 from runbooks.upgrade.rules import order, services
 from runbooks.upgrade.rules.choices import Choices
+from runbooks.view.cluster import Survey
 
 
 def cordon(site: Site) -> Page:
@@ -53,19 +59,23 @@ def reboots(site: Site) -> Page:
 
 
 def reconfigured(site: Site) -> Page:
-    """The control plane."""
-    changes = Changes(Upgrade(site, parse(site.kubernetes.version), Choices(to=parse(site.kubernetes.version))), "")
+    """Everything on a worker, the whole control plane, kube-proxy; the worker has a label."""
+    to, worker, survey = parse(site.kubernetes.version), site.nodes[-1], Survey()
+    one = Upgrade(site, to, Choices(to=to))
+    given = msgspec.structs.replace(
+        site, roles=Roles(worker=OfNodes(labels={"disk": "ssd"}, taints=("dedicated=gpu:NoSchedule",)))
+    )
+    changes = Changes(one, "")
     first, *others = order.control_plane_order(site.control_plane, site.control_plane[0])
-    items = [*control_plane.steps(changes, first), control_plane.upload(changes, first)]
+    items: list[Step] = [reconfigure.crictl(site, worker), node_settings.settle(survey, given, worker)]
+    items += [*control_plane.steps(changes, first), control_plane.upload(changes, first)]
     for host in others:
         items += control_plane.steps(changes, host)
-    steps = Procedure(
-        "cluster.reconfigure",
-        f"Bring the control plane of {site.name} to what hosts.yaml says",
-        [*items, gates.cluster_verified(site)],
-    )
-    given = f"flags of the control plane have changed in hosts.yaml, and etcd's leader is on {site.control_plane[0]}"
-    return Page(steps, "--only control-plane", given)
+    items += kubelet.steps(Kubelets(one, "", "", "", worker, ("maxPods",)), [worker, first])
+    items += [*proxy.steps(site, survey, ""), gates.cluster_verified(site)]
+    steps = Procedure("cluster.reconfigure", f"Bring {site.name} to what hosts.yaml says", items)
+    words = "hosts.yaml has other labels, flags of the control plane, settings of kubelets and of kube-proxy"
+    return Page(steps, given=f"{words}, and etcd's leader is on {site.control_plane[0]}")
 
 
 DAY2: Final = (reconfigured, cordon, drain, uncordon, reboots)

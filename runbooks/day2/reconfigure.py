@@ -19,12 +19,11 @@ from runbooks.commands import files, kubeadm_config, reconfigure, yaml_text
 from runbooks.commands import node_settings as commands
 from runbooks.commands.node_settings import Live
 from runbooks.commands.reconfigure import Note
-from runbooks.day2 import control_plane, kubelet
+from runbooks.day2 import control_plane, kubelet, proxy
 from runbooks.day2.control_plane import Changes
 from runbooks.day2.kubelet import Kubelets
 from runbooks.day2.rules import difference as rules
-from runbooks.day2.rules.merged import changed_keys, merged
-from runbooks.day2.rules.merged import kubelet as wanted_kubelet
+from runbooks.day2.rules.merged import changed_keys, component, merged
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import InventoryError
@@ -44,7 +43,7 @@ from runbooks.view.cluster import Survey
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-TOPICS: Final = ("hosts", "nodes", "control-plane", "kubelet")
+TOPICS: Final = ("hosts", "nodes", "control-plane", "kubelet", "kube-proxy")
 CRICTL: Final = "/etc/crictl.yaml"
 WORK: Final = Work("reconfigure", "nothing is reconfigured now", "--host", cordons=False)
 
@@ -69,6 +68,7 @@ def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequenc
         items += _nodes(run, hosts)
     changes = _control_plane(run, hosts, choices, drop=drop) if "control-plane" in chosen else []
     changes += _kubelets(run, hosts, choices) if "kubelet" in chosen else []
+    changes += _proxy(run) if "kube-proxy" in chosen else []
     items += changes
     if changes:
         items.append(gates.cluster_verified(run.site))
@@ -159,7 +159,7 @@ def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices) -> list[Step | 
     live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
     begun = next((host for host, there in noted.items() if kubelet.MAP in there.before), None)
     before = noted[begun].before[kubelet.MAP] if begun else kept.kubelet
-    wanted = wanted_kubelet(site, kept.kubelet)
+    wanted = component(site, "KubeletConfiguration", kept.kubelet)
     first = begun or (None if yaml_text.mapping(wanted) == yaml_text.mapping(kept.kubelet) else hosts[0])
     keys = changed_keys(before, wanted)
     all_ = Kubelets(one, wanted, before, live, first, keys)
@@ -173,6 +173,18 @@ def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices) -> list[Step | 
     if all_.drains:
         WORK.refuse(nodes.stopped(one, WORK.objects(run, one), ordered))
     return list(kubelet.steps(all_, ordered))
+
+
+def _proxy(run: Run) -> list[Step | Together]:
+    """Return the steps for kube-proxy, [] when it runs with what hosts.yaml says."""
+    site, survey = run.site, Survey()
+    if not site.kubernetes.addons.kube_proxy:
+        return []
+    _, seen = proxy.look(run, survey)
+    if not seen.before and not proxy.wrong(site, seen):
+        return []
+    WORK.look(run, site.nodes if seen.before else ())
+    return list(proxy.steps(site, survey, component(site, "KubeProxyConfiguration", seen.config)))
 
 
 def _refuse_fixed(run: Run, api_host: Host, live: str) -> None:

@@ -36,7 +36,7 @@ def diff(session: Session) -> None:
 
 @procedure(
     help={
-        "only": "only these topics, separated by commas: hosts, nodes, control-plane, kubelet",
+        "only": "only these topics, separated by commas: hosts, nodes, control-plane, kubelet, kube-proxy",
         "host": "only these nodes, separated by commas; default: all",
         "drop": "also take out flags of the control plane that hosts.yaml does not name",
     }
@@ -45,7 +45,7 @@ def reconfigure(session: Session, only: str = "", host: str = "", drop: bool = F
     """Bring about what hosts.yaml says.
 
     Modules, sysctls and files of hosts. Labels, annotations and taints of nodes. Flags, volumes and the audit policy of the control plane: one host at a time, etcd's leader last,
-    out of the load balancers meanwhile. The configuration of kubelets: a worker first. The first host has to run with what is new; when it
+    out of the load balancers meanwhile. The configuration of kubelets (a worker first) and of kube-proxy. The first host has to run with what is new; when it
     does not, its files are put back, and no other host is touched. Refused (3) is what a living cluster cannot change. What clients see
     is measured.
     """

@@ -1,8 +1,9 @@
-"""Plain values written as YAML documents that every YAML parser reads the same way. Pure."""
+"""kubeadm's configuration: plain values written as YAML that every parser reads the same way, and read again with their types. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import yaml
 
@@ -25,3 +26,26 @@ def documents(*values: Mapping[str, object]) -> str:
     '"kind": "A"\n"names":\n- "x"\n---\n"on": true\n'
     """
     return "---\n".join(yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, width=10_000) for value in values)
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    r"""Return the documents in ``text``, with numbers and booleans as such. Raises ValueError when one is no mapping.
+
+    >>> read("a: 1\n---\nb: true")
+    [{'a': 1}, {'b': True}]
+    """
+    try:
+        found = [each for each in yaml.safe_load_all(text) if each is not None]
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    if not all(isinstance(each, dict) for each in found):
+        raise ValueError("this is no configuration of kubeadm")
+    return found
+
+
+def one(text: str) -> dict[str, Any]:
+    """Return the one document in ``text``. Raises ValueError for none, or several."""
+    found = read(text)
+    if len(found) != 1:
+        raise ValueError(f"there are {len(found)} documents, not one")
+    return found[0]

@@ -31,11 +31,6 @@ FIXED: Final = {
 }
 # Of ClusterConfiguration: what is compared elsewhere, or says nothing of its own.
 LEFT_OUT: Final = frozenset({"apiVersion", "kind", "kubernetesVersion"})
-FIXES: Final = {
-    "kubelet": "inv cluster.reconfigure --only kubelet",
-    # No command brings it about yet.
-    "kube-proxy": "kubectl -n kube-system edit configmap kube-proxy; then kubectl -n kube-system rollout restart daemonset kube-proxy",
-}
 DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|us|ns|m|s))+\Z")
 UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -90,7 +85,9 @@ def of_cluster(site: Site, live: ClusterSettings, configuration: str) -> list[Di
         there = yaml_text.mapping(text)
         for key, old, new in subset(document, there):
             if key not in LEFT_OUT:
-                found.append(Difference(_topic(topic), key=key, there=old, wanted=new, fix=FIXES[topic]))
+                found.append(
+                    Difference(_topic(topic), key=key, there=old, wanted=new, fix=f"inv cluster.reconfigure --only {topic}")
+                )
     return found
 
 
@@ -98,6 +95,12 @@ def of_kubelet(site: Site, said: object) -> list[tuple[str, str | None, str]]:
     """Return which values a kubelet does not run with: path, its value, the one of hosts.yaml. ``said``: what it says of itself (configz)."""
     wanted = documents(site)["KubeletConfiguration"]
     return [each for each in subset(wanted, _texts(said)) if each[0] not in LEFT_OUT]
+
+
+def of_proxy(site: Site, config: str) -> list[tuple[str, str | None, str]]:
+    """Return which values of KubeProxyConfiguration (a text) are not those of hosts.yaml: path, its value, the one of hosts.yaml."""
+    wanted = documents(site).get("KubeProxyConfiguration", {})
+    return [each for each in subset(wanted, yaml_text.mapping(config)) if each[0] not in LEFT_OUT]
 
 
 def _texts(value: object) -> object:
@@ -193,8 +196,8 @@ def _brief(value: object) -> str:
 # ---- what is shown
 
 
-def for_people(site: str, found: Sequence[Difference], unread: Sequence[Unread]) -> str:
-    """Return the table, the files' differences, and what could not be compared."""
+def for_people(found: Sequence[Difference], unread: Sequence[Unread]) -> str:
+    """Return the table, the differences of files, and what could not be compared; "" for nothing."""
     lines = []
     if found:
         rows = [[each.topic, each.host, each.key, _said(each.there), _said(each.wanted)] for each in found]
@@ -202,15 +205,15 @@ def for_people(site: str, found: Sequence[Difference], unread: Sequence[Unread])
         lines = [head]
         for each, line in zip(found, body, strict=True):
             lines += [line, *(f"      {text}" for text in (each.why, f"-> {each.fix}" if each.fix else "") if text)]
-    lines += ["", *(each.diff for each in found if each.diff)] if any(each.diff for each in found) else []
-    lines += (
-        ["", *(f"not compared: {each.topic}{f' of {each.host}' if each.host else ''}: {each.why}" for each in unread)]
-        if unread
-        else []
-    )
+    lines += [f"\n{each.diff.rstrip()}" for each in found if each.diff]
+    lines += [f"not compared: {each.topic}{f' of {each.host}' if each.host else ''}: {each.why}" for each in unread]
+    return "\n".join(lines)
+
+
+def summary(site: str, found: Sequence[Difference], unread: Sequence[Unread]) -> str:
+    """Return how many differences there are, in one line."""
     words = counted(len(found), "difference") if found else "no difference"
-    lines += ["", f"{site}: {words} between hosts.yaml and what is in force" + (", as far as it could be read" if unread else "")]
-    return "\n".join(lines).strip("\n")
+    return f"{site}: {words} between hosts.yaml and what is in force{', as far as it could be read' if unread else ''}"
 
 
 def _said(value: str | None) -> str:

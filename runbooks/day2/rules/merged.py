@@ -6,14 +6,12 @@ What hosts.yaml does not name stays: kubeadm's defaults, and what somebody has a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-import yaml
+from typing import Any, Final, Literal
 
 from runbooks.commands.kubeadm_config import PARTS, args_of
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import kubeadm
-from runbooks.rules.kubeadm_documents import documents
+from runbooks.rules.kubeadm_documents import documents, one, read
 
 STAYS: Final = ("kind", "kubernetesVersion")
 # kubeadm itself writes these flags into kubeadm-config.
@@ -25,9 +23,7 @@ def merged(site: Site, live: str, *, drop: bool) -> str:
 
     Raises InventoryError for settings that kubeadm cannot use, ValueError when ``live`` is no mapping.
     """
-    there = yaml.safe_load(live)
-    if not isinstance(there, dict):
-        raise ValueError("ClusterConfiguration in kubeadm-config is no mapping")  # noqa: TRY004 - the text is wrong, not a type of ours
+    there = one(live)
     version = kubeadm.parse(site.kubernetes.version)
     wanted = _cluster(str(kubeadm.init_config(site, site.control_plane[0], version, None)))
     for part, component in PARTS.items():
@@ -35,14 +31,12 @@ def merged(site: Site, live: str, *, drop: bool) -> str:
     return documents(_over(there, {key: each for key, each in wanted.items() if key not in STAYS}))
 
 
-def kubelet(site: Site, live: str) -> str:
-    """Return the text of KubeletConfiguration that hosts.yaml asks for, made from the one in the cluster. Raises ValueError as `merged`."""
-    there = yaml.safe_load(live)
-    if not isinstance(there, dict):
-        raise ValueError("the KubeletConfiguration in the cluster is no mapping")  # noqa: TRY004 - the text is wrong, not a type of ours
+def component(site: Site, kind: Literal["KubeletConfiguration", "KubeProxyConfiguration"], live: str) -> str:
+    """Return the text of this configuration that hosts.yaml asks for, made from the one in the cluster. Raises ValueError as `merged`."""
+    there = one(live)
     version = kubeadm.parse(site.kubernetes.version)
     text = str(kubeadm.init_config(site, site.control_plane[0], version, None))
-    wanted = next(each for each in yaml.safe_load_all(text) if each["kind"] == "KubeletConfiguration")
+    wanted = next(each for each in read(text) if each["kind"] == kind)
     return documents(_over(there, wanted))
 
 
@@ -52,13 +46,13 @@ def changed_keys(before: str, after: str) -> tuple[str, ...]:
     >>> changed_keys("a: 1\nb: 2", "a: 1\nb: 3\nc: 4")
     ('b', 'c')
     """
-    old, new = yaml.safe_load(before) or {}, yaml.safe_load(after) or {}
+    old, new = one(before), one(after)
     return tuple(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
 
 
 def with_host(configuration: str, host: Host) -> str:
     """Return ``configuration`` with the InitConfiguration of ``host``, as kubeadm's phases take it."""
-    version = str(yaml.safe_load(configuration)["apiVersion"])
+    version = str(one(configuration)["apiVersion"])
     init = {
         "apiVersion": version,
         "kind": "InitConfiguration",
@@ -69,7 +63,7 @@ def with_host(configuration: str, host: Host) -> str:
 
 
 def _cluster(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(each for each in yaml.safe_load_all(text) if each["kind"] == "ClusterConfiguration")
+    found: dict[str, Any] = next(each for each in read(text) if each["kind"] == "ClusterConfiguration")
     return found
 
 

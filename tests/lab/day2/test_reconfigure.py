@@ -45,7 +45,7 @@ def api_server(**flags: str) -> dict[str, Any]:
 def differences(operator: Operator) -> list[dict[str, Any]]:
     """Return what cluster.diff names."""
     done = operator.inv("cluster.diff", "--json")
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = json.loads(done.stdout.splitlines()[0])
     assert done.returncode == (0 if said["same"] else 1), done.stdout + done.stderr
     assert said["unread"] == []
     found: list[dict[str, Any]] = said["differences"]

@@ -102,11 +102,13 @@ def test_what_a_living_cluster_cannot_change_is_told_with_the_reason() -> None:
 
 def test_the_table_and_the_json() -> None:
     found = [rules.Difference("nodes", host="worker1", key="label a", there=None, wanted="", fix="inv x", diff="--- a\n+++ b")]
-    text = rules.for_people("here", found, [rules.Unread("lb", "lb1", "silent")])
-    assert "1 difference between hosts.yaml and what is in force, as far as it could be read" in text
+    unread = [rules.Unread("lb", "lb1", "silent")]
+    text = rules.for_people(found, unread)
+    told = rules.summary("here", found, unread)
+    assert told == "here: 1 difference between hosts.yaml and what is in force, as far as it could be read"
     assert "not compared: lb of lb1: silent" in text
     assert "+++ b" in text
-    assert "no difference" in rules.for_people("here", [], [])
+    assert rules.summary("here", [], []) == "here: no difference between hosts.yaml and what is in force"
     assert rules.for_programs([], [])["same"] is True
     assert rules.for_programs([], [rules.Unread("lb", "lb1", "silent")])["same"] is False
 
