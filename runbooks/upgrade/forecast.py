@@ -195,7 +195,7 @@ def _when(finding: Finding, stops: Sequence[Stop]) -> Finding:
     if not stop or not finding.why.startswith(drain_findings.STOPS):
         return finding
     rest = finding.why.removeprefix(drain_findings.STOPS)
-    return replace(finding, why=f"the run stops there {minute(stop.begins)}; the node is not upgraded and takes Pods again{rest}")
+    return replace(finding, why=f"the run stops there {minute(stop.begins)}, before anything else is done on the node{rest}")
 
 
 def minute(begins: Spread) -> str:

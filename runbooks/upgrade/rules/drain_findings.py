@@ -17,7 +17,7 @@ from runbooks.upgrade.rules.evictions import Named
 
 TOPIC = "drains"
 TOLD = 4  # how many Pods or nodes a finding names
-STOPS = "the run stops there; the node is not upgraded and takes Pods again"
+STOPS = "the run stops there, before anything else is done on the node"
 LOOK = {
     "poddisruptionbudgets.policy": "which budgets there are",
     "persistentvolumes": "which volumes bind Pods to nodes",

@@ -121,8 +121,8 @@ def _jobs(moved: list[Pod]) -> Iterator[Finding]:
 
 def _cordoned(cluster: Cluster, drained: set[str]) -> Iterator[Finding]:
     if found := sorted(name for name, node in cluster.nodes.items() if node.cordoned and not node.marked):
-        own = "; they stay cordoned after their upgrade" if drained & set(found) else ""
-        yield Finding("note", topic=TOPIC, host=listed(found), seen=f"cordoned before the upgrade: they take no Pods{own}")
+        own = "; they stay cordoned" if drained & set(found) else ""
+        yield Finding("note", topic=TOPIC, host=listed(found), seen=f"cordoned already: they take no Pods{own}")
 
 
 def _pending(cluster: Cluster) -> Iterator[Finding]:
@@ -145,7 +145,7 @@ def _returning(forecast: Forecast) -> Iterator[Finding]:
     back = [each.pod for drain in forecast.drains for each in drain.evictions if each.to in drain.nodes]
     if back:
         seen = f"{_names(back)}: tolerates cordons, so it may come back to the node while it is cordoned"
-        yield Finding("note", topic=TOPIC, host=_on(back), seen=seen, why="it may run on the node while its kubelet is upgraded")
+        yield Finding("note", topic=TOPIC, host=_on(back), seen=seen, why="it may run on the node while that is worked on")
 
 
 def _hooks(cluster: Cluster) -> Iterator[Finding]:

@@ -227,7 +227,7 @@ def test_a_node_that_was_found_cordoned_takes_no_pods_and_stays_so() -> None:
     (warning,) = grave(cluster(nodes, pods), order=[["n1"]])
     assert "cordoned: n2" in warning[2]
     assert [each.seen for each in told(cluster(nodes, pods), order=[["n2"]]) if each.host == "n2"] == [
-        "cordoned before the upgrade: they take no Pods; they stay cordoned after their upgrade"
+        "cordoned already: they take no Pods; they stay cordoned"
     ]
     marked = [nodes[0], replace(nodes[1], marked=True)]
     assert grave(cluster(marked, pods), order=[["n2"], ["n1"]]) == []  # our own cordon, of a run that was interrupted
