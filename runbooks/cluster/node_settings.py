@@ -14,7 +14,7 @@ from runbooks.commands import node_settings as commands
 from runbooks.commands.node_settings import Found, Live, NodeSettings
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import PrecheckError, RunbookError
+from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import node_settings as rules
 from runbooks.rules import node_wanted as wanted
@@ -107,7 +107,16 @@ def settle(survey: Survey, site: Site, host: Host) -> Step:
         api_host, name, found = live(run)
         for each in wanted.differences(found.settings, run.site.of_node(host)):
             run.note(host, str(each))
-        run.change(api_host, commands.change(api_host, name, wanted.patch(found.settings, run.site.of_node(host), found.version)))
+        patch = wanted.patch(found.settings, run.site.of_node(host), found.version)
+        try:
+            run.change(api_host, commands.change(api_host, name, patch))
+        except CommandError as error:
+            if "the object has been modified" not in str(error):
+                raise
+            _, _, found = live(run)  # somebody else was faster
+            run.change(
+                api_host, commands.change(api_host, name, wanted.patch(found.settings, run.site.of_node(host), found.version))
+            )
 
     text = by_hand("cluster", "settle", host=host, wanted=site.of_node(host))
     return Step("labels, annotations and taints of hosts.yaml", host, done=done, do=do, within=30, by_hand=text)

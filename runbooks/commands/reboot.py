@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
@@ -22,10 +23,12 @@ class Note:
 
     boot  the ID of the boot in which the note was written: as long as it is the present one, the host has not been rebooted.
     vip   the host is the load balancer that held the VIP, and gets it back in the end.
+    plan  of every host of the same run, by name: the ID of the boot in which it was then. One that has another by now is done.
     """
 
     boot: str
     vip: bool = False
+    plan: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,12 @@ class Note:
     """The note on a host whose files are being changed. It is there until the host is back in service.
 
     before  the files as they were, by path: what going back brings back.
-    proved  the new ones are in place, and the static pods run with them.
+    keys    of a kubelet: the fields that change, such as "maxPods".
+    proved  the new ones are in place, and what reads them runs with them.
     """
 
     before: Mapping[str, str]
+    keys: tuple[str, ...] = ()
     proved: bool = False
 
 
@@ -53,8 +55,9 @@ def parse(answer: Answer) -> Note | None:
     if not answer.stdout.strip():
         return None
     try:
-        return Note(**json.loads(answer.stdout))
-    except (TypeError, ValueError) as error:
+        said = json.loads(answer.stdout)
+        return Note(**{**said, "keys": tuple(said.get("keys", ()))})
+    except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"the note in {DIRECTORY} cannot be read: {error}") from None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Final
 
 from runbooks.cluster.files import audit_policy
@@ -32,15 +33,17 @@ from runbooks.upgrade.procedure import made
 from runbooks.upgrade.rules import customised
 
 WITHIN_S: Final = 180  # the kubelet reads its manifests at least every 20 s, an old API server takes up to 30 s to end
+CRASHED_S: Final = 15
 API: Final = "kube-apiserver"
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes of one run. ``configuration``: the ClusterConfiguration that every host is to have."""
+    """The changes of one run. ``configuration``: the ClusterConfiguration that every host is to have; ``before``: the one in the cluster now."""
 
     one: Upgrade
     configuration: str
+    before: str = ""
 
     @property
     def site(self) -> Site:
@@ -72,11 +75,30 @@ def differing(all_: Changes, run: Run, host: Host) -> Files:
             hint="correct kubernetes.extra_args in hosts.yaml",
         )
     policy = audit_policy(all_.site)
-    kept = run.read(host, files.found([AUDIT_POLICY])).get(AUDIT_POLICY)
+    found = run.read(host, files.found([AUDIT_POLICY]))
+    kept = found.get(AUDIT_POLICY)
     manifests = {name: text for name, text in wanted.manifests.items() if _differs(there, name, text)}
     now = {_path(name): there.files[_path(name)] for name in manifests if _path(name) in there.files}
-    other = kept is None or kept.content != policy.content
+    other = bool(files.differing([policy], found))
     return Files(manifests, other, now | ({AUDIT_POLICY: kept.content} if other and kept else {}))
+
+
+def by_hand_lines(all_: Changes, run: Run, host: Host) -> list[str]:
+    """Return the lines of manifests on ``host`` that kubeadm makes neither of the configuration in the cluster nor of the new one.
+
+    Somebody has written them by hand, and they would vanish.
+    """
+    stacked = all_.site.kubernetes.etcd == "stacked"
+    there = run.read(host, settings_look.look())
+    old, new = (run.read(host, rendered.look(host, etcd=stacked, config=text)) for text in (all_.before, all_.configuration))
+    found = []
+    for name, wanted in new.manifests.items():
+        have = there.files.get(_path(name))
+        if have is None or name not in old.manifests:
+            continue
+        kept = {line for text in (old.manifests[name], wanted) for line in customised.meaning(text)}
+        found += [f"{name}: {line}" for line in customised.meaning(have) if line not in kept]
+    return found
 
 
 def _differs(there: HostSettings, name: str, wanted: str) -> bool:
@@ -112,11 +134,17 @@ def steps(all_: Changes, host: Host) -> list[Step]:
 def begin(all_: Changes, host: Host) -> Step:
     """Keep the files of ``host`` as they are, before they are changed."""
 
+    def note(run: Run) -> Note:
+        """Return the note as it is to be: a proved one is over, an unproved one keeps how files were before the work began."""
+        there, now = run.read(host, reconfigure.read("control-plane")), differing(all_, run, host).now
+        return Note({**now, **there.before} if there and not there.proved else now)
+
     def done(run: Run) -> bool | Unmet:
-        return True if run.read(host, reconfigure.read("control-plane")) else arrived(all_, run, host)
+        there = run.read(host, reconfigure.read("control-plane"))
+        return True if there and there == note(run) else arrived(all_, run, host)
 
     def do(run: Run) -> None:
-        run.change(host, reconfigure.write(Note(differing(all_, run, host).now), "control-plane"))
+        run.change(host, reconfigure.write(note(run), "control-plane"))
 
     return Step("keep its files as they are", host, done=done, do=do, by_hand=by_hand("day2", "keep_files", host=host))
 
@@ -166,11 +194,18 @@ def _prove(run: Run, host: Host, pods: list[str], *, crashes: bool = True) -> No
 
     ``crashes``: one that ends again and again ends the wait. After going back the last ones that have ended are those of before.
     """
+    since: dict[str, float] = {}  # when each was first seen ended: until its new container is there, the newest is the old one
 
     def runs() -> bool | Unmet:
         run.look_anew()
         seen = run.read(host, upgrade_kubeadm.look())
-        if crashes and (crashed := {name: line for name, line in seen.crashed.items() if name in pods}):
+        now = monotonic()
+        for name in [name for name in since if name not in seen.crashed]:
+            del since[name]
+        crashed = {
+            name: line for name, line in seen.crashed.items() if name in pods and now - since.setdefault(name, now) >= CRASHED_S
+        }
+        if crashes and crashed:
             raise OutcomeError(f"ends again and again: {kubeadm.crashes(crashed)}")
         old = [name for name in pods if seen.up.get(name, 0) > seen.written.get(name, 0)]
         late = [name for name in pods if name not in seen.up or seen.up[name] < control_plane.STEADY_S]
@@ -218,7 +253,7 @@ def upload(all_: Changes, host: Host) -> Step:
         return Unmet.of("" if same(there, all_.configuration) else "kubeadm-config has other settings")
 
     def do(run: Run) -> None:
-        run.change(host, reconfigure.upload(with_host(all_.configuration, host), "kubeadm"))
+        run.change(host, reconfigure.upload(with_host(all_.configuration, host, all_.one.node_name(run, host)), "kubeadm"))
 
     text = by_hand("day2", "upload", host=host)
     return Step("kubeadm-config has the settings of hosts.yaml", done=done, do=do, within=30, by_hand=text)

@@ -116,7 +116,7 @@ def drain(session: Session, hosts: Sequence[Host], choices: Choices) -> None:
     one = Upgrade(site, choices.to, choices)
     for host in hosts:
         known(one.survey, run, host)
-    found = nodes.stopped(one, WORK.objects(run, one), hosts)
+    found = nodes.stopped(one, WORK.objects(run, one), hosts, stay=True)
     for each_ in at_least("note", found):
         if each_.severity != "fail":
             run.listener.say(told(each_))

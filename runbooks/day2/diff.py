@@ -141,10 +141,23 @@ def _by_hand(seen: Seen, settings: ClusterSettings) -> list[Difference]:
         topic = "kubelet" if change.file == customised.KUBELET_CONFIG else "control-plane"
         for host in hosts:
             key, fix = f"lines of {change.file}", f"inv cluster.reconfigure --only {topic} --host {host}"
+            if topic == "control-plane" and change.gone:
+                fix = f"write it into hosts.yaml (kubernetes.extra_args); or let it go: {fix} --drop"
             why = "it differs from what kubeadm makes of the cluster's ConfigMaps: edited by hand, or not yet brought about"
             there, wanted = counted(len(change.gone), "line"), counted(len(change.comes), "line")
-            diff = f"{host}:\n{change.diff}"
+            diff = rules.masked(f"{host}:\n{change.diff}")
             found.append(Difference("by-hand", host=host.name, key=key, there=there, wanted=wanted, why=why, fix=fix, diff=diff))
+    for host, made in seen.of("rendered").items():
+        there = seen.of("settings")[host].files
+        for name in made.manifests:
+            if f"{settings_look.MANIFESTS}/{name}.yaml" not in there:
+                fix, key = (
+                    f"inv doctor; inv cluster.reconfigure --only control-plane --host {host}",
+                    f"{settings_look.MANIFESTS}/{name}.yaml",
+                )
+                found.append(
+                    Difference("by-hand", host=host.name, key=key, there="missing", wanted="as kubeadm writes it", fix=fix)
+                )
     return found
 
 
@@ -164,7 +177,7 @@ def _of_hosts(site: Site, seen: Seen) -> list[Difference]:
             text = files.diff(file, said["files"].get(file.path))
             how = "missing" if file.path not in said["files"] else "different"
             topic, own = _brought_about(host, file.path)
-            diff = f"{host}:\n{text}"
+            diff = rules.masked(f"{host}:\n{text}")
             found.append(Difference(topic, host=host.name, key=file.path, there=how, wanted="as rendered", fix=own, diff=diff))
         found += _of_kernel(site, host, setup, fix)
         found += _of_packages(site, host, state, setup, fix)
@@ -251,7 +264,7 @@ def _of_balancers(session: Session, seen: Seen) -> list[Difference]:
     for host, those in there.items():
         for file in files.differing(lb_files(site, host, secret), those):
             how = "missing" if file.path not in those else "different"
-            text = f"{host}:\n{files.diff(file, those.get(file.path))}"
+            text = rules.masked(f"{host}:\n{files.diff(file, those.get(file.path))}")
             key = str(PurePosixPath(file.path))
             found.append(
                 Difference("lb", host=host.name, key=key, there=how, wanted="as rendered", fix="inv lb.setup", diff=text)

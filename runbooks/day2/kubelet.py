@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from runbooks.commands import kubeadm_config, reconfigure, settings_look, upgrade_kubeadm
+from runbooks.commands import kubeadm_config, reconfigure, settings_look, upgrade_kubeadm, yaml_text
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.reconfigure import Note
 from runbooks.day2.rules import difference
@@ -23,10 +23,10 @@ from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.kubeadm import minor_of
-from runbooks.rules.kubeadm_documents import one
 from runbooks.text import listed
 from runbooks.upgrade import node
 from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.procedure import made
 from runbooks.upgrade.rules import customised
 from runbooks.upgrade.rules.customised import KUBELET_CONFIG
 
@@ -53,7 +53,6 @@ class Kubelets:
     wanted         KubeletConfiguration as the cluster is to keep it; before: as it keeps it now.
     configuration  the cluster's ClusterConfiguration, which kubeadm needs besides.
     first          the node that proves it; None when an earlier run has done so.
-    keys           the fields that change, such as "maxPods".
     """
 
     one: Upgrade
@@ -61,22 +60,31 @@ class Kubelets:
     before: str
     configuration: str
     first: Host | None
-    keys: tuple[str, ...]
 
     @property
     def site(self) -> Site:
         """The site."""
         return self.one.site
 
-    @property
-    def drains(self) -> bool:
-        """Return whether a field changes that Pods get only when they start."""
-        return bool(DRAINED & set(self.keys))
 
-    @property
-    def states(self) -> list[str]:
-        """The files that keep the kubelet from starting with the new settings."""
-        return [path for key, path in STATES.items() if key in self.keys]
+def keys(all_: Kubelets, run: Run, host: Host) -> tuple[str, ...]:
+    """Return the fields that change on ``host``: those of its note, else those in which its file differs from what hosts.yaml says."""
+    there = run.read(host, reconfigure.read("kubelet"))
+    if there and not there.proved:
+        return there.keys
+    have = run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")
+    found = difference.of_kubelet(all_.site, yaml_text.mapping(have))
+    return tuple(dict.fromkeys(key.partition(".")[0] for key, _, _ in found))
+
+
+def drains(all_: Kubelets, run: Run, host: Host) -> bool:
+    """Return whether a field changes on ``host`` that Pods get only when they start."""
+    return bool(DRAINED & set(keys(all_, run, host)))
+
+
+def states(there: Note) -> list[str]:
+    """Return the files that keep the kubelet from starting with the new settings."""
+    return [path for key, path in STATES.items() if key in there.keys]
 
 
 def settings(run: Run, one: Upgrade) -> ClusterSettings:
@@ -114,8 +122,13 @@ def arrived(all_: Kubelets, run: Run, host: Host) -> bool | Unmet:
 
 
 def uploaded(all_: Kubelets, run: Run) -> bool:
-    """Return whether the cluster's ConfigMap has the new configuration."""
-    return bool(one(settings(run, all_.one).kubelet) == one(all_.wanted))
+    """Return whether the cluster's ConfigMap has what hosts.yaml says. kubeadm writes some values in another way, and leaves out those that are zero."""
+    return has(all_.site, settings(run, all_.one).kubelet)
+
+
+def has(site: Site, text: str) -> bool:
+    """Return whether a KubeletConfiguration has what hosts.yaml says."""
+    return not difference.of_kubelet(site, yaml_text.mapping(text))
 
 
 def steps(all_: Kubelets, hosts: Sequence[Host]) -> list[Step]:
@@ -133,24 +146,24 @@ def of_node(all_: Kubelets, host: Host) -> Iterable[Step]:
     """Return the steps of one node, after its file is kept."""
 
     def spared(run: Run) -> bool:
-        return bool(arrived(all_, run, host))
+        return bool(arrived(all_, run, host)) or not drains(all_, run, host)
 
-    before = [node.drain(all_.one, host, spared, newer=False)] if all_.drains else []
-    after = [node.uncordon(all_.one, host)] if all_.drains else []
-    return [*before, write(all_, host), *after, end(host)]
+    # A node without our mark is not touched by the uncordon.
+    return [node.drain(all_.one, host, spared, newer=False), write(all_, host), node.uncordon(all_.one, host), end(host)]
 
 
 def begin(all_: Kubelets, host: Host) -> Step:
     """Keep the kubelet's file as it is; of the first node also the ConfigMap."""
 
     def done(run: Run) -> bool | Unmet:
-        return True if run.read(host, reconfigure.read("kubelet")) else arrived(all_, run, host)
+        there = run.read(host, reconfigure.read("kubelet"))
+        return True if there and not there.proved else arrived(all_, run, host)
 
     def do(run: Run) -> None:
         before = {KUBELET_CONFIG: run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")}
         if host == all_.first:
             before[MAP] = all_.before
-        run.change(host, reconfigure.write(Note(before), "kubelet"))
+        run.change(host, reconfigure.write(Note(before, keys(all_, run, host)), "kubelet"))
 
     text = by_hand("day2", "keep_kubelet", host=host)
     return Step("keep its kubelet's configuration as it is", host, done=done, do=do, by_hand=text)
@@ -161,16 +174,16 @@ def upload(all_: Kubelets, host: Host) -> Step:
     master = all_.site.control_plane[0] if not host.is_control_plane else host
 
     def do(run: Run) -> None:
-        run.change(master, reconfigure.upload(with_kubelet(all_.configuration, master, all_.wanted), "kubelet"))
+        run.change(master, reconfigure.upload(with_kubelet(all_, run, master, all_.wanted), "kubelet"))
 
     text = by_hand("day2", "upload_kubelet", host=master)
     name = "the cluster's ConfigMap for kubelets has the settings of hosts.yaml"
     return Step(name, done=lambda run: uploaded(all_, run), do=do, within=30, by_hand=text)
 
 
-def with_kubelet(configuration: str, host: Host, wanted: str) -> str:
+def with_kubelet(all_: Kubelets, run: Run, host: Host, wanted: str) -> str:
     """Return kubeadm's configuration of ``host`` with KubeletConfiguration."""
-    return f"{with_host(configuration, host)}---\n{wanted}"
+    return f"{with_host(all_.configuration, host, all_.one.node_name(run, host))}---\n{wanted}"
 
 
 def write(all_: Kubelets, host: Host) -> Step:
@@ -178,7 +191,7 @@ def write(all_: Kubelets, host: Host) -> Step:
 
     def do(run: Run) -> None:
         there = run.read(host, reconfigure.read("kubelet"))
-        run.change(host, reconfigure.write_kubelet(all_.states))
+        run.change(host, reconfigure.write_kubelet(states(there) if there else ()))
         if run.plan or not there:
             return
         try:
@@ -215,11 +228,14 @@ def _go_back(all_: Kubelets, run: Run, host: Host, there: Note, why: OutcomeErro
     failed = f"{host}: its kubelet does not run with these settings: {why}"
     others = "No other node was touched" if MAP in there.before else "The nodes before it have the new configuration"
     try:
-        run.change(host, reconfigure.put_back_kubelet(there.before[KUBELET_CONFIG], all_.states))
+        run.change(host, reconfigure.put_back_kubelet(there.before[KUBELET_CONFIG], states(there)))
         if MAP in there.before:
             master = all_.site.control_plane[0]
-            run.change(master, reconfigure.upload(with_kubelet(all_.configuration, master, there.before[MAP]), "kubelet"))
+            run.change(master, reconfigure.upload(with_kubelet(all_, run, master, there.before[MAP]), "kubelet"))
         _ready(all_, run, host)
+        uncordon = node.uncordon(all_.one, host)
+        if uncordon.done and not uncordon.done(run):
+            made(run, uncordon)
         run.change(host, reconfigure.forget("kubelet"))
     except RunbookError as error:
         raise OutcomeError(

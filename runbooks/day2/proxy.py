@@ -8,6 +8,7 @@ restarts.
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Final
 
 from runbooks.commands import kube_proxy as commands
@@ -20,7 +21,7 @@ from runbooks.errors import OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.view.cluster import Survey
 
-FIRST_S, EACH_S = 60, 30
+FIRST_S, EACH_S, STEADY_S = 60, 30, 15
 HINT: Final = "kubectl -n kube-system logs -l k8s-app=kube-proxy --tail=5"
 
 
@@ -80,9 +81,15 @@ def restart(site: Site, survey: Survey) -> Step:
 
 
 def _rolled_out(run: Run, survey: Survey, nodes: int) -> None:
+    """Wait until all pods are new, and have stayed so for STEADY_S seconds: the DaemonSet counts a pod as ready as soon as it runs."""
+    since = 0.0
+
     def there() -> bool | Unmet:
+        nonlocal since
         run.look_anew()
-        return Unmet.of(look(run, survey)[1].late)
+        late = look(run, survey)[1].late
+        since = (since or monotonic()) if not late else 0.0
+        return Unmet.of(late or ("" if monotonic() - since >= STEADY_S else f"they have not been ready for {STEADY_S} s"))
 
     until(there, within=FIRST_S + EACH_S * nodes, poll=run.poll)
 

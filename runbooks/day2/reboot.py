@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from runbooks import gates
@@ -21,10 +21,12 @@ from runbooks.day2.rules import reboots as rules
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import HostErrors, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.lb import traffic
 from runbooks.lb.failover import can_hold, observer, take_over
 from runbooks.rules import lb as lb_rules
+from runbooks.rules.kubeadm import parse
 from runbooks.text import listed
-from runbooks.upgrade import clients, gate, nodes
+from runbooks.upgrade import clients, gate, node, nodes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading
 from runbooks.upgrade.lb_steps import Pair, all_arrived, pair_is_whole
@@ -72,10 +74,31 @@ def reboot_hosts(session: Session, asked: Wanted, choices: Choices, within: int)
     way = _moves(run, pair, boots, due)
     workload = [host for host in due if host.is_node]
     one, ordered = _nodes(run, choices, workload, boots) if workload else (None, workload)
-    turns = Turns(ordered, way, frozenset(_begun(boots)), goes_on=bool(noted))
+    plan = {host.name: boots[host].boot for host in due} | _plan(boots)
+    turns = Turns(ordered, way, frozenset(_begun(boots)), goes_on=bool(noted), plan=plan)
     watching = observer(run) if way and (way.away or way.back) else None
     with clients.watched(session) if one else nullcontext():
         session.carry_out(procedure(Reboots(one, pair, within), turns, watching), resume=False)
+
+
+def give_up(session: Session) -> None:
+    """Take away what an interrupted run has left: hosts are in service again as they are, and nothing is rebooted."""
+    run, site = session.run, session.site
+    said = run.read_each({host: commands.look() for host in site.hosts})
+    noted = [host for host, each in said.items() if isinstance(each, Boot) and each.note]
+    if not noted:
+        run.listener.say("no run was interrupted: there is nothing to give up")
+        return
+    one = Upgrade(site, parse(site.kubernetes.version), Choices(to=parse(site.kubernetes.version)))
+    items: list[Step | Together] = []
+    for host in noted:
+        items += [traffic.let_in(host)] if host.is_control_plane else []
+        items += [node.uncordon(one, host)] if host.is_node else []
+        items.append(end(host))
+    names = [host.name for host in noted]
+    session.carry_out(
+        Procedure("cluster.reboot", f"Give up the reboot of {listed(names)}", items, inputs={"forget": names}), resume=False
+    )
 
 
 def _boots(run: Run, asked: Collection[Host]) -> dict[Host, Boot]:
@@ -93,18 +116,27 @@ def _begun(boots: Mapping[Host, Boot]) -> Iterator[Host]:
 
 
 def _due(run: Run, asked: Wanted, boots: Mapping[Host, Boot], noted: Collection[Host]) -> list[Host]:
-    """Return the hosts to reboot, and say why; those that an interrupted run has left are finished first, and alone."""
+    """Return the hosts to reboot, and say why. One that an interrupted run has rebooted since it began, and has finished, is not among them."""
+    plan = _plan(boots)
+    done = [host for host in asked.hosts if host not in noted and plan.get(host.name, boots[host].boot) != boots[host].boot]
     if noted:
-        run.listener.say(f"an interrupted run goes on; left of it: {listed(noted)}")
-        return [host for host in asked.hosts if host in noted]
-    found = []
+        left = f"; it has finished {listed(done)}" if done else ""
+        run.listener.say(f"an interrupted run goes on; left of it: {listed(noted)}{left}")
+    found = [host for host in asked.hosts if host in noted]
     for host in asked.hosts:
+        if host in noted or host in done:
+            continue
         why = rules.reasons(boots[host])
         if why:
             run.listener.say(f"{host}: {'; '.join(why)}")
         if why or not asked.if_needed:
             found.append(host)
     return found
+
+
+def _plan(boots: Mapping[Host, Boot]) -> dict[str, str]:
+    """Return the IDs of the boots in which the hosts of an interrupted run were when it began, by name; {} for none."""
+    return {name: boot for each in boots.values() if each.note for name, boot in each.note.plan.items()}
 
 
 def _moves(run: Run, pair: Pair, boots: Mapping[Host, Boot], due: Sequence[Host]) -> Moves | None:
@@ -144,12 +176,14 @@ class Turns:
     way      of the load balancers, and how the VIP moves; None when none of them is rebooted.
     begun    hosts that an interrupted run has rebooted, and has not finished: before all others.
     goes_on  an interrupted run goes on: hosts that it has finished are not among these.
+    plan     the IDs of the boots in which the hosts are now, by name.
     """
 
     nodes: Sequence[Host]
     way: Moves | None = None
     begun: frozenset[Host] = frozenset()
     goes_on: bool = False
+    plan: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def balancers(self) -> tuple[Host, ...]:
@@ -169,7 +203,7 @@ def procedure(all_: Reboots, turns: Turns, watching: Host | None = None) -> Proc
     items: list[Step | Together] = [pair_is_whole(all_.pair)] if way else []
     if all_.one and not turns.goes_on:  # a Pod may have no other place than a node that an interrupted run has drained
         items.append(gate.pods_start(all_.one, site.control_plane[0]))
-    items.append(Together(tuple(begin(host, vip=host == holder) for host in turns.hosts)))
+    items.append(Together(tuple(begin(host, turns.plan, vip=host == holder) for host in turns.hosts)))
     items += _of_nodes(all_, turns)
     items += _of_balancers(all_, way, watching) if way else []
     if all_.one:

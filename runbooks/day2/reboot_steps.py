@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from runbooks.commands import prepare
@@ -40,13 +41,16 @@ def rebooted(run: Run, host: Host) -> bool:
     return bool(now.note and not rules.not_back(now.note.boot, now))
 
 
-def begin(host: Host, *, vip: bool) -> Step:
-    """Note on ``host`` in which boot it is, and whether it holds the ``vip``: an interrupted run knows then what is left to do."""
+def begin(host: Host, plan: Mapping[str, str], *, vip: bool) -> Step:
+    """Note on ``host`` in which boot it is, and whether it holds the ``vip``: an interrupted run knows then what is left to do.
+
+    ``plan``: the IDs of the boots of all hosts of the run.
+    """
     return Step(
         "note that it is to be rebooted",
         host,
         done=lambda run: boot(run, host).note is not None,
-        do=lambda run: run.change(host, commands.write(Note(boot(run, host).boot, vip))),
+        do=lambda run: run.change(host, commands.write(Note(boot(run, host).boot, vip, plan))),
         by_hand=by_hand("day2", "reboot_begin", host=host),
     )
 

@@ -6,7 +6,7 @@ refused with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -15,23 +15,24 @@ from runbooks import gates
 from runbooks.cluster import node_settings as cluster_node_settings
 from runbooks.cluster.files import node_files
 from runbooks.cluster.prepare import ready_kernel
-from runbooks.commands import files, kubeadm_config, reconfigure, yaml_text
+from runbooks.commands import files, kubeadm_config, reconfigure
 from runbooks.commands import node_settings as commands
 from runbooks.commands.node_settings import Live
-from runbooks.commands.reconfigure import Note
+from runbooks.commands.reconfigure import Kind, Note
 from runbooks.day2 import control_plane, kubelet, proxy
 from runbooks.day2.control_plane import Changes
 from runbooks.day2.kubelet import Kubelets
 from runbooks.day2.rules import difference as rules
-from runbooks.day2.rules.merged import changed_keys, component, merged
+from runbooks.day2.rules.merged import component, merged
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import node_wanted
+from runbooks.rules import kubeadm, node_wanted
 from runbooks.rules.finding import Finding
 from runbooks.rules.kubeadm import minor_of
-from runbooks.text import listed
+from runbooks.rules.kubeadm_documents import one as one_of
+from runbooks.text import first_few, listed
 from runbooks.upgrade import clients, nodes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading
@@ -68,7 +69,8 @@ def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequenc
         items += _nodes(run, hosts)
     changes = _control_plane(run, hosts, choices, drop=drop) if "control-plane" in chosen else []
     changes += _kubelets(run, hosts, choices) if "kubelet" in chosen else []
-    changes += _proxy(run) if "kube-proxy" in chosen else []
+    if "kube-proxy" in chosen and len(hosts) == len(run.site.nodes):  # it is one for all nodes
+        changes += _proxy(run)
     items += changes
     if changes:
         items.append(gates.cluster_verified(run.site))
@@ -123,19 +125,21 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
     masters = [host for host in site.control_plane if host in hosts]
     if not masters:
         return []
-    notes = run.read_all({host: reconfigure.read("control-plane") for host in site.control_plane})
-    noted = [host for host, there in notes.items() if there]
+    noted = _noted(run, "control-plane")
     api_host = survey.serving(run)
     live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
+    _refuse_version(site, live)
     _refuse_fixed(run, api_host, live)
     wanted = merged(site, live, drop=drop)
-    changes = Changes(Upgrade(site, choices.to, choices, survey=survey), wanted)
+    changes = Changes(Upgrade(site, choices.to, choices, survey=survey), wanted, live)
     current = control_plane.same(live, wanted)
     if current and not noted and all(control_plane.arrived(changes, run, host) for host in masters):
         return []
     WORK.refuse(WORK.left_out(masters, noted))
-    first, _, state = WORK.look(run, noted)
-    changes = Changes(Upgrade(site, state.to or choices.to, choices, survey=first.survey), wanted)
+    if not drop:
+        WORK.refuse(_by_hand(changes, run, masters))
+    first, _, state = WORK.look(run, _in_work(run))
+    changes = Changes(Upgrade(site, state.to or choices.to, choices, survey=first.survey), wanted, live)
     ordered = [
         host
         for host in order.control_plane_order(site.control_plane, leading(first.view), {host.name for host in noted})
@@ -149,29 +153,36 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
     return items
 
 
+def _by_hand(changes: Changes, run: Run, masters: Sequence[Host]) -> Iterator[Finding]:
+    """Yield a failure for each host with lines in its manifests that somebody has written by hand: they would vanish."""
+    for host in masters:
+        if lines := control_plane.by_hand_lines(changes, run, host):
+            seen = f"somebody has written by hand, and it would vanish: {'; '.join(first_few(lines, 6))}"
+            fix = "write it into hosts.yaml (kubernetes.extra_args); or let it go: --drop"
+            yield Finding("fail", topic="control-plane", host=host.name, seen=seen, fix=fix)
+
+
 def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices) -> list[Step | Together]:
     """Return the steps for kubelets, [] when they run with what hosts.yaml says. Raises PrecheckError when it is no time for them."""
     site, one = run.site, Upgrade(run.site, choices.to, choices)
-    notes: dict[Host, Note | None] = run.read_all({host: reconfigure.read("kubelet") for host in site.nodes})
-    noted = {host: there for host, there in notes.items() if there}
+    noted = _noted(run, "kubelet")
     api_host = one.survey.serving(run)
     kept = kubelet.settings(run, one)
     live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
-    begun = next((host for host, there in noted.items() if kubelet.MAP in there.before), None)
+    _refuse_version(site, live)
+    begun = next((host for host, there in noted.items() if kubelet.MAP in there.before and not there.proved), None)
     before = noted[begun].before[kubelet.MAP] if begun else kept.kubelet
-    wanted = component(site, "KubeletConfiguration", kept.kubelet)
-    first = begun or (None if yaml_text.mapping(wanted) == yaml_text.mapping(kept.kubelet) else hosts[0])
-    keys = changed_keys(before, wanted)
-    all_ = Kubelets(one, wanted, before, live, first, keys)
+    first = begun or (None if kubelet.has(site, kept.kubelet) else hosts[0])
+    all_ = Kubelets(one, component(site, "KubeletConfiguration", kept.kubelet), before, live, first)
     if not noted and not first and all(kubelet.arrived(all_, run, host) for host in hosts):
         return []
     WORK.refuse(WORK.left_out(hosts, noted))
-    seen, _, state = WORK.look(run, noted)
+    seen, _, state = WORK.look(run, _in_work(run))
     one = Upgrade(site, state.to or choices.to, choices, survey=seen.survey)
     ordered = sorted(hosts, key=lambda host: (host not in noted, host.is_control_plane))  # the canary is a worker
     all_ = replace(all_, one=one, first=begun or (ordered[0] if first else None))
-    if all_.drains:
-        WORK.refuse(nodes.stopped(one, WORK.objects(run, one), ordered))
+    if drained := [host for host in ordered if kubelet.drains(all_, run, host)]:
+        WORK.refuse(nodes.stopped(one, WORK.objects(run, one), drained))
     return list(kubelet.steps(all_, ordered))
 
 
@@ -183,8 +194,29 @@ def _proxy(run: Run) -> list[Step | Together]:
     _, seen = proxy.look(run, survey)
     if not seen.before and not proxy.wrong(site, seen):
         return []
-    WORK.look(run, site.nodes if seen.before else ())
+    WORK.look(run, site.nodes if seen.before else _in_work(run))
     return list(proxy.steps(site, survey, component(site, "KubeProxyConfiguration", seen.config)))
+
+
+def _noted(run: Run, kind: Kind) -> dict[Host, Note]:
+    """Return the notes of one kind that interrupted runs have left, by host."""
+    hosts = run.site.nodes if kind == "kubelet" else run.site.control_plane
+    notes: dict[Host, Note | None] = run.read_all({host: reconfigure.read(kind) for host in hosts})
+    return {host: there for host, there in notes.items() if there}
+
+
+def _in_work(run: Run) -> list[Host]:
+    """Return the hosts on which an interrupted run has begun, with whatever: they may look broken."""
+    return list(dict.fromkeys([*_noted(run, "control-plane"), *_noted(run, "kubelet")]))
+
+
+def _refuse_version(site: Site, live: str) -> None:
+    """Raise PrecheckError when hosts.yaml is of another minor version than the cluster: then it is an upgrade that is wanted first."""
+    now, wanted = str(one_of(live)["kubernetesVersion"]), site.kubernetes.version
+    if kubeadm.parse(now)[:2] != kubeadm.parse(wanted)[:2]:
+        seen = f"the cluster is of {now.removeprefix('v')}, and hosts.yaml of {wanted}"
+        fix = f"inv upgrade.run --to {wanted}; or write {now.removeprefix('v')} as kubernetes.version"
+        WORK.refuse([Finding("fail", topic="kubernetes.version", seen=seen, fix=fix)])
 
 
 def _refuse_fixed(run: Run, api_host: Host, live: str) -> None:

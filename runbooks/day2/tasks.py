@@ -98,6 +98,7 @@ def uncordon(session: Session, host: str) -> None:
         "all": "every host of the site",
         "if_needed": "only hosts with a newer kernel or C library than what runs, or whose system asks for a reboot",
         "within": "seconds that a host gets to come back",
+        "forget": "give up an interrupted run: nothing is rebooted, its hosts take Pods and connections again",
         "workers_at_once": CHOICES["workers_at_once"],
         **DRAINS,
     }
@@ -109,6 +110,7 @@ def reboot(  # noqa: PLR0913 - flags
     all: bool = False,  # noqa: A002 - the flag's name
     if_needed: bool = False,
     within: int = 900,
+    forget: bool = False,
     workers_at_once: str = "1",
     drain_timeout: int = 300,
     delete_emptydir_data: bool = False,
@@ -120,8 +122,11 @@ def reboot(  # noqa: PLR0913 - flags
     the standby first, the VIP is handed over before the other one and back in the end. Nodes are drained, and have to start a Pod after
     the reboot before they take Pods again. A host that does not come back ends the run. Interrupted, the same command goes on.
     """
-    from runbooks.day2.reboot import reboot_hosts, wanted  # noqa: PLC0415 - start-up time
+    from runbooks.day2.reboot import give_up, reboot_hosts, wanted  # noqa: PLC0415 - start-up time
 
+    if forget:
+        give_up(session)
+        return
     asked = wanted(session.site, host, every=all, if_needed=if_needed)
     flags = {"drain_timeout": drain_timeout, "delete_emptydir_data": delete_emptydir_data, "force_pods": force_pods}
     reboot_hosts(session, asked, _choices(session, workers_at_once=workers_at_once, **flags), within)

@@ -125,15 +125,15 @@ class SiteLock:
             try:
                 own = own or self._connect()
                 answers = own.run_each(dict.fromkeys(self._on, command))
+                kept = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited == 0]
+                refused = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited != 0]
+                if refused and kept:  # it was rebooted, for example; nobody else can have the lock while the others keep it
+                    own.run_each(dict.fromkeys(refused, lock("take", self._site.name, self._me, seconds=LEASE_S)))
             except RunbookError:  # unreachable for the moment: the lease outlasts several missed renewals
                 continue
-            kept = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited == 0]
-            refused = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited != 0]
             if refused and not kept:
                 self._lost = f"the lock of {self._site.name} was lost while this command ran: it expired or was broken"
                 return
-            if refused:  # it was rebooted, for example; nobody else can have the lock while the others keep it
-                own.run_each(dict.fromkeys(refused, lock("take", self._site.name, self._me, seconds=LEASE_S)))
 
 
 def break_lock(site: Site, transport: Transport) -> list[Host]:

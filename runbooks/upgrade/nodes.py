@@ -119,13 +119,16 @@ def drained(site: Site, cluster: Cluster, noted: Collection[Host]) -> Iterator[F
             yield Finding("fail", topic="upgrade", host=host.name, seen=seen, fix=fix)
 
 
-def stopped(one: Upgrade, cluster: Cluster, hosts: Sequence[Host]) -> list[Finding]:
-    """Return the findings of the drains of ``hosts``, simulated in their order: as they stand, but workers in their groups."""
+def stopped(one: Upgrade, cluster: Cluster, hosts: Sequence[Host], *, stay: bool = False) -> list[Finding]:
+    """Return the findings of the drains of ``hosts``, simulated in their order: as they stand, but workers in their groups.
+
+    ``stay``: nodes stay cordoned after their drain, instead of taking Pods again before the next one is drained.
+    """
     if not hosts:
         return []
     names, choices = nodes_of(one.site, cluster), one.choices
     turns = [[names[host] for host in group] for group in order.turns(hosts, choices.workers_at_once)]
-    simulated = drains.simulate(cluster, turns, choices.named)
+    simulated = drains.simulate(cluster, turns, choices.named, stay=stay)
     found = drain_findings.findings(cluster, turns, choices.named, simulated)
     return [*found, *drain_findings.too_long(simulated, choices.drain_s)]
 

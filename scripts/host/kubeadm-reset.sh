@@ -29,6 +29,6 @@ rm -f -- /etc/kubernetes/*.conf
 for link in cni0 flannel.1 kube-ipvs0; do
     if ip link show "$link" >/dev/null 2>&1; then ip link delete "$link"; fi
 done
-rm -rf -- /run/ha-runbooks-kubeadm
+rm -rf -- /run/ha-runbooks-kubeadm /var/lib/ha-runbooks/reboot /var/lib/ha-runbooks/reconfigure # notes of work on the node that it was
 rm -f -- "$top/attempt"
 sync -- "$top"

@@ -11,7 +11,8 @@ else
     sync -- /var/lib/kubelet/config.yaml.new
     mv -f -- /var/lib/kubelet/config.yaml.new /var/lib/kubelet/config.yaml
 fi
+systemctl reset-failed kubelet 2>/dev/null || true
+if [ "${#STATES[@]}" -eq 0 ]; then exec systemctl restart kubelet; fi
+trap 'systemctl start kubelet' EXIT # also when this is interrupted
 systemctl stop kubelet
 for state in "${STATES[@]}"; do rm -f -- "$state"; done
-systemctl reset-failed kubelet 2>/dev/null || true
-systemctl start kubelet

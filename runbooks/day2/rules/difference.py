@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from runbooks.commands import yaml_text
 from runbooks.commands.kubeadm_config import PARTS, ClusterSettings, args_of
-from runbooks.day2.rules.merged import OF_KUBEADM
+from runbooks.day2.rules.merged import OF_KUBEADM, SANS
 from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
 from runbooks.text import counted, listed, table
@@ -31,6 +31,10 @@ FIXED: Final = {
 }
 # Of ClusterConfiguration: what is compared elsewhere, or says nothing of its own.
 LEFT_OUT: Final = frozenset({"apiVersion", "kind", "kubernetesVersion"})
+# Lists in which others may have put something of their own: names in certificates, volumes.
+CONTAINED: Final = frozenset({*SANS, "extraVolumes"})
+# What a component leaves out of a configuration: the value of a field that has none.
+ZERO: Final = frozenset({"", "null", "0", "0s", "false"})
 DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|us|ns|m|s))+\Z")
 UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -134,10 +138,13 @@ def _configuration(cluster: Mapping[str, Any], there: Mapping[str, Any]) -> Iter
     for key, old, new in subset(cluster, there):
         if key in LEFT_OUT or ".extraArgs" in key:
             continue
-        fix = "" if key in FIXED else "inv cluster.reconfigure --only control-plane"
+        why, fix = FIXED.get(key, ""), "" if key in FIXED else "inv cluster.reconfigure --only control-plane"
         if key.endswith("SANs"):
-            fix = "inv certs.renew writes the names into the certificates"
-        yield Difference("control-plane", key=key, there=old, wanted=new, why=FIXED.get(key, ""), fix=fix)
+            why, fix = (
+                "certificates get a name only when they are made anew (kubeadm init phase certs)",
+                f"{fix} puts it into kubeadm-config",
+            )
+        yield Difference("control-plane", key=key, there=old, wanted=new, why=why, fix=fix)
 
 
 def subset(wanted: object, there: object, path: str = "") -> Iterator[tuple[str, str | None, str]]:
@@ -151,14 +158,18 @@ def subset(wanted: object, there: object, path: str = "") -> Iterator[tuple[str,
         for key, each in wanted.items():
             yield from subset(each, below.get(key), f"{path}.{key}" if path else str(key))
     elif isinstance(wanted, list):
-        if (
-            not isinstance(there, list)
-            or len(there) != len(wanted)
-            or any(_differ(*pair) for pair in zip(wanted, there, strict=True))
-        ):
+        if _lists_differ(wanted, there, contained=path.rpartition(".")[2] in CONTAINED):
             yield path, None if there is None else _brief(there), _brief(wanted)
     elif not _same(str(wanted), there):
         yield path, None if there is None else _brief(there), str(wanted)
+
+
+def _lists_differ(wanted: list[Any], there: object, *, contained: bool) -> bool:
+    if not isinstance(there, list):
+        return bool(wanted)
+    if contained:
+        return any(all(_differ(each, other) for other in there) for each in wanted)
+    return len(there) != len(wanted) or any(_differ(*pair) for pair in zip(wanted, there, strict=True))
 
 
 def _differ(wanted: object, there: object) -> bool:
@@ -169,7 +180,7 @@ def _same(wanted: str, there: object) -> bool:
     if wanted == there:
         return True
     if there is None:
-        return wanted in {"", "null"}
+        return wanted in ZERO
     return isinstance(there, str) and DURATION.match(wanted) is not None and seconds(wanted) == seconds(there)
 
 
@@ -214,6 +225,22 @@ def summary(site: str, found: Sequence[Difference], unread: Sequence[Unread]) ->
     """Return how many differences there are, in one line."""
     words = counted(len(found), "difference") if found else "no difference"
     return f"{site}: {words} between hosts.yaml and what is in force{', as far as it could be read' if unread else ''}"
+
+
+_SECRET: Final = re.compile(
+    r"(?im)^([-+ ]?\s*\S*(?:password|passwd|auth_pass|token|secret|\bauth\b)\S*\s*[=: ]\s*)(?!(?:true|false)\s*$)\S.*$"
+)
+
+
+def masked(diff: str) -> str:
+    """Return the difference of a file without what may be a password: lines that name one, as in containerd's or HAProxy's configuration.
+
+    >>> masked('-    stats auth admin:pw')
+    '-    stats auth ***'
+    >>> masked('+      password = "x"')
+    '+      password = ***'
+    """
+    return _SECRET.sub(r"\1***", diff)
 
 
 def _said(value: str | None) -> str:

@@ -13,8 +13,9 @@ from runbooks.inventory.model import Host, Site
 from runbooks.rules import kubeadm
 from runbooks.rules.kubeadm_documents import documents, one, read
 
-STAYS: Final = ("kind", "kubernetesVersion")
+STAYS: Final = ("apiVersion", "kind", "kubernetesVersion")
 # kubeadm itself writes these flags into kubeadm-config.
+SANS: Final = ("certSANs", "serverCertSANs", "peerCertSANs")
 OF_KUBEADM: Final = {"kube-apiserver": frozenset({"authorization-mode"})}
 
 
@@ -24,10 +25,12 @@ def merged(site: Site, live: str, *, drop: bool) -> str:
     Raises InventoryError for settings that kubeadm cannot use, ValueError when ``live`` is no mapping.
     """
     there = one(live)
-    version = kubeadm.parse(site.kubernetes.version)
+    version = kubeadm.parse(str(there["kubernetesVersion"]))
     wanted = _cluster(str(kubeadm.init_config(site, site.control_plane[0], version, None)))
     for part, component in PARTS.items():
         _flags(there, wanted, part, component, drop=drop)
+    if not drop:
+        _lists(there, wanted)
     return documents(_over(there, {key: each for key, each in wanted.items() if key not in STAYS}))
 
 
@@ -40,26 +43,16 @@ def component(site: Site, kind: Literal["KubeletConfiguration", "KubeProxyConfig
     return documents(_over(there, wanted))
 
 
-def changed_keys(before: str, after: str) -> tuple[str, ...]:
-    r"""Return the fields that differ between two texts of KubeletConfiguration.
-
-    >>> changed_keys("a: 1\nb: 2", "a: 1\nb: 3\nc: 4")
-    ('b', 'c')
-    """
-    old, new = one(before), one(after)
-    return tuple(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
-
-
-def with_host(configuration: str, host: Host) -> str:
-    """Return ``configuration`` with the InitConfiguration of ``host``, as kubeadm's phases take it."""
+def with_host(configuration: str, host: Host, node: str) -> str:
+    """Return ``configuration`` with the InitConfiguration of ``host``, as kubeadm's phases take it. ``node``: the name of its Node."""
     version = str(one(configuration)["apiVersion"])
     init = {
         "apiVersion": version,
         "kind": "InitConfiguration",
         "localAPIEndpoint": {"advertiseAddress": str(host.address), "bindPort": 6443},
-        "nodeRegistration": {"name": host.name, "criSocket": kubeadm.CRI_SOCKET},
+        "nodeRegistration": {"name": node, "criSocket": kubeadm.CRI_SOCKET},
     }
-    return f"{documents(init)}---\n{configuration}"
+    return f"{documents(init)}---\n{configuration.rstrip()}\n"
 
 
 def _cluster(text: str) -> dict[str, Any]:
@@ -74,8 +67,23 @@ def _flags(there: dict[str, Any], wanted: dict[str, Any], part: str, component: 
     kept = [(name, text) for name, text in args_of(there, part) if name not in names and _stays(name, component, drop=drop)]
     _at(there, part).pop("extraArgs", None)
     if flags := [*kept, *given]:
-        listed = str(wanted["apiVersion"]).endswith("v1beta4")
+        listed = str(there["apiVersion"]).endswith("v1beta4")
         _make(wanted, part)["extraArgs"] = [{"name": name, "value": text} for name, text in flags] if listed else dict(flags)
+
+
+def _lists(there: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Add to ``wanted`` the volumes and the names in certificates that only ``there`` has."""
+    for part in PARTS:
+        own, new = _at(there, part), _at(wanted, part)
+        names = {each.get("name") for each in new.get("extraVolumes") or ()}
+        if more := [each for each in own.get("extraVolumes") or () if each.get("name") not in names]:
+            _make(wanted, part)["extraVolumes"] = [*(new.get("extraVolumes") or ()), *more]
+        for key in SANS:
+            had, given = own.get(key) or [], new.get(key) or []
+            if had and {*given} <= {*had}:
+                _make(wanted, part)[key] = had
+            elif had:
+                _make(wanted, part)[key] = [*had, *(name for name in given if name not in had)]
 
 
 def _stays(name: str, component: str, *, drop: bool) -> bool:

@@ -34,8 +34,8 @@ def newer_kernel(runs: str, installed: Iterable[str]) -> str:
 
     >>> newer_kernel("6.1.0-9-amd64", ["6.1.0-9-amd64", "6.1.0-32-amd64", "6.12.0-1-cloud-amd64"])
     '6.1.0-32-amd64'
-    >>> newer_kernel("4.18.0-553.el8.x86_64", ["4.18.0-513.el8.x86_64", "0-rescue-0123abcd"])
-    ''
+    >>> newer_kernel("4.18.0-553.el8.x86_64", ["4.18.0-513.el8.x86_64", "4.18.0-553.5.1.el8_10.x86_64", "0-rescue-0123abcd"])
+    '4.18.0-553.5.1.el8_10.x86_64'
     """
     same = [each for each in installed if _flavour(each) == _flavour(runs) and "rescue" not in each]
     newest = max(same, key=_numbers, default="")
@@ -43,12 +43,15 @@ def newer_kernel(runs: str, installed: Iterable[str]) -> str:
 
 
 def _flavour(version: str) -> str:
-    found = re.search(r"-([a-z][a-z0-9_-]*)$", version)
-    return found[1] if found else ""
+    """Return what tells kernels of one release apart: "cloud-amd64" (Debian), "uek", "rt", "64k" (Red Hat family), "" for the usual one."""
+    found = re.search(r"-([a-z][a-z0-9_-]*)$", version) or re.search(r"\+(\w+)$|\.(rt|uek)\d*|el\d+(uek)", version)
+    return next((word for word in found.groups() if word), "") if found else ""
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version.removesuffix(_flavour(version)))))
+    """Return the numbers of a version. What follows .el8 is of the distribution, not of the kernel."""
+    plain = re.sub(r"\.(el|fc|amzn)\d.*$", "", version.removesuffix(_flavour(version)))
+    return tuple(map(int, re.findall(r"\d+", plain)))
 
 
 def not_back(before: str, now: Boot) -> str:

@@ -116,12 +116,12 @@ class Forecast:
         return sum(least for least, _ in times), sum(most for _, most in times)
 
 
-def simulate(cluster: Cluster, order: Sequence[Sequence[str]], named: Named | None = None) -> Forecast:
+def simulate(cluster: Cluster, order: Sequence[Sequence[str]], named: Named | None = None, *, stay: bool = False) -> Forecast:
     """Return what happens when the nodes are drained in this order; nodes of one group at the same time.
 
-    The forecast is for a run that drains in just these groups. Names that are no nodes are left out (`drain_findings` tells them).
+    The forecast is for a run that drains in just these groups. ``stay``: nodes stay cordoned after their turn. Names that are no nodes are left out (`drain_findings` tells them).
     """
-    world = _World(cluster, named or Named())
+    world = _World(cluster, named or Named(), stay=stay)
     groups = (tuple(name for name in group if name in cluster.nodes) for group in order)
     return Forecast(tuple(world.drain(place, group) for place, group in enumerate(groups, 1)))
 
@@ -136,8 +136,8 @@ class _Round:
 
 
 class _World:
-    def __init__(self, cluster: Cluster, named: Named) -> None:
-        self._cluster, self._named = cluster, named
+    def __init__(self, cluster: Cluster, named: Named, *, stay: bool) -> None:
+        self._cluster, self._named, self._stay = cluster, named, stay
         self._found_cordoned = {node.name for node in cluster.nodes.values() if node.cordoned and not node.marked}
         self._picture = Picture(cluster, (pod for pod in cluster.pods if not pod.leaving), self._found_cordoned)
         self._by_key = {each.key: each for each in cluster.budgets}
@@ -161,7 +161,8 @@ class _World:
         whys = {key: self._picture.why_nowhere(pod, nodes) for key, pod in nowhere.items()}
         came_from = {pod.key: node for pod, node, _, _ in done.evicted}
         placed = {pod.key: self._picture.where(pod) for pod, *_ in done.evicted}
-        self._picture.cordoned -= nodes - self._found_cordoned
+        if not self._stay:
+            self._picture.cordoned -= nodes - self._found_cordoned
         self._place_waiting()
         blocks = [self._block(pod, len(done.evicted), known.budgets) for pod in done.left]
         homeless = (

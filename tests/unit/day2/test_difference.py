@@ -141,7 +141,7 @@ def test_from_1_31_on_flags_are_a_list() -> None:
 
 
 def test_with_the_configuration_of_one_host() -> None:
-    init, cluster = yaml.safe_load_all(with_host(merged(site(), live(site()), drop=False), master(2)))
+    init, cluster = yaml.safe_load_all(with_host(merged(site(), live(site()), drop=False), master(2), "master2"))
     assert init["localAPIEndpoint"]["advertiseAddress"] == str(master(2).address)
     assert (init["kind"], cluster["kind"]) == ("InitConfiguration", "ClusterConfiguration")
     assert init["apiVersion"] == cluster["apiVersion"]
