@@ -228,7 +228,7 @@ def summary(site: str, found: Sequence[Difference], unread: Sequence[Unread]) ->
 
 
 _SECRET: Final = re.compile(
-    r"(?im)^([-+ ]?\s*\S*(?:password|passwd|auth_pass|token|secret|\bauth\b)\S*\s*[=: ]\s*)(?!(?:true|false)\s*$)\S.*$"
+    r"(?im)^(.*?(?:password|passwd|auth_pass|token|secret|\bauth\b)\S*\s*[=: ]\s*)(?!(?:true|false)\s*$)\S.*$"
 )
 
 

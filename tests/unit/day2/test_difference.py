@@ -92,6 +92,28 @@ def test_settings_of_the_kubelet(written: dict[str, object], kept: str, differs:
     assert [each.topic for each in found] == (["kubelet"] if differs else [])
 
 
+def test_a_value_that_is_zero_is_left_out_by_kubeadm() -> None:
+    of = changed(kubelet={"readOnlyPort": 0, "protectKernelDefaults": False})
+    assert rules.of_cluster(of, settings(of, live(of), kubelet="cgroupDriver: systemd\n"), live(of)) == []
+    assert rules.of_kubelet(of, {"cgroupDriver": "systemd", "readOnlyPort": 10255})[0][:2] == ("readOnlyPort", "10255")
+
+
+def test_names_and_volumes_of_others_are_no_difference_and_stay() -> None:
+    cluster = yaml.safe_load(live(site()))
+    cluster["apiServer"]["certSANs"].append("api.example.com")
+    cluster["apiServer"]["extraVolumes"].append({"name": "oidc", "hostPath": "/etc/oidc", "mountPath": "/etc/oidc"})
+    text = yaml.safe_dump(cluster)
+    assert rules.of_cluster(site(), settings(site(), text), text) == []
+    after = yaml.safe_load(merged(site(), text, drop=False))["apiServer"]
+    assert after["certSANs"] == cluster["apiServer"]["certSANs"]
+    assert [each["name"] for each in after["extraVolumes"]][-1] == "oidc"
+    dropped = yaml.safe_load(merged(site(), text, drop=True))["apiServer"]
+    assert "oidc" not in [each["name"] for each in dropped["extraVolumes"]]
+    cluster["apiServer"]["certSANs"].remove("master1")
+    text = yaml.safe_dump(cluster)
+    assert [each.key for each in rules.of_cluster(site(), settings(site(), text), text)] == ["apiServer.certSANs"]
+
+
 def test_what_a_living_cluster_cannot_change_is_told_with_the_reason() -> None:
     of = site()
     text = live(of).replace(str(of.networks.pods), "172.16.0.0/16")

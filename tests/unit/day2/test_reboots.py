@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,21 @@ def test_why_a_host_needs_a_reboot(boot: Boot, told: list[str]) -> None:
     ("runs", "installed", "newer"),
     [
         ("4.18.0-513.el8.x86_64", ["4.18.0-513.el8.x86_64", "4.18.0-553.el8.x86_64", "0-rescue-9f"], "4.18.0-553.el8.x86_64"),
+        (
+            "4.18.0-553.el8_10.x86_64",
+            ["4.18.0-553.5.1.el8_10.x86_64", "4.18.0-553.el8_10.x86_64"],
+            "4.18.0-553.5.1.el8_10.x86_64",
+        ),
+        (
+            "5.14.0-427.13.1.el9_4.x86_64+rt",
+            ["5.14.0-503.el9.x86_64", "5.14.0-427.20.1.el9_4.x86_64+rt"],
+            "5.14.0-427.20.1.el9_4.x86_64+rt",
+        ),
+        (
+            "5.15.0-200.131.27.el8uek.x86_64",
+            ["5.15.0-209.161.7.el8uek.x86_64", "5.16.1-1.el8.x86_64"],
+            "5.15.0-209.161.7.el8uek.x86_64",
+        ),
         ("5.15.0-91-generic", ["5.15.0-91-generic", "5.15.0-105-generic"], "5.15.0-105-generic"),
         ("5.14.21-150500.55.39-default", ["5.14.21-150500.55.49-default"], "5.14.21-150500.55.49-default"),
     ],
@@ -171,6 +187,31 @@ def test_interrupted_after_the_second_reboot_only_the_vip_comes_back() -> None:
     found = titles(replace(turns, way=services.Moves((lb(1),), turns.way.away, turns.way.back) if turns.way else None))
     assert "lb2: take over the VIP" not in found
     assert found.index("lb1: take over the VIP") < found.index("lb1: take that note away")
+
+
+# ---- an interrupted run
+
+
+def asked(boots: dict[Host, Boot], *hosts: Host, if_needed: bool = False) -> list[Host]:
+    """Return the hosts that are due, of an interrupted run when one of ``boots`` has a note."""
+    run = SimpleNamespace(listener=SimpleNamespace(say=lambda _: None))
+    noted = [host for host, each in boots.items() if each.note]
+    return reboot._due(run, reboot.Wanted(hosts, if_needed), boots, noted)
+
+
+def test_no_host_is_rebooted_twice_and_none_is_left_out() -> None:
+    plan = {"worker1": "old", "worker2": "old", "worker3": "old"}
+    boots = {
+        worker(1): replace(BOOT, boot="new"),  # done, and its note is gone
+        worker(2): replace(BOOT, boot="old", note=Note("old", plan=plan)),
+        worker(3): replace(BOOT, boot="old"),  # the run was stopped before it had written this note
+        master(1): BOOT,  # no part of that run
+    }
+    assert asked(boots, worker(1), worker(2), worker(3)) == [worker(2), worker(3)]
+    assert asked(boots, worker(2), master(1)) == [worker(2), master(1)]
+    assert asked(boots, worker(2), master(1), if_needed=True) == [worker(2)]
+    without = {**boots, worker(2): replace(BOOT, boot="new")}
+    assert asked(without, worker(1), worker(2)) == [worker(1), worker(2)], "that run is over"
 
 
 # ---- the flags

@@ -233,6 +233,14 @@ def test_a_node_that_was_found_cordoned_takes_no_pods_and_stays_so() -> None:
     assert grave(cluster(marked, pods), order=[["n2"], ["n1"]]) == []  # our own cordon, of a run that was interrupted
 
 
+def test_nodes_that_stay_cordoned_after_their_turn_leave_no_room_for_the_next() -> None:
+    pods = [pod("w1", "n1"), pod("w2", "n2"), pod("w3", "n3")]
+    the = cluster(NODES, pods, [budget("web", 2, pods)])
+    assert not any(drain.blocks for drain in simulate(the, ORDER).drains)
+    last = simulate(the, ORDER, stay=True).drains[-1]
+    assert last.blocks or last.homeless
+
+
 def test_a_pod_that_tolerates_cordons_may_come_back_but_is_evicted_once() -> None:
     the = cluster(NODES[:1], [pod("w1", "n1", tolerations=(Toleration("", "Exists", "", ""),))])
     (drain,) = simulate(the, [["n1"]]).drains
