@@ -71,7 +71,7 @@ def reconfigured(site: Site) -> Page:
     items += [*control_plane.steps(changes, first), control_plane.upload(changes, first)]
     for host in others:
         items += control_plane.steps(changes, host)
-    items += kubelet.steps(Kubelets(one, "", "", "", worker), [worker, first])
+    items += kubelet.steps(Kubelets(one, "", "", "", worker), list(dict.fromkeys([worker, first])))
     items += [*proxy.steps(site, survey, ""), gates.cluster_verified(site)]
     steps = Procedure("cluster.reconfigure", f"Bring {site.name} to what hosts.yaml says", items)
     words = "hosts.yaml has other labels, flags of the control plane, settings of kubelets and of kube-proxy"
