@@ -71,11 +71,12 @@ def uncordon(survey: Survey, host: Host) -> Step:
             )
 
     def done(run: Run) -> bool | Unmet:
-        return Unmet.of("it is cordoned" if known(survey, run, host)[1].cordoned else "")
+        own = known(survey, run, host)[1]
+        return Unmet.of("it is cordoned" if own.cordoned else "a mark of a run is left on it" if own.marked else "")
 
     def do(run: Run) -> None:
         api_host, own = known(survey, run, host)
-        run.change(api_host, kubectl(api_host, "uncordon", own.name))
+        run.change(api_host, kubectl(api_host, "uncordon", own.name) if own.cordoned else commands.unmark(api_host, own.name))
 
     text = by_hand("day2", "uncordon", host=host)
     return Step("let it take Pods again", host, check=check, done=done, do=do, within=30, by_hand=text)
