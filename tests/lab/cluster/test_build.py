@@ -98,6 +98,7 @@ def test_a_host_is_cut_off_while_it_joins(operator: Operator) -> None:
     operator.lab.heal("master2")
 
 
+@pytest.mark.long
 def test_a_host_loses_its_power_while_it_joins(operator: Operator) -> None:
     assert strike_when(operator, begun(operator, "kubeadm join", "master3", ETCD), lambda _: operator.lab.off("master3")) != 0
     operator.lab.on("master3")

@@ -63,8 +63,8 @@ def containers(operator: Operator, name: str) -> dict[str, str]:
 
 
 def flags(operator: Operator, host: str) -> list[str]:
-    """Return the flags of the API server that runs on a host."""
-    return sh(operator, host, "tr '\\0' '\\n' </proc/$(pgrep -xo kube-apiserver)/cmdline").split()
+    """Return the flags of the API server that runs on a host; an older one may still be ending beside it."""
+    return sh(operator, host, "tr '\\0' '\\n' </proc/$(pgrep -xn kube-apiserver)/cmdline").split()
 
 
 def test_a_new_cluster_is_as_hosts_yaml_says(owner: Operator) -> None:
@@ -95,7 +95,7 @@ def test_what_was_changed_by_hand_is_named_where_it_is_and_nowhere_else(owner: O
 
 
 def test_labels_annotations_and_taints_come_and_go(owner: Operator) -> None:
-    sh(owner, "master1", f"{KUBECTL} label node worker1 theirs=kept")
+    sh(owner, "master1", f"{KUBECTL} label node worker1 --overwrite theirs=kept")
     given = {"labels": {"disk": "ssd"}, "annotations": {"owner": "team a"}, "taints": ["dedicated=gpu:PreferNoSchedule"]}
     owner.edit(lambda site: [host.update(given) for host in site["hosts"] if host["name"] == "worker1"])
     wanted = {"label disk", "annotation owner", "taint dedicated:PreferNoSchedule"}
