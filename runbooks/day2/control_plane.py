@@ -86,14 +86,16 @@ def differing(all_: Changes, run: Run, host: Host) -> Files:
 def by_hand_lines(all_: Changes, run: Run, host: Host) -> list[str]:
     """Return the lines of manifests on ``host`` that kubeadm makes neither of the configuration in the cluster nor of the new one.
 
-    Somebody has written them by hand, and they would vanish.
+    Somebody has written them by hand, and they would vanish. On a host in work the files count as they were before the work began.
     """
+    note = run.read(host, reconfigure.read("control-plane"))
+    before = note.before if note and not note.proved else {}
     stacked = all_.site.kubernetes.etcd == "stacked"
     there = run.read(host, settings_look.look())
     old, new = (run.read(host, rendered.look(host, etcd=stacked, config=text)) for text in (all_.before, all_.configuration))
     found = []
     for name, wanted in new.manifests.items():
-        have = there.files.get(_path(name))
+        have = before.get(_path(name), there.files.get(_path(name)))
         if have is None or name not in old.manifests:
             continue
         kept = {line for text in (old.manifests[name], wanted) for line in customised.meaning(text)}
