@@ -8,6 +8,7 @@ old ConfigMap are put back, and no other node is touched.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -105,6 +106,13 @@ def wrong(all_: Kubelets, run: Run, host: Host) -> str:
     if isinstance(said, str):
         return f"its kubelet does not say what it runs with: {said}"
     return not_running(all_.site, said)
+
+
+def by_hand_lines(all_: Kubelets, run: Run, host: Host) -> list[str]:
+    """Return the lines of the kubelet's file on ``host`` that neither the cluster's ConfigMap nor hosts.yaml has: by hand, and they would vanish."""
+    changes = customised.judge({host: run.read(host, settings_look.look())}, {}, settings(run, all_.one), None).changes
+    fields = keys(all_, run, host)
+    return [line for change in changes for line in change.gone if re.split(r"[.:\[]", line, maxsplit=1)[0] not in fields]
 
 
 def not_running(site: Site, said: object) -> str:

@@ -68,7 +68,7 @@ def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequenc
     if "nodes" in chosen:
         items += _nodes(run, hosts)
     changes = _control_plane(run, hosts, choices, drop=drop) if "control-plane" in chosen else []
-    changes += _kubelets(run, hosts, choices) if "kubelet" in chosen else []
+    changes += _kubelets(run, hosts, choices, drop=drop) if "kubelet" in chosen else []
     if "kube-proxy" in chosen and len(hosts) == len(run.site.nodes):  # it is one for all nodes
         changes += _proxy(run)
     items += changes
@@ -154,15 +154,19 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
 
 
 def _by_hand(changes: Changes, run: Run, masters: Sequence[Host]) -> Iterator[Finding]:
-    """Yield a failure for each host with lines in its manifests that somebody has written by hand: they would vanish."""
+    """Yield a failure for each host with lines in its manifests that somebody has written by hand."""
     for host in masters:
         if lines := control_plane.by_hand_lines(changes, run, host):
-            seen = f"somebody has written by hand, and it would vanish: {'; '.join(first_few(lines, 6))}"
-            fix = "write it into hosts.yaml (kubernetes.extra_args); or let it go: --drop"
-            yield Finding("fail", topic="control-plane", host=host.name, seen=seen, fix=fix)
+            yield _vanish("control-plane", host, lines, "kubernetes.extra_args")
 
 
-def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices) -> list[Step | Together]:
+def _vanish(topic: str, host: Host, lines: Sequence[str], key: str) -> Finding:
+    """Return the failure of lines that somebody has written by hand, and that would vanish. ``key``: where they belong in hosts.yaml."""
+    seen = f"somebody has written by hand, and it would vanish: {'; '.join(first_few(lines, 6))}"
+    return Finding("fail", topic=topic, host=host.name, seen=seen, fix=f"write it into hosts.yaml ({key}); or let it go: --drop")
+
+
+def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool) -> list[Step | Together]:
     """Return the steps for kubelets, [] when they run with what hosts.yaml says. Raises PrecheckError when it is no time for them."""
     site, one = run.site, Upgrade(run.site, choices.to, choices)
     noted = _noted(run, "kubelet")
@@ -177,6 +181,9 @@ def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices) -> list[Step | 
     if not noted and not first and all(kubelet.arrived(all_, run, host) for host in hosts):
         return []
     WORK.refuse(WORK.left_out(hosts, noted))
+    if not drop:
+        lines = {host: kubelet.by_hand_lines(all_, run, host) for host in hosts if host not in noted}
+        WORK.refuse(_vanish("kubelet", host, found, "kubernetes.kubelet") for host, found in lines.items() if found)
     seen, _, state = WORK.look(run, _in_work(run))
     one = Upgrade(site, state.to or choices.to, choices, survey=seen.survey)
     ordered = sorted(hosts, key=lambda host: (host not in noted, host.is_control_plane))  # the canary is a worker
