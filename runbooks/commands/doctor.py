@@ -45,7 +45,8 @@ class Traces:
 
     ``parked``: static pods whose manifests were moved out of the kubelet's directory. ``attempt``: what kubeadm was started for and did
     not finish, such as "join" or "upgrade apply v1.36.3"; ``working``: it still runs. ``restoring``: a restore of etcd was not finished. ``reach``: the result of a connection to
-    an address and port: open, refused, silent, or the text of an error.
+    an address and port: open, refused, silent, or the text of an error. ``noted``: notes of runs that have begun work on the host and not
+    finished it, such as "reboot/note".
     """
 
     disks: tuple[Disk, ...]
@@ -55,6 +56,7 @@ class Traces:
     restoring: bool
     reach: dict[tuple[str, int], str]
     leftovers: Leftovers | None = None
+    noted: tuple[str, ...] = ()
 
 
 def targets(site: Site, host: Host) -> list[tuple[Host, int]]:
@@ -87,6 +89,7 @@ def parse(answer: Answer) -> Traces:
     return Traces(
         disks=tuple(_disk(mount, rows) for mount, rows in by_mount.items()),
         parked=tuple(rest[0] for rest in every("parked")),
+        noted=tuple(rest[0] for rest in every("noted")),
         attempt=next((" ".join(rest) for rest in every("attempt")), ""),
         working=bool(every("working")),
         restoring=bool(every("restoring")),

@@ -21,6 +21,9 @@ done
 top=/var/lib/ha-runbooks
 if [ -s "$top/kubeadm/attempt" ]; then echo "attempt $(<"$top/kubeadm/attempt")"; fi
 if [ -s "$top/upgrade/attempt" ]; then echo "attempt upgrade $(head -n 1 "$top/upgrade/attempt")"; fi
+for note in reboot/note reconfigure/control-plane reconfigure/kubelet upgrade/runtime/note; do
+    [ ! -e "/var/lib/ha-runbooks/$note.json" ] || echo "noted $note"
+done
 if systemctl -q is-active ha-runbooks-kubeadm || systemctl -q is-active ha-runbooks-upgrade; then echo "working yes"; fi
 if [ -e "$top/etcd-restore/plan" ] && [ ! -e "$top/etcd-restore/done" ]; then echo "restoring yes"; fi
 for target in "${TARGETS[@]}"; do

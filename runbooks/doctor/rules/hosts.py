@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from runbooks.commands.doctor import ETCD, Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
@@ -58,6 +59,15 @@ def not_told(unread: Sequence[Host]) -> Iterator[Finding]:
         yield Finding("note", topic="host", host=host.name, seen=seen, fix=f"on {host}: df -h / /run /tmp /var; dmesg | tail")
 
 
+# The notes of runs that were interrupted: which command, and how it goes on.
+NOTES: Final = {
+    "reboot/note": ("cluster.reboot", "inv cluster.reboot --host {host} goes on; --forget gives it up"),
+    "reconfigure/control-plane": ("cluster.reconfigure", "inv cluster.reconfigure --only control-plane goes on"),
+    "reconfigure/kubelet": ("cluster.reconfigure", "inv cluster.reconfigure --only kubelet goes on"),
+    "upgrade/runtime/note": ("upgrade.containerd", "inv upgrade.containerd with the same flags goes on"),
+}
+
+
 def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
     """Return leftovers of interrupted commands: a restore of etcd, a run of kubeadm, parked static pods."""
     restoring = [host for host, each in traces.items() if each.restoring]
@@ -92,6 +102,10 @@ def unfinished(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
             yield Finding("warn", topic="leftovers", host=host.name, seen=seen, fix=fix, explains=frozenset({host}))
         elif each.parked:
             yield _parked(host, each)
+        for note in each.noted:
+            command, fix = NOTES[note]
+            seen = f"an interrupted `inv {command}` has not finished its work there"
+            yield Finding("warn", topic="leftovers", host=host.name, seen=seen, fix=fix.format(host=host))
 
 
 def _goes_on(host: Host, attempt: Sequence[str]) -> str:

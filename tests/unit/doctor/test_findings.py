@@ -192,6 +192,17 @@ def half_upgraded(**hosts):
     return looked(seen=seen)
 
 
+@pytest.mark.parametrize(
+    ("note", "command"),
+    [("reboot/note", "inv cluster.reboot --host master2"), ("reconfigure/kubelet", "inv cluster.reconfigure --only kubelet"), ("upgrade/runtime/note", "inv upgrade.containerd")],
+)  # fmt: skip
+def test_a_host_that_an_interrupted_run_has_left_is_told_with_the_command_that_goes_on(note: str, command: str) -> None:
+    said = parse(Answer(0, f"noted {note}\n"))
+    (found,) = host_rules.unfinished(SITE, {M2: said})
+    assert (found.severity, found.host) == ("warn", "master2")
+    assert found.fix.startswith(command)
+
+
 def test_an_unfinished_upgrade_is_one_finding_with_its_command():
     (only,) = examined(half_upgraded())
     assert (only.severity, only.topic, only.fix) == ("warn", "upgrade", "inv upgrade.run --to 1.28.3")
