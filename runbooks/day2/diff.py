@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from runbooks.cluster.files import containerd_file, node_files
-from runbooks.commands import containerd, files, kubeadm_config, node, node_settings, rendered, settings_look, setup_look
-from runbooks.commands.base import Probe, named_batch
-from runbooks.commands.files import File, Found
+from runbooks.cluster.files import node_files
+from runbooks.commands import (
+    files,
+    kubeadm_config,
+    node,
+    node_settings,
+    reconfigure,
+    rendered,
+    settings_look,
+    setup_look,
+)
+from runbooks.commands.base import MASK, Probe, Secret, named_batch
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
-from runbooks.commands.node import NodeState
-from runbooks.commands.prepare import CONTAINERD_CONFIG
-from runbooks.commands.setup_look import Setup
+from runbooks.day2.diff_hosts import PAUSE, of_host
 from runbooks.day2.rules import difference as rules
 from runbooks.day2.rules.difference import Difference, Topic, Unread
 from runbooks.engine.steps import Run
@@ -24,9 +30,8 @@ from runbooks.errors import OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.auth_pass import of_site
 from runbooks.lb.files import lb_files
-from runbooks.rules import cluster as cluster_rules
-from runbooks.rules import host_setup, node_wanted
-from runbooks.rules.kubeadm import AUDIT_POLICY, minor_of
+from runbooks.rules import node_wanted
+from runbooks.rules.kubeadm import minor_of
 from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import counted
 from runbooks.upgrade.rules import customised
@@ -34,8 +39,6 @@ from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
-
-PAUSE = "PAUSE"
 
 
 @dataclass(slots=True)
@@ -86,7 +89,9 @@ def look(run: Run) -> Seen:
             "configuration": kubeadm_config.cluster_configuration(api_host),
             "nodes": node_settings.every(api_host),
         }
-        return Seen(hosts, run.read(api_host, named_batch(asked)))
+        cluster = run.read(api_host, named_batch(asked))
+        names = list(cluster["nodes"])
+        return Seen(hosts, cluster | {"running": run.read(api_host, reconfigure.configz(api_host, names))})
     except RunbookError as error:
         return Seen(hosts, error)
 
@@ -94,7 +99,8 @@ def look(run: Run) -> Seen:
 def _parts(site: Site, host: Host) -> Mapping[str, Probe[Any]]:
     found: dict[str, Probe[Any]] = {}
     if host.is_lb:
-        found["lb"] = files.found(file.path for file in lb_files(site, host, None))
+        secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
+        found["lb"] = files.found(file.path for file in lb_files(site, host, secret))
     if host.is_node:
         found["files"] = files.found(file.path for file in node_files(site, host, PAUSE))
         found["setup"] = setup_look.look(site)
@@ -126,7 +132,25 @@ def _of_cluster(site: Site, seen: Seen) -> list[Difference]:
         for each in node_wanted.differences(live.settings, site.of_node(host)):
             key = f"{each.kind} {each.key}"
             found.append(Difference("nodes", host=host.name, key=key, there=each.there, wanted=each.wanted, fix=fix))
-    return [*found, *_by_hand(seen, settings)]
+    return [*found, *_running(site, seen, {each.key for each in found if each.topic == "kubelet"}), *_by_hand(seen, settings)]
+
+
+def _running(site: Site, seen: Seen, known: Collection[str]) -> list[Difference]:
+    """Return what kubelets run with other values of than hosts.yaml says, by what they say of themselves; ``known``: of the ConfigMap already."""
+    assert not isinstance(seen.cluster, RunbookError)  # noqa: S101 - for the type checker
+    found = []
+    for host in site.nodes:
+        said = next((each for name, each in seen.cluster["running"].items() if host.is_called(name)), None)
+        if isinstance(said, str):
+            seen.unread.append(Unread("kubelet", host.name, said))
+        elif said:
+            fix = f"inv cluster.reconfigure --only kubelet --host {host}"
+            for key, there, wanted in rules.of_kubelet(site, said):
+                if key not in known:
+                    found.append(
+                        Difference("kubelet", host=host.name, key=f"running: {key}", there=there, wanted=wanted, fix=fix)
+                    )
+    return found
 
 
 def _by_hand(seen: Seen, settings: ClusterSettings) -> list[Difference]:
@@ -161,85 +185,13 @@ def _by_hand(seen: Seen, settings: ClusterSettings) -> list[Difference]:
     return found
 
 
-# ---- hosts
-
-
 def _of_hosts(site: Site, seen: Seen) -> list[Difference]:
     """Return how nodes differ: files, modules, sysctls, swap, packages."""
     found = []
     for host in site.nodes:
         said = seen.hosts[host]
-        if isinstance(said, RunbookError):
-            continue
-        setup, state = said["setup"], said["state"]
-        fix = f"inv cluster.reconfigure --only hosts --host {host}"
-        for file in _wanted_files(site, host, setup, state, said["files"]):
-            text = files.diff(file, said["files"].get(file.path))
-            how = "missing" if file.path not in said["files"] else "different"
-            topic, own = _brought_about(host, file.path)
-            diff = rules.masked(f"{host}:\n{text}")
-            found.append(Difference(topic, host=host.name, key=file.path, there=how, wanted="as rendered", fix=own, diff=diff))
-        found += _of_kernel(site, host, setup, fix)
-        found += _of_packages(site, host, state, setup, fix)
-    return found
-
-
-def _brought_about(host: Host, path: str) -> tuple[Topic, str]:
-    """Return the topic of a file on a node, and what brings it about."""
-    if path == AUDIT_POLICY:
-        return "control-plane", f"inv cluster.reconfigure --only control-plane --host {host}"
-    if path == CONTAINERD_CONFIG:
-        return (
-            "hosts",
-            f"inv cluster.drain --host {host}; put the file in place; systemctl restart containerd; inv cluster.uncordon --host {host}",
-        )
-    return "hosts", f"inv cluster.reconfigure --only hosts --host {host}"
-
-
-def _wanted_files(site: Site, host: Host, setup: Setup, state: NodeState, there: dict[str, Found]) -> list[File]:
-    """Return the files of ``host`` that differ. containerd's may have any pause image, and the form of its version or an older one."""
-    pause, major = setup.containerd.sandbox or PAUSE, containerd.major(state.packages) or 1
-    wanted = [file for file in node_files(site, host, pause, major) if file.path != CONTAINERD_CONFIG]
-    forms = [containerd_file(site, pause, number, cni=cni) for number, cni in ((1, True), (1, False), (2, True))]
-    present = there.get(CONTAINERD_CONFIG)
-    if not present or present.content not in {form.content for form in forms}:
-        wanted.append(containerd_file(site, pause, major))
-    return files.differing(wanted, there)
-
-
-def _of_kernel(site: Site, host: Host, setup: Setup, fix: str) -> list[Difference]:
-    found = []
-    if why := host_setup.not_ready(setup, swap=site.kubernetes.swap, member=True):
-        found.append(Difference("hosts", host=host.name, key="kernel", there=why, wanted="as cluster.prepare sets it", fix=fix))
-    for why in host_setup.beyond(setup, swap=site.kubernetes.swap):
-        found.append(
-            Difference(
-                "hosts", host=host.name, key="kernel", there=why, wanted="as cluster.prepare sets it", fix=f"on {host}, by hand"
-            )
-        )
-    return found
-
-
-def _of_packages(site: Site, host: Host, state: NodeState, setup: Setup, fix: str) -> list[Difference]:
-    found = []
-    if other := cluster_rules.other_version(state, site.kubernetes.version):
-        version = site.kubernetes.version
-        found.append(
-            Difference(
-                "versions", host=host.name, key="kubelet", there=other, wanted=version, fix=f"inv upgrade.run --to {version}"
-            )
-        )
-    for name in setup.loose:
-        found.append(
-            Difference(
-                "versions",
-                host=host.name,
-                key=f"package {name}",
-                there="not held",
-                wanted="held",
-                fix=f"inv cluster.prepare --host {host}",
-            )
-        )
+        if not isinstance(said, RunbookError):
+            found += of_host(site, host, said["files"], said["setup"], said["state"])
     return found
 
 

@@ -1,0 +1,89 @@
+"""How one node differs from hosts.yaml: files that this tool writes there, kernel, packages. For `inv cluster.diff`."""
+
+from __future__ import annotations
+
+from runbooks.cluster.files import containerd_file, node_files
+from runbooks.commands import containerd, files
+from runbooks.commands.files import File, Found
+from runbooks.commands.node import NodeState
+from runbooks.commands.prepare import CONTAINERD_CONFIG
+from runbooks.commands.setup_look import Setup
+from runbooks.day2.rules import difference as rules
+from runbooks.day2.rules.difference import Difference, Topic
+from runbooks.inventory.model import Host, Site
+from runbooks.rules import cluster as cluster_rules
+from runbooks.rules import host_setup
+from runbooks.rules.kubeadm import AUDIT_POLICY
+
+PAUSE = "PAUSE"
+
+
+def of_host(site: Site, host: Host, there: dict[str, Found], setup: Setup, state: NodeState) -> list[Difference]:
+    """Return how ``host`` differs; ``there``: its files."""
+    found = []
+    fix = f"inv cluster.reconfigure --only hosts --host {host}"
+    for file in _wanted_files(site, host, setup, state, there):
+        how = "missing" if file.path not in there else "different"
+        topic, own = _brought_about(host, file.path)
+        diff = rules.masked(f"{host}:\n{files.diff(file, there.get(file.path))}")
+        found.append(Difference(topic, host=host.name, key=file.path, there=how, wanted="as rendered", fix=own, diff=diff))
+    return [*found, *_of_kernel(site, host, setup, fix), *_of_packages(site, host, state, setup)]
+
+
+def _brought_about(host: Host, path: str) -> tuple[Topic, str]:
+    """Return the topic of a file on a node, and what brings it about."""
+    if path == AUDIT_POLICY:
+        return "control-plane", f"inv cluster.reconfigure --only control-plane --host {host}"
+    if path == CONTAINERD_CONFIG:
+        return (
+            "hosts",
+            f"inv cluster.drain --host {host}; put the file in place; systemctl restart containerd; inv cluster.uncordon --host {host}",
+        )
+    return "hosts", f"inv cluster.reconfigure --only hosts --host {host}"
+
+
+def _wanted_files(site: Site, host: Host, setup: Setup, state: NodeState, there: dict[str, Found]) -> list[File]:
+    """Return the files of ``host`` that differ. containerd's may have any pause image, and the form of its version or an older one."""
+    pause, major = setup.containerd.sandbox or PAUSE, containerd.major(state.packages) or 1
+    wanted = [file for file in node_files(site, host, pause, major) if file.path != CONTAINERD_CONFIG]
+    forms = [containerd_file(site, pause, number, cni=cni) for number, cni in ((1, True), (1, False), (2, True))]
+    present = there.get(CONTAINERD_CONFIG)
+    if not present or present.content not in {form.content for form in forms}:
+        wanted.append(containerd_file(site, pause, major))
+    return files.differing(wanted, there)
+
+
+def _of_kernel(site: Site, host: Host, setup: Setup, fix: str) -> list[Difference]:
+    found = []
+    if why := host_setup.not_ready(setup, swap=site.kubernetes.swap, member=True):
+        found.append(Difference("hosts", host=host.name, key="kernel", there=why, wanted="as cluster.prepare sets it", fix=fix))
+    for why in host_setup.beyond(setup, swap=site.kubernetes.swap):
+        found.append(
+            Difference(
+                "hosts", host=host.name, key="kernel", there=why, wanted="as cluster.prepare sets it", fix=f"on {host}, by hand"
+            )
+        )
+    return found
+
+
+def _of_packages(site: Site, host: Host, state: NodeState, setup: Setup) -> list[Difference]:
+    found = []
+    if other := cluster_rules.other_version(state, site.kubernetes.version):
+        version = site.kubernetes.version
+        found.append(
+            Difference(
+                "versions", host=host.name, key="kubelet", there=other, wanted=version, fix=f"inv upgrade.run --to {version}"
+            )
+        )
+    for name in setup.loose:
+        found.append(
+            Difference(
+                "versions",
+                host=host.name,
+                key=f"package {name}",
+                there="not held",
+                wanted="held",
+                fix=f"inv cluster.prepare --host {host}",
+            )
+        )
+    return found
