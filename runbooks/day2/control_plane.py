@@ -33,7 +33,7 @@ from runbooks.upgrade.procedure import made
 from runbooks.upgrade.rules import customised
 
 WITHIN_S: Final = 180  # the kubelet reads its manifests at least every 20 s, an old API server takes up to 30 s to end
-CRASHED_S: Final = 15
+CRASHED_S: Final = 60  # until a changed static pod has a container, the newest is the old one, which may have ended often before
 API: Final = "kube-apiserver"
 
 
@@ -80,7 +80,7 @@ def differing(all_: Changes, run: Run, host: Host) -> Files:
     manifests = {name: text for name, text in wanted.manifests.items() if _differs(there, name, text)}
     now = {_path(name): there.files[_path(name)] for name in manifests if _path(name) in there.files}
     other = bool(files.differing([policy], found))
-    return Files(manifests, other, now | ({AUDIT_POLICY: kept.content} if other and kept else {}))
+    return Files(manifests, other, now | ({AUDIT_POLICY: kept.content if kept else ""} if other else {}))
 
 
 def by_hand_lines(all_: Changes, run: Run, host: Host) -> list[str]:
@@ -99,8 +99,16 @@ def by_hand_lines(all_: Changes, run: Run, host: Host) -> list[str]:
         if have is None or name not in old.manifests:
             continue
         kept = {line for text in (old.manifests[name], wanted) for line in customised.meaning(text)}
-        found += [f"{name}: {line}" for line in customised.meaning(have) if line not in kept]
+        named = _flags_of(name, all_.before) | _flags_of(name, all_.configuration)
+        lines = [line for line in customised.meaning(have) if line not in kept]
+        found += [f"{name}: {line}" for line in lines if line.removeprefix("--").partition("=")[0] not in named]
     return found
+
+
+def _flags_of(component: str, configuration: str) -> set[str]:
+    """Return the flags of ``component`` that a ClusterConfiguration names: another value of one is not of somebody's hand, or not for long."""
+    part = next((part for part, name in kubeadm_config.PARTS.items() if name == component), "")
+    return {flag for flag, _ in kubeadm_config.args_of(one(configuration), part)} if part else set()
 
 
 def _differs(there: HostSettings, name: str, wanted: str) -> bool:
@@ -129,7 +137,7 @@ def steps(all_: Changes, host: Host) -> list[Step]:
 
     let_in = [traffic.let_in(host)] if len(all_.site.control_plane) > 1 else []
     whole = control_plane.etcd_whole(all_.one, host)
-    out = nodes.out_of_traffic(all_.one, host, spared)
+    out = nodes.out_of_traffic(all_.one, host, spared) if len(all_.site.control_plane) > 1 else []
     return [begin(all_, host), *out, write(all_, host), control_plane.serves(all_.one, host), *let_in, *whole, end(host)]
 
 
@@ -158,6 +166,8 @@ def write(all_: Changes, host: Host) -> Step:
         left, there = differing(all_, run, host), run.read(host, reconfigure.read("control-plane"))
         if run.plan or left.pods:
             _place(all_, run, host, left)
+        elif there and AUDIT_POLICY in there.before and _path(API) not in there.before:
+            run.change(host, static_pods.restart([API]))  # interrupted before: nobody knows whether it has read the policy
         if run.plan or not there:
             return
         try:
@@ -225,7 +235,7 @@ def _go_back(all_: Changes, run: Run, host: Host, there: Note, why: OutcomeError
     failed = f"{host} does not run with these settings: {why}"
     old = {path.rpartition("/")[2].removesuffix(".yaml"): text for path, text in there.before.items() if path != AUDIT_POLICY}
     try:
-        if AUDIT_POLICY in there.before:
+        if there.before.get(AUDIT_POLICY):
             run.change(host, files.place([replace(audit_policy(all_.site), content=there.before[AUDIT_POLICY])]))
         if old:
             run.change(host, reconfigure.place(old))

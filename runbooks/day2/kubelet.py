@@ -19,9 +19,9 @@ from runbooks.commands.reconfigure import Note
 from runbooks.day2.rules import difference
 from runbooks.day2.rules.merged import with_host
 from runbooks.engine.by_hand import by_hand
-from runbooks.engine.retry import until
+from runbooks.engine.retry import transient, until
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import OutcomeError, RunbookError
+from runbooks.errors import CommandError, OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.kubeadm import minor_of
 from runbooks.text import listed
@@ -39,12 +39,20 @@ MAP: Final = "ConfigMap"  # in the note of the first node: the configuration tha
 # The kubelet applies these to Pods only when they start, and does not start at all while a file says that it had other ones.
 # https://kubernetes.io/docs/tasks/administer-cluster/cpu-management-policies/#changing-the-cpu-manager-policy
 STATES: Final = {
-    "cpuManagerPolicy": "/var/lib/kubelet/cpu_manager_state",
-    "memoryManagerPolicy": "/var/lib/kubelet/memory_manager_state",
+    "/var/lib/kubelet/cpu_manager_state": frozenset(
+        {"cpuManagerPolicy", "cpuManagerPolicyOptions", "reservedSystemCPUs", "kubeReserved", "systemReserved"}
+    ),
+    "/var/lib/kubelet/memory_manager_state": frozenset(
+        {"memoryManagerPolicy", "reservedMemory", "kubeReserved", "systemReserved", "evictionHard"}
+    ),
 }
+RESERVED: Final = frozenset({"kubeReserved", "systemReserved", "evictionHard"})
 DRAINED: Final = frozenset(
-    {*STATES, "topologyManagerPolicy", "topologyManagerScope", "reservedSystemCPUs", "cgroupDriver", "cgroupsPerQOS"}
-)
+    {
+        "cpuManagerPolicy", "cpuManagerPolicyOptions", "memoryManagerPolicy", "reservedMemory", "topologyManagerPolicy",
+        "topologyManagerScope", "reservedSystemCPUs", "cgroupDriver", "cgroupsPerQOS",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +77,24 @@ class Kubelets:
 
 
 def keys(all_: Kubelets, run: Run, host: Host) -> tuple[str, ...]:
-    """Return the fields that change on ``host``: those of its note, else those in which its file differs from what hosts.yaml says."""
+    """Return the fields that change on ``host``: those of its note, and those in which its file differs from what hosts.yaml says."""
     there = run.read(host, reconfigure.read("kubelet"))
-    if there and not there.proved:
-        return there.keys
     have = run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")
     found = difference.of_kubelet(all_.site, yaml_text.mapping(have))
-    return tuple(dict.fromkeys(key.partition(".")[0] for key, _, _ in found))
+    noted = there.keys if there and not there.proved else ()
+    return tuple(dict.fromkeys([*noted, *(key.partition(".")[0] for key, _, _ in found)]))
 
 
 def drains(all_: Kubelets, run: Run, host: Host) -> bool:
-    """Return whether a field changes on ``host`` that Pods get only when they start."""
-    return bool(DRAINED & set(keys(all_, run, host)))
+    """Return whether a field changes on ``host`` that Pods get only when they start. With a static policy, so is what is reserved."""
+    have = yaml_text.mapping(run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, ""))
+    static = "static" in {str(have.get(policy, "")).lower() for policy in ("cpuManagerPolicy", "memoryManagerPolicy")}
+    return bool((DRAINED | (RESERVED if static else frozenset())) & set(keys(all_, run, host)))
 
 
 def states(there: Note) -> list[str]:
     """Return the files that keep the kubelet from starting with the new settings."""
-    return [path for key, path in STATES.items() if key in there.keys]
+    return [path for path, fields in STATES.items() if fields & set(there.keys)]
 
 
 def settings(run: Run, one: Upgrade) -> ClusterSettings:
@@ -163,15 +172,20 @@ def of_node(all_: Kubelets, host: Host) -> Iterable[Step]:
 def begin(all_: Kubelets, host: Host) -> Step:
     """Keep the kubelet's file as it is; of the first node also the ConfigMap."""
 
-    def done(run: Run) -> bool | Unmet:
+    def note(run: Run) -> Note:
+        """Return the note as it is to be: a proved one is over, an unproved one keeps what was there before the work began."""
         there = run.read(host, reconfigure.read("kubelet"))
-        return True if there and not there.proved else arrived(all_, run, host)
-
-    def do(run: Run) -> None:
         before = {KUBELET_CONFIG: run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")}
         if host == all_.first:
             before[MAP] = all_.before
-        run.change(host, reconfigure.write(Note(before, keys(all_, run, host)), "kubelet"))
+        return Note({**before, **there.before} if there and not there.proved else before, keys(all_, run, host))
+
+    def done(run: Run) -> bool | Unmet:
+        there = run.read(host, reconfigure.read("kubelet"))
+        return True if there and there == note(run) else arrived(all_, run, host)
+
+    def do(run: Run) -> None:
+        run.change(host, reconfigure.write(note(run), "kubelet"))
 
     text = by_hand("day2", "keep_kubelet", host=host)
     return Step("keep its kubelet's configuration as it is", host, done=done, do=do, by_hand=text)
@@ -199,12 +213,15 @@ def write(all_: Kubelets, host: Host) -> Step:
 
     def do(run: Run) -> None:
         there = run.read(host, reconfigure.read("kubelet"))
-        run.change(host, reconfigure.write_kubelet(states(there) if there else ()))
         if run.plan or not there:
+            run.change(host, reconfigure.write_kubelet(()))
             return
         try:
+            run.change(host, reconfigure.write_kubelet(states(there)))
             _prove(all_, run, host)
-        except OutcomeError as error:
+        except (OutcomeError, CommandError) as error:
+            if transient(error):  # it is tried again
+                raise
             _go_back(all_, run, host, there, error)
         run.change(host, reconfigure.write(replace(there, proved=True), "kubelet"))
 
@@ -230,7 +247,7 @@ def _prove(all_: Kubelets, run: Run, host: Host) -> None:
     until(runs, within=WITHIN_S, poll=run.poll)
 
 
-def _go_back(all_: Kubelets, run: Run, host: Host, there: Note, why: OutcomeError) -> None:
+def _go_back(all_: Kubelets, run: Run, host: Host, there: Note, why: RunbookError) -> None:
     """Put the old file back, of the first node also the ConfigMap, and raise OutcomeError."""
     run.note(host, f"it does not run with the new configuration; the old one is put back: {str(why).splitlines()[0]}")
     failed = f"{host}: its kubelet does not run with these settings: {why}"

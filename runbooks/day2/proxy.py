@@ -98,9 +98,12 @@ def _go_back(run: Run, survey: Survey, nodes: int, why: OutcomeError) -> None:
     """Put the old configuration back, and raise OutcomeError."""
     try:
         api_host, seen = look(run, survey)
-        run.change(api_host, commands.write(api_host, seen.before, ""))
+        if not seen.before:
+            raise OutcomeError("which one there was before is not known")
+        run.change(api_host, commands.write(api_host, seen.before, seen.before))
         run.change(api_host, commands.restart(api_host, seen.before))
         _rolled_out(run, survey, nodes)
+        run.change(api_host, commands.write(api_host, seen.before, ""))  # only now it is not needed any more
     except RunbookError as error:
         raise OutcomeError(
             f"kube-proxy does not run with these settings: {why}\nThe old ones do not bring it back either: {error}", hint=HINT

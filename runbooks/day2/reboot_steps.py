@@ -46,11 +46,16 @@ def begin(host: Host, plan: Mapping[str, str], *, vip: bool) -> Step:
 
     ``plan``: the IDs of the boots of all hosts of the run.
     """
+
+    def note(run: Run) -> Note:
+        now = boot(run, host)
+        return replace(now.note, plan={**plan, **now.note.plan}) if now.note else Note(now.boot, vip, plan)
+
     return Step(
         "note that it is to be rebooted",
         host,
-        done=lambda run: boot(run, host).note is not None,
-        do=lambda run: run.change(host, commands.write(Note(boot(run, host).boot, vip, plan))),
+        done=lambda run: boot(run, host).note == note(run),
+        do=lambda run: run.change(host, commands.write(note(run))),
         by_hand=by_hand("day2", "reboot_begin", host=host),
     )
 
@@ -63,7 +68,8 @@ def out_of_service(all_: Reboots, host: Host) -> list[Step]:
     def spared(run: Run) -> bool:
         return rebooted(run, host)
 
-    out = nodes.out_of_traffic(all_.one, host, spared) if host.is_control_plane else []
+    alone = len(all_.one.site.control_plane) == 1
+    out = nodes.out_of_traffic(all_.one, host, spared) if host.is_control_plane and not alone else []
     return [node.drain(all_.one, host, spared, newer=False), *out]
 
 

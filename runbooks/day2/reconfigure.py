@@ -163,7 +163,13 @@ def _by_hand(changes: Changes, run: Run, masters: Sequence[Host]) -> Iterator[Fi
 def _vanish(topic: str, host: Host, lines: Sequence[str], key: str) -> Finding:
     """Return the failure of lines that somebody has written by hand, and that would vanish. ``key``: where they belong in hosts.yaml."""
     seen = f"somebody has written by hand, and it would vanish: {'; '.join(first_few(lines, 6))}"
-    return Finding("fail", topic=topic, host=host.name, seen=seen, fix=f"write it into hosts.yaml ({key}); or let it go: --drop")
+    return Finding(
+        "fail",
+        topic=topic,
+        host=host.name,
+        seen=seen,
+        fix=f"write it into hosts.yaml ({key}); or let it go: --drop, which takes out all that hosts.yaml does not name",
+    )
 
 
 def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool) -> list[Step | Together]:
@@ -181,6 +187,7 @@ def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool) 
     if not noted and not first and all(kubelet.arrived(all_, run, host) for host in hosts):
         return []
     WORK.refuse(WORK.left_out(hosts, noted))
+    WORK.refuse(nodes.drained(site, WORK.objects(run, one), list(noted)))
     if not drop:
         lines = {host: kubelet.by_hand_lines(all_, run, host) for host in hosts if host not in noted}
         WORK.refuse(_vanish("kubelet", host, found, "kubernetes.kubelet") for host, found in lines.items() if found)

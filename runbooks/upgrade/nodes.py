@@ -32,6 +32,9 @@ from runbooks.view import health
 from runbooks.view.health import ClusterReadings
 
 SETTLED_S, PASSING_S = 180, 60
+HOSTLESS = frozenset(
+    {"kube-proxy", "coredns", "other pods"}
+)  # rows about Pods of several nodes: what a kubelet in work has made of them, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,10 @@ class Work:
             return {host.name for host in (out_of_service(run.site, seen, noted) if self.cordons else noted)}
 
         def wrong(seen: ClusterReadings) -> list[Finding]:
-            names = in_work(seen)
-            return refusals(node_work.unrepaired(health.wrong(run.site, seen), names), names, names)
+            names, found = in_work(seen), health.wrong(run.site, seen)
+            if names and not self.cordons:
+                found = [each for each in found if each.host or each.topic not in HOSTLESS]
+            return refusals(node_work.unrepaired(found, names), names, names)
 
         first = observe.settled(run, wrong, SETTLED_S if noted else PASSING_S)
         names = in_work(first.health)

@@ -35,6 +35,43 @@ LEFT_OUT: Final = frozenset({"apiVersion", "kind", "kubernetesVersion"})
 CONTAINED: Final = frozenset({*SANS, "extraVolumes"})
 # What a component leaves out of a configuration: the value of a field that has none.
 ZERO: Final = frozenset({"", "null", "0", "0s", "false"})
+# Fields of KubeletConfiguration whose zero value says something of its own, and is kept: without them a default holds.
+# https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
+POINTERS: Final = frozenset(
+    [
+        "enableServer",
+        "registryPullQPS",
+        "eventRecordQPS",
+        "enableDebuggingHandlers",
+        "healthzPort",
+        "oomScoreAdj",
+        "imageGCHighThresholdPercent",
+        "imageGCLowThresholdPercent",
+        "cgroupsPerQOS",
+        "podPidsLimit",
+        "resolvConf",
+        "cpuCFSQuota",
+        "cpuCFSQuotaPeriod",
+        "nodeStatusMaxImages",
+        "kubeAPIQPS",
+        "serializeImagePulls",
+        "maxParallelImagePulls",
+        "failSwapOn",
+        "containerLogMaxFiles",
+        "containerLogMaxWorkers",
+        "enableControllerAttachDetach",
+        "makeIPTablesUtilChains",
+        "enableSystemLogHandler",
+        "seccompDefault",
+        "memoryThrottlingFactor",
+        "registerNode",
+        "enableProfilingHandler",
+        "enableDebugFlagsHandler",
+        "localStorageCapacityIsolation",
+        "singleProcessOOMKill",
+        "enabled",
+    ]
+)
 DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|us|ns|m|s))+\Z")
 UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -160,7 +197,7 @@ def subset(wanted: object, there: object, path: str = "") -> Iterator[tuple[str,
     elif isinstance(wanted, list):
         if _lists_differ(wanted, there, contained=path.rpartition(".")[2] in CONTAINED):
             yield path, None if there is None else _brief(there), _brief(wanted)
-    elif not _same(str(wanted), there):
+    elif not _same(str(wanted), there, path.rpartition(".")[2]):
         yield path, None if there is None else _brief(there), str(wanted)
 
 
@@ -176,11 +213,11 @@ def _differ(wanted: object, there: object) -> bool:
     return any(True for _ in subset(wanted, there))
 
 
-def _same(wanted: str, there: object) -> bool:
+def _same(wanted: str, there: object, key: str) -> bool:
     if wanted == there:
         return True
     if there is None:
-        return wanted in ZERO
+        return wanted in ZERO and key not in POINTERS
     return isinstance(there, str) and DURATION.match(wanted) is not None and seconds(wanted) == seconds(there)
 
 
