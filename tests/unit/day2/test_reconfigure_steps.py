@@ -1,0 +1,220 @@
+"""The steps of `inv cluster.reconfigure` on a host in memory: what counts as written by hand, and what notes keep over an interruption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from runbooks.commands.base import Answer, Command, Probe
+from runbooks.commands.files import Found
+from runbooks.commands.kube_proxy import Proxy, digest
+from runbooks.commands.reconfigure import Note, parse, parse_crash
+from runbooks.commands.rendered import Rendered
+from runbooks.commands.settings_look import HostSettings
+from runbooks.day2 import control_plane, kubelet, proxy, reconfigure
+from runbooks.day2.control_plane import Changes
+from runbooks.day2.kubelet import MAP, Kubelets
+from runbooks.errors import InventoryError, PrecheckError
+from runbooks.inventory.model import Host, Site
+from runbooks.rules.kubeadm import AUDIT_POLICY
+from runbooks.upgrade.context import Upgrade
+from runbooks.upgrade.rules.choices import Choices
+from runbooks.upgrade.rules.customised import KUBELET_CONFIG
+from tests.support.fakes import master, site
+
+pytestmark = pytest.mark.unit
+
+API = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+TO = (1, 20, 2)
+
+
+def pod(*flags: str) -> str:
+    words = "".join(f"    - {flag}\n" for flag in flags)
+    return f"spec:\n  containers:\n  - name: kube-apiserver\n    command:\n    - kube-apiserver\n{words}"
+
+
+def configuration(**flags: str) -> str:
+    lines = "".join(f'    {name}: "{text}"\n' for name, text in flags.items())
+    return (
+        f"apiVersion: kubeadm.k8s.io/v1beta2\nkubernetesVersion: v1.20.2\napiServer:\n  extraArgs:\n{lines}"
+        if lines
+        else "a: 1\n"
+    )
+
+
+@dataclass
+class Machine:
+    """A host: its files, its note, and what kubeadm makes of each configuration."""
+
+    files: dict[str, str]
+    note: Note | None = None
+    made: dict[str, str] = field(default_factory=dict)  # the text of a configuration -> manifest of the API server
+    policy: str | None = None
+    sent: list[str] = field(default_factory=list)
+    plan: bool = False
+    site: Site = field(default_factory=site)
+
+    def read(self, _: Host, probe: Probe[Any]) -> Any:
+        shown, program = str(probe.command), probe.command.program
+        if shown.startswith("cat /var/lib/ha-runbooks/reconfigure"):
+            return self.note
+        if shown.startswith("systemctl cat kubelet"):
+            return HostSettings(files=self.files)
+        if shown.startswith("kubeadm init phase control-plane"):
+            text = next(text for mark, text in self.made.items() if mark in program)
+            return Rendered("v1.20.2", {"kube-apiserver": text})
+        if shown.startswith("files-found"):
+            return {AUDIT_POLICY: Found(self.policy, "0600", "root:root")} if self.policy is not None else {}
+        raise AssertionError(shown)
+
+    def change(self, _: Host, command: Command) -> None:
+        self.sent.append(str(command))
+        if "work-note" in command.program or "note in" in str(command):
+            start = command.program.index("CONTENT=") + len("CONTENT=")
+            line = command.program[start:].splitlines()[0].strip().strip("'\"")
+            self.note = parse(Answer(0, line.replace("'\\''", "'")))
+
+
+OLD, NEW = configuration(v="2"), configuration(v="4", profiling="false")
+
+
+def machine(have: str, **more: Any) -> Machine:
+    policy = control_plane.audit_policy(site()).content
+    made = {'v: "2"': pod("--v=2", "--own=1"), "profiling": pod("--v=4", "--own=1", "--profiling=false")}
+    return Machine(files={API: have}, made=made, **{"policy": policy, **more})
+
+
+CHANGES = Changes(Upgrade(site(), TO, Choices(to=TO)), NEW, OLD)
+
+
+# ---- the control plane
+
+
+@pytest.mark.parametrize(
+    ("have", "by_hand"),
+    [
+        (pod("--v=2", "--own=1"), []),
+        (pod("--v=4", "--own=1", "--profiling=false"), []),  # it has arrived
+        (pod("--v=3", "--own=1"), []),  # of an attempt in between: hosts.yaml names that flag
+        (pod("--v=2", "--own=1", "--anonymous-auth=false"), ["kube-apiserver: --anonymous-auth=false"]),
+    ],
+)
+def test_what_somebody_has_written_by_hand(have: str, by_hand: list[str]) -> None:
+    assert control_plane.by_hand_lines(CHANGES, machine(have), master(1)) == by_hand
+
+
+def test_on_a_host_in_work_the_files_count_as_they_were_before() -> None:
+    run = machine(pod("--other=1"), note=Note({API: pod("--v=2", "--own=1", "--mine=1")}))
+    assert control_plane.by_hand_lines(CHANGES, run, master(1)) == ["kube-apiserver: --mine=1"]
+
+
+def test_a_note_keeps_how_files_were_before_the_work_began() -> None:
+    step = control_plane.begin(CHANGES, master(1))
+    run = machine(pod("--v=2", "--own=1"))
+    assert not step.done(run)
+    step.do(run)
+    assert run.note
+    assert list(run.note.before) == [API]
+    assert step.done(run)
+    run.policy = "other"  # since then, hosts.yaml has another audit policy as well
+    assert not step.done(run)
+    step.do(run)
+    assert run.note.before == {API: pod("--v=2", "--own=1"), AUDIT_POLICY: "other"}
+    run.note = Note({API: "of long ago"}, proved=True)  # that work is over
+    step.do(run)
+    assert run.note.before[API] == pod("--v=2", "--own=1")
+
+
+def test_with_nothing_to_do_there_is_no_note() -> None:
+    run = machine(pod("--v=4", "--own=1", "--profiling=false"))
+    assert control_plane.begin(CHANGES, master(1)).done(run)
+    assert control_plane.arrived(CHANGES, run, master(1))
+
+
+# ---- kubelets
+
+
+def of(**settings: object) -> Site:
+    return msgspec.structs.replace(site(), kubernetes=msgspec.structs.replace(site().kubernetes, kubelet=settings))
+
+
+def kubelets(of_site: Site, first: Host | None = None) -> Kubelets:
+    return Kubelets(Upgrade(of_site, TO, Choices(to=TO)), "", "the ConfigMap of before", "", first)
+
+
+def file(**fields: object) -> dict[str, str]:
+    return {KUBELET_CONFIG: "cgroupDriver: systemd\n" + "".join(f"{key}: {value}\n" for key, value in fields.items())}
+
+
+def test_which_fields_change_is_seen_in_the_file_of_each_host() -> None:
+    all_ = kubelets(of(maxPods=120, cpuManagerPolicy="static"))
+    assert kubelet.keys(all_, Machine(file(maxPods=110)), master(1)) == ("maxPods", "cpuManagerPolicy")
+    assert kubelet.drains(all_, Machine(file(maxPods=110)), master(1))
+    assert not kubelet.drains(all_, Machine(file(maxPods=110, cpuManagerPolicy="static")), master(1))
+    half = Machine(file(maxPods=120, cpuManagerPolicy="static"), note=Note({KUBELET_CONFIG: ""}, keys=("cpuManagerPolicy",)))
+    assert kubelet.drains(all_, half, master(1)), "its file is written, and the node is in work"
+
+
+def test_what_is_reserved_matters_with_a_static_policy_only() -> None:
+    all_ = kubelets(of(kubeReserved={"cpu": "500m"}))
+    assert not kubelet.drains(all_, Machine(file()), master(1))
+    assert kubelet.drains(all_, Machine(file(cpuManagerPolicy="static")), master(1))
+    assert kubelet.states(Note({}, keys=("kubeReserved",))) == [
+        "/var/lib/kubelet/cpu_manager_state",
+        "/var/lib/kubelet/memory_manager_state",
+    ]
+    assert kubelet.states(Note({}, keys=("maxPods",))) == []
+
+
+def test_the_first_node_keeps_the_configmap_also_when_it_has_a_note_of_before() -> None:
+    run = Machine(file(maxPods=110), note=Note({KUBELET_CONFIG: "older"}, keys=("podPidsLimit",)))
+    step = kubelet.begin(kubelets(of(maxPods=120), master(1)), master(1))
+    assert not step.done(run)
+    step.do(run)
+    assert run.note == Note({KUBELET_CONFIG: "older", MAP: "the ConfigMap of before"}, keys=("podPidsLimit", "maxPods"))
+
+
+@pytest.mark.parametrize(("restarts", "told"), [(0, ""), (1, ""), (2, "F1 bad flag"), (9, "F1 bad flag")])
+def test_a_kubelet_that_ends_again_and_again(restarts: int, told: str) -> None:
+    assert parse_crash(Answer(0, f"restarts {restarts}\nwords F1 bad flag")) == told
+
+
+# ---- kube-proxy
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ""),
+        ({"late": "1 of 3 pods are new, 3 are ready"}, ""),  # not ours to wait for
+        ({"mark": "m", "pods": "m"}, ""),
+        ({"mark": "m", "pods": "older"}, "older configuration"),
+        ({"mark": "m", "pods": "m", "late": "2 of 3 pods"}, "2 of 3 pods"),
+        ({"config": "mode: iptables"}, "clusterCIDR"),
+    ],
+)
+def test_whether_kube_proxy_runs_as_hosts_yaml_says(changes: dict[str, str], told: str) -> None:
+    right = Proxy(config=f"clusterCIDR: {site().networks.pods}", mark="", before="", pods="", late="")
+    said = proxy.wrong(site(), Proxy(**{**{name: getattr(right, name) for name in right.__slots__}, **changes}))
+    assert told in said
+    assert bool(said) == bool(told)
+    assert digest("a") != digest("b")
+
+
+# ---- what is refused
+
+
+def test_a_topic_that_is_none_and_another_minor_version() -> None:
+    assert reconfigure.topics("kubelet, nodes") == ("nodes", "kubelet")
+    assert reconfigure.topics("") == reconfigure.TOPICS
+    with pytest.raises(InventoryError, match="not one of"):
+        reconfigure.topics("kublet")
+    of_21 = msgspec.structs.replace(site(), kubernetes=msgspec.structs.replace(site().kubernetes, version="1.21.3"))
+    with pytest.raises(PrecheckError, match=r"the cluster is of 1\.20\.2, and hosts\.yaml of 1\.21\.3"):
+        reconfigure._refuse_version(of_21, OLD)
+    reconfigure._refuse_version(
+        msgspec.structs.replace(site(), kubernetes=msgspec.structs.replace(site().kubernetes, version="1.20.9")), OLD
+    )
