@@ -124,6 +124,7 @@ def test_a_stopped_one_is_only_started(saved: Operator) -> None:
     assert members(saved) == before
 
 
+@pytest.mark.long
 def test_the_first_hosts_data_directory_is_lost(saved: Operator) -> None:
     """Issue 5, (2): its manifest lets it begin a cluster of its own, with the identity that the others still know."""
     before = members(saved)
