@@ -17,6 +17,7 @@ from runbooks.cluster.files import audit_policy
 from runbooks.commands import files, kubeadm_config, node, reconfigure, rendered, settings_look, static_pods, upgrade_kubeadm
 from runbooks.commands.reconfigure import Note
 from runbooks.commands.settings_look import MANIFESTS, HostSettings
+from runbooks.day2.notes import end
 from runbooks.day2.rules.merged import with_host
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
@@ -66,7 +67,7 @@ class Files:
 
 
 def differing(all_: Changes, run: Run, host: Host) -> Files:
-    """Return which files of ``host`` are not as kubeadm makes them of the new configuration. Raises OutcomeError when kubeadm makes none."""
+    """Return which files of ``host`` are not as kubeadm makes them of the new configuration. Raises PrecheckError when kubeadm makes none."""
     probe = rendered.look(host, etcd=all_.site.kubernetes.etcd == "stacked", config=all_.configuration)
     wanted, there = run.read(host, probe), run.read(host, settings_look.look())
     if wanted.error:
@@ -135,10 +136,19 @@ def steps(all_: Changes, host: Host) -> list[Step]:
     def spared(run: Run) -> bool:
         return bool(arrived(all_, run, host))
 
-    let_in = [traffic.let_in(host)] if len(all_.site.control_plane) > 1 else []
+    alone = len(all_.site.control_plane) == 1
+    out = [] if alone else nodes.out_of_traffic(all_.one, host, spared)
+    let_in = [] if alone else [traffic.let_in(host)]
     whole = control_plane.etcd_whole(all_.one, host)
-    out = nodes.out_of_traffic(all_.one, host, spared) if len(all_.site.control_plane) > 1 else []
-    return [begin(all_, host), *out, write(all_, host), control_plane.serves(all_.one, host), *let_in, *whole, end(host)]
+    return [
+        begin(all_, host),
+        *out,
+        write(all_, host),
+        control_plane.serves(all_.one, host),
+        *let_in,
+        *whole,
+        end(host, "control-plane", "take that note away"),
+    ]
 
 
 def begin(all_: Changes, host: Host) -> Step:
@@ -274,14 +284,3 @@ def upload(all_: Changes, host: Host) -> Step:
 def same(there: str, wanted: str) -> bool:
     """Return whether two texts of ClusterConfiguration say the same."""
     return one(there) == one(wanted)
-
-
-def end(host: Host) -> Step:
-    """Take the note away: the old files are not needed any more."""
-    return Step(
-        "take that note away",
-        host,
-        done=lambda run: run.read(host, reconfigure.read("control-plane")) is None,
-        do=lambda run: run.change(host, reconfigure.forget("control-plane")),
-        by_hand=by_hand("day2", "reboot_end"),
-    )

@@ -16,6 +16,7 @@ from typing import Final
 from runbooks.commands import kubeadm_config, reconfigure, settings_look, upgrade_kubeadm, yaml_text
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.reconfigure import Note
+from runbooks.day2.notes import end
 from runbooks.day2.rules import difference
 from runbooks.day2.rules.merged import with_host
 from runbooks.engine.by_hand import by_hand
@@ -166,7 +167,12 @@ def of_node(all_: Kubelets, host: Host) -> Iterable[Step]:
         return bool(arrived(all_, run, host)) or not drains(all_, run, host)
 
     # A node without our mark is not touched by the uncordon.
-    return [node.drain(all_.one, host, spared, newer=False), write(all_, host), node.uncordon(all_.one, host), end(host)]
+    return [
+        node.drain(all_.one, host, spared, newer=False),
+        write(all_, host),
+        node.uncordon(all_.one, host),
+        end(host, "kubelet", "take the kubelet's note away"),
+    ]
 
 
 def begin(all_: Kubelets, host: Host) -> Step:
@@ -283,14 +289,3 @@ def _ready(all_: Kubelets, run: Run, host: Host) -> None:
         return Unmet.of(said if isinstance(said, str) else "")
 
     until(runs, within=WITHIN_S, poll=run.poll)
-
-
-def end(host: Host) -> Step:
-    """Take the note away."""
-    return Step(
-        "take the kubelet's note away",
-        host,
-        done=lambda run: run.read(host, reconfigure.read("kubelet")) is None,
-        do=lambda run: run.change(host, reconfigure.forget("kubelet")),
-        by_hand=by_hand("day2", "reboot_end"),
-    )
