@@ -91,7 +91,7 @@ def settle(survey: Survey, site: Site, host: Host) -> Step:
     def live(run: Run) -> tuple[Host, str, Live]:
         api_host = survey.serving(run)
         nodes = run.read(api_host, commands.every(api_host))
-        name = next((name for name in (host.name, *nodes) if name in nodes and host.is_called(name)), "")
+        name = host.among({name: name for name in nodes})
         if not name:
             raise PrecheckError(f"{host} is no node of the cluster", hint="inv cluster.status")
         return api_host, name, nodes[name]

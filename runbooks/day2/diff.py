@@ -124,7 +124,7 @@ def _of_cluster(site: Site, seen: Seen) -> list[Difference]:
     nodes: Mapping[str, node_settings.Live] = seen.cluster["nodes"]
     found = rules.of_cluster(site, settings, seen.cluster["configuration"])
     for host in site.nodes:
-        live = next((each for name, each in nodes.items() if host.is_called(name)), None)
+        live = host.among(nodes)
         if not live:
             found.append(Difference("nodes", host=host.name, key="node", wanted="a node of the cluster", fix="inv cluster.join"))
             continue
@@ -140,7 +140,7 @@ def _running(site: Site, seen: Seen, known: Collection[str]) -> list[Difference]
     assert not isinstance(seen.cluster, RunbookError)  # noqa: S101 - for the type checker
     found = []
     for host in site.nodes:
-        said = next((each for name, each in seen.cluster["running"].items() if host.is_called(name)), None)
+        said = host.among(seen.cluster["running"])
         if isinstance(said, str):
             seen.unread.append(Unread("kubelet", host.name, said))
         elif said:

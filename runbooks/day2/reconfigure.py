@@ -113,7 +113,7 @@ def _nodes(run: Run, hosts: Sequence[Host]) -> list[Step | Together]:
     there: Mapping[str, Live] = run.read(api_host, commands.every(api_host))
     found = []
     for host in hosts:
-        live = next((each for name, each in there.items() if host.is_called(name)), None)
+        live = host.among(there)
         if live and not node_wanted.is_right(live.settings, run.site.of_node(host)):
             found.append(cluster_node_settings.settle(survey, run.site, host))
     return [Together(tuple(found))] if found else []

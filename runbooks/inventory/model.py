@@ -1,6 +1,7 @@
 """The site and its hosts as typed, frozen values: the content of hosts.yaml after every check."""
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +22,8 @@ from runbooks.inventory.settings import (
     Ssh,
 )
 from runbooks.inventory.words import Address, Flags, HostName, Interface, Name, Priority, Role, TaintText
+
+T = TypeVar("T")
 
 WORDS: Final = {
     None: "host",
@@ -58,6 +61,12 @@ class Host(Model, frozen=True):
         """Whether a machine that calls itself ``hostname`` may be this host: of the two, either may have the domain and the other not."""
         said = hostname.lower()
         return said == self.name or said.partition(".")[0] == self.name or self.name.partition(".")[0] == said
+
+    def among(self, found: Mapping[str, T]) -> T | None:
+        """Return what belongs to this host in ``found``, by the names of machines: the one of its very name, else the one with (or without) the domain."""
+        if self.name in found:
+            return found[self.name]
+        return next((each for name, each in found.items() if self.is_called(name)), None)
 
     @property
     def is_lb(self) -> bool:

@@ -72,4 +72,4 @@ class Upgrade:
 def object_of(host: Host, nodes: Mapping[str, Node]) -> Node | None:
     """Return the Node object of ``host``: by its name or its address, else the one with (or without) the domain."""
     found = verify.node_of(nodes.values(), host)
-    return found or next((each for name, each in nodes.items() if host.is_called(name)), None)
+    return found or host.among(nodes)
