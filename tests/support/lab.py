@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from lab import cgroups
 from lab.mounts import mounts
 from tests.support import ROOT
 
@@ -34,12 +35,11 @@ def traces(name: str) -> Traces:
     """Return what there is now of the lab ``name``, and of the machine's own network."""
     links = json.loads(subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True).stdout)
     routes = subprocess.run(["ip", "route", "show", "table", "all"], capture_output=True, text=True, check=True).stdout
-    cgroups = frozenset(str(path) for path in Path("/sys/fs/cgroup").rglob(f"ha-lab-{name}"))
     return Traces(
         mounts=frozenset(str(mount.point) for mount in mounts() if f"/ha-lab/{name}" in str(mount.point)),
         interfaces=frozenset(link["ifname"] for link in links),
         routes=routes,
-        cgroups=cgroups,
+        cgroups=frozenset(map(str, cgroups.find(f"ha-lab-{name}"))),
         processes=frozenset(processes(f"ha-lab-{name}")),
         files=frozenset(
             str(path) for path in [*Path("/run/ha-lab").glob(f"*{name}*"), *Path("/run/netns").glob(f"ha-lab-{name}")]

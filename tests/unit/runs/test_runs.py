@@ -252,8 +252,8 @@ def test_the_page_can_be_written_elsewhere(session, capsys, tmp_path):
 def test_what_clients_saw_is_in_the_page_of_the_run(session):
     carried_out(session(), FIRST)
     run = look.one(session(), "last")
-    begun = run.begun.timestamp()
-    gap = Gap(begin_s=begun, ms=930, reason="refused")
+    begun = next(each.begun for each in run.steps if each.title == "lb1: install the configuration").timestamp()
+    gap = Gap(begin_s=begun - 0.5, ms=930, reason="refused")
     result = Result(
         began_s=begun,
         ended_s=begun + 1,
