@@ -108,7 +108,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "doctor": (*FLOORS, "backup", "etcd"),
     "recover": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
     "upgrade": (*FLOORS, "backup", "certs", "cluster", "etcd", "lb"),
-    "day2": (*FLOORS, "cluster", "etcd", "lb", "upgrade"),
+    "day2": (*FLOORS, "backup", "cluster", "etcd", "lb", "upgrade"),
     "runs": (*FLOORS, "report"),
     "drill": (*FLOORS, "report", "backup", "lb", "monitor"),
     "site": (*FLOORS, "render", "backup", "certs", "cluster", "day2", "drill", "etcd", "lb", "monitor", "recover", "upgrade"),

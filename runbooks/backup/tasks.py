@@ -63,7 +63,7 @@ def prune(session: Session, id_: str = "") -> None:
 
 @planned(
     help={
-        "at": 'when, as a cron expression in local time: "17 2 * * *", @daily',
+        "at": 'when, as a cron expression in local time: "17 2 * * *", @daily; default: backup.schedule of hosts.yaml',
         "timer": "a systemd timer instead of a crontab entry",
         "timeout": "a run that takes longer is stopped (90m, 3h)",
         "host": "this host of hosts.yaml makes the backups; needs --checkout",
@@ -72,7 +72,14 @@ def prune(session: Session, id_: str = "") -> None:
     }
 )
 def schedule(  # noqa: PLR0913 - flags
-    session: Session, at: str, *, timer: bool = False, timeout: str = "3h", host: str = "", checkout: str = "", site: str = ""
+    session: Session,
+    at: str = "",
+    *,
+    timer: bool = False,
+    timeout: str = "3h",
+    host: str = "",
+    checkout: str = "",
+    site: str = "",
 ) -> None:
     """Make backups regularly, with cron or systemd.
 

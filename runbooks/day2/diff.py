@@ -23,6 +23,8 @@ from runbooks.commands.base import MASK, Probe, Secret, named_batch
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.day2.diff_hosts import PAUSE, of_host
+from runbooks.day2.diff_metrics import tell
+from runbooks.day2.diff_schedule import of_schedule
 from runbooks.day2.rules import difference as rules
 from runbooks.day2.rules.difference import Difference, Topic, Unread
 from runbooks.engine.steps import Run
@@ -55,8 +57,9 @@ class Seen:
 
 
 def show(session: Session) -> None:
-    """Print the differences. Raises OutcomeError when there are any, or when something could not be compared."""
+    """Print the differences, and write how many there are to ``monitoring.differences``. Raises OutcomeError when there are any, or when something could not be compared."""
     found, unread = differences(session)
+    tell(session, found, unread)
     if session.options.json:
         print(json.dumps(rules.for_programs(found, unread)))
     else:
@@ -74,8 +77,16 @@ def differences(session: Session) -> tuple[list[Difference], list[Unread]]:
     for host, said in seen.hosts.items():
         if isinstance(said, RunbookError):
             seen.unread.append(Unread("lb" if host.is_lb and not host.is_node else "hosts", host.name, reason(host, said)))
-    found = [*_of_cluster(site, seen), *_of_hosts(site, seen), *_of_balancers(session, seen)]
+    found = [*_of_cluster(site, seen), *_of_hosts(site, seen), *_of_balancers(session, seen), *_of_schedule(session, seen)]
     return sorted(found, key=lambda each: rules.TOPICS.index(each.topic)), seen.unread
+
+
+def _of_schedule(session: Session, seen: Seen) -> list[Difference]:
+    try:
+        return of_schedule(session)
+    except RunbookError as error:
+        seen.unread.append(Unread("schedules", "", str(error)))
+        return []
 
 
 def look(run: Run) -> Seen:

@@ -71,6 +71,7 @@ def resolve(site: Site, path: Path) -> Site:
         kubernetes=replace(kubernetes, cni=cni, audit=replace(kubernetes.audit, policy=full(kubernetes.audit.policy))),
         ssh=replace(ssh, key=full(ssh.key), known_hosts=full(ssh.known_hosts), gateway=through(ssh.gateway)),
         backup=backup and _backup(backup, full),
+        monitoring=site.monitoring and replace(site.monitoring, differences=full(site.monitoring.differences)),
         hosts=tuple(
             replace(host, ssh=replace(host.ssh, key=full(host.ssh.key), gateway=through(host.ssh.gateway))) for host in site.hosts
         ),

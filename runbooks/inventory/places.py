@@ -69,6 +69,8 @@ def missing(site: Site) -> Iterator[tuple[str, str]]:
             yield from _unreadable("backup.restic.environment_file", backup.restic.environment_file)
     if backup and backup.metrics and not backup.metrics.parent.is_dir():
         yield "backup.metrics", f"the directory {backup.metrics.parent} does not exist"
+    if site.monitoring and (told := site.monitoring.differences) and not told.parent.is_dir():
+        yield "monitoring.differences", f"the directory {told.parent} does not exist"
 
 
 def missing_keys(site: Site) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import msgspec
 
 from runbooks.inventory.words import (
     Address,
+    CronTimes,
     DnsName,
     Flags,
     HostPath,
@@ -218,7 +219,10 @@ class Restic(Model, frozen=True):
 
 
 class Backup(Model, frozen=True):
-    """Where and how backups are kept on the operator's machine. ``host_directory`` is the temporary directory on each host."""
+    """Where and how backups are kept on the operator's machine. ``host_directory`` is the temporary directory on each host.
+
+    ``schedule``: when that machine makes them, in its local time.
+    """
 
     directory: Path
     host_directory: HostPath = "/var/lib/ha-runbooks/backup"
@@ -227,6 +231,7 @@ class Backup(Model, frozen=True):
     age: Age | None = None
     restic: Restic | None = None
     metrics: Path | None = None
+    schedule: CronTimes | None = None
 
 
 # What is scraped. The names are those of kube-prometheus, where it has the job.
@@ -242,7 +247,8 @@ class Monitoring(Model, frozen=True):
     whether the metrics that kubeadm binds to localhost are read through a proxy on each control plane host, or whether the site has
     bound them to the hosts' addresses. ``scrapers`` may read that proxy; none means the management and pod networks. ``jobs`` are those
     that this tool sets up; None for all of them. ``node_exporter``: whether `monitor.apply` installs it where none answers, or something else
-    does. ``operators`` are the machines that run `inv`, whose node_exporter tells of backups.
+    does. ``operators`` are the machines that run `inv`, whose node_exporter tells of backups. ``differences``: the file there into which
+    `cluster.diff` writes how many there are.
     """
 
     form: Literal["operator", "files"] = "operator"
@@ -261,6 +267,7 @@ class Monitoring(Model, frozen=True):
     certificate_days: Annotated[int, msgspec.Meta(ge=8, le=300)] = 30
     namespace: Name = "monitoring"
     labels: Flags = msgspec.field(default_factory=dict)
+    differences: Path | None = None
     token_file: HostPath = "/etc/prometheus/ha-runbooks.token"  # noqa: S105 - a path
     ca_file: HostPath = "/etc/prometheus/ha-runbooks-ca.crt"
 

@@ -101,6 +101,13 @@ TaintText = Annotated[
         " PreferNoSchedule and NoExecute)",
     ),
 ]
+CronTimes = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(@[a-z]+|[0-9A-Za-z*,/-]+( +[0-9A-Za-z*,/-]+){4})\Z",
+        description='a cron expression of five fields in quotes, such as "17 2 * * *", or @daily',
+    ),
+]
 Flags = dict[str, str]
 Settings = dict[str, Any]
 UrlPath = Annotated[

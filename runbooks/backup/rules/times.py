@@ -67,9 +67,9 @@ class Times:
         return day.month in self.months and ((dated or weekday) if self.either else (dated and weekday))
 
 
-def parse(text: str) -> Times:
-    """Parse a cron expression. Raises InventoryError, which names the field, when it is invalid or never due."""
-    said = f"--at {text!r}"
+def parse(text: str, key: str = "--at") -> Times:
+    """Parse a cron expression. Raises InventoryError, which names ``key`` and the field, when it is invalid or never due."""
+    said = f"{key} {text!r}"
     words = text.split()
     if len(words) == 1 and words[0].startswith("@"):
         if words[0] not in NICKNAMES:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runbooks.backup.rules import schedules, times
 from runbooks.backup.rules.schedules import Entry
@@ -17,11 +17,13 @@ from runbooks.backup.sets.store import Unlocked
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.session import ROOT
 from runbooks.engine.steps import Procedure, Run, Step
-from runbooks.errors import PrecheckError
+from runbooks.errors import InventoryError, PrecheckError
 from runbooks.inventory.model import Site
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
+
+KEY: Final = "backup.schedule"  # of hosts.yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,14 @@ class Installed:
 
 
 def new_entry(session: Session, at: str, timeout: str) -> Entry:
-    """Return the entry of this checkout and site. Raises InventoryError when ``at`` or ``timeout`` is invalid."""
-    times.parse(at)
+    """Return the entry of this checkout and site; without ``at`` the times of hosts.yaml. Raises InventoryError for invalid times or ``timeout``."""
+    planned = session.site.backup and session.site.backup.schedule
+    if not at and not planned:
+        raise InventoryError(
+            "backup.schedule: no time is given", hint=f'{KEY}: "17 2 * * *" in {session.site_file}; or --at "17 2 * * *"'
+        )
+    times.parse(at or planned or "", "--at" if at else KEY)
+    at = at or planned or ""
     times.duration_s(timeout)
     since = datetime.now(UTC).isoformat(timespec="seconds")
     return Entry(session.site.name, site_file(session), " ".join(at.split()), timeout, since, str(ROOT))

@@ -18,8 +18,18 @@ from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
 from runbooks.text import counted, listed, table
 
-Topic = Literal["nodes", "control-plane", "kubelet", "kube-proxy", "hosts", "lb", "versions", "by-hand"]
-TOPICS: Final[tuple[Topic, ...]] = ("nodes", "control-plane", "kubelet", "kube-proxy", "hosts", "lb", "versions", "by-hand")
+Topic = Literal["nodes", "control-plane", "kubelet", "kube-proxy", "hosts", "lb", "versions", "schedules", "by-hand"]
+TOPICS: Final[tuple[Topic, ...]] = (
+    "nodes",
+    "control-plane",
+    "kubelet",
+    "kube-proxy",
+    "hosts",
+    "lb",
+    "versions",
+    "schedules",
+    "by-hand",
+)
 # What a cluster is built with, and cannot be changed while it lives.
 FIXED: Final = {
     "networking.podSubnet": "the network of pods cannot be changed in place: every Pod has an address in it",

@@ -12,9 +12,10 @@ from runbooks.monitor.rules.scope import Scope
 def groups(scope: Scope, *, promised: bool = False) -> tuple[Group, ...]:
     """Return the groups in the order in which people read them.
 
-    Left out are etcd where the site does not have it scraped, and backups that tell nothing of themselves (no ``backup.metrics``);
-    ``promised`` keeps these, for pages.
+    Left out are etcd where the site does not have it scraped, and backups and differences from hosts.yaml that tell nothing of themselves (no
+    ``backup.metrics``, no ``monitoring.differences``); ``promised`` keeps these, for pages.
     """
+    compared = promised or (scope.site.monitoring and scope.site.monitoring.differences)
     backed_up = scope.site.backup and (promised or scope.site.backup.metrics)
     found = (
         house.monitoring(scope),
@@ -28,6 +29,7 @@ def groups(scope: Scope, *, promised: bool = False) -> tuple[Group, ...]:
         node.group(scope),
         house.certificates(scope),
         house.backups(scope) if backed_up else None,
+        house.differences(scope) if compared else None,
     )
     return tuple(group for group in found if group)
 

@@ -142,6 +142,35 @@ def _attempts(scope: Scope) -> tuple[Alert, ...]:
     )
 
 
+def differences(scope: Scope) -> Group:
+    """Return the alerts about hosts.yaml and what is in force, from the file that `inv cluster.diff` writes (monitoring.differences)."""
+    counted, compared = scope.textfile("site_differences"), scope.textfile("site_compared_timestamp_seconds")
+    alerts = (
+        Alert(
+            name="SiteDiffers",
+            expr=f"max by (site, topic) ({counted}) > 0",
+            severity="warning",
+            for_s=scope.wait(HOUR),
+            summary="{{ $labels.topic }} of {{ $labels.site }} is not as hosts.yaml says",
+            description="{{ $value }} difference(s) between hosts.yaml and what is in force: {{ $labels.topic }}. Somebody has changed it by hand, or"
+            " has changed hosts.yaml and not brought it about.",
+            command="inv cluster.diff",
+            then="It shows each of them with the command that brings it about: [day 2](../day2.md).",
+        ),
+        Alert(
+            name="SiteNotCompared",
+            expr=f"time() - max by (site) ({compared}) > {2 * DAY} or max by (site) ({scope.textfile('site_not_compared')}) > 0",
+            severity="warning",
+            for_s=scope.wait(HOUR),
+            summary="Nobody knows whether {{ $labels.site }} is as hosts.yaml says",
+            description="`inv cluster.diff` has not run for two days, or could not read everything: SiteDiffers is blind.",
+            command="inv cluster.diff",
+            then="It says what it cannot read. It has to run on a schedule: [monitoring](../monitoring.md).",
+        ),
+    )
+    return Group(name="differences", title="hosts.yaml", alerts=alerts)
+
+
 def monitoring(scope: Scope) -> Group:
     """Return the alerts about monitoring itself."""
     unwatched = scope.across(*([job for job in SILENT if job in scope.jobs] or SILENT))

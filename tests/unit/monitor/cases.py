@@ -714,6 +714,33 @@ BACKUPS = (
     ),
 )
 
+COMPARED = node("ha_runbooks_site_compared_timestamp_seconds", flat(-1 * DAY), "10.1.1.5") | node(
+    "ha_runbooks_site_not_compared", flat(0), "10.1.1.5", topic="lb"
+)
+DIFFERENCES = (
+    Case(
+        alert="SiteDiffers",
+        severity="warning",
+        sick=node("ha_runbooks_site_differences", flat(1), "10.1.1.5", topic="lb"),
+        well=node("ha_runbooks_site_differences", flat(0), "10.1.1.5", topic="lb"),
+        minutes=62,
+    ),
+    Case(
+        alert="SiteNotCompared",
+        severity="warning",
+        sick=node("ha_runbooks_site_compared_timestamp_seconds", flat(-3 * DAY), "10.1.1.5"),
+        well=COMPARED,
+        minutes=62,
+    ),
+    Case(
+        alert="SiteNotCompared",
+        severity="warning",
+        sick=node("ha_runbooks_site_not_compared", flat(1), "10.1.1.5", topic="lb"),
+        well=COMPARED,
+        minutes=62,
+    ),
+)
+
 CASES: dict[str, tuple[Case, ...]] = {
     "monitoring": MONITORING,
     "vip": VIP,
@@ -726,4 +753,5 @@ CASES: dict[str, tuple[Case, ...]] = {
     "node": NODE,
     "certificates": CERTIFICATES,
     "backups": BACKUPS,
+    "differences": DIFFERENCES,
 }

@@ -21,7 +21,11 @@ def site(**settings: object) -> Site:
     shipped = fakes.site()
     assert shipped.backup is not None
     backup = replace(shipped.backup, metrics=Path("/var/lib/prometheus/node-exporter/b.prom"))
-    return replace(shipped, monitoring=Monitoring(**settings), backup=backup)
+    return replace(
+        shipped,
+        monitoring=Monitoring(**{"differences": Path("/var/lib/prometheus/node-exporter/d.prom"), **settings}),
+        backup=backup,
+    )
 
 
 @pytest.fixture

@@ -100,6 +100,11 @@ def test_backups_that_tell_nothing_have_no_alerts_that_would_always_fire():
     assert "backups" not in [group.name for group in groups(Scope(msgspec.structs.replace(silent, backup=None)), promised=True)]
 
 
+def test_differences_that_nobody_writes_have_no_alerts():
+    assert "differences" not in [group.name for group in groups(Scope(site(differences=None)))]
+    assert "differences" in [group.name for group in groups(Scope(site(differences=None)), promised=True)]
+
+
 def test_an_external_etcd_is_left_to_whoever_manages_it():
     shipped = site()
     external = Scope(msgspec.structs.replace(shipped, kubernetes=msgspec.structs.replace(shipped.kubernetes, etcd="external")))
