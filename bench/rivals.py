@@ -15,11 +15,58 @@ from lab.names import cache
 from lab.process import run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.twin import Twin
+    from lab.control import Lab
+    from lab.names import Instance
 
 HERE = Path(__file__).parent
 PACKAGES = ("pyinfra", "ansible-core")
 ON_HOSTS = ("python3", "python3-apt")  # Ansible runs its modules on the hosts; nothing else here needs Python there
+
+# What makes Ansible as fast as it gets: pipelining, a connection to every host at once, and its connections kept between runs.
+ANSIBLE = {
+    "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+    "ANSIBLE_PIPELINING": "1",
+    "ANSIBLE_FORKS": "20",
+    "ANSIBLE_LOCALHOST_WARNING": "0",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+def install() -> Path:
+    """Return the environment with both, which is made once."""
+    venv = cache() / "bench-venv"
+    if not (venv / "bin/ansible-playbook").exists():
+        run([sys.executable, "-m", "venv", str(venv)])
+        run([str(venv / "bin/pip"), "install", "-q", *PACKAGES], timeout_s=600)
+    return venv
+
+
+def login(instance: Instance) -> dict[str, str]:
+    """Return Ansible's variables for a login on the hosts of a lab."""
+    options = f"-o UserKnownHostsFile={instance.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
+    return {"ansible_user": "ops", "ansible_ssh_private_key_file": str(instance.key), "ansible_ssh_common_args": options}
+
+
+def python_on_hosts(lab: Lab, hosts: Iterable[str]) -> None:
+    """Install Python on hosts from this machine's APT sources (the lab has no uplink, so the packages are carried in)."""
+    store = cache() / "bench-debs"
+    for host in hosts:
+        asked = lab.console(host, ["dpkg-query", "-Wf", "${db:Status-Status}", ON_HOSTS[-1]], check=False)
+        if "installed" in asked.stdout:
+            continue
+        root = disk.root(lab.instance, host)
+        shutil.rmtree(store, ignore_errors=True)
+        (store / "partial").mkdir(parents=True)
+        state = [f"Dir::State::status={root}/var/lib/dpkg/status", f"Dir::Cache::archives={store}", "Debug::NoLocking=1"]
+        options = [word for setting in state for word in ("-o", setting)]
+        argv = ["apt-get", "-qq", *options, "--no-install-recommends", "--download-only", "install", *ON_HOSTS]
+        subprocess.run([*argv, "-y"], check=True, capture_output=True)
+        shutil.copytree(store, root / "root/bench-debs", dirs_exist_ok=True, ignore=shutil.ignore_patterns("partial"))
+        words = "apt-get -qq -y --no-install-recommends install /root/bench-debs/*.deb && rm -r /root/bench-debs"
+        lab.console(host, ["sh", "-c", words], check=True)
 
 
 class Rivals:
@@ -35,10 +82,8 @@ class Rivals:
 
     def prepare(self) -> None:
         """Install what is missing, render our files for them to compare, write their inventories."""
-        if not (self._venv / "bin/ansible-playbook").exists():
-            run([sys.executable, "-m", "venv", str(self._venv)])
-            run([str(self._venv / "bin/pip"), "install", "-q", *PACKAGES], timeout_s=600)
-        self._python_on_hosts()
+        install()
+        python_on_hosts(self._twin.lab, LBS)
         shutil.rmtree(self._work, ignore_errors=True)
         self._work.mkdir()
         self._twin.inv("lb.render", "--to", str(self._work / "rendered"))
@@ -53,8 +98,7 @@ class Rivals:
         }
         hosts = [(name, {"ssh_hostname": address, **ssh, **data}) for name, address in self.addresses.items()]
         (self._work / "inventory.py").write_text(f"lb = {hosts!r}\n")
-        options = f"-o UserKnownHostsFile={instance.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
-        words = {"ansible_user": "ops", "ansible_ssh_private_key_file": str(instance.key), "ansible_ssh_common_args": options}
+        words = login(instance)
         places = [{"path": path, "mode": mode} for path, mode in modes.items()]
         group = {
             "hosts": {name: {"ansible_host": address} for name, address in self.addresses.items()},
@@ -76,9 +120,7 @@ class Rivals:
         ]
 
     def ansible_settings(self) -> dict[str, str]:
-        """Return the settings that make Ansible as fast as it gets: pipelining, and its connections kept between runs."""
-        interpreter = {"ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3"}
-        return {**interpreter, "ANSIBLE_PIPELINING": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "LC_ALL": "C.UTF-8"}
+        return dict(ANSIBLE)
 
     def versions(self) -> dict[str, str]:
         """Return the versions that were compared."""
@@ -91,24 +133,3 @@ class Rivals:
         paths = sorted(f"/{path.relative_to(top)}" for path in top.rglob("*") if path.is_file())
         modes = self._twin.on(LBS[0], "stat", "-c", "0%a", *paths).stdout.split()
         return dict(zip(paths, modes, strict=True))
-
-    def _python_on_hosts(self) -> None:
-        """Install Python on the LBs from this machine's APT sources (the lab has no uplink, so the packages are carried in)."""
-        store = cache() / "bench-debs"
-        for host in LBS:
-            if "installed" in self._twin.on(host, "dpkg-query", "-Wf", "${db:Status-Status}", ON_HOSTS[-1], check=False).stdout:
-                continue
-            root = disk.root(self._twin.lab.instance, host)
-            shutil.rmtree(store, ignore_errors=True)
-            (store / "partial").mkdir(parents=True)
-            state = [f"Dir::State::status={root}/var/lib/dpkg/status", f"Dir::Cache::archives={store}", "Debug::NoLocking=1"]
-            options = [word for setting in state for word in ("-o", setting)]
-            argv = ["apt-get", "-qq", *options, "--no-install-recommends", "--download-only", "install", *ON_HOSTS]
-            subprocess.run([*argv, "-y"], check=True, capture_output=True)
-            shutil.copytree(store, root / "root/bench-debs", dirs_exist_ok=True, ignore=shutil.ignore_patterns("partial"))
-            self._twin.on(
-                host,
-                "sh",
-                "-c",
-                "apt-get -qq -y --no-install-recommends install /root/bench-debs/*.deb && rm -r /root/bench-debs",
-            )
