@@ -16,6 +16,7 @@ from lab.mounts import mounts
 from tests.support import ROOT
 
 SITE = ROOT / "hosts.yaml"
+ROLES = {"control_plane": {"team": "platform"}, "worker": {"pool": "apps"}}  # labels
 HOSTS = ["lb1", "lb2", "master1", "master2", "master3", "worker1"]
 
 
@@ -60,12 +61,13 @@ def processes(cgroup: str) -> Iterator[str]:
 def cluster_site(directory: Path) -> Path:
     """Write a site of two load balancers, three control plane hosts and one worker into ``directory`` and return where.
 
-    Many hosts lose their power in tests, and are waited for: not long.
+    Its nodes have the labels of ``ROLES``. Many hosts lose their power in tests, and are waited for: not long.
     """
     path = directory / "hosts.yaml"
     site = yaml.safe_load(SITE.read_text())
     site["hosts"] = [host for host in site["hosts"] if host["name"] in HOSTS]
     site.setdefault("ssh", {}).update(keepalive_s=5, connect_timeout_s=5)
+    site["roles"] = {role: {"labels": labels} for role, labels in ROLES.items()}
     path.write_text(yaml.safe_dump(site, sort_keys=False))
     return path
 

@@ -44,6 +44,12 @@ def planted(operator: Operator, via: str, host: str) -> dict[str, Any]:
     }
 
 
+def labels(operator: Operator, via: str, host: str) -> dict[str, str]:
+    """Return all labels of the node of ``host``."""
+    found: dict[str, str] = json.loads(kubectl(operator, via, "get", "node", host, "-o", "json"))["metadata"]["labels"]
+    return found
+
+
 def expected(pod_cidr: object, *, cordoned: bool = False) -> dict[str, Any]:
     return {"labels": LABELS, "annotations": ANNOTATION, "taints": [TAINT], "cordoned": cordoned, "podCIDR": pod_cidr}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.lab import ROLES
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 
@@ -115,6 +116,16 @@ def test_it_converges(operator: Operator) -> None:
     assert nodes(operator) == sorted(NODES)
     for host in NODES:
         assert not there(operator, host, "/var/lib/ha-runbooks/kubeadm/attempt")()
+
+
+def test_nodes_have_the_labels_of_hosts_yaml(operator: Operator) -> None:
+    words = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes", "-o", "json"]
+    found = {
+        node["metadata"]["name"]: node["metadata"]["labels"]
+        for node in json.loads(operator.lab.console("master2", words, check=True).stdout)["items"]
+    }
+    for host, role in [*((master, "control_plane") for master in MASTERS), ("worker1", "worker")]:
+        assert ROLES[role].items() <= found[host].items(), host
 
 
 def test_a_second_run_has_nothing_to_do(operator: Operator) -> None:

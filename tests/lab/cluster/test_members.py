@@ -18,6 +18,7 @@ from runbooks.commands.base import Secret
 from runbooks.inventory.load import load_site
 from runbooks.rules import kubeadm as config
 from tests.support import planted
+from tests.support.lab import ROLES
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 
@@ -169,6 +170,7 @@ def test_a_worker_comes_back(cluster: Operator) -> None:
     assert "worker1" in names(cluster)
     assert planted.node_of_the_pod(cluster, "master2") == ""
     assert planted.planted(cluster, "master2", "worker1") == planted.expected(POD_CIDRS["worker1"])
+    assert ROLES["worker"].items() <= planted.labels(cluster, "master2", "worker1").items()
     planted.pull_out(cluster, "master2", "worker1")
     assert "ha-runbooks-node" not in planted.kubectl(cluster, "master2", "-n", "kube-system", "get", "configmaps", "-o", "name")
 
@@ -235,6 +237,7 @@ def test_its_empty_replacement_joins(cluster: Operator) -> None:
     assert cluster.lab.console("master1", ["stat", "-c", "%F %a %g", SSO]).stdout == "regular file 640 33\n"
     there = planted.planted(cluster, "master2", "master1")
     assert there == planted.expected(there["podCIDR"])
+    assert ROLES["control_plane"].items() <= planted.labels(cluster, "master2", "master1").items()
     planted.pull_out(cluster, "master2", "master1")
     cluster.lab.console("master1", ["ls", "-d", *known.split()], check=True)
     cluster.well("etcd.status")

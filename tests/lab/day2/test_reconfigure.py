@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.lb.test_setup import events
+from tests.support.lab import ROLES
 from tests.support.operator import Operator, sh
 from tests.support.service import KUBECTL, ended, in_lbs
 from tests.support.waiting import eventually
@@ -110,7 +111,8 @@ def test_labels_annotations_and_taints_come_and_go(owner: Operator) -> None:
     node = json.loads(sh(owner, "master1", f"{KUBECTL} get node worker1 -o json"))
     assert node["metadata"]["labels"]["theirs"] == "kept"
     assert "disk" not in node["metadata"]["labels"]
-    assert not [name for name in node["metadata"]["annotations"] if name.startswith("ha-runbooks/")]
+    assert "disk" not in node["metadata"]["annotations"]["ha-runbooks/from-hosts-yaml"]
+    assert ROLES["worker"].items() <= node["metadata"]["labels"].items()
     assert differences(owner) == []
     sh(owner, "master1", f"{KUBECTL} label node worker1 theirs-")
 
