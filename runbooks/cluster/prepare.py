@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from runbooks.cluster import patches
 from runbooks.cluster.files import node_files, pause_image, wanted_images
 from runbooks.commands import containerd, files, kubeadm, node, prepare, setup_look
 from runbooks.commands.base import Probe
@@ -17,7 +18,7 @@ from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
-from runbooks.rules import host_setup, kubeadm_checks
+from runbooks.rules import host_patches, host_setup, kubeadm_checks
 from runbooks.rules.kubeadm import CRI_SOCKET, minor_of
 
 UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only shown by --plan, before kubeadm is installed
@@ -31,9 +32,13 @@ def prepare_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
 
 
 def steps(site: Site, hosts: Sequence[Host]) -> list[Step | Together]:
-    """Return the steps, each of them on all ``hosts`` in parallel."""
+    """Return the steps, each of them on all ``hosts`` in parallel. Patches for kubeadm only where hosts.yaml has some."""
     builders = (ready_kernel, install_packages, run_containerd, pull_images)
-    return [Together(tuple(build(site, host) for host in hosts)) for build in builders]
+    patched = [host for host in hosts if host_patches.given(site, host)]
+    return [
+        *(Together(tuple(build(site, host) for host in hosts)) for build in builders),
+        *([Together(tuple(patches.ready(site, host) for host in patched))] if patched else []),
+    ]
 
 
 def ready_kernel(site: Site, host: Host) -> Step:

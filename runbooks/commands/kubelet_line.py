@@ -168,11 +168,21 @@ def assignments(text: str) -> Iterator[tuple[str, str]]:
     >>> list(assignments('# no\nA="--b=c --d"\nE=--f --g \nH=\'i\' "j"\nk\n'))
     [('A', '--b=c --d'), ('E', '--f --g'), ('H', 'ij')]
     """
+    yield from ((name, value) for name, value, _, _ in spans(text))
+
+
+def spans(text: str) -> Iterator[tuple[str, str, int, int]]:
+    r"""As `assignments`, each with where its first line begins and where the next line begins.
+
+    >>> list(spans("A=1\nB=2\n"))
+    [('A', '1', 0, 4), ('B', '2', 4, 8)]
+    """
     at = 0
     while at < len(text):
+        start = at
         if found := NAME.match(text, at):
             value, at = _value(text, found.end())
-            yield found[1], value
+            yield found[1], value, start, at
         else:
             at = _next_line(text, at)
 

@@ -10,7 +10,7 @@ from typing import Final
 from runbooks.commands.base import Answer, Probe, script
 
 MANIFESTS: Final = "/etc/kubernetes/manifests"
-# Patches for `kubeadm --patches`. kubeadm has no default and writes the path nowhere, so this is only the usual place.
+# Patches for `kubeadm --patches`. kubeadm has no default and writes the path nowhere: this is the usual place, and this tool's own.
 # https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/control-plane-flags/#patches
 PATCHES: Final = ("/etc/kubernetes/patches",)
 UNIT: Final = "kubelet.service"

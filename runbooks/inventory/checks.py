@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from runbooks.inventory import checks_drills, checks_monitoring, checks_networks, checks_nodes, checks_ports, checks_values
+from runbooks.inventory import (
+    checks_drills,
+    checks_monitoring,
+    checks_networks,
+    checks_nodes,
+    checks_patches,
+    checks_ports,
+    checks_values,
+)
 from runbooks.inventory.draft import Draft, DraftHost
 from runbooks.inventory.problems import Finding
 
@@ -98,5 +106,6 @@ CHECKS: Final[tuple[Callable[[Draft], Findings], ...]] = (
     adverts_fit_the_version,
     *checks_monitoring.CHECKS,
     *checks_nodes.CHECKS,
+    *checks_patches.CHECKS,
     *checks_drills.CHECKS,
 )

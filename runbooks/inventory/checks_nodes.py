@@ -33,11 +33,11 @@ SET_BY_OTHERS: Final = {
 
 
 def only_nodes_have_them(draft: Draft) -> Findings:
-    """A load balancer that is no node has no Node object."""
+    """A load balancer that is no node has no Node object, no kubelet, and nothing that kubeadm writes."""
     for host in draft.hosts:
         if host.roles is None or {"control-plane", "worker"} & set(host.roles):
             continue
-        for kind in SET_BY_OTHERS:
+        for kind in (*SET_BY_OTHERS, "kubelet", "patches"):
             if host.given(kind) and draft.values.get(f"{host.key}.{kind}", True):
                 yield Finding(
                     f"{host.key}.{kind}", f"{host} is no node of the cluster: delete {kind}, or give it the role worker"

@@ -135,10 +135,12 @@ def flags_are_names(draft: Draft) -> Findings:
         for flag in draft.group(group):
             if not FLAG.match(flag):
                 yield Finding(f"{group}.{quoted(flag)}", _flag(flag))
-    for name, kind in (("kubelet", "KubeletConfiguration"), ("kube_proxy", "KubeProxyConfiguration")):
-        for field in draft.group(f"kubernetes.{name}"):
+    groups = {"kubernetes.kube_proxy": "KubeProxyConfiguration"}
+    owners = ("kubernetes", "roles.control_plane", "roles.worker", *(host.key for host in draft.hosts))
+    for group, kind in ({f"{owner}.kubelet": "KubeletConfiguration" for owner in owners} | groups).items():
+        for field in draft.group(group):
             if not FIELD.match(field):
-                yield Finding(f"kubernetes.{name}.{quoted(field)}", f"is not a field of {kind}{_meant(field)}")
+                yield Finding(f"{group}.{quoted(field)}", f"is not a field of {kind}{_meant(field)}")
 
 
 def _meant(field: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -207,5 +208,7 @@ def _wanted(hint: scalars.Hint) -> str:
 def _example(item: scalars.Hint) -> str:
     if isinstance(item, type) and issubclass(item, Model):
         return "- {name: lb1, address: 10.1.1.11, roles: [lb]}"
+    if item is Path:
+        return "[patches/kube-apiserver0+merge.yaml]"
     first = get_args(item)[0]
     return f"[{first}]" if isinstance(first, str) else f"- {scalars.expected(item)}"

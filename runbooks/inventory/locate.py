@@ -63,17 +63,31 @@ def resolve(site: Site, path: Path) -> Site:
             return msgspec.structs.replace(gateway, key=full(gateway.key))
         return gateway and tuple(msgspec.structs.replace(each, key=full(each.key)) for each in gateway)
 
+    def all_full(given: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(expanded(each, beside) for each in given)
+
     replace = msgspec.structs.replace
-    ssh, backup, kubernetes = site.ssh, site.backup, site.kubernetes
+    ssh, backup, kubernetes, roles = site.ssh, site.backup, site.kubernetes, site.roles
     cni = full(kubernetes.cni) if isinstance(kubernetes.cni, Path) else kubernetes.cni
+    audit = replace(kubernetes.audit, policy=full(kubernetes.audit.policy))
     return replace(
         site,
-        kubernetes=replace(kubernetes, cni=cni, audit=replace(kubernetes.audit, policy=full(kubernetes.audit.policy))),
+        kubernetes=replace(kubernetes, cni=cni, audit=audit, patches=all_full(kubernetes.patches)),
+        roles=replace(
+            roles,
+            control_plane=replace(roles.control_plane, patches=all_full(roles.control_plane.patches)),
+            worker=replace(roles.worker, patches=all_full(roles.worker.patches)),
+        ),
         ssh=replace(ssh, key=full(ssh.key), known_hosts=full(ssh.known_hosts), gateway=through(ssh.gateway)),
         backup=backup and _backup(backup, full),
         monitoring=site.monitoring and replace(site.monitoring, differences=full(site.monitoring.differences)),
         hosts=tuple(
-            replace(host, ssh=replace(host.ssh, key=full(host.ssh.key), gateway=through(host.ssh.gateway))) for host in site.hosts
+            replace(
+                host,
+                patches=all_full(host.patches),
+                ssh=replace(host.ssh, key=full(host.ssh.key), gateway=through(host.ssh.gateway)),
+            )
+            for host in site.hosts
         ),
     )
 

@@ -1,7 +1,9 @@
 """The site and its hosts as typed, frozen values: the content of hosts.yaml after every check."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, TypeVar
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -21,7 +23,7 @@ from runbooks.inventory.settings import (
     Roles,
     Ssh,
 )
-from runbooks.inventory.words import Address, Flags, HostName, Interface, Name, Priority, Role, TaintText
+from runbooks.inventory.words import Address, Flags, HostName, Interface, Name, Priority, Role, Settings, TaintText
 
 T = TypeVar("T")
 
@@ -34,10 +36,24 @@ WORDS: Final = {
 }
 
 
+def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``below`` updated with ``above``: mappings at every level, lists are replaced.
+
+    >>> over({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"c": 3}, "d": [2]})
+    {'a': {'b': 1, 'c': 3}, 'd': [2]}
+    """
+    found = dict(below)
+    for key, value in above.items():
+        old = found.get(key)
+        found[key] = over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
+
+
 class Host(Model, frozen=True):
     """One machine. ``priority`` and ``interface`` are for LBs; ``weight`` (0-256) is its share of the LBs' connections.
 
-    ``labels``, ``annotations`` and ``taints`` are of its node, on top of those of its roles (`Site.of_node`).
+    ``labels``, ``annotations`` and ``taints`` are of its node, on top of those of its roles; so are ``kubelet``, fields of its
+    KubeletConfiguration, and ``patches``, files for kubeadm (`Site.of_node`).
     """
 
     name: HostName
@@ -49,6 +65,8 @@ class Host(Model, frozen=True):
     labels: Flags = msgspec.field(default_factory=dict)
     annotations: Flags = msgspec.field(default_factory=dict)
     taints: tuple[TaintText, ...] = ()
+    kubelet: Settings = msgspec.field(default_factory=dict)
+    patches: tuple[Path, ...] = ()
     ssh: HostSsh = HostSsh()
 
     def __str__(self) -> str:
@@ -134,9 +152,14 @@ class Site(Model, frozen=True):
         return (*self.control_plane, *(host for host in self.workers if not host.is_control_plane))
 
     def of_node(self, host: Host) -> OfNodes:
-        """Return what the Node of ``host`` is to have: that of its roles, the host's own over it. A taint is known by its key and effect."""
+        """Return what the node of ``host`` is to have: that of its roles, the host's own over it. A taint is known by its key and effect.
+
+        Fields of ``kubelet`` are merged at every level, lists are replaced. ``patches`` begin with those of ``kubernetes.patches``.
+        """
         having = ((host.is_control_plane, self.roles.control_plane), (host.is_worker, self.roles.worker))
-        own = OfNodes(labels=host.labels, annotations=host.annotations, taints=host.taints)
+        own = OfNodes(
+            labels=host.labels, annotations=host.annotations, taints=host.taints, kubelet=host.kubelet, patches=host.patches
+        )
         groups = [*(group for has, group in having if has), own]
         taints = {
             (text.partition(":")[0].partition("=")[0], text.rpartition(":")[2]): text for each in groups for text in each.taints
@@ -145,6 +168,8 @@ class Site(Model, frozen=True):
             labels={key: text for each in groups for key, text in each.labels.items()},
             annotations={key: text for each in groups for key, text in each.annotations.items()},
             taints=tuple(taints.values()),
+            kubelet=reduce(over, (each.kubelet for each in groups), {}),
+            patches=(*self.kubernetes.patches, *(path for each in groups for path in each.patches)),
         )
 
     def hops(self, host: Host) -> tuple[Gateway, ...]:

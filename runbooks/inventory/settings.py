@@ -84,7 +84,7 @@ class Kubernetes(Model, frozen=True):
 
     ``cni`` is the pod network: the path of a manifest, one that comes with this tool, or "none" when it is installed by other means;
     None when the site does not say. ``kubelet`` and ``kube_proxy`` are fields of KubeletConfiguration and
-    KubeProxyConfiguration; they override this tool's own.
+    KubeProxyConfiguration; they override this tool's own. ``patches`` are files for kubeadm's --patches, for every host that they apply to.
     """
 
     version: Version
@@ -100,14 +100,20 @@ class Kubernetes(Model, frozen=True):
     extra_args: ExtraArgs = ExtraArgs()
     kubelet: Settings = msgspec.field(default_factory=dict)
     kube_proxy: Settings = msgspec.field(default_factory=dict)
+    patches: tuple[Path, ...] = ()
 
 
 class OfNodes(Model, frozen=True):
-    """What the Node objects of one role have: labels and annotations by key, and taints as KEY=VALUE:EFFECT."""
+    """What the nodes of one role have. Their Node objects: labels and annotations by key, and taints as KEY=VALUE:EFFECT.
+
+    ``kubelet`` are fields of KubeletConfiguration, over those of the cluster; ``patches`` are files for kubeadm's --patches.
+    """
 
     labels: Flags = msgspec.field(default_factory=dict)
     annotations: Flags = msgspec.field(default_factory=dict)
     taints: tuple[TaintText, ...] = ()
+    kubelet: Settings = msgspec.field(default_factory=dict)
+    patches: tuple[Path, ...] = ()
 
 
 class Roles(Model, frozen=True):

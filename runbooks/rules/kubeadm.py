@@ -12,7 +12,7 @@ from runbooks.commands.base import Secret
 from runbooks.commands.prepare import SOCKET
 from runbooks.errors import InventoryError
 from runbooks.inventory.checks_ports import API_PORT
-from runbooks.inventory.model import Host, Site
+from runbooks.inventory.model import Host, Site, over
 from runbooks.inventory.words import literal
 from runbooks.rules.kubeadm_args import check
 from runbooks.rules.kubeadm_documents import documents
@@ -224,7 +224,7 @@ def _kubelet(site: Site) -> Document:
     }
     if site.kubernetes.swap == "keep":
         ours["failSwapOn"] = False
-    return _merged(ours, site.kubernetes.kubelet)
+    return over(ours, site.kubernetes.kubelet)
 
 
 def _kube_proxy(site: Site) -> Document:
@@ -233,7 +233,7 @@ def _kube_proxy(site: Site) -> Document:
         "kind": "KubeProxyConfiguration",
         "clusterCIDR": str(site.networks.pods),
     }
-    return _merged(ours, site.kubernetes.kube_proxy)
+    return over(ours, site.kubernetes.kube_proxy)
 
 
 def _head(version: Version, kind: str) -> Document:
@@ -268,15 +268,6 @@ def _flags(flags: Mapping[str, str], version: Version) -> object:
     if api_version(version) == "v1beta4":
         return [{"name": name, "value": value} for name, value in flags.items()]
     return dict(flags)
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Document:
-    """Return ``below`` updated with ``above``; mappings are merged at every level, lists are replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
 
 
 def _unique(words: Iterable[str]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Site
+from runbooks.rules import kubelet_flags
 
 PER_NODE = "kubeadm sets a different value on each node; this one would be used on all of them"
 MEMBERSHIP = "kubeadm manages the members: with one value for all of them, the first member waits for the others and never starts"
@@ -105,3 +107,18 @@ def problems(site: Site) -> Iterator[tuple[str, str, str]]:
         for field in kept:
             if field in settings:
                 yield f"kubernetes.{name}.{field}", f"may not be given: {kept[field]}", "delete the line"
+    yield from _of_nodes(site)
+
+
+def _of_nodes(site: Site) -> Iterator[tuple[str, str, str]]:
+    """Yield the kubelet's fields of roles and hosts that another key sets, or that this version cannot have for one host alone."""
+    minor = int(site.kubernetes.version.split(".")[1])
+    groups: dict[str, Mapping[str, Any]] = {f"hosts[{number}]": host.kubelet for number, host in enumerate(site.hosts)}
+    groups |= {"roles.control_plane": site.roles.control_plane.kubelet, "roles.worker": site.roles.worker.kubelet}
+    for group, settings in groups.items():
+        for field, value in settings.items():
+            key = f"{group}.kubelet.{field}"
+            if field in KEPT_KUBELET:
+                yield key, f"may not be given: {KEPT_KUBELET[field]}", "delete the line"
+            elif why := kubelet_flags.refusal(field, value, minor):
+                yield key, why, "write it under kubernetes.kubelet, for all nodes; or upgrade first"

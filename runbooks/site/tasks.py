@@ -24,14 +24,15 @@ def check(session: Session) -> None:
 
     Also checks that the files which it names are on this machine. Connects to nothing.
     """
-    from runbooks.inventory import places  # noqa: PLC0415 - start-up time
+    from runbooks.cluster import patches  # noqa: PLC0415 - start-up time
+    from runbooks.inventory import places  # noqa: PLC0415
     from runbooks.inventory.problems import SiteError  # noqa: PLC0415
     from runbooks.rules import kubeadm_args  # noqa: PLC0415
 
     site = session.site
     wrong = [(key, f"{message}: {hint}") for key, message, hint in kubeadm_args.problems(site)]
     if not site.example:  # the files of the example are somebody else's
-        wrong += places.missing(site)
+        wrong += [*places.missing(site), *patches.problems(site)]
     if wrong:
         raise SiteError(session.problems(wrong))
     if session.options.json:

@@ -1,0 +1,179 @@
+"""Patches for kubeadm, and settings of one host's kubelet: what hosts.yaml gives to a host, and how that gets there.
+
+https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/control-plane-flags/#patches
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from runbooks.commands import files, node, settings_look
+from runbooks.commands.base import cmd
+from runbooks.commands.files import File, Found
+from runbooks.commands.settings_look import HostSettings
+from runbooks.engine.by_hand import by_hand
+from runbooks.engine.steps import Run, Step
+from runbooks.errors import InventoryError, PrecheckError
+from runbooks.inventory.model import Host, Site, over
+from runbooks.inventory.patch_names import KUBELET, parse
+from runbooks.rules import host_patches, kubelet_env, kubelet_flags, patched
+from runbooks.rules.host_patches import DIRECTORY, HostPatches
+from runbooks.rules.kubeadm import minor_of
+
+Part = Literal["control-plane", "kubelet"]
+MODE = "0600"  # a patch may hold what is not for everybody
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Files that are to be written on a host, and paths of ours that are to go. ``now``: how all of them are, "" where there is none."""
+
+    place: tuple[File, ...]
+    gone: tuple[str, ...]
+    now: Mapping[str, str]
+
+    def __bool__(self) -> bool:
+        return bool(self.place or self.gone)
+
+
+# ---- what hosts.yaml says
+
+
+def problems(site: Site) -> Iterator[tuple[str, str]]:
+    """Yield the key and what is wrong for each patch that cannot be read here, or is none."""
+    groups = {"kubernetes.patches": site.kubernetes.patches, "roles.control_plane.patches": site.roles.control_plane.patches}
+    groups |= {"roles.worker.patches": site.roles.worker.patches}
+    groups |= {f"hosts[{number}].patches": host.patches for number, host in enumerate(site.hosts)}
+    for group, paths in groups.items():
+        for number, path in enumerate(paths):
+            try:
+                why = patched.wrong(_text(path), parse(path.name).kind)
+            except ValueError as error:
+                why = str(error)
+            if why:
+                yield f"{group}[{number}]", f"{path} {why}"
+
+
+def wanted(site: Site, host: Host, minor: int | None = None) -> HostPatches:
+    """Return what ``host`` gets, for kubeadm 1.``minor`` (None: that of hosts.yaml). Raises InventoryError for a file that is no patch."""
+    for key, message in problems(site):
+        raise InventoryError(f"{key}: {message}", hint="inv site.check names all of them")
+    texts = {path: _text(path) for path in site.of_node(host).patches}
+    try:
+        return host_patches.wanted(site, host, texts, minor_of(site) if minor is None else minor)
+    except ValueError as error:
+        raise InventoryError(f"the kubelet of {host}: {error}", hint="inv site.check") from None
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file. Raises ValueError when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not text in UTF-8") from None
+
+
+def on_kubelet(site: Site, host: Host, document: Mapping[str, Any], *, file: bool = False) -> dict[str, Any]:
+    """Return KubeletConfiguration with what only ``host`` gets. ``document``: that of all kubelets, its scalars as text.
+
+    ``file``: as it stands in the kubelet's file, without what the kubelet gets as flags. Raises InventoryError for a patch that does not apply.
+    """
+    own = wanted(site, host)
+    try:
+        found = patched.of_kubelet(document, own.files) if minor_of(site) >= kubelet_flags.PATCHED_SINCE else dict(document)
+    except ValueError as error:
+        raise InventoryError(
+            f"a patch of the kubelet of {host} does not apply: {error}", hint="correct it, or delete it"
+        ) from None
+    return over(found, _texts(site.of_node(host).kubelet)) if own.flags and not file else found
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _texts(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# ---- a host
+
+
+def differing(site: Site, host: Host, have: HostSettings, part: Part | None = None, minor: int | None = None) -> Change:
+    """Return what differs on ``host`` from what hosts.yaml says; ``part``: only that of the kubelet, or of all else.
+
+    Raises PrecheckError when its kubelet takes no flags from a file, and needs some.
+    """
+    own, there = wanted(site, host, minor), host_patches.on_host(have.files)
+    place = [
+        File(f"{DIRECTORY}/{name}", text, mode=MODE)
+        for name, text in own.files.items()
+        if there.get(name) != text and _is_of(name, part)
+    ]
+    gone = tuple(
+        f"{DIRECTORY}/{name}" for name in there if host_patches.is_ours(name) and name not in own.files and _is_of(name, part)
+    )
+    if part != "control-plane" and (env := _env(host, have, own.flags)):
+        place.append(env)
+    paths = [*(each.path for each in place), *gone]
+    return Change(tuple(place), gone, {path: have.files.get(path, "") for path in paths})
+
+
+def _is_of(name: str, part: Part | None) -> bool:
+    return part is None or (host_patches.target(name) == KUBELET) == (part == "kubelet")
+
+
+def _env(host: Host, have: HostSettings, flags: Mapping[str, str]) -> File | None:
+    """Return the kubelet's file with variables as it is to be, None when it is so."""
+    path = kubelet_env.path_of(have.unit)
+    if not path and flags:
+        raise PrecheckError(
+            f"{host}: its kubelet takes flags from none of {', '.join(kubelet_env.PATHS)}, where its own settings would stand",
+            hint="install the kubelet's package with its drop-in; or upgrade to 1.25, where kubeadm has patches for it",
+        )
+    text = have.files.get(path, "")
+    new = kubelet_env.with_flags(text, flags)
+    return File(path, new) if path and new != text else None
+
+
+def make(run: Run, host: Host, change: Change) -> None:
+    """Show the change, and bring it about."""
+    if change.place:
+        there = {
+            each.path: Found(text, each.mode, each.owner) for each in change.place if (text := change.now.get(each.path, ""))
+        }
+        run.place(host, change.place, there, files.place(change.place))
+    if change.gone:
+        for path in change.gone:
+            run.note(host, f"{path}: hosts.yaml names it no more")
+        run.change(host, cmd("rm", "-f", "--", *change.gone))
+
+
+def put_back(run: Run, host: Host, before: Mapping[str, str]) -> None:
+    """Put patches and the kubelet's variables back as they were; ``before`` has other files too, which are left alone."""
+    own = {path: text for path, text in before.items() if path.startswith(f"{DIRECTORY}/") or path in kubelet_env.PATHS}
+    if old := [File(path, text, mode="0644" if path in kubelet_env.PATHS else MODE) for path, text in own.items() if text]:
+        run.change(host, files.place(old))
+    if new := [path for path, text in own.items() if not text]:
+        run.change(host, cmd("rm", "-f", "--", *new))
+
+
+def ready(site: Site, host: Host) -> Step:
+    """Return the step that puts them on a host before kubeadm runs. A member of the cluster is not touched: `cluster.reconfigure` proves them."""
+
+    def change(run: Run) -> Change:
+        return differing(site, host, run.read(host, settings_look.look()))
+
+    text = by_hand("cluster", "patches", host=host, own=wanted(site, host), directory=DIRECTORY)
+    return Step(
+        "kubeadm's patches, its kubelet's own settings",
+        host,
+        done=lambda run: run.read(host, node.look(host)).joined or not change(run),
+        do=lambda run: make(run, host, change(run)),
+        by_hand=text,
+    )
