@@ -57,7 +57,7 @@ def join_etcd(config: Secret) -> Command:
     https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/
     """
     variables = {"ACTION": "etcd", "CONFIG": config, "WORDS": [], "CGROUP_V1": ""}
-    command = script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup",))
+    command = script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup", "kubeadm-patches"))
     return replace(command, shown=f"{ETCD_JOIN}; {ETCD_JOIN_BEFORE}")
 
 
@@ -69,7 +69,7 @@ def wait() -> Command:
 def _run(action: str, config: Secret, words: Sequence[str], *, cgroup_v1: bool = False) -> Command:
     variables = {"ACTION": action, "CONFIG": config, "WORDS": list(words), "CGROUP_V1": "accepted" if cgroup_v1 else ""}
     shown = " ".join(["kubeadm", action, "--config=-", *words] if words else ["kubeadm-run", action])
-    return replace(script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup",)), shown=shown)
+    return replace(script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup", "kubeadm-patches")), shown=shown)
 
 
 def admit(config: Secret | None) -> Command:

@@ -16,6 +16,7 @@ from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.inventory.model import Host
 
 CRASHES: Final = 2
+PATCHED: Final = ("kubeadm-patches",)
 DIRECTORY: Final = "/var/lib/ha-runbooks/reconfigure"
 Kind = Literal["control-plane", "kubelet"]
 
@@ -77,13 +78,13 @@ def upload(config: str, part: Literal["kubeadm", "kubelet"]) -> Command:
 
 def write_kubelet(states: Sequence[str]) -> Command:
     """Have kubeadm write the kubelet's configuration from the ConfigMap, and restart the kubelet without the files ``states``; Pods keep running."""
-    command = script("kubelet-config", {"ACTION": "write", "STATES": states, "CONTENT": ""}, timeout=120)
+    command = script("kubelet-config", {"ACTION": "write", "STATES": states, "CONTENT": ""}, timeout=120, after=PATCHED)
     return replace(command, shown="kubeadm upgrade node phase kubelet-config; systemctl restart kubelet")
 
 
 def put_back_kubelet(content: str, states: Sequence[str]) -> Command:
     """Put the kubelet's old configuration back, and restart it."""
-    command = script("kubelet-config", {"ACTION": "back", "STATES": states, "CONTENT": content}, timeout=120)
+    command = script("kubelet-config", {"ACTION": "back", "STATES": states, "CONTENT": content}, timeout=120, after=PATCHED)
     return replace(command, shown="put the old /var/lib/kubelet/config.yaml back; systemctl restart kubelet")
 
 

@@ -6,7 +6,7 @@ calls controlplane.CreateStaticPodFiles and etcd.CreateLocalEtcdStaticPodManifes
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -24,20 +24,25 @@ class Rendered:
     error: str = ""
 
 
-def look(host: Host, *, etcd: bool, config: str = "") -> Probe[Rendered]:
+def look(host: Host, *, etcd: bool, config: str = "", patches: Mapping[str, str] | None = None) -> Probe[Rendered]:
     """Have kubeadm write the manifests of ``host`` into a scratch directory. ``etcd``: also that of etcd, where it is stacked.
 
-    ``config``: the text of a ClusterConfiguration, instead of the one in the cluster.
+    ``config``: the text of a ClusterConfiguration, instead of the one in the cluster. ``patches``: texts by name, instead of those that this tool
+    has put there; None: with the patches for kubeadm as they lie on the host.
     """
+    given = patches or {}
     variables = {
         "SERVER": url(host.address),
         "NAME": host.name,
         "ADDRESS": str(host.address),
         "ETCD": "yes" if etcd else "",
         "CONFIG": config,
+        "OURS": "" if patches is None else "given",
+        "NAMES": list(given),
+        "CONTENTS": [b64encode(text.encode()).decode() for text in given.values()],
     }
     shown = "kubeadm init phase control-plane all, into a scratch directory"
-    return Probe(replace(script("manifests-rendered", variables, timeout=60), shown=shown), parse)
+    return Probe(replace(script("manifests-rendered", variables, timeout=60, after=("kubeadm-patches",)), shown=shown), parse)
 
 
 def parse(answer: Answer) -> Rendered:

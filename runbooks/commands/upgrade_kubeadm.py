@@ -69,7 +69,7 @@ def start(action: Action, version: str, flags: Sequence[str], *, end_api: str = 
         "END_API": end_api,
         **NO_FLAGS,
     }
-    command = script("upgrade-kubeadm", variables, timeout=60, after=("etcd-find", "kubeadm-at-work"))
+    command = script("upgrade-kubeadm", variables, timeout=60, after=("etcd-find", "kubeadm-at-work", "kubeadm-patches"))
     return replace(command, shown=" ".join(words))
 
 

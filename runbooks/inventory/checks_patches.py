@@ -14,7 +14,7 @@ ROLES: Final = {"control-plane": "roles.control_plane", "worker": "roles.worker"
 
 
 def names_are_kubeadms(draft: Draft) -> Findings:
-    """kubeadm goes by the name of a file: it ignores one that it does not know, and what it says then is easily overlooked."""
+    """A patch has its target in its name: kubeadm ignores a file whose name it does not know, and hardly says so."""
     version = draft.text("kubernetes.version")
     minor = int(version.split(".")[1]) if version else None
     for key, path in _given(draft):

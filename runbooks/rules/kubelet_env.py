@@ -23,9 +23,9 @@ def path_of(unit: str) -> str:
 
 
 def ours(text: str) -> tuple[str, ...]:
-    """Return the flags, without dashes, that came from hosts.yaml.
+    r"""Return the flags, without dashes, that came from hosts.yaml.
 
-    >>> ours("# ha-runbooks: these flags come from hosts.yaml: --max-pods\\nKUBELET_EXTRA_ARGS=--max-pods=5")
+    >>> ours("# ha-runbooks: these flags come from hosts.yaml: --max-pods\nKUBELET_EXTRA_ARGS=--max-pods=5")
     ('max-pods',)
     """
     found = re.findall(rf"(?m)^{re.escape(RECORD)}(.*)$", text)

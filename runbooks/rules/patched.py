@@ -31,9 +31,7 @@ def of_kubelet(document: Mapping[str, Any], patches: Mapping[str, str]) -> dict[
                     found = patched(found, each, name.kind)
                 except ValueError as error:
                     raise ValueError(f"{file}: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError("the patches leave no mapping")
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 def _name(file: str) -> PatchName | None:
@@ -131,13 +129,12 @@ def _put(document: Any, keys: list[str], value: Any, *, insert: bool) -> Any:
     parent, last = _at(document, keys[:-1]), keys[-1]
     if isinstance(parent, dict):
         parent[last] = value
-    elif isinstance(parent, list):
-        at = len(parent) if last == "-" else int(last) if last.isdigit() else -1
-        if not 0 <= at <= len(parent):
-            raise ValueError(f"there is nothing at {last}")
-        parent[at : at + (0 if insert else 1)] = [value]
-    else:
+        return document
+    items = parent if isinstance(parent, list) else ()
+    at = len(items) if last == "-" else int(last) if last.isdigit() else -1
+    if not isinstance(parent, list) or not 0 <= at <= len(parent):
         raise ValueError(f"there is nothing at {last}")
+    parent[at : at + (0 if insert else 1)] = [value]
     return document
 
 

@@ -25,7 +25,7 @@ if command -v kubeadm >/dev/null; then
 fi
 rm -rf -- /var/lib/etcd/member /etc/cni/net.d/* /etc/kubernetes/manifests/* /etc/kubernetes/pki /etc/kubernetes/tmp \
     /etc/kubernetes/ha-runbooks-certs # what `inv certs.renew` kept: keys
-rm -f -- /etc/kubernetes/*.conf
+rm -f -- /etc/kubernetes/*.conf /etc/kubernetes/patches/*-ha-runbooks-* # hosts.yaml has these; those of other people stay
 for link in cni0 flannel.1 kube-ipvs0; do
     if ip link show "$link" >/dev/null 2>&1; then ip link delete "$link"; fi
 done

@@ -1,6 +1,6 @@
 # Variables: ACTION (init, join, etcd for only etcd's part of a join, or wait for the one under way), CONFIG (kubeadm's
 # configuration: holds secrets), WORDS (array), CGROUP_V1 ("accepted": this kubeadm refuses cgroup v1, and the kubelet accepts it, since
-# the site says failCgroupV1: false; else ""); cgroup.sh stands before this.
+# the site says failCgroupV1: false; else ""); cgroup.sh and kubeadm-patches.sh stand before this.
 # Runs kubeadm as a systemd unit of its own, so that a lost connection or a killed session never stops it half way: an etcd member
 # that was added and never starts can cost a new cluster its quorum. If kubeadm still runs, this script waits for it.
 # The file "attempt" is written before the first change and removed after the last one.
@@ -16,7 +16,8 @@ job='run=$0 attempt=$1; shift
     rm -f -- "$run/config.yaml"
     if [ "$code" = 0 ]; then rm -rf -- "$run"; rm -f -- "$attempt"; else echo "$code" >"$run/code.new"; mv -f -- "$run/code.new" "$run/code"; fi'
 # shellcheck disable=SC2016
-join_etcd='for phase; do kubeadm join phase $phase --config="$0" || exit; done
+join_etcd='config=$1 patches=$2; shift 2
+    for phase; do kubeadm join phase $phase --config="$config" $patches || exit; done
     [ -e /etc/kubernetes/manifests/etcd.yaml ] && exit
     echo "error: kubeadm wrote no etcd.yaml. With the feature gate ControlPlaneKubeletLocalMode kubeadm 1.31 and 1.32 cannot join etcd alone: replace the host (inv recover.node)"
     exit 1'
@@ -59,8 +60,9 @@ start() {
     mv -f -- "$top/attempt.new" "$top/attempt"
     sync -- "$top"
     printf %s "$CONFIG" >"$run/config.yaml"
-    what=(kubeadm "$ACTION" --config="$run/config.yaml" "${WORDS[@]}")
-    [ "$ACTION" != etcd ] || what=(bash -c "$join_etcd" "$run/config.yaml" "${phases[@]}")
+    patches_config "$patches" "$run/config.yaml"
+    what=(kubeadm "$ACTION" --config="$run/config.yaml" "${patch_words[@]}" "${WORDS[@]}")
+    [ "$ACTION" != etcd ] || what=(bash -c "$join_etcd" join-etcd "$run/config.yaml" "${patch_words[*]}" "${phases[@]}")
     systemd-run --quiet --no-block --unit="$unit" --description="kubeadm $ACTION, started by ha-runbooks" \
         --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
         -- bash -c "$job" "$run" "$top/attempt" "${what[@]}"

@@ -1,10 +1,12 @@
 # Variables: ACTION (write, back), STATES (array: files of the kubelet's that say which settings it was started with), CONTENT (of back). Has kubeadm
-# write the kubelet's configuration from the cluster's ConfigMap (write), or puts an old one back, then restarts the kubelet.
+# write the kubelet's configuration from the cluster's ConfigMap (write), or puts an old one back, then restarts the kubelet. kubeadm-patches.sh stands
+# before this: from 1.25 on kubeadm patches this file too.
 # https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-reconfigure/#reflecting-the-kubelet-changes
 # shellcheck shell=bash disable=SC2154
 set -eu
 if [ "$ACTION" = write ]; then
-    kubeadm upgrade node phase kubelet-config
+    patches_flag "$patches" kubeadm upgrade node phase kubelet-config
+    kubeadm upgrade node phase kubelet-config "${patch_words[@]}"
 else
     printf '%s' "$CONTENT" >/var/lib/kubelet/config.yaml.new
     chmod 0644 /var/lib/kubelet/config.yaml.new

@@ -1,5 +1,6 @@
 # Variables: SERVER (URL of this host's API server), NAME and ADDRESS (of this host, where its manifests do not say them), ETCD ("yes": also etcd's),
-# CONFIG (a ClusterConfiguration; "": the one of the cluster's kubeadm-config).
+# CONFIG (a ClusterConfiguration; "": the one of the cluster's kubeadm-config), OURS ("": with the patches for kubeadm as they lie on this host;
+# "given": with NAMES and CONTENTS (arrays, in base64) instead of those that this tool has put there). kubeadm-patches.sh stands before this.
 # The static pod manifests that the installed kubeadm would write for this host now:
 #   kubeadm VERSION, rendered NAME BASE64, error TEXT
 # Changes nothing: kubeadm writes into a scratch directory, which is mounted over /etc/kubernetes/manifests in a mount namespace of its own, where the
@@ -33,6 +34,15 @@ name=$(sed -n 's/^ *- --name=//p' "$manifests/etcd.yaml" 2>/dev/null | head -n 1
     cat "$scratch/cluster"
 } | sed 's/^  bindPort: $/  bindPort: 6443/' >"$scratch/config.yaml"
 mkdir "$scratch/manifests"
+if [ "$OURS" = given ]; then
+    mkdir "$scratch/patches"
+    for file in "$patches"/*.yaml "$patches"/*.json; do
+        case $file in *'*'* | *-ha-runbooks-*) ;; *) cp -- "$file" "$scratch/patches/" ;; esac
+    done
+    for i in "${!NAMES[@]}"; do printf %s "${CONTENTS[i]}" | base64 -d >"$scratch/patches/${NAMES[i]}"; done
+    patches=$scratch/patches
+fi
+patches_config "$patches" "$scratch/config.yaml"
 # shellcheck disable=SC2016
 unshare --mount --propagation private bash -c '
     mount --bind "$1" "$1" && mount --bind "$1/manifests" "$2" || exit 71
@@ -40,9 +50,10 @@ unshare --mount --propagation private bash -c '
         ! mountpoint -q "$each" || mount -o remount,bind,ro "$each" || exit 71
     done
     [ "$(stat -c %d:%i "$2")" = "$(stat -c %d:%i "$1/manifests")" ] || exit 71
-    kubeadm init phase control-plane all --config "$1/config.yaml" || exit
-    [ "$3" != yes ] || kubeadm init phase etcd local --config "$1/config.yaml"
-' rendering "$scratch" "$manifests" "$ETCD" >"$scratch/said" 2>&1 </dev/null || stop "kubeadm init phase: $(said)"
+    scratch=$1 etcd=$3; shift 3
+    kubeadm init phase control-plane all --config "$scratch/config.yaml" "$@" || exit
+    [ "$etcd" != yes ] || kubeadm init phase etcd local --config "$scratch/config.yaml" "$@"
+' rendering "$scratch" "$manifests" "$ETCD" "${patch_words[@]}" >"$scratch/said" 2>&1 </dev/null || stop "kubeadm init phase: $(said)"
 for file in "$scratch"/manifests/*.yaml; do
     name=${file##*/}
     echo "rendered ${name%.yaml} $(base64 -w0 <"$file")"

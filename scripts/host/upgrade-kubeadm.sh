@@ -1,5 +1,5 @@
 # Variables: ACTION (apply or node), VERSION (such as v1.36.3), WORDS (array: kubeadm's flags), END_API (URL of this host's API server, or ""), and
-# those of etcd-find.sh and kubeadm-at-work.sh, which stand before this.
+# those of etcd-find.sh and kubeadm-at-work.sh, which stand before this; and kubeadm-patches.sh does.
 # Starts `kubeadm upgrade` as a systemd unit of its own, so that a lost connection or a killed session never stops it half way, and returns at
 # once; upgrade-look.sh says how it goes on. If it runs already, nothing is done. The file "attempt" is written before the first change and
 # removed when kubeadm has ended well; then "ended" says what it has done.
@@ -85,10 +85,11 @@ rm -f -- "$top/ended"
 sync -- "$top"
 what=(kubeadm upgrade "$ACTION")
 [ "$ACTION" = node ] || what+=("$VERSION" --yes)
+patches_flag "$patches" kubeadm upgrade "$ACTION"
 systemctl reset-failed "$unit" 2>/dev/null || true
 systemd-run --quiet --no-block --unit="$unit" --description="${what[*]}, started by ha-runbooks" \
     --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
-    -- bash -c "$(declare -f crictl_here)"$'\n'"$job" "$run" "$top" "$ACTION $VERSION" "$END_API" "${what[@]}" "${WORDS[@]}"
+    -- bash -c "$(declare -f crictl_here)"$'\n'"$job" "$run" "$top" "$ACTION $VERSION" "$END_API" "${what[@]}" "${patch_words[@]}" "${WORDS[@]}"
 for ((i = 0; i < 50; i++)); do # until the unit is there, or has ended already
     case $(systemctl show -p ActiveState --value "$unit") in active | activating) exit 0 ;; esac
     [ ! -e "$run/code" ] || exit 0
