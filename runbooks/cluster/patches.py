@@ -38,6 +38,19 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.place or self.gone)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields of KubeletConfiguration that these files set, before or after."""
+        after = {each.path: each.content for each in self.place}
+        return tuple(
+            dict.fromkeys(
+                name
+                for path, text in self.now.items()
+                for each in (text, after.get(path, ""))
+                for name in host_patches.fields(path, each)
+            )
+        )
+
 
 # ---- what hosts.yaml says
 

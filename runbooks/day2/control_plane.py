@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
+from runbooks.cluster import patches
 from runbooks.cluster.files import audit_policy
+from runbooks.cluster.patches import Change
 from runbooks.commands import files, kubeadm_config, node, reconfigure, rendered, settings_look, static_pods, upgrade_kubeadm
 from runbooks.commands.reconfigure import Note
 from runbooks.commands.settings_look import MANIFESTS, HostSettings
@@ -54,10 +56,11 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What differs on one host: manifests by name, the audit policy; and how these are now, by path."""
+    """What differs on one host: manifests by name, the audit policy, patches for kubeadm; and how these are now, by path ("" for nothing)."""
 
     manifests: Mapping[str, str]
     policy: bool
+    patches: Change
     now: Mapping[str, str]
 
     @property
@@ -65,59 +68,41 @@ class Files:
         """The static pods that restart."""
         return [*self.manifests, *([API] if self.policy and API not in self.manifests else [])]
 
+    @property
+    def told(self) -> str:
+        """What differs, in words; "" for nothing."""
+        return listed([*self.pods, *(path.rpartition("/")[2] for path in self.patches.now)])
+
 
 def differing(all_: Changes, run: Run, host: Host) -> Files:
     """Return which files of ``host`` are not as kubeadm makes them of the new configuration. Raises PrecheckError when kubeadm makes none."""
-    probe = rendered.look(host, etcd=all_.site.kubernetes.etcd == "stacked", config=all_.configuration)
+    own = patches.wanted(all_.site, host).files
+    probe = rendered.look(host, etcd=all_.site.kubernetes.etcd == "stacked", config=all_.configuration, patches=own)
     wanted, there = run.read(host, probe), run.read(host, settings_look.look())
     if wanted.error:
         raise PrecheckError(
             f"{host}: kubeadm does not take these settings; nothing was changed there: {wanted.error}",
-            hint="correct kubernetes.extra_args in hosts.yaml",
+            hint=f"correct kubernetes.extra_args{' or the patches' if own else ''} in hosts.yaml",
         )
     policy = audit_policy(all_.site)
     found = run.read(host, files.found([AUDIT_POLICY]))
     kept = found.get(AUDIT_POLICY)
     manifests = {name: text for name, text in wanted.manifests.items() if _differs(there, name, text)}
-    now = {_path(name): there.files[_path(name)] for name in manifests if _path(name) in there.files}
+    now = {manifest(name): there.files[manifest(name)] for name in manifests if manifest(name) in there.files}
     other = bool(files.differing([policy], found))
-    return Files(manifests, other, now | ({AUDIT_POLICY: kept.content if kept else ""} if other else {}))
-
-
-def by_hand_lines(all_: Changes, run: Run, host: Host) -> list[str]:
-    """Return the lines of manifests on ``host`` that kubeadm makes neither of the configuration in the cluster nor of the new one.
-
-    Somebody has written them by hand, and they would vanish. On a host in work the files count as they were before the work began.
-    """
-    note = run.read(host, reconfigure.read("control-plane"))
-    before = note.before if note and not note.proved else {}
-    stacked = all_.site.kubernetes.etcd == "stacked"
-    there = run.read(host, settings_look.look())
-    old, new = (run.read(host, rendered.look(host, etcd=stacked, config=text)) for text in (all_.before, all_.configuration))
-    found = []
-    for name, wanted in new.manifests.items():
-        have = before.get(_path(name), there.files.get(_path(name)))
-        if have is None or name not in old.manifests:
-            continue
-        kept = {line for text in (old.manifests[name], wanted) for line in customised.meaning(text)}
-        named = _flags_of(name, all_.before) | _flags_of(name, all_.configuration)
-        lines = [line for line in customised.meaning(have) if line not in kept]
-        found += [f"{name}: {line}" for line in lines if line.removeprefix("--").partition("=")[0] not in named]
-    return found
-
-
-def _flags_of(component: str, configuration: str) -> set[str]:
-    """Return the flags of ``component`` that a ClusterConfiguration names: another value of one is not of somebody's hand, or not for long."""
-    part = next((part for part, name in kubeadm_config.PARTS.items() if name == component), "")
-    return {flag for flag, _ in kubeadm_config.args_of(one(configuration), part)} if part else set()
+    change = patches.differing(all_.site, host, there, "control-plane")
+    return Files(
+        manifests, other, change, {**now, **change.now, **({AUDIT_POLICY: kept.content if kept else ""} if other else {})}
+    )
 
 
 def _differs(there: HostSettings, name: str, wanted: str) -> bool:
-    have = there.files.get(_path(name))
-    return have is None or customised.compared(_path(name), have, wanted) is not None
+    have = there.files.get(manifest(name))
+    return have is None or customised.compared(manifest(name), have, wanted) is not None
 
 
-def _path(name: str) -> str:
+def manifest(name: str) -> str:
+    """Return the path of a static pod's manifest."""
     return f"{MANIFESTS}/{name}.yaml"
 
 
@@ -127,7 +112,7 @@ def arrived(all_: Changes, run: Run, host: Host) -> bool | Unmet:
     if there and not there.proved:
         return Unmet("its static pods have not proved that they run with the new files")
     left = differing(all_, run, host)
-    return Unmet.of(f"other than hosts.yaml says: {listed(left.pods)}" if left.pods else "")
+    return Unmet.of(f"other than hosts.yaml says: {left.told}" if left.told else "")
 
 
 def steps(all_: Changes, host: Host) -> list[Step]:
@@ -174,9 +159,9 @@ def write(all_: Changes, host: Host) -> Step:
 
     def do(run: Run) -> None:
         left, there = differing(all_, run, host), run.read(host, reconfigure.read("control-plane"))
-        if run.plan or left.pods:
+        if run.plan or left.told:
             _place(all_, run, host, left)
-        elif there and AUDIT_POLICY in there.before and _path(API) not in there.before:
+        elif there and AUDIT_POLICY in there.before and manifest(API) not in there.before:
             run.change(host, static_pods.restart([API]))  # interrupted before: nobody knows whether it has read the policy
         if run.plan or not there:
             return
@@ -198,11 +183,12 @@ def _pods_of(there: Note) -> list[str]:
 
 def _place(all_: Changes, run: Run, host: Host, left: Files) -> None:
     """Show what changes, and write it. The API server reads its audit policy only when it starts."""
+    patches.make(run, host, left.patches)
     if left.policy:
         policy = audit_policy(all_.site)
         run.place(host, [policy], run.read(host, files.found([AUDIT_POLICY])), files.place([policy]))
     for name, text in left.manifests.items():
-        change = customised.compared(_path(name), left.now.get(_path(name), ""), text)
+        change = customised.compared(manifest(name), left.now.get(manifest(name), ""), text)
         for line in (*(f"-{line}" for line in change.gone), *(f"+{line}" for line in change.comes)) if change else ():
             run.note(host, f"{name}: {line}")
     if left.manifests:
@@ -243,8 +229,9 @@ def _go_back(all_: Changes, run: Run, host: Host, there: Note, why: OutcomeError
     """Put the old files back, wait until they run, let the load balancers use the host again, and raise OutcomeError."""
     run.note(host, f"it does not run with the new files; the old ones are put back: {str(why).splitlines()[0]}")
     failed = f"{host} does not run with these settings: {why}"
-    old = {path.rpartition("/")[2].removesuffix(".yaml"): text for path, text in there.before.items() if path != AUDIT_POLICY}
+    old = {name: there.before[manifest(name)] for name in _pods_of(there) if manifest(name) in there.before}
     try:
+        patches.put_back(run, host, there.before)
         if there.before.get(AUDIT_POLICY):
             run.change(host, files.place([replace(audit_policy(all_.site), content=there.before[AUDIT_POLICY])]))
         if old:

@@ -22,6 +22,7 @@ from runbooks.commands import (
 from runbooks.commands.base import MASK, Probe, Secret, named_batch
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
+from runbooks.day2 import wanted_kubelet
 from runbooks.day2.diff_hosts import PAUSE, of_host
 from runbooks.day2.diff_metrics import tell
 from runbooks.day2.diff_schedule import of_schedule
@@ -156,7 +157,7 @@ def _running(site: Site, seen: Seen, known: Collection[str]) -> list[Difference]
             seen.unread.append(Unread("kubelet", host.name, said))
         elif said:
             fix = f"inv cluster.reconfigure --only kubelet --host {host}"
-            for key, there, wanted in rules.of_kubelet(site, said):
+            for key, there, wanted in rules.of_kubelet(wanted_kubelet.on(site, host), said):
                 if key not in known:
                     found.append(
                         Difference("kubelet", host=host.name, key=f"running: {key}", there=there, wanted=wanted, fix=fix)

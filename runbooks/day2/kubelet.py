@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from runbooks.cluster import patches
 from runbooks.commands import kubeadm_config, reconfigure, settings_look, upgrade_kubeadm, yaml_text
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.reconfigure import Note
+from runbooks.day2 import wanted_kubelet
 from runbooks.day2.notes import end
 from runbooks.day2.rules import difference
 from runbooks.day2.rules.merged import with_host
@@ -24,6 +26,7 @@ from runbooks.engine.retry import transient, until
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import kubeadm
 from runbooks.rules.kubeadm import minor_of
 from runbooks.text import listed
 from runbooks.upgrade import node
@@ -77,13 +80,18 @@ class Kubelets:
         return self.one.site
 
 
+def own(all_: Kubelets, run: Run, host: Host) -> patches.Change:
+    """Return which patches and flags of its kubelet alone differ on ``host``."""
+    return patches.differing(all_.site, host, run.read(host, settings_look.look()), "kubelet")
+
+
 def keys(all_: Kubelets, run: Run, host: Host) -> tuple[str, ...]:
-    """Return the fields that change on ``host``: those of its note, and those in which its file differs from what hosts.yaml says."""
+    """Return the fields that change on ``host``: those of its note, and those in which its files differ from what hosts.yaml says."""
     there = run.read(host, reconfigure.read("kubelet"))
     have = run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")
-    found = difference.of_kubelet(all_.site, yaml_text.mapping(have))
+    found = difference.of_kubelet(wanted_kubelet.on(all_.site, host, file=True), yaml_text.mapping(have))
     noted = there.keys if there and not there.proved else ()
-    return tuple(dict.fromkeys([*noted, *(key.partition(".")[0] for key, _, _ in found)]))
+    return tuple(dict.fromkeys([*noted, *(key.partition(".")[0] for key, _, _ in found), *own(all_, run, host).fields]))
 
 
 def drains(all_: Kubelets, run: Run, host: Host) -> bool:
@@ -106,29 +114,25 @@ def settings(run: Run, one: Upgrade) -> ClusterSettings:
 
 def wrong(all_: Kubelets, run: Run, host: Host) -> str:
     """Return how the configuration of the kubelet on ``host``, in its file or as it runs, differs from what hosts.yaml says; or ""."""
+    if change := own(all_, run, host):
+        return f"other than hosts.yaml says: {listed(change.now)}"
     have = run.read(host, settings_look.look())
-    kept = settings(run, all_.one)
-    file = customised.judge({host: have}, {}, kept, None).changes
-    if file:
+    if customised.judge({host: have}, {}, settings(run, all_.one), kubeadm.parse(all_.site.kubernetes.version)).changes:
         return f"{KUBELET_CONFIG} is not as the cluster's ConfigMap"
     api_host, name = all_.one.serving(run, host), all_.one.node_name(run, host)
     said = run.read(api_host, reconfigure.configz(api_host, [name]))[name]
     if isinstance(said, str):
         return f"its kubelet does not say what it runs with: {said}"
-    return not_running(all_.site, said)
+    return wanted_kubelet.not_running(wanted_kubelet.on(all_.site, host), said)
 
 
 def by_hand_lines(all_: Kubelets, run: Run, host: Host) -> list[str]:
     """Return the lines of the kubelet's file on ``host`` that neither the cluster's ConfigMap nor hosts.yaml has: by hand, and they would vanish."""
-    changes = customised.judge({host: run.read(host, settings_look.look())}, {}, settings(run, all_.one), None).changes
+    changes = customised.judge(
+        {host: run.read(host, settings_look.look())}, {}, settings(run, all_.one), kubeadm.parse(all_.site.kubernetes.version)
+    ).changes
     fields = keys(all_, run, host)
     return [line for change in changes for line in change.gone if re.split(r"[.:\[]", line, maxsplit=1)[0] not in fields]
-
-
-def not_running(site: Site, said: object) -> str:
-    """Return which settings of hosts.yaml a kubelet does not run with, by what it says of itself; or ""."""
-    found = difference.of_kubelet(site, said)
-    return f"it runs with other values of {listed(key for key, _, _ in found)}" if found else ""
 
 
 def arrived(all_: Kubelets, run: Run, host: Host) -> bool | Unmet:
@@ -146,7 +150,7 @@ def uploaded(all_: Kubelets, run: Run) -> bool:
 
 def has(site: Site, text: str) -> bool:
     """Return whether a KubeletConfiguration has what hosts.yaml says."""
-    return not difference.of_kubelet(site, yaml_text.mapping(text))
+    return not difference.of_kubelet(difference.documents(site)["KubeletConfiguration"], yaml_text.mapping(text))
 
 
 def steps(all_: Kubelets, hosts: Sequence[Host]) -> list[Step]:
@@ -181,7 +185,7 @@ def begin(all_: Kubelets, host: Host) -> Step:
     def note(run: Run) -> Note:
         """Return the note as it is to be: a proved one is over, an unproved one keeps what was there before the work began."""
         there = run.read(host, reconfigure.read("kubelet"))
-        before = {KUBELET_CONFIG: run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")}
+        before = {KUBELET_CONFIG: run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, ""), **own(all_, run, host).now}
         if host == all_.first:
             before[MAP] = all_.before
         return Note({**before, **there.before} if there and not there.proved else before, keys(all_, run, host))
@@ -219,6 +223,7 @@ def write(all_: Kubelets, host: Host) -> Step:
 
     def do(run: Run) -> None:
         there = run.read(host, reconfigure.read("kubelet"))
+        patches.make(run, host, own(all_, run, host))
         if run.plan or not there:
             run.change(host, reconfigure.write_kubelet(()))
             return
@@ -259,6 +264,7 @@ def _go_back(all_: Kubelets, run: Run, host: Host, there: Note, why: RunbookErro
     failed = f"{host}: its kubelet does not run with these settings: {why}"
     others = "No other node was touched" if MAP in there.before else "The nodes before it have the new configuration"
     try:
+        patches.put_back(run, host, there.before)
         run.change(host, reconfigure.put_back_kubelet(there.before[KUBELET_CONFIG], states(there)))
         if MAP in there.before:
             master = all_.site.control_plane[0]
@@ -275,7 +281,7 @@ def _go_back(all_: Kubelets, run: Run, host: Host, there: Note, why: RunbookErro
         ) from None
     raise OutcomeError(
         f"{failed}\nIts old configuration is back, and it runs as before. {others}.",
-        hint="correct kubernetes.kubelet in hosts.yaml, then inv cluster.reconfigure again",
+        hint="correct kubernetes.kubelet, or what its role or the host has, in hosts.yaml; then inv cluster.reconfigure again",
     )
 
 

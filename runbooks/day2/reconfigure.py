@@ -19,7 +19,7 @@ from runbooks.commands import files, kubeadm_config, reconfigure
 from runbooks.commands import node_settings as commands
 from runbooks.commands.node_settings import Live
 from runbooks.commands.reconfigure import Kind, Note
-from runbooks.day2 import control_plane, kubelet, proxy
+from runbooks.day2 import control_plane, kubelet, proxy, vanishing
 from runbooks.day2.control_plane import Changes
 from runbooks.day2.kubelet import Kubelets
 from runbooks.day2.rules import difference as rules
@@ -156,7 +156,7 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
 def _by_hand(changes: Changes, run: Run, masters: Sequence[Host]) -> Iterator[Finding]:
     """Yield a failure for each host with lines in its manifests that somebody has written by hand."""
     for host in masters:
-        if lines := control_plane.by_hand_lines(changes, run, host):
+        if lines := vanishing.by_hand_lines(changes, run, host):
             yield _vanish("control-plane", host, lines, "kubernetes.extra_args")
 
 

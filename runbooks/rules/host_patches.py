@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from runbooks.commands import yaml_text
 from runbooks.commands.settings_look import PATCHES
 from runbooks.commands.yaml_written import written
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.patch_names import KUBELET, PatchName, parse
-from runbooks.rules import kubelet_flags
+from runbooks.rules import kubelet_env, kubelet_flags
 
 DIRECTORY: Final = PATCHES[0]
 MARK: Final = "-ha-runbooks-"
@@ -69,6 +70,22 @@ def target(path: str) -> str:
         return parse(posixpath.basename(path)).target
     except ValueError:
         return ""
+
+
+def fields(path: str, text: str) -> list[str]:
+    """Return the fields of KubeletConfiguration that the file at ``path`` sets: a patch, or the kubelet's variables."""
+    if path in kubelet_env.PATHS:
+        return [kubelet_flags.FIELDS.get(flag, flag) for flag in kubelet_env.ours(text)]
+    if target(path) != KUBELET:
+        return []
+    found = []
+    for each in yaml_text.documents(text):
+        operations = each if isinstance(each, list) else []
+        found += [
+            str(one.get("path", "")).split("/")[1] for one in operations if isinstance(one, dict) and "/" in str(one.get("path"))
+        ]
+        found += [str(key) for key in each] if isinstance(each, dict) else []
+    return found
 
 
 def on_host(files: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,9 @@ from runbooks.commands.rendered import Rendered
 from runbooks.commands.settings_look import MANIFESTS, HostSettings
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
+from runbooks.rules import host_patches, patched
 from runbooks.rules.finding import Finding, unread
+from runbooks.rules.kubelet_flags import PATCHED_SINCE
 from runbooks.rules.upgrade_seen import Version, text, version_in
 from runbooks.text import counted, first_few, listed
 from runbooks.upgrade.rules.hidden import arguments, hidden
@@ -91,7 +93,7 @@ def judge(
             for change in _manifests(have, those):
                 changes.setdefault(change, []).append(host)
     for host, have in settings.items():
-        if isinstance(have, HostSettings) and cluster and (own := _kubelet(have, cluster)):
+        if isinstance(have, HostSettings) and cluster and (own := _kubelet(have, cluster, config)):
             changes.setdefault(own, []).append(host)
     other = _other_kubeadm(rendered, config)
     found += [_finding(change, hosts, cluster, other) for change, hosts in changes.items()]
@@ -144,17 +146,24 @@ def _manifests(have: HostSettings, rendered: Rendered) -> Iterator[Change]:
             yield change
 
 
-def _kubelet(have: HostSettings, cluster: ClusterSettings) -> Change | None:
+def _kubelet(have: HostSettings, cluster: ClusterSettings, config: Version | None) -> Change | None:
     if not cluster.kubelet or KUBELET_CONFIG not in have.files:
         return None
     try:
         own, kept = (yaml_text.mapping(each) for each in (have.files[KUBELET_CONFIG], cluster.kubelet))
+        if patched_since(cluster, config):
+            kept = patched.of_kubelet(kept, host_patches.on_host(have.files))
     except ValueError:
         return None  # `accepted` tells it
     for key in OF_THE_HOST:
         own.pop(key, None)
         kept.pop(key, None)
     return _change(KUBELET_CONFIG, list(_lines(own, "")), list(_lines(kept, "")))
+
+
+def patched_since(cluster: ClusterSettings, config: Version | None) -> bool:
+    """Return whether kubeadm patches the kubelet's file: from 1.25 on. Without a version the name of the ConfigMap tells it: kubelet-config-1.20."""
+    return config[1] >= PATCHED_SINCE if config else "-1." not in cluster.kubelet_map
 
 
 def compared(path: str, have: str, wanted: str) -> Change | None:

@@ -14,7 +14,7 @@ from runbooks.commands.kube_proxy import Proxy, digest
 from runbooks.commands.reconfigure import Note, parse, parse_crash
 from runbooks.commands.rendered import Rendered
 from runbooks.commands.settings_look import HostSettings
-from runbooks.day2 import control_plane, kubelet, proxy, reconfigure
+from runbooks.day2 import control_plane, kubelet, proxy, reconfigure, vanishing
 from runbooks.day2.control_plane import Changes
 from runbooks.day2.kubelet import MAP, Kubelets
 from runbooks.errors import InventoryError, PrecheckError
@@ -103,12 +103,12 @@ CHANGES = Changes(Upgrade(site(), TO, Choices(to=TO)), NEW, OLD)
     ],
 )
 def test_what_somebody_has_written_by_hand(have: str, by_hand: list[str]) -> None:
-    assert control_plane.by_hand_lines(CHANGES, machine(have), master(1)) == by_hand
+    assert vanishing.by_hand_lines(CHANGES, machine(have), master(1)) == by_hand
 
 
 def test_on_a_host_in_work_the_files_count_as_they_were_before() -> None:
     run = machine(pod("--other=1"), note=Note({API: pod("--v=2", "--own=1", "--mine=1")}))
-    assert control_plane.by_hand_lines(CHANGES, run, master(1)) == ["kube-apiserver: --mine=1"]
+    assert vanishing.by_hand_lines(CHANGES, run, master(1)) == ["kube-apiserver: --mine=1"]
 
 
 def test_a_note_keeps_how_files_were_before_the_work_began() -> None:
