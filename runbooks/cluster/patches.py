@@ -182,7 +182,7 @@ def ready(site: Site, host: Host) -> Step:
     def change(run: Run) -> Change:
         return differing(site, host, run.read(host, settings_look.look()))
 
-    text = by_hand("cluster", "patches", host=host, own=wanted(site, host), directory=DIRECTORY)
+    text = by_hand("cluster", "patches", host=host, own=wanted(site, host), directory=DIRECTORY, variables=kubelet_env.PATHS)
     return Step(
         "kubeadm's patches, its kubelet's own settings",
         host,

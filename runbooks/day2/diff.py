@@ -22,7 +22,7 @@ from runbooks.commands import (
 from runbooks.commands.base import MASK, Probe, Secret, named_batch
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
-from runbooks.day2 import wanted_kubelet
+from runbooks.day2 import diff_patches, wanted_kubelet
 from runbooks.day2.diff_hosts import PAUSE, of_host
 from runbooks.day2.diff_metrics import tell
 from runbooks.day2.diff_schedule import of_schedule
@@ -204,6 +204,10 @@ def _of_hosts(site: Site, seen: Seen) -> list[Difference]:
         said = seen.hosts[host]
         if not isinstance(said, RunbookError):
             found += of_host(site, host, said["files"], said["setup"], said["state"])
+            try:
+                found += diff_patches.of_host(site, host, said["settings"])
+            except RunbookError as error:
+                seen.unread.append(Unread("kubelet", host.name, str(error)))
     return found
 
 

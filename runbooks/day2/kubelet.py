@@ -97,7 +97,10 @@ def keys(all_: Kubelets, run: Run, host: Host) -> tuple[str, ...]:
 def drains(all_: Kubelets, run: Run, host: Host) -> bool:
     """Return whether a field changes on ``host`` that Pods get only when they start. With a static policy, so is what is reserved."""
     have = yaml_text.mapping(run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, ""))
-    static = "static" in {str(have.get(policy, "")).lower() for policy in ("cpuManagerPolicy", "memoryManagerPolicy")}
+    both = (have, wanted_kubelet.on(all_.site, host))
+    static = "static" in {
+        str(each.get(policy, "")).lower() for each in both for policy in ("cpuManagerPolicy", "memoryManagerPolicy")
+    }
     return bool((DRAINED | (RESERVED if static else frozenset())) & set(keys(all_, run, host)))
 
 

@@ -15,6 +15,7 @@ from runbooks.rules import next_command
 from runbooks.rules.upgrade_checks import flags, ignored
 from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import indented
+from runbooks.upgrade import own_kubelet
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.fetching import missing_images
 from runbooks.upgrade.rules.kubeadm_flags import leaves_etcd
@@ -53,6 +54,7 @@ def _once(upgrade: Upgrade, run: Run, host: Host, action: Action) -> Progress | 
     """Start it, or join the one that runs, and return how it has ended; None in a plan."""
     progress = run.read(host, upgrade_kubeadm.look())
     if not progress.running:
+        own_kubelet.as_patch(upgrade, run, host)
         etcd = etcd_flags(upgrade, run, host)
         words = (*wanted_flags(upgrade, run, host), *etcd)
         command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, end_api=ended_first(upgrade.site, host, etcd))

@@ -22,7 +22,7 @@ from runbooks.inventory.model import Host
 from runbooks.rules.finding import at_least, told
 from runbooks.rules.upgrade_seen import text, version_in
 from runbooks.text import first_few, indented, listed
-from runbooks.upgrade import kubeadm
+from runbooks.upgrade import kubeadm, own_kubelet
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.fetching import KUBELET
 from runbooks.upgrade.packages import install_held
@@ -243,6 +243,7 @@ def kubelet(upgrade: Upgrade, host: Host) -> Step:
         seen = upgrade.node(run, host)
         if {seen.kubelet, seen.kubectl} != {upgrade.to}:
             install_held(run, host, upgrade.to, KUBELET)
+        own_kubelet.without_flags(upgrade, run, host)
         run.change(host, node.start_new_kubelet())
 
     text_ = by_hand("upgrade", "kubelet", host=host, version=upgrade.version)

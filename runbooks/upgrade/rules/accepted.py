@@ -210,7 +210,7 @@ def _severity(
     elif setting.place == "rewritten":
         found = "fail", "kubeadm writes this anew from the cluster's ConfigMaps, which could not be read"
     elif setting.place == "patch":
-        found = "fail", "kubeadm puts it back where the upgrade is given these patches"
+        found = "fail", "kubeadm puts it back: the upgrade is given these patches"
     elif setting.component == "kubelet" and version > now:
         found = "fail", "the node seems to be Ready for a minute after the restart, then it is lost"
     else:

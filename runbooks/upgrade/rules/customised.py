@@ -129,7 +129,7 @@ def _fix(change: Change, cluster: ClusterSettings | None) -> str:
     if change.file == KUBELET_CONFIG:
         return f"to keep it: {EDIT} {cluster.kubelet_map if cluster and cluster.kubelet_map else 'kubelet-config'}"
     part = PARTS.get(change.file.rpartition("/")[2].removesuffix(".yaml"), "")
-    return f"to keep it: {EDIT} kubeadm-config, at {part}: extraArgs, extraVolumes, extraEnvs; other fields only by kubeadm's --patches"
+    return f"to keep it: {EDIT} kubeadm-config, at {part}: extraArgs, extraVolumes, extraEnvs; other fields by kubernetes.patches in hosts.yaml"
 
 
 def _told(lines: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ ConfigMaps, and leaves everything else on a host alone.
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -16,6 +15,7 @@ from runbooks.commands import yaml_text
 from runbooks.commands.kubeadm_config import PARTS, ClusterSettings
 from runbooks.commands.kubelet_line import Flag, Line, flags, names_variables
 from runbooks.commands.settings_look import MANIFESTS, HostSettings
+from runbooks.inventory.patch_names import parse
 from runbooks.upgrade.rules.tables import COMPONENTS, Kind
 
 # cluster: a ConfigMap, from which kubeadm writes files on every host.  host: a file on a host that kubeadm leaves alone.
@@ -152,8 +152,11 @@ def _patched(name: str) -> str:
     >>> _patched("kube-apiserver0+merge.yaml"), _patched("kubeletconfiguration.json"), _patched("config.yaml")
     ('kube-apiserver', 'kubelet', '')
     """
-    found = re.match(rf"({'|'.join(COMPONENTS)}|etcd|kubeletconfiguration)\w*(\+\w+)?\.(yaml|json)\Z", name)
-    return found[1].replace("kubeletconfiguration", "kubelet") if found else ""
+    try:
+        target = parse(name).target
+    except ValueError:
+        return ""
+    return target.replace("kubeletconfiguration", "kubelet")
 
 
 def _of_patch(path: str, documents: list[object]) -> list[Setting]:

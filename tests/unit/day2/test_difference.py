@@ -95,7 +95,9 @@ def test_settings_of_the_kubelet(written: dict[str, object], kept: str, differs:
 def test_a_value_that_is_zero_is_left_out_by_kubeadm() -> None:
     of = changed(kubelet={"readOnlyPort": 0, "protectKernelDefaults": False})
     assert rules.of_cluster(of, settings(of, live(of), kubelet="cgroupDriver: systemd\n"), live(of)) == []
-    assert rules.of_kubelet(of, {"cgroupDriver": "systemd", "readOnlyPort": 10255})[0][:2] == ("readOnlyPort", "10255")
+    assert rules.of_kubelet(rules.documents(of)["KubeletConfiguration"], {"cgroupDriver": "systemd", "readOnlyPort": 10255})[0][
+        :2
+    ] == ("readOnlyPort", "10255")
     kept = changed(kubelet={"serializeImagePulls": False, "eventRecordQPS": 0})  # without these a default holds that is not zero
     found = rules.of_cluster(kept, settings(kept, live(kept), kubelet="cgroupDriver: systemd\n"), live(kept))
     assert {each.key for each in found} == {"serializeImagePulls", "eventRecordQPS"}

@@ -193,7 +193,7 @@ def test_a_pod_of_a_manifest_that_kubeadm_does_not_write_is_judged():
 )
 def test_patches_for_kubeadm_are_judged(name, text):
     found = one(facts(master1=host(files={f"/etc/kubernetes/patches/{name}": text})), 32, 33)
-    assert (found.severity, found.why) == ("fail", "kubeadm puts it back where the upgrade is given these patches")
+    assert (found.severity, found.why) == ("fail", "kubeadm puts it back: the upgrade is given these patches")
 
 
 def test_configuration_files_of_other_components_are_judged_by_api_version():
