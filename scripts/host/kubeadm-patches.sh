@@ -22,12 +22,12 @@ patches_config() {
     local place
     patch_words=()
     patches_in "$1" || return 0
-    if grep -q '^"\{0,1\}apiVersion"\{0,1\}: *"\{0,1\}kubeadm.k8s.io/v1beta2"\{0,1\}$' "$2"; then
+    if grep -qE '^"?apiVersion"?: *"?kubeadm.k8s.io/v1beta2"?$' "$2"; then
         patch_words=("--experimental-patches=$1")
         return
     fi
     place=$(mktemp -- "$2.XXXXXX")
-    sed 's|^"\{0,1\}kind"\{0,1\}: *"\{0,1\}\(Init\|Join\)Configuration"\{0,1\}$|&\npatches: {directory: "'"$1"'"}|' "$2" >"$place"
+    sed -E 's#^"?kind"?: *"?(Init|Join)Configuration"?$#&\npatches: {directory: "'"$1"'"}#' "$2" >"$place"
     cat -- "$place" >"$2" # the file's mode stays
     rm -f -- "$place"
 }
