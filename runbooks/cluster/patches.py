@@ -22,6 +22,7 @@ from runbooks.inventory.patch_names import KUBELET, parse
 from runbooks.rules import host_patches, kubelet_env, kubelet_flags, patched
 from runbooks.rules.host_patches import DIRECTORY, HostPatches
 from runbooks.rules.kubeadm import minor_of
+from runbooks.rules.kubeadm_args import KEPT_KUBELET
 
 Part = Literal["control-plane", "kubelet"]
 MODE = "0600"  # a patch may hold what is not for everybody
@@ -63,9 +64,13 @@ def problems(site: Site) -> Iterator[tuple[str, str]]:
     for group, paths in groups.items():
         for number, path in enumerate(paths):
             try:
-                why = patched.wrong(_text(path), parse(path.name).kind)
+                text = _text(path)
+                why = patched.wrong(text, parse(path.name).kind)
+                kept = [] if why else [name for name in host_patches.fields(path.name, text) if name in KEPT_KUBELET]
             except ValueError as error:
-                why = str(error)
+                why, kept = str(error), []
+            if kept:
+                why = f"sets {kept[0]}, which may not be given: {KEPT_KUBELET[kept[0]]}"
             if why:
                 yield f"{group}[{number}]", f"{path} {why}"
 

@@ -265,7 +265,7 @@ def _go_back(all_: Kubelets, run: Run, host: Host, there: Note, why: RunbookErro
     """Put the old file back, of the first node also the ConfigMap, and raise OutcomeError."""
     run.note(host, f"it does not run with the new configuration; the old one is put back: {str(why).splitlines()[0]}")
     failed = f"{host}: its kubelet does not run with these settings: {why}"
-    others = "No other node was touched" if MAP in there.before else "The nodes before it have the new configuration"
+    others = "No other node was touched" if MAP in there.before else "No node after it was touched"
     try:
         patches.put_back(run, host, there.before)
         run.change(host, reconfigure.put_back_kubelet(there.before[KUBELET_CONFIG], states(there)))

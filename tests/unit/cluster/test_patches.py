@@ -176,6 +176,14 @@ def test_a_file_that_is_no_patch_is_named_with_its_key(tmp_path: Path, text: str
         wanted(given, MASTER)
 
 
+@pytest.mark.parametrize("text", ["cgroupDriver: systemd", "[{op: add, path: /cgroupDriver, value: systemd}]"])
+def test_a_patch_may_not_set_what_another_key_sets(tmp_path: Path, text: str) -> None:
+    path = tmp_path / f"kubeletconfiguration+{'json' if text.startswith('[') else 'merge'}.yaml"
+    path.write_text(text)
+    [(_, message)] = patches.problems(of(all_=(path,)))
+    assert "sets cgroupDriver, which may not be given: kubernetes.cgroup_driver sets it" in message
+
+
 def test_a_patch_that_does_not_apply_is_named(tmp_path: Path) -> None:
     path = tmp_path / "kubeletconfiguration+json.yaml"
     path.write_text("[{op: remove, path: /none}]")

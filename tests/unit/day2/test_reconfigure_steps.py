@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,6 +26,7 @@ from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.upgrade.rules.customised import KUBELET_CONFIG
 from tests.support.fakes import master, site
+from tests.unit.commands.test_kubelet_line import EXTRA, UNIT
 
 pytestmark = pytest.mark.unit
 
@@ -55,6 +58,7 @@ class Machine:
     policy: str | None = None
     sent: list[str] = field(default_factory=list)
     plan: bool = False
+    unit: str = ""
     site: Site = field(default_factory=site)
 
     def read(self, _: Host, probe: Probe[Any]) -> Any:
@@ -62,7 +66,7 @@ class Machine:
         if shown.startswith("cat /var/lib/ha-runbooks/reconfigure"):
             return self.note
         if shown.startswith("systemctl cat kubelet"):
-            return HostSettings(files=self.files)
+            return HostSettings(files=self.files, unit=self.unit)
         if shown.startswith("kubeadm init phase control-plane"):
             text = next(text for mark, text in self.made.items() if mark in program)
             return Rendered("v1.20.2", {"kube-apiserver": text})
@@ -134,6 +138,67 @@ def test_with_nothing_to_do_there_is_no_note() -> None:
     assert control_plane.arrived(CHANGES, run, master(1))
 
 
+# ---- patches for kubeadm
+
+
+PATCH = "/etc/kubernetes/patches/kube-apiserver-ha-runbooks-000+merge.yaml"
+
+
+@pytest.fixture
+def patched(tmp_path: Path) -> Changes:
+    """The first control plane host has a patch, and kubeadm's configuration stays as it is."""
+    (tmp_path / "kube-apiserver+merge.yaml").write_text("patch: new\n")
+    hosts = tuple(
+        msgspec.structs.replace(each, patches=(tmp_path / "kube-apiserver+merge.yaml",)) if each == master(1) else each
+        for each in site().hosts
+    )
+    return Changes(Upgrade(msgspec.structs.replace(site(), hosts=hosts), TO, Choices(to=TO)), OLD, OLD)
+
+
+def with_patches(have: str, *patch: str, **more: Any) -> Machine:
+    """A host whose kubeadm writes --patch=WORD for the patch "patch: WORD"."""
+    run = machine(have, **more)
+    marks = {b64encode(f"patch: {word}\n".encode()).decode(): word for word in ("new", "old")}
+    run.made = {mark: pod("--v=2", f"--patch={word}") for mark, word in marks.items()} | {'v: "2"': pod("--v=2")}
+    run.files |= dict.fromkeys([PATCH] if patch else [], "".join(patch))
+    return run
+
+
+def test_a_patch_is_kept_with_the_manifest_that_it_changes_and_nothing_of_both_is_by_hand(patched: Changes) -> None:
+    first = patched.site.host(master(1).name)
+    run = with_patches(pod("--v=2", "--patch=old"), "patch: old\n")
+    assert not control_plane.arrived(patched, run, first)
+    assert vanishing.by_hand_lines(patched, run, first) == []
+    control_plane.begin(patched, first).do(run)  # type: ignore[misc]
+    assert run.note
+    assert run.note.before == {API: pod("--v=2", "--patch=old"), PATCH: "patch: old\n"}
+    run.files[PATCH] = "patch: new\n"  # interrupted between the patch and the manifest
+    assert not control_plane.arrived(patched, run, first)
+    assert vanishing.by_hand_lines(patched, run, first) == []
+    run.files[API] = pod("--v=2", "--patch=new")
+    run.note = Note(run.note.before, proved=True)
+    assert control_plane.arrived(patched, run, first)
+    assert vanishing.by_hand_lines(patched, with_patches(pod("--v=2", "--mine=1"), "patch: old\n"), first) == [
+        "kube-apiserver: --mine=1"
+    ]
+
+
+def test_a_patch_that_is_deleted_from_hosts_yaml_takes_its_lines_with_it() -> None:
+    all_ = Changes(Upgrade(site(), TO, Choices(to=TO)), OLD, OLD)
+    run = with_patches(pod("--v=2", "--patch=old"), "patch: old\n")
+    left = control_plane.differing(all_, run, master(1))
+    assert (left.patches.gone, left.pods) == ((PATCH,), ["kube-apiserver"])
+    assert vanishing.by_hand_lines(all_, run, master(1)) == []
+
+
+def test_a_patch_alone_is_brought_there_without_a_restart(patched: Changes) -> None:
+    first = patched.site.host(master(1).name)
+    left = control_plane.differing(patched, with_patches(pod("--v=2", "--patch=new")), first)
+    assert left.pods == []
+    assert [each.path for each in left.patches.place] == [PATCH]
+    assert left.now == {PATCH: ""}
+
+
 # ---- kubelets
 
 
@@ -156,6 +221,25 @@ def test_which_fields_change_is_seen_in_the_file_of_each_host() -> None:
     assert not kubelet.drains(all_, Machine(file(maxPods=110, cpuManagerPolicy="static")), master(1))
     half = Machine(file(maxPods=120, cpuManagerPolicy="static"), note=Note({KUBELET_CONFIG: ""}, keys=("cpuManagerPolicy",)))
     assert kubelet.drains(all_, half, master(1)), "its file is written, and the node is in work"
+
+
+def test_settings_of_one_host_change_its_own_files_and_no_configmap() -> None:
+    hosts = tuple(
+        msgspec.structs.replace(each, kubelet={"maxPods": 50, "cpuManagerPolicy": "static"}) if each == master(1) else each
+        for each in of().hosts
+    )
+    of_20 = msgspec.structs.replace(of().kubernetes, version="1.20.2")
+    all_ = kubelets(msgspec.structs.replace(of(), hosts=hosts, kubernetes=of_20))
+    first, other = all_.site.host(master(1).name), master(2)
+    have = {**file(maxPods=110), EXTRA: "KUBELET_EXTRA_ARGS=--v=2\n"}
+    run = Machine(have, unit=UNIT)
+    assert kubelet.keys(all_, run, first) == ("maxPods", "cpuManagerPolicy")
+    assert kubelet.drains(all_, run, first)
+    kubelet.begin(all_, first).do(run)  # type: ignore[misc]
+    assert run.note
+    assert run.note.before == {KUBELET_CONFIG: have[KUBELET_CONFIG], EXTRA: have[EXTRA]}
+    assert kubelet.keys(all_, Machine(have, unit=UNIT), other) == ()
+    assert kubelet.has(all_.site, "cgroupDriver: systemd\n"), "the ConfigMap needs nothing of it"
 
 
 def test_what_is_reserved_matters_with_a_static_policy_only() -> None:

@@ -168,6 +168,32 @@ def test_the_kubelets_configuration_against_its_config_map():
     assert "kubelet-config-1.20" in warned.fix
 
 
+@pytest.mark.parametrize(
+    ("map_", "version", "patched"),
+    [
+        ("kubelet-config", (1, 25, 0), True),
+        ("kubelet-config", None, True),
+        ("kubelet-config", (1, 24, 9), False),
+        ("kubelet-config-1.20", None, False),
+    ],
+)
+def test_the_kubelets_configuration_has_the_patches_of_its_host_from_1_25_on(map_, version, patched):
+    worker = site().host("worker1")
+    patches = {
+        "/etc/kubernetes/patches/kubeletconfiguration-ha-runbooks-host+merge.yaml": "maxPods: 50\n",
+        "/etc/kubernetes/patches/kubeletconfiguration.yaml": "podPidsLimit: 9\n",  # of somebody else; it is applied after ours
+        "/etc/kubernetes/patches/kube-scheduler.yaml": "maxPods: 1\n",
+    }
+    cluster = kept.cluster(kubelet="maxPods: 110\n", kubelet_map=map_)
+
+    def gone(text):
+        host = replace(kept.host(master=False), files={KUBELET_CONFIG: text, **patches})
+        return [line for each in judge({worker: host}, {}, cluster, version).changes for line in each.gone]
+
+    assert gone("maxPods: 50\npodPidsLimit: 9\n") == ([] if patched else ["maxPods: 50", "podPidsLimit: 9"])
+    assert gone("maxPods: 110\n") == (["maxPods: 110"] if patched else [])
+
+
 def test_meaning_has_no_order():
     text = WRITTEN["1.36.3"].manifests["etcd"]
     lines = text.splitlines()
