@@ -23,6 +23,7 @@ pytestmark = pytest.mark.lab
 MASTERS = ("master1", "master2", "master3")
 SCHEDULER = "/etc/kubernetes/manifests/kube-scheduler.yaml"
 NOTES = "/var/lib/ha-runbooks/reconfigure"
+PATCHES = "/etc/kubernetes/patches"
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +31,18 @@ def owner(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """An operator of a cluster that is whole, with a hosts.yaml of his own."""
     cluster.verified()
     yield Operator(cluster.lab, tmp_path_factory.mktemp("owner"))
-    for host in MASTERS:
-        sh(cluster, host, f"rm -rf {NOTES}")
+    for each in MASTERS:
+        sh(cluster, each, f"rm -rf {NOTES}; rm -f {PATCHES}/kube-scheduler.yaml")
 
 
 def settings(operator: Operator, **kubernetes: Any) -> None:
     """Change settings of Kubernetes in hosts.yaml."""
     operator.edit(lambda site: site["kubernetes"].update(kubernetes))
+
+
+def host(operator: Operator, name: str, **keys: Any) -> None:
+    """Change keys of one host in hosts.yaml."""
+    operator.edit(lambda site: [each.update(keys) for each in site["hosts"] if each["name"] == name])
 
 
 def api_server(**flags: str) -> dict[str, Any]:
@@ -162,6 +168,60 @@ def test_killed_after_the_first_host_the_same_command_brings_a_flag_to_all(owner
     assert differences(owner) == []
     owner.sees(*words, told="nothing to do")
     assert [sh(owner, host, f"ls {NOTES}") for host in MASTERS] == ["", "", ""]
+
+
+def test_a_patch_and_a_kubelets_own_settings_change_their_host_alone_and_go_again(owner: Operator) -> None:
+    sh(
+        owner,
+        "master3",
+        f"mkdir -p {PATCHES}; echo 'metadata: {{annotations: {{theirs: stays}}}}' >{PATCHES}/kube-scheduler.yaml",
+    )
+    patch = owner.directory / "kube-scheduler0+merge.yaml"
+    patch.write_text("metadata: {annotations: {ours: set}}\n")
+    host(owner, "master3", patches=[str(patch)])
+    host(owner, "worker1", kubelet={"maxPods": 60})
+    manifest, kubelet = ("by-hand", "master3", f"lines of {SCHEDULER}"), ("kubelet", "worker1", "/etc/default/kubelet")
+    ours = ("control-plane", "master3", f"{PATCHES}/kube-scheduler-ha-runbooks-000-0+merge.yaml")
+    assert keys(owner) == {manifest, ours, kubelet, ("kubelet", "worker1", "running: maxPods")}
+    before = {name: containers(owner, name) for name in ("kube-apiserver", "kube-scheduler")}
+    processes = [sh(owner, each, "pgrep -xo kubelet") for each in MASTERS]
+    owner.done("cluster.reconfigure", "--only", "control-plane,kubelet", timeout_s=400)
+    annotations = sh(owner, "master3", f"grep -e ours -e theirs {SCHEDULER}").split()
+    assert annotations == ["ours:", "set", "theirs:", "stays"]
+    assert sh(owner, "master1", f"{KUBECTL} get node worker1 -o jsonpath='{{.status.capacity.pods}}'") == "60"
+    assert [sh(owner, each, "pgrep -xo kubelet") for each in MASTERS] == processes
+    after = {name: containers(owner, name) for name in before}
+    changed = [(name, each) for name in before for each in MASTERS if before[name][each] != after[name][each]]
+    assert changed == [("kube-scheduler", "master3")]
+    host(owner, "master3", patches=[])
+    host(owner, "worker1", kubelet={})
+    assert keys(owner) == {ours, kubelet}
+    owner.done("cluster.reconfigure", "--only", "control-plane,kubelet", timeout_s=400)
+    assert sh(owner, "master3", f"ls {PATCHES}; grep -e ours -e theirs {SCHEDULER}").split() == [
+        "kube-scheduler.yaml",
+        "theirs:",
+        "stays",
+    ]
+    assert sh(owner, "master1", f"{KUBECTL} get node worker1 -o jsonpath='{{.status.capacity.pods}}'") == "110"
+    assert differences(owner) == []
+
+
+@pytest.mark.long
+def test_a_patch_with_which_the_api_server_does_not_start_is_put_back(owner: Operator) -> None:
+    patch = owner.directory / "kube-apiserver+json.json"
+    patch.write_text('[{"op": "add", "path": "/spec/containers/0/command/-", "value": "--no-such-flag=1"}]')
+    host(owner, "master2", patches=[str(patch)])
+    before = containers(owner, "kube-apiserver")
+    exited, said = owner.follow("cluster.reconfigure", when=lambda _: False, act=lambda *_: None)
+    assert exited == 1, said
+    error = next(each for each in said if each["event"] == "error")
+    assert "master2 does not run with these settings" in error["error"]
+    assert "unknown flag: --no-such-flag" in error["error"]
+    assert sh(owner, "master2", f"ls {PATCHES}; ls {NOTES}") == ""
+    after = containers(owner, "kube-apiserver")
+    assert [each for each in MASTERS if after[each] != before[each]] == ["master2"]
+    host(owner, "master2", patches=[])
+    assert differences(owner) == []
 
 
 @pytest.mark.long

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runbooks.rules.kubelet_flags import FIELDS, FLAGS, flags, refusal
+from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
 
@@ -45,6 +46,11 @@ def test_how_they_are_written() -> None:
         "system-reserved": "pid=100,cpu=100m,memory=1Gi",
         "enforce-node-allocatable": "pods,system-reserved",
     }
+
+
+def test_the_fields_are_in_the_docs() -> None:
+    words = (ROOT / "docs" / "cluster-config.md").read_text().partition("only these fields have a flag")[2].partition("\n\n")[0]
+    assert re.findall(r"`(\w+)`", words) == sorted(FLAGS)
 
 
 def test_no_flag_stands_for_two_fields() -> None:
