@@ -143,10 +143,7 @@ def of_cluster(site: Site, live: ClusterSettings, configuration: str) -> list[Di
 
 
 def of_kubelet(wanted: Mapping[str, Any], said: object) -> list[tuple[str, str | None, str]]:
-    """Return which values of ``wanted`` (KubeletConfiguration, its scalars as text) a kubelet does not run with: path, its value, the wanted one.
-
-    ``said``: what it says of itself (configz), or its file.
-    """
+    """Return which values of ``wanted`` (its scalars are text) a kubelet has not: path, its value, that. ``said``: by configz, or its file."""
     return [each for each in subset(wanted, _texts(said)) if each[0] not in LEFT_OUT]
 
 
