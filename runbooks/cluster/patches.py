@@ -5,8 +5,8 @@ https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/control-pl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,21 +162,29 @@ def _env(host: Host, have: HostSettings, flags: Mapping[str, str]) -> File | Non
 def make(run: Run, host: Host, change: Change) -> None:
     """Show the change, and bring it about."""
     if change.place:
-        there = {
-            each.path: Found(text, each.mode, each.owner) for each in change.place if (text := change.now.get(each.path, ""))
-        }
-        run.place(host, change.place, there, files.place(change.place))
+        place, there = _as_there(run, host, change.place)
+        run.place(host, place, there, files.place(place))
     if change.gone:
         for path in change.gone:
             run.note(host, f"{path}: hosts.yaml names it no more")
         run.change(host, cmd("rm", "-f", "--", *change.gone))
 
 
+def _as_there(run: Run, host: Host, wanted: Sequence[File]) -> tuple[list[File], dict[str, Found]]:
+    """Return the files as they are to be, and those that are there. The kubelet's variables keep the mode and owner that somebody gave them."""
+    there = run.read(host, files.found(each.path for each in wanted))
+    kept = {path: found for path, found in there.items() if path in kubelet_env.PATHS}
+    return [
+        replace(each, mode=kept[each.path].mode, owner=kept[each.path].owner) if each.path in kept else each for each in wanted
+    ], there
+
+
 def put_back(run: Run, host: Host, before: Mapping[str, str]) -> None:
     """Put patches and the kubelet's variables back as they were; ``before`` has other files too, which are left alone."""
     own = {path: text for path, text in before.items() if path.startswith(f"{DIRECTORY}/") or path in kubelet_env.PATHS}
-    if old := [File(path, text, mode="0644" if path in kubelet_env.PATHS else MODE) for path, text in own.items() if text]:
-        run.change(host, files.place(old))
+    old = [File(path, text, mode="0644" if path in kubelet_env.PATHS else MODE) for path, text in own.items() if text]
+    if old:
+        run.change(host, files.place(_as_there(run, host, old)[0]))
     if new := [path for path, text in own.items() if not text]:
         run.change(host, cmd("rm", "-f", "--", *new))
 

@@ -3,7 +3,9 @@
 # https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/control-plane-flags/#patches
 # shellcheck shell=bash disable=SC2034
 patches=/etc/kubernetes/patches
-patches_in() { compgen -G "$1/*.yaml" >/dev/null || compgen -G "$1/*.json" >/dev/null; } # DIRECTORY
+patches_in() { # DIRECTORY: whether there is a patch, also in a directory below, as kubeadm looks for them
+    [ -n "$(find "$1" ! -type d \( -name '*.yaml' -o -name '*.json' \) -print -quit 2>/dev/null)" ]
+}
 # patches_flag DIRECTORY COMMAND...: fills patch_words with the flag of that command of kubeadm. Up to 1.21 it had another name; phases that patch
 # nothing have none.
 patches_flag() {

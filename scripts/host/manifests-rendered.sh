@@ -36,9 +36,8 @@ name=$(sed -n 's/^ *- --name=//p' "$manifests/etcd.yaml" 2>/dev/null | head -n 1
 mkdir "$scratch/manifests"
 if [ "$OURS" = given ]; then
     mkdir "$scratch/patches"
-    for file in "$patches"/*.yaml "$patches"/*.json; do
-        case $file in *'*'* | *-ha-runbooks-*) ;; *) cp -- "$file" "$scratch/patches/" ;; esac
-    done
+    [ ! -d "$patches" ] || cp -rL -- "$patches/." "$scratch/patches/" || stop "the patches in $patches cannot be copied"
+    rm -f -- "$scratch"/patches/*-ha-runbooks-*
     for i in "${!NAMES[@]}"; do printf %s "${CONTENTS[i]}" | base64 -d >"$scratch/patches/${NAMES[i]}"; done
     patches=$scratch/patches
 fi

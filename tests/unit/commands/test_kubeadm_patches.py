@@ -47,7 +47,8 @@ def test_up_to_1_21_by_a_flag_and_then_by_the_configuration(minor: int, kind: st
     assert read(file.read_text()) == before, "without a patch kubeadm is not told of a directory"
     (directory / "notes.txt").write_text("")
     assert words(call) == []
-    (directory / "etcd.json").write_text("{}")
+    (directory / "below").mkdir()
+    (directory / "below/etcd.json").write_text("{}")
     named = words(call)
     after = read(file.read_text())
     if minor < 22:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from runbooks.commands.base import Command, Probe
-from runbooks.commands.files import File
+from runbooks.commands.files import File, Found
 from runbooks.commands.settings_look import HostSettings
 from runbooks.inventory.model import Host
 from runbooks.upgrade import own_kubelet
@@ -32,14 +32,18 @@ class Machine:
     files: dict[str, str]
     asked: int = 0
     notes: list[str] = field(default_factory=list)
+    modes: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def read(self, _: Host, probe: Probe[Any]) -> HostSettings:
+    def read(self, _: Host, probe: Probe[Any]) -> HostSettings | dict[str, Found]:
+        if str(probe.command).startswith("files-found"):
+            return {path: Found(text, "0640", "root:adm") for path, text in self.files.items() if path == EXTRA}
         assert str(probe.command).startswith("systemctl cat kubelet")
         self.asked += 1
         return HostSettings(unit=UNIT, files=self.files)
 
     def place(self, _: Host, wanted: tuple[File, ...], __: Mapping[str, Any], ___: Command) -> None:
         self.files |= {each.path: each.content for each in wanted}
+        self.modes |= {each.path: (each.mode, each.owner) for each in wanted}
 
     def note(self, _: Host, text: str) -> None:
         self.notes.append(text)
@@ -59,6 +63,7 @@ def test_first_the_patch_then_without_the_flags() -> None:
     assert run.files == {EXTRA: FLAGS, PATCH: "maxPods: 50\n"}
     own_kubelet.without_flags(one, run, host)  # type: ignore[arg-type]
     assert run.files == {EXTRA: 'KUBELET_EXTRA_ARGS="--v=2"\n', PATCH: "maxPods: 50\n"}
+    assert run.modes == {PATCH: ("0600", "root:root"), EXTRA: ("0640", "root:adm")}, "the file of somebody else keeps its mode"
     for again in (own_kubelet.as_patch, own_kubelet.without_flags):
         again(one, run, host)  # type: ignore[arg-type]
     assert run.files == {EXTRA: 'KUBELET_EXTRA_ARGS="--v=2"\n', PATCH: "maxPods: 50\n"}
