@@ -15,6 +15,7 @@ from runbooks.backup.rules.schedules import Entry
 from runbooks.backup.run import offsite
 from runbooks.backup.schedule import local, remote
 from runbooks.backup.sets.store import Store
+from runbooks.cluster import patches
 from runbooks.cluster.cgroups import kubelets_accept_v1
 from runbooks.engine.steps import Step
 from runbooks.etcd import pages as etcd_pages
@@ -106,6 +107,9 @@ def on_no_page(site: Site) -> Iterator[Step]:
     yield hosts_yaml.set_version(Path("hosts.yaml"), "1.36.3")
     upgrade = Upgrade(site, (1, 36, 3), Choices(to=(1, 36, 3)))
     yield not_too_many_failed(upgrade, site.workers[:2])
+    # Settings of one host's kubelet.
+    tuned = msgspec.structs.replace(host, kubelet={"maxPods": 50})
+    yield patches.ready(site, tuned)
     # An ordinary Prometheus.
     ordinary = msgspec.structs.replace(site, monitoring=Monitoring(form="files"))
     yield from apply_procedure(Scope(ordinary), ordinary.hosts, Path("prometheus"))
