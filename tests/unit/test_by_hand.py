@@ -20,7 +20,7 @@ from runbooks.cluster.cgroups import kubelets_accept_v1
 from runbooks.engine.steps import Step
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
-from runbooks.inventory.settings import Monitoring
+from runbooks.inventory.settings import Monitoring, OfNodes, Roles
 from runbooks.lb import steps as lb_steps
 from runbooks.lb.wanted import Wanted
 from runbooks.monitor.apply import apply_procedure
@@ -107,9 +107,14 @@ def on_no_page(site: Site) -> Iterator[Step]:
     yield hosts_yaml.set_version(Path("hosts.yaml"), "1.36.3")
     upgrade = Upgrade(site, (1, 36, 3), Choices(to=(1, 36, 3)))
     yield not_too_many_failed(upgrade, site.workers[:2])
-    # Settings of one host's kubelet.
-    tuned = msgspec.structs.replace(host, kubelet={"maxPods": 50})
-    yield patches.ready(site, tuned)
+    # A kubelet with settings of its own, as a patch and as flags.
+    for version in ("1.25.0", "1.24.0"):
+        own = msgspec.structs.replace(
+            site,
+            kubernetes=msgspec.structs.replace(site.kubernetes, version=version),
+            roles=Roles(worker=OfNodes(kubelet={"maxPods": 50})),
+        )
+        yield patches.ready(own, own.workers[0])
     # An ordinary Prometheus.
     ordinary = msgspec.structs.replace(site, monitoring=Monitoring(form="files"))
     yield from apply_procedure(Scope(ordinary), ordinary.hosts, Path("prometheus"))

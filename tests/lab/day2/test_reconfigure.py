@@ -32,7 +32,7 @@ def owner(cluster: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     cluster.verified()
     yield Operator(cluster.lab, tmp_path_factory.mktemp("owner"))
     for each in MASTERS:
-        sh(cluster, each, f"rm -rf {NOTES}; rm -f {PATCHES}/kube-scheduler.yaml")
+        sh(cluster, each, f"rm -rf {NOTES}")
 
 
 def settings(operator: Operator, **kubernetes: Any) -> None:
@@ -170,7 +170,11 @@ def test_killed_after_the_first_host_the_same_command_brings_a_flag_to_all(owner
     assert [sh(owner, host, f"ls {NOTES}") for host in MASTERS] == ["", "", ""]
 
 
-def test_a_patch_and_a_kubelets_own_settings_change_their_host_alone_and_go_again(owner: Operator) -> None:
+OURS = ("control-plane", "master3", f"{PATCHES}/kube-scheduler-ha-runbooks-000-0+merge.yaml")
+KUBELET = ("kubelet", "worker1", "/etc/default/kubelet")
+
+
+def test_a_patch_and_a_kubelets_own_settings_change_their_host_alone(owner: Operator) -> None:
     sh(
         owner,
         "master3",
@@ -180,28 +184,28 @@ def test_a_patch_and_a_kubelets_own_settings_change_their_host_alone_and_go_agai
     patch.write_text("metadata: {annotations: {ours: set}}\n")
     host(owner, "master3", patches=[str(patch)])
     host(owner, "worker1", kubelet={"maxPods": 60})
-    manifest, kubelet = ("by-hand", "master3", f"lines of {SCHEDULER}"), ("kubelet", "worker1", "/etc/default/kubelet")
-    ours = ("control-plane", "master3", f"{PATCHES}/kube-scheduler-ha-runbooks-000-0+merge.yaml")
-    assert keys(owner) == {manifest, ours, kubelet, ("kubelet", "worker1", "running: maxPods")}
+    manifest = ("by-hand", "master3", f"lines of {SCHEDULER}")
+    assert keys(owner) == {manifest, OURS, KUBELET, ("kubelet", "worker1", "running: maxPods")}
     before = {name: containers(owner, name) for name in ("kube-apiserver", "kube-scheduler")}
     processes = [sh(owner, each, "pgrep -xo kubelet") for each in MASTERS]
     owner.done("cluster.reconfigure", "--only", "control-plane,kubelet", timeout_s=400)
-    annotations = sh(owner, "master3", f"grep -e ours -e theirs {SCHEDULER}").split()
-    assert annotations == ["ours:", "set", "theirs:", "stays"]
+    assert sh(owner, "master3", f"grep -e ours -e theirs {SCHEDULER}").split() == ["ours:", "set", "theirs:", "stays"]
     assert sh(owner, "master1", f"{KUBECTL} get node worker1 -o jsonpath='{{.status.capacity.pods}}'") == "60"
     assert [sh(owner, each, "pgrep -xo kubelet") for each in MASTERS] == processes
     after = {name: containers(owner, name) for name in before}
     changed = [(name, each) for name in before for each in MASTERS if before[name][each] != after[name][each]]
     assert changed == [("kube-scheduler", "master3")]
+    assert differences(owner) == []
+
+
+@pytest.mark.long
+def test_what_is_deleted_from_hosts_yaml_goes_and_a_patch_of_somebody_else_stays(owner: Operator) -> None:
     host(owner, "master3", patches=[])
     host(owner, "worker1", kubelet={})
-    assert keys(owner) == {ours, kubelet}
+    assert keys(owner) == {OURS, KUBELET}
     owner.done("cluster.reconfigure", "--only", "control-plane,kubelet", timeout_s=400)
-    assert sh(owner, "master3", f"ls {PATCHES}; grep -e ours -e theirs {SCHEDULER}").split() == [
-        "kube-scheduler.yaml",
-        "theirs:",
-        "stays",
-    ]
+    there = sh(owner, "master3", f"ls {PATCHES}; grep -e ours -e theirs {SCHEDULER}").split()
+    assert there == ["kube-scheduler.yaml", "theirs:", "stays"]
     assert sh(owner, "master1", f"{KUBECTL} get node worker1 -o jsonpath='{{.status.capacity.pods}}'") == "110"
     assert differences(owner) == []
 
