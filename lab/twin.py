@@ -117,8 +117,8 @@ def without_nothing(value: object) -> object:
 
 
 def gateway(site: Site) -> Address:
-    """Return the first address of the management network that belongs to no host and is not the VIP."""
-    taken = {host.address for host in site.hosts} | {site.endpoint.vip}
+    """Return the first address of the management network that belongs to no host and is no VIP."""
+    taken = {host.address for host in site.hosts} | set(site.vips.values())
     for address in site.networks.management.hosts():
         if address not in taken:
             return address

@@ -85,9 +85,15 @@ def cut(scenario: str, site: Site, host: Host, peers: Sequence[Host] = (), *, vi
         "PEERS": [str(peer.address) for peer in peers],
         "FAMILY": "ip" if host.address.version == 4 else "ip6",
         "SSH_PORTS": [str(port) for port in sorted({each.ssh.port or site.ssh.port for each in site.hosts})],
-        "VIP": str(site.endpoint.vip) if vip else "",
+        "VIP": _in_nft(site) if vip else "",
     }
     return Fault(scenario, "drill-cut", variables, script("drill-cut", variables))
+
+
+def _in_nft(site: Site) -> str:
+    """Return every VIP as nft takes it after `ip`: one address, or a set."""
+    every = [str(address) for address in site.vips.values()]
+    return every[0] if len(every) == 1 else f"{{ {', '.join(every)} }}"
 
 
 def slow_disk(scenario: str) -> Fault:

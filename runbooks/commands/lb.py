@@ -35,6 +35,16 @@ class Unit:
     since: str
 
 
+@dataclass(frozen=True, slots=True)
+class OtherVip:
+    """A VIP beside the one of the API on one LB: whether it is there, and keepalived's state as in `LbState`."""
+
+    name: str
+    holds: bool
+    vrrp: str
+    vrrp_for_s: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LbState:
     """The state of one LB.
@@ -44,7 +54,7 @@ class LbState:
     the configurations that they run with, "" where nobody has proved it; ``haproxy_file`` and ``keepalived_file`` are those of the
     files. ``haproxy_runs`` is the mark of the configuration that HAProxy itself says it runs (None: it does not answer), ``haproxy_mark``
     the one in its file; "" in a configuration without one. ``api`` is what a connection to the VIP gives. ``stats`` and ``metrics`` are
-    HTTP statuses, "" when nothing answers.
+    HTTP statuses, "" when nothing answers. ``others`` are the VIPs beside the one of the API.
     """
 
     haproxy: Unit
@@ -64,6 +74,12 @@ class LbState:
     api: Literal["open", "refused", "silent"]
     stats: str
     metrics: str
+    others: tuple[OtherVip, ...] = ()
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether it holds a VIP, that of the API or another one."""
+        return self.holds_vip or any(each.holds for each in self.others)
 
 
 def interface(site: Site, host: Host) -> str:
@@ -100,6 +116,7 @@ def state(site: Site, host: Host) -> Probe[LbState]:
         "HAPROXY_CFG": HAPROXY_CFG,
         "KEEPALIVED_CONF": KEEPALIVED_CONF,
         "MARK": MARK,
+        "VIPS": [f"{vip.name} {vip.address}" for vip in site.load_balancer.vips],
     }
     return Probe(replace(script("lb-look", variables, timeout=20, after=("knock",)), shown="lb-look"), parse_state)
 
@@ -107,6 +124,7 @@ def state(site: Site, host: Host) -> Probe[LbState]:
 def parse_state(answer: Answer) -> LbState:
     """Read lines of ``key value``. Raises ValueError when a line is missing."""
     values = dict(line.partition(" ")[::2] for line in answer.stdout.splitlines())
+    runs, clock = values.get("keepalived.ActiveState") == "active", int(values.get("clock", "0"))
     try:
         vrrp, _, since = values["vrrp_state"].partition(" ")
         return LbState(
@@ -118,6 +136,11 @@ def parse_state(answer: Answer) -> LbState:
             drained=values["drain"] == "1",
             vrrp=vrrp if values["keepalived.ActiveState"] == "active" else "",
             vrrp_for_s=int(values["clock"]) - int(since) if since else 0,
+            others=tuple(
+                _other(key.removeprefix("vip."), text, runs=runs, clock=clock)
+                for key, text in values.items()
+                if key.startswith("vip.")
+            ),
             haproxy_loaded=_loaded(values["haproxy.cfg.loaded"], values["process.haproxy"]),
             keepalived_loaded=_loaded(values["keepalived.conf.loaded"], values["process.keepalived"]),
             haproxy_file=values["haproxy.cfg.file"],
@@ -130,6 +153,11 @@ def parse_state(answer: Answer) -> LbState:
         )
     except KeyError as error:
         raise ValueError(f"lb-look printed nothing about {error}") from None
+
+
+def _other(name: str, text: str, *, runs: bool, clock: int) -> OtherVip:
+    holds, state, since, *_ = [*text.split(), "", ""]
+    return OtherVip(name, holds == "1", state if runs else "", clock - int(since) if since else 0)
 
 
 def _loaded(record: str, process: str) -> str:

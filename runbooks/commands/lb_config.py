@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from runbooks.commands.lb_paths import MARK, OURS
+from runbooks.commands.lb_paths import MARK, OURS, TELL_VIP
 
 _SECTION = re.compile(
     r"(global|defaults|frontend|listen|backend|peers|userlist|resolvers|mailers|program|cache|ring|http-errors)\b"
@@ -162,6 +162,12 @@ def includes(text: str) -> list[str]:
 def instances(text: str) -> list[str]:
     """Return the names of the VRRP instances of a keepalived.conf."""
     return [words[1] for words in statements(text) if words[0] == "vrrp_instance" and len(words) > 1]
+
+
+def other_vips(text: str) -> list[str]:
+    """Return the VRRP instances that lb.setup wrote into a keepalived.conf for VIPs beside the one of the API, each as its text."""
+    found = re.finditer(r"(?ms)^vrrp_instance \S+ \{\n.*?^\}\n", text)
+    return [each[0] for each in found if re.search(rf'(?m)^\s*notify "\S+/lb-hook {TELL_VIP} ', each[0])]
 
 
 def virtual_servers(text: str) -> list[str]:

@@ -12,6 +12,10 @@ NOTIFY: Final = f"{LIBRARY}/lb-hook"
 CHECK: Final = f"{LIBRARY}/check-haproxy"
 SYSCTL_CONF: Final = "/etc/sysctl.d/zz-ha-runbooks-lb.conf"  # its name sorts last: the last file wins at boot
 STATE: Final = "/run/ha-runbooks/vrrp_state"  # keepalived's, as the hook records it
+OTHER_STATES: Final = "/run/ha-runbooks/vips"  # the same of the VIPs beside the one of the API, NAME.state
+TELL_VIP: Final = (
+    "vip"  # the hook's word for a change of such a VIP; in a keepalived.conf it shows that lb.setup wrote the instance
+)
 FLAGS: Final = {
     "down": "/run/ha-runbooks/haproxy_down",
     "yield": "/run/ha-runbooks/yield",

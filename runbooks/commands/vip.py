@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.lb import interface
+from runbooks.commands.lb_paths import OTHER_STATES, STATE
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import Address
 
 SAMPLE_S = 2  # long enough for two adverts at VRRP's default of one a second
 
@@ -23,6 +26,15 @@ class Counters:
     errors: int
 
 
+@dataclass(frozen=True, slots=True)
+class OtherSeen:
+    """A VIP beside the one of the API, as in `VipFacts`: ``on``, ``answers`` and ``vrrp``."""
+
+    on: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    vrrp: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VipFacts:
     """What one LB sees.
@@ -33,7 +45,7 @@ class VipFacts:
     ``arriving`` counts, by peer, the adverts that reached the interface before any filter; empty without tcpdump.
     ``pings``: which peers answer a ping. ``answers`` are the hardware addresses that answer for the VIP; empty without arping.
     ``ruleset`` is the packet filter as `nft -j list ruleset` prints it. ``vrrp`` is the state that keepalived reports, "" when it
-    does not.
+    does not. ``others`` are the VIPs beside the one of the API, by name.
     """
 
     link: str
@@ -49,6 +61,7 @@ class VipFacts:
     answers: tuple[str, ...]
     ruleset: tuple[dict[str, Any], ...]
     vrrp: str = ""
+    others: Mapping[str, OtherSeen] = field(default_factory=dict)
 
 
 def look(site: Site, host: Host, sample_s: int = SAMPLE_S) -> Probe[VipFacts]:
@@ -60,12 +73,18 @@ def look(site: Site, host: Host, sample_s: int = SAMPLE_S) -> Probe[VipFacts]:
         "ADDRESS": str(host.address),
         "PEERS": [str(peer.address) for peer in site.load_balancers if peer != host],
         "SAMPLE": str(sample_s),
+        "VIPS": [f"{each.name} {each.address} {site.name}-{each.name}" for each in site.load_balancer.vips],
     }
-    return Probe(replace(script("vip-look", variables, timeout=sample_s + 25), shown="vip-look"), parse)
+    command = replace(script("vip-look", variables, timeout=sample_s + 25), shown="vip-look")
+    instances = {f"{site.name}-{each.name}": each.name for each in site.load_balancer.vips}
+    return Probe(command, lambda answer: parse(answer, instances))
 
 
-def parse(answer: Answer) -> VipFacts:
-    """Read lines of ``key value``. Raises ValueError when a required line is missing or malformed."""
+def parse(answer: Answer, instances: Mapping[str, str] | None = None) -> VipFacts:
+    """Read lines of ``key value``. Raises ValueError when a required line is missing or malformed.
+
+    ``instances``: the names of the VIPs beside the one of the API, by those of their VRRP instances.
+    """
     lines = [line.split(" ", 1) for line in answer.stdout.splitlines() if " " in line]
 
     def every(key: str) -> tuple[str, ...]:
@@ -90,6 +109,14 @@ def parse(answer: Answer) -> VipFacts:
             answers=tuple(each.lower() for each in every("answers_for_vip")),
             ruleset=_ruleset(next(iter(every("ruleset")), "")),
             vrrp=next(iter(every("vrrp")), ""),
+            others={
+                name: OtherSeen(
+                    on=tuple(device for word, _, device in map(_parted, every("other_on")) if word == name),
+                    answers=tuple(mac.lower() for word, _, mac in map(_parted, every("answers_for")) if word == name),
+                    vrrp=pairs("vrrp_of").get(instance, ""),
+                )
+                for instance, name in (instances or {}).items()
+            },
         )
     except (IndexError, KeyError, TypeError) as error:
         raise ValueError(f"vip-look printed something unexpected: {error!r}") from None
@@ -113,15 +140,18 @@ def restart(unit: str) -> Command:
     return script("vip-restart", {"UNIT": unit}, timeout=90)
 
 
-def note(state: str) -> Command:
-    """Correct the recorded VRRP state."""
-    return script("vip-note", {"STATE": state})
+def note(state: str, name: str = "") -> Command:
+    """Correct the recorded VRRP state, of the VIP ``name`` or ("") of the API's."""
+    return script("vip-note", {"STATE": state, "FILE": f"{OTHER_STATES}/{name}.state" if name else STATE})
 
 
-def drop_stray(site: Site, device: str) -> Command:
-    """Delete the VIP from ``device``."""
-    vip = site.endpoint.vip
+def drop_stray(vip: Address, device: str) -> Command:
+    """Delete a VIP from ``device``."""
     return cmd("ip", "address", "delete", f"{vip}/{vip.max_prefixlen}", "dev", device)
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    return text.partition(" ")
 
 
 def _grown(before: list[int] | None, after: list[int] | None) -> Counters | None:

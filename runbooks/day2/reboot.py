@@ -22,7 +22,7 @@ from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import HostErrors, InventoryError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb import traffic
-from runbooks.lb.failover import can_hold, observer, take_over
+from runbooks.lb.failover import can_hold, comes_back, empties, observer, take_over
 from runbooks.rules import lb as lb_rules
 from runbooks.rules.kubeadm import parse
 from runbooks.text import listed
@@ -76,7 +76,7 @@ def reboot_hosts(session: Session, asked: Wanted, choices: Choices, within: int)
     one, ordered = _nodes(run, choices, workload, boots) if workload else (None, workload)
     plan = {host.name: boots[host].boot for host in due} | _plan(boots)
     turns = Turns(ordered, way, frozenset(_begun(boots)), goes_on=bool(noted), plan=plan)
-    watching = observer(run) if way and (way.away or way.back) else None
+    watching = observer(run) if way and (way.away or way.back or site.load_balancer.vips) else None
     with clients.watched(session) if one else nullcontext():
         session.carry_out(procedure(Reboots(one, pair, within), turns, watching), resume=False)
 
@@ -151,7 +151,7 @@ def _moves(run: Run, pair: Pair, boots: Mapping[Host, Boot], due: Sequence[Host]
     origin = next((host for host, each in boots.items() if each.note and each.note.vip), None)
     left = set(balancers) - set(_begun(boots))
     way = services.moves(lb_rules.change_order(pair.site.load_balancers, states), holder, origin, left)
-    return Moves(tuple(host for host in way.order if host in balancers), way.away, way.back)
+    return Moves(tuple(host for host in way.order if host in balancers), way.away, way.back, way.holder)
 
 
 def _nodes(run: Run, choices: Choices, hosts: Sequence[Host], boots: Mapping[Host, Boot]) -> tuple[Upgrade, list[Host]]:
@@ -232,14 +232,16 @@ def _of_nodes(all_: Reboots, turns: Turns) -> list[Step | Together]:
 def _of_balancers(all_: Reboots, way: Moves, watching: Host | None) -> list[Step | Together]:
     """Return the steps of the load balancers. The one that gets the VIP back keeps its note until it has it."""
     items: list[Step | Together] = []
+    site = all_.pair.site
     for host in way.order:
         if way.away and host == way.order[-1]:
-            items += [can_hold(way.away), take_over(way.away, watching)]
+            items += [can_hold(way.away), take_over(way.away, watching, every=bool(site.load_balancer.vips))]
+        else:
+            items += empties(site, host, way.holder, watching)
         found = steps(all_, host)
         items += found[:-1] if host == way.back else found
-    if way.back:
-        items += [can_hold(way.back), take_over(way.back, watching)]
-        items += [end(way.back)] if way.back in way.order else []
+    items += comes_back(site, way.back, way.end, watching)
+    items += [end(way.back)] if way.back and way.back in way.order else []
     return [*items, all_arrived(all_.pair)]
 
 

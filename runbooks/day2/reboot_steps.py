@@ -107,7 +107,7 @@ def _may_go(all_: Reboots, run: Run, host: Host) -> None:
     found = {each: state for each, (_, state) in all_.pair.states(run).items()}
     if len(found) == 1:
         return
-    if found[host].holds_vip:
+    if found[host].holds_any:
         raise PrecheckError(f"{host} holds the VIP; it is not rebooted now", hint="inv lb.failover, then the same command again")
     if not any(state.holds_vip and not lb_rules.not_serving(state) for each, state in found.items() if each != host):
         raise PrecheckError(f"{host}: no other load balancer holds the VIP and serves", hint="inv lb.status")

@@ -11,6 +11,7 @@ from runbooks.inventory import (
     checks_patches,
     checks_ports,
     checks_values,
+    checks_vips,
 )
 from runbooks.inventory.draft import Draft, DraftHost
 from runbooks.inventory.problems import Finding
@@ -98,6 +99,7 @@ def adverts_fit_the_version(draft: Draft) -> Findings:
 CHECKS: Final[tuple[Callable[[Draft], Findings], ...]] = (
     names_are_unique,
     *checks_values.CHECKS,
+    *checks_vips.CHECKS,
     *checks_networks.CHECKS,
     roles_are_given,
     enough_of_each_role,

@@ -85,6 +85,7 @@ def addresses_are_in_management(draft: Draft) -> Findings:
 def _placed(draft: Draft) -> list[tuple[str, Address]]:
     """Return the addresses that belong in the management network, each with its key."""
     named = [("endpoint.vip", draft.address("endpoint.vip"))]
+    named += [(f"{vip.key}.address", vip.address) for vip in draft.vips]
     named += [(f"{host.key}.address", host.address) for host in draft.hosts]
     return [(key, address) for key, address in named if address is not None]
 

@@ -27,11 +27,12 @@ LB: Final = "load_balancer"
 
 
 def lb_ports_differ(draft: Draft) -> Findings:
-    """Everything that listens on an LB needs its own port."""
+    """Everything that listens on an LB needs its own port; only the ingress front ends may share the API's, on a VIP of their own."""
+    apart = any("ingress" in vip.serves for vip in draft.vips)
     taken: dict[int, str] = {port: key for key, port in ssh_ports(draft, "lb")}
     for key, port in listeners(draft):
         other = taken.setdefault(port, key)
-        if other != key:
+        if other != key and not (apart and other == "endpoint.port" and key.startswith(f"{LB}.ingress.")):
             yield Finding(key, f"port {port} is already used by {other}: on an LB each needs its own port")
 
 

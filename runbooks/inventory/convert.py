@@ -207,8 +207,8 @@ def _wanted(hint: scalars.Hint) -> str:
 
 def _example(item: scalars.Hint) -> str:
     if isinstance(item, type) and issubclass(item, Model):
-        return "- {name: lb1, address: 10.1.1.11, roles: [lb]}"
+        return item.EXAMPLE
     if item is Path:
         return "[patches/kube-apiserver0+merge.yaml]"
-    first = get_args(item)[0]
+    first = next(iter(get_args(item)), None)
     return f"[{first}]" if isinstance(first, str) else f"- {scalars.expected(item)}"

@@ -31,6 +31,27 @@ class DraftHost:
         return f"{self.key}.{name}" in self.draft.lines and self.draft.values.get(f"{self.key}.{name}", True) is not None
 
 
+class DraftVip:
+    """One entry of ``load_balancer.vips``. A property is None (``serves``: empty) when its value is missing or invalid."""
+
+    def __init__(self, draft: "Draft", index: int) -> None:
+        self.key = f"load_balancer.vips[{index}]"
+        self.draft = draft
+        self.name = draft.text(f"{self.key}.name")
+        self.address = draft.address(f"{self.key}.address")
+        self.vrrp_id = draft.number(f"{self.key}.vrrp_id")
+        self.prefer = draft.text(f"{self.key}.prefer")
+        serves = draft.values.get(f"{self.key}.serves")
+        self.serves: tuple[str, ...] = serves if isinstance(serves, tuple) else ()
+
+    def __str__(self) -> str:
+        return self.name or self.key
+
+    @property
+    def line(self) -> int:
+        return self.draft.line(self.key)
+
+
 class Draft:
     """Filled by ``convert`` and then only read. Keys are written as in messages: ``hosts[3].address``."""
 
@@ -76,6 +97,11 @@ class Draft:
     def hosts(self) -> tuple[DraftHost, ...]:
         """The hosts in the order of the file, also those with invalid values."""
         return tuple(DraftHost(self, index) for index in range(self.lengths.get("hosts", 0)))
+
+    @cached_property
+    def vips(self) -> tuple[DraftVip, ...]:
+        """The VIPs beside ``endpoint.vip`` in the order of the file, also those with invalid values."""
+        return tuple(DraftVip(self, index) for index in range(self.lengths.get("load_balancer.vips", 0)))
 
     @property
     def roles_known(self) -> bool:

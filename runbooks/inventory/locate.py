@@ -67,7 +67,7 @@ def resolve(site: Site, path: Path) -> Site:
         return tuple(expanded(each, beside) for each in given)
 
     replace = msgspec.structs.replace
-    ssh, backup, kubernetes, roles = site.ssh, site.backup, site.kubernetes, site.roles
+    ssh, backup, kubernetes, roles, balancer = site.ssh, site.backup, site.kubernetes, site.roles, site.load_balancer
     cni = full(kubernetes.cni) if isinstance(kubernetes.cni, Path) else kubernetes.cni
     audit = replace(kubernetes.audit, policy=full(kubernetes.audit.policy))
     return replace(
@@ -78,6 +78,7 @@ def resolve(site: Site, path: Path) -> Site:
             control_plane=replace(roles.control_plane, patches=all_full(roles.control_plane.patches)),
             worker=replace(roles.worker, patches=all_full(roles.worker.patches)),
         ),
+        load_balancer=replace(balancer, haproxy_files=all_full(balancer.haproxy_files)),
         ssh=replace(ssh, key=full(ssh.key), known_hosts=full(ssh.known_hosts), gateway=through(ssh.gateway)),
         backup=backup and _backup(backup, full),
         monitoring=site.monitoring and replace(site.monitoring, differences=full(site.monitoring.differences)),

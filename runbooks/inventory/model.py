@@ -15,7 +15,6 @@ from runbooks.inventory.settings import (
     Gateway,
     HostSsh,
     Kubernetes,
-    LoadBalancer,
     Model,
     Monitoring,
     Networks,
@@ -23,6 +22,7 @@ from runbooks.inventory.settings import (
     Roles,
     Ssh,
 )
+from runbooks.inventory.settings_lb import LoadBalancer, Vip
 from runbooks.inventory.words import Address, Flags, HostName, Interface, Name, Priority, Role, Settings, TaintText
 
 T = TypeVar("T")
@@ -135,6 +135,20 @@ class Site(Model, frozen=True):
         """The LBs, highest VRRP priority first: the order in which they hold the VIP."""
         found = [host for host in self.hosts if host.is_lb]
         return tuple(sorted(found, key=lambda host: -(host.priority or 0)))
+
+    def order_of(self, vip: Vip) -> tuple[Host, ...]:
+        """Return the LBs in the order in which they hold ``vip``: the preferred one, then as they hold the VIP of the API."""
+        return tuple(sorted(self.load_balancers, key=lambda host: host.name != vip.prefer))
+
+    @property
+    def ingress_vip(self) -> Address:
+        """The address on which the ingress front ends listen: that of the VIP which serves them, else the VIP of the API."""
+        return next((vip.address for vip in self.load_balancer.vips if "ingress" in vip.serves), self.endpoint.vip)
+
+    @property
+    def vips(self) -> dict[str, Address]:
+        """Every virtual address by name, that of the API first, as "api"."""
+        return {"api": self.endpoint.vip, **{vip.name: vip.address for vip in self.load_balancer.vips}}
 
     @property
     def control_plane(self) -> tuple[Host, ...]:

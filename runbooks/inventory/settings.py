@@ -1,7 +1,7 @@
 """The settings of a site, group by group, as typed, frozen values. The names of durations end in their unit."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -12,7 +12,6 @@ from runbooks.inventory.words import (
     Flags,
     HostPath,
     ImageRepository,
-    Interface,
     LoginName,
     Name,
     Network,
@@ -22,13 +21,14 @@ from runbooks.inventory.words import (
     Settings,
     TaintText,
     Url,
-    UrlPath,
     Version,
 )
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """Base class of every part of the site: immutable, compared by value."""
+    """Base class of every part of the site: immutable, compared by value. ``EXAMPLE``: how one of a list is written."""
+
+    EXAMPLE: ClassVar[str] = "- {name: lb1, address: 10.1.1.11, roles: [lb]}"
 
 
 class Endpoint(Model, frozen=True):
@@ -121,48 +121,6 @@ class Roles(Model, frozen=True):
 
     control_plane: OfNodes = OfNodes()
     worker: OfNodes = OfNodes()
-
-
-class Vrrp(Model, frozen=True):
-    """VRRP between the two LBs. Version 3 has no authentication and allows adverts below one second (RFC 5798).
-
-    Version 2 sends an 8-character secret in clear text and needs whole seconds between adverts.
-    """
-
-    id: Annotated[int, msgspec.Meta(ge=1, le=255)]
-    version: Literal[2, 3] = 3
-    advert_ms: Annotated[int, msgspec.Meta(ge=100, le=10_000)] = 200
-    preempt_delay_s: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
-
-
-class Ingress(Model, frozen=True):
-    """Optional front ends for an ingress controller that listens on a node port of every worker."""
-
-    http: bool = False
-    https: bool = False
-    http_node_port: Port = 30080
-    https_node_port: Port = 30443
-    health_path: UrlPath = "/healthz"
-
-
-class Limits(Model, frozen=True):
-    """HAProxy's limits: connections in all, per API server, and waiting per API server."""
-
-    maxconn: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 3000
-    server_maxconn: Annotated[int, msgspec.Meta(ge=10, le=1_000_000)] = 250
-    server_maxqueue: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 256
-
-
-class LoadBalancer(Model, frozen=True):
-    """HAProxy and keepalived on the two hosts with role ``lb``."""
-
-    interface: Interface
-    vrrp: Vrrp
-    stats_port: Port = 9000
-    metrics_port: Port = 8405
-    health_port: Port = 8404
-    ingress: Ingress = Ingress()
-    limits: Limits = Limits()
 
 
 class Gateway(Model, frozen=True):

@@ -12,6 +12,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Priority = Annotated[int, msgspec.Meta(ge=1, le=254)]
+VrrpId = Annotated[int, msgspec.Meta(ge=1, le=255)]
 Role = Literal["lb", "control-plane", "worker"]
 # The description of a pattern is shown when a value does not match: "X is not <description>".
 # The patterns end in \Z because $ would accept a final line break, which would end up in a rendered file.

@@ -20,6 +20,7 @@ from runbooks.commands.lb_paths import (
     NOTIFY,
     SYSCTL_CONF,
     TAKEN_OUT,
+    TELL_VIP,
     UNCHECKED,
 )
 from runbooks.inventory.model import Host, Site
@@ -44,10 +45,10 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         "ingress": balancer.ingress,
         "limits": balancer.limits,
         "vip": literal(site.endpoint.vip),
+        "ingress_vip": literal(site.ingress_vip),
         "loopback": "[::1]" if isinstance(site.endpoint.vip, IPv6Address) else "127.0.0.1",
         "peers": [peer for peer in site.load_balancers if peer != host],
-        # Only the order of hosts.yaml's priorities counts: a failed check must lower an LB's priority below every other LB's.
-        "priority": HIGHEST_PRIORITY - site.load_balancers.index(host),
+        "instances": _instances(site, host),
         "interface": interface(site, host),
         "advert_s": f"{balancer.vrrp.advert_ms / 1000:g}",
         "auth_pass": auth_pass,
@@ -69,6 +70,33 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         File(HAPROXY_CFG, _haproxy_cfg(facts)),
         File(KEEPALIVED_CONF, render("keepalived.conf", **{**facts, "hook": NOTIFY}), mode="0600", secret=auth_pass),
     )
+
+
+def _instances(site: Site, host: Host) -> list[dict[str, object]]:
+    """Return the VRRP instances of ``host``, that of the API's VIP first. ``tell``: the words with which the hook is called.
+
+    Only the order of hosts.yaml's priorities counts: a failed check must lower an LB's priority below every other LB's.
+    """
+    main: dict[str, object] = {
+        "name": site.name,
+        "vip": "",
+        "id": site.load_balancer.vrrp.id,
+        "priority": HIGHEST_PRIORITY - site.load_balancers.index(host),
+        "address": site.endpoint.vip,
+        "tell": "state",
+    }
+    others: list[dict[str, object]] = [
+        {
+            "name": f"{site.name}-{vip.name}",
+            "vip": vip.name,
+            "id": vip.vrrp_id,
+            "priority": HIGHEST_PRIORITY - site.order_of(vip).index(host),
+            "address": vip.address,
+            "tell": f"{TELL_VIP} {site.name} {vip.name}",
+        }
+        for vip in site.load_balancer.vips
+    ]
+    return [main, *others]
 
 
 def _haproxy_cfg(facts: Mapping[str, Any]) -> str:

@@ -64,7 +64,8 @@ def problems(seen: Mapping[Host, LbStatus], failed: Mapping[Host, RunbookError])
 
 
 def _print_tables(site: Site, seen: Mapping[Host, LbStatus], failed: Mapping[Host, RunbookError]) -> None:
-    print(f"{site.name}: VIP {literal(site.endpoint.vip)}:{site.endpoint.port}\n")
+    others = "".join(f", VIP {vip.name} {vip.address}" for vip in site.load_balancer.vips)
+    print(f"{site.name}: VIP {literal(site.endpoint.vip)}:{site.endpoint.port}{others}\n")
     rows = []
     for host in site.load_balancers:
         if host in failed:
@@ -76,8 +77,9 @@ def _print_tables(site: Site, seen: Mapping[Host, LbStatus], failed: Mapping[Hos
             f"{unit.active} since {unit.since}" if unit.active == "active" else unit.active
             for unit in (state.haproxy, state.keepalived)
         )
-        rows.append([host.name, str(host.address), "VIP" if state.holds_vip else "", vrrp, *services, state.api])
+        rows.append([host.name, str(host.address), _held(state), vrrp, *services, state.api])
     print(table(["LB", "address", "holds", "VRRP", "haproxy", "keepalived", "VIP answers"], rows))
+    _print_others(site, seen)
     rows = [
         [host.name, each.proxy, each.server, each.status, age_text(each.since_s), each.check, str(each.sessions)]
         for host, (_, backends) in seen.items()
@@ -91,6 +93,29 @@ def _print_tables(site: Site, seen: Mapping[Host, LbStatus], failed: Mapping[Hos
         if (note := each.maintenance)
     ]:
         print("\n" + table(["LB", "maintenance", "for", "by", "reason"], rows))
+
+
+def _print_others(site: Site, seen: Mapping[Host, LbStatus]) -> None:
+    """Print the VIPs beside the one of the API, if there are any."""
+    if rows := [
+        [
+            vip.name,
+            str(vip.address),
+            host.name,
+            "VIP" if each.holds else "",
+            f"{each.vrrp or 'unknown'} for {age_text(each.vrrp_for_s)}",
+        ]
+        for vip in site.load_balancer.vips
+        for host, (state, _) in seen.items()
+        for each in state.others
+        if each.name == vip.name
+    ]:
+        print("\n" + table(["VIP", "address", "LB", "holds", "VRRP"], rows))
+
+
+def _held(state: LbState) -> str:
+    """Return what an LB holds: "VIP" for that of the API, the others by name."""
+    return ", ".join([*(["VIP"] if state.holds_vip else []), *(each.name for each in state.others if each.holds)])
 
 
 def _for_machines(seen: Mapping[Host, LbStatus], found: list[str]) -> dict[str, object]:

@@ -236,8 +236,10 @@ def verify_pair(wanted: Sequence[Wanted]) -> Step:
 
     site = wanted[0].site
     return Step(
-        f"the VIP {site.endpoint.vip} is on exactly one LB, and answers there",
+        f"the VIP {site.endpoint.vip} is on exactly one LB, and answers there"
+        if not site.load_balancer.vips
+        else "every VIP is on exactly one LB, and the API answers",
         done=done,
         within=30,
-        by_hand=by_hand("lb", "verify_pair", endpoint=site.endpoint),
+        by_hand=by_hand("lb", "verify_pair", endpoint=site.endpoint, vips=site.load_balancer.vips),
     )

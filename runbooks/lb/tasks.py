@@ -149,9 +149,11 @@ def failover(session: Session, to: str = "") -> None:
     """Hand the VIP to the other LB, without a gap.
 
     For maintenance: the LB that held the VIP is drained until the VIP is handed back with this same command, or until the host
-    reboots. Measures what clients see during the change. Refuses when the other LB could not serve.
+    reboots. Measures what clients see during the change. Refuses when the other LB could not serve. With several VIPs, --to HOST gives that
+    LB all of them; without --to, while an LB is drained, each VIP goes back to the LB that it prefers.
     """
     site, run = session.site, session.run
     states = run.read_all({host: lb.state(site, host) for host in site.load_balancers})
-    target = site.host(to, "lb") if to else rules.standby(site.load_balancers, states)
-    session.carry_out(hand_over(site, target, observer(run)))
+    home = bool(site.load_balancer.vips) and not to and any(state.drained for state in states.values())
+    target = site.host(to, "lb") if to else site.load_balancers[0] if home else rules.standby(site.load_balancers, states)
+    session.carry_out(hand_over(site, target, observer(run), every=bool(site.load_balancer.vips) and not home))

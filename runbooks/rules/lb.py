@@ -6,15 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 from runbooks.commands.lb import OLDEST, LbState
-from runbooks.inventory.model import Host
+from runbooks.inventory.model import Host, Site
 
 
 def change_order(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> list[Host]:
-    """Return the order to change the LBs in: those without the VIP first, then by lowest priority.
+    """Return the order to change the LBs in: those without the VIP first (of them, those without any VIP), then by lowest priority.
 
-    The holder of the VIP is always last, so that a bad change breaks a standby first.
+    The holder of the API's VIP is always last, so that a bad change breaks a standby first.
     """
-    return sorted(hosts, key=lambda host: (states[host].holds_vip, host.priority or 0))
+    return sorted(hosts, key=lambda host: (states[host].holds_vip, states[host].holds_any, host.priority or 0))
 
 
 def standby(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> Host:
@@ -84,7 +84,25 @@ def not_serving(state: LbState) -> str:
 
 
 def not_a_pair(states: Mapping[Host, LbState]) -> str:
-    """Say why the VIP is not on exactly one LB that is the only VRRP master, or does not answer there."""
+    """Say why a VIP is not on exactly one LB that is the only VRRP master, or that of the API does not answer there."""
+    return _main_apart(states) or "; ".join(others_apart(states))
+
+
+def others_apart(states: Mapping[Host, LbState]) -> list[str]:
+    """Return a line for each VIP beside the one of the API that is not on exactly one LB, the only VRRP master for it."""
+    found = []
+    for name in dict.fromkeys(each.name for state in states.values() for each in state.others):
+        of = {host: each for host, state in states.items() for each in state.others if each.name == name}
+        holders = [str(host) for host, each in of.items() if each.holds]
+        masters = [str(host) for host, each in of.items() if each.vrrp == "MASTER"]
+        if len(holders) != 1:
+            found.append(f"the VIP {name} is on {' and '.join(holders) or 'no LB'}")
+        elif masters != holders:
+            found.append(f"{holders[0]} holds the VIP {name}, but the VRRP master is {' and '.join(masters) or 'no LB'}")
+    return found
+
+
+def _main_apart(states: Mapping[Host, LbState]) -> str:
     holders = [str(host) for host, state in states.items() if state.holds_vip]
     if len(holders) != 1:
         return f"the VIP is on {' and '.join(holders) or 'no LB'}"
@@ -105,25 +123,42 @@ def not_ready_to_hold(state: LbState) -> str:
         (state.haproxy_down, "haproxy is flagged as down"),
         (state.keepalived.active != "active", f"keepalived is {state.keepalived.active}"),
         (state.vrrp not in {"MASTER", "BACKUP"}, f"keepalived is in state {state.vrrp or 'unknown'}"),
+        *(
+            (each.vrrp not in {"MASTER", "BACKUP"}, f"keepalived is in state {each.vrrp or 'unknown'} for the VIP {each.name}")
+            for each in state.others
+            if state.vrrp in {"MASTER", "BACKUP"}
+        ),
     )
     return "; ".join(text for wrong, text in reasons if wrong)
 
 
 def drains(hosts: Sequence[Host], target: Host) -> dict[Host, bool]:
-    """Return whether each LB has to be drained so that the VIP moves to ``target`` and stays: those of higher priority have to.
+    """Return whether each LB has to be drained so that the VIP of the API moves to ``target`` and stays: those of higher priority.
 
-    The target itself is never drained.
+    The target itself is never drained. A drained LB gives up every VIP.
     """
     return {host: (host.priority or 0) > (target.priority or 0) for host in hosts}
 
 
-def not_handed_over(states: Mapping[Host, LbState], target: Host) -> str:
-    """Say why the VIP is not on ``target``, or would not stay there."""
+def drains_for_all(site: Site, target: Host) -> dict[Host, bool]:
+    """As `drains`, so that ``target`` gets every VIP: also those LBs are drained that another VIP prefers to the target."""
+    orders = [site.load_balancers, *(site.order_of(vip) for vip in site.load_balancer.vips)]
+    return {host: any(order.index(host) < order.index(target) for order in orders) for host in site.load_balancers}
+
+
+def not_handed_over(states: Mapping[Host, LbState], target: Host, wanted: Mapping[Host, bool]) -> str:
+    """Say why the VIP is not on ``target``, or would not stay there, or a drained LB still has another VIP. ``wanted``: who is drained."""
     if not states[target].holds_vip:
         return "the VIP has not moved yet"
     wrong = [
         f"{host} is {'' if on else 'still '}{'not ' if on else ''}drained"
-        for host, on in drains(list(states), target).items()
+        for host, on in wanted.items()
         if states[host].drained != on
+    ]
+    wrong += [
+        f"the VIP {each.name} is still on {host}"
+        for host, on in wanted.items()
+        for each in states[host].others
+        if on and each.holds and not all(wanted.values())
     ]
     return "; ".join(wrong)

@@ -103,12 +103,17 @@ def _serves(path: str, present: Present, site: Site) -> list[str]:
             for (kind, name), binds in lb_config.services(text).items()
             if (at := _added(site, kind, name, binds) if ours else binds) or not (ours and _is_template(kind, name))
         ]
+    own = lb_config.other_vips(text) if ours else []  # of VIPs that are, or were, in load_balancer.vips: one address each
+    more = [f"the VIP {address}" for each in own for address in lb_config.virtual_addresses(each)[1:]]
+    for each in own:
+        text = text.replace(each, "")
     names, addresses = lb_config.instances(text), lb_config.virtual_addresses(text)
-    # lb.setup writes one instance with one address; either may have been renamed in hosts.yaml since.
+    # Of the API's VIP lb.setup writes one instance with one address; either may have been renamed in hosts.yaml since.
     known = (site.name, str(site.endpoint.vip)) if ours else ()
     return [
         *(f"the VRRP instance {each}" for each in names if each not in known and not (ours and len(names) == 1)),
         *(f"the VIP {each}" for each in addresses if each not in known and not (ours and len(addresses) == 1)),
+        *more,
         *(f"the virtual server {each}" for each in lb_config.virtual_servers(text)),
         *(f"what `{each}` brings" for each in lb_config.includes(text)),
     ]

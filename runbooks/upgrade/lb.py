@@ -14,7 +14,7 @@ from runbooks.commands.service_packages import Choice, Services
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
-from runbooks.lb.failover import can_hold, observer, take_over
+from runbooks.lb.failover import can_hold, comes_back, empties, observer, take_over
 from runbooks.rules import lb as lb_rules
 from runbooks.text import listed
 from runbooks.upgrade.lb_steps import (
@@ -52,7 +52,7 @@ def upgrade_lb(session: Session, to_haproxy: str, to_keepalived: str) -> None:
     origin = next((host for host, before in noted.items() if before), None)
     due = [host for host, (seen, _) in found.items() if rules.not_current(seen, pair.versions[host], UNITS)]
     way = rules.moves(lb_rules.change_order(site.load_balancers, states), holder, origin, due)
-    session.carry_out(procedure(pair, way, observer(run) if way.away or way.back else None, origin))
+    session.carry_out(procedure(pair, way, observer(run) if way.away or way.back or site.load_balancer.vips else None, origin))
 
 
 def versions(run: Run, site: Site, asked: Mapping[str, str]) -> dict[Host, dict[str, str]]:
@@ -84,10 +84,11 @@ def procedure(pair: Pair, way: Moves, watching: Host | None, origin: Host | None
         if host == way.order[-1] and way.away:
             if not origin:
                 items.append(remember(host))
-            items += [can_hold(way.away), take_over(way.away, watching)]
+            items += [can_hold(way.away), take_over(way.away, watching, every=bool(pair.site.load_balancer.vips))]
+        else:
+            items += empties(pair.site, host, way.holder, watching)
         items += [upgrade(pair, host), serves_again(pair, host), settle(host)]
-    if way.back:
-        items += [can_hold(way.back), take_over(way.back, watching)]
+    items += comes_back(pair.site, way.back, way.end, watching)
     if origin or way.away:
         items.append(forget(origin or way.order[-1]))
     items.append(all_arrived(pair))

@@ -67,7 +67,7 @@ def pair_is_whole(pair: Pair) -> Step:
         wrong = [
             f"{host}: {reason}"
             for host, (seen, state) in found.items()
-            if (reason := lb_rules.not_serving(state)) and (state.holds_vip or not rules.was_interrupted(seen, UNITS))
+            if (reason := lb_rules.not_serving(state)) and (state.holds_any or not rules.was_interrupted(seen, UNITS))
         ]
         wrong += filter(None, [lb_rules.not_a_pair({host: state for host, (_, state) in found.items()})])
         if wrong:
@@ -138,7 +138,7 @@ def upgrade(pair: Pair, host: Host) -> Step:
         if done(run):
             return
         found = {each: state for each, (_, state) in pair.states(run).items()}
-        if found[host].holds_vip:
+        if found[host].holds_any:
             raise PrecheckError(
                 f"{host} holds the VIP; it is not worked on now", hint="inv lb.failover, then inv upgrade.lb again"
             )
@@ -285,5 +285,5 @@ def all_arrived(pair: Pair) -> Step:
         wrong = [f"{host}: {reason}" for host, (seen, state) in found.items() if (reason := pair.lacking(seen, state, host))]
         return Unmet.of("; ".join(wrong) or lb_rules.not_a_pair({host: state for host, (_, state) in found.items()}))
 
-    text = by_hand("lb", "verify_pair", endpoint=pair.site.endpoint)
+    text = by_hand("lb", "verify_pair", endpoint=pair.site.endpoint, vips=pair.site.load_balancer.vips)
     return Step("every load balancer is at its versions, the VIP on exactly one", done=done, within=30, by_hand=text)

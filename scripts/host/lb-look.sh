@@ -1,4 +1,5 @@
-# Variables: VIP, FAMILY (4 or 6), API_PORT, ADDRESS (this host's own), STATS_PORT, METRICS_PORT, HAPROXY_CFG, KEEPALIVED_CONF, MARK. Needs knock.sh before it.
+# Variables: VIP, FAMILY (4 or 6), API_PORT, ADDRESS (this host's own), STATS_PORT, METRICS_PORT, HAPROXY_CFG, KEEPALIVED_CONF, MARK,
+# VIPS (array: NAME ADDRESS of each VIP beside the one of the API). Needs knock.sh before it.
 # Prints the state of this LB, one "key value" a line. Read-only. Starts few processes, because it is run very often.
 # shellcheck shell=bash disable=SC2154
 run=/run/ha-runbooks
@@ -22,6 +23,12 @@ while IFS='=' read -r key value || [ -n "$unit" ]; do
     esac
 done < <(systemctl show haproxy keepalived -p Id -p MainPID -p ActiveState -p SubState -p UnitFileState -p ActiveEnterTimestamp)
 if [ -n "$(ip -o "-$FAMILY" address show to "$VIP")" ]; then echo "holds 1"; else echo "holds 0"; fi
+for each in "${VIPS[@]}"; do
+    text='' name=${each% *} holds=0
+    if [ -r "$run/vips/$name.state" ]; then read -r text <"$run/vips/$name.state"; fi
+    [ -z "$(ip -o "-$FAMILY" address show to "${each#* }")" ] || holds=1
+    echo "vip.$name $holds $text"
+done
 line nonlocal_bind "/proc/sys/net/ipv$FAMILY/ip_nonlocal_bind"
 for flag in haproxy_down drain vrrp_state haproxy.cfg.loaded keepalived.conf.loaded; do line "$flag" "$run/$flag"; done
 # The worker that was started last, the mark of the configuration that answers on the socket, and what the files would be.

@@ -1,4 +1,5 @@
-# Variables: VIP, FAMILY (4 or 6), INTERFACE, ADDRESS (this host's own), PEERS (array: the other LBs' addresses), SAMPLE (seconds).
+# Variables: VIP, FAMILY (4 or 6), INTERFACE, ADDRESS (this host's own), PEERS (array: the other LBs' addresses), SAMPLE (seconds),
+# VIPS (array: NAME ADDRESS INSTANCE of each VIP beside the one of the API).
 # Prints what decides where the VIP is, one "key value" a line: links, addresses, masked and stopped services, full disks, the VRRP
 # adverts that keepalived counted and the machines that answer for the VIP during SAMPLE (0: neither), and the packet filter (nftables'
 # JSON in base64). Read-only.
@@ -10,6 +11,10 @@ if [ -e "$link" ]; then
 else echo "link missing"; fi
 [ -z "$(ip -o "-$FAMILY" address show dev "$INTERFACE" to "$ADDRESS" 2>/dev/null)" ] || echo "address yes"
 while read -r _ device _; do echo "vip_on ${device%%@*}"; done < <(ip -o "-$FAMILY" address show to "$VIP")
+for each in "${VIPS[@]}"; do
+    read -r name other _ <<<"$each"
+    while read -r _ device _; do echo "other_on $name ${device%%@*}"; done < <(ip -o "-$FAMILY" address show to "$other")
+done
 for unit in haproxy keepalived; do
     state=$(systemctl is-enabled "$unit" 2>/dev/null)
     [[ $state != masked* ]] || echo "masked $unit"
@@ -53,10 +58,10 @@ counted() { # WHEN: prints "counters WHEN RECEIVED SENT ERRORS"
     done < <(asked USR2 keepalived.stats)
     [ -z "$any" ] || echo "counters $1 $received $sent $errors"
 }
-neighbours() { # prints every hardware address that answers for the VIP
+neighbours() { # ADDRESS PREFIX: prints every hardware address that answers for a VIP, each after the prefix
     if [ "$FAMILY" = 4 ] && command -v arping >/dev/null; then
-        timeout "$((SAMPLE + 1))" arping -c 2 -w "$SAMPLE" -I "$INTERFACE" "$VIP" 2>/dev/null |
-            grep -oiE '([0-9a-f]{2}:){5}[0-9a-f]{2}' | sort -u | sed 's/^/answers_for_vip /'
+        timeout "$((SAMPLE + 1))" arping -c 2 -w "$SAMPLE" -I "$INTERFACE" "$1" 2>/dev/null |
+            grep -oiE '([0-9a-f]{2}:){5}[0-9a-f]{2}' | sort -u | sed "s/^/$2 /"
     fi
 }
 arriving() { # PEER: prints how many of its adverts reach the interface, before any filter
@@ -65,14 +70,20 @@ arriving() { # PEER: prints how many of its adverts reach the interface, before 
     number=$(timeout "$SAMPLE" tcpdump -nlp -Q in -i "$INTERFACE" "ip proto 112 and src host $1 or ip6 proto 112 and src host $1" 2>/dev/null | grep -c IP)
     echo "arriving $1 $number"
 }
-asked USR1 keepalived.data | sed -n '/^ *VRRP Instance = /,$ { s/^ *State = \([A-Z]*\).*/vrrp \1/p }' | head -n 1
+# "vrrp STATE" of the first instance, which is that of the API's VIP, and "vrrp_of INSTANCE STATE" of each.
+asked USR1 keepalived.data | awk '/^ *VRRP Instance = / { name = $4; next }
+    name != "" && /^ *State = / { if (!seen++) print "vrrp " $3; print "vrrp_of " name " " $3; name = "" }'
 if [ "$SAMPLE" != 0 ]; then counted before; fi
 [ "$SAMPLE" = 0 ] || for peer in "${PEERS[@]}"; do
     arriving "$peer" &
     if ping -n -q -c 1 -W 1 "$peer" >/dev/null 2>&1; then echo "ping $peer yes"; else echo "ping $peer no"; fi &
 done
 if [ "$SAMPLE" != 0 ]; then
-    neighbours &
+    neighbours "$VIP" answers_for_vip &
+    for each in "${VIPS[@]}"; do
+        read -r name other _ <<<"$each"
+        neighbours "$other" "answers_for $name" &
+    done
     sleep "$SAMPLE" &
     wait
     counted after

@@ -1,7 +1,8 @@
-# Variables: STATE (MASTER, BACKUP or FAULT). Records it as keepalived's state, in the same file as `lb-hook state` does.
+# Variables: STATE (MASTER, BACKUP or FAULT), FILE (where `lb-hook` records it). Records it as keepalived's state of one VIP.
 # shellcheck shell=bash disable=SC2154
 set -eu
 umask 022
-echo "$STATE $(date +%s)" >/run/ha-runbooks/vrrp_state
+mkdir -p "${FILE%/*}"
+echo "$STATE $(date +%s)" >"$FILE"
 hook=/usr/libexec/keepalived/ha-runbooks/lb-hook
 [ ! -x "$hook" ] || "$hook" metrics || true # one from before monitoring does not know the word

@@ -1,8 +1,8 @@
 #!/bin/sh
 # keepalived's checks of this host's HAProxy, through its runtime socket (installed by `inv lb.setup`). A failed check lowers this LB's
 # priority and never takes its VIP away: when no LB passes, the one that has the VIP keeps it.
-#   answers PEER...  fails when HAProxy does not answer; tries twice. PEER: HOST:PORT of another LB's stats page. When this LB holds the
-#                    VIP and another LB's HAProxy answers, the VIP is given to it at once: a lower priority alone takes preempt_delay
+#   answers PEER...  fails when HAProxy does not answer; tries twice. PEER: HOST:PORT of another LB's stats page. When this LB holds a
+#                    VIP and another LB's HAProxy answers, it is given to it at once: a lower priority alone takes preempt_delay
 #                    and three adverts more.
 #   masters          fails when HAProxy says that no API server is up. While it does not say, the last verdict stands
 run=/run/ha-runbooks
@@ -38,7 +38,7 @@ answers)
     put yield 0
     if [ -z "$(ask 0.3 'show info')" ]; then
         able=''
-        if [ ! -e "$run/hung" ] && grep -qs '^MASTER' "$run/vrrp_state"; then
+        if [ ! -e "$run/hung" ] && grep -qs '^MASTER' "$run/vrrp_state" "$run"/vips/*.state; then
             a_peer_answers "$@" &
             able=$!
         fi

@@ -9,22 +9,37 @@
 #                   reload is not recorded here: the old worker goes on when the new one cannot start, and only root's `inv lb.setup`
 #                   proves which of them runs
 #   state ...       keepalived's notify call: type, instance, state, priority
+#   vip SITE NAME ...   the same call, for a VIP beside the one of the API
 #   metrics [SITE]  write lb.prom anew from what was recorded: keepalived's state, for node_exporter (docs/monitoring.md). With the site's
 #                   name also where an earlier version of this hook recorded the state, and counted no changes
 set -eu
 umask 022
 run=/run/ha-runbooks
 mkdir -p "$run"
+of=$run/vrrp_ # what the names of the files begin with that tell of one VIP: $run/vips/NAME. for another one than the API's
 moved() { # SITE STATE: counts the changes into each state, since this host was booted
     site=$1 into=$2
     set -- MASTER BACKUP FAULT STOP
-    [ ! -r "$run/vrrp_moves" ] || read -r _ master backup fault stop <"$run/vrrp_moves" || true
+    [ ! -r "${of}moves" ] || read -r _ master backup fault stop <"${of}moves" || true
     for each in "${master:-0}" "${backup:-0}" "${fault:-0}" "${stop:-0}"; do
         [ "$1" != "$into" ] || each=$((each + 1))
         shift
         set -- "$@" "$each"
     done
-    echo "$site $*" >"$run/vrrp_moves"
+    echo "$site $*" >"${of}moves"
+}
+other_vips() {
+    set -- "$run"/vips/*.moves
+    [ -r "$1" ] || return 0
+    echo "# HELP ha_runbooks_vip_master Whether keepalived of this load balancer is MASTER of a VIP beside the one of the API."
+    echo "# TYPE ha_runbooks_vip_master gauge"
+    for file in "$@"; do
+        vip=${file##*/} vip=${vip%.moves} state=STOP
+        read -r site _ <"$file" || continue
+        [ ! -r "$run/vips/$vip.state" ] || read -r state _ <"$run/vips/$vip.state" || true
+        [ "$state" = MASTER ] && is=1 || is=0
+        echo "ha_runbooks_vip_master{site=\"$site\",vip=\"$vip\"} $is"
+    done
 }
 metrics() { # node_exporter reads this file as any user; another process may read it at any time, so it is replaced
     [ -r "$run/vrrp_moves" ] || return 0
@@ -49,6 +64,7 @@ metrics() { # node_exporter reads this file as any user; another process may rea
         for each in "MASTER $master" "BACKUP $backup" "FAULT $fault" "STOP $stop"; do
             echo "ha_runbooks_vrrp_transitions_total{site=\"$site\",to=\"${each% *}\"} ${each#* }"
         done
+        other_vips
     } >"$run/lb.prom.$$"
     mv -f "$run/lb.prom.$$" "$run/lb.prom"
 }
@@ -68,17 +84,22 @@ down) echo 1 >"$run/haproxy_down" ;;
 leave)
     echo 1 >"$run/leaving"
     tries=30 # 3 s at most: there may be no other LB to take the VIP
-    while [ "$tries" -gt 0 ] && grep -qs '^MASTER' "$run/vrrp_state"; do
+    while [ "$tries" -gt 0 ] && grep -qs '^MASTER' "$run/vrrp_state" "$run"/vips/*.state; do
         sleep 0.1
         tries=$((tries - 1))
     done
     ;;
 gone)
-    rm -f "$run/vrrp_state"
+    rm -f "$run/vrrp_state" "$run"/vips/*.state
     ip address delete "$2" dev "$3" 2>/dev/null || true
     metrics || true # systemd takes an error here for a failure of keepalived
     ;;
 loaded)
+    # A VIP that is not in hosts.yaml any more.
+    [ "${2##*/}" != keepalived.conf ] || for file in "$run"/vips/*.*; do
+        name=${file##*/}
+        [ ! -e "$file" ] || grep -qE "lb-hook vip [^ ]+ ${name%%.*}\"" "$2" || rm -f "$file"
+    done
     umask 077 # keepalived.conf holds a short password, which could be guessed from its digest
     record=$run/${2##*/}.loaded
     process=${MAINPID:-}
@@ -92,19 +113,26 @@ loaded)
     echo "$(sha256sum <"$2" | cut -d' ' -f1) $process" >"$record.new"
     mv -f "$record.new" "$record"
     ;;
-state)
+state | vip)
+    if [ "$1" = vip ]; then
+        mkdir -p "$run/vips"
+        of=$run/vips/$3. name=$2
+        shift 2
+    else
+        name=$3
+    fi
     # keepalived does not wait for one call to end before the next: the state of the call that was started last is kept.
-    name=$3 state=$4
+    state=$4
     read -r mine </proc/$$/stat
     # shellcheck disable=SC2086 # field 22, here the 20th: when this process was started, in ticks since boot
     set -- ${mine##*) }
     shift 19
-    exec 9>>"$run/vrrp_state.order"
+    exec 9>>"$run/vrrp_state.order" # one lock for all VIPs: lb.prom tells of all
     flock 9
-    read -r begun pid <"$run/vrrp_state.order" || begun=0 pid=0
+    read -r begun pid <"${of}state.order" || begun=0 pid=0
     if [ "$1" -gt "$begun" ] || { [ "$1" -eq "$begun" ] && [ $$ -gt "$pid" ]; }; then
-        echo "$1 $$" >"$run/vrrp_state.order"
-        echo "$state $(date +%s)" >"$run/vrrp_state"
+        echo "$1 $$" >"${of}state.order"
+        echo "$state $(date +%s)" >"${of}state"
     fi
     moved "$name" "$state" # last: neither may keep the state from being recorded
     metrics

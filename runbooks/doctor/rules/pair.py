@@ -36,7 +36,9 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
     idle = {host: reason for host, state in states.items() if host not in bare and (reason := lb.not_serving(state))}
     if apart:
         seen = "; ".join([apart, *(f"{host}: {reason}" for host, reason in idle.items())])
-        why = "clients reach no API server" if "no LB" in apart else "clients reach one LB or the other at random"
+        who = "clients" if apart != "; ".join(lb.others_apart(states)) else "clients of that VIP"
+        nothing = "clients reach no API server" if who == "clients" else f"{who} reach nothing"
+        why = nothing if "no LB" in apart else f"{who} reach one LB or the other at random"
         yield Finding("fail", topic="VIP", seen=seen, why=why, fix="inv recover.vip", explains=frozenset(states))
         return
     for host, reason in idle.items():

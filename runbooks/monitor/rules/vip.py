@@ -10,7 +10,7 @@ from typing import Final
 
 from runbooks.monitor.rules.alert import Alert, Group
 from runbooks.monitor.rules.scope import Scope
-from runbooks.text import HOUR
+from runbooks.text import HOUR, listed
 
 FAULT: Final = 'state="FAULT"'
 TO_MASTER: Final = 'to="MASTER"'
@@ -22,7 +22,9 @@ THEN: Final = (
 def group(scope: Scope) -> Group:
     """Return the alerts about the VIP and keepalived."""
     return Group(
-        name="vip", title="Load balancers: VIP and keepalived", alerts=(*_holders(scope), *_keepalived(scope), *_moves(scope))
+        name="vip",
+        title="Load balancers: VIP and keepalived",
+        alerts=(*_holders(scope), *_others(scope), *_keepalived(scope), *_moves(scope)),
     )
 
 
@@ -57,6 +59,37 @@ def _holders(scope: Scope) -> tuple[Alert, ...]:
             for_s=scope.wait(60),
             summary=f"{{{{ $value }}}} load balancers hold the VIP {vip}",
             description=f"keepalived is MASTER on {{{{ $value }}}} load balancers at once: they do not hear each other. Connections to {vip} break.",
+            command="inv recover.vip --plan",
+            then=f"Usually a firewall or switch that drops VRRP (IP protocol 112) between the LBs. {THEN}",
+        ),
+    )
+
+
+def _others(scope: Scope) -> tuple[Alert, ...]:
+    """Return the alerts about the VIPs beside the one of the API; none where there is no such VIP."""
+    site, master = scope.site, scope.textfile("vip_master")
+    if not site.load_balancer.vips:
+        return ()
+    balancers = len(site.load_balancers)
+    named = listed(f"{vip.name} {vip.address}" for vip in site.load_balancer.vips)
+    return (
+        Alert(
+            name="OtherVIPWithoutHolder",
+            expr=f"sum by (site, vip) ({master}) == 0\n  and\ncount by (site, vip) ({master}) == {balancers}",
+            severity="critical",
+            for_s=scope.wait(30),
+            summary="No load balancer holds the VIP {{ $labels.vip }}",
+            description=f"keepalived is MASTER of {{{{ $labels.vip }}}} on none of the load balancers ({named}): its clients are not served.",
+            command="inv recover.vip --plan",
+            then=THEN,
+        ),
+        Alert(
+            name="OtherVIPHeldTwice",
+            expr=f"sum by (site, vip) ({master}) > 1",
+            severity="critical",
+            for_s=scope.wait(60),
+            summary="{{ $value }} load balancers hold the VIP {{ $labels.vip }}",
+            description=f"keepalived is MASTER of {{{{ $labels.vip }}}} on {{{{ $value }}}} load balancers at once ({named}): they do not hear each other.",
             command="inv recover.vip --plan",
             then=f"Usually a firewall or switch that drops VRRP (IP protocol 112) between the LBs. {THEN}",
         ),

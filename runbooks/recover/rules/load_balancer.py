@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from runbooks.commands.firewall import Openings
 from runbooks.commands.haproxy import Backend
 from runbooks.commands.lb import LbState, interface
+from runbooks.commands.lb_paths import OTHER_STATES
 from runbooks.commands.vip import VipFacts
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import Address
 from runbooks.rules.finding import Finding, Severity
 from runbooks.text import age_text, listed
 
@@ -24,7 +26,7 @@ class LbView:
     ``missing`` are the packages that are not installed, ``drifted`` the files that differ from hosts.yaml, ``unloaded`` the services
     that run with another configuration than their file. ``closed`` is what firewalld does not allow yet, ``switched_off`` the SELinux
     booleans that have to be on. ``noted`` is the VRRP state that our notify script recorded, ``state.vrrp`` the one that keepalived
-    reports itself.
+    reports itself; ``noted_others`` the same of the VIPs beside the one of the API, by name.
     """
 
     state: LbState
@@ -37,6 +39,7 @@ class LbView:
     switched_off: tuple[str, ...]
     firewalld: bool
     noted: str = ""
+    noted_others: Mapping[str, str] = field(default_factory=dict)
 
 
 Views = Mapping[Host, LbView | RunbookError]
@@ -118,17 +121,32 @@ def _services(view: LbView) -> Iterator[Fault]:
         elif state.haproxy_down:
             cause = "haproxy is flagged as down although it runs"
             yield Fault(seen=cause, evidence="/run/ha-runbooks/haproxy_down", fix="clear the flag")
-    if vip.vrrp and view.noted and noted_wrongly(state, vip.vrrp, view.noted):
-        evidence = f"/run/ha-runbooks/vrrp_state says {view.noted}, keepalived says {vip.vrrp}"
-        yield Fault(seen="its recorded VRRP state is wrong, so lb.status is wrong, too", evidence=evidence, fix="correct it")
+    yield from _recorded(view)
     if keepalived_stuck(view):
         evidence = f"in state {state.vrrp or 'unknown'} for {age_text(state.vrrp_for_s)}, with no other fault that explains it"
         yield Fault(seen="keepalived is neither MASTER nor BACKUP", evidence=evidence, fix="restart it")
 
 
+def _recorded(view: LbView) -> Iterator[Fault]:
+    state, vip = view.state, view.vip
+    if vip.vrrp and view.noted and noted_wrongly(state, vip.vrrp, view.noted):
+        evidence = f"/run/ha-runbooks/vrrp_state says {view.noted}, keepalived says {vip.vrrp}"
+        yield Fault(seen="its recorded VRRP state is wrong, so lb.status is wrong, too", evidence=evidence, fix="correct it")
+    for each in state.others:
+        noted, true = view.noted_others.get(each.name, ""), vip.others[each.name].vrrp if each.name in vip.others else ""
+        if noted and wrongly_noted(state, each.vrrp_for_s, true, noted):
+            evidence = f"{OTHER_STATES}/{each.name}.state says {noted}, keepalived says {true}"
+            yield Fault(seen=f"its recorded VRRP state of the VIP {each.name} is wrong", evidence=evidence, fix="correct it")
+
+
 def noted_wrongly(state: LbState, true: str, noted: str) -> bool:
     """Whether the recorded VRRP state ``noted`` differs from keepalived's ``true`` one, for longer than a change of state takes."""
-    return bool(true) and true != noted and state.vrrp_for_s >= SETTLED_S and state.keepalived.active == "active"
+    return wrongly_noted(state, state.vrrp_for_s, true, noted)
+
+
+def wrongly_noted(state: LbState, for_s: int, true: str, noted: str) -> bool:
+    """As `noted_wrongly`, for a VIP whose state was recorded ``for_s`` seconds ago."""
+    return bool(true) and true != noted and for_s >= SETTLED_S and state.keepalived.active == "active"
 
 
 def keepalived_stuck(view: LbView) -> bool:
@@ -148,13 +166,33 @@ def stray_devices(own: str, state: LbState, vip_on: Iterable[str]) -> tuple[str,
     return tuple(device for device in vip_on if device != own or standby)
 
 
+def strays(site: Site, host: Host, state: LbState, seen: VipFacts) -> list[tuple[str, Address, str]]:
+    """Return every stray VIP of ``host``: its name ("" for that of the API), its address and the device, as `stray_devices` says."""
+    own = interface(site, host)
+    found = [("", site.endpoint.vip, device) for device in stray_devices(own, state, seen.vip_on)]
+    addresses = site.vips
+    for each in state.others:
+        standby = state.keepalived.active == "active" and each.vrrp == "BACKUP" and each.vrrp_for_s >= SETTLED_S
+        on = seen.others[each.name].on if each.name in seen.others else ()
+        found += [(each.name, addresses[each.name], device) for device in on if device != own or standby]
+    return found
+
+
+def _masters(everyone: Views, name: str) -> bool:
+    """Whether an LB is VRRP master of the VIP ``name`` ("" for that of the API)."""
+    states = [each.state for each in everyone.values() if isinstance(each, LbView)]
+    if not name:
+        return any(each.vrrp == "MASTER" for each in states)
+    return any(each.name == name and each.vrrp == "MASTER" for state in states for each in state.others)
+
+
 def _strays(site: Site, host: Host, view: LbView, everyone: Views) -> Iterator[Fault]:
     """Return the devices with a stray VIP. `recover.vip` removes it only if an LB is VRRP master."""
-    masters = {each for each, other in everyone.items() if isinstance(other, LbView) and other.state.vrrp == "MASTER"}
-    for device in stray_devices(interface(site, host), view.state, view.vip.vip_on):
-        cause = f"the VIP is on {device}, but keepalived did not put it there"
-        evidence = f"keepalived is {view.state.vrrp or 'not running'} there"
-        vip = f"{site.endpoint.vip}/{site.endpoint.vip.max_prefixlen}"
-        fix = f"on {host}: ip address delete {vip} dev {device}"
+    for name, address, device in strays(site, host, view.state, view.vip):
+        masters = _masters(everyone, name)
+        vrrp = view.state.vrrp if not name else next(each.vrrp for each in view.state.others if each.name == name)
+        cause = f"the VIP {f'{name} ' if name else ''}is on {device}, but keepalived did not put it there"
+        evidence = f"keepalived is {vrrp or 'not running'} there"
+        fix = f"on {host}: ip address delete {address}/{address.max_prefixlen} dev {device}"
         fix = fix if masters else f"when a load balancer is VRRP master (clients may use this address until then), {fix}"
-        yield Fault(topic="VIP", host=host.name, seen=cause, evidence=evidence, fix=fix, automatic=bool(masters))
+        yield Fault(topic="VIP", host=host.name, seen=cause, evidence=evidence, fix=fix, automatic=masters)

@@ -47,6 +47,13 @@ def foreign_holders(site: Site, views: Mapping[Host, LbView]) -> Iterator[Fault]
     if len(views) < len(site.load_balancers):
         return
     known = {each.vip.mac for each in views.values()}
+    for other in site.load_balancer.vips:
+        for mac in sorted(
+            {mac for each in views.values() if (seen := each.vip.others.get(other.name)) for mac in seen.answers} - known
+        ):
+            cause = f"another machine answers for the VIP {other.name}: {mac}"
+            fix = f"find that machine (on a switch: show mac address-table address {mac}) and take {other.address} off it"
+            yield Fault(topic="VIP", seen=cause, evidence="arping, run on the LBs", fix=fix)
     for mac in sorted({mac for each in views.values() for mac in each.vip.answers} - known):
         cause = f"another machine answers for the VIP: {mac}"
         fix = f"find that machine (on a switch: show mac address-table address {mac}) and take {site.endpoint.vip} off it"
@@ -58,7 +65,8 @@ def _hears_nothing(site: Site, host: Host, view: LbView, peer: Host, master: LbV
 
     An LB in FAULT does not listen. One that became master less than SETTLED_S seconds ago may still be sending its first advert.
     """
-    if view.state.vrrp not in {"MASTER", "BACKUP"} or master.state.vrrp != "MASTER":
+    masters = master.state.vrrp == "MASTER" or any(each.vrrp == "MASTER" for each in master.state.others)
+    if view.state.vrrp not in {"MASTER", "BACKUP"} or not masters:
         return False
     if min(view.state.vrrp_for_s, master.state.vrrp_for_s) < SETTLED_S:
         return False

@@ -106,8 +106,13 @@ def _view(want: Wanted, seen: vip.VipFacts, backends: tuple[haproxy.Backend, ...
     left_behind = {"haproxy": runs is not None and runs != lb_config.mark(want.text(HAPROXY_CFG)), "keepalived": False}
     active = {"haproxy": facts.state.haproxy.active, "keepalived": facts.state.keepalived.active}
     return LbView(
-        state=replace(facts.state, vrrp=seen.vrrp or facts.state.vrrp),
+        state=replace(
+            facts.state,
+            vrrp=seen.vrrp or facts.state.vrrp,
+            others=tuple(replace(each, vrrp=_true(seen, each.name) or each.vrrp) for each in facts.state.others),
+        ),
         noted=facts.state.vrrp,
+        noted_others={each.name: each.vrrp for each in facts.state.others},
         vip=seen,
         backends=backends,
         missing=tuple(name for name in PACKAGES if name not in facts.packages),
@@ -123,6 +128,10 @@ def _view(want: Wanted, seen: vip.VipFacts, backends: tuple[haproxy.Backend, ...
         switched_off=facts.switched_off,
         firewalld=facts.firewall is not None,
     )
+
+
+def _true(seen: vip.VipFacts, name: str) -> str:
+    return seen.others[name].vrrp if name in seen.others else ""
 
 
 # ---- the report
@@ -153,4 +162,8 @@ def _holders(session: Session, views: Views) -> str:
     holders = [str(host) for host, each in there.items() if each.state.holds_vip]
     others = [f"{host} is {each.state.vrrp or 'unknown'}" for host, each in there.items() if not each.state.holds_vip]
     silent = [f"{host} does not answer" for host in session.site.load_balancers if host not in there]
-    return "; ".join([f"on {' and '.join(holders) or 'no LB'}", *others, *silent])
+    lines = [f"on {' and '.join(holders) or 'no LB'}", *others, *silent]
+    for vip_ in session.site.load_balancer.vips:
+        on = [str(host) for host, each in there.items() for other in each.state.others if other.holds and other.name == vip_.name]
+        lines.append(f"the VIP {vip_.name} on {' and '.join(on) or 'no LB'}")
+    return "; ".join(lines)

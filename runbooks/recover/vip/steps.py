@@ -12,6 +12,7 @@ from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.words import Address
 from runbooks.lb.claims import takes_nothing_away
 from runbooks.lb.steps import (
     allow_nonlocal_bind,
@@ -24,7 +25,8 @@ from runbooks.lb.steps import (
     verify_pair,
 )
 from runbooks.lb.wanted import Wanted
-from runbooks.recover.rules.load_balancer import noted_wrongly, stray_devices
+from runbooks.recover.rules.load_balancer import noted_wrongly, wrongly_noted
+from runbooks.recover.rules.load_balancer import strays as all_strays
 from runbooks.recover.rules.packet_filter import Blocker, can_be_preceded, vrrp_blockers
 from runbooks.text import listed
 
@@ -124,19 +126,32 @@ def correct_noted_state(want: Wanted) -> Step:
     probe = batch(vip.look(want.site, want.host, 0), lb.state(want.site, want.host))
 
     def done(run: Run) -> bool | Unmet:
-        seen, state = run.read(want.host, probe)
-        wrong = noted_wrongly(state, seen.vrrp, state.vrrp)
-        return Unmet(f"{state.vrrp} is recorded, keepalived says {seen.vrrp}") if wrong else True
+        wrong = _wrong_notes(*run.read(want.host, probe))
+        return Unmet(f"{wrong[0][1]} is recorded, keepalived says {wrong[0][2]}") if wrong else True
+
+    def do(run: Run) -> None:
+        for name, _, true in _wrong_notes(*run.read(want.host, probe)):
+            run.change(want.host, vip.note(true, name))
 
     return Step(
         "the recorded VRRP state is right",
         want.host,
         done=done,
-        do=lambda run: run.change(want.host, vip.note(run.read(want.host, probe)[0].vrrp)),
+        do=do,
         within=10,
         settled=True,
         by_hand=by_hand("recover", "vip_correct_noted_state"),
     )
+
+
+def _wrong_notes(seen: vip.VipFacts, state: LbState) -> list[tuple[str, str, str]]:
+    """Return the VIPs ("" for that of the API) whose recorded VRRP state is wrong, with that state and the true one."""
+    found = [("", state.vrrp, seen.vrrp)] if noted_wrongly(state, seen.vrrp, state.vrrp) else []
+    for each in state.others:
+        true = seen.others[each.name].vrrp if each.name in seen.others else ""
+        if wrongly_noted(state, each.vrrp_for_s, true, each.vrrp):
+            found.append((each.name, each.vrrp, true))
+    return found
 
 
 def restart_stuck_keepalived(want: Wanted) -> Step:
@@ -170,17 +185,18 @@ def remove_strays(want: Wanted) -> Step:
     own = lb.interface(want.site, want.host)
     probe = batch(vip.look(want.site, want.host, 0), lb.state(want.site, want.host))
 
-    def strays(run: Run) -> tuple[str, ...]:
+    def strays(run: Run) -> list[tuple[str, Address, str]]:
         seen, state = run.read(want.host, probe)
-        return stray_devices(own, state, seen.vip_on)
+        return all_strays(want.site, want.host, state, seen)
 
     def done(run: Run) -> bool | Unmet:
         found = strays(run)
-        return Unmet(f"the VIP is on {listed(found)}, but keepalived did not put it there") if found else True
+        where = listed(f"{name} on {device}" if name else device for name, _, device in found)
+        return Unmet(f"the VIP is on {where}, but keepalived did not put it there") if found else True
 
     def do(run: Run) -> None:
-        for device in strays(run):
-            run.change(want.host, vip.drop_stray(want.site, device))
+        for _, address, device in strays(run):
+            run.change(want.host, vip.drop_stray(address, device))
 
     return Step(
         "the VIP is only where keepalived put it",
@@ -201,7 +217,8 @@ def standby_hears(wanted: Sequence[Wanted]) -> Step:
         probes = {each.host: batch(vip.look(site, each.host), lb.state(site, each.host)) for each in wanted}
         for host, (seen, state) in run.read_all(probes).items():
             counted: vip.Counters | None = seen.counters
-            if state.vrrp != "MASTER" and counted and not counted.received:
+            standby = state.vrrp != "MASTER" or any(each.vrrp == "BACKUP" for each in state.others)
+            if standby and counted and not counted.received:
                 return Unmet(f"{host} receives no adverts")
         return True
 

@@ -95,11 +95,18 @@ class Moves:
     order  all LBs in the order in which they are worked on, the holder of the VIP last.
     away   the LB that takes the VIP before the holder is worked on; None when the holder is left alone.
     back   the LB that gets the VIP in the end: the one that held it before; None when it is there.
+    holder the LB that holds it at the beginning; it also takes the VIPs of those that are worked on before it.
     """
 
     order: tuple[Host, ...]
     away: Host | None
     back: Host | None
+    holder: Host
+
+    @property
+    def end(self) -> Host:
+        """The LB that holds the VIP in the end."""
+        return self.back or self.away or self.holder
 
 
 def moves(order: Sequence[Host], holder: Host, origin: Host | None, due: Iterable[Host]) -> Moves:
@@ -111,4 +118,4 @@ def moves(order: Sequence[Host], holder: Host, origin: Host | None, due: Iterabl
     others = [host for host in order if host != holder]
     away = max(others, key=lambda host: host.priority or 0) if holder in set(due) and others else None
     end, first = away or holder, origin or holder
-    return Moves(tuple(order), away, first if first != end else None)
+    return Moves(tuple(order), away, first if first != end else None, holder)

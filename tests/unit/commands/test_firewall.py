@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runbooks.commands import firewall
 from runbooks.commands.base import Answer
 from runbooks.commands.firewall import Firewall, Openings
-from runbooks.inventory.settings import Ingress
+from runbooks.inventory.settings_lb import Ingress
 from runbooks.rules.firewall import missing, wanted
 from tests.support.fakes import bash, lb, site
 

@@ -184,7 +184,9 @@ def test_the_standby_first_and_the_vip_comes_back() -> None:
 
 def test_interrupted_after_the_second_reboot_only_the_vip_comes_back() -> None:
     turns = moves(lb(1), lb(2), set())
-    found = titles(replace(turns, way=services.Moves((lb(1),), turns.way.away, turns.way.back) if turns.way else None))
+    found = titles(
+        replace(turns, way=services.Moves((lb(1),), turns.way.away, turns.way.back, turns.way.holder) if turns.way else None)
+    )
     assert "lb2: take over the VIP" not in found
     assert found.index("lb1: take over the VIP") < found.index("lb1: take that note away")
 

@@ -15,7 +15,8 @@ from runbooks.inventory.convert import fields
 from runbooks.inventory.load import load_site
 from runbooks.inventory.model import Site
 from runbooks.inventory.problems import SiteError
-from runbooks.inventory.settings import Gateway, Ingress, Limits, Monitoring
+from runbooks.inventory.settings import Gateway, Monitoring
+from runbooks.inventory.settings_lb import Ingress, Limits
 
 pytestmark = pytest.mark.unit
 
