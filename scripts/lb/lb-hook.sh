@@ -14,7 +14,7 @@
 #                   name also where an earlier version of this hook recorded the state, and counted no changes
 set -eu
 umask 022
-run=/run/ha-runbooks
+run=/run/ha-runbooks conf=/etc/keepalived/keepalived.conf
 mkdir -p "$run"
 of=$run/vrrp_ # what the names of the files begin with that tell of one VIP: $run/vips/NAME. for another one than the API's
 moved() { # SITE STATE: counts the changes into each state, since this host was booted
@@ -28,7 +28,14 @@ moved() { # SITE STATE: counts the changes into each state, since this host was 
     done
     echo "$site $*" >"${of}moves"
 }
-other_vips() {
+forget_vips() { # drops what is known of VIPs that keepalived.conf does not have any more
+    [ -r "$conf" ] || return 0
+    for file in "$run"/vips/*.*; do
+        name=${file##*/}
+        [ ! -e "$file" ] || grep -qE "lb-hook vip [^ ]+ ${name%%.*}\"" "$conf" || rm -f "$file"
+    done
+}
+other_vips() { # their part of lb.prom
     set -- "$run"/vips/*.moves
     [ -r "$1" ] || return 0
     echo "# HELP ha_runbooks_vip_master Whether keepalived of this load balancer is MASTER of a VIP beside the one of the API."
@@ -95,11 +102,7 @@ gone)
     metrics || true # systemd takes an error here for a failure of keepalived
     ;;
 loaded)
-    # A VIP that is not in hosts.yaml any more.
-    [ "${2##*/}" != keepalived.conf ] || for file in "$run"/vips/*.*; do
-        name=${file##*/}
-        [ ! -e "$file" ] || grep -qE "lb-hook vip [^ ]+ ${name%%.*}\"" "$2" || rm -f "$file"
-    done
+    [ "${2##*/}" != keepalived.conf ] || forget_vips
     umask 077 # keepalived.conf holds a short password, which could be guessed from its digest
     record=$run/${2##*/}.loaded
     process=${MAINPID:-}
@@ -135,6 +138,7 @@ state | vip)
         echo "$state $(date +%s)" >"${of}state"
     fi
     moved "$name" "$state" # last: neither may keep the state from being recorded
+    forget_vips            # keepalived tells FAULT of one that it has dropped
     metrics
     ;;
 metrics)

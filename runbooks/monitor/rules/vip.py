@@ -67,9 +67,11 @@ def _holders(scope: Scope) -> tuple[Alert, ...]:
 
 def _others(scope: Scope) -> tuple[Alert, ...]:
     """Return the alerts about the VIPs beside the one of the API; none where there is no such VIP."""
-    site, master = scope.site, scope.textfile("vip_master")
+    site = scope.site
     if not site.load_balancer.vips:
         return ()
+    names = "|".join(vip.name for vip in site.load_balancer.vips)
+    master = scope.textfile("vip_master", f'vip=~"{names}"')
     balancers = len(site.load_balancers)
     named = listed(f"{vip.name} {vip.address}" for vip in site.load_balancer.vips)
     return (
