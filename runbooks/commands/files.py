@@ -92,7 +92,7 @@ def place(files: Sequence[File]) -> Command:
 
 
 # The old content may have an older secret, so every such line is masked, not only the current secret.
-_SECRET_LINE = re.compile(r"(?m)^(\s*auth_pass\s+).*$")
+_SECRET_LINE = re.compile(r"(?m)^(\s*(?:auth_pass|user\s+\S+\s+password)\s+).*$")
 
 
 def _masked(content: str, file: File) -> str:

@@ -25,6 +25,7 @@ from runbooks.commands.lb_paths import (
 )
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
+from runbooks.lb import own_sections
 from runbooks.render import ROOT, render
 
 # The higher a VRRP priority, the sooner a backup takes over (skew time, RFC 9568). 255 is reserved for an owner of the address.
@@ -36,8 +37,26 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
 
     ``auth_pass`` is the password of VRRP version 2; None with version 3, which has none.
     """
+    facts = _facts(site, host, auth_pass)
+    return (
+        File(HOOK, _script("lb-hook"), mode="0755"),
+        File(NOTIFY, _script("lb-hook"), mode="0755"),
+        File(CHECK, _script("check-haproxy"), mode="0755"),
+        File(
+            "/etc/systemd/system/haproxy.service.d/10-ha-runbooks.conf", render("haproxy-unit.conf", config=HAPROXY_CFG, **facts)
+        ),
+        File(
+            "/etc/systemd/system/keepalived.service.d/10-ha-runbooks.conf",
+            render("keepalived-unit.conf", config=KEEPALIVED_CONF, **facts),
+        ),
+        _haproxy_cfg(facts),
+        File(KEEPALIVED_CONF, render("keepalived.conf", **{**facts, "hook": NOTIFY}), mode="0600", secret=auth_pass),
+    )
+
+
+def _facts(site: Site, host: Host, auth_pass: Secret | None) -> dict[str, Any]:
     balancer = site.load_balancer
-    facts = {
+    return {
         "site": site,
         "host": host,
         "lb": balancer,
@@ -56,20 +75,6 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
         "hook": HOOK,
         "check": CHECK,
     }
-    return (
-        File(HOOK, _script("lb-hook"), mode="0755"),
-        File(NOTIFY, _script("lb-hook"), mode="0755"),
-        File(CHECK, _script("check-haproxy"), mode="0755"),
-        File(
-            "/etc/systemd/system/haproxy.service.d/10-ha-runbooks.conf", render("haproxy-unit.conf", config=HAPROXY_CFG, **facts)
-        ),
-        File(
-            "/etc/systemd/system/keepalived.service.d/10-ha-runbooks.conf",
-            render("keepalived-unit.conf", config=KEEPALIVED_CONF, **facts),
-        ),
-        File(HAPROXY_CFG, _haproxy_cfg(facts)),
-        File(KEEPALIVED_CONF, render("keepalived.conf", **{**facts, "hook": NOTIFY}), mode="0600", secret=auth_pass),
-    )
 
 
 def _instances(site: Site, host: Host) -> list[dict[str, object]]:
@@ -99,11 +104,25 @@ def _instances(site: Site, host: Host) -> list[dict[str, object]]:
     return [main, *others]
 
 
-def _haproxy_cfg(facts: Mapping[str, Any]) -> str:
-    """Render haproxy.cfg, with the digest of its other lines in it: the running HAProxy tells it, and no other configuration has it."""
-    own = {**facts, "mark": MARK, "unchecked": UNCHECKED, "taken_out": TAKEN_OUT}
-    bare = render("haproxy.cfg", **own, digest="")
-    return render("haproxy.cfg", **own, digest=sha256(bare.encode()).hexdigest()[:32])
+def problems(site: Site) -> list[tuple[str, str]]:
+    """Return the keys of hosts.yaml whose files cannot be part of haproxy.cfg, and why."""
+    texts = [_ours(_facts(site, host, None), "") for host in site.load_balancers]
+    return list(dict.fromkeys(each for text in texts for each in own_sections.problems(site, text)))
+
+
+def _haproxy_cfg(facts: Mapping[str, Any]) -> File:
+    """Render haproxy.cfg, with the digest of its other lines in it: the running HAProxy tells it, and no other configuration has it.
+
+    The operator's own sections may have hashes of passwords, so that with them only root reads the file.
+    """
+    bare = _ours(facts, "")
+    own = own_sections.own_sections(facts["site"], bare)
+    digest = sha256(f"{bare}{own}".encode()).hexdigest()[:32]
+    return File(HAPROXY_CFG, _ours(facts, digest) + own, mode="0600" if own else "0644")
+
+
+def _ours(facts: Mapping[str, Any], digest: str) -> str:
+    return render("haproxy.cfg", **facts, mark=MARK, unchecked=UNCHECKED, taken_out=TAKEN_OUT, digest=digest)
 
 
 def nonlocal_bind(site: Site) -> str:

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from runbooks.commands import files, firewall, lb, lb_config, selinux
 from runbooks.commands.firewall import Openings
+from runbooks.commands.lb_own import with_origins
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
@@ -163,7 +164,7 @@ def install_configuration(want: Wanted) -> Step:
 
 
 def _not_applied(want: Wanted, error: CommandError) -> RunbookError:
-    output = "\n".join(str(error).splitlines()[1:])
+    output = with_origins("\n".join(str(error).splitlines()[1:]), want.text(HAPROXY_CFG), HAPROXY_CFG)
     if error.exited == lb.REFUSED:
         return PrecheckError(
             f"{want.host} refuses the new configuration; nothing was changed there\n{output}",
@@ -197,7 +198,7 @@ def run_service(want: Wanted, unit: str, config: str) -> Step:
             return
         answer = run.change(want.host, lb.run_service(unit, want.paths))
         if answer and answer.exited == lb.NOT_LOADED:
-            raise _not_loaded(want, unit, answer.stdout)
+            raise _not_loaded(want, unit, with_origins(answer.stdout, want.text(HAPROXY_CFG), HAPROXY_CFG))
 
     # Settled: what the unit runs with is compared with the wanted file, not with the file that an earlier step installs.
     text = by_hand("lb", "run_service", unit=unit)

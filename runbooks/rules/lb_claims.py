@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from runbooks.commands import lb_config
+from runbooks.commands import lb_config, lb_own
 from runbooks.commands.lb_claims import UNITS, Claims, Present
 from runbooks.commands.lb_config import Bind
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
@@ -98,6 +98,7 @@ def _serves(path: str, present: Present, site: Site) -> list[str]:
     """Return what a configuration serves; of one that is ours, only what lb.setup has never written."""
     text, ours = present.content, lb_config.is_ours(present.content)
     if path == HAPROXY_CFG:
+        text = lb_own.without(text) if ours else text
         return [
             f"{name or kind} ({listed(at) or 'no TCP port'})"
             for (kind, name), binds in lb_config.services(text).items()

@@ -127,9 +127,9 @@ def load_balancers(seen: Mapping[Host, LbReading | RunbookError]) -> list[Findin
     rows += [
         Finding(
             "warn",
-            topic="ingress",
+            topic="ingress" if "ingress-" in down else "LB",
             seen=f"{down} (seen by {', '.join(names)})",
-            fix="check that an ingress controller listens on the workers' node ports",
+            fix="check that an ingress controller listens on the workers' node ports" if "ingress-" in down else "inv lb.status",
         )
         for down, names in ingress.items()
         if down

@@ -27,10 +27,12 @@ def check(session: Session) -> None:
     from runbooks.cluster import patches  # noqa: PLC0415 - start-up time
     from runbooks.inventory import places  # noqa: PLC0415
     from runbooks.inventory.problems import SiteError  # noqa: PLC0415
+    from runbooks.lb import files  # noqa: PLC0415
     from runbooks.rules import kubeadm_args  # noqa: PLC0415
 
     site = session.site
     wrong = [(key, f"{message}: {hint}") for key, message, hint in kubeadm_args.problems(site)]
+    wrong += files.problems(site)
     if not site.example:  # the files of the example are somebody else's
         wrong += [*places.missing(site), *patches.problems(site)]
     if wrong:
