@@ -59,11 +59,11 @@ def differing(wanted: Sequence[File], there: dict[str, Found]) -> list[File]:
 
 def diff(file: File, there: Found | None) -> str:
     """Return the unified diff from the file on the host to the wanted one, secrets masked; also a change of mode, owner or secret."""
-    old = _masked(there.content, file) if there else ""
+    old = masked(there.content, file) if there else ""
     lines = list(
         difflib.unified_diff(
             old.splitlines(keepends=True),
-            _masked(file.content, file).splitlines(keepends=True),
+            masked(file.content, file).splitlines(keepends=True),
             fromfile=file.path if there else "/dev/null",
             tofile=file.path,
         )
@@ -95,7 +95,8 @@ def place(files: Sequence[File]) -> Command:
 _SECRET_LINE = re.compile(r"(?m)^(\s*(?:auth_pass|user\s+\S+\s+password)\s+).*$")
 
 
-def _masked(content: str, file: File) -> str:
+def masked(content: str, file: File) -> str:
+    """Return ``content`` without the secret of ``file``, and without passwords and their hashes in lines that are known to have one."""
     text = content.replace(file.secret, MASK) if file.secret else content
     return _SECRET_LINE.sub(rf"\g<1>{MASK}", text)
 

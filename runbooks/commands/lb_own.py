@@ -36,9 +36,9 @@ def without(haproxy_cfg: str) -> str:
     return _BLOCK.sub(lambda found: "" if found["sha"] == _sha(found["text"]) else found[0], haproxy_cfg)
 
 
-def names(haproxy_cfg: str) -> list[str]:
-    """Return the names of the operator's files in a haproxy.cfg."""
-    return [found["name"] for found in _BLOCK.finditer(haproxy_cfg)]
+def of_the_operator(haproxy_cfg: str) -> str:
+    """Return the operator's own sections of a haproxy.cfg."""
+    return "".join(found["text"] for found in _BLOCK.finditer(haproxy_cfg))
 
 
 def with_origins(said: str, haproxy_cfg: str, path: str) -> str:

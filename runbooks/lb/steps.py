@@ -94,7 +94,7 @@ def allow_nonlocal_bind(want: Wanted) -> Step:
 
 def open_firewall(want: Wanted) -> Step:
     """Open firewalld, where it runs, for clients and for the other LBs' VRRP. Only adds: other rules stay as they are."""
-    needed = firewall_rules.wanted(want.site, want.host)
+    needed = firewall_rules.wanted(want.site, want.host, want.own_binds)
 
     def lacking(run: Run) -> tuple[Openings, Openings]:
         there = run.read(want.host, want.look).firewall

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runbooks.commands import lb
 from runbooks.commands.base import MASK, Secret
-from runbooks.commands.files import File, Found, found
+from runbooks.commands.files import File, Found, found, masked
 from runbooks.commands.lb_config import is_ours
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.tasks import procedure, query
@@ -113,14 +113,14 @@ def status(session: Session) -> None:
 def render(session: Session, to: str) -> None:
     """Write the LBs' files to a directory, for review.
 
-    Connects to no host. A VRRP password is masked.
+    Connects to no host. A VRRP password, and hashes of passwords in your own sections, are masked.
     """
     secret = Secret(MASK) if session.site.load_balancer.vrrp.version == 2 else None
     for host in session.site.load_balancers:
         for file in (*lb_files(session.site, host, secret), lb_sysctl(session.site)):
             path = Path(to) / host.name / file.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(file.content, encoding="utf-8")
+            path.write_text(masked(file.content, file), encoding="utf-8")
             print(path)
 
 

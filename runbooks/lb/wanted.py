@@ -8,11 +8,12 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from runbooks.commands import files, firewall, lb, lb_config, selinux
+from runbooks.commands import files, firewall, lb, lb_config, lb_own, selinux
 from runbooks.commands.base import Probe, Secret, batch
 from runbooks.commands.files import File, Found
 from runbooks.commands.firewall import Firewall
 from runbooks.commands.lb import LbState
+from runbooks.commands.lb_config import Bind
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
@@ -117,6 +118,11 @@ class Wanted:
     def paths(self) -> tuple[str, ...]:
         """The paths of all files that are written or deleted."""
         return (*(file.path for file in self.files), *self.gone)
+
+    @property
+    def own_binds(self) -> list[Bind]:
+        """Where the operator's own sections of haproxy.cfg listen."""
+        return lb_config.binds(lb_own.of_the_operator(self.text(HAPROXY_CFG)))
 
     @property
     def original(self) -> bool:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import ip_address
+
 from runbooks.commands.firewall import Openings
+from runbooks.commands.lb_config import Bind
 from runbooks.inventory.model import Host, Site
 
 
-def wanted(site: Site, host: Host) -> Openings:
-    """Return what ``host`` needs open: the ports of its front ends for every client, VRRP (IP protocol 112) for the other LBs only."""
+def wanted(site: Site, host: Host, own: Iterable[Bind] = ()) -> Openings:
+    """Return what ``host`` needs open: the ports of its front ends for every client, VRRP (IP protocol 112) for the other LBs only.
+
+    ``own``: where the operator's own sections listen; those on the host's loopback need nothing.
+    """
     balancer = site.load_balancer
     ports = [site.endpoint.port, balancer.stats_port, balancer.metrics_port]
     ports += [port for port, on in ((80, balancer.ingress.http), (443, balancer.ingress.https)) if on]
+    ports += [each.port for each in own if not (each.address and _is_loopback(each.address))]
     return Openings(
         ports=tuple(f"{port}/tcp" for port in dict.fromkeys(ports)),
         rules=tuple(
@@ -19,6 +27,13 @@ def wanted(site: Site, host: Host) -> Openings:
             if peer != host
         ),
     )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def missing(needed: Openings, there: Openings) -> Openings:

@@ -14,7 +14,8 @@
 #                   name also where an earlier version of this hook recorded the state, and counted no changes
 set -eu
 umask 022
-run=/run/ha-runbooks conf=/etc/keepalived/keepalived.conf
+run=/run/ha-runbooks
+conf=/etc/keepalived/keepalived.conf
 mkdir -p "$run"
 of=$run/vrrp_ # what the names of the files begin with that tell of one VIP: $run/vips/NAME. for another one than the API's
 moved() { # SITE STATE: counts the changes into each state, since this host was booted

@@ -97,7 +97,7 @@ def _probe(want: Wanted) -> Probe[LbView]:
 
 
 def _view(want: Wanted, seen: vip.VipFacts, backends: tuple[haproxy.Backend, ...] | None, facts: LbFacts) -> LbView:
-    needed = firewall_rules.wanted(want.site, want.host)
+    needed = firewall_rules.wanted(want.site, want.host, want.own_binds)
     configs = {"haproxy": HAPROXY_CFG, "keepalived": KEEPALIVED_CONF}
     drifted = tuple(file.path for file in files.differing(want.files, facts.files))
     loaded = {"haproxy": facts.state.haproxy_loaded, "keepalived": facts.state.keepalived_loaded}

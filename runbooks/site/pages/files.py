@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runbooks.cluster.files import cni_manifest, node_files
 from runbooks.commands.base import MASK, Secret
+from runbooks.commands.files import masked
 from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.inventory.model import Site
 from runbooks.lb.files import lb_files
@@ -21,7 +22,9 @@ KEY, TOKEN, CA_HASH = "0" * 64, "abcdef.0123456789abcdef", "f" * 64
 def files(site: Site) -> dict[str, str]:
     """Return every file by its path below docs/runbooks."""
     secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
-    found = {f"{host}{file.path}": file.content for host in site.load_balancers for file in lb_files(site, host, secret)}
+    found = {
+        f"{host}{file.path}": masked(file.content, file) for host in site.load_balancers for file in lb_files(site, host, secret)
+    }
     for host in site.nodes:
         role = "control-plane" if host.is_control_plane else "worker"
         found |= {f"{role}{file.path}": file.content for file in node_files(site, host, PAUSE)}

@@ -17,7 +17,7 @@ from runbooks.day2 import reboot
 from runbooks.day2.reboot import Turns
 from runbooks.day2.reboot_steps import Reboots
 from runbooks.day2.rules import reboots as rules
-from runbooks.engine.steps import Together
+from runbooks.engine.steps import Step, Together
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host
 from runbooks.upgrade.context import Upgrade
@@ -25,6 +25,7 @@ from runbooks.upgrade.lb_steps import Pair
 from runbooks.upgrade.rules import services
 from runbooks.upgrade.rules.choices import Choices
 from tests.support.fakes import bash, lb, master, site
+from tests.support.vips import two_vips
 
 pytestmark = pytest.mark.unit
 
@@ -189,6 +190,23 @@ def test_interrupted_after_the_second_reboot_only_the_vip_comes_back() -> None:
     )
     assert "lb2: take over the VIP" not in found
     assert found.index("lb1: take over the VIP") < found.index("lb1: take that note away")
+
+
+def test_an_lb_gives_up_every_vip_before_and_gets_those_that_prefer_it_back() -> None:
+    all_ = Reboots(None, Pair(two_vips(), {host: {} for host in site().load_balancers}), 900)
+
+    def rebooted(*hosts: Host) -> list[str]:
+        way = services.moves([lb(2), lb(1)], lb(1), None, hosts)
+        way = replace(way, order=tuple(host for host in way.order if host in hosts))
+        wanted = ("reboot", "take over", "hand the")
+        found = [step.title for step in reboot.procedure(all_, Turns([], way)).steps if isinstance(step, Step)]
+        return [title for title in found if title.partition(": ")[2].startswith(wanted)]
+
+    emptied = ["lb1: take over every VIP, without lb2", "lb2: reboot"]
+    away = ["lb2: take over the VIP", "lb1: reboot", "lb1: take over the VIP"]
+    assert rebooted(lb(1), lb(2)) == emptied + away
+    assert rebooted(lb(2)) == [*emptied, "lb1: hand the other VIPs back"]
+    assert rebooted(lb(1)) == away
 
 
 # ---- an interrupted run

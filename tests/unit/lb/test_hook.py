@@ -13,7 +13,7 @@ import pytest
 from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
-SAMPLE = re.compile(r'(\w+)\{site="ha-cluster"(?:,(?:state|to)="(\w+)")?\} (\d+)')
+SAMPLE = re.compile(r'(\w+)\{site="ha-cluster"(?:,(?:state|to|vip)="(\w+)")?\} (\d+)')
 
 
 class Host:
@@ -22,7 +22,9 @@ class Host:
     def __init__(self, top: Path) -> None:
         self.run = top / "run"
         self.hook = top / "lb-hook"
-        self.hook.write_text((ROOT / "scripts/lb/lb-hook.sh").read_text().replace("/run/ha-runbooks", str(self.run)))
+        self.conf = top / "keepalived.conf"
+        text = (ROOT / "scripts/lb/lb-hook.sh").read_text().replace("/run/ha-runbooks", str(self.run))
+        self.hook.write_text(text.replace("/etc/keepalived/keepalived.conf", str(self.conf)))
 
     def call(self, *words: str) -> None:
         subprocess.run(["sh", self.hook, *words], check=True, timeout=30)
@@ -30,6 +32,14 @@ class Host:
     def notify(self, state: str) -> None:
         """As keepalived calls it: type, instance, state, priority."""
         self.call("state", "INSTANCE", "ha-cluster", state, "254")
+
+    def tell(self, vip: str, state: str) -> None:
+        """The same for another VIP than the one of the API."""
+        self.call("vip", "ha-cluster", vip, "INSTANCE", f"ha-cluster-{vip}", state, "254")
+
+    def serves(self, *vips: str) -> None:
+        """Write a keepalived.conf that has these VIPs beside the one of the API."""
+        self.conf.write_text("".join(f'notify "/x/lb-hook vip ha-cluster {vip}"\n' for vip in vips))
 
     def metrics(self) -> dict[tuple[str, str], int]:
         text = (self.run / "lb.prom").read_text()
@@ -115,3 +125,48 @@ def test_a_site_without_a_state_is_told_nothing_of(host):
     host.call("prepare")
     host.call("metrics", "ha-cluster")
     assert not (host.run / "lb.prom").exists()
+
+
+# ---- other VIPs
+
+
+def test_every_vip_has_a_state_of_its_own(host):
+    host.serves("ingress", "shop")
+    host.notify("BACKUP")
+    host.tell("ingress", "MASTER")
+    host.tell("shop", "BACKUP")
+    found = host.metrics()
+    assert {vip: found["ha_runbooks_vip_master", vip] for vip in ("ingress", "shop")} == {"ingress": 1, "shop": 0}
+    assert (found["master", ""], found["transitions_total", "BACKUP"]) == (0, 1)  # as ever: those of the API's VIP
+    assert (host.run / "vips/ingress.state").read_text().split()[0] == "MASTER"
+    host.call("gone", "192.0.2.1", "lo")
+    assert host.metrics()["ha_runbooks_vip_master", "ingress"] == 0
+    assert not (host.run / "vips/ingress.state").exists()
+
+
+def test_a_vip_that_keepalived_has_dropped_is_forgotten(host):
+    host.serves("ingress", "shop")
+    host.notify("MASTER")
+    host.tell("ingress", "MASTER")
+    host.tell("shop", "MASTER")
+    host.serves("ingress")
+    host.tell("shop", "FAULT")  # keepalived tells it after the reload
+    found = host.metrics()
+    assert ("ha_runbooks_vip_master", "shop") not in found
+    assert found["ha_runbooks_vip_master", "ingress"] == 1
+    assert not list((host.run / "vips").glob("shop*"))
+    host.serves()
+    host.call("loaded", str(host.conf))
+    assert not list((host.run / "vips").iterdir())
+
+
+def test_before_it_stops_every_vip_has_to_go(host):
+    host.serves("ingress")
+    host.notify("BACKUP")
+    host.tell("ingress", "MASTER")
+    program = subprocess.Popen(["sh", host.hook, "leave"])
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.wait(timeout=1)
+    host.tell("ingress", "BACKUP")
+    assert program.wait(timeout=30) == 0
+    assert (host.run / "leaving").read_text() == "1\n"

@@ -22,6 +22,7 @@ from runbooks.upgrade.lb_steps import UNITS, Pair
 from runbooks.upgrade.rules import services as rules
 from tests.support.fakes import lb as balancer
 from tests.support.fakes import site
+from tests.support.vips import two_vips
 
 pytestmark = pytest.mark.unit
 
@@ -209,9 +210,9 @@ def test_a_pair_that_has_its_versions_is_left_alone():
 
 def procedures() -> Iterator[Procedure]:
     both = site().load_balancers
-    for holder, origin, due in product(both, (None, *both), ((), (both[0],), (both[1],), both)):
+    for of, holder, origin, due in product((site(), two_vips()), both, (None, *both), ((), (both[0],), (both[1],), both)):
         order = (*(host for host in both if host != holder), holder)
-        pair = Pair(site(), {host: dict.fromkeys(UNITS, "1") for host in both})
+        pair = Pair(of, {host: dict.fromkeys(UNITS, "1") for host in both})
         yield lb.procedure(pair, rules.moves(order, holder, origin, due), None, origin)
 
 
