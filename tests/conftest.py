@@ -49,6 +49,7 @@ ROWS: Final = {
         "lab/test_kubernetes.py",
         "lb/test_setup.py",
         "lb/test_maintenance.py",
+        "lb/test_vips.py",
         "lb/test_taken.py",
         "lb/test_dnf.py",
         "lb/test_firewall.py",

@@ -97,16 +97,20 @@ def endpoint_name_is_the_vip(draft: Draft) -> Findings:
 
 def gateways_lead_to_hosts(draft: Draft) -> Findings:
     """A gateway must be a machine of its own: not the VIP, which changes its host key, and not twice for one host."""
-    vip, ways = draft.address("endpoint.vip"), ["ssh", *(f"{host.key}.ssh" for host in draft.hosts)]
+    vips, ways = (
+        [draft.address("endpoint.vip"), *(vip.address for vip in draft.vips)],
+        ["ssh", *(f"{host.key}.ssh" for host in draft.hosts)],
+    )
     for way in ways:
         passed: set[tuple[object, object]] = set()
         for key in _gateways(draft, f"{way}.gateway"):
             address, port = draft.values.get(f"{key}.address"), draft.values.get(f"{key}.port")
             if address is None:
                 continue
-            if address == vip:
+            if address in vips:
                 yield Finding(
-                    f"{key}.address", f"{address} is the VIP, behind which the host and its SSH key change: name a machine"
+                    f"{key}.address",
+                    f"{address} is {'the VIP' if address == vips[0] else 'a VIP'}, behind which the host and its SSH key change: name a machine",
                 )
             elif (address, port) in passed:
                 yield Finding(f"{key}.address", f"the gateway {address} is listed twice for one host")

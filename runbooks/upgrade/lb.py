@@ -85,7 +85,7 @@ def procedure(pair: Pair, way: Moves, watching: Host | None, origin: Host | None
             if not origin:
                 items.append(remember(host))
             items += [can_hold(way.away), take_over(way.away, watching, every=bool(pair.site.load_balancer.vips))]
-        else:
+        elif host in way.due:
             items += empties(pair.site, host, way.holder, watching)
         items += [upgrade(pair, host), serves_again(pair, host), settle(host)]
     items += comes_back(pair.site, way.back, way.end, watching)

@@ -205,7 +205,9 @@ def remove_strays(want: Wanted) -> Step:
         do=do,
         within=10,
         settled=True,
-        by_hand=by_hand("recover", "vip_remove_strays", vip=want.site.endpoint.vip, interface=own),
+        by_hand=by_hand(
+            "recover", "vip_remove_strays", vip=want.site.endpoint.vip, interface=own, vips=want.site.load_balancer.vips
+        ),
     )
 
 

@@ -96,12 +96,14 @@ class Moves:
     away   the LB that takes the VIP before the holder is worked on; None when the holder is left alone.
     back   the LB that gets the VIP in the end: the one that held it before; None when it is there.
     holder the LB that holds it at the beginning; it also takes the VIPs of those that are worked on before it.
+    due    the LBs on which there is something to do.
     """
 
     order: tuple[Host, ...]
     away: Host | None
     back: Host | None
     holder: Host
+    due: frozenset[Host] = frozenset()
 
     @property
     def end(self) -> Host:
@@ -115,7 +117,7 @@ def moves(order: Sequence[Host], holder: Host, origin: Host | None, due: Iterabl
     ``origin``: the LB that held the VIP before an earlier run of this command, which was interrupted, moved it; None when there was none.
     Of several standbys the one with the highest priority takes the VIP.
     """
-    others = [host for host in order if host != holder]
-    away = max(others, key=lambda host: host.priority or 0) if holder in set(due) and others else None
+    others, work = [host for host in order if host != holder], frozenset(due)
+    away = max(others, key=lambda host: host.priority or 0) if holder in work and others else None
     end, first = away or holder, origin or holder
-    return Moves(tuple(order), away, first if first != end else None, holder)
+    return Moves(tuple(order), away, first if first != end else None, holder, work)
