@@ -170,6 +170,12 @@ def other_vips(text: str) -> list[str]:
     return [each[0] for each in found if re.search(rf'(?m)^\s*notify "\S+/lb-hook {TELL_VIP} ', each[0])]
 
 
+def other_names(text: str) -> list[str]:
+    """Return the names of these VIPs, as hosts.yaml had them."""
+    found = (re.search(rf'(?m)^\s*notify "\S+/lb-hook {TELL_VIP} \S+ (\S+)"', each) for each in other_vips(text))
+    return [each[1] for each in found if each]
+
+
 def virtual_servers(text: str) -> list[str]:
     """Return the virtual servers (IPVS) of a keepalived.conf."""
     return [" ".join(words[1:3]).rstrip(" {") for words in statements(text) if words[0] == "virtual_server" and len(words) > 1]

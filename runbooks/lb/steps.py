@@ -222,7 +222,7 @@ def serves(want: Wanted) -> Step:
     """Gate: the next LB is changed only when this one serves."""
 
     def done(run: Run) -> bool | Unmet:
-        return Unmet.of(rules.not_serving(run.read(want.host, want.look).state))
+        return Unmet.of(rules.not_serving(want.judged(run.read(want.host, want.look).state)))
 
     text = by_hand("lb", "serves", host=want.host, balancer=want.site.load_balancer)
     return Step("serves: VRRP, stats, metrics", want.host, done=done, within=30, by_hand=text)
@@ -233,7 +233,7 @@ def verify_pair(wanted: Sequence[Wanted]) -> Step:
 
     def done(run: Run) -> bool | Unmet:
         facts = run.read_all({each.host: each.look for each in wanted})
-        return Unmet.of(rules.not_a_pair({host: each.state for host, each in facts.items()}))
+        return Unmet.of(rules.not_a_pair({each.host: each.judged(facts[each.host].state) for each in wanted}))
 
     site = wanted[0].site
     return Step(

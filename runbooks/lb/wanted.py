@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -123,6 +123,11 @@ class Wanted:
     def own_binds(self) -> list[Bind]:
         """Where the operator's own sections of haproxy.cfg listen."""
         return lb_config.binds(lb_own.of_the_operator(self.text(HAPROXY_CFG)))
+
+    def judged(self, state: LbState) -> LbState:
+        """Return ``state`` without the VIPs that this configuration does not have: an earlier one may have fewer than hosts.yaml."""
+        names = lb_config.other_names(self.text(KEEPALIVED_CONF))
+        return replace(state, others=tuple(each for each in state.others if each.name in names))
 
     @property
     def original(self) -> bool:

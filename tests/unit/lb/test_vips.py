@@ -17,6 +17,7 @@ from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.doctor.rules.pair import pair as doctor
 from runbooks.inventory.model import Site
 from runbooks.lb.files import lb_files
+from runbooks.lb.wanted import Wanted
 from runbooks.monitor.rules import vip as alerts
 from runbooks.monitor.rules.scope import Scope
 from runbooks.rules import lb as rules
@@ -113,6 +114,14 @@ def test_what_somebody_has_added_to_such_an_instance_is_not():
     by_hand = "vrrp_instance mine {\n    virtual_ipaddress {\n        10.1.1.8/32\n    }\n}\n"
     (line,) = foreign(two_vips(), files(two_vips())[KEEPALIVED_CONF] + by_hand)
     assert line.endswith("somebody has added the VRRP instance mine, the VIP 10.1.1.8")
+
+
+def test_an_earlier_configuration_is_judged_by_its_own_vips():
+    state = replace(STANDBY, others=ingress(""))
+    earlier, now = (Wanted(two_vips(), LB1, lb_files(of, LB1, None)) for of in (site(), two_vips()))
+    assert lb_config.other_names(now.text(KEEPALIVED_CONF)) == ["ingress"]
+    assert now.judged(state) == state
+    assert rules.not_serving(earlier.judged(state)) == ""
 
 
 # ---- the state
