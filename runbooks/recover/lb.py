@@ -88,8 +88,8 @@ def another_serves(site: Site, host: Host) -> Step:
 
 
 def keep_drained(site: Site, host: Host) -> Step:
-    """Drain an LB of higher priority before its keepalived starts: it would take the VIP from the one that serves."""
-    outranks = rules.drains(site.load_balancers, next(each for each in site.load_balancers if each != host))[host]
+    """Drain an LB that any VIP prefers before its keepalived starts: it would take that VIP from the one that serves."""
+    outranks = rules.drains_for_all(site, next(each for each in site.load_balancers if each != host))[host]
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, lb.state(site, host))
@@ -103,7 +103,7 @@ def keep_drained(site: Site, host: Host) -> Step:
         do=lambda run: run.change(host, lb.drain(on=True)),
         within=10,
         settled=True,
-        by_hand=by_hand("recover", "lb_keep_drained", drain=FLAGS["drain"]),
+        by_hand=by_hand("recover", "lb_keep_drained", drain=FLAGS["drain"], vips=site.load_balancer.vips),
     )
 
 

@@ -48,6 +48,9 @@ def check(session: Session) -> None:
         f"  VIP            {literal(site.endpoint.vip)}:{site.endpoint.port}"
         + (f" ({site.endpoint.name})" if site.endpoint.name else "")
     )
+    for vip in site.load_balancer.vips:
+        serves = f", serves the {vip.serves[0]}" if vip.serves else ""
+        print(f"  {f'VIP {vip.name}':14} {vip.address} ({site.order_of(vip)[0]} first{serves})")
     for title, hosts in (("LBs", site.load_balancers), ("control plane", site.control_plane), ("workers", site.workers)):
         print(f"  {title:14} {listed(f'{host} {host.address}' for host in hosts)}")
 
