@@ -37,7 +37,9 @@ def lb_rollback(site: Site) -> Page:
 def lb_failover(site: Site) -> Page:
     """Return the page of lb.failover to the standby."""
     first, second = site.load_balancers[0], site.load_balancers[-1]
-    return Page(failover.hand_over(site, second, None), f"--to {second}", f"{first} holds the VIP")
+    return Page(
+        failover.hand_over(site, second, None, every=bool(site.load_balancer.vips)), f"--to {second}", f"{first} holds the VIP"
+    )
 
 
 def lb_maintenance(site: Site) -> Page:
