@@ -80,7 +80,7 @@ class _Reader:
 
     def listing(self, key: str, item: scalars.Hint, node: Node, line: int) -> object:
         if not isinstance(node, Listing):
-            return self.wrong(key, line, f"must be a list, such as {_example(item)}")
+            return self.wrong(key, line, f"must be a list, such as {_example(item, key)}")
         self.draft.lengths[key] = len(node.items)
         found = tuple(self.value(f"{key}[{n}]", item, part, part.line) for n, part in enumerate(node.items))
         return BROKEN if BROKEN in found else found
@@ -205,10 +205,10 @@ def _wanted(hint: scalars.Hint) -> str:
     return scalars.expected(hint)
 
 
-def _example(item: scalars.Hint) -> str:
+def _example(item: scalars.Hint, key: str = "") -> str:
     if isinstance(item, type) and issubclass(item, Model):
         return item.EXAMPLE
     if item is Path:
-        return "[patches/kube-apiserver0+merge.yaml]"
+        return "[haproxy/shop.cfg]" if key.endswith("haproxy_files") else "[patches/kube-apiserver0+merge.yaml]"
     first = next(iter(get_args(item)), None)
     return f"[{first}]" if isinstance(first, str) else f"- {scalars.expected(item)}"
