@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 USER = "ops"
 MANIFEST = str(Path(__file__).parent / "recipe" / "kubernetes" / "cni.yaml")  # the lab's own pod network
+ROOT = "/var/lib/containerd"  # bound from a file system that is no overlay, see `lab.disk`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def kubernetes_options(versions: Sequence[str], *, now: str = "", oom: bool, cgr
         "addons": {"coredns": False},
         "cgroup_driver": "cgroupfs",
         "swap": "keep",
-        "containerd": {"restrict_oom_score_adj": not oom},
+        "containerd": {"restrict_oom_score_adj": not oom, "root": ROOT},
         "kube_proxy": {"mode": "iptables", "conntrack": {"maxPerCore": 0}},
         "kubelet": {"syncFrequency": "10s", **({"failCgroupV1": False} if told else {})},
     }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from runbooks.cluster.runtime_files import runtime_files
 from runbooks.commands import yaml_text
+from runbooks.commands.base import Secret
 from runbooks.commands.files import File
-from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.commands.setup_look import MODULES, SYSCTL_FILE, sysctls
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
@@ -24,33 +25,22 @@ FLANNEL_REPOSITORY = "flannel"
 CONTROL_PLANE_IMAGES = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"})
 
 
-def node_files(site: Site, host: Host, pause: str, containerd: int = 1) -> tuple[File, ...]:
+def node_files(
+    site: Site, host: Host, pause: str, containerd: int = 1, passwords: Mapping[str, Secret] | None = None
+) -> tuple[File, ...]:
     """Return the files that ``host`` needs before kubeadm runs. ``pause`` is the full reference of the pause image (`pause_image`).
 
-    ``containerd`` is the first number of its version on the host: its sections have other names from 2 on.
-    Raises InventoryError when the site's audit policy is invalid.
+    ``containerd`` is the first number of its version on the host: its sections have other names from 2 on. ``passwords`` of registries, by
+    their names in hosts.yaml; without them a placeholder stands there. Raises InventoryError when a file that hosts.yaml names is invalid.
     https://kubernetes.io/docs/setup/production-environment/container-runtimes/
     """
     common = (
         File("/etc/modules-load.d/ha-runbooks.conf", "".join(f"{module}\n" for module in MODULES)),
         File(SYSCTL_FILE, "".join(f"{key} = 1\n" for key in sysctls(site))),
         File("/etc/crictl.yaml", f"runtime-endpoint: {CRI_SOCKET}\nimage-endpoint: {CRI_SOCKET}\ntimeout: 10\n"),
-        containerd_file(site, pause, containerd),
+        *runtime_files(site, pause, containerd, passwords),
     )
     return (*common, audit_policy(site)) if host.is_control_plane else common
-
-
-def containerd_file(site: Site, pause: str, containerd: int, *, cni: bool = True) -> File:
-    """Return containerd's configuration for the first number of its version. Without ``cni``: as it was written before 1.x had bin_dir in it."""
-    content = render(
-        "containerd-config.toml",
-        pause=pause,
-        containerd=containerd,
-        systemd_cgroup=site.kubernetes.cgroup_driver == "systemd",
-        restrict_oom_score_adj=site.kubernetes.containerd.restrict_oom_score_adj,
-        cni=cni,
-    )
-    return File(CONTAINERD_CONFIG, content)
 
 
 def audit_policy(site: Site) -> File:

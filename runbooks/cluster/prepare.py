@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from runbooks.cluster import patches
+from runbooks.cluster import patches, runtime
 from runbooks.cluster.files import node_files, pause_image, wanted_images
 from runbooks.commands import containerd, files, kubeadm, node, prepare, setup_look
-from runbooks.commands.base import Probe
+from runbooks.commands.base import Probe, Secret
 from runbooks.commands.files import File, Found
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
+from runbooks.local import registry_logins
 from runbooks.rules import cluster as rules
-from runbooks.rules import host_patches, host_setup, kubeadm_checks
+from runbooks.rules import host_patches, host_setup, kubeadm_checks, runtime_limits
 from runbooks.rules.kubeadm import CRI_SOCKET, minor_of
 
 UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only shown by --plan, before kubeadm is installed
@@ -120,14 +121,15 @@ def install_packages(site: Site, host: Host) -> Step:
 
 
 def run_containerd(site: Site, host: Host) -> Step:
-    """Return the step that runs containerd with the kubelet's cgroup driver and kubeadm's pause image.
+    """Return the step that runs containerd with the kubelet's cgroup driver and kubeadm's pause image, its registries, runtimes and proxy.
 
     The file is of the containerd that is installed: after its upgrade to 2.x this step writes it anew, and proves what containerd makes of it.
+    Raises InventoryError when a password of a registry cannot be read, PrecheckError when the installed containerd is too old.
     """
 
     def wanted(run: Run, packages: Mapping[str, str], pause: str) -> tuple[File, ...]:
         installed = containerd.major(packages) or 1  # none yet: only shown by --plan
-        return _files(site, host, kernel=False, pause=pause, major=installed)
+        return _files(site, host, kernel=False, pause=pause, major=installed, passwords=registry_logins.passwords(site))
 
     def done(run: Run) -> bool | Unmet:
         state = run.read(host, node.look(host))
@@ -137,12 +139,13 @@ def run_containerd(site: Site, host: Host) -> Step:
         there = wanted(run, state.packages, pause)
         if reason := rules.runtime_not_ready(run.read(host, prepare.runtime()), pause):
             return Unmet(reason)
-        return not files.differing(there, run.read(host, files.found(file.path for file in there)))
+        if why := runtime.other_proxy(run, site, host, ("containerd",)):
+            return Unmet(why)
+        return not runtime.differing(run, host, there)
 
     def do(run: Run) -> None:
         packages = run.read(host, node.look(host)).packages
-        run.change(host, prepare.keep(prepare.CONTAINERD_CONFIG))
-        _place(run, host, wanted(run, packages, _pause(run, site, host, packages)))
+        runtime.place(run, host, wanted(run, packages, _pause(run, site, host, packages)))
         run.change(host, prepare.run_runtime())
 
     text = by_hand(
@@ -152,8 +155,18 @@ def run_containerd(site: Site, host: Host) -> Step:
         files=_files(site, host, kernel=False),
         version=site.kubernetes.version,
         config=prepare.CONTAINERD_CONFIG,
+        logins=any(each.login for each in site.kubernetes.containerd.registries),
     )
-    return Step("run containerd with our configuration", host, done=done, do=do, within=20, by_hand=text)
+    name, check = "run containerd with our configuration", lambda run: _fits(run, site, host)
+    return Step(name, host, check=check, done=done, do=do, within=20, by_hand=text)
+
+
+def _fits(run: Run, site: Site, host: Host) -> None:
+    """Raise InventoryError when a file of the runtime cannot be made, PrecheckError when the containerd on ``host`` is too old for it."""
+    _files(site, host, kernel=False, passwords=registry_logins.passwords(site))
+    state = run.read(host, node.look(host))
+    if not state.joined and (why := runtime_limits.too_old(site, runtime_limits.numbers(state.packages))):
+        raise PrecheckError(f"{host}: {why}", hint="install a newer containerd, or delete the key in hosts.yaml")
 
 
 def pull_images(site: Site, host: Host) -> Step:
@@ -202,10 +215,18 @@ def _pause(run: Run, site: Site, host: Host, packages: Mapping[str, str]) -> str
     return pause_image(listed)
 
 
-def _files(site: Site, host: Host, *, kernel: bool, pause: str = UNKNOWN_PAUSE, major: int = 1) -> tuple[File, ...]:
+def _files(
+    site: Site,
+    host: Host,
+    *,
+    kernel: bool,
+    pause: str = UNKNOWN_PAUSE,
+    major: int = 1,
+    passwords: Mapping[str, Secret] | None = None,
+) -> tuple[File, ...]:
     """Return the host's files for the kernel (``kernel``), or all others, for containerd ``major``."""
     early = ("/etc/modules-load.d/", "/etc/sysctl.d/")
-    return tuple(file for file in node_files(site, host, pause, major) if file.path.startswith(early) == kernel)
+    return tuple(file for file in node_files(site, host, pause, major, passwords) if file.path.startswith(early) == kernel)
 
 
 def _place(run: Run, host: Host, wanted: Sequence[File]) -> None:

@@ -31,7 +31,9 @@ def prepare(session: Session, host: str = "") -> None:
     Kernel, packages, containerd, images. The version of hosts.yaml is installed and held. Hosts in the cluster are not changed.
     """
     from runbooks.cluster.prepare import prepare_procedure  # noqa: PLC0415
+    from runbooks.local import registry_logins  # noqa: PLC0415
 
+    registry_logins.passwords(session.site)  # before any host is touched: can they be read?
     session.carry_out(prepare_procedure(session.site, session.site.named(host, "node")))
 
 
@@ -47,8 +49,10 @@ def init(session: Session) -> None:
     from runbooks.cluster.ahead import look_ahead  # noqa: PLC0415
     from runbooks.cluster.balancers import name_setup  # noqa: PLC0415
     from runbooks.cluster.build import Plan, init_procedure  # noqa: PLC0415
+    from runbooks.local import registry_logins  # noqa: PLC0415
     from runbooks.rules.cluster import init_host  # noqa: PLC0415
 
+    registry_logins.passwords(session.site)
     plan = Plan(session.site, session.site.nodes)
     look_ahead(session.run, plan.survey)
     first = init_host(session.site.control_plane, plan.survey.control_plane(session.run))
@@ -67,9 +71,11 @@ def join(session: Session, host: str = "", others: bool = False) -> None:
     """
     from runbooks.cluster.balancers import name_setup  # noqa: PLC0415
     from runbooks.cluster.build import Plan, join_procedure  # noqa: PLC0415
+    from runbooks.local import registry_logins  # noqa: PLC0415
     from runbooks.rules.etcd_full import refuse_full  # noqa: PLC0415
     from runbooks.view import etcd  # noqa: PLC0415
 
+    registry_logins.passwords(session.site)
     plan = Plan(session.site, session.site.named(host, "node"), others=others)
     plan.survey.serving(session.run)
     names = ",".join(map(str, plan.hosts))

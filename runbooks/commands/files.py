@@ -92,7 +92,9 @@ def place(files: Sequence[File]) -> Command:
 
 
 # The old content may have an older secret, so every such line is masked, not only the current secret.
-_SECRET_LINE = re.compile(r"(?m)^(\s*(?:auth_pass|user\s+\S+\s+password)\s+).*$")
+_SECRET_LINE = re.compile(
+    r"(?im)^(\s*(?:(?:auth_pass|user\s+\S+\s+password)\s+|[\w.\"'-]*(?:password|token|secret|auth)[\w\"']*\s*=\s*)).*$"
+)
 
 
 def masked(content: str, file: File) -> str:

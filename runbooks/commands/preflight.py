@@ -65,7 +65,7 @@ def peers(site: Site, host: Host) -> dict[Host, tuple[int, ...]]:
 def directories(site: Site, host: Host) -> tuple[str, ...]:
     """Return the directories of ``host`` whose data grows."""
     etcd = host.is_control_plane and site.kubernetes.etcd == "stacked"
-    return (*((ETCD,) if etcd else ()), CONTAINERD, KUBELET)
+    return (*((ETCD,) if etcd else ()), site.kubernetes.containerd.root, KUBELET)
 
 
 def now() -> Probe[float]:

@@ -79,7 +79,10 @@ def missing_programs(programs: Sequence[str]) -> Probe[tuple[str, ...]]:
 def runtime() -> Probe[Runtime]:
     """Read the state of containerd."""
     variables = {"CONFIG": CONTAINERD_CONFIG, "SOCKET": SOCKET}
-    return Probe(replace(script("runtime-look", variables, after=("containerd-dump",)), shown="runtime-look"), parse_runtime)
+    return Probe(
+        replace(script("runtime-look", variables, after=("containerd-dump", "runtime-written")), shown="runtime-look"),
+        parse_runtime,
+    )
 
 
 def parse_runtime(answer: Answer) -> Runtime:
@@ -101,7 +104,9 @@ def parse_runtime(answer: Answer) -> Runtime:
 def run_runtime() -> Command:
     """Start containerd with its configuration, now and at every boot, and the kubelet at every boot."""
     variables = {"CONFIG": CONTAINERD_CONFIG, "WITHIN": "60"}
-    return replace(script("runtime-run", variables, timeout=3 * MINUTES), shown="systemctl restart containerd")
+    return replace(
+        script("runtime-run", variables, timeout=3 * MINUTES, after=("runtime-written",)), shown="systemctl restart containerd"
+    )
 
 
 def keep(path: str) -> Command:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from runbooks.commands import kubectl
@@ -18,21 +18,23 @@ from runbooks.inventory.model import Host
 CRASHES: Final = 2
 PATCHED: Final = ("kubeadm-patches",)
 DIRECTORY: Final = "/var/lib/ha-runbooks/reconfigure"
-Kind = Literal["control-plane", "kubelet"]
+Kind = Literal["control-plane", "kubelet", "containerd"]
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
     """The note on a host whose files are being changed. It is there until the host is back in service.
 
-    before  the files as they were, by path: what going back brings back.
-    keys    of a kubelet: the fields that change, such as "maxPods".
+    before  the files as they were, by path: what going back brings back. "" for one that was not there.
+    keys    of a kubelet: the fields that change, such as "maxPods". Of containerd: its pause image.
     proved  the new ones are in place, and what reads them runs with them.
+    modes   of containerd's files: mode and owner, such as "0600 root:root".
     """
 
-    before: Mapping[str, str]
+    before: Mapping[str, str] = field(repr=False)
     keys: tuple[str, ...] = ()
     proved: bool = False
+    modes: Mapping[str, str] = field(default_factory=dict)
 
 
 def _path(kind: Kind) -> str:
@@ -105,6 +107,11 @@ def parse_configz(answer: Answer) -> dict[str, dict[str, Any] | str]:
         said = json.loads(b64decode(text, validate=True))
         found[name] = said["kubeletconfig"] if isinstance(said, dict) and "kubeletconfig" in said else "it says something else"
     return found
+
+
+def restart_kubelet() -> Command:
+    """Restart the kubelet, with the drop-ins of its unit that are there now; Pods keep running."""
+    return cmd("systemctl", "restart", "kubelet", timeout=120)
 
 
 def kubelet_crash() -> Probe[str]:

@@ -16,6 +16,7 @@ from runbooks.commands import (
     node_settings,
     reconfigure,
     rendered,
+    runtime_files,
     settings_look,
     setup_look,
 )
@@ -33,6 +34,7 @@ from runbooks.errors import OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.auth_pass import of_site
 from runbooks.lb.files import lb_files
+from runbooks.local import registry_logins
 from runbooks.rules import node_wanted
 from runbooks.rules.kubeadm import minor_of
 from runbooks.rules.upgrade_seen import version_in
@@ -114,7 +116,7 @@ def _parts(site: Site, host: Host) -> Mapping[str, Probe[Any]]:
         secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
         found["lb"] = files.found(file.path for file in lb_files(site, host, secret))
     if host.is_node:
-        found["files"] = files.found(file.path for file in node_files(site, host, PAUSE))
+        found["files"] = runtime_files.look(file.path for file in node_files(site, host, PAUSE))
         found["setup"] = setup_look.look(site)
         found["settings"] = settings_look.look()
         found["state"] = node.look(host)
@@ -199,11 +201,15 @@ def _by_hand(seen: Seen, settings: ClusterSettings) -> list[Difference]:
 
 def _of_hosts(site: Site, seen: Seen) -> list[Difference]:
     """Return how nodes differ: files, modules, sysctls, swap, packages."""
-    found = []
+    found, passwords = [], None
+    try:
+        passwords = registry_logins.passwords(site)
+    except RunbookError as error:
+        seen.unread.append(Unread("containerd", "", str(error)))
     for host in site.nodes:
         said = seen.hosts[host]
         if not isinstance(said, RunbookError):
-            found += of_host(site, host, said["files"], said["setup"], said["state"])
+            found += of_host(site, host, said["files"], said["setup"], said["state"], passwords)
             try:
                 found += diff_patches.of_host(site, host, said["settings"])
             except RunbookError as error:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from runbooks.cluster.files import containerd_file, node_files
+from collections.abc import Mapping
+
+from runbooks.cluster import runtime
+from runbooks.cluster.files import node_files
+from runbooks.cluster.runtime_files import config_for, containerd_file
 from runbooks.commands import containerd, files
+from runbooks.commands.base import Secret
 from runbooks.commands.files import File, Found
 from runbooks.commands.node import NodeState
 from runbooks.commands.prepare import CONTAINERD_CONFIG
@@ -18,15 +23,22 @@ from runbooks.rules.kubeadm import AUDIT_POLICY
 PAUSE = "PAUSE"
 
 
-def of_host(site: Site, host: Host, there: dict[str, Found], setup: Setup, state: NodeState) -> list[Difference]:
-    """Return how ``host`` differs; ``there``: its files."""
+def of_host(
+    site: Site, host: Host, there: dict[str, Found], setup: Setup, state: NodeState, passwords: Mapping[str, Secret] | None
+) -> list[Difference]:
+    """Return how ``host`` differs; ``there``: its files. Without ``passwords`` of registries, the file that has them is not compared."""
     found = []
     fix = f"inv cluster.reconfigure --only hosts --host {host}"
-    for file in _wanted_files(site, host, setup, state, there):
+    wanted = _wanted_files(site, host, setup, state, there, passwords)
+    for file in files.differing(wanted, there):
         how = "missing" if file.path not in there else "different"
         topic, own = _brought_about(host, file.path)
         diff = rules.masked(f"{host}:\n{files.diff(file, there.get(file.path))}")
         found.append(Difference(topic, host=host.name, key=file.path, there=how, wanted="as rendered", fix=own, diff=diff))
+    known = [*wanted, containerd_file(site, PAUSE, 1)]
+    for path in runtime.compared(known, there).remove:
+        topic, own = _brought_about(host, path)
+        found.append(Difference(topic, host=host.name, key=path, there="there", fix=own))
     return [*found, *_of_kernel(site, host, setup, fix), *_of_packages(site, host, state, setup)]
 
 
@@ -34,23 +46,20 @@ def _brought_about(host: Host, path: str) -> tuple[Topic, str]:
     """Return the topic of a file on a node, and what brings it about."""
     if path == AUDIT_POLICY:
         return "control-plane", f"inv cluster.reconfigure --only control-plane --host {host}"
-    if path == CONTAINERD_CONFIG:
-        return (
-            "hosts",
-            f"inv cluster.drain --host {host}; put the file in place; systemctl restart containerd; inv cluster.uncordon --host {host}",
-        )
+    if runtime.is_of_runtime(path):
+        return "containerd", f"inv cluster.reconfigure --only containerd --host {host}"
     return "hosts", f"inv cluster.reconfigure --only hosts --host {host}"
 
 
-def _wanted_files(site: Site, host: Host, setup: Setup, state: NodeState, there: dict[str, Found]) -> list[File]:
-    """Return the files of ``host`` that differ. containerd's may have any pause image, and the form of its version or an older one."""
+def _wanted_files(
+    site: Site, host: Host, setup: Setup, state: NodeState, there: dict[str, Found], passwords: Mapping[str, Secret] | None
+) -> list[File]:
+    """Return the files of ``host``. containerd's may have any pause image, and the form of its version or an older one."""
     pause, major = setup.containerd.sandbox or PAUSE, containerd.major(state.packages) or 1
     wanted = [file for file in node_files(site, host, pause, major) if file.path != CONTAINERD_CONFIG]
-    forms = [containerd_file(site, pause, number, cni=cni) for number, cni in ((1, True), (1, False), (2, True))]
-    present = there.get(CONTAINERD_CONFIG)
-    if not present or present.content not in {form.content for form in forms}:
-        wanted.append(containerd_file(site, pause, major))
-    return files.differing(wanted, there)
+    if passwords is None:
+        return wanted
+    return [*wanted, config_for(site, there.get(CONTAINERD_CONFIG), pause, major, setup.containerd.cni, passwords)]
 
 
 def _of_kernel(site: Site, host: Host, setup: Setup, fix: str) -> list[Difference]:

@@ -8,12 +8,13 @@ import msgspec
 
 from runbooks import gates
 from runbooks.cluster import node_settings
-from runbooks.day2 import control_plane, cordons, kubelet, proxy, reboot, reconfigure
+from runbooks.day2 import control_plane, cordons, kubelet, proxy, reboot, reconfigure, runtime
 from runbooks.day2.control_plane import Changes
 from runbooks.day2.kubelet import Kubelets
 from runbooks.day2.reboot import BOOT_S, Turns
 from runbooks.day2.reboot_steps import Reboots
 from runbooks.day2.rules import reboots as rules
+from runbooks.day2.runtime import Runtimes
 from runbooks.engine.steps import Procedure, Step
 from runbooks.inventory.model import Site
 from runbooks.inventory.settings import OfNodes, Roles
@@ -59,22 +60,24 @@ def reboots(site: Site) -> Page:
 
 
 def reconfigured(site: Site) -> Page:
-    """Everything on a worker, the whole control plane, kube-proxy; the worker has a label."""
+    """Everything on a worker, the whole control plane, kube-proxy; the worker has a label and a mirror of a registry."""
     to, worker, survey = parse(site.kubernetes.version), site.nodes[-1], Survey()
     one = Upgrade(site, to, Choices(to=to))
     given = msgspec.structs.replace(
         site, roles=Roles(worker=OfNodes(labels={"disk": "ssd"}, taints=("dedicated=gpu:NoSchedule",)))
     )
+    items: list[Step] = [reconfigure.crictl(site, worker), node_settings.settle(survey, given, worker)]
+    runtimes = Runtimes(one, {})
+    items += [runtime.registries(runtimes, worker), *runtime.steps(runtimes, worker)]
     changes = Changes(one, "")
     first, *others = order.control_plane_order(site.control_plane, site.control_plane[0])
-    items: list[Step] = [reconfigure.crictl(site, worker), node_settings.settle(survey, given, worker)]
     items += [*control_plane.steps(changes, first), control_plane.upload(changes, first)]
     for host in others:
         items += control_plane.steps(changes, host)
     items += kubelet.steps(Kubelets(one, "", "", "", worker), list(dict.fromkeys([worker, first])))
     items += [*proxy.steps(site, survey, ""), gates.cluster_verified(site)]
     steps = Procedure("cluster.reconfigure", f"Bring {site.name} to what hosts.yaml says", items)
-    words = "hosts.yaml has other labels, flags of the control plane, settings of kubelets and of kube-proxy"
+    words = "hosts.yaml has other labels, registries, flags of the control plane, settings of kubelets and of kube-proxy"
     return Page(steps, given=f"{words}, and etcd's leader is on {site.control_plane[0]}")
 
 

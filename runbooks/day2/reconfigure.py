@@ -1,6 +1,6 @@
 """`inv cluster.reconfigure`: what hosts.yaml says is brought about on the living cluster.
 
-Labels, annotations and taints of nodes; flags of the control plane and its audit policy, one host at a time. What cannot be changed in place is
+Labels, annotations and taints of nodes; the container runtime of nodes; flags of the control plane and its audit policy, one host at a time. What cannot be changed in place is
 refused with the reason.
 """
 
@@ -15,12 +15,12 @@ from runbooks import gates
 from runbooks.cluster import node_settings as cluster_node_settings
 from runbooks.cluster.files import node_files
 from runbooks.cluster.prepare import ready_kernel
-from runbooks.commands import files, kubeadm_config, reconfigure
+from runbooks.commands import files, kubeadm_config
 from runbooks.commands import node_settings as commands
 from runbooks.commands.node_settings import Live
-from runbooks.commands.reconfigure import Kind, Note
-from runbooks.day2 import control_plane, kubelet, proxy, vanishing
+from runbooks.day2 import control_plane, in_work, kubelet, proxy, runtime_turns, vanishing
 from runbooks.day2.control_plane import Changes
+from runbooks.day2.in_work import WORK
 from runbooks.day2.kubelet import Kubelets
 from runbooks.day2.rules import difference as rules
 from runbooks.day2.rules.merged import component, merged
@@ -32,11 +32,10 @@ from runbooks.rules import kubeadm, node_wanted
 from runbooks.rules.finding import Finding
 from runbooks.rules.kubeadm import minor_of
 from runbooks.rules.kubeadm_documents import one as one_of
-from runbooks.text import first_few, listed
+from runbooks.text import listed
 from runbooks.upgrade import clients, nodes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading
-from runbooks.upgrade.nodes import Work
 from runbooks.upgrade.rules import order
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.view.cluster import Survey
@@ -44,9 +43,8 @@ from runbooks.view.cluster import Survey
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
 
-TOPICS: Final = ("hosts", "nodes", "control-plane", "kubelet", "kube-proxy")
+TOPICS: Final = ("hosts", "nodes", "containerd", "control-plane", "kubelet", "kube-proxy")
 CRICTL: Final = "/etc/crictl.yaml"
-WORK: Final = Work("reconfigure", "nothing is reconfigured now", "--host", cordons=False)
 
 
 def topics(only: str) -> tuple[str, ...]:
@@ -67,7 +65,12 @@ def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequenc
         items += _hosts(run, hosts)
     if "nodes" in chosen:
         items += _nodes(run, hosts)
-    changes = _control_plane(run, hosts, choices, drop=drop) if "control-plane" in chosen else []
+    changes: list[Step | Together] = []
+    if "containerd" in chosen:
+        quiet, restarts = runtime_turns.of_hosts(run, hosts, choices, drop=drop, asked=chosen != TOPICS)
+        items += quiet
+        changes += restarts
+    changes += _control_plane(run, hosts, choices, drop=drop) if "control-plane" in chosen else []
     changes += _kubelets(run, hosts, choices, drop=drop) if "kubelet" in chosen else []
     if "kube-proxy" in chosen and len(hosts) == len(run.site.nodes):  # it is one for all nodes
         changes += _proxy(run)
@@ -125,7 +128,7 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
     masters = [host for host in site.control_plane if host in hosts]
     if not masters:
         return []
-    noted = _noted(run, "control-plane")
+    noted = in_work.noted(run, "control-plane")
     api_host = survey.serving(run)
     live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
     _refuse_version(site, live)
@@ -138,7 +141,7 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
     WORK.refuse(WORK.left_out(masters, noted))
     if not drop:
         WORK.refuse(_by_hand(changes, run, masters))
-    first, _, state = WORK.look(run, _in_work(run))
+    first, _, state = WORK.look(run, in_work.in_work(run))
     changes = Changes(Upgrade(site, state.to or choices.to, choices, survey=first.survey), wanted, live)
     ordered = [
         host
@@ -157,25 +160,13 @@ def _by_hand(changes: Changes, run: Run, masters: Sequence[Host]) -> Iterator[Fi
     """Yield a failure for each host with lines in its manifests that somebody has written by hand."""
     for host in masters:
         if lines := vanishing.by_hand_lines(changes, run, host):
-            yield _vanish("control-plane", host, lines, "kubernetes.extra_args")
-
-
-def _vanish(topic: str, host: Host, lines: Sequence[str], key: str) -> Finding:
-    """Return the failure of lines that somebody has written by hand, and that would vanish. ``key``: where they belong in hosts.yaml."""
-    seen = f"somebody has written by hand, and it would vanish: {'; '.join(first_few(lines, 6))}"
-    return Finding(
-        "fail",
-        topic=topic,
-        host=host.name,
-        seen=seen,
-        fix=f"write it into hosts.yaml ({key}); or let it go: --drop, which takes out all that hosts.yaml does not name",
-    )
+            yield in_work.vanish("control-plane", host, lines, "kubernetes.extra_args")
 
 
 def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool) -> list[Step | Together]:
     """Return the steps for kubelets, [] when they run with what hosts.yaml says. Raises PrecheckError when it is no time for them."""
     site, one = run.site, Upgrade(run.site, choices.to, choices)
-    noted = _noted(run, "kubelet")
+    noted = in_work.noted(run, "kubelet")
     api_host = one.survey.serving(run)
     kept = kubelet.settings(run, one)
     live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
@@ -187,11 +178,11 @@ def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool) 
     if not noted and not first and all(kubelet.arrived(all_, run, host) for host in hosts):
         return []
     WORK.refuse(WORK.left_out(hosts, noted))
-    WORK.refuse(nodes.drained(site, WORK.objects(run, one), list(noted)))
+    WORK.refuse(nodes.drained(site, WORK.objects(run, one), [*noted, *in_work.noted(run, "containerd")]))
     if not drop:
         lines = {host: kubelet.by_hand_lines(all_, run, host) for host in hosts if host not in noted}
-        WORK.refuse(_vanish("kubelet", host, found, "kubernetes.kubelet") for host, found in lines.items() if found)
-    seen, _, state = WORK.look(run, _in_work(run))
+        WORK.refuse(in_work.vanish("kubelet", host, found, "kubernetes.kubelet") for host, found in lines.items() if found)
+    seen, _, state = WORK.look(run, in_work.in_work(run))
     one = Upgrade(site, state.to or choices.to, choices, survey=seen.survey)
     ordered = sorted(hosts, key=lambda host: (host not in noted, host.is_control_plane))  # the canary is a worker
     all_ = replace(all_, one=one, first=begun or (ordered[0] if first else None))
@@ -208,20 +199,8 @@ def _proxy(run: Run) -> list[Step | Together]:
     _, seen = proxy.look(run, survey)
     if not seen.before and not proxy.wrong(site, seen):
         return []
-    WORK.look(run, site.nodes if seen.before else _in_work(run))
+    WORK.look(run, site.nodes if seen.before else in_work.in_work(run))
     return list(proxy.steps(site, survey, component(site, "KubeProxyConfiguration", seen.config)))
-
-
-def _noted(run: Run, kind: Kind) -> dict[Host, Note]:
-    """Return the notes of one kind that interrupted runs have left, by host."""
-    hosts = run.site.nodes if kind == "kubelet" else run.site.control_plane
-    notes: dict[Host, Note | None] = run.read_all({host: reconfigure.read(kind) for host in hosts})
-    return {host: there for host, there in notes.items() if there}
-
-
-def _in_work(run: Run) -> list[Host]:
-    """Return the hosts on which an interrupted run has begun, with whatever: they may look broken."""
-    return list(dict.fromkeys([*_noted(run, "control-plane"), *_noted(run, "kubelet")]))
 
 
 def _refuse_version(site: Site, live: str) -> None:

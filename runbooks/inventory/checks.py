@@ -10,6 +10,7 @@ from runbooks.inventory import (
     checks_nodes,
     checks_patches,
     checks_ports,
+    checks_runtime,
     checks_values,
     checks_vips,
 )
@@ -108,6 +109,7 @@ CHECKS: Final[tuple[Callable[[Draft], Findings], ...]] = (
     adverts_fit_the_version,
     *checks_monitoring.CHECKS,
     *checks_nodes.CHECKS,
+    *checks_runtime.CHECKS,
     *checks_patches.CHECKS,
     *checks_drills.CHECKS,
 )

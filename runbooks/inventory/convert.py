@@ -9,10 +9,10 @@ from typing import Any, get_args
 import msgspec
 
 from runbooks.inventory import scalars
+from runbooks.inventory.base import Model
 from runbooks.inventory.draft import Draft
 from runbooks.inventory.model import Site
 from runbooks.inventory.problems import Finding, quoted
-from runbooks.inventory.settings import Model
 from runbooks.inventory.source import Listing, Mapping, Node, Scalar
 
 BROKEN = object()  # stands for a value that has a problem, which was recorded
@@ -86,12 +86,12 @@ class _Reader:
         return BROKEN if BROKEN in found else found
 
     def mapping(self, key: str, item: scalars.Hint, node: Node, line: int) -> object:
-        """Return a group with any keys. Its values are text when ``item`` is str, anything when it is Any."""
+        """Return a group with any keys. Its values are of the type ``item``, anything when it is Any."""
         if not isinstance(node, Mapping):
             return self.wrong(key, line, "must be a group of keys with their values")
         names = [word.text for word, _ in node.pairs if isinstance(word, Scalar)]
         given, sound = self.given(key, node, names)
-        read = self.value if item is str else self.free
+        read = self.free if item is Any else self.value
         found = {name: read(f"{key}.{quoted(name)}", item, value, at) for name, (at, value) in given.items()}
         return found if sound and not any(value is BROKEN for value in found.values()) else BROKEN
 
@@ -163,6 +163,10 @@ def fields(struct: type[Model] = Site, under: str = "") -> Iterator[tuple[str, m
         key = f"{under}.{field.name}" if under else field.name
         yield key, field
         many = scalars.origin(field.type) is tuple
+        if scalars.origin(field.type) is dict:
+            many, below = False, get_args(field.type)[1]
+            if isinstance(below, type) and issubclass(below, Model):
+                yield from fields(below, f"{key}.NAME")
         for member in scalars.members(get_args(field.type)[0] if many else field.type):
             if isinstance(member, type) and issubclass(member, Model):
                 yield from fields(member, f"{key}[]" if many else key)

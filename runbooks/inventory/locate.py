@@ -10,7 +10,8 @@ import msgspec
 from runbooks.errors import InventoryError
 from runbooks.inventory.model import Site
 from runbooks.inventory.problems import quoted
-from runbooks.inventory.settings import Backup, Gateway, Gateways
+from runbooks.inventory.settings import Backup, Gateway, Gateways, Kubernetes
+from runbooks.inventory.settings_runtime import Containerd, Registry
 from runbooks.inventory.words import NAME, PLAIN_NAME
 
 LAB_RUN: Final = Path("/run/ha-lab")
@@ -67,12 +68,10 @@ def resolve(site: Site, path: Path) -> Site:
         return tuple(expanded(each, beside) for each in given)
 
     replace = msgspec.structs.replace
-    ssh, backup, kubernetes, roles, balancer = site.ssh, site.backup, site.kubernetes, site.roles, site.load_balancer
-    cni = full(kubernetes.cni) if isinstance(kubernetes.cni, Path) else kubernetes.cni
-    audit = replace(kubernetes.audit, policy=full(kubernetes.audit.policy))
+    ssh, backup, roles, balancer = site.ssh, site.backup, site.roles, site.load_balancer
     return replace(
         site,
-        kubernetes=replace(kubernetes, cni=cni, audit=audit, patches=all_full(kubernetes.patches)),
+        kubernetes=replace(_kubernetes(site.kubernetes, full), patches=all_full(site.kubernetes.patches)),
         roles=replace(
             roles,
             control_plane=replace(roles.control_plane, patches=all_full(roles.control_plane.patches)),
@@ -91,6 +90,24 @@ def resolve(site: Site, path: Path) -> Site:
             for host in site.hosts
         ),
     )
+
+
+def _kubernetes(kubernetes: Kubernetes, full: Callable[[Path | None], Path | None]) -> Kubernetes:
+    replace = msgspec.structs.replace
+    cni = full(kubernetes.cni) if isinstance(kubernetes.cni, Path) else kubernetes.cni
+    audit = replace(kubernetes.audit, policy=full(kubernetes.audit.policy))
+    return replace(kubernetes, cni=cni, audit=audit, containerd=_containerd(kubernetes.containerd, full))
+
+
+def _containerd(containerd: Containerd, full: Callable[[Path | None], Path | None]) -> Containerd:
+    replace = msgspec.structs.replace
+
+    def of_registry(one: Registry) -> Registry:
+        login = one.login and replace(one.login, password_file=full(one.login.password_file))
+        return replace(one, ca=full(one.ca), login=login)
+
+    files = tuple(path for each in containerd.files if (path := full(each)))
+    return replace(containerd, registries=tuple(of_registry(each) for each in containerd.registries), files=files)
 
 
 def _backup(backup: Backup, full: Callable[[Path | None], Path | None]) -> Backup:

@@ -8,14 +8,15 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 
 from runbooks.errors import InventoryError
+from runbooks.inventory.base import Model
 from runbooks.inventory.settings import (
     Backup,
+    Baseline,
     Drills,
     Endpoint,
     Gateway,
     HostSsh,
     Kubernetes,
-    Model,
     Monitoring,
     Networks,
     OfNodes,
@@ -124,6 +125,7 @@ class Site(Model, frozen=True):
     ssh: Ssh
     hosts: tuple[Host, ...]
     roles: Roles = Roles()
+    baseline: Baseline = Baseline()
     backup: Backup | None = None
     monitoring: Monitoring | None = None
     drills: Drills = Drills()

@@ -12,6 +12,7 @@ from runbooks.inventory.locate import expanded
 from runbooks.inventory.model import Site
 from runbooks.inventory.problems import Finding
 from runbooks.inventory.settings import Gateway, Gateways
+from runbooks.inventory.settings_runtime import Containerd
 
 HEAD = 200  # bytes in which a private key says that it is one
 
@@ -63,6 +64,7 @@ def missing(site: Site) -> Iterator[tuple[str, str]]:
         yield from _unreadable("kubernetes.cni", kubernetes.cni)
     if kubernetes.audit.policy:
         yield from _unreadable("kubernetes.audit.policy", kubernetes.audit.policy)
+    yield from _of_runtime(kubernetes.containerd)
     if backup and backup.restic:
         yield from _unreadable("backup.restic.password_file", backup.restic.password_file)
         if backup.restic.environment_file:
@@ -71,6 +73,17 @@ def missing(site: Site) -> Iterator[tuple[str, str]]:
         yield "backup.metrics", f"the directory {backup.metrics.parent} does not exist"
     if site.monitoring and (told := site.monitoring.differences) and not told.parent.is_dir():
         yield "monitoring.differences", f"the directory {told.parent} does not exist"
+
+
+def _of_runtime(containerd: Containerd) -> Iterator[tuple[str, str]]:
+    for number, each in enumerate(containerd.registries):
+        key = f"kubernetes.containerd.registries[{number}]"
+        if each.ca:
+            yield from _unreadable(f"{key}.ca", each.ca)
+        if each.login and each.login.password_file:
+            yield from _unreadable(f"{key}.login.password_file", each.login.password_file)
+    for number, path in enumerate(containerd.files):
+        yield from _unreadable(f"kubernetes.containerd.files[{number}]", path)
 
 
 def missing_keys(site: Site) -> Iterator[tuple[str, str]]:

@@ -1,10 +1,12 @@
 """The settings of a site, group by group, as typed, frozen values. The names of durations end in their unit."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from runbooks.inventory.base import Model
+from runbooks.inventory.settings_runtime import Containerd, Proxy
 from runbooks.inventory.words import (
     Address,
     CronTimes,
@@ -23,12 +25,6 @@ from runbooks.inventory.words import (
     Url,
     Version,
 )
-
-
-class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """Base class of every part of the site: immutable, compared by value. ``EXAMPLE``: how one of a list is written."""
-
-    EXAMPLE: ClassVar[str] = "- {name: lb1, address: 10.1.1.11, roles: [lb]}"
 
 
 class Endpoint(Model, frozen=True):
@@ -62,12 +58,6 @@ class Audit(Model, frozen=True):
     max_age_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
     max_backups: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
     max_size_mb: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
-
-
-class Containerd(Model, frozen=True):
-    """The container runtime. ``restrict_oom_score_adj`` is for hosts that are containers themselves."""
-
-    restrict_oom_score_adj: bool = False
 
 
 class ExtraArgs(Model, frozen=True):
@@ -121,6 +111,12 @@ class Roles(Model, frozen=True):
 
     control_plane: OfNodes = OfNodes()
     worker: OfNodes = OfNodes()
+
+
+class Baseline(Model, frozen=True):
+    """What hosts have besides. What is not given is not touched."""
+
+    proxy: Proxy | None = None
 
 
 class Gateway(Model, frozen=True):

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from runbooks.inventory.settings import Model
+from runbooks.inventory.base import Model
 from runbooks.inventory.words import Address, HostName, Interface, Name, Port, UrlPath, VrrpId
 
 

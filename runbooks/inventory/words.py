@@ -91,6 +91,37 @@ Url = Annotated[
         description="a URL such as https://prometheus.company.local or http://10.1.1.50:9090, without a password in it",
     ),
 ]
+# As in the name of an image before the first slash: https://github.com/distribution/reference, domain; "_default" is every other registry.
+RegistryHost = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(_default|\[[0-9a-f:.]+\](:[0-9]{1,5})?|[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?)\Z",
+        description="a registry as images name it, such as docker.io or registry.company.local:5000 (no https:// and no path)",
+    ),
+]
+UserName = Annotated[
+    str, msgspec.Meta(pattern=r"^[!-~]([ -~]{0,254}[!-~])?\Z", description="a user name (printable ASCII, no blanks around)")
+]
+EnvironmentName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z", description="the name of an environment variable such as REGISTRY_PASSWORD"
+    ),
+]
+RuntimeType = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+|(/[A-Za-z0-9_-][A-Za-z0-9._-]*){2,})\Z",
+        description="a runtime's type such as io.containerd.kata.v2",
+    ),
+]
+NoProxy = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?|[0-9A-Fa-f.:]+(/[0-9]{1,3})?)\Z",
+        description="a host name, a domain such as .example.com, an address or a network, or *",
+    ),
+]
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 LABEL_KEY = r"((?=.{1,253}/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?(?=.{1,63}(?:[=:]|\Z))[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"

@@ -24,7 +24,7 @@ def check(session: Session) -> None:
 
     Also checks that the files which it names are on this machine. Connects to nothing.
     """
-    from runbooks.cluster import patches  # noqa: PLC0415 - start-up time
+    from runbooks.cluster import patches, runtime_files  # noqa: PLC0415 - start-up time
     from runbooks.inventory import places  # noqa: PLC0415
     from runbooks.inventory.problems import SiteError  # noqa: PLC0415
     from runbooks.lb import files  # noqa: PLC0415
@@ -34,7 +34,7 @@ def check(session: Session) -> None:
     wrong = [(key, f"{message}: {hint}") for key, message, hint in kubeadm_args.problems(site)]
     wrong += files.problems(site)
     if not site.example:  # the files of the example are somebody else's
-        wrong += [*places.missing(site), *patches.problems(site)]
+        wrong += [*places.missing(site), *patches.problems(site), *runtime_files.problems(site)]
     if wrong:
         raise SiteError(session.problems(wrong))
     if session.options.json:

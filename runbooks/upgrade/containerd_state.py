@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from runbooks.cluster.files import containerd_file
+from runbooks.cluster.runtime_files import PROGRAMS, containerd_file
 from runbooks.commands import containerd, files, prepare, runtime_upgrade
 from runbooks.commands import service_packages as commands
+from runbooks.commands.base import Secret
 from runbooks.commands.containerd import Config
 from runbooks.commands.files import File, Found
 from runbooks.commands.prepare import CONTAINERD_CONFIG, Runtime
@@ -16,6 +17,7 @@ from runbooks.commands.runtime_upgrade import KIND, Note
 from runbooks.commands.service_packages import Services
 from runbooks.engine.steps import Run, Unmet
 from runbooks.inventory.model import Host, Site
+from runbooks.local import registry_logins
 from runbooks.rules import cluster as cluster_rules
 from runbooks.text import listed
 from runbooks.upgrade.context import Upgrade
@@ -24,7 +26,6 @@ from runbooks.upgrade.rules import services
 
 NAMES: Final = ("containerd", "containerd.io", "runc")  # containerd.io, of another repository, brings its own runc
 UNITS: Final = ("containerd",)
-PROGRAMS: Final = "/opt/cni/bin"  # where our file for 1.x says that the pod network's programs are
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class Runtimes:
         there = run.read(host, files.found([CONTAINERD_CONFIG])).get(CONTAINERD_CONFIG)
         known = note(run, host)
         before = known.before if known and known.before.sandbox else runtime(run, host).config
-        return wanted_file(self.site, there, before.sandbox, containerd.major(versions) or 1, before.cni)
+        known_ = registry_logins.passwords(self.site)
+        return wanted_file(self.site, there, before.sandbox, containerd.major(versions) or 1, before.cni, known_)
 
     def _other_format(self, run: Run, host: Host, file: File) -> bool:
         there = run.read(host, files.found([CONTAINERD_CONFIG]))[CONTAINERD_CONFIG]
@@ -121,15 +123,24 @@ def is_ready(one: Upgrade, run: Run, host: Host) -> bool | Unmet:
     return True if known and known.ready else Unmet(f"its node is not Ready: {known.reason if known else 'there is none'}")
 
 
-def wanted_file(site: Site, present: Found | None, pause: str, major: int, programs: Collection[str]) -> File | None:
+def wanted_file(
+    site: Site,
+    present: Found | None,
+    pause: str,
+    major: int,
+    programs: Collection[str],
+    passwords: Mapping[str, Secret] | None = None,
+) -> File | None:
     """Return containerd's file as it is to be for containerd ``major``, None when it stays as it is.
 
     Only a file that cluster.prepare wrote is written anew, in the format of another version. For 1.x it names the directory of the pod network's
     programs if containerd has looked there (``programs``; not known: as it is). An operator's own stays.
     """
-    forms = [containerd_file(site, pause, number, cni=cni) for number, cni in ((1, True), (1, False), (2, True))]
+    forms = [
+        containerd_file(site, pause, number, cni=cni, passwords=passwords) for number, cni in ((1, True), (1, False), (2, True))
+    ]
     if not present or present.content not in {each.content for each in forms}:
         return None
     named = PROGRAMS in programs if programs else present.content != forms[1].content
-    wanted = containerd_file(site, pause, min(major, 2), cni=named)
+    wanted = containerd_file(site, pause, min(major, 2), cni=named, passwords=passwords)
     return wanted if present.content != wanted.content else None

@@ -21,7 +21,7 @@ done
 top=/var/lib/ha-runbooks
 if [ -s "$top/kubeadm/attempt" ]; then echo "attempt $(<"$top/kubeadm/attempt")"; fi
 if [ -s "$top/upgrade/attempt" ]; then echo "attempt upgrade $(head -n 1 "$top/upgrade/attempt")"; fi
-for note in reboot/note reconfigure/control-plane reconfigure/kubelet upgrade/runtime/note; do
+for note in reboot/note reconfigure/control-plane reconfigure/containerd reconfigure/kubelet upgrade/runtime/note; do
     [ ! -e "/var/lib/ha-runbooks/$note.json" ] || echo "noted $note"
 done
 if systemctl -q is-active ha-runbooks-kubeadm || systemctl -q is-active ha-runbooks-upgrade; then echo "working yes"; fi

@@ -1,14 +1,11 @@
 # Variables: CONFIG, WITHIN (seconds in which it has to answer). Restarts containerd with its configuration and enables it at boot; running
-# containers keep running.
+# containers keep running. Needs the function of runtime-written.sh before it.
 # shellcheck shell=bash disable=SC2154
 set -eu
 systemctl daemon-reload
 systemctl enable -q containerd kubelet
-# runtime-look.sh compares whole seconds: the file, or the directory where there is none, must be older than the start. One of the future is not
-# waited for.
-file=$CONFIG
-until [ -e "$file" ]; do file=${file%/*} file=${file:-/}; done
-written=$(stat -c %Y "$file")
+# runtime-look.sh compares whole seconds: what was written must be older than the start. What is of the future is not waited for.
+written=$(runtime_written "$CONFIG")
 if [ "$written" = "$(date +%s)" ]; then
     until [ "$(date +%s)" -gt "$written" ]; do sleep 0.05; done
 fi

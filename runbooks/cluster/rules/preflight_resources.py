@@ -9,6 +9,7 @@ from runbooks.commands.preflight_facts import Facts, Packages, Space
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
+from runbooks.rules import runtime_limits
 from runbooks.rules.finding import Finding, worst
 from runbooks.rules.kubeadm import minor_of
 from runbooks.rules.preflight_finding import fail, good, warn
@@ -56,9 +57,9 @@ def space(site: Site, host: Host, facts: Facts) -> Finding:
 
 def _on_one(mount: str, those: list[Space], *, member: bool) -> Finding:
     one, names = those[0], listed(each.directory for each in those)
-    least, most = (sum(NEEDED[each.directory][column] for each in those) for column in (0, 1))
+    least, most = (sum(NEEDED[_for(each)][column] for each in those) for column in (0, 1))
     free, share = one.free / GIB, 100 * one.free / max(one.size, 1)
-    floor = max((EVICTION.get(each.directory, 0) for each in those), default=0)
+    floor = max((EVICTION.get(_for(each), 0) for each in those), default=0)
     seen = f"{mount}: {size_text(one.free)} free ({share:.0f} %)"
     fix = f"make room on {mount} for {names}"
     if one.inodes and 100 * one.inodes_free < INODES * one.inodes:
@@ -70,6 +71,11 @@ def _on_one(mount: str, those: list[Space], *, member: bool) -> Finding:
     if free < least:
         return fail(seen, f"{fix}: at least {least} GiB, better {most}")
     return warn(seen, f"{fix}: {most} GiB") if free < most else good(seen)
+
+
+def _for(space: Space) -> str:
+    """Return the usual directory of what ``space`` is for: another one than these is containerd's root."""
+    return space.directory if space.directory in NEEDED else CONTAINERD
 
 
 def free_ports(site: Site, host: Host, facts: Facts) -> Finding:
@@ -219,6 +225,8 @@ def _containerd(site: Site, those: Packages, names: dict[str, list[str]]) -> Fin
             f"containerd {version}, which has no CRI v1alpha2 any more, and the kubelet of {site.kubernetes.version} speaks no other one",
             "install containerd 1.7, or Kubernetes 1.23 or newer",
         )
+    if why := runtime_limits.too_old(site, number):
+        return fail(why, fix)
     if minor_of(site) >= 35 and number < (2, 0):  # kubeadm's ContainerRuntimeVersion warns, and the kubelet says so in its log
         return warn(f"containerd {version}, and Kubernetes {site.kubernetes.version} expects 2.0 or newer", fix)
     return good(version)

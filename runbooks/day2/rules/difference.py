@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from runbooks.commands import yaml_text
 from runbooks.commands.kubeadm_config import PARTS, ClusterSettings, args_of
@@ -18,18 +18,10 @@ from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
 from runbooks.text import counted, listed, table
 
-Topic = Literal["nodes", "control-plane", "kubelet", "kube-proxy", "hosts", "lb", "versions", "schedules", "by-hand"]
-TOPICS: Final[tuple[Topic, ...]] = (
-    "nodes",
-    "control-plane",
-    "kubelet",
-    "kube-proxy",
-    "hosts",
-    "lb",
-    "versions",
-    "schedules",
-    "by-hand",
-)
+Topic = Literal[
+    "nodes", "control-plane", "kubelet", "kube-proxy", "hosts", "containerd", "lb", "versions", "schedules", "by-hand"
+]
+TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 # What a cluster is built with, and cannot be changed while it lives.
 FIXED: Final = {
     "networking.podSubnet": "the network of pods cannot be changed in place: every Pod has an address in it",

@@ -63,6 +63,7 @@ def not_told(unread: Sequence[Host]) -> Iterator[Finding]:
 NOTES: Final = {
     "reboot/note": ("cluster.reboot", "inv cluster.reboot --host {host} goes on; --forget gives it up"),
     "reconfigure/control-plane": ("cluster.reconfigure", "inv cluster.reconfigure --only control-plane goes on"),
+    "reconfigure/containerd": ("cluster.reconfigure", "inv cluster.reconfigure --only containerd goes on"),
     "reconfigure/kubelet": ("cluster.reconfigure", "inv cluster.reconfigure --only kubelet goes on"),
     "upgrade/runtime/note": ("upgrade.containerd", "inv upgrade.containerd with the same flags goes on"),
 }

@@ -17,6 +17,7 @@ from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Fsync, Listener
 from runbooks.commands.setup_look import AtBoot
 from runbooks.errors import UnreachableError
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.settings_runtime import Containerd, Registry
 from runbooks.rules import kubeadm as kubeadm_config
 from runbooks.rules import kubeadm_checks
 from runbooks.rules.finding import Finding, at_least, worst
@@ -121,6 +122,7 @@ SPOILT = [
     ("space", "fail", {"spaces": (room("/var/lib/etcd", 1.9),)}, "/var/lib/etcd: 1.9 GiB free"),
     ("space", "warn", {"spaces": (room("/var/lib/etcd", 7.9),)}, "7.9 GiB free"),
     ("space", "fail", {"spaces": (room("/var/lib/containerd", 14, 100),)}, "14.0 GiB free (14 %)"),
+    ("space", "fail", {"spaces": (room("/data/containerd", 14, 100),)}, "14.0 GiB free (14 %)"),
     ("space", "warn", {"spaces": (room("/var/lib/containerd", 14, 20),)}, "14.0 GiB free (70 %)"),
     ("space", "fail", {"spaces": (room("/var/lib/kubelet", 90, 100, inodes=(1000, 40)),)}, "40 of 1000 inodes free"),
     ("space", "warn", {"spaces": ()}, "could not be read"),
@@ -290,6 +292,16 @@ def test_containerd_must_be_new_enough_for_the_version(version, containerd, leve
         ),
     ):
         assert the(judged(kubernetes(version), master1={"packages": packages}), "packages").severity == level
+
+
+def test_containerd_must_be_new_enough_for_the_registries_of_hosts_yaml():
+    offered = tuple((name, "1.22.0-1.1") for name in ("kubeadm", "kubelet", "kubectl", "cri-tools"))
+    mirrored = Containerd(registries=(Registry(host="docker.io", mirrors=("https://a.example",)),))
+    for containerd, level in (("1.4.13", "fail"), ("1.5.0", "ok")):
+        packages = Packages(installed={}, offered=(*offered, ("containerd", containerd)), broken=())
+        found = the(judged(kubernetes("1.22.0", containerd=mirrored), master1={"packages": packages}), "packages")
+        assert found.severity == level
+        assert ("does not read hosts.toml" in found.seen) is (level == "fail")
 
 
 # ---- packages

@@ -288,3 +288,15 @@ def test_the_secret_of_a_file_is_not_in_its_representation():
 def test_junk_is_a_value_error_and_nothing_else(stdout):
     with suppress(ValueError):
         files.parse_found(Answer(0, stdout))
+
+
+@pytest.mark.parametrize(
+    "line", ['  password = "horse"', "password='horse'", '  identitytoken = "horse"', 'auth = "horse"', "\tauth_pass horse"]
+)
+def test_an_old_secret_is_masked_as_well(line: str) -> None:
+    text = diff(
+        File("/etc/containerd/config.toml", 'password = "cow"\nroot = "/data"\n'), Found(f"{line}\n", "0644", "root:root")
+    )
+    assert "horse" not in text
+    assert "cow" not in text
+    assert '+root = "/data"' in text

@@ -6,6 +6,7 @@ import tarfile
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 from invoke.collection import Collection
 from invoke.program import Program
@@ -32,6 +33,8 @@ from lab.names import Instance
 from lab.tree import index
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.inventory.load import load_site
+from runbooks.inventory.settings import Baseline
+from runbooks.inventory.settings_runtime import Containerd, Proxy, Registry, Runtime
 
 pytestmark = pytest.mark.unit
 SITE = Path(__file__).parents[3] / "hosts.yaml"
@@ -467,6 +470,21 @@ class TestTwin:
         assert Path(str(copy.cni)).is_file()
         assert copy.kube_proxy["conntrack"] == {"maxPerCore": 0}
         assert copy.kubelet == {"syncFrequency": "10s"}
+
+    def test_the_way_to_registries_is_the_sites_and_the_root_the_labs(self, tmp_path: Path) -> None:
+        mirrored = Registry(host="docker.io", mirrors=("https://a.example",), ca=Path("/etc/own/ca.crt"))
+        own = Containerd(
+            root="/data/containerd", registries=(mirrored,), runtimes={"kata": Runtime(type="io.containerd.kata.v2")}
+        )
+        site = load_site(SITE).site
+        site = msgspec.structs.replace(site, kubernetes=msgspec.structs.replace(site.kubernetes, containerd=own))
+        site = msgspec.structs.replace(site, baseline=Baseline(proxy=Proxy(https="http://10.1.1.5:3128")))
+        path = tmp_path / "site.yaml"
+        options = twin.kubernetes_options(["v1.20.2"], oom=True, cgroup_v1=True)
+        path.write_text(twin.twin_text(site, Instance("x"), SITE, options))
+        copy = load_site(path).site
+        assert copy.kubernetes.containerd == msgspec.structs.replace(own, root="/var/lib/containerd")
+        assert copy.baseline == site.baseline
 
     @pytest.mark.parametrize(
         ("versions", "v1", "told"),

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbooks.cluster.files import containerd_file, node_files
+from runbooks.cluster.files import node_files
+from runbooks.cluster.runtime_files import containerd_file
 from runbooks.commands import prepare, runtime_upgrade, service_packages
 from runbooks.commands.base import Answer
 from runbooks.commands.containerd import Config
@@ -139,7 +140,7 @@ def test_containerd_is_restarted_also_without_its_file_or_with_one_of_the_future
     first = host_with(tmp_path, systemctl=asked, crictl=asked)
     if written:
         bash(f"touch -d {written} {tmp_path}/config.toml")
-    script = (SCRIPTS / "runtime-run.sh").read_text()
+    script = (SCRIPTS / "runtime-written.sh").read_text() + (SCRIPTS / "runtime-run.sh").read_text()
     said = bash(f"{first}CONFIG={tmp_path}/config.toml WITHIN=5\nsleep() {{ command sleep 0.01; }}\n{script}")
     assert (said.exited, said.stderr) == (0, "")
     assert "systemctl restart containerd" in (tmp_path / "asked").read_text()
@@ -149,7 +150,7 @@ def test_a_containerd_that_never_answers_ends_with_its_words_before_the_command_
     first = host_with(
         tmp_path, systemctl="", crictl=f"echo >>{tmp_path}/asked; sleep 0.2; exit 1", journalctl="echo no such luck"
     )
-    script = (SCRIPTS / "runtime-run.sh").read_text()
+    script = (SCRIPTS / "runtime-written.sh").read_text() + (SCRIPTS / "runtime-run.sh").read_text()
     said = bash(f"{first}CONFIG={tmp_path}/none/config.toml WITHIN=1\n{script}")
     assert said.exited == 1
     assert "has not answered the kubelet's questions for 1 s" in said.stderr
@@ -171,7 +172,7 @@ def test_a_file_that_was_taken_away_since_the_start_is_not_what_containerd_runs_
     top.mkdir(parents=True)
     made = bash(f"touch {top}/config.toml; touch -d yesterday {top}/config.toml {top} {top.parent}\ncd {top}; {change}")
     assert made.exited == 0
-    script = (SCRIPTS / "runtime-look.sh").read_text()
+    script = (SCRIPTS / "runtime-written.sh").read_text() + (SCRIPTS / "runtime-look.sh").read_text()
     said = bash(f"{first}CONFIG={top}/config.toml SOCKET=/none\ncontainerd_dump() {{ :; }}\n{script}")
     assert ("loaded yes" in said.stdout) is loaded
 
