@@ -35,6 +35,7 @@ ROWS: Final = {
         "drill/test_drill.py",
         "day2/test_reboot.py",
         "day2/test_reconfigure.py",
+        "day2/test_runtime.py",
         "monitor/test_removal.py",
         "backup/test_schedule.py",
         "backup/test_offsite.py",
