@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from runbooks.commands.node_settings import RECORD
 from tests.support.operator import Operator, sh
 
 KUBECTL = "kubectl --kubeconfig=/etc/kubernetes/admin.conf"
@@ -60,10 +61,11 @@ def place(operator: Operator) -> str:
 
 
 def node(operator: Operator, host: str) -> dict[str, object]:
-    """Return whether the node is Ready and cordoned, and our marks on it."""
+    """Return whether the node is Ready and cordoned, and our marks of work on it; what hosts.yaml has given it is none."""
     said = json.loads(sh(operator, "master1", f"{KUBECTL} get node {host} -o json"))
     ready = next(each["status"] for each in said["status"]["conditions"] if each["type"] == "Ready")
-    marks = [name for name in said["metadata"]["annotations"] if name.startswith("ha-runbooks/")]
+    ours = [name for name in said["metadata"]["annotations"] if name.startswith("ha-runbooks/")]
+    marks = [name for name in ours if name != RECORD]
     return {"ready": ready == "True", "cordoned": bool(said["spec"].get("unschedulable")), "marks": marks}
 
 
