@@ -12,6 +12,7 @@ rm -f "$root"/var/cache/apt/archives/*.deb # those that the tree itself is made 
 # shellcheck disable=SC2046 # one package a word
 APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq --yes --download-only -o APT::Install-Recommends=true install $(cat "$LAB_RECIPE/repo.txt")
 mv "$root"/var/cache/apt/archives/*.deb "$LAB_REPO"/
+(cd "$LAB_REPO" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq download systemd-timesyncd) # not beside chrony in one installation
 
 rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/*
 cp -rT --no-preserve=mode,ownership "$LAB_RECIPE/files" "$root"
