@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from runbooks.inventory import (
+    checks_baseline,
     checks_drills,
     checks_monitoring,
     checks_networks,
@@ -112,4 +113,5 @@ CHECKS: Final[tuple[Callable[[Draft], Findings], ...]] = (
     *checks_runtime.CHECKS,
     *checks_patches.CHECKS,
     *checks_drills.CHECKS,
+    *checks_baseline.CHECKS,
 )

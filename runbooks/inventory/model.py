@@ -11,7 +11,6 @@ from runbooks.errors import InventoryError
 from runbooks.inventory.base import Model
 from runbooks.inventory.settings import (
     Backup,
-    Baseline,
     Drills,
     Endpoint,
     Gateway,
@@ -23,6 +22,7 @@ from runbooks.inventory.settings import (
     Roles,
     Ssh,
 )
+from runbooks.inventory.settings_baseline import Baseline
 from runbooks.inventory.settings_lb import LoadBalancer, Vip
 from runbooks.inventory.words import Address, Flags, HostName, Interface, Name, Priority, Role, Settings, TaintText
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from runbooks.inventory.base import Model
-from runbooks.inventory.settings_runtime import Containerd, Proxy
+from runbooks.inventory.settings_runtime import Containerd
 from runbooks.inventory.words import (
     Address,
     CronTimes,
@@ -111,12 +111,6 @@ class Roles(Model, frozen=True):
 
     control_plane: OfNodes = OfNodes()
     worker: OfNodes = OfNodes()
-
-
-class Baseline(Model, frozen=True):
-    """What hosts have besides. What is not given is not touched."""
-
-    proxy: Proxy | None = None
 
 
 class Gateway(Model, frozen=True):

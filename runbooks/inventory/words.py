@@ -42,6 +42,13 @@ Interface = Annotated[
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}\Z", description="a network interface such as eth0 (15 characters at most)"
     ),
 ]
+ModuleName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,54}\Z",
+        description="the name of a kernel module such as ip_vs (letters, digits and _ -, no path and no .ko)",
+    ),
+]
 LoginName = Annotated[
     str,
     msgspec.Meta(
@@ -142,6 +149,7 @@ CronTimes = Annotated[
 ]
 Flags = dict[str, str]
 Settings = dict[str, Any]
+NamesByAddress = dict[str, tuple[DnsName, ...]]
 UrlPath = Annotated[
     str, msgspec.Meta(pattern=r"^/[A-Za-z0-9/_.~-]*\Z", description="a URL path such as /healthz (letters, digits and / _ . ~ -)")
 ]
@@ -154,3 +162,13 @@ def literal(address: Address) -> str:
     ('10.0.0.1', '[fd00::1]')
     """
     return f"[{address}]" if address.version == 6 else str(address)
+
+
+def sysctl_path(name: str) -> str:
+    """Return a sysctl as a path below /proc/sys: names may use dots or slashes, whichever comes first parts them; the other one is in a name.
+
+    >>> sysctl_path("net.ipv4.ip_forward"), sysctl_path("net/ipv4/conf/eth0.100/rp_filter")
+    ('net/ipv4/ip_forward', 'net/ipv4/conf/eth0.100/rp_filter')
+    """
+    separators = [each for each in name if each in "./"]
+    return name if not separators or separators[0] == "/" else name.translate(str.maketrans("./", "/."))

@@ -10,13 +10,18 @@ import msgspec
 import pytest
 import yaml
 
+from runbooks.commands import setup_look
+from runbooks.inventory import checks_baseline
 from runbooks.inventory.checks_networks import misplaced
 from runbooks.inventory.convert import fields
 from runbooks.inventory.load import load_site
 from runbooks.inventory.model import Site
 from runbooks.inventory.problems import SiteError
 from runbooks.inventory.settings import Gateway, Monitoring
+from runbooks.inventory.settings_baseline import Baseline, Time
 from runbooks.inventory.settings_lb import Ingress, Limits
+from runbooks.inventory.words import sysctl_path
+from runbooks.lb.files import nonlocal_bind
 
 pytestmark = pytest.mark.unit
 
@@ -370,3 +375,45 @@ def _hints():
             stack += [field.type for field in msgspec.structs.fields(hint)]
         elif not hasattr(hint, "__metadata__"):
             stack += [part for part in getattr(hint, "__args__", ()) if not isinstance(part, str | int)]
+
+
+BASELINE = """baseline:
+  time: {service: timesyncd, servers: [10.1.1.1, ntp.example, fd00::1]}
+  sysctls: {net.ipv4.ip_forward: "1", vm.panic_on_oom: "0", net/ipv4/conf/eth0.100/rp_filter: "2", net.ipv4.tcp_rmem: "4096 131072 6291456"}
+  modules: [ip_vs, nf_conntrack]
+  hosts: {10.1.1.5: [registry.example, registry], 10.1.1.11: [lb1], fd00::5: [registry]}
+  unattended_upgrades: keep-off
+"""
+
+
+def test_what_every_host_has_besides(write) -> None:
+    site = load(write(f"{GOOD}{BASELINE}"))
+    assert site.baseline.time == Time(service="timesyncd", servers=(ip_address("10.1.1.1"), "ntp.example", ip_address("fd00::1")))
+    assert site.baseline.sysctls["net/ipv4/conf/eth0.100/rp_filter"] == "2"
+    assert site.baseline.hosts == {"10.1.1.5": ("registry.example", "registry"), "10.1.1.11": ("lb1",), "fd00::5": ("registry",)}
+    assert load(write(GOOD)).baseline == Baseline()
+    text = yaml.safe_dump(msgspec.to_builtins(site, enc_hook=str), sort_keys=False)
+    assert load(write(text)) == site
+
+
+def test_a_sysctl_that_kube_proxy_sets_too(write) -> None:
+    text = f'{GOOD}baseline: {{sysctls: {{net.netfilter.nf_conntrack_max: "1000000"}}}}\n'
+    (warning,) = load_site(write(text)).warnings
+    assert "maxPerCore: 0" in warning.message
+    for quiet in ("kube_proxy: {conntrack: {maxPerCore: 0}}", "addons: {kube_proxy: false}"):
+        assert load(write(text.replace('version: "1.30.0"', f'version: "1.30.0", {quiet}')))
+
+
+def test_the_sysctls_that_are_not_free_are_those_that_this_tool_sets(write) -> None:
+    """Of both families; the names are written down once more, since hosts.yaml is judged before anything of the tool is loaded."""
+    site = load(write(GOOD))
+    six = msgspec.structs.replace(
+        site,
+        networks=msgspec.structs.replace(site.networks, pods=ip_network("fd00:244::/56")),
+        endpoint=msgspec.structs.replace(site.endpoint, vip=ip_address("fd00::1")),
+    )
+    for family, each in (("4", site), ("6", six)):
+        ours = {sysctl_path(name) for name in (*setup_look.sysctls(each), nonlocal_bind(each))}
+        ours |= {sysctl_path(other) for name, other in setup_look.ALIASES.items() if sysctl_path(name) in ours}
+        tables = checks_baseline.OF_PREPARE | checks_baseline.OF_BALANCERS
+        assert {path for path, families in tables.items() if family in families} == ours

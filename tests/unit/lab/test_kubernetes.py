@@ -33,7 +33,7 @@ from lab.names import Instance
 from lab.tree import index
 from runbooks.errors import InventoryError, OutcomeError, PrecheckError
 from runbooks.inventory.load import load_site
-from runbooks.inventory.settings import Baseline
+from runbooks.inventory.settings_baseline import Baseline
 from runbooks.inventory.settings_runtime import Containerd, Proxy, Registry, Runtime
 
 pytestmark = pytest.mark.unit
