@@ -10,6 +10,7 @@ from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.containerd import Config, parse_config
 from runbooks.commands.node import PROGRAMS
 from runbooks.inventory.model import Site
+from runbooks.inventory.words import sysctl_path
 
 MODULES = ("overlay", "br_netfilter")
 # By its name it comes after other files, whatever number these begin with: at boot the last one wins.
@@ -39,6 +40,7 @@ class Setup:
     loose         programs of Kubernetes that the next upgrade of the system would replace.
     containerd    what containerd makes of its configuration.
     clock         why the clock is not kept in time, or "".
+    times         the time services that run; of a container none are asked for.
     """
 
     modules: dict[str, str]
@@ -50,6 +52,7 @@ class Setup:
     loose: tuple[str, ...]
     containerd: Config
     clock: str
+    times: tuple[str, ...] = ()
 
 
 def sysctls(site: Site) -> tuple[str, ...]:
@@ -64,7 +67,7 @@ def look(site: Site) -> Probe[Setup]:
     variables = {"MODULES": MODULES, "SYSCTLS": sysctls(site), "PROGRAMS": PROGRAMS, "TIME_SERVICES": TIME_SERVICES}
     return Probe(
         replace(
-            script("setup-look", variables, timeout=30, after=("container", "packages-look", "containerd-dump")),
+            script("setup-look", variables, timeout=30, after=("container", "packages-look", "containerd-dump", "module-look")),
             shown="setup-look",
         ),
         parse,
@@ -92,6 +95,7 @@ def parse(answer: Answer) -> Setup:
         loose=tuple(name for name in pairs("package") if name not in held),
         containerd=parse_config(answer.stdout.splitlines()),
         clock=_clock(every("container"), every("time"), every("synchronized")),
+        times=every("time"),
     )
 
 
@@ -128,7 +132,7 @@ def at_boot(lines: Iterable[str], keys: Sequence[str]) -> dict[str, AtBoot]:
             file = line.removeprefix("# ")
             continue
         name, is_set, value = line.strip().partition("=")
-        path = _path(name.strip().removeprefix("-"))
+        path = sysctl_path(name.strip().removeprefix("-"))
         settings.pop(path, None)  # the later one also takes effect later
         settings[path] = AtBoot(value.strip(), file) if is_set else None
     found = {key: _effect(key, settings) for key in keys}
@@ -138,7 +142,7 @@ def at_boot(lines: Iterable[str], keys: Sequence[str]) -> dict[str, AtBoot]:
 def _effect(key: str, settings: dict[str, AtBoot | None]) -> AtBoot | None:
     last = None
     for name in (key, *([ALIASES[key]] if key in ALIASES else [])):
-        path = _path(name)
+        path = sysctl_path(name)
         matches = [where for where in settings if _matches(path, where)]
         order = [path] if path in settings else matches
         for where in order:
@@ -151,9 +155,3 @@ def _effect(key: str, settings: dict[str, AtBoot | None]) -> AtBoot | None:
 def _matches(path: str, pattern: str) -> bool:
     parts, wanted = path.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(fnmatchcase(part, want) for part, want in zip(parts, wanted, strict=True))
-
-
-def _path(name: str) -> str:
-    """Return a sysctl as a path: names may use dots or slashes, whichever comes first parts them; the other one is in a name."""
-    separators = [each for each in name if each in "./"]
-    return name if not separators or separators[0] == "/" else name.translate(str.maketrans("./", "/."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from runbooks.commands.baseline import UNITS
 from runbooks.commands.setup_look import SYSCTL_FILE, Setup
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.finding import Finding, Severity
@@ -15,6 +16,8 @@ GRAVE = {
     4: ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"),
     6: ("net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables"),
 }
+
+WHY_NOT_SYNCHRONISED = "chronyc tracking (or timedatectl timesync-status) says why"
 
 
 def not_ready(seen: Setup, *, swap: str, member: bool = False) -> str:
@@ -92,13 +95,23 @@ def _findings(site: Site, host: Host, seen: Setup) -> list[Finding]:
         held,
         *_containerd(site, host, seen),
     ]
-    clock = [seen.clock] if seen.clock else []
-    rows.append(("warn", clock, "certificates and leases need clocks that agree", f"on {host}: install and start chrony"))
+    rows.append(_clock(site, host, seen))
     return [
         Finding(severity, topic="preparation", host=host.name, seen="; ".join(texts), why=why, fix=fix)
         for severity, texts, why, fix in rows
         if texts
     ]
+
+
+def _clock(site: Site, host: Host, seen: Setup) -> Row:
+    time, texts, fix = site.baseline.time, [seen.clock] if seen.clock else [], f"on {host}: install and start chrony"
+    if time and (not seen.times or not set(UNITS[time.service]) & set(seen.times)):
+        fix = f"inv cluster.reconfigure --only hosts --host {host}"
+        texts += [f"{listed(seen.times)} runs, and hosts.yaml says {time.service}"] if seen.times else []
+    elif time:
+        servers = f"do {listed(time.servers)} answer? " if time.servers else ""
+        fix = f"on {host}: {servers}{WHY_NOT_SYNCHRONISED}"
+    return ("warn", texts, "certificates and leases need clocks that agree", fix)
 
 
 def _sysctls(site: Site, host: Host, seen: Setup, prepare: str) -> list[Row]:

@@ -9,6 +9,7 @@ from runbooks.commands.preflight import peers
 from runbooks.commands.preflight_facts import Facts
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
+from runbooks.rules.baseline import names
 from runbooks.rules.finding import Finding, worst
 from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.text import listed
@@ -115,14 +116,16 @@ def mtu(host: Host, seen: AllFacts) -> Finding:
 
 
 def name(site: Site, host: Host, facts: Facts) -> Finding:
-    """Fails when ``endpoint.name`` does not resolve to the VIP: nodes and clients use this name."""
+    """Fails when ``endpoint.name`` does not resolve to the VIP, nor will by `baseline.hosts`: nodes and clients use this name."""
     wanted, vip = site.endpoint.name, str(site.endpoint.vip)
     if not wanted:
         return good("no name, the VIP alone")
+    if not facts.resolved and names(site, site.endpoint.vip, wanted):
+        return good(f"{wanted} is unknown there; cluster.prepare writes it into /etc/hosts")
     if vip not in facts.resolved:
         return fail(
             f"{wanted} is {listed(facts.resolved) or 'unknown'} there, not {vip}",
-            f'put {wanted} into DNS, or: echo "{vip} {wanted}" >> /etc/hosts (on every host)',
+            f'put {wanted} into DNS, or into hosts.yaml (baseline.hosts: {{"{vip}": [{wanted}]}}); an earlier line of /etc/hosts counts first',
         )
     if len(facts.resolved) > 1:
         return warn(f"{wanted} is {listed(facts.resolved)}: more than the VIP", f"make it resolve to {vip} only")

@@ -1,23 +1,8 @@
-# Variables: MODULES, SYSCTLS, PROGRAMS, TIME_SERVICES (arrays). Needs container.sh, packages-look.sh and containerd-dump.sh
-# before it. What was prepared on this host for Kubernetes, and what undoes it at the next boot or has undone it, one "key value" a line.
+# Variables: MODULES, SYSCTLS, PROGRAMS, TIME_SERVICES (arrays). Needs container.sh, packages-look.sh, containerd-dump.sh
+# and module-look.sh before it. What was prepared on this host for Kubernetes, and what undoes it at the next boot or has undone it, one "key value" a line.
 # Read-only.
 # shellcheck shell=bash disable=SC2154
-built_in=$(IFS='|' && grep -Es "/(${MODULES[*]})\\.ko" "/lib/modules/$(</proc/sys/kernel/osrelease)/modules.builtin")
-builtin() { [[ $built_in == *"/$1.ko"* ]]; }
-loaded() {
-    [ -d "/sys/module/$1" ] || builtin "$1" || case $1 in
-    br_netfilter) [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] ;;
-    overlay) grep -qw overlay /proc/filesystems ;;
-    *) false ;;
-    esac
-}
-for module in "${MODULES[@]}"; do
-    if loaded "$module"; then state=there; elif modprobe -n -q -- "$module" 2>/dev/null; then state=loadable; else state=missing; fi
-    echo "module $module $state"
-    name=${module//_/[-_]} # for modprobe, both are the same
-    builtin "$module" || grep -rlsE --include='*.conf' "^[[:space:]]*(blacklist[[:space:]]+${name}|install[[:space:]]+${name}[[:space:]]+(/usr)?/bin/(true|false))[[:space:]]*\$" \
-        /etc/modprobe.d /run/modprobe.d /usr/lib/modprobe.d | sed -n "1s|^|barred $module |p"
-done
+modules_look
 for key in "${SYSCTLS[@]}"; do
     value=''
     read -r value 2>/dev/null <"/proc/sys/${key//.//}"
@@ -44,7 +29,8 @@ container=$(container_kind)
 echo "container $container"
 case $container in
 none | unknown)
-    systemctl is-active "${TIME_SERVICES[@]}" 2>/dev/null | grep -qx active && echo "time runs"
+    mapfile -t states < <(systemctl is-active "${TIME_SERVICES[@]}" 2>/dev/null)
+    for i in "${!states[@]}"; do if [ "${states[i]}" = active ]; then echo "time ${TIME_SERVICES[i]}"; fi; done
     echo "synchronized $(timeout 3 timedatectl show -p NTPSynchronized --value 2>/dev/null)"
     ;;
 esac

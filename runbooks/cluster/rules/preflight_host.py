@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from runbooks.commands.baseline import UNITS
 from runbooks.commands.preflight_facts import Facts
 from runbooks.commands.setup_look import SYSCTL_FILE, TIME_SERVICES, sysctls
 from runbooks.inventory.model import Host, Site
@@ -53,13 +54,16 @@ def time_service(site: Site, host: Host, facts: Facts) -> Finding:
     running = [unit for unit, state in facts.units.items() if state == "active" and unit in TIME_SERVICES]
     if facts.container not in {"none", "unknown"}:
         return good("a container: the machine below it keeps the clock")
+    time = site.baseline.time
+    if time and not set(UNITS[time.service]) & set(running):
+        return good(f"{listed(running) or 'none runs'}; cluster.prepare installs and starts {time.service}, as hosts.yaml says")
     if not running:
-        return warn("no time service runs", "install and enable chrony")
-    if facts.synchronized != "yes":
         return warn(
-            f"{running[0]} runs, but the clock is not synchronised (yet)",
-            "chronyc tracking (or timedatectl timesync-status) says why",
+            "no time service runs", "install and enable chrony; or let cluster.prepare do it: baseline.time in hosts.yaml"
         )
+    if facts.synchronized != "yes":
+        servers = f"do {listed(time.servers)} answer? " if time and time.servers else ""
+        return warn(f"{running[0]} runs, but the clock is not synchronised (yet)", f"{servers}{host_setup.WHY_NOT_SYNCHRONISED}")
     return good(f"{running[0]}, synchronised")
 
 

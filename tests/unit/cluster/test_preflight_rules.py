@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Fsync, Listener
 from runbooks.commands.setup_look import AtBoot
 from runbooks.errors import UnreachableError
 from runbooks.inventory.model import Host, Site
+from runbooks.inventory.settings_baseline import Baseline, Time
 from runbooks.inventory.settings_runtime import Containerd, Registry
 from runbooks.rules import kubeadm as kubeadm_config
 from runbooks.rules import kubeadm_checks
@@ -182,6 +184,33 @@ def test_what_is_no_fault_is_not_called_one(topic, change, seen):
     found = judged(master1=change)
     assert amiss(found) == []
     assert seen in the(found, topic).seen
+
+
+def based(**keys) -> Site:
+    return msgspec.structs.replace(site(), baseline=Baseline(**keys))
+
+
+@pytest.mark.parametrize(
+    ("units", "synchronized", "level", "seen", "fix"),
+    [
+        ({}, "no", "ok", "none runs; cluster.prepare installs and starts chrony, as hosts.yaml says", ""),
+        ({"systemd-timesyncd": "active"}, "yes", "ok", "systemd-timesyncd; cluster.prepare installs and starts chrony", ""),
+        ({"chronyd": "active"}, "no", "warn", "chronyd runs, but the clock is not synchronised", "do 10.1.1.1 answer? chronyc"),
+        ({"chrony": "active"}, "yes", "ok", "chrony, synchronised", ""),
+    ],
+)
+def test_the_time_service_that_hosts_yaml_names(units, synchronized, level, seen, fix):
+    time = Time(service="chrony", servers=(ip_address("10.1.1.1"),))
+    one = the(judged(based(time=time), master1={"units": units, "synchronized": synchronized}), "time service")
+    assert one.severity == level
+    assert one.seen.startswith(seen)
+    assert one.fix.startswith(fix)
+
+
+@pytest.mark.parametrize(("resolved", "level"), [((), "ok"), (("10.1.1.99",), "fail"), (("10.1.1.100",), "ok")])
+def test_the_name_of_the_endpoint_that_hosts_yaml_writes_into_etc_hosts(resolved, level):
+    named = based(hosts={VIP: ("k8s-api.company.local",)})
+    assert the(judged(named, master1={"resolved": resolved}), "name").severity == level
 
 
 # ---- by version

@@ -11,6 +11,7 @@ from runbooks.commands import setup_look
 from runbooks.commands.base import Answer
 from runbooks.commands.containerd import Config
 from runbooks.commands.setup_look import SYSCTL_FILE, AtBoot, at_boot
+from runbooks.inventory.settings_baseline import Baseline, Time
 from runbooks.rules import host_setup
 from tests.support.facts import PREPARED
 from tests.support.fakes import master, site
@@ -50,7 +51,7 @@ def test_what_a_host_says_is_read():
         "module overlay there\nmodule br_netfilter loadable\nbarred br_netfilter /etc/modprobe.d/cis.conf\n"
         f"sysctl {FORWARD} 0\nboot # {LATER}\nboot {FORWARD} = 0\nswap /dev/sda2\nswap_at_boot /etc/fstab\n"
         "package kubeadm 1.20.2-1.1\npackage kubelet 1.20.2-1.1\nheld kubeadm\n"
-        'dump disabled_plugins = ["cri"]\ncontainer none\ntime runs\nsynchronized no\n'
+        'dump disabled_plugins = ["cri"]\ncontainer none\ntime chrony\ntime chronyd\nsynchronized no\n'
     )
     assert setup_look.parse(Answer(0, said)) == setup_look.Setup(
         modules={"overlay": "there", "br_netfilter": "loadable"},
@@ -62,6 +63,7 @@ def test_what_a_host_says_is_read():
         loose=("kubelet",),
         containerd=Config(cgroups="cgroupfs", disabled="cri"),
         clock="the clock is not synchronised",
+        times=("chrony", "chronyd"),
     )
     assert setup_look.parse(Answer(0, "container systemd-nspawn\nsynchronized no\n")).clock == ""
     assert setup_look.parse(Answer(0, "container none\nsynchronized yes\n")).clock == "no time service runs"
@@ -193,3 +195,26 @@ def test_of_the_other_family_and_without_bridges_nothing_is_said():
     assert host_setup.findings(site(), {master(1): quiet})[0].severity == "ok"
     keep = msgspec.structs.replace(site(), kubernetes=msgspec.structs.replace(site().kubernetes, swap="keep"))
     assert host_setup.findings(keep, {master(1): replace(PREPARED, swap=("/dev/sda2",))})[0].severity == "ok"
+
+
+@pytest.mark.parametrize(
+    ("clock", "times", "seen", "fix"),
+    [
+        ("no time service runs", (), "no time service runs", "inv cluster.reconfigure --only hosts --host master1"),
+        (
+            "",
+            ("systemd-timesyncd",),
+            "systemd-timesyncd runs, and hosts.yaml says chrony",
+            "inv cluster.reconfigure --only hosts --host master1",
+        ),
+        ("the clock is not synchronised", ("chronyd",), "the clock is not synchronised", "on master1: do ntp.example answer?"),
+        ("", ("chrony", "chronyd"), "", ""),
+        ("", (), "", ""),  # a container
+    ],
+)
+def test_a_clock_that_is_not_kept_as_hosts_yaml_says(clock, times, seen, fix):
+    given = Baseline(time=Time(service="chrony", servers=("ntp.example",)))
+    site_ = msgspec.structs.replace(site(), baseline=given)
+    (one,) = host_setup.findings(site_, {master(1): replace(PREPARED, clock=clock, times=times)})
+    assert (one.severity, one.seen if seen else "") == ("warn" if seen else "ok", seen)
+    assert fix in one.fix
