@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from runbooks import baseline
 from runbooks.cluster import patches, runtime
 from runbooks.cluster.files import node_files, pause_image, wanted_images
 from runbooks.commands import containerd, files, kubeadm, node, prepare, setup_look
@@ -20,23 +21,27 @@ from runbooks.inventory.model import Host, Site
 from runbooks.local import registry_logins
 from runbooks.rules import cluster as rules
 from runbooks.rules import host_patches, host_setup, kubeadm_checks, runtime_limits
+from runbooks.rules.baseline_files import Part
 from runbooks.rules.kubeadm import CRI_SOCKET, minor_of
 
 UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only shown by --plan, before kubeadm is installed
 
 
-def prepare_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
-    """Return the procedure that makes ``hosts`` ready for kubeadm."""
-    return Procedure(
-        "cluster.prepare", f"Prepare the hosts of {site.name} for Kubernetes {site.kubernetes.version}", steps(site, hosts)
-    )
+def prepare_procedure(site: Site, hosts: Sequence[Host], left: Mapping[Host, Sequence[Part]] | None = None) -> Procedure:
+    """Return the procedure that makes ``hosts`` ready for kubeadm. ``left``: as `baseline.steps` takes it."""
+    title = f"Prepare the hosts of {site.name} for Kubernetes {site.kubernetes.version}"
+    return Procedure("cluster.prepare", title, steps(site, hosts, left))
 
 
-def steps(site: Site, hosts: Sequence[Host]) -> list[Step | Together]:
-    """Return the steps, each of them on all ``hosts`` in parallel. Patches for kubeadm only where hosts.yaml has some."""
+def steps(site: Site, hosts: Sequence[Host], left: Mapping[Host, Sequence[Part]] | None = None) -> list[Step | Together]:
+    """Return the steps, each of them on all ``hosts`` in parallel. Patches for kubeadm only where hosts.yaml has some.
+
+    The baseline comes first: names of a registry may be in it. ``left``: as `baseline.steps` takes it.
+    """
     builders = (ready_kernel, install_packages, run_containerd, pull_images)
     patched = [host for host in hosts if host_patches.given(site, host)]
     return [
+        *baseline.steps(site, hosts, left),
         *(Together(tuple(build(site, host) for host in hosts)) for build in builders),
         *([Together(tuple(patches.ready(site, host) for host in patched))] if patched else []),
     ]

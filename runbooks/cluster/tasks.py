@@ -28,13 +28,16 @@ def preflight(session: Session, verbose: bool = False) -> None:
 def prepare(session: Session, host: str = "") -> None:
     """Make hosts ready for kubeadm.
 
-    Kernel, packages, containerd, images. The version of hosts.yaml is installed and held. Hosts in the cluster are not changed.
+    What `baseline` in hosts.yaml names; kernel, packages, containerd, images. The version of hosts.yaml is installed and held. On hosts in
+    the cluster only what needs no drain is changed.
     """
+    from runbooks.baseline import leftovers  # noqa: PLC0415
     from runbooks.cluster.prepare import prepare_procedure  # noqa: PLC0415
     from runbooks.local import registry_logins  # noqa: PLC0415
 
     registry_logins.passwords(session.site)  # before any host is touched: can they be read?
-    session.carry_out(prepare_procedure(session.site, session.site.named(host, "node")))
+    hosts = session.site.named(host, "node")
+    session.carry_out(prepare_procedure(session.site, hosts, leftovers(session.run, hosts)))
 
 
 @procedure

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbooks.cluster.files import node_files
 from runbooks.commands import (
+    baseline,
     files,
     kubeadm_config,
     node,
@@ -24,7 +25,7 @@ from runbooks.commands.base import MASK, Probe, Secret, named_batch
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.day2 import diff_patches, wanted_kubelet
-from runbooks.day2.diff_hosts import PAUSE, of_host
+from runbooks.day2.diff_hosts import PAUSE, of_baseline, of_host
 from runbooks.day2.diff_metrics import tell
 from runbooks.day2.diff_schedule import of_schedule
 from runbooks.day2.rules import difference as rules
@@ -111,7 +112,7 @@ def look(run: Run) -> Seen:
 
 
 def _parts(site: Site, host: Host) -> Mapping[str, Probe[Any]]:
-    found: dict[str, Probe[Any]] = {}
+    found: dict[str, Probe[Any]] = {"baseline": baseline.look(site)}
     if host.is_lb:
         secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
         found["lb"] = files.found(file.path for file in lb_files(site, host, secret))
@@ -200,15 +201,17 @@ def _by_hand(seen: Seen, settings: ClusterSettings) -> list[Difference]:
 
 
 def _of_hosts(site: Site, seen: Seen) -> list[Difference]:
-    """Return how nodes differ: files, modules, sysctls, swap, packages."""
+    """Return how nodes differ: files, modules, sysctls, swap, packages; and every host from `baseline`."""
     found, passwords = [], None
     try:
         passwords = registry_logins.passwords(site)
     except RunbookError as error:
         seen.unread.append(Unread("containerd", "", str(error)))
-    for host in site.nodes:
-        said = seen.hosts[host]
-        if not isinstance(said, RunbookError):
+    for host, said in seen.hosts.items():
+        if isinstance(said, RunbookError):
+            continue
+        found += of_baseline(site, host, said["baseline"])
+        if host.is_node:
             found += of_host(site, host, said["files"], said["setup"], said["state"], passwords)
             try:
                 found += diff_patches.of_host(site, host, said["settings"])

@@ -9,6 +9,7 @@ from runbooks.cluster.files import node_files
 from runbooks.cluster.runtime_files import config_for, containerd_file
 from runbooks.commands import containerd, files
 from runbooks.commands.base import Secret
+from runbooks.commands.baseline import Seen
 from runbooks.commands.files import File, Found
 from runbooks.commands.node import NodeState
 from runbooks.commands.prepare import CONTAINERD_CONFIG
@@ -16,8 +17,8 @@ from runbooks.commands.setup_look import Setup
 from runbooks.day2.rules import difference as rules
 from runbooks.day2.rules.difference import Difference, Topic
 from runbooks.inventory.model import Host, Site
+from runbooks.rules import baseline, baseline_files, host_setup
 from runbooks.rules import cluster as cluster_rules
-from runbooks.rules import host_setup
 from runbooks.rules.kubeadm import AUDIT_POLICY
 
 PAUSE = "PAUSE"
@@ -40,6 +41,18 @@ def of_host(
         topic, own = _brought_about(host, path)
         found.append(Difference(topic, host=host.name, key=path, there="there", fix=own))
     return [*found, *_of_kernel(site, host, setup, fix), *_of_packages(site, host, state, setup)]
+
+
+def of_baseline(site: Site, host: Host, seen: Seen) -> list[Difference]:
+    """Return how a node or a load balancer differs from `baseline` in hosts.yaml, and what is left there of an earlier one."""
+    command = f"inv cluster.reconfigure --only hosts --host {host}" if host.is_node else "inv lb.setup"
+    changed = {file.path: file for part in baseline_files.PARTS for file in baseline_files.of(site, seen, part).written}
+    found = []
+    for each in baseline.off(site, seen):
+        file, fix = changed.get(each.path), f"on {host}: {each.by_hand}" if each.by_hand else command
+        diff = rules.masked(f"{host}:\n{files.diff(file, seen.files.get(each.path))}") if file else ""
+        found.append(Difference("hosts", host=host.name, key=each.key, there=each.there, wanted=each.wanted, fix=fix, diff=diff))
+    return found
 
 
 def _brought_about(host: Host, path: str) -> tuple[Topic, str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from runbooks import gates
+from runbooks import baseline, gates
 from runbooks.cluster import node_settings
 from runbooks.day2 import control_plane, cordons, kubelet, proxy, reboot, reconfigure, runtime
 from runbooks.day2.control_plane import Changes
@@ -18,14 +18,24 @@ from runbooks.day2.runtime import Runtimes
 from runbooks.engine.steps import Procedure, Step
 from runbooks.inventory.model import Site
 from runbooks.inventory.settings import OfNodes, Roles
+from runbooks.inventory.settings_baseline import Baseline, Time
 from runbooks.pages.examples import second
 from runbooks.pages.page import Page
+from runbooks.rules import baseline as baseline_rules
 from runbooks.rules.kubeadm import parse
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.lb_steps import Pair
 from runbooks.upgrade.rules import order, services
 from runbooks.upgrade.rules.choices import Choices
 from runbooks.view.cluster import Survey
+
+EXAMPLE: Final = Baseline(
+    time=Time(service="chrony", servers=("ntp.example.org",)),
+    sysctls={"vm.max_map_count": "262144"},
+    modules=("ip_vs",),
+    hosts={"192.0.2.5": ("registry.example.org", "registry")},
+    unattended_upgrades="keep-off",
+)
 
 
 def cordon(site: Site) -> Page:
@@ -64,9 +74,12 @@ def reconfigured(site: Site) -> Page:
     to, worker, survey = parse(site.kubernetes.version), site.nodes[-1], Survey()
     one = Upgrade(site, to, Choices(to=to))
     given = msgspec.structs.replace(
-        site, roles=Roles(worker=OfNodes(labels={"disk": "ssd"}, taints=("dedicated=gpu:NoSchedule",)))
+        site,
+        roles=Roles(worker=OfNodes(labels={"disk": "ssd"}, taints=("dedicated=gpu:NoSchedule",))),
+        baseline=EXAMPLE if site.baseline == Baseline() else site.baseline,
     )
-    items: list[Step] = [reconfigure.crictl(site, worker), node_settings.settle(survey, given, worker)]
+    items: list[Step] = [baseline.step(given, worker, part) for part in baseline_rules.parts(given)]
+    items += [reconfigure.crictl(site, worker), node_settings.settle(survey, given, worker)]
     runtimes = Runtimes(one, {})
     items += [runtime.registries(runtimes, worker), *runtime.steps(runtimes, worker)]
     changes = Changes(one, "")
@@ -77,7 +90,7 @@ def reconfigured(site: Site) -> Page:
     items += kubelet.steps(Kubelets(one, "", "", "", worker), list(dict.fromkeys([worker, first])))
     items += [*proxy.steps(site, survey, ""), gates.cluster_verified(site)]
     steps = Procedure("cluster.reconfigure", f"Bring {site.name} to what hosts.yaml says", items)
-    words = "hosts.yaml has other labels, registries, flags of the control plane, settings of kubelets and of kube-proxy"
+    words = "hosts.yaml has another baseline, other labels, registries, flags of the control plane, settings of kubelets and of kube-proxy"
     return Page(steps, given=f"{words}, and etcd's leader is on {site.control_plane[0]}")
 
 

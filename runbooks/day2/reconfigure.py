@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from runbooks import gates
+from runbooks import baseline, gates
 from runbooks.cluster import node_settings as cluster_node_settings
 from runbooks.cluster.files import node_files
 from runbooks.cluster.prepare import ready_kernel
@@ -88,12 +88,13 @@ def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequenc
 
 
 def _hosts(run: Run, hosts: Sequence[Host]) -> list[Step | Together]:
-    """Return the steps for hosts whose modules, sysctls or files of crictl differ; swap that is in use is left to a person."""
+    """Return the steps for hosts whose modules, sysctls, files of crictl or `baseline` differ; swap that is in use is left to a person."""
     steps = [step for host in hosts for step in (ready_kernel(run.site, host), crictl(run.site, host))]
+    other = baseline.differing(run, hosts)
     due = [step for step in steps if step.done and not step.done(run)]
     return [
-        Together(tuple(each for each in due if each.host == host)) for host in hosts if any(each.host == host for each in due)
-    ]
+        step for host in hosts for step in (*other[host], *(each for each in due if each.host == host))
+    ]  # a mistake shows on one host
 
 
 def crictl(site: Site, host: Host) -> Step:

@@ -44,7 +44,7 @@ def diff(session: Session) -> None:
 def reconfigure(session: Session, only: str = "", host: str = "", drop: bool = False) -> None:
     """Bring about what hosts.yaml says.
 
-    Modules, sysctls and files of hosts. Labels, annotations and taints of nodes. containerd's configuration, registries, runtimes and proxy: each
+    Modules, sysctls, files and the baseline of nodes. Labels, annotations and taints of nodes. containerd's configuration, registries, runtimes and proxy: each
     node drained, a worker first. Flags, volumes and the audit policy of the control plane: one host at a time, etcd's leader last,
     out of the load balancers meanwhile. The configuration of kubelets (a worker first) and of kube-proxy. The first host has to run with what is new; when it
     does not, its files are put back, and no other host is touched. Refused (3) is what a living cluster cannot change. What clients see

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from runbooks import baseline
 from runbooks.commands.base import MASK, Secret
 from runbooks.commands.haproxy import Maintenance
 from runbooks.inventory.model import Host, Site
@@ -25,7 +26,9 @@ def wanted(site: Site, order: Sequence[Host] = ()) -> list[Wanted]:
 def lb_setup(site: Site) -> Page:
     """Return the page of lb.setup; the first LB is the holder."""
     title = f"Set up the load balancers of {site.name}"
-    return Page(steps.set_up("lb.setup", title, wanted(site)), given=f"{site.load_balancers[0]} holds the VIP, or none does")
+    order = wanted(site)
+    procedure = steps.set_up("lb.setup", title, order, baseline.by_host(site, [each.host for each in order]))
+    return Page(procedure, given=f"{site.load_balancers[0]} holds the VIP, or none does")
 
 
 def lb_rollback(site: Site) -> Page:

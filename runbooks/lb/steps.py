@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from runbooks.commands import files, firewall, lb, lb_config, selinux
@@ -13,6 +13,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, OutcomeError, PrecheckError, RunbookError
+from runbooks.inventory.model import Host
 from runbooks.lb.claims import addresses_are_held, look, refuse, serves_again, takes_nothing_away
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
 from runbooks.lb.wanted import Wanted
@@ -22,8 +23,8 @@ from runbooks.rules import lb_claims as claim_rules
 from runbooks.text import indented, listed
 
 
-def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
-    """Return the procedure that installs each LB's files, one LB after the other in the order of ``wanted``.
+def set_up(key: str, title: str, wanted: Sequence[Wanted], first: Mapping[Host, Sequence[Step]] | None = None) -> Procedure:
+    """Return the procedure that installs each LB's files, one LB after the other in the order of ``wanted``. ``first``: what comes first on each.
 
     Never works on two LBs at the same time (installing packages aside): the next one is changed only when this one serves.
     """
@@ -33,6 +34,7 @@ def set_up(key: str, title: str, wanted: Sequence[Wanted]) -> Procedure:
     ]
     for each in wanted:
         steps += [
+            *(first or {}).get(each.host, ()),
             allow_nonlocal_bind(each),
             open_firewall(each),
             allow_selinux_ports(each),

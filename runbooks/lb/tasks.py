@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbooks import baseline
 from runbooks.commands import lb
 from runbooks.commands.base import MASK, Secret
 from runbooks.commands.files import File, Found, found, masked
@@ -35,12 +36,14 @@ def setup(session: Session, take_over: bool = False, new_password: bool = False)
     """Set up the load balancers as in hosts.yaml.
 
     Safe on a pair in service: the standby is changed first, and the holder of the VIP only when the standby serves. Services are
-    reloaded, never restarted. A configuration that haproxy or keepalived refuses is not installed; one that they cannot load is put back.
+    reloaded, never restarted. What `baseline` in hosts.yaml names comes first on each. A configuration that haproxy or keepalived refuses is not installed; one that they cannot load is put back.
     Refuses when another program holds one of the ports, and files that are not from lb.setup. Undo: lb.rollback.
     """
     site = session.site
     goal = wanted(session, take_over=take_over, new_password=new_password)
-    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", standby_first(session.run, goal)))
+    order = standby_first(session.run, goal)
+    first = baseline.by_host(site, [each.host for each in order], baseline.leftovers(session.run, site.load_balancers))
+    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", order, first))
 
 
 @procedure(help={"original": "bring back the files from before lb.setup --take-over"})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from runbooks import baseline
 from runbooks.commands import lb
 from runbooks.commands.lb_paths import FLAGS, HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
-from runbooks.engine.steps import Procedure, Run, Step, Unmet
+from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.claims import takes_nothing_away
@@ -46,9 +47,10 @@ def recover(session: Session, name: str, *, take_over: bool) -> None:
 def procedure(site: Site, everyone: Sequence[Wanted], host: Host) -> Procedure:
     """Return the procedure that sets ``host`` up again; ``everyone`` is the configuration that each LB should have."""
     want = next(each for each in everyone if each.host == host)
-    steps = [
+    steps: list[Step | Together] = [
         another_serves(site, host),
         takes_nothing_away([want]),
+        *baseline.steps(site, [host]),
         install_packages(want),
         allow_nonlocal_bind(want),
         open_firewall(want),

@@ -10,6 +10,7 @@ import jinja2
 import msgspec
 import pytest
 
+from runbooks import baseline
 from runbooks.backup import pages
 from runbooks.backup.rules.schedules import Entry
 from runbooks.backup.run import offsite
@@ -21,6 +22,7 @@ from runbooks.engine.steps import Step
 from runbooks.etcd import pages as etcd_pages
 from runbooks.inventory.model import Site
 from runbooks.inventory.settings import Monitoring, OfNodes, Roles
+from runbooks.inventory.settings_baseline import Baseline, Time
 from runbooks.lb import steps as lb_steps
 from runbooks.lb.wanted import Wanted
 from runbooks.monitor.apply import apply_procedure
@@ -30,6 +32,7 @@ from runbooks.recover import pages as recover_pages
 from runbooks.recover.member import procedure
 from runbooks.recover.quorum import prepare
 from runbooks.render import ROOT
+from runbooks.rules.baseline_files import PARTS
 from runbooks.site.pages import table
 from runbooks.upgrade import hosts_yaml
 from runbooks.upgrade.context import Upgrade
@@ -118,6 +121,10 @@ def on_no_page(site: Site) -> Iterator[Step]:
     # An ordinary Prometheus.
     ordinary = msgspec.structs.replace(site, monitoring=Monitoring(form="files"))
     yield from apply_procedure(Scope(ordinary), ordinary.hosts, Path("prometheus"))
+    # What is left of an earlier baseline, and the other time service.
+    yield from (baseline.step(site, host, part) for part in PARTS)
+    other = msgspec.structs.replace(site, baseline=Baseline(time=Time(service="timesyncd", servers=("ntp.example.org",))))
+    yield baseline.step(other, host, "time")
 
 
 def test_every_section_is_rendered_for_a_real_step():
