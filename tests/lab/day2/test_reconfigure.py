@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.lab.lb.test_setup import events
 from tests.support.lab import ROLES
@@ -121,6 +122,31 @@ def test_labels_annotations_and_taints_come_and_go(owner: Operator) -> None:
     assert ROLES["worker"].items() <= node["metadata"]["labels"].items()
     assert differences(owner) == []
     sh(owner, "master1", f"{KUBECTL} label node worker1 theirs-")
+
+
+def test_the_baseline_comes_and_goes_on_living_nodes(owner: Operator) -> None:
+    """What is written on load balancers, and time services: tests/lab/lb/test_baseline.py."""
+    sysctl, hosts = "net.ipv4.tcp_keepalive_time", ("worker1", "master1")
+    files = {"/etc/hosts", "/etc/apt/apt.conf.d/90ha-runbooks-keep-off", "/etc/sysctl.d/zz-ha-runbooks-baseline.conf"}
+    named = {*files, f"sysctl {sysctl}"}
+    before = {host: sh(owner, host, "cat /etc/hosts") for host in hosts}
+    given = {"sysctls": {sysctl: "600"}, "hosts": {"10.1.1.5": ["registry.example"]}, "unattended_upgrades": "keep-off"}
+    owner.edit(lambda site: site.update(baseline=given))
+    everywhere = {("hosts", host["name"], key) for host in yaml.safe_load(owner.site.read_text())["hosts"] for key in named}
+    assert keys(owner) == everywhere
+    owner.good("cluster.reconfigure", "--only", "hosts", "--host", ",".join(hosts))
+    assert keys(owner) == {each for each in everywhere if each[1] not in hosts}
+    assert sh(owner, "worker1", "getent hosts registry.example").split() == ["10.1.1.5", "registry.example"]
+    assert sh(owner, "worker1", f"sysctl -n {sysctl}") == "600\n"
+    sh(owner, "worker1", f"sysctl -qw {sysctl}=7200")
+    assert ("hosts", "worker1", f"sysctl {sysctl}") in keys(owner)
+    owner.edit(lambda site: site.pop("baseline"))
+    assert keys(owner) == {("hosts", host, path) for host in hosts for path in files}
+    said = owner.good("cluster.reconfigure")
+    assert f"{sysctl} keeps its value until the next boot" in said
+    assert {host: sh(owner, host, "cat /etc/hosts") for host in hosts} == before
+    assert differences(owner) == []
+    owner.sees("cluster.reconfigure", told="nothing to do")
 
 
 def test_what_a_living_cluster_cannot_change_is_refused_with_the_reason(owner: Operator) -> None:

@@ -9,13 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from lab.control import Lab
-from runbooks.commands import lb, packages, service_packages
+from runbooks.commands import files, lb, packages, service_packages
 from runbooks.commands.base import Answer, Command
+from runbooks.commands.baseline import DNF_AUTOMATIC, NOTHING
+from runbooks.inventory.settings_baseline import Baseline
+from runbooks.rules import baseline_files as texts
 from tests.lab.lb.test_setup import LBS, NEWER
+from tests.support.fakes import site
 from tests.support.operator import Operator
 
 pytestmark = pytest.mark.lab
@@ -60,6 +66,14 @@ SPEC
 done
 rpmbuild --quiet -bb --define '_rpmdir /srv/rpms' --define "_topdir $work" "$work"/*.spec
 createrepo_c -q /srv/rpms
+"""
+AUTOMATIC = """
+import dnf
+from dnf.automatic.main import AutomaticConfig
+base = dnf.Base()
+base.conf.read()
+AutomaticConfig("/etc/dnf/automatic.conf").update_baseconf(base.conf)
+print(*base.conf.excludepkgs)
 """
 
 
@@ -171,6 +185,17 @@ def test_yum_without_dnf(operator: Operator) -> None:
     operator.lab.console("lb2", ["bash", "-c", "dnf -q -y remove haproxy && mv /usr/bin/dnf /usr/bin/yum"], check=True)
     run(operator.lab, "lb2", lb.install())
     assert installed(operator.lab, "lb2") == EL9
+
+
+def test_dnf_automatic_leaves_out_what_baseline_keeps_off(operator: Operator) -> None:
+    """By what dnf-automatic itself makes of its file, with an exclude of dnf.conf beside it."""
+    given = msgspec.structs.replace(site(), baseline=Baseline(unattended_upgrades="keep-off"))
+    there = files.parse_found(Answer(0, run(operator.lab, "lb1", files.found([DNF_AUTOMATIC]).command)))
+    written = texts.of(given, replace(NOTHING, apt=False, files=there), "upgrades").written
+    run(operator.lab, "lb1", files.place(written))
+    operator.lab.console("lb1", ["bash", "-c", "echo exclude=kernel >>/etc/dnf/dnf.conf"], check=True)
+    said = operator.lab.console("lb1", ["python3", "-c", AUTOMATIC], check=True).stdout
+    assert set(said.split()) == {*texts.PACKAGES, "kernel"}
 
 
 def test_a_package_that_no_repository_has_is_named(operator: Operator) -> None:
