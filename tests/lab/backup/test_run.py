@@ -261,6 +261,7 @@ def fill(directory: Path, leaving: int) -> Path:
     return ballast
 
 
+@pytest.mark.long
 def test_a_full_disk_of_the_operator(saved: Operator, tmp_path: Path) -> None:
     """Said before anything is begun; and when it fills up on the way, the sets of before are as they were."""
     disk = tmp_path / "sets"

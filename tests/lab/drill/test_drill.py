@@ -169,6 +169,7 @@ def test_a_host_that_this_machine_cannot_reach_any_more_heals_by_itself(drilled:
     drilled.verified()
 
 
+@pytest.mark.long
 def test_ctrl_c_heals_at_once(drilled: Operator) -> None:
     exited, _ = drilled.follow(
         "drill.haproxy", "--no-backup", when=observing, act=lambda process, _: process.send_signal(signal.SIGINT)

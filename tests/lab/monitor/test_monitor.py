@@ -133,6 +133,7 @@ def test_a_real_prometheus_takes_what_is_left_to_do_and_monitoring_is_green(watc
     prometheus.green(watched)
 
 
+@pytest.mark.long
 def test_an_api_server_that_stops_is_told_and_the_alert_clears(watched: Operator) -> None:
     sh(watched, "master3", f"mv {MANIFEST} /root/")
     try:
