@@ -69,6 +69,7 @@ def test_a_plan_touches_nothing(operator: Operator) -> None:
     before = {host: operator.lab.console(host, ["find", "/etc", "/var/lib/dpkg", "-newer", "/proc/1"]).stdout for host in NODES}
     said = operator.good("cluster.init", "--plan")
     assert "master1: begin the cluster (kubeadm init)" in said
+    assert "label pool is to be 'apps'" in said
     assert "nothing was touched" in said
     assert before == {
         host: operator.lab.console(host, ["find", "/etc", "/var/lib/dpkg", "-newer", "/proc/1"]).stdout for host in NODES
