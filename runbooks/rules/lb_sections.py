@@ -15,7 +15,9 @@ from runbooks.commands.lb_config import Bind, overlap
 from runbooks.commands.lb_paths import UNCHECKED
 from runbooks.rules.lb_claims import KEYS
 
-PROXIES: Final = ("frontend", "listen", "backend")
+# What a section does: a front end and a back end may have the same name, two front ends may not.
+# https://docs.haproxy.org/2.6/configuration.html#4
+PROXIES: Final = {"frontend": ("front end",), "listen": ("front end", "back end"), "backend": ("back end",)}
 SECTIONS: Final = (
     *PROXIES, "peers", "userlist", "resolvers", "mailers", "program", "cache", "ring", "http-errors", "fcgi-app", "crt-store", "log-forward",
     "log-profile", "traces", "acme",
@@ -71,12 +73,13 @@ def _of_section(kind: str, words: Sequence[str], sections: dict[tuple[str, str],
     if kind in {"global", "defaults"}:
         yield f"a section {kind} would change the front ends of lb.setup, too: write the settings into your own sections"
     elif len(words) > 1:
-        proxy, key = words[1], ("proxy" if kind in PROXIES else kind, words[1])
+        proxy, keys = words[1], [(each, words[1]) for each in PROXIES.get(kind, (kind,))]
         if kind in PROXIES and proxy in OURS:
             yield f"{proxy} is the name of a section of lb.setup: choose another one"
-        elif key in sections:
-            yield f"{proxy} is already the name of a section ({sections[key]}): choose another one"
-        sections.setdefault(key, where)
+        elif there := next((sections[key] for key in keys if key in sections), ""):
+            yield f"{proxy} is already the name of a section ({there}): choose another one"
+        for key in keys:
+            sections.setdefault(key, where)
 
 
 def _ports(line: str, ours: Sequence[Bind]) -> Iterator[str]:

@@ -59,6 +59,8 @@ def test_sections_of_the_operator_are_taken():
         ("backend api-unchecked\n", "1: api-unchecked is the name of a section of lb.setup"),
         ("listen a\nbackend a\n", "2: a is already the name of a section (own.cfg, line 1)"),
         ("listen a\n\n  bind :9000\n", "3: *:9000 is where stats"),
+        ("backend a\nbackend a\n", "2: a is already the name of a section (own.cfg, line 1)"),
+        ("frontend a\nlisten a\n", "2: a is already the name of a section (own.cfg, line 1)"),
         ("listen a\n  bind *:6443\n", "2: *:6443 is where api of lb.setup listens (endpoint.port: 10.1.1.100:6443)"),
         ("listen a 10.1.1.11:8405\n", "1: 10.1.1.11:8405 is where metrics"),
         ("listen a\n bind 10.1.1.100:440-450\n", "2: 10.1.1.100:443 is where ingress-https"),
@@ -72,6 +74,13 @@ def test_what_is_refused(text, said):
     found = refused(text)
     assert len(found) == 1, found
     assert found[0].startswith(said)
+
+
+def test_a_front_end_and_a_back_end_may_have_the_same_name_as_in_haproxy():
+    assert (
+        refused("frontend shop\n  bind 10.1.1.100:8443\n  default_backend shop\n\nbackend shop\n  server w1 10.1.1.201:8443\n")
+        == []
+    )
 
 
 @pytest.mark.parametrize("bind", ["10.1.1.100:8443", "127.0.0.1:6443", "/run/x.sock", "10.1.1.11:80"])
