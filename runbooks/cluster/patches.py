@@ -193,7 +193,10 @@ def ready(site: Site, host: Host) -> Step:
     """Return the step that puts them on a host before kubeadm runs. A member of the cluster is not touched: `cluster.reconfigure` proves them."""
 
     def change(run: Run) -> Change:
-        return differing(site, host, run.read(host, settings_look.look()))
+        have = run.read(host, settings_look.look())
+        if run.plan and not have.unit:  # the kubelet is installed by an earlier step
+            have = replace(have, unit=f"[Service]\nEnvironmentFile=-{kubelet_env.PATHS[0]}\n")
+        return differing(site, host, have)
 
     text = by_hand("cluster", "patches", host=host, own=wanted(site, host), directory=DIRECTORY, variables=kubelet_env.PATHS)
     return Step(

@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,36 @@ def test_a_plan_touches_nothing(operator: Operator) -> None:
     assert before == {
         host: operator.lab.console(host, ["find", "/etc", "/var/lib/dpkg", "-newer", "/proc/1"]).stdout for host in NODES
     }
+
+
+def test_a_plan_shows_everything_that_hosts_yaml_says(operator: Operator, tmp_path: Path) -> None:
+    """On hosts that have nothing yet, not even a kubelet."""
+    (tmp_path / "patch").mkdir()
+    patch, password, part = (tmp_path / name for name in ("patch/kube-scheduler0+merge.yaml", "password", "part.toml"))
+    patch.write_text("metadata: {annotations: {example.com/owner: platform}}\n")
+    password.write_text("pulls-only-7\n")
+    password.chmod(0o600)
+    part.write_text('version = 2\n[debug]\n  level = "info"\n')
+    login = {"user": "puller", "password_file": str(password)}
+    registry = {"host": "registry.example", "mirrors": ["https://10.1.1.11:5000"], "login": login}
+    other = Operator(operator.lab, tmp_path)
+
+    def everything(site: dict[str, Any]) -> None:
+        site["kubernetes"]["patches"] = [str(patch)]
+        site["kubernetes"].setdefault("containerd", {}).update({"registries": [registry], "files": [str(part)]})
+        site["roles"]["worker"]["kubelet"] = {"maxPods": 120}
+        names = {"10.1.1.5": ["registry.example"]}
+        site["baseline"] = {
+            "hosts": names,
+            "sysctls": {"net.ipv4.tcp_keepalive_time": "600"},
+            "proxy": {"https": "http://10.1.1.11:3128"},
+        }
+
+    other.edit(everything)
+    said = other.good("cluster.init", "--plan")
+    for text in ("example.com/owner: platform", 'level = "info"', "--max-pods=120", "10.1.1.5\tregistry.example", "HTTPS_PROXY"):
+        assert text in said, text
+    assert password.read_text().strip() not in said
 
 
 def test_killed_while_packages_are_installed(operator: Operator) -> None:
