@@ -22,8 +22,6 @@ import yaml
 from bench.results import markdown, save
 from bench.twin import ROOT, await_true
 from lab.control import Lab
-from runbooks.engine.journal import newest
-from runbooks.measure import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 MANIFEST: Final = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 FLAG: Final = "max-requests-inflight"
 WITHIN_S: Final = 300
+FIRST: Final = 500  # its value, to begin with
 WANTED: Final = 1.1  # ours, at most this share of the bare restarts
 
 
@@ -67,8 +66,6 @@ def bare(lab: Lab, value: str) -> float:
         address = host.address
         place = f"sed 's/--{FLAG}=[0-9]*/--{FLAG}={value}/' {MANIFEST} >/etc/kubernetes/new && mv /etc/kubernetes/new {MANIFEST}"
         lab.console(host.name, ["sh", "-c", place], check=True)
-        look = f"pgrep -xn kube-apiserver | xargs -I@ tr '\\0' '\\n' </proc/@/cmdline"  # the newest: the old one ends beside it
-        del look
         ready = (
             f"pid=$(pgrep -xn kube-apiserver) && tr '\\0' '\\n' </proc/$pid/cmdline | grep -qx -- {shlex.quote(f'--{FLAG}={value}')}"
             f" && kubectl --kubeconfig=/etc/kubernetes/admin.conf --server=https://{address}:6443 get --raw /readyz"
@@ -76,3 +73,41 @@ def bare(lab: Lab, value: str) -> float:
         if not await_true(lambda host=host, ready=ready: lab.console(host.name, ["sh", "-c", ready]).returncode == 0, WITHIN_S):
             raise RuntimeError(f"{host}: the API server does not run with the flag after {WITHIN_S} s")
     return time.monotonic() - began
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="bench.reconfigure_speed", description=__doc__)
+    parser.add_argument("--lab", required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--save", action="store_true", help="write the figures to bench/results/")
+    options = parser.parse_args(words)
+    lab = Lab(options.lab)
+    before = lab.instance.site.read_text()
+    ours(lab, str(FIRST))  # from now on the manifests have the flag, and only its value changes
+    found: dict[str, list[float]] = {"inv cluster.reconfigure": [], "bare restarts": []}
+    clients = []
+    try:
+        for number in range(options.rounds):
+            value = str(FIRST + 1 + number)
+            seconds, saw = ours(lab, value)
+            found["inv cluster.reconfigure"].append(seconds)
+            clients.append(saw)
+            print(f"ours: {seconds:.1f} s; clients of the VIP: {saw}", flush=True)
+            found["bare restarts"].append(bare(lab, str(FIRST - 1 - number)))
+            print(f"bare: {found['bare restarts'][-1]:.1f} s", flush=True)
+            bare(lab, value)  # as kubeadm-config has it again
+    finally:
+        ours(lab, None)
+        lab.instance.site.write_text(before)
+    rows = [["one flag of the API server, three masters", "s (median)", "fastest", "slowest"]]
+    rows += [[name, *(f"{each:.1f}" for each in (median(times), min(times), max(times)))] for name, times in found.items()]
+    print(markdown(rows))
+    mine, theirs = (median(times) for times in found.values())
+    print(f"share: {mine / theirs:.2f} (at most {WANTED} wanted)")
+    if options.save:
+        print(save("reconfigure-speed", {"cores": os.cpu_count(), "seconds": found, "clients": clients}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
