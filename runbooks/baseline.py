@@ -52,10 +52,10 @@ def leftovers(run: Run, hosts: Sequence[Host]) -> dict[Host, Sequence[Part]]:
 
 
 def differing(run: Run, hosts: Sequence[Host]) -> dict[Host, list[Step]]:
-    """Return the steps that have something to do, by host. Raises HostErrors when a host cannot be read."""
+    """Return the steps that have something to do or to say, by host. Raises HostErrors when a host cannot be read."""
     seen = run.read_all({host: commands.look(run.site) for host in hosts})
     return {
-        host: [step(run.site, host, part) for part in texts.PARTS if rules.due(run.site, each, part)]
+        host: [step(run.site, host, part) for part in texts.PARTS if any(True for _ in rules.of_part(run.site, each, part))]
         for host, each in seen.items()
     }
 

@@ -6,6 +6,7 @@ On a host that is in the cluster only what is harmless there is done again: sysc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from runbooks import baseline
 from runbooks.cluster import patches, runtime
@@ -41,10 +42,35 @@ def steps(site: Site, hosts: Sequence[Host], left: Mapping[Host, Sequence[Part]]
     builders = (ready_kernel, install_packages, run_containerd, pull_images)
     patched = [host for host in hosts if host_patches.given(site, host)]
     return [
-        *baseline.steps(site, hosts, left),
+        *(_on_new(each) for each in baseline.steps(site, hosts, left)),
         *(Together(tuple(build(site, host) for host in hosts)) for build in builders),
         *([Together(tuple(patches.ready(site, host) for host in patched))] if patched else []),
     ]
+
+
+def _on_new(item: Step | Together) -> Step | Together:
+    """Return the steps of the baseline for hosts that are in no cluster yet: `inv cluster.reconfigure` changes members, one after the other."""
+    if isinstance(item, Together):
+        return Together(tuple(_new_only(each) for each in item.steps))
+    return _new_only(item)
+
+
+def _new_only(step: Step) -> Step:
+    host = step.host
+    assert host  # noqa: S101 - for the type checker
+
+    def check(run: Run) -> None:
+        if not _member(run, host):
+            if step.check:
+                step.check(run)
+        elif step.done and (met := step.done(run)) is not True:
+            why = met.seen if isinstance(met, Unmet) else "not as hosts.yaml says"
+            run.note(host, f"{why}: left as it is, since the host is in the cluster; inv cluster.reconfigure --only hosts")
+
+    def done(run: Run) -> bool | Unmet:
+        return _member(run, host) or (step.done(run) if step.done else True)
+
+    return replace(step, check=check, done=done)
 
 
 def ready_kernel(site: Site, host: Host) -> Step:

@@ -116,7 +116,7 @@ def parse(there: dict[str, Found], answer: Answer, names: Sequence[str]) -> Seen
     return Seen(
         files=there,
         links=frozenset(every("link")),
-        sysctls=pairs("sysctl"),
+        sysctls={path: text.removeprefix("=") for path, text in pairs("sysctl").items()},
         boot=at_boot(every("boot"), names),
         modules=pairs("module"),
         barred=pairs("barred"),

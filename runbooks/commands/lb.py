@@ -79,7 +79,12 @@ class LbState:
     @property
     def holds_any(self) -> bool:
         """Whether it holds a VIP, that of the API or another one."""
-        return self.holds_vip or any(each.holds for each in self.others)
+        return bool(self.held)
+
+    @property
+    def held(self) -> list[str]:
+        """The VIPs that it holds, in words: "the VIP" is that of the API."""
+        return [*(["the VIP"] if self.holds_vip else []), *(f"the VIP {each.name}" for each in self.others if each.holds)]
 
 
 def interface(site: Site, host: Host) -> str:

@@ -16,6 +16,7 @@ from runbooks.errors import OutcomeError, PrecheckError, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.lb import traffic
 from runbooks.rules import lb as lb_rules
+from runbooks.text import listed
 from runbooks.upgrade import containerd_state, control_plane, gate, node, nodes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.lb_steps import Pair, serves_again
@@ -108,7 +109,11 @@ def _may_go(all_: Reboots, run: Run, host: Host) -> None:
     if len(found) == 1:
         return
     if found[host].holds_any:
-        raise PrecheckError(f"{host} holds the VIP; it is not rebooted now", hint="inv lb.failover, then the same command again")
+        other = next(each for each in all_.pair.site.load_balancers if each != host)
+        raise PrecheckError(
+            f"{host} holds {listed(found[host].held)}; it is not rebooted now",
+            hint=f"inv lb.failover --to {other}, then the same command again",
+        )
     if not any(state.holds_vip and not lb_rules.not_serving(state) for each, state in found.items() if each != host):
         raise PrecheckError(f"{host}: no other load balancer holds the VIP and serves", hint="inv lb.status")
 

@@ -23,13 +23,21 @@ from runbooks.rules import lb_claims as claim_rules
 from runbooks.text import indented, listed
 
 
-def set_up(key: str, title: str, wanted: Sequence[Wanted], first: Mapping[Host, Sequence[Step]] | None = None) -> Procedure:
-    """Return the procedure that installs each LB's files, one LB after the other in the order of ``wanted``. ``first``: what comes first on each.
+def set_up(
+    key: str,
+    title: str,
+    wanted: Sequence[Wanted],
+    first: Mapping[Host, Sequence[Step]] | None = None,
+    names: Sequence[Step] = (),
+) -> Procedure:
+    """Return the procedure that installs each LB's files, one LB after the other in the order of ``wanted``.
 
+    ``first``: what comes before its files on each. ``names``: what comes before the packages: their servers may be found by it.
     Never works on two LBs at the same time (installing packages aside): the next one is changed only when this one serves.
     """
     steps: list[Step | Together] = [
         takes_nothing_away(wanted),
+        *([Together(tuple(names))] if names else []),
         Together(tuple(install_packages(each) for each in wanted)),
     ]
     for each in wanted:

@@ -36,14 +36,16 @@ def setup(session: Session, take_over: bool = False, new_password: bool = False)
     """Set up the load balancers as in hosts.yaml.
 
     Safe on a pair in service: the standby is changed first, and the holder of the VIP only when the standby serves. Services are
-    reloaded, never restarted. What `baseline` in hosts.yaml names comes first on each. A configuration that haproxy or keepalived refuses is not installed; one that they cannot load is put back.
+    reloaded, never restarted. What `baseline` in hosts.yaml names comes before the files on each, and its names before packages. A configuration that haproxy or keepalived refuses is not installed; one that they cannot load is put back.
     Refuses when another program holds one of the ports, and files that are not from lb.setup. Undo: lb.rollback.
     """
     site = session.site
     goal = wanted(session, take_over=take_over, new_password=new_password)
     order = standby_first(session.run, goal)
     first = baseline.by_host(site, [each.host for each in order], baseline.leftovers(session.run, site.load_balancers))
-    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", order, first))
+    names = [step for steps in first.values() for step in steps if step.name == baseline.TITLES["names"]]
+    rest = {host: [step for step in steps if step not in names] for host, steps in first.items()}
+    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", order, rest, names))
 
 
 @procedure(help={"original": "bring back the files from before lb.setup --take-over"})

@@ -25,6 +25,7 @@ from runbooks.engine.channel import Source
 from runbooks.engine.steps import Procedure, Run, Step, Together
 from runbooks.errors import NotLetIn, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host, Site
+from runbooks.local import registry_logins
 from runbooks.recover.quorum.decide import RestoreOptions
 from runbooks.recover.quorum.procedure import confirm_restore
 from runbooks.recover.quorum.procedure import recover as restore_etcd
@@ -86,6 +87,7 @@ def recover(session: Session, options: RestoreOptions) -> None:
     Raises PrecheckError when a host still has such files, or the set does not fit; DegradedError when hosts were left out.
     """
     site, run = session.site, session.run
+    registry_logins.passwords(site)  # before any host is touched: can they be read?
     supply = Snapshots(site, options.identity)
     seen = look(run)
     found = _chosen(supply, options.backup or seen.begun, seen.begun)

@@ -5,6 +5,7 @@ Never asks for anything that hosts.yaml does not name, but for what this tool it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from ipaddress import ip_address
@@ -19,6 +20,7 @@ from runbooks.rules.baseline_files import PARTS, Files, Part, is_given
 from runbooks.text import listed
 
 RUNS: Final = frozenset({"active", "activating", "reloading"})
+RANGES: Final = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*\Z")  # of ports or CPUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,10 @@ def _kernel(site: Site, seen: Seen) -> Iterator[Off]:
     for name, wanted in site.baseline.sysctls.items():
         there = seen.sysctls.get(sysctl_path(name), "missing")
         key = f"sysctl {name}"
-        if there != "?" and there.split() != wanted.split():
-            yield Off("kernel", key, there=None if there == "missing" else " ".join(there.split()), wanted=wanted)
+        if there != "?" and not same_value(there, wanted):
+            yield Off("kernel", key, there=None if there == "missing" else " ".join(there.split()) or '""', wanted=wanted)
         boot = seen.boot.get(name)
-        if boot and boot.value.split() != wanted.split() and outranks(boot.file):
+        if boot and not same_value(boot.value, wanted) and outranks(boot.file):
             fix = f"remove that line from {boot.file}: it comes after ours at boot"
             yield Off("kernel", key, there=f"{boot.value} at the next boot ({boot.file})", wanted=wanted, by_hand=fix)
     for name in site.baseline.modules:
@@ -140,6 +142,29 @@ def _kernel(site: Site, seen: Seen) -> Iterator[Off]:
             yield Off(
                 "kernel", f"module {name}", there=f"not loaded at the next boot ({file} forbids it)", wanted="loaded", by_hand=fix
             )
+
+
+def same_value(there: str, wanted: str) -> bool:
+    r"""Return whether two values of a sysctl are the same. The kernel sorts and joins lists of ports and CPUs.
+
+    >>> same_value("8080,30000-32767", "30000-32767,8080"), same_value("4096\t1", "4096 1"), same_value("", "1")
+    (True, True, False)
+    """
+    return there.split() == wanted.split() or (RANGES.match(there) is not None and _numbers(there) == _numbers(wanted))
+
+
+def _numbers(text: str) -> list[tuple[int, int]] | None:
+    """Return a list such as "1,3-5" as ranges that do not touch, sorted; None for any other text."""
+    if not RANGES.match(text):
+        return None
+    found: list[tuple[int, int]] = []
+    for low, _, high in sorted((each.partition("-") for each in text.split(",")), key=lambda each: int(each[0])):
+        first, last = int(low), int(high or low)
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return found
 
 
 def outranks(file: str) -> bool:

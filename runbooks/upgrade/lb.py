@@ -50,7 +50,7 @@ def upgrade_lb(session: Session, to_haproxy: str, to_keepalived: str) -> None:
         raise PrecheckError("no load balancer holds the VIP; nothing was changed", hint="inv recover.vip; inv lb.status")
     noted = run.read_all({host: was_holder() for host in site.load_balancers})
     origin = next((host for host, before in noted.items() if before), None)
-    due = [host for host, (seen, _) in found.items() if rules.not_current(seen, pair.versions[host], UNITS)]
+    due = [host for host, (seen, state) in found.items() if pair.lacking(seen, state, host)]
     way = rules.moves(lb_rules.change_order(site.load_balancers, states), holder, origin, due)
     session.carry_out(procedure(pair, way, observer(run) if way.away or way.back or site.load_balancer.vips else None, origin))
 

@@ -139,8 +139,10 @@ def upgrade(pair: Pair, host: Host) -> Step:
             return
         found = {each: state for each, (_, state) in pair.states(run).items()}
         if found[host].holds_any:
+            other = next(each for each in pair.site.load_balancers if each != host)
             raise PrecheckError(
-                f"{host} holds the VIP; it is not worked on now", hint="inv lb.failover, then inv upgrade.lb again"
+                f"{host} holds {listed(found[host].held)}; it is not worked on now",
+                hint=f"inv lb.failover --to {other}, then inv upgrade.lb again",
             )
         if not any(state.holds_vip and not lb_rules.not_serving(state) for each, state in found.items() if each != host):
             raise PrecheckError(f"{host}: no other load balancer holds the VIP and serves", hint="inv lb.status")

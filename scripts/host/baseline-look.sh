@@ -3,11 +3,14 @@
 # shellcheck shell=bash disable=SC2154
 for path in "${PATHS[@]}"; do [ ! -L "$path" ] || echo "link $path"; done
 modules_look
-for key in "${SYSCTLS[@]}"; do
-    value='?'
-    [ -e "/proc/sys/$key" ] || value=missing
-    read -r value 2>/dev/null <"/proc/sys/$key"
-    echo "sysctl $key ${value:-?}"
+for key in "${SYSCTLS[@]}"; do # "=" stands before a value, which may be empty
+    if [ ! -e "/proc/sys/$key" ]; then
+        echo "sysctl $key missing"
+    elif value=$(cat "/proc/sys/$key" 2>/dev/null); then
+        echo "sysctl $key =${value%%$'\n'*}"
+    else
+        echo "sysctl $key ?"
+    fi
 done
 # What systemd-sysctl reads at boot, in its order.
 [ "${#SYSCTLS[@]}" = 0 ] || systemd-analyze cat-config sysctl.d 2>/dev/null | sed -n 's|^# \(/.*\.conf\)$|boot # \1|p; /^[[:space:]]*[#;]/d; /=\|[*?[]/s/^/boot /p'

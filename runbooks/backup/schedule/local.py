@@ -65,16 +65,17 @@ def install(session: Session, entry: Entry, *, timer: bool) -> None:
 
 
 def scheduled(site: Site, entry: Entry, *, timer: bool) -> Procedure:
-    """Return the procedure that installs ``entry`` on this machine in one form, and removes the other."""
+    """Return the procedure that installs ``entry`` on this machine in one form, and removes the others, also that of `--host`."""
     precheck = Step(
         "check that an unattended run would work",
         check=lambda _: ready.require(site),
         by_hand=by_hand("backup", "schedule_ready", host=None, entry=entry),
     )
+    placed = _cron_file_removed(entry.site, entry.file)
     if timer:
-        steps = [precheck, systemd.installed(entry), cron.removed(entry.site, entry.file)]
+        steps = [precheck, systemd.installed(entry), cron.removed(entry.site, entry.file), placed]
     else:
-        steps = [precheck, cron.installed(entry), systemd.removed(entry.site, entry.file)]
+        steps = [precheck, cron.installed(entry), systemd.removed(entry.site, entry.file), placed]
     return Procedure("backup.schedule", f'back up {entry.site} from this machine at "{entry.at}"', steps)
 
 

@@ -159,11 +159,12 @@ def differences(scope: Scope) -> Group:
         ),
         Alert(
             name="SiteNotCompared",
-            expr=f"time() - max by (site) ({compared}) > {2 * DAY} or max by (site) ({scope.textfile('site_not_compared')}) > 0",
+            expr=f"time() - max by (site) ({compared}) > {2 * DAY}\n  or\nmax by (site) ({scope.textfile('site_not_compared')}) > 0"
+            f"\n  or\nabsent({compared})",
             severity="warning",
             for_s=scope.wait(HOUR),
             summary="Nobody knows whether {{ $labels.site }} is as hosts.yaml says",
-            description="`inv cluster.diff` has not run for two days, or could not read everything: SiteDiffers is blind.",
+            description="`inv cluster.diff` has not run for two days, could not read everything, or nobody reads the file that it writes: SiteDiffers is blind.",
             command="inv cluster.diff",
             then="It says what it cannot read. It has to run on a schedule: [monitoring](../monitoring.md).",
         ),

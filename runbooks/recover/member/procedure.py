@@ -22,6 +22,7 @@ from runbooks.errors import DegradedError, PrecheckError, RunbookError
 from runbooks.gates import etcd_is_healthy, writes_through_vip
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in, take_out
+from runbooks.local import registry_logins
 from runbooks.recover.member.membership import disarm, keeps_quorum, promote, remove
 from runbooks.recover.member.refusals import examine, refuse, target
 from runbooks.recover.member.steps import RepairContext, UnusableData, join_again, serve, set_aside, start, stop
@@ -64,6 +65,8 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool, others: 
     if rejoin and diagnosis.repair in {Repair.WELL, Repair.START, Repair.PROMOTE}:
         diagnosis = Diagnosis(Repair.REJOIN, ASKED)
     refuse(run, seen, found, diagnosis, asked=rejoin)
+    if diagnosis.repair == Repair.REBUILD:
+        registry_logins.passwords(site)  # before anything is removed: can they be read?
     session.run.listener.say(
         f"{host}: {diagnosis.why}\n  -> {diagnosis.repair.value}\n  etcd: {standing(seen) or 'no member can read the member list'}"
     )
@@ -116,6 +119,7 @@ def replace(session: Session, name: str, *, backup: bool, others: bool = False) 
     """
     run, site = session.run, session.site
     host = site.host(name, "node")
+    registry_logins.passwords(site)  # before anything is removed: can they be read?
     state = Survey().each(run, {host: node.look(host)})[host]
     if isinstance(state, RunbookError):
         raise state

@@ -129,24 +129,24 @@ def _services(view: LbView) -> Iterator[Fault]:
 
 def _recorded(view: LbView) -> Iterator[Fault]:
     state, vip = view.state, view.vip
-    if vip.vrrp and view.noted and noted_wrongly(state, vip.vrrp, view.noted):
+    if noted_wrongly(state, vip.vrrp, view.noted):
         evidence = f"/run/ha-runbooks/vrrp_state says {view.noted}, keepalived says {vip.vrrp}"
         yield Fault(seen="its recorded VRRP state is wrong, so lb.status is wrong, too", evidence=evidence, fix="correct it")
     for each in state.others:
         noted, true = view.noted_others.get(each.name, ""), vip.others[each.name].vrrp if each.name in vip.others else ""
-        if noted and wrongly_noted(state, each.vrrp_for_s, true, noted):
-            evidence = f"{OTHER_STATES}/{each.name}.state says {noted}, keepalived says {true}"
+        if wrongly_noted(state, each.vrrp_for_s, true, noted):
+            evidence = f"{OTHER_STATES}/{each.name}.state says {noted or 'nothing'}, keepalived says {true}"
             yield Fault(seen=f"its recorded VRRP state of the VIP {each.name} is wrong", evidence=evidence, fix="correct it")
 
 
 def noted_wrongly(state: LbState, true: str, noted: str) -> bool:
     """Whether the recorded VRRP state ``noted`` differs from keepalived's ``true`` one, for longer than a change of state takes."""
-    return wrongly_noted(state, state.vrrp_for_s, true, noted)
+    return bool(noted) and wrongly_noted(state, state.vrrp_for_s, true, noted)
 
 
 def wrongly_noted(state: LbState, for_s: int, true: str, noted: str) -> bool:
-    """As `noted_wrongly`, for a VIP whose state was recorded ``for_s`` seconds ago."""
-    return bool(true) and true != noted and for_s >= SETTLED_S and state.keepalived.active == "active"
+    """As `noted_wrongly`, for another VIP whose state was recorded ``for_s`` seconds ago; ``noted`` is "" where nothing is recorded."""
+    return bool(true) and true != noted and (for_s >= SETTLED_S or not noted) and state.keepalived.active == "active"
 
 
 def keepalived_stuck(view: LbView) -> bool:

@@ -123,7 +123,6 @@ def test_hosts_that_are_only_out_of_reach_may_have_the_quorum(lost: Operator) ->
 # ---- three of three lost, every host alive
 
 
-@pytest.mark.long
 def test_a_cluster_that_began_by_itself_on_an_empty_disk_is_not_taken_for_the_old_one(lost: Operator) -> None:
     """The first host's manifest says what kubeadm init wrote: without data it begins a cluster of its own."""
     lost.lab.console("master1", ["bash", "-c", INIT_WROTE], check=True)

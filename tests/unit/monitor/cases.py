@@ -735,10 +735,11 @@ DIFFERENCES = (
     Case(
         alert="SiteNotCompared",
         severity="warning",
-        sick=node("ha_runbooks_site_not_compared", flat(1), "10.1.1.5", topic="lb"),
+        sick=COMPARED | node("ha_runbooks_site_not_compared", flat(1), "10.1.1.5", topic="lb"),
         well=COMPARED,
         minutes=62,
     ),
+    Case(alert="SiteNotCompared", severity="warning", sick={}, well=COMPARED, minutes=62),
 )
 
 CASES: dict[str, tuple[Case, ...]] = {
