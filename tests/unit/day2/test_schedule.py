@@ -77,6 +77,14 @@ def test_a_daemon_that_does_not_run_is_a_difference(session, monkeypatch):
     assert "no cron daemon runs" in found.why
 
 
+def test_the_fix_ends_the_difference_also_where_a_host_was_given_the_schedule(session, monkeypatch):
+    """Else two of them would run from then on."""
+    wanted = session(schedule=AT)
+    placed(wanted, "0 4 * * *")
+    titles = [step.title for step in local.scheduled(wanted.site, local.new_entry(wanted, "", "3h"), timer=False).steps]
+    assert titles[-1] == f"remove {schedules.CRON_D}/ha-runbooks-{wanted.site.name}"
+
+
 def test_times_that_never_come_are_named_with_their_key(session):
     with pytest.raises(InventoryError, match=r"backup\.schedule '0 0 31 2 \*': no such day ever comes"):
         of_schedule(session(schedule="0 0 31 2 *"))

@@ -64,6 +64,10 @@ def test_each_lb_holds_its_own():
             ("lb1", "its recorded VRRP state of the VIP ingress is wrong", True),
         ),
         (
+            replace(seen(STANDBY_OF_INGRESS, "BACKUP", for_s=0), noted_others={}),
+            ("lb1", "its recorded VRRP state of the VIP ingress is wrong", True),
+        ),
+        (
             seen(STANDBY_OF_INGRESS, "BACKUP", answers=("ff:ff", "aa:01")),
             ("", "another machine answers for the VIP ingress: ff:ff", False),
         ),

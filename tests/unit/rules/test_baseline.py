@@ -150,6 +150,15 @@ def test_sysctls_and_modules() -> None:
     assert baseline.off(given, unreadable) == []
 
 
+@pytest.mark.parametrize(
+    ("there", "same"), [("", False), ("8080,30000-32767", True), ("8080,30000-32766", False), ("30000-32767", False)]
+)
+def test_a_list_of_ports_is_compared_as_the_kernel_keeps_it(there: str, same: bool) -> None:
+    given = with_(sysctls={"net.ipv4.ip_local_reserved_ports": "30000-32000,32001-32767,8080"})
+    seen = replace(put(given, NOTHING, "kernel"), sysctls={"net/ipv4/ip_local_reserved_ports": there})
+    assert (baseline.due(given, seen, "kernel") == []) is same
+
+
 def test_what_undoes_it_at_the_next_boot_is_named_when_it_comes_after_ours() -> None:
     given = with_(sysctls={"vm.swappiness": "1"}, modules=("ip_vs",))
     there = replace(put(given, NOTHING, "kernel"), sysctls={"vm/swappiness": "1"}, modules={"ip_vs": "there"})
@@ -301,6 +310,8 @@ class Reads:
     def read_each(self, probes: Any) -> dict[Host, Seen | RunbookError]:
         return {host: self.there[host] for host in probes}
 
+    read_all = read_each
+
 
 def test_a_host_that_cannot_be_read_has_no_leftovers_and_the_others_keep_theirs() -> None:
     left = put(with_(modules=("ip_vs",)), NOTHING, "kernel")
@@ -322,12 +333,21 @@ def test_each_part_is_a_step_on_all_hosts_together() -> None:
     assert steps.steps(site(), site().control_plane) == []
 
 
+def test_what_only_a_person_can_change_has_a_step_that_says_so() -> None:
+    given = with_(hosts={"10.1.1.5": ("a",)})
+    linked = replace(NOTHING, links=frozenset({HOSTS}))
+    run: Any = Reads(given, {master(1): linked})
+    assert baseline.due(given, linked, "names") == []
+    assert [step.name for step in steps.differing(run, [master(1)])[master(1)]] == [steps.TITLES["names"]]
+
+
 # ---- what a host says
 
 
 def test_what_a_host_says_is_read() -> None:
     said = (
-        f"link {HOSTS}\nmodule ip_vs loadable\nbarred ip_vs /etc/modprobe.d/a.conf\nsysctl vm/swappiness 60\nsysctl net/ipv4/tcp_rmem 4096\t1 2\n"
+        f"link {HOSTS}\nmodule ip_vs loadable\nbarred ip_vs /etc/modprobe.d/a.conf\nsysctl vm/swappiness =60\nsysctl net/ipv4/tcp_rmem =4096\t1 2\n"
+        "sysctl net/ipv4/ip_local_reserved_ports =\nsysctl net/none missing\nsysctl net/hidden ?\n"
         "boot # /etc/sysctl.d/a.conf\nboot vm.swappiness=10\nunit chrony loaded active enabled no\nunit ntp masked inactive - yes\n"
         "pending yes\nmore /etc/chrony/conf.d/a b.conf\napt yes\ncloud yes\nnews of tomorrow\n"
     )
@@ -335,7 +355,13 @@ def test_what_a_host_says_is_read() -> None:
     assert commands.parse(there, Answer(0, said), ["vm.swappiness", "net.ipv4.tcp_rmem"]) == Seen(
         files=there,
         links=frozenset({HOSTS}),
-        sysctls={"vm/swappiness": "60", "net/ipv4/tcp_rmem": "4096\t1 2"},
+        sysctls={
+            "vm/swappiness": "60",
+            "net/ipv4/tcp_rmem": "4096\t1 2",
+            "net/ipv4/ip_local_reserved_ports": "",
+            "net/none": "missing",
+            "net/hidden": "?",
+        },
         boot={"vm.swappiness": AtBoot("10", "/etc/sysctl.d/a.conf")},
         modules={"ip_vs": "loadable"},
         barred={"ip_vs": "/etc/modprobe.d/a.conf"},
