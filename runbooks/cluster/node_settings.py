@@ -88,10 +88,6 @@ def _from_set(run: Run, host: Host, cluster: str) -> tuple[NodeSettings | None, 
 def settle(survey: Survey, site: Site, host: Host) -> Step:
     """Give the Node of ``host`` the labels, annotations and taints of hosts.yaml. What hosts.yaml does not name is left as it is."""
 
-    def is_node(run: Run) -> bool:
-        api_host = survey.api_host(run)
-        return bool(api_host and host.among({name: name for name in run.read(api_host, commands.every(api_host))}))
-
     def live(run: Run) -> tuple[Host, str, Live]:
         api_host = survey.serving(run)
         nodes = run.read(api_host, commands.every(api_host))
@@ -108,7 +104,7 @@ def settle(survey: Survey, site: Site, host: Host) -> Step:
         return Unmet("; ".join(map(str, wanted.differences(found.settings, said))) or "the record of what hosts.yaml has set")
 
     def do(run: Run) -> None:
-        if run.plan and not is_node(run):  # it is made by an earlier step
+        if run.plan and not _is_node(survey, run, host):  # it is made by an earlier step
             _tell(run, host, wanted.NOTHING)
             return
         api_host, name, found = live(run)
@@ -126,6 +122,11 @@ def settle(survey: Survey, site: Site, host: Host) -> Step:
 
     text = by_hand("cluster", "settle", host=host, wanted=site.of_node(host))
     return Step("labels, annotations and taints of hosts.yaml", host, done=done, do=do, within=30, by_hand=text)
+
+
+def _is_node(survey: Survey, run: Run, host: Host) -> bool:
+    api_host = survey.api_host(run)
+    return bool(api_host and host.among({name: name for name in run.read(api_host, commands.every(api_host))}))
 
 
 def _tell(run: Run, host: Host, there: NodeSettings) -> None:
