@@ -65,7 +65,8 @@ def problems(site: Site) -> Iterator[tuple[str, str]]:
         for number, path in enumerate(paths):
             try:
                 text = _text(path)
-                why = patched.wrong(text, parse(path.name).kind)
+                name = parse(path.name)
+                why = patched.wrong(text, name.kind, name.target)
                 kept = [] if why else [name for name in host_patches.fields(path.name, text) if name in KEPT_KUBELET]
             except ValueError as error:
                 why, kept = str(error), []
@@ -96,19 +97,44 @@ def _text(path: Path) -> str:
         raise ValueError("is not text in UTF-8") from None
 
 
-def on_kubelet(site: Site, host: Host, document: Mapping[str, Any], *, file: bool = False) -> dict[str, Any]:
-    """Return KubeletConfiguration with what only ``host`` gets. ``document``: that of all kubelets, its scalars as text.
+def on_kubelet(
+    site: Site,
+    host: Host,
+    document: Mapping[str, Any],
+    kept: Mapping[str, Any],
+    theirs: Mapping[str, str],
+    *,
+    file: bool = False,
+) -> dict[str, Any]:
+    """Return what hosts.yaml says of the KubeletConfiguration of ``host``, with the values that kubeadm makes of it there; scalars are text.
 
-    ``file``: as it stands in the kubelet's file, without what the kubelet gets as flags. Raises InventoryError for a patch that does not apply.
+    ``document``: what hosts.yaml says of all kubelets. ``kept``: the cluster's KubeletConfiguration, to which patches are applied. ``theirs``:
+    patches of other people on the host, by name: kubeadm applies them too, and they may win. ``file``: as it stands in the kubelet's file,
+    without what the kubelet gets as flags. Raises InventoryError for a patch of ours that does not apply, PrecheckError for one of theirs.
     """
     own = wanted(site, host)
-    try:
-        found = patched.of_kubelet(document, own.files) if minor_of(site) >= kubelet_flags.PATCHED_SINCE else dict(document)
-    except ValueError as error:
-        raise InventoryError(
-            f"a patch of the kubelet of {host} does not apply: {error}", hint="correct it, or delete it"
-        ) from None
+    found, at = over(kept, document), patched.below(document)
+    if minor_of(site) >= kubelet_flags.PATCHED_SINCE:
+        try:
+            found = patched.of_kubelet(found, {**theirs, **own.files})
+        except ValueError as error:
+            raise _not_applied(host, str(error), theirs) from None
+        at = patched.together(at, patched.places(own.files))
+    found = patched.part(found, at)
     return over(found, _texts(site.of_node(host).kubelet)) if own.flags and not file else found
+
+
+def _not_applied(host: Host, why: str, theirs: Mapping[str, str]) -> InventoryError | PrecheckError:
+    name = why.partition(":")[0]
+    text = f"a patch of the kubelet of {host} does not apply: {why}"
+    if name in theirs:
+        return PrecheckError(text, hint=f"on {host}: correct {DIRECTORY}/{name}, which is not from hosts.yaml, or delete it")
+    return InventoryError(text, hint="correct it, or delete it")
+
+
+def theirs_on(have: HostSettings) -> dict[str, str]:
+    """Return the patches on a host that are not from hosts.yaml: texts by name."""
+    return {name: text for name, text in host_patches.on_host(have.files).items() if not host_patches.is_ours(name)}
 
 
 def _texts(value: Any) -> Any:
@@ -157,6 +183,23 @@ def _env(host: Host, have: HostSettings, flags: Mapping[str, str]) -> File | Non
     text = have.files.get(path, "")
     new = kubelet_env.with_flags(text, flags)
     return File(path, new) if path and new != text else None
+
+
+def settle(run: Run, host: Host) -> None:
+    """Bring about what differs on ``host``, right before kubeadm makes a member of it.
+
+    A reset before it has taken the patches away, and an earlier hosts.yaml may have left some, or flags, that this one does not name.
+    """
+    if not (run.plan and host_patches.given(run.site, host)):  # there the step of its own has told it
+        make(run, host, differing(run.site, host, run.read(host, settings_look.look())))
+
+
+def forget(run: Run, host: Host) -> None:
+    """Take the kubelet's flags that came from hosts.yaml out of its file on ``host``; `kubeadm reset` takes the patches."""
+    files_ = run.read(host, settings_look.look()).files
+    there = {path: files_[path] for path in kubelet_env.PATHS if path in files_}
+    place = tuple(File(path, new) for path, text in there.items() if (new := kubelet_env.with_flags(text, {})) != text)
+    make(run, host, Change(place, (), {each.path: there[each.path] for each in place}))
 
 
 def make(run: Run, host: Host, change: Change) -> None:

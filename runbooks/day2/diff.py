@@ -24,7 +24,7 @@ from runbooks.commands import (
 from runbooks.commands.base import MASK, Probe, Secret, named_batch
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
-from runbooks.day2 import diff_patches, wanted_kubelet
+from runbooks.day2 import diff_kubelet, diff_patches
 from runbooks.day2.diff_hosts import PAUSE, of_baseline, of_host
 from runbooks.day2.diff_metrics import tell
 from runbooks.day2.diff_schedule import of_schedule
@@ -151,20 +151,18 @@ def _of_cluster(site: Site, seen: Seen) -> list[Difference]:
 
 
 def _running(site: Site, seen: Seen, known: Collection[str]) -> list[Difference]:
-    """Return what kubelets run with other values of than hosts.yaml says, by what they say of themselves; ``known``: of the ConfigMap already."""
+    """Return how kubelets differ from hosts.yaml, by what they say of themselves and by patches there; ``known``: of the ConfigMap already."""
     assert not isinstance(seen.cluster, RunbookError)  # noqa: S101 - for the type checker
-    found = []
+    cluster, settings, found = seen.cluster["settings"], seen.of("settings"), []
     for host in site.nodes:
         said = host.among(seen.cluster["running"])
         if isinstance(said, str):
             seen.unread.append(Unread("kubelet", host.name, said))
         elif said:
-            fix = f"inv cluster.reconfigure --only kubelet --host {host}"
-            for key, there, wanted in rules.of_kubelet(wanted_kubelet.on(site, host), said):
-                if key not in known:
-                    found.append(
-                        Difference("kubelet", host=host.name, key=f"running: {key}", there=there, wanted=wanted, fix=fix)
-                    )
+            try:
+                found += diff_kubelet.of_host(site, host, cluster, settings.get(host, settings_look.HostSettings()), said, known)
+            except RunbookError as error:
+                seen.unread.append(Unread("kubelet", host.name, str(error)))
     return found
 
 

@@ -36,9 +36,8 @@ from runbooks.upgrade.rules import customised
 from runbooks.upgrade.rules.customised import KUBELET_CONFIG
 
 WITHIN_S: Final = 120
-STEADY_S: Final = (
-    10  # a kubelet that was restarted says once that it is not Ready; what the cluster knows before that is of the old one
-)
+# A kubelet that was restarted says once that it is not Ready; what the cluster knows before that is of the old one.
+STEADY_S: Final = 10
 MAP: Final = "ConfigMap"  # in the note of the first node: the configuration that the cluster had before
 # The kubelet applies these to Pods only when they start, and does not start at all while a file says that it had other ones.
 # https://kubernetes.io/docs/tasks/administer-cluster/cpu-management-policies/#changing-the-cpu-manager-policy
@@ -54,7 +53,7 @@ RESERVED: Final = frozenset({"kubeReserved", "systemReserved", "evictionHard"})
 DRAINED: Final = frozenset(
     {
         "cpuManagerPolicy", "cpuManagerPolicyOptions", "memoryManagerPolicy", "reservedMemory", "topologyManagerPolicy",
-        "topologyManagerScope", "reservedSystemCPUs", "cgroupDriver", "cgroupsPerQOS",
+        "topologyManagerScope", "reservedSystemCPUs", "cgroupsPerQOS",
     }
 )  # fmt: skip
 
@@ -88,16 +87,17 @@ def own(all_: Kubelets, run: Run, host: Host) -> patches.Change:
 def keys(all_: Kubelets, run: Run, host: Host) -> tuple[str, ...]:
     """Return the fields that change on ``host``: those of its note, and those in which its files differ from what hosts.yaml says."""
     there = run.read(host, reconfigure.read("kubelet"))
-    have = run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")
-    found = difference.of_kubelet(wanted_kubelet.on(all_.site, host, file=True), yaml_text.mapping(have))
+    have = run.read(host, settings_look.look())
+    wanted = wanted_kubelet.on(all_.site, host, all_.wanted, have, file=True)
+    found = difference.of_kubelet(wanted, yaml_text.mapping(have.files.get(KUBELET_CONFIG, "")))
     noted = there.keys if there and not there.proved else ()
     return tuple(dict.fromkeys([*noted, *(key.partition(".")[0] for key, _, _ in found), *own(all_, run, host).fields]))
 
 
 def drains(all_: Kubelets, run: Run, host: Host) -> bool:
     """Return whether a field changes on ``host`` that Pods get only when they start. With a static policy, so is what is reserved."""
-    have = yaml_text.mapping(run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, ""))
-    both = (have, wanted_kubelet.on(all_.site, host))
+    have = run.read(host, settings_look.look())
+    both = (yaml_text.mapping(have.files.get(KUBELET_CONFIG, "")), wanted_kubelet.on(all_.site, host, all_.wanted, have))
     static = "static" in {
         str(each.get(policy, "")).lower() for each in both for policy in ("cpuManagerPolicy", "memoryManagerPolicy")
     }
@@ -126,7 +126,7 @@ def wrong(all_: Kubelets, run: Run, host: Host) -> str:
     said = run.read(api_host, reconfigure.configz(api_host, [name]))[name]
     if isinstance(said, str):
         return f"its kubelet does not say what it runs with: {said}"
-    return wanted_kubelet.not_running(wanted_kubelet.on(all_.site, host), said)
+    return wanted_kubelet.not_running(wanted_kubelet.on(all_.site, host, all_.wanted, have), said)
 
 
 def by_hand_lines(all_: Kubelets, run: Run, host: Host) -> list[str]:

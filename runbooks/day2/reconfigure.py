@@ -15,13 +15,15 @@ from runbooks import baseline, gates
 from runbooks.cluster import node_settings as cluster_node_settings
 from runbooks.cluster.files import node_files
 from runbooks.cluster.prepare import ready_kernel
-from runbooks.commands import files, kubeadm_config
+from runbooks.commands import files, kubeadm_config, settings_look
 from runbooks.commands import node_settings as commands
+from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.node_settings import Live
 from runbooks.day2 import control_plane, in_work, kubelet, proxy, runtime_turns, vanishing
 from runbooks.day2.control_plane import Changes
 from runbooks.day2.in_work import WORK
 from runbooks.day2.kubelet import Kubelets
+from runbooks.day2.rules import cgroup_driver
 from runbooks.day2.rules import difference as rules
 from runbooks.day2.rules.merged import component, merged
 from runbooks.engine.by_hand import by_hand
@@ -38,6 +40,7 @@ from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading
 from runbooks.upgrade.rules import order
 from runbooks.upgrade.rules.choices import Choices
+from runbooks.upgrade.rules.customised import KUBELET_CONFIG
 from runbooks.view.cluster import Survey
 
 if TYPE_CHECKING:
@@ -172,6 +175,7 @@ def _kubelets(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool) 
     kept = kubelet.settings(run, one)
     live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
     _refuse_version(site, live)
+    _refuse_driver(run, hosts, kept)
     begun = next((host for host, there in noted.items() if kubelet.MAP in there.before and not there.proved), None)
     before = noted[begun].before[kubelet.MAP] if begun else kept.kubelet
     first = begun or (None if kubelet.has(site, kept.kubelet) else hosts[0])
@@ -211,6 +215,14 @@ def _refuse_version(site: Site, live: str) -> None:
         seen = f"the cluster is of {now.removeprefix('v')}, and hosts.yaml of {wanted}"
         fix = f"inv upgrade.run --to {wanted}; or write {now.removeprefix('v')} as kubernetes.version"
         WORK.refuse([Finding("fail", topic="kubernetes.version", seen=seen, fix=fix)])
+
+
+def _refuse_driver(run: Run, hosts: Sequence[Host], kept: ClusterSettings) -> None:
+    """Raise PrecheckError when hosts.yaml asks for another cgroup driver than the cluster, or a kubelet on ``hosts``, has."""
+    looked = run.read_all({host: settings_look.look() for host in hosts})
+    files = {host.name: have.files.get(KUBELET_CONFIG, "") for host, have in looked.items()}
+    kubelet_map = kubeadm_config.kubelet_map(minor_of(run.site))
+    WORK.refuse(cgroup_driver.refusals("kubelet", run.site.kubernetes.cgroup_driver, kubelet_map, kept.kubelet, files))
 
 
 def _refuse_fixed(run: Run, api_host: Host, live: str) -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from runbooks.cluster.runtime import Left
-from runbooks.commands import node, prepare, runtime_dump, settings_look, yaml_text
+from runbooks.commands import kubeadm_config, node, prepare, runtime_dump, settings_look
 from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.day2 import in_work, runtime
 from runbooks.day2.in_work import DRAINS
+from runbooks.day2.rules import cgroup_driver
 from runbooks.day2.runtime import Runtimes
 from runbooks.engine.steps import Run, Step, Together
 from runbooks.errors import RunbookError
@@ -18,6 +19,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.local import registry_logins
 from runbooks.rules import runtime_limits
 from runbooks.rules.finding import Finding
+from runbooks.rules.kubeadm import minor_of
 from runbooks.text import first_few
 from runbooks.upgrade import gate, nodes
 from runbooks.upgrade.context import Upgrade
@@ -96,24 +98,18 @@ def _impossible(run: Run, site: Site, left: Mapping[Host, Left]) -> Iterator[Fin
 
 
 def _fixed(run: Run, site: Site, host: Host) -> Iterator[Finding]:
-    """Yield what of containerd's file cannot change on a member.
-
-    https://kubernetes.io/docs/setup/production-environment/container-runtimes/#cgroup-drivers : better replace the node than change its driver.
-    """
+    """Yield what of containerd's file cannot change on a member."""
     again = f"inv cluster.remove --host {host}; then inv cluster.prepare and inv cluster.join"
-    wanted, driver = site.kubernetes.containerd.root, site.kubernetes.cgroup_driver
+    wanted = site.kubernetes.containerd.root
     root = _root(run, host)
     if root != wanted:
         seen = f"containerd keeps images and containers in {root}, and hosts.yaml says {wanted}: with another directory it finds none of them"
         yield Finding(
             "fail", topic=TOPIC, host=host.name, seen=seen, fix=f"{again}; or write {root} as kubernetes.containerd.root"
         )
-    kubelet = yaml_text.mapping(run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")).get("cgroupDriver", driver)
-    if kubelet != driver:
-        seen = f"its kubelet has the cgroup driver {kubelet}, and hosts.yaml says {driver}: no Pod starts where the two differ"
-        yield Finding(
-            "fail", topic=TOPIC, host=host.name, seen=seen, fix=f"{again}; or write {kubelet} as kubernetes.cgroup_driver"
-        )
+    kubelet = run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")
+    kubelet_map = kubeadm_config.kubelet_map(minor_of(site))
+    yield from cgroup_driver.refusals(TOPIC, site.kubernetes.cgroup_driver, kubelet_map, "", {host.name: kubelet})
 
 
 def _root(run: Run, host: Host) -> str:

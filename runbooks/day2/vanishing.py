@@ -28,12 +28,15 @@ def by_hand_lines(all_: Changes, run: Run, host: Host) -> list[str]:
     found = []
     for name, wanted in new.manifests.items():
         have = before.get(manifest(name), there.files.get(manifest(name)))
-        if have is None or name not in old.manifests:
+        if have is None:
             continue
-        kept = {line for text in (old.manifests[name], wanted) for line in customised.meaning(text)}
+        # Where kubeadm makes nothing of the old configuration, or no longer of its patches, only the new one counts: rather a line too much.
+        kept = {line for text in (old.manifests.get(name, wanted), wanted) for line in customised.meaning(text)}
         named = _flags_of(name, all_.before) | _flags_of(name, all_.configuration)
         lines = [line for line in customised.meaning(have) if line not in kept]
         found += [f"{name}: {line}" for line in lines if line.removeprefix("--").partition("=")[0] not in named]
+    if found and old.error:
+        return [f"(not told apart from what is in force, since kubeadm says: {old.error})", *found]
     return found
 
 

@@ -7,12 +7,13 @@ KubeletConfiguration has a merge key, but for its directives ($patch ...).
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from runbooks.commands import yaml_text
 from runbooks.inventory.patch_names import KUBELET, PatchName, parse
 
+Places = Mapping[str, "Places"] | None  # of a configuration, by key; None: all that is there
 NULL = frozenset({"null", "~", ""})  # `yaml_text` reads every scalar as text
 
 
@@ -23,15 +24,64 @@ def of_kubelet(document: Mapping[str, Any], patches: Mapping[str, str]) -> dict[
     ValueError for a patch that cannot be applied.
     """
     found: Any = dict(document)
+    for file, kind, text in _of_kubelet(patches):
+        try:
+            for each in yaml_text.documents(text, meant=True):
+                found = patched(found, each, kind)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+    return found if isinstance(found, dict) else {}
+
+
+def places(patches: Mapping[str, str]) -> Places:
+    """Return where the patches for the kubelet put something. Raises ValueError for one that is no YAML."""
+    found: Places = {}
+    for _, kind, text in _of_kubelet(patches):
+        for each in yaml_text.documents(text):
+            if kind != "json":
+                found = together(found, below(each))
+                continue
+            for one in each if isinstance(each, list) else []:
+                if one.get("op") != "test":
+                    at: Places = None
+                    for key in reversed(_keys(str(one.get("path", "")))):
+                        at = {key: at}
+                    found = together(found, at)
+    return found
+
+
+def below(value: object) -> Places:
+    """Return the places of a configuration: its keys, at every level."""
+    return {str(key): below(each) for key, each in value.items()} if isinstance(value, dict) else None
+
+
+def together(one: Places, other: Places) -> Places:
+    """Return the places of both."""
+    if one is None or other is None:
+        return None
+    found = dict(one)
+    for key, each in other.items():
+        found[key] = together(found[key], each) if key in found else each
+    return found
+
+
+def part(document: object, at: Places) -> Any:
+    """Return what ``document`` has at these places, and nothing else. A list is whole.
+
+    >>> part({"a": {"b": "1", "c": "2"}, "d": ["x"], "e": "3"}, {"a": {"b": None}, "d": {"0": None}})
+    {'a': {'b': '1'}, 'd': ['x']}
+    """
+    if at is None or not isinstance(document, dict):
+        return document
+    return {key: part(document[key], each) for key, each in at.items() if key in document}
+
+
+def _of_kubelet(patches: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the file, the type and the text of each patch for the kubelet, in the order in which kubeadm applies them."""
     for file, text in sorted(patches.items()):
         name = _name(file)
         if name and name.target == KUBELET:
-            for each in yaml_text.documents(text):
-                try:
-                    found = patched(found, each, name.kind)
-                except ValueError as error:
-                    raise ValueError(f"{file}: {error}") from None
-    return found if isinstance(found, dict) else {}
+            yield file, name.kind, text
 
 
 def _name(file: str) -> PatchName | None:
@@ -41,8 +91,8 @@ def _name(file: str) -> PatchName | None:
         return None
 
 
-def wrong(text: str, kind: str) -> str:
-    """Return why ``text`` is no patch of this ``kind``, "" when it can be one."""
+def wrong(text: str, kind: str, target: str = "") -> str:
+    """Return why ``text`` is no patch of this ``kind``, "" when it can be one. A patch for the kubelet is one that can be applied here, too."""
     try:
         found = [each for each in yaml_text.documents(text) if each != ""]
     except ValueError as error:
@@ -54,6 +104,11 @@ def wrong(text: str, kind: str) -> str:
             return "is no patch: it must be a group of keys, as in the file that is patched"
         if kind == "json" and not (isinstance(each, list) and all(isinstance(one, dict) and _is_operation(one) for one in each)):
             return "is no JSON patch: it must be a list of operations, such as {op: add, path: /spec/priority, value: 1}"
+        if kind != "json" and target == KUBELET:
+            try:
+                merged({}, each)
+            except ValueError as error:
+                return f"cannot be used: {error}"
     return ""
 
 

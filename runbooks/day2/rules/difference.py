@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from runbooks.commands import yaml_text
 from runbooks.commands.kubeadm_config import PARTS, ClusterSettings, args_of
+from runbooks.day2.rules import cgroup_driver
 from runbooks.day2.rules.merged import OF_KUBEADM, SANS
 from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
@@ -128,9 +129,10 @@ def of_cluster(site: Site, live: ClusterSettings, configuration: str) -> list[Di
         there = yaml_text.mapping(text)
         for key, old, new in subset(document, there):
             if key not in LEFT_OUT:
-                found.append(
-                    Difference(_topic(topic), key=key, there=old, wanted=new, fix=f"inv cluster.reconfigure --only {topic}")
-                )
+                fixed = key == cgroup_driver.FIELD and old is not None
+                why = cgroup_driver.WHY if fixed else ""
+                fix = cgroup_driver.way(str(old), new, live.kubelet_map) if fixed else f"inv cluster.reconfigure --only {topic}"
+                found.append(Difference(_topic(topic), key=key, there=old, wanted=new, fix=fix, why=why))
     return found
 
 

@@ -150,7 +150,7 @@ def _kubelet(have: HostSettings, cluster: ClusterSettings, config: Version | Non
     if not cluster.kubelet or KUBELET_CONFIG not in have.files:
         return None
     try:
-        own, kept = (yaml_text.mapping(each) for each in (have.files[KUBELET_CONFIG], cluster.kubelet))
+        own, kept = (yaml_text.mapping(each, meant=True) for each in (have.files[KUBELET_CONFIG], cluster.kubelet))
         if patched_since(cluster, config):
             kept = patched.of_kubelet(kept, host_patches.on_host(have.files))
     except ValueError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import msgspec
 import pytest
 
 from runbooks.cluster import patches, prepare
-from runbooks.commands.files import File
+from runbooks.commands.base import Command, Probe
+from runbooks.commands.files import File, Found
 from runbooks.commands.settings_look import HostSettings
 from runbooks.errors import InventoryError, PrecheckError
 from runbooks.inventory.model import Host, Site
@@ -97,7 +100,7 @@ def test_the_settings_of_role_and_host_are_one_patch_or_flags_below_1_25() -> No
     new = of("1.25.0", worker=worker, **settings)
     name = "kubeletconfiguration-ha-runbooks-host+merge.yaml"
     assert wanted(new, WORKER).flags == {}
-    assert patches.on_kubelet(new, own(new, WORKER), {"maxPods": "110", "cgroupDriver": "systemd"}) == {
+    assert patches.on_kubelet(new, own(new, WORKER), {"maxPods": "110", "cgroupDriver": "systemd"}, {}, {}) == {
         "maxPods": "50",
         "cgroupDriver": "systemd",
         "evictionHard": {"nodefs.available": "5%", "memory.available": "1Gi"},
@@ -106,8 +109,8 @@ def test_the_settings_of_role_and_host_are_one_patch_or_flags_below_1_25() -> No
     old = of("1.24.0", worker=worker, **settings)
     flags = {"max-pods": "50", "eviction-hard": "nodefs.available<5%,memory.available<1Gi"}
     assert wanted(old, WORKER) == host_patches.HostPatches(flags=flags)
-    assert patches.on_kubelet(old, own(old, WORKER), {"maxPods": "110"}, file=True) == {"maxPods": "110"}
-    assert patches.on_kubelet(old, own(old, WORKER), {"maxPods": "110"})["maxPods"] == "50"
+    assert patches.on_kubelet(old, own(old, WORKER), {"maxPods": "110"}, {}, {}, file=True) == {"maxPods": "110"}
+    assert patches.on_kubelet(old, own(old, WORKER), {"maxPods": "110"}, {}, {})["maxPods"] == "50"
     assert wanted(old, site().workers[1]).flags["max-pods"] == "200"
     assert not wanted(old, MASTER).flags
 
@@ -189,7 +192,113 @@ def test_a_patch_that_does_not_apply_is_named(tmp_path: Path) -> None:
     path.write_text("[{op: remove, path: /none}]")
     given = of(all_=(path,))
     with pytest.raises(InventoryError, match=f"of the kubelet of {WORKER} does not apply.*nothing at none"):
-        patches.on_kubelet(given, own(given, WORKER), {})
+        patches.on_kubelet(given, own(given, WORKER), {}, {}, {})
+
+
+def test_a_json_patch_is_applied_to_the_configuration_of_the_cluster_and_only_what_hosts_yaml_says_is_wanted(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "kubeletconfiguration+json.yaml"
+    path.write_text(
+        "[{op: replace, path: /authentication/anonymous/enabled, value: yes}, {op: remove, path: /rotateCertificates}]"
+    )
+    given = of(all_=(path,))
+    kept = {
+        "authentication": {"anonymous": {"enabled": "false"}, "x509": {"clientCAFile": "/ca"}},
+        "maxPods": "5",
+        "rotateCertificates": "true",
+    }
+    assert patches.on_kubelet(given, own(given, WORKER), {"maxPods": "110"}, kept, {}) == {
+        "maxPods": "110",
+        "authentication": {"anonymous": {"enabled": "true"}},
+    }
+
+
+def test_a_patch_of_somebody_else_counts_in_the_order_of_the_names_and_is_named_when_it_does_not_apply() -> None:
+    given = of(kubelet={"maxPods": 50})
+    for name, pods in (("kubeletconfiguration0+merge.yaml", "7"), ("kubeletconfiguration+merge.yaml", "50")):
+        theirs = {name: "maxPods: 7\npodPidsLimit: 9\n"}
+        assert patches.on_kubelet(given, own(given, WORKER), {"maxPods": "110"}, {}, theirs) == {"maxPods": pods}
+    broken = {"kubeletconfiguration0.yaml": "$patch: replace"}
+    with pytest.raises(PrecheckError, match=r"kubeletconfiguration0\.yaml: the directive \$patch") as error:
+        patches.on_kubelet(given, own(given, WORKER), {}, {}, broken)
+    assert (
+        error.value.hint
+        == f"on {WORKER}: correct {DIRECTORY}/kubeletconfiguration0.yaml, which is not from hosts.yaml, or delete it"
+    )
+    old = of("1.24.0")
+    assert patches.on_kubelet(old, own(old, WORKER), {"maxPods": "110"}, {}, broken) == {"maxPods": "110"}, (
+        "kubeadm 1.24 patches none"
+    )
+
+
+def test_a_directive_in_a_patch_of_the_kubelet_is_refused_and_one_of_a_static_pod_is_not(tmp_path: Path) -> None:
+    for name in ("kubeletconfiguration.yaml", "kube-scheduler.yaml"):
+        (tmp_path / name).write_text("a: {$patch: delete}")
+    given = of(all_=(tmp_path / "kubeletconfiguration.yaml", tmp_path / "kube-scheduler.yaml"))
+    [(key, message)] = patches.problems(given)
+    assert key == "kubernetes.patches[0]"
+    assert message.endswith("write a patch of type merge or json")
+
+
+# ---- what an earlier hosts.yaml has left on a host that is no member
+
+
+@dataclass
+class Machine:
+    """A host in memory, which takes files and forgets them."""
+
+    site: Site
+    files: dict[str, str]
+    plan: bool = False
+    unit: str = UNIT
+
+    def read(self, _: Host, probe: Probe[Any]) -> Any:
+        if str(probe.command).startswith("files-found"):
+            return {path: Found(text, "0640", "root:root") for path, text in self.files.items()}
+        return HostSettings(unit=self.unit, files=self.files)
+
+    def place(self, _: Host, files: Sequence[File], there: object, command: object) -> None:
+        self.files |= {each.path: each.content for each in files}
+
+    def change(self, _: Host, command: Command) -> None:
+        words = str(command).split()
+        assert words[:3] == ["rm", "-f", "--"]
+        self.files = {path: text for path, text in self.files.items() if path not in words}
+
+    def note(self, *_: object) -> None:
+        pass
+
+
+def test_before_kubeadm_runs_a_host_has_what_hosts_yaml_says_and_nothing_of_an_earlier_one(texts: dict[str, Path]) -> None:
+    new, old = (
+        of("1.28.0", all_=(texts["kube-scheduler0+merge.yaml"],), kubelet={"maxPods": 5}),
+        of("1.24.0", kubelet={"maxPods": 5}),
+    )
+    there = as_on_host(new, MASTER) | {EXTRA: as_on_host(old, WORKER)[EXTRA]}
+    assert "--max-pods=5" in there[EXTRA]
+    run: Any = Machine(site(), dict(there))
+    patches.settle(run, MASTER)
+    assert run.files == {**THEIRS, EXTRA: 'KUBELET_EXTRA_ARGS="--v=2"\n'}
+    run = Machine(new, dict(THEIRS))  # a reset has taken them away
+    patches.settle(run, own(new, WORKER))
+    assert run.files == as_on_host(new, WORKER)
+    run = Machine(new, dict(THEIRS), plan=True)
+    patches.settle(run, own(new, WORKER))
+    assert run.files == THEIRS, "in a plan a step of its own tells it"
+    run = Machine(site(), {}, unit="")  # the kubelet is not installed
+    patches.settle(run, WORKER)
+    assert run.files == {}
+
+
+def test_a_reset_takes_our_flags_out_of_the_kubelets_variables_and_leaves_the_rest() -> None:
+    old = of("1.24.0", kubelet={"maxPods": 5})
+    run: Any = Machine(old, as_on_host(old, WORKER))
+    patches.forget(run, own(old, WORKER))
+    assert run.files == {**THEIRS, EXTRA: 'KUBELET_EXTRA_ARGS="--v=2"\n'}
+    run = Machine(old, dict(THEIRS))
+    patches.forget(run, own(old, WORKER))
+    assert run.files == THEIRS
 
 
 def test_fields_that_another_key_sets_or_that_need_a_newer_version_are_refused_with_their_key() -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from runbooks.commands.base import Answer, Command, Probe
 from runbooks.commands.files import Found
 from runbooks.commands.kube_proxy import Proxy, digest
+from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.reconfigure import Note, parse, parse_crash
 from runbooks.commands.rendered import Rendered
 from runbooks.commands.settings_look import HostSettings
-from runbooks.day2 import control_plane, kubelet, proxy, reconfigure, vanishing
+from runbooks.day2 import control_plane, diff, diff_kubelet, kubelet, proxy, reconfigure, vanishing, wanted_kubelet
 from runbooks.day2.control_plane import Changes
 from runbooks.day2.kubelet import MAP, Kubelets
+from runbooks.day2.rules import cgroup_driver, difference
+from runbooks.day2.wanted_kubelet import Overridden
 from runbooks.errors import InventoryError, PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.kubeadm import AUDIT_POLICY
@@ -56,6 +61,7 @@ class Machine:
     note: Note | None = None
     made: dict[str, str] = field(default_factory=dict)  # the text of a configuration -> manifest of the API server
     policy: str | None = None
+    error: str = ""  # of kubeadm, for the configuration that is not in ``made``
     sent: list[str] = field(default_factory=list)
     plan: bool = False
     unit: str = ""
@@ -68,7 +74,9 @@ class Machine:
         if shown.startswith("systemctl cat kubelet"):
             return HostSettings(files=self.files, unit=self.unit)
         if shown.startswith("kubeadm init phase control-plane"):
-            text = next(text for mark, text in self.made.items() if mark in program)
+            text = next((text for mark, text in self.made.items() if mark in program), "")
+            if self.error and not text:
+                return Rendered("v1.20.2", {}, self.error)
             return Rendered("v1.20.2", {"kube-apiserver": text})
         if shown.startswith("files-found"):
             return {AUDIT_POLICY: Found(self.policy, "0600", "root:root")} if self.policy is not None else {}
@@ -113,6 +121,17 @@ def test_what_somebody_has_written_by_hand(have: str, by_hand: list[str]) -> Non
 def test_on_a_host_in_work_the_files_count_as_they_were_before() -> None:
     run = machine(pod("--other=1"), note=Note({API: pod("--v=2", "--own=1", "--mine=1")}))
     assert vanishing.by_hand_lines(CHANGES, run, master(1)) == ["kube-apiserver: --mine=1"]
+
+
+def test_lines_by_hand_are_told_also_when_kubeadm_takes_no_longer_what_is_in_force() -> None:
+    run = machine(pod("--v=2", "--own=1", "--anonymous-auth=false"), error="unknown flag")
+    del run.made['v: "2"']
+    assert vanishing.by_hand_lines(CHANGES, run, master(1)) == [
+        "(not told apart from what is in force, since kubeadm says: unknown flag)",
+        "kube-apiserver: --anonymous-auth=false",
+    ]
+    run.files[API] = pod("--v=4", "--own=1")
+    assert vanishing.by_hand_lines(CHANGES, run, master(1)) == []
 
 
 def test_a_note_keeps_how_files_were_before_the_work_began() -> None:
@@ -240,6 +259,117 @@ def test_settings_of_one_host_change_its_own_files_and_no_configmap() -> None:
     assert run.note.before == {KUBELET_CONFIG: have[KUBELET_CONFIG], EXTRA: have[EXTRA]}
     assert kubelet.keys(all_, Machine(have, unit=UNIT), other) == ()
     assert kubelet.has(all_.site, "cgroupDriver: systemd\n"), "the ConfigMap needs nothing of it"
+
+
+KEPT = "cgroupDriver: systemd\nmaxPods: 110\nauthentication: {anonymous: {enabled: false}}\n"
+
+
+def of_28(tmp_path: Path, **settings: object) -> Site:
+    """A site with a JSON patch of a field that hosts.yaml does not name, and the cluster's ConfigMap does."""
+    path = tmp_path / "kubeletconfiguration+json.yaml"
+    path.write_text("[{op: replace, path: /authentication/anonymous/enabled, value: yes}]\n")
+    return msgspec.structs.replace(
+        site(), kubernetes=msgspec.structs.replace(site().kubernetes, version="1.28.0", kubelet=settings, patches=(path,))
+    )
+
+
+def test_a_json_patch_of_what_only_the_configmap_has_is_a_change_of_its_field(tmp_path: Path) -> None:
+    wanted = of_28(tmp_path)
+    all_ = Kubelets(Upgrade(wanted, TO, Choices(to=TO)), KEPT, KEPT, "", None)
+    assert kubelet.keys(all_, Machine({KUBELET_CONFIG: KEPT}), master(1)) == ("authentication",)
+    asked = wanted_kubelet.on(wanted, master(1), KEPT, HostSettings())
+    assert asked["authentication"] == {"anonymous": {"enabled": "true"}}
+    assert "maxPods" not in asked, "that is the cluster's"
+    said = {"cgroupDriver": "systemd", "failSwapOn": False, "authentication": {"anonymous": {"enabled": True}}}
+    assert "authentication" not in wanted_kubelet.not_running(asked, said)
+    said["authentication"] = {"anonymous": {"enabled": False}}
+    assert "authentication.anonymous.enabled" in wanted_kubelet.not_running(asked, said)
+
+
+THEIRS = "/etc/kubernetes/patches/kubeletconfiguration0+merge.yaml"
+
+
+def test_a_patch_of_somebody_else_that_wins_is_wanted_there_and_named(tmp_path: Path) -> None:
+    wanted = of_28(tmp_path, maxPods=120, podPidsLimit=50)
+    have = HostSettings(files={THEIRS: "maxPods: 0x64\nkind: KubeletConfiguration\n"})
+    asked = wanted_kubelet.on(wanted, master(1), KEPT, have)
+    assert (asked["maxPods"], asked["podPidsLimit"]) == ("100", "50")
+    assert wanted_kubelet.overridden(wanted, master(1), KEPT, have) == [Overridden("maxPods", "100", "120", (THEIRS,))]
+    assert wanted_kubelet.overridden(wanted, master(1), KEPT, HostSettings()) == []
+    said = yaml.safe_load(KEPT) | {"maxPods": 100, "podPidsLimit": 50, "authentication": {"anonymous": {"enabled": True}}}
+    cluster = ClusterSettings(args={}, kubelet=KEPT, kubelet_map="kubelet-config")
+    found = diff_kubelet.of_host(wanted, master(1), cluster, have, said, ())
+    assert [(each.key, each.there, each.wanted) for each in found if each.key == "maxPods"] == [("maxPods", "100", "120")]
+    assert found[-1].why == f"{THEIRS} on the host sets it, and is not from hosts.yaml: kubeadm applies it too"
+    assert found[-1].fix.endswith(
+        f"or take it out of {THEIRS} on master1, then inv cluster.reconfigure --only kubelet --host master1"
+    )
+    assert "running: maxPods" not in [each.key for each in found], "kubeadm gives it no other value"
+
+
+def test_a_patch_that_does_not_apply_leaves_the_other_nodes_compared(tmp_path: Path) -> None:
+    wanted = of_28(tmp_path, maxPods=120)
+    said = {host.name: {"maxPods": 110, "authentication": {"anonymous": {"enabled": True}}} for host in wanted.nodes}
+    broken = HostSettings(files={THEIRS: "$patch: replace"})
+    hosts: Any = {host: {"settings": broken if host == master(1) else HostSettings()} for host in wanted.nodes}
+    cluster = {"settings": ClusterSettings(args={}, kubelet=KEPT, kubelet_map="kubelet-config"), "running": said}
+    seen = diff.Seen(hosts, cluster)
+    found = diff._running(wanted, seen, ())
+    assert {each.host for each in found if each.key == "running: maxPods"} == {host.name for host in wanted.nodes} - {"master1"}
+    [unread] = seen.unread
+    assert (unread.topic, unread.host) == ("kubelet", "master1")
+    assert "kubeletconfiguration0+merge.yaml: the directive $patch" in unread.why
+
+
+@pytest.mark.parametrize(
+    ("kept", "on_host", "told"),
+    [
+        ("systemd", "systemd", []),
+        ("", "", []),  # kubeadm of an earlier time names none
+        ("systemd", "cgroupfs", ["master1"]),
+        ("cgroupfs", "systemd", [""]),
+        ("cgroupfs", "cgroupfs", ["", "master1"]),
+    ],
+)
+def test_another_cgroup_driver_is_refused_in_the_configmap_and_on_each_host(kept: str, on_host: str, told: list[str]) -> None:
+    texts = [f"cgroupDriver: {each}\n" if each else "a: b\n" for each in (kept, on_host)]
+    found = list(cgroup_driver.refusals("kubelet", "systemd", "kubelet-config", texts[0], {"master1": texts[1]}))
+    assert [each.host for each in found] == told
+    for each in found:
+        assert each.severity == "fail"
+        assert "no Pod starts" in each.seen
+        assert each.fix.startswith(
+            "write cgroupfs as kubernetes.cgroup_driver; or change it host by host: kubectl -n kube-system edit"
+        )
+
+
+def test_reconfigure_refuses_it_for_kubelets_before_any_of_them_is_touched() -> None:
+    run: Any = SimpleNamespace(
+        site=site(),
+        read_all=lambda asked: {host: HostSettings(files={KUBELET_CONFIG: "cgroupDriver: cgroupfs"}) for host in asked},
+    )
+    cluster = ClusterSettings(args={}, kubelet="cgroupDriver: cgroupfs", kubelet_map="kubelet-config-1.20")
+    with pytest.raises(
+        PrecheckError, match=r"its kubelet has the cgroup driver cgroupfs, and hosts.yaml says systemd: no Pod starts"
+    ):
+        reconfigure._refuse_driver(run, site().nodes, cluster)
+    run.read_all = lambda asked: {host: HostSettings(files=file()) for host in asked}
+    reconfigure._refuse_driver(run, site().nodes, ClusterSettings(args={}, kubelet="cgroupDriver: systemd", kubelet_map="a"))
+
+
+def test_diff_names_no_command_for_another_cgroup_driver() -> None:
+    cluster = ClusterSettings(args={}, kubelet="cgroupDriver: cgroupfs", kubelet_map="kubelet-config-1.20")
+    [of_map] = [each for each in difference.of_cluster(site(), cluster, "a: 1") if each.key == "cgroupDriver"]
+    assert of_map.fix.startswith("write cgroupfs as kubernetes.cgroup_driver; or")
+    [there] = [
+        each
+        for each in diff_kubelet.of_host(site(), master(1), cluster, HostSettings(), {"cgroupDriver": "cgroupfs"}, ())
+        if each.key == "running: cgroupDriver"
+    ]
+    assert (there.why, there.fix) == (
+        cgroup_driver.WHY,
+        cgroup_driver.way("cgroupfs", "systemd", "kubelet-config-1.20", "master1"),
+    )
 
 
 def test_what_is_reserved_matters_with_a_static_policy_only() -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.rules.patched import merged, of_kubelet, patched, wrong
+from runbooks.commands.yaml_scalars import canonical
+from runbooks.rules.patched import below, merged, of_kubelet, part, patched, places, together, wrong
 
 pytestmark = pytest.mark.unit
 
@@ -78,6 +79,60 @@ def test_patches_apply_in_the_order_of_their_names_and_only_those_for_the_kubele
     assert of_kubelet(BASE, files) == {**BASE, "maxPods": "60", "evictionHard": {"nodefs.available": "10%"}}
     with pytest.raises(ValueError, match=r"kubeletconfiguration\.yaml: the directive \$patch"):
         of_kubelet(BASE, {"kubeletconfiguration.yaml": "$patch: replace"})
+
+
+def test_plain_scalars_are_read_as_kubeadm_does_and_quoted_ones_as_they_are() -> None:
+    text = "a: yes\nb: 0x32\nc: 'on'\nd: [Off, 1_000]\nmaxPods: Null\ne: \"0x32\"\n"
+    found = of_kubelet(BASE, {"kubeletconfiguration+merge.yaml": text})
+    assert "maxPods" not in found
+    assert {key: found[key] for key in "abcde"} == {"a": "true", "b": "50", "c": "on", "d": ["false", "1000"], "e": "0x32"}
+    operations = '[{"op": "replace", "path": "/maxPods", "value": 5e1}]'
+    assert of_kubelet(BASE, {"kubeletconfiguration+json.json": operations})["maxPods"] == "50"
+
+
+@given(st.text("0123456789+-._xobeEaflnyAFLNY", max_size=6))
+def test_the_meaning_of_a_plain_scalar_means_itself(text: str) -> None:
+    found = canonical(text)
+    assert canonical(found) == found
+
+
+@pytest.mark.parametrize(
+    ("plain", "meant"),
+    [
+        ("Yes", "true"), ("y", "true"), ("oN", "oN"), ("N", "false"), ("FALSE", "false"), ("NULL", "null"), ("", "null"),
+        ("0b11", "3"), ("-0x10", "-16"), ("0o17", "15"), ("017", "15"), ("089", "89"), ("+5", "5"), ("0", "0"), ("00", "0"),
+        ("1.50", "1.5"), ("5.", "5"), (".5", "0.5"), ("1e3", "1000"), ("1e999", "1e999"), ("9" * 81, "9" * 81),
+        ("10:30", "10:30"), ("0-3", "0-3"), ("5%", "5%"), ("100Mi", "100Mi"), ("1h0m0s", "1h0m0s"), ("2026-01-02", "2026-01-02"),
+        ("_1", "_1"), ("٣", "٣"), ("/a", "/a"),
+    ],
+)  # fmt: skip
+def test_plain_scalars(plain: str, meant: str) -> None:
+    assert canonical(plain) == meant
+
+
+@given(OBJECTS, OBJECTS)
+def test_a_part_is_at_its_places_and_nowhere_else(document: dict[str, Any], other: dict[str, Any]) -> None:
+    found = part(document, below(other))
+    assert {*found} == {*document} & {*other}
+    assert part(document, below(document)) == document
+    assert part(document, together(below(other), below(document))) == document
+
+
+def test_where_patches_put_something() -> None:
+    files = {
+        "kubeletconfiguration+json.json": json.dumps(
+            [
+                {"op": "add", "path": "/list/0", "value": "c"},
+                {"op": "test", "path": "/maxPods", "value": "110"},
+                {"op": "add", "path": "/evictionHard/a~1b", "value": "5%"},
+            ]
+        ),
+        "kubeletconfiguration0+merge.yaml": "evictionHard: {c: d}\nx: null",
+        "etcd.yaml": "spec: 1",
+    }
+    assert places(files) == {"list": {"0": None}, "evictionHard": {"a/b": None, "c": None}, "x": None}
+    assert part(of_kubelet(BASE, files), places(files)) == {"list": ["c", "a", "b"], "evictionHard": {"a/b": "5%", "c": "d"}}
+    assert places({"kubeletconfiguration+json.yaml": "[{op: replace, path: '', value: {a: b}}]"}) is None
 
 
 @pytest.mark.parametrize(
