@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from runbooks import gates
-from runbooks.cluster import members, named, node_settings, prepare
+from runbooks.cluster import members, named, node_settings, patches, prepare
 from runbooks.cluster.admission import accepts_a_join
 from runbooks.cluster.cgroups import kubelets_accept_v1
 from runbooks.cluster.files import cni_manifest
@@ -173,6 +173,7 @@ def kubeadm_init(plan: Plan, host: Host, offer: Offer) -> Step:
         if not state.blank:
             rules.refuse_leftovers(host, state)
             run.change(host, kubeadm.reset(kubeadm.ALONE))
+        patches.settle(run, host)
         key, token = new_key(), new_token()
         wanted = config.init_config(plan.site, host, plan.version, key, token)
         skipped = config.skip_phases(plan.site, plan.version)
@@ -225,6 +226,7 @@ def kubeadm_join(plan: Plan, host: Host, offer: Offer) -> Step:
 
     def do(run: Run) -> None:
         if run.plan:
+            patches.settle(run, host)
             run.change(host, kubeadm.join(Secret("")))
             if config.kubelet_waits(host, plan.version):
                 run.change(host, node.restart_kubelet())
@@ -235,6 +237,7 @@ def kubeadm_join(plan: Plan, host: Host, offer: Offer) -> Step:
             run.change(host, kubeadm.wait())
         elif not state.joined or not members.is_member(run, api_host, host):
             members.remove_traces(run, plan.survey, host, state)
+            patches.settle(run, host)
             node_settings.give_back(run, api_host, host, replaces=plan.replaces)
             _join(run, plan, api_host, host, offer)
         if config.kubelet_waits(host, plan.version):

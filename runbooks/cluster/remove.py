@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from runbooks.cluster import members
+from runbooks.cluster import members, patches
 from runbooks.cluster.admission import accepts_a_change
 from runbooks.cluster.drain import Named, drain
 from runbooks.cluster.node_settings import keep_settings
@@ -107,9 +107,14 @@ def wipe(survey: Survey, host: Host) -> Step:
         "remove Kubernetes' files from it (kubeadm reset)",
         host,
         done=done,
-        do=lambda run: run.change(host, kubeadm.reset(kubeadm.ALONE)),
+        do=lambda run: _reset(run, host),
         by_hand=by_hand("cluster", "wipe", host=host, phases=kubeadm.ALONE),
     )
+
+
+def _reset(run: Run, host: Host) -> None:
+    patches.forget(run, host)
+    run.change(host, kubeadm.reset(kubeadm.ALONE))
 
 
 def delete_node(survey: Survey, host: Host) -> Step:
@@ -240,7 +245,7 @@ def erase(host: Host) -> Step:
         "remove Kubernetes' files from it (kubeadm reset)",
         host,
         done=lambda run: run.read(host, node.look(host)).blank,
-        do=lambda run: run.change(host, kubeadm.reset(kubeadm.ALONE)),
+        do=lambda run: _reset(run, host),
         settled=True,
         by_hand=by_hand("cluster", "wipe", host=host, phases=kubeadm.ALONE),
     )

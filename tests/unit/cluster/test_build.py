@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
@@ -72,7 +73,12 @@ def test_the_kubelet_is_restarted_after_the_join(monkeypatch: pytest.MonkeyPatch
     host = master(number) if number else wanted.workers[0]
     plan = build.Plan(wanted, wanted.nodes)
     monkeypatch.setattr(build, "_join", lambda *_: done.append("join"))
-    for module, name in ((build.members, "remove_traces"), (build.node_settings, "give_back"), (build.node_settings, "forget")):
+    for module, name in (
+        (build.members, "remove_traces"),
+        (build.patches, "settle"),
+        (build.node_settings, "give_back"),
+        (build.node_settings, "forget"),
+    ):
         monkeypatch.setattr(module, name, lambda *_, **__: None)
     monkeypatch.setattr(type(plan.survey), "serving", lambda *_, **__: master(1))
     run: Any = SimpleNamespace(
@@ -82,6 +88,30 @@ def test_the_kubelet_is_restarted_after_the_join(monkeypatch: pytest.MonkeyPatch
     assert step.do
     step.do(run)
     assert done == ["join", *[f"{host} systemctl restart kubelet"] * restarts]
+
+
+@pytest.mark.parametrize("joins", [False, True], ids=["init", "join"])
+def test_a_reset_before_kubeadm_leaves_it_its_patches(monkeypatch: pytest.MonkeyPatch, joins: bool) -> None:
+    """kubeadm-reset.sh takes the patches from hosts.yaml away: they are put there again before kubeadm runs."""
+    done: list[str] = []
+    left = replace(EMPTY_NODE, attempt="join" if joins else "init")
+    plan = build.Plan(of("1.36.3"), of("1.36.3").nodes)
+    monkeypatch.setattr(build, "_join", lambda *_: done.append("kubeadm join"))
+    monkeypatch.setattr(build.patches, "settle", lambda *_: done.append("patches"))
+    monkeypatch.setattr(build.members, "remove_traces", lambda *_: done.append("kubeadm reset --force"))
+    for name in ("give_back", "forget"):
+        monkeypatch.setattr(build.node_settings, name, lambda *_, **__: None)
+    monkeypatch.setattr(type(plan.survey), "serving", lambda *_, **__: master(1))
+    run: Any = SimpleNamespace(plan=False, read=lambda *_: left, change=lambda _, command: done.append(str(command)))
+    host = plan.site.workers[0] if joins else master(1)
+    step = build.kubeadm_join(plan, host, plan.offer()) if joins else build.kubeadm_init(plan, host, plan.offer())
+    assert step.do
+    step.do(run)
+    assert [each.partition(" --config")[0] for each in done] == [
+        "kubeadm reset --force",
+        "patches",
+        f"kubeadm {'join' if joins else 'init'}",
+    ]
 
 
 def test_the_dry_run_of_a_join_is_for_a_cluster_that_exists() -> None:
