@@ -17,8 +17,11 @@ WHY: Final = "no Pod starts where the kubelet and containerd have different ones
 
 
 def of(configuration: str) -> str:
-    """Return the driver in a KubeletConfiguration, "" when it names none. Raises ValueError when it is no mapping."""
-    return str(yaml_text.mapping(configuration).get(FIELD, ""))
+    """Return the driver in a KubeletConfiguration, "" when it names none, or is none."""
+    try:
+        return str(yaml_text.mapping(configuration).get(FIELD, ""))
+    except ValueError:
+        return ""
 
 
 def way(there: str, wanted: str, kubelet_map: str, host: str = "") -> str:

@@ -326,6 +326,7 @@ def test_a_patch_that_does_not_apply_leaves_the_other_nodes_compared(tmp_path: P
     [
         ("systemd", "systemd", []),
         ("", "", []),  # kubeadm of an earlier time names none
+        ("systemd", "[", []),  # no YAML: told elsewhere
         ("systemd", "cgroupfs", ["master1"]),
         ("cgroupfs", "systemd", [""]),
         ("cgroupfs", "cgroupfs", ["", "master1"]),

@@ -181,7 +181,7 @@ def test_the_kubelets_configuration_has_the_patches_of_its_host_from_1_25_on(map
     worker = site().host("worker1")
     patches = {
         "/etc/kubernetes/patches/kubeletconfiguration-ha-runbooks-host+merge.yaml": "maxPods: 50\n",
-        "/etc/kubernetes/patches/kubeletconfiguration.yaml": "podPidsLimit: 9\n",  # of somebody else; it is applied after ours
+        "/etc/kubernetes/patches/kubeletconfiguration.yaml": "podPidsLimit: 0x9\n",  # of somebody else; it is applied after ours
         "/etc/kubernetes/patches/kube-scheduler.yaml": "maxPods: 1\n",
     }
     cluster = kept.cluster(kubelet="maxPods: 110\n", kubelet_map=map_)
