@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from runbooks.commands.base import Secret
-from runbooks.commands.containerd import IMAGES, OLD, RUNTIME
+from runbooks.commands.containerd import IMAGES, OLD, RUNC, RUNTIME
 from runbooks.inventory.settings_runtime import Containerd
 from runbooks.inventory.settings_runtime import Runtime as RuntimeClass
 
 ROOT: Final = "/var/lib/containerd"
-RUNC: Final = "io.containerd.runc.v2"
 DOCKER: Final = "registry-1.docker.io"  # where images of docker.io come from
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from runbooks import baseline
 from runbooks.cluster import patches, runtime
 from runbooks.cluster.files import node_files, pause_image, wanted_images
-from runbooks.commands import containerd, files, kubeadm, node, prepare, setup_look
+from runbooks.commands import containerd, files, kubeadm, node, prepare, runtime_files, setup_look
 from runbooks.commands.base import Probe, Secret
 from runbooks.commands.files import File, Found
 from runbooks.engine.by_hand import by_hand
@@ -193,11 +193,18 @@ def run_containerd(site: Site, host: Host) -> Step:
 
 
 def _fits(run: Run, site: Site, host: Host) -> None:
-    """Raise InventoryError when a file of the runtime cannot be made, PrecheckError when the containerd on ``host`` is too old for it."""
-    _files(site, host, kernel=False, passwords=registry_logins.passwords(site))
+    """Raise InventoryError when a file of the runtime cannot be made, PrecheckError when ``host`` cannot have it.
+
+    That is: its containerd is too old, or a symbolic link is where the file belongs.
+    """
+    wanted = _files(site, host, kernel=False, passwords=registry_logins.passwords(site))
     state = run.read(host, node.look(host))
-    if not state.joined and (why := runtime_limits.too_old(site, runtime_limits.numbers(state.packages))):
+    if state.joined:
+        return
+    if why := runtime_limits.too_old(site, runtime_limits.numbers(state.packages)):
         raise PrecheckError(f"{host}: {why}", hint="install a newer containerd, or delete the key in hosts.yaml")
+    if there := run.read(host, runtime_files.links(file.path for file in wanted if runtime.is_of_runtime(file.path))):
+        raise PrecheckError(f"{host}: {runtime.not_files(there)}", hint=runtime.without_link(host, there[0]))
 
 
 def pull_images(site: Site, host: Host) -> Step:

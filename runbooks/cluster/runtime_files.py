@@ -13,6 +13,7 @@ from typing import Final
 
 from runbooks.cluster import containerd_toml
 from runbooks.commands.base import Secret
+from runbooks.commands.containerd import PROGRAMS
 from runbooks.commands.files import File, Found
 from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.commands.runtime_files import CA, CERTS, PARTS, PROXIED, PROXY_PART
@@ -24,7 +25,6 @@ from runbooks.rules import drop_in
 from runbooks.rules.no_proxy import no_proxy
 from runbooks.rules.runtime_limits import whole_path
 
-PROGRAMS: Final = "/opt/cni/bin"  # where our file for 1.x says that the pod network's programs are
 PLACEHOLDER: Final = Secret("PASSWORD")
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 OLD = "io.containerd.grpc.v1.cri"
 IMAGES, RUNTIME = "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"
+RUNC = "io.containerd.runc.v2"  # the shim of runc
+PROGRAMS = "/opt/cni/bin"  # where our file for 1.x says that the pod network's programs are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,16 +91,36 @@ def place(files: Sequence[File]) -> Command:
     return replace(script("files-place", encoded(files)), shown="files-place " + " ".join(file.path for file in files))
 
 
-# The old content may have an older secret, so every such line is masked, not only the current secret.
-_SECRET_LINE = re.compile(
-    r"(?im)^(\s*(?:(?:auth_pass|user\s+\S+\s+password)\s+|[\w.\"'-]*(?:password|token|secret|auth)[\w\"']*\s*=\s*)).*$"
+# The old content may have an older secret, so all that may be one is masked, not only the current secret. The value is the rest of the line, or of the
+# text or list that begins there: containerd's file may have tables in one line, and a header is a list.
+_VALUE = r"""(?:\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|\[[^\]]*\])?.*"""
+# A flag such as --authorization-mode is none.
+_KEY = r"""(?:(?:password|passwd|token|secret)[\w.-]{0,100}["']?|auth\w{0,100}|auth[\w.-]{0,100}["'])"""
+_SECRETS = (
+    re.compile(rf"({_KEY}[ \t]*=[ \t]*)(?!(?:true|false)[ \t]*$){_VALUE}$", re.I | re.M),
+    # keepalived's and HAProxy's
+    re.compile(r"^([-+ \t]*user[ \t].*?\bpassword[ \t]+|.*?\b(?:auth_pass|stats[ \t]+auth)[ \t]+)\S.*$", re.I | re.M),
+    # a header, wherever it stands
+    re.compile(r"""(["'](?:Basic|Bearer)[ ]+|\b(?:Basic|Bearer)(?:\\[ ])+)[^\s"']+""", re.I),
 )
 
 
 def masked(content: str, file: File) -> str:
-    """Return ``content`` without the secret of ``file``, and without passwords and their hashes in lines that are known to have one."""
-    text = content.replace(file.secret, MASK) if file.secret else content
-    return _SECRET_LINE.sub(rf"\g<1>{MASK}", text)
+    """Return ``content`` without the secret of ``file``, and without all that `hidden` hides."""
+    return hidden(content.replace(file.secret, MASK) if file.secret else content)
+
+
+def hidden(text: str) -> str:
+    """Return a configuration file, or the difference of two, without what may be a password, a hash of one, or a token.
+
+    >>> hidden('configs = {"r" = {auth = {username = "u", password = "x"}}}')
+    'configs = {"r" = {auth = ***'
+    >>> hidden("  user b groups g1 password $5$salt$hash")
+    '  user b groups g1 password ***'
+    """
+    for pattern in _SECRETS:
+        text = pattern.sub(rf"\g<1>{MASK}", text)
+    return text
 
 
 def _text(encoded_text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from runbooks.cluster import runtime
 from runbooks.cluster.files import node_files
 from runbooks.commands import (
     baseline,
@@ -25,7 +26,7 @@ from runbooks.commands.base import MASK, Probe, Secret, named_batch
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.day2 import diff_kubelet, diff_patches
-from runbooks.day2.diff_hosts import PAUSE, of_baseline, of_host
+from runbooks.day2.diff_hosts import PAUSE, Node, of_baseline, of_host
 from runbooks.day2.diff_metrics import tell
 from runbooks.day2.diff_schedule import of_schedule
 from runbooks.day2.rules import difference as rules
@@ -117,7 +118,10 @@ def _parts(site: Site, host: Host) -> Mapping[str, Probe[Any]]:
         secret = Secret(MASK) if site.load_balancer.vrrp.version == 2 else None
         found["lb"] = files.found(file.path for file in lb_files(site, host, secret))
     if host.is_node:
-        found["files"] = runtime_files.look(file.path for file in node_files(site, host, PAUSE))
+        paths = [file.path for file in node_files(site, host, PAUSE)]
+        found["files"] = runtime_files.look(paths)
+        found["links"] = runtime_files.links(path for path in paths if runtime.is_of_runtime(path))
+        found["proxies"] = runtime_files.environment()
         found["setup"] = setup_look.look(site)
         found["settings"] = settings_look.look()
         found["state"] = node.look(host)
@@ -210,7 +214,8 @@ def _of_hosts(site: Site, seen: Seen) -> list[Difference]:
             continue
         found += of_baseline(site, host, said["baseline"])
         if host.is_node:
-            found += of_host(site, host, said["files"], said["setup"], said["state"], passwords)
+            there = Node(said["files"], said["setup"], said["state"], said["links"], said["proxies"])
+            found += of_host(site, host, there, passwords)
             try:
                 found += diff_patches.of_host(site, host, said["settings"])
             except RunbookError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from runbooks.cluster import runtime
 from runbooks.cluster.files import node_files
@@ -13,6 +14,7 @@ from runbooks.commands.baseline import Seen
 from runbooks.commands.files import File, Found
 from runbooks.commands.node import NodeState
 from runbooks.commands.prepare import CONTAINERD_CONFIG
+from runbooks.commands.runtime_files import PROXIED, Proxied
 from runbooks.commands.setup_look import Setup
 from runbooks.day2.rules import difference as rules
 from runbooks.day2.rules.difference import Difference, Topic
@@ -24,23 +26,48 @@ from runbooks.rules.kubeadm import AUDIT_POLICY
 PAUSE = "PAUSE"
 
 
-def of_host(
-    site: Site, host: Host, there: dict[str, Found], setup: Setup, state: NodeState, passwords: Mapping[str, Secret] | None
-) -> list[Difference]:
-    """Return how ``host`` differs; ``there``: its files. Without ``passwords`` of registries, the file that has them is not compared."""
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a node has. ``links``: paths of the runtime that are symbolic links, and so no files; ``proxies``: those of its services."""
+
+    files: dict[str, Found]
+    setup: Setup
+    state: NodeState
+    links: Collection[str] = ()
+    proxies: Mapping[str, Proxied] = field(default_factory=dict)
+
+
+def of_host(site: Site, host: Host, node: Node, passwords: Mapping[str, Secret] | None) -> list[Difference]:
+    """Return how ``host`` differs. Without ``passwords`` of registries, the file that has them is not compared."""
     found = []
+    there, setup, state = node.files, node.setup, node.state
     fix = f"inv cluster.reconfigure --only hosts --host {host}"
     wanted = _wanted_files(site, host, setup, state, there, passwords)
     for file in files.differing(wanted, there):
-        how = "missing" if file.path not in there else "different"
+        how = "a symbolic link" if file.path in node.links else "missing" if file.path not in there else "different"
         topic, own = _brought_about(host, file.path)
+        own = f"{runtime.without_link(host, file.path)}; then {own}" if file.path in node.links else own
         diff = rules.masked(f"{host}:\n{files.diff(file, there.get(file.path))}")
         found.append(Difference(topic, host=host.name, key=file.path, there=how, wanted="as rendered", fix=own, diff=diff))
     known = [*wanted, containerd_file(site, PAUSE, 1)]
     for path in runtime.compared(known, there).remove:
         topic, own = _brought_about(host, path)
         found.append(Difference(topic, host=host.name, key=path, there="there", fix=own))
+    if not {each.key for each in found} & {*runtime.PROXY_PARTS}:  # else the services cannot have it yet
+        found += _of_proxy(site, host, node.proxies)
     return [*found, *_of_kernel(site, host, setup, fix), *_of_packages(site, host, state, setup)]
+
+
+def _of_proxy(site: Site, host: Host, proxies: Mapping[str, Proxied]) -> list[Difference]:
+    """Return which services of ``host`` run with another proxy, though their files are right."""
+    fix = f"inv cluster.reconfigure --only containerd --host {host}"
+    return [
+        Difference(
+            "containerd", host=host.name, key=f"proxy of {unit}", there="another one", wanted="baseline.proxy", why=why, fix=fix
+        )
+        for unit in PROXIED
+        if (why := runtime.unlike(site, proxies, [unit]))
+    ]
 
 
 def of_baseline(site: Site, host: Host, seen: Seen) -> list[Difference]:

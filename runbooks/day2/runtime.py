@@ -24,13 +24,13 @@ from runbooks.commands.reconfigure import Note
 from runbooks.day2 import runtime_proof
 from runbooks.day2.notes import end
 from runbooks.day2.reboot_steps import gated
-from runbooks.day2.rules import runtime as rules
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import transient
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, NotServing, OutcomeError, PrecheckError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.lb import traffic
+from runbooks.rules import runtime_settings
 from runbooks.text import first_few, listed
 from runbooks.upgrade import control_plane, nodes
 from runbooks.upgrade import node as node_steps
@@ -79,11 +79,11 @@ def left(all_: Runtimes, run: Run, host: Host) -> Left:
 
 def restarts(all_: Runtimes, run: Run, host: Host) -> list[str]:
     """Return the files for which containerd or the kubelet of ``host`` is restarted."""
-    return [path for path in left(all_, run, host).paths if not runtime.is_quiet(path)]
+    return left(all_, run, host).loud
 
 
 def arrived(all_: Runtimes, run: Run, host: Host) -> bool | Unmet:
-    """Return whether ``host`` runs with what hosts.yaml says; files that are read at every pull do not count."""
+    """Return whether ``host`` runs with what hosts.yaml says; what nothing is restarted for does not count."""
     there = note(run, host)
     if there and not there.proved:
         return Unmet("its containerd has not proved that it runs with the new settings")
@@ -99,7 +99,7 @@ def by_hand_lines(all_: Runtimes, run: Run, host: Host) -> list[str]:
     if config is None or (there and not there.proved):
         return []
     present = found.there.get(CONTAINERD_CONFIG)
-    return rules.by_hand(present.content, config.content) if present else []
+    return runtime_settings.by_hand(present.content, config.content) if present else []
 
 
 def steps(all_: Runtimes, host: Host) -> list[Step]:
@@ -209,17 +209,14 @@ def write(all_: Runtimes, host: Host) -> Step:
 
 
 def registries(all_: Runtimes, host: Host) -> Step:
-    """Write what containerd reads at every pull: nothing is restarted for it, and nothing drained."""
-
-    def quiet(run: Run) -> list[File]:
-        return [file for file in wanted(all_, run, host) if runtime.is_quiet(file.path)]
+    """Write what containerd reads at every pull, what it does not read, and modes: nothing is restarted for it, and nothing drained."""
 
     def done(run: Run) -> bool | Unmet:
-        paths = [path for path in left(all_, run, host).paths if runtime.is_quiet(path)]
+        paths = left(all_, run, host).only_quiet().paths
         return Unmet.of(f"other than hosts.yaml says: {listed(first_few(paths, 4))}" if paths else "")
 
     def do(run: Run) -> None:
-        runtime.place_quiet(run, host, quiet(run))
+        runtime.place_quiet(run, host, wanted(all_, run, host))
 
     text = by_hand("day2", "write_registries", host=host)
-    return Step("write how containerd reaches registries", host, done=done, do=do, by_hand=text)
+    return Step("write what containerd is not restarted for", host, done=done, do=do, by_hand=text)

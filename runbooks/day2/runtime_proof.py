@@ -94,12 +94,12 @@ def put_back(run: Run, host: Host, there: Note) -> None:
     """Write the files as the note has them, take those away that were not there, and restart what reads them."""
     old = []
     for path, content in there.before.items():
-        if content:
+        if content or path in there.modes:  # an empty file was there, too
             mode, _, owner = there.modes.get(path, "0600 root:root").partition(" ")
             old.append(File(path, content, mode=mode, owner=owner))
     if old:
         run.change(host, files.place(old))
-    if gone := [path for path, content in there.before.items() if not content]:
+    if gone := [path for path, content in there.before.items() if not content and path not in there.modes]:
         run.change(host, commands.remove(gone))
     run.change(host, prepare.run_runtime())
     if runtime.KUBELET_PROXY in there.before:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from runbooks.cluster.runtime import Left
+from runbooks.cluster.runtime import Left, links, not_files, without_link
 from runbooks.commands import kubeadm_config, node, prepare, runtime_dump, settings_look
 from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.day2 import in_work, runtime
@@ -35,8 +35,8 @@ Items = list[Step | Together]
 def of_hosts(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool, asked: bool) -> tuple[Items, Items]:
     """Return the steps that restart nothing, and those that do; both are [] when nothing differs. Hosts that are no members are left out.
 
-    Raises PrecheckError when it is no time for them, and for settings that somebody has written by hand: without ``drop``, and only when the
-    topic was ``asked`` for by name; else their hosts are left as they are.
+    Raises PrecheckError when it is no time for them, and for a host that cannot have the settings, or where somebody has written some by hand
+    (without ``drop``): only when the topic was ``asked`` for by name, or an interrupted run has begun there; else it is left as it is.
     """
     site = run.site
     all_ = Runtimes(Upgrade(site, choices.to, choices), registry_logins.passwords(site))
@@ -45,11 +45,12 @@ def of_hosts(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: bool, a
     noted = in_work.noted(run, "containerd")
     DRAINS.refuse(DRAINS.left_out(hosts, noted))
     left = {host: runtime.left(all_, run, host) for host in members}
+    left = _left_out(run, left, list(_impossible(run, site, left)), must=left if asked else noted)
     if not drop:
         left = _untouched(all_, run, left, asked=asked)
-    DRAINS.refuse(_impossible(run, site, left))
+    DRAINS.refuse(_other_driver(run, site, left))
     due = [host for host in left if host in noted or not runtime.arrived(all_, run, host)]
-    quiet = [host for host, each in left.items() if each and host not in due]
+    quiet = _written_at_once(all_, run, left)
     written: Items = [Together(tuple(runtime.registries(all_, host) for host in quiet))] if quiet else []
     return written, _restarts(all_, run, due, noted, whole=len(due) == len(members)) if due else []
 
@@ -85,31 +86,57 @@ def _untouched(all_: Runtimes, run: Run, left: Mapping[Host, Left], *, asked: bo
     return {host: each for host, each in left.items() if host not in lines}
 
 
+def _written_at_once(all_: Runtimes, run: Run, left: Mapping[Host, Left]) -> list[Host]:
+    """Return the hosts where only that differs for which nothing is restarted, those with a proved note too: their other steps do nothing."""
+    return [host for host, each in left.items() if each.only_quiet() and runtime.arrived(all_, run, host)]
+
+
+def _left_out(run: Run, left: Mapping[Host, Left], found: Sequence[Finding], *, must: Collection[Host]) -> dict[Host, Left]:
+    """Return the hosts without a failure in ``found``, and say which others are left as they are. Raises PrecheckError for those of ``must``."""
+    names = {host.name for host in must}
+    DRAINS.refuse(each for each in found if each.host in names)
+    for each in found:
+        run.listener.say(f"{each.host}: its container runtime is left as it is: {each.seen} -> {each.fix}")
+    return {host: each for host, each in left.items() if host.name not in {finding.host for finding in found}}
+
+
 def _impossible(run: Run, site: Site, left: Mapping[Host, Left]) -> Iterator[Finding]:
-    """Yield a failure for each host that cannot have the settings: a containerd that is too old, or what cannot change on a member."""
+    """Yield a failure for each host that cannot have the settings: a link in place of a file, a containerd that is too old, another root directory."""
     for host, each in left.items():
         if not each:
             continue
+        if there := links(run, host, each):
+            yield Finding("fail", topic=TOPIC, host=host.name, seen=not_files(there), fix=without_link(host, there[0]))
+            continue  # what such a file says is not known
         version = runtime_limits.numbers(run.read(host, node.look(host)).packages)
         if why := runtime_limits.too_old(site, version):
             yield Finding("fail", topic=TOPIC, host=host.name, seen=why, fix=f"inv upgrade.containerd --only {host}")
         if CONTAINERD_CONFIG in each.paths:
-            yield from _fixed(run, site, host)
+            yield from _other_root(run, site, host)
 
 
-def _fixed(run: Run, site: Site, host: Host) -> Iterator[Finding]:
-    """Yield what of containerd's file cannot change on a member."""
-    again = f"inv cluster.remove --host {host}; then inv cluster.prepare and inv cluster.join"
-    wanted = site.kubernetes.containerd.root
-    root = _root(run, host)
+def _anew(host: Host) -> str:
+    return f"inv cluster.remove --host {host}; then inv cluster.prepare and inv cluster.join"
+
+
+def _other_root(run: Run, site: Site, host: Host) -> Iterator[Finding]:
+    wanted, root, again = site.kubernetes.containerd.root, _root(run, host), _anew(host)
     if root != wanted:
         seen = f"containerd keeps images and containers in {root}, and hosts.yaml says {wanted}: with another directory it finds none of them"
         yield Finding(
             "fail", topic=TOPIC, host=host.name, seen=seen, fix=f"{again}; or write {root} as kubernetes.containerd.root"
         )
-    kubelet = run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")
+
+
+def _other_driver(run: Run, site: Site, left: Mapping[Host, Left]) -> Iterator[Finding]:
+    """Yield a failure for each host whose kubelet has another cgroup driver. Such a host is never left out: the kubelet's settings would get the driver."""
+    files = {
+        host.name: run.read(host, settings_look.look()).files.get(KUBELET_CONFIG, "")
+        for host, each in left.items()
+        if CONTAINERD_CONFIG in each.paths
+    }
     kubelet_map = kubeadm_config.kubelet_map(minor_of(site))
-    yield from cgroup_driver.refusals(TOPIC, site.kubernetes.cgroup_driver, kubelet_map, "", {host.name: kubelet})
+    yield from cgroup_driver.refusals(TOPIC, site.kubernetes.cgroup_driver, kubelet_map, "", files)
 
 
 def _root(run: Run, host: Host) -> str:

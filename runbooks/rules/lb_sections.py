@@ -92,5 +92,11 @@ def _ports(line: str, ours: Sequence[Bind]) -> Iterator[str]:
 def _secrets(words: Sequence[str]) -> Iterator[str]:
     if words[0] == "user" and "insecure-password" in words:
         yield f"a password in plain text, and {CLEAR}: write `password` with its hash (mkpasswd -m sha-512)"
-    elif words[:2] == ["stats", "auth"] and not words[-1].startswith("$"):
+    elif words[:2] == ["stats", "auth"] and any(not _variable(each) for each in words[2:]):
         yield f"a password in plain text, and {CLEAR}: use a userlist with hashes, and `http-request auth`"
+
+
+def _variable(login: str) -> bool:
+    """Whether the password of ``login`` (USER:PASSWORD, or one variable for both) comes from the environment."""
+    user, colon, password = login.partition(":")
+    return (password if colon else user).startswith("$")

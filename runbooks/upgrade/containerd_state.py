@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from runbooks.cluster.runtime_files import PROGRAMS, containerd_file
+from runbooks.cluster.runtime_files import containerd_file
 from runbooks.commands import containerd, files, prepare, runtime_upgrade
 from runbooks.commands import service_packages as commands
 from runbooks.commands.base import Secret
-from runbooks.commands.containerd import Config
+from runbooks.commands.containerd import PROGRAMS, Config
 from runbooks.commands.files import File, Found
 from runbooks.commands.prepare import CONTAINERD_CONFIG, Runtime
 from runbooks.commands.runtime_upgrade import KIND, Note

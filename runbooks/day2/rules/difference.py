@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
 from runbooks.commands import yaml_text
+from runbooks.commands.files import hidden
 from runbooks.commands.kubeadm_config import PARTS, ClusterSettings, args_of
 from runbooks.day2.rules import cgroup_driver
 from runbooks.day2.rules.merged import OF_KUBEADM, SANS
@@ -268,7 +269,7 @@ def summary(site: str, found: Sequence[Difference], unread: Sequence[Unread]) ->
 
 
 _SECRET: Final = re.compile(
-    r"(?im)^(.*?(?:password|passwd|auth_pass|token|secret|\bauth\b)\S*\s*[=: ]\s*)(?!(?:true|false)\s*$)\S.*$"
+    r"""(?im)^(.*?(?:(?:password|passwd|auth_pass|token|secret|\bauth\b)\S*[ \t]*[=: ]|\bauth\w*["']?[ \t]*[=:])[ \t]*)(?!(?:true|false)\s*$)\S.*$"""
 )
 
 
@@ -280,7 +281,7 @@ def masked(diff: str) -> str:
     >>> masked('+      password = "x"')
     '+      password = ***'
     """
-    return _SECRET.sub(r"\1***", diff)
+    return _SECRET.sub(r"\1***", hidden(diff))
 
 
 def _said(value: str | None) -> str:

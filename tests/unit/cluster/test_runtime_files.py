@@ -3,20 +3,21 @@
 import stat
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.cluster import containerd_toml, runtime
+from runbooks.cluster import containerd_toml, prepare, runtime
 from runbooks.cluster.files import node_files
 from runbooks.cluster.runtime_files import config_for, containerd_file, problems, runtime_files
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File, Found
 from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.commands.runtime_files import PARTS
-from runbooks.errors import InventoryError
+from runbooks.errors import InventoryError, PrecheckError
 from runbooks.inventory.load import load_site
 from runbooks.inventory.model import Site
 from runbooks.rules.no_proxy import no_proxy
@@ -121,16 +122,16 @@ def test_the_proxy_is_never_asked_for_the_cluster(make, tmp_path: Path) -> None:
     path.write_text(f"{path.read_text()}baseline: {{proxy: {{https: 'https://p.example:3128/a%20b', no_proxy: [.example]}}}}\n")
     site = load_site(path).site
     files = {path: file.content for path, file in by_path(site).items() if "service.d" in path}
-    assert list(files) == [f"/etc/systemd/system/{unit}.service.d/ha-runbooks-proxy.conf" for unit in ("containerd", "kubelet")]
+    assert list(files) == [
+        f"/etc/systemd/system/{unit}.service.d/zz-ha-runbooks-proxy.conf" for unit in ("containerd", "kubelet")
+    ]
     (text,) = set(files.values())
     assert 'Environment="HTTPS_PROXY=https://p.example:3128/a%%20b"' in text, "systemd makes one % of two"
     assert "HTTP_PROXY=" not in text
     entries = no_proxy(site).split(",")
     assert f'Environment="NO_PROXY={",".join(entries)}"' in text
-    hosts = {host.name for host in site.hosts}
-    assert {"localhost", "10.1.1.0/24", "10.244.0.0/16", "10.96.0.0/12", "10.1.1.100", ".svc", ".cluster.local", *hosts} < {
-        *entries
-    }
+    assert {"localhost", "10.1.1.0/24", "10.244.0.0/16", "10.96.0.0/12", "10.1.1.100", ".svc", ".cluster.local"} < {*entries}
+    assert not {host.name for host in site.hosts} & {*entries}, "a new host would change the file of all the others"
     assert entries[-1] == ".example"
 
 
@@ -163,6 +164,20 @@ def test_what_is_left_to_do_on_a_host(make) -> None:
     assert runtime.compared(wanted, stray).remove == gone
     opened = there | {CONTAINERD_CONFIG: Found(there[CONTAINERD_CONFIG].content, "0666", "root:root")}
     assert runtime.compared(wanted, opened).paths == [CONTAINERD_CONFIG]
+
+
+def test_prepare_replaces_no_symbolic_link(make) -> None:
+    site = make(registries=[{"host": "docker.io", "mirrors": ["https://a.example"]}])
+    host, links = site.workers[0], [f"{CERTS}/docker.io/hosts.toml"]
+    state: Any = SimpleNamespace(joined=False, packages={})
+    run: Any = SimpleNamespace(read=lambda _, probe: links if str(probe.command).startswith("links among") else state)
+    with pytest.raises(PrecheckError, match="symbolic link") as caught:
+        prepare._fits(run, site, host)
+    assert f'cp --remove-destination "$(readlink -f {links[0]})" {links[0]}' in str(caught.value.hint)
+    state.joined = True
+    prepare._fits(run, site, host)
+    state.joined, links[:] = False, []
+    prepare._fits(run, site, host)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from runbooks.commands import files
 from runbooks.commands.base import Answer, Secret
 from runbooks.commands.files import File, Found, diff, differing
+from runbooks.day2.rules import difference as rules
 from tests.support.fakes import bash
 
 pytestmark = pytest.mark.unit
@@ -291,7 +292,28 @@ def test_junk_is_a_value_error_and_nothing_else(stdout):
 
 
 @pytest.mark.parametrize(
-    "line", ['  password = "horse"', "password='horse'", '  identitytoken = "horse"', 'auth = "horse"', "\tauth_pass horse"]
+    "line",
+    [
+        '  password = "horse"',
+        "password='horse'",
+        '  identitytoken = "horse"',
+        'auth = "horse"',
+        "\tauth_pass horse",
+        'configs = { "r" = { auth = { username = "u", password = "horse" } } }',
+        'configs = { "r" = { "auth" = { "password" = "horse" } } }',
+        'auth.password = "horse"',
+        'header = { authorization = "Basic horse" }',
+        'header = { "X-Auth-Key" = ["horse"] }',
+        'x = ["Basic horse"]',
+        'Authorization = [\n  "a",\n  "horse",\n]',
+        'password = """\nhorse"""',
+        "    user b groups g1 password $5$horse",
+        "    user b password $5$horse groups g1",
+        "    user b insecure-password horse",
+        "    stats auth admin:horse",
+        '    http-request set-header Authorization "Bearer horse"',
+        "    http-request set-header Authorization Basic\\ horse",
+    ],
 )
 def test_an_old_secret_is_masked_as_well(line: str) -> None:
     text = diff(
@@ -300,3 +322,11 @@ def test_an_old_secret_is_masked_as_well(line: str) -> None:
     assert "horse" not in text
     assert "cow" not in text
     assert '+root = "/data"' in text
+    assert "horse" not in rules.masked("".join(f"-{each}\n" for each in line.split("\n")))
+
+
+@pytest.mark.parametrize(
+    "line", ["    user haproxy", "    http-request auth unless { http_auth(staff) }", "  mode http", "tokens"]
+)
+def test_what_is_no_secret_is_shown(line: str) -> None:
+    assert files.hidden(line) == line

@@ -238,3 +238,22 @@ def test_the_site_merges_roles_and_hosts() -> None:
     both = msgspec.structs.replace(own, roles=roles)
     assert both.of_node(worker) == OfNodes(labels={"tier": "a", "disk": "ssd"}, taints=("gpu=2:NoSchedule",))
     assert both.of_node(master(1)) == OfNodes()
+
+
+@pytest.mark.parametrize(
+    "diff",
+    [
+        "-    - --authorization-mode=Node\n+    - --authorization-mode=Node,RBAC\n",
+        "-    - --enable-bootstrap-token-auth=true\n+    - --enable-bootstrap-token-auth=false\n",
+        " authentication:\n-  anonymous:\n-    enabled: true\n authorization:\n-  mode: AlwaysAllow\n",
+    ],
+)
+def test_flags_of_the_api_server_and_sections_of_the_kubelet_are_no_secrets(diff: str) -> None:
+    assert rules.masked(diff) == diff
+
+
+@pytest.mark.parametrize(
+    "line", ['authorization: "Basic horse"', "-  tokenFile=horse", '+  header = {authorization = "x horse"}']
+)
+def test_what_may_be_a_secret_is_masked(line: str) -> None:
+    assert "horse" not in rules.masked(line)

@@ -66,6 +66,10 @@ def test_sections_of_the_operator_are_taken():
         ("listen a\n bind 10.1.1.100:440-450\n", "2: 10.1.1.100:443 is where ingress-https"),
         ("userlist u\n user x insecure-password y\n", "2: a password in plain text"),
         ("listen a\n stats auth x:y\n", "2: a password in plain text"),
+        ("listen a\n stats auth $u:y\n", "2: a password in plain text"),
+        ("listen a\n stats auth x:y:$z\n", "2: a password in plain text"),
+        ("listen a\n stats auth x:y $z\n", "2: a password in plain text"),
+        ("userlist u\n user x groups g insecure-password y\n", "2: a password in plain text"),
         ("listen a\n# ---- end of own.cfg\n", "2: lines that begin with # ----"),
         ("listen a\n mode \x00http\n", "2: has the character '\\x00'"),
     ],
@@ -74,6 +78,11 @@ def test_what_is_refused(text, said):
     found = refused(text)
     assert len(found) == 1, found
     assert found[0].startswith(said)
+
+
+@pytest.mark.parametrize("login", ['"x:$WORD"', '"${USER}:${WORD}"', '"$LOGIN"'])
+def test_a_password_of_the_environment_is_taken(login):
+    assert refused(f"listen a\n stats auth {login}\n") == []
 
 
 def test_a_front_end_and_a_back_end_may_have_the_same_name_as_in_haproxy():
