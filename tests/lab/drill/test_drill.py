@@ -119,6 +119,7 @@ def test_a_disk_in_memory_cannot_be_made_slow_and_one_that_is_a_disk_can(drilled
     assert {each["objective"]: each["word"] for each in kept(drilled)["judgements"]}["fault"] == "held"
 
 
+@pytest.mark.long
 def test_the_pages_are_read_in_a_real_browser(drilled: Operator) -> None:
     """A drill's page, and that of the run: what both show is what a real run has left."""
     newest = max((drilled.directory / ".runbooks").glob("*/runs/*.drill.html"))
