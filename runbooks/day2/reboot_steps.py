@@ -12,14 +12,12 @@ from runbooks.day2.rules import reboots as rules
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import OutcomeError, PrecheckError, RunbookError, reason
+from runbooks.errors import OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.lb import traffic
-from runbooks.rules import lb as lb_rules
-from runbooks.text import listed
 from runbooks.upgrade import containerd_state, control_plane, gate, node, nodes
 from runbooks.upgrade.context import Upgrade
-from runbooks.upgrade.lb_steps import Pair, serves_again
+from runbooks.upgrade.lb_steps import Pair, refuse_holder, serves_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +103,8 @@ def reboot(all_: Reboots, host: Host) -> Step:
 
 def _may_go(all_: Reboots, run: Run, host: Host) -> None:
     """Raise PrecheckError when the VIP would go with ``host``."""
-    found = {each: state for each, (_, state) in all_.pair.states(run).items()}
-    if len(found) == 1:
-        return
-    if found[host].holds_any:
-        other = next(each for each in all_.pair.site.load_balancers if each != host)
-        raise PrecheckError(
-            f"{host} holds {listed(found[host].held)}; it is not rebooted now",
-            hint=f"inv lb.failover --to {other}, then the same command again",
-        )
-    if not any(state.holds_vip and not lb_rules.not_serving(state) for each, state in found.items() if each != host):
-        raise PrecheckError(f"{host}: no other load balancer holds the VIP and serves", hint="inv lb.status")
+    if len(all_.pair.states(run)) > 1:
+        refuse_holder(all_.pair, run, host, "rebooted", "the same command again")
 
 
 def _await(all_: Reboots, run: Run, host: Host) -> None:

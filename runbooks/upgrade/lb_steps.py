@@ -125,6 +125,21 @@ def _not_tried(host: Host, error: CommandError) -> Exception:
     return error
 
 
+def refuse_holder(pair: Pair, run: Run, host: Host, what: str, again: str) -> None:
+    """Raise PrecheckError when a VIP would go with ``host``, or no other load balancer holds the API's and serves.
+
+    ``what`` would be done to it ("rebooted"); ``again``: the command after the way out, in words.
+    """
+    found = {each: state for each, (_, state) in pair.states(run).items()}
+    if found[host].holds_any:
+        other = next(each for each in pair.site.load_balancers if each != host)
+        raise PrecheckError(
+            f"{host} holds {listed(found[host].held)}; it is not {what} now", hint=f"inv lb.failover --to {other}, then {again}"
+        )
+    if not any(state.holds_vip and not lb_rules.not_serving(state) for each, state in found.items() if each != host):
+        raise PrecheckError(f"{host}: no other load balancer holds the VIP and serves", hint="inv lb.status")
+
+
 def upgrade(pair: Pair, host: Host) -> Step:
     """Install the packages on ``host``, which does not hold the VIP, and prove that they work.
 
@@ -137,15 +152,7 @@ def upgrade(pair: Pair, host: Host) -> Step:
     def check(run: Run) -> None:
         if done(run):
             return
-        found = {each: state for each, (_, state) in pair.states(run).items()}
-        if found[host].holds_any:
-            other = next(each for each in pair.site.load_balancers if each != host)
-            raise PrecheckError(
-                f"{host} holds {listed(found[host].held)}; it is not worked on now",
-                hint=f"inv lb.failover --to {other}, then inv upgrade.lb again",
-            )
-        if not any(state.holds_vip and not lb_rules.not_serving(state) for each, state in found.items() if each != host):
-            raise PrecheckError(f"{host}: no other load balancer holds the VIP and serves", hint="inv lb.status")
+        refuse_holder(pair, run, host, "worked on", "inv upgrade.lb again")
 
     def do(run: Run) -> None:
         try:
