@@ -81,7 +81,7 @@ def reconfigure_cluster(session: Session, hosts: Sequence[Host], chosen: Sequenc
     if changes:
         items.append(gates.cluster_verified(run.site))
     if not items:
-        run.listener.say("nothing to do: everything is as hosts.yaml says")
+        run.listener.say("nothing to do: what this command may change is as hosts.yaml says; inv cluster.diff names what is left")
         return
     names = [host.name for host in hosts]
     inputs = {"hosts": names, "topics": list(chosen), "drop": drop}
