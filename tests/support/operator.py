@@ -124,13 +124,24 @@ class Operator:
         return (self.directory / "said").read_text()
 
     def strike(self, number: int, how: signal.Signals, *words: str, named: str = "") -> int:
-        """Run a command and send it a signal at its ``number``-th change with ``named`` in it; return its exit status."""
+        """Run a command and send it a signal at its ``number``-th change with ``named`` in it; return its exit status.
+
+        A command that ends before it fails the test with all that it said.
+        """
         changes = count()
 
         def reached(event: dict[str, Any]) -> bool:
             return event["event"] == "change" and named in json.dumps(event) and next(changes) == number - 1
 
-        return self.follow(*words, when=reached, act=lambda process, _: process.send_signal(how))[0]
+        struck: list[dict[str, Any]] = []
+
+        def strike(process: subprocess.Popen[str], event: dict[str, Any]) -> None:
+            struck.append(event)
+            process.send_signal(how)
+
+        exited, events = self.follow(*words, when=reached, act=strike)
+        assert struck, f"{words} ended with {exited} before: {json.dumps(events[-12:], indent=1)}\n{self.last_words}"
+        return exited
 
     def follow(
         self,

@@ -126,7 +126,7 @@ def test_without_a_schedule_and_without_a_set(machine: Machine) -> None:
 
 def test_a_plan_leaves_the_crontab_alone(machine: Machine) -> None:
     assert machine.run("crontab", "-", stdin=FOREIGN).returncode == 0
-    assert "1 of 3 steps would change something" in machine.good("backup.schedule", "--at", "17 2 * * *", "--plan")
+    assert "1 of 4 steps would change something" in machine.good("backup.schedule", "--at", "17 2 * * *", "--plan")
     assert machine.crontab() == FOREIGN
 
 
