@@ -35,6 +35,12 @@ def create_once(path: Path, content: bytes) -> None:
         path.hardlink_to(temporary)
 
 
+def create_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Create ``path`` with ``content`` and ``mode``, complete or not at all. Raises FileExistsError when it is there, OSError."""
+    with _beside(path, content, mode) as temporary:
+        path.hardlink_to(temporary)
+
+
 @contextmanager
 def _beside(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> Iterator[Path]:
     """Yield a temporary file with ``content`` in the directory of ``path``, synced to disk. It is deleted unless it was renamed."""

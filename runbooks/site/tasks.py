@@ -24,17 +24,11 @@ def check(session: Session) -> None:
 
     Also checks that the files which it names are on this machine. Connects to nothing.
     """
-    from runbooks.cluster import patches, runtime_files  # noqa: PLC0415 - start-up time
-    from runbooks.inventory import places  # noqa: PLC0415
-    from runbooks.inventory.problems import SiteError  # noqa: PLC0415
-    from runbooks.lb import files  # noqa: PLC0415
-    from runbooks.rules import kubeadm_args  # noqa: PLC0415
+    from runbooks.inventory.problems import SiteError  # noqa: PLC0415 - start-up time
+    from runbooks.site.problems import beyond_loading  # noqa: PLC0415
 
     site = session.site
-    wrong = [(key, f"{message}: {hint}") for key, message, hint in kubeadm_args.problems(site)]
-    wrong += files.problems(site)
-    if not site.example:  # the files of the example are somebody else's
-        wrong += [*places.missing(site), *patches.problems(site), *runtime_files.problems(site)]
+    wrong = beyond_loading(site)
     if wrong:
         raise SiteError(session.problems(wrong))
     if session.options.json:

@@ -1,0 +1,104 @@
+"""How the operator's own ssh reaches a host: `ssh -G` says it, with every rule of ~/.ssh/config and /etc/ssh/ssh_config. Connects to nothing."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from runbooks.commands.ssh_config import SSH_PORT, Gateway, Jump, Login, Ways, answers, jumps, of_command
+from runbooks.errors import InventoryError
+from runbooks.inventory.problems import quoted
+from runbooks.local import programs
+
+MOST_JUMPS = 8
+TIMEOUT_S = 20
+
+
+class OwnSsh:
+    """Asks ssh about hosts and remembers its answers. Without ssh on this machine, hosts are reached as they are written.
+
+    ``config``: another file than the user's own. https://man.openbsd.org/ssh#G
+    """
+
+    def __init__(self, config: Path | None = None) -> None:
+        self.config = config
+        self.there = shutil.which("ssh") is not None
+        self._said: dict[str, dict[str, list[str]]] = {}
+
+    def login(self, host: str, given: Jump | None = None, ways: Ways | None = None) -> Login:
+        """Return how ``host`` (an address, a name or an alias of the configuration) is reached.
+
+        What ``given`` (user, port, key; its own host counts for nothing) and ``ways`` say stands above the configuration, as options of
+        ssh do. Raises InventoryError when gateways lead in a circle, CommandError when ssh refuses its own configuration.
+        """
+        said, own = self._of(host), given or Jump(host)
+        chosen = ways if ways and (ways.jumps or ways.unclear) else self._ways(said)
+        key, more = self._key(said)
+        notes = [f"{host}: ProxyCommand {quoted(chosen.unclear)} cannot be said here; write ssh.gateway by hand"] * bool(
+            chosen.unclear
+        )
+        notes += [f"{host}: ssh has {len(more) + 1} keys for it; this is the first one that is there"] * bool(
+            more and not own.key
+        )
+        default = self._of("", bare=True)
+        names = ("user", "port", "identityfile")
+        configured = {each for each in names if said.get(each, []) != default.get(each, [])}
+        configured |= {each for each, value in zip(names, (own.user, own.port, own.key), strict=True) if value is not None}
+        return Login(
+            said.get("hostname", [host])[0],
+            own.user or said.get("user", [getpass.getuser()])[0],
+            own.port or int(said.get("port", [str(SSH_PORT)])[0]),
+            own.key or key,
+            self._chain(chosen.jumps, (host,)),
+            frozenset("key" if each == "identityfile" else each for each in configured),
+            tuple(notes),
+        )
+
+    def _chain(self, given: Sequence[Jump], before: tuple[str, ...]) -> tuple[Gateway, ...]:
+        """Return the gateways behind the words of ``given``: the first one may be behind others itself."""
+        found: tuple[Gateway, ...] = ()
+        for number, jump in enumerate(given):
+            if jump.host in before or len(before) > MOST_JUMPS:
+                raise InventoryError(
+                    f"the way to {before[0]} leads through {jump.host} again: {' -> '.join((*before, jump.host))}",
+                    hint="correct ProxyJump in your ssh configuration",
+                )
+            said = self._of(jump.host)
+            if number == 0:
+                found += self._chain(self._ways(said).jumps, (*before, jump.host))
+            found += (
+                Gateway(
+                    said.get("hostname", [jump.host])[0],
+                    jump.user or said.get("user", [getpass.getuser()])[0],
+                    jump.port or int(said.get("port", [str(SSH_PORT)])[0]),
+                    jump.key or self._key(said)[0],
+                ),
+            )
+        return found
+
+    @staticmethod
+    def _ways(said: dict[str, list[str]]) -> Ways:
+        if "proxyjump" in said:
+            return jumps(said["proxyjump"][0])
+        return of_command(said["proxycommand"][0]) if "proxycommand" in said else Ways()
+
+    def _key(self, said: dict[str, list[str]]) -> tuple[str | None, list[str]]:
+        """Return the key of a configuration, and the others; None for ssh's own usual keys. One with tokens such as %h is left out."""
+        files = [each for each in said.get("identityfile", []) if "%" not in each and "${" not in each]
+        if said.get("identityfile") == self._of("", bare=True).get("identityfile") or not files:
+            return None, []
+        there = next((each for each in files if Path(each).expanduser().is_file()), files[0])
+        return there, [each for each in files if each != there]
+
+    def _of(self, host: str, *, bare: bool = False) -> dict[str, list[str]]:
+        """Return what ssh says of ``host``; ``bare``: without any configuration."""
+        if not self.there:
+            return {}
+        if host not in self._said:
+            if host.startswith("-"):
+                raise InventoryError(f"{quoted(host)} is no name of a host", hint="correct its name")
+            config = ["-F", "none"] if bare else ["-F", str(self.config)] if self.config else []
+            self._said[host] = answers(programs.run(["ssh", "-G", *config, host or "localhost"], timeout_s=TIMEOUT_S).stdout)
+        return self._said[host]
