@@ -18,6 +18,7 @@ from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import kubeadm, kubectl, node
 from runbooks.commands.base import Secret
+from runbooks.commands.kubeadm import Admission
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError
@@ -26,6 +27,7 @@ from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
 from runbooks.rules import kubeadm as config
 from runbooks.rules.kubeadm_checks import accepts_cgroup_v1
+from runbooks.rules.kubeadm_discovery import discovery
 from runbooks.rules.node_wanted import is_given
 from runbooks.view.cluster import Survey
 
@@ -177,10 +179,8 @@ def kubeadm_init(plan: Plan, host: Host, offer: Offer) -> Step:
         key, token = new_key(), new_token()
         wanted = config.init_config(plan.site, host, plan.version, key, token)
         skipped = config.skip_phases(plan.site, plan.version)
-        if run.change(host, kubeadm.init(wanted, skipped, cgroup_v1=plan.cgroup_v1)) and (
-            ca := run.read(host, node.look(host)).ca
-        ):
-            offer.keep(token, f"sha256:{ca}", key)
+        if run.change(host, kubeadm.init(wanted, skipped, cgroup_v1=plan.cgroup_v1)):
+            offer.keep(Admission(token, run.read(host, kubeadm.cluster_ca())), key)
 
     text = by_hand("cluster", "kubeadm_init", host=host, command=kubeadm.init(Secret("")), cgroup_v1=plan.cgroup_v1)
     return Step("begin the cluster (kubeadm init)", host, done=done, do=do, within=180, by_hand=text)
@@ -256,10 +256,9 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> Non
     given = offer.take(run, api_host, certificates=host.is_control_plane)
     if host.is_control_plane:
         named.copy(run, api_host, host)
-    token, ca_hash = given.admission.token, given.admission.ca_hash
-    wanted = config.join_config(plan.site, host, plan.version, token, ca_hash, given.key)
+    wanted = config.join_config(plan.site, host, plan.version, given.admission.token, None, given.key)
     try:
-        run.change(host, kubeadm.join(wanted, cgroup_v1=plan.cgroup_v1))
+        run.change(host, kubeadm.join(wanted, discovery(plan.site, given.admission.ca), cgroup_v1=plan.cgroup_v1))
     except CommandError:  # not when the connection broke: kubeadm goes on there, and needs what it was given
         if host.is_control_plane or not given.key:  # for a worker alone, no upload is taken from hosts that need it
             offer.withdraw(given)

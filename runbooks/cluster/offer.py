@@ -40,10 +40,10 @@ class Offer:
         self._lock = Lock()
         self._given: Given | None = None
 
-    def keep(self, token: Secret, ca_hash: str, key: Secret) -> None:
+    def keep(self, admission: Admission, key: Secret) -> None:
         """Use what `kubeadm init` has just made in this run."""
         with self._lock:
-            self._given = Given(Admission(token, ca_hash), key, monotonic())
+            self._given = Given(admission, key, monotonic())
 
     def take(self, run: Run, api_host: Host, *, certificates: bool) -> Given:
         """Return what a host joins with; ``api_host`` makes it if there is nothing fresh. Raises RunbookError.

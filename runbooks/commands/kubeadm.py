@@ -16,17 +16,20 @@ from runbooks.commands.yaml_text import mapping
 from runbooks.inventory.model import Host
 
 MINUTES = 60
+CA = "/etc/kubernetes/pki/ca.crt"
 # Phases of a reset that change the rest of the cluster. Skipped, because there is no cluster, or that part is done separately.
 ALONE = ("remove-etcd-member", "update-cluster-status")
+DISCOVERY = "/run/ha-runbooks-kubeadm/discovery.conf"  # kubeadm-run.sh writes it
+PEM = r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----"
 TTL = "30m"  # lifetime of a join token: long enough for one join
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a host needs to join: a token, and the hash of the cluster CA's public key to verify the API server."""
+    """What a host needs to join: a token, and the cluster's CA (PEM) to verify the API server."""
 
     token: Secret = field(repr=False)
-    ca_hash: str
+    ca: str
 
 
 ETCD_JOIN = "kubeadm join phase etcd-join --config=-"
@@ -44,21 +47,22 @@ def init(config: Secret, skip_phases: Sequence[str] = (), *, cgroup_v1: bool = F
     return _run("init", config, words, cgroup_v1=cgroup_v1)
 
 
-def join(config: Secret, *, cgroup_v1: bool = False) -> Command:
-    """Return `kubeadm join` with ``config``, which says whether the host joins as a control plane host. ``cgroup_v1``: as in `init`."""
-    return _run("join", config, ["--ignore-preflight-errors=ImagePull"], cgroup_v1=cgroup_v1)
+def join(config: Secret, discovery: str = "", *, cgroup_v1: bool = False) -> Command:
+    """Return `kubeadm join` with ``config``, which says whether the host joins as a control plane host.
+
+    ``discovery`` is put into the file DISCOVERY while kubeadm runs. ``cgroup_v1``: as in `init`.
+    """
+    return _run("join", config, ["--ignore-preflight-errors=ImagePull"], discovery, cgroup_v1=cgroup_v1)
 
 
-def join_etcd(config: Secret) -> Command:
+def join_etcd(config: Secret, discovery: str = "") -> Command:
     """Return etcd's part of a join only: add the member, write its manifest, wait for it. Nothing else on the host changes.
 
     The phase is `control-plane-join etcd` up to 1.32 and `etcd-join` from 1.35 on. 1.33 and 1.34 have both, and the cluster's feature gate
     ControlPlaneKubeletLocalMode decides which of them does something, so both are run there.
     https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/
     """
-    variables = {"ACTION": "etcd", "CONFIG": config, "WORDS": [], "CGROUP_V1": ""}
-    command = script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup", "kubeadm-patches"))
-    return replace(command, shown=f"{ETCD_JOIN}; {ETCD_JOIN_BEFORE}")
+    return replace(_run("etcd", config, (), discovery), shown=f"{ETCD_JOIN}; {ETCD_JOIN_BEFORE}")
 
 
 def wait() -> Command:
@@ -66,8 +70,9 @@ def wait() -> Command:
     return _run("wait", Secret(""), ())
 
 
-def _run(action: str, config: Secret, words: Sequence[str], *, cgroup_v1: bool = False) -> Command:
-    variables = {"ACTION": action, "CONFIG": config, "WORDS": list(words), "CGROUP_V1": "accepted" if cgroup_v1 else ""}
+def _run(action: str, config: Secret, words: Sequence[str], discovery: str = "", *, cgroup_v1: bool = False) -> Command:
+    accepted = "accepted" if cgroup_v1 else ""
+    variables = {"ACTION": action, "CONFIG": config, "DISCOVERY": discovery, "WORDS": list(words), "CGROUP_V1": accepted}
     shown = " ".join(["kubeadm", action, "--config=-", *words] if words else ["kubeadm-run", action])
     return replace(script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup", "kubeadm-patches")), shown=shown)
 
@@ -79,11 +84,24 @@ def admit(config: Secret | None) -> Command:
 
 
 def parse_admission(answer: Answer) -> Admission:
-    """Parse "TOKEN HASH". Raises ValueError, without the output, for anything else."""
-    found = re.fullmatch(r"([a-z0-9]{6}\.[a-z0-9]{16}) ([0-9a-f]{64})", answer.stdout.strip())
-    if not found:
+    """Parse a line with the token and the certificates of the CA. Raises ValueError, without the output, for anything else."""
+    token, _, rest = answer.stdout.partition("\n")
+    if not re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", token.strip()):
         raise ValueError("kubeadm made no join token")
-    return Admission(Secret(found[1]), f"sha256:{found[2]}")
+    return Admission(Secret(token.strip()), parse_ca(Answer(0, rest)))
+
+
+def cluster_ca() -> Probe[str]:
+    """Return the certificates (PEM) of the cluster's CA on a control plane host."""
+    return Probe(cmd("cat", CA), parse_ca)
+
+
+def parse_ca(answer: Answer) -> str:
+    """Return the certificates, without what stands between them. Raises ValueError when there is none."""
+    found = re.findall(PEM, answer.stdout.replace("\r", ""))
+    if not found:
+        raise ValueError(f"{CA} has no certificate")
+    return "".join(f"{each}\n" for each in found)
 
 
 def reset(skip_phases: Sequence[str] = ()) -> Command:

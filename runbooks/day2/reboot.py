@@ -26,7 +26,7 @@ from runbooks.lb.failover import can_hold, comes_back, empties, observer, take_o
 from runbooks.rules import lb as lb_rules
 from runbooks.rules.kubeadm import parse
 from runbooks.text import listed
-from runbooks.upgrade import clients, gate, node, nodes
+from runbooks.upgrade import clients, node, nodes, pod_proof
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading
 from runbooks.upgrade.lb_steps import Pair, all_arrived, pair_is_whole
@@ -202,7 +202,7 @@ def procedure(all_: Reboots, turns: Turns, watching: Host | None = None) -> Proc
     holder = turns.balancers[-1] if way and way.away else None
     items: list[Step | Together] = [pair_is_whole(all_.pair)] if way else []
     if all_.one and not turns.goes_on:  # a Pod may have no other place than a node that an interrupted run has drained
-        items.append(gate.pods_start(all_.one, site.control_plane[0]))
+        items.append(pod_proof.pods_start(all_.one, site.control_plane[0]))
     items.append(Together(tuple(begin(host, turns.plan, vip=host == holder) for host in turns.hosts)))
     items += _of_nodes(all_, turns)
     items += _of_balancers(all_, way, watching) if way else []

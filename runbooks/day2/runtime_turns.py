@@ -21,7 +21,7 @@ from runbooks.rules import runtime_limits
 from runbooks.rules.finding import Finding
 from runbooks.rules.kubeadm import minor_of
 from runbooks.text import first_few
-from runbooks.upgrade import gate, nodes
+from runbooks.upgrade import nodes, pod_proof
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.forecast import leading
 from runbooks.upgrade.rules import order
@@ -69,7 +69,7 @@ def _restarts(all_: Runtimes, run: Run, due: Sequence[Host], noted: Collection[H
     ordered = [host for host in turns if host in due]
     DRAINS.refuse(nodes.stopped(one, DRAINS.objects(run, one), [host for host in ordered if host not in begun]))
     all_ = replace(all_, one=one, canary=ordered[0] if whole and not noted else None)
-    items: Items = [] if noted else [gate.pods_start(one, site.control_plane[0])]
+    items: Items = [] if noted else [pod_proof.pods_start(one, site.control_plane[0])]
     for host in ordered:
         items += runtime.steps(all_, host)
     return items

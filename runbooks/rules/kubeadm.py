@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runbooks.commands.base import Secret
+from runbooks.commands.kubeadm import DISCOVERY
 from runbooks.commands.prepare import SOCKET
 from runbooks.errors import InventoryError
 from runbooks.inventory.checks_ports import API_PORT
@@ -103,21 +104,24 @@ def upload_certs_config(site: Site, host: Host, version: Version, certificate_ke
     return Secret(documents(*_init_documents(site, host, version, certificate_key)))
 
 
-def join_config(site: Site, host: Host, version: Version, token: Secret, ca_hash: str, certificate_key: Secret | None) -> Secret:
+def join_config(
+    site: Site, host: Host, version: Version, token: Secret, ca_hash: str | None, certificate_key: Secret | None
+) -> Secret:
     """Return the file for `kubeadm join --config` on ``host``, for the roles that it has in hosts.yaml.
 
-    ``token`` is a bootstrap token, ``ca_hash`` is "sha256:" and 64 hex digits. A control plane host needs ``certificate_key``, a
-    worker ignores it. Raises ValueError when one of them does not have the right form.
+    ``token`` is a bootstrap token. ``ca_hash`` is "sha256:" and 64 hex digits; None: the host has the file DISCOVERY (kubeadm_discovery.py). A
+    control plane host needs ``certificate_key``, a worker ignores it. Raises ValueError when one of them does not have the right form.
     """
     check(site)
     _must_match("token", TOKEN, token)
-    _must_match("ca_hash", r"sha256:[0-9a-f]{64}", ca_hash)
+    found: Document = {"file": {"kubeConfigPath": DISCOVERY}, "tlsBootstrapToken": str(token)}
+    if ca_hash is not None:
+        _must_match("ca_hash", r"sha256:[0-9a-f]{64}", ca_hash)
+        found = {"bootstrapToken": {"token": str(token), "apiServerEndpoint": endpoint(site), "caCertHashes": [ca_hash]}}
     document = {
         **_head(version, "JoinConfiguration"),
         "nodeRegistration": _registration(site, host, version),
-        "discovery": {
-            "bootstrapToken": {"token": str(token), "apiServerEndpoint": endpoint(site), "caCertHashes": [ca_hash]},
-        },
+        "discovery": found,
     }
     if host.is_control_plane:
         if certificate_key is None:

@@ -31,6 +31,7 @@ from runbooks.upgrade import (
     gate,
     node,
     nodes,
+    pod_proof,
 )
 from runbooks.upgrade.containerd_state import NAMES, UNITS, Runtimes
 from runbooks.upgrade.context import Upgrade
@@ -122,7 +123,7 @@ def procedure(all_: Runtimes, due: Sequence[Host], noted: Collection[Host] = ())
     items: list[Step | Together] = [] if ahead else [*arrived]
     if due:
         if not ahead:  # a Pod may have no other place than a node that an interrupted run has drained
-            items.append(gate.pods_start(one, all_.site.control_plane[0]))
+            items.append(pod_proof.pods_start(one, all_.site.control_plane[0]))
         items.append(Together(tuple(containerd_steps.try_new(all_, host) for host in due)))
     for host in ahead:
         items += steps(all_, host)

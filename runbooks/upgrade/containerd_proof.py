@@ -21,7 +21,7 @@ from runbooks.errors import CommandError, NotServing, OutcomeError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb import traffic
 from runbooks.text import listed
-from runbooks.upgrade import gate, node
+from runbooks.upgrade import node, pod_proof
 from runbooks.upgrade.containerd_state import UNITS, Runtimes, is_ready, note, replaced, runtime, services_of
 from runbooks.upgrade.procedure import made
 from runbooks.upgrade.rules import runtimes as rules
@@ -63,7 +63,7 @@ def prove(all_: Runtimes, run: Run, host: Host, before: Config) -> None:
 
     if said := _last(run, ready, READY_WITHIN_S):
         raise _not_asked(host, said) if silent else OutcomeError(said)
-    gate.starts_a_pod(all_.one, run, host, runtime(run, host).config.sandbox, POD_WITHIN_S)
+    pod_proof.starts_a_pod(all_.one, run, host, runtime(run, host).config.sandbox, POD_WITHIN_S)
 
 
 def _last(run: Run, wrong: Callable[[], str], within: float) -> str:

@@ -12,12 +12,13 @@ from runbooks.engine.steps import Run
 from runbooks.errors import CommandError, NotLetIn, OutcomeError, RunbookError, UnreachableError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import next_command
-from runbooks.rules.upgrade_checks import flags, ignored
+from runbooks.rules.upgrade_checks import Ignored, flags, ignored
 from runbooks.rules.upgrade_seen import version_in
 from runbooks.text import indented
 from runbooks.upgrade import own_kubelet
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.fetching import missing_images
+from runbooks.upgrade.pod_proof import probe
 from runbooks.upgrade.rules.kubeadm_flags import leaves_etcd
 
 ARRIVED_WITHIN_S = 180  # after kubeadm has ended: it does not wait for every pod
@@ -26,37 +27,38 @@ ASK_EVERY_S = 2.0  # while the host cannot be asked
 LISTEN_S = 5  # how long an answer may take while kubeadm says nothing: containers are looked at that often
 LOST_S = 60
 SLOW_S = 150  # a host that is overloaded, and gives a session but no answer
-ATTEMPTS = 3
+HEALTH = "CreateJob"  # kubeadm's check that a Pod is started and ends, within 15 s
 NOT_STARTED = 70  # of upgrade-kubeadm.sh: kubeadm was not started
 
 
 def carry_out(upgrade: Upgrade, run: Run, host: Host, action: Action) -> None:
-    """Run it to its end; when kubeadm's own health check was too slow, up to ATTEMPTS times. Raises OutcomeError with its last lines."""
-    for attempt in range(1, ATTEMPTS + 1):
-        progress = _once(upgrade, run, host, action)
-        if not progress or progress.code == 0:
-            return
-        if attempt == ATTEMPTS or not refused_by_health(progress):
-            raise OutcomeError(
-                f"{host}: `kubeadm upgrade {action}` exited {progress.code}:{indented(progress.log[-8:])}",
-                hint=_hint(host, progress),
-            )
-        run.note(host, f"kubeadm's own health check was too slow (attempt {attempt} of {ATTEMPTS}): {progress.word}")
-        sleep(5 * run.poll)
+    """Run it to its end. Raises OutcomeError with its last lines.
+
+    Where kubeadm's own health check was too quick, a Pod of ours proves the same with more patience; then kubeadm runs again without it.
+    """
+    progress = _once(upgrade, run, host, action)
+    if progress and refused_by_health(progress):
+        run.note(host, f"kubeadm's own health check gave a Pod too little time, one of ours gets more: {progress.word}")
+        probe(upgrade, run, host, "")
+        progress = _once(upgrade, run, host, action, proven=(HEALTH,))
+    if progress and progress.code != 0:
+        raise OutcomeError(
+            f"{host}: `kubeadm upgrade {action}` exited {progress.code}:{indented(progress.log[-8:])}", hint=_hint(host, progress)
+        )
 
 
 def refused_by_health(progress: Progress) -> bool:
-    """Return whether kubeadm ended before its first change, since its health Job was not done within the 15 s that it gives."""
-    return any("CreateJob" in line for line in progress.log)
+    """Return whether kubeadm ended before its first change, since its health Job was not done in time."""
+    return progress.code != 0 and any(HEALTH in line for line in progress.log)
 
 
-def _once(upgrade: Upgrade, run: Run, host: Host, action: Action) -> Progress | None:
-    """Start it, or join the one that runs, and return how it has ended; None in a plan."""
+def _once(upgrade: Upgrade, run: Run, host: Host, action: Action, proven: Sequence[str] = ()) -> Progress | None:
+    """Start it, or join the one that runs, and return how it has ended; None in a plan. ``proven``: checks that kubeadm leaves out."""
     progress = run.read(host, upgrade_kubeadm.look())
     if not progress.running:
         own_kubelet.as_patch(upgrade, run, host)
         etcd = etcd_flags(upgrade, run, host)
-        words = (*wanted_flags(upgrade, run, host), *etcd)
+        words = (*wanted_flags(upgrade, run, host, proven), *etcd)
         command = upgrade_kubeadm.start(action, f"v{upgrade.version}", words, end_api=ended_first(upgrade.site, host, etcd))
         if run.change(host, command) is None:
             return None
@@ -125,10 +127,12 @@ def crashes(crashed: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {line}" for name, line in crashed.items())
 
 
-def wanted_flags(upgrade: Upgrade, run: Run, host: Host) -> tuple[str, ...]:
-    """Return which of kubeadm's own checks it is told to ignore: those with a reason that is known beforehand, and no other."""
+def wanted_flags(upgrade: Upgrade, run: Run, host: Host, proven: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return which of kubeadm's own checks it is told to ignore: those with a reason that is known beforehand, those ``proven``, no other."""
     wanted = ignored(upgrade.site, upgrade.to, images_there=not missing_images(upgrade, run, host))
-    return flags(wanted, run.read(host, kubeadm.cgroup_version()))
+    return flags(
+        (*wanted, *(Ignored(name, "a Pod of ours has proven it") for name in proven)), run.read(host, kubeadm.cgroup_version())
+    )
 
 
 def etcd_flags(upgrade: Upgrade, run: Run, host: Host) -> tuple[str, ...]:

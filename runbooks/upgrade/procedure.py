@@ -14,7 +14,7 @@ from runbooks.engine.steps import Failed, Procedure, Run, Step, Together, Unmet
 from runbooks.errors import DegradedError, HostErrors, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.text import listed
-from runbooks.upgrade import control_plane, fetching, gate, kept, leftovers, node, restart
+from runbooks.upgrade import control_plane, fetching, gate, kept, leftovers, node, pod_proof, restart
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.order import groups
 
@@ -42,7 +42,7 @@ def procedure(upgrade: Upgrade, order: Order, end: Sequence[Step] = ()) -> Proce
     """Return the procedure. ``end``: steps after the last host, when no host is left out."""
     choices = upgrade.choices
     chosen = [host for host in order.hosts if choices.takes(host)]
-    items: list[Step | Together] = [gate.pods_start(upgrade, order.control_plane[0]), *fetching.steps(upgrade, chosen)]
+    items: list[Step | Together] = [pod_proof.pods_start(upgrade, order.control_plane[0]), *fetching.steps(upgrade, chosen)]
     for host in order.control_plane:  # all of them before any kubelet: a kubelet is never newer than an API server
         if choices.takes(host):
             items += control_plane.steps(upgrade, host, "apply" if host == order.apply else "node")

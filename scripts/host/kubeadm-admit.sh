@@ -1,5 +1,5 @@
 # Variables: CONFIG (kubeadm's configuration with the certificate key, or ""), TTL (of the token, such as 30m).
-# Prints a fresh join token and the hash of the cluster CA's public key; with CONFIG, uploads the control plane's certificates,
+# Prints a fresh join token, and below it the cluster's CA; with CONFIG, uploads the control plane's certificates,
 # encrypted with its key. No secret is on a command line; the file is private, in memory, and removed afterwards.
 # shellcheck shell=bash disable=SC2154
 set -eu
@@ -16,5 +16,5 @@ if [ -n "$CONFIG" ]; then
         exit 1
     }
 fi
-hash=$(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt | openssl pkey -pubin -outform der | sha256sum)
-echo "${token##*$'\n'} ${hash%% *}"
+printf '%s\n' "${token##*$'\n'}"
+cat /etc/kubernetes/pki/ca.crt

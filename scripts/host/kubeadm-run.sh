@@ -1,5 +1,5 @@
 # Variables: ACTION (init, join, etcd for only etcd's part of a join, or wait for the one under way), CONFIG (kubeadm's
-# configuration: holds secrets), WORDS (array), CGROUP_V1 ("accepted": this kubeadm refuses cgroup v1, and the kubelet accepts it, since
+# configuration: holds secrets), DISCOVERY (the kubeconfig that a host which joins finds the cluster with, or ""), WORDS (array), CGROUP_V1 ("accepted": this kubeadm refuses cgroup v1, and the kubelet accepts it, since
 # the site says failCgroupV1: false; else ""); cgroup.sh and kubeadm-patches.sh stand before this.
 # Runs kubeadm as a systemd unit of its own, so that a lost connection or a killed session never stops it half way: an etcd member
 # that was added and never starts can cost a new cluster its quorum. If kubeadm still runs, this script waits for it.
@@ -60,6 +60,7 @@ start() {
     mv -f -- "$top/attempt.new" "$top/attempt"
     sync -- "$top"
     printf %s "$CONFIG" >"$run/config.yaml"
+    [ -z "$DISCOVERY" ] || printf %s "$DISCOVERY" >"$run/discovery.conf"
     patches_config "$patches" "$run/config.yaml"
     what=(kubeadm "$ACTION" --config="$run/config.yaml" "${patch_words[@]}" "${WORDS[@]}")
     [ "$ACTION" != etcd ] || what=(bash -c "$join_etcd" join-etcd "$run/config.yaml" "${patch_words[*]}" "${phases[@]}")

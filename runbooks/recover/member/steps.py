@@ -21,6 +21,7 @@ from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import why_unusable
+from runbooks.rules.kubeadm_discovery import discovery
 from runbooks.text import listed
 from runbooks.view import etcd as view_etcd
 from runbooks.view.cluster import Survey
@@ -185,8 +186,8 @@ def _join_etcd(run: Run, ctx: RepairContext) -> None:
     admission = members.join_credentials(run, api_host, None)
     version = config.parse(run.read(ctx.host, kubeadm.version()).removeprefix("v"))
     unused = Secret(secrets.token_hex(32))  # a random key that is never used: the host has its certificates
-    wanted = config.join_config(ctx.site, ctx.host, version, admission.token, admission.ca_hash, unused)
-    run.change(ctx.host, kubeadm.join_etcd(wanted))
+    wanted = config.join_config(ctx.site, ctx.host, version, admission.token, None, unused)
+    run.change(ctx.host, kubeadm.join_etcd(wanted, discovery(ctx.site, admission.ca)))
 
 
 def serve(ctx: RepairContext) -> Step:

@@ -15,6 +15,7 @@ import yaml
 from runbooks.cluster import build, offer
 from runbooks.cluster.offer import Offer
 from runbooks.commands.base import Answer, Secret
+from runbooks.commands.kubeadm import Admission
 from runbooks.engine.steps import Together
 from runbooks.errors import CommandError, ConnectionLost, RunbookError
 from runbooks.inventory.model import Site
@@ -25,7 +26,7 @@ from tests.support.fakes import FakeHosts, master, run_on, site
 pytestmark = pytest.mark.unit
 
 VERSION = (1, 36, 3)
-HASH = "c0ffee00" * 8
+CA = "-----BEGIN CERTIFICATE-----\nc0ffee\n-----END CERTIFICATE-----\n"
 
 
 def of(version: str) -> Site:
@@ -136,7 +137,7 @@ class Cluster:
             raise self.fails
         self.made += 1
         self.uploads += "CONFIG=''" not in command.program
-        return Answer(0, f"{'abcdef'[self.made - 1] * 6}.{'0' * 16} {HASH}\n")
+        return Answer(0, f"{'abcdef'[self.made - 1] * 6}.{'0' * 16}\n{CA}")
 
 
 def test_all_hosts_use_one_token_and_one_upload() -> None:
@@ -152,7 +153,7 @@ def test_all_hosts_use_one_token_and_one_upload() -> None:
         given = list(pool.map(take, range(3)))
     assert len(set(map(id, given))) == 1
     assert (cluster.made, cluster.uploads) == (1, 1)
-    assert given[0].admission.ca_hash == f"sha256:{HASH}"
+    assert given[0].admission.ca == CA
     assert given[0].key
     assert repr(given[0].key) == "***"
 
@@ -220,7 +221,7 @@ def test_what_has_failed_or_is_old_is_not_used_again(monkeypatch: Any) -> None:
 def test_what_init_has_made_is_used_first() -> None:
     cluster, own = Cluster(), Offer(site(), VERSION)
     token, key = offer.new_token(), offer.new_key()
-    own.keep(token, f"sha256:{HASH}", key)
+    own.keep(Admission(token, CA), key)
     given = own.take(run_on(cluster), master(1), certificates=True)
     assert (given.admission.token, given.key, cluster.made) == (token, key, 0)
 

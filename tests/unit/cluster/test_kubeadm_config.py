@@ -16,7 +16,7 @@ from runbooks.commands.base import MASK, Secret
 from runbooks.errors import InventoryError
 from runbooks.inventory.load import load_site
 from runbooks.inventory.model import Host, Site
-from runbooks.rules import kubeadm
+from runbooks.rules import kubeadm, kubeadm_discovery
 from runbooks.rules.kubeadm_documents import documents
 
 pytestmark = pytest.mark.unit
@@ -320,6 +320,19 @@ def test_join_trusts_only_this_cluster(make):
     plain = read(kubeadm.join_config(site, worker, (1, 28, 0), TOKEN, HASH, KEY))["JoinConfiguration"]
     assert "controlPlane" not in plain
     assert str(KEY) not in str(plain)
+
+
+def test_a_join_by_file_has_the_ca_itself(make):
+    site = make()
+    join = read(kubeadm.join_config(site, site.control_plane[1], (1, 28, 0), TOKEN, None, KEY))["JoinConfiguration"]
+    assert join["discovery"] == {
+        "file": {"kubeConfigPath": "/run/ha-runbooks-kubeadm/discovery.conf"},
+        "tlsBootstrapToken": str(TOKEN),
+    }
+    found = yaml.safe_load(kubeadm_discovery.discovery(site, "PEM\n"))
+    (cluster,) = found["clusters"]
+    assert cluster["cluster"] == {"server": "https://10.1.1.100:7443", "certificate-authority-data": "UEVNCg=="}
+    assert found["users"] == []
 
 
 def test_only_a_control_plane_host_that_is_no_worker_keeps_its_taint(make):

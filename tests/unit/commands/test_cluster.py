@@ -16,7 +16,7 @@ from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
 
-TOKEN, HASH = "abcdef.0123456789abcdef", "0f" * 32
+TOKEN, CA = "abcdef.0123456789abcdef", "-----BEGIN CERTIFICATE-----\nAAAA+/==\n-----END CERTIFICATE-----\n"
 
 
 # ---- kubeadm
@@ -38,9 +38,9 @@ def test_init_keeps_its_secrets_to_itself():
 
 
 def test_an_admission_is_read():
-    found = kubeadm.parse_admission(Answer(0, f"{TOKEN} {HASH}\n"))
+    found = kubeadm.parse_admission(Answer(0, f"{TOKEN}\nthe CA of the old days:\n{CA}\n{CA}"))
     assert found.token == TOKEN
-    assert found.ca_hash == f"sha256:{HASH}"
+    assert found.ca == CA * 2, "while CAs are exchanged there are two"
     assert TOKEN not in repr(found)
 
 
@@ -48,6 +48,9 @@ def test_an_admission_is_read():
 def test_anything_else_is_no_admission(text):
     with pytest.raises(ValueError, match="no join token"):
         kubeadm.parse_admission(Answer(0, text))
+    with pytest.raises(ValueError, match="has no certificate") as caught:
+        kubeadm.parse_admission(Answer(0, f"{TOKEN}\n{text}"))
+    assert TOKEN not in str(caught.value)
 
 
 def test_images_are_read_without_kubeadms_warnings():

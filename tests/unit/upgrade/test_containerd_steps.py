@@ -22,7 +22,7 @@ from runbooks.engine import loop
 from runbooks.engine.steps import Unmet
 from runbooks.errors import CommandError, ConnectionLost, NotServing, OutcomeError, PrecheckError, RunbookError, UnreachableError
 from runbooks.inventory.model import Host
-from runbooks.upgrade import containerd_proof, containerd_steps, control_plane, gate, nodes
+from runbooks.upgrade import containerd_proof, containerd_steps, control_plane, nodes, pod_proof
 from runbooks.upgrade.containerd_state import Runtimes
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules.choices import Choices
@@ -53,7 +53,7 @@ class Node:
         for module in (containerd_proof, containerd_steps):
             monkeypatch.setattr(module, "READY_WITHIN_S", 0)
         monkeypatch.setattr(containerd_proof, "LOOK_WITHIN_S", 0)
-        monkeypatch.setattr(containerd_proof.gate, "starts_a_pod", lambda *_: self.pod())
+        monkeypatch.setattr(containerd_proof.pod_proof, "starts_a_pod", lambda *_: self.pod())
         monkeypatch.setattr(containerd_proof, "_in_service", lambda *_: self.in_service())
         monkeypatch.setattr(containerd_steps, "install", lambda run, host, command: self.change(host, command))
         monkeypatch.setattr(Runtimes, "file_for", lambda *_: None)
@@ -428,8 +428,8 @@ def started(monkeypatch: pytest.MonkeyPatch, *answers: object, serving: tuple[Ho
         return Answer(0, str(each))
 
     run = SimpleNamespace(change=change, look_anew=lambda: None)
-    monkeypatch.setattr(gate, "until", lambda observe, **_: loop.until(observe, within=0, poll=0))
-    gate.starts_a_pod(Upgrade(site(), TO, Choices(to=TO)), run, HOST, "pause:3.9", 60)
+    monkeypatch.setattr(pod_proof, "until", lambda observe, **_: loop.until(observe, within=0, poll=0))
+    pod_proof.starts_a_pod(Upgrade(site(), TO, Choices(to=TO)), run, HOST, "pause:3.9", 60)
     return sent
 
 

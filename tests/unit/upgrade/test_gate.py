@@ -56,7 +56,7 @@ def test_a_node_without_kube_proxy_is_not_through(monkeypatch):
 def test_the_pod_of_the_gate_is_for_the_node_under_its_own_name(monkeypatch):
     asked = []
     monkeypatch.setattr(Upgrade, "node_name", lambda *_: f"{WORKER}.example.com")
-    monkeypatch.setattr(gate, "_probe", lambda upgrade, run, host, node, *_: asked.append(node))
+    monkeypatch.setattr(gate, "probe", lambda upgrade, run, host, node, *_: asked.append(node))
     monkeypatch.setattr(gate, "_writes", lambda *_: None)
     gate.gate(Upgrade(site(), TO, Choices(to=TO)), WORKER).verify(SimpleNamespace(plan=False))
     assert asked == [f"{WORKER}.example.com"]
