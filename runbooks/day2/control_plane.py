@@ -37,6 +37,7 @@ from runbooks.upgrade.rules import customised
 
 WITHIN_S: Final = 180  # the kubelet reads its manifests at least every 20 s, an old API server takes up to 30 s to end
 CRASHED_S: Final = 60  # until a changed static pod has a container, the newest is the old one, which may have ended often before
+FOLLOWS_S: Final = 3  # how long static pods have to run on a host that gets what another one has proved
 API: Final = "kube-apiserver"
 
 
@@ -115,8 +116,9 @@ def arrived(all_: Changes, run: Run, host: Host) -> bool | Unmet:
     return Unmet.of(f"other than hosts.yaml says: {left.told}" if left.told else "")
 
 
-def steps(all_: Changes, host: Host) -> list[Step]:
-    """Return the steps of one host. Its note goes last."""
+def steps(all_: Changes, host: Host, *, proved: bool = False) -> list[Step]:
+    """Return the steps of one host. Its note goes last. ``proved``: a host before it runs with the same settings."""
+    steady = FOLLOWS_S if proved and not patches.wanted(all_.site, host).files else control_plane.STEADY_S
 
     def spared(run: Run) -> bool:
         return bool(arrived(all_, run, host))
@@ -128,8 +130,8 @@ def steps(all_: Changes, host: Host) -> list[Step]:
     return [
         begin(all_, host),
         *out,
-        write(all_, host),
-        control_plane.serves(all_.one, host),
+        write(all_, host, steady),
+        control_plane.serves(all_.one, host, steady),
         *let_in,
         *whole,
         end(host, "control-plane", "take that note away"),
@@ -154,8 +156,11 @@ def begin(all_: Changes, host: Host) -> Step:
     return Step("keep its files as they are", host, done=done, do=do, by_hand=by_hand("day2", "keep_files", host=host))
 
 
-def write(all_: Changes, host: Host) -> Step:
-    """Write the files that kubeadm makes of the new configuration, and prove that the static pods run with them; else put the old ones back."""
+def write(all_: Changes, host: Host, steady: float) -> Step:
+    """Write the files that kubeadm makes of the new configuration, and prove that the static pods run with them; else put the old ones back.
+
+    ``steady``: seconds that their new containers have to run.
+    """
 
     def do(run: Run) -> None:
         left, there = differing(all_, run, host), run.read(host, reconfigure.read("control-plane"))
@@ -166,7 +171,7 @@ def write(all_: Changes, host: Host) -> Step:
         if run.plan or not there:
             return
         try:
-            _prove(run, host, left.pods or _pods_of(there))
+            _prove(run, host, left.pods or _pods_of(there), steady)
         except OutcomeError as error:
             _go_back(all_, run, host, there, error)
         run.change(host, reconfigure.write(replace(there, proved=True), "control-plane"))
@@ -197,8 +202,8 @@ def _place(all_: Changes, run: Run, host: Host, left: Files) -> None:
         run.change(host, static_pods.restart([API]))
 
 
-def _prove(run: Run, host: Host, pods: list[str], *, crashes: bool = True) -> None:
-    """Wait until new containers of ``pods`` have been running for a while, and the API server is ready. Raises OutcomeError with the last words.
+def _prove(run: Run, host: Host, pods: list[str], steady: float, *, crashes: bool = True) -> None:
+    """Wait until new containers of ``pods`` have been running for ``steady`` seconds, and the API server is ready. Raises OutcomeError with the last words.
 
     ``crashes``: one that ends again and again ends the wait. After going back the last ones that have ended are those of before.
     """
@@ -216,7 +221,7 @@ def _prove(run: Run, host: Host, pods: list[str], *, crashes: bool = True) -> No
         if crashes and crashed:
             raise OutcomeError(f"ends again and again: {kubeadm.crashes(crashed)}")
         old = [name for name in pods if seen.up.get(name, 0) > seen.written.get(name, 0)]
-        late = [name for name in pods if name not in seen.up or seen.up[name] < control_plane.STEADY_S]
+        late = [name for name in pods if name not in seen.up or seen.up[name] < steady]
         if old or late:
             return Unmet(f"{listed(dict.fromkeys([*old, *late]))} does not run with the new files yet")
         state = run.read(host, node.look(host))
@@ -238,7 +243,7 @@ def _go_back(all_: Changes, run: Run, host: Host, there: Note, why: OutcomeError
             run.change(host, reconfigure.place(old))
         if AUDIT_POLICY in there.before and API not in old:
             run.change(host, static_pods.restart([API]))
-        _prove(run, host, _pods_of(there), crashes=False)
+        _prove(run, host, _pods_of(there), control_plane.STEADY_S, crashes=False)
         run.change(host, reconfigure.forget("control-plane"))
         if len(all_.site.control_plane) > 1:
             made(run, traffic.let_in(host))

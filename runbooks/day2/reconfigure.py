@@ -154,7 +154,7 @@ def _control_plane(run: Run, hosts: Sequence[Host], choices: Choices, *, drop: b
     ]
     items: list[Step | Together] = []
     for number, host in enumerate(ordered):
-        items += control_plane.steps(changes, host)
+        items += control_plane.steps(changes, host, proved=number > 0)
         if number == 0:
             items.append(control_plane.upload(changes, host))
     return items

@@ -247,10 +247,11 @@ def _elsewhere(upgrade: Upgrade, run: Run, host: Host) -> str:
     return ""
 
 
-def serves(upgrade: Upgrade, host: Host) -> Step:
+def serves(upgrade: Upgrade, host: Host, steady: float = STEADY_S) -> Step:
     """Gate before the host gets requests again: its API server is ready, its pods are the target's, and its member of etcd is healthy.
 
     A member of another host that is away by now is no reason to keep it out: the API servers that are left are needed the more.
+    ``steady``: seconds that its static pods have to have been running.
     """
 
     def done(run: Run) -> bool | Unmet:
@@ -263,8 +264,8 @@ def serves(upgrade: Upgrade, host: Host) -> Step:
         if ended := [name for name, pod in running.items() if pod.manifest == "on" and not pod.container]:
             return Unmet(f"{listed(ended)} does not run")
         up = run.read(host, upgrade_kubeadm.look()).up
-        if new := [name for name, pod in running.items() if pod.manifest == "on" and up.get(name, 0) < STEADY_S]:
-            return Unmet(f"{listed(new)} has not been running for {STEADY_S} s")
+        if new := [name for name, pod in running.items() if pod.manifest == "on" and up.get(name, 0) < steady]:
+            return Unmet(f"{listed(new)} has not been running for {steady:g} s")
         if upgrade.site.kubernetes.etcd != "stacked":
             return True
         why = etcd_rules.why_unhealthy(view_etcd.view(run), host)
