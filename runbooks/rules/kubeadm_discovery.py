@@ -20,8 +20,8 @@ def discovery(site: Site, ca: str) -> str:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "kubernetes", "cluster": cluster}],
-            "users": [],
-            "contexts": [{"name": "kubernetes", "context": {"cluster": "kubernetes", "user": ""}}],
+            "users": [{"name": "nobody", "user": {}}],  # kubeadm takes no context without one
+            "contexts": [{"name": "kubernetes", "context": {"cluster": "kubernetes", "user": "nobody"}}],
             "current-context": "kubernetes",
         }
     )
