@@ -124,6 +124,7 @@ def test_labels_annotations_and_taints_come_and_go(owner: Operator) -> None:
     sh(owner, "master1", f"{KUBECTL} label node worker1 theirs-")
 
 
+@pytest.mark.long
 def test_the_baseline_comes_and_goes_on_living_nodes(owner: Operator) -> None:
     """What is written on load balancers, and time services: tests/lab/lb/test_baseline.py."""
     sysctl, hosts = "net.ipv4.tcp_keepalive_time", ("worker1", "master1")

@@ -153,6 +153,7 @@ def test_a_sysctl_that_the_kernel_does_not_have_is_an_error_before_the_next_host
     operator.good("lb.setup")
 
 
+@pytest.mark.long
 def test_another_service_takes_its_place_and_what_is_deleted_goes(operator: Operator) -> None:
     whole = text(operator, "lb2", "/usr/share/chrony/chrony.conf")
     assert text(operator, "lb2", MAIN) != whole
