@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runbooks.engine.tasks import query
+from runbooks.engine.tasks import query, runbook
 from runbooks.errors import HostErrors, PrecheckError, RunbookError
 from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
@@ -78,6 +78,36 @@ def trust(session: Session, host: str = "", gateways: bool = False, replace: boo
         failed |= _trust(site, there, replace=replace, yes=yes)
     if failed:
         raise HostErrors(failed, len(hosts))
+
+
+@runbook(
+    name="import",
+    positional=["file"],
+    help={
+        "file": "inventory of kubespray or Ansible, k0sctl's cluster file, or the directory that it is in",
+        "output": "the file to write; default: the one of RUNBOOKS_SITE. One that is there is not overwritten",
+        "control-plane": "groups that are the control plane, with commas; default: by their names",
+        "workers": "groups that are workers, likewise",
+        "lbs": "groups that are load balancers, likewise",
+        "resolve": "ask this machine's resolver for the addresses of hosts that only have a name",
+    },
+)
+def bring(
+    _: object, file: str, output: str = "", control_plane: str = "", workers: str = "", lbs: str = "", resolve: bool = False
+) -> None:
+    """Write hosts.yaml from another tool's inventory.
+
+    Reads kubespray's and k0sctl's files and inventories of Ansible, with group_vars and host_vars beside them and your own ssh
+    configuration. Connects to nothing, runs no dynamic inventory, evaluates no template and no vault. Says what was read, guessed, and is
+    missing. Exit status 5 when the file has places to put right.
+    """
+    from runbooks.site.importing.command import bring as carry_out  # noqa: PLC0415 - start-up time
+
+    groups = {
+        role: [word.strip() for word in words.split(",") if word.strip()]
+        for role, words in (("control-plane", control_plane), ("worker", workers), ("lb", lbs))
+    }
+    carry_out(file, output, groups, resolve=resolve)
 
 
 @query

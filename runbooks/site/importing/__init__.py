@@ -1,0 +1,1 @@
+"""`inv site.import`: what another tool's inventory says, as hosts.yaml."""

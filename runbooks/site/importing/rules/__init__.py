@@ -1,0 +1,1 @@
+"""Inventories of other tools: read and turned into hosts.yaml. Pure."""
