@@ -9,7 +9,7 @@ from typing import Final
 from runbooks.commands.ssh_config import Login
 from runbooks.errors import DegradedError, InventoryError
 from runbooks.inventory.locate import expanded
-from runbooks.inventory.problems import quoted, shown
+from runbooks.inventory.problems import shown
 from runbooks.inventory.written import written
 from runbooks.local.ssh_config import OwnSsh
 from runbooks.site.importing.read import USUAL, file_of, read
@@ -38,11 +38,9 @@ def bring(file: str, output: str, groups: dict[str, list[str]], *, resolve: bool
         "Look at each comment: what is guessed may be wrong, and what is not known has to be filled in. `inv site.check` names it.",
     ]
     problems = put(to, written(tree(found, logins), head))
-    print(
-        table(("", "key", "value", "from"), [tuple(quoted(cell) if cell else "" for cell in row) for row in rows(found, logins)])
-    )
+    print(table(("", "key", "value", "from"), [tuple(map(_line, row)) for row in rows(found, logins)]))
     for note in dict.fromkeys(found.notes):
-        print(f"note: {note}")
+        print(f"note: {_line(note)}")
     print(f"{shown(to)} is written")
     if problems:
         raise DegradedError(
@@ -65,6 +63,11 @@ def _logins(found: Found, ssh: OwnSsh, *, resolve: bool) -> dict[int, Login]:
         elif machine.address.value is None and resolve:
             machine.address = _resolved(login.address)
     return logins
+
+
+def _line(text: str) -> str:
+    """Return ``text``, which may come from the inventory, without what would move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _resolved(name: str) -> Fact:

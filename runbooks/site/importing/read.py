@@ -158,7 +158,7 @@ def _of_file(path: Path, unread: list[str]) -> dict[str, object]:
     try:
         text = decoded(path.read_bytes())
         if not text.startswith(VAULT):
-            return mapping(text)
+            return mapping(text) if any(documents(text)) else {}  # often a file has comments only
         unread.append(f"{shown(path)} is encrypted with ansible-vault: it is not read")
     except OSError as error:
         unread.append(f"{shown(path)} cannot be read: {error.strerror or error}")

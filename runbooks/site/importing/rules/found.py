@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final, Literal
 
-from runbooks.commands.ssh_config import Jump, Login, Ways, said
+from runbooks.commands.ssh_config import SSH_PORT, Jump, Login, Ways, said
 from runbooks.inventory.written import Noted
 from runbooks.inventory.yaml_words import word
 from runbooks.site.importing.rules.values import Unknown, is_address
@@ -91,7 +91,8 @@ def tree(found: Found, logins: Mapping[int, Login]) -> dict[str, Any]:
 
 def _ssh(common: Mapping[str, Any], logins: Mapping[int, Login]) -> dict[str, Fact]:
     """Return the facts of the group `ssh`."""
-    facts = {f"ssh.{key}": Fact(value, "the inventory, or your ssh configuration") for key, value in common.items()}
+    given = {key: value for key, value in common.items() if (key, value) != ("port", SSH_PORT)}
+    facts = {f"ssh.{key}": Fact(value, "the inventory, or your ssh configuration") for key, value in given.items()}
     said_so = any("user" in login.configured for login in logins.values() if login.user == common.get("user"))
     if common and not said_so:
         facts["ssh.user"] = Fact(common["user"], "your own login name; it needs sudo without a password", "guessed")

@@ -16,6 +16,9 @@ from runbooks.site.importing.rules.values import FormatError
 
 SECTION: Final = re.compile(r"\[(?P<group>[^:\[\]#]+)(?::(?P<kind>\w+))?\]\s*(#.*)?")
 PORT: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:]+):(?P<port>[0-9]{1,5})")
+NUMBER: Final = re.compile(
+    r"([-+]?[0-9][0-9.]*)\s+#.*"
+)  # with a comment behind it, which only behind text is a part of the value
 LONGEST: Final = 10_000  # characters of a value that is read as a literal of Python
 
 
@@ -74,6 +77,8 @@ def literal(text: str) -> object:
     >>> literal("'a b'"), literal("007"), literal('{"port": 6443}'), literal("a b")
     ('a b', '007', {'port': '6443'}, 'a b')
     """
+    if number := NUMBER.fullmatch(text):
+        return number[1]
     if not text or text[0] not in "'\"[{(" or len(text) > LONGEST:
         return text
     try:

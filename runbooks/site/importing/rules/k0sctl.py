@@ -21,11 +21,11 @@ ROLES: Final[Mapping[str, list[str]]] = {
     "single": ["control-plane", "worker"],
 }
 MOST_BASTIONS: Final = 8
-# https://docs.k0sproject.io/stable/configuration/
+# https://docs.k0sproject.io/stable/configuration/ ; ports: https://docs.k0sproject.io/stable/high-availability/
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/12"
 HONEST: Final = (
-    "k0s is no kubeadm cluster: it runs etcd and the control plane as one program, with its files in /var/lib/k0s",
-    "what works with such hosts: lb.* on load balancers of their own in front of the control plane hosts",
+    "k0s is no kubeadm cluster: one program runs etcd and the control plane, with its files in /var/lib/k0s",
+    "what works with such hosts: lb.* on load balancers of their own; k0s also needs ports 8132 and 9443 of them (load_balancer.haproxy_files)",
     (
         "what does not: cluster.*, certs.*, etcd.*, backup.*, recover.*, upgrade.*, doctor; they look for kubeadm's files and static Pods. k0s"
         " has `k0s backup`, `k0s etcd` and `k0sctl apply` for these"

@@ -19,7 +19,7 @@ CONTROL_PLANE: Final = ("kube_control_plane", "kube-master", "kube_master")
 WORKERS: Final = ("kube_node", "kube-node")
 ADDRESSES: Final = ("access_ip", "ip")
 # The values that kubespray has when nobody sets them: roles/kubespray_defaults.
-PODS, SERVICES, API_NAME = "10.233.64.0/18", "10.233.0.0/18", "lb-apiserver.kubernetes.local"
+PODS, SERVICES = "10.233.64.0/18", "10.233.0.0/18"
 
 
 def is_one(inventory: Inventory) -> bool:
@@ -65,8 +65,6 @@ def _endpoint(result: Found, variables: Mapping[str, object]) -> None:
         "there is no loadbalancer_apiserver; each node may have a proxy of its own (loadbalancer_apiserver_localhost)",
     )
     result.read("endpoint.name", variables.get("apiserver_loadbalancer_domain_name"), "apiserver_loadbalancer_domain_name")
-    if isinstance(balancer, Mapping):
-        result.guess("endpoint.name", API_NAME, "kubespray's default")
 
 
 def _kubernetes(result: Found, variables: Mapping[str, object]) -> None:

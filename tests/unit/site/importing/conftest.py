@@ -37,7 +37,7 @@ class Imported:
 def import_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Imported]:
     monkeypatch.chdir(tmp_path)
 
-    def import_(files: Mapping[str, str], file: str, ssh: str = "", **groups: list[str]) -> Imported:
+    def import_(files: Mapping[str, str], file: str, ssh: str = "", resolve: bool = False, **groups: list[str]) -> Imported:
         for name, text in files.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def import_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         given = NOBODY | {name.replace("_", "-"): names for name, names in groups.items()}
         problems: list[str] = []
         try:
-            bring(file, "out.yaml", given, resolve=False, ssh=OwnSsh(tmp_path / "ssh_config"))
+            bring(file, "out.yaml", given, resolve=resolve, ssh=OwnSsh(tmp_path / "ssh_config"))
         except DegradedError as error:
             problems = [line.strip().split(": ")[1] for line in str(error).splitlines()[1:]]
         text = (tmp_path / "out.yaml").read_text()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
+from invoke import Context, Exit
 
+import tasks
 from runbooks.errors import InventoryError
 from runbooks.inventory.load import load_site
 from runbooks.site.importing.rules.roles import by_words
@@ -163,3 +166,25 @@ all:
 def test_words_for_groups():
     found = by_words(["kubernetes_control_plane", "compute", "HAProxy", "all_nodes", "k8s_nodes", "etcd"])
     assert found == {"control-plane": ["kubernetes_control_plane"], "worker": ["compute"], "lb": ["HAProxy"]}
+
+
+def test_a_host_that_only_has_a_name_is_resolved_when_asked_for(import_):
+    text = "[masters]\nlocalhost\n"  # every machine knows it without asking anybody
+    imported = import_({"inv": text}, "inv", resolve=True)
+    assert imported.site["hosts"][0]["address"] in {"127.0.0.1", "::1"}
+    assert "guessed: what localhost resolves to here" in imported.text
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RUNBOOKS_SITE", str(tmp_path / "mine.yaml"))
+    (tmp_path / "inv").write_text("[red]\na ansible_host=10.1.1.1\n[blue]\nb ansible_host=10.1.1.2\n")
+    command = tasks.ns["site.import"]
+    for expected in (5, 2):  # with places to fill in; and there is one already
+        with pytest.raises(Exit) as caught:
+            command(Context(), file=str(tmp_path / "inv"), control_plane="red", lbs="blue, blue")
+        assert caught.value.code == expected
+    assert [each["roles"] for each in yaml.safe_load((tmp_path / "mine.yaml").read_text())["hosts"]] == [
+        ["lb"],
+        ["control-plane"],
+    ]
+    assert "only one load balancer is in it" in capsys.readouterr().out
