@@ -5,6 +5,7 @@ https://docs.ansible.com/ansible/latest/playbook_guide/playbooks_variables.html#
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 from runbooks.site.importing.rules.values import FormatError, known
 
 EVERYBODY: Final = "all"
+MOST_GROUPS: Final = 2000
 
 
 @dataclass(slots=True)
@@ -34,6 +36,9 @@ class Inventory:
     hosts: dict[str, dict[str, object]] = field(default_factory=dict)
     group_files: dict[str, dict[str, object]] = field(default_factory=dict)
     host_files: dict[str, dict[str, object]] = field(default_factory=dict)
+    below: dict[str, set[str]] = field(default_factory=dict)  # the groups in each, at any depth
+    direct: dict[str, list[str]] = field(default_factory=dict)  # the groups that name each host themselves
+    depth: Counter[str] = field(default_factory=Counter)  # how many groups contain each
 
     def group(self, name: str) -> Group:
         """Return the group of this name; it is there from now on."""
@@ -54,20 +59,24 @@ class Inventory:
             children.append(child)
 
     def check(self) -> None:
-        """Raise FormatError when a group is in itself."""
-        for name in self.groups:
-            if name in self._below(name):
+        """Work out which group is in which, once all are there. Raises FormatError when a group is in itself, or there are too many."""
+        if len(self.groups) > MOST_GROUPS:
+            raise FormatError(f"more than {MOST_GROUPS} groups")
+        self.below = {name: self._below(name) for name in self.groups}
+        self.depth = Counter(inner for below in self.below.values() for inner in below)
+        for name, inside in self.below.items():
+            if name in inside:
                 raise FormatError(f"the group {name} is in itself")
+        for name, group in self.groups.items():
+            for host in group.hosts:
+                self.direct.setdefault(host, []).append(name)
 
     def members(self, name: str) -> list[str]:
         """Return the hosts of a group and of those in it, each once; [] for no such group."""
         if name == EVERYBODY:
             return list(self.hosts)
-        if name not in self.groups:
-            return []
-        names = [name, *self._below(name)]
-        found = {host: None for each in names for host in self.groups[each].hosts}
-        return [host for host in self.hosts if host in found]
+        names = {name, *self.below[name]} if name in self.groups else set()
+        return [host for host in self.hosts if names.intersection(self.direct.get(host, ()))]
 
     def variables(self, host: str) -> dict[str, object]:
         """Return the variables of ``host``, as `values.known`: of groups, the outer ones first; then those of the host itself."""
@@ -87,14 +96,10 @@ class Inventory:
         return found
 
     def _groups_of(self, host: str) -> list[str]:
-        """Return the groups of ``host``, `all` first, then by their depth and name."""
-        mine = [name for name, group in self.groups.items() if name != EVERYBODY and host in group.hosts]
-        mine += [name for name in self.groups if name != EVERYBODY and set(mine) & self._below(name)]
-        return [EVERYBODY, *sorted(dict.fromkeys(mine), key=lambda name: (self._depth(name), name))]
-
-    def _depth(self, name: str) -> int:
-        """Return how many groups contain ``name`` one in the other, at most."""
-        return sum(1 for other in self.groups if name in self._below(other))
+        """Return the groups of ``host``, `all` first, then by their depth (how many contain it) and name."""
+        direct = set(self.direct.get(host, ())) - {EVERYBODY}
+        mine = direct | {name for name, below in self.below.items() if name != EVERYBODY and direct & below}
+        return [EVERYBODY, *sorted(mine, key=lambda name: (self.depth[name], name))]
 
     def _below(self, name: str) -> set[str]:
         """Return the groups in ``name``, and in those."""

@@ -21,6 +21,7 @@ USER: Final = ("ansible_user", "ansible_ssh_user")
 PORT: Final = ("ansible_port", "ansible_ssh_port")
 KEY: Final = ("ansible_ssh_private_key_file", "ansible_private_key_file")
 TARGET: Final = ("ansible_host", "ansible_ssh_host")
+SSH_KINDS: Final = frozenset({"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"})
 OPTIONS: Final = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
 
 
@@ -50,6 +51,9 @@ def machines(
             ways=ways or Ways((bastion,) if bastion and bastion.host != target else ()),
         )
         found.append(machine)
+        connection = variables.get("ansible_connection")
+        if isinstance(connection, str) and connection not in SSH_KINDS:
+            notes.append(f"ansible_connection of {name} is {quoted(connection)}: this tool logs in by SSH")
         notes += [
             f"{key} of {name} is {value.why}: it is not read"
             for key in (*USER, *PORT, *KEY, *TARGET, *OPTIONS, *addresses)
