@@ -15,7 +15,7 @@ from runbooks.etcd.rules import data_file, latencies
 from runbooks.etcd.rules.latencies import Latency, Perf
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
-from runbooks.rules import etcd_corrupt, next_command
+from runbooks.rules import etcd_corrupt, next_command, stacked
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import for_machines, told, unread
@@ -34,6 +34,7 @@ PERF_HEADER = ("host", "fsync p99", "commit p99", "peers p99", *PERF_COUNTS, "qu
 
 def show_status(session: Session) -> None:
     """Print the member of every control plane host. Raises OutcomeError when anything is wrong."""
+    stacked.require(session.site)
     said = answers(session.run)
     view = view_of(said)
     problems = rules.problems(view)
@@ -111,6 +112,7 @@ def after(said: Mapping[Host, Look | RunbookError], problems: Sequence[str]) -> 
 
 def show_members(session: Session) -> None:
     """Print the member list and the host of each member. Raises OutcomeError when no host can read the list."""
+    stacked.require(session.site)
     said = answers(session.run)
     view = view_of(said)
     if not view.members:
@@ -144,6 +146,7 @@ def _host_name(view: View, member: Member) -> str:
 
 def show_perf(session: Session) -> None:
     """Print every member's latencies. Raises OutcomeError when one is over its limit, or cannot be read."""
+    stacked.require(session.site)
     said = session.run.read_each(dict.fromkeys(session.site.control_plane, metrics()))
     counted = {host: each for host, each in said.items() if isinstance(each, Metrics)}
     found = {host: latencies.summary(each) for host, each in counted.items()}

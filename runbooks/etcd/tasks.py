@@ -97,6 +97,8 @@ def move_leader(session: Session, to: str = "") -> None:
 
 def _known(session: Session) -> View:
     """Return etcd's state with its member list. Raises PrecheckError, or what the hosts raised, when no host can read the list."""
-    from runbooks.view.etcd import view_with_members  # noqa: PLC0415 - start-up time
+    from runbooks.rules import stacked  # noqa: PLC0415 - start-up time
+    from runbooks.view.etcd import view_with_members  # noqa: PLC0415
 
+    stacked.require(session.site)
     return view_with_members(session.run)

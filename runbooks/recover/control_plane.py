@@ -31,6 +31,7 @@ from runbooks.recover.quorum.procedure import confirm_restore
 from runbooks.recover.quorum.procedure import recover as restore_etcd
 from runbooks.recover.quorum.source import Snapshots
 from runbooks.recover.rules.control_plane import refuse
+from runbooks.rules import stacked
 from runbooks.text import counted, listed, size_text, table
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
@@ -87,6 +88,7 @@ def recover(session: Session, options: RestoreOptions) -> None:
     Raises PrecheckError when a host still has such files, or the set does not fit; DegradedError when hosts were left out.
     """
     site, run = session.site, session.run
+    stacked.require(site)
     registry_logins.passwords(site)  # before any host is touched: can they be read?
     supply = Snapshots(site, options.identity)
     seen = look(run)

@@ -12,6 +12,7 @@ from runbooks.backup.sets.manifest import Manifest
 from runbooks.backup.sets.store import Store, Unlocked
 from runbooks.engine.steps import Step
 from runbooks.errors import DegradedError
+from runbooks.rules import stacked
 from runbooks.text import counted, size_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def back_up(session: Session, *, accept_older: bool = False, resume: bool = True
 
     Raises DegradedError when something is missing in it or failed afterwards, OutcomeError when no set was made.
     """
+    stacked.require(session.site)
     store = Store(session.site)
     if session.options.plan:
         _make(session, NewSet(store=store, accept_older=accept_older), resume=resume)

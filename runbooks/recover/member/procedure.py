@@ -27,6 +27,7 @@ from runbooks.recover.member.membership import disarm, keeps_quorum, promote, re
 from runbooks.recover.member.refusals import examine, refuse, target
 from runbooks.recover.member.steps import RepairContext, UnusableData, join_again, serve, set_aside, start, stop
 from runbooks.rules import etcd as rules
+from runbooks.rules import stacked
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_corrupt import corrupt
 from runbooks.rules.etcd_full import refuse_full
@@ -50,6 +51,7 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool, others: 
     Raises PrecheckError when the repair is refused, DegradedError when the member was removed and its host has to join again.
     """
     run, site = session.run, session.site
+    stacked.require(site)
     if before := session.resumed(KEY):
         session.carry_out(procedure(resumed(site, before), Diagnosis.recorded(before)))
         return
@@ -119,6 +121,8 @@ def replace(session: Session, name: str, *, backup: bool, others: bool = False) 
     """
     run, site = session.run, session.site
     host = site.host(name, "node")
+    if host.is_control_plane:
+        stacked.require(site)
     registry_logins.passwords(site)  # before anything is removed: can they be read?
     state = Survey().each(run, {host: node.look(host)})[host]
     if isinstance(state, RunbookError):

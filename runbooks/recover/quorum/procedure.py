@@ -20,6 +20,7 @@ from runbooks.recover.quorum.steps import KEY, procedure
 from runbooks.recover.rules import quorum as rules
 from runbooks.recover.rules.quorum import EtcdSurvey
 from runbooks.recover.rules.restore import Restore, read
+from runbooks.rules import stacked
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -33,8 +34,7 @@ def recover(session: Session, options: RestoreOptions, *, resume: bool = True) -
     Raises PrecheckError when a restore is refused, DegradedError when it succeeded but hosts were left out.
     """
     site, run = session.site, session.run
-    if site.kubernetes.etcd != "stacked":
-        raise InventoryError(f"{site.name}: its etcd does not run on the control plane", hint="docs/recover-quorum.md")
+    stacked.require(site)
     snapshots, wanted = Snapshots(site, options.identity), options.source
     if resume and (before := session.resumed(KEY)):
         plan = read(before["plan"])
