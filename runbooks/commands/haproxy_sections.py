@@ -98,9 +98,8 @@ def sections(text: str, path: str = "") -> list[Section]:
     lines = text.split("\n")
     starts = [(at, found) for at, line in enumerate(lines) if (found := words(line)) and found[0] in KINDS]
     firsts = [_with_comments(lines, at) for at, _ in starts]
-    found = []
-    if before := "\n".join(lines[: firsts[0]]) + "\n" if firsts and firsts[0] else "" if firsts else text:
-        cut.append(Section("", "", before, 1, path))
+    before = "\n".join(lines[: firsts[0]]) + "\n" if firsts and firsts[0] else "" if firsts else text
+    cut = [Section("", "", before, 1, path)] if before else []
     for number, (at, header) in enumerate(starts):
         last = firsts[number + 1] if number + 1 < len(firsts) else len(lines)
         ended = "\n" if last < len(lines) else ""
