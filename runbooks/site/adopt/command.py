@@ -106,12 +106,12 @@ def _write(place: Ground, text: str, seen: Seen) -> None:
     first = next(iter(ordered(seen)), None)
     instance = first.instance_of(seen.endpoint.vip) if first else None
     if instance and instance.password:
-        _keep_password(place, instance.password)
+        keep_password(place.file, instance.password)
 
 
-def _keep_password(place: Ground, password: str) -> None:
+def keep_password(file: Path, password: str) -> None:
     """Put the VRRP password where lb.setup expects it: the LBs go on hearing each other when it takes them over."""
-    state = state_directory(place.file, load_site(place.file).site)
+    state = state_directory(file, load_site(file).site)
     # keepalived ignores what is behind the eighth character.
     if FORM.match(password[:8]):
         files.create_once(state / FILE_NAME, f"{password[:8]}\n".encode())

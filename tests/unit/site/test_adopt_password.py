@@ -1,0 +1,30 @@
+"""The VRRP password of load balancers that are adopted: kept where lb.setup expects it, and shown nowhere."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from runbooks.lb.auth_pass import auth_pass
+from runbooks.site.adopt.command import keep_password
+from tests.unit.site.test_adopt_ground import SMALLEST
+
+
+@pytest.mark.parametrize("theirs", ["mypasswo", "mypassword"])
+def test_it_is_where_lb_setup_expects_it(tmp_path, capsys, theirs):
+    file = tmp_path / "hosts.yaml"
+    file.write_text(SMALLEST)
+    keep_password(file, theirs)
+    state = tmp_path / ".runbooks" / "site"
+    assert auth_pass(state, {}) == "mypasswo"
+    assert stat.S_IMODE((state / "vrrp-auth-pass").stat().st_mode) == 0o600
+    assert "mypasswo" not in capsys.readouterr().out
+
+
+def test_one_that_lb_setup_could_not_use_is_said_and_not_kept(tmp_path, capsys):
+    file = tmp_path / "hosts.yaml"
+    file.write_text(SMALLEST)
+    keep_password(file, "42")
+    assert "--new-password" in capsys.readouterr().out
+    assert not (tmp_path / ".runbooks" / "site" / "vrrp-auth-pass").exists()
