@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from runbooks.inventory.load import load_site
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.lab
 
 MASTER, WORKER = "10.1.1.102", "10.1.1.201"
 # What no host knows: where backups go, how patient ssh is. The lab's own manifest and the kubelet's interval are in force, and no difference.
-CHOSEN = ("backup", "ssh", "kubernetes.cni", "kubernetes.kubelet", "kubernetes.kube_proxy", "networks.storage")
+CHOSEN = ("backup", "example", "ssh", "kubernetes.cni", "kubernetes.kubelet", "kubernetes.kube_proxy", "networks.storage")
 CHANGED = "find /etc /usr /opt /root /home /srv -xdev -newer /run/before-adopt -type f ! -path '/etc/cni/*'"
 
 
@@ -41,8 +40,9 @@ def found(finder: Operator) -> Path:
 
 
 def values(site: Site) -> dict[str, str]:
-    """Return the values of a site that its hosts decide; the order of the hosts says nothing."""
-    return {key: each for key, each in leaves(msgspec.structs.replace(site, name="x")) if not key.startswith(CHOSEN)}
+    """Return the values of a site that its hosts decide, and the labels of each node, whether they are said of it or of its role."""
+    labels = {host.name: str(site.of_node(host).labels) for host in site.nodes}
+    return {key: each for key, each in leaves(site) if not key.startswith(CHOSEN) and ".labels." not in key} | labels
 
 
 def test_what_is_not_a_control_plane_host_is_refused_by_what_it_is(finder, tmp_path):
@@ -70,12 +70,18 @@ def test_nothing_was_changed_on_the_hosts(finder, found):
         assert finder.lab.console(host, ["bash", "-c", CHANGED], check=True).stdout == "", host
 
 
-def test_the_commands_go_on_with_it(finder, found, tmp_path):
+def test_the_commands_go_on_with_it(finder, found):
     owner = Operator(finder.lab, finder.directory, environ={"RUNBOOKS_SITE": str(found)})
     assert "is in order" in owner.good("site.check")
-    owner.well("cluster.verify")
     assert "no difference" in owner.well("cluster.diff")
-    assert "says what was found; nothing was written" in owner.good("site.adopt", "--host", MASTER)
+
+
+def test_it_is_found_by_an_administrators_kubeconfig_too_and_nothing_is_written_again(finder, found, tmp_path):
+    owner = Operator(finder.lab, finder.directory, environ={"RUNBOOKS_SITE": str(found)})
+    owner.good("cluster.kubeconfig", "--to", str(tmp_path / "admin.conf"))
+    before = found.read_text()
+    assert "says what was found; nothing was written" in owner.good("site.adopt", "--kubeconfig", str(tmp_path / "admin.conf"))
+    assert found.read_text() == before
 
 
 def test_a_file_that_says_something_else_is_not_written_over(finder, found, tmp_path):
