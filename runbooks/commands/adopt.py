@@ -27,6 +27,7 @@ class HostLook:
     active       the units that run, of those that matter here.
     snapshots    files that make snapshots of etcd: whether they also copy the certificates.
     included     the files that keepalived.conf includes, by path.
+    proxies      of containerd: URLs by "http" and "https", and the list by "no". A URL may have a password in it.
     containerd_root, oom_restricted   of containerd's configuration, "" and False where they do not stand there.
     """
 
@@ -39,6 +40,7 @@ class HostLook:
     active: frozenset[str] = frozenset()
     snapshots: Mapping[str, bool] = field(default_factory=dict)
     included: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     containerd_root: str = ""
     oom_restricted: bool = False
 
@@ -86,6 +88,7 @@ def parse(answer: Answer) -> HostLook:
         active=frozenset(name for (name,) in rows("active", 1)),
         snapshots={path: kept == "pki" for path, kept in rows("snapshot", 2)},
         included={path: b64decode(text).decode(errors="replace") for path, text in rows("conf", 2)},
+        proxies=dict(rows("proxy", 2)),
         containerd_root=first("containerd_root"),
         oom_restricted=bool(first("oom_restricted")),
     )

@@ -9,6 +9,7 @@
 #   snapshot FILE pki|alone         a file that makes snapshots of etcd, and whether it also copies kubeadm's certificates
 #   conf FILE BASE64                the files that keepalived.conf includes
 #   containerd_root PATH, oom_restricted yes        of containerd's configuration, where they stand there
+#   proxy http|https|no TEXT        the proxies that containerd was started with
 # shellcheck shell=bash disable=SC2154
 shopt -s nullglob
 read -r name </proc/sys/kernel/hostname && echo "hostname $name"
@@ -55,6 +56,11 @@ if [ -r "$KEEPALIVED_CONF" ] && cd "${KEEPALIVED_CONF%/*}"; then
             [ ! -f "$file" ] || echo "conf $(realpath -s -- "$file") $(base64 -w0 <"$file")"
         done
     done < <(sed -nE 's/^[[:space:]]*include[a-z]?[[:space:]]+"?([^"[:space:]]+).*/\1/p' "$KEEPALIVED_CONF")
+fi
+pid=$(systemctl show containerd -p MainPID --value 2>/dev/null)
+if [ "${pid:-0}" != 0 ]; then
+    tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -nE 's/^(HTTP|http)_(PROXY|proxy)=(.*)/proxy http \3/p
+        s/^(HTTPS|https)_(PROXY|proxy)=(.*)/proxy https \3/p; s/^(NO|no)_(PROXY|proxy)=(.*)/proxy no \3/p' | tr -d '\r' | sort -u
 fi
 if [ -r /etc/containerd/config.toml ]; then
     sed -nE 's/^root[[:space:]]*=[[:space:]]*["'\'']([^"'\'']+).*/containerd_root \1/p' /etc/containerd/config.toml | head -n 1

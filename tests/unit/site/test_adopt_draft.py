@@ -13,6 +13,7 @@ from runbooks.inventory import source
 from runbooks.inventory.load import Loaded, loaded
 from runbooks.inventory.written import written
 from runbooks.rules import kubeadm_args
+from runbooks.site.adopt.rules import differences
 from runbooks.site.adopt.rules.draft import draft, plain
 from tests.unit.site import adopted
 from tests.unit.site.adopted import CONFIGURATION
@@ -133,3 +134,22 @@ def test_labels_that_this_tool_has_set_are_taken_over_and_no_others():
     seen = replace(adopted.seen(), cluster=adopted.cluster(nodes=[member]))
     host = next(each for each in plain(draft(seen, SSH, {}))["hosts"] if each["name"] == "worker1")
     assert (host["labels"], "taints" in host) == ({"pool": "apps"}, False)
+
+
+def test_the_proxy_of_the_nodes_without_what_every_site_has(tmp_path):
+    nodes = dict(adopted.seen().nodes)
+    no = "localhost,127.0.0.1,10.1.1.0/24,10.1.1.101,10.244.0.0/16,.svc,.cluster.local,10.1.1.100,master1,.example,192.0.2.0/24"
+    for name, address in adopted.MASTERS.items():
+        nodes[name] = adopted.on_node(name, address, "proxy https http://192.0.2.5:3128", f"proxy no {no}")
+    seen = adopted.seen(nodes=nodes)
+    proxy = site_of(written_of(seen), tmp_path).site.baseline.proxy
+    assert (proxy.http, proxy.https, proxy.no_proxy) == (None, "http://192.0.2.5:3128", (".example", "192.0.2.0/24"))
+    assert [each.host for each in differences.findings(seen) if each.topic == "proxy"] == ["worker1, worker10, worker2"]
+
+
+def test_a_proxy_with_a_password_is_said_and_written_nowhere():
+    nodes = dict(adopted.seen().nodes)
+    nodes["master1"] = adopted.on_node("master1", "10.1.1.101", "proxy http http://me:geheim@192.0.2.5:3128")
+    seen = adopted.seen(nodes=nodes)
+    said = [each for each in differences.findings(seen) if each.topic == "proxy"]
+    assert ("geheim" in written_of(seen), "geheim" in str(said), said[0].host) == (False, False, "master1")

@@ -11,7 +11,7 @@ from typing import Final
 
 from runbooks.inventory.settings import Kubernetes
 from runbooks.rules.finding import Finding, ordered
-from runbooks.site.adopt.rules import differences_lb
+from runbooks.site.adopt.rules import differences_lb, proxy
 from runbooks.site.adopt.rules.seen import Seen
 from runbooks.text import counted, listed
 
@@ -21,7 +21,9 @@ CONTROL_PLANE: Final = "inv cluster.reconfigure --only control-plane"
 
 def findings(seen: Seen) -> list[Finding]:
     """Return all differences, the most severe first."""
-    return ordered(together([*_etcd(seen), *differences_lb.findings(seen), *_runtime(seen), *_api(seen), *_unread(seen)]))
+    return ordered(
+        together([*_etcd(seen), *differences_lb.findings(seen), *_runtime(seen), *_api(seen), *_proxies(seen), *_unread(seen)])
+    )
 
 
 def together(found: Iterable[Finding]) -> list[Finding]:
@@ -114,6 +116,12 @@ def _api(seen: Seen) -> Iterator[Finding]:
         yield Finding(
             "note", topic="kubeadm", seen=f"feature gates of kubeadm: {listed(gates)}", why="they stay in kubeadm-config"
         )
+
+
+def _proxies(seen: Seen) -> Iterator[Finding]:
+    for name, why in proxy.unfit(seen):
+        risk = "inv cluster.reconfigure --only containerd would not know it"
+        yield Finding("warn", topic="proxy", host=name, seen=why, why=risk, fix="baseline.proxy in hosts.yaml; docs/site.md")
 
 
 def _unread(seen: Seen) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from runbooks.inventory.settings import Kubernetes
 from runbooks.inventory.words import NAME
 from runbooks.inventory.written import Noted
 from runbooks.rules.kubeadm_args import KEPT
-from runbooks.site.adopt.rules import balancers, hosts, pods
+from runbooks.site.adopt.rules import balancers, hosts, pods, proxy
 from runbooks.site.adopt.rules.seen import Seen
 from runbooks.text import listed
 
@@ -44,6 +44,7 @@ def draft(seen: Seen, ssh: Mapping[str, object], own: Mapping[str, Mapping[str, 
         },
         "networks": {"management": hosts.management(seen), **_networks(seen)},
         "kubernetes": _kubernetes(seen),
+        "baseline": proxy.settings(seen),
         "load_balancer": balancers.settings(seen),
         "ssh": ssh,
         "backup": {"directory": Noted("backup", f"{GUESS} beside this file; see docs/backup.md")},
