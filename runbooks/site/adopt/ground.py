@@ -111,7 +111,7 @@ def given(host: str, key: str) -> Jump:
     """Return what --host, [USER@]HOST[:PORT], and --key say. Raises InventoryError for anything else."""
     found = jumps(host).jumps
     if len(found) != 1 or found[0].host.startswith("-"):
-        raise InventoryError(f"--host: {host} is not [USER@]HOST[:PORT]", hint="such as ops@10.1.1.101")
+        raise InventoryError(f"--host: {host} is not [USER@]HOST[:PORT]", hint="such as ops@10.1.1.101, or ops@[fd00::101]:22")
     return Jump(found[0].host, found[0].user, found[0].port, key or None)
 
 
