@@ -36,14 +36,17 @@ def leader(ground: Ground, path: Path) -> str:
     except (OSError, ValueError, PrecheckError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise InventoryError(f"--kubeconfig {path}: {said}", hint=FLAT) from None
-    addresses = known_as(_address(url.hostname or ""))
-    if url.scheme != "https" or not addresses:
-        raise InventoryError(f"--kubeconfig {path}: its server is no https URL of a machine that is known here", hint=FLAT)
+    if url.scheme != "https" or not url.hostname:
+        raise InventoryError(f"--kubeconfig {path}: its server is no https URL", hint=FLAT)
+    addresses = known_as(_address(url.hostname))
+    if not addresses:
+        message = f"--kubeconfig {path}: this machine knows no address of {url.hostname}"
+        raise InventoryError(message, hint="write the name into /etc/hosts, or name a control plane host with --host")
     ground.allow(addresses)
     place = ground.stand_in(
         Host(name="api", address=addresses[0], roles=("control-plane",)), Ssh(user="nobody", known_hosts=ground.known_hosts)
     )
-    answer = asyncio.run(_nodes(Client(place, context, headers), url.hostname or "", url.port or 443))
+    answer = asyncio.run(_nodes(Client(place, context, headers), url.hostname, url.port or 443))
     if not answer.good:
         raise NotServing(
             f"--kubeconfig {path}: {url.netloc} answers with HTTP {answer.status}", hint="it has to be an administrator's"

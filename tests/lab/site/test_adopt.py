@@ -78,9 +78,13 @@ def test_the_commands_go_on_with_it(finder, found):
 
 def test_it_is_found_by_an_administrators_kubeconfig_too_and_nothing_is_written_again(finder, found, tmp_path):
     owner = Operator(finder.lab, finder.directory, environ={"RUNBOOKS_SITE": str(found)})
-    owner.good("cluster.kubeconfig", "--to", str(tmp_path / "admin.conf"))
+    path, name = tmp_path / "admin.conf", "k8s-api.company.local"
+    owner.good("cluster.kubeconfig", "--to", str(path))
     before = found.read_text()
-    assert "says what was found; nothing was written" in owner.good("site.adopt", "--kubeconfig", str(tmp_path / "admin.conf"))
+    unknown = owner.inv("site.adopt", "--kubeconfig", str(path))
+    assert (unknown.returncode, f"knows no address of {name}" in unknown.stderr) == (2, True)
+    path.write_text(path.read_text().replace(name, "10.1.1.100"))
+    assert "says what was found; nothing was written" in owner.good("site.adopt", "--kubeconfig", str(path))
     assert found.read_text() == before
 
 

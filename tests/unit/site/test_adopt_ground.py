@@ -157,6 +157,7 @@ def test_what_a_file_says_otherwise_than_what_was_found(tmp_path):
     ("text", "why"),
     [
         (None, "No such file"),
+        ("clusters: [{cluster: {certificate-authority-data: eA==}}]\nusers: [{user: {token: x}}]\n", "cannot be used"),
         ("a: [", "."),
         (
             "clusters: [{cluster: {server: 'https://192.0.2.7:6443'}}]\nusers: [{user: {exec: {command: x}}}]\n",
