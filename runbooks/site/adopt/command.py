@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbooks.engine.session import ROOT
-from runbooks.errors import DegradedError, InventoryError, OutcomeError, RunbookError
+from runbooks.errors import DegradedError, InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory import source
 from runbooks.inventory.load import load_site, loaded
 from runbooks.inventory.locate import state_directory
@@ -27,7 +27,7 @@ from runbooks.site.adopt.look import Explorer
 from runbooks.site.adopt.rules import changes, differences
 from runbooks.site.adopt.rules.balancers import ordered
 from runbooks.site.adopt.rules.draft import draft, plain
-from runbooks.site.adopt.rules.seen import Endpoint, Seen
+from runbooks.site.adopt.rules.seen import Seen
 from runbooks.text import counted, indented, listed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def adopt(*, host: str, kubeconfig: str, lbs: str, output: str, key: str, yes: b
         raise InventoryError("one of --host and --kubeconfig has to be given", hint="--host ops@10.1.1.101")
     place = ground(os.environ, ROOT, output=output)
     logins = place.logins(given(host or leader(place, Path(kubeconfig)), key))
-    explorer = Explorer(place, logins, yes, _ask)
+    explorer = Explorer(place, logins, yes, ask)
     try:
         seen = explorer.explore(_addresses(lbs, "--lb"))
     finally:
@@ -83,15 +83,17 @@ def _addresses(text: str, flag: str) -> list[Address]:
         raise InventoryError(f"{flag}: {error}", hint=f"{flag} takes addresses, such as 10.1.1.11,10.1.1.12") from None
 
 
-def _ask(where: Endpoint, heard: Sequence[Address]) -> list[Address]:
-    """Ask for the load balancers, on a terminal; elsewhere go on without them, and say so later."""
+def ask(said: Sequence[str], heard: Sequence[Address]) -> list[Address]:
+    """Ask for the load balancers that were not found. Raises PrecheckError where there is no terminal: nothing has been written yet."""
+    told = "\n  ".join(map(differences.printable, said))
+    near = f"the control plane hosts have heard of {listed(heard) or 'nobody else'}"
     if not sys.stdin.isatty():
-        return []
-    print(
-        f"the load balancers behind {where.vip} were not found, or not all; the hosts have heard of {listed(heard) or 'nobody else'}"
-    )
-    said = input("their addresses, separated by commas (empty: go on without): ")
-    return _addresses(said, "load balancers")
+        raise PrecheckError(
+            f"the load balancers were not found, or not all:\n  {told}\n  {near}",
+            hint="--lb ADDRESS,ADDRESS names them, all of them",
+        )
+    print(f"the load balancers were not found, or not all:\n  {told}\n  {near}")
+    return _addresses(input("addresses of the others, separated by commas (empty: go on without): "), "load balancers")
 
 
 def _write(place: Ground, text: str, seen: Seen) -> None:

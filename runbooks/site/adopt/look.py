@@ -29,12 +29,15 @@ MOST_PEERS = 8  # so many load balancers are followed from one to the next
 
 @dataclass
 class Explorer:
-    """Connects to hosts that no site file names yet. ``yes``: record their keys without asking. ``ask`` returns addresses of load balancers."""
+    """Connects to hosts that no site file names yet. ``yes``: record their keys without asking. ``ask`` returns addresses of load balancers.
+
+    ``ask`` gets what was found of them, in lines, and the addresses that the control plane hosts have heard of.
+    """
 
     ground: Ground
     logins: Logins
     yes: bool
-    ask: Callable[[Endpoint, Sequence[Address]], Sequence[Address]]
+    ask: Callable[[Sequence[str], Sequence[Address]], Sequence[Address]]
     _ssh: Ssh = field(init=False)
     _readings: Readings = field(init=False)
 
@@ -100,12 +103,12 @@ class Explorer:
         balancers, left = self._balancers([*on_nodes, *guesses], where)
         if len(balancers) < 2 and not lbs:
             heard = sorted({each for look in leaders for each in look.neighbours}, key=str)
-            more, silent = self._balancers([each for each in self.ask(where, heard) if each not in self._known(balancers)], where)
+            known = {each.address for each in balancers}
+            found = listed(f"{each.name} ({each.address})" for each in balancers) or "no load balancer"
+            said = [f"{found}: all that was found behind {where.vip}", *(f"{address}: {why}" for address, why in left.items())]
+            more, silent = self._balancers([each for each in self.ask(said, heard) if each not in known], where)
             balancers, left = [*balancers, *more], left | silent
         return Seen(cluster=cluster, endpoint=where, nodes=nodes, balancers=tuple(balancers), candidates=left)
-
-    def _known(self, balancers: Sequence[Balancer]) -> set[Address]:
-        return {each.address for each in balancers}
 
     def _one(self, host: Host, probe: Probe[Any]) -> Any:
         said = self.read({host: probe})[host]

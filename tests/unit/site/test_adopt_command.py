@@ -1,13 +1,16 @@
-"""The VRRP password of load balancers that are adopted: kept where lb.setup expects it, and shown nowhere."""
+"""What the command does besides looking: the VRRP password is kept where lb.setup expects it, load balancers are asked for."""
 
 from __future__ import annotations
 
+import io
 import stat
+from ipaddress import ip_address
 
 import pytest
 
+from runbooks.errors import PrecheckError
 from runbooks.lb.auth_pass import auth_pass
-from runbooks.site.adopt.command import keep_password
+from runbooks.site.adopt.command import ask, keep_password
 from tests.unit.site.test_adopt_ground import SMALLEST
 
 
@@ -28,3 +31,10 @@ def test_one_that_lb_setup_could_not_use_is_said_and_not_kept(tmp_path, capsys):
     keep_password(file, "42")
     assert "--new-password" in capsys.readouterr().out
     assert not (tmp_path / ".runbooks" / "site" / "vrrp-auth-pass").exists()
+
+
+def test_without_a_terminal_load_balancers_that_were_not_found_end_it(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(PrecheckError, match=r"lb1 \(10\.1\.1\.11\): all that was found(.|\n)*heard of 10\.1\.1\.12") as refused:
+        ask(["lb1 (10.1.1.11): all that was found behind 10.1.1.100"], [ip_address("10.1.1.12")])
+    assert "--lb" in refused.value.hint
