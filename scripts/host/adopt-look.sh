@@ -59,8 +59,8 @@ if [ -r "$KEEPALIVED_CONF" ] && cd "${KEEPALIVED_CONF%/*}"; then
 fi
 pid=$(systemctl show containerd -p MainPID --value 2>/dev/null)
 if [ "${pid:-0}" != 0 ]; then
-    tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -nE 's/^(HTTP|http)_(PROXY|proxy)=(.*)/proxy http \3/p
-        s/^(HTTPS|https)_(PROXY|proxy)=(.*)/proxy https \3/p; s/^(NO|no)_(PROXY|proxy)=(.*)/proxy no \3/p' | tr -d '\r' | sort -u
+    tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | tr -d ' \r' | sed -nE 's/^(HTTP|http)_(PROXY|proxy)=(.*)/proxy http \3/p
+        s/^(HTTPS|https)_(PROXY|proxy)=(.*)/proxy https \3/p; s/^(NO|no)_(PROXY|proxy)=(.*)/proxy no \3/p' | sort -u
 fi
 if [ -r /etc/containerd/config.toml ]; then
     sed -nE 's/^root[[:space:]]*=[[:space:]]*["'\'']([^"'\'']+).*/containerd_root \1/p' /etc/containerd/config.toml | head -n 1
