@@ -65,6 +65,7 @@ ROWS: Final = {
         "recover/test_whole.py",
         "backup/test_verify.py",
         "backup/test_run.py",
+        "site/test_adopt.py",
         "cluster/test_upgrade.py",
         "upgrade/test_containerd.py",
         "upgrade/test_plan.py",

@@ -112,7 +112,21 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "day2": (*FLOORS, "backup", "cluster", "etcd", "lb", "upgrade"),
     "runs": (*FLOORS, "report"),
     "drill": (*FLOORS, "report", "backup", "lb", "monitor"),
-    "site": (*FLOORS, "render", "backup", "certs", "cluster", "day2", "drill", "etcd", "lb", "monitor", "recover", "upgrade"),
+    "site": (
+        *FLOORS,
+        "render",
+        "backup",
+        "certs",
+        "cluster",
+        "day2",
+        "doctor",
+        "drill",
+        "etcd",
+        "lb",
+        "monitor",
+        "recover",
+        "upgrade",
+    ),
 }
 # The same within a wing, where its rooms have a direction of their own.
 INNER_ARROWS: dict[str, tuple[str, ...]] = {

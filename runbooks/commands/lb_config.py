@@ -11,12 +11,15 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from typing import Final
 
 from runbooks.commands.lb_paths import MARK, OURS, TELL_VIP
 
-_SECTION = re.compile(
-    r"(global|defaults|frontend|listen|backend|peers|userlist|resolvers|mailers|program|cache|ring|http-errors)\b"
-)
+# https://docs.haproxy.org/3.2/configuration.html#1.2 and the chapters of each section
+SECTIONS: Final = frozenset({
+    "global", "defaults", "frontend", "listen", "backend", "peers", "userlist", "resolvers", "mailers", "program", "cache", "ring",
+    "http-errors", "fcgi-app", "crt-store", "log-forward", "log-profile", "traces", "acme",
+})  # fmt: skip
 _ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - read, not bound
 
 
@@ -105,7 +108,7 @@ def binds(text: str) -> list[Bind]:
     proxy, section = "", 0
     for words in statements(text):
         where = ""
-        if _SECTION.fullmatch(words[0]):
+        if words[0] in SECTIONS:
             section += 1
             proxy = words[1] if len(words) > 1 else words[0]
             where = words[2] if words[0] in {"frontend", "listen"} and len(words) > 2 else ""
@@ -139,7 +142,7 @@ def services(text: str) -> dict[tuple[str, str], list[str]]:
     section = ("", "")
     for words in statements(text):
         where: list[str] = []
-        if _SECTION.fullmatch(words[0]):
+        if words[0] in SECTIONS:
             section = (words[0], words[1] if len(words) > 1 else "")
             if words[0] not in {"frontend", "listen"}:
                 continue

@@ -18,10 +18,6 @@ from runbooks.rules.lb_claims import KEYS
 # What a section does: a front end and a back end may have the same name, two front ends may not.
 # https://docs.haproxy.org/2.6/configuration.html#4
 PROXIES: Final = {"frontend": ("front end",), "listen": ("front end", "back end"), "backend": ("back end",)}
-SECTIONS: Final = (
-    *PROXIES, "peers", "userlist", "resolvers", "mailers", "program", "cache", "ring", "http-errors", "fcgi-app", "crt-store", "log-forward",
-    "log-profile", "traces", "acme",
-)  # fmt: skip
 OURS: Final = {*KEYS, UNCHECKED}
 LARGEST: Final = 262_144  # bytes
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -59,7 +55,7 @@ def _of_lines(text: str, sections: dict[tuple[str, str], str], name: str, ours: 
         words = next(lb_config.statements(line), [])
         if not words or words[0].startswith("."):
             continue
-        kind = words[0] if words[0] in {*SECTIONS, "global", "defaults"} else ""
+        kind = words[0] if words[0] in lb_config.SECTIONS else ""
         if kind:
             inside = kind
             yield from ((number, why) for why in _of_section(kind, words, sections, f"{name}, line {number}"))

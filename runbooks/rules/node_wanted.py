@@ -34,6 +34,17 @@ class Difference:
         return f"{name} is to be {self.wanted!r}, and is {'not there' if self.there is None else repr(self.there)}"
 
 
+def ours(live: NodeSettings) -> OfNodes:
+    """Return what this tool has set on a Node, as hosts.yaml says it."""
+    keys = _record(live)
+    taints_by_key = {f"{each.key}:{each.effect}": str(each) for each in live.taints}
+    return OfNodes(
+        labels={key: live.labels[key] for key in keys.get("label", ()) if key in live.labels},
+        annotations={key: live.annotations[key] for key in keys.get("annotation", ()) if key in live.annotations},
+        taints=tuple(taints_by_key[key] for key in keys.get("taint", ()) if key in taints_by_key),
+    )
+
+
 def differences(live: NodeSettings, wanted: OfNodes) -> list[Difference]:
     """Return what differs between a Node and hosts.yaml: what hosts.yaml names, and what this tool has set and hosts.yaml names no more."""
     pairs: list[tuple[Kind, Mapping[str, str], Mapping[str, str]]] = [
@@ -41,9 +52,9 @@ def differences(live: NodeSettings, wanted: OfNodes) -> list[Difference]:
         ("annotation", live.annotations, wanted.annotations),
         ("taint", _by_key(live.taints), _by_key(taints(wanted))),
     ]
-    ours, found = _record(live), []
+    set_by_us, found = _record(live), []
     for kind, there, given in pairs:
-        gone = [key for key in ours.get(kind, ()) if key in there and key not in given]
+        gone = [key for key in set_by_us.get(kind, ()) if key in there and key not in given]
         found += [Difference(kind, key, there.get(key), text) for key, text in given.items() if there.get(key) != text]
         found += [Difference(kind, key, there[key], None) for key in gone]
     return found

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runbooks.engine.tasks import query, runbook
 from runbooks.errors import HostErrors, PrecheckError, RunbookError
-from runbooks.inventory.model import Site
 from runbooks.inventory.words import literal
-from runbooks.text import counted, listed
+from runbooks.text import listed
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
-    from runbooks.engine.trust import HostKey, SshServer
+    from runbooks.engine.trust import SshServer
 
 
 @query
@@ -64,18 +61,13 @@ def trust(session: Session, host: str = "", gateways: bool = False, replace: boo
     come first, because the hosts are reached through them. With --host, --replace is for the hosts' keys only: a gateway's key is replaced
     with --gateways.
     """
-    from runbooks.engine import namespace, trust  # noqa: PLC0415 - start-up time
+    from runbooks.engine import namespace  # noqa: PLC0415 - start-up time
+    from runbooks.site import trusting  # noqa: PLC0415
 
     namespace.enter(session.site)
     site, hosts = session.site, session.site.named(host)
-    servers = trust.gateway_servers(site, hosts)
-    failed: dict[str, RunbookError] = {}
-    for depth in sorted({len(server.way) for server in servers}):
-        level = [server for server in servers if len(server.way) == depth and not trust.behind(server, servers, failed)]
-        failed |= _trust(site, level, replace=replace and (gateways or not host), yes=yes)
-    if not gateways:
-        there = [server for server in trust.host_servers(site, hosts) if not trust.behind(server, servers, failed)]
-        failed |= _trust(site, there, replace=replace, yes=yes)
+    asking = trusting.Asking(yes=yes, way_out=_anew, replace_gateways=replace and (gateways or not host), replace_hosts=replace)
+    failed = trusting.trust(site, hosts, asking, only_gateways=gateways)
     if failed:
         raise HostErrors(failed, len(hosts))
 
@@ -108,6 +100,29 @@ def bring(
         for role, words in (("control-plane", control_plane), ("worker", workers), ("lb", lbs))
     }
     carry_out(file, output, groups, resolve=resolve)
+
+
+@runbook(
+    help={
+        "host": "a control plane host: [USER@]HOST[:PORT], an address, a name or an alias of your ssh configuration; the user needs sudo without a password",
+        "kubeconfig": "instead of --host: an administrator's kubeconfig, which says where the control plane hosts are",
+        "lb": "addresses of the load balancers, separated by commas; default: they are found",
+        "output": "the site file to write; default: the one of RUNBOOKS_SITE, else hosts.yaml",
+        "key": "private key; default: what your ssh configuration says, else the SSH agent and the usual keys",
+        "yes": "record host keys without asking; compare the fingerprints in another way",
+    }
+)
+def adopt(
+    _: object, host: str = "", kubeconfig: str = "", lb: str = "", output: str = "", key: str = "", yes: bool = False
+) -> None:
+    """Find a cluster that is there already, and write hosts.yaml for it.
+
+    From one control plane host it finds the nodes, the VIP and the load balancers; it only looks. Then it says what differs from a site that
+    this tool has set up, and lets the doctor look. A file that exists is compared and never written over; exit status 1 when it differs.
+    """
+    from runbooks.site.adopt import command  # noqa: PLC0415 - start-up time
+
+    command.adopt(host=host, kubeconfig=kubeconfig, lbs=lb, output=output, key=key, yes=yes)
 
 
 @query
@@ -162,35 +177,6 @@ def pages(session: Session, to: str = "", check: bool = False) -> None:
     show(session, to, check=check)
 
 
-def _trust(site: Site, servers: Sequence[SshServer], *, replace: bool, yes: bool) -> dict[str, RunbookError]:
-    from runbooks.engine import trust  # noqa: PLC0415 - start-up time
-
-    failed: dict[str, RunbookError] = {}
-    accept: list[HostKey] = []
-    for server, answer in zip(servers, trust.host_keys(site, servers) if servers else (), strict=True):
-        if isinstance(answer, RunbookError):
-            failed[server.name] = answer
-            continue
-        print(f"{server.name:12} {server.entry:24} {answer.key.get_name():20} {answer.fingerprint}  {answer.state}")
-        if answer.state == "changed" and not replace:
-            message = f"{server.name} ({server.address}): its key differs from the recorded one"
-            which = f"inv site.trust {'--gateways' if server.is_gateway else f'--host {server.name}'} --replace"
-            failed[server.name] = PrecheckError(message, hint=f"find out why; if it was reinstalled: {which}")
-        elif answer.state != "known":
-            accept.append(answer)
-    if accept and _agreed(len(accept), yes=yes):
-        trust.record(site.ssh.known_hosts, accept)
-        print(f"recorded {len(accept)} in {site.ssh.known_hosts}")
-    return failed
-
-
-def _agreed(count: int, *, yes: bool) -> bool:
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise PrecheckError(
-            f"{counted(count, 'host key')} not recorded: there is no terminal to ask on", hint="compare them, then --yes"
-        )
-    if input(f"Record {counted(count, 'key')}? Compare them first. [y/N] ").strip().lower() in {"y", "yes"}:
-        return True
-    raise PrecheckError("nothing was recorded")
+def _anew(server: SshServer) -> str:
+    """Return the command that records another key for ``server``."""
+    return f"inv site.trust {'--gateways' if server.is_gateway else f'--host {server.name}'} --replace"

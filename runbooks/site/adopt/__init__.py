@@ -1,0 +1,1 @@
+"""`inv site.adopt`: find a cluster that is there already, and write hosts.yaml for it."""

@@ -1,0 +1,78 @@
+"""Find a control plane host by an administrator's kubeconfig: its API server is asked from this machine, once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from runbooks.commands import kubeconfig
+from runbooks.commands.node_objects import parse_node
+from runbooks.errors import InventoryError, NotServing, PrecheckError
+from runbooks.inventory.model import Host
+from runbooks.inventory.settings import Ssh
+from runbooks.measure.connection import Answer, Client, OwnError, RequestError
+from runbooks.measure.credentials import tls
+from runbooks.site.adopt.ground import Ground
+from runbooks.site.adopt.login import known_as
+
+SECONDS = 15
+FLAT = "kubectl config view --raw --flatten --minify > FILE writes one with everything in it"
+
+
+def leader(ground: Ground, path: Path) -> str:
+    """Return the address of a control plane host, one that is Ready where there is one.
+
+    Raises InventoryError for a file that cannot be used, NotServing when its API server gives no answer, PrecheckError (guard).
+    """
+    try:
+        text = path.expanduser().read_text(encoding="utf-8")
+        url = urlsplit(next(iter(kubeconfig.parse(text).servers), ""))
+        context, headers = tls(text)
+    except (OSError, ValueError, PrecheckError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise InventoryError(f"--kubeconfig {path}: {said}", hint=FLAT) from None
+    if url.scheme != "https" or not url.hostname:
+        raise InventoryError(f"--kubeconfig {path}: its server is no https URL", hint=FLAT)
+    addresses = known_as(_address(url.hostname))
+    if not addresses:
+        message = f"--kubeconfig {path}: this machine knows no address of {url.hostname}"
+        raise InventoryError(message, hint="write the name into /etc/hosts, or name a control plane host with --host")
+    ground.allow(addresses)
+    place = ground.stand_in(
+        Host(name="api", address=addresses[0], roles=("control-plane",)), Ssh(user="nobody", known_hosts=ground.known_hosts)
+    )
+    answer = asyncio.run(_nodes(Client(place, context, headers), url.hostname, url.port or 443))
+    if not answer.good:
+        raise NotServing(
+            f"--kubeconfig {path}: {url.netloc} answers with HTTP {answer.status}", hint="it has to be an administrator's"
+        )
+    return chosen(json.loads(answer.body))
+
+
+def chosen(found: Any) -> str:
+    """Return the address of the control plane host to begin with, of a list of nodes. Raises NotServing when there is none."""
+    nodes = [each for each in map(parse_node, found["items"]) if each.is_control_plane and each.address]
+    if not nodes:
+        raise NotServing("no node of this cluster is a control plane host", hint="--host names one")
+    return str(max(nodes, key=lambda each: each.ready).address)
+
+
+async def _nodes(client: Client, host: str, port: int) -> Answer:
+    until = time.monotonic() + SECONDS
+    try:
+        connection = await client.open(host, port, until)
+        return await connection.ask("GET", "/api/v1/nodes", until, last=True)
+    except (RequestError, OwnError) as error:
+        raise NotServing(f"{host}:{port} gives no answer: {error}", hint="--host names a control plane host instead") from None
+
+
+def _address(text: str) -> Any:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return text

@@ -1,0 +1,138 @@
+"""What was seen of a cluster that is to be adopted, as values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from runbooks.commands import lb_config
+from runbooks.commands.adopt import HostLook
+from runbooks.commands.adopt_cluster import ClusterLook, Member
+from runbooks.commands.haproxy_sections import Server
+from runbooks.commands.lb_claims import Claims
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.inventory.words import Address
+from runbooks.site.adopt.rules import proxies, vrrp
+from runbooks.site.adopt.rules.proxies import Proxy
+from runbooks.site.adopt.rules.vrrp import Instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where clients find the API server: controlPlaneEndpoint of kubeadm. ``name`` "" where it is an address; ``asked``: who knew the name's address."""
+
+    vip: Address
+    port: int
+    name: str = ""
+    asked: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balancer:
+    """A host with HAProxy or keepalived. ``more``: the configurations that they read besides the usual files, by path."""
+
+    address: Address
+    look: HostLook
+    claims: Claims
+    more: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its own host name, in lower case as hosts.yaml wants it."""
+        return self.look.hostname.lower()
+
+    @cached_property
+    def haproxy(self) -> str:
+        """All that HAProxy reads, in its order."""
+        return self._texts(self.claims.named.get("haproxy") or (HAPROXY_CFG,))
+
+    @cached_property
+    def keepalived(self) -> str:
+        """All that keepalived reads; what is included stands at the end."""
+        named = self.claims.named.get("keepalived") or (KEEPALIVED_CONF,)
+        return "\n".join([self._texts(named), *self.look.included.values()])
+
+    @cached_property
+    def instances(self) -> tuple[Instance, ...]:
+        """The VRRP instances of keepalived."""
+        return vrrp.instances(self.keepalived)
+
+    @cached_property
+    def proxies(self) -> tuple[Proxy, ...]:
+        """The front ends and back ends of HAProxy."""
+        return proxies.proxies(self.haproxy)
+
+    @property
+    def ours(self) -> bool:
+        """Whether `inv lb.setup` wrote its configurations."""
+        texts = [self.claims.files[path].content for path in (HAPROXY_CFG, KEEPALIVED_CONF) if path in self.claims.files]
+        return len(texts) == 2 and all(map(lb_config.is_ours, texts))
+
+    def instance_of(self, vip: Address) -> Instance | None:
+        """Return the VRRP instance that has ``vip``."""
+        return next((each for each in self.instances if str(vip) in each.addresses), None)
+
+    def front(self, endpoint: Endpoint) -> Proxy | None:
+        """Return the front end that listens where clients find the API server: on the VIP rather than on all addresses."""
+        there = [
+            (bind.address != str(endpoint.vip), proxy)
+            for proxy in self.proxies
+            for bind in proxy.binds
+            if bind.port == endpoint.port and lb_config.overlap(bind.address, str(endpoint.vip))
+        ]
+        return min(there, key=lambda each: each[0], default=(True, None))[1]
+
+    def servers(self, endpoint: Endpoint) -> tuple[Server, ...]:
+        """Return the servers behind that front end."""
+        front = self.front(endpoint)
+        return proxies.through(self.proxies, front) if front else ()
+
+    def serves(self, endpoint: Endpoint) -> bool:
+        """Whether it is one of the load balancers behind the VIP."""
+        return bool(self.look.has(endpoint.vip) or self.instance_of(endpoint.vip) or self.servers(endpoint))
+
+    def _texts(self, paths: tuple[str, ...]) -> str:
+        found = []
+        for path in paths:
+            if path in self.claims.files:
+                found.append(self.claims.files[path].content)
+            # A directory stands for the files in it.
+            found += [text for other, text in self.more.items() if other == path or other.startswith(f"{path.rstrip('/')}/")]
+        return "\n".join(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLook:
+    """What one node says of itself."""
+
+    look: HostLook
+    manifests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All of it. ``nodes``: by the node's name, a text where it could not be read; ``balancers``: those that have been found.
+
+    candidates  addresses that may be load balancers, which were not asked or did not answer, with the reason.
+    """
+
+    cluster: ClusterLook
+    endpoint: Endpoint
+    nodes: Mapping[str, NodeLook | str]
+    balancers: tuple[Balancer, ...] = ()
+    candidates: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self) -> dict[str, NodeLook]:
+        """Return the nodes that could be read, by name."""
+        return {name: each for name, each in self.nodes.items() if isinstance(each, NodeLook)}
+
+    def address(self, member: Member) -> Address | None:
+        """Return the address of a node: of the VIP's family, else its first one."""
+        same = [each for each in member.addresses if each.version == self.endpoint.vip.version]
+        return next(iter([*same, *member.addresses]), None)
+
+    @property
+    def leaders(self) -> tuple[Member, ...]:
+        """The control plane hosts."""
+        return tuple(each for each in self.cluster.members if each.control_plane)
