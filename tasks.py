@@ -3,12 +3,14 @@
 from invoke import Collection
 
 from lab import tasks as lab
+from rehearse import tasks as rehearse
 from runbooks.backup import tasks as backup
 from runbooks.certs import tasks as certs
 from runbooks.cluster import tasks as cluster
 from runbooks.day2 import tasks as day2
 from runbooks.doctor import tasks as doctor
 from runbooks.drill import tasks as drill
+from runbooks.engine.tasks import named_tasks
 from runbooks.etcd import tasks as etcd
 from runbooks.lb import tasks as lb
 from runbooks.monitor import tasks as monitor
@@ -37,3 +39,5 @@ for name, chapter in CHAPTERS.items():
 for command in (day2.diff, day2.reconfigure, day2.cordon, day2.drain, day2.uncordon, day2.reboot):
     ns.collections["cluster"].add_task(command)
 ns.add_task(doctor.examine, name="doctor")  # one command, no chapter
+rehearse.rehearse.others = named_tasks(ns.collections)
+ns.add_task(rehearse.rehearse, name="rehearse")

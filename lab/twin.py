@@ -72,7 +72,6 @@ def twin_text(site: Site, instance: Instance, source: Path, kubernetes: Mapping[
     ``kubernetes`` (see ``kubernetes_options``) is laid over the section of that name.
     """
     import msgspec  # noqa: PLC0415 - start-up time
-    import yaml  # noqa: PLC0415
 
     from runbooks.inventory.model import LabTwin  # noqa: PLC0415
     from runbooks.inventory.settings import HostSsh  # noqa: PLC0415
@@ -84,10 +83,18 @@ def twin_text(site: Site, instance: Instance, source: Path, kubernetes: Mapping[
     backup = site.backup and replace(site.backup, directory=instance.state / "backup", restic=None, metrics=None)
     monitoring = site.monitoring and replace(site.monitoring, operators=None)  # its other addresses are the lab's
     twin = replace(site, hosts=hosts, ssh=ssh, backup=backup, monitoring=monitoring, lab=LabTwin(namespace=instance.namespace))
-    plain = msgspec.to_builtins(twin, enc_hook=str)
-    plain["kubernetes"] = overlaid(plain["kubernetes"], kubernetes or {})
     head = f"# The lab's twin of {source}, written by `inv lab.up`. Edit that file and run `inv lab.up` again.\n"
-    return head + yaml.safe_dump(without_nothing(plain), sort_keys=False, allow_unicode=True)
+    return head + site_text(twin, kubernetes or {})
+
+
+def site_text(site: Site, kubernetes: Mapping[str, Any]) -> str:
+    """Return ``site`` as a site file, with ``kubernetes`` laid over the section of that name."""
+    import msgspec  # noqa: PLC0415 - start-up time
+    import yaml  # noqa: PLC0415
+
+    plain = msgspec.to_builtins(site, enc_hook=str)
+    plain["kubernetes"] = overlaid(plain["kubernetes"], kubernetes)
+    return yaml.safe_dump(without_nothing(plain), sort_keys=False, allow_unicode=True)
 
 
 def version_in(path: Path) -> str:

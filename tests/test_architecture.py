@@ -16,7 +16,8 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted([ROOT / "tasks.py", *(ROOT / "runbooks").rglob("*.py"), *(ROOT / "lab").rglob("*.py")])
+TOPS = ("runbooks", "lab", "rehearse")
+SOURCES = sorted([ROOT / "tasks.py", *(path for top in TOPS for path in (ROOT / top).rglob("*.py"))])
 SCRIPTS = sorted(path for top in ("scripts", "lab/recipe", ".ci") for path in (ROOT / top).rglob("*") if path.is_file())
 MODULE_LINES, FUNCTION_LINES = 300, 40
 STDLIB = sys.stdlib_module_names
@@ -62,7 +63,7 @@ def importers(library: str) -> set[str]:
 
 def own(module: str) -> set[str]:
     """What a module imports of this project."""
-    return {name for name, _ in imports(module) if name.split(".")[0] in {"runbooks", "lab"}}
+    return {name for name, _ in imports(module) if name.split(".")[0] in TOPS}
 
 
 def below(*packages: str) -> list[str]:
@@ -208,7 +209,15 @@ def test_the_lab_takes_little_from_the_runbooks():
 
 
 def test_the_runbooks_know_nothing_of_the_lab():
-    assert [module for module in below("runbooks") if any(within(name, ("lab",)) for name in own(module))] == []
+    assert [module for module in below("runbooks") if any(within(name, ("lab", "rehearse")) for name in own(module))] == []
+
+
+def test_rehearsals_are_the_one_place_that_knows_both():
+    """Nobody builds on them but the list of commands; they change hosts of the twin only by the runbooks' own commands and the lab's consoles."""
+    everyone = [module for module in MODULES if module not in ("tasks", *below("rehearse"))]
+    assert [module for module in everyone if any(within(name, ("rehearse",)) for name in own(module))] == []
+    pure = [name for module in below("rehearse.rules") for name in own(module) if within(name, ("lab",))]
+    assert pure == []
 
 
 PURE = [module for module in MODULES if within(module, ("runbooks.commands",)) or "rules" in module.split(".")]
@@ -221,7 +230,7 @@ def test_rules_and_commands_are_pure():
     for module in PURE:
         for name, _ in imports(module):
             top = name.split(".")[0]
-            if top in acting or (top not in STDLIB and top not in {"runbooks", "yaml", "cryptography"}):
+            if top in acting or (top not in STDLIB and top not in {"runbooks", "rehearse", "yaml", "cryptography"}):
                 wrong.append(f"{module} imports {name}")
     assert wrong == []
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, Final
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
-from runbooks.errors import PrecheckError, RunbookError
+from runbooks.errors import InventoryError, PrecheckError, RunbookError
 
 
 class RunbookTask(Task):  # type: ignore[type-arg]
@@ -31,12 +32,7 @@ class RunbookTask(Task):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        parameters = list(signature(self.body).parameters.values())[1:]
-        missing = [
-            f"--{p.name.replace('_', '-')}" for p in parameters if p.default is Parameter.empty and kwargs.get(p.name) is None
-        ]
-        if missing:
-            raise Exit(f"error: {self.name} needs {', '.join(missing)}", code=2)
+        self.require(kwargs)
         try:
             # Invoke's own dry run skips only Invoke's own commands, so it would not keep this one from making changes.
             if args[0].config.run.dry and not self.can_plan:
@@ -49,6 +45,15 @@ class RunbookTask(Task):  # type: ignore[type-arg]
             raise Exit(code=141) from None
         except KeyboardInterrupt:
             raise Exit("interrupted; run the same command again to continue", code=130) from None
+
+    def require(self, given: Mapping[str, Any]) -> None:
+        """Raise Exit when a flag that the function needs is not ``given``."""
+        parameters = list(signature(self.body).parameters.values())[1:]
+        missing = [
+            f"--{p.name.replace('_', '-')}" for p in parameters if p.default is Parameter.empty and given.get(p.name) is None
+        ]
+        if missing:
+            raise Exit(f"error: {self.name} needs {', '.join(missing)}", code=2)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the function's flags. Invoke takes their help texts out of ``help`` (findings/invoke-help-once.sh); they are kept here."""
@@ -112,6 +117,81 @@ class ProcedureTask(PlannedTask):
     )
 
 
+COMMON: Final = ("json", "plan", "resume")  # flags of a command that is given to another one: not offered there
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A command that was given to another one. ``words``: its flags as they are written; ``changes``: it has a --plan, so it changes something."""
+
+    name: str
+    words: tuple[str, ...] = ()
+    changes: bool = True
+
+    def flag(self, name: str) -> str:
+        """Return the value of the flag ``name``, "" when it is not given.
+
+        >>> Given("recover.lb", ("--host", "lb1")).flag("--host"), Given("recover.lb").flag("--host")
+        ('lb1', '')
+        """
+        return next((value for flag, value in zip(self.words, self.words[1:], strict=False) if flag == name), "")
+
+
+class ForwardingTask(SessionTask):
+    """A command that is given another command with its flags: `inv rehearse upgrade.run --to 1.36.2`.
+
+    Its function gets that command as a `Given`, in its argument ``procedure``. A flag that both have is told to both. ``others``: what may
+    be given, by name; the top-level tasks.py sets it.
+    """
+
+    others: Mapping[str, RunbookTask] = {}
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the own flags, and those of the command that is given on the command line."""
+        own = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
+        taken = {name for each in own for name in each.names}
+        words = sys.argv[sys.argv.index(self.name) + 1 :] if self.name in sys.argv else []
+        other = next((self.others[word] for word in words if word in self.others), None)
+        return own + [each for each in _offered(other) if not taken & set(each.names)]
+
+    def call(self, context: Any, kwargs: dict[str, Any]) -> Any:
+        """Call the function with the other command in place of its name. Raises PrecheckError when there is no such command."""
+        name = kwargs["procedure"]
+        if name not in self.others:
+            raise InventoryError(
+                f"{name} is no command", hint="inv --list; inv --help rehearse" if name.startswith("-") else "inv --list"
+            )
+        other, own = self.others[name], signature(self.body).parameters
+        found = {str(each.name): kwargs.get(str(each.name), each.default) for each in _offered(other)}
+        other.require(found)
+        words = tuple(word for each in _offered(other) for word in _words(each, found[str(each.name)]))
+        kwargs = {key: value for key, value in kwargs.items() if key in own or key == "json"}
+        return super().call(context, kwargs | {"procedure": Given(name, words, other.can_plan)})
+
+
+def _offered(other: RunbookTask | None) -> list[Argument]:
+    found = other.get_arguments() if other else []
+    return [Argument(**_flag(each)) for each in found if each.name not in COMMON]
+
+
+def _flag(found: Argument) -> dict[str, Any]:
+    """Return what makes the same flag once more. A value that stands alone gets its name in front: here the command stands alone."""
+    kind = {"kind": found.kind, "default": found.default, "help": found.help, "optional": found.optional}
+    return {"names": found.names, "attr_name": found.attr_name, **kind}
+
+
+def _words(flag: Argument, value: Any) -> Iterator[str]:
+    """Yield how ``value`` is written on a command line, nothing for the default."""
+    name = f"--{flag.names[0].replace('_', '-')}"
+    if value is None or value == flag.default:
+        return
+    if isinstance(value, bool):
+        yield name if value else name.replace("--", "--no-", 1)
+        return
+    for each in value if isinstance(value, list) else [value]:
+        yield from (name, str(each))
+
+
 def _options(kind: Any, common: dict[str, Any], *, dry: bool) -> Any:
     resume, plan = common.pop("resume", ""), common.pop("plan", False)
     # Invoke gives True for a bare --resume, and the default "" when the flag is absent.
@@ -142,6 +222,21 @@ def planned(*args: Any, **kwargs: Any) -> Callable[..., Any]:
 def procedure(*args: Any, **kwargs: Any) -> Callable[..., Any]:
     """Mark a function as a command that changes the site step by step; it gets a Session."""
     return task(*args, klass=ProcedureTask, **kwargs)
+
+
+def forwarding(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+    """Mark a function as a command that is given another one; it gets a Session, and that one as a `Given`."""
+    return task(*args, klass=ForwardingTask, **kwargs)
+
+
+def named_tasks(collections: Mapping[str, Any]) -> dict[str, RunbookTask]:
+    """Return the commands of ``collections`` (chapters, as Invoke's collections by their names) by their full names."""
+    return {
+        f"{chapter}.{name}": found
+        for chapter, collection in collections.items()
+        for name, found in collection.tasks.items()
+        if isinstance(found, RunbookTask)
+    }
 
 
 def remainder() -> list[str]:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for top in ("runbooks", "lab", "tests/rehearsal")
+    for top in ("runbooks", "lab", "rehearse", "tests/rehearsal")
     for path in sorted((ROOT / top).rglob("*.py"))
     if ">>> " in path.read_text(encoding="utf-8")
 ]

@@ -17,6 +17,7 @@ PLACES = (
     *(
         "runbooks/**/*.py",
         "lab/**/*.py",
+        "rehearse/**/*.py",
         "tasks.py",
         "templates/**/*",
         "docs/**/*.md",

@@ -1,0 +1,112 @@
+"""What of the restored cluster cannot be on the twin as it was: workloads without images, a network of another make, hosts without a twin."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from lab.control import Lab
+from lab.twin import MANIFEST
+from rehearse.origin import Contents
+from rehearse.rules.webhooks import answered
+from runbooks.errors import OutcomeError
+from runbooks.inventory.model import Site
+from runbooks.text import counted, first_few, listed
+
+KUBECTL: Final = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=30s")
+OWN: Final = {("kube-system", "kube-proxy"), ("kube-system", "lab-network")}  # they run on the twin
+NOWHERE: Final = {"spec": {"template": {"spec": {"nodeSelector": {"ha-runbooks/rehearsal": "nowhere"}}}}}
+DROP_IN: Final = """[Service]
+ExecStart=
+ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS --cgroup-driver=cgroupfs
+"""
+DROP_IN_PATH: Final = "/etc/systemd/system/kubelet.service.d/99-rehearsal.conf"
+SERVES_S: Final = 60
+
+
+def kubectl(lab: Lab, site: Site, *words: str, stdin: str = "", check: bool = True) -> str:
+    """Run kubectl on the first control plane host and return what it prints. Raises CommandError with ``check``."""
+    return lab.console(site.control_plane[0].name, [*KUBECTL, *words], stdin=stdin, check=check, timeout_s=120).stdout
+
+
+def serves(lab: Lab, site: Site) -> bool:
+    """Whether the twin's API server gets ready within a minute."""
+    deadline = time.monotonic() + SERVES_S
+    while kubectl(lab, site, "get", "--raw", "/readyz", check=False).strip() != "ok":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(1)
+    return True
+
+
+def kubelets_use_cgroupfs(lab: Lab, site: Site) -> None:
+    """Have the kubelets of the twin use the cgroup driver that the lab's hosts can have, whatever their restored configuration says."""
+    for host in site.nodes:
+        lab.console(host.name, ["mkdir", "-p", str(Path(DROP_IN_PATH).parent)], check=True)
+        lab.console(host.name, ["tee", DROP_IN_PATH], stdin=DROP_IN, check=True)
+
+
+def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str]) -> list[str]:
+    """Change the restored cluster so that it can be well on the twin. Returns what was changed, in words. Raises RunbookError."""
+    if not serves(lab, site):
+        raise OutcomeError("the API server of the twin does not get ready", hint="--keep leaves the twin for a look")
+    told = []
+    away = answered(contents.drains)
+    for kind, name in away:
+        kubectl(lab, site, "delete", kind, name, "--ignore-not-found")
+        told.append(f"{kind} {name} is taken away: its Pods do not run here, and it would refuse every write")
+    for name in contents.aggregated:
+        kubectl(lab, site, "delete", "apiservice", name, "--ignore-not-found", "--wait=false")
+        told.append(f"the aggregated API {name} is taken away: its Pods do not run here")
+    told += _quiet(lab, site, contents)
+    if ("daemonsets.apps", "kube-system", "lab-network") not in contents.workloads:
+        kubectl(lab, site, "apply", "-f", "-", stdin=Path(MANIFEST).read_text())
+        told.append("Pods have the lab's network instead of the site's")
+    told += _proxy(lab, site)
+    for name in gone:
+        kubectl(lab, site, "delete", "node", name, "--ignore-not-found", "--wait=false")
+    if gone:
+        told.append(f"{counted(len(gone), 'node')} of the set have no host here: {listed(first_few(gone, 5))}")
+    return told
+
+
+def _quiet(lab: Lab, site: Site, contents: Contents) -> list[str]:
+    """Let no workload of the set run: its images are not here. The objects stay."""
+    by: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for kind, namespace, name in contents.workloads:
+        if (namespace, name) not in OWN:
+            by[kind, namespace].append(name)
+    for (kind, namespace), names in by.items():
+        for some in (names[at : at + 50] for at in range(0, len(names), 50)):
+            if kind == "daemonsets.apps":
+                for name in some:
+                    kubectl(lab, site, "-n", namespace, "patch", kind, name, "-p", json.dumps(NOWHERE), check=False)
+            elif kind == "cronjobs.batch":
+                for name in some:
+                    kubectl(lab, site, "-n", namespace, "patch", kind, name, "-p", '{"spec":{"suspend":true}}', check=False)
+            else:
+                kubectl(lab, site, "-n", namespace, "scale", kind, *some, "--replicas=0", check=False)
+    number = sum(map(len, by.values()))
+    return [f"no Pod of the set's {counted(number, 'workload')} runs: its images are not here; the objects are"] if number else []
+
+
+def _proxy(lab: Lab, site: Site) -> list[str]:
+    """Let kube-proxy leave the machine's connection tracking alone: it does not start otherwise."""
+    words = ("-n", "kube-system", "get", "configmap", "kube-proxy", "-o", "json", "--ignore-not-found")
+    said = kubectl(lab, site, *words)
+    if not said.strip():
+        return []
+    found = json.loads(said)
+    lines = found["data"].get("config.conf", "").splitlines()
+    at = next((number for number, line in enumerate(lines) if line.strip().startswith("maxPerCore:")), None)
+    if at is None or lines[at].strip() == "maxPerCore: 0":
+        return []
+    lines[at] = lines[at].partition("maxPerCore:")[0] + "maxPerCore: 0"
+    found["data"]["config.conf"] = "\n".join(lines) + "\n"
+    kubectl(lab, site, "replace", "-f", "-", stdin=json.dumps(found))
+    kubectl(lab, site, "-n", "kube-system", "delete", "pods", "-l", "k8s-app=kube-proxy", "--wait=false")
+    return ["kube-proxy has conntrack.maxPerCore 0"]

@@ -1,0 +1,60 @@
+"""What is read of the twin after the procedure: which API it serves, and what its components warned of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from lab.control import Lab
+from rehearse.adapt import kubectl
+from rehearse.rules.apis import Versions
+from runbooks.engine import history
+from runbooks.engine.history import RunRecord
+from runbooks.inventory.locate import state_directory
+from runbooks.inventory.model import Site
+
+# What the components themselves say of the flags and settings that they were started with.
+WARNED: Final = r"""
+grep -hoiE 'Flag --[a-z0-9-]+ has been deprecated[^"]*|Setting GA feature gate [A-Za-z]+=[a-z]+[^"]*|Setting deprecated feature gate [A-Za-z]+=[a-z]+[^"]*' \
+    /var/log/pods/kube-system_{kube-apiserver,kube-controller-manager,kube-scheduler,etcd}-*/*/*.log 2>/dev/null | sort -u | head -20
+journalctl -q -u kubelet -o cat 2>/dev/null | grep -oiE 'Flag --[a-z0-9-]+ has been deprecated[^"]*' | sort -u | head -20
+true
+"""
+OURS: Final = "--cgroup-driver"  # the rehearsal's own flag
+
+
+def served(lab: Lab, site: Site, wanted: Iterable[str]) -> Versions:
+    """Return the plurals that the twin serves in each of the ``wanted`` versions of groups ("v1", "apps/v1")."""
+    found = {}
+    for version in sorted(set(wanted)):
+        path = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        said = kubectl(lab, site, "get", "--raw", path, check=False)
+        try:
+            found[version] = frozenset(each["name"] for each in json.loads(said)["resources"])
+        except (ValueError, KeyError, TypeError):
+            found[version] = frozenset()
+    return found
+
+
+def warnings(lab: Lab, site: Site) -> dict[str, list[str]]:
+    """Return what components say of their own flags, and on which hosts."""
+    found: dict[str, list[str]] = {}
+    for host in site.nodes:
+        for line in lab.console(host.name, ["bash", "-c", WARNED]).stdout.splitlines():
+            if OURS not in line:
+                found.setdefault(line.strip(), []).append(host.name)
+    return found
+
+
+def runs(lab: Lab, site: Site, seen: Iterable[str] = ()) -> list[RunRecord]:
+    """Return the runs that the twin's own reports have, the oldest first, without those that were ``seen``."""
+    known = set(seen)
+    found = history.newest(directory(lab.instance.site, site))
+    return sorted((run for run in found if run.run not in known), key=lambda run: run.begun)
+
+
+def directory(site_file: Path, site: Site) -> Path:
+    """Return the directory of the reports of a site."""
+    return state_directory(site_file, site) / "runs"

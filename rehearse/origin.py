@@ -1,0 +1,120 @@
+"""The backup set that a twin is made from: which one, and what its objects say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rehearse.rules import apis, printed
+from rehearse.rules.apis import Used
+from runbooks.backup.sets.objects import items, pages
+from runbooks.backup.sets.opened import Opened
+from runbooks.backup.sets.store import Set, Store
+from runbooks.commands.base import Answer
+from runbooks.commands.drain_look import FORMATS, parse_look
+from runbooks.commands.drain_objects import Cluster
+from runbooks.errors import PrecheckError
+from runbooks.inventory.model import Site
+from runbooks.recover.quorum.source import Snapshots
+from runbooks.rules.finding import Finding
+
+WORKLOADS: Final = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "cronjobs.batch")
+SERVICES_OF_API: Final = "apiservices.apiregistration.k8s.io"
+CONFIG_MAPS: Final = "configmaps"
+READ: Final = (*FORMATS, *WORKLOADS, SERVICES_OF_API)
+
+
+@dataclass(slots=True)
+class Contents:
+    """What the objects of a set say.
+
+    drains      what decides how drains go, as `upgrade.plan` reads it from an API server.
+    used        which kinds and versions of the API are used.
+    workloads   (kind, namespace, name) of what runs Pods.
+    aggregated  the APIServices that a Service answers for.
+    systemd     the kubelets are told to use systemd's cgroup driver.
+    """
+
+    drains: Cluster
+    used: Used
+    workloads: tuple[tuple[str, str, str], ...] = ()
+    aggregated: tuple[str, ...] = ()
+    systemd: bool = False
+
+
+@dataclass(slots=True)
+class _Reading:
+    kept: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    kinds: Counter[tuple[str, str]] = field(default_factory=Counter)
+    written: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    systemd: bool = False
+
+
+def choose(site: Site, backup: str, identity: str) -> Set:
+    """Return the set ``backup``, or the newest one that is good and whose snapshot is undamaged.
+
+    Raises PrecheckError when there is none, InventoryError when the key for an encrypted one is missing.
+    """
+    supply = Snapshots(site, identity)
+    if backup:
+        supply.named(backup)
+        return Store(site).one(backup)
+    source, passed = supply.newest()
+    if not source:
+        raise PrecheckError("\n  ".join(["there is no set to make a twin from", *passed]), hint="inv backup.run")
+    return Store(site).one(source.name)
+
+
+def read(opened: Opened) -> Contents:
+    """Read every object of a set once. Of Secrets only who has written them is kept, never a value."""
+    found, manifest = _Reading(), opened.manifest
+    for name, kind in manifest.kinds.items():
+        version, plural = apis.place(kind.path)
+        found.kinds[version, plural] += kind.objects
+        if name in READ:
+            found.kept[name] = []
+        for each in _objects(opened, kind.file):
+            found.written.update(apis.writers(plural, each))
+            if name in READ:
+                found.kept[name].append(each)
+            elif name == CONFIG_MAPS and _name(each).startswith("kubelet-config"):
+                found.systemd |= bool(re.search(r"cgroupDriver: systemd", str(each.get("data"))))
+    return Contents(
+        drains=_drains(found.kept, manifest.kubernetes, int(manifest.started.timestamp())),
+        used=apis.used(found.kinds, found.written),
+        workloads=tuple(
+            (kind, each["metadata"].get("namespace", ""), _name(each))
+            for kind in WORKLOADS
+            for each in found.kept.get(kind, ())
+            if not each["metadata"].get("ownerReferences")
+        ),
+        aggregated=tuple(_name(each) for each in found.kept.get(SERVICES_OF_API, ()) if each.get("spec", {}).get("service")),
+        systemd=found.systemd,
+    )
+
+
+def _objects(opened: Opened, file: str) -> Iterator[dict[str, Any]]:
+    for page in pages(opened.chunks(file)):
+        yield from items(page)
+
+
+def _name(found: Mapping[str, Any]) -> str:
+    return str(found["metadata"]["name"])
+
+
+def _drains(kept: Mapping[str, list[dict[str, Any]]], version: str, clock: int) -> Cluster:
+    """Return the objects as the probe of `upgrade.plan` would have read them when the set was made."""
+    said = [f"clock {clock}\nversion {json.dumps({'gitVersion': version})}"]
+    for kind, fields in FORMATS.items():
+        lines = printed.lines(fields, kept[kind]) if kind in kept else "the set does not have this kind"
+        said.append(f"{kind} {0 if kind in kept else 1}\n{lines}".rstrip("\n"))
+    return parse_look(Answer(0, "\n@@ ".join(said)))
+
+
+def missing(found: Set) -> list[Finding]:
+    """Return what the set lacks, as findings."""
+    return [Finding("warn", topic="set", seen=f"{what} is not in it", why=why) for what, why in found.sound.lacking.items()]

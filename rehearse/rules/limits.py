@@ -1,0 +1,41 @@
+"""What a rehearsal cannot show, said in every report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rehearse.rules.procedures import DRAINS
+from runbooks.engine.tasks import Given
+from runbooks.text import counted, first_few, listed
+
+ALWAYS = (
+    "hardware, disks, firewalls, kernels, the real network and its switches: the twin's hosts are on one machine and share its kernel",
+    "members of etcd that linger (zombies) and what etcd's v2 store holds: a restore writes the membership anew; upgrade.plan reads both",
+    "what the set does not have: objects written after it, files that it lacks, data in volumes",
+    "people and programs: load, leases, controllers of your own, admission by webhooks whose Pods run in the cluster",
+    "packages from the site's own repositories, images from its registries: the twin has its own",
+)
+
+
+def limits(
+    given: Given, *, supplied: Sequence[str], gone: Sequence[str], absent: Sequence[str], missing: Iterable[str]
+) -> list[str]:
+    """Return the limits of a rehearsal of ``given``.
+
+    supplied  versions of programs that came from the lab, in words. gone: Node objects without a host. absent: kinds of the set that the
+              twin never served. missing: what the set lacks.
+    """
+    rows = list(ALWAYS)
+    if given.name in DRAINS:
+        rows.insert(
+            0,
+            "drains of the real workloads: no Pod of theirs runs here. They are computed from the set's Pods and budgets instead",
+        )
+    if gone:
+        rows.append(
+            f"{counted(len(gone), 'host')} without a twin ({listed(first_few(gone, 5))}): their steps are missing in the times"
+        )
+    if absent:
+        rows.append(f"{counted(len(absent), 'kind')} that only a Service of the cluster serves: {listed(first_few(absent, 5))}")
+    rows += [f"not in the set: {each}" for each in missing]
+    return [*rows, *(f"supplied by the lab: {each}" for each in supplied)]

@@ -1,0 +1,90 @@
+"""What a rehearsal has shown, and the verdict. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rehearse.rules.forecast import StepTime
+from runbooks.engine.history import AT_WORK, RunRecord
+from runbooks.measure.rules.result import Result
+from runbooks.rules.finding import Finding, at_least
+from runbooks.text import listed
+
+REFUSED: Final = 3  # as a command that its own plan refuses
+SIDE: Final = "backup.run"  # a procedure makes its backup as a run of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One rehearsal.
+
+    command   as it was rehearsed; ``exited`` is its exit status on the twin, ``error`` what it said.
+    origin    the set; ``made`` is its age in words. ``kept``: the twin is still there.
+    runs      the runs of the twin that belong to the procedure. steps: each with its forecast; ``took_s``, ``real_s``: in all.
+    clients   what clients of the VIP saw, None with ``unmeasured`` saying why.
+    drains    what the drains of the real workloads come to; empty when the procedure drains nothing.
+    broken    what of the API was served before and is not any more; ``hooks``: webhooks that nobody answered for when the set was made.
+    warnings  what components say of their flags, with the hosts.
+    """
+
+    id: str
+    site: str
+    command: str
+    exited: int
+    origin: str
+    made: str
+    versions: str
+    fault: tuple[str, ...] = ()
+    kept: str = ""
+    error: str = ""
+    runs: tuple[RunRecord, ...] = ()
+    steps: tuple[StepTime, ...] = ()
+    took_s: float = 0
+    real_s: float = 0
+    basis: str = ""
+    clients: Result | None = None
+    unmeasured: str = ""
+    drains: tuple[Finding, ...] = ()
+    broken: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    built: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def blocked(self) -> list[Finding]:
+        """The drains of the real workloads that would stop the procedure."""
+        return at_least("fail", self.drains)
+
+    @property
+    def exit_status(self) -> int:
+        """The procedure's own on the twin; 3, as of a refusal, when it got through there but a drain of the real workloads would not."""
+        return self.exited or (REFUSED if self.blocked else 0)
+
+    @property
+    def verdict(self) -> str:
+        """The result in a few words."""
+        if self.exited == 5:
+            return "it gets through, but not completely"
+        if self.exited:
+            return "it does not get through"
+        return "a drain would stop it" if self.blocked else "it gets through"
+
+    @property
+    def stopped(self) -> str:
+        """Where it stopped, "" when it did not."""
+        for run in reversed(self.runs):
+            for step in run.steps:
+                if step.outcome in {"failed", AT_WORK}:
+                    return f"step {run.number.get(step.title, 0)}/{len(run.planned)} of {run.procedure}: {step.title}"
+        if self.exited:
+            return "before its first step"
+        return f"at the drain of {listed(dict.fromkeys(each.host for each in self.blocked))}" if self.blocked else ""
+
+
+def own(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return ``runs`` without those that a procedure began on the side, unless there is nothing else."""
+    return [run for run in runs if run.procedure != SIDE] or list(runs)

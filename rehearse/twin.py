@@ -1,0 +1,194 @@
+"""Builds the twin of a site from a backup set, breaks it where a recovery needs that, and takes it away."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from lab import saves
+from lab.control import Lab
+from lab.files import replace
+from lab.kubernetes import Kubernetes
+from lab.names import Instance
+from lab.tree import wanted_name
+from lab.twin import site_text
+from rehearse import adapt
+from rehearse.child import inv, must
+from rehearse.origin import Contents
+from rehearse.rules.procedures import Fault
+from rehearse.watchdog import watched
+from runbooks.backup.sets.store import Set
+from runbooks.errors import OutcomeError, PrecheckError
+from runbooks.inventory.model import Site
+from runbooks.text import indented, listed
+
+MARK: Final = "rehearsal"  # in the lab's own directory: which rehearsal it belongs to; locked while that is at work
+KEPT: Final = "kept"
+WELL_S: Final = 240
+SAVE: Final = "rehearsal"  # how the names of saves begin
+LOST_DATA: Final = "systemctl stop kubelet; pkill -KILL -x etcd; sleep 1; rm -rf /var/lib/etcd/member; systemctl start kubelet"
+
+
+@dataclass(slots=True)
+class Twin:
+    """The twin of ``site``, which has the version and the hosts that are rebuilt. ``tell`` prints what is done.
+
+    changed  what is not as on the real site, in words. ``seconds``: how long each part of building took.
+    """
+
+    lab: Lab
+    site: Site
+    origin: Set
+    identity: str
+    contents: Contents
+    tell: Callable[[str], None]
+    changed: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def instance(self) -> Instance:
+        """The lab instance of the twin."""
+        return self.lab.instance
+
+    @contextmanager
+    def part(self, what: str) -> Iterator[None]:
+        """Tell what begins, and keep how long it took."""
+        self.tell(f"the twin: {what}")
+        began = time.monotonic()
+        yield
+        self.seconds[what] = round(time.monotonic() - began, 1)
+
+    def build(self, kubernetes: Kubernetes, gone: Sequence[str]) -> None:
+        """Make it from nothing. ``gone``: Node objects of the set that get no host here. Raises RunbookError."""
+        with self.part("its hosts"):
+            source = self.instance.state / "rehearsed.yaml"
+            replace(source, site_text(self.site, {}))
+            self.lab.up(source, kubernetes=kubernetes)
+        self.link_set()
+        if self.contents.systemd:
+            adapt.kubelets_use_cgroupfs(self.lab, self.site)
+            self.changed.append("the kubelets use cgroupfs instead of systemd for cgroups")
+        with self.part("its load balancers (lb.setup)"):
+            must(self.instance, "lb.setup")
+
+    def restore(self, gone: Sequence[str]) -> None:
+        """Restore control plane and etcd from the set, then let the workers join."""
+        with self.part("its control plane, from the set (recover.control-plane)"):
+            key = ("--identity", self.identity) if self.identity else ()
+            ended = inv(self.instance, "recover.control-plane", "--backup", self.origin.id, "--yes-restore", self.site.name, *key)
+            if ended.exited not in {0, 5} and not adapt.serves(self.lab, self.site):
+                raise OutcomeError(
+                    f"the set {self.origin.id} cannot be restored on the twin:{indented(ended.said.splitlines())}",
+                    hint="this is what inv recover.control-plane would meet, too",
+                )
+        self.changed += adapt.adapt(self.lab, self.site, self.contents, gone)
+        workers = [host.name for host in self.site.nodes if not host.is_control_plane]
+        if workers:
+            with self.part("its workers (cluster.join)"):
+                must(self.instance, "cluster.join", "--host", listed(workers).replace(" ", ""), good=(0, 5))
+
+    def link_set(self) -> None:
+        """Let the twin read the set that it is made from, where it looks for its own."""
+        directory = self.instance.state / "backup"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        link = directory / self.origin.id
+        if not link.is_symlink():
+            link.symlink_to(self.origin.path.absolute())
+
+    def unlink_set(self) -> None:
+        """Take that away again: what the twin does to its own sets must not reach it."""
+        (self.instance.state / "backup" / self.origin.id).unlink(missing_ok=True)
+
+    def well(self) -> None:
+        """Wait until `cluster.verify` finds nothing on the twin. Raises OutcomeError with what it says after some minutes."""
+        with self.part("proved well (cluster.verify)"):
+            deadline = time.monotonic() + WELL_S
+            while (ended := inv(self.instance, "cluster.verify")).exited:
+                if time.monotonic() > deadline:
+                    raise OutcomeError(
+                        f"the twin does not get well, so it proves nothing:{indented(ended.said.splitlines())}",
+                        hint="--keep leaves it for a look",
+                    )
+                time.sleep(2)
+
+    def breaks(self, faults: Sequence[Fault]) -> None:
+        """Break what the recovery is for."""
+        for fault in faults:
+            self.tell(f"the twin is broken: {fault}")
+            if fault.kind == "reinstalled":
+                self.lab.off(*fault.hosts)
+                self.lab.reset(*fault.hosts)
+                continue
+            for host in fault.hosts:
+                self.lab.console(host, ["bash", "-c", LOST_DATA], check=True)
+
+
+def name_of_save(site: Site, origin: Set, kubernetes: Kubernetes, gone: Sequence[str]) -> str:
+    """Return the name of the save of a twin: another set, site file, version or recipe has another one."""
+    parts = (origin.id, site_text(site, {}), repr(kubernetes), ",".join(gone), wanted_name())
+    return f"{SAVE}-{sha256(chr(10).join(parts).encode()).hexdigest()[:12]}"
+
+
+def saved(name: str) -> bool:
+    """Whether a lab can boot from the save ``name``."""
+    return any(save.name == name and not saves.why_not(save, wanted_name()) for save in saves.all_of())
+
+
+@contextmanager
+def place(lab: Lab, *, keep: Callable[[], bool], tell: Callable[[str], None]) -> Iterator[None]:
+    """Hold the place of the twin while the block runs, and remove the twin at its end, however that comes, unless ``keep`` says so.
+
+    What a rehearsal that was killed has left is removed first. Raises PrecheckError when another one is at work there, when its twin was
+    kept, or when the lab is somebody's own.
+    """
+    mark = lab.instance.state / MARK
+    if lab.exists():
+        _refuse_used(lab, mark)
+        tell(f"what an earlier rehearsal has left in the lab {lab.instance.name} is removed")
+        lab.down()
+    lab.instance.state.parent.mkdir(mode=0o755, exist_ok=True)
+    lab.instance.state.mkdir(mode=0o700)
+    handle = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.write(handle, json.dumps({"pid": os.getpid()}).encode())
+    try:
+        with watched(lab.instance.name):
+            try:
+                yield
+            finally:
+                if keep():
+                    os.pwrite(handle, json.dumps({KEPT: True}).encode().ljust(40), 0)
+                else:
+                    lab.down()
+    finally:
+        os.close(handle)
+
+
+def _refuse_used(lab: Lab, mark: Path) -> None:
+    """Raise PrecheckError when what is there of the lab is not just the rest of a rehearsal that was killed."""
+    name = lab.instance.name
+    down = f"RUNBOOKS_LAB={name} inv lab.down"
+    try:
+        handle = os.open(mark, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if not lab.instance.site.exists():
+            return
+        raise PrecheckError(f"there is a lab {name} that is no twin of a rehearsal", hint=f"--lab NAME, or {down}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if KEPT in json.loads(os.read(handle, 1000) or b"{}"):
+            raise PrecheckError(f"the twin of an earlier rehearsal was kept as lab {name}", hint=down)
+    except BlockingIOError:
+        raise PrecheckError(f"another rehearsal is at work in the lab {name}", hint="wait until it ends, or --lab NAME") from None
+    except ValueError:
+        return
+    finally:
+        os.close(handle)
