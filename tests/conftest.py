@@ -66,6 +66,7 @@ ROWS: Final = {
         "backup/test_verify.py",
         "backup/test_run.py",
         "site/test_adopt.py",
+        "rehearse/test_rehearse.py",
         "cluster/test_upgrade.py",
         "upgrade/test_containerd.py",
         "upgrade/test_plan.py",
