@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from lab import cgroups, mounts
 from lab.control import Lab
 from lab.twin import MANIFEST
 from rehearse.origin import Contents
+from rehearse.rules import kubelets
 from rehearse.rules.webhooks import answered
 from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Site
@@ -20,12 +22,18 @@ from runbooks.text import counted, first_few, listed
 KUBECTL: Final = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=30s")
 OWN: Final = {("kube-system", "kube-proxy"), ("kube-system", "lab-network")}  # they run on the twin
 NOWHERE: Final = {"spec": {"template": {"spec": {"nodeSelector": {"ha-runbooks/rehearsal": "nowhere"}}}}}
-DROP_IN: Final = """[Service]
-ExecStart=
-ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS --cgroup-driver=cgroupfs
-"""
 DROP_IN_PATH: Final = "/etc/systemd/system/kubelet.service.d/99-rehearsal.conf"
 SERVES_S: Final = 60
+DEFAULTS: Final = ("", "k8s.gcr.io", "registry.k8s.io")  # kubeadm's own, as the lab's images are called
+NAMES: Final = r"""
+set -u
+there=$(ctr --namespace k8s.io images list --quiet)
+for image in $there; do
+    case $image in k8s.gcr.io/* | registry.k8s.io/*) ;; *) continue ;; esac
+    new=$REPOSITORY/${image#*/}
+    grep -qxF -- "$new" <<<"$there" || ctr --namespace k8s.io images tag "$image" "$new" >/dev/null || exit
+done
+"""
 
 
 def kubectl(lab: Lab, site: Site, *words: str, stdin: str = "", check: bool = True) -> str:
@@ -43,11 +51,22 @@ def serves(lab: Lab, site: Site) -> bool:
     return True
 
 
-def kubelets_use_cgroupfs(lab: Lab, site: Site) -> None:
-    """Have the kubelets of the twin use the cgroup driver that the lab's hosts can have, whatever their restored configuration says."""
+def kubelets_start(lab: Lab, site: Site, contents: Contents) -> list[str]:
+    """Give the twin's kubelets, before they are installed, the flags without which they would not start here. Returns what was changed."""
+    found = kubelets.flags(contents.kubelet, site.kubernetes.version, cgroup_v1=cgroups.hosts_have_v1(mounts.mounts()))
+    if not found:
+        return []
     for host in site.nodes:
         lab.console(host.name, ["mkdir", "-p", str(Path(DROP_IN_PATH).parent)], check=True)
-        lab.console(host.name, ["tee", DROP_IN_PATH], stdin=DROP_IN, check=True)
+        lab.console(host.name, ["tee", DROP_IN_PATH], stdin=kubelets.drop_in(found), check=True)
+    return [kubelets.told(found)]
+
+
+def name_images(lab: Lab, site: Site, repository: str) -> list[str]:
+    """Give the lab's images the names that they have in the site's own ``repository``. Returns what was changed, in words."""
+    for host in site.nodes:
+        lab.console(host.name, ["env", f"REPOSITORY={repository}", "bash", "-c", NAMES], check=True, timeout_s=120)
+    return [f"the images of {repository} are the lab's own"]
 
 
 def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str]) -> list[str]:

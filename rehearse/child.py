@@ -40,11 +40,20 @@ def inv(instance: Instance, *words: str, shown: bool = False) -> Ended:
     argv = [*DIES, sys.executable, "-m", "invoke", *words]
     if shown:
         done = subprocess.run(argv, cwd=ROOT, env=environ(instance), stdin=subprocess.DEVNULL, check=False)
-        return Ended(done.returncode)
+        return Ended(status(done.returncode))
     heard = subprocess.run(
         argv, cwd=ROOT, env=environ(instance), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
-    return Ended(heard.returncode, "\n".join((heard.stdout + heard.stderr).splitlines()[-TAIL:]))
+    return Ended(status(heard.returncode), "\n".join((heard.stdout + heard.stderr).splitlines()[-TAIL:]))
+
+
+def status(code: int) -> int:
+    """Return the exit status as a shell has it, for a program that a signal has ended too.
+
+    >>> status(3), status(-9)
+    (3, 137)
+    """
+    return code if code >= 0 else 128 - code
 
 
 def must(instance: Instance, *words: str, good: Sequence[int] = (0,)) -> None:

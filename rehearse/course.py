@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -85,14 +86,15 @@ def prepare(session: Session, given: Given, chosen: Choices) -> Rehearsal:
     version = found.sound.kubernetes.removeprefix("v") or session.site.kubernetes.version
     hosts = choices.hosts(session.site, chosen, given)
     changed = msgspec.structs.replace
-    site = changed(session.site, hosts=hosts, kubernetes=changed(session.site.kubernetes, version=version), example=False)
+    site = changed(
+        session.site,
+        hosts=hosts,
+        kubernetes=changed(session.site.kubernetes, version=version, image_repository=None),
+        example=False,
+    )
     if site.kubernetes.etcd != "stacked":
         raise InventoryError(f"{site.name}: its etcd is external, and the set has none of it", hint="docs/rehearse.md")
-    stream = sys.stderr if session.options.json else sys.stdout
-
-    def tell(text: str) -> None:
-        print(text, file=stream, flush=True)
-
+    tell = partial(print, file=sys.stderr if session.options.json else sys.stdout, flush=True)
     first, more = choices.sources(chosen, given, version, kube_build.STAMPS)
     flags = Flags(kubernetes=first, upgrade=more, mirror=chosen.mirror)
     kubernetes = kubernetes_of(flags, tell) or Kubernetes()
@@ -121,13 +123,13 @@ def ready(plan: Rehearsal, twin: Twin) -> None:
     """Build the twin, or boot a save of it, and wait until it is well."""
     name = name_of_save(plan.site, plan.origin, plan.kubernetes, plan.gone)
     if plan.given.name == WHOLE:
-        twin.build(plan.kubernetes, plan.gone)
+        twin.build(plan.kubernetes)
         return
     if saved(name):
         with twin.part(f"from the save {name}"):
             twin.lab.up_from(name)
     else:
-        twin.build(plan.kubernetes, plan.gone)
+        twin.build(plan.kubernetes)
         twin.restore(plan.gone)
     twin.well()
     if plan.chosen.save and not saved(name):
@@ -219,7 +221,10 @@ def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], se
 def timed(plan: Rehearsal, seen: Seen, found: Outcome) -> Outcome:
     """Return ``found`` with the time of each step, and the forecast from past runs of the real site."""
     known = forecast.past(history.newest(plan.session.state / "runs", PAST_RUNS))
-    scale = forecast.factor(seen.everything, known)
+    own_scale = forecast.factor(
+        seen.runs, known
+    )  # of the same minutes; a save was built at another time, perhaps beside other work
+    scale = own_scale if own_scale.steps else forecast.factor(seen.everything, known)
     steps = forecast.forecast(seen.runs, known, scale)
     took, real = forecast.total(seen.runs, steps)
     return replace(found, runs=seen.runs, steps=steps, took_s=took, real_s=real, basis=str(scale))

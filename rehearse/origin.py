@@ -36,14 +36,16 @@ class Contents:
     used        which kinds and versions of the API are used.
     workloads   (kind, namespace, name) of what runs Pods.
     aggregated  the APIServices that a Service answers for.
-    systemd     the kubelets are told to use systemd's cgroup driver.
+    kubelet     what KubeletConfiguration says in kubelet-config, one "key: value" a line.
+    repository  where kubeadm-config says that the control plane's images come from, "" for kubeadm's own default.
     """
 
     drains: Cluster
     used: Used
     workloads: tuple[tuple[str, str, str], ...] = ()
     aggregated: tuple[str, ...] = ()
-    systemd: bool = False
+    kubelet: str = ""
+    repository: str = ""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,8 @@ class _Reading:
     kept: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     kinds: Counter[tuple[str, str]] = field(default_factory=Counter)
     written: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    systemd: bool = False
+    kubelet: str = ""
+    kubeadm: str = ""
 
 
 def choose(site: Site, backup: str, identity: str) -> Set:
@@ -81,8 +84,8 @@ def read(opened: Opened) -> Contents:
             found.written.update(apis.writers(plural, each))
             if name in READ:
                 found.kept[name].append(each)
-            elif name == CONFIG_MAPS and _name(each).startswith("kubelet-config"):
-                found.systemd |= bool(re.search(r"cgroupDriver: systemd", str(each.get("data"))))
+            elif name == CONFIG_MAPS and each["metadata"].get("namespace") == "kube-system":
+                _settings(found, each)
     return Contents(
         drains=_drains(found.kept, manifest.kubernetes, int(manifest.started.timestamp())),
         used=apis.used(found.kinds, found.written),
@@ -93,8 +96,17 @@ def read(opened: Opened) -> Contents:
             if not each["metadata"].get("ownerReferences")
         ),
         aggregated=tuple(_name(each) for each in found.kept.get(SERVICES_OF_API, ()) if each.get("spec", {}).get("service")),
-        systemd=found.systemd,
+        kubelet=found.kubelet,
+        repository=(re.findall(r"^imageRepository: (\S+)$", found.kubeadm, re.MULTILINE) or [""])[0],
     )
+
+
+def _settings(found: _Reading, config_map: Mapping[str, Any]) -> None:
+    data = config_map.get("data") or {}
+    if _name(config_map).startswith("kubelet-config"):
+        found.kubelet = str(data.get("kubelet", ""))
+    elif _name(config_map) == "kubeadm-config":
+        found.kubeadm = str(data.get("ClusterConfiguration", ""))
 
 
 def _objects(opened: Opened, file: str) -> Iterator[dict[str, Any]]:

@@ -66,21 +66,23 @@ class Twin:
         yield
         self.seconds[what] = round(time.monotonic() - began, 1)
 
-    def build(self, kubernetes: Kubernetes, gone: Sequence[str]) -> None:
-        """Make it from nothing. ``gone``: Node objects of the set that get no host here. Raises RunbookError."""
+    def build(self, kubernetes: Kubernetes) -> None:
+        """Boot its hosts and set up its load balancers. Raises RunbookError."""
         with self.part("its hosts"):
             source = self.instance.state / "rehearsed.yaml"
             replace(source, site_text(self.site, {}))
             self.lab.up(source, kubernetes=kubernetes)
         self.link_set()
-        if self.contents.systemd:
-            adapt.kubelets_use_cgroupfs(self.lab, self.site)
-            self.changed.append("the kubelets use cgroupfs instead of systemd for cgroups")
+        self.changed += adapt.kubelets_start(self.lab, self.site, self.contents)
+        if self.contents.repository not in adapt.DEFAULTS:
+            with self.part("its packages and images (cluster.prepare)"):
+                must(self.instance, "cluster.prepare")
+            self.changed += adapt.name_images(self.lab, self.site, self.contents.repository)
         with self.part("its load balancers (lb.setup)"):
             must(self.instance, "lb.setup")
 
     def restore(self, gone: Sequence[str]) -> None:
-        """Restore control plane and etcd from the set, then let the workers join."""
+        """Restore control plane and etcd from the set, then let the workers join. ``gone``: Node objects of the set that get no host here."""
         with self.part("its control plane, from the set (recover.control-plane)"):
             key = ("--identity", self.identity) if self.identity else ()
             ended = inv(self.instance, "recover.control-plane", "--backup", self.origin.id, "--yes-restore", self.site.name, *key)
