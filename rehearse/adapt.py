@@ -36,9 +36,10 @@ done
 """
 
 
-def kubectl(lab: Lab, site: Site, *words: str, stdin: str = "", check: bool = True) -> str:
-    """Run kubectl on the first control plane host and return what it prints. Raises CommandError with ``check``."""
-    return lab.console(site.control_plane[0].name, [*KUBECTL, *words], stdin=stdin, check=check, timeout_s=120).stdout
+def kubectl(lab: Lab, site: Site, *words: str, stdin: str = "", check: bool = True, host: str = "") -> str:
+    """Run kubectl on ``host``, by default the first control plane host, and return what it prints. Raises CommandError with ``check``."""
+    place = host or site.control_plane[0].name
+    return lab.console(place, [*KUBECTL, *words], stdin=stdin, check=check, timeout_s=120).stdout
 
 
 def serves(lab: Lab, site: Site) -> bool:

@@ -16,7 +16,7 @@ from lab.control import Lab
 from lab.kube_choice import Flags
 from lab.kube_choice import chosen as kubernetes_of
 from lab.kubernetes import Kubernetes, noted, programs_of
-from rehearse import child, look, origin, show
+from rehearse import balancers, child, look, origin, show
 from rehearse.origin import Contents
 from rehearse.rules import apis, choices, drained, forecast, limits, procedures, webhooks
 from rehearse.rules.choices import Choices
@@ -55,6 +55,7 @@ class Rehearsal:
     contents: Contents
     kubernetes: Kubernetes
     offered: tuple[str, ...]
+    opened: Opened
     gone: tuple[str, ...]
     tell: Callable[[str], None]
     id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC)))
@@ -102,7 +103,8 @@ def prepare(session: Session, given: Given, chosen: Choices) -> Rehearsal:
     choices.refuse_versions(offered, version, choices.target(given))
     key = sets_opened.identity(Store(session.site), chosen.identity)
     tell(f"{site.name}: {given.name} is rehearsed on a twin from the set {found.id} (Kubernetes {version})")
-    contents = origin.read(Opened(found, key))
+    opened = Opened(found, key)
+    contents = origin.read(opened)
     there = {name for host in hosts for name in contents.drains.nodes if host.is_called(name) or host.name == name}
     return Rehearsal(
         session=session,
@@ -114,6 +116,7 @@ def prepare(session: Session, given: Given, chosen: Choices) -> Rehearsal:
         contents=contents,
         kubernetes=kubernetes,
         offered=offered,
+        opened=opened,
         gone=tuple(sorted(set(contents.drains.nodes) - there)),
         tell=tell,
     )
@@ -207,10 +210,11 @@ def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], se
         clients=seen.clients,
         unmeasured=seen.unmeasured,
         drains=tuple(drained.findings(plan.given, plan.session.site, contents.drains)),
-        broken=tuple(apis.broken(contents.used, seen.before, seen.after)),
+        broken=tuple(apis.broken(contents.used, seen.before, seen.after)) if seen.after else (),
+        silent=not seen.after,
         hooks=tuple(map(webhooks.told, webhooks.unanswered(contents.drains))),
         warnings=tuple(f"{text} ({listed(hosts)})" for text, hosts in look.warnings(twin.lab, twin.site).items()),
-        changed=tuple(twin.changed),
+        changed=(*twin.changed, *balancers.differing(twin.lab, twin.site, plan.opened)),
         limits=tuple(
             limits.limits(plan.given, supplied=_supplied(plan, twin), gone=plan.gone, absent=absent, missing=made.lacking)
         ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,7 @@ from rehearse.adapt import kubectl
 from rehearse.rules.apis import Versions
 from runbooks.engine import history
 from runbooks.engine.history import RunRecord
+from runbooks.errors import RunbookError
 from runbooks.inventory.locate import state_directory
 from runbooks.inventory.model import Site
 
@@ -22,15 +25,16 @@ grep -hoiE 'Flag --[a-z0-9-]+ has been deprecated[^"]*|Setting GA feature gate [
 journalctl -q -u kubelet -o cat 2>/dev/null | grep -oiE 'Flag --[a-z0-9-]+ has been deprecated[^"]*' | sort -u | head -20
 true
 """
-OURS: Final = "--cgroup-driver"  # the rehearsal's own flag
+OURS: Final = re.compile(r"--(cgroup-driver|resolv-conf|fail-cgroupv1)\b")  # the rehearsal's own flags, see rules/kubelets.py
 
 
 def served(lab: Lab, site: Site, wanted: Iterable[str]) -> Versions:
-    """Return the plurals that the twin serves in each of the ``wanted`` versions of groups ("v1", "apps/v1")."""
+    """Return the plurals that the twin serves in each of the ``wanted`` versions of groups ("v1", "apps/v1"); {} when no API server answers."""
+    host = _serving(lab, site)
     found = {}
-    for version in sorted(set(wanted)):
+    for version in sorted(set(wanted)) if host else ():
         path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        said = kubectl(lab, site, "get", "--raw", path, check=False)
+        said = kubectl(lab, site, "get", "--raw", path, check=False, host=host)
         try:
             found[version] = frozenset(each["name"] for each in json.loads(said)["resources"])
         except (ValueError, KeyError, TypeError):
@@ -38,13 +42,23 @@ def served(lab: Lab, site: Site, wanted: Iterable[str]) -> Versions:
     return found
 
 
+def _serving(lab: Lab, site: Site) -> str:
+    """Return a control plane host on which kubectl gets an answer, "" for none. A procedure may have removed the first one."""
+    for host in site.control_plane:
+        with suppress(RunbookError):
+            if kubectl(lab, site, "get", "--raw", "/readyz", check=False, host=host.name).strip() == "ok":
+                return host.name
+    return ""
+
+
 def warnings(lab: Lab, site: Site) -> dict[str, list[str]]:
     """Return what components say of their own flags, and on which hosts."""
     found: dict[str, list[str]] = {}
     for host in site.nodes:
-        for line in lab.console(host.name, ["bash", "-c", WARNED]).stdout.splitlines():
-            if OURS not in line:
-                found.setdefault(line.strip(), []).append(host.name)
+        with suppress(RunbookError):  # it is off
+            for line in lab.console(host.name, ["bash", "-c", WARNED]).stdout.splitlines():
+                if not OURS.search(line):
+                    found.setdefault(line.strip(), []).append(host.name)
     return found
 
 

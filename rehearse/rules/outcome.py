@@ -25,7 +25,7 @@ class Outcome:
     runs      the runs of the twin that belong to the procedure. steps: each with its forecast; ``took_s``, ``real_s``: in all.
     clients   what clients of the VIP saw, None with ``unmeasured`` saying why.
     drains    what the drains of the real workloads come to; empty when the procedure drains nothing.
-    broken    what of the API was served before and is not any more; ``hooks``: webhooks that nobody answered for when the set was made.
+    broken    what of the API was served before and is not any more; silent: no API server of the twin answered after it. ``hooks``: webhooks that nobody answered for when the set was made.
     warnings  what components say of their flags, with the hosts.
     """
 
@@ -48,6 +48,7 @@ class Outcome:
     unmeasured: str = ""
     drains: tuple[Finding, ...] = ()
     broken: tuple[str, ...] = ()
+    silent: bool = False
     hooks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()

@@ -33,6 +33,7 @@ def plain(found: Outcome) -> dict[str, Any]:
         "unmeasured": found.unmeasured,
         "drains": list(map(_drain, found.drains)),
         "api": list(found.broken),
+        "api_answered": not found.silent,
         "webhooks": list(found.hooks),
         "warnings": list(found.warnings),
         "changed_on_the_twin": list(found.changed),

@@ -14,6 +14,7 @@ from runbooks.text import age_text, table
 
 FIVE: Final = 5
 STEPS: Final = ("step", "outcome", "twin", "forecast", "from")
+SILENT: Final = "no API server of the twin answered after it: not known"
 WITHOUT_PODS: Final = "the drains of the real workloads, computed from the set"
 
 
@@ -53,7 +54,7 @@ def sections(found: Outcome) -> Iterator[tuple[str, Sequence[str]]]:
     yield "what clients of the VIP saw", clients(found.clients) if found.clients else [f"not measured: {found.unmeasured}"]
     if found.drains:
         yield WITHOUT_PODS, shown(found.drains).splitlines()
-    yield "the API after it", found.broken or ["all that the set's objects use is still served"]
+    yield "the API after it", found.broken or [SILENT if found.silent else "all that the set's objects use is still served"]
     if found.hooks:
         yield "webhooks that refuse writes, as nobody answered for them when the set was made", found.hooks
     if found.warnings:
