@@ -156,8 +156,8 @@ def place(lab: Lab, *, keep: Callable[[], bool], tell: Callable[[str], None]) ->
         _refuse_used(lab, mark)
         tell(f"what an earlier rehearsal has left in the lab {lab.instance.name} is removed")
         lab.down()
-    lab.instance.state.parent.mkdir(mode=0o755, exist_ok=True)
-    lab.instance.state.mkdir(mode=0o700)
+    for directory in (lab.instance.state, lab.instance.stores):  # all of the twin is below these two
+        directory.mkdir(mode=0o700, parents=True)
     handle = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.write(handle, json.dumps({"pid": os.getpid()}).encode())

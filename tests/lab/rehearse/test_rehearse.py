@@ -114,7 +114,7 @@ def test_a_rehearsal_that_is_killed_leaves_nothing(kept: Operator, clean: Traces
     with standing_still(kept):
         process = kept.start("rehearse", *MEMBER, "--lab", LAB)
         eventually(lambda: "recover.control-plane" in (kept.directory / "said").read_text(), True, 240)
-        assert Instance(LAB).state.stat().st_mode & 0o077 == 0
+        assert [path.stat().st_mode & 0o077 for path in (Instance(LAB).state, Instance(LAB).stores)] == [0, 0]
         assert left(clean)
         process.send_signal(signal.SIGKILL)
         process.wait()
