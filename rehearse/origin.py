@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,7 +21,6 @@ from runbooks.commands.drain_objects import Cluster
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Site
 from runbooks.recover.quorum.source import Snapshots
-from runbooks.rules.finding import Finding
 
 WORKLOADS: Final = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "cronjobs.batch")
 SERVICES_OF_API: Final = "apiservices.apiregistration.k8s.io"
@@ -58,7 +58,7 @@ class _Reading:
 
 
 def choose(site: Site, backup: str, identity: str) -> Set:
-    """Return the set ``backup``, or the newest one that is good and whose snapshot is undamaged.
+    """Return the set ``backup``, or the newest good one with an undamaged snapshot; where no set is good, one that lacks something.
 
     Raises PrecheckError when there is none, InventoryError when the key for an encrypted one is missing.
     """
@@ -66,6 +66,11 @@ def choose(site: Site, backup: str, identity: str) -> Set:
     if backup:
         supply.named(backup)
         return Store(site).one(backup)
+    for found in supply.sets()[0]:
+        if found.manifest and found.manifest.state == "good" and found.manifest.snapshots:
+            with suppress(PrecheckError):  # damaged: an older one
+                supply.of_set(found)
+                return found
     source, passed = supply.newest()
     if not source:
         raise PrecheckError("\n  ".join(["there is no set to make a twin from", *passed]), hint="inv backup.run")
@@ -125,8 +130,3 @@ def _drains(kept: Mapping[str, list[dict[str, Any]]], version: str, clock: int) 
         lines = printed.lines(fields, kept[kind]) if kind in kept else "the set does not have this kind"
         said.append(f"{kind} {0 if kind in kept else 1}\n{lines}".rstrip("\n"))
     return parse_look(Answer(0, "\n@@ ".join(said)))
-
-
-def missing(found: Set) -> list[Finding]:
-    """Return what the set lacks, as findings."""
-    return [Finding("warn", topic="set", seen=f"{what} is not in it", why=why) for what, why in found.sound.lacking.items()]
