@@ -24,6 +24,10 @@ from runbooks.recover.quorum.source import Snapshots
 
 WORKLOADS: Final = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "cronjobs.batch")
 SERVICES_OF_API: Final = "apiservices.apiregistration.k8s.io"
+OF_KUBEADM: Final = {
+    ("control-plane", None),
+    (None, "kube-proxy"),
+}  # the labels tier and k8s-app of Pods whose images kubeadm chose
 CONFIG_MAPS: Final = "configmaps"
 READ: Final = (*FORMATS, *WORKLOADS, SERVICES_OF_API)
 
@@ -37,7 +41,7 @@ class Contents:
     workloads   (kind, namespace, name) of what runs Pods.
     aggregated  the APIServices that a Service answers for.
     kubelet     what KubeletConfiguration says in kubelet-config, one "key: value" a line.
-    repository  where kubeadm-config says that the control plane's images come from, "" for kubeadm's own default.
+    repositories  where the images of the control plane and of kube-proxy come from: as their Pods have them, and as kubeadm-config says.
     """
 
     drains: Cluster
@@ -45,7 +49,7 @@ class Contents:
     workloads: tuple[tuple[str, str, str], ...] = ()
     aggregated: tuple[str, ...] = ()
     kubelet: str = ""
-    repository: str = ""
+    repositories: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -102,8 +106,17 @@ def read(opened: Opened) -> Contents:
         ),
         aggregated=tuple(_name(each) for each in found.kept.get(SERVICES_OF_API, ()) if each.get("spec", {}).get("service")),
         kubelet=found.kubelet,
-        repository=(re.findall(r"^imageRepository: (\S+)$", found.kubeadm, re.MULTILINE) or [""])[0],
+        repositories=_repositories(found),
     )
+
+
+def _repositories(found: _Reading) -> tuple[str, ...]:
+    names = re.findall(r"^imageRepository: (\S+)$", found.kubeadm, re.MULTILINE)
+    for pod in found.kept.get("pods", ()):
+        labels = pod["metadata"].get("labels") or {}
+        if pod["metadata"].get("namespace") == "kube-system" and (labels.get("tier"), labels.get("k8s-app")) in OF_KUBEADM:
+            names += [each["image"].rpartition("/")[0] for each in pod["spec"]["containers"]]
+    return tuple(dict.fromkeys(names))
 
 
 def _settings(found: _Reading, config_map: Mapping[str, Any]) -> None:

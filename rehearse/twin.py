@@ -74,10 +74,11 @@ class Twin:
             self.lab.up(source, kubernetes=kubernetes)
         self.link_set()
         self.changed += adapt.kubelets_start(self.lab, self.site, self.contents)
-        if self.contents.repository not in adapt.DEFAULTS:
+        if own := [each for each in self.contents.repositories if each not in adapt.DEFAULTS]:
             with self.part("its packages and images (cluster.prepare)"):
                 must(self.instance, "cluster.prepare")
-            self.changed += adapt.name_images(self.lab, self.site, self.contents.repository)
+            for repository in own:
+                self.changed += adapt.name_images(self.lab, self.site, repository)
         with self.part("its load balancers (lb.setup)"):
             must(self.instance, "lb.setup")
 
