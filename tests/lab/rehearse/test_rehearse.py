@@ -95,23 +95,30 @@ def environ(path: Path) -> str:
         return ""
 
 
-def test_what_cannot_be_rehearsed_is_refused_before_anything_is_built(kept: Operator, clean: Traces) -> None:
-    for words, said in {
-        ("certs.check",): "it only looks",
-        ("lab.up",): "about the lab itself",
-        ("recover.lb",): "needs --host",
-        ("certs.renew", "--backup", "20200101T000000Z"): "20200101T000000Z",
-        ("upgrade.run", "--to", "1.20.9", "--kubernetes", "debian"): "1.20.9",
-        ("recover.etcd-member", "--member", "worker1"): "--member worker1",
-    }.items():
-        done = kept.inv("rehearse", *words, "--lab", LAB)
-        assert done.returncode in {2, 3}, done.stdout + done.stderr
-        assert said in done.stderr
-    assert left(clean) == ""
+@pytest.mark.usefixtures("still")
+class TestFromOneSet:
+    """The main path, with a site that stands still all the time."""
 
+    @pytest.fixture(scope="class")
+    def still(self, kept: Operator) -> Iterator[None]:
+        with standing_still(kept):
+            yield
 
-def test_a_rehearsal_that_is_killed_leaves_nothing(kept: Operator, clean: Traces) -> None:
-    with standing_still(kept):
+    def test_what_cannot_be_rehearsed_is_refused_before_anything_is_built(self, kept: Operator, clean: Traces) -> None:
+        for words, said in {
+            ("certs.check",): "it only looks",
+            ("lab.up",): "about the lab itself",
+            ("recover.lb",): "needs --host",
+            ("certs.renew", "--backup", "20200101T000000Z"): "20200101T000000Z",
+            ("upgrade.run", "--to", "1.20.9", "--kubernetes", "debian"): "1.20.9",
+            ("recover.etcd-member", "--member", "worker1"): "--member worker1",
+        }.items():
+            done = kept.inv("rehearse", *words, "--lab", LAB)
+            assert done.returncode in {2, 3}, done.stdout + done.stderr
+            assert said in done.stderr
+        assert left(clean) == ""
+
+    def test_a_rehearsal_that_is_killed_leaves_nothing(self, kept: Operator, clean: Traces) -> None:
         process = kept.start("rehearse", *MEMBER, "--lab", LAB)
         eventually(lambda: "recover.control-plane" in (kept.directory / "said").read_text(), True, 240)
         assert [path.stat().st_mode & 0o077 for path in (Instance(LAB).state, Instance(LAB).stores)] == [0, 0]
@@ -120,23 +127,25 @@ def test_a_rehearsal_that_is_killed_leaves_nothing(kept: Operator, clean: Traces
         process.wait()
         eventually(lambda: left(clean), "", 60)
 
-
-def test_a_members_recovery_is_rehearsed_from_the_set_alone(kept: Operator, clean: Traces) -> None:
-    with standing_still(kept):
+    def test_a_members_recovery_is_rehearsed_from_the_set_alone(self, kept: Operator, clean: Traces) -> None:
         found = rehearsed(kept, *MEMBER, "--no-backup", "--workers", "none")
-    assert (found["verdict"], found["exit"], found["stopped"]) == ("it gets through", 0, "")
-    assert found["broken_before"] == ["master2: etcd's data is deleted"]
-    joined = next(each for each in found["steps"] if each["step"].startswith("master2: join"))
-    assert joined["outcome"] == "changed"
-    assert joined["forecast_s"] > 0
-    assert found["clients"]["requests"] > 0
-    assert found["api"] == []
-    assert any("worker1" in each for each in found["limits"])
-    assert any("supplied by the lab: Kubernetes v1.20.2" in each for each in found["limits"])
-    assert left(clean) == ""
-    page = Path(found["page"])
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (page.parent, page, page.with_suffix(".json"))] == [0o700, 0o600, 0o600]
-    assert "swordfish" not in page.read_text() + page.with_suffix(".json").read_text()
+        assert (found["verdict"], found["exit"], found["stopped"]) == ("it gets through", 0, "")
+        assert found["broken_before"] == ["master2: etcd's data is deleted"]
+        joined = next(each for each in found["steps"] if each["step"].startswith("master2: join"))
+        assert joined["outcome"] == "changed"
+        assert joined["forecast_s"] > 0
+        assert found["clients"]["requests"] > 0
+        assert found["api"] == []
+        assert any("worker1" in each for each in found["limits"])
+        assert any("supplied by the lab: Kubernetes v1.20.2" in each for each in found["limits"])
+        assert left(clean) == ""
+        page = Path(found["page"])
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (page.parent, page, page.with_suffix(".json"))] == [
+            0o700,
+            0o600,
+            0o600,
+        ]
+        assert "swordfish" not in page.read_text() + page.with_suffix(".json").read_text()
 
 
 @pytest.mark.long
