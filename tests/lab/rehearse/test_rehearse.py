@@ -110,7 +110,7 @@ class TestFromOneSet:
             ("lab.up",): "about the lab itself",
             ("recover.lb",): "needs --host",
             ("certs.renew", "--backup", "20200101T000000Z"): "20200101T000000Z",
-            ("upgrade.run", "--to", "1.20.9", "--kubernetes", "debian"): "1.20.9",
+            ("upgrade.run", "--to", "1.21.0"): "--upgrade 1.21.0",
             ("recover.etcd-member", "--member", "worker1"): "--member worker1",
         }.items():
             done = kept.inv("rehearse", *words, "--lab", LAB)
