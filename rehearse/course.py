@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ from lab.control import Lab
 from lab.kube_choice import Flags
 from lab.kube_choice import chosen as kubernetes_of
 from lab.kubernetes import Kubernetes, noted, programs_of
+from lab.kubernetes import version as version_of
 from rehearse import balancers, child, look, origin, show
 from rehearse.origin import Contents
 from rehearse.rules import apis, choices, drained, forecast, limits, procedures, webhooks
@@ -97,6 +99,8 @@ def prepare(session: Session, given: Given, chosen: Choices) -> Rehearsal:
         raise InventoryError(f"{site.name}: its etcd is external, and the set has none of it", hint="docs/rehearse.md")
     tell = partial(print, file=sys.stderr if session.options.json else sys.stdout, flush=True)
     first, more = choices.sources(chosen, given, version, kube_build.STAMPS)
+    if Path(first).is_dir():  # before anything is fetched
+        choices.refuse_versions([version_of(Path(first))], version, "")
     flags = Flags(kubernetes=first, upgrade=more, mirror=chosen.mirror)
     kubernetes = kubernetes_of(flags, tell) or Kubernetes()
     offered = kubernetes.built or tuple(programs_of(kubernetes))

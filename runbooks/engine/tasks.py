@@ -46,14 +46,14 @@ class RunbookTask(Task):  # type: ignore[type-arg]
         except KeyboardInterrupt:
             raise Exit("interrupted; run the same command again to continue", code=130) from None
 
-    def require(self, given: Mapping[str, Any]) -> None:
-        """Raise Exit when a flag that the function needs is not ``given``."""
+    def require(self, given: Mapping[str, Any], name: str = "") -> None:
+        """Raise Exit when a flag that the function needs is not ``given``. ``name``: the command's full name, where it is known."""
         parameters = list(signature(self.body).parameters.values())[1:]
         missing = [
             f"--{p.name.replace('_', '-')}" for p in parameters if p.default is Parameter.empty and given.get(p.name) is None
         ]
         if missing:
-            raise Exit(f"error: {self.name} needs {', '.join(missing)}", code=2)
+            raise Exit(f"error: {name or self.name} needs {', '.join(missing)}", code=2)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the function's flags. Invoke takes their help texts out of ``help`` (findings/invoke-help-once.sh); they are kept here."""
@@ -163,7 +163,7 @@ class ForwardingTask(SessionTask):
             )
         other, own = self.others[name], signature(self.body).parameters
         found = {str(each.name): kwargs.get(str(each.name), each.default) for each in _offered(other)}
-        other.require(found)
+        other.require(found, name)
         words = tuple(word for each in _offered(other) for word in _words(each, found[str(each.name)]))
         kwargs = {key: value for key, value in kwargs.items() if key in own or key == "json"}
         return super().call(context, kwargs | {"procedure": Given(name, words, other.can_plan)})

@@ -108,7 +108,7 @@ class TestFromOneSet:
         for words, said in {
             ("certs.check",): "it only looks",
             ("lab.up",): "about the lab itself",
-            ("recover.lb",): "needs --host",
+            ("recover.lb",): "recover.lb needs --host",
             ("certs.renew", "--backup", "20200101T000000Z"): "20200101T000000Z",
             ("upgrade.run", "--to", "1.21.0"): "--upgrade 1.21.0",
             ("recover.etcd-member", "--member", "worker1"): "--member worker1",

@@ -75,7 +75,7 @@ def test_one_that_only_looks_is_known_as_such(told):
 
 
 def test_a_missing_flag_and_an_unknown_command_are_errors(told):
-    with pytest.raises(Exit, match="needs --host"):
+    with pytest.raises(Exit, match=r"wing\.mend needs --host"):
         told("wing.mend")
     with pytest.raises(Exit, match="nothing is no command") as raised:
         told("nothing")
