@@ -98,13 +98,7 @@ def prepare(session: Session, given: Given, chosen: Choices) -> Rehearsal:
     if site.kubernetes.etcd != "stacked":
         raise InventoryError(f"{site.name}: its etcd is external, and the set has none of it", hint="docs/rehearse.md")
     tell = partial(print, file=sys.stderr if session.options.json else sys.stdout, flush=True)
-    first, more = choices.sources(chosen, given, version, kube_build.STAMPS)
-    if Path(first).is_dir():  # before anything is fetched
-        choices.refuse_versions([version_of(Path(first))], version, "")
-    flags = Flags(kubernetes=first, upgrade=more, mirror=chosen.mirror)
-    kubernetes = kubernetes_of(flags, tell) or Kubernetes()
-    offered = kubernetes.built or tuple(programs_of(kubernetes))
-    choices.refuse_versions(offered, version, choices.target(given))
+    kubernetes, offered = programs(chosen, given, version, tell)
     key = sets_opened.identity(Store(session.site), chosen.identity)
     tell(f"{site.name}: {given.name} is rehearsed on a twin from the set {found.id} (Kubernetes {version})")
     opened = Opened(found, key)
@@ -124,6 +118,21 @@ def prepare(session: Session, given: Given, chosen: Choices) -> Rehearsal:
         gone=tuple(sorted(set(contents.drains.nodes) - there)),
         tell=tell,
     )
+
+
+def programs(chosen: Choices, given: Given, version: str, tell: Callable[[str], None]) -> tuple[Kubernetes, tuple[str, ...]]:
+    """Return where the twin's Kubernetes comes from, and its versions (with a v). ``version``: the set's.
+
+    A release that is missing is fetched. Raises InventoryError when these are other versions than the rehearsal needs.
+    """
+    first, more = choices.sources(chosen, given, version, kube_build.STAMPS)
+    if Path(first).is_dir():  # before anything is fetched
+        choices.refuse_versions([version_of(Path(first))], version, "")
+    flags = Flags(kubernetes=first, upgrade=more, mirror=chosen.mirror)
+    kubernetes = kubernetes_of(flags, tell) or Kubernetes()
+    offered = kubernetes.built or tuple(programs_of(kubernetes))
+    choices.refuse_versions(offered, version, choices.target(given))
+    return kubernetes, offered
 
 
 def ready(plan: Rehearsal, twin: Twin) -> None:
