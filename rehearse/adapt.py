@@ -16,7 +16,7 @@ from rehearse.origin import Contents
 from rehearse.rules import kubelets
 from rehearse.rules.webhooks import answered
 from runbooks.errors import OutcomeError
-from runbooks.inventory.model import Site
+from runbooks.inventory.model import Host, Site
 from runbooks.text import counted, first_few, listed
 
 KUBECTL: Final = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=30s")
@@ -52,20 +52,20 @@ def serves(lab: Lab, site: Site) -> bool:
     return True
 
 
-def kubelets_start(lab: Lab, site: Site, contents: Contents) -> list[str]:
-    """Give the twin's kubelets, before they are installed, the flags without which they would not start here. Returns what was changed."""
+def kubelets_start(lab: Lab, site: Site, contents: Contents, hosts: Sequence[Host]) -> list[str]:
+    """Give the kubelets of ``hosts``, before they are installed, the flags without which they would not start here. Returns what was changed."""
     found = kubelets.flags(contents.kubelet, site.kubernetes.version, cgroup_v1=cgroups.hosts_have_v1(mounts.mounts()))
     if not found:
         return []
-    for host in site.nodes:
+    for host in hosts:
         lab.console(host.name, ["mkdir", "-p", str(Path(DROP_IN_PATH).parent)], check=True)
         lab.console(host.name, ["tee", DROP_IN_PATH], stdin=kubelets.drop_in(found), check=True)
     return [kubelets.told(found)]
 
 
-def name_images(lab: Lab, site: Site, repository: str) -> list[str]:
-    """Give the lab's images the names that they have in the site's own ``repository``. Returns what was changed, in words."""
-    for host in site.nodes:
+def name_images(lab: Lab, hosts: Sequence[Host], repository: str) -> list[str]:
+    """Give the lab's images the names that they have in the site's own ``repository``, on ``hosts``. Returns what was changed, in words."""
+    for host in hosts:
         lab.console(host.name, ["env", f"REPOSITORY={repository}", "bash", "-c", NAMES], check=True, timeout_s=120)
     return [f"the images of {repository} are the lab's own"]
 

@@ -27,7 +27,7 @@ from rehearse.rules.procedures import Fault
 from rehearse.watchdog import watched
 from runbooks.backup.sets.store import Set
 from runbooks.errors import OutcomeError, PrecheckError
-from runbooks.inventory.model import Site
+from runbooks.inventory.model import Host, Site
 from runbooks.text import indented, listed
 
 MARK: Final = "rehearsal"  # in the lab's own directory: which rehearsal it belongs to; locked while that is at work
@@ -73,14 +73,18 @@ class Twin:
             replace(source, site_text(self.site, {}))
             self.lab.up(source, kubernetes=kubernetes)
         self.link_set()
-        self.changed += adapt.kubelets_start(self.lab, self.site, self.contents)
-        if own := [each for each in self.contents.repositories if each not in adapt.DEFAULTS]:
-            with self.part("its packages and images (cluster.prepare)"):
-                must(self.instance, "cluster.prepare")
-            for repository in own:
-                self.changed += adapt.name_images(self.lab, self.site, repository)
+        self.changed += self.furnish(self.site.nodes)
         with self.part("its load balancers (lb.setup)"):
             must(self.instance, "lb.setup")
+
+    def furnish(self, hosts: Sequence[Host]) -> list[str]:
+        """Give empty nodes what they need to become nodes of this site here. Returns what is not as on the real site, in words."""
+        told = adapt.kubelets_start(self.lab, self.site, self.contents, hosts)
+        if own := [each for each in self.contents.repositories if each not in adapt.DEFAULTS]:
+            with self.part(f"packages and images of {listed(hosts)} (cluster.prepare)"):
+                must(self.instance, "cluster.prepare", "--host", ",".join(map(str, hosts)))
+            told += [text for repository in own for text in adapt.name_images(self.lab, hosts, repository)]
+        return told
 
     def restore(self, gone: Sequence[str]) -> None:
         """Restore control plane and etcd from the set, then let the workers join. ``gone``: Node objects of the set that get no host here."""
@@ -96,7 +100,7 @@ class Twin:
         workers = [host.name for host in self.site.nodes if not host.is_control_plane]
         if workers:
             with self.part("its workers (cluster.join)"):
-                must(self.instance, "cluster.join", "--host", listed(workers).replace(" ", ""), good=(0, 5))
+                must(self.instance, "cluster.join", "--host", ",".join(workers), good=(0, 5))
 
     def link_set(self) -> None:
         """Let the twin read the set that it is made from, where it looks for its own."""
@@ -129,6 +133,8 @@ class Twin:
             if fault.kind == "reinstalled":
                 self.lab.off(*fault.hosts)
                 self.lab.reset(*fault.hosts)
+                if nodes := [host for host in self.site.nodes if host.name in fault.hosts]:
+                    self.furnish(nodes)
                 continue
             for host in fault.hosts:
                 self.lab.console(host, ["bash", "-c", LOST_DATA], check=True)
