@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,16 +36,47 @@ def environ(instance: Instance) -> Mapping[str, str]:
     return mine | {"RUNBOOKS_SITE": str(instance.site), "RUNBOOKS_LAB": instance.name}
 
 
+@dataclass(slots=True)
+class Running:
+    """A command that is at work on the twin. What it prints goes to a file that nobody else can open."""
+
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+
+    def at_work(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.process.poll() is None
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        self.process.wait()
+        self.said.seek(0)
+        lines = self.said.read().decode(errors="replace").splitlines()
+        self.said.close()
+        return Ended(status(self.process.returncode), "\n".join(lines[-TAIL:]))
+
+
+def begin(instance: Instance, *words: str) -> Running:
+    """Begin ``inv WORDS`` on the twin. It dies with this process."""
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - `Running.end` closes it
+    process = subprocess.Popen(
+        [*DIES, sys.executable, "-m", "invoke", *words],
+        cwd=ROOT,
+        env=environ(instance),
+        stdin=subprocess.DEVNULL,
+        stdout=said,
+        stderr=subprocess.STDOUT,
+    )
+    return Running(process, said)
+
+
 def inv(instance: Instance, *words: str, shown: bool = False) -> Ended:
     """Run ``inv WORDS`` on the twin. It dies with this process. ``shown``: what it prints goes to the terminal."""
+    if not shown:
+        return begin(instance, *words).end()
     argv = [*DIES, sys.executable, "-m", "invoke", *words]
-    if shown:
-        done = subprocess.run(argv, cwd=ROOT, env=environ(instance), stdin=subprocess.DEVNULL, check=False)
-        return Ended(status(done.returncode))
-    heard = subprocess.run(
-        argv, cwd=ROOT, env=environ(instance), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    return Ended(status(heard.returncode), "\n".join((heard.stdout + heard.stderr).splitlines()[-TAIL:]))
+    done = subprocess.run(argv, cwd=ROOT, env=environ(instance), stdin=subprocess.DEVNULL, check=False)
+    return Ended(status(done.returncode))
 
 
 def status(code: int) -> int:

@@ -21,12 +21,12 @@ from lab.names import Instance
 from lab.tree import wanted_name
 from lab.twin import site_text
 from rehearse import adapt
-from rehearse.child import inv, must
+from rehearse.child import begin, inv, must
 from rehearse.origin import Contents
 from rehearse.rules.procedures import Fault
 from rehearse.watchdog import watched
 from runbooks.backup.sets.store import Set
-from runbooks.errors import OutcomeError, PrecheckError
+from runbooks.errors import CommandError, OutcomeError, PrecheckError
 from runbooks.inventory.model import Host, Site
 from runbooks.text import indented, listed
 
@@ -90,17 +90,31 @@ class Twin:
         """Restore control plane and etcd from the set, then let the workers join. ``gone``: Node objects of the set that get no host here."""
         with self.part("its control plane, from the set (recover.control-plane)"):
             key = ("--identity", self.identity) if self.identity else ()
-            ended = inv(self.instance, "recover.control-plane", "--backup", self.origin.id, "--yes-restore", self.site.name, *key)
-            if ended.exited not in {0, 5} and not adapt.serves(self.lab, self.site):
+            words = ("recover.control-plane", "--backup", self.origin.id, "--yes-restore", self.site.name, *key)
+            restoring, adapted = begin(self.instance, *words), False
+            while restoring.at_work():
+                adapted = adapted or self._adapted(gone)
+                time.sleep(1)
+            ended = restoring.end()
+            if not (adapted or self._adapted(gone)) or (ended.exited not in {0, 5} and not adapt.answers(self.lab, self.site)):
                 raise OutcomeError(
                     f"the set {self.origin.id} cannot be restored on the twin:{indented(ended.said.splitlines())}",
-                    hint="this is what inv recover.control-plane would meet, too",
+                    hint="perhaps this is what inv recover.control-plane would meet, too; --keep leaves the twin for a look",
                 )
-        self.changed += adapt.adapt(self.lab, self.site, self.contents, gone)
         workers = [host.name for host in self.site.nodes if not host.is_control_plane]
         if workers:
             with self.part("its workers (cluster.join)"):
                 must(self.instance, "cluster.join", "--host", ",".join(workers), good=(0, 5))
+
+    def _adapted(self, gone: Sequence[str]) -> bool:
+        """Adapt the restored cluster as soon as its API server answers: what restores it waits until it is well. False: not yet."""
+        try:
+            if adapt.answers(self.lab, self.site):
+                self.changed += adapt.adapt(self.lab, self.site, self.contents, gone)
+                return True
+        except CommandError:  # the API server has just begun; all of it can be done again
+            pass
+        return False
 
     def link_set(self) -> None:
         """Let the twin read the set that it is made from, where it looks for its own."""
