@@ -80,7 +80,7 @@ def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str]) -> list
     for name in gone:
         kubectl(lab, site, "delete", "node", name, "--ignore-not-found", "--wait=false")
     if gone:
-        told.append(f"{counted(len(gone), 'node')} of the set have no host here: {listed(first_few(gone, 5))}")
+        told.append(f"without a host here, and deleted: {counted(len(gone), 'node')} of the set: {listed(first_few(gone, 5))}")
     return told
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,27 +57,32 @@ class Running:
         return Ended(status(self.process.returncode), "\n".join(lines[-TAIL:]))
 
 
-def begin(instance: Instance, *words: str) -> Running:
-    """Begin ``inv WORDS`` on the twin. It dies with this process."""
+def begin(instance: Instance, *words: str, piped: bool = False) -> Running:
+    """Begin ``inv WORDS`` on the twin. It dies with this process. ``piped``: what it prints can be read while it runs, instead of at its end."""
     said = tempfile.TemporaryFile()  # noqa: SIM115 - `Running.end` closes it
     process = subprocess.Popen(
         [*DIES, sys.executable, "-m", "invoke", *words],
         cwd=ROOT,
         env=environ(instance),
         stdin=subprocess.DEVNULL,
-        stdout=said,
+        stdout=subprocess.PIPE if piped else said,
         stderr=subprocess.STDOUT,
     )
     return Running(process, said)
 
 
 def inv(instance: Instance, *words: str, shown: bool = False) -> Ended:
-    """Run ``inv WORDS`` on the twin. It dies with this process. ``shown``: what it prints goes to the terminal."""
+    """Run ``inv WORDS`` on the twin. It dies with this process. ``shown``: what it prints goes to the terminal, too."""
+    running = begin(instance, *words, piped=shown)
     if not shown:
-        return begin(instance, *words).end()
-    argv = [*DIES, sys.executable, "-m", "invoke", *words]
-    done = subprocess.run(argv, cwd=ROOT, env=environ(instance), stdin=subprocess.DEVNULL, check=False)
-    return Ended(status(done.returncode))
+        return running.end()
+    last: deque[str] = deque(maxlen=TAIL)
+    assert running.process.stdout  # noqa: S101 - for the type checker
+    for line in running.process.stdout:
+        last.append(line.decode(errors="replace").rstrip("\n"))
+        print(last[-1], flush=True)
+    running.end()
+    return Ended(status(running.process.returncode), "\n".join(last))
 
 
 def status(code: int) -> int:

@@ -22,7 +22,7 @@ from rehearse import balancers, child, look, origin, show
 from rehearse.origin import Contents
 from rehearse.rules import apis, choices, drained, forecast, limits, procedures, webhooks
 from rehearse.rules.choices import Choices
-from rehearse.rules.outcome import Outcome, own
+from rehearse.rules.outcome import Outcome, own, reason
 from rehearse.twin import Twin, name_of_save, place, saved
 from runbooks.backup.sets import opened as sets_opened
 from runbooks.backup.sets.opened import Opened
@@ -204,9 +204,7 @@ def _inv(plan: Rehearsal, twin: Twin) -> child.Ended:
 def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], seen: Seen) -> Outcome:
     """Return the outcome without its times."""
     contents, made, name = plan.contents, plan.origin.sound, twin.instance.name
-    error = next((run.error for run in reversed(seen.runs) if run.error), "") or (
-        "" if not seen.ended.exited else seen.ended.said
-    )
+    next((run.error for run in reversed(seen.runs) if run.error), "") or ("" if not seen.ended.exited else seen.ended.said)
     absent = apis.absent(contents.used, seen.before) if seen.before else ()
     versions = listed(each.removeprefix("v") for each in plan.offered)
     return Outcome(
@@ -219,7 +217,7 @@ def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], se
         versions=f"Kubernetes {versions} here, {plan.site.kubernetes.version} in the set",
         fault=tuple(map(str, faults)),
         kept=f"RUNBOOKS_SITE=lab:{name}; RUNBOOKS_LAB={name} inv lab.down" if plan.chosen.keep else "",
-        error=error,
+        error=reason(seen.runs, seen.ended.said) if seen.ended.exited else "",
         clients=seen.clients,
         unmeasured=seen.unmeasured,
         drains=tuple(drained.findings(plan.given, plan.session.site, contents.drains)),

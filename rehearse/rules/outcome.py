@@ -89,3 +89,14 @@ class Outcome:
 def own(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Return ``runs`` without those that a procedure began on the side, unless there is nothing else."""
     return [run for run in runs if run.procedure != SIDE] or list(runs)
+
+
+def reason(runs: Sequence[RunRecord], said: str) -> str:
+    r"""Return why a procedure did not get through: the error of its last run, else what it printed last, from its error on.
+
+    >>> reason([], "working\nerror: no quorum\nnext:  wait")
+    'error: no quorum\nnext:  wait'
+    """
+    found = next((run.error for run in reversed(runs) if run.error), "")
+    start = max(said.rfind("\nerror: ") + 1, 0)
+    return found or said[start:]
