@@ -204,7 +204,6 @@ def _inv(plan: Rehearsal, twin: Twin) -> child.Ended:
 def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], seen: Seen) -> Outcome:
     """Return the outcome without its times."""
     contents, made, name = plan.contents, plan.origin.sound, twin.instance.name
-    next((run.error for run in reversed(seen.runs) if run.error), "") or ("" if not seen.ended.exited else seen.ended.said)
     absent = apis.absent(contents.used, seen.before) if seen.before else ()
     versions = listed(each.removeprefix("v") for each in plan.offered)
     return Outcome(
