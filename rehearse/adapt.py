@@ -73,10 +73,11 @@ def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str]) -> list
         kubectl(lab, site, "delete", "apiservice", name, "--ignore-not-found", "--wait=false")
         told.append(f"the aggregated API {name} is taken away: its Pods do not run here")
     told += _quiet(lab, site, contents)
+    _forget_pods(lab, site, contents)
     if ("daemonsets.apps", "kube-system", "lab-network") not in contents.workloads:
         kubectl(lab, site, "apply", "-f", "-", stdin=Path(MANIFEST).read_text())
         told.append("Pods have the lab's network instead of the site's")
-    told += _proxy(lab, site)
+    told += _proxy(lab, site, contents)
     for name in gone:
         kubectl(lab, site, "delete", "node", name, "--ignore-not-found", "--wait=false")
     if gone:
@@ -104,7 +105,35 @@ def _quiet(lab: Lab, site: Site, contents: Contents) -> list[str]:
     return [f"no Pod of the set's {counted(number, 'workload')} runs: its images are not here; the objects are"] if number else []
 
 
-def _proxy(lab: Lab, site: Site) -> list[str]:
+def _node_of(host: Host, contents: Contents) -> str:
+    return next((node for node in contents.drains.nodes if host.is_called(node)), host.name)
+
+
+def _forget_pods(lab: Lab, site: Site, contents: Contents) -> None:
+    """Delete the Pods of those workloads on nodes without a kubelet yet: nobody there could end them, and they would never be gone."""
+    running = {_node_of(host, contents) for host in site.control_plane}
+    names: dict[str, list[str]] = defaultdict(list)
+    for pod in contents.drains.pods:
+        if pod.node and pod.node not in running and (pod.namespace, pod.owner[1]) not in OWN:
+            names[pod.namespace].append(pod.name)
+    for namespace, every in names.items():
+        for some in (every[at : at + 100] for at in range(0, len(every), 100)):
+            kubectl(
+                lab,
+                site,
+                "-n",
+                namespace,
+                "delete",
+                "pods",
+                *some,
+                "--force",
+                "--grace-period=0",
+                "--ignore-not-found",
+                check=False,
+            )
+
+
+def _proxy(lab: Lab, site: Site, contents: Contents) -> list[str]:
     """Let kube-proxy leave the machine's connection tracking alone: it does not start otherwise."""
     words = ("-n", "kube-system", "get", "configmap", "kube-proxy", "-o", "json", "--ignore-not-found")
     said = kubectl(lab, site, *words)
@@ -118,5 +147,9 @@ def _proxy(lab: Lab, site: Site) -> list[str]:
     lines[at] = lines[at].partition("maxPerCore:")[0] + "maxPerCore: 0"
     found["data"]["config.conf"] = "\n".join(lines) + "\n"
     kubectl(lab, site, "replace", "-f", "-", stdin=json.dumps(found))
-    kubectl(lab, site, "-n", "kube-system", "delete", "pods", "-l", "k8s-app=kube-proxy", "--wait=false")
+    for host in site.control_plane:  # a worker gets its own when it joins
+        only = f"spec.nodeName={_node_of(host, contents)}"
+        kubectl(
+            lab, site, "-n", "kube-system", "delete", "pods", "-l", "k8s-app=kube-proxy", "--field-selector", only, "--wait=false"
+        )
     return ["kube-proxy has conntrack.maxPerCore 0"]
