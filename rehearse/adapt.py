@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from runbooks.text import counted, first_few, listed
 
 KUBECTL: Final = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=30s")
 OWN: Final = {("kube-system", "kube-proxy"), ("kube-system", "lab-network")}  # they run on the twin
+OWN_LABEL: Final = re.compile(r"(^|\.)(kubernetes|k8s)\.io/")  # the kubelet and the controllers write these themselves
 NOWHERE: Final = {"spec": {"template": {"spec": {"nodeSelector": {"ha-runbooks/rehearsal": "nowhere"}}}}}
 DROP_IN_PATH: Final = "/etc/systemd/system/kubelet.service.d/99-rehearsal.conf"
 DEFAULTS: Final = ("", "k8s.gcr.io", "registry.k8s.io")  # kubeadm's own, as the lab's images are called
@@ -73,13 +75,13 @@ def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str]) -> list
         kubectl(lab, site, "delete", "apiservice", name, "--ignore-not-found", "--wait=false")
         told.append(f"the aggregated API {name} is taken away: its Pods do not run here")
     told += _quiet(lab, site, contents)
-    _forget_pods(lab, site, contents)
     if ("daemonsets.apps", "kube-system", "lab-network") not in contents.workloads:
         kubectl(lab, site, "apply", "-f", "-", stdin=Path(MANIFEST).read_text())
         told.append("Pods have the lab's network instead of the site's")
     told += _proxy(lab, site, contents)
-    for name in gone:
+    for name in _without_kubelet(site, contents):
         kubectl(lab, site, "delete", "node", name, "--ignore-not-found", "--wait=false")
+    _forget_pods(lab, site, contents)
     if gone:
         told.append(f"without a host here, and deleted: {counted(len(gone), 'node')} of the set: {listed(first_few(gone, 5))}")
     return told
@@ -109,28 +111,36 @@ def _node_of(host: Host, contents: Contents) -> str:
     return next((node for node in contents.drains.nodes if host.is_called(node)), host.name)
 
 
-def _forget_pods(lab: Lab, site: Site, contents: Contents) -> None:
-    """Delete the Pods of those workloads on nodes without a kubelet yet: nobody there could end them, and they would never be gone."""
+def _without_kubelet(site: Site, contents: Contents) -> list[str]:
+    """Return the nodes of the set that have no kubelet while the control plane is restored: workers, and hosts without a twin."""
     running = {_node_of(host, contents) for host in site.control_plane}
+    return sorted(set(contents.drains.nodes) - running)
+
+
+def _forget_pods(lab: Lab, site: Site, contents: Contents) -> None:
+    """Delete the Pods on nodes without a kubelet: nobody there could end them, and they would never be gone."""
+    nodes = set(_without_kubelet(site, contents))
     names: dict[str, list[str]] = defaultdict(list)
     for pod in contents.drains.pods:
-        if pod.node and pod.node not in running and (pod.namespace, pod.owner[1]) not in OWN:
+        if pod.node in nodes:
             names[pod.namespace].append(pod.name)
+    now = ("--force", "--grace-period=0", "--ignore-not-found")
     for namespace, every in names.items():
         for some in (every[at : at + 100] for at in range(0, len(every), 100)):
-            kubectl(
-                lab,
-                site,
-                "-n",
-                namespace,
-                "delete",
-                "pods",
-                *some,
-                "--force",
-                "--grace-period=0",
-                "--ignore-not-found",
-                check=False,
-            )
+            kubectl(lab, site, "-n", namespace, "delete", "pods", *some, *now, check=False)
+
+
+def mark(lab: Lab, site: Site, contents: Contents, workers: Sequence[Host]) -> None:
+    """Give workers that have joined the labels and taints that their nodes have in the set."""
+    for host in workers:
+        known = contents.drains.nodes.get(_node_of(host, contents))
+        labels = [f"{key}={value}" for key, value in known.labels.items() if not OWN_LABEL.search(key)] if known else []
+        taints = (
+            [f"{each.key}={each.value}:{each.effect}" for each in known.taints if not OWN_LABEL.search(each.key)] if known else []
+        )
+        for word, wanted in (("label", labels), ("taint", taints)):
+            if wanted:
+                kubectl(lab, site, word, "node", host.name, *wanted, "--overwrite", check=False)
 
 
 def _proxy(lab: Lab, site: Site, contents: Contents) -> list[str]:

@@ -104,10 +104,11 @@ class Twin:
                     f"the set {self.origin.id} cannot be restored on the twin:{indented(ended.said.splitlines())}",
                     hint="perhaps this is what inv recover.control-plane would meet, too; --keep leaves the twin for a look",
                 )
-        workers = [host.name for host in self.site.nodes if not host.is_control_plane]
+        workers = [host for host in self.site.nodes if not host.is_control_plane]
         if workers:
             with self.part("its workers (cluster.join)"):
-                must(self.instance, "cluster.join", "--host", ",".join(workers), good=(0, 5))
+                must(self.instance, "cluster.join", "--host", ",".join(map(str, workers)), good=(0, 5))
+                adapt.mark(self.lab, self.site, self.contents, workers)
 
     def _adapted(self, gone: Sequence[str]) -> bool:
         """Adapt the restored cluster as soon as its API server answers: what restores it waits until it is well. False: not yet."""
