@@ -47,7 +47,6 @@ def recover(session: Session, text: str, *, rejoin: bool, backup: bool, others: 
     """Repair the member that ``text`` names. ``rejoin``: give up its data, even if it looks good. ``backup``: make one first.
 
     ``others``: other dead members of etcd, which would keep it from joining, may be removed.
-
     Raises PrecheckError when the repair is refused, DegradedError when the member was removed and its host has to join again.
     """
     run, site = session.run, session.site
