@@ -175,12 +175,17 @@ def _loaded(record: str, process: str) -> str:
 
 
 def apply(
-    wanted: Sequence[File], gone: Sequence[str] = (), *, foreign: bool = False, read: Sequence[str] = (HAPROXY_CFG,)
+    wanted: Sequence[File],
+    gone: Sequence[str] = (),
+    *,
+    foreign: bool = False,
+    read: Sequence[str] = (HAPROXY_CFG,),
+    enabled: Sequence[str] = ("haproxy", "keepalived"),
 ) -> Command:
     """Check the configuration on the host, keep the present one as a generation, and install the new one without the files ``gone``.
 
     A ``foreign`` generation, which is the operator's own, is kept for good. ``read`` are the configurations that HAProxy is started with,
-    checked together. Changes nothing, and exits with REFUSED when haproxy or keepalived refuses its file, with NOT_ENABLED when one of
+    checked together. The units ``enabled`` start at boot. Changes nothing, and exits with REFUSED when haproxy or keepalived refuses its file, with NOT_ENABLED when one of
     them cannot be enabled.
     """
     variables = {
@@ -193,12 +198,26 @@ def apply(
         "KEEPALIVED_CONF": KEEPALIVED_CONF,
         "KEEP": str(KEPT_GENERATIONS),
         "FOREIGN": "yes" if foreign else "no",
+        "ENABLED": enabled,
         "OURS": OURS,
     }
     return replace(
-        script("lb-apply", variables, timeout=120, after=("lb-taken-out",)),
+        script("lb-apply", variables, timeout=120, after=("lb-taken-out", "lb-stage")),
         shown="lb-apply (haproxy -c, keepalived -t, keep the old files, rename)",
     )
+
+
+def accepted(wanted: Sequence[File], read: Sequence[str]) -> Probe[str]:
+    """Ask whether haproxy and keepalived of a host take these files; gives what they say when they do not, "" otherwise. As `apply` checks."""
+    variables = {
+        **files.encoded(wanted),
+        "READ": read,
+        "LIBRARY": LIBRARY,
+        "HAPROXY_CFG": HAPROXY_CFG,
+        "KEEPALIVED_CONF": KEEPALIVED_CONF,
+    }
+    command = replace(script("lb-try", variables, timeout=60, after=("lb-stage",)), shown="lb-try (haproxy -c, keepalived -t)")
+    return Probe(command.expecting(0, REFUSED), lambda answer: answer.stderr.strip() if answer.exited == REFUSED else "")
 
 
 def previous(wanted: Sequence[File], *, original: bool = False) -> Probe[str]:
@@ -211,13 +230,16 @@ def previous(wanted: Sequence[File], *, original: bool = False) -> Probe[str]:
     return Probe(replace(script("lb-previous", variables), shown="lb-previous"), lambda answer: answer.stdout.strip())
 
 
-def run_service(unit: str, paths: Sequence[str]) -> Command:
+def run_service(unit: str, paths: Sequence[str], *, aside: bool = False, bridged: Sequence[str] = ()) -> Command:
     """Enable a unit, start it or (if it runs already) reload it, and prove that it has loaded its file.
 
     Exits with NOT_LOADED when it has not: then ``paths`` are as before `apply` again, if that was not proved yet. See `parse_not_loaded`.
+    ``aside``: with the old files keepalived is to run again. ``bridged``: addresses that the host keeps while keepalived is reloaded.
     """
     variables = {
         "UNIT": unit,
+        "ASIDE": "yes" if aside else "no",
+        "BRIDGED": bridged,
         "PATHS": paths,
         "HAPROXY_CFG": HAPROXY_CFG,
         "TAKEN_OUT": TAKEN_OUT,

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from runbooks.commands import lb_config
 from runbooks.commands.base import Answer, Probe, cmd, script
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 
@@ -42,7 +43,7 @@ class Claims:
 
     ``files`` are the present configurations by path. ``named`` are the files that systemd would start a unit with, ``running`` those
     that it was started with; a unit that is not installed, or does not run, is missing there. ``beside`` are the other files that
-    HAProxy reads, or would read.
+    HAProxy reads, or would read, ``included`` those that keepalived.conf includes.
     """
 
     listeners: tuple[Listener, ...]
@@ -50,6 +51,16 @@ class Claims:
     named: Mapping[str, tuple[str, ...]]
     running: Mapping[str, tuple[str, ...]]
     beside: Mapping[str, str] = field(default_factory=dict, repr=False)
+    included: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def text(self, path: str) -> str:
+        """The present configuration at ``path``, "" where there is none."""
+        return self.files[path].content if path in self.files else ""
+
+    def is_foreign(self, path: str) -> bool:
+        """Whether the file at ``path`` is somebody's: neither ours, nor the package's own, nor without a statement."""
+        there = self.files.get(path)
+        return bool(there and not (there.default or lb_config.is_ours(there.content) or lb_config.says_nothing(there.content)))
 
     @property
     def haproxy_reads(self) -> tuple[str, ...]:
@@ -72,6 +83,11 @@ def look() -> Probe[Claims]:
 def beside(paths: Sequence[str]) -> Probe[dict[str, str]]:
     """Ask for the configurations at ``paths`` (see `Claims.other_paths`), by path."""
     return Probe(script("lb-beside", {"PATHS": paths}), _parse_beside)
+
+
+def included(statements: Sequence[str]) -> Probe[dict[str, str]]:
+    """Ask for the files that these words of `include` name in keepalived.conf, patterns or paths, by path; also those that they include."""
+    return Probe(script("lb-included", {"PATTERNS": statements, "KEEPALIVED_CONF": KEEPALIVED_CONF}), _parse_beside)
 
 
 def _parse_beside(answer: Answer) -> dict[str, str]:

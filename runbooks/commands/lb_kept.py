@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from runbooks.commands import keepalived_blocks
-from runbooks.commands.haproxy_sections import sections
 from runbooks.commands.lb_config import services
 
 Name = Literal["global", "sections", "vrrp"]
@@ -46,6 +45,9 @@ class Kept:
         ]
 
 
+NOTHING: Final = Kept()
+
+
 def kept(haproxy_cfg: str, keepalived_conf: str) -> Kept:
     r"""Return the parts that these files of lb.setup have.
 
@@ -60,8 +62,3 @@ def kept(haproxy_cfg: str, keepalived_conf: str) -> Kept:
 def without(text: str) -> str:
     """Return a file of lb.setup without these parts."""
     return _PART.sub("", text)
-
-
-def other_sections(haproxy: str) -> list[str]:
-    """Return the sections of a kept part that are no settings, as text."""
-    return [str(each) for each in sections(haproxy) if each.kind not in {"", "global", "defaults"}]

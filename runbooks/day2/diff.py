@@ -36,6 +36,7 @@ from runbooks.errors import OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.auth_pass import of_site
 from runbooks.lb.files import lb_files
+from runbooks.lb.wanted import kept_in
 from runbooks.local import registry_logins
 from runbooks.rules import node_wanted
 from runbooks.rules.kubeadm import minor_of
@@ -242,7 +243,7 @@ def _of_balancers(session: Session, seen: Seen) -> list[Difference]:
             return []
     found = []
     for host, those in there.items():
-        for file in files.differing(lb_files(site, host, secret), those):
+        for file in files.differing(lb_files(site, host, secret, kept_in(those)), those):
             how = "missing" if file.path not in those else "different"
             text = rules.masked(f"{host}:\n{files.diff(file, those.get(file.path))}")
             key = str(PurePosixPath(file.path))

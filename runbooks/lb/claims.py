@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
-from runbooks.commands import lb_claims
+from runbooks.commands import lb, lb_claims
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.lb_claims import Claims
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
-from runbooks.errors import PrecheckError
+from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
+from runbooks.lb.taken import look as everything
+from runbooks.lb.taken import taken
 from runbooks.lb.wanted import LbFacts, Wanted
 from runbooks.rules import lb_claims as rules
 from runbooks.text import indented, listed
 
 
 def takes_nothing_away(wanted: Sequence[Wanted]) -> Step:
-    """Gate, before anything is changed: the ports are free, the services read our files, and the files there are ours to replace."""
+    """Gate, before anything is changed: the ports are free, the services read our files, and the files there are ours to replace.
+
+    Files that others wrote may be replaced only with ``take_over``, and only when HAProxy and keepalived on that host take the new ones.
+    """
 
     def check(run: Run) -> None:
         seen = look(run, wanted)
         refuse([(each, seen[each.host]) for each in wanted])
         for each in wanted:
-            for line in rules.beside(each.host, seen[each.host]):
-                run.note(each.host, f"{line}; it stays")
+            for line in (*rules.beside(each.host, seen[each.host]), *_told(each, seen[each.host])):
+                run.note(each.host, f"{line}; it stays" if line.startswith(f"{each.host}: ") else line)
+        taken_over = [each for each in wanted if rules.foreign(each.site, each.host, seen[each.host])]
+        try_out(run, {each: seen[each.host] for each in taken_over if each.kept is not None})
 
     return Step(
         "nothing else uses the ports and the files",
@@ -35,12 +41,23 @@ def takes_nothing_away(wanted: Sequence[Wanted]) -> Step:
     )
 
 
+def _told(want: Wanted, claims: Claims) -> list[str]:
+    """Return what a take-over keeps, replaces and loses on one host, one line each."""
+    if want.kept is None or not rules.foreign(want.site, want.host, claims):
+        return []
+    found = taken(want.site, want.host, claims)
+    kept = [f"stays as it is: {listed(found.kept.named)}"] if found.kept.named else []
+    replaced = [f"is replaced by lb.setup's own: {listed(found.replaced)}"] if found.replaced else []
+    return [*kept, *replaced, *found.lost]
+
+
 def look(run: Run, wanted: Sequence[Wanted]) -> dict[Host, Claims]:
-    """Return what the hosts serve, with the files that HAProxy reads besides haproxy.cfg."""
-    seen = run.read_all({each.host: lb_claims.look() for each in wanted})
-    others = {host: lb_claims.beside(claims.other_paths) for host, claims in seen.items() if claims.other_paths}
-    found = run.read_all(others) if others else {}
-    return {host: replace(claims, beside=found.get(host, {})) for host, claims in seen.items()}
+    """Return what the hosts serve, with the files that HAProxy and keepalived read besides their own. Raises the error of a host that fails."""
+    seen = everything(run, [each.host for each in wanted])
+    failed = [each for each in seen.values() if isinstance(each, RunbookError)]
+    if failed:
+        raise failed[0]
+    return {host: each for host, each in seen.items() if isinstance(each, Claims)}
 
 
 def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
@@ -48,7 +65,13 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
     held = [line for want, claims in seen for line in rules.held(want.host, want.text(HAPROXY_CFG), claims)]
     elsewhere = [line for want, claims in seen for line in rules.elsewhere(want.host, claims)]
     foreign = [line for want, claims in seen if not want.take_over for line in rules.foreign(want.site, want.host, claims)]
-    if not (held or elsewhere or foreign):
+    apart = [
+        f"{want.host}: {line}"
+        for want, claims in seen
+        if want.kept is not None and (want.take_over or not rules.foreign(want.site, want.host, claims))
+        for line in taken(want.site, want.host, claims).problems
+    ]
+    if not (held or elsewhere or foreign or apart):
         return
     hints = []
     if held:
@@ -57,12 +80,28 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
         hints.append(
             "correct how systemd starts that service; if it runs: restart it while the other LB holds the VIP (inv lb.failover)"
         )
-    if foreign:
+    if apart:
         hints.append(
-            f"if all of it may go: inv {seen[0][0].command} --take-over replaces these files and keeps them for good; "
-            "inv lb.rollback --original brings them back. Otherwise use other hosts as LBs"
+            "what others have on an LB goes on working beside lb.setup only when it does not meet ours there: see docs/lb.md"
         )
-    raise PrecheckError(f"nothing was changed:{indented([*held, *elsewhere, *foreign])}", hint="\n       ".join(hints))
+    if foreign:
+        plain = [f"{want.host}: {line}" for want, claims in seen for line in _told(want, claims)]
+        hints.append(
+            f"inv {seen[0][0].command} --take-over replaces what is for the API, leaves the rest working, and keeps the old files for good; "
+            "first with --plan. inv lb.rollback --original brings them back" + indented(plain)
+        )
+    raise PrecheckError(f"nothing was changed:{indented([*held, *elsewhere, *apart, *foreign])}", hint="\n       ".join(hints))
+
+
+def try_out(run: Run, wanted: Mapping[Wanted, Claims]) -> None:
+    """Have haproxy and keepalived on each host check the files that it should have; changes nothing. Raises PrecheckError when they refuse."""
+    probes = {each.host: lb.accepted(each.files, claims.haproxy_reads) for each, claims in wanted.items()}
+    for host, said in (run.read_all(probes) if probes else {}).items():
+        if said:
+            raise PrecheckError(
+                f"{host} refuses the new configuration; nothing was changed on any load balancer\n{said}",
+                hint=f"correct {HAPROXY_CFG} or {KEEPALIVED_CONF} on {host}, where it says so, or hosts.yaml; then again",
+            )
 
 
 def serves_again(want: Wanted) -> Step:

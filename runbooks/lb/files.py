@@ -10,6 +10,7 @@ from typing import Any
 from runbooks.commands.base import Secret
 from runbooks.commands.files import File
 from runbooks.commands.lb import interface
+from runbooks.commands.lb_kept import NOTHING, Kept
 from runbooks.commands.lb_paths import (
     CHECK,
     FLAGS,
@@ -32,10 +33,11 @@ from runbooks.render import ROOT, render
 HIGHEST_PRIORITY = 254
 
 
-def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ...]:
+def lb_files(site: Site, host: Host, auth_pass: Secret | None, kept: Kept = NOTHING) -> tuple[File, ...]:
     """Return the files of ``host``: HAProxy's and keepalived's configuration, their systemd drop-ins and scripts.
 
-    ``auth_pass`` is the password of VRRP version 2; None with version 3, which has none.
+    ``auth_pass`` is the password of VRRP version 2; None with version 3, which has none. ``kept`` is what the host has from before
+    lb.setup; only the host knows it.
     """
     facts = _facts(site, host, auth_pass)
     return (
@@ -49,8 +51,13 @@ def lb_files(site: Site, host: Host, auth_pass: Secret | None) -> tuple[File, ..
             "/etc/systemd/system/keepalived.service.d/10-ha-runbooks.conf",
             render("keepalived-unit.conf", config=KEEPALIVED_CONF, **facts),
         ),
-        _haproxy_cfg(facts),
-        File(KEEPALIVED_CONF, render("keepalived.conf", **{**facts, "hook": NOTIFY}), mode="0600", secret=auth_pass),
+        _haproxy_cfg(facts, kept),
+        File(
+            KEEPALIVED_CONF,
+            render("keepalived.conf", **{**facts, "hook": NOTIFY}) + kept.marked("vrrp"),
+            mode="0600",
+            secret=auth_pass,
+        ),
     )
 
 
@@ -110,19 +117,22 @@ def problems(site: Site) -> list[tuple[str, str]]:
     return list(dict.fromkeys(each for text in texts for each in own_sections.problems(site, text)))
 
 
-def _haproxy_cfg(facts: Mapping[str, Any]) -> File:
+def _haproxy_cfg(facts: Mapping[str, Any], kept: Kept) -> File:
     """Render haproxy.cfg, with the digest of its other lines in it: the running HAProxy tells it, and no other configuration has it.
 
-    The operator's own sections may have hashes of passwords, so that with them only root reads the file.
+    The operator's own sections, and those from before lb.setup, may have hashes of passwords, so that with them only root reads the file.
+    Those from before come last: their `defaults` are for what follows, also for files that HAProxy reads besides this one.
     """
-    bare = _ours(facts, "")
-    own = own_sections.own_sections(facts["site"], bare)
-    digest = sha256(f"{bare}{own}".encode()).hexdigest()[:32]
-    return File(HAPROXY_CFG, _ours(facts, digest) + own, mode="0600" if own else "0644")
+    bare = _ours(facts, "", kept)
+    own = own_sections.own_sections(facts["site"], _ours(facts, ""))
+    end = own + kept.marked("sections")
+    digest = sha256(f"{bare}{end}".encode()).hexdigest()[:32]
+    return File(HAPROXY_CFG, _ours(facts, digest, kept) + end, mode="0600" if end else "0644")
 
 
-def _ours(facts: Mapping[str, Any], digest: str) -> str:
-    return render("haproxy.cfg", **facts, mark=MARK, unchecked=UNCHECKED, taken_out=TAKEN_OUT, digest=digest)
+def _ours(facts: Mapping[str, Any], digest: str, kept: Kept = NOTHING) -> str:
+    words = {"mark": MARK, "unchecked": UNCHECKED, "taken_out": TAKEN_OUT, "digest": digest}
+    return render("haproxy.cfg", **facts, **words, kept_global=kept.marked("global"))
 
 
 def nonlocal_bind(site: Site) -> str:

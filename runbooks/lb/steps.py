@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from runbooks.commands import files, firewall, lb, lb_config, selinux
+from runbooks.commands import files, firewall, lb, selinux
 from runbooks.commands.firewall import Openings
 from runbooks.commands.lb_own import with_origins
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
-from runbooks.errors import CommandError, OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb.claims import addresses_are_held, look, refuse, serves_again, takes_nothing_away
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
+from runbooks.lb.service import run_service, step_aside
 from runbooks.lb.wanted import Wanted
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
 from runbooks.rules import lb_claims as claim_rules
-from runbooks.text import indented, listed
+from runbooks.text import listed
 
 
 def set_up(
@@ -29,10 +30,13 @@ def set_up(
     wanted: Sequence[Wanted],
     first: Mapping[Host, Sequence[Step]] | None = None,
     names: Sequence[Step] = (),
+    *,
+    deaf: bool = False,
 ) -> Procedure:
     """Return the procedure that installs each LB's files, one LB after the other in the order of ``wanted``.
 
     ``first``: what comes before its files on each. ``names``: what comes before the packages: their servers may be found by it.
+    ``deaf``: LBs with the old and the new files do not hear each other (see `switch`).
     Never works on two LBs at the same time (installing packages aside): the next one is changed only when this one serves.
     """
     steps: list[Step | Together] = [
@@ -40,20 +44,54 @@ def set_up(
         *([Together(tuple(names))] if names else []),
         Together(tuple(install_packages(each) for each in wanted)),
     ]
-    for each in wanted:
-        steps += [
+    before = {
+        each.host: [
             *(first or {}).get(each.host, ()),
             allow_nonlocal_bind(each),
             open_firewall(each),
             allow_selinux_ports(each),
-            install_configuration(each),
-            run_service(each, "haproxy", HAPROXY_CFG),
-            run_service(each, "keepalived", KEEPALIVED_CONF),
-            serves_again(each) if each.original else serves(each),
         ]
+        for each in wanted
+    }
+    if deaf:
+        steps += [step for those in before.values() for step in those]
+        steps += switch(wanted)
+    else:
+        for each in wanted:
+            steps += [*before[each.host], install_configuration(each), *run_both(each)]
     steps.append(addresses_are_held(wanted) if any(each.original for each in wanted) else verify_pair(wanted))
     contents = "".join(file.content for each in wanted for file in each.files)
     return Procedure(key, title, steps, inputs={"files": sha256(contents.encode()).hexdigest()})
+
+
+def run_both(want: Wanted, aside: Sequence[Host] = ()) -> list[Step]:
+    """Run HAProxy and keepalived with the wanted files, and prove that the LB serves. ``aside``: as in `run_service`."""
+    return [
+        run_service(want, "haproxy", HAPROXY_CFG, aside),
+        run_service(want, "keepalived", KEEPALIVED_CONF, aside),
+        serves_again(want) if want.original else serves(want),
+    ]
+
+
+def switch(wanted: Sequence[Wanted]) -> list[Step]:
+    """Return the steps that bring the pair to files with which it hears no LB that has the old ones; the last of ``wanted`` has the VIP.
+
+    Two of them would both be master. So keepalived of the others is stopped, and does not start at boot, until the last one has
+    the new files: it goes on as the only master, and the VIP stays on it (lb-run.sh). Until then it has no standby. The new haproxy.cfg
+    serves on the others first.
+    """
+    *others, last = wanted
+    steps: list[Step] = []
+    for each in others:
+        steps += [
+            step_aside(each, last),
+            install_configuration(each, aside=True),
+            run_service(each, "haproxy", HAPROXY_CFG, [each.host]),
+        ]
+    steps += [install_configuration(last), *run_both(last, [each.host for each in others])]
+    for each in others:
+        steps += run_both(each)[1:]
+    return steps
 
 
 def install_packages(want: Wanted) -> Step:
@@ -138,8 +176,12 @@ def allow_selinux_ports(want: Wanted) -> Step:
     )
 
 
-def install_configuration(want: Wanted) -> Step:
-    """Install the files once haproxy and keepalived on that host have accepted them. The old files are kept for lb.rollback."""
+def install_configuration(want: Wanted, *, aside: bool = False) -> Step:
+    """Install the files once haproxy and keepalived on that host have accepted them. The old files are kept for lb.rollback.
+
+    ``aside``: keepalived is stopped, and goes on not to start at boot.
+    """
+    enabled = ("haproxy",) if aside else ("haproxy", "keepalived")
 
     def done(run: Run) -> bool:
         there = run.read(want.host, want.look).files
@@ -150,7 +192,7 @@ def install_configuration(want: Wanted) -> Step:
         refuse([(want, claims)])
         foreign = bool(claim_rules.foreign(want.site, want.host, claims))
         try:
-            command = lb.apply(want.files, want.gone, foreign=foreign, read=claims.haproxy_reads)
+            command = lb.apply(want.files, want.gone, foreign=foreign, read=claims.haproxy_reads, enabled=enabled)
             run.place(want.host, files.differing(want.files, there), there, command)
         except CommandError as error:
             raise _not_applied(want, error) from None
@@ -186,46 +228,6 @@ def _not_applied(want: Wanted, error: CommandError) -> RunbookError:
             hint=f"on {want.host}: systemctl status haproxy keepalived shows why (masked?); then inv {want.command}",
         )
     return error
-
-
-def run_service(want: Wanted, unit: str, config: str) -> Step:
-    """Enable and start the unit, or reload it when it runs with another configuration than the wanted one. Never restarts it.
-
-    When it cannot load the new files, the old ones are put back and loaded. A configuration from before lb.setup may have no file for
-    the unit; then it is stopped.
-    """
-    wanted_file = want.text(config)
-
-    def done(run: Run) -> bool | Unmet:
-        state = run.read(want.host, want.look).state
-        if not wanted_file:
-            return Unmet.of(rules.not_stopped(state, unit))
-        return Unmet.of(rules.not_running_with(state, unit, want.sha(config), lb_config.mark(wanted_file)))
-
-    def do(run: Run) -> None:
-        if not wanted_file:
-            run.change(want.host, lb.stop_service(unit))
-            return
-        answer = run.change(want.host, lb.run_service(unit, want.paths))
-        if answer and answer.exited == lb.NOT_LOADED:
-            raise _not_loaded(want, unit, with_origins(answer.stdout, want.text(HAPROXY_CFG), HAPROXY_CFG))
-
-    # Settled: what the unit runs with is compared with the wanted file, not with the file that an earlier step installs.
-    text = by_hand("lb", "run_service", unit=unit)
-    return Step(f"run {unit} with this configuration", want.host, done=done, do=do, within=30, settled=True, by_hand=text)
-
-
-def _not_loaded(want: Wanted, unit: str, output: str) -> OutcomeError:
-    said, after = lb.parse_not_loaded(output)
-    what = {
-        "back": f"the old files are back on {want.host}, and loaded: it serves as before",
-        "broken": f"the old files are back on {want.host}, but {unit} could not load them either: do not restart it, it would not start",
-        "none": f"there was no earlier configuration to put back on {want.host}: do not restart {unit}, it would not start",
-    }[after]
-    return OutcomeError(
-        f"{unit} on {want.host} could not load its new configuration: {what}. It said:{indented(said.splitlines())}",
-        hint=f"correct what it names (hosts.yaml, or on {want.host}), then inv lb.setup; all it said: journalctl -u {unit}",
-    )
 
 
 def serves(want: Wanted) -> Step:

@@ -41,11 +41,11 @@ def setup(session: Session, take_over: bool = False, new_password: bool = False)
     """
     site = session.site
     goal = wanted(session, take_over=take_over, new_password=new_password)
-    order = standby_first(session.run, goal)
+    order, deaf = standby_first(session.run, goal)
     first = baseline.by_host(site, [each.host for each in order], baseline.leftovers(session.run, site.load_balancers))
     names = [step for steps in first.values() for step in steps if step.name == baseline.TITLES["names"]]
     rest = {host: [step for step in steps if step not in names] for host, steps in first.items()}
-    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", order, rest, names))
+    session.carry_out(set_up("lb.setup", f"Set up the load balancers of {site.name}", order, rest, names, deaf=deaf))
 
 
 @procedure(help={"original": "bring back the files from before lb.setup --take-over"})
@@ -64,7 +64,8 @@ def rollback(session: Session, original: bool = False) -> None:
         del kept[host]
     before = [_former(site, host, now[host], former if where[host] else {}, original=original) for host, former in kept.items()]
     title = f"Bring back the configuration before the last change on {site.name}"
-    session.carry_out(set_up("lb.rollback", title, standby_first(run, before)))
+    order, deaf = standby_first(run, before)
+    session.carry_out(set_up("lb.rollback", title, order, deaf=deaf))
 
 
 def _without_original(there: Mapping[Host, Mapping[str, Found]], where: Mapping[Host, str]) -> list[Host]:

@@ -8,16 +8,18 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from runbooks.commands import files, firewall, lb, lb_config, lb_own, selinux
+from runbooks.commands import files, firewall, lb, lb_config, lb_kept, lb_own, selinux
 from runbooks.commands.base import Probe, Secret, batch
 from runbooks.commands.files import File, Found
 from runbooks.commands.firewall import Firewall
 from runbooks.commands.lb import LbState
 from runbooks.commands.lb_config import Bind
+from runbooks.commands.lb_kept import NOTHING, Kept
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.files import lb_files, lb_sysctl
+from runbooks.lb.taken import apart, look, taken
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -39,16 +41,37 @@ def wanted(
     replace theirs. ``command`` is the one that runs, for the hint. Raises PrecheckError when it would, and may not.
     """
     site, secret = session.site, _auth_pass(session, new=new_password)
+    left = _kept(session.run, hosts or site.load_balancers, take_over=take_over)
     return [
-        Wanted(site, host, lb_files(site, host, secret), take_over=take_over, command=command)
-        for host in hosts or site.load_balancers
+        Wanted(site, host, lb_files(site, host, secret, kept), kept=kept, take_over=take_over, command=command)
+        for host, kept in left.items()
     ]
 
 
-def standby_first(run: Run, wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Return ``wanted`` in the order to change the LBs in: the holder of the VIP last."""
+def _kept(run: Run, hosts: Sequence[Host], *, take_over: bool) -> dict[Host, Kept]:
+    """Return what each host has from before lb.setup; with ``take_over`` also what is to stay there. Of a host that does not answer, nothing."""
+    if not take_over:
+        seen = run.read_each(dict.fromkeys(hosts, files.found([HAPROXY_CFG, KEEPALIVED_CONF])))
+        return {host: NOTHING if isinstance(each, RunbookError) else kept_in(each) for host, each in seen.items()}
+    claims = look(run, hosts)
+    return {
+        host: NOTHING if isinstance(each, RunbookError) else taken(run.site, host, each).kept for host, each in claims.items()
+    }
+
+
+def kept_in(there: Mapping[str, Found]) -> Kept:
+    """Return what these files of an LB have from before lb.setup."""
+    texts = {path: there[path].content if path in there else "" for path in (HAPROXY_CFG, KEEPALIVED_CONF)}
+    return lb_kept.kept(texts[HAPROXY_CFG], texts[KEEPALIVED_CONF])
+
+
+def standby_first(run: Run, wanted: Sequence[Wanted]) -> tuple[list[Wanted], bool]:
+    """Return ``wanted`` in the order to change the LBs in, the holder of the VIP last; and whether they do not hear each other meanwhile."""
     facts = run.read_all({each.host: each.look for each in wanted})
-    return in_change_order(wanted, {host: each.state for host, each in facts.items()})
+    present = {host: each.files[KEEPALIVED_CONF].content for host, each in facts.items() if KEEPALIVED_CONF in each.files}
+    deaf = apart(wanted[0].site, present, {each.host: each.text(KEEPALIVED_CONF) for each in wanted})
+    states = {host: each.state for host, each in facts.items()}
+    return in_change_order(wanted, states), deaf or rules.half_switched(states)
 
 
 def in_change_order(wanted: Sequence[Wanted], states: Mapping[Host, LbState]) -> list[Wanted]:
@@ -89,8 +112,8 @@ class LbFacts(NamedTuple):
 class Wanted:
     """One LB and the configuration that it should have.
 
-    ``gone`` are the files that it should not have. ``take_over``: files that are not from lb.setup may be replaced; ``command`` may be
-    given that flag.
+    ``gone`` are the files that it should not have. ``kept`` is the part of them that is from before lb.setup; None for files that were
+    not made from hosts.yaml. ``take_over``: files that are not from lb.setup may be replaced; ``command`` may be given that flag.
     """
 
     site: Site
@@ -98,6 +121,7 @@ class Wanted:
     files: tuple[File, ...]
     _: KW_ONLY
     gone: tuple[str, ...] = ()
+    kept: Kept | None = None
     take_over: bool = False
     command: str = "lb.setup"
 

@@ -17,6 +17,13 @@ def change_order(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> list[
     return sorted(hosts, key=lambda host: (states[host].holds_vip, states[host].holds_any, host.priority or 0))
 
 
+def half_switched(states: Mapping[Host, LbState]) -> bool:
+    """Whether keepalived of one LB stands aside, and that of another runs and is not proved to have loaded the file that is there."""
+    aside = [each for each in states.values() if each.keepalived.active != "active" and each.keepalived.enabled == "disabled"]
+    runs = [each for each in states.values() if each.keepalived.active == "active"]
+    return bool(aside) and any(each.keepalived_loaded != each.keepalived_file for each in runs)
+
+
 def standby(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> Host:
     """Return the first of ``hosts`` that does not hold the VIP; the first of all when every one holds it."""
     return next((host for host in hosts if not states[host].holds_vip), hosts[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from runbooks.commands import lb_config, lb_own
+from runbooks.commands import lb_config, lb_kept, lb_own
 from runbooks.commands.lb_claims import UNITS, Claims, Present
 from runbooks.commands.lb_config import Bind
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
@@ -63,7 +63,7 @@ def foreign(site: Site, host: Host, claims: Claims) -> list[str]:
     found = []
     for path, present in claims.files.items():
         what = _serves(path, present, site)
-        if _is_foreign(present):
+        if claims.is_foreign(path):
             serves = f"it serves {listed(what)}" if what else "what it serves cannot be told"
             found.append(f"{host}: {path} is not from lb.setup; {serves}")
         elif lb_config.is_ours(present.content) and what:
@@ -89,21 +89,17 @@ def _sections(services: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
     return [f"{name or kind} ({listed(at) or 'no TCP port'})" for (kind, name), at in services.items()]
 
 
-def _is_foreign(present: Present) -> bool:
-    text = present.content
-    return not (present.default or lb_config.is_ours(text) or lb_config.says_nothing(text))
-
-
 def _serves(path: str, present: Present, site: Site) -> list[str]:
     """Return what a configuration serves; of one that is ours, only what lb.setup has never written."""
     text, ours = present.content, lb_config.is_ours(present.content)
     if path == HAPROXY_CFG:
-        text = lb_own.without(text) if ours else text
+        text = lb_kept.without(lb_own.without(text)) if ours else text
         return [
             f"{name or kind} ({listed(at) or 'no TCP port'})"
             for (kind, name), binds in lb_config.services(text).items()
             if (at := _added(site, kind, name, binds) if ours else binds) or not (ours and _is_template(kind, name))
         ]
+    text = lb_kept.without(text) if ours else text
     own = lb_config.other_vips(text) if ours else []  # of VIPs that are, or were, in load_balancer.vips: one address each
     more = [f"the VIP {address}" for each in own for address in lb_config.virtual_addresses(each)[1:]]
     for each in own:

@@ -1,8 +1,8 @@
 # Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, TAKEN_OUT, KEEPALIVED_CONF, KEEP,
 # GONE (array: files to delete), READ (array: the files and directories that HAProxy is started with), FOREIGN (yes: the present files
-# are the operator's own, and are kept for good; no: they are ours or the package's), OURS (text that is in every file of ours).
-# lb-taken-out.sh stands before this. Installs a load balancer's configuration: stages the files, has haproxy and keepalived check them, keeps the present files as a
-# generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file; exit 67: a service cannot be enabled;
+# are the operator's own, and are kept for good; no: they are ours or the package's), ENABLED (array: the units to enable), OURS (text that
+# is in every file of ours). lb-taken-out.sh and lb-stage.sh stand before this. Installs a load balancer's configuration: stages the files,
+# has haproxy and keepalived check them, keeps the present files as a generation, then renames each new file into place. Exit 65: haproxy or keepalived refused its file; exit 67: a service cannot be enabled;
 # in both cases nothing was changed.
 # shellcheck shell=bash disable=SC2154
 set -eu
@@ -10,36 +10,11 @@ label() { ! command -v restorecon >/dev/null || restorecon -- "$1"; } # SELinux:
 top=/var/lib/ha-runbooks/lb
 mkdir -p "$top/generations" # private: umask 077
 rm -rf -- "$top"/staged.*
-stage=$(mktemp -d "$top/staged.XXXXXXXX")
-trap 'trap "" TERM HUP INT; rm -rf -- "$stage"' EXIT
-for i in "${!PATHS[@]}"; do
-    mkdir -p -- "$stage/$(dirname -- "${PATHS[i]}")"
-    printf %s "${CONTENTS[i]}" | base64 -d >"$stage${PATHS[i]}"
-    chown -- "${OWNERS[i]}" "$stage${PATHS[i]}"
-    chmod -- "${MODES[i]}" "$stage${PATHS[i]}"
-done
-
-# keepalived checks that its scripts exist, so it checks a copy that names the staged ones.
-# An older generation may have no scripts; then the installed ones are named.
-scripts=$stage$LIBRARY
-[ -d "$scripts" ] || scripts=$LIBRARY
-[ ! -e "$stage$KEEPALIVED_CONF" ] || sed "s#$LIBRARY/#$scripts/#g" "$stage$KEEPALIVED_CONF" >"$stage/keepalived.conf"
-words=()
-for path in "${READ[@]}"; do
-    if [ "$path" = "$HAPROXY_CFG" ]; then path=$stage$path; fi
-    words+=(-f "$path")
-done
-[ ! -e "$stage$HAPROXY_CFG" ] || haproxy -c "${words[@]}" >"$stage/said" 2>&1 || {
-    sed "s#$stage##g" "$stage/said" >&2
-    exit 65
-}
-[ ! -e "$stage/keepalived.conf" ] || keepalived -t -f "$stage/keepalived.conf" >"$stage/said" 2>&1 || {
-    sed "s#$stage##g" "$stage/said" >&2
-    exit 65
-}
+stage_files "$top"
+accepts || exit 65
 for each in "haproxy $HAPROXY_CFG" "keepalived $KEEPALIVED_CONF"; do
     unit=${each%% *}
-    [ -e "$stage${each#* }" ] || continue
+    if [ ! -e "$stage${each#* }" ] || [[ " ${ENABLED[*]} " != *" $unit "* ]]; then continue; fi
     [ "$(systemctl is-enabled "$unit" 2>/dev/null)" = enabled ] || systemctl enable -q "$unit" || {
         echo "$unit cannot be enabled, so it would not start at boot" >&2
         exit 67

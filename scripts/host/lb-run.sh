@@ -1,4 +1,6 @@
-# Variables: UNIT (haproxy or keepalived), PATHS (array), HAPROXY_CFG, TAKEN_OUT, KEEPALIVED_CONF, MARK; lb-taken-out.sh stands before this.
+# Variables: UNIT (haproxy or keepalived), PATHS (array), HAPROXY_CFG, TAKEN_OUT, KEEPALIVED_CONF, MARK, ASIDE (yes: keepalived is stopped for a
+# while, and is to run again with the old files), BRIDGED (array: addresses to keep while keepalived is reloaded); lb-taken-out.sh stands
+# before this.
 # Enables the unit, starts it or reloads it, and proves that it has loaded its file. `systemctl reload haproxy` succeeds, too, when the
 # new worker could not bind a port and the old one goes on with the old configuration; so HAProxy itself is asked.
 # When the file cannot be loaded, the files from before lb-apply are put back and loaded. Then exit 66, with these lines on standard
@@ -56,8 +58,32 @@ load_haproxy() { # starts or reloads haproxy; succeeds when a new worker runs th
     done
     return 1
 }
+# keepalived takes an instance that changes from multicast to unicast, or its virtual_router_id, for another one: it drops the address, and is
+# master again three adverts later. Meanwhile the address is on lo, from where the kernel deletes it by itself if this program ends too soon.
+bridge() {
+    local each
+    for each in "${BRIDGED[@]}"; do
+        [ -z "$(ip -o address show to "$each")" ] || ip address replace "$each" dev lo valid_lft 10 preferred_lft 10
+    done
+}
+unbridge() {
+    local each tries=80
+    for each in "${BRIDGED[@]}"; do
+        [ -n "$(ip -o address show dev lo to "$each")" ] || continue
+        while [ "$tries" -gt 0 ] && ! ip -o address show to "$each" | grep -qv ' lo '; do
+            sleep 0.1
+            tries=$((tries - 1))
+        done
+        ip address delete "$each" dev lo 2>/dev/null || true
+    done
+}
 load_keepalived() {
-    if systemctl is-active -q keepalived; then systemctl reload keepalived || return 1; else
+    if [ "$ASIDE" = yes ]; then systemctl enable -q keepalived; fi
+    if systemctl is-active -q keepalived; then
+        bridge
+        systemctl reload keepalived || return 1
+        unbridge
+    else
         systemctl reset-failed keepalived 2>/dev/null
         systemctl start keepalived || return 1
     fi
@@ -87,6 +113,7 @@ systemctl enable -q "$UNIT" || {
     exit 1
 }
 was=$(systemctl is-active keepalived)
+[ "$ASIDE" != yes ] || was=active
 if heard=$("load_$UNIT" 2>&1); then
     loaded=''
     [ ! -r "$run/keepalived.conf.loaded" ] || read -r loaded _ <"$run/keepalived.conf.loaded"

@@ -14,13 +14,13 @@ from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import Address
 from runbooks.lb.claims import takes_nothing_away
+from runbooks.lb.service import run_service
 from runbooks.lb.steps import (
     allow_nonlocal_bind,
     allow_selinux_ports,
     install_configuration,
     install_packages,
     open_firewall,
-    run_service,
     serves,
     verify_pair,
 )

@@ -1,0 +1,78 @@
+"""Configurations that others wrote: what of them stays on a load balancer, and how their pair gets over to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from runbooks.commands import lb_claims, lb_kept, lb_own
+from runbooks.commands.haproxy_sections import sections
+from runbooks.commands.keepalived_blocks import blocks
+from runbooks.commands.lb_claims import Claims
+from runbooks.commands.lb_config import binds, is_ours
+from runbooks.commands.lb_kept import Kept
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.engine.steps import Run
+from runbooks.errors import RunbookError
+from runbooks.inventory.model import Host, Site
+from runbooks.lb.files import lb_files
+from runbooks.rules import lb_kept as haproxy_rules
+from runbooks.rules import vrrp_kept as vrrp_rules
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What of one host stays (``kept``), what is ``replaced``, what is ``lost`` with it, and the ``problems`` that forbid it."""
+
+    kept: Kept = lb_kept.NOTHING
+    replaced: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    problems: tuple[str, ...] = field(default=())
+
+
+def look(run: Run, hosts: Collection[Host]) -> dict[Host, Claims | RunbookError]:
+    """Return what the hosts serve, with the files that HAProxy and keepalived read besides their own."""
+    seen = run.read_each(dict.fromkeys(hosts, lb_claims.look()))
+    for host, claims in seen.items():
+        if isinstance(claims, RunbookError):
+            continue
+        beside = run.read(host, lb_claims.beside(claims.other_paths)) if claims.other_paths else {}
+        patterns = [each.name for each in blocks(claims.text(KEEPALIVED_CONF)) if each.kind == "include"]
+        included = run.read(host, lb_claims.included(patterns)) if patterns else {}
+        seen[host] = replace(claims, beside=beside, included=included)
+    return dict(seen)
+
+
+def taken(site: Site, host: Host, claims: Claims) -> Taken:
+    """Return what of the configurations on ``host`` stays, and what stands in the way of it."""
+    cfg = next(file.content for file in lb_files(site, host, None) if file.path == HAPROXY_CFG)
+    ours, names = binds(cfg), [each.name for each in sections(lb_own.of_the_operator(cfg))]
+    have = lb_kept.kept(claims.text(HAPROXY_CFG), claims.text(KEEPALIVED_CONF))
+    foreign = claims.is_foreign(HAPROXY_CFG) or (claims.beside and not is_ours(claims.text(HAPROXY_CFG)))
+    haproxy = (
+        haproxy_rules.cut(site, claims.text(HAPROXY_CFG), claims.beside, ours)
+        if foreign
+        else haproxy_rules.Cut(
+            have.settings, have.sections, problems=tuple(haproxy_rules.collisions(have.sections, claims.beside, ours, names))
+        )
+    )
+    vrrp = (
+        vrrp_rules.cut(site, host, claims.text(KEEPALIVED_CONF), claims.included)
+        if claims.is_foreign(KEEPALIVED_CONF)
+        else vrrp_rules.Cut(have.vrrp, problems=tuple(vrrp_rules.collisions(site, host, have.vrrp, claims.included)))
+    )
+    return Taken(
+        Kept(haproxy.settings, haproxy.sections, vrrp.vrrp),
+        (*haproxy.replaced, *vrrp.replaced),
+        (*haproxy.lost, *vrrp.lost),
+        (*haproxy.problems, *vrrp.problems),
+    )
+
+
+def apart(site: Site, present: Mapping[Host, str], wanted: Mapping[Host, str]) -> bool:
+    """Whether the pair gets over between a keepalived.conf of others and ours: then two hosts that differ do not hear each other.
+
+    ``present`` and ``wanted`` are the keepalived.conf of each host. Both would be master at once, so that only one may run meanwhile.
+    """
+    changes = [host for host, text in present.items() if text and is_ours(text) != is_ours(wanted.get(host, ""))]
+    return len(present) > 1 and any(vrrp_rules.replaced_instances(site, blocks(present[host])) for host in changes)
