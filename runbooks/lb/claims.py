@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from runbooks.commands import lb, lb_claims
 from runbooks.commands.base import Probe, batch
@@ -30,9 +30,9 @@ def takes_nothing_away(wanted: Sequence[Wanted]) -> Step:
         refuse([(each, seen[each.host]) for each in wanted])
         for each in wanted:
             for line in (*rules.beside(each.host, seen[each.host]), *_told(each, seen[each.host])):
-                run.note(each.host, f"{line}; it stays" if line.startswith(f"{each.host}: ") else line)
+                run.note(each.host, f"{line}; it stays" if line.startswith(f"{each.host}: ") else f"{each.host}: {line}")
         taken_over = [each for each in wanted if rules.foreign(each.site, each.host, seen[each.host])]
-        try_out(run, {each: seen[each.host] for each in taken_over if each.kept is not None})
+        try_out(run, [(each, seen[each.host]) for each in taken_over if each.kept is not None])
 
     return Step(
         "nothing else uses the ports and the files",
@@ -93,9 +93,9 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
     raise PrecheckError(f"nothing was changed:{indented([*held, *elsewhere, *apart, *foreign])}", hint="\n       ".join(hints))
 
 
-def try_out(run: Run, wanted: Mapping[Wanted, Claims]) -> None:
+def try_out(run: Run, wanted: Sequence[tuple[Wanted, Claims]]) -> None:
     """Have haproxy and keepalived on each host check the files that it should have; changes nothing. Raises PrecheckError when they refuse."""
-    probes = {each.host: lb.accepted(each.files, claims.haproxy_reads) for each, claims in wanted.items()}
+    probes = {each.host: lb.accepted(each.files, claims.haproxy_reads) for each, claims in wanted}
     for host, said in (run.read_all(probes) if probes else {}).items():
         if said:
             raise PrecheckError(
