@@ -51,6 +51,7 @@ ROWS: Final = {
         "lb/test_setup.py",
         "lb/test_maintenance.py",
         "lb/test_vips.py",
+        "lb/test_takeover.py",
         "lb/test_baseline.py",
         "lb/test_taken.py",
         "lb/test_dnf.py",

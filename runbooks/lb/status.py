@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from runbooks.commands import haproxy, lb
+from runbooks.commands import files, haproxy, lb
 from runbooks.commands.base import batch
 from runbooks.commands.haproxy import Backend
 from runbooks.commands.lb import LbState
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.errors import OutcomeError, RunbookError, first_hint
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
+from runbooks.lb.wanted import kept_in
 from runbooks.rules import lb as rules
 from runbooks.text import age_text, table
 
@@ -27,23 +29,28 @@ LbStatus = tuple[LbState, tuple[Backend, ...] | None]
 def show(session: Session) -> None:
     """Print every LB and every server behind it. Raises OutcomeError unless exactly one LB holds the VIP and all of them serve."""
     site = session.site
-    probes = {host: batch(lb.state(site, host), haproxy.backends()) for host in site.load_balancers}
+    written = files.found([HAPROXY_CFG, KEEPALIVED_CONF])
+    probes = {host: batch(lb.state(site, host), haproxy.backends(), written) for host in site.load_balancers}
     answers = session.run.read_at_once(probes)
     seen: dict[Host, LbStatus] = {}
     failed: dict[Host, RunbookError] = {}
+    kept: dict[Host, list[str]] = {}
     for host, each in answers.items():
         if isinstance(each, RunbookError):
             failed[host] = each
         else:
-            state, backends = each
+            state, backends, there = each
             seen[host] = (state, backends)
+            kept[host] = kept_in(there).named
     if not seen:
         raise next(iter(failed.values()))
     found = problems(seen, failed)
     if session.options.json:
-        print(json.dumps(_for_machines(seen, found)))
+        print(json.dumps(_for_machines(seen, found, kept)))
     else:
         _print_tables(site, seen, failed)
+        if rows := [[host.name, each] for host, those in kept.items() for each in those]:
+            print("\n" + table(["LB", "from before lb.setup, left as it is"], rows))
     if found:
         hangs = any(state.haproxy.active == "active" and state.haproxy_runs is None for state, _ in seen.values())
         repair = (
@@ -118,12 +125,12 @@ def _held(state: LbState) -> str:
     return ", ".join([*(["VIP"] if state.holds_vip else []), *(each.name for each in state.others if each.holds)])
 
 
-def _for_machines(seen: Mapping[Host, LbStatus], found: list[str]) -> dict[str, object]:
+def _for_machines(seen: Mapping[Host, LbStatus], found: list[str], kept: Mapping[Host, list[str]]) -> dict[str, object]:
     return {
         "ok": not found,
         "problems": found,
         "lbs": {
-            host.name: _told(state) | {"backends": [asdict(each) for each in backends or ()]}
+            host.name: _told(state) | {"backends": [asdict(each) for each in backends or ()], "kept": kept[host]}
             for host, (state, backends) in seen.items()
         },
     }

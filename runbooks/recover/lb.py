@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runbooks import baseline
 from runbooks.commands import lb
+from runbooks.commands.lb_kept import NOTHING
 from runbooks.commands.lb_paths import FLAGS, HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
@@ -26,6 +27,7 @@ from runbooks.lb.steps import (
 from runbooks.lb.wanted import Wanted, wanted
 from runbooks.recover.vip.steps import standby_hears
 from runbooks.rules import lb as rules
+from runbooks.text import listed
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -50,6 +52,7 @@ def procedure(site: Site, everyone: Sequence[Wanted], host: Host) -> Procedure:
     steps: list[Step | Together] = [
         another_serves(site, host),
         takes_nothing_away([want]),
+        tells_what_is_missing(want, everyone),
         *baseline.steps(site, [host]),
         install_packages(want),
         allow_nonlocal_bind(want),
@@ -86,6 +89,28 @@ def another_serves(site: Site, host: Host) -> Step:
         f"{' and '.join(map(str, others))} serves, and the VIP is on an LB",
         check=check,
         by_hand=by_hand("recover", "lb_another_serves", host=others[0], vip=site.endpoint.vip),
+    )
+
+
+def tells_what_is_missing(want: Wanted, everyone: Sequence[Wanted]) -> Step:
+    """Gate that only tells: what other LBs have from before lb.setup, and this one has not. hosts.yaml does not know it."""
+
+    def check(run: Run) -> None:
+        for each in everyone:
+            there, here = (each.kept or NOTHING).named, (want.kept or NOTHING).named
+            if lost := [name for name in there if name not in here]:
+                run.note(
+                    want.host,
+                    f"{each.host} also has, from before lb.setup: {listed(lost)}. {want.host} does not get it by this command. The parts between "
+                    f"`# ---- kept` and `# ---- end of kept` in {HAPROXY_CFG} and {KEEPALIVED_CONF} are in the backup sets (files of "
+                    f"{want.host}), and on {each.host}: copy them to the end of these files on {want.host}, adapt priorities and "
+                    "addresses, then inv lb.setup",
+                )
+
+    return Step(
+        "parts of your own that the other LB has",
+        check=check,
+        by_hand=by_hand("recover", "lb_kept_parts", host=want.host, haproxy_cfg=HAPROXY_CFG, keepalived_conf=KEEPALIVED_CONF),
     )
 
 

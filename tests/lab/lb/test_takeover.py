@@ -1,0 +1,209 @@
+"""Load balancers that others have set up, with a shop of theirs beside the API: taken over, and given back, while clients watch.
+
+The tests depend on one another, in the order of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lab.control import Lab
+from tests.support.foreign_lb import CFG, CONF, DOCUMENT, LBS, SHOP_VIP, SHOP_VRRP, as_the_document, as_the_guide, write
+from tests.support.operator import REFUSES, Operator, holders, sh, vip_on
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.lab
+
+# Asks the API's front end and the shop by the VIP, and the shop by its own, until it is told that it was enough.
+WATCH = """
+declare -A tried=() failed=()
+ask() { timeout 5 bash -c "exec 3<>/dev/tcp/$1/$2 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && tail -n 1 <&3" 2>/dev/null; }
+until [ -e /run/enough ]; do
+    for each in api shop; do tried[$each]=$((tried[$each] + 1)); done
+    timeout 5 bash -c 'exec 3<>/dev/tcp/10.1.1.100/6443' 2>/dev/null || failed[api]=$((failed[api] + 1))
+    [ "$(ask 10.1.1.100 8443)" = open ] || failed[shop]=$((failed[shop] + 1))
+    sleep 0.02
+done
+for each in api shop; do echo "$each ${tried[$each]} ${failed[$each]:-0}"; done
+"""
+# On an LB: each change of whether eth0 or lo has the VIP, with the time.
+HELD = """
+was=
+until [ -e /run/enough ]; do
+    now=no
+    [ -z "$(ip -4 -o address show to 10.1.1.100)" ] || now=yes
+    [ "$now" = "$was" ] || echo "$EPOCHREALTIME $now"
+    was=$now
+    sleep 0.01
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """An operator whose LBs are as somebody else has set them up. They are reset afterwards."""
+    made = Operator(lab, tmp_path_factory.mktemp("takeover"))
+    lab.on(*LBS)
+    lab.heal(*LBS)
+    lab.reset(*LBS)
+    as_the_document(lab)
+    vip_on(lab, "lb1")
+    eventually(lambda: holders(lab, SHOP_VIP), ["lb2"])
+    yield made
+    lab.reset(*LBS)
+
+
+def as_they_are(operator: Operator) -> dict[str, str]:
+    look = f"cat {CFG} {CONF}; find /var/lib/ha-runbooks /etc/systemd/system -name '*ha-runbooks*' 2>/dev/null; pgrep -n -x haproxy; pgrep -o -x keepalived"
+    return {host: sh(operator, host, look) for host in LBS}
+
+
+def unnoticed(operator: Operator, *words: str) -> str:
+    """Run a command while clients ask through the VIP: none fails, and the VIP is never on both LBs. Return what it printed."""
+    lab, everyone = operator.lab, ("worker1", *LBS)
+    for host in everyone:
+        lab.console(host, ["rm", "-f", "/run/enough"], check=True)
+    with ThreadPoolExecutor(3) as pool:
+        watches = [
+            pool.submit(lab.console, host, ["bash", "-c", text], timeout_s=600)
+            for host, text in zip(everyone, (WATCH, HELD, HELD), strict=True)
+        ]
+        try:
+            said = operator.good(*words)
+        finally:
+            for host in everyone:
+                lab.console(host, ["touch", "/run/enough"], check=True)
+        seen, *held = [watch.result().stdout for watch in watches]
+    for line in seen.splitlines():
+        name, tried, failed = line.split()
+        assert int(tried) > 10, seen
+        assert int(failed) == 0, f"{name}: {seen}{held}{said}"
+    assert [one.split()[1::2] for one in held] == [["yes"], ["no"]], held
+    return said
+
+
+def test_without_the_flag_nothing_is_touched(operator: Operator) -> None:
+    before = as_they_are(operator)
+    done = operator.inv("lb.setup")
+    assert done.returncode == REFUSES, done.stdout + done.stderr
+    for host in LBS:
+        assert (
+            f"{host}: {CFG} is not from lb.setup; it serves stats (*:9000), k8s-api (10.1.1.100:6443), shop (*:8443)"
+            in done.stderr
+        )
+        assert f"{host}: stays as it is: shop (*:8443), the VRRP instance shop" in done.stderr
+        assert (
+            f"{host}: is replaced by lb.setup's own: frontend stats, frontend k8s-api, backend k8s-api-backend, vrrp_instance VI_1"
+            in done.stderr
+        )
+    assert "inv lb.setup --take-over" in done.stderr
+    assert as_they_are(operator) == before
+
+
+def test_what_would_meet_ours_is_refused_with_the_way_out(operator: Operator) -> None:
+    lab = operator.lab
+    before = as_they_are(operator)
+    for content, path, said in (
+        (f"{DOCUMENT}frontend shop\n    bind *:8405\n", CFG, "frontend shop listens on 10.1.1.12:8405, as metrics of lb.setup will (load_balancer.metrics_port)"),
+        (f"{DOCUMENT}frontend shop\n    bond *:8443\n", CFG, "haproxy refuses already the configuration that is there now"),
+        (SHOP_VRRP.replace("77\n    p", "51\n    p") % {"other": 1}, CONF, "shop has the virtual_router_id 51 on eth0, and so has load_balancer.vrrp.id"),
+    ):  # fmt: skip
+        there = sh(operator, "lb2", f"cat {path}")
+        write(lab, "lb2", path, content)
+        done = operator.inv("lb.setup", "--take-over")
+        assert done.returncode == REFUSES, done.stdout + done.stderr
+        assert said in done.stderr, done.stderr
+        write(lab, "lb2", path, there)
+    assert as_they_are(operator) == before
+
+
+def test_the_plan_shows_what_would_come(operator: Operator) -> None:
+    before = as_they_are(operator)
+    planned = operator.good("lb.setup", "--take-over", "--plan", "--diff")
+    assert "lb2: stand aside while the other LB changes  [would change" in planned
+    assert re.search(r"\| -frontend k8s-api\n", planned)
+    assert re.search(r"\|  +frontend shop\n", planned)  # stays
+    assert "mypasswo" not in planned
+    assert "$5$salt" not in planned
+    assert as_they_are(operator) == before
+
+
+def test_the_pair_is_taken_over_and_nobody_notices(operator: Operator) -> None:
+    unnoticed(operator, "lb.setup", "--take-over")
+    operator.idle("lb.setup")
+    vip_on(operator.lab, "lb1")
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])  # it is back where it was
+    told = json.loads(operator.well("lb.status", "--json"))["lbs"]
+    assert {host: told[host]["kept"] for host in LBS} == dict.fromkeys(LBS, ["shop (*:8443)", "the VRRP instance shop"])
+    for host in LBS:
+        assert sh(operator, host, f"stat -c %a {CFG} {CONF}") == "600\n600\n"
+        assert "user bob password $5$salt$hash" in sh(operator, host, f"cat {CFG}")
+
+
+def test_an_lb_that_goes_loses_both_addresses(operator: Operator) -> None:
+    lab = operator.lab
+    lab.console("lb2", ["systemctl", "stop", "keepalived"], check=True)
+    eventually(lambda: (holders(lab), holders(lab, SHOP_VIP)), (["lb1"], ["lb1"]))
+    lab.console("lb2", ["systemctl", "start", "keepalived"], check=True)
+    eventually(lambda: (holders(lab), holders(lab, SHOP_VIP)), (["lb1"], ["lb2"]))
+
+
+def test_what_the_owner_changes_there_is_loaded_and_what_meets_ours_refused(operator: Operator) -> None:
+    for host in LBS:
+        sh(operator, host, f"sed -i 's/string open/string shut/' {CFG}")
+    operator.good("lb.setup")
+    operator.idle("lb.setup")
+    get = "exec 3<>/dev/tcp/10.1.1.100/8443 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && tail -n 1 <&3"
+    assert operator.lab.console("worker1", ["timeout", "3", "bash", "-c", get]).stdout.strip() == "shut"
+    operator.edit(lambda site: site["load_balancer"].update(stats_port=8443))
+    done = operator.inv("lb.setup")
+    assert done.returncode == REFUSES
+    assert f"lb1: {CFG}: frontend shop listens on *:8443, where stats of lb.setup does (load_balancer.stats_port)" in done.stderr
+    operator.edit(lambda site: site["load_balancer"].update(stats_port=9000))
+
+
+@pytest.mark.long
+def test_it_is_given_back_and_nobody_notices(operator: Operator) -> None:
+    unnoticed(operator, "lb.rollback", "--original")
+    for host in LBS:
+        assert "frontend k8s-api" in sh(operator, host, f"cat {CFG}")
+        assert sh(operator, host, "systemctl is-enabled keepalived; systemctl is-active keepalived") == "enabled\nactive\n"
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
+    vip_on(operator.lab, "lb1")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [1, 3, 4, 6, 8])
+def test_killed_and_run_again(operator: Operator, number: int) -> None:
+    """At no moment is the VIP on both, or on none, and the next run brings it to its end."""
+    operator.admitted("lb.rollback", "--original")
+    vip_on(operator.lab, "lb1")
+    operator.strike(number, signal.SIGKILL, "lb.setup", "--take-over")
+    vip_on(operator.lab, "lb1")
+    unnoticed(operator, "lb.setup", "--take-over")
+    operator.idle("lb.setup")
+    vip_on(operator.lab, "lb1")
+
+
+@pytest.mark.long
+def test_the_guide_with_files_beside(operator: Operator) -> None:
+    lab = operator.lab
+    lab.reset(*LBS)
+    as_the_guide(lab)
+    vip_on(lab, "lb1")
+    done = operator.inv("lb.setup")
+    assert done.returncode == REFUSES
+    assert "HAProxy also reads /etc/haproxy/conf.d/shop.cfg, which is not from lb.setup; it serves shop (*:8443)" in done.stderr
+    unnoticed(operator, "lb.setup", "--take-over")
+    operator.idle("lb.setup")
+    eventually(lambda: holders(lab, SHOP_VIP), ["lb2"])
+    told = json.loads(operator.well("lb.status", "--json"))["lbs"]
+    assert told["lb1"]["kept"] == ["include conf.d/*.conf"]
+    unnoticed(operator, "lb.rollback", "--original")
+    eventually(lambda: holders(lab, SHOP_VIP), ["lb2"])
