@@ -264,3 +264,15 @@ def test_all_reasons_are_told_at_once():
 )
 def test_too_old(packages, said):
     assert rules.too_old(packages) == said
+
+
+def test_a_switch_that_was_interrupted_is_seen():
+    stopped = replace(STANDBY, keepalived=replace(STANDBY.keepalived, active="inactive", enabled="disabled"))
+    proved = replace(STANDBY, keepalived_loaded="a", keepalived_file="a")
+    old = replace(STANDBY, keepalived_loaded="", keepalived_file="b")
+    assert rules.half_switched({LB1: old, LB2: stopped})
+    assert not rules.half_switched({LB1: proved, LB2: stopped})
+    assert not rules.half_switched({LB1: old, LB2: proved})
+    assert not rules.half_switched({LB1: stopped, LB2: stopped})
+    failed = replace(stopped, keepalived=replace(stopped.keepalived, enabled="enabled"))
+    assert not rules.half_switched({LB1: old, LB2: failed})

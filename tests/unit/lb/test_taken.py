@@ -1,0 +1,138 @@
+"""What of somebody else's configuration stands in our files, and how a pair gets over to them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from runbooks.commands import lb_claims, lb_kept
+from runbooks.commands.files import Found
+from runbooks.commands.lb_claims import Claims, Present
+from runbooks.commands.lb_kept import Kept
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.errors import PrecheckError
+from runbooks.lb import claims as gates
+from runbooks.lb import steps
+from runbooks.lb.files import lb_files
+from runbooks.lb.taken import apart, taken
+from runbooks.lb.wanted import Wanted, kept_in
+from runbooks.rules import lb_claims as claim_rules
+from tests.support.fakes import bash, lb, site
+from tests.support.foreign_lb import DOCUMENT, DOCUMENT_VRRP, NUMBERS, SHOP, SHOP_VRRP
+
+pytestmark = pytest.mark.unit
+
+LB1, LB2 = lb(1), lb(2)
+VRRP = (DOCUMENT_VRRP + SHOP_VRRP) % NUMBERS["lb1"]
+THEIRS = {HAPROXY_CFG: DOCUMENT + SHOP, KEEPALIVED_CONF: VRRP}
+
+
+def claims(texts, *, default=False, **more) -> Claims:
+    files = {path: Present(text, default) for path, text in texts.items()}
+    return Claims(listeners=(), files=files, named={}, running={}, **more)
+
+
+def texts(kept: Kept) -> dict[str, str]:
+    return {file.path: file.content for file in lb_files(site(), LB1, None, kept)}
+
+
+def test_nothing_kept_changes_no_byte():
+    assert lb_files(site(), LB1, None, lb_kept.NOTHING) == lb_files(site(), LB1, None)
+
+
+def test_what_stays_is_in_our_files_and_found_there_again():
+    found = taken(site(), LB1, claims(THEIRS))
+    assert found.problems == ()
+    assert found.kept.named == ["shop (*:8443)", "the VRRP instance shop"]
+    files = {file.path: file for file in lb_files(site(), LB1, None, found.kept)}
+    cfg = files[HAPROXY_CFG].content
+    assert files[HAPROXY_CFG].mode == "0600"
+    assert SHOP in cfg
+    assert SHOP_VRRP % NUMBERS["lb1"] in files[KEEPALIVED_CONF].content
+    # Theirs decides how the process runs; only once, as HAProxy refuses two.
+    for word in ("chroot", "user", "group"):
+        assert len(re.findall(rf"(?m)^ +{word} +\S+$", cfg)) == 1, word
+    again = taken(site(), LB1, claims({path: file.content for path, file in files.items()}))
+    assert texts(again.kept) == texts(found.kept)
+    assert again.problems == ()
+    there = {path: Found(file.content, file.mode, file.owner) for path, file in files.items()}
+    assert texts(kept_in(there)) == texts(found.kept)
+    assert claim_rules.foreign(site(), LB1, claims({path: files[path].content for path in THEIRS})) == []
+
+
+def test_a_section_outside_the_marks_is_still_somebody_elses():
+    cfg = texts(taken(site(), LB1, claims(THEIRS)).kept)[HAPROXY_CFG]
+    (line,) = claim_rules.foreign(site(), LB1, claims({HAPROXY_CFG: f"{cfg}\nlisten late\n    bind *:7000\n"}))
+    assert "somebody has added late (*:7000)" in line
+    broken = cfg.replace("# ---- end of kept sections", "# gone")
+    assert "shop (*:8443)" in claim_rules.foreign(site(), LB1, claims({HAPROXY_CFG: broken}))[0]
+
+
+def test_the_packages_own_file_stays_for_what_stands_beside_it():
+    found = taken(
+        site(), LB1, claims({HAPROXY_CFG: "defaults\n    mode http\n"}, default=True, beside={"/etc/haproxy/conf.d/a.cfg": SHOP})
+    )
+    assert found.kept.sections == "defaults\n    mode http\n"
+    alone = taken(site(), LB1, claims({HAPROXY_CFG: "defaults\n    mode http\n"}, default=True))
+    assert alone.kept == lb_kept.NOTHING
+
+
+def test_refused_with_what_would_stay_and_allowed_with_the_flag():
+    def want(*, take_over):
+        return Wanted(site(), LB1, lb_files(site(), LB1, None), kept=lb_kept.NOTHING, take_over=take_over)
+
+    with pytest.raises(PrecheckError) as raised:
+        gates.refuse([(want(take_over=False), claims(THEIRS))])
+    assert "lb1: stays as it is: shop (*:8443), the VRRP instance shop" in str(raised.value.hint)
+    gates.refuse([(want(take_over=True), claims(THEIRS))])
+    met = {**THEIRS, KEEPALIVED_CONF: VRRP.replace("virtual_router_id 77", "virtual_router_id 51")}
+    with pytest.raises(PrecheckError, match="shop has the virtual_router_id 51 on eth0"):
+        gates.refuse([(want(take_over=True), claims(met))])
+    # A rollback brings back what ran before; it is not judged by what hosts.yaml says now.
+    gates.refuse([(replace(want(take_over=True), kept=None), claims(met))])
+
+
+def test_only_between_ours_and_theirs_the_pair_does_not_hear_each_other():
+    ours = texts(lb_kept.NOTHING)[KEEPALIVED_CONF]
+    both = {LB1: VRRP, LB2: VRRP}
+    assert apart(site(), both, dict.fromkeys(both, ours))
+    assert apart(site(), {LB1: VRRP, LB2: ours}, dict.fromkeys(both, ours))  # one is done
+    assert apart(site(), dict.fromkeys(both, ours), both)  # back
+    assert not apart(site(), dict.fromkeys(both, ours), dict.fromkeys(both, ours))
+    assert not apart(site(), {LB1: ours}, both)
+    assert not apart(site(), {LB1: "! empty\n", LB2: ""}, dict.fromkeys(both, ours))
+    assert not apart(site(), dict.fromkeys(both, SHOP_VRRP % NUMBERS["lb1"]), dict.fromkeys(both, ours))  # another VIP
+
+
+def test_the_order_of_a_switch():
+    wanted = [Wanted(site(), host, lb_files(site(), host, None)) for host in (LB2, LB1)]
+    titles = [step.title for step in steps.switch(wanted)]
+    assert titles == [
+        "lb2: stand aside while the other LB changes",
+        "lb2: check and install the configuration",
+        "lb2: run haproxy with this configuration",
+        "lb1: check and install the configuration",
+        "lb1: run haproxy with this configuration",
+        "lb1: run keepalived with this configuration",
+        "lb1: serves: VRRP, stats, metrics",
+        "lb2: run keepalived with this configuration",
+        "lb2: serves: VRRP, stats, metrics",
+    ]
+
+
+def test_included_files_are_found_as_keepalived_finds_them(tmp_path):
+    top = tmp_path / "keepalived"
+    (top / "conf.d").mkdir(parents=True)
+    (top / "conf.d/a.conf").write_text("vrrp_instance a {\n}\ninclude more/*.inc # of a\n")
+    (top / "conf.d/more").mkdir()
+    (top / "conf.d/more/b.inc").write_text("include ../a.conf\n")
+    program = lb_claims.included(["conf.d/*.conf", "missing/*", str(top / "conf.d/a.conf")]).command.program
+    answer = bash(program.replace("/etc/keepalived", str(top)))
+    assert answer.exited == 0, answer.stderr
+    parse = lb_claims.included([]).parse
+    assert {path: text.partition("\n")[0] for path, text in parse(answer).items()} == {
+        str(top / "conf.d/a.conf"): "vrrp_instance a {",
+        str(top / "conf.d/more/b.inc"): "include ../a.conf",
+    }
