@@ -202,7 +202,7 @@ def apply(
         "OURS": OURS,
     }
     return replace(
-        script("lb-apply", variables, timeout=120, after=("lb-taken-out", "lb-stage")),
+        script("lb-apply", variables, timeout=120, after=("lb-taken-out", "lb-harmless", "lb-stage")),
         shown="lb-apply (haproxy -c, keepalived -t, keep the old files, rename)",
     )
 
@@ -216,7 +216,9 @@ def accepted(wanted: Sequence[File], read: Sequence[str]) -> Probe[str]:
         "HAPROXY_CFG": HAPROXY_CFG,
         "KEEPALIVED_CONF": KEEPALIVED_CONF,
     }
-    command = replace(script("lb-try", variables, timeout=60, after=("lb-stage",)), shown="lb-try (haproxy -c, keepalived -t)")
+    command = replace(
+        script("lb-try", variables, timeout=60, after=("lb-harmless", "lb-stage")), shown="lb-try (haproxy -c, keepalived -t)"
+    )
     return Probe(command.expecting(0, REFUSED), lambda answer: answer.stderr.strip() if answer.exited == REFUSED else "")
 
 

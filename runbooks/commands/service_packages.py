@@ -132,14 +132,14 @@ def try_lb(kind: str, wanted: Mapping[str, str], old: Mapping[str, str], reads: 
     not be kept.
     """
     given = variables(kind, wanted) | {"OLD": words(old), "READ": reads, "KEEPALIVED_CONF": KEEPALIVED_CONF}
-    command = script("lb-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
+    command = script("lb-new", given, timeout=15 * MINUTES, after=("packages", "packages-new", "lb-harmless"))
     return replace(command, shown=f"fetch {told(wanted)}; the new haproxy -c, keepalived -t")
 
 
 def put(kind: str, wanted: Mapping[str, str], units: Sequence[str]) -> Command:
     """Install the packages that were tried, and restart ``units``, if any. Exits with NOT_STARTED when one of them does not start."""
     given = variables(kind, wanted) | {"UNITS": units, "ACTION": "new"}
-    command = script("services-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
+    command = script("services-new", given, timeout=15 * MINUTES, after=("packages", "packages-new", "lb-harmless"))
     return replace(command, shown=f"install {told(wanted)}{_restarted(units)}")
 
 
@@ -149,7 +149,7 @@ def put_back(kind: str, wanted: Mapping[str, str], units: Sequence[str], old: Ma
     ``old``: these, from those that were kept, and nothing where all are installed; without it, all that was kept when ``wanted`` was tried.
     """
     given = variables(kind, wanted) | {"OLD": words(old or {}), "UNITS": units, "ACTION": "old"}
-    command = script("services-new", given, timeout=15 * MINUTES, after=("packages", "packages-new"))
+    command = script("services-new", given, timeout=15 * MINUTES, after=("packages", "packages-new", "lb-harmless"))
     return replace(command, shown=f"install the old {', '.join(wanted)} again{_restarted(units)}")
 
 

@@ -17,12 +17,12 @@ from runbooks.rules import lb as rules
 from runbooks.text import indented, listed
 
 
-def run_service(want: Wanted, unit: str, config: str, aside: Sequence[Host] = ()) -> Step:
+def run_service(want: Wanted, unit: str, config: str, aside: Sequence[Host] | None = None) -> Step:
     """Enable and start the unit, or reload it when it runs with another configuration than the wanted one. Never restarts it.
 
     When it cannot load the new files, the old ones are put back and loaded. A configuration from before lb.setup may have no file for
-    the unit; then it is stopped. ``aside``: the LBs whose keepalived is stopped meanwhile. One of them that goes back to its old files
-    starts it again; the one that has the VIP keeps it while its own is reloaded.
+    the unit; then it is stopped. ``aside``: in a switch, the LBs whose keepalived is stopped meanwhile. One of them that goes back to its old
+    files starts it again; the one that has the VIP keeps it while its own is reloaded.
     """
     wanted_file = want.text(config)
 
@@ -36,17 +36,19 @@ def run_service(want: Wanted, unit: str, config: str, aside: Sequence[Host] = ()
         if not wanted_file:
             run.change(want.host, lb.stop_service(unit))
             return
-        answer = run.change(want.host, lb.run_service(unit, want.paths, aside=want.host in aside, bridged=_bridged(want, aside)))
+        answer = run.change(
+            want.host, lb.run_service(unit, want.paths, aside=want.host in (aside or ()), bridged=_bridged(want, aside))
+        )
         if answer and answer.exited == lb.NOT_LOADED:
-            raise _not_loaded(want, unit, with_origins(answer.stdout, want.text(HAPROXY_CFG), HAPROXY_CFG), aside)
+            raise _not_loaded(want, unit, with_origins(answer.stdout, want.text(HAPROXY_CFG), HAPROXY_CFG), aside or ())
 
     # Settled: what the unit runs with is compared with the wanted file, not with the file that an earlier step installs.
     text = by_hand("lb", "run_service", unit=unit)
     return Step(f"run {unit} with this configuration", want.host, done=done, do=do, within=30, settled=True, by_hand=text)
 
 
-def _bridged(want: Wanted, aside: Sequence[Host]) -> list[str]:
-    return [str(each) for each in want.site.vips.values()] if aside and want.host not in aside else []
+def _bridged(want: Wanted, aside: Sequence[Host] | None) -> list[str]:
+    return [str(each) for each in want.site.vips.values()] if aside is not None and want.host not in aside else []
 
 
 def _not_loaded(want: Wanted, unit: str, output: str, aside: Sequence[Host]) -> OutcomeError:

@@ -64,7 +64,7 @@ def set_up(
     return Procedure(key, title, steps, inputs={"files": sha256(contents.encode()).hexdigest()})
 
 
-def run_both(want: Wanted, aside: Sequence[Host] = ()) -> list[Step]:
+def run_both(want: Wanted, aside: Sequence[Host] | None = None) -> list[Step]:
     """Run HAProxy and keepalived with the wanted files, and prove that the LB serves. ``aside``: as in `run_service`."""
     return [
         run_service(want, "haproxy", HAPROXY_CFG, aside),

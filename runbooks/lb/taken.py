@@ -75,4 +75,4 @@ def apart(site: Site, present: Mapping[Host, str], wanted: Mapping[Host, str]) -
     ``present`` and ``wanted`` are the keepalived.conf of each host. Both would be master at once, so that only one may run meanwhile.
     """
     changes = [host for host, text in present.items() if text and is_ours(text) != is_ours(wanted.get(host, ""))]
-    return len(present) > 1 and any(vrrp_rules.replaced_instances(site, blocks(present[host])) for host in changes)
+    return any(vrrp_rules.replaced_instances(site, blocks(present[host])) for host in changes)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @procedure(
     help={
-        "take_over": "replace configurations that are not from lb.setup; lb.rollback --original brings them back",
+        "take_over": "also LBs that others have set up: the API's part is replaced, all the rest stays and works; lb.rollback --original brings the old files back",
         "new_password": "replace the LBs' VRRP password by a new one. If vrrp-auth-pass exists here, that password is installed; delete it first for a new one",
     }
 )
@@ -37,7 +37,7 @@ def setup(session: Session, take_over: bool = False, new_password: bool = False)
 
     Safe on a pair in service: the standby is changed first, and the holder of the VIP only when the standby serves. Services are
     reloaded, never restarted. What `baseline` in hosts.yaml names comes before the files on each, and its names before packages. A configuration that haproxy or keepalived refuses is not installed; one that they cannot load is put back.
-    Refuses when another program holds one of the ports, and files that are not from lb.setup. Undo: lb.rollback.
+    Refuses when another program holds one of the ports, and files that are not from lb.setup; --plan with --take-over shows what of them stays. Undo: lb.rollback.
     """
     site = session.site
     goal = wanted(session, take_over=take_over, new_password=new_password)

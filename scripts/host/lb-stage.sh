@@ -1,6 +1,6 @@
 # A load balancer's new files in a directory of their own, and what haproxy and keepalived say of them; stands before another script.
 # Variables: PATHS, MODES, OWNERS, CONTENTS (arrays; contents in base64), LIBRARY, HAPROXY_CFG, KEEPALIVED_CONF, READ (array: the files and
-# directories that HAProxy is started with).
+# directories that HAProxy is started with). lb-harmless.sh stands before this.
 # shellcheck shell=bash disable=SC2154
 stage_files() { # TOP: sets stage, a new directory below TOP, which is deleted at the end
     local i
@@ -13,8 +13,6 @@ stage_files() { # TOP: sets stage, a new directory below TOP, which is deleted a
         chmod -- "${MODES[i]}" "$stage${PATHS[i]}"
     done
 }
-# keepalived's two warnings that end its check with an error, although it runs so: of passwords and scripts that others wrote.
-harmless='Truncating auth_pass to 8 characters|SECURITY VIOLATION - scripts are being executed but script_security not enabled'
 accepts() { # whether haproxy and keepalived take the staged files; tells on standard error why not
     local scripts=$stage$LIBRARY words=() path
     # keepalived checks that its scripts exist, so it checks a copy that names the staged ones.
@@ -32,7 +30,7 @@ accepts() { # whether haproxy and keepalived take the staged files; tells on sta
         return 1
     }
     [ ! -e "$stage/keepalived.conf" ] || keepalived -t -f "$stage/keepalived.conf" >"$stage/said" 2>&1 ||
-        { [ -s "$stage/said" ] && ! grep -vqE "$harmless|^$" "$stage/said"; } || {
+        harmless "$stage/said" || {
         sed "s#$stage##g" "$stage/said" >&2
         return 1
     }

@@ -163,6 +163,8 @@ def test_what_the_owner_changes_there_is_loaded_and_what_meets_ours_refused(oper
     operator.idle("lb.setup")
     get = "exec 3<>/dev/tcp/10.1.1.100/8443 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && tail -n 1 <&3"
     assert operator.lab.console("worker1", ["timeout", "3", "bash", "-c", get]).stdout.strip() == "shut"
+    for host in LBS:
+        sh(operator, host, f"sed -i 's/string shut/string open/' {CFG}")
     operator.edit(lambda site: site["load_balancer"].update(stats_port=8443))
     done = operator.inv("lb.setup")
     assert done.returncode == REFUSES
