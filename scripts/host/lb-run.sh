@@ -66,15 +66,22 @@ bridge() {
         [ -z "$(ip -o address show to "$each")" ] || ip address replace "$each" dev lo valid_lft 10 preferred_lft 10
     done
 }
-unbridge() {
-    local each tries=80
+unbridge() { # keepalived drops the address some time after the reload has ended; where that was not seen, lo has it until its time is over
+    local each tries gone
     for each in "${BRIDGED[@]}"; do
         [ -n "$(ip -o address show dev lo to "$each")" ] || continue
-        while [ "$tries" -gt 0 ] && ! ip -o address show to "$each" | grep -qv ' lo '; do
-            sleep 0.1
-            tries=$((tries - 1))
+        gone=''
+        for ((tries = 0; tries < 150; tries++)); do
+            if ! ip -o address show to "$each" | grep -qv '^[0-9]*: lo '; then
+                gone=yes
+            elif [ -n "$gone" ]; then
+                ip address delete "$each" dev lo 2>/dev/null || true
+                break
+            elif [ "$tries" -ge 40 ]; then
+                break
+            fi
+            sleep 0.05
         done
-        ip address delete "$each" dev lo 2>/dev/null || true
     done
 }
 load_keepalived() {
