@@ -67,12 +67,13 @@ bridge() {
     done
 }
 unbridge() { # keepalived drops the address some time after the reload has ended; where that was not seen, lo has it until its time is over
-    local each tries gone
+    local each tries gone there
     for each in "${BRIDGED[@]}"; do
         [ -n "$(ip -o address show dev lo to "$each")" ] || continue
         gone=''
         for ((tries = 0; tries < 150; tries++)); do
-            if ! ip -o address show to "$each" | grep -qv '^[0-9]*: lo '; then
+            there=$(ip -o address show to "$each") # not in a pipe: grep ends before `ip` has told all, which counts as an error
+            if ! grep -qv '^[0-9]*: lo ' <<<"$there"; then
                 gone=yes
             elif [ -n "$gone" ]; then
                 ip address delete "$each" dev lo 2>/dev/null || true
