@@ -207,21 +207,6 @@ def apply(
     )
 
 
-def accepted(wanted: Sequence[File], read: Sequence[str]) -> Probe[str]:
-    """Ask whether haproxy and keepalived of a host take these files; gives what they say when they do not, "" otherwise. As `apply` checks."""
-    variables = {
-        **files.encoded(wanted),
-        "READ": read,
-        "LIBRARY": LIBRARY,
-        "HAPROXY_CFG": HAPROXY_CFG,
-        "KEEPALIVED_CONF": KEEPALIVED_CONF,
-    }
-    command = replace(
-        script("lb-try", variables, timeout=60, after=("lb-harmless", "lb-stage")), shown="lb-try (haproxy -c, keepalived -t)"
-    )
-    return Probe(command.expecting(0, REFUSED), lambda answer: answer.stderr.strip() if answer.exited == REFUSED else "")
-
-
 def previous(wanted: Sequence[File], *, original: bool = False) -> Probe[str]:
     """Ask for the directory of the newest kept generation that differs from the present files; "" when there is none.
 

@@ -6,11 +6,13 @@ import re
 import shlex
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from runbooks.commands import lb_config
+from runbooks.commands import files, lb_config
 from runbooks.commands.base import Answer, Probe, cmd, script
-from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
+from runbooks.commands.files import File
+from runbooks.commands.lb import REFUSED
+from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 
 UNITS = ("haproxy", "keepalived")
 
@@ -88,6 +90,23 @@ def beside(paths: Sequence[str]) -> Probe[dict[str, str]]:
 def included(statements: Sequence[str]) -> Probe[dict[str, str]]:
     """Ask for the files that these words of `include` name in keepalived.conf, patterns or paths, by path; also those that they include."""
     return Probe(script("lb-included", {"PATTERNS": statements, "KEEPALIVED_CONF": KEEPALIVED_CONF}), _parse_beside)
+
+
+def accepted(wanted: Sequence[File], read: Sequence[str]) -> Probe[str]:
+    """Ask whether haproxy and keepalived of a host take these files, and haproxy those that are there now; changes nothing.
+
+    Gives what they say when they do not, "" otherwise. ``read`` are the configurations that HAProxy is started with, checked together.
+    """
+    variables = {
+        **files.encoded(wanted),
+        "READ": read,
+        "LIBRARY": LIBRARY,
+        "HAPROXY_CFG": HAPROXY_CFG,
+        "KEEPALIVED_CONF": KEEPALIVED_CONF,
+    }
+    command = script("lb-try", variables, timeout=60, after=("lb-harmless", "lb-stage")).expecting(0, REFUSED)
+    shown = replace(command, shown="lb-try (haproxy -c, keepalived -t)")
+    return Probe(shown, lambda answer: files.hidden(answer.stderr).strip() if answer.exited == REFUSED else "")
 
 
 def _parse_beside(answer: Answer) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runbooks.commands import lb, lb_claims
+from runbooks.commands import lb_claims
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.lb_claims import Claims
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
@@ -95,7 +95,7 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
 
 def try_out(run: Run, wanted: Sequence[tuple[Wanted, Claims]]) -> None:
     """Have haproxy and keepalived on each host check the files that it should have; changes nothing. Raises PrecheckError when they refuse."""
-    probes = {each.host: lb.accepted(each.files, claims.haproxy_reads) for each, claims in wanted}
+    probes = {each.host: lb_claims.accepted(each.files, claims.haproxy_reads) for each, claims in wanted}
     for host, said in (run.read_all(probes) if probes else {}).items():
         if said:
             raise PrecheckError(

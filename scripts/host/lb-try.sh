@@ -1,4 +1,4 @@
-# Variables: as lb-stage.sh, which stands before this. Has haproxy and keepalived check a load balancer's new files; changes nothing.
+# Variables: READ, and those of lb-stage.sh, which stands before this. Has haproxy and keepalived check a load balancer's new files; changes nothing.
 # Exit 65: one of them refuses its file, and says why on standard error; also when haproxy refuses the file that is there now already.
 # shellcheck shell=bash disable=SC2154
 set -eu

@@ -103,7 +103,7 @@ def on_no_page(site: Site) -> Iterator[Step]:
     # A configuration from before lb.setup.
     theirs = Wanted(site, site.load_balancers[0], ())
     yield from lb_steps.set_up("lb.rollback", "", [theirs])
-    yield from lb_steps.set_up("lb.setup", "", [theirs, theirs], deaf=True)
+    yield from lb_steps.set_up("lb.setup", "", [theirs, Wanted(site, site.load_balancers[1], ())], deaf=True)
     yield offsite.forget(store, pages.repository(site))
     yield prepare.fetch(recover_pages.restoring(site, survivor=True), host)
     yield kubelets_accept_v1(Survey(), site.workers)
