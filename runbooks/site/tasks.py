@@ -115,7 +115,7 @@ def bring(
 def adopt(
     _: object, host: str = "", kubeconfig: str = "", lb: str = "", output: str = "", key: str = "", yes: bool = False
 ) -> None:
-    """Write hosts.yaml for a cluster that is there already.
+    """Write hosts.yaml for a cluster that is there.
 
     From one control plane host it finds the nodes, the VIP and the load balancers; it only looks. Then it says what differs from a site that
     this tool has set up, and lets the doctor look. A file that exists is compared and never written over; exit status 1 when it differs.
