@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from runbooks.commands import haproxy
+from runbooks.commands import haproxy, lb
 from runbooks.commands.haproxy import Backend
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
+from runbooks.rules import lb as rules
 from runbooks.rules.lb_servers import API, backends_of
 
 BACKEND = API
@@ -60,6 +61,12 @@ def in_use(run: Run, host: Host) -> bool:
     """Return whether at least one LB answers, and each one that does sends connections to ``host``."""
     servers = _servers(run, host)
     return bool(servers) and all(server.up for server in servers.values())
+
+
+def not_ours(run: Run) -> str:
+    """Name the LBs that this tool has not set up: whom they use cannot be told, and nobody is taken out there; "" for none."""
+    seen = run.read_each({host: lb.state(run.site, host) for host in run.site.load_balancers})
+    return rules.not_ours({host: state for host, state in seen.items() if not isinstance(state, RunbookError)})
 
 
 def _servers(run: Run, host: Host) -> dict[Host, Backend]:

@@ -155,7 +155,7 @@ def ahead(run: Run, survey: Survey, more: Parts) -> None:
 
 def parts_of(site: Site, host: Host) -> dict[str, Probe[Any]]:
     """Return the probes of `look` for one host by kind; they run in one round trip."""
-    parts: dict[str, Probe[Any]] = {"load": load.look()}
+    parts: dict[str, Probe[Any]] = {"load": load.look(site)}
     if host.is_node:
         parts |= {"facts": commands.host_facts(host), "setup": setup_look.look(site)}
     if host.is_control_plane:

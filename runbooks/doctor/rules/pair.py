@@ -51,6 +51,9 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
             fix="inv recover.vip",
             explains=frozenset({host}),
         )
+    if foreign := lb.not_ours(states):
+        why = "no command takes a server out there before it stops, hands the VIP over, or knows of keepalived's states"
+        yield Finding("note", topic="LB", seen=foreign, why=why, fix=lb.TAKE_OVER)
     for host, state in states.items():
         if state.drained and host not in idle:
             seen = "drained: it takes the VIP only when the other one fails"
@@ -97,8 +100,8 @@ def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) 
     names = {host.name for host in explained}
     out: dict[tuple[str, str], list[Host]] = {}
     noted: dict[tuple[str, str, Maintenance], list[Host]] = {}
-    for host, (_, backends) in balancers.items():
-        for each in backends or ():
+    for host, (state, backends) in balancers.items():
+        for each in () if state.foreign else backends or ():
             if each.maintenance:
                 noted.setdefault((each.proxy, each.server, each.maintenance), []).append(host)
             elif each.out and each.server not in names:

@@ -456,7 +456,7 @@ GIB = 2**30
     ],
 )
 def test_disks(disk, severity):
-    found = list(host_rules.disks({M1: replace(QUIET, disks=(disk,))}))
+    found = list(host_rules.disks(SITE, {M1: replace(QUIET, disks=(disk,))}))
     assert all(("du -x --inodes" in each.fix) == ("inodes" in each.seen and "bytes" not in each.seen) for each in found)
     assert [each.severity for each in found] == ([severity] if severity else [])
 
