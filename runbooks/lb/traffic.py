@@ -18,10 +18,19 @@ BACKENDS = backends_of(API)  # the one that is looked at is the last: an interru
 
 
 def take_out(host: Host) -> Step:
-    """Set ``host`` to maintenance in HAProxy, so that it gets no new connections. An LB that does not answer is skipped: it sends none."""
+    """Set ``host`` to maintenance in HAProxy, so that it gets no new connections. An LB that does not answer is skipped: it sends none.
+
+    Nor is it taken out of an LB that this tool has not set up, which is said.
+    """
+
+    def tell(run: Run) -> None:
+        if not _servers(run, host) and (foreign := not_ours(run)):
+            run.note(host, f"{foreign}: it is not taken out there, and connections to it may break; {rules.TAKE_OVER}")
+
     return Step(
         "take it out of the load balancers",
         host,
+        check=tell,
         done=lambda run: not _lbs_with(run, host, maintenance=False),
         do=lambda run: _set(run, host, "maint"),
         within=10,

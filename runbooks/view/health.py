@@ -159,7 +159,7 @@ def parts_of(site: Site, host: Host) -> dict[str, Probe[Any]]:
     if host.is_node:
         parts |= {"facts": commands.host_facts(host), "setup": setup_look.look(site)}
     if host.is_control_plane:
-        parts["health"] = commands.health([kubectl.url(host.address), kubectl.through_vip(site)])
+        parts["health"] = commands.health([kubectl.url(host.address), kubectl.as_clients(site)])
         if site.kubernetes.etcd == "stacked":
             parts["etcd"] = etcd.look()
     if host.is_lb:

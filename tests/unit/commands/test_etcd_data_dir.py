@@ -39,7 +39,7 @@ def test_the_manifest_says_where_the_data_are(tmp_path: Path, where, flag, found
     if where:
         (tmp_path / where).mkdir()
         (tmp_path / where / "etcd.yaml").write_text(manifest(flag))
-    assert bash(f"{SCRIPT}\netcd_data_dir {tmp_path}").stdout.strip() == found
+    assert bash(f"set -euo pipefail\n{SCRIPT}\netcd_data_dir {tmp_path}").stdout.strip() == found
 
 
 def test_a_reset_that_was_interrupted_still_finds_the_data(tmp_path: Path):
