@@ -34,7 +34,7 @@ def write_site(path: Path, kind: str, masters: int = 3) -> Path:
         for number, (name, address) in enumerate(LBS.items())
     ]
     for name, address in nodes.items():
-        hosts.append({"name": name, "address": address, "roles": ["worker" if name.startswith("w") else "control-plane"]})
+        hosts.append({"name": name, "address": address, "roles": ["worker"] if name.startswith("w") else ["control-plane"]})
     endpoint: dict[str, Any] = {
         "vip": "10.1.1.100",
         "port": 6443,
@@ -70,7 +70,7 @@ def build(lab: Lab, kind: str, masters: int = 3, version: str = "1.20.2") -> Non
         if kind == "guide":
             for host, address in nodes.items():
                 sh(lab, host, "guide-node", ADDRESS=address)
-    first, *others = (host for host in nodes if not host.startswith("w"))
+    first, *others = hosts_of("control-plane", kind, masters)
     api = "v1beta2" if int(version.split(".")[1]) < 22 else "v1beta3"
     said = sh(lab, first, f"{kind}-init", VERSION=version, API=api)
     key = re.findall(r"--certificate-key ([0-9a-f]{64})", said)[0]
@@ -78,9 +78,8 @@ def build(lab: Lab, kind: str, masters: int = 3, version: str = "1.20.2") -> Non
     join = run(lab, first, "kubeadm token create --print-join-command").strip()
     for host in others:
         sh(lab, host, "join", JOIN=join, KEY=key)
-    for host in nodes:
-        if host.startswith("w"):
-            sh(lab, host, "join", JOIN=join, KEY="")
+    for host in hosts_of("worker", kind, masters):
+        sh(lab, host, "join", JOIN=join, KEY="")
     kubectl(lab, first, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=300s")
 
 
@@ -104,10 +103,16 @@ def run(lab: Lab, host: str, text: str) -> str:
     return done.stdout
 
 
+def hosts_of(role: str, kind: str, masters: int = 3) -> list[str]:
+    """Return the nodes of a role, ``control-plane`` or ``worker``, in the cluster of ``kind`` with so many control plane hosts."""
+    return [host for host in _nodes(kind, masters) if host.startswith("w") == (role == "worker")]
+
+
 def _nodes(kind: str, masters: int) -> dict[str, str]:
+    """Return the addresses of the nodes; a cluster of one control plane host is small, and has no worker."""
     nodes = DOCUMENT if kind == "document" else GUIDE
     kept = [host for host in nodes if not host.startswith("w")][:masters]
-    return {host: address for host, address in nodes.items() if host in kept or host.startswith("w")}
+    return {host: address for host, address in nodes.items() if host in kept or (host.startswith("w") and masters > 1)}
 
 
 def _of_lb(host: str) -> dict[str, str]:
