@@ -51,9 +51,6 @@ def pair(states: Mapping[Host, LbState]) -> Iterator[Finding]:
             fix="inv recover.vip",
             explains=frozenset({host}),
         )
-    if foreign := lb.not_ours(states):
-        why = "no command takes a server out there before it stops, hands the VIP over, or knows of keepalived's states"
-        yield Finding("note", topic="LB", seen=foreign, why=why, fix=lb.TAKE_OVER)
     for host, state in states.items():
         if state.drained and host not in idle:
             seen = "drained: it takes the VIP only when the other one fails"
