@@ -22,7 +22,7 @@ MARK = "kept-by-somebody"  # a ConfigMap that was there before this tool
 
 @contextmanager
 def operator(kind: str, masters: int, directory: Path) -> Iterator[Operator]:
-    """Build the cluster of ``kind`` in a lab of its own, for an operator who has only a hosts.yaml of it. HA_LAB_KEEP=1 finds yesterday's."""
+    """Build the cluster of ``kind`` in a lab of its own, for an operator who has only what `site.adopt` has found. HA_LAB_KEEP=1 boots yesterday's."""
     keep = os.environ.get("HA_LAB_KEEP") == "1"
     lab = Lab(f"{name()}-{kind}{masters}", say=lambda text: print(text, flush=True))
     kept = lab.instance.name
@@ -40,6 +40,7 @@ def operator(kind: str, masters: int, directory: Path) -> Iterator[Operator]:
             if keep:
                 lab.save(kept)
         somebody = Operator(lab, directory)
+        adopt(somebody, clusters.hosts_of("control-plane", kind)[0])
         backup = {"directory": str(directory / "sets"), "host_directory": HOST_DIRECTORY}
         somebody.edit(lambda site: site.update(backup=backup))
         yield somebody
@@ -48,6 +49,18 @@ def operator(kind: str, masters: int, directory: Path) -> Iterator[Operator]:
         if not keep:
             with suppress(RunbookError):
                 saves.forget(kept)
+
+
+def adopt(somebody: Operator, host: str) -> None:
+    """Find the site again from the control plane host ``host`` alone; from then on the operator has that file."""
+    clusters.run(
+        somebody.lab, host, "until kubectl --kubeconfig=/etc/kubernetes/admin.conf get nodes >/dev/null 2>&1; do sleep 1; done"
+    )
+    found = somebody.directory / "adopted" / "hosts.yaml"
+    found.parent.mkdir()
+    address = str(somebody.lab.site().host(host).address)
+    somebody.good("site.adopt", "--host", address, "--output", str(found), "--yes", timeout_s=300)
+    somebody.site = found
 
 
 def is_kept(somebody: Operator, host: str) -> bool:
