@@ -41,6 +41,8 @@ ROWS: Final = {
         "backup/test_offsite.py",
         "lab/test_saves.py",
         "cluster/test_reset.py",
+        "foreign/test_document.py",
+        "foreign/test_guide.py",
     ),
     "lab": (
         "engine/test_engine.py",

@@ -179,7 +179,8 @@ def kubeadm_init(plan: Plan, host: Host, offer: Offer) -> Step:
         key, token = new_key(), new_token()
         wanted = config.init_config(plan.site, host, plan.version, key, token)
         skipped = config.skip_phases(plan.site, plan.version)
-        if run.change(host, kubeadm.init(wanted, skipped, cgroup_v1=plan.cgroup_v1)):
+        data = plan.site.kubernetes.etcd_data_dir
+        if run.change(host, kubeadm.init(wanted, skipped, cgroup_v1=plan.cgroup_v1, etcd_data=data)):
             offer.keep(Admission(token, run.read(host, kubeadm.cluster_ca())), key)
 
     text = by_hand("cluster", "kubeadm_init", host=host, command=kubeadm.init(Secret("")), cgroup_v1=plan.cgroup_v1)
@@ -258,7 +259,8 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> Non
         named.copy(run, api_host, host)
     wanted = config.join_config(plan.site, host, plan.version, given.admission.token, None, given.key)
     try:
-        run.change(host, kubeadm.join(wanted, discovery(plan.site, given.admission.ca), cgroup_v1=plan.cgroup_v1))
+        found, data = discovery(plan.site, given.admission.ca), plan.site.kubernetes.etcd_data_dir
+        run.change(host, kubeadm.join(wanted, found, cgroup_v1=plan.cgroup_v1, etcd_data=data))
     except CommandError:  # not when the connection broke: kubeadm goes on there, and needs what it was given
         if host.is_control_plane or not given.key:  # for a worker alone, no upload is taken from hosts that need it
             offer.withdraw(given)

@@ -31,13 +31,13 @@ def look() -> Probe[RestoredFiles]:
     return Probe(replace(_files("look"), shown="cat /var/lib/ha-runbooks/control-plane-files/state"), parse)
 
 
-def place(host: Host, origin: str, size: int, sha256: str) -> Command:
+def place(host: Host, origin: str, size: int, sha256: str, etcd_data: str) -> Command:
     """Unpack the archive of ``size`` bytes that the command reads from standard input; the manifests are parked.
 
-    ``origin`` is the ID of the set. Files outside of the paths that every set has are those that static pods or the kubelet name: all
+    ``origin`` is the ID of the set; ``etcd_data`` the directory of etcd's data. Files outside of the paths that every set has are those that static pods or the kubelet name: all
     of them are put back. Never writes over other files of kubeadm: fails on a host that has them.
     """
-    command = _files("place", saved(host), timeout=180 + size / SLOWEST, ID=origin, SIZE=str(size), SHA=sha256)
+    command = _files("place", saved(host), timeout=180 + size / SLOWEST, ID=origin, SIZE=str(size), SHA=sha256, DATA=etcd_data)
     return replace(command, shown=f"tar -xz # /etc/kubernetes (manifests parked), /var/lib/kubelet, named files, of {origin}")
 
 
@@ -54,5 +54,5 @@ def parse(answer: Answer) -> RestoredFiles:
 
 def _files(action: str, known: Sequence[str] = (), timeout: float = 60, **variables: str) -> Command:
     lists = {"PODS": STATIC_PODS, "KNOWN": known, "KUBELET": KUBELET_FILES}
-    given = {"ACTION": action, "ID": "", "SIZE": "", "SHA": ""} | lists | variables
+    given = {"ACTION": action, "ID": "", "SIZE": "", "SHA": "", "DATA": ""} | lists | variables
     return script("control-plane-files", given, timeout=timeout, after=("note",))

@@ -9,18 +9,17 @@ from runbooks.commands import etcd_metrics
 from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.etcd_metrics import Metrics
 from runbooks.commands.kubectl import read_json
-from runbooks.commands.load import DIRECTORIES
+from runbooks.commands.load import directories
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 
 CLIENT_PORT, PEER_PORT = 2379, 2380
-ETCD = "/var/lib/etcd"
 NO_METRICS = 69  # etcd-metrics.sh: no member answers there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """A file system, and those of `DIRECTORIES` on it. Sizes in bytes; ``inodes`` is 0 for a file system that does not count them."""
+    """A file system, and those of `load.directories` on it. Sizes in bytes; ``inodes`` is 0 for a file system that does not count them."""
 
     mount: str
     directories: tuple[str, ...]
@@ -70,7 +69,7 @@ def targets(site: Site, host: Host) -> list[tuple[Host, int]]:
 def look(site: Site, host: Host) -> Probe[Traces]:
     """Look at disks, leftovers and reachable peers of ``host``."""
     variables = {
-        "DIRECTORIES": DIRECTORIES,
+        "DIRECTORIES": directories(site),
         "TARGETS": [f"{peer.address} {port}" for peer, port in targets(site, host)],
     }
     return Probe(replace(script("doctor-look", variables, timeout=30, after=("knock",)), shown="doctor-look"), parse)

@@ -44,7 +44,7 @@ def look() -> Probe[EtcdData]:
 
 def aside(stamp: str) -> Command:
     """Move the data to a directory on the same disk whose name ends in ``stamp``, and print its path. Fails while etcd runs."""
-    return replace(_data("aside", stamp), shown=f"mv /var/lib/etcd/member aside-{stamp}")
+    return replace(_data("aside", stamp), shown=f"mv etcd's member aside-{stamp}")
 
 
 def parse(answer: Answer) -> EtcdData:

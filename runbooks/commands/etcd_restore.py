@@ -127,7 +127,7 @@ def take(size: int, sha256: str) -> Command:
 def copy(size: int) -> Command:
     """Copy this host's own database to be the snapshot. Fails while etcd runs."""
     command = _restore("copy", timeout=120 + size / SLOWEST)
-    return replace(command, shown="cp /var/lib/etcd/member/snap/db /var/lib/ha-runbooks/etcd-restore/snapshot.db")
+    return replace(command, shown="cp member/snap/db of etcd's data /var/lib/ha-runbooks/etcd-restore/snapshot.db")
 
 
 def send(size: int) -> Command:

@@ -14,6 +14,7 @@ from runbooks.commands import kubectl
 from runbooks.commands.base import Answer, Command, Probe, Secret, cmd, script
 from runbooks.commands.yaml_text import mapping
 from runbooks.inventory.model import Host
+from runbooks.inventory.settings import ETCD_DATA
 
 MINUTES = 60
 CA = "/etc/kubernetes/pki/ca.crt"
@@ -36,23 +37,23 @@ ETCD_JOIN = "kubeadm join phase etcd-join --config=-"
 ETCD_JOIN_BEFORE = "kubeadm join phase control-plane-join etcd --config=-"
 
 
-def init(config: Secret, skip_phases: Sequence[str] = (), *, cgroup_v1: bool = False) -> Command:
+def init(config: Secret, skip_phases: Sequence[str] = (), *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA) -> Command:
     """Return `kubeadm init` with ``config``. Its output with the token and the certificate key is never printed.
 
     ``cgroup_v1``: kubeadm is to accept cgroup v1, which it would refuse (`kubeadm_checks.accepts_cgroup_v1`). On a host with v2 this
-    changes nothing.
+    changes nothing. ``etcd_data``: the dataDir of ``config``.
     """
     words = ["--upload-certs", "--skip-token-print", "--skip-certificate-key-print", "--ignore-preflight-errors=ImagePull"]
     words += [f"--skip-phases={','.join(skip_phases)}"] if skip_phases else []
-    return _run("init", config, words, cgroup_v1=cgroup_v1)
+    return _run("init", config, words, cgroup_v1=cgroup_v1, etcd_data=etcd_data)
 
 
-def join(config: Secret, discovery: str = "", *, cgroup_v1: bool = False) -> Command:
+def join(config: Secret, discovery: str = "", *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA) -> Command:
     """Return `kubeadm join` with ``config``, which says whether the host joins as a control plane host.
 
-    ``discovery`` is put into the file DISCOVERY while kubeadm runs. ``cgroup_v1``: as in `init`.
+    ``discovery`` is put into the file DISCOVERY while kubeadm runs. ``cgroup_v1``, ``etcd_data``: as in `init`.
     """
-    return _run("join", config, ["--ignore-preflight-errors=ImagePull"], discovery, cgroup_v1=cgroup_v1)
+    return _run("join", config, ["--ignore-preflight-errors=ImagePull"], discovery, cgroup_v1=cgroup_v1, etcd_data=etcd_data)
 
 
 def join_etcd(config: Secret, discovery: str = "") -> Command:
@@ -70,9 +71,11 @@ def wait() -> Command:
     return _run("wait", Secret(""), ())
 
 
-def _run(action: str, config: Secret, words: Sequence[str], discovery: str = "", *, cgroup_v1: bool = False) -> Command:
-    accepted = "accepted" if cgroup_v1 else ""
-    variables = {"ACTION": action, "CONFIG": config, "DISCOVERY": discovery, "WORDS": list(words), "CGROUP_V1": accepted}
+def _run(
+    action: str, config: Secret, words: Sequence[str], discovery: str = "", *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA
+) -> Command:
+    given = {"CONFIG": config, "DISCOVERY": discovery, "WORDS": list(words), "DATA": etcd_data}
+    variables = {"ACTION": action, "CGROUP_V1": "accepted" if cgroup_v1 else ""} | given
     shown = " ".join(["kubeadm", action, "--config=-", *words] if words else ["kubeadm-run", action])
     return replace(script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup", "kubeadm-patches")), shown=shown)
 
@@ -109,7 +112,10 @@ def reset(skip_phases: Sequence[str] = ()) -> Command:
 
     ``skip_phases`` that this kubeadm does not know are ignored.
     """
-    return replace(script("kubeadm-reset", {"PHASES": list(skip_phases)}, timeout=5 * MINUTES), shown="kubeadm reset --force")
+    return replace(
+        script("kubeadm-reset", {"PHASES": list(skip_phases)}, timeout=5 * MINUTES, after=("etcd-data-dir",)),
+        shown="kubeadm reset --force",
+    )
 
 
 def version() -> Probe[str]:

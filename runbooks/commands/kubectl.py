@@ -28,6 +28,11 @@ def through_vip(site: Site) -> str:
     return url(site.endpoint.vip, site.endpoint.port)
 
 
+def as_clients(site: Site) -> str:
+    """Return `through_vip` for api-ask.sh, with the endpoint's name: a certificate that somebody else has made may have only that one."""
+    return through_vip(site) + (f"#{site.endpoint.name}" if site.endpoint.name else "")
+
+
 def kubectl(host: Host, *words: str, server: str = "", timeout: float = 30) -> Command:
     """Run kubectl against the API server of ``host``, or against ``server`` (a URL). ``timeout`` is in seconds, for the whole command."""
     where = server or url(host.address)

@@ -54,7 +54,8 @@ class LbState:
     the configurations that they run with, "" where nobody has proved it; ``haproxy_file`` and ``keepalived_file`` are those of the
     files. ``haproxy_runs`` is the mark of the configuration that HAProxy itself says it runs (None: it does not answer), ``haproxy_mark``
     the one in its file; "" in a configuration without one. ``api`` is what a connection to the VIP gives. ``stats`` and ``metrics`` are
-    HTTP statuses, "" when nothing answers. ``others`` are the VIPs beside the one of the API.
+    HTTP statuses, "" when nothing answers. ``others`` are the VIPs beside the one of the API. ``foreign``: neither of the two files was
+    written by this tool, so nothing there tells it what keepalived does, and HAProxy's socket and servers may be any.
     """
 
     haproxy: Unit
@@ -75,6 +76,7 @@ class LbState:
     stats: str
     metrics: str
     others: tuple[OtherVip, ...] = ()
+    foreign: bool = False
 
     @property
     def holds_any(self) -> bool:
@@ -155,6 +157,10 @@ def parse_state(answer: Answer) -> LbState:
             api=_reachability(values["api"]),
             stats=values.get("stats", ""),
             metrics=values.get("metrics", ""),
+            foreign=all(
+                values[f"{name}.file"] and OURS not in values.get(f"{name}.head", OURS)
+                for name in ("haproxy.cfg", "keepalived.conf")
+            ),
         )
     except KeyError as error:
         raise ValueError(f"lb-look printed nothing about {error}") from None

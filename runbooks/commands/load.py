@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from runbooks.commands.base import Answer, Probe, script
+from runbooks.inventory.model import Site
 
-DIRECTORIES = ("/", "/var", "/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet", "/var/log")
+DIRECTORIES = ("/", "/var", "/var/lib/containerd", "/var/lib/kubelet", "/var/log")
+
+
+def directories(site: Site) -> tuple[str, ...]:
+    """Return the directories whose file systems are looked at on every host: `DIRECTORIES` and that of etcd's data."""
+    return (*DIRECTORIES, site.kubernetes.etcd_data_dir)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +70,9 @@ class Load:
     read_only: tuple[str, ...] = ()
 
 
-def look() -> Probe[Load]:
+def look(site: Site) -> Probe[Load]:
     """Take one reading. It reads files of the kernel only, and takes some 50 ms."""
-    return Probe(replace(script("load-look", {"DIRECTORIES": DIRECTORIES}, timeout=30), shown="load-look"), parse)
+    return Probe(replace(script("load-look", {"DIRECTORIES": directories(site)}, timeout=30), shown="load-look"), parse)
 
 
 def parse(answer: Answer) -> Load:

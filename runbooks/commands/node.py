@@ -81,7 +81,8 @@ def look(host: Host) -> Probe[NodeState]:
     """Read the state of ``host`` in one round trip."""
     return Probe(
         replace(
-            script("node-look", {"URL": url(host.address)}, timeout=20, after=("packages-look", "api-ask")), shown="node-look"
+            script("node-look", {"URL": url(host.address)}, timeout=20, after=("packages-look", "api-ask", "etcd-data-dir")),
+            shown="node-look",
         ),
         parse,
     )

@@ -15,7 +15,7 @@ from runbooks.commands.setup_look import TIME_SERVICES, sysctls
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 
-ETCD, CONTAINERD, KUBELET = "/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet"
+CONTAINERD, KUBELET = "/var/lib/containerd", "/var/lib/kubelet"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 # Runtimes that kubeadm detects too: with more than one it fails without criSocket.
 OTHER_SOCKETS = {
@@ -65,7 +65,7 @@ def peers(site: Site, host: Host) -> dict[Host, tuple[int, ...]]:
 def directories(site: Site, host: Host) -> tuple[str, ...]:
     """Return the directories of ``host`` whose data grows."""
     etcd = host.is_control_plane and site.kubernetes.etcd == "stacked"
-    return (*((ETCD,) if etcd else ()), site.kubernetes.containerd.root, KUBELET)
+    return (*((site.kubernetes.etcd_data_dir,) if etcd else ()), site.kubernetes.containerd.root, KUBELET)
 
 
 def now() -> Probe[float]:
@@ -76,9 +76,9 @@ def now() -> Probe[float]:
 def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:
     """Read all facts about ``host``. With ``disk``, a test writes a few MB beside etcd's directory for two seconds."""
     everything = batch(*(Probe(command, _itself) for command in _parts(site, host)))
-    if not disk or ETCD not in directories(site, host):
+    if not disk or site.kubernetes.etcd_data_dir not in directories(site, host):
         return Probe(replace(everything.command, shown="preflight"), lambda answer: parse(everything.parse(answer)))
-    writes = Probe(script("preflight-disk", {"DIRECTORY": ETCD}, timeout=40), _itself)
+    writes = Probe(script("preflight-disk", {"DIRECTORY": site.kubernetes.etcd_data_dir}, timeout=40), _itself)
     both = batch(everything, writes, in_turn=True)  # all others would slow these writes down
 
     def parse_both(answer: Answer) -> Facts:
@@ -97,6 +97,7 @@ def _parts(site: Site, host: Host) -> list[Command]:
         "ADDRESS": str(host.address),
         "ENDPOINT_NAME": endpoint.name or "",
         "DIRECTORIES": directories(site, host),
+        "DATA": site.kubernetes.etcd_data_dir,
         "SYSCTLS": sysctls(site),
         "UNITS": UNITS,
         "PROXIED": PROXIED,
@@ -112,7 +113,7 @@ def _parts(site: Site, host: Host) -> list[Command]:
         script("packages-found", {"PACKAGES": PACKAGES}),
         setup_look.look(site).command,
         script("preflight-packages", wanted, timeout=90, after=("packages-look",)),
-        load.look().command,
+        load.look(site).command,
     ]
 
 

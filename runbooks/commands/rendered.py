@@ -42,7 +42,10 @@ def look(host: Host, *, etcd: bool, config: str = "", patches: Mapping[str, str]
         "CONTENTS": [b64encode(text.encode()).decode() for text in given.values()],
     }
     shown = "kubeadm init phase control-plane all, into a scratch directory"
-    return Probe(replace(script("manifests-rendered", variables, timeout=60, after=("kubeadm-patches",)), shown=shown), parse)
+    return Probe(
+        replace(script("manifests-rendered", variables, timeout=60, after=("kubeadm-patches", "etcd-data-dir")), shown=shown),
+        parse,
+    )
 
 
 def parse(answer: Answer) -> Rendered:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from runbooks.commands import certs
 from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.certs import Certificate
-from runbooks.commands.kubectl import through_vip, url
+from runbooks.commands.kubectl import as_clients, url
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.words import literal
@@ -147,6 +147,7 @@ def parse_health(answer: Answer) -> tuple[Health, ...]:
     found = []
     for line in answer.stdout.splitlines():
         server, what, status, *text = line.split(" ", 3)
+        server = server.partition("#")[0]
         said = text[0] if text else ""
         failed = tuple(FAILED_CHECK.findall(said))
         error = "" if status == "0" or failed else brief(said) or "it gave no answer"
@@ -166,7 +167,7 @@ def write(site: Site, name: str) -> Probe[Written]:
         "data": {"written": name},
     }
     variables = {
-        "SERVER": through_vip(site),
+        "SERVER": as_clients(site),
         "COLLECTION": SYSTEM_CONFIGMAPS,
         "NAME": name,
         "MANIFEST": json.dumps(manifest, separators=(",", ":")),

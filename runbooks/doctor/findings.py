@@ -82,7 +82,7 @@ def of_hosts(site: Site, examined: Examination) -> list[Finding]:
     found = list(hosts.silent(site, examined.errors, left))
     found += overload.broken({host: each for host, each in examined.loads.items() if host not in examined.errors})
     found += hosts.not_told(examined.unread)
-    found += hosts.disks(examined.traces)
+    found += hosts.disks(site, examined.traces)
     found += pair.pair({host: state for host, (state, _) in examined.balancers.items() if host not in examined.errors})
     return found
 

@@ -83,7 +83,7 @@ def look(run: Run) -> Examination:
         tried = admission.findings(run, seen.reader, seen.extra.get("admission"))
         examined.admission = tuple(at_least("note", tried))
     examined.clocks = clock.clocks(run, seen.there)
-    again = run.read_each(dict.fromkeys(seen.there, load.look()), fresh=True)
+    again = run.read_each(dict.fromkeys(seen.there, load.look(run.site)), fresh=True)
     examined.loads = {host: _loads(each, again.get(host)) for host, each in seen.of("load").items()}
     return examined
 

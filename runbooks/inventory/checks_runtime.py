@@ -8,6 +8,7 @@ from typing import Final
 from runbooks.inventory.checks_values import is_general, of_the_system
 from runbooks.inventory.draft import Draft
 from runbooks.inventory.problems import Finding, quoted
+from runbooks.inventory.settings import ETCD_DATA
 from runbooks.inventory.settings_runtime import Runtime
 from runbooks.inventory.words import LABEL
 
@@ -97,6 +98,24 @@ def the_root_is_its_own(draft: Draft) -> Findings:
         yield Finding(key, f"{text} cannot hold images and containers: {why}. Write a directory such as /data/containerd")
 
 
+def etcd_has_its_own_place(draft: Draft) -> Findings:
+    """Etcd's data need a directory that nothing else uses: `cluster.reset` deletes what is there, and nobody else may fill its disk."""
+    key = "kubernetes.etcd_data_dir"
+    text = draft.text(key)
+    if text is None or text == ETCD_DATA:
+        return
+    path = PurePosixPath(text)
+    why = of_the_system(path) or ("it is a general directory" if is_general(path) else "")
+    if why:
+        yield Finding(key, f"{text} cannot hold etcd's data: {why}. Write a directory such as /data/etcd")
+    for other in ("backup.host_directory", f"{CONTAINERD}.root"):
+        there = draft.text(other)
+        if there and (path.is_relative_to(there) or PurePosixPath(there).is_relative_to(path)):
+            yield Finding(
+                key, f"{text} and {other} ({there}) are in one another: write a directory of its own, such as /data/etcd"
+            )
+
+
 def parts_have_names_of_their_own(draft: Draft) -> Findings:
     """The owner's files lie in one directory on the hosts."""
     first: dict[str, str] = {}
@@ -126,6 +145,7 @@ CHECKS: Final = (
     tls_where_there_is_tls,
     runtimes_are_besides_runc,
     the_root_is_its_own,
+    etcd_has_its_own_place,
     parts_have_names_of_their_own,
     a_proxy_is_named,
 )

@@ -133,6 +133,11 @@ class Site(Model, frozen=True):
     lab: LabTwin | None = None
 
     @property
+    def cluster_name(self) -> str:
+        """The name in kubeadm's clusterName and in kubeconfigs: the site's own unless ``kubernetes.cluster_name`` says another."""
+        return self.kubernetes.cluster_name or self.name
+
+    @property
     def load_balancers(self) -> tuple[Host, ...]:
         """The LBs, highest VRRP priority first: the order in which they hold the VIP."""
         found = [host for host in self.hosts if host.is_lb]

@@ -1,7 +1,7 @@
 """The settings of a site, group by group, as typed, frozen values. The names of durations end in their unit."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -25,6 +25,8 @@ from runbooks.inventory.words import (
     Url,
     Version,
 )
+
+ETCD_DATA: Final = "/var/lib/etcd"  # kubeadm's own default for etcd.local.dataDir
 
 
 class Endpoint(Model, frozen=True):
@@ -74,12 +76,14 @@ class Kubernetes(Model, frozen=True):
 
     ``cni`` is the pod network: the path of a manifest, one that comes with this tool, or "none" when it is installed by other means;
     None when the site does not say. ``kubelet`` and ``kube_proxy`` are fields of KubeletConfiguration and
-    KubeProxyConfiguration; they override this tool's own. ``patches`` are files for kubeadm's --patches, for every host that they apply to.
+    KubeProxyConfiguration; they override this tool's own. ``etcd_data_dir`` is kubeadm's dataDir, on every control plane host. ``patches`` are files for kubeadm's --patches, for every host that they apply to.
     """
 
     version: Version
+    cluster_name: Name | None = None
     domain: DnsName = "cluster.local"
     etcd: Literal["stacked", "external"] = "stacked"
+    etcd_data_dir: HostPath = ETCD_DATA
     cni: Literal["flannel", "none"] | Path | None = None
     addons: Addons = Addons()
     image_repository: ImageRepository | None = None

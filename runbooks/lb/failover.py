@@ -42,6 +42,8 @@ def can_hold(target: Host, *, name: str = "can hold the VIP") -> Step:
     """Gate: the target serves. Never hands the VIP to an LB that could not serve it."""
 
     def check(run: Run) -> None:
+        if foreign := rules.not_ours(_states(run)):
+            raise PrecheckError(f"{foreign}: it does not give the VIP away when this tool says so", hint=rules.TAKE_OVER)
         if reason := rules.not_ready_to_hold(_states(run)[target]):
             raise PrecheckError(
                 f"{target} cannot take the VIP: {reason}", hint="inv lb.setup repairs what differs from hosts.yaml"

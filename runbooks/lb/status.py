@@ -87,6 +87,8 @@ def _print_tables(site: Site, seen: Mapping[Host, LbStatus], failed: Mapping[Hos
         rows.append([host.name, str(host.address), _held(state), vrrp, *services, state.api])
     print(table(["LB", "address", "holds", "VRRP", "haproxy", "keepalived", "VIP answers"], rows))
     _print_others(site, seen)
+    if foreign := rules.not_ours({host: state for host, (state, _) in seen.items()}):
+        print(f"\n{foreign}, so VRRP's states are not known here; {rules.TAKE_OVER} shows what would change")
     rows = [
         [host.name, each.proxy, each.server, each.status, age_text(each.since_s), each.check, str(each.sessions)]
         for host, (_, backends) in seen.items()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from runbooks.commands import haproxy
+from runbooks.commands import haproxy, lb
 from runbooks.commands.haproxy import Backend
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host
+from runbooks.rules import lb as rules
 from runbooks.rules.lb_servers import API, backends_of
 
 BACKEND = API
@@ -17,10 +18,19 @@ BACKENDS = backends_of(API)  # the one that is looked at is the last: an interru
 
 
 def take_out(host: Host) -> Step:
-    """Set ``host`` to maintenance in HAProxy, so that it gets no new connections. An LB that does not answer is skipped: it sends none."""
+    """Set ``host`` to maintenance in HAProxy, so that it gets no new connections. An LB that does not answer is skipped: it sends none.
+
+    Nor is it taken out of an LB that this tool has not set up, which is said.
+    """
+
+    def tell(run: Run) -> None:
+        if not _servers(run, host) and (foreign := not_ours(run)):
+            run.note(host, f"{foreign}: it is not taken out there, and connections to it may break; {rules.TAKE_OVER}")
+
     return Step(
         "take it out of the load balancers",
         host,
+        check=tell,
         done=lambda run: not _lbs_with(run, host, maintenance=False),
         do=lambda run: _set(run, host, "maint"),
         within=10,
@@ -60,6 +70,12 @@ def in_use(run: Run, host: Host) -> bool:
     """Return whether at least one LB answers, and each one that does sends connections to ``host``."""
     servers = _servers(run, host)
     return bool(servers) and all(server.up for server in servers.values())
+
+
+def not_ours(run: Run) -> str:
+    """Name the LBs that this tool has not set up: whom they use cannot be told, and nobody is taken out there; "" for none."""
+    seen = run.read_each({host: lb.state(run.site, host) for host in run.site.load_balancers})
+    return rules.not_ours({host: state for host, state in seen.items() if not isinstance(state, RunbookError)})
 
 
 def _servers(run: Run, host: Host) -> dict[Host, Backend]:

@@ -29,14 +29,14 @@ class Channel:
         self._watched = self._closed = False
 
     @classmethod
-    async def open(cls, context: ssl.SSLContext, address: str, port: int) -> Channel:
-        """Connect and shake hands. Raises OSError, ssl.SSLError among them."""
+    async def open(cls, context: ssl.SSLContext, address: str, port: int, name: str = "") -> Channel:
+        """Connect and shake hands; the certificate has to have the address, or ``name``. Raises OSError, ssl.SSLError among them."""
         plain = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         try:
             plain.setblocking(False)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().sock_connect(plain, (address, port))
-            made = cls(_wrapped(context, plain, address))
+            made = cls(_wrapped(context, plain, name or address))
         except BaseException:
             plain.close()
             raise
@@ -145,9 +145,9 @@ class Channel:
             self._number = -1
 
 
-def _wrapped(context: ssl.SSLContext, plain: socket.socket, address: str) -> ssl.SSLSocket:
+def _wrapped(context: ssl.SSLContext, plain: socket.socket, name: str) -> ssl.SSLSocket:
     try:
-        return context.wrap_socket(plain, server_hostname=address, do_handshake_on_connect=False, suppress_ragged_eofs=False)
+        return context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False, suppress_ragged_eofs=False)
     except OSError as error:
         if error.errno == errno.ENOTCONN:  # it was reset after it was accepted
             raise ConnectionResetError from None

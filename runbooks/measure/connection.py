@@ -7,7 +7,7 @@ import errno
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from runbooks.engine.namespace import Place, permit
@@ -58,20 +58,38 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What is the same for every connection. ``headers`` may hold a token."""
+    """What is the same for every connection. ``headers`` may hold a token.
+
+    ``names``: of an address, the name that a certificate may have in its place; ``by_name``: the addresses where it has.
+    """
 
     place: Place
     context: ssl.SSLContext
     headers: Mapping[str, str]
+    names: Mapping[str, str] = field(default_factory=dict)
+    by_name: set[str] = field(default_factory=set)
 
     async def open(self, address: str, port: int, until: float) -> Connection:
         """Connect, by ``until`` on the monotonic clock. Raises PrecheckError (the guard of `engine.namespace`), NotSentError, OwnError."""
         permit(self.place)
         try:
             async with asyncio.timeout_at(until):
-                return Connection(await Channel.open(self.context, address, port), address, self.headers)
+                return Connection(await self._channel(address, port), address, self.headers)
         except (OSError, EOFError) as error:
             raise NotSentError(_reason(error)) from None
+
+    async def _channel(self, address: str, port: int) -> Channel:
+        other = self.names.get(address, "")
+        if address in self.by_name:
+            return await Channel.open(self.context, address, port, other)
+        try:
+            return await Channel.open(self.context, address, port)
+        except ssl.SSLCertVerificationError:
+            if not other:
+                raise
+            found = await Channel.open(self.context, address, port, other)
+            self.by_name.add(address)
+            return found
 
 
 class Connection:

@@ -20,7 +20,7 @@ class Plan:
     """What is to be measured.
 
     name, example, lab   of the site: the guard of `engine.namespace` is asked before each connection.
-    address, port        of the VIP; ``servers``: of the API server of each host.
+    address, port        of the VIP; ``name_of_vip``: the endpoint's, where a certificate may have it instead of the address; ``servers``: of the API server of each host.
     kubeconfig           the text of the kubeconfig, a secret.
     object               the name for the namespace and the object in it.
     every_ms             the interval of requests through the VIP while all is well, ``servers_every_ms`` of those to each API server;
@@ -39,6 +39,7 @@ class Plan:
     kubeconfig: str = field(repr=False)
     servers: dict[str, tuple[str, int]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    name_of_vip: str = ""
     every_ms: float = EVERY_MS
     servers_every_ms: float = SERVERS_EVERY_MS
     quick: int = QUICK

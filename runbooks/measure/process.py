@@ -45,7 +45,7 @@ class Measurement:
         self._plan = plan
         self._began_s = time()
         self._common = Common(
-            client=Client(plan, context, headers),
+            client=Client(plan, context, headers, {plan.address: plan.name_of_vip}),
             place=Place(plan.object),
             register=Register(self._began_s),
             address=plan.address,

@@ -54,6 +54,7 @@ def plan_for(site: Site, admin: Secret, result: Path, versions: Mapping[str, str
         kubeconfig=str(admin),
         servers={host.name: (str(host.address), API_PORT) for host in site.control_plane},
         versions=dict(versions or {}),
+        name_of_vip=site.endpoint.name or "",
     )
 
 

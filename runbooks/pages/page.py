@@ -16,6 +16,7 @@ from runbooks.commands.kubectl import ADMIN_CONF
 from runbooks.engine.by_hand import ByHand, by_hand
 from runbooks.engine.steps import Procedure, Step, Together
 from runbooks.inventory.model import Site
+from runbooks.inventory.settings import ETCD_DATA
 from runbooks.render import section
 from runbooks.text import listed
 
@@ -66,7 +67,15 @@ def text(site: Site, page: Page) -> str:
         "## Steps",
         *(_section(*each) for each in _grouped(procedure)),
     ]
-    return re.sub(r"\n{3,}", "\n\n", "\n\n".join(part.strip() for part in parts)) + "\n"
+    return _with_data_dir(site, re.sub(r"\n{3,}", "\n\n", "\n\n".join(part.strip() for part in parts)) + "\n")
+
+
+def _with_data_dir(site: Site, text: str) -> str:
+    """Return a page with the site's own directory for etcd's data; the templates have kubeadm's default, also as the name of its check."""
+    own = site.kubernetes.etcd_data_dir
+    check = "DirAvailable-"
+    named = text.replace(check + ETCD_DATA.replace("/", "-"), check + own.replace("/", "-"))
+    return re.sub(rf"{ETCD_DATA}(?![\w-])", own, named)
 
 
 def index(site: Site, pages: Sequence[Page], pageless: Mapping[str, str]) -> str:

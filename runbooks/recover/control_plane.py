@@ -209,7 +209,7 @@ def put_back(ctx: PutBackContext, host: Host) -> Step:
     def do(run: Run) -> None:
         found = Store(ctx.site).one(ctx.set)
         flow = Source(archive.size, lambda: ctx.supply.open_set(found).chunks(archive.file))
-        run.change(host, files.place(host, ctx.set, archive.size, archive.sha256), flow)
+        run.change(host, files.place(host, ctx.set, archive.size, archive.sha256, ctx.site.kubernetes.etcd_data_dir), flow)
 
     return Step(
         "put its files back from the set (PKI, kubeconfigs, manifests parked)",

@@ -171,7 +171,7 @@ def _cluster(site: Site, version: Version) -> Document:
     document = {
         **_head(version, "ClusterConfiguration"),
         "kubernetesVersion": f"v{kubernetes.version}",
-        "clusterName": site.name,
+        "clusterName": site.cluster_name,
         "controlPlaneEndpoint": endpoint(site),
         "networking": {
             "podSubnet": str(site.networks.pods),
@@ -181,7 +181,7 @@ def _cluster(site: Site, version: Version) -> Document:
         "apiServer": _api_server(site, version, names),
         "etcd": {
             "local": {
-                "dataDir": "/var/lib/etcd",
+                "dataDir": kubernetes.etcd_data_dir,
                 **_extra_args(given.etcd, version),
                 "serverCertSANs": names,
                 "peerCertSANs": names,

@@ -12,7 +12,7 @@ PER_NODE = "kubeadm sets a different value on each node; this one would be used 
 MEMBERSHIP = "kubeadm manages the members: with one value for all of them, the first member waits for the others and never starts"
 CERTIFICATES = "kubeadm makes, mounts and renews the certificates"
 LOGIN = "kubeadm writes this file on each control plane host"
-LIBRARY = "etcd's data must be in /var/lib/etcd, which is mounted, backed up and restored"
+LIBRARY = "kubernetes.etcd_data_dir sets the directory, which is mounted, watched and restored; the log lies in it"
 # Of each program: patterns of flags that are refused, and why. https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/
 KEPT: Mapping[str, tuple[tuple[str, str], ...]] = {
     "api_server": (
@@ -35,7 +35,7 @@ KEPT: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("*kubeconfig", LOGIN),
         ("cluster-cidr", "networks.pods sets it"),
         ("service-cluster-ip-range", "networks.services sets it"),
-        ("cluster-name", "the name of the site is the name of the cluster"),
+        ("cluster-name", "kubernetes.cluster_name sets it, for kubeconfigs alike"),
     ),
     "scheduler": (("*kubeconfig", LOGIN),),
     "etcd": (

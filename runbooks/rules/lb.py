@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from runbooks.commands.lb import OLDEST, LbState
 from runbooks.inventory.model import Host, Site
+
+FOREIGN: Final = "HAProxy and keepalived run there with files that this tool has not written"
+TAKE_OVER: Final = "inv lb.setup --take-over"  # its plan shows what would change
 
 
 def change_order(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> list[Host]:
@@ -83,6 +87,8 @@ def outdated(state: LbState) -> str:
 
 def not_serving(state: LbState) -> str:
     """Say why an LB does not serve: it could not hold the VIP, or its stats page or metrics do not answer."""
+    if state.foreign:
+        return not_ready_to_hold(state)
     more = (
         (state.stats != "200", "the stats page does not answer"),
         (state.metrics != "200", "the metrics do not answer"),
@@ -104,7 +110,7 @@ def others_apart(states: Mapping[Host, LbState]) -> list[str]:
         masters = [str(host) for host, each in of.items() if each.vrrp == "MASTER"]
         if len(holders) != 1:
             found.append(f"the VIP {name} is on {' and '.join(holders) or 'no LB'}")
-        elif masters != holders:
+        elif masters != holders and not any(state.foreign for state in states.values()):
             found.append(f"{holders[0]} holds the VIP {name}, but the VRRP master is {' and '.join(masters) or 'no LB'}")
     return found
 
@@ -114,7 +120,7 @@ def _main_apart(states: Mapping[Host, LbState]) -> str:
     if len(holders) != 1:
         return f"the VIP is on {' and '.join(holders) or 'no LB'}"
     masters = [str(host) for host, state in states.items() if state.vrrp == "MASTER"]
-    if masters != holders:
+    if masters != holders and not any(state.foreign for state in states.values()):
         return f"{holders[0]} holds the VIP, but the VRRP master is {' and '.join(masters) or 'no LB'}"
     silent = [str(host) for host, state in states.items() if state.api == "silent"]
     if silent:
@@ -122,8 +128,17 @@ def _main_apart(states: Mapping[Host, LbState]) -> str:
     return ""
 
 
+def not_ours(states: Mapping[Host, LbState]) -> str:
+    """Name the LBs whose HAProxy and keepalived run with the files of somebody else: this tool cannot move a VIP there; "" for none."""
+    names = [str(host) for host, state in states.items() if state.foreign]
+    return f"{' and '.join(names)}: {FOREIGN}" if names else ""
+
+
 def not_ready_to_hold(state: LbState) -> str:
-    """Say why this LB could not hold the VIP."""
+    """Say why this LB could not hold the VIP. Of one that this tool has not set up only its services are known."""
+    if state.foreign:
+        units = (("haproxy", state.haproxy), ("keepalived", state.keepalived))
+        return "; ".join(f"{name} is {unit.active}" for name, unit in units if unit.active != "active")
     reasons = (
         (state.haproxy.active != "active", f"haproxy is {state.haproxy.active}"),
         (state.haproxy.active == "active" and state.haproxy_runs is None, "haproxy does not answer on its socket"),

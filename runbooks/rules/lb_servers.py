@@ -50,7 +50,7 @@ def findings(
     """
     on: dict[Finding, list[str]] = {}
     for balancer, seen in balancers.items():
-        if isinstance(seen, RunbookError) or not seen[1]:
+        if isinstance(seen, RunbookError) or not seen[1] or seen[0].foreign:
             continue  # `rules.verify_hosts` reports it
         for each in _of_one(site, seen[1], {host.name for host in joined}, unlisted):
             on.setdefault(each, []).append(balancer.name)

@@ -251,7 +251,7 @@ def config(site: Site, cluster: Cluster) -> Finding:
     if error := cluster.errors.get(KUBEADM_CONFIG):
         return Finding("warn", topic="kubeadm-config", seen=error, fix="kubectl -n kube-system get configmap kubeadm-config")
     wanted = {
-        "clusterName": {site.name},
+        "clusterName": {site.cluster_name},
         "controlPlaneEndpoint": set(endpoints(site)),
         "networking.podSubnet": {str(site.networks.pods)},
         "networking.serviceSubnet": {str(site.networks.services)},

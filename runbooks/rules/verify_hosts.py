@@ -123,7 +123,7 @@ def load_balancers(seen: Mapping[Host, LbReading | RunbookError]) -> list[Findin
             continue
         state, backends = each
         rows.append(_balancer(host, state, backends))
-        ingress.setdefault(_ingress(backends or ()), []).append(host.name)
+        ingress.setdefault(_ingress(() if state.foreign else backends or ()), []).append(host.name)
     rows += [
         Finding(
             "warn",
@@ -143,6 +143,16 @@ def load_balancers(seen: Mapping[Host, LbReading | RunbookError]) -> list[Findin
 
 
 def _balancer(host: Host, state: LbState, backends: Sequence[Backend] | None) -> Finding:
+    if state.foreign:
+        wrong = list(filter(None, [lb_rules.not_serving(state)]))
+        return judged(
+            "LB",
+            host.name,
+            wrong=wrong,
+            odd=[f"{lb_rules.FOREIGN}: no command takes a server out there before it stops"],
+            fine="",
+            fix=lb_rules.TAKE_OVER,
+        )
     idle = lb_rules.not_serving(state)
     api = [each for each in backends or () if each.proxy == "api"]
     wrong = [idle] if idle else []

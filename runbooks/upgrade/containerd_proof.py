@@ -166,7 +166,7 @@ def release(all_: Runtimes, run: Run, host: Host, error: RunbookError) -> None:
         run.look_anew()
         there, known = note(run, host), all_.one.node_object(run, host)
         kept = there and (there.proved or services.not_current(services_of(run, host), there.old, UNITS))
-        used = not host.is_control_plane or traffic.in_use(run, host)
+        used = not host.is_control_plane or traffic.in_use(run, host) or bool(traffic.not_ours(run))
         if there and known and used and not (kept or known.marked):
             run.change(host, runtime_upgrade.forget())
     except RunbookError as other:

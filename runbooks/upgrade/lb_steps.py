@@ -64,6 +64,8 @@ def pair_is_whole(pair: Pair) -> Step:
 
     def check(run: Run) -> None:
         found = pair.states(run)
+        if foreign := lb_rules.not_ours({host: state for host, (_, state) in found.items()}):
+            raise PrecheckError(f"{foreign}, so the VIP cannot be moved for the upgrade", hint=lb_rules.TAKE_OVER)
         wrong = [
             f"{host}: {reason}"
             for host, (seen, state) in found.items()

@@ -144,7 +144,8 @@ def may_be_away(one: Upgrade, run: Run, host: Host) -> None:
     Of the other API servers only those count that every load balancer that answers uses: one that was left in maintenance serves nobody.
     """
     control_plane.may_be_away(one, run, host)
-    if not any(traffic.in_use(run, other) for other in one.site.control_plane if other != host):
+    others = [other for other in one.site.control_plane if other != host]
+    if not any(traffic.in_use(run, other) for other in others) and not traffic.not_ours(run):
         raise PrecheckError(f"{host}: the load balancers use no other control plane host", hint="inv lb.status")
 
 

@@ -155,11 +155,11 @@ def ahead(run: Run, survey: Survey, more: Parts) -> None:
 
 def parts_of(site: Site, host: Host) -> dict[str, Probe[Any]]:
     """Return the probes of `look` for one host by kind; they run in one round trip."""
-    parts: dict[str, Probe[Any]] = {"load": load.look()}
+    parts: dict[str, Probe[Any]] = {"load": load.look(site)}
     if host.is_node:
         parts |= {"facts": commands.host_facts(host), "setup": setup_look.look(site)}
     if host.is_control_plane:
-        parts["health"] = commands.health([kubectl.url(host.address), kubectl.through_vip(site)])
+        parts["health"] = commands.health([kubectl.url(host.address), kubectl.as_clients(site)])
         if site.kubernetes.etcd == "stacked":
             parts["etcd"] = etcd.look()
     if host.is_lb:

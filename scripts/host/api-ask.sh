@@ -1,5 +1,6 @@
 # How to ask an API server as the administrator; stands before another script. Variables: none.
-# api get|create|delete SERVER SECONDS PATH [JSON] prints the answer; when it is refused or does not come, it prints why and returns 1.
+# api get|create|delete SERVER[#NAME] SECONDS PATH [JSON] prints the answer; when it is refused or does not come, it prints why and returns 1.
+# NAME: one that may be in the server's certificate in the place of its address, which clusters that others built may not have there.
 # By curl where that is installed and admin.conf holds a certificate: it takes a quarter of kubectl's processor time. kubectl is asked where
 # that is not so, and where the answer is an error that it puts better. Needs no temporary file: the disk may be full.
 # shellcheck shell=bash
@@ -23,12 +24,17 @@ login() { # sets these three, which no script takes for something else, to the P
 }
 if login 2>/dev/null; then by_curl=yes; else by_curl=no; fi
 by_curl() { # METHOD URL SECONDS JSON: as `api`; returns 2 when kubectl is to be asked
-    local said code http words=(-m "$3")
+    local said code http authority words=(-m "$3")
     [ "$by_curl" = yes ] || return 2
     case $1 in
     create) words+=(-H 'Content-Type: application/json' --data-binary @-) ;;
     delete) words+=(-X DELETE) ;;
     esac
+    if [ "$tls_name" ]; then # the same server, by its other name
+        authority=${2#https://} authority=${authority%%/*}
+        words+=(--connect-to "::$authority")
+        set -- "$1" "https://$tls_name:${authority##*:}/${2#https://*/}" "$3" "$4"
+    fi
     # -q: nobody's .curlrc
     said=$(printf %s "$4" | curl -q -sS -g --noproxy '*' -A ha-runbooks "${words[@]}" -w '\n%{http_code}' --cacert <(echo "$api_ca") \
         --cert <(echo "$api_certificate") --key <(echo "$api_key") -- "$2" 2>&1)
@@ -52,10 +58,27 @@ refused() { # ANSWER: what a Status says, as kubectl puts it
     echo "Error from server${BASH_REMATCH[1]:+ (${BASH_REMATCH[1]})}: ${text//\\\"/\"}"
 }
 api() {
+    local said status server=${2%%#*}
+    if [ "$server" = "$2" ]; then
+        tls_name='' api_by "$@"
+        return
+    fi
+    said=$(tls_name='' api_by "$1" "$server" "${@:3}")
+    status=$?
+    case $status:$said in 0:*) ;; *certificate* | *x509*) # nothing was sent to a server that was not trusted
+        said=$(tls_name=${2#*#} api_by "$1" "$server" "${@:3}")
+        status=$?
+        ;;
+    esac
+    printf '%s\n' "$said"
+    return "$status"
+}
+api_by() { # as `api`, without NAME; tls_name: the name in the certificate, "" for that of the URL
     local said status words=()
     by_curl "$1" "$2$4" "$3" "${5-}"
     case $? in 0) return ;; 1) return 1 ;; esac
     [ "$1" != create ] || words=(-f -)
+    [ -z "$tls_name" ] || words+=(--tls-server-name="$tls_name")
     # Without collecting garbage kubectl takes two thirds of the time, for an answer of a few KiB.
     said=$(printf %s "${5-}" | GOGC=off kubectl --kubeconfig="$conf" --server="$2" --request-timeout="$3s" "$1" --raw "$4" "${words[@]}" 2>&1)
     status=$?

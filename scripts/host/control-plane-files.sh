@@ -1,4 +1,4 @@
-# Variables: ACTION (look or place), ID (names what the files come from), SIZE and SHA (of the archive), PODS (array: static pods that
+# Variables: ACTION (look or place), ID (names what the files come from), SIZE and SHA (of the archive), DATA (the directory of etcd's data), PODS (array: static pods that
 # must not run yet), KNOWN (array: the paths that every archive may have), KUBELET (array: the names of those below /var/lib/kubelet);
 # note.sh stands before this.
 # look: "begun ID" or "placed ID" when the files of a control plane host were put back here; otherwise nothing.
@@ -45,7 +45,7 @@ kubelet_starts_as_before() { # the flags of the operator; units that are here st
 place() {
     local from=$top/files/etc/kubernetes pod name
     [ "$(noted state)" != "placed $ID" ] || exit 0
-    if [ -e /etc/kubernetes/kubelet.conf ] || [ -e /etc/kubernetes/pki/ca.crt ] || [ -d /var/lib/etcd/member ]; then
+    if [ -e /etc/kubernetes/kubelet.conf ] || [ -e /etc/kubernetes/pki/ca.crt ] || [ -d "$DATA/member" ]; then
         [ "$(noted state)" = "begun $ID" ] || fail "this host has files of a cluster already"
     fi
     unpack

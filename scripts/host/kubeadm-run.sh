@@ -1,6 +1,6 @@
 # Variables: ACTION (init, join, etcd for only etcd's part of a join, or wait for the one under way), CONFIG (kubeadm's
 # configuration: holds secrets), DISCOVERY (the kubeconfig that a host which joins finds the cluster with, or ""), WORDS (array), CGROUP_V1 ("accepted": this kubeadm refuses cgroup v1, and the kubelet accepts it, since
-# the site says failCgroupV1: false; else ""); cgroup.sh and kubeadm-patches.sh stand before this.
+# the site says failCgroupV1: false; else ""), DATA (the directory for etcd's data); cgroup.sh and kubeadm-patches.sh stand before this.
 # Runs kubeadm as a systemd unit of its own, so that a lost connection or a killed session never stops it half way: an etcd member
 # that was added and never starts can cost a new cluster its quorum. If kubeadm still runs, this script waits for it.
 # The file "attempt" is written before the first change and removed after the last one.
@@ -44,9 +44,9 @@ start() {
     # A disk of etcd's own has lost+found, and recover sets old data aside on it. etcd does not mind; kubeadm wants no files at all.
     case $ACTION in
     init | join)
-        names=$(ls -A /var/lib/etcd 2>/dev/null || true)
+        names=$(ls -A -- "$DATA" 2>/dev/null || true)
         if [ -n "$names" ] && ! grep -qvx 'lost+found\|aside-.*' <<<"$names"; then
-            WORDS+=(--ignore-preflight-errors=DirAvailable--var-lib-etcd)
+            WORDS+=("--ignore-preflight-errors=DirAvailable-${DATA//\//-}")
         fi
         # kubeadm looks only at the kubelet's version, not at its configuration. The rest of this check is in our own preflight.
         if [ "$CGROUP_V1" = accepted ] && [ "$(cgroup_version)" = v1 ]; then WORDS+=(--ignore-preflight-errors=SystemVerification); fi

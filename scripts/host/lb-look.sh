@@ -49,6 +49,7 @@ for file in "$HAPROXY_CFG" "$KEEPALIVED_CONF"; do
     sum=''
     if [ -r "$file" ]; then read -r sum _ < <(sha256sum <"$file"); fi
     echo "${file##*/}.file $sum"
+    line "${file##*/}.head" "$file"
 done
 echo "file_mark $([ ! -r "$HAPROXY_CFG" ] || marked <"$HAPROXY_CFG")"
 printf 'clock %(%s)T\n' -1

@@ -1,6 +1,7 @@
 # Variables: SERVER (URL of this host's API server), NAME and ADDRESS (of this host, where its manifests do not say them), ETCD ("yes": also etcd's),
 # CONFIG (a ClusterConfiguration; "": the one of the cluster's kubeadm-config), OURS ("": with the patches for kubeadm as they lie on this host;
-# "given": with NAMES and CONTENTS (arrays, in base64) instead of those that this tool has put there). kubeadm-patches.sh stands before this.
+# "given": with NAMES and CONTENTS (arrays, in base64) instead of those that this tool has put there). kubeadm-patches.sh and
+# etcd-data-dir.sh stand before this.
 # The static pod manifests that the installed kubeadm would write for this host now:
 #   kubeadm VERSION, rendered NAME BASE64, error TEXT
 # Changes nothing: kubeadm writes into a scratch directory, which is mounted over /etc/kubernetes/manifests in a mount namespace of its own, where the
@@ -45,14 +46,14 @@ patches_config "$patches" "$scratch/config.yaml"
 # shellcheck disable=SC2016
 unshare --mount --propagation private bash -c '
     mount --bind "$1" "$1" && mount --bind "$1/manifests" "$2" || exit 71
-    for each in / /etc /etc/kubernetes /var /var/lib /var/lib/etcd; do
+    for each in / /etc /etc/kubernetes /var /var/lib /var/lib/etcd "$4"; do
         ! mountpoint -q "$each" || mount -o remount,bind,ro "$each" || exit 71
     done
     [ "$(stat -c %d:%i "$2")" = "$(stat -c %d:%i "$1/manifests")" ] || exit 71
-    scratch=$1 etcd=$3; shift 3
+    scratch=$1 etcd=$3; shift 4
     kubeadm init phase control-plane all --config "$scratch/config.yaml" "$@" || exit
     [ "$etcd" != yes ] || kubeadm init phase etcd local --config "$scratch/config.yaml" "$@"
-' rendering "$scratch" "$manifests" "$ETCD" "${patch_words[@]}" >"$scratch/said" 2>&1 </dev/null || stop "kubeadm init phase: $(said)"
+' rendering "$scratch" "$manifests" "$ETCD" "$(etcd_data_dir)" "${patch_words[@]}" >"$scratch/said" 2>&1 </dev/null || stop "kubeadm init phase: $(said)"
 for file in "$scratch"/manifests/*.yaml; do
     name=${file##*/}
     echo "rendered ${name%.yaml} $(base64 -w0 <"$file")"

@@ -1,4 +1,4 @@
-# Variables: URL (this host's own API server). Needs packages-look.sh and api-ask.sh before it.
+# Variables: URL (this host's own API server). Needs packages-look.sh, api-ask.sh and etcd-data-dir.sh before it.
 # Prints the state of a Kubernetes host, one "key value" per line. Read-only.
 # shellcheck shell=bash disable=SC2154
 top=/var/lib/ha-runbooks/kubeadm
@@ -16,7 +16,7 @@ done
 for name in kubelet.conf admin.conf; do
     if [ -e "/etc/kubernetes/$name" ]; then echo "file $name"; fi
 done
-if [ -d /var/lib/etcd/member ]; then echo "file etcd"; fi
+if [ -d "$(etcd_data_dir)/member" ]; then echo "file etcd"; fi
 if [ -e /etc/kubernetes/pki/ca.crt ]; then
     echo "ca $(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1)"
 fi

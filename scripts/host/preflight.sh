@@ -1,4 +1,4 @@
-# Variables: ADDRESS (this host's own), ENDPOINT_NAME ("" for none), DIRECTORIES, SYSCTLS, UNITS, PROXIED (of these), SOCKETS, OPTIONS (of the kernel), TOOLS
+# Variables: ADDRESS (this host's own), ENDPOINT_NAME ("" for none), DATA (etcd's directory), DIRECTORIES, SYSCTLS, UNITS, PROXIED (of these), SOCKETS, OPTIONS (of the kernel), TOOLS
 # (programs) (arrays); cgroup.sh and container.sh stand before this.
 # What a host is before Kubernetes goes there, one "key value" a line. Read-only. What cannot be told is left out.
 # shellcheck shell=bash disable=SC2154,SC2153
@@ -141,9 +141,9 @@ done 2>/dev/null < <(systemctl show -p ActiveState -p Environment -p Environment
 for ((; at < ${#UNITS[@]}; at++)); do echo "unit ${UNITS[at]} unknown"; done
 
 # ---- what an earlier cluster left, or this one is
-find /var/lib/etcd -mindepth 1 -maxdepth 1 -printf 'etcd_data %f\n' 2>/dev/null
+find "$DATA" -mindepth 1 -maxdepth 1 -printf 'etcd_data %f\n' 2>/dev/null
 find /etc/kubernetes/manifests -mindepth 1 -maxdepth 1 \( -type d -printf 'found %p/\n' -o -printf 'found %p\n' \) 2>/dev/null
-for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf /var/lib/etcd/member /etc/cni/net.d/*.conf*; do
+for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf "$DATA/member" /etc/cni/net.d/*.conf*; do
     if [ -e "$path" ]; then echo "found $path"; fi
 done
 for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf; do

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runbooks.commands.preflight import CONTAINERD, ETCD, KUBELET, ports
+from runbooks.commands.preflight import CONTAINERD, KUBELET, ports
 from runbooks.commands.preflight_facts import Facts, Packages, Space
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
@@ -15,6 +15,7 @@ from runbooks.rules.kubeadm import minor_of
 from runbooks.rules.preflight_finding import fail, good, warn
 from runbooks.text import GIB, first_few, listed, size_text
 
+ETCD = "etcd"  # its directory is kubernetes.etcd_data_dir
 # GiB free on a host without Kubernetes: fails below the first number, warns below the second.
 # etcd: its quota is 2 GiB by default, 8 GiB at most (etcd FAQ); a restore needs the same again.
 # containerd: the images of a control plane take 1 GiB packed and 2 GiB unpacked, and twice that during an upgrade.
@@ -49,17 +50,17 @@ def space(site: Site, host: Host, facts: Facts) -> Finding:
     for each in facts.spaces:
         mounts.setdefault(each.mount, []).append(each)
     member = in_this_cluster(site, host, facts)
-    found = [_on_one(mount, those, member=member) for mount, those in mounts.items()]
+    found = [_on_one(site, mount, those, member=member) for mount, those in mounts.items()]
     everything = "; ".join(each.seen for each in found)
     gravest = worst(found)
     return gravest if gravest.fix else good(everything)
 
 
-def _on_one(mount: str, those: list[Space], *, member: bool) -> Finding:
+def _on_one(site: Site, mount: str, those: list[Space], *, member: bool) -> Finding:
     one, names = those[0], listed(each.directory for each in those)
-    least, most = (sum(NEEDED[_for(each)][column] for each in those) for column in (0, 1))
+    least, most = (sum(NEEDED[_for(site, each)][column] for each in those) for column in (0, 1))
     free, share = one.free / GIB, 100 * one.free / max(one.size, 1)
-    floor = max((EVICTION.get(_for(each), 0) for each in those), default=0)
+    floor = max((EVICTION.get(_for(site, each), 0) for each in those), default=0)
     seen = f"{mount}: {size_text(one.free)} free ({share:.0f} %)"
     fix = f"make room on {mount} for {names}"
     if one.inodes and 100 * one.inodes_free < INODES * one.inodes:
@@ -73,9 +74,11 @@ def _on_one(mount: str, those: list[Space], *, member: bool) -> Finding:
     return warn(seen, f"{fix}: {most} GiB") if free < most else good(seen)
 
 
-def _for(space: Space) -> str:
-    """Return the usual directory of what ``space`` is for: another one than these is containerd's root."""
-    return space.directory if space.directory in NEEDED else CONTAINERD
+def _for(site: Site, space: Space) -> str:
+    """Return what ``space`` is for, a key of `NEEDED`: a directory that is neither the kubelet's nor etcd's is containerd's root."""
+    if space.directory == site.kubernetes.etcd_data_dir:
+        return ETCD
+    return KUBELET if space.directory == KUBELET else CONTAINERD
 
 
 def free_ports(site: Site, host: Host, facts: Facts) -> Finding:
@@ -116,8 +119,9 @@ def leftovers(site: Site, host: Host, facts: Facts) -> Finding:
     grave = [path for path in facts.found if not path.startswith("/etc/cni/") and not _harmless(site, path)]
     if grave:
         fix = f"if nobody needs it: inv cluster.reset --host {host}"
-        if any(path.startswith(ETCD) for path in grave):
-            fix += f"; without a backup, copy {ETCD} away first"
+        data = site.kubernetes.etcd_data_dir
+        if any(path.startswith(data) for path in grave):
+            fix += f"; without a backup, copy {data} away first"
         return fail(f"left by another cluster: {listed(grave)}", fix)
     light = [path for path in facts.found if path.startswith("/etc/cni/")]
     if light:
@@ -149,8 +153,9 @@ def etcd_directory(site: Site, host: Host, facts: Facts) -> Finding | None:
     known = [name for name in facts.etcd_data if name == "lost+found" or name.startswith("aside-")]
     foreign = [name for name in facts.etcd_data if name not in known and name != "member"]
     if foreign:
-        fix = f"move them away: kubeadm stops when {ETCD} has other files than etcd's"
-        return fail(f"{ETCD} has files that are not etcd's: {listed(first_few(foreign, 6))}", fix)
+        data = site.kubernetes.etcd_data_dir
+        fix = f"move them away: kubeadm stops when {data} has other files than etcd's"
+        return fail(f"{data} has files that are not etcd's: {listed(first_few(foreign, 6))}", fix)
     return good(f"{listed(known)} may stay" if known else "no other files")
 
 
@@ -164,7 +169,7 @@ def fsync(site: Site, host: Host, facts: Facts) -> Finding | None:
     kind = "from the running etcd" if seen.tool == "etcd" else f"of {seen.number} writes ({seen.tool})"
     text = f"{seen.kind} {seen.ms:.1f} ms {kind}" + ("; for the p99 install fio" if seen.kind == "mean" else "")
     if seen.ms > FSYNC_MS:
-        return warn(text, f"etcd wants a p99 below {FSYNC_MS} ms: give {ETCD} a local SSD of its own")
+        return warn(text, f"etcd wants a p99 below {FSYNC_MS} ms: give {site.kubernetes.etcd_data_dir} a local SSD of its own")
     return good(text)
 
 

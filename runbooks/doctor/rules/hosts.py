@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from runbooks.commands.doctor import ETCD, Disk, Traces, targets
+from runbooks.commands.doctor import Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import GatewayError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
@@ -243,7 +243,7 @@ def unreachable_ports(site: Site, traces: Mapping[Host, Traces], unwell: Collect
         )
 
 
-def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
+def disks(site: Site, traces: Mapping[Host, Traces]) -> Iterator[Finding]:
     """Return the file systems that are full or nearly full."""
     for host, seen in traces.items():
         for disk in seen.disks:
@@ -252,7 +252,11 @@ def disks(traces: Mapping[Host, Traces]) -> Iterator[Finding]:
             if share >= LOW and inodes >= INODES_LOW:
                 continue
             very = share < VERY_LOW or inodes < VERY_LOW
-            why = "etcd stops when it cannot write" if ETCD in disk.directories else "below 10 % the kubelet evicts pods"
+            why = (
+                "etcd stops when it cannot write"
+                if site.kubernetes.etcd_data_dir in disk.directories
+                else "below 10 % the kubelet evicts pods"
+            )
             if host.is_lb:
                 why = "without space no log and no new configuration can be written"
             fix = f"on {host}: du -xh --max-depth=3 {disk.mount} | sort -h | tail; crictl rmi --prune; journalctl --vacuum-size=500M"

@@ -97,8 +97,8 @@ def taken_out(balancers: Mapping[Host, LbReading], explained: Collection[Host]) 
     names = {host.name for host in explained}
     out: dict[tuple[str, str], list[Host]] = {}
     noted: dict[tuple[str, str, Maintenance], list[Host]] = {}
-    for host, (_, backends) in balancers.items():
-        for each in backends or ():
+    for host, (state, backends) in balancers.items():
+        for each in () if state.foreign else backends or ():
             if each.maintenance:
                 noted.setdefault((each.proxy, each.server, each.maintenance), []).append(host)
             elif each.out and each.server not in names:

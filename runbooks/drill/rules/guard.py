@@ -175,6 +175,8 @@ def _balancers(site: Site, seen: Seen) -> Iterator[Finding]:
         state = seen.lbs.get(host)
         if not isinstance(state, LbState):
             yield _fail("lb", reason(host, state) if state else "was not asked", "inv lb.status", host.name)
+        elif state.foreign:
+            yield _fail("lb", lb.FOREIGN, lb.TAKE_OVER, host.name)
         elif why := lb.not_serving(state):
             yield _fail("lb", why, "inv lb.setup", host.name)
         elif state.drained:

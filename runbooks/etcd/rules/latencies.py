@@ -93,7 +93,7 @@ def judged(host: Host, perf: Perf) -> list[Finding]:
             perf.fsync.over(FSYNC_S),
             f"wal_fsync p99 {ms(perf.fsync.p99_s)} (below {ms(FSYNC_S)} is good)",
             "every write waits for this; heartbeats come late, and the leader changes",
-            "give /var/lib/etcd a faster disk of its own (SSD); see what else writes to it: iostat -x 1",
+            "give etcd's directory a faster disk of its own (SSD); see what else writes to it: iostat -x 1",
         ),
         (
             perf.commit.over(COMMIT_S),

@@ -26,7 +26,7 @@ def describe(site: Site, survey: EtcdSurvey, plan: Restore, why: str, lost: Newe
         *(["not joined", f"{name} is in hosts.yaml and in no cluster: it is not waited for"] for name in plan.outside),
         ["lost", _lost(plan, lost)],
         *([["", listed(name.removeprefix("/registry/") for name in lost.names)]] if lost and lost.names else []),
-        ["old data", "is kept on each host, in a new directory beside or in /var/lib/etcd"],
+        ["old data", "is kept on each host, in a new directory beside etcd's own or in it"],
     ]
     served = any(look.serves for look in survey.view.looks.values())
     title = "etcd has a quorum, which is given up (--insist)" if served and plan.insist else "etcd has no quorum"

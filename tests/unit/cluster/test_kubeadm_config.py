@@ -263,7 +263,14 @@ def test_init_says_where_the_first_node_is_and_what_the_cluster_is(make):
     assert not {"controllerManager", "scheduler", "imageRepository", "dns", "proxy"} & cluster.keys()
     assert found["KubeletConfiguration"]["cgroupDriver"] == "systemd"
     assert "failSwapOn" not in found["KubeletConfiguration"]
+
     assert found["KubeProxyConfiguration"]["clusterCIDR"] == "10.244.0.0/16"
+
+
+def test_a_cluster_that_somebody_else_has_built_keeps_its_name_and_the_place_of_its_data(make):
+    site = make(cluster_name="kubernetes", etcd_data_dir="/data/etcd")
+    cluster = read(kubeadm.init_config(site, site.control_plane[0], (1, 28, 0), KEY))["ClusterConfiguration"]
+    assert (cluster["clusterName"], cluster["etcd"]["local"]["dataDir"], site.name) == ("kubernetes", "/data/etcd", "somewhere")
 
 
 def test_audit_flags_point_into_what_is_mounted(make):
@@ -460,8 +467,8 @@ def test_what_is_no_package_version(text):
         ("etcd", "listen-client-urls", "kubeadm manages the members"),
         ("etcd", "listen-peer-urls", "kubeadm manages the members"),
         ("etcd", "name", "kubeadm manages the members"),
-        ("etcd", "data-dir", "/var/lib/etcd"),
-        ("etcd", "wal-dir", "/var/lib/etcd"),
+        ("etcd", "data-dir", "kubernetes.etcd_data_dir"),
+        ("etcd", "wal-dir", "kubernetes.etcd_data_dir"),
         ("etcd", "force-new-cluster", "remove the other members"),
         ("etcd", "peer-key-file", "certificates"),
         ("etcd", "config-file", "ignores all flags"),

@@ -499,6 +499,9 @@ INGRESS = tuple(
     for host in SITE.workers
 )
 LB1, LB2 = lb(1), lb(2)
+# Nothing of these tells keepalived's state, and HAProxy's socket is anywhere.
+THEIRS = replace(HOLDER, vrrp="", haproxy_runs=None, stats="", metrics="", foreign=True)
+SET_UP_BY_OTHERS = "HAProxy and keepalived run there with files that this tool has not written: no command takes a server out there before it stops"
 
 
 @pytest.mark.parametrize(
@@ -530,6 +533,10 @@ LB1, LB2 = lb(1), lb(2)
                 LB2: (STANDBY, UP),
             },
             [("warn", "", "ingress-http: 1 of 1 DOWN (seen by lb1)")],
+        ),
+        (
+            {LB1: (THEIRS, None), LB2: (replace(THEIRS, holds_vip=False), None)},
+            [("warn", "lb1", SET_UP_BY_OTHERS), ("warn", "lb2", SET_UP_BY_OTHERS)],
         ),
         ({LB1: (STANDBY, UP), LB2: (STANDBY, UP)}, [("fail", "", "the VIP is on no LB")]),
         ({LB1: (HOLDER, UP), LB2: lost(LB2)}, [("fail", "lb2", "no answer")]),

@@ -48,8 +48,11 @@ def ask(pki, api, tmp_path):
     text = (HOST_SCRIPTS / "api-ask.sh").read_text()
     text = text.replace("/etc/kubernetes/admin.conf", str(tmp_path / "admin.conf"))
 
-    def ask(method: str, path: str, body: str = "", *, seconds: int = 5, port: int = 0) -> tuple[int, str]:
-        words = [method, f"https://127.0.0.1:{port or api.port}", str(seconds), path, *([body] if body else [])]
+    def ask(
+        method: str, path: str, body: str = "", *, seconds: int = 5, port: int = 0, at: str = "127.0.0.1", name: str = ""
+    ) -> tuple[int, str]:
+        server = f"https://{at}:{port or api.port}" + (f"#{name}" if name else "")
+        words = [method, server, str(seconds), path, *([body] if body else [])]
         environment = {
             "PATH": f"{programs}:/usr/bin:/bin",
             "https_proxy": "http://127.0.0.1:1",
@@ -73,6 +76,33 @@ def test_what_is_there_is_read_written_and_deleted_without_kubectl(ask, api):
     assert ask("create", OBJECT.rpartition("/")[0], MANIFEST)[0] == 0
     assert [each.partition(" ")[0] for each in api.asked] == ["GET", "DELETE", "POST"]
     assert api.store.objects[OBJECT]["kind"] == "ConfigMap"
+
+
+NOT_TRUSTED = """#!/bin/bash
+for each; do case $each in --tls-server-name=*) echo "kubectl asks $each" && exit ;; esac; done
+echo "Unable to connect to the server: x509: certificate is valid for 127.0.0.1, not localhost" && exit 1
+"""
+
+
+def test_the_other_name_is_taken_where_the_certificate_has_no_address(ask, api):
+    """ "localhost" is not in its certificate."""
+    (ask.tmp / "bin/kubectl").write_text(NOT_TRUSTED)
+    assert ask("get", OBJECT, at="localhost")[0] == 1
+    assert ask("get", OBJECT, at="localhost", name="127.0.0.1")[0] == 0
+    assert ask("create", OBJECT.rpartition("/")[0], MANIFEST.replace('"one"', '"two"'), at="localhost", name="127.0.0.1")[0] == 0
+    assert [each.partition(" ")[0] for each in api.asked] == ["GET", "POST"]
+
+
+def test_the_address_is_asked_for_first(ask, api):
+    """A name that was written into hosts.yaml later is in no certificate yet."""
+    assert ask("get", OBJECT, name="not.in.the.certificate")[0] == 0
+    assert "--connect-to" not in (ask.tmp / "bin/curl.log").read_text()
+
+
+def test_kubectl_gets_the_other_name_too(ask):
+    (ask.tmp / "bin/kubectl").write_text(NOT_TRUSTED)
+    (ask.tmp / "admin.conf").write_text("users:\n- user:\n    token: x\n")  # not by curl
+    assert ask("get", OBJECT, at="localhost", name="api.example") == (0, "kubectl asks --tls-server-name=api.example")
 
 
 def test_nobodys_curlrc_is_read(ask):

@@ -71,7 +71,7 @@ def test_what_kubeadm_writes_is_saved_and_put_back(top):
     (top / "etc").mkdir()
     (top / "var/lib").mkdir(parents=True)
     digest = hashlib.sha256(rest[:size]).hexdigest()
-    run(control_plane_files.place(master(1), "20261128T000000Z", size, digest), top, archive)
+    run(control_plane_files.place(master(1), "20261128T000000Z", size, digest, "/var/lib/etcd"), top, archive)
     for path in WRITTEN:
         name = (
             path if not path.startswith("/etc/kubernetes/manifests/") else f"/etc/kubernetes/ha-runbooks-parked/{Path(path).name}"

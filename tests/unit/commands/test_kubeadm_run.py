@@ -86,3 +86,18 @@ def test_system_verification_is_ignored_only_on_cgroup_v1_and_where_the_site_acc
     assert answer.exited == 0, answer.stderr
     assert ("--ignore-preflight-errors=SystemVerification" in (tmp_path / "ran").read_text()) == ignored
     assert "--ignore-preflight-errors=ImagePull" in (tmp_path / "ran").read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "ignored"),
+    [((), False), (("lost+found",), True), (("aside-1", "lost+found"), True), (("member", "lost+found"), False)],
+)
+def test_etcds_directory_is_the_sites_own(host, tmp_path, names, ignored):
+    data = tmp_path / "data" / "etcd"
+    data.mkdir(parents=True)
+    for name in names:
+        (data / name).mkdir()
+    answer, _ = host("", "nothing", kubeadm.join(Secret("kind: x"), etcd_data=str(data)))
+    assert answer.exited == 0, answer.stderr
+    check = f"DirAvailable-{str(data).replace('/', '-')}"
+    assert (f"--ignore-preflight-errors={check}" in (tmp_path / "ran").read_text()) == ignored

@@ -218,6 +218,26 @@ def test_a_line_that_is_missing_is_named(line):
         parse_state(Answer(0, text))
 
 
+@pytest.mark.parametrize(
+    ("haproxy", "keepalived", "foreign"),
+    [
+        (
+            "# lb1 of one: written by `inv lb.setup` from hosts.yaml.",
+            "# lb1 of one: written by `inv lb.setup` from hosts.yaml.",
+            False,
+        ),
+        ("global", "vrrp_script chk {", True),
+        ("", "", True),
+        ("global", "# lb1 of one: written by `inv lb.setup` from hosts.yaml.", False),  # half of it is ours: judged as ours
+        (None, None, False),  # an answer of an earlier version
+    ],
+)
+def test_whose_files_they_are(haproxy, keepalived, foreign):
+    assert state(**{"haproxy.cfg.head": haproxy, "keepalived.conf.head": keepalived}).foreign is foreign
+    no_file = {"haproxy.cfg.head": "", "keepalived.conf.head": "", "haproxy_cfg_file": None, "haproxy.cfg.file": ""}
+    assert not state(**no_file).foreign
+
+
 def test_the_script_says_everything_that_is_read(tmp_path):
     """lb-look.sh for real, with a systemctl of our own, on this machine's loopback address."""
     programs, flags = tmp_path / "bin", tmp_path / "flags"

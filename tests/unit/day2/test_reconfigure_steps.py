@@ -307,6 +307,26 @@ def test_a_patch_of_somebody_else_that_wins_is_wanted_there_and_named(tmp_path: 
     assert "running: maxPods" not in [each.key for each in found], "kubeadm gives it no other value"
 
 
+@pytest.mark.parametrize(
+    ("variables", "theirs"),
+    [
+        ("KUBELET_EXTRA_ARGS=--node-ip=10.1.1.101 --max-pods=80\n", True),
+        ("# ha-runbooks: these flags come from hosts.yaml: --max-pods\nKUBELET_EXTRA_ARGS=--max-pods=80\n", False),
+        ("KUBELET_EXTRA_ARGS=--v=2\n", False),
+    ],
+)
+def test_a_flag_of_somebody_else_that_wins_is_named_with_its_file(tmp_path: Path, variables: str, theirs: bool) -> None:
+    wanted = of_28(tmp_path, maxPods=120)
+    unit = "# /lib/systemd/system/kubelet.service\n[Service]\nEnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/bin/kubelet $KUBELET_EXTRA_ARGS\n"
+    have = HostSettings(unit=unit, files={"/etc/default/kubelet": variables})
+    said = yaml.safe_load(KEPT) | {"maxPods": 80, "authentication": {"anonymous": {"enabled": True}}}
+    cluster = ClusterSettings(args={}, kubelet=KEPT, kubelet_map="kubelet-config")
+    [only] = [each for each in diff_kubelet.of_host(wanted, master(1), cluster, have, said, ()) if each.key == "running: maxPods"]
+    assert (only.there, only.wanted) == ("80", "120")
+    assert ("--max-pods=80 from /etc/default/kubelet" in only.why, "take --max-pods out of" in only.fix) == (theirs, theirs)
+    assert (only.fix == "inv cluster.reconfigure --only kubelet --host master1") == (not theirs)
+
+
 def test_a_patch_that_does_not_apply_leaves_the_other_nodes_compared(tmp_path: Path) -> None:
     wanted = of_28(tmp_path, maxPods=120)
     said = {host.name: {"maxPods": 110, "authentication": {"anonymous": {"enabled": True}}} for host in wanted.nodes}

@@ -303,6 +303,19 @@ def test_an_api_server_that_is_down_explains_its_pods_and_what_the_load_balancer
     assert (placed(only), "its API server" in only.seen) == ("master2", True)
 
 
+def test_load_balancers_that_somebody_else_has_set_up_are_a_note():
+    """Nothing of ours tells what keepalived does there, and their servers have any names."""
+    seen = everything()
+    for host in SITE.load_balancers:
+        state = replace(seen.hosts[host]["lb"], vrrp="", haproxy_runs=None, stats="", metrics="", foreign=True)
+        backends = tuple(replace(each, proxy="apiserverbackend", status="MAINT") for each in seen.hosts[host]["backends"])
+        seen.hosts[host] = seen.hosts[host] | {"lb": state, "backends": backends}
+    found = looked(seen=seen)
+    before = of_hosts(SITE, found)
+    (only,) = (each for each in [*before, *of_cluster(SITE, found, before)] if each.topic != "backup")
+    assert (only.severity, only.topic, only.host, only.fix) == ("note", "LB", "lb1, lb2", "inv lb.setup --take-over")
+
+
 def test_a_server_that_was_left_out_of_the_load_balancers():
     seen = everything()
     for host in SITE.load_balancers:
@@ -456,7 +469,7 @@ GIB = 2**30
     ],
 )
 def test_disks(disk, severity):
-    found = list(host_rules.disks({M1: replace(QUIET, disks=(disk,))}))
+    found = list(host_rules.disks(SITE, {M1: replace(QUIET, disks=(disk,))}))
     assert all(("du -x --inodes" in each.fix) == ("inodes" in each.seen and "bytes" not in each.seen) for each in found)
     assert [each.severity for each in found] == ([severity] if severity else [])
 

@@ -62,6 +62,7 @@ def test_a_site_that_is_well_may_be_drilled(scenario):
         ("lb", replace(GOOD, lbs={lb(1): HOLDER, lb(2): SILENT})),
         ("lb", replace(GOOD, lbs={lb(1): HOLDER})),
         ("lb", replace(GOOD, lbs={lb(1): HOLDER, lb(2): replace(STANDBY, haproxy_down=True)})),
+        ("lb", replace(GOOD, lbs={lb(1): HOLDER, lb(2): replace(STANDBY, foreign=True)})),
         ("drained", replace(GOOD, lbs={lb(1): HOLDER, lb(2): replace(STANDBY, drained=True)})),
         ("lb", replace(GOOD, lbs={lb(1): HOLDER, lb(2): HOLDER})),
         ("lb", replace(GOOD, lbs={lb(1): STANDBY, lb(2): STANDBY})),

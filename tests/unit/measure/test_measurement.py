@@ -388,6 +388,12 @@ def test_nothing_is_measured_when_the_server_says_no(measured, nothing, api, pla
     assert not Path(plan.result).exists()
 
 
+def test_a_certificate_that_has_only_the_other_name_is_taken(measured, nothing):
+    """As of a cluster that somebody else has built for the endpoint's name. "localhost" is not in the server's certificate."""
+    found = measured(nothing, address="localhost", name_of_vip="127.0.0.1")
+    assert (found.vip.failed, found.vip.requests > 0) == (0, True)
+
+
 def test_a_server_of_another_ca_is_not_asked(measured, nothing, api, tmp_path, monkeypatch):
     certificates(tmp_path)
     monkeypatch.setattr("runbooks.measure.cluster.CREATE_S", 0.1)

@@ -276,3 +276,35 @@ def test_a_switch_that_was_interrupted_is_seen():
     assert not rules.half_switched({LB1: stopped, LB2: stopped})
     failed = replace(stopped, keepalived=replace(stopped.keepalived, enabled="enabled"))
     assert not rules.half_switched({LB1: old, LB2: failed})
+
+
+# ---- load balancers that somebody else has set up
+
+THEIRS = replace(STANDBY, vrrp="", haproxy_runs=None, stats="", metrics="", haproxy_loaded="", keepalived_loaded="", foreign=True)
+THEIR_HOLDER = replace(THEIRS, holds_vip=True)
+
+
+def test_what_only_our_own_files_tell_is_no_fault_of_theirs():
+    assert rules.not_serving(THEIRS) == rules.not_ready_to_hold(THEIRS) == rules.outdated(THEIRS) == ""
+    assert rules.not_serving(replace(THEIRS, foreign=False))
+    assert rules.not_a_pair(pair(THEIR_HOLDER, THEIRS)) == ""
+    assert rules.not_ours(pair(THEIR_HOLDER, THEIRS)) == f"lb1 and lb2: {rules.FOREIGN}"
+    assert rules.not_ours(pair(HOLDER, STANDBY)) == ""
+
+
+@pytest.mark.parametrize(
+    ("states", "wrong"),
+    [
+        (pair(THEIRS, THEIRS), "the VIP is on no LB"),
+        (pair(THEIR_HOLDER, THEIR_HOLDER), "the VIP is on lb1 and lb2"),
+        (pair(replace(THEIR_HOLDER, api="silent"), THEIRS), "nothing answers on the VIP when asked from lb1"),
+    ],
+)
+def test_what_can_be_seen_of_theirs_is_still_judged(states, wrong):
+    assert rules.not_a_pair(states) == wrong
+
+
+def test_their_services_have_to_run():
+    stopped = replace(RUNS, active="failed")
+    assert rules.not_serving(replace(THEIRS, haproxy=stopped)) == "haproxy is failed"
+    assert rules.not_ready_to_hold(replace(THEIRS, keepalived=stopped)) == "keepalived is failed"

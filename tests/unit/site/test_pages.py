@@ -86,6 +86,21 @@ def test_other_sites_have_pages_as_well(change):
     assert "master2" not in "".join(found.values())
 
 
+def test_pages_have_the_sites_own_directory_of_etcd():
+    example = fakes.site()
+    default, found = (
+        everything(example),
+        everything(replace(example, kubernetes=replace(example.kubernetes, etcd_data_dir="/data/etcd"))),
+    )
+    text = "".join(found.values())
+    assert "/var/lib/etcd" in "".join(default.values())
+    assert (
+        "/var/lib/etcd" in text,
+        "--ignore-preflight-errors=DirAvailable--data-etcd`" in text,
+        "/data/etcd.aside-" in text,
+    ) == (False, True, True)
+
+
 def test_no_page_has_a_secret():
     vrrp = replace(fakes.site().load_balancer.vrrp, version=2, advert_ms=1000)
     site = replace(fakes.site(), load_balancer=replace(fakes.site().load_balancer, vrrp=vrrp))

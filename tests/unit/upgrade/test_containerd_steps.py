@@ -49,6 +49,7 @@ class Node:
         self.unit = "current"
         self.answer = ""
         upgrade = Upgrade(site(), TO, Choices(to=TO))
+        self.site = upgrade.site
         self.all_ = Runtimes(upgrade, {HOST: NEW})
         for module in (containerd_proof, containerd_steps):
             monkeypatch.setattr(module, "READY_WITHIN_S", 0)
@@ -60,6 +61,9 @@ class Node:
         monkeypatch.setattr(Upgrade, "node_object", lambda *_: self.node_object())
 
     # ---- what is read
+
+    def read_each(self, _: object) -> dict[Host, object]:
+        return {}
 
     def read(self, host: Host, probe: Probe[object]) -> object:
         asked = str(probe.command)

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from runbooks.inventory.settings import Kubernetes
 from runbooks.rules.finding import Finding, ordered
 from runbooks.site.adopt.rules import differences_lb, proxy
 from runbooks.site.adopt.rules.seen import Seen
 from runbooks.text import counted, listed
 
-LIBRARY: Final = "/var/lib/etcd"
 CONTROL_PLANE: Final = "inv cluster.reconfigure --only control-plane"
 
 
@@ -54,15 +52,6 @@ def _etcd(seen: Seen) -> Iterator[Finding]:
             fix="back up that etcd as before",
         )
         return
-    data = str(seen.cluster.part("etcd.local.dataDir")) or LIBRARY
-    if data != LIBRARY and "etcd_data_dir" not in Kubernetes.__struct_fields__:
-        yield Finding(
-            "fail",
-            topic="etcd",
-            seen=f"etcd's data are in {data}",
-            why=f"our commands back up and restore {LIBRARY}",
-            fix=f"mount the same disk at {LIBRARY}, host by host, and change dataDir in kubeadm-config",
-        )
     for file, hosts in _by_value({name: tuple(each.look.snapshots.items()) for name, each in seen.read().items()}).items():
         yield _snapshot(file, hosts)
 

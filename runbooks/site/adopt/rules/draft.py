@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from runbooks.commands import yaml_text
-from runbooks.inventory.settings import Kubernetes
 from runbooks.inventory.words import NAME
 from runbooks.inventory.written import Noted
 from runbooks.rules.kubeadm_args import KEPT
@@ -112,9 +111,9 @@ def _kubernetes(seen: Seen) -> dict[str, object]:
 
 
 def _data_dir(seen: Seen) -> dict[str, object]:
-    """Return where etcd has its data, where hosts.yaml can say it."""
+    """Return where etcd has its data."""
     given = str(seen.cluster.part("etcd.local.dataDir"))
-    return {"etcd_data_dir": given} if given and "etcd_data_dir" in Kubernetes.__struct_fields__ else {}
+    return {"etcd_data_dir": given} if given else {}
 
 
 def _audit(seen: Seen) -> dict[str, object]:

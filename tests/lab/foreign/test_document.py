@@ -1,0 +1,95 @@
+"""A cluster that somebody has built from the document, with its own HAProxy and keepalived: this tool looks after it, and takes nothing over.
+
+The tests build on one another in the order of this file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.foreign import clusters, operators
+from tests.support.operator import REFUSES, Operator
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.lab
+
+MASTERS = clusters.hosts_of("control-plane", "document")
+FILES = "sha256sum /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """One control plane host."""
+    with operators.operator("document", 1, tmp_path_factory.mktemp("small")) as somebody:
+        yield somebody
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """Three control plane hosts and a worker."""
+    with operators.operator("document", 3, tmp_path_factory.mktemp("document")) as somebody:
+        yield somebody
+
+
+def test_it_is_looked_at_and_backed_up_as_it_is(small: Operator) -> None:
+    before = {host: clusters.run(small.lab, host, FILES) for host in clusters.LBS}
+    small.well("backup.run")
+    small.good("backup.verify")
+    eventually(lambda: operators.seen(small, "fail", "doctor"), set(), 180)
+    told = small.inv("doctor").stdout
+    assert "HAProxy and keepalived run there with files that this tool has not written" in told
+    refused = small.inv("lb.setup")
+    assert refused.returncode == REFUSES, refused.stdout + refused.stderr
+    assert "--take-over" in refused.stderr
+    assert {host: clusters.run(small.lab, host, FILES) for host in clusters.LBS} == before
+
+
+@pytest.mark.long
+def test_the_whole_of_it_is_verified(document: Operator) -> None:
+    document.verified()
+    assert operators.seen(document, "fail", "doctor") == set()
+    assert "LB" in operators.seen(document, "warn", "cluster.verify")
+    there = json.loads(document.inv("cluster.diff", "--json").stdout.splitlines()[0])
+    assert there["unread"] == []
+    assert not [each for each in there["differences"] if each["topic"] in {"by-hand", "nodes"}]
+
+
+@pytest.mark.long
+def test_certificates_are_renewed(document: Operator) -> None:
+    read = "openssl x509 -noout -serial -in /etc/kubernetes/pki/apiserver.crt"
+    old = {host: clusters.run(document.lab, host, read) for host in MASTERS}
+    said = document.done("certs.renew", "--force", "--host", "master2", timeout_s=400)
+    assert "it is not taken out there" in said  # of load balancers that are not ours
+    new = {host: clusters.run(document.lab, host, read) for host in MASTERS}
+    assert [host for host in MASTERS if new[host] != old[host]] == ["master2"]
+    document.verified()
+
+
+@pytest.mark.long
+def test_a_member_that_lost_its_data_comes_back(document: Operator) -> None:
+    ids = operators.members(document)
+    operators.lose_data(document, "master3", "/var/lib/etcd")
+    document.done("recover.etcd-member", "--member", "master3", timeout_s=600)
+    back = operators.members(document)
+    assert back.keys() == ids.keys()
+    assert [name for name in ids if back[name] != ids[name]] == ["master3"]
+    assert operators.is_kept(document, "master3")
+    document.verified()
+
+
+@pytest.mark.long
+def test_a_worker_leaves_and_comes_back(document: Operator) -> None:
+    document.done("cluster.remove", "--host", "worker1", timeout_s=400)
+    assert "worker1" not in clusters.kubectl(document.lab, "master1", "get", "nodes", "-o", "name")
+    document.done("cluster.join", "--host", "worker1", timeout_s=600)
+    document.verified()
+
+
+@pytest.mark.long
+def test_an_upgrade_would_not_be_refused(document: Operator) -> None:
+    document.verified()
+    document.well("backup.run")
+    assert operators.seen(document, "fail", "upgrade.plan", "--to", "1.20.3") == set()
