@@ -39,5 +39,5 @@ for name, chapter in CHAPTERS.items():
 for command in (day2.diff, day2.reconfigure, day2.cordon, day2.drain, day2.uncordon, day2.reboot):
     ns.collections["cluster"].add_task(command)
 ns.add_task(doctor.examine, name="doctor")  # one command, no chapter
-rehearse.rehearse.others = named_tasks(ns.collections)
+rehearse.rehearse.others = {**named_tasks(ns.collections), "doctor": doctor.examine}
 ns.add_task(rehearse.rehearse, name="rehearse")

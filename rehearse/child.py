@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ STOP: Final = b"stop\n"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended: its exit status, and the last lines that it printed ("" when they went to the terminal)."""
+    """How a command ended: its exit status, and the last lines that it printed."""
 
     exited: int
     said: str = ""
@@ -37,52 +36,23 @@ def environ(instance: Instance) -> Mapping[str, str]:
     return mine | {"RUNBOOKS_SITE": str(instance.site), "RUNBOOKS_LAB": instance.name}
 
 
-@dataclass(slots=True)
-class Running:
-    """A command that is at work on the twin. What it prints goes to a file that nobody else can open."""
-
-    process: subprocess.Popen[bytes]
-    said: IO[bytes]
-
-    def at_work(self) -> bool:
-        """Whether it has not ended yet."""
-        return self.process.poll() is None
-
-    def end(self) -> Ended:
-        """Wait for its end."""
-        self.process.wait()
-        self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").splitlines()
-        self.said.close()
-        return Ended(status(self.process.returncode), "\n".join(lines[-TAIL:]))
-
-
-def begin(instance: Instance, *words: str, piped: bool = False) -> Running:
-    """Begin ``inv WORDS`` on the twin. It dies with this process. ``piped``: what it prints can be read while it runs, instead of at its end."""
-    said = tempfile.TemporaryFile()  # noqa: SIM115 - `Running.end` closes it
+def inv(instance: Instance, *words: str, shown: bool = False) -> Ended:
+    """Run ``inv WORDS`` on the twin. It dies with this process. ``shown``: what it prints goes to the terminal, too."""
+    last: deque[str] = deque(maxlen=TAIL)
     process = subprocess.Popen(
         [*DIES, sys.executable, "-m", "invoke", *words],
         cwd=ROOT,
         env=environ(instance),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if piped else said,
+        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    return Running(process, said)
-
-
-def inv(instance: Instance, *words: str, shown: bool = False) -> Ended:
-    """Run ``inv WORDS`` on the twin. It dies with this process. ``shown``: what it prints goes to the terminal, too."""
-    running = begin(instance, *words, piped=shown)
-    if not shown:
-        return running.end()
-    last: deque[str] = deque(maxlen=TAIL)
-    assert running.process.stdout  # noqa: S101 - for the type checker
-    for line in running.process.stdout:
+    assert process.stdout  # noqa: S101 - for the type checker
+    for line in process.stdout:
         last.append(line.decode(errors="replace").rstrip("\n"))
-        print(last[-1], flush=True)
-    running.end()
-    return Ended(status(running.process.returncode), "\n".join(last))
+        if shown:
+            print(last[-1], flush=True)
+    return Ended(status(process.wait()), "\n".join(last))
 
 
 def status(code: int) -> int:

@@ -142,24 +142,23 @@ def ready(plan: Rehearsal, twin: Twin) -> None:
         twin.build(plan.kubernetes)
         return
     if saved(name):
-        with twin.part(f"from the save {name}"):
-            twin.lab.up_from(name)
+        twin.from_save(name)
     else:
         twin.build(plan.kubernetes)
         twin.restore(plan.gone)
     twin.well()
     if plan.chosen.save and not saved(name):
-        twin.unlink_set()
-        twin.lab.save(name)
+        twin.save(name)
     twin.unlink_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was seen of the procedure: how it ended, its runs and all of the twin, which API was served before and after it, what clients saw."""
+    """What was seen of the procedure: how it ended, its runs, the seconds of those on the side, all runs of the twin, which API was served before and after it, what clients saw."""
 
     ended: child.Ended
     runs: tuple[RunRecord, ...]
+    beside_s: float
     everything: tuple[RunRecord, ...]
     before: apis.Versions
     after: apis.Versions
@@ -177,16 +176,21 @@ def carry_out(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...])
         twin.link_set()
     result = lab.instance.state / "clients.json"
     if whole:
-        ended, why = _inv(plan, twin), "nothing serves before it"
+        why = "nothing serves before it"
+        with twin.adapting(plan.gone):
+            ended = _inv(plan, twin)
     else:
         with child.clients(lab.instance, result) as why:
             twin.breaks(faults)
             ended = _inv(plan, twin)
+    twin.unlink_set()
     clients = None if why else record.read(result)
     everything = look.runs(lab, site)
+    new = [run for run in everything if run.run not in earlier]
     seen = Seen(
         ended=ended,
-        runs=tuple(own([run for run in everything if run.run not in earlier])),
+        runs=tuple(own(new)),
+        beside_s=sum(run.seconds for run in new if run not in own(new)),
         everything=tuple(everything),
         before=before,
         after=look.served(lab, site, wanted),
@@ -221,7 +225,7 @@ def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], se
         unmeasured=seen.unmeasured,
         drains=tuple(drained.findings(plan.given, plan.session.site, contents.drains)),
         broken=tuple(apis.broken(contents.used, seen.before, seen.after)) if seen.after else (),
-        silent=not seen.after,
+        silent=not (seen.before and seen.after),
         hooks=tuple(map(webhooks.told, webhooks.unanswered(contents.drains))),
         warnings=tuple(f"{text} ({listed(hosts)})" for text, hosts in look.warnings(twin.lab, twin.site).items()),
         changed=(*twin.changed, *balancers.differing(twin.lab, twin.site, plan.opened)),
@@ -241,6 +245,7 @@ def timed(plan: Rehearsal, seen: Seen, found: Outcome) -> Outcome:
     scale = own_scale if own_scale.steps else forecast.factor(seen.everything, known)
     steps = forecast.forecast(seen.runs, known, scale)
     took, real = forecast.total(seen.runs, steps)
+    found = replace(found, beside_s=seen.beside_s, untimed=len(plan.gone))
     return replace(found, runs=seen.runs, steps=steps, took_s=took, real_s=real, basis=str(scale))
 
 

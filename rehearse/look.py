@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from lab.control import Lab
-from rehearse.adapt import kubectl
+from rehearse.adapt import KUBECTL, kubectl
 from rehearse.rules.apis import Versions
 from runbooks.engine import history
 from runbooks.engine.history import RunRecord
@@ -25,21 +26,34 @@ grep -hoiE 'Flag --[a-z0-9-]+ has been deprecated[^"]*|Setting GA feature gate [
 journalctl -q -u kubelet -o cat 2>/dev/null | grep -oiE 'Flag --[a-z0-9-]+ has been deprecated[^"]*' | sort -u | head -20
 true
 """
+ATTEMPTS: Final = 5
+ABSENT: Final = "(NotFound)"  # as kubectl tells the status of the API server
 OURS: Final = re.compile(r"--(cgroup-driver|resolv-conf|fail-cgroupv1)\b")  # the rehearsal's own flags, see rules/kubelets.py
 
 
 def served(lab: Lab, site: Site, wanted: Iterable[str]) -> Versions:
-    """Return the plurals that the twin serves in each of the ``wanted`` versions of groups ("v1", "apps/v1"); {} when no API server answers."""
+    """Return the plurals that the twin serves in each of the ``wanted`` versions of groups ("v1", "apps/v1"); {} when that is not known, as no API server answers."""
     host = _serving(lab, site)
     found = {}
     for version in sorted(set(wanted)) if host else ():
         path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        said = kubectl(lab, site, "get", "--raw", path, check=False, host=host)
-        try:
-            found[version] = frozenset(each["name"] for each in json.loads(said)["resources"])
-        except (ValueError, KeyError, TypeError):
-            found[version] = frozenset()
+        plurals = _plurals(lab, host, path)
+        if plurals is None:
+            return {}
+        found[version] = plurals
     return found
+
+
+def _plurals(lab: Lab, host: str, path: str) -> frozenset[str] | None:
+    """Return what is served at ``path``: nothing only when the API server says so. None when it does not answer, or says something else."""
+    for _ in range(ATTEMPTS):
+        done = lab.console(host, [*KUBECTL, "get", "--raw", path])
+        with suppress(ValueError, KeyError, TypeError):
+            return frozenset(each["name"] for each in json.loads(done.stdout)["resources"])
+        if ABSENT in done.stderr:
+            return frozenset()
+        time.sleep(2)
+    return None
 
 
 def _serving(lab: Lab, site: Site) -> str:

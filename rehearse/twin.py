@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,12 +22,12 @@ from lab.names import Instance
 from lab.tree import wanted_name
 from lab.twin import site_text
 from rehearse import adapt
-from rehearse.child import begin, inv, must
+from rehearse.child import inv, must
 from rehearse.origin import Contents
 from rehearse.rules.procedures import Fault
 from rehearse.watchdog import watched
 from runbooks.backup.sets.store import Set
-from runbooks.errors import CommandError, OutcomeError, PrecheckError
+from runbooks.errors import OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.text import indented, listed
 
@@ -34,6 +35,7 @@ MARK: Final = "rehearsal"  # in the lab's own directory: which rehearsal it belo
 KEPT: Final = "kept"
 WELL_S: Final = 240
 SAVE: Final = "rehearsal"  # how the names of saves begin
+FORMAT: Final = "2"  # of what a save holds: older saves are not used
 LOST_DATA: Final = "systemctl stop kubelet; pkill -KILL -x etcd; sleep 1; rm -rf /var/lib/etcd/member; systemctl start kubelet"
 
 
@@ -41,7 +43,7 @@ LOST_DATA: Final = "systemctl stop kubelet; pkill -KILL -x etcd; sleep 1; rm -rf
 class Twin:
     """The twin of ``site``, which has the version and the hosts that are rebuilt. ``tell`` prints what is done.
 
-    changed  what is not as on the real site, in words. ``seconds``: how long each part of building took.
+    changed  what is not as on the real site, in words. ``seconds``: how long each part of building took. ``adapted``: `adapt` is done.
     """
 
     lab: Lab
@@ -51,6 +53,7 @@ class Twin:
     contents: Contents
     tell: Callable[[str], None]
     changed: list[str] = field(default_factory=list)
+    adapted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -91,15 +94,14 @@ class Twin:
         with self.part("its control plane, from the set (recover.control-plane)"):
             key = ("--identity", self.identity) if self.identity else ()
             words = ("recover.control-plane", "--backup", self.origin.id, "--yes-restore", self.site.name, *key)
-            restoring, adapted = begin(self.instance, *words), False
-            while restoring.at_work():
-                adapted = adapted or self._adapted(gone)
-                time.sleep(1)
-            ended = restoring.end()
-            adapted = adapted or self._adapted(gone)
-            if adapted and ended.exited not in {0, 5}:  # it ended too early; etcd has its data, and this goes on with the rest
+            with self.adapting(gone):
+                ended = inv(self.instance, *words)
+            if self.adapted and ended.exited not in {
+                0,
+                5,
+            }:  # it ended too early; etcd has its data, and this goes on with the rest
                 ended = inv(self.instance, "recover.etcd-quorum", *words[1:])
-            if not adapted or ended.exited not in {0, 5}:
+            if not self.adapted or ended.exited not in {0, 5}:
                 raise OutcomeError(
                     f"the set {self.origin.id} cannot be restored on the twin:{indented(ended.said.splitlines())}",
                     hint="perhaps this is what inv recover.control-plane would meet, too; --keep leaves the twin for a look",
@@ -110,13 +112,31 @@ class Twin:
                 must(self.instance, "cluster.join", "--host", ",".join(map(str, workers)), good=(0, 5))
                 adapt.mark(self.lab, self.site, self.contents, workers)
 
+    @contextmanager
+    def adapting(self, gone: Sequence[str]) -> Iterator[None]:
+        """Adapt the cluster that the block restores as soon as its API server answers: what restores it waits until it is well."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not self.adapted and not over.wait(1):
+                self.adapted = self._adapted(gone)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+        self.adapted = self.adapted or self._adapted(gone)
+
     def _adapted(self, gone: Sequence[str]) -> bool:
-        """Adapt the restored cluster as soon as its API server answers: what restores it waits until it is well. False: not yet."""
+        """Adapt the restored cluster if its API server answers. False: not yet."""
         try:
             if adapt.answers(self.lab, self.site):
                 self.changed += adapt.adapt(self.lab, self.site, self.contents, gone)
                 return True
-        except CommandError:  # the API server has just begun; all of it can be done again
+        except RunbookError:  # the API server has just begun; all of it can be done again
             pass
         return False
 
@@ -131,6 +151,22 @@ class Twin:
     def unlink_set(self) -> None:
         """Take that away again: what the twin does to its own sets must not reach it."""
         (self.instance.state / "backup" / self.origin.id).unlink(missing_ok=True)
+
+    def save(self, name: str) -> None:
+        """Keep a save of the twin, with what is not as on the real site. Raises RunbookError."""
+        self.unlink_set()
+        replace(self._noted, json.dumps(self.changed))
+        self.lab.save(name)
+
+    def from_save(self, name: str) -> None:
+        """Boot the twin from a save of it. Raises RunbookError."""
+        with self.part(f"from the save {name}"):
+            self.lab.up_from(name)
+        self.changed = json.loads(self._noted.read_text())
+
+    @property
+    def _noted(self) -> Path:
+        return self.instance.state / ".runbooks" / "rehearsal.json"  # a save keeps this directory
 
     def well(self) -> None:
         """Wait until `cluster.verify` finds nothing on the twin. Raises OutcomeError with what it says after some minutes."""
@@ -160,7 +196,7 @@ class Twin:
 
 def name_of_save(site: Site, origin: Set, kubernetes: Kubernetes, gone: Sequence[str]) -> str:
     """Return the name of the save of a twin: another set, site file, version or recipe has another one."""
-    parts = (origin.id, site_text(site, {}), repr(kubernetes), ",".join(gone), wanted_name())
+    parts = (FORMAT, origin.id, site_text(site, {}), repr(kubernetes), ",".join(gone), wanted_name())
     return f"{SAVE}-{sha256(chr(10).join(parts).encode()).hexdigest()[:12]}"
 
 
@@ -178,16 +214,21 @@ def place(lab: Lab, *, keep: Callable[[], bool], tell: Callable[[str], None]) ->
     """
     mark = lab.instance.state / MARK
     if lab.exists():
-        _refuse_used(lab, mark)
+        refuse_used(lab, mark)
         tell(f"what an earlier rehearsal has left in the lab {lab.instance.name} is removed")
         lab.down()
-    for directory in (lab.instance.state, lab.instance.stores):  # all of the twin is below these two
-        directory.mkdir(mode=0o700, parents=True)
+        with saves.held(tell):
+            saves.clear()
+    try:
+        for directory in (lab.instance.state, lab.instance.stores):  # all of the twin is below these two
+            directory.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise PrecheckError(f"somebody has just begun to use the lab {lab.instance.name}", hint="--lab NAME") from None
     handle = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.write(handle, json.dumps({"pid": os.getpid()}).encode())
     try:
-        with watched(lab.instance.name):
+        with watched(lab.instance.name) as ended:
             try:
                 yield
             finally:
@@ -195,18 +236,22 @@ def place(lab: Lab, *, keep: Callable[[], bool], tell: Callable[[str], None]) ->
                     os.pwrite(handle, json.dumps({KEPT: True}).encode().ljust(40), 0)
                 else:
                     lab.down()
+                ended()
     finally:
         os.close(handle)
 
 
-def _refuse_used(lab: Lab, mark: Path) -> None:
-    """Raise PrecheckError when what is there of the lab is not just the rest of a rehearsal that was killed."""
+def refuse_used(lab: Lab, mark: Path) -> None:
+    """Raise PrecheckError when what is there of the lab is not just the rest of a rehearsal that was killed.
+
+    Without a mark that is only what /run has lost when the machine booted again: a lab that somebody is just building has no site file yet.
+    """
     name = lab.instance.name
     down = f"RUNBOOKS_LAB={name} inv lab.down"
     try:
         handle = os.open(mark, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        if not lab.instance.site.exists():
+        if not lab.instance.state.exists():
             return
         raise PrecheckError(f"there is a lab {name} that is no twin of a rehearsal", hint=f"--lab NAME, or {down}") from None
     try:

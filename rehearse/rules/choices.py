@@ -11,6 +11,7 @@ from runbooks.errors import InventoryError
 from runbooks.inventory.model import Host, Site
 
 NONE: Final = "none"
+NAMING: Final = ("--host", "--only", "--pause-after", "--server")  # flags of procedures that name hosts
 TARGET: Final = {"upgrade.run": "--to"}
 
 
@@ -47,10 +48,10 @@ def split(text: str) -> list[str]:
 def hosts(site: Site, chosen: Choices, given: Given) -> tuple[Host, ...]:
     """Return the hosts that get a twin: all load balancers and control plane hosts, and the workers that are named.
 
-    By default the first worker, and those that the procedure's --host or --only names. Raises InventoryError for a name that is no worker's.
+    By default the first worker, and those that the procedure's own flags name. Raises InventoryError for a name that is no worker's.
     """
     workers = [host for host in site.nodes if not host.is_control_plane]
-    named = set(split(given.flag("--host"))) | set(split(given.flag("--only"))) | set(chosen.lost)
+    named = {name for flag in NAMING for name in split(given.flag(flag))} | set(chosen.lost)
     if chosen.workers == NONE:
         wanted = set[str]()
     elif chosen.workers:

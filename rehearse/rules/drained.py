@@ -28,10 +28,12 @@ def findings(given: Given, site: Site, cluster: Cluster) -> list[Finding]:
 
 
 def _drained(given: Given, site: Site) -> tuple[Host, ...]:
-    """Return the nodes that the procedure drains: those of --host or --only, else all; control plane hosts first."""
-    wanted = split(given.flag("--host") or given.flag("--only"))
+    """Return the nodes that the procedure drains: those of --host or --only, else all, until --pause-after; control plane hosts first."""
+    wanted, last = split(given.flag("--host") or given.flag("--only")), given.flag("--pause-after")
     nodes = [host for host in site.nodes if not wanted or host.name in wanted]
-    return tuple(sorted(nodes, key=lambda host: not host.is_control_plane))
+    ordered = sorted(nodes, key=lambda host: not host.is_control_plane)
+    end = next((number for number, host in enumerate(ordered, 1) if host.name == last), len(ordered))
+    return tuple(ordered[:end])
 
 
 def _node(host: Host, cluster: Cluster) -> str:

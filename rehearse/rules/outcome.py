@@ -23,9 +23,10 @@ class Outcome:
     command   as it was rehearsed; ``exited`` is its exit status on the twin, ``error`` what it said.
     origin    the set; ``made`` is its age in words. ``kept``: the twin is still there.
     runs      the runs of the twin that belong to the procedure. steps: each with its forecast; ``took_s``, ``real_s``: in all.
+    beside_s  how long the runs took that the procedure began on the side (its backup). untimed: how many nodes have no twin.
     clients   what clients of the VIP saw, None with ``unmeasured`` saying why.
     drains    what the drains of the real workloads come to; empty when the procedure drains nothing.
-    broken    what of the API was served before and is not any more; silent: no API server of the twin answered after it. ``hooks``: webhooks that nobody answered for when the set was made.
+    broken    what of the API was served before and is not any more; silent: no API server of the twin answered before or after it. ``hooks``: webhooks that nobody answered for when the set was made.
     warnings  what components say of their flags, with the hosts.
     """
 
@@ -44,6 +45,8 @@ class Outcome:
     took_s: float = 0
     real_s: float = 0
     basis: str = ""
+    beside_s: float = 0
+    untimed: int = 0
     clients: Result | None = None
     unmeasured: str = ""
     drains: tuple[Finding, ...] = ()

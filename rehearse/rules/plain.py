@@ -28,6 +28,8 @@ def plain(found: Outcome) -> dict[str, Any]:
         "twin_s": round(found.took_s, 1),
         "forecast_s": round(found.real_s, 1),
         "forecast_from": found.basis,
+        "backup_s": round(found.beside_s, 1),
+        "nodes_without_twin": found.untimed,
         "steps": _steps(found),
         "clients": _clients(found.clients) if found.clients else None,
         "unmeasured": found.unmeasured,

@@ -17,6 +17,7 @@ ONLY_HERE: Final = {
     "runs": "it is about this machine's reports",
     "backup.schedule": "its timers belong to the real site",
     "backup.unschedule": "its timers belong to the real site",
+    "backup.decrypt": "it writes the secrets of a set to this machine and touches no host",
     "backup.offsite-init": "the twin has no way to the repository",
     "backup.fetch": "the twin has no way to the repository",
     "backup.prune": "it deletes sets on this machine and touches no host",
@@ -90,6 +91,10 @@ def faults(given: Given, site: Site, lose: Sequence[str] = ()) -> tuple[Fault, .
 
     A procedure that is no recovery begins on a twin that is well. Raises InventoryError for hosts that are not in the site.
     """
+    if lose and given.name == "recover.control-plane":
+        raise InventoryError(
+            "--lose does not go with recover.control-plane: all control plane hosts are empty machines then", hint="leave it out"
+        )
     if lose:
         return (Fault(tuple(str(site.host(name)) for name in lose), "reinstalled"),)
     masters = tuple(host.name for host in site.control_plane)

@@ -10,11 +10,11 @@ from runbooks.measure.rules.result import Result
 from runbooks.report.model import Cell, Page, Section, Table, Text, Tone
 from runbooks.rules.finding import Finding, shown
 from runbooks.runs.rules.page import picture
-from runbooks.text import age_text, table
+from runbooks.text import age_text, counted, table
 
 FIVE: Final = 5
 STEPS: Final = ("step", "outcome", "twin", "forecast", "from")
-SILENT: Final = "no API server of the twin answered after it: not known"
+SILENT: Final = "not known: no API server of the twin answered before it, or none after it"
 WITHOUT_PODS: Final = "the drains of the real workloads, computed from the set"
 
 
@@ -42,11 +42,18 @@ def facts(found: Outcome) -> list[tuple[str, str]]:
     if found.steps:
         rows += [
             ("took here", age_text(found.took_s)),
-            ("forecast", f"{age_text(found.real_s)} on the real site ({found.basis})"),
+            ("forecast", f"{age_text(found.real_s)} on the real site ({found.basis}){_without(found)}"),
         ]
     if found.kept:
         rows.append(("kept", found.kept))
     return rows
+
+
+def _without(found: Outcome) -> str:
+    """Return what the forecast does not have."""
+    rows = [f"the backup before it, {age_text(found.beside_s)} here"] if found.beside_s else []
+    rows += [f"the steps of {counted(found.untimed, 'node')} that have no twin"] if found.untimed else []
+    return "; without " + ", and without ".join(rows) if rows else ""
 
 
 def sections(found: Outcome) -> Iterator[tuple[str, Sequence[str]]]:
