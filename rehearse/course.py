@@ -228,7 +228,7 @@ def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], se
         silent=not (seen.before and seen.after),
         hooks=tuple(map(webhooks.told, webhooks.unanswered(contents.drains))),
         warnings=tuple(f"{text} ({listed(hosts)})" for text, hosts in look.warnings(twin.lab, twin.site).items()),
-        changed=(*twin.changed, *balancers.differing(twin.lab, twin.site, plan.opened)),
+        changed=(*twin.changed, *balancers.differing(twin.lab, twin.site, plan.opened, plan.session.site)),
         limits=tuple(
             limits.limits(plan.given, supplied=_supplied(plan, twin), gone=plan.gone, absent=absent, missing=made.lacking)
         ),
