@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from typing import Final
 
 from lab.control import Lab
 from rehearse.adapt import KUBECTL, kubectl
-from rehearse.rules.apis import Versions
+from rehearse.rules.apis import Versions, plurals
 from runbooks.engine import history
 from runbooks.engine.history import RunRecord
 from runbooks.errors import RunbookError
@@ -27,7 +26,6 @@ journalctl -q -u kubelet -o cat 2>/dev/null | grep -oiE 'Flag --[a-z0-9-]+ has b
 true
 """
 ATTEMPTS: Final = 5
-ABSENT: Final = "(NotFound)"  # as kubectl tells the status of the API server
 OURS: Final = re.compile(r"--(cgroup-driver|resolv-conf|fail-cgroupv1)\b")  # the rehearsal's own flags, see rules/kubelets.py
 
 
@@ -37,21 +35,19 @@ def served(lab: Lab, site: Site, wanted: Iterable[str]) -> Versions:
     found = {}
     for version in sorted(set(wanted)) if host else ():
         path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        plurals = _plurals(lab, host, path)
-        if plurals is None:
+        names = _plurals(lab, host, path)
+        if names is None:
             return {}
-        found[version] = plurals
+        found[version] = names
     return found
 
 
 def _plurals(lab: Lab, host: str, path: str) -> frozenset[str] | None:
-    """Return what is served at ``path``: nothing only when the API server says so. None when it does not answer, or says something else."""
+    """Return what is served at ``path``; None when the API server does not say it, asked several times."""
     for _ in range(ATTEMPTS):
         done = lab.console(host, [*KUBECTL, "get", "--raw", path])
-        with suppress(ValueError, KeyError, TypeError):
-            return frozenset(each["name"] for each in json.loads(done.stdout)["resources"])
-        if ABSENT in done.stderr:
-            return frozenset()
+        if (found := plurals(done.stdout, done.stderr)) is not None:
+            return found
         time.sleep(2)
     return None
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 LAST: Final = "kubectl.kubernetes.io/last-applied-configuration"
+ABSENT: Final = "(NotFound)"  # as kubectl tells a status of the API server
 Versions = Mapping[str, frozenset[str]]  # the plurals that are served, by group and version ("v1", "apps/v1")
 
 
@@ -37,6 +38,22 @@ def place(path: str) -> tuple[str, str]:
     """
     parts = path.strip("/").split("/")
     return "/".join(parts[1:-1]), parts[-1]
+
+
+def plurals(said: str, error: str) -> frozenset[str] | None:
+    """Return what `kubectl get --raw` says is served in one version: nothing only when the API server said so, None when it did not answer.
+
+    >>> plurals("", "Error from server (NotFound): the server could not find the requested resource")
+    frozenset()
+    >>> plurals("", "The connection to the server was refused")
+    >>> plurals('{"resources": [{"name": "pods"}]}', "")
+    frozenset({'pods'})
+    """
+    if ABSENT in error:
+        return frozenset()
+    with suppress(ValueError, KeyError, TypeError):
+        return frozenset(each["name"] for each in json.loads(said)["resources"])
+    return None
 
 
 def writers(plural: str, found: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
