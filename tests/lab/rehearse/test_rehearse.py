@@ -20,8 +20,9 @@ from lab import saves
 from lab.control import Lab
 from lab.names import Instance
 from lab.saving import frozen
+from rehearse.twin import place
 from runbooks.text import percent
-from tests.support.lab import Traces, name, traces
+from tests.support.lab import SITE, Traces, name, traces
 from tests.support.operator import Operator, sh
 from tests.support.stock import WHOLE, counted
 from tests.support.waiting import eventually
@@ -153,6 +154,24 @@ class TestFromOneSet:
             0o600,
         ]
         assert "swordfish" not in page.read_text() + page.with_suffix(".json").read_text()
+
+
+def test_a_removal_that_is_interrupted_is_finished_by_the_other_process(clean: Traces) -> None:
+    """The second Ctrl-C of somebody who is impatient; a lab of one host stands for the twin."""
+
+    class Impatient(Lab):
+        def down(self) -> None:
+            raise KeyboardInterrupt
+
+    def carry_out() -> None:
+        lab = Impatient(LAB)
+        with place(lab, keep=lambda: False, tell=print):
+            lab.up(SITE, ["lb1"])
+            assert left(clean)
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out()
+    assert left(clean) == ""
 
 
 @pytest.mark.long
