@@ -51,7 +51,7 @@ def facts(found: Outcome) -> list[tuple[str, str]]:
 
 def _without(found: Outcome) -> str:
     """Return what the forecast does not have."""
-    rows = [f"the backup before it, {age_text(found.beside_s)} here"] if found.beside_s else []
+    rows = [f"its backup, {age_text(found.beside_s)} here"] if found.beside_s else []
     rows += [f"the steps of {counted(found.untimed, 'node')} that have no twin"] if found.untimed else []
     return "; without " + ", and without ".join(rows) if rows else ""
 
