@@ -18,6 +18,11 @@ from runbooks.errors import OutcomeError
 from runbooks.text import indented
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+OF_THE_SITE: Final = {
+    "RUNBOOKS_SITE",
+    "RUNBOOKS_LAB",
+    "RUNBOOKS_VRRP_AUTH_PASS",
+}  # others may hold a registry's password: password_env
 TAIL: Final = 25  # lines of a command that failed
 STOP: Final = b"stop\n"
 
@@ -32,7 +37,7 @@ class Ended:
 
 def environ(instance: Instance) -> Mapping[str, str]:
     """Return the environment of a command that acts on the twin, whatever site the operator's own shell names."""
-    mine = {key: value for key, value in os.environ.items() if not key.startswith("RUNBOOKS_")}
+    mine = {key: value for key, value in os.environ.items() if key not in OF_THE_SITE}
     return mine | {"RUNBOOKS_SITE": str(instance.site), "RUNBOOKS_LAB": instance.name}
 
 

@@ -326,9 +326,7 @@ def test_what_the_forecast_leaves_out_stands_beside_it():
     runs = (run("upgrade.run", ("a", "changed", 60.0)),)
     steps = forecast.forecast(runs, {}, forecast.Factor())
     found = dict(report.facts(outcome(runs=runs, steps=steps, real_s=60, beside_s=20, untimed=49)))
-    assert found["forecast"].endswith(
-        "; without its backup, 20 s here, and without the steps of 49 nodes that have no twin"
-    )
+    assert found["forecast"].endswith("; without its backup, 20 s here, and without the steps of 49 nodes that have no twin")
     assert "without" not in dict(report.facts(outcome(runs=runs, steps=steps, real_s=60)))["forecast"]
 
 
