@@ -52,6 +52,8 @@ LB_FILES: Final = (
     "/etc/systemd/system/keepalived.service.d",
     "/etc/default/haproxy",
     "/etc/sysconfig/haproxy",
+    "/etc/default/keepalived",
+    "/etc/sysconfig/keepalived",
 )
 
 

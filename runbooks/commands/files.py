@@ -100,6 +100,8 @@ _SECRETS = (
     re.compile(rf"({_KEY}[ \t]*=[ \t]*)(?!(?:true|false)[ \t]*$){_VALUE}$", re.I | re.M),
     # keepalived's and HAProxy's
     re.compile(r"^([-+ \t]*user[ \t].*?\bpassword[ \t]+|.*?\b(?:auth_pass|stats[ \t]+auth)[ \t]+)\S.*$", re.I | re.M),
+    # HAProxy's variables
+    re.compile(r"^([-+ \t]*(?:pre)?setenv[ \t]+\S*(?:pass|secret|token|key|auth)\S*[ \t]+)\S.*$", re.I | re.M),
     # a header, wherever it stands
     re.compile(r"""(["'](?:Basic|Bearer)[ ]+|\b(?:Basic|Bearer)(?:\\[ ])+)[^\s"']+""", re.I),
 )

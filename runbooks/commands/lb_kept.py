@@ -59,6 +59,21 @@ def kept(haproxy_cfg: str, keepalived_conf: str) -> Kept:
     return Kept(found.get("global", ""), found.get("sections", ""), found.get("vrrp", ""))
 
 
+def problem_of_marks(text: str) -> str:
+    r"""Return why the parts of a file of lb.setup cannot be told, "" when they can. What cannot be told would be lost.
+
+    >>> part = Kept("", "listen a\n").marked("sections")
+    >>> problem_of_marks(part), problem_of_marks(part + part), problem_of_marks(part.replace("end of kept", "end"))
+    ('', 'has more than one part `# ---- kept sections`: make one of them', 'the lines `# ---- kept ...` and `# ---- end of kept ...` do not belong together: correct them')
+    """
+    names = [each["name"] for each in _PART.finditer(text)]
+    inside = [each["text"] for each in _PART.finditer(text)]
+    if MARKS.search(_PART.sub("", text)) or any(map(MARKS.search, inside)):
+        return "the lines `# ---- kept ...` and `# ---- end of kept ...` do not belong together: correct them"
+    twice = next((name for name in names if names.count(name) > 1), "")
+    return f"has more than one part `# ---- kept {twice}`: make one of them" if twice else ""
+
+
 def without(text: str) -> str:
     """Return a file of lb.setup without these parts."""
     return _PART.sub("", text)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runbooks.commands import lb_claims
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.lb_claims import Claims
+from runbooks.commands.lb_kept import NOTHING
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
+from runbooks.lb.taken import away, taken
 from runbooks.lb.taken import look as everything
-from runbooks.lb.taken import taken
 from runbooks.lb.wanted import LbFacts, Wanted
 from runbooks.rules import lb_claims as rules
 from runbooks.text import indented, listed
@@ -29,10 +30,14 @@ def takes_nothing_away(wanted: Sequence[Wanted]) -> Step:
         seen = look(run, wanted)
         refuse([(each, seen[each.host]) for each in wanted])
         for each in wanted:
-            for line in (*rules.beside(each.host, seen[each.host]), *_told(each, seen[each.host])):
+            for line in (*rules.beside(each.host, seen[each.host]), *_told(each, seen)):
                 run.note(each.host, f"{line}; it stays" if line.startswith(f"{each.host}: ") else f"{each.host}: {line}")
         taken_over = [each for each in wanted if rules.foreign(each.site, each.host, seen[each.host])]
-        try_out(run, [(each, seen[each.host]) for each in taken_over if each.kept is not None])
+        # What its owner has edited in place is on the host already: keepalived would only be reloaded with it.
+        edited = [
+            each for each in wanted if each not in taken_over and each.kept not in (None, NOTHING) and each.command == "lb.setup"
+        ]
+        try_out(run, [(each, seen[each.host]) for each in (*taken_over, *edited) if each.kept is not None])
 
     return Step(
         "nothing else uses the ports and the files",
@@ -41,14 +46,16 @@ def takes_nothing_away(wanted: Sequence[Wanted]) -> Step:
     )
 
 
-def _told(want: Wanted, claims: Claims) -> list[str]:
-    """Return what a take-over keeps, replaces and loses on one host, one line each."""
+def _told(want: Wanted, seen: Mapping[Host, Claims]) -> list[str]:
+    """Return what a take-over keeps, replaces and loses on one host, one line each. ``seen``: also what the other hosts have."""
+    claims = seen[want.host]
     if want.kept is None or not rules.foreign(want.site, want.host, claims):
         return []
     found = taken(want.site, want.host, claims)
     kept = [f"stays as it is: {listed(found.kept.named)}"] if found.kept.named else []
     replaced = [f"is replaced by lb.setup's own: {listed(found.replaced)}"] if found.replaced else []
-    return [*kept, *replaced, *found.lost]
+    others = [each for host, each in seen.items() if host != want.host]
+    return [*kept, *replaced, *found.lost, *(away(found.kept, others) if others else ())]
 
 
 def look(run: Run, wanted: Sequence[Wanted]) -> dict[Host, Claims]:
@@ -85,12 +92,26 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
             "what others have on an LB goes on working beside lb.setup only when it does not meet ours there: see docs/lb.md"
         )
     if foreign:
-        plain = [f"{want.host}: {line}" for want, claims in seen for line in _told(want, claims)]
+        by_host = {want.host: claims for want, claims in seen}
+        plain = [f"{want.host}: {line}" for want, _ in seen for line in _told(want, by_host)]
         hints.append(
             f"inv {seen[0][0].command} --take-over replaces what is for the API, leaves the rest working, and keeps the old files for good; "
             "first with --plan. inv lb.rollback --original brings them back" + indented(plain)
         )
     raise PrecheckError(f"nothing was changed:{indented([*held, *elsewhere, *apart, *foreign])}", hint="\n       ".join(hints))
+
+
+def still_kept(want: Wanted, claims: Claims) -> None:
+    """Raise PrecheckError when the parts from before lb.setup are not (any more) those that the wanted files have.
+
+    They were read when the command began. Its owner may have edited them since, or the host did not answer then.
+    """
+    if want.kept is not None and taken(want.site, want.host, claims).kept != want.kept:
+        raise PrecheckError(
+            f"{want.host}: the parts of {HAPROXY_CFG} and {KEEPALIVED_CONF} that are from before lb.setup have changed since this "
+            "command has read them; nothing was changed there",
+            hint=f"inv {want.command} again reads them anew",
+        )
 
 
 def try_out(run: Run, wanted: Sequence[tuple[Wanted, Claims]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from runbooks.commands import lb, lb_config
+from runbooks.commands import files, lb, lb_config
 from runbooks.commands.files import Found
 from runbooks.commands.lb_own import with_origins
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
@@ -65,7 +65,7 @@ def _not_loaded(want: Wanted, unit: str, output: str, aside: Sequence[Host]) -> 
         else ""
     )
     return OutcomeError(
-        f"{unit} on {want.host} could not load its new configuration: {what}. It said:{indented(said.splitlines())}",
+        f"{unit} on {want.host} could not load its new configuration: {what}. It said:{indented(files.hidden(said).splitlines())}",
         hint=f"correct what it names (hosts.yaml, or on {want.host}), then inv lb.setup; all it said: journalctl -u {unit}{stopped}",
     )
 

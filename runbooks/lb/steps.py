@@ -14,7 +14,7 @@ from runbooks.engine.packages import install
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.lb.claims import addresses_are_held, look, refuse, serves_again, takes_nothing_away
+from runbooks.lb.claims import addresses_are_held, look, refuse, serves_again, still_kept, takes_nothing_away
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
 from runbooks.lb.service import run_service, step_aside
 from runbooks.lb.wanted import Wanted
@@ -85,10 +85,10 @@ def switch(wanted: Sequence[Wanted]) -> list[Step]:
     for each in others:
         steps += [
             step_aside(each, last),
-            install_configuration(each, aside=True),
+            install_configuration(each, [one.host for one in others]),
             run_service(each, "haproxy", HAPROXY_CFG, [each.host]),
         ]
-    steps += [install_configuration(last), *run_both(last, [each.host for each in others])]
+    steps += [install_configuration(last, [each.host for each in others]), *run_both(last, [each.host for each in others])]
     for each in others:
         steps += run_both(each)[1:]
     return steps
@@ -176,12 +176,12 @@ def allow_selinux_ports(want: Wanted) -> Step:
     )
 
 
-def install_configuration(want: Wanted, *, aside: bool = False) -> Step:
+def install_configuration(want: Wanted, aside: Sequence[Host] = ()) -> Step:
     """Install the files once haproxy and keepalived on that host have accepted them. The old files are kept for lb.rollback.
 
-    ``aside``: keepalived is stopped, and goes on not to start at boot.
+    ``aside``: the LBs whose keepalived is stopped meanwhile, and goes on not to start at boot.
     """
-    enabled = ("haproxy",) if aside else ("haproxy", "keepalived")
+    enabled = ("haproxy",) if want.host in aside else ("haproxy", "keepalived")
 
     def done(run: Run) -> bool:
         there = run.read(want.host, want.look).files
@@ -190,12 +190,13 @@ def install_configuration(want: Wanted, *, aside: bool = False) -> Step:
     def do(run: Run) -> None:
         there, claims = run.read(want.host, files.found(want.paths)), look(run, [want])[want.host]
         refuse([(want, claims)])
+        still_kept(want, claims)
         foreign = bool(claim_rules.foreign(want.site, want.host, claims))
         try:
             command = lb.apply(want.files, want.gone, foreign=foreign, read=claims.haproxy_reads, enabled=enabled)
             run.place(want.host, files.differing(want.files, there), there, command)
         except CommandError as error:
-            raise _not_applied(want, error) from None
+            raise _not_applied(want, error, aside) from None
 
     return Step(
         "check and install the configuration",
@@ -215,12 +216,17 @@ def install_configuration(want: Wanted, *, aside: bool = False) -> Step:
     )
 
 
-def _not_applied(want: Wanted, error: CommandError) -> RunbookError:
-    output = with_origins("\n".join(str(error).splitlines()[1:]), want.text(HAPROXY_CFG), HAPROXY_CFG)
+def _not_applied(want: Wanted, error: CommandError, aside: Sequence[Host]) -> RunbookError:
+    output = files.hidden(with_origins("\n".join(str(error).splitlines()[1:]), want.text(HAPROXY_CFG), HAPROXY_CFG))
+    both = (
+        f"keepalived of {listed(aside)} may be stopped until then; with the files from before: systemctl enable --now keepalived there"
+        if aside
+        else "both LBs serve as before"
+    )
     if error.exited == lb.REFUSED:
         return PrecheckError(
             f"{want.host} refuses the new configuration; nothing was changed there\n{output}",
-            hint="correct hosts.yaml, the template (`inv lb.render --to DIR` writes the files) or the file that it names; both LBs serve as before",
+            hint=f"correct hosts.yaml, the template (`inv lb.render --to DIR` writes the files) or the file that it names; {both}",
         )
     if error.exited == lb.NOT_ENABLED:
         return PrecheckError(

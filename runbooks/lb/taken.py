@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from runbooks.commands import lb_claims, lb_kept, lb_own
 from runbooks.commands.haproxy_sections import sections
-from runbooks.commands.keepalived_blocks import blocks
+from runbooks.commands.keepalived_blocks import blocks, instances
 from runbooks.commands.lb_claims import Claims
 from runbooks.commands.lb_config import binds, is_ours
 from runbooks.commands.lb_kept import Kept
@@ -18,6 +18,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.files import lb_files
 from runbooks.rules import lb_kept as haproxy_rules
 from runbooks.rules import vrrp_kept as vrrp_rules
+from runbooks.text import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,14 @@ def taken(site: Site, host: Host, claims: Claims) -> Taken:
         Kept(haproxy.settings, haproxy.sections, vrrp.vrrp),
         (*haproxy.replaced, *vrrp.replaced),
         (*haproxy.lost, *vrrp.lost),
-        (*haproxy.problems, *vrrp.problems),
+        (*_marks(claims), *haproxy.problems, *vrrp.problems),
     )
+
+
+def _marks(claims: Claims) -> list[str]:
+    """Return what is wrong with the marks in files of lb.setup; `cut` says it of files of others."""
+    texts = {path: claims.text(path) for path in (HAPROXY_CFG, KEEPALIVED_CONF) if is_ours(claims.text(path))}
+    return [f"{path}: {why}" for path, text in texts.items() if (why := lb_kept.problem_of_marks(text))]
 
 
 def apart(site: Site, present: Mapping[Host, str], wanted: Mapping[Host, str]) -> bool:
@@ -76,3 +83,24 @@ def apart(site: Site, present: Mapping[Host, str], wanted: Mapping[Host, str]) -
     """
     changes = [host for host, text in present.items() if text and is_ours(text) != is_ours(wanted.get(host, ""))]
     return any(vrrp_rules.replaced_instances(site, blocks(present[host])) for host in changes)
+
+
+def away(kept: Kept, others: Sequence[Claims]) -> list[str]:
+    """Return whose addresses nobody has while keepalived of this host stands aside: VRRP instances that no other host has."""
+    texts = [text for each in others for text in (each.text(KEEPALIVED_CONF), *each.included.values())]
+    there = {address for text in texts for each in instances(blocks(text)) for address in each.addresses}
+    return [
+        f"the VRRP instance {each.name} is on no other load balancer: while keepalived stands aside here, nobody has {listed(lost)}"
+        for each in instances(blocks(kept.vrrp))
+        if (lost := [address for address in each.addresses if address not in there])
+    ]
+
+
+def deaf_in_the_end(site: Site, texts: Mapping[Host, str]) -> tuple[list[Host], list[Host]]:
+    """Return the hosts with a keepalived.conf of others that has a VIP of hosts.yaml, and those with ours; ([], []) when all are of one kind.
+
+    Both kinds would be master at once, for good.
+    """
+    theirs = [host for host, text in texts.items() if not is_ours(text) and vrrp_rules.replaced_instances(site, blocks(text))]
+    ours = [host for host, text in texts.items() if is_ours(text)]
+    return (theirs, ours) if theirs and ours else ([], [])

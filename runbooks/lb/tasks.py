@@ -19,8 +19,10 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.failover import hand_over, observer
 from runbooks.lb.files import lb_files, lb_sysctl
 from runbooks.lb.steps import set_up
+from runbooks.lb.taken import deaf_in_the_end
 from runbooks.lb.wanted import Wanted, standby_first, wanted
 from runbooks.rules import lb as rules
+from runbooks.text import listed
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -59,10 +61,11 @@ def rollback(session: Session, original: bool = False) -> None:
     now = {host: lb_files(site, host, None) for host in site.load_balancers}
     where = run.read_all({host: lb.previous(those, original=original) for host, those in now.items()})
     kept = run.read_all({host: found((file.path for file in those), where[host]) for host, those in now.items()})
-    for host in _without_original(kept, where) if original else ():
+    left = {host: kept.pop(host) for host in (_without_original(kept, where) if original else ())}
+    for host in left:
         run.listener.say(f"{host} is left as it is: no configuration from before lb.setup is kept there")
-        del kept[host]
     before = [_former(site, host, now[host], former if where[host] else {}, original=original) for host, former in kept.items()]
+    refuse_two_masters(site, before, left, original=original)
     title = f"Bring back the configuration before the last change on {site.name}"
     order, deaf = standby_first(run, before)
     session.carry_out(set_up("lb.rollback", title, order, deaf=deaf))
@@ -78,11 +81,31 @@ def _without_original(there: Mapping[Host, Mapping[str, Found]], where: Mapping[
     if len(without) < len(there):
         return without
     if all(_are_foreign(there[host]) for host in without):
-        raise PrecheckError("every load balancer still has the files from before lb.setup", hint="inv lb.status")
+        raise PrecheckError(
+            "every load balancer still has the files from before lb.setup",
+            hint="inv lb.status; where a take-over that was stopped has left keepalived stopped: systemctl enable --now keepalived",
+        )
     raise PrecheckError(
         "no load balancer has kept a configuration from before lb.setup",
         hint="inv lb.rollback brings back the one before the last change",
     )
+
+
+def refuse_two_masters(site: Site, before: Sequence[Wanted], left: Mapping[Host, Mapping[str, Found]], *, original: bool) -> None:
+    """Raise PrecheckError when some LBs would have our keepalived.conf and others one from before: they would not hear each other."""
+    texts = {host: there[KEEPALIVED_CONF].content for host, there in left.items() if KEEPALIVED_CONF in there}
+    theirs, ours = deaf_in_the_end(site, texts | {each.host: each.text(KEEPALIVED_CONF) for each in before})
+    if theirs:
+        way = (
+            f"on {listed(ours)}: systemctl disable --now keepalived, and move {KEEPALIVED_CONF} away; then again"
+            if original
+            else "inv lb.rollback --original brings all of them back to the files from before"
+        )
+        raise PrecheckError(
+            f"{listed(theirs)} would get a keepalived.conf from before lb.setup, and {listed(ours)} would have one of lb.setup: they do not "
+            "hear each other, and would both hold the VIP; nothing was changed",
+            hint=way,
+        )
 
 
 def _are_foreign(there: Mapping[str, Found]) -> bool:

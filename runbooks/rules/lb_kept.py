@@ -55,7 +55,7 @@ def cut(site: Site, text: str, beside: Mapping[str, str], ours: Sequence[Bind]) 
     fronts = [each for each in found if each.kind in {"frontend", "listen"}]
     replaced = [each for each in fronts if any(_hits(each, ours))]
     wrong += [why for each in replaced for why in _not_the_same(site, each, found, ours)]
-    dropped = [*replaced, *_only_for(replaced, found)]
+    dropped = [*replaced, *_only_for(replaced, found, beside)]
     stays = [each for each in found if each.kind not in SETTINGS and each not in dropped]
     if not stays and not any(_serves(each) for each in beside.values()):
         return Cut(replaced=tuple(map(str, dropped)), lost=tuple(_lost(replaced, ours)), problems=tuple(wrong))
@@ -99,6 +99,10 @@ def collisions(kept: str, beside: Mapping[str, str], ours: Sequence[Bind], more_
                 found.append(
                     f"{where} listens on {other}, where {own.proxy} of lb.setup does ({KEYS.get(own.proxy, 'hosts.yaml')}){way}"
                 )
+            elif hidden := next(_unread(each, ours), ""):
+                found.append(
+                    f"{where} listens on {hidden}: it cannot be told which address that is; write it out there, reload, then again"
+                )
             elif each.kind in PROXIES and each.name in taken:
                 found.append(f"{where} has the name of a section of lb.setup: rename it there, reload, then again")
     return found
@@ -109,6 +113,15 @@ def _hits(section: Section, ours: Sequence[Bind]) -> Iterator[tuple[Bind, Bind]]
         for own in ours:
             if own.port == other.port and overlap(own.address, other.address):
                 yield own, other
+
+
+def _unread(section: Section, ours: Sequence[Bind]) -> Iterator[str]:
+    """Yield where a section listens by variables, unless it is at a port that ours have not."""
+    said = services(section.text).get((section.kind, section.name), [])
+    for each in (part for word in said for part in word.split(",") if "$" in part):
+        port = re.search(r":(\d+)$", each)
+        if not port or int(port[1]) in {own.port for own in ours}:
+            yield each
 
 
 def _not_the_same(site: Site, section: Section, found: Sequence[Section], ours: Sequence[Bind]) -> Iterator[str]:
@@ -158,10 +171,14 @@ def _behind(section: Section, found: Sequence[Section]) -> list[Section]:
     ]
 
 
-def _only_for(replaced: Sequence[Section], found: Sequence[Section]) -> list[Section]:
-    """Return the back ends that nothing but ``replaced`` names."""
+def _only_for(replaced: Sequence[Section], found: Sequence[Section], beside: Mapping[str, str]) -> list[Section]:
+    """Return the back ends that nothing but ``replaced`` names, also not in the files ``beside``."""
     behind = [each for one in replaced for each in _behind(one, found) if each.kind == "backend"]
     others = [each for each in found if each not in replaced and each not in behind]
+    others += [each for text in beside.values() for each in sections(text)]
+    chosen = [line for each in others for line in each.statements if line[0] in {"use_backend", "use-backend"} and len(line) > 1]
+    if any("%" in line[1] for line in chosen):
+        return []  # a name that is made of the request may be any of them
     spoken = _spoken(others)
     return [each for each in dict.fromkeys(behind) if each.name not in spoken]
 

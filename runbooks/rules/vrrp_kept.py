@@ -13,6 +13,7 @@ from typing import Final
 
 from runbooks.commands.keepalived_blocks import Block, Instance, Statement, blocks, instances
 from runbooks.commands.lb import interface
+from runbooks.commands.lb_config import canonical
 from runbooks.commands.lb_kept import MARKS
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.inventory.model import Host, Site
@@ -67,7 +68,11 @@ def cut(site: Site, host: Host, text: str, included: Mapping[str, str]) -> Cut:
 def replaced_instances(site: Site, found: Sequence[Block]) -> list[Instance]:
     """Return the instances among ``found`` that have a VIP of hosts.yaml."""
     own = {str(each) for each in site.vips.values()}
-    return [each for each in instances(found) if own & set(each.addresses)]
+    return [each for each in instances(found) if own & {*each.addresses, *_excluded(each)}]
+
+
+def _excluded(each: Instance) -> list[str]:
+    return [canonical(line[0].partition("/")[0]) for line in each.block.statement.listed("virtual_ipaddress_excluded")]
 
 
 def collisions(site: Site, host: Host, kept: str, included: Mapping[str, str]) -> list[str]:
@@ -81,20 +86,47 @@ def collisions(site: Site, host: Host, kept: str, included: Mapping[str, str]) -
         those = blocks(text, path)
         for each in instances(those):
             where = f"{path}: the VRRP instance {each.name}"
-            if shared := [vip for vip in map(str, site.vips.values()) if vip in each.addresses]:
-                found.append(f"{where} has {listed(shared)}, and lb.setup never changes {path}: take the instance out of it")
+            if shared := [vip for vip in map(str, site.vips.values()) if vip in {*each.addresses, *_excluded(each)}]:
+                found.append(f"{where} has {listed(shared)}, and lb.setup does not change this part: take the instance out of it")
+            elif hides := _unread(each):
+                found.append(f"{where}: it cannot be told {hides}: write it out there, reload, then again")
             elif each.id in ids and (each.interface == on or not re.fullmatch(r"[\w.:@-]+", each.interface)):
                 found.append(
                     f"{where} has the virtual_router_id {each.id} on {on}, and so has {ids[each.id]}: give that key another value"
                 )
             elif each.name in own:
                 found.append(f"{where} has the name of one of lb.setup: rename it there, reload, then again")
+        found += [f"{path}: {why}" for each in those for why in _virtual_server(site, each)]
         found += [
             f"{path}: the {each} has the name of one of lb.setup: rename it there, reload, then again"
             for each in those
             if each.kind in HELPERS and each.name in OURS
         ]
     return found
+
+
+def _unread(each: Instance) -> str:
+    """Return what of an instance only keepalived can read, in words: it comes from a variable, or from another file."""
+    said = each.block.statement
+    lines = [line[0] for name in ("virtual_ipaddress", "virtual_ipaddress_excluded") for line in said.listed(name)]
+    if _included(said):
+        return "what an `include` inside it brings"
+    if any(not canonical(line.partition("/")[0]) for line in lines):
+        return "which addresses it has"
+    return "" if each.id else "which virtual_router_id it has"
+
+
+def _included(said: Statement) -> bool:
+    return any(re.fullmatch(r"include[a-z]?", (*each.words, "")[0]) or _included(each) for each in said.inside)
+
+
+def _virtual_server(site: Site, block: Block) -> Iterator[str]:
+    """Yield why a virtual server (IPVS) cannot be beside ours: the kernel would take the connections before HAProxy gets them."""
+    words = block.statement.words
+    ports = {site.endpoint.port, *((80, 443) if site.load_balancer.ingress.http or site.load_balancer.ingress.https else ())}
+    own = {str(vip) for vip in site.vips.values()}
+    if words[:1] == ("virtual_server",) and len(words) > 2 and canonical(words[1]) in own and words[2] in map(str, ports):
+        yield f"the {' '.join(words[:3])} takes the connections that HAProxy of lb.setup is for: take it out, reload, then again"
 
 
 def _not_ours(site: Site, host: Host, each: Instance) -> Iterator[str]:

@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 
 from runbooks.commands import lb_claims, lb_kept
-from runbooks.commands.files import Found
+from runbooks.commands.files import File, Found
 from runbooks.commands.lb_claims import Claims, Present
 from runbooks.commands.lb_kept import Kept
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.errors import PrecheckError
 from runbooks.lb import claims as gates
-from runbooks.lb import steps
+from runbooks.lb import steps, tasks
 from runbooks.lb.files import lb_files
-from runbooks.lb.taken import apart, taken
+from runbooks.lb.taken import apart, away, deaf_in_the_end, taken
 from runbooks.lb.wanted import Wanted, kept_in
 from runbooks.rules import lb_claims as claim_rules
 from tests.support.fakes import bash, lb, site
@@ -68,6 +68,56 @@ def test_a_section_outside_the_marks_is_still_somebody_elses():
     assert "somebody has added late (*:7000)" in line
     broken = cfg.replace("# ---- end of kept sections", "# gone")
     assert "shop (*:8443)" in claim_rules.foreign(site(), LB1, claims({HAPROXY_CFG: broken}))[0]
+
+
+def test_marks_that_cannot_be_read_are_refused_also_with_the_flag():
+    """Nothing of what stands between them may be lost."""
+    ours = texts(taken(site(), LB1, claims(THEIRS)).kept)
+    part = lb_kept.Kept("", "listen more\n    bind *:7000\n").marked("sections")
+    for path, wrong, why in (
+        (HAPROXY_CFG, ours[HAPROXY_CFG].replace("# ---- end of kept global", "# gone"), "do not belong together"),
+        (HAPROXY_CFG, ours[HAPROXY_CFG] + part, "has more than one part `# ---- kept sections`"),
+        (KEEPALIVED_CONF, ours[KEEPALIVED_CONF].replace("# ---- end of kept vrrp", "# gone"), "do not belong together"),
+    ):
+        there = claims({**ours, path: wrong})
+        assert [each for each in taken(site(), LB1, there).problems if each.startswith(f"{path}: ") and why in each], why
+        want = Wanted(site(), LB1, lb_files(site(), LB1, None), kept=lb_kept.NOTHING, take_over=True)
+        with pytest.raises(PrecheckError, match=why):
+            gates.refuse([(want, there)])
+
+
+def test_parts_that_changed_since_they_were_read_are_not_overwritten():
+    ours = texts(taken(site(), LB1, claims(THEIRS)).kept)
+    kept = taken(site(), LB1, claims(ours)).kept
+    want = Wanted(site(), LB1, lb_files(site(), LB1, None, kept), kept=kept)
+    gates.still_kept(want, claims(ours))
+    later = claims({**ours, HAPROXY_CFG: ours[HAPROXY_CFG].replace("string open", "string shut")})
+    for each, there in ((want, later), (replace(want, kept=lb_kept.NOTHING), claims(ours))):  # as when the host did not answer
+        with pytest.raises(PrecheckError, match="lb1: the parts .* have changed since this command has read them"):
+            gates.still_kept(each, there)
+    gates.still_kept(replace(want, kept=None), later)  # a rollback
+
+
+def test_whose_addresses_are_away_while_an_lb_stands_aside_is_said():
+    kept = taken(site(), LB1, claims(THEIRS)).kept
+    assert away(kept, [claims(THEIRS)]) == []
+    assert away(kept, [claims({}, included={"/etc/keepalived/a.conf": VRRP})]) == []
+    assert away(kept, [claims({KEEPALIVED_CONF: DOCUMENT_VRRP % NUMBERS["lb2"]})]) == [
+        "the VRRP instance shop is on no other load balancer: while keepalived stands aside here, nobody has 10.1.1.77"
+    ]
+
+
+def test_a_rollback_never_ends_with_two_kinds_of_keepalived():
+    ours = texts(lb_kept.NOTHING)[KEEPALIVED_CONF]
+    assert deaf_in_the_end(site(), {LB1: VRRP, LB2: ours}) == ([LB1], [LB2])
+    assert deaf_in_the_end(site(), {LB1: VRRP, LB2: VRRP}) == ([], [])
+    assert deaf_in_the_end(site(), {LB1: ours, LB2: ours}) == ([], [])
+    assert deaf_in_the_end(site(), {LB1: SHOP_VRRP % NUMBERS["lb1"], LB2: ours}) == ([], [])  # not our VIP
+    before = [Wanted(site(), LB1, (File(KEEPALIVED_CONF, VRRP),), take_over=True)]
+    left = {LB2: {KEEPALIVED_CONF: Found(ours, "0600", "root:root")}}
+    with pytest.raises(PrecheckError, match="would both hold the VIP"):
+        tasks.refuse_two_masters(site(), before, left, original=True)
+    tasks.refuse_two_masters(site(), before, {LB2: {}}, original=True)
 
 
 def test_the_packages_own_file_stays_for_what_stands_beside_it():

@@ -137,6 +137,20 @@ def test_a_back_end_that_a_front_end_of_theirs_names_as_well_stays():
     assert "backend k8s-api-backend" not in found.replaced
 
 
+def test_a_variable_in_an_address_at_a_port_that_is_not_ours_stays():
+    found = lb_kept.cut(SITE, DOCUMENT + SHOP.replace("*:8443", "${SHOP}:8443"), {}, OURS)
+    assert found.problems == ()
+    assert "bind ${SHOP}:8443" in found.sections
+
+
+def test_back_ends_stay_while_a_front_end_chooses_one_by_the_request_or_a_file_beside_names_them():
+    more = "listen other\n    bind :7000\n    mode http\n    use_backend %[req.hdr(host),lower]\n"
+    beside = {"/etc/haproxy/conf.d/a.cfg": "frontend other\n    bind :7000\n    default_backend k8s-api-backend\n"}
+    for found in (lb_kept.cut(SITE, DOCUMENT + more, {}, OURS), lb_kept.cut(SITE, DOCUMENT, beside, OURS)):
+        assert "backend k8s-api-backend" in found.sections
+        assert "backend k8s-api-backend" not in found.replaced
+
+
 def test_a_page_of_statistics_elsewhere_stays_under_another_name():
     found = lb_kept.cut(SITE, "defaults\nlisten stats\n    bind *:8500\n    stats uri /\n", {}, OURS)
     assert found.sections == "defaults\nlisten stats-kept\n    bind *:8500\n    stats uri /\n"
@@ -156,6 +170,8 @@ def test_a_page_of_statistics_elsewhere_stays_under_another_name():
         ("listen stats\n bind *:8404\n stats uri /\n", "serves something else: give load_balancer.health_port another value"),
         (".if defined(X)\n" + DOCUMENT + ".endif\n", "stands before any section|a condition"),
         (DOCUMENT + "# ---- kept x\n", "marks of lb.setup"),
+        (DOCUMENT + SHOP.replace("*:8443", "${SHOP}:6443"), r"frontend shop listens on \$\{SHOP\}:6443: it cannot be told which address"),
+        (DOCUMENT + SHOP.replace("*:8443", "*:${PORT}"), r"frontend shop listens on \*:\$\{PORT\}: it cannot be told"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken_over_is_said(text, why):
@@ -190,11 +206,22 @@ def test_of_keepalived_the_instance_of_the_vip_is_replaced():
         (VRRP + "vrrp_sync_group G {\n group {\n  VI_1\n  shop\n }\n}\n", "vrrp_sync_group G ties"),
         (VRRP.replace("chk_shop", "drain").replace("vrrp_script drain", "track_file drain"), "track_file drain has the name"),
         (VRRP.replace("    track_script", "    virtual_routes {\n        10.0.0.0/8 via 10.1.1.1\n    }\n    track_script", 1), "also brings virtual_routes"),
+        (VRRP.replace("        10.1.1.77", "        ${SHOP_VIP}"), "shop: it cannot be told which addresses it has"),
+        (VRRP.replace("        10.1.1.77", "        10.1.1.77\n        include more.conf"), "shop: it cannot be told what an `include` inside it brings"),
+        (VRRP.replace("virtual_router_id 77", "virtual_router_id $ID"), "shop: it cannot be told which virtual_router_id"),
+        (VRRP.replace("        10.1.1.77", "        10.1.1.77\n    }\n    virtual_ipaddress_excluded {\n        10.1.1.100"), "shop also has 10.1.1.77"),
+        (VRRP + "virtual_server 10.1.1.100 6443 {\n lb_algo rr\n}\n", "virtual_server 10.1.1.100 6443 takes the connections"),
     ],
 )  # fmt: skip
 def test_what_of_keepalived_cannot_be_taken_over_is_said(text, why):
     found = vrrp_kept.cut(SITE, LB1, text, {}).problems
     assert re.search(why, "\n".join(found)), found
+
+
+def test_a_virtual_server_elsewhere_stays():
+    theirs = "virtual_server 10.1.1.77 6443 {\n    lb_algo rr\n}\n"
+    found = vrrp_kept.cut(SITE, LB1, theirs, {})
+    assert (found.problems, found.vrrp) == ((), theirs)
 
 
 def test_an_included_file_with_the_vip_is_refused():
