@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runbooks import baseline
 from runbooks.commands import lb
+from runbooks.commands.lb_claims import Claims
 from runbooks.commands.lb_kept import NOTHING
 from runbooks.commands.lb_paths import FLAGS, HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
-from runbooks.errors import PrecheckError
+from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.claims import takes_nothing_away
 from runbooks.lb.service import run_service
@@ -24,6 +25,7 @@ from runbooks.lb.steps import (
     serves,
     verify_pair,
 )
+from runbooks.lb.taken import look
 from runbooks.lb.wanted import Wanted, wanted
 from runbooks.recover.vip.steps import standby_hears
 from runbooks.rules import lb as rules
@@ -96,6 +98,8 @@ def tells_what_is_missing(want: Wanted, everyone: Sequence[Wanted]) -> Step:
     """Gate that only tells: what other LBs have from before lb.setup, and this one has not. hosts.yaml does not know it."""
 
     def check(run: Run) -> None:
+        for line in files_of_others(want.host, look(run, [each.host for each in everyone])):
+            run.note(want.host, line)
         for each in everyone:
             there, here = (each.kept or NOTHING).named, (want.kept or NOTHING).named
             if lost := [name for name in there if name not in here]:
@@ -103,8 +107,8 @@ def tells_what_is_missing(want: Wanted, everyone: Sequence[Wanted]) -> Step:
                     want.host,
                     f"{each.host} also has, from before lb.setup: {listed(lost)}. {want.host} does not get it by this command. The parts between "
                     f"`# ---- kept` and `# ---- end of kept` in {HAPROXY_CFG} and {KEEPALIVED_CONF} are in the backup sets (files of "
-                    f"{want.host}), and on {each.host}: copy them to the end of these files on {want.host}, adapt priorities and "
-                    "addresses, then inv lb.setup",
+                    f"{want.host}), and on {each.host}: copy them to the end of these files on {want.host} (first chmod 600 both: they may "
+                    "hold passwords), adapt priorities and addresses, then inv lb.setup",
                 )
 
     return Step(
@@ -112,6 +116,18 @@ def tells_what_is_missing(want: Wanted, everyone: Sequence[Wanted]) -> Step:
         check=check,
         by_hand=by_hand("recover", "lb_kept_parts", host=want.host, haproxy_cfg=HAPROXY_CFG, keepalived_conf=KEEPALIVED_CONF),
     )
+
+
+def files_of_others(new: Host, seen: Mapping[Host, Claims | RunbookError]) -> list[str]:
+    """Return what to say of files that HAProxy and keepalived of other LBs read besides their own, and ``new`` has not."""
+    there = {host: [*each.beside, *each.included] for host, each in seen.items() if isinstance(each, Claims)}
+    return [
+        f"{host} also reads {listed(lost)}, and {new} has no such file. They are on {host}, and those below /etc/haproxy and "
+        f"/etc/keepalived in the backup sets, too: copy them to {new}; what makes the services read them is /etc/default/haproxy "
+        "(or /etc/sysconfig/haproxy), and `include` in keepalived.conf"
+        for host, paths in there.items()
+        if new in there and (lost := [path for path in paths if path not in there[new]])
+    ]
 
 
 def keep_drained(site: Site, host: Host) -> Step:

@@ -18,6 +18,7 @@ from runbooks.lb import steps, tasks
 from runbooks.lb.files import lb_files
 from runbooks.lb.taken import apart, away, deaf_in_the_end, taken
 from runbooks.lb.wanted import Wanted, kept_in
+from runbooks.recover.lb import files_of_others
 from runbooks.rules import lb_claims as claim_rules
 from tests.support.fakes import bash, lb, site
 from tests.support.foreign_lb import DOCUMENT, DOCUMENT_VRRP, NUMBERS, SHOP, SHOP_VRRP
@@ -93,7 +94,7 @@ def test_parts_that_changed_since_they_were_read_are_not_overwritten():
     gates.still_kept(want, claims(ours))
     later = claims({**ours, HAPROXY_CFG: ours[HAPROXY_CFG].replace("string open", "string shut")})
     for each, there in ((want, later), (replace(want, kept=lb_kept.NOTHING), claims(ours))):  # as when the host did not answer
-        with pytest.raises(PrecheckError, match="lb1: the parts .* have changed since this command has read them"):
+        with pytest.raises(PrecheckError, match=r"lb1: the parts .* have changed since this command has read them"):
             gates.still_kept(each, there)
     gates.still_kept(replace(want, kept=None), later)  # a rollback
 
@@ -186,3 +187,13 @@ def test_included_files_are_found_as_keepalived_finds_them(tmp_path):
         str(top / "conf.d/a.conf"): "vrrp_instance a {",
         str(top / "conf.d/more/b.inc"): "include ../a.conf",
     }
+
+
+def test_a_new_lb_is_told_of_the_files_that_others_read():
+    other = claims({}, beside={"/etc/haproxy/conf.d/shop.cfg": SHOP}, included={"/etc/keepalived/conf.d/shop.conf": VRRP})
+    (line,) = files_of_others(LB2, {LB1: other, LB2: claims({})})
+    assert line.startswith(
+        "lb1 also reads /etc/haproxy/conf.d/shop.cfg, /etc/keepalived/conf.d/shop.conf, and lb2 has no such file"
+    )
+    assert files_of_others(LB2, {LB1: other, LB2: other}) == []
+    assert files_of_others(LB2, {LB1: PrecheckError("silent"), LB2: other}) == []
