@@ -98,5 +98,14 @@ def step_aside(want: Wanted, last: Wanted) -> Step:
     )
 
 
+def is_master(want: Wanted) -> Step:
+    """Gate: the only LB whose keepalived runs is master. Another one that starts before would take the VIP, and give it back."""
+
+    def done(run: Run) -> bool | Unmet:
+        return Unmet.of(rules.not_master(want.judged(run.read(want.host, want.look).state)))
+
+    return Step("holds the VIP", want.host, done=done, within=30, by_hand=by_hand("lb", "is_master", host=want.host))
+
+
 def _has(there: Mapping[str, Found], want: Wanted) -> bool:
     return KEEPALIVED_CONF in there and there[KEEPALIVED_CONF].content == want.text(KEEPALIVED_CONF)

@@ -16,7 +16,7 @@ from runbooks.errors import CommandError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
 from runbooks.lb.claims import addresses_are_held, look, refuse, serves_again, still_kept, takes_nothing_away
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
-from runbooks.lb.service import run_service, step_aside
+from runbooks.lb.service import is_master, run_service, step_aside
 from runbooks.lb.wanted import Wanted
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
@@ -89,6 +89,8 @@ def switch(wanted: Sequence[Wanted]) -> list[Step]:
             run_service(each, "haproxy", HAPROXY_CFG, [each.host]),
         ]
     steps += [install_configuration(last, [each.host for each in others]), *run_both(last, [each.host for each in others])]
+    if others and not last.original:
+        steps.append(is_master(last))
     for each in others:
         steps += run_both(each)[1:]
     return steps

@@ -22,10 +22,25 @@ def change_order(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> list[
 
 
 def half_switched(states: Mapping[Host, LbState]) -> bool:
-    """Whether keepalived of one LB stands aside, and that of another runs and is not proved to have loaded the file that is there."""
+    """Whether keepalived of an LB stands aside, and that of the last one, or of one that is not proved to have loaded its file, runs.
+
+    Systemd records that a file is loaded before keepalived has done it: it may be master only later, and must be before another one starts.
+    """
     aside = [each for each in states.values() if each.keepalived.active != "active" and each.keepalived.enabled == "disabled"]
     runs = [each for each in states.values() if each.keepalived.active == "active"]
-    return bool(aside) and any(each.keepalived_loaded != each.keepalived_file for each in runs)
+    last = len(runs) == 1 and len(aside) + 1 == len(states)
+    return bool(aside) and (last or any(each.keepalived_loaded != each.keepalived_file for each in runs))
+
+
+def not_master(state: LbState) -> str:
+    """Say which VIP this LB, the only one whose keepalived runs, does not hold as MASTER."""
+    vips = [("the VIP", state.holds_vip, state.vrrp), *((f"the VIP {each.name}", each.holds, each.vrrp) for each in state.others)]
+    wrong = [
+        f"{vip} is {'' if holds else 'not '}there, keepalived says {vrrp or 'nothing'}"
+        for vip, holds, vrrp in vips
+        if not holds or vrrp != "MASTER"
+    ]
+    return "; ".join(wrong)
 
 
 def standby(hosts: Sequence[Host], states: Mapping[Host, LbState]) -> Host:

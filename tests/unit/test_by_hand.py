@@ -24,6 +24,7 @@ from runbooks.inventory.model import Site
 from runbooks.inventory.settings import Monitoring, OfNodes, Roles
 from runbooks.inventory.settings_baseline import Baseline, Time
 from runbooks.lb import steps as lb_steps
+from runbooks.lb.files import lb_files
 from runbooks.lb.wanted import Wanted
 from runbooks.monitor.apply import apply_procedure
 from runbooks.monitor.rules.scope import Scope
@@ -103,7 +104,8 @@ def on_no_page(site: Site) -> Iterator[Step]:
     # A configuration from before lb.setup.
     theirs = Wanted(site, site.load_balancers[0], ())
     yield from lb_steps.set_up("lb.rollback", "", [theirs])
-    yield from lb_steps.set_up("lb.setup", "", [theirs, Wanted(site, site.load_balancers[1], ())], deaf=True)
+    second = site.load_balancers[1]
+    yield from lb_steps.set_up("lb.setup", "", [theirs, Wanted(site, second, lb_files(site, second, None))], deaf=True)
     yield offsite.forget(store, pages.repository(site))
     yield prepare.fetch(recover_pages.restoring(site, survivor=True), host)
     yield kubelets_accept_v1(Survey(), site.workers)

@@ -168,6 +168,7 @@ def test_the_order_of_a_switch():
         "lb1: run haproxy with this configuration",
         "lb1: run keepalived with this configuration",
         "lb1: serves: VRRP, stats, metrics",
+        "lb1: holds the VIP",
         "lb2: run keepalived with this configuration",
         "lb2: serves: VRRP, stats, metrics",
     ]

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.commands.lb import LbState, Unit
+from runbooks.commands.lb import LbState, OtherVip, Unit
 from runbooks.rules import lb as rules
 from tests.support.fakes import lb
 
 pytestmark = pytest.mark.unit
 
 LB1, LB2 = lb(1), lb(2)
+LB3 = msgspec.structs.replace(LB2, name="lb3")
 RUNS = Unit("active", "running", "enabled", "now")
 STANDBY = LbState(
     haproxy=RUNS,
@@ -271,10 +273,13 @@ def test_a_switch_that_was_interrupted_is_seen():
     proved = replace(STANDBY, keepalived_loaded="a", keepalived_file="a")
     old = replace(STANDBY, keepalived_loaded="", keepalived_file="b")
     assert rules.half_switched({LB1: old, LB2: stopped})
-    assert not rules.half_switched({LB1: proved, LB2: stopped})
+    assert rules.half_switched({LB1: proved, LB2: stopped})  # it may be loading the file still
+    assert not rules.half_switched({LB1: proved, LB2: stopped, LB3: proved})
+    assert rules.half_switched({LB1: old, LB2: stopped, LB3: proved})
     assert not rules.half_switched({LB1: old, LB2: proved})
     assert not rules.half_switched({LB1: stopped, LB2: stopped})
     failed = replace(stopped, keepalived=replace(stopped.keepalived, enabled="enabled"))
+    assert not rules.half_switched({LB1: proved, LB2: failed})
     assert not rules.half_switched({LB1: old, LB2: failed})
 
 
@@ -308,3 +313,12 @@ def test_their_services_have_to_run():
     stopped = replace(RUNS, active="failed")
     assert rules.not_serving(replace(THEIRS, haproxy=stopped)) == "haproxy is failed"
     assert rules.not_ready_to_hold(replace(THEIRS, keepalived=stopped)) == "keepalived is failed"
+
+
+def test_the_only_one_that_runs_must_be_master_of_every_vip():
+    assert rules.not_master(HOLDER) == ""
+    assert rules.not_master(replace(HOLDER, vrrp="BACKUP")) == "the VIP is there, keepalived says BACKUP"
+    assert rules.not_master(replace(HOLDER, vrrp="")) == "the VIP is there, keepalived says nothing"
+    assert rules.not_master(STANDBY) == "the VIP is not there, keepalived says BACKUP"
+    other = OtherVip("shop", holds=True, vrrp="BACKUP", vrrp_for_s=1)
+    assert rules.not_master(replace(HOLDER, others=(other,))) == "the VIP shop is there, keepalived says BACKUP"
