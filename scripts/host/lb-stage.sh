@@ -31,7 +31,7 @@ accepts() { # whether haproxy and keepalived take the staged files; tells on sta
     }
     [ ! -e "$stage/keepalived.conf" ] || keepalived -t -f "$stage/keepalived.conf" >"$stage/said" 2>&1 ||
         harmless "$stage/said" || {
-        sed "s#$stage##g" "$stage/said" >&2
+        sed "s#$stage/keepalived.conf#$KEEPALIVED_CONF#g; s#$stage##g" "$stage/said" >&2
         return 1
     }
 }

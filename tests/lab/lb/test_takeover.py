@@ -163,6 +163,16 @@ def test_what_the_owner_changes_there_is_loaded_and_what_meets_ours_refused(oper
     operator.idle("lb.setup")
     get = "exec 3<>/dev/tcp/10.1.1.100/8443 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && tail -n 1 <&3"
     assert operator.lab.console("worker1", ["timeout", "3", "bash", "-c", get]).stdout.strip() == "shut"
+    # keepalived would only be reloaded with what its owner has broken.
+    for wrong, right in (("priorty", "priority"), ("# gone", "# ---- end of kept vrrp")):
+        there = sh(operator, "lb2", f"cat {CONF}")
+        write(operator.lab, "lb2", CONF, wrong.join(there.rsplit(right, 1)), "600")
+        before = as_they_are(operator)
+        done = operator.inv("lb.setup")
+        assert done.returncode == REFUSES, done.stdout + done.stderr
+        assert f"{CONF}: Line" in done.stderr or f"{CONF}: the lines `# ---- kept ...`" in done.stderr
+        assert as_they_are(operator) == before
+        write(operator.lab, "lb2", CONF, there, "600")
     operator.edit(lambda site: site["load_balancer"].update(stats_port=8443))
     done = operator.inv("lb.setup")
     assert done.returncode == REFUSES
