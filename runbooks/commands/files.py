@@ -119,6 +119,8 @@ def hidden(text: str) -> str:
     'configs = {"r" = {auth = ***'
     >>> hidden("  user b groups g1 password $5$salt$hash")
     '  user b groups g1 password ***'
+    >>> hidden("  setenv SHOP_TOKEN abc")
+    '  setenv SHOP_TOKEN ***'
     """
     for pattern in _SECRETS:
         text = pattern.sub(rf"\g<1>{MASK}", text)
