@@ -13,7 +13,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.lb.taken import away, taken
+from runbooks.lb.taken import away, marks, taken
 from runbooks.lb.taken import look as everything
 from runbooks.lb.wanted import LbFacts, Wanted
 from runbooks.rules import lb_claims as rules
@@ -55,7 +55,7 @@ def _told(want: Wanted, seen: Mapping[Host, Claims]) -> list[str]:
     kept = [f"stays as it is: {listed(found.kept.named)}"] if found.kept.named else []
     replaced = [f"is replaced by lb.setup's own: {listed(found.replaced)}"] if found.replaced else []
     others = [each for host, each in seen.items() if host != want.host]
-    return [*kept, *replaced, *found.lost, *(away(found.kept, others) if others else ())]
+    return [*kept, *replaced, *rules.added(want.site, claims), *found.lost, *(away(found.kept, others) if others else ())]
 
 
 def look(run: Run, wanted: Sequence[Wanted]) -> dict[Host, Claims]:
@@ -71,11 +71,16 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
     """Raise PrecheckError, with everything that is in the way on all of these hosts, when there is something."""
     held = [line for want, claims in seen for line in rules.held(want.host, want.text(HAPROXY_CFG), claims)]
     elsewhere = [line for want, claims in seen for line in rules.elsewhere(want.host, claims)]
-    foreign = [line for want, claims in seen if not want.take_over for line in rules.foreign(want.site, want.host, claims)]
+    foreign = [
+        line
+        for want, claims in seen
+        if not (want.take_over or marks(claims))
+        for line in rules.foreign(want.site, want.host, claims)
+    ]
     apart = [
         f"{want.host}: {line}"
         for want, claims in seen
-        if want.kept is not None and (want.take_over or not rules.foreign(want.site, want.host, claims))
+        if want.kept is not None and (want.take_over or marks(claims) or not rules.foreign(want.site, want.host, claims))
         for line in taken(want.site, want.host, claims).problems
     ]
     if not (held or elsewhere or foreign or apart):

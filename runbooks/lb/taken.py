@@ -66,11 +66,11 @@ def taken(site: Site, host: Host, claims: Claims) -> Taken:
         Kept(haproxy.settings, haproxy.sections, vrrp.vrrp),
         (*haproxy.replaced, *vrrp.replaced),
         (*haproxy.lost, *vrrp.lost),
-        (*_marks(claims), *haproxy.problems, *vrrp.problems),
+        (*marks(claims), *haproxy.problems, *vrrp.problems),
     )
 
 
-def _marks(claims: Claims) -> list[str]:
+def marks(claims: Claims) -> list[str]:
     """Return what is wrong with the marks in files of lb.setup; `cut` says it of files of others."""
     texts = {path: claims.text(path) for path in (HAPROXY_CFG, KEEPALIVED_CONF) if is_ours(claims.text(path))}
     return [f"{path}: {why}" for path, text in texts.items() if (why := lb_kept.problem_of_marks(text))]

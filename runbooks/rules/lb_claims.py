@@ -75,6 +75,16 @@ def foreign(site: Site, host: Host, claims: Claims) -> list[str]:
     return found
 
 
+def added(site: Site, claims: Claims) -> list[str]:
+    """Return what somebody has added to files of lb.setup, one line for each file: only what is between marks would stay."""
+    ours = {path: present for path, present in claims.files.items() if lb_config.is_ours(present.content)}
+    return [
+        f"does not stay, as it was added to a file of lb.setup ({path}): {listed(what)}"
+        for path, present in ours.items()
+        if (what := _serves(path, present, site))
+    ]
+
+
 def beside(host: Host, claims: Claims) -> list[str]:
     """Return a line for each file that HAProxy reads besides haproxy.cfg, with what it serves. lb.setup never changes such a file."""
     return [

@@ -71,6 +71,14 @@ def test_a_section_outside_the_marks_is_still_somebody_elses():
     assert "shop (*:8443)" in claim_rules.foreign(site(), LB1, claims({HAPROXY_CFG: broken}))[0]
 
 
+def test_what_was_added_to_a_file_of_ours_is_said_to_be_lost():
+    cfg = texts(taken(site(), LB1, claims(THEIRS)).kept)[HAPROXY_CFG]
+    want = Wanted(site(), LB1, lb_files(site(), LB1, None), kept=lb_kept.NOTHING)
+    with pytest.raises(PrecheckError) as raised:
+        gates.refuse([(want, claims({HAPROXY_CFG: f"{cfg}\nlisten late\n    bind *:7000\n"}))])
+    assert f"lb1: does not stay, as it was added to a file of lb.setup ({HAPROXY_CFG}): late (*:7000)" in str(raised.value.hint)
+
+
 def test_marks_that_cannot_be_read_are_refused_also_with_the_flag():
     """Nothing of what stands between them may be lost."""
     ours = texts(taken(site(), LB1, claims(THEIRS)).kept)
@@ -83,8 +91,10 @@ def test_marks_that_cannot_be_read_are_refused_also_with_the_flag():
         there = claims({**ours, path: wrong})
         assert [each for each in taken(site(), LB1, there).problems if each.startswith(f"{path}: ") and why in each], why
         want = Wanted(site(), LB1, lb_files(site(), LB1, None), kept=lb_kept.NOTHING, take_over=True)
-        with pytest.raises(PrecheckError, match=why):
-            gates.refuse([(want, there)])
+        for each in (want, replace(want, take_over=False)):
+            with pytest.raises(PrecheckError, match=why) as raised:
+                gates.refuse([(each, there)])
+            assert "--take-over" not in str(raised.value.hint)
 
 
 def test_parts_that_changed_since_they_were_read_are_not_overwritten():
