@@ -2,7 +2,7 @@
 
 Tests on hosts run in two rows that take about as long as each other: one builds a cluster, changes, loses and recovers it; the other
 has the lab itself and the load balancers, then everything that only needs a cluster that is well. So two clusters are never built at
-the same time. All other tests go where there is room.
+the same time. All other tests go beside them, on a worker that leaves the rows the processors.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ ROWS: Final = {
         "upgrade/test_run.py",
     ),
 }
+ROW_WORKERS: Final = ("gw0", "gw1")
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}
 
 
@@ -86,8 +87,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--brief", action="store_true", help=words)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let the commands that the tests start find their modules compiled, outside the checkout: there are well over a thousand of them."""
+    if getattr(config, "workerinput", {}).get("workerid", ROW_WORKERS[0]) not in ROW_WORKERS:
+        os.nice(5)  # the rows take the longest: what goes on beside them gets what they leave
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path.home() / ".cache/ha-runbooks/compiled"))
 
@@ -117,12 +120,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> LoadScopeScheduling:
-    """Keep each row on one worker."""
+    """Keep each row on one worker of ROW_WORKERS. Any other worker begins with what is in no row."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where tests run in parallel
 
     class Rows(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return row(nodeid) or nodeid.partition("::")[0]
+
+        def _assign_work_unit(self, node: Any) -> None:
+            others = (scope for scope in self.workqueue if scope not in ROWS)
+            if node.gateway.id not in ROW_WORKERS and (scope := next(others, "")):
+                self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
 
     return Rows(config, log)
 

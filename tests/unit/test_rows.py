@@ -134,7 +134,8 @@ def test_each_row_stays_on_one_worker(tree):
     workers = dict(line.split() for line in (tree / "ran").read_text().splitlines())
     assert len(workers) == len(TESTS)
     assert workers["test_doctor"] == workers["test_setup"]
-    assert len(set(workers.values())) == 2
+    assert {workers["test_build"], workers["test_setup"]} == {"gw0", "gw1"}
+    assert workers["test_one"] == "gw2", "what is in no row goes beside them"
 
 
 def test_without_rows_there_is_nothing_to_tell_of_them(tree, script):

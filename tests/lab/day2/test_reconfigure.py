@@ -102,6 +102,7 @@ def test_what_was_changed_by_hand_is_named_where_it_is_and_nowhere_else(owner: O
     assert differences(owner) == []
 
 
+@pytest.mark.long
 def test_labels_annotations_and_taints_come_and_go(owner: Operator) -> None:
     sh(owner, "master1", f"{KUBECTL} label node worker1 --overwrite theirs=kept")
     given = {"labels": {"disk": "ssd"}, "annotations": {"owner": "team a"}, "taints": ["dedicated=gpu:PreferNoSchedule"]}
