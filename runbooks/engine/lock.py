@@ -22,6 +22,7 @@ from runbooks.text import age_text
 
 LEASE_S = 120
 RENEW_S = 30
+ENDS_S = 5  # how long the end of a renewal is waited for
 AFTER_INTERRUPTION_S = 15  # session.sh ends what runs on a host within 10 s after an interruption
 
 
@@ -84,6 +85,8 @@ class SiteLock:
         self._stop.set()
         if not self._on:
             return
+        if self._heart:
+            self._heart.join(ENDS_S)  # a renewal under way would take again what is released on one host only
         action = lock("renew", self._site.name, self._me, seconds=AFTER_INTERRUPTION_S)
         if not interrupted:
             action = lock("release", self._site.name, self._me)
@@ -119,7 +122,12 @@ class SiteLock:
         return self._transport.run_each(dict.fromkeys(hosts, command))
 
     def _beat(self) -> None:
+        """Renew it until it is released. A host that has forgotten it twice in a row, while others keep it, was rebooted: it is taken again there.
+
+        Once would not do: `break_lock` reaches one host before another.
+        """
         own: Transport | None = None
+        forgot: set[Host] = set()
         while not self._stop.wait(RENEW_S):
             command = lock("renew", self._site.name, self._me, seconds=LEASE_S)
             try:
@@ -127,8 +135,10 @@ class SiteLock:
                 answers = own.run_each(dict.fromkeys(self._on, command))
                 kept = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited == 0]
                 refused = [host for host, answer in answers.items() if isinstance(answer, Answer) and answer.exited != 0]
-                if refused and kept:  # it was rebooted, for example; nobody else can have the lock while the others keep it
-                    own.run_each(dict.fromkeys(refused, lock("take", self._site.name, self._me, seconds=LEASE_S)))
+                again = [host for host in refused if kept and host in forgot]
+                forgot = set(refused) - set(again)
+                if again and not self._stop.is_set():
+                    own.run_each(dict.fromkeys(again, lock("take", self._site.name, self._me, seconds=LEASE_S)))
             except RunbookError:  # unreachable for the moment: the lease outlasts several missed renewals
                 continue
             if refused and not kept:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from dataclasses import replace
+from threading import Event, Thread
 
 import pytest
 
@@ -282,7 +283,51 @@ def test_when_it_was_taken_from_us_the_next_change_is_refused(hosts, locks, monk
     assert holders(hosts) == {"lb1": "other-run", "lb2": "other-run"}
 
 
-def test_a_host_that_was_rebooted_gets_it_again_with_the_next_renewal(hosts, locks, monkeypatch):
+def test_a_break_that_reaches_one_host_before_the_other_is_not_undone(hosts, locks, monkeypatch):
+    mine, real = locks(), hosts.run_each
+    monkeypatch.setattr(engine_lock, "RENEW_S", 0.01)
+    mine.hold()
+
+    def later(commands):
+        """The break comes to lb2 when the renewal has been refused on lb1 and taken on lb2."""
+        answers = real(commands)
+        if getattr(answers.get(lb(1)), "exited", 0):
+            hosts.run(lb(2), lock("break", site().name))
+        return answers
+
+    hosts.run_each = later
+    hosts.run(lb(1), lock("break", site().name))
+    eventually(lambda: not mine._heart.is_alive())
+    hosts.run_each = real
+    assert holders(hosts) == {}
+    with pytest.raises(PrecheckError, match="was lost while"):
+        mine.hold()
+
+
+def test_a_release_in_the_middle_of_a_renewal_leaves_nothing(hosts, locks, monkeypatch):
+    """A renewal that finds it released on one host only would take that for a reboot."""
+    mine, real, entered, go_on = locks(), hosts.run_each, Event(), Event()
+    monkeypatch.setattr(engine_lock, "RENEW_S", 0.01)
+
+    def slow(commands):
+        if "renew" in str(next(iter(commands.values()))):
+            entered.set()
+            go_on.wait(30)
+        return real(commands)
+
+    hosts.run_each = slow
+    mine.hold()
+    assert entered.wait(30)
+    done = Thread(target=mine.release)
+    done.start()
+    done.join(0.2)
+    assert done.is_alive(), "it waits for the renewal"
+    go_on.set()
+    done.join(30)
+    assert holders(hosts) == {}
+
+
+def test_a_host_that_was_rebooted_gets_it_again_with_one_of_the_next_renewals(hosts, locks, monkeypatch):
     mine = locks()
     monkeypatch.setattr(engine_lock, "RENEW_S", 0.01)
     mine.hold()
