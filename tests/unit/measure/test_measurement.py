@@ -10,11 +10,12 @@ import pytest
 from runbooks.errors import PrecheckError
 from runbooks.inventory.model import LabTwin
 from runbooks.measure.rules.register import GONE
-from runbooks.measure.rules.verdict import data
+from runbooks.measure.rules.verdict import Verdict, data
 from tests.support.api_server import VERSION, certificates, kubeconfig, serving
 
 pytestmark = pytest.mark.unit
 
+HELD = Verdict("held")
 SHORT_S = 0.6  # where something is to hang, or never to be answered
 
 
@@ -36,7 +37,7 @@ def test_a_server_that_works(measured, nothing, api, plan):
     assert seen.watch.events == seen.data.acknowledged == seen.data.known > 3
     assert seen.data.final == {"VIP": seen.data.known}
     assert seen.complete
-    assert data(seen).word == "held"
+    assert data(seen) == HELD
     versions = {name: seen.versions[name] for name in ("kubernetes at the begin", "kubernetes at the end", "etcd")}
     assert versions == {"kubernetes at the begin": VERSION, "kubernetes at the end": VERSION, "etcd": "3.6.8"}
     assert (api.store.objects, api.store.spaces, seen.left) == ({}, set(), "")  # nothing stays in the cluster
@@ -89,7 +90,7 @@ def test_a_port_that_is_closed_for_a_while(measured, api, pki, plan):
     assert 500 < seen.reused.longest_silence_ms < 2500
     assert seen.watch.resumed >= 1
     assert seen.watch.longest_resume_ms > 500
-    assert data(seen).word == "held"  # not one acknowledged write was lost, and the watch left none out
+    assert data(seen) == HELD  # not one acknowledged write was lost, and the watch left none out
 
 
 def test_requests_that_hang_count_when_their_time_is_over(measured, api):
@@ -105,7 +106,7 @@ def test_requests_that_hang_count_when_their_time_is_over(measured, api):
     assert seen.vip.longest_gap_ms > SHORT_S * 1000
     assert seen.reused.hung >= 1
     assert seen.data.unknown + seen.reused.reasons["hang"] >= 1
-    assert data(seen).word == "held"
+    assert data(seen) == HELD
 
 
 def test_single_requests_that_hang_beside_others_make_no_gap(measured, api):
@@ -145,7 +146,7 @@ def test_a_status_that_is_no_success(measured, api):
     assert seen.reused.reasons["HTTP 503"] >= 1
     assert seen.reused.cut == 0
     assert seen.data.unknown >= 1  # a 5xx does not say whether the write was made
-    assert data(seen).word == "held"
+    assert data(seen) == HELD
 
 
 def test_too_many_requests_are_refused_writes(measured, api):
@@ -170,7 +171,7 @@ def test_connections_that_are_cut_in_place_of_an_answer(measured, api):
     assert seen.vip.failed >= 1
     assert set(seen.vip.reasons) <= {"closed", "reset"}
     assert seen.reused.cut >= 1
-    assert data(seen).word == "held"
+    assert data(seen) == HELD
 
 
 def test_a_gap_that_does_not_end(measured, api):
@@ -253,7 +254,7 @@ def test_a_server_that_is_off_is_told_and_is_no_failure_of_the_vip(measured, api
         seen = measured(nothing, servers={"master1": ("127.0.0.1", free.getsockname()[1])})
     assert (seen.vip.failed, seen.servers["master1"].failed) == (0, seen.servers["master1"].requests)
     assert seen.data.unread == {"master1": "refused"}
-    assert data(seen).word == "held"
+    assert data(seen) == HELD
 
 
 def test_a_write_that_is_stored_after_its_acknowledgement(measured, api):
@@ -277,7 +278,7 @@ def test_a_write_without_an_answer_may_be_stored_now_later_or_never(measured, ap
     seen = measured(during)
     assert seen.data.unknown == 2
     assert seen.reused.cut == 2
-    assert data(seen).word == "held"
+    assert data(seen) == HELD
 
 
 def test_a_restore_that_loses_writes_by_design_is_told_in_writes_and_seconds(measured, api):
@@ -349,7 +350,7 @@ def test_a_watch_that_ends_goes_on_where_it_was(measured, api):
     seen = measured(during)
     assert (seen.watch.resumed, seen.watch.missing, seen.watch.duplicates) == (1, 0, 0)
     assert seen.watch.longest_resume_ms > 0
-    assert data(seen).word == "held"
+    assert data(seen) == HELD
 
 
 def test_a_watch_that_cannot_go_on_leaves_a_question(measured, api):
@@ -375,7 +376,7 @@ def test_a_silent_watch_is_given_up(measured, api):
     seen = measured(during, timeout_s=SHORT_S)
     assert seen.watch.hung >= 1
     assert seen.watch.longest_silence_ms > SHORT_S * 1000
-    assert data(seen).word == "held"
+    assert data(seen) == HELD
 
 
 # ---- before it begins
