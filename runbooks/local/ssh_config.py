@@ -13,6 +13,8 @@ from runbooks.inventory.problems import quoted
 from runbooks.local import programs
 
 MOST_JUMPS = 8
+# As newer versions of ssh: a command in somebody's configuration (Match exec, ProxyCommand) may get the name of the host, by a shell.
+SHELL = frozenset("'`\"$\\;&<>|(){} ")
 TIMEOUT_S = 20
 
 
@@ -99,7 +101,7 @@ class OwnSsh:
         if not self.there:
             return {}
         if host not in self._said:
-            if host.startswith("-"):
+            if host.startswith("-") or not host.isprintable() or SHELL.intersection(host):
                 raise InventoryError(f"{quoted(host)} is no name of a host", hint="correct its name")
             config = ["-F", "none"] if bare else ["-F", str(self.config)] if self.config else []
             self._said[host] = answers(programs.run(["ssh", "-G", *config, host or "localhost"], timeout_s=TIMEOUT_S).stdout)

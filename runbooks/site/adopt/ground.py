@@ -19,7 +19,8 @@ from runbooks.inventory.settings import Endpoint, Kubernetes, Networks, Ssh
 from runbooks.inventory.settings_lb import LoadBalancer, Vrrp
 from runbooks.inventory.words import Address, Network
 from runbooks.site.adopt.login import Logins
-from runbooks.site.adopt.rules.ground import refusal
+from runbooks.site.adopt.rules.ground import networks_of, refusal
+from runbooks.text import listed
 
 KNOWN_HOSTS = "known_hosts"
 
@@ -102,7 +103,8 @@ def _lab(file: Path, there: Site | None, named: Site | None) -> LabTwin | None:
     lab = there.lab if there else named.lab if named else None
     if there and named and named.lab != lab:
         raise InventoryError(
-            f"{shown(file)} and RUNBOOKS_SITE are not of the same lab", hint="unset RUNBOOKS_SITE, or name another file"
+            f"{shown(file)} and RUNBOOKS_SITE are not of the same lab",
+            hint=f"RUNBOOKS_SITE={shown(file)} inv site.adopt compares that file; or name another one",
         )
     return lab
 
@@ -116,14 +118,29 @@ def given(host: str, key: str) -> Jump:
 
 
 def _reserved(root: Path, named: Site | None) -> dict[Network, str]:
-    """Return the networks of the example, wherever it is named, and of every lab on this machine."""
-    found: dict[Network, str] = {}
-    files = {path: f"the lab {path.parent.name}" for path in sorted(LAB_RUN.glob("*/site.yaml"))}
-    for path, whose in {root / "hosts.yaml": "", **files}.items():
-        with suppress(RunbookError, OSError):
-            site = load_site(path).site
-            if whose or site.example:
-                found[site.networks.management] = whose or f"the example site {site.name}"
-    if named and named.example:
-        found[named.networks.management] = f"the example site {named.name}"
+    """Return the networks of the example, wherever it is named, and of every lab on this machine. Raises PrecheckError as `_labs`."""
+    examples = [named] if named else []
+    with suppress(RunbookError, OSError):
+        examples.append(load_site(root / "hosts.yaml").site)
+    whose = [(each, f"the example site {each.name}") for each in examples if each.example] + _labs()
+    return {network: word for site, word in whose for network in networks_of(site)}
+
+
+def _labs() -> list[tuple[Site, str]]:
+    """Return the sites of the labs on this machine. Raises PrecheckError when one cannot be read: then nobody knows which addresses are its own."""
+    found, unknown = [], []
+    for directory in sorted(LAB_RUN.iterdir()) if LAB_RUN.is_dir() else ():
+        path = directory / "site.yaml"
+        try:
+            if not directory.name.startswith(".") and path.lstat():
+                found.append((load_site(path).site, f"the lab {directory.name}"))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (RunbookError, OSError):
+            unknown.append(directory.name)
+    if unknown:
+        raise PrecheckError(
+            f"which addresses are of the lab {listed(unknown)} cannot be read ({LAB_RUN}), and nothing may connect to these from here",
+            hint="take it down (RUNBOOKS_LAB=NAME inv lab.down, as the user who made it), or run this as that user",
+        )
     return found

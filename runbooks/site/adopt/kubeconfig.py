@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runbooks.commands import kubeconfig
+from runbooks.commands import kubeconfig, yaml_text
 from runbooks.commands.node_objects import parse_node
 from runbooks.errors import InventoryError, NotServing, PrecheckError
 from runbooks.inventory.model import Host
@@ -31,7 +31,9 @@ def leader(ground: Ground, path: Path) -> str:
     """
     try:
         text = path.expanduser().read_text(encoding="utf-8")
+        _one(text)
         url = urlsplit(next(iter(kubeconfig.parse(text).servers), ""))
+        port = url.port or 443  # raises ValueError
         context, headers = tls(text)
     except (OSError, ValueError, PrecheckError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
@@ -46,12 +48,25 @@ def leader(ground: Ground, path: Path) -> str:
     place = ground.stand_in(
         Host(name="api", address=addresses[0], roles=("control-plane",)), Ssh(user="nobody", known_hosts=ground.known_hosts)
     )
-    answer = asyncio.run(_nodes(Client(place, context, headers), url.hostname, url.port or 443))
+    answer = asyncio.run(_nodes(Client(place, context, headers), url.hostname, port))
     if not answer.good:
         raise NotServing(
-            f"--kubeconfig {path}: {url.netloc} answers with HTTP {answer.status}", hint="it has to be an administrator's"
+            f"--kubeconfig {path}: {url.hostname}:{port} answers with HTTP {answer.status}",
+            hint="it has to be an administrator's",
         )
-    return chosen(json.loads(answer.body))
+    try:
+        return chosen(json.loads(answer.body))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        message = f"--kubeconfig {path}: what {url.hostname}:{port} answers is no list of nodes"
+        raise NotServing(message, hint="--host names a control plane host instead") from None
+
+
+def _one(text: str) -> None:
+    """Raise ValueError when the kubeconfig has several clusters, users or contexts: which of them is meant, only kubectl knows."""
+    found = yaml_text.mapping(text)
+    many = [key for key in ("clusters", "users", "contexts") if isinstance(each := found.get(key), list) and len(each) > 1]
+    if many:
+        raise ValueError(f"it has several {many[0]}")
 
 
 def chosen(found: Any) -> str:

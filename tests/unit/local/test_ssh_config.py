@@ -85,9 +85,12 @@ def test_gateways_in_a_circle(ssh):
         ssh("Host a\n ProxyJump b\nHost b\n ProxyJump a\n").login("a")
 
 
-def test_no_word_of_an_inventory_is_an_option_of_ssh(ssh):
+@pytest.mark.parametrize("name", ["-oProxyCommand=touch x", "$(touch DIR/x)", "a;touch DIR/x", "`touch DIR/x`", "a\nb"])
+def test_no_word_of_an_inventory_is_an_option_of_ssh_or_a_command(ssh, tmp_path, name):
+    own = ssh('Match exec "true %h"\n User ops\n')
     with pytest.raises(InventoryError, match="is no name of a host"):
-        ssh("").login("-oProxyCommand=touch x")
+        own.login(name.replace("DIR", str(tmp_path)))
+    assert not (tmp_path / "x").exists()
 
 
 def test_without_ssh_on_this_machine(ssh, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,27 @@ def test_outside_a_lab_nobody_asks_an_address_of_the_example_or_of_a_lab(labs, t
     place.allow([ip_address("192.0.2.7")])
     with pytest.raises(PrecheckError, match=r"10\.[17]\.1\.0/24, the network of"):
         place.allow([ip_address("192.0.2.7"), ip_address(address)])
+
+
+@pytest.mark.parametrize("address", ["10.8.1.9", "10.9.9.9"])
+def test_the_other_networks_and_the_gateways_of_a_lab_are_its_own_too(labs, tmp_path, address):
+    text = SMALLEST.replace("services:", "storage: 10.8.1.0/24, services:").replace(
+        "user: ops", "user: ops, gateway: {address: 10.9.9.9}"
+    )
+    labs.write_text(text + "lab: {namespace: ha-lab-twin}\n")
+    with pytest.raises(PrecheckError, match="the network of the lab twin"):
+        at({}, str(tmp_path / "mine.yaml")).allow([ip_address(address)])
+
+
+def test_a_lab_whose_addresses_cannot_be_read_lets_nothing_pass(labs, tmp_path):
+    labs.write_text("name: [")
+    (labs.parent.parent / "gone").mkdir()
+    (labs.parent.parent / ".twin.lock").touch()
+    with pytest.raises(PrecheckError, match="of the lab twin cannot be read") as refused:
+        at({}, str(tmp_path / "mine.yaml"))
+    assert "lab.down" in refused.value.hint
+    labs.unlink()
+    assert at({}, str(tmp_path / "mine.yaml")).reserved.keys() == {ip_network("10.1.1.0/24"), ip_network("10.2.1.0/24")}
 
 
 def test_another_site_file_changes_nothing_about_the_example_of_the_checkout(labs, tmp_path):
@@ -163,6 +184,9 @@ def test_what_a_file_says_otherwise_than_what_was_found(tmp_path):
             "clusters: [{cluster: {server: 'https://192.0.2.7:6443'}}]\nusers: [{user: {exec: {command: x}}}]\n",
             "has no CA, or neither",
         ),
+        ("clusters: [{cluster: {server: 'https://192.0.2.7:66666'}}]\n", "Port out of range"),
+        ("clusters: [{cluster: {server: 'https://192.0.2.7'}}, {cluster: {server: 'https://192.0.2.8'}}]\n", "several clusters"),
+        ("clusters: [{cluster: {server: 'https://192.0.2.7'}}]\nusers: [{name: a}, {name: b}]\n", "several users"),
     ],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_said_with_the_way_out(labs, tmp_path, text, why):

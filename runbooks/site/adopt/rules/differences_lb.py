@@ -168,5 +168,5 @@ def seconds(text: str) -> float | None:
     >>> seconds("50000"), seconds("1m"), seconds("4h")
     (50.0, 60.0, 14400.0)
     """
-    match = re.fullmatch(r"(\d+)(us|ms|s|m|h|d)?", text)
+    match = re.fullmatch(r"(\d{1,15})(us|ms|s|m|h|d)?", text, re.ASCII)
     return int(match[1]) * UNITS[match[2] or "ms"] if match else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from runbooks.commands.adopt import API_PORT, HostLook
 from runbooks.commands.adopt_cluster import ClusterLook
 from runbooks.errors import InventoryError
 from runbooks.inventory.words import Address, Network
+from runbooks.site.adopt.rules import pods
 from runbooks.site.adopt.rules.seen import Endpoint
 from runbooks.text import listed
 
@@ -20,7 +21,7 @@ def endpoint(cluster: ClusterLook, looks: Mapping[str, HostLook]) -> Endpoint:
     Raises InventoryError where the cluster has none: then there is nothing that could move to another control plane host.
     """
     given = str(cluster.part("controlPlaneEndpoint"))
-    match = re.fullmatch(r"\[?(.+?)\]?(?::(\d+))?", given if not given.count(":") > 1 or "[" in given else f"[{given}]")
+    match = re.fullmatch(r"\[?(.+?)\]?(?::(\d{1,9}))?", given if not given.count(":") > 1 or "[" in given else f"[{given}]")
     if not match:
         raise InventoryError(
             "the cluster has no controlPlaneEndpoint (kubeadm-config): its nodes use the address of one control plane host, and no VIP",
@@ -42,8 +43,8 @@ def endpoint(cluster: ClusterLook, looks: Mapping[str, HostLook]) -> Endpoint:
 
 def networks(cluster: ClusterLook) -> list[Network]:
     """Return the networks of Pods and Services: nothing in them is a machine."""
-    texts = (*str(cluster.part("networking.podSubnet")).split(","), *str(cluster.part("networking.serviceSubnet")).split(","))
-    given = [ip_network(text.strip(), strict=False) for text in texts if text.strip()]
+    texts = (str(cluster.part("networking.podSubnet")), str(cluster.part("networking.serviceSubnet")))
+    given = [network for text in texts for network in pods.networks_of(text)]
     return [*given, *(network for each in cluster.members for network in each.pods)]
 
 
@@ -69,8 +70,8 @@ def candidates(cluster: ClusterLook, where: Endpoint, leaders: Iterable[HostLook
 
 def holder(cluster: ClusterLook, manifests: Mapping[str, Iterable[str]]) -> str:
     """Return what else gives the cluster its VIP, "" where nothing of that kind is there: kube-vip, as a static pod or a DaemonSet."""
-    pods = sorted(node for node, names in manifests.items() if any("kube-vip" in name for name in names))
-    if pods:
-        return f"kube-vip (a static pod on {listed(pods)})"
+    there = sorted(node for node, names in manifests.items() if any("kube-vip" in name for name in names))
+    if there:
+        return f"kube-vip (a static pod on {listed(there)})"
     sets = [name for name, images in cluster.everywhere.items() if any("kube-vip" in image for image in images)]
     return f"kube-vip (DaemonSet {sets[0]})" if sets else ""

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 
+from runbooks.inventory.model import Site
 from runbooks.inventory.words import Address, Network
+
+
+def networks_of(site: Site) -> list[Network]:
+    """Return every network that is of ``site``: those of its machines, and what stands alone outside them, such as a gateway."""
+    hops = {way.address for host in site.hosts for way in site.hops(host) if not isinstance(way.address, str)}
+    alone = {
+        site.endpoint.vip,
+        *(each.address for each in site.load_balancer.vips),
+        *(host.address for host in site.hosts),
+        *hops,
+    }
+    found = [each for each in (site.networks.management, site.networks.storage) if each]
+    return [*found, *(ip_network(each) for each in sorted(alone, key=str) if not any(each in one for one in found))]
 
 
 def refusal(addresses: Iterable[Address], reserved: Mapping[Network, str]) -> str:
