@@ -39,10 +39,9 @@ class OwnSsh:
         chosen = ways if ways and (ways.jumps or ways.unclear) else self._ways(said)
         key, more = self._key(said)
         notes = []
-        if chosen.unclear:  # only its first word: a password may be behind it
-            notes.append(
-                f"{host}: {quoted(chosen.unclear.split()[0].partition('=')[0])} ... on the way to it cannot be said here; write ssh.gateway by hand"
-            )
+        if chosen.unclear:  # only its first word, without a login: there may be a password in the rest
+            word = chosen.unclear.split()[0].partition("=")[0].rpartition("@")[2]
+            notes.append(f"{host}: {quoted(word)} ... on the way to it cannot be said here; write ssh.gateway by hand")
         notes += [f"{host}: ssh has {len(more) + 1} keys for it; this is the first one that is there"] * bool(
             more and not own.key
         )

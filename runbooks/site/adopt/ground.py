@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
+from runbooks.commands import yaml_text
 from runbooks.commands.ssh_config import Jump, jumps
 from runbooks.engine.namespace import enter
 from runbooks.errors import InventoryError, PrecheckError, RunbookError
@@ -19,8 +20,7 @@ from runbooks.inventory.settings import Endpoint, Kubernetes, Networks, Ssh
 from runbooks.inventory.settings_lb import LoadBalancer, Vrrp
 from runbooks.inventory.words import Address, Network
 from runbooks.site.adopt.login import Logins
-from runbooks.site.adopt.rules.ground import networks_of, refusal
-from runbooks.text import listed
+from runbooks.site.adopt.rules.ground import networks_in, networks_of, refusal
 
 KNOWN_HOSTS = "known_hosts"
 
@@ -122,25 +122,32 @@ def _reserved(root: Path, named: Site | None) -> dict[Network, str]:
     examples = [named] if named else []
     with suppress(RunbookError, OSError):
         examples.append(load_site(root / "hosts.yaml").site)
-    whose = [(each, f"the example site {each.name}") for each in examples if each.example] + _labs()
-    return {network: word for site, word in whose for network in networks_of(site)}
+    found = {network: f"the example site {site.name}" for site in examples if site.example for network in networks_of(site)}
+    return found | _labs()
 
 
-def _labs() -> list[tuple[Site, str]]:
-    """Return the sites of the labs on this machine. Raises PrecheckError when one cannot be read: then nobody knows which addresses are its own."""
-    found, unknown = [], []
+def _labs() -> dict[Network, str]:
+    """Return the networks of the labs on this machine. Raises PrecheckError when one cannot be read: then nobody knows which are its own."""
+    found: dict[Network, str] = {}
     for directory in sorted(LAB_RUN.iterdir()) if LAB_RUN.is_dir() else ():
-        path = directory / "site.yaml"
         try:
-            if not directory.name.startswith(".") and path.lstat():
-                found.append((load_site(path).site, f"the lab {directory.name}"))
+            own = [] if directory.name.startswith(".") else _networks(directory / "site.yaml")
         except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (RunbookError, OSError):
-            unknown.append(directory.name)
-    if unknown:
-        raise PrecheckError(
-            f"which addresses are of the lab {listed(unknown)} cannot be read ({LAB_RUN}), and nothing may connect to these from here",
-            hint="take it down (RUNBOOKS_LAB=NAME inv lab.down, as the user who made it), or run this as that user",
-        )
+            continue  # it is being made, or taken away
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else "it is not YAML"
+            raise PrecheckError(
+                f"which addresses are of the lab {directory.name} cannot be read ({directory}/site.yaml: {said}), and nothing may connect to these",
+                hint=f"as the user who made it: RUNBOOKS_LAB={directory.name} inv lab.down; or run this as that user",
+            ) from None
+        found |= dict.fromkeys(own, f"the lab {directory.name}")
     return found
+
+
+def _networks(path: Path) -> list[Network]:
+    """Return the networks of a lab. Raises OSError and ValueError when its site file cannot be read."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        return networks_of(load_site(path).site)
+    except RunbookError:
+        return networks_in(yaml_text.mapping(text))

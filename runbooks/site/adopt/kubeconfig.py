@@ -15,7 +15,7 @@ from runbooks.commands.node_objects import parse_node
 from runbooks.errors import InventoryError, NotServing, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.inventory.settings import Ssh
-from runbooks.measure.connection import Answer, Client, OwnError, RequestError
+from runbooks.measure.connection import Answer, Client, OwnError, RequestError, host_name
 from runbooks.measure.credentials import tls
 from runbooks.site.adopt.ground import Ground
 from runbooks.site.adopt.login import known_as
@@ -45,10 +45,11 @@ def leader(ground: Ground, path: Path) -> str:
         message = f"--kubeconfig {path}: this machine knows no address of {url.hostname}"
         raise InventoryError(message, hint="write the name into /etc/hosts, or name a control plane host with --host")
     ground.allow(addresses)
+    address = str(addresses[0])  # of which it is known that it is allowed: the name may be another one's when it is looked up again
     place = ground.stand_in(
         Host(name="api", address=addresses[0], roles=("control-plane",)), Ssh(user="nobody", known_hosts=ground.known_hosts)
     )
-    answer = asyncio.run(_nodes(Client(place, context, headers), url.hostname, port))
+    answer = asyncio.run(_nodes(Client(place, context, headers, {address: url.hostname}), address, port))
     if not answer.good:
         raise NotServing(
             f"--kubeconfig {path}: {url.hostname}:{port} answers with HTTP {answer.status}",
@@ -77,13 +78,13 @@ def chosen(found: Any) -> str:
     return str(max(nodes, key=lambda each: each.ready).address)
 
 
-async def _nodes(client: Client, host: str, port: int) -> Answer:
+async def _nodes(client: Client, address: str, port: int) -> Answer:
     until = time.monotonic() + SECONDS
     try:
-        connection = await client.open(host, port, until)
+        connection = await client.open(address, port, until)
         return await connection.ask("GET", "/api/v1/nodes", until, last=True)
     except (RequestError, OwnError) as error:
-        raise NotServing(f"{host}:{port} gives no answer: {error}", hint="--host names a control plane host instead") from None
+        raise NotServing(f"{host_name(address)}:{port} gives no answer: {error}", hint="--host names a control plane host instead") from None
 
 
 def _address(text: str) -> Any:

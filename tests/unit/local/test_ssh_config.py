@@ -80,6 +80,11 @@ def test_a_proxy_command_that_cannot_be_said(ssh):
     assert "hunter2" not in login.notes[0]
 
 
+def test_a_login_of_a_gateway_that_cannot_be_said_is_not_shown(ssh):
+    login = ssh("").login("a", None, Ways(unclear="ssh://jo:hunter2@bastion:22/x"))
+    assert login.notes == ("a: bastion:22/x ... on the way to it cannot be said here; write ssh.gateway by hand",)
+
+
 def test_gateways_in_a_circle(ssh):
     with pytest.raises(InventoryError, match=r"a -> b -> a"):
         ssh("Host a\n ProxyJump b\nHost b\n ProxyJump a\n").login("a")

@@ -77,11 +77,18 @@ def test_a_lab_whose_addresses_cannot_be_read_lets_nothing_pass(labs, tmp_path):
     labs.write_text("name: [")
     (labs.parent.parent / "gone").mkdir()
     (labs.parent.parent / ".twin.lock").touch()
-    with pytest.raises(PrecheckError, match="of the lab twin cannot be read") as refused:
+    with pytest.raises(PrecheckError, match=r"of the lab twin cannot be read .*it is not YAML") as refused:
         at({}, str(tmp_path / "mine.yaml"))
-    assert "lab.down" in refused.value.hint
+    assert "RUNBOOKS_LAB=twin inv lab.down" in refused.value.hint
     labs.unlink()
     assert at({}, str(tmp_path / "mine.yaml")).reserved.keys() == {ip_network("10.1.1.0/24"), ip_network("10.2.1.0/24")}
+
+
+@pytest.mark.parametrize("address", ["10.7.1.3", "10.8.1.9", "10.9.9.9"])
+def test_a_lab_of_a_newer_build_is_known_by_every_address_in_its_file(labs, tmp_path, address):
+    labs.write_text(SMALLEST + "lab: {namespace: ha-lab-twin}\nlater: {way: 10.9.9.9, near: [10.8.1.0/24]}\n")
+    with pytest.raises(PrecheckError, match="the network of the lab twin"):
+        at({}, str(tmp_path / "mine.yaml")).allow([ip_address(address)])
 
 
 def test_another_site_file_changes_nothing_about_the_example_of_the_checkout(labs, tmp_path):
