@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,12 +39,14 @@ def leader(ground: Ground, path: Path) -> str:
         raise InventoryError(f"--kubeconfig {path}: {said}", hint=FLAT) from None
     if url.scheme != "https" or not url.hostname:
         raise InventoryError(f"--kubeconfig {path}: its server is no https URL", hint=FLAT)
-    addresses = known_as(_address(url.hostname))
+    addresses = known_as(url.hostname)
     if not addresses:
         message = f"--kubeconfig {path}: this machine knows no address of {url.hostname}"
         raise InventoryError(message, hint="write the name into /etc/hosts, or name a control plane host with --host")
     ground.allow(addresses)
-    address = str(addresses[0])  # of which it is known that it is allowed: the name may be another one's when it is looked up again
+    address = str(
+        addresses[0]
+    )  # of which it is known that it is allowed: the name may be another one's when it is looked up again
     place = ground.stand_in(
         Host(name="api", address=addresses[0], roles=("control-plane",)), Ssh(user="nobody", known_hosts=ground.known_hosts)
     )
@@ -64,7 +65,10 @@ def leader(ground: Ground, path: Path) -> str:
 
 def _one(text: str) -> None:
     """Raise ValueError when the kubeconfig has several clusters, users or contexts: which of them is meant, only kubectl knows."""
-    found = yaml_text.mapping(text)
+    try:
+        found = yaml_text.mapping(text)
+    except ValueError:  # the words of the parser may quote the file
+        raise ValueError("it is no YAML file with one mapping") from None
     many = [key for key in ("clusters", "users", "contexts") if isinstance(each := found.get(key), list) and len(each) > 1]
     if many:
         raise ValueError(f"it has several {many[0]}")
@@ -84,11 +88,5 @@ async def _nodes(client: Client, address: str, port: int) -> Answer:
         connection = await client.open(address, port, until)
         return await connection.ask("GET", "/api/v1/nodes", until, last=True)
     except (RequestError, OwnError) as error:
-        raise NotServing(f"{host_name(address)}:{port} gives no answer: {error}", hint="--host names a control plane host instead") from None
-
-
-def _address(text: str) -> Any:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return text
+        message = f"{host_name(address)}:{port} gives no answer: {error}"
+        raise NotServing(message, hint="--host names a control plane host instead") from None

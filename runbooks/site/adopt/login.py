@@ -120,7 +120,7 @@ def known_as(name: Address | str) -> list[Address]:
 
 
 def _resolved(text: str) -> Address:
-    found = known_as(_address(text))
+    found = known_as(text)
     if not found:
         hint = "--host takes an address, such as 10.1.1.101"
         raise InventoryError(f"--host: {text} is no address, and this machine knows none for that name", hint=hint)

@@ -186,7 +186,7 @@ def test_what_a_file_says_otherwise_than_what_was_found(tmp_path):
     [
         (None, "No such file"),
         ("clusters: [{cluster: {certificate-authority-data: eA==}}]\nusers: [{user: {token: x}}]\n", "cannot be used"),
-        ("a: [", "."),
+        ("a: [", "it is no YAML file"),
         (
             "clusters: [{cluster: {server: 'https://192.0.2.7:6443'}}]\nusers: [{user: {exec: {command: x}}}]\n",
             "has no CA, or neither",

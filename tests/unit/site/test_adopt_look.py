@@ -103,6 +103,13 @@ def test_a_cluster_without_an_endpoint_is_refused(given):
         endpoint.endpoint(config(controlPlaneEndpoint=given), {"m1": of("hostname m1\n")})
 
 
+@pytest.mark.parametrize("given", ["10.1.1.102:6443", "cluster-endpoint:6443"])
+def test_an_endpoint_that_is_a_nodes_own_address_is_no_vip(given):
+    looks = {"m1": of("hostname m1\nresolves cluster-endpoint 10.1.1.102\n")}
+    with pytest.raises(InventoryError, match=r"10\.1\.1\.102.*, the own address of master2, and no VIP"):
+        endpoint.endpoint(config(controlPlaneEndpoint=given), looks)
+
+
 def test_who_talks_to_every_api_server_may_be_a_load_balancer():
     common = "peer 10.1.1.11\npeer 10.1.1.12\npeer 10.1.1.201\npeer 10.244.1.7\npeer 10.1.1.100\npeer 127.0.0.1\n"
     leaders = [

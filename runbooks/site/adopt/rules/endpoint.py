@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
+from typing import Final
 
 from runbooks.commands.adopt import API_PORT, HostLook
 from runbooks.commands.adopt_cluster import ClusterLook
@@ -13,6 +14,8 @@ from runbooks.inventory.words import Address, Network
 from runbooks.site.adopt.rules import pods
 from runbooks.site.adopt.rules.seen import Endpoint
 from runbooks.text import listed
+
+HINT: Final = "this tool looks after clusters whose API servers are behind load balancers with a VIP"
 
 
 def endpoint(cluster: ClusterLook, looks: Mapping[str, HostLook]) -> Endpoint:
@@ -25,11 +28,11 @@ def endpoint(cluster: ClusterLook, looks: Mapping[str, HostLook]) -> Endpoint:
     if not match:
         raise InventoryError(
             "the cluster has no controlPlaneEndpoint (kubeadm-config): its nodes use the address of one control plane host, and no VIP",
-            hint="this tool looks after clusters whose API servers are behind load balancers with a VIP",
+            hint=HINT,
         )
     host, port = match[1], int(match[2] or API_PORT)
     try:
-        return Endpoint(vip=ip_address(host), port=port)
+        return _own_address_of_none(cluster, Endpoint(vip=ip_address(host), port=port))
     except ValueError:
         known = {name: each.resolved[host] for name, each in looks.items() if each.resolved.get(host)}
     if not known:
@@ -38,7 +41,22 @@ def endpoint(cluster: ClusterLook, looks: Mapping[str, HostLook]) -> Endpoint:
             hint=f"on a node: getent ahosts {host}",
         )
     asked, addresses = next(iter(known.items()))
-    return Endpoint(vip=addresses[0], port=port, name=host, asked=asked)
+    return _own_address_of_none(cluster, Endpoint(vip=addresses[0], port=port, name=host, asked=asked))
+
+
+def _own_address_of_none(cluster: ClusterLook, found: Endpoint) -> Endpoint:
+    """Return ``found``. Raises InventoryError when it is the address of a node, as kubeadm's guide has it for a start.
+
+    https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/create-cluster-kubeadm/#considerations-about-apiserver-advertise-address-and-controlplaneendpoint
+    """
+    node = next((each.name for each in cluster.members if found.vip in each.addresses), "")
+    if node:
+        what = f"{found.name} ({found.vip})" if found.name else f"{found.vip}"
+        raise InventoryError(
+            f"controlPlaneEndpoint is {what}, the own address of {node}, and no VIP: it does not move to another control plane host",
+            hint=HINT,
+        )
+    return found
 
 
 def networks(cluster: ClusterLook) -> list[Network]:
