@@ -121,9 +121,9 @@ def _write(place: Ground, text: str, values: Mapping[str, Any], seen: Seen) -> D
 
 
 def keep_password(file: Path, name: str, password: str) -> None:
-    """Put the VRRP password where lb.setup expects it: the LBs go on hearing each other when it takes them over. Raises DiskError.
+    """Put the VRRP password where lb.setup expects it: the LBs go on hearing each other when it takes them over. ``name``: of the site.
 
-    ``name``: of the site. A password that is there stays.
+    Raises DiskError, and InventoryError when another password is there, which stays.
     """
     if not FORM.match(password[:LENGTH]):
         print("the VRRP password of the load balancers is not of eight plain characters: lb.setup will need --new-password")
@@ -135,13 +135,13 @@ def keep_password(file: Path, name: str, password: str) -> None:
         same = path.read_bytes() == content
     except OSError as error:
         raise DiskError(f"{path}: cannot be written: {error.strerror or error}") from None
-    if same:
-        print(f"the VRRP password of the load balancers is in {shown(path)} (0600)")
-    else:
-        print(
-            f"{shown(path)} was there already, and is not the VRRP password of these load balancers. Of another site here that is called"
-            f" {name}: write another `name` into one of the two files. Of an earlier try: delete it before you run this again"
+    if not same:
+        raise InventoryError(
+            f"{shown(path)} is there, and is not the VRRP password of these load balancers; nothing was written",
+            hint=f"if it is of another site that is called {name}, too: --output in another directory, where this one's secrets are beside it"
+            "\n       if nobody needs it: delete it",
         )
+    print(f"the VRRP password of the load balancers is in {shown(path)} (0600)")
 
 
 def _compare(place: Ground, given: Mapping[str, object], text: str) -> OutcomeError | None:
