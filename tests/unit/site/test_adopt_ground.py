@@ -147,6 +147,16 @@ def test_the_operators_own_ssh_configuration_counts(own):
     assert (first.user, first.port, first.gateway) == ("root1", 22, ())
 
 
+def test_an_alias_is_known_also_where_a_site_file_says_how_to_log_in(own, labs, tmp_path):
+    path = tmp_path / "real.yaml"
+    path.write_text(SMALLEST)
+    logins = Logins(Jump("cp"), load_site(path).site, Path("known_hosts"), own)
+    assert (str(logins.first()), logins.ssh.user) == ("10.1.1.101", "ops")
+    assert (
+        Logins(Jump("cp"), load_site(labs).site, Path("known_hosts"), own)._first.address == "cp"
+    )  # a lab's hosts are in no configuration
+
+
 def test_what_is_given_is_for_every_host_that_nobody_says_otherwise(own):
     logins = Logins(Jump("10.1.1.101", "ops", None, "~/k"), None, Path("known_hosts"), own)
     other = logins.of("w1", ip_address("10.1.1.201"))
