@@ -129,7 +129,14 @@ def _reserved(root: Path, named: Site | None) -> dict[Network, str]:
 def _labs() -> dict[Network, str]:
     """Return the networks of the labs on this machine. Raises PrecheckError when one cannot be read: then nobody knows which are its own."""
     found: dict[Network, str] = {}
-    for directory in sorted(LAB_RUN.iterdir()) if LAB_RUN.is_dir() else ():
+    try:
+        directories = sorted(LAB_RUN.iterdir())
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        message = f"which labs are on this machine cannot be read ({LAB_RUN}: {error.strerror}), and nothing may connect to their addresses"
+        raise PrecheckError(message, hint="run this as the user who makes labs") from None
+    for directory in directories:
         try:
             own = [] if directory.name.startswith(".") else _networks(directory / "site.yaml")
         except (FileNotFoundError, NotADirectoryError):

@@ -84,6 +84,12 @@ def test_a_lab_whose_addresses_cannot_be_read_lets_nothing_pass(labs, tmp_path):
     assert at({}, str(tmp_path / "mine.yaml")).reserved.keys() == {ip_network("10.1.1.0/24"), ip_network("10.2.1.0/24")}
 
 
+def test_where_labs_cannot_be_listed_nothing_passes(labs, tmp_path, monkeypatch):
+    monkeypatch.setattr(grounds, "LAB_RUN", labs)  # a file
+    with pytest.raises(PrecheckError, match="which labs are on this machine cannot be read"):
+        at({}, str(tmp_path / "mine.yaml"))
+
+
 @pytest.mark.parametrize("address", ["10.7.1.3", "10.8.1.9", "10.9.9.9"])
 def test_a_lab_of_a_newer_build_is_known_by_every_address_in_its_file(labs, tmp_path, address):
     labs.write_text(SMALLEST + "lab: {namespace: ha-lab-twin}\nlater: {way: 10.9.9.9, near: [10.8.1.0/24]}\n")
