@@ -51,14 +51,14 @@ def adopt(*, host: str, kubeconfig: str, lbs: str, output: str, key: str, yes: b
         seen = explorer.explore(_addresses(lbs, "--lb"))
     finally:
         explorer.close()
+        for note in logins.notes:  # of hosts that could not be reached, too
+            print(f"note: {printable(note)}")
     found = draft(seen, *logins.said(_names(seen)))
     if place.lab:
         found["lab"] = {"namespace": place.lab.namespace}
     place.allow(_written(plain(found)))  # every later command connects to these
     text = written(found, HEAD)
     print(_summary(seen))
-    for note in logins.notes:
-        print(f"note: {printable(note)}")
     wrong = _compare(place, plain(found), text) if place.there else _write(place, text, plain(found), seen)
     said = differences.findings(seen)
     if said:

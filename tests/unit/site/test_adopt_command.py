@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbooks.errors import DegradedError, InventoryError, PrecheckError
+from runbooks.errors import DegradedError, InventoryError, PrecheckError, UnreachableError
 from runbooks.lb.auth_pass import auth_pass
 from runbooks.site import asking
 from runbooks.site.adopt import command
@@ -93,6 +93,17 @@ def test_what_differs_is_said_and_the_password_kept_also_when_the_file_has_somet
     assert "only lb1 was found behind 10.1.1.100" in said
     assert "the doctor looks" not in said
     assert auth_pass(tmp_path / ".runbooks" / "kubernetes", {}) == "mypasswo"
+
+
+def test_a_way_that_cannot_be_said_is_said_also_when_the_host_does_not_answer(run, monkeypatch, capsys):
+    def look(logins, lbs):
+        logins.notes.append("m1: nc ... on the way to it cannot be said here")
+        raise UnreachableError("m1: no answer")
+
+    monkeypatch.setattr(command, "Explorer", lambda _, logins, *more: SimpleNamespace(explore=partial(look, logins), close=str))
+    with pytest.raises(UnreachableError):
+        command.adopt(host="ops@192.0.2.1", kubeconfig="", lbs="", output="mine.yaml", key="", yes=False)
+    assert "note: m1: nc ... on the way to it" in capsys.readouterr().out
 
 
 def test_a_file_without_a_mistake_goes_to_the_doctor(run, capsys):
