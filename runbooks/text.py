@@ -91,6 +91,15 @@ def first_few(texts: Sequence[str], limit: int) -> list[str]:
     return [*texts[:limit], *([f"and {len(texts) - limit} more"] if len(texts) > limit else [])]
 
 
+def printable(text: str, kept: str = "") -> str:
+    r"""Return ``text``, which may come from other people's files and hosts, without what would move a terminal's cursor; ``kept`` stays.
+
+    >>> printable("lb1\x1b[2J\n"), printable("a\nb", "\n")
+    ('lb1?[2J?', 'a\nb')
+    """
+    return "".join(letter if letter.isprintable() or letter in kept else "?" for letter in text)
+
+
 def naming(host: object, text: str) -> str:
     """Return ``text`` with the host's name in front, unless the text begins with the name already.
 

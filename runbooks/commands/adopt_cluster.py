@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
@@ -22,6 +23,8 @@ from runbooks.inventory.words import Address, Network
 
 MAPS: Final = "/api/v1/namespaces/kube-system/configmaps"
 SETS: Final = "/apis/apps/v1/daemonsets"
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+NODE_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 DEPLOYMENTS: Final = "/apis/apps/v1/namespaces/kube-system/deployments"
 
 
@@ -110,6 +113,8 @@ def _images(workload: Any) -> tuple[str, ...]:
 
 def _member(item: Any) -> Member:
     meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+    if not NODE_NAME.fullmatch(meta["name"]):
+        raise ValueError("the API server has a node with a name that Kubernetes does not allow")
     leads = bool(CONTROL_PLANE_KEYS & (meta.get("labels") or {}).keys())
     kept = {each["key"] for each in spec.get("taints") or [] if each.get("effect") in {"NoSchedule", "NoExecute"}}
     settings = settings_of(item)

@@ -120,7 +120,7 @@ def _server(line: Sequence[str]) -> Server:
     if "/" in where or "@" in where:
         return Server(line[1], "", 0)
     address, colon, port = where.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not re.fullmatch(r"\d{1,5}", port, re.ASCII):
         return Server(line[1], where.strip("[]"), 0)
     return Server(line[1], address.strip("[]"), int(port))
 

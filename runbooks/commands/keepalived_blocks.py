@@ -14,6 +14,7 @@ from runbooks.commands.base import Secret
 from runbooks.commands.lb_config import canonical
 
 _INCLUDE = re.compile(r"include[a-z]?")
+_DEEPEST = 50  # braces in braces; keepalived itself has no more than a few
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _outermost(tokens: Sequence[Sequence[str]]) -> Statement:
     return next((each for each in tree if each.words), Statement(()))
 
 
-def _tree(tokens: Iterator[str]) -> tuple[Statement, ...]:
+def _tree(tokens: Iterator[str], depth: int = 0) -> tuple[Statement, ...]:
     found: list[Statement] = []
     current: list[str] = []
 
@@ -143,7 +144,7 @@ def _tree(tokens: Iterator[str]) -> tuple[Statement, ...]:
     for each in tokens:
         if each == "{":
             end()
-            inside = _tree(tokens)
+            inside = _tree(tokens, depth + 1) if depth < _DEEPEST else ()
             last = found.pop() if found and not found[-1].inside else Statement(())
             found.append(Statement(last.words, inside, last.when))
         elif each == "}":
@@ -216,8 +217,8 @@ def instances(found: Sequence[Block]) -> list[Instance]:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
 
 
 def _seconds(text: str) -> float:
-    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else 1.0
+    return float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) else 1.0

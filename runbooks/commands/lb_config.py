@@ -123,7 +123,7 @@ def binds(text: str) -> list[Bind]:
 def _addresses(proxy: str, word: str) -> Iterator[Bind]:
     for each in word.split(","):
         bare = re.sub(r"^(ipv4|ipv6|tcp|tcp4|tcp6)@", "", each)
-        found = re.fullmatch(r"(.*):(\d+)(?:-(\d+))?", bare)
+        found = re.fullmatch(r"(.*):(\d{1,5})(?:-(\d{1,5}))?", bare, re.ASCII)
         if not found or "@" in bare or "/" in bare or "$" in bare:
             continue
         address = found[1].strip("[]")

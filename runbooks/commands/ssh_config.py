@@ -117,7 +117,7 @@ def of_command(command: str) -> Ways:
     said = dict(options)
     to = _jump(target)
     port = said.get("p", "")
-    jump = Jump(to.host, said.get("l") or to.user, int(port) if port.isdecimal() else to.port, said.get("i"))
+    jump = Jump(to.host, said.get("l") or to.user, int(port) if re.fullmatch(r"[0-9]{1,5}", port) else to.port, said.get("i"))
     before = of_words(words[1 : -len(rest)])
     return Ways((*before.jumps, jump), before.unclear)
 

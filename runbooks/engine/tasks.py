@@ -15,6 +15,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
 from runbooks.errors import InventoryError, PrecheckError, RunbookError
+from runbooks.text import printable
 
 
 class RunbookTask(Task):  # type: ignore[type-arg]
@@ -201,7 +202,8 @@ def _options(kind: Any, common: dict[str, Any], *, dry: bool) -> Any:
 def explain(error: RunbookError) -> str:
     """Return the text of ``error`` for the operator: what is wrong, where the run stopped, and the next command."""
     notes: list[str] = getattr(error, "__notes__", [])
-    return "\n".join([f"error: {error}", *notes, *([f"next:  {error.hint}"] if error.hint else [])])
+    said = "\n".join([f"error: {error}", *notes, *([f"next:  {error.hint}"] if error.hint else [])])
+    return printable(said, "\n\t")  # hosts and files of other people may be quoted in it
 
 
 def runbook(*args: Any, **kwargs: Any) -> Callable[..., Any]:

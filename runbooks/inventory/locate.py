@@ -133,8 +133,13 @@ def state_directory(site_file: Path, site: Site) -> Path:
 
     Raises InventoryError when it cannot be created or used.
     """
+    return state_of(site_file, site.name)
+
+
+def state_of(site_file: Path, name: str) -> Path:
+    """Return the state directory of the site that is called ``name``, as `state_directory`."""
     top = site_file.absolute().parent / ".runbooks"
-    state = top / site.name
+    state = top / name
     try:
         for directory in (top, state):
             directory.mkdir(mode=0o700, exist_ok=True)

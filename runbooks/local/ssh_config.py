@@ -13,6 +13,8 @@ from runbooks.inventory.problems import quoted
 from runbooks.local import programs
 
 MOST_JUMPS = 8
+# As newer versions of ssh: a command in somebody's configuration (Match exec, ProxyCommand) may get the name of the host, by a shell.
+SHELL = frozenset("'`\"$\\;&<>|(){} ")
 TIMEOUT_S = 20
 
 
@@ -37,10 +39,9 @@ class OwnSsh:
         chosen = ways if ways and (ways.jumps or ways.unclear) else self._ways(said)
         key, more = self._key(said)
         notes = []
-        if chosen.unclear:  # only its first word: a password may be behind it
-            notes.append(
-                f"{host}: {quoted(chosen.unclear.split()[0].partition('=')[0])} ... on the way to it cannot be said here; write ssh.gateway by hand"
-            )
+        if chosen.unclear:  # only its first word, without a login: there may be a password in the rest
+            word = chosen.unclear.split()[0].partition("=")[0].rpartition("@")[2]
+            notes.append(f"{host}: {quoted(word)} ... on the way to it cannot be said here; write ssh.gateway by hand")
         notes += [f"{host}: ssh has {len(more) + 1} keys for it; this is the first one that is there"] * bool(
             more and not own.key
         )
@@ -99,7 +100,7 @@ class OwnSsh:
         if not self.there:
             return {}
         if host not in self._said:
-            if host.startswith("-"):
+            if host.startswith("-") or not host.isprintable() or SHELL.intersection(host):
                 raise InventoryError(f"{quoted(host)} is no name of a host", hint="correct its name")
             config = ["-F", "none"] if bare else ["-F", str(self.config)] if self.config else []
             self._said[host] = answers(programs.run(["ssh", "-G", *config, host or "localhost"], timeout_s=TIMEOUT_S).stdout)

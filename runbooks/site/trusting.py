@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
+from runbooks.site.asking import answered
 from runbooks.text import counted
 
 if TYPE_CHECKING:
@@ -75,6 +76,6 @@ def _agreed(count: int, *, yes: bool) -> bool:
         raise PrecheckError(
             f"{counted(count, 'host key')} not recorded: there is no terminal to ask on", hint="compare them, then --yes"
         )
-    if input(f"Record {counted(count, 'key')}? Compare them first. [y/N] ").strip().lower() in {"y", "yes"}:
+    if answered(f"Record {counted(count, 'key')}? Compare them first. [y/N] ").lower() in {"y", "yes"}:
         return True
     raise PrecheckError("nothing was recorded")

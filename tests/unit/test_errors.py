@@ -86,3 +86,4 @@ def test_an_explanation_says_what_where_and_what_next():
 
 def test_an_explanation_without_notes_or_way_out_is_one_line():
     assert explain(RunbookError("no")) == "error: no"
+    assert explain(RunbookError("lb\x1b[2J\r:\n  a\tb", hint="\x9bx")) == "error: lb?[2J?:\n  a\tb\nnext:  ?x"

@@ -7,17 +7,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbooks.engine.session import ROOT
-from runbooks.errors import DegradedError, InventoryError, OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import DegradedError, DiskError, InventoryError, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory import source
-from runbooks.inventory.load import load_site, loaded
-from runbooks.inventory.locate import state_directory
-from runbooks.inventory.problems import shown
+from runbooks.inventory.load import loaded
+from runbooks.inventory.locate import state_of
+from runbooks.inventory.problems import SiteError, shown
 from runbooks.inventory.words import Address
 from runbooks.inventory.written import written
-from runbooks.lb.auth_pass import FILE_NAME, FORM
+from runbooks.lb.auth_pass import FILE_NAME, FORM, LENGTH
 from runbooks.local import files
 from runbooks.rules import finding
 from runbooks.site import new_file
@@ -25,10 +25,11 @@ from runbooks.site.adopt.ground import Ground, given, ground
 from runbooks.site.adopt.kubeconfig import leader
 from runbooks.site.adopt.look import Explorer
 from runbooks.site.adopt.rules import changes, differences
-from runbooks.site.adopt.rules.balancers import ordered
+from runbooks.site.adopt.rules.balancers import names, ordered
 from runbooks.site.adopt.rules.draft import draft, plain
 from runbooks.site.adopt.rules.seen import Seen
-from runbooks.text import counted, indented, listed
+from runbooks.site.asking import answered
+from runbooks.text import counted, indented, listed, printable
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -50,20 +51,20 @@ def adopt(*, host: str, kubeconfig: str, lbs: str, output: str, key: str, yes: b
         seen = explorer.explore(_addresses(lbs, "--lb"))
     finally:
         explorer.close()
+        for note in logins.notes:  # of hosts that could not be reached, too
+            print(f"note: {printable(note)}")
     found = draft(seen, *logins.said(_names(seen)))
     if place.lab:
         found["lab"] = {"namespace": place.lab.namespace}
+    place.allow(_written(plain(found)))  # every later command connects to these
     text = written(found, HEAD)
     print(_summary(seen))
-    for note in logins.notes:
-        print(f"note: {differences.printable(note)}")
-    if place.there:
-        _compare(place, plain(found), text)
-    else:
-        _write(place, text, seen)
+    wrong = _compare(place, plain(found), text) if place.there else _write(place, text, plain(found), seen)
     said = differences.findings(seen)
     if said:
         print(f"\nwhat differs from a site that this tool has set up:\n\n{finding.shown(said)}")
+    if wrong:
+        raise wrong
     if not place.there:
         _examine(place.file)
 
@@ -72,7 +73,14 @@ def _names(seen: Seen) -> dict[str, str]:
     """Return the names in hosts.yaml of the hosts, by what they were called while they were looked for."""
     nodes = {each.name: each.name for each in seen.cluster.members}
     reached = {address for each in seen.cluster.members for address in each.addresses}
-    return nodes | {str(each.address): each.name for each in seen.balancers if each.address not in reached}
+    return nodes | {str(address): name for address, name in names(seen).items() if address not in reached}
+
+
+def _written(values: Mapping[str, Any]) -> list[Address]:
+    """Return the addresses that the site file gets, but those of gateways, which were asked already."""
+    hosts, vips = values["hosts"], values["load_balancer"].get("vips", [])
+    given = [values["endpoint"]["vip"], *(each.get("address") for each in [*hosts, *vips])]
+    return [ip_address(str(each)) for each in given if each]
 
 
 def _addresses(text: str, flag: str) -> list[Address]:
@@ -85,7 +93,7 @@ def _addresses(text: str, flag: str) -> list[Address]:
 
 def ask(said: Sequence[str], heard: Sequence[Address]) -> list[Address]:
     """Ask for the load balancers that were not found. Raises PrecheckError where there is no terminal: nothing has been written yet."""
-    told = "\n  ".join(map(differences.printable, said))
+    told = "\n  ".join(map(printable, said))
     near = f"the control plane hosts have heard of {listed(heard) or 'nobody else'}"
     if not sys.stdin.isatty():
         raise PrecheckError(
@@ -93,45 +101,67 @@ def ask(said: Sequence[str], heard: Sequence[Address]) -> list[Address]:
             hint="--lb ADDRESS,ADDRESS names them, all of them",
         )
     print(f"the load balancers were not found, or not all:\n  {told}\n  {near}")
-    return _addresses(input("addresses of the others, separated by commas (empty: go on without): "), "load balancers")
+    return _addresses(answered("addresses of the others, separated by commas (empty: go on without): "), "load balancers")
 
 
-def _write(place: Ground, text: str, seen: Seen) -> None:
-    """Write the file. Raises DegradedError, with the file written, when something in it has to be put right first."""
-    wrong = new_file.put(place.file, text)
-    print(f"\nwrote {shown(place.file)}")
-    if wrong:
-        raise DegradedError(
-            f"{counted(len(wrong), 'place')} of {shown(place.file)} to put right:{indented(wrong)}",
-            hint=f"edit it, then RUNBOOKS_SITE={shown(place.file)} inv site.check",
-        )
+def _write(place: Ground, text: str, values: Mapping[str, Any], seen: Seen) -> DegradedError | None:
+    """Write the file, and before it the VRRP password: a file that is there is only compared. Return what has to be put right in it first."""
     first = next(iter(ordered(seen)), None)
     instance = first.instance_of(seen.endpoint.vip) if first else None
     if instance and instance.password:
-        keep_password(place.file, instance.password)
+        keep_password(place.file, values["name"], instance.password)
+    wrong = new_file.put(place.file, text)
+    print(f"\nwrote {shown(place.file)}")
+    if not wrong:
+        return None
+    return DegradedError(
+        f"{counted(len(wrong), 'place')} of {shown(place.file)} to put right:{indented(wrong)}",
+        hint=f"edit it, then RUNBOOKS_SITE={shown(place.file)} inv site.check",
+    )
 
 
-def keep_password(file: Path, password: str) -> None:
-    """Put the VRRP password where lb.setup expects it: the LBs go on hearing each other when it takes them over."""
-    state = state_directory(file, load_site(file).site)
-    # keepalived ignores what is behind the eighth character.
-    if FORM.match(password[:8]):
-        files.create_once(state / FILE_NAME, f"{password[:8]}\n".encode())
-        print(f"the VRRP password of the load balancers is in {shown(state / FILE_NAME)} (0600)")
-    else:
+def keep_password(file: Path, name: str, password: str) -> None:
+    """Put the VRRP password where lb.setup expects it: the LBs go on hearing each other when it takes them over. ``name``: of the site.
+
+    Raises DiskError, and InventoryError when another password is there, which stays.
+    """
+    if not FORM.match(password[:LENGTH]):
         print("the VRRP password of the load balancers is not of eight plain characters: lb.setup will need --new-password")
+        return
+    path = state_of(file, name) / FILE_NAME
+    content = f"{password[:LENGTH]}\n".encode()
+    try:
+        files.create_once(path, content)
+        same = path.read_bytes() == content
+    except OSError as error:
+        raise DiskError(f"{path}: cannot be written: {error.strerror or error}") from None
+    if not same:
+        raise InventoryError(
+            f"{shown(path)} is there, and is not the VRRP password of these load balancers; nothing was written",
+            hint=f"if it is of another site that is called {name}, too: --output in another directory, where this one's secrets are beside it"
+            "\n       if nobody needs it: delete it",
+        )
+    print(f"the VRRP password of the load balancers is in {shown(path)} (0600)")
 
 
-def _compare(place: Ground, given: Mapping[str, object], text: str) -> None:
-    """Say what differs from the file that is there. Raises OutcomeError when something does."""
+def _compare(place: Ground, given: Mapping[str, object], text: str) -> OutcomeError | None:
+    """Say what differs from the file that is there. Return an error when something does. Raises InventoryError where too little was found."""
     assert place.there  # noqa: S101 - for the type checker
-    rows = changes.changes(given, loaded(source.parse(text), place.file).site, place.there)
+    try:
+        found = loaded(source.parse(text), place.file).site
+    except SiteError as error:
+        lacking = [f"{each.key}: {each.message}" for each in error.problems]
+        raise InventoryError(
+            f"what was found is no whole site file, and cannot be compared with {shown(place.file)}; nothing was written:{indented(lacking)}",
+            hint="--output FILE writes what was found into another file, with comments",
+        ) from None
+    rows = changes.changes(given, found, place.there)
     if not rows:
         print(f"\n{shown(place.file)} says what was found; nothing was written")
-        return
+        return None
     print(f"\n{changes.shown(rows)}")
     message = f"{counted(len(rows), 'value')} of {shown(place.file)} {'is' if len(rows) == 1 else 'are'} not what was found; nothing was written"
-    raise OutcomeError(
+    return OutcomeError(
         message, hint="correct the file, or the site; inv cluster.diff compares everything that hosts.yaml decides"
     )
 
@@ -146,7 +176,7 @@ def _summary(seen: Seen) -> str:
         "control plane": listed(f"{each.name} {seen.address(each)}" for each in seen.leaders),
         "workers": listed(workers) or "none",
     }
-    return "\n".join(["", *(f"  {name:14} {differences.printable(said)}" for name, said in lines.items())])
+    return "\n".join(["", *(f"  {name:14} {printable(said)}" for name, said in lines.items())])
 
 
 def _examine(file: Path) -> None:
@@ -167,7 +197,7 @@ def _with_site(file: Path, act: Callable[[Session], None]) -> None:
         with session(Options()) as opened:
             act(opened)
     except RunbookError as error:
-        print(f"{error}" + (f"\nnext: {error.hint}" if error.hint else ""))
+        print(printable(f"{error}" + (f"\nnext: {error.hint}" if error.hint else ""), "\n"))
     finally:
         if before is None:
             del os.environ["RUNBOOKS_SITE"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
+from runbooks.commands import yaml_text
 from runbooks.commands.ssh_config import Jump, jumps
 from runbooks.engine.namespace import enter
 from runbooks.errors import InventoryError, PrecheckError, RunbookError
@@ -19,7 +20,7 @@ from runbooks.inventory.settings import Endpoint, Kubernetes, Networks, Ssh
 from runbooks.inventory.settings_lb import LoadBalancer, Vrrp
 from runbooks.inventory.words import Address, Network
 from runbooks.site.adopt.login import Logins
-from runbooks.site.adopt.rules.ground import refusal
+from runbooks.site.adopt.rules.ground import networks_in, networks_of, refusal
 
 KNOWN_HOSTS = "known_hosts"
 
@@ -102,7 +103,8 @@ def _lab(file: Path, there: Site | None, named: Site | None) -> LabTwin | None:
     lab = there.lab if there else named.lab if named else None
     if there and named and named.lab != lab:
         raise InventoryError(
-            f"{shown(file)} and RUNBOOKS_SITE are not of the same lab", hint="unset RUNBOOKS_SITE, or name another file"
+            f"{shown(file)} and RUNBOOKS_SITE are not of the same lab",
+            hint=f"RUNBOOKS_SITE={shown(file)} inv site.adopt compares that file; or name another one",
         )
     return lab
 
@@ -116,14 +118,43 @@ def given(host: str, key: str) -> Jump:
 
 
 def _reserved(root: Path, named: Site | None) -> dict[Network, str]:
-    """Return the networks of the example, wherever it is named, and of every lab on this machine."""
+    """Return the networks of the example, wherever it is named, and of every lab on this machine. Raises PrecheckError as `_labs`."""
+    examples = [named] if named else []
+    with suppress(RunbookError, OSError):
+        examples.append(load_site(root / "hosts.yaml").site)
+    found = {network: f"the example site {site.name}" for site in examples if site.example for network in networks_of(site)}
+    return found | _labs()
+
+
+def _labs() -> dict[Network, str]:
+    """Return the networks of the labs on this machine. Raises PrecheckError when one cannot be read: then nobody knows which are its own."""
     found: dict[Network, str] = {}
-    files = {path: f"the lab {path.parent.name}" for path in sorted(LAB_RUN.glob("*/site.yaml"))}
-    for path, whose in {root / "hosts.yaml": "", **files}.items():
-        with suppress(RunbookError, OSError):
-            site = load_site(path).site
-            if whose or site.example:
-                found[site.networks.management] = whose or f"the example site {site.name}"
-    if named and named.example:
-        found[named.networks.management] = f"the example site {named.name}"
+    try:
+        directories = sorted(LAB_RUN.iterdir())
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        message = f"which labs are on this machine cannot be read ({LAB_RUN}: {error.strerror}), and nothing may connect to their addresses"
+        raise PrecheckError(message, hint="run this as the user who makes labs") from None
+    for directory in directories:
+        try:
+            own = [] if directory.name.startswith(".") else _networks(directory / "site.yaml")
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # it is being made, or taken away
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else "it is not YAML"
+            raise PrecheckError(
+                f"which addresses are of the lab {directory.name} cannot be read ({directory}/site.yaml: {said}), and nothing may connect to these",
+                hint=f"as the user who made it: RUNBOOKS_LAB={directory.name} inv lab.down; or run this as that user",
+            ) from None
+        found |= dict.fromkeys(own, f"the lab {directory.name}")
     return found
+
+
+def _networks(path: Path) -> list[Network]:
+    """Return the networks of a lab. Raises OSError and ValueError when its site file cannot be read."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        return networks_of(load_site(path).site)
+    except RunbookError:
+        return networks_in(yaml_text.mapping(text))

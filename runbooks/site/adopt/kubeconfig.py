@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runbooks.commands import kubeconfig
+from runbooks.commands import kubeconfig, yaml_text
 from runbooks.commands.node_objects import parse_node
 from runbooks.errors import InventoryError, NotServing, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.inventory.settings import Ssh
-from runbooks.measure.connection import Answer, Client, OwnError, RequestError
+from runbooks.measure.connection import Answer, Client, OwnError, RequestError, host_name
 from runbooks.measure.credentials import tls
 from runbooks.site.adopt.ground import Ground
 from runbooks.site.adopt.login import known_as
@@ -31,27 +30,48 @@ def leader(ground: Ground, path: Path) -> str:
     """
     try:
         text = path.expanduser().read_text(encoding="utf-8")
+        _one(text)
         url = urlsplit(next(iter(kubeconfig.parse(text).servers), ""))
+        port = url.port or 443  # raises ValueError
         context, headers = tls(text)
     except (OSError, ValueError, PrecheckError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise InventoryError(f"--kubeconfig {path}: {said}", hint=FLAT) from None
     if url.scheme != "https" or not url.hostname:
         raise InventoryError(f"--kubeconfig {path}: its server is no https URL", hint=FLAT)
-    addresses = known_as(_address(url.hostname))
+    addresses = known_as(url.hostname)
     if not addresses:
         message = f"--kubeconfig {path}: this machine knows no address of {url.hostname}"
         raise InventoryError(message, hint="write the name into /etc/hosts, or name a control plane host with --host")
     ground.allow(addresses)
+    address = str(
+        addresses[0]
+    )  # of which it is known that it is allowed: the name may be another one's when it is looked up again
     place = ground.stand_in(
         Host(name="api", address=addresses[0], roles=("control-plane",)), Ssh(user="nobody", known_hosts=ground.known_hosts)
     )
-    answer = asyncio.run(_nodes(Client(place, context, headers), url.hostname, url.port or 443))
+    answer = asyncio.run(_nodes(Client(place, context, headers, {address: url.hostname}), address, port))
     if not answer.good:
         raise NotServing(
-            f"--kubeconfig {path}: {url.netloc} answers with HTTP {answer.status}", hint="it has to be an administrator's"
+            f"--kubeconfig {path}: {url.hostname}:{port} answers with HTTP {answer.status}",
+            hint="it has to be an administrator's",
         )
-    return chosen(json.loads(answer.body))
+    try:
+        return chosen(json.loads(answer.body))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        message = f"--kubeconfig {path}: what {url.hostname}:{port} answers is no list of nodes"
+        raise NotServing(message, hint="--host names a control plane host instead") from None
+
+
+def _one(text: str) -> None:
+    """Raise ValueError when the kubeconfig has several clusters, users or contexts: which of them is meant, only kubectl knows."""
+    try:
+        found = yaml_text.mapping(text)
+    except ValueError:  # the words of the parser may quote the file
+        raise ValueError("it is no YAML file with one mapping") from None
+    many = [key for key in ("clusters", "users", "contexts") if isinstance(each := found.get(key), list) and len(each) > 1]
+    if many:
+        raise ValueError(f"it has several {many[0]}")
 
 
 def chosen(found: Any) -> str:
@@ -62,17 +82,11 @@ def chosen(found: Any) -> str:
     return str(max(nodes, key=lambda each: each.ready).address)
 
 
-async def _nodes(client: Client, host: str, port: int) -> Answer:
+async def _nodes(client: Client, address: str, port: int) -> Answer:
     until = time.monotonic() + SECONDS
     try:
-        connection = await client.open(host, port, until)
+        connection = await client.open(address, port, until)
         return await connection.ask("GET", "/api/v1/nodes", until, last=True)
     except (RequestError, OwnError) as error:
-        raise NotServing(f"{host}:{port} gives no answer: {error}", hint="--host names a control plane host instead") from None
-
-
-def _address(text: str) -> Any:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return text
+        message = f"{host_name(address)}:{port} gives no answer: {error}"
+        raise NotServing(message, hint="--host names a control plane host instead") from None

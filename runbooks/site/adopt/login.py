@@ -34,7 +34,12 @@ class Logins:
     _used: dict[str, Login] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._first = self.own.login(self.given.host, self.given) if not self.base else _of_site(self.base, self.given)
+        if not self.base:
+            self._first = self.own.login(self.given.host, self.given)
+        elif self.base.lab:  # the operator's own configuration says nothing of a lab
+            self._first = _of_site(self.base, self.given, self.given.host)
+        else:
+            self._first = _of_site(self.base, self.given, self.own.login(self.given.host).address)
 
     @property
     def ssh(self) -> Ssh:
@@ -92,9 +97,9 @@ class Logins:
         return bool(login.gateways or login.configured - {name for name, value in given.items() if value is not None})
 
 
-def _of_site(site: Site, given: Jump) -> Login:
+def _of_site(site: Site, given: Jump, address: str) -> Login:
     ssh = site.ssh
-    return Login(given.host, given.user or ssh.user, given.port or ssh.port, given.key or (str(ssh.key) if ssh.key else None), ())
+    return Login(address, given.user or ssh.user, given.port or ssh.port, given.key or (str(ssh.key) if ssh.key else None), ())
 
 
 def _path(text: str | None) -> Path | None:
@@ -120,7 +125,7 @@ def known_as(name: Address | str) -> list[Address]:
 
 
 def _resolved(text: str) -> Address:
-    found = known_as(_address(text))
+    found = known_as(text)
     if not found:
         hint = "--host takes an address, such as 10.1.1.101"
         raise InventoryError(f"--host: {text} is no address, and this machine knows none for that name", hint=hint)

@@ -11,6 +11,7 @@ from runbooks.commands import adopt, adopt_cluster, lb_claims, settings_look
 from runbooks.commands.adopt import ADMIN, HostLook
 from runbooks.commands.adopt_cluster import ClusterLook
 from runbooks.commands.base import Probe, named_batch
+from runbooks.commands.lb_config import canonical
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.engine.readings import Readings
 from runbooks.engine.ssh import Ssh
@@ -24,7 +25,7 @@ from runbooks.site.adopt.rules.seen import Balancer, Endpoint, NodeLook, Seen
 from runbooks.site.trusting import Asking, trust
 from runbooks.text import listed
 
-MOST_PEERS = 8  # so many load balancers are followed from one to the next
+MOST_PEERS = 8  # so many load balancers are followed from one to the next, and asked at once
 
 
 @dataclass
@@ -173,9 +174,9 @@ class Explorer:
 
 
 def _peers(found: Iterable[Balancer], where: Endpoint) -> list[Address]:
-    """Return the load balancers that keepalived sends its adverts to."""
-    names = [peer for each in found if (one := each.instance_of(where.vip)) for peer in one.peers]
-    return [ip_address(each) for each in dict.fromkeys(names)]
+    """Return the load balancers that keepalived sends its adverts to. One that is written as a variable (`$PEER`) is not known."""
+    named = [canonical(peer) for each in found if (one := each.instance_of(where.vip)) for peer in one.peers]
+    return [ip_address(each) for each in dict.fromkeys(named) if each][:MOST_PEERS]
 
 
 def _reached(addresses: Sequence[Address], first: Address) -> Address:

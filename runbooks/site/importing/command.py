@@ -17,7 +17,7 @@ from runbooks.site.importing.rules.complete import complete
 from runbooks.site.importing.rules.found import Fact, Found, rows, tree
 from runbooks.site.importing.rules.values import is_address
 from runbooks.site.new_file import put, wanted
-from runbooks.text import counted, indented, table
+from runbooks.text import counted, indented, printable, table
 
 GENERIC: Final = frozenset({Path(name).stem for name in USUAL})
 
@@ -38,9 +38,9 @@ def bring(file: str, output: str, groups: dict[str, list[str]], *, resolve: bool
         "Look at each comment: what is guessed may be wrong, and what is not known has to be filled in. `inv site.check` names it.",
     ]
     problems = put(to, written(tree(found, logins), head))
-    print(table(("", "key", "value", "from"), [tuple(map(_line, row)) for row in rows(found, logins)]))
+    print(table(("", "key", "value", "from"), [tuple(map(printable, row)) for row in rows(found, logins)]))
     for note in dict.fromkeys(found.notes):
-        print(f"note: {_line(note)}")
+        print(f"note: {printable(note)}")
     print(f"{shown(to)} is written")
     if problems:
         raise DegradedError(
@@ -63,11 +63,6 @@ def _logins(found: Found, ssh: OwnSsh, *, resolve: bool) -> dict[int, Login]:
         elif machine.address.value is None and resolve:
             machine.address = _resolved(login.address)
     return logins
-
-
-def _line(text: str) -> str:
-    """Return ``text``, which may come from the inventory, without what would move a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _resolved(name: str) -> Fact:

@@ -80,14 +80,22 @@ def test_a_proxy_command_that_cannot_be_said(ssh):
     assert "hunter2" not in login.notes[0]
 
 
+def test_a_login_of_a_gateway_that_cannot_be_said_is_not_shown(ssh):
+    login = ssh("").login("a", None, Ways(unclear="ssh://jo:hunter2@bastion:22/x"))
+    assert login.notes == ("a: bastion:22/x ... on the way to it cannot be said here; write ssh.gateway by hand",)
+
+
 def test_gateways_in_a_circle(ssh):
     with pytest.raises(InventoryError, match=r"a -> b -> a"):
         ssh("Host a\n ProxyJump b\nHost b\n ProxyJump a\n").login("a")
 
 
-def test_no_word_of_an_inventory_is_an_option_of_ssh(ssh):
+@pytest.mark.parametrize("name", ["-oProxyCommand=touch x", "$(touch DIR/x)", "a;touch DIR/x", "`touch DIR/x`", "a\nb"])
+def test_no_word_of_an_inventory_is_an_option_of_ssh_or_a_command(ssh, tmp_path, name):
+    own = ssh('Match exec "true %h"\n User ops\n')
     with pytest.raises(InventoryError, match="is no name of a host"):
-        ssh("").login("-oProxyCommand=touch x")
+        own.login(name.replace("DIR", str(tmp_path)))
+    assert not (tmp_path / "x").exists()
 
 
 def test_without_ssh_on_this_machine(ssh, monkeypatch):

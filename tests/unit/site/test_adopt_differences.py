@@ -96,6 +96,25 @@ def test_what_is_not_ours_on_the_load_balancers_is_named():
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("mypassword", "geheim42", "password"),
+        ("router_id 51", "router_id 52", "VRRP id"),
+        ("advert_int 1", "advert_int 1\n version 3", "version"),
+        ("mypassword", "mypasswo", ""),  # keepalived uses eight characters
+    ],
+)
+def test_load_balancers_that_do_not_hear_each_other(old, new, word):
+    other = KEEPALIVED.replace(old, new) % {"state": "MASTER", "priority": 110}
+    seen = adopted.seen(balancers=(adopted.balancer("lb1", "10.1.1.11", keepalived=other), adopted.seen().balancers[0]))
+    found = one(seen, "do not hear each other")
+    assert [(each.severity, each.host, each.seen.rpartition("the same ")[2]) for each in found] == [
+        ("fail", "lb1, lb2", word)
+    ] * bool(word)
+    assert [each for each in ("geheim42", "mypasswo") if each in str(differences.findings(seen))] == []
+
+
 def test_multicast_without_a_password_is_said():
     open_ = KEEPALIVED.replace("    authentication {\n        auth_type PASS\n        auth_pass mypassword\n    }\n", "")
     text = open_ % {"state": "MASTER", "priority": 110}

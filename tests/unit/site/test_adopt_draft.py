@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from runbooks.commands import lb_config
+from runbooks.commands.lb_paths import OURS
 from runbooks.inventory import source
 from runbooks.inventory.load import Loaded, loaded
 from runbooks.inventory.written import written
 from runbooks.rules import kubeadm_args
-from runbooks.site.adopt.rules import differences
+from runbooks.site.adopt.rules import balancers, differences
 from runbooks.site.adopt.rules.draft import draft, plain
 from tests.unit.site import adopted
 from tests.unit.site.adopted import CONFIGURATION
@@ -113,6 +115,26 @@ def test_equal_priorities_become_different_ones_with_a_word(tmp_path):
     text = written_of(adopted.seen(balancers=two))
     assert [host.priority for host in site_of(text, tmp_path).site.load_balancers] == [254, 253]
     assert "only the order counts; keepalived.conf has 100" in text
+
+
+@pytest.mark.parametrize("name", ["lb", "master1", "lb.site.example"])
+def test_no_host_is_lost_because_two_call_themselves_the_same(tmp_path, name):
+    two = (adopted.balancer(name, "10.1.1.11", priority=110), adopted.balancer(name, "10.1.1.12", priority=100))
+    seen = adopted.seen(balancers=two)
+    site = site_of(written(draft(seen, SSH, {balancers.names(seen)[two[1].address]: {"port": 2222}})), tmp_path).site
+    assert [(str(host.address), host.ssh.port) for host in site.load_balancers] == [("10.1.1.11", None), ("10.1.1.12", 2222)]
+    assert [str(host.address) for host in site.control_plane] == list(adopted.MASTERS.values())
+    assert f"guessed: it calls itself {name}, and so does another host" in written_of(seen)
+
+
+def test_our_own_file_that_somebody_has_changed_is_read_all_the_same():
+    hook = 'vrrp_instance X {\n    virtual_router_id 7\n    notify "/usr/libexec/ha-runbooks/lb-hook vip %s\n}\n'
+    texts = (hook % '10.1.1.102"', hook % '10.1.1.102 web"')
+    ours = (f"# {OURS}\n" + adopted.HAPROXY, f"# {OURS}\n" + adopted.KEEPALIVED % {"state": "X", "priority": 9} + "".join(texts))
+    lb = adopted.balancer("lb1", "10.1.1.11", haproxy=ours[0], keepalived=ours[1])
+    assert lb.ours
+    assert len(lb_config.other_vips(ours[1])) == 2
+    assert "vips" not in plain(draft(adopted.seen(balancers=(lb,)), SSH, {}))["load_balancer"]
 
 
 def test_hosts_in_several_networks_get_one_around_them_with_a_word(tmp_path):

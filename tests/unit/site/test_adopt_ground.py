@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,40 @@ def test_outside_a_lab_nobody_asks_an_address_of_the_example_or_of_a_lab(labs, t
         place.allow([ip_address("192.0.2.7"), ip_address(address)])
 
 
+@pytest.mark.parametrize("address", ["10.8.1.9", "10.9.9.9"])
+def test_the_other_networks_and_the_gateways_of_a_lab_are_its_own_too(labs, tmp_path, address):
+    text = SMALLEST.replace("services:", "storage: 10.8.1.0/24, services:").replace(
+        "user: ops", "user: ops, gateway: {address: 10.9.9.9}"
+    )
+    labs.write_text(text + "lab: {namespace: ha-lab-twin}\n")
+    with pytest.raises(PrecheckError, match="the network of the lab twin"):
+        at({}, str(tmp_path / "mine.yaml")).allow([ip_address(address)])
+
+
+def test_a_lab_whose_addresses_cannot_be_read_lets_nothing_pass(labs, tmp_path):
+    labs.write_text("name: [")
+    (labs.parent.parent / "gone").mkdir()
+    (labs.parent.parent / ".twin.lock").touch()
+    with pytest.raises(PrecheckError, match=r"of the lab twin cannot be read .*it is not YAML") as refused:
+        at({}, str(tmp_path / "mine.yaml"))
+    assert "RUNBOOKS_LAB=twin inv lab.down" in refused.value.hint
+    labs.unlink()
+    assert at({}, str(tmp_path / "mine.yaml")).reserved.keys() == {ip_network("10.1.1.0/24"), ip_network("10.2.1.0/24")}
+
+
+def test_where_labs_cannot_be_listed_nothing_passes(labs, tmp_path, monkeypatch):
+    monkeypatch.setattr(grounds, "LAB_RUN", labs)  # a file
+    with pytest.raises(PrecheckError, match="which labs are on this machine cannot be read"):
+        at({}, str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("address", ["10.7.1.3", "10.8.1.9", "10.9.9.9"])
+def test_a_lab_of_a_newer_build_is_known_by_every_address_in_its_file(labs, tmp_path, address):
+    labs.write_text(SMALLEST + "lab: {namespace: ha-lab-twin}\nlater: {way: 10.9.9.9, near: [10.8.1.0/24]}\n")
+    with pytest.raises(PrecheckError, match="the network of the lab twin"):
+        at({}, str(tmp_path / "mine.yaml")).allow([ip_address(address)])
+
+
 def test_another_site_file_changes_nothing_about_the_example_of_the_checkout(labs, tmp_path):
     place = at({"RUNBOOKS_SITE": str(tmp_path / "mine.yaml")})
     assert place.there is None
@@ -119,6 +153,16 @@ def test_the_operators_own_ssh_configuration_counts(own):
     assert (first.user, first.port, first.gateway) == ("root1", 22, ())
 
 
+def test_an_alias_is_known_also_where_a_site_file_says_how_to_log_in(own, labs, tmp_path):
+    path = tmp_path / "real.yaml"
+    path.write_text(SMALLEST)
+    logins = Logins(Jump("cp"), load_site(path).site, Path("known_hosts"), own)
+    assert (str(logins.first()), logins.ssh.user) == ("10.1.1.101", "ops")
+    assert (
+        Logins(Jump("cp"), load_site(labs).site, Path("known_hosts"), own)._first.address == "cp"
+    )  # a lab's hosts are in no configuration
+
+
 def test_what_is_given_is_for_every_host_that_nobody_says_otherwise(own):
     logins = Logins(Jump("10.1.1.101", "ops", None, "~/k"), None, Path("known_hosts"), own)
     other = logins.of("w1", ip_address("10.1.1.201"))
@@ -158,11 +202,14 @@ def test_what_a_file_says_otherwise_than_what_was_found(tmp_path):
     [
         (None, "No such file"),
         ("clusters: [{cluster: {certificate-authority-data: eA==}}]\nusers: [{user: {token: x}}]\n", "cannot be used"),
-        ("a: [", "."),
+        ("a: [", "it is no YAML file"),
         (
             "clusters: [{cluster: {server: 'https://192.0.2.7:6443'}}]\nusers: [{user: {exec: {command: x}}}]\n",
             "has no CA, or neither",
         ),
+        ("clusters: [{cluster: {server: 'https://192.0.2.7:66666'}}]\n", "Port out of range"),
+        ("clusters: [{cluster: {server: 'https://192.0.2.7'}}, {cluster: {server: 'https://192.0.2.8'}}]\n", "several clusters"),
+        ("clusters: [{cluster: {server: 'https://192.0.2.7'}}]\nusers: [{name: a}, {name: b}]\n", "several users"),
     ],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_said_with_the_way_out(labs, tmp_path, text, why):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from runbooks.commands import adopt, adopt_cluster
 from runbooks.commands.base import Answer
 from runbooks.errors import InventoryError
-from runbooks.site.adopt.rules import endpoint, ground, proxies, vrrp
+from runbooks.site.adopt import look as looking
+from runbooks.site.adopt.rules import differences_lb, endpoint, ground, proxies, vrrp
 from tests.unit.site import adopted
 from tests.unit.site.adopted import CONFIGURATION
 
@@ -102,6 +103,13 @@ def test_a_cluster_without_an_endpoint_is_refused(given):
         endpoint.endpoint(config(controlPlaneEndpoint=given), {"m1": of("hostname m1\n")})
 
 
+@pytest.mark.parametrize("given", ["10.1.1.102:6443", "cluster-endpoint:6443"])
+def test_an_endpoint_that_is_a_nodes_own_address_is_no_vip(given):
+    looks = {"m1": of("hostname m1\nresolves cluster-endpoint 10.1.1.102\n")}
+    with pytest.raises(InventoryError, match=r"10\.1\.1\.102.*, the own address of master2, and no VIP"):
+        endpoint.endpoint(config(controlPlaneEndpoint=given), looks)
+
+
 def test_who_talks_to_every_api_server_may_be_a_load_balancer():
     common = "peer 10.1.1.11\npeer 10.1.1.12\npeer 10.1.1.201\npeer 10.244.1.7\npeer 10.1.1.100\npeer 127.0.0.1\n"
     leaders = [
@@ -164,6 +172,42 @@ def test_keepalived_with_a_weight_at_the_instance_and_of_version_3():
     found = vrrp.instances(text)[0]
     assert (found.version, found.advert_s, found.preempt_delay_s, found.peers) == (3, 0.2, 30, ("10.1.1.12",))
     assert (found.scripts, found.watches, found.password) == ((vrrp.TrackScript("c", -20),), True, "")
+
+
+def test_a_peer_that_is_a_variable_is_not_known_and_no_more_than_a_few_are_asked():
+    peers = "$PEER\n10.1.1.12 min_ttl 5\n" + "\n".join(f"10.1.2.{n}" for n in range(1, 200))
+    text = f"vrrp_instance A {{\n unicast_peer {{\n{peers}\n}}\n virtual_ipaddress {{\n 10.1.1.100\n}}\n}}"
+    found = looking._peers([adopted.balancer("lb1", "10.1.1.11", keepalived=text)], adopted.seen().endpoint)
+    assert (str(found[0]), len(found)) == ("10.1.1.12", looking.MOST_PEERS)
+
+
+@pytest.mark.parametrize("name", ["-oProxyCommand=x", "m1;x", "$(x)", "a b", "M1", ""])
+def test_a_node_with_a_name_that_no_node_has_is_refused(name):
+    with pytest.raises(ValueError, match="a name that Kubernetes does not allow"):
+        adopted.cluster(nodes=[adopted.node(name, "10.1.1.101", master=True)])
+
+
+def test_networks_that_are_none_are_left_out():
+    networking = {"podSubnet": "none,10.244.0.0/16", "serviceSubnet": "~"}
+    assert [str(each) for each in endpoint.networks(config(networking=networking))][:1] == ["10.244.0.0/16"]
+
+
+NINES = "9" * 5000
+
+
+@pytest.mark.parametrize("number", [NINES, "²", "٣", "-1", "0x10"])
+def test_numbers_that_are_none_end_no_reader(number):
+    instance = vrrp.instances(f"vrrp_instance A {{\n priority {number}\n virtual_router_id {number}\n advert_int {number}\n}}")[0]
+    assert (instance.priority, instance.router_id, instance.advert_s) == (100, 0, 1.0)
+    found = proxies.proxies(f"frontend a\n bind :{number}\n bind :1-{number}\n server s 10.0.0.1:{number}\n maxconn {number}\n")[
+        0
+    ]
+    assert (found.binds, found.servers[0].port) == ((), 0)
+    assert differences_lb.seconds(number) is None
+
+
+def test_braces_in_braces_without_end_end_no_reader():
+    assert [each.name for each in vrrp.instances("vrrp_instance A {\n" + "a {\n" * 5000)] == ["A"]
 
 
 @given(st.text(alphabet="vrp_inst{}!#\"' \n\t0aK", max_size=200))

@@ -21,6 +21,22 @@ def ordered(seen: Seen) -> list[Balancer]:
     return sorted(seen.balancers, key=lambda each: (-_priority(seen, each), int(each.address)))
 
 
+def names(seen: Seen) -> dict[Address, str]:
+    """Return the name of each LB in hosts.yaml: its node's, else its host name, with a number where another host has that already."""
+    taken = {each.name for each in seen.cluster.members}
+    found: dict[Address, str] = {}
+    for each in ordered(seen):
+        node = next((one.name for one in seen.cluster.members if each.address in one.addresses), None)
+        first, dot, rest = each.name.partition(".")
+        name, number = node or each.name, 1
+        while not node and name in taken:
+            number += 1
+            name = f"{first}-{number}{dot}{rest}"
+        taken.add(name)
+        found[each.address] = name
+    return found
+
+
 def priorities(seen: Seen) -> dict[Address, object]:
     """Return the priority of each LB in hosts.yaml: its own; where these are equal, missing or too high, others in the same order."""
     order = ordered(seen)
@@ -77,9 +93,9 @@ def _of_ours(seen: Seen, first: Balancer) -> dict[str, object]:
     found: dict[str, object] = {key: _port(there[name]) for name, key in PORTS.items() if name in there}
     text = first.haproxy
     limits = {
-        "maxconn": re.search(r"(?m)^ +maxconn (\d+)$", text),
-        "server_maxconn": re.search(r"(?m)^ +default-server .*\bmaxconn (\d+)", text),
-        "server_maxqueue": re.search(r"(?m)^ +default-server .*\bmaxqueue (\d+)", text),
+        "maxconn": re.search(r"(?m)^ +maxconn (\d{1,9})$", text),
+        "server_maxconn": re.search(r"(?m)^ +default-server .*\bmaxconn (\d{1,9})\b", text),
+        "server_maxqueue": re.search(r"(?m)^ +default-server .*\bmaxqueue (\d{1,9})\b", text),
     }
     found["limits"] = {key: int(match[1]) for key, match in limits.items() if match}
     ingress: dict[str, object] = {}
@@ -100,8 +116,10 @@ def _vips(seen: Seen, first: Balancer, there: dict[str, Proxy]) -> list[dict[str
     """Return the VIPs beside that of the API which lb.setup wrote."""
     served = {bind.address for name, proxy in there.items() if name.startswith("ingress-") for bind in proxy.binds}
     found = []
-    for text, name in zip(lb_config.other_vips(first.keepalived), lb_config.other_names(first.keepalived), strict=True):
-        instance = instances(text)[0]
+    for text in lb_config.other_vips(first.keepalived):
+        name, instance = next(iter(lb_config.other_names(text)), ""), next(iter(instances(text)), None)
+        if not (name and instance and instance.addresses):
+            continue  # somebody has changed our file
         address = instance.addresses[0]
         same = {each: next((one.priority for one in each.instances if one.name == instance.name), 0) for each in seen.balancers}
         holder = max(same, key=lambda each: same[each], default=first)
@@ -111,7 +129,7 @@ def _vips(seen: Seen, first: Balancer, there: dict[str, Proxy]) -> list[dict[str
                 "address": address,
                 "vrrp_id": instance.router_id,
                 "serves": ["ingress"] if address in served else [],
-                "prefer": holder.name if holder is not first else None,
+                "prefer": names(seen)[holder.address] if holder is not first else None,
             }
         )
     return found

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from runbooks.inventory.base import Model
 from runbooks.inventory.model import Site
-from runbooks.text import listed, table
+from runbooks.text import listed, printable, table
 
 # Chosen by the operator: a cluster that is there says nothing of them.
 LEFT_OUT: Final = ("name", "ssh", "backup", "lab", "kubernetes.cni")
@@ -38,7 +38,7 @@ def changes(given: Mapping[str, object], found: Site, there: Site) -> list[Chang
 
 def shown(rows: Sequence[Change]) -> str:
     """Return the table of what differs."""
-    return table(["key", "hosts.yaml", "found"], [[each.key, each.file, each.found] for each in rows])
+    return table(["key", "hosts.yaml", "found"], [list(map(printable, (each.key, each.file, each.found))) for each in rows])
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Final
 from runbooks.rules.finding import Finding, ordered
 from runbooks.site.adopt.rules import differences_lb, proxy
 from runbooks.site.adopt.rules.seen import Seen
-from runbooks.text import counted, listed
+from runbooks.text import counted, listed, printable
 
 CONTROL_PLANE: Final = "inv cluster.reconfigure --only control-plane"
 
@@ -34,11 +34,6 @@ def together(found: Iterable[Finding]) -> list[Finding]:
     for each in found:
         hosts.setdefault(replace(each, host="", seen=printable(each.seen), fix=printable(each.fix)), []).append(each.host)
     return [replace(each, host=printable(listed(filter(None, names)))) for each, names in hosts.items()]
-
-
-def printable(text: str) -> str:
-    """Return ``text``, which may come from other people's files, without what would move a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _etcd(seen: Seen) -> Iterator[Finding]:

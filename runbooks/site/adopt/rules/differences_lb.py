@@ -114,6 +114,15 @@ def _pair(seen: Seen) -> Iterator[Finding]:
     order = [(each, found) for each in ordered(seen) if (found := each.instance_of(seen.endpoint.vip))]
     if len(order) < 2:
         return
+    if differ := _dialects([each for _, each in order]):
+        yield Finding(
+            "fail",
+            topic="vrrp",
+            host=listed(each.name for each, _ in order),
+            seen=f"they do not hear each other's adverts: not the same {listed(differ)}",
+            why=f"each of them may take {seen.endpoint.vip} at the same time",
+            fix=TAKE_OVER,
+        )
     (first, high), (second, low) = order[:2]
     if not high.scripts or fails_over(high, low):
         return
@@ -126,6 +135,17 @@ def _pair(seen: Seen) -> Iterator[Finding]:
         why=f"with HAProxy dead, {first.name} keeps the VIP, and nobody reaches the API server",
         fix=TAKE_OVER,
     )
+
+
+def _dialects(found: Sequence[Instance]) -> list[str]:
+    """Return what these instances of one VIP should have in common, and have not. Of a password keepalived uses eight characters."""
+    values: dict[str, set[object]] = {
+        "VRRP id": {each.router_id for each in found},
+        "version": {each.version for each in found},
+        "password": {str(each.password)[:8] for each in found},
+        "way (multicast, or to peers)": {bool(each.peers) for each in found},
+    }
+    return [name for name, each in values.items() if len(each) > 1]
 
 
 def fails_over(high: Instance, low: Instance) -> bool:
@@ -168,5 +188,5 @@ def seconds(text: str) -> float | None:
     >>> seconds("50000"), seconds("1m"), seconds("4h")
     (50.0, 60.0, 14400.0)
     """
-    match = re.fullmatch(r"(\d+)(us|ms|s|m|h|d)?", text)
+    match = re.fullmatch(r"(\d{1,15})(us|ms|s|m|h|d)?", text, re.ASCII)
     return int(match[1]) * UNITS[match[2] or "ms"] if match else None

@@ -47,7 +47,7 @@ def draft(seen: Seen, ssh: Mapping[str, object], own: Mapping[str, Mapping[str, 
         "load_balancer": balancers.settings(seen),
         "ssh": ssh,
         "backup": {"directory": Noted("backup", f"{GUESS} beside this file; see docs/backup.md")},
-        "hosts": [each | ({"ssh": own[name]} if (name := str(each["name"])) in own else {}) for each in hosts.hosts(seen)],
+        "hosts": [each | ({"ssh": own[name]} if (name := str(plain(each["name"]))) in own else {}) for each in hosts.hosts(seen)],
     }
     return {key: _known(each) for key, each in found.items()}
 
@@ -118,7 +118,7 @@ def _data_dir(seen: Seen) -> dict[str, object]:
 
 def _audit(seen: Seen) -> dict[str, object]:
     given = dict(seen.cluster.settings.args.get("kube-apiserver", ()))
-    return {key: int(given[flag]) for key, flag in LOGS.items() if given.get(flag, "").isdecimal() and int(given[flag]) > 0}
+    return {key: int(given[flag]) for key, flag in LOGS.items() if re.fullmatch(r"0*[1-9]\d{0,8}", given.get(flag, ""), re.ASCII)}
 
 
 def _extra_args(seen: Seen) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from runbooks.inventory.words import Address, Network
 from runbooks.inventory.written import Noted
 from runbooks.rules import node_wanted
-from runbooks.site.adopt.rules.balancers import ordered, priorities
+from runbooks.site.adopt.rules.balancers import names, ordered, priorities
 from runbooks.site.adopt.rules.seen import Balancer, Seen
 
 ROLES: Final = ("lb", "control-plane", "worker")
@@ -37,12 +37,14 @@ def management(seen: Seen) -> object:
 def hosts(seen: Seen) -> list[dict[str, object]]:
     """Return the hosts: load balancers as they hold the VIP, control plane hosts, workers; by name within these."""
     found: dict[str, dict[str, object]] = {}
-    order = priorities(seen)
+    order, called = priorities(seen), names(seen)
+    nodes = {each.name for each in seen.cluster.members}
     for each in ordered(seen):
-        member = next((node for node in seen.cluster.members if each.address in node.addresses), None)
-        name = member.name if member else each.name
+        name = called[each.address]
         found[name] = {
-            "name": name,
+            "name": name
+            if name in {*nodes, each.name}
+            else Noted(name, f"guessed: it calls itself {each.name}, and so does another host"),
             "address": each.address,
             "roles": ["lb"],
             "priority": order[each.address],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Final
 
@@ -30,8 +31,21 @@ def first_of(text: str, family: int) -> Network | None:
     >>> first_of("fd00::/48, 10.244.0.0/16", 4)
     IPv4Network('10.244.0.0/16')
     """
-    found = [ip_network(each.strip(), strict=False) for each in text.split(",") if each.strip()]
+    found = networks_of(text)
     return next((each for each in found if each.version == family), next(iter(found), None))
+
+
+def networks_of(text: str) -> list[Network]:
+    """Return the networks in such a list. What is none is left out: somebody may have written anything there.
+
+    >>> networks_of("10.244.0.1/16, none,")
+    [IPv4Network('10.244.0.0/16')]
+    """
+    found: list[Network] = []
+    for each in text.split(","):
+        with suppress(ValueError):
+            found.append(ip_network(each.strip(), strict=False))
+    return found
 
 
 def around(cluster: ClusterLook, family: int) -> Network | None:

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from runbooks.inventory.words import NoProxy, Url
+from runbooks.site.adopt.rules import pods
 from runbooks.site.adopt.rules.seen import Seen
 
 URL: Final = Url.__metadata__[0].pattern  # type: ignore[attr-defined]
@@ -48,13 +49,10 @@ def _known(seen: Seen, entry: str) -> bool:
         each.name for each in seen.cluster.members
     }:
         return True
-    texts = (
-        *str(seen.cluster.part("networking.podSubnet")).split(","),
-        *str(seen.cluster.part("networking.serviceSubnet")).split(","),
-    )
+    texts = (str(seen.cluster.part("networking.podSubnet")), str(seen.cluster.part("networking.serviceSubnet")))
     near = [found[1].network for each in seen.read().values() if (found := each.look.beside(where.vip))]
     with suppress(ValueError):
         network = ip_network(entry, strict=False)
-        inside = [ip_network(each.strip(), strict=False) for each in texts if each.strip()]
+        inside = [each for text in texts for each in pods.networks_of(text)]
         return any(network.version == each.version and network.subnet_of(each) for each in (*inside, *near))  # type: ignore[arg-type]
     return False

@@ -79,4 +79,4 @@ def _script(words: tuple[str, ...], scripts: Mapping[str, Statement]) -> TrackSc
 
 
 def _number(text: str) -> int:
-    return int(text) if re.fullmatch(r"[+-]?\d+", text, re.ASCII) else 0
+    return int(text) if re.fullmatch(r"[+-]?\d{1,9}", text, re.ASCII) else 0

@@ -12,7 +12,7 @@ from runbooks.commands.ssh_config import Jump, Ways
 from runbooks.inventory.problems import quoted
 from runbooks.site.importing.rules.found import Fact, Found, Machine
 from runbooks.site.importing.rules.machines import HOST
-from runbooks.site.importing.rules.values import FormatError, Unknown, inside, is_address
+from runbooks.site.importing.rules.values import FormatError, Unknown, inside, is_address, number
 
 ROLES: Final[Mapping[str, list[str]]] = {
     "controller": ["control-plane"],
@@ -68,16 +68,13 @@ def _endpoint(result: Found, config: object) -> None:
     else:
         result.read("endpoint.vip", external, "api.externalAddress")
     port = inside(config, "api", "port")
-    result.read("endpoint.port", int(port) if isinstance(port, str) and port.isdecimal() else port, "api.port")
+    result.read("endpoint.port", number(port), "api.port")
     instances = inside(config, "network", "controlPlaneLoadBalancing", "keepalived", "vrrpInstances")
     for each in instances if isinstance(instances, list) else []:
         addresses = inside(each, "virtualIPs")
         if isinstance(addresses, list) and addresses:
             result.guess("endpoint.vip", str(addresses[0]).partition("/")[0], "the first of k0s's own VRRP instances")
-        number = inside(each, "virtualRouterID")
-        result.guess(
-            "load_balancer.vrrp.id", int(number) if isinstance(number, str) and number.isdecimal() else number, "virtualRouterID"
-        )
+        result.guess("load_balancer.vrrp.id", number(inside(each, "virtualRouterID")), "virtualRouterID")
         result.guess("load_balancer.interface", inside(each, "interface"), "k0s's own VRRP instance")
     if instances:
         result.notes.append("k0s itself holds the VIP (controlPlaneLoadBalancing), not the keepalived of lb.*")
@@ -137,10 +134,10 @@ def _jump(ssh: object | None, place: str, user: str | None) -> Jump:
         raise FormatError(f"{place}.address is {address.why}")
     if not isinstance(address, str) or not HOST.fullmatch(address):
         raise FormatError(f"{place}.address is {'missing' if address is None else f'{quoted(str(address))}, no name of a host'}")
-    given, port, key = inside(ssh, "user"), inside(ssh, "port"), inside(ssh, "keyPath")
+    given, port, key = inside(ssh, "user"), number(inside(ssh, "port")), inside(ssh, "keyPath")
     return Jump(
         address,
         given if isinstance(given, str) else user,
-        int(port) if isinstance(port, str) and port.isdecimal() else None,
+        port if isinstance(port, int) else None,
         key if isinstance(key, str) else None,
     )

@@ -13,7 +13,7 @@ from runbooks.site.importing.rules import roles as by_word
 from runbooks.site.importing.rules.found import Found
 from runbooks.site.importing.rules.groups import Inventory
 from runbooks.site.importing.rules.machines import bastion, machines
-from runbooks.site.importing.rules.values import Unknown, inside, is_address, is_true
+from runbooks.site.importing.rules.values import Unknown, inside, is_address, is_true, number
 
 CONTROL_PLANE: Final = ("kube_control_plane", "kube-master", "kube_master")
 WORKERS: Final = ("kube_node", "kube-node")
@@ -54,12 +54,12 @@ def _endpoint(result: Found, variables: Mapping[str, object]) -> None:
         result.notes.append(f"loadbalancer_apiserver.address is the name {address}: the VIP is its address")
         address = None
     result.read("endpoint.vip", address, "loadbalancer_apiserver.address")
-    result.read("endpoint.port", _number(inside(balancer, "port")), "loadbalancer_apiserver.port")
+    result.read("endpoint.port", number(inside(balancer, "port")), "loadbalancer_apiserver.port")
     if is_true(variables.get("kube_vip_enabled")):
         result.read("endpoint.vip", variables.get("kube_vip_address"), "kube_vip_address")
         result.read("load_balancer.interface", variables.get("kube_vip_interface"), "kube_vip_interface")
         result.notes.append("kube-vip on the control plane hosts holds the VIP, not keepalived: lb.* has nothing to do with it")
-    result.read("endpoint.port", _number(variables.get("kube_apiserver_port")), "kube_apiserver_port")
+    result.read("endpoint.port", number(variables.get("kube_apiserver_port")), "kube_apiserver_port")
     result.miss(
         "endpoint.vip",
         "there is no loadbalancer_apiserver; each node may have a proxy of its own (loadbalancer_apiserver_localhost)",
@@ -104,7 +104,3 @@ def _etcd(result: Found, variables: Mapping[str, object]) -> None:
     result.notes.append(
         "etcd is no static Pod of kubeadm here: etcd.*, backup.run and the recoveries of etcd are made for kubeadm's stacked etcd, not for this one"
     )
-
-
-def _number(value: object | None) -> object | None:
-    return int(value) if isinstance(value, str) and value.isdecimal() else value

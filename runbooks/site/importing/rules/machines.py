@@ -13,7 +13,7 @@ from runbooks.commands.ssh_config import Jump, Ways, arguments, key_of, of_words
 from runbooks.inventory.problems import quoted
 from runbooks.site.importing.rules.found import Fact, Machine
 from runbooks.site.importing.rules.groups import Inventory
-from runbooks.site.importing.rules.values import FormatError, Unknown, is_address
+from runbooks.site.importing.rules.values import FormatError, Unknown, is_address, number
 
 HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
 ROLES: Final = ("lb", "control-plane", "worker")
@@ -84,11 +84,12 @@ def _known(value: object | None) -> object | None:
 def _login(target: str, variables: Mapping[str, object]) -> tuple[Jump, Ways | None]:
     """Return the login that the variables give, and the gateways of their options for ssh; None where these say nothing."""
     words = [word for name in OPTIONS if (text := _known(variables.get(name))) for word in arguments(str(text))]
-    port, user, key = (_known(first(variables, names)) for names in (PORT, USER, KEY))
+    given, user, key = (_known(first(variables, names)) for names in (PORT, USER, KEY))
+    port = number(str(given))
     login = Jump(
         target,
         str(user) if user else None,
-        int(str(port)) if str(port or "").isdecimal() else None,
+        port if isinstance(port, int) else None,
         str(key) if key else key_of(words),
     )
     ways = Ways(unclear="-F with a configuration of its own") if "-F" in words else of_words(words)

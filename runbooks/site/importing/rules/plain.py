@@ -11,7 +11,7 @@ from runbooks.site.importing.rules import roles as by_word
 from runbooks.site.importing.rules.found import Fact, Found
 from runbooks.site.importing.rules.groups import EVERYBODY, Inventory
 from runbooks.site.importing.rules.machines import first, machines
-from runbooks.site.importing.rules.values import is_address
+from runbooks.site.importing.rules.values import is_address, number
 from runbooks.text import listed
 
 # Names that playbooks on the web have for these values; only a guess, so they are written with a comment.
@@ -65,9 +65,9 @@ def found(inventory: Inventory, given: Mapping[str, list[str]]) -> Found:
     for machine, name in zip(
         result.machines, dict.fromkeys(host for role in ("lb", "control-plane", "worker") for host in hosts[role]), strict=True
     ):
-        value = first(inventory.variables(name), PRIORITY) if "lb" in machine.roles else None
-        if isinstance(value, str) and value.isdecimal():
-            machine.priority = Fact(int(value), "the variable for the priority of keepalived")
+        value = number(first(inventory.variables(name), PRIORITY)) if "lb" in machine.roles else None
+        if isinstance(value, int):
+            machine.priority = Fact(value, "the variable for the priority of keepalived")
     return result
 
 
@@ -80,11 +80,11 @@ def _facts(result: Found, variables: Mapping[str, object]) -> None:
             continue
         result.guess("endpoint.vip" if is_address(parts[1]) else "endpoint.name", parts[1], f"the variable {name}")
         if parts[2]:
-            result.guess("endpoint.port", int(parts[2]), f"the variable {name}")
+            result.guess("endpoint.port", number(parts[2]), f"the variable {name}")
     for key, names in NAMES.items():
         for name in names:
             value = variables.get(name)
             text = value.removeprefix("v").partition("/")[0] if isinstance(value, str) and key == "endpoint.vip" else value
             if isinstance(value, str) and key == "kubernetes.version":
                 text = value.removeprefix("v")
-            result.guess(key, int(text) if isinstance(text, str) and text.isdecimal() else text, f"the variable {name}")
+            result.guess(key, number(text), f"the variable {name}")

@@ -12,7 +12,7 @@ from typing import Final
 
 from runbooks.site.importing.rules.values import FormatError
 
-RANGE: Final = re.compile(r"\[(?P<first>[0-9]*|[A-Za-z]?):(?P<last>[0-9]+|[A-Za-z])(?::(?P<step>[0-9]+))?\]")
+RANGE: Final = re.compile(r"\[(?P<first>[0-9]{0,9}|[A-Za-z]?):(?P<last>[0-9]{1,9}|[A-Za-z])(?::(?P<step>[0-9]{1,9}))?\]")
 MOST_HOSTS: Final = 10_000
 
 

@@ -10,6 +10,8 @@ from typing import Final
 
 VAULT: Final = "$ANSIBLE_VAULT"
 TRUE: Final = frozenset({"true", "yes", "on", "1"})
+LOGIN: Final = re.compile(r":[^\s/@,]+@")  # USER:PASSWORD@HOST
+NUMBER: Final = re.compile(r"[0-9]{1,9}")
 NONE: Final = frozenset({"", "~", "null", "none"})
 
 
@@ -29,7 +31,7 @@ class FormatError(ValueError):
 
 
 def known(value: object) -> object | None:
-    """Return ``value``, None where it is empty or missing, Unknown where it is encrypted, a template or an environment variable.
+    """Return ``value``, None where it is empty or missing, Unknown where it is encrypted, a template, an environment variable or has a password.
 
     >>> [known(each) for each in ("ops", "~", "{{ user }}")]
     ['ops', None, Unknown(why='a template')]
@@ -43,7 +45,18 @@ def known(value: object) -> object | None:
         return Unknown("encrypted with ansible-vault")
     if "{{" in text or "{%" in text:
         return Unknown("a template")
+    if LOGIN.search(text):
+        return Unknown("a text with a password in it")
     return Unknown("an environment variable") if re.search(r"\$(\{|[A-Za-z_])", text) else text
+
+
+def number(value: object) -> object | None:
+    """Return the number that a text of digits is, anything else as it is: then it is no number, and `inv site.check` says so.
+
+    >>> number("6443"), number("x"), number(None)
+    (6443, 'x', None)
+    """
+    return int(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
 
 
 def inside(value: object, *keys: str) -> object | None:

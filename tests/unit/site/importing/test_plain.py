@@ -188,3 +188,36 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
         ["control-plane"],
     ]
     assert "only one load balancer is in it" in capsys.readouterr().out
+
+
+PASSWORDS = """\
+[masters]
+m1 ansible_host=192.0.2.11
+m2 ansible_host=192.0.2.12 ansible_ssh_common_args='-J jo:hunter2@192.0.2.1' ansible_password=hunter2
+[all:vars]
+api_fqdn=jo:hunter2@x
+api_endpoint=https://jo:hunter2@192.0.2.100:6443
+kube_vip=192.0.2.100
+"""
+
+
+@pytest.mark.parametrize("group", ["masters", "kube_control_plane"])
+def test_a_password_in_a_value_is_written_and_shown_nowhere(import_, group):
+    text = PASSWORDS.replace("masters", group) + "kube_image_repo=jo:hunter2@registry.example/k8s\n"
+    done = import_({"inventory.ini": text}, "inventory.ini")
+    assert [name for name in ("text", "printed", "problems") if "hunter2" in str(getattr(done, name))] == []
+    assert "ansible_ssh_common_args of m2 is a text with a password in it: it is not read" in done.printed
+
+
+def test_the_way_through_two_hosts_is_no_password(import_):
+    text = PASSWORDS.replace("jo:hunter2@192.0.2.1", "192.0.2.1:2222,jo@192.0.2.2")
+    done = import_({"inventory.ini": text}, "inventory.ini")
+    assert done.host("m2")["ssh"]["gateway"] == [{"address": "192.0.2.1", "port": 2222}, {"address": "192.0.2.2", "user": "jo"}]
+
+
+def test_numbers_of_any_length_end_nothing(import_):
+    nines = "9" * 5000
+    text = f"[masters]\nm1 ansible_host=192.0.2.11 ansible_port={nines}\n[lb]\nl1 priority={nines}\n[all:vars]\nvrrp_router_id={nines}\n"
+    done = import_({"inventory.ini": text}, "inventory.ini")
+    assert (done.site["hosts"][0]["name"], "hosts[0].priority" in done.states("guessed")) == ("l1", True)
+    assert "load_balancer.vrrp.id" in done.problems
