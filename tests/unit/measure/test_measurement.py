@@ -71,8 +71,9 @@ def test_a_port_that_is_closed_for_a_while(measured, api, pki, plan):
         api.cut_all()
         await asyncio.sleep(0.7)
         again = serving(pki, api.store, api.port)
-        again.__enter__()
+        back = again.__enter__()
         ended.append(again)
+        await until(lambda: any(each.startswith("WATCH") for each in back.asked))
         await asyncio.sleep(0.7)
 
     ended = []
