@@ -196,7 +196,7 @@ def python_of(checkout: Path) -> list[str]:
         path for name in ("_ctypes", "_ssl", "_bz2", "zlib", "_lzma", "_uuid") for path in stdlib.glob(f"lib-dynload/{name}.*")
     ]
     said = subprocess.run(["ldd", python, *modules], capture_output=True, text=True, check=True).stdout
-    code = (".venv", "runbooks", "scripts", "templates", "lab", "tasks.py", "hosts.yaml")
+    code = (".venv", "runbooks", "scripts", "templates", "lab", "rehearse", "tasks.py", "hosts.yaml")
     return [str(python), str(stdlib), *sorted(set(re.findall(r"=> (/\S+)", said))), *(str(checkout / name) for name in code)]
 
 
