@@ -138,7 +138,7 @@ class TestFromOneSet:
         assert (found["exit"], done.returncode, found["stopped"]) == (found["exit_on_twin"], found["exit"], "")
         assert found["verdict"] in {"it gets through", "it gets through, but not completely"}  # nobody has answered for worker1
         assert found["broken_before"] == ["master1, master2, master3: an empty machine of that name"]
-        assert {each["outcome"] for each in found["steps"]} <= {"changed", "ok"}
+        assert {each["outcome"] for each in found["steps"]} == {"changed", "ok", "nothing to do"}
         assert found["forecast_s"] > 0
         assert found["nodes_without_twin"] == 1
         assert (found["clients"], found["unmeasured"]) == (None, "nothing serves before it")
