@@ -83,8 +83,8 @@ def test_a_port_that_is_closed_for_a_while(measured, api, pki, plan):
         ended[0].__exit__(None, None, None)
     assert seen.vip.failed == seen.vip.reasons["refused"] + seen.vip.reasons.get("reset", 0) + seen.vip.reasons.get("closed", 0)
     assert 1 <= seen.vip.failed_after_retry <= seen.vip.failed
-    assert 500 < seen.vip.longest_gap_ms < 2000
-    longest = max(seen.vip.gaps, key=lambda each: each.ms)
+    longest = max(seen.vip.gaps, key=lambda each: each.ms - each.own_ms)  # not where this machine itself stood still
+    assert 500 < longest.ms < 2000 + longest.own_ms
     assert longest.reason in {"refused", "reset", "closed"}
     assert longest.ended
     assert seen.reused.cut >= 1
