@@ -260,7 +260,8 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> Non
     wanted = config.join_config(plan.site, host, plan.version, given.admission.token, None, given.key)
     try:
         found, data = discovery(plan.site, given.admission.ca), plan.site.kubernetes.etcd_data_dir
-        run.change(host, kubeadm.join(wanted, found, cgroup_v1=plan.cgroup_v1, etcd_data=data))
+        first = config.etcd_joins_first(plan.site, host)
+        run.change(host, kubeadm.join(wanted, found, cgroup_v1=plan.cgroup_v1, etcd_data=data, etcd_first=first))
     except CommandError:  # not when the connection broke: kubeadm goes on there, and needs what it was given
         if host.is_control_plane or not given.key:  # for a worker alone, no upload is taken from hosts that need it
             offer.withdraw(given)

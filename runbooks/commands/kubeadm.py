@@ -33,6 +33,10 @@ class Admission:
     ca: str
 
 
+MANIFESTS = (
+    "control-plane-prepare/control-plane"  # the phase of a join that writes those of the API server and what belongs to it
+)
+MANIFESTS_LAST = "kubeadm join phase control-plane-prepare control-plane --config=-"
 ETCD_JOIN = "kubeadm join phase etcd-join --config=-"
 ETCD_JOIN_BEFORE = "kubeadm join phase control-plane-join etcd --config=-"
 
@@ -45,15 +49,21 @@ def init(config: Secret, skip_phases: Sequence[str] = (), *, cgroup_v1: bool = F
     """
     words = ["--upload-certs", "--skip-token-print", "--skip-certificate-key-print", "--ignore-preflight-errors=ImagePull"]
     words += [f"--skip-phases={','.join(skip_phases)}"] if skip_phases else []
-    return _run("init", config, words, cgroup_v1=cgroup_v1, etcd_data=etcd_data)
+    return _run("init", config, words, data=etcd_data, switches=["CGROUP_V1"] if cgroup_v1 else [])
 
 
-def join(config: Secret, discovery: str = "", *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA) -> Command:
+def join(
+    config: Secret, discovery: str = "", *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA, etcd_first: bool = False
+) -> Command:
     """Return `kubeadm join` with ``config``, which says whether the host joins as a control plane host.
 
-    ``discovery`` is put into the file DISCOVERY while kubeadm runs. ``cgroup_v1``, ``etcd_data``: as in `init`.
+    ``discovery`` is put into the file DISCOVERY while kubeadm runs. ``cgroup_v1``, ``etcd_data``: as in `init`. ``etcd_first``: the
+    manifests of the other components are written when the member of etcd runs, by the phase `control-plane-prepare control-plane`.
+    https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/
     """
-    return _run("join", config, ["--ignore-preflight-errors=ImagePull"], discovery, cgroup_v1=cgroup_v1, etcd_data=etcd_data)
+    switches = [name for name, on in {"CGROUP_V1": cgroup_v1, "ETCD_FIRST": etcd_first}.items() if on]
+    command = _run("join", config, ["--ignore-preflight-errors=ImagePull"], discovery, data=etcd_data, switches=switches)
+    return replace(command, shown=f"{command.shown} --skip-phases={MANIFESTS}; {MANIFESTS_LAST}") if etcd_first else command
 
 
 def join_etcd(config: Secret, discovery: str = "") -> Command:
@@ -72,10 +82,10 @@ def wait() -> Command:
 
 
 def _run(
-    action: str, config: Secret, words: Sequence[str], discovery: str = "", *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA
+    action: str, config: Secret, words: Sequence[str], discovery: str = "", *, data: str = ETCD_DATA, switches: Sequence[str] = ()
 ) -> Command:
-    given = {"CONFIG": config, "DISCOVERY": discovery, "WORDS": list(words), "DATA": etcd_data}
-    variables = {"ACTION": action, "CGROUP_V1": "accepted" if cgroup_v1 else ""} | given
+    given = {"CONFIG": config, "DISCOVERY": discovery, "WORDS": list(words), "DATA": data, "CGROUP_V1": "", "ETCD_FIRST": ""}
+    variables = {"ACTION": action} | given | dict.fromkeys(switches, "yes")
     shown = " ".join(["kubeadm", action, "--config=-", *words] if words else ["kubeadm-run", action])
     return replace(script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup", "kubeadm-patches")), shown=shown)
 

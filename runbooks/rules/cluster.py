@@ -102,8 +102,14 @@ def join_groups(hosts: Sequence[Host], *, learners: bool) -> list[tuple[Host, ..
     With ``learners``, a new member of etcd has no vote until it has caught up: the cluster keeps its quorum while a host joins, so all
     join at the same time. Etcd takes in one learner at a time; a kubeadm that finds another one there waits for its turn. Without,
     the new member has a vote before it runs. With one voter before it, nothing can be written until it does: then only one control
-    plane host joins at a time, and workers join last.
+    plane host joins at a time. Before the last of several there are at least two voters, which are a majority of three: the workers
+    join together with it, else after the control plane host.
     """
     control_plane, workers = in_join_order(hosts)
-    groups = [(*control_plane, *workers)] if learners else [*((host,) for host in control_plane), workers]
+    if learners:
+        groups = [(*control_plane, *workers)]
+    elif len(control_plane) > 1:
+        groups = [*((host,) for host in control_plane[:-1]), (control_plane[-1], *workers)]
+    else:
+        groups = [control_plane, workers]
     return [group for group in groups if group]

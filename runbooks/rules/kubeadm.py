@@ -144,6 +144,11 @@ def joins_as_learners(site: Site) -> bool:
     return site.kubernetes.etcd == "stacked" and parse(site.kubernetes.version)[:2] >= LEARNERS
 
 
+def etcd_joins_first(site: Site, host: Host) -> bool:
+    """Whether in a join of ``host`` etcd runs before its API server starts: so where its member votes at once (kubeadm-run.sh says why)."""
+    return host.is_control_plane and site.kubernetes.etcd == "stacked" and not joins_as_learners(site)
+
+
 def endpoint(site: Site) -> str:
     """Return the API endpoint that every node uses: the name if there is one, else the VIP, with the port."""
     return f"{site.endpoint.name or literal(site.endpoint.vip)}:{site.endpoint.port}"

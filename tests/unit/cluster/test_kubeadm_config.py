@@ -632,3 +632,15 @@ def test_any_site_comes_back_from_yaml(given_site, words, address, vip, port, mi
 @pytest.fixture(scope="module")
 def given_site(tmp_path_factory):
     return described(tmp_path_factory.mktemp("site"))
+
+
+@pytest.mark.parametrize(
+    ("version", "etcd", "first"),
+    [("1.20.2", "stacked", True), ("1.28.15", "stacked", True), ("1.29.0", "stacked", False), ("1.20.2", "external", False)],
+)
+def test_etcd_joins_first_where_its_member_votes_at_once(tmp_path, version, etcd, first):
+    """Only on control plane hosts."""
+    there = described(tmp_path, version=version)
+    site = msgspec.structs.replace(there, kubernetes=msgspec.structs.replace(there.kubernetes, etcd=etcd))
+    assert {kubeadm.etcd_joins_first(site, host) for host in site.control_plane} == {first}
+    assert not any(kubeadm.etcd_joins_first(site, host) for host in site.workers)

@@ -293,7 +293,7 @@ def test_kubeadm_is_told_to_accept_cgroup_v1_when_and_only_when_preflight_lets_i
     kubeadm_refuses = parsed >= (1, 35, 0)
     assert told == (passes and kubeadm_refuses)
     for command in (kubeadm.init(Secret(""), cgroup_v1=told), kubeadm.join(Secret(""), cgroup_v1=told)):
-        assert ("CGROUP_V1=accepted" in command.program) == told
+        assert ("CGROUP_V1=yes" in command.program) == told
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ KUBEADM = """#!/bin/bash
 case $* in
 *--help) for has in HAS; do [[ "join phase ${has/+/ } --help" != "$*" ]] || { echo "  kubeadm join phase ${has/+/ } [flags]"; exit; }; done
     echo "  kubeadm join phase [command]" ;;
-*) echo "$*" >>"TOP/ran"; [ "$3" != WORKS ] || { mkdir -p TOP/kubernetes/manifests && touch TOP/kubernetes/manifests/etcd.yaml; } ;;
+*) echo "$*" >>"TOP/ran"; [ "$3" != WORKS ] || { mkdir -p TOP/kubernetes/manifests && touch TOP/kubernetes/manifests/etcd.yaml; }
+    [ WORKS != fails ] || { echo "error execution phase control-plane-join/etcd"; exit 1; } ;;
 esac
 """
 SYSTEMCTL = "#!/bin/bash\n[ $1 != show ] || echo inactive\n"
@@ -101,3 +102,17 @@ def test_etcds_directory_is_the_sites_own(host, tmp_path, names, ignored):
     assert answer.exited == 0, answer.stderr
     check = f"DirAvailable-{str(data).replace('/', '-')}"
     assert (f"--ignore-preflight-errors={check}" in (tmp_path / "ran").read_text()) == ignored
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_other_manifests_are_written_last_where_etcd_goes_first(host, tmp_path, first):
+    answer, phases = host("", "nothing", kubeadm.join(Secret("kind: x"), etcd_first=first))
+    assert answer.exited == 0, answer.stderr
+    assert phases == ["join", "control-plane-prepare control-plane"][: 1 + first]
+    skips = "--skip-phases=control-plane-prepare/control-plane" in (tmp_path / "ran").read_text().splitlines()[0]
+    assert skips == first
+
+
+def test_when_the_join_fails_no_manifest_is_written(host):
+    answer, phases = host("", "fails", kubeadm.join(Secret("kind: x"), etcd_first=True))
+    assert (answer.exited, phases) == (75, ["join"])

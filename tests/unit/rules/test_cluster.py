@@ -171,6 +171,8 @@ def test_without_learners_one_control_plane_host_joins_at_a_time(hosts, count, l
     assert all(groups)
     if learners:
         assert len(groups) <= 1
+    elif len(masters) > 1:
+        assert [[host for host in group if host in masters] for group in groups] == [[host] for host in masters]
+        assert [host for host in groups[-1] if host not in masters] == list(workers)
     else:
-        assert all(not host.is_control_plane or len(group) == 1 for group in groups for host in group)
-        assert len(groups) == len(masters) + bool(workers)
+        assert groups == [group for group in (masters, workers) if group]
