@@ -5,7 +5,7 @@ https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/control-pl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -200,6 +200,19 @@ def forget(run: Run, host: Host) -> None:
     there = {path: files_[path] for path in kubelet_env.PATHS if path in files_}
     place = tuple(File(path, new) for path, text in there.items() if (new := kubelet_env.with_flags(text, {})) != text)
     make(run, host, Change(place, (), {each.path: there[each.path] for each in place}))
+
+
+def refuse_links(run: Run, host: Host, paths: Iterable[str]) -> None:
+    """Raise PrecheckError when one of ``paths``, which are to be written on ``host``, is a symbolic link there."""
+    asked = tuple(paths)
+    if found := files.links(asked, run.read(host, files.found(asked)) if asked else {}):
+        raise PrecheckError(f"{host}: {files.not_files(found)}", hint=files.without_link(host, found[0]))
+
+
+def placeable(run: Run, host: Host, change: Change) -> Change:
+    """Return the change. Raises PrecheckError when a file of it is a symbolic link on ``host``."""
+    refuse_links(run, host, (each.path for each in change.place))
+    return change
 
 
 def make(run: Run, host: Host, change: Change) -> None:

@@ -60,7 +60,7 @@ def compared(wanted: Sequence[File], there: dict[str, Found]) -> Left:
     """As `differing`, with the files that are ``there``."""
     names = {file.path for file in wanted}
     place = files.differing(wanted, there)
-    remove = [path for path in there if path not in names and is_of_runtime(path)]
+    remove = [path for path in files.regular(there) if path not in names and is_of_runtime(path)]
     config = next((file.content for file in wanted if file.path == prepare.CONTAINERD_CONFIG), None)
     unread = {path for path in [*names, *remove] if config is not None and _is_unread(path, config)}
     quiet = {path for path in [*names, *remove] if is_quiet(path)} | unread | {file.path for file in place if _same(file, there)}
@@ -93,16 +93,6 @@ def links(run: Run, host: Host, left: Left) -> tuple[str, ...]:
     They are never replaced: what a link leads to is somebody's own, and the way back could not bring the link back.
     """
     return run.read(host, runtime_files.links(file.path for file in left.place)) if left.place else ()
-
-
-def not_files(paths: Sequence[str]) -> str:
-    """Say that ``paths`` are symbolic links."""
-    return f"this is a symbolic link, and only a file is written: {listed(paths)}"
-
-
-def without_link(host: Host, path: str) -> str:
-    """Say how the link ``path`` becomes a file with what it leads to."""
-    return f'on {host}: cp --remove-destination "$(readlink -f {path})" {path} makes a file of it; or rm {path}'
 
 
 def place(run: Run, host: Host, wanted: Sequence[File]) -> Left:

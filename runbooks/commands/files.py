@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 from runbooks.commands.base import MASK, Answer, Command, Probe, Secret, script
+from runbooks.inventory.model import Host
+from runbooks.text import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,19 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file as it is on a host."""
+    """A file as it is on a host. ``link``: what it leads to, where it is a symbolic link: then nothing else is known of it.
+
+    Somebody has put such a link there on purpose. It is no file that we write: it is never followed, never replaced, and always a difference.
+    """
 
     content: str = field(repr=False)
     mode: str
     owner: str
+    link: str = ""
 
 
 def found(paths: Iterable[str], top: str = "") -> Probe[dict[str, Found]]:
-    """Return the probe for those of ``paths`` that exist below ``top``, with their content (small configuration files)."""
+    """Return the probe for those of ``paths`` that exist below ``top``, with their content (small configuration files); links too."""
     return Probe(replace(script("files-found", {"PATHS": paths, "TOP": top}), shown="files-found"), parse_found)
 
 
@@ -45,7 +51,8 @@ def parse_found(answer: Answer) -> dict[str, Found]:
     data, at, files = b64decode(contents), 0, {}
     for path, fact in zip(_text(names).split("\0")[:-1], facts.split(";")[:-1], strict=True):
         mode, owner, size = fact.split(" ")
-        files[path] = Found(data[at : at + int(size)].decode(errors="replace"), mode.zfill(4), owner)
+        text = data[at : at + int(size)].decode(errors="replace")
+        files[path] = Found("", mode, owner, link=text) if mode == "link" else Found(text, mode.zfill(4), owner)
         at += int(size)
     if at != len(data):
         raise ValueError("a file changed while it was read")
@@ -57,8 +64,30 @@ def differing(wanted: Sequence[File], there: dict[str, Found]) -> list[File]:
     return [file for file in wanted if there.get(file.path) != Found(file.content, file.mode, file.owner)]
 
 
+def links(paths: Iterable[str], there: Mapping[str, Found]) -> list[str]:
+    """Return those of ``paths`` that are symbolic links."""
+    return [path for path in paths if path in there and there[path].link]
+
+
+def not_files(paths: Sequence[str]) -> str:
+    """Say that ``paths`` are symbolic links."""
+    return f"this is a symbolic link, and only a file is written: {listed(paths)}"
+
+
+def without_link(host: Host, path: str) -> str:
+    """Say how the link ``path`` becomes a file with what it leads to."""
+    return f'on {host}: cp --remove-destination "$(readlink -f {path})" {path} makes a file of it; or rm {path}'
+
+
+def regular(there: Mapping[str, Found]) -> dict[str, Found]:
+    """Return what is ``there`` without symbolic links."""
+    return {path: each for path, each in there.items() if not each.link}
+
+
 def diff(file: File, there: Found | None) -> str:
     """Return the unified diff from the file on the host to the wanted one, secrets masked; also a change of mode, owner or secret."""
+    if there and there.link:
+        return f"{file.path}: a symbolic link to {there.link}\n"
     old = masked(there.content, file) if there else ""
     lines = list(
         difflib.unified_diff(

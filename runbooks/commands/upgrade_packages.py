@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from runbooks.commands import packages
 from runbooks.commands.base import Answer, Probe, script
-from runbooks.commands.files import File, Found, parse_found
+from runbooks.commands.files import File, Found, parse_found, regular
 from runbooks.commands.node import PROGRAMS
 from runbooks.commands.packages import Broken
 
@@ -32,7 +32,11 @@ class Offers:
 def sources() -> Probe[dict[str, Found]]:
     """Read the files of repositories that have a minor version of Kubernetes in their path, by path."""
     command = script("files-found", {"TOP": ""}, after=("packages-sources",))
-    return Probe(replace(command, shown="grep v1.NN in the files of package repositories"), parse_found)
+    return Probe(replace(command, shown="grep v1.NN in the files of package repositories"), _parse_sources)
+
+
+def _parse_sources(answer: Answer) -> dict[str, Found]:
+    return regular(parse_found(answer))
 
 
 def offers(version: str, switched: Sequence[File] = ()) -> Probe[Offers]:

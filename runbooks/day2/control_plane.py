@@ -92,6 +92,8 @@ def differing(all_: Changes, run: Run, host: Host) -> Files:
     now = {manifest(name): there.files[manifest(name)] for name in manifests if manifest(name) in there.files}
     other = bool(files.differing([policy], found))
     change = patches.differing(all_.site, host, there, "control-plane")
+    written = [*map(manifest, manifests), *(each.path for each in change.place), *([AUDIT_POLICY] if other else [])]
+    patches.refuse_links(run, host, written)
     return Files(
         manifests, other, change, {**now, **change.now, **({AUDIT_POLICY: kept.content if kept else ""} if other else {})}
     )

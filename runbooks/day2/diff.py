@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from runbooks.cluster import runtime
 from runbooks.cluster.files import node_files
 from runbooks.commands import (
     baseline,
@@ -26,7 +25,7 @@ from runbooks.commands.base import MASK, Probe, Secret, named_batch
 from runbooks.commands.kubeadm_config import ClusterSettings
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.day2 import diff_kubelet, diff_patches
-from runbooks.day2.diff_hosts import PAUSE, Node, of_baseline, of_host
+from runbooks.day2.diff_hosts import PAUSE, Node, of_baseline, of_host, standing
 from runbooks.day2.diff_metrics import tell
 from runbooks.day2.diff_schedule import of_schedule
 from runbooks.day2.rules import difference as rules
@@ -121,7 +120,6 @@ def _parts(site: Site, host: Host) -> Mapping[str, Probe[Any]]:
     if host.is_node:
         paths = [file.path for file in node_files(site, host, PAUSE)]
         found["files"] = runtime_files.look(paths)
-        found["links"] = runtime_files.links(path for path in paths if runtime.is_of_runtime(path))
         found["proxies"] = runtime_files.environment()
         found["setup"] = setup_look.look(site)
         found["settings"] = settings_look.look()
@@ -215,7 +213,7 @@ def _of_hosts(site: Site, seen: Seen) -> list[Difference]:
             continue
         found += of_baseline(site, host, said["baseline"])
         if host.is_node:
-            there = Node(said["files"], said["setup"], said["state"], said["links"], said["proxies"])
+            there = Node(said["files"], said["setup"], said["state"], said["proxies"])
             found += of_host(site, host, there, passwords)
             try:
                 found += diff_patches.of_host(site, host, said["settings"])
@@ -244,10 +242,8 @@ def _of_balancers(session: Session, seen: Seen) -> list[Difference]:
     found = []
     for host, those in there.items():
         for file in files.differing(lb_files(site, host, secret, kept_in(those)), those):
-            how = "missing" if file.path not in those else "different"
+            how, fix = standing(host, file.path, those, "inv lb.setup")
             text = rules.masked(f"{host}:\n{files.diff(file, those.get(file.path))}")
             key = str(PurePosixPath(file.path))
-            found.append(
-                Difference("lb", host=host.name, key=key, there=how, wanted="as rendered", fix="inv lb.setup", diff=text)
-            )
+            found.append(Difference("lb", host=host.name, key=key, there=how, wanted="as rendered", fix=fix, diff=text))
     return found

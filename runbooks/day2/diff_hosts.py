@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runbooks.cluster import runtime
@@ -28,12 +28,11 @@ PAUSE = "PAUSE"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a node has. ``links``: paths of the runtime that are symbolic links, and so no files; ``proxies``: those of its services."""
+    """What a node has. ``proxies``: those of its services."""
 
     files: dict[str, Found]
     setup: Setup
     state: NodeState
-    links: Collection[str] = ()
     proxies: Mapping[str, Proxied] = field(default_factory=dict)
 
 
@@ -44,9 +43,8 @@ def of_host(site: Site, host: Host, node: Node, passwords: Mapping[str, Secret] 
     fix = f"inv cluster.reconfigure --only hosts --host {host}"
     wanted = _wanted_files(site, host, setup, state, there, passwords)
     for file in files.differing(wanted, there):
-        how = "a symbolic link" if file.path in node.links else "missing" if file.path not in there else "different"
         topic, own = _brought_about(host, file.path)
-        own = f"{runtime.without_link(host, file.path)}; then {own}" if file.path in node.links else own
+        how, own = standing(host, file.path, there, own)
         diff = rules.masked(f"{host}:\n{files.diff(file, there.get(file.path))}")
         found.append(Difference(topic, host=host.name, key=file.path, there=how, wanted="as rendered", fix=own, diff=diff))
     known = [*wanted, containerd_file(site, PAUSE, 1)]
@@ -56,6 +54,13 @@ def of_host(site: Site, host: Host, node: Node, passwords: Mapping[str, Secret] 
     if not {each.key for each in found} & {*runtime.PROXY_PARTS}:  # else the services cannot have it yet
         found += _of_proxy(site, host, node.proxies)
     return [*found, *_of_kernel(site, host, setup, fix), *_of_packages(site, host, state, setup)]
+
+
+def standing(host: Host, path: str, there: Mapping[str, Found], fix: str) -> tuple[str, str]:
+    """Return how a file that differs stands on ``host``, and what brings it about: ``fix``, after a link was made a file by a person."""
+    if files.links([path], there):
+        return "a symbolic link", f"{files.without_link(host, path)}; then {fix}"
+    return "missing" if path not in there else "different", fix
 
 
 def _of_proxy(site: Site, host: Host, proxies: Mapping[str, Proxied]) -> list[Difference]:

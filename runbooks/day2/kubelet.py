@@ -81,7 +81,7 @@ class Kubelets:
 
 def own(all_: Kubelets, run: Run, host: Host) -> patches.Change:
     """Return which patches and flags of its kubelet alone differ on ``host``."""
-    return patches.differing(all_.site, host, run.read(host, settings_look.look()), "kubelet")
+    return patches.placeable(run, host, patches.differing(all_.site, host, run.read(host, settings_look.look()), "kubelet"))
 
 
 def keys(all_: Kubelets, run: Run, host: Host) -> tuple[str, ...]:

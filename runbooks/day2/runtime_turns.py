@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from runbooks.cluster.runtime import Left, links, not_files, without_link
-from runbooks.commands import kubeadm_config, node, prepare, runtime_dump, settings_look
+from runbooks.cluster.runtime import Left, links
+from runbooks.commands import files, kubeadm_config, node, prepare, runtime_dump, settings_look
 from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.day2 import in_work, runtime
 from runbooks.day2.in_work import DRAINS
@@ -106,7 +106,9 @@ def _impossible(run: Run, site: Site, left: Mapping[Host, Left]) -> Iterator[Fin
         if not each:
             continue
         if there := links(run, host, each):
-            yield Finding("fail", topic=TOPIC, host=host.name, seen=not_files(there), fix=without_link(host, there[0]))
+            yield Finding(
+                "fail", topic=TOPIC, host=host.name, seen=files.not_files(there), fix=files.without_link(host, there[0])
+            )
             continue  # what such a file says is not known
         version = runtime_limits.numbers(run.read(host, node.look(host)).packages)
         if why := runtime_limits.too_old(site, version):

@@ -14,7 +14,7 @@ from runbooks.engine.by_hand import ByHand
 from runbooks.engine.channel import Sink, Source
 from runbooks.engine.protocols import Journal, Lease, Transport
 from runbooks.engine.readings import Readings
-from runbooks.errors import RunbookError
+from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 
 T = TypeVar("T")
@@ -253,7 +253,12 @@ class Run:
         self._readings.forget()
 
     def place(self, host: Host, wanted: Sequence[File], there: Mapping[str, Found], command: Command) -> None:
-        """Report the diffs between the files ``there`` and ``wanted``, then run ``command``, which writes the files."""
+        """Report the diffs between the files ``there`` and ``wanted``, then run ``command``, which writes the files.
+
+        Raises PrecheckError, also in a plan, when one of them is a symbolic link there: it is neither replaced nor followed.
+        """
+        if found := files.links([file.path for file in wanted], there):
+            raise PrecheckError(f"{host}: {files.not_files(found)}", hint=files.without_link(host, found[0]))
         for file in wanted:
             text = files.diff(file, there.get(file.path))
             self.journal.note("diff", host.name, text)

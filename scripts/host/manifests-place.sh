@@ -2,7 +2,14 @@
 # the kubelet would run a file that is half written beside them as another pod.
 # shellcheck shell=bash disable=SC2154
 set -eu
-manifests=/etc/kubernetes/manifests new=/etc/kubernetes/ha-runbooks-new
+manifests=/etc/kubernetes/manifests
+for name in "${NAMES[@]}"; do
+    [ ! -L "$manifests/$name.yaml" ] || {
+        echo "$manifests/$name.yaml is a symbolic link, and only a file is written; nothing was changed" >&2
+        exit 73
+    }
+done
+new=/etc/kubernetes/ha-runbooks-new
 mkdir -p "$new" # 0700: umask 077
 trap 'rm -rf -- "$new"' EXIT
 for i in "${!NAMES[@]}"; do

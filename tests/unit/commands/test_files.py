@@ -115,13 +115,33 @@ def test_a_reader_of_the_old_file_keeps_reading_the_old_one(tmp_path):
     assert (path.read_text(), other.read_text()) == ("new\n", "old")
 
 
-def test_a_symbolic_link_is_replaced_not_followed(tmp_path):
+def test_a_symbolic_link_is_neither_replaced_nor_followed_and_nothing_else_is_written(tmp_path):
     target, path = tmp_path / "target", tmp_path / "x"
     target.write_text("mine")
     path.symlink_to(target)
-    assert place(wanted(path)).exited == 0
-    assert not path.is_symlink()
+    said = place(wanted(tmp_path / "other"), wanted(path))
+    assert said.exited == 73
+    assert f"{path} is a symbolic link" in said.stderr
+    assert path.is_symlink()
     assert target.read_text() == "mine"
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_symbolic_link_is_found_as_one_and_differs_whatever_it_leads_to(tmp_path):
+    (tmp_path / "x").write_text("new\n")
+    (tmp_path / "same").symlink_to("x")
+    (tmp_path / "gone").symlink_to("/nowhere")
+    there = found(tmp_path / "same", tmp_path / "x", tmp_path / "gone")
+    assert [(each.mode, each.link, each.content) for each in there.values()] == [
+        ("0644", "", "new\n"),
+        ("link", "x", ""),
+        ("link", "/nowhere", ""),
+    ]
+    one = wanted(tmp_path / "same", "new\n")
+    assert differing([one], there) == [one]
+    assert diff(one, there[one.path]) == f"{one.path}: a symbolic link to x\n"
+    assert files.links([one.path, str(tmp_path / "x"), "/none"], there) == [one.path]
+    assert list(files.regular(there)) == [str(tmp_path / "x")]
 
 
 def test_nobody_can_read_a_secret_file_at_any_moment(tmp_path):
@@ -165,8 +185,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(trouble, tmp_path):
 def test_what_is_not_a_file_is_not_found(tmp_path):
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    assert found(tmp_path / "directory", tmp_path / "fifo", tmp_path / "dangling", tmp_path / "missing") == {}
+    assert found(tmp_path / "directory", tmp_path / "fifo", tmp_path / "missing") == {}
 
 
 def test_binary_content_is_found_and_differs(tmp_path):

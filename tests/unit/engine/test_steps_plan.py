@@ -138,3 +138,13 @@ def test_a_secret_in_a_command_is_masked_in_the_plan():
     run = run_on(FakeHosts(), plan=True)
     run.change(lb(1), cmd("put", "token", Secret("hunter2")))
     assert run.listener.of("would change") == ["lb1 put token '***'"]
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_symbolic_link_is_refused_where_a_file_is_to_be_placed(planned):
+    file, there = File("/etc/a.conf", "port 2\n"), Found("", "link", "root:root", link="/srv/a.conf")
+    run = run_on(FakeHosts(), plan=planned)
+    with pytest.raises(PrecheckError, match=r"lb1: this is a symbolic link, .*: /etc/a.conf") as refused:
+        run.place(lb(1), [file], {file.path: there}, put("file"))
+    assert "cp --remove-destination" in refused.value.hint
+    assert not run.transport.sent
