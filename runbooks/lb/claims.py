@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from runbooks.commands import lb_claims
+from runbooks.commands import files, lb_claims
 from runbooks.commands.base import Probe, batch
 from runbooks.commands.lb_claims import Claims
 from runbooks.commands.lb_kept import NOTHING
@@ -20,13 +20,15 @@ from runbooks.rules import lb_claims as rules
 from runbooks.text import indented, listed
 
 
-def takes_nothing_away(wanted: Sequence[Wanted]) -> Step:
-    """Gate, before anything is changed: the ports are free, the services read our files, and the files there are ours to replace.
+def takes_nothing_away(wanted: Sequence[Wanted], also: Callable[[Run], None] | None = None) -> Step:
+    """Gate, before anything is changed: the ports are free, the services read our files, and the files there are ours to replace, and no links.
 
     Files that others wrote may be replaced only with ``take_over``, and only when HAProxy and keepalived on that host take the new ones.
+    ``also``: what else is checked.
     """
 
     def check(run: Run) -> None:
+        refuse_links(run, wanted)
         seen = look(run, wanted)
         refuse([(each, seen[each.host]) for each in wanted])
         for each in wanted:
@@ -38,6 +40,8 @@ def takes_nothing_away(wanted: Sequence[Wanted]) -> Step:
             each for each in wanted if each not in taken_over and each.kept not in (None, NOTHING) and each.command == "lb.setup"
         ]
         try_out(run, [(each, seen[each.host]) for each in (*taken_over, *edited) if each.kept is not None])
+        if also:
+            also(run)
 
     return Step(
         "nothing else uses the ports and the files",
@@ -104,6 +108,16 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
             "first with --plan. inv lb.rollback --original brings them back" + indented(plain)
         )
     raise PrecheckError(f"nothing was changed:{indented([*held, *elsewhere, *apart, *foreign])}", hint="\n       ".join(hints))
+
+
+def refuse_links(run: Run, wanted: Sequence[Wanted]) -> None:
+    """Raise PrecheckError when one of the files is a symbolic link on its host: it is neither replaced nor followed, also by --take-over."""
+    facts = run.read_all({each.host: each.look for each in wanted})
+    linked = {each.host: found for each in wanted if (found := files.links(facts[each.host].files, facts[each.host].files))}
+    if linked:
+        host, paths = next(iter(linked.items()))
+        lines = [f"{each}: {files.not_files(those)}" for each, those in linked.items()]
+        raise PrecheckError(f"nothing was changed:{indented(lines)}", hint=files.without_link(host, paths[0]))
 
 
 def still_kept(want: Wanted, claims: Claims) -> None:

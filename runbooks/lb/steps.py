@@ -17,6 +17,7 @@ from runbooks.inventory.model import Host
 from runbooks.lb.claims import addresses_are_held, look, refuse, serves_again, still_kept, takes_nothing_away
 from runbooks.lb.files import lb_sysctl, nonlocal_bind
 from runbooks.lb.service import is_master, run_service, step_aside
+from runbooks.lb.strangers import refuse_taken
 from runbooks.lb.wanted import Wanted
 from runbooks.rules import firewall as firewall_rules
 from runbooks.rules import lb as rules
@@ -40,7 +41,7 @@ def set_up(
     Never works on two LBs at the same time (installing packages aside): the next one is changed only when this one serves.
     """
     steps: list[Step | Together] = [
-        takes_nothing_away(wanted),
+        takes_nothing_away(wanted, lambda run: refuse_taken(run, wanted)),
         *([Together(tuple(names))] if names else []),
         Together(tuple(install_packages(each) for each in wanted)),
     ]

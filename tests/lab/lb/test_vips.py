@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lab.control import Lab
-from tests.support.operator import REFUSES, Operator, holders, vip_on
+from tests.support.operator import REFUSES, Operator, holders, sh, vip_on
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -82,6 +82,20 @@ def test_what_is_wrong_in_a_file_is_said_before_any_host_is_touched(operator: Op
     done = operator.inv("lb.setup")
     assert done.returncode == REFUSES
     assert re.search(r"shop\.cfg:3\] : unknown keyword 'mood'", done.stdout + done.stderr)
+    assert holders(operator.lab, VIP) == []
+
+
+def test_an_address_that_another_machine_has_is_refused_before_anything_is_changed(operator: Operator) -> None:
+    (operator.directory / "shop.cfg").write_text(SHOP)
+    before = sh(operator, "lb1", "cat /etc/keepalived/keepalived.conf")
+    sh(operator, "worker1", f"ip address add {VIP}/24 dev eth0; sysctl -qw net.ipv4.icmp_echo_ignore_all=1")
+    try:
+        done = operator.inv("lb.setup")
+    finally:
+        sh(operator, "worker1", f"ip address del {VIP}/24 dev eth0; sysctl -qw net.ipv4.icmp_echo_ignore_all=0")
+    assert done.returncode == REFUSES, done.stdout
+    assert f"{VIP} (load_balancer.vips, ingress) is in use: worker1 has it, hardware address" in done.stderr
+    assert sh(operator, "lb1", "cat /etc/keepalived/keepalived.conf") == before
     assert holders(operator.lab, VIP) == []
 
 
