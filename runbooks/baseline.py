@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from runbooks.commands import baseline as commands
 from runbooks.commands import files, prepare
-from runbooks.commands.baseline import MODULES_FILE, SYSCTL_FILE, Seen
+from runbooks.commands.baseline import MODULES_FILE, RECORD, SYSCTL_FILE, Seen
 from runbooks.engine.by_hand import ByHand, by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Run, Step, Together, Unmet
@@ -125,7 +125,8 @@ def _put(run: Run, host: Host, wanted: Files, *, time: bool = False) -> None:
         place = commands.place_time if time else files.place
         run.place(host, wanted.written, there, place(wanted.written))
     if wanted.gone:
-        run.change(host, (commands.remove_time if time else commands.remove)(wanted.gone))
+        gone = [*wanted.gone, *([RECORD] if SYSCTL_FILE in wanted.gone else [])]
+        run.change(host, (commands.remove_time if time else commands.remove)(gone))
 
 
 def _files(run: Run, host: Host, part: Part) -> None:
@@ -137,7 +138,10 @@ def _kernel(run: Run, host: Host) -> None:
     base, seen = run.site.baseline, _look(run, host)
     _put(run, host, texts.of(run.site, seen, "kernel"))
     if base.modules or base.sysctls:
-        run.change(host, commands.load_kernel(base.modules, SYSCTL_FILE if base.sysctls else ""))
+        run.change(host, commands.load_kernel(base.modules, base.sysctls))
+    if not run.plan:
+        for name, wanted, made in rules.made_otherwise(run.site, _look(run, host)):
+            run.note(host, f"{name}: the kernel has made {made} of {wanted}")
     for name in rules.dropped(run.site, seen):
         run.note(
             host,

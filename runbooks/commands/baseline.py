@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from runbooks.commands import files
@@ -15,9 +15,11 @@ from runbooks.inventory.model import Site
 from runbooks.inventory.words import sysctl_path
 
 MINUTES: Final = 60
+MADE: Final = 3  # values in a line of the record, after the path
 HOSTS: Final = "/etc/hosts"
 # By their names they come after others, and before the files of cluster.prepare and lb.setup: at boot the last one wins.
 SYSCTL_FILE: Final = "/etc/sysctl.d/zz-ha-runbooks-baseline.conf"
+RECORD: Final = "/var/lib/ha-runbooks/baseline/sysctls"  # what the kernel has made of values
 MODULES_FILE: Final = "/etc/modules-load.d/ha-runbooks-baseline.conf"
 CHRONY_FILE: Final = "/etc/chrony/conf.d/ha-runbooks.conf"
 CHRONY_MAINS: Final = ("/etc/chrony/chrony.conf", "/etc/chrony.conf")  # Debian's family, Red Hat's
@@ -52,12 +54,22 @@ class Unit:
     barred: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the kernel has made of a value of a sysctl that was ``written``: ``before`` and ``after`` that, with single blanks."""
+
+    written: str
+    before: str
+    after: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What one host has.
 
     files     those of PATHS that are there; ``links``: which of them are symbolic links, and are left alone.
     sysctls   the value in force by path, "missing", or "?" where it cannot be read; ``boot``: what the files set at the next boot.
+    made      by path, what the kernel has made of a value, where that is another one.
     modules   "there", "loadable" or "missing"; ``barred``: the file in modprobe.d that keeps it from being loaded at boot.
     units     the time services by the names of their units; ``pending``: their configuration is newer than what they run with.
     more      other files in chrony's directory that name time servers.
@@ -73,6 +85,7 @@ class Seen:
     units: dict[str, Unit]
     pending: bool = False
     more: tuple[str, ...] = ()
+    made: Mapping[str, Made] = field(default_factory=dict)
     apt: bool = False
     cloud: bool = False
 
@@ -89,13 +102,14 @@ def look(site: Site) -> Probe[Seen]:
         "TIME_SERVICES": TIME_SERVICES,
         "PATHS": PATHS,
         "CHRONY_FILE": CHRONY_FILE,
+        "RECORD": RECORD,
     }
     own = Probe(script("baseline-look", variables, timeout=30, after=("module-look",)), lambda answer: answer)
     both = batch(files.found(PATHS), own)
 
     def parse_both(answer: Answer) -> Seen:
         there, said = both.parse(answer)
-        return parse(there, said, names)
+        return parse(files.regular(there), said, names)
 
     return Probe(replace(both.command, shown="baseline-look"), parse_both)
 
@@ -123,6 +137,7 @@ def parse(there: dict[str, Found], answer: Answer, names: Sequence[str]) -> Seen
         units={name: _unit(text) for name, text in pairs("unit").items()},
         pending="pending" in dict(lines),
         more=every("more"),
+        made={path: Made(*rest) for path, *rest in (text.split("\t") for text in every("made")) if len(rest) == MADE},
         apt="apt" in dict(lines),
         cloud="cloud" in dict(lines),
     )
@@ -133,9 +148,20 @@ def _unit(text: str) -> Unit:
     return Unit(load, active, "" if enabled == "-" else enabled, barred == "yes")
 
 
-def load_kernel(modules: Sequence[str], sysctl_file: str) -> Command:
-    """Load ``modules`` and apply the sysctl file, "" for none. Fails for a module or a sysctl that the kernel does not have."""
-    return script("baseline-kernel", {"MODULES": modules, "SYSCTL_FILE": sysctl_file}, timeout=2 * MINUTES)
+def load_kernel(modules: Sequence[str], sysctls: Mapping[str, str]) -> Command:
+    """Load ``modules``, apply our sysctl file, which sets ``sysctls``, and note what the kernel has made of them.
+
+    Fails for a module or a sysctl that the kernel does not have.
+    """
+    values = {sysctl_path(name): " ".join(value.split()) for name, value in sysctls.items()}
+    variables = {
+        "MODULES": modules,
+        "SYSCTL_FILE": SYSCTL_FILE if sysctls else "",
+        "SYSCTLS": list(values),
+        "VALUES": list(values.values()),
+        "RECORD": RECORD,
+    }
+    return script("baseline-kernel", variables, timeout=2 * MINUTES)
 
 
 def install_time(service: str) -> Command:

@@ -128,7 +128,7 @@ def _kernel(site: Site, seen: Seen) -> Iterator[Off]:
     for name, wanted in site.baseline.sysctls.items():
         there = seen.sysctls.get(sysctl_path(name), "missing")
         key = f"sysctl {name}"
-        if there != "?" and not same_value(there, wanted):
+        if there != "?" and not same_value(there, wanted) and not is_made_of(seen, name, there, wanted):
             yield Off("kernel", key, there=None if there == "missing" else " ".join(there.split()) or '""', wanted=wanted)
         boot = seen.boot.get(name)
         if boot and not same_value(boot.value, wanted) and outranks(boot.file):
@@ -142,6 +142,45 @@ def _kernel(site: Site, seen: Seen) -> Iterator[Off]:
             yield Off(
                 "kernel", f"module {name}", there=f"not loaded at the next boot ({file} forbids it)", wanted="loaded", by_hand=fix
             )
+
+
+# How many the kernel gets depends on its memory: fewer than hosts.yaml says are a difference.
+# https://docs.kernel.org/admin-guide/mm/hugetlbpage.html
+SCARCE: Final = frozenset({"vm/nr_hugepages", "vm/nr_hugepages_mempolicy"})
+ROUNDED_BY: Final = 4096  # the largest step, for small values: entries of a hash table in whole pages
+
+
+def is_made_of(seen: Seen, name: str, there: str, wanted: str) -> bool:
+    """Return whether the kernel itself has made ``there`` of ``wanted``, as it rounds net.netfilter.nf_conntrack_buckets, by the host's record.
+
+    Never says so of a value that the kernel may not have taken at all: that had been the same before, and is no rounding of ``wanted``.
+    """
+    path = sysctl_path(name)
+    made = seen.made.get(path)
+    if not made or path in SCARCE or there.split() != made.after.split() or wanted.split() != made.written.split():
+        return False
+    return made.before != made.after or _is_rounded(made.written, made.after)
+
+
+def _is_rounded(written: str, after: str) -> bool:
+    """Whether ``after`` may be the number ``written``, rounded: up to twice as much.
+
+    >>> _is_rounded("262000", "262144"), _is_rounded("0x10", "16"), _is_rounded("1000", "65536"), _is_rounded("a", "b")
+    (True, True, False, False)
+    """
+    try:
+        number, found = int(written, 0), int(after)
+    except ValueError:
+        return False
+    return number <= found <= max(2 * number, number + ROUNDED_BY)
+
+
+def made_otherwise(site: Site, seen: Seen) -> Iterator[tuple[str, str, str]]:
+    """Yield name, wanted value and the one in force of each sysctl of which the kernel has made another value."""
+    for name, wanted in site.baseline.sysctls.items():
+        there = seen.sysctls.get(sysctl_path(name), "")
+        if not same_value(there, wanted) and is_made_of(seen, name, there, wanted):
+            yield name, wanted, " ".join(there.split())
 
 
 def same_value(there: str, wanted: str) -> bool:

@@ -1,4 +1,4 @@
-# Variables: MODULES, SYSCTLS (paths below /proc/sys), TIME_SERVICES (units), PATHS (arrays), CHRONY_FILE. Needs module-look.sh before it. What a
+# Variables: MODULES, SYSCTLS (paths below /proc/sys), TIME_SERVICES (units), PATHS (arrays), CHRONY_FILE, RECORD. Needs module-look.sh before it. What a
 # host has of what `baseline` in hosts.yaml may name, one "key value" a line. Read-only.
 # shellcheck shell=bash disable=SC2154
 for path in "${PATHS[@]}"; do [ ! -L "$path" ] || echo "link $path"; done
@@ -12,6 +12,7 @@ for key in "${SYSCTLS[@]}"; do # "=" stands before a value, which may be empty
         echo "sysctl $key ?"
     fi
 done
+[ "${#SYSCTLS[@]}" = 0 ] || sed 's/^/made /' "$RECORD" 2>/dev/null # see baseline-kernel.sh
 # What systemd-sysctl reads at boot, in its order.
 [ "${#SYSCTLS[@]}" = 0 ] || systemd-analyze cat-config sysctl.d 2>/dev/null | sed -n 's|^# \(/.*\.conf\)$|boot # \1|p; /^[[:space:]]*[#;]/d; /=\|[*?[]/s/^/boot /p'
 # A unit that has never been started has the condition "no" too, and no time of its check.

@@ -15,7 +15,7 @@ import pytest
 
 from lab.control import Lab
 from tests.support import newer
-from tests.support.operator import Operator, sh
+from tests.support.operator import REFUSES, Operator, sh
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -141,6 +141,39 @@ def test_what_was_changed_by_hand_is_named_and_put_right(operator: Operator) -> 
     assert list(off(operator)) == [("lb2", "/etc/hosts: registry")]
     sh(operator, "lb2", "sed -i 1d /etc/hosts")
     assert off(operator) == {}
+
+
+def test_what_the_kernel_makes_of_a_value_is_said_and_is_no_difference(operator: Operator) -> None:
+    rounded = {"net.ipv4.tcp_keepalive_intvl": "0x4b", "net.ipv4.neigh.eth0.retrans_time_ms": "1001"}  # ticks of 1, 4 or 10 ms
+    wanted(operator, **GIVEN | {"sysctls": {**GIVEN["sysctls"], **rounded}})
+    said = operator.good("lb.setup")
+    assert "net.ipv4.tcp_keepalive_intvl: the kernel has made 75 of 0x4b" in said
+    assert off(operator) == {}
+    operator.idle("lb.setup")
+    sh(operator, "lb2", "sysctl -qw net.ipv4.tcp_keepalive_intvl=76")
+    assert {(*where, each["there"]) for where, each in off(operator).items()} == {
+        ("lb2", "sysctl net.ipv4.tcp_keepalive_intvl", "76")
+    }
+    wanted(operator, **GIVEN)
+    operator.good("lb.setup")
+
+
+def test_a_symbolic_link_is_named_and_neither_replaced_nor_followed(operator: Operator) -> None:
+    path, theirs = "/etc/haproxy/haproxy.cfg", "/srv/theirs.cfg"
+    sh(operator, "lb2", f"mv {path} {theirs}; echo '# mine' >>{theirs}; ln -s {theirs} {path}")
+    before = text(operator, "lb2", theirs)
+    try:
+        found = json.loads(operator.inv("cluster.diff", "--json").stdout.splitlines()[0])["differences"]
+        (named,) = [each for each in found if (each["host"], each["key"]) == ("lb2", path)]
+        done = operator.inv("lb.setup")
+        assert (sh(operator, "lb2", f"readlink {path}"), text(operator, "lb2", theirs)) == (f"{theirs}\n", before)
+    finally:
+        sh(operator, "lb2", f"sed -i '$d' {theirs}; cp --remove-destination {theirs} {path}; chmod 0644 {path}")
+    assert named["there"] == "a symbolic link"
+    assert "cp --remove-destination" in named["fix"]
+    assert done.returncode == REFUSES, done.stdout
+    assert f"lb2: this is a symbolic link, and only a file is written: {path}" in done.stderr
+    operator.idle("lb.setup")
 
 
 def test_a_sysctl_that_the_kernel_does_not_have_is_an_error_before_the_next_host(operator: Operator) -> None:

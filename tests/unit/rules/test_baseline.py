@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from runbooks.commands.baseline import (
     NOTHING,
     SYSCTL_FILE,
     TIMESYNCD_FILE,
+    Made,
     Seen,
     Unit,
 )
@@ -33,7 +35,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings_baseline import Baseline, Time
 from runbooks.rules import baseline, blocks
 from runbooks.rules import baseline_files as texts
-from tests.support.fakes import master, site
+from tests.support.fakes import bash, master, site
 
 pytestmark = pytest.mark.unit
 
@@ -373,3 +375,49 @@ def test_what_a_host_says_is_read() -> None:
     )
     with pytest.raises(ValueError, match="without a value"):
         commands.parse({}, Answer(0, "sysctl x\n"), [])
+
+
+# ---- values of sysctls that the kernel rounds
+
+BUCKETS = "net.netfilter.nf_conntrack_buckets"
+
+
+def rounded(written: str, before: str, after: str, there: str, name: str = BUCKETS) -> list[str]:
+    path = name.replace(".", "/")
+    seen = replace(NOTHING, sysctls={path: there}, made={path: Made(written, before, after)})
+    return [str(each) for each in baseline.off(with_(sysctls={name: "262000"}), seen) if each.key.startswith("sysctl")]
+
+
+@pytest.mark.parametrize(
+    ("made", "there", "differs"),
+    [
+        (("262000", "65536", "262144"), "262144", False),  # rounded by the kernel
+        (("262000", "262144", "262144"), "262144", False),  # the same, written again
+        (("262000", "65536", "262144"), "131072", True),  # somebody has changed it since
+        (("262000", "65536", "65536"), "65536", True),  # the kernel has not taken it
+        (("131000", "65536", "131072"), "131072", True),  # hosts.yaml has another value by now
+    ],
+)
+def test_what_the_kernel_has_made_of_a_value_is_no_difference(made: tuple[str, str, str], there: str, *, differs: bool) -> None:
+    assert bool(rounded(*made, there)) == differs
+
+
+def test_fewer_huge_pages_than_wanted_stay_a_difference() -> None:
+    assert rounded("262000", "0", "100", "100", "vm.nr_hugepages")
+
+
+def test_the_kernel_s_values_are_noted_where_they_differ(tmp_path: Path) -> None:
+    program = commands.load_kernel((), {"a.rounded": "1001", "a.exact": "5  6", "a.gone": "1"}).program
+    tree, record = tmp_path / "sys", tmp_path / "noted/sysctls"
+    (tree / "a").mkdir(parents=True)
+    (tree / "a/rounded").write_text("8\n")
+    (tree / "a/exact").write_text("1\t2\n")
+    fake = f"sysctl() {{ echo 1004 >{tree}/a/rounded; printf '5\\t6\\n' >{tree}/a/exact; }}\n"
+    here = fake + program.replace("/proc/sys", str(tree)).replace(commands.RECORD, str(record))
+    assert bash(here).exited == 0
+    assert record.read_text() == "a/rounded\t1001\t8\t1004\n"
+    assert bash(here).exited == 0
+    assert record.read_text() == "a/rounded\t1001\t8\t1004\n", "the first run has seen more"
+    (tree / "a/rounded").write_text("9\n")
+    assert bash(here.replace("echo 1004", "echo 1001")).exited == 0
+    assert not record.exists()
