@@ -13,6 +13,10 @@ from runbooks.inventory.settings_runtime import Containerd
 from runbooks.inventory.settings_runtime import Runtime as RuntimeClass
 
 ROOT: Final = "/var/lib/containerd"
+# A section as `logins` writes it: its comment, its header and its lines up to the next section or comment.
+LOGIN: Final = re.compile(
+    r"\n# hosts\.yaml: kubernetes\.containerd\.registries, [^\n]*\n\[plugins\.[^\n]*\.auth\]\n(?:[ \t]+(?:username|password) = [^\n]*\n)*"
+)
 DOCKER: Final = "registry-1.docker.io"  # where images of docker.io come from
 
 
@@ -46,6 +50,11 @@ def logins(wanted: Mapping[str, tuple[str, Secret]], containerd: int) -> str:
         found += f"\n# hosts.yaml: kubernetes.containerd.registries, {host}\n[{section}]\n"
         found += f"  username = {value(user)}\n  password = {value(str(password))}\n"
     return found
+
+
+def without_logins(text: str) -> str:
+    """Return a file of ours without the sections that `logins` has written, of this hosts.yaml or an earlier one."""
+    return LOGIN.sub("", text)
 
 
 def value(given: object) -> str:

@@ -204,7 +204,7 @@ def _fits(run: Run, site: Site, host: Host) -> None:
     if why := runtime_limits.too_old(site, runtime_limits.numbers(state.packages)):
         raise PrecheckError(f"{host}: {why}", hint="install a newer containerd, or delete the key in hosts.yaml")
     if there := run.read(host, runtime_files.links(file.path for file in wanted if runtime.is_of_runtime(file.path))):
-        raise PrecheckError(f"{host}: {runtime.not_files(there)}", hint=runtime.without_link(host, there[0]))
+        raise PrecheckError(f"{host}: {files.not_files(there)}", hint=files.without_link(host, there[0]))
 
 
 def pull_images(site: Site, host: Host) -> Step:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from runbooks.cluster import members, patches
+from runbooks.cluster import members, patches, registries
 from runbooks.cluster.admission import accepts_a_change
 from runbooks.cluster.drain import Named, drain
 from runbooks.cluster.node_settings import keep_settings
@@ -24,6 +24,11 @@ from runbooks.rules import etcd as etcd_rules
 from runbooks.text import listed
 from runbooks.view import etcd
 from runbooks.view.cluster import Survey
+
+STAYS: Final = (
+    "What stays on a host: packages and images; containerd, with its configuration but without registries' logins and files; what baseline "
+    "in hosts.yaml names, the proxy too; what kubeadm needs of the kernel"
+)
 
 
 def remove_procedure(site: Site, host: Host, named: Named | None = None) -> Procedure:
@@ -44,7 +49,7 @@ def remove_procedure(site: Site, host: Host, named: Named | None = None) -> Proc
     steps.append(drain(survey, host, named or Named()))
     if control_plane:
         steps.append(leave_etcd(survey, host))
-    steps += [wipe(survey, host), unwatched(site, host, survey), delete_node(survey, host)]
+    steps += [wipe(survey, host), registries.forget(host, survey), unwatched(site, host, survey), delete_node(survey, host)]
     return Procedure("cluster.remove", f"Remove {host} from {site.name}", steps, inputs={"host": host.name})
 
 
@@ -206,13 +211,17 @@ def confirm_destruction(site: Site, hosts: Sequence[Host], given: str) -> None:
 def reset_procedure(site: Site, hosts: Sequence[Host]) -> Procedure:
     """Return the procedure that removes Kubernetes' state from ``hosts`` in parallel.
 
-    Deletes all data of etcd, without a check of the quorum: callers ask `confirm_destruction` first. Packages and images stay.
+    Deletes all data of etcd, without a check of the quorum: callers ask `confirm_destruction` first. `STAYS` says what is left.
     """
     title = f"Destroy the cluster {site.name}" if len(hosts) > 1 else f"Remove every trace of a cluster from {hosts[0]}"
     return Procedure(
         "cluster.reset",
         title,
-        [Together(tuple(erase(host) for host in hosts)), Together(tuple(unwatched(site, host) for host in hosts))],
+        [
+            Together(tuple(erase(host) for host in hosts)),
+            Together(tuple(registries.forget(host) for host in hosts)),
+            Together(tuple(unwatched(site, host) for host in hosts)),
+        ],
         inputs={"hosts": [str(h) for h in hosts]},
     )
 

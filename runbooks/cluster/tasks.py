@@ -155,9 +155,9 @@ def remove(session: Session, host: str, force: bool = False, delete_emptydir_dat
 def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
     """Destroy the cluster, or what is left on a host.
 
-    Deletes everything that the cluster holds, etcd's data included. Only a backup can bring it back.
+    Deletes everything that the cluster holds, etcd's data included. Only a backup can bring it back. Packages, images, containerd and what baseline names stay.
     """
-    from runbooks.cluster.remove import confirm_destruction, refuse_members, reset_procedure  # noqa: PLC0415
+    from runbooks.cluster.remove import STAYS, confirm_destruction, refuse_members, reset_procedure  # noqa: PLC0415
 
     hosts = session.site.named(host, "node")
     if host:
@@ -165,3 +165,4 @@ def reset(session: Session, host: str = "", yes_destroy: str = "") -> None:
     if not session.options.plan:
         confirm_destruction(session.site, hosts, yes_destroy)
     session.carry_out(reset_procedure(session.site, hosts))
+    session.run.listener.say(STAYS)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from runbooks.commands.base import Answer, Command, Probe, script
+from runbooks.commands import files
+from runbooks.commands.base import Answer, Command, Probe, cmd, following, script
 from runbooks.commands.containerd import Config, parse_config
+from runbooks.commands.files import File
 from runbooks.commands.node import PROGRAMS
 from runbooks.commands.packages import PATIENCE_S
 from runbooks.commands.preflight_facts import PROGRAMS as OF_PROGRAMS
@@ -99,6 +101,14 @@ def parse_runtime(answer: Answer) -> Runtime:
         )
     except KeyError as error:
         raise ValueError(f"runtime-look said nothing about {error}") from None
+
+
+def place_and_restart(config: File) -> Command:
+    """Write containerd's file, and restart containerd if it runs, so that it forgets what the old one had."""
+    restart = cmd("systemctl", "try-restart", "containerd", timeout=2 * MINUTES)
+    return replace(
+        following(files.place([config]), restart), shown=f"files-place {config.path}; systemctl try-restart containerd"
+    )
 
 
 def run_runtime() -> Command:

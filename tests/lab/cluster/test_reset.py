@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.operator import Operator
+from tests.support.operator import Operator, sh
 
 pytestmark = pytest.mark.lab
 
@@ -20,3 +20,33 @@ def test_a_cluster_is_taken_apart(cluster: Operator) -> None:
     assert said.returncode == 1
     assert "inv cluster.init" in said.stdout + said.stderr
     cluster.idle("cluster.reset", "--yes-destroy", "ha-cluster")
+
+
+LEFT = """
+cat >>/etc/containerd/config.toml <<'EOF'
+
+# hosts.yaml: kubernetes.containerd.registries, a.example
+[plugins."io.containerd.grpc.v1.cri".registry.configs."a.example".auth]
+  username = "puller"
+  password = "horse"
+EOF
+mkdir -p /etc/containerd/certs.d/a.example /etc/containerd/certs.d/mine.example
+echo '# Written by ha-runbooks.' >/etc/containerd/certs.d/a.example/hosts.toml
+echo '# mine' >/etc/containerd/certs.d/mine.example/hosts.toml
+"""
+
+
+def test_a_login_that_was_left_goes_and_containerd_stays(cluster: Operator) -> None:
+    before = sh(cluster, "worker1", "cat /etc/containerd/config.toml")
+    sh(cluster, "worker1", LEFT)
+    said = cluster.good("cluster.reset", "--host", "worker1", "--yes-destroy", "ha-cluster", "--diff")
+    assert "horse" not in said
+    assert "registries' logins and files" in said.splitlines()[-1], "it says what stays"
+    assert sh(cluster, "worker1", "cat /etc/containerd/config.toml") == before
+    assert (
+        sh(cluster, "worker1", "ls /etc/containerd/certs.d/*/hosts.toml") == "/etc/containerd/certs.d/mine.example/hosts.toml\n"
+    )
+    assert sh(cluster, "worker1", "systemctl is-active containerd; crictl version >/dev/null && echo answers").split() == [
+        "active",
+        "answers",
+    ]
