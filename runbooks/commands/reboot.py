@@ -5,13 +5,13 @@ A boot is known by its ID, which is another one after every boot: https://docs.k
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
-from runbooks.commands.base import Answer, Command, Probe, cmd, script
+from runbooks.commands import work_note
+from runbooks.commands.base import Answer, Command, Probe, script
 
 NOTE: Final = "/var/lib/ha-runbooks/reboot/note.json"
 FIXED: Final = ("boot", "state", "kernel")
@@ -77,21 +77,17 @@ def parse(answer: Answer) -> Boot:
 
 
 def _note(text: str) -> Note:
-    try:
-        return Note(**json.loads(text))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{NOTE} cannot be read: {error}") from None
+    return work_note.parsed(text, NOTE, lambda said: Note(**said))
 
 
 def write(note: Note) -> Command:
     """Write the note."""
-    command = script("work-note", {"ACTION": "write", "NOTE": NOTE, "CONTENT": json.dumps(asdict(note))})
-    return replace(command, shown=f"note in {NOTE}: it is to be rebooted")
+    return work_note.write(NOTE, asdict(note), "it is to be rebooted")
 
 
 def forget() -> Command:
     """Take the note away."""
-    return cmd("rm", "-f", "--", NOTE)
+    return work_note.forget(NOTE)
 
 
 def reboot() -> Command:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
-from runbooks.commands import kubectl
+from runbooks.commands import kubectl, work_note
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.inventory.model import Host
 
@@ -43,30 +43,26 @@ def _path(kind: Kind) -> str:
 
 def write(note: Note, kind: Kind) -> Command:
     """Write the note."""
-    command = script("work-note", {"ACTION": "write", "NOTE": _path(kind), "CONTENT": json.dumps(asdict(note))})
-    return replace(command, shown=f"note in {_path(kind)}: {'the new files work' if note.proved else 'the files as they were'}")
+    return work_note.write(_path(kind), asdict(note), "the new files work" if note.proved else "the files as they were")
 
 
 def read(kind: Kind) -> Probe[Note | None]:
     """Read the note; None when there is none."""
-    command = replace(script("work-note", {"ACTION": "read", "NOTE": _path(kind)}), shown=f"cat {_path(kind)}")
-    return Probe(command, parse)
+    return work_note.read(_path(kind), parse)
 
 
 def parse(answer: Answer) -> Note | None:
     """Parse the note. Raises ValueError when it is none of ours."""
     if not answer.stdout.strip():
         return None
-    try:
-        said = json.loads(answer.stdout)
-        return Note(**{**said, "keys": tuple(said.get("keys", ()))})
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"the note in {DIRECTORY} cannot be read: {error}") from None
+    return work_note.parsed(
+        answer.stdout, f"the note in {DIRECTORY}", lambda said: Note(**{**said, "keys": tuple(said.get("keys", ()))})
+    )
 
 
 def forget(kind: Kind) -> Command:
     """Take the note away."""
-    return cmd("rm", "-f", "--", _path(kind))
+    return work_note.forget(_path(kind))
 
 
 def upload(config: str, part: Literal["kubeadm", "kubelet"]) -> Command:
