@@ -5,12 +5,12 @@ https://github.com/containerd/containerd/blob/main/RELEASES.md
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
+from runbooks.commands import work_note
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.containerd import Config, parse_config
 from runbooks.commands.files import File
@@ -30,6 +30,7 @@ class Note:
     before  what containerd made of its configuration before; with no pause image when that is not known.
     proved  the new packages are installed, and a Pod has started with them.
     failed  why they do not work: the host is going back. "" when it is not.
+    settings  what somebody had set for containerd before, as (path, value), without passwords; () when that is not known.
     """
 
     old: Mapping[str, str]
@@ -37,34 +38,32 @@ class Note:
     before: Config = field(default_factory=Config)
     proved: bool = False
     failed: str = ""
+    settings: tuple[tuple[tuple[str, ...], str], ...] = field(default=(), repr=False)
 
 
 def write(note: Note) -> Command:
     """Write the note."""
     how = "it is going back" if note.failed else "they are proved" if note.proved else "work begins"
-    return replace(
-        script("work-note", {"ACTION": "write", "NOTE": NOTE, "CONTENT": json.dumps(asdict(note))}),
-        shown=f"note in {NOTE}: {how}",
-    )
+    return work_note.write(NOTE, asdict(note), how)
 
 
 def read() -> Probe[Note | None]:
     """Read the note; None when there is none: nobody works on the host, and no run was interrupted there."""
-    command = replace(script("work-note", {"ACTION": "read", "NOTE": NOTE}), shown=f"cat {NOTE}")
-    return Probe(command, parse)
+    return work_note.read(NOTE, parse)
 
 
 def parse(answer: Answer) -> Note | None:
     """Parse the note. Raises ValueError when it is none of ours."""
     if not answer.stdout.strip():
         return None
-    try:
-        said = json.loads(answer.stdout)
-        before = said["before"]
-        config = Config(**{**before, "cni": tuple(before["cni"])})
-        return Note(**{**said, "before": config})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{NOTE} cannot be read: {error}") from None
+    return work_note.parsed(answer.stdout, NOTE, _note)
+
+
+def _note(said: Mapping[str, Any]) -> Note:
+    before = said["before"]
+    config = Config(**{**before, "cni": tuple(before["cni"])})
+    settings = tuple((tuple(path), value) for path, value in said.get("settings", ()))
+    return Note(**{**said, "before": config, "settings": settings})
 
 
 def forget() -> Command:
@@ -80,7 +79,9 @@ def try_new(wanted: Mapping[str, str], old: Mapping[str, str], config: str, file
     """
     content = b64encode(file.content.encode()).decode() if file else ""
     given = variables(KIND, wanted) | {"OLD": words(old), "CONFIG": config, "CONTENT": content}
-    command = script("runtime-new", given, timeout=15 * MINUTES, after=("packages", "packages-new", "containerd-dump"))
+    command = script(
+        "runtime-new", given, timeout=15 * MINUTES, after=("packages", "packages-new", "containerd-dump", "containerd-own")
+    )
     return replace(command, shown=f"fetch {told(wanted)}; the new containerd config dump")
 
 

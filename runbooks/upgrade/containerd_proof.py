@@ -5,7 +5,7 @@ What another host does wrong meanwhile (an API server that does not answer) prov
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,8 +20,9 @@ from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, NotServing, OutcomeError, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.lb import traffic
+from runbooks.rules.runtime_taken_over import Setting
 from runbooks.text import listed
-from runbooks.upgrade import node, pod_proof
+from runbooks.upgrade import containerd_kept, node, pod_proof
 from runbooks.upgrade.containerd_state import UNITS, Runtimes, is_ready, note, replaced, runtime, services_of
 from runbooks.upgrade.procedure import made
 from runbooks.upgrade.rules import runtimes as rules
@@ -32,8 +33,10 @@ READY_WITHIN_S, POD_WITHIN_S = 120, 60
 AGAIN: Final = "name another version: --to-containerd, --to-runc; or correct what it says, then inv upgrade.containerd again"
 
 
-def prove(all_: Runtimes, run: Run, host: Host, before: Config) -> None:
+def prove(all_: Runtimes, run: Run, host: Host, before: Config, settings: Sequence[Setting] = ()) -> None:
     """Raise OutcomeError unless containerd answers with its configuration as ``before``, and its node is Ready and starts a Pod.
+
+    ``settings``: what somebody had set for containerd before; has to be in force.
 
     That the node is Ready is no proof alone: the cluster notices a kubelet without a runtime only after a while. Raises NotServing
     when no API server answers: that says nothing about containerd.
@@ -43,7 +46,11 @@ def prove(all_: Runtimes, run: Run, host: Host, before: Config) -> None:
 
     def same() -> str:
         try:
-            return all_.not_ready(run, host) or rules.other_config(before, runtime(run, host).config)
+            return (
+                all_.not_ready(run, host)
+                or rules.other_config(before, runtime(run, host).config)
+                or containerd_kept.missing(run, host, settings)
+            )
         except CommandError as error:
             return f"what containerd runs with cannot be read: {reason(host, error)}"
 
@@ -107,7 +114,7 @@ def go_back(all_: Runtimes, run: Run, host: Host, there: Note, why: Exception | 
         if file := all_.file_for(run, host, services_of(run, host).packages):
             place(run, host, file)
         run.change(host, prepare.run_runtime())
-        prove(all_, run, host, there.before)
+        prove(all_, run, host, there.before, there.settings)
     except (CommandError, OutcomeError) as error:
         raise OutcomeError(
             f"{failed}\nThe old packages do not bring it back either: {error}\n{stays_out(all_, host)}",

@@ -10,7 +10,7 @@ from runbooks.cluster.runtime_files import containerd_file
 from runbooks.commands import containerd, files, prepare, runtime_upgrade
 from runbooks.commands import service_packages as commands
 from runbooks.commands.base import Secret
-from runbooks.commands.containerd import PROGRAMS, Config
+from runbooks.commands.containerd import PROGRAMS
 from runbooks.commands.files import File, Found
 from runbooks.commands.prepare import CONTAINERD_CONFIG, Runtime
 from runbooks.commands.runtime_upgrade import KIND, Note
@@ -20,6 +20,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.local import registry_logins
 from runbooks.rules import cluster as cluster_rules
 from runbooks.text import listed
+from runbooks.upgrade import containerd_kept
 from runbooks.upgrade.context import Upgrade
 from runbooks.upgrade.rules import runtimes as rules
 from runbooks.upgrade.rules import services
@@ -53,7 +54,9 @@ class Runtimes:
         # Otherwise the dump is not of what runs, and proves nothing about what has worked.
         known = state.loaded and all(seen.units.get(unit) == "current" for unit in UNITS)
         old = {name: seen.packages[name] for name in versions if name in seen.packages}
-        return Note(old=old, new=versions, before=state.config if known else Config())
+        if not known:
+            return Note(old=old, new=versions)
+        return Note(old=old, new=versions, before=state.config, settings=containerd_kept.settings(run, host))
 
     def current(self, run: Run, host: Host) -> bool | Unmet:
         """Return whether ``host`` has its versions, and its containerd runs them with its configuration and answers."""

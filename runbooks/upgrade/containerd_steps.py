@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from runbooks.commands import containerd, files, prepare, runtime_upgrade
+from runbooks.commands import containerd, files, prepare, runtime_dump, runtime_upgrade
 from runbooks.commands import service_packages as commands
+from runbooks.commands.base import Answer
 from runbooks.commands.files import File
 from runbooks.commands.prepare import CONTAINERD_CONFIG
-from runbooks.commands.runtime_upgrade import KIND
+from runbooks.commands.runtime_upgrade import KIND, Note
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.packages import install
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import CommandError, NotServing, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.upgrade import node, nodes
+from runbooks.upgrade import containerd_kept, node, nodes
 from runbooks.upgrade.containerd_proof import READY_WITHIN_S, go_back, place, prove, release, stays_out
 from runbooks.upgrade.containerd_state import Runtimes, note, runtime, services_of
 from runbooks.upgrade.rules import runtimes as rules
@@ -53,9 +54,7 @@ def try_new(all_: Runtimes, host: Host) -> Step:
                 raise _refused(host, "\n".join(str(error).splitlines()[1:])) from None
             raise
         if answer:
-            tried = runtime_upgrade.parse_tried(answer)
-            if why := rules.unfit(tried, driver) or rules.other_config(first.before, tried):
-                raise _refused(host, f"with the new version, {why}")
+            _judge(run, host, first, answer, driver)
         for each in commands.unkept(answer):
             run.note(host, f"no repository offers {each} any more: if the new one does not work there, it cannot be put back")
         run.change(host, runtime_upgrade.accept())
@@ -63,6 +62,14 @@ def try_new(all_: Runtimes, host: Host) -> Step:
     text = by_hand("upgrade", "runtime_try", versions=versions, config=CONTAINERD_CONFIG)
     name = "fetch the packages; the new containerd reads its configuration"
     return Step(name, host, check=check, done=done, do=do, by_hand=text)
+
+
+def _judge(run: Run, host: Host, first: Note, answer: Answer, driver: str) -> None:
+    """Raise PrecheckError when no node works with what the new containerd makes of its configuration, or it is another one than at ``first``."""
+    tried = runtime_upgrade.parse_tried(answer)
+    if why := rules.unfit(tried, driver) or rules.other_config(first.before, tried):
+        raise _refused(host, f"with the new version, {why}")
+    containerd_kept.refuse_lost(run, host, first.settings, runtime_dump.parse_tried(answer))
 
 
 def _takes_its_file(run: Run, host: Host, versions: Mapping[str, str], file: File | None) -> None:
@@ -155,7 +162,7 @@ def _carry_out(all_: Runtimes, run: Run, host: Host) -> None:
         go_back(all_, run, host, there)
     try:
         _replace(all_, run, host)
-        prove(all_, run, host, there.before)
+        prove(all_, run, host, there.before, there.settings)
     except (CommandError, OutcomeError) as error:
         go_back(all_, run, host, there, error)
     run.change(host, runtime_upgrade.write(replace(there, proved=True)))

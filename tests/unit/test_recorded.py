@@ -23,10 +23,12 @@ from runbooks.commands import (
     kubeadm,
     objects,
     rendered,
+    runtime_dump,
     verify,
     versions,
 )
 from runbooks.local import restic
+from runbooks.rules import runtime_taken_over
 from runbooks.upgrade.rules import bolt, customised
 from tests.support import refusals as refused
 from tests.support.kubeadm import parse_preflight
@@ -43,6 +45,12 @@ def refusals(said):
     )
 
 
+def own_settings(said):
+    """Return what somebody has set for that containerd, by name."""
+    both = runtime_dump.parse_both(said)
+    return {".".join(path): value for path, value in runtime_taken_over.own(both.dump, both.default)}
+
+
 def counted(members):
     return {"ids": [member.id for member in members], "learners": sum(member.learner for member in members)}
 
@@ -50,6 +58,7 @@ def counted(members):
 PARSERS = {
     "backup refusals": refusals,
     "containerd configuration": lambda said: containerd.parse_config(said.stdout.splitlines()),
+    "containerd own settings": own_settings,
     "drain": drain.parse_drain,
     "drain look": drain_look.parse_look,
     "etcd flags": etcd_flags.parse,

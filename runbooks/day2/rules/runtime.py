@@ -8,6 +8,7 @@ from typing import Any
 
 from runbooks.commands.containerd import OLD
 from runbooks.rules.runtime_settings import SECRETS, leaves, shown
+from runbooks.rules.runtime_taken_over import ELSEWHERE, places
 
 
 def not_taken(wanted: Sequence[str], dump: Mapping[str, Any]) -> list[str]:
@@ -21,8 +22,8 @@ def not_taken(wanted: Sequence[str], dump: Mapping[str, Any]) -> list[str]:
     found = []
     for text in wanted:
         for path, value in leaves(tomllib.loads(text)):
-            named = path == ("root",) or (path[0] == "plugins" and not (newer and path[1:2] == (OLD,)))
-            if named and not SECRETS.search(path[-1]) and not _same(value, there.get(path)):
+            named = path == ("root",) or (path[0] == "plugins" and not (newer and path[1:2] == (OLD,) and path in ELSEWHERE))
+            if named and not SECRETS.search(path[-1]) and not any(_same(value, there.get(place)) for place in places(path)):
                 found.append(shown(path, value))
     return found
 

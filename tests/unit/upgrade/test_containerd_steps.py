@@ -5,6 +5,7 @@ The note on the host is written and read by real bash; packages, containerd and 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,9 @@ import pytest
 from runbooks.commands import packages, runtime_upgrade, service_packages
 from runbooks.commands.base import Answer, Command, Probe
 from runbooks.commands.containerd import Config
-from runbooks.commands.prepare import Runtime
+from runbooks.commands.files import Found
+from runbooks.commands.prepare import CONTAINERD_CONFIG, Runtime
+from runbooks.commands.runtime_dump import Both
 from runbooks.commands.runtime_upgrade import Note
 from runbooks.commands.service_packages import Services
 from runbooks.engine import loop
@@ -35,7 +38,8 @@ HOST = master(2)
 CONFIG = Config(cgroups="systemd", sandbox="registry.k8s.io/pause:3.9", cni=("/opt/cni/bin",), networks="/etc/cni/net.d")
 WORKS = Runtime(active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=True, config=CONFIG)
 OLD, NEW = {"containerd": "1.6.20-1", "runc": "1.1-1"}, {"containerd": "1.7.24-1", "runc": "1.1-2"}
-NOTED = Note(old=OLD, new=NEW, before=CONFIG)
+SETTINGS = ((("root",), "/data"),)
+NOTED = Note(old=OLD, new=NEW, before=CONFIG, settings=SETTINGS)
 
 
 class Node:
@@ -48,6 +52,9 @@ class Node:
         self.changes, self.tried, self.cordoned, self.marked = Counter[str](), NEW, True, True
         self.unit = "current"
         self.answer = ""
+        self.dump: dict[str, object] = {"root": "/data"}
+        self.files: dict[str, Found] = {}
+        self.lost = False  # the new version runs without the settings
         upgrade = Upgrade(site(), TO, Choices(to=TO))
         self.site = upgrade.site
         self.all_ = Runtimes(upgrade, {HOST: NEW})
@@ -73,6 +80,11 @@ class Node:
             return self.state
         if asked.startswith("cat "):
             return probe.parse(self.bash(probe.command))
+        if asked.startswith("containerd config dump"):
+            dump = {"root": "/var/lib/containerd"} if self.lost and self.has is NEW else self.dump
+            return Both(dump, {}) if "default" in asked else dump
+        if asked == "files-found":
+            return self.files
         return {}
 
     def bash(self, command: Command) -> Answer:
@@ -183,6 +195,7 @@ def test_a_host_whose_present_configuration_cannot_work_is_refused_before_the_dr
     assert not node.changes
 
 
+ALL = "all " + b64encode(b'root = "/data"').decode() + "\n"
 DUMP = """dump [plugins."io.containerd.grpc.v1.cri"]
 dump sandbox_image = "registry.k8s.io/pause:3.9"
 dump [plugins."io.containerd.grpc.v1.cri".cni]
@@ -206,7 +219,7 @@ dump SystemdCgroup = true
 @pytest.mark.parametrize("noted", [True, False])
 def test_what_the_new_one_makes_of_the_configuration_is_refused_before_the_drain(make, noted, answer, said):
     node = make(NOTED if noted else None)
-    node.answer, node.tried = answer, {}
+    node.answer, node.tried = f"{answer}{ALL}", {}
     step = containerd_steps.try_new(node.all_, HOST)
     step.check(node)
     if said:
@@ -215,6 +228,52 @@ def test_what_the_new_one_makes_of_the_configuration_is_refused_before_the_drain
     else:
         step.do(node)
     assert any(each.startswith("mv ") for each in node.changes) is (not said)
+
+
+@pytest.mark.parametrize(
+    ("tried", "said", "hint"),
+    [
+        (
+            'version = 3\nroot = "/var/lib/containerd"',
+            r"without these settings: root = /data \(/etc/containerd/config.toml\)",
+            "config migrate",
+        ),
+        ("", "does not say what it makes of its configuration", "again"),
+    ],
+)
+def test_a_setting_that_would_be_lost_is_refused_before_the_drain_with_its_file(make, tried, said, hint):
+    node = make(NOTED)
+    node.files = {CONTAINERD_CONFIG: Found('root = "/data"', "0644", "root:root")}
+    node.answer, node.tried = DUMP + (f"all {b64encode(tried.encode()).decode()}\n" if tried else ""), {}
+    with pytest.raises(PrecheckError, match=said) as refused:
+        containerd_steps.try_new(node.all_, HOST).do(node)
+    assert hint in refused.value.hint
+    assert not any(each.startswith("mv ") for each in node.changes)
+
+
+def test_a_part_of_ours_that_only_the_old_version_reads_is_refused_with_the_key_of_hosts_yaml(make):
+    part = "/etc/containerd/ha-runbooks/v2/gc.toml"
+    path = ("plugins", "io.containerd.gc.v1.scheduler", "pause_threshold")
+    node = make(replace(NOTED, settings=((path, "0.5"),)))
+    node.dump = {"imports": [CONTAINERD_CONFIG, part]}
+    node.files = {
+        part: Found('version = 2\n[plugins."io.containerd.gc.v1.scheduler"]\npause_threshold = 0.5', "0600", "root:root")
+    }
+    node.answer, node.tried = f"{DUMP}{ALL}", {}
+    with pytest.raises(PrecheckError, match=f"pause_threshold = 0.5 \\({part}\\)") as refused:
+        containerd_steps.try_new(node.all_, HOST).do(node)
+    assert "version = 3" in refused.value.hint
+    assert "kubernetes.containerd.files" in refused.value.hint
+
+
+def test_a_setting_that_is_lost_all_the_same_brings_the_old_packages_back(make):
+    node = make(NOTED)
+    node.dump = {"root": "/data"}
+    node.lost = True
+    with pytest.raises(OutcomeError, match="runs without these settings: root = /data"):
+        containerd_steps.upgrade(node.all_, HOST).do(node)
+    assert node.has is OLD
+    assert node.changes["in service"] == 1
 
 
 def test_a_host_with_the_packages_whose_containerd_runs_with_another_file_is_tried_again(make):
@@ -249,7 +308,7 @@ def test_what_containerd_does_not_run_with_is_not_what_was_before(make, how):
     node = make(None)
     node.state, node.unit = replace(WORKS, loaded=how != "not loaded"), "replaced" if how == "replaced" else "current"
     node.begin()
-    assert node.noted() == replace(NOTED, before=Config())
+    assert node.noted() == replace(NOTED, before=Config(), settings=())
 
 
 def test_other_versions_on_a_begun_host_keep_what_it_comes_from(make):
