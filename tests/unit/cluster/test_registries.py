@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 
 from runbooks.cluster.registries import left
 from runbooks.cluster.runtime_files import containerd_file, registry_files
+from runbooks.commands import prepare
 from runbooks.commands.base import Secret
-from runbooks.commands.files import Found
+from runbooks.commands.files import File, Found
 from runbooks.commands.prepare import CONTAINERD_CONFIG
+from tests.support.fakes import bash
 from tests.unit.cluster.test_kubeadm_config import described
 
 pytestmark = pytest.mark.unit
@@ -61,3 +64,18 @@ def test_the_files_of_registries_go_and_the_proxy_stays(tmp_path: Path) -> None:
     there = {each.path: Found(each.content, "0644", "root:root") for each in registry_files(site)}
     proxy = "/etc/systemd/system/containerd.service.d/zz-ha-runbooks-proxy.conf"
     assert left(there | {proxy: Found("x", "0644", "root:root")}).remove == [HOSTS]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_containerd_forgets_it_in_the_same_command_and_only_when_its_file_was_written(tmp_path: Path, *, link: bool) -> None:
+    path, told = tmp_path / "config.toml", tmp_path / "told"
+    path.write_text("old")
+    if link:
+        path.rename(tmp_path / "theirs")
+        path.symlink_to(tmp_path / "theirs")
+    owner = f"{os.getuid()}:{os.getgid()}"
+    command = prepare.place_and_restart(File(str(path), "new", mode="0600", owner=owner))
+    said = bash(f'systemctl() {{ echo "$*" >{told}; }}\n{command.program}')
+    assert (said.exited != 0) is link
+    assert path.read_text() == ("old" if link else "new")
+    assert (told.read_text() if told.exists() else "") == ("" if link else "try-restart containerd\n")
