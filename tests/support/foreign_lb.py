@@ -200,6 +200,14 @@ def as_the_guide(lab: Lab) -> None:
     _start(lab)
 
 
+def add_the_shop(lab: Lab) -> None:
+    """Let the shop be served beside the API on LBs that are set up in one file each, as the document's are: a front end and a VRRP instance."""
+    for host in LBS:
+        for path, text in ((CFG, SHOP), (CONF, SHOP_VRRP % NUMBERS[host])):
+            lab.console(host, ["tee", "-a", path], stdin=text, check=True)
+        lab.console(host, ["systemctl", "reload", "haproxy", "keepalived"], check=True)
+
+
 def _start(lab: Lab) -> None:
     for host in LBS:
         bind = "sysctl -qw net.ipv4.ip_nonlocal_bind=1"  # without it the document's HAProxy does not start on the standby

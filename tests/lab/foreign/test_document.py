@@ -10,14 +10,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import foreign_lb, unnoticed
 from tests.support.foreign import clusters, operators
-from tests.support.operator import REFUSES, Operator
+from tests.support.operator import REFUSES, Operator, holders, vip_on
+from tests.support.unnoticed import Asked
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 MASTERS = clusters.hosts_of("control-plane", "document")
 FILES = "sha256sum /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"
+# Through the second VRRP instance, and through the VIP of the API.
+ASKED = (unnoticed.HEALTH, Asked("shop", foreign_lb.SHOP_VIP, 8443, "open"), Asked("shop-by-the-vip", "10.1.1.100", 8443, "open"))
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +97,41 @@ def test_an_upgrade_would_not_be_refused(document: Operator) -> None:
     document.verified()
     document.well("backup.run")
     assert operators.seen(document, "fail", "upgrade.plan", "--to", "1.20.3") == set()
+
+
+@pytest.mark.long
+def test_it_is_upgraded(document: Operator) -> None:
+    document.done("upgrade.run", "--to", "1.20.3", timeout_s=1800)
+    versions = clusters.kubectl(
+        document.lab, "master1", "get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}"
+    )
+    assert set(versions.split()) == {"v1.20.3"}
+    assert operators.is_kept(document, "master1")
+    document.verified()
+
+
+@pytest.mark.long
+def test_its_load_balancers_are_taken_over_and_nobody_notices(document: Operator) -> None:
+    """With a shop of somebody else in the document's files: a front end and a VRRP instance more."""
+    foreign_lb.add_the_shop(document.lab)
+    vip_on(document.lab, "lb1")
+    eventually(lambda: holders(document.lab, foreign_lb.SHOP_VIP), ["lb2"])
+    refused = document.inv("lb.setup")
+    assert refused.returncode == REFUSES, refused.stdout + refused.stderr
+    assert "lb1: stays as it is: shop (*:8443), the VRRP instance shop" in refused.stderr
+    unnoticed.unnoticed(document, ASKED, "lb.setup", "--take-over")
+    document.idle("lb.setup")
+    eventually(lambda: holders(document.lab, foreign_lb.SHOP_VIP), ["lb2"])  # it is back where it was
+    told = json.loads(document.well("lb.status", "--json"))["lbs"]
+    assert [told[host]["kept"] for host in clusters.LBS] == [["shop (*:8443)", "the VRRP instance shop"]] * 2
+    document.verified()
+
+
+@pytest.mark.long
+def test_its_load_balancers_are_given_back_and_nobody_notices(document: Operator) -> None:
+    vip_on(document.lab, "lb1")
+    unnoticed.unnoticed(document, ASKED, "lb.rollback", "--original")
+    for host in clusters.LBS:
+        assert "string open" in clusters.run(document.lab, host, "cat /etc/haproxy/haproxy.cfg")
+    eventually(lambda: holders(document.lab, foreign_lb.SHOP_VIP), ["lb2"])
+    document.verified()

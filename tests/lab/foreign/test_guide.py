@@ -11,14 +11,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import unnoticed
 from tests.support.foreign import clusters, operators
-from tests.support.operator import Operator
+from tests.support.operator import REFUSES, Operator, holders, vip_on
+from tests.support.unnoticed import Asked
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 FIRST, SECOND, THIRD = clusters.hosts_of("control-plane", "guide")
 (WORKER,) = clusters.hosts_of("worker", "guide")
 FLAGS = "cat /etc/default/kubelet; tr '\\0' ' ' </proc/$(pgrep -x kubelet)/cmdline | grep -o -- '--max-pods=[0-9]*'"
+# Through the second VRRP instance, and through the VIP of the API.
+ASKED = (
+    unnoticed.HEALTH,
+    Asked("shop", clusters.SHOP, 8080, "the shop is open"),
+    Asked("shop-by-the-vip", "10.1.1.100", 8080, "the shop is open"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,4 +104,38 @@ def test_it_is_upgraded(guide: Operator) -> None:
     versions = clusters.kubectl(guide.lab, FIRST, "get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}")
     assert set(versions.split()) == {"v1.20.3"}
     assert clusters.run(guide.lab, FIRST, "ls -d /data/etcd/member").strip() == "/data/etcd/member"
+    guide.verified()
+
+
+def test_its_load_balancers_are_taken_over_and_nobody_notices(guide: Operator) -> None:
+    vip_on(guide.lab, "lb1")
+    eventually(lambda: holders(guide.lab, clusters.SHOP), ["lb2"])
+    refused = guide.inv("lb.setup")
+    assert refused.returncode == REFUSES, refused.stdout + refused.stderr
+    assert (
+        "HAProxy also reads /etc/haproxy/conf.d/shop.cfg, which is not from lb.setup; it serves shop (*:8080)" in refused.stderr
+    )
+    assert "the VRRP instance shop" in refused.stderr
+    unnoticed.unnoticed(guide, ASKED, "lb.setup", "--take-over", client=WORKER)
+    guide.idle("lb.setup")
+    eventually(lambda: holders(guide.lab, clusters.SHOP), ["lb2"])  # it is back where it was
+    told = json.loads(guide.well("lb.status", "--json"))["lbs"]
+    assert [told[host]["kept"] for host in clusters.LBS] == [["the VRRP instance shop"]] * 2
+    guide.verified()
+
+
+def test_what_was_taken_over_does_what_ours_does(guide: Operator) -> None:
+    """A control plane host is out of the load balancers before its API server restarts: clients of both notice nothing."""
+    vip_on(guide.lab, "lb1")
+    said = unnoticed.unnoticed(guide, ASKED, "certs.renew", "--force", "--host", FIRST, client=WORKER)
+    assert "it is not taken out there" not in said
+    guide.verified()
+
+
+def test_its_load_balancers_are_given_back_and_nobody_notices(guide: Operator) -> None:
+    vip_on(guide.lab, "lb1")
+    unnoticed.unnoticed(guide, ASKED, "lb.rollback", "--original", client=WORKER)
+    for host in clusters.LBS:
+        assert "frontend apiserver\n" in clusters.run(guide.lab, host, "cat /etc/haproxy/haproxy.cfg")
+    eventually(lambda: holders(guide.lab, clusters.SHOP), ["lb2"])
     guide.verified()

@@ -9,40 +9,18 @@ import json
 import re
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lab.control import Lab
+from tests.support import unnoticed
 from tests.support.foreign_lb import CFG, CONF, DOCUMENT, LBS, SHOP_VIP, SHOP_VRRP, as_the_document, as_the_guide, write
 from tests.support.operator import REFUSES, Operator, holders, sh, vip_on
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
-# Asks the API's front end and the shop by the VIP, and the shop by its own, until it is told that it was enough.
-WATCH = """
-declare -A tried=() failed=()
-ask() { timeout 5 bash -c "exec 3<>/dev/tcp/$1/$2 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && tail -n 1 <&3" 2>/dev/null; }
-until [ -e /run/enough ]; do
-    for each in api shop; do tried[$each]=$((tried[$each] + 1)); done
-    timeout 5 bash -c 'exec 3<>/dev/tcp/10.1.1.100/6443' 2>/dev/null || failed[api]=$((failed[api] + 1))
-    case $(ask 10.1.1.100 8443) in open | shut) ;; *) failed[shop]=$((failed[shop] + 1)) ;; esac
-    sleep 0.02
-done
-for each in api shop; do echo "$each ${tried[$each]} ${failed[$each]:-0}"; done
-"""
-# On an LB: each change of whether eth0 or lo has the VIP, with the time.
-HELD = """
-was=
-until [ -e /run/enough ]; do
-    now=no
-    [ -z "$(ip -4 -o address show to 10.1.1.100)" ] || now=yes
-    [ "$now" = "$was" ] || echo "$EPOCHREALTIME $now"
-    was=$now
-    sleep 0.01
-done
-"""
+ASKED = (unnoticed.API, unnoticed.Asked("shop", "10.1.1.100", 8443, "open|shut"))
 
 
 @pytest.fixture(scope="module")
@@ -62,30 +40,6 @@ def operator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ope
 def as_they_are(operator: Operator) -> dict[str, str]:
     look = f"cat {CFG} {CONF}; find /var/lib/ha-runbooks /etc/systemd/system -name '*ha-runbooks*' 2>/dev/null; pgrep -n -x haproxy; pgrep -o -x keepalived"
     return {host: sh(operator, host, look) for host in LBS}
-
-
-def unnoticed(operator: Operator, *words: str, stays: bool = True) -> str:
-    """Run a command while clients ask through the VIP: none fails. With ``stays``, the VIP is on one LB all the time. Return what it printed."""
-    lab, everyone = operator.lab, ("worker1", *LBS)
-    for host in everyone:
-        lab.console(host, ["rm", "-f", "/run/enough"], check=True)
-    with ThreadPoolExecutor(3) as pool:
-        watches = [
-            pool.submit(lab.console, host, ["bash", "-c", text], timeout_s=600)
-            for host, text in zip(everyone, (WATCH, HELD, HELD), strict=True)
-        ]
-        try:
-            said = operator.good(*words)
-        finally:
-            for host in everyone:
-                lab.console(host, ["touch", "/run/enough"], check=True)
-        seen, *held = [watch.result().stdout for watch in watches]
-    for line in seen.splitlines():
-        name, tried, failed = line.split()
-        assert int(tried) > 10, seen
-        assert int(failed) == 0, f"{name}: {seen}{held}{said}"
-    assert not stays or [one.split()[1::2] for one in held] == [["yes"], ["no"]], held
-    return said
 
 
 def test_without_the_flag_nothing_is_touched(operator: Operator) -> None:
@@ -136,7 +90,7 @@ def test_the_plan_shows_what_would_come(operator: Operator) -> None:
 
 
 def test_the_pair_is_taken_over_and_nobody_notices(operator: Operator) -> None:
-    unnoticed(operator, "lb.setup", "--take-over")
+    unnoticed.unnoticed(operator, ASKED, "lb.setup", "--take-over")
     operator.idle("lb.setup")
     vip_on(operator.lab, "lb1")
     eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])  # it is back where it was
@@ -182,7 +136,7 @@ def test_what_the_owner_changes_there_is_loaded_and_what_meets_ours_refused(oper
 
 @pytest.mark.long
 def test_it_is_given_back_and_nobody_notices(operator: Operator) -> None:
-    unnoticed(operator, "lb.rollback", "--original")
+    unnoticed.unnoticed(operator, ASKED, "lb.rollback", "--original")
     for host in LBS:
         assert "frontend k8s-api" in sh(operator, host, f"cat {CFG}")
         assert sh(operator, host, "systemctl is-enabled keepalived; systemctl is-active keepalived") == "enabled\nactive\n"
@@ -199,7 +153,7 @@ def test_killed_and_run_again(operator: Operator, number: int) -> None:
     operator.strike(number, signal.SIGKILL, "lb.setup", "--take-over")
     vip_on(operator.lab, "lb1")
     # Where both have our keepalived already, the VIP may move for a moment on a machine that is busy.
-    unnoticed(operator, "lb.setup", "--take-over", stays=False)
+    unnoticed.unnoticed(operator, ASKED, "lb.setup", "--take-over", stays=False)
     operator.idle("lb.setup")
     vip_on(operator.lab, "lb1")
 
@@ -213,10 +167,10 @@ def test_the_guide_with_files_beside(operator: Operator) -> None:
     done = operator.inv("lb.setup")
     assert done.returncode == REFUSES
     assert "HAProxy also reads /etc/haproxy/conf.d/shop.cfg, which is not from lb.setup; it serves shop (*:8443)" in done.stderr
-    unnoticed(operator, "lb.setup", "--take-over")
+    unnoticed.unnoticed(operator, ASKED, "lb.setup", "--take-over")
     operator.idle("lb.setup")
     eventually(lambda: holders(lab, SHOP_VIP), ["lb2"])
     told = json.loads(operator.well("lb.status", "--json"))["lbs"]
     assert told["lb1"]["kept"] == ["include conf.d/*.conf"]
-    unnoticed(operator, "lb.rollback", "--original")
+    unnoticed.unnoticed(operator, ASKED, "lb.rollback", "--original")
     eventually(lambda: holders(lab, SHOP_VIP), ["lb2"])
