@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +13,17 @@ from lab import cgroups, mounts
 from lab.control import Lab
 from lab.twin import MANIFEST
 from rehearse.origin import Contents
-from rehearse.rules import kubelets
+from rehearse.rules import kubelets, workloads
 from rehearse.rules.webhooks import answered
 from runbooks.inventory.model import Host, Site
 from runbooks.text import counted, first_few, listed
 
 KUBECTL: Final = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=30s")
-OWN: Final = {("kube-system", "kube-proxy"), ("kube-system", "lab-network")}  # they run on the twin
 OWN_LABEL: Final = re.compile(r"(^|\.)(kubernetes|k8s)\.io/")  # the kubelet and the controllers write these themselves
-NOWHERE: Final = {"spec": {"template": {"spec": {"nodeSelector": {"ha-runbooks/rehearsal": "nowhere"}}}}}
+ADAPTED: Final = (
+    "ha-runbooks-rehearsal"  # a ConfigMap in kube-system: this cluster is adapted. A restore of the set takes it away
+)
+EVERY_JOB: Final = '{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}'
 DROP_IN_PATH: Final = "/etc/systemd/system/kubelet.service.d/99-rehearsal.conf"
 DEFAULTS: Final = ("", "k8s.gcr.io", "registry.k8s.io")  # kubeadm's own, as the lab's images are called
 NAMES: Final = r"""
@@ -64,8 +66,16 @@ def name_images(lab: Lab, hosts: Sequence[Host], repository: str) -> list[str]:
     return [f"the images of {repository} are the lab's own"]
 
 
-def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str]) -> list[str]:
-    """Change the restored cluster so that it can be well on the twin. Returns what was changed, in words. Raises RunbookError."""
+def is_adapted(lab: Lab, site: Site) -> bool:
+    """Whether the cluster that answers is adapted."""
+    return bool(kubectl(lab, site, "-n", "kube-system", "get", "configmap", ADAPTED, "-o", "name", check=False).strip())
+
+
+def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str], *, joined: bool = False) -> list[str]:
+    """Change the restored cluster so that it can be well on the twin. Returns what was changed, in words. Raises RunbookError.
+
+    ``joined``: the kubelets of the workers run already, and their nodes stay.
+    """
     told = []
     away = answered(contents.drains)
     for kind, name in away:
@@ -75,55 +85,63 @@ def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str]) -> list
         kubectl(lab, site, "delete", "apiservice", name, "--ignore-not-found", "--wait=false")
         told.append(f"the aggregated API {name} is taken away: its Pods do not run here")
     told += _quiet(lab, site, contents)
-    if ("daemonsets.apps", "kube-system", "lab-network") not in contents.workloads:
+    if not kubectl(lab, site, "-n", "kube-system", "get", "daemonset", "lab-network", "--ignore-not-found", "-o", "name").strip():
         kubectl(lab, site, "apply", "-f", "-", stdin=Path(MANIFEST).read_text())
         told.append("Pods have the lab's network instead of the site's")
     told += _proxy(lab, site, contents)
-    for name in _without_kubelet(site, contents):
+    away_nodes = _without_kubelet(site.nodes if joined else site.control_plane, contents)
+    for name in away_nodes:
         kubectl(lab, site, "delete", "node", name, "--ignore-not-found", "--wait=false")
-    _forget_pods(lab, site, contents)
+    _forget_pods(lab, site, ((pod.namespace, pod.name) for pod in contents.drains.pods if pod.node in away_nodes))
     if gone:
         told.append(f"without a host here, and deleted: {counted(len(gone), 'node')} of the set: {listed(first_few(gone, 5))}")
+    kubectl(lab, site, "-n", "kube-system", "create", "configmap", ADAPTED)
     return told
 
 
 def _quiet(lab: Lab, site: Site, contents: Contents) -> list[str]:
-    """Let no workload of the set run: its images are not here. The objects stay."""
-    by: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for kind, namespace, name in contents.workloads:
-        if (namespace, name) not in OWN:
-            by[kind, namespace].append(name)
-    for (kind, namespace), names in by.items():
-        for some in (names[at : at + 50] for at in range(0, len(names), 50)):
-            if kind == "daemonsets.apps":
-                for name in some:
-                    kubectl(lab, site, "-n", namespace, "patch", kind, name, "-p", json.dumps(NOWHERE), check=False)
-            elif kind == "cronjobs.batch":
-                for name in some:
-                    kubectl(lab, site, "-n", namespace, "patch", kind, name, "-p", '{"spec":{"suspend":true}}', check=False)
-            else:
-                kubectl(lab, site, "-n", namespace, "scale", kind, *some, "--replicas=0", check=False)
-    number = sum(map(len, by.values()))
-    return [f"no Pod of the set's {counted(number, 'workload')} runs: its images are not here; the objects are"] if number else []
+    """Let no workload of the set run: its images are not here, and it would do something. The objects stay, but for Pods that nothing else starts."""
+    told = []
+    for kind, namespace, names in workloads.batches(contents.workloads):
+        _still(lab, site, kind, namespace, names)
+    said = kubectl(lab, site, "get", workloads.JOBS, "-A", "-o", f"jsonpath={EVERY_JOB}")
+    jobs = ((workloads.JOBS, namespace, name) for namespace, name in map(str.split, said.splitlines()))
+    started = [job for job in jobs if job not in contents.workloads]
+    for kind, namespace, names in workloads.batches(started):  # by a CronJob, before it was suspended; or they have ended
+        _still(lab, site, kind, namespace, names)
+    if contents.workloads:
+        number = counted(len(contents.workloads), "workload")
+        told.append(f"no Pod of the set's {number} runs: their images are not here; the objects are")
+    _forget_pods(lab, site, contents.alone)
+    if contents.alone:
+        some = listed(first_few(["/".join(pod) for pod in contents.alone], 5))
+        told.append(f"deleted, since they would run here: {counted(len(contents.alone), 'Pod')} without a workload: {some}")
+    return told
+
+
+def _still(lab: Lab, site: Site, kind: str, namespace: str, names: Sequence[str]) -> None:
+    """Keep some workloads of one kind from running Pods. One that is not there any more is left out."""
+    if patch := workloads.PATCHES.get(kind):
+        kubectl(lab, site, "-n", namespace, "patch", kind, *names, "-p", patch, check=False)
+    else:
+        kubectl(lab, site, "-n", namespace, "scale", kind, *names, "--replicas=0", check=False)
 
 
 def _node_of(host: Host, contents: Contents) -> str:
     return next((node for node in contents.drains.nodes if host.is_called(node)), host.name)
 
 
-def _without_kubelet(site: Site, contents: Contents) -> list[str]:
-    """Return the nodes of the set that have no kubelet while the control plane is restored: workers, and hosts without a twin."""
-    running = {_node_of(host, contents) for host in site.control_plane}
+def _without_kubelet(hosts: Sequence[Host], contents: Contents) -> list[str]:
+    """Return the nodes of the set that are none of ``hosts``, whose kubelets run."""
+    running = {_node_of(host, contents) for host in hosts}
     return sorted(set(contents.drains.nodes) - running)
 
 
-def _forget_pods(lab: Lab, site: Site, contents: Contents) -> None:
-    """Delete the Pods on nodes without a kubelet: nobody there could end them, and they would never be gone."""
-    nodes = set(_without_kubelet(site, contents))
+def _forget_pods(lab: Lab, site: Site, pods: Iterable[tuple[str, str]]) -> None:
+    """Delete Pods (namespace, name) at once: those on nodes without a kubelet, where nobody could end them, and those that are not to run."""
     names: dict[str, list[str]] = defaultdict(list)
-    for pod in contents.drains.pods:
-        if pod.node in nodes:
-            names[pod.namespace].append(pod.name)
+    for namespace, name in pods:
+        names[namespace].append(name)
     now = ("--force", "--grace-period=0", "--ignore-not-found")
     for namespace, every in names.items():
         for some in (every[at : at + 100] for at in range(0, len(every), 100)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -85,6 +86,7 @@ def rehearse(session: Session, given: Given, chosen: Choices) -> None:
 
 def prepare(session: Session, given: Given, chosen: Choices) -> Rehearsal:
     """Return everything that is known beforehand. Raises InventoryError or PrecheckError for what cannot be rehearsed."""
+    drained.flags(given, session.site)
     found = origin.choose(session.site, chosen.backup, chosen.identity)
     version = found.sound.kubernetes.removeprefix("v") or session.site.kubernetes.version
     hosts = choices.hosts(session.site, chosen, given)
@@ -182,7 +184,8 @@ def carry_out(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...])
     else:
         with child.clients(lab.instance, result) as why:
             twin.breaks(faults)
-            ended = _inv(plan, twin)
+            with twin.adapting(plan.gone, joined=True) if plan.given.name in procedures.NEEDS_SET else nullcontext():
+                ended = _inv(plan, twin)
     twin.unlink_set()
     clients = None if why else record.read(result)
     everything = look.runs(lab, site)
@@ -223,7 +226,7 @@ def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], se
         error=reason(seen.runs, seen.ended.said) if seen.ended.exited else "",
         clients=seen.clients,
         unmeasured=seen.unmeasured,
-        drains=tuple(drained.findings(plan.given, plan.session.site, contents.drains)),
+        drains=tuple(drained.findings(plan.given, plan.session.site, contents.drains, seen.runs)),
         broken=tuple(apis.broken(contents.used, seen.before, seen.after)) if seen.after else (),
         silent=not (seen.before and seen.after),
         hooks=tuple(map(webhooks.told, webhooks.unanswered(contents.drains))),

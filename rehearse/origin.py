@@ -10,8 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rehearse.rules import apis, printed
+from rehearse.rules import apis, printed, workloads
 from rehearse.rules.apis import Used
+from rehearse.rules.workloads import Place
 from runbooks.backup.sets.objects import items, pages
 from runbooks.backup.sets.opened import Opened
 from runbooks.backup.sets.store import Set, Store
@@ -22,14 +23,13 @@ from runbooks.errors import PrecheckError
 from runbooks.inventory.model import Site
 from runbooks.recover.quorum.source import Snapshots
 
-WORKLOADS: Final = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "cronjobs.batch")
 SERVICES_OF_API: Final = "apiservices.apiregistration.k8s.io"
 OF_KUBEADM: Final = {
     ("control-plane", None),
     (None, "kube-proxy"),
 }  # the labels tier and k8s-app of Pods whose images kubeadm chose
 CONFIG_MAPS: Final = "configmaps"
-READ: Final = (*FORMATS, *WORKLOADS, SERVICES_OF_API)
+READ: Final = (*FORMATS, *workloads.KINDS, SERVICES_OF_API)
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Contents:
 
     drains      what decides how drains go, as `upgrade.plan` reads it from an API server.
     used        which kinds and versions of the API are used.
-    workloads   (kind, namespace, name) of what runs Pods.
+    workloads   what is kept from running Pods; ``alone``: Pods (namespace, name) that run without such a workload.
     aggregated  the APIServices that a Service answers for.
     kubelet     what KubeletConfiguration says in kubelet-config, one "key: value" a line.
     repositories  where the images of the control plane and of kube-proxy come from: as their Pods have them, and as kubeadm-config says.
@@ -46,7 +46,8 @@ class Contents:
 
     drains: Cluster
     used: Used
-    workloads: tuple[tuple[str, str, str], ...] = ()
+    workloads: tuple[Place, ...] = ()
+    alone: tuple[tuple[str, str], ...] = ()
     aggregated: tuple[str, ...] = ()
     kubelet: str = ""
     repositories: tuple[str, ...] = ()
@@ -98,12 +99,8 @@ def read(opened: Opened) -> Contents:
     return Contents(
         drains=_drains(found.kept, manifest.kubernetes, int(manifest.started.timestamp())),
         used=apis.used(found.kinds, found.written),
-        workloads=tuple(
-            (kind, each["metadata"].get("namespace", ""), _name(each))
-            for kind in WORKLOADS
-            for each in found.kept.get(kind, ())
-            if not each["metadata"].get("ownerReferences")
-        ),
+        workloads=workloads.stilled(found.kept),
+        alone=workloads.alone(found.kept),
         aggregated=tuple(_name(each) for each in found.kept.get(SERVICES_OF_API, ()) if each.get("spec", {}).get("service")),
         kubelet=found.kubelet,
         repositories=_repositories(found),

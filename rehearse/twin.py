@@ -35,7 +35,7 @@ MARK: Final = "rehearsal"  # in the lab's own directory: which rehearsal it belo
 KEPT: Final = "kept"
 WELL_S: Final = 240
 SAVE: Final = "rehearsal"  # how the names of saves begin
-FORMAT: Final = "2"  # of what a save holds: older saves are not used
+FORMAT: Final = "3"  # of what a save holds: older saves are not used
 LOST_DATA: Final = "systemctl stop kubelet; pkill -KILL -x etcd; sleep 1; rm -rf /var/lib/etcd/member; systemctl start kubelet"
 
 
@@ -113,13 +113,16 @@ class Twin:
                 adapt.mark(self.lab, self.site, self.contents, workers)
 
     @contextmanager
-    def adapting(self, gone: Sequence[str]) -> Iterator[None]:
-        """Adapt the cluster that the block restores as soon as its API server answers: what restores it waits until it is well."""
+    def adapting(self, gone: Sequence[str], *, joined: bool = False) -> Iterator[None]:
+        """Adapt the cluster that the block restores as soon as its API server answers: what restores it waits until it is well.
+
+        ``joined``: the twin is whole, and the block restores the set once more; what answers before that is not what it restores.
+        """
         over = threading.Event()
 
         def watch() -> None:
-            while not self.adapted and not over.wait(1):
-                self.adapted = self._adapted(gone)
+            while (joined or not self.adapted) and not over.wait(1):
+                self.adapted = self._adapted(gone, joined=joined) or self.adapted
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -128,13 +131,16 @@ class Twin:
         finally:
             over.set()
             thread.join()
-        self.adapted = self.adapted or self._adapted(gone)
+        self.adapted = self._adapted(gone, joined=joined) or self.adapted
 
-    def _adapted(self, gone: Sequence[str]) -> bool:
-        """Adapt the restored cluster if its API server answers. False: not yet."""
+    def _adapted(self, gone: Sequence[str], *, joined: bool) -> bool:
+        """Adapt the restored cluster if its API server answers, and it is not adapted yet. False: not yet."""
         try:
+            if adapt.is_adapted(self.lab, self.site):
+                return True
             if adapt.answers(self.lab, self.site):
-                self.changed += adapt.adapt(self.lab, self.site, self.contents, gone)
+                told = adapt.adapt(self.lab, self.site, self.contents, gone, joined=joined)
+                self.changed += [each for each in told if each not in self.changed]
                 return True
         except RunbookError:  # the API server has just begun; all of it can be done again
             pass

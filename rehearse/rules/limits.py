@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
+from rehearse.rules.drained import if_needed
 from rehearse.rules.procedures import DRAINS
 from runbooks.engine.tasks import Given
 from runbooks.text import counted, first_few, listed
@@ -15,6 +17,12 @@ ALWAYS = (
     "people and programs: load, leases, controllers of your own, admission by webhooks whose Pods run in the cluster",
     "packages from the site's own repositories, images from its registries: the twin has its own",
 )
+
+# Of procedures that drain only the nodes that need it.
+WHICH: Final = {
+    "cluster.reboot": "which hosts need a reboot: those of the twin have just booted. The drain of each is computed alone; with --host NAMES instead of --if-needed it is rehearsed, in its order",
+    "cluster.reconfigure": "what on single hosts is not as hosts.yaml says: the twin's hosts were set up from it. The drains that this may need are computed, each alone, and are warnings",
+}
 
 
 def limits(
@@ -31,6 +39,8 @@ def limits(
             0,
             "drains of the real workloads: no Pod of theirs runs here. They are computed from the set's Pods and budgets instead",
         )
+    if if_needed(given):
+        rows.insert(1, WHICH[given.name])
     if gone:
         rows.append(
             f"{counted(len(gone), 'host')} without a twin ({listed(first_few(gone, 5))}): their steps are missing in the times"

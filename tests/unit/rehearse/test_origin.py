@@ -74,7 +74,7 @@ def test_every_object_is_read_once_for_all_that_it_says(tmp_path):
         "pods": ("Pod", "v1", [proxy]),
         "configmaps": ("ConfigMap", "v1", [config, kubeadm]),
         "deployments.apps": ("Deployment", "apps/v1", [{"metadata": {"namespace": "shop", "name": "web"}}]),
-        "replicasets.apps": ("ReplicaSet", "apps/v1", [{"metadata": {"namespace": "shop", "name": "web-1", "ownerReferences": [{}]}}]),
+        "replicasets.apps": ("ReplicaSet", "apps/v1", [{"metadata": {"namespace": "shop", "name": "web-1", "ownerReferences": [{"kind": "Deployment", "name": "web", "controller": True}]}}]),
         "secrets": ("Secret", "v1", [{"metadata": {"name": "s", "managedFields": [{"apiVersion": "v1", "manager": "helm"}]}, "data": {"p": "c3dvcmRmaXNo"}}]),
         "apiservices.apiregistration.k8s.io": ("APIService", "apiregistration.k8s.io/v1", [{"metadata": {"name": "v1.m"}, "spec": {"service": {}}}, {"metadata": {"name": "v1.n"}, "spec": {"service": {"name": "x"}}}]),
     }  # fmt: skip
@@ -92,6 +92,7 @@ def test_every_object_is_read_once_for_all_that_it_says(tmp_path):
     assert found.repositories == ("other.example", "own.example/k8s")
     assert found.kubelet == "cgroupDriver: systemd\n"
     assert found.workloads == (("deployments.apps", "shop", "web"),)
+    assert found.alone == (("kube-system", "kube-proxy-1"),)
     assert found.aggregated == ("v1.n",)
     assert found.used.kinds["v1", "pods"] == 1
     assert found.used.written["v1", "secrets", "helm"] == 1

@@ -272,6 +272,59 @@ def test_a_budget_of_the_set_that_lets_nothing_go_stops_what_drains():
     ]
 
 
+def stops(words, *runs):
+    """What is said of worker1, whose budget lets nothing go: (severity, first words) of each finding."""
+    name, *flags = words.split()
+    found = drained.findings(Given(name, tuple(flags)), SITE, cluster(), runs)
+    return [(each.severity, each.seen.split(":")[0]) for each in found if each.severity in {"warn", "fail"}]
+
+
+BLOCKED = [("fail", "the budget shop/web does not let shop/web-1 go")]
+PERHAPS = [("warn", "if it has to be drained")]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("cluster.reboot --all", BLOCKED),
+        ("cluster.reboot --all --if-needed", PERHAPS),
+        ("cluster.reboot --host master1 --if-needed", []),
+        ("cluster.reboot --forget", []),
+        ("cluster.reconfigure", PERHAPS),
+        ("cluster.reconfigure --only kubelet,nodes", PERHAPS),
+        ("cluster.reconfigure --only containerd --host worker1", PERHAPS),
+        ("cluster.reconfigure --host master1", []),
+        ("cluster.reconfigure --only control-plane,nodes", []),
+    ],
+)
+def test_only_nodes_that_are_drained_in_any_case_stop_it(words, found):
+    assert stops(words) == found
+
+
+def test_what_the_twin_drained_the_real_site_drains_too():
+    twin = run("cluster.reconfigure", ("master1: drain", "nothing to do", 1.0), ("worker1: drain", "changed", 9.0))
+    assert stops("cluster.reconfigure", twin) == BLOCKED
+    spared = run("cluster.reconfigure", ("master1: drain", "changed", 1.0), ("worker1: drain", "nothing to do", 1.0))
+    assert stops("cluster.reconfigure", spared) == PERHAPS
+    failed = run("cluster.reconfigure", ("worker1: drain", "failed", 1.0))
+    assert stops("cluster.reconfigure", failed) == BLOCKED
+
+
+def test_nodes_that_perhaps_are_drained_are_counted_where_nothing_stops_them():
+    given = Given("cluster.reboot", ("--all", "--if-needed"))
+    (found,) = drained.findings(given, SITE, cluster(healthy=2))
+    assert (found.severity, found.seen.split(",")[0]) == ("ok", "2 nodes more")
+    (row,) = [each for each in limits.limits(given, supplied=(), gone=(), absent=(), missing=()) if "--if-needed" in each]
+    assert "which hosts need a reboot" in row
+
+
+@pytest.mark.parametrize("words", ["upgrade.run --workers-at-once none", "cluster.reboot --all --force-pods web"])
+def test_wrong_flags_are_refused_before_there_is_a_twin(words):
+    name, *flags = words.split()
+    with pytest.raises(InventoryError):
+        drained.flags(Given(name, tuple(flags)), SITE)
+
+
 def hook(service):
     return Hook(
         name="a.example",
