@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
-import tarfile
 from collections.abc import Sequence
 from typing import Final
 
 from lab.control import Lab
+from rehearse import host_files
 from runbooks.backup.sets.opened import Opened
 from runbooks.commands import lb_paths
 from runbooks.errors import RunbookError
@@ -26,11 +25,11 @@ def differing(lab: Lab, site: Site, opened: Opened, real: Site) -> list[str]:
     rows = []
     away = [host.name for host in real.hosts if host not in site.hosts]
     for host in site.load_balancers:
+        kept = host_files.of_set(opened, host, lambda path: path in FILES) or {}
         try:
-            kept = _of_set(opened, f"hosts/{host}.tar.gz")
             there = {path: lab.console(host.name, ["cat", path]).stdout for path in FILES}
-        except (RunbookError, tarfile.TarError, OSError):
-            continue  # the report says what the set lacks; a host that is off cannot be compared
+        except (RunbookError, OSError):
+            continue  # a host that is off cannot be compared
         for path, here in there.items():
             if path in kept and compared(kept[path], away) != compared(here):
                 rows.append(f"{host}: {path} was another one than lb.setup writes (inv lb.setup --plan shows the difference)")
@@ -45,14 +44,3 @@ def compared(text: str, away: Sequence[str] = ()) -> str:
     """
     lines = OWN.sub("", text).splitlines(keepends=True)
     return "".join(line for line in lines if line.split()[:1] != ["server"] or line.split()[1:2] not in [[name] for name in away])
-
-
-def _of_set(opened: Opened, name: str) -> dict[str, str]:
-    content = io.BytesIO(b"".join(opened.chunks(name)))
-    found = {}
-    with tarfile.open(fileobj=content) as archive:
-        for each in archive:
-            path = f"/{each.name.lstrip('./')}"
-            if path in FILES and (file := archive.extractfile(each)):
-                found[path] = file.read().decode(errors="replace")
-    return found

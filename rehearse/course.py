@@ -19,9 +19,9 @@ from lab.kube_choice import Flags
 from lab.kube_choice import chosen as kubernetes_of
 from lab.kubernetes import Kubernetes, noted, programs_of
 from lab.kubernetes import version as version_of
-from rehearse import balancers, child, look, origin, show
+from rehearse import balancers, child, host_files, look, origin, show
 from rehearse.origin import Contents
-from rehearse.rules import apis, choices, drained, forecast, limits, procedures, webhooks
+from rehearse.rules import apis, choices, drained, forecast, host_settings, limits, procedures, webhooks
 from rehearse.rules.choices import Choices
 from rehearse.rules.outcome import Outcome, own, reason
 from rehearse.twin import Twin, name_of_save, place, saved
@@ -33,7 +33,7 @@ from runbooks.engine.history import RunRecord
 from runbooks.engine.journal import new_run_id
 from runbooks.engine.tasks import Given
 from runbooks.errors import InventoryError
-from runbooks.inventory.model import Site
+from runbooks.inventory.model import Host, Site
 from runbooks.measure import record
 from runbooks.measure.rules.result import Result
 from runbooks.text import age_text, listed
@@ -67,6 +67,11 @@ class Rehearsal:
     def words(self) -> tuple[str, ...]:
         """The procedure's command line on the twin."""
         return procedures.words_for(self.given, self.site, backup=self.origin.id, identity=self.identity)
+
+    def host_files(self) -> dict[Host, dict[str, str]]:
+        """What control plane hosts are started with, of those whose files the set has."""
+        read = {host: host_files.of_set(self.opened, host, host_settings.wanted) for host in self.site.control_plane}
+        return {host: files for host, files in read.items() if files}
 
 
 def rehearse(session: Session, given: Given, chosen: Choices) -> None:
@@ -227,6 +232,7 @@ def judged(plan: Rehearsal, twin: Twin, faults: tuple[procedures.Fault, ...], se
         clients=seen.clients,
         unmeasured=seen.unmeasured,
         drains=tuple(drained.findings(plan.given, plan.session.site, contents.drains, seen.runs)),
+        settings=tuple(host_settings.findings(plan.given, plan.site.kubernetes.version, plan.host_files())),
         broken=tuple(apis.broken(contents.used, seen.before, seen.after)) if seen.after else (),
         silent=not (seen.before and seen.after),
         hooks=tuple(map(webhooks.told, webhooks.unanswered(contents.drains))),

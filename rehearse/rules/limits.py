@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from rehearse.rules.choices import target
 from rehearse.rules.drained import if_needed
 from rehearse.rules.procedures import DRAINS
 from runbooks.engine.tasks import Given
@@ -18,6 +19,7 @@ ALWAYS = (
     "packages from the site's own repositories, images from its registries: the twin has its own",
 )
 
+OWN_FLAGS: Final = "flags of kubelets in files of your own on workers: a set has files of control plane hosts only; upgrade.plan reads all of them"
 # Of procedures that drain only the nodes that need it.
 WHICH: Final = {
     "cluster.reboot": "which hosts need a reboot: those of the twin have just booted. The drain of each is computed alone; with --host NAMES instead of --if-needed it is rehearsed, in its order",
@@ -39,6 +41,8 @@ def limits(
             0,
             "drains of the real workloads: no Pod of theirs runs here. They are computed from the set's Pods and budgets instead",
         )
+    if target(given):
+        rows.insert(1, OWN_FLAGS)
     if if_needed(given):
         rows.insert(1, WHICH[given.name])
     if gone:

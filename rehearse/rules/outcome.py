@@ -26,6 +26,7 @@ class Outcome:
     beside_s  how long the runs took that the procedure began on the side (its backup). untimed: how many nodes have no twin.
     clients   what clients of the VIP saw, None with ``unmeasured`` saying why.
     drains    what the drains of the real workloads come to; empty when the procedure drains nothing.
+    settings  what of the real hosts' own settings the target of an upgrade no longer takes.
     broken    what of the API was served before and is not any more; silent: no API server of the twin answered before or after it. ``hooks``: webhooks that nobody answered for when the set was made.
     warnings  what components say of their flags, with the hosts.
     """
@@ -50,6 +51,7 @@ class Outcome:
     clients: Result | None = None
     unmeasured: str = ""
     drains: tuple[Finding, ...] = ()
+    settings: tuple[Finding, ...] = ()
     broken: tuple[str, ...] = ()
     silent: bool = False
     hooks: tuple[str, ...] = ()
@@ -64,29 +66,45 @@ class Outcome:
         return at_least("fail", self.drains)
 
     @property
+    def untaken(self) -> list[Finding]:
+        """The settings of the real hosts because of which the procedure refuses to begin there."""
+        return at_least("fail", self.settings)
+
+    @property
     def exit_status(self) -> int:
-        """The procedure's own on the twin; 3, as of a refusal, when it got through there but a drain of the real workloads would not."""
-        return self.exited or (REFUSED if self.blocked else 0)
+        """The procedure's own on the twin; 3, as of a refusal, when it got through there but the real hosts or their workloads would stop it."""
+        return self.exited or (REFUSED if self.blocked or self.untaken else 0)
 
     @property
     def verdict(self) -> str:
         """The result in a few words."""
         if self.exited == 5:
             return "it gets through, but not completely"
+        if self.exited == REFUSED and not self._step:
+            return "it refuses to begin"
         if self.exited:
             return "it does not get through"
+        if self.untaken:
+            return "settings of the real hosts would stop it"
         return "a drain would stop it" if self.blocked else "it gets through"
 
     @property
     def stopped(self) -> str:
         """Where it stopped, "" when it did not."""
+        if self._step or self.exited:
+            return self._step or "before its first step"
+        if self.untaken:
+            return f"before its first step: {listed(dict.fromkeys(each.host for each in self.untaken))}"
+        return f"at the drain of {listed(dict.fromkeys(each.host for each in self.blocked))}" if self.blocked else ""
+
+    @property
+    def _step(self) -> str:
+        """The step that failed, "" for none."""
         for run in reversed(self.runs):
             for step in run.steps:
                 if step.outcome in {"failed", AT_WORK}:
                     return f"step {run.number.get(step.title, 0)}/{len(run.planned)} of {run.procedure}: {step.title}"
-        if self.exited:
-            return "before its first step"
-        return f"at the drain of {listed(dict.fromkeys(each.host for each in self.blocked))}" if self.blocked else ""
+        return ""
 
 
 def own(runs: Sequence[RunRecord]) -> list[RunRecord]:

@@ -33,7 +33,8 @@ def plain(found: Outcome) -> dict[str, Any]:
         "steps": _steps(found),
         "clients": _clients(found.clients) if found.clients else None,
         "unmeasured": found.unmeasured,
-        "drains": list(map(_drain, found.drains)),
+        "drains": list(map(_finding, found.drains)),
+        "settings": list(map(_finding, found.settings)),
         "api": list(found.broken),
         "api_answered": not found.silent,
         "webhooks": list(found.hooks),
@@ -69,5 +70,5 @@ def _clients(seen: Result) -> dict[str, Any]:
     }
 
 
-def _drain(each: Finding) -> dict[str, str]:
+def _finding(each: Finding) -> dict[str, str]:
     return {"severity": each.severity, "host": each.host, "seen": each.seen, "why": each.why, "fix": each.fix}

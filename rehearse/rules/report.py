@@ -17,6 +17,8 @@ STEPS: Final = ("step", "outcome", "twin", "forecast", "from")
 SILENT: Final = "not known: no API server of the twin answered before it, or none after it"
 WITHOUT_PODS: Final = "the drains of the real workloads, computed from the set"
 
+SETTINGS: Final = "settings of the real hosts, from the set, that the target no longer takes"
+
 
 def lines(found: Outcome) -> Iterator[str]:
     """Yield the report, line by line."""
@@ -61,6 +63,8 @@ def sections(found: Outcome) -> Iterator[tuple[str, Sequence[str]]]:
     yield "what clients of the VIP saw", clients(found.clients) if found.clients else [f"not measured: {found.unmeasured}"]
     if found.drains:
         yield WITHOUT_PODS, shown(found.drains).splitlines()
+    if found.settings:
+        yield SETTINGS, shown(found.settings).splitlines()
     yield "the API after it", found.broken or [SILENT if found.silent else "all that the set's objects use is still served"]
     if found.hooks:
         yield "webhooks that refuse writes, as nobody answered for them when the set was made", found.hooks
@@ -125,12 +129,12 @@ def _steps(found: Outcome) -> Iterator[Section]:
 
 
 def _rest(found: Outcome) -> Iterator[Section]:
+    tables = {WITHOUT_PODS: found.drains, SETTINGS: found.settings}
     for title, texts in sections(found):
-        yield Section(title=title[0].upper() + title[1:], blocks=(_block(title, texts, found.drains),))
+        block = _table(tables[title]) if title in tables else Text(text="\n".join(texts))
+        yield Section(title=title[0].upper() + title[1:], blocks=(block,))
 
 
-def _block(title: str, texts: Sequence[str], drains: Sequence[Finding]) -> Table | Text:
-    if title != WITHOUT_PODS:
-        return Text(text="\n".join(texts))
-    rows = tuple(tuple(Cell(text=text) for text in (each.severity, each.host, each.seen, each.why, each.fix)) for each in drains)
+def _table(found: Sequence[Finding]) -> Table:
+    rows = tuple(tuple(Cell(text=text) for text in (each.severity, each.host, each.seen, each.why, each.fix)) for each in found)
     return Table(header=("", "node", "seen", "why", "fix"), rows=rows)

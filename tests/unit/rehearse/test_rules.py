@@ -369,7 +369,9 @@ def test_the_exit_status_is_the_procedures():
     assert (outcome().exit_status, outcome().verdict) == (0, "it gets through")
     failed = outcome(exited=1, runs=(run("certs.renew", ("a", "changed", 1.0), ("b", "failed", 2.0)),))
     assert (failed.exit_status, failed.stopped) == (1, "step 2/2 of certs.renew: b")
-    assert outcome(exited=3).stopped == "before its first step"
+    assert (outcome(exited=3).verdict, outcome(exited=3).stopped) == ("it refuses to begin", "before its first step")
+    checked = outcome(exited=3, runs=(run("certs.renew", ("a", "failed", 1.0)),))
+    assert (checked.verdict, checked.stopped) == ("it does not get through", "step 1/1 of certs.renew: a")
     blocked = outcome(drains=(Finding("fail", topic="drains", host="worker1", seen="blocked"),))
     assert (blocked.exit_status, blocked.stopped) == (3, "at the drain of worker1")
     assert outcome(exited=5).verdict == "it gets through, but not completely"
