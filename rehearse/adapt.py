@@ -15,6 +15,7 @@ from lab.twin import MANIFEST
 from rehearse.origin import Contents
 from rehearse.rules import kubelets, workloads
 from rehearse.rules.webhooks import answered
+from rehearse.rules.workloads import Place
 from runbooks.inventory.model import Host, Site
 from runbooks.text import counted, first_few, listed
 
@@ -101,14 +102,10 @@ def adapt(lab: Lab, site: Site, contents: Contents, gone: Sequence[str], *, join
 
 def _quiet(lab: Lab, site: Site, contents: Contents) -> list[str]:
     """Let no workload of the set run: its images are not here, and it would do something. The objects stay, but for Pods that nothing else starts."""
-    told = []
-    for kind, namespace, names in workloads.batches(contents.workloads):
-        _still(lab, site, kind, namespace, names)
+    told = _still(lab, site, contents.workloads)
     said = kubectl(lab, site, "get", workloads.JOBS, "-A", "-o", f"jsonpath={EVERY_JOB}")
-    jobs = ((workloads.JOBS, namespace, name) for namespace, name in map(str.split, said.splitlines()))
-    started = [job for job in jobs if job not in contents.workloads]
-    for kind, namespace, names in workloads.batches(started):  # by a CronJob, before it was suspended; or they have ended
-        _still(lab, site, kind, namespace, names)
+    jobs = {(workloads.JOBS, namespace, name) for namespace, name in map(str.split, said.splitlines())}
+    told += _still(lab, site, sorted(jobs - set(contents.workloads)))  # of a CronJob, before it was suspended; or they have ended
     if contents.workloads:
         number = counted(len(contents.workloads), "workload")
         told.append(f"no Pod of the set's {number} runs: their images are not here; the objects are")
@@ -119,12 +116,22 @@ def _quiet(lab: Lab, site: Site, contents: Contents) -> list[str]:
     return told
 
 
-def _still(lab: Lab, site: Site, kind: str, namespace: str, names: Sequence[str]) -> None:
-    """Keep some workloads of one kind from running Pods. One that is not there any more is left out."""
-    if patch := workloads.PATCHES.get(kind):
-        kubectl(lab, site, "-n", namespace, "patch", kind, *names, "-p", patch, check=False)
-    else:
-        kubectl(lab, site, "-n", namespace, "scale", kind, *names, "--replicas=0", check=False)
+def _still(lab: Lab, site: Site, places: Sequence[Place]) -> list[str]:
+    """Keep workloads from running Pods. Returns what the API server did not let happen; one that is not there any more is left out.
+
+    Raises OutcomeError when the API server does not answer.
+    """
+    told = []
+    for kind, namespace, names in workloads.batches(places):
+        words = (
+            ["patch", kind, *names, "-p", patch]
+            if (patch := workloads.PATCHES.get(kind))
+            else ["scale", kind, *names, "--replicas=0"]
+        )
+        done = lab.console(site.control_plane[0].name, [*KUBECTL, "-n", namespace, *words], timeout_s=120)
+        if done.returncode:
+            told += [f"NOT kept from running Pods: {kind} in {namespace}: {why}" for why in workloads.refused(done.stderr)]
+    return told
 
 
 def _node_of(host: Host, contents: Contents) -> str:

@@ -7,8 +7,11 @@ A Job with parallelism 0 starts no Pod, in every version: https://kubernetes.io/
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
+
+from runbooks.errors import OutcomeError
 
 Place: TypeAlias = tuple[str, str, str]  # kind as `kubectl` takes it, namespace, name
 Kept: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]  # the objects of a set, by kind
@@ -31,6 +34,10 @@ CONTROLLERS: Final = {
     "DaemonSet": "daemonsets.apps",
     "Job": JOBS,
 }
+MISSING: Final = re.compile(r"\(NotFound\)|not found$")
+ANSWERED: Final = re.compile(
+    r"^Error from server \((?!ServiceUnavailable|Timeout|ServerTimeout|TooManyRequests)[A-Za-z]+\)|is invalid|denied the request"
+)
 MIRROR: Final = "kubernetes.io/config.mirror"  # the annotation of a static Pod: its file decides whether it runs
 
 
@@ -69,6 +76,18 @@ def batches(places: Sequence[Place], most: int = 50) -> Iterator[tuple[str, str,
     for (kind, namespace), names in sorted(by.items(), key=lambda item: KINDS.index(item[0][0])):
         for at in range(0, len(names), most):
             yield kind, namespace, names[at : at + most]
+
+
+def refused(stderr: str) -> list[str]:
+    r"""Return what kubectl says that the API server did not take. Raises OutcomeError when it says that the server did not answer.
+
+    >>> refused('Error from server (NotFound): jobs.batch "a" not found\nThe Job "b" is invalid: spec: Invalid value')
+    ['The Job "b" is invalid: spec: Invalid value']
+    """
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not MISSING.search(line)]
+    if silent := [line for line in lines if not ANSWERED.search(line)]:
+        raise OutcomeError(f"the twin's API server does not answer: {silent[0]}")
+    return lines
 
 
 def _place(each: Mapping[str, Any]) -> tuple[str, str]:

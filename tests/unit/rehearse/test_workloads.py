@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rehearse.rules import workloads
+from runbooks.errors import OutcomeError
 
 pytestmark = pytest.mark.unit
 
@@ -82,3 +83,32 @@ def test_a_cronjob_is_suspended_before_its_jobs_are_stilled():
     many = [("jobs.batch", "a", str(number)) for number in range(120)]
     assert [len(names) for _, _, names in workloads.batches(many)] == [50, 50, 20]
     assert json.loads(workloads.PATCHES["jobs.batch"]) == {"spec": {"parallelism": 0}}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('Error from server (NotFound): cronjobs.batch "x" not found', []),
+        ("Error from server (Forbidden): quota", ["Error from server (Forbidden): quota"]),
+        (
+            'Error from server: admission webhook "a.example" denied the request: no',
+            ['Error from server: admission webhook "a.example" denied the request: no'],
+        ),
+    ],
+)
+def test_what_the_api_server_does_not_take_is_told(said, told):
+    assert workloads.refused(said) == told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The connection to the server 10.1.1.100:6443 was refused - did you specify the right host or port?",
+        "Unable to connect to the server: EOF",
+        "Error from server: etcdserver: request timed out",
+        "Error from server (ServiceUnavailable): the server is currently unable to handle the request",
+    ],
+)
+def test_a_server_that_does_not_answer_is_asked_again(said):
+    with pytest.raises(OutcomeError):
+        workloads.refused(said)
