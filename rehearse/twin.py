@@ -36,7 +36,7 @@ KEPT: Final = "kept"
 WELL_S: Final = 240
 SAVE: Final = "rehearsal"  # how the names of saves begin
 FORMAT: Final = "3"  # of what a save holds: older saves are not used
-LOST_DATA: Final = "systemctl stop kubelet; pkill -KILL -x etcd; sleep 1; rm -rf /var/lib/etcd/member; systemctl start kubelet"
+LOST_DATA: Final = 'systemctl stop kubelet; pkill -KILL -x etcd; sleep 1; rm -rf -- "$0/member"; systemctl start kubelet'
 
 
 @dataclass(slots=True)
@@ -197,7 +197,7 @@ class Twin:
                     self.furnish(nodes)
                 continue
             for host in fault.hosts:
-                self.lab.console(host, ["bash", "-c", LOST_DATA], check=True)
+                self.lab.console(host, ["bash", "-c", LOST_DATA, self.site.kubernetes.etcd_data_dir], check=True)
 
 
 def name_of_save(site: Site, origin: Set, kubernetes: Kubernetes, gone: Sequence[str]) -> str:

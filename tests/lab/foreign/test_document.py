@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import foreign_lb, unnoticed
+from lab.control import Lab
+from lab.saving import frozen
+from tests.support import foreign_lb, unnoticed, workloads
 from tests.support.foreign import clusters, operators
 from tests.support.operator import REFUSES, Operator, holders, vip_on
 from tests.support.unnoticed import Asked
@@ -22,6 +24,13 @@ MASTERS = clusters.hosts_of("control-plane", "document")
 FILES = "sha256sum /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"
 # Through the second VRRP instance, and through the VIP of the API.
 ASKED = (unnoticed.HEALTH, Asked("shop", foreign_lb.SHOP_VIP, 8443, "open"), Asked("shop-by-the-vip", "10.1.1.100", 8443, "open"))
+KUBECTL = "kubectl --kubeconfig=/etc/kubernetes/admin.conf"
+KINDS = ("deployments", "statefulsets", "replicasets", "daemonsets", "replicationcontrollers", "cronjobs", "jobs")
+BUSY = f"""
+{KUBECTL} wait --for=condition=Ready pod --all --timeout=300s
+until {KUBECTL} get jobs -o name | grep often; do sleep 2; done
+"""
+RUNNING = f"{KUBECTL} get pods -o name; pgrep -fx '{workloads.SLEEP}' || true"
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +106,37 @@ def test_an_upgrade_would_not_be_refused(document: Operator) -> None:
     document.verified()
     document.well("backup.run")
     assert operators.seen(document, "fail", "upgrade.plan", "--to", "1.20.3") == set()
+
+
+@pytest.mark.long
+def test_a_recovery_is_rehearsed_from_its_last_set_and_nothing_of_the_owners_runs_on_the_twin(document: Operator) -> None:
+    """The owner's Pods would run: on a host whose kubelet runs on the twin, with an image that is there; a CronJob is due.
+
+    One restore makes the twin, the rehearsed procedure is the second. The cluster stands still meanwhile: two of them are too much for one machine.
+    """
+    everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": workloads.on("master1")})
+    clusters.kubectl(document.lab, "master1", "apply", "-f", "-", stdin=everything)
+    clusters.run(document.lab, "master1", BUSY)
+    document.good("backup.run")
+    clusters.run(
+        document.lab, "master1", f"{KUBECTL} delete {','.join(KINDS)} --all --wait=false; {KUBECTL} delete pods --all --now"
+    )
+    twin = Lab(f"{document.lab.instance.name}-r")
+    words = ("recover.etcd-quorum", "--workers", "none", "--keep", "--lab", twin.instance.name, "--json")
+    try:
+        with frozen(document.lab.instance):
+            done = document.inv("rehearse", *words, timeout_s=1200)
+            assert done.returncode == 0, done.stdout + done.stderr
+            eventually(lambda: clusters.run(twin, "master1", RUNNING), "", 120)
+            there = {kind: clusters.kubectl(twin, "master1", "get", kind, "-o", "name").split() for kind in KINDS}
+    finally:
+        twin.down()
+    (found,) = [each for each in map(json.loads, done.stdout.splitlines()) if each["event"] == "rehearsal"]
+    assert (found["verdict"], found["stopped"]) == ("it gets through", "")
+    assert all(there.values()), there
+    assert any("workloads runs: their images" in each for each in found["changed_on_the_twin"])
+    assert any("1 Pod without a workload: default/bare" in each for each in found["changed_on_the_twin"])
+    document.verified()
 
 
 @pytest.mark.long

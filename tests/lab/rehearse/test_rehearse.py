@@ -22,7 +22,6 @@ from lab.names import Instance
 from lab.saving import frozen
 from rehearse.twin import place
 from runbooks.text import percent
-from tests.support import workloads
 from tests.support.lab import SITE, Traces, name, traces
 from tests.support.operator import Operator, sh
 from tests.support.stock import WHOLE, counted
@@ -51,13 +50,6 @@ FREED = f"""
 {KUBECTL} delete deployment/alone poddisruptionbudget/alone hpa/alone
 sed '/^  resourceVersion:/d; /^  uid:/d' /root/config.yaml | {KUBECTL} replace -f -
 """
-
-BUSY = f"""
-{KUBECTL} wait --for=condition=Ready pod --all --timeout=300s
-until {KUBECTL} get jobs -o name | grep often; do sleep 2; done
-"""
-KINDS = ("deployments", "statefulsets", "replicasets", "daemonsets", "replicationcontrollers", "cronjobs", "jobs")
-RUNNING = f"{KUBECTL} get pods -o name; pgrep -fx '{workloads.SLEEP}' || true"
 
 
 @pytest.fixture(scope="module")
@@ -237,31 +229,4 @@ def test_from_a_save_it_is_fast_and_what_was_foreseen_happens(kept: Operator, cl
     kept.done(*MEMBER, "--rejoin", timeout_s=600)
     took = json.loads(kept.good("runs.list", "--command", "recover.etcd-member", "--last", "1", "--json"))["seconds"]
     print(f"foreseen {found['forecast_s']} s ({found['forecast_from']}), took {took:.1f} s: {percent(found['forecast_s'], took)}")
-    assert left(clean) == ""
-
-
-@pytest.mark.long
-def test_nothing_of_the_owners_runs_on_the_twin_also_after_the_set_is_restored_once_more(
-    kept: Operator, clean: Traces, tmp_path: Path
-) -> None:
-    """The owner's Pods would run: on a host whose kubelet runs on the twin, with an image that is there; a CronJob is due. One restore makes the twin."""
-    everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": workloads.on("master1")})
-    kept.lab.console("master1", [*KUBECTL.split(), "apply", "-f", "-"], stdin=everything, check=True)
-    try:
-        sh(kept, "master1", BUSY)
-        kept.good("backup.run")
-        with standing_still(kept):
-            found = rehearsed(kept, "recover.etcd-quorum", "--workers", "none", "--keep", timeout_s=1200)
-            try:
-                twin = Operator(Lab(LAB), tmp_path)
-                eventually(lambda: sh(twin, "master1", RUNNING), "", 120)
-                there = {kind: sh(twin, "master1", f"{KUBECTL} get {kind} -o name").split() for kind in KINDS}
-            finally:
-                Lab(LAB).down()
-    finally:
-        sh(kept, "master1", f"{KUBECTL} delete --all --wait=false {','.join(KINDS)}; {KUBECTL} delete --all --now pods")
-    assert all(there.values()), there
-    assert (found["verdict"], found["stopped"]) == ("it gets through", "")
-    assert any("workloads runs: their images" in each for each in found["changed_on_the_twin"])
-    assert any("1 Pod without a workload: default/bare" in each for each in found["changed_on_the_twin"])
     assert left(clean) == ""
