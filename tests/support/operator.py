@@ -220,8 +220,12 @@ def vip_on(lab: Lab, *hosts: str) -> None:
     try:
         eventually(lambda: holders(lab), list(hosts))
     except AssertionError as error:
-        told = [f"{host}:\n{lab.console(host, ['bash', '-c', FLAGS]).stdout}" for host in ("lb1", "lb2")]
-        raise AssertionError("\n".join([str(error), *told])) from None
+        raise AssertionError("\n".join([str(error), *keepalived_says(lab)])) from None
+
+
+def keepalived_says(lab: Lab) -> list[str]:
+    """Return what keepalived is told and what it said, on each LB."""
+    return [f"{host}:\n{lab.console(host, ['bash', '-c', FLAGS]).stdout}" for host in ("lb1", "lb2")]
 
 
 def edit_manifest(name: str, program: str) -> str:
