@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from runbooks.commands import lb_claims, lb_kept, lb_own
 from runbooks.commands.haproxy_sections import sections
@@ -19,6 +20,7 @@ from runbooks.lb.files import lb_files
 from runbooks.rules import lb_kept as haproxy_rules
 from runbooks.rules import vrrp_kept as vrrp_rules
 from runbooks.text import listed
+from runbooks.view.includes import gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,8 @@ def look(run: Run, hosts: Collection[Host]) -> dict[Host, Claims | RunbookError]
         if isinstance(claims, RunbookError):
             continue
         beside = run.read(host, lb_claims.beside(claims.other_paths)) if claims.other_paths else {}
-        patterns = [each.name for each in blocks(claims.text(KEEPALIVED_CONF)) if each.kind == "include"]
-        included = run.read(host, lb_claims.included(patterns)) if patterns else {}
-        seen[host] = replace(claims, beside=beside, included=included)
+        included = gather(partial(run.read, host), host, {KEEPALIVED_CONF: claims.text(KEEPALIVED_CONF)})
+        seen[host] = replace(claims, beside=beside, included=included.texts)
     return dict(seen)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from runbooks.commands import lb_claims, lb_kept
+from runbooks.commands import lb_kept
 from runbooks.commands.files import File, Found
 from runbooks.commands.lb_claims import Claims, Present
 from runbooks.commands.lb_kept import Kept
@@ -20,7 +20,7 @@ from runbooks.lb.taken import apart, away, deaf_in_the_end, taken
 from runbooks.lb.wanted import Wanted, kept_in
 from runbooks.recover.lb import files_of_others
 from runbooks.rules import lb_claims as claim_rules
-from tests.support.fakes import bash, lb, site
+from tests.support.fakes import lb, site
 from tests.support.foreign_lb import DOCUMENT, DOCUMENT_VRRP, NUMBERS, SHOP, SHOP_VRRP
 
 pytestmark = pytest.mark.unit
@@ -182,22 +182,6 @@ def test_the_order_of_a_switch():
         "lb2: run keepalived with this configuration",
         "lb2: serves: VRRP, stats, metrics",
     ]
-
-
-def test_included_files_are_found_as_keepalived_finds_them(tmp_path):
-    top = tmp_path / "keepalived"
-    (top / "conf.d").mkdir(parents=True)
-    (top / "conf.d/a.conf").write_text("vrrp_instance a {\n}\ninclude more/*.inc # of a\n")
-    (top / "conf.d/more").mkdir()
-    (top / "conf.d/more/b.inc").write_text("include ../a.conf\n")
-    program = lb_claims.included(["conf.d/*.conf", "missing/*", str(top / "conf.d/a.conf")]).command.program
-    answer = bash(program.replace("/etc/keepalived", str(top)))
-    assert answer.exited == 0, answer.stderr
-    parse = lb_claims.included([]).parse
-    assert {path: text.partition("\n")[0] for path, text in parse(answer).items()} == {
-        str(top / "conf.d/a.conf"): "vrrp_instance a {",
-        str(top / "conf.d/more/b.inc"): "include ../a.conf",
-    }
 
 
 def test_a_new_lb_is_told_of_the_files_that_others_read():

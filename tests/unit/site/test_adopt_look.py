@@ -44,7 +44,7 @@ def test_a_host_says_what_it_is():
     said = of(
         "hostname M1.site.example\naddress eth0 10.1.1.101/24\naddress eth0 fd00::1/64\nserver admin.conf https://api.site.example:6443\n"
         "resolves api.site.example 10.1.1.100\npeer 10.1.1.11\npeer fd00::9\nneighbour fe80::1\nactive kubelet\n"
-        "snapshot /etc/cron.d/x pki\nconf /etc/keepalived/a.conf dnJycAo=\ncontainerd_root /data/containerd\noom_restricted yes\nlater words\n"
+        "snapshot /etc/cron.d/x pki\ncontainerd_root /data/containerd\noom_restricted yes\nlater words\n"
     )
     assert (said.hostname, said.servers, said.active) == (
         "M1.site.example",
@@ -53,7 +53,7 @@ def test_a_host_says_what_it_is():
     )
     assert said.resolved == {"api.site.example": (ip_address("10.1.1.100"),)}
     assert said.peers == {ip_address("10.1.1.11"), ip_address("fd00::9")}
-    assert (said.snapshots, said.included) == ({"/etc/cron.d/x": True}, {"/etc/keepalived/a.conf": "vrrp\n"})
+    assert said.snapshots == {"/etc/cron.d/x": True}
     assert (said.containerd_root, said.oom_restricted) == ("/data/containerd", True)
     assert said.has(ip_address("10.1.1.101"))
     assert not said.has(ip_address("10.1.1.102"))
@@ -67,6 +67,7 @@ def test_an_answer_without_an_end_is_none():
 def test_an_api_server_that_refuses_is_told_in_its_words():
     said = adopt_cluster.parse(Answer(0, f"clock 1\n{adopt_cluster.NODES} 1 Forbidden: no\n"))
     assert said == f"its API server did not give {adopt_cluster.NODES}: Forbidden: no"
+    assert isinstance(said, adopt_cluster.Silent)
 
 
 def test_a_cluster_that_kubeadm_did_not_build_is_said():
