@@ -87,7 +87,10 @@ def collisions(site: Site, host: Host, kept: str, included: Mapping[str, str]) -
         for each in instances(those):
             where = f"{path}: the VRRP instance {each.name}"
             if shared := [vip for vip in map(str, site.vips.values()) if vip in {*each.addresses, *_excluded(each)}]:
-                found.append(f"{where} has {listed(shared)}, and lb.setup does not change this part: take the instance out of it")
+                found.append(
+                    f"{where} has {listed(shared)}, and lb.setup does not change this part: take the instance out of it on each "
+                    "load balancer, do not reload keepalived, then again: lb.setup brings the address over"
+                )
             elif hides := _unread(each):
                 found.append(f"{where}: it cannot be told {hides}: write it out there, reload, then again")
             elif each.id in ids and (each.interface == on or not re.fullmatch(r"[\w.:@-]+", each.interface)):

@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -178,6 +179,69 @@ def test_what_the_owner_changes_there_is_loaded_and_what_meets_ours_refused(oper
     assert done.returncode == REFUSES
     assert f"lb1: {CFG}: frontend shop listens on *:8443, where stats of lb.setup does (load_balancer.stats_port)" in done.stderr
     operator.edit(lambda site: site["load_balancer"].update(stats_port=9000))
+
+
+def on_one_at_most(operator: Operator, *words: str) -> str:
+    """Run a command: the shop's address is never on both LBs while it runs. Return what it printed."""
+    held = HELD.replace("10.1.1.100", SHOP_VIP)
+    for host in LBS:
+        operator.lab.console(host, ["rm", "-f", "/run/enough"], check=True)
+    with ThreadPoolExecutor(2) as pool:
+        watches = [pool.submit(operator.lab.console, host, ["bash", "-c", held], timeout_s=600) for host in LBS]
+        try:
+            said = operator.good(*words)
+        finally:
+            for host in LBS:
+                operator.lab.console(host, ["touch", "/run/enough"], check=True)
+        seen = [each.result().stdout for each in watches]
+    changes = sorted(
+        (float(at), number, now) for number, text in enumerate(seen) for at, now in map(str.split, text.splitlines())
+    )
+    there: set[int] = set()
+    for _, number, now in changes:
+        there = there | {number} if now == "yes" else there - {number}
+        assert len(there) < 2, f"{seen}{said}"
+    print(f"the shop's address: {seen}")
+    return said
+
+
+def moved(site: dict[str, Any]) -> None:
+    site["load_balancer"]["vips"] = [{"name": "shop", "address": SHOP_VIP, "vrrp_id": 77, "prefer": "lb2"}]
+
+
+def test_an_address_of_theirs_becomes_one_of_ours_and_is_never_on_two(operator: Operator) -> None:
+    operator.edit(moved)
+    before = as_they_are(operator)
+    done = operator.inv("lb.setup")
+    assert done.returncode == REFUSES, done.stdout + done.stderr
+    for host in LBS:
+        assert f"{host}: in the part of {CONF} that is not from lb.setup the VRRP instance shop has {SHOP_VIP}" in done.stderr
+        assert f"{host}: is replaced by lb.setup's own: vrrp_instance shop" in done.stderr
+    assert "inv lb.setup --take-over" in done.stderr
+    assert as_they_are(operator) == before
+    assert "lb2: stand aside while the other LB changes" in on_one_at_most(operator, "lb.setup", "--take-over")
+    operator.idle("lb.setup")
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
+    vip_on(operator.lab, "lb1")
+    for host in LBS:
+        assert "vrrp_instance shop " not in sh(operator, host, f"cat {CONF}")
+    on_one_at_most(operator, "lb.rollback")
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
+    operator.edit(lambda site: site["load_balancer"].pop("vips"))
+    operator.idle("lb.setup")
+
+
+@pytest.mark.long
+def test_also_where_its_lines_were_deleted_before(operator: Operator) -> None:
+    operator.edit(moved)
+    for host in LBS:
+        sh(operator, host, f"sed -i '/^vrrp_instance shop /,/^}}/d' {CONF}")
+        assert "vrrp_instance shop " not in sh(operator, host, f"cat {CONF}")
+    assert "lb2: stand aside while the other LB changes" in on_one_at_most(operator, "lb.setup")
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
+    operator.edit(lambda site: site["load_balancer"].pop("vips"))
+    operator.good("lb.rollback", "--original")
+    operator.good("lb.setup", "--take-over")
 
 
 @pytest.mark.long
