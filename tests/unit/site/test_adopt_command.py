@@ -158,7 +158,7 @@ def test_a_password_of_a_flag_or_a_url_is_written_and_shown_nowhere(run, capsys)
     values = yaml.safe_load(text)
     assert values["kubernetes"]["extra_args"]["api_server"] == {"v": "2", "token-auth-file": "/etc/kubernetes/tokens.csv"}
     assert ("etcd" in values["kubernetes"]["extra_args"], values["baseline"]) == (False, {})
-    comments = [line.strip() for line in text.splitlines() if "left out" in line]
+    comments = [line.strip() for line in text.splitlines() if "left out, as others" in line]
     assert [each.partition("read this file: ")[2] for each in comments] == [
         "etcd.experimental-auth-header has a password or token in it",
         "oidc-issuer-url has a login in it, webhook-token has a password or token in it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands import adopt, adopt_cluster
 from runbooks.commands.base import Answer
+from runbooks.commands.keepalived_includes import Includes, Wanted
 from runbooks.errors import InventoryError
 from runbooks.site.adopt import look as looking
 from runbooks.site.adopt.rules import differences_lb, endpoint, ground, proxies, vrrp
@@ -215,3 +217,17 @@ def test_braces_in_braces_without_end_end_no_reader():
 def test_no_configuration_ends_the_readers(text):
     assert isinstance(vrrp.instances(f"vrrp_instance A {{\n{text}"), tuple)
     assert isinstance(proxies.proxies(f"frontend a\n{text}"), tuple)
+
+
+def test_an_instance_in_a_file_that_is_included_by_an_included_one_is_seen():
+    lb = adopted.balancer("lb1", "10.1.1.11", keepalived="include conf.d/*.conf\n")
+    files = {
+        Wanted("/etc/keepalived", "conf.d/*.conf"): ("/etc/keepalived/conf.d/a.conf",),
+        Wanted("/etc/keepalived/conf.d", "vips"): ("/etc/keepalived/conf.d/vips",),
+    }
+    text = "vrrp_instance A {\n interface eth0\n virtual_router_id 9\n virtual_ipaddress {\n include vips\n }\n}\n"
+    parts = Includes(files, {"/etc/keepalived/conf.d/a.conf": text, "/etc/keepalived/conf.d/vips": "10.1.1.100\n"})
+    found = replace(lb, includes=parts).instance_of(ip_address("10.1.1.100"))
+    assert found
+    assert (found.name, found.router_id) == ("A", 9)
+    assert lb.instance_of(ip_address("10.1.1.100")) is None
