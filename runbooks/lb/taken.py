@@ -92,10 +92,7 @@ def moves(site: Site, claims: Claims) -> list[str]:
     if not is_ours(claims.text(KEEPALIVED_CONF)):
         return []
     there = vrrp_rules.replaced_instances(site, blocks(lb_kept.kept("", claims.text(KEEPALIVED_CONF)).vrrp))
-    return [
-        f"the VRRP instance {each.name} has {listed(vip for vip in map(str, site.vips.values()) if vip in each.addresses)}"
-        for each in there
-    ]
+    return [f"the VRRP instance {each.name} has {listed(vrrp_rules.vips_of(site, each))}" for each in there]
 
 
 def changes_hands(present: str, wanted: str) -> bool:

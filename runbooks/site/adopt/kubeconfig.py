@@ -53,9 +53,7 @@ def leader(ground: Ground, path: Path) -> str:
         Host(name="api", address=addresses[0], roles=("control-plane",)), Ssh(user="nobody", known_hosts=ground.known_hosts)
     )
     client = Client(place, context, headers, {address: next(iter(given.server_names), url.hostname)})
-    answer = patiently(lambda: _answer(client, address, port), _not_yet, url.hostname)
-    if isinstance(answer, NotServing):
-        raise answer
+    answer = _heard(client, address, port, url.hostname)
     if not answer.good:
         raise NotServing(
             f"--kubeconfig {path}: {url.hostname}:{port} answers with HTTP {answer.status}",
@@ -85,6 +83,14 @@ def chosen(found: Any) -> str:
     if not nodes:
         raise NotServing("no node of this cluster is a control plane host", hint="--host names one")
     return str(max(nodes, key=lambda each: each.ready).address)
+
+
+def _heard(client: Client, address: str, port: int, who: str) -> Answer:
+    """Return the answer of an API server that may have just been started. Raises NotServing when it gives none in time."""
+    said = patiently(lambda: _answer(client, address, port), _not_yet, who)
+    if isinstance(said, NotServing):
+        raise said
+    return said
 
 
 def _answer(client: Client, address: str, port: int) -> Answer | NotServing:

@@ -182,7 +182,10 @@ def test_what_the_owner_changes_there_is_loaded_and_what_meets_ours_refused(oper
 
 
 def on_one_at_most(operator: Operator, *words: str) -> str:
-    """Run a command: the shop's address is never on both LBs while it runs. Return what it printed."""
+    """Run a command: the shop's address is never on both LBs while it runs. Return what it printed.
+
+    Where the address goes back to an LB with a higher priority in the end, VRRP itself has it on both for some milliseconds.
+    """
     held = HELD.replace("10.1.1.100", SHOP_VIP)
     for host in LBS:
         operator.lab.console(host, ["rm", "-f", "/run/enough"], check=True)
@@ -206,7 +209,7 @@ def on_one_at_most(operator: Operator, *words: str) -> str:
 
 
 def moved(site: dict[str, Any]) -> None:
-    site["load_balancer"]["vips"] = [{"name": "shop", "address": SHOP_VIP, "vrrp_id": 77, "prefer": "lb2"}]
+    site["load_balancer"]["vips"] = [{"name": "shop", "address": SHOP_VIP, "vrrp_id": 77}]
 
 
 def test_an_address_of_theirs_becomes_one_of_ours_and_is_never_on_two(operator: Operator) -> None:
@@ -221,14 +224,14 @@ def test_an_address_of_theirs_becomes_one_of_ours_and_is_never_on_two(operator: 
     assert as_they_are(operator) == before
     assert "lb2: stand aside while the other LB changes" in on_one_at_most(operator, "lb.setup", "--take-over")
     operator.idle("lb.setup")
-    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
-    vip_on(operator.lab, "lb1")
+    for address in ("10.1.1.100", SHOP_VIP):
+        assert holders(operator.lab, address) == ["lb1"]
     for host in LBS:
         assert "vrrp_instance shop " not in sh(operator, host, f"cat {CONF}")
-    on_one_at_most(operator, "lb.rollback")
-    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
+    assert "lb2: stand aside while the other LB changes" in operator.good("lb.rollback")
     operator.edit(lambda site: site["load_balancer"].pop("vips"))
     operator.idle("lb.setup")
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
 
 
 @pytest.mark.long
@@ -238,10 +241,11 @@ def test_also_where_its_lines_were_deleted_before(operator: Operator) -> None:
         sh(operator, host, f"sed -i '/^vrrp_instance shop /,/^}}/d' {CONF}")
         assert "vrrp_instance shop " not in sh(operator, host, f"cat {CONF}")
     assert "lb2: stand aside while the other LB changes" in on_one_at_most(operator, "lb.setup")
-    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
+    assert holders(operator.lab, SHOP_VIP) == ["lb1"]
     operator.edit(lambda site: site["load_balancer"].pop("vips"))
     operator.good("lb.rollback", "--original")
     operator.good("lb.setup", "--take-over")
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
 
 
 @pytest.mark.long
