@@ -9,6 +9,8 @@ import re
 from itertools import pairwise
 from typing import Final
 
+from runbooks.commands.base import MASK
+
 LOGIN: Final = "a login in it"
 SECRET: Final = "a password or token in it"  # noqa: S105 - no password
 # https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1; up to the last @, since people write passwords with a / as they are.
@@ -53,6 +55,15 @@ def reason(name: str, value: str) -> str:
     if any(_is_named(key) and not _HARMLESS.fullmatch(each.strip("\"'")) for key, equals, each in inside if equals):
         return SECRET
     return ""
+
+
+def shown(name: str, value: str | None) -> str | None:
+    """Return the value of a setting as it may be printed.
+
+    >>> shown("webhook-token", "abc"), shown("v", "2"), shown("v", None)
+    ('***', '2', None)
+    """
+    return MASK if value and reason(name, value) else value
 
 
 def hidden(text: str) -> str:
