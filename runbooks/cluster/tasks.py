@@ -87,15 +87,21 @@ def join(session: Session, host: str = "", others: bool = False) -> None:
     name_setup(session)
 
 
-@query(help={"to": "file to write; default: .runbooks/SITE/kubeconfig", "force": "replace a file of another cluster"})
-def kubeconfig(session: Session, to: str = "", force: bool = False) -> None:
+@query(
+    help={
+        "to": "file to write; default: .runbooks/SITE/kubeconfig",
+        "force": "replace a file of another cluster",
+        "vip": "by the VIP's address, for a machine that does not know endpoint.name; the certificate is still checked for the name",
+    }
+)
+def kubeconfig(session: Session, to: str = "", force: bool = False, vip: bool = False) -> None:
     """Fetch an administrator's kubeconfig.
 
     Its server is the VIP. The file is private (0600): whoever can read it can do everything in the cluster.
     """
     from runbooks.cluster.kubeconfig import fetch  # noqa: PLC0415
 
-    fetch(session, to, force=force)
+    fetch(session, to, force=force, vip=vip)
 
 
 @query

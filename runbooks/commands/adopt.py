@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import Final
 
 from runbooks.commands.base import Answer, Probe, script
-from runbooks.commands.lb_paths import KEEPALIVED_CONF
 from runbooks.inventory.words import Address
 
 API_PORT: Final = 6443  # where kubeadm makes every API server listen
@@ -26,7 +24,6 @@ class HostLook:
     peers        who talks, or has just talked, to its API server; ``neighbours``: whom it has just heard of on its own network.
     active       the units that run, of those that matter here.
     snapshots    files that make snapshots of etcd: whether they also copy the certificates.
-    included     the files that keepalived.conf includes, by path.
     proxies      of containerd: URLs by "http" and "https", and the list by "no". A URL may have a password in it.
     containerd_root, oom_restricted   of containerd's configuration, "" and False where they do not stand there.
     """
@@ -39,7 +36,6 @@ class HostLook:
     neighbours: frozenset[Address] = frozenset()
     active: frozenset[str] = frozenset()
     snapshots: Mapping[str, bool] = field(default_factory=dict)
-    included: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     containerd_root: str = ""
     oom_restricted: bool = False
@@ -56,7 +52,7 @@ class HostLook:
 
 def look() -> Probe[HostLook]:
     """Ask a host what it is."""
-    return Probe(script("adopt-look", {"API_PORT": str(API_PORT), "KEEPALIVED_CONF": KEEPALIVED_CONF}, timeout=60), parse)
+    return Probe(script("adopt-look", {"API_PORT": str(API_PORT)}, timeout=60), parse)
 
 
 def parse(answer: Answer) -> HostLook:
@@ -87,7 +83,6 @@ def parse(answer: Answer) -> HostLook:
         neighbours=frozenset(ip_address(text.partition("%")[0]) for (text,) in rows("neighbour", 1)),
         active=frozenset(name for (name,) in rows("active", 1)),
         snapshots={path: kept == "pki" for path, kept in rows("snapshot", 2)},
-        included={path: b64decode(text).decode(errors="replace") for path, text in rows("conf", 2)},
         proxies=dict(rows("proxy", 2)),
         containerd_root=first("containerd_root"),
         oom_restricted=bool(first("oom_restricted")),

@@ -65,6 +65,12 @@ class ClusterLook:
         return found
 
 
+class Silent(str):
+    """Why an API server gave no answer, or not to this question. It may have just been started."""
+
+    __slots__ = ()
+
+
 def look(host: Host) -> Probe[ClusterLook | str]:
     """Ask the API server of the control plane host ``host``, as the administrator; a text says why it gave no answer."""
     variables = {"SERVER": url(host.address), "RESOURCES": [NODES, MAPS, SETS, DEPLOYMENTS]}
@@ -73,12 +79,12 @@ def look(host: Host) -> Probe[ClusterLook | str]:
 
 
 def parse(answer: Answer) -> ClusterLook | str:
-    """Parse lines of ``PATH EXIT JSON``; return the API server's words when it did not give one of them. Raises ValueError for anything else."""
+    """Parse lines of ``PATH EXIT JSON``; return the API server's words (`Silent`) when it did not give one of them. Raises ValueError for anything else."""
     got: dict[str, Any] = {}
     for line in answer.stdout.splitlines()[1:]:
         path, status, said = line.split(" ", 2)
         if status != "0":
-            return f"its API server did not give {path}: {brief(said)}"
+            return Silent(f"its API server did not give {path}: {brief(said)}")
         got[path] = json.loads(said)
     try:
         maps, sets = got[MAPS]["items"], got[SETS]["items"]

@@ -106,7 +106,7 @@ def blocks(text: str, path: str = "") -> list[Block]:
     >>> [(each.kind, each.name, each.line) for each in blocks("! mine\nvrrp_script a {\n interval 2\n}\n\nvrrp_instance b\n{\n}\n")]
     [('vrrp_script', 'a', 2), ('vrrp_instance', 'b', 6)]
     """
-    lines = [(number, line, list(_tokens(joined))) for number, line, joined in _logical(text)]
+    lines = [(number, line, list(_tokens(joined))) for number, line, joined in logical(text)]
     found: list[Block] = []
     held, tokens, depth, start = "", [], 0, 0  # type: str, list[list[str]], int, int
     for at, (number, line, said) in enumerate(lines):
@@ -157,7 +157,7 @@ def _tree(tokens: Iterator[str], depth: int = 0) -> tuple[Statement, ...]:
     return tuple(found)
 
 
-def _logical(text: str) -> Iterator[tuple[int, str, str]]:
+def logical(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield the number of each line, the line with its end, and what keepalived reads; a continued line is one with the next."""
     lines = text.split("\n")
     lines = [f"{each}\n" for each in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from runbooks.commands import yaml_text
@@ -13,12 +14,13 @@ from runbooks.commands.kubectl import ADMIN_CONF
 class Kubeconfig:
     """The URLs and CA certificates of the clusters, and the client certificates of the users.
 
-    Certificates are PEM in base64, as in the file.
+    Certificates are PEM in base64, as in the file. ``server_names``: those by which certificates are checked, where they are not the URL's.
     """
 
     servers: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
+    server_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,11 @@ class Login:
     token: Secret
 
 
-def admin_conf(where: str) -> Probe[str]:
-    """Read admin.conf on a control plane host, with ``where`` ("name-or-address:port") as its server."""
-    return Probe(cmd("cat", ADMIN_CONF), lambda answer: through(answer.stdout, where))
+def admin_conf(where: str, name: str = "") -> Probe[str]:
+    """Read admin.conf on a control plane host, with ``where`` ("name-or-address:port") as its server. ``name``: as in `by_address`."""
+    return Probe(
+        cmd("cat", ADMIN_CONF), lambda answer: by_address(answer.stdout, where, name) if name else through(answer.stdout, where)
+    )
 
 
 def parse(text: str) -> Kubeconfig:
@@ -42,6 +46,7 @@ def parse(text: str) -> Kubeconfig:
         servers=_each(found.get("clusters"), "cluster", "server"),
         authorities=_each(found.get("clusters"), "cluster", "certificate-authority-data"),
         certificates=_each(found.get("users"), "user", "client-certificate-data"),
+        server_names=_each(found.get("clusters"), "cluster", "tls-server-name"),
     )
 
 
@@ -60,6 +65,20 @@ def through(text: str, where: str) -> str:
     if len(servers) != 1 or text.count(servers[0]) != 1:
         raise ValueError("it is not a kubeconfig with one cluster")
     return text.replace(servers[0], f"https://{where}")
+
+
+def by_address(text: str, where: str, name: str) -> str:
+    """Return the kubeconfig ``text`` with the address ``where`` as its server, whose certificate is checked for ``name``.
+
+    Raises ValueError unless it has one server, on a line of its own. https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/#Cluster
+    """
+    line = re.compile(rf"(?m)^(?P<indent> *)(?P<item>- )?server: {re.escape(f'https://{where}')}$")
+    found = line.sub(
+        lambda each: f"{each[0]}\n{each['indent']}{'  ' if each['item'] else ''}tls-server-name: {name}", through(text, where)
+    )
+    if parse(found).server_names != (name,):
+        raise ValueError("it is not a kubeconfig with one cluster, whose server is on a line of its own")
+    return found
 
 
 def _each(entries: object, inner: str, key: str) -> tuple[str, ...]:

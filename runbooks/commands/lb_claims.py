@@ -45,7 +45,7 @@ class Claims:
 
     ``files`` are the present configurations by path. ``named`` are the files that systemd would start a unit with, ``running`` those
     that it was started with; a unit that is not installed, or does not run, is missing there. ``beside`` are the other files that
-    HAProxy reads, or would read, ``included`` those that keepalived.conf includes.
+    HAProxy reads, or would read, ``included`` those that keepalived.conf includes, and these include.
     """
 
     listeners: tuple[Listener, ...]
@@ -85,11 +85,6 @@ def look() -> Probe[Claims]:
 def beside(paths: Sequence[str]) -> Probe[dict[str, str]]:
     """Ask for the configurations at ``paths`` (see `Claims.other_paths`), by path."""
     return Probe(script("lb-beside", {"PATHS": paths}), _parse_beside)
-
-
-def included(statements: Sequence[str]) -> Probe[dict[str, str]]:
-    """Ask for the files that these words of `include` name in keepalived.conf, patterns or paths, by path; also those that they include."""
-    return Probe(script("lb-included", {"PATTERNS": statements, "KEEPALIVED_CONF": KEEPALIVED_CONF}), _parse_beside)
 
 
 def accepted(wanted: Sequence[File], read: Sequence[str]) -> Probe[str]:
@@ -153,17 +148,21 @@ def parse(answer: Answer) -> Claims:
 
 
 def configurations(unit: str, words: list[str]) -> tuple[str, ...]:
-    """Return the configurations that a command line of haproxy or keepalived names.
+    """Return the configurations that a command line of haproxy or keepalived names; relative ones are looked for from / or haproxy's -C.
 
     >>> configurations("haproxy", ["haproxy", "-Ws", "-f", "/a.cfg", "-f/conf.d", "-p", "/run/pid"])
     ('/a.cfg', '/conf.d')
     >>> configurations("haproxy", ["haproxy", "-Ws", "-f", "/a.cfg", "--", "/b.cfg", "/c.cfg"])
     ('/a.cfg', '/b.cfg', '/c.cfg')
+    >>> configurations("haproxy", ["haproxy", "-C", "/etc/haproxy", "-f", "haproxy.cfg", "-f", "conf.d"])
+    ('/etc/haproxy/haproxy.cfg', '/etc/haproxy/conf.d')
     >>> configurations("keepalived", ["keepalived", "--dont-fork"])
     ('/etc/keepalived/keepalived.conf',)
     """
-    found = []
+    found, directory = [], "/"
     for at, word in enumerate(words):
+        if word == "-C" and unit == "haproxy" and at + 1 < len(words):
+            directory = words[at + 1]
         if word == "--" and unit == "haproxy":
             found += words[at + 1 :]
             break
@@ -171,6 +170,7 @@ def configurations(unit: str, words: list[str]) -> tuple[str, ...]:
             found.append(words[at + 1])
         elif match := re.fullmatch(r"(?:--use-file=|-f)(.+)", word):
             found.append(match[1])
+    found = [each if each.startswith("/") else f"{directory.rstrip('/')}/{each}" for each in found]
     return tuple(found) or ((KEEPALIVED_CONF,) if unit == "keepalived" else ())
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T", bound=Hashable)
 SSH_PORT: Final = 22
 TAKES_VALUE: Final = frozenset("BbcDEeFIiJLlmOoPpQRSWw")  # options of ssh that are followed by a word
+_TOKEN: Final = re.compile(r"%(.)|\$\{(\w+)\}")
 JUMP: Final = re.compile(
     r"(?:ssh://)?(?:(?P<user>[^@\s]+)@)?(?P<host>\[[0-9A-Fa-f:.%]+\]|[^@:\s/\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?"
 )
@@ -75,6 +76,20 @@ def answers(printed: str) -> dict[str, list[str]]:
         keyword, _, value = line.partition(" ")
         found.setdefault(keyword.lower(), []).append(value.strip())
     return found
+
+
+def with_tokens(text: str, values: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Return a path of a configuration with its tokens (%d, %h) and variables (${NAME}) replaced; "" where one of them is not known.
+
+    https://man.openbsd.org/ssh_config#TOKENS, https://man.openbsd.org/ssh_config#ENVIRONMENT_VARIABLES
+
+    >>> with_tokens("%d/.ssh/%h_${WHO}%%", {"d": "/home/jo", "h": "m1"}, {"WHO": "ops"}), with_tokens("~/%C", {}, {})
+    ('/home/jo/.ssh/m1_ops%', '')
+    """
+    known = {**values, "%": "%"}
+    if any((each[1] not in known) if each[1] else (each[2] not in environ) for each in _TOKEN.finditer(text)):
+        return ""
+    return _TOKEN.sub(lambda each: known[each[1]] if each[1] else environ[each[2]], text)
 
 
 def jumps(text: str) -> Ways:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, Final
@@ -87,15 +88,8 @@ class SessionTask(RunbookTask):
 
         common = {name: kwargs.pop(name, default) for name, default, _ in self.common}
         options = _options(Options, common, dry=context.config.run.dry)
-        try:
-            with session(options) as opened:
-                return self.body(opened, **kwargs)
-        except RunbookError as error:
-            if options.json:
-                notes = getattr(error, "__notes__", [])
-                said = {"event": "error", "exit": error.exit_code, "error": str(error), "next": error.hint}
-                print(json.dumps(said | ({"notes": notes} if notes else {})), flush=True)
-            raise
+        with error_event(shown=options.json), session(options) as opened:
+            return self.body(opened, **kwargs)
 
 
 class PlannedTask(SessionTask):
@@ -197,6 +191,19 @@ def _options(kind: Any, common: dict[str, Any], *, dry: bool) -> Any:
     resume, plan = common.pop("resume", ""), common.pop("plan", False)
     # Invoke gives True for a bare --resume, and the default "" when the flag is absent.
     return kind(**common, plan=plan or dry, resume=None if resume == "" else ("" if resume is True else resume))
+
+
+@contextmanager
+def error_event(*, shown: bool) -> Iterator[None]:
+    """Print an error of the command inside as one JSON object, where ``shown``: its text, the hint and the exit status. It goes on as it is."""
+    try:
+        yield
+    except RunbookError as error:
+        if shown:
+            notes = getattr(error, "__notes__", [])
+            said = {"event": "error", "exit": error.exit_code, "error": str(error), "next": error.hint}
+            print(json.dumps(said | ({"notes": notes} if notes else {})), flush=True)
+        raise
 
 
 def explain(error: RunbookError) -> str:

@@ -13,7 +13,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import PrecheckError, RunbookError
 from runbooks.inventory.model import Host
-from runbooks.lb.taken import away, marks, taken
+from runbooks.lb.taken import away, marks, moves, taken
 from runbooks.lb.taken import look as everything
 from runbooks.lb.wanted import LbFacts, Wanted
 from runbooks.rules import lb_claims as rules
@@ -34,7 +34,12 @@ def takes_nothing_away(wanted: Sequence[Wanted], also: Callable[[Run], None] | N
         for each in wanted:
             for line in (*rules.beside(each.host, seen[each.host]), *_told(each, seen)):
                 run.note(each.host, f"{line}; it stays" if line.startswith(f"{each.host}: ") else f"{each.host}: {line}")
-        taken_over = [each for each in wanted if rules.foreign(each.site, each.host, seen[each.host])]
+        taken_over = [
+            each
+            for each in wanted
+            if rules.foreign(each.site, each.host, seen[each.host])
+            or (each.kept is not None and moves(each.site, seen[each.host]))
+        ]
         # What its owner has edited in place is on the host already: keepalived would only be reloaded with it.
         edited = [
             each for each in wanted if each not in taken_over and each.kept not in (None, NOTHING) and each.command == "lb.setup"
@@ -53,7 +58,7 @@ def takes_nothing_away(wanted: Sequence[Wanted], also: Callable[[Run], None] | N
 def _told(want: Wanted, seen: Mapping[Host, Claims]) -> list[str]:
     """Return what a take-over keeps, replaces and loses on one host, one line each. ``seen``: also what the other hosts have."""
     claims = seen[want.host]
-    if want.kept is None or not rules.foreign(want.site, want.host, claims):
+    if want.kept is None or not (rules.foreign(want.site, want.host, claims) or moves(want.site, claims)):
         return []
     found = taken(want.site, want.host, claims)
     kept = [f"stays as it is: {listed(found.kept.named)}"] if found.kept.named else []
@@ -79,7 +84,7 @@ def refuse(seen: Sequence[tuple[Wanted, Claims]]) -> None:
         line
         for want, claims in seen
         if not (want.take_over or marks(claims))
-        for line in rules.foreign(want.site, want.host, claims)
+        for line in (*rules.foreign(want.site, want.host, claims), *_moving(want, claims))
     ]
     apart = [
         f"{want.host}: {line}"
@@ -118,6 +123,16 @@ def refuse_links(run: Run, wanted: Sequence[Wanted]) -> None:
         host, paths = next(iter(linked.items()))
         lines = [f"{each}: {files.not_files(those)}" for each, those in linked.items()]
         raise PrecheckError(f"nothing was changed:{indented(lines)}", hint=files.without_link(host, paths[0]))
+
+
+def _moving(want: Wanted, claims: Claims) -> list[str]:
+    """Return a line for each instance of somebody else's that has a VIP of hosts.yaml now; files from before lb.setup have none of ours."""
+    if want.kept is None:
+        return []
+    return [
+        f"{want.host}: in the part of {KEEPALIVED_CONF} that is not from lb.setup {line}, as hosts.yaml has now"
+        for line in moves(want.site, claims)
+    ]
 
 
 def still_kept(want: Wanted, claims: Claims) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from runbooks.commands import lb_claims, lb_kept, lb_own
 from runbooks.commands.haproxy_sections import sections
@@ -19,6 +20,7 @@ from runbooks.lb.files import lb_files
 from runbooks.rules import lb_kept as haproxy_rules
 from runbooks.rules import vrrp_kept as vrrp_rules
 from runbooks.text import listed
+from runbooks.view.includes import gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,8 @@ def look(run: Run, hosts: Collection[Host]) -> dict[Host, Claims | RunbookError]
         if isinstance(claims, RunbookError):
             continue
         beside = run.read(host, lb_claims.beside(claims.other_paths)) if claims.other_paths else {}
-        patterns = [each.name for each in blocks(claims.text(KEEPALIVED_CONF)) if each.kind == "include"]
-        included = run.read(host, lb_claims.included(patterns)) if patterns else {}
-        seen[host] = replace(claims, beside=beside, included=included)
+        included = gather(partial(run.read, host), host, {KEEPALIVED_CONF: claims.text(KEEPALIVED_CONF)})
+        seen[host] = replace(claims, beside=beside, included=included.texts)
     return dict(seen)
 
 
@@ -57,9 +58,10 @@ def taken(site: Site, host: Host, claims: Claims) -> Taken:
             have.settings, have.sections, problems=tuple(haproxy_rules.collisions(have.sections, claims.beside, ours, names))
         )
     )
+    theirs = claims.text(KEEPALIVED_CONF) if claims.is_foreign(KEEPALIVED_CONF) else have.vrrp
     vrrp = (
-        vrrp_rules.cut(site, host, claims.text(KEEPALIVED_CONF), claims.included)
-        if claims.is_foreign(KEEPALIVED_CONF)
+        vrrp_rules.cut(site, host, theirs, claims.included)
+        if claims.is_foreign(KEEPALIVED_CONF) or moves(site, claims)  # of a file of ours, what has got a VIP of hosts.yaml since
         else vrrp_rules.Cut(have.vrrp, problems=tuple(vrrp_rules.collisions(site, host, have.vrrp, claims.included)))
     )
     return Taken(
@@ -83,6 +85,43 @@ def apart(site: Site, present: Mapping[Host, str], wanted: Mapping[Host, str]) -
     """
     changes = [host for host, text in present.items() if text and is_ours(text) != is_ours(wanted.get(host, ""))]
     return any(vrrp_rules.replaced_instances(site, blocks(present[host])) for host in changes)
+
+
+def moves(site: Site, claims: Claims) -> list[str]:
+    """Return the VIPs of hosts.yaml that an instance has which somebody else has written, and which stands in a file of lb.setup."""
+    if not is_ours(claims.text(KEEPALIVED_CONF)):
+        return []
+    there = vrrp_rules.replaced_instances(site, blocks(lb_kept.kept("", claims.text(KEEPALIVED_CONF)).vrrp))
+    return [f"the VRRP instance {each.name} has {listed(vrrp_rules.vips_of(site, each))}" for each in there]
+
+
+def changes_hands(present: str, wanted: str) -> bool:
+    """Whether an address is of an instance of lb.setup in one of these files of ours, and of one that stands there as somebody else's in the other.
+
+    Two LBs of which one has the one and one has the other do not hear each other, and would both be master.
+    """
+    own, theirs = zip(*(_addresses(text) for text in (present, wanted)), strict=True)
+    return bool(own[0] & theirs[1] or theirs[0] & own[1])
+
+
+def unknown_holder(present: Mapping[Host, str], holds: Mapping[Host, Collection[str]], wanted: Mapping[Host, str]) -> bool:
+    """Whether an LB holds a VIP that its file of ours gives to nobody: keepalived runs an instance there whose lines were deleted since.
+
+    ``holds``: the addresses of hosts.yaml that are on each LB now. It is somebody else's instance, which does not hear ours.
+    """
+    found = {host: _addresses(text) for host, text in present.items() if is_ours(text)}
+    return any(
+        address in _addresses(wanted.get(host, ""))[0] and address not in own | theirs
+        for host, (own, theirs) in found.items()
+        for address in holds.get(host, ())
+    )
+
+
+def _addresses(text: str) -> tuple[set[str], set[str]]:
+    """Return the virtual addresses of a file of lb.setup: those of its own instances, and of those that stand there as somebody else's."""
+    parts = (lb_kept.without(text), lb_kept.kept("", text).vrrp) if is_ours(text) else ("", "")
+    own, theirs = ({address for each in instances(blocks(part)) for address in each.addresses} for part in parts)
+    return own, theirs
 
 
 def away(kept: Kept, others: Sequence[Claims]) -> list[str]:

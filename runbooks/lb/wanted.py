@@ -19,7 +19,7 @@ from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.lb.files import lb_files, lb_sysctl
-from runbooks.lb.taken import apart, look, taken
+from runbooks.lb.taken import apart, changes_hands, look, taken, unknown_holder
 from runbooks.rules import lb as rules
 
 if TYPE_CHECKING:
@@ -69,8 +69,15 @@ def standby_first(run: Run, wanted: Sequence[Wanted]) -> tuple[list[Wanted], boo
     """Return ``wanted`` in the order to change the LBs in, the holder of the VIP last; and whether they do not hear each other meanwhile."""
     facts = run.read_all({each.host: each.look for each in wanted})
     present = {host: each.files[KEEPALIVED_CONF].content for host, each in facts.items() if KEEPALIVED_CONF in each.files}
-    deaf = apart(wanted[0].site, present, {each.host: each.text(KEEPALIVED_CONF) for each in wanted})
+    goal, site = {each.host: each.text(KEEPALIVED_CONF) for each in wanted}, wanted[0].site
     states = {host: each.state for host, each in facts.items()}
+    vips = {each.name: str(each.address) for each in site.load_balancer.vips}
+    holds = {host: [vips[one.name] for one in each.others if one.holds and one.name in vips] for host, each in states.items()}
+    deaf = (
+        apart(site, present, goal)
+        or any(changes_hands(text, goal.get(host, "")) for host, text in present.items())
+        or unknown_holder(present, holds, goal)
+    )
     return in_change_order(wanted, states), deaf or rules.half_switched(states)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from runbooks.commands.ssh_config import SSH_PORT, Gateway, Jump, Login, Ways, answers, jumps, of_command
+from runbooks.commands.ssh_config import SSH_PORT, Gateway, Jump, Login, Ways, answers, jumps, of_command, with_tokens
 from runbooks.errors import InventoryError
 from runbooks.inventory.problems import quoted
 from runbooks.local import programs
@@ -37,8 +39,11 @@ class OwnSsh:
         """
         said, own = self._of(host), given or Jump(host)
         chosen = ways if ways and (ways.jumps or ways.unclear) else self._ways(said)
-        key, more = self._key(said)
-        notes = []
+        user, port = own.user or said.get("user", [getpass.getuser()])[0], own.port or int(said.get("port", [str(SSH_PORT)])[0])
+        key, more, unsaid = self._key(host, said, user, port)
+        notes = [
+            f"{host}: IdentityFile {quoted(each)} cannot be said here; write ssh.key by hand" for each in unsaid if not own.key
+        ]
         if chosen.unclear:  # only its first word, without a login: there may be a password in the rest
             word = chosen.unclear.split()[0].partition("=")[0].rpartition("@")[2]
             notes.append(f"{host}: {quoted(word)} ... on the way to it cannot be said here; write ssh.gateway by hand")
@@ -51,9 +56,9 @@ class OwnSsh:
         configured |= {each for each, value in zip(names, (own.user, own.port, own.key), strict=True) if value is not None}
         return Login(
             said.get("hostname", [host])[0],
-            own.user or said.get("user", [getpass.getuser()])[0],
-            own.port or int(said.get("port", [str(SSH_PORT)])[0]),
-            own.key or key,
+            user,
+            port,
+            meant(own.key) if own.key else key,
             self._chain(chosen.jumps, (host,)),
             frozenset("key" if each == "identityfile" else each for each in configured),
             tuple(notes),
@@ -71,14 +76,12 @@ class OwnSsh:
             said = self._of(jump.host)
             if number == 0:
                 found += self._chain(self._ways(said).jumps, (*before, jump.host))
-            found += (
-                Gateway(
-                    said.get("hostname", [jump.host])[0],
-                    jump.user or said.get("user", [getpass.getuser()])[0],
-                    jump.port or int(said.get("port", [str(SSH_PORT)])[0]),
-                    jump.key or self._key(said)[0],
-                ),
+            user, port = (
+                jump.user or said.get("user", [getpass.getuser()])[0],
+                jump.port or int(said.get("port", [str(SSH_PORT)])[0]),
             )
+            key = meant(jump.key) if jump.key else self._key(jump.host, said, user, port)[0]
+            found += (Gateway(said.get("hostname", [jump.host])[0], user, port, key),)
         return found
 
     @staticmethod
@@ -87,13 +90,28 @@ class OwnSsh:
             return jumps(said["proxyjump"][0])
         return of_command(said["proxycommand"][0]) if "proxycommand" in said else Ways()
 
-    def _key(self, said: dict[str, list[str]]) -> tuple[str | None, list[str]]:
-        """Return the key of a configuration, and the others; None for ssh's own usual keys. One with tokens such as %h is left out."""
-        files = [each for each in said.get("identityfile", []) if "%" not in each and "${" not in each]
-        if said.get("identityfile") == self._of("", bare=True).get("identityfile") or not files:
-            return None, []
-        there = next((each for each in files if Path(each).expanduser().is_file()), files[0])
-        return there, [each for each in files if each != there]
+    def _key(self, host: str, said: dict[str, list[str]], user: str, port: int) -> tuple[str | None, list[str], list[str]]:
+        """Return the key of a configuration, the others, and those that cannot be told. None for ssh's own usual keys."""
+        if said.get("identityfile") == self._of("", bare=True).get("identityfile"):
+            return None, [], []
+        given = [each for each in said.get("identityfile", []) if each.lower() != "none"]
+        values = {
+            "d": str(Path.home()),
+            "u": getpass.getuser(),
+            "i": str(os.getuid()),
+            "l": socket.gethostname(),
+            "L": socket.gethostname().partition(".")[0],
+            "h": said.get("hostname", [host])[0],
+            "n": host,
+            "k": said.get("hostkeyalias", [host])[0],
+            "p": str(port),
+            "r": user,
+        }
+        files = {each: with_tokens(each, values, os.environ) for each in given}
+        known = [meant(each) for each in files.values() if each]
+        unsaid = [each for each, path in files.items() if not path]
+        there = next((each for each in known if Path(each).expanduser().is_file()), next(iter(known), None))
+        return there, [each for each in known if each != there], unsaid
 
     def _of(self, host: str, *, bare: bool = False) -> dict[str, list[str]]:
         """Return what ssh says of ``host``; ``bare``: without any configuration."""
@@ -105,3 +123,11 @@ class OwnSsh:
             config = ["-F", "none"] if bare else ["-F", str(self.config)] if self.config else []
             self._said[host] = answers(programs.run(["ssh", "-G", *config, host or "localhost"], timeout_s=TIMEOUT_S).stdout)
         return self._said[host]
+
+
+def meant(path: str) -> str:
+    """Return a path that somebody has given to this command, to ssh or to Ansible, as the same file wherever it is read.
+
+    A relative one is relative to the directory in which this command was started; ~ stays, as hosts.yaml has it, too.
+    """
+    return path if path.startswith(("~", "/")) else str(Path.cwd() / path)

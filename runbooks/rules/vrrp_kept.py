@@ -67,8 +67,12 @@ def cut(site: Site, host: Host, text: str, included: Mapping[str, str]) -> Cut:
 
 def replaced_instances(site: Site, found: Sequence[Block]) -> list[Instance]:
     """Return the instances among ``found`` that have a VIP of hosts.yaml."""
-    own = {str(each) for each in site.vips.values()}
-    return [each for each in instances(found) if own & {*each.addresses, *_excluded(each)}]
+    return [each for each in instances(found) if vips_of(site, each)]
+
+
+def vips_of(site: Site, each: Instance) -> list[str]:
+    """Return the VIPs of hosts.yaml that an instance has."""
+    return [vip for vip in map(str, site.vips.values()) if vip in {*each.addresses, *_excluded(each)}]
 
 
 def _excluded(each: Instance) -> list[str]:
@@ -86,8 +90,11 @@ def collisions(site: Site, host: Host, kept: str, included: Mapping[str, str]) -
         those = blocks(text, path)
         for each in instances(those):
             where = f"{path}: the VRRP instance {each.name}"
-            if shared := [vip for vip in map(str, site.vips.values()) if vip in {*each.addresses, *_excluded(each)}]:
-                found.append(f"{where} has {listed(shared)}, and lb.setup does not change this part: take the instance out of it")
+            if shared := vips_of(site, each):
+                found.append(
+                    f"{where} has {listed(shared)}, and lb.setup does not change this part: take the instance out of it on each "
+                    "load balancer, do not reload keepalived, then again: lb.setup brings the address over"
+                )
             elif hides := _unread(each):
                 found.append(f"{where}: it cannot be told {hides}: write it out there, reload, then again")
             elif each.id in ids and (each.interface == on or not re.fullmatch(r"[\w.:@-]+", each.interface)):

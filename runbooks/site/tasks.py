@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from runbooks.engine.tasks import query, runbook
+from runbooks.engine.tasks import error_event, query, runbook
 from runbooks.errors import HostErrors, PrecheckError, RunbookError
 from runbooks.inventory.words import literal
 from runbooks.text import listed
@@ -110,10 +110,18 @@ def bring(
         "output": "the site file to write; default: the one of RUNBOOKS_SITE, else hosts.yaml",
         "key": "private key; default: what your ssh configuration says, else the SSH agent and the usual keys",
         "yes": "record host keys without asking; compare the fingerprints in another way",
+        "json": "print one JSON object, for programs; what people read goes to standard error",
     }
 )
-def adopt(
-    _: object, host: str = "", kubeconfig: str = "", lb: str = "", output: str = "", key: str = "", yes: bool = False
+def adopt(  # noqa: PLR0913, PLR0917 - its flags
+    _: object,
+    host: str = "",
+    kubeconfig: str = "",
+    lb: str = "",
+    output: str = "",
+    key: str = "",
+    yes: bool = False,
+    json: bool = False,
 ) -> None:
     """Write hosts.yaml for a cluster that is there.
 
@@ -122,7 +130,8 @@ def adopt(
     """
     from runbooks.site.adopt import command  # noqa: PLC0415 - start-up time
 
-    command.adopt(host=host, kubeconfig=kubeconfig, lbs=lb, output=output, key=key, yes=yes)
+    with error_event(shown=json):
+        command.adopt(host=host, kubeconfig=kubeconfig, lbs=lb, output=output, key=key, yes=yes, as_json=json)
 
 
 @query

@@ -1,4 +1,4 @@
-# Variables: API_PORT, KEEPALIVED_CONF.
+# Variables: API_PORT.
 # Prints what a host is, for somebody who has no hosts.yaml of it. Read-only. One "key value" a line:
 #   hostname NAME, address INTERFACE ADDRESS/BITS   without link-local addresses
 #   server FILE URL                 the API server in each kubeconfig of kubeadm
@@ -7,7 +7,6 @@
 #   neighbour ADDRESS               who this host has just heard of on its own network
 #   active UNIT                     of the units that matter here
 #   snapshot FILE pki|alone         a file that makes snapshots of etcd, and whether it also copies kubeadm's certificates
-#   conf FILE BASE64                the files that keepalived.conf includes
 #   containerd_root PATH, oom_restricted yes        of containerd's configuration, where they stand there
 #   proxy http|https|no TEXT        the proxies that containerd was started with
 # shellcheck shell=bash disable=SC2154
@@ -49,14 +48,6 @@ while IFS= read -r file; do
     echo "snapshot $file $copies"
 done < <(grep -rlIsE 'snapshot[[:space:]]+save' /etc/crontab /etc/cron.* /var/spool/cron /etc/systemd/system /usr/local/bin /usr/local/sbin \
     /opt/*.sh /root/*.sh | sort -u)
-if [ -r "$KEEPALIVED_CONF" ] && cd "${KEEPALIVED_CONF%/*}"; then
-    while IFS= read -r pattern; do
-        mapfile -t files < <(compgen -G "$pattern")
-        for file in "${files[@]}"; do
-            [ ! -f "$file" ] || echo "conf $(realpath -s -- "$file") $(base64 -w0 <"$file")"
-        done
-    done < <(sed -nE 's/^[[:space:]]*include[a-z]?[[:space:]]+"?([^"[:space:]]+).*/\1/p' "$KEEPALIVED_CONF")
-fi
 pid=$(systemctl show containerd -p MainPID --value 2>/dev/null)
 if [ "${pid:-0}" != 0 ]; then
     tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | tr -d ' \r' | sed -nE 's/^(HTTP|http)_(PROXY|proxy)=(.*)/proxy http \3/p

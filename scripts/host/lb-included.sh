@@ -1,19 +1,11 @@
-# Variables: PATTERNS (array: what keepalived.conf includes: paths or patterns), KEEPALIVED_CONF. Prints each file that is read there, also
-# those that these include, a line "PATH BASE64". A pattern is taken from the directory of the file that has it, as keepalived does.
+# Variables: DIRECTORIES, PATTERNS (arrays of the same length: what keepalived's files include, and from which directory each is looked for).
+# Prints each file that is read there, a line "NUMBER PATH BASE64" with the number of its pattern, in the order in which keepalived reads them.
 # Read-only.
 # shellcheck shell=bash disable=SC2154
-seen=' '
-included() { # DIRECTORY PATTERN
-    local file line
-    cd -- "$1" 2>/dev/null || return 0
-    for file in $2; do # shellcheck disable=SC2086 # a pattern
-        [ -f "$file" ] || continue
-        file=$(realpath -s -- "$file")
-        [[ $seen != *" $file "* ]] || continue
-        seen+="$file "
-        echo "$file $(base64 -w0 <"$file")"
-        while read -r line; do included "${file%/*}" "$line"; done < <(sed -nE 's/^[[:space:]]*include[a-z]?[[:space:]]+([^[:space:]#!]+).*/\1/p' "$file")
-        cd -- "$1" || return 0
+for number in "${!PATTERNS[@]}"; do
+    cd -- "${DIRECTORIES[number]}" 2>/dev/null || continue
+    mapfile -t files < <(compgen -G "${PATTERNS[number]}" | LC_ALL=C sort)
+    for file in "${files[@]}"; do
+        [ ! -f "$file" ] || echo "$number $(realpath -s -- "$file") $(base64 -w0 <"$file")"
     done
-}
-for each in "${PATTERNS[@]}"; do included "${KEEPALIVED_CONF%/*}" "$each"; done
+done

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
-from runbooks.commands import yaml_text
+from runbooks.commands import credentials, yaml_text
 from runbooks.commands.files import hidden
 from runbooks.commands.kubeadm_config import PARTS, ClusterSettings, args_of
 from runbooks.day2.rules import cgroup_driver
@@ -172,7 +172,8 @@ def _flags(cluster: Mapping[str, Any], live: ClusterSettings) -> Iterator[Differ
                 fix = "inv cluster.reconfigure --only control-plane"
                 if flag not in wanted:
                     fix = f"write it into hosts.yaml (kubernetes.extra_args); or take it out: {fix} --drop"
-                yield Difference("control-plane", key=key, there=there.get(flag), wanted=wanted.get(flag), why=why, fix=fix)
+                old, new = (credentials.shown(flag, each.get(flag)) for each in (there, wanted))
+                yield Difference("control-plane", key=key, there=old, wanted=new, why=why, fix=fix)
 
 
 def _configuration(cluster: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[Difference]:
@@ -281,7 +282,7 @@ def masked(diff: str) -> str:
     >>> masked('+      password = "x"')
     '+      password = ***'
     """
-    return _SECRET.sub(r"\1***", hidden(diff))
+    return _SECRET.sub(r"\1***", hidden(credentials.hidden(diff)))
 
 
 def _said(value: str | None) -> str:

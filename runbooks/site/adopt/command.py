@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbooks.engine.session import ROOT
-from runbooks.errors import DegradedError, DiskError, InventoryError, OutcomeError, PrecheckError, RunbookError
+from runbooks.errors import DegradedError, DiskError, InventoryError, OutcomeError, PrecheckError
 from runbooks.inventory import source
 from runbooks.inventory.load import loaded
 from runbooks.inventory.locate import state_of
@@ -23,16 +25,17 @@ from runbooks.rules import finding
 from runbooks.site import new_file
 from runbooks.site.adopt.ground import Ground, given, ground
 from runbooks.site.adopt.kubeconfig import leader
+from runbooks.site.adopt.login import Logins
 from runbooks.site.adopt.look import Explorer
-from runbooks.site.adopt.rules import changes, differences
+from runbooks.site.adopt.outcome import Outcome, examine
+from runbooks.site.adopt.rules import changes
 from runbooks.site.adopt.rules.balancers import names, ordered
+from runbooks.site.adopt.rules.differences import said_of
 from runbooks.site.adopt.rules.draft import draft, plain
 from runbooks.site.adopt.rules.seen import Seen
 from runbooks.site.asking import answered
+from runbooks.site.withheld import without
 from runbooks.text import counted, indented, listed, printable
-
-if TYPE_CHECKING:
-    from runbooks.engine.session import Session
 
 HEAD = (
     "Written by `inv site.adopt` from what it found. Read it: comments say where it had to guess.",
@@ -40,33 +43,54 @@ HEAD = (
 )
 
 
-def adopt(*, host: str, kubeconfig: str, lbs: str, output: str, key: str, yes: bool) -> None:
-    """Carry out `inv site.adopt`. Raises InventoryError and PrecheckError before anything is written, DegradedError with the file written."""
+def adopt(  # noqa: PLR0913 - its flags
+    *, host: str, kubeconfig: str, lbs: str, output: str, key: str, yes: bool, as_json: bool = False
+) -> None:
+    """Carry out `inv site.adopt`. ``as_json``: one object on standard output (`Outcome.for_programs`), all that people read on standard error.
+
+    Raises InventoryError and PrecheckError before anything is written, DegradedError with the file written.
+    """
     if bool(host) == bool(kubeconfig):
         raise InventoryError("one of --host and --kubeconfig has to be given", hint="--host ops@10.1.1.101")
     place = ground(os.environ, ROOT, output=output)
-    logins = place.logins(given(host or leader(place, Path(kubeconfig)), key))
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        logins = place.logins(given(host or leader(place, Path(kubeconfig)), key))
+        seen = _explored(place, logins, _addresses(lbs, "--lb"), yes=yes)
+        found, withheld = without(draft(seen, *logins.said(_names(seen))))
+        outcome = Outcome(place.file, found, withheld, differs=said_of(seen, withheld), notes=logins.notes)
+        _conclude(place, seen, outcome)
+    if as_json:
+        print(json.dumps(outcome.for_programs()), flush=True)
+    if outcome.wrong:
+        raise outcome.wrong
+
+
+def _explored(place: Ground, logins: Logins, lbs: Sequence[Address], *, yes: bool) -> Seen:
     explorer = Explorer(place, logins, yes, ask)
     try:
-        seen = explorer.explore(_addresses(lbs, "--lb"))
+        return explorer.explore(lbs)
     finally:
         explorer.close()
         for note in logins.notes:  # of hosts that could not be reached, too
             print(f"note: {printable(note)}")
-    found = draft(seen, *logins.said(_names(seen)))
+
+
+def _conclude(place: Ground, seen: Seen, outcome: Outcome) -> None:
+    """Write or compare the file, and say what differs. What came of it is added to ``outcome``."""
     if place.lab:
-        found["lab"] = {"namespace": place.lab.namespace}
-    place.allow(_written(plain(found)))  # every later command connects to these
-    text = written(found, HEAD)
+        outcome.found["lab"] = {"namespace": place.lab.namespace}
+    values = plain(outcome.found)
+    place.allow(_written(values))  # every later command connects to these
+    text = written(outcome.found, HEAD)
     print(_summary(seen))
-    wrong = _compare(place, plain(found), text) if place.there else _write(place, text, plain(found), seen)
-    said = differences.findings(seen)
-    if said:
-        print(f"\nwhat differs from a site that this tool has set up:\n\n{finding.shown(said)}")
-    if wrong:
-        raise wrong
-    if not place.there:
-        _examine(place.file)
+    if place.there:
+        outcome.wrong = _compare(place, values, text, outcome)
+    else:
+        outcome.wrong = _write(place, text, values, seen, outcome)
+    if outcome.differs:
+        print(f"\nwhat differs from a site that this tool has set up:\n\n{finding.shown(outcome.differs)}")
+    if not (place.there or outcome.wrong):
+        outcome.doctor = examine(place.file)
 
 
 def _names(seen: Seen) -> dict[str, str]:
@@ -104,13 +128,14 @@ def ask(said: Sequence[str], heard: Sequence[Address]) -> list[Address]:
     return _addresses(answered("addresses of the others, separated by commas (empty: go on without): "), "load balancers")
 
 
-def _write(place: Ground, text: str, values: Mapping[str, Any], seen: Seen) -> DegradedError | None:
+def _write(place: Ground, text: str, values: Mapping[str, Any], seen: Seen, outcome: Outcome) -> DegradedError | None:
     """Write the file, and before it the VRRP password: a file that is there is only compared. Return what has to be put right in it first."""
     first = next(iter(ordered(seen)), None)
     instance = first.instance_of(seen.endpoint.vip) if first else None
     if instance and instance.password:
         keep_password(place.file, values["name"], instance.password)
     wrong = new_file.put(place.file, text)
+    outcome.written, outcome.problems = True, wrong
     print(f"\nwrote {shown(place.file)}")
     if not wrong:
         return None
@@ -144,7 +169,7 @@ def keep_password(file: Path, name: str, password: str) -> None:
     print(f"the VRRP password of the load balancers is in {shown(path)} (0600)")
 
 
-def _compare(place: Ground, given: Mapping[str, object], text: str) -> OutcomeError | None:
+def _compare(place: Ground, given: Mapping[str, object], text: str, outcome: Outcome) -> OutcomeError | None:
     """Say what differs from the file that is there. Return an error when something does. Raises InventoryError where too little was found."""
     assert place.there  # noqa: S101 - for the type checker
     try:
@@ -155,7 +180,7 @@ def _compare(place: Ground, given: Mapping[str, object], text: str) -> OutcomeEr
             f"what was found is no whole site file, and cannot be compared with {shown(place.file)}; nothing was written:{indented(lacking)}",
             hint="--output FILE writes what was found into another file, with comments",
         ) from None
-    rows = changes.changes(given, found, place.there)
+    rows = outcome.changes = changes.changes(given, found, place.there)
     if not rows:
         print(f"\n{shown(place.file)} says what was found; nothing was written")
         return None
@@ -177,29 +202,3 @@ def _summary(seen: Seen) -> str:
         "workers": listed(workers) or "none",
     }
     return "\n".join(["", *(f"  {name:14} {printable(said)}" for name, said in lines.items())])
-
-
-def _examine(file: Path) -> None:
-    """Let the doctor look at the new site. What it finds is shown, and does not fail this command."""
-    from runbooks.doctor.show import show  # noqa: PLC0415 - start-up time
-
-    print("\ninv doctor says:\n")
-    _with_site(file, show)
-    print(f"\nfrom now on: export RUNBOOKS_SITE={shown(file)}" if file != ROOT / "hosts.yaml" else "")
-
-
-def _with_site(file: Path, act: Callable[[Session], None]) -> None:
-    from runbooks.engine.session import Options, session  # noqa: PLC0415 - start-up time
-
-    before = os.environ.get("RUNBOOKS_SITE")
-    os.environ["RUNBOOKS_SITE"] = str(file)
-    try:
-        with session(Options()) as opened:
-            act(opened)
-    except RunbookError as error:
-        print(printable(f"{error}" + (f"\nnext: {error.hint}" if error.hint else ""), "\n"))
-    finally:
-        if before is None:
-            del os.environ["RUNBOOKS_SITE"]
-        else:
-            os.environ["RUNBOOKS_SITE"] = before

@@ -14,10 +14,11 @@ from runbooks.commands.node_objects import parse_node
 from runbooks.errors import InventoryError, NotServing, PrecheckError
 from runbooks.inventory.model import Host
 from runbooks.inventory.settings import Ssh
+from runbooks.local.names import known_as
 from runbooks.measure.connection import Answer, Client, OwnError, RequestError, host_name
 from runbooks.measure.credentials import tls
 from runbooks.site.adopt.ground import Ground
-from runbooks.site.adopt.login import known_as
+from runbooks.site.adopt.patience import patiently
 
 SECONDS = 15
 FLAT = "kubectl config view --raw --flatten --minify > FILE writes one with everything in it"
@@ -31,7 +32,8 @@ def leader(ground: Ground, path: Path) -> str:
     try:
         text = path.expanduser().read_text(encoding="utf-8")
         _one(text)
-        url = urlsplit(next(iter(kubeconfig.parse(text).servers), ""))
+        given = kubeconfig.parse(text)
+        url = urlsplit(next(iter(given.servers), ""))
         port = url.port or 443  # raises ValueError
         context, headers = tls(text)
     except (OSError, ValueError, PrecheckError) as error:
@@ -50,7 +52,8 @@ def leader(ground: Ground, path: Path) -> str:
     place = ground.stand_in(
         Host(name="api", address=addresses[0], roles=("control-plane",)), Ssh(user="nobody", known_hosts=ground.known_hosts)
     )
-    answer = asyncio.run(_nodes(Client(place, context, headers, {address: url.hostname}), address, port))
+    client = Client(place, context, headers, {address: next(iter(given.server_names), url.hostname)})
+    answer = _heard(client, address, port, url.hostname)
     if not answer.good:
         raise NotServing(
             f"--kubeconfig {path}: {url.hostname}:{port} answers with HTTP {answer.status}",
@@ -80,6 +83,28 @@ def chosen(found: Any) -> str:
     if not nodes:
         raise NotServing("no node of this cluster is a control plane host", hint="--host names one")
     return str(max(nodes, key=lambda each: each.ready).address)
+
+
+def _heard(client: Client, address: str, port: int, who: str) -> Answer:
+    """Return the answer of an API server that may have just been started. Raises NotServing when it gives none in time."""
+    said = patiently(lambda: _answer(client, address, port), _not_yet, who)
+    if isinstance(said, NotServing):
+        raise said
+    return said
+
+
+def _answer(client: Client, address: str, port: int) -> Answer | NotServing:
+    try:
+        return asyncio.run(_nodes(client, address, port))
+    except NotServing as error:
+        return error
+
+
+def _not_yet(said: Answer | NotServing) -> str:
+    """Return why it is no answer yet: an API server that was just started refuses connections, then answers with 500 or 503."""
+    if isinstance(said, NotServing):
+        return str(said)
+    return f"it answers with HTTP {said.status}" if said.status >= 500 else ""
 
 
 async def _nodes(client: Client, address: str, port: int) -> Answer:

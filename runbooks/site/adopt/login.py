@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -15,6 +14,7 @@ from runbooks.errors import InventoryError
 from runbooks.inventory.model import Site
 from runbooks.inventory.settings import Gateway, HostSsh, Ssh
 from runbooks.inventory.words import Address
+from runbooks.local.names import known_as
 from runbooks.local.ssh_config import OwnSsh
 
 
@@ -112,16 +112,6 @@ def _address(text: str) -> Any:
         return ip_address(text)
     except ValueError:
         return text
-
-
-def known_as(name: Address | str) -> list[Address]:
-    """Return the addresses of a name that this machine knows, [] for none; of an address itself."""
-    if not isinstance(name, str):
-        return [name]
-    try:
-        return [ip_address(str(each[4][0]).partition("%")[0]) for each in socket.getaddrinfo(name, None)]
-    except (OSError, ValueError):
-        return []
 
 
 def _resolved(text: str) -> Address:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 from runbooks.commands import adopt, adopt_cluster, lb_claims, settings_look
 from runbooks.commands.adopt import ADMIN, HostLook
-from runbooks.commands.adopt_cluster import ClusterLook
+from runbooks.commands.adopt_cluster import ClusterLook, Silent
 from runbooks.commands.base import Probe, named_batch
 from runbooks.commands.lb_config import canonical
 from runbooks.commands.lb_paths import KEEPALIVED_CONF
@@ -18,12 +19,15 @@ from runbooks.engine.ssh import Ssh
 from runbooks.errors import InventoryError, NotServing, PrecheckError, RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.inventory.words import Address
+from runbooks.local.names import known_as
 from runbooks.site.adopt.ground import Ground
-from runbooks.site.adopt.login import Logins, known_as
+from runbooks.site.adopt.login import Logins
+from runbooks.site.adopt.patience import patiently
 from runbooks.site.adopt.rules import endpoint
 from runbooks.site.adopt.rules.seen import Balancer, Endpoint, NodeLook, Seen
 from runbooks.site.trusting import Asking, trust
 from runbooks.text import listed
+from runbooks.view.includes import gather
 
 MOST_PEERS = 8  # so many load balancers are followed from one to the next, and asked at once
 
@@ -84,9 +88,7 @@ class Explorer:
         opened = self._one(first, adopt.look())
         if ADMIN not in opened.servers:
             raise PrecheckError(_no_leader(opened, self.first), hint="--host has to be a control plane host")
-        cluster = self._one(first, adopt_cluster.look(first))
-        if not isinstance(cluster, ClusterLook):
-            raise NotServing(f"{first}: {cluster}", hint="--host takes any control plane host: try another one")
+        cluster = self._cluster(first)
         nodes = self._nodes(cluster)
         looks = {name: each.look for name, each in nodes.items() if isinstance(each, NodeLook)}
         manifests = {name: each.manifests for name, each in nodes.items() if isinstance(each, NodeLook)}
@@ -115,6 +117,22 @@ class Explorer:
         said = self.read({host: probe})[host]
         if isinstance(said, RunbookError):
             raise said
+        return said
+
+    def _cluster(self, first: Host) -> ClusterLook:
+        """Return what the API server of ``first`` says, which may have just been started. Raises NotServing when it gives no answer in time."""
+
+        def ask() -> ClusterLook | str:
+            self._readings.forget()
+            found: ClusterLook | str = self._one(first, adopt_cluster.look(first))
+            return found
+
+        def missing(each: ClusterLook | str) -> str:
+            return each if isinstance(each, Silent) else ""
+
+        said = patiently(ask, missing, first.name)
+        if not isinstance(said, ClusterLook):
+            raise NotServing(f"{first}: {said}", hint="--host takes any control plane host: try another one")
         return said
 
     def _nodes(self, cluster: ClusterLook) -> dict[str, NodeLook | str]:
@@ -157,7 +175,8 @@ class Explorer:
                     left[host.name] = f"talks to the API servers, and could not be asked: {reason(host, each)}"
                     continue
                 one = Balancer(address=host.address, look=each["look"], claims=each["claims"])
-                one = Balancer(address=one.address, look=one.look, claims=one.claims, more=self._more(host, one))
+                one = replace(one, more=self._more(host, one))
+                one = replace(one, includes=gather(partial(self._one, host), host, one.keepalived_files))
                 if one.serves(where):
                     found[host.address] = one
                 else:

@@ -17,6 +17,7 @@ from runbooks.site.importing.rules.complete import complete
 from runbooks.site.importing.rules.found import Fact, Found, rows, tree
 from runbooks.site.importing.rules.values import is_address
 from runbooks.site.new_file import put, wanted
+from runbooks.site.withheld import WAY_OUT, without
 from runbooks.text import counted, indented, printable, table
 
 GENERIC: Final = frozenset({Path(name).stem for name in USUAL})
@@ -37,7 +38,9 @@ def bring(file: str, output: str, groups: dict[str, list[str]], *, resolve: bool
         f"Written by `inv site.import` from {path.name} ({found.kind}). Keys that are not here have the default named in docs/site.md.",
         "Look at each comment: what is guessed may be wrong, and what is not known has to be filled in. `inv site.check` names it.",
     ]
-    problems = put(to, written(tree(found, logins), head))
+    values, withheld = without(tree(found, logins))
+    found.notes += [f"{key} has {why}, and is not written: {WAY_OUT}" for key, why in withheld.items()]
+    problems = put(to, written(values, head))
     print(table(("", "key", "value", "from"), [tuple(map(printable, row)) for row in rows(found, logins)]))
     for note in dict.fromkeys(found.notes):
         print(f"note: {printable(note)}")

@@ -82,7 +82,11 @@ def test_the_kubeconfig_is_private_and_leads_to_the_vip(cluster: Operator) -> No
     assert secret[0] not in said
     used = cluster.lab.console("worker1", ["kubectl", "--kubeconfig=/dev/stdin", "get", "nodes"], stdin=path.read_text())
     assert used.stdout.count(" Ready ") == 4, used.stderr
-    cluster.good("cluster.kubeconfig", "--to", str(path))  # our own is replaced
+    cluster.good("cluster.kubeconfig", "--to", str(path), "--vip")  # our own is replaced
+    assert "server: https://10.1.1.100:6443\n    tls-server-name: k8s-api.company.local\n" in path.read_text()
+    used = cluster.lab.console("worker1", ["kubectl", "--kubeconfig=/dev/stdin", "get", "nodes"], stdin=path.read_text())
+    assert used.stdout.count(" Ready ") == 4, used.stderr
+    cluster.good("cluster.kubeconfig", "--to", str(path))
     path.write_text("something else")
     refused = cluster.inv("cluster.kubeconfig", "--to", str(path))
     assert refused.returncode == 3

@@ -9,18 +9,31 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from lab.control import Lab
 from tests.support import unnoticed
-from tests.support.foreign_lb import CFG, CONF, DOCUMENT, LBS, SHOP_VIP, SHOP_VRRP, as_the_document, as_the_guide, write
+from tests.support.foreign_lb import CFG, CONF, LBS, SHOP_VIP, as_the_document, as_the_guide, write
 from tests.support.operator import REFUSES, Operator, holders, sh, vip_on
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 ASKED = (unnoticed.API, unnoticed.Asked("shop", "10.1.1.100", 8443, "open|shut"))
+# On an LB: each change of whether eth0 or lo has the VIP, with the time.
+HELD = """
+was=
+until [ -e /run/enough ]; do
+    now=no
+    [ -z "$(ip -4 -o address show to 10.1.1.100)" ] || now=yes
+    [ "$now" = "$was" ] || echo "$EPOCHREALTIME $now"
+    was=$now
+    sleep 0.01
+done
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +76,13 @@ def test_without_the_flag_nothing_is_touched(operator: Operator) -> None:
 def test_what_would_meet_ours_is_refused_with_the_way_out(operator: Operator) -> None:
     lab = operator.lab
     before = as_they_are(operator)
-    for content, path, said in (
-        (f"{DOCUMENT}frontend shop\n    bind *:8405\n", CFG, "frontend shop listens on 10.1.1.12:8405, as metrics of lb.setup will (load_balancer.metrics_port)"),
-        (f"{DOCUMENT}frontend shop\n    bond *:8443\n", CFG, "haproxy refuses already the configuration that is there now"),
-        (SHOP_VRRP.replace("77\n    p", "51\n    p") % {"other": 1}, CONF, "shop has the virtual_router_id 51 on eth0, and so has load_balancer.vrrp.id"),
+    for old, new, path, said in (
+        ("bind *:8443", "bind *:8405", CFG, "frontend shop listens on 10.1.1.12:8405, as metrics of lb.setup will (load_balancer.metrics_port)"),
+        ("bind *:8443", "bond *:8443", CFG, "haproxy refuses already the configuration that is there now"),
+        ("virtual_router_id 77", "virtual_router_id 51", CONF, "shop has the virtual_router_id 51 on eth0, and so has load_balancer.vrrp.id"),
     ):  # fmt: skip
         there = sh(operator, "lb2", f"cat {path}")
-        write(lab, "lb2", path, content)
+        write(lab, "lb2", path, there.replace(old, new))
         done = operator.inv("lb.setup", "--take-over")
         assert done.returncode == REFUSES, done.stdout + done.stderr
         assert said in done.stderr, done.stderr
@@ -112,11 +125,11 @@ def test_an_lb_that_goes_loses_both_addresses(operator: Operator) -> None:
 
 def test_what_the_owner_changes_there_is_loaded_and_what_meets_ours_refused(operator: Operator) -> None:
     for host in LBS:
-        sh(operator, host, f"sed -i 's/string open/string shut/' {CFG}")
+        sh(operator, host, f"sed -i 's/is open/is shut/' {CFG}")
     operator.good("lb.setup")
     operator.idle("lb.setup")
     get = "exec 3<>/dev/tcp/10.1.1.100/8443 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && tail -n 1 <&3"
-    assert operator.lab.console("worker1", ["timeout", "3", "bash", "-c", get]).stdout.strip() == "shut"
+    assert operator.lab.console("worker1", ["timeout", "3", "bash", "-c", get]).stdout.strip() == "the shop is shut"
     # keepalived would only be reloaded with what its owner has broken.
     for wrong, right in (("priorty", "priority"), ("# gone", "# ---- end of kept vrrp")):
         there = sh(operator, "lb2", f"cat {CONF}")
@@ -132,6 +145,73 @@ def test_what_the_owner_changes_there_is_loaded_and_what_meets_ours_refused(oper
     assert done.returncode == REFUSES
     assert f"lb1: {CFG}: frontend shop listens on *:8443, where stats of lb.setup does (load_balancer.stats_port)" in done.stderr
     operator.edit(lambda site: site["load_balancer"].update(stats_port=9000))
+
+
+def on_one_at_most(operator: Operator, *words: str) -> str:
+    """Run a command: the shop's address is never on both LBs while it runs. Return what it printed.
+
+    Where the address goes back to an LB with a higher priority in the end, VRRP itself has it on both for some milliseconds.
+    """
+    held = HELD.replace("10.1.1.100", SHOP_VIP)
+    for host in LBS:
+        operator.lab.console(host, ["rm", "-f", "/run/enough"], check=True)
+    with ThreadPoolExecutor(2) as pool:
+        watches = [pool.submit(operator.lab.console, host, ["bash", "-c", held], timeout_s=600) for host in LBS]
+        try:
+            said = operator.good(*words)
+        finally:
+            for host in LBS:
+                operator.lab.console(host, ["touch", "/run/enough"], check=True)
+        seen = [each.result().stdout for each in watches]
+    changes = sorted(
+        (float(at), number, now) for number, text in enumerate(seen) for at, now in map(str.split, text.splitlines())
+    )
+    there: set[int] = set()
+    for _, number, now in changes:
+        there = there | {number} if now == "yes" else there - {number}
+        assert len(there) < 2, f"{seen}{said}"
+    print(f"the shop's address: {seen}")
+    return said
+
+
+def moved(site: dict[str, Any]) -> None:
+    site["load_balancer"]["vips"] = [{"name": "shop", "address": SHOP_VIP, "vrrp_id": 77}]
+
+
+def test_an_address_of_theirs_becomes_one_of_ours_and_is_never_on_two(operator: Operator) -> None:
+    operator.edit(moved)
+    before = as_they_are(operator)
+    done = operator.inv("lb.setup")
+    assert done.returncode == REFUSES, done.stdout + done.stderr
+    for host in LBS:
+        assert f"{host}: in the part of {CONF} that is not from lb.setup the VRRP instance shop has {SHOP_VIP}" in done.stderr
+        assert f"{host}: is replaced by lb.setup's own: vrrp_instance shop" in done.stderr
+    assert "inv lb.setup --take-over" in done.stderr
+    assert as_they_are(operator) == before
+    assert "lb2: stand aside while the other LB changes" in on_one_at_most(operator, "lb.setup", "--take-over")
+    operator.idle("lb.setup")
+    for address in ("10.1.1.100", SHOP_VIP):
+        assert holders(operator.lab, address) == ["lb1"]
+    for host in LBS:
+        assert "vrrp_instance shop " not in sh(operator, host, f"cat {CONF}")
+    assert "lb2: stand aside while the other LB changes" in operator.good("lb.rollback")
+    operator.edit(lambda site: site["load_balancer"].pop("vips"))
+    operator.idle("lb.setup")
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
+
+
+@pytest.mark.long
+def test_also_where_its_lines_were_deleted_before(operator: Operator) -> None:
+    operator.edit(moved)
+    for host in LBS:
+        sh(operator, host, f"sed -i '/^vrrp_instance shop /,/^}}/d' {CONF}")
+        assert "vrrp_instance shop " not in sh(operator, host, f"cat {CONF}")
+    assert "lb2: stand aside while the other LB changes" in on_one_at_most(operator, "lb.setup")
+    assert holders(operator.lab, SHOP_VIP) == ["lb1"]
+    operator.edit(lambda site: site["load_balancer"].pop("vips"))
+    operator.good("lb.rollback", "--original")
+    operator.good("lb.setup", "--take-over")
+    eventually(lambda: holders(operator.lab, SHOP_VIP), ["lb2"])
 
 
 @pytest.mark.long

@@ -23,6 +23,7 @@ GUIDE: Final = {
     "m3.site.example": "10.1.1.103",
     "w1.site.example": "10.1.1.201",
 }
+CONF: Final = "/etc/keepalived/keepalived.conf"
 SHOP: Final = "10.1.1.99"  # the VIP of the second VRRP instance, on the LBs of the guide's cluster
 
 
@@ -63,7 +64,7 @@ def build(lab: Lab, kind: str, masters: int = 3, version: str = "1.20.2") -> Non
     nodes = _nodes(kind, masters)
     prepared = {"VERSION": version, "RESTRICT": str(not machine.may_raise_limits()).lower()}
     with ThreadPoolExecutor() as pool:
-        work = [pool.submit(sh, lab, host, f"{kind}-lb", **_of_lb(host)) for host in LBS]
+        work = [pool.submit(balancer, lab, host, kind) for host in LBS]
         work += [pool.submit(sh, lab, host, "node", **prepared) for host in nodes]
         for each in work:
             each.result()
@@ -72,7 +73,7 @@ def build(lab: Lab, kind: str, masters: int = 3, version: str = "1.20.2") -> Non
                 sh(lab, host, "guide-node", ADDRESS=address)
     first, *others = hosts_of("control-plane", kind, masters)
     api = "v1beta2" if int(version.split(".")[1]) < 22 else "v1beta3"
-    said = sh(lab, first, f"{kind}-init", VERSION=version, API=api)
+    said = sh(lab, first, f"{kind}-init", "init", VERSION=version, API=api)
     key = re.findall(r"--certificate-key ([0-9a-f]{64})", said)[0]
     kubectl(lab, first, "apply", "-f", "-", stdin=Path(MANIFEST).read_text())
     join = run(lab, first, "kubeadm token create --print-join-command").strip()
@@ -83,10 +84,22 @@ def build(lab: Lab, kind: str, masters: int = 3, version: str = "1.20.2") -> Non
     kubectl(lab, first, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=300s")
 
 
-def sh(lab: Lab, host: str, script: str, **variables: str) -> str:
-    """Run one of the scripts beside this module on a host's console, and return what it printed."""
+def balancer(lab: Lab, host: str, kind: str) -> None:
+    """Set up a load balancer of the cluster of ``kind``; that of the guide has the shop, too."""
+    sh(lab, host, f"{kind}-lb", **numbers(host))
+    if kind == "guide":
+        sh(lab, host, "shop", CFG="/etc/haproxy/conf.d/shop.cfg", CONF=CONF, VIP=SHOP, PORT="8080", **numbers(host))
+
+
+def sh(lab: Lab, host: str, *scripts: str, **variables: str) -> str:
+    """Run scripts that stand beside this module on a host's console, as one, and return what they printed."""
+    return run(lab, host, text_of(*scripts, **variables))
+
+
+def text_of(*scripts: str, **variables: str) -> str:
+    """Return scripts that stand beside this module as one, with their variables."""
     given = "".join(f"{name}={shlex.quote(text)}\n" for name, text in variables.items())
-    return run(lab, host, given + (HERE / f"{script}.sh").read_text())
+    return given + "".join((HERE / f"{script}.sh").read_text() for script in scripts)
 
 
 def kubectl(lab: Lab, host: str, *words: str, stdin: str = "") -> str:
@@ -115,7 +128,8 @@ def _nodes(kind: str, masters: int) -> dict[str, str]:
     return {host: address for host, address in nodes.items() if host in kept or (host.startswith("w") and masters > 1)}
 
 
-def _of_lb(host: str) -> dict[str, str]:
+def numbers(host: str) -> dict[str, str]:
+    """Return the variables of the scripts of load balancers on one of them: lb1 has the VIP, and lb2 the shop's."""
     first = host == "lb1"
     state, priority, second = ("MASTER", "110", "100") if first else ("BACKUP", "100", "110")
     return {"STATE": state, "PRIORITY": priority, "PRIORITY2": second}

@@ -1,10 +1,10 @@
 # Variables: VERSION, API (v1beta2 for kubeadm 1.20). The document's first control plane host.
 # Corrected where it cannot work: etcd's extraArgs (kubeadm gives ONE ClusterConfiguration to all hosts: name, addresses and a list of
 # three members that do not exist yet would be the same on each), and the API version of this kubeadm.
-# Of the lab: cgroupfs, no CoreDNS (it has no image: ImagePull), the machine's conntrack limit.
-# shellcheck shell=bash disable=SC2154
+# init.sh stands behind this.
+# shellcheck shell=bash disable=SC2034,SC2154
 set -eux
-cat >/root/kubeadm-config.yaml <<EOF
+cat >/root/kubeadm.yaml <<EOF
 apiVersion: kubeadm.k8s.io/$API
 kind: InitConfiguration
 localAPIEndpoint:
@@ -44,17 +44,5 @@ etcd:
     - "10.1.1.101"
     - "10.1.1.102"
     - "10.1.1.103"
----
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-cgroupDriver: cgroupfs
-failSwapOn: false
-syncFrequency: 10s
----
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-mode: iptables
-conntrack:
-  maxPerCore: 0
 EOF
-kubeadm init --config=/root/kubeadm-config.yaml --upload-certs --skip-phases=addon/coredns --ignore-preflight-errors=Swap,ImagePull
+MODE=iptables

@@ -1,4 +1,4 @@
-# Variables: STATE (MASTER or BACKUP), PRIORITY. A load balancer as the document has it, shared/seed/ha-cluster.ko.md: with its TCP checks, its
+# Variables: STATE (MASTER or BACKUP), PRIORITY, INGRESS (no: without the document's optional front ends). A load balancer as the document has it, shared/seed/ha-cluster.ko.md: with its TCP checks, its
 # writable statistics on every address, and a keepalived script that never fails over.
 # Corrected where it cannot work: the VIP must be bound on the standby too (net.ipv4.ip_nonlocal_bind); apt-get for yum.
 # shellcheck shell=bash disable=SC2154
@@ -59,6 +59,8 @@ backend k8s-api-backend
     server master1 10.1.1.101:6443 check
     server master2 10.1.1.102:6443 check
     server master3 10.1.1.103:6443 check
+EOF
+[ "${INGRESS-yes}" = no ] || cat >>/etc/haproxy/haproxy.cfg <<'EOF'
 
 # HTTP Ingress Frontend (optional)
 frontend ingress-http

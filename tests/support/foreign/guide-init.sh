@@ -1,7 +1,7 @@
 # Variables: VERSION, API (v1beta2 for kubeadm 1.20). The first control plane host as the HA guide has it: `kubeadm init
 # --control-plane-endpoint --upload-certs`, as a file, since etcd's directory has no flag.
 # https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-availability/
-# Of the lab: cgroupfs, no CoreDNS (it has no image: ImagePull), the machine's conntrack limit.
+# init.sh stands behind this.
 # shellcheck shell=bash disable=SC2154
 set -eux
 cat >/root/kubeadm.yaml <<EOF
@@ -14,16 +14,4 @@ networking:
 etcd:
   local:
     dataDir: /data/etcd
----
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-cgroupDriver: cgroupfs
-failSwapOn: false
-syncFrequency: 10s
----
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-conntrack:
-  maxPerCore: 0
 EOF
-kubeadm init --config=/root/kubeadm.yaml --upload-certs --skip-phases=addon/coredns --ignore-preflight-errors=Swap,ImagePull

@@ -1,5 +1,5 @@
-# Variables: STATE (MASTER or BACKUP), PRIORITY, PRIORITY2 (of the second instance). A load balancer as kubeadm's HA guide has it, with a second front end
-# for something else (a page on port 8080 of a second VIP) in a file of its own, and a second VRRP instance.
+# Variables: STATE (MASTER or BACKUP), PRIORITY, ROUTER_ID (51 without one). A load balancer as kubeadm's HA guide has it; HAProxy also reads /etc/haproxy/conf.d, where shop.sh puts
+# something else.
 # https://github.com/kubernetes/kubeadm/blob/main/docs/ha-considerations.md
 # shellcheck shell=bash disable=SC2154
 set -eux
@@ -46,15 +46,6 @@ backend apiserverbackend
     server m3 10.1.1.103:6443 check verify none
 EOF
 mkdir -p /etc/haproxy/conf.d
-cat >/etc/haproxy/conf.d/shop.cfg <<'EOF'
-# Not Kubernetes: the shop's page.
-frontend shop
-    bind *:8080
-    default_backend shop-servers
-
-backend shop-servers
-    http-request return status 200 content-type text/plain string "the shop is open\n"
-EOF
 echo 'EXTRAOPTS="-f /etc/haproxy/conf.d"' >>/etc/default/haproxy
 cat >/etc/keepalived/check_apiserver.sh <<'EOF'
 #!/bin/sh
@@ -84,7 +75,7 @@ vrrp_script check_apiserver {
 vrrp_instance VI_1 {
     state $STATE
     interface eth0
-    virtual_router_id 51
+    virtual_router_id ${ROUTER_ID-51}
     priority $PRIORITY
     authentication {
         auth_type PASS
@@ -95,16 +86,6 @@ vrrp_instance VI_1 {
     }
     track_script {
         check_apiserver
-    }
-}
-
-vrrp_instance shop {
-    state BACKUP
-    interface eth0
-    virtual_router_id 77
-    priority $PRIORITY2
-    virtual_ipaddress {
-        10.1.1.99/24
     }
 }
 EOF

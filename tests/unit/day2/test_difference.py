@@ -257,3 +257,15 @@ def test_flags_of_the_api_server_and_sections_of_the_kubelet_are_no_secrets(diff
 )
 def test_what_may_be_a_secret_is_masked(line: str) -> None:
     assert "horse" not in rules.masked(line)
+
+
+def test_a_password_of_a_flag_is_in_no_difference() -> None:
+    before = flags(api_server={"oidc-issuer-url": "https://jo:hunter2@login.example", "webhook-token": "hunter2"})
+    found = rules.of_cluster(site(), settings(before, live(before)), live(before))
+    assert [(each.key, each.there, each.wanted) for each in found] == [
+        ("kube-apiserver --oidc-issuer-url", "***", None),
+        ("kube-apiserver --webhook-token", "***", None),
+    ]
+    assert "hunter2" not in rules.masked(
+        "-    - --oidc-issuer-url=https://jo:hunter2@login.example\n+    - --webhook-token=hunter2\n"
+    )

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from ipaddress import ip_address
 
+import msgspec
 import pytest
 
-from runbooks.commands import lb_claims, lb_kept
+from runbooks.commands import lb_kept
 from runbooks.commands.files import File, Found
 from runbooks.commands.lb_claims import Claims, Present
 from runbooks.commands.lb_kept import Kept
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.errors import PrecheckError
+from runbooks.inventory.settings_lb import Vip
 from runbooks.lb import claims as gates
 from runbooks.lb import steps, tasks
 from runbooks.lb.files import lb_files
-from runbooks.lb.taken import apart, away, deaf_in_the_end, taken
+from runbooks.lb.taken import apart, away, changes_hands, deaf_in_the_end, moves, taken, unknown_holder
 from runbooks.lb.wanted import Wanted, kept_in
 from runbooks.recover.lb import files_of_others
 from runbooks.rules import lb_claims as claim_rules
-from tests.support.fakes import bash, lb, site
-from tests.support.foreign_lb import DOCUMENT, DOCUMENT_VRRP, NUMBERS, SHOP, SHOP_VRRP
+from tests.support.fakes import lb, site
+from tests.support.foreign_lb import BESIDE, INSIDE, files_of
 
 pytestmark = pytest.mark.unit
 
 LB1, LB2 = lb(1), lb(2)
-VRRP = (DOCUMENT_VRRP + SHOP_VRRP) % NUMBERS["lb1"]
-THEIRS = {HAPROXY_CFG: DOCUMENT + SHOP, KEEPALIVED_CONF: VRRP}
+WRITTEN = files_of("lb1", "document-lb", "shop", INGRESS="no", **INSIDE)
+THEIRS = {path: WRITTEN[path] for path in (HAPROXY_CFG, KEEPALIVED_CONF)}
+VRRP = THEIRS[KEEPALIVED_CONF]
+DOCUMENT_VRRP = files_of("lb2", "document-lb", INGRESS="no")[KEEPALIVED_CONF]
+SHOP, SHOP_VRRP = (files_of("lb1", "shop", **BESIDE)[BESIDE[name]] for name in ("CFG", "CONF"))
 
 
 def claims(texts, *, default=False, **more) -> Claims:
@@ -51,7 +57,7 @@ def test_what_stays_is_in_our_files_and_found_there_again():
     cfg = files[HAPROXY_CFG].content
     assert files[HAPROXY_CFG].mode == "0600"
     assert SHOP in cfg
-    assert SHOP_VRRP % NUMBERS["lb1"] in files[KEEPALIVED_CONF].content
+    assert SHOP_VRRP in files[KEEPALIVED_CONF].content
     # Theirs decides how the process runs; only once, as HAProxy refuses two.
     for word in ("chroot", "user", "group"):
         assert len(re.findall(rf"(?m)^ +{word} +\S+$", cfg)) == 1, word
@@ -102,7 +108,7 @@ def test_parts_that_changed_since_they_were_read_are_not_overwritten():
     kept = taken(site(), LB1, claims(ours)).kept
     want = Wanted(site(), LB1, lb_files(site(), LB1, None, kept), kept=kept)
     gates.still_kept(want, claims(ours))
-    later = claims({**ours, HAPROXY_CFG: ours[HAPROXY_CFG].replace("string open", "string shut")})
+    later = claims({**ours, HAPROXY_CFG: ours[HAPROXY_CFG].replace("is open", "is shut")})
     for each, there in ((want, later), (replace(want, kept=lb_kept.NOTHING), claims(ours))):  # as when the host did not answer
         with pytest.raises(PrecheckError, match=r"lb1: the parts .* have changed since this command has read them"):
             gates.still_kept(each, there)
@@ -113,7 +119,7 @@ def test_whose_addresses_are_away_while_an_lb_stands_aside_is_said():
     kept = taken(site(), LB1, claims(THEIRS)).kept
     assert away(kept, [claims(THEIRS)]) == []
     assert away(kept, [claims({}, included={"/etc/keepalived/a.conf": VRRP})]) == []
-    assert away(kept, [claims({KEEPALIVED_CONF: DOCUMENT_VRRP % NUMBERS["lb2"]})]) == [
+    assert away(kept, [claims({KEEPALIVED_CONF: DOCUMENT_VRRP})]) == [
         "the VRRP instance shop is on no other load balancer: while keepalived stands aside here, nobody has 10.1.1.77"
     ]
 
@@ -123,7 +129,7 @@ def test_a_rollback_never_ends_with_two_kinds_of_keepalived():
     assert deaf_in_the_end(site(), {LB1: VRRP, LB2: ours}) == ([LB1], [LB2])
     assert deaf_in_the_end(site(), {LB1: VRRP, LB2: VRRP}) == ([], [])
     assert deaf_in_the_end(site(), {LB1: ours, LB2: ours}) == ([], [])
-    assert deaf_in_the_end(site(), {LB1: SHOP_VRRP % NUMBERS["lb1"], LB2: ours}) == ([], [])  # not our VIP
+    assert deaf_in_the_end(site(), {LB1: SHOP_VRRP, LB2: ours}) == ([], [])  # not our VIP
     before = [Wanted(site(), LB1, (File(KEEPALIVED_CONF, VRRP),), take_over=True)]
     left = {LB2: {KEEPALIVED_CONF: Found(ours, "0600", "root:root")}}
     with pytest.raises(PrecheckError, match="would both hold the VIP"):
@@ -164,7 +170,56 @@ def test_only_between_ours_and_theirs_the_pair_does_not_hear_each_other():
     assert not apart(site(), dict.fromkeys(both, ours), dict.fromkeys(both, ours))
     assert apart(site(), {LB1: VRRP}, dict.fromkeys(both, ours))  # LB2 is new
     assert not apart(site(), {LB1: "! empty\n", LB2: ""}, dict.fromkeys(both, ours))
-    assert not apart(site(), dict.fromkeys(both, SHOP_VRRP % NUMBERS["lb1"]), dict.fromkeys(both, ours))  # another VIP
+    assert not apart(site(), dict.fromkeys(both, SHOP_VRRP), dict.fromkeys(both, ours))  # another VIP
+
+
+def with_shop():
+    """The site whose hosts.yaml has got the shop's address."""
+    before = site()
+    vip = Vip(name="shop", address=ip_address("10.1.1.77"), vrrp_id=77)
+    return msgspec.structs.replace(before, load_balancer=msgspec.structs.replace(before.load_balancer, vips=(vip,)))
+
+
+def test_an_address_of_theirs_in_hosts_yaml_is_refused_and_replaced_with_the_flag():
+    ours = texts(taken(site(), LB1, claims(THEIRS)).kept)
+    there = claims({path: ours[path] for path in THEIRS})
+    assert moves(site(), there) == []
+    found = taken(with_shop(), LB1, there)
+    assert (found.kept.vrrp, found.replaced, found.problems) == ("", ("vrrp_instance shop",), ())
+    kept = kept_in({path: Found(ours[path], "0600", "root:root") for path in THEIRS})
+    without, with_flag = (
+        Wanted(with_shop(), LB1, lb_files(with_shop(), LB1, None, each), kept=each, take_over=flag)
+        for each, flag in ((kept, False), (found.kept, True))
+    )
+    with pytest.raises(
+        PrecheckError, match=r"not from lb\.setup the VRRP instance shop has 10\.1\.1\.77, as hosts.yaml has now"
+    ) as raised:
+        gates.refuse([(without, there)])
+    assert "--take-over" in str(raised.value.hint)
+    gates.refuse([(with_flag, there)])
+    gates.still_kept(with_flag, there)
+
+
+def test_where_an_address_changes_hands_the_pair_does_not_hear_each_other():
+    plain = texts(lb_kept.NOTHING)[KEEPALIVED_CONF]
+    theirs = texts(taken(site(), LB1, claims(THEIRS)).kept)[KEEPALIVED_CONF]
+    own = next(file.content for file in lb_files(with_shop(), LB1, None) if file.path == KEEPALIVED_CONF)
+    assert [changes_hands(*each) for each in ((theirs, own), (own, theirs), (plain, own), (theirs, plain), (own, own), (VRRP, own))] == [
+        True, True, False, False, False, False,
+    ]  # fmt: skip
+    # Its lines were deleted, and an LB has it all the same.
+    both, has = {LB1: plain, LB2: plain}, {LB2: ["10.1.1.77"]}
+    assert unknown_holder(both, has, dict.fromkeys(both, own))
+    assert not unknown_holder(both, {}, dict.fromkeys(both, own))
+    assert not unknown_holder(dict.fromkeys(both, own), has, dict.fromkeys(both, own))
+    assert not unknown_holder(dict.fromkeys(both, theirs), has, dict.fromkeys(both, theirs))
+    assert not unknown_holder(both, has, both)
+
+
+def test_what_stays_in_a_file_of_ours_keeps_every_byte():
+    part = "# mine\n\nvrrp_script a {\n  script x\n}\n! at the end\n"
+    file = next(each for each in lb_files(site(), LB1, None, Kept("", "", part)) if each.path == KEEPALIVED_CONF)
+    assert taken(with_shop(), LB1, claims({KEEPALIVED_CONF: file.content})).kept.vrrp == part
 
 
 def test_the_order_of_a_switch():
@@ -182,22 +237,6 @@ def test_the_order_of_a_switch():
         "lb2: run keepalived with this configuration",
         "lb2: serves: VRRP, stats, metrics",
     ]
-
-
-def test_included_files_are_found_as_keepalived_finds_them(tmp_path):
-    top = tmp_path / "keepalived"
-    (top / "conf.d").mkdir(parents=True)
-    (top / "conf.d/a.conf").write_text("vrrp_instance a {\n}\ninclude more/*.inc # of a\n")
-    (top / "conf.d/more").mkdir()
-    (top / "conf.d/more/b.inc").write_text("include ../a.conf\n")
-    program = lb_claims.included(["conf.d/*.conf", "missing/*", str(top / "conf.d/a.conf")]).command.program
-    answer = bash(program.replace("/etc/keepalived", str(top)))
-    assert answer.exited == 0, answer.stderr
-    parse = lb_claims.included([]).parse
-    assert {path: text.partition("\n")[0] for path, text in parse(answer).items()} == {
-        str(top / "conf.d/a.conf"): "vrrp_instance a {",
-        str(top / "conf.d/more/b.inc"): "include ../a.conf",
-    }
 
 
 def test_a_new_lb_is_told_of_the_files_that_others_read():

@@ -103,3 +103,28 @@ def test_without_ssh_on_this_machine(ssh, monkeypatch):
     login = ssh("Host a\n HostName b\n").login("a", Jump("", "ops"), Ways((Jump("c"),)))
     assert (login.address, login.user, login.port) == ("a", "ops", 22)
     assert [each.address for each in login.gateways] == ["c"]
+
+
+def test_a_key_is_the_file_that_ssh_means(ssh, tmp_path, monkeypatch):
+    monkeypatch.setenv("KEYS", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "m1_ops").write_text("key")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    keys = {
+        "IdentityFile ${KEYS}/%h_%r": str(tmp_path / "m1_ops"),
+        "IdentityFile ~/.ssh/%n-%p": "~/.ssh/a-2222",
+        "IdentityFile keys/own": str(tmp_path / "work/keys/own"),
+        "IdentityFile none": None,
+    }
+    for line, key in keys.items():
+        login = ssh(f"Host a\n HostName m1\n User ops\n Port 2222\n {line}\n").login("a")
+        assert (login.key, login.notes) == (key, ())
+    assert ssh("").login("a", Jump("", key="keys/given")).key == str(tmp_path / "work/keys/given")
+    assert ssh("").login("a", None, Ways((Jump("b", key="k"),))).gateways[0].key == str(tmp_path / "work/k")
+
+
+def test_a_key_that_only_ssh_can_name_is_said(ssh):
+    login = ssh("Host a\n IdentityFile ~/.ssh/%C\n").login("a")
+    assert login.key is None
+    assert login.notes == ("a: IdentityFile ~/.ssh/%C cannot be said here; write ssh.key by hand",)

@@ -1,11 +1,13 @@
 """YAML of others: kubeconfigs as kubeadm and people write them, and any other text."""
 
 from contextlib import suppress
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.cluster.kubeconfig import unknown
 from runbooks.commands import kubeconfig, yaml_text
 from runbooks.commands.base import Answer
 from runbooks.commands.kubeconfig import Kubeconfig, parse, through
@@ -122,3 +124,33 @@ def test_any_punctuation_is_read_or_refused(text):
     for read in (yaml_text.documents, parse, lambda given: through(given, "x:1")):
         with suppress(ValueError):
             read(text)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "- cluster:\n    server: https://a:1\n  name: k",
+        "- name: k\n  cluster:\n    certificate-authority-data: eA==\n    server: https://a:1",
+    ],
+)
+def test_by_an_address_the_name_is_still_checked(entry):
+    text = f"apiVersion: v1\nclusters:\n{entry}\nusers: []\n"
+    found = kubeconfig.parse(kubeconfig.by_address(text, "[fd00::9]:6443", "api.site.example"))
+    assert (found.servers, found.server_names) == (("https://[fd00::9]:6443",), ("api.site.example",))
+
+
+def test_a_kubeconfig_in_one_line_is_refused():
+    with pytest.raises(ValueError, match="on a line of its own"):
+        kubeconfig.by_address('{"clusters": [{"cluster": {"server": "https://a:1"}}]}', "b:1", "c")
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (["10.1.1.100", "fd00::1"], ""),
+        (["10.1.1.7"], "api.site.example is 10.1.1.7 on this machine, not 10.1.1.100"),
+        ([], "this machine knows no address of api.site.example"),
+    ],
+)
+def test_a_name_that_this_machine_does_not_know_is_said(known, said):
+    assert unknown("api.site.example", ip_address("10.1.1.100"), [ip_address(each) for each in known]) == said

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import stat
 from functools import partial
 from ipaddress import ip_address
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
-from runbooks.errors import DegradedError, InventoryError, PrecheckError, UnreachableError
+from runbooks.engine.tasks import error_event
+from runbooks.errors import DegradedError, InventoryError, OutcomeError, PrecheckError, UnreachableError
 from runbooks.lb.auth_pass import auth_pass
 from runbooks.site import asking
 from runbooks.site.adopt import command
@@ -68,9 +71,9 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(grounds, "LAB_RUN", tmp_path / "no labs")
     monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.delenv("RUNBOOKS_SITE", raising=False)
-    monkeypatch.setattr(command, "_examine", lambda file: print("the doctor looks"))
+    monkeypatch.setattr(command, "examine", lambda file: print("the doctor looks") or {"ok": True, "findings": []})
 
-    def run(seen, root=tmp_path):
+    def run(seen, root=tmp_path, **more):
         def look(logins, lbs):
             logins.of("master1", ip_address("10.1.1.101"))
             return seen
@@ -80,7 +83,7 @@ def run(tmp_path, monkeypatch):
             command, "Explorer", lambda _, logins, *more: SimpleNamespace(explore=partial(look, logins), close=str)
         )
         file = tmp_path / "mine.yaml"
-        command.adopt(host="ops@192.0.2.1", kubeconfig="", lbs="", output=str(file), key="", yes=False)
+        command.adopt(host="ops@192.0.2.1", kubeconfig="", lbs="", output=str(file), key="", yes=False, **more)
         return file
 
     return run
@@ -127,3 +130,66 @@ def test_nothing_is_written_about_addresses_that_later_commands_must_not_connect
     with pytest.raises(PrecheckError, match=r"10\.1\.1\.100 is in 10\.1\.1\.0/24, the network of the example site"):
         run(adopted.seen(), root=ROOT)
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- what others may read, and what programs read
+
+
+SECRETS = {
+    "apiServer": {
+        "extraArgs": {
+            "v": "2",
+            "oidc-issuer-url": "https://jo:hunter2@login.example",
+            "token-auth-file": "/etc/kubernetes/tokens.csv",
+            "webhook-token": "hunter2",
+        }
+    },
+    "etcd": {"local": {"extraArgs": {"experimental-auth-header": "Bearer hunter2hunter2"}}},
+}
+
+
+def test_a_password_of_a_flag_or_a_url_is_written_and_shown_nowhere(run, capsys):
+    nodes = {
+        "master1": adopted.on_node("master1", "10.1.1.101", "proxy https http://jo:hunter2@192.0.2.9:3128", "proxy no .example")
+    }
+    file = run(adopted.seen(adopted.CONFIGURATION | SECRETS, nodes=nodes))
+    said, text = capsys.readouterr(), file.read_text()
+    assert [name for name, each in {"file": text, "output": said.out, "errors": said.err}.items() if "hunter2" in each] == []
+    values = yaml.safe_load(text)
+    assert values["kubernetes"]["extra_args"]["api_server"] == {"v": "2", "token-auth-file": "/etc/kubernetes/tokens.csv"}
+    assert ("etcd" in values["kubernetes"]["extra_args"], values["baseline"]) == (False, {})
+    comments = [line.strip() for line in text.splitlines() if "left out, as others" in line]
+    assert [each.partition("read this file: ")[2] for each in comments] == [
+        "etcd.experimental-auth-header has a password or token in it",
+        "oidc-issuer-url has a login in it, webhook-token has a password or token in it",
+        "proxy.https has a login in it",
+    ]
+    assert "kubernetes.extra_args.api_server.webhook-token has a password or token in it: it is not in the file" in said.out
+    assert "only inv cluster.reconfigure --drop takes it out" in said.out
+
+
+def test_programs_get_one_object_and_people_the_rest(run, capsys):
+    file = run(adopted.seen(adopted.CONFIGURATION | SECRETS), as_json=True)
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert (found["ok"], found["written"], found["file"], found["changes"]) == (True, True, str(file), [])
+    assert found["found"]["endpoint"]["vip"] == "10.1.1.100"
+    assert found["found"]["kubernetes"]["extra_args"]["api_server"] == {"v": "2", "token-auth-file": "/etc/kubernetes/tokens.csv"}
+    assert {each["key"] for each in found["guessed"]} >= {"backup.directory", "kubernetes.extra_args.api_server"}
+    assert {"key": "kubernetes.extra_args.api_server.webhook-token", "why": "a password or token in it"} in found["withheld"]
+    assert "a failed check never moves the VIP" in " ".join(each["seen"] for each in found["differs"])
+    assert found["doctor"] == {"ok": True, "findings": []}
+    assert "hunter2" not in said.out
+    assert "the doctor looks" in said.err
+
+
+def test_programs_get_what_a_file_says_otherwise_and_the_error(run, capsys):
+    file = run(adopted.seen())
+    file.write_text(file.read_text().replace("id: 51", "id: 52"))
+    capsys.readouterr()
+    with pytest.raises(OutcomeError), error_event(shown=True):
+        run(adopted.seen(), as_json=True)
+    found, error = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (found["ok"], found["written"], found["doctor"]) == (False, False, None)
+    assert found["changes"] == [{"key": "load_balancer.vrrp.id", "file": "52", "found": "51"}]
+    assert (error["event"], error["exit"]) == ("error", 1)

@@ -17,6 +17,7 @@ from runbooks.inventory.written import written
 from runbooks.rules import kubeadm_args
 from runbooks.site.adopt.rules import balancers, differences
 from runbooks.site.adopt.rules.draft import draft, plain
+from runbooks.site.withheld import without
 from tests.unit.site import adopted
 from tests.unit.site.adopted import CONFIGURATION
 
@@ -24,7 +25,7 @@ SSH = {"user": "ops"}
 
 
 def written_of(seen: Any) -> str:
-    return written(draft(seen, SSH, {}))
+    return written(without(draft(seen, SSH, {}))[0])
 
 
 def site_of(text: str, tmp_path: Path) -> Loaded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands import adopt, adopt_cluster
 from runbooks.commands.base import Answer
+from runbooks.commands.keepalived_includes import Includes, Wanted
 from runbooks.errors import InventoryError
 from runbooks.site.adopt import look as looking
 from runbooks.site.adopt.rules import differences_lb, endpoint, ground, proxies, vrrp
@@ -44,7 +46,7 @@ def test_a_host_says_what_it_is():
     said = of(
         "hostname M1.site.example\naddress eth0 10.1.1.101/24\naddress eth0 fd00::1/64\nserver admin.conf https://api.site.example:6443\n"
         "resolves api.site.example 10.1.1.100\npeer 10.1.1.11\npeer fd00::9\nneighbour fe80::1\nactive kubelet\n"
-        "snapshot /etc/cron.d/x pki\nconf /etc/keepalived/a.conf dnJycAo=\ncontainerd_root /data/containerd\noom_restricted yes\nlater words\n"
+        "snapshot /etc/cron.d/x pki\ncontainerd_root /data/containerd\noom_restricted yes\nlater words\n"
     )
     assert (said.hostname, said.servers, said.active) == (
         "M1.site.example",
@@ -53,7 +55,7 @@ def test_a_host_says_what_it_is():
     )
     assert said.resolved == {"api.site.example": (ip_address("10.1.1.100"),)}
     assert said.peers == {ip_address("10.1.1.11"), ip_address("fd00::9")}
-    assert (said.snapshots, said.included) == ({"/etc/cron.d/x": True}, {"/etc/keepalived/a.conf": "vrrp\n"})
+    assert said.snapshots == {"/etc/cron.d/x": True}
     assert (said.containerd_root, said.oom_restricted) == ("/data/containerd", True)
     assert said.has(ip_address("10.1.1.101"))
     assert not said.has(ip_address("10.1.1.102"))
@@ -67,6 +69,7 @@ def test_an_answer_without_an_end_is_none():
 def test_an_api_server_that_refuses_is_told_in_its_words():
     said = adopt_cluster.parse(Answer(0, f"clock 1\n{adopt_cluster.NODES} 1 Forbidden: no\n"))
     assert said == f"its API server did not give {adopt_cluster.NODES}: Forbidden: no"
+    assert isinstance(said, adopt_cluster.Silent)
 
 
 def test_a_cluster_that_kubeadm_did_not_build_is_said():
@@ -214,3 +217,17 @@ def test_braces_in_braces_without_end_end_no_reader():
 def test_no_configuration_ends_the_readers(text):
     assert isinstance(vrrp.instances(f"vrrp_instance A {{\n{text}"), tuple)
     assert isinstance(proxies.proxies(f"frontend a\n{text}"), tuple)
+
+
+def test_an_instance_in_a_file_that_is_included_by_an_included_one_is_seen():
+    lb = adopted.balancer("lb1", "10.1.1.11", keepalived="include conf.d/*.conf\n")
+    files = {
+        Wanted("/etc/keepalived", "conf.d/*.conf"): ("/etc/keepalived/conf.d/a.conf",),
+        Wanted("/etc/keepalived/conf.d", "vips"): ("/etc/keepalived/conf.d/vips",),
+    }
+    text = "vrrp_instance A {\n interface eth0\n virtual_router_id 9\n virtual_ipaddress {\n include vips\n }\n}\n"
+    parts = Includes(files, {"/etc/keepalived/conf.d/a.conf": text, "/etc/keepalived/conf.d/vips": "10.1.1.100\n"})
+    found = replace(lb, includes=parts).instance_of(ip_address("10.1.1.100"))
+    assert found
+    assert (found.name, found.router_id) == ("A", 9)
+    assert lb.instance_of(ip_address("10.1.1.100")) is None

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from runbooks.commands import credentials
 from runbooks.rules.finding import Finding, ordered
 from runbooks.site.adopt.rules import differences_lb, proxy
 from runbooks.site.adopt.rules.seen import Seen
+from runbooks.site.withheld import WAY_OUT
 from runbooks.text import counted, listed, printable
 
 CONTROL_PLANE: Final = "inv cluster.reconfigure --only control-plane"
@@ -21,6 +23,27 @@ def findings(seen: Seen) -> list[Finding]:
     """Return all differences, the most severe first."""
     return ordered(
         together([*_etcd(seen), *differences_lb.findings(seen), *_runtime(seen), *_api(seen), *_proxies(seen), *_unread(seen)])
+    )
+
+
+def said_of(seen: Seen, withheld: Mapping[str, str]) -> list[Finding]:
+    """Return all differences, and first of their severity what is not in the file since it has a secret. ``withheld``: why, by key."""
+    keys = {
+        key: why for key, why in withheld.items() if not key.startswith("baseline.proxy.")
+    }  # `proxy.unfit` says these by host
+    return ordered([*(_withheld(key, why) for key, why in keys.items()), *findings(seen)])
+
+
+def _withheld(key: str, why: str) -> Finding:
+    flag = key.startswith("kubernetes.extra_args.")
+    return Finding(
+        "warn",
+        topic="secret",
+        seen=f"{key} has {why}: it is not in the file",
+        why="others may read hosts.yaml. The flag stays in force: only inv cluster.reconfigure --drop takes it out"
+        if flag
+        else "",
+        fix=WAY_OUT,
     )
 
 
@@ -42,7 +65,7 @@ def _etcd(seen: Seen) -> Iterator[Finding]:
         yield Finding(
             "fail",
             topic="etcd",
-            seen=f"etcd is external: {listed(where) if isinstance(where, list) else where}",
+            seen=credentials.hidden(f"etcd is external: {listed(where) if isinstance(where, list) else where}"),
             why="backup, recover.* and upgrade.* need etcd on the control plane hosts; they refuse this site and change nothing",
             fix="back up that etcd as before",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -140,6 +140,19 @@ def refused(program: str, flag: str) -> bool:
     (True, False)
     """
     return any(fnmatchcase(flag.replace("_", "-"), pattern) for pattern, _ in KEPT[program])
+
+
+def comments(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the key of each value with a comment, and the comment; hosts by their place, from 0."""
+    if isinstance(tree, Noted):
+        yield key, tree.comment
+        yield from comments(tree.value, key)
+    elif isinstance(tree, Mapping):
+        for name, each in tree.items():
+            yield from comments(each, f"{key}.{name}" if key else str(name))
+    elif isinstance(tree, list | tuple):
+        for number, each in enumerate(tree):
+            yield from comments(each, f"{key}[{number}]")
 
 
 def plain(tree: Any) -> Any:

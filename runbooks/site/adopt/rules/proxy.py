@@ -8,6 +8,7 @@ from contextlib import suppress
 from ipaddress import ip_network
 from typing import Final
 
+from runbooks.commands import credentials
 from runbooks.inventory.words import NoProxy, Url
 from runbooks.site.adopt.rules import pods
 from runbooks.site.adopt.rules.seen import Seen
@@ -20,12 +21,16 @@ ALWAYS: Final = frozenset({"localhost", "127.0.0.0/8", "127.0.0.1", "::1", ".svc
 def settings(seen: Seen) -> dict[str, object]:
     """Return ``baseline.proxy`` of hosts.yaml: what containerd has on the first node with a proxy; {} where none has one.
 
-    A URL with a user and a password is left out, which hosts.yaml does not take: `unfit` says so.
+    A URL with a user and a password is among them: `withheld` takes it out and leaves a comment, and `unfit` says on which hosts it is.
     """
     given = next((each.look.proxies for each in seen.read().values() if each.look.proxies.keys() & {"http", "https"}), {})
-    urls: dict[str, object] = {kind: given[kind] for kind in ("http", "https") if re.search(URL, given.get(kind, ""))}
-    if not urls:
-        return {}
+    urls: dict[str, object] = {
+        kind: given[kind]
+        for kind in ("http", "https")
+        if re.search(URL, given.get(kind, "")) or credentials.reason(kind, given.get(kind, ""))
+    }
+    if not any(re.search(URL, str(each)) for each in urls.values()):
+        return {"proxy": urls} if urls else {}
     own = [each for each in given.get("no", "").split(",") if re.search(ENTRY, each) and not _known(seen, each)]
     return {"proxy": {**urls, "no_proxy": own}}
 

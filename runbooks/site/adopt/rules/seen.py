@@ -10,6 +10,7 @@ from runbooks.commands import lb_config
 from runbooks.commands.adopt import HostLook
 from runbooks.commands.adopt_cluster import ClusterLook, Member
 from runbooks.commands.haproxy_sections import Server
+from runbooks.commands.keepalived_includes import Includes
 from runbooks.commands.lb_claims import Claims
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.inventory.words import Address
@@ -30,12 +31,13 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Balancer:
-    """A host with HAProxy or keepalived. ``more``: the configurations that they read besides the usual files, by path."""
+    """A host with HAProxy or keepalived. ``more``: the configurations that they read besides the usual files, by path; ``includes``: keepalived's."""
 
     address: Address
     look: HostLook
     claims: Claims
     more: Mapping[str, str] = field(default_factory=dict, repr=False)
+    includes: Includes = field(default_factory=Includes, repr=False)
 
     @property
     def name(self) -> str:
@@ -49,9 +51,14 @@ class Balancer:
 
     @cached_property
     def keepalived(self) -> str:
-        """All that keepalived reads; what is included stands at the end."""
+        """All that keepalived reads, what is included in its place."""
+        return "\n".join(self.includes.whole(path, text) for path, text in self.keepalived_files.items())
+
+    @property
+    def keepalived_files(self) -> dict[str, str]:
+        """The files that keepalived is started with, by path."""
         named = self.claims.named.get("keepalived") or (KEEPALIVED_CONF,)
-        return "\n".join([self._texts(named), *self.look.included.values()])
+        return {path: self._texts((path,)) for path in named}
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:

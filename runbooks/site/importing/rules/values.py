@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+from runbooks.commands import credentials
+
 VAULT: Final = "$ANSIBLE_VAULT"
 TRUE: Final = frozenset({"true", "yes", "on", "1"})
-LOGIN: Final = re.compile(r":[^\s/@,]+@")  # USER:PASSWORD@HOST
 NUMBER: Final = re.compile(r"[0-9]{1,9}")
 NONE: Final = frozenset({"", "~", "null", "none"})
 
@@ -45,7 +46,7 @@ def known(value: object) -> object | None:
         return Unknown("encrypted with ansible-vault")
     if "{{" in text or "{%" in text:
         return Unknown("a template")
-    if LOGIN.search(text):
+    if credentials.reason("", text):
         return Unknown("a text with a password in it")
     return Unknown("an environment variable") if re.search(r"\$(\{|[A-Za-z_])", text) else text
 
