@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbooks.commands.base import Probe
-from runbooks.commands.drain_objects import MARK
 from runbooks.commands.kubectl import read_json, read_path, seconds
 from runbooks.inventory.model import Host
 
+MARK = "ha-runbooks/drained"  # an annotation: the cordon is ours, and is taken away after the upgrade of the node
 SEEN = "kubernetes.io/config.seen"  # an annotation of mirror pods
 # Labels and taints: the first since 1.20, the second until 1.23.
 CONTROL_PLANE_KEYS = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})

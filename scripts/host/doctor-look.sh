@@ -32,9 +32,5 @@ for note in reboot/note reconfigure/control-plane reconfigure/containerd reconfi
 done
 if systemctl -q is-active ha-runbooks-kubeadm ha-runbooks-upgrade; then echo "working yes"; fi
 if [ -e "$top/etcd-restore/plan" ] && [ ! -e "$top/etcd-restore/done" ]; then echo "restoring yes"; fi
-for target in "${TARGETS[@]}"; do
-    IFS=' ' read -r address port <<<"$target"
-    knock "$address" "$port" &
-done
-wait
+knock "${TARGETS[@]}"
 true
