@@ -98,7 +98,7 @@ class Look:
 
 
 def look(access: Access = STACKED) -> Probe[Look]:
-    """Ask the member on this host; takes about 6 s at most. A member that does not answer is part of the result, not an error."""
+    """Ask the member on this host; takes about 8 s at most. A member that does not answer is part of the result, not an error."""
     command = script("etcdctl", _variables("look", (), access), timeout=25, after=("etcd-find",)).expecting(0, UNAVAILABLE)
     return Probe(replace(command, shown="etcdctl endpoint status, member list, endpoint health"), parse_look)
 

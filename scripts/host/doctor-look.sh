@@ -13,7 +13,9 @@ for at in "${!there[@]}"; do
     # When one of them cannot be told, which line is whose cannot be either.
     line=${lines[at]}
     [ "${#lines[@]}" = "${#there[@]}" ] || line=$(sizes "${there[at]}")
+    set -f # words are split, and not taken for patterns
     words=($line)
+    set +f
     [ -z "$line" ] || echo "disk ${there[at]} ${words[0]} ${words[1]} ${words[2]} ${words[3]/-/0} ${words[4]/-/0}"
 done
 tmp=/etc/kubernetes/tmp
