@@ -1,43 +1,67 @@
 """The runbooks as commands: `inv --list` shows them all."""
 
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
 from invoke import Collection
 
-from lab import tasks as lab
-from rehearse import tasks as rehearse
-from runbooks.backup import tasks as backup
-from runbooks.certs import tasks as certs
-from runbooks.cluster import tasks as cluster
-from runbooks.day2 import tasks as day2
-from runbooks.doctor import tasks as doctor
-from runbooks.drill import tasks as drill
 from runbooks.engine.tasks import named_tasks
-from runbooks.etcd import tasks as etcd
-from runbooks.lb import tasks as lb
-from runbooks.monitor import tasks as monitor
-from runbooks.recover import tasks as recover
-from runbooks.runs import tasks as runs
-from runbooks.site import tasks as site
-from runbooks.upgrade import tasks as upgrade
 
-ns = Collection()
 CHAPTERS = {
-    "site": site,
-    "lb": lb,
-    "cluster": cluster,
-    "etcd": etcd,
-    "backup": backup,
-    "certs": certs,
-    "monitor": monitor,
-    "recover": recover,
-    "upgrade": upgrade,
-    "drill": drill,
-    "runs": runs,
-    "lab": lab,
+    "site": "runbooks.site.tasks",
+    "lb": "runbooks.lb.tasks",
+    "cluster": "runbooks.cluster.tasks",
+    "etcd": "runbooks.etcd.tasks",
+    "backup": "runbooks.backup.tasks",
+    "certs": "runbooks.certs.tasks",
+    "monitor": "runbooks.monitor.tasks",
+    "recover": "runbooks.recover.tasks",
+    "upgrade": "runbooks.upgrade.tasks",
+    "drill": "runbooks.drill.tasks",
+    "runs": "runbooks.runs.tasks",
+    "lab": "lab.tasks",
 }
-for name, chapter in CHAPTERS.items():
-    ns.add_collection(Collection.from_module(chapter, name=name))
-for command in (day2.diff, day2.reconfigure, day2.cordon, day2.drain, day2.uncordon, day2.reboot):
-    ns.collections["cluster"].add_task(command)
-ns.add_task(doctor.examine, name="doctor")  # one command, no chapter
-rehearse.rehearse.others = {**named_tasks(ns.collections), "doctor": doctor.examine}
-ns.add_task(rehearse.rehearse, name="rehearse")
+ALONE = {"doctor": "runbooks.doctor.tasks"}  # one command, no chapter
+
+
+def needed(words: Sequence[str]) -> set[str]:
+    """Return the chapters and single commands that a command line names. No others are loaded: Invoke copies all that there are several times.
+
+    All of them unless it begins with the name of a command; rehearse, which is given others, needs all.
+
+    >>> sorted(needed(["cluster.verify", "--json"])), sorted(needed(["lab.up", "lb.setup"]))
+    (['cluster'], ['lab', 'lb'])
+    >>> needed(["--list"]) == needed([]) == needed(["rehearse", "doctor"]) == needed(["doktor"]) == {*CHAPTERS, *ALONE}
+    True
+    """
+    named = {word.partition(".")[0] for word in words if "." in word or word in ALONE}
+    found = named & {*CHAPTERS, *ALONE}
+    begins = words[0].partition(".")[0] if words else ""
+    return found if begins in found and "rehearse" not in words else {*CHAPTERS, *ALONE}
+
+
+def load(chapters: set[str]) -> Collection:
+    """Return the commands of ``chapters``."""
+    found = Collection()
+    for name, module in CHAPTERS.items():
+        if name in chapters:
+            found.add_collection(Collection.from_module(import_module(module), name=name))
+    if "cluster" in chapters:
+        from runbooks.day2 import tasks as day2  # noqa: PLC0415 - start-up time
+
+        for command in (day2.diff, day2.reconfigure, day2.cordon, day2.drain, day2.uncordon, day2.reboot):
+            found.collections["cluster"].add_task(command)
+    if "doctor" in chapters:
+        from runbooks.doctor import tasks as doctor  # noqa: PLC0415
+
+        found.add_task(doctor.examine, name="doctor")
+    if chapters == {*CHAPTERS, *ALONE}:
+        from rehearse import tasks as rehearse  # noqa: PLC0415
+
+        rehearse.rehearse.others = {**named_tasks(found.collections), "doctor": found.tasks["doctor"]}
+        found.add_task(rehearse.rehearse, name="rehearse")
+    return found
+
+
+ns = load(needed(sys.argv[1:]))

@@ -8,7 +8,7 @@ from typing import Any
 from runbooks.commands import etcd_metrics
 from runbooks.commands.base import Answer, Probe, script
 from runbooks.commands.etcd_metrics import Metrics
-from runbooks.commands.kubectl import read_json
+from runbooks.commands.kubectl import read_path
 from runbooks.commands.load import directories
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
@@ -111,7 +111,7 @@ def metrics() -> Probe[Metrics | None]:
 
 def endpoints(host: Host) -> Probe[tuple[str, ...]]:
     """Return the addresses in the Endpoints object `kubernetes` (clients in pods use them), as the API server of ``host`` has it."""
-    return read_json(host, "get", "endpoints", "kubernetes", "-n", "default", parse=parse_endpoints)
+    return read_path(host, "/api/v1/namespaces/default/endpoints/kubernetes", parse_endpoints)
 
 
 def parse_endpoints(found: Any) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from runbooks.commands.base import Answer, Command, script
-from runbooks.commands.drain_objects import MARK, Pod
+from runbooks.commands.drain_objects import Pod
 from runbooks.commands.kubectl import kubectl, url
+from runbooks.commands.node_objects import MARK
 from runbooks.commands.verify import brief
 from runbooks.inventory.model import Host
 

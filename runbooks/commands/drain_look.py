@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from runbooks.commands.base import Answer, Probe, script
-from runbooks.commands.drain_objects import MARK, Budget, Cluster, Hook, Node, Volume
+from runbooks.commands.drain_objects import Budget, Cluster, Hook, Node, Volume
 from runbooks.commands.drain_pods import POD, pod
 from runbooks.commands.jsonpath import Line, template
 from runbooks.commands.kubectl import url
+from runbooks.commands.node_objects import MARK
 from runbooks.commands.node_settings import Taint
 from runbooks.commands.quantity import amounts
 from runbooks.commands.selectors import label_selector, node_selector, of_labels

@@ -13,13 +13,12 @@ from runbooks.commands.node_settings import Taint
 from runbooks.commands.quantity import Amounts
 from runbooks.commands.selectors import Selector
 
-MARK = "ha-runbooks/drained"  # an annotation: the cordon is ours, and is taken away after the upgrade of the node
 CORDON = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")  # what the scheduler takes for a cordon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node. ``marked``: the cordon is that of our own drain (`commands.drain.MARK`). ``allocatable`` is in thousandths."""
+    """A node. ``marked``: the cordon is that of our own drain (`commands.node_objects.MARK`). ``allocatable`` is in thousandths."""
 
     name: str
     labels: dict[str, str]

@@ -1,6 +1,7 @@
 """etcdctl on a control plane host: commands that read or change etcd, and the parsers of their answers.
 
-All of them run scripts/host/etcdctl.sh, which finds etcdctl on the host. IDs are hexadecimal text, as etcdctl takes them.
+All of them run scripts/host/etcdctl.sh, which finds etcdctl on the host, or has curl ask etcd's API over HTTP, where 64-bit numbers are
+text. IDs are hexadecimal text, as etcdctl takes them.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Look:
 
 
 def look(access: Access = STACKED) -> Probe[Look]:
-    """Ask the member on this host; takes about 6 s at most. A member that does not answer is part of the result, not an error."""
+    """Ask the member on this host; takes about 8 s at most. A member that does not answer is part of the result, not an error."""
     command = script("etcdctl", _variables("look", (), access), timeout=25, after=("etcd-find",)).expecting(0, UNAVAILABLE)
     return Probe(replace(command, shown="etcdctl endpoint status, member list, endpoint health"), parse_look)
 
@@ -172,7 +173,7 @@ def parse_look(answer: Answer) -> Look:
 
 
 def parse_members(text: str) -> tuple[Member, ...]:
-    """Parse `member list -w json`; return the members by name. Raises ValueError when the text is something else."""
+    """Parse `member list -w json`, or etcd's own JSON; return the members by name. Raises ValueError when the text is something else."""
     try:
         found = tuple(
             Member(
@@ -190,9 +191,10 @@ def parse_members(text: str) -> tuple[Member, ...]:
 
 
 def parse_status(text: str) -> Status:
-    """Parse `endpoint status -w json` of one member. Raises ValueError when the text is something else."""
+    """Parse `endpoint status -w json` of one member, or etcd's own JSON. Raises ValueError when the text is something else."""
     try:
-        said = _json(text)[0]["Status"]
+        found = _json(text)
+        said = found[0]["Status"] if isinstance(found, list) else found
         header, errors = said["header"], tuple(str(each) for each in said.get("errors") or ())
         return Status(
             member=_hex(header["member_id"]),
@@ -242,6 +244,8 @@ def _cause(text: str) -> str:
 
 
 def _hex(number: object) -> str:
+    if isinstance(number, str) and re.fullmatch(r"[0-9]{1,20}", number):
+        number = int(number)
     if not isinstance(number, int):
         raise TypeError(f"{number!r} is not an ID")
     return f"{number:x}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
+from runbooks.commands import certs
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
 from runbooks.commands.kubectl import url
 from runbooks.inventory.model import Host
@@ -22,7 +25,7 @@ class NodeState:
     packages   versions by name, as the package manager writes them.
     attempt    the kubeadm action that this tool started and that did not finish (init, join, etcd, reset), or "".
     running    whether that kubeadm still runs.
-    ca         hash of the cluster CA's public key as kubeadm writes it, without ``sha256:``.
+    ca         hash of the cluster CA's public key as kubeadm writes it, without ``sha256:``; "unreadable" of a damaged file.
     api        what the host's own API server answers to /readyz: "ok", an error, or "" when there is none.
     server     the API server that the kubelet uses (a URL), or "".
     """
@@ -81,7 +84,12 @@ def look(host: Host) -> Probe[NodeState]:
     """Read the state of ``host`` in one round trip."""
     return Probe(
         replace(
-            script("node-look", {"URL": url(host.address)}, timeout=20, after=("packages-look", "api-ask", "etcd-data-dir")),
+            script(
+                "node-look",
+                {"URL": url(host.address)},
+                timeout=20,
+                after=("packages-look", "api-ask", "certs-find", "etcd-data-dir"),
+            ),
             shown="node-look",
         ),
         parse,
@@ -107,10 +115,16 @@ def parse(answer: Answer) -> NodeState:
         units=units,
         manifests=frozenset(text for rest in words("manifest") for text in rest),
         files=frozenset(text for rest in words("file") for text in rest),
-        ca=text("ca"),
+        ca=_key_hash(text("ca")) if words("ca") else "",
         api=_readiness(text("api")),
         server=text("server"),
     )
+
+
+def _key_hash(encoded: str) -> str:
+    """Return the hash of the public key in a certificate (in base64), "unreadable" when it is none: no cluster has that one."""
+    found = certs.read("ca", encoded)
+    return sha256(b64decode(found.public)).hexdigest() if found else "unreadable"
 
 
 def _readiness(said: str) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbooks.commands.base import Probe
-from runbooks.commands.drain_objects import MARK
-from runbooks.commands.kubectl import read_json, seconds
+from runbooks.commands.kubectl import read_json, read_path, seconds
 from runbooks.inventory.model import Host
 
+MARK = "ha-runbooks/drained"  # an annotation: the cordon is ours, and is taken away after the upgrade of the node
 SEEN = "kubernetes.io/config.seen"  # an annotation of mirror pods
 # Labels and taints: the first since 1.20, the second until 1.23.
 CONTROL_PLANE_KEYS = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})
@@ -78,11 +78,11 @@ def parse_static_pods(found: Any) -> dict[str, StaticPodSeen]:
 
 def nodes(host: Host) -> Probe[dict[str, Node]]:
     """Read the Node objects by name from the API server of ``host``."""
-    return read_json(host, "get", "nodes", parse=parse_nodes)
+    return read_path(host, "/api/v1/nodes", parse_nodes)
 
 
 def parse_nodes(found: Any) -> dict[str, Node]:
-    """Parse a list of Node objects (`kubectl get nodes -o json`). Raises ValueError for anything else."""
+    """Parse a list of Node objects of the API. Raises ValueError for anything else."""
     try:
         return {node.name: node for node in map(parse_node, found["items"])}
     except (KeyError, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Collect everything that `inv doctor` judges, in four round trips: everything, the objects, the clocks, and the load once more."""
+"""Collect everything that `inv doctor` judges, in three round trips: everything, the objects, and the clocks with the load once more."""
 
 from __future__ import annotations
 
@@ -82,9 +82,10 @@ def look(run: Run) -> Examination:
         examined.endpoints = seen.extra.get("endpoints") or ()
         tried = admission.findings(run, seen.reader, seen.extra.get("admission"))
         examined.admission = tuple(at_least("note", tried))
-    examined.clocks = clock.clocks(run, seen.there)
-    again = run.read_each(dict.fromkeys(seen.there, load.look(run.site)), fresh=True)
-    examined.loads = {host: _loads(each, again.get(host)) for host, each in seen.of("load").items()}
+    again = clock.clocks_and(run, seen.there, load.look(run.site))
+    examined.clocks = {host: each for host, (each, _) in again.items()}
+    loads = {host: each for host, (_, each) in again.items()}
+    examined.loads = {host: _loads(each, loads.get(host)) for host, each in seen.of("load").items()}
     return examined
 
 
@@ -92,9 +93,9 @@ def _told(seen: ClusterReadings, kind: str) -> dict[Host, Any]:
     return {host: each for host, each in seen.of(kind).items() if each}
 
 
-def _loads(first: Load, second: Load | RunbookError | None) -> tuple[Load, Load | None]:
+def _loads(first: Load, second: Load | None) -> tuple[Load, Load | None]:
     """Return the last reading, and the one before."""
-    return (second, first) if isinstance(second, Load) else (first, None)
+    return (second, first) if second else (first, None)
 
 
 def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:

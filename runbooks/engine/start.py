@@ -11,7 +11,7 @@ MARK = "@@ha-runbooks-6f1d0e6bb2c94a9f\n"  # session.sh prints it first, on both
 
 # One line, and in single quotes no `!`, no backslash and no single quote: every shell (sh, csh, tcsh, fish, zsh ...) passes it on
 # unchanged. session.sh itself comes over standard input. --norc and -p: neither .bashrc nor $BASH_ENV is read once more.
-_LOADER = f'IFS= read -r n; s=$(head -c "$n"); [ "${{#s}}" = "$n" ] || exit {INCOMPLETE}; eval "$s"'
+_LOADER = f'IFS= read -r n; IFS= read -r -N "$n" s; [ "${{#s}}" = "$n" ] || exit {INCOMPLETE}; eval "$s"'
 
 
 def session_line(*, root: bool) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from runbooks.commands.drain_objects import MARK
-from runbooks.commands.node_objects import CONTROL_PLANE_KEYS
+from runbooks.commands.node_objects import CONTROL_PLANE_KEYS, MARK
 from runbooks.commands.node_settings import RECORD, NodeSettings, Taint
 from runbooks.inventory.model import Host
 from runbooks.text import listed

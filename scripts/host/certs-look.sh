@@ -44,7 +44,10 @@ fi
 for file in "$tree"/**/*.crt; do
     key=${file%.crt}.key
     public=missing
-    if [ -e "$key" ]; then public=$(openssl pkey -pubout -in "$key" 2>/dev/null | sed '/-----/d' | tr -d '\n'); fi
+    if [ -e "$key" ]; then
+        public=$(openssl pkey -pubout -in "$key" 2>/dev/null) # between lines "-----"
+        public=${public#*$'\n'} public=${public%$'\n'*} public=${public//$'\n'/}
+    fi
     echo "key ${public:-unreadable} $file"
 done
 cat <&3

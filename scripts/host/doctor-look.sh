@@ -1,14 +1,22 @@
 # Variables: DIRECTORIES (array), TARGETS (array of "address port"). Needs the functions of knock.sh before it.
 # Prints one "key value" a line: disk space, leftovers of interrupted commands of this tool, and the result of a connection to each
 # of TARGETS. Changes nothing.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2206
 shopt -s nullglob
-for directory in "${DIRECTORIES[@]}"; do
-    [ -d "$directory" ] || continue
-    # Mount point; bytes: size, free; inodes: total, free ("-" where the file system does not count them).
-    df -B1 --output=target,size,avail,itotal,iavail -- "$directory" 2>/dev/null | tail -n 1 | {
-        read -r mount size free inodes left && echo "disk $directory $mount $size $free ${inodes/-/0} ${left/-/0}"
-    }
+there=()
+for directory in "${DIRECTORIES[@]}"; do if [ -d "$directory" ]; then there+=("$directory"); fi; done
+sizes() { # DIRECTORY...: a line for each: mount point; bytes: size, free; inodes: total, free ("-" where the file system does not count them)
+    [ $# = 0 ] || df -B1 --output=target,size,avail,itotal,iavail -- "$@" 2>/dev/null | tail -n +2
+}
+mapfile -t lines < <(sizes "${there[@]}")
+for at in "${!there[@]}"; do
+    # When one of them cannot be told, which line is whose cannot be either.
+    line=${lines[at]}
+    [ "${#lines[@]}" = "${#there[@]}" ] || line=$(sizes "${there[at]}")
+    set -f # words are split, and not taken for patterns
+    words=($line)
+    set +f
+    [ -z "$line" ] || echo "disk ${there[at]} ${words[0]} ${words[1]} ${words[2]} ${words[3]/-/0} ${words[4]/-/0}"
 done
 tmp=/etc/kubernetes/tmp
 if [ -d "$tmp" ]; then # bytes: what kubeadm has left there; the size of its file system, and what is free
@@ -24,11 +32,7 @@ if [ -s "$top/upgrade/attempt" ]; then echo "attempt upgrade $(head -n 1 "$top/u
 for note in reboot/note reconfigure/control-plane reconfigure/containerd reconfigure/kubelet upgrade/runtime/note; do
     [ ! -e "/var/lib/ha-runbooks/$note.json" ] || echo "noted $note"
 done
-if systemctl -q is-active ha-runbooks-kubeadm || systemctl -q is-active ha-runbooks-upgrade; then echo "working yes"; fi
+if systemctl -q is-active ha-runbooks-kubeadm ha-runbooks-upgrade; then echo "working yes"; fi
 if [ -e "$top/etcd-restore/plan" ] && [ ! -e "$top/etcd-restore/done" ]; then echo "restoring yes"; fi
-for target in "${TARGETS[@]}"; do
-    IFS=' ' read -r address port <<<"$target"
-    knock "$address" "$port" &
-done
-wait
+knock "${TARGETS[@]}"
 true

@@ -29,12 +29,19 @@ get() { # PATH
 }
 scratch=$(mktemp -d) || exit
 trap 'trap "" TERM HUP INT; rm -rf -- "$scratch"' EXIT
+# All of them at once where nothing is refused, and no webhook takes its time.
+asked=()
+for number in "${!PATHS[@]}"; do asked+=("${PATHS[number]}?dryRun=All ${OBJECTS[number]}"); done
+several "$SERVER" 5 "$scratch" "${asked[@]}" "${RESOURCES[@]}"
 # Each into a file of its own: lines as long as these would be mixed up in a pipe.
 for number in "${!PATHS[@]}"; do
     printf -v file '%s/1.%03d' "$scratch" "$number"
-    try "${PATHS[number]}" "${OBJECTS[number]}" >"$file" &
+    if [ "${got[number]+yes}" ]; then told "${PATHS[number]}" 0 ''; else try "${PATHS[number]}" "${OBJECTS[number]}" & fi >"$file"
 done
 [ -z "$NODE" ] || try_delete >"$scratch/2" &
-for number in "${!RESOURCES[@]}"; do get "${RESOURCES[number]}" >"$scratch/3.$number" & done
+for number in "${!RESOURCES[@]}"; do
+    at=$((${#PATHS[@]} + number))
+    if [ "${got[at]+yes}" ]; then told "${RESOURCES[number]}" 0 "${got[at]}"; else get "${RESOURCES[number]}" & fi >"$scratch/3.$number"
+done
 wait
 cat "$scratch"/[123]*

@@ -1,6 +1,7 @@
 # How to reach etcd on this host; sent before another script. Variables: ENDPOINT, CA, CERT, KEY (each "" for kubeadm's).
 # find_etcd sets container (that of etcd, or "") and flags (of etcdctl: how to reach the member). Exit status 69 with a message when
-# etcd does not run here or there is no etcdctl. The host's own ETCDCTL_* variables are ignored.
+# etcd does not run here or there is no etcdctl. The host's own ETCDCTL_* variables are ignored. reach_etcd sets only ENDPOINT, CA, CERT,
+# KEY and flags.
 # find_programs sets programs to the directory with the programs of the running etcd, in its container's file system.
 # shellcheck shell=bash disable=SC2034,SC2154
 PATH=$PATH:/usr/local/bin # not in sudo's secure_path on the Red Hat family
@@ -20,18 +21,8 @@ crictl_here() { # without /etc/crictl.yaml, crictl tries several sockets and pri
     fi
     crictl "$@"
 }
-find_etcd() {
+reach_etcd() {
     local name
-    container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=etcd \
-        --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | head -n 1)
-    if [ -z "$container" ] && [ -z "$ENDPOINT" ] && ! pgrep -x etcd >/dev/null; then
-        echo "etcd does not run here" >&2
-        return 69
-    fi
-    if [ -z "$container" ] && ! command -v etcdctl >/dev/null; then
-        echo "there is no etcdctl here, neither on the host nor in a container of etcd's" >&2
-        return 69
-    fi
     if [ -z "$ENDPOINT" ]; then
         # The first address that the member listens on: with IPv6 it is not 127.0.0.1.
         ENDPOINT=$(sed -n 's/^ *- --listen-client-urls=\([^,]*\).*/\1/p' "$manifest" 2>/dev/null)
@@ -45,8 +36,21 @@ find_etcd() {
             fi
         done
     fi
-    flags=(--endpoints="$ENDPOINT")
-    [[ $ENDPOINT != https:* ]] || flags+=(--cacert="${CA:-$pki/ca.crt}" --cert="$CERT" --key="$KEY")
+    CA=${CA:-$pki/ca.crt} flags=(--endpoints="$ENDPOINT")
+    [[ $ENDPOINT != https:* ]] || flags+=(--cacert="$CA" --cert="$CERT" --key="$KEY")
+}
+find_etcd() {
+    container=$(crictl_here ps -q --state running --label io.kubernetes.container.name=etcd \
+        --label io.kubernetes.pod.namespace=kube-system 2>/dev/null | head -n 1)
+    if [ -z "$container" ] && [ -z "$ENDPOINT" ] && ! pgrep -x etcd >/dev/null; then
+        echo "etcd does not run here" >&2
+        return 69
+    fi
+    if [ -z "$container" ] && ! command -v etcdctl >/dev/null; then
+        echo "there is no etcdctl here, neither on the host nor in a container of etcd's" >&2
+        return 69
+    fi
+    reach_etcd
 }
 find_programs() {
     local pid exe

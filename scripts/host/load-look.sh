@@ -37,7 +37,11 @@ while read -r key value _; do
 done </proc/meminfo
 echo "memory $total $available $swap $swap_free"
 table=/proc/sys/net/netfilter/nf_conntrack
-if [ -r "${table}_count" ]; then echo "connections $(<"${table}_count") $(<"${table}_max")"; fi
+if [ -r "${table}_count" ]; then
+    read -r key <"${table}_count"
+    read -r value <"${table}_max"
+    echo "connections $key $value"
+fi
 
 # The mounts at once: a loop that reads them line by line has the kernel begin anew for each, 30 ms for a hundred. Of each cgroup file
 # system that is needed, what is mounted there; in a container without a cgroup namespace it is the container's.
@@ -69,7 +73,8 @@ limits() { # SERVICE PID: the CPU limits of the cgroup of this process, and of t
             if [ -r "$top$path/cpu.max" ]; then
                 read -r quota period <"$top$path/cpu.max"
             elif [ -r "$top$path/cpu.cfs_quota_us" ]; then
-                quota=$(<"$top$path/cpu.cfs_quota_us") period=$(<"$top$path/cpu.cfs_period_us")
+                read -r quota <"$top$path/cpu.cfs_quota_us"
+                read -r period <"$top$path/cpu.cfs_period_us"
             fi
             if [[ $quota =~ ^[0-9]+$ ]]; then
                 while read -r key value; do
@@ -92,8 +97,7 @@ for entry in /proc/[0-9]*; do
 done 2>/dev/null
 
 # The log of the kernel is that of the whole machine: it is not this host's in a container.
-kills=$(sed -n 's/^oom_kill //p' /proc/vmstat)
-if [ "${kills:-1}" != 0 ] && [ ! -e /run/systemd/container ]; then
+if [ ! -e /run/systemd/container ] && ! grep -qsx 'oom_kill 0' /proc/vmstat; then
     # "[ 4711.123456] Out of memory: Killed process 123 (etcd) ..."; before Linux 5 "Kill process".
     timeout 5 dmesg 2>/dev/null | tail -n 5000 |
         sed -nE 's/^\[ *([0-9]+)\.[0-9]+\] (Memory cgroup )?[Oo]ut of memory: Kill(ed)? process [0-9]+ \(([^)]*)\).*/\1,\2,\4/p' | tail -n 20 |

@@ -3,11 +3,12 @@
 # Prints the time now, then the file, when another run holds the lock (exit 73), also for ACTION show. Exit 74: the lock of ID is gone.
 # shellcheck shell=bash disable=SC2154
 set -eu
+if [ "$ACTION" = show ] && [ ! -s "$FILE" ]; then exit 0; fi # mostly; it is replaced at once, so never half there
 umask 022
 mkdir -p -- "$(dirname -- "$FILE")"
 exec 9>>"$FILE.guard"
 flock -w 10 9 || exit 75
-now=$(date +%s)
+printf -v now '%(%s)T' -1
 id='' expires=0
 if [ -s "$FILE" ]; then
     { read -r id && read -r expires; } <"$FILE" || true

@@ -1,4 +1,4 @@
-# Variables: URL (this host's own API server). Needs packages-look.sh, api-ask.sh and etcd-data-dir.sh before it.
+# Variables: URL (this host's own API server). Needs packages-look.sh, api-ask.sh, certs-find.sh and etcd-data-dir.sh before it.
 # Prints the state of a Kubernetes host, one "key value" per line. Read-only.
 # shellcheck shell=bash disable=SC2154
 top=/var/lib/ha-runbooks/kubeadm
@@ -18,7 +18,8 @@ for name in kubelet.conf admin.conf; do
 done
 if [ -d "$(etcd_data_dir)/member" ]; then echo "file etcd"; fi
 if [ -e /etc/kubernetes/pki/ca.crt ]; then
-    echo "ca $(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1)"
+    said=$(certificate ca ca </etc/kubernetes/pki/ca.crt)
+    echo "ca ${said#*$'\t'}" # in base64
 fi
 if [ -e /etc/kubernetes/admin.conf ] && [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]; then
     said=$(api get "$URL" 3 /readyz)

@@ -22,10 +22,7 @@ measure() { # ADDRESS
     # Milliseconds with three digits after the point, from microseconds.
     if [ -n "$number" ]; then printf 'rtt %s %d.%03d tcp\n' "$1" $((number / 1000)) $((number % 1000)); fi
 }
-for target in "${TARGETS[@]}"; do
-    IFS=' ' read -r address port <<<"$target"
-    knock "$address" "$port" &
-done
 for address in "${PEERS[@]}"; do measure "$address" & done
+knock "${TARGETS[@]}"
 wait
 true

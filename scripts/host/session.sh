@@ -14,8 +14,7 @@ grace=10
 echo "$mark"
 echo "$mark" >&2
 IFS=' ' read -r bytes seconds given
-program=$(head -c "${bytes:-0}" && echo .) # the dot keeps the line breaks at its end
-program=${program%.}
+IFS= read -r -N "${bytes:-0}" program
 [ "${#program}" = "$bytes" ] || exit 75 # half a command may be another command
 proxies=''
 for name in {http,https,ftp,all,no}_proxy {HTTP,HTTPS,FTP,ALL,NO}_PROXY; do
@@ -52,5 +51,5 @@ wait "$job"
 code=$?
 kill "$lifeline" 2>/dev/null
 # End what the program left running: it would delay the answer, and go on without control.
-end </dev/null >/dev/null 2>&1 4<&- &
+if kill -0 -- "-$job" 2>/dev/null; then end </dev/null >/dev/null 2>&1 4<&- & fi
 exit "$code"

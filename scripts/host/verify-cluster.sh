@@ -10,7 +10,10 @@ ask() { # PATH
 scratch=$(mktemp -d) || exit
 trap 'trap "" TERM HUP INT; rm -rf -- "$scratch"' EXIT
 printf 'clock %(%s)T\n' -1
+several "$SERVER" 5 "$scratch" "${RESOURCES[@]}"
 # Each into a file of its own: lines as long as these would be mixed up in a pipe.
-for number in "${!RESOURCES[@]}"; do ask "${RESOURCES[number]}" >"$scratch/said.$number" & done
+for number in "${!RESOURCES[@]}"; do [ "${got[number]+yes}" ] || ask "${RESOURCES[number]}" >"$scratch/said.$number" & done
 wait
-cat "$scratch"/said.*
+for number in "${!RESOURCES[@]}"; do
+    if [ "${got[number]+yes}" ]; then printf '%s 0 %s\n' "${RESOURCES[number]}" "${got[number]//$'\n'/ }"; else cat "$scratch/said.$number"; fi
+done

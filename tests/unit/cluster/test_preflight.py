@@ -374,6 +374,13 @@ def test_open_refused_and_silent_ports_are_told_apart(listening, closed, silent)
     assert told == {f"127.0.0.1 {listening}": "open", f"127.0.0.1 {closed}": "refused", f"127.0.0.1 {silent}": "silent"}
 
 
+def test_each_of_many_is_told_once(listening, closed):
+    """More than are asked at the same time. What listens takes a hundred connections that nobody accepts."""
+    targets = [f"127.0.0.1 {port}" for port, number in ((closed, 210), (listening, 90)) for _ in range(number)]
+    said = run(script("preflight-net", {"TARGETS": targets, "PEERS": []}, after=("knock",)))
+    assert sorted(said["reach"]) == sorted([f"127.0.0.1 {listening} open"] * 90 + [f"127.0.0.1 {closed} refused"] * 210)
+
+
 def test_nobody_to_reach():
     assert run(script("preflight-net", {"TARGETS": [], "PEERS": []}, after=("knock",))) == {}
 

@@ -212,3 +212,72 @@ def test_a_status_is_put_as_kubectl_does(answer, said):
     text = (HOST_SCRIPTS / "api-ask.sh").read_text()
     done = subprocess.run(["bash", "-c", f'{text}\nrefused "$1"', "-", answer], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == said
+
+
+# ---- several at once
+
+
+@pytest.fixture
+def several(ask, api):
+    """Ask with `several`; return what was got, by number."""
+    text = (HOST_SCRIPTS / "api-ask.sh").read_text().replace("/etc/kubernetes/admin.conf", str(ask.tmp / "admin.conf"))
+
+    def several(*what: str, server: str = "", seconds: int = 5) -> dict[int, str]:
+        show = 'several "$@"; for each in "${!got[@]}"; do printf "%s %s\\0" "$each" "${got[each]}"; done'
+        words = [server or f"https://127.0.0.1:{api.port}", str(seconds), str(ask.tmp), *what]
+        environment = {"PATH": f"{ask.tmp}/bin:/usr/bin:/bin", "LC_ALL": "C", "HOME": str(ask.tmp)}
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{text}\n{show}", "-", *words],
+            env=environment, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        found = (each.partition(" ") for each in done.stdout.split("\0") if each)
+        return {int(number): said for number, _, said in found}
+
+    return several
+
+
+# As a server with HTTP/2, which the one of these tests has not: all answers over the one connection.
+MULTIPLEXED = """#!/bin/bash
+echo "$*" >>"${0%/*}/curl.log"
+file=''
+for each; do case $before in -o) file=$each ;; esac; before=$each
+case $each in
+https:*/gone) echo '{"kind":"Status"}' >"$file" && echo "404 $file" ;;
+https:*/torn) printf '{"kind":"Lis' >"$file" && echo "200 $file" ;;
+https:*/silent) echo "000 $file" ;;
+https:*) echo "{\\"path\\":\\"${each##*/}\\"}" >"$file" && echo "201 $file" ;;
+esac; done
+exit 28
+"""
+
+
+def test_an_object_is_read_and_another_created(several, api):
+    assert '"name": "one"' in several(OBJECT)[0]
+    assert '"name": "two"' in several(OBJECT.rpartition("/")[0] + " " + MANIFEST.replace('"one"', '"two"'))[0]
+    assert [each.partition(" ")[0] for each in api.asked] == ["GET", "POST"]
+
+
+def test_all_are_asked_for_at_once_and_only_whole_answers_are_got(several, ask):
+    (ask.tmp / "bin/curl").write_text(MULTIPLEXED)
+    assert several("/a", "/gone", "/torn", "/silent", "/b {}") == {0: '{"path":"a"}', 4: '{"path":"b"}'}
+    assert (ask.tmp / "bin/curl.log").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("fault", ["cut", "hang"])
+def test_no_answer_is_got_from_a_server_that_gives_none(several, api, fault):
+    setattr(api, fault, True)
+    assert several(OBJECT, seconds=1) == {}
+    setattr(api, fault, False)
+
+
+def test_without_a_certificate_or_with_another_name_nothing_is_got(several, ask, api):
+    assert several(OBJECT, server=f"https://127.0.0.1:{api.port}#api.example") == {}
+    (ask.tmp / "admin.conf").write_text("users:\n- user:\n    token: x\n")
+    assert several(OBJECT) == {}
+    assert api.asked == []
+
+
+def test_no_answer_of_another_run_is_taken(several, ask, api):
+    """One that lies there already, when the server cannot be asked."""
+    (ask.tmp / "got.0").write_text('{"old":1}')
+    assert several(OBJECT, server="https://127.0.0.1:1") == {}

@@ -1,6 +1,8 @@
 """What is sent to Kubernetes hosts, and how their answers are read."""
 
 import json
+from base64 import b64encode
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from runbooks.commands import kubeadm, kubectl, node, prepare
 from runbooks.commands.base import Answer, Secret
 from runbooks.commands.containerd import Config
 from runbooks.commands.node_objects import parse_nodes
+from tests.support.api_server import openssl
 from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
@@ -147,20 +150,26 @@ unit ha-runbooks-kubeadm active
 unit kubelet inactive
 manifest etcd
 file kubelet.conf
-ca 0abc
+ca CERTIFICATE
 api Unable to connect to the server: x
 server https://10.1.1.100:6443
 """
 
 
-def test_a_host_is_read():
-    state = node.parse(Answer(0, LOOK))
+def test_a_host_is_read(pki):
+    certificate, key = pki / "ca.crt", pki / "key.der"
+    openssl(pki, "x509", "-in", str(certificate), "-outform", "der", "-out", "ca.der")
+    openssl(pki, "pkey", "-in", "ca.key", "-pubout", "-outform", "der", "-out", str(key))
+    encoded = b64encode((pki / "ca.der").read_bytes()).decode()
+    state = node.parse(Answer(0, LOOK.replace("CERTIFICATE", encoded)))
     assert state.packages == {"kubeadm": "1.20.2-1.1", "containerd": "1.6.20~ds1-1+b1"}
     assert state.held == {"kubeadm", "kubelet"}
     assert (state.attempt, state.running) == ("join", True)
     assert state.manifests == {"etcd"}
     assert state.files == {"kubelet.conf"}
-    assert (state.ca, state.api, state.server) == ("0abc", "Unable to connect to the server: x", "https://10.1.1.100:6443")
+    assert state.ca == sha256(key.read_bytes()).hexdigest()
+    assert node.parse(Answer(0, LOOK)).ca == node.parse(Answer(0, "ca \n")).ca == "unreadable"
+    assert (state.api, state.server) == ("Unable to connect to the server: x", "https://10.1.1.100:6443")
     assert node.parse(Answer(0, "")).blank
 
 

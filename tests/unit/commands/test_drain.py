@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from runbooks.commands import drain
 from runbooks.commands.base import Answer
-from runbooks.commands.drain_objects import MARK, Pod
+from runbooks.commands.drain_objects import Pod
+from runbooks.commands.node_objects import MARK
 from tests.support.fakes import bash, master
 
 pytestmark = pytest.mark.unit

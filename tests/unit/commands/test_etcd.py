@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -173,6 +176,7 @@ def host(tmp_path, monkeypatch):
 
     put("pgrep", "#!/bin/bash\nexit 1\n")
     put("crictl", "#!/bin/bash\nexit 1\n")
+    put("curl", "#!/bin/bash\nexit 7\n")
     return put
 
 
@@ -244,3 +248,82 @@ def test_what_is_worth_another_try(host, said, exited, words, where):
     assert words in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert "\\n" not in answer.stderr
+
+
+# ---- etcd's own API over HTTP, with a server that says what etcd has said
+
+
+GATEWAY = {
+    "/v3/maintenance/status": "status",
+    "/v3/cluster/member/list": "members",
+    "/v3/kv/range": "health",
+}
+
+
+@pytest.fixture
+def member():
+    """A member on loopback: ``said`` has its answers by part, each a status and a text; ``asked`` what it was asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.server.asked.append((self.path, given))
+            status, text = self.server.said[GATEWAY[self.path]]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_):
+            pass
+
+    text = recorded("gateway")
+    parts = {name: (200, said.strip()) for said, name in re.findall(r"(?s)(.*?)\n@@ (\w+) 0\n", text)}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.said, server.asked = parts, []
+        server.access = Access(endpoint=f"http://127.0.0.1:{server.server_address[1]}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def etcdctl(host):
+    host("curl", '#!/bin/bash\nexec /usr/bin/curl "$@"\n')
+    return host("etcdctl", ETCDCTL.format(said="echo 'Error: etcdctl was asked'; exit 1"))
+
+
+def test_a_member_that_is_well_is_asked_without_etcdctl(member, etcdctl):
+    answer = bash(etcd.look(member.access).command.program)
+    found = parse_look(answer)
+    assert (found.serves, len(found.members), found.status.version) == (True, 3, "3.5.16")
+    assert answer.stdout == recorded("gateway")
+    assert [path for path, _ in member.asked] == list(GATEWAY)
+    assert member.asked[1:] == [("/v3/cluster/member/list", {"linearizable": True}), ("/v3/kv/range", {"key": "aGVhbHRo"})]
+    assert not etcdctl.exists()
+
+
+def test_the_member_list_alone(member, etcdctl):
+    assert [each.name for each in etcd.members(member.access).parse(bash(etcd.members(member.access).command.program))] == MASTERS
+    assert len(member.asked) == 1
+    assert not etcdctl.exists()
+
+
+@pytest.mark.parametrize("part", ["status", "members", "health"])
+@pytest.mark.parametrize(
+    "answer",
+    [(503, '{"error":"etcdserver: no leader"}'), (400, '{"error":"unknown field"}'), (404, "404 page not found"), (200, "<html>"), (200, "")],
+)  # fmt: skip
+def test_etcdctl_is_asked_where_any_answer_is_none(member, etcdctl, part, answer):
+    member.said[part] = answer
+    found = parse_look(bash(etcd.look(member.access).command.program))
+    assert (found.status, found.why) == (None, "etcdctl was asked")
+    assert etcdctl.read_text().count("\n") == 3
+
+
+def test_without_curl_etcdctl_is_asked(member, host, etcdctl):
+    host("curl", "#!/bin/bash\nexit 127\n")
+    bash(etcd.look(member.access).command.program)
+    assert (etcdctl.read_text().count("\n"), member.asked) == (3, [])

@@ -27,7 +27,7 @@ def examined(monkeypatch):
     seen.extra = {"endpoints": None, "admission": None}
     monkeypatch.setattr(doctor_look.health, "look", lambda *_: seen)
     monkeypatch.setattr(doctor_look.health, "once_more", lambda *_: None)
-    monkeypatch.setattr(doctor_look.clock, "clocks", lambda _, hosts: dict.fromkeys(hosts))
+    monkeypatch.setattr(doctor_look.clock, "clocks_and", lambda _, hosts, probe: dict.fromkeys(hosts, (None, None)))
     run: Any = SimpleNamespace(site=SITE, read_each=lambda probes, fresh: dict.fromkeys(probes, GONE))
     return doctor_look.look(run)
 

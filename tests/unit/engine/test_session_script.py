@@ -134,6 +134,11 @@ def test_bytes_are_counted_not_characters(session):
     assert session.stdout == "ü €|한국어|\U0001f680|end"
 
 
+def test_control_characters_of_a_program_arrive(session):
+    assert session.send("printf %s 'a\x01b\x7fc\x1bd\te\\f\r\n'").exited() == 0
+    assert session.out.read_bytes().removeprefix(MARK.encode()) == b"a\x01b\x7fc\x1bd\te\\f\r\n"
+
+
 def test_binary_output_comes_back_as_it_is(session):
     assert session.send(r"printf 'a\0b\377\n'").exited() == 0
     assert session.out.read_bytes().removeprefix(MARK.encode()) == b"a\0b\xff\n"

@@ -325,3 +325,36 @@ def test_the_words_after_two_hyphens(monkeypatch):
     assert remainder() == ["ls", "-l", "--", "x"]
     monkeypatch.setattr(sys, "argv", ["inv", "lab.exec"])
     assert remainder() == []
+
+
+# ---- what a command line loads
+
+
+def loaded(*words: str) -> set[str]:
+    return set(shipped.load(shipped.needed(words)).task_names)
+
+
+def test_only_the_chapters_on_the_command_line_are_loaded():
+    every = set(shipped.ns.task_names)
+    assert loaded("doctor", "--json") == {"doctor"}
+    assert loaded("cluster.verify") == {name for name in every if name.startswith("cluster.")}
+    assert loaded("lab.up", "lb.setup", "--plan") == {name for name in every if name.startswith(("lab.", "lb."))}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--list",),
+        ("--help", "doctor"),
+        ("--complete", "--", "inv cl"),
+        ("rehearse", "upgrade.run"),
+        ("doctor", "rehearse", "recover.lb"),
+        ("doktor",),
+        ("clutser.verify",),
+        ("--dry", "lb.setup"),
+    ],
+)
+def test_every_command_is_there_where_any_may_be_meant(words):
+    assert loaded(*words) == set(shipped.ns.task_names)
+    assert shipped.load(shipped.needed(words)).tasks["rehearse"].others.keys() >= {"upgrade.run", "doctor"}

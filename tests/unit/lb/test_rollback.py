@@ -5,7 +5,7 @@ import pytest
 from runbooks.commands.files import Found
 from runbooks.commands.lb_paths import HAPROXY_CFG, OURS
 from runbooks.errors import PrecheckError
-from runbooks.lb.tasks import _without_original
+from runbooks.lb.former import _without_original
 from tests.support.fakes import lb
 
 pytestmark = pytest.mark.unit

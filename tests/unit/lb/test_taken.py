@@ -17,7 +17,7 @@ from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
 from runbooks.errors import PrecheckError
 from runbooks.inventory.settings_lb import Vip
 from runbooks.lb import claims as gates
-from runbooks.lb import steps, tasks
+from runbooks.lb import former, steps
 from runbooks.lb.files import lb_files
 from runbooks.lb.taken import apart, away, changes_hands, deaf_in_the_end, moves, taken, unknown_holder
 from runbooks.lb.wanted import Wanted, kept_in
@@ -133,8 +133,8 @@ def test_a_rollback_never_ends_with_two_kinds_of_keepalived():
     before = [Wanted(site(), LB1, (File(KEEPALIVED_CONF, VRRP),), take_over=True)]
     left = {LB2: {KEEPALIVED_CONF: Found(ours, "0600", "root:root")}}
     with pytest.raises(PrecheckError, match="would both hold the VIP"):
-        tasks.refuse_two_masters(site(), before, left, original=True)
-    tasks.refuse_two_masters(site(), before, {LB2: {}}, original=True)
+        former.refuse_two_masters(site(), before, left, original=True)
+    former.refuse_two_masters(site(), before, {LB2: {}}, original=True)
 
 
 def test_the_packages_own_file_stays_for_what_stands_beside_it():
