@@ -1,8 +1,9 @@
 """Which tests may run beside each other, and in which order: said here and nowhere else.
 
-Tests on hosts run in two rows that take about as long as each other: one builds a cluster, changes, loses and recovers it; the other
-has the lab itself and the load balancers, then everything that only needs a cluster that is well. So two clusters are never built at
-the same time. All other tests go beside them, on a worker that leaves the rows the processors.
+Tests on hosts run in three rows. Two take about as long as each other: one builds a cluster, changes, loses and recovers it; the other
+has the lab itself until that cluster is built, then everything that only needs one that is well. So two clusters are never built at
+the same time. The third, which is shorter, has what only needs the load balancers. All other tests go beside them, on a worker that
+leaves the rows the processors.
 """
 
 from __future__ import annotations
@@ -37,8 +38,6 @@ ROWS: Final = {
         "day2/test_reconfigure.py",
         "day2/test_runtime.py",
         "monitor/test_removal.py",
-        "backup/test_schedule.py",
-        "backup/test_offsite.py",
         "lab/test_saves.py",
         "cluster/test_reset.py",
         "foreign/test_document.py",
@@ -50,6 +49,25 @@ ROWS: Final = {
         "engine/test_gateways.py",
         "lab/test_lab.py",
         "lab/test_kubernetes.py",
+        "cluster/test_preflight.py",
+        # From here on, on a cluster that is well.
+        "etcd/test_etcd.py",
+        "cluster/test_verify.py",
+        "doctor/test_doctor.py",
+        "recover/test_whole.py",
+        "backup/test_verify.py",
+        "backup/test_run.py",
+        "backup/test_schedule.py",
+        "backup/test_offsite.py",
+        "site/test_adopt.py",
+        "rehearse/test_rehearse.py",
+        "cluster/test_upgrade.py",
+        "upgrade/test_containerd.py",
+        "upgrade/test_plan.py",
+        "upgrade/test_rollback.py",
+        "upgrade/test_run.py",
+    ),
+    "lb": (
         "lb/test_setup.py",
         "lb/test_maintenance.py",
         "lb/test_vips.py",
@@ -59,25 +77,10 @@ ROWS: Final = {
         "lb/test_dnf.py",
         "lb/test_firewall.py",
         "upgrade/test_lb.py",
-        "cluster/test_preflight.py",
         "recover/test_vip.py",
-        # From here on, on a cluster that is well.
-        "etcd/test_etcd.py",
-        "cluster/test_verify.py",
-        "doctor/test_doctor.py",
-        "recover/test_whole.py",
-        "backup/test_verify.py",
-        "backup/test_run.py",
-        "site/test_adopt.py",
-        "rehearse/test_rehearse.py",
-        "cluster/test_upgrade.py",
-        "upgrade/test_containerd.py",
-        "upgrade/test_plan.py",
-        "upgrade/test_rollback.py",
-        "upgrade/test_run.py",
     ),
 }
-ROW_WORKERS: Final = ("gw0", "gw1")
+ROW_WORKERS: Final = ("gw0", "gw1", "gw2")
 ORDER: Final = {f"{LAB}{file}": (row, place) for row, files in ROWS.items() for place, file in enumerate(files)}
 
 

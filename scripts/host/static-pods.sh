@@ -7,7 +7,7 @@
 # shellcheck shell=bash disable=SC2154
 set -u
 seen=/etc/kubernetes/manifests parked=/etc/kubernetes/ha-runbooks-parked
-grace=10 # seconds to end by itself; an API server without etcd would need all 30 s that the kubelet gives it
+grace=10 # seconds to end by itself
 running() { # its container's ID. When crictl gets no answer, "unlisted" while there is a process of this name.
     local ids
     if ids=$(crictl_here ps -q --state running --label "io.kubernetes.container.name=$1" \
@@ -30,6 +30,11 @@ stop() { # its sandbox as well: a kubelet that was started without an API server
     [ -z "$container" ] || crictl_here stop --timeout "$2" "$container"
     [ -z "$(sandbox "$1")" ] || crictl_here stopp "$(sandbox "$1")"
 } >/dev/null 2>&1
+cut_short() { # an API server without etcd answers nobody, and would need all 30 s that the kubelet gives it to end
+    case " ${PODS[*]} " in
+    *' etcd '*) [ -n "$(running etcd)" ] || stop kube-apiserver 1 ;;
+    esac
+}
 gone() { # until the kubelet has let go: a manifest that comes back earlier is seen only at its next look, every 20 s
     local pod state begun=$SECONDS listed=$SECONDS stopped=''
     while :; do
@@ -44,6 +49,7 @@ gone() { # until the kubelet has let go: a manifest that comes back earlier is s
         fi
         ((SECONDS - begun < PATIENCE)) || break
         [ "$state" = unlisted ] || listed=$SECONDS
+        [ "$pod" != kube-apiserver ] || cut_short
         if ((SECONDS - listed > grace * 2)); then
             echo "crictl gets no answer, and a process $pod runs here: systemctl restart containerd" >&2
             exit 75
@@ -57,12 +63,6 @@ gone() { # until the kubelet has let go: a manifest that comes back earlier is s
     echo "$pod still runs" >&2
     exit 75
 }
-without_waiting() { # one that starts asks the API server for its Node before it starts a pod (seen in 1.31 and 1.36; mostly its own host's),
-    # and one without etcd answers after a minute. No answer at all is better: it comes back together with etcd.
-    case " ${PODS[*]} " in
-    *' etcd '*) [ -n "$(running etcd)" ] || stop kube-apiserver 1 ;;
-    esac
-}
 show() {
     local pod
     for pod in "${PODS[@]}"; do
@@ -71,7 +71,9 @@ show() {
     done
     sync -- "$seen"
     [ ! -d "$parked" ] || rmdir -- "$parked" || true
-    without_waiting
+    # A kubelet that starts asks the API server for its Node before it starts a pod (seen in 1.31 and 1.36; mostly its own host's), and one
+    # without etcd answers after a minute. No answer at all is better: it comes back together with etcd.
+    cut_short
     systemctl restart kubelet # one that has just seen them go may take minutes to see them come back
 }
 back() {

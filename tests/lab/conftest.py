@@ -11,12 +11,15 @@ from lab.control import Lab
 from lab.kubernetes import Kubernetes
 from lab.mounts import mounts
 from runbooks.errors import RunbookError
+from tests.conftest import row
 from tests.support import prometheus
 from tests.support.lab import HOSTS, SITE, Traces, cluster_site, name, traces
 from tests.support.operator import Operator
 from tests.support.stock import HOST_DIRECTORY, fill
+from tests.support.waiting import again
 
 BUILT = "-built"
+BUILDS_S = 300
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +36,10 @@ def machine_before() -> Traces:
 
 @pytest.fixture(scope="session")
 def lab(machine_before: Traces) -> Iterator[Lab]:
-    """Six hosts, booted once for the whole run; HA_LAB_KEEP=1 leaves them up and finds them again."""
+    """Six hosts, booted once for the tests of a row; HA_LAB_KEEP=1 leaves them up and finds them again."""
     keep = os.environ.get("HA_LAB_KEEP") == "1"
-    shared = Lab(name(), say=lambda text: print(text, flush=True))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    shared = Lab(f"{name()}-{worker}" if worker else name(), say=lambda text: print(text, flush=True))
     if not keep:
         shared.down()
     try:
@@ -47,8 +51,10 @@ def lab(machine_before: Traces) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="package")
-def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """An operator whose load balancers are set up, and whose other hosts are empty. HA_LAB_KEEP=1 finds yesterday's again.
+def operator(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Operator]:
+    """An operator whose load balancers are set up, and whose other hosts are empty, but in the row that boots the cluster of the other one.
+
+    HA_LAB_KEEP=1 finds yesterday's again.
 
     It has a lab of its own, which goes when the last test on hosts is done: an idle cluster takes a quarter of a core. Each of
     pytest's workers has another.
@@ -64,9 +70,13 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         killed = (save.name for save in saves.all_of() if save.name.startswith(f"{name()}-") and save.name.endswith(BUILT))
         forget(*(each for each in killed if each != built()))
     try:
-        lab.up(source, kubernetes=Kubernetes())
+        if booted := comes(request.session):
+            lab.up_from(built())
+        else:
+            lab.up(source, kubernetes=Kubernetes())
         somebody = Operator(lab, tmp_path_factory.mktemp("operator"))
-        somebody.good("lb.setup")
+        if not booted:
+            somebody.good("lb.setup")
         yield somebody
     finally:
         if not keep:
@@ -88,19 +98,28 @@ def forget(*names: str) -> None:
             saves.forget(each)
 
 
+def comes(session: pytest.Session) -> bool:
+    """Whether there is a save of a cluster that the other row has built, or still builds: that is waited for."""
+    builds = any("lab/cluster/test_members.py" in item.nodeid for item in session.items)
+    if not built() or not builds or row(os.environ["PYTEST_CURRENT_TEST"]) == "cluster":
+        return False
+    return again(is_there, lambda there: not there, BUILDS_S)
+
+
+def is_there() -> bool:
+    """Whether there is that save."""
+    return built() in [save.name for save in saves.all_of()]
+
+
 @pytest.fixture(scope="package")
 def cluster(operator: Operator) -> Operator:
-    """The operator of a cluster that is whole. The row that needs one later boots what the other one has built."""
-    if built() in [save.name for save in saves.all_of()]:
-        operator.lab.down()
-        operator.lab.up_from(built())
-        operator.verified()
-        return operator
-    operator.good("cluster.init", timeout_s=900)
-    if built():
-        with suppress(RunbookError):  # no room: the other row builds its own
-            operator.lab.save(built())
-        operator.verified()
+    """The operator of a cluster that is whole. The row that needs one later has booted what the other one has built."""
+    if operator.lab.console("master1", ["test", "-e", "/etc/kubernetes/admin.conf"]).returncode or not is_there():
+        operator.good("cluster.init", timeout_s=900)
+        if built():
+            with suppress(RunbookError):  # no room: the other row builds its own
+                operator.lab.save(built())
+    operator.verified()
     return operator
 
 

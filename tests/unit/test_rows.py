@@ -15,6 +15,7 @@ pytestmark = pytest.mark.unit
 TESTS = (
     "tests/lab/cluster/test_build.py",
     "tests/lab/doctor/test_doctor.py",
+    "tests/lab/lab/test_lab.py",
     "tests/lab/lb/test_setup.py",
     "tests/unit/test_one.py",
 )
@@ -118,24 +119,25 @@ def test_the_end_tells_the_slowest_tests_and_the_time_of_each_row(said):
     assert all(re.match(r"\d+\.\d\ds (setup|call|teardown) ", line) for line in said[slowest + 1 : slowest + 5])
     assert said[-2] == "the tests that are marked long were left out: scripts/test --long"
     told = [line.split(" s  ") for line in said[rows + 1 : -2]]
-    assert [name for _, name in told] == ["lab", "cluster", "all other tests"]
-    lab, cluster, others = (float(seconds) for seconds, _ in told)
+    assert [name for _, name in told] == ["lb", "lab", "cluster", "all other tests"]
+    lb, lab, cluster, others = (float(seconds) for seconds, _ in told)
     assert lab >= 0.4  # two files
     assert cluster >= 0.2
+    assert lb >= 0.2
     assert others >= 0.2
 
 
 def test_the_runner_has_the_last_word(said):
-    assert re.fullmatch(r"=+ 4 passed in [0-9.]+s =+", said[-1])
+    assert re.fullmatch(r"=+ 5 passed in [0-9.]+s =+", said[-1])
 
 
 @pytest.mark.usefixtures("said")
 def test_each_row_stays_on_one_worker(tree):
     workers = dict(line.split() for line in (tree / "ran").read_text().splitlines())
     assert len(workers) == len(TESTS)
-    assert workers["test_doctor"] == workers["test_setup"]
-    assert {workers["test_build"], workers["test_setup"]} == {"gw0", "gw1"}
-    assert workers["test_one"] == "gw2", "what is in no row goes beside them"
+    assert workers["test_doctor"] == workers["test_lab"]
+    assert {workers["test_build"], workers["test_lab"], workers["test_setup"]} == {"gw0", "gw1", "gw2"}
+    assert workers["test_one"] == "gw3", "what is in no row goes beside them"
 
 
 def test_without_rows_there_is_nothing_to_tell_of_them(tree, script):
@@ -147,5 +149,5 @@ def test_a_long_test_runs_only_when_it_is_asked_for(tree, script):
     assert not (tree / "long").exists()
     *_, row, last = lines(tree, script("--long")[1])
     assert row.endswith("all other tests")
-    assert re.fullmatch(r"=+ 5 passed in [0-9.]+s =+", last)
+    assert re.fullmatch(r"=+ 6 passed in [0-9.]+s =+", last)
     assert (tree / "long").exists()

@@ -75,6 +75,33 @@ def test_other_pods_are_no_reason(calls):
     ]
 
 
+# Its kubelet ends etcd at once when that has no manifest any more, and any other pod when it was looked at three times.
+ENDS = """[ -e "$MANIFESTS/etcd.yaml" ] || rm -f "$STATE/etcd"
+echo >>"$STATE.looks"; (($(wc -l <"$STATE.looks") < {looks})) || rm -f "$STATE"/*
+"""
+
+
+@pytest.mark.parametrize(
+    ("pods", "looks", "stopped"),
+    [
+        (["etcd", "kube-apiserver"], 10_000, ["stop --timeout 1 kube-apiserver", "stopp kube-apiserver"]),
+        (["kube-apiserver"], 3, []),
+    ],
+    ids=["its etcd goes too", "etcd stays"],
+)
+def test_an_api_server_whose_etcd_has_gone_is_not_waited_for(calls, tmp_path, pods, looks, stopped):
+    crictl, state = tmp_path / "bin" / "crictl", tmp_path / "state"
+    crictl.write_text(CRICTL.replace("case $1", f"{ENDS.format(looks=looks)}case $1", 1))
+    for name in ("etcd", "kube-apiserver"):
+        (state / name).touch()
+        (tmp_path / "kubernetes" / "manifests" / f"{name}.yaml").touch()
+    done = bash(static_pods.park(pods).program.replace("/etc/kubernetes", str(tmp_path / "kubernetes")))
+    assert done.exited == 0, done.stderr
+    calls_made = Path(f"{state}.calls")
+    assert (calls_made.read_text().splitlines() if calls_made.exists() else []) == stopped
+    assert not (state / "kube-apiserver").exists()
+
+
 def test_a_runtime_that_does_not_answer_is_not_taken_for_a_pod_that_has_gone(calls, tmp_path):
     """Its data may be moved away once it has gone. Without crictl, the process is what can be seen."""
     (tmp_path / "bin" / "crictl").write_text("#!/bin/bash\nexit 1\n")
