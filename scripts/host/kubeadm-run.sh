@@ -60,6 +60,8 @@ start() {
         if [ "$CGROUP_V1" = yes ] && [ "$(cgroup_version)" = v1 ]; then WORDS+=(--ignore-preflight-errors=SystemVerification); fi
         ;;
     esac
+    # A kubelet that starts without this directory looks for it again after 20 s only.
+    [ "$ETCD_FIRST" != yes ] || install -d -m 0700 /etc/kubernetes/manifests
     systemctl reset-failed "$unit" 2>/dev/null || true
     rm -rf -- "$run"
     mkdir -p "$top" "$run"

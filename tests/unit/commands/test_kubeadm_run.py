@@ -111,6 +111,7 @@ def test_the_other_manifests_are_written_last_where_etcd_goes_first(host, tmp_pa
     assert phases == ["join", "control-plane-prepare control-plane"][: 1 + first]
     skips = "--skip-phases=control-plane-prepare/control-plane" in (tmp_path / "ran").read_text().splitlines()[0]
     assert skips == first
+    assert (tmp_path / "kubernetes" / "manifests").is_dir() == first  # a kubelet looks for it when it starts
 
 
 def test_when_the_join_fails_no_manifest_is_written(host):
