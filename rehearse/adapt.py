@@ -24,7 +24,7 @@ OWN_LABEL: Final = re.compile(r"(^|\.)(kubernetes|k8s)\.io/")  # the kubelet and
 ADAPTED: Final = (
     "ha-runbooks-rehearsal"  # a ConfigMap in kube-system: this cluster is adapted. A restore of the set takes it away
 )
-EVERY_JOB: Final = '{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}'
+EVERY_JOB: Final = r'{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}'
 DROP_IN_PATH: Final = "/etc/systemd/system/kubelet.service.d/99-rehearsal.conf"
 DEFAULTS: Final = ("", "k8s.gcr.io", "registry.k8s.io")  # kubeadm's own, as the lab's images are called
 NAMES: Final = r"""

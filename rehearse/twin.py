@@ -43,7 +43,8 @@ LOST_DATA: Final = 'systemctl stop kubelet; pkill -KILL -x etcd; sleep 1; rm -rf
 class Twin:
     """The twin of ``site``, which has the version and the hosts that are rebuilt. ``tell`` prints what is done.
 
-    changed  what is not as on the real site, in words. ``seconds``: how long each part of building took. ``adapted``: `adapt` is done.
+    changed  what is not as on the real site, in words. ``seconds``: how long each part of building took. ``adapted``: `adapt` is done;
+    ``not_adapted`` is why it failed the last time.
     """
 
     lab: Lab
@@ -54,6 +55,7 @@ class Twin:
     tell: Callable[[str], None]
     changed: list[str] = field(default_factory=list)
     adapted: bool = False
+    not_adapted: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -102,8 +104,13 @@ class Twin:
             }:  # it ended too early; etcd has its data, and this goes on with the rest
                 ended = inv(self.instance, "recover.etcd-quorum", *words[1:])
             if not self.adapted or ended.exited not in {0, 5}:
+                why = (
+                    ""
+                    if self.adapted or ended.exited not in {0, 5}
+                    else f" what was restored could not be adapted: {self.not_adapted}"
+                )
                 raise OutcomeError(
-                    f"the set {self.origin.id} cannot be restored on the twin:{indented(ended.said.splitlines())}",
+                    f"the set {self.origin.id} cannot be restored on the twin:{why}{indented(ended.said.splitlines())}",
                     hint="perhaps this is what inv recover.control-plane would meet, too; --keep leaves the twin for a look",
                 )
         workers = [host for host in self.site.nodes if not host.is_control_plane]
@@ -142,8 +149,8 @@ class Twin:
                 told = adapt.adapt(self.lab, self.site, self.contents, gone, joined=joined)
                 self.changed += [each for each in told if each not in self.changed]
                 return True
-        except RunbookError:  # the API server has just begun; all of it can be done again
-            pass
+        except RunbookError as error:  # the API server has just begun; all of it can be done again
+            self.not_adapted = str(error)
         return False
 
     def link_set(self) -> None:
