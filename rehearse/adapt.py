@@ -16,6 +16,7 @@ from rehearse.origin import Contents
 from rehearse.rules import kubelets, workloads
 from rehearse.rules.webhooks import answered
 from rehearse.rules.workloads import Place
+from runbooks.commands import jsonpath
 from runbooks.inventory.model import Host, Site
 from runbooks.text import counted, first_few, listed
 
@@ -24,7 +25,7 @@ OWN_LABEL: Final = re.compile(r"(^|\.)(kubernetes|k8s)\.io/")  # the kubelet and
 ADAPTED: Final = (
     "ha-runbooks-rehearsal"  # a ConfigMap in kube-system: this cluster is adapted. A restore of the set takes it away
 )
-EVERY_JOB: Final = r'{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}'
+EVERY_JOB: Final = jsonpath.template({"namespace": "{.metadata.namespace}", "name": "{.metadata.name}"})
 DROP_IN_PATH: Final = "/etc/systemd/system/kubelet.service.d/99-rehearsal.conf"
 DEFAULTS: Final = ("", "k8s.gcr.io", "registry.k8s.io")  # kubeadm's own, as the lab's images are called
 NAMES: Final = r"""

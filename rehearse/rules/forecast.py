@@ -53,13 +53,24 @@ def past(runs: Iterable[RunRecord]) -> Past:
         for step in run.steps:
             if step.outcome in {"changed", "ok"}:
                 for key in (run.procedure, ANY):
-                    found.setdefault(key, {}).setdefault(step.title, []).append(step.seconds)
+                    for title in dict.fromkeys((step.title, bare(step.title))):
+                        found.setdefault(key, {}).setdefault(title, []).append(step.seconds)
     return found
 
 
+def bare(title: str) -> str:
+    """Return the title of a step without its host.
+
+    >>> bare("master2: start etcd"), bare("write and read through the VIP")
+    ('start etcd', 'write and read through the VIP')
+    """
+    return title.partition(": ")[2] or title
+
+
 def before(known: Past, procedure: str, title: str) -> Sequence[float]:
-    """Return the seconds of a step in past runs of this procedure, else of any."""
-    return known.get(procedure, {}).get(title) or known.get(ANY, {}).get(title, ())
+    """Return the seconds of a step in past runs of this procedure, on this host or else on others; else in those of any procedure."""
+    names = (title, bare(title))
+    return next((found for key in (procedure, ANY) for name in names if (found := known.get(key, {}).get(name))), ())
 
 
 def factor(twin: Iterable[RunRecord], known: Past) -> Factor:

@@ -66,13 +66,13 @@ def test_what_only_looks_is_refused():
 
 def test_every_name_in_the_tables_is_a_command():
     names = {*procedures.DRAINS, *procedures.CONFIRMED, *procedures.NEEDS_SET, *choices.TARGET}
-    assert names | {each for each in procedures.ONLY_HERE if "." in each} <= set(tasks.rehearse.rehearse.others)
+    assert names | {each for each in procedures.ONLY_HERE if "." in each} <= set(tasks.ns["rehearse"].others)
 
 
 def test_flags_that_both_commands_have_mean_the_same():
-    own_names = {name for each in tasks.rehearse.rehearse.get_arguments() for name in each.names}
+    own_names = {name for each in tasks.ns["rehearse"].get_arguments() for name in each.names}
     shared = set()
-    for other in tasks.rehearse.rehearse.others.values():
+    for other in tasks.ns["rehearse"].others.values():
         if other.can_plan:
             shared |= {name for each in other.get_arguments() for name in each.names} & own_names
     assert shared == {"backup", "identity", "json"}
@@ -81,7 +81,7 @@ def test_flags_that_both_commands_have_mean_the_same():
 def test_no_procedure_that_can_be_rehearsed_writes_where_the_operator_says():
     """`--to DIRECTORY` of backup.decrypt is a place on this machine. A new flag of this kind has to be looked at."""
     places = set()
-    for name, other in tasks.rehearse.rehearse.others.items():
+    for name, other in tasks.ns["rehearse"].others.items():
         with suppress(PrecheckError):
             procedures.refuse(Given(name, changes=other.can_plan))
             places |= {
@@ -191,6 +191,17 @@ def test_past_runs_of_the_real_site_decide_and_scale_the_rest():
     assert steps[0].basis == "1 past run"
     assert "x 2.00" in steps[3].basis
     assert forecast.total(twin, steps) == (40.0, 80.0)
+
+
+def test_a_step_that_its_host_never_had_is_foreseen_from_other_hosts():
+    known = forecast.past(
+        [
+            run("recover.etcd-member", ("master1: join", "changed", 10.0), ("master2: join", "changed", 20.0)),
+            run("cluster.init", ("master3: join", "changed", 90.0), ("master3: wipe", "changed", 3.0)),
+        ]
+    )
+    asked = ("master1: join", "master3: join", "worker1: wipe", "master3: else")
+    assert [list(forecast.before(known, "recover.etcd-member", title)) for title in asked] == [[10.0], [10.0, 20.0], [3.0], []]
 
 
 def test_without_past_runs_the_twins_own_time_is_said_to_be_that():
