@@ -46,8 +46,8 @@ def joins(wanted: Site) -> list[list[str]]:
     [
         (of("1.36.3"), [["master2", "master3", "worker1", "worker2", "worker3"]]),
         (of("1.29.0"), [["master2", "master3", "worker1", "worker2", "worker3"]]),
-        (of("1.28.9"), [["master2"], ["master3"], ["worker1", "worker2", "worker3"]]),
-        (of("1.20.2"), [["master2"], ["master3"], ["worker1", "worker2", "worker3"]]),
+        (of("1.28.9"), [["master2"], ["master3", "worker1", "worker2", "worker3"]]),
+        (of("1.20.2"), [["master2"], ["master3", "worker1", "worker2", "worker3"]]),
     ],
     ids=["1.36", "1.29", "1.28", "1.20"],
 )
