@@ -23,7 +23,11 @@ pytestmark = pytest.mark.lab
 MASTERS = clusters.hosts_of("control-plane", "document")
 FILES = "sha256sum /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"
 # Through the second VRRP instance, and through the VIP of the API.
-ASKED = (unnoticed.HEALTH, Asked("shop", foreign_lb.SHOP_VIP, 8443, "open"), Asked("shop-by-the-vip", "10.1.1.100", 8443, "open"))
+ASKED = (
+    unnoticed.HEALTH,
+    Asked("shop", foreign_lb.SHOP_VIP, 8443, "the shop is open"),
+    Asked("shop-by-the-vip", "10.1.1.100", 8443, "the shop is open"),
+)
 # The document's front ends for an ingress are not those of hosts.yaml, which has none.
 STAYS = ["ingress-http-kept (10.1.1.100:80)", "ingress-https-kept (10.1.1.100:443)", "shop (*:8443)", "the VRRP instance shop"]
 KUBECTL = "kubectl --kubeconfig=/etc/kubernetes/admin.conf"

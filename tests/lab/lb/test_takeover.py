@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
-ASKED = (unnoticed.API, unnoticed.Asked("shop", "10.1.1.100", 8443, "open|shut"))
+ASKED = (unnoticed.API, unnoticed.Asked("shop", "10.1.1.100", 8443, "the shop is (open|shut)"))
 # On an LB: each change of whether eth0 or lo has the VIP, with the time.
 HELD = """
 was=
