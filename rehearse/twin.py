@@ -34,6 +34,7 @@ from runbooks.text import indented, listed
 MARK: Final = "rehearsal"  # in the lab's own directory: which rehearsal it belongs to; locked while that is at work
 KEPT: Final = "kept"
 WELL_S: Final = 240
+GOOD: Final = (0, 5)  # exit statuses: done, or done but for what has to be told
 SAVE: Final = "rehearsal"  # how the names of saves begin
 FORMAT: Final = "3"  # of what a save holds: older saves are not used
 LOST_DATA: Final = 'systemctl stop kubelet; pkill -KILL -x etcd; sleep 1; rm -rf -- "$0/member"; systemctl start kubelet'
@@ -98,17 +99,11 @@ class Twin:
             words = ("recover.control-plane", "--backup", self.origin.id, "--yes-restore", self.site.name, *key)
             with self.adapting(gone):
                 ended = inv(self.instance, *words)
-            if self.adapted and ended.exited not in {
-                0,
-                5,
-            }:  # it ended too early; etcd has its data, and this goes on with the rest
+            if self.adapted and ended.exited not in GOOD:  # it ended too early; etcd has its data, and this goes on with the rest
                 ended = inv(self.instance, "recover.etcd-quorum", *words[1:])
-            if not self.adapted or ended.exited not in {0, 5}:
-                why = (
-                    ""
-                    if self.adapted or ended.exited not in {0, 5}
-                    else f" what was restored could not be adapted: {self.not_adapted}"
-                )
+            if not self.adapted or ended.exited not in GOOD:
+                only = not self.adapted and ended.exited in GOOD
+                why = f" what was restored could not be adapted: {self.not_adapted}" if only else ""
                 raise OutcomeError(
                     f"the set {self.origin.id} cannot be restored on the twin:{why}{indented(ended.said.splitlines())}",
                     hint="perhaps this is what inv recover.control-plane would meet, too; --keep leaves the twin for a look",
@@ -116,7 +111,7 @@ class Twin:
         workers = [host for host in self.site.nodes if not host.is_control_plane]
         if workers:
             with self.part("its workers (cluster.join)"):
-                must(self.instance, "cluster.join", "--host", ",".join(map(str, workers)), good=(0, 5))
+                must(self.instance, "cluster.join", "--host", ",".join(map(str, workers)), good=GOOD)
                 adapt.mark(self.lab, self.site, self.contents, workers)
 
     @contextmanager

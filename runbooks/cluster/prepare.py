@@ -203,7 +203,8 @@ def _fits(run: Run, site: Site, host: Host) -> None:
         return
     if why := runtime_limits.too_old(site, runtime_limits.numbers(state.packages)):
         raise PrecheckError(f"{host}: {why}", hint="install a newer containerd, or delete the key in hosts.yaml")
-    if there := run.read(host, runtime_files.links(file.path for file in wanted if runtime.is_of_runtime(file.path))):
+    paths = [file.path for file in wanted if runtime.is_of_runtime(file.path)]
+    if there := files.links(paths, run.read(host, runtime_files.look(paths))):
         raise PrecheckError(f"{host}: {files.not_files(there)}", hint=files.without_link(host, there[0]))
 
 

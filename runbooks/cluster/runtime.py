@@ -87,14 +87,6 @@ def is_quiet(path: str) -> bool:
     return path.startswith(f"{runtime_files.CERTS}/")
 
 
-def links(run: Run, host: Host, left: Left) -> tuple[str, ...]:
-    """Return which of the files that are to be written on ``host`` are symbolic links there.
-
-    They are never replaced: what a link leads to is somebody's own, and the way back could not bring the link back.
-    """
-    return run.read(host, runtime_files.links(file.path for file in left.place)) if left.place else ()
-
-
 def place(run: Run, host: Host, wanted: Sequence[File]) -> Left:
     """Put the files ``wanted`` in place, with their differences shown; one that somebody else has written is kept beside it. Returns what was done."""
     left = differing(run, host, wanted)

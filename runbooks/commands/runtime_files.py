@@ -33,12 +33,6 @@ def look(paths: Iterable[str]) -> Probe[dict[str, Found]]:
     )
 
 
-def links(paths: Iterable[str]) -> Probe[tuple[str, ...]]:
-    """Read which of ``paths`` are symbolic links. `look` leaves them out; they are no files that this tool writes."""
-    command = replace(script("files-links", {"PATHS": list(paths)}), shown="links among the files of the runtime")
-    return Probe(command, lambda answer: tuple(answer.stdout.splitlines()))
-
-
 def remove(paths: Sequence[str]) -> Command:
     """Remove files that hosts.yaml does not ask for any more."""
     return cmd("rm", "-f", "--", *paths)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from runbooks.cluster.runtime import Left, links
+from runbooks.cluster.runtime import Left
 from runbooks.commands import files, kubeadm_config, node, prepare, runtime_dump, settings_look
 from runbooks.commands.prepare import CONTAINERD_CONFIG
 from runbooks.day2 import in_work, runtime
@@ -105,7 +105,7 @@ def _impossible(run: Run, site: Site, left: Mapping[Host, Left]) -> Iterator[Fin
     for host, each in left.items():
         if not each:
             continue
-        if there := links(run, host, each):
+        if there := files.links((file.path for file in each.place), each.there):
             yield Finding(
                 "fail", topic=TOPIC, host=host.name, seen=files.not_files(there), fix=files.without_link(host, there[0])
             )

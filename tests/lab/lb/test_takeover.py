@@ -23,17 +23,6 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.lab
 
 ASKED = (unnoticed.API, unnoticed.Asked("shop", "10.1.1.100", 8443, "the shop is (open|shut)"))
-# On an LB: each change of whether eth0 or lo has the VIP, with the time.
-HELD = """
-was=
-until [ -e /run/enough ]; do
-    now=no
-    [ -z "$(ip -4 -o address show to 10.1.1.100)" ] || now=yes
-    [ "$now" = "$was" ] || echo "$EPOCHREALTIME $now"
-    was=$now
-    sleep 0.01
-done
-"""
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +141,7 @@ def on_one_at_most(operator: Operator, *words: str) -> str:
 
     Where the address goes back to an LB with a higher priority in the end, VRRP itself has it on both for some milliseconds.
     """
-    held = HELD.replace("10.1.1.100", SHOP_VIP)
+    held = unnoticed.HELD.replace("10.1.1.100", SHOP_VIP)
     for host in LBS:
         operator.lab.console(host, ["rm", "-f", "/run/enough"], check=True)
     with ThreadPoolExecutor(2) as pool:

@@ -170,7 +170,12 @@ def test_prepare_replaces_no_symbolic_link(make) -> None:
     site = make(registries=[{"host": "docker.io", "mirrors": ["https://a.example"]}])
     host, links = site.workers[0], [f"{CERTS}/docker.io/hosts.toml"]
     state: Any = SimpleNamespace(joined=False, packages={})
-    run: Any = SimpleNamespace(read=lambda _, probe: links if str(probe.command).startswith("links among") else state)
+
+    def read(_: object, probe: Any) -> Any:
+        there = {path: Found("", "link", "", link="/elsewhere") for path in links}
+        return there if str(probe.command).startswith("files-found") else state
+
+    run: Any = SimpleNamespace(read=read)
     with pytest.raises(PrecheckError, match="symbolic link") as caught:
         prepare._fits(run, site, host)
     assert f'cp --remove-destination "$(readlink -f {links[0]})" {links[0]}' in str(caught.value.hint)

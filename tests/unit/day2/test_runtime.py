@@ -14,7 +14,7 @@ import pytest
 
 from runbooks.cluster import runtime as cluster_runtime
 from runbooks.cluster.runtime_files import containerd_file
-from runbooks.commands import prepare, runtime_dump, runtime_files
+from runbooks.commands import files, prepare, runtime_dump, runtime_files
 from runbooks.commands.base import HOST_SCRIPTS, Answer, Command, Probe, Secret
 from runbooks.commands.containerd import Config
 from runbooks.commands.files import File, Found
@@ -146,8 +146,7 @@ class Machine:
             "runtime-look": Runtime(
                 active="active", enabled="enabled", kubelet="enabled", loaded=True, answers=True, config=config
             ),
-            "files-found": self.files,
-            "links among": self.links,
+            "files-found": self.files | {path: Found("", "link", "", link="/elsewhere") for path in self.links},
             "the proxies": self.proxies,
             "systemctl cat kubelet": SimpleNamespace(files={KUBELET_CONFIG: f"cgroupDriver: {self.driver}\n"}),
             "containerd config dump": {"root": self.root},
@@ -376,8 +375,9 @@ def test_links_are_told_and_modes_are_set_without_another_time(tmp_path: Path) -
     plain.write_text("x")
     link.symlink_to(plain)
     dangling.symlink_to(tmp_path / "nothing")
-    probe = runtime_files.links(map(str, (plain, link, dangling, tmp_path / "none")))
-    assert probe.parse(bash(probe.command.program)) == (str(link), str(dangling))
+    paths = [str(each) for each in (plain, link, dangling, tmp_path / "none")]
+    probe = runtime_files.look(paths)
+    assert files.links(paths, probe.parse(bash(probe.command.program))) == [str(link), str(dangling)]
     before = plain.stat().st_mtime_ns
     assert (
         bash(runtime_files.set_modes([File(str(plain), "x", mode="0600", owner=f"{os.getuid()}:{os.getgid()}")]).program).exited
