@@ -1,11 +1,11 @@
 #!/bin/bash
-# The second voting member of an etcd 3.5 cluster takes 7 s to start, in which the cluster cannot be written to: before it starts its raft, it
+# The second voting member of an etcd 3.5 cluster takes 7 s and more to start, in which the cluster cannot be written to: before it starts its raft, it
 # asks the first member over its peer address whether a downgrade is under way; the first one answers with a linearizable read, for which
 # it needs the quorum that only the second one brings, and gives up after its 7 s (5 s and two election timeouts). A member that comes as a
 # learner, which has no vote, starts at once.
 # Where it matters: kubeadm before 1.29 adds members as voters. 7 s and the start of a container come close to the 10 s after which
 # kube-controller-manager and kube-scheduler give up their leases and end; then nobody signs the next kubelet's certificate for 15 s and more.
-# Seen with etcd 3.5.16 of Debian 13: 7 to 9 s as a voter, 0.2 s as a learner.
+# Seen with etcd 3.5.16 of Debian 13: 8.4 to 9.5 s as a voter, of which 7.0 are that question and the rest an election, 0.0 to 0.2 s as a learner.
 # Exits 0 while that is so, 1 once it has changed. Needs apt-get with a mirror of Debian; etcd listens on loopback only.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -57,5 +57,5 @@ voter=$tenths
 joined 3 --learner
 learner=$tenths
 echo "etcd $(root/usr/bin/etcdctl version | sed -n 's/^etcdctl version: //p'): a voter serves after $((voter / 10)).$((voter % 10)) s, a learner after $((learner / 10)).$((learner % 10)) s"
-grep -o 'failed linearized read: context deadline exceeded' log2 | head -n 1
+grep -oE 'failed linearized read: (context deadline exceeded|etcdserver: request timed out)' log2 | head -n 1
 [ "$voter" -ge 60 ] && [ "$learner" -lt 50 ]
