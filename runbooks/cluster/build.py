@@ -16,9 +16,9 @@ from runbooks.cluster.files import cni_manifest
 from runbooks.cluster.offer import Offer, new_key, new_token
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
-from runbooks.commands import kubeadm, kubectl, node
+from runbooks.commands import cluster_info, kubeadm, kubeadm_config, kubectl, node
 from runbooks.commands.base import Secret
-from runbooks.commands.kubeadm import Admission
+from runbooks.commands.kubeadm import Admission, Learner
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError
@@ -26,8 +26,9 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb.traffic import let_in
 from runbooks.rules import cluster as rules
 from runbooks.rules import kubeadm as config
+from runbooks.rules import kubeadm_discovery as discovery
+from runbooks.rules import kubeadm_phases as phases
 from runbooks.rules.kubeadm_checks import accepts_cgroup_v1
-from runbooks.rules.kubeadm_discovery import discovery
 from runbooks.rules.node_wanted import is_given
 from runbooks.view.cluster import Survey
 
@@ -131,9 +132,14 @@ def join_steps(plan: Plan) -> list[Step | Together]:
 
 
 def kubeadm_joins(plan: Plan, hosts: Sequence[Host], offer: Offer) -> list[Step | Together]:
-    """Return the join steps: those that `rules.cluster.join_groups` allows at the same time are one Together."""
-    groups = rules.join_groups(hosts, learners=config.joins_as_learners(plan.site))
-    return [Together(tuple(kubeadm_join(plan, host, offer) for host in group)) for group in groups]
+    """Return the join steps: all ``hosts`` at the same time, control plane hosts first in the list.
+
+    A new member of etcd has no vote until it has caught up, so the cluster keeps its quorum while hosts join. Etcd takes in one learner
+    at a time: a host that finds another one there waits for its turn.
+    """
+    first, workers = rules.in_join_order(hosts)
+    steps = tuple(kubeadm_join(plan, host, offer) for host in (*first, *workers))
+    return [Together(steps)] if steps else []
 
 
 def settled(plan: Plan) -> list[Step | Together]:
@@ -228,7 +234,7 @@ def kubeadm_join(plan: Plan, host: Host, offer: Offer) -> Step:
     def do(run: Run) -> None:
         if run.plan:
             patches.settle(run, host)
-            run.change(host, kubeadm.join(Secret("")))
+            run.change(host, kubeadm.join(Secret(""), learner=phases.shown_learner(plan.site, host)))
             if config.kubelet_waits(host, plan.version):
                 run.change(host, node.restart_kubelet())
             return
@@ -257,12 +263,20 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> Non
     given = offer.take(run, api_host, certificates=host.is_control_plane)
     if host.is_control_plane:
         named.copy(run, api_host, host)
-    wanted = config.join_config(plan.site, host, plan.version, given.admission.token, None, given.key)
+    token, ca = given.admission.token, given.admission.ca
+    pinned = discovery.ca_hash(plan.site, ca, token, run.read(api_host, cluster_info.look(api_host)))
+    wanted = config.join_config(plan.site, host, plan.version, token, pinned, given.key)
     try:
-        found, data = discovery(plan.site, given.admission.ca), plan.site.kubernetes.etcd_data_dir
-        first = config.etcd_joins_first(plan.site, host)
-        run.change(host, kubeadm.join(wanted, found, cgroup_v1=plan.cgroup_v1, etcd_data=data, etcd_first=first))
+        found, data = "" if pinned else discovery.file(plan.site, ca), plan.site.kubernetes.etcd_data_dir
+        learner = _learner(run, plan, api_host, host)
+        run.change(host, kubeadm.join(wanted, found, cgroup_v1=plan.cgroup_v1, etcd_data=data, learner=learner))
     except CommandError:  # not when the connection broke: kubeadm goes on there, and needs what it was given
         if host.is_control_plane or not given.key:  # for a worker alone, no upload is taken from hosts that need it
             offer.withdraw(given)
         raise
+
+
+def _learner(run: Run, plan: Plan, api_host: Host, host: Host) -> Learner | None:
+    if not config.would_add_voter(plan.site, host):
+        return None
+    return phases.learner(plan.site, host, run.read(api_host, kubeadm_config.cluster_configuration(api_host)), asked=api_host)

@@ -28,7 +28,6 @@ from runbooks.inventory.model import Host
 from runbooks.rules import etcd as rules
 from runbooks.rules import etcd_flags
 from runbooks.rules import kubeadm as config
-from runbooks.rules.cluster import join_groups
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import MemberState
 from runbooks.text import listed
@@ -163,7 +162,7 @@ def _refuse_local_mode(run: Run, survey: Survey, join: Join) -> None:
 def _refuse_voters(run: Run, survey: Survey, join: Join) -> None:
     """Raise PrecheckError when several hosts would join at the same time, each with a member of etcd that votes before it runs."""
     api_host, waiting = survey.api_host(run), _waiting(run, survey, _view(run, survey), join)
-    if not api_host or len(waiting) < 2 or not config.joins_as_learners(run.site):
+    if not api_host or len(waiting) < 2 or not config.adds_learners(run.site):
         return
     if run.read(api_host, kubeadm.feature_gate(api_host, "EtcdLearnerMode")) == "false":
         raise PrecheckError(
@@ -179,8 +178,7 @@ def _refuse_learner(run: Run, survey: Survey, join: Join) -> None:
 
     def learners() -> list[Member]:
         seen = _view(run, survey)
-        groups = join_groups(_waiting(run, survey, seen, join), learners=config.joins_as_learners(run.site))
-        return other_learners(seen, groups[0] if groups else ())
+        return other_learners(seen, _waiting(run, survey, seen, join))
 
     if not learners():
         return

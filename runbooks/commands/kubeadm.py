@@ -33,12 +33,30 @@ class Admission:
     ca: str
 
 
-MANIFESTS = (
-    "control-plane-prepare/control-plane"  # the phase of a join that writes those of the API server and what belongs to it
-)
-MANIFESTS_LAST = "kubeadm join phase control-plane-prepare control-plane --config=-"
 ETCD_JOIN = "kubeadm join phase etcd-join --config=-"
 ETCD_JOIN_BEFORE = "kubeadm join phase control-plane-join etcd --config=-"
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A member of etcd that is to join as a learner, although its kubeadm would add it as a voter.
+
+    config  for `kubeadm init phase etcd local` and `control-plane all`, with `MEMBERS` in the place of etcd's --initial-cluster (`rules.kubeadm_phases`).
+    peers   the client URLs of etcd on the other hosts, of which some may not be members yet.
+    """
+
+    name: str
+    peer_url: str
+    peers: tuple[str, ...]
+    config: Secret = field(repr=False)
+
+
+MEMBERS = "@MEMBERS@"
+# How `join` is printed with a Learner, after the words of a plain one; "{}" is its name.
+AS_LEARNER = (
+    " --skip-phases=control-plane-prepare/control-plane,control-plane-join/etcd; etcdctl member add {} --learner; "
+    "kubeadm init phase etcd local --config=-; etcdctl member promote; kubeadm init phase control-plane all --config=-"
+)
 
 
 def init(config: Secret, skip_phases: Sequence[str] = (), *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA) -> Command:
@@ -49,21 +67,21 @@ def init(config: Secret, skip_phases: Sequence[str] = (), *, cgroup_v1: bool = F
     """
     words = ["--upload-certs", "--skip-token-print", "--skip-certificate-key-print", "--ignore-preflight-errors=ImagePull"]
     words += [f"--skip-phases={','.join(skip_phases)}"] if skip_phases else []
-    return _run("init", config, words, data=etcd_data, switches=["CGROUP_V1"] if cgroup_v1 else [])
+    return _run("init", config, words, DATA=etcd_data, CGROUP_V1=_yes(cgroup_v1))
 
 
 def join(
-    config: Secret, discovery: str = "", *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA, etcd_first: bool = False
+    config: Secret, discovery: str = "", *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA, learner: Learner | None = None
 ) -> Command:
     """Return `kubeadm join` with ``config``, which says whether the host joins as a control plane host.
 
-    ``discovery`` is put into the file DISCOVERY while kubeadm runs. ``cgroup_v1``, ``etcd_data``: as in `init`. ``etcd_first``: the
-    manifests of the other components are written when the member of etcd runs, by the phase `control-plane-prepare control-plane`.
-    https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/
+    ``discovery`` is put into the file DISCOVERY while kubeadm runs. ``cgroup_v1``, ``etcd_data``: as in `init`. ``learner``: its
+    member of etcd gets a vote when it has caught up; then the API server and what belongs to it starts.
+    https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join-phase/, https://etcd.io/docs/v3.5/learning/design-learner/
     """
-    switches = [name for name, on in {"CGROUP_V1": cgroup_v1, "ETCD_FIRST": etcd_first}.items() if on]
-    command = _run("join", config, ["--ignore-preflight-errors=ImagePull"], discovery, data=etcd_data, switches=switches)
-    return replace(command, shown=f"{command.shown} --skip-phases={MANIFESTS}; {MANIFESTS_LAST}") if etcd_first else command
+    words = ["--ignore-preflight-errors=ImagePull"]
+    command = _run("join", config, words, discovery, DATA=etcd_data, CGROUP_V1=_yes(cgroup_v1), **_member(learner))
+    return replace(command, shown=f"{command.shown}{AS_LEARNER.format(learner.name)}") if learner else command
 
 
 def join_etcd(config: Secret, discovery: str = "") -> Command:
@@ -81,13 +99,21 @@ def wait() -> Command:
     return _run("wait", Secret(""), ())
 
 
-def _run(
-    action: str, config: Secret, words: Sequence[str], discovery: str = "", *, data: str = ETCD_DATA, switches: Sequence[str] = ()
-) -> Command:
-    given = {"CONFIG": config, "DISCOVERY": discovery, "WORDS": list(words), "DATA": data, "CGROUP_V1": "", "ETCD_FIRST": ""}
-    variables = {"ACTION": action} | given | dict.fromkeys(switches, "yes")
+def _run(action: str, config: Secret, words: Sequence[str], discovery: str = "", **others: str | Sequence[str]) -> Command:
+    given = {"ACTION": action, "CONFIG": config, "DISCOVERY": discovery, "WORDS": list(words), "DATA": ETCD_DATA, "CGROUP_V1": ""}
     shown = " ".join(["kubeadm", action, "--config=-", *words] if words else ["kubeadm-run", action])
-    return replace(script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup", "kubeadm-patches")), shown=shown)
+    helpers = ("cgroup", "kubeadm-patches", "etcd-learner")
+    return replace(script("kubeadm-run", given | _member(None) | others, timeout=15 * MINUTES, after=helpers), shown=shown)
+
+
+def _yes(on: bool) -> str:
+    return "yes" if on else ""
+
+
+def _member(learner: Learner | None) -> dict[str, str | Sequence[str]]:
+    if not learner:
+        return {"MEMBER": "", "PEER_URL": "", "PEERS": [], "PHASES_CONFIG": ""}
+    return {"MEMBER": learner.name, "PEER_URL": learner.peer_url, "PEERS": learner.peers, "PHASES_CONFIG": learner.config}
 
 
 def admit(config: Secret | None) -> Command:

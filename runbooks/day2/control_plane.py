@@ -20,7 +20,6 @@ from runbooks.commands import files, kubeadm_config, node, reconfigure, rendered
 from runbooks.commands.reconfigure import Note
 from runbooks.commands.settings_look import MANIFESTS, HostSettings
 from runbooks.day2.notes import end
-from runbooks.day2.rules.merged import with_host
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
@@ -29,6 +28,7 @@ from runbooks.inventory.model import Host, Site
 from runbooks.lb import traffic
 from runbooks.rules.kubeadm import AUDIT_POLICY
 from runbooks.rules.kubeadm_documents import one
+from runbooks.rules.kubeadm_phases import with_host
 from runbooks.text import listed
 from runbooks.upgrade import control_plane, kubeadm, nodes
 from runbooks.upgrade.context import Upgrade

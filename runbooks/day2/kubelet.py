@@ -20,7 +20,6 @@ from runbooks.commands.reconfigure import Note
 from runbooks.day2 import wanted_kubelet
 from runbooks.day2.notes import end
 from runbooks.day2.rules import difference
-from runbooks.day2.rules.merged import with_host
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import transient, until
 from runbooks.engine.steps import Run, Step, Unmet
@@ -28,6 +27,7 @@ from runbooks.errors import CommandError, OutcomeError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import kubeadm
 from runbooks.rules.kubeadm import minor_of
+from runbooks.rules.kubeadm_phases import with_host
 from runbooks.text import listed
 from runbooks.upgrade import node
 from runbooks.upgrade.context import Upgrade

@@ -94,22 +94,3 @@ def in_join_order(hosts: Sequence[Host]) -> tuple[tuple[Host, ...], tuple[Host, 
     """Return the control plane hosts, which join first, and the workers."""
     first = tuple(host for host in hosts if host.is_control_plane)
     return first, tuple(host for host in hosts if host.is_worker and not host.is_control_plane)
-
-
-def join_groups(hosts: Sequence[Host], *, learners: bool) -> list[tuple[Host, ...]]:
-    """Return who joins at the same time, one group after the other.
-
-    With ``learners``, a new member of etcd has no vote until it has caught up: the cluster keeps its quorum while a host joins, so all
-    join at the same time. Etcd takes in one learner at a time; a kubeadm that finds another one there waits for its turn. Without,
-    the new member has a vote before it runs. With one voter before it, nothing can be written until it does: then only one control
-    plane host joins at a time. Before the last of several there are at least two voters, which are a majority of three: the workers
-    join together with it, else after the control plane host.
-    """
-    control_plane, workers = in_join_order(hosts)
-    if learners:
-        groups = [(*control_plane, *workers)]
-    elif len(control_plane) > 1:
-        groups = [*((host,) for host in control_plane[:-1]), (control_plane[-1], *workers)]
-    else:
-        groups = [control_plane, workers]
-    return [group for group in groups if group]

@@ -139,14 +139,14 @@ def kubelet_waits(host: Host, version: Version) -> bool:
     return host.is_control_plane and version[:2] >= OWN_API
 
 
-def joins_as_learners(site: Site) -> bool:
-    """Whether a control plane host that joins has no vote in etcd until it has caught up."""
+def adds_learners(site: Site) -> bool:
+    """Whether kubeadm adds the member of etcd of a host that joins as a learner, which has no vote until it has caught up."""
     return site.kubernetes.etcd == "stacked" and parse(site.kubernetes.version)[:2] >= LEARNERS
 
 
-def etcd_joins_first(site: Site, host: Host) -> bool:
-    """Whether in a join of ``host`` etcd runs before its API server starts: so where its member votes at once (kubeadm-run.sh says why)."""
-    return host.is_control_plane and site.kubernetes.etcd == "stacked" and not joins_as_learners(site)
+def would_add_voter(site: Site, host: Host) -> bool:
+    """Whether kubeadm would add the member of etcd of ``host`` with a vote, before it runs: a join does that part as newer ones do (`commands.kubeadm.Learner`)."""
+    return host.is_control_plane and site.kubernetes.etcd == "stacked" and not adds_learners(site)
 
 
 def endpoint(site: Site) -> str:

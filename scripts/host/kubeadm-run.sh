@@ -1,7 +1,8 @@
 # Variables: ACTION (init, join, etcd for only etcd's part of a join, or wait for the one under way), CONFIG (kubeadm's
-# configuration: holds secrets), DISCOVERY (the kubeconfig that a host which joins finds the cluster with, or ""), WORDS (array), ETCD_FIRST ("yes": a
-# join writes the manifests of the API server, the controller manager and the scheduler last, when etcd runs; else ""), CGROUP_V1 ("yes": this kubeadm refuses cgroup v1, and the kubelet accepts it, since
-# the site says failCgroupV1: false; else ""), DATA (the directory for etcd's data); cgroup.sh and kubeadm-patches.sh stand before this.
+# configuration: holds secrets), DISCOVERY (the kubeconfig that a host which joins finds the cluster with, or ""), WORDS (array), CGROUP_V1 ("yes": this
+# kubeadm refuses cgroup v1, and the kubelet accepts it, since the site says failCgroupV1: false; else ""), DATA (the directory for etcd's data), and
+# of a member of etcd that kubeadm would add as a voter: MEMBER (its name, else ""), PEER_URL, PHASES_CONFIG, and PEERS (array: client URLs of the others),
+# as etcd-learner.sh takes them. cgroup.sh, kubeadm-patches.sh and etcd-learner.sh stand before this.
 # Runs kubeadm as a systemd unit of its own, so that a lost connection or a killed session never stops it half way: an etcd member
 # that was added and never starts can cost a new cluster its quorum. If kubeadm still runs, this script waits for it.
 # The file "attempt" is written before the first change and removed after the last one.
@@ -22,13 +23,6 @@ join_etcd='config=$1 patches=$2; shift 2
     [ -e /etc/kubernetes/manifests/etcd.yaml ] && exit
     echo "error: kubeadm wrote no etcd.yaml. With the feature gate ControlPlaneKubeletLocalMode kubeadm 1.31 and 1.32 cannot join etcd alone: replace the host (inv recover.node)"
     exit 1'
-# Until its member of etcd serves, an API server only ends and starts again, and takes the processor that etcd waits for. A member that votes before
-# it runs leaves a cluster of one without a quorum for that time: 7 s of etcd's own (it asks the first member, which cannot answer), and what
-# its container takes to start. After 10 s the controller manager gives up its lease, and nobody signs the certificate of the next kubelet.
-# shellcheck disable=SC2016
-join_etcd_first='config=$1 patches=$2 phase=control-plane-prepare; shift 2
-    kubeadm join --config="$config" --skip-phases=$phase/control-plane $patches "$@" || exit
-    kubeadm join phase $phase control-plane --config="$config" $patches'
 active() { case $(systemctl show -p ActiveState --value "$unit") in active | activating | deactivating) ;; *) return 1 ;; esac }
 etcd_phases() { # fills phases: 1.33 and 1.34 have both, and the cluster's gate ControlPlaneKubeletLocalMode lets one of them do nothing
     local phase
@@ -60,8 +54,14 @@ start() {
         if [ "$CGROUP_V1" = yes ] && [ "$(cgroup_version)" = v1 ]; then WORDS+=(--ignore-preflight-errors=SystemVerification); fi
         ;;
     esac
-    # A kubelet that starts without this directory looks for it again after 20 s only.
-    [ "$ETCD_FIRST" != yes ] || install -d -m 0700 /etc/kubernetes/manifests
+    if [ "$MEMBER" ]; then
+        command -v curl >/dev/null || {
+            echo "there is no curl, which asks etcd to take in this host" >&2
+            exit 1
+        }
+        # A kubelet that starts without this directory looks for it again after 20 s only.
+        install -d -m 0700 /etc/kubernetes/manifests
+    fi
     systemctl reset-failed "$unit" 2>/dev/null || true
     rm -rf -- "$run"
     mkdir -p "$top" "$run"
@@ -73,7 +73,13 @@ start() {
     [ -z "$DISCOVERY" ] || printf %s "$DISCOVERY" >"$run/discovery.conf"
     patches_config "$patches" "$run/config.yaml"
     what=(kubeadm "$ACTION" --config="$run/config.yaml" "${patch_words[@]}" "${WORDS[@]}")
-    [ "$ETCD_FIRST" != yes ] || what=(bash -c "$join_etcd_first" join-etcd-first "$run/config.yaml" "${patch_words[*]}" "${WORDS[@]}")
+    if [ "$MEMBER" ]; then
+        printf %s "$PHASES_CONFIG" >"$run/phases.yaml"
+        patches_config "$patches" "$run/phases.yaml"
+        { declare -f "${learner_functions[@]}" && echo '"$@"'; } >"$run/learner" # a file: systemd would expand ${} in an argument
+        what=(bash "$run/learner" join_as_learner "$run/config.yaml" "$run/phases.yaml" "${patch_words[*]}" "$MEMBER" "$PEER_URL"
+            "${PEERS[*]}" "${WORDS[@]}")
+    fi
     [ "$ACTION" != etcd ] || what=(bash -c "$join_etcd" join-etcd "$run/config.yaml" "${patch_words[*]}" "${phases[@]}")
     systemd-run --quiet --no-block --unit="$unit" --description="kubeadm $ACTION, started by ha-runbooks" \
         --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from runbooks.commands.kubeadm_config import PARTS, args_of
-from runbooks.inventory.model import Host, Site
+from runbooks.inventory.model import Site
 from runbooks.rules import kubeadm
 from runbooks.rules.kubeadm_documents import documents, one, read
 
@@ -41,18 +41,6 @@ def component(site: Site, kind: Literal["KubeletConfiguration", "KubeProxyConfig
     text = str(kubeadm.init_config(site, site.control_plane[0], version, None))
     wanted = next(each for each in read(text) if each["kind"] == kind)
     return documents(_over(there, wanted))
-
-
-def with_host(configuration: str, host: Host, node: str) -> str:
-    """Return ``configuration`` with the InitConfiguration of ``host``, as kubeadm's phases take it. ``node``: the name of its Node."""
-    version = str(one(configuration)["apiVersion"])
-    init = {
-        "apiVersion": version,
-        "kind": "InitConfiguration",
-        "localAPIEndpoint": {"advertiseAddress": str(host.address), "bindPort": 6443},
-        "nodeRegistration": {"name": node, "criSocket": kubeadm.CRI_SOCKET},
-    }
-    return f"{documents(init)}---\n{configuration.rstrip()}\n"
 
 
 def _cluster(text: str) -> dict[str, Any]:

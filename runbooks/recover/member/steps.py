@@ -19,9 +19,9 @@ from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
+from runbooks.rules import kubeadm_discovery
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import why_unusable
-from runbooks.rules.kubeadm_discovery import discovery
 from runbooks.text import listed
 from runbooks.view import etcd as view_etcd
 from runbooks.view.cluster import Survey
@@ -187,7 +187,7 @@ def _join_etcd(run: Run, ctx: RepairContext) -> None:
     version = config.parse(run.read(ctx.host, kubeadm.version()).removeprefix("v"))
     unused = Secret(secrets.token_hex(32))  # a random key that is never used: the host has its certificates
     wanted = config.join_config(ctx.site, ctx.host, version, admission.token, None, unused)
-    run.change(ctx.host, kubeadm.join_etcd(wanted, discovery(ctx.site, admission.ca)))
+    run.change(ctx.host, kubeadm.join_etcd(wanted, kubeadm_discovery.file(ctx.site, admission.ca)))
 
 
 def serve(ctx: RepairContext) -> Step:

@@ -336,7 +336,7 @@ def test_a_join_by_file_has_the_ca_itself(make):
         "file": {"kubeConfigPath": "/run/ha-runbooks-kubeadm/discovery.conf"},
         "tlsBootstrapToken": str(TOKEN),
     }
-    found = yaml.safe_load(kubeadm_discovery.discovery(site, "PEM\n"))
+    found = yaml.safe_load(kubeadm_discovery.file(site, "PEM\n"))
     (cluster,) = found["clusters"]
     assert cluster["cluster"] == {"server": "https://10.1.1.100:7443", "certificate-authority-data": "UEVNCg=="}
     assert [each["user"] for each in found["users"]] == [{}]

@@ -102,18 +102,3 @@ def test_etcds_directory_is_the_sites_own(host, tmp_path, names, ignored):
     assert answer.exited == 0, answer.stderr
     check = f"DirAvailable-{str(data).replace('/', '-')}"
     assert (f"--ignore-preflight-errors={check}" in (tmp_path / "ran").read_text()) == ignored
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_the_other_manifests_are_written_last_where_etcd_goes_first(host, tmp_path, first):
-    answer, phases = host("", "nothing", kubeadm.join(Secret("kind: x"), etcd_first=first))
-    assert answer.exited == 0, answer.stderr
-    assert phases == ["join", "control-plane-prepare control-plane"][: 1 + first]
-    skips = "--skip-phases=control-plane-prepare/control-plane" in (tmp_path / "ran").read_text().splitlines()[0]
-    assert skips == first
-    assert (tmp_path / "kubernetes" / "manifests").is_dir() == first  # a kubelet looks for it when it starts
-
-
-def test_when_the_join_fails_no_manifest_is_written(host):
-    answer, phases = host("", "fails", kubeadm.join(Secret("kind: x"), etcd_first=True))
-    assert (answer.exited, phases) == (75, ["join"])

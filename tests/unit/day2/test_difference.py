@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from runbooks.commands.kubeadm_config import ClusterSettings, args_of
 from runbooks.commands.node_settings import RECORD, NodeSettings, Taint
 from runbooks.day2.rules import difference as rules
-from runbooks.day2.rules.merged import merged, with_host
+from runbooks.day2.rules.merged import merged
 from runbooks.inventory.model import Site
 from runbooks.inventory.settings import OfNodes
 from runbooks.rules import kubeadm, node_wanted
+from runbooks.rules.kubeadm_phases import with_host
 from tests.support.fakes import master, site
 
 pytestmark = pytest.mark.unit
