@@ -63,7 +63,7 @@ def not_in_service(run: Run, api_host: Host, host: Host, state: NodeState) -> st
 
 def join_credentials(run: Run, api_host: Host, offer: Secret | None) -> Admission:
     """Return a new join token and the CA. ``offer`` is the configuration to upload the control plane's certificates with, or None."""
-    answer = run.change(api_host, kubeadm.admit(offer))
+    answer = run.change(api_host, kubeadm.admit(api_host, offer))
     try:
         return kubeadm.parse_admission(answer)  # type: ignore[arg-type] # None only with --plan, which does not get here
     except ValueError as error:

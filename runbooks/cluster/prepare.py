@@ -23,7 +23,7 @@ from runbooks.local import registry_logins
 from runbooks.rules import cluster as rules
 from runbooks.rules import host_patches, host_setup, kubeadm_checks, runtime_limits
 from runbooks.rules.baseline_files import Part
-from runbooks.rules.kubeadm import CRI_SOCKET, minor_of, would_add_voter
+from runbooks.rules.kubeadm import CRI_SOCKET, minor_of
 
 UNKNOWN_PAUSE = "the pause image of that kubeadm"  # only shown by --plan, before kubeadm is installed
 
@@ -127,7 +127,6 @@ def install_packages(site: Site, host: Host) -> Step:
     """
     version = site.kubernetes.version
     needed = [name for name in kubeadm_checks.programs(minor_of(site)) if name != "crictl"]  # cri-tools is installed in any case
-    needed += ["curl"] if would_add_voter(site, host) else []  # a join asks etcd with it
 
     def check(run: Run) -> None:
         state = run.read(host, node.look(host))

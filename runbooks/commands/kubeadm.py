@@ -52,11 +52,10 @@ class Learner:
 
 
 MEMBERS = "@MEMBERS@"
-# How `join` is printed with a Learner, after the words of a plain one; "{}" is its name.
-AS_LEARNER = (
-    " --skip-phases=control-plane-prepare/control-plane,control-plane-join/etcd; etcdctl member add {} --learner; "
-    "kubeadm init phase etcd local --config=-; etcdctl member promote; kubeadm init phase control-plane all --config=-"
-)
+# What is printed for the parts of a join with a Learner, whose name "{}" is.
+WITHOUT_ETCD = "--skip-phases=control-plane-prepare/control-plane,control-plane-join/etcd"
+ETCD_LEARNER = "etcdctl member add {} --learner; kubeadm init phase etcd local --config=-; etcdctl member promote"
+MANIFESTS_LAST = "kubeadm init phase control-plane all --config=-"
 
 
 def init(config: Secret, skip_phases: Sequence[str] = (), *, cgroup_v1: bool = False, etcd_data: str = ETCD_DATA) -> Command:
@@ -81,7 +80,9 @@ def join(
     """
     words = ["--ignore-preflight-errors=ImagePull"]
     command = _run("join", config, words, discovery, DATA=etcd_data, CGROUP_V1=_yes(cgroup_v1), **_member(learner))
-    return replace(command, shown=f"{command.shown}{AS_LEARNER.format(learner.name)}") if learner else command
+    if not learner:
+        return command
+    return replace(command, shown=f"{command.shown} {WITHOUT_ETCD}; {ETCD_LEARNER.format(learner.name)}; {MANIFESTS_LAST}")
 
 
 def join_etcd(config: Secret, discovery: str = "") -> Command:
@@ -94,6 +95,11 @@ def join_etcd(config: Secret, discovery: str = "") -> Command:
     return replace(_run("etcd", config, (), discovery), shown=f"{ETCD_JOIN}; {ETCD_JOIN_BEFORE}")
 
 
+def join_etcd_as(learner: Learner) -> Command:
+    """As `join_etcd`, where kubeadm would add the member as a voter. kubeadm only writes the manifest; it needs no token."""
+    return replace(_run("etcd", Secret(""), (), "", **_member(learner)), shown=ETCD_LEARNER.format(learner.name))
+
+
 def wait() -> Command:
     """Return the command that waits for a kubeadm that an earlier session started and that still runs."""
     return _run("wait", Secret(""), ())
@@ -102,8 +108,10 @@ def wait() -> Command:
 def _run(action: str, config: Secret, words: Sequence[str], discovery: str = "", **others: str | Sequence[str]) -> Command:
     given = {"ACTION": action, "CONFIG": config, "DISCOVERY": discovery, "WORDS": list(words), "DATA": ETCD_DATA, "CGROUP_V1": ""}
     shown = " ".join(["kubeadm", action, "--config=-", *words] if words else ["kubeadm-run", action])
-    helpers = ("cgroup", "kubeadm-patches", "etcd-learner")
-    return replace(script("kubeadm-run", given | _member(None) | others, timeout=15 * MINUTES, after=helpers), shown=shown)
+    variables = given | _member(None) | others
+    return replace(
+        script("kubeadm-run", variables, timeout=15 * MINUTES, after=("cgroup", "kubeadm-patches", "etcd-learner")), shown=shown
+    )
 
 
 def _yes(on: bool) -> str:
@@ -116,10 +124,11 @@ def _member(learner: Learner | None) -> dict[str, str | Sequence[str]]:
     return {"MEMBER": learner.name, "PEER_URL": learner.peer_url, "PEERS": learner.peers, "PHASES_CONFIG": learner.config}
 
 
-def admit(config: Secret | None) -> Command:
-    """Make a join token; with ``config``, also upload the control plane's certificates, encrypted with its key, for two hours."""
+def admit(api_host: Host, config: Secret | None) -> Command:
+    """Make a join token on ``api_host``; with ``config``, also upload the control plane's certificates, encrypted with its key, for two hours."""
+    variables = {"CONFIG": config or "", "TTL": TTL, "SERVER": kubectl.url(api_host.address)}
     shown = "kubeadm token create" + ("; kubeadm init phase upload-certs --upload-certs" if config else "")
-    return replace(script("kubeadm-admit", {"CONFIG": config or "", "TTL": TTL}, timeout=2 * MINUTES), shown=shown)
+    return replace(script("kubeadm-admit", variables, timeout=2 * MINUTES, after=("api-ask",)), shown=shown)
 
 
 def parse_admission(answer: Answer) -> Admission:

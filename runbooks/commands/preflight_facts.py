@@ -35,12 +35,11 @@ OPTIONS = [
     "PROC_FS",
     "UTS_NS",
 ]
-# Programs that kubeadm of some version or a join asks for, and the packages that have them: in Debian's family, in Red Hat's, other names there.
+# Programs that kubeadm of some version asks for, and the packages that have them: in Debian's family, in Red Hat's, other names there.
 PROGRAMS = {
     "conntrack": ("conntrack", "conntrack-tools"),
     "cp": ("coreutils", "coreutils"),
     "crictl": ("cri-tools", "cri-tools"),
-    "curl": ("curl", "curl"),
     "ip": ("iproute2", "iproute"),
     "iptables": ("iptables", "iptables", "iptables-nft"),
     "losetup": ("mount", "util-linux"),

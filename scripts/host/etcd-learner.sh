@@ -4,15 +4,25 @@
 # https://etcd.io/docs/v3.5/learning/design-learner/
 # etcd has its API over HTTP too: https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/
 # shellcheck shell=bash disable=SC2034
-learner_functions=(etcd_ask etcd_until etcd_add etcd_vote etcd_members etcd_learner join_as_learner)
+learner_functions=(etcd_call etcd_ask etcd_until etcd_add etcd_vote etcd_members etcd_learner join_as_learner)
+# etcd_call URL JSON: prints what the member answers, or why it does not. By kubectl, which every node has, where there is no curl.
+etcd_call() {
+    local pki=/etc/kubernetes/pki/etcd
+    local crt=$pki/healthcheck-client.crt key=$pki/healthcheck-client.key
+    if command -v curl >/dev/null; then
+        curl -q -sS -g --noproxy '*' -A ha-runbooks --connect-timeout 2 -m 15 --cacert "$pki/ca.crt" --cert "$crt" --key "$key" -d "$2" "$1" 2>&1
+    else
+        printf %s "$2" | NO_PROXY='*' kubectl --kubeconfig=/dev/null --server="${1%%/v3/*}" --certificate-authority="$pki/ca.crt" \
+            --client-certificate="$crt" --client-key="$key" --request-timeout=15s create --raw "/v3/${1#*/v3/}" -f - 2>&1
+    fi
+}
 # etcd_ask WHAT JSON PEER...: asks the members with these client URLs one after the other, and prints the first answer; of refusals only, one of
 # etcd's own if there is one, and returns 1.
 etcd_ask() {
-    local what=$1 body=$2 pki=/etc/kubernetes/pki/etcd each said refusal=''
+    local what=$1 body=$2 each said refusal=''
     shift 2
     for each; do
-        said=$(curl -q -sS -g --noproxy '*' -A ha-runbooks --connect-timeout 2 -m 15 --cacert "$pki/ca.crt" --cert "$pki/healthcheck-client.crt" \
-            --key "$pki/healthcheck-client.key" -d "$body" "$each/v3/cluster/member/$what" 2>&1) || true
+        said=$(etcd_call "$each/v3/cluster/member/$what" "$body") || true
         [[ $said != '{"header":'* ]] || { printf '%s\n' "$said" && return; }
         if [[ $said =~ \"(error|message)\":\"([^\"]*)\" ]]; then refusal=${BASH_REMATCH[2]}; else refusal=${refusal:-$said}; fi
     done
@@ -38,9 +48,14 @@ etcd_add() {
 }
 # etcd_vote ID PEER...: etcd refuses until the learner has caught up. A vote whose answer was lost is there already.
 etcd_vote() {
-    local id=$1
+    local id=$1 refusal
     shift
-    said=$(etcd_ask promote "{\"ID\":\"$id\"}" "$@") || [[ $said == *'can only promote a learner member' ]]
+    said=$(etcd_ask promote "{\"ID\":\"$id\"}" "$@") && return
+    refusal=$said
+    said=$(etcd_ask list '{"linearizable":true}' "$@" | grep -o '{[^{}]*}' | grep -F "\"ID\":\"$id\"")
+    [[ $said == '{'* && $said != *'"isLearner":true'* ]] && return
+    said=$refusal
+    return 1
 }
 # etcd_members NAME URL LIST: sets id of the member with this peer URL, and members as etcd's --initial-cluster takes them. One that never started
 # has no name; only this one is known.
@@ -53,8 +68,8 @@ etcd_members() {
         [[ $each != *"\"$2\""* ]] || id=$name
         ! [[ $each =~ \"name\":\"([^\"]+)\" ]] || name=${BASH_REMATCH[1]}
         [[ $each != *"\"$2\""* ]] || name=$1
-        [[ $each =~ \"peerURLs\":\[((\"[^\"]*\",?)*)\] ]] || continue
-        IFS=, read -ra urls <<<"${BASH_REMATCH[1]//\"/}"
+        [[ $each =~ \"peerURLs\":\[((\"[^\"]*\",?\ ?)*)\] ]] || continue
+        IFS=', ' read -ra urls <<<"${BASH_REMATCH[1]//\"/}"
         for url in "${urls[@]}"; do members+=${members:+,}$name=$url; done
     done < <(grep -o '{[^{}]*}' <<<"${3#*\"members\":\[}")
     [ -n "$id" ] || { echo "error: etcd's list of members cannot be understood: $3" && return 1; }

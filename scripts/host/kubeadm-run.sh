@@ -38,7 +38,7 @@ etcd_phases() { # fills phases: 1.33 and 1.34 have both, and the cluster's gate 
 start() {
     local names phases=() what
     if [ "$ACTION" = etcd ]; then
-        etcd_phases
+        [ "$MEMBER" ] || etcd_phases
     elif [ -e /etc/kubernetes/kubelet.conf ] && [ ! -e "$top/attempt" ]; then
         echo "this host is a node already" >&2
         exit 1
@@ -54,14 +54,8 @@ start() {
         if [ "$CGROUP_V1" = yes ] && [ "$(cgroup_version)" = v1 ]; then WORDS+=(--ignore-preflight-errors=SystemVerification); fi
         ;;
     esac
-    if [ "$MEMBER" ]; then
-        command -v curl >/dev/null || {
-            echo "there is no curl, which asks etcd to take in this host" >&2
-            exit 1
-        }
-        # A kubelet that starts without this directory looks for it again after 20 s only.
-        install -d -m 0700 /etc/kubernetes/manifests
-    fi
+    # A kubelet that starts without this directory looks for it again after 20 s only.
+    [ ! "$MEMBER" ] || install -d -m 0700 /etc/kubernetes/manifests
     systemctl reset-failed "$unit" 2>/dev/null || true
     rm -rf -- "$run"
     mkdir -p "$top" "$run"
@@ -73,14 +67,17 @@ start() {
     [ -z "$DISCOVERY" ] || printf %s "$DISCOVERY" >"$run/discovery.conf"
     patches_config "$patches" "$run/config.yaml"
     what=(kubeadm "$ACTION" --config="$run/config.yaml" "${patch_words[@]}" "${WORDS[@]}")
+    [ "$ACTION" != etcd ] || what=(bash -c "$join_etcd" join-etcd "$run/config.yaml" "${patch_words[*]}" "${phases[@]}")
     if [ "$MEMBER" ]; then
         printf %s "$PHASES_CONFIG" >"$run/phases.yaml"
         patches_config "$patches" "$run/phases.yaml"
         { declare -f "${learner_functions[@]}" && echo '"$@"'; } >"$run/learner" # a file: systemd would expand ${} in an argument
-        what=(bash "$run/learner" join_as_learner "$run/config.yaml" "$run/phases.yaml" "${patch_words[*]}" "$MEMBER" "$PEER_URL"
-            "${PEERS[*]}" "${WORDS[@]}")
+        what=("$run/phases.yaml" "${patch_words[*]}" "$MEMBER" "$PEER_URL")
+        if [ "$ACTION" = etcd ]; then what=(etcd_learner "${what[@]}" "${PEERS[@]}"); else
+            what=(join_as_learner "$run/config.yaml" "${what[@]}" "${PEERS[*]}" "${WORDS[@]}")
+        fi
+        what=(bash "$run/learner" "${what[@]}")
     fi
-    [ "$ACTION" != etcd ] || what=(bash -c "$join_etcd" join-etcd "$run/config.yaml" "${patch_words[*]}" "${phases[@]}")
     systemd-run --quiet --no-block --unit="$unit" --description="kubeadm $ACTION, started by ha-runbooks" \
         --property=UMask=0077 --setenv=LC_ALL=C --setenv=HOME=/root --setenv=PATH="$PATH" \
         -- bash -c "$job" "$run" "$top/attempt" "${what[@]}"

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from runbooks.cluster import members
-from runbooks.commands import etcd_data, kubeadm, node, static_pods
+from runbooks.commands import etcd_data, kubeadm, kubeadm_config, node, static_pods
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
 from runbooks.engine.by_hand import by_hand
@@ -19,7 +19,7 @@ from runbooks.errors import OutcomeError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules import kubeadm as config
-from runbooks.rules import kubeadm_discovery
+from runbooks.rules import kubeadm_discovery, kubeadm_phases
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_member import why_unusable
 from runbooks.text import listed
@@ -175,7 +175,8 @@ def join_again(ctx: RepairContext) -> Step:
 
 def _join_etcd(run: Run, ctx: RepairContext) -> None:
     if run.plan:
-        run.change(ctx.host, kubeadm.join_etcd(Secret("")))
+        learner = kubeadm_phases.shown_learner(ctx.site, ctx.host)
+        run.change(ctx.host, kubeadm.join_etcd_as(learner) if learner else kubeadm.join_etcd(Secret("")))
         return
     state = run.read(ctx.host, node.look(ctx.host))
     if state.running:
@@ -183,6 +184,10 @@ def _join_etcd(run: Run, ctx: RepairContext) -> None:
         return
     run.change(ctx.host, node.restart_kubelet())  # one that saw the old manifest go may take a minute to see a new one
     api_host = ctx.survey.serving(run, without=ctx.host)
+    if config.would_add_voter(ctx.site, ctx.host):
+        live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
+        run.change(ctx.host, kubeadm.join_etcd_as(kubeadm_phases.learner(ctx.site, ctx.host, live, asked=api_host)))
+        return
     admission = members.join_credentials(run, api_host, None)
     version = config.parse(run.read(ctx.host, kubeadm.version()).removeprefix("v"))
     unused = Secret(secrets.token_hex(32))  # a random key that is never used: the host has its certificates

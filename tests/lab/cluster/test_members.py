@@ -209,10 +209,24 @@ def test_a_dead_first_host_is_removed(cluster: Operator) -> None:
     assert backends(cluster)["master1"] == {"MAINT"}
 
 
+PEERS = "-p tcp --dport 2380 -j DROP"
 ETCDCTL = (
     "crictl exec $(crictl ps -q --state running --label io.kubernetes.container.name=etcd) etcdctl "
     "--cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key"
 )
+
+
+def from_peers(cluster: Operator, action: str) -> None:
+    """Cut etcd of master1 off from its peers ("-I"), or connect it again ("-D"): clients of etcd are let through."""
+    rules = f"iptables {action} INPUT -s 10.1.1.101 {PEERS}; iptables {action} OUTPUT -d 10.1.1.101 {PEERS}"
+    for host in ("master2", "master3"):
+        cluster.lab.console(host, ["bash", "-ec", rules], check=True)
+
+
+def member(cluster: Operator, host: str) -> tuple[bool, str]:
+    """Whether the member of etcd on ``host`` is a learner, and its name, "" before it has started."""
+    listed = json.loads(cluster.good("etcd.members", "--json"))
+    return next(((each["learner"], each["name"]) for each in listed if host in str(each)), (False, "not a member"))
 
 
 def test_its_empty_replacement_joins(cluster: Operator) -> None:
@@ -235,7 +249,15 @@ def test_its_empty_replacement_joins(cluster: Operator) -> None:
     assert "inv cluster.join --host master1 --others removes" in dead.stderr
     assert "ran on" not in dead.stdout
     cluster.lab.console("master2", ["bash", "-c", NAMES_A_CA], check=True)
-    said = cluster.good("cluster.join", "--host", "master1", "--others", timeout_s=600)
+    joining = cluster.start("cluster.join", "--host", "master1", "--others")
+    attempt = ["test", "-e", "/var/lib/ha-runbooks/kubeadm/attempt"]
+    eventually(lambda: cluster.lab.console("master1", attempt).returncode, 0, 180)
+    from_peers(cluster, "-I")
+    eventually(lambda: member(cluster, "master1"), (True, ""), 180)  # it cannot start, and has no vote
+    from_peers(cluster, "-D")
+    said = cluster.words(joining)
+    assert joining.returncode == 0, said
+    assert member(cluster, "master1") == (False, "master1")
     cluster.lab.console("master2", ["rm", "-r", PARKED, SSO], check=True)
     assert f"{SSO} was copied from master2" in said
     assert cluster.lab.console("master1", ["stat", "-c", "%F %a %g", SSO]).stdout == "regular file 640 33\n"

@@ -635,12 +635,12 @@ def given_site(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("version", "etcd", "first"),
+    ("version", "etcd", "voter"),
     [("1.20.2", "stacked", True), ("1.28.15", "stacked", True), ("1.29.0", "stacked", False), ("1.20.2", "external", False)],
 )
-def test_etcd_joins_first_where_its_member_votes_at_once(tmp_path, version, etcd, first):
+def test_whose_member_kubeadm_would_add_as_a_voter(tmp_path, version, etcd, voter):
     """Only on control plane hosts."""
     there = described(tmp_path, version=version)
     site = msgspec.structs.replace(there, kubernetes=msgspec.structs.replace(there.kubernetes, etcd=etcd))
-    assert {kubeadm.etcd_joins_first(site, host) for host in site.control_plane} == {first}
-    assert not any(kubeadm.etcd_joins_first(site, host) for host in site.workers)
+    assert {kubeadm.would_add_voter(site, host) for host in site.control_plane} == {voter}
+    assert not any(kubeadm.would_add_voter(site, host) for host in site.workers)

@@ -27,7 +27,11 @@ TOKEN, CA = "abcdef.0123456789abcdef", "-----BEGIN CERTIFICATE-----\nAAAA+/==\n-
 
 def test_no_secret_is_ever_shown():
     config = Secret("token: abcdef.0123456789abcdef")
-    for command in (kubeadm.init(config, ("addon/coredns",)), kubeadm.join(config), kubeadm.admit(config)):
+    for command in (
+        kubeadm.init(config, ("addon/coredns",)),
+        kubeadm.join(config),
+        kubeadm.admit(site().control_plane[0], config),
+    ):
         assert TOKEN not in str(command)
         assert TOKEN not in repr(command)
         assert TOKEN in command.program  # it does travel, through the channel

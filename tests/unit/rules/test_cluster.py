@@ -159,20 +159,3 @@ def test_control_planes_join_first_and_lbs_never(hosts):
     assert set(workers) == set(site().workers)
     assert list(masters) == [host for host in hosts if host in masters]
     assert (*masters, *workers) == msgspec.structs.replace(site(), hosts=tuple(hosts)).nodes
-
-
-@given(st.permutations(site().hosts), st.integers(0, 8), st.booleans())
-def test_without_learners_one_control_plane_host_joins_at_a_time(hosts, count, learners):
-    """Nobody twice, nobody forgotten; with learners all join together."""
-    some = hosts[:count]
-    masters, workers = rules.in_join_order(some)
-    groups = rules.join_groups(some, learners=learners)
-    assert [host for group in groups for host in group] == [*masters, *workers]
-    assert all(groups)
-    if learners:
-        assert len(groups) <= 1
-    elif len(masters) > 1:
-        assert [[host for host in group if host in masters] for group in groups] == [[host] for host in masters]
-        assert [host for host in groups[-1] if host not in masters] == list(workers)
-    else:
-        assert groups == [group for group in (masters, workers) if group]
