@@ -44,8 +44,8 @@ def prepare(session: Session, host: str = "") -> None:
 def init(session: Session) -> None:
     """Build the cluster, or complete it.
 
-    Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host joins: from 1.29 on
-    all at the same time, before that one control plane host after the other, then the workers. Verifies the cluster at the end.
+    Preflight, prepare, kubeadm init on the first control plane host, the pod network, then every other host joins, all
+    at the same time. Verifies the cluster at the end.
     Safe to run again, also after an interruption.
     Exit status 5: done, but the load balancers lack a host; the next command is named.
     """
