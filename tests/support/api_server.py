@@ -100,7 +100,7 @@ class Api(ThreadingHTTPServer):
     status   every answer but those of watches is this one.
     hang     requests get no answer while this is true; ``only``: which of them, by method.
     cut      connections are cut when a request comes.
-    writes   "drop": acknowledges and does not store; "late": stores half a second after it acknowledged; "cut": stores, and cuts the
+    writes   "drop": acknowledges and does not store; "late": stores when it has been read four times since it acknowledged; "cut": stores, and cuts the
              connection in place of an answer; "late-cut": cuts it, and stores then; "none-cut": cuts it and does not store.
     reads    "old": answers the version before the last one.
     watches  "skip": leaves an event out; "repeat": sends each twice; "swap": sends two in the wrong order; "gone": 410; "cut"; "silent".
@@ -115,6 +115,7 @@ class Api(ThreadingHTTPServer):
         self.hang = self.cut = False
         self.only = ""
         self.writes = self.reads = self.watches = ""
+        self.late: list[Any] = []  # what is stored later: path, object, reads until then
         self.asked: list[str] = []
         self._sockets: set[Any] = set()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -202,9 +203,19 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/version":
             return 200, {"gitVersion": VERSION}
         found = store.objects.get(path)
+        self._store_late(path)
         if self.server.reads == "old":
             found = store.before.get(path, found)
         return (200, found) if found else (404, {"kind": "Status"})
+
+    def _store_late(self, path: str) -> None:
+        with self.server.store.changed:
+            late = self.server.late
+            if late and late[0] == path:
+                late[2] -= 1
+                if late[2] == 0:
+                    self.server.late = []
+                    self.server.store.put(path, late[1])
 
     def _put(self) -> Answer | None:
         api, path = self.server, self.path
@@ -216,7 +227,7 @@ class Handler(BaseHTTPRequestHandler):
         if api.writes in {"drop", "late"}:
             lie = {**self.given, "metadata": {**self.given["metadata"], "resourceVersion": str(api.store.revision + 1)}}
             if api.writes == "late":
-                threading.Timer(0.5, api.store.put, (path, self.given)).start()
+                api.late = [path, self.given, 4]
             api.writes = ""
             return 200, lie
         if api.writes == "late-cut":

@@ -57,7 +57,7 @@ def measured(plan, monkeypatch):
 
             await Measurement(replace(plan, **changes)).run(asyncio.create_task(told()))
 
-        asyncio.run(asyncio.wait_for(both(), 60))
+        asyncio.run(asyncio.wait_for(both(), 300))
         return read(Path(plan.result))
 
     return run
