@@ -3,6 +3,9 @@
 The lab NAME is up with a whole cluster (`scripts/quickstart` leaves one). DIR is a checkout of the other build, set up
 (`scripts/setup --no-lab`). The two builds take turns on the same hosts, so that both meet the same machine.
 
+Where the lab's site file has keys that the other build does not know, that build gets a copy without them, and only the commands that
+change nothing are measured: the other ones would take the hosts back to what the copy says.
+
 Processor time, which says more than the clock on a machine that is busy: that of the command's own process, and what the hosts have taken
 more than at rest, measured for some seconds before each command.
 """
@@ -21,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from bench.older_site import known_to, write_older
 from bench.results import markdown, save
 from bench.twin import ROOT
 from lab import cgroups
@@ -41,6 +45,9 @@ WANTED = {
     "etcd.status": None,
     "lb.setup": None,
 }
+
+# They change nothing on a host, whatever they find.
+LOOKS = ("doctor", "cluster.verify", "certs.check", "cluster.preflight", "cluster.status", "etcd.status")
 
 FINDS = {"doctor", "cluster.preflight"}  # exit status 1: they found something
 REST_S = 5  # how long the hosts are watched at rest; what they still do after a command is counted for a second
@@ -68,11 +75,11 @@ def used(lab: str) -> float:
     raise RuntimeError(f"the lab {lab} is not up, or no hierarchy of cgroups counts processor time")
 
 
-def took(checkout: Path, lab: str, command: str) -> Taken:
-    """Return what ``command`` of the build in ``checkout`` takes. Raises RuntimeError when it does not succeed."""
+def took(checkout: Path, lab: str, command: str, site: str) -> Taken:
+    """Return what ``command`` of the build in ``checkout`` takes; ``site`` is its RUNBOOKS_SITE. Raises RuntimeError when it does not succeed."""
     # As on an operator's machine, where Python keeps what it has compiled.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    environment["RUNBOOKS_SITE"] = f"lab:{lab}"
+    environment["RUNBOOKS_SITE"] = site
     before, began = used(lab), time.monotonic()
     time.sleep(REST_S)
     at_rest = (used(lab) - before) / (time.monotonic() - began)
@@ -106,14 +113,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(words)
     builds = {"before": options.before.resolve(), "now": ROOT}
-    taken: Figures = {command: {name: [] for name in builds} for command in WANTED}
-    for command in WANTED:
-        for number in range(options.rounds + 1):
-            for name, checkout in builds.items():
-                each = took(checkout, options.lab, command)
-                if number:  # the first round only warms both up
-                    taken[command][name].append(each)
-        print(f"{command}: {taken[command]}", flush=True)
+    older = Instance(options.lab).state / "site-older.yaml"
+    try:
+        out = write_older(Instance(options.lab).site, older, known_to(builds["before"]))
+        if out:
+            print(f"the build before does not know these keys, its copy is without them: {', '.join(out)}", flush=True)
+        sites = {"before": str(older) if out else f"lab:{options.lab}", "now": f"lab:{options.lab}"}
+        taken = in_turns(builds, sites, options.lab, LOOKS if out else tuple(WANTED), options.rounds)
+    finally:
+        older.unlink(missing_ok=True)
     shas = {name: commit(path) for name, path in builds.items()}
     print(markdown(by_clock(taken, shas)))
     print(markdown(by_processor(taken, shas)))
@@ -126,6 +134,19 @@ def main(words: Sequence[str] | None = None) -> int:
         "processor, hosts": _values(taken, "hosts"),
     }))  # fmt: skip
     return 0
+
+
+def in_turns(builds: dict[str, Path], sites: dict[str, str], lab: str, commands: Sequence[str], rounds: int) -> Figures:
+    """Return what each of ``commands`` takes, by build. ``sites`` is the RUNBOOKS_SITE of each build."""
+    taken: Figures = {command: {name: [] for name in builds} for command in commands}
+    for command in commands:
+        for number in range(rounds + 1):
+            for name, checkout in builds.items():
+                each = took(checkout, lab, command, sites[name])
+                if number:  # the first round only warms both up
+                    taken[command][name].append(each)
+        print(f"{command}: {taken[command]}", flush=True)
+    return taken
 
 
 def _values(taken: Figures, what: str) -> dict[str, dict[str, list[float]]]:
