@@ -40,7 +40,8 @@ def without_newer(value: object, known: AbstractSet[str], path: str = "") -> tup
         return [item for item, _ in each], [key for _, left in each for key in left]
     if not isinstance(value, dict) or not _has_keys(path, known):
         return value, []
-    kept, out = {}, []
+    kept: dict[object, object] = {}
+    out: list[str] = []
     for key, item in value.items():
         full = _joined(path, str(key))
         if _has_keys(_joined(path, ANY), known):
@@ -62,7 +63,12 @@ def _has_keys(path: str, known: AbstractSet[str]) -> bool:
 
 
 def write_older(source: Path, target: Path, known: AbstractSet[str]) -> tuple[str, ...]:
-    """Write ``source`` to ``target`` without the keys that are not ``known``; return the paths of those left out, each once."""
+    """Write ``source`` to ``target`` without the keys that are not ``known``; return the paths of those left out, each once.
+
+    Raises RuntimeError for a build that does not know ``lab.namespace``: without it, its commands would leave the lab.
+    """
+    if "lab.namespace" not in known:
+        raise RuntimeError("the build before does not know lab.namespace, so its commands would not stay in the lab")
     kept, out = without_newer(yaml.safe_load(source.read_text()), known)
     target.write_text(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
     return tuple(dict.fromkeys(out))

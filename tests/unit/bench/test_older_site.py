@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.unit
 
-KNOWN = frozenset({"name", "ssh", "ssh.user", "hosts", "hosts[].name", "hosts[].labels", "pools", "pools.NAME.size"})
+KNOWN = frozenset({"lab", "lab.namespace", "name", "ssh", "ssh.user", "hosts", "hosts[].name", "hosts[].labels", "pools", "pools.NAME.size"})
 
 
 def test_what_it_knows_stays():
@@ -42,3 +42,11 @@ def test_each_key_is_named_once_and_the_source_stays(tmp_path: Path):
     assert write_older(source, target, KNOWN) == ("hosts[].new",)
     assert yaml.safe_load(target.read_text()) == {"hosts": [{"name": "a"}, {"name": "b"}]}
     assert source.read_text() == text
+
+
+def test_a_build_that_would_leave_the_lab_gets_no_file(tmp_path: Path):
+    source, target = tmp_path / "site.yaml", tmp_path / "older.yaml"
+    source.write_text("name: a\nlab: {namespace: ha-lab-a}\n")
+    with pytest.raises(RuntimeError, match=r"lab\.namespace"):
+        write_older(source, target, KNOWN - {"lab.namespace"})
+    assert not target.exists()
