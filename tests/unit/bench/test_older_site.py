@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.unit
 
-KNOWN = frozenset({"lab", "lab.namespace", "name", "ssh", "ssh.user", "hosts", "hosts[].name", "hosts[].labels", "pools", "pools.NAME.size"})
+KNOWN = frozenset(
+    {"lab", "lab.namespace", "name", "ssh", "ssh.user", "hosts", "hosts[].name", "hosts[].labels", "pools", "pools.NAME.size"}
+)
 
 
 def test_what_it_knows_stays():
