@@ -6,7 +6,9 @@ https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/high-avail
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from threading import Lock
 
 from runbooks import gates
 from runbooks.cluster import members, named, node_settings, patches, prepare
@@ -18,7 +20,7 @@ from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
 from runbooks.commands import cluster_info, kubeadm, kubeadm_config, kubectl, node
 from runbooks.commands.base import Secret
-from runbooks.commands.kubeadm import Admission, Learner
+from runbooks.commands.kubeadm import Admission
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Procedure, Run, Step, Together, Unmet
 from runbooks.errors import CommandError
@@ -37,7 +39,8 @@ from runbooks.view.cluster import Survey
 class Plan:
     """The ``hosts`` to make into a cluster, or to add to one.
 
-    ``replaces``: each of them takes the place of a lost one. ``others``: other dead members of etcd may be removed before.
+    ``replaces``: each of them takes the place of a lost one. ``others``: other dead members of etcd may be removed before. ``turn`` is
+    taken by a host whose member of etcd votes before it runs.
     """
 
     site: Site
@@ -45,6 +48,7 @@ class Plan:
     survey: Survey = field(default_factory=Survey)
     replaces: bool = False
     others: bool = False
+    turn: Lock = field(default_factory=Lock, compare=False)
 
     @property
     def version(self) -> config.Version:
@@ -268,15 +272,12 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> Non
     wanted = config.join_config(plan.site, host, plan.version, token, pinned, given.key)
     try:
         found, data = "" if pinned else discovery.file(plan.site, ca), plan.site.kubernetes.etcd_data_dir
-        learner = _learner(run, plan, api_host, host)
-        run.change(host, kubeadm.join(wanted, found, cgroup_v1=plan.cgroup_v1, etcd_data=data, learner=learner))
+        voter = config.would_add_voter(plan.site, host)
+        live = run.read(api_host, kubeadm_config.cluster_configuration(api_host)) if voter else ""
+        learner = phases.learner(plan.site, host, live, asked=api_host) if voter else None
+        with plan.turn if voter and not learner else nullcontext():
+            run.change(host, kubeadm.join(wanted, found, cgroup_v1=plan.cgroup_v1, etcd_data=data, learner=learner))
     except CommandError:  # not when the connection broke: kubeadm goes on there, and needs what it was given
         if host.is_control_plane or not given.key:  # for a worker alone, no upload is taken from hosts that need it
             offer.withdraw(given)
         raise
-
-
-def _learner(run: Run, plan: Plan, api_host: Host, host: Host) -> Learner | None:
-    if not config.would_add_voter(plan.site, host):
-        return None
-    return phases.learner(plan.site, host, run.read(api_host, kubeadm_config.cluster_configuration(api_host)), asked=api_host)

@@ -23,8 +23,8 @@ def with_host(configuration: str, host: Host, node: str) -> str:
     return f"{documents(init)}---\n{configuration.rstrip()}\n"
 
 
-def learner(site: Site, host: Host, live: str, asked: Host) -> Learner:
-    """Return what the member of etcd of ``host`` joins with.
+def learner(site: Site, host: Host, live: str, asked: Host) -> Learner | None:
+    """Return what the member of etcd of ``host`` joins with; None when etcd has no API over HTTP, so only kubeadm can add the member.
 
     ``live``: the cluster's ClusterConfiguration, up to v1beta3. ``asked``: the host whose member is asked first.
     `kubeadm init phase etcd local` writes for a member that joins what a join writes, when it gets these two flags.
@@ -35,7 +35,10 @@ def learner(site: Site, host: Host, live: str, asked: Host) -> Learner:
         raise ValueError("this kubeadm adds the member of etcd itself")
     etcd = there.get("etcd") or {}
     local = etcd.get("local") or {}
-    flags = {**(local.get("extraArgs") or {}), "initial-cluster": MEMBERS, "initial-cluster-state": "existing"}
+    given = local.get("extraArgs") or {}
+    if str(given.get("enable-grpc-gateway", "true")).lower() in {"false", "f", "0"}:
+        return None
+    flags = {**given, "initial-cluster": MEMBERS, "initial-cluster-state": "existing"}
     config = documents({**there, "etcd": {**etcd, "local": {**local, "extraArgs": flags}}})
     others = sorted((each for each in site.control_plane if each != host), key=lambda each: each != asked)
     urls = tuple(f"https://{literal(each.address)}:2379" for each in others)

@@ -99,6 +99,6 @@ grep -v '^\[WARNING\|^W[0-9]\|^I[0-9]' "$run/log" | tail -n 25 |
 # If kubeadm's own preflight failed, nothing was changed.
 if grep -q 'execution phase preflight' "$run/log"; then rm -f -- "$top/attempt"; fi
 # A join that passed kubeadm's preflight and then failed may succeed when it is tried again.
-[ "$ACTION" = init ] || grep -q 'execution phase preflight\|timed out waiting\|wrote no etcd.yaml' "$run/log" || code=75
+[ "$ACTION" = init ] || grep -q 'execution phase preflight\|timed out waiting\|wrote no etcd.yaml\|^error: etcd ' "$run/log" || code=75
 rm -rf -- "$run"
 exit "$code"

@@ -60,21 +60,30 @@ load_haproxy() { # starts or reloads haproxy; succeeds when a new worker runs th
 }
 # keepalived takes an instance that changes from multicast to unicast, or its virtual_router_id, for another one: it drops the address, and is
 # master again three adverts later. Meanwhile the address is on lo, from where the kernel deletes it by itself if this program ends too soon.
+# An address that another LB had until its keepalived was stopped may still be on its way here: without it there is nothing to bridge, and the new
+# instance would take it only when it has heard nobody for three adverts.
 bridge() {
-    local each
+    local each tries there
     for each in "${BRIDGED[@]}"; do
-        [ -z "$(ip -o address show to "$each")" ] || ip address replace "$each" dev lo valid_lft 10 preferred_lft 10
+        for ((tries = 0; tries < 50; tries++)); do
+            there=$(ip -o address show to "$each")
+            [ -z "$there" ] || break
+            sleep 0.1
+        done
+        [ -z "$there" ] || on_lo "$each"
     done
 }
+on_lo() { ip address replace "$1" dev lo valid_lft 10 preferred_lft 10; }
 unbridge() { # keepalived drops the address some time after the reload has ended; where that was not seen, lo has it until its time is over
     local each tries gone there
     for each in "${BRIDGED[@]}"; do
         [ -n "$(ip -o address show dev lo to "$each")" ] || continue
         gone=''
-        for ((tries = 0; tries < 150; tries++)); do
+        for ((tries = 0; tries < 400; tries++)); do
             there=$(ip -o address show to "$each") # not in a pipe: grep ends before `ip` has told all, which counts as an error
             if ! grep -qv '^[0-9]*: lo ' <<<"$there"; then
                 gone=yes
+                ((tries % 40)) || on_lo "$each" # on a busy machine keepalived may take longer than the address lives there
             elif [ -n "$gone" ]; then
                 ip address delete "$each" dev lo 2>/dev/null || true
                 break

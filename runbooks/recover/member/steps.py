@@ -186,8 +186,9 @@ def _join_etcd(run: Run, ctx: RepairContext) -> None:
     api_host = ctx.survey.serving(run, without=ctx.host)
     if config.would_add_voter(ctx.site, ctx.host):
         live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
-        run.change(ctx.host, kubeadm.join_etcd_as(kubeadm_phases.learner(ctx.site, ctx.host, live, asked=api_host)))
-        return
+        if learner := kubeadm_phases.learner(ctx.site, ctx.host, live, asked=api_host):
+            run.change(ctx.host, kubeadm.join_etcd_as(learner))
+            return
     admission = members.join_credentials(run, api_host, None)
     version = config.parse(run.read(ctx.host, kubeadm.version()).removeprefix("v"))
     unused = Secret(secrets.token_hex(32))  # a random key that is never used: the host has its certificates

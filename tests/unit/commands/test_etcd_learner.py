@@ -116,6 +116,7 @@ LIVE = yaml.safe_dump(
 
 def test_the_manifest_is_made_of_the_clusters_own_configuration():
     found = kubeadm_phases.learner(site(), master(2), LIVE, asked=master(3))
+    assert found
     assert (found.name, found.peer_url) == ("master2", "https://10.1.1.102:2380")
     assert found.peers == ("https://10.1.1.103:2379", "https://10.1.1.101:2379")
     init, cluster = yaml.safe_load_all(found.config)
@@ -123,6 +124,13 @@ def test_the_manifest_is_made_of_the_clusters_own_configuration():
     local = cluster["etcd"]["local"]
     assert local["extraArgs"] == {"heartbeat-interval": "250", "initial-cluster": MEMBERS, "initial-cluster-state": "existing"}
     assert (local["imageTag"], local["dataDir"], cluster["clusterName"]) == ("3.5.16-0", "/data/etcd", "other")
+
+
+@pytest.mark.parametrize(("value", "there"), [("false", False), ("0", False), ("true", True)])
+def test_without_an_api_over_http_only_kubeadm_can_add_the_member(value, there):
+    live = LIVE.replace("heartbeat-interval: '250'", f"enable-grpc-gateway: '{value}'")
+    assert f"enable-grpc-gateway: '{value}'" in live
+    assert bool(kubeadm_phases.learner(site(), master(2), live, asked=master(1))) == there
 
 
 def test_a_kubeadm_that_adds_learners_itself_gets_no_such_configuration():
