@@ -100,8 +100,9 @@ class Api(ThreadingHTTPServer):
     status   every answer but those of watches is this one.
     hang     requests get no answer while this is true; ``only``: which of them, by method.
     cut      connections are cut when a request comes.
-    writes   "drop": acknowledges and does not store; "late": stores when it has been read four times since it acknowledged; "cut": stores, and cuts the
-             connection in place of an answer; "late-cut": cuts it, and stores then; "none-cut": cuts it and does not store.
+    writes   "drop": acknowledges and does not store; "late": stores when it has been read four times since it acknowledged;
+             "cut": stores, and cuts the connection in place of an answer; "late-cut": cuts it, and stores then; "none-cut": cuts
+             it and does not store.
     reads    "old": answers the version before the last one.
     watches  "skip": leaves an event out; "repeat": sends each twice; "swap": sends two in the wrong order; "gone": 410; "cut"; "silent".
     """

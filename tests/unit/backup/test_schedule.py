@@ -343,7 +343,7 @@ def test_whoever_ends_it_ends_the_run_which_tidies_up_first(checkout: Make, tmp_
     process = it.start()
     eventually(lambda: it.log.exists() and "ready" in it.log.read_text(), seconds=20)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "tidied up" in err
     assert "exit 130" in it.log.read_text()

@@ -145,7 +145,7 @@ class Cluster:
 
 def test_all_hosts_use_one_token_and_one_upload() -> None:
     """A second upload has another key: the host that has begun with the first one could not read it any more."""
-    cluster, meeting = Cluster(), Barrier(3, timeout=20)
+    cluster, meeting = Cluster(), Barrier(3, timeout=60)
     run, own = run_on(cluster), Offer(site(), VERSION)
 
     def take(_: int) -> offer.Given:

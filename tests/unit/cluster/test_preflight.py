@@ -421,11 +421,11 @@ def test_a_measurement_that_is_interrupted_leaves_nothing_behind(tmp_path):
     environment = os.environ | {"PATH": f"{tmp_path / 'tools'}:{os.environ['PATH']}"}
     running = subprocess.Popen(["bash", "-c", f"( {program}\n)\necho end"], env=environment, start_new_session=True)
     try:
-        eventually(lambda: any((tmp_path / "disk").glob(".ha-runbooks-fsync.*/log")), seconds=20)
+        eventually(lambda: any((tmp_path / "disk").glob(".ha-runbooks-fsync.*/log")), seconds=60)
     finally:
         os.killpg(running.pid, signal.SIGTERM)
-    running.wait(timeout=20)
-    eventually(lambda: list((tmp_path / "disk").iterdir()), [], 10)  # the subshell may end a moment after its parent
+    running.wait(timeout=60)
+    eventually(lambda: list((tmp_path / "disk").iterdir()), [], 60)  # the subshell may end a moment after its parent
 
 
 def test_a_disk_that_cannot_be_written_to(tmp_path):

@@ -26,7 +26,8 @@ case "$*" in
     touch timer
     after=$(sed -n 's/^OnActiveSec=//p' units/ha-runbooks-drill.timer)
     [ ! -e never ] || exit 0
-    setsid bash -c "sleep $after; [ ! -e timer ] || systemctl start ha-runbooks-drill.service" >/dev/null 2>&1 </dev/null &
+    held='for _ in {1..1200}; do [ -e hold ] || break; sleep 0.05; done'
+    setsid bash -c "sleep $after; $held; [ ! -e timer ] || systemctl start ha-runbooks-drill.service" >/dev/null 2>&1 </dev/null &
     ;;
 "disable -q --now ha-runbooks-drill.timer") rm -f timer ;;
 "start ha-runbooks-drill.service") run ;;
@@ -50,6 +51,10 @@ class SandboxHost:
 
     def flag(self, name: str) -> None:
         (self.top / name).touch()
+
+    def release(self) -> None:
+        """Let the timer elapse, which "hold" had stopped from it."""
+        (self.top / "hold").unlink()
 
     def there(self, name: str) -> bool:
         return (self.top / name).exists()
@@ -79,7 +84,7 @@ class SandboxHost:
     def clean(self) -> bool:
         return not self.there("timer") and not self.there("drill") and list((self.top / "units").iterdir()) == []
 
-    def waits_for(self, name: str, seconds: float = 10) -> bool:
+    def waits_for(self, name: str, seconds: float = 60) -> bool:
         deadline = time.monotonic() + seconds
         while not self.there(name) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -73,7 +73,7 @@ def test_sshd_is_not_asked_again_and_again_once_the_limit_is_known():
                 waiting = pool.submit(second)
                 time.sleep(2 * slots.SETTLE_S)
                 sshd.closed()
-            waiting.result(timeout=10)
+            waiting.result(timeout=60)
             refused.append(sshd.refused)
     assert refused[0] == refused[1] > 0
 
@@ -110,7 +110,7 @@ def test_a_wait_ends_when_the_command_is_interrupted():
                 pass
 
         with pytest.raises(KeyboardInterrupt):
-            pool.submit(second).result(timeout=10)
+            pool.submit(second).result(timeout=60)
 
 
 def test_other_errors_are_raised_and_leave_the_next_session_room():

@@ -226,7 +226,7 @@ def together(*steps, then=()):
 
 
 def test_together_really_runs_at_the_same_time():
-    meeting = Barrier(2, timeout=20)
+    meeting = Barrier(2, timeout=60)
 
     def meet(run):
         meeting.wait()
@@ -322,11 +322,11 @@ def test_a_change_on_another_thread_does_not_disturb_a_reading():
 
     def slow(answer):
         reading.set()
-        assert changed.wait(20)
+        assert changed.wait(60)
         return "slow"
 
     def change():
-        reading.wait(20)
+        reading.wait(60)
         run.change(lb(2), put("b"))
         changed.set()
 
@@ -347,11 +347,11 @@ def test_what_was_read_before_a_change_on_another_thread_is_not_kept():
     def slow(answer):
         if not changed.is_set():
             reading.set()
-            assert changed.wait(20)
+            assert changed.wait(60)
         return answer.stdout
 
     def change():
-        reading.wait(20)
+        reading.wait(60)
         run.change(lb(1), put("a"))
         changed.set()
 

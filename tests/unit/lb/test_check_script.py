@@ -17,7 +17,7 @@ SOCAT = """\
 #!/bin/sh
 for word; do :; done
 case $word in UNIX-CONNECT:*) what=own ;; *) what=peer ;; esac
-[ -e "$LB/$what" ] || exec sleep 5
+[ -e "$LB/$what" ] || { : >"$LB/silent" && exec sleep 60; }
 cat "$LB/$what"
 """
 PEER = "10.1.1.12:9000"
@@ -35,6 +35,7 @@ class Host:
         self.peer.write_text("HTTP/1.1 200 OK\n")
         (self.run / "vrrp_state").write_text("MASTER 1\n")
         (top / "bin").mkdir()
+        self.endless, self.silent = top / "bin/timeout", top / "silent"
         (top / "bin/socat").write_text(SOCAT)
         (top / "bin/socat").chmod(0o755)
         text = (ROOT / "scripts/lb/check-haproxy.sh").read_text()
@@ -46,20 +47,27 @@ class Host:
         return subprocess.Popen([*self.words, *words], env=self.environ, start_new_session=True)
 
     def check(self, *words: str) -> int:
-        return self.start(*words).wait(20)
+        return self.start(*words).wait(60)
 
     def terminated(self, *words: str) -> int:
         """As keepalived ends a run that has taken too long."""
+        self.endless.write_text('#!/bin/sh\nshift\nexec "$@"\n')  # the run is not to end by itself before
+        self.endless.chmod(0o755)
+        self.silent.unlink(missing_ok=True)
         running = self.start(*words)
-        time.sleep(0.1)
+        deadline = time.monotonic() + 60
+        while not self.silent.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        self.endless.unlink()
         os.killpg(running.pid, signal.SIGTERM)
-        return running.wait(20)
+        return running.wait(60)
 
     def gave_the_vip_away(self) -> bool:
         """Whether the flag is raised, and taken back."""
         if not self.yields.exists() or self.yields.read_text() != "1\n":
             return False
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.yields.read_text() != "0\n":
             assert time.monotonic() < deadline
             time.sleep(0.02)

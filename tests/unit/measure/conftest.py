@@ -41,8 +41,8 @@ def plan(api, pki, tmp_path):
 
 
 @pytest.fixture
-def measured(plan, monkeypatch):
-    """Measure while ``during`` (a coroutine function) runs; return the result as it was written."""
+def measured(plan, api, monkeypatch):
+    """Measure while ``during`` (a coroutine function) runs, once the first write and the watch are there; return the written result."""
 
     monkeypatch.setattr("runbooks.measure.cluster.DELETE_S", 1.0)
     monkeypatch.setattr("runbooks.measure.writer.CONFIRM_S", 0.5)
@@ -50,6 +50,8 @@ def measured(plan, monkeypatch):
     def run(during, **changes):
         async def both():
             async def told():
+                while not {"PUT", "WATCH"} <= {each.split()[0] for each in api.asked}:
+                    await asyncio.sleep(0.01)
                 await asyncio.sleep(0.3)
                 await during()
                 await asyncio.sleep(0.3)
