@@ -179,6 +179,6 @@ def test_its_load_balancers_are_given_back_and_nobody_notices(document: Operator
     vip_on(document.lab, "lb1")
     unnoticed.unnoticed(document, ASKED, "lb.rollback", "--original")
     for host in clusters.LBS:
-        assert "string open" in clusters.run(document.lab, host, "cat /etc/haproxy/haproxy.cfg")
+        assert 'string "the shop is open' in clusters.run(document.lab, host, "cat /etc/haproxy/haproxy.cfg")
     eventually(lambda: holders(document.lab, foreign_lb.SHOP_VIP), ["lb2"])
     document.verified()
