@@ -25,7 +25,7 @@ FILES = "sha256sum /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"
 # Through the second VRRP instance, and through the VIP of the API.
 ASKED = (
     unnoticed.HEALTH,
-    Asked("shop", foreign_lb.SHOP_VIP, 8443, "the shop is open"),
+    Asked("shop", foreign_lb.SHOP_VIP, 8443, "the shop is open", moves=True),
     Asked("shop-by-the-vip", "10.1.1.100", 8443, "the shop is open"),
 )
 # The document's front ends for an ingress are not those of hosts.yaml, which has none.

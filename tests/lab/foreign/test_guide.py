@@ -25,7 +25,7 @@ FLAGS = "cat /etc/default/kubelet; tr '\\0' ' ' </proc/$(pgrep -x kubelet)/cmdli
 # Through the second VRRP instance, and through the VIP of the API.
 ASKED = (
     unnoticed.HEALTH,
-    Asked("shop", clusters.SHOP, 8080, "the shop is open"),
+    Asked("shop", clusters.SHOP, 8080, "the shop is open", moves=True),
     Asked("shop-by-the-vip", "10.1.1.100", 8080, "the shop is open"),
 )
 
