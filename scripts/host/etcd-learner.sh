@@ -31,11 +31,11 @@ etcd_ask() {
 }
 # etcd_until SECONDS TEXT COMMAND...: calls COMMAND, which leaves why not in said, until it succeeds.
 etcd_until() {
-    local end=$((SECONDS + $1)) text=$2
+    local begun=$SECONDS most=$1 text=$2
     shift 2
     until "$@"; do
-        ((SECONDS < end)) || { echo "error: $text: $said" && return 1; }
-        sleep 0.2
+        ((SECONDS - begun < most)) || { echo "error: $text: $said" && return 1; }
+        if ((SECONDS - begun < 15)); then sleep 0.2; else sleep 1; fi
     done
 }
 # etcd_add URL PEER...: said is the list of members, with one that has this peer URL.

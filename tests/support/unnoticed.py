@@ -45,7 +45,7 @@ done
 class Asked:
     """What a client asks. ``answers``: the last lines that may come, with | between; "tls": an API server's health; "": it only connects.
 
-    moves  its address goes from one LB to the other: the one request that is under way in that moment may fail, as in any failover.
+    moves  its address goes to the other LB and back: of both times the one request that is under way in that moment may fail, as in any failover.
     """
 
     name: str
@@ -82,7 +82,7 @@ def unnoticed(operator: Operator, asked: Sequence[Asked], *words: str, client: s
     counts = {name: (int(tried), int(failed)) for name, tried, failed in map(str.split, seen.splitlines())}
     assert counts.keys() == {each.name for each in asked}, seen
     assert all(tried > 10 for tried, _ in counts.values()), seen
-    under_way = {each.name: 1 if each.moves else 0 for each in asked}
+    under_way = {each.name: 2 if each.moves else 0 for each in asked}
     failed = [name for name, (_, failed) in counts.items() if failed > under_way[name]]
     moved = stays and [one.split()[1::2] for one in held] != [["yes"], ["no"]]
     wrong = [*failed, *(["the VIP moved"] if moved else [])]
