@@ -45,8 +45,7 @@ class Claims:
 
     ``files`` are the present configurations by path. ``named`` are the files that systemd would start a unit with, ``running`` those
     that it was started with; a unit that is not installed, or does not run, is missing there. ``beside`` are the other files that
-    HAProxy reads, or would read, ``included`` those that keepalived.conf includes, and these include. ``environment`` has the values of
-    variables that occur where haproxy.cfg says an address or a name, without those that sound secret; None while HAProxy does not run.
+    HAProxy reads, or would read, ``included`` those that keepalived.conf includes, and these include.
     """
 
     listeners: tuple[Listener, ...]
@@ -55,7 +54,6 @@ class Claims:
     running: Mapping[str, tuple[str, ...]]
     beside: Mapping[str, str] = field(default_factory=dict, repr=False)
     included: Mapping[str, str] = field(default_factory=dict, repr=False)
-    environment: Mapping[str, str] | None = field(default=None, repr=False)
 
     def text(self, path: str) -> str:
         """The present configuration at ``path``, "" where there is none."""
@@ -127,7 +125,6 @@ def parse(answer: Answer) -> Claims:
     lines: dict[str, str] = {}
     variables: dict[str, dict[str, str]] = {unit: {} for unit in UNITS}
     running: dict[str, tuple[str, ...]] = {}
-    environment: dict[str, str] = {}
     for line in filter(None, answer.stdout.split("\n")):
         kind, _, rest = line.partition(" ")
         name, _, value = rest.partition(" ")
@@ -142,15 +139,12 @@ def parse(answer: Answer) -> Claims:
             lines[name] = value
         elif kind == "set":
             variables[name] |= _variables(value)
-        elif kind == "env":
-            environment |= dict([value.split("=", 1)])
         elif kind == "argv":
             running[name] = configurations(name, value.split())
         else:
             raise ValueError(f"lb-claims printed {line!r}")
     named = {unit: configurations(unit, _expanded(line, variables[unit])) for unit, line in lines.items()}
-    known = environment if "haproxy" in running else None
-    return Claims(listeners=tuple(listeners), files=files, named=named, running=running, environment=known)
+    return Claims(listeners=tuple(listeners), files=files, named=named, running=running)
 
 
 def configurations(unit: str, words: list[str]) -> tuple[str, ...]:

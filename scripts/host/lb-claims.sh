@@ -3,7 +3,6 @@
 #   listen ADDRESS:PORT own|other PROCESS PID     each TCP port that somebody listens on; own: our HAProxy
 #   exec UNIT LINE, set UNIT NAME=VALUE           how systemd starts the unit, and the variables that occur in that line
 #   argv UNIT WORDS                               how the running one was started
-#   env haproxy NAME=VALUE                        of its environment, what haproxy.cfg or a file beside it takes for an address or a name
 #   file PATH default|other BASE64                the present configuration; default: the package's own, unchanged
 # Read-only.
 # shellcheck shell=bash disable=SC2154
@@ -27,15 +26,7 @@ for unit in haproxy keepalived; do
         done <"$file"
     done < <(systemctl show "$unit" -p EnvironmentFiles --value)
     main=$(systemctl show "$unit" -p MainPID --value)
-    [ "${main:-0}" != 0 ] || continue
-    echo "argv $unit $(tr '\0' ' ' <"/proc/$main/cmdline")"
-    [ "$unit" = haproxy ] || continue
-    # Not what a password or a certificate may be in.
-    names=$(find -L "${HAPROXY_CFG%/*}" -name '*.cfg' -type f -exec grep -hE '^[[:space:]]*(bind|listen|frontend|server|(default|use)_backend|(pre)?setenv)[[:space:]]' {} + 2>/dev/null |
-        grep -oE '\$\{?[A-Za-z_][A-Za-z0-9_]*' | tr -d '{$' | grep -viE 'pass|pw|secret|token|key|auth|cred' | sort -u || true)
-    while IFS= read -r -d '' each; do
-        if [[ $each != *$'\n'* ]] && grep -qxF -- "${each%%=*}" <<<"$names"; then echo "env haproxy $each"; fi
-    done <"/proc/$main/environ"
+    if [ "${main:-0}" != 0 ]; then echo "argv $unit $(tr '\0' ' ' <"/proc/$main/cmdline")"; fi
 done
 default() { # PACKAGE PATH: whether the file is the package's own
     local sum=''

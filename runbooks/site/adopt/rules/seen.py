@@ -10,7 +10,6 @@ from runbooks.commands import lb_config
 from runbooks.commands.adopt import HostLook
 from runbooks.commands.adopt_cluster import ClusterLook, Member
 from runbooks.commands.haproxy_sections import Server
-from runbooks.commands.haproxy_variables import resolved
 from runbooks.commands.keepalived_includes import Includes
 from runbooks.commands.lb_claims import Claims
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF
@@ -47,9 +46,8 @@ class Balancer:
 
     @cached_property
     def haproxy(self) -> str:
-        """All that HAProxy reads, in its order, with the values of its variables while it runs."""
-        text = self._texts(self.claims.named.get("haproxy") or (HAPROXY_CFG,))
-        return text if self.claims.environment is None else resolved(text, self.claims.environment)
+        """All that HAProxy reads, in its order."""
+        return self._texts(self.claims.named.get("haproxy") or (HAPROXY_CFG,))
 
     @cached_property
     def keepalived(self) -> str:
