@@ -16,9 +16,11 @@ from runbooks.commands import lb_config
 from runbooks.commands.base import Answer, Probe, script
 
 # Only lines that begin with these words are read, so that no password of another line is asked for.
-_ADDRESSES: Final = {"bind", "server", "listen", "frontend"}
+_ADDRESSES: Final = {"bind", "server"}
 _SETTERS: Final = {"setenv", "presetenv"}
-_READ: Final = frozenset({*_ADDRESSES, *_SETTERS, "backend", "default_backend", "use_backend", "use-backend"})
+_READ: Final = frozenset(
+    {*_ADDRESSES, *_SETTERS, "frontend", "listen", "backend", "default_backend", "use_backend", "use-backend"}
+)
 _QUOTED: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)(\[\*\])?(?:-([^}]*))?\}|([A-Za-z_]\w*))", re.ASCII)
 _BARE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)()()\}|([A-Za-z_]\w*))", re.ASCII)
 _OWN: Final = "HAPROXY_"  # HAProxy itself defines these; which ones there are depends on its version

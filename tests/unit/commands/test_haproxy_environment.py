@@ -52,6 +52,11 @@ def test_a_list_becomes_several_words():
     ]
 
 
+def test_a_name_is_read_only_within_double_quotes():
+    (one, two) = sections('frontend $PORT\nfrontend "$PORT"\n', environment=KNOWN)
+    assert (one.name, two.name) == ("$PORT", "6443")
+
+
 def test_quotes_in_a_value_end_no_word():
     assert sections('listen a\n server s "${ODD}x" check\n', environment=KNOWN)[0].statements == [
         ["server", "s", '"\\x', "check"]
