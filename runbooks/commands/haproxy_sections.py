@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from runbooks.commands import lb_config
+from runbooks.commands.haproxy_environment import Environment, replaced
 from runbooks.commands.lb_config import Bind
 
 KINDS: Final = lb_config.SECTIONS
+_NOTHING: Final = Environment()
 _TO_BACKEND: Final = {"default_backend", "use_backend", "use-backend"}
 
 
@@ -27,13 +29,17 @@ class Server(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section. ``kind`` is "" for what stands before the first. ``text``: verbatim, with the comments before it; ``line``: of its header."""
+    """One section. ``kind`` is "" for what stands before the first. ``text``: verbatim, with the comments before it; ``line``: of its header.
+
+    read  the text as HAProxy reads it: with the values of its variables, as far as they are known.
+    """
 
     kind: str
     name: str
     text: str = field(repr=False)
     line: int
     path: str = ""
+    read: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}".strip()
@@ -55,12 +61,12 @@ class Section:
         return lines[1:] if self.kind else lines
 
     def _lines(self) -> Iterator[list[str]]:
-        return filter(None, map(words, self.text.split("\n")))
+        return filter(None, map(words, self.read.split("\n")))
 
     @property
     def binds(self) -> list[Bind]:
         """Where it listens on TCP, as `lb_config.binds` says."""
-        return lb_config.binds(self.text)
+        return lb_config.binds(self.read)
 
     @property
     def servers(self) -> list[Server]:
@@ -87,8 +93,8 @@ def words(line: str) -> list[str]:
     return next(lb_config.statements(line), [])
 
 
-def sections(text: str, path: str = "") -> list[Section]:
-    r"""Return the sections of ``text`` in their order.
+def sections(text: str, path: str = "", environment: Environment = _NOTHING) -> list[Section]:
+    r"""Return the sections of ``text`` in their order. ``environment``: what is known of HAProxy's variables before its first line.
 
     Comments and blank lines right before a header are of the section that it begins.
 
@@ -96,15 +102,17 @@ def sections(text: str, path: str = "") -> list[Section]:
     [('global', '', 2), ('frontend', 'shop', 6)]
     """
     lines = text.split("\n")
-    starts = [(at, found) for at, line in enumerate(lines) if (found := words(line)) and found[0] in KINDS]
+    read = replaced(text, environment).text.split("\n")
+    starts = [(at, found) for at, line in enumerate(read) if (found := words(line)) and found[0] in KINDS]
     firsts = [_with_comments(lines, at) for at, _ in starts]
     before = "\n".join(lines[: firsts[0]]) + "\n" if firsts and firsts[0] else "" if firsts else text
-    cut = [Section("", "", before, 1, path)] if before else []
+    cut = [Section("", "", before, 1, path, before)] if before else []
     for number, (at, header) in enumerate(starts):
         last = firsts[number + 1] if number + 1 < len(firsts) else len(lines)
         ended = "\n" if last < len(lines) else ""
         name = header[1] if len(header) > 1 else ""
-        cut.append(Section(header[0], name, "\n".join(lines[firsts[number] : last]) + ended, at + 1, path))
+        whole, said = ("\n".join(each[firsts[number] : last]) + ended for each in (lines, read))
+        cut.append(Section(header[0], name, whole, at + 1, path, said))
     return cut
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from runbooks.commands import files, lb_config
 from runbooks.commands.base import Answer, Probe, cmd, script
 from runbooks.commands.files import File
+from runbooks.commands.haproxy_environment import Environment
 from runbooks.commands.lb import REFUSED
 from runbooks.commands.lb_paths import HAPROXY_CFG, KEEPALIVED_CONF, LIBRARY
 
@@ -45,7 +45,7 @@ class Claims:
 
     ``files`` are the present configurations by path. ``named`` are the files that systemd would start a unit with, ``running`` those
     that it was started with; a unit that is not installed, or does not run, is missing there. ``beside`` are the other files that
-    HAProxy reads, or would read, ``included`` those that keepalived.conf includes, and these include.
+    HAProxy reads, or would read, ``included`` those that keepalived.conf includes, and these include. ``environment``: HAProxy's variables.
     """
 
     listeners: tuple[Listener, ...]
@@ -54,6 +54,7 @@ class Claims:
     running: Mapping[str, tuple[str, ...]]
     beside: Mapping[str, str] = field(default_factory=dict, repr=False)
     included: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Environment = field(default_factory=Environment)
 
     def text(self, path: str) -> str:
         """The present configuration at ``path``, "" where there is none."""
@@ -138,7 +139,7 @@ def parse(answer: Answer) -> Claims:
         elif kind == "exec":
             lines[name] = value
         elif kind == "set":
-            variables[name] |= _variables(value)
+            variables[name] |= lb_config.assignments(value)
         elif kind == "argv":
             running[name] = configurations(name, value.split())
         else:
@@ -178,15 +179,6 @@ def _listener(where: str, whose: str, process: str, pid: str) -> Listener:
     address, _, port = where.rpartition(":")
     address = address.partition("%")[0].strip("[]")
     return Listener("" if address == "*" else address, int(port), whose == "own", "" if process == "-" else process, int(pid))
-
-
-def _variables(text: str) -> dict[str, str]:
-    """Read assignments as systemd prints or reads them: separated by blanks, each with or without quotes."""
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = [text]
-    return {name: value for name, given, value in (word.partition("=") for word in words) if given}
 
 
 def _expanded(line: str, variables: Mapping[str, str]) -> list[str]:

@@ -81,6 +81,15 @@ def statements(text: str) -> Iterator[list[str]]:
             yield words
 
 
+def assignments(text: str) -> dict[str, str]:
+    """Return assignments of variables as systemd prints or reads them: separated by blanks, each with or without quotes."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = [text]
+    return {name: value for name, given, value in (word.partition("=") for word in words) if given}
+
+
 def is_ours(text: str) -> bool:
     """Whether `inv lb.setup` wrote this file: every build has had the same words in the first line."""
     return OURS in text.partition("\n")[0]

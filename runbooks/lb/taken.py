@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from runbooks.commands import lb_claims, lb_kept, lb_own
+from runbooks.commands import haproxy_environment, lb_claims, lb_kept, lb_own
 from runbooks.commands.haproxy_sections import sections
 from runbooks.commands.keepalived_blocks import blocks, instances
 from runbooks.commands.lb_claims import Claims
@@ -41,7 +41,9 @@ def look(run: Run, hosts: Collection[Host]) -> dict[Host, Claims | RunbookError]
             continue
         beside = run.read(host, lb_claims.beside(claims.other_paths)) if claims.other_paths else {}
         included = gather(partial(run.read, host), host, {KEEPALIVED_CONF: claims.text(KEEPALIVED_CONF)})
-        seen[host] = replace(claims, beside=beside, included=included.texts)
+        names = haproxy_environment.names([claims.text(HAPROXY_CFG), *beside.values()])
+        known = run.read(host, haproxy_environment.look(names)) if names else claims.environment
+        seen[host] = replace(claims, beside=beside, included=included.texts, environment=known)
     return dict(seen)
 
 
@@ -52,10 +54,12 @@ def taken(site: Site, host: Host, claims: Claims) -> Taken:
     have = lb_kept.kept(claims.text(HAPROXY_CFG), claims.text(KEEPALIVED_CONF))
     foreign = claims.is_foreign(HAPROXY_CFG) or (claims.beside and not is_ours(claims.text(HAPROXY_CFG)))
     haproxy = (
-        haproxy_rules.cut(site, claims.text(HAPROXY_CFG), claims.beside, ours)
+        haproxy_rules.cut(site, claims.text(HAPROXY_CFG), claims.beside, ours, claims.environment)
         if foreign
         else haproxy_rules.Cut(
-            have.settings, have.sections, problems=tuple(haproxy_rules.collisions(have.sections, claims.beside, ours, names))
+            have.settings,
+            have.sections,
+            problems=tuple(haproxy_rules.collisions(have, claims.beside, ours, names, claims.environment)),
         )
     )
     theirs = claims.text(KEEPALIVED_CONF) if claims.is_foreign(KEEPALIVED_CONF) else have.vrrp

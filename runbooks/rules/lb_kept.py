@@ -12,15 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from runbooks.commands.haproxy_environment import Environment, replaced
 from runbooks.commands.haproxy_sections import Section, problem_of_conditions, sections, words
 from runbooks.commands.lb_config import Bind, canonical, overlap, services
-from runbooks.commands.lb_kept import MARKS
+from runbooks.commands.lb_kept import MARKS, Kept
 from runbooks.commands.lb_paths import HAPROXY_CFG, UNCHECKED
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.lb_claims import KEYS
 from runbooks.text import listed
 
+UNKNOWN: Final = Environment()  # of HAProxy's variables nothing is known
 SETTINGS: Final = ("", "global", "defaults")
 PROXIES: Final = ("frontend", "listen", "backend")
 OURS: Final = frozenset({*KEYS, UNCHECKED})
@@ -40,12 +42,13 @@ class Cut:
     problems: tuple[str, ...] = ()
 
 
-def cut(site: Site, text: str, beside: Mapping[str, str], ours: Sequence[Bind]) -> Cut:
+def cut(site: Site, text: str, beside: Mapping[str, str], ours: Sequence[Bind], environment: Environment = UNKNOWN) -> Cut:
     """Return how their haproxy.cfg is taken over.
 
-    ``beside``: the other files that HAProxy reads, which stay as they are; ``ours``: where the haproxy.cfg of lb.setup listens.
+    ``beside``: the other files that HAProxy reads, which stay as they are; ``ours``: where the haproxy.cfg of lb.setup listens;
+    ``environment``: what is known of the variables that HAProxy was started with.
     """
-    found = sections(text, HAPROXY_CFG)
+    found = sections(text, HAPROXY_CFG, environment)
     wrong = [why for why in [problem_of_conditions(found)] if why]
     wrong += [
         f"{each.where}: `{line[0]}` stands before any section" for each in found[:1] if not each.kind for line in each.statements
@@ -53,12 +56,12 @@ def cut(site: Site, text: str, beside: Mapping[str, str], ours: Sequence[Bind]) 
     if MARKS.search(text):
         wrong.append(f"{HAPROXY_CFG}: has lines that begin with `# ---- kept`, which are the marks of lb.setup: delete them")
     fronts = [each for each in found if each.kind in {"frontend", "listen"}]
-    replaced = [each for each in fronts if any(_hits(each, ours))]
-    wrong += [why for each in replaced for why in _not_the_same(site, each, found, ours)]
-    dropped = [*replaced, *_only_for(replaced, found, beside)]
+    taken = [each for each in fronts if any(_hits(each, ours))]
+    wrong += [why for each in taken for why in _not_the_same(site, each, found, ours)]
+    dropped = [*taken, *_only_for(taken, found, beside)]
     stays = [each for each in found if each.kind not in SETTINGS and each not in dropped]
     if not stays and not any(_serves(each) for each in beside.values()):
-        return Cut(replaced=tuple(map(str, dropped)), lost=tuple(_lost(replaced, ours)), problems=tuple(wrong))
+        return Cut(replaced=tuple(map(str, dropped)), lost=tuple(_lost(taken, ours)), problems=tuple(wrong))
     settings, lost, more = _settings(site, [each for each in found if each.kind == "global"])
     parts = [each for each in found if each.kind == "defaults" or each in stays]
     bare = [] if parts and parts[0].kind == "defaults" else ["# Nothing of ours is for what follows.\ndefaults\n"]
@@ -73,8 +76,8 @@ def cut(site: Site, text: str, beside: Mapping[str, str], ours: Sequence[Bind]) 
         settings,
         verbatim,
         tuple(map(str, dropped)),
-        (*_lost(replaced, ours), *lost),
-        (*wrong, *more, *collisions(verbatim, beside, ours)),
+        (*_lost(taken, ours), *lost),
+        (*wrong, *more, *collisions(Kept(settings, verbatim), beside, ours, environment=environment)),
     )
 
 
@@ -86,12 +89,20 @@ def _renamed(section: Section, others: Sequence[Section]) -> str:
     return header.sub(rf"\g<1>{section.name}-kept", section.text, count=1)
 
 
-def collisions(kept: str, beside: Mapping[str, str], ours: Sequence[Bind], more_names: Sequence[str] = ()) -> list[str]:
+def collisions(
+    kept: Kept,
+    beside: Mapping[str, str],
+    ours: Sequence[Bind],
+    more_names: Sequence[str] = (),
+    environment: Environment = UNKNOWN,
+) -> list[str]:
     """Return where sections that stay and ours cannot be together: an address and port, or a name (``more_names``: of load_balancer.haproxy_files)."""
     taken = OURS | set(more_names)
     found = []
-    for path, text in {HAPROXY_CFG: kept, **beside}.items():
-        for each in sections(text, path):
+    known = replaced(kept.settings, environment).after
+    for path, text in {HAPROXY_CFG: kept.sections, **beside}.items():
+        before, known = known, replaced(text, known).after
+        for each in sections(text, path, before):
             where = f"{path}: {each}"
             if bind := next(((own, other) for own, other in _hits(each, ours)), None):
                 own, other = bind
@@ -116,8 +127,8 @@ def _hits(section: Section, ours: Sequence[Bind]) -> Iterator[tuple[Bind, Bind]]
 
 
 def _unread(section: Section, ours: Sequence[Bind]) -> Iterator[str]:
-    """Yield where a section listens by variables, unless it is at a port that ours have not."""
-    said = services(section.text).get((section.kind, section.name), [])
+    """Yield where a section listens by variables that are not known, unless it is at a port that ours have not."""
+    said = services(section.read).get((section.kind, section.name), [])
     for each in (part for word in said for part in word.split(",") if "$" in part):
         port = re.search(r":(\d+)$", each)
         if not port or int(port[1]) in {own.port for own in ours}:
@@ -131,7 +142,7 @@ def _not_the_same(site: Site, section: Section, found: Sequence[Section], ours: 
         if why := _differs(site, own.proxy, section, found):
             yield f"{section.where}: {section} listens on {own}, as {own.proxy} of lb.setup will ({KEYS.get(own.proxy, 'hosts.yaml')}), but {why}"
     also = [
-        at for at in services(section.text).get((section.kind, section.name), []) if at not in {str(other) for _, other in hits}
+        at for at in services(section.read).get((section.kind, section.name), []) if at not in {str(other) for _, other in hits}
     ]
     if also:
         yield f"{section.where}: {section} also listens on {listed(also)}, which lb.setup would take away: give it a front end of its own"
@@ -176,9 +187,10 @@ def _only_for(replaced: Sequence[Section], found: Sequence[Section], beside: Map
     behind = [each for one in replaced for each in _behind(one, found) if each.kind == "backend"]
     others = [each for each in found if each not in replaced and each not in behind]
     others += [each for text in beside.values() for each in sections(text)]
-    chosen = [line for each in others for line in each.statements if line[0] in {"use_backend", "use-backend"} and len(line) > 1]
-    if any("%" in line[1] for line in chosen):
-        return []  # a name that is made of the request may be any of them
+    words = {"use_backend", "use-backend", "default_backend"}
+    chosen = [line for each in others for line in each.statements if line[0] in words and len(line) > 1]
+    if any("%" in line[1] or "$" in line[1] for line in chosen):
+        return []  # a name that is made of the request, or of a variable that is not known, may be any of them
     spoken = _spoken(others)
     return [each for each in dict.fromkeys(behind) if each.name not in spoken]
 

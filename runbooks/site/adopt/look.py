@@ -8,7 +8,7 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
-from runbooks.commands import adopt, adopt_cluster, lb_claims, settings_look
+from runbooks.commands import adopt, adopt_cluster, haproxy_environment, lb_claims, settings_look
 from runbooks.commands.adopt import ADMIN, HostLook
 from runbooks.commands.adopt_cluster import ClusterLook, Silent
 from runbooks.commands.base import Probe, named_batch
@@ -175,14 +175,25 @@ class Explorer:
                     left[host.name] = f"talks to the API servers, and could not be asked: {reason(host, each)}"
                     continue
                 one = Balancer(address=host.address, look=each["look"], claims=each["claims"])
-                one = replace(one, more=self._more(host, one))
+                one = self._with_variables(host, replace(one, more=self._more(host, one)))
                 one = replace(one, includes=gather(partial(self._one, host), host, one.keepalived_files))
                 if one.serves(where):
                     found[host.address] = one
                 else:
-                    left[host.name] = "talks to the API servers, and is no load balancer of this VIP"
+                    unknown = (
+                        f"; the values of variables of its HAProxy are not known: {listed(one.unknown)}" if one.unknown else ""
+                    )
+                    left[host.name] = f"talks to the API servers, and is no load balancer of this VIP{unknown}"
             wanted = [each for each in _peers(found.values(), where) if each not in found and str(each) not in left]
         return list(found.values()), left
+
+    def _with_variables(self, host: Host, one: Balancer) -> Balancer:
+        """Read the variables that the configurations of HAProxy name; where the host does not say them, they stay unknown."""
+        names = haproxy_environment.names(one.haproxy_files.values())
+        said = self._readings.read_each({host: haproxy_environment.look(names)}, fresh=False)[host] if names else None
+        return (
+            one if said is None or isinstance(said, RunbookError) else replace(one, claims=replace(one.claims, environment=said))
+        )
 
     def _more(self, host: Host, one: Balancer) -> dict[str, str]:
         """Read the configurations beside the usual files."""

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from lab.control import Lab
+from runbooks.commands.haproxy_environment import Environment
+from runbooks.commands.haproxy_sections import sections
 from tests.support import unnoticed
 from tests.support.foreign_lb import CFG, CONF, LBS, SHOP_VIP, as_the_document, as_the_guide, write
 from tests.support.operator import REFUSES, Operator, holders, sh, vip_on
@@ -77,6 +79,62 @@ def test_what_would_meet_ours_is_refused_with_the_way_out(operator: Operator) ->
         assert said in done.stderr, done.stderr
         write(lab, "lb2", path, there)
     assert as_they_are(operator) == before
+
+
+# How HAProxy itself reads variables: each line listens at another port.
+VARIABLES = """\
+global
+    presetenv GIVEN 127.0.0.9
+    presetenv MADE 127.0.0.3
+    setenv BOTH "${MADE}:7003"
+    setenv MARKS '$GIVEN'
+    unsetenv GONE
+defaults
+    mode tcp
+    timeout client 1s
+frontend "$NAME"
+    bind "${GIVEN}:7001"
+    bind "$GIVEN:7002"
+    bind "$BOTH"
+    bind "${GONE-127.0.0.4}:7004"
+    bind "${GIVEN-127.0.0.4}:7005"
+    bind ${GIVEN}:7006
+    bind $GIVEN:$PORT
+    bind "127.0.0.5":7008,"$GIVEN:7009"
+    bind "127.0.0.6:7010" # "$GIVEN:7011"
+"""
+
+
+def test_addresses_in_variables_are_read_as_haproxy_reads_them(operator: Operator) -> None:
+    given = {"GIVEN": "127.0.0.2", "GONE": "127.0.0.7", "PORT": "7007", "NAME": "by-variables"}
+    write(operator.lab, "lb2", "/root/variables.cfg", VARIABLES)
+    words = " ".join(f"{name}={value}" for name, value in given.items())
+    run = f"env {words} haproxy"
+    sh(operator, "lb2", f"{run} -c -f /root/variables.cfg && {run} -D -p /root/variables.pid -f /root/variables.cfg")
+    listens = sh(
+        operator, "lb2", "ss -Hltn '( sport >= :7001 and sport <= :7011 )' | awk '{print $4}'; kill $(cat /root/variables.pid)"
+    )
+    known = Environment({**given, "MADE": None})
+    (front,) = (each for each in sections(VARIABLES, environment=known) if each.kind == "frontend")
+    assert sorted(map(str, front.binds)) == sorted(set(listens.split()))
+    assert len(front.binds) == 10
+    assert front.name == given["NAME"]
+
+
+def test_a_variable_of_the_environment_file_hides_no_front_end(operator: Operator) -> None:
+    """What is refused says the address; the file itself is not touched."""
+    there, default = sh(operator, "lb2", f"cat {CFG}"), "/etc/default/haproxy"
+    sh(operator, "lb2", f"cp {default} /root/default; printf 'SHOP=10.1.1.12\\nTOKEN=hush\\n' >>{default}")
+    write(operator.lab, "lb2", CFG, there.replace("bind *:8443", 'bind "${SHOP}:8405"'))
+    try:
+        sh(operator, "lb2", "systemctl restart haproxy")
+        done = operator.inv("lb.setup", "--take-over")
+        assert done.returncode == REFUSES, done.stdout + done.stderr
+        assert "frontend shop listens on 10.1.1.12:8405, as metrics of lb.setup will" in done.stderr, done.stderr
+        assert "hush" not in done.stdout + done.stderr
+    finally:
+        write(operator.lab, "lb2", CFG, there)
+        sh(operator, "lb2", f"mv /root/default {default}; systemctl restart haproxy")
 
 
 def test_the_plan_shows_what_would_come(operator: Operator) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbooks.commands.haproxy_environment import Environment
 from runbooks.commands.haproxy_sections import sections
 from runbooks.commands.lb_config import binds
 from runbooks.commands.lb_kept import Kept, kept, without
@@ -141,6 +142,32 @@ def test_a_variable_in_an_address_at_a_port_that_is_not_ours_stays():
     found = lb_kept.cut(SITE, DOCUMENT + SHOP.replace("*:8443", "${SHOP}:8443"), {}, OURS)
     assert found.problems == ()
     assert "bind ${SHOP}:8443" in found.sections
+
+
+def test_addresses_in_variables_are_read_as_haproxy_reads_them():
+    known = Environment({"VIP": "10.1.1.100", "SHOP": None})
+    theirs = DOCUMENT.replace("bind 10.1.1.100:6443", 'bind "${VIP}:6443"').replace("master1 10.1.1.101", 'master1 "$FIRST"')
+    theirs = theirs.replace("    daemon\n", "    daemon\n    setenv FIRST 10.1.1.101\n    presetenv SHOP 10.1.1.100\n")
+    found = lb_kept.cut(SITE, theirs + SHOP.replace("*:8443", '"${SHOP}:9443"'), {}, OURS, known)
+    assert found.problems == ()
+    assert "frontend k8s-api" in found.replaced
+    assert 'bind "${SHOP}:9443"' in found.sections  # verbatim
+    assert "    presetenv SHOP 10.1.1.100\n" in found.settings
+    taken = lb_kept.cut(SITE, DOCUMENT, {"/etc/haproxy/conf.d/a.cfg": 'listen a\n    bind "$VIP:6443"\n'}, OURS, known)
+    assert taken.problems[0].startswith(
+        "/etc/haproxy/conf.d/a.cfg: listen a listens on 10.1.1.100:6443, where api of lb.setup does"
+    )
+    assert "it cannot be told which address" in lb_kept.cut(SITE, theirs, {}, OURS).problems[0]
+
+
+def test_what_stays_is_read_with_the_variables_of_the_global_that_stays():
+    theirs = Kept("global\n    setenv AT 10.1.1.100\n", 'defaults\nlisten a\n    bind "$AT:6443"\n')
+    assert "listen a listens on 10.1.1.100:6443, where api of lb.setup does" in lb_kept.collisions(theirs, {}, OURS)[0]
+
+
+def test_a_back_end_stays_where_a_variable_that_is_not_known_may_name_it():
+    found = lb_kept.cut(SITE, DOCUMENT + 'listen other\n    bind :7000\n    default_backend "$B"\n', {}, OURS)
+    assert "backend k8s-api-backend" in found.sections
 
 
 def test_back_ends_stay_while_a_front_end_chooses_one_by_the_request_or_a_file_beside_names_them():

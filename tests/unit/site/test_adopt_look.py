@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runbooks.commands import adopt, adopt_cluster
 from runbooks.commands.base import Answer
+from runbooks.commands.haproxy_environment import Environment
 from runbooks.commands.keepalived_includes import Includes, Wanted
 from runbooks.errors import InventoryError
 from runbooks.site.adopt import look as looking
@@ -147,6 +148,21 @@ def test_haproxy_as_kubeadms_guide_has_it():
     )
     assert (back.check, back.unchecked) == ("/healthz", ("m2",))
     assert [each.address for each in proxies.through(found, front)] == ["10.1.1.101", "10.1.1.102"]
+
+
+def test_a_front_end_whose_address_is_a_variable_is_seen_or_named():
+    text = adopted.HAPROXY.replace("bind 10.1.1.100:6443", 'bind "${VIP}:6443"').replace("10.1.1.103:6443", '"$THIRD":6443')
+    one = adopted.balancer("lb1", "10.1.1.11", haproxy=text)
+    known = replace(one, claims=replace(one.claims, environment=Environment({"VIP": "10.1.1.100", "THIRD": "10.1.1.103"})))
+    there = adopted.seen(balancers=(known, one))
+    assert known.unknown == []
+    assert known.front(there.endpoint).name == "k8s-api"
+    assert [each.address for each in known.servers(there.endpoint)] == ["10.1.1.101", "10.1.1.102", "10.1.1.103"]
+    said = [each.seen for each in differences_lb.findings(there) if "variables" in each.seen]
+    assert one.front(there.endpoint) is None
+    assert said == [
+        "HAProxy's variables whose values are not known: VIP (/etc/haproxy/haproxy.cfg, line 14), THIRD (/etc/haproxy/haproxy.cfg, line 20)"
+    ]
 
 
 def test_keepalived_with_a_weight_at_the_instance_and_of_version_3():

@@ -40,6 +40,15 @@ def findings(seen: Seen) -> Iterator[Finding]:
 
 def _haproxy(seen: Seen, lb: Balancer) -> Iterator[Finding]:
     front = lb.front(seen.endpoint)
+    if lb.unknown:
+        yield Finding(
+            "warn",
+            topic="lb",
+            host=lb.name,
+            seen=f"HAProxy's variables whose values are not known: {listed(lb.unknown)}",
+            why="the addresses in these lines are left out of all that is said here",
+            fix=f"on {lb.name}: write the values into these lines, then again",
+        )
     if not front:
         yield Finding(
             "warn", topic="lb", host=lb.name, seen=f"no front end of HAProxy listens on port {seen.endpoint.port}", fix=TAKE_OVER

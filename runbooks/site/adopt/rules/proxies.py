@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from runbooks.commands.haproxy_environment import Environment
 from runbooks.commands.haproxy_sections import Section, Server, sections
 from runbooks.commands.lb_config import Bind, canonical
 
+UNKNOWN: Final = Environment()
 KINDS: Final = ("frontend", "listen", "backend")
 
 
@@ -35,8 +37,8 @@ class Proxy:
     timeouts: Mapping[str, str] = field(default_factory=dict)
 
 
-def proxies(text: str) -> tuple[Proxy, ...]:
-    r"""Return the sections of a haproxy.cfg that accept connections or have servers.
+def proxies(text: str, environment: Environment = UNKNOWN) -> tuple[Proxy, ...]:
+    r"""Return the sections of a haproxy.cfg that accept connections or have servers. ``environment``: the variables that HAProxy was started with.
 
     >>> found = proxies("defaults\n option httpchk GET /ready\nlisten a\n bind :1\n server s 10.0.0.1:2 check\n")
     >>> found[0].check, found[0].servers[0].port, found[0].unchecked
@@ -44,7 +46,7 @@ def proxies(text: str) -> tuple[Proxy, ...]:
     """
     found: list[Proxy] = []
     inherited: list[list[str]] = []
-    for each in sections(text):
+    for each in sections(text, environment=environment):
         if each.kind == "defaults":
             inherited = each.statements
         elif each.kind in KINDS:

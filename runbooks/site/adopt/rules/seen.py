@@ -9,6 +9,7 @@ from functools import cached_property
 from runbooks.commands import lb_config
 from runbooks.commands.adopt import HostLook
 from runbooks.commands.adopt_cluster import ClusterLook, Member
+from runbooks.commands.haproxy_environment import replaced
 from runbooks.commands.haproxy_sections import Server
 from runbooks.commands.keepalived_includes import Includes
 from runbooks.commands.lb_claims import Claims
@@ -47,7 +48,22 @@ class Balancer:
     @cached_property
     def haproxy(self) -> str:
         """All that HAProxy reads, in its order."""
-        return self._texts(self.claims.named.get("haproxy") or (HAPROXY_CFG,))
+        return "\n".join(self.haproxy_files.values())
+
+    @property
+    def haproxy_files(self) -> dict[str, str]:
+        """The files that HAProxy reads, by path, in its order."""
+        return {path: text for each in self.claims.haproxy_reads for path, text in self._files(each).items()}
+
+    @property
+    def unknown(self) -> list[str]:
+        """The variables in the files of HAProxy whose values are not known: where they stand, in words."""
+        found, known = [], self.claims.environment
+        for path, text in self.haproxy_files.items():
+            said = replaced(text, known)
+            found += [f"{name} ({path}, line {number})" for number, name in said.unknown]
+            known = said.after
+        return found
 
     @cached_property
     def keepalived(self) -> str:
@@ -58,7 +74,7 @@ class Balancer:
     def keepalived_files(self) -> dict[str, str]:
         """The files that keepalived is started with, by path."""
         named = self.claims.named.get("keepalived") or (KEEPALIVED_CONF,)
-        return {path: self._texts((path,)) for path in named}
+        return {path: "\n".join(self._files(path).values()) for path in named}
 
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
@@ -68,7 +84,7 @@ class Balancer:
     @cached_property
     def proxies(self) -> tuple[Proxy, ...]:
         """The front ends and back ends of HAProxy."""
-        return proxies.proxies(self.haproxy)
+        return proxies.proxies(self.haproxy, self.claims.environment)
 
     @property
     def ours(self) -> bool:
@@ -99,14 +115,12 @@ class Balancer:
         """Whether it is one of the load balancers behind the VIP."""
         return bool(self.look.has(endpoint.vip) or self.instance_of(endpoint.vip) or self.servers(endpoint))
 
-    def _texts(self, paths: tuple[str, ...]) -> str:
-        found = []
-        for path in paths:
-            if path in self.claims.files:
-                found.append(self.claims.files[path].content)
-            # A directory stands for the files in it.
-            found += [text for other, text in self.more.items() if other == path or other.startswith(f"{path.rstrip('/')}/")]
-        return "\n".join(found)
+    def _files(self, path: str) -> dict[str, str]:
+        """Return the file at ``path``; of a directory the files in it."""
+        own = {path: self.claims.files[path].content} if path in self.claims.files else {}
+        return own | {
+            other: text for other, text in self.more.items() if other == path or other.startswith(f"{path.rstrip('/')}/")
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
