@@ -8,7 +8,7 @@ from runbooks.engine.by_hand import by_hand
 from runbooks.engine.retry import until
 from runbooks.engine.steps import Run, Step, Unmet
 from runbooks.errors import OutcomeError
-from runbooks.inventory.model import Site
+from runbooks.inventory.model import Host, Site
 from runbooks.rules import etcd as rules
 from runbooks.rules.finding import told
 from runbooks.text import first_few
@@ -18,6 +18,7 @@ from runbooks.view.health import look, not_ready, write_through_vip, wrong
 
 HEALTHY_WITHIN_S = 180
 VERIFIED_WITHIN_S = 180  # the pods of a cluster that was just built become ready meanwhile
+WRITTEN_WITHIN_S = 30  # hosts that have just been worked on may be slow: one write without an answer proves nothing
 FINDING_WIDTH = 70  # characters of each finding in the line that says what is waited for
 
 
@@ -83,9 +84,22 @@ def cluster_verified(site: Site, *, joined_only: bool = False, fresh: bool = Tru
 
     def prove(run: Run) -> None:
         for reader in readers:  # right after a look in which nothing was wrong
-            if (row := write_through_vip(run, reader)).severity == "fail":
-                raise OutcomeError(told(row), hint=row.fix)
+            _written(run, reader)
 
     return Step(
         "verify the cluster", done=done, verify=prove, within=VERIFIED_WITHIN_S, by_hand=by_hand("cluster", "verify", site=site)
     )
+
+
+def _written(run: Run, reader: Host) -> None:
+    """Write through the VIP and read it back, again for a while when that fails. Raises OutcomeError with what was seen last."""
+    rows = []
+
+    def works() -> bool:
+        rows.append(write_through_vip(run, reader))
+        return rows[-1].severity != "fail"
+
+    try:
+        until(works, within=WRITTEN_WITHIN_S, poll=1)
+    except OutcomeError:
+        raise OutcomeError(told(rows[-1]), hint=rows[-1].fix) from None

@@ -18,7 +18,7 @@ from runbooks.commands.kubectl import url
 from runbooks.commands.node_objects import Node
 from runbooks.commands.objects import KUBEADM_CONFIG, LEASES, NODES, Cluster, Lease, Pod, pods_in
 from runbooks.commands.verify import Health, HostFacts, Written
-from runbooks.errors import CommandError
+from runbooks.errors import CommandError, OutcomeError
 from runbooks.inventory.settings import Addons
 from runbooks.rules import verify as rules
 from runbooks.rules import verify_etcd, verify_hosts, verify_pods
@@ -26,7 +26,7 @@ from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
 from runbooks.view import health
 from runbooks.view.health import ClusterReadings, cluster_namespaces, judge
-from tests.support.fakes import lb, lost, master, site
+from tests.support.fakes import lb, lost, master, site, without_waiting
 from tests.unit.rules.test_lb import HOLDER, STANDBY
 
 pytestmark = pytest.mark.unit
@@ -699,6 +699,7 @@ class Proof:
     def __init__(self, monkeypatch: Any, objects: Any, seen: Any) -> None:
         self.objects, self.seen = objects, seen
         self.asked: list[str] = []
+        self.unanswered = 0  # so many writes fail
         monkeypatch.setattr(gates, "look", self._look)
         monkeypatch.setattr(gates, "write_through_vip", self._write)
 
@@ -712,6 +713,9 @@ class Proof:
 
     def _write(self, run: Any, host: Any) -> Any:
         self.asked.append(f"write {host}")
+        if self.unanswered:
+            self.unanswered -= 1
+            return Finding("fail", topic="write by VIP", host=host.name, seen="create timeout", fix="inv lb.status")
         return Finding("ok", topic="write by VIP", host=host.name, seen="written")
 
 
@@ -740,6 +744,21 @@ def test_the_proof_looks_at_everything_and_writes_before_it_is_content(monkeypat
     proof.seen.hosts[M3] = lost(M3)
     assert not step.done(proof)
     assert proof.asked[3:] == ["objects master2", "everything"]
+
+
+def test_a_write_that_fails_is_tried_again_for_a_while(monkeypatch):
+    proof: Any = Proof(monkeypatch, cluster(), whole())
+    step = gates.cluster_verified(SITE)
+    assert step.done(proof)
+    proof.unanswered = 2
+    with without_waiting():
+        step.verify(proof)
+    assert proof.asked[2:] == ["write master2"] * 3
+    proof.unanswered = 1000
+    monkeypatch.setattr(gates, "WRITTEN_WITHIN_S", 0)
+    with pytest.raises(OutcomeError, match="create timeout") as raised:
+        step.verify(proof)
+    assert raised.value.hint == "inv lb.status"
 
 
 def test_the_proof_of_a_procedure_that_has_looked_ahead_asks_only_for_what_is_not_known(monkeypatch):
