@@ -18,7 +18,7 @@ from runbooks.cluster.files import cni_manifest
 from runbooks.cluster.offer import Offer, new_key, new_token
 from runbooks.cluster.others import Join, others_removed
 from runbooks.cluster.preflight import preflight
-from runbooks.commands import cluster_info, kubeadm, kubeadm_config, kubectl, node
+from runbooks.commands import cluster_info, kubeadm, kubectl, node
 from runbooks.commands.base import Secret
 from runbooks.commands.kubeadm import Admission
 from runbooks.engine.by_hand import by_hand
@@ -272,10 +272,9 @@ def _join(run: Run, plan: Plan, api_host: Host, host: Host, offer: Offer) -> Non
     wanted = config.join_config(plan.site, host, plan.version, token, pinned, given.key)
     try:
         found, data = "" if pinned else discovery.file(plan.site, ca), plan.site.kubernetes.etcd_data_dir
-        voter = config.would_add_voter(plan.site, host)
-        live = run.read(api_host, kubeadm_config.cluster_configuration(api_host)) if voter else ""
-        learner = phases.learner(plan.site, host, live, asked=api_host) if voter else None
-        with plan.turn if voter and not learner else nullcontext():
+        learner = members.learner(run, plan.site, api_host, host)
+        votes_at_once = not learner and config.would_add_voter(plan.site, host)
+        with plan.turn if votes_at_once else nullcontext():
             run.change(host, kubeadm.join(wanted, found, cgroup_v1=plan.cgroup_v1, etcd_data=data, learner=learner))
     except CommandError:  # not when the connection broke: kubeadm goes on there, and needs what it was given
         if host.is_control_plane or not given.key:  # for a worker alone, no upload is taken from hosts that need it

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runbooks.cluster import node_settings
-from runbooks.commands import etcd, kubeadm, kubectl, node
+from runbooks.commands import etcd, kubeadm, kubeadm_config, kubectl, node
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
-from runbooks.commands.kubeadm import Admission
+from runbooks.commands.kubeadm import Admission, Learner
 from runbooks.commands.node import NodeState
 from runbooks.commands.node_objects import nodes
 from runbooks.engine.steps import Run
 from runbooks.errors import CommandError, PrecheckError
-from runbooks.inventory.model import Host
+from runbooks.inventory.model import Host, Site
 from runbooks.rules import cluster as rules
 from runbooks.rules import etcd as etcd_rules
+from runbooks.rules import kubeadm as kubeadm_rules
+from runbooks.rules import kubeadm_phases
 from runbooks.view import etcd as view_etcd
 from runbooks.view.cluster import Survey
 
@@ -68,6 +70,14 @@ def join_credentials(run: Run, api_host: Host, offer: Secret | None) -> Admissio
         return kubeadm.parse_admission(answer)  # type: ignore[arg-type] # None only with --plan, which does not get here
     except ValueError as error:
         raise CommandError(f"{api_host}: {error}") from None
+
+
+def learner(run: Run, site: Site, api_host: Host, host: Host) -> Learner | None:
+    """Return what the member of etcd of ``host`` joins with, None where kubeadm adds it. ``api_host`` tells of the cluster's configuration."""
+    if not kubeadm_rules.would_add_voter(site, host):
+        return None
+    live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
+    return kubeadm_phases.learner(site, host, live, asked=api_host)
 
 
 def remove_traces(run: Run, survey: Survey, host: Host, state: NodeState) -> None:

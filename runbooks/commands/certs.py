@@ -12,6 +12,7 @@ import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Literal
 
 from runbooks.commands.base import Answer, Command, Probe, script
@@ -143,6 +144,12 @@ def certificate(text: str) -> Certificate | None:
     """Parse a path, a tab, and a certificate in base64; None when that is none, as in a file that somebody has spoiled."""
     path, _, encoded = text.partition("\t")
     return read(path, encoded)
+
+
+def key_hash(encoded: str) -> str:
+    """Return the SHA-256 of the public key in a certificate (in base64), as kubeadm pins a CA; "" when it is none."""
+    found = read("ca", encoded)
+    return sha256(b64decode(found.public)).hexdigest() if found else ""
 
 
 def read(path: str, encoded: str) -> Certificate | None:

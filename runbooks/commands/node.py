@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from runbooks.commands import certs
 from runbooks.commands.base import Answer, Command, Probe, cmd, script
@@ -115,16 +113,10 @@ def parse(answer: Answer) -> NodeState:
         units=units,
         manifests=frozenset(text for rest in words("manifest") for text in rest),
         files=frozenset(text for rest in words("file") for text in rest),
-        ca=_key_hash(text("ca")) if words("ca") else "",
+        ca=(certs.key_hash(text("ca")) or "unreadable") if words("ca") else "",
         api=_readiness(text("api")),
         server=text("server"),
     )
-
-
-def _key_hash(encoded: str) -> str:
-    """Return the hash of the public key in a certificate (in base64), "unreadable" when it is none: no cluster has that one."""
-    found = certs.read("ca", encoded)
-    return sha256(b64decode(found.public)).hexdigest() if found else "unreadable"
 
 
 def _readiness(said: str) -> str:

@@ -8,8 +8,7 @@ https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-join/#discoveri
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from hashlib import sha256
+from base64 import b64encode
 
 from runbooks.commands import certs
 from runbooks.commands.base import Secret
@@ -44,5 +43,5 @@ def ca_hash(site: Site, ca: str, token: Secret, info: ClusterInfo | None) -> str
         return None
     if (info.server, info.ca.split()) != (f"https://{endpoint(site)}", ca.split()) or ca.count("BEGIN CERTIFICATE") != 1:
         return None
-    found = certs.read("ca", b64encode(ca.encode()).decode())
-    return f"sha256:{sha256(b64decode(found.public)).hexdigest()}" if found else None
+    found = certs.key_hash(b64encode(ca.encode()).decode())
+    return f"sha256:{found}" if found else None

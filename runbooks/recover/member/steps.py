@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from runbooks.cluster import members
-from runbooks.commands import etcd_data, kubeadm, kubeadm_config, node, static_pods
+from runbooks.commands import etcd_data, kubeadm, node, static_pods
 from runbooks.commands.base import Secret
 from runbooks.commands.etcd import Member
 from runbooks.engine.by_hand import by_hand
@@ -184,11 +184,9 @@ def _join_etcd(run: Run, ctx: RepairContext) -> None:
         return
     run.change(ctx.host, node.restart_kubelet())  # one that saw the old manifest go may take a minute to see a new one
     api_host = ctx.survey.serving(run, without=ctx.host)
-    if config.would_add_voter(ctx.site, ctx.host):
-        live = run.read(api_host, kubeadm_config.cluster_configuration(api_host))
-        if learner := kubeadm_phases.learner(ctx.site, ctx.host, live, asked=api_host):
-            run.change(ctx.host, kubeadm.join_etcd_as(learner))
-            return
+    if learner := members.learner(run, ctx.site, api_host, ctx.host):
+        run.change(ctx.host, kubeadm.join_etcd_as(learner))
+        return
     admission = members.join_credentials(run, api_host, None)
     version = config.parse(run.read(ctx.host, kubeadm.version()).removeprefix("v"))
     unused = Secret(secrets.token_hex(32))  # a random key that is never used: the host has its certificates
