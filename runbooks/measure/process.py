@@ -12,8 +12,10 @@ import signal
 import ssl
 import sys
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from time import monotonic, time
+from typing import Final
 
 import msgspec
 
@@ -33,6 +35,7 @@ from runbooks.measure.watcher import Watcher
 from runbooks.measure.writer import Writer
 
 RECORD_S = 2
+LAST_S: Final = 10.0  # for the watch's last event, then for the last reads
 MOST_INPUT = 4 * 1024**2
 ORPHANED_S = 20  # after the parent is gone: time to delete what was created
 
@@ -104,7 +107,7 @@ class Measurement:
 
     async def _finish(self) -> None:
         """Let the watch deliver the last write, and read what is stored in the end, everywhere."""
-        common, deadline = self._common, monotonic() + self._common.timeout_s
+        common, deadline = self._common, monotonic() + LAST_S
         while not self._watcher.up_to_date and monotonic() < deadline:
             await asyncio.sleep(0.05)
         servers = {VIP: (common.address, common.port), **self._plan.servers}
@@ -113,9 +116,9 @@ class Measurement:
         self._complete = True
 
     async def _last_read(self, where: str, address: str, port: int) -> None:
-        """Read once more; an answer that is too old, or none, is asked for again for a while."""
-        deadline = monotonic() + self._common.timeout_s
-        while True:
+        """Read once more; an answer that is too old, or none, is asked for again for a while: at least once, also when the first one hangs."""
+        begun = monotonic()
+        for again in count():
             try:
                 found, _ = await self._common.read(address, port, where)
             except (RequestError, OwnError) as error:
@@ -125,7 +128,7 @@ class Measurement:
                 self._final[where] = found.number
                 if found.number >= self._common.register.known:
                     return
-            if monotonic() > deadline:
+            if again and monotonic() > begun + LAST_S:
                 return
             await asyncio.sleep(self._common.pace.every_s)
 

@@ -29,7 +29,7 @@ from runbooks.view.cluster import Survey
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BEGIN_S: Final = 60.0
-END_S: Final = 75.0  # a request that hangs, its retry, the last reads, and what is deleted
+END_S: Final = 90.0  # a request that hangs, its retry, the last reads, and what is deleted
 INTERRUPTED_S: Final = 25.0
 
 

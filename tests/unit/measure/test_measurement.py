@@ -213,13 +213,14 @@ def test_connections_that_are_cut_in_place_of_an_answer(measured, api):
     assert data(seen) == HELD
 
 
+@pytest.mark.usefixtures("last_reads_are_short")
 def test_a_gap_that_does_not_end(measured, api):
     async def during():
         api.status = 500
         await more(api, GET=8)
         await asyncio.sleep(0.3)
 
-    seen = measured(during, timeout_s=SHORT_S)
+    seen = measured(during)
     assert not seen.vip.gaps[-1].ended
     assert seen.vip.longest_gap_ms == seen.vip.gaps[-1].ms > 400
     assert seen.data.unread == {"VIP": "HTTP 500"}
@@ -251,6 +252,7 @@ def test_an_acknowledged_write_that_is_dropped(measured, api):
     assert "1 acknowledged write of " in verdict.why[0]
 
 
+@pytest.mark.usefixtures("last_reads_are_short")
 def test_a_write_that_is_dropped_at_the_very_end(measured, api):
     """No later write finds it out: the last read does."""
 
@@ -259,7 +261,7 @@ def test_a_write_that_is_dropped_at_the_very_end(measured, api):
         api.writes = "drop"
         await until(lambda: not api.writes)
 
-    seen = measured(during, timeout_s=SHORT_S)
+    seen = measured(during)
     assert seen.data.final["VIP"] < seen.data.known or seen.data.lost
     assert data(seen).word == "violated"
 
@@ -293,6 +295,7 @@ def test_one_server_behind_the_others(measured, api, pki):
     assert data(seen).word == "violated"
 
 
+@pytest.mark.usefixtures("last_reads_are_short")
 def test_a_server_that_is_off_is_told_and_is_no_failure_of_the_vip(measured, api, nothing):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
