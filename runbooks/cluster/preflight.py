@@ -10,15 +10,14 @@ from runbooks.cluster.rules import preflight as rules
 from runbooks.cluster.rules import preflight_resources as resources
 from runbooks.commands import node
 from runbooks.commands import preflight as commands
+from runbooks.commands.clock import Clock, timed
 from runbooks.commands.preflight_facts import Facts
 from runbooks.engine.by_hand import by_hand
 from runbooks.engine.steps import Run, Step
 from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules.finding import SCALE, Finding, at_least, for_machines, shown, told, word
-from runbooks.rules.preflight_peers import Clock
 from runbooks.text import counted, listed, table
-from runbooks.view import clock
 
 if TYPE_CHECKING:
     from runbooks.engine.session import Session
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 def examine(run: Run, hosts: Sequence[Host] | None = None) -> tuple[Finding, ...]:
     """Return the findings about ``hosts``, all nodes by default. The other nodes are read too, since hosts are compared with each other.
 
-    Two round trips: first all facts, then the clocks, which must not wait for anything slow. A host that does not answer is a finding,
-    not an error.
+    A host that does not answer is a finding, not an error.
     """
     return rules.judge(run.site, *_look(run), asked=hosts)
 
@@ -90,11 +88,11 @@ def not_joined(run: Run, hosts: Sequence[Host]) -> list[Host]:
 
 
 def _look(run: Run) -> tuple[dict[Host, Facts | RunbookError], dict[Host, Clock]]:
-    """Read every node. With --plan the test of etcd's disk is left out, since it writes."""
+    """Read every node, with its clock. With --plan the test of etcd's disk is left out, since it writes."""
     site = run.site
-    probes = {host: commands.look(site, host, disk=not run.plan) for host in site.nodes}
-    facts = run.read_each(probes)
-    return facts, clock.clocks(run, [host for host, each in facts.items() if not isinstance(each, RunbookError)])
+    said = run.read_each({host: timed(commands.look(site, host, disk=not run.plan)) for host in site.nodes})
+    facts = {host: each if isinstance(each, RunbookError) else each[0] for host, each in said.items()}
+    return facts, {host: each[1] for host, each in said.items() if not isinstance(each, RunbookError)}
 
 
 def _people(site: Site, hosts: Sequence[Host], findings: Sequence[Finding], *, verbose: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -35,11 +35,17 @@ class Secret(str):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a command. ``exited`` is its exit status."""
+    """The result of a command.
+
+    exited          its exit status.
+    sent, received  when its program was sent and its end was known, by this machine's clock, in seconds since 1970; 0 in a part of an answer.
+    """
 
     exited: int
     stdout: str
     stderr: str = ""
+    sent: float = field(default=0.0, compare=False)
+    received: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

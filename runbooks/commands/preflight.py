@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from runbooks.commands import load, packages, setup_look
-from runbooks.commands.base import Answer, Command, Probe, batch, cmd, script
+from runbooks.commands.base import Answer, Command, Probe, batch, script
 from runbooks.commands.lb import parse_installed
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Listener, Packages, Reach, Space
 from runbooks.commands.setup_look import TIME_SERVICES, sysctls
@@ -66,11 +66,6 @@ def directories(site: Site, host: Host) -> tuple[str, ...]:
     """Return the directories of ``host`` whose data grows."""
     etcd = host.is_control_plane and site.kubernetes.etcd == "stacked"
     return (*((site.kubernetes.etcd_data_dir,) if etcd else ()), site.kubernetes.containerd.root, KUBELET)
-
-
-def now() -> Probe[float]:
-    """Read the host's clock, in seconds since 1970."""
-    return Probe(cmd("date", "+%s.%N", timeout=20, root=False), lambda answer: float(answer.stdout))
 
 
 def look(site: Site, host: Host, *, disk: bool = True) -> Probe[Facts]:

@@ -1,13 +1,15 @@
-"""Collect everything that `inv doctor` judges, in three round trips: everything, the objects, and the clocks with the load once more."""
+"""Collect everything that `inv doctor` judges, in two round trips: everything, then the objects. The load of some hosts is read once more."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from runbooks.commands import doctor, load, lock
-from runbooks.commands.base import Probe, optional
+from runbooks.commands.base import Answer, Probe, optional
+from runbooks.commands.clock import Clock, timed
 from runbooks.commands.doctor import Traces
 from runbooks.commands.etcd import Look
 from runbooks.commands.etcd_metrics import Metrics
@@ -19,9 +21,8 @@ from runbooks.errors import RunbookError, reason
 from runbooks.inventory.model import Host
 from runbooks.rules.etcd import View
 from runbooks.rules.finding import Finding, at_least
-from runbooks.rules.preflight_peers import Clock
 from runbooks.rules.verify_hosts import LbReading
-from runbooks.view import admission, clock, health
+from runbooks.view import admission, health
 from runbooks.view.health import ClusterReadings, More
 
 
@@ -71,6 +72,7 @@ def look(run: Run) -> Examination:
         run,
         More(
             hosts=lambda host: {kind: optional(probe) for kind, probe in _parts(run, host).items()},
+            around=_timed,
             reader=lambda host: {"endpoints": optional(doctor.endpoints(host)), "admission": admission.probe(host)},
         ),
     )
@@ -82,20 +84,32 @@ def look(run: Run) -> Examination:
         examined.endpoints = seen.extra.get("endpoints") or ()
         tried = admission.findings(run, seen.reader, seen.extra.get("admission"))
         examined.admission = tuple(at_least("note", tried))
-    again = clock.clocks_and(run, seen.there, load.look(run.site))
-    examined.clocks = {host: each for host, (each, _) in again.items()}
-    loads = {host: each for host, (_, each) in again.items()}
-    examined.loads = {host: _loads(each, loads.get(host)) for host, each in seen.of("load").items()}
+    examined.clocks = seen.of("clock")
+    examined.loads = _loads(run, seen.of("load"))
     return examined
+
+
+def _timed(everything: Probe[dict[str, Any]]) -> Probe[dict[str, Any]]:
+    """Return the probe with the host's clock."""
+    both = timed(everything)
+
+    def parse(answer: Answer) -> dict[str, Any]:
+        said, clock = both.parse(answer)
+        return {**said, "clock": clock}
+
+    return Probe(both.command, parse)
 
 
 def _told(seen: ClusterReadings, kind: str) -> dict[Host, Any]:
     return {host: each for host, each in seen.of(kind).items() if each}
 
 
-def _loads(first: Load, second: Load | None) -> tuple[Load, Load | None]:
-    """Return the last reading, and the one before."""
-    return (second, first) if second else (first, None)
+def _loads(run: Run, first: Mapping[Host, Load]) -> dict[Host, tuple[Load, Load | None]]:
+    """Return the last reading of each host, and the one before. Where nothing is counted that grows with time, there is one only."""
+    growing = [host for host, each in first.items() if each.limits or each.stolen]
+    again = run.read_each(dict.fromkeys(growing, load.look(run.site)), fresh=True)
+    second = {host: each for host, each in again.items() if isinstance(each, Load)}
+    return {host: (second[host], each) if host in second else (each, None) for host, each in first.items()}
 
 
 def _parts(run: Run, host: Host) -> dict[str, Probe[Any]]:

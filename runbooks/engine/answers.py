@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from runbooks.commands.base import Answer, Command
 from runbooks.engine.channel import TIMED_OUT
@@ -59,7 +60,7 @@ def judged(site: Site, host: Host, command: Command, answer: Answer) -> Answer:
         raise CommandError(f"{host}: `{command}` did not finish in {command.timeout:g} s and was ended\n{tail}".rstrip())
     if answer.exited not in command.expect:
         raise CommandError(f"{host}: `{command}` exited {answer.exited}\n{tail}".rstrip(), exited=answer.exited)
-    return Answer(answer.exited, out, stderr)
+    return replace(answer, stdout=out, stderr=stderr)
 
 
 def not_started(user: str, host: str, command: Command, answer: Answer) -> tuple[str, str]:

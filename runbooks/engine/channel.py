@@ -6,7 +6,7 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runbooks.commands.base import Answer, Command
@@ -38,6 +38,7 @@ def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | No
         channel.exec_command(line)
         program = command.program.encode()
         given = f" {flow.size}" if isinstance(flow, Source) else ""
+        sent = time.time()
         with suppress(OSError):  # a command may end before it has read everything (sudo refuses); its answer says why
             channel.sendall(session_script() + f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
         deadline = time.monotonic() + command.timeout + GRACE_S
@@ -46,7 +47,8 @@ def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | No
             _feed(channel, flow)
         elif flow:
             _pour(channel, _past_mark(out, flow), deadline)
-        return _answer(channel, out, deadline)
+        answer = _answer(channel, out, deadline)
+        return replace(answer, sent=sent, received=time.time())
     finally:
         channel.close()
 

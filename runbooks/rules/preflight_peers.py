@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
+from runbooks.commands.clock import OPERATOR, Clock
 from runbooks.commands.preflight import peers
 from runbooks.commands.preflight_facts import Facts
 from runbooks.inventory.model import Host, Site
@@ -19,32 +19,12 @@ RTT_MS = 5  # far below etcd's election timeout of 1 s, but every write waits fo
 AllFacts = Mapping[Host, Facts]
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """How far a host's clock is ahead of this machine's, in seconds: at least ``low``, at most ``high``.
-
-    The bounds are certain: the host read its clock after the request was sent and before the answer arrived.
-    """
-
-    low: float
-    high: float
-
-    def apart(self, other: Clock) -> float:
-        """Return the seconds by which the two clocks differ at least."""
-        return max(self.low - other.high, other.low - self.high, 0.0)
-
-
-OPERATOR = Clock(0.0, 0.0)
-
-
 def clock(host: Host, clocks: Mapping[Host, Clock]) -> Finding:
     """Fails when a host's clock differs by seconds: a certificate made on one host must be valid on the others.
 
     Each clock is compared with the one that agrees best with all, so that one wrong clock gives one finding. A difference from this
     machine is only a warning, since kubeadm runs on the hosts.
     """
-    if host not in clocks:
-        return warn("its clock was not read", "run inv cluster.preflight again")
     mine, reference = clocks[host], _most_agreed(clocks)
     apart = mine.apart(clocks[reference])
     if apart > CLOCK_WARN_S:

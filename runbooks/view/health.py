@@ -102,16 +102,22 @@ def _nothing(_: Host) -> Mapping[str, Probe[Any]]:
     return {}
 
 
+def _by_itself(probe: Probe[dict[str, Any]]) -> Probe[dict[str, Any]]:
+    return probe
+
+
 @dataclass(frozen=True, slots=True)
 class More:
     """What a command asks in the same round trips as `look`: the results stand beside its own. All of them are `optional`.
 
     hosts   of every host, with everything else.
     reader  of the host whose API server returns the objects, with these.
+    around  returns the probe of everything on a host with what is asked before and after it, by kinds of its own.
     """
 
     hosts: Parts = _nothing
     reader: Parts = _nothing
+    around: Callable[[Probe[dict[str, Any]]], Probe[dict[str, Any]]] = _by_itself
 
 
 def look(run: Run, more: More | None = None, *, fresh: bool = True) -> ClusterReadings:
@@ -120,14 +126,15 @@ def look(run: Run, more: More | None = None, *, fresh: bool = True) -> ClusterRe
     ``fresh`` False: what this run has read since its last change is not read again.
     """
     site, more = run.site, more or More()
-    probes = {host: named_batch(parts) for host in site.hosts if (parts := {**parts_of(site, host), **more.hosts(host)})}
+    asked = {host: parts for host in site.hosts if (parts := {**parts_of(site, host), **more.hosts(host)})}
+    probes = {host: more.around(named_batch(parts)) for host, parts in asked.items()}
     seen = ClusterReadings(run.read_each(probes, fresh=fresh), namespaces=cluster_namespaces(site))
     health = seen.of("health")
     for host in rules.readers(health):
         # A server that is not well may need minutes for these, and return no objects after all.
         early = more.reader(host) if rules.is_well(host, health[host]) else {}
-        asked = named_batch({"objects": objects.cluster(host, seen.namespaces), **early})
-        found = run.read_each({host: asked}, fresh=fresh)[host]
+        objects_and = named_batch({"objects": objects.cluster(host, seen.namespaces), **early})
+        found = run.read_each({host: objects_and}, fresh=fresh)[host]
         if isinstance(found, RunbookError):
             seen.cluster = f"{host}: {reason(host, found)}"
             continue

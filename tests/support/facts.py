@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from runbooks.commands import preflight
+from runbooks.commands.clock import Clock
 from runbooks.commands.containerd import Config
 from runbooks.commands.load import Load
 from runbooks.commands.node import NodeState
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Packages, Space
 from runbooks.commands.setup_look import Setup, sysctls
 from runbooks.inventory.model import Host
-from runbooks.rules.preflight_peers import Clock
 from tests.support.fakes import site
 
 GIB = 1024**3

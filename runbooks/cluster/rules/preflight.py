@@ -10,13 +10,13 @@ from runbooks.cluster.rules import preflight_host as host_checks
 from runbooks.cluster.rules import preflight_kubeadm as kubeadm_checks
 from runbooks.cluster.rules import preflight_proxy as proxy_checks
 from runbooks.cluster.rules import preflight_resources as resources
+from runbooks.commands.clock import Clock
 from runbooks.commands.preflight_facts import Facts
 from runbooks.errors import RunbookError
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import preflight_peers as peer_checks
 from runbooks.rules.finding import Finding, told, unread
 from runbooks.rules.preflight_finding import good
-from runbooks.rules.preflight_peers import Clock
 from runbooks.text import listed
 
 CHECKS: Mapping[str, Callable[[Site, Host, Facts], Finding | None]] = {

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from runbooks.commands.clock import OPERATOR, Clock
 from runbooks.commands.doctor import Disk, Traces, targets
 from runbooks.commands.verify import HostFacts
 from runbooks.errors import GatewayError, RunbookError, reason
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import certs, next_command, preflight_peers
 from runbooks.rules.finding import Finding, Severity, unread
-from runbooks.rules.preflight_peers import OPERATOR, Clock
 from runbooks.rules.verify_hosts import FAIL_DAYS, WARN_DAYS
 from runbooks.text import counted, listed, percent, size_text
 

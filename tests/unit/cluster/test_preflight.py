@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from time import time
 from types import SimpleNamespace
 
 import msgspec
@@ -27,7 +26,7 @@ from runbooks.commands.preflight import parse
 from runbooks.commands.preflight_facts import Fsync, Listener, Packages, Space
 from runbooks.commands.setup_look import AtBoot
 from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError, UnreachableError
-from tests.support.facts import facts, worker
+from tests.support.facts import CLOCK, facts, worker
 from tests.support.fakes import bash, master, site
 from tests.support.waiting import eventually
 
@@ -588,7 +587,9 @@ def hosts(monkeypatch):
         monkeypatch.setattr(preflight, "look", lambda _, host, disk=True: SimpleNamespace(
             command=f"look disk={disk}", parse=lambda answer: facts(host, **told.hosts.get(host.name, {}))
         ))  # fmt: skip
-        monkeypatch.setattr(preflight, "now", lambda: SimpleNamespace(command="now", parse=lambda answer: time()))
+        monkeypatch.setattr(cluster_preflight, "timed", lambda probe: SimpleNamespace(
+            command=probe.command, parse=lambda answer: (probe.parse(answer), CLOCK)
+        ))  # fmt: skip
         notes: list[str] = []
 
         def read_all(probes):

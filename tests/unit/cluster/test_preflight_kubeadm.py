@@ -94,7 +94,10 @@ def test_what_kubeadm_refuses_is_refused_before_and_what_it_warns_about_is_not(c
 def test_every_check_that_refuses_is_one_of_ours_or_is_done_before():
     refusing = {check for check, (by_version, _) in TABLE.items() if "E" in by_version.values()}
     assert refusing == {check for check in FAULTS if "E" in TABLE[check][0].values()} | OTHERWISE
-    topics = {each.topic for each in rules.judge(site(), {host: facts(host) for host in HOSTS}, {})} | {"authority", "proxies"}
+    topics = {each.topic for each in rules.judge(site(), {host: facts(host) for host in HOSTS}, dict.fromkeys(HOSTS, CLOCK))} | {
+        "authority",
+        "proxies",
+    }
     for check in refusing:
         ours = re.split("[:;,]", TABLE[check][1])[0]
         assert ours in topics | {"ignored"}, check

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from runbooks.cluster.rules import preflight as rules
 from runbooks.commands import kubeadm
 from runbooks.commands.base import Secret
+from runbooks.commands.clock import Clock
 from runbooks.commands.packages import Broken
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Fsync, Listener, Packages
 from runbooks.commands.setup_look import AtBoot
@@ -24,7 +25,6 @@ from runbooks.rules import kubeadm as kubeadm_config
 from runbooks.rules import kubeadm_checks
 from runbooks.rules.finding import Finding, at_least, worst
 from runbooks.rules.preflight_finding import fail, good, warn
-from runbooks.rules.preflight_peers import Clock
 from tests.support.facts import CLOCK, OFFERED, PREPARED, facts, room, worker
 from tests.support.fakes import lost, master, site
 
@@ -598,11 +598,6 @@ def test_the_operators_own_wrong_clock_stops_nothing():
 def test_of_two_that_differ_the_one_nearer_to_the_operator_is_believed():
     found = rules.judge(site(), {M1: facts(M1), M2: facts(M2)}, {M1: Clock(9.9, 10), M2: Clock(-0.1, 0.1)})
     assert amiss(found) == [("master1", "clock", "fail")]
-
-
-def test_a_clock_that_was_not_read():
-    found = rules.judge(site(), {M1: facts(M1)}, {})
-    assert the(found, "clock").severity == "warn"
 
 
 @given(st.floats(-100, 100), st.floats(0, 5), st.floats(-100, 100), st.floats(0, 5))

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from runbooks.commands.base import Answer
+from runbooks.commands.clock import Clock
 from runbooks.commands.doctor import Disk, Leftovers, Traces, parse, parse_endpoints
 from runbooks.commands.etcd import Alarm, Look, Member
 from runbooks.commands.lock import Held, Holder
@@ -19,7 +20,6 @@ from runbooks.errors import RunbookError, UnreachableError
 from runbooks.rules.etcd import View
 from runbooks.rules.etcd_standing import standing
 from runbooks.rules.finding import Finding, ordered
-from runbooks.rules.preflight_peers import Clock
 from tests.support import ROOT
 from tests.support.fakes import bash, lost, site
 from tests.unit.cluster.test_verify import (
