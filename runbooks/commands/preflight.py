@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from runbooks.commands import load, packages, setup_look
 from runbooks.commands.base import Answer, Command, Probe, batch, script
-from runbooks.commands.lb import parse_installed
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Listener, Packages, Reach, Space
 from runbooks.commands.setup_look import TIME_SERVICES, sysctls
 from runbooks.inventory.checks_ports import API_PORT
@@ -105,7 +104,6 @@ def _parts(site: Site, host: Host) -> list[Command]:
     return [
         script("preflight", own, after=("cgroup", "container")),
         script("preflight-net", net, timeout=30, after=("knock",)),
-        script("packages-found", {"PACKAGES": PACKAGES}),
         setup_look.look(site).command,
         script("preflight-packages", wanted, timeout=90, after=("packages-look",)),
         load.look(site).command,
@@ -121,7 +119,7 @@ TEXTS = ("os", "manager", "kernel", "kernel_config", "hostname", "machine_id", "
 
 def parse(answers: Sequence[Answer]) -> Facts:
     """Parse the outputs of the scripts in the order of `look`; that of the disk may be missing. Raises ValueError for a malformed line."""
-    facts, net, installed, setup, offered, busy, *disk = answers
+    facts, net, setup, offered, busy, *disk = answers
     said = _Lines(facts.stdout)
     if not said.text("kernel"):
         raise ValueError("preflight said nothing about the kernel")
@@ -155,7 +153,7 @@ def parse(answers: Sequence[Answer]) -> Facts:
         ca=said.text("ca").partition(" ")[0],
         reached=_reached(_Lines(net.stdout)),
         rtts={address: (float(ms), how) for address, ms, how in (_words(line, 3) for line in _Lines(net.stdout).all("rtt"))},
-        packages=_packages(parse_installed(installed), _Lines(offered.stdout)),
+        packages=_packages(_Lines(offered.stdout)),
         setup=setup_look.parse(setup),
         fsync=_fsync(disk[0].stdout) if disk else None,
     )
@@ -206,7 +204,8 @@ def _reached(said: _Lines) -> dict[tuple[str, int], Reach]:
     return {(address, int(port)): how for address, port, how in (_words(line, 3) for line in said.all("reach"))}
 
 
-def _packages(installed: dict[str, str], said: _Lines) -> Packages:
+def _packages(said: _Lines) -> Packages:
+    installed = dict(_words(line, 2) for line in said.all("package"))
     broken = packages.broken(said.all("trouble"))
     lines = [line for line in said.all("offered") if " " in line]
     return Packages(installed=installed, offered=packages.offers(lines, broken), broken=broken)

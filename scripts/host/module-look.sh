@@ -14,11 +14,11 @@ modules_look() {
             /etc/modprobe.d /run/modprobe.d /usr/lib/modprobe.d | sed -n "1s|^|barred $module |p"
     done
 }
-builtin() { grep -qs "/$1\\.ko" <<<"$built_in"; }
+builtin() { [[ $built_in == */$1.ko* ]]; } # a pattern
 loaded() {
     [ -d "/sys/module/${1//-/_}" ] || builtin "${1//[-_]/[-_]}" || case $1 in
     br_netfilter) [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] ;;
-    overlay) grep -qw overlay /proc/filesystems ;;
+    overlay) [[ $(</proc/filesystems) =~ (^|[[:space:]])overlay($|[[:space:]]) ]] ;;
     *) false ;;
     esac
 }

@@ -1,7 +1,7 @@
 # Variables: VERSION (of Kubernetes, such as 1.30.0), PACKAGES (array), LISTS and CONTENTS (arrays, mostly empty: files of repositories as
 # they would be, their names and contents in base64; then only these repositories are asked), CHOICE (yes: also what would be chosen),
-# NEEDED and TOOLS (arrays, mostly empty; then packages-look.sh stands before this): when these packages are installed in that version, and
-# containerd, cri-tools and these programs are there, nothing will be installed: no repository is asked, and nothing printed.
+# NEEDED and TOOLS (arrays, mostly empty; then packages-look.sh stands before this): first prints which of PACKAGES are installed. When those of
+# NEEDED are, in that version, and containerd, cri-tools and these programs are there, nothing will be installed: no repository is asked.
 # Prints "offered NAME VERSION WHERE SUITE" of each version that the host's repositories have, the newest
 # first with CHOICE, and then also "candidate NAME VERSION", the one that the host itself would take by its priorities and excludes: never
 # below the installed one (dnf: none where nothing is newer; apt: all lists are fetched). And "trouble TEXT", what was said about
@@ -21,8 +21,9 @@ lists() { # DIRECTORY: writes the files of LISTS into it
 }
 enough() {
     local each have
+    have=$'\n'$(packages_look "${PACKAGES[@]}")$'\n'
+    echo "$have"
     for each in "${TOOLS[@]}"; do command -v "$each" >/dev/null || return; done
-    have=$'\n'$(packages_look "${NEEDED[@]}" cri-tools containerd containerd.io)$'\n'
     for each in "${NEEDED[@]}"; do
         [[ $have =~ $'\n'"package $each "([0-9]+:)?"$VERSION"[-$'\n'] ]] || return
     done

@@ -30,7 +30,7 @@ module() { # NAME [SIGN...]: loaded when its directory or any of the signs is th
     done
     if modprobe -n -q "$name" 2>/dev/null; then echo "module $name loadable"; else echo "module $name missing"; fi
 }
-if grep -qw overlay /proc/filesystems; then echo "module overlay there"; else module overlay; fi
+if [[ $(</proc/filesystems) =~ (^|[[:space:]])overlay($|[[:space:]]) ]]; then echo "module overlay there"; else module overlay; fi
 module br_netfilter /proc/sys/net/bridge/bridge-nf-call-iptables
 for name in "${SYSCTLS[@]}"; do
     file=/proc/sys/${name//.//}
@@ -44,8 +44,11 @@ if [ "$(cgroup_version)" = v2 ]; then
     if compgen -G '/sys/fs/cgroup/*/cgroup.freeze' >/dev/null; then freezer=freezer; fi
     echo "cgroup v2 $(</sys/fs/cgroup/cgroup.controllers) $freezer"
 else # what is on in the kernel; without a directory of the memory controller, newer kubeadm takes it for v2 and fails
-    echo "cgroup v1 $(awk -v memory="$(ls -d /sys/fs/cgroup/memory 2>/dev/null)" \
-        '!/^#/ && $4 == 1 && ($1 != "memory" || memory) { printf "%s ", $1 }' /proc/cgroups)"
+    controllers=''
+    while read -r name _ _ on; do
+        if [ "$on" = 1 ] && { [ "$name" != memory ] || [ -d /sys/fs/cgroup/memory ]; }; then controllers+="$name "; fi
+    done </proc/cgroups
+    echo "cgroup v1 $controllers"
 fi
 # The kernel's options, from the first of the files that kubeadm looks for, in its order.
 release=$(</proc/sys/kernel/osrelease)
@@ -56,7 +59,7 @@ for path in /proc/config.gz "/boot/config-$release" "/usr/src/linux-$release/.co
     echo "kernel_config $path"
     if [[ $path == *.gz ]]; then gzip -dc "$path"; else cat "$path"; fi 2>/dev/null |
         grep -xF -f <(for name in "${OPTIONS[@]}"; do printf 'CONFIG_%s=%s\n' "$name" y "$name" m; done) |
-        sed 's/^CONFIG_\(.*\)=.$/kernel_option \1/'
+        while IFS='=' read -r name _; do echo "kernel_option ${name#CONFIG_}"; done
     release='' && break
 done
 if [ -n "$release" ] && modprobe -n -q configs 2>/dev/null; then echo "kernel_config configs"; fi
@@ -88,7 +91,7 @@ if [ -n "$ENDPOINT_NAME" ]; then
         if [ "$kind" = STREAM ]; then echo "resolved $address"; fi
     done
 fi
-if grep -qsi '^ENABLED=yes' /etc/ufw/ufw.conf; then echo "ufw on"; fi
+if [ -e /etc/ufw/ufw.conf ] && grep -qsi '^ENABLED=yes' /etc/ufw/ufw.conf; then echo "ufw on"; fi
 for path in "${SOCKETS[@]}"; do if [ -S "$path" ]; then echo "socket $path"; fi; done
 line selinux /sys/fs/selinux/enforce
 case $container in # in any other one, the machine below keeps the clock
@@ -141,13 +144,15 @@ done 2>/dev/null < <(systemctl show -p ActiveState -p Environment -p Environment
 for ((; at < ${#UNITS[@]}; at++)); do echo "unit ${UNITS[at]} unknown"; done
 
 # ---- what an earlier cluster left, or this one is
-find "$DATA" -mindepth 1 -maxdepth 1 -printf 'etcd_data %f\n' 2>/dev/null
-find /etc/kubernetes/manifests -mindepth 1 -maxdepth 1 \( -type d -printf 'found %p/\n' -o -printf 'found %p\n' \) 2>/dev/null
+shopt -s nullglob dotglob
+for path in "$DATA"/*; do echo "etcd_data ${path##*/}"; done
+for path in /etc/kubernetes/manifests/*; do if [ -d "$path" ]; then echo "found $path/"; else echo "found $path"; fi; done
 for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf "$DATA/member" /etc/cni/net.d/*.conf*; do
     if [ -e "$path" ]; then echo "found $path"; fi
 done
 for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf; do
-    if [ -r "$path" ]; then sed -n 's/^ *server: */server /p' "$path"; fi
+    [ -r "$path" ] || continue
+    while read -r key value; do if [ "$key" = server: ]; then echo "server $value"; fi; done <"$path"
 done
 if [ -r /etc/kubernetes/pki/ca.crt ]; then echo "ca $(sha256sum </etc/kubernetes/pki/ca.crt)"; fi
 line attempt /var/lib/ha-runbooks/kubeadm/attempt

@@ -11,7 +11,11 @@ done
 # What systemd-sysctl reads at boot, in its order.
 systemd-analyze cat-config sysctl.d 2>/dev/null | sed -n 's|^# \(/.*\.conf\)$|boot # \1|p; /^[[:space:]]*[#;]/d; /forward\|bridge\|[*?[]/s/^/boot /p'
 while read -r name _; do if [ "$name" != Filename ]; then echo "swap $name"; fi; done </proc/swaps
-if grep -Eqs '^[^#][^ 	]*[ 	]+[^ 	]+[ 	]+swap[ 	]' /etc/fstab; then
+at_boot=''
+if [ -r /etc/fstab ]; then
+    while read -r name _ kind _; do if [[ $name != \#* && $kind = swap ]]; then at_boot=yes; fi; done </etc/fstab
+fi
+if [ -n "$at_boot" ]; then
     echo "swap_at_boot /etc/fstab"
 else
     for path in /{etc,run,usr/lib}/systemd/{system,generator,generator.late}/*.{wants,requires}/*.swap; do

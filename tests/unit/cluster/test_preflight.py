@@ -95,21 +95,15 @@ offered kubeadm 1.28.9-1.1 http://debian.example sid/main
 """
 
 
-def answers(
-    facts: str = SAID, net: str = NET, installed: str = "", offered: str = OFFERED, disk: str | None = None
-) -> list[Answer]:
-    return [
-        Answer(0, text)
-        for text in (facts, net, installed, SETUP, offered, "time 9.5\nload 0.1 0.2 0.3\n", disk)
-        if text is not None
-    ]
+def answers(facts: str = SAID, net: str = NET, offered: str = OFFERED, disk: str | None = None) -> list[Answer]:
+    return [Answer(0, text) for text in (facts, net, SETUP, offered, "time 9.5\nload 0.1 0.2 0.3\n", disk) if text is not None]
 
 
 # ---- reading
 
 
 def test_every_fact_is_read():
-    seen = parse(answers(installed="containerd 1.6.20~ds1-1\n", disk="fsync perl p99 0.123 1000\n"))
+    seen = parse(answers(offered=f"package containerd 1.6.20~ds1-1\n{OFFERED}", disk="fsync perl p99 0.123 1000\n"))
     assert (seen.os, seen.manager, seen.kernel, seen.hostname) == (
         "Debian GNU/Linux 12 (bookworm)",
         "apt-get",
@@ -179,7 +173,7 @@ def test_nonsense_is_refused(facts):
 @example("kernel x\n", "", "offered x  \n", "bucket 1 2\nbucket +Inf 0\n")
 def test_any_answer_is_read_or_refused(facts, net, offered, disk):
     with suppress(ValueError):
-        parse(answers(facts, net, "", offered, disk))
+        parse(answers(facts, net, offered, disk))
 
 
 # ---- how long a write takes
