@@ -10,7 +10,7 @@ from dataclasses import replace
 from runbooks.commands import load, packages, setup_look
 from runbooks.commands.base import Answer, Command, Probe, batch, script
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Facts, Fsync, Listener, Packages, Reach, Space
-from runbooks.commands.setup_look import TIME_SERVICES, sysctls
+from runbooks.commands.setup_look import sysctls
 from runbooks.inventory.checks_ports import API_PORT
 from runbooks.inventory.model import Host, Site
 
@@ -24,7 +24,7 @@ OTHER_SOCKETS = {
     "/run/cri-dockerd.sock": "cri-dockerd",
 }
 PROXIED = ("containerd", "kubelet")
-UNITS = (*TIME_SERVICES, "firewalld", *PROXIED)
+UNITS = ("firewalld", *PROXIED)
 # containerd.io is Docker's build of containerd; either one works.
 MANAGED = ("kubeadm", "kubelet", "kubectl")  # in the version of hosts.yaml
 PACKAGES = (*MANAGED, "cri-tools", "containerd", "containerd.io")
@@ -127,9 +127,7 @@ def parse(answers: Sequence[Answer]) -> Facts:
     return Facts(
         **_texts(said),
         container=said.text("container") or "unknown",
-        swap=said.all("swap"),
-        modules=dict(_words(line, 2) for line in said.all("module")),
-        sysctls={name: (value, how == "free") for name, value, how in (_words(line, 3) for line in said.all("sysctl"))},
+        fixed=frozenset(said.all("fixed")),
         cgroup=cgroup,
         controllers=frozenset(controllers),
         kernel_options=frozenset(said.all("kernel_option")),
@@ -146,7 +144,6 @@ def parse(answers: Sequence[Answer]) -> Facts:
         proxied={unit: rest for unit, _, rest in (line.partition(" ") for line in said.all("proxied"))},
         sockets=said.all("socket"),
         selinux=said.text("selinux") == "1",
-        synchronized=said.text("synchronized"),
         found=said.all("found"),
         etcd_data=said.all("etcd_data"),
         servers=tuple(dict.fromkeys(said.all("server"))),

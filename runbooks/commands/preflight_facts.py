@@ -98,8 +98,7 @@ class Facts:
     """One host. A missing text is "", a missing number 0.
 
     container  "none" on a machine that is not a container.
-    modules    "there", "loadable" or "missing" by name.
-    sysctls    by name: value, and whether it can be changed.
+    fixed      the sysctls that not even root can change.
     controllers     of cgroups; with v2 also "freezer", which is no controller there, where the kernel can freeze.
     kernel_config   the file that has the kernel's options, "configs" for a module that can be loaded to show them, "" for none.
     kernel_options  those of `OPTIONS` that the kernel has, built in or as a module.
@@ -121,9 +120,7 @@ class Facts:
     machine_id: str
     product_uuid: str
     container: str
-    swap: tuple[str, ...]
-    modules: dict[str, str]
-    sysctls: dict[str, tuple[str, bool]]
+    fixed: frozenset[str]
     cgroup: str
     controllers: frozenset[str]
     kernel_config: str
@@ -142,7 +139,6 @@ class Facts:
     proxied: dict[str, str]
     sockets: tuple[str, ...]
     selinux: bool
-    synchronized: str
     found: tuple[str, ...]
     etcd_data: tuple[str, ...]
     servers: tuple[str, ...]

@@ -20,24 +20,8 @@ line machine_id /etc/machine-id
 line product_uuid /sys/class/dmi/id/product_uuid
 container=$(container_kind)
 echo "container $container"
-while read -r name _; do if [ "$name" != Filename ]; then echo "swap $name"; fi; done </proc/swaps
-
-module() { # NAME [SIGN...]: loaded when its directory or any of the signs is there
-    local name=$1 sign
-    shift
-    for sign in "/sys/module/$name" "$@"; do
-        if [ -e "$sign" ]; then echo "module $name there" && return; fi
-    done
-    if modprobe -n -q "$name" 2>/dev/null; then echo "module $name loadable"; else echo "module $name missing"; fi
-}
-if [[ $(</proc/filesystems) =~ (^|[[:space:]])overlay($|[[:space:]]) ]]; then echo "module overlay there"; else module overlay; fi
-module br_netfilter /proc/sys/net/bridge/bridge-nf-call-iptables
-for name in "${SYSCTLS[@]}"; do
-    file=/proc/sys/${name//.//}
-    if [ -r "$file" ]; then
-        if [ -w "$file" ]; then how=free; else how=fixed; fi # root may write anything but a file system that is read-only
-        echo "sysctl $name $(<"$file") $how"
-    fi
+for name in "${SYSCTLS[@]}"; do # root may write anything but a file system that is read-only
+    if [ -e "/proc/sys/${name//.//}" ] && [ ! -w "/proc/sys/${name//.//}" ]; then echo "fixed $name"; fi
 done
 if [ "$(cgroup_version)" = v2 ]; then
     freezer='' # no controller of its own; a kernel has it from 5.2 on, in every cgroup but the first
@@ -94,9 +78,6 @@ fi
 if [ -e /etc/ufw/ufw.conf ] && grep -qsi '^ENABLED=yes' /etc/ufw/ufw.conf; then echo "ufw on"; fi
 for path in "${SOCKETS[@]}"; do if [ -S "$path" ]; then echo "socket $path"; fi; done
 line selinux /sys/fs/selinux/enforce
-case $container in # in any other one, the machine below keeps the clock
-none | unknown) echo "synchronized $(timeout 5 timedatectl show -p NTPSynchronized --value 2>/dev/null)" ;;
-esac
 
 # Units, and the proxies that systemd gives to them. Only their NO_PROXY is told: a proxy's address may hold a password.
 proxied() { # UNIT: of the variables on standard input, one a line; after "@", several as systemd shows them

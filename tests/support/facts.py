@@ -34,6 +34,7 @@ PREPARED = Setup(
     loose=(),
     containerd=Config(cgroups="systemd", sandbox="k8s/pause:3.9"),
     clock="",
+    times=("chronyd",),
 )
 
 
@@ -79,9 +80,7 @@ def facts(host: Host, **changes: Any) -> Facts:
         machine_id=f"{host.name}-id",
         product_uuid=f"{host.name}-uuid",
         container="none",
-        swap=(),
-        modules={"overlay": "there", "br_netfilter": "there"},
-        sysctls={"net.ipv4.ip_forward": ("1", True), "net.bridge.bridge-nf-call-iptables": ("1", True)},
+        fixed=frozenset(),
         cgroup="v2",
         controllers=frozenset({"cpu", "cpuset", "freezer", "io", "memory", "pids"}),
         kernel_config="/boot/config-6.1.0-18-amd64",
@@ -96,12 +95,11 @@ def facts(host: Host, **changes: Any) -> Facts:
         interface="eth0",
         mtu=1500,
         resolved=(str(the.endpoint.vip),),
-        units={"chronyd": "active", "firewalld": "inactive", "containerd": "inactive", "kubelet": "inactive"},
+        units={"firewalld": "inactive", "containerd": "inactive", "kubelet": "inactive"},
         ufw=False,
         proxied={},
         sockets=(),
         selinux=False,
-        synchronized="yes",
         found=(),
         etcd_data=(),
         servers=(),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from runbooks.commands.baseline import UNITS
 from runbooks.commands.preflight_facts import Facts
-from runbooks.commands.setup_look import SYSCTL_FILE, TIME_SERVICES, sysctls
+from runbooks.commands.setup_look import SYSCTL_FILE, sysctls
 from runbooks.inventory.model import Host, Site
 from runbooks.rules import host_setup
 from runbooks.rules import load as load_rules
@@ -51,7 +51,7 @@ def address(site: Site, host: Host, facts: Facts) -> Finding:
 
 def time_service(site: Site, host: Host, facts: Facts) -> Finding:
     """Warns without a synchronised clock: certificates and leases need clocks that agree."""
-    running = [unit for unit, state in facts.units.items() if state == "active" and unit in TIME_SERVICES]
+    running = facts.setup.times
     if facts.container not in {"none", "unknown"}:
         return good("a container: the machine below it keeps the clock")
     time = site.baseline.time
@@ -61,7 +61,7 @@ def time_service(site: Site, host: Host, facts: Facts) -> Finding:
         return warn(
             "no time service runs", "install and enable chrony; or let cluster.prepare do it: baseline.time in hosts.yaml"
         )
-    if facts.synchronized != "yes":
+    if facts.setup.clock:
         servers = f"do {listed(time.servers)} answer? " if time and time.servers else ""
         return warn(f"{running[0]} runs, but the clock is not synchronised (yet)", f"{servers}{host_setup.WHY_NOT_SYNCHRONISED}")
     return good(f"{running[0]}, synchronised")
@@ -69,11 +69,12 @@ def time_service(site: Site, host: Host, facts: Facts) -> Finding:
 
 def swap(site: Site, host: Host, facts: Facts) -> Finding:
     """Never fails: cluster.prepare switches swap off, unless ``kubernetes.swap`` is "keep"."""
-    if not facts.swap:
+    swaps = facts.setup.swap
+    if not swaps:
         return good("none")
     if site.kubernetes.swap == "keep":
-        return good(f"on ({listed(facts.swap)}), and kept as hosts.yaml says")
-    return good(f"on ({listed(facts.swap)}); cluster.prepare switches it off")
+        return good(f"on ({listed(swaps)}), and kept as hosts.yaml says")
+    return good(f"on ({listed(swaps)}); cluster.prepare switches it off")
 
 
 def modules(site: Site, host: Host, facts: Facts) -> Finding:
@@ -82,18 +83,18 @@ def modules(site: Site, host: Host, facts: Facts) -> Finding:
         fail(
             f"the kernel has no {name}", f"install the kernel's modules (linux-modules-extra, kernel-modules) that have {name}.ko"
         )
-        for name, state in facts.modules.items()
+        for name, state in facts.setup.modules.items()
         if state == "missing"
     ]
-    wrong = {name: value for name in sysctls(site) if (value := facts.sysctls.get(name)) and value[0] != "1"}
+    wrong = {name: value for name in sysctls(site) if (value := facts.setup.sysctls.get(name, "missing")) not in {"1", "missing"}}
     found += [
         fail(f"{name} is {value}, and cannot be changed here", f"set {name} = 1 where this container's kernel is configured")
-        for name, (value, free) in wrong.items()
-        if not free
+        for name, value in wrong.items()
+        if name in facts.fixed
     ]
-    later = [*(name for name, state in facts.modules.items() if state == "loadable"), *wrong]
+    later = [*(name for name, state in facts.setup.modules.items() if state == "loadable"), *wrong]
     note = f"; cluster.prepare sets {listed(later)}" if later else ""
-    return worst(found, otherwise=f"{listed(facts.modules)}{note}")
+    return worst(found, otherwise=f"{listed(facts.setup.modules)}{note}")
 
 
 def at_boot(site: Site, host: Host, facts: Facts) -> Finding:

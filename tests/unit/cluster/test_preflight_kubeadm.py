@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from runbooks.cluster.rules import preflight as rules
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Listener
 from runbooks.rules import kubeadm_checks
-from tests.support.facts import CLOCK, facts
+from tests.support.facts import CLOCK, PREPARED, facts
 from tests.support.fakes import master, site
 from tests.support.kubeadm import names, parse_preflight, table
 from tests.support.recorded import recorded_answer
@@ -54,8 +55,11 @@ FAULTS = {
     "`SystemVerification`: controllers of cgroups": ("cgroup", {"controllers": V2 - {"pids"}}),
     "`SystemVerification`: cgroup v2 that cannot freeze": ("cgroup", {"controllers": V2}),
     "`SystemVerification`: cgroup v1": ("cgroup", {"cgroup": "v1", "controllers": V1}),
-    "`FileContent--proc-sys-net-ipv4-ip_forward`": ("modules", {"sysctls": {"net.ipv4.ip_forward": ("0", False)}}),
-    "`Firewalld`": ("firewall", {"units": {"chronyd": "active", "firewalld": "active"}}),
+    "`FileContent--proc-sys-net-ipv4-ip_forward`": (
+        "modules",
+        {"fixed": frozenset({"net.ipv4.ip_forward"}), "setup": replace(PREPARED, sysctls={"net.ipv4.ip_forward": "0"})},
+    ),
+    "`Firewalld`": ("firewall", {"units": {"firewalld": "active"}}),
     "`HTTPProxy`, HTTPProxyCIDR": ("proxies", {"proxied": {"kubelet": ""}}),
 }
 # What kubeadm refuses and no fault of a host can show here: done by us before, by another way, or for another family of addresses.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from runbooks.commands.base import Secret
 from runbooks.commands.clock import Clock
 from runbooks.commands.packages import Broken
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Fsync, Listener, Packages
-from runbooks.commands.setup_look import AtBoot
+from runbooks.commands.setup_look import AtBoot, Setup
 from runbooks.errors import UnreachableError
 from runbooks.inventory.model import Host, Site
 from runbooks.inventory.settings_baseline import Baseline, Time
@@ -57,6 +58,11 @@ def the(found: tuple[Finding, ...], topic: str, host: Host = M1) -> Finding:
     return one
 
 
+def prepared(**changes: Any) -> dict[str, Setup]:
+    """What a host is spoilt by, of what was prepared there."""
+    return {"setup": replace(PREPARED, **changes)}
+
+
 def test_fit_hosts_pass_every_check():
     found = judged()
     assert amiss(found) == []
@@ -68,9 +74,8 @@ def test_fit_hosts_pass_every_check():
 
 def test_every_problem_names_its_fix():
     spoilt = {
-        "swap": ("/dev/sda2",),
+        **prepared(swap=("/dev/sda2",), modules={"overlay": "missing"}),
         "manager": "zypper",
-        "modules": {"overlay": "missing"},
         "cpus": 1,
         "selinux": True,
         "listeners": None,
@@ -102,10 +107,10 @@ SPOILT = [
     ("kernel", "warn", {"kernel": "?"}, "kernel ?"),
     ("hostname", "warn", {"hostname": "localhost"}, "calls itself localhost"),
     ("address", "fail", {"interface": ""}, f"no interface has {M1.address}"),
-    ("time service", "warn", {"units": {"chronyd": "inactive"}}, "no time service runs"),
-    ("time service", "warn", {"synchronized": "no"}, "chronyd runs, but the clock is not synchronised"),
-    ("modules", "fail", {"modules": {"overlay": "there", "br_netfilter": "missing"}}, "no br_netfilter"),
-    ("modules", "fail", {"sysctls": {"net.ipv4.ip_forward": ("0", False)}}, "net.ipv4.ip_forward is 0"),
+    ("time service", "warn", prepared(times=(), clock="no time service runs"), "no time service runs"),
+    ("time service", "warn", prepared(clock="the clock is not synchronised"), "chronyd runs, but the clock is not synchronised"),
+    ("modules", "fail", prepared(modules={"overlay": "there", "br_netfilter": "missing"}), "no br_netfilter"),
+    ("modules", "fail", {"fixed": frozenset({"net.ipv4.ip_forward"}), **prepared(sysctls={"net.ipv4.ip_forward": "0"})}, "net.ipv4.ip_forward is 0"),
     ("cgroup", "fail", {"controllers": frozenset({"cpu", "memory"})}, "cgroup v2 without cpuset, pids"),
     ("kernel options", "fail", {"kernel_config": ""}, "no file tells the kernel's options"),
     ("kernel options", "warn", {"kernel_config": "configs"}, "only the module"),
@@ -114,7 +119,7 @@ SPOILT = [
     ("capacity", "fail", {"cpus": 1}, "1 CPU,"),
     ("capacity", "fail", {"memory_kib": 1600 * 1024}, "1.6 GiB"),
     ("runtime", "warn", {"sockets": ("/run/crio/crio.sock",)}, "/run/crio/crio.sock"),
-    ("firewall", "warn", {"units": {"firewalld": "active", "chronyd": "active"}}, "firewalld runs"),
+    ("firewall", "warn", {"units": {"firewalld": "active"}}, "firewalld runs"),
     ("firewall", "warn", {"ufw": True}, "ufw runs"),
     ("selinux", "warn", {"selinux": True}, "enforcing"),
     ("proxies", "warn", {"proxied": {"kubelet": ""}}, "kubelet would ask its proxy for the VIP 10.1.1.100, the hosts (10.1.1.0/24)"),
@@ -164,16 +169,16 @@ def test_one_fault_is_found_and_nothing_else_is_reported(topic, level, change, s
 
 
 NOTED = [
-    ("swap", {"swap": ("/dev/sda2",)}, "cluster.prepare switches it off"),
-    ("modules", {"modules": {"overlay": "loadable", "br_netfilter": "there"}}, "cluster.prepare sets overlay"),
-    ("modules", {"sysctls": {"net.ipv4.ip_forward": ("0", True)}}, "cluster.prepare sets net.ipv4.ip_forward"),
+    ("swap", prepared(swap=("/dev/sda2",)), "cluster.prepare switches it off"),
+    ("modules", prepared(modules={"overlay": "loadable", "br_netfilter": "there"}), "cluster.prepare sets overlay"),
+    ("modules", prepared(sysctls={"net.ipv4.ip_forward": "0"}), "cluster.prepare sets net.ipv4.ip_forward"),
     ("hostname", {"hostname": "MASTER1.company.local"}, "MASTER1.company.local"),
-    ("time service", {"container": "lxc", "units": {}, "synchronized": ""}, "machine below it keeps the clock"),
+    ("time service", {"container": "lxc", **prepared(times=())}, "machine below it keeps the clock"),
     ("identity", {"container": "systemd-nspawn", "product_uuid": "master2-uuid"}, "are unique"),
     ("identity", {"product_uuid": ""}, "hostname, machine-id are unique"),
     ("ports", {"listeners": (Listener("::", 22, "sshd"), Listener("::", 6444, "nc"))}, "are free"),
     ("space", {"spaces": (room("/var/lib/etcd", 9, inodes=(0, 0)),)}, "9.0 GiB free"),
-    ("runtime", {"sockets": ("/run/containerd/containerd.sock",), "units": {"containerd": "active", "chronyd": "active"}}, "containerd runs"),
+    ("runtime", {"sockets": ("/run/containerd/containerd.sock",), "units": {"containerd": "active"}}, "containerd runs"),
     ("latency", {"rtts": {}}, "no other control plane host"),
     ("leftovers", {"attempt": "join", "found": ("/etc/kubernetes/manifests/etcd.yaml",)}, "kubeadm join did not finish"),
 ]  # fmt: skip
@@ -191,17 +196,20 @@ def based(**keys) -> Site:
 
 
 @pytest.mark.parametrize(
-    ("units", "synchronized", "level", "seen", "fix"),
+    ("times", "synchronised", "level", "seen", "fix"),
     [
-        ({}, "no", "ok", "none runs; cluster.prepare installs and starts chrony, as hosts.yaml says", ""),
-        ({"systemd-timesyncd": "active"}, "yes", "ok", "systemd-timesyncd; cluster.prepare installs and starts chrony", ""),
-        ({"chronyd": "active"}, "no", "warn", "chronyd runs, but the clock is not synchronised", "do 10.1.1.1 answer? chronyc"),
-        ({"chrony": "active"}, "yes", "ok", "chrony, synchronised", ""),
+        ((), False, "ok", "none runs; cluster.prepare installs and starts chrony, as hosts.yaml says", ""),
+        (("systemd-timesyncd",), True, "ok", "systemd-timesyncd; cluster.prepare installs and starts chrony", ""),
+        (("chronyd",), False, "warn", "chronyd runs, but the clock is not synchronised", "do 10.1.1.1 answer? chronyc"),
+        (("chrony",), True, "ok", "chrony, synchronised", ""),
     ],
 )
-def test_the_time_service_that_hosts_yaml_names(units, synchronized, level, seen, fix):
+def test_the_time_service_that_hosts_yaml_names(times, synchronised, level, seen, fix):
     time = Time(service="chrony", servers=(ip_address("10.1.1.1"),))
-    one = the(judged(based(time=time), master1={"units": units, "synchronized": synchronized}), "time service")
+    one = the(
+        judged(based(time=time), master1=prepared(times=times, clock="" if synchronised else "the clock is not synchronised")),
+        "time service",
+    )
     assert one.severity == level
     assert one.seen.startswith(seen)
     assert one.fix.startswith(fix)
