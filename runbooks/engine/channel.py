@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Any
 
 from runbooks.commands.base import Answer, Command
@@ -15,6 +16,7 @@ from runbooks.engine.start import MARK, session_script
 TIMED_OUT = 124  # exit status of timeout(1)
 GRACE_S = 20  # the host itself ends a command that runs out of time; we wait this much longer for its answer
 POLL_S = 5
+ENDED_S = 0.2  # how often to look whether the connection is still there
 CHUNK = 1 << 20
 WINDOW = 8 << 20  # SSH window: bytes that a host may send before we have read them
 
@@ -29,19 +31,44 @@ class Source:
     chunks: Callable[[], Iterator[bytes]]
 
 
+class _Answered(Event):
+    """What paramiko waits for when a program is to be started, for ever: the host's answer, or the end of the connection.
+
+    It clears the event before it asks, so an end in that moment (Ctrl-C ends all connections) is lost. And an sshd that is frozen never
+    answers. Raises TimeoutError at ``deadline``; then nothing has been started, since the program is sent after the answer.
+    """
+
+    def __init__(self, channel: Any, deadline: float) -> None:
+        super().__init__()
+        self._channel, self._deadline = channel, deadline
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return when it is set, or when the channel has ended: paramiko tells the two apart."""
+        del timeout
+        while not super().wait(ENDED_S):
+            if self._channel.closed or not self._channel.get_transport().is_active():
+                self.set()
+            elif time.monotonic() > self._deadline:
+                raise TimeoutError
+        return True
+
+
 def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | None = None) -> Answer:
     """Start ``line`` (`start.session_line`), send it session.sh and the program of ``command``, and return its answer.
+
+    Raises TimeoutError when the host does not start it, and what paramiko and ``flow`` raise.
 
     A sink gets standard output from our mark on, while it arrives; the Answer then holds only what came before, and the mark.
     """
     try:
+        deadline = time.monotonic() + command.timeout + GRACE_S
+        channel.event = _Answered(channel, deadline)
         channel.exec_command(line)
         program = command.program.encode()
         given = f" {flow.size}" if isinstance(flow, Source) else ""
         sent = time.time()
         with suppress(OSError):  # a command may end before it has read everything (sudo refuses); its answer says why
             channel.sendall(session_script() + f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
-        deadline = time.monotonic() + command.timeout + GRACE_S
         out = bytearray()
         if isinstance(flow, Source):
             _feed(channel, flow)
