@@ -63,7 +63,7 @@ def script(tmp_path_factory):
         ".venv/bin/ruff": "",
         ".venv/bin/mypy": "",
         "shellcheck": "",
-        "scripts/setup": "echo $1",
+        "scripts/setup": "echo $*",
         ".venv/bin/python": 'printf "%s\\n" "$@"',
     }
     for path, text in stubs.items():
@@ -100,10 +100,10 @@ def lines(tree, started: list[str], *words: str) -> list[str]:
         (("-k", "etcd"), "--tests", ["--brief", "-k", "etcd"]),
         (("--long",), "--tests", []),
         (("--long", "-x"), "--tests", ["-x"]),
-        (("--quick", "-x"), "--no-lab", ["-m", "not lab", "-x"]),
+        (("--quick", "-x"), "--tests --no-lab", ["-m", "not lab", "-x"]),
         (("tests",), "--tests", ["tests"]),  # who names files wants all that is in them
         (("tests::test_it",), "--tests", ["tests::test_it"]),
-        (("--quick", "tests"), "--no-lab", ["-m", "not lab", "tests"]),
+        (("--quick", "tests"), "--tests --no-lab", ["-m", "not lab", "tests"]),
     ],
 )
 def test_what_pytest_is_started_with(script, words, setup, more):
