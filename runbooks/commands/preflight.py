@@ -104,7 +104,7 @@ def _parts(site: Site, host: Host) -> list[Command]:
     return [
         script("preflight", own, after=("cgroup", "container")),
         script("preflight-net", net, timeout=30, after=("knock",)),
-        setup_look.look(site).command,
+        setup_look.look(site, programs=()).command,
         script("preflight-packages", wanted, timeout=90, after=("packages-look",)),
         load.look(site).command,
     ]
@@ -119,8 +119,8 @@ TEXTS = ("os", "manager", "kernel", "kernel_config", "hostname", "machine_id", "
 
 def parse(answers: Sequence[Answer]) -> Facts:
     """Parse the outputs of the scripts in the order of `look`; that of the disk may be missing. Raises ValueError for a malformed line."""
-    facts, net, setup, offered, busy, *disk = answers
-    said = _Lines(facts.stdout)
+    facts, net, setup, offered, load_said, *disk = answers
+    said, busy = _Lines(facts.stdout), load.parse(load_said)
     if not said.text("kernel"):
         raise ValueError("preflight said nothing about the kernel")
     cgroup, *controllers = said.text("cgroup").split() or [""]
@@ -132,9 +132,7 @@ def parse(answers: Sequence[Answer]) -> Facts:
         controllers=frozenset(controllers),
         kernel_options=frozenset(said.all("kernel_option")),
         programs=frozenset(said.all("program")),
-        cpus=said.number("cpus"),
-        load=load.parse(busy),
-        memory_kib=said.number("memory_kib"),
+        load=busy,
         spaces=tuple(_space(line) for line in said.all("space")),
         listeners=tuple(_listener(line) for line in said.all("listener")) if said.all("listeners") else None,
         mtu=said.number("mtu"),

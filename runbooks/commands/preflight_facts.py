@@ -109,7 +109,7 @@ class Facts:
     servers    the API servers in the kubelet's kubeconfig files.
     ca         SHA-256 of the cluster CA's file.
     attempt    the kubeadm action that this tool started and that did not finish.
-    setup      what was prepared for Kubernetes, and what undoes it at boot.
+    setup      what was prepared for Kubernetes, and what undoes it at boot; nothing of its programs and containerd.
     rtts       by address: round trip in ms, and how it was measured.
     """
 
@@ -126,9 +126,7 @@ class Facts:
     kernel_config: str
     kernel_options: frozenset[str]
     programs: frozenset[str]
-    cpus: int
     load: Load
-    memory_kib: int
     spaces: tuple[Space, ...]
     listeners: tuple[Listener, ...] | None
     interface: str

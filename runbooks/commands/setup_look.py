@@ -62,9 +62,9 @@ def sysctls(site: Site) -> tuple[str, ...]:
     return ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", *forwarding)
 
 
-def look(site: Site) -> Probe[Setup]:
-    """Read what was prepared on a host."""
-    variables = {"MODULES": MODULES, "SYSCTLS": sysctls(site), "PROGRAMS": PROGRAMS, "TIME_SERVICES": TIME_SERVICES}
+def look(site: Site, programs: Sequence[str] = PROGRAMS) -> Probe[Setup]:
+    """Read what was prepared on a host. Without ``programs`` only the system: neither they nor containerd are looked at."""
+    variables = {"MODULES": MODULES, "SYSCTLS": sysctls(site), "PROGRAMS": programs, "TIME_SERVICES": TIME_SERVICES}
     return Probe(
         replace(
             script("setup-look", variables, timeout=30, after=("container", "packages-look", "containerd-dump", "module-look")),

@@ -112,8 +112,11 @@ for directory in "${DIRECTORIES[@]}" /etc; do
     if [ "$directory" != / ] && [ -d "$directory" ]; then there+=("$directory"); fi
 done
 mapfile -t mounts </proc/mounts
-{ df --output=target -- "${there[@]}" 2>/dev/null | sort -u; } | while read -r target; do
+asked=''
+df --output=target -- "${there[@]}" 2>/dev/null | while read -r target; do
     how=''
+    [[ $asked != *"|$target|"* ]] || continue
+    asked+="|$target|"
     set -f
     for mount in "${mounts[@]}"; do # the last one that is mounted there is in force
         [[ $mount == *" $target "* ]] || continue

@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2154
 measure() { # ADDRESS
     local said number
-    said=$(timeout 4 ping -n -q -c 5 -i 0.05 -W 1 "$1" 2>/dev/null)
+    said=$(timeout 4 ping -n -q -c 5 -i 0.02 -W 1 "$1" 2>/dev/null)
     if [[ $said == *' = '*/*/* ]]; then # "rtt min/avg/max/mdev = 0.035/0.047/0.066/0.011 ms"
         IFS=/ read -r _ number _ <<<"${said##* = }"
         echo "rtt $1 $number ping"

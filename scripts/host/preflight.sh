@@ -48,8 +48,6 @@ for path in /proc/config.gz "/boot/config-$release" "/usr/src/linux-$release/.co
 done
 if [ -n "$release" ] && modprobe -n -q configs 2>/dev/null; then echo "kernel_config configs"; fi
 for name in "${TOOLS[@]}"; do if command -v "$name" >/dev/null; then echo "program $name"; fi; done
-echo "cpus $(nproc)"
-while read -r key value _; do if [ "$key" = MemTotal: ]; then echo "memory_kib $value" && break; fi; done </proc/meminfo
 for directory in "${DIRECTORIES[@]}"; do
     until [ -d "$directory" ]; do directory=${directory%/*} directory=${directory:-/}; done
     there+=("$directory")

@@ -1,4 +1,4 @@
-# Variables: MODULES, SYSCTLS, PROGRAMS, TIME_SERVICES (arrays). Needs container.sh, packages-look.sh, containerd-dump.sh
+# Variables: MODULES, SYSCTLS, PROGRAMS (empty: nothing of them and of containerd), TIME_SERVICES (arrays). Needs container.sh, packages-look.sh, containerd-dump.sh
 # and module-look.sh before it. What was prepared on this host for Kubernetes, and what undoes it at the next boot or has undone it, one "key value" a line.
 # Read-only.
 # shellcheck shell=bash disable=SC2154
@@ -27,8 +27,10 @@ fi
 for path in /{etc,run}/systemd/system/*.{wants,requires}/zramswap.service; do
     if [ -e "$path" ] && [ ! /dev/null -ef /etc/systemd/system/zramswap.service ]; then echo "swap_at_boot zramswap.service" && break; fi
 done
-packages_look "${PROGRAMS[@]}"
-containerd_dump
+if [ "${#PROGRAMS[@]}" -gt 0 ]; then
+    packages_look "${PROGRAMS[@]}"
+    containerd_dump
+fi
 container=$(container_kind)
 echo "container $container"
 case $container in

@@ -119,9 +119,9 @@ def at_boot(site: Site, host: Host, facts: Facts) -> Finding:
 
 def capacity(site: Site, host: Host, facts: Facts) -> Finding:
     """Fails on a control plane host below kubeadm's minimum of CPUs and memory; warns on a worker with little memory."""
-    mib = facts.memory_kib // 1024
-    seen = f"{counted(facts.cpus, 'CPU')}, {size_text(1024 * facts.memory_kib)}"
-    if host.is_control_plane and (facts.cpus < CPUS or mib < MEMORY_MIB):
+    cpus, mib = facts.load.cores, facts.load.memory // 1024
+    seen = f"{counted(cpus, 'CPU')}, {size_text(1024 * facts.load.memory)}"
+    if host.is_control_plane and (cpus < CPUS or mib < MEMORY_MIB):
         return fail(seen, f"kubeadm refuses a control plane host with less than {CPUS} CPUs and {MEMORY_MIB} MiB")
     if mib < MEMORY_MIB:
         return warn(seen, f"give it {MEMORY_MIB} MiB or more, or little memory is left for pods")

@@ -10,6 +10,7 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ from runbooks.commands.preflight import parse
 from runbooks.commands.preflight_facts import Fsync, Listener, Packages, Space
 from runbooks.commands.setup_look import AtBoot
 from runbooks.errors import HostErrors, OutcomeError, PrecheckError, RunbookError, UnreachableError
-from tests.support.facts import CLOCK, facts, worker
+from tests.support.facts import CLOCK, QUIET, facts, worker
 from tests.support.fakes import bash, master, site
 from tests.support.waiting import eventually
 
@@ -46,8 +47,6 @@ kernel_config /proc/config.gz
 kernel_option NET_NS
 kernel_option MEMCG
 program mount
-cpus 4
-memory_kib 8000000
 space /var/lib/etcd ext4 100 60 10 9 /var/lib/etcd
 space /var/lib/kubelet btrfs 200 50 - - /mount point
 listeners known
@@ -109,7 +108,7 @@ def test_every_fact_is_read():
     assert seen.fixed == {"net.bridge.bridge-nf-call-iptables"}
     assert (seen.cgroup, seen.controllers) == ("v2", {"cpuset", "cpu", "io", "memory", "pids", "freezer"})
     assert (seen.kernel_config, seen.kernel_options, seen.programs) == ("/proc/config.gz", {"NET_NS", "MEMCG"}, {"mount"})
-    assert (seen.cpus, seen.memory_kib, seen.mtu) == (4, 8000000, 1500)
+    assert seen.mtu == 1500
     assert seen.spaces == (
         Space(directory="/var/lib/etcd", mount="/var/lib/etcd", kind="ext4", size=100, free=60, inodes=10, inodes_free=9),
         Space(directory="/var/lib/kubelet", mount="/mount point", kind="btrfs", size=200, free=50, inodes=0, inodes_free=0),
@@ -287,7 +286,6 @@ def test_the_facts_of_this_machine():
     said = run(script("preflight", VARIABLES, after=("cgroup", "container")))
     assert said["kernel"] == [os.uname().release]
     assert said["hostname"] == [os.uname().nodename]
-    assert said["cpus"] == [str(len(os.sched_getaffinity(0)))]
     assert said["interface"] == ["lo"]
     assert said["mtu"] == [Path("/sys/class/net/lo/mtu").read_text().strip()]
     assert said["fixed"] == ["kernel.ostype"]
@@ -304,7 +302,7 @@ def test_without_its_tools_it_tells_less_and_does_not_fail(tmp_path):
         script("preflight", VARIABLES, after=("cgroup", "container")),
         only(tmp_path, "bash", "timeout", "stat", "awk", "nproc", "sed", "grep"),
     )
-    assert {"kernel", "hostname", "cpus", "memory_kib", "cgroup"} <= said.keys()
+    assert {"kernel", "hostname", "cgroup"} <= said.keys()
     assert not {"space", "listeners", "interface", "resolved"} & said.keys()
     assert said["unit"] == ["no-such-unit unknown"]
     assert said["container"] == ["unknown"]
@@ -607,7 +605,7 @@ ALL = (*site().control_plane, *site().workers)
 
 def test_the_table_has_a_line_a_host_and_only_problems(hosts, capsys):
     with pytest.raises(OutcomeError, match="1 check failed on master2"):
-        cluster_preflight.show(hosts(master1={"selinux": True}, master2={"cpus": 1}))
+        cluster_preflight.show(hosts(master1={"selinux": True}, master2={"load": replace(QUIET, cores=1)}))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines if line.startswith("master1  ")] == [["master1", "10.1.1.101", str(MASTER - 1), "1"]]
     assert [line.split() for line in lines if line.startswith("worker1  ")] == [["worker1", "10.1.1.201", str(WORKER)]]
@@ -623,7 +621,7 @@ def test_warnings_alone_are_no_failure_and_verbose_tells_all(hosts, capsys):
 
 
 def test_json_has_everything(hosts, capsys):
-    opened = hosts(master1={"cpus": 1})
+    opened = hosts(master1={"load": replace(QUIET, cores=1)})
     opened.options.json = True
     with pytest.raises(OutcomeError):
         cluster_preflight.show(opened)
@@ -652,7 +650,12 @@ def test_the_gate_lets_fit_hosts_through_and_tells_warnings(hosts):
 
 
 def test_the_gate_names_every_failure_of_new_hosts_with_its_fix(hosts):
-    opened = hosts(states={"master1": MEMBER}, master1={"cpus": 1}, master2={"cpus": 1}, worker1={"manager": "zypper"})
+    opened = hosts(
+        states={"master1": MEMBER},
+        master1={"load": replace(QUIET, cores=1)},
+        master2={"load": replace(QUIET, cores=1)},
+        worker1={"manager": "zypper"},
+    )
     with pytest.raises(PrecheckError) as caught:
         cluster_preflight.preflight(site(), ALL).check(opened.run)
     text = str(caught.value)
@@ -664,7 +667,7 @@ def test_the_gate_names_every_failure_of_new_hosts_with_its_fix(hosts):
 
 
 def test_the_gate_asks_nothing_more_when_all_are_in_the_cluster(hosts):
-    opened = hosts(states={host.name: MEMBER for host in ALL}, master1={"cpus": 1})
+    opened = hosts(states={host.name: MEMBER for host in ALL}, master1={"load": replace(QUIET, cores=1)})
     cluster_preflight.preflight(site(), ALL).check(opened.run)
     assert opened.told.asked == []
     cluster_preflight.preflight(site(), ()).check(opened.run)

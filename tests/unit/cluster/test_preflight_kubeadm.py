@@ -11,7 +11,7 @@ import pytest
 from runbooks.cluster.rules import preflight as rules
 from runbooks.commands.preflight_facts import OPTIONS, PROGRAMS, Listener
 from runbooks.rules import kubeadm_checks
-from tests.support.facts import CLOCK, PREPARED, facts
+from tests.support.facts import CLOCK, PREPARED, QUIET, facts
 from tests.support.fakes import master, site
 from tests.support.kubeadm import names, parse_preflight, table
 from tests.support.recorded import recorded_answer
@@ -30,8 +30,8 @@ def without(*names: str) -> dict:
 
 # By check of the table: our topic, and a host on which kubeadm finds it.
 FAULTS = {
-    "`NumCPU` (control plane)": ("capacity", {"cpus": 1}),
-    "`Mem` (control plane)": ("capacity", {"memory_kib": 1699 * 1024}),
+    "`NumCPU` (control plane)": ("capacity", {"load": replace(QUIET, cores=1)}),
+    "`Mem` (control plane)": ("capacity", {"load": replace(QUIET, memory=1699 * 1024)}),
     "`Port-6443`, 10257, 10259, 2379, 2380 (control plane)": ("ports", {"listeners": (Listener("127.0.0.1", 2380, "nc"),)}),
     "`Port-10250`": ("ports", {"listeners": (Listener("::", 10250, "nc"),)}),
     "`FileAvailable--etc-kubernetes-manifests-...` (control plane)": (

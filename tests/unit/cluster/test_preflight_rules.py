@@ -26,7 +26,7 @@ from runbooks.rules import kubeadm as kubeadm_config
 from runbooks.rules import kubeadm_checks
 from runbooks.rules.finding import Finding, at_least, worst
 from runbooks.rules.preflight_finding import fail, good, warn
-from tests.support.facts import CLOCK, OFFERED, PREPARED, facts, room, worker
+from tests.support.facts import CLOCK, OFFERED, PREPARED, QUIET, facts, room, worker
 from tests.support.fakes import lost, master, site
 
 pytestmark = pytest.mark.unit
@@ -76,7 +76,7 @@ def test_every_problem_names_its_fix():
     spoilt = {
         **prepared(swap=("/dev/sda2",), modules={"overlay": "missing"}),
         "manager": "zypper",
-        "cpus": 1,
+        "load": replace(QUIET, cores=1),
         "selinux": True,
         "listeners": None,
     }
@@ -116,8 +116,8 @@ SPOILT = [
     ("kernel options", "warn", {"kernel_config": "configs"}, "only the module"),
     ("kernel options", "fail", {"kernel_options": frozenset(OPTIONS) - {"EXT4_FS", "PID_NS"}}, "lacks CONFIG_PID_NS, CONFIG_EXT4_FS"),
     ("programs", "fail", {"programs": frozenset(PROGRAMS) - {"conntrack"}}, "no conntrack, and no repository offers"),
-    ("capacity", "fail", {"cpus": 1}, "1 CPU,"),
-    ("capacity", "fail", {"memory_kib": 1600 * 1024}, "1.6 GiB"),
+    ("capacity", "fail", {"load": replace(QUIET, cores=1)}, "1 CPU,"),
+    ("capacity", "fail", {"load": replace(QUIET, memory=1600 * 1024)}, "1.6 GiB"),
     ("runtime", "warn", {"sockets": ("/run/crio/crio.sock",)}, "/run/crio/crio.sock"),
     ("firewall", "warn", {"units": {"firewalld": "active"}}, "firewalld runs"),
     ("firewall", "warn", {"ufw": True}, "ufw runs"),
@@ -620,7 +620,7 @@ def test_clocks_are_never_said_to_be_further_apart_than_they_may_be(one, span, t
 
 
 def test_only_the_hosts_that_are_asked_about():
-    found = judged(asked=[M2, W1], master1={"cpus": 1}, worker1={"manager": ""})
+    found = judged(asked=[M2, W1], master1={"load": replace(QUIET, cores=1)}, worker1={"manager": ""})
     assert {each.host for each in found} == {"master2", "worker1"}
     assert amiss(found) == [("worker1", "system", "fail")]
 
@@ -630,7 +630,7 @@ def test_a_clone_of_a_host_that_is_not_asked_about_is_found():
 
 
 def test_failures_in_words_put_hosts_with_the_same_one_together():
-    found = judged(master1={"resolved": ()}, worker1={"resolved": ()}, master2={"cpus": 1})
+    found = judged(master1={"resolved": ()}, worker1={"resolved": ()}, master2={"load": replace(QUIET, cores=1)})
     lines = rules.sentences(at_least("fail", found))
     assert [line.splitlines()[0] for line in lines] == [
         "master2: capacity: 1 CPU, 8.0 GiB",

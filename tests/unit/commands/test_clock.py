@@ -53,7 +53,11 @@ def test_parts_that_may_fail_cost_nothing_else():
     assert said == (None, "hello")
 
 
-def test_what_fails_in_between_is_named():
-    probe = timed(Probe(cmd("false"), lambda answer: 1))
-    with pytest.raises(ValueError, match="`false` exited 1"):
-        probe.parse(asked(probe))
+def test_what_fails_in_between_fails():
+    assert asked(timed(Probe(cmd("false"), lambda answer: 1))).exited == 1
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "a\nb\n", "1.5\nhello\n"])
+def test_an_answer_without_both_moments_is_refused(text):
+    with pytest.raises(ValueError, match=r"convert|could not"):
+        timed(HELLO).parse(Answer(0, text))
