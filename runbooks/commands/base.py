@@ -136,6 +136,15 @@ def following(first: Command, then: Command) -> Command:
     return replace(then, program=f"{first.program}\n{then.program}")
 
 
+def between(command: Command, look: Command) -> Command:
+    r"""Return ``command`` with the one line that ``look`` prints before and after its output. Its exit status stays.
+
+    >>> between(cmd("a"), cmd("date")).program.splitlines()
+    ['date', '(', 'a', ')', 'ended=$?', 'echo', 'date', 'exit $ended']
+    """
+    return replace(command, program=f"{look.program}\n(\n{command.program}\n)\nended=$?\necho\n{look.program}\nexit $ended")
+
+
 def batch(*probes: Probe[Any], in_turn: bool = False) -> Batch[tuple[Any, ...]]:
     """Return one probe for several, in one round trip; its result has their results in the same order.
 

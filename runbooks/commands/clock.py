@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from runbooks.commands.base import Answer, Probe, script
+from runbooks.commands.base import Answer, Probe, between, script
 
 T = TypeVar("T")
 
@@ -30,12 +30,10 @@ OPERATOR = Clock(0.0, 0.0)
 
 def timed(probe: Probe[T]) -> Probe[tuple[T, Clock]]:
     """Return ``probe`` with the host's clock, read before and after it: however long it takes, the bounds are no wider than the way there and back."""
-    now = script("clock").program
-    program = f"{now}\n(\n{probe.command.program}\n)\nended=$?\necho\n{now}\nexit $ended"
 
     def parse(answer: Answer) -> tuple[T, Clock]:
         begun, _, rest = answer.stdout.partition("\n")
         said, _, ended = rest.rstrip("\n").rpartition("\n")
         return probe.parse(replace(answer, stdout=said)), Clock(float(ended) - answer.received, float(begun) - answer.sent)
 
-    return Probe(replace(probe.command, program=program), parse)
+    return Probe(between(probe.command, script("clock")), parse)
