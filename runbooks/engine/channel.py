@@ -61,14 +61,14 @@ def exchange(channel: Any, line: str, command: Command, flow: Sink | Source | No
     A sink gets standard output from our mark on, while it arrives; the Answer then holds only what came before, and the mark.
     """
     try:
-        deadline = time.monotonic() + command.timeout + GRACE_S
-        channel.event = _Answered(channel, deadline)
+        channel.event = _Answered(channel, time.monotonic() + command.timeout + GRACE_S)
         channel.exec_command(line)
         program = command.program.encode()
         given = f" {flow.size}" if isinstance(flow, Source) else ""
         sent = time.time()
         with suppress(OSError):  # a command may end before it has read everything (sudo refuses); its answer says why
             channel.sendall(session_script() + f"{len(program)} {command.timeout:g}{given}\n".encode() + program)
+        deadline = time.monotonic() + command.timeout + GRACE_S
         out = bytearray()
         if isinstance(flow, Source):
             _feed(channel, flow)
