@@ -28,13 +28,6 @@ def test_the_clock_of_this_machine_is_within_its_own_bounds():
     assert str(probe.command) == "echo hello"
 
 
-def test_bash_before_version_5_tells_it_too():
-    old = timed(HELLO)
-    program = f"unset EPOCHREALTIME\n{old.command.program}"
-    _, clock = old.parse(asked(replace(old, command=replace(old.command, program=program))))
-    assert clock.low <= 0 <= clock.high
-
-
 def test_what_is_read_in_between_does_not_widen_the_bounds():
     """Sent at 100, read at 100.2 and, after 9 s of other work, at 109.2, answered at 109.5: 0.5 s, not 9.5."""
     probe = timed(HELLO)
