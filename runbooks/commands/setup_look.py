@@ -41,6 +41,7 @@ class Setup:
     containerd    what containerd makes of its configuration.
     clock         why the clock is not kept in time, or "".
     times         the time services that run; of a container none are asked for.
+    synchronized  "yes" or "no", as systemd says; "" where it does not, and in a container.
     """
 
     modules: dict[str, str]
@@ -53,6 +54,7 @@ class Setup:
     containerd: Config
     clock: str
     times: tuple[str, ...] = ()
+    synchronized: str = ""
 
 
 def sysctls(site: Site) -> tuple[str, ...]:
@@ -96,6 +98,7 @@ def parse(answer: Answer) -> Setup:
         containerd=parse_config(answer.stdout.splitlines()),
         clock=_clock(every("container"), every("time"), every("synchronized")),
         times=every("time"),
+        synchronized=next(iter(every("synchronized")), ""),
     )
 
 

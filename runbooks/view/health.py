@@ -126,15 +126,16 @@ def look(run: Run, more: More | None = None, *, fresh: bool = True) -> ClusterRe
     ``fresh`` False: what this run has read since its last change is not read again.
     """
     site, more = run.site, more or More()
-    asked = {host: parts for host in site.hosts if (parts := {**parts_of(site, host), **more.hosts(host)})}
-    probes = {host: more.around(named_batch(parts)) for host, parts in asked.items()}
+    probes = {
+        host: more.around(named_batch(parts)) for host in site.hosts if (parts := {**parts_of(site, host), **more.hosts(host)})
+    }
     seen = ClusterReadings(run.read_each(probes, fresh=fresh), namespaces=cluster_namespaces(site))
     health = seen.of("health")
     for host in rules.readers(health):
         # A server that is not well may need minutes for these, and return no objects after all.
         early = more.reader(host) if rules.is_well(host, health[host]) else {}
-        objects_and = named_batch({"objects": objects.cluster(host, seen.namespaces), **early})
-        found = run.read_each({host: objects_and}, fresh=fresh)[host]
+        asked = named_batch({"objects": objects.cluster(host, seen.namespaces), **early})
+        found = run.read_each({host: asked}, fresh=fresh)[host]
         if isinstance(found, RunbookError):
             seen.cluster = f"{host}: {reason(host, found)}"
             continue

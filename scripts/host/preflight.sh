@@ -126,12 +126,13 @@ for ((; at < ${#UNITS[@]}; at++)); do echo "unit ${UNITS[at]} unknown"; done
 shopt -s nullglob dotglob
 for path in "$DATA"/*; do echo "etcd_data ${path##*/}"; done
 for path in /etc/kubernetes/manifests/*; do if [ -d "$path" ]; then echo "found $path/"; else echo "found $path"; fi; done
+shopt -u dotglob
 for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf "$DATA/member" /etc/cni/net.d/*.conf*; do
     if [ -e "$path" ]; then echo "found $path"; fi
 done
 for path in /etc/kubernetes/{kubelet,bootstrap-kubelet}.conf; do
     [ -r "$path" ] || continue
-    while read -r key value; do if [ "$key" = server: ]; then echo "server $value"; fi; done <"$path"
+    while read -r key value || [ -n "$key" ]; do if [ "$key" = server: ]; then echo "server $value"; fi; done <"$path"
 done
 if [ -r /etc/kubernetes/pki/ca.crt ]; then echo "ca $(sha256sum </etc/kubernetes/pki/ca.crt)"; fi
 line attempt /var/lib/ha-runbooks/kubeadm/attempt

@@ -13,7 +13,7 @@ systemd-analyze cat-config sysctl.d 2>/dev/null | sed -n 's|^# \(/.*\.conf\)$|bo
 while read -r name _; do if [ "$name" != Filename ]; then echo "swap $name"; fi; done </proc/swaps
 at_boot=''
 if [ -r /etc/fstab ]; then
-    while read -r name _ kind _; do if [[ $name != \#* && $kind = swap ]]; then at_boot=yes; fi; done </etc/fstab
+    while read -r name _ kind _ || [ -n "$name" ]; do if [[ $name != \#* && $kind = swap ]]; then at_boot=yes; fi; done </etc/fstab
 fi
 if [ -n "$at_boot" ]; then
     echo "swap_at_boot /etc/fstab"

@@ -35,6 +35,7 @@ PREPARED = Setup(
     containerd=Config(cgroups="systemd", sandbox="k8s/pause:3.9"),
     clock="",
     times=("chronyd",),
+    synchronized="yes",
 )
 
 

@@ -61,7 +61,7 @@ def time_service(site: Site, host: Host, facts: Facts) -> Finding:
         return warn(
             "no time service runs", "install and enable chrony; or let cluster.prepare do it: baseline.time in hosts.yaml"
         )
-    if facts.setup.clock:
+    if facts.setup.synchronized != "yes":
         servers = f"do {listed(time.servers)} answer? " if time and time.servers else ""
         return warn(f"{running[0]} runs, but the clock is not synchronised (yet)", f"{servers}{host_setup.WHY_NOT_SYNCHRONISED}")
     return good(f"{running[0]}, synchronised")

@@ -64,6 +64,7 @@ def test_what_a_host_says_is_read():
         containerd=Config(cgroups="cgroupfs", disabled="cri"),
         clock="the clock is not synchronised",
         times=("chrony", "chronyd"),
+        synchronized="no",
     )
     assert setup_look.parse(Answer(0, "container systemd-nspawn\nsynchronized no\n")).clock == ""
     assert setup_look.parse(Answer(0, "container none\nsynchronized yes\n")).clock == "no time service runs"
