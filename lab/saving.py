@@ -88,7 +88,7 @@ def described(  # noqa: PLR0913, PLR0917 - what is known about a save
         kubernetes=entry.path.name if entry else "",
         versions=entry.versions if entry else (),
         cluster=site.kubernetes.version if entry else "",
-        made=made.isoformat(timespec="seconds"),
+        made=made.isoformat(timespec="milliseconds"),
         size=size,
     )
 
